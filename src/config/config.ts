@@ -1,0 +1,71 @@
+import type { Environment, HeaderRule, Provider } from '../providers/provider.ts';
+import type { Secret } from '../secret.ts';
+
+/** An address to listen on. Port 0 picks a free one. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A caller that may use the proxy where a `clients` list is set. */
+export interface Client {
+  readonly name: string;
+  readonly key: Secret;
+  /** Route names it may call; undefined: all. */
+  readonly routes: readonly string[] | undefined;
+}
+
+/** `METHOD path`, where `*` for the method is any and a path ending in `*` is a prefix. */
+export interface AllowRule {
+  readonly method: string;
+  readonly path: string;
+  readonly prefix: boolean;
+}
+
+/** A route, resolved: nothing in it refers to the file, the environment or a default any more. */
+export interface Route {
+  /** As written in the file: `/mpesa/*`. */
+  readonly name: string;
+  /** What is cut off: `/mpesa`; empty for `/*`. */
+  readonly prefix: string;
+  /** The built-in provider with the route's own `token`, `headers` and `encoding` merged in, or one made from them. */
+  readonly provider: Provider;
+  readonly environment: Environment;
+  /** API base URL without a trailing slash. Its origin and path are all that decides where a call goes. */
+  readonly upstream: string;
+  /** Base URL of the token exchange, without a trailing slash. */
+  readonly authServer: string;
+  /** Credential values by field name. */
+  readonly credentials: ReadonlyMap<string, Secret>;
+  readonly headers: readonly HeaderRule[];
+  readonly timeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly maxBodyBytes: number;
+  readonly replayLimitBytes: number;
+  /** Methods that may be sent again after a dead token; `true` is all, `false` none. */
+  readonly replay: boolean | ReadonlySet<string>;
+  /** Undefined: everything. */
+  readonly allow: readonly AllowRule[] | undefined;
+  readonly tokenPaths: 'placeholder' | 'refuse';
+  readonly maxConcurrency: number | undefined;
+  readonly websocket: boolean;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+/** A whole configuration, resolved and valid. */
+export interface Config {
+  /** Where it was read from, as the user gave it. */
+  readonly file: string;
+  readonly listen: ListenAddress;
+  readonly admin: ListenAddress | undefined;
+  readonly environment: Environment;
+  readonly routes: readonly Route[];
+  readonly clients: readonly Client[];
+  readonly open: boolean;
+  readonly allowedHosts: readonly string[];
+  readonly allowedOrigins: readonly string[];
+  readonly maxConnections: number | undefined;
+  readonly drainTimeoutMs: number;
+  readonly log: { readonly level: LogLevel; readonly format: 'pretty' | 'json' | 'auto' };
+}
