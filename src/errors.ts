@@ -83,3 +83,11 @@ export class ConfigError extends Error {
 export function formatProblem(problem: ConfigProblem): string {
   return `${problem.file}:${problem.line}:${problem.column}: ${problem.message}`;
 }
+
+/** The short code of a network error (`ECONNREFUSED`): its message may quote a URL, and with it a refresh token. */
+export function networkCode(error: unknown): string {
+  if (typeof error !== 'object' || error === null) return 'unknown error';
+  if ('code' in error && typeof error.code === 'string') return error.code;
+  if ('cause' in error && error.cause !== error) return networkCode(error.cause);
+  return 'name' in error && typeof error.name === 'string' ? error.name : 'unknown error';
+}

@@ -15,7 +15,7 @@ export interface Client {
   readonly routes: readonly string[] | undefined;
 }
 
-/** `METHOD path`, where `*` for the method is any and a path ending in `*` is a prefix. */
+/** `METHOD path`, where `*` for the method is any. `prefix`: the path ended in `*`, which is left out here. */
 export interface AllowRule {
   readonly method: string;
   readonly path: string;
@@ -35,7 +35,7 @@ export interface Route {
   readonly upstream: string;
   /** Base URL of the token exchange, without a trailing slash. */
   readonly authServer: string;
-  /** Credential values by field name. */
+  /** Credential values by field name, and those that `headers` and `token` got through `${...}`: `value_1`. */
   readonly credentials: ReadonlyMap<string, Secret>;
   readonly headers: readonly HeaderRule[];
   readonly timeoutMs: number;

@@ -33,9 +33,7 @@ export const paypack: Provider = {
   },
   defaultLifetimeS: 900,
   deadToken: [{ status: 401 }],
-  headers: [
-    { name: 'X-Webhook-Mode', value: { sandbox: 'development', production: 'production' }, mode: 'default' },
-  ],
+  headers: [{ name: 'X-Webhook-Mode', value: { sandbox: 'development', production: 'production' }, mode: 'default' }],
   tokenPaths: [
     { method: 'POST', path: '/auth/agents/authorize' },
     { method: 'GET', path: '/auth/refresh/{refresh_token}' },

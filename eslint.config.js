@@ -1,0 +1,144 @@
+import { defineConfig } from 'eslint/config';
+import tseslint from 'typescript-eslint';
+import roomFence from './scripts/eslint/room-fence.js';
+
+const NO_MODULE_STATE = ['Program > VariableDeclaration', 'Program > ExportNamedDeclaration > VariableDeclaration'].map(
+  (selector) => ({
+    selector: `${selector}[kind="let"]`,
+    message: 'State lives in an object that someone made and passed in, never in the module.',
+  }),
+);
+
+const READS_ENVIRONMENT = {
+  object: 'process',
+  property: 'env',
+  message: 'Only config/load.ts, server/ and commands/ read the environment.',
+};
+const READS_DISK = ['fs', 'node:fs', 'fs/promises', 'node:fs/promises'].map((name) => ({
+  name,
+  message: 'Only config/load.ts, server/ and commands/ read the disk.',
+}));
+const PASSED_IN = 'It is passed in, so that tests can move it by hand.';
+
+export default defineConfig(
+  { ignores: ['dist/', 'coverage/', 'node_modules/', 'bench/'] },
+  { linterOptions: { reportUnusedDisableDirectives: 'error' } },
+
+  {
+    name: 'every file',
+    files: ['**/*.{ts,js,mjs}'],
+    rules: {
+      eqeqeq: ['error', 'always'],
+      'no-var': 'error',
+      'prefer-const': 'error',
+      'no-unused-private-class-members': 'error',
+      'no-unreachable-loop': 'error',
+      'no-self-compare': 'error',
+      'no-template-curly-in-string': 'error',
+      'no-constructor-return': 'error',
+      'no-promise-executor-return': 'error',
+      'no-param-reassign': 'error',
+      'no-unsafe-finally': 'error',
+      'no-debugger': 'error',
+    },
+  },
+
+  {
+    name: 'TypeScript, with types',
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+      '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'separate-type-imports' }],
+      '@typescript-eslint/consistent-type-exports': 'error',
+      '@typescript-eslint/no-import-type-side-effects': 'error',
+      '@typescript-eslint/prefer-readonly': 'error',
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: { attributes: false } }],
+      // A method may answer synchronously to an interface that allows waiting.
+      '@typescript-eslint/require-await': 'off',
+      // The compiler believes what headers and parsed JSON are declared to be; a check at a border is not noise.
+      '@typescript-eslint/no-unnecessary-condition': 'off',
+      '@typescript-eslint/no-unnecessary-type-parameters': 'off',
+    },
+  },
+
+  {
+    name: 'src',
+    files: ['src/**/*.ts'],
+    plugins: { wakala: { rules: { 'room-fence': roomFence } } },
+    rules: {
+      'wakala/room-fence': 'error',
+      'max-lines': ['error', { max: 260, skipBlankLines: true, skipComments: true }],
+      'no-console': 'error',
+      'no-restricted-syntax': ['error', ...NO_MODULE_STATE],
+      'no-restricted-properties': ['error', READS_ENVIRONMENT],
+      'no-restricted-imports': [
+        'error',
+        { paths: [...READS_DISK, { name: 'node:process', importNames: ['env'], message: READS_ENVIRONMENT.message }] },
+      ],
+    },
+  },
+  {
+    name: 'rooms that read the disk and the environment',
+    files: ['src/config/load.ts', 'src/server/**/*.ts', 'src/commands/**/*.ts', 'src/cli.ts'],
+    rules: { 'no-restricted-properties': 'off', 'no-restricted-imports': 'off' },
+  },
+  {
+    name: 'rooms that talk to the terminal',
+    files: ['src/commands/**/*.ts', 'src/cli.ts'],
+    rules: { 'no-console': 'off' },
+  },
+  {
+    name: 'tokens: time, chance and the network are passed in',
+    files: ['src/tokens/**/*.ts'],
+    rules: {
+      'no-restricted-globals': [
+        'error',
+        ...['fetch', 'setTimeout', 'setInterval', 'setImmediate', 'performance'].map((name) => ({
+          name,
+          message: PASSED_IN,
+        })),
+      ],
+      'no-restricted-properties': [
+        'error',
+        READS_ENVIRONMENT,
+        { object: 'Date', property: 'now', message: PASSED_IN },
+        { object: 'Math', property: 'random', message: PASSED_IN },
+      ],
+      'no-restricted-syntax': [
+        'error',
+        ...NO_MODULE_STATE,
+        { selector: 'NewExpression[callee.name="Date"][arguments.length=0]', message: PASSED_IN },
+        { selector: 'ImportDeclaration[source.value=/^node:timers/]', message: PASSED_IN },
+      ],
+    },
+  },
+
+  {
+    name: 'test',
+    files: ['test/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/unbound-method': 'off',
+      // Configuration texts hold ${NAME} on purpose.
+      'no-template-curly-in-string': 'off',
+    },
+  },
+
+  {
+    name: 'scripts',
+    files: ['**/*.{js,mjs}'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        ['process', 'console', 'URL', 'fetch', 'setTimeout', 'setInterval', 'clearInterval'].map((name) => [
+          name,
+          false,
+        ]),
+      ),
+    },
+    rules: { 'no-undef': 'error', 'no-unused-vars': 'error' },
+  },
+);

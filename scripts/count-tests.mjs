@@ -1,0 +1,22 @@
+// Prints "<passed> <failed>" for a report of vitest's JSON reporter. A file that could not be loaded counts as one
+// failed test, and so does a report without any test.
+import { readFileSync } from 'node:fs';
+
+const [passed, failed] = count(process.argv[2]);
+console.log(`${passed} ${failed}`);
+
+function count(file) {
+  let report;
+  try {
+    report = JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return [0, 1];
+  }
+  const broken = report.testResults.filter(
+    (suite) => suite.status === 'failed' && !suite.assertionResults.some((test) => test.status === 'failed'),
+  );
+  const failures = report.numFailedTests + broken.length;
+  const ran = report.numPassedTests + failures > 0;
+  // An error outside every test fails the run without failing a test.
+  return [report.numPassedTests, report.success && ran ? failures : Math.max(1, failures)];
+}

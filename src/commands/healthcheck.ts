@@ -1,0 +1,48 @@
+import { request } from 'undici';
+import { formatAddress } from '../config/address.ts';
+import type { ListenAddress } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { networkCode } from '../errors.ts';
+import { EXIT, type Io } from './io.ts';
+import { reportStartFailure } from './run.ts';
+
+export interface HealthcheckOptions {
+  readonly config: string;
+  readonly admin?: ListenAddress | false | undefined;
+}
+
+const TIMEOUT_MS = 3000;
+
+/** Asks a running proxy's `/readyz`: for container health checks, without curl. */
+export async function healthcheck(options: HealthcheckOptions, io: Io): Promise<number> {
+  let admin: ListenAddress | undefined;
+  try {
+    admin = options.admin === undefined ? adminOf(options.config, io) : options.admin || undefined;
+  } catch (error) {
+    return reportStartFailure(error, io);
+  }
+  if (admin === undefined) {
+    io.stderr('wakala healthcheck: the admin listener is off; turn it on or name it with --admin\n');
+    return EXIT.usage;
+  }
+  const url = `http://${formatAddress(reachable(admin))}/readyz`;
+  try {
+    const { statusCode, body } = await request(url, { headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
+    io.stdout(`${await body.text()}\n`);
+    return statusCode === 200 ? EXIT.ok : EXIT.runtime;
+  } catch (error) {
+    io.stderr(`wakala healthcheck: nothing answers at ${url} (${networkCode(error)})\n`);
+    return EXIT.unreachable;
+  }
+}
+
+/** Secrets are not needed to ask after someone's health. */
+function adminOf(file: string, io: Io): ListenAddress | undefined {
+  return loadConfig(file, { env: io.env, emulated: true }).config.admin;
+}
+
+/** An address that means "all interfaces" is asked on this machine's own. */
+function reachable({ host, port }: ListenAddress): ListenAddress {
+  if (host === '0.0.0.0') return { host: '127.0.0.1', port };
+  return host === '::' ? { host: '::1', port } : { host, port };
+}

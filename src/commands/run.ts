@@ -1,0 +1,33 @@
+import type { Config } from '../config/config.ts';
+import { ConfigError, formatProblem } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { createLog } from '../telemetry/log.ts';
+import { EXIT, type Io, wantsColour } from './io.ts';
+
+/** A logger as the configuration and the terminal ask for it. Logs go to stderr. */
+export function logFor(config: Config, io: Io): Log {
+  return createLog({ ...config.log, tty: io.tty, colour: wantsColour(io) }, io.stderr);
+}
+
+/** Prints what went wrong before anything ran. @returns the exit code that says so */
+export function reportStartFailure(error: unknown, io: Io): number {
+  if (error instanceof ConfigError) {
+    io.stderr(`${error.problems.map(formatProblem).join('\n')}\n`);
+    return EXIT.config;
+  }
+  io.stderr(`wakala: ${error instanceof Error ? error.message : String(error)}\n`);
+  return EXIT.runtime;
+}
+
+/** Waits for SIGTERM or SIGINT. A second one ends the process at once. */
+export function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let signalled = false;
+    const onSignal = () => {
+      if (signalled) process.exit(EXIT.runtime);
+      signalled = true;
+      resolve();
+    };
+    process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  });
+}

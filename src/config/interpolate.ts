@@ -1,0 +1,116 @@
+import type { Report } from './problems.ts';
+import type { Source } from './source.ts';
+import { getAt, type Path, pathId, prune, setAt } from './tree.ts';
+
+/** A piece of a text: as it stands in the file, or put in place of a `${...}`. */
+export interface Segment {
+  readonly text: string;
+  readonly literal: boolean;
+}
+
+/** Where references lead. `readFile` throws where the file cannot be read. */
+export interface Lookups {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly readFile: (path: string) => string;
+}
+
+interface Fault {
+  readonly text: string;
+  /** Well written, but its variable or file is not there. */
+  readonly missing: boolean;
+}
+
+/** The pieces of a text that holds references, by `pathId`. */
+export type SegmentsByPath = ReadonlyMap<string, readonly Segment[]>;
+
+const OPENING = '$' + '{';
+const ESCAPE = `$${OPENING}`;
+const REFERENCE = /\$\$\{|\$\{([^}]*)(\}?)/g;
+const WRITTEN = ['NAME', 'NAME:-default', 'file:/path'].map((inner) => `\`${OPENING}${inner}}\``);
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** Replaces `${NAME}`, `${NAME:-default}` and `${file:/path}` in one text; `$${` stands for a plain `${`. */
+export function expand(text: string, lookups: Lookups): { segments: Segment[]; faults: Fault[] } {
+  const segments: Segment[] = [];
+  const faults: Fault[] = [];
+  let from = 0;
+  for (const match of text.matchAll(REFERENCE)) {
+    if (match.index > from) segments.push({ text: text.slice(from, match.index), literal: true });
+    from = match.index + match[0].length;
+    if (match[0] === ESCAPE) segments.push({ text: OPENING, literal: true });
+    else {
+      const found = match[2] === '}' ? lookUp(match[1] ?? '', lookups) : unclosed();
+      if (typeof found === 'string') segments.push({ text: found, literal: false });
+      else faults.push(found);
+    }
+  }
+  if (from < text.length) segments.push({ text: text.slice(from), literal: true });
+  return { segments, faults };
+}
+
+function unclosed(): Fault {
+  return { text: `a \`${OPENING}\` without its \`}\`; for a plain \`${OPENING}\` write \`${ESCAPE}\``, missing: false };
+}
+
+function lookUp(reference: string, { env, readFile }: Lookups): string | Fault {
+  if (reference.includes(OPENING)) return { text: 'a reference cannot stand inside another one', missing: false };
+  if (reference.startsWith('file:')) return fromFile(reference.slice('file:'.length), readFile);
+  const [name = '', ...rest] = reference.split(':-');
+  if (!NAME.test(name)) return malformed(name);
+  const value = Object.hasOwn(env, name) ? env[name] : undefined;
+  if (rest.length > 0 && (value === undefined || value === '')) return rest.join(':-');
+  if (value === undefined) return { text: `environment variable \`${name}\` is not set`, missing: true };
+  return withoutNewline(value);
+}
+
+function malformed(name: string): Fault {
+  if (name === '') return { text: `the reference names no variable; write ${WRITTEN[0]}`, missing: false };
+  const plain = `\`${ESCAPE}\` for a plain \`${OPENING}\``;
+  return { text: `malformed reference; write ${WRITTEN.join(' or ')}, and ${plain}`, missing: false };
+}
+
+function fromFile(path: string, readFile: Lookups['readFile']): string | Fault {
+  if (path.trim() === '') return { text: `the reference names no file; write ${WRITTEN[2]}`, missing: false };
+  try {
+    return withoutNewline(readFile(path));
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+    const reason = code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'no permission' : code;
+    return { text: `cannot read the file \`${path}\`: ${reason}`, missing: true };
+  }
+}
+
+/** Editors and `echo` end a file with a newline that no secret has. */
+function withoutNewline(value: string): string {
+  return value.replace(/\r?\n$/, '');
+}
+
+/**
+ * Replaces the references in all values of the file, in place. A value with a faulty reference is reported and
+ * taken out. `mayBeMissing` says for which values a variable or file that is not there is no problem for now.
+ */
+export function interpolate(
+  source: Source,
+  lookups: Lookups,
+  report: Report,
+  mayBeMissing: (path: Path) => boolean,
+): SegmentsByPath {
+  const byPath = new Map<string, readonly Segment[]>();
+  const missing: Path[] = [];
+  for (const { path } of source.entries.values()) {
+    const text = getAt(source.values, path);
+    if (typeof text !== 'string' || !text.includes(OPENING)) continue;
+    const { segments, faults } = expand(text, lookups);
+    const replaced = segments.some((segment) => !segment.literal);
+    if (replaced || faults.length > 0) report.markInterpolated(path);
+    for (const fault of faults) {
+      if (fault.missing && mayBeMissing(path)) report.defer(path, fault.text);
+      else report.problem(path, fault.text);
+    }
+    if (faults.length > 0) missing.push(path);
+    else setAt(source.values, path, segments.map((segment) => segment.text).join(''));
+    if (replaced) byPath.set(pathId(path), segments);
+  }
+  for (const path of missing) report.silence(prune(source.values, path) ?? path);
+  return byPath;
+}

@@ -1,0 +1,128 @@
+import { isScalar, type Node } from 'yaml';
+import type { ConfigProblem } from '../errors.ts';
+import { didYouMean } from './nearest.ts';
+import { type Entry, inOrder, type Source } from './source.ts';
+import { dotted, type Path, pathId } from './tree.ts';
+
+/**
+ * What is wrong with a configuration file, gathered while it is checked. Messages name the key and never show a
+ * value that came from the environment or a file.
+ */
+export class Report {
+  readonly #source: Source;
+  readonly #problems: ConfigProblem[] = [];
+  readonly #warnings: ConfigProblem[] = [];
+  readonly #silenced = new Set<string>();
+  readonly #interpolated = new Set<string>();
+  readonly #deferred: { readonly path: Path; readonly text: string }[] = [];
+
+  constructor(source: Source) {
+    this.#source = source;
+    for (const entry of source.duplicates) {
+      this.#duplicate(entry);
+      this.silence(entry.path);
+    }
+  }
+
+  get problems(): ConfigProblem[] {
+    return inOrder(this.#problems);
+  }
+
+  get warnings(): ConfigProblem[] {
+    return inOrder(this.#warnings);
+  }
+
+  /** Something is wrong with the value at `path`, or with its `child`: a key that is unknown there, or missing. */
+  problem(path: Path, text: string, child?: string): void {
+    if (!this.isSilenced(child === undefined ? path : [...path, child])) {
+      this.#problems.push(this.#at(path, text, child));
+    }
+  }
+
+  /** Something that works, but is hardly meant. */
+  warn(path: Path, text: string): void {
+    this.#warnings.push(this.#at(path, text));
+  }
+
+  unknownKey(path: Path, key: string, known: Iterable<string>): void {
+    this.problem(path, `unknown key \`${key}\`${didYouMean(key, known)}`, key);
+  }
+
+  /** The value at `path` is known to be bad: whatever else is found there, or is missing there, follows from that. */
+  silence(path: Path): void {
+    this.#silenced.add(pathId(path));
+  }
+
+  isSilenced(path: Path): boolean {
+    return path.some((_, i) => this.#silenced.has(pathId(path.slice(0, i + 1))));
+  }
+
+  /** A problem only if its route cannot do without the value. */
+  defer(path: Path, text: string): void {
+    this.#deferred.push({ path, text });
+  }
+
+  /** Reports what was deferred below `path`. */
+  undefer(path: Path): void {
+    for (const late of this.#deferred) {
+      if (path.every((key, i) => key === late.path[i])) this.#problems.push(this.#at(late.path, late.text));
+    }
+  }
+
+  markInterpolated(path: Path): void {
+    this.#interpolated.add(pathId(path));
+  }
+
+  isInterpolated(path: Path): boolean {
+    return this.#interpolated.has(pathId(path));
+  }
+
+  /** The value in backquotes, for a message; where it came through `${...}`, words that stand for it. */
+  quoted(path: Path, value: string): string {
+    if (this.isInterpolated(path)) return 'the value given here';
+    return `\`${value.length > 80 ? `${value.slice(0, 77)}...` : value}\``;
+  }
+
+  /** The keys that the file has below `path`, whatever became of their values. */
+  keysAt(path: Path): string[] {
+    const below = [...this.#source.entries.values()].filter(
+      (entry) => entry.path.length === path.length + 1 && path.every((key, i) => String(key) === String(entry.path[i])),
+    );
+    return below.map((entry) => String(entry.path.at(-1)));
+  }
+
+  #duplicate(entry: Entry): void {
+    const key = String(entry.path.at(-1));
+    const place = dotted(entry.path.slice(0, -1));
+    const message = `${place === '' ? '' : `${place}: `}\`${key}\` is given twice`;
+    const position = this.#source.position(entry.key);
+    this.#problems.push({ file: this.#source.file, ...position, key: dotted(entry.path), message });
+  }
+
+  #at(path: Path, text: string, child?: string): ConfigProblem {
+    const place = dotted(path);
+    return {
+      file: this.#source.file,
+      ...this.#source.position(this.#node(path, child)),
+      key: dotted(child === undefined ? path : [...path, child]),
+      message: place === '' ? text : `${place}: ${text}`,
+    };
+  }
+
+  /** The value itself; the key of a child, of an empty value, or of the nearest value that is there. */
+  #node(path: Path, child: string | undefined): Node | null | undefined {
+    if (child !== undefined) {
+      const entry = this.#source.entries.get(pathId([...path, child]));
+      return entry === undefined ? this.#keyOf(path) : (entry.key ?? entry.value);
+    }
+    const entry = this.#source.entries.get(pathId(path));
+    const empty = entry?.value === null || (isScalar(entry?.value) && entry.value.value === null);
+    return entry === undefined || empty ? this.#keyOf(path) : entry.value;
+  }
+
+  #keyOf(path: Path): Node | null | undefined {
+    const entry = this.#source.entries.get(pathId(path));
+    if (entry === undefined && path.length > 0) return this.#keyOf(path.slice(0, -1));
+    return entry?.key ?? entry?.value;
+  }
+}

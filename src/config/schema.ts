@@ -1,0 +1,141 @@
+import { z } from 'zod';
+import { providers } from '../providers/registry.ts';
+import { BOUNDS, DEFAULTS } from './defaults.ts';
+import { address, count, duration, size, text, texts } from './fields.ts';
+import { token } from './schema-token.ts';
+
+/**
+ * The configuration file. It says which keys there are and what a single value looks like; `resolve.ts` checks
+ * what values mean together. Everything is optional that can be missed with a better message there.
+ */
+
+const environment = z.enum(['sandbox', 'production']);
+
+const route = z
+  .strictObject({
+    provider: z
+      .enum(providers.map((provider) => provider.name))
+      .meta({ description: 'Built-in provider; see `wakala providers`. Leave it out to spell out `token` instead.' })
+      .optional(),
+    environment: environment.meta({ description: 'For this route only' }).optional(),
+    credentials: texts(
+      'What the provider issued to you; `wakala providers NAME` lists the fields. Refer to variables or files here.',
+    ).optional(),
+    upstream: text("API base URL, in place of the provider's").optional(),
+    auth_server: text('Base URL of the token exchange, where it is not the API host').optional(),
+    token: token.optional(),
+    encoding: z
+      .enum(['multipart', 'form', 'json'])
+      .meta({ description: "How the fields of the token request travel, in place of the provider's way" })
+      .optional(),
+    headers: texts('Headers set on every API call; `{name}` stands for a value under `credentials`').optional(),
+    timeout: duration(
+      'One deadline over attempt, refresh and second attempt',
+      BOUNDS.timeoutMs,
+      DEFAULTS.timeout,
+    ).optional(),
+    connect_timeout: duration('Time to connect', BOUNDS.timeoutMs, DEFAULTS.connect_timeout).optional(),
+    max_body: size('Larger request bodies get 413', BOUNDS.bodyBytes, DEFAULTS.max_body).optional(),
+    replay_limit: size(
+      'Request bodies up to this size are kept in memory for the second attempt',
+      BOUNDS.replayBytes,
+      DEFAULTS.replay_limit,
+    ).optional(),
+    replay: z
+      .union([z.boolean(), z.array(z.string())], {
+        error: 'must be `true`, `false`, or a list of methods such as `[GET, POST]`',
+      })
+      .meta({ description: 'Which methods may be sent again after a dead token', fallback: true })
+      .optional(),
+    allow: z
+      .array(z.string())
+      .min(1, { error: 'is empty and would refuse every call; leave it out to allow all' })
+      .meta({
+        description: 'The calls that may pass, as `METHOD /path`: `*` for any method, a path may end in `*`',
+        examples: [['POST /mpesa/stkpush/*', 'GET /*']],
+      })
+      .optional(),
+    token_paths: z
+      .enum(['placeholder', 'refuse'])
+      .meta({
+        description: "Calls to the provider's own login: answer them here with a placeholder, or refuse them",
+        fallback: 'placeholder',
+      })
+      .optional(),
+    max_concurrency: count('Requests at once to this upstream; more get 503', BOUNDS.connections).optional(),
+    websocket: z.boolean().meta({ description: 'Let Upgrade through', fallback: false }).optional(),
+  })
+  .meta({ description: 'Where calls below this prefix go, and how their token is got' });
+
+const client = z
+  .strictObject({
+    name: text('Shown in logs; user name of HTTP Basic').optional(),
+    key: text(
+      `What the client sends as its bearer token; at least ${BOUNDS.clientKeyLength.min} characters`,
+    ).optional(),
+    routes: z
+      .array(z.string())
+      .min(1, { error: 'is empty; leave it out to allow all routes' })
+      .meta({ description: 'The routes it may call, as they are named under `routes`; all unless given' })
+      .optional(),
+  })
+  .meta({ description: 'A caller that may use the proxy', required: ['name', 'key'] });
+
+const log = z
+  .strictObject({
+    level: z
+      .enum(['debug', 'info', 'warn', 'error', 'silent'])
+      .meta({ description: 'The least severity that is logged', fallback: 'info' })
+      .optional(),
+    format: z
+      .enum(['auto', 'pretty', 'json'])
+      .meta({ description: 'One human line each, or JSON; auto: human on a terminal', fallback: 'auto' })
+      .optional(),
+  })
+  .meta({ description: 'Logging' });
+
+const addressObject = z.strictObject({ address: address }).transform((written) => written.address);
+
+export const configSchema = z
+  .strictObject({
+    listen: z
+      .union([address, addressObject], { error: 'must be an address and a port such as `127.0.0.1:8080`' })
+      .meta({ description: 'Where the proxy listens, `host:port`; port 0 picks a free one', fallback: DEFAULTS.listen })
+      .optional(),
+    admin: z
+      .union([address, z.literal(false), addressObject], {
+        error: 'must be an address and a port such as `127.0.0.1:9901`, or `false`',
+      })
+      .meta({ description: 'Where health, metrics and dashboard are; `false` for nowhere', fallback: DEFAULTS.admin })
+      .optional(),
+    environment: environment
+      .meta({ description: 'Which hosts every route uses unless it says otherwise', fallback: DEFAULTS.environment })
+      .optional(),
+    routes: z.record(z.string().meta({ pattern: '^/(.*/)?\\*$' }), route).meta({
+      description: 'Routes by path prefix: `/mpesa/*`. The longest that matches wins; the prefix is cut off.',
+    }),
+    clients: z
+      .array(client)
+      .min(1, { error: 'is empty; leave it out, or name at least one client' })
+      .meta({ description: 'Who may call; needed where `listen` is not a loopback address' })
+      .optional(),
+    open: z.boolean().meta({ description: 'Let anyone call who can reach the address', fallback: false }).optional(),
+    allowed_hosts: z.array(z.string()).meta({ description: 'Host names callers may use beside loopback' }).optional(),
+    allowed_origins: z
+      .array(z.string())
+      .meta({ description: 'Web origins whose pages may call: `https://app.example`' })
+      .optional(),
+    max_connections: count('Client connections at once; more get 503', BOUNDS.connections).optional(),
+    drain_timeout: duration(
+      'How long requests may take to finish at shutdown',
+      BOUNDS.drainTimeoutMs,
+      DEFAULTS.drain_timeout,
+    ).optional(),
+    log: log.optional(),
+  })
+  .meta({ title: 'Wakala configuration', description: 'proxy.config.yaml of Wakala' });
+
+/** The file's values after the schema: units are numbers, addresses are taken apart, nothing is defaulted. */
+export type ConfigInput = z.output<typeof configSchema>;
+export type RouteInput = z.output<typeof route>;
+export type ClientInput = z.output<typeof client>;

@@ -1,0 +1,149 @@
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
+import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { pathId, type Path } from './tree.ts';
+
+/** Where a value stands: its key, if it has one, and itself. */
+export interface Entry {
+  readonly path: Path;
+  readonly key: Node | undefined;
+  readonly value: Node | null;
+}
+
+export interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** A configuration file, parsed: its values, and where each of them stands. */
+export interface Source {
+  readonly file: string;
+  readonly values: unknown;
+  /** By `pathId`. A value reached through an alias or a merge key has an entry at every path that leads to it. */
+  readonly entries: ReadonlyMap<string, Entry>;
+  /** Keys that are given a second time in their mapping. */
+  readonly duplicates: readonly Entry[];
+  position(node: Node | null | undefined): Position;
+}
+
+/** The parser's own messages quote the file, which may hold secrets; these do not. */
+const SYNTAX: Readonly<Record<string, string>> = {
+  BAD_ALIAS: 'this alias refers to no anchor',
+  BAD_DQ_ESCAPE: 'unknown escape in a double-quoted text; use single quotes or write `\\\\` for a backslash',
+  BAD_INDENT: 'wrong indentation; keys of one mapping start in the same column',
+  BAD_SCALAR_START: 'a text may not start with this character; put it in quotes',
+  BLOCK_AS_IMPLICIT_KEY: 'two keys on one line, or wrong indentation; if this is one text, put it in quotes',
+  BLOCK_IN_FLOW: 'indented keys or lists are not allowed inside `{ }` or `[ ]`',
+  KEY_OVER_1024_CHARS: 'the key is too long',
+  MISSING_CHAR: 'a bracket, a quote, a comma or a colon is missing here',
+  MULTILINE_IMPLICIT_KEY: 'a key must stand on one line; is a `:` missing, or the indentation wrong?',
+  MULTIPLE_DOCS: 'a second document starts here (`---`); the configuration is one document',
+  TAB_AS_INDENT: 'a tab is used for indentation; use spaces',
+  TAG_RESOLVE_FAILED: 'tags (`!name`) are not supported',
+  UNEXPECTED_TOKEN: 'unexpected text here; check the quotes and brackets before it',
+};
+
+function syntaxProblem(code: string, line: string): string {
+  const message = SYNTAX[code] ?? 'not valid YAML';
+  const flow = /[{,[].*(?<!["'])\$\{/.test(line) && code !== 'MULTIPLE_DOCS';
+  return flow ? `${message} (inside \`{ }\` or \`[ ]\`, write "\${NAME}" in quotes)` : message;
+}
+
+/** Reads the text of a configuration file. Throws a ConfigError with everything that makes it unreadable. */
+export function parseSource(file: string, text: string): Source {
+  const lines = new LineCounter();
+  const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true, uniqueKeys: false });
+  const position = (offset: number): Position => {
+    const { line, col } = lines.linePos(offset);
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  };
+  const problem = (offset: number, message: string): ConfigProblem => ({
+    file,
+    ...position(offset),
+    key: '',
+    message,
+  });
+  const problems = [...doc.errors, ...doc.warnings].map(({ code, pos }) => {
+    const line = text.split('\n')[position(pos[0]).line - 1] ?? '';
+    return problem(pos[0], syntaxProblem(code, line));
+  });
+  if (problems.length > 0) throw new ConfigError(inOrder(problems));
+  const offsetOf = (node: Node | null | undefined) => node?.range?.[0] ?? 0;
+  const fault = shapeFault(doc);
+  if (fault !== undefined) throw new ConfigError([problem(offsetOf(fault.node), fault.message)]);
+  const values = valuesOf(doc, file);
+  const index = indexed(doc);
+  const odd = [...index.entries.values()].find(({ path }) => path.at(-1) === '__proto__');
+  if (odd !== undefined) throw new ConfigError([problem(offsetOf(odd.key), '`__proto__` cannot be a key')]);
+  return { file, values, ...index, position: (node) => position(offsetOf(node)) };
+}
+
+export function inOrder(problems: readonly ConfigProblem[]): ConfigProblem[] {
+  const unique = new Map(problems.map((problem) => [`${problem.line}:${problem.column}:${problem.message}`, problem]));
+  return [...unique.values()].sort((a, b) => a.line - b.line || a.column - b.column);
+}
+
+function shapeFault(doc: Document): { node: Node | null; message: string } | undefined {
+  const top = doc.contents;
+  if (top === null || (isScalar(top) && top.value === null)) {
+    return { node: top, message: 'the file is empty; it needs at least `routes`. `wakala init` writes a first one' };
+  }
+  if (!isMap(top)) {
+    return { node: top, message: 'the top of the file must be keys such as `routes:`, not a list or a single value' };
+  }
+  return undefined;
+}
+
+/** Plain values without sharing: an anchor used twice is two values, which may be treated apart. */
+function valuesOf(doc: Document, file: string): unknown {
+  try {
+    return JSON.parse(JSON.stringify(doc.toJS()));
+  } catch {
+    const message = 'anchors and aliases lead in a circle, or are used too often';
+    throw new ConfigError([{ file, line: 1, column: 1, key: '', message }]);
+  }
+}
+
+function indexed(doc: Document): Pick<Source, 'entries' | 'duplicates'> {
+  const entries = new Map<string, Entry>();
+  const duplicates: Entry[] = [];
+
+  function add(entry: Entry): void {
+    if (entries.has(pathId(entry.path))) {
+      duplicates.push(entry);
+      return;
+    }
+    entries.set(pathId(entry.path), entry);
+    walk(isAlias(entry.value) ? (entry.value.resolve(doc) ?? null) : entry.value, entry.path);
+  }
+
+  function walk(node: Node | null, path: Path): void {
+    if (isSeq<Node>(node)) node.items.forEach((value, i) => add({ path: [...path, i], key: undefined, value }));
+    if (!isMap<Node, Node | null>(node)) return;
+    for (const pair of node.items) {
+      if (!isMerge(pair)) add({ path: [...path, keyText(pair.key)], key: pair.key, value: pair.value });
+    }
+    for (const pair of node.items.filter(isMerge)) merge(pair.value, path);
+  }
+
+  function merge(value: Node | null, path: Path): void {
+    const node = isAlias(value) ? (value.resolve(doc) ?? null) : value;
+    if (isSeq<Node>(node)) for (const item of node.items) merge(item, path);
+    if (!isMap<Node, Node | null>(node)) return;
+    for (const pair of node.items) {
+      const below = [...path, keyText(pair.key)];
+      if (isMerge(pair)) merge(pair.value, path);
+      else if (!entries.has(pathId(below))) add({ path: below, key: pair.key, value: pair.value });
+    }
+  }
+
+  add({ path: [], key: undefined, value: doc.contents });
+  return { entries, duplicates };
+}
+
+function isMerge(pair: Pair<Node, Node | null>): boolean {
+  return isScalar(pair.key) && (pair.key.value === '<<' || typeof pair.key.value === 'symbol');
+}
+
+function keyText(key: Node): string {
+  return isScalar<string | number | boolean | null>(key) && key.value !== null ? String(key.value) : '';
+}

@@ -1,0 +1,164 @@
+import { isScalar, parseDocument } from 'yaml';
+import type { z } from 'zod';
+import type { SegmentsByPath } from './interpolate.ts';
+import { didYouMean } from './nearest.ts';
+import type { Report } from './problems.ts';
+import { type ConfigInput, configSchema } from './schema.ts';
+import { getAt, type Path, pathId, prune, setAt } from './tree.ts';
+
+type Issue = z.core.$ZodIssue;
+type Schemas = Readonly<Record<string, z.core.$ZodType>>;
+
+/** Keys of the documented format that this version does not have. */
+const UNAVAILABLE: readonly string[] = [
+  'token_store',
+  'workers',
+  'inspect_bodies',
+  'tracing',
+  'listen.tls',
+  'admin.token',
+];
+
+const TYPES: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: '`true` or `false`',
+  array: 'a list',
+  object: 'a mapping of keys to values',
+  record: 'a mapping of keys to values',
+};
+
+/**
+ * Holds the values against the schema and reports what does not fit. What fits is returned, so that the checks
+ * after this one find everything else that is wrong with the same file. `values` is changed on the way.
+ */
+export function validate(values: unknown, segments: SegmentsByPath, report: Report): ConfigInput {
+  let result = parse(values);
+  if (!result.success && retype(values, segments, result.error.issues)) result = parse(values);
+  if (!result.success) for (const issue of flatten(result.error.issues)) reportIssue(issue, values, report);
+  while (!result.success) {
+    for (const issue of flatten(result.error.issues)) cut(issue, values, report);
+    if (getAt(values, ['routes']) === undefined) Object.assign(values as object, { routes: {} });
+    result = parse(values);
+  }
+  return result.data;
+}
+
+function parse(values: unknown) {
+  return configSchema.safeParse(values, { error: plainWords });
+}
+
+/** The issues themselves; of a union, those of the one alternative that the value was meant to be. */
+function flatten(issues: readonly Issue[], base: Path = []): Issue[] {
+  return issues.flatMap((issue) => {
+    const path = [...base, ...issue.path] as (string | number)[];
+    const meant =
+      issue.code === 'invalid_union' ? issue.errors.find((branch) => !branch.some(isOfAnotherKind)) : undefined;
+    return meant === undefined ? [{ ...issue, path }] : flatten(meant, path);
+  });
+}
+
+function isOfAnotherKind(issue: Issue): boolean {
+  return issue.path.length === 0 && (issue.code === 'invalid_type' || issue.code === 'invalid_value');
+}
+
+/**
+ * A `${...}` gives a text. Where the schema wants something else, its value is read as YAML would read it: `8` is
+ * then a number. So a text that looks like a number stays one wherever a text is right.
+ */
+function retype(values: unknown, segments: SegmentsByPath, issues: readonly Issue[]): boolean {
+  const wrong = flatten(issues).filter((issue) => {
+    const pieces = segments.get(pathId(issue.path as Path));
+    return pieces?.length === 1 && typeof getAt(values, issue.path as Path) === 'string';
+  });
+  const retyped = wrong.filter((issue) => {
+    const { contents } = parseDocument(String(getAt(values, issue.path as Path)), { logLevel: 'silent' });
+    const scalar = isScalar(contents) ? contents.value : undefined;
+    const isTyped = typeof scalar === 'number' || typeof scalar === 'boolean';
+    if (isTyped) setAt(values, issue.path as Path, scalar);
+    return isTyped;
+  });
+  return retyped.length > 0;
+}
+
+function plainWords(issue: z.core.$ZodRawIssue): string {
+  if (issue.code === 'invalid_type') {
+    const wanted = TYPES[issue.expected] ?? issue.expected;
+    if (issue.input === null) return `is empty; it must be ${wanted}`;
+    const quote = issue.expected === 'string' && typeof issue.input !== 'object' ? '; put it in quotes' : '';
+    return `must be ${wanted}${quote}`;
+  }
+  if (issue.code === 'invalid_value') return `must be ${oneOf(issue.values.map(String))}`;
+  if (issue.code === 'too_small') return `must be at least ${issue.minimum}`;
+  if (issue.code === 'too_big') return `must be at most ${issue.maximum}`;
+  return 'is not valid';
+}
+
+function oneOf(values: readonly string[]): string {
+  return values.length === 1 ? `\`${values[0]}\`` : `one of ${values.map((value) => `\`${value}\``).join(', ')}`;
+}
+
+function reportIssue(issue: Issue, values: unknown, report: Report): void {
+  const path = issue.path as Path;
+  const value = getAt(values, path);
+  if (issue.code === 'unrecognized_keys') {
+    for (const key of issue.keys) reportKey(path, key, report);
+  } else if (value === undefined && path.length > 0) {
+    report.problem(path.slice(0, -1), `\`${String(path.at(-1))}\` is missing${remedy(path)}`, String(path.at(-1)));
+  } else if (issue.code === 'invalid_value' && typeof value === 'string') {
+    const guess = report.isInterpolated(path) ? '' : didYouMean(value, issue.values.map(String));
+    report.problem(path, `${unknown(path, value, report)}${issue.message}${guess}`);
+  } else {
+    report.problem(path, issue.message);
+  }
+}
+
+function unknown(path: Path, value: string, report: Report): string {
+  return path.at(-1) === 'provider' ? `unknown provider ${report.quoted(path, value)}; it ` : '';
+}
+
+function remedy(path: Path): string {
+  return path.length === 1 ? '; name at least one, such as `/mpesa/*`, or see `wakala init`' : '';
+}
+
+function reportKey(path: Path, key: string, report: Report): void {
+  if (UNAVAILABLE.includes([...path, key].join('.'))) {
+    report.problem(path, `\`${key}\` is not available in this version`, key);
+  } else {
+    report.unknownKey(path, key, knownKeys(path));
+  }
+}
+
+/** Takes out what the issue is about, and marks it as known to be bad. */
+function cut(issue: Issue, values: unknown, report: Report): void {
+  const path = issue.path as Path;
+  if (issue.code === 'unrecognized_keys') for (const key of issue.keys) prune(values, [...path, key]);
+  else report.silence(prune(values, path) ?? path);
+}
+
+/** The keys that the schema has in the mapping at `path`. */
+function knownKeys(path: Path): string[] {
+  let schema: z.core.$ZodType | undefined = configSchema;
+  for (const key of path) schema = below(schema, key);
+  const object = alternatives(schema).find((candidate) => 'shape' in candidate._zod.def);
+  return object === undefined ? [] : Object.keys((object._zod.def as z.core.$ZodObjectDef).shape);
+}
+
+function below(schema: z.core.$ZodType | undefined, key: string | number): z.core.$ZodType | undefined {
+  for (const candidate of alternatives(schema)) {
+    const def = candidate._zod.def as { shape?: Schemas; valueType?: z.core.$ZodType; element?: z.core.$ZodType };
+    const found = def.shape?.[key] ?? def.valueType ?? def.element;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** The schema without what is wrapped around it; of a union, every alternative. */
+function alternatives(schema: z.core.$ZodType | undefined): z.core.$ZodType[] {
+  if (schema === undefined) return [];
+  const def = schema._zod.def as { innerType?: z.core.$ZodType; in?: z.core.$ZodType; options?: z.core.$ZodType[] };
+  if (def.innerType !== undefined) return alternatives(def.innerType);
+  if (def.in !== undefined) return alternatives(def.in);
+  return def.options === undefined ? [schema] : def.options.flatMap(alternatives);
+}

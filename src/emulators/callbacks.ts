@@ -1,0 +1,116 @@
+import { type ClientRequest, type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import type { LookupFunction } from 'node:net';
+import type { Clock } from '../clock.ts';
+import type { JsonObject, JsonValue } from '../json.ts';
+import { isLoopbackAddress } from '../loopback.ts';
+
+/** What became of one callback. */
+export interface CallbackReport {
+  readonly provider: string;
+  readonly url: string;
+  /** Of the answer; absent where there was none. */
+  readonly status?: number;
+  readonly error?: string;
+}
+
+export interface CallbacksOptions {
+  readonly provider: string;
+  readonly clock: Clock;
+  readonly delayMs: number;
+  readonly onCallback: (report: CallbackReport) => void;
+}
+
+const TIMEOUT_MS = 5_000;
+const MAX_REPORTS = 50;
+const NOT_LOOPBACK = 'not delivered: not a loopback address';
+
+/** Sends what a provider sends by itself, a little later, and only to this machine. Redirects are not followed. */
+export class Callbacks {
+  readonly #options: CallbacksOptions;
+  readonly #reports: CallbackReport[] = [];
+  readonly #cancels = new Set<() => void>();
+
+  constructor(options: CallbacksOptions) {
+    this.#options = options;
+  }
+
+  /** `body` is made when the callback goes out. `headers` may depend on its bytes. */
+  send(url: string, body: () => JsonObject, headers: (bytes: Buffer) => Record<string, string> = () => ({})): void {
+    if (!isLoopbackUrl(url)) {
+      this.#report(url, { error: NOT_LOOPBACK });
+      return;
+    }
+    const cancel = this.#options.clock.after(this.#options.delayMs, () => {
+      this.#cancels.delete(cancel);
+      const bytes = Buffer.from(JSON.stringify(body()));
+      this.#deliver(new URL(url), bytes, headers(bytes));
+    });
+    this.#cancels.add(cancel);
+  }
+
+  /** The last ones, newest first. */
+  recent(): readonly JsonValue[] {
+    return this.#reports.map(({ url, status, error }) => ({ url, status: status ?? null, error: error ?? null }));
+  }
+
+  /** Whatever has not arrived yet never will. */
+  close(): void {
+    for (const cancel of this.#cancels) cancel();
+    this.#cancels.clear();
+  }
+
+  #deliver(url: URL, bytes: Buffer, headers: Record<string, string>): void {
+    const request = post(url, {
+      method: 'POST',
+      agent: false,
+      lookup: loopbackLookup,
+      headers: { 'content-type': 'application/json', 'content-length': bytes.length, ...headers },
+    });
+    const abort = () => void request.destroy();
+    const cancelTimeout = this.#options.clock.after(TIMEOUT_MS, () => {
+      request.destroy(new Error(`no answer within ${TIMEOUT_MS} ms`));
+    });
+    const settle = (outcome: { status: number } | { error: string }) => {
+      cancelTimeout();
+      if (this.#cancels.delete(abort)) this.#report(url.href, outcome);
+    };
+    this.#cancels.add(abort);
+    request.once('response', (response: IncomingMessage) => {
+      response.resume();
+      settle({ status: response.statusCode ?? 0 });
+    });
+    request.on('error', (error) => settle({ error: error.message }));
+    request.end(bytes);
+  }
+
+  #report(url: string, outcome: { status: number } | { error: string }): void {
+    const report = { provider: this.#options.provider, url, ...outcome };
+    this.#reports.unshift(report);
+    this.#reports.length = Math.min(this.#reports.length, MAX_REPORTS);
+    this.#options.onCallback(report);
+  }
+}
+
+/** 127.0.0.0/8, `[::1]`, or literally `localhost`: callers name the address, so no other may be reached. */
+export function isLoopbackUrl(text: string): boolean {
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return false;
+  return url.hostname === 'localhost' || isLoopbackAddress(url.hostname);
+}
+
+function post(url: URL, options: RequestOptions): ClientRequest {
+  return url.protocol === 'https:' ? httpsRequest(url, options) : httpRequest(url, options);
+}
+
+/** `localhost` without asking the resolver, which may know another one. */
+const loopbackLookup: LookupFunction = (_hostname, options, callback) => {
+  if (options.all) {
+    callback(null, [
+      { address: '127.0.0.1', family: 4 },
+      { address: '::1', family: 6 },
+    ]);
+  } else {
+    callback(null, '127.0.0.1', 4);
+  }
+};

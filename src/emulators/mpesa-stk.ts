@@ -1,0 +1,100 @@
+import { LRUCache } from 'lru-cache';
+import type { JsonObject } from '../json.ts';
+import { digits, eastAfricaStamp } from './ids.ts';
+import { darajaError, invalidField, receipt } from './mpesa-fields.ts';
+import { type ApiContext, type EmulatorApp, jsonBody, send, textOf } from './special.ts';
+
+const MAX_PUSHES = 1000;
+const DONE = 'The service request is processed successfully.';
+const LOGIN_FIELDS = ['BusinessShortCode', 'Password', 'Timestamp'];
+const PUSH_FIELDS = [
+  ...LOGIN_FIELDS,
+  'TransactionType',
+  'Amount',
+  'PartyA',
+  'PartyB',
+  'PhoneNumber',
+  'CallBackURL',
+  'AccountReference',
+  'TransactionDesc',
+];
+
+interface Push {
+  readonly merchantRequestId: string;
+  readonly checkoutRequestId: string;
+  readonly completesAtMs: number;
+}
+
+/** The payment prompt on the customer's phone (STK push), always paid after the callback delay, and its query. */
+export function addStkPush(app: EmulatorApp, context: ApiContext): void {
+  const { clock, random, callbacks, callbackDelayMs } = context;
+  const pushes = new LRUCache<string, Push>({ max: MAX_PUSHES });
+
+  app.post('/mpesa/stkpush/v1/processrequest', async (c) => {
+    const body = (await jsonBody(c)) ?? {};
+    const refusal = invalidField(random, body, PUSH_FIELDS);
+    if (refusal !== undefined) return send(c, refusal);
+    if (!passwordFits(body)) return send(c, darajaError(random, '500.001.1001', 'Wrong credentials'));
+    const push: Push = {
+      merchantRequestId: `${digits(random, 5)}-${digits(random, 8)}-1`,
+      checkoutRequestId: `ws_CO_${eastAfricaStamp(clock.now())}${digits(random, 9)}`,
+      completesAtMs: clock.now() + callbackDelayMs,
+    };
+    pushes.set(push.checkoutRequestId, push);
+    callbacks.send(textOf(body, 'CallBackURL'), () => paidCallback(push, body, context));
+    return c.json({
+      MerchantRequestID: push.merchantRequestId,
+      CheckoutRequestID: push.checkoutRequestId,
+      ResponseCode: '0',
+      ResponseDescription: 'Success. Request accepted for processing',
+      CustomerMessage: 'Success. Request accepted for processing',
+    });
+  });
+
+  app.post('/mpesa/stkpushquery/v1/query', async (c) => {
+    const body = (await jsonBody(c)) ?? {};
+    const refusal = invalidField(random, body, [...LOGIN_FIELDS, 'CheckoutRequestID']);
+    if (refusal !== undefined) return send(c, refusal);
+    if (!passwordFits(body)) return send(c, darajaError(random, '500.001.1001', 'Wrong credentials'));
+    const push = pushes.peek(textOf(body, 'CheckoutRequestID'));
+    if (push === undefined) return send(c, darajaError(random, '500.001.1001', 'The transaction does not exist'));
+    if (clock.now() < push.completesAtMs) {
+      return send(c, darajaError(random, '500.001.1001', 'The transaction is being processed'));
+    }
+    return c.json({
+      ResponseCode: '0',
+      ResponseDescription: 'The service request has been accepted successfully',
+      MerchantRequestID: push.merchantRequestId,
+      CheckoutRequestID: push.checkoutRequestId,
+      ResultCode: '0',
+      ResultDesc: DONE,
+    });
+  });
+}
+
+/** Base64 of short code, passkey and timestamp. Any passkey will do. */
+function passwordFits(body: JsonObject): boolean {
+  const password = Buffer.from(textOf(body, 'Password'), 'base64').toString();
+  return password.startsWith(textOf(body, 'BusinessShortCode')) && password.endsWith(textOf(body, 'Timestamp'));
+}
+
+/** `ResultCode` is a number here and a string in the query's answer, as with the real one. */
+function paidCallback(push: Push, body: JsonObject, { clock, random }: ApiContext): JsonObject {
+  const item = [
+    { Name: 'Amount', Value: Number(textOf(body, 'Amount')) },
+    { Name: 'MpesaReceiptNumber', Value: receipt(random) },
+    { Name: 'TransactionDate', Value: Number(eastAfricaStamp(clock.now())) },
+    { Name: 'PhoneNumber', Value: Number(textOf(body, 'PhoneNumber')) },
+  ];
+  return {
+    Body: {
+      stkCallback: {
+        MerchantRequestID: push.merchantRequestId,
+        CheckoutRequestID: push.checkoutRequestId,
+        ResultCode: 0,
+        ResultDesc: DONE,
+        CallbackMetadata: { Item: item },
+      },
+    },
+  };
+}

@@ -1,0 +1,19 @@
+import type { Provider } from '../providers/provider.ts';
+import { echo } from './echo.ts';
+import { jeel } from './jeel.ts';
+import { jpay } from './jpay.ts';
+import { mpesa } from './mpesa.ts';
+import { paypack } from './paypack.ts';
+import type { Special } from './special.ts';
+
+const SPECIALS: ReadonlyMap<string, Special> = new Map([
+  ['jpay', jpay],
+  ['mpesa', mpesa],
+  ['jeel', jeel],
+  ['paypack', paypack],
+]);
+
+/** What is written out for this provider; any other is emulated from its definition alone, with an API that echoes. */
+export function specialOf(provider: Provider): Special {
+  return SPECIALS.get(provider.name) ?? echo;
+}

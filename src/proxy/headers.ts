@@ -1,0 +1,166 @@
+import { ProxyError } from '../errors.ts';
+
+/** A flat list of names and values by turns, as node and undici give and take them. */
+export type HeaderList = string[];
+
+const VIA = '1.1 wakala';
+
+/** Hop-by-hop (RFC 9110 7.6.1), framing that is ours to say, and what is replaced. Names with `-` for `_`. */
+const NOT_FORWARDED = new Set([
+  'authorization',
+  'connection',
+  'content-length',
+  'expect',
+  'forwarded',
+  'host',
+  'http2-settings',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'via',
+]);
+
+/** Hop-by-hop on the way back. `content-length` stays: it is the provider's word on the body. */
+const NOT_RETURNED = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'wakala-token',
+]);
+
+/** Headers that a `Connection` line may not take away: what is left would be another message. */
+const NOT_NOMINABLE = new Set(['content-length', 'host', 'transfer-encoding']);
+
+/** What a route puts on its API calls. Names as they go out. */
+export interface RouteHeaders {
+  /** Replace the client's. */
+  readonly set: readonly (readonly [name: string, value: string])[];
+  /** Yield to the client's. */
+  readonly defaults: readonly (readonly [name: string, value: string])[];
+  /** Lower-case names of `set`, and of the token's header: the client's own are dropped. */
+  readonly replaced: ReadonlySet<string>;
+}
+
+/**
+ * The headers of an API call: the client's in their order, less what is hop-by-hop or not theirs to say, then the
+ * route's, then `Via`, then the token. What `Connection` names goes before the token comes, so no client can strip it.
+ * @throws ProxyError `bad_request` or `loop_detected`
+ */
+export function requestHeaders(raw: readonly string[], route: RouteHeaders, authorization: string): HeaderList {
+  const out: HeaderList = [];
+  const nominated = nominatedBy(raw);
+  let via = VIA;
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] ?? '';
+    const value = raw[i + 1] ?? '';
+    const key = comparable(name);
+    if (key === 'via') via = viaAfter(value, via);
+    if (NOT_FORWARDED.has(key) || key.startsWith('proxy-') || key.startsWith('x-forwarded-')) continue;
+    if (route.replaced.has(key) || isAuthorization(key) || nominated?.has(key) === true) continue;
+    out.push(name, value);
+  }
+  for (const [name, value] of route.defaults) {
+    if (!has(out, name.toLowerCase())) out.push(name, value);
+  }
+  for (const [name, value] of route.set) out.push(name, value);
+  out.push('via', via, 'authorization', authorization);
+  return out;
+}
+
+/**
+ * The headers of an answer, in their order, less what is hop-by-hop and any that holds the token. The provider's own
+ * `x-request-id` stays readable as `x-upstream-request-id`.
+ */
+export function answerHeaders(raw: readonly Buffer[], status: number, accessToken: string): HeaderList {
+  const out: HeaderList = [];
+  const text = raw.map((bytes) => bytes.toString('latin1'));
+  const nominated = nominatedBy(text);
+  for (let i = 0; i < text.length; i += 2) {
+    const name = text[i] ?? '';
+    const value = text[i + 1] ?? '';
+    const key = name.toLowerCase();
+    if (NOT_RETURNED.has(key) || nominated?.has(key) === true) continue;
+    // RFC 9110 8.6: no Content-Length on a 204.
+    if (status === 204 && key === 'content-length') continue;
+    if (value.length >= accessToken.length && value.includes(accessToken)) continue;
+    out.push(key === 'x-request-id' ? 'x-upstream-request-id' : name, value);
+  }
+  return out;
+}
+
+/** The value of the first line with this lower-case name. */
+export function headerOf(list: readonly string[], lowerCaseName: string): string | undefined {
+  for (let i = 0; i < list.length; i += 2) {
+    const name = list[i] ?? '';
+    if (name.length === lowerCaseName.length && name.toLowerCase() === lowerCaseName) return list[i + 1];
+  }
+  return undefined;
+}
+
+/** How many lines have this lower-case name. */
+export function countOf(list: readonly string[], lowerCaseName: string): number {
+  let count = 0;
+  for (let i = 0; i < list.length; i += 2) {
+    const name = list[i] ?? '';
+    if (name.length === lowerCaseName.length && name.toLowerCase() === lowerCaseName) count += 1;
+  }
+  return count;
+}
+
+function has(list: readonly string[], lowerCaseName: string): boolean {
+  return countOf(list, lowerCaseName) > 0;
+}
+
+/** Servers that make CGI-like names of headers see `_` and `-` as one. */
+function comparable(name: string): string {
+  const lower = name.toLowerCase();
+  return lower.includes('_') ? lower.replaceAll('_', '-') : lower;
+}
+
+/** `authorization` with separators strewn in, as some servers fold them away. */
+function isAuthorization(key: string): boolean {
+  return key.length > 13 && key.startsWith('a') && key.replaceAll('-', '') === 'authorization';
+}
+
+/** The names that `Connection` lines take out of the message (RFC 9110 7.6.1); undefined if none but the usual. */
+function nominatedBy(list: readonly string[]): Set<string> | undefined {
+  let names: Set<string> | undefined;
+  for (let i = 0; i < list.length; i += 2) {
+    const name = list[i] ?? '';
+    if (name.length !== 10 || name.toLowerCase() !== 'connection') continue;
+    for (const option of (list[i + 1] ?? '').toLowerCase().split(',')) {
+      const nominated = option.trim();
+      if (nominated === '' || nominated === 'keep-alive' || nominated === 'close') continue;
+      (names ??= new Set()).add(comparable(nominated));
+    }
+  }
+  return names;
+}
+
+/** @throws ProxyError `bad_request` if `Connection` would take away what frames the message */
+export function refuseNominatedFraming(raw: readonly string[]): void {
+  const nominated = nominatedBy(raw);
+  if (nominated === undefined) return;
+  for (const name of NOT_NOMINABLE) {
+    if (nominated.has(name)) {
+      throw new ProxyError('bad_request', `A Connection header may not name \`${name}\`. Nothing was sent.`);
+    }
+  }
+}
+
+function viaAfter(value: string, via: string): string {
+  if (value.split(',').some((hop) => hop.trim().toLowerCase() === VIA)) {
+    throw new ProxyError(
+      'loop_detected',
+      'This request has been through wakala already: an upstream in the configuration leads back to this proxy.',
+    );
+  }
+  return via === VIA ? `${value}, ${VIA}` : `${via.slice(0, -VIA.length)}${value}, ${VIA}`;
+}

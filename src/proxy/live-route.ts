@@ -1,0 +1,76 @@
+import type { Pool } from 'undici';
+import type { Route } from '../config/config.ts';
+import { fill } from '../providers/template.ts';
+import type { Token, TokenSource } from '../tokens/token.ts';
+import { DeadTokenRules } from './dead-token.ts';
+import type { RouteHeaders } from './headers.ts';
+import { TokenPathGuard } from './token-paths.ts';
+
+/** A route with everything that serves it. */
+export class LiveRoute {
+  readonly prefix: string;
+  readonly config: Route;
+  readonly tokens: TokenSource;
+  readonly pool: Pool;
+  /** Path of the API base URL, put in front of every forwarded path: `/api/v1`, or empty. */
+  readonly basePath: string;
+  readonly headers: RouteHeaders;
+  readonly deadToken: DeadTokenRules;
+  readonly tokenPaths: TokenPathGuard;
+  /** Requests that wait for an answer right now. */
+  inFlight = 0;
+  #lastToken: Token | undefined;
+  #authorization = '';
+
+  constructor(config: Route, tokens: TokenSource, pool: Pool) {
+    this.config = config;
+    this.prefix = config.prefix;
+    this.tokens = tokens;
+    this.pool = pool;
+    this.basePath = basePathOf(config.upstream);
+    this.headers = routeHeaders(config);
+    this.deadToken = new DeadTokenRules(config.provider.deadToken);
+    this.tokenPaths = new TokenPathGuard(config);
+  }
+
+  /** The Authorization value of a token; made once for each. */
+  authorization(token: Token): string {
+    if (token !== this.#lastToken) {
+      this.#lastToken = token;
+      this.#authorization = `Bearer ${token.accessToken.reveal()}`;
+    }
+    return this.#authorization;
+  }
+
+  mayReplay(method: string): boolean {
+    const { replay } = this.config;
+    return typeof replay === 'boolean' ? replay : replay.has(method);
+  }
+
+  /** Whether the route's `allow` list lets this call through; `path` is below the prefix. */
+  allows(method: string, path: string): boolean {
+    const { allow } = this.config;
+    if (allow === undefined) return true;
+    return allow.some(
+      (rule) =>
+        (rule.method === '*' || rule.method === method) &&
+        (rule.prefix ? path.startsWith(rule.path) : path === rule.path),
+    );
+  }
+}
+
+/** Path of a base URL as it was written, without a trailing slash. */
+function basePathOf(base: string): string {
+  return base.replace(/^[a-z]+:\/\/[^/]*/i, '').replace(/\/$/, '');
+}
+
+function routeHeaders(route: Route): RouteHeaders {
+  const rules = route.headers.map((rule) => {
+    const template = typeof rule.value === 'string' ? rule.value : rule.value[route.environment];
+    return { ...rule, value: fill(template, (name) => route.credentials.get(name)?.reveal()) };
+  });
+  const of = (mode: 'set' | 'default') =>
+    rules.filter((rule) => rule.mode === mode).map((rule) => [rule.name, rule.value] as const);
+  const set = of('set');
+  return { set, defaults: of('default'), replaced: new Set(set.map(([name]) => name.toLowerCase())) };
+}

@@ -1,0 +1,61 @@
+import { ProxyError } from '../errors.ts';
+
+/** A request target in origin form, cut but never changed: `path + query` is what the client sent. */
+export interface Target {
+  readonly path: string;
+  /** With its `?`, or empty. */
+  readonly query: string;
+}
+
+/** No percent escape, no dot after a slash, no double slash, no backslash, no fragment, no NUL: nothing to look into. */
+const PLAIN = /^(?:\/(?![/.])[\w\-~!$&'()*+,;=:@.]*)+(?:\?[\w\-~!$&'()*+,;=:@./?[\]]*)?$/;
+
+/**
+ * Splits a raw request target, or refuses it. Routing and forwarding both use the result, so nothing here decodes or
+ * normalises what is passed on. `host` is the request's Host line, for the absolute form (RFC 9112 3.2.2).
+ * @throws ProxyError `bad_request_target`
+ */
+export function parseTarget(raw: string, host: string): Target {
+  const origin = raw.startsWith('/') ? raw : fromAbsolute(raw, host);
+  if (!PLAIN.test(origin)) refuseOddities(origin);
+  const question = origin.indexOf('?');
+  return question === -1
+    ? { path: origin, query: '' }
+    : { path: origin.slice(0, question), query: origin.slice(question) };
+}
+
+function fromAbsolute(raw: string, host: string): string {
+  const match = /^https?:\/\/([^/?#]*)([^#]*)$/i.exec(raw);
+  if (match === null) throw refused('it is neither a path nor an absolute URL');
+  const [, authority = '', rest = ''] = match;
+  if (authority.toLowerCase() !== host.toLowerCase()) throw refused('its authority is not the one in the Host line');
+  return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
+function refuseOddities(origin: string): void {
+  if (origin.includes('#')) throw refused('it has a fragment');
+  if (origin.includes('\\')) throw refused('it has a backslash');
+  if (/%(?![0-9a-f]{2})/i.test(origin)) throw refused('it has a broken percent escape');
+  if (/\0|%00/.test(origin)) throw refused('it has a NUL');
+  const path = origin.split('?', 1)[0] ?? '';
+  if (path.includes('//')) throw refused('its path has an empty segment (`//`)');
+  const decoded = decodedFully(path);
+  if (decoded.includes('\0')) throw refused('it has a NUL');
+  if (decoded.includes('\\')) throw refused('it has an encoded backslash');
+  // A server that takes `;` for the start of path parameters sees `..;x` as `..`.
+  if (decoded.split('/').some((segment) => /^\.{1,2}(;|$)/.test(segment))) throw refused('it has a dot segment');
+}
+
+/** Percent escapes undone as often as there are any, so that no number of servers behind each other sees more. */
+export function decodedFully(path: string): string {
+  let decoded = path;
+  for (let before = ''; before !== decoded;) {
+    before = decoded;
+    decoded = decoded.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+  }
+  return decoded;
+}
+
+function refused(what: string): ProxyError {
+  return new ProxyError('bad_request_target', `The request target was refused: ${what}. Nothing was sent.`);
+}

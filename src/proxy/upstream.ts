@@ -1,0 +1,197 @@
+import { type Dispatcher, Pool } from 'undici';
+import { networkCode, ProxyError } from '../errors.ts';
+import type { Body } from './body.ts';
+import type { HeaderList } from './headers.ts';
+
+/** One request to an upstream. */
+export interface UpstreamRequest {
+  readonly method: string;
+  /** Path and query as they go on the wire. */
+  readonly path: string;
+  readonly headers: HeaderList;
+  readonly body: Body;
+}
+
+/** What comes back, in order: one head, any number of chunks, then an end or a failure. */
+export interface AnswerListener {
+  onHead(status: number, reason: string, rawHeaders: readonly Buffer[]): void;
+  onChunk(chunk: Buffer): void;
+  onEnd(): void;
+  /** After `cancel` it is not called. */
+  onFailure(error: ProxyError): void;
+}
+
+/** Interim answers (1xx) that one request may get. */
+const MAX_INTERIM = 32;
+
+/** Pools of connections, one for each origin: HTTP/1.1, one request at a time on each, TLS verified. */
+export class UpstreamPools {
+  readonly #pools = new Map<string, Pool>();
+
+  for(origin: string, connectTimeoutMs: number): Pool {
+    const key = `${origin} ${connectTimeoutMs}`;
+    const known = this.#pools.get(key);
+    if (known !== undefined) return known;
+    const pool = new Pool(origin, {
+      allowH2: false,
+      pipelining: 1,
+      connect: { timeout: connectTimeoutMs },
+      maxHeaderSize: 16 * 1024,
+      // Dropped before the upstream would drop them: 4 s, or its Keep-Alive hint less 2 s.
+      keepAliveTimeout: 4000,
+      keepAliveTimeoutThreshold: 2000,
+      keepAliveMaxTimeout: 60_000,
+      // The request's own deadline rules.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+    this.#pools.set(key, pool);
+    return pool;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#pools.values()].map((pool) => pool.destroy()));
+  }
+}
+
+/** One sending of one request. */
+export class Attempt implements Dispatcher.DispatchHandler {
+  readonly #listener: AnswerListener;
+  #controller: Dispatcher.DispatchController | undefined;
+  #interim = 0;
+  #cancelled = false;
+  #over = false;
+  #sent = false;
+
+  private constructor(listener: AnswerListener) {
+    this.#listener = listener;
+  }
+
+  static send(pool: Pool, request: UpstreamRequest, listener: AnswerListener): Attempt {
+    const attempt = new Attempt(listener);
+    const { method, path, headers, body } = request;
+    pool.dispatch(
+      {
+        method: method as Dispatcher.HttpMethod,
+        path,
+        headers: lengthOf(body) === undefined ? headers : [...headers, 'content-length', String(lengthOf(body))],
+        body: body.kind === 'none' ? null : body.kind === 'whole' ? body.bytes : (body.chunks as never),
+      },
+      attempt,
+    );
+    return attempt;
+  }
+
+  /** Whether any byte of the request may have left. */
+  get started(): boolean {
+    return this.#controller !== undefined;
+  }
+
+  /** Whether the whole request was handed to the network. */
+  get sent(): boolean {
+    return this.#sent;
+  }
+
+  /** Stops it; nothing more is told to the listener. A request that has not started never will. */
+  cancel(): void {
+    if (this.#over || this.#cancelled) return;
+    this.#cancelled = true;
+    this.#controller?.abort(new Error('cancelled'));
+  }
+
+  pause(): void {
+    this.#controller?.pause();
+  }
+
+  resume(): void {
+    this.#controller?.resume();
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#cancelled) controller.abort(new Error('cancelled'));
+    else this.#controller = controller;
+  }
+
+  onRequestSent(): void {
+    this.#sent = true;
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    reason: string | undefined,
+  ): void {
+    if (this.#cancelled) return;
+    if (status >= 100 && status < 200) {
+      this.#interim += 1;
+      if (this.#interim > MAX_INTERIM) this.#invalid('it sent no end of interim answers');
+    } else if (status < 200 || status > 599) {
+      this.#invalid('its status is out of range');
+    } else {
+      this.#listener.onHead(status, reason ?? '', (controller.rawHeaders ?? []) as Buffer[]);
+    }
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (!this.#cancelled) this.#listener.onChunk(chunk);
+  }
+
+  onResponseEnd(): void {
+    this.#over = true;
+    if (!this.#cancelled) this.#listener.onEnd();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+    this.#over = true;
+    if (!this.#cancelled) this.#listener.onFailure(meaningOf(error, this.started));
+  }
+
+  #invalid(what: string): void {
+    const error = new ProxyError('upstream_invalid', `The provider's answer was no valid HTTP: ${what}.`);
+    this.cancel();
+    this.#listener.onFailure(error);
+  }
+}
+
+function lengthOf(body: Body): number | undefined {
+  return body.kind === 'stream' ? body.length : undefined;
+}
+
+const INVALID = new Set(['UND_ERR_HEADERS_OVERFLOW', 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'UND_ERR_RESPONSE']);
+
+/** What a failed attempt means for the one who asked: above all, whether the provider may have seen the request. */
+function meaningOf(error: Error, started: boolean): ProxyError {
+  if (error instanceof ProxyError) return error;
+  const code = networkCode(error);
+  if (!started) {
+    if (code === 'UND_ERR_CONNECT_TIMEOUT') {
+      return new ProxyError('upstream_timeout', 'The provider could not be connected to in time. Nothing was sent.', {
+        cause: error,
+        outcome: 'not_sent',
+      });
+    }
+    return new ProxyError(
+      'upstream_unreachable',
+      `The provider could not be connected to (${code}). Nothing was sent.`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (code.startsWith('HPE_') || INVALID.has(code) || /^bad (upgrade|response)$/.test(error.message)) {
+    return new ProxyError(
+      'upstream_invalid',
+      "The provider's answer was no valid HTTP. It may have acted on the request.",
+      {
+        cause: error,
+      },
+    );
+  }
+  return new ProxyError(
+    'upstream_reset',
+    'The connection to the provider broke off before its answer was whole. It may have acted on the request: ask it ' +
+      'for the outcome before you send this again.',
+    { cause: error },
+  );
+}

@@ -1,0 +1,30 @@
+import type { Server } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** How long idle connections stay open, so that a request already on its way on one of them is still answered. */
+const LAME_DUCK_MS = 2000;
+
+const POLL_MS = 20;
+
+/**
+ * Lets a server finish: answers close their connections by now, then nothing new is taken, then what is under way may
+ * finish until `timeoutMs` is over.
+ * @returns true if nothing had to be cut off
+ */
+export async function drainServer(server: Server, timeoutMs: number, now: () => number): Promise<boolean> {
+  const startedMs = now();
+  const elapsedMs = () => now() - startedMs;
+  const lameDuckMs = Math.min(LAME_DUCK_MS, timeoutMs / 2);
+  while ((await openConnections(server)) > 0 && elapsedMs() < lameDuckMs) await sleep(POLL_MS);
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  const clean = await Promise.race([
+    closed.then(() => true),
+    sleep(Math.max(0, timeoutMs - elapsedMs()), false, { ref: false }),
+  ]);
+  if (!clean) server.closeAllConnections();
+  return clean;
+}
+
+function openConnections(server: Server): Promise<number> {
+  return new Promise((resolve) => server.getConnections((_error, count) => resolve(count)));
+}

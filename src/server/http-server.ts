@@ -1,0 +1,125 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { formatAddress } from '../config/address.ts';
+import type { ListenAddress } from '../config/config.ts';
+import { networkCode, ProxyError } from '../errors.ts';
+import type { Gateway } from '../proxy/gateway.ts';
+import { methodNotAllowed } from '../proxy/admission.ts';
+import { rawProblem, sendProblem } from '../proxy/problem.ts';
+import { requestIdOf } from '../proxy/request-id.ts';
+import type { UpgradeHandler } from '../proxy/upgrade.ts';
+
+export interface ProxyServerContext {
+  readonly gateway: () => Gateway;
+  readonly upgrades: UpgradeHandler;
+  readonly maxConnections: number | undefined;
+  /** True once draining has begun: every answer then closes its connection. */
+  readonly draining: () => boolean;
+}
+
+/** Bounds on what a client may hold: header block, and time to send it. */
+const LIMITS = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: 10_000,
+  connectionsCheckingInterval: 2000,
+  // The route's deadline bounds the body.
+  requestTimeout: 0,
+  keepAliveTimeout: 65_000,
+  // Checked on the raw lines, with an answer of our own.
+  requireHostHeader: false,
+} as const;
+
+/** The listener that clients call. */
+export function createProxyServer(context: ProxyServerContext): Server {
+  const overLimit = new WeakSet<Socket>();
+  const handle = (req: IncomingMessage, res: ServerResponse) => {
+    if (context.draining()) res.shouldKeepAlive = false;
+    if (overLimit.has(req.socket)) refuseOverLimit(req, res);
+    else context.gateway().handle(req, res);
+  };
+  // Only a WebSocket handshake leaves HTTP/1.1; Java's client offers h2c on every plain request, and is answered.
+  const server = createServer(
+    { ...LIMITS, shouldUpgradeCallback: (req) => forwardsUpgrades(context) && isWebSocketHandshake(req) },
+    handle,
+  );
+  server.on('checkContinue', handle);
+  server.on('checkExpectation', (req, res) => {
+    const error = new ProxyError('expectation_failed', 'The only expectation that can be met is 100-continue.');
+    sendProblem(res, error, requestIdOf(req.rawHeaders));
+  });
+  server.on('connect', (req: IncomingMessage, socket: Duplex) => {
+    socket.end(rawProblem(methodNotAllowed('CONNECT'), requestIdOf(req.rawHeaders)));
+  });
+  if (forwardsUpgrades(context)) {
+    server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+      void context.upgrades.handle(req, socket, head);
+    });
+  }
+  server.on('clientError', onClientError);
+  if (context.maxConnections !== undefined) boundConnections(server, context.maxConnections, overLimit);
+  return server;
+}
+
+/** Without an `upgrade` listener node answers a handshake as the plain request that it also is. */
+function forwardsUpgrades(context: ProxyServerContext): boolean {
+  return context.gateway().routes.some((route) => route.config.websocket);
+}
+
+function isWebSocketHandshake(req: IncomingMessage): boolean {
+  return req.headers.upgrade?.trim().toLowerCase() === 'websocket';
+}
+
+function boundConnections(server: Server, limit: number, overLimit: WeakSet<Socket>): void {
+  const open = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    if (open.size >= limit) {
+      overLimit.add(socket);
+      return;
+    }
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+  });
+}
+
+function refuseOverLimit(req: IncomingMessage, res: ServerResponse): void {
+  res.shouldKeepAlive = false;
+  const error = new ProxyError('overloaded', 'Wakala has max_connections open.', { retryAfterS: 1 });
+  sendProblem(res, error, requestIdOf(req.rawHeaders));
+}
+
+/** What node's parser refuses (RFC 9112): answered, unless an answer to an earlier request is still owed. */
+function onClientError(error: Error, socket: Duplex & { _httpMessage?: unknown }): void {
+  const owed = socket._httpMessage !== undefined && socket._httpMessage !== null;
+  if (!socket.writable || owed || networkCode(error) === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  socket.end(rawProblem(clientProblem(networkCode(error)), requestIdOf([])));
+}
+
+function clientProblem(code: string): ProxyError {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new ProxyError('header_too_large', 'The header block is larger than 16 KiB.');
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new ProxyError('request_timeout', 'The request head did not arrive in time.');
+    default:
+      return new ProxyError('bad_request', `The request is no valid HTTP/1.1 (${code}). Nothing was sent.`);
+  }
+}
+
+/** Listens, or says which address it could not have. @returns the address it has, with its real port */
+export function listen(server: Server, { host, port }: ListenAddress, flag: string): Promise<ListenAddress> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      const code = networkCode(error);
+      const why = code === 'EADDRINUSE' ? 'is in use by another process' : `cannot be listened on (${code})`;
+      reject(new Error(`${formatAddress({ host, port })} ${why}; choose another with ${flag} or in the configuration`));
+    });
+    server.listen(port, host, () => {
+      const address = server.address();
+      resolve({ host, port: typeof address === 'object' && address !== null ? address.port : port });
+    });
+  });
+}

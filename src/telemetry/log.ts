@@ -1,0 +1,52 @@
+import { pino } from 'pino';
+import type { Log } from '../log.ts';
+
+export interface LogOptions {
+  readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  readonly format: 'pretty' | 'json' | 'auto';
+  /** Whether `sink` is a terminal: `auto` means one human line there, JSON elsewhere. */
+  readonly tty: boolean;
+  readonly colour: boolean;
+}
+
+/** Fields that never carry their value, whoever logs them: the last net below `Secret`. */
+const NEVER = [
+  'authorization',
+  'proxy_authorization',
+  'token_value',
+  'access_token',
+  'refresh_token',
+  'secret',
+  'password',
+];
+
+/** A logger on a sink that takes whole lines. Written synchronously: nothing is lost when the process ends. */
+export function createLog(options: LogOptions, sink: (line: string) => void): Log {
+  const pretty = options.format === 'pretty' || (options.format === 'auto' && options.tty);
+  return pino(
+    {
+      level: options.level,
+      base: null,
+      redact: { paths: NEVER, censor: '[redacted]' },
+      formatters: { level: (label) => ({ level: label }) },
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    },
+    { write: (line: string) => sink(pretty ? humanLine(line, options.colour) : line) },
+  );
+}
+
+const COLOURS: Record<string, string> = { debug: '2', info: '36', warn: '33', error: '31' };
+
+/** `12:00:00 WARN  token exchange failed  provider=mpesa status=500` */
+function humanLine(json: string, colour: boolean): string {
+  const { level, time, msg, ...fields } = JSON.parse(json) as Record<string, unknown> & { level: string; time: string };
+  const paint = (code: string, text: string) => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
+  const rest = Object.entries(fields).map(([name, value]) => `${name}=${shown(value)}`);
+  const details = rest.length === 0 ? '' : `  ${paint('2', rest.join(' '))}`;
+  return `${time.slice(11, 19)} ${paint(COLOURS[level] ?? '0', level.toUpperCase().padEnd(5))} ${String(msg)}${details}\n`;
+}
+
+function shown(value: unknown): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return /[\s"=]/.test(text) ? JSON.stringify(text) : text;
+}

@@ -1,0 +1,110 @@
+import { ProxyError } from '../errors.ts';
+import { valueAt } from '../json.ts';
+import type { ExchangeResponse } from '../providers/provider.ts';
+import { lifetimeOf } from './lifetime.ts';
+import { makeToken, type Token } from './token.ts';
+
+/** What a token endpoint said. Holds a token: never log its body without `wordsOf`. */
+export interface TokenAnswer {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly body: string;
+}
+
+/** Statuses with which a token endpoint says that the credentials are wrong (RFC 6749 5.2, and the providers). */
+const DENIED = new Set([400, 401, 403, 422]);
+
+/** Longest `Retry-After` that is believed. */
+const MAX_RETRY_AFTER_S = 3600;
+
+/** What may stand in an Authorization header (RFC 9110 5.5), and no space, so that nothing can follow the token. */
+const HEADER_SAFE = /^[\x21-\x7e]{1,8192}$/;
+
+/**
+ * Judges a token endpoint's answer.
+ * @throws ProxyError `token_denied` if it refused the credentials, `token_unavailable` if it gave no token
+ */
+export function readToken(
+  answer: TokenAnswer,
+  response: ExchangeResponse,
+  defaultLifetimeS: number,
+  nowMs: number,
+): Token {
+  if (answer.status < 200 || answer.status > 299) throw refusal(answer, nowMs);
+  const json = parse(answer);
+  const accessToken = bearer(valueAt(json, response.accessToken));
+  if (accessToken === undefined) {
+    throw unavailable(`it answered ${answer.status} without a token at \`${response.accessToken}\``);
+  }
+  if (!HEADER_SAFE.test(accessToken)) throw unavailable('its token holds characters that no header may carry');
+  const refresh = response.refreshToken === undefined ? undefined : valueAt(json, response.refreshToken);
+  const serverNowMs = Date.parse(answer.headers['date'] ?? '');
+  try {
+    const lifetime = lifetimeOf(json, response, accessToken, defaultLifetimeS, {
+      nowMs,
+      serverNowMs: Number.isNaN(serverNowMs) ? undefined : serverNowMs,
+    });
+    return makeToken(accessToken, typeof refresh === 'string' && refresh !== '' ? refresh : undefined, lifetime, nowMs);
+  } catch (cause) {
+    throw unavailable('it gave a token that has expired already', cause);
+  }
+}
+
+function refusal(answer: TokenAnswer, nowMs: number): ProxyError {
+  if (DENIED.has(answer.status) && !isHtml(answer)) {
+    return new ProxyError(
+      'token_denied',
+      'The provider refused the credentials of this route. Its own words are in the log of wakala; `wakala check` ' +
+        'shows which environment and credentials the route uses.',
+    );
+  }
+  const page = isHtml(answer) ? ' with an HTML page' : '';
+  return unavailable(`it answered ${answer.status}${page}`, undefined, retryAfterS(answer, nowMs));
+}
+
+function isHtml(answer: TokenAnswer): boolean {
+  return /^\s*</.test(answer.body) || (answer.headers['content-type'] ?? '').startsWith('text/html');
+}
+
+function parse(answer: TokenAnswer): unknown {
+  try {
+    return JSON.parse(answer.body);
+  } catch {
+    // The parser's own message quotes the text, and with it perhaps a token.
+    const what = answer.body === '' ? 'an empty body' : isHtml(answer) ? 'an HTML page' : 'something that is no JSON';
+    throw unavailable(`it answered ${answer.status} with ${what}`);
+  }
+}
+
+/** The bare token: some providers send it with "Bearer " in front. */
+function bearer(value: unknown): string | undefined {
+  if (typeof value !== 'string') return undefined;
+  const bare = value.replace(/^bearer\s+/i, '').trim();
+  return bare === '' ? undefined : bare;
+}
+
+/** `Retry-After` (RFC 9110 10.2.3): seconds or an HTTP date. */
+function retryAfterS(answer: TokenAnswer, nowMs: number): number | undefined {
+  const value = answer.headers['retry-after']?.trim();
+  if (value === undefined || value === '') return undefined;
+  const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - nowMs) / 1000;
+  return seconds > 0 ? Math.min(Math.ceil(seconds), MAX_RETRY_AFTER_S) : undefined;
+}
+
+export function unavailable(what: string, cause?: unknown, retryAfterSeconds?: number): ProxyError {
+  return new ProxyError('token_unavailable', `No token could be had from the provider's token endpoint: ${what}.`, {
+    cause,
+    ...(retryAfterSeconds === undefined ? {} : { retryAfterS: retryAfterSeconds }),
+  });
+}
+
+/** A provider's words for the log: one short line, with every secret that was sent cut out of it. */
+export function wordsOf(answer: TokenAnswer, secrets: readonly string[]): string {
+  let words = answer.body;
+  for (const secret of secrets) {
+    if (secret !== '') words = words.replaceAll(secret, '[redacted]');
+  }
+  // eslint-disable-next-line no-control-regex -- control characters are what is being removed
+  return words.replace(/[\x00-\x1f\x7f]+/g, ' ').slice(0, 300);
+}

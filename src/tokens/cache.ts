@@ -1,0 +1,170 @@
+import { type Clock, MAX_TIMER_MS } from '../clock.ts';
+import { ProxyError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Secret } from '../secret.ts';
+import { unavailable } from './answer.ts';
+import { Backoff } from './backoff.ts';
+import type { TokenAsker } from './exchange.ts';
+import { Refusals } from './refusals.ts';
+import type { Token, TokenSource } from './token.ts';
+
+export interface CacheContext {
+  /** Whose token it is, for the log. */
+  readonly provider: string;
+  readonly clock: Clock;
+  /** Uniform in [0, 1), like `Math.random`. */
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+/**
+ * Remembers one token and decides when to ask for another: once for all who wait, ahead of expiry while the token is
+ * in use, at once when it dies, later and later while the token endpoint fails.
+ */
+export class CachedTokenSource implements TokenSource {
+  readonly #asker: TokenAsker;
+  readonly #clock: Clock;
+  readonly #provider: string;
+  readonly #log: Log;
+  readonly #backoff: Backoff;
+  readonly #refusals: Refusals;
+  #token: Token | undefined;
+  /** Outlives the access token it came with; spent by the one refresh that tries it. */
+  #refreshToken: Secret | undefined;
+  #underWay: Promise<Token> | undefined;
+  /** Whether anyone used the current token: one that nobody uses is not refreshed ahead. */
+  #used = false;
+  #cancelTimer: () => void = () => {};
+  #closed = false;
+
+  constructor(asker: TokenAsker, context: CacheContext) {
+    this.#asker = asker;
+    this.#clock = context.clock;
+    this.#provider = context.provider;
+    this.#log = context.log;
+    this.#backoff = new Backoff(context.clock, context.random);
+    this.#refusals = new Refusals(context.clock);
+  }
+
+  current(): Token | undefined {
+    const token = this.#token;
+    if (token === undefined) return undefined;
+    const nowMs = this.#clock.now();
+    if (nowMs >= token.expiresAtMs) return undefined;
+    this.#used = true;
+    if (nowMs >= token.refreshAtMs) this.#refreshAhead();
+    return token;
+  }
+
+  token(): Promise<Token> {
+    const current = this.current();
+    return current === undefined ? this.#next() : Promise.resolve(current);
+  }
+
+  async reject(dead: Token, method: string, path: string): Promise<Token | undefined> {
+    if (this.#refusals.isQuiet(method, path)) return undefined;
+    if (this.#token === dead) {
+      if (!this.#refusals.mayForce()) return undefined;
+      this.#log.info(
+        { provider: this.#provider, token: dead.fingerprint, method },
+        'provider refused the token; asking for another',
+      );
+      this.#refusals.forced();
+      this.#drop();
+    }
+    try {
+      const next = await this.token();
+      if (!next.accessToken.equals(dead.accessToken.reveal())) return next;
+      this.#log.warn(
+        { provider: this.#provider, token: dead.fingerprint },
+        'token endpoint gave the refused token again',
+      );
+      this.refusedAgain(next, method, path);
+      return undefined;
+    } catch {
+      // The failure is logged where it happened; this request keeps the provider's own answer.
+      return undefined;
+    }
+  }
+
+  refusedAgain(token: Token, method: string, path: string): void {
+    if (token === this.#token) this.#refusals.refusedAgain(method, path);
+  }
+
+  served(token: Token, method: string, path: string): void {
+    if (token === this.#token) this.#refusals.served(method, path);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelTimer();
+  }
+
+  /** The exchange under way, or a new one, or the failure that all share until the backoff ends. */
+  #next(): Promise<Token> {
+    if (this.#underWay !== undefined) return this.#underWay;
+    const refusal = this.#backoff.refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    const underWay = this.#ask().finally(() => (this.#underWay = undefined));
+    this.#underWay = underWay;
+    return underWay;
+  }
+
+  async #ask(): Promise<Token> {
+    const refreshToken = this.#refreshToken;
+    this.#refreshToken = undefined;
+    try {
+      const token = await this.#asker.ask(refreshToken);
+      this.#backoff.succeeded();
+      this.#keep(token);
+      return token;
+    } catch (cause) {
+      const error = cause instanceof ProxyError ? cause : unavailable('it could not be asked', cause);
+      this.#backoff.failed(error);
+      this.#schedule(this.#backoff.remainingMs());
+      throw this.#backoff.refusal() ?? error;
+    }
+  }
+
+  #keep(token: Token): void {
+    this.#refusals.renewed();
+    this.#token = token;
+    this.#refreshToken = token.refreshToken;
+    this.#used = false;
+    this.#schedule(token.refreshAtMs - this.#clock.now());
+    this.#log.info(
+      {
+        provider: this.#provider,
+        token: token.fingerprint,
+        lifetime_s: Math.round((token.expiresAtMs - token.issuedAtMs) / 1000),
+        lifetime_source: token.lifetimeSource,
+      },
+      'token fetched',
+    );
+  }
+
+  #drop(): void {
+    this.#token = undefined;
+    this.#cancelTimer();
+  }
+
+  #refreshAhead(): void {
+    if (this.#underWay !== undefined || this.#backoff.remainingMs() > 0) return;
+    // Nobody waits for it: a failure is logged, backed off from, and the token still serves.
+    this.#next().catch(() => {});
+  }
+
+  /** Refreshes after `delayMs` if the token was used by then; one that nobody used is left to lapse. */
+  #schedule(delayMs: number): void {
+    this.#cancelTimer();
+    if (this.#closed || delayMs === Infinity) return;
+    this.#cancelTimer = this.#clock.after(Math.min(delayMs, MAX_TIMER_MS), () => {
+      const token = this.#token;
+      if (token === undefined || !this.#used) return;
+      const nowMs = this.#clock.now();
+      if (nowMs >= token.expiresAtMs) return;
+      if (nowMs < token.refreshAtMs) this.#schedule(token.refreshAtMs - nowMs);
+      else this.#refreshAhead();
+    });
+  }
+}

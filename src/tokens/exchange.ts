@@ -1,0 +1,103 @@
+import type { Clock } from '../clock.ts';
+import { networkCode, ProxyError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Exchange, Provider } from '../providers/provider.ts';
+import type { Secret } from '../secret.ts';
+import { readToken, type TokenAnswer, unavailable, wordsOf } from './answer.ts';
+import { tokenRequest, type TokenRequest } from './request.ts';
+import type { Token } from './token.ts';
+
+/** Sends one token request and reads its answer, up to 64 KiB; never follows a redirect. */
+export type TokenTransport = (request: TokenRequest, signal: AbortSignal) => Promise<TokenAnswer>;
+
+/** The base source: asks and remembers nothing. */
+export interface TokenAsker {
+  /**
+   * Asks for a token: with the refresh token where one is given, and from the start if that fails.
+   * @throws ProxyError `token_denied` or `token_unavailable`
+   */
+  ask(refreshToken: Secret | undefined): Promise<Token>;
+}
+
+export interface ExchangeContext {
+  readonly provider: Provider;
+  readonly token: Exchange;
+  readonly authServer: string;
+  readonly credentials: ReadonlyMap<string, Secret>;
+  readonly transport: TokenTransport;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** One question may take this long, whatever the deadlines of those who wait for it. */
+const EXCHANGE_TIMEOUT_MS = 15_000;
+
+export function tokenAsker(context: ExchangeContext): TokenAsker {
+  const { provider, log } = context;
+  return {
+    async ask(refreshToken) {
+      if (refreshToken !== undefined && provider.refresh !== undefined) {
+        try {
+          return await exchange(context, provider.refresh, refreshToken);
+        } catch (error) {
+          if (isThrottled(error)) throw error;
+          log.info({ provider: provider.name, error: messageOf(error) }, 'refresh token refused; authorizing afresh');
+        }
+      }
+      return await exchange(context, context.token, undefined);
+    },
+  };
+}
+
+/** A token endpoint that says when to come back means the full exchange as well. */
+function isThrottled(error: unknown): boolean {
+  return error instanceof ProxyError && error.retryAfterS !== undefined;
+}
+
+async function exchange(context: ExchangeContext, asked: Exchange, refreshToken: Secret | undefined): Promise<Token> {
+  const { provider, credentials, clock, log } = context;
+  const secrets = [...credentials].map(([name, secret]): [string, string] => [name, secret.reveal()]);
+  if (refreshToken !== undefined) secrets.push(['refresh_token', refreshToken.reveal()]);
+  const values = new Map(secrets);
+  const request = await tokenRequest(asked.request, context.authServer, (name) => values.get(name));
+  const answer = await send(context, request);
+  try {
+    return readToken(answer, asked.response, provider.defaultLifetimeS, clock.now());
+  } catch (error) {
+    const failed = answer.status < 200 || answer.status > 299;
+    const sent = [...values.values(), ...(request.headers['authorization']?.split(' ').slice(1) ?? [])];
+    log.warn(
+      {
+        provider: provider.name,
+        token_host: new URL(request.url).host,
+        status: answer.status,
+        error: messageOf(error),
+        // A 2xx without a usable token may still hold one under another name.
+        ...(failed ? { provider_said: wordsOf(answer, sent) } : {}),
+      },
+      'token exchange failed',
+    );
+    throw error;
+  }
+}
+
+async function send(context: ExchangeContext, request: TokenRequest): Promise<TokenAnswer> {
+  const { provider, transport, clock, log } = context;
+  const abort = new AbortController();
+  const cancel = clock.after(EXCHANGE_TIMEOUT_MS, () => abort.abort());
+  try {
+    return await transport(request, abort.signal);
+  } catch (cause) {
+    const what = abort.signal.aborted
+      ? `it did not answer within ${EXCHANGE_TIMEOUT_MS / 1000} s`
+      : `it could not be asked (${networkCode(cause)})`;
+    log.warn({ provider: provider.name, token_host: new URL(request.url).host, error: what }, 'token exchange failed');
+    throw unavailable(what, cause);
+  } finally {
+    cancel();
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { isFixed, type Provider } from '../providers/provider.ts';
+import { fill } from '../providers/template.ts';
+import { Secret } from '../secret.ts';
+import { CachedTokenSource, type CacheContext } from './cache.ts';
+import { tokenAsker, type TokenTransport } from './exchange.ts';
+import { fixedTokenSource } from './fixed.ts';
+import type { TokenSource } from './token.ts';
+
+/** What makes two routes share a token: the same provider, asked at the same place, with the same credentials. */
+export interface CredentialUse {
+  readonly provider: Provider;
+  readonly authServer: string;
+  readonly credentials: ReadonlyMap<string, Secret>;
+}
+
+export interface SourcesContext extends Omit<CacheContext, 'provider'> {
+  readonly transport: TokenTransport;
+}
+
+const MAX_CREDENTIALS = 10_000;
+
+/** One token source for each credential, kept when a new configuration still uses it. */
+export class TokenSources {
+  readonly #context: SourcesContext;
+  readonly #byCredential: LRUCache<string, TokenSource>;
+
+  /** `credentials`: how many will be asked for; more than the usual bound if the configuration has more. */
+  constructor(context: SourcesContext, credentials = MAX_CREDENTIALS) {
+    this.#context = context;
+    this.#byCredential = new LRUCache({ max: Math.max(credentials, MAX_CREDENTIALS) });
+  }
+
+  for(use: CredentialUse): TokenSource {
+    const key = keyOf(use);
+    const known = this.#byCredential.get(key);
+    if (known !== undefined) return known;
+    const source = this.#make(use);
+    this.#byCredential.set(key, source);
+    return source;
+  }
+
+  close(): void {
+    for (const source of this.#byCredential.values()) source.close();
+  }
+
+  #make(use: CredentialUse): TokenSource {
+    const { provider, credentials } = use;
+    if (isFixed(provider.token)) {
+      const key = fill(provider.token.fixed, (name) => credentials.get(name)?.reveal());
+      return fixedTokenSource(new Secret(key), this.#context.clock.now());
+    }
+    const asker = tokenAsker({ ...use, ...this.#context, token: provider.token });
+    return new CachedTokenSource(asker, { ...this.#context, provider: provider.name });
+  }
+}
+
+/** Everything that the token depends on, hashed, so that no secret lies in a key. */
+function keyOf(use: CredentialUse): string {
+  const { provider, authServer, credentials } = use;
+  const values = [...credentials].map(([name, secret]) => [name, secret.reveal()]).sort();
+  const whole = JSON.stringify([
+    provider.name,
+    provider.token,
+    provider.refresh,
+    provider.deadToken,
+    authServer,
+    values,
+  ]);
+  return createHash('sha256').update(whole).digest('hex');
+}

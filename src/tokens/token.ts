@@ -1,0 +1,68 @@
+import { Secret } from '../secret.ts';
+
+/** Which rung of the ladder in `lifetime.ts` said how long the token lives. */
+export type LifetimeSource = 'expires_in' | 'expires_at' | 'jwt' | 'default' | 'fixed';
+
+/** One access token. Two tokens are the same only if they are the same object. All times are epoch milliseconds. */
+export interface Token {
+  /** Without "Bearer ". */
+  readonly accessToken: Secret;
+  readonly issuedAtMs: number;
+  /** Not used from here on. `Infinity` for a fixed key. */
+  readonly expiresAtMs: number;
+  /** Asked for anew from here on, while this one still serves. */
+  readonly refreshAtMs: number;
+  readonly lifetimeSource: LifetimeSource;
+  readonly refreshToken: Secret | undefined;
+  /** First 8 hex digits of its SHA-256: how it may be shown. */
+  readonly fingerprint: string;
+}
+
+/** One credential's token, shared by every route that uses it. */
+export interface TokenSource {
+  /** The token if it is valid now: the warm path, without a promise. */
+  current(): Token | undefined;
+  /**
+   * Waits for the one exchange under way, or starts it.
+   * @throws ProxyError `token_denied` or `token_unavailable`
+   */
+  token(): Promise<Token>;
+  /**
+   * The provider refused `dead` on this call. Drops it if it is still the current one.
+   * @returns the token to try once more with, or undefined if none may be asked for now
+   */
+  reject(dead: Token, method: string, path: string): Promise<Token | undefined>;
+  /** The provider refused the second attempt's token as well: the token was not what was wrong with this call. */
+  refusedAgain(token: Token, method: string, path: string): void;
+  /** The provider accepted `token` on this call. */
+  served(token: Token, method: string, path: string): void;
+  /** Stops refreshing in the background. */
+  close(): void;
+}
+
+/** Early-refresh margin: 30 s, never more than a fifth of the lifetime. */
+const MARGIN_MS = 30_000;
+
+export interface Lifetime {
+  readonly lifetimeMs: number;
+  readonly source: LifetimeSource;
+}
+
+export function makeToken(
+  accessToken: string,
+  refreshToken: string | undefined,
+  lifetime: Lifetime,
+  nowMs: number,
+): Token {
+  const secret = new Secret(accessToken);
+  const expiresAtMs = nowMs + lifetime.lifetimeMs;
+  return {
+    accessToken: secret,
+    issuedAtMs: nowMs,
+    expiresAtMs,
+    refreshAtMs: expiresAtMs === Infinity ? Infinity : expiresAtMs - Math.min(MARGIN_MS, lifetime.lifetimeMs / 5),
+    lifetimeSource: lifetime.source,
+    refreshToken: refreshToken === undefined ? undefined : new Secret(refreshToken),
+    fingerprint: secret.fingerprint(),
+  };
+}

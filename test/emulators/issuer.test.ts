@@ -1,0 +1,94 @@
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { Issuer, type IssuerOptions } from '../../src/emulators/issuer.ts';
+import { HandClock } from './support.ts';
+
+function setUp(options: Partial<IssuerOptions> = {}) {
+  const clock = new HandClock();
+  const issuer = new Issuer({
+    subject: 'test',
+    format: 'opaque',
+    accessLifetimeS: 60,
+    refreshLifetimeS: 600,
+    singleToken: false,
+    fixedToken: undefined,
+    clock,
+    random: randomBytes,
+    ...options,
+  });
+  return { clock, issuer };
+}
+
+describe('issuer', () => {
+  it('keeps a token alive until the last millisecond of its lifetime and no longer', () => {
+    const { clock, issuer } = setUp();
+    const { accessToken } = issuer.issue();
+    clock.advance(59_999);
+    expect(issuer.accepts(accessToken)).toBe(true);
+    clock.advance(1);
+    expect(issuer.accepts(accessToken)).toBe(false);
+    expect(issuer.tokensAlive()).toBe(0);
+  });
+
+  it('accepts a refresh token once and gives another one', () => {
+    const { issuer } = setUp();
+    const first = issuer.issue();
+    const second = issuer.refresh(first.refreshToken!, { rotate: true });
+    expect(second?.refreshToken).not.toBe(first.refreshToken);
+    expect(issuer.accepts(second!.accessToken)).toBe(true);
+    expect(issuer.refresh(first.refreshToken!, { rotate: true })).toBeUndefined();
+    expect(issuer.refresh(second!.refreshToken!, { rotate: true })).toBeDefined();
+  });
+
+  it('accepts a refresh token again and again where it does not rotate', () => {
+    const { issuer } = setUp();
+    const { refreshToken } = issuer.issue();
+    expect(issuer.refresh(refreshToken!, { rotate: false })?.refreshToken).toBeUndefined();
+    expect(issuer.refresh(refreshToken!, { rotate: false })).toBeDefined();
+  });
+
+  it('lets refresh tokens expire too', () => {
+    const { clock, issuer } = setUp();
+    const { refreshToken } = issuer.issue();
+    clock.advance(600_000);
+    expect(issuer.refresh(refreshToken!, { rotate: true })).toBeUndefined();
+  });
+
+  it('kills the former token with a new one where there is only one at a time', () => {
+    const { issuer } = setUp({ singleToken: true });
+    const first = issuer.issue();
+    const second = issuer.issue();
+    expect([issuer.accepts(first.accessToken), issuer.accepts(second.accessToken)]).toEqual([false, true]);
+  });
+
+  it('writes issue and expiry times into a JWT that says whose it is', () => {
+    const { clock, issuer } = setUp({ format: 'jwt' });
+    const { accessToken } = issuer.issue();
+    const [header = '', payload = '', signature = ''] = accessToken.split('.');
+    const decode = (part: string): unknown => JSON.parse(Buffer.from(part, 'base64url').toString());
+    expect(decode(header)).toEqual({ alg: 'none', typ: 'JWT' });
+    expect(decode(payload)).toMatchObject({
+      iss: 'wakala-emulator',
+      sub: 'test',
+      iat: clock.now() / 1000,
+      exp: clock.now() / 1000 + 60,
+    });
+    expect(signature).toMatch(/^[\w-]+$/);
+  });
+
+  it('refuses the wanted number of new tokens from the start', () => {
+    const { issuer } = setUp();
+    issuer.refuseNext = 2;
+    const accepted = [issuer.issue(), issuer.issue(), issuer.issue()].map((each) => issuer.accepts(each.accessToken));
+    expect(accepted).toEqual([false, false, true]);
+  });
+
+  it('has a fixed token alive from the start, and again after it was expired and restored', () => {
+    const { issuer } = setUp({ fixedToken: 'fixed' });
+    expect(issuer.accepts('fixed')).toBe(true);
+    issuer.expireAll();
+    expect(issuer.accepts('fixed')).toBe(false);
+    issuer.restore();
+    expect(issuer.accepts('fixed')).toBe(true);
+  });
+});

@@ -1,0 +1,189 @@
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { onTestFinished } from 'vitest';
+import type { Clock } from '../../src/clock.ts';
+import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulators/emulator.ts';
+import { type JsonObject, valueAt } from '../../src/json.ts';
+import { type ExchangeRequest, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { fill } from '../../src/providers/template.ts';
+
+/** Moves only when told to. */
+export class HandClock implements Clock {
+  #nowMs = Date.UTC(2026, 0, 1, 9);
+  #timers: { atMs: number; callback: () => void }[] = [];
+
+  now(): number {
+    return this.#nowMs;
+  }
+
+  after(delayMs: number, callback: () => void): () => void {
+    const timer = { atMs: this.#nowMs + delayMs, callback };
+    this.#timers.push(timer);
+    return () => {
+      this.#timers = this.#timers.filter((each) => each !== timer);
+    };
+  }
+
+  get waiting(): number {
+    return this.#timers.length;
+  }
+
+  advance(ms: number): void {
+    this.#nowMs += ms;
+    const due = this.#timers.filter((timer) => timer.atMs <= this.#nowMs).sort((a, b) => a.atMs - b.atMs);
+    this.#timers = this.#timers.filter((timer) => timer.atMs > this.#nowMs);
+    for (const { callback } of due) callback();
+  }
+}
+
+/** On free ports, with a clock that stands still; closed when the test ends. */
+export async function emulate(
+  provider: Provider,
+  options: Partial<EmulatorOptions> = {},
+): Promise<{ emulator: Emulator; clock: HandClock }> {
+  const clock = new HandClock();
+  const emulator = await startEmulator(provider, { port: 0, authPort: 0, clock, ...options });
+  onTestFinished(() => emulator.close());
+  return { emulator, clock };
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly json: JsonObject;
+  readonly text: string;
+}
+
+export async function ask(url: string, init?: RequestInit): Promise<Reply> {
+  const response = await fetch(url, { redirect: 'manual', ...init });
+  const text = await response.text();
+  const isJson = response.headers.get('content-type')?.startsWith('application/json') ?? false;
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    json: isJson ? (JSON.parse(text) as JsonObject) : {},
+  };
+}
+
+/** Asks for a token as the definition says, with `values` over the emulated credentials. */
+export async function exchange(emulator: Emulator, values: Record<string, string> = {}): Promise<Reply> {
+  if (isFixed(emulator.provider.token)) throw new Error('a fixed token is not asked for');
+  return sendExchange(emulator, emulator.provider.token.request, values);
+}
+
+export async function refresh(emulator: Emulator, refreshToken: string): Promise<Reply> {
+  if (emulator.provider.refresh === undefined) throw new Error('this provider has no refresh');
+  return sendExchange(emulator, emulator.provider.refresh.request, { refresh_token: refreshToken });
+}
+
+export async function sendExchange(
+  emulator: Emulator,
+  request: ExchangeRequest,
+  values: Record<string, string> = {},
+): Promise<Reply> {
+  const filled = (template: string) =>
+    fill(template, (name) => values[name] ?? emulator.credentials.get(name)?.reveal());
+  const fields = Object.entries(request.body?.fields ?? {}).map(([name, value]): [string, string] => [
+    name,
+    filled(value),
+  ]);
+  const query = new URLSearchParams(request.query).toString();
+  const headers = new Headers(
+    Object.entries(request.headers ?? {}).map(([name, value]): [string, string] => [name, filled(value)]),
+  );
+  if (request.basic !== undefined) {
+    headers.set('authorization', `Basic ${Buffer.from(request.basic.map(filled).join(':')).toString('base64')}`);
+  }
+  if (request.body?.encoding === 'json') headers.set('content-type', 'application/json');
+  const body = request.body && encoded(request.body.encoding, fields);
+  const url = emulator.authUrl + filled(request.path) + (query === '' ? '' : `?${query}`);
+  return ask(url, { method: request.method, headers, ...(body !== undefined && { body }) });
+}
+
+function encoded(
+  encoding: 'json' | 'form' | 'multipart',
+  fields: [string, string][],
+): string | URLSearchParams | FormData {
+  if (encoding === 'json') return JSON.stringify(Object.fromEntries(fields));
+  if (encoding === 'form') return new URLSearchParams(fields);
+  const form = new FormData();
+  for (const [name, value] of fields) form.append(name, value);
+  return form;
+}
+
+/** A new access token. */
+export async function tokenOf(emulator: Emulator): Promise<string> {
+  if (isFixed(emulator.provider.token)) throw new Error('a fixed token is not asked for');
+  const { json } = await exchange(emulator);
+  return String(valueAt(json, emulator.provider.token.response.accessToken));
+}
+
+export async function call(
+  emulator: Emulator,
+  token: string | undefined,
+  path: string,
+  json?: JsonObject,
+  headers: Record<string, string> = {},
+): Promise<Reply> {
+  return ask(emulator.apiUrl + path, {
+    method: json === undefined ? 'GET' : 'POST',
+    headers: {
+      ...(token !== undefined && { authorization: `Bearer ${token}` }),
+      ...(json !== undefined && { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(json !== undefined && { body: JSON.stringify(json) }),
+  });
+}
+
+/** The provider's own sample call. */
+export async function sampleCall(emulator: Emulator, token: string | undefined): Promise<Reply> {
+  const { path, json } = emulator.provider.samples.call;
+  return call(emulator, token, path, json);
+}
+
+export interface Received {
+  readonly url: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+/** A server of the developer's own that hears callbacks. */
+export async function listener(status = 200, headers: Record<string, string> = {}) {
+  const received: Received[] = [];
+  const waiting: ((request: Received) => void)[] = [];
+  const server: Server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const heard = { url: request.url ?? '', headers: request.headers, body: Buffer.concat(chunks) };
+      received.push(heard);
+      response.writeHead(status, headers).end();
+      waiting.shift()?.(heard);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    received,
+    /** The next one that comes in. */
+    next: () => {
+      const { promise, resolve } = Promise.withResolvers<Received>();
+      waiting.push(resolve);
+      return promise;
+    },
+  };
+}
+
+export function jsonOf(body: Buffer): JsonObject {
+  return JSON.parse(body.toString()) as JsonObject;
+}

@@ -1,0 +1,165 @@
+import { describe, expect, it } from 'vitest';
+import { emulatedCredentials } from '../../src/emulators/credentials.ts';
+import { jeel } from '../../src/providers/jeel.ts';
+import { jpay } from '../../src/providers/jpay.ts';
+import { mpesa } from '../../src/providers/mpesa.ts';
+import { paypack } from '../../src/providers/paypack.ts';
+import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { ask, call, emulate, exchange, refresh, sampleCall, sendExchange, tokenOf } from './support.ts';
+
+const four = [jpay, mpesa, jeel, paypack];
+
+function exchangeOf({ token }: Provider): Exchange {
+  if (isFixed(token)) throw new Error('no exchange');
+  return token;
+}
+
+describe.each(four)('token endpoint of $name', (provider) => {
+  it('gives a token that its API then accepts', async () => {
+    const { emulator } = await emulate(provider);
+    const reply = await sampleCall(emulator, await tokenOf(emulator));
+    expect(reply.status).toBe(200);
+    expect(reply.headers.get('x-emulated-by')).toBe('wakala');
+    expect(emulator.stats()).toMatchObject({ token_requests: 1, exchanges: 1, denied: 0, api_calls: 1, refused: 0 });
+  });
+
+  it('answers with the fields and JSON types of the real one', async () => {
+    const { emulator } = await emulate(provider);
+    const { json, headers } = await exchange(emulator);
+    const types = (object: object) => Object.entries(object).map(([key, value]) => [key, typeof value]);
+    expect(types(json)).toEqual(types(provider.samples.tokenAnswer));
+    expect(headers.get('content-type')).toBe('application/json');
+  });
+
+  it.each(provider.credentials.map(({ name }) => name))('refuses a wrong %s in its own words', async (name) => {
+    const { emulator } = await emulate(provider);
+    const { status, json } = await exchange(emulator, { [name]: 'wrong' });
+    expect({ status, body: json }).toEqual(provider.samples.deniedAnswer);
+    expect(emulator.stats()).toMatchObject({ exchanges: 0, denied: 1, tokens_alive: 0 });
+  });
+
+  it('refuses another method', async () => {
+    const { emulator } = await emulate(provider);
+    const method = exchangeOf(provider).request.method === 'GET' ? 'POST' : 'GET';
+    const reply = await sendExchange(emulator, { ...exchangeOf(provider).request, method, body: undefined! });
+    expect(reply.status).toBe(400);
+    expect(reply.headers.get('x-emulated-reason')).toContain(`not ${method}`);
+  });
+
+  it('gives a token that dies at the end of its lifetime', async () => {
+    const { emulator, clock } = await emulate(provider, { lifetimeS: 20 });
+    const token = await tokenOf(emulator);
+    clock.advance(19_999);
+    expect((await sampleCall(emulator, token)).status).toBe(200);
+    clock.advance(1);
+    expect((await sampleCall(emulator, token)).json).toEqual(provider.samples.deadAnswer.body);
+  });
+});
+
+describe('token endpoint', () => {
+  it('has credentials that are made from the names alone', () => {
+    const shown = [...emulatedCredentials(mpesa)].map(([name, secret]) => [name, secret.reveal()]);
+    expect(shown).toEqual([
+      ['consumer_key', 'emulated-mpesa-consumer-key'],
+      ['consumer_secret', 'emulated-mpesa-consumer-secret'],
+    ]);
+  });
+
+  it.each([jpay, paypack])('of $name takes no form', async (provider) => {
+    const { emulator } = await emulate(provider);
+    const { request } = exchangeOf(provider);
+    const reply = await sendExchange(emulator, { ...request, body: { ...request.body!, encoding: 'form' } });
+    expect(reply.status).toBe(400);
+    expect(reply.headers.get('x-emulated-reason')).toBe('expected content-type application/json');
+  });
+
+  it('of jeel takes multipart and form, and no JSON', async () => {
+    const { emulator } = await emulate(jeel);
+    const { request } = exchangeOf(jeel);
+    const asked = async (encoding: 'multipart' | 'form' | 'json') =>
+      (await sendExchange(emulator, { ...request, body: { ...request.body!, encoding } })).status;
+    expect([await asked('multipart'), await asked('form'), await asked('json')]).toEqual([200, 200, 400]);
+  });
+
+  it('of jeel is on its own host alone', async () => {
+    const { emulator } = await emulate(jeel);
+    expect(new URL(emulator.authUrl).port).not.toBe(new URL(emulator.apiUrl).port);
+    const form = new FormData();
+    expect((await ask(`${emulator.apiUrl}/oauth2/token`, { method: 'POST', body: form })).status).toBe(401);
+    expect((await call({ ...emulator, apiUrl: emulator.authUrl }, undefined, '/v3/checkout/1')).status).toBe(404);
+    expect(emulator.stats().token_requests).toBe(0);
+  });
+
+  it('refuses a repeated field, a missing field and a body that is broken', async () => {
+    const { emulator } = await emulate(jeel);
+    const { body } = exchangeOf(jeel).request;
+    const secret = emulator.credentials.get('client_secret')!.reveal();
+    const form = new URLSearchParams({ ...body!.fields, client_id: 'emulated-jeel-client-id', client_secret: secret });
+    const reasonFor = async (sent: string, type = 'application/x-www-form-urlencoded') => {
+      const reply = await ask(`${emulator.authUrl}/oauth2/token`, {
+        method: 'POST',
+        headers: { 'content-type': type },
+        body: sent,
+      });
+      return [reply.status, reply.headers.get('x-emulated-reason')];
+    };
+    expect(await reasonFor(form.toString())).toEqual([200, null]);
+    expect(await reasonFor(`${form.toString()}&client_id=x`)).toEqual([
+      400,
+      'expected one body field client_id, a string',
+    ]);
+    form.set('grant_type', 'password');
+    expect(await reasonFor(form.toString())).toEqual([400, 'expected body field grant_type to be client_credentials']);
+    form.delete('grant_type');
+    expect(await reasonFor(form.toString())).toEqual([400, 'expected one body field grant_type, a string']);
+    expect(await reasonFor('x', 'multipart/form-data; boundary=b')).toEqual([
+      400,
+      'the body is not multipart/form-data',
+    ]);
+  });
+
+  it('of mpesa refuses another grant type, a body and a request without User-Agent', async () => {
+    const { emulator } = await emulate(mpesa);
+    const { request } = exchangeOf(mpesa);
+    const grant = await sendExchange(emulator, { ...request, query: { grant_type: 'password' } });
+    expect(grant.json).toMatchObject({ errorCode: '400.008.02' });
+    const noBasic = await ask(`${emulator.authUrl}/oauth/v1/generate?grant_type=client_credentials`);
+    expect(noBasic.json).toEqual(mpesa.samples.deniedAnswer.body);
+    const { status, headers } = await sendExchange(emulator, { ...request, headers: { 'user-agent': '' } });
+    expect([status, headers.get('content-type')]).toEqual([200, 'application/json']);
+  });
+
+  it('of mpesa kills the former token with a new one, unless told otherwise', async () => {
+    for (const singleToken of [undefined, false]) {
+      const { emulator } = await emulate(mpesa, singleToken === undefined ? {} : { singleToken });
+      const first = await tokenOf(emulator);
+      await tokenOf(emulator);
+      expect((await sampleCall(emulator, first)).status).toBe(singleToken === false ? 200 : 404);
+    }
+  });
+});
+
+describe.each([jpay, paypack])('refresh at $name', (provider) => {
+  it('gives two new tokens, and the old refresh token is dead', async () => {
+    const { emulator } = await emulate(provider);
+    const first = (await exchange(emulator)).json;
+    const second = (await refresh(emulator, String(first['refresh']))).json;
+    expect(second['access']).not.toBe(first['access']);
+    expect(second['refresh']).not.toBe(first['refresh']);
+    expect((await sampleCall(emulator, String(second['access']))).status).toBe(200);
+    const again = await refresh(emulator, String(first['refresh']));
+    expect({ status: again.status, body: again.json }).toEqual(provider.samples.deniedAnswer);
+    expect(emulator.stats()).toMatchObject({ exchanges: 1, refreshes: 1, denied: 1, token_requests: 3 });
+  });
+});
+
+it('paypack refreshes under both of the paths that its sources name', async () => {
+  const { emulator } = await emulate(paypack);
+  const { json } = await exchange(emulator);
+  const reply = await sendExchange(
+    emulator,
+    { ...paypack.refresh!.request, path: '/auth/agents/refresh/{refresh_token}' },
+    { refresh_token: String(json['refresh']) },
+  );
+  expect(reply.status).toBe(200);
+});

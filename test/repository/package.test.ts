@@ -1,0 +1,71 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+
+interface Manifest {
+  readonly version: string;
+  readonly license: string;
+  readonly bin: Readonly<Record<string, string>>;
+  readonly files: readonly string[];
+  readonly engines: { readonly node: string };
+  readonly scripts: Readonly<Record<string, string>>;
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+}
+
+function read<T>(file: string): T {
+  return JSON.parse(readFileSync(path.join(ROOT, file), 'utf8')) as T;
+}
+
+const manifest = read<Manifest>('package.json');
+const lock = read<{ version: string; packages: Record<string, Partial<Manifest>> }>('package-lock.json');
+
+describe('package.json', () => {
+  test('ships dist/ alone, with wakala as its command', () => {
+    expect(manifest.bin).toEqual({ wakala: 'dist/cli.js' });
+    expect(manifest.files).toContain('dist');
+    expect(manifest.files.filter((file) => /^(src|test|scripts)/.test(file))).toEqual([]);
+  });
+
+  test('asks users for Node 22.19 or newer, and works on Node 24 itself', () => {
+    expect(manifest.engines.node).toBe('>=22.19');
+    expect(manifest.devDependencies['node']).toMatch(/^\^24\./);
+    expect(lock.packages['node_modules/node']?.version).toMatch(/^24\./);
+    expect(process.versions.node).toMatch(/^24\./);
+  });
+
+  // A shell remembers where it found `node`, so what runs after the install must be an npm run of its own.
+  test('npm test installs first, and then starts npm afresh', () => {
+    expect(manifest.scripts['test']).toBe('node scripts/ensure-installed.mjs && npm run --silent test:all');
+  });
+
+  test('npm start is one process below npm, so that it learns when npm is stopped', () => {
+    expect(manifest.scripts['start']).toBe('node scripts/start.mjs');
+  });
+
+  test('says the licence that LICENSE holds', () => {
+    expect(manifest.license).toBe('Apache-2.0');
+    expect(readFileSync(path.join(ROOT, 'LICENSE'), 'utf8')).toMatch(/Apache License\s+Version 2\.0, January 2004/);
+  });
+});
+
+describe('package-lock.json', () => {
+  test('is of the same version and wants the same packages as package.json', () => {
+    const root = lock.packages[''];
+    expect(root?.version).toBe(manifest.version);
+    expect(root?.dependencies).toEqual(manifest.dependencies);
+    expect(root?.devDependencies).toEqual(manifest.devDependencies);
+  });
+
+  test.each(Object.keys({ ...manifest.dependencies, ...manifest.devDependencies }))('holds %s', (name) => {
+    expect(lock.packages[`node_modules/${name}`]?.version).toBeDefined();
+  });
+});
+
+test('npm scripts find the Node of node_modules first', () => {
+  const run = spawnSync(path.join(ROOT, 'node_modules/.bin/node'), ['--version'], { encoding: 'utf8' });
+  expect(run.stdout.trim()).toBe(`v${lock.packages['node_modules/node']?.version ?? ''}`);
+});
