@@ -36,7 +36,6 @@ export default defineConfig(
       'no-self-compare': 'error',
       'no-template-curly-in-string': 'error',
       'no-constructor-return': 'error',
-      'no-promise-executor-return': 'error',
       'no-param-reassign': 'error',
       'no-unsafe-finally': 'error',
       'no-debugger': 'error',
@@ -61,6 +60,7 @@ export default defineConfig(
       '@typescript-eslint/require-await': 'off',
       // The compiler believes what headers and parsed JSON are declared to be; a check at a border is not noise.
       '@typescript-eslint/no-unnecessary-condition': 'off',
+      '@typescript-eslint/no-dynamic-delete': 'off',
       '@typescript-eslint/no-unnecessary-type-parameters': 'off',
     },
   },
@@ -122,6 +122,7 @@ export default defineConfig(
     files: ['test/**/*.ts'],
     rules: {
       '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/no-base-to-string': 'off',
       '@typescript-eslint/unbound-method': 'off',
       // Configuration texts hold ${NAME} on purpose.
       'no-template-curly-in-string': 'off',

@@ -91,3 +91,9 @@ export function networkCode(error: unknown): string {
   if ('cause' in error && error.cause !== error) return networkCode(error.cause);
   return 'name' in error && typeof error.name === 'string' ? error.name : 'unknown error';
 }
+
+/** What a log line says of a failure. */
+export function failureFields(error: ProxyError): Record<string, string> {
+  const fields = { code: error.code, outcome: error.outcome, error: error.message };
+  return error.cause === undefined ? fields : { ...fields, cause: networkCode(error.cause) };
+}

@@ -15,7 +15,8 @@ export function adminApp(context: AdminContext): Hono {
     const probe = /^[\d.]+$/.test(name) || name.startsWith('[');
     if (!isLoopbackName(name) && !probe) return c.text('host refused\n', 403);
     c.header('cache-control', 'no-store');
-    return await next();
+    await next();
+    return undefined;
   });
   app.get('/livez', (c) => c.json({ status: 'live' }));
   app.get('/readyz', (c) => (context.ready() ? c.json({ status: 'ready' }) : c.json({ status: 'draining' }, 503)));

@@ -65,8 +65,7 @@ export function startScreen(emulated: EmulatedConfig, server: RunningServer, col
     ...emulated.emulators.notes.map((note) => `  note     ${note}`),
   ];
   for (const route of routes) {
-    const { apiUrl } = emulated.emulatorOf(route);
-    const origin = new URL(apiUrl).origin;
+    const origin = new URL(route.upstream).origin;
     lines.push(
       `  ${bold(route.name)}  ${route.provider.title}, emulated at ${origin}`,
       `  ${curlLine(base + route.prefix, route.provider.samples.call)}`,

@@ -77,7 +77,7 @@ function checkPattern(path: Path, name: string, report: Report): void {
     return;
   }
   const percent = prefix.includes('%') ? 'a route holds no `%`; paths are compared as they are sent' : undefined;
-  const fault = percent ?? (prefix === '' ? undefined : pathFault(prefix));
+  const fault = percent ?? pathFault(name.slice(0, -1));
   if (fault !== undefined) report.problem(at, `\`${name}\`: ${fault}`, name);
 }
 

@@ -1,4 +1,15 @@
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+  visit,
+} from 'yaml';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import { pathId, type Path } from './tree.ts';
 
@@ -87,10 +98,22 @@ function shapeFault(doc: Document): { node: Node | null; message: string } | und
   if (top === null || (isScalar(top) && top.value === null)) {
     return { node: top, message: 'the file is empty; it needs at least `routes`. `wakala init` writes a first one' };
   }
+  const lost = lostAlias(doc);
+  if (lost !== undefined) return { node: lost, message: 'this alias refers to no anchor before it' };
   if (!isMap(top)) {
     return { node: top, message: 'the top of the file must be keys such as `routes:`, not a list or a single value' };
   }
   return undefined;
+}
+
+function lostAlias(doc: Document): Node | undefined {
+  const lost: Node[] = [];
+  visit(doc, {
+    Alias(_, alias) {
+      if (alias.resolve(doc) === undefined) lost.push(alias);
+    },
+  });
+  return lost[0];
 }
 
 /** Plain values without sharing: an anchor used twice is two values, which may be treated apart. */

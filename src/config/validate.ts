@@ -115,7 +115,8 @@ function reportIssue(issue: Issue, values: unknown, report: Report): void {
 }
 
 function unknown(path: Path, value: string, report: Report): string {
-  return path.at(-1) === 'provider' ? `unknown provider ${report.quoted(path, value)}; it ` : '';
+  if (path.at(-1) !== 'provider') return '';
+  return `unknown provider${report.isInterpolated(path) ? '' : ` ${report.quoted(path, value)}`}; it `;
 }
 
 function remedy(path: Path): string {

@@ -4,7 +4,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { control, type EmulatorCore, stateOf } from './core.ts';
 import { ControlError } from './faults.ts';
 import { gate } from './gate.ts';
-import { type EmulatorApp, type EmulatorContext, type EmulatorEnv, jsonBody, rawTarget } from './special.ts';
+import { type EmulatorApp, type EmulatorContext, type EmulatorEnv, jsonBody, rawTarget } from './http.ts';
 import { tokenEndpoints } from './token-endpoint.ts';
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024;

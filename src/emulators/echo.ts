@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import type { JsonValue } from '../json.ts';
-import { type EmulatorContext, type EmulatorEnv, rawTarget, type Special } from './special.ts';
+import { type EmulatorContext, type EmulatorEnv, rawTarget } from './http.ts';
+import type { Special } from './special.ts';
 
 /**
  * The API of a provider that only its definition describes: answers every call with what arrived. `path` and `query`

@@ -1,6 +1,6 @@
 import type { MiddlewareHandler } from 'hono';
 import type { EmulatorCore } from './core.ts';
-import { type EmulatorContext, type EmulatorEnv, rawTarget, sendRefusal } from './special.ts';
+import { type EmulatorContext, type EmulatorEnv, rawTarget, sendRefusal } from './http.ts';
 
 /**
  * Lets an API call through only with a token that this emulator issued and that is alive, so that a 200 proves that

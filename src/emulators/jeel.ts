@@ -1,16 +1,10 @@
 import { Hono } from 'hono';
 import { LRUCache } from 'lru-cache';
 import type { JsonObject } from '../json.ts';
+import { type EmulatorApp, type EmulatorContext, type EmulatorEnv, jsonBody } from './http.ts';
 import { isoTime, uuid } from './ids.ts';
 import { Replies } from './replies.ts';
-import {
-  type ApiContext,
-  type EmulatorApp,
-  type EmulatorContext,
-  type EmulatorEnv,
-  jsonBody,
-  type Special,
-} from './special.ts';
+import type { ApiContext, Special } from './special.ts';
 
 const MAX_OBJECTS = 1000;
 

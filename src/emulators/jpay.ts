@@ -1,8 +1,9 @@
 import { Hono } from 'hono';
 import { LRUCache } from 'lru-cache';
 import type { JsonObject } from '../json.ts';
+import { type EmulatorApp, type EmulatorEnv, jsonBody } from './http.ts';
 import { isoTime, uuid } from './ids.ts';
-import { type ApiContext, type EmulatorApp, type EmulatorEnv, jsonBody, type Special } from './special.ts';
+import type { ApiContext, Special } from './special.ts';
 
 const MAX_TRANSACTIONS = 1000;
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
-import type { EmulatorApp } from './special.ts';
+import type { EmulatorApp } from './http.ts';
 
 export interface Listening {
   /** With the port it really has: `http://127.0.0.1:9912`. */

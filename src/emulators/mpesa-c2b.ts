@@ -1,8 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import type { JsonObject } from '../json.ts';
+import { type EmulatorApp, jsonBody, send, textOf } from './http.ts';
 import { digits, eastAfricaStamp } from './ids.ts';
 import { invalidField, receipt } from './mpesa-fields.ts';
-import { type ApiContext, type EmulatorApp, jsonBody, send, textOf } from './special.ts';
+import type { ApiContext } from './special.ts';
 
 const MAX_SHORT_CODES = 1000;
 

@@ -1,7 +1,7 @@
 import type { JsonObject } from '../json.ts';
+import { type Answer, textOf } from './http.ts';
 import { digits } from './ids.ts';
 import type { Random } from './issuer.ts';
-import { type Answer, textOf } from './special.ts';
 
 /** An error in Daraja's form. The status stands in front of the code. */
 export function darajaError(random: Random, errorCode: string, errorMessage: string): Answer {

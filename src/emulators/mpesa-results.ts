@@ -1,7 +1,8 @@
 import type { JsonObject, JsonValue } from '../json.ts';
+import { type EmulatorApp, jsonBody, send, textOf } from './http.ts';
 import { digits, eastAfricaStamp } from './ids.ts';
 import { invalidField, receipt } from './mpesa-fields.ts';
-import { type ApiContext, type EmulatorApp, jsonBody, send, textOf } from './special.ts';
+import type { ApiContext } from './special.ts';
 
 /** A command that is accepted at once and whose outcome comes to its `ResultURL`. */
 interface Command {

@@ -1,8 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import type { JsonObject } from '../json.ts';
+import { type Answer, type EmulatorApp, jsonBody, send, textOf } from './http.ts';
 import { digits, eastAfricaStamp } from './ids.ts';
 import { darajaError, invalidField, receipt } from './mpesa-fields.ts';
-import { type ApiContext, type EmulatorApp, jsonBody, send, textOf } from './special.ts';
+import type { ApiContext } from './special.ts';
 
 const MAX_PUSHES = 1000;
 const DONE = 'The service request is processed successfully.';
@@ -27,21 +28,14 @@ interface Push {
 
 /** The payment prompt on the customer's phone (STK push), always paid after the callback delay, and its query. */
 export function addStkPush(app: EmulatorApp, context: ApiContext): void {
-  const { clock, random, callbacks, callbackDelayMs } = context;
   const pushes = new LRUCache<string, Push>({ max: MAX_PUSHES });
-
   app.post('/mpesa/stkpush/v1/processrequest', async (c) => {
     const body = (await jsonBody(c)) ?? {};
-    const refusal = invalidField(random, body, PUSH_FIELDS);
+    const refusal = refusalOf(body, PUSH_FIELDS, context);
     if (refusal !== undefined) return send(c, refusal);
-    if (!passwordFits(body)) return send(c, darajaError(random, '500.001.1001', 'Wrong credentials'));
-    const push: Push = {
-      merchantRequestId: `${digits(random, 5)}-${digits(random, 8)}-1`,
-      checkoutRequestId: `ws_CO_${eastAfricaStamp(clock.now())}${digits(random, 9)}`,
-      completesAtMs: clock.now() + callbackDelayMs,
-    };
+    const push = newPush(context);
     pushes.set(push.checkoutRequestId, push);
-    callbacks.send(textOf(body, 'CallBackURL'), () => paidCallback(push, body, context));
+    context.callbacks.send(textOf(body, 'CallBackURL'), () => paidCallback(push, body, context));
     return c.json({
       MerchantRequestID: push.merchantRequestId,
       CheckoutRequestID: push.checkoutRequestId,
@@ -50,26 +44,43 @@ export function addStkPush(app: EmulatorApp, context: ApiContext): void {
       CustomerMessage: 'Success. Request accepted for processing',
     });
   });
-
   app.post('/mpesa/stkpushquery/v1/query', async (c) => {
     const body = (await jsonBody(c)) ?? {};
-    const refusal = invalidField(random, body, [...LOGIN_FIELDS, 'CheckoutRequestID']);
-    if (refusal !== undefined) return send(c, refusal);
-    if (!passwordFits(body)) return send(c, darajaError(random, '500.001.1001', 'Wrong credentials'));
-    const push = pushes.peek(textOf(body, 'CheckoutRequestID'));
-    if (push === undefined) return send(c, darajaError(random, '500.001.1001', 'The transaction does not exist'));
-    if (clock.now() < push.completesAtMs) {
-      return send(c, darajaError(random, '500.001.1001', 'The transaction is being processed'));
-    }
-    return c.json({
+    const refusal = refusalOf(body, [...LOGIN_FIELDS, 'CheckoutRequestID'], context);
+    return send(c, refusal ?? outcomeOf(pushes.peek(textOf(body, 'CheckoutRequestID')), context));
+  });
+}
+
+function newPush({ clock, random, callbackDelayMs }: ApiContext): Push {
+  return {
+    merchantRequestId: `${digits(random, 5)}-${digits(random, 8)}-1`,
+    checkoutRequestId: `ws_CO_${eastAfricaStamp(clock.now())}${digits(random, 9)}`,
+    completesAtMs: clock.now() + callbackDelayMs,
+  };
+}
+
+function refusalOf(body: JsonObject, fields: readonly string[], { random }: ApiContext): Answer | undefined {
+  const invalid = invalidField(random, body, fields);
+  if (invalid !== undefined || passwordFits(body)) return invalid;
+  return darajaError(random, '500.001.1001', 'Wrong credentials');
+}
+
+function outcomeOf(push: Push | undefined, { clock, random }: ApiContext): Answer {
+  if (push === undefined) return darajaError(random, '500.001.1001', 'The transaction does not exist');
+  if (clock.now() < push.completesAtMs) {
+    return darajaError(random, '500.001.1001', 'The transaction is being processed');
+  }
+  return {
+    status: 200,
+    body: {
       ResponseCode: '0',
       ResponseDescription: 'The service request has been accepted successfully',
       MerchantRequestID: push.merchantRequestId,
       CheckoutRequestID: push.checkoutRequestId,
       ResultCode: '0',
       ResultDesc: DONE,
-    });
-  });
+    },
+  };
 }
 
 /** Base64 of short code, passkey and timestamp. Any passkey will do. */

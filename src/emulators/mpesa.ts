@@ -1,9 +1,10 @@
 import { Hono } from 'hono';
+import { type EmulatorEnv, send } from './http.ts';
 import { addC2b } from './mpesa-c2b.ts';
 import { darajaError } from './mpesa-fields.ts';
 import { addCommands } from './mpesa-results.ts';
 import { addStkPush } from './mpesa-stk.ts';
-import { type EmulatorEnv, send, type Special } from './special.ts';
+import type { Special } from './special.ts';
 
 /** Safaricom Daraja. Everything it accepts succeeds after the callback delay, and the callback really comes. */
 export const mpesa: Special = {

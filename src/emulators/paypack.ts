@@ -3,9 +3,10 @@ import { Hono } from 'hono';
 import { LRUCache } from 'lru-cache';
 import type { JsonObject } from '../json.ts';
 import { webhookUrlControl } from './faults.ts';
+import { type EmulatorContext, type EmulatorEnv, jsonBody, textOf } from './http.ts';
 import { isoTime, uuid } from './ids.ts';
 import { Replies } from './replies.ts';
-import { type ApiContext, type EmulatorContext, type EmulatorEnv, jsonBody, type Special, textOf } from './special.ts';
+import type { ApiContext, Special } from './special.ts';
 
 const MAX_TRANSACTIONS = 1000;
 

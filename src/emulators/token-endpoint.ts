@@ -6,8 +6,8 @@ import { tokenAnswer } from '../providers/token-answer.ts';
 import type { EmulatorCore } from './core.ts';
 import { ExchangeCheck } from './exchange-check.ts';
 import type { TokenEndpointMode } from './faults.ts';
+import { type EmulatorContext, type EmulatorEnv, rawTarget, send, sendRefusal } from './http.ts';
 import type { IssuedTokens } from './issuer.ts';
-import { type EmulatorContext, type EmulatorEnv, rawTarget, send, sendRefusal } from './special.ts';
 
 interface Endpoint {
   readonly exchange: Exchange;

@@ -40,6 +40,12 @@ export function receiveBody(
   }
 }
 
+/** `Expect: 100-continue` (RFC 9110 10.1.1) is answered here, once it is clear that the body is wanted. */
+export function expectsContinue(req: IncomingMessage, maxBodyBytes: number): boolean {
+  if (req.headers.expect === undefined || req.httpVersion !== '1.1') return false;
+  return Number(req.headers['content-length'] ?? 0) <= maxBodyBytes;
+}
+
 function gather(
   req: IncomingMessage,
   limits: BodyLimits,

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { HeaderList } from './headers.ts';
+import { type HeaderList, headerOf } from './headers.ts';
 
 /** Where an answer's bytes come from: told to stop while the client is slow. */
 interface Source {
@@ -91,4 +91,11 @@ export class ClientAnswer {
     if (this.#res.chunkedEncoding) this.#res.destroy();
     else this.#res.socket?.resetAndDestroy();
   }
+}
+
+/** True if an answer's whole body is sure to be small, so that it can go out in one write. */
+export function isSmallBody(headers: readonly string[], status: number, method: string): boolean {
+  if (method === 'HEAD' || status === 204 || status === 304) return true;
+  const length = headerOf(headers, 'content-length');
+  return length !== undefined && Number(length) <= SMALL_BODY;
 }

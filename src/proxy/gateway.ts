@@ -1,4 +1,4 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
@@ -29,8 +29,8 @@ export class Gateway {
   readonly #access: Access;
   readonly #table: RouteTable<LiveRoute>;
   readonly #log: Log;
-  readonly #requestIds = new WeakMap<IncomingMessage, string>();
-  readonly #local: RequestListener;
+  readonly #requestIds = new WeakMap<object, string>();
+  readonly #local: (req: IncomingMessage, res: ServerResponse) => Promise<void>;
 
   constructor(config: Config, context: GatewayContext) {
     this.routes = config.routes.map(
@@ -47,10 +47,9 @@ export class Gateway {
     const app = localApp(this.routes, () => context.clock.now());
     // Only a proxied request's bytes matter; here node's own request and response must stay what they are.
     this.#local = getRequestListener(
-      (request, { incoming }) =>
-        app.fetch(request, { requestId: this.#requestIds.get(incoming as IncomingMessage) ?? '' }),
+      (request, { incoming }) => app.fetch(request, { requestId: this.#requestIds.get(incoming) ?? '' }),
       { overrideGlobalObjects: false },
-    ) as RequestListener;
+    );
   }
 
   /** Judges a raw request. @throws ProxyError for one that may not come in */

@@ -1,21 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { networkCode, ProxyError } from '../errors.ts';
-import type { Log, LogFields } from '../log.ts';
+import { failureFields, ProxyError } from '../errors.ts';
+import type { Log } from '../log.ts';
 import type { Token } from '../tokens/token.ts';
-import { type Body, receiveBody } from './body.ts';
-import { ClientAnswer, SMALL_BODY } from './client-answer.ts';
-import type { StatusVerdict } from './dead-token.ts';
-import { answerHeaders, headerOf, refuseNominatedFraming, requestHeaders } from './headers.ts';
+import { type Body, expectsContinue, receiveBody } from './body.ts';
+import { Delivery, type DeliveryOwner } from './delivery.ts';
+import { refuseNominatedFraming, requestHeaders } from './headers.ts';
+import { type Awaited, lateError } from './late.ts';
 import type { LiveRoute } from './live-route.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import type { Target } from './target.ts';
-import { type AnswerListener, Attempt } from './upstream.ts';
 
 /** Values of the `wakala-token` header. */
 type TokenUse = 'cached' | 'fetched' | 'replayed' | 'not-replayed';
 
 /** What a request waits for; its deadline means something else in each. */
-type Phase = 'body' | 'token' | 'answer' | 'refresh' | 'relay' | 'over';
+type Phase = Awaited | 'refresh' | 'relay' | 'over';
 
 /** Methods that change nothing (RFC 9110 9.2.1): their answer is of no use to a client that left. */
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -31,23 +30,20 @@ export interface ProxiedContext {
  * One request on its straight line: body -> token -> attempt -> (dead? another token -> one more attempt) -> answer.
  * Where the token is cached and there is no body, all up to the first attempt happens in the same turn.
  */
-export class ProxiedRequest implements AnswerListener {
+export class ProxiedRequest implements DeliveryOwner {
   readonly #route: LiveRoute;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
   readonly #context: ProxiedContext;
   readonly #method: string;
+  /** Path at the upstream, without the query. */
   readonly #path: string;
   readonly #deadline: NodeJS.Timeout;
   #phase: Phase = 'body';
   #body: Body = { kind: 'none' };
   #token: Token | undefined;
   #use: TokenUse = 'cached';
-  #attempt: Attempt | undefined;
-  #answer: ClientAnswer | undefined;
-  #verdict: StatusVerdict = 'alive';
-  /** The held answer is in: nothing of it is still to come. */
-  #complete = false;
+  #delivery: Delivery | undefined;
   #clientLeft = false;
 
   constructor(route: LiveRoute, req: IncomingMessage, res: ServerResponse, context: ProxiedContext) {
@@ -56,7 +52,7 @@ export class ProxiedRequest implements AnswerListener {
     this.#res = res;
     this.#context = context;
     this.#method = req.method ?? 'GET';
-    this.#path = route.basePath + context.below.path;
+    this.#path = route.basePath + context.below.path || '/';
     this.#deadline = setTimeout(() => this.#onDeadline(), route.config.timeoutMs);
     route.inFlight += 1;
     res.on('close', () => this.#onClientClose());
@@ -100,183 +96,119 @@ export class ProxiedRequest implements AnswerListener {
   #send(token: Token): void {
     this.#phase = 'answer';
     this.#token = token;
-    this.#complete = false;
-    this.#answer = undefined;
     try {
-      this.#attempt = Attempt.send(
-        this.#route.pool,
-        {
-          method: this.#method,
-          path: (this.#path || '/') + this.#context.below.query,
-          headers: requestHeaders(this.#req.rawHeaders, this.#route.headers, this.#route.authorization(token)),
-          body: this.#body,
-        },
-        this,
-      );
+      const request = {
+        method: this.#method,
+        path: this.#path + this.#context.below.query,
+        callPath: this.#path,
+        headers: requestHeaders(this.#req.rawHeaders, this.#route.headers, this.#route.authorization(token)),
+        body: this.#body,
+      };
+      this.#delivery = new Delivery(this.#route, token, request, this.#res, this);
     } catch (error) {
       this.#fail(asProxyError(error));
     }
   }
 
-  onHead(status: number, reason: string, rawHeaders: readonly Buffer[]): void {
-    const token = this.#token;
-    const attempt = this.#attempt;
-    if (token === undefined || attempt === undefined) return;
-    const headers = answerHeaders(rawHeaders, status, token.accessToken.reveal());
-    this.#answer = new ClientAnswer(this.#res, attempt, status, reason, headers);
-    this.#verdict = this.#route.deadToken.status(status);
-    if (status < 400) this.#route.tokens.served(token, this.#method, this.#path);
-    if (this.#verdict === 'alive' && !isSmall(headers, status, this.#method)) this.#startRelay(this.#answer);
+  onAlive(delivery: Delivery): void {
+    this.#release(delivery);
   }
 
-  onChunk(chunk: Buffer): void {
-    const answer = this.#answer;
-    if (answer === undefined || this.#clientLeft) return;
-    if (this.#phase === 'relay') {
-      this.#deadline.refresh();
-      answer.relay(chunk);
-      return;
-    }
-    answer.hold(chunk);
-    if (answer.heldBytes <= SMALL_BODY || this.#phase === 'refresh') return;
-    // Too long to hold: a body that would have to be looked at is none that a dead token gets.
-    if (this.#verdict === 'dead') this.#onDead(answer);
-    else this.#startRelay(answer);
-  }
-
-  onEnd(): void {
-    const answer = this.#answer;
-    if (answer === undefined) return;
-    this.#complete = true;
-    if (this.#phase === 'relay') {
-      if (!this.#clientLeft) answer.end();
-      this.#finish();
-    } else if (this.#phase === 'answer') {
-      if (this.#isDead(answer)) this.#onDead(answer);
-      else this.#release(answer);
-    }
-  }
-
-  onFailure(error: ProxyError): void {
-    if (this.#phase === 'relay') {
-      this.#log('warn', 'answer broke off', error);
-      this.#finish();
-      this.#answer?.breakOff();
-    } else {
-      this.#fail(error);
-    }
-  }
-
-  #isDead(answer: ClientAnswer): boolean {
-    if (this.#verdict !== 'look') return this.#verdict === 'dead';
-    return this.#route.deadToken.body(answer.status, answer.held(), headerOf(answer.headers, 'content-encoding'));
-  }
-
-  /** The provider says that the token is dead: another one, and one more attempt, if all that allows it is given. */
-  #onDead(answer: ClientAnswer): void {
+  /** The provider says that the token is dead: another one, and one more attempt, if all that it takes is there. */
+  onDead(delivery: Delivery): void {
     const token = this.#token;
     if (token === undefined) return;
     if (this.#use === 'replayed') {
       this.#route.tokens.refusedAgain(token, this.#method, this.#path);
-      this.#release(answer);
+      this.#release(delivery);
       return;
     }
     const next = this.#route.tokens.reject(token, this.#method, this.#path);
     this.#use = 'not-replayed';
     if (this.#clientLeft || this.#body.kind === 'stream' || !this.#route.mayReplay(this.#method)) {
-      this.#release(answer);
+      this.#release(delivery);
       return;
     }
     this.#phase = 'refresh';
-    if (!this.#complete) this.#attempt?.pause();
     void next.then((fresh) => {
       if (this.#phase !== 'refresh') return;
-      if (fresh === undefined) this.#release(answer);
-      else this.#replay(fresh);
+      if (fresh === undefined) this.#release(delivery);
+      else this.#replay(delivery, fresh);
     });
   }
 
-  #replay(token: Token): void {
-    this.#attempt?.cancel();
+  #replay(refused: Delivery, token: Token): void {
+    refused.attempt.cancel();
     this.#use = 'replayed';
     this.#log('info', 'sent again with a new token');
     this.#send(token);
   }
 
-  /** Gives the client the answer that was held. */
-  #release(answer: ClientAnswer): void {
-    if (!this.#complete) {
-      this.#startRelay(answer);
-      this.#attempt?.resume();
+  #release(delivery: Delivery): void {
+    if (this.#clientLeft) {
+      delivery.attempt.cancel();
+      this.#finish();
       return;
     }
-    if (!this.#clientLeft) this.#write(answer, () => answer.sendWhole());
+    this.#phase = 'relay';
+    this.#deadline.refresh();
+    try {
+      delivery.release(['x-request-id', this.#context.requestId, 'wakala-token', this.#use]);
+    } catch (cause) {
+      delivery.attempt.cancel();
+      const detail = "The provider's answer has a head that is no valid HTTP. It may have acted on the request.";
+      this.#fail(new ProxyError('upstream_invalid', detail, { cause }));
+    }
+  }
+
+  /** From the first byte on, the deadline bounds each silence, so that a long answer may take its time. */
+  onProgress(): void {
+    this.#deadline.refresh();
+  }
+
+  onDelivered(): void {
     this.#finish();
   }
 
-  #startRelay(answer: ClientAnswer): void {
-    this.#phase = 'relay';
-    this.#deadline.refresh();
-    if (!this.#clientLeft) this.#write(answer, () => answer.startStreaming());
-  }
-
-  /** Node refuses a head with control characters in it: the provider's answer is no valid HTTP then. */
-  #write(answer: ClientAnswer, write: () => void): void {
-    answer.headers.push('x-request-id', this.#context.requestId, 'wakala-token', this.#use);
-    try {
-      write();
-    } catch (cause) {
-      this.#attempt?.cancel();
-      this.#fail(
-        new ProxyError('upstream_invalid', "The provider's answer has a head that is no valid HTTP.", { cause }),
-      );
+  onFailure(error: ProxyError): void {
+    if (this.#phase !== 'relay') {
+      this.#fail(error);
+      return;
     }
+    this.#log('warn', 'answer broke off', error);
+    this.#finish();
+    this.#delivery?.breakOff();
   }
 
   #onDeadline(): void {
+    const delivery = this.#delivery;
     switch (this.#phase) {
       case 'body':
-        this.#fail(new ProxyError('request_timeout', 'The request body did not arrive in time. Nothing was sent.'));
-        break;
       case 'token':
-        this.#fail(new ProxyError('token_unavailable', 'No token could be had in time. Nothing was sent.'));
+      case 'answer': {
+        const started = delivery?.attempt.started === true;
+        delivery?.attempt.cancel();
+        this.#fail(lateError(this.#phase, started));
         break;
-      case 'answer':
-        this.#onAnswerTimeout();
-        break;
+      }
       case 'refresh':
-        if (this.#answer !== undefined) this.#release(this.#answer);
+        if (delivery !== undefined) this.#release(delivery);
         break;
       case 'relay':
-        this.#attempt?.cancel();
-        this.onFailure(new ProxyError('upstream_timeout', 'The answer stopped coming.'));
+        delivery?.attempt.cancel();
+        this.onFailure(lateError('answer', true));
         break;
       case 'over':
         break;
     }
   }
 
-  #onAnswerTimeout(): void {
-    const started = this.#attempt?.started === true;
-    this.#attempt?.cancel();
-    this.#fail(
-      new ProxyError(
-        'upstream_timeout',
-        started
-          ? 'The provider did not answer in time. It may have acted on the request: ask it for the outcome before you ' +
-              'send this again.'
-          : 'The provider could not be connected to in time. Nothing was sent.',
-        { outcome: started ? 'unknown' : 'not_sent' },
-      ),
-    );
-  }
-
-  /** RFC 9110 has no way to take a payment back: once it is wholly sent, its outcome is waited for and logged. */
+  /** No protocol takes a payment back: once it is wholly sent, its outcome is waited for and logged. */
   #onClientClose(): void {
     if (this.#phase === 'over' || this.#res.writableFinished) return;
     this.#clientLeft = true;
-    if (this.#phase === 'answer' && !SAFE.has(this.#method) && this.#attempt?.sent === true) return;
-    this.#attempt?.cancel();
+    if (this.#phase === 'answer' && !SAFE.has(this.#method) && this.#delivery?.attempt.sent === true) return;
+    this.#delivery?.attempt.cancel();
     this.#finish();
   }
 
@@ -294,8 +226,9 @@ export class ProxiedRequest implements AnswerListener {
     this.#phase = 'over';
     clearTimeout(this.#deadline);
     this.#route.inFlight -= 1;
-    if (this.#clientLeft && this.#attempt?.sent === true)
+    if (this.#clientLeft && this.#delivery?.attempt.sent === true) {
       this.#log('warn', 'client left; the provider had the request');
+    }
   }
 
   #log(level: 'info' | 'warn', message: string, error?: ProxyError): void {
@@ -305,28 +238,10 @@ export class ProxiedRequest implements AnswerListener {
         route: this.#route.config.name,
         method: this.#method,
         path: this.#context.below.path,
-        ...(this.#answer === undefined ? {} : { status: this.#answer.status }),
+        status: this.#delivery?.status,
         ...(error === undefined ? {} : failureFields(error)),
       },
       message,
     );
   }
-}
-
-function failureFields(error: ProxyError): LogFields {
-  const fields = { code: error.code, outcome: error.outcome, error: error.message };
-  return error.cause === undefined ? fields : { ...fields, cause: networkCode(error.cause) };
-}
-
-/** `Expect: 100-continue` (RFC 9110 10.1.1) is answered here, once it is clear that the body is wanted. */
-function expectsContinue(req: IncomingMessage, maxBodyBytes: number): boolean {
-  if (req.headers.expect === undefined || req.httpVersion !== '1.1') return false;
-  return Number(req.headers['content-length'] ?? 0) <= maxBodyBytes;
-}
-
-/** True if an answer's whole body is sure to be small, so that it can go out in one write. */
-function isSmall(headers: readonly string[], status: number, method: string): boolean {
-  if (method === 'HEAD' || status === 204 || status === 304) return true;
-  const length = headerOf(headers, 'content-length');
-  return length !== undefined && Number(length) <= SMALL_BODY;
 }

@@ -108,9 +108,10 @@ function refuseNonWebSocket(req: IncomingMessage, route: LiveRoute): void {
 
 function dropToken(answer: IncomingMessage, token: Token): void {
   const secret = token.accessToken.reveal();
-  for (const [name, value] of Object.entries(answer.headers)) {
-    if ([value].flat().some((line) => line?.includes(secret) === true)) delete answer.headers[name];
-  }
+  const kept = Object.entries(answer.headers).filter(
+    ([, value]) => ![value].flat().some((line) => line?.includes(secret) === true),
+  );
+  answer.headers = Object.fromEntries(kept);
 }
 
 function grouped(list: readonly string[]): Record<string, string | string[]> {

@@ -63,23 +63,22 @@ export class Attempt implements Dispatcher.DispatchHandler {
   #over = false;
   #sent = false;
 
-  private constructor(listener: AnswerListener) {
+  constructor(listener: AnswerListener) {
     this.#listener = listener;
   }
 
-  static send(pool: Pool, request: UpstreamRequest, listener: AnswerListener): Attempt {
-    const attempt = new Attempt(listener);
+  send(pool: Pool, request: UpstreamRequest): void {
     const { method, path, headers, body } = request;
+    const length = body.kind === 'stream' ? body.length : undefined;
     pool.dispatch(
       {
-        method: method as Dispatcher.HttpMethod,
+        method: method,
         path,
-        headers: lengthOf(body) === undefined ? headers : [...headers, 'content-length', String(lengthOf(body))],
+        headers: length === undefined ? headers : [...headers, 'content-length', String(length)],
         body: body.kind === 'none' ? null : body.kind === 'whole' ? body.bytes : (body.chunks as never),
       },
-      attempt,
+      this,
     );
-    return attempt;
   }
 
   /** Whether any byte of the request may have left. */
@@ -152,10 +151,6 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.cancel();
     this.#listener.onFailure(error);
   }
-}
-
-function lengthOf(body: Body): number | undefined {
-  return body.kind === 'stream' ? body.length : undefined;
 }
 
 const INVALID = new Set(['UND_ERR_HEADERS_OVERFLOW', 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'UND_ERR_RESPONSE']);

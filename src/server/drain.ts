@@ -16,7 +16,11 @@ export async function drainServer(server: Server, timeoutMs: number, now: () => 
   const elapsedMs = () => now() - startedMs;
   const lameDuckMs = Math.min(LAME_DUCK_MS, timeoutMs / 2);
   while ((await openConnections(server)) > 0 && elapsedMs() < lameDuckMs) await sleep(POLL_MS);
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => {
+      resolve();
+    });
+  });
   const clean = await Promise.race([
     closed.then(() => true),
     sleep(Math.max(0, timeoutMs - elapsedMs()), false, { ref: false }),
@@ -26,5 +30,9 @@ export async function drainServer(server: Server, timeoutMs: number, now: () => 
 }
 
 function openConnections(server: Server): Promise<number> {
-  return new Promise((resolve) => server.getConnections((_error, count) => resolve(count)));
+  return new Promise((resolve) => {
+    server.getConnections((_error, count) => {
+      resolve(count);
+    });
+  });
 }

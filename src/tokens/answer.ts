@@ -105,6 +105,6 @@ export function wordsOf(answer: TokenAnswer, secrets: readonly string[]): string
   for (const secret of secrets) {
     if (secret !== '') words = words.replaceAll(secret, '[redacted]');
   }
-  // eslint-disable-next-line no-control-regex -- control characters are what is being removed
+
   return words.replace(/[\x00-\x1f\x7f]+/g, ' ').slice(0, 300);
 }

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { emulatedCredentials } from '../../src/emulators/credentials.ts';
 import { jeel } from '../../src/providers/jeel.ts';
@@ -40,8 +42,9 @@ describe.each(four)('token endpoint of $name', (provider) => {
 
   it('refuses another method', async () => {
     const { emulator } = await emulate(provider);
+    const { path } = exchangeOf(provider).request;
     const method = exchangeOf(provider).request.method === 'GET' ? 'POST' : 'GET';
-    const reply = await sendExchange(emulator, { ...exchangeOf(provider).request, method, body: undefined! });
+    const reply = await ask(emulator.authUrl + path, { method });
     expect(reply.status).toBe(400);
     expect(reply.headers.get('x-emulated-reason')).toContain(`not ${method}`);
   });
@@ -118,15 +121,20 @@ describe('token endpoint', () => {
     ]);
   });
 
-  it('of mpesa refuses another grant type, a body and a request without User-Agent', async () => {
+  it('of mpesa refuses another grant type and a request without Basic', async () => {
     const { emulator } = await emulate(mpesa);
-    const { request } = exchangeOf(mpesa);
-    const grant = await sendExchange(emulator, { ...request, query: { grant_type: 'password' } });
+    const grant = await sendExchange(emulator, { ...exchangeOf(mpesa).request, query: { grant_type: 'password' } });
     expect(grant.json).toMatchObject({ errorCode: '400.008.02' });
     const noBasic = await ask(`${emulator.authUrl}/oauth/v1/generate?grant_type=client_credentials`);
     expect(noBasic.json).toEqual(mpesa.samples.deniedAnswer.body);
-    const { status, headers } = await sendExchange(emulator, { ...request, headers: { 'user-agent': '' } });
-    expect([status, headers.get('content-type')]).toEqual([200, 'application/json']);
+  });
+
+  it("of mpesa gives a request without User-Agent the firewall's page", async () => {
+    const { emulator } = await emulate(mpesa);
+    const sent = request(`${emulator.authUrl}/oauth/v1/generate?grant_type=client_credentials`, { agent: false }).end();
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    response.resume();
+    expect([response.statusCode, response.headers['content-type']]).toEqual([403, 'text/html']);
   });
 
   it('of mpesa kills the former token with a new one, unless told otherwise', async () => {

@@ -75,7 +75,7 @@ describe('refuses', () => {
     ['export { }', 'src/secret.ts', `export { a } from './providers/provider.ts';`],
     ['cli.ts from base', 'src/errors.ts', `import { a } from './cli.ts';`],
     ['commands from server', 'src/server/serve.ts', `import { a } from '../commands/serve.ts';`],
-    ['a room that does not exist', 'src/proxy/handler.ts', `import { a } from '../helpers/a.ts';`],
+    ['a room that does not exist', 'src/proxy/handler.ts', `import { a } from '../utils/a.ts';`],
   ])('%s', (_, file, code) => {
     expect(problems(file, code)).toEqual([expect.stringContaining('may not import')]);
   });

@@ -1,0 +1,139 @@
+import type { ServerResponse } from 'node:http';
+import type { ProxyError } from '../errors.ts';
+import type { Token } from '../tokens/token.ts';
+import { ClientAnswer, isSmallBody, SMALL_BODY } from './client-answer.ts';
+import type { StatusVerdict } from './dead-token.ts';
+import { answerHeaders, headerOf } from './headers.ts';
+import type { LiveRoute } from './live-route.ts';
+import { type AnswerListener, Attempt, type UpstreamRequest } from './upstream.ts';
+
+/** Who decides what becomes of an answer. Of the first two exactly one is called, once, unless it fails before. */
+export interface DeliveryOwner {
+  /** The token was good, as far as one can tell: the answer may go out. */
+  onAlive(delivery: Delivery): void;
+  /** The provider says that the token is dead. Nothing more comes until the answer is released. */
+  onDead(delivery: Delivery): void;
+  /** More of a released answer went out. */
+  onProgress(): void;
+  /** All of a released answer went out. */
+  onDelivered(): void;
+  onFailure(error: ProxyError): void;
+}
+
+/** One attempt and its answer: held until it is clear what the answer says of the token, then relayed as it comes. */
+export class Delivery implements AnswerListener {
+  readonly attempt: Attempt;
+  readonly #route: LiveRoute;
+  readonly #method: string;
+  readonly #path: string;
+  readonly #token: Token;
+  readonly #res: ServerResponse;
+  readonly #owner: DeliveryOwner;
+  #answer: ClientAnswer | undefined;
+  #verdict: StatusVerdict = 'alive';
+  #complete = false;
+  #state: 'held' | 'judged' | 'released' = 'held';
+
+  /** Sends the request at once. `path` is without the query, for the token source to tell calls apart. */
+  constructor(
+    route: LiveRoute,
+    token: Token,
+    request: UpstreamRequest & { readonly callPath: string },
+    res: ServerResponse,
+    owner: DeliveryOwner,
+  ) {
+    this.#route = route;
+    this.#token = token;
+    this.#method = request.method;
+    this.#path = request.callPath;
+    this.#res = res;
+    this.#owner = owner;
+    this.attempt = new Attempt(this);
+    this.attempt.send(route.pool, request);
+  }
+
+  /** Status of the answer, once its head is in. */
+  get status(): number | undefined {
+    return this.#answer?.status;
+  }
+
+  /** Whether the client was given anything of the answer. */
+  get released(): boolean {
+    return this.#state === 'released';
+  }
+
+  onHead(status: number, reason: string, rawHeaders: readonly Buffer[]): void {
+    const headers = answerHeaders(rawHeaders, status, this.#token.accessToken.reveal());
+    this.#answer = new ClientAnswer(this.#res, this.attempt, status, reason, headers);
+    this.#verdict = this.#route.deadToken.status(status);
+    if (status < 400) this.#route.tokens.served(this.#token, this.#method, this.#path);
+    if (this.#verdict === 'alive' && !isSmallBody(headers, status, this.#method)) this.#judge(false);
+  }
+
+  onChunk(chunk: Buffer): void {
+    const answer = this.#answer;
+    if (answer === undefined) return;
+    if (this.#state === 'released') {
+      answer.relay(chunk);
+      this.#owner.onProgress();
+      return;
+    }
+    answer.hold(chunk);
+    // Too long to hold: a body that would have to be looked at is none that a dead token gets.
+    if (this.#state === 'held' && answer.heldBytes > SMALL_BODY) this.#judge(this.#verdict === 'dead');
+  }
+
+  onEnd(): void {
+    this.#complete = true;
+    if (this.#state === 'released') {
+      this.#answer?.end();
+      this.#owner.onDelivered();
+    } else if (this.#state === 'held') {
+      this.#judge(this.#saysDead());
+    }
+  }
+
+  onFailure(error: ProxyError): void {
+    this.#owner.onFailure(error);
+  }
+
+  /**
+   * Lets the answer out to the client, with these headers behind its own.
+   * @throws TypeError if its head has characters in it that no head may have
+   */
+  release(extra: readonly string[]): void {
+    const answer = this.#answer;
+    if (answer === undefined) return;
+    this.#state = 'released';
+    answer.headers.push(...extra);
+    if (this.#complete) {
+      answer.sendWhole();
+      this.#owner.onDelivered();
+    } else {
+      answer.startStreaming();
+      this.attempt.resume();
+    }
+  }
+
+  /** The client sees its connection break: half an answer must not pass for a whole one. */
+  breakOff(): void {
+    this.#answer?.breakOff();
+  }
+
+  #judge(dead: boolean): void {
+    this.#state = 'judged';
+    if (!dead) {
+      this.#owner.onAlive(this);
+      return;
+    }
+    if (!this.#complete) this.attempt.pause();
+    this.#owner.onDead(this);
+  }
+
+  #saysDead(): boolean {
+    const answer = this.#answer;
+    if (answer === undefined || this.#verdict !== 'look') return this.#verdict === 'dead';
+    const encoding = headerOf(answer.headers, 'content-encoding');
+    return this.#route.deadToken.body(answer.status, answer.held(), encoding);
+  }
+}

@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { collide, formatAddress, isLinkLocal, parseAddress } from '../../src/config/address.ts';
+
+describe('parseAddress', () => {
+  it.each([
+    ['127.0.0.1:8080', '127.0.0.1', 8080],
+    ['0.0.0.0:0', '0.0.0.0', 0],
+    ['[::1]:65535', '::1', 65_535],
+    ['[::]:8080', '::', 8080],
+    ['proxy.internal:80', 'proxy.internal', 80],
+    ['localhost:8080', '127.0.0.1', 8080],
+  ])('reads %s', (text, host, port) => {
+    expect(parseAddress(text)).toEqual({ value: { host, port } });
+  });
+
+  it.each([
+    [':8080', 'name the address to listen on'],
+    ['*:8080', 'name the address to listen on'],
+    ['8080', 'name the address too'],
+    ['127.0.0.1', 'an address and a port'],
+    ['127.0.0.1:', 'an address and a port'],
+    ['127.0.0.1:http', 'an address and a port'],
+    ['127.0.0.1:65536', 'between 0 and 65535'],
+    ['999.0.0.1:80', 'not an address'],
+    ['1.2.3:80', 'not an address'],
+    ['::1', 'in brackets'],
+    ['::1:8080', 'in brackets'],
+    ['[127.0.0.1]:80', 'only an IPv6 address'],
+    ['http://127.0.0.1:8080', 'leave out the scheme'],
+    ['my host:80', 'not an address'],
+  ])('refuses %s and says why', (text, reason) => {
+    expect(parseAddress(text)).toEqual({ problem: expect.stringContaining(reason) });
+  });
+
+  it('writes an address as it reads it', () => {
+    expect(formatAddress({ host: '::1', port: 80 })).toBe('[::1]:80');
+    expect(formatAddress({ host: '127.0.0.1', port: 80 })).toBe('127.0.0.1:80');
+  });
+});
+
+describe('isLinkLocal', () => {
+  it.each(['169.254.0.0', '169.254.169.254', '169.254.255.255', '[fe80::1]', '[febf::1]', '[::ffff:169.254.169.254]'])(
+    'knows %s',
+    (host) => {
+      expect(isLinkLocal(host)).toBe(true);
+    },
+  );
+
+  it.each(['metadata.google.internal', 'METADATA.google.internal.', '[fd00:ec2::254]'])('knows %s', (host) => {
+    expect(isLinkLocal(host)).toBe(true);
+  });
+
+  it.each(['169.253.255.255', '169.255.0.0', '[fe7f::1]', '[fec0::1]', 'api.example.com', '10.0.0.1', '127.0.0.1'])(
+    'lets %s pass',
+    (host) => {
+      expect(isLinkLocal(host)).toBe(false);
+    },
+  );
+});
+
+describe('collide', () => {
+  const at = (host: string, port: number) => ({ host, port });
+
+  it('is true on the same port of the same or of every address', () => {
+    expect(collide(at('127.0.0.1', 80), at('127.0.0.1', 80))).toBe(true);
+    expect(collide(at('0.0.0.0', 80), at('127.0.0.1', 80))).toBe(true);
+  });
+
+  it('is false on other ports, other addresses, and where each port is a free one', () => {
+    expect(collide(at('127.0.0.1', 80), at('127.0.0.1', 81))).toBe(false);
+    expect(collide(at('127.0.0.1', 80), at('127.0.0.2', 80))).toBe(false);
+    expect(collide(at('127.0.0.1', 0), at('127.0.0.1', 0))).toBe(false);
+  });
+});

@@ -1,0 +1,131 @@
+import { resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { expand } from '../../src/config/interpolate.ts';
+import { good, mpesaWith, problemsOf, routeOf, topWith } from './reading.ts';
+
+const env = { NAME: 'value', EMPTY: '', LINE: 'value\n', CRLF: 'value\r\n', LINES: 'value\n\n', BRACES: '${NAME}' };
+const files: Record<string, string> = { '/run/secret': 'from file\n', '/run/crlf': 'from file\r\n', '/run/empty': '' };
+
+function expanded(text: string): string | string[] {
+  const readFile = (path: string) => {
+    if (path === '/run/denied') throw Object.assign(new Error('no'), { code: 'EACCES' });
+    if (files[path] === undefined) throw Object.assign(new Error('no'), { code: 'ENOENT' });
+    return files[path];
+  };
+  const { segments, faults } = expand(text, { env, readFile });
+  return faults.length > 0 ? faults.map((fault) => fault.text) : segments.map((segment) => segment.text).join('');
+}
+
+describe('references', () => {
+  it.each([
+    ['${NAME}', 'value'],
+    ['a ${NAME} b ${NAME}', 'a value b value'],
+    ['${GONE:-default}', 'default'],
+    ['${GONE:-}', ''],
+    ['${GONE:-a:-b}', 'a:-b'],
+    ['${EMPTY:-default}', 'default'],
+    ['${EMPTY}', ''],
+    ['${NAME:-default}', 'value'],
+    ['${file:/run/secret}', 'from file'],
+    ['${file:/run/crlf}', 'from file'],
+    ['${file:/run/empty}', ''],
+    ['${LINE}', 'value'],
+    ['${CRLF}', 'value'],
+    ['${LINES}', 'value\n'],
+    ['$${NAME}', '${NAME}'],
+    ['$NAME', '$NAME'],
+    ['$$NAME $', '$$NAME $'],
+    ['${BRACES}', '${NAME}'],
+  ])('%s gives %j', (text, value) => {
+    expect(expanded(text)).toBe(value);
+  });
+
+  it.each([
+    ['${GONE}', 'environment variable `GONE` is not set'],
+    ['${toString}', 'environment variable `toString` is not set'],
+    ['${}', 'names no variable'],
+    ['${:-x}', 'names no variable'],
+    ['${NAME', 'without its `}`'],
+    ['${1NAME}', 'malformed reference'],
+    ['${NA ME}', 'malformed reference'],
+    ['${NAME-default}', 'malformed reference'],
+    ['${GONE:-${NAME}}', 'inside another'],
+    ['${file:}', 'names no file'],
+    ['${file:/run/gone}', 'cannot read the file `/run/gone`: there is no such file'],
+    ['${file:/run/denied}', 'cannot read the file `/run/denied`: no permission'],
+  ])('%s is a problem', (text, reason) => {
+    expect(expanded(text)).toEqual([expect.stringContaining(reason)]);
+  });
+
+  it('reports every faulty reference of a text', () => {
+    expect(expanded('${GONE} ${}')).toHaveLength(2);
+  });
+});
+
+describe('references in a file', () => {
+  it('are a problem at the line and column of their value', () => {
+    const text = mpesaWith('upstream: ${UPSTREAM}', 'headers:', '  x-a: "Key ${KEY}"');
+    expect(problemsOf(text)).toEqual([
+      '5:15 routes./mpesa/*.upstream | routes./mpesa/*.upstream: environment variable `UPSTREAM` is not set',
+      '7:12 routes./mpesa/*.headers.x-a | routes./mpesa/*.headers.x-a: environment variable `KEY` is not set',
+    ]);
+  });
+
+  it('cause no further problem where they are not set', () => {
+    const text = 'listen: ${L}\nadmin: ${A}\nroutes:\n  /a/*:\n    provider: ${P}\n    credentials: ${C}\n';
+    expect(problemsOf(text).map((problem) => problem.split(' ')[0])).toEqual(['1:9', '2:8', '5:15', '6:18']);
+  });
+
+  it('find files beside the configuration file', () => {
+    const text = mpesaWith().replace('consumer_key: k', 'consumer_key: "${file:keys/key}"');
+    const route = routeOf(text, { files: { [resolve('keys/key')]: 'beside\n' } });
+    expect(route.credentials.get('consumer_key')?.reveal()).toBe('beside');
+  });
+
+  it('are not looked for in keys and comments', () => {
+    expect(problemsOf(topWith('# ${GONE}', 'log: {}'))).toEqual([]);
+    expect(problemsOf(topWith('"${GONE}": 1'))).toEqual(['5:1 ${GONE} | unknown key `${GONE}`']);
+  });
+});
+
+describe('the type of a value that came through a reference', () => {
+  it.each(['12345', '0123', '1e5', 'true', 'null', '~', '0x1F', '1_000', '.inf', '2020-01-01', '[a]', '{a: b}'])(
+    'is text for a credential %s',
+    (value) => {
+      const text = mpesaWith().replace('consumer_key: k', 'consumer_key: "${K}"');
+      expect(
+        routeOf(text, { env: { K: value } })
+          .credentials.get('consumer_key')
+          ?.reveal(),
+      ).toBe(value);
+    },
+  );
+
+  it.each(['${N}', '"${N}"', "'${N}'"])('is a number where %s stands for one', (written) => {
+    expect(routeOf(mpesaWith(`max_concurrency: ${written}`), { env: { N: '8' } }).maxConcurrency).toBe(8);
+  });
+
+  it('is true or false where that is wanted', () => {
+    expect(good(topWith('open: ${OPEN}'), { env: { OPEN: 'true' } }).open).toBe(true);
+    expect(good(topWith('admin: ${ADMIN}'), { env: { ADMIN: 'false' } }).admin).toBeUndefined();
+    expect(routeOf(mpesaWith('replay: ${R}'), { env: { R: 'false' } }).replay).toBe(false);
+    expect(routeOf(mpesaWith('max_body: ${B}'), { env: { B: '2048' } }).maxBodyBytes).toBe(2048);
+  });
+
+  it('stays wrong where it is another one, without being shown', () => {
+    const wrong = 'must be a whole number between 1 and 1000000';
+    const at = '5:22 routes./mpesa/*.max_concurrency | routes./mpesa/*.max_concurrency: ';
+    for (const value of ['many', '0', '1.5', '', '*x', 'true']) {
+      expect(problemsOf(mpesaWith('max_concurrency: ${N}'), { env: { N: value } })).toEqual([`${at}${wrong}`]);
+    }
+    expect(problemsOf(mpesaWith('max_concurrency: 1${N}'), { env: { N: '2' } })).toEqual([`${at}${wrong}`]);
+  });
+
+  it('is not shown where it is no known name', () => {
+    const problems = problemsOf(mpesaWith().replace('provider: mpesa', 'provider: ${P}'), { env: { P: 'mpsea' } });
+    expect(problems).toEqual([
+      '3:15 routes./mpesa/*.provider | routes./mpesa/*.provider: unknown provider; ' +
+        'it must be one of `jpay`, `mpesa`, `jeel`, `paypack`, `static`',
+    ]);
+  });
+});

@@ -1,0 +1,66 @@
+import { type Examined, examineConfig, type LoadOptions } from '../../src/config/load.ts';
+import type { Config, Route } from '../../src/config/config.ts';
+
+export const FILE = 'proxy.config.yaml';
+
+/** Files and variables that a configuration under test may refer to. */
+export interface World extends Omit<LoadOptions, 'readFile'> {
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+/** Reads a configuration from a text, with no file and no variable but those given. */
+export function examine(text: string, { files = {}, env = {}, ...options }: World = {}): Examined {
+  const readFile = (path: string) => {
+    const found = path === FILE ? text : files[path];
+    if (found === undefined) throw Object.assign(new Error('not there'), { code: 'ENOENT' });
+    return found;
+  };
+  return examineConfig(FILE, { ...options, env, readFile });
+}
+
+/** `line:column key | message` of every problem, in order. */
+export function problemsOf(text: string, world: World = {}): string[] {
+  return examine(text, world).problems.map(shown);
+}
+
+export function warningsOf(text: string, world: World = {}): string[] {
+  return examine(text, world).warnings.map(shown);
+}
+
+function shown({ line, column, key, message }: Examined['problems'][number]): string {
+  return `${line}:${column} ${key} | ${message}`;
+}
+
+/** The configuration of a text that has no problems. */
+export function good(text: string, world: World = {}): Config {
+  const { config, problems } = examine(text, world);
+  if (config === undefined) throw new Error(problems.map(shown).join('\n'));
+  return config;
+}
+
+/** A whole file around the lines of an M-Pesa route: the first of them is line 5, column 5. */
+export function mpesaWith(...lines: string[]): string {
+  const head = [
+    'routes:',
+    '  /mpesa/*:',
+    '    provider: mpesa',
+    '    credentials: {consumer_key: k, consumer_secret: s}',
+  ];
+  return [...head, ...lines.map((line) => `    ${line}`), ''].join('\n');
+}
+
+/** The same around top-level lines: the first of them is line 5, column 1. */
+export function topWith(...lines: string[]): string {
+  return `${mpesaWith()}${lines.join('\n')}\n`;
+}
+
+export function routeOf(text: string, world: World = {}): Route {
+  const [route] = good(text, world).routes;
+  if (route === undefined) throw new Error('no route');
+  return route;
+}
+
+/** The resolved M-Pesa route with these lines added. */
+export function mpesaRoute(...lines: string[]): Route {
+  return routeOf(mpesaWith(...lines));
+}

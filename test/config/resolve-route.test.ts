@@ -1,0 +1,357 @@
+import { describe, expect, it } from 'vitest';
+import { good, mpesaRoute, mpesaWith, problemsOf, routeOf, warningsOf } from './reading.ts';
+
+const CREDENTIALS = '{consumer_key: k, consumer_secret: s}';
+
+function named(pattern: string): string {
+  return `routes:\n  "${pattern}": {provider: mpesa, credentials: ${CREDENTIALS}}\n`;
+}
+
+function custom(...lines: string[]): string {
+  return ['routes:', '  /a/*:', ...lines.map((line) => `    ${line}`), ''].join('\n');
+}
+
+describe('the pattern of a route', () => {
+  it.each([
+    ['/*', ''],
+    ['/mpesa/*', '/mpesa'],
+    ['/a/b/*', '/a/b'],
+    ["/a-b_c.d~e!$&'()+,;=:@/*", "/a-b_c.d~e!$&'()+,;=:@"],
+    ['/.well-known/*', '/.well-known'],
+  ])('%s cuts off %j', (pattern, prefix) => {
+    expect(routeOf(named(pattern))).toMatchObject({ name: pattern, prefix });
+  });
+
+  it.each([
+    ['mpesa', 'write `/mpesa/*`'],
+    ['/mpesa', 'write `/mpesa/*`'],
+    ['/mpesa/', 'write `/mpesa/*`'],
+    ['/mpesa*', 'write `/mpesa/*`'],
+    ['mpesa/*', 'write `/mpesa/*`'],
+    ['/', 'write `/*`'],
+    ['*', 'write `/*`'],
+    ['', 'write `/*`'],
+    ['/a/*/b/*', 'only at the end'],
+    ['/a//b/*', 'no `//`'],
+    ['//*', 'no `//`'],
+    ['/a/../*', '`..`'],
+    ['/./*', '`..`'],
+    ['/a%20b/*', 'no `%`'],
+    ['/a?b/*', 'no query'],
+    ['/a#b/*', 'no fragment'],
+    ['/a b/*', 'plain ASCII'],
+    ['/é/*', 'plain ASCII'],
+  ])('%j is a problem that says %s', (pattern, reason) => {
+    const problems = problemsOf(named(pattern));
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(/^2:3 /);
+    expect(problems[0]).toContain(reason);
+  });
+
+  it('may lie below that of another route', () => {
+    expect(good(`${named('/a/*')}${named('/a/b/*').slice('routes:\n'.length)}`).routes).toHaveLength(2);
+  });
+});
+
+describe('the provider', () => {
+  it('must be named, or an exchange spelled out', () => {
+    expect(problemsOf('routes:\n  /a/*: {}\n')).toEqual([
+      '2:3 routes./a/*.provider | routes./a/*: name a `provider` (jpay, mpesa, jeel, paypack, static), or spell out a `token` exchange',
+    ]);
+  });
+
+  it('that is fixed takes no exchange', () => {
+    const text = custom(
+      'provider: static',
+      'upstream: https://api.example.com',
+      'credentials: {token: t}',
+      'encoding: form',
+    );
+    expect(problemsOf(`${text}    token: {default_lifetime: 5m}\n`)).toEqual([
+      expect.stringMatching(/^6:5 routes\.\/a\/\*\.encoding \| .*asks for no token/),
+      expect.stringMatching(/^7:5 routes\.\/a\/\*\.token \| .*asks for no token/),
+    ]);
+  });
+
+  it('that has no host needs an upstream', () => {
+    expect(problemsOf(custom('provider: static', 'credentials: {token: t}'))).toEqual([
+      '2:3 routes./a/*.upstream | routes./a/*: name the API as `upstream: https://...`; this route has no built-in one',
+    ]);
+  });
+});
+
+describe('credentials', () => {
+  it('are secrets under the names of the provider', () => {
+    const { credentials } = mpesaRoute();
+    expect([...credentials].map(([name, secret]) => [name, secret.reveal()])).toEqual([
+      ['consumer_key', 'k'],
+      ['consumer_secret', 's'],
+    ]);
+  });
+
+  it('that are missing altogether are each named, with where to find them', () => {
+    expect(problemsOf('routes:\n  /mpesa/*:\n    provider: mpesa\n')).toEqual([
+      '2:3 routes./mpesa/*.credentials.consumer_key | routes./mpesa/*.credentials: `consumer_key` is missing ' +
+        '(Consumer key of the app on developer.safaricom.co.ke)',
+      '2:3 routes./mpesa/*.credentials.consumer_secret | routes./mpesa/*.credentials: `consumer_secret` is missing ' +
+        '(Consumer secret of the same app)',
+    ]);
+  });
+
+  it('that are empty are a problem', () => {
+    expect(problemsOf(mpesaWith().replace('consumer_key: k', 'consumer_key: ""'))).toEqual([
+      expect.stringMatching(/^4:33 routes\.\/mpesa\/\*\.credentials\.consumer_key \| .*is empty/),
+    ]);
+  });
+
+  it.each([`'"k"'`, `'k"'`, `"'k"`, '" k"', '"k "', '"k\\n"', '"\\tk"'])('written %s are a warning', (value) => {
+    const text = mpesaWith().replace('consumer_key: k', `consumer_key: ${value}`);
+    expect(problemsOf(text)).toEqual([]);
+    expect(warningsOf(text)).toEqual([expect.stringMatching(/^4:33 .*consumer_key: starts or ends with a/)]);
+  });
+
+  it('may hold quotes and spaces inside', () => {
+    expect(warningsOf(mpesaWith().replace('consumer_key: k', `consumer_key: 'a "b" c'`))).toEqual([]);
+  });
+
+  it('that are a fixed token must fit into a header', () => {
+    const withToken = (token: string) =>
+      custom('provider: static', 'upstream: https://api.example.com', `credentials: {token: ${token}}`);
+    expect(problemsOf(withToken('"a\\nb"'))).toEqual([expect.stringMatching(/^5:26 .*line break/)]);
+    expect(warningsOf(withToken('Bearer abc'))).toEqual([expect.stringMatching(/^5:26 .*begins with "Bearer "/)]);
+  });
+});
+
+describe('upstream and auth_server', () => {
+  it.each([
+    ['https://api.example.com/', 'https://api.example.com'],
+    ['https://API.example.com/v1/', 'https://api.example.com/v1'],
+    ['https://api.example.com:8443/v1', 'https://api.example.com:8443/v1'],
+    ['http://127.0.0.1:4000', 'http://127.0.0.1:4000'],
+    ['http://[::1]:4000', 'http://[::1]:4000'],
+  ])('%s is used as %s, for tokens too', (written, used) => {
+    expect(mpesaRoute(`upstream: "${written}"`)).toMatchObject({ upstream: used, authServer: used });
+    expect(warningsOf(mpesaWith(`upstream: "${written}"`))).toEqual([]);
+  });
+
+  it('an auth_server is used for tokens alone', () => {
+    expect(mpesaRoute('auth_server: https://auth.example.com/x/')).toMatchObject({
+      upstream: 'https://sandbox.safaricom.co.ke',
+      authServer: 'https://auth.example.com/x',
+    });
+  });
+
+  it('an auth host of the provider stays where only the upstream is another', () => {
+    const text = custom(
+      'provider: jeel',
+      'upstream: https://mock.example.com',
+      'credentials: {client_id: a, client_secret: b}',
+    );
+    expect(routeOf(text)).toMatchObject({
+      upstream: 'https://mock.example.com',
+      authServer: 'https://auth.sandbox.jeel.co',
+    });
+  });
+
+  it.each([
+    ['api.example.com', 'a whole URL'],
+    ['', 'a whole URL'],
+    ['/v1', 'a whole URL'],
+    ['ftp://api.example.com', 'must begin with `https://`'],
+    ['https://user@api.example.com', 'no user name or password'],
+    ['https://:pw@api.example.com', 'no user name or password'],
+    ['https://api.example.com/?a=b', 'no query'],
+    ['https://api.example.com/?', 'no query'],
+    ['https://api.example.com/#a', 'no fragment'],
+    ['https://api.example.com/a//b', 'no `//`'],
+    ['https://api.example.com/a/../b', '`..`'],
+    ['https://api.example.com/%2e%2e/b', '`..`'],
+    ['https://api.example.com/a b', 'no spaces'],
+    ['http://169.254.169.254/latest', 'link-local'],
+    ['http://2852039166/', 'link-local'],
+    ['http://0xa9fea9fe/', 'link-local'],
+    ['http://[fe80::1]/', 'link-local'],
+    ['http://[::ffff:169.254.169.254]/', 'link-local'],
+    ['http://metadata.google.internal/', 'metadata'],
+  ])('%j is a problem that says %s', (url, reason) => {
+    for (const [key, column] of [
+      ['upstream', 15],
+      ['auth_server', 18],
+    ] as const) {
+      const problems = problemsOf(mpesaWith(`${key}: "${url}"`));
+      expect(problems).toHaveLength(1);
+      expect(problems[0]).toMatch(
+        new RegExp(`^5:${column} routes\\./mpesa/\\*\\.${key} \\| routes\\./mpesa/\\*\\.${key}: `),
+      );
+      expect(problems[0]).toContain(reason);
+    }
+  });
+
+  it('`http:` is a problem in production, even on loopback', () => {
+    for (const url of ['http://api.example.com', 'http://127.0.0.1:4000']) {
+      expect(problemsOf(mpesaWith('environment: production', `upstream: ${url}`))).toEqual([
+        expect.stringMatching(/^6:15 .*`http:` would send/),
+      ]);
+      expect(problemsOf(mpesaWith('environment: production', `auth_server: ${url}`))).toEqual([
+        expect.stringMatching(/^6:18 .*`http:` would send/),
+      ]);
+    }
+  });
+
+  it('`http:` to another machine is a warning in the sandbox', () => {
+    expect(warningsOf(mpesaWith('upstream: http://api.example.com'))).toEqual([
+      expect.stringMatching(/^5:15 .*`http:` would send/),
+    ]);
+  });
+
+  it.each([
+    ['production', 'https://sandbox.safaricom.co.ke', 'the sandbox host of `mpesa`, on a production route'],
+    ['production', 'https://SANDBOX.safaricom.co.ke:443/x', 'the sandbox host of `mpesa`'],
+    ['production', 'https://auth.sandbox.jeel.co', 'the sandbox host of `jeel`'],
+    ['sandbox', 'https://api.safaricom.co.ke', 'the production host of `mpesa`, on a sandbox route'],
+    ['sandbox', 'https://api.jpay.africa/api/v1', 'the production host of `jpay`'],
+  ])('in %s, %s is a problem', (environment, url, reason) => {
+    const problems = problemsOf(mpesaWith(`environment: ${environment}`, `upstream: ${url}`));
+    expect(problems).toEqual([expect.stringContaining(reason)]);
+    expect(problems[0]).toMatch(/^6:15 /);
+  });
+
+  it.each(['sandbox', 'production'])('a host that serves both is right in %s', (environment) => {
+    expect(problemsOf(mpesaWith(`environment: ${environment}`, 'upstream: https://payments.paypack.rw/api'))).toEqual(
+      [],
+    );
+  });
+});
+
+describe('limits', () => {
+  it('that are written must not contradict each other', () => {
+    expect(problemsOf(mpesaWith('timeout: 4s', 'connect_timeout: 4s', 'max_body: 1KiB', 'replay_limit: 1KiB'))).toEqual(
+      [],
+    );
+    expect(
+      problemsOf(mpesaWith('timeout: 4s', 'connect_timeout: 4001ms', 'max_body: 1KiB', 'replay_limit: 1025')),
+    ).toEqual([
+      expect.stringMatching(/^6:22 routes\.\/mpesa\/\*\.connect_timeout \| .*longer than `timeout`/),
+      expect.stringMatching(/^8:19 routes\.\/mpesa\/\*\.replay_limit \| .*larger than `max_body`/),
+    ]);
+  });
+
+  it('that are not written follow those that are', () => {
+    expect(mpesaRoute('timeout: 4s', 'max_body: 1KiB')).toMatchObject({
+      connectTimeoutMs: 4000,
+      replayLimitBytes: 1024,
+    });
+  });
+
+  it('that are not written are held against defaults', () => {
+    expect(problemsOf(mpesaWith('connect_timeout: 61s', 'replay_limit: 11MiB'))).toHaveLength(2);
+    expect(problemsOf(mpesaWith('connect_timeout: 60s', 'replay_limit: 10MiB'))).toEqual([]);
+  });
+});
+
+describe('replay', () => {
+  it('is yes, no, or some methods', () => {
+    expect(mpesaRoute('replay: false').replay).toBe(false);
+    expect(mpesaRoute('replay: [GET, POST]').replay).toEqual(new Set(['GET', 'POST']));
+    expect(mpesaRoute('replay: []').replay).toEqual(new Set());
+  });
+
+  it.each([
+    ['post', 'in capitals: `POST`'],
+    ['PSOT', 'did you mean `POST`?'],
+    ['CONNECT', 'not a method'],
+  ])('of %s is a problem', (method, reason) => {
+    const problems = problemsOf(mpesaWith(`replay: [GET, ${method}]`));
+    expect(problems).toEqual([expect.stringContaining(reason)]);
+    expect(problems[0]).toMatch(/^5:19 routes\.\/mpesa\/\*\.replay\.1 /);
+  });
+});
+
+describe('allow', () => {
+  it.each([
+    ['GET /*', { method: 'GET', path: '/', prefix: true }],
+    ['* /v1/payments', { method: '*', path: '/v1/payments', prefix: false }],
+    ['POST /mpesa/stkpush/*', { method: 'POST', path: '/mpesa/stkpush/', prefix: true }],
+    ['GET /pay*', { method: 'GET', path: '/pay', prefix: true }],
+  ])('%s is understood', (entry, rule) => {
+    expect(mpesaRoute(`allow: ["${entry}"]`).allow).toEqual([rule]);
+  });
+
+  it.each(['GET', '/x', 'GET x', 'get /x', 'GTE /x', 'GET /*/x', 'GET /a?b', 'GET //a', 'GET /../a', 'GET /a b', ''])(
+    '%j is a problem',
+    (entry) => {
+      expect(problemsOf(mpesaWith(`allow: ["GET /ok", "${entry}"]`))).toEqual([
+        expect.stringMatching(/^5:24 routes\.\/mpesa\/\*\.allow\.1 \| routes\.\/mpesa\/\*\.allow\.1: /),
+      ]);
+    },
+  );
+});
+
+describe('headers', () => {
+  it("replace the provider's of the same name", () => {
+    const text = custom(
+      'provider: paypack',
+      'credentials: {client_id: a, client_secret: b}',
+      'headers: {x-webhook-mode: production, x-a: b}',
+    );
+    const { headers, provider } = routeOf(text);
+    expect(headers).toEqual([
+      { name: 'x-webhook-mode', value: 'production', mode: 'set' },
+      { name: 'x-a', value: 'b', mode: 'set' },
+    ]);
+    expect(provider.headers).toEqual(headers);
+  });
+
+  it('may refer to credentials', () => {
+    expect(mpesaRoute('headers: {x-key: "key {consumer_key}"}').headers[0]?.value).toBe('key {consumer_key}');
+    expect(problemsOf(mpesaWith('headers: {x-key: "{consumer_kye}"}'))).toEqual([
+      '5:22 routes./mpesa/*.headers.x-key | routes./mpesa/*.headers.x-key: unknown placeholder `{consumer_kye}`; did you mean `consumer_key`?',
+    ]);
+    expect(problemsOf(mpesaWith('headers: {x-key: "{refresh_token}"}'))).toEqual([
+      expect.stringContaining('unknown placeholder'),
+    ]);
+  });
+
+  it('that came through a reference are credentials of their own, braces and all', () => {
+    const env = { KEY: 'canary-{consumer_key}-{x}' };
+    const route = routeOf(mpesaWith('headers: {x-key: "Key ${KEY}"}'), { env });
+    expect(route.headers[0]?.value).toBe('Key {value_1}');
+    expect(route.credentials.get('value_1')?.reveal()).toBe(env.KEY);
+    expect(route.provider.credentials.at(-1)).toEqual({
+      name: 'value_1',
+      description: 'From `routes./mpesa/*.headers.x-key` of the configuration',
+      secret: true,
+    });
+  });
+
+  it.each([
+    'Authorization',
+    'authorization',
+    'Host',
+    'content-length',
+    'Transfer-Encoding',
+    'connection',
+    'proxy-authorization',
+    'upgrade',
+    'content_length',
+  ])('must not set %s', (name) => {
+    expect(problemsOf(mpesaWith(`headers: {${name}: x}`))).toEqual([
+      expect.stringMatching(/^5:15 .*cannot be set here/),
+    ]);
+  });
+
+  it.each(['x y', 'x:y', 'é', ''])('must not be named %j', (name) => {
+    expect(problemsOf(mpesaWith(`headers: {"${name}": x}`))).toEqual([
+      expect.stringMatching(/^5:15 .*not a header name/),
+    ]);
+  });
+
+  it('must not be given twice in another case, nor hold a line break', () => {
+    expect(problemsOf(mpesaWith('headers: {x-a: "1", X-A: "2"}'))).toEqual([
+      expect.stringMatching(/^5:25 .*given twice/),
+    ]);
+    expect(problemsOf(mpesaWith('headers: {x-a: "1\\r\\nx: y"}'))).toEqual([
+      expect.stringMatching(/^5:20 .*no header can carry/),
+    ]);
+  });
+});

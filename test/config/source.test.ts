@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { good, mpesaWith, problemsOf } from './reading.ts';
+
+describe('what makes a file unreadable', () => {
+  it.each([
+    ['an empty file', '', '1:1  | the file is empty'],
+    ['a file of comments', '# nothing\n', '1:1  | the file is empty'],
+    ['a list at the top', '- a\n- b\n', '1:1  | the top of the file must be keys'],
+    ['a single value', 'hello\n', '1:1  | the top of the file must be keys'],
+    ['two documents', 'routes: {}\n---\nroutes: {}\n', '2:1  | a second document'],
+    ['a tab', 'routes:\n\t/a/*: {}\n', '2:1  | a tab'],
+    ['an open bracket', 'listen: [1\n', '2:1  | '],
+    ['an alias to nothing', 'listen: *gone\n', '1:9  | this alias'],
+    ['a tag', 'listen: !secret x\n', '1:9  | tags'],
+  ])('%s', (_, text, start) => {
+    const [first = ''] = problemsOf(text);
+    expect(first.slice(0, start.length)).toBe(start);
+  });
+
+  it('a reference without quotes inside braces, with the remedy', () => {
+    const [first] = problemsOf('routes:\n  /a/*: { provider: ${P} }\n');
+    expect(first).toContain('2:');
+    expect(first).toContain('write "${NAME}" in quotes');
+  });
+
+  it('aliases in a circle', () => {
+    expect(problemsOf('routes: &a\n  /a/*: *a\n')).toEqual([
+      '1:1  | anchors and aliases lead in a circle, or are used too often',
+    ]);
+  });
+
+  it('`__proto__` as a key', () => {
+    expect(problemsOf('routes:\n  __proto__:\n    provider: mpesa\n')).toEqual(['2:3  | `__proto__` cannot be a key']);
+  });
+
+  it('never quotes the file', () => {
+    const problems = problemsOf('listen: "abc" "canary-secret"\nadmin: \'canary-secret\nopen: "canary-\\q"\n');
+    expect(problems.length).toBeGreaterThan(0);
+    expect(problems.join('\n')).not.toContain('canary');
+  });
+});
+
+describe('duplicate keys', () => {
+  it('are a problem at the second, beside all others', () => {
+    expect(problemsOf(`${mpesaWith('timeout: 5s', 'timeout: 6s')}open: maybe\n`)).toEqual([
+      '6:5 routes./mpesa/*.timeout | routes./mpesa/*: `timeout` is given twice',
+      '7:7 open | open: must be `true` or `false`',
+    ]);
+  });
+
+  it('are a problem for routes too', () => {
+    expect(problemsOf(`${mpesaWith()}  /mpesa/*: {}\n`)).toEqual([
+      '5:3 routes./mpesa/* | routes: `/mpesa/*` is given twice',
+    ]);
+  });
+});
+
+describe('anchors and merge keys', () => {
+  const text = [
+    'routes:',
+    '  /a/*: &base',
+    '    provider: mpesa',
+    '    timeout: 7s',
+    '    credentials: &keys {consumer_key: "${K}", consumer_secret: s}',
+    '  /b/*:',
+    '    <<: *base',
+    '    timeout: 9s',
+    '  /c/*:',
+    '    provider: mpesa',
+    '    credentials: *keys',
+    '',
+  ].join('\n');
+
+  it('give values that may be overridden', () => {
+    const { routes } = good(text, { env: { K: 'key' } });
+    expect(routes.map((route) => route.timeoutMs)).toEqual([7000, 9000, 60_000]);
+    expect(routes.map((route) => route.credentials.get('consumer_key')?.reveal())).toEqual(['key', 'key', 'key']);
+  });
+
+  it('are told apart by key where one place is wrong for all', () => {
+    expect(problemsOf(text)).toEqual(
+      ['/a/*', '/b/*', '/c/*'].map(
+        (route) =>
+          `5:39 routes.${route}.credentials.consumer_key | routes.${route}.credentials.consumer_key: environment variable \`K\` is not set`,
+      ),
+    );
+  });
+});

@@ -1,0 +1,194 @@
+import { describe, expect, it } from 'vitest';
+import { good, mpesaRoute, mpesaWith, problemsOf, topWith } from './reading.ts';
+
+describe('keys', () => {
+  it.each([
+    ['lisetn: 127.0.0.1:80', '5:1 lisetn | unknown key `lisetn`; did you mean `listen`?'],
+    ['zebra: 1', '5:1 zebra | unknown key `zebra`'],
+    ['log: {levle: info}', '5:7 log.levle | log: unknown key `levle`; did you mean `level`?'],
+    ['listen: {adress: "127.0.0.1:80"}', '5:10 listen.adress | listen: unknown key `adress`; did you mean `address`?'],
+  ])('at the top, unknown ones are named with what they may mean: %s', (line, problem) => {
+    expect(problemsOf(topWith(line))).toContain(problem);
+  });
+
+  it.each([
+    ['time_out: 5s', '5:5 routes./mpesa/*.time_out | routes./mpesa/*: unknown key `time_out`; did you mean `timeout`?'],
+    [
+      'token: {request: {jsn: {}}}',
+      '5:23 routes./mpesa/*.token.request.jsn | routes./mpesa/*.token.request: unknown key `jsn`; did you mean `json`?',
+    ],
+    [
+      'token: {dead_token: [{staus: 401, status: 401}]}',
+      '5:27 routes./mpesa/*.token.dead_token.0.staus | routes./mpesa/*.token.dead_token.0: ' +
+        'unknown key `staus`; did you mean `status`?',
+    ],
+  ])('on a route, too: %s', (line, problem) => {
+    expect(problemsOf(mpesaWith(line))).toEqual([problem]);
+  });
+
+  it.each(['token_store: x', 'workers: 1', 'inspect_bodies: false', 'tracing: {}'])(
+    'not built yet are said to be: %s',
+    (line) => {
+      const key = line.split(':')[0] ?? '';
+      expect(problemsOf(topWith(line))).toEqual([`5:1 ${key} | \`${key}\` is not available in this version`]);
+    },
+  );
+
+  it('not built yet are said to be inside listen and admin', () => {
+    expect(
+      problemsOf(topWith('listen: {address: "127.0.0.1:80", tls: {}}', 'admin: {address: "127.0.0.1:81", token: t}')),
+    ).toEqual([
+      '5:35 listen.tls | listen: `tls` is not available in this version',
+      '6:34 admin.token | admin: `token` is not available in this version',
+    ]);
+  });
+
+  it('that are missing are named', () => {
+    expect(problemsOf('open: false\n')).toEqual([
+      '1:1 routes | `routes` is missing; name at least one, such as `/mpesa/*`, or see `wakala init`',
+    ]);
+    expect(problemsOf(topWith('listen: {}'))).toEqual(['5:9 listen.address | listen: `address` is missing']);
+    expect(problemsOf(mpesaWith('token: {request: {basic: {username: u}}}'))).toEqual([
+      '5:30 routes./mpesa/*.token.request.basic.password | routes./mpesa/*.token.request.basic: `password` is missing',
+    ]);
+  });
+});
+
+describe('types', () => {
+  it.each([
+    ['routes:', '1:1 routes | routes: is empty; it must be a mapping of keys to values'],
+    ['routes: {}', '1:9 routes | routes: is empty; name at least one, such as `/mpesa/*`, or see `wakala init`'],
+    ['routes: [a]', '1:9 routes | routes: must be a mapping of keys to values'],
+    ['routes:\n  /a/*:', '2:3 routes./a/* | routes./a/*: is empty; it must be a mapping of keys to values'],
+  ])('of routes: %j', (text, problem) => {
+    expect(problemsOf(`${text}\n`)).toEqual([problem]);
+  });
+
+  it.each([
+    ['open: yes', '5:7 open | open: must be `true` or `false`'],
+    ['admin: true', '5:8 admin | admin: must be an address and a port such as `127.0.0.1:9901`, or `false`'],
+    ['listen: 8080', '5:9 listen | listen: must be an address and a port such as `127.0.0.1:8080`'],
+    ['environment: live', '5:14 environment | environment: must be one of `sandbox`, `production`'],
+    [
+      'environment: prodution',
+      '5:14 environment | environment: must be one of `sandbox`, `production`; did you mean `production`?',
+    ],
+    ['clients: []', '5:10 clients | clients: is empty; leave it out, or name at least one client'],
+    ['clients: {a: b}', '5:10 clients | clients: must be a list'],
+    ['clients: [a]', '5:11 clients.0 | clients.0: must be a mapping of keys to values'],
+    ['allowed_hosts: a.example', '5:16 allowed_hosts | allowed_hosts: must be a list'],
+    ['allowed_hosts: [1]', '5:17 allowed_hosts.0 | allowed_hosts.0: must be a text; put it in quotes'],
+    ['log: info', '5:6 log | log: must be a mapping of keys to values'],
+    [
+      'log: {format: jsn}',
+      '5:15 log.format | log.format: must be one of `auto`, `pretty`, `json`; did you mean `json`?',
+    ],
+  ])('at the top: %s', (line, problem) => {
+    expect(problemsOf(topWith(line))).toEqual([problem]);
+  });
+
+  it.each([
+    ['timeout: 60', '5:14', 'timeout', 'a duration needs a unit: `60s` for seconds, `60ms` for milliseconds'],
+    ['timeout: true', '5:14', 'timeout', 'must be a duration such as `500ms`, `60s`, `5m` or `1h`'],
+    [
+      'timeout: 1 min',
+      '5:14',
+      'timeout',
+      'must be a duration: a whole number and a unit, `500ms`, `60s`, `5m` or `1h`',
+    ],
+    ['max_body: 10M', '5:15', 'max_body', 'must be a size such as `64KiB`, `10MiB`, `1MB`, or a whole number of bytes'],
+    ['max_body: 1.5', '5:15', 'max_body', 'must be a size such as `64KiB`, `10MiB`, `1MB`, or a whole number of bytes'],
+    ['replay: some', '5:13', 'replay', 'must be `true`, `false`, or a list of methods such as `[GET, POST]`'],
+    ['allow: []', '5:12', 'allow', 'is empty and would refuse every call; leave it out to allow all'],
+    ['headers: {x-a: 1}', '5:20', 'headers.x-a', 'must be a text; put it in quotes'],
+    ['token_paths: answer', '5:18', 'token_paths', 'must be one of `placeholder`, `refuse`'],
+    ['websocket: on', '5:16', 'websocket', 'must be `true` or `false`'],
+    ['encoding: xml', '5:15', 'encoding', 'must be one of `multipart`, `form`, `json`'],
+    ['upstream:', '5:5', 'upstream', 'is empty; it must be a text'],
+    ['token: {dead_token: []}', '5:25', 'token.dead_token', 'is empty; leave it out for a plain 401'],
+  ])('on a route: %s', (line, place, key, message) => {
+    expect(problemsOf(mpesaWith(line))).toEqual([
+      `${place} routes./mpesa/*.${key} | routes./mpesa/*.${key}: ${message}`,
+    ]);
+  });
+
+  it('of a credential that YAML takes for a number is a problem that does not show it', () => {
+    expect(problemsOf(mpesaWith().replace('consumer_key: k', 'consumer_key: 98765'))).toEqual([
+      '4:33 routes./mpesa/*.credentials.consumer_key | routes./mpesa/*.credentials.consumer_key: must be a text; put it in quotes',
+    ]);
+  });
+});
+
+describe('bounds', () => {
+  it.each([
+    ['timeout', '1ms', '0s', 'between 1ms and 24h'],
+    ['timeout', '24h', '86400001ms', 'between 1ms and 24h'],
+    ['max_body', '0', '-1', 'between 0 and 1024GiB'],
+    ['max_body', '1024GiB', '1025GiB', 'between 0 and 1024GiB'],
+    ['max_concurrency', '1', '0', 'between 1 and 1000000'],
+    ['max_concurrency', '1000000', '1000001', 'between 1 and 1000000'],
+  ])('of %s hold %s and not %s', (key, inside, outside, reason) => {
+    expect(problemsOf(mpesaWith(`${key}: ${inside}`))).toEqual([]);
+    expect(problemsOf(mpesaWith(`${key}: ${outside}`))).toEqual([expect.stringContaining(reason)]);
+  });
+
+  it('of replay_limit hold 64MiB and not more', () => {
+    expect(problemsOf(mpesaWith('max_body: 1GiB', 'replay_limit: 64MiB'))).toEqual([]);
+    expect(problemsOf(mpesaWith('max_body: 1GiB', 'replay_limit: 65MiB'))).toEqual([
+      expect.stringContaining('between 0 and 64MiB'),
+    ]);
+  });
+
+  it('of the drain timeout hold none at all and one hour', () => {
+    expect(good(topWith('drain_timeout: 0s')).drainTimeoutMs).toBe(0);
+    expect(good(topWith('drain_timeout: 1h')).drainTimeoutMs).toBe(3_600_000);
+    expect(problemsOf(topWith('drain_timeout: 3601s'))).toEqual([expect.stringContaining('between 0ms and 1h')]);
+  });
+
+  it('of max_connections are whole numbers from 1', () => {
+    expect(good(topWith('max_connections: 1')).maxConnections).toBe(1);
+    expect(problemsOf(topWith('max_connections: 0'))).toHaveLength(1);
+    expect(problemsOf(topWith('max_connections: 1.5'))).toHaveLength(1);
+  });
+
+  it('of a dead token status are those of an answer', () => {
+    for (const status of [200, 599]) {
+      expect(mpesaRoute(`token: {dead_token: [{status: ${status}}]}`).provider.deadToken).toEqual([{ status }]);
+    }
+    for (const status of [199, 600]) {
+      expect(problemsOf(mpesaWith(`token: {dead_token: [{status: ${status}}]}`))).toHaveLength(1);
+    }
+  });
+});
+
+it('every problem is reported at once, in the order of the file', () => {
+  const text = [
+    'lisetn: 1',
+    'routes:',
+    '  /mpesa/*:',
+    '    provider: mpesa',
+    '    credentials:',
+    '      consumer_kye: k',
+    '    timeout: 60',
+    '  mpesa: {provider: jpya}',
+    'clients:',
+    '  - {name: a, key: short}',
+    '  - {nme: b, key: "0123456789abcdef"}',
+    '',
+  ].join('\n');
+  expect(problemsOf(text)).toEqual([
+    '1:1 lisetn | unknown key `lisetn`; did you mean `listen`?',
+    '5:5 routes./mpesa/*.credentials.consumer_key | routes./mpesa/*.credentials: `consumer_key` is missing ' +
+      '(Consumer key of the app on developer.safaricom.co.ke)',
+    '5:5 routes./mpesa/*.credentials.consumer_secret | routes./mpesa/*.credentials: `consumer_secret` is missing ' +
+      '(Consumer secret of the same app)',
+    '6:7 routes./mpesa/*.credentials.consumer_kye | routes./mpesa/*.credentials: unknown key `consumer_kye`; did you mean `consumer_key`?',
+    '7:14 routes./mpesa/*.timeout | routes./mpesa/*.timeout: a duration needs a unit: `60s` for seconds, `60ms` for milliseconds',
+    '8:3 routes.mpesa | routes: `mpesa`: a route starts with `/` and ends with `/*`; write `/mpesa/*`',
+    '8:21 routes.mpesa.provider | routes.mpesa.provider: unknown provider `jpya`; it must be one of `jpay`, `mpesa`, ' +
+      '`jeel`, `paypack`, `static`; did you mean `jpay`?',
+    '10:20 clients.0.key | clients.0.key: is too short: at least 16 characters, e.g. from `openssl rand -hex 32`',
+    '11:5 clients.1.name | clients.1: `name` is missing',
+    '11:6 clients.1.nme | clients.1: unknown key `nme`; did you mean `name`?',
+  ]);
+});

@@ -1,0 +1,94 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { startEmulator } from '../../src/emulators/emulator.ts';
+import { startEmulators } from '../../src/emulators/emulators.ts';
+import { emulatorPorts } from '../../src/emulators/ports.ts';
+import { jeel } from '../../src/providers/jeel.ts';
+import { jpay } from '../../src/providers/jpay.ts';
+import { paypack } from '../../src/providers/paypack.ts';
+import type { Provider } from '../../src/providers/provider.ts';
+import { providers } from '../../src/providers/registry.ts';
+import { emulate } from './support.ts';
+
+const own: Provider = { ...jpay, name: 'own' };
+const ownWithAuth: Provider = { ...jeel, name: 'own' };
+
+async function busyPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+describe('emulator ports', () => {
+  it('are fixed for the built-in providers and count up for others', () => {
+    expect(emulatorPorts([own, ...providers, ownWithAuth, own])).toEqual([
+      { api: 9930, auth: undefined },
+      { api: 9911, auth: undefined },
+      { api: 9912, auth: undefined },
+      { api: 9913, auth: 9923 },
+      { api: 9914, auth: undefined },
+      { api: 9915, auth: undefined },
+      { api: 9931, auth: 9932 },
+      { api: 9933, auth: undefined },
+    ]);
+  });
+
+  it('are each used once, also where a provider is there twice', () => {
+    expect(emulatorPorts([jpay, jpay]).map(({ api }) => api)).toEqual([9911, 9930]);
+  });
+});
+
+describe('an emulator', () => {
+  it('keeps the base path of the real API', async () => {
+    const { emulator: one } = await emulate(jpay);
+    const { emulator: other } = await emulate(paypack);
+    expect(one.apiUrl).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/api\/v1$/);
+    expect(other.apiUrl).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/api$/);
+    expect(one.authUrl).toBe(one.apiUrl);
+  });
+
+  it('cuts idle connections when it closes', async () => {
+    const emulator = await startEmulator(jpay, { port: 0 });
+    const socket = connect(Number(new URL(emulator.apiUrl).port), '127.0.0.1');
+    await once(socket, 'connect');
+    socket.write('GET /_emulator HTTP/1.1\r\nHost: x\r\n\r\n');
+    await once(socket, 'data');
+    const closed = once(socket, 'close');
+    await emulator.close();
+    await closed;
+    await emulator.close();
+  });
+
+  it('gives up its first port if it cannot have the second', async () => {
+    const { emulator } = await emulate(jpay);
+    const free = Number(new URL(emulator.apiUrl).port);
+    await emulator.close();
+    const started = startEmulator(jeel, { port: free, authPort: await busyPort() });
+    await expect(started).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    const again = await startEmulator(jeel, { port: free, authPort: 0 });
+    await again.close();
+  });
+});
+
+describe('all emulators', () => {
+  it('start on free ports and close together', async () => {
+    const { emulators, notes, close } = await startEmulators(providers, { ports: 'free' });
+    expect(emulators.map(({ provider }) => provider.name)).toEqual(providers.map(({ name }) => name));
+    expect(new Set(emulators.map(({ apiUrl }) => new URL(apiUrl).port)).size).toBe(providers.length);
+    expect(notes).toEqual([]);
+    await close();
+    await expect(fetch(emulators[0]!.apiUrl)).rejects.toThrow('fetch failed');
+  });
+
+  it('take a free port for a fixed one that is busy, and say so', async () => {
+    const taken = await startEmulators([own]).catch(() => undefined);
+    onTestFinished(() => taken?.close());
+    const { emulators, notes, close } = await startEmulators([own]);
+    onTestFinished(close);
+    expect(emulators[0]?.apiUrl).not.toContain(':9930/');
+    expect(notes).toEqual([`port 9930 is taken, so own is emulated on ${emulators[0]!.apiUrl}`]);
+  });
+});

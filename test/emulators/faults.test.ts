@@ -1,0 +1,203 @@
+import { describe, expect, it } from 'vitest';
+import { ControlError } from '../../src/emulators/faults.ts';
+import type { Emulator } from '../../src/emulators/emulator.ts';
+import { jpay } from '../../src/providers/jpay.ts';
+import { mpesa } from '../../src/providers/mpesa.ts';
+import { ask, call, emulate, exchange, refresh, sampleCall, tokenOf } from './support.ts';
+
+function controlUrl(emulator: Emulator): string {
+  return `${new URL(emulator.apiUrl).origin}/_emulator`;
+}
+
+function post(emulator: Emulator, body: string, headers: Record<string, string> = {}) {
+  return ask(controlUrl(emulator), { method: 'POST', body, headers });
+}
+
+describe('POST /_emulator', () => {
+  it('switches, and says how things stand now', async () => {
+    const { emulator } = await emulate(jpay);
+    const { status, json } = await post(emulator, '{"token_endpoint": "429", "retry_after": 7, "lifetime": 20}');
+    expect(status).toBe(200);
+    expect(json).toMatchObject({
+      provider: 'jpay',
+      switches: { token_endpoint: '429', retry_after: 7, lifetime: 20 },
+      counters: { exchanges: 0, tokens_alive: 0 },
+    });
+    expect((await ask(controlUrl(emulator))).json).toEqual(json);
+  });
+
+  it('switches nothing if one key is unknown, and lists those it knows', async () => {
+    const { emulator } = await emulate(jpay);
+    const { status, json } = await post(emulator, '{"token_endpoint": "down", "expire": true}');
+    expect(status).toBe(400);
+    expect(json['error']).toContain('Unknown key "expire"');
+    expect(json['error']).toContain('expire_tokens, revoke_refresh_tokens');
+    expect(json['error']).not.toContain('webhook_url');
+    expect((await exchange(emulator)).status).toBe(200);
+  });
+
+  it.each([
+    '{"token_endpoint": "broken"}',
+    '{"lifetime": 0}',
+    '{"lifetime": "20"}',
+    '{"refuse_next_calls": -1}',
+    '{"refuse_path": "mpesa"}',
+    '{"expire_tokens": 1}',
+    '{"__proto__": 1}',
+    '[]',
+    'nothing',
+  ])('refuses %s', async (body) => {
+    const { emulator } = await emulate(jpay);
+    expect((await post(emulator, body)).status).toBe(400);
+  });
+
+  it('is not for browsers', async () => {
+    const { emulator } = await emulate(jpay);
+    const guarded = [
+      await post(emulator, '{"reset": true}', { origin: 'http://127.0.0.1:3000' }),
+      await ask(controlUrl(emulator), { headers: { 'sec-fetch-site': 'cross-site' } }),
+    ];
+    expect(guarded.map(({ status }) => status)).toEqual([403, 403]);
+  });
+
+  it('is what control() does', async () => {
+    const { emulator } = await emulate(jpay);
+    expect(emulator.control({ lifetime: 5 })).toMatchObject({ switches: { lifetime: 5 } });
+    expect(() => emulator.control({ nonsense: true })).toThrow(ControlError);
+  });
+
+  it('shows no token', async () => {
+    const { emulator } = await emulate(jpay);
+    const { json } = await exchange(emulator);
+    const { text } = await ask(controlUrl(emulator));
+    expect(text).not.toContain(String(json['access']));
+  });
+});
+
+describe('switches', () => {
+  it('expire_tokens kills what was issued, not what will be', async () => {
+    const { emulator } = await emulate(jpay);
+    const token = await tokenOf(emulator);
+    emulator.control({ expire_tokens: true });
+    expect((await sampleCall(emulator, token)).status).toBe(401);
+    expect((await sampleCall(emulator, await tokenOf(emulator))).status).toBe(200);
+  });
+
+  it('revoke_refresh_tokens leaves only the full exchange', async () => {
+    const { emulator } = await emulate(jpay);
+    const { json } = await exchange(emulator);
+    emulator.control({ revoke_refresh_tokens: true });
+    expect((await refresh(emulator, String(json['refresh']))).status).toBe(401);
+    expect((await sampleCall(emulator, String(json['access']))).status).toBe(200);
+  });
+
+  it('refuse_next_tokens issues tokens that never work', async () => {
+    const { emulator } = await emulate(mpesa);
+    emulator.control({ refuse_next_tokens: 1 });
+    expect((await sampleCall(emulator, await tokenOf(emulator))).json).toEqual(mpesa.samples.deadAnswer.body);
+    expect((await sampleCall(emulator, await tokenOf(emulator))).status).toBe(200);
+  });
+
+  it('refuse_next_calls refuses that many calls', async () => {
+    const { emulator } = await emulate(jpay);
+    const token = await tokenOf(emulator);
+    emulator.control({ refuse_next_calls: 2 });
+    const statuses = [];
+    for (let i = 0; i < 3; i++) statuses.push((await sampleCall(emulator, token)).status);
+    expect(statuses).toEqual([401, 401, 200]);
+    expect(emulator.stats()).toMatchObject({ api_calls: 3, refused: 2 });
+  });
+
+  it('refuse_path refuses below that path until it is null', async () => {
+    const { emulator } = await emulate(mpesa);
+    const token = await tokenOf(emulator);
+    emulator.control({ refuse_path: '/mpesa/stkpush/' });
+    expect((await sampleCall(emulator, token)).json).toEqual(mpesa.samples.deadAnswer.body);
+    expect((await call(emulator, token, '/mpesa/b2c/v1/paymentrequest', {})).json).toMatchObject({
+      errorCode: '400.002.02',
+    });
+    emulator.control({ refuse_path: null });
+    expect((await sampleCall(emulator, token)).status).toBe(200);
+  });
+
+  it('lifetime is that of new tokens', async () => {
+    const { emulator, clock } = await emulate(mpesa);
+    emulator.control({ lifetime: 20 });
+    const { json } = await exchange(emulator);
+    expect(json['expires_in']).toBe('20');
+    clock.advance(20_000);
+    expect((await sampleCall(emulator, String(json['access_token']))).status).toBe(404);
+  });
+
+  it('reset clears faults and counters and leaves tokens alive', async () => {
+    const { emulator } = await emulate(jpay);
+    const token = await tokenOf(emulator);
+    emulator.control({ token_endpoint: 'down', refuse_next_calls: 5, lifetime: 3 });
+    emulator.control({ reset: true });
+    expect(emulator.stats()).toMatchObject({ token_requests: 0, exchanges: 0, tokens_alive: 1 });
+    expect((await sampleCall(emulator, token)).status).toBe(200);
+    expect((await exchange(emulator)).status).toBe(200);
+  });
+
+  it('reset comes before what is sent along with it', async () => {
+    const { emulator } = await emulate(jpay);
+    expect(emulator.control({ lifetime: 3, reset: true })).toMatchObject({ switches: { lifetime: 3 } });
+  });
+});
+
+describe('token_endpoint', () => {
+  it.each([
+    ['429', 429, '7'],
+    ['500', 500, '7'],
+    ['html', 200, null],
+    ['empty', 200, null],
+    ['denied', 401, null],
+    ['denied-empty', 401, null],
+  ])('%s answers %i and issues nothing', async (mode, status, retryAfter) => {
+    const { emulator } = await emulate(jpay);
+    emulator.control({ token_endpoint: mode, retry_after: 7 });
+    const reply = await exchange(emulator);
+    expect([reply.status, reply.headers.get('retry-after')]).toEqual([status, retryAfter]);
+    expect(reply.headers.get('x-emulated-by')).toBe('wakala');
+    expect(emulator.stats()).toMatchObject({ token_requests: 1, exchanges: 0, tokens_alive: 0 });
+    emulator.control({ token_endpoint: 'ok' });
+    expect((await exchange(emulator)).status).toBe(200);
+  });
+
+  it('html is a page, the empty ones are empty, denied has the words of the provider', async () => {
+    const { emulator } = await emulate(jpay);
+    const replyTo = (mode: string) => {
+      emulator.control({ token_endpoint: mode });
+      return exchange(emulator);
+    };
+    const page = await replyTo('html');
+    expect(page.headers.get('content-type')).toMatch(/^text\/html/);
+    expect(page.text).toMatch(/^<!doctype html>/);
+    expect((await replyTo('empty')).text).toBe('');
+    expect((await replyTo('denied-empty')).text).toBe('');
+    expect((await replyTo('denied')).json).toEqual(jpay.samples.deniedAnswer.body);
+  });
+
+  it('down breaks the connection', async () => {
+    const { emulator } = await emulate(jpay);
+    emulator.control({ token_endpoint: 'down' });
+    await expect(exchange(emulator)).rejects.toThrow('fetch failed');
+  });
+
+  it('truncated breaks off within a good answer', async () => {
+    const { emulator } = await emulate(mpesa);
+    emulator.control({ token_endpoint: 'truncated' });
+    await expect(exchange(emulator)).rejects.toThrow('terminated');
+    expect(emulator.stats().exchanges).toBe(1);
+  });
+
+  it('waits for token_delay_ms of its clock', async () => {
+    const { emulator, clock } = await emulate(jpay);
+    emulator.control({ token_delay_ms: 1000 });
+    const reply = exchange(emulator);
+    await expect.poll(() => clock.waiting).toBe(1);
+    expect(emulator.stats()).toMatchObject({ token_requests: 1, exchanges: 0 });
+    clock.advance(1000);
+    expect((await reply).status).toBe(200);
+  });
+});

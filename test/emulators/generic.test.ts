@@ -1,0 +1,129 @@
+import { describe, expect, it } from 'vitest';
+import { withExchangesAt } from '../../src/emulators/exchanges-at.ts';
+import type { Exchange, Provider } from '../../src/providers/provider.ts';
+import { fixedToken } from '../../src/providers/static.ts';
+import { call, emulate, exchange, refresh, sampleCall, sendExchange } from './support.ts';
+
+/** With every part that an exchange may have. */
+const custom = {
+  name: 'custom',
+  title: 'Custom',
+  sources: [],
+  traps: [],
+  credentials: ['user', 'key', 'scope'].map((name) => ({ name, description: '', secret: true })),
+  token: {
+    request: {
+      method: 'POST',
+      path: '/login/{scope}',
+      query: { v: '2' },
+      headers: { 'api-key': 'k-{key}' },
+      basic: ['{user}', '{key}'],
+      body: { encoding: 'form', fields: { grant_type: 'client_credentials' } },
+    },
+    response: { accessToken: 'data.token', expiresIn: 'data.ttl', refreshToken: 'data.again' },
+  },
+  refresh: {
+    request: {
+      method: 'POST',
+      path: '/again',
+      headers: { 'x-refresh': 'R {refresh_token}!' },
+    },
+    response: { accessToken: 'data.token' },
+  },
+  defaultLifetimeS: 60,
+  deadToken: [{ status: 419 }],
+  headers: [],
+  tokenPaths: [],
+  samples: {
+    tokenAnswer: { data: { token: '', ttl: 3600, again: '' } },
+    tokenFormat: 'opaque',
+    accessLifetimeS: 3600,
+    deniedAnswer: { status: 403, body: { error: 'no' } },
+    deadAnswer: { status: 419, body: { error: 'old' } },
+    call: { method: 'GET', path: '/' },
+  },
+} as const satisfies Provider;
+
+const definition: Exchange = custom.token;
+
+async function tokens(provider: Provider = custom) {
+  const { emulator } = await emulate(provider);
+  const { json } = await exchange(emulator);
+  return { emulator, ...(json['data'] as { token: string; again: string; ttl: number }) };
+}
+
+describe('an emulator of a definition', () => {
+  it('takes its exchange and answers in its fields', async () => {
+    const { emulator, token, again, ttl } = await tokens();
+    expect([typeof token, typeof again, ttl]).toEqual(['string', 'string', 3600]);
+    expect((await call(emulator, token, '/x')).status).toBe(200);
+    expect(await call(emulator, undefined, '/x')).toMatchObject({ status: 419, json: { error: 'old' } });
+  });
+
+  it.each(['user', 'key', 'scope'])('denies a wrong %s, wherever it stands', async (name) => {
+    const { emulator } = await emulate(custom);
+    expect(await exchange(emulator, { [name]: 'wrong' })).toMatchObject({ status: 403, json: { error: 'no' } });
+  });
+
+  it.each([
+    ['query', { query: { v: '3' } }, 'expected query parameter v to be 2'],
+    ['query', { query: {} }, 'expected one query parameter v, a string'],
+    ['headers', { headers: {} }, 'expected one header api-key, a string'],
+    ['encoding', { body: { encoding: 'json', fields: {} } }, 'expected content-type application/x-www-form-urlencoded'],
+  ] as const)('says what is wrong with the %s', async (_part, change, reason) => {
+    const { emulator } = await emulate(custom);
+    const reply = await sendExchange(emulator, { ...definition.request, ...change });
+    expect([reply.status, reply.headers.get('x-emulated-reason')]).toEqual([400, reason]);
+    expect(reply.json).toEqual({ error: 'invalid_request', error_description: reason });
+  });
+
+  it('refreshes without rotation where the answer has no refresh token', async () => {
+    const { emulator, again } = await tokens();
+    const first = await refresh(emulator, again);
+    const second = await refresh(emulator, again);
+    expect([first.status, second.status]).toEqual([200, 200]);
+    expect((await refresh(emulator, 'unknown')).status).toBe(403);
+  });
+
+  it('echoes a call, path and query byte for byte', async () => {
+    const { emulator, token } = await tokens();
+    const reply = await call(emulator, token, '/a%2Fb/c?x=%41&x=b+c', { some: ['json'] });
+    expect(reply.json).toEqual({
+      method: 'POST',
+      path: '/a%2Fb/c',
+      query: 'x=%41&x=b+c',
+      body: { some: ['json'] },
+    });
+    expect((await call(emulator, token, '/')).json).toEqual({ method: 'GET', path: '/', query: '', body: null });
+  });
+
+  it('serves an exchange that names a whole URL under its path', async () => {
+    const request = { ...definition.request, path: 'https://id.example.test/oauth/{scope}' };
+    const provider: Provider = { ...custom, token: { ...definition, request } };
+    const { emulator } = await emulate(provider);
+    const moved = withExchangesAt(provider, emulator.authUrl);
+    expect(moved.token).toMatchObject({ request: { path: `${emulator.authUrl}/oauth/{scope}` } });
+    expect(moved.refresh).toEqual(custom.refresh);
+    const reply = await sendExchange(emulator, { ...definition.request, path: '/oauth/{scope}' });
+    expect(reply.status).toBe(200);
+  });
+});
+
+describe('an emulator of a fixed key', () => {
+  it('accepts its one emulated key', async () => {
+    const { emulator } = await emulate(fixedToken);
+    const key = emulator.credentials.get('token')!.reveal();
+    expect(key).toBe('emulated-static-token');
+    expect((await sampleCall(emulator, key)).status).toBe(200);
+    expect((await sampleCall(emulator, 'other')).status).toBe(401);
+  });
+
+  it('refuses it after expire_tokens until reset', async () => {
+    const { emulator } = await emulate(fixedToken);
+    const key = emulator.credentials.get('token')!.reveal();
+    emulator.control({ expire_tokens: true });
+    expect((await sampleCall(emulator, key)).status).toBe(401);
+    emulator.control({ reset: true });
+    expect((await sampleCall(emulator, key)).status).toBe(200);
+  });
+});

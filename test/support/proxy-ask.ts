@@ -1,0 +1,70 @@
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { expect, onTestFinished } from 'vitest';
+
+export interface Asked {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly body?: string | Buffer;
+  readonly agent?: Agent;
+}
+
+export interface Answer {
+  readonly status: number;
+  /** The first value under this lower-case name. */
+  header(lowerCaseName: string): string | undefined;
+  readonly rawHeaders: readonly string[];
+  readonly body: Buffer;
+  readonly text: string;
+  json(): Record<string, unknown>;
+}
+
+/** Asks a proxy on this machine with an ordinary HTTP client, over a connection of its own. */
+export function ask(port: number, path: string, asked: Asked = {}): Promise<Answer> {
+  const { method = asked.body === undefined ? 'GET' : 'POST', headers = {}, body, agent = false } = asked;
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ host: '127.0.0.1', port, path, method, headers: { ...headers }, agent });
+    outgoing.on('error', reject);
+    outgoing.on('response', (incoming) => gather(incoming).then(resolve, reject));
+    outgoing.end(body);
+  });
+}
+
+export function askJson(port: number, path: string, json: unknown, headers: Record<string, string> = {}) {
+  return ask(port, path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(json),
+  });
+}
+
+/** Connections that are kept for the next request, until the test ends. */
+export function keepAlive(maxSockets = Infinity): Agent {
+  const agent = new Agent({ keepAlive: true, maxSockets });
+  onTestFinished(() => agent.destroy());
+  return agent;
+}
+
+/** Asserts that wakala itself answered, and how. */
+export function expectProblem(
+  answer: { readonly status: number; json(): Record<string, unknown> },
+  expected: { readonly status: number; readonly code: string; readonly outcome?: 'not_sent' | 'unknown' },
+): void {
+  expect({ status: answer.status, ...answer.json() }).toMatchObject(expected);
+}
+
+async function gather(incoming: IncomingMessage): Promise<Answer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of incoming as AsyncIterable<Buffer>) chunks.push(chunk);
+  const body = Buffer.concat(chunks);
+  return {
+    status: incoming.statusCode ?? 0,
+    header: (name) => {
+      const at = incoming.rawHeaders.findIndex((text, i) => i % 2 === 0 && text.toLowerCase() === name);
+      return at === -1 ? undefined : incoming.rawHeaders[at + 1];
+    },
+    rawHeaders: incoming.rawHeaders,
+    body,
+    text: body.toString('utf8'),
+    json: () => JSON.parse(body.toString('utf8')) as Record<string, unknown>,
+  };
+}

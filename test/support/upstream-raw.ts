@@ -1,0 +1,145 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { onTestFinished } from 'vitest';
+import { type RawMessage, RawReader, valuesOf } from './raw-message.ts';
+
+/** A request as an upstream got it. */
+export interface UpstreamRequest extends RawMessage {
+  readonly method: string;
+  readonly target: string;
+  readonly socket: Socket;
+  /** Of all lines with this lower-case name. */
+  values(lowerCaseName: string): string[];
+  /** Writes these bytes as they stand. */
+  send(bytes: string | Buffer): void;
+}
+
+/** Answers a request with bytes, or does something else to its connection. */
+export type Script = (request: UpstreamRequest) => string | Buffer | void | Promise<string | Buffer | void>;
+
+export interface UpstreamOptions {
+  /** `head`: the script runs before the body has come, and the request's body is empty. */
+  readonly answersAt?: 'head' | 'end';
+}
+
+/** Where the token endpoint of every raw upstream is. */
+export const TOKEN_PATH = '/issue/token';
+
+/** An upstream that keeps every byte it gets and answers from a script, with a token endpoint that always works. */
+export class RawUpstream {
+  /** Requests to the API, in their order; those for tokens are not among them. */
+  readonly requests: UpstreamRequest[] = [];
+  /** Issued tokens, in their order. */
+  readonly tokens: string[] = [];
+  readonly sockets = new Set<Socket>();
+  readonly port: number;
+  readonly #received: Buffer[] = [];
+  #arrived: PromiseWithResolvers<undefined> = Promise.withResolvers();
+
+  private constructor(port: number) {
+    this.port = port;
+  }
+
+  static async start(script: Script, options: UpstreamOptions = {}): Promise<RawUpstream> {
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const upstream = new RawUpstream((server.address() as AddressInfo).port);
+    server.on('connection', (socket) => upstream.#serve(socket, script, options.answersAt ?? 'end'));
+    onTestFinished(() => {
+      for (const socket of upstream.sockets) socket.destroy();
+      server.close();
+    });
+    return upstream;
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Everything that came in on any connection. */
+  get received(): Buffer {
+    return Buffer.concat(this.#received);
+  }
+
+  /** Waits until this many API requests are in, and gives the last of them. */
+  async request(count = 1): Promise<UpstreamRequest> {
+    while (this.requests.length < count) await this.#arrived.promise;
+    return this.requests[count - 1]!;
+  }
+
+  #serve(socket: Socket, script: Script, answersAt: 'head' | 'end'): void {
+    const reader = new RawReader();
+    this.sockets.add(socket);
+    // Resets are part of the tests.
+    socket.on('error', () => {});
+    socket.on('close', () => this.sockets.delete(socket));
+    socket.on('data', (chunk) => {
+      this.#received.push(chunk);
+      reader.push(chunk);
+      const early = answersAt === 'head' && reader.peekHead()?.start.includes(TOKEN_PATH) === false;
+      for (;;) {
+        const message = early ? reader.takeHead() : reader.take('empty');
+        if (message === undefined) break;
+        this.#handle(requestOf(message, socket), script);
+        if (early) break;
+      }
+    });
+  }
+
+  #handle(request: UpstreamRequest, script: Script): void {
+    if (request.target === TOKEN_PATH) {
+      const token = `real-token-${this.tokens.length + 1}-${this.port}`;
+      this.tokens.push(token);
+      request.send(json(200, { access_token: token, expires_in: 3600 }));
+      return;
+    }
+    this.requests.push(request);
+    this.#arrived.resolve(undefined);
+    this.#arrived = Promise.withResolvers();
+    void Promise.resolve(script(request)).then((bytes) => {
+      if (bytes !== undefined) request.send(bytes);
+    });
+  }
+}
+
+/** An answer with a length. */
+export function reply(status: number, body: string | Buffer = '', ...lines: string[]): Buffer {
+  const bytes = Buffer.from(body as string);
+  const head = [`HTTP/1.1 ${status} As Scripted`, `content-length: ${bytes.length}`, ...lines];
+  return Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`, 'latin1'), bytes]);
+}
+
+export function json(status: number, value: unknown, ...lines: string[]): Buffer {
+  return reply(status, JSON.stringify(value), 'content-type: application/json', ...lines);
+}
+
+/** One piece of a chunked body; the empty one ends it. */
+export function chunk(bytes: string | Buffer): Buffer {
+  const body = Buffer.from(bytes as string);
+  return Buffer.concat([Buffer.from(`${body.length.toString(16)}\r\n`), body, Buffer.from('\r\n')]);
+}
+
+/** Refuses the first token that it is shown, with a 401, and takes every other. */
+export function refusingFirstToken(accepted: Script, refusal: () => Buffer = () => json(401, { error: 'dead' })): Script {
+  const dead = new Set<string>();
+  return (request) => {
+    const [authorization = ''] = request.values('authorization');
+    if (dead.size === 0) dead.add(authorization);
+    return dead.has(authorization) ? refusal() : accepted(request);
+  };
+}
+
+function requestOf(message: RawMessage, socket: Socket): UpstreamRequest {
+  const [method = '', target = ''] = message.start.split(' ');
+  return {
+    ...message,
+    method,
+    target,
+    socket,
+    values: (name) => valuesOf(message, name),
+    send: (bytes) => {
+      if (socket.writable) socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
+    },
+  };
+}
