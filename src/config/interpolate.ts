@@ -1,6 +1,6 @@
 import type { Report } from './problems.ts';
 import type { Source } from './source.ts';
-import { getAt, type Path, pathId, prune, setAt } from './tree.ts';
+import { getAt, type Path, pathId, setAt } from './tree.ts';
 
 /** A piece of a text: as it stands in the file, or put in place of a `${...}`. */
 export interface Segment {
@@ -22,6 +22,12 @@ interface Fault {
 
 /** The pieces of a text that holds references, by `pathId`. */
 export type SegmentsByPath = ReadonlyMap<string, readonly Segment[]>;
+
+export interface Interpolation {
+  readonly segments: SegmentsByPath;
+  /** The values with a faulty reference, which are left as they are. */
+  readonly missing: readonly Path[];
+}
 
 const OPENING = '$' + '{';
 const ESCAPE = `$${OPENING}`;
@@ -86,15 +92,15 @@ function withoutNewline(value: string): string {
 }
 
 /**
- * Replaces the references in all values of the file, in place. A value with a faulty reference is reported and
- * taken out. `mayBeMissing` says for which values a variable or file that is not there is no problem for now.
+ * Replaces the references in all values of the file, in place. A value with a faulty reference is reported once and
+ * for all. `mayBeMissing` says for which values a variable or file that is not there is no problem for now.
  */
 export function interpolate(
   source: Source,
   lookups: Lookups,
   report: Report,
   mayBeMissing: (path: Path) => boolean,
-): SegmentsByPath {
+): Interpolation {
   const byPath = new Map<string, readonly Segment[]>();
   const missing: Path[] = [];
   for (const { path } of source.entries.values()) {
@@ -111,6 +117,6 @@ export function interpolate(
     else setAt(source.values, path, segments.map((segment) => segment.text).join(''));
     if (replaced) byPath.set(pathId(path), segments);
   }
-  for (const path of missing) report.silence(prune(source.values, path) ?? path);
-  return byPath;
+  for (const path of missing) report.silence(path);
+  return { segments: byPath, missing };
 }

@@ -58,9 +58,10 @@ function examine(file: string, options: LoadOptions): Examined {
   const source = parseSource(file, readConfig(file, readFile));
   const report = new Report(source);
   const lookups = { env, readFile: (path: string) => readFile(resolve(dirname(file), path)) };
-  const segments = interpolate(source, lookups, report, (path) => emulated && mayBeMissing(path));
-  const input = validate(source.values, segments, report);
+  const interpolation = interpolate(source, lookups, report, (path) => emulated && mayBeMissing(path));
+  const input = validate(source.values, interpolation, report);
   const { listen, admin } = options;
+  const { segments } = interpolation;
   const config = resolveConfig(file, input, report, { segments, emulated, listen, admin });
   const { problems, warnings } = report;
   return { config: problems.length > 0 ? undefined : config, problems, warnings };

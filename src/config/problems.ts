@@ -45,7 +45,8 @@ export class Report {
   }
 
   unknownKey(path: Path, key: string, known: Iterable<string>): void {
-    this.problem(path, `unknown key \`${key}\`${didYouMean(key, known)}`, key);
+    if (this.isSilenced(path)) return;
+    this.#problems.push(this.#at(path, `unknown key \`${key}\`${didYouMean(key, known)}`, key));
   }
 
   /** The value at `path` is known to be bad: whatever else is found there, or is missing there, follows from that. */

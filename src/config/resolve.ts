@@ -54,7 +54,7 @@ function addressOf(text: string): ListenAddress {
 
 function resolveRoutes(input: ConfigInput, report: Report, resolving: Parameters<typeof resolveRoute>[2]): Route[] {
   const entries = Object.entries(input.routes);
-  if (entries.length === 0) {
+  if (report.keysAt(['routes']).length === 0) {
     report.problem(['routes'], 'is empty; name at least one, such as `/mpesa/*`, or see `wakala init`');
   }
   return entries.flatMap(([name, route]) => {

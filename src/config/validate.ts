@@ -1,6 +1,6 @@
 import { isScalar, parseDocument } from 'yaml';
 import type { z } from 'zod';
-import type { SegmentsByPath } from './interpolate.ts';
+import type { Interpolation, SegmentsByPath } from './interpolate.ts';
 import { didYouMean } from './nearest.ts';
 import type { Report } from './problems.ts';
 import { type ConfigInput, configSchema } from './schema.ts';
@@ -33,10 +33,12 @@ const TYPES: Readonly<Record<string, string>> = {
  * Holds the values against the schema and reports what does not fit. What fits is returned, so that the checks
  * after this one find everything else that is wrong with the same file. `values` is changed on the way.
  */
-export function validate(values: unknown, segments: SegmentsByPath, report: Report): ConfigInput {
+export function validate(values: unknown, { segments, missing }: Interpolation, report: Report): ConfigInput {
   let result = parse(values);
   if (!result.success && retype(values, segments, result.error.issues)) result = parse(values);
   if (!result.success) for (const issue of flatten(result.error.issues)) reportIssue(issue, values, report);
+  for (const path of missing) report.silence(prune(values, path) ?? path);
+  if (missing.length > 0) result = parse(values);
   while (!result.success) {
     for (const issue of flatten(result.error.issues)) cut(issue, values, report);
     if (getAt(values, ['routes']) === undefined) Object.assign(values as object, { routes: {} });

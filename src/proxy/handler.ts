@@ -226,7 +226,7 @@ export class ProxiedRequest implements DeliveryOwner {
     this.#phase = 'over';
     clearTimeout(this.#deadline);
     this.#route.inFlight -= 1;
-    if (this.#clientLeft && this.#delivery?.attempt.sent === true) {
+    if (this.#clientLeft && !SAFE.has(this.#method) && this.#delivery?.attempt.sent === true) {
       this.#log('warn', 'client left; the provider had the request');
     }
   }
