@@ -44,7 +44,7 @@ export interface RouteHeaders {
   readonly set: readonly (readonly [name: string, value: string])[];
   /** Yield to the client's. */
   readonly defaults: readonly (readonly [name: string, value: string])[];
-  /** Lower-case names of `set`, and of the token's header: the client's own are dropped. */
+  /** Names of `set` as `comparable` makes them: the client's own are dropped. */
   readonly replaced: ReadonlySet<string>;
 }
 
@@ -67,7 +67,7 @@ export function requestHeaders(raw: readonly string[], route: RouteHeaders, auth
     out.push(name, value);
   }
   for (const [name, value] of route.defaults) {
-    if (!has(out, name.toLowerCase())) out.push(name, value);
+    if (!has(out, comparable(name))) out.push(name, value);
   }
   for (const [name, value] of route.set) out.push(name, value);
   out.push('via', via, 'authorization', authorization);
@@ -114,19 +114,22 @@ export function countOf(list: readonly string[], lowerCaseName: string): number 
   return count;
 }
 
-function has(list: readonly string[], lowerCaseName: string): boolean {
-  return countOf(list, lowerCaseName) > 0;
+function has(list: readonly string[], comparableName: string): boolean {
+  for (let i = 0; i < list.length; i += 2) {
+    if (comparable(list[i] ?? '') === comparableName) return true;
+  }
+  return false;
 }
 
-/** Servers that make CGI-like names of headers see `_` and `-` as one. */
-function comparable(name: string): string {
+/** Lower case, with `-` for `_`: servers that make CGI-like names of headers see the two as one. */
+export function comparable(name: string): string {
   const lower = name.toLowerCase();
   return lower.includes('_') ? lower.replaceAll('_', '-') : lower;
 }
 
 /** `authorization` with separators strewn in, as some servers fold them away. */
 function isAuthorization(key: string): boolean {
-  return key.length > 13 && key.startsWith('a') && key.replaceAll('-', '') === 'authorization';
+  return key.length > 13 && (key[0] === 'a' || key[0] === '-') && key.replaceAll('-', '') === 'authorization';
 }
 
 /** The names that `Connection` lines take out of the message (RFC 9110 7.6.1); undefined if none but the usual. */

@@ -3,7 +3,7 @@ import type { Route } from '../config/config.ts';
 import { fill } from '../providers/template.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
 import { DeadTokenRules } from './dead-token.ts';
-import type { RouteHeaders } from './headers.ts';
+import { comparable, type RouteHeaders } from './headers.ts';
 import { TokenPathGuard } from './token-paths.ts';
 
 /** A route with everything that serves it. */
@@ -72,5 +72,5 @@ function routeHeaders(route: Route): RouteHeaders {
   const of = (mode: 'set' | 'default') =>
     rules.filter((rule) => rule.mode === mode).map((rule) => [rule.name, rule.value] as const);
   const set = of('set');
-  return { set, defaults: of('default'), replaced: new Set(set.map(([name]) => name.toLowerCase())) };
+  return { set, defaults: of('default'), replaced: new Set(set.map(([name]) => comparable(name))) };
 }

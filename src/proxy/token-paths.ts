@@ -39,9 +39,13 @@ function patternOf(path: string, flags: '' | 'i'): RegExp {
   return new RegExp(`^${escaped}$`, flags);
 }
 
-/** As the most lenient server might read it: decoded, without path parameters, empty segments and a trailing slash. */
+/**
+ * As the most lenient server might read it: decoded, then without a query or fragment that came to light, without path
+ * parameters, empty segments and a trailing slash.
+ */
 function canonical(path: string): string {
-  return decodedFully(path)
+  const [decoded = ''] = decodedFully(path).split(/[?#]/, 1);
+  return decoded
     .split('/')
     .map((segment) => segment.split(';', 1)[0]?.trim() ?? '')
     .filter((segment) => segment !== '')
