@@ -1,13 +1,9 @@
 import type { ListenAddress, Route } from '../config/config.ts';
 import { type Examined, examineConfig } from '../config/load.ts';
 import { formatProblem } from '../errors.ts';
+import { EXIT, type Io } from './io.ts';
 
-/** What a command reads and writes beside its options. */
-export interface CommandIo {
-  readonly stdout: (text: string) => void;
-  readonly stderr: (text: string) => void;
-  readonly env: Readonly<Record<string, string | undefined>>;
-}
+type Output = Pick<Io, 'stdout' | 'stderr' | 'env'>;
 
 export interface CheckOptions {
   /** Path of the configuration file. */
@@ -18,15 +14,15 @@ export interface CheckOptions {
 }
 
 /** Says whether a configuration file is good, without network. Exit code: 0 good, 3 not. */
-export function check(options: CheckOptions, io: CommandIo): number {
+export function check(options: CheckOptions, io: Output): number {
   const { config: file, listen, admin } = options;
   const checked = examineConfig(file, { env: io.env, listen, admin });
   if (options.json) printJson(checked, io);
   else printText(file, checked, io);
-  return checked.config === undefined ? 3 : 0;
+  return checked.config === undefined ? EXIT.config : EXIT.ok;
 }
 
-function printJson({ config, problems, warnings }: Examined, io: CommandIo): void {
+function printJson({ config, problems, warnings }: Examined, io: Output): void {
   const routes = config?.routes.map(({ name, provider, environment, upstream }) => ({
     name,
     provider: provider.name,
@@ -36,7 +32,7 @@ function printJson({ config, problems, warnings }: Examined, io: CommandIo): voi
   io.stdout(`${JSON.stringify({ ok: config !== undefined, problems, warnings, routes: routes ?? [] }, null, 2)}\n`);
 }
 
-function printText(file: string, { config, problems, warnings }: Examined, io: CommandIo): void {
+function printText(file: string, { config, problems, warnings }: Examined, io: Output): void {
   for (const problem of problems) io.stderr(`${formatProblem(problem)}\n`);
   for (const { message, ...place } of warnings) {
     io.stderr(`${formatProblem({ ...place, message: `warning: ${message}` })}\n`);

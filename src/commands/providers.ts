@@ -2,7 +2,7 @@ import { didYouMean } from '../config/nearest.ts';
 import { routeText, variableOf } from '../config/starter.ts';
 import { type ExchangeRequest, type ExchangeResponse, isFixed, type Provider } from '../providers/provider.ts';
 import { providerNamed, providers as builtIn } from '../providers/registry.ts';
-import type { CommandIo } from './check.ts';
+import { EXIT, type Io } from './io.ts';
 
 export interface ProvidersOptions {
   /** The provider to tell about; undefined lists them all. */
@@ -10,23 +10,23 @@ export interface ProvidersOptions {
   readonly json: boolean;
 }
 
-type Output = Pick<CommandIo, 'stdout' | 'stderr'>;
+type Output = Pick<Io, 'stdout' | 'stderr'>;
 
 /** Lists the built-in providers, or tells all about one. Exit code: 0, or 2 for a name that is none. */
 export function providers({ name, json }: ProvidersOptions, io: Output): number {
   if (name === undefined) {
     io.stdout(json ? jsonText(builtIn.map(described)) : table());
-    return 0;
+    return EXIT.ok;
   }
   const provider = providerNamed(name);
   if (provider === undefined) {
     const names = builtIn.map((known) => known.name);
     const guess = didYouMean(name, names) || `; there are ${names.join(', ')}`;
     io.stderr(`wakala providers: no provider is named \`${name}\`${guess}\n`);
-    return 2;
+    return EXIT.usage;
   }
   io.stdout(json ? jsonText(described(provider)) : page(provider));
-  return 0;
+  return EXIT.ok;
 }
 
 function jsonText(value: unknown): string {

@@ -1,8 +1,8 @@
 import { jsonSchemaText } from '../config/json-schema.ts';
-import type { CommandIo } from './check.ts';
+import { EXIT, type Io } from './io.ts';
 
 /** Prints the JSON Schema of the configuration file. Exit code: 0. */
-export function schema(_options: object, io: Pick<CommandIo, 'stdout'>): number {
+export function schema(_options: object, io: Pick<Io, 'stdout'>): number {
   io.stdout(jsonSchemaText());
-  return 0;
+  return EXIT.ok;
 }

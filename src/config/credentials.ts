@@ -22,7 +22,8 @@ export function credentialFields(path: Path, base: Provider | undefined, report:
       name === 'refresh_token' ? '`refresh_token` is the name of the token that is refreshed' : undefined;
     const malformed = /^[a-z][a-z0-9_]*$/.test(name) ? undefined : `\`${name}\` cannot be used as \`{name}\``;
     const fault = reserved ?? malformed;
-    if (fault !== undefined) report.problem(at, `${fault}; choose another name of letters, digits and \`_\``, name);
+    if (fault !== undefined)
+      report.problem(at, `${fault}; choose another name of small letters, digits and \`_\``, name);
   }
   return names.map((name) => ({ name, description: `\`${name}\` under \`credentials\``, secret: true }));
 }

@@ -85,11 +85,8 @@ export class Report {
   }
 
   /** The keys that the file has below `path`, whatever became of their values. */
-  keysAt(path: Path): string[] {
-    const below = [...this.#source.entries.values()].filter(
-      (entry) => entry.path.length === path.length + 1 && path.every((key, i) => String(key) === String(entry.path[i])),
-    );
-    return below.map((entry) => String(entry.path.at(-1)));
+  keysAt(path: Path): readonly string[] {
+    return this.#source.entries.get(pathId(path))?.keys ?? [];
   }
 
   #duplicate(entry: Entry): void {

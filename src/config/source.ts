@@ -2,6 +2,7 @@ import {
   type Document,
   isAlias,
   isMap,
+  isNode,
   isScalar,
   isSeq,
   LineCounter,
@@ -16,6 +17,8 @@ import { pathId, type Path } from './tree.ts';
 /** Where a value stands: its key, if it has one, and itself. */
 export interface Entry {
   readonly path: Path;
+  /** What the keys below it are. */
+  readonly keys: string[];
   readonly key: Node | undefined;
   readonly value: Node | null;
 }
@@ -93,27 +96,37 @@ export function inOrder(problems: readonly ConfigProblem[]): ConfigProblem[] {
   return [...unique.values()].sort((a, b) => a.line - b.line || a.column - b.column);
 }
 
-function shapeFault(doc: Document): { node: Node | null; message: string } | undefined {
+interface Fault {
+  readonly node: Node | null;
+  readonly message: string;
+}
+
+function shapeFault(doc: Document): Fault | undefined {
   const top = doc.contents;
   if (top === null || (isScalar(top) && top.value === null)) {
     return { node: top, message: 'the file is empty; it needs at least `routes`. `wakala init` writes a first one' };
   }
-  const lost = lostAlias(doc);
-  if (lost !== undefined) return { node: lost, message: 'this alias refers to no anchor before it' };
+  const [fault] = nodeFaults(doc);
+  if (fault !== undefined) return fault;
   if (!isMap(top)) {
     return { node: top, message: 'the top of the file must be keys such as `routes:`, not a list or a single value' };
   }
   return undefined;
 }
 
-function lostAlias(doc: Document): Node | undefined {
-  const lost: Node[] = [];
+function nodeFaults(doc: Document): Fault[] {
+  const faults: Fault[] = [];
   visit(doc, {
     Alias(_, alias) {
-      if (alias.resolve(doc) === undefined) lost.push(alias);
+      if (alias.resolve(doc) === undefined)
+        faults.push({ node: alias, message: 'this alias refers to no anchor before it' });
+    },
+    Pair(_, { key }) {
+      if (isScalar(key) && key.value !== null) return;
+      faults.push({ node: isNode(key) ? key : null, message: 'a key must be a text' });
     },
   });
-  return lost[0];
+  return faults;
 }
 
 /** Plain values without sharing: an anchor used twice is two values, which may be treated apart. */
@@ -130,12 +143,14 @@ function indexed(doc: Document): Pick<Source, 'entries' | 'duplicates'> {
   const entries = new Map<string, Entry>();
   const duplicates: Entry[] = [];
 
-  function add(entry: Entry): void {
+  function add(place: Omit<Entry, 'keys'>): void {
+    const entry = { ...place, keys: [] };
     if (entries.has(pathId(entry.path))) {
       duplicates.push(entry);
       return;
     }
     entries.set(pathId(entry.path), entry);
+    entries.get(pathId(entry.path.slice(0, -1)))?.keys.push(String(entry.path.at(-1)));
     walk(isAlias(entry.value) ? (entry.value.resolve(doc) ?? null) : entry.value, entry.path);
   }
 
@@ -168,5 +183,5 @@ function isMerge(pair: Pair<Node, Node | null>): boolean {
 }
 
 function keyText(key: Node): string {
-  return isScalar<string | number | boolean | null>(key) && key.value !== null ? String(key.value) : '';
+  return isScalar<string | number | boolean>(key) ? String(key.value) : '';
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { isFixed, type Provider } from '../providers/provider.ts';
-import { fill } from '../providers/template.ts';
+import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import { CachedTokenSource, type CacheContext } from './cache.ts';
 import { tokenAsker, type TokenTransport } from './exchange.ts';
@@ -56,17 +56,19 @@ export class TokenSources {
   }
 }
 
-/** Everything that the token depends on, hashed, so that no secret lies in a key. */
+/**
+ * Everything that the token depends on, hashed, so that no secret lies in a key. A credential that only a header of the
+ * route uses makes no other token.
+ */
 function keyOf(use: CredentialUse): string {
   const { provider, authServer, credentials } = use;
-  const values = [...credentials].map(([name, secret]) => [name, secret.reveal()]).sort();
-  const whole = JSON.stringify([
-    provider.name,
-    provider.token,
-    provider.refresh,
-    provider.deadToken,
-    authServer,
-    values,
-  ]);
-  return createHash('sha256').update(whole).digest('hex');
+  const definition = JSON.stringify([provider.name, provider.token, provider.refresh, provider.defaultLifetimeS]);
+  const asked = new Set(placeholdersIn(definition));
+  const values = [...credentials]
+    .filter(([name]) => asked.has(name))
+    .map(([name, secret]) => [name, secret.reveal()])
+    .sort();
+  return createHash('sha256')
+    .update(JSON.stringify([definition, authServer, values]))
+    .digest('hex');
 }

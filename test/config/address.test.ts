@@ -29,7 +29,7 @@ describe('parseAddress', () => {
     ['http://127.0.0.1:8080', 'leave out the scheme'],
     ['my host:80', 'not an address'],
   ])('refuses %s and says why', (text, reason) => {
-    expect(parseAddress(text)).toEqual({ problem: expect.stringContaining(reason) });
+    expect(parseAddress(text)).toMatchObject({ problem: expect.stringContaining(reason) as string });
   });
 
   it('writes an address as it reads it', () => {

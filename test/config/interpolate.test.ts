@@ -76,6 +76,13 @@ describe('references in a file', () => {
     expect(problemsOf(text).map((problem) => problem.split(' ')[0])).toEqual(['1:9', '2:8', '5:15', '6:18']);
   });
 
+  it('that are not set do not hide that their key is unknown', () => {
+    expect(problemsOf(mpesaWith('uptsream: ${GONE}'))).toEqual([
+      expect.stringMatching(/^5:5 .*unknown key `uptsream`; did you mean `upstream`\?/),
+      expect.stringMatching(/^5:15 .*`GONE` is not set/),
+    ]);
+  });
+
   it('find files beside the configuration file', () => {
     const text = mpesaWith().replace('consumer_key: k', 'consumer_key: "${file:keys/key}"');
     const route = routeOf(text, { files: { [resolve('keys/key')]: 'beside\n' } });

@@ -72,7 +72,7 @@ describe('defaults', () => {
 });
 
 describe('who may call', () => {
-  const remedies = expect.stringMatching(/^5:9 listen \| listen: .*`clients`.*`open: true`/);
+  const remedies = expect.stringMatching(/^5:9 listen \| listen: .*`clients`.*`open: true`/) as string;
 
   it.each(['0.0.0.0:8080', '[::]:8080', '10.0.0.1:8080', 'proxy.internal:8080'])('must be said on %s', (address) => {
     expect(problemsOf(topWith(`listen: "${address}"`))).toEqual([remedies]);

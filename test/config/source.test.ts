@@ -11,6 +11,8 @@ describe('what makes a file unreadable', () => {
     ['a tab', 'routes:\n\t/a/*: {}\n', '2:1  | a tab'],
     ['an open bracket', 'listen: [1\n', '2:1  | '],
     ['an alias to nothing', 'listen: *gone\n', '1:9  | this alias'],
+    ['a mapping as a key', 'routes:\n  ? {canary: x}\n  : y\n', '2:5  | a key must be a text'],
+    ['an empty key', 'routes:\n  : y\n', '2:3  | a key must be a text'],
     ['a tag', 'listen: !secret x\n', '1:9  | tags'],
   ])('%s', (_, text, start) => {
     const [first = ''] = problemsOf(text);

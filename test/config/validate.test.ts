@@ -47,9 +47,9 @@ describe('keys', () => {
     expect(problemsOf('open: false\n')).toEqual([
       '1:1 routes | `routes` is missing; name at least one, such as `/mpesa/*`, or see `wakala init`',
     ]);
-    expect(problemsOf(topWith('listen: {}'))).toEqual(['5:9 listen.address | listen: `address` is missing']);
+    expect(problemsOf(topWith('listen: {}'))).toEqual(['5:1 listen.address | listen: `address` is missing']);
     expect(problemsOf(mpesaWith('token: {request: {basic: {username: u}}}'))).toEqual([
-      '5:30 routes./mpesa/*.token.request.basic.password | routes./mpesa/*.token.request.basic: `password` is missing',
+      '5:23 routes./mpesa/*.token.request.basic.password | routes./mpesa/*.token.request.basic: `password` is missing',
     ]);
   });
 });

@@ -1,0 +1,109 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { check } from '../../src/commands/check.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'wakala-check-'));
+
+const TWO = `routes:
+  /mpesa/*:
+    provider: mpesa
+    credentials: {consumer_key: "\${KEY}", consumer_secret: "\${KEY}"}
+  /jpay/*:
+    provider: jpay
+    environment: production
+    credentials: {app_key: "\${KEY}", app_secret: "\${QUOTED}"}
+`;
+const env = { KEY: 'canary-key', QUOTED: '"canary-quoted"' };
+
+function run(text: string, json = false) {
+  const config = join(folder, 'proxy.config.yaml');
+  writeFileSync(config, text);
+  let [stdout, stderr] = ['', ''];
+  const io = { stdout: (s: string) => void (stdout += s), stderr: (s: string) => void (stderr += s), env };
+  const code = check({ config, json }, io);
+  return { code, stdout: stdout.replaceAll(config, 'FILE'), stderr: stderr.replaceAll(config, 'FILE') };
+}
+
+describe('check', () => {
+  it('lists the routes of a good file, production in capitals, and warnings apart', () => {
+    expect(run(TWO)).toEqual({
+      code: 0,
+      stdout: [
+        'FILE: ok, 2 routes',
+        '  /mpesa/*  mpesa  sandbox     https://sandbox.safaricom.co.ke',
+        '  /jpay/*   jpay   PRODUCTION  https://api.jpay.africa/api/v1',
+        '',
+      ].join('\n'),
+      stderr:
+        'FILE:8:50: warning: routes./jpay/*.credentials.app_secret: starts or ends with a quote; is it part of the value?\n',
+    });
+  });
+
+  it('prints every problem of a bad file on stderr, with exit code 3', () => {
+    expect(run(`${TWO}opne: true\nlog: {level: 1}\n`)).toEqual({
+      code: 3,
+      stdout: '',
+      stderr: [
+        'FILE:9:1: unknown key `opne`; did you mean `open`?',
+        'FILE:10:14: log.level: must be one of `debug`, `info`, `warn`, `error`, `silent`',
+        'FILE:8:50: warning: routes./jpay/*.credentials.app_secret: starts or ends with a quote; is it part of the value?',
+        'FILE: 2 problems',
+        '',
+      ].join('\n'),
+    });
+  });
+
+  it('says where no file is', () => {
+    let stderr = '';
+    const io = { stdout: () => undefined, stderr: (s: string) => void (stderr += s), env };
+    expect(check({ config: '/nowhere/a.yaml', json: false }, io)).toBe(3);
+    expect(stderr).toMatch(/^\/nowhere\/a\.yaml:1:1: there is no such file/);
+  });
+
+  it('prints nothing but JSON with --json', () => {
+    const good = run(TWO, true);
+    expect(good).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(good.stdout)).toEqual({
+      ok: true,
+      problems: [],
+      warnings: [
+        {
+          file: 'FILE',
+          line: 8,
+          column: 50,
+          key: 'routes./jpay/*.credentials.app_secret',
+          message: 'routes./jpay/*.credentials.app_secret: starts or ends with a quote; is it part of the value?',
+        },
+      ],
+      routes: [
+        { name: '/mpesa/*', provider: 'mpesa', environment: 'sandbox', upstream: 'https://sandbox.safaricom.co.ke' },
+        { name: '/jpay/*', provider: 'jpay', environment: 'production', upstream: 'https://api.jpay.africa/api/v1' },
+      ],
+    });
+    const bad = run('routes: {}\n', true);
+    expect(bad).toMatchObject({ code: 3, stderr: '' });
+    expect(JSON.parse(bad.stdout)).toMatchObject({
+      ok: false,
+      problems: [{ line: 1, column: 9, key: 'routes' }],
+      routes: [],
+    });
+  });
+
+  it('never prints a secret', () => {
+    for (const text of [TWO, `${TWO}opne: true\n`]) {
+      for (const json of [true, false]) expect(JSON.stringify(run(text, json))).not.toContain('canary');
+    }
+  });
+
+  it('is satisfied with the file of this repository once its variables are set', () => {
+    const names = ['JPAY_APP_KEY', 'JPAY_APP_SECRET', 'MPESA_CONSUMER_KEY', 'MPESA_CONSUMER_SECRET', 'JEEL_CLIENT_ID'];
+    names.push('JEEL_CLIENT_SECRET', 'PAYPACK_CLIENT_ID', 'PAYPACK_CLIENT_SECRET');
+    let stdout = '';
+    const io = { stdout: (s: string) => void (stdout += s), stderr: () => undefined };
+    const set = Object.fromEntries(names.map((name) => [name, 'x']));
+    expect(check({ config: 'proxy.config.yaml', json: false }, { ...io, env: set })).toBe(0);
+    expect(stdout.split('\n')[0]).toBe('proxy.config.yaml: ok, 4 routes');
+  });
+});

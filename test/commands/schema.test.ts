@@ -1,0 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { schema } from '../../src/commands/schema.ts';
+
+it('schema prints what proxy.config.schema.json holds', () => {
+  let stdout = '';
+  expect(schema({}, { stdout: (s) => void (stdout += s) })).toBe(0);
+  expect(stdout).toBe(readFileSync('proxy.config.schema.json', 'utf8'));
+});
