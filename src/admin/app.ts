@@ -4,6 +4,8 @@ import { isLoopbackName } from '../loopback.ts';
 export interface AdminContext {
   /** False from the moment that draining begins. Never depends on a provider. */
   readonly ready: () => boolean;
+  /** Why the configuration on disk is not the one that serves. It makes nobody unready: the old one is good. */
+  readonly reloadFailure: () => string | undefined;
 }
 
 /** The admin listener: `/livez` says that the process answers, `/readyz` that it takes requests. */
@@ -19,7 +21,11 @@ export function adminApp(context: AdminContext): Hono {
     return undefined;
   });
   app.get('/livez', (c) => c.json({ status: 'live' }));
-  app.get('/readyz', (c) => (context.ready() ? c.json({ status: 'ready' }) : c.json({ status: 'draining' }, 503)));
+  app.get('/readyz', (c) => {
+    if (!context.ready()) return c.json({ status: 'draining' }, 503);
+    const detail = context.reloadFailure();
+    return c.json({ status: 'ready', ...(detail === undefined ? {} : { detail }) });
+  });
   app.get('/', (c) => c.text('wakala admin\n\n/livez   the process answers\n/readyz  it takes requests\n'));
   return app;
 }

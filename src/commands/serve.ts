@@ -1,5 +1,8 @@
 import type { ListenAddress } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
+import { systemClock } from '../clock.ts';
+import { examineConfig } from '../config/load.ts';
+import { ConfigError } from '../errors.ts';
+import { Reloader } from '../server/reload.ts';
 import { startServer } from '../server/server.ts';
 import { EXIT, type Io } from './io.ts';
 import { logFor, reportStartFailure, stopSignal } from './run.ts';
@@ -10,14 +13,21 @@ export interface ServeOptions {
   readonly admin?: ListenAddress | false | undefined;
 }
 
-/** Runs the proxy until a signal asks it to stop. */
+/** Runs the proxy until a signal asks it to stop. SIGHUP, or a changed file, makes it read its configuration anew. */
 export async function serve(options: ServeOptions, io: Io): Promise<number> {
   try {
-    const { config, warnings } = loadConfig(options.config, { ...options, env: io.env });
+    const { listen, admin } = options;
+    const examine = () => examineConfig(options.config, { listen, admin, env: io.env });
+    const { config, problems, warnings, files } = examine();
+    if (config === undefined) throw new ConfigError(problems);
     const log = logFor(config, io);
-    for (const { line, column, message } of warnings) log.warn({ file: config.file, line, column }, message);
-    const server = await startServer(config, { log });
+    for (const { file, line, column, message } of warnings) log.warn({ file, line, column }, message);
+    const reloader: Reloader = new Reloader({ examine, apply: (next) => server.apply(next), log, clock: systemClock });
+    const server = await startServer(config, { log, reloadFailure: () => reloader.failure });
+    reloader.watch(files);
+    process.on('SIGHUP', () => reloader.reload('SIGHUP'));
     await stopSignal();
+    reloader.close();
     return (await server.drain()) ? EXIT.ok : EXIT.runtime;
   } catch (error) {
     return reportStartFailure(error, io);

@@ -1,4 +1,6 @@
-import { BlockList, isIP, isIPv6 } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
+import { isLinkLocalAddress } from '../link-local.ts';
+import { isLoopbackName } from '../loopback.ts';
 import type { ListenAddress } from './config.ts';
 
 export type Parsed<T> = { readonly value: T } | { readonly problem: string };
@@ -44,31 +46,38 @@ export function formatAddress({ host, port }: ListenAddress): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-function blockList(...ranges: [address: string, bits: number, family: 'ipv4' | 'ipv6'][]): BlockList {
-  const list = new BlockList();
-  for (const range of ranges) list.addSubnet(...range);
-  return list;
-}
-
-/** Where clouds serve machine credentials to whoever asks. */
-const METADATA = blockList(['169.254.0.0', 16, 'ipv4'], ['fe80::', 10, 'ipv6'], ['fd00:ec2::', 32, 'ipv6']);
-const METADATA_NAMES: readonly string[] = ['metadata.google.internal', 'metadata'];
-
-function isIn(list: BlockList, host: string): boolean {
-  const family = isIP(host);
-  return family !== 0 && list.check(host, family === 6 ? 'ipv6' : 'ipv4');
-}
+/** Names under which clouds serve machine credentials to whoever asks. */
+const METADATA_NAMES: readonly string[] = [
+  'metadata',
+  'metadata.goog',
+  'metadata.google.internal',
+  'instance-data',
+  'instance-data.ec2.internal',
+];
 
 /** A link-local address or a cloud's metadata service: never a payment API. */
 export function isLinkLocal(host: string): boolean {
   const bare = bareHost(host);
-  return METADATA_NAMES.includes(bare) || isIn(METADATA, bare);
+  return METADATA_NAMES.includes(bare) || isLinkLocalAddress(bare);
 }
 
 /** Both would listen on the same port of at least one address. */
 export function collide(a: ListenAddress, b: ListenAddress): boolean {
-  const wild = [a.host, b.host].some((host) => host === '0.0.0.0' || host === '::');
-  return a.port !== 0 && a.port === b.port && (wild || a.host === b.host);
+  return a.port !== 0 && a.port === b.port && (isWild(a.host) || isWild(b.host) || a.host === b.host);
+}
+
+/** A connection that this machine makes to `host` and `port` arrives at `listen`. */
+export function leadsTo(listen: ListenAddress, host: string, port: number): boolean {
+  if (port === 0 || port !== listen.port) return false;
+  const bare = bareHost(host);
+  if (bare === listen.host) return true;
+  if (isWild(listen.host)) return isWild(bare) || isLoopbackName(bare);
+  const isAnyLoopback = isWild(bare) || (isLoopbackName(bare) && isIP(bare) === 0);
+  return isAnyLoopback && isLoopbackName(listen.host);
+}
+
+function isWild(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
 }
 
 function bareHost(host: string): string {

@@ -7,10 +7,23 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+/** What the proxy serves TLS with: absolute paths, and the PEM texts that were read from them. */
+export interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly clientCaFile: string | undefined;
+  /** The server's own certificate first, then its chain. */
+  readonly cert: string;
+  readonly key: Secret;
+  /** Callers need a certificate that one of these has issued; undefined: they need none. */
+  readonly clientCa: string | undefined;
+}
+
 /** A caller that may use the proxy where a `clients` list is set. */
 export interface Client {
   readonly name: string;
-  readonly key: Secret;
+  /** Undefined only where certificates are asked for: the client is then known by the name in its own. */
+  readonly key: Secret | undefined;
   /** Route names it may call; undefined: all. */
   readonly routes: readonly string[] | undefined;
 }
@@ -58,7 +71,11 @@ export interface Config {
   /** Where it was read from, as the user gave it. */
   readonly file: string;
   readonly listen: ListenAddress;
+  /** Undefined: plain HTTP. */
+  readonly tls: TlsFiles | undefined;
   readonly admin: ListenAddress | undefined;
+  /** What the admin listener asks for before it shows more than its health. */
+  readonly adminToken: Secret | undefined;
   readonly environment: Environment;
   readonly routes: readonly Route[];
   readonly clients: readonly Client[];

@@ -1,3 +1,4 @@
+import { readFault } from './files.ts';
 import type { Report } from './problems.ts';
 import type { Source } from './source.ts';
 import { getAt, type Path, pathId, setAt } from './tree.ts';
@@ -6,6 +7,15 @@ import { getAt, type Path, pathId, setAt } from './tree.ts';
 export interface Segment {
   readonly text: string;
   readonly literal: boolean;
+  /** The file it was read from, as it is named in the reference. */
+  readonly file?: string | undefined;
+}
+
+/** A `${file:...}` whose file could be read. */
+export interface FileReference {
+  readonly path: Path;
+  /** As it is named in the reference. */
+  readonly file: string;
 }
 
 /** Where references lead. `readFile` throws where the file cannot be read. */
@@ -27,6 +37,7 @@ export interface Interpolation {
   readonly segments: SegmentsByPath;
   /** The values with a faulty reference, which are left as they are. */
   readonly missing: readonly Path[];
+  readonly fileReferences: readonly FileReference[];
 }
 
 const OPENING = '$' + '{';
@@ -45,8 +56,9 @@ export function expand(text: string, lookups: Lookups): { segments: Segment[]; f
     from = match.index + match[0].length;
     if (match[0] === ESCAPE) segments.push({ text: OPENING, literal: true });
     else {
-      const found = match[2] === '}' ? lookUp(match[1] ?? '', lookups) : unclosed();
-      if (typeof found === 'string') segments.push({ text: found, literal: false });
+      const [, reference = '', closing] = match;
+      const found = closing === '}' ? lookUp(reference, lookups) : unclosed();
+      if (typeof found === 'string') segments.push({ text: found, literal: false, file: fileOf(reference) });
       else faults.push(found);
     }
   }
@@ -60,13 +72,18 @@ function unclosed(): Fault {
 
 function lookUp(reference: string, { env, readFile }: Lookups): string | Fault {
   if (reference.includes(OPENING)) return { text: 'a reference cannot stand inside another one', missing: false };
-  if (reference.startsWith('file:')) return fromFile(reference.slice('file:'.length), readFile);
+  const file = fileOf(reference);
+  if (file !== undefined) return fromFile(file, readFile);
   const [name = '', ...rest] = reference.split(':-');
   if (!NAME.test(name)) return malformed(name);
   const value = Object.hasOwn(env, name) ? env[name] : undefined;
   if (rest.length > 0 && (value === undefined || value === '')) return rest.join(':-');
   if (value === undefined) return { text: `environment variable \`${name}\` is not set`, missing: true };
   return withoutNewline(value);
+}
+
+function fileOf(reference: string): string | undefined {
+  return reference.startsWith('file:') ? reference.slice('file:'.length) : undefined;
 }
 
 function malformed(name: string): Fault {
@@ -80,9 +97,7 @@ function fromFile(path: string, readFile: Lookups['readFile']): string | Fault {
   try {
     return withoutNewline(readFile(path));
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-    const reason = code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'no permission' : code;
-    return { text: `cannot read the file \`${path}\`: ${reason}`, missing: true };
+    return { text: `cannot read the file \`${path}\`: ${readFault(error)}`, missing: true };
   }
 }
 
@@ -103,6 +118,7 @@ export function interpolate(
 ): Interpolation {
   const byPath = new Map<string, readonly Segment[]>();
   const missing: Path[] = [];
+  const fileReferences: FileReference[] = [];
   for (const { path } of source.entries.values()) {
     const text = getAt(source.values, path);
     if (typeof text !== 'string' || !text.includes(OPENING)) continue;
@@ -116,7 +132,8 @@ export function interpolate(
     if (faults.length > 0) missing.push(path);
     else setAt(source.values, path, segments.map((segment) => segment.text).join(''));
     if (replaced) byPath.set(pathId(path), segments);
+    for (const { file } of segments) if (file !== undefined) fileReferences.push({ path, file });
   }
   for (const path of missing) report.silence(path);
-  return { segments: byPath, missing };
+  return { segments: byPath, missing, fileReferences };
 }

@@ -1,24 +1,28 @@
-import { readFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { readFileSync, statSync } from 'node:fs';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import type { Config, ListenAddress } from './config.ts';
-import { STARTER } from './starter.ts';
+import { Files } from './files.ts';
 import { interpolate, type Lookups } from './interpolate.ts';
 import { Report } from './problems.ts';
 import { resolveConfig } from './resolve.ts';
 import { parseSource } from './source.ts';
+import { STARTER } from './starter.ts';
 import type { Path } from './tree.ts';
 import { validate } from './validate.ts';
 
 export interface LoadOptions {
   /** The text of a file. Throws as `node:fs` does. */
   readonly readFile?: (path: string) => string;
+  /** Permission bits of a file; undefined where they mean nothing. */
+  readonly fileMode?: (path: string) => number | undefined;
   readonly env?: Lookups['env'];
+  /** Milliseconds since the Unix epoch, to tell whether certificates have expired. */
+  readonly now?: number;
   /** Hosts and credentials of all routes will be replaced: `${...}` and credentials may be missing there. */
   readonly emulated?: boolean;
-  /** In place of the file's `listen`. */
+  /** In place of the address under `listen`; what stands there about TLS holds. */
   readonly listen?: ListenAddress | undefined;
-  /** In place of the file's `admin`. */
+  /** In place of the address under `admin`; a token that stands there holds. */
   readonly admin?: ListenAddress | false | undefined;
 }
 
@@ -26,6 +30,8 @@ export interface Loaded {
   readonly config: Config;
   /** What works, but is hardly meant. */
   readonly warnings: readonly ConfigProblem[];
+  /** Absolute paths of everything that was read for it, the file itself first. */
+  readonly files: readonly string[];
 }
 
 /** What came of reading a file: a configuration, or problems. */
@@ -33,36 +39,38 @@ export interface Examined {
   readonly config: Config | undefined;
   readonly problems: readonly ConfigProblem[];
   readonly warnings: readonly ConfigProblem[];
+  /** Absolute paths of everything that was read for it, the file itself first, and of what could not be read. */
+  readonly files: readonly string[];
 }
 
 /** Reads, checks and resolves a configuration file. Throws a ConfigError with every problem it has. */
 export function loadConfig(file: string, options: LoadOptions = {}): Loaded {
-  const { config, problems, warnings } = examineConfig(file, options);
+  const { config, problems, warnings, files } = examineConfig(file, options);
   if (config === undefined) throw new ConfigError(problems);
-  return { config, warnings };
+  return { config, warnings, files };
 }
 
 /** The same for those who want to know all about a bad file too. Never throws for what is wrong with the file. */
 export function examineConfig(file: string, options: LoadOptions = {}): Examined {
+  const { readFile = readText, fileMode = modeOf } = options;
+  const files = new Files(file, { readFile, fileMode });
   try {
-    return examine(file, options);
+    return { ...examine(file, files, options), files: files.asked };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { config: undefined, problems: error.problems, warnings: [] };
+    return { config: undefined, problems: error.problems, warnings: [], files: files.asked };
   }
 }
 
 /** Throws a ConfigError only where the file cannot be read at all. */
-function examine(file: string, options: LoadOptions): Examined {
-  const { readFile = readText, env = process.env, emulated = false } = options;
-  const source = parseSource(file, readConfig(file, readFile));
+function examine(file: string, files: Files, options: LoadOptions): Omit<Examined, 'files'> {
+  const { env = process.env, emulated = false, now = Date.now(), listen, admin } = options;
+  const source = parseSource(file, readConfig(file, files));
   const report = new Report(source);
-  const lookups = { env, readFile: (path: string) => readFile(resolve(dirname(file), path)) };
+  const lookups = { env, readFile: (path: string) => files.read(path) };
   const interpolation = interpolate(source, lookups, report, (path) => emulated && mayBeMissing(path));
   const input = validate(source.values, interpolation, report);
-  const { listen, admin } = options;
-  const { segments } = interpolation;
-  const config = resolveConfig(file, input, report, { segments, emulated, listen, admin });
+  const config = resolveConfig(file, input, report, { interpolation, files, emulated, now, listen, admin });
   const { problems, warnings } = report;
   return { config: problems.length > 0 ? undefined : config, problems, warnings };
 }
@@ -81,9 +89,20 @@ function readText(path: string): string {
   return readFileSync(path, 'utf8');
 }
 
-function readConfig(file: string, readFile: (path: string) => string): string {
+/**
+ * A file of somebody else's that this process reads through its group has no stricter mode that works: so Kubernetes
+ * hands secrets to a process that is not root.
+ */
+function modeOf(path: string): number | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (process.platform === 'win32' || stats?.isFile() !== true) return undefined;
+  const user = process.geteuid?.();
+  return user !== 0 && stats.uid !== user ? stats.mode & ~0o040 : stats.mode;
+}
+
+function readConfig(file: string, files: Files): string {
   try {
-    return readFile(file);
+    return files.readConfig();
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
     const absent = 'there is no such file; `wakala init` writes one, and `wakala dev` runs without one';

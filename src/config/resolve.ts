@@ -1,19 +1,25 @@
-import { collide, formatAddress, isHostName, parseAddress } from './address.ts';
-import { isLoopbackName } from '../loopback.ts';
 import { Secret } from '../secret.ts';
-import type { Client, Config, ListenAddress, Route } from './config.ts';
-import { BOUNDS, DEFAULTS } from './defaults.ts';
-import type { SegmentsByPath } from './interpolate.ts';
-import { didYouMean } from './nearest.ts';
+import { collide, formatAddress, parseAddress } from './address.ts';
+import { readHosts, readOrigins } from './allowed.ts';
+import { bearerFault, checkAccess, readClients } from './clients.ts';
+import type { Config, ListenAddress, Route } from './config.ts';
+import { DEFAULTS } from './defaults.ts';
+import type { Files } from './files.ts';
+import type { Interpolation } from './interpolate.ts';
 import type { Report } from './problems.ts';
 import { resolveRoute } from './resolve-route.ts';
-import type { ClientInput, ConfigInput } from './schema.ts';
-import type { Path } from './tree.ts';
+import type { ConfigInput } from './schema.ts';
+import { checkSecretFiles } from './secret-files.ts';
+import { readTls } from './tls.ts';
 import { parseDuration } from './units.ts';
+import { checkLoop } from './urls.ts';
 
 export interface ResolveOptions {
-  readonly segments: SegmentsByPath;
+  readonly interpolation: Interpolation;
+  readonly files: Files;
   readonly emulated: boolean;
+  /** Milliseconds since the Unix epoch. */
+  readonly now: number;
   /** In place of the file's, as from the command line. */
   readonly listen: ListenAddress | undefined;
   readonly admin: ListenAddress | false | undefined;
@@ -22,18 +28,26 @@ export interface ResolveOptions {
 /** The whole configuration with defaults filled in. It is good only if `report` has no problems afterwards. */
 export function resolveConfig(file: string, input: ConfigInput, report: Report, options: ResolveOptions): Config {
   const environment = input.environment ?? DEFAULTS.environment;
-  const routes = resolveRoutes(input, report, { ...options, environment, report });
-  const listen = options.listen ?? input.listen ?? addressOf(DEFAULTS.listen);
-  const admin = options.admin ?? input.admin ?? addressOf(DEFAULTS.admin);
-  const clients = readClients(input.clients ?? [], report);
+  const { emulated, files, now } = options;
+  const { segments, fileReferences } = options.interpolation;
+  const listen = options.listen ?? input.listen?.address ?? addressOf(DEFAULTS.listen);
+  const admin = adminOf(input, options);
+  const routes = resolveRoutes(input, report, { segments, emulated, environment, report });
+  const tls = input.listen?.tls && readTls(input.listen.tls, { input, report, files, emulated, now });
+  const clients = readClients(input, report);
+  const adminToken = readAdminToken(input, report);
   checkAccess(input, listen, report);
-  if (admin !== false && collide(listen, admin)) {
+  checkSecretFiles(input, fileReferences, { report, files, emulated });
+  if (!emulated) checkLoops(input, listen, report);
+  if (admin !== undefined && collide(listen, admin)) {
     report.problem(['admin'], `is on the same port as \`listen\` (${formatAddress(listen)}); choose another`);
   }
   return {
     file,
     listen,
-    admin: admin === false ? undefined : admin,
+    tls,
+    admin,
+    adminToken: admin && adminToken,
     environment,
     routes,
     clients,
@@ -52,6 +66,27 @@ function addressOf(text: string): ListenAddress {
   return parsed.value;
 }
 
+function adminOf(input: ConfigInput, options: ResolveOptions): ListenAddress | undefined {
+  const admin = options.admin ?? (input.admin && input.admin.address) ?? addressOf(DEFAULTS.admin);
+  return admin === false ? undefined : admin;
+}
+
+function readAdminToken({ admin }: ConfigInput, report: Report): Secret | undefined {
+  const token = admin === false ? undefined : admin?.token;
+  const fault = token === undefined ? undefined : bearerFault(token);
+  if (fault !== undefined) report.problem(['admin', 'token'], fault);
+  return token === undefined ? undefined : new Secret(token);
+}
+
+/** Emulated routes lead elsewhere, whatever the file says. */
+function checkLoops(input: ConfigInput, listen: ListenAddress, report: Report): void {
+  for (const [name, route] of Object.entries(input.routes)) {
+    for (const key of ['upstream', 'auth_server'] as const) {
+      checkLoop(['routes', name, key], route[key], listen, report);
+    }
+  }
+}
+
 function resolveRoutes(input: ConfigInput, report: Report, resolving: Parameters<typeof resolveRoute>[2]): Route[] {
   const entries = Object.entries(input.routes);
   if (report.keysAt(['routes']).length === 0) {
@@ -61,83 +96,5 @@ function resolveRoutes(input: ConfigInput, report: Report, resolving: Parameters
     const resolved = resolveRoute(name, route, resolving);
     if (resolved === undefined) report.undefer(['routes', name]);
     return resolved ?? [];
-  });
-}
-
-function checkAccess(input: ConfigInput, listen: ListenAddress, report: Report): void {
-  const bad = (key: string) => report.isSilenced([key]);
-  if (input.open === true && input.clients !== undefined) {
-    report.problem(['open'], '`open: true` contradicts `clients`; keep one of them');
-  }
-  if (isLoopbackName(listen.host) || input.open === true || input.clients !== undefined) return;
-  if (bad('open') || bad('clients') || bad('listen')) return;
-  const reach = `anyone who can reach ${formatAddress(listen)} could spend with your credentials`;
-  const remedies = 'name who may call under `clients`, or say `open: true` if that is meant';
-  report.problem(['listen'], `${reach}; ${remedies}, or listen on 127.0.0.1`);
-}
-
-function readClients(clients: readonly ClientInput[], report: Report): Client[] {
-  const names = new Set<string>();
-  const keys = new Set<string>();
-  const routes = report.keysAt(['routes']);
-  return clients.map((client, i) => {
-    const path: Path = ['clients', i];
-    const { name, key } = client;
-    if (name === undefined) report.problem(path, '`name` is missing', 'name');
-    else checkName([...path, 'name'], name, names, report);
-    if (key === undefined) report.problem(path, '`key` is missing; the client sends it as its bearer token', 'key');
-    else checkKey([...path, 'key'], key, keys, report);
-    client.routes?.forEach((route, j) => {
-      if (routes.includes(route)) return;
-      const at = [...path, 'routes', j];
-      const guess = report.isInterpolated(at) ? '' : didYouMean(route, routes);
-      report.problem(at, `there is no route ${report.quoted(at, route)}${guess}`);
-    });
-    return { name: name ?? '', key: new Secret(key ?? ''), routes: client.routes };
-  });
-}
-
-function checkName(path: Path, name: string, seen: Set<string>, report: Report): void {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
-    report.problem(path, 'must be 1 to 64 letters, digits, `.`, `_` or `-`, the first a letter or digit');
-  } else if (seen.has(name)) {
-    report.problem(path, `another client is named ${report.quoted(path, name)} already`);
-  }
-  seen.add(name);
-}
-
-function checkKey(path: Path, key: string, seen: Set<string>, report: Report): void {
-  const { min, max } = BOUNDS.clientKeyLength;
-  if (key.length < min) {
-    report.problem(path, `is too short: at least ${min} characters, e.g. from \`openssl rand -hex 32\``);
-  } else if (key.length > max) {
-    report.problem(path, `is too long: at most ${max} characters`);
-  } else if (!/^[!-~]*$/.test(key)) {
-    report.problem(path, 'holds a space, a line break or a character beyond ASCII, which no bearer token can');
-  } else if (seen.has(key)) {
-    report.problem(path, 'is the key of another client already; give each its own');
-  }
-  seen.add(key);
-}
-
-function readHosts(path: Path, hosts: readonly string[], report: Report): string[] {
-  return hosts.map((host, i) => {
-    const name = /^(.*?)(?::[0-9]{1,5})?$/.exec(host)?.[1] ?? '';
-    const bracketed = /^\[[0-9a-f:.]+\]$/i.test(name);
-    if (!bracketed && !isHostName(name)) {
-      report.problem([...path, i], 'must be a host name such as `wakala.internal`, without scheme or path');
-    }
-    return host.toLowerCase();
-  });
-}
-
-function readOrigins(path: Path, origins: readonly string[], report: Report): string[] {
-  return origins.map((origin, i) => {
-    const url = URL.parse(origin);
-    const web = url !== null && (url.protocol === 'https:' || url.protocol === 'http:');
-    if (!web || `${url.origin}/` !== url.href || /[/?#]$/.test(origin.toLowerCase().replace(url.origin, ''))) {
-      report.problem([...path, i], 'must be an origin such as `https://app.example`, without path or `*`');
-    }
-    return url?.origin ?? origin;
   });
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { providers } from '../providers/registry.ts';
+import type { ListenAddress } from './config.ts';
 import { BOUNDS, DEFAULTS } from './defaults.ts';
 import { address, count, duration, size, text, texts } from './fields.ts';
 import { token } from './schema-token.ts';
@@ -69,9 +70,10 @@ const route = z
 
 const client = z
   .strictObject({
-    name: text('Shown in logs; user name of HTTP Basic').optional(),
+    name: text('Shown in logs; user name of HTTP Basic, common name of a client certificate').optional(),
     key: text(
-      `What the client sends as its bearer token; at least ${BOUNDS.clientKeyLength.min} characters`,
+      `What the client sends as its bearer token; at least ${BOUNDS.clientKeyLength.min} characters. ` +
+        'Only with `listen.tls.client_ca` it may be left out.',
     ).optional(),
     routes: z
       .array(z.string())
@@ -79,7 +81,7 @@ const client = z
       .meta({ description: 'The routes it may call, as they are named under `routes`; all unless given' })
       .optional(),
   })
-  .meta({ description: 'A caller that may use the proxy', required: ['name', 'key'] });
+  .meta({ description: 'A caller that may use the proxy', required: ['name'] });
 
 const log = z
   .strictObject({
@@ -94,16 +96,37 @@ const log = z
   })
   .meta({ description: 'Logging' });
 
-const addressObject = z.strictObject({ address: address }).transform((written) => written.address);
+const tls = z
+  .strictObject({
+    cert: text('PEM file of the certificate, its chain after it; a relative path starts at the folder of this file'),
+    key: text('PEM file of its private key, unencrypted'),
+    client_ca: text('PEM file of the authorities that issue client certificates; callers then need one').optional(),
+  })
+  .meta({ description: 'Serve HTTPS in place of HTTP' });
+
+const host = text('`host:port`; port 0 picks a free one').pipe(address);
+const listenObject = z.strictObject({ address: host, tls: tls.optional() });
+const adminObject = z.strictObject({
+  address: host,
+  token: text(
+    `Asked for by all but /livez, /readyz and /metrics; at least ${BOUNDS.clientKeyLength.min} characters`,
+  ).optional(),
+});
+interface Alone {
+  readonly address: ListenAddress;
+  readonly tls?: undefined;
+  readonly token?: undefined;
+}
+const addressAlone = address.transform((written): Alone => ({ address: written }));
 
 export const configSchema = z
   .strictObject({
     listen: z
-      .union([address, addressObject], { error: 'must be an address and a port such as `127.0.0.1:8080`' })
+      .union([addressAlone, listenObject], { error: 'must be an address and a port such as `127.0.0.1:8080`' })
       .meta({ description: 'Where the proxy listens, `host:port`; port 0 picks a free one', fallback: DEFAULTS.listen })
       .optional(),
     admin: z
-      .union([address, z.literal(false), addressObject], {
+      .union([addressAlone, z.literal(false), adminObject], {
         error: 'must be an address and a port such as `127.0.0.1:9901`, or `false`',
       })
       .meta({ description: 'Where health, metrics and dashboard are; `false` for nowhere', fallback: DEFAULTS.admin })
@@ -138,4 +161,4 @@ export const configSchema = z
 /** The file's values after the schema: units are numbers, addresses are taken apart, nothing is defaulted. */
 export type ConfigInput = z.output<typeof configSchema>;
 export type RouteInput = z.output<typeof route>;
-export type ClientInput = z.output<typeof client>;
+export type TlsInput = z.output<typeof tls>;

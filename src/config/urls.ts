@@ -1,7 +1,8 @@
 import { providers } from '../providers/registry.ts';
 import type { Environment } from '../providers/provider.ts';
 import { isLoopbackName } from '../loopback.ts';
-import { isLinkLocal } from './address.ts';
+import { formatAddress, isLinkLocal, leadsTo } from './address.ts';
+import type { ListenAddress } from './config.ts';
 import type { Report } from './problems.ts';
 import type { Path } from './tree.ts';
 
@@ -18,6 +19,14 @@ export function checkedUrl(path: Path, text: string, environment: Environment, r
   }
   checkEnvironment(path, url, environment, report);
   return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+}
+
+/** A URL at which the proxy itself would answer is a problem. */
+export function checkLoop(path: Path, text: string | undefined, listen: ListenAddress, report: Report): void {
+  const url = text === undefined ? null : URL.parse(text);
+  if (url === null || !leadsTo(listen, url.hostname, Number(url.port || (url.protocol === 'https:' ? 443 : 80))))
+    return;
+  report.problem(path, `leads back to this proxy, which listens on ${formatAddress(listen)}; name the API itself`);
 }
 
 function urlFault(text: string, url: URL): string | undefined {

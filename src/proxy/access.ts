@@ -1,8 +1,21 @@
 import { createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { TLSSocket } from 'node:tls';
 import type { Client, Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
 import { isLoopbackName } from '../loopback.ts';
 import { headerOf } from './headers.ts';
+import { placeholderClient } from './placeholder.ts';
+
+/** Who sent a request. */
+export interface Caller {
+  /** Undefined where anyone may call. */
+  readonly client: Client | undefined;
+  /** The allowed origin of the web page that sent it; undefined if no page did. */
+  readonly origin: string | undefined;
+  /** The method that a browser asks about before it sends a page's request; undefined for any other request. */
+  readonly preflight: string | undefined;
+}
 
 /** Who may call: on a loopback address anyone on this machine but a web page, elsewhere only known clients. */
 export class Access {
@@ -10,29 +23,38 @@ export class Access {
   readonly #allowedHosts: ReadonlySet<string>;
   readonly #allowedOrigins: ReadonlySet<string>;
   /** By the SHA-256 of the key, so that looking one up tells nothing about any other. */
-  readonly #clients: ReadonlyMap<string, Client>;
+  readonly #byKey: ReadonlyMap<string, Client>;
+  readonly #byName: ReadonlyMap<string, Client>;
+  readonly #now: () => number;
 
-  constructor(config: Config) {
+  constructor(config: Config, now: () => number) {
     this.#loopback = isLoopbackName(config.listen.host);
     this.#allowedHosts = new Set(config.allowedHosts.map((host) => host.toLowerCase()));
     this.#allowedOrigins = new Set(config.allowedOrigins.map((origin) => origin.toLowerCase()));
-    this.#clients = new Map(config.clients.map((client) => [digest(client.key.reveal()), client]));
+    this.#byKey = new Map(
+      config.clients.flatMap((client) => (client.key === undefined ? [] : [[digest(client.key.reveal()), client]])),
+    );
+    this.#byName = new Map(config.clients.map((client) => [client.name, client]));
+    this.#now = now;
   }
 
   /**
-   * Lets a request in, or not. `host` is its one Host line.
-   * @returns the client, where a `clients` list is set
+   * Lets a request in, or not. `host` is its one Host line. A browser's preflight carries no key: it is let in, and
+   * must not be forwarded.
    * @throws ProxyError `host_refused`, `origin_refused` or `client_unauthorized`
    */
-  admit(raw: readonly string[], host: string): Client | undefined {
+  admit(req: IncomingMessage, host: string): Caller {
     if (this.#loopback && !this.#isKnownHost(host)) {
       throw new ProxyError(
         'host_refused',
         'The Host header names neither this machine nor one of `allowed_hosts`: a web page may have sent this.',
       );
     }
-    this.#refuseForeignPages(raw);
-    return this.#clients.size === 0 ? undefined : this.#clientOf(raw);
+    const origin = this.#originOf(req.rawHeaders);
+    const asks = origin !== undefined && req.method === 'OPTIONS';
+    const preflight = asks ? headerOf(req.rawHeaders, 'access-control-request-method') : undefined;
+    const anyone = this.#byName.size === 0 || preflight !== undefined;
+    return { client: anyone ? undefined : this.#clientOf(req), origin, preflight };
   }
 
   #isKnownHost(host: string): boolean {
@@ -41,7 +63,7 @@ export class Access {
     return isLoopbackName(name) || this.#allowedHosts.has(name) || this.#allowedHosts.has(lower);
   }
 
-  #refuseForeignPages(raw: readonly string[]): void {
+  #originOf(raw: readonly string[]): string | undefined {
     const origin = headerOf(raw, 'origin');
     const foreign =
       origin === undefined
@@ -53,13 +75,15 @@ export class Access {
         'A web page sent this. If it is yours, name its origin under `allowed_origins`.',
       );
     }
+    return origin;
   }
 
-  #clientOf(raw: readonly string[]): Client {
-    for (const header of ['authorization', 'proxy-authorization']) {
-      const client = this.#clientFrom(headerOf(raw, header));
-      if (client !== undefined) return client;
-    }
+  #clientOf(req: IncomingMessage): Client {
+    const client =
+      this.#fromCertificate(req) ??
+      this.#fromHeader(headerOf(req.rawHeaders, 'authorization')) ??
+      this.#fromHeader(headerOf(req.rawHeaders, 'proxy-authorization'));
+    if (client !== undefined) return client;
     throw new ProxyError(
       'client_unauthorized',
       'Send the key of one of the configured `clients` as `Authorization: Bearer <key>` or `Proxy-Authorization: ' +
@@ -67,11 +91,23 @@ export class Access {
     );
   }
 
-  #clientFrom(value: string | undefined): Client | undefined {
+  /** The certificate was verified against `client_ca` before any request was read. */
+  #fromCertificate({ socket }: IncomingMessage): Client | undefined {
+    if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
+    const name = socket.getPeerX509Certificate()?.toLegacyObject().subject.CN;
+    return typeof name === 'string' ? this.#byName.get(name) : undefined;
+  }
+
+  #fromHeader(value: string | undefined): Client | undefined {
     const [, scheme = '', credentials = ''] = /^(bearer|basic) +(\S+)$/i.exec(value?.trim() ?? '') ?? [];
-    if (scheme.toLowerCase() === 'bearer') return this.#clients.get(digest(credentials));
+    if (scheme.toLowerCase() === 'bearer') {
+      return (
+        this.#byKey.get(digest(credentials)) ??
+        placeholderClient(credentials, (name) => this.#byName.get(name), this.#now())
+      );
+    }
     const [, name, key = ''] = /^([^:]*):([^]*)$/.exec(Buffer.from(credentials, 'base64').toString('utf8')) ?? [];
-    const client = this.#clients.get(digest(key));
+    const client = this.#byKey.get(digest(key));
     return client?.name === name ? client : undefined;
   }
 }

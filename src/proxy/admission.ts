@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { ProxyError } from '../errors.ts';
-import type { Access } from './access.ts';
+import type { Access, Caller } from './access.ts';
 import { countOf, headerOf } from './headers.ts';
 import type { LiveRoute } from './live-route.ts';
 import type { RouteTable } from './routes.ts';
@@ -9,6 +9,7 @@ import { parseTarget, type Target } from './target.ts';
 /** A request that may come in: to a route, or to none. */
 export interface Admitted {
   readonly route: LiveRoute | undefined;
+  readonly caller: Caller;
   /** Path below the route's prefix (the whole path where there is no route), and the query. */
   readonly below: Target;
 }
@@ -20,19 +21,20 @@ export interface Admitted {
 export function admit(req: IncomingMessage, access: Access, table: RouteTable<LiveRoute>): Admitted {
   refuseBadFraming(req);
   const host = headerOf(req.rawHeaders, 'host') ?? '';
-  const client = access.admit(req.rawHeaders, host);
+  const caller = access.admit(req, host);
+  const { client } = caller;
   if (req.method === 'TRACE' || req.method === 'CONNECT') throw methodNotAllowed(req.method);
   const target = parseTarget(req.url ?? '', host);
   const route = table.match(target.path);
-  if (route === undefined) return { route, below: target };
+  if (route === undefined) return { route, caller, below: target };
   if (client?.routes !== undefined && !client.routes.includes(route.config.name)) {
     throw new ProxyError('client_forbidden', `The client \`${client.name}\` may not call ${route.config.name}.`);
   }
   const below = { path: target.path.slice(route.prefix.length), query: target.query };
-  if (!route.allows(req.method ?? '', below.path)) {
+  if (!route.allows(caller.preflight ?? req.method ?? '', below.path)) {
     throw new ProxyError('path_refused', `This call is not in the \`allow\` list of ${route.config.name}.`);
   }
-  return { route, below };
+  return { route, caller, below };
 }
 
 /** What node's parser lets through and a strict upstream would not (RFC 9112 3.2, 6.1). */

@@ -66,9 +66,11 @@ export class ClientAnswer {
   startStreaming(): void {
     this.#streaming = true;
     this.#res.writeHead(this.#status, this.#reason, this.#headers);
-    // The head leaves in this turn even if no body follows, and in one packet with what does.
-    this.#res.cork();
-    process.nextTick(() => this.#res.uncork());
+    // The head leaves in this turn even if no body follows, and in one packet with what does. The socket is corked, not
+    // the response: that would put off chunks past an end in the same turn.
+    const { socket } = this.#res;
+    socket?.cork();
+    process.nextTick(() => socket?.uncork());
     this.#res.flushHeaders();
     const held = this.#held;
     this.#held = [];

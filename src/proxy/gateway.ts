@@ -7,10 +7,11 @@ import type { Log } from '../log.ts';
 import type { TokenSources } from '../tokens/sources.ts';
 import { Access } from './access.ts';
 import { admit, type Admitted } from './admission.ts';
+import { answerPreflight, corsHeaders } from './cors.ts';
 import { ProxiedRequest } from './handler.ts';
 import { headerOf } from './headers.ts';
 import { LiveRoute } from './live-route.ts';
-import { localApp } from './local-app.ts';
+import { localApp, type LocalBindings } from './local-app.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import { requestIdOf } from './request-id.ts';
 import { RouteTable } from './routes.ts';
@@ -29,7 +30,7 @@ export class Gateway {
   readonly #access: Access;
   readonly #table: RouteTable<LiveRoute>;
   readonly #log: Log;
-  readonly #requestIds = new WeakMap<object, string>();
+  readonly #bindings = new WeakMap<object, LocalBindings>();
   readonly #local: (req: IncomingMessage, res: ServerResponse) => Promise<void>;
 
   constructor(config: Config, context: GatewayContext) {
@@ -41,15 +42,14 @@ export class Gateway {
           context.pools.for(new URL(route.upstream).origin, route.connectTimeoutMs),
         ),
     );
-    this.#access = new Access(config);
+    this.#access = new Access(config, () => context.clock.now());
     this.#table = new RouteTable(this.routes);
     this.#log = context.log;
     const app = localApp(this.routes, () => context.clock.now());
     // Only a proxied request's bytes matter; here node's own request and response must stay what they are.
-    this.#local = getRequestListener(
-      (request, { incoming }) => app.fetch(request, { requestId: this.#requestIds.get(incoming) ?? '' }),
-      { overrideGlobalObjects: false },
-    );
+    this.#local = getRequestListener((request, { incoming }) => app.fetch(request, this.#bindings.get(incoming)), {
+      overrideGlobalObjects: false,
+    });
   }
 
   /** Judges a raw request. @throws ProxyError for one that may not come in */
@@ -59,26 +59,35 @@ export class Gateway {
 
   handle(req: IncomingMessage, res: ServerResponse): void {
     const requestId = requestIdOf(req.rawHeaders);
+    let origin: string | undefined;
     try {
-      const { route, below } = this.admit(req);
-      const verdict = route?.tokenPaths.judge(req.method ?? '', below.path) ?? 'other';
-      if (route === undefined || verdict === 'login') this.#handleLocally(req, res, requestId);
-      else if (verdict === 'refused') throw tokenPathRefused();
-      else {
-        refuseUpgrade(req);
-        refuseOverload(route);
-        new ProxiedRequest(route, req, res, { requestId, below, log: this.#log }).start();
+      const { route, caller, below } = this.admit(req);
+      const { client, preflight } = caller;
+      origin = caller.origin;
+      if (preflight !== undefined) {
+        answerPreflight(req, res, { origin, preflight }, requestId);
+        return;
       }
+      const verdict = route?.tokenPaths.judge(req.method ?? '', below.path) ?? 'other';
+      if (verdict === 'refused') throw tokenPathRefused();
+      if (route === undefined || verdict === 'login') {
+        this.#handleLocally(req, res, { requestId, client, extraHeaders: corsHeaders(origin) });
+        return;
+      }
+      refuseUpgrade(req);
+      refuseOverload(route);
+      const context = { requestId, below, log: this.#log, extraHeaders: corsHeaders(origin) };
+      new ProxiedRequest(route, req, res, context).start();
     } catch (thrown) {
       const error = asProxyError(thrown);
       // The path may be a token path with a refresh token in it: it is not logged.
       this.#log.info({ request_id: requestId, method: req.method, code: error.code }, 'request refused');
-      sendProblem(res, error, requestId);
+      sendProblem(res, error, requestId, corsHeaders(origin));
     }
   }
 
-  #handleLocally(req: IncomingMessage, res: ServerResponse, requestId: string): void {
-    this.#requestIds.set(req, requestId);
+  #handleLocally(req: IncomingMessage, res: ServerResponse, bindings: LocalBindings): void {
+    this.#bindings.set(req, bindings);
     void this.#local(req, res);
   }
 }
@@ -88,8 +97,11 @@ export function tokenPathRefused(): ProxyError {
 }
 
 function refuseUpgrade(req: IncomingMessage): void {
-  if (headerOf(req.rawHeaders, 'upgrade')?.trim().toLowerCase() !== 'websocket') return;
-  throw new ProxyError(
+  if (headerOf(req.rawHeaders, 'upgrade')?.trim().toLowerCase() === 'websocket') throw upgradeRefused();
+}
+
+export function upgradeRefused(): ProxyError {
+  return new ProxyError(
     'upgrade_refused',
     'This route forwards no WebSockets; `websocket: true` on it lets them through.',
   );

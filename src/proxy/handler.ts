@@ -24,6 +24,8 @@ export interface ProxiedContext {
   /** Path below the route's prefix, and the query, as the client sent them. */
   readonly below: Target;
   readonly log: Log;
+  /** Put on the answer, whoever made it. */
+  readonly extraHeaders: Readonly<Record<string, string>>;
 }
 
 /**
@@ -153,7 +155,9 @@ export class ProxiedRequest implements DeliveryOwner {
     this.#phase = 'relay';
     this.#deadline.refresh();
     try {
-      delivery.release(['x-request-id', this.#context.requestId, 'wakala-token', this.#use]);
+      const { requestId, extraHeaders } = this.#context;
+      const extra = Object.entries(extraHeaders).flat();
+      delivery.release(['x-request-id', requestId, 'wakala-token', this.#use, ...extra]);
     } catch (cause) {
       delivery.attempt.cancel();
       const detail = "The provider's answer has a head that is no valid HTTP. It may have acted on the request.";
@@ -217,8 +221,9 @@ export class ProxiedRequest implements DeliveryOwner {
     this.#log(error.status >= 500 ? 'warn' : 'info', 'request failed', error);
     this.#finish();
     if (this.#clientLeft) return;
+    const { requestId, extraHeaders } = this.#context;
     const use = this.#token === undefined ? {} : { 'wakala-token': this.#use };
-    sendProblem(this.#res, error, this.#context.requestId, use);
+    sendProblem(this.#res, error, requestId, { ...extraHeaders, ...use });
   }
 
   #finish(): void {

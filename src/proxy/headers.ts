@@ -87,6 +87,8 @@ export function answerHeaders(raw: readonly Buffer[], status: number, accessToke
     const value = text[i + 1] ?? '';
     const key = name.toLowerCase();
     if (NOT_RETURNED.has(key) || nominated?.has(key) === true) continue;
+    // Which pages may read an answer is decided here (`allowed_origins`), for here is where they ask.
+    if (key.startsWith('access-control-')) continue;
     // RFC 9110 8.6: no Content-Length on a 204.
     if (status === 204 && key === 'content-length') continue;
     if (value.length >= accessToken.length && value.includes(accessToken)) continue;

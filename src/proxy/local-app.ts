@@ -1,16 +1,16 @@
 import { Hono } from 'hono';
+import type { Client } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
-import { isFixed } from '../providers/provider.ts';
-import { jwtShaped, tokenAnswer } from '../providers/token-answer.ts';
 import type { LiveRoute } from './live-route.ts';
+import { placeholderLogin } from './placeholder.ts';
 import { asProxyError, problemOf } from './problem.ts';
 
 export interface LocalBindings {
   readonly requestId: string;
+  readonly client: Client | undefined;
+  /** Put on the answer, whatever it is. */
+  readonly extraHeaders: Readonly<Record<string, string>>;
 }
-
-/** A placeholder lives as long as a day's work, so that no client logs in again and again. Seconds. */
-const PLACEHOLDER_LIFETIME_S = 3600;
 
 /**
  * Everything on the proxy's listener that is not forwarded: placeholder logins, and the answer to what is no route.
@@ -18,6 +18,10 @@ const PLACEHOLDER_LIFETIME_S = 3600;
  */
 export function localApp(routes: readonly LiveRoute[], now: () => number): Hono<{ Bindings: LocalBindings }> {
   const app = new Hono<{ Bindings: LocalBindings }>();
+  app.use(async (c, next) => {
+    await next();
+    for (const [name, value] of Object.entries(c.env.extraHeaders)) c.header(name, value);
+  });
   for (const route of routes) {
     const { provider, tokenPaths } = route.config;
     if (tokenPaths === 'refuse') continue;
@@ -25,7 +29,7 @@ export function localApp(routes: readonly LiveRoute[], now: () => number): Hono<
       app.on(method, route.prefix + path.replaceAll(/\{(\w+)\}/g, ':$1'), (c) => {
         c.header('x-request-id', c.env.requestId);
         c.header('cache-control', 'no-store');
-        return c.json(placeholderLogin(route, now()));
+        return c.json(placeholderLogin(route, c.env.client, now()));
       });
     }
   }
@@ -36,22 +40,6 @@ export function localApp(routes: readonly LiveRoute[], now: () => number): Hono<
   });
   app.onError((error, c) => problemResponse(asProxyError(error), c.env.requestId));
   return app;
-}
-
-/** An answer of the provider's own shape, with tokens that are worth nothing: they are thrown away on the next call. */
-function placeholderLogin(route: LiveRoute, nowMs: number): object {
-  const { provider } = route.config;
-  if (isFixed(provider.token)) return {};
-  const iat = Math.floor(nowMs / 1000);
-  const claims = { iss: 'wakala', sub: 'placeholder', iat, exp: iat + PLACEHOLDER_LIFETIME_S };
-  const placeholder = (kind: string) =>
-    provider.samples.tokenFormat === 'jwt' ? jwtShaped({ ...claims, kind }) : `wakala-placeholder-${kind}`;
-  return tokenAnswer(provider, provider.token.response, {
-    accessToken: placeholder('access'),
-    refreshToken: placeholder('refresh'),
-    lifetimeS: PLACEHOLDER_LIFETIME_S,
-    nowMs,
-  });
 }
 
 function problemResponse(error: ProxyError, requestId: string): Response {

@@ -55,7 +55,8 @@ export function sendProblem(res: ServerResponse, error: ProxyError, requestId: s
     return;
   }
   const problem = problemOf(error, requestId);
-  res.writeHead(problem.status, { ...problem.headers, ...extra });
+  // The reason is said in any case: node would take up one that it refused a moment ago.
+  res.writeHead(problem.status, STATUS_CODES[problem.status] ?? '', { ...problem.headers, ...extra });
   res.end(problem.body);
   lingerOver(res);
 }

@@ -1,5 +1,6 @@
 import { type Dispatcher, Pool } from 'undici';
 import { networkCode, ProxyError } from '../errors.ts';
+import { guardedLookup } from '../lookup.ts';
 import type { Body } from './body.ts';
 import type { HeaderList } from './headers.ts';
 
@@ -35,7 +36,7 @@ export class UpstreamPools {
     const pool = new Pool(origin, {
       allowH2: false,
       pipelining: 1,
-      connect: { timeout: connectTimeoutMs },
+      connect: { timeout: connectTimeoutMs, lookup: guardedLookup },
       maxHeaderSize: 16 * 1024,
       // Dropped before the upstream would drop them: 4 s, or its Keep-Alive hint less 2 s.
       keepAliveTimeout: 4000,
@@ -47,6 +48,15 @@ export class UpstreamPools {
     });
     this.#pools.set(key, pool);
     return pool;
+  }
+
+  /** Ends every pool that is not among these, once its requests are over. */
+  retain(used: ReadonlySet<Pool>): void {
+    for (const [key, pool] of this.#pools) {
+      if (used.has(pool)) continue;
+      this.#pools.delete(key);
+      void pool.close();
+    }
   }
 
   async close(): Promise<void> {
@@ -153,7 +163,12 @@ export class Attempt implements Dispatcher.DispatchHandler {
   }
 }
 
-const INVALID = new Set(['UND_ERR_HEADERS_OVERFLOW', 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'UND_ERR_RESPONSE']);
+const INVALID = new Set([
+  'HTTPParserError',
+  'UND_ERR_HEADERS_OVERFLOW',
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+  'UND_ERR_RESPONSE',
+]);
 
 /** What a failed attempt means for the one who asked: above all, whether the provider may have seen the request. */
 function meaningOf(error: Error, started: boolean): ProxyError {

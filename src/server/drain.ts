@@ -7,15 +7,21 @@ const LAME_DUCK_MS = 2000;
 const POLL_MS = 20;
 
 /**
- * Lets a server finish: answers close their connections by now, then nothing new is taken, then what is under way may
- * finish until `timeoutMs` is over.
+ * Lets a server finish: answers close their connections by now, then nothing new is taken (`onClosing`), then what is
+ * under way may finish until `timeoutMs` is over.
  * @returns true if nothing had to be cut off
  */
-export async function drainServer(server: Server, timeoutMs: number, now: () => number): Promise<boolean> {
+export async function drainServer(
+  server: Server,
+  timeoutMs: number,
+  now: () => number,
+  onClosing: () => void,
+): Promise<boolean> {
   const startedMs = now();
   const elapsedMs = () => now() - startedMs;
   const lameDuckMs = Math.min(LAME_DUCK_MS, timeoutMs / 2);
   while ((await openConnections(server)) > 0 && elapsedMs() < lameDuckMs) await sleep(POLL_MS);
+  onClosing();
   const closed = new Promise<void>((resolve) => {
     server.close(() => {
       resolve();

@@ -1,9 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { formatAddress } from '../config/address.ts';
-import type { ListenAddress } from '../config/config.ts';
-import { networkCode, ProxyError } from '../errors.ts';
+import type { Config, ListenAddress } from '../config/config.ts';
+import { networkCode, type Outcome, ProxyError } from '../errors.ts';
 import type { Gateway } from '../proxy/gateway.ts';
 import { methodNotAllowed } from '../proxy/admission.ts';
 import { rawProblem, sendProblem } from '../proxy/problem.ts';
@@ -13,7 +14,7 @@ import type { UpgradeHandler } from '../proxy/upgrade.ts';
 export interface ProxyServerContext {
   readonly gateway: () => Gateway;
   readonly upgrades: UpgradeHandler;
-  readonly maxConnections: number | undefined;
+  readonly config: () => Config;
   /** True once draining has begun: every answer then closes its connection. */
   readonly draining: () => boolean;
 }
@@ -30,19 +31,27 @@ const LIMITS = {
   requireHostHeader: false,
 } as const;
 
+export type ProxyServer = Server | TlsServer;
+
 /** The listener that clients call. */
-export function createProxyServer(context: ProxyServerContext): Server {
+export function createProxyServer(context: ProxyServerContext): ProxyServer {
   const overLimit = new WeakSet<Socket>();
   const handle = (req: IncomingMessage, res: ServerResponse) => {
     if (context.draining()) res.shouldKeepAlive = false;
     if (overLimit.has(req.socket)) refuseOverLimit(req, res);
     else context.gateway().handle(req, res);
   };
-  // Only a WebSocket handshake leaves HTTP/1.1; Java's client offers h2c on every plain request, and is answered.
-  const server = createServer(
-    { ...LIMITS, shouldUpgradeCallback: (req) => forwardsUpgrades(context) && isWebSocketHandshake(req) },
-    handle,
-  );
+  const options = {
+    ...LIMITS,
+    // Java's client offers h2c on every plain request: that is answered as the plain request it also is. Older nodes
+    // know no callback, only whether there is an `upgrade` listener.
+    shouldUpgradeCallback: (req: IncomingMessage) => forwardsUpgrades(context) && isWebSocketHandshake(req),
+  };
+  const { tls } = context.config();
+  const server =
+    tls === undefined
+      ? createServer(options, handle)
+      : createTlsServer({ ...options, ...secureContext(tls), ...clientCertificates(tls) }, handle);
   server.on('checkContinue', handle);
   server.on('checkExpectation', (req, res) => {
     const error = new ProxyError('expectation_failed', 'The only expectation that can be met is 100-continue.');
@@ -51,17 +60,33 @@ export function createProxyServer(context: ProxyServerContext): Server {
   server.on('connect', (req: IncomingMessage, socket: Duplex) => {
     socket.end(rawProblem(methodNotAllowed('CONNECT'), requestIdOf(req.rawHeaders)));
   });
-  if (forwardsUpgrades(context)) {
+  if (forwardsUpgrades(context) || 'shouldUpgradeCallback' in server) {
     server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
       void context.upgrades.handle(req, socket, head);
     });
   }
   server.on('clientError', onClientError);
-  if (context.maxConnections !== undefined) boundConnections(server, context.maxConnections, overLimit);
+  boundConnections(server, () => context.config().maxConnections ?? Infinity, overLimit);
   return server;
 }
 
-/** Without an `upgrade` listener node answers a handshake as the plain request that it also is. */
+type Tls = NonNullable<Config['tls']>;
+
+function secureContext(tls: Tls): { cert: string; key: string; ca?: string } {
+  return { cert: tls.cert, key: tls.key.reveal(), ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa }) };
+}
+
+/** With `client_ca`, whoever has no certificate from it is turned away before a request is read. */
+function clientCertificates(tls: Tls): { requestCert: boolean; rejectUnauthorized: boolean } {
+  const wanted = tls.clientCa !== undefined;
+  return { requestCert: wanted, rejectUnauthorized: wanted };
+}
+
+/** New certificates for connections from now on. */
+export function setCertificates(server: ProxyServer, tls: Tls | undefined): void {
+  if (tls !== undefined && server instanceof TlsServer) server.setSecureContext(secureContext(tls));
+}
+
 function forwardsUpgrades(context: ProxyServerContext): boolean {
   return context.gateway().routes.some((route) => route.config.websocket);
 }
@@ -70,15 +95,18 @@ function isWebSocketHandshake(req: IncomingMessage): boolean {
   return req.headers.upgrade?.trim().toLowerCase() === 'websocket';
 }
 
-function boundConnections(server: Server, limit: number, overLimit: WeakSet<Socket>): void {
+/** Over the limit, a request gets an answer; a TLS connection, which would cost a handshake first, is cut. */
+function boundConnections(server: ProxyServer, limit: () => number, overLimit: WeakSet<Socket>): void {
   const open = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
-    if (open.size >= limit) {
+    if (open.size < limit()) {
+      open.add(socket);
+      socket.once('close', () => open.delete(socket));
+    } else if (server instanceof TlsServer) {
+      socket.destroy();
+    } else {
       overLimit.add(socket);
-      return;
     }
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
   });
 }
 
@@ -89,23 +117,26 @@ function refuseOverLimit(req: IncomingMessage, res: ServerResponse): void {
 }
 
 /** What node's parser refuses (RFC 9112): answered, unless an answer to an earlier request is still owed. */
-function onClientError(error: Error, socket: Duplex & { _httpMessage?: unknown }): void {
-  const owed = socket._httpMessage !== undefined && socket._httpMessage !== null;
+function onClientError(error: Error, socket: Duplex & { _httpMessage?: ServerResponse | null }): void {
+  const current = socket._httpMessage ?? undefined;
+  const owed = current !== undefined && (current.headersSent || current.req.complete);
   if (!socket.writable || owed || networkCode(error) === 'ECONNRESET') {
     socket.destroy();
     return;
   }
-  socket.end(rawProblem(clientProblem(networkCode(error)), requestIdOf([])));
+  // A body that breaks may have been on its way to the provider already.
+  const outcome = current === undefined ? 'not_sent' : 'unknown';
+  socket.end(rawProblem(clientProblem(networkCode(error), outcome), requestIdOf([])));
 }
 
-function clientProblem(code: string): ProxyError {
+function clientProblem(code: string, outcome: Outcome): ProxyError {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
       return new ProxyError('header_too_large', 'The header block is larger than 16 KiB.');
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new ProxyError('request_timeout', 'The request head did not arrive in time.');
     default:
-      return new ProxyError('bad_request', `The request is no valid HTTP/1.1 (${code}). Nothing was sent.`);
+      return new ProxyError('bad_request', `The request is no valid HTTP/1.1 (${code}).`, { outcome });
   }
 }
 

@@ -11,65 +11,122 @@ import { UpstreamPools } from '../proxy/upstream.ts';
 import { TokenSources } from '../tokens/sources.ts';
 import { networkTransport } from '../tokens/transport.ts';
 import { drainServer } from './drain.ts';
-import { createProxyServer, listen } from './http-server.ts';
+import { createProxyServer, listen, type ProxyServer, setCertificates } from './http-server.ts';
 
 export interface ServerOptions {
   readonly log: Log;
   readonly clock?: Clock;
+  /** Why the configuration on disk is not the one that serves; shown by `/readyz`. */
+  readonly reloadFailure?: () => string | undefined;
 }
 
-export interface RunningServer {
-  readonly address: ListenAddress;
-  readonly admin: ListenAddress | undefined;
+/** A proxy at work: its listeners, and the configuration that they serve. */
+export class RunningServer {
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #tokenEndpoint = networkTransport();
+  readonly #pools = new UpstreamPools();
+  readonly #sources: TokenSources;
+  readonly #upgrades: UpgradeHandler;
+  readonly #proxy: ProxyServer;
+  readonly #admin: Server;
+  #config: Config;
+  #gateway: Gateway;
+  #draining = false;
+  #address: ListenAddress;
+  #adminAddress: ListenAddress | undefined;
+
+  private constructor(config: Config, { log, clock = systemClock, reloadFailure }: ServerOptions) {
+    this.#log = log;
+    this.#clock = clock;
+    this.#config = config;
+    this.#address = config.listen;
+    this.#sources = new TokenSources({
+      clock,
+      log,
+      random: Math.random,
+      transport: this.#tokenEndpoint.transport,
+    });
+    this.#gateway = this.#gatewayOf(config);
+    this.#upgrades = new UpgradeHandler(() => this.#gateway, log);
+    this.#proxy = createProxyServer({
+      gateway: () => this.#gateway,
+      upgrades: this.#upgrades,
+      config: () => this.#config,
+      draining: () => this.#draining,
+    });
+    const admin = adminApp({ ready: () => !this.#draining, reloadFailure: reloadFailure ?? (() => undefined) });
+    this.#admin = createAdaptorServer({ fetch: admin.fetch }) as Server;
+  }
+
+  /** @throws Error if an address cannot be listened on */
+  static async start(config: Config, options: ServerOptions): Promise<RunningServer> {
+    const server = new RunningServer(config, options);
+    server.#address = await listen(server.#proxy, config.listen, '--listen');
+    try {
+      if (config.admin !== undefined) server.#adminAddress = await listen(server.#admin, config.admin, '--admin');
+    } catch (error) {
+      server.#proxy.close();
+      throw error;
+    }
+    options.log.info({ listen: formatAddress(server.#address), routes: config.routes.length }, 'ready');
+    return server;
+  }
+
+  /** With its real port. */
+  get address(): ListenAddress {
+    return this.#address;
+  }
+
+  get admin(): ListenAddress | undefined {
+    return this.#adminAddress;
+  }
+
+  /**
+   * Serves another configuration from the next request on; those under way finish with the old one. Tokens whose
+   * credentials did not change are kept.
+   * @throws Error if it would need other listeners than there are
+   */
+  apply(config: Config): void {
+    this.#refuseOtherListeners(config);
+    const gateway = this.#gatewayOf(config);
+    setCertificates(this.#proxy, config.tls);
+    this.#config = config;
+    this.#gateway = gateway;
+    this.#sources.retain(new Set(gateway.routes.map((route) => route.tokens)));
+    this.#pools.retain(new Set(gateway.routes.map((route) => route.pool)));
+  }
+
   /** Finishes what is under way, then stops. @returns true if nothing had to be cut off */
-  drain(): Promise<boolean>;
+  async drain(): Promise<boolean> {
+    this.#draining = true;
+    const { drainTimeoutMs } = this.#config;
+    this.#log.info({ timeout_ms: drainTimeoutMs }, 'draining');
+    const now = () => this.#clock.now();
+    const clean = await drainServer(this.#proxy, drainTimeoutMs, now, () => this.#upgrades.close());
+    this.#admin.close();
+    this.#admin.closeAllConnections();
+    this.#sources.close();
+    await Promise.all([this.#pools.close(), this.#tokenEndpoint.close()]);
+    this.#log.info({ clean }, 'stopped');
+    return clean;
+  }
+
+  #gatewayOf(config: Config): Gateway {
+    return new Gateway(config, { sources: this.#sources, pools: this.#pools, clock: this.#clock, log: this.#log });
+  }
+
+  #refuseOtherListeners(config: Config): void {
+    const listeners = ({ listen: proxy, admin, tls }: Config) =>
+      [proxy, admin].map((address) => (address === undefined ? 'off' : formatAddress(address))).join() +
+      (tls ? '+tls' : '');
+    if (listeners(config) !== listeners(this.#config)) {
+      throw new Error('`listen`, `admin` and turning TLS on or off take a restart');
+    }
+  }
 }
 
 /** Starts the proxy of a valid configuration. @throws Error if an address cannot be listened on */
-export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
-  const { log, clock = systemClock } = options;
-  const tokenEndpoint = networkTransport();
-  const pools = new UpstreamPools();
-  const sources = new TokenSources({ clock, log, random: Math.random, transport: tokenEndpoint.transport });
-  const gateway = new Gateway(config, { sources, pools, clock, log });
-  const upgrades = new UpgradeHandler(() => gateway, log);
-  const state = { draining: false };
-
-  const proxy = createProxyServer({
-    gateway: () => gateway,
-    upgrades,
-    maxConnections: config.maxConnections,
-    draining: () => state.draining,
-  });
-  const admin = createAdaptorServer({ fetch: adminApp({ ready: () => !state.draining }).fetch }) as Server;
-
-  const address = await listen(proxy, config.listen, '--listen');
-  const adminAddress = await listenAdmin(admin, config, proxy);
-  log.info({ listen: formatAddress(address), routes: config.routes.length }, 'ready');
-
-  return {
-    address,
-    admin: adminAddress,
-    async drain() {
-      state.draining = true;
-      log.info({ timeout_ms: config.drainTimeoutMs }, 'draining');
-      const clean = await drainServer(proxy, config.drainTimeoutMs, () => clock.now());
-      admin.close();
-      admin.closeAllConnections();
-      sources.close();
-      await Promise.all([pools.close(), tokenEndpoint.close()]);
-      log.info({ clean }, 'stopped');
-      return clean;
-    },
-  };
-}
-
-async function listenAdmin(admin: Server, config: Config, proxy: Server): Promise<ListenAddress | undefined> {
-  if (config.admin === undefined) return undefined;
-  try {
-    return await listen(admin, config.admin, '--admin');
-  } catch (error) {
-    proxy.close();
-    throw error;
-  }
+export function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
+  return RunningServer.start(config, options);
 }

@@ -41,6 +41,15 @@ export class TokenSources {
     return source;
   }
 
+  /** Ends every source that is not among these: its credentials are no longer in the configuration. */
+  retain(used: ReadonlySet<TokenSource>): void {
+    for (const [key, source] of [...this.#byCredential.entries()]) {
+      if (used.has(source)) continue;
+      source.close();
+      this.#byCredential.delete(key);
+    }
+  }
+
   close(): void {
     for (const source of this.#byCredential.values()) source.close();
   }

@@ -1,4 +1,5 @@
 import { Agent, request as send } from 'undici';
+import { guardedLookup } from '../lookup.ts';
 import type { TokenTransport } from './exchange.ts';
 
 /** At most this much of a token endpoint's answer is read. Bytes. */
@@ -6,7 +7,7 @@ const MAX_ANSWER_BYTES = 64 * 1024;
 
 /** Talks to real token endpoints: HTTP/1.1, TLS always verified, redirects never followed. */
 export function networkTransport(): { transport: TokenTransport; close(): Promise<void> } {
-  const agent = new Agent({ allowH2: false, connect: { timeout: 5000 }, pipelining: 1 });
+  const agent = new Agent({ allowH2: false, connect: { timeout: 5000, lookup: guardedLookup }, pipelining: 1 });
   return {
     async transport(request, signal) {
       const { statusCode, headers, body } = await send(request.url, {

@@ -1,0 +1,105 @@
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { failureFields, networkCode, ProxyError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Token } from '../tokens/token.ts';
+import { lateError } from './late.ts';
+import type { LiveRoute } from './live-route.ts';
+import { rawProblem } from './problem.ts';
+
+/** One WebSocket handshake: it has the route's deadline to be answered, and then only breaks. */
+export class Handshake {
+  readonly route: LiveRoute;
+  /** As it goes on the wire. */
+  readonly path: string;
+  readonly #socket: Duplex;
+  readonly #requestId: string;
+  readonly #log: Log;
+  readonly #deadline: NodeJS.Timeout;
+  #token: Token | undefined;
+  #fetched = false;
+  #request: ClientRequest | undefined;
+  #connected = false;
+  #answered = false;
+
+  constructor(route: LiveRoute, path: string, socket: Duplex, requestId: string, log: Log) {
+    this.route = route;
+    this.path = path;
+    this.#socket = socket;
+    this.#requestId = requestId;
+    this.#log = log;
+    this.#deadline = setTimeout(() => this.#onDeadline(), route.config.timeoutMs);
+    route.inFlight += 1;
+    socket.once('close', () => {
+      clearTimeout(this.#deadline);
+      route.inFlight -= 1;
+      this.#request?.destroy();
+    });
+  }
+
+  async token(): Promise<Token> {
+    const { tokens } = this.route;
+    const current = tokens.current();
+    this.#fetched = current === undefined;
+    this.#token = current ?? (await tokens.token());
+    return this.#token;
+  }
+
+  /** Listens in on the request before http-proxy-3's own listeners do. */
+  watch(request: ClientRequest): void {
+    this.#request = request;
+    request.path = this.path;
+    request.once('socket', (socket) => socket.once('connect', () => (this.#connected = true)));
+    request.prependListener('upgrade', (answer: IncomingMessage) => {
+      this.#onAnswer(answer, this.#fetched ? 'fetched' : 'cached');
+      if (this.#token !== undefined) this.route.tokens.served(this.#token, 'GET', this.path);
+    });
+    request.prependListener('response', (answer: IncomingMessage) => {
+      const dead = this.route.deadToken.status(answer.statusCode ?? 0) === 'dead';
+      this.#onAnswer(answer, dead ? 'not-replayed' : this.#fetched ? 'fetched' : 'cached');
+      answer.once('error', () => this.#socket.destroy());
+      // Not sent again: whoever opens WebSockets opens them again, and then has the new token.
+      if (dead && this.#token !== undefined) void this.route.tokens.reject(this.#token, 'GET', this.path);
+    });
+  }
+
+  /** Answers with a problem, or breaks the connection if an answer has begun. */
+  fail(error: ProxyError): void {
+    if (this.#answered || !this.#socket.writable) {
+      this.#socket.destroy();
+      return;
+    }
+    this.#answered = true;
+    const fields = { request_id: this.#requestId, route: this.route.config.name, ...failureFields(error) };
+    this.#log.warn(fields, 'websocket handshake failed');
+    this.#socket.end(rawProblem(error, this.#requestId));
+    this.#request?.destroy();
+  }
+
+  /** What an error of the outgoing request means. */
+  meaningOf(cause: unknown): ProxyError {
+    if (this.#connected) {
+      return new ProxyError('upstream_reset', 'The connection to the provider broke off in the handshake.', { cause });
+    }
+    const code = networkCode(cause);
+    return code === 'ECONNECT_TIMEOUT'
+      ? lateError('answer', false)
+      : new ProxyError('upstream_unreachable', `The provider could not be connected to (${code}). Nothing was sent.`, {
+          cause,
+        });
+  }
+
+  #onDeadline(): void {
+    this.fail(this.#token === undefined ? lateError('token', false) : lateError('answer', this.#connected));
+  }
+
+  #onAnswer(answer: IncomingMessage, use: string): void {
+    this.#answered = true;
+    clearTimeout(this.#deadline);
+    const secret = this.#token?.accessToken.reveal() ?? '';
+    const kept = Object.entries(answer.headers).filter(
+      ([, value]) => ![value].flat().some((line) => line?.includes(secret) === true),
+    );
+    answer.headers = { ...Object.fromEntries(kept), 'x-request-id': this.#requestId, 'wakala-token': use };
+  }
+}

@@ -1,0 +1,77 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { Client } from '../config/config.ts';
+import { isFixed } from '../providers/provider.ts';
+import { jwtShaped, tokenAnswer } from '../providers/token-answer.ts';
+import type { LiveRoute } from './live-route.ts';
+
+/** Long enough that no client logs in again and again. Seconds. */
+const LIFETIME_S = 3600;
+
+/** In an opaque placeholder, before its claims. */
+const MARK = 'wakala-placeholder';
+
+interface Claims {
+  readonly iss: 'wakala';
+  /** The client it was given to; empty where there is no `clients` list. */
+  readonly sub: string;
+  readonly iat: number;
+  readonly exp: number;
+  readonly kind: 'access' | 'refresh';
+}
+
+/**
+ * The answer to a login that a client makes through a route: of the provider's own shape, with tokens that open nothing
+ * at the provider. Where clients are known by keys it is signed with the client's own, so that any replica takes it.
+ */
+export function placeholderLogin(route: LiveRoute, client: Client | undefined, nowMs: number): object {
+  const { provider } = route.config;
+  if (isFixed(provider.token)) return {};
+  const iat = Math.floor(nowMs / 1000);
+  const make = (kind: Claims['kind']) => {
+    const claims: Claims = { iss: 'wakala', sub: client?.name ?? '', iat, exp: iat + LIFETIME_S, kind };
+    return sealed(claims, provider.samples.tokenFormat, client);
+  };
+  return tokenAnswer(provider, provider.token.response, {
+    accessToken: make('access'),
+    refreshToken: make('refresh'),
+    lifetimeS: LIFETIME_S,
+    nowMs,
+  });
+}
+
+/** The client that a placeholder was given to, if it is one, is still good, and was made with that client's key. */
+export function placeholderClient(
+  token: string,
+  clientNamed: (name: string) => Client | undefined,
+  nowMs: number,
+): Client | undefined {
+  const [, payload = '', signature = ''] = token.split('.');
+  const claims = claimsIn(payload);
+  if (claims === undefined || claims.kind !== 'access' || claims.exp * 1000 <= nowMs) return undefined;
+  const client = clientNamed(claims.sub);
+  const expected = client === undefined ? undefined : signatureOf(payload, client);
+  if (expected === undefined || expected.length !== signature.length) return undefined;
+  return timingSafeEqual(Buffer.from(expected), Buffer.from(signature)) ? client : undefined;
+}
+
+function sealed(claims: Claims, format: 'jwt' | 'opaque', client: Client | undefined): string {
+  const payload = Buffer.from(JSON.stringify(claims)).toString('base64url');
+  const [header = ''] = format === 'jwt' ? jwtShaped({ ...claims }).split('.') : [MARK];
+  return `${header}.${payload}.${signatureOf(payload, client) ?? 'unsigned'}`;
+}
+
+function signatureOf(payload: string, client: Client | undefined): string | undefined {
+  if (client?.key === undefined) return undefined;
+  return createHmac('sha256', client.key.reveal()).update(`${MARK}.${payload}`).digest('base64url');
+}
+
+function claimsIn(payload: string): Claims | undefined {
+  try {
+    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as Claims | null;
+    return claims?.iss === 'wakala' && typeof claims.sub === 'string' && Number.isFinite(claims.exp)
+      ? claims
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

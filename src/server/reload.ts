@@ -1,0 +1,72 @@
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config/config.ts';
+import type { ConfigProblem } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { FileWatch } from './watch.ts';
+
+/** A configuration as it was found on disk: the good one, or what is wrong with it. */
+export interface Found {
+  readonly config: Config | undefined;
+  readonly problems: readonly ConfigProblem[];
+  readonly warnings: readonly ConfigProblem[];
+  /** Every file that it was read from, or should have been. */
+  readonly files: readonly string[];
+}
+
+export interface ReloadContext {
+  /** Reads the configuration anew. Never throws for a bad one. */
+  readonly examine: () => Found;
+  /** Puts a good configuration to work, all of it or, if it throws, none. */
+  readonly apply: (config: Config) => void;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+/** Takes a changed configuration over, all or nothing: with a bad one the old one serves on. */
+export class Reloader {
+  readonly #context: ReloadContext;
+  readonly #watch: FileWatch;
+  #failure: string | undefined;
+
+  constructor(context: ReloadContext) {
+    this.#context = context;
+    this.#watch = new FileWatch(context.clock, () => this.reload('a file changed'));
+  }
+
+  /** Why the configuration on disk is not the one that serves; undefined if it is. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  watch(files: readonly string[]): void {
+    this.#watch.of(files);
+  }
+
+  reload(reason: string): void {
+    const { log } = this.#context;
+    const found = this.#context.examine();
+    this.#watch.of(found.files);
+    if (found.config === undefined) {
+      for (const { file, line, column, message } of found.problems) log.error({ file, line, column }, message);
+      this.#failed(`${found.problems.length} problems in ${found.problems[0]?.file ?? 'the configuration'}`);
+      return;
+    }
+    for (const { file, line, column, message } of found.warnings) log.warn({ file, line, column }, message);
+    try {
+      this.#context.apply(found.config);
+      this.#failure = undefined;
+      log.info({ reason, routes: found.config.routes.length }, 'configuration reloaded');
+    } catch (error) {
+      this.#failed(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  close(): void {
+    this.#watch.close();
+  }
+
+  #failed(why: string): void {
+    this.#failure = `reload refused, the old configuration serves on: ${why}`;
+    this.#context.log.error({ error: why }, 'reload refused; the old configuration serves on');
+  }
+}
