@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import type { Log } from '../log.ts';
+import { isLoopbackName } from '../loopback.ts';
 import { Gateway } from '../proxy/gateway.ts';
 import { UpgradeHandler } from '../proxy/upgrade.ts';
 import { UpstreamPools } from '../proxy/upstream.ts';
@@ -55,7 +56,12 @@ export class RunningServer {
       config: () => this.#config,
       draining: () => this.#draining,
     });
-    const admin = adminApp({ ready: () => !this.#draining, reloadFailure: reloadFailure ?? (() => undefined) });
+    const admin = adminApp({
+      ready: () => !this.#draining,
+      reloadFailure: reloadFailure ?? (() => undefined),
+      loopback: isLoopbackName(config.admin?.host ?? ''),
+      token: () => this.#config.adminToken,
+    });
     this.#admin = createAdaptorServer({ fetch: admin.fetch }) as Server;
   }
 
