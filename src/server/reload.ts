@@ -44,6 +44,8 @@ export class Reloader {
 
   reload(reason: string): void {
     const { log } = this.#context;
+    // Before they are read, so that a change in between is seen as one.
+    this.#watch.look();
     const found = this.#context.examine();
     this.#watch.of(found.files);
     if (found.config === undefined) {

@@ -16,8 +16,8 @@ const POLL_MS = 10_000;
 export class FileWatch {
   readonly #clock: Clock;
   readonly #onChange: () => void;
-  #files: readonly string[] = [];
-  #seen = '';
+  /** Files by their content, as it was last looked at. */
+  #seen = new Map<string, string>();
   #watchers: FSWatcher[] = [];
   #cancelSettle: () => void = () => {};
   #cancelPoll: () => void = () => {};
@@ -27,14 +27,20 @@ export class FileWatch {
     this.#onChange = onChange;
   }
 
-  /** Watches these files, as they are now, in place of those before. */
+  /** Watches these files in place of those before. One that was watched already is compared with what was seen then. */
   of(files: readonly string[]): void {
     this.close();
-    this.#files = files;
-    this.#seen = contentOf(files);
+    this.#seen = new Map(files.map((file) => [file, this.#seen.get(file) ?? contentOf(file)]));
     const folders = new Set(files.map((file) => dirname(file)));
     this.#watchers = [...folders].flatMap((folder) => this.#watcherOf(folder));
     this.#poll();
+  }
+
+  /** Takes the files as they are now for seen: to be called before they are read. @returns true if any has changed */
+  look(): boolean {
+    const before = this.#seen;
+    this.#seen = new Map([...before.keys()].map((file) => [file, contentOf(file)]));
+    return [...this.#seen].some(([file, content]) => before.get(file) !== content);
   }
 
   close(): void {
@@ -68,22 +74,15 @@ export class FileWatch {
   }
 
   #compare(): void {
-    const content = contentOf(this.#files);
-    if (content === this.#seen) return;
-    this.#seen = content;
-    this.#onChange();
+    if (this.look()) this.#onChange();
   }
 }
 
-/** A hash over all of them; an unreadable file counts as one with another content. */
-function contentOf(files: readonly string[]): string {
-  const hash = createHash('sha256');
-  for (const file of files) {
-    try {
-      hash.update(readFileSync(file)).update('\0');
-    } catch (error) {
-      hash.update(`unreadable ${String(error)}`);
-    }
+/** A hash of it; an unreadable file counts as one with another content. */
+function contentOf(file: string): string {
+  try {
+    return createHash('sha256').update(readFileSync(file)).digest('hex');
+  } catch (error) {
+    return `unreadable: ${String(error)}`;
   }
-  return hash.digest('hex');
 }

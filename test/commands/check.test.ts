@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -53,6 +53,23 @@ describe('check', () => {
         '',
       ].join('\n'),
     });
+  });
+
+  it('takes no secret file that others may read in production, and says what to do', () => {
+    const secret = join(folder, 'secret');
+    writeFileSync(secret, 'canary-file');
+    const text = TWO.replace('"${QUOTED}"', '"${file:secret}"');
+    chmodSync(secret, 0o644);
+    expect(run(text)).toEqual({
+      code: 3,
+      stdout: '',
+      stderr:
+        'FILE:8:50: routes./jpay/*.credentials.app_secret: other users of this machine may read ' +
+        `\`${secret}\`; run \`chmod 600 ${secret}\` (in Kubernetes, set \`defaultMode: 0400\` on the volume)\n` +
+        'FILE: 1 problem\n',
+    });
+    chmodSync(secret, 0o600);
+    expect(run(text)).toMatchObject({ code: 0, stderr: '' });
   });
 
   it('says where no file is', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { collide, formatAddress, isLinkLocal, parseAddress } from '../../src/config/address.ts';
+import { collide, formatAddress, isLinkLocal, leadsTo, parseAddress } from '../../src/config/address.ts';
 
 describe('parseAddress', () => {
   it.each([
@@ -46,7 +46,14 @@ describe('isLinkLocal', () => {
     },
   );
 
-  it.each(['metadata.google.internal', 'METADATA.google.internal.', '[fd00:ec2::254]'])('knows %s', (host) => {
+  it.each([
+    'metadata',
+    'metadata.google.internal',
+    'METADATA.google.internal.',
+    'metadata.goog',
+    'instance-data.ec2.internal',
+    '[fd00:ec2::254]',
+  ])('knows %s', (host) => {
     expect(isLinkLocal(host)).toBe(true);
   });
 
@@ -70,5 +77,32 @@ describe('collide', () => {
     expect(collide(at('127.0.0.1', 80), at('127.0.0.1', 81))).toBe(false);
     expect(collide(at('127.0.0.1', 80), at('127.0.0.2', 80))).toBe(false);
     expect(collide(at('127.0.0.1', 0), at('127.0.0.1', 0))).toBe(false);
+  });
+});
+
+describe('leadsTo', () => {
+  it.each([
+    ['127.0.0.1', '127.0.0.1', true],
+    ['127.0.0.1', 'localhost', true],
+    ['127.0.0.1', 'app.localhost.', true],
+    ['127.0.0.1', '0.0.0.0', true],
+    ['127.0.0.1', '127.0.0.2', false],
+    ['127.0.0.1', '[::1]', false],
+    ['::1', '[::1]', true],
+    ['::1', 'localhost', true],
+    ['0.0.0.0', '127.9.9.9', true],
+    ['::', '[::]', true],
+    ['0.0.0.0', 'api.example.com', false],
+    ['10.0.0.1', '10.0.0.1', true],
+    ['10.0.0.1', '127.0.0.1', false],
+    ['10.0.0.1', 'localhost', false],
+    ['proxy.internal', 'Proxy.internal.', true],
+  ])('from a proxy on %s, a connection to %s: %s', (host, upstream, expected) => {
+    expect(leadsTo({ host, port: 80 }, upstream, 80)).toBe(expected);
+    expect(leadsTo({ host, port: 80 }, upstream, 81)).toBe(false);
+  });
+
+  it('is false where the port is a free one', () => {
+    expect(leadsTo({ host: '127.0.0.1', port: 0 }, '127.0.0.1', 0)).toBe(false);
   });
 });

@@ -3,21 +3,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { defaultConfig, loadConfig } from '../../src/config/load.ts';
+import { defaultConfig, examineConfig, loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/errors.ts';
-import { examine, good, mpesaWith, problemsOf } from './reading.ts';
+import { examine, FILE, good, mpesaWith, problemsOf } from './reading.ts';
 
 describe('loadConfig', () => {
   it('reads the file and the files it refers to', () => {
     const folder = mkdtempSync(join(tmpdir(), 'wakala-'));
     try {
       const file = join(folder, 'proxy.config.yaml');
-      writeFileSync(join(folder, 'key'), 'from a file\n');
+      writeFileSync(join(folder, 'key'), 'from a file\n', { mode: 0o600 });
       writeFileSync(file, mpesaWith().replace('consumer_key: k', 'consumer_key: "${file:key}"'));
-      const { config, warnings } = loadConfig(file, { env: {} });
+      const { config, warnings, files } = loadConfig(file, { env: {} });
       expect(config.file).toBe(file);
       expect(config.routes[0]?.credentials.get('consumer_key')?.reveal()).toBe('from a file');
       expect(warnings).toEqual([]);
+      expect(files).toEqual([file, join(folder, 'key')]);
     } finally {
       rmSync(folder, { recursive: true });
     }
@@ -39,6 +40,32 @@ describe('loadConfig', () => {
     expect(() => loadConfig('a.yaml', { readFile, env: {} })).toThrow(
       'a.yaml:1:7: open: must be `true` or `false`\na.yaml:2:9: routes: is empty',
     );
+  });
+});
+
+describe('the files of a configuration', () => {
+  const FOLDER = process.cwd();
+  const references = '{consumer_key: "${file:/run/key}${file:/run/key}", consumer_secret: "${file:keys/gone}"}';
+  const text = mpesaWith().replace('{consumer_key: k, consumer_secret: s}', references);
+
+  it('are named with their absolute paths, those that could not be read too', () => {
+    const { config, files } = examine(text, { files: { '/run/key': 'k' } });
+    expect(config).toBeUndefined();
+    expect(files).toEqual([join(FOLDER, FILE), '/run/key', join(FOLDER, 'keys/gone')]);
+  });
+
+  it.each([['routes: ['], ['routes: {}'], ['']])('hold the file itself, however bad it is: %j', (bad) => {
+    expect(examine(bad)).toMatchObject({ config: undefined, files: [join(FOLDER, FILE)] });
+  });
+
+  it('hold the file itself where it is not there', () => {
+    expect(examineConfig('/nowhere/proxy.config.yaml').files).toEqual(['/nowhere/proxy.config.yaml']);
+  });
+
+  it('hold those of an emulated configuration', () => {
+    const { config, files } = examine(text, { emulated: true });
+    expect(config).toBeDefined();
+    expect(files).toHaveLength(3);
   });
 });
 
@@ -168,6 +195,9 @@ describe('a secret', () => {
     ...topKeys.flatMap((key) => [`${key}: "\${CANARY}"`, `${key}: ["\${CANARY}"]`, `${key}: {level: "\${CANARY}"}`]),
     'clients: [{name: "${CANARY}", key: "${CANARY}", routes: ["${CANARY}"]}, {name: "${CANARY}", key: "${CANARY}"}]',
     'clients: [{name: a, key: "${CANARY} ", routes: ["${CANARY}"]}]',
+    'admin: {address: "127.0.0.1:1", token: "${CANARY} "}\nallowed_hosts: ["${CANARY}"]',
+    ...['cert', 'key', 'client_ca'].map((k) => `listen: {address: "127.0.0.1:1", tls: {${k}: "\${CANARY}"}}`),
+    'listen: {address: "127.0.0.1:1", tls: {cert: "${CANARY}", key: "${CANARY}", client_ca: "${CANARY}"}}',
     'routes: {/a/*: {replay: ["${CANARY}"], allow: ["${CANARY}", "GET ${CANARY}", "${CANARY} /x"]}}',
     'routes: {/a/*: {upstream: "https://x:${CANARY}@h", auth_server: "https://h/?${CANARY}"}}',
     'routes: {/a/*: {token: {request: {path: "${CANARY}", url: "${CANARY}", json: {a: "{x}${CANARY}"}}, response: {access_token: ".${CANARY}"}}}}',

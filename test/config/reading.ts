@@ -4,18 +4,20 @@ import type { Config, Route } from '../../src/config/config.ts';
 export const FILE = 'proxy.config.yaml';
 
 /** Files and variables that a configuration under test may refer to. */
-export interface World extends Omit<LoadOptions, 'readFile'> {
+export interface World extends Omit<LoadOptions, 'readFile' | 'fileMode'> {
   readonly files?: Readonly<Record<string, string>>;
+  /** Permission bits by path; those of other files are unknown. */
+  readonly modes?: Readonly<Record<string, number>>;
 }
 
 /** Reads a configuration from a text, with no file and no variable but those given. */
-export function examine(text: string, { files = {}, env = {}, ...options }: World = {}): Examined {
+export function examine(text: string, { files = {}, modes = {}, env = {}, ...options }: World = {}): Examined {
   const readFile = (path: string) => {
     const found = path === FILE ? text : files[path];
     if (found === undefined) throw Object.assign(new Error('not there'), { code: 'ENOENT' });
     return found;
   };
-  return examineConfig(FILE, { ...options, env, readFile });
+  return examineConfig(FILE, { ...options, env, readFile, fileMode: (path) => modes[path] });
 }
 
 /** `line:column key | message` of every problem, in order. */

@@ -9,7 +9,9 @@ describe('defaults', () => {
     expect(top).toEqual({
       file: 'proxy.config.yaml',
       listen: { host: '127.0.0.1', port: 8080 },
+      tls: undefined,
       admin: { host: '127.0.0.1', port: 9901 },
+      adminToken: undefined,
       environment: 'sandbox',
       clients: [],
       open: false,
@@ -72,7 +74,9 @@ describe('defaults', () => {
 });
 
 describe('who may call', () => {
-  const remedies = expect.stringMatching(/^5:9 listen \| listen: .*`clients`.*`open: true`/) as string;
+  const remedies = expect.stringMatching(
+    /^5:9 listen \| listen: .*`clients`.*`listen: \{.*client_ca\}\}`.*`open: true`/,
+  ) as string;
 
   it.each(['0.0.0.0:8080', '[::]:8080', '10.0.0.1:8080', 'proxy.internal:8080'])('must be said on %s', (address) => {
     expect(problemsOf(topWith(`listen: "${address}"`))).toEqual([remedies]);
@@ -98,12 +102,52 @@ describe('who may call', () => {
   });
 });
 
+describe('an upstream that is the proxy itself', () => {
+  const loop = (address: string) => `leads back to this proxy, which listens on ${address}; name the API itself`;
+  const routed = (listen: string, line: string) => `listen: "${listen}"\nopen: true\n${mpesaWith(line)}`;
+
+  it.each([
+    ['127.0.0.1:8080', 'http://127.0.0.1:8080/mpesa'],
+    ['127.0.0.1:8080', 'http://localhost:8080'],
+    ['0.0.0.0:8080', 'http://127.0.0.1:8080'],
+    ['0.0.0.0:443', 'https://localhost'],
+    ['[::1]:80', 'http://[::1]'],
+  ])('is a problem: listening on %s, going to %s', (listen, url) => {
+    for (const key of ['upstream', 'auth_server']) {
+      const column = `    ${key}: `.length + 1;
+      expect(problemsOf(routed(listen, `${key}: "${url}"`))).toEqual([
+        `7:${column} routes./mpesa/*.${key} | routes./mpesa/*.${key}: ${loop(listen)}`,
+      ]);
+    }
+  });
+
+  it('is one that listens where the command line says', () => {
+    const text = mpesaWith('upstream: http://localhost:9000');
+    expect(problemsOf(text)).toEqual([]);
+    expect(problemsOf(text, { listen: { host: '127.0.0.1', port: 9000 } })).toEqual([
+      `5:15 routes./mpesa/*.upstream | routes./mpesa/*.upstream: ${loop('127.0.0.1:9000')}`,
+    ]);
+  });
+
+  it.each([
+    ['127.0.0.1:8080', 'http://127.0.0.1:8081'],
+    ['127.0.0.1:0', 'http://127.0.0.1:8080'],
+    ['0.0.0.0:443', 'https://api.example.com'],
+  ])('is not one elsewhere: listening on %s, going to %s', (listen, url) => {
+    expect(problemsOf(routed(listen, `upstream: "${url}"`))).toEqual([]);
+  });
+
+  it('is no matter where routes are emulated', () => {
+    expect(problemsOf(mpesaWith('upstream: http://localhost:8080'), { emulated: true })).toEqual([]);
+  });
+});
+
 describe('clients', () => {
   it('are resolved with their keys as secrets', () => {
     const [all, some] = good(
       topWith('clients:', `  - {name: all, key: "${KEY}"}`, `  - {name: some, key: "${KEY}1", routes: [/mpesa/*]}`),
     ).clients;
-    expect(all?.key.reveal()).toBe(KEY);
+    expect(all?.key?.reveal()).toBe(KEY);
     expect(all?.routes).toBeUndefined();
     expect(some?.routes).toEqual(['/mpesa/*']);
   });
@@ -150,6 +194,33 @@ describe('admin', () => {
     expect(problems).toHaveLength(count);
     if (count > 0) expect(problems[0]).toMatch(/^7:8 admin \| admin: is on the same port as `listen`/);
   });
+
+  it('takes a token, which is a secret', () => {
+    const config = good(topWith(`admin: {address: "0.0.0.0:9901", token: "\${T}"}`), { env: { T: KEY } });
+    expect(config.admin).toEqual({ host: '0.0.0.0', port: 9901 });
+    expect(config.adminToken?.reveal()).toBe(KEY);
+    expect(JSON.stringify(config)).not.toContain(KEY);
+  });
+
+  it('keeps its token where the command line names another address, and needs none where it is off', () => {
+    const text = topWith(`admin: {address: "127.0.0.1:9901", token: "${KEY}"}`);
+    const admin = { host: '127.0.0.1', port: 1 };
+    const moved = good(text, { admin });
+    expect([moved.admin, moved.adminToken?.reveal()]).toEqual([admin, KEY]);
+    expect(good(text, { admin: false })).toMatchObject({ admin: undefined, adminToken: undefined });
+    expect(good(topWith('admin: 127.0.0.1:9901')).adminToken).toBeUndefined();
+  });
+
+  it.each([
+    [KEY.slice(1), 'is too short: at least 16 characters'],
+    ['', 'is too short: at least 16 characters'],
+    ['x'.repeat(4097), 'is too long: at most 4096 characters'],
+    [`${KEY} x`, 'holds a space'],
+  ])('refuses the token %j', (token, reason) => {
+    const [problem = '', ...others] = problemsOf(topWith(`admin: {address: "127.0.0.1:9901", token: "${token}"}`));
+    expect(others).toEqual([]);
+    expect(problem).toContain(`5:43 admin.token | admin.token: ${reason}`);
+  });
 });
 
 describe('allowed hosts and origins', () => {
@@ -161,6 +232,56 @@ describe('allowed hosts and origins', () => {
       ]);
     },
   );
+
+  it.each([
+    ['https://a.example', 'a.example'],
+    ['https://A.example:8443/x?y', 'a.example:8443'],
+    ['a.example/path', 'a.example'],
+    ['a.example/', 'a.example'],
+  ])('say of the host %s to write %s', (host, hint) => {
+    expect(problemsOf(topWith(`allowed_hosts: ["${host}"]`))).toEqual([
+      '5:17 allowed_hosts.0 | allowed_hosts.0: must be a host name such as `wakala.internal` or ' +
+        `\`wakala.internal:8080\`, without scheme or path; write \`${hint}\``,
+    ]);
+  });
+
+  it.each([
+    ['https://a.example/', 'https://a.example'],
+    ['https://A.example:8443/x?y#z', 'https://a.example:8443'],
+    ['https://u:p@a.example', 'https://a.example'],
+    ['a.example', 'https://a.example'],
+    ['localhost:3000', 'http://localhost:3000'],
+  ])('say of the origin %s to write %s', (origin, hint) => {
+    expect(problemsOf(topWith(`allowed_origins: ["${origin}"]`))).toEqual([
+      '5:19 allowed_origins.0 | allowed_origins.0: must be an origin such as `https://app.example`, without path, ' +
+        `trailing \`/\` or \`*\`; write \`${hint}\``,
+    ]);
+  });
+
+  it.each(['*', 'null', 'ftp://a.example', 'https://*.example', 'https://'])(
+    'have no hint for the origin %s',
+    (origin) => {
+      const [problem = ''] = problemsOf(topWith(`allowed_origins: ["${origin}"]`));
+      expect(problem).toMatch(/trailing `\/` or `\*`$/);
+    },
+  );
+
+  it('show no value that came through a reference', () => {
+    const text = topWith('allowed_hosts: ["${V}"]', 'allowed_origins: ["${V}"]');
+    const problems = problemsOf(text, { env: { V: 'https://canary.example/' } });
+    expect(problems).toHaveLength(2);
+    expect(JSON.stringify(problems)).not.toContain('canary');
+  });
+
+  it('are taken with a port up to 65535, or with none', () => {
+    const text = topWith(
+      'allowed_hosts: [a.example, "a.example:65535", "127.0.0.1", "[::1]:80"]',
+      'allowed_origins: ["https://a.example:443", "http://[::1]:65535"]',
+    );
+    expect(good(text).allowedOrigins).toEqual(['https://a.example', 'http://[::1]:65535']);
+    expect(problemsOf(topWith('allowed_hosts: ["a.example:65536"]'))).toHaveLength(1);
+    expect(problemsOf(topWith('allowed_origins: ["http://a.example:65536"]'))).toHaveLength(1);
+  });
 
   it.each([
     '*',

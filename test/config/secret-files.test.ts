@@ -1,0 +1,142 @@
+import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { examineConfig } from '../../src/config/load.ts';
+import { issue } from './certificate.ts';
+import { mpesaWith, problemsOf, warningsOf, type World } from './reading.ts';
+
+const SECRET = '0123456789abcdef';
+
+/** One reference to `/run/s` in each place that may hold a secret. */
+function places(environment: string): string {
+  return [
+    `environment: ${environment}`,
+    'admin: {address: "127.0.0.1:9901", token: "${file:/run/s}"}',
+    'clients: [{name: a, key: "${file:/run/s}"}]',
+    'routes:',
+    '  /mpesa/*:',
+    '    provider: mpesa',
+    '    credentials: {consumer_key: k, consumer_secret: "${file:/run/s}"}',
+    '    headers: {x-key: "Key ${file:/run/s}"}',
+    '    token: {request: {query: {k: "${file:/run/s}"}}}',
+    '',
+  ].join('\n');
+}
+
+function world(mode: number | undefined, more: World = {}): World {
+  return { files: { '/run/s': SECRET }, modes: mode === undefined ? {} : { '/run/s': mode }, ...more };
+}
+
+const REMEDY =
+  'other users of this machine may read `/run/s`; run `chmod 600 /run/s` (in Kubernetes, set `defaultMode: 0400` on the volume)';
+const SHARED = [
+  `2:43 admin.token | admin.token: ${REMEDY}`,
+  `3:26 clients.0.key | clients.0.key: ${REMEDY}`,
+  `7:53 routes./mpesa/*.credentials.consumer_secret | routes./mpesa/*.credentials.consumer_secret: ${REMEDY}`,
+  `8:22 routes./mpesa/*.headers.x-key | routes./mpesa/*.headers.x-key: ${REMEDY}`,
+  `9:34 routes./mpesa/*.token.request.query.k | routes./mpesa/*.token.request.query.k: ${REMEDY}`,
+];
+
+describe('a secret file that others may read', () => {
+  it.each([0o100644, 0o100640, 0o100604, 0o100444])('is a warning in the sandbox (mode %o)', (mode) => {
+    expect(problemsOf(places('sandbox'), world(mode))).toEqual([]);
+    expect(warningsOf(places('sandbox'), world(mode))).toEqual(SHARED);
+  });
+
+  it('is a problem in production', () => {
+    expect(problemsOf(places('production'), world(0o100644))).toEqual(SHARED);
+    expect(warningsOf(places('production'), world(0o100644))).toEqual([]);
+  });
+
+  it('is a warning where production is emulated', () => {
+    expect(problemsOf(places('production'), world(0o100644, { emulated: true }))).toEqual([]);
+    expect(warningsOf(places('production'), world(0o100644, { emulated: true }))).toEqual(SHARED);
+  });
+
+  it.each([0o100600, 0o100400, 0o100700, 0o100611, undefined])('is not one of mode %o', (mode) => {
+    expect(problemsOf(places('production'), world(mode))).toEqual([]);
+    expect(warningsOf(places('production'), world(mode))).toEqual([]);
+  });
+
+  it('is as bad as the route that uses it, and what all routes use as the worst of them', () => {
+    const text = [
+      places('sandbox').trimEnd(),
+      '  /jpay/*:',
+      '    provider: jpay',
+      '    environment: production',
+      '    credentials: {app_key: k, app_secret: "${file:/run/s}"}',
+      '',
+    ].join('\n');
+    expect(problemsOf(text, world(0o644)).map((problem) => problem.split(' ')[0])).toEqual(['2:43', '3:26', '13:43']);
+    expect(warningsOf(text, world(0o644)).map((warning) => warning.split(' ')[0])).toEqual(['7:53', '8:22', '9:34']);
+  });
+
+  it('is found beside the configuration file', () => {
+    const text = mpesaWith().replace('consumer_key: k', 'consumer_key: "${file:k}"');
+    const path = resolve('k');
+    const [warning = ''] = warningsOf(text, { files: { [path]: 'k' }, modes: { [path]: 0o644 } });
+    expect(warning).toContain(`4:33 routes./mpesa/*.credentials.consumer_key | `);
+    expect(warning).toContain(`run \`chmod 600 ${path}\``);
+  });
+
+  it('is the key of TLS, but not its certificates', () => {
+    const { cert, key } = issue({ name: 'localhost' });
+    const head =
+      'listen: {address: "127.0.0.1:8443", tls: {cert: /c, key: /k, client_ca: /c}}\nenvironment: production\n';
+    const tls = { files: { '/c': cert, '/k': key }, modes: { '/c': 0o644, '/k': 0o640 } };
+    expect(problemsOf(head + mpesaWith(), tls)).toEqual([
+      '1:58 listen.tls.key | listen.tls.key: other users of this machine may read `/k`; run `chmod 600 /k` ' +
+        '(in Kubernetes, set `defaultMode: 0400` on the volume)',
+    ]);
+    const [hidden = ''] = problemsOf(head.replace('key: /k', 'key: "${K}"') + mpesaWith(), {
+      ...tls,
+      env: { K: '/k' },
+    });
+    expect(hidden).toContain('1:58 listen.tls.key | listen.tls.key: other users of this machine may read this file');
+    expect(hidden).not.toContain('/k');
+  });
+
+  it('is no file of another kind of value', () => {
+    const text = mpesaWith('timeout: "${file:/run/t}"', 'upstream: "${file:/run/u}"');
+    const files = { '/run/t': '5s', '/run/u': 'https://api.example.com' };
+    expect(warningsOf(text, { files, modes: { '/run/t': 0o644, '/run/u': 0o644 } })).toEqual([]);
+  });
+});
+
+describe.skipIf(process.platform === 'win32')('on the disk', () => {
+  function warningsFor(prepare: (secret: string) => string): number {
+    const folder = mkdtempSync(join(tmpdir(), 'wakala-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const secret = join(folder, 'secret');
+    writeFileSync(secret, 's');
+    const file = join(folder, 'proxy.config.yaml');
+    writeFileSync(file, mpesaWith().replace('consumer_key: k', `consumer_key: "\${file:${prepare(secret)}}"`));
+    return examineConfig(file, { env: {} }).warnings.length;
+  }
+
+  it.each([
+    [0o600, 0],
+    [0o640, 1],
+    [0o604, 1],
+  ])('a file of mode %o gives %d warnings', (mode, count) => {
+    const prepared = (secret: string) => {
+      chmodSync(secret, mode);
+      return secret;
+    };
+    expect(warningsFor(prepared)).toBe(count);
+  });
+
+  it('the file counts that a link leads to', () => {
+    const linked = (secret: string) => {
+      chmodSync(secret, 0o600);
+      symlinkSync(secret, `${secret}.link`);
+      return `${secret}.link`;
+    };
+    expect(warningsFor(linked)).toBe(0);
+  });
+
+  it('what is no regular file has no mode that matters', () => {
+    expect(warningsFor(() => '/dev/null')).toBe(0);
+  });
+});
