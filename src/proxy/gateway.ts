@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
@@ -30,6 +31,8 @@ export class Gateway {
   readonly #access: Access;
   readonly #table: RouteTable<LiveRoute>;
   readonly #log: Log;
+  /** Connections whose bytes cannot be trusted any more: what follows on them may be part of a refused body. */
+  readonly #distrusted = new Set<Socket>();
   readonly #bindings = new WeakMap<object, LocalBindings>();
   readonly #local: (req: IncomingMessage, res: ServerResponse) => Promise<void>;
 
@@ -58,6 +61,7 @@ export class Gateway {
   }
 
   handle(req: IncomingMessage, res: ServerResponse): void {
+    if (this.#distrusted.size > 0 && this.#distrusted.has(req.socket)) return;
     const requestId = requestIdOf(req.rawHeaders);
     let origin: string | undefined;
     try {
@@ -82,8 +86,16 @@ export class Gateway {
       const error = asProxyError(thrown);
       // The path may be a token path with a refresh token in it: it is not logged.
       this.#log.info({ request_id: requestId, method: req.method, code: error.code }, 'request refused');
+      if (error.status === 400) this.#distrust(req.socket, res);
       sendProblem(res, error, requestId, corsHeaders(origin));
     }
+  }
+
+  /** RFC 9112 6.1, 6.3: after bad framing the connection ends with the answer. */
+  #distrust(socket: Socket, res: ServerResponse): void {
+    res.shouldKeepAlive = false;
+    this.#distrusted.add(socket);
+    socket.once('close', () => this.#distrusted.delete(socket));
   }
 
   #handleLocally(req: IncomingMessage, res: ServerResponse, bindings: LocalBindings): void {
