@@ -86,10 +86,14 @@ export function formatProblem(problem: ConfigProblem): string {
 
 /** The short code of a network error (`ECONNREFUSED`): its message may quote a URL, and with it a refresh token. */
 export function networkCode(error: unknown): string {
-  if (typeof error !== 'object' || error === null) return 'unknown error';
-  if ('code' in error && typeof error.code === 'string') return error.code;
-  if ('cause' in error && error.cause !== error) return networkCode(error.cause);
-  return 'name' in error && typeof error.name === 'string' ? error.name : 'unknown error';
+  // Causes are followed a few steps, for they may lead in a circle.
+  let cause = error;
+  for (let steps = 0; steps < 5 && typeof cause === 'object' && cause !== null; steps++) {
+    if ('code' in cause && typeof cause.code === 'string') return cause.code;
+    if (!('cause' in cause)) return 'name' in cause && typeof cause.name === 'string' ? cause.name : 'unknown error';
+    cause = cause.cause;
+  }
+  return 'unknown error';
 }
 
 /** What a log line says of a failure. */

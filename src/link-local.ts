@@ -12,6 +12,9 @@ const REFUSED = blockList(
   ['fe80::', 10, 'ipv6'],
   // 169.254.0.0/16 as NAT64 writes it (RFC 6052).
   ['64:ff9b::a9fe:0', 112, 'ipv6'],
+  // As IPv4-compatible addresses (RFC 4291 2.5.5.1) and 6to4 (RFC 3056) write it.
+  ['::a9fe:0', 112, 'ipv6'],
+  ['2002:a9fe::', 32, 'ipv6'],
   // AWS and Google over IPv6.
   ['fd00:ec2::', 32, 'ipv6'],
   ['fd20:ce::254', 128, 'ipv6'],

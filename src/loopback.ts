@@ -1,7 +1,10 @@
+import { isIPv4 } from 'node:net';
+
 /** True for an IP address of this machine's loopback range: 127.0.0.0/8 or `::1`, in brackets or not. */
 export function isLoopbackAddress(address: string): boolean {
   const bare = address.replace(/^\[(.*)\]$/, '$1').toLowerCase();
-  return /^127(\.\d{1,3}){3}$/.test(bare) || bare === '::1' || /^::ffff:127(\.\d{1,3}){3}$/.test(bare);
+  const v4 = bare.replace(/^::ffff:/, '');
+  return bare === '::1' || (isIPv4(v4) && v4.startsWith('127.'));
 }
 
 /** True for a host name that stands for this machine (RFC 6761 6.3) or a loopback address. */

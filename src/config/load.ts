@@ -105,7 +105,8 @@ function readConfig(file: string, files: Files): string {
     return files.readConfig();
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-    const absent = 'there is no such file; `wakala init` writes one, and `wakala dev` runs without one';
+    const absent =
+      'there is no such file; `wakala providers mpesa` shows what to put in it, and `wakala dev` runs without one';
     const message = code === 'ENOENT' ? absent : `cannot be read: ${code}`;
     throw new ConfigError([{ file, line: 1, column: 1, key: '', message }]);
   }

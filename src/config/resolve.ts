@@ -90,7 +90,10 @@ function checkLoops(input: ConfigInput, listen: ListenAddress, report: Report): 
 function resolveRoutes(input: ConfigInput, report: Report, resolving: Parameters<typeof resolveRoute>[2]): Route[] {
   const entries = Object.entries(input.routes);
   if (report.keysAt(['routes']).length === 0) {
-    report.problem(['routes'], 'is empty; name at least one, such as `/mpesa/*`, or see `wakala init`');
+    report.problem(
+      ['routes'],
+      'is empty; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole',
+    );
   }
   return entries.flatMap(([name, route]) => {
     const resolved = resolveRoute(name, route, resolving);

@@ -109,7 +109,7 @@ const listenObject = z.strictObject({ address: host, tls: tls.optional() });
 const adminObject = z.strictObject({
   address: host,
   token: text(
-    `Asked for by all but /livez, /readyz and /metrics; at least ${BOUNDS.clientKeyLength.min} characters`,
+    `Asked for by all but /livez and /readyz on an address that others can reach; at least ${BOUNDS.clientKeyLength.min} characters`,
   ).optional(),
 });
 interface Alone {
@@ -129,7 +129,7 @@ export const configSchema = z
       .union([addressAlone, z.literal(false), adminObject], {
         error: 'must be an address and a port such as `127.0.0.1:9901`, or `false`',
       })
-      .meta({ description: 'Where health, metrics and dashboard are; `false` for nowhere', fallback: DEFAULTS.admin })
+      .meta({ description: 'Where `/livez` and `/readyz` are; `false` for nowhere', fallback: DEFAULTS.admin })
       .optional(),
     environment: environment
       .meta({ description: 'Which hosts every route uses unless it says otherwise', fallback: DEFAULTS.environment })

@@ -104,7 +104,7 @@ interface Fault {
 function shapeFault(doc: Document): Fault | undefined {
   const top = doc.contents;
   if (top === null || (isScalar(top) && top.value === null)) {
-    return { node: top, message: 'the file is empty; it needs at least `routes`. `wakala init` writes a first one' };
+    return { node: top, message: 'the file is empty; it needs at least `routes`. `wakala providers mpesa` shows one' };
   }
   const [fault] = nodeFaults(doc);
   if (fault !== undefined) return fault;

@@ -115,7 +115,7 @@ function unknown(path: Path, value: string, report: Report): string {
 }
 
 function remedy(path: Path): string {
-  return path.length === 1 ? '; name at least one, such as `/mpesa/*`, or see `wakala init`' : '';
+  return path.length === 1 ? '; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole' : '';
 }
 
 function reportKey(path: Path, key: string, report: Report): void {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { ProxyError } from '../errors.ts';
 import type { Access, Caller } from './access.ts';
-import { countOf, headerOf } from './headers.ts';
+import { countOf, headerOf, refuseNominatedFraming } from './headers.ts';
 import type { LiveRoute } from './live-route.ts';
 import type { RouteTable } from './routes.ts';
 import { parseTarget, type Target } from './target.ts';
@@ -20,6 +20,7 @@ export interface Admitted {
  */
 export function admit(req: IncomingMessage, access: Access, table: RouteTable<LiveRoute>): Admitted {
   refuseBadFraming(req);
+  refuseNominatedFraming(req.rawHeaders);
   const host = headerOf(req.rawHeaders, 'host') ?? '';
   const caller = access.admit(req, host);
   const { client } = caller;
@@ -40,6 +41,7 @@ export function admit(req: IncomingMessage, access: Access, table: RouteTable<Li
 /** What node's parser lets through and a strict upstream would not (RFC 9112 3.2, 6.1). */
 function refuseBadFraming(req: IncomingMessage): void {
   const raw = req.rawHeaders;
+  if (req.httpVersionMajor !== 1) throw badRequest('only HTTP/1.1 and HTTP/1.0 are spoken');
   if (countOf(raw, 'host') !== 1) throw badRequest('exactly one Host header is needed');
   if (!/^[\w.\-[\]:]*$/.test(headerOf(raw, 'host') ?? '')) throw badRequest('the Host header is malformed');
   const codings = countOf(raw, 'transfer-encoding');

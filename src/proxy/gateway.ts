@@ -60,8 +60,13 @@ export class Gateway {
     return admit(req, this.#access, this.#table);
   }
 
+  /** Whether a connection ends with the answer to a request on it that was refused. */
+  distrusts(socket: Socket): boolean {
+    return this.#distrusted.size > 0 && this.#distrusted.has(socket);
+  }
+
   handle(req: IncomingMessage, res: ServerResponse): void {
-    if (this.#distrusted.size > 0 && this.#distrusted.has(req.socket)) return;
+    if (this.distrusts(req.socket)) return;
     const requestId = requestIdOf(req.rawHeaders);
     let origin: string | undefined;
     try {

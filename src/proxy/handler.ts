@@ -4,7 +4,7 @@ import type { Log } from '../log.ts';
 import type { Token } from '../tokens/token.ts';
 import { type Body, expectsContinue, receiveBody } from './body.ts';
 import { Delivery, type DeliveryOwner } from './delivery.ts';
-import { refuseNominatedFraming, requestHeaders } from './headers.ts';
+import { requestHeaders } from './headers.ts';
 import { type Awaited, lateError } from './late.ts';
 import type { LiveRoute } from './live-route.ts';
 import { asProxyError, sendProblem } from './problem.ts';
@@ -62,7 +62,6 @@ export class ProxiedRequest implements DeliveryOwner {
 
   start(): void {
     try {
-      refuseNominatedFraming(this.#req.rawHeaders);
       if (expectsContinue(this.#req, this.#route.config.maxBodyBytes)) this.#res.writeContinue();
       receiveBody(
         this.#req,

@@ -7,12 +7,15 @@ import type { Log } from '../log.ts';
 import { guardedLookup } from '../lookup.ts';
 import { type Gateway, refuseOverload, tokenPathRefused, upgradeRefused } from './gateway.ts';
 import { Handshake } from './handshake.ts';
-import { refuseNominatedFraming, requestHeaders } from './headers.ts';
+import { requestHeaders } from './headers.ts';
 import { asProxyError, rawProblem } from './problem.ts';
 import { requestIdOf } from './request-id.ts';
 
 /** A connection for each handshake, which is then the WebSocket's own. */
-const AGENTS = { plain: new Agent({ lookup: guardedLookup }), tls: new TlsAgent({ lookup: guardedLookup }) };
+const AGENTS = {
+  plain: new Agent({ lookup: guardedLookup }),
+  tls: new TlsAgent({ lookup: guardedLookup, rejectUnauthorized: true }),
+};
 
 /** Lets WebSocket handshakes through to routes that allow it, with the token put on; everything else is refused. */
 export class UpgradeHandler {
@@ -31,6 +34,10 @@ export class UpgradeHandler {
   }
 
   async handle(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    if (this.#gateway().distrusts(req.socket)) {
+      socket.destroy();
+      return;
+    }
     const requestId = requestIdOf(req.rawHeaders);
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
@@ -58,7 +65,6 @@ export class UpgradeHandler {
       throw new ProxyError('upgrade_refused', 'Only `Upgrade: websocket` on a GET is forwarded.');
     }
     refuseOverload(route);
-    refuseNominatedFraming(req.rawHeaders);
     return new Handshake(route, (route.basePath + below.path || '/') + below.query, socket, requestId, this.#log);
   }
 

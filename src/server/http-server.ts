@@ -1,15 +1,15 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
-import { networkCode, type Outcome, ProxyError } from '../errors.ts';
+import { networkCode, ProxyError } from '../errors.ts';
 import type { Gateway } from '../proxy/gateway.ts';
 import { methodNotAllowed } from '../proxy/admission.ts';
 import { rawProblem, sendProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
 import type { UpgradeHandler } from '../proxy/upgrade.ts';
+import { type HttpSocket, inTurn, onClientError } from './client-errors.ts';
 
 export interface ProxyServerContext {
   readonly gateway: () => Gateway;
@@ -57,12 +57,12 @@ export function createProxyServer(context: ProxyServerContext): ProxyServer {
     const error = new ProxyError('expectation_failed', 'The only expectation that can be met is 100-continue.');
     sendProblem(res, error, requestIdOf(req.rawHeaders));
   });
-  server.on('connect', (req: IncomingMessage, socket: Duplex) => {
-    socket.end(rawProblem(methodNotAllowed('CONNECT'), requestIdOf(req.rawHeaders)));
+  server.on('connect', (req: IncomingMessage, socket: HttpSocket) => {
+    inTurn(socket, () => socket.end(rawProblem(methodNotAllowed('CONNECT'), requestIdOf(req.rawHeaders))));
   });
   if (forwardsUpgrades(context) || 'shouldUpgradeCallback' in server) {
-    server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
-      void context.upgrades.handle(req, socket, head);
+    server.on('upgrade', (req: IncomingMessage, socket: HttpSocket, head: Buffer) => {
+      inTurn(socket, () => void context.upgrades.handle(req, socket, head));
     });
   }
   server.on('clientError', onClientError);
@@ -114,30 +114,6 @@ function refuseOverLimit(req: IncomingMessage, res: ServerResponse): void {
   res.shouldKeepAlive = false;
   const error = new ProxyError('overloaded', 'Wakala has max_connections open.', { retryAfterS: 1 });
   sendProblem(res, error, requestIdOf(req.rawHeaders));
-}
-
-/** What node's parser refuses (RFC 9112): answered, unless an answer to an earlier request is still owed. */
-function onClientError(error: Error, socket: Duplex & { _httpMessage?: ServerResponse | null }): void {
-  const current = socket._httpMessage ?? undefined;
-  const owed = current !== undefined && (current.headersSent || current.req.complete);
-  if (!socket.writable || owed || networkCode(error) === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  // A body that breaks may have been on its way to the provider already.
-  const outcome = current === undefined ? 'not_sent' : 'unknown';
-  socket.end(rawProblem(clientProblem(networkCode(error), outcome), requestIdOf([])));
-}
-
-function clientProblem(code: string, outcome: Outcome): ProxyError {
-  switch (code) {
-    case 'HPE_HEADER_OVERFLOW':
-      return new ProxyError('header_too_large', 'The header block is larger than 16 KiB.');
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return new ProxyError('request_timeout', 'The request head did not arrive in time.');
-    default:
-      return new ProxyError('bad_request', `The request is no valid HTTP/1.1 (${code}).`, { outcome });
-  }
 }
 
 /** Listens, or says which address it could not have. @returns the address it has, with its real port */

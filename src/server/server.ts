@@ -124,12 +124,17 @@ export class RunningServer {
 
   #refuseOtherListeners(config: Config): void {
     const listeners = ({ listen: proxy, admin, tls }: Config) =>
-      [proxy, admin].map((address) => (address === undefined ? 'off' : formatAddress(address))).join() +
-      (tls ? '+tls' : '');
+      [proxy, admin].map((address) => (address === undefined ? 'off' : formatAddress(address))).join() + tlsKind(tls);
     if (listeners(config) !== listeners(this.#config)) {
-      throw new Error('`listen`, `admin` and turning TLS on or off take a restart');
+      throw new Error('`listen`, `admin`, and turning TLS or `client_ca` on or off take a restart');
     }
   }
+}
+
+/** Whether certificates are asked for is settled when the listener is made. */
+function tlsKind(tls: Config['tls']): string {
+  if (tls === undefined) return '';
+  return tls.clientCa === undefined ? ' tls' : ' mutual tls';
 }
 
 /** Starts the proxy of a valid configuration. @throws Error if an address cannot be listened on */

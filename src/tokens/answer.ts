@@ -2,6 +2,7 @@ import { ProxyError } from '../errors.ts';
 import { valueAt } from '../json.ts';
 import type { ExchangeResponse } from '../providers/provider.ts';
 import { lifetimeOf } from './lifetime.ts';
+import { redact } from './redact.ts';
 import { makeToken, type Token } from './token.ts';
 
 /** What a token endpoint said. Holds a token: never log its body without `wordsOf`. */
@@ -37,13 +38,13 @@ export function readToken(
   if (accessToken === undefined) {
     throw unavailable(`it answered ${answer.status} without a token at \`${response.accessToken}\``);
   }
-  if (!HEADER_SAFE.test(accessToken)) throw unavailable('its token holds characters that no header may carry');
+  if (!HEADER_SAFE.test(accessToken))
+    throw unavailable('its token is longer than 8 KiB or holds characters that no header may carry');
   const refresh = response.refreshToken === undefined ? undefined : valueAt(json, response.refreshToken);
-  const serverNowMs = Date.parse(answer.headers['date'] ?? '');
   try {
     const lifetime = lifetimeOf(json, response, accessToken, defaultLifetimeS, {
       nowMs,
-      serverNowMs: Number.isNaN(serverNowMs) ? undefined : serverNowMs,
+      serverNowMs: serverNow(answer),
     });
     return makeToken(accessToken, typeof refresh === 'string' && refresh !== '' ? refresh : undefined, lifetime, nowMs);
   } catch (cause) {
@@ -56,7 +57,7 @@ function refusal(answer: TokenAnswer, nowMs: number): ProxyError {
     return new ProxyError(
       'token_denied',
       'The provider refused the credentials of this route. Its own words are in the log of wakala; `wakala check` ' +
-        'shows which environment and credentials the route uses.',
+        'shows which environment each route uses.',
     );
   }
   const page = isHtml(answer) ? ' with an HTML page' : '';
@@ -69,7 +70,7 @@ function isHtml(answer: TokenAnswer): boolean {
 
 function parse(answer: TokenAnswer): unknown {
   try {
-    return JSON.parse(answer.body);
+    return JSON.parse(answer.body.replace(/^\uFEFF/, ''));
   } catch {
     // The parser's own message quotes the text, and with it perhaps a token.
     const what = answer.body === '' ? 'an empty body' : isHtml(answer) ? 'an HTML page' : 'something that is no JSON';
@@ -84,11 +85,22 @@ function bearer(value: unknown): string | undefined {
   return bare === '' ? undefined : bare;
 }
 
+/** The token endpoint's own time, in epoch milliseconds. */
+function serverNow(answer: TokenAnswer): number | undefined {
+  const date = dateOf(answer.headers['date'] ?? '');
+  return Number.isNaN(date) ? undefined : date;
+}
+
+/** An HTTP date (RFC 9110 5.6.7); NaN for what is none, though `Date.parse` might make something of it. */
+function dateOf(value: string): number {
+  return /^[A-Za-z]{3,9},? .*\d\d:\d\d:\d\d.*$/.test(value.trim()) ? Date.parse(value) : NaN;
+}
+
 /** `Retry-After` (RFC 9110 10.2.3): seconds or an HTTP date. */
 function retryAfterS(answer: TokenAnswer, nowMs: number): number | undefined {
   const value = answer.headers['retry-after']?.trim();
   if (value === undefined || value === '') return undefined;
-  const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - nowMs) / 1000;
+  const seconds = /^\d+$/.test(value) ? Number(value) : (dateOf(value) - (serverNow(answer) ?? nowMs)) / 1000;
   return seconds > 0 ? Math.min(Math.ceil(seconds), MAX_RETRY_AFTER_S) : undefined;
 }
 
@@ -101,10 +113,7 @@ export function unavailable(what: string, cause?: unknown, retryAfterSeconds?: n
 
 /** A provider's words for the log: one short line, with every secret that was sent cut out of it. */
 export function wordsOf(answer: TokenAnswer, secrets: readonly string[]): string {
-  let words = answer.body;
-  for (const secret of secrets) {
-    if (secret !== '') words = words.replaceAll(secret, '[redacted]');
-  }
-
-  return words.replace(/[\x00-\x1f\x7f]+/g, ' ').slice(0, 300);
+  return redact(answer.body, secrets)
+    .replace(/[\x00-\x1f\x7f]+/g, ' ')
+    .slice(0, 300);
 }

@@ -56,15 +56,19 @@ export class CachedTokenSource implements TokenSource {
     return token;
   }
 
-  token(): Promise<Token> {
+  async token(): Promise<Token> {
     const current = this.current();
-    return current === undefined ? this.#next() : Promise.resolve(current);
+    if (current !== undefined) return current;
+    const next = await this.#next();
+    this.#used = true;
+    return next;
   }
 
   async reject(dead: Token, method: string, path: string): Promise<Token | undefined> {
     if (this.#refusals.isQuiet(method, path)) return undefined;
     if (this.#token === dead) {
-      if (!this.#refusals.mayForce()) return undefined;
+      // While none can be asked for, this one is kept: it may be the call that is refused, not the token.
+      if (!this.#refusals.mayForce() || this.#backoff.remainingMs() > 0) return undefined;
       this.#log.info(
         { provider: this.#provider, token: dead.fingerprint, method },
         'provider refused the token; asking for another',
@@ -75,10 +79,10 @@ export class CachedTokenSource implements TokenSource {
     try {
       const next = await this.token();
       if (!next.accessToken.equals(dead.accessToken.reveal())) return next;
-      this.#log.warn(
-        { provider: this.#provider, token: dead.fingerprint },
-        'token endpoint gave the refused token again',
-      );
+      if (!this.#refusals.isQuiet(method, path)) {
+        const fields = { provider: this.#provider, token: dead.fingerprint };
+        this.#log.warn(fields, 'token endpoint gave the refused token again');
+      }
       this.refusedAgain(next, method, path);
       return undefined;
     } catch {
@@ -160,11 +164,12 @@ export class CachedTokenSource implements TokenSource {
     if (this.#closed || delayMs === Infinity) return;
     this.#cancelTimer = this.#clock.after(Math.min(delayMs, MAX_TIMER_MS), () => {
       const token = this.#token;
-      if (token === undefined || !this.#used) return;
       const nowMs = this.#clock.now();
-      if (nowMs >= token.expiresAtMs) return;
-      if (nowMs < token.refreshAtMs) this.#schedule(token.refreshAtMs - nowMs);
-      else this.#refreshAhead();
+      if (token === undefined || nowMs >= token.expiresAtMs) return;
+      // A timer may be early: it counts other milliseconds than the clock, and not more than 2^31 of them.
+      const waitMs = Math.max(token.refreshAtMs - nowMs, this.#backoff.remainingMs());
+      if (waitMs > 0) this.#schedule(waitMs);
+      else if (this.#used) this.#refreshAhead();
     });
   }
 }

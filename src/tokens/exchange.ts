@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { networkCode, ProxyError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import type { Log, LogFields } from '../log.ts';
 import type { Exchange, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
 import { readToken, type TokenAnswer, unavailable, wordsOf } from './answer.ts';
@@ -37,52 +37,53 @@ export function tokenAsker(context: ExchangeContext): TokenAsker {
   return {
     async ask(refreshToken) {
       if (refreshToken !== undefined && provider.refresh !== undefined) {
+        const note: Note = (fields) => log.info(fields, 'refresh failed');
         try {
-          return await exchange(context, provider.refresh, refreshToken);
+          return await exchange(context, provider.refresh, refreshToken, note);
         } catch (error) {
           if (isThrottled(error)) throw error;
-          log.info({ provider: provider.name, error: messageOf(error) }, 'refresh token refused; authorizing afresh');
+          log.info({ provider: provider.name }, 'authorizing afresh');
         }
       }
-      return await exchange(context, context.token, undefined);
+      return await exchange(context, context.token, undefined, (fields) => log.warn(fields, 'token exchange failed'));
     },
   };
 }
+
+/** Logs a failure, as grave as it is. */
+type Note = (fields: LogFields) => void;
 
 /** A token endpoint that says when to come back means the full exchange as well. */
 function isThrottled(error: unknown): boolean {
   return error instanceof ProxyError && error.retryAfterS !== undefined;
 }
 
-async function exchange(context: ExchangeContext, asked: Exchange, refreshToken: Secret | undefined): Promise<Token> {
-  const { provider, credentials, clock, log } = context;
-  const secrets = [...credentials].map(([name, secret]): [string, string] => [name, secret.reveal()]);
-  if (refreshToken !== undefined) secrets.push(['refresh_token', refreshToken.reveal()]);
-  const values = new Map(secrets);
+async function exchange(
+  context: ExchangeContext,
+  asked: Exchange,
+  refreshToken: Secret | undefined,
+  note: Note,
+): Promise<Token> {
+  const { provider, clock } = context;
+  const values = new Map([...context.credentials].map(([name, secret]) => [name, secret.reveal()]));
+  if (refreshToken !== undefined) values.set('refresh_token', refreshToken.reveal());
   const request = await tokenRequest(asked.request, context.authServer, (name) => values.get(name));
-  const answer = await send(context, request);
+  const place = { provider: provider.name, token_host: new URL(request.url).host };
+  const answer = await send(context, request, (fields) => note({ ...place, ...fields }));
   try {
     return readToken(answer, asked.response, provider.defaultLifetimeS, clock.now());
   } catch (error) {
     const failed = answer.status < 200 || answer.status > 299;
     const sent = [...values.values(), ...(request.headers['authorization']?.split(' ').slice(1) ?? [])];
-    log.warn(
-      {
-        provider: provider.name,
-        token_host: new URL(request.url).host,
-        status: answer.status,
-        error: messageOf(error),
-        // A 2xx without a usable token may still hold one under another name.
-        ...(failed ? { provider_said: wordsOf(answer, sent) } : {}),
-      },
-      'token exchange failed',
-    );
+    // A 2xx without a usable token may still hold one under another name.
+    const words = failed ? { provider_said: wordsOf(answer, sent) } : {};
+    note({ ...place, status: answer.status, error: messageOf(error), ...words });
     throw error;
   }
 }
 
-async function send(context: ExchangeContext, request: TokenRequest): Promise<TokenAnswer> {
-  const { provider, transport, clock, log } = context;
+async function send(context: ExchangeContext, request: TokenRequest, note: Note): Promise<TokenAnswer> {
+  const { transport, clock } = context;
   const abort = new AbortController();
   const cancel = clock.after(EXCHANGE_TIMEOUT_MS, () => abort.abort());
   try {
@@ -91,8 +92,9 @@ async function send(context: ExchangeContext, request: TokenRequest): Promise<To
     const what = abort.signal.aborted
       ? `it did not answer within ${EXCHANGE_TIMEOUT_MS / 1000} s`
       : `it could not be asked (${networkCode(cause)})`;
-    log.warn({ provider: provider.name, token_host: new URL(request.url).host, error: what }, 'token exchange failed');
-    throw unavailable(what, cause);
+    note({ error: what });
+    // Without its cause: a parser's error carries the answer it could not read, token and all.
+    throw unavailable(what);
   } finally {
     cancel();
   }

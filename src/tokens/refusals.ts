@@ -38,7 +38,7 @@ export class Refusals {
   }
 
   forced(): void {
-    this.#forcedInARow = this.#served ? 1 : this.#forcedInARow + 1;
+    this.#forcedInARow += 1;
     this.#lastForcedMs = this.#clock.now();
   }
 

@@ -7,7 +7,11 @@ const MAX_ANSWER_BYTES = 64 * 1024;
 
 /** Talks to real token endpoints: HTTP/1.1, TLS always verified, redirects never followed. */
 export function networkTransport(): { transport: TokenTransport; close(): Promise<void> } {
-  const agent = new Agent({ allowH2: false, connect: { timeout: 5000, lookup: guardedLookup }, pipelining: 1 });
+  const agent = new Agent({
+    allowH2: false,
+    connect: { timeout: 5000, lookup: guardedLookup, rejectUnauthorized: true },
+    pipelining: 1,
+  });
   return {
     async transport(request, signal) {
       const { statusCode, headers, body } = await send(request.url, {

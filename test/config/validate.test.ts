@@ -41,7 +41,7 @@ describe('keys', () => {
 
   it('that are missing are named', () => {
     expect(problemsOf('open: false\n')).toEqual([
-      '1:1 routes | `routes` is missing; name at least one, such as `/mpesa/*`, or see `wakala init`',
+      '1:1 routes | `routes` is missing; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole',
     ]);
     expect(problemsOf(topWith('listen: {}'))).toEqual(['5:1 listen.address | listen: `address` is missing']);
     expect(problemsOf(topWith('listen: {address: "127.0.0.1:80", tls: {}}'))).toEqual([
@@ -57,7 +57,7 @@ describe('keys', () => {
 describe('types', () => {
   it.each([
     ['routes:', '1:1 routes | routes: is empty; it must be a mapping of keys to values'],
-    ['routes: {}', '1:9 routes | routes: is empty; name at least one, such as `/mpesa/*`, or see `wakala init`'],
+    ['routes: {}', '1:9 routes | routes: is empty; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole'],
     ['routes: [a]', '1:9 routes | routes: must be a mapping of keys to values'],
     ['routes:\n  /a/*:', '2:3 routes./a/* | routes./a/*: is empty; it must be a mapping of keys to values'],
   ])('of routes: %j', (text, problem) => {

@@ -3,7 +3,7 @@ import { expect, onTestFinished } from 'vitest';
 
 export interface Asked {
   readonly method?: string;
-  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Buffer;
   readonly agent?: Agent;
 }
@@ -24,7 +24,7 @@ export function ask(port: number, path: string, asked: Asked = {}): Promise<Answ
   return new Promise((resolve, reject) => {
     const outgoing = request({ host: '127.0.0.1', port, path, method, headers: { ...headers }, agent });
     outgoing.on('error', reject);
-    outgoing.on('response', (incoming) => gather(incoming).then(resolve, reject));
+    outgoing.on('response', (incoming) => void gather(incoming).then(resolve, reject));
     outgoing.end(body);
   });
 }

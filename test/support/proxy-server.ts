@@ -60,13 +60,19 @@ export function startProxyTo(upstream: { readonly origin: string }, settings: Se
   return startProxy({ routes: { '/api/*': routeTo(upstream, settings) } }, clock);
 }
 
-/** An emulated provider, and a proxy with a route of its name to it. */
-export async function startProxyToEmulator(name: string, settings: Settings = {}, clock: Clock = systemClock) {
+/** An emulated provider, and a proxy with a route of its name to it. `top`: keys beside `routes`. */
+export async function startProxyToEmulator(
+  name: string,
+  settings: Settings = {},
+  clock: Clock = systemClock,
+  top: Settings = {},
+) {
   const provider = providerNamed(name);
   if (provider === undefined) throw new Error(`no provider is named ${name}`);
   const emulator = await startEmulator(provider, { port: 0, authPort: 0, clock });
   onTestFinished(() => emulator.close());
-  const proxy = await startProxy({ routes: { [`/${name}/*`]: routeToEmulator(emulator, settings) } }, clock);
+  const routes = { [`/${name}/*`]: routeToEmulator(emulator, settings) };
+  const proxy = await startProxy({ ...top, routes }, clock);
   return { emulator, proxy };
 }
 
@@ -83,7 +89,9 @@ export function routeToEmulator(emulator: Emulator, settings: Settings = {}): Se
 class LogLines {
   readonly texts: string[] = [];
   readonly parsed: Record<string, unknown>[] = [];
-  readonly log: Log = createLog({ level: 'debug', format: 'json', tty: false, colour: false }, (text) => this.#add(text));
+  readonly log: Log = createLog({ level: 'debug', format: 'json', tty: false, colour: false }, (text) =>
+    this.#add(text),
+  );
   #added: PromiseWithResolvers<undefined> = Promise.withResolvers();
 
   async line(message: string): Promise<Record<string, unknown>> {

@@ -70,7 +70,8 @@ export class RawClient {
     for (;;) {
       const message = this.#take(to);
       if (message !== undefined) return answerOf(message);
-      if (this.#ended) throw new Error(`the connection ended within an answer: ${this.#reader.rest.toString('latin1')}`);
+      if (this.#ended)
+        throw new Error(`the connection ended within an answer: ${this.#reader.rest.toString('latin1')}`);
       await this.#change.promise;
     }
   }

@@ -15,11 +15,14 @@ export interface UpstreamRequest extends RawMessage {
 }
 
 /** Answers a request with bytes, or does something else to its connection. */
-export type Script = (request: UpstreamRequest) => string | Buffer | void | Promise<string | Buffer | void>;
+export type Script = (request: UpstreamRequest) => Scripted | Promise<Scripted>;
+type Scripted = string | Buffer | undefined;
 
 export interface UpstreamOptions {
   /** `head`: the script runs before the body has come, and the request's body is empty. */
   readonly answersAt?: 'head' | 'end';
+  /** Gives the first token again and again. */
+  readonly oneToken?: boolean;
 }
 
 /** Where the token endpoint of every raw upstream is. */
@@ -33,19 +36,23 @@ export class RawUpstream {
   readonly tokens: string[] = [];
   readonly sockets = new Set<Socket>();
   readonly port: number;
+  readonly #script: Script;
+  readonly #options: UpstreamOptions;
   readonly #received: Buffer[] = [];
   #arrived: PromiseWithResolvers<undefined> = Promise.withResolvers();
 
-  private constructor(port: number) {
+  private constructor(port: number, script: Script, options: UpstreamOptions) {
     this.port = port;
+    this.#script = script;
+    this.#options = options;
   }
 
   static async start(script: Script, options: UpstreamOptions = {}): Promise<RawUpstream> {
     const server = createServer();
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const upstream = new RawUpstream((server.address() as AddressInfo).port);
-    server.on('connection', (socket) => upstream.#serve(socket, script, options.answersAt ?? 'end'));
+    const upstream = new RawUpstream((server.address() as AddressInfo).port, script, options);
+    server.on('connection', (socket) => upstream.#serve(socket));
     onTestFinished(() => {
       for (const socket of upstream.sockets) socket.destroy();
       server.close();
@@ -68,7 +75,12 @@ export class RawUpstream {
     return this.requests[count - 1]!;
   }
 
-  #serve(socket: Socket, script: Script, answersAt: 'head' | 'end'): void {
+  /** Waits for these bytes anywhere in what came in. */
+  async until(text: string): Promise<void> {
+    while (!this.received.includes(text, 0, 'latin1')) await this.#arrived.promise;
+  }
+
+  #serve(socket: Socket): void {
     const reader = new RawReader();
     this.sockets.add(socket);
     // Resets are part of the tests.
@@ -77,27 +89,28 @@ export class RawUpstream {
     socket.on('data', (chunk) => {
       this.#received.push(chunk);
       reader.push(chunk);
-      const early = answersAt === 'head' && reader.peekHead()?.start.includes(TOKEN_PATH) === false;
+      const early = this.#options.answersAt === 'head' && reader.peekHead()?.start.includes(TOKEN_PATH) === false;
       for (;;) {
         const message = early ? reader.takeHead() : reader.take('empty');
         if (message === undefined) break;
-        this.#handle(requestOf(message, socket), script);
+        this.#handle(requestOf(message, socket));
         if (early) break;
       }
+      this.#arrived.resolve(undefined);
+      this.#arrived = Promise.withResolvers();
     });
   }
 
-  #handle(request: UpstreamRequest, script: Script): void {
+  #handle(request: UpstreamRequest): void {
     if (request.target === TOKEN_PATH) {
-      const token = `real-token-${this.tokens.length + 1}-${this.port}`;
+      const number = this.#options.oneToken === true ? 1 : this.tokens.length + 1;
+      const token = `real-token-${number}-${this.port}`;
       this.tokens.push(token);
       request.send(json(200, { access_token: token, expires_in: 3600 }));
       return;
     }
     this.requests.push(request);
-    this.#arrived.resolve(undefined);
-    this.#arrived = Promise.withResolvers();
-    void Promise.resolve(script(request)).then((bytes) => {
+    void Promise.resolve(this.#script(request)).then((bytes) => {
       if (bytes !== undefined) request.send(bytes);
     });
   }
@@ -121,7 +134,10 @@ export function chunk(bytes: string | Buffer): Buffer {
 }
 
 /** Refuses the first token that it is shown, with a 401, and takes every other. */
-export function refusingFirstToken(accepted: Script, refusal: () => Buffer = () => json(401, { error: 'dead' })): Script {
+export function refusingFirstToken(
+  accepted: Script,
+  refusal: () => Buffer = () => json(401, { error: 'dead' }),
+): Script {
   const dead = new Set<string>();
   return (request) => {
     const [authorization = ''] = request.values('authorization');

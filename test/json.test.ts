@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest';
+import { type JsonObject, valueAt, withValueAt } from '../src/json.ts';
+
+describe('the value at a dotted path', () => {
+  const root = { a: { b: { c: 1 } }, list: [{ id: 'x' }], none: null, text: 'abc', 'a.b': 'flat', '': 'empty' };
+
+  it.each<[string, unknown]>([
+    ['a.b.c', 1],
+    ['a.b', { c: 1 }],
+    ['list.0.id', 'x'],
+    ['none', null],
+    ['text', 'abc'],
+    ['', 'empty'],
+  ])('is found at %j', (path, value) => {
+    expect(valueAt(root, path)).toEqual(value);
+  });
+
+  it.each(['x', 'a.x', 'a.b.c.d', 'none.x', 'text.0', 'text.length', 'list.1', 'a..b', '.a', 'a.'])(
+    'is undefined at %j, where nothing is',
+    (path) => {
+      expect(valueAt(root, path)).toBeUndefined();
+    },
+  );
+
+  it.each([
+    '__proto__',
+    'constructor',
+    'constructor.name',
+    'toString',
+    'a.__proto__.c',
+    'a.hasOwnProperty',
+    'list.map',
+  ])('is undefined at %j, which is inherited', (path) => {
+    expect(valueAt(root, path)).toBeUndefined();
+  });
+
+  it('is that of the own key where an answer names one `__proto__`', () => {
+    expect(valueAt(JSON.parse('{"__proto__": {"token": "own"}}'), '__proto__.token')).toBe('own');
+  });
+
+  it.each([undefined, null, 1, true, 'text', []])('is undefined in %j', (value) => {
+    expect(valueAt(value, 'a')).toBeUndefined();
+  });
+});
+
+describe('a copy with a value at a dotted path', () => {
+  it('leaves the original as it is', () => {
+    const root: JsonObject = { a: { b: 1, c: 2 } };
+    expect(withValueAt(root, 'a.b', 3)).toEqual({ a: { b: 3, c: 2 } });
+    expect(root).toEqual({ a: { b: 1, c: 2 } });
+  });
+
+  it('makes the objects that are missing on the way', () => {
+    expect(withValueAt({ z: 1 }, 'a.b.c', 'x')).toEqual({ z: 1, a: { b: { c: 'x' } } });
+  });
+
+  it.each<[string, JsonObject]>([
+    ['a text', { a: 'text' }],
+    ['a list', { a: [1, 2] }],
+    ['null', { a: null }],
+  ])('replaces %s that is in the way', (_, root) => {
+    expect(withValueAt(root, 'a.b', 1)).toEqual({ a: { b: 1 } });
+  });
+
+  it.each(['__proto__.polluted', 'constructor.prototype.polluted'])('pollutes nothing at %s', (path) => {
+    const made = withValueAt({}, path, true);
+    expect(valueAt(made, path)).toBe(true);
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+    expect(Object.getPrototypeOf(made)).toBe(Object.prototype);
+  });
+});

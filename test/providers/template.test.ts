@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { fill, placeholdersIn } from '../../src/providers/template.ts';
+
+const valueOf = (name: string) =>
+  new Map([
+    ['a', 'A/{b}$&'],
+    ['b_2', ''],
+    ['c', 'ü'],
+  ]).get(name);
+
+describe('a template', () => {
+  it.each([
+    ['no braces', 'no braces'],
+    ['{a}', 'A/{b}$&'],
+    ['{a}-{a}', 'A/{b}$&-A/{b}$&'],
+    ['x{b_2}y', 'xy'],
+    ['{unknown}', '{unknown}'],
+    ['{ a }', '{ a }'],
+    ['{A}', '{A}'],
+    ['{1a}', '{1a}'],
+    ['{}', '{}'],
+    ['{"json": {a}}', '{"json": A/{b}$&}'],
+    ['{__proto__} {constructor}', '{__proto__} {constructor}'],
+    ['', ''],
+  ])('%j is filled as %j', (template, filled) => {
+    expect(fill(template, valueOf)).toBe(filled);
+  });
+
+  it('encodes what it fills in and nothing else', () => {
+    expect(fill('/x y/{a}/{c}/{unknown}', valueOf, encodeURIComponent)).toBe('/x y/A%2F%7Bb%7D%24%26/%C3%BC/{unknown}');
+  });
+
+  it('names its placeholders in order, each time they stand there', () => {
+    expect(placeholdersIn('{b_2}/{a}/{a}{ x }{B}{1}')).toEqual(['b_2', 'a', 'a']);
+  });
+});

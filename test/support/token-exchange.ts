@@ -1,0 +1,47 @@
+import { onTestFinished } from 'vitest';
+import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { Secret } from '../../src/secret.ts';
+import { tokenAsker, type TokenAsker, type TokenTransport } from '../../src/tokens/exchange.ts';
+import { networkTransport } from '../../src/tokens/transport.ts';
+import { ManualClock } from './manual-clock.ts';
+import { LogLines } from './token-fakes.ts';
+
+/** The secrets of one made-up app, one for each credential field: odd enough that any spelling of them is found. */
+export function secretsOf(provider: Provider): Record<string, string> {
+  return Object.fromEntries(provider.credentials.map(({ name }) => [name, `${name}+made/up=1`]));
+}
+
+/** The real transport, closed when the test ends. */
+export function network(): TokenTransport {
+  const { transport, close } = networkTransport();
+  onTestFinished(close);
+  return transport;
+}
+
+export interface Asking {
+  readonly asker: TokenAsker;
+  readonly clock: ManualClock;
+  readonly log: LogLines;
+  readonly secrets: Readonly<Record<string, string>>;
+}
+
+/** An asker for a provider at `authServer`, or at its sandbox, over the network unless told otherwise. */
+export function asking(
+  provider: Provider,
+  { authServer, transport = network() }: { authServer?: string; transport?: TokenTransport } = {},
+): Asking {
+  const hosts = provider.hosts?.sandbox;
+  const clock = new ManualClock();
+  const log = new LogLines();
+  const secrets = secretsOf(provider);
+  const credentials = new Map(Object.entries(secrets).map(([name, value]) => [name, new Secret(value)]));
+  const server = authServer ?? hosts?.auth ?? hosts?.api ?? '';
+  const token = exchangeOf(provider);
+  const asker = tokenAsker({ provider, token, authServer: server, credentials, transport, clock, log });
+  return { asker, clock, log, secrets };
+}
+
+export function exchangeOf(provider: Provider): Exchange {
+  if (isFixed(provider.token)) throw new Error('no exchange');
+  return provider.token;
+}

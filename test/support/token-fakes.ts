@@ -1,0 +1,125 @@
+import { inspect } from 'node:util';
+import { expect } from 'vitest';
+import { ProxyError } from '../../src/errors.ts';
+import type { Log, LogFields } from '../../src/log.ts';
+import type { TokenAsker } from '../../src/tokens/exchange.ts';
+import { makeToken, type Token } from '../../src/tokens/token.ts';
+import { CachedTokenSource } from '../../src/tokens/cache.ts';
+import type { Secret } from '../../src/secret.ts';
+import { ManualClock } from './manual-clock.ts';
+
+export interface LogLine {
+  readonly level: keyof Log;
+  readonly fields: LogFields;
+  readonly message: string;
+}
+
+/** A log that keeps its lines. */
+export class LogLines implements Log {
+  readonly lines: LogLine[] = [];
+  readonly debug = this.#keeping('debug');
+  readonly info = this.#keeping('info');
+  readonly warn = this.#keeping('warn');
+  readonly error = this.#keeping('error');
+
+  get messages(): string[] {
+    return this.lines.map(({ message }) => message);
+  }
+
+  #keeping(level: keyof Log) {
+    return (fields: LogFields, message: string): void => {
+      this.lines.push({ level, fields, message });
+    };
+  }
+}
+
+/** Everything that any way of printing shows of a value, hidden properties and whole cause chains included. */
+export function printed(value: unknown): string {
+  const everything = { depth: Infinity, showHidden: true, getters: true, maxStringLength: null, maxArrayLength: null };
+  const stack = value instanceof Error ? String(value.stack) : '';
+  return [inspect(value, everything), inspect(value, { depth: Infinity }), JSON.stringify(value), stack].join('\n');
+}
+
+/** Fails if `value` shows a secret in any spelling in which it may have been sent. */
+export function expectNoSecret(value: unknown, ...secrets: readonly string[]): void {
+  const text = printed(value);
+  const spellings = secrets.flatMap((secret) => [
+    secret,
+    encodeURIComponent(secret),
+    Buffer.from(secret).toString('base64'),
+  ]);
+  expect(spellings.flatMap((spelling) => around(text, spelling))).toEqual([]);
+}
+
+function around(text: string, spelling: string): string[] {
+  const at = text.indexOf(spelling);
+  return at === -1 ? [] : [text.slice(Math.max(0, at - 80), at + spelling.length + 20)];
+}
+
+/** The reason a promise was rejected with; fails if it was not, or not with a `ProxyError`. */
+export async function refusalOf(promise: Promise<unknown>): Promise<ProxyError> {
+  const reason: unknown = await promise.then(
+    (value) => {
+      throw new Error(`expected a refusal, got ${inspect(value)}`);
+    },
+    (error: unknown) => error,
+  );
+  if (!(reason instanceof ProxyError)) throw reason;
+  return reason;
+}
+
+/** Answers each question by a script, or waits until `answer` or `fail` is called. */
+export class FakeAsker implements TokenAsker {
+  /** The refresh token of each question. */
+  readonly asked: (string | undefined)[] = [];
+  /** What the `n`th question gets, counted from 1; undefined leaves it waiting. */
+  script: ((n: number) => Token | Error) | undefined;
+  readonly #waiting: PromiseWithResolvers<Token>[] = [];
+
+  constructor(script?: (n: number) => Token | Error) {
+    this.script = script;
+  }
+
+  get count(): number {
+    return this.asked.length;
+  }
+
+  async ask(refreshToken: Secret | undefined): Promise<Token> {
+    this.asked.push(refreshToken?.reveal());
+    const answer = this.script?.(this.count);
+    if (answer instanceof Error) throw answer;
+    if (answer !== undefined) return answer;
+    const waiting = Promise.withResolvers<Token>();
+    this.#waiting.push(waiting);
+    return waiting.promise;
+  }
+
+  answer(token: Token): void {
+    this.#waiting.shift()?.resolve(token);
+  }
+
+  fail(error: Error): void {
+    this.#waiting.shift()?.reject(error);
+  }
+}
+
+export const DOWN = new ProxyError('token_unavailable', 'No token could be had.');
+
+/** A cached source on a clock that is moved by hand; `chance.value` is what its `random` gives. */
+export function cached(script?: (n: number, bench: { clock: ManualClock }) => Token | Error) {
+  const clock = new ManualClock();
+  const log = new LogLines();
+  const chance = { value: 0 };
+  const asker = new FakeAsker(script === undefined ? undefined : (n) => script(n, { clock }));
+  const source = new CachedTokenSource(asker, { provider: 'mpesa', clock, log, random: () => chance.value });
+  return { asker, chance, clock, log, source };
+}
+
+/** A token named `name`, issued now. */
+export function tokenOf(
+  clock: ManualClock,
+  name: string,
+  { lifetimeMs = 3_600_000, refreshToken }: { lifetimeMs?: number; refreshToken?: string } = {},
+): Token {
+  return makeToken(name, refreshToken, { lifetimeMs, source: 'expires_in' }, clock.now());
+}

@@ -1,0 +1,200 @@
+import { describe, expect, it } from 'vitest';
+import { ProxyError } from '../../src/errors.ts';
+import type { ExchangeResponse } from '../../src/providers/provider.ts';
+import { readToken, type TokenAnswer, unavailable } from '../../src/tokens/answer.ts';
+import { expectNoSecret } from '../support/token-fakes.ts';
+
+const NOW_MS = Date.UTC(2026, 0, 1, 9);
+const RESPONSE: ExchangeResponse = { accessToken: 'access_token', expiresIn: 'expires_in', refreshToken: 'refresh' };
+
+type Answer = Partial<Omit<TokenAnswer, 'body'>> & { readonly body?: unknown };
+
+function read({ status = 200, headers = {}, body = '' }: Answer, response = RESPONSE) {
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  return readToken({ status, headers, body: text }, response, 600, NOW_MS);
+}
+
+function refused(answer: Answer, response = RESPONSE): ProxyError {
+  try {
+    read(answer, response);
+  } catch (error) {
+    if (error instanceof ProxyError) return error;
+    throw error;
+  }
+  throw new Error('expected a refusal');
+}
+
+const HTML = '<!DOCTYPE html><html><body>Request blocked. Incident 42</body></html>';
+
+describe('a token answer', () => {
+  it.each([200, 201, 203, 299])('of status %d gives the token', (status) => {
+    const token = read({ status, body: { access_token: 't-1', expires_in: '3599', refresh: 'r-1' } });
+    expect(token.accessToken.reveal()).toBe('t-1');
+    expect(token.refreshToken?.reveal()).toBe('r-1');
+    expect(token).toMatchObject({
+      issuedAtMs: NOW_MS,
+      expiresAtMs: NOW_MS + 3_599_000,
+      refreshAtMs: NOW_MS + 3_569_000,
+      lifetimeSource: 'expires_in',
+    });
+  });
+
+  it('without a lifetime gives a token that lives as long as the default', () => {
+    expect(read({ body: { access_token: 't-1' } })).toMatchObject({
+      expiresAtMs: NOW_MS + 600_000,
+      lifetimeSource: 'default',
+    });
+  });
+
+  it("counts an absolute expiry from the server's Date", () => {
+    const body = { access_token: 't-1', at: '2026-01-01T12:10:00Z' };
+    const response = { accessToken: 'access_token', expiresAt: 'at' };
+    const token = read({ headers: { date: 'Thu, 01 Jan 2026 12:00:00 GMT' }, body }, response);
+    expect(token.expiresAtMs).toBe(NOW_MS + 600_000);
+  });
+
+  it('counts an absolute expiry from our clock where the Date is garbage', () => {
+    const body = { access_token: 't-1', at: '2026-01-01T09:10:00Z' };
+    const response = { accessToken: 'access_token', expiresAt: 'at' };
+    expect(read({ headers: { date: 'noon' }, body }, response).expiresAtMs).toBe(NOW_MS + 600_000);
+  });
+
+  it.each([
+    ['Bearer t-1', 't-1'],
+    ['bearer t-1', 't-1'],
+    ['BEARER   t-1', 't-1'],
+    ['  t-1\n', 't-1'],
+    ['Bearertoken', 'Bearertoken'],
+    ['a~!#$%&()*+,-./:;<=>?@[]^_`{|}b==', 'a~!#$%&()*+,-./:;<=>?@[]^_`{|}b=='],
+  ])('that says %j gives the bare token %j', (said, bare) => {
+    expect(read({ body: { access_token: said } }).accessToken.reveal()).toBe(bare);
+  });
+
+  it('is read at a dotted path', () => {
+    const body = { data: { list: [{ accessToken: 't-deep' }] } };
+    expect(read({ body }, { accessToken: 'data.list.0.accessToken' }).accessToken.reveal()).toBe('t-deep');
+  });
+
+  it.each(['__proto__.name', 'constructor.name', 'toString.name', 'access_token.constructor.name'])(
+    'never gives what is inherited at %s',
+    (accessToken) => {
+      expect(refused({ body: { access_token: 't-1' } }, { accessToken }).code).toBe('token_unavailable');
+    },
+  );
+
+  it.each([[null], [''], [7], [{ token: 'r' }], [undefined]])('with %j for a refresh token has none', (refresh) => {
+    expect(read({ body: { access_token: 't-1', refresh } }).refreshToken).toBeUndefined();
+  });
+
+  it('never takes a refresh token that the exchange does not name', () => {
+    const body = { access_token: 't-1', refresh_token: 'r-1', refresh: 'r-2' };
+    expect(read({ body }, { accessToken: 'access_token' }).refreshToken).toBeUndefined();
+  });
+});
+
+describe('a token answer without a usable token', () => {
+  it.each<[string, Answer, RegExp]>([
+    ['204 and no body', { status: 204 }, /204 with an empty body/],
+    ['an empty body', { body: '' }, /200 with an empty body/],
+    ['an HTML page', { headers: { 'content-type': 'text/html' }, body: HTML }, /200 with an HTML page/],
+    ['an HTML page that calls itself JSON', { body: `\n  ${HTML}` }, /200 with an HTML page/],
+    ['truncated JSON', { body: '{"access_token":"t-secret-tok' }, /something that is no JSON/],
+    ['plain text', { body: 't-secret-token' }, /something that is no JSON/],
+    ['two documents', { body: '{"access_token":"t-secret-token"}{}' }, /something that is no JSON/],
+    ['no token', { body: { token: 't-secret-token' } }, /without a token at `access_token`/],
+    ['an error in a 200', { body: { error: { code: 'invalid' }, status: '500' } }, /without a token at/],
+    ['null for a token', { body: { access_token: null } }, /without a token at/],
+    ['a number for a token', { body: { access_token: 12345678 } }, /without a token at/],
+    ['an object for a token', { body: { access_token: { value: 't-secret-token' } } }, /without a token at/],
+    ['an empty token', { body: { access_token: '' } }, /without a token at/],
+    ['a blank token', { body: { access_token: '  ' } }, /without a token at/],
+    ['"Bearer " and no more', { body: { access_token: 'Bearer ' } }, /without a token at/],
+    ['null', { body: 'null' }, /without a token at/],
+    ['a list', { body: '[]' }, /without a token at/],
+    ['a token with a line break', { body: { access_token: 't-secret-token\r\nx-evil: 1' } }, /no header may carry/],
+    ['a token with a bare LF', { body: { access_token: 't-secret-token\nx' } }, /no header may carry/],
+    ['a token with a space', { body: { access_token: 't-secret-token x' } }, /no header may carry/],
+    ['a token with a tab', { body: { access_token: 't-secret-token\tx' } }, /no header may carry/],
+    ['a token with a NUL', { body: { access_token: 't-secret-token\0' } }, /no header may carry/],
+    ['a token that is not ASCII', { body: { access_token: 't-secret-tokén' } }, /no header may carry/],
+    ['a token that is dead already', { body: { access_token: 't-secret-token', expires_in: 0 } }, /expired already/],
+  ])('is unavailable for %s', (_, answer, why) => {
+    const error = refused(answer);
+    expect(error).toMatchObject({ code: 'token_unavailable', status: 503 });
+    expect(error.message).toMatch(why);
+    expectNoSecret(error, 't-secret-tok', '12345678', 'Incident');
+  });
+
+  it('is unavailable for a token of more than 8 KiB, and not for one of 8 KiB', () => {
+    expect(refused({ body: { access_token: 'x'.repeat(8193) } }).code).toBe('token_unavailable');
+    expect(read({ body: { access_token: 'x'.repeat(8192) } }).accessToken.reveal()).toHaveLength(8192);
+  });
+});
+
+describe('a token endpoint that refuses', () => {
+  const words = { error: 'invalid_client', hint: 'secret s-secret of t-secret-token' };
+
+  it.each([400, 401, 403, 422])('with %d says that the credentials are wrong', (status) => {
+    const error = refused({ status, body: words });
+    expect(error).toMatchObject({ code: 'token_denied', status: 502, outcome: 'not_sent', retryAfterS: undefined });
+    expectNoSecret(error, 's-secret', 't-secret-token', 'invalid_client');
+  });
+
+  it('with 400 and an empty body says that the credentials are wrong', () => {
+    expect(refused({ status: 400, body: '' }).code).toBe('token_denied');
+    expect(refused({ status: 400, headers: { 'content-type': 'text/plain' }, body: '' }).code).toBe('token_denied');
+  });
+
+  it.each([
+    100, 199, 300, 301, 302, 304, 307, 308, 399, 402, 404, 405, 408, 409, 410, 415, 421, 423, 429, 500, 501, 502, 503,
+    504, 599,
+  ])('with %d is unavailable', (status) => {
+    const error = refused({ status, body: { ...words, access_token: 't-secret-token' } });
+    expect(error).toMatchObject({ code: 'token_unavailable', status: 503 });
+    expect(error.message).toContain(String(status));
+    expectNoSecret(error, 's-secret', 't-secret-token', 'invalid_client');
+  });
+
+  it.each([400, 401, 403, 422, 503])('with %d and an HTML page is unavailable: that is a firewall', (status) => {
+    for (const answer of [
+      { status, body: HTML },
+      { status, headers: { 'content-type': 'text/html; charset=utf-8' }, body: 'Blocked' },
+    ]) {
+      const error = refused(answer);
+      expect(error.code).toBe('token_unavailable');
+      expect(error.message).toContain(`${status} with an HTML page`);
+      expectNoSecret(error, 'Incident', 'Blocked');
+    }
+  });
+
+  it.each<[string, string | undefined, number | undefined]>([
+    ['no Retry-After', undefined, undefined],
+    ['an empty one', '', undefined],
+    ['seconds', '120', 120],
+    ['seconds in blanks', ' 120 ', 120],
+    ['one second', '1', 1],
+    ['zero', '0', undefined],
+    ['negative seconds', '-5', undefined],
+    ['fractional seconds', '1.5', undefined],
+    ['an HTTP date', 'Thu, 01 Jan 2026 09:02:00 GMT', 120],
+    ['an HTTP date in the past', 'Thu, 01 Jan 2026 08:59:59 GMT', undefined],
+    ['an HTTP date that is now', 'Thu, 01 Jan 2026 09:00:00 GMT', undefined],
+    ['garbage', 'in a while', undefined],
+    ['an hour', '3600', 3600],
+    ['more than an hour', '3601', 3600],
+    ['a huge number', '99999999999999999999', 3600],
+    ['a date in another year', 'Fri, 01 Jan 2027 09:00:00 GMT', 3600],
+  ])('with %s says when to come back', (_, value, retryAfterS) => {
+    const headers = { 'retry-after': value };
+    expect(refused({ status: 429, headers }).retryAfterS).toBe(retryAfterS);
+    expect(refused({ status: 503, headers, body: HTML }).retryAfterS).toBe(retryAfterS);
+  });
+});
+
+describe('an unavailable token', () => {
+  it('has a cause only if there is one', () => {
+    expect(Object.hasOwn(unavailable('it slept'), 'cause')).toBe(false);
+    const cause = new Error('x');
+    expect(unavailable('it slept', cause).cause).toBe(cause);
+  });
+});

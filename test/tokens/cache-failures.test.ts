@@ -1,0 +1,230 @@
+import { describe, expect, it } from 'vitest';
+import { ProxyError } from '../../src/errors.ts';
+import { Backoff } from '../../src/tokens/backoff.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { cached, DOWN, refusalOf, tokenOf } from '../support/token-fakes.ts';
+
+const LADDER_MS = [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000];
+const ALMOST_ONE = 1 - Number.EPSILON;
+
+const down = (retryAfterS: number) => new ProxyError('token_unavailable', 'No token could be had.', { retryAfterS });
+
+describe('a failed exchange', () => {
+  it('fails all its waiters with the one failure, saying when to come back', async () => {
+    const { asker, source } = cached();
+    const waiting = Array.from({ length: 50 }, () => refusalOf(source.token()));
+    asker.fail(DOWN);
+    const refusals = new Set(await Promise.all(waiting));
+    expect(refusals.size).toBe(1);
+    expect([...refusals][0]).toMatchObject({ code: 'token_unavailable', message: DOWN.message, retryAfterS: 1 });
+    expect(asker.count).toBe(1);
+  });
+
+  it('keeps its code, its words and its cause for whoever comes before the time', async () => {
+    const cause = new Error('ECONNREFUSED');
+    const { clock, source } = cached(() => new ProxyError('token_denied', 'Wrong credentials.', { cause }));
+    await refusalOf(source.token());
+    await clock.advance(500);
+    const refusal = await refusalOf(source.token());
+    expect(refusal).toMatchObject({ code: 'token_denied', message: 'Wrong credentials.', cause, retryAfterS: 1 });
+  });
+
+  it('of any other kind counts as an endpoint that could not be asked', async () => {
+    const { asker, clock, source } = cached(() => new TypeError('surprise'));
+    const refusal = await refusalOf(source.token());
+    expect(refusal).toMatchObject({ code: 'token_unavailable', retryAfterS: 1 });
+    expect(refusal.message).not.toContain('surprise');
+    await clock.advance(999);
+    await refusalOf(source.token());
+    expect(asker.count).toBe(1);
+  });
+
+  it('counts down in whole seconds, rounded up', async () => {
+    const { clock, source } = cached(() => down(10));
+    const after = async (ms: number) => {
+      await clock.advance(ms);
+      return (await refusalOf(source.token())).retryAfterS;
+    };
+    expect(await after(0)).toBe(10);
+    expect(await after(1)).toBe(10);
+    expect(await after(999)).toBe(9);
+    expect(await after(8999)).toBe(1);
+  });
+
+  it('asks no more than once in the time, however many come', async () => {
+    const { asker, clock, source } = cached(() => DOWN);
+    for (let n = 0; n < 100; n++) {
+      await refusalOf(source.token());
+      await clock.advance(9);
+    }
+    expect(asker.count).toBe(1);
+  });
+
+  it.each<[string, number, number]>([
+    ['without luck', 0, 1],
+    ['with half the luck', 0.5, 0.75],
+    ['with all the luck', ALMOST_ONE, 0.5],
+  ])('is followed by the next question after 1 s doubling to 30 s %s', async (_, chance, share) => {
+    const bench = cached(() => DOWN);
+    bench.chance.value = chance;
+    const { asker, clock, source } = bench;
+    await refusalOf(source.token());
+    for (const [failures, wholeMs] of LADDER_MS.entries()) {
+      const delayMs = Math.ceil(wholeMs * share);
+      await clock.advance(delayMs - 1);
+      await refusalOf(source.token());
+      expect(asker.count).toBe(failures + 1);
+      await clock.advance(1);
+      await refusalOf(source.token());
+      expect(asker.count).toBe(failures + 2);
+    }
+  });
+
+  it('begins at 1 s again after a success', async () => {
+    const { asker, clock, source } = cached((n, { clock: now }) => (n === 4 ? tokenOf(now, 't') : DOWN));
+    for (const delayMs of [1000, 2000, 4000]) {
+      await refusalOf(source.token());
+      await clock.advance(delayMs);
+    }
+    const { refreshAtMs } = await source.token();
+    await clock.advance(refreshAtMs - clock.now());
+    expect(asker.count).toBe(5);
+    await clock.advance(999);
+    expect(asker.count).toBe(5);
+    await clock.advance(1);
+    expect(asker.count).toBe(6);
+  });
+
+  it('is followed by nothing of its own accord while there is no token to keep', async () => {
+    const { asker, clock, source } = cached(() => DOWN);
+    await refusalOf(source.token());
+    await clock.advance(86_400_000);
+    expect(asker.count).toBe(1);
+  });
+
+  it('with a Retry-After beyond the backoff is not repeated before that', async () => {
+    const { asker, clock, source } = cached(() => down(120));
+    expect((await refusalOf(source.token())).retryAfterS).toBe(120);
+    await clock.advance(119_999);
+    expect((await refusalOf(source.token())).retryAfterS).toBe(1);
+    expect(asker.count).toBe(1);
+    await clock.advance(1);
+    await refusalOf(source.token());
+    expect(asker.count).toBe(2);
+  });
+
+  it('with a Retry-After within the backoff is not repeated before the backoff ends', async () => {
+    const { asker, clock, source } = cached((n) => (n < 4 ? DOWN : down(3)));
+    for (const delayMs of [1000, 2000, 4000]) {
+      await refusalOf(source.token());
+      await clock.advance(delayMs);
+    }
+    await refusalOf(source.token());
+    await clock.advance(7999);
+    await refusalOf(source.token());
+    expect(asker.count).toBe(4);
+    await clock.advance(1);
+    await refusalOf(source.token());
+    expect(asker.count).toBe(5);
+  });
+});
+
+describe('a token that is still valid', () => {
+  /** A token of 100 s in use, whose refresh at 80 s fails. */
+  async function failing() {
+    const bench = cached((n, { clock }) => (n === 1 ? tokenOf(clock, 't-1', { lifetimeMs: 100_000 }) : DOWN));
+    const token = await bench.source.token();
+    bench.source.current();
+    await bench.clock.advance(80_000);
+    expect(bench.asker.count).toBe(2);
+    return { ...bench, token };
+  }
+
+  it('serves to its end while the token endpoint fails', async () => {
+    const { clock, source, token } = await failing();
+    expect(source.current()).toBe(token);
+    expect(await source.token()).toBe(token);
+    await clock.advance(19_999);
+    expect(source.current()).toBe(token);
+    await clock.advance(1);
+    expect(source.current()).toBeUndefined();
+  });
+
+  it('is asked for anew by itself after 1, 2, 4, 8 s, until it ends', async () => {
+    const { asker, clock } = await failing();
+    const counts: number[] = [];
+    for (const ms of [999, 1, 1999, 1, 3999, 1, 7999, 1]) {
+      await clock.advance(ms);
+      counts.push(asker.count);
+    }
+    expect(counts).toEqual([2, 3, 3, 4, 4, 5, 5, 6]);
+    await clock.advance(86_400_000);
+    expect(asker.count).toBe(6);
+    expect(clock.timers).toBe(0);
+  });
+
+  it('causes no question of its own while the endpoint is backed off from', async () => {
+    const { asker, clock, source } = await failing();
+    await clock.advance(500);
+    for (let n = 0; n < 100; n++) source.current();
+    expect(asker.count).toBe(2);
+  });
+
+  it('is replaced as soon as the endpoint is back', async () => {
+    const { asker, clock, source } = await failing();
+    asker.script = () => tokenOf(clock, 't-2', { lifetimeMs: 100_000 });
+    await clock.advance(1000);
+    expect(asker.count).toBe(3);
+    expect(source.current()?.accessToken.reveal()).toBe('t-2');
+  });
+
+  it('is asked for anew by itself though the timer of the backoff fires early', async () => {
+    const { asker, clock, source } = cached((n, { clock: now }) =>
+      n === 1 ? tokenOf(now, 't-1', { lifetimeMs: 100_000 }) : DOWN,
+    );
+    const after = clock.after.bind(clock);
+    clock.after = (delayMs, callback) => after(Math.max(1, delayMs - 1), callback);
+    await source.token();
+    source.current();
+    await clock.advance(80_000);
+    expect(asker.count).toBe(2);
+    await clock.advance(1001);
+    expect(asker.count).toBe(3);
+  });
+
+  it('lapses without a question where nobody uses it, though the endpoint failed', async () => {
+    const { asker, clock, source } = cached((n, { clock: now }) =>
+      n < 3 ? tokenOf(now, `t-${n}`, { lifetimeMs: 100_000 }) : DOWN,
+    );
+    await source.token();
+    source.current();
+    await clock.advance(80_000);
+    await clock.advance(86_400_000);
+    expect(asker.count).toBe(2);
+  });
+});
+
+describe('the backoff', () => {
+  it('refuses nobody before the first failure', () => {
+    const backoff = new Backoff(new ManualClock(), () => 0);
+    expect(backoff.refusal()).toBeUndefined();
+    expect(backoff.remainingMs()).toBe(0);
+  });
+
+  it('never waits less than half its time, nor more than the whole', () => {
+    for (const [failures, wholeMs] of LADDER_MS.entries()) {
+      for (const chance of [0, 0.3, ALMOST_ONE]) {
+        const backoff = new Backoff(new ManualClock(), () => chance);
+        for (let n = 0; n <= failures; n++) backoff.failed(DOWN);
+        expect(backoff.remainingMs()).toBeGreaterThanOrEqual(wholeMs / 2);
+        expect(backoff.remainingMs()).toBeLessThanOrEqual(wholeMs);
+      }
+    }
+  });
+
+  it('waits 30 s however often it failed', () => {
+    const backoff = new Backoff(new ManualClock(), () => 0);
+    for (let n = 0; n < 5000; n++) backoff.failed(DOWN);
+    expect(backoff.remainingMs()).toBe(30_000);
+  });
+});

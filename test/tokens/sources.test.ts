@@ -1,0 +1,194 @@
+import { describe, expect, it } from 'vitest';
+import { jpay } from '../../src/providers/jpay.ts';
+import { mpesa } from '../../src/providers/mpesa.ts';
+import { isFixed, type Provider } from '../../src/providers/provider.ts';
+import { fixedToken } from '../../src/providers/static.ts';
+import { Secret } from '../../src/secret.ts';
+import type { TokenTransport } from '../../src/tokens/exchange.ts';
+import type { TokenRequest } from '../../src/tokens/request.ts';
+import { type CredentialUse, TokenSources } from '../../src/tokens/sources.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { expectNoSecret, LogLines } from '../support/token-fakes.ts';
+
+const KEY = 'ck-made-up-1';
+const SECRET = 'cs-made-up-1';
+
+function credentials(values: Readonly<Record<string, string>>): CredentialUse['credentials'] {
+  return new Map(Object.entries(values).map(([name, value]) => [name, new Secret(value)]));
+}
+
+function use(over: Partial<CredentialUse> = {}): CredentialUse {
+  return {
+    provider: mpesa,
+    authServer: 'https://sandbox.safaricom.co.ke',
+    credentials: credentials({ consumer_key: KEY, consumer_secret: SECRET }),
+    ...over,
+  };
+}
+
+function sources() {
+  const clock = new ManualClock();
+  const log = new LogLines();
+  const requests: TokenRequest[] = [];
+  const transport: TokenTransport = async (request) => {
+    requests.push(request);
+    return {
+      status: 200,
+      headers: {},
+      body: JSON.stringify({ access_token: `t-${requests.length}`, expires_in: 100 }),
+    };
+  };
+  return { clock, log, requests, sources: new TokenSources({ clock, log, random: () => 0, transport }) };
+}
+
+const exchange = isFixed(mpesa.token) ? undefined : mpesa.token;
+
+describe('routes with one credential', () => {
+  it('share one token source', () => {
+    const { sources: all } = sources();
+    expect(all.for(use())).toBe(all.for(use()));
+  });
+
+  it('share it in whatever order their credentials stand', () => {
+    const { sources: all } = sources();
+    const turned = credentials({ consumer_secret: SECRET, consumer_key: KEY });
+    expect(all.for(use({ credentials: turned }))).toBe(all.for(use()));
+  });
+
+  it('share it where their providers are equal copies', () => {
+    const { sources: all } = sources();
+    expect(all.for(use({ provider: structuredClone(mpesa) }))).toBe(all.for(use()));
+  });
+
+  it.each<[string, Partial<CredentialUse>]>([
+    [
+      'a credential that the token request does not use',
+      { credentials: credentials({ consumer_key: KEY, consumer_secret: SECRET, subscription_key: 'other' }) },
+    ],
+    ['what a dead token looks like', { provider: { ...mpesa, deadToken: [{ status: 418 }] } }],
+    ['the headers of their API calls', { provider: { ...mpesa, headers: [{ name: 'a', value: 'b', mode: 'set' }] } }],
+    ['the hosts of their APIs', { provider: { ...mpesa, hosts: jpay.hosts! } }],
+  ])('share it though they differ in %s', (_, other) => {
+    const { sources: all } = sources();
+    expect(all.for(use(other))).toBe(all.for(use()));
+  });
+
+  it('ask once for all their requests', async () => {
+    const { sources: all, requests } = sources();
+    await Promise.all(Array.from({ length: 50 }, () => all.for(use()).token()));
+    expect(requests).toHaveLength(1);
+  });
+
+  it.each<[string, Partial<CredentialUse>]>([
+    ['a value of a credential', { credentials: credentials({ consumer_key: KEY, consumer_secret: 'cs-made-up-2' }) }],
+    ['which field has which value', { credentials: credentials({ consumer_key: SECRET, consumer_secret: KEY }) }],
+    ['the auth server', { authServer: 'https://api.safaricom.co.ke' }],
+    ['the name of the provider', { provider: { ...mpesa, name: 'mpesa-2' } }],
+    [
+      'the token request',
+      { provider: { ...mpesa, token: { ...exchange!, request: { ...exchange!.request, method: 'POST' } } } },
+    ],
+    ['where the token is', { provider: { ...mpesa, token: { ...exchange!, response: { accessToken: 'token' } } } }],
+    ['the refresh', { provider: { ...mpesa, refresh: jpay.refresh! } }],
+    ['the default lifetime', { provider: { ...mpesa, defaultLifetimeS: 60 } }],
+  ])('are two where they differ in %s', (_, other) => {
+    const { sources: all } = sources();
+    expect(all.for(use(other))).not.toBe(all.for(use()));
+  });
+
+  it('each use the default lifetime they were given', async () => {
+    const provider: Provider = { ...mpesa, token: { ...exchange!, response: { accessToken: 'access_token' } } };
+    const { sources: all, clock } = sources();
+    const long = await all.for(use({ provider: { ...provider, defaultLifetimeS: 3000 } })).token();
+    const short = await all.for(use({ provider: { ...provider, defaultLifetimeS: 60 } })).token();
+    expect(long.expiresAtMs - clock.now()).toBe(3_000_000);
+    expect(short.expiresAtMs - clock.now()).toBe(60_000);
+  });
+});
+
+describe('a source for a fixed key', () => {
+  const fixed = (token: string) =>
+    use({ provider: fixedToken, authServer: 'https://api.example', credentials: credentials({ token }) });
+
+  it('gives the key without asking anyone, for ever', async () => {
+    const { sources: all, clock, requests } = sources();
+    const source = all.for(fixed('sk-made-up'));
+    expect(source.current()?.accessToken.reveal()).toBe('sk-made-up');
+    await clock.advance(400 * 86_400_000);
+    expect(await source.token()).toBe(source.current());
+    expect(source.current()).toMatchObject({ expiresAtMs: Infinity, lifetimeSource: 'fixed' });
+    expect(requests).toHaveLength(0);
+    expect(clock.timers).toBe(0);
+  });
+
+  it('has no other key to try once it is refused', async () => {
+    const { sources: all } = sources();
+    const source = all.for(fixed('sk-made-up'));
+    const token = await source.token();
+    source.served(token, 'GET', '/x');
+    source.refusedAgain(token, 'GET', '/x');
+    expect(await source.reject(token, 'GET', '/x')).toBeUndefined();
+    source.close();
+    expect(source.current()).toBe(token);
+  });
+
+  it('is another for another key', () => {
+    const { sources: all } = sources();
+    expect(all.for(fixed('sk-1'))).not.toBe(all.for(fixed('sk-2')));
+    expect(all.for(fixed('sk-1'))).toBe(all.for(fixed('sk-1')));
+  });
+});
+
+describe('all token sources', () => {
+  it('show no secret, whichever way they are printed', async () => {
+    const { sources: all, log } = sources();
+    await all.for(use()).token();
+    all.for(use({ provider: fixedToken, credentials: credentials({ token: 'sk-made-up' }) }));
+    expectNoSecret(all, KEY, SECRET, 'sk-made-up', 't-1');
+    expectNoSecret(log.lines, KEY, SECRET, 'sk-made-up', 't-1');
+  });
+
+  it('are kept beyond the usual bound where a configuration has more credentials', () => {
+    const clock = new ManualClock();
+    const context = { clock, log: new LogLines(), random: () => 0, transport: () => Promise.reject(new Error('none')) };
+    const all = new TokenSources(context, 10_001);
+    const fixed = (n: number) => use({ provider: fixedToken, credentials: credentials({ token: `sk-${n}` }) });
+    const first = all.for(fixed(0));
+    for (let n = 1; n <= 10_000; n++) all.for(fixed(n));
+    expect(all.for(fixed(0))).toBe(first);
+  });
+
+  it('that a new configuration does not use any more stop refreshing, and the others go on', async () => {
+    const { sources: all, clock, requests } = sources();
+    const kept = all.for(use());
+    const dropped = all.for(use({ authServer: 'https://api.safaricom.co.ke' }));
+    for (const each of [kept, dropped]) {
+      await each.token();
+      each.current();
+    }
+    all.retain(new Set([kept]));
+    expect(clock.timers).toBe(1);
+    await clock.advance(80_000);
+    expect(requests.map(({ url }) => new URL(url).host)).toEqual([
+      'sandbox.safaricom.co.ke',
+      'api.safaricom.co.ke',
+      'sandbox.safaricom.co.ke',
+    ]);
+    expect(all.for(use())).toBe(kept);
+    expect(all.for(use({ authServer: 'https://api.safaricom.co.ke' }))).not.toBe(dropped);
+  });
+
+  it('stop refreshing when they are closed', async () => {
+    const { sources: all, clock, requests } = sources();
+    const other = use({ authServer: 'https://api.safaricom.co.ke' });
+    for (const each of [use(), other]) {
+      await all.for(each).token();
+      all.for(each).current();
+    }
+    expect(clock.timers).toBe(2);
+    all.close();
+    expect(clock.timers).toBe(0);
+    await clock.advance(100_000);
+    expect(requests).toHaveLength(2);
+  });
+});

@@ -1,0 +1,226 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { mpesa } from '../../src/providers/mpesa.ts';
+import { paypack } from '../../src/providers/paypack.ts';
+import { Secret } from '../../src/secret.ts';
+import type { TokenRequest } from '../../src/tokens/request.ts';
+import { settled } from '../support/manual-clock.ts';
+import { asking, network } from '../support/token-exchange.ts';
+import { expectNoSecret, refusalOf } from '../support/token-fakes.ts';
+
+const KIB = 1024;
+
+async function listening(server: Server): Promise<string> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** A token endpoint on loopback, closed when the test ends. */
+async function serve(listener: RequestListener): Promise<string> {
+  const server = createServer(listener);
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return await listening(server);
+}
+
+/** One that answers each connection's first bytes with `bytes`, and hangs up if `ends`. */
+async function serveBytes(bytes: string, ends = true): Promise<string> {
+  const sockets = new Set<Socket>();
+  const server = createTcpServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.once('data', () => (ends ? socket.end(bytes) : socket.write(bytes)));
+  });
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return await listening(server);
+}
+
+/** Where nobody listens. */
+async function closedPort(): Promise<string> {
+  const server = createTcpServer();
+  const url = await listening(server);
+  server.close();
+  await once(server, 'close');
+  return url;
+}
+
+const get = (url: string): TokenRequest => ({ method: 'GET', url, headers: {}, body: undefined });
+const never = new AbortController().signal;
+
+describe('the network transport', () => {
+  it('sends method, path, headers and body as they are, and reads status, headers and body', async () => {
+    const seen: unknown[] = [];
+    const url = await serve((request, response) => {
+      const { method, url: target, headers } = request;
+      response.writeHead(201, { 'X-Odd': '1', 'Set-Cookie': ['a=1', 'b=2'] });
+      request.once('data', (body: Buffer) => {
+        seen.push(method, target, headers['api-key'], headers['content-length'], body.toString());
+        response.end('{"á":1}');
+      });
+    });
+    const body = Buffer.from('{"k":"ü"}');
+    const request = { method: 'POST', url: `${url}/t%2Fx?a=%20b`, headers: { 'api-key': 'k' }, body } as const;
+    const answer = await network()(request, never);
+    expect(seen).toEqual(['POST', '/t%2Fx?a=%20b', 'k', '10', '{"k":"ü"}']);
+    expect(answer).toMatchObject({ status: 201, body: '{"á":1}' });
+    expect(answer.headers).toMatchObject({ 'x-odd': '1', 'set-cookie': 'a=1' });
+  });
+
+  it('says that an empty POST is empty', async () => {
+    let length: string | undefined;
+    const url = await serve((request, response) => {
+      length = request.headers['content-length'];
+      response.end('{}');
+    });
+    await network()({ ...get(url), method: 'POST' }, never);
+    expect(length).toBe('0');
+  });
+
+  it.each([
+    [64 * KIB - 1, true],
+    [64 * KIB, true],
+    [64 * KIB + 1, false],
+  ])('reads an answer of %d bytes: %s', async (bytes, whole) => {
+    const url = await serve((_, response) => response.end('x'.repeat(bytes)));
+    const length = network()(get(url), never).then(({ body }) => body.length);
+    if (whole) expect(await length).toBe(bytes);
+    else await expect(length).rejects.toMatchObject({ code: 'answer longer than 64 KiB' });
+  });
+
+  it('hangs up on an answer of 100 MB instead of reading it', async () => {
+    let sent = 0;
+    let hungUp: Promise<unknown> | undefined;
+    const url = await serve((_, response) => {
+      hungUp = once(response, 'close');
+      const chunk = Buffer.alloc(64 * KIB, 'x');
+      const endless = new Readable({
+        read() {
+          sent += chunk.length;
+          this.push(sent > 100e6 ? null : chunk);
+        },
+      });
+      endless.pipe(response);
+    });
+    const { asker, log } = asking(mpesa, { authServer: url });
+    const refusal = await refusalOf(asker.ask(undefined));
+    expect(refusal.message).toContain('it could not be asked (answer longer than 64 KiB)');
+    await hungUp;
+    // What the sockets of both ends hold is sent, and no more.
+    expect(sent).toBeLessThan(20e6);
+    expect(log.messages).toEqual(['token exchange failed']);
+  });
+
+  it('says what failed where nobody listens', async () => {
+    const { asker, log, secrets } = asking(mpesa, { authServer: await closedPort() });
+    const refusal = await refusalOf(asker.ask(undefined));
+    expect(refusal).toMatchObject({ code: 'token_unavailable', outcome: 'not_sent' });
+    expect(refusal.message).toContain('it could not be asked (ECONNREFUSED)');
+    expectNoSecret([refusal, log.lines], ...Object.values(secrets));
+  });
+
+  it('asks twice, not more, where nobody listens for a refresh either', async () => {
+    const { asker, log } = asking(paypack, { authServer: await closedPort() });
+    const refusal = await refusalOf(asker.ask(new Secret('r-secret-1')));
+    expect(refusal.message).toContain('ECONNREFUSED');
+    expect(log.messages).toEqual(['refresh failed', 'authorizing afresh', 'token exchange failed']);
+    expectNoSecret([refusal, log.lines], 'r-secret-1');
+  });
+
+  it('takes an answer that breaks off for none', async () => {
+    const url = await serveBytes('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"access_token":"m-secret-1"}');
+    const { asker, log } = asking(mpesa, { authServer: url });
+    const refusal = await refusalOf(asker.ask(undefined));
+    expect(refusal.code).toBe('token_unavailable');
+    expectNoSecret([refusal, log.lines], 'm-secret-1');
+  });
+
+  it.each([
+    [
+      'a chunk size that is none',
+      'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nZZ{"access_token":"m-secret-1"}\r\n',
+    ],
+    ['two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{"access_token":"m-secret-1"}'],
+    ['no HTTP at all', '{"access_token":"m-secret-1"}\r\n\r\n'],
+  ])('keeps nothing of an answer with %s', async (_, bytes) => {
+    const { asker, log } = asking(mpesa, { authServer: await serveBytes(bytes) });
+    const refusal = await refusalOf(asker.ask(undefined));
+    expect(refusal.code).toBe('token_unavailable');
+    expectNoSecret([refusal, log.lines], 'm-secret-1');
+  });
+
+  it('does not send a header with a line break in it', async () => {
+    let asked = 0;
+    const url = await serve((_, response) => {
+      asked += 1;
+      response.end('{}');
+    });
+    const request = { ...get(url), headers: { 'x-key': 'k-secret-1\r\nx-evil: 1' } };
+    const error: unknown = await network()(request, never).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(Error);
+    expectNoSecret(error, 'k-secret-1');
+    expect(asked).toBe(0);
+  });
+});
+
+describe('a token endpoint that does not answer', () => {
+  async function silent(head = '') {
+    const requests: IncomingMessage[] = [];
+    const arrived = Promise.withResolvers<unknown>();
+    const url = await serve((request, response) => {
+      requests.push(request);
+      if (head !== '') response.write(head);
+      arrived.resolve(undefined);
+    });
+    return { url, requests, arrived: arrived.promise };
+  }
+
+  it.each([
+    ['at all', ''],
+    ['to the end', '{"access_token":"m-secret-1",'],
+  ])('%s is given up after 15 s and not a millisecond before', async (_, head) => {
+    const { url, requests, arrived } = await silent(head);
+    const { asker, clock, log, secrets } = asking(mpesa, { authServer: url });
+    let over = false;
+    const refusal = refusalOf(asker.ask(undefined)).finally(() => (over = true));
+    await arrived;
+    await clock.advance(14_999);
+    expect(over).toBe(false);
+    const closed = once(requests[0]!.socket, 'close');
+    await clock.advance(1);
+    expect((await refusal).message).toContain('it did not answer within 15 s');
+    expect((await refusal).code).toBe('token_unavailable');
+    await closed;
+    expect(requests).toHaveLength(1);
+    expectNoSecret([await refusal, log.lines], 'm-secret-1', ...Object.values(secrets));
+  });
+
+  it('on a refresh is given up, and the full exchange has 15 s of its own', async () => {
+    const { url, requests, arrived } = await silent();
+    const { asker, clock } = asking(paypack, { authServer: url });
+    const refusal = refusalOf(asker.ask(new Secret('r-1')));
+    await arrived;
+    await clock.advance(15_000);
+    while (requests.length < 2) await settled();
+    expect(requests[1]!.url).toBe('/auth/agents/authorize');
+    await clock.advance(15_000);
+    expect((await refusal).message).toContain('within 15 s');
+    expect(clock.timers).toBe(0);
+  });
+
+  it('leaves no timer behind once it has answered', async () => {
+    const url = await serve((_, response) => response.end('{"access_token":"m-1"}'));
+    const { asker, clock } = asking(mpesa, { authServer: url });
+    await asker.ask(undefined);
+    expect(clock.delaysMs).toEqual([15_000]);
+    expect(clock.timers).toBe(0);
+  });
+});

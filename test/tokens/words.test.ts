@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import { wordsOf } from '../../src/tokens/answer.ts';
+
+const words = (body: string, ...secrets: string[]) => wordsOf({ status: 401, headers: {}, body }, secrets);
+
+describe("a provider's words for the log", () => {
+  it('have every secret cut out, wherever and however often it stands', () => {
+    expect(words('k-123 and k-123k-123: bad s.*[]$&', 'k-123', 's.*[]$&')).toBe(
+      '[redacted] and [redacted][redacted]: bad [redacted]',
+    );
+  });
+
+  it('are not touched by an empty secret', () => {
+    expect(words('{"error":"bad"}', '')).toBe('{"error":"bad"}');
+  });
+
+  it('are one line without control characters', () => {
+    expect(words('a\r\n\tb\0c\u001b[31md\u007fe\u001ff')).toBe('a b c [31md e f');
+  });
+
+  it('are at most 300 characters', () => {
+    expect(words('x'.repeat(300))).toHaveLength(300);
+    expect(words('x'.repeat(301))).toBe('x'.repeat(300));
+  });
+
+  it('have a secret cut out that reaches over their end', () => {
+    expect(words(`${'x'.repeat(295)}s-secret-1`, 's-secret-1')).toBe(`${'x'.repeat(295)}[reda`);
+  });
+
+  it.each([
+    ['s-123', 's-123-longer'],
+    ['s-123-longer', 's-123'],
+  ])('have a secret cut out whole that begins with another (%s, %s)', (...secrets) => {
+    expect(words('bad s-123-longer', ...secrets)).toBe('bad [redacted]');
+  });
+
+  it.each([
+    ['a path', 'r/1?%x', 'no route GET /auth/refresh/r%2F1%3F%25x', 'r%2F1'],
+    ['a path in lower case', 'r/1?%x', 'no route GET /auth/refresh/r%2f1%3f%25x', 'r%2f1'],
+    ['a form', 'q+r "ü&', 'client_secret=q%2Br+%22%C3%BC%26', 'q%2Br'],
+    ['JSON', 'q+r"ü&', JSON.stringify({ got: 'q+r"ü&' }), 'q+r'],
+    ['JSON with escaped slashes', 'r/1?%x', '{"message":"bad token r\\/1?%x"}', 'r\\/1'],
+    ['HTML', 'q+r"ü&', '<p>q+r&quot;ü&amp;</p>', 'q+r'],
+  ])('have a secret cut out that is echoed in the spelling of %s', (_, secret, body, echo) => {
+    expect(body).toContain(echo);
+    expect(words(body, secret)).not.toContain(echo);
+  });
+});
