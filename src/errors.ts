@@ -99,5 +99,9 @@ export function networkCode(error: unknown): string {
 /** What a log line says of a failure. */
 export function failureFields(error: ProxyError): Record<string, string> {
   const fields = { code: error.code, outcome: error.outcome, error: error.message };
-  return error.cause === undefined ? fields : { ...fields, cause: networkCode(error.cause) };
+  const { cause } = error;
+  if (cause === undefined) return fields;
+  // A fault of wakala's own is told whole, since it is to be found and mended.
+  const whole = error.code === 'internal_error' && cause instanceof Error ? cause.stack : undefined;
+  return { ...fields, cause: whole ?? networkCode(cause) };
 }

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import { formatAddress } from '../config/address.ts';
-import type { Config, ListenAddress } from '../config/config.ts';
-import { defaultConfig, loadConfig } from '../config/load.ts';
+import type { ListenAddress } from '../config/config.ts';
+import { defaultConfig, type Loaded, loadConfig } from '../config/load.ts';
 import { startServer, type RunningServer } from '../server/server.ts';
+import { isFixed } from '../providers/provider.ts';
 import { curlLine } from './curl.ts';
 import { emulateRoutes, type EmulatedConfig } from './emulated.ts';
 import { EXIT, type Io, wantsColour } from './io.ts';
-import { logFor, reportStartFailure, stopSignal } from './run.ts';
+import { logFor, logWarnings, reportStartFailure, stopSignal } from './run.ts';
 
 export interface DevOptions {
   readonly config: string;
@@ -23,8 +24,9 @@ export async function dev(options: DevOptions, io: Io): Promise<number> {
     return EXIT.usage;
   }
   try {
-    const config = configFor(options, io);
+    const { config, warnings } = configFor(options, io);
     const log = logFor(config, io);
+    logWarnings(warnings, log);
     const emulated = await emulateRoutes(config, {
       log,
       onCallback: (report) => log.info({ ...report }, 'callback'),
@@ -43,9 +45,9 @@ export async function dev(options: DevOptions, io: Io): Promise<number> {
   }
 }
 
-function configFor(options: DevOptions, io: Io): Config {
-  if (!options.configGiven && !existsSync(options.config)) return defaultConfig(options);
-  return loadConfig(options.config, { ...options, env: io.env, emulated: true }).config;
+function configFor(options: DevOptions, io: Io): Pick<Loaded, 'config' | 'warnings'> {
+  if (!options.configGiven && !existsSync(options.config)) return { config: defaultConfig(options), warnings: [] };
+  return loadConfig(options.config, { ...options, env: io.env, emulated: true });
 }
 
 /** What is where, and one line to paste for each route. */
@@ -72,7 +74,8 @@ export function startScreen(emulated: EmulatedConfig, server: RunningServer, col
       '',
     );
   }
-  const [first] = emulated.emulators.emulators;
+  // A fixed key cannot be asked for anew: expiring it is a trouble that the app does notice.
+  const first = emulated.emulators.emulators.find(({ provider }) => !isFixed(provider.token));
   if (first !== undefined) {
     const origin = new URL(first.apiUrl).origin;
     lines.push(

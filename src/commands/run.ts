@@ -1,12 +1,17 @@
 import type { Config } from '../config/config.ts';
 import { ConfigError, formatProblem } from '../errors.ts';
+import type { ConfigProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { createLog } from '../telemetry/log.ts';
+import { createLog, type LevelledLog } from '../telemetry/log.ts';
 import { EXIT, type Io, wantsColour } from './io.ts';
 
 /** A logger as the configuration and the terminal ask for it. Logs go to stderr. */
-export function logFor(config: Config, io: Io): Log {
+export function logFor(config: Config, io: Io): LevelledLog {
   return createLog({ ...config.log, tty: io.tty, colour: wantsColour(io) }, io.stderr);
+}
+
+export function logWarnings(warnings: readonly ConfigProblem[], log: Log): void {
+  for (const { file, line, column, message } of warnings) log.warn({ file, line, column }, message);
 }
 
 /** Prints what went wrong before anything ran. @returns the exit code that says so */

@@ -1,11 +1,11 @@
-import type { ListenAddress } from '../config/config.ts';
+import type { Config, ListenAddress } from '../config/config.ts';
 import { systemClock } from '../clock.ts';
 import { examineConfig } from '../config/load.ts';
 import { ConfigError } from '../errors.ts';
 import { Reloader } from '../server/reload.ts';
 import { startServer } from '../server/server.ts';
 import { EXIT, type Io } from './io.ts';
-import { logFor, reportStartFailure, stopSignal } from './run.ts';
+import { logFor, logWarnings, reportStartFailure, stopSignal } from './run.ts';
 
 export interface ServeOptions {
   readonly config: string;
@@ -21,8 +21,12 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
     const { config, problems, warnings, files } = examine();
     if (config === undefined) throw new ConfigError(problems);
     const log = logFor(config, io);
-    for (const { file, line, column, message } of warnings) log.warn({ file, line, column }, message);
-    const reloader: Reloader = new Reloader({ examine, apply: (next) => server.apply(next), log, clock: systemClock });
+    logWarnings(warnings, log);
+    const apply = (next: Config) => {
+      server.apply(next);
+      log.level = next.log.level;
+    };
+    const reloader: Reloader = new Reloader({ examine, apply, log, clock: systemClock });
     const server = await startServer(config, { log, reloadFailure: () => reloader.failure });
     reloader.watch(files);
     process.on('SIGHUP', () => reloader.reload('SIGHUP'));

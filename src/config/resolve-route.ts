@@ -77,7 +77,10 @@ function checkPattern(path: Path, name: string, report: Report): void {
     return;
   }
   const percent = prefix.includes('%') ? 'a route holds no `%`; paths are compared as they are sent' : undefined;
-  const fault = percent ?? pathFault(name.slice(0, -1));
+  const braces = /[{}]/.test(prefix)
+    ? 'a route holds no braces; references are replaced in values, not in keys'
+    : undefined;
+  const fault = percent ?? braces ?? pathFault(name.slice(0, -1));
   if (fault !== undefined) report.problem(at, `\`${name}\`: ${fault}`, name);
 }
 

@@ -63,12 +63,17 @@ export class Access {
     return isLoopbackName(name) || this.#allowedHosts.has(name) || this.#allowedHosts.has(lower);
   }
 
-  #originOf(raw: readonly string[]): string | undefined {
+  /** The origin of the web page that sent a request, if it is one of `allowed_origins`. */
+  allowedOrigin(raw: readonly string[]): string | undefined {
     const origin = headerOf(raw, 'origin');
+    return origin !== undefined && this.#allowedOrigins.has(origin.toLowerCase()) ? origin : undefined;
+  }
+
+  #originOf(raw: readonly string[]): string | undefined {
+    const origin = this.allowedOrigin(raw);
     const foreign =
-      origin === undefined
-        ? headerOf(raw, 'sec-fetch-site')?.toLowerCase() === 'cross-site'
-        : !this.#allowedOrigins.has(origin.toLowerCase());
+      origin === undefined &&
+      (headerOf(raw, 'origin') !== undefined || headerOf(raw, 'sec-fetch-site')?.toLowerCase() === 'cross-site');
     if (foreign) {
       throw new ProxyError(
         'origin_refused',

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
-import { ProxyError } from '../errors.ts';
+import { failureFields, ProxyError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { TokenSources } from '../tokens/sources.ts';
 import { Access } from './access.ts';
@@ -68,11 +68,9 @@ export class Gateway {
   handle(req: IncomingMessage, res: ServerResponse): void {
     if (this.distrusts(req.socket)) return;
     const requestId = requestIdOf(req.rawHeaders);
-    let origin: string | undefined;
     try {
       const { route, caller, below } = this.admit(req);
-      const { client, preflight } = caller;
-      origin = caller.origin;
+      const { client, origin, preflight } = caller;
       if (preflight !== undefined) {
         answerPreflight(req, res, { origin, preflight }, requestId);
         return;
@@ -90,9 +88,10 @@ export class Gateway {
     } catch (thrown) {
       const error = asProxyError(thrown);
       // The path may be a token path with a refresh token in it: it is not logged.
-      this.#log.info({ request_id: requestId, method: req.method, code: error.code }, 'request refused');
+      const level = error.status === 500 ? 'error' : 'info';
+      this.#log[level]({ request_id: requestId, method: req.method, ...failureFields(error) }, 'request refused');
       if (error.status === 400) this.#distrust(req.socket, res);
-      sendProblem(res, error, requestId, corsHeaders(origin));
+      sendProblem(res, error, requestId, corsHeaders(this.#access.allowedOrigin(req.rawHeaders)));
     }
   }
 

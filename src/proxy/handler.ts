@@ -217,7 +217,7 @@ export class ProxiedRequest implements DeliveryOwner {
 
   #fail(error: ProxyError): void {
     if (this.#phase === 'over') return;
-    this.#log(error.status >= 500 ? 'warn' : 'info', 'request failed', error);
+    this.#log(error.status === 500 ? 'error' : error.status > 500 ? 'warn' : 'info', 'request failed', error);
     this.#finish();
     if (this.#clientLeft) return;
     const { requestId, extraHeaders } = this.#context;
@@ -235,7 +235,7 @@ export class ProxiedRequest implements DeliveryOwner {
     }
   }
 
-  #log(level: 'info' | 'warn', message: string, error?: ProxyError): void {
+  #log(level: 'info' | 'warn' | 'error', message: string, error?: ProxyError): void {
     this.#context.log[level](
       {
         request_id: this.#context.requestId,

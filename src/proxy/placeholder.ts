@@ -49,9 +49,10 @@ export function placeholderClient(
   const claims = claimsIn(payload);
   if (claims === undefined || claims.kind !== 'access' || claims.exp * 1000 <= nowMs) return undefined;
   const client = clientNamed(claims.sub);
-  const expected = client === undefined ? undefined : signatureOf(payload, client);
-  if (expected === undefined || expected.length !== signature.length) return undefined;
-  return timingSafeEqual(Buffer.from(expected), Buffer.from(signature)) ? client : undefined;
+  const expected = Buffer.from(client === undefined ? '' : (signatureOf(payload, client) ?? ''));
+  const given = Buffer.from(signature);
+  if (expected.length === 0 || expected.length !== given.length) return undefined;
+  return timingSafeEqual(expected, given) ? client : undefined;
 }
 
 function sealed(claims: Claims, format: 'jwt' | 'opaque', client: Client | undefined): string {

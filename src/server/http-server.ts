@@ -1,6 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
-import type { Socket } from 'node:net';
 import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { networkCode, ProxyError } from '../errors.ts';
@@ -10,6 +9,7 @@ import { rawProblem, sendProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
 import type { UpgradeHandler } from '../proxy/upgrade.ts';
 import { type HttpSocket, inTurn, onClientError } from './client-errors.ts';
+import { Connections } from './connections.ts';
 
 export interface ProxyServerContext {
   readonly gateway: () => Gateway;
@@ -31,14 +31,15 @@ const LIMITS = {
   requireHostHeader: false,
 } as const;
 
+const TLS_LIMITS = { handshakeTimeout: 10_000 } as const;
+
 export type ProxyServer = Server | TlsServer;
 
 /** The listener that clients call. */
-export function createProxyServer(context: ProxyServerContext): ProxyServer {
-  const overLimit = new WeakSet<Socket>();
+export function createProxyServer(context: ProxyServerContext): { server: ProxyServer; connections: Connections } {
   const handle = (req: IncomingMessage, res: ServerResponse) => {
     if (context.draining()) res.shouldKeepAlive = false;
-    if (overLimit.has(req.socket)) refuseOverLimit(req, res);
+    if (connections.isOverLimit(req.socket)) refuseOverLimit(req, res);
     else context.gateway().handle(req, res);
   };
   const options = {
@@ -51,7 +52,7 @@ export function createProxyServer(context: ProxyServerContext): ProxyServer {
   const server =
     tls === undefined
       ? createServer(options, handle)
-      : createTlsServer({ ...options, ...secureContext(tls), ...clientCertificates(tls) }, handle);
+      : createTlsServer({ ...options, ...TLS_LIMITS, ...secureContext(tls), ...clientCertificates(tls) }, handle);
   server.on('checkContinue', handle);
   server.on('checkExpectation', (req, res) => {
     const error = new ProxyError('expectation_failed', 'The only expectation that can be met is 100-continue.');
@@ -66,8 +67,8 @@ export function createProxyServer(context: ProxyServerContext): ProxyServer {
     });
   }
   server.on('clientError', onClientError);
-  boundConnections(server, () => context.config().maxConnections ?? Infinity, overLimit);
-  return server;
+  const connections = new Connections(server, () => context.config().maxConnections ?? Infinity);
+  return { server, connections };
 }
 
 type Tls = NonNullable<Config['tls']>;
@@ -93,21 +94,6 @@ function forwardsUpgrades(context: ProxyServerContext): boolean {
 
 function isWebSocketHandshake(req: IncomingMessage): boolean {
   return req.headers.upgrade?.trim().toLowerCase() === 'websocket';
-}
-
-/** Over the limit, a request gets an answer; a TLS connection, which would cost a handshake first, is cut. */
-function boundConnections(server: ProxyServer, limit: () => number, overLimit: WeakSet<Socket>): void {
-  const open = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    if (open.size < limit()) {
-      open.add(socket);
-      socket.once('close', () => open.delete(socket));
-    } else if (server instanceof TlsServer) {
-      socket.destroy();
-    } else {
-      overLimit.add(socket);
-    }
-  });
 }
 
 function refuseOverLimit(req: IncomingMessage, res: ServerResponse): void {

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
-import type { ConfigProblem } from '../errors.ts';
+import { type ConfigProblem, formatProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { FileWatch } from './watch.ts';
 
@@ -50,7 +50,9 @@ export class Reloader {
     this.#watch.of(found.files);
     if (found.config === undefined) {
       for (const { file, line, column, message } of found.problems) log.error({ file, line, column }, message);
-      this.#failed(`${found.problems.length} problems in ${found.problems[0]?.file ?? 'the configuration'}`);
+      const [first] = found.problems;
+      const more = found.problems.length > 1 ? `, and ${found.problems.length - 1} more` : '';
+      this.#failed(first === undefined ? 'it could not be read' : formatProblem(first) + more);
       return;
     }
     for (const { file, line, column, message } of found.warnings) log.warn({ file, line, column }, message);

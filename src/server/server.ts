@@ -11,6 +11,7 @@ import { UpgradeHandler } from '../proxy/upgrade.ts';
 import { UpstreamPools } from '../proxy/upstream.ts';
 import { TokenSources } from '../tokens/sources.ts';
 import { networkTransport } from '../tokens/transport.ts';
+import type { Connections } from './connections.ts';
 import { drainServer } from './drain.ts';
 import { createProxyServer, listen, type ProxyServer, setCertificates } from './http-server.ts';
 
@@ -30,6 +31,7 @@ export class RunningServer {
   readonly #sources: TokenSources;
   readonly #upgrades: UpgradeHandler;
   readonly #proxy: ProxyServer;
+  readonly #connections: Connections;
   readonly #admin: Server;
   #config: Config;
   #gateway: Gateway;
@@ -50,12 +52,14 @@ export class RunningServer {
     });
     this.#gateway = this.#gatewayOf(config);
     this.#upgrades = new UpgradeHandler(() => this.#gateway, log);
-    this.#proxy = createProxyServer({
+    const { server, connections } = createProxyServer({
       gateway: () => this.#gateway,
       upgrades: this.#upgrades,
       config: () => this.#config,
       draining: () => this.#draining,
     });
+    this.#proxy = server;
+    this.#connections = connections;
     const admin = adminApp({
       ready: () => !this.#draining,
       reloadFailure: reloadFailure ?? (() => undefined),
@@ -108,8 +112,16 @@ export class RunningServer {
     this.#draining = true;
     const { drainTimeoutMs } = this.#config;
     this.#log.info({ timeout_ms: drainTimeoutMs }, 'draining');
-    const now = () => this.#clock.now();
-    const clean = await drainServer(this.#proxy, drainTimeoutMs, now, () => this.#upgrades.close());
+    this.#connections.endWithAnswers();
+    const clean = await drainServer(
+      this.#proxy,
+      drainTimeoutMs,
+      () => this.#clock.now(),
+      () => {
+        this.#upgrades.close();
+        this.#connections.closeQuiet();
+      },
+    );
     this.#admin.close();
     this.#admin.closeAllConnections();
     this.#sources.close();

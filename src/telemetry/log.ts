@@ -20,8 +20,13 @@ const NEVER = [
   'password',
 ];
 
+/** A log whose level can be changed while it is in use. */
+export interface LevelledLog extends Log {
+  level: string;
+}
+
 /** A logger on a sink that takes whole lines. Written synchronously: nothing is lost when the process ends. */
-export function createLog(options: LogOptions, sink: (line: string) => void): Log {
+export function createLog(options: LogOptions, sink: (line: string) => void): LevelledLog {
   const pretty = options.format === 'pretty' || (options.format === 'auto' && options.tty);
   return pino(
     {

@@ -1,0 +1,62 @@
+import { Server as TlsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { HttpSocket } from './client-errors.ts';
+import type { ProxyServer } from './http-server.ts';
+
+/** The connections of the listener: how many there may be, and which can go when the server stops. */
+export class Connections {
+  /** As they came in, before any TLS. */
+  readonly #open = new Set<Socket>();
+  /** Those that speak HTTP by now. */
+  readonly #speaking = new Set<Socket & HttpSocket>();
+  readonly #overLimit = new WeakSet<Socket>();
+
+  constructor(server: ProxyServer, limit: () => number) {
+    const isTls = server instanceof TlsServer;
+    server.on('connection', (socket: Socket) => {
+      // Over the limit a request gets an answer; a TLS connection, which would cost a handshake first, is cut.
+      if (this.#open.size >= limit()) {
+        if (isTls) socket.destroy();
+        else this.#overLimit.add(socket);
+        return;
+      }
+      this.#open.add(socket);
+      socket.once('close', () => this.#open.delete(socket));
+      if (!isTls) this.#speaks(socket);
+    });
+    if (isTls) server.on('secureConnection', (socket: TLSSocket) => this.#speaks(socket));
+  }
+
+  isOverLimit(socket: Socket): boolean {
+    return this.#overLimit.has(socket);
+  }
+
+  /** Answers under way are the last on their connections. */
+  endWithAnswers(): void {
+    for (const { _httpMessage: answer } of this.#speaking) {
+      if (answer !== undefined && answer !== null) answer.shouldKeepAlive = false;
+    }
+  }
+
+  /** Closes every connection on which nothing is under way, also one on which nothing ever was. */
+  closeQuiet(): void {
+    const busy = new Set<string>();
+    for (const socket of this.#speaking) {
+      if (socket._httpMessage ?? socket.parser?.incoming) busy.add(peerOf(socket));
+    }
+    for (const socket of this.#open) {
+      if (!busy.has(peerOf(socket))) socket.destroy();
+    }
+  }
+
+  #speaks(socket: Socket): void {
+    this.#speaking.add(socket);
+    socket.once('close', () => this.#speaking.delete(socket));
+  }
+}
+
+/** The same for a connection before and after its TLS handshake. */
+function peerOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
+}

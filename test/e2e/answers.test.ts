@@ -1,0 +1,158 @@
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { ask } from '../support/proxy-ask.ts';
+import { startProxyTo } from '../support/proxy-server.ts';
+import { RawClient, rawAsk } from '../support/raw-client.ts';
+import { json, RawUpstream, refusingFirstToken, reply, type Script } from '../support/upstream-raw.ts';
+
+async function start(script: Script, settings = {}) {
+  const upstream = await RawUpstream.start(script);
+  return { upstream, proxy: await startProxyTo(upstream, settings) };
+}
+
+describe('an answer without a body', () => {
+  it.each([
+    ['204 with no length', 'GET', 'HTTP/1.1 204 No Content\r\n\r\n', []],
+    [
+      '304 with the length of what it stands for',
+      'GET',
+      'HTTP/1.1 304 Not Modified\r\ncontent-length: 7\r\n\r\n',
+      ['7'],
+    ],
+    ['304 with no length', 'GET', 'HTTP/1.1 304 Not Modified\r\netag: "a"\r\n\r\n', []],
+    ['HEAD with a length', 'HEAD', 'HTTP/1.1 200 OK\r\ncontent-length: 70000\r\n\r\n', ['70000']],
+    ['HEAD with no length', 'HEAD', 'HTTP/1.1 200 OK\r\nx: y\r\n\r\n', []],
+  ])('%s gets no length that the provider did not give', async (_, method, bytes, lengths) => {
+    const { proxy } = await start(() => bytes);
+    const client = await RawClient.open(proxy.port);
+    for (let time = 0; time < 2; time++) {
+      client.send(`${method} /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+      const answer = await client.answer(method);
+      expect(answer.start).toBe(bytes.split('\r\n')[0]);
+      expect(answer.values('content-length')).toEqual(lengths);
+      expect(answer.values('transfer-encoding')).toEqual([]);
+    }
+  });
+
+  it('HEAD with a dead token is sent again', async () => {
+    const { upstream, proxy } = await start(
+      refusingFirstToken(
+        () => 'HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n',
+        () => Buffer.from('HTTP/1.1 401 No\r\ncontent-length: 5\r\n\r\n'),
+      ),
+    );
+    const answer = await rawAsk(proxy.port, 'HEAD /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    expect([answer.status, ...answer.values('wakala-token')]).toEqual([200, 'replayed']);
+    expect(upstream.requests.map((request) => request.method)).toEqual(['HEAD', 'HEAD']);
+  });
+});
+
+describe('the head of an answer', () => {
+  it('keeps the order of its lines, and Set-Cookie as separate ones', async () => {
+    const lines = ['Set-Cookie: b=1', 'tx_id: 7', 'Set-Cookie: a=2', 'X-Case: Kept', 'set-cookie: c=3'];
+    const { proxy } = await start(() => reply(200, 'x', ...lines));
+    const answer = await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    expect(answer.values('set-cookie')).toEqual(['b=1', 'a=2', 'c=3']);
+    const names = answer.headers.map(([name]) => name);
+    expect(names.filter((name) => /set-cookie|tx_id|x-case/i.test(name))).toEqual(
+      lines.map((line) => line.split(':')[0]),
+    );
+    expect(answer.start).toBe('HTTP/1.1 200 As Scripted');
+  });
+
+  it.each([301, 302, 303, 307, 308])('of a %i passes, and the redirect is not followed', async (status) => {
+    const { upstream, proxy } = await start((request) =>
+      request.target === '/x' ? reply(status, '', `location: ${upstream.origin}/elsewhere`) : reply(200, 'followed'),
+    );
+    const answer = await ask(proxy.port, '/api/x');
+    expect([answer.status, answer.header('location')]).toEqual([status, `${upstream.origin}/elsewhere`]);
+    expect(upstream.requests).toHaveLength(1);
+  });
+
+  it('loses every header that holds the token', async () => {
+    const { upstream, proxy } = await start((request) => {
+      const authorization = request.values('authorization')[0]!;
+      return reply(200, 'x', `echo: ${authorization}`, `x-token: ${authorization.slice(7)}; path=/`, 'kept: yes');
+    });
+    const answer = await ask(proxy.port, '/api/x');
+    expect(answer.header('kept')).toBe('yes');
+    expect(upstream.tokens).toHaveLength(1);
+    expect(answer.rawHeaders.join('\n')).not.toContain(upstream.tokens[0]);
+    expect([answer.header('echo'), answer.header('x-token')]).toEqual([undefined, undefined]);
+  });
+
+  it('carries no hop-by-hop line, and none of the trailers', async () => {
+    const { proxy } = await start(
+      () =>
+        'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-late\r\nkeep-alive: timeout=5\r\n' +
+        'connection: x-hop\r\nx-hop: 1\r\nproxy-authenticate: Basic\r\n\r\n1\r\na\r\n0\r\nx-late: 1\r\n\r\n',
+    );
+    const answer = await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\n\r\n');
+    expect(answer.body.toString()).toBe('a');
+    for (const name of ['trailer', 'x-hop', 'proxy-authenticate', 'x-late']) expect(answer.values(name)).toEqual([]);
+    expect(answer.values('keep-alive')).not.toEqual(['timeout=5']);
+  });
+
+  it('cannot claim another use of the token or another request id', async () => {
+    const { proxy } = await start(() => reply(200, 'x', 'wakala-token: replayed', 'x-request-id: theirs'));
+    const answer = await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: mine\r\n\r\n');
+    expect(answer.values('wakala-token')).toEqual(['fetched']);
+    expect(answer.values('x-request-id')).toEqual(['mine']);
+    expect(answer.values('x-upstream-request-id')).toEqual(['theirs']);
+  });
+});
+
+describe('interim answers', () => {
+  it.each([102, 103])('of %i are never mistaken for the answer', async (status) => {
+    const { proxy } = await start(
+      () => `HTTP/1.1 ${status} Wait\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine`,
+    );
+    const client = await RawClient.open(proxy.port);
+    client.send('GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const answers = [await client.answer()];
+    if (answers[0]!.status < 200) answers.push(await client.answer());
+    expect([answers.at(-1)?.status, answers.at(-1)?.body.toString()]).toEqual([200, 'fine']);
+    expect(answers.at(-1)?.values('link')).toEqual([]);
+  });
+});
+
+describe('a dead token in a compressed answer', () => {
+  const settings = { token: { ...deadTokenIn404() } };
+
+  it('is seen', async () => {
+    const refusal = () =>
+      reply(404, gzipSync(JSON.stringify({ errorCode: 'dead' })), 'content-encoding: gzip', 'content-type: a/b');
+    const { proxy } = await start(
+      refusingFirstToken(() => reply(200, 'fine'), refusal),
+      settings,
+    );
+    const answer = await ask(proxy.port, '/api/x', { headers: { 'accept-encoding': 'gzip' } });
+    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+  });
+
+  it('is no reason to change a byte of one that is alive', async () => {
+    const body = gzipSync(JSON.stringify({ errorCode: 'other' }));
+    const { upstream, proxy } = await start(() => reply(404, body, 'content-encoding: gzip'), settings);
+    const answer = await ask(proxy.port, '/api/x');
+    expect(answer.body.equals(body)).toBe(true);
+    expect(answer.header('content-encoding')).toBe('gzip');
+    expect(upstream.requests).toHaveLength(1);
+  });
+
+  it('is not looked for in an answer longer than 16 KiB, which passes whole', async () => {
+    const long = { errorCode: 'dead', padding: 'x'.repeat(20_000) };
+    const { upstream, proxy } = await start(() => json(404, long), settings);
+    const answer = await ask(proxy.port, '/api/x');
+    expect([answer.status, answer.json()]).toEqual([404, long]);
+    expect(upstream.requests).toHaveLength(1);
+  });
+});
+
+/** A 404 with `errorCode: dead` in its JSON is a dead token. */
+function deadTokenIn404() {
+  return {
+    request: { path: '/issue/token', json: { key: '{key}' } },
+    response: { access_token: 'access_token', expires_in: 'expires_in' },
+    dead_token: [{ status: 404, body: { errorCode: 'dead' } }],
+  };
+}

@@ -1,0 +1,119 @@
+import { once } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import { ask } from '../support/proxy-ask.ts';
+import { startProxyTo, startProxyToEmulator } from '../support/proxy-server.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
+
+const POST = 'POST /api/pay HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody';
+
+async function start(settings: Record<string, unknown> = {}) {
+  const upstream = await RawUpstream.start((request) => (request.target === '/fine' ? reply(200, 'fine') : undefined));
+  const proxy = await startProxyTo(upstream, settings);
+  return { upstream, proxy, client: await RawClient.open(proxy.port) };
+}
+
+describe('a client that leaves before the answer', () => {
+  it.each(['GET', 'OPTIONS'])('has its %s cancelled at the provider', async (method) => {
+    const { upstream, proxy, client } = await start();
+    client.send(`${method} /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    const { socket } = await upstream.request();
+    const closed = once(socket, 'close');
+    client.socket.destroy();
+    await closed;
+    expect((await ask(proxy.port, '/api/fine')).text).toBe('fine');
+  });
+
+  it('has its POST finished if all of it was sent, and the log says so', async () => {
+    const { upstream, proxy, client } = await start();
+    client.send(POST);
+    const request = await upstream.request();
+    client.socket.destroy();
+    // The proxy has seen the client leave once it answers another on a new connection.
+    expect((await ask(proxy.port, '/api/fine')).text).toBe('fine');
+    expect(request.socket.destroyed).toBe(false);
+    request.send(reply(200, 'paid'));
+    expect(await proxy.logged('client left; the provider had the request')).toMatchObject({
+      method: 'POST',
+      path: '/pay',
+      status: 200,
+    });
+  });
+
+  it('has its POST waited for no longer than the deadline', async () => {
+    const { upstream, proxy, client } = await start({ timeout: '300ms' });
+    client.send(POST);
+    const { socket } = await upstream.request();
+    const closed = once(socket, 'close');
+    client.socket.destroy();
+    await closed;
+    expect(await proxy.logged('request failed')).toMatchObject({ code: 'upstream_timeout', outcome: 'unknown' });
+  });
+
+  it('has its POST not sent again if its token was dead, but the token is renewed', async () => {
+    const hold = Promise.withResolvers<undefined>();
+    const dead = refusingFirstToken(() => reply(200, 'fine'));
+    const upstream = await RawUpstream.start(async (request) => {
+      if (upstream.requests.length === 1) await hold.promise;
+      return dead(request);
+    });
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send(POST);
+    await upstream.request();
+    client.socket.destroy();
+    await once(client.socket, 'close');
+    await ask(proxy.port, '/nowhere');
+    hold.resolve(undefined);
+    await proxy.logged('client left; the provider had the request');
+    const next = await ask(proxy.port, '/api/pay', { body: 'next' });
+    expect(next.status).toBe(200);
+    expect(upstream.requests.map((request) => request.body.toString())).toEqual(['body', 'next']);
+    expect(upstream.tokens).toHaveLength(2);
+  });
+});
+
+describe('a client that leaves in the middle', () => {
+  it.each([
+    ['with a length', 'Content-Length: 100\r\n\r\nnot all'],
+    ['in chunks', 'Transfer-Encoding: chunked\r\n\r\n7\r\nnot all\r\n'],
+  ])('of its own body %s never makes a whole request', async (_, lines) => {
+    const upstream = await RawUpstream.start(() => {}, { answersAt: 'head' });
+    const proxy = await startProxyTo(upstream, { replay_limit: 4 });
+    const client = await RawClient.open(proxy.port);
+    client.send(`POST /api/pay HTTP/1.1\r\nHost: localhost\r\n${lines}`);
+    const { socket } = await upstream.request();
+    await upstream.until('not all');
+    const closed = once(socket, 'close');
+    client.socket.destroy();
+    await closed;
+    expect(upstream.received.toString().trimEnd()).toMatch(/not all$/);
+  });
+
+  it('of an answer stops the provider', async () => {
+    const upstream = await RawUpstream.start(() => 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n');
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send('GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await client.until('abc');
+    const { socket } = await upstream.request();
+    const closed = once(socket, 'close');
+    client.socket.destroy();
+    await closed;
+  });
+});
+
+describe('a client that leaves while its token is fetched', () => {
+  it('does not stop the exchange: the next one has the token', async () => {
+    const { emulator, proxy } = await startProxyToEmulator('mpesa');
+    const { path, json } = emulator.provider.samples.call;
+    emulator.control({ token_delay_ms: 300 });
+    const client = await RawClient.open(proxy.port);
+    client.send('GET /mpesa/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    while (emulator.stats().token_requests === 0) await ask(proxy.port, '/nowhere');
+    client.socket.destroy();
+    const answer = await ask(proxy.port, `/mpesa${path}`, { body: JSON.stringify(json) });
+    expect(answer.status).toBe(200);
+    expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 1 });
+  });
+});

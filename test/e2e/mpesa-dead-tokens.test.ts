@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { ask, askJson } from '../support/proxy-ask.ts';
+import { startProxyToEmulator } from '../support/proxy-server.ts';
+
+const C2B = '/mpesa/c2b/v1/registerurl';
+const C2B_BODY = {
+  ShortCode: '600000',
+  ResponseType: 'Completed',
+  ConfirmationURL: 'http://127.0.0.1:9/confirm',
+  ValidationURL: 'http://127.0.0.1:9/validate',
+};
+
+async function warmProxy() {
+  const { emulator, proxy } = await startProxyToEmulator('mpesa');
+  const { path, json } = emulator.provider.samples.call;
+  const stk = () => askJson(proxy.port, `/mpesa${path}`, json);
+  await stk();
+  return { emulator, proxy, stk };
+}
+
+describe('a dead M-Pesa token', () => {
+  it('is seen in a 404 with 404.001.03 on STK', async () => {
+    const { emulator, stk } = await warmProxy();
+    emulator.control({ refuse_next_calls: 1 });
+    const answer = await stk();
+    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    expect(emulator.stats()).toMatchObject({ exchanges: 2, refused: 1 });
+  });
+
+  it('is seen in a 400 with 400.003.01 on C2B', async () => {
+    const { emulator, proxy } = await warmProxy();
+    emulator.control({ expire_tokens: true });
+    const answer = await askJson(proxy.port, `/mpesa${C2B}`, C2B_BODY);
+    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    expect(emulator.stats()).toMatchObject({ exchanges: 2, refused: 1 });
+  });
+
+  it("passes as C2B's own 400 where the fresh one is refused as well", async () => {
+    const { emulator, proxy } = await warmProxy();
+    emulator.control({ refuse_path: '/mpesa/c2b/' });
+    const answer = await askJson(proxy.port, `/mpesa${C2B}`, C2B_BODY);
+    expect([answer.status, answer.json()['errorCode']]).toEqual([400, '400.003.01']);
+    expect(emulator.stats()).toMatchObject({ exchanges: 2, refused: 2 });
+  });
+});
+
+describe('what is no dead M-Pesa token', () => {
+  it('passes as it is and refreshes nothing: an ordinary 404', async () => {
+    const { emulator, proxy } = await warmProxy();
+    const answer = await ask(proxy.port, '/mpesa/mpesa/nothing/here');
+    expect([answer.status, answer.json()['errorCode']]).toEqual([404, '404.001.01']);
+    expect(answer.header('wakala-token')).toBe('cached');
+    expect(emulator.stats()).toMatchObject({ exchanges: 1, api_calls: 2, refused: 0 });
+  });
+
+  it('passes as it is and refreshes nothing: an ordinary 400', async () => {
+    const { emulator, proxy } = await warmProxy();
+    const answer = await askJson(proxy.port, `/mpesa${C2B}`, { ShortCode: '600000' });
+    expect(answer.status).toBe(400);
+    expect(answer.header('wakala-token')).toBe('cached');
+    expect(emulator.stats()).toMatchObject({ exchanges: 1, api_calls: 2, refused: 0 });
+  });
+});

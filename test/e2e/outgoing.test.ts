@@ -1,0 +1,180 @@
+import { describe, expect, it } from 'vitest';
+import { startProxyTo } from '../support/proxy-server.ts';
+import { rawAsk } from '../support/raw-client.ts';
+import { RawUpstream, reply } from '../support/upstream-raw.ts';
+
+async function start(settings: Record<string, unknown> = {}) {
+  const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+  const proxy = await startProxyTo(upstream, settings);
+  return { upstream, proxy };
+}
+
+/** What the upstream got for this request line and these lines. */
+async function sent(target: string, lines: readonly string[] = [], settings: Record<string, unknown> = {}) {
+  const { upstream, proxy } = await start(settings);
+  const text = [`GET ${target} HTTP/1.1`, 'Host: localhost', ...lines, '', ''].join('\r\n');
+  expect((await rawAsk(proxy.port, text)).status).toBe(200);
+  return { request: upstream.requests[0]!, upstream };
+}
+
+const SPELLINGS = [
+  'Authorization',
+  'authorization',
+  'AUTHORIZATION',
+  'aUTHORIZATION',
+  'author_ization',
+  'Authorization_',
+  'authorization-',
+  'a-u-t-h-o-r-i-z-a-t-i-o-n',
+];
+
+describe("the client's Authorization", () => {
+  it.each(SPELLINGS)('as %s never reaches the provider, and the token does exactly once', async (name) => {
+    const { request, upstream } = await sent('/api/x', [`${name}: Bearer theirs`]);
+    expect(request.values('authorization')).toEqual([`Bearer ${upstream.tokens[0]!}`]);
+    expect(upstream.received.includes('theirs')).toBe(false);
+  });
+
+  it('in all spellings at once never reaches the provider', async () => {
+    const { request, upstream } = await sent(
+      '/api/x',
+      SPELLINGS.map((name, i) => `${name}: Basic theirs${i}`),
+    );
+    expect(request.values('authorization')).toEqual([`Bearer ${upstream.tokens[0]!}`]);
+    expect(upstream.received.includes('theirs')).toBe(false);
+  });
+
+  it.each(['authorization', 'Authorization, x', 'via'])('cannot strip the token by Connection: %s', async (value) => {
+    const { request, upstream } = await sent('/api/x', [`Connection: ${value}`]);
+    expect(request.values('authorization')).toEqual([`Bearer ${upstream.tokens[0]!}`]);
+    expect(request.values('via')).toEqual(['1.1 wakala']);
+  });
+});
+
+describe('the target', () => {
+  it.each([
+    ['/api', '/'],
+    ['/api/', '/'],
+    ['/api?', '/?'],
+    ['/api?a=b', '/?a=b'],
+    ['/api/x?', '/x?'],
+    ['/api/x?b=1&a=%2F&&=&c', '/x?b=1&a=%2F&&=&c'],
+    ['/api/x?q=a+b%20c%E9%ff', '/x?q=a+b%20c%E9%ff'],
+    ['/api/x?../..//%2e%2e', '/x?../..//%2e%2e'],
+    ['/api/x?a[]={"b":1}|^`', '/x?a[]={"b":1}|^`'],
+    ['/api/%6D%70/a%2Fb;v=1/~', '/%6D%70/a%2Fb;v=1/~'],
+    ["/api/!$&'()*+,=:@", "/!$&'()*+,=:@"],
+    ['/api/api/api', '/api/api'],
+    ['http://localhost/api/x?y', '/x?y'],
+  ])('%s goes out as %s, byte for byte', async (target, expected) => {
+    expect((await sent(target)).request.target).toBe(expected);
+  });
+
+  it("has the base path of the upstream's URL in front", async () => {
+    const upstream = await RawUpstream.start(() => reply(200));
+    const proxy = await startProxyTo({ origin: `${upstream.origin}/base/v1` }, { auth_server: upstream.origin });
+    await rawAsk(proxy.port, 'GET /api/x?y HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await rawAsk(proxy.port, 'GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    expect(upstream.requests.map((request) => request.target)).toEqual(['/base/v1/x?y', '/base/v1']);
+  });
+
+  it.each([
+    '/api/../x',
+    '/api/%2e%2e/x',
+    '/api/..%2fx',
+    '/api/%2e%5cx',
+    '/api/x\\y',
+    '/api/x%00',
+    '/api/%zz',
+    '/api//x',
+    '/api/x#y',
+    '*',
+    'http://elsewhere.example/api/x',
+  ])('%s is refused with 400 before anything is sent', async (target) => {
+    const { upstream, proxy } = await start();
+    const answer = await rawAsk(proxy.port, `GET ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    expect([answer.status, answer.json()['code'], answer.json()['outcome']]).toEqual([
+      400,
+      'bad_request_target',
+      'not_sent',
+    ]);
+    expect(upstream.received).toHaveLength(0);
+  });
+});
+
+describe('the headers of a request', () => {
+  it('pass in their order and case, less what is hop-by-hop, plus Via, token and the upstream as Host', async () => {
+    const { request, upstream } = await sent('/api/x', [
+      'B: 1',
+      'Keep-Alive: timeout=5',
+      'tx_id: 2',
+      'a: 3',
+      'b: 4',
+      'TE: trailers',
+      'Proxy-Authorization: Basic theirs',
+      'X-Hop: 5',
+      'Connection: keep-alive, x-hop',
+      'X-Forwarded-For: 10.0.0.1',
+      'X-Forwarded-Proto: https',
+      'Forwarded: for=10.0.0.1',
+      'Idempotency-Key: k-1',
+      'Via: 1.0 edge',
+    ]);
+    const theirs = request.headers.filter(([name]) => !['host', 'connection'].includes(name.toLowerCase()));
+    expect(theirs).toEqual([
+      ['B', '1'],
+      ['tx_id', '2'],
+      ['a', '3'],
+      ['b', '4'],
+      ['Idempotency-Key', 'k-1'],
+      ['via', '1.0 edge, 1.1 wakala'],
+      ['authorization', `Bearer ${upstream.tokens[0]!}`],
+    ]);
+    expect(request.values('host')).toEqual([`127.0.0.1:${upstream.port}`]);
+  });
+
+  it('that a route sets replace what the client sent', async () => {
+    const { request } = await sent('/api/x', ['X-Mode: theirs', 'x-mode: too'], { headers: { 'X-Mode': 'ours' } });
+    expect(request.values('x-mode')).toEqual(['ours']);
+  });
+
+  it('that show a loop onto wakala are answered with 508', async () => {
+    const { upstream, proxy } = await start();
+    const answer = await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nVia: 1.1 wakala\r\n\r\n');
+    expect([answer.status, answer.json()['code'], answer.json()['outcome']]).toEqual([
+      508,
+      'loop_detected',
+      'not_sent',
+    ]);
+    expect(upstream.requests).toEqual([]);
+  });
+
+  it('that would take the framing away are refused', async () => {
+    const { upstream, proxy } = await start();
+    const head = 'POST /api/x HTTP/1.1\r\nHost: localhost\r\nConnection: content-length\r\nContent-Length: 1\r\n\r\na';
+    expect((await rawAsk(proxy.port, head)).status).toBe(400);
+    expect(upstream.requests).toEqual([]);
+  });
+});
+
+describe('the body of a request', () => {
+  it.each(['DELETE', 'OPTIONS', 'PATCH', 'GET', 'PURGE'])('in chunks goes out framed with a %s', async (method) => {
+    const { upstream, proxy } = await start();
+    const head = `${method} /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n`;
+    const answer = await rawAsk(proxy.port, `${head}4\r\nbody\r\n0\r\nX-Trailer: 1\r\n\r\n`);
+    expect(answer.status).toBe(200);
+    const [request] = upstream.requests;
+    expect([request?.method, request?.body.toString()]).toEqual([method, 'body']);
+    expect([request?.values('content-length'), request?.values('transfer-encoding')]).toEqual([['4'], []]);
+    expect(upstream.received.toString()).not.toContain('X-Trailer');
+  });
+
+  it('that is missing is not framed on a GET, and is of length 0 on a POST', async () => {
+    const { upstream, proxy } = await start();
+    await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await rawAsk(proxy.port, 'POST /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await rawAsk(proxy.port, 'POST /api/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n');
+    const lengths = upstream.requests.map((request) => request.values('content-length'));
+    expect(lengths).toEqual([[], ['0'], ['0']]);
+  });
+});

@@ -1,0 +1,174 @@
+import { describe, expect, it } from 'vitest';
+import type { Emulator } from '../../src/emulators/emulator.ts';
+import { isFixed } from '../../src/providers/provider.ts';
+import { valueAt } from '../../src/json.ts';
+import { ask, askJson, expectProblem } from '../support/proxy-ask.ts';
+import { ShiftedClock } from '../support/proxy-clock.ts';
+import { startProxyToEmulator } from '../support/proxy-server.ts';
+import { rawAsk } from '../support/raw-client.ts';
+
+const NAMES = ['jpay', 'mpesa', 'jeel', 'paypack'];
+
+const LOGINS = [
+  ['jpay', 'POST', '/auth/app/token'],
+  ['jpay', 'POST', '/auth/refresh'],
+  ['mpesa', 'GET', '/oauth/v1/generate?grant_type=client_credentials'],
+  ['jeel', 'POST', '/oauth2/token'],
+  ['paypack', 'POST', '/auth/agents/authorize'],
+  ['paypack', 'GET', '/auth/refresh/eyJhbGciOi.a.b'],
+  ['paypack', 'GET', '/auth/agents/refresh/eyJhbGciOi.a.b'],
+] as const;
+
+function accessTokenIn(emulator: Emulator, json: unknown): string {
+  const { token } = emulator.provider;
+  return isFixed(token) ? '' : String(valueAt(json, token.response.accessToken));
+}
+
+function types(object: object) {
+  return Object.entries(object).map(([key, value]) => [key, typeof value]);
+}
+
+describe.each(LOGINS)('the login of %s, %s %s', (name, method, path) => {
+  const credentials = { app_key: 'k', app_secret: 's', client_id: 'i', client_secret: 's', refresh: 'r' };
+
+  it("is answered here with the provider's fields and types, and never reaches it", async () => {
+    const { emulator, proxy } = await startProxyToEmulator(name);
+    const answer = await ask(proxy.port, `/${name}${path}`, {
+      method,
+      ...(method === 'POST' && { body: JSON.stringify(credentials) }),
+    });
+    expect(answer.status).toBe(200);
+    expect(answer.header('content-type')).toContain('application/json');
+    expect(answer.header('cache-control')).toBe('no-store');
+    expect(answer.header('x-request-id')).toBeDefined();
+    expect(types(answer.json())).toEqual(types(emulator.provider.samples.tokenAnswer));
+    expect(accessTokenIn(emulator, answer.json())).not.toBe('');
+    expect(emulator.stats()).toMatchObject({ token_requests: 0, api_calls: 0 });
+  });
+
+  it('is refused with 403 where the route says so', async () => {
+    const { emulator, proxy } = await startProxyToEmulator(name, { token_paths: 'refuse' });
+    const answer = await ask(proxy.port, `/${name}${path}`, { method });
+    expectProblem(answer, { status: 403, code: 'path_refused', outcome: 'not_sent' });
+    expect(emulator.stats().token_requests).toBe(0);
+  });
+
+  it('is refused with 403 in any other spelling or with another method', async () => {
+    const { emulator, proxy } = await startProxyToEmulator(name);
+    const [bare = ''] = path.split('?');
+    const spellings = [
+      `${method} /${name}${bare.toUpperCase()}`,
+      `${method} /${name}${bare}/`,
+      `${method} /${name}${bare};x=y`,
+      `${method} /${name}${bare.replace('a', '%61')}`,
+      `${method} /${name}${bare.replace('a', '%2561')}`,
+      `${method} /${name}${bare.replace(/(.)\//, '$1%2f')}`,
+      `PUT /${name}${bare}`,
+      `HEAD /${name}${bare}`,
+      `${method === 'GET' ? 'POST' : 'GET'} /${name}${bare}`,
+    ];
+    const statuses = await Promise.all(
+      spellings.map(async (start) => {
+        const answer = await rawAsk(proxy.port, `${start} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+        // A refresh token is one segment of any spelling.
+        return answer.status === 200 && path.includes('eyJ') ? 403 : answer.status;
+      }),
+    );
+    expect(statuses).toEqual(spellings.map(() => 403));
+    expect(emulator.stats()).toMatchObject({ token_requests: 0, api_calls: 0 });
+  });
+});
+
+describe.each(NAMES)('a placeholder of %s', (name) => {
+  it('is none of the real tokens, and is thrown away on the next call', async () => {
+    const { emulator, proxy } = await startProxyToEmulator(name);
+    const [, method, path] = LOGINS.find(([of]) => of === name)!;
+    const login = await ask(proxy.port, `/${name}${path}`, { method });
+    const placeholder = accessTokenIn(emulator, login.json());
+    const { call } = emulator.provider.samples;
+    // The emulator takes no token but its own: a 200 says that the placeholder was not what it saw.
+    const answer = await askJson(proxy.port, `/${name}${call.path}`, call.json, {
+      authorization: `Bearer ${placeholder}`,
+    });
+    expect(answer.status).toBe(200);
+    const direct = await askJson(Number(new URL(emulator.apiUrl).port), call.path, call.json, {
+      authorization: `Bearer ${placeholder}`,
+    });
+    expect(direct.status).not.toBe(200);
+    expect(emulator.stats().token_requests).toBe(1);
+  });
+
+  it('lives in the shape of a token that has yet to expire', async () => {
+    const { emulator, proxy } = await startProxyToEmulator(name);
+    const [, method, path] = LOGINS.find(([of]) => of === name)!;
+    const token = accessTokenIn(emulator, (await ask(proxy.port, `/${name}${path}`, { method })).json());
+    if (emulator.provider.samples.tokenFormat !== 'jwt') return;
+    const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { exp: number };
+    expect(token.split('.')).toHaveLength(3);
+    expect(claims.exp * 1000).toBeGreaterThan(Date.now());
+  });
+});
+
+describe('a placeholder, where clients are known by keys,', () => {
+  const SHOP = { name: 'shop', key: 'shop-key-0123456789' };
+  const LOGIN = '/mpesa/oauth/v1/generate?grant_type=client_credentials';
+
+  async function start() {
+    const clock = new ShiftedClock();
+    const { emulator, proxy } = await startProxyToEmulator('mpesa', {}, clock, { clients: [SHOP] });
+    const { path, json } = emulator.provider.samples.call;
+    const call = (token: string) => askJson(proxy.port, `/mpesa${path}`, json, { authorization: `Bearer ${token}` });
+    const login = async ({ name, key }: typeof SHOP) => {
+      const basic = Buffer.from(`${name}:${key}`).toString('base64');
+      return ask(proxy.port, LOGIN, { headers: { authorization: `Basic ${basic}` } });
+    };
+    return { clock, emulator, proxy, call, login };
+  }
+
+  it('comes for a Basic login with name and key, and is then good for calls', async () => {
+    const { emulator, call, login } = await start();
+    const token = String((await login(SHOP)).json()['access_token']);
+    expect((await call(token)).status).toBe(200);
+    expect(token).not.toContain(SHOP.key);
+    expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 1 });
+  });
+
+  it('comes for nobody else', async () => {
+    const { proxy, login } = await start();
+    expectProblem(await ask(proxy.port, LOGIN), { status: 401, code: 'client_unauthorized' });
+    expectProblem(await login({ ...SHOP, key: 'another-key-0123456789' }), {
+      status: 401,
+      code: 'client_unauthorized',
+    });
+  });
+
+  it('is good for an hour', async () => {
+    const { clock, call, login } = await start();
+    const answer = (await login(SHOP)).json();
+    expect(answer['expires_in']).toBe('3600');
+    clock.shiftMs += 3590_000;
+    expect((await call(String(answer['access_token']))).status).toBe(200);
+    clock.shiftMs += 10_000;
+    expect((await call(String(answer['access_token']))).status).toBe(401);
+  });
+
+  it('is good for nothing once a letter of it is changed', async () => {
+    const { call, login } = await start();
+    const token = String((await login(SHOP)).json()['access_token']);
+    const [mark = '', payload = '', signature = ''] = token.split('.');
+    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as object;
+    const forged = Buffer.from(JSON.stringify({ ...claims, exp: 1e12 })).toString('base64url');
+    const swapped = signature.startsWith('a') ? `b${signature.slice(1)}` : `a${signature.slice(1)}`;
+    for (const bad of [
+      `${mark}.${forged}.${signature}`,
+      `${mark}.${forged}.${'\xe9'.repeat(43)}`,
+      `${mark}.${payload}.${swapped}`,
+      `${mark}.${payload}.unsigned`,
+      `${mark}.${payload}.`,
+      `${mark}.${payload}`,
+      `${mark}..${signature}`,
+    ]) {
+      expectProblem(await call(bad), { status: 401, code: 'client_unauthorized' });
+    }
+  });
+});

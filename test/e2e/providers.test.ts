@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import type { Emulator } from '../../src/emulators/emulator.ts';
+import { ask, askJson } from '../support/proxy-ask.ts';
+import { ShiftedClock } from '../support/proxy-clock.ts';
+import { startProxyToEmulator } from '../support/proxy-server.ts';
+
+const NAMES = ['jpay', 'mpesa', 'jeel', 'paypack'];
+
+function sampleCall(port: number, emulator: Emulator, headers: Record<string, string> = {}) {
+  const { name, samples } = emulator.provider;
+  return askJson(port, `/${name}${samples.call.path}`, samples.call.json, headers);
+}
+
+describe.each(NAMES)('%s', (name) => {
+  it('asks for a token on a cold route and keeps it for the next call', async () => {
+    const { emulator, proxy } = await startProxyToEmulator(name);
+    const cold = await sampleCall(proxy.port, emulator);
+    const warm = await sampleCall(proxy.port, emulator);
+    expect([cold.status, cold.header('wakala-token')]).toEqual([200, 'fetched']);
+    expect([warm.status, warm.header('wakala-token')]).toEqual([200, 'cached']);
+    expect(cold.header('x-emulated-by')).toBe('wakala');
+    expect(Object.keys(warm.json())).toEqual(Object.keys(cold.json()));
+    expect(emulator.stats()).toMatchObject({ token_requests: 1, exchanges: 1, api_calls: 2, refused: 0 });
+  });
+
+  it('gets another token where the cached one has died, and sends the call once more', async () => {
+    const { emulator, proxy } = await startProxyToEmulator(name);
+    await sampleCall(proxy.port, emulator);
+    emulator.control({ expire_tokens: true });
+    const answer = await sampleCall(proxy.port, emulator);
+    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    expect(emulator.stats()).toMatchObject({ token_requests: 2, api_calls: 3, refused: 1 });
+    expect((await sampleCall(proxy.port, emulator)).header('wakala-token')).toBe('cached');
+  });
+
+  it('gets another token without a refused call where the cached one has run out', async () => {
+    const clock = new ShiftedClock();
+    const { emulator, proxy } = await startProxyToEmulator(name, {}, clock);
+    await sampleCall(proxy.port, emulator);
+    clock.shiftMs += emulator.provider.samples.accessLifetimeS * 1000;
+    const answer = await sampleCall(proxy.port, emulator);
+    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'fetched']);
+    expect(emulator.stats()).toMatchObject({ token_requests: 2, api_calls: 2, refused: 0 });
+  });
+
+  it("gives the provider's own words where the fresh token is refused as well", async () => {
+    const { emulator, proxy } = await startProxyToEmulator(name);
+    await sampleCall(proxy.port, emulator);
+    emulator.control({ expire_tokens: true, refuse_next_tokens: 1 });
+    const answer = await sampleCall(proxy.port, emulator);
+    const { status, body } = emulator.provider.samples.deadAnswer;
+    expect({ status: answer.status, body: answer.json() }).toEqual({ status, body });
+    expect(answer.header('wakala-token')).toBe('replayed');
+    expect(emulator.stats()).toMatchObject({ token_requests: 2, api_calls: 3, refused: 2 });
+  });
+
+  it('sends a call twice at most where it is refused whatever the token', async () => {
+    const { emulator, proxy } = await startProxyToEmulator(name);
+    emulator.control({ refuse_path: emulator.provider.samples.call.path });
+    const answer = await sampleCall(proxy.port, emulator);
+    expect(answer.status).toBe(emulator.provider.samples.deadAnswer.status);
+    expect(answer.header('wakala-token')).toBe('replayed');
+    expect(emulator.stats()).toMatchObject({ token_requests: 2, api_calls: 2, refused: 2 });
+  });
+});
+
+describe('refresh tokens', () => {
+  it.each(['jpay', 'paypack'])('are used by %s in place of the credentials', async (name) => {
+    const { emulator, proxy } = await startProxyToEmulator(name);
+    await sampleCall(proxy.port, emulator);
+    emulator.control({ expire_tokens: true });
+    expect((await sampleCall(proxy.port, emulator)).status).toBe(200);
+    expect(emulator.stats()).toMatchObject({ exchanges: 1, refreshes: 1 });
+  });
+
+  it.each(['jpay', 'paypack'])('that are dead make %s ask with the credentials again', async (name) => {
+    const { emulator, proxy } = await startProxyToEmulator(name);
+    await sampleCall(proxy.port, emulator);
+    emulator.control({ expire_tokens: true, revoke_refresh_tokens: true });
+    const answer = await sampleCall(proxy.port, emulator);
+    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    expect(emulator.stats()).toMatchObject({ exchanges: 2, refreshes: 0, token_requests: 3 });
+  });
+});
+
+describe("the provider's own headers", () => {
+  it('of Jeel Pay come through, `tx_id` too', async () => {
+    const { emulator, proxy } = await startProxyToEmulator('jeel');
+    expect((await sampleCall(proxy.port, emulator)).header('tx_id')).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it.each([
+    ['is put on where the client sends none', {}, 'development'],
+    ['yields to the one the client sends', { 'x-webhook-mode': 'production' }, 'production'],
+  ])('X-Webhook-Mode of Paypack %s', async (_, headers, mode) => {
+    const { emulator, proxy } = await startProxyToEmulator('paypack');
+    await sampleCall(proxy.port, emulator, headers);
+    const events = await ask(proxy.port, '/paypack/events/transactions');
+    expect(events.text).toContain(`"webhook_mode":"${mode}"`);
+  });
+});
+
+describe('an Idempotency-Key', () => {
+  it('makes a payment sent again after a dead token one payment', async () => {
+    const { emulator, proxy } = await startProxyToEmulator('jeel');
+    const first = await sampleCall(proxy.port, emulator, { 'idempotency-key': 'order-7' });
+    emulator.control({ expire_tokens: true });
+    const again = await sampleCall(proxy.port, emulator, { 'idempotency-key': 'order-7' });
+    expect(again.header('wakala-token')).toBe('replayed');
+    expect(again.json()).toEqual(first.json());
+  });
+});

@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest';
+import { ask } from '../support/proxy-ask.ts';
+import { ShiftedClock } from '../support/proxy-clock.ts';
+import { startProxyTo } from '../support/proxy-server.ts';
+import { RawUpstream, reply } from '../support/upstream-raw.ts';
+
+/** What the app may not call is refused whatever the token; everything else is served. */
+async function start() {
+  const clock = new ShiftedClock();
+  const refusal = '{ "errorCode" : "401.x" ,\n "odd spacing":"\u00e9" }';
+  const upstream = await RawUpstream.start((request) =>
+    request.target.startsWith('/forbidden') ? reply(401, refusal, 'x-own: word') : reply(200, 'fine'),
+  );
+  const proxy = await startProxyTo(upstream, {}, clock);
+  const call = (path: string, method = 'GET') => ask(proxy.port, `/api${path}`, { method });
+  return { clock, upstream, refusal, call };
+}
+
+describe('a call that is refused whatever the token', () => {
+  it("gets the provider's own answer byte for byte after two sends and one more exchange", async () => {
+    const { upstream, refusal, call } = await start();
+    const answer = await call('/forbidden');
+    expect([answer.status, answer.text, answer.header('x-own')]).toEqual([401, refusal, 'word']);
+    expect(answer.header('wakala-token')).toBe('replayed');
+    expect([upstream.requests.length, upstream.tokens.length]).toEqual([2, 2]);
+  });
+
+  it('costs no exchange and no second send for 30 s', async () => {
+    const { clock, upstream, refusal, call } = await start();
+    await call('/forbidden');
+    for (const secondsLater of [0, 10, 10, 9]) {
+      clock.shiftMs += secondsLater * 1000;
+      const answer = await call('/forbidden');
+      expect([answer.status, answer.text, answer.header('wakala-token')]).toEqual([401, refusal, 'not-replayed']);
+    }
+    expect([upstream.requests.length, upstream.tokens.length]).toEqual([6, 2]);
+  });
+
+  it('is tried with another token after 30 s', async () => {
+    const { clock, upstream, call } = await start();
+    await call('/forbidden');
+    clock.shiftMs += 31_000;
+    expect((await call('/forbidden')).header('wakala-token')).toBe('replayed');
+    expect(upstream.tokens).toHaveLength(3);
+  });
+
+  it('leaves every other call its token', async () => {
+    const { upstream, call } = await start();
+    await call('/forbidden');
+    const answers = [await call('/fine'), await call('/forbidden'), await call('/fine')];
+    expect(answers.map((answer) => [answer.status, answer.header('wakala-token')])).toEqual([
+      [200, 'cached'],
+      [401, 'not-replayed'],
+      [200, 'cached'],
+    ]);
+    expect(upstream.tokens).toHaveLength(2);
+  });
+
+  it('keeps no other method or path from renewing a token that served and then died', async () => {
+    const dead = new Set<string>();
+    const upstream = await RawUpstream.start((request) => {
+      const [authorization = ''] = request.values('authorization');
+      if (request.target === '/forbidden' || dead.has(authorization)) return reply(401, 'no');
+      return reply(200, 'fine');
+    });
+    const proxy = await startProxyTo(upstream);
+    const call = (path: string) => ask(proxy.port, `/api${path}`);
+    await call('/forbidden');
+    for (let time = 0; time < 4; time++) {
+      expect((await call('/fine')).status).toBe(200);
+      dead.add(`Bearer ${upstream.tokens.at(-1)!}`);
+      const answer = await call('/fine');
+      expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    }
+    expect(upstream.tokens).toHaveLength(6);
+  });
+
+  it('does not let a crowd of forbidden paths burn through tokens', async () => {
+    const { upstream, call } = await start();
+    for (let i = 0; i < 20; i++) expect((await call(`/forbidden/${i}`)).status).toBe(401);
+    expect(upstream.tokens.length).toBeLessThanOrEqual(3);
+  });
+});

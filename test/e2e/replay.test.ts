@@ -1,0 +1,176 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { ask } from '../support/proxy-ask.ts';
+import { startProxyTo } from '../support/proxy-server.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { chunk, RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
+
+const LIMIT = 64;
+
+async function start(settings: Record<string, unknown> = {}) {
+  const upstream = await RawUpstream.start(refusingFirstToken(() => reply(200, 'paid')));
+  const proxy = await startProxyTo(upstream, { replay_limit: LIMIT, ...settings });
+  return { upstream, proxy };
+}
+
+function chunkedPost(body: Buffer): Buffer {
+  const head = 'POST /api/pay HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n';
+  return Buffer.concat([Buffer.from(head), chunk(body.subarray(0, 10)), chunk(body.subarray(10)), chunk('')]);
+}
+
+async function askInChunks(port: number, body: Buffer) {
+  const client = await RawClient.open(port);
+  client.send(chunkedPost(body));
+  return client.answer();
+}
+
+describe('replay_limit', () => {
+  it('lets a body of exactly this size be sent again', async () => {
+    const { upstream, proxy } = await start();
+    const body = randomBytes(LIMIT);
+    const answer = await ask(proxy.port, '/api/pay', { body });
+    expect([answer.status, answer.header('wakala-token'), answer.text]).toEqual([200, 'replayed', 'paid']);
+    expect(upstream.requests.map((request) => request.body)).toEqual([body, body]);
+  });
+
+  it('lets a body of one byte more pass once, and renews the token for the next', async () => {
+    const { upstream, proxy } = await start();
+    const body = randomBytes(LIMIT + 1);
+    const answer = await ask(proxy.port, '/api/pay', { body });
+    expect([answer.status, answer.header('wakala-token')]).toEqual([401, 'not-replayed']);
+    expect(answer.json()).toEqual({ error: 'dead' });
+    expect(upstream.requests.map((request) => request.body)).toEqual([body]);
+    const next = await ask(proxy.port, '/api/pay', { body });
+    expect(next.status).toBe(200);
+    expect(upstream.tokens).toHaveLength(2);
+    expect(upstream.requests[1]?.values('authorization')).toEqual([`Bearer ${upstream.tokens[1]!}`]);
+  });
+
+  it('holds for chunked bodies too, on both sides', async () => {
+    const [small, large] = [randomBytes(LIMIT), randomBytes(LIMIT + 1)];
+    const first = await start();
+    const answer = await askInChunks(first.proxy.port, small);
+    expect([answer.status, ...answer.values('wakala-token')]).toEqual([200, 'replayed']);
+    expect(first.upstream.requests.map((request) => request.body)).toEqual([small, small]);
+    const second = await start();
+    const refused = await askInChunks(second.proxy.port, large);
+    expect([refused.status, ...refused.values('wakala-token')]).toEqual([401, 'not-replayed']);
+    expect(second.upstream.requests.map((request) => request.body)).toEqual([large]);
+  });
+
+  it('gives a chunked body that was held a length, and streams a longer one in chunks', async () => {
+    const { upstream, proxy } = await start();
+    await askInChunks(proxy.port, randomBytes(LIMIT));
+    await askInChunks(proxy.port, randomBytes(LIMIT + 1));
+    const framing = upstream.requests.map((request) => [
+      request.values('content-length'),
+      request.values('transfer-encoding'),
+    ]);
+    expect(framing).toEqual([
+      [['64'], []],
+      [['64'], []],
+      [[], ['chunked']],
+    ]);
+  });
+});
+
+describe('replay', () => {
+  it.each([
+    [false, 'POST', 'not-replayed'],
+    [false, 'GET', 'not-replayed'],
+    [['GET', 'PUT'], 'PUT', 'replayed'],
+    [['GET', 'PUT'], 'POST', 'not-replayed'],
+    [true, 'PATCH', 'replayed'],
+  ])('%j makes a %s %s', async (replay, method, use) => {
+    const { upstream, proxy } = await start({ replay });
+    const answer = await ask(proxy.port, '/api/pay', { method });
+    expect(answer.header('wakala-token')).toBe(use);
+    expect(upstream.requests).toHaveLength(use === 'replayed' ? 2 : 1);
+    const next = await ask(proxy.port, '/api/pay', { method });
+    expect([next.status, upstream.tokens.length]).toEqual([200, 2]);
+  });
+});
+
+describe('a second attempt', () => {
+  it('is the first one byte for byte but for the token', async () => {
+    const { upstream, proxy } = await start();
+    const client = await RawClient.open(proxy.port);
+    client.send(
+      'POST /api/pay?b=1&a=%2f&&c HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k-1\r\nX-Odd: a\r\nx-odd: b\r\n' +
+        'Content-Length: 4\r\n\r\nbody',
+    );
+    expect((await client.answer()).status).toBe(200);
+    const [first, second] = upstream.requests;
+    const less = (request = first) => request?.headers.filter(([name]) => name.toLowerCase() !== 'authorization');
+    expect(less(second)).toEqual(less(first));
+    expect(second?.start).toBe(first?.start);
+    expect(second?.values('idempotency-key')).toEqual(['k-1']);
+    expect([first, second].map((request) => request?.values('authorization'))).toEqual(
+      upstream.tokens.map((token) => [`Bearer ${token}`]),
+    );
+  });
+
+  it('invents no Idempotency-Key', async () => {
+    const { upstream, proxy } = await start();
+    await ask(proxy.port, '/api/pay', { body: 'x' });
+    expect(upstream.received.toString('latin1').toLowerCase()).not.toContain('idempotency');
+  });
+
+  it.each([500, 502, 503, 429, 403, 409, 408])('is never made on a %i', async (status) => {
+    const upstream = await RawUpstream.start(() => reply(status, 'no'));
+    const proxy = await startProxyTo(upstream);
+    const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
+    expect([answer.status, answer.text]).toEqual([status, 'no']);
+    expect(upstream.requests).toHaveLength(1);
+  });
+
+  it('is not made where the token endpoint gives the dead token again', async () => {
+    const upstream = await RawUpstream.start(() => reply(401, 'dead'), { oneToken: true });
+    const proxy = await startProxyTo(upstream);
+    const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
+    expect([answer.status, answer.text, answer.header('wakala-token')]).toEqual([401, 'dead', 'not-replayed']);
+    expect([upstream.requests.length, upstream.tokens.length]).toEqual([1, 2]);
+  });
+});
+
+describe('a body of 1 MiB', () => {
+  it('streams through intact', async () => {
+    const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+    const proxy = await startProxyTo(upstream);
+    const body = randomBytes(1024 * 1024);
+    expect((await ask(proxy.port, '/api/upload', { body })).status).toBe(200);
+    const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+    expect(digest(upstream.requests[0]!.body)).toBe(digest(body));
+    expect(upstream.requests[0]?.values('content-length')).toEqual([String(body.length)]);
+  });
+});
+
+describe('max_body', () => {
+  const settings = { max_body: 100, replay_limit: 64 };
+
+  it('is the largest body taken, by length and in chunks', async () => {
+    const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+    const proxy = await startProxyTo(upstream, settings);
+    expect((await ask(proxy.port, '/api/x', { body: Buffer.alloc(100) })).status).toBe(200);
+    expect((await askInChunks(proxy.port, Buffer.alloc(100))).status).toBe(200);
+    expect(upstream.requests.map((request) => request.body.length)).toEqual([100, 100]);
+  });
+
+  it('refuses one byte more by its length before anything is sent', async () => {
+    const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+    const proxy = await startProxyTo(upstream, settings);
+    const answer = await ask(proxy.port, '/api/x', { body: Buffer.alloc(101) });
+    expect({ status: answer.status, ...answer.json() }).toMatchObject({ code: 'body_too_large', outcome: 'not_sent' });
+    expect(answer.status).toBe(413);
+    expect(upstream.received).toHaveLength(0);
+  });
+
+  it('refuses one byte more in chunks, and the provider never sees a whole request', async () => {
+    const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+    const proxy = await startProxyTo(upstream, settings);
+    const answer = await askInChunks(proxy.port, Buffer.alloc(101));
+    expect(answer.status).toBe(413);
+    expect(answer.json()['code']).toBe('body_too_large');
+    expect(upstream.requests).toEqual([]);
+  });
+});

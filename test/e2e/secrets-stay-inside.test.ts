@@ -1,0 +1,124 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
+import { providerNamed } from '../../src/providers/registry.ts';
+import { type Answer, ask, askJson } from '../support/proxy-ask.ts';
+import { CliProcess, configFile, freePort, runCli } from '../support/proxy-process.ts';
+import { routeToEmulator, type Settings } from '../support/proxy-server.ts';
+import { Wiretap } from '../support/raw-wiretap.ts';
+
+const NAMES = ['jpay', 'mpesa', 'jeel', 'paypack'];
+const LOGINS: Readonly<Record<string, readonly [method: string, path: string]>> = {
+  jpay: ['POST', '/auth/app/token'],
+  mpesa: ['GET', '/oauth/v1/generate?grant_type=client_credentials'],
+  jeel: ['POST', '/oauth2/token'],
+  paypack: ['POST', '/auth/agents/authorize'],
+};
+
+/** Ways in which a token endpoint fails, each on a route of its own: after one failure it is left alone for a while. */
+const FAULTS = ['denied', 'down', 'truncated', 'html', '500', 'empty'];
+
+interface Tapped {
+  /** Of its route. */
+  readonly name: string;
+  readonly emulator: Emulator;
+  readonly taps: readonly Wiretap[];
+  readonly route: Settings;
+}
+
+async function tapped(provider: string, fault?: string): Promise<Tapped> {
+  const emulator = await startEmulator(providerNamed(provider)!, { port: 0, authPort: 0 });
+  onTestFinished(() => emulator.close());
+  const api = await Wiretap.on(emulator.apiUrl);
+  const auth = emulator.authUrl === emulator.apiUrl ? api : await Wiretap.on(emulator.authUrl);
+  const route = { ...routeToEmulator(emulator), upstream: api.url, auth_server: auth.url };
+  if (fault !== undefined) emulator.control({ token_endpoint: fault });
+  return { name: fault === undefined ? provider : `${provider}-${fault}`, emulator, taps: [api, auth], route };
+}
+
+/** Every secret that went over the wire between proxy and provider. */
+function secretsOf({ emulator, taps }: Tapped): Set<string> {
+  const wire = taps.map((tap) => tap.text()).join('\n');
+  const sent = [...wire.matchAll(/^authorization: (?:bearer|basic) (\S+)/gim)].map((match) => match[1] ?? '');
+  const issued = [...wire.matchAll(/"(?:access|access_token|refresh)":"(?:Bearer )?([^"]+)"/g)].map(
+    (match) => match[1] ?? '',
+  );
+  return new Set([...emulator.credentials.values()].map((secret) => secret.reveal()).concat(sent, issued));
+}
+
+/** Whole answers, as a client could log them. */
+function texts(answers: readonly Answer[]): string {
+  return answers.map((answer) => `${answer.rawHeaders.join('\n')}\n${answer.text}`).join('\n');
+}
+
+async function throughAllThatHappens(port: number, { name, emulator }: Tapped): Promise<Answer[]> {
+  const { path, json } = emulator.provider.samples.call;
+  const call = () => askJson(port, `/${name}${path}`, json);
+  const answers = [await call(), await call()];
+  emulator.control({ expire_tokens: true });
+  answers.push(await call());
+  emulator.control({ expire_tokens: true, revoke_refresh_tokens: true });
+  answers.push(await call());
+  emulator.control({ refuse_path: path });
+  answers.push(await call(), await call());
+  const [method = '', login = ''] = LOGINS[emulator.provider.name] ?? [];
+  answers.push(await ask(port, `/${name}${login}`, { method }), await ask(port, `/${name}${login.toUpperCase()}`));
+  await emulator.close();
+  answers.push(await call());
+  return answers;
+}
+
+describe('credentials and tokens', { timeout: 60_000 }, () => {
+  it('are in nothing that the process writes or answers, whatever happens', async () => {
+    const working = await Promise.all(NAMES.map((name) => tapped(name)));
+    const failing = await Promise.all(NAMES.flatMap((name) => FAULTS.map((fault) => tapped(name, fault))));
+    const all = [...working, ...failing];
+    const adminPort = await freePort();
+    const config = configFile({
+      listen: '127.0.0.1:0',
+      admin: `127.0.0.1:${adminPort}`,
+      log: { level: 'debug' },
+      routes: Object.fromEntries(all.map(({ name, route }) => [`/${name}/*`, route])),
+    });
+    const cli = new CliProcess(['serve', '-c', config]);
+    const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
+    const answers: Answer[] = [];
+    for (const one of all) answers.push(...(await throughAllThatHappens(Number(port), one)));
+    expect(answers.map((answer) => answer.status)).toEqual(expect.arrayContaining([200, 401, 404, 403, 502, 503]));
+    for (const path of ['/', '/livez', '/readyz', '/metrics', '/api/routes', '/api/requests']) {
+      answers.push(await ask(adminPort, path));
+    }
+    cli.signal('SIGTERM');
+    expect(await cli.exited).toBe(0);
+    const written = [cli.stdout, cli.stderr, texts(answers)].join('\n');
+    expect(written).toContain('provider refused the token');
+    expect(written).toContain('token exchange failed');
+    // Each gave out two credentials and at least three tokens.
+    for (const one of working) expect(secretsOf(one).size).toBeGreaterThanOrEqual(5);
+    for (const one of all) {
+      for (const secret of secretsOf(one)) {
+        expect(written.includes(secret), `${one.name}: ${secret.slice(0, 12)}... was written`).toBe(false);
+        const encoded = [Buffer.from(secret).toString('base64'), encodeURIComponent(secret)];
+        expect(encoded.filter((text) => written.includes(text))).toEqual([]);
+      }
+    }
+  });
+
+  it('are not in what `check` and the start of a bad configuration print', async () => {
+    const mpesa = providerNamed('mpesa')!;
+    const credentials = Object.fromEntries(mpesa.credentials.map(({ name }) => [name, `canary-${name}`]));
+    const good = configFile({ routes: { '/mpesa/*': { provider: 'mpesa', credentials } } });
+    const bad = configFile({
+      routes: {
+        '/mpesa/*': { provider: 'mpesa', credentials: { ...credentials, extra: 'canary-x' }, timeout: 'canary' },
+      },
+    });
+    const printed = await Promise.all([
+      runCli(['check', '-c', good]),
+      runCli(['check', '-c', good, '--json']),
+      runCli(['check', '-c', bad]),
+      runCli(['serve', '-c', bad]),
+    ]);
+    expect(printed.map(({ code }) => code)).toEqual([0, 0, 3, 3]);
+    expect(JSON.stringify(printed)).not.toMatch(/canary-(consumer|x)/);
+  });
+});

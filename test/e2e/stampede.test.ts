@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import { ask, askJson, type Answer, keepAlive } from '../support/proxy-ask.ts';
+import { startProxyTo, startProxyToEmulator } from '../support/proxy-server.ts';
+import { json, RawUpstream, reply } from '../support/upstream-raw.ts';
+
+const CROWD = 500;
+
+function tally(answers: readonly Answer[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const answer of answers) {
+    const key = `${answer.status} ${answer.header('wakala-token') ?? 'none'}`;
+    counts[key] = (counts[key] ?? 0) + 1;
+  }
+  return counts;
+}
+
+function crowd(one: (i: number) => Promise<Answer>): Promise<Answer[]> {
+  return Promise.all(Array.from({ length: CROWD }, (_, i) => one(i)));
+}
+
+describe('500 requests at once', () => {
+  it('cost one exchange on a cold route', async () => {
+    const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+    const proxy = await startProxyTo(upstream);
+    const agent = keepAlive();
+    const answers = await crowd((i) => ask(proxy.port, `/api/${i}`, { agent }));
+    expect(upstream.tokens).toHaveLength(1);
+    expect(answers.every((answer) => answer.status === 200)).toBe(true);
+    expect(new Set(upstream.requests.map((request) => request.target))).toHaveProperty('size', CROWD);
+  });
+
+  it('cost one exchange on a cold route whose token endpoint is slow, and all waited for it', async () => {
+    const { emulator, proxy } = await startProxyToEmulator('mpesa');
+    const { path, json: body } = emulator.provider.samples.call;
+    emulator.control({ token_delay_ms: 300 });
+    const agent = keepAlive();
+    const answers = await crowd(() =>
+      ask(proxy.port, `/mpesa${path}`, { agent, method: 'POST', body: JSON.stringify(body) }),
+    );
+    expect(tally(answers)).toEqual({ '200 fetched': CROWD });
+    expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: CROWD, refused: 0 });
+  });
+
+  it('with a dead token cost one refresh, and every one is answered', async () => {
+    const { emulator, proxy } = await startProxyToEmulator('mpesa');
+    const { path, json: body } = emulator.provider.samples.call;
+    await askJson(proxy.port, `/mpesa${path}`, body);
+    emulator.control({ expire_tokens: true });
+    const agent = keepAlive();
+    const answers = await crowd(() =>
+      ask(proxy.port, `/mpesa${path}`, { agent, method: 'POST', body: JSON.stringify(body) }),
+    );
+    expect(answers.filter((answer) => answer.status !== 200)).toEqual([]);
+    expect(emulator.stats().token_requests).toBe(2);
+  });
+
+  it('that are all refused before any of them is answered cost one refresh', async () => {
+    const everyoneIn = Promise.withResolvers<undefined>();
+    const upstream = await RawUpstream.start(async (request) => {
+      if (request.target === '/warm') return reply(200);
+      if (upstream.requests.length === CROWD + 1) everyoneIn.resolve(undefined);
+      await everyoneIn.promise;
+      return request.values('authorization')[0] === `Bearer ${upstream.tokens[0]!}`
+        ? json(401, {})
+        : reply(200, 'fine');
+    });
+    const proxy = await startProxyTo(upstream);
+    await ask(proxy.port, '/api/warm');
+    const agent = keepAlive();
+    const answers = await crowd((i) => ask(proxy.port, `/api/${i}`, { agent, method: 'POST', body: `pay ${i}` }));
+    expect(tally(answers)).toEqual({ '200 replayed': CROWD });
+    expect(upstream.tokens).toHaveLength(2);
+    expect(upstream.requests).toHaveLength(1 + 2 * CROWD);
+  });
+});

@@ -1,0 +1,171 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { ask, expectProblem } from '../support/proxy-ask.ts';
+import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
+import { RawClient, rawAsk } from '../support/raw-client.ts';
+import { chunk, RawUpstream, reply } from '../support/upstream-raw.ts';
+
+const GET = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';
+
+/** A port on this machine that nothing listens on. */
+async function closedPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+describe('an upstream that refuses connections', () => {
+  it('makes 502 upstream_unreachable, not_sent', async () => {
+    const tokens = await RawUpstream.start(() => reply(200));
+    const route = {
+      ...routeTo(tokens),
+      upstream: `http://127.0.0.1:${await closedPort()}`,
+      auth_server: tokens.origin,
+    };
+    const proxy = await startProxy({ routes: { '/api/*': route } });
+    const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
+    expectProblem(answer, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
+    expect(answer.header('proxy-status')).toBe('wakala; error=destination_unavailable');
+    expect(answer.header('wakala-token')).toBe('fetched');
+  });
+});
+
+describe('an upstream that breaks off before the head', () => {
+  it.each(['GET', 'POST'])('makes 502 upstream_reset, unknown, for a %s, and is not asked again', async (method) => {
+    const upstream = await RawUpstream.start((request) => void request.socket.resetAndDestroy());
+    const proxy = await startProxyTo(upstream);
+    const answer = await ask(proxy.port, '/api/pay', method === 'POST' ? { body: 'x' } : {});
+    expectProblem(answer, { status: 502, code: 'upstream_reset', outcome: 'unknown' });
+    expect(answer.header('proxy-status')).toBe('wakala; error=connection_terminated');
+    expect(upstream.requests).toHaveLength(1);
+  });
+
+  it('in good order makes the same', async () => {
+    const upstream = await RawUpstream.start((request) => void request.socket.end());
+    const proxy = await startProxyTo(upstream);
+    expectProblem(await ask(proxy.port, '/api/pay', { body: 'x' }), { status: 502, code: 'upstream_reset' });
+    expect(upstream.requests).toHaveLength(1);
+  });
+
+  it('in the middle of the head makes the same', async () => {
+    const upstream = await RawUpstream.start((request) => void request.socket.end('HTTP/1.1 200 OK\r\nconte'));
+    const proxy = await startProxyTo(upstream);
+    expect((await ask(proxy.port, '/api/pay', { body: 'x' })).status).toBe(502);
+    expect(upstream.requests).toHaveLength(1);
+  });
+
+  it('on a kept connection makes the same: a payment is not sent again on another', async () => {
+    const upstream = await RawUpstream.start((request) =>
+      request.target === '/warm' ? reply(200) : void request.socket.resetAndDestroy(),
+    );
+    const proxy = await startProxyTo(upstream);
+    await ask(proxy.port, '/api/warm');
+    expectProblem(await ask(proxy.port, '/api/pay', { body: 'x' }), { status: 502, code: 'upstream_reset' });
+    expect(upstream.requests.map((request) => request.target)).toEqual(['/warm', '/pay']);
+  });
+});
+
+describe('an upstream that does not answer', () => {
+  it('makes 504 upstream_timeout, unknown, at the deadline', async () => {
+    const upstream = await RawUpstream.start(() => {});
+    const proxy = await startProxyTo(upstream, { timeout: '150ms' });
+    const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
+    expectProblem(answer, { status: 504, code: 'upstream_timeout', outcome: 'unknown' });
+    expect(answer.header('proxy-status')).toBe('wakala; error=http_response_timeout');
+    expect(upstream.requests).toHaveLength(1);
+  });
+
+  it('after a dead token makes the same', async () => {
+    const upstream = await RawUpstream.start(() => (upstream.requests.length === 1 ? reply(401) : undefined));
+    const proxy = await startProxyTo(upstream, { timeout: '150ms' });
+    const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
+    expectProblem(answer, { status: 504, code: 'upstream_timeout', outcome: 'unknown' });
+    expect(answer.header('wakala-token')).toBe('replayed');
+  });
+
+  it("has its connection closed, so that a late answer is nobody else's", async () => {
+    const upstream = await RawUpstream.start(() => {});
+    const proxy = await startProxyTo(upstream, { timeout: '150ms' });
+    const asking = ask(proxy.port, '/api/slow', { body: 'x' });
+    const { socket } = await upstream.request();
+    const closed = once(socket, 'close');
+    await Promise.all([asking, closed]);
+  });
+});
+
+describe('an answer that breaks off after its head', () => {
+  it.each([
+    ['of a known length', 'HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nhalf'],
+    ['in chunks', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n'],
+    ['in the middle of a chunk', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nhalf'],
+  ])('%s breaks the connection of the client', async (_, bytes) => {
+    const upstream = await RawUpstream.start((request) => {
+      request.send(bytes);
+      request.socket.end();
+    });
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send(GET);
+    await client.ending;
+    // Neither a whole length nor a last chunk: no client can take this for an answer.
+    await expect(client.answer()).rejects.toThrow('ended within an answer');
+    expect(client.received.toString('latin1')).not.toContain('0\r\n\r\n');
+    await expect(ask(proxy.port, '/api/x')).rejects.toThrow();
+    expect(await proxy.logged('answer broke off')).toMatchObject({ code: 'upstream_reset', outcome: 'unknown' });
+  });
+
+  it('and is small makes 502, for nothing of it was sent yet', async () => {
+    const upstream = await RawUpstream.start((request) => {
+      request.send('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf');
+      request.socket.end();
+    });
+    const proxy = await startProxyTo(upstream);
+    expectProblem(await ask(proxy.port, '/api/x'), { status: 502, code: 'upstream_reset', outcome: 'unknown' });
+  });
+
+  it('to an HTTP/1.0 client, who has neither chunks nor length, ends in a reset', async () => {
+    const upstream = await RawUpstream.start(async (request) => {
+      request.send(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${chunk('half').toString()}`);
+      await sentOn.promise;
+      request.socket.end();
+    });
+    const sentOn = Promise.withResolvers<undefined>();
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send('GET /api/x HTTP/1.0\r\nHost: localhost\r\n\r\n');
+    await client.until('half');
+    sentOn.resolve(undefined);
+    expect(await client.ending).toBe('broken');
+  });
+
+  it('stops coming is cut off at the deadline', async () => {
+    const upstream = await RawUpstream.start(() => 'HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nhalf');
+    const proxy = await startProxyTo(upstream, { timeout: '150ms' });
+    await expect(rawAsk(proxy.port, GET)).rejects.toThrow('ended within an answer');
+    expect(await proxy.logged('answer broke off')).toMatchObject({ code: 'upstream_timeout' });
+  });
+});
+
+describe('an answer that is no valid HTTP', () => {
+  it.each([
+    ['is no HTTP at all', 'SSH-2.0-OpenSSH\r\n\r\n'],
+    ['has a status below 100', 'HTTP/1.1 099 Low\r\ncontent-length: 0\r\n\r\n'],
+    ['has a status above 599', 'HTTP/1.1 600 High\r\ncontent-length: 0\r\n\r\n'],
+    ['has two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab'],
+    ['has a broken length', 'HTTP/1.1 200 OK\r\ncontent-length: 1x\r\n\r\na'],
+    ['has a control character in a header', 'HTTP/1.1 200 OK\r\na: b\x01c\r\ncontent-length: 0\r\n\r\n'],
+    ['has a control character in its reason', 'HTTP/1.1 200 O\x01K\r\ncontent-length: 0\r\n\r\n'],
+    ['has a head of more than 16 KiB', `HTTP/1.1 200 OK\r\na: ${'b'.repeat(17_000)}\r\ncontent-length: 0\r\n\r\n`],
+    ['switches protocols unasked', 'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n'],
+  ])('because it %s makes 502 upstream_invalid, and the process lives', async (_, bytes) => {
+    const upstream = await RawUpstream.start((request) => (request.target === '/bad' ? bytes : reply(200, 'fine')));
+    const proxy = await startProxyTo(upstream);
+    const answer = await ask(proxy.port, '/api/bad', { body: 'x' });
+    expectProblem(answer, { status: 502, code: 'upstream_invalid', outcome: 'unknown' });
+    expect((await ask(proxy.port, '/api/good')).text).toBe('fine');
+  });
+});

@@ -1,0 +1,207 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { ask } from '../support/proxy-ask.ts';
+import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { RawUpstream, reply } from '../support/upstream-raw.ts';
+
+const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
+
+function handshake(path: string, ...lines: string[]): string {
+  const head = [`GET ${path} HTTP/1.1`, 'Host: localhost', 'Connection: Upgrade', 'Upgrade: websocket'];
+  return [...head, 'Sec-WebSocket-Version: 13', `Sec-WebSocket-Key: ${KEY}`, ...lines, '', ''].join('\r\n');
+}
+
+/** Takes every handshake and sends back whatever follows; its tokens come from `tokens`. */
+async function start(onUpgrade: (req: IncomingMessage, socket: Duplex) => void = switchToEcho, settings = {}) {
+  const handshakes: IncomingMessage[] = [];
+  const server = createServer().on('upgrade', (req: IncomingMessage, socket: Duplex) => {
+    handshakes.push(req);
+    socket.on('error', () => {});
+    onUpgrade(req, socket);
+    onTestFinished(() => void socket.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const tokens = await RawUpstream.start(() => reply(200, 'plain'));
+  const upstream = `http://127.0.0.1:${port}`;
+  const proxy = await startProxy({
+    routes: {
+      '/ws/*': {
+        ...routeTo(tokens),
+        upstream: `${upstream}/base`,
+        auth_server: tokens.origin,
+        websocket: true,
+        ...settings,
+      },
+      '/api/*': routeTo(tokens),
+    },
+  });
+  return { proxy, handshakes, tokens, port, client: await RawClient.open(proxy.port) };
+}
+
+function switchToEcho(req: IncomingMessage, socket: Duplex): void {
+  const accept = createHash('sha1').update(
+    `${req.headers['sec-websocket-key'] ?? ''}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`,
+  );
+  socket.write(
+    'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+      `Sec-WebSocket-Accept: ${accept.digest('base64')}\r\nX-Echo: ${req.headers.authorization ?? ''}\r\n\r\n`,
+  );
+  socket.pipe(socket);
+}
+
+describe('a WebSocket', () => {
+  it('goes through with the token on its handshake, and every byte both ways', async () => {
+    const { client, handshakes, tokens, port } = await start();
+    client.send(handshake('/ws/feed?a=%2F&&b', 'Authorization: Bearer theirs', 'author_ization: theirs', 'X-Kept: 1'));
+    const answer = await client.answer();
+    expect([answer.status, ...answer.values('sec-websocket-accept')]).toEqual([101, 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=']);
+    const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
+    client.send(bytes);
+    await client.until(bytes.toString('latin1'));
+    const [request] = handshakes;
+    expect(request?.url).toBe('/base/feed?a=%2F&&b');
+    expect(request?.headers).toMatchObject({ authorization: `Bearer ${tokens.tokens[0]!}`, 'x-kept': '1' });
+    expect(request?.headers).toMatchObject({ host: `127.0.0.1:${port}`, via: '1.1 wakala', upgrade: 'websocket' });
+    expect(request?.rawHeaders.join('\n')).not.toContain('theirs');
+    expect(request?.rawHeaders.filter((name) => name.toLowerCase() === 'authorization')).toHaveLength(1);
+  });
+
+  it('loses every header of the answer that holds the token', async () => {
+    const { client, tokens } = await start();
+    client.send(handshake('/ws/feed'));
+    expect((await client.answer()).values('x-echo')).toEqual([]);
+    expect(client.received.toString()).not.toContain(tokens.tokens[0]);
+  });
+
+  it('that the provider closes is closed for the client, and the other way round', async () => {
+    const sockets: Duplex[] = [];
+    const { client, proxy } = await start((req, socket) => {
+      sockets.push(socket);
+      switchToEcho(req, socket);
+    });
+    client.send(handshake('/ws/feed'));
+    await client.answer();
+    sockets[0]?.end();
+    await client.ending;
+    const other = await RawClient.open(proxy.port);
+    other.send(handshake('/ws/feed'));
+    await other.answer();
+    const closed = once(sockets[1]!, 'close');
+    other.socket.destroy();
+    await closed;
+  });
+
+  it('is refused where another route allows them and this one does not', async () => {
+    const { client, handshakes } = await start();
+    client.send(handshake('/api/feed'));
+    const answer = await client.answer();
+    expect([answer.status, answer.json()['code']]).toEqual([501, 'upgrade_refused']);
+    expect(handshakes).toEqual([]);
+  });
+
+  it.each([
+    ['no route', '/nowhere', [], 404, 'no_route'],
+    ['a foreign page', '/ws/feed', ['Origin: https://evil.example'], 403, 'origin_refused'],
+    ['a dot segment', '/ws/%2e%2e/feed', [], 400, 'bad_request_target'],
+    ['a login', '/ws/issue/token', [], 403, 'path_refused'],
+    ['a loop', '/ws/feed', ['Via: 1.1 wakala'], 508, 'loop_detected'],
+  ])('is refused for %s as any request is', async (_, path, lines, status, code) => {
+    // A login can only be called through the route where the API host issues the tokens.
+    const settings = code === 'path_refused' ? { auth_server: undefined } : {};
+    const { client, handshakes } = await start(switchToEcho, settings);
+    client.send(handshake(path, ...lines));
+    const answer = await client.answer();
+    expect([answer.status, answer.json()['code']]).toEqual([status, code]);
+    expect(handshakes).toEqual([]);
+  });
+
+  it('that the provider refuses gets the answer of the provider', async () => {
+    const { client } = await start((_, socket) => {
+      socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno');
+    });
+    client.send(handshake('/ws/feed'));
+    const answer = await client.answer();
+    expect([answer.status, answer.body.toString()]).toEqual([403, 'no']);
+  });
+
+  it('whose token is dead is refused, and the next handshake has a new token', async () => {
+    let shown = 0;
+    const { client, proxy, handshakes, tokens } = await start((req, socket) => {
+      shown += 1;
+      if (shown === 1) socket.end('HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
+      else switchToEcho(req, socket);
+    });
+    client.send(handshake('/ws/feed'));
+    expect((await client.answer()).status).toBe(401);
+    const again = await RawClient.open(proxy.port);
+    again.send(handshake('/ws/feed'));
+    expect((await again.answer()).status).toBe(101);
+    expect(handshakes.map((request) => request.headers.authorization)).toEqual(
+      tokens.tokens.map((token) => `Bearer ${token}`),
+    );
+  });
+
+  it('to an upstream that is gone makes 502, and the process lives', async () => {
+    const gone = await RawUpstream.start((request) => void request.socket.destroy());
+    const proxy = await startProxyTo(gone, { websocket: true });
+    const client = await RawClient.open(proxy.port);
+    client.send(handshake('/api/feed'));
+    expect((await client.answer()).status).toBe(502);
+    expect((await ask(proxy.port, '/nowhere')).status).toBe(404);
+  });
+
+  it('whose provider does not answer the handshake is answered 504 at the deadline', async () => {
+    const silent = await RawUpstream.start(() => undefined);
+    const proxy = await startProxyTo(silent, { websocket: true, timeout: '150ms' });
+    const client = await RawClient.open(proxy.port);
+    client.send(handshake('/api/feed'));
+    const answer = await client.answer();
+    expect([answer.status, answer.json()['code'], answer.json()['outcome']]).toEqual([
+      504,
+      'upstream_timeout',
+      'unknown',
+    ]);
+  });
+
+  it('whose refusal breaks off gets no second answer into the first one', async () => {
+    const upstream = await RawUpstream.start((request) => {
+      request.send('HTTP/1.1 500 Broken\r\ncontent-length: 10\r\n\r\nabc');
+      request.socket.end();
+    });
+    const proxy = await startProxyTo(upstream, { websocket: true });
+    const client = await RawClient.open(proxy.port);
+    client.send(handshake('/api/feed'));
+    await client.ending;
+    expect(client.received.toString()).not.toContain('HTTP/1.1 502');
+  });
+
+  it('counts towards max_concurrency while it is open', async () => {
+    const { client, proxy } = await start(switchToEcho, { max_concurrency: 1 });
+    client.send(handshake('/ws/feed'));
+    expect((await client.answer()).status).toBe(101);
+    const other = await RawClient.open(proxy.port);
+    other.send(handshake('/ws/feed'));
+    expect((await other.answer()).json()).toMatchObject({ code: 'overloaded', outcome: 'not_sent' });
+  });
+
+  it('has its request id and the use of the token in the answer', async () => {
+    const { client } = await start();
+    client.send(handshake('/ws/feed', 'X-Request-Id: feed-7'));
+    const answer = await client.answer();
+    expect([answer.values('x-request-id'), answer.values('wakala-token')]).toEqual([['feed-7'], ['fetched']]);
+  });
+
+  it('leaves plain requests on its route as they are', async () => {
+    const upstream = await RawUpstream.start(() => reply(200, 'plain'));
+    const proxy = await startProxyTo(upstream, { websocket: true });
+    expect((await ask(proxy.port, '/api/x')).text).toBe('plain');
+  });
+});

@@ -1,0 +1,133 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { ProxyError } from '../../src/errors.ts';
+import { type Body, receiveBody } from '../../src/proxy/body.ts';
+
+const LIMITS = { replayLimitBytes: 8, maxBodyBytes: 16 };
+
+/** The head of a request, on a real connection that more can be written to. */
+async function incoming(...lines: string[]): Promise<{ req: IncomingMessage; socket: Socket }> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  onTestFinished(() => {
+    socket.destroy();
+    server.closeAllConnections();
+    server.close();
+  });
+  socket.on('error', () => {});
+  socket.write(`POST / HTTP/1.1\r\nHost: a\r\n${lines.map((line) => `${line}\r\n`).join('')}\r\n`);
+  const [req] = (await once(server, 'request')) as [IncomingMessage];
+  return { req, socket };
+}
+
+function received(req: IncomingMessage, limits = LIMITS): Promise<Body | ProxyError> {
+  return new Promise((resolve) => receiveBody(req, limits, resolve, resolve));
+}
+
+async function bytesOf(body: Body | ProxyError): Promise<string> {
+  if (!('kind' in body) || body.kind !== 'stream') throw new Error('no stream');
+  const chunks: Buffer[] = [];
+  for await (const chunk of body.chunks) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+function chunks(...parts: string[]): string {
+  return parts.map((part) => `${part.length.toString(16)}\r\n${part}\r\n`).join('');
+}
+
+describe('receiveBody', () => {
+  it.each([[[]], [['Content-Length: 0']]])('calls back in the same turn where there is none: %j', async (lines) => {
+    const { req } = await incoming(...lines);
+    const seen: Body[] = [];
+    receiveBody(
+      req,
+      LIMITS,
+      (body) => seen.push(body),
+      () => {},
+    );
+    expect(seen).toEqual([{ kind: 'none' }]);
+  });
+
+  it('takes a chunked body of nothing for none', async () => {
+    const { req, socket } = await incoming('Transfer-Encoding: chunked');
+    socket.write('0\r\n\r\n');
+    expect(await received(req)).toEqual({ kind: 'none' });
+  });
+
+  it('holds a body of exactly the replay limit whole, by length and in chunks', async () => {
+    const byLength = await incoming('Content-Length: 8');
+    byLength.socket.write('12345678');
+    expect(await received(byLength.req)).toEqual({ kind: 'whole', bytes: Buffer.from('12345678') });
+    const chunked = await incoming('Transfer-Encoding: chunked');
+    chunked.socket.write(`${chunks('123', '45678')}0\r\n\r\n`);
+    expect(await received(chunked.req)).toEqual({ kind: 'whole', bytes: Buffer.from('12345678') });
+  });
+
+  it('streams one byte more, by length and in chunks', async () => {
+    const byLength = await incoming('Content-Length: 9');
+    const body = await received(byLength.req);
+    expect(body).toMatchObject({ kind: 'stream', length: 9 });
+    byLength.socket.write('123456789');
+    expect(await bytesOf(body)).toBe('123456789');
+    const chunked = await incoming('Transfer-Encoding: chunked');
+    chunked.socket.write(`${chunks('123', '456789')}0\r\n\r\n`);
+    const streamed = await received(chunked.req);
+    expect(streamed).toMatchObject({ kind: 'stream', length: undefined });
+    expect(await bytesOf(streamed)).toBe('123456789');
+  });
+
+  it('streams a chunked body as it comes', async () => {
+    const { req, socket } = await incoming('Transfer-Encoding: chunked');
+    socket.write(chunks('123456789'));
+    const body = await received(req);
+    if (!('kind' in body) || body.kind !== 'stream') throw new Error('no stream');
+    const iterator = body.chunks[Symbol.asyncIterator]();
+    expect(String((await iterator.next()).value)).toBe('123456789');
+    socket.write(chunks('abc'));
+    expect(String((await iterator.next()).value)).toBe('abc');
+    socket.write('0\r\n\r\n');
+    expect(await iterator.next()).toMatchObject({ done: true });
+  });
+
+  it('takes a body of exactly max_body and refuses one byte more by its length', async () => {
+    const good = await incoming('Content-Length: 16');
+    expect(await received(good.req)).toMatchObject({ kind: 'stream', length: 16 });
+    const bad = await incoming('Content-Length: 17');
+    expect(await received(bad.req)).toMatchObject({ code: 'body_too_large', outcome: 'not_sent' });
+  });
+
+  it('takes a chunked body of exactly max_body and breaks off one byte later', async () => {
+    const good = await incoming('Transfer-Encoding: chunked');
+    good.socket.write(`${chunks('123456789', 'abcdefg')}0\r\n\r\n`);
+    expect(await bytesOf(await received(good.req))).toBe('123456789abcdefg');
+    const bad = await incoming('Transfer-Encoding: chunked');
+    bad.socket.write(chunks('123456789'));
+    const body = await received(bad.req);
+    bad.socket.write(`${chunks('abcdefgh')}0\r\n\r\n`);
+    await expect(bytesOf(body)).rejects.toMatchObject({ code: 'body_too_large', outcome: 'unknown' });
+  });
+
+  it('refuses a body that passes max_body before any of it was sent on', async () => {
+    const { req, socket } = await incoming('Transfer-Encoding: chunked');
+    socket.write(chunks('12345678901234567'));
+    expect(await received(req)).toMatchObject({ code: 'body_too_large', outcome: 'not_sent' });
+  });
+
+  it('throws where the client breaks off in the middle', async () => {
+    const { req, socket } = await incoming('Content-Length: 16');
+    const body = await received(req);
+    const reading = bytesOf(body);
+    socket.end('123456789');
+    await expect(reading).rejects.toThrow();
+  });
+
+  it('holds nothing where the replay limit is 0', async () => {
+    const { req, socket } = await incoming('Content-Length: 1');
+    const body = await received(req, { replayLimitBytes: 0, maxBodyBytes: 16 });
+    socket.write('1');
+    expect(await bytesOf(body)).toBe('1');
+  });
+});

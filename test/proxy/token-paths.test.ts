@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
+import { providers } from '../../src/providers/registry.ts';
+import { routeNamed } from './route-of.ts';
+
+const logins = providers.flatMap(({ name, tokenPaths }) =>
+  tokenPaths.map(({ method, path }) => ({ name, method, path: path.replaceAll(/\{\w+\}/g, 'r.e-f_1') })),
+);
+
+/** Ways in which one server or another still reads the same path. */
+const SPELLINGS: readonly [how: string, spell: (path: string) => string][] = [
+  ['in capitals', (path) => path.toUpperCase()],
+  ['with a slash behind', (path) => `${path}/`],
+  ['with a parameter behind', (path) => `${path};a=b`],
+  ['with a parameter within', (path) => path.replace(/(.)\//, '$1;a=b/')],
+  ['with an empty parameter', (path) => `${path};`],
+  ['with a letter encoded', (path) => path.replace(/a/, '%61')],
+  ['with a letter encoded twice', (path) => path.replace(/a/, '%2561')],
+  ['with all slashes but the first encoded', (path) => path.replaceAll(/(?!^)\//g, '%2f')],
+  ['with all slashes but the first encoded in capitals', (path) => path.replaceAll(/(?!^)\//g, '%2F')],
+  ['with a slash doubled by encoding', (path) => path.replaceAll(/(?!^)\//g, '/%2f')],
+  ['with an encoded slash behind', (path) => `${path}%2f`],
+  ['with an encoded space behind', (path) => `${path}%20`],
+  ['with an encoded query behind', (path) => `${path}%3fa=b`],
+  ['with a query behind that is encoded twice', (path) => `${path}%253fa=b`],
+  ['with an encoded fragment behind', (path) => `${path}%23a`],
+  ['with an encoded parameter behind', (path) => `${path}%3ba=b`],
+];
+
+describe.each(logins)('$method $path of $name', ({ name, method, path }) => {
+  const guard = new TokenPathGuard(routeNamed(name));
+
+  it('is a login as it is documented', () => {
+    expect(guard.judge(method, path)).toBe('login');
+  });
+
+  it('is refused with any other method', () => {
+    const others = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'get', 'post', 'PURGE'];
+    const verdicts = others.filter((other) => other !== method).map((other) => guard.judge(other, path));
+    expect(new Set(verdicts)).toEqual(new Set(['refused']));
+  });
+
+  it.each(SPELLINGS)('never leaves %s', (_, spell) => {
+    expect(spell(path)).not.toBe(path);
+    expect(guard.judge(method, spell(path))).not.toBe('other');
+    expect(guard.judge('GET', spell(path))).not.toBe('other');
+  });
+
+  it('is refused where the route says so', () => {
+    const refusing = new TokenPathGuard(routeNamed(name, { token_paths: 'refuse' }));
+    expect(refusing.judge(method, path)).toBe('refused');
+    expect(refusing.judge(method, path.toUpperCase())).toBe('refused');
+  });
+
+  it.each([`/x${path}`, `${path}/more`, '/', ''])('leaves %j alone', (other) => {
+    expect(guard.judge(method, other)).toBe('other');
+  });
+});
+
+describe('TokenPathGuard', () => {
+  const paypack = new TokenPathGuard(routeNamed('paypack'));
+
+  it('takes any one segment for the refresh token, and just one', () => {
+    expect(paypack.judge('GET', '/auth/refresh/eyJ.a.b')).toBe('login');
+    expect(paypack.judge('GET', '/auth/refresh/')).toBe('other');
+    expect(paypack.judge('GET', '/auth/refresh/a/b')).toBe('other');
+  });
+
+  it.each(['/transactions/cashin', '/auth', '/auth/agents', '/auth/agents/authorized', '/events/transactions'])(
+    'lets %s through as an ordinary call',
+    (path) => {
+      expect(paypack.judge('POST', path)).toBe('other');
+    },
+  );
+
+  it('guards nothing where no token is asked for', () => {
+    const fixed = routeNamed('static', { upstream: 'http://127.0.0.1:1' });
+    expect(new TokenPathGuard(fixed).judge('POST', '/oauth2/token')).toBe('other');
+  });
+});
