@@ -31,10 +31,11 @@ export async function dev(options: DevOptions, io: Io): Promise<number> {
       log,
       onCallback: (report) => log.info({ ...report }, 'callback'),
     });
+    const stop = stopSignal();
     try {
       const server = await startServer(emulated.config, { log });
       io.stdout(startScreen(emulated, server, wantsColour(io)));
-      await stopSignal();
+      await stop;
       await server.drain();
       return EXIT.ok;
     } finally {

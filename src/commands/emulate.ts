@@ -29,13 +29,14 @@ export async function emulate(options: EmulateOptions, io: Io): Promise<number> 
   const all = providers.filter((provider) => provider.hosts !== undefined);
   const log = createLog({ level: 'info', format: 'auto', tty: io.tty, colour: wantsColour(io) }, io.stderr);
   try {
+    const stop = stopSignal();
     const running = await startEmulators(chosen.length === 0 ? all : chosen, {
       ports: options.freePorts ? 'free' : 'fixed',
       log,
       onCallback: (report) => log.info({ ...report }, 'callback'),
     });
     io.stdout(options.json ? jsonOf(running.emulators) : textOf(running.emulators, running.notes));
-    await stopSignal();
+    await stop;
     await running.close();
     return EXIT.ok;
   } catch (error) {

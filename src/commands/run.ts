@@ -24,7 +24,7 @@ export function reportStartFailure(error: unknown, io: Io): number {
   return EXIT.runtime;
 }
 
-/** Waits for SIGTERM or SIGINT. A second one ends the process at once. */
+/** Resolves on SIGTERM or SIGINT; listens from the call on. A second one ends the process at once. */
 export function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     let signalled = false;

@@ -27,10 +27,11 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
       log.level = next.log.level;
     };
     const reloader: Reloader = new Reloader({ examine, apply, log, clock: systemClock });
+    const stop = stopSignal();
     const server = await startServer(config, { log, reloadFailure: () => reloader.failure });
     reloader.watch(files);
     process.on('SIGHUP', () => reloader.reload('SIGHUP'));
-    await stopSignal();
+    await stop;
     reloader.close();
     return (await server.drain()) ? EXIT.ok : EXIT.runtime;
   } catch (error) {
