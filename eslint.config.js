@@ -21,7 +21,7 @@ const READS_DISK = ['fs', 'node:fs', 'fs/promises', 'node:fs/promises'].map((nam
 const PASSED_IN = 'It is passed in, so that tests can move it by hand.';
 
 export default defineConfig(
-  { ignores: ['dist/', 'coverage/', 'node_modules/', 'bench/'] },
+  { ignores: ['dist/', 'coverage/', 'node_modules/', 'bench/node_modules/', 'bench/proxies/'] },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
 
   {

@@ -27,10 +27,17 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
       log.level = next.log.level;
     };
     const reloader: Reloader = new Reloader({ examine, apply, log, clock: systemClock });
+    reloader.note(files);
     const stop = stopSignal();
-    const server = await startServer(config, { log, reloadFailure: () => reloader.failure });
+    const starting = startServer(config, { log, reloadFailure: () => reloader.failure });
+    process.on('SIGHUP', () => {
+      starting.then(
+        () => reloader.reload('SIGHUP'),
+        () => undefined,
+      );
+    });
+    const server = await starting;
     reloader.watch(files);
-    process.on('SIGHUP', () => reloader.reload('SIGHUP'));
     await stop;
     reloader.close();
     return (await server.drain()) ? EXIT.ok : EXIT.runtime;

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import { type ServerResponse, STATUS_CODES } from 'node:http';
 import { type HeaderList, headerOf } from './headers.ts';
 
 /** Where an answer's bytes come from: told to stop while the client is slow. */
@@ -93,6 +93,11 @@ export class ClientAnswer {
     if (this.#res.chunkedEncoding) this.#res.destroy();
     else this.#res.socket?.resetAndDestroy();
   }
+}
+
+/** The reason phrase as it goes out: anything but plain ASCII, and our token, gives way to the usual one. */
+export function reasonOf(reason: string, status: number, accessToken: string): string {
+  return /[^\0-\x7f]/.test(reason) || reason.includes(accessToken) ? (STATUS_CODES[status] ?? '') : reason;
 }
 
 /** True if an answer's whole body is sure to be small, so that it can go out in one write. */

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { ProxyError } from '../errors.ts';
 import type { Token } from '../tokens/token.ts';
-import { ClientAnswer, isSmallBody, SMALL_BODY } from './client-answer.ts';
+import { ClientAnswer, isSmallBody, reasonOf, SMALL_BODY } from './client-answer.ts';
 import type { StatusVerdict } from './dead-token.ts';
 import { answerHeaders, headerOf } from './headers.ts';
 import type { LiveRoute } from './live-route.ts';
@@ -63,8 +63,11 @@ export class Delivery implements AnswerListener {
   }
 
   onHead(status: number, reason: string, rawHeaders: readonly Buffer[]): void {
-    const headers = answerHeaders(rawHeaders, status, this.#token.accessToken.reveal());
-    this.#answer = new ClientAnswer(this.#res, this.attempt, status, reason, headers);
+    const accessToken = this.#token.accessToken.reveal();
+    // What it throws, undici hands to `onFailure` by way of the attempt.
+    const headers = answerHeaders(rawHeaders, status, accessToken);
+    const shownReason = reasonOf(reason, status, accessToken);
+    this.#answer = new ClientAnswer(this.#res, this.attempt, status, shownReason, headers);
     this.#verdict = this.#route.deadToken.status(status);
     if (status < 400) this.#route.tokens.served(this.#token, this.#method, this.#path);
     if (this.#verdict === 'alive' && !isSmallBody(headers, status, this.#method)) this.#judge(false);

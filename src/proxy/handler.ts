@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { failureFields, ProxyError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Token } from '../tokens/token.ts';
-import { type Body, expectsContinue, receiveBody } from './body.ts';
+import { type Body, discardBody, expectsContinue, receiveBody } from './body.ts';
 import { Delivery, type DeliveryOwner } from './delivery.ts';
 import { requestHeaders } from './headers.ts';
 import { type Awaited, lateError } from './late.ts';
@@ -230,6 +230,7 @@ export class ProxiedRequest implements DeliveryOwner {
     this.#phase = 'over';
     clearTimeout(this.#deadline);
     this.#route.inFlight -= 1;
+    if (this.#body.kind === 'stream') discardBody(this.#req);
     if (this.#clientLeft && !SAFE.has(this.#method) && this.#delivery?.attempt.sent === true) {
       this.#log('warn', 'client left; the provider had the request');
     }

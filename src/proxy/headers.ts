@@ -77,6 +77,7 @@ export function requestHeaders(raw: readonly string[], route: RouteHeaders, auth
 /**
  * The headers of an answer, in their order, less what is hop-by-hop and any that holds the token. The provider's own
  * `x-request-id` stays readable as `x-upstream-request-id`.
+ * @throws ProxyError `upstream_invalid`
  */
 export function answerHeaders(raw: readonly Buffer[], status: number, accessToken: string): HeaderList {
   const out: HeaderList = [];
@@ -86,15 +87,25 @@ export function answerHeaders(raw: readonly Buffer[], status: number, accessToke
     const name = text[i] ?? '';
     const value = text[i + 1] ?? '';
     const key = name.toLowerCase();
+    if (key === 'transfer-encoding') refuseOtherCodings(value);
     if (NOT_RETURNED.has(key) || nominated?.has(key) === true) continue;
     // Which pages may read an answer is decided here (`allowed_origins`), for here is where they ask.
     if (key.startsWith('access-control-')) continue;
     // RFC 9110 8.6: no Content-Length on a 204.
     if (status === 204 && key === 'content-length') continue;
-    if (value.length >= accessToken.length && value.includes(accessToken)) continue;
+    if (value.includes(accessToken) || name.includes(accessToken)) continue;
     out.push(key === 'x-request-id' ? 'x-upstream-request-id' : name, value);
   }
   return out;
+}
+
+/** A coding that nobody undoes would pass for the body itself (RFC 9112 6.1). */
+function refuseOtherCodings(value: string): void {
+  if (value.trim().toLowerCase() === 'chunked') return;
+  throw new ProxyError(
+    'upstream_invalid',
+    "The provider's answer has a Transfer-Encoding other than chunked. It may have acted on the request.",
+  );
 }
 
 /** The value of the first line with this lower-case name. */

@@ -1,5 +1,6 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import { type ErrorCode, ProxyError } from '../errors.ts';
+import { discardBody } from './body.ts';
 
 /** Error types of the Proxy-Status registry (RFC 9209 2.3). */
 const PROXY_STATUS: Partial<Record<ErrorCode, string>> = {
@@ -64,8 +65,8 @@ export function sendProblem(res: ServerResponse, error: ProxyError, requestId: s
 /** A refused upload is read and thrown away for a moment, so that its sender gets to see the answer. */
 function lingerOver(res: ServerResponse): void {
   const { req } = res;
+  discardBody(req);
   if (req.complete) return;
-  req.resume();
   const timer = setTimeout(() => req.socket.destroy(), LINGER_MS);
   timer.unref();
   const stop = () => clearTimeout(timer);

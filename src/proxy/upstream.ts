@@ -51,12 +51,13 @@ export class UpstreamPools {
     return pool;
   }
 
-  /** Ends every pool that is not among these, once its requests are over. */
+  /**
+   * Forgets every pool that is not among these. It is not closed: requests under way may have a second attempt before
+   * them. Its connections end by themselves once they are idle.
+   */
   retain(used: ReadonlySet<Pool>): void {
     for (const [key, pool] of this.#pools) {
-      if (used.has(pool)) continue;
-      this.#pools.delete(key);
-      void pool.close();
+      if (!used.has(pool)) this.#pools.delete(key);
     }
   }
 
@@ -133,7 +134,9 @@ export class Attempt implements Dispatcher.DispatchHandler {
     reason: string | undefined,
   ): void {
     if (this.#cancelled) return;
-    if (status >= 100 && status < 200) {
+    if (status === 101) {
+      this.#invalid('it switched protocols unasked');
+    } else if (status >= 100 && status < 200) {
       this.#interim += 1;
       if (this.#interim > MAX_INTERIM) this.#invalid('it sent no end of interim answers');
     } else if (status < 200 || status > 599) {

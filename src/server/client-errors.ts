@@ -8,7 +8,7 @@ import { requestIdOf } from '../proxy/request-id.ts';
 export type HttpSocket = Duplex & {
   /** The answer whose turn it is; null or absent between answers. */
   readonly _httpMessage?: ServerResponse | null;
-  /** `incoming`: the request whose body is being read; null between requests. */
+  /** `incoming`: the last request whose head was read; its body may be over. */
   readonly parser?: { readonly incoming?: IncomingMessage | null } | null;
 };
 
@@ -30,7 +30,8 @@ export function inTurn(socket: HttpSocket, answer: () => void): void {
 export function onClientError(error: Error, socket: HttpSocket): void {
   const code = networkCode(error);
   const answering = socket._httpMessage ?? undefined;
-  const inBodyOf = socket.parser?.incoming ?? undefined;
+  const incoming = socket.parser?.incoming ?? undefined;
+  const inBodyOf = incoming?.complete === false ? incoming : undefined;
   if (!socket.writable || code === 'ECONNRESET') {
     socket.destroy();
   } else if (inBodyOf === undefined && answering !== undefined) {

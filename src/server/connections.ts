@@ -43,7 +43,7 @@ export class Connections {
   closeQuiet(): void {
     const busy = new Set<string>();
     for (const socket of this.#speaking) {
-      if (socket._httpMessage ?? socket.parser?.incoming) busy.add(peerOf(socket));
+      if (isBusy(socket)) busy.add(peerOf(socket));
     }
     for (const socket of this.#open) {
       if (!busy.has(peerOf(socket))) socket.destroy();
@@ -54,6 +54,10 @@ export class Connections {
     this.#speaking.add(socket);
     socket.once('close', () => this.#speaking.delete(socket));
   }
+}
+
+function isBusy(socket: HttpSocket): boolean {
+  return (socket._httpMessage ?? undefined) !== undefined || socket.parser?.incoming?.complete === false;
 }
 
 /** The same for a connection before and after its TLS handshake. */

@@ -38,16 +38,24 @@ export class Reloader {
     return this.#failure;
   }
 
+  /** Takes down the files as they are when they are read, before `watch`. */
+  note(files: readonly string[]): void {
+    this.#watch.note(files);
+  }
+
+  /** Watches these files, and takes over what has changed since they were noted. */
   watch(files: readonly string[]): void {
     this.#watch.of(files);
+    if (this.#watch.look()) this.reload('a file changed');
   }
 
   reload(reason: string): void {
     const { log } = this.#context;
     // Before they are read, so that a change in between is seen as one.
     this.#watch.look();
-    const found = this.#context.examine();
-    this.#watch.of(found.files);
+    let found = this.#context.examine();
+    // A file that was not known before may have changed since it was read.
+    while (this.#watch.of(found.files)) found = this.#context.examine();
     if (found.config === undefined) {
       for (const { file, line, column, message } of found.problems) log.error({ file, line, column }, message);
       const [first] = found.problems;

@@ -27,13 +27,24 @@ export class FileWatch {
     this.#onChange = onChange;
   }
 
-  /** Watches these files in place of those before. One that was watched already is compared with what was seen then. */
-  of(files: readonly string[]): void {
+  /**
+   * Takes these files in place of those before, as they were seen then, and new ones as they are now.
+   * @returns true if there is a new one
+   */
+  note(files: readonly string[]): boolean {
+    const before = this.#seen;
+    this.#seen = new Map(files.map((file) => [file, before.get(file) ?? contentOf(file)]));
+    return files.some((file) => !before.has(file));
+  }
+
+  /** Notes these files, and watches them from now on. @returns true if there is a new one */
+  of(files: readonly string[]): boolean {
+    const isNew = this.note(files);
     this.close();
-    this.#seen = new Map(files.map((file) => [file, this.#seen.get(file) ?? contentOf(file)]));
-    const folders = new Set(files.map((file) => dirname(file)));
+    const folders = new Set([...this.#seen.keys()].map((file) => dirname(file)));
     this.#watchers = [...folders].flatMap((folder) => this.#watcherOf(folder));
     this.#poll();
+    return isNew;
   }
 
   /** Takes the files as they are now for seen: to be called before they are read. @returns true if any has changed */

@@ -1,0 +1,136 @@
+import { once } from 'node:events';
+import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import { median, measure, wrk } from './load.ts';
+import { routeYaml, startWakala, type Place, type Started } from './proxies.ts';
+import { rssMb, stop } from './processes.ts';
+import { startTokenEndpoint } from './upstream.ts';
+
+const MIB = 1024 * 1024;
+
+async function withWakala<T>(place: Place, use: (started: Started) => Promise<T>, routes?: string): Promise<T> {
+  const started = await startWakala(place, routes);
+  try {
+    return await use(started);
+  } finally {
+    await stop(started.child);
+  }
+}
+
+/** Time from the start of the process to its first accepted connection, and memory a moment later. */
+export async function startUp(place: Place): Promise<{ readyMs: number; rssIdleMb: number }> {
+  const readyMs: number[] = [];
+  const rss: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    const before = performance.now();
+    const started = await startWakala(place);
+    readyMs.push(performance.now() - before);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    rss.push(rssMb(started.child.pid ?? 0));
+    await stop(started.child);
+  }
+  return { readyMs: median(readyMs), rssIdleMb: median(rss) };
+}
+
+/** How much memory 100 MiB in one direction take. */
+export async function bulk(place: Place): Promise<{ downMb: number; upMb: number }> {
+  return await withWakala(place, async ({ child, port, prefix }) => {
+    const pid = child.pid ?? 0;
+    await transfer(port, 'GET', `${prefix}/small`);
+    const grown = async (method: string, path: string, bytes: number) => {
+      const before = rssMb(pid);
+      let most = before;
+      const watch = setInterval(() => (most = Math.max(most, rssMb(pid))), 20);
+      await transfer(port, method, path, bytes);
+      clearInterval(watch);
+      return most - before;
+    };
+    const downMb = await grown('GET', `${prefix}/files/huge`, 0);
+    const upMb = await grown('POST', `${prefix}/small`, 100 * MIB);
+    return { downMb, upMb };
+  });
+}
+
+function transfer(port: number, method: string, path: string, bytes = 0): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const req = httpRequest({ port, host: '127.0.0.1', method, path, headers: { 'content-length': bytes } }, (res) => {
+      if (res.statusCode !== 200) reject(new Error(`${method} ${path}: ${res.statusCode}`));
+      res.on('end', resolve).on('error', reject).resume();
+    });
+    req.on('error', reject);
+    const chunk = Buffer.alloc(64 * 1024, 'x');
+    let left = bytes;
+    const write = () => {
+      while (left > 0) {
+        const part = chunk.subarray(0, Math.min(left, chunk.length));
+        left -= part.length;
+        if (!req.write(part)) {
+          req.once('drain', write);
+          return;
+        }
+      }
+      req.end();
+    };
+    write();
+  });
+}
+
+/** 1,000 requests at once on a route without a token: how many exchanges, and how fast they leave after its answer. */
+export async function coldBurst(place: Place): Promise<{ exchanges: number; allAnsweredMs: number }> {
+  const endpoint = await startTokenEndpoint(0);
+  const fresh = { ...place, tokenPort: endpoint.port };
+  try {
+    return await withWakala(
+      fresh,
+      async ({ port, prefix }) => {
+        const sockets = Array.from({ length: 1000 }, () => connect(port, '127.0.0.1'));
+        await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+        const answered = sockets.map(async (socket) => {
+          socket.write(`GET ${prefix}/small HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+          const [chunk] = (await once(socket, 'data')) as [Buffer];
+          if (!chunk.toString('latin1').startsWith('HTTP/1.1 200')) throw new Error(chunk.toString('latin1'));
+        });
+        await Promise.all(answered);
+        const allAnsweredMs = performance.now() - endpoint.answeredMs();
+        for (const socket of sockets) socket.destroy();
+        return { exchanges: endpoint.asked(), allAnsweredMs };
+      },
+      routeYaml('/api', fresh),
+    );
+  } finally {
+    endpoint.close();
+  }
+}
+
+/** CPU for each request with 10 and with 10,000 routes, each with a credential of its own. */
+export async function manyRoutes(place: Place, seconds: number): Promise<{ few: number; many: number }> {
+  const cost = (count: number) => {
+    const routes = Array.from({ length: count }, (_, i) => routeYaml(`/r${i}`, place, `bench-secret-${i}`)).join('');
+    return withWakala(
+      place,
+      async ({ child, port }) => {
+        const load = { method: 'GET', path: `/r${count - 1}/small`, connections: 32 } as const;
+        await wrk(port, load, 1);
+        return (await measure(child.pid ?? 0, port, load, seconds)).cpuUs;
+      },
+      routes,
+    );
+  };
+  const few = [await cost(10)];
+  const many = [await cost(10_000)];
+  few.push(await cost(10));
+  many.push(await cost(10_000));
+  return { few: Math.min(...few), many: Math.min(...many) };
+}
+
+/** Memory before and after a million requests, both once warm. */
+export async function million(place: Place, requests: number): Promise<{ requests: number; grownMb: number }> {
+  return await withWakala(place, async ({ child, port, prefix }) => {
+    const load = { method: 'GET', path: `${prefix}/small`, connections: 32 } as const;
+    const pid = child.pid ?? 0;
+    let done = (await wrk(port, load, 10)).requests;
+    const before = rssMb(pid);
+    while (done < requests) done += (await wrk(port, load, 10)).requests;
+    return { requests: done, grownMb: rssMb(pid) - before };
+  });
+}

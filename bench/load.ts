@@ -1,0 +1,72 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { cpuUs } from './processes.ts';
+
+export interface Load {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly connections: number;
+}
+
+/** What one window of load cost and gave. */
+export interface Window {
+  /** CPU of the proxy for each request, user and system. */
+  readonly cpuUs: number;
+  readonly perSecond: number;
+  /** Latency. Microseconds. */
+  readonly p50Us: number;
+  readonly p99Us: number;
+}
+
+const SCRIPT = fileURLToPath(new URL('load.lua', import.meta.url));
+
+/** Loads a proxy with wrk from the second core, and reads what it used meanwhile. */
+export async function measure(pid: number, port: number, load: Load, seconds: number): Promise<Window> {
+  const before = cpuUs(pid);
+  const result = await wrk(port, load, seconds);
+  const used = cpuUs(pid) - before;
+  return {
+    cpuUs: used / result.requests,
+    perSecond: result.requests / result.seconds,
+    p50Us: result.p50,
+    p99Us: result.p99,
+  };
+}
+
+/** @throws Error if any request failed: a fast wrong answer is none */
+export async function wrk(port: number, load: Load, seconds: number): Promise<WrkResult> {
+  const args = ['-t1', `-c${load.connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', SCRIPT];
+  const child = spawn('taskset', ['-c', '1', 'wrk', ...args, `http://127.0.0.1:${port}${load.path}`], {
+    env: { ...process.env, METHOD: load.method },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  await once(child, 'close');
+  const result = JSON.parse(/RESULT (.*)/.exec(output)?.[1] ?? 'null') as WrkResult | null;
+  if (result === null) throw new Error(`wrk printed no result:\n${output}`);
+  if (result.failed > 0) throw new Error(`${result.failed} of ${result.requests} requests failed`);
+  return result;
+}
+
+interface WrkResult {
+  readonly requests: number;
+  readonly seconds: number;
+  readonly failed: number;
+  readonly p50: number;
+  readonly p99: number;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? NaN)
+    : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
+}
+
+/** Half the distance between the extremes, as a share of the median. */
+export function spread(values: readonly number[]): number {
+  return (Math.max(...values) - Math.min(...values)) / 2 / median(values);
+}

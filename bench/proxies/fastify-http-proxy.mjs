@@ -1,0 +1,11 @@
+import Fastify from 'fastify';
+import proxy from '@fastify/http-proxy';
+import { authorization, port, upstream } from './settings.mjs';
+
+const app = Fastify({ logger: false, bodyLimit: 64 * 1024 * 1024 });
+app.register(proxy, {
+  upstream,
+  undici: { connections: 64, pipelining: 1 },
+  replyOptions: { rewriteRequestHeaders: (_req, headers) => ({ ...headers, authorization }) },
+});
+await app.listen({ port, host: '127.0.0.1' });
