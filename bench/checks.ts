@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, request as httpRequest } from 'node:http';
+import { createServer, type IncomingMessage, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Place, Subject } from './proxies.ts';
 import { stop } from './processes.ts';
@@ -49,7 +49,7 @@ export async function checkSubject(subject: Subject, place: Place): Promise<void
 async function post(port: number, path: string, body: Buffer): Promise<void> {
   const headers = { authorization: 'Bearer the-client-s-own', 'content-length': body.length };
   const req = httpRequest({ port, host: '127.0.0.1', method: 'POST', path, headers }).end(body);
-  const [res] = (await once(req, 'response')) as [import('node:http').IncomingMessage];
+  const [res] = (await once(req, 'response')) as [IncomingMessage];
   res.resume();
   await once(res, 'end');
   if (res.statusCode !== 200) throw new Error(`answered ${res.statusCode}`);

@@ -1,14 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { check } from './commands/check.ts';
-import { dev } from './commands/dev.ts';
-import { emulate } from './commands/emulate.ts';
-import { healthcheck } from './commands/healthcheck.ts';
 import { EXIT, type Io } from './commands/io.ts';
-import { providers } from './commands/providers.ts';
-import { schema } from './commands/schema.ts';
-import { serve } from './commands/serve.ts';
 import { parseAddress } from './config/address.ts';
 import type { ListenAddress } from './config/config.ts';
 import { didYouMean } from './config/nearest.ts';
@@ -50,11 +43,9 @@ function adminOption(): Option {
   return new Option('--admin <host:port>', "the admin listener's address, or `false`").argParser(adminAddress);
 }
 
-/** `run` gives the exit code. */
-function exitWith(run: Promise<number> | number): Promise<void> {
-  return Promise.resolve(run).then((code) => {
-    process.exitCode = code;
-  });
+/** `run` gives the exit code. Each command is loaded when it is called: serving needs no emulators. */
+async function exitWith(run: () => Promise<number>): Promise<void> {
+  process.exitCode = await run();
 }
 
 function addRunCommands(program: Command): void {
@@ -68,7 +59,7 @@ function addRunCommands(program: Command): void {
       'after',
       examples('wakala', 'wakala serve -c /etc/wakala/proxy.config.yaml', 'wakala --listen 127.0.0.1:9000'),
     )
-    .action((options: RunOptions) => exitWith(serve(options, io)));
+    .action((options: RunOptions) => exitWith(async () => (await import('./commands/serve.ts')).serve(options, io)));
   program
     .command('dev')
     .description('run the proxy in front of emulated providers: no credentials, no network')
@@ -78,7 +69,7 @@ function addRunCommands(program: Command): void {
     .addHelpText('after', examples('wakala dev', 'wakala dev --listen 127.0.0.1:9000 --admin false'))
     .action((options: RunOptions, command: Command) => {
       const configGiven = command.getOptionValueSource('config') !== 'default';
-      return exitWith(dev({ ...options, configGiven }, io));
+      return exitWith(async () => (await import('./commands/dev.ts')).dev({ ...options, configGiven }, io));
     });
   program
     .command('emulate [provider...]')
@@ -87,7 +78,7 @@ function addRunCommands(program: Command): void {
     .option('--json', 'print addresses and emulated credentials as one JSON object', false)
     .addHelpText('after', examples('wakala emulate', 'wakala emulate mpesa --free-ports --json'))
     .action((names: string[], options: { freePorts: boolean; json: boolean }) =>
-      exitWith(emulate({ names, ...options }, io)),
+      exitWith(async () => (await import('./commands/emulate.ts')).emulate({ names, ...options }, io)),
     );
 }
 
@@ -100,25 +91,31 @@ function addReadingCommands(program: Command): void {
     .addOption(adminOption())
     .option('--json', 'print the result as JSON', false)
     .addHelpText('after', examples('wakala check', 'wakala check -c staging.yaml --json'))
-    .action((options: RunOptions & { json: boolean }) => exitWith(check(options, io)));
+    .action((options: RunOptions & { json: boolean }) =>
+      exitWith(async () => (await import('./commands/check.ts')).check(options, io)),
+    );
   program
     .command('providers [name]')
     .description('list the built-in providers, or tell all about one')
     .option('--json', 'print as JSON', false)
     .addHelpText('after', examples('wakala providers', 'wakala providers mpesa'))
-    .action((name: string | undefined, options: { json: boolean }) => exitWith(providers({ name, ...options }, io)));
+    .action((name: string | undefined, options: { json: boolean }) =>
+      exitWith(async () => (await import('./commands/providers.ts')).providers({ name, ...options }, io)),
+    );
   program
     .command('schema')
     .description('print the JSON Schema of the configuration file, for editors')
     .addHelpText('after', examples('wakala schema > proxy.config.schema.json'))
-    .action(() => exitWith(schema({}, io)));
+    .action(() => exitWith(async () => (await import('./commands/schema.ts')).schema({}, io)));
   program
     .command('healthcheck')
     .description('ask a running proxy whether it is ready: exit 0 if so')
     .addOption(configOption())
     .addOption(adminOption())
     .addHelpText('after', examples('wakala healthcheck', 'wakala healthcheck --admin 127.0.0.1:9901'))
-    .action((options: RunOptions) => exitWith(healthcheck(options, io)));
+    .action((options: RunOptions) =>
+      exitWith(async () => (await import('./commands/healthcheck.ts')).healthcheck(options, io)),
+    );
 }
 
 function examples(...lines: string[]): string {
