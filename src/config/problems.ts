@@ -15,9 +15,12 @@ export class Report {
   readonly #silenced = new Set<string>();
   readonly #interpolated = new Set<string>();
   readonly #deferred: { readonly path: Path; readonly text: string }[] = [];
+  /** Keys that may be secrets: `token abc` without its colon is a key, all of it. */
+  readonly #unshown: readonly string[];
 
   constructor(source: Source) {
     this.#source = source;
+    this.#unshown = keysWithoutValue(source.values).filter((key) => !/^([a-z_]+|\/[\w./-]*\*)$/.test(key));
     for (const entry of source.duplicates) {
       this.#duplicate(entry);
       this.silence(entry.path);
@@ -46,7 +49,8 @@ export class Report {
 
   unknownKey(path: Path, key: string, known: Iterable<string>): void {
     if (this.isSilenced(path)) return;
-    this.#problems.push(this.#at(path, `unknown key \`${key}\`${didYouMean(key, known)}`, key));
+    const hint = this.#unshown.includes(key) ? '; is a `:` missing?' : didYouMean(key, known);
+    this.#problems.push(this.#at(path, `unknown key \`${key}\`${hint}`, key));
   }
 
   /** The value at `path` is known to be bad: whatever else is found there, or is missing there, follows from that. */
@@ -102,9 +106,13 @@ export class Report {
     return {
       file: this.#source.file,
       ...this.#source.position(this.#node(path, child)),
-      key: dotted(child === undefined ? path : [...path, child]),
-      message: place === '' ? text : `${place}: ${text}`,
+      key: this.#shown(dotted(child === undefined ? path : [...path, child])),
+      message: this.#shown(place === '' ? text : `${place}: ${text}`),
     };
+  }
+
+  #shown(text: string): string {
+    return this.#unshown.reduce((shown, key) => shown.replaceAll(key, '[not shown]'), text);
   }
 
   /** The value itself; the key of a child, of an empty value, or of the nearest value that is there. */
@@ -123,4 +131,10 @@ export class Report {
     if (entry === undefined && path.length > 0) return this.#keyOf(path.slice(0, -1));
     return entry?.key ?? entry?.value;
   }
+}
+
+/** Every key in a file's values that has no value itself. */
+function keysWithoutValue(values: unknown): string[] {
+  if (typeof values !== 'object' || values === null) return [];
+  return Object.entries(values).flatMap(([key, value]) => (value === null ? [key] : keysWithoutValue(value)));
 }

@@ -90,14 +90,6 @@ async function* streamed(req: IncomingMessage, gathered: Buffer[], maxBodyBytes:
   if (!req.complete) throw new ProxyError('bad_request', 'The request body broke off.', { outcome: 'unknown' });
 }
 
-/** Reads what is left of a body for nothing, so that its connection can carry the next request. */
-export function discardBody(req: IncomingMessage): void {
-  if (req.readableEnded) return;
-  // A stream that was given up in the middle still waits for these, and holds the body back.
-  req.removeAllListeners('readable');
-  req.resume();
-}
-
 function tooLarge(maxBodyBytes: number, outcome: 'not_sent' | 'unknown' = 'not_sent'): ProxyError {
   return new ProxyError(
     'body_too_large',

@@ -1,5 +1,7 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
+import { TLSSocket } from 'node:tls';
 import { type HeaderList, headerOf } from './headers.ts';
+import { endAnswer } from './linger.ts';
 
 /** Where an answer's bytes come from: told to stop while the client is slow. */
 interface Source {
@@ -58,7 +60,10 @@ export class ClientAnswer {
   /** Sends head and body, all of it held, in one write. Latin-1 keeps every byte and lets node join it to the head. */
   sendWhole(): void {
     this.#res.writeHead(this.#status, this.#reason, this.#headers);
-    if (this.#heldBytes === 0) this.#res.end();
+    if (!this.#res.req.complete) {
+      if (this.#heldBytes > 0) this.#res.write(this.held());
+      endAnswer(this.#res);
+    } else if (this.#heldBytes === 0) this.#res.end();
     else this.#res.end(this.held().toString('latin1'), 'latin1');
   }
 
@@ -84,14 +89,17 @@ export class ClientAnswer {
   }
 
   end(): void {
-    this.#res.end();
+    if (this.#res.req.complete) this.#res.end();
+    else endAnswer(this.#res);
   }
 
   /** Half an answer must not pass for a whole one: the client sees its connection break. */
   breakOff(): void {
+    const { socket } = this.#res;
     // Without chunks or a length, an orderly close is the end of the body: only a reset tells it apart.
-    if (this.#res.chunkedEncoding) this.#res.destroy();
-    else this.#res.socket?.resetAndDestroy();
+    const closeIsEnd = !this.#res.chunkedEncoding && headerOf(this.#headers, 'content-length') === undefined;
+    if (closeIsEnd && socket !== null && !(socket instanceof TLSSocket)) socket.resetAndDestroy();
+    else this.#res.destroy();
   }
 }
 

@@ -1,11 +1,15 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { failureFields, networkCode, ProxyError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Token } from '../tokens/token.ts';
+import { reasonOf } from './client-answer.ts';
 import { lateError } from './late.ts';
+import { isFinalStatus } from './upstream.ts';
 import type { LiveRoute } from './live-route.ts';
-import { rawProblem } from './problem.ts';
+import { endSocket } from './linger.ts';
+import { problemOf, rawProblem } from './problem.ts';
 
 /** One WebSocket handshake: it has the route's deadline to be answered, and then only breaks. */
 export class Handshake {
@@ -21,6 +25,7 @@ export class Handshake {
   #request: ClientRequest | undefined;
   #connected = false;
   #answered = false;
+  #replaced = false;
 
   constructor(route: LiveRoute, path: string, socket: Duplex, requestId: string, log: Log) {
     this.route = route;
@@ -49,12 +54,18 @@ export class Handshake {
   watch(request: ClientRequest): void {
     this.#request = request;
     request.path = this.path;
-    request.once('socket', (socket) => socket.once('connect', () => (this.#connected = true)));
+    request.once('socket', (socket) => {
+      socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => (this.#connected = true));
+    });
     request.prependListener('upgrade', (answer: IncomingMessage) => {
       this.#onAnswer(answer, this.#fetched ? 'fetched' : 'cached');
       if (this.#token !== undefined) this.route.tokens.served(this.#token, 'GET', this.path);
     });
     request.prependListener('response', (answer: IncomingMessage) => {
+      if (!isFinalStatus(answer.statusCode)) {
+        this.#replace(answer);
+        return;
+      }
       const dead = this.route.deadToken.status(answer.statusCode ?? 0) === 'dead';
       this.#onAnswer(answer, dead ? 'not-replayed' : this.#fetched ? 'fetched' : 'cached');
       answer.once('error', () => this.#socket.destroy());
@@ -65,6 +76,7 @@ export class Handshake {
 
   /** Answers with a problem, or breaks the connection if an answer has begun. */
   fail(error: ProxyError): void {
+    if (this.#replaced) return;
     if (this.#answered || !this.#socket.writable) {
       this.#socket.destroy();
       return;
@@ -72,7 +84,7 @@ export class Handshake {
     this.#answered = true;
     const fields = { request_id: this.#requestId, route: this.route.config.name, ...failureFields(error) };
     this.#log.warn(fields, 'websocket handshake failed');
-    this.#socket.end(rawProblem(error, this.#requestId));
+    endSocket(this.#socket, rawProblem(error, this.#requestId));
     this.#request?.destroy();
   }
 
@@ -89,6 +101,22 @@ export class Handshake {
         });
   }
 
+  /** Makes a 502 of an answer that http-proxy-3 is about to pass on. */
+  #replace(answer: IncomingMessage): void {
+    this.#replaced = true;
+    clearTimeout(this.#deadline);
+    const error = new ProxyError(
+      'upstream_invalid',
+      "The provider's answer to the handshake has a status out of range.",
+    );
+    const { status, headers, body } = problemOf(error, this.#requestId);
+    answer.statusCode = status;
+    answer.statusMessage = 'Bad Gateway';
+    answer.headers = { ...headers, connection: 'close' };
+    answer.destroy();
+    setImmediate(() => endSocket(this.#socket, body));
+  }
+
   #onDeadline(): void {
     this.fail(this.#token === undefined ? lateError('token', false) : lateError('answer', this.#connected));
   }
@@ -98,8 +126,9 @@ export class Handshake {
     clearTimeout(this.#deadline);
     const secret = this.#token?.accessToken.reveal() ?? '';
     const kept = Object.entries(answer.headers).filter(
-      ([, value]) => ![value].flat().some((line) => line?.includes(secret) === true),
+      ([name, value]) => ![name, value].flat().some((text) => text?.includes(secret) === true),
     );
+    answer.statusMessage = reasonOf(answer.statusMessage ?? '', answer.statusCode ?? 0, secret);
     answer.headers = { ...Object.fromEntries(kept), 'x-request-id': this.#requestId, 'wakala-token': use };
   }
 }

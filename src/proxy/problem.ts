@@ -1,6 +1,6 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import { type ErrorCode, ProxyError } from '../errors.ts';
-import { discardBody } from './body.ts';
+import { endAnswer } from './linger.ts';
 
 /** Error types of the Proxy-Status registry (RFC 9209 2.3). */
 const PROXY_STATUS: Partial<Record<ErrorCode, string>> = {
@@ -45,9 +45,6 @@ export function problemOf(error: ProxyError, requestId: string): Problem {
   return { status: error.status, headers, body };
 }
 
-/** How long a client may go on sending a body that nobody wants before its connection is cut. */
-const LINGER_MS = 2000;
-
 /** Writes a problem, if nothing was written yet; otherwise destroys the connection. */
 export function sendProblem(res: ServerResponse, error: ProxyError, requestId: string, extra = {}): void {
   if (res.destroyed || res.writableEnded) return;
@@ -58,19 +55,13 @@ export function sendProblem(res: ServerResponse, error: ProxyError, requestId: s
   const problem = problemOf(error, requestId);
   // The reason is said in any case: node would take up one that it refused a moment ago.
   res.writeHead(problem.status, STATUS_CODES[problem.status] ?? '', { ...problem.headers, ...extra });
-  res.end(problem.body);
-  lingerOver(res);
-}
-
-/** A refused upload is read and thrown away for a moment, so that its sender gets to see the answer. */
-function lingerOver(res: ServerResponse): void {
-  const { req } = res;
-  discardBody(req);
-  if (req.complete) return;
-  const timer = setTimeout(() => req.socket.destroy(), LINGER_MS);
-  timer.unref();
-  const stop = () => clearTimeout(timer);
-  req.once('end', stop).once('close', stop);
+  if (error.status === 400) {
+    // Where framing cannot be trusted, nothing more is read.
+    res.end(problem.body);
+    return;
+  }
+  res.write(problem.body);
+  endAnswer(res);
 }
 
 /** Anything thrown that is no ProxyError is a fault of wakala's. */

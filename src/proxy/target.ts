@@ -41,9 +41,12 @@ function refuseOddities(origin: string): void {
   if (path.includes('//')) throw refused('its path has an empty segment (`//`)');
   const decoded = decodedFully(path);
   if (decoded.includes('\0')) throw refused('it has a NUL');
+  // Servers that parse what they decoded as a URL drop some of these, and see other segments.
+  if (/[\0-\x1f\x7f]/.test(decoded)) throw refused('its path has an encoded control character');
   if (decoded.includes('\\')) throw refused('it has an encoded backslash');
-  // A server that takes `;` for the start of path parameters sees `..;x` as `..`.
-  if (decoded.split('/').some((segment) => /^\.{1,2}(;|$)/.test(segment))) throw refused('it has a dot segment');
+  // A server that takes `;` for the start of path parameters sees `..;x` as `..`; one that trims blanks, `.. ` too.
+  if (decoded.split('/').some((segment) => /^ *\.{1,2} *([;?#]|$)/.test(segment)))
+    throw refused('it has a dot segment');
 }
 
 /** Percent escapes undone as often as there are any, so that no number of servers behind each other sees more. */

@@ -26,8 +26,8 @@ export class TokenPathGuard {
   /** `path` is raw and below the prefix. */
   judge(method: string, path: string): TokenPathVerdict {
     if (this.#anySpelling.length === 0) return 'other';
-    const spelled = canonical(path);
-    if (!this.#anySpelling.some((pattern) => pattern.test(spelled))) return 'other';
+    const readings = readingsOf(path);
+    if (!this.#anySpelling.some((pattern) => readings.some((reading) => pattern.test(reading)))) return 'other';
     const login = this.#exact.some((exact) => exact.method === method && exact.pattern.test(path));
     return login ? 'login' : 'refused';
   }
@@ -39,15 +39,34 @@ function patternOf(path: string, flags: '' | 'i'): RegExp {
   return new RegExp(`^${escaped}$`, flags);
 }
 
-/**
- * As the most lenient server might read it: decoded, then without a query or fragment that came to light, without path
- * parameters, empty segments and a trailing slash.
- */
-function canonical(path: string): string {
-  const [decoded = ''] = decodedFully(path).split(/[?#]/, 1);
-  return decoded
-    .split('/')
-    .map((segment) => segment.split(';', 1)[0]?.trim() ?? '')
-    .filter((segment) => segment !== '')
-    .reduce((whole, segment) => `${whole}/${segment}`, '');
+/** Every way in which some server might read a path below a route. */
+function readingsOf(path: string): string[] {
+  if (!/[%; ]/.test(path)) return [joined(path.split('/'))];
+  const trimmed = (segment: string) => segment.trim();
+  const segments = decodedFully(path).split('/');
+  // An encoded slash may also be data: a refresh token with a slash in it is still one segment.
+  const withData = path.split('/').map((segment) => decodedFully(segment).replaceAll('/', '\u0001'));
+  return [segments, withData].flatMap((read) => [
+    joined(read),
+    joined(read.map(trimmed)),
+    joined(read.map(withoutParameters).map(trimmed)),
+    joined(withoutQuery(read).map(trimmed)),
+    joined(withoutQuery(read).map(withoutParameters).map(trimmed)),
+  ]);
+}
+
+/** Without empty segments and a trailing slash. */
+function joined(segments: readonly string[]): string {
+  return segments.filter((segment) => segment !== '').reduce((whole, segment) => `${whole}/${segment}`, '');
+}
+
+/** Path parameters (`;x`) are no part of a segment for servers that know them. */
+function withoutParameters(segment: string): string {
+  return segment.split(';', 1)[0] ?? '';
+}
+
+/** A `?` or `#` that came to light ends the path for a server that parses what it decoded. */
+function withoutQuery(segments: readonly string[]): string[] {
+  const [path = ''] = segments.join('/').split(/[?#]/, 1);
+  return path.split('/');
 }

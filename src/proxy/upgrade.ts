@@ -8,6 +8,7 @@ import { guardedLookup } from '../lookup.ts';
 import { type Gateway, refuseOverload, tokenPathRefused, upgradeRefused } from './gateway.ts';
 import { Handshake } from './handshake.ts';
 import { requestHeaders } from './headers.ts';
+import { endSocket } from './linger.ts';
 import { asProxyError, rawProblem } from './problem.ts';
 import { requestIdOf } from './request-id.ts';
 
@@ -47,7 +48,7 @@ export class UpgradeHandler {
     } catch (thrown) {
       const error = asProxyError(thrown);
       this.#log.info({ request_id: requestId, method: req.method, code: error.code }, 'upgrade refused');
-      if (socket.writable) socket.end(rawProblem(error, requestId));
+      endSocket(socket, rawProblem(error, requestId));
     }
   }
 

@@ -139,7 +139,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
     } else if (status >= 100 && status < 200) {
       this.#interim += 1;
       if (this.#interim > MAX_INTERIM) this.#invalid('it sent no end of interim answers');
-    } else if (status < 200 || status > 599) {
+    } else if (!isFinalStatus(status)) {
       this.#invalid('its status is out of range');
     } else {
       this.#listener.onHead(status, reason ?? '', (controller.rawHeaders ?? []) as Buffer[]);
@@ -165,6 +165,11 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.cancel();
     this.#listener.onFailure(error);
   }
+}
+
+/** RFC 9110 15: 2xx to 5xx end a request; there is nothing above. */
+export function isFinalStatus(status: number | undefined): boolean {
+  return status !== undefined && status >= 200 && status <= 599;
 }
 
 const INVALID = new Set([

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { networkCode, type Outcome, ProxyError } from '../errors.ts';
+import { endSocket } from '../proxy/linger.ts';
 import { rawProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
 
@@ -39,10 +40,10 @@ export function onClientError(error: Error, socket: HttpSocket): void {
     answering.shouldKeepAlive = false;
     answering.once('close', () => socket.destroy());
   } else if (inBodyOf === undefined) {
-    socket.end(rawProblem(clientProblem(code, 'not_sent'), requestIdOf([])));
+    endSocket(socket, rawProblem(clientProblem(code, 'not_sent'), requestIdOf([])));
   } else if (answering?.req === inBodyOf && !answering.headersSent) {
     // A body that breaks may have been on its way to the provider already.
-    socket.end(rawProblem(clientProblem(code, 'unknown'), requestIdOf([])));
+    endSocket(socket, rawProblem(clientProblem(code, 'unknown'), requestIdOf([])));
   } else {
     socket.destroy();
   }

@@ -5,6 +5,7 @@ import type { Config, ListenAddress } from '../config/config.ts';
 import { networkCode, ProxyError } from '../errors.ts';
 import type { Gateway } from '../proxy/gateway.ts';
 import { methodNotAllowed } from '../proxy/admission.ts';
+import { endSocket } from '../proxy/linger.ts';
 import { rawProblem, sendProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
 import type { UpgradeHandler } from '../proxy/upgrade.ts';
@@ -38,6 +39,11 @@ export type ProxyServer = Server | TlsServer;
 /** The listener that clients call. */
 export function createProxyServer(context: ProxyServerContext): { server: ProxyServer; connections: Connections } {
   const handle = (req: IncomingMessage, res: ServerResponse) => {
+    // Pipelined: one after the other, since the one may depend on the other (RFC 9112 9.3.2).
+    if (res.socket === null) {
+      res.once('socket', () => handle(req, res));
+      return;
+    }
     if (context.draining()) res.shouldKeepAlive = false;
     if (connections.isOverLimit(req.socket)) refuseOverLimit(req, res);
     else context.gateway().handle(req, res);
@@ -59,7 +65,7 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
     sendProblem(res, error, requestIdOf(req.rawHeaders));
   });
   server.on('connect', (req: IncomingMessage, socket: HttpSocket) => {
-    inTurn(socket, () => socket.end(rawProblem(methodNotAllowed('CONNECT'), requestIdOf(req.rawHeaders))));
+    inTurn(socket, () => endSocket(socket, rawProblem(methodNotAllowed('CONNECT'), requestIdOf(req.rawHeaders))));
   });
   if (forwardsUpgrades(context) || 'shouldUpgradeCallback' in server) {
     server.on('upgrade', (req: IncomingMessage, socket: HttpSocket, head: Buffer) => {

@@ -38,7 +38,8 @@ export function lifetimeOf(
 }
 
 function alive(lifetimeMs: number, source: Lifetime['source']): Lifetime {
-  if (lifetimeMs <= 0) throw new RangeError(`the token endpoint gave a token that has expired already (${source})`);
+  if (Math.floor(lifetimeMs) < 1)
+    throw new RangeError(`the token endpoint gave a token that has expired already (${source})`);
   return { lifetimeMs: Math.min(lifetimeMs, MAX_LIFETIME_MS), source };
 }
 

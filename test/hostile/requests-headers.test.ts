@@ -1,0 +1,210 @@
+import { describe, expect, it } from 'vitest';
+import { benchForFile } from './support/bench.ts';
+import { expectRefusal, expectTaken, type Refused, request, type Taken } from './support/request-case.ts';
+
+const bench = benchForFile();
+
+function taken(lines: readonly string[], headers: Record<string, readonly string[]> = {}): Taken {
+  return { name: lines.join(' | '), bytes: request('GET /api/x', ...lines), expected: { sent: 'GET /api/x', headers } };
+}
+
+const AUTHORIZATIONS = [
+  'Authorization',
+  'authorization',
+  'AUTHORIZATION',
+  'aUTHORIZATION',
+  'AuThOrIzAtIoN',
+  'Author_ization',
+  'author-ization',
+  'Authorization_',
+  'authorization-',
+  '_Authorization',
+  '-authorization',
+  '__authorization__',
+  'A-u-t-h-o-r-i-z-a-t-i-o-n',
+  'A_UTHORIZATION',
+  'Proxy-Authorization',
+  'proxy_authorization',
+  'PROXY_AUTHORIZATION',
+  'Proxy-Authentication-Info',
+];
+
+describe("the client's credentials", () => {
+  it.each(AUTHORIZATIONS)('as %s never go out, and the token does once', async (name) => {
+    await expectTaken(bench(), taken([`${name}: Bearer client-canary`]));
+  });
+
+  it.each([
+    ['in several lines', ['Authorization: Bearer client-canary', 'authorization: Basic client-canary']],
+    ['in every spelling at once', AUTHORIZATIONS.map((name, i) => `${name}: Bearer client-canary-${i}`)],
+    ['in a list', ['Authorization: Bearer client-canary, Basic client-canary']],
+    ['with nothing in it', ['Authorization:']],
+    ['nominated by Connection', ['Connection: authorization', 'Authorization: Bearer client-canary']],
+    ['nominated in capitals', ['Connection: AUTHORIZATION', 'Authorization: Bearer client-canary']],
+    ['nominated before others', ['Connection: close, Authorization , x', 'Authorization: Bearer client-canary']],
+    ['nominated with an underscore', ['Connection: author_ization', 'Author_ization: Bearer client-canary']],
+    ['nominated in a second line', ['Connection: close', 'Connection: authorization', 'X: y']],
+    ['nominated by the name of the scheme', ['Connection: bearer', 'Authorization: Bearer client-canary']],
+    ['nominated between empty options', ['Connection: ,,authorization,,']],
+    ['nominated with a tab', ['Connection: x,\tauthorization\t']],
+    ['nominated, quoted', ['Connection: "authorization"']],
+  ])('never go out, nor does the token stay behind: %s', async (_, lines) => {
+    await expectTaken(bench(), taken(lines));
+  });
+});
+
+const NOMINATED: Refused[] = [
+  'content-length',
+  'Content-Length',
+  'content_length',
+  'close, content-length',
+  'content-length, close',
+  ',,content-length',
+  'x,\tcontent-length\t',
+  'transfer-encoding',
+  'Transfer-Encoding',
+  'transfer_encoding',
+  'keep-alive, transfer-encoding',
+  'host',
+  'HOST',
+  'x, y, host',
+].map((value) => ({
+  name: value,
+  bytes: request('POST /api/x', `Connection: ${value}`, 'Content-Length: 1') + 'a',
+  expected: '400 bad_request',
+}));
+
+describe('a Connection header', () => {
+  it.each(NOMINATED)('that names what frames or routes the message is refused: $name', async (row) => {
+    await expectRefusal(bench(), row);
+  });
+
+  it('that does so in a second line is refused', async () => {
+    const bytes = request('POST /api/x', 'Connection: close', 'Connection: content-length', 'Content-Length: 1') + 'a';
+    await expectRefusal(bench(), { name: 'second', bytes, expected: '400 bad_request' });
+  });
+
+  it('that does so on chunks is refused', async () => {
+    const bytes = request('POST /api/x', 'Connection: transfer-encoding', 'Transfer-Encoding: chunked') + '0\r\n\r\n';
+    await expectRefusal(bench(), { name: 'chunks', bytes, expected: '400 bad_request' });
+  });
+
+  it.each<[string, readonly string[], Record<string, readonly string[]>]>([
+    ['cookie', ['Connection: cookie', 'Cookie: a=b', 'X: y'], { cookie: [], x: ['y'] }],
+    ['x-hop', ['Connection: x-hop', 'X-Hop: 1', 'x-hop: 2', 'x_hop: 3'], { 'x-hop': [], x_hop: [] }],
+    ['headers in two lines', ['Connection: a', 'B: 1', 'Connection: b', 'A: 2'], { a: [], b: [] }],
+    ['via', ['Connection: via', 'Via: 1.1 edge'], { via: ['1.1 edge, 1.1 wakala'] }],
+    ['upgrade', ['Connection: upgrade', 'X: y'], { upgrade: [], x: ['y'] }],
+    ['te', ['Connection: te', 'TE: trailers'], { te: [] }],
+    ['itself', ['Connection: connection'], {}],
+    ['nothing', ['Connection:'], {}],
+    ['a name in brackets', ['Connection: [x]', 'X: y'], { x: ['y'] }],
+    ['a name with a parameter', ['Connection: x;y=z', 'X: y'], { x: ['y'] }],
+  ])('takes away what it names, and never what is ours: %s', async (_, lines, headers) => {
+    await expectTaken(bench(), taken(lines, headers));
+  });
+
+  it('that names idempotency-key is obeyed or refused, and never half', async () => {
+    await expectTaken(
+      bench(),
+      taken(['Connection: idempotency-key', 'Idempotency-Key: k-1', 'idempotency_key: k-2'], {
+        'idempotency-key': [],
+        idempotency_key: [],
+      }),
+    );
+  });
+});
+
+describe('headers between client and proxy', () => {
+  it.each<[string, readonly string[], Record<string, readonly string[]>]>([
+    ['Proxy-Connection', ['Proxy-Connection: keep-alive'], { 'proxy-connection': [] }],
+    ['proxy_connection', ['proxy_connection: close'], { proxy_connection: [] }],
+    ['Keep-Alive', ['Keep-Alive: timeout=60'], { 'keep-alive': [] }],
+    ['keep_alive', ['keep_alive: timeout=60'], { keep_alive: [] }],
+    ['TE', ['TE: trailers'], { te: [] }],
+    ['Trailer', ['Trailer: authorization'], { trailer: [] }],
+    ['transfer_encoding', ['transfer_encoding: chunked'], { transfer_encoding: [] }],
+    ['Content_Length', ['Content_Length: 5'], { content_length: [] }],
+    ['HTTP2-Settings', ['HTTP2-Settings: AAMAAABk'], { 'http2-settings': [] }],
+    ['X-Forwarded-For', ['X-Forwarded-For: 10.0.0.1', 'x_forwarded_for: 10.0.0.2'], { 'x-forwarded-for': [] }],
+    ['X-Forwarded-Proto', ['X-Forwarded-Proto: https'], { 'x-forwarded-proto': [] }],
+    ['X-Forwarded-Host', ['X-Forwarded-Host: evil.example'], { 'x-forwarded-host': [] }],
+    ['X_FORWARDED_HOST', ['X_FORWARDED_HOST: evil.example'], { x_forwarded_host: [] }],
+    ['Forwarded', ['Forwarded: for=10.0.0.1;host=evil.example'], { forwarded: [] }],
+  ])('stay behind: %s', async (_, lines, headers) => {
+    await expectTaken(bench(), taken(lines, headers));
+  });
+
+  it.each<[string, readonly string[], Record<string, readonly string[]>]>([
+    ['tx_id', ['tx_id: 1', 'TX_ID: 2'], { tx_id: ['1', '2'] }],
+    ['Cookie', ['Cookie: a=b', 'Cookie: c=d'], { cookie: ['a=b', 'c=d'] }],
+    ['Idempotency-Key', ['Idempotency-Key: k'], { 'idempotency-key': ['k'] }],
+    ['Set-Cookie', ['Set-Cookie: a=b', 'Set-Cookie: c=d'], { 'set-cookie': ['a=b', 'c=d'] }],
+    ['X-Api-Key', ['X-Api-Key: theirs'], { 'x-api-key': ['theirs'] }],
+    ['X-Real-IP', ['X-Real-IP: 10.0.0.1'], { 'x-real-ip': ['10.0.0.1'] }],
+    ['__proto__', ['__proto__: a', 'constructor: b', 'toString: c'], { constructor: ['b'], tostring: ['c'] }],
+    ['Content-Encoding', ['Content-Encoding: gzip'], { 'content-encoding': ['gzip'] }],
+    ['Via of others', ['Via: 1.0 edge', 'Via: 1.1 wakala2'], { via: ['1.0 edge, 1.1 wakala2, 1.1 wakala'] }],
+    ['X-HTTP-Method-Override', ['X-HTTP-Method-Override: DELETE'], { 'x-http-method-override': ['DELETE'] }],
+    ['Range', ['Range: bytes=0-0', 'Max-Forwards: 0'], { range: ['bytes=0-0'], 'max-forwards': ['0'] }],
+  ])('of no such meaning pass: %s', async (_, lines, headers) => {
+    await expectTaken(bench(), taken(lines, headers));
+  });
+});
+
+describe('a request that went through wakala before', () => {
+  it.each([
+    ['Via: 1.1 wakala'],
+    ['via: 1.1 WAKALA'],
+    ['Via: 1.0 edge, 1.1 wakala'],
+    ['Via: 1.1 wakala, 1.1 edge'],
+    ['Via: 1.0 edge', 'Via: 1.1 wakala'],
+    ['Via:  1.1 wakala ,'],
+    ['Connection: via', 'Via: 1.1 wakala'],
+  ])('is answered with 508 and goes no further: %s', async (...lines) => {
+    const bytes = request('GET /api/x', ...lines);
+    await expectRefusal(bench(), { name: 'loop', bytes, expected: '508 loop_detected' });
+  });
+});
+
+describe('a large header block', () => {
+  // Node's parser takes about 1,000 lines of any length.
+  it('of 900 short lines goes out whole', async () => {
+    const numbers = Array.from({ length: 900 }, (_, i) => i);
+    const headers = Object.fromEntries(numbers.map((i) => [`x${i}`, [`${i}`]]));
+    await expectTaken(
+      bench(),
+      taken(
+        numbers.map((i) => `x${i}: ${i}`),
+        headers,
+      ),
+    );
+  });
+
+  it.each([
+    ['one header of 20 KB', [`a: ${'b'.repeat(20_000)}`]],
+    ['one header of 64 KiB', [`a: ${'b'.repeat(65_536)}`]],
+    ['one header of 1 MB', [`a: ${'b'.repeat(1_000_000)}`]],
+    ['a name of 64 KiB', [`${'a'.repeat(65_536)}: b`]],
+    ['100,000 lines', Array.from({ length: 100_000 }, () => 'a: b')],
+  ])('is refused with 431: %s', async (_, lines) => {
+    const bytes = request('GET /api/x', ...lines);
+    await expectRefusal(bench(), { name: 'large', bytes, expected: '431 header_too_large' });
+  });
+});
+
+describe('x-request-id', () => {
+  it.each([
+    ['sane', 'req-1.a_b:c/d@e+f=', true],
+    ['too long', 'a'.repeat(129), false],
+    ['with a space', 'a b', false],
+    ['with a high byte', 'a\xe9', false],
+    ['with markup', '<script>', false],
+    ['empty', '', false],
+  ])('that is %s is repeated only if sane', async (_, id, repeated) => {
+    const answer = await expectTaken(bench(), taken([`X-Request-Id: ${id}`]));
+    const [given = ''] = answer.values('x-request-id');
+    expect(given === id).toBe(repeated);
+    expect(given).toMatch(/^[\w.:@/+=-]+$/);
+  });
+});

@@ -1,0 +1,76 @@
+import { expect } from 'vitest';
+import { type RawAnswer, RawClient } from '../../support/raw-client.ts';
+import type { Bench } from './bench.ts';
+import { request, summaryOf } from './request-case.ts';
+import { type Answering, BASE } from './strict-upstream.ts';
+
+/** What an upstream answers, and what its client gets. */
+export interface AnswerCase {
+  readonly name: string;
+  readonly answer: string | Buffer | Answering;
+  /** How the request starts; `GET` unless said otherwise. */
+  readonly method?: string;
+  /** The route it goes through; `api` unless said otherwise. */
+  readonly route?: string;
+  readonly expected: Passed | Failed;
+}
+
+/** The upstream's own answer. */
+export interface Passed {
+  readonly status: number;
+  readonly body?: string | Buffer;
+  readonly headers?: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Status, code and outcome of wakala's answer, or that the client saw the connection break. */
+export type Failed = `50${2 | 4} ${string} unknown` | 'broken off';
+
+export function passed(status: number, body?: string | Buffer, headers: Passed['headers'] = {}): Passed {
+  return body === undefined ? { status, headers } : { status, body, headers };
+}
+
+/** An answer with these lines and a length. */
+export function head(start: string, ...lines: string[]): string {
+  return [start, ...lines, '', ''].join('\r\n');
+}
+
+/** Asks once, expects what the case says, one request at the upstream, and that the next ones get their own answers. */
+export async function expectAnswer(bench: Bench, { answer, method = 'GET', route = 'api', expected }: AnswerCase) {
+  const target = `${BASE}/${route}/hostile`;
+  bench.upstream.forget();
+  bench.upstream.answers.set(target, typeof answer === 'function' ? answer : () => answer);
+  const client = await RawClient.open(bench.port);
+  const length = method === 'POST' ? ['Content-Length: 4'] : [];
+  client.send(request(`${method} /${route}/hostile`, ...length) + (method === 'POST' ? 'body' : ''));
+  const got = await answered(client, method);
+  if (typeof expected === 'string') {
+    expect(got === undefined ? 'broken off' : summaryOf(got)).toBe(expected);
+  } else {
+    expectPassed(got, expected);
+  }
+  await bench.expectAlive();
+  await bench.expectAlive();
+  expect(bench.forwarded()).toEqual([`${method} ${target}`]);
+  client.socket.end();
+  await client.ending;
+  expect(client.received.toString('latin1').match(/HTTP\/1\.1 \d{3} /g)).toHaveLength(1);
+  bench.expectClean(client.received);
+  return { client, got };
+}
+
+async function answered(client: RawClient, method: string): Promise<RawAnswer | undefined> {
+  try {
+    return await client.answer(method);
+  } catch {
+    return undefined;
+  }
+}
+
+function expectPassed(got: RawAnswer | undefined, { status, body, headers = {} }: Passed): void {
+  expect(got?.status).toBe(status);
+  expect(got!.values('x-request-id')).toHaveLength(1);
+  expect(got!.values('wakala-token').join()).toMatch(/^(cached|fetched)$/);
+  expect(got!.values('content-length').length + got!.values('transfer-encoding').length).toBeLessThanOrEqual(1);
+  if (body !== undefined) expect(got!.body.equals(Buffer.from(body as string, 'latin1'))).toBe(true);
+  expect(Object.fromEntries(Object.keys(headers).map((name) => [name, got!.values(name)]))).toEqual(headers);
+}

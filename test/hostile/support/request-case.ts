@@ -1,0 +1,109 @@
+import { expect } from 'vitest';
+import { type RawAnswer, RawClient } from '../../support/raw-client.ts';
+import { valuesOf } from '../../support/raw-message.ts';
+import type { Bench } from './bench.ts';
+import { BASE } from './strict-upstream.ts';
+
+/** A request that must not reach any upstream. */
+export interface Refused {
+  readonly name: string;
+  readonly bytes: string | Buffer;
+  /** Status, code and, unless it is `not_sent`, outcome. */
+  readonly expected: string;
+}
+
+/** A request that goes out, once. */
+export interface Taken {
+  readonly name: string;
+  readonly bytes: string | Buffer;
+  readonly expected: {
+    /** Below the base path: `GET /x`. */
+    readonly sent: string;
+    readonly body?: string;
+    /** Values of all lines by lower-case name; `[]` for none. */
+    readonly headers?: Readonly<Record<string, readonly string[]>>;
+  };
+}
+
+/** A request of these lines, with Host unless the lines begin with one of their own. */
+export function request(start: string, ...lines: string[]): string {
+  return [start.includes(' HTTP/') ? start : `${start} HTTP/1.1`, 'Host: localhost', ...lines, '', ''].join('\r\n');
+}
+
+/** The same without a Host line. */
+export function bare(start: string, ...lines: string[]): string {
+  return [`${start} HTTP/1.1`, ...lines, '', ''].join('\r\n');
+}
+
+/** A request that nobody may take for one where it stands behind another that was refused. */
+export const SMUGGLED = request('GET /api/smuggled');
+
+/** Sends the bytes, expects one refusal and nothing of it at the upstream, and that the connection ends. */
+export async function expectRefusal(bench: Bench, { bytes, expected }: Refused): Promise<RawAnswer> {
+  const { answers } = await exchange(bench, bytes, 1);
+  const [answer] = answers;
+  expect(summaryOf(answer!)).toBe(expected);
+  expect(bench.forwarded()).toEqual([]);
+  return answer!;
+}
+
+/** Sends the bytes, expects one answer of the upstream's, and exactly this request there. */
+export async function expectTaken(bench: Bench, { bytes, expected }: Taken): Promise<RawAnswer> {
+  const { answers } = await exchange(bench, bytes, 1);
+  expect(answers.map(({ status, body: text }) => `${status} ${text.toString('latin1')}`)).toEqual([
+    expect.stringMatching(/^200 (fine)?$/),
+  ]);
+  expectSent(bench, expected);
+  return answers[0]!;
+}
+
+function expectSent(bench: Bench, { sent, body = '', headers = {} }: Taken['expected']): void {
+  const [method = '', below = ''] = sent.split(' ');
+  expect(bench.forwarded()).toEqual([`${method} ${BASE}${below}`]);
+  const [got] = bench.upstream.requests;
+  expect(got?.body.toString('latin1')).toBe(body);
+  const lines = Object.keys(headers).map((name) => [name, valuesOf(got!, name)]);
+  expect(Object.fromEntries(lines)).toEqual(headers);
+}
+
+/** Sends the bytes, waits for `count` answers, and checks what must hold after every case. */
+export async function exchange(
+  bench: Bench,
+  bytes: string | Buffer,
+  count: number,
+): Promise<{ answers: RawAnswer[]; client: RawClient }> {
+  bench.upstream.forget();
+  const client = await RawClient.open(bench.port);
+  client.send(bytes);
+  const method = bytes.toString('latin1').split(' ', 1)[0];
+  const answers: RawAnswer[] = [];
+  while (answers.length < count) answers.push(await client.answer(method));
+  // Whatever came in together with the answered requests has been dealt with once this is answered.
+  await bench.expectAlive();
+  client.socket.end();
+  await client.ending;
+  expect(statusesIn(client.received)).toEqual(answers.map(({ status }) => status));
+  bench.expectClean(client.received);
+  return { answers, client };
+}
+
+function statusesIn(received: Buffer): number[] {
+  return [...received.toString('latin1').matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
+}
+
+/** What a refusal says, once it is sure to be a problem of ours in good form. */
+export function summaryOf(answer: RawAnswer): string {
+  if (!answer.values('content-type').join().startsWith('application/problem+json')) {
+    return `${answer.status}, which is no problem of wakala's`;
+  }
+  expect(answer.values('x-request-id')).toHaveLength(1);
+  expect(answer.values('proxy-status')).toHaveLength(1);
+  const { status, code, outcome } = answer.json();
+  expect(status).toBe(answer.status);
+  return [answer.status, code, ...(outcome === 'not_sent' ? [] : [outcome])].join(' ');
+}
+
+/** With everything escaped that a terminal would not show. */
+export function visible(text: string): string {
+  return JSON.stringify(text).replace(/[^\x20-\x7e]/g, (char) => `\\x${char.charCodeAt(0).toString(16)}`);
+}

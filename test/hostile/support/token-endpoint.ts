@@ -1,0 +1,108 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { onTestFinished } from 'vitest';
+import { type RawMessage, RawReader, valuesOf } from '../../support/raw-message.ts';
+import { ShiftedClock } from '../../support/proxy-clock.ts';
+import { type Answer, ask } from '../../support/proxy-ask.ts';
+import { startProxyTo, type StartedProxy } from '../../support/proxy-server.ts';
+import { json, RawUpstream, reply, type Script, TOKEN_PATH } from '../../support/upstream-raw.ts';
+
+/** Bytes that a token endpoint answers, or what it does to its connection instead. */
+export type TokenScript = (socket: Socket, asked: RawMessage, number: number) => string | Buffer | undefined;
+
+/** A token endpoint that answers from a script which may change at any time. */
+export class TokenEndpoint {
+  script: TokenScript;
+  exchanges = 0;
+  readonly origin: string;
+
+  private constructor(origin: string, script: TokenScript) {
+    this.origin = origin;
+    this.script = script;
+  }
+
+  static async start(script: TokenScript): Promise<TokenEndpoint> {
+    const sockets = new Set<Socket>();
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const endpoint = new TokenEndpoint(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, script);
+    server.on('connection', (socket) => {
+      sockets.add(socket.on('error', () => {}).on('close', () => sockets.delete(socket)));
+      const reader = new RawReader();
+      socket.on('data', (bytes) => {
+        reader.push(bytes);
+        const asked = reader.take('empty');
+        if (asked === undefined) return;
+        endpoint.exchanges += 1;
+        const answer = endpoint.script(socket, asked, endpoint.exchanges);
+        if (answer !== undefined && socket.writable) socket.write(answer);
+      });
+    });
+    onTestFinished(() => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    });
+    return endpoint;
+  }
+}
+
+export interface TokenBench {
+  readonly endpoint: TokenEndpoint;
+  readonly upstream: RawUpstream;
+  readonly proxy: StartedProxy;
+  readonly clock: ShiftedClock;
+}
+
+/** A proxy between an API, which is well unless said otherwise, and a token endpoint that follows a script. */
+export async function startTokenBench(
+  script: TokenScript,
+  settings: object = {},
+  api: Script = () => reply(200, 'fine'),
+): Promise<TokenBench> {
+  const endpoint = await TokenEndpoint.start(script);
+  const upstream = await RawUpstream.start(api);
+  const clock = new ShiftedClock();
+  const token = {
+    request: { path: TOKEN_PATH, json: { key: '{key}' } },
+    response: { access_token: 'access_token', expires_in: 'expires_in', expires_at: 'expires_at' },
+  };
+  const proxy = await startProxyTo(
+    upstream,
+    { auth_server: endpoint.origin, timeout: '5s', token, ...settings },
+    clock,
+  );
+  return { endpoint, upstream, proxy, clock };
+}
+
+/** A good answer, with a token of its own each time. */
+export const GOOD: TokenScript = (_, __, number) => json(200, { access_token: tokenNamed(number), expires_in: 3600 });
+
+export function tokenNamed(number: number): string {
+  return `scripted-token-${number}`;
+}
+
+/** Authorization values of all API requests. */
+export function authorizations(upstream: RawUpstream): string[] {
+  return upstream.requests.map((request) => valuesOf(request, 'authorization').join('|'));
+}
+
+export const HOUR_MS = 3_600_000;
+
+/** A token answer that lacks all but the token. */
+export const TOKEN = { access_token: tokenNamed(1) };
+
+export function tokenOf(fields: object, ...lines: string[]): Buffer {
+  return json(200, fields, ...lines);
+}
+
+/** One call of the API through the proxy. */
+export function call({ proxy }: TokenBench): Promise<Answer> {
+  return ask(proxy.port, '/api/x', { body: '{}' });
+}
+
+/** Status and token use of the API's answer; status, code and outcome of wakala's own. */
+export function summary(answer: Answer): string {
+  if (answer.status < 500) return `${answer.status} ${String(answer.header('wakala-token'))}`;
+  const { code, outcome } = answer.json();
+  return [answer.status, code, outcome].join(' ');
+}

@@ -1,0 +1,104 @@
+import { describe, expect, it } from 'vitest';
+import { json } from '../support/upstream-raw.ts';
+import {
+  authorizations,
+  call,
+  HOUR_MS,
+  startTokenBench,
+  summary,
+  TOKEN,
+  type TokenBench,
+  tokenNamed,
+  tokenOf,
+} from './support/token-endpoint.ts';
+
+describe('a lifetime', () => {
+  it.each<[string, object, number]>([
+    ['of a year', { expires_in: 31_536_000 }, 31_536_000],
+    ['of a thousand years', { expires_in: 31_536_000_000 }, 366 * 86_400],
+    ['as text', { expires_in: '3599' }, 3599],
+    ['with a fraction', { expires_in: 3599.5 }, 3599],
+    ['that is no number, which is passed over', { expires_in: 'abc' }, 900],
+    ['that is null, which is passed over', { expires_in: null }, 900],
+    ['that is an object, which is passed over', { expires_in: {} }, 900],
+    ['as 1e999, which is passed over', { expires_in: '1e999' }, 900],
+    ['that is missing', {}, 900],
+  ])('%s is used up to its end, and no further', async (_, fields, seconds) => {
+    const bench = await startTokenBench(
+      (__, ___, number) => json(200, { access_token: tokenNamed(number), ...fields }),
+      {
+        token: {
+          request: { path: '/issue/token' },
+          response: { access_token: 'access_token', expires_in: 'expires_in', expires_at: 'expires_at' },
+          default_lifetime: '900s',
+        },
+        credentials: {},
+      },
+    );
+    await call(bench);
+    bench.clock.shiftMs += seconds * 500;
+    expect(summary(await call(bench))).toBe('200 cached');
+    expect(bench.endpoint.exchanges).toBe(1);
+    bench.clock.shiftMs += seconds * 500 + 1000;
+    expect(summary(await call(bench))).toBe('200 fetched');
+    expect(authorizations(bench.upstream)).toEqual([1, 1, 2].map((number) => `Bearer ${tokenNamed(number)}`));
+  });
+
+  it.each([
+    ['an hour ahead', HOUR_MS],
+    ['an hour behind', -HOUR_MS],
+    ['right', 0],
+  ])('that is absolute counts from the Date of a server whose clock is %s', async (_, offMs) => {
+    const bench: TokenBench = await startTokenBench((__, ___, number) => {
+      const serverMs = bench.clock.now() + offMs;
+      const date = `date: ${new Date(serverMs).toUTCString()}`;
+      return json(200, { access_token: tokenNamed(number), expires_at: Math.floor(serverMs / 1000) + 900 }, date);
+    });
+    expect(summary(await call(bench))).toBe('200 fetched');
+    bench.clock.shiftMs += 800_000;
+    expect(summary(await call(bench))).toBe('200 cached');
+    expect(bench.endpoint.exchanges).toBe(1);
+    bench.clock.shiftMs += 110_000;
+    expect(summary(await call(bench))).toBe('200 fetched');
+    expect(bench.endpoint.exchanges).toBe(2);
+  });
+
+  it("that has passed by the server's own clock makes no loop of exchanges", async () => {
+    const bench: TokenBench = await startTokenBench(() => {
+      const date = `date: ${new Date(bench.clock.now()).toUTCString()}`;
+      return json(200, { ...TOKEN, expires_at: Math.floor(bench.clock.now() / 1000) - 1 }, date);
+    });
+    for (let i = 0; i < 20; i++) expect(summary(await call(bench))).toBe('503 token_unavailable not_sent');
+    expect([bench.endpoint.exchanges, bench.upstream.requests.length]).toEqual([1, 0]);
+  });
+
+  it('of one second, again and again, costs no more than one exchange for each second', async () => {
+    const bench = await startTokenBench((_, __, number) =>
+      json(200, { access_token: tokenNamed(number), expires_in: 1 }),
+    );
+    for (let i = 0; i < 10; i++) {
+      const answers = await Promise.all(Array.from({ length: 10 }, () => call(bench)));
+      expect(answers.every(({ status }) => status === 200)).toBe(true);
+      bench.clock.shiftMs += 1001;
+    }
+    expect(bench.endpoint.exchanges).toBeLessThanOrEqual(20);
+  });
+});
+
+describe('a token endpoint that gives the same dying token again', () => {
+  it('is not asked in a loop while it lives', async () => {
+    const bench: TokenBench = await startTokenBench(() => tokenOf({ ...TOKEN, expires_in: 20 }));
+    for (let i = 0; i < 30; i++) {
+      expect((await call(bench)).status).toBe(200);
+      bench.clock.shiftMs += 1000;
+    }
+    expect(bench.endpoint.exchanges).toBeLessThanOrEqual(4);
+  });
+
+  it('after the API refused it is asked once, and the refusal is passed on as it is', async () => {
+    const refusing = () => json(401, { error: 'dead' });
+    const bench = await startTokenBench(() => tokenOf({ ...TOKEN, expires_in: 3600 }), {}, refusing);
+    for (let i = 0; i < 20; i++) expect(summary(await call(bench))).toBe('401 not-replayed');
+    expect([bench.endpoint.exchanges, bench.upstream.requests.length]).toEqual([2, 20]);
+  });
+});

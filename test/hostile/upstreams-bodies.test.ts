@@ -1,0 +1,233 @@
+import type { Socket } from 'node:net';
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { chunk } from '../support/upstream-raw.ts';
+import { type AnswerCase, expectAnswer, head, passed } from './support/answer-case.ts';
+import { benchForFile, customRoute } from './support/bench.ts';
+import type { Answering } from './support/strict-upstream.ts';
+
+const bench = benchForFile((hosts) => {
+  const token = (dead: object[]) => ({
+    request: { path: '/issue/token', json: { key: '{key}' } },
+    response: { access_token: 'access_token', expires_in: 'expires_in' },
+    dead_token: dead,
+  });
+  return {
+    '/slow/*': customRoute('slow', hosts, { timeout: '300ms' }),
+    '/dead/*': customRoute('dead', hosts, { token: token([{ status: 404, body: { errorCode: 'dead' } }]) }),
+  };
+});
+
+const INVALID = '502 upstream_invalid unknown';
+const RESET = '502 upstream_reset unknown';
+const LATE = '504 upstream_timeout unknown';
+const OK = 'HTTP/1.1 200 OK';
+const CHUNKED = head(OK, 'transfer-encoding: chunked');
+
+function last(bytes: string | Buffer): Answering {
+  return (socket) => void socket.end(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
+}
+
+/** Sends these bytes, sees to it that they are read, and then resets the connection. */
+function reset(bytes: string): Answering {
+  return (socket) => void socket.write(bytes, () => setImmediate(() => socket.resetAndDestroy()));
+}
+
+const CUT: AnswerCase[] = [
+  { name: 'before the first byte', answer: last(''), expected: RESET },
+  { name: 'before the first byte, with a reset', answer: reset(''), expected: RESET },
+  { name: 'within the status line', answer: last('HTTP/1.1 20'), expected: RESET },
+  { name: 'within the head', answer: last(`${OK}\r\ncontent-le`), expected: RESET },
+  { name: 'behind the head', answer: last(head(OK, 'content-length: 4')), expected: RESET },
+  { name: 'within a short body', answer: last(`${head(OK, 'content-length: 4')}fi`), expected: RESET },
+  { name: 'within a short body, with a reset', answer: reset(`${head(OK, 'content-length: 4')}fi`), expected: RESET },
+  {
+    name: 'within a long body',
+    answer: last(head(OK, 'content-length: 100000') + 'x'.repeat(50_000)),
+    expected: 'broken off',
+  },
+  {
+    name: 'within a long body, with a reset',
+    answer: reset(head(OK, 'content-length: 100000') + 'x'.repeat(50_000)),
+    expected: 'broken off',
+  },
+  { name: 'within a chunk', answer: last(`${CHUNKED}5\r\nfi`), expected: 'broken off' },
+  { name: 'between chunks', answer: last(`${CHUNKED}4\r\nfine\r\n`), expected: 'broken off' },
+  { name: 'before the first chunk', answer: last(CHUNKED), expected: 'broken off' },
+  { name: 'within the last chunk', answer: last(`${CHUNKED}4\r\nfine\r\n0\r\n`), expected: 'broken off' },
+];
+
+describe('an answer that is cut', () => {
+  it.each(CUT)('never passes for whole: $name', async (row) => {
+    await expectAnswer(bench(), row);
+  });
+
+  it.each(CUT.filter(({ expected }) => expected === RESET))('does not make a POST go out again: $name', async (row) => {
+    await expectAnswer(bench(), { ...row, method: 'POST' });
+  });
+});
+
+const LATE_ANSWERS: AnswerCase[] = [
+  { name: 'before the first byte', answer: () => undefined, expected: LATE },
+  { name: 'within the head', answer: `${OK}\r\ncontent-`, expected: LATE },
+  { name: 'behind an interim answer', answer: 'HTTP/1.1 102 Processing\r\n\r\n', expected: LATE },
+  { name: 'within a short body', answer: `${head(OK, 'content-length: 4')}fi`, expected: LATE },
+  {
+    name: 'within a long body',
+    answer: head(OK, 'content-length: 100000') + 'x'.repeat(50_000),
+    expected: 'broken off',
+  },
+  { name: 'within a chunk', answer: `${CHUNKED}5\r\nfi`, expected: 'broken off' },
+  { name: 'behind the head of a stream', answer: head(OK, 'content-type: text/event-stream'), expected: 'broken off' },
+];
+
+describe('an answer that stops', () => {
+  it.each(LATE_ANSWERS)('is ended by the deadline: $name', async (row) => {
+    await expectAnswer(bench(), { ...row, route: 'slow' });
+  });
+});
+
+/** Chunks whose fault shows only once the head went out. */
+const BAD_CHUNKS: readonly [name: string, bytes: string][] = [
+  ['a size that is no number', 'zz\r\nfine\r\n0\r\n\r\n'],
+  ['an empty size', '\r\nfine\r\n0\r\n\r\n'],
+  ['a negative size', '-4\r\nfine\r\n0\r\n\r\n'],
+  ['a size of 2^64', '10000000000000000\r\nfine\r\n0\r\n\r\n'],
+  ['data longer than its size', '3\r\nfine\r\n0\r\n\r\n'],
+  ['data shorter than its size', '5\r\nfine\r\n0\r\n\r\n'],
+  ['a bare line feed behind the size', '4\nfine\r\n0\r\n\r\n'],
+  ['a NUL in an extension', '4;\0\r\nfine\r\n0\r\n\r\n'],
+  ['another answer in place of a size', head(OK, 'content-length: 0')],
+];
+
+describe('broken chunks in an answer', () => {
+  it.each(BAD_CHUNKS)('break the connection to the client, or make 502: %s', async (_, bytes) => {
+    const { got } = await expectAnswer(bench(), { name: '', answer: last(CHUNKED + bytes), expected: 'broken off' });
+    expect(got).toBeUndefined();
+  });
+});
+
+const GZIP = gzipSync('{"errorCode":"alive"}');
+
+const SOUND: AnswerCase[] = [
+  { name: 'no body at all', answer: head(OK, 'content-length: 0'), expected: passed(200, '') },
+  { name: 'no chunk but the last', answer: `${CHUNKED}0\r\n\r\n`, expected: passed(200, '') },
+  {
+    name: 'chunks in capitals',
+    answer: `${head(OK, 'TRANSFER-ENCODING: CHUNKED')}A\r\n0123456789\r\n0\r\n\r\n`,
+    expected: passed(200, '0123456789'),
+  },
+  { name: 'chunks with extensions', answer: `${CHUNKED}4;a="b"\r\nfine\r\n0;c\r\n\r\n`, expected: passed(200, 'fine') },
+  {
+    name: 'chunks with trailers, which are dropped',
+    answer: `${head(OK, 'trailer: set-cookie', 'transfer-encoding: chunked')}4\r\nfine\r\n0\r\nset-cookie: a=b\r\n\r\n`,
+    expected: passed(200, 'fine', { 'set-cookie': [], trailer: [] }),
+  },
+  {
+    name: 'a Trailer header beside a length',
+    answer: `${head(OK, 'trailer: x', 'content-length: 4')}fine`,
+    expected: passed(200, 'fine', { trailer: [] }),
+  },
+  { name: 'an end with the connection', answer: last(`${head(OK)}fine`), expected: passed(200, 'fine') },
+  {
+    name: 'an end with the connection of HTTP/1.0',
+    answer: last(`${head('HTTP/1.0 200 OK')}fine`),
+    expected: passed(200, 'fine'),
+  },
+  {
+    name: 'a 205 with a body',
+    answer: `${head('HTTP/1.1 205 Reset', 'content-length: 4')}fine`,
+    expected: passed(205, 'fine'),
+  },
+  {
+    name: 'a 304 with a length',
+    answer: head('HTTP/1.1 304 Not Modified', 'content-length: 400'),
+    expected: passed(304, ''),
+  },
+  {
+    name: 'a HEAD with a length',
+    method: 'HEAD',
+    answer: head(OK, 'content-length: 400'),
+    expected: passed(200, '', { 'content-length': ['400'] }),
+  },
+  {
+    name: 'a HEAD without a length',
+    method: 'HEAD',
+    answer: head(OK),
+    expected: passed(200, '', { 'content-length': [] }),
+  },
+  { name: 'a HEAD in chunks', method: 'HEAD', answer: CHUNKED, expected: passed(200, '') },
+  {
+    name: 'compressed bytes, untouched',
+    answer: Buffer.concat([Buffer.from(head(OK, 'content-encoding: gzip', `content-length: ${GZIP.length}`)), GZIP]),
+    expected: passed(200, GZIP, { 'content-encoding': ['gzip'], 'content-length': [`${GZIP.length}`] }),
+  },
+  {
+    name: 'bytes that are not what Content-Encoding says',
+    answer: `${head(OK, 'content-encoding: gzip', 'content-length: 4')}fine`,
+    expected: passed(200, 'fine', { 'content-encoding': ['gzip'] }),
+  },
+  {
+    name: 'one byte at a time',
+    answer: (socket) => void trickle(socket, `${head(OK, 'content-length: 4')}fine`),
+    expected: passed(200, 'fine'),
+  },
+  ...[16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 1_000_000].map((length) => ({
+    name: `${length} bytes`,
+    answer: head(OK, `content-length: ${length}`) + 'x'.repeat(length),
+    expected: passed(200, 'x'.repeat(length), { 'content-length': [`${length}`] }),
+  })),
+];
+
+async function trickle(socket: Socket, text: string): Promise<void> {
+  socket.setNoDelay(true);
+  for (const byte of text) await new Promise<unknown>((resolve) => socket.write(byte, resolve));
+}
+
+describe('an answer with an unusual but sound body', () => {
+  it.each(SOUND)('is passed on whole: $name', async (row) => {
+    await expectAnswer(bench(), row);
+  });
+});
+
+/** As short as 100 MB of zeros can be made, in the form of an answer that has to be looked into. */
+function bombs(): readonly [encoding: string, body: Buffer][] {
+  const million = Buffer.alloc(1_000_000);
+  const member = gzipSync(million);
+  const gzip = Buffer.concat(Array.from({ length: 100 }, () => member));
+  const brotli = brotliCompressSync(Buffer.alloc(50_000_000), { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } });
+  return [
+    ['gzip', gzip],
+    ['gzip', gzip.subarray(0, member.length * 15)],
+    ['br', brotli],
+    ['deflate', Buffer.concat([Buffer.from([0x78, 0x9c]), gzip.subarray(10, 900)])],
+    ['gzip, gzip', gzipSync(gzip)],
+  ];
+}
+
+describe('a compressed answer that may say that the token is dead', () => {
+  it('is not inflated beyond what such an answer could be', async () => {
+    const made = bombs();
+    const before = process.memoryUsage().rss;
+    for (const [encoding, body] of made) {
+      const start = head('HTTP/1.1 404 Not Found', `content-encoding: ${encoding}`, `content-length: ${body.length}`);
+      const answer = Buffer.concat([Buffer.from(start), body]);
+      await expectAnswer(bench(), { name: '', route: 'dead', answer, expected: passed(404, body) });
+    }
+    expect(process.memoryUsage().rss - before).toBeLessThan(60_000_000);
+  });
+
+  it.each([
+    ['in chunks without an end', Buffer.concat([Buffer.from(CHUNKED.replace('200', '404')), chunk(GZIP)])],
+    ['that is cut', Buffer.from(`${head('HTTP/1.1 404 No', 'content-encoding: gzip', 'content-length: 99')}x`)],
+  ])('%s is none, and does not pass for whole', async (_, bytes) => {
+    await expectAnswer(bench(), { name: '', route: 'dead', answer: last(bytes), expected: RESET });
+  });
+});
+
+describe('an invalid answer on a connection', () => {
+  it('takes no other request with it', async () => {
+    const rows = Array.from({ length: 10 }, () => bench().expectAlive());
+    await Promise.all([...rows, expectAnswer(bench(), { name: '', answer: 'junk\r\n\r\n', expected: INVALID })]);
+  });
+});

@@ -1,0 +1,111 @@
+import { describe, expect, it } from 'vitest';
+import { RawClient } from '../support/raw-client.ts';
+import { valuesOf } from '../support/raw-message.ts';
+import { head } from './support/answer-case.ts';
+import { type Bench, benchForFile, customRoute } from './support/bench.ts';
+import { request, summaryOf } from './support/request-case.ts';
+import type { Answering } from './support/strict-upstream.ts';
+
+const bench = benchForFile((hosts) => ({
+  '/ws/*': customRoute('ws', hosts, { websocket: true, timeout: '500ms' }),
+}));
+
+const HANDSHAKE = request(
+  'GET /ws/hostile',
+  'Connection: Upgrade',
+  'Upgrade: websocket',
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+  'Sec-WebSocket-Version: 13',
+);
+
+const SWITCHING = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', 'Upgrade: websocket'] as const;
+
+function tokenIn(authorizations: readonly string[]): string {
+  return authorizations.join().slice('Bearer '.length);
+}
+
+async function shake({ upstream, port }: Bench, answer: string | Answering): Promise<RawClient> {
+  upstream.forget();
+  upstream.answers.set('/base/ws/hostile', typeof answer === 'string' ? () => answer : answer);
+  const client = await RawClient.open(port);
+  client.send(HANDSHAKE);
+  return client;
+}
+
+async function expectWell(client: RawClient): Promise<void> {
+  client.socket.destroy();
+  await bench().expectAlive();
+  expect(bench().forwarded()).toEqual(['GET /base/ws/hostile']);
+  bench().expectClean(client.received);
+}
+
+describe('an invalid answer to a WebSocket handshake', () => {
+  it.each<[name: string, answer: string | Answering, code: string]>([
+    ['junk', 'junk\r\n\r\n', 'upstream_'],
+    ['status 099', head('HTTP/1.1 099 Low', 'content-length: 0'), 'upstream_'],
+    ['status 999', head('HTTP/1.1 999 High', 'content-length: 0'), 'upstream_'],
+    ['a NUL in a header', head(...SWITCHING, 'a: b\0c'), 'upstream_'],
+    ['a folded header', head(...SWITCHING, 'a: b', ' c'), 'upstream_'],
+    ['two lengths', head('HTTP/1.1 400 No', 'content-length: 1', 'content-length: 2'), 'upstream_'],
+    ['a head of 100 KB', head(...SWITCHING, `a: ${'b'.repeat(100_000)}`), 'upstream_'],
+    ['an end before the first byte', (socket) => void socket.end(), 'upstream_'],
+    ['a reset', (socket) => void socket.resetAndDestroy(), 'upstream_'],
+    ['silence', () => undefined, 'upstream_timeout'],
+    ['half a head', 'HTTP/1.1 101 Switch', 'upstream_timeout'],
+  ])('is answered with a problem, outcome unknown: %s', async (_, answer, code) => {
+    const client = await shake(bench(), answer);
+    expect(summaryOf(await client.answer())).toMatch(new RegExp(`^50[24] ${code}\\w* unknown$`));
+    await client.ending;
+    await expectWell(client);
+  });
+});
+
+describe('an answer to a WebSocket handshake', () => {
+  it.each<[string, (token: string) => string[]]>([
+    ['in a header', (token) => [`x-echo: ${token}`]],
+    ['in two lines', (token) => [`x-echo: ${token}`, `x-echo: a${token}`]],
+    ['in a cookie', (token) => [`set-cookie: a=b`, `set-cookie: c=${token}`]],
+    ['in the name of a header', (token) => [`x-${token}: y`]],
+  ])('never repeats our token %s', async (_, lines) => {
+    for (const start of [SWITCHING.join('\r\n'), 'HTTP/1.1 403 No\r\ncontent-length: 0']) {
+      const client = await shake(bench(), (__, got) => head(start, ...lines(tokenIn(valuesOf(got, 'authorization')))));
+      expect([101, 403]).toContain((await client.answer()).status);
+      await expectWell(client);
+    }
+  });
+
+  it('never repeats our token in the reason', async () => {
+    for (const lines of [SWITCHING.slice(1), ['content-length: 0']]) {
+      const status = lines.length === 2 ? 101 : 403;
+      const client = await shake(bench(), (_, got) => {
+        return head(`HTTP/1.1 ${status} ${tokenIn(valuesOf(got, 'authorization'))}`, ...lines);
+      });
+      expect((await client.answer()).status).toBe(status);
+      await expectWell(client);
+    }
+  });
+
+  it.each([
+    ['with a length', `${head('HTTP/1.1 400 No', 'content-length: 4')}fine`],
+    ['in chunks', `${head('HTTP/1.1 400 No', 'transfer-encoding: chunked')}4\r\nfine\r\n0\r\n\r\n`],
+    [
+      'in chunks with a trailer',
+      `${head('HTTP/1.1 400 No', 'transfer-encoding: chunked')}4\r\nfine\r\n0\r\na: b\r\n\r\n`,
+    ],
+  ])('that refuses it is passed on in sound framing: %s', async (_, answer) => {
+    const client = await shake(bench(), answer);
+    const got = await client.answer();
+    expect([got.status, got.body.toString()]).toEqual([400, 'fine']);
+    expect(got.values('content-length').length + got.values('transfer-encoding').length).toBeLessThanOrEqual(1);
+    await expectWell(client);
+  });
+
+  it('that refuses it and is cut never passes for whole', async () => {
+    const client = await shake(
+      bench(),
+      (socket) => void socket.end(`${head('HTTP/1.1 400 No', 'content-length: 9')}fine`),
+    );
+    await expect(client.answer().then(({ body }) => body.toString())).rejects.toThrow('ended within');
+    await expectWell(client);
+  });
+});

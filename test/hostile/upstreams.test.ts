@@ -1,0 +1,220 @@
+import { describe, it } from 'vitest';
+import { type AnswerCase, expectAnswer, head, passed } from './support/answer-case.ts';
+import { benchForFile } from './support/bench.ts';
+
+const bench = benchForFile();
+
+const INVALID = '502 upstream_invalid unknown';
+const RESET = '502 upstream_reset unknown';
+const FINE = 'content-length: 4\r\n\r\nfine';
+
+function start(line: string): string {
+  return `${line}\r\n${FINE}`;
+}
+
+function withLines(...lines: string[]): string {
+  return `${head('HTTP/1.1 200 OK', ...lines, 'content-length: 4')}fine`;
+}
+
+const STATUS_LINES: AnswerCase[] = [
+  ...[
+    'HTTP/1.1 000 None',
+    'HTTP/1.1 099 Low',
+    'HTTP/1.1 600 High',
+    'HTTP/1.1 999 Higher',
+    'HTTP/1.1 1000 Long',
+    'HTTP/1.1 20 Short',
+    'HTTP/1.1 2',
+    'HTTP/1.1 abc OK',
+    'HTTP/1.1 -200 OK',
+    'HTTP/1.1 +200 OK',
+    'HTTP/1.1 0x200 OK',
+    'HTTP/1.1 2 00 OK',
+    'HTTP/1.1 200OK',
+    'HTTP/1.1',
+    'HTTP/1.1 ',
+    'HTTP/3.0 200 OK',
+    'HTTP/1.10 200 OK',
+    'http/1.1 200 OK',
+    'HTTPS/1.1 200 OK',
+    'ICY 200 OK',
+    '200 OK',
+    ' HTTP/1.1 200 OK',
+    'GET /x HTTP/1.1',
+    'SSH-2.0-OpenSSH_9.6',
+    '\x15\x03\x03\0\x02\x02\x28',
+    '{"status":200}',
+    '<html>',
+    '\0',
+    'HTTP/1.1 200 O\0K',
+    'HTTP/1.1 200 O\x01K',
+    'HTTP/1.1 200 O\x7fK',
+    'HTTP/1.1 200 O\x1bK',
+    'HTTP/1.1 200 O\rK',
+  ].map((line) => ({ name: JSON.stringify(line), answer: start(line), expected: INVALID }) as const),
+  ...['HTTP/1.1 200', 'HTTP/1.1 200 ', 'HTTP/1.1 200 Ok, then', 'HTTP/1.1 200 \xe9', 'HTTP/1.0 200 OK'].map((line) => ({
+    name: JSON.stringify(line),
+    answer: start(line),
+    expected: passed(200, 'fine'),
+  })),
+  ...[200, 201, 299, 300, 400, 418, 499, 500, 599].map((status) => ({
+    name: `HTTP/1.1 ${status}`,
+    answer: start(`HTTP/1.1 ${status} Odd`),
+    expected: passed(status, 'fine'),
+  })),
+];
+
+describe('a status line', () => {
+  it.each(STATUS_LINES)('is passed on, or answered with 502, as it deserves: $name', async (row) => {
+    await expectAnswer(bench(), row);
+  });
+
+  it.each(['POST', 'DELETE'])('that is invalid does not make a %s go out again', async (method) => {
+    await expectAnswer(bench(), { name: method, method, answer: start('HTTP/1.1 099 Low'), expected: INVALID });
+  });
+});
+
+const HEADERS: AnswerCase[] = [
+  ...(
+    [
+      ['a NUL in a value', ['a: b\0c']],
+      ['a control character in a value', ['a: b\x01c']],
+      ['a DEL in a value', ['a: b\x7fc']],
+      ['a bare carriage return in a value', ['a: b\rc']],
+      ['a NUL in a name', ['a\0b: c']],
+      ['a space in a name', ['a b: c']],
+      ['a space before the colon', ['a : b']],
+      ['a high byte in a name', ['\xe9: b']],
+      ['a line without a colon', ['abc']],
+      ['no name', [': b']],
+      ['a folded line', ['a: b', ' c']],
+      ['a fold behind the status line', [' a: b']],
+      ['one line of 20 KB', [`a: ${'b'.repeat(20_000)}`]],
+      ['20 KB of lines', Array.from({ length: 1000 }, (_, i) => `a${i}: ${'b'.repeat(15)}`)],
+      ['two different lengths', ['content-length: 3']],
+      ['two equal lengths', ['content-length: 4']],
+      ['two lengths in different cases', ['Content-LENGTH: 4']],
+      ['a length beside chunks', ['transfer-encoding: chunked']],
+    ] as const
+  ).map(([name, lines]) => ({ name, answer: withLines(...lines), expected: INVALID }) as const),
+  ...['-1', '+4', '0x4', '4, 4', '4,5', '4.0', 'four', '', '18446744073709551616', '4 4', '\v4'].map(
+    (length) =>
+      ({
+        name: `Content-Length: ${JSON.stringify(length)}`,
+        answer: `HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\nfine`,
+        expected: INVALID,
+      }) as const,
+  ),
+  ...['chunked, chunked', 'chunked, gzip', 'chunked;q=1', 'xchunked', 'identity', 'gzip'].map(
+    (coding) =>
+      ({
+        name: `Transfer-Encoding: ${coding}`,
+        answer: (socket) => {
+          socket.end(`HTTP/1.1 200 OK\r\ntransfer-encoding: ${coding}\r\n\r\n4\r\nfine\r\n0\r\n\r\n`);
+          return undefined;
+        },
+        expected: INVALID,
+      }) satisfies AnswerCase,
+  ),
+];
+
+describe('a head that is no valid HTTP', () => {
+  it.each(HEADERS)('is answered with 502, outcome unknown: $name', async (row) => {
+    await expectAnswer(bench(), row);
+  });
+
+  it('without an end is given up on after a bounded number of bytes', async () => {
+    const written = { bytes: 0 };
+    await expectAnswer(bench(), {
+      name: 'endless',
+      answer: (socket) => {
+        socket.write('HTTP/1.1 200 OK\r\n');
+        const line = `a: ${'b'.repeat(1000)}\r\n`;
+        const more = () => {
+          for (let room = true; room && socket.writable; written.bytes += line.length) room = socket.write(line);
+        };
+        socket.on('drain', more);
+        more();
+        return undefined;
+      },
+      expected: INVALID,
+    });
+    if (written.bytes > 16_000_000) throw new Error(`${written.bytes} bytes of a head were taken`);
+  });
+});
+
+const INTERIM: AnswerCase[] = [
+  { name: '102', answer: `HTTP/1.1 102 Processing\r\n\r\n${withLines()}`, expected: passed(200, 'fine') },
+  {
+    name: "103 with headers, which are not the answer's",
+    answer: `HTTP/1.1 103 Early Hints\r\nlink: </x>\r\nset-cookie: a=b\r\n\r\n${withLines()}`,
+    expected: passed(200, 'fine', { link: [], 'set-cookie': [] }),
+  },
+  {
+    name: '103 with a length',
+    answer: `HTTP/1.1 103 Early Hints\r\ncontent-length: 0\r\n\r\n${withLines()}`,
+    expected: passed(200, 'fine'),
+  },
+  { name: '199', answer: `HTTP/1.1 199 Odd\r\n\r\n${withLines()}`, expected: passed(200, 'fine') },
+  { name: '32 of them', answer: 'HTTP/1.1 102 P\r\n\r\n'.repeat(32) + withLines(), expected: passed(200, 'fine') },
+  { name: '33 of them', answer: 'HTTP/1.1 102 P\r\n\r\n'.repeat(33) + withLines(), expected: INVALID },
+  { name: '10,000 of them', answer: 'HTTP/1.1 102 P\r\n\r\n'.repeat(10_000) + withLines(), expected: INVALID },
+  { name: '100, a known limit', answer: `HTTP/1.1 100 Continue\r\n\r\n${withLines()}`, expected: INVALID },
+  { name: '101 that nobody asked for', answer: `HTTP/1.1 101 Switching\r\n\r\n${withLines()}`, expected: INVALID },
+  {
+    name: '101 to a WebSocket that nobody asked for',
+    answer: `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n${withLines()}`,
+    expected: INVALID,
+  },
+  {
+    name: '102 and then nothing',
+    answer: (socket) => {
+      socket.end('HTTP/1.1 102 Processing\r\n\r\n');
+      return undefined;
+    },
+    expected: RESET,
+  },
+];
+
+describe('an interim answer', () => {
+  it.each(INTERIM)('is never taken for the answer: $name', async (row) => {
+    await expectAnswer(bench(), row);
+  });
+});
+
+/** Bytes that nobody asked for, which must not become part of the next answer on that connection. */
+const EXTRA: AnswerCase[] = [
+  { name: 'one byte', answer: `${withLines()}x`, expected: passed(200, 'fine') },
+  { name: 'an empty line', answer: `${withLines()}\r\n`, expected: passed(200, 'fine') },
+  { name: 'a second answer', answer: withLines() + start('HTTP/1.1 500 Second'), expected: passed(200, 'fine') },
+  {
+    name: 'a second answer behind chunks',
+    answer: `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n${start('HTTP/1.1 500 Second')}`,
+    expected: passed(200, 'fine'),
+  },
+  { name: '100,000 bytes', answer: withLines() + 'x'.repeat(100_000), expected: passed(200, 'fine') },
+  { name: 'a body on a 204', answer: start('HTTP/1.1 204 No Content'), expected: passed(204, '') },
+  {
+    name: 'chunks on a 204',
+    answer: 'HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n',
+    expected: passed(204, '', { 'transfer-encoding': [] }),
+  },
+  { name: 'a body on a 304', answer: start('HTTP/1.1 304 Not Modified'), expected: passed(304, '') },
+  {
+    name: 'a second answer on a 204',
+    answer: `HTTP/1.1 204 No Content\r\n\r\n${start('HTTP/1.1 500 Second')}`,
+    expected: passed(204, '', { 'content-length': [] }),
+  },
+  {
+    name: 'a body to a HEAD',
+    method: 'HEAD',
+    answer: withLines(),
+    expected: passed(200, '', { 'content-length': ['4'] }),
+  },
+];
+
+describe('bytes behind an answer', () => {
+  it.each(EXTRA)('become part of no other answer: $name', async (row) => {
+    await expectAnswer(bench(), row);
+  });
+});
