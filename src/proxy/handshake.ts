@@ -113,8 +113,11 @@ export class Handshake {
     answer.statusCode = status;
     answer.statusMessage = 'Bad Gateway';
     answer.headers = { ...headers, connection: 'close' };
-    answer.destroy();
-    setImmediate(() => endSocket(this.#socket, body));
+    // Behind the head, which http-proxy-3 writes in this turn.
+    process.nextTick(() => {
+      endSocket(this.#socket, body);
+      answer.destroy();
+    });
   }
 
   #onDeadline(): void {
