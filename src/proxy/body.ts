@@ -82,7 +82,8 @@ async function* streamed(req: IncomingMessage, gathered: Buffer[], maxBodyBytes:
     length += chunk.length;
     yield chunk;
   }
-  for await (const chunk of req as AsyncIterable<Buffer>) {
+  // Given up in the middle, it must not take the connection with it: an answer may still go out there.
+  for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     length += chunk.length;
     if (length > maxBodyBytes) throw tooLarge(maxBodyBytes, 'unknown');
     yield chunk;

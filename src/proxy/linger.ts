@@ -27,8 +27,10 @@ export function endAnswer(res: ServerResponse): void {
 /** Reads what is left of a body for nothing, so that its connection can carry the next request. */
 export function discardBody(req: IncomingMessage): void {
   if (req.readableEnded) return;
-  // A stream that was given up in the middle still waits for these, and holds the body back.
+  // A stream that was given up in the middle still waits for these, and holds the body back; and when it is done, node
+  // lets the body flow on only if somebody listens.
   req.removeAllListeners('readable');
+  req.on('data', () => undefined);
   req.resume();
 }
 

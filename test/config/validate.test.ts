@@ -57,7 +57,10 @@ describe('keys', () => {
 describe('types', () => {
   it.each([
     ['routes:', '1:1 routes | routes: is empty; it must be a mapping of keys to values'],
-    ['routes: {}', '1:9 routes | routes: is empty; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole'],
+    [
+      'routes: {}',
+      '1:9 routes | routes: is empty; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole',
+    ],
     ['routes: [a]', '1:9 routes | routes: must be a mapping of keys to values'],
     ['routes:\n  /a/*:', '2:3 routes./a/* | routes./a/*: is empty; it must be a mapping of keys to values'],
   ])('of routes: %j', (text, problem) => {

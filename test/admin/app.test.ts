@@ -1,0 +1,130 @@
+import { describe, expect, it } from 'vitest';
+import { type AdminContext, adminApp } from '../../src/admin/app.ts';
+import { Secret } from '../../src/secret.ts';
+
+const TOKEN = 'admin-token-0123456789';
+
+function appWith(context: Partial<AdminContext> = {}) {
+  const defaults = { ready: () => true, reloadFailure: () => undefined, loopback: true, token: () => undefined };
+  const app = adminApp({ ...defaults, ...context });
+  return async (path: string, headers: Record<string, string> = { host: 'localhost:9901' }, method = 'GET') => {
+    const answer = await app.request(path, { headers, method });
+    return { status: answer.status, text: await answer.text(), headers: answer.headers };
+  };
+}
+
+describe('/livez', () => {
+  it('says that the process answers, whatever else is wrong', async () => {
+    const ask = appWith({ ready: () => false, reloadFailure: () => 'bad file' });
+    expect(await ask('/livez')).toMatchObject({ status: 200, text: '{"status":"live"}' });
+  });
+});
+
+describe('/readyz', () => {
+  it('says that requests are taken', async () => {
+    const { status, text, headers } = await appWith()('/readyz');
+    expect([status, text, headers.get('cache-control')]).toEqual([200, '{"status":"ready"}', 'no-store']);
+  });
+
+  it('stays ready with a reason where a reload failed, for the old configuration serves', async () => {
+    const { status, text } = await appWith({ reloadFailure: () => 'reload refused: line 3' })('/readyz');
+    expect(status).toBe(200);
+    expect(JSON.parse(text)).toEqual({ status: 'ready', detail: 'reload refused: line 3' });
+  });
+
+  it('is 503 from the moment that draining begins', async () => {
+    let ready = true;
+    const ask = appWith({ ready: () => ready });
+    expect((await ask('/readyz')).status).toBe(200);
+    ready = false;
+    expect(await ask('/readyz')).toMatchObject({ status: 503, text: '{"status":"draining"}' });
+  });
+});
+
+describe('the admin listener', () => {
+  it('has an index, and 404 for what is not there', async () => {
+    const ask = appWith();
+    expect(await ask('/')).toMatchObject({ status: 200 });
+    expect((await ask('/')).text).toContain('/readyz');
+    for (const path of ['/livez/', '/LIVEZ', '/nowhere', '/livez/x']) expect((await ask(path)).status).toBe(404);
+  });
+
+  it('changes nothing on a GET, and takes no other method on its probes', async () => {
+    const ask = appWith();
+    for (const method of ['POST', 'PUT', 'DELETE']) {
+      expect((await ask('/readyz', { host: 'localhost' }, method)).status).toBe(404);
+    }
+  });
+});
+
+describe('the admin listener on a loopback address', () => {
+  it.each(['localhost', 'localhost:9901', '127.0.0.1:9901', '[::1]:9901', 'x.localhost'])('serves %s', async (host) => {
+    expect((await appWith()('/', { host })).status).toBe(200);
+  });
+
+  it.each(['evil.example', 'localhost.evil.example:9901', '127.0.0.1.evil.example', '10.0.0.1:9901', ''])(
+    'refuses the Host %j with 403, as a page could have led a browser here by that name',
+    async (host) => {
+      const answer = await appWith()('/', { host });
+      expect([answer.status, answer.text]).toEqual([403, 'host refused\n']);
+    },
+  );
+
+  it('answers its probes under any name, for these say nothing that is not public', async () => {
+    const ask = appWith();
+    expect((await ask('/livez', { host: 'pod.example' })).status).toBe(200);
+    expect((await ask('/readyz', { host: 'pod.example' })).status).toBe(200);
+  });
+
+  it('needs no token, even if there is one', async () => {
+    const ask = appWith({ token: () => new Secret(TOKEN) });
+    expect((await ask('/', { host: 'localhost' })).status).toBe(200);
+  });
+});
+
+describe('the admin listener on another address', () => {
+  const others = { loopback: false, token: () => new Secret(TOKEN) };
+
+  it('answers its probes without credentials', async () => {
+    const ask = appWith(others);
+    for (const path of ['/livez', '/readyz']) expect((await ask(path, { host: '10.0.0.7:9901' })).status).toBe(200);
+  });
+
+  it.each([
+    ['no token', {}],
+    ['another token', { authorization: 'Bearer admin-token-0123456788' }],
+    ['half a token', { authorization: `Bearer ${TOKEN.slice(0, 10)}` }],
+    ['the token without a scheme', { authorization: TOKEN }],
+    ['the token as a password', { authorization: `Basic ${Buffer.from(`admin:${TOKEN}`).toString('base64')}` }],
+    ['the token in another header', { 'x-token': TOKEN }],
+    ['an empty token', { authorization: 'Bearer ' }],
+  ])('answers 401 to whoever sends %s', async (_, headers) => {
+    const answer = await appWith(others)('/', { host: '10.0.0.7:9901', ...headers });
+    expect([answer.status, answer.headers.get('www-authenticate')]).toEqual([401, 'Bearer realm="wakala admin"']);
+    expect(answer.text).not.toContain(TOKEN);
+    expect((await appWith(others)('/nowhere', { host: '10.0.0.7:9901', ...headers })).status).toBe(401);
+  });
+
+  it.each([`Bearer ${TOKEN}`, `bearer ${TOKEN}`, ` Bearer  ${TOKEN} `])(
+    'serves whoever sends %j',
+    async (authorization) => {
+      expect((await appWith(others)('/', { host: 'admin.example', authorization })).status).toBe(200);
+    },
+  );
+
+  it('serves nobody where there is no token', async () => {
+    const ask = appWith({ loopback: false });
+    for (const authorization of ['', 'Bearer', 'Bearer ', 'Bearer undefined', 'Bearer [redacted]']) {
+      expect((await ask('/', { host: 'admin.example', authorization })).status).toBe(401);
+    }
+  });
+
+  it('goes by the token of the configuration that serves now', async () => {
+    let token = new Secret('first-token-0123456789');
+    const ask = appWith({ loopback: false, token: () => token });
+    const authorization = `Bearer ${TOKEN}`;
+    expect((await ask('/', { host: 'a', authorization })).status).toBe(401);
+    token = new Secret(TOKEN);
+    expect((await ask('/', { host: 'a', authorization })).status).toBe(200);
+  });
+});

@@ -1,0 +1,175 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import { ask, expectProblem, keepAlive } from '../support/proxy-ask.ts';
+import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { RawUpstream, reply, type Script, TOKEN_PATH } from '../support/upstream-raw.ts';
+
+function configOf(settings: Settings) {
+  const written = { listen: '127.0.0.1:0', admin: false, drain_timeout: '0s', ...settings };
+  return loadConfig('proxy.config.yaml', { readFile: () => JSON.stringify(written), env: {} }).config;
+}
+
+/** A proxy that can be given other settings while it runs. */
+async function start(settings: Settings) {
+  const proxy = await startProxy(settings);
+  return { ...proxy, apply: (changed: Settings) => proxy.server.apply(configOf(changed)) };
+}
+
+const named =
+  (name: string): Script =>
+  (request) =>
+    request.target === '/held' ? undefined : reply(200, name);
+
+/** An old and a new upstream, and the routes to each. */
+async function twoUpstreams() {
+  const [old, next] = await Promise.all(['old', 'next'].map((name) => RawUpstream.start(named(name))));
+  const routes = (to: RawUpstream, changed: Settings = {}) => ({ routes: { '/api/*': routeTo(to, changed) } });
+  return { old: old!, next: next!, routes };
+}
+
+const POST = 'POST /api/held HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n';
+
+describe('a new configuration', () => {
+  it('serves from the next request on, also on connections that are open', async () => {
+    const { old, next, routes } = await twoUpstreams();
+    const proxy = await start(routes(old));
+    const agent = keepAlive(1);
+    expect((await ask(proxy.port, '/api/x', { agent })).text).toBe('old');
+    proxy.apply(routes(next));
+    expect((await ask(proxy.port, '/api/x', { agent })).text).toBe('next');
+    expect(old.requests).toHaveLength(1);
+  });
+
+  it('keeps the token of a credential that it did not change', async () => {
+    const { old, routes } = await twoUpstreams();
+    const proxy = await start(routes(old));
+    expect((await ask(proxy.port, '/api/x')).header('wakala-token')).toBe('fetched');
+    for (const changed of [{}, { timeout: '5s' }, { headers: { 'x-mode': 'live' } }, { max_concurrency: 7 }]) {
+      proxy.apply(routes(old, changed));
+      expect((await ask(proxy.port, '/api/x')).header('wakala-token')).toBe('cached');
+    }
+    proxy.apply({ routes: { '/moved/*': routeTo(old), '/twice/*': routeTo(old) } });
+    expect((await ask(proxy.port, '/moved/x')).header('wakala-token')).toBe('cached');
+    expect((await ask(proxy.port, '/twice/x')).header('wakala-token')).toBe('cached');
+    expect(old.tokens).toHaveLength(1);
+  });
+
+  it.each([
+    ['credential', { credentials: { key: 'another-key' } }],
+    [
+      'token exchange',
+      {
+        token: {
+          request: { path: TOKEN_PATH, form: { key: '{key}' } },
+          response: { access_token: 'access_token' },
+        },
+      },
+    ],
+  ])('drops the token of a %s that it changed', async (_, changed) => {
+    const { old, routes } = await twoUpstreams();
+    const proxy = await start(routes(old));
+    await ask(proxy.port, '/api/x');
+    proxy.apply(routes(old, changed));
+    expect((await ask(proxy.port, '/api/x')).header('wakala-token')).toBe('fetched');
+    expect(old.requests[1]?.values('authorization')).toEqual([`Bearer ${old.tokens[1]}`]);
+    proxy.apply(routes(old));
+    expect((await ask(proxy.port, '/api/x')).header('wakala-token')).toBe('fetched');
+    expect(old.tokens).toHaveLength(3);
+  });
+
+  it('takes routes away and adds others', async () => {
+    const { old, next } = await twoUpstreams();
+    const proxy = await start({ routes: { '/a/*': routeTo(old) } });
+    expect((await ask(proxy.port, '/a/x')).text).toBe('old');
+    proxy.apply({ routes: { '/b/*': routeTo(next) } });
+    expectProblem(await ask(proxy.port, '/a/x'), { status: 404, code: 'no_route' });
+    expect((await ask(proxy.port, '/b/x')).text).toBe('next');
+  });
+
+  it('changes who may call', async () => {
+    const { old, routes } = await twoUpstreams();
+    const key = 'shop-key-0123456789';
+    const proxy = await start(routes(old));
+    const status = async () =>
+      (await ask(proxy.port, '/api/x', { headers: { authorization: `Bearer ${key}` } })).status;
+    proxy.apply({ ...routes(old), clients: [{ name: 'till', key: 'till-key-0123456789' }] });
+    expect(await status()).toBe(401);
+    proxy.apply({ ...routes(old), clients: [{ name: 'shop', key }] });
+    expect(await status()).toBe(200);
+  });
+});
+
+describe('a request under way when the configuration changes', () => {
+  it('gets its answer from where it was sent', async () => {
+    const { old, next, routes } = await twoUpstreams();
+    const proxy = await start(routes(old));
+    const client = await RawClient.open(proxy.port);
+    client.send(`${POST}pay`);
+    const held = await old.request();
+    proxy.apply(routes(next));
+    held.send(reply(200, 'paid'));
+    expect((await client.answer()).body.toString()).toBe('paid');
+    expect(next.received).toHaveLength(0);
+  });
+
+  it('goes where it was meant to if its body comes afterwards', async () => {
+    const { old, next, routes } = await twoUpstreams();
+    const proxy = await start(routes(old));
+    // So that there is a connection pool to be closed.
+    await ask(proxy.port, '/api/x');
+    const client = await RawClient.open(proxy.port);
+    client.send(POST.replace('held', 'late'));
+    await ask(proxy.port, '/api/x');
+    proxy.apply(routes(next));
+    client.send('pay');
+    const answer = await client.answer();
+    expect([answer.status, answer.body.toString()]).toEqual([200, 'old']);
+  });
+
+  it('goes where it was meant to if its token comes afterwards', async () => {
+    const { old, next, routes } = await twoUpstreams();
+    const issuing = Promise.withResolvers<Buffer>();
+    const issuer = await RawUpstream.start(() => issuing.promise);
+    const token = { request: { path: '/slow', json: { key: '{key}' } }, response: { access_token: 't' } };
+    const proxy = await start(routes(old, { auth_server: issuer.origin, token }));
+    const asked = ask(proxy.port, '/api/x');
+    await issuer.request();
+    proxy.apply(routes(next));
+    issuing.resolve(reply(200, '{"t":"slow-token"}'));
+    const answer = await asked;
+    expect([answer.status, answer.text]).toEqual([200, 'old']);
+    expect(old.requests[0]?.values('authorization')).toEqual(['Bearer slow-token']);
+  });
+
+  it('is sent again to where it was sent first if its token dies', async () => {
+    const next = await RawUpstream.start(named('next'));
+    const refusing = Promise.withResolvers<undefined>();
+    const old = await RawUpstream.start(async (request) => {
+      if (request.values('authorization')[0] !== `Bearer ${old.tokens[0]}`) return reply(200, 'old');
+      await refusing.promise;
+      return reply(401, 'dead');
+    });
+    const proxy = await start({ routes: { '/api/*': routeTo(old) } });
+    const asked = ask(proxy.port, '/api/pay', { body: 'money' });
+    await old.request();
+    proxy.apply({ routes: { '/api/*': routeTo(next) } });
+    refusing.resolve(undefined);
+    const answer = await asked;
+    expect([answer.status, answer.text, answer.header('wakala-token')]).toEqual([200, 'old', 'replayed']);
+    expect(next.received).toHaveLength(0);
+  });
+});
+
+describe('a configuration with another listener', () => {
+  it.each([
+    ['address', { listen: '127.0.0.1:1' }],
+    ['admin address', { admin: '127.0.0.1:1' }],
+  ])('is refused for its %s in a sentence, and nothing of it is applied', async (_, changed) => {
+    const { old, next, routes } = await twoUpstreams();
+    const proxy = await start(routes(old));
+    expect(() => proxy.apply({ ...routes(next), ...changed })).toThrow(/^`listen`, `admin`.* take a restart$/);
+    expect((await ask(proxy.port, '/api/x')).text).toBe('old');
+    expect(next.received).toHaveLength(0);
+  });
+});

@@ -1,0 +1,162 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { ask } from '../support/proxy-ask.ts';
+import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { RawUpstream, reply } from '../support/upstream-raw.ts';
+
+const SWITCHED =
+  'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n';
+const HANDSHAKE = ['GET /api/ws HTTP/1.1', 'Host: localhost', 'Connection: Upgrade', 'Upgrade: websocket', '', ''];
+
+async function start(settings: Settings = {}) {
+  const upstream = await RawUpstream.start(({ target }) =>
+    target === '/held' ? undefined : target === '/ws' ? SWITCHED : reply(200, 'fine'),
+  );
+  const routes = { '/api/*': routeTo(upstream, { websocket: true }) };
+  const proxy = await startProxy({ routes, drain_timeout: '10s', admin: '127.0.0.1:0', ...settings });
+  return { upstream, proxy, adminPort: proxy.server.admin?.port ?? 0 };
+}
+
+const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+
+/** How long it took. Milliseconds. */
+async function timed<T>(promise: Promise<T>): Promise<[T, number]> {
+  const startedMs = performance.now();
+  return [await promise, performance.now() - startedMs];
+}
+
+describe('drain', () => {
+  it('is over at once where nobody is connected', async () => {
+    const { proxy } = await start();
+    const [clean, tookMs] = await timed(proxy.server.drain());
+    expect(clean).toBe(true);
+    expect(tookMs).toBeLessThan(1000);
+    await expect(ask(proxy.port, '/api/x')).rejects.toThrow('ECONNREFUSED');
+  });
+
+  it('waits for what is under way, and closes its connection behind the answer', async () => {
+    const { proxy, upstream } = await start();
+    const client = await RawClient.open(proxy.port);
+    client.send(get('/api/held'));
+    const held = await upstream.request();
+    const draining = proxy.server.drain();
+    await proxy.logged('draining');
+    held.send(reply(200, 'paid'));
+    const answer = await client.answer();
+    expect([answer.body.toString(), ...answer.values('connection')]).toEqual(['paid', 'close']);
+    expect(await client.ending).toBe('clean');
+    expect(await draining).toBe(true);
+  });
+
+  it('answers what comes on a kept connection meanwhile, and closes that', async () => {
+    const { proxy } = await start();
+    const client = await RawClient.open(proxy.port);
+    client.send(get('/api/x'));
+    expect((await client.answer()).values('connection')).toEqual(['keep-alive']);
+    const draining = proxy.server.drain();
+    client.send(get('/api/x'));
+    const answer = await client.answer();
+    expect([answer.status, ...answer.values('connection')]).toEqual([200, 'close']);
+    expect(await client.ending).toBe('clean');
+    expect(await draining).toBe(true);
+  });
+
+  it.each([
+    ['no route', '/nowhere', 404],
+    ['a bad target', '/api//x', 400],
+  ])('closes the connection behind %s too', async (_, path, status) => {
+    const { proxy } = await start();
+    const client = await RawClient.open(proxy.port);
+    client.send(get('/api/x'));
+    await client.answer();
+    const draining = proxy.server.drain();
+    client.send(get(path));
+    const answer = await client.answer();
+    expect([answer.status, ...answer.values('connection')]).toEqual([status, 'close']);
+    expect(await client.ending).toBe('clean');
+    expect(await draining).toBe(true);
+  });
+
+  it('takes new connections for a moment, for those who have not heard of it yet', async () => {
+    const { proxy } = await start();
+    // Keeps it from being over at once.
+    const idle = await RawClient.open(proxy.port);
+    idle.send(get('/api/x'));
+    await idle.answer();
+    const draining = proxy.server.drain();
+    const late = await ask(proxy.port, '/api/x');
+    expect([late.status, late.header('connection')]).toEqual([200, 'close']);
+    expect(await draining).toBe(true);
+    expect(await idle.ending).toBe('clean');
+  });
+
+  it('leaves idle connections a lame-duck time of two seconds at most', async () => {
+    const { proxy } = await start();
+    const client = await RawClient.open(proxy.port);
+    client.send(get('/api/x'));
+    await client.answer();
+    const [clean, tookMs] = await timed(proxy.server.drain());
+    expect(clean).toBe(true);
+    expect(await client.ending).toBe('clean');
+    expect(tookMs).toBeGreaterThan(1900);
+    expect(tookMs).toBeLessThan(4000);
+  });
+
+  it('is not held up by connections on which nothing was ever sent, or half a head', async () => {
+    const { proxy } = await start({ drain_timeout: '4s' });
+    const silent = connect(proxy.port, '127.0.0.1');
+    const half = connect(proxy.port, '127.0.0.1');
+    for (const socket of [silent, half]) {
+      socket.on('error', () => {});
+      await once(socket, 'connect');
+    }
+    half.write('GET /api/x HTTP/1.1\r\nHost: loc');
+    await ask(proxy.port, '/api/x');
+    const [clean, tookMs] = await timed(proxy.server.drain());
+    expect(clean).toBe(true);
+    expect(tookMs).toBeLessThan(3500);
+  });
+
+  it('ends WebSockets, which would never end by themselves', async () => {
+    const { proxy } = await start({ drain_timeout: '2s' });
+    const client = await RawClient.open(proxy.port);
+    client.send(HANDSHAKE.join('\r\n'));
+    await client.until('101 Switching Protocols');
+    const [clean] = await timed(proxy.server.drain());
+    expect(clean).toBe(true);
+    await client.ending;
+  });
+
+  it('cuts what is still under way when drain_timeout is over, and says so', async () => {
+    const { proxy, upstream } = await start({ drain_timeout: '300ms' });
+    const client = await RawClient.open(proxy.port);
+    client.send(get('/api/held'));
+    await upstream.request();
+    const [clean, tookMs] = await timed(proxy.server.drain());
+    expect(clean).toBe(false);
+    expect(tookMs).toBeGreaterThan(250);
+    expect(tookMs).toBeLessThan(2000);
+    await client.ending;
+    expect(client.received.toString()).not.toContain('200');
+    expect(await proxy.logged('stopped')).toMatchObject({ clean: false });
+  });
+
+  it('is told by /readyz at once, and never by /livez', async () => {
+    const { proxy, upstream, adminPort } = await start();
+    expect((await ask(adminPort, '/readyz')).status).toBe(200);
+    const client = await RawClient.open(proxy.port);
+    client.send(get('/api/held'));
+    const held = await upstream.request();
+    const draining = proxy.server.drain();
+    const answers = [await ask(adminPort, '/readyz'), await ask(adminPort, '/livez')];
+    expect(answers.map(({ status, text }) => [status, text])).toEqual([
+      [503, '{"status":"draining"}'],
+      [200, '{"status":"live"}'],
+    ]);
+    held.send(reply(200));
+    await draining;
+    await expect(ask(adminPort, '/livez')).rejects.toThrow('ECONNREFUSED');
+  });
+});

@@ -1,0 +1,154 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import { silentLog } from '../../src/log.ts';
+import { startServer } from '../../src/server/server.ts';
+import { ask, expectProblem } from '../support/proxy-ask.ts';
+import { routeTo, type Settings, startProxy, startProxyTo } from '../support/proxy-server.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { RawUpstream, reply } from '../support/upstream-raw.ts';
+
+function configOf(settings: Settings) {
+  const routes = { '/api/*': routeTo({ origin: 'http://127.0.0.1:1' }) };
+  const written = { listen: '127.0.0.1:0', admin: false, drain_timeout: '0s', routes, ...settings };
+  return loadConfig('proxy.config.yaml', { readFile: () => JSON.stringify(written), env: {} }).config;
+}
+
+async function taken(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  onTestFinished(() => void server.close());
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+describe('the listener', () => {
+  it('gives a head ten seconds and 16 KiB, an idle connection 65 seconds, and a body the time its route has', async () => {
+    const servers = new Set<unknown>();
+    const onStart = (message: unknown) => void servers.add((message as { server: unknown }).server);
+    subscribe('http.server.request.start', onStart);
+    onTestFinished(() => void unsubscribe('http.server.request.start', onStart));
+    const proxy = await startProxyTo({ origin: 'http://127.0.0.1:1' });
+    await ask(proxy.port, '/nowhere');
+    expect([...servers]).toMatchObject([
+      { headersTimeout: 10_000, maxHeaderSize: 16_384, requestTimeout: 0, keepAliveTimeout: 65_000 },
+    ]);
+  });
+
+  it('says whose port is taken, and how to choose another', async () => {
+    const port = await taken();
+    const starting = startServer(configOf({ listen: `127.0.0.1:${port}` }), { log: silentLog });
+    await expect(starting).rejects.toThrow(
+      `127.0.0.1:${port} is in use by another process; choose another with --listen or in the configuration`,
+    );
+  });
+
+  it('is closed again if the admin port is taken', async () => {
+    const [port, free] = [await taken(), await RawUpstream.start(() => reply(200))];
+    const listen = `127.0.0.2:${free.port}`;
+    const starting = startServer(configOf({ listen, admin: `127.0.0.1:${port}` }), { log: silentLog });
+    await expect(starting).rejects.toThrow('choose another with --admin');
+    // The address is free again.
+    const server = await startServer(configOf({ listen }), { log: silentLog });
+    expect(server.address).toEqual({ host: '127.0.0.2', port: free.port });
+    await server.drain();
+  });
+
+  it('says why it cannot have an address that is not of this machine', async () => {
+    const starting = startServer(configOf({ listen: '192.0.2.1:0', open: true }), { log: silentLog });
+    await expect(starting).rejects.toThrow('192.0.2.1:0 cannot be listened on (EADDRNOTAVAIL)');
+  });
+
+  it('answers 503 over max_connections, and serves again once one is gone', async () => {
+    const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+    const proxy = await startProxy({ routes: { '/api/*': routeTo(upstream) }, max_connections: 1 });
+    const first = await RawClient.open(proxy.port);
+    first.send('GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    expect((await first.answer()).status).toBe(200);
+    const answer = await ask(proxy.port, '/api/x');
+    expectProblem(answer, { status: 503, code: 'overloaded', outcome: 'not_sent' });
+    expect([answer.header('retry-after'), answer.header('connection')]).toEqual(['1', 'close']);
+    first.socket.end();
+    await first.ending;
+    await expect.poll(async () => (await ask(proxy.port, '/api/x')).status).toBe(200);
+  });
+});
+
+describe('what is no HTTP', () => {
+  const start = () => RawUpstream.start(({ target }) => (target === '/held' ? undefined : reply(200, 'fine')));
+
+  it.each([
+    ['garbage', 'garbage\r\n\r\n', 400, 'bad_request'],
+    ['a space in a name', 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nA B: c\r\n\r\n', 400, 'bad_request'],
+    [
+      'two lengths',
+      'POST /api/x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
+      400,
+      'bad_request',
+    ],
+    ['a head of 20 KiB', `GET /api/x HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_480)}\r\n\r\n`, 431, 'header_too_large'],
+  ])('%s is refused, with nothing sent, and ends its connection', async (_, bytes, status, code) => {
+    const upstream = await start();
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send(bytes);
+    const answer = await client.answer();
+    expectProblem(answer, { status, code, outcome: 'not_sent' });
+    expect(answer.values('connection')).toEqual(['close']);
+    await client.ending;
+    expect(upstream.received).toHaveLength(0);
+  });
+
+  it('a chunk that breaks is answered 400: the request may have been on its way', async () => {
+    const upstream = await start();
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send('POST /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n');
+    expectProblem(await client.answer(), { status: 400, code: 'bad_request', outcome: 'unknown' });
+    await client.ending;
+    expect(upstream.requests).toHaveLength(0);
+  });
+
+  it('behind a request whose answer is owed ends the connection behind that answer, without another', async () => {
+    const upstream = await start();
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send('POST /api/held HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\npay');
+    const held = await upstream.request();
+    client.send('garbage\r\n\r\nGET /api/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    held.send(reply(200, 'paid'));
+    await client.ending;
+    const answers = client.received.toString('latin1').match(/HTTP\/1\.1 \d+/g) ?? [];
+    expect(answers.length).toBeLessThanOrEqual(1);
+    expect(client.received.toString('latin1')).not.toContain('400');
+    expect(upstream.requests).toHaveLength(1);
+  });
+
+  it('behind a request in the same packet is never taken for one', async () => {
+    const upstream = await start();
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send(
+      'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\nGET /api/y HTTP/1.1\r\nHost: localhost\r\nA B: c\r\n\r\n',
+    );
+    await client.ending;
+    expect(client.received.toString('latin1').match(/HTTP\/1\.1 \d+/g) ?? []).not.toContain('HTTP/1.1 400');
+    expect(upstream.requests.map(({ target }) => target)).not.toContain('/y');
+  });
+
+  it('behind half an answer breaks it off', async () => {
+    const upstream = await RawUpstream.start(
+      () => 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n',
+    );
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send('GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await client.until('half');
+    client.send('garbage\r\n\r\n');
+    const [sent] = upstream.requests;
+    sent?.send('0\r\n\r\n');
+    await client.ending;
+    expect(client.received.toString('latin1').match(/HTTP\/1\.1 /g)).toHaveLength(1);
+  });
+});

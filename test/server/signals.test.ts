@@ -1,0 +1,99 @@
+import { writeFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ask } from '../support/proxy-ask.ts';
+import { CliProcess, configFile, freePort } from '../support/proxy-process.ts';
+import { routeTo, type Settings } from '../support/proxy-server.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { RawUpstream, reply } from '../support/upstream-raw.ts';
+import { rewrite } from './support.ts';
+
+async function serve(settings: Settings = {}) {
+  const upstream = await RawUpstream.start(({ target }) => (target === '/held' ? undefined : reply(200, 'fine')));
+  const adminPort = await freePort();
+  const written = {
+    listen: '127.0.0.1:0',
+    admin: `127.0.0.1:${adminPort}`,
+    routes: { '/api/*': routeTo(upstream) },
+    ...settings,
+  };
+  const file = configFile(written);
+  const cli = new CliProcess(['serve', '-c', file]);
+  const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
+  return { upstream, cli, file, written, adminPort, port: Number(port) };
+}
+
+const readyz = async (adminPort: number) => (await ask(adminPort, '/readyz')).json();
+
+describe('a running wakala', { timeout: 60_000 }, () => {
+  it('takes a changed file over by itself, and keeps its token', async () => {
+    const { upstream, cli, file, written, port } = await serve();
+    await ask(port, '/api/x');
+    rewrite(file, JSON.stringify({ ...written, routes: { '/moved/*': routeTo(upstream) } }));
+    await cli.until(/"configuration reloaded"/);
+    expect((await ask(port, '/api/x')).status).toBe(404);
+    const answer = await ask(port, '/moved/x');
+    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'cached']);
+    expect(upstream.tokens).toHaveLength(1);
+  });
+
+  it('reads its configuration anew on SIGHUP, without being asked twice', async () => {
+    const { cli, port } = await serve();
+    cli.signal('SIGHUP');
+    await cli.until(/"reason":"SIGHUP".*"configuration reloaded"/);
+    expect((await ask(port, '/api/x')).status).toBe(200);
+  });
+
+  it('serves on with the old configuration if the new one is bad, tells /readyz why, and recovers', async () => {
+    const { cli, file, written, adminPort, port } = await serve();
+    expect(await readyz(adminPort)).toEqual({ status: 'ready' });
+    writeFileSync(file, 'routes: {/api/*: {provider: mpeza}}');
+    cli.signal('SIGHUP');
+    await cli.until(/reload refused/);
+    expect((await ask(port, '/api/x')).status).toBe(200);
+    const told = await readyz(adminPort);
+    expect(told['status']).toBe('ready');
+    expect(told['detail']).toMatch(/^reload refused, the old configuration serves on: .*config\.yaml:1:\d+: .*mpeza/);
+    writeFileSync(file, JSON.stringify(written));
+    cli.signal('SIGHUP');
+    await cli.until(/"reason":"SIGHUP".*"configuration reloaded"/);
+    expect(await readyz(adminPort)).toEqual({ status: 'ready' });
+  });
+
+  it('refuses a changed `listen` in a sentence', async () => {
+    const { cli, file, written, adminPort, port } = await serve();
+    writeFileSync(file, JSON.stringify({ ...written, listen: '127.0.0.1:1' }));
+    cli.signal('SIGHUP');
+    await cli.until(/take a restart/);
+    expect((await readyz(adminPort))['detail']).toContain('`listen`');
+    expect((await ask(port, '/api/x')).status).toBe(200);
+  });
+
+  it.each(['SIGTERM', 'SIGINT'] as const)('ends at once with 1 on a second %s', async (signal) => {
+    const { upstream, cli, port } = await serve();
+    const client = await RawClient.open(port);
+    client.send('GET /api/held HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await upstream.request();
+    cli.signal(signal);
+    await cli.until(/"draining"/);
+    cli.signal(signal);
+    expect(await cli.exited).toBe(1);
+    expect(cli.stderr).not.toContain('"stopped"');
+  });
+
+  it('exits 1 if drain_timeout cut something off', async () => {
+    const { upstream, cli, port } = await serve({ drain_timeout: '200ms' });
+    const client = await RawClient.open(port);
+    client.send('GET /api/held HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await upstream.request();
+    cli.signal('SIGTERM');
+    expect(await cli.exited).toBe(1);
+    expect(cli.stderr).toMatch(/"clean":false.*"stopped"/);
+  });
+
+  it('exits 0 if nothing had to be', async () => {
+    const { cli, port } = await serve();
+    expect((await ask(port, '/api/x')).status).toBe(200);
+    cli.signal('SIGTERM');
+    expect(await cli.exited).toBe(0);
+  });
+});

@@ -1,0 +1,182 @@
+import {
+  appendFileSync,
+  chmodSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
+import { FileWatch } from '../../src/server/watch.ts';
+import { ManualClock, settled } from '../support/manual-clock.ts';
+import { Calls, ConfigMap, folder, rewrite } from './support.ts';
+
+const POLL_MS = 10_000;
+
+function watching(...files: string[]) {
+  const changes = new Calls();
+  const watch = new FileWatch(systemClock, changes.call);
+  onTestFinished(() => watch.close());
+  watch.of(files);
+  return { changes, watch };
+}
+
+/** On a clock that is moved by hand, so that only the poll can see anything until it is. */
+function polling(...files: string[]) {
+  const changes = new Calls();
+  const clock = new ManualClock();
+  const watch = new FileWatch(clock, changes.call);
+  onTestFinished(() => watch.close());
+  watch.of(files);
+  return { changes, clock, watch };
+}
+
+function file(text = 'one'): string {
+  const path = join(folder(), 'proxy.config.yaml');
+  writeFileSync(path, text);
+  return path;
+}
+
+describe('FileWatch tells of a change', () => {
+  it.each([
+    ['written in place', (path: string) => writeFileSync(path, 'two')],
+    ['appended to', (path: string) => appendFileSync(path, 'two')],
+    ['renamed over, as editors do', (path: string) => rewrite(path, 'two')],
+    ['moved away', (path: string) => renameSync(path, `${path}~`)],
+    ['deleted', (path: string) => unlinkSync(path)],
+  ])('of a file that is %s, once', async (_, change) => {
+    const path = file();
+    const { changes } = watching(path);
+    change(path);
+    await changes.until(1);
+    expect(changes.count).toBe(1);
+  });
+
+  it('of a file that appears', async () => {
+    const path = join(folder(), 'later.yaml');
+    const { changes } = watching(path);
+    writeFileSync(path, 'here');
+    await changes.until(1);
+  });
+
+  it('of every one of many, in whatever folder', async () => {
+    const files = [file(), file(), file()];
+    const { changes } = watching(...files);
+    for (const [i, path] of files.entries()) {
+      rewrite(path, 'two');
+      await changes.until(i + 1);
+    }
+  });
+
+  it('again and again where Kubernetes swaps the folder behind a link', async () => {
+    const map = new ConfigMap({ 'proxy.config.yaml': 'one', other: 'same' });
+    const { changes } = watching(map.file('proxy.config.yaml'));
+    for (const [i, text] of ['two', 'three', 'four'].entries()) {
+      map.swap({ 'proxy.config.yaml': text, other: 'same' });
+      await changes.until(i + 1);
+    }
+    expect(changes.count).toBe(3);
+  });
+
+  it('once for a burst of them', async () => {
+    const path = file();
+    const { changes } = watching(path);
+    for (const text of ['two', 'three', 'four', 'five']) writeFileSync(path, text);
+    await changes.until(1);
+    rewrite(path, 'six');
+    await changes.until(2);
+    expect(changes.count).toBe(2);
+  });
+});
+
+describe('FileWatch is silent', () => {
+  it('about what is touched, rewritten as it was, or beside the file', async () => {
+    const path = file();
+    const { changes } = watching(path);
+    utimesSync(path, new Date(), new Date(0));
+    rewrite(path, 'one');
+    writeFileSync(`${path}.bak`, 'else');
+    chmodSync(path, 0o600);
+    // What comes after them is told, alone.
+    rewrite(path, 'two');
+    await changes.until(1);
+    expect(changes.count).toBe(1);
+  });
+
+  it('about a change that was looked at before it could tell', async () => {
+    const path = file();
+    const { changes, clock, watch } = polling(path);
+    writeFileSync(path, 'two');
+    expect(watch.look()).toBe(true);
+    expect(watch.look()).toBe(false);
+    await clock.advance(POLL_MS);
+    expect(changes.count).toBe(0);
+  });
+
+  it('about files that are watched no more, and after it was closed', async () => {
+    const [old, kept] = [file(), file()];
+    const { changes, clock, watch } = polling(old, kept);
+    watch.of([kept]);
+    writeFileSync(old, 'two');
+    await clock.advance(POLL_MS);
+    expect(changes.count).toBe(0);
+    watch.close();
+    writeFileSync(kept, 'two');
+    await clock.advance(POLL_MS * 3);
+    expect([changes.count, clock.timers]).toEqual([0, 0]);
+  });
+});
+
+describe('where no event comes', () => {
+  it('FileWatch finds a change within ten seconds', async () => {
+    const path = file();
+    const { changes, clock } = polling(path);
+    writeFileSync(path, 'two');
+    await clock.advance(POLL_MS);
+    expect(changes.count).toBe(1);
+    await clock.advance(POLL_MS);
+    expect(changes.count).toBe(1);
+  });
+
+  it('FileWatch finds a folder that was deleted and made again', async () => {
+    const path = join(folder(), 'sub', 'proxy.config.yaml');
+    mkdirSync(join(path, '..'));
+    writeFileSync(path, 'one');
+    const { changes, clock } = polling(path);
+    rmSync(join(path, '..'), { recursive: true });
+    await clock.advance(POLL_MS);
+    expect(changes.count).toBe(1);
+    mkdirSync(join(path, '..'));
+    writeFileSync(path, 'one');
+    await clock.advance(POLL_MS);
+    expect(changes.count).toBe(2);
+  });
+
+  it('FileWatch notices a file that can no longer be read, and one that can be again', async () => {
+    const path = join(folder(), 'proxy.config.yaml');
+    writeFileSync(path, 'one');
+    const { changes, clock } = polling(path);
+    rmSync(path);
+    // Reading a folder fails for every user, whatever the modes.
+    mkdirSync(path);
+    await clock.advance(POLL_MS);
+    expect(changes.count).toBe(1);
+    await clock.advance(POLL_MS);
+    expect(changes.count).toBe(1);
+    rmSync(path, { recursive: true });
+    writeFileSync(path, 'one');
+    await clock.advance(POLL_MS);
+    expect(changes.count).toBe(2);
+  });
+
+  it('FileWatch takes a folder that is not there', async () => {
+    const { changes, clock } = polling('/nonexistent/folder/proxy.config.yaml');
+    await settled();
+    await clock.advance(POLL_MS * 2);
+    expect(changes.count).toBe(0);
+  });
+});

@@ -1,0 +1,87 @@
+import type { Socket } from 'node:net';
+import { chunk, json } from '../support/upstream-raw.ts';
+import type { Fault } from './faults.ts';
+import type { Random } from './random.ts';
+
+const STREAM_HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n';
+
+/** Long enough to be relayed as it comes. */
+const PAD = 'x'.repeat(40_000);
+
+/** Answers an executed payment, as well or badly as its fault says. */
+export function answerWith(socket: Socket, fault: Fault, id: string, random: Random): void {
+  const whole = json(200, { id });
+  const half = whole.length - Math.ceil(id.length / 2);
+  switch (fault) {
+    case 'slow': {
+      const later = (bytes: Buffer, ms: number) => setTimeout(() => socket.writable && socket.write(bytes), ms);
+      const first = random.between(5, 150);
+      later(whole.subarray(0, half), first);
+      later(whole.subarray(half), first + random.between(5, 150));
+      break;
+    }
+    case 'chunked':
+      socket.write(STREAM_HEAD + chunk('{"id":').toString());
+      setImmediate(() => {
+        if (socket.writable) socket.write(Buffer.concat([chunk(`"${id}"}`), chunk('')]));
+      });
+      break;
+    case 'long':
+      socket.write(json(200, { id, pad: PAD }));
+      break;
+    case 'early hint':
+      socket.write(`HTTP/1.1 103 Early Hints\r\nlink: </style>\r\n\r\n${whole.toString('latin1')}`);
+      break;
+    case 'closes, saying so':
+      socket.end(json(200, { id }, 'connection: close'));
+      break;
+    case 'closes silently':
+      socket.end(whole);
+      break;
+    case 'server error':
+      socket.write(json(random.pick([429, 500, 502, 503, 504]), { id }, 'retry-after: 1'));
+      break;
+    case 'reset after the body':
+      socket.resetAndDestroy();
+      break;
+    case 'reset in the head':
+      breakAfter(socket, whole.subarray(0, random.between(1, 30)));
+      break;
+    case 'reset in a short answer':
+      breakAfter(socket, whole.subarray(0, half));
+      break;
+    case 'reset in a stream':
+      breakAfter(socket, Buffer.from(STREAM_HEAD + chunk(`{"id":"${id}","pad":"${PAD}`).toString()));
+      break;
+    case 'stalls after the body':
+      break;
+    case 'stalls in the answer':
+      socket.write(STREAM_HEAD + chunk('{"id":').toString());
+      break;
+    case 'no HTTP':
+      socket.write(
+        random.pick(['SMTP 220 ready\r\n\r\n', 'HTTP/1.1 099 Odd\r\n\r\n', 'HTTP/1.1 200 OK\r\nno colon\r\n\r\n']),
+      );
+      break;
+    case 'drops when idle':
+      socket.write(whole);
+      setTimeout(() => socket.resetAndDestroy(), random.between(0, 15));
+      break;
+    case 'fine':
+    case 'dead token':
+    case 'drops when asked again':
+    case 'goes down':
+      socket.write(whole);
+      break;
+    case 'reset before the body':
+    case 'reset in the body':
+    case 'refuses early':
+    case 'stalls before the body':
+      throw new Error(`${fault}: its body was not to be read`);
+  }
+}
+
+/** Sends these bytes, sees them off, then resets the connection. */
+function breakAfter(socket: Socket, bytes: Buffer): void {
+  socket.write(bytes, () => setTimeout(() => socket.resetAndDestroy(), 2));
+}
