@@ -4,11 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** How long idle connections stay open, so that a request already on its way on one of them is still answered. */
 const LAME_DUCK_MS = 2000;
 
+/** How long a connection that was accepted last has to send its request. */
+const ACCEPTED_MS = 100;
+
 const POLL_MS = 20;
 
 /**
- * Lets a server finish: answers close their connections by now, then nothing new is taken (`onClosing`), then what is
- * under way may finish until `timeoutMs` is over.
+ * Lets a server finish: answers close their connections by now, then nothing new is taken, then what is under way may
+ * finish until `timeoutMs` is over. `onClosing` is called when nothing more can come, to end what never ends by itself.
  * @returns true if nothing had to be cut off
  */
 export async function drainServer(
@@ -21,12 +24,14 @@ export async function drainServer(
   const elapsedMs = () => now() - startedMs;
   const lameDuckMs = Math.min(LAME_DUCK_MS, timeoutMs / 2);
   while ((await openConnections(server)) > 0 && elapsedMs() < lameDuckMs) await sleep(POLL_MS);
-  onClosing();
   const closed = new Promise<void>((resolve) => {
     server.close(() => {
       resolve();
     });
   });
+  // What was accepted last may have its request on the way.
+  await Promise.race([closed, sleep(Math.min(ACCEPTED_MS, timeoutMs / 4))]);
+  onClosing();
   const clean = await Promise.race([
     closed.then(() => true),
     sleep(Math.max(0, timeoutMs - elapsedMs()), false, { ref: false }),
