@@ -87,9 +87,10 @@ describe('credentials and tokens', { timeout: 60_000 }, () => {
     for (const path of ['/', '/livez', '/readyz', '/metrics', '/api/routes', '/api/requests']) {
       answers.push(await ask(adminPort, path));
     }
+    const shown = cli.commandLine();
     cli.signal('SIGTERM');
     expect(await cli.exited).toBe(0);
-    const written = [cli.stdout, cli.stderr, texts(answers)].join('\n');
+    const written = [shown, cli.stdout, cli.stderr, texts(answers)].join('\n');
     expect(written).toContain('provider refused the token');
     expect(written).toContain('token exchange failed');
     // Each gave out two credentials and at least three tokens.

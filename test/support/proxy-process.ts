@@ -1,6 +1,6 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -57,6 +57,12 @@ export class CliProcess {
       if (this.#ended) throw new Error(`the process ended without ${String(pattern)}:\n${this.#stdout}${this.#stderr}`);
       await this.#change.promise;
     }
+  }
+
+  /** What `ps` shows of it; empty where there is no /proc. */
+  commandLine(): string {
+    const file = `/proc/${this.#child.pid}/cmdline`;
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
   signal(name: NodeJS.Signals): void {
