@@ -15,6 +15,8 @@ export interface BadSockets {
   /** Ordinary requests in one measurement. */
   readonly normal: number;
   readonly seed: number;
+  /** How soon all of them must be closed. Milliseconds. */
+  readonly reapedInMs: number;
   /** Whether the 99th percentile of their time counts: only where nothing else uses the machine. */
   readonly timed: boolean;
 }
@@ -22,12 +24,11 @@ export interface BadSockets {
 const CLIENTS = 16;
 const BYTE_EVERY_MS = 500;
 const TAKEN_IN_MS = 5000;
-const REAPED_IN_MS = 15_000;
 const MOST_TIMES_BASELINE = 2;
 const WINDOWS = 3;
 
 /** Slow and silent connections take nothing from the others, and do not stay. */
-export function badSockets({ loris, silent, normal, seed, timed }: BadSockets): Promise<Row> {
+export function badSockets({ loris, silent, normal, seed, reapedInMs, timed }: BadSockets): Promise<Row> {
   return within(async (scope) => {
     const row = newRow(`${loris} slow and ${silent} silent sockets`, seed);
     const upstream = await HttpUpstream.start(scope, (_, res) => answer(res, 200, {}));
@@ -55,12 +56,11 @@ export function badSockets({ loris, silent, normal, seed, timed }: BadSockets): 
     );
     if (timed) must(row, 'lost', ratio < MOST_TIMES_BASELINE, `p99 is ${ratio.toFixed(2)} times its baseline`);
     const mostLeft = atRest + CLIENTS + upstream.sockets.size;
-    const left = await proxy.socketsOver(mostLeft, REAPED_IN_MS - (Date.now() - openedMs));
+    const left = await proxy.socketsOver(mostLeft, reapedInMs - (Date.now() - openedMs));
     row.notes.push(`all reaped after ${((Date.now() - openedMs) / 1000).toFixed(1)} s`);
     clearInterval(dribble);
     row.survived = row.tried - left;
-    if (left > 0)
-      wrong(row, 'leaked', `${left} of the bad sockets are still open after ${REAPED_IN_MS / 1000} s`, left);
+    if (left > 0) wrong(row, 'leaked', `${left} of the bad sockets are still open after ${reapedInMs / 1000} s`, left);
     return row;
   });
 }

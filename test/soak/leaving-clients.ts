@@ -16,7 +16,7 @@ const COLD_ROUTES = 8;
 const TIMEOUT_MS = 2000;
 const SETTLES_IN_MS = 15_000;
 const USED_SLACK_MIB = 10;
-const RESIDENT_SLACK_MIB = 64;
+const RESIDENT_SLACK_MIB = 96;
 
 /** Where a client leaves. */
 const PHASES = [

@@ -13,6 +13,9 @@ import { type Scope, within } from './scope.ts';
 
 const CLIENTS = 16;
 
+/** Files are looked at every 10 s in any case. */
+const SOONER_THAN_POLLED_MS = 8000;
+
 /** Ways to spoil a configuration file that is otherwise the good one. */
 const SPOILERS: readonly ((good: Record<string, unknown>) => string)[] = [
   (good) => configText(good).slice(0, -5),
@@ -116,7 +119,7 @@ export function rotatedSecret({ count, seed }: Counted): Promise<Row> {
       const after = proxy.logged;
       if (rotation > 0) {
         mount(folder, rotation);
-        await proxy.logs(/configuration reloaded/, after);
+        await proxy.logs(/configuration reloaded/, after, SOONER_THAN_POLLED_MS);
       }
       row.tried += 1;
       const { status } = await ask(proxy.port, '/api/x', { body: 'pay' });
@@ -137,12 +140,11 @@ export function rotatedSecret({ count, seed }: Counted): Promise<Row> {
 
 /** Puts the secret into a folder of its own, and swaps the link `..data` over to it. */
 function mount(folder: string, rotation: number): void {
-  const dated = `..2026_01_01_00_00_${String(rotation).padStart(2, '0')}.1`;
-  mkdirSync(join(folder, dated));
-  writeFileSync(join(folder, dated, 'key'), `secret-number-${rotation}\n`, { mode: 0o600 });
-  symlinkSync(dated, join(folder, '..data_tmp'));
+  const dated = (number: number) => `..2026_01_01_00_00_${String(number).padStart(2, '0')}.1`;
+  mkdirSync(join(folder, dated(rotation)));
+  writeFileSync(join(folder, dated(rotation), 'key'), `secret-number-${rotation}\n`, { mode: 0o600 });
+  symlinkSync(dated(rotation), join(folder, '..data_tmp'));
   renameSync(join(folder, '..data_tmp'), join(folder, '..data'));
-  // Kubernetes removes the old folder a moment later.
-  if (rotation > 0)
-    rmSync(join(folder, `..2026_01_01_00_00_${String(rotation - 1).padStart(2, '0')}.1`), { recursive: true });
+  // Kubernetes removes the old folder some time later; the change must be seen without that.
+  if (rotation > 1) rmSync(join(folder, dated(rotation - 2)), { recursive: true });
 }

@@ -37,7 +37,14 @@ const SCENARIOS: Readonly<Record<string, () => Promise<Row>>> = {
   'never twice': () => neverTwice({ count: scaled(10_000), seed }),
   'leaving clients': () => leavingClients({ count: scaled(1000), seed }),
   'bad sockets': () =>
-    badSockets({ loris: scaled(1000), silent: scaled(500), normal: scaled(5000), seed, timed: true }),
+    badSockets({
+      loris: scaled(1000),
+      silent: scaled(500),
+      normal: scaled(5000),
+      seed,
+      reapedInMs: 15_000,
+      timed: true,
+    }),
   'large bodies': () => largeBodies({ refusedMiB: scaled(1024), passedMiB: scaled(100), seed }),
   'concurrency limit': () => concurrencyLimit({ count: scaled(1000), seed }),
   'connection limit': () => connectionLimit({ count: scaled(1000), seed }),
