@@ -21,7 +21,6 @@ export class ClientAnswer {
   readonly #headers: HeaderList;
   #held: Buffer[] = [];
   #heldBytes = 0;
-  #streaming = false;
 
   constructor(res: ServerResponse, source: Source, status: number, reason: string, headers: HeaderList) {
     this.#res = res;
@@ -37,10 +36,6 @@ export class ClientAnswer {
 
   get headers(): HeaderList {
     return this.#headers;
-  }
-
-  get streaming(): boolean {
-    return this.#streaming;
   }
 
   get heldBytes(): number {
@@ -69,7 +64,6 @@ export class ClientAnswer {
 
   /** Sends the head and what is held; the rest follows through `relay`. */
   startStreaming(): void {
-    this.#streaming = true;
     this.#res.writeHead(this.#status, this.#reason, this.#headers);
     // The head leaves in this turn even if no body follows, and in one packet with what does. The socket is corked, not
     // the response: that would put off chunks past an end in the same turn.

@@ -57,11 +57,6 @@ export class Delivery implements AnswerListener {
     return this.#answer?.status;
   }
 
-  /** Whether the client was given anything of the answer. */
-  get released(): boolean {
-    return this.#state === 'released';
-  }
-
   onHead(status: number, reason: string, rawHeaders: readonly Buffer[]): void {
     const accessToken = this.#token.accessToken.reveal();
     // What it throws, undici hands to `onFailure` by way of the attempt.
