@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { CliProcess, configFile, freePort, runCli } from '../support/proxy-process.ts';
+import { freePort } from '../support/free-port.ts';
+import { CliProcess, configFile, runCli } from '../support/proxy-process.ts';
 import { routeTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ask } from '../support/proxy-ask.ts';
-import { CliProcess, configFile, freePort } from '../support/proxy-process.ts';
+import { freePort } from '../support/free-port.ts';
+import { CliProcess, configFile } from '../support/proxy-process.ts';
 import { routeTo, type Settings } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';

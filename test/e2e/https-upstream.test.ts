@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { issue } from '../config/certificate.ts';
 import { ask } from '../support/proxy-ask.ts';
-import { CliProcess, configFile, freePort } from '../support/proxy-process.ts';
+import { freePort } from '../support/free-port.ts';
+import { CliProcess, configFile } from '../support/proxy-process.ts';
 
 const authority = issue({ name: 'authority', isCa: true });
 const { cert, key } = issue({ name: 'provider', issuer: authority });

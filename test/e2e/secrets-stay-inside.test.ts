@@ -2,7 +2,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { type Answer, ask, askJson } from '../support/proxy-ask.ts';
-import { CliProcess, configFile, freePort, runCli } from '../support/proxy-process.ts';
+import { freePort } from '../support/free-port.ts';
+import { CliProcess, configFile, runCli } from '../support/proxy-process.ts';
 import { routeToEmulator, type Settings } from '../support/proxy-server.ts';
 import { Wiretap } from '../support/raw-wiretap.ts';
 

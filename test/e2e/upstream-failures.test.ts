@@ -1,5 +1,5 @@
+import { freePort } from '../support/free-port.ts';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { ask, expectProblem } from '../support/proxy-ask.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
@@ -8,22 +8,12 @@ import { chunk, RawUpstream, reply } from '../support/upstream-raw.ts';
 
 const GET = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';
 
-/** A port on this machine that nothing listens on. */
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 describe('an upstream that refuses connections', () => {
   it('makes 502 upstream_unreachable, not_sent', async () => {
     const tokens = await RawUpstream.start(() => reply(200));
     const route = {
       ...routeTo(tokens),
-      upstream: `http://127.0.0.1:${await closedPort()}`,
+      upstream: `http://127.0.0.1:${await freePort()}`,
       auth_server: tokens.origin,
     };
     const proxy = await startProxy({ routes: { '/api/*': route } });

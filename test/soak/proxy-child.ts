@@ -1,7 +1,5 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -183,14 +181,4 @@ export function configIn(scope: Scope, settings: Readonly<Record<string, unknown
 export function configText(settings: Readonly<Record<string, unknown>>): string {
   const defaults = { listen: '127.0.0.1:0', admin: false, log: { level: 'info', format: 'json' } };
   return JSON.stringify({ ...defaults, ...settings });
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -1,7 +1,5 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -88,16 +86,6 @@ export function configFile(settings: Readonly<Record<string, unknown>> | string)
   const file = join(temporaryDirectory(), 'proxy.config.yaml');
   writeFileSync(file, typeof settings === 'string' ? settings : JSON.stringify(settings));
   return file;
-}
-
-/** A port that was free a moment ago, for what cannot pick one itself. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 function temporaryDirectory(): string {
