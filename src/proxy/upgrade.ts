@@ -1,7 +1,7 @@
 import { Agent, type IncomingMessage } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
 import type { Duplex } from 'node:stream';
-import { createProxyServer } from 'http-proxy-3';
+import type { ProxyServer } from 'http-proxy-3';
 import { networkCode, ProxyError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { guardedLookup } from '../lookup.ts';
@@ -22,16 +22,13 @@ const AGENTS = {
 export class UpgradeHandler {
   readonly #gateway: () => Gateway;
   readonly #log: Log;
-  readonly #proxy = createProxyServer({});
   readonly #handshakes = new WeakMap<IncomingMessage, Handshake>();
   readonly #sockets = new Set<Duplex>();
+  #loading: Promise<ProxyServer> | undefined;
 
   constructor(gateway: () => Gateway, log: Log) {
     this.#gateway = gateway;
     this.#log = log;
-    this.#proxy.on('proxyReqWs', (request, req) => this.#handshakes.get(req)?.watch(request));
-    // Each handshake has its own error callback; without a listener a late error would end the process.
-    this.#proxy.on('error', (error) => log.warn({ error: networkCode(error) }, 'websocket failed'));
   }
 
   async handle(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -57,6 +54,18 @@ export class UpgradeHandler {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** Loaded for the first handshake: most configurations have no WebSockets. */
+  #proxy(): Promise<ProxyServer> {
+    this.#loading ??= import('http-proxy-3').then(({ createProxyServer }) => {
+      const proxy = createProxyServer({});
+      proxy.on('proxyReqWs', (request, req) => this.#handshakes.get(req)?.watch(request));
+      // Each handshake has its own error callback; without a listener a late error would end the process.
+      proxy.on('error', (error) => this.#log.warn({ error: networkCode(error) }, 'websocket failed'));
+      return proxy;
+    });
+    return this.#loading;
+  }
+
   #admit(req: IncomingMessage, socket: Duplex, requestId: string): Handshake {
     const { route, below } = this.#gateway().admit(req);
     if (route === undefined) throw new ProxyError('no_route', 'No route has this path.');
@@ -72,7 +81,7 @@ export class UpgradeHandler {
   async #forward(req: IncomingMessage, socket: Duplex, head: Buffer, handshake: Handshake): Promise<void> {
     try {
       const { route } = handshake;
-      const token = await handshake.token();
+      const [token, proxy] = await Promise.all([handshake.token(), this.#proxy()]);
       if (!socket.writable) return;
       // http-proxy-3 sends what it finds in req.headers: the same rules as for any other request.
       req.headers = {
@@ -84,7 +93,7 @@ export class UpgradeHandler {
       const { origin, protocol } = new URL(route.config.upstream);
       const agent = protocol === 'https:' ? AGENTS.tls : AGENTS.plain;
       const options = { target: origin, changeOrigin: true, agent, connectTimeout: route.config.connectTimeoutMs };
-      this.#proxy.ws(req, socket, head, options, (error) => handshake.fail(handshake.meaningOf(error)));
+      proxy.ws(req, socket, head, options, (error) => handshake.fail(handshake.meaningOf(error)));
     } catch (error) {
       handshake.fail(asProxyError(error));
     }

@@ -26,7 +26,7 @@ export interface ServerOptions {
 export class RunningServer {
   readonly #log: Log;
   readonly #clock: Clock;
-  readonly #tokenEndpoint = networkTransport();
+  readonly #tokenEndpoint: ReturnType<typeof networkTransport>;
   readonly #pools = new UpstreamPools();
   readonly #sources: TokenSources;
   readonly #upgrades: UpgradeHandler;
@@ -44,6 +44,7 @@ export class RunningServer {
     this.#clock = clock;
     this.#config = config;
     this.#address = config.listen;
+    this.#tokenEndpoint = networkTransport(clock);
     this.#sources = new TokenSources({
       clock,
       log,
@@ -125,7 +126,8 @@ export class RunningServer {
     this.#admin.close();
     this.#admin.closeAllConnections();
     this.#sources.close();
-    await Promise.all([this.#pools.close(), this.#tokenEndpoint.close()]);
+    this.#tokenEndpoint.close();
+    await this.#pools.close();
     this.#log.info({ clean }, 'stopped');
     return clean;
   }

@@ -1,43 +1,79 @@
-import { Agent, request as send } from 'undici';
+import { Agent, type IncomingMessage, request as sendPlain, type RequestOptions } from 'node:http';
+import { Agent as TlsAgent, request as sendTls } from 'node:https';
+import type { Clock } from '../clock.ts';
 import { guardedLookup } from '../lookup.ts';
+import type { TokenAnswer } from './answer.ts';
 import type { TokenTransport } from './exchange.ts';
+import type { TokenRequest } from './request.ts';
 
 /** At most this much of a token endpoint's answer is read. Bytes. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
-/** Talks to real token endpoints: HTTP/1.1, TLS always verified, redirects never followed. */
-export function networkTransport(): { transport: TokenTransport; close(): Promise<void> } {
-  const agent = new Agent({
-    allowH2: false,
-    connect: { timeout: 5000, lookup: guardedLookup, rejectUnauthorized: true },
-    pipelining: 1,
-  });
+const CONNECT_TIMEOUT_MS = 5000;
+
+/** Talks to real token endpoints: HTTP/1.1, a connection each, TLS always verified, redirects never followed. */
+export function networkTransport(clock: Clock): { transport: TokenTransport; close(): void } {
+  // Agents of their own: the global ones do as the environment says.
+  const plain = new Agent({ keepAlive: false, lookup: guardedLookup });
+  const tls = new TlsAgent({ keepAlive: false, lookup: guardedLookup, rejectUnauthorized: true });
   return {
-    async transport(request, signal) {
-      const { statusCode, headers, body } = await send(request.url, {
-        method: request.method,
-        headers: request.headers,
-        body: request.body ?? null,
-        signal,
-        dispatcher: agent,
-      });
-      const chunks: Buffer[] = [];
-      let length = 0;
-      for await (const chunk of body as AsyncIterable<Buffer>) {
-        length += chunk.length;
-        if (length > MAX_ANSWER_BYTES) {
-          throw Object.assign(new Error('answer too long'), { code: 'answer longer than 64 KiB' });
-        }
-        chunks.push(chunk);
-      }
-      return {
-        status: statusCode,
-        headers: Object.fromEntries(
-          Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]),
-        ),
-        body: Buffer.concat(chunks).toString('utf8'),
-      };
+    transport: async (request, signal) => {
+      const answer = await ask(request, signal, { plain, tls, clock });
+      const { statusCode = 0, headers } = answer;
+      return { status: statusCode, headers: firstValues(headers), body: await bodyOf(answer) };
     },
-    close: () => agent.destroy(),
+    close: () => {
+      plain.destroy();
+      tls.destroy();
+    },
   };
+}
+
+interface Means {
+  readonly plain: Agent;
+  readonly tls: TlsAgent;
+  readonly clock: Clock;
+}
+
+/** Resolves with the head of the answer. */
+function ask(request: TokenRequest, signal: AbortSignal, { plain, tls, clock }: Means): Promise<IncomingMessage> {
+  const { method, url, headers, body } = request;
+  return new Promise((resolve, reject) => {
+    const framing = body === undefined ? {} : { 'content-length': body.length };
+    const options: RequestOptions = { method, headers: { ...headers, ...framing }, signal, insecureHTTPParser: false };
+    const sent = url.startsWith('https:')
+      ? sendTls(url, { ...options, agent: tls })
+      : sendPlain(url, { ...options, agent: plain });
+    const connected = clock.after(CONNECT_TIMEOUT_MS, () => {
+      sent.destroy(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' }));
+    });
+    sent.once('socket', (socket) => socket.once(url.startsWith('https:') ? 'secureConnect' : 'connect', connected));
+    sent.once('close', connected);
+    sent.once('response', resolve);
+    sent.once('upgrade', (_answer, socket) => {
+      socket.destroy();
+      reject(Object.assign(new Error('switched protocols'), { code: 'switched protocols unasked' }));
+    });
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+async function bodyOf(answer: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_ANSWER_BYTES) {
+      throw Object.assign(new Error('answer too long'), { code: 'answer longer than 64 KiB' });
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function firstValues(headers: IncomingMessage['headers']): TokenAnswer['headers'] {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]),
+  );
 }

@@ -2,6 +2,7 @@ import { onTestFinished } from 'vitest';
 import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
 import { Secret } from '../../src/secret.ts';
 import { tokenAsker, type TokenAsker, type TokenTransport } from '../../src/tokens/exchange.ts';
+import { systemClock } from '../../src/clock.ts';
 import { networkTransport } from '../../src/tokens/transport.ts';
 import { ManualClock } from './manual-clock.ts';
 import { LogLines } from './token-fakes.ts';
@@ -13,7 +14,7 @@ export function secretsOf(provider: Provider): Record<string, string> {
 
 /** The real transport, closed when the test ends. */
 export function network(): TokenTransport {
-  const { transport, close } = networkTransport();
+  const { transport, close } = networkTransport(systemClock);
   onTestFinished(close);
   return transport;
 }
