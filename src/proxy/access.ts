@@ -26,6 +26,8 @@ export class Access {
   readonly #byKey: ReadonlyMap<string, Client>;
   readonly #byName: ReadonlyMap<string, Client>;
   readonly #now: () => number;
+  /** The Host line let in last: most come again and again. */
+  #lastHost: string | undefined;
 
   constructor(config: Config, now: () => number) {
     this.#loopback = isLoopbackName(config.listen.host);
@@ -44,12 +46,13 @@ export class Access {
    * @throws ProxyError `host_refused`, `origin_refused` or `client_unauthorized`
    */
   admit(req: IncomingMessage, host: string): Caller {
-    if (this.#loopback && !this.#isKnownHost(host)) {
+    if (this.#loopback && host !== this.#lastHost && !this.#isKnownHost(host)) {
       throw new ProxyError(
         'host_refused',
         'The Host header names neither this machine nor one of `allowed_hosts`: a web page may have sent this.',
       );
     }
+    this.#lastHost = host;
     const origin = this.#originOf(req.rawHeaders);
     const asks = origin !== undefined && req.method === 'OPTIONS';
     const preflight = asks ? headerOf(req.rawHeaders, 'access-control-request-method') : undefined;

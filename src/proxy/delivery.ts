@@ -3,7 +3,7 @@ import type { ProxyError } from '../errors.ts';
 import type { Token } from '../tokens/token.ts';
 import { ClientAnswer, isSmallBody, reasonOf, SMALL_BODY } from './client-answer.ts';
 import type { StatusVerdict } from './dead-token.ts';
-import { answerHeaders, headerOf } from './headers.ts';
+import { answerHeaders, type HeaderList, headerOf } from './headers.ts';
 import type { LiveRoute } from './live-route.ts';
 import { type AnswerListener, Attempt, type UpstreamRequest } from './upstream.ts';
 
@@ -99,11 +99,11 @@ export class Delivery implements AnswerListener {
    * Lets the answer out to the client, with these headers behind its own.
    * @throws TypeError if its head has characters in it that no head may have
    */
-  release(extra: readonly string[]): void {
+  release(own: Readonly<HeaderList>, extra: Readonly<HeaderList>): void {
     const answer = this.#answer;
     if (answer === undefined) return;
     this.#state = 'released';
-    answer.headers.push(...extra);
+    answer.headers.push(...own, ...extra);
     if (this.#complete) {
       answer.sendWhole();
       this.#owner.onDelivered();

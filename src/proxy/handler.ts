@@ -3,8 +3,9 @@ import { failureFields, ProxyError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Token } from '../tokens/token.ts';
 import { type Body, expectsContinue, receiveBody } from './body.ts';
+import type { Deadline, DeadlineOwner } from './deadlines.ts';
 import { Delivery, type DeliveryOwner } from './delivery.ts';
-import { requestHeaders } from './headers.ts';
+import { type HeaderList, requestHeaders } from './headers.ts';
 import { type Awaited, lateError } from './late.ts';
 import { discardBody } from './linger.ts';
 import type { LiveRoute } from './live-route.ts';
@@ -26,14 +27,14 @@ export interface ProxiedContext {
   readonly below: Target;
   readonly log: Log;
   /** Put on the answer, whoever made it. */
-  readonly extraHeaders: Readonly<Record<string, string>>;
+  readonly extraHeaders: Readonly<HeaderList>;
 }
 
 /**
  * One request on its straight line: body -> token -> attempt -> (dead? another token -> one more attempt) -> answer.
  * Where the token is cached and there is no body, all up to the first attempt happens in the same turn.
  */
-export class ProxiedRequest implements DeliveryOwner {
+export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
   readonly #route: LiveRoute;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
@@ -41,7 +42,7 @@ export class ProxiedRequest implements DeliveryOwner {
   readonly #method: string;
   /** Path at the upstream, without the query. */
   readonly #path: string;
-  readonly #deadline: NodeJS.Timeout;
+  readonly #deadline: Deadline;
   #phase: Phase = 'body';
   #body: Body = { kind: 'none' };
   #token: Token | undefined;
@@ -56,7 +57,7 @@ export class ProxiedRequest implements DeliveryOwner {
     this.#context = context;
     this.#method = req.method ?? 'GET';
     this.#path = route.basePath + context.below.path || '/';
-    this.#deadline = setTimeout(() => this.#onDeadline(), route.config.timeoutMs);
+    this.#deadline = route.deadlines.start(this);
     route.inFlight += 1;
     res.on('close', () => this.#onClientClose());
   }
@@ -153,11 +154,10 @@ export class ProxiedRequest implements DeliveryOwner {
       return;
     }
     this.#phase = 'relay';
-    this.#deadline.refresh();
+    this.#deadline.restart();
     try {
       const { requestId, extraHeaders } = this.#context;
-      const extra = Object.entries(extraHeaders).flat();
-      delivery.release(['x-request-id', requestId, 'wakala-token', this.#use, ...extra]);
+      delivery.release(['x-request-id', requestId, 'wakala-token', this.#use], extraHeaders);
     } catch (cause) {
       delivery.attempt.cancel();
       const detail = "The provider's answer has a head that is no valid HTTP. It may have acted on the request.";
@@ -167,7 +167,7 @@ export class ProxiedRequest implements DeliveryOwner {
 
   /** From the first byte on, the deadline bounds each silence, so that a long answer may take its time. */
   onProgress(): void {
-    this.#deadline.refresh();
+    this.#deadline.restart();
   }
 
   onDelivered(): void {
@@ -184,7 +184,7 @@ export class ProxiedRequest implements DeliveryOwner {
     this.#delivery?.breakOff();
   }
 
-  #onDeadline(): void {
+  onDeadline(): void {
     const delivery = this.#delivery;
     switch (this.#phase) {
       case 'body':
@@ -222,14 +222,14 @@ export class ProxiedRequest implements DeliveryOwner {
     this.#finish();
     if (this.#clientLeft) return;
     const { requestId, extraHeaders } = this.#context;
-    const use = this.#token === undefined ? {} : { 'wakala-token': this.#use };
-    sendProblem(this.#res, error, requestId, { ...extraHeaders, ...use });
+    const use = this.#token === undefined ? [] : ['wakala-token', this.#use];
+    sendProblem(this.#res, error, requestId, [...extraHeaders, ...use]);
   }
 
   #finish(): void {
     if (this.#phase === 'over') return;
     this.#phase = 'over';
-    clearTimeout(this.#deadline);
+    this.#deadline.clear();
     this.#route.inFlight -= 1;
     if (this.#body.kind === 'stream') discardBody(this.#req);
     if (this.#clientLeft && !SAFE.has(this.#method) && this.#delivery?.attempt.sent === true) {

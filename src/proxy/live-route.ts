@@ -3,6 +3,7 @@ import type { Route } from '../config/config.ts';
 import { fill } from '../providers/template.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
 import { DeadTokenRules } from './dead-token.ts';
+import { Deadlines } from './deadlines.ts';
 import { comparable, type RouteHeaders } from './headers.ts';
 import { TokenPathGuard } from './token-paths.ts';
 
@@ -17,6 +18,7 @@ export class LiveRoute {
   readonly headers: RouteHeaders;
   readonly deadToken: DeadTokenRules;
   readonly tokenPaths: TokenPathGuard;
+  readonly deadlines: Deadlines;
   /** Requests that wait for an answer right now. */
   inFlight = 0;
   #lastToken: Token | undefined;
@@ -31,6 +33,7 @@ export class LiveRoute {
     this.headers = routeHeaders(config);
     this.deadToken = new DeadTokenRules(config.provider.deadToken);
     this.tokenPaths = new TokenPathGuard(config);
+    this.deadlines = new Deadlines(config.timeoutMs);
   }
 
   /** The Authorization value of a token; made once for each. */

@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import type { Client } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
+import type { HeaderList } from './headers.ts';
 import type { LiveRoute } from './live-route.ts';
 import { placeholderLogin } from './placeholder.ts';
 import { asProxyError, problemOf } from './problem.ts';
@@ -9,7 +10,7 @@ export interface LocalBindings {
   readonly requestId: string;
   readonly client: Client | undefined;
   /** Put on the answer, whatever it is. */
-  readonly extraHeaders: Readonly<Record<string, string>>;
+  readonly extraHeaders: Readonly<HeaderList>;
 }
 
 /**
@@ -20,7 +21,8 @@ export function localApp(routes: readonly LiveRoute[], now: () => number): Hono<
   const app = new Hono<{ Bindings: LocalBindings }>();
   app.use(async (c, next) => {
     await next();
-    for (const [name, value] of Object.entries(c.env.extraHeaders)) c.header(name, value);
+    const { extraHeaders } = c.env;
+    for (let i = 0; i < extraHeaders.length; i += 2) c.header(extraHeaders[i] ?? '', extraHeaders[i + 1]);
   });
   for (const route of routes) {
     const { provider, tokenPaths } = route.config;

@@ -1,5 +1,6 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import { type ErrorCode, ProxyError } from '../errors.ts';
+import type { HeaderList } from './headers.ts';
 import { endAnswer } from './linger.ts';
 
 /** Error types of the Proxy-Status registry (RFC 9209 2.3). */
@@ -46,7 +47,12 @@ export function problemOf(error: ProxyError, requestId: string): Problem {
 }
 
 /** Writes a problem, if nothing was written yet; otherwise destroys the connection. */
-export function sendProblem(res: ServerResponse, error: ProxyError, requestId: string, extra = {}): void {
+export function sendProblem(
+  res: ServerResponse,
+  error: ProxyError,
+  requestId: string,
+  extra: Readonly<HeaderList> = [],
+): void {
   if (res.destroyed || res.writableEnded) return;
   if (res.headersSent) {
     res.destroy();
@@ -54,7 +60,8 @@ export function sendProblem(res: ServerResponse, error: ProxyError, requestId: s
   }
   const problem = problemOf(error, requestId);
   // The reason is said in any case: node would take up one that it refused a moment ago.
-  res.writeHead(problem.status, STATUS_CODES[problem.status] ?? '', { ...problem.headers, ...extra });
+  const headers = [...Object.entries(problem.headers).flat(), ...extra];
+  res.writeHead(problem.status, STATUS_CODES[problem.status] ?? '', headers);
   if (error.status === 400) {
     // Where framing cannot be trusted, nothing more is read.
     res.end(problem.body);
