@@ -1,5 +1,6 @@
-import { type ServerResponse, STATUS_CODES } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
+import { http } from '../node-http.ts';
 import { type HeaderList, headerOf } from './headers.ts';
 import { endAnswer } from './linger.ts';
 
@@ -99,7 +100,7 @@ export class ClientAnswer {
 
 /** The reason phrase as it goes out: anything but plain ASCII, and our token, gives way to the usual one. */
 export function reasonOf(reason: string, status: number, accessToken: string): string {
-  return /[^\0-\x7f]/.test(reason) || reason.includes(accessToken) ? (STATUS_CODES[status] ?? '') : reason;
+  return /[^\0-\x7f]/.test(reason) || reason.includes(accessToken) ? (http.STATUS_CODES[status] ?? '') : reason;
 }
 
 /** True if an answer's whole body is sure to be small, so that it can go out in one write. */

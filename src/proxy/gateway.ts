@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { getRequestListener } from '@hono/node-server';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { failureFields, ProxyError } from '../errors.ts';
@@ -12,7 +11,7 @@ import { answerPreflight, corsHeaders } from './cors.ts';
 import { ProxiedRequest } from './handler.ts';
 import { headerOf } from './headers.ts';
 import { LiveRoute } from './live-route.ts';
-import { localApp, type LocalBindings } from './local-app.ts';
+import type { LocalBindings, LocalListener } from './local-app.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import { requestIdOf } from './request-id.ts';
 import { RouteTable } from './routes.ts';
@@ -34,7 +33,8 @@ export class Gateway {
   /** Connections whose bytes cannot be trusted any more: what follows on them may be part of a refused body. */
   readonly #distrusted = new Set<Socket>();
   readonly #bindings = new WeakMap<object, LocalBindings>();
-  readonly #local: (req: IncomingMessage, res: ServerResponse) => Promise<void>;
+  readonly #loadLocal: () => Promise<LocalListener>;
+  #local: Promise<LocalListener> | undefined;
 
   constructor(config: Config, context: GatewayContext) {
     this.routes = config.routes.map(
@@ -48,11 +48,10 @@ export class Gateway {
     this.#access = new Access(config, () => context.clock.now());
     this.#table = new RouteTable(this.routes);
     this.#log = context.log;
-    const app = localApp(this.routes, () => context.clock.now());
-    // Only a proxied request's bytes matter; here node's own request and response must stay what they are.
-    this.#local = getRequestListener((request, { incoming }) => app.fetch(request, this.#bindings.get(incoming)), {
-      overrideGlobalObjects: false,
-    });
+    this.#loadLocal = async () => {
+      const { localListener } = await import('./local-app.ts');
+      return localListener(this.routes, this.#bindings, () => context.clock.now());
+    };
   }
 
   /** Judges a raw request. @throws ProxyError for one that may not come in */
@@ -104,7 +103,11 @@ export class Gateway {
 
   #handleLocally(req: IncomingMessage, res: ServerResponse, bindings: LocalBindings): void {
     this.#bindings.set(req, bindings);
-    void this.#local(req, res);
+    // Loaded for the first that needs it: an app that gets its tokens here never does.
+    this.#local ??= this.#loadLocal();
+    this.#local
+      .then((handle) => handle(req, res))
+      .catch((cause: unknown) => sendProblem(res, asProxyError(cause), bindings.requestId, bindings.extraHeaders));
   }
 }
 

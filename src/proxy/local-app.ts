@@ -1,3 +1,5 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import type { Client } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
@@ -13,11 +15,25 @@ export interface LocalBindings {
   readonly extraHeaders: Readonly<HeaderList>;
 }
 
+export type LocalListener = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
+
 /**
  * Everything on the proxy's listener that is not forwarded: placeholder logins, and the answer to what is no route.
- * Only requests that were judged on their raw target get here.
+ * Only requests that were judged on their raw target get here; `bindings` has an entry for each.
  */
-export function localApp(routes: readonly LiveRoute[], now: () => number): Hono<{ Bindings: LocalBindings }> {
+export function localListener(
+  routes: readonly LiveRoute[],
+  bindings: WeakMap<object, LocalBindings>,
+  now: () => number,
+): LocalListener {
+  const app = localApp(routes, now);
+  // Only a proxied request's bytes matter; here node's own request and response must stay what they are.
+  return getRequestListener((request, { incoming }) => app.fetch(request, bindings.get(incoming)), {
+    overrideGlobalObjects: false,
+  });
+}
+
+function localApp(routes: readonly LiveRoute[], now: () => number): Hono<{ Bindings: LocalBindings }> {
   const app = new Hono<{ Bindings: LocalBindings }>();
   app.use(async (c, next) => {
     await next();

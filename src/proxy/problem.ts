@@ -1,5 +1,6 @@
-import { type ServerResponse, STATUS_CODES } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { type ErrorCode, ProxyError } from '../errors.ts';
+import { http } from '../node-http.ts';
 import type { HeaderList } from './headers.ts';
 import { endAnswer } from './linger.ts';
 
@@ -61,7 +62,7 @@ export function sendProblem(
   const problem = problemOf(error, requestId);
   // The reason is said in any case: node would take up one that it refused a moment ago.
   const headers = [...Object.entries(problem.headers).flat(), ...extra];
-  res.writeHead(problem.status, STATUS_CODES[problem.status] ?? '', headers);
+  res.writeHead(problem.status, http.STATUS_CODES[problem.status] ?? '', headers);
   if (error.status === 400) {
     // Where framing cannot be trusted, nothing more is read.
     res.end(problem.body);
@@ -81,5 +82,5 @@ export function asProxyError(error: unknown): ProxyError {
 export function rawProblem(error: ProxyError, requestId: string): string {
   const { status, headers, body } = problemOf(error, requestId);
   const lines = Object.entries({ ...headers, connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`;
+  return `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`;
 }

@@ -1,10 +1,11 @@
-import { Agent, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { ProxyServer } from 'http-proxy-3';
 import { networkCode, ProxyError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { guardedLookup } from '../lookup.ts';
+import { http } from '../node-http.ts';
 import { type Gateway, refuseOverload, tokenPathRefused, upgradeRefused } from './gateway.ts';
 import { Handshake } from './handshake.ts';
 import { requestHeaders } from './headers.ts';
@@ -14,7 +15,7 @@ import { requestIdOf } from './request-id.ts';
 
 /** A connection for each handshake, which is then the WebSocket's own. */
 const AGENTS = {
-  plain: new Agent({ lookup: guardedLookup }),
+  plain: new http.Agent({ lookup: guardedLookup }),
   tls: new TlsAgent({ lookup: guardedLookup, rejectUnauthorized: true }),
 };
 

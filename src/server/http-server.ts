@@ -1,8 +1,9 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { networkCode, ProxyError } from '../errors.ts';
+import { http } from '../node-http.ts';
 import type { Gateway } from '../proxy/gateway.ts';
 import { methodNotAllowed } from '../proxy/admission.ts';
 import { endSocket } from '../proxy/linger.ts';
@@ -57,7 +58,7 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
   const { tls } = context.config();
   const server =
     tls === undefined
-      ? createServer(options, handle)
+      ? http.createServer(options, handle)
       : createTlsServer({ ...options, ...TLS_LIMITS, ...secureContext(tls), ...clientCertificates(tls) }, handle);
   server.on('checkContinue', handle);
   server.on('checkExpectation', (req, res) => {

@@ -1,11 +1,11 @@
 import type { Server } from 'node:http';
-import { createAdaptorServer } from '@hono/node-server';
-import { adminApp } from '../admin/app.ts';
+import { adminListener } from '../admin/listener.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import type { Log } from '../log.ts';
 import { isLoopbackName } from '../loopback.ts';
+import { http } from '../node-http.ts';
 import { Gateway } from '../proxy/gateway.ts';
 import { UpgradeHandler } from '../proxy/upgrade.ts';
 import { UpstreamPools } from '../proxy/upstream.ts';
@@ -61,13 +61,13 @@ export class RunningServer {
     });
     this.#proxy = server;
     this.#connections = connections;
-    const admin = adminApp({
+    const admin = adminListener({
       ready: () => !this.#draining,
       reloadFailure: reloadFailure ?? (() => undefined),
       loopback: isLoopbackName(config.admin?.host ?? ''),
       token: () => this.#config.adminToken,
     });
-    this.#admin = createAdaptorServer({ fetch: admin.fetch }) as Server;
+    this.#admin = http.createServer(admin);
   }
 
   /** @throws Error if an address cannot be listened on */

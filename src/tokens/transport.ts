@@ -1,7 +1,8 @@
-import { Agent, type IncomingMessage, request as sendPlain, type RequestOptions } from 'node:http';
+import type { Agent, IncomingMessage, RequestOptions } from 'node:http';
 import { Agent as TlsAgent, request as sendTls } from 'node:https';
 import type { Clock } from '../clock.ts';
 import { guardedLookup } from '../lookup.ts';
+import { http } from '../node-http.ts';
 import type { TokenAnswer } from './answer.ts';
 import type { TokenTransport } from './exchange.ts';
 import type { TokenRequest } from './request.ts';
@@ -14,7 +15,7 @@ const CONNECT_TIMEOUT_MS = 5000;
 /** Talks to real token endpoints: HTTP/1.1, a connection each, TLS always verified, redirects never followed. */
 export function networkTransport(clock: Clock): { transport: TokenTransport; close(): void } {
   // Agents of their own: the global ones do as the environment says.
-  const plain = new Agent({ keepAlive: false, lookup: guardedLookup });
+  const plain = new http.Agent({ keepAlive: false, lookup: guardedLookup });
   const tls = new TlsAgent({ keepAlive: false, lookup: guardedLookup, rejectUnauthorized: true });
   return {
     transport: async (request, signal) => {
@@ -43,7 +44,7 @@ function ask(request: TokenRequest, signal: AbortSignal, { plain, tls, clock }: 
     const options: RequestOptions = { method, headers: { ...headers, ...framing }, signal, insecureHTTPParser: false };
     const sent = url.startsWith('https:')
       ? sendTls(url, { ...options, agent: tls })
-      : sendPlain(url, { ...options, agent: plain });
+      : http.request(url, { ...options, agent: plain });
     const connected = clock.after(CONNECT_TIMEOUT_MS, () => {
       sent.destroy(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' }));
     });

@@ -1,56 +1,146 @@
-import { describe, expect, it } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
-import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
-import { RawUpstream, reply } from '../support/upstream-raw.ts';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { adminApp } from '../../src/admin/app.ts';
+import { type AdminContext, adminListener } from '../../src/admin/listener.ts';
+import { Secret } from '../../src/secret.ts';
+import { ask as askProxy } from '../support/proxy-ask.ts';
 
 const TOKEN = 'admin-token-0123456789';
 
-async function start(settings: Settings) {
-  const upstream = await RawUpstream.start(() => reply(200, 'fine'));
-  const proxy = await startProxy({ routes: { '/api/*': routeTo(upstream) }, ...settings });
-  return { upstream, proxy, port: proxy.server.admin?.port };
+function appWith(context: Partial<AdminContext> = {}) {
+  const defaults = { ready: () => true, reloadFailure: () => undefined, loopback: true, token: () => undefined };
+  const server = createServer(adminListener({ ...defaults, ...context })).listen(0, '127.0.0.1');
+  onTestFinished(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return async (path: string, headers: Record<string, string> = { host: 'localhost:9901' }, method = 'GET') => {
+    if (!server.listening) await once(server, 'listening');
+    return await askProxy((server.address() as AddressInfo).port, path, { headers, method });
+  };
 }
 
-describe('the admin listener of a running proxy', () => {
-  it('is apart from the proxy: neither serves what the other does', async () => {
-    const { proxy, port } = await start({ admin: '127.0.0.1:0' });
-    expect((await ask(port!, '/livez')).status).toBe(200);
-    expect((await ask(port!, '/api/x')).status).toBe(404);
-    expect((await ask(proxy.port, '/livez')).status).toBe(404);
-    expect((await ask(proxy.port, '/api/x')).text).toBe('fine');
+describe('/livez', () => {
+  it('says that the process answers, whatever else is wrong', async () => {
+    const ask = appWith({ ready: () => false, reloadFailure: () => 'bad file' });
+    expect(await ask('/livez')).toMatchObject({ status: 200, text: '{"status":"live"}' });
+  });
+});
+
+describe('/readyz', () => {
+  it('says that requests are taken', async () => {
+    const { status, text, header } = await appWith()('/readyz');
+    expect([status, text, header('cache-control')]).toEqual([200, '{"status":"ready"}', 'no-store']);
   });
 
-  it('is not there where it was turned off', async () => {
-    const { port } = await start({ admin: false });
-    expect(port).toBeUndefined();
+  it('stays ready with a reason where a reload failed, for the old configuration serves', async () => {
+    const { status, text } = await appWith({ reloadFailure: () => 'reload refused: line 3' })('/readyz');
+    expect(status).toBe(200);
+    expect(JSON.parse(text)).toEqual({ status: 'ready', detail: 'reload refused: line 3' });
   });
 
-  it('guards itself against names that lead here', async () => {
-    const { port } = await start({ admin: '127.0.0.1:0' });
-    expect((await ask(port!, '/', { headers: { host: 'evil.example' } })).status).toBe(403);
-    expect((await ask(port!, '/')).status).toBe(200);
+  it('is 503 from the moment that draining begins', async () => {
+    let ready = true;
+    const ask = appWith({ ready: () => ready });
+    expect((await ask('/readyz')).status).toBe(200);
+    ready = false;
+    expect(await ask('/readyz')).toMatchObject({ status: 503, text: '{"status":"draining"}' });
+  });
+});
+
+describe('the admin listener', () => {
+  it('has an index, and 404 for what is not there', async () => {
+    const ask = appWith();
+    expect(await ask('/')).toMatchObject({ status: 200 });
+    expect((await ask('/')).text).toContain('/readyz');
+    for (const path of ['/livez/', '/LIVEZ', '/nowhere', '/livez/x']) expect((await ask(path)).status).toBe(404);
   });
 
-  it('asks for its token on an address that others can reach, except for its probes', async () => {
-    const { port } = await start({ admin: { address: '0.0.0.0:0', token: TOKEN } });
-    expect((await ask(port!, '/readyz')).status).toBe(200);
-    expect((await ask(port!, '/')).status).toBe(401);
-    expect((await ask(port!, '/', { headers: { authorization: `Bearer ${TOKEN}` } })).status).toBe(200);
+  it('changes nothing on a GET, and takes no other method on its probes', async () => {
+    const ask = appWith();
+    for (const method of ['POST', 'PUT', 'DELETE']) {
+      expect((await ask('/readyz', { host: 'localhost' }, method)).status).toBe(404);
+    }
+    const head = await ask('/readyz', { host: 'localhost' }, 'HEAD');
+    expect([head.status, head.text]).toEqual([200, '']);
+  });
+});
+
+describe('the admin listener on a loopback address', () => {
+  it.each(['localhost', 'localhost:9901', '127.0.0.1:9901', '[::1]:9901', 'x.localhost'])('serves %s', async (host) => {
+    expect((await appWith()('/', { host })).status).toBe(200);
   });
 
-  it('serves only its probes there without a token', async () => {
-    const { port } = await start({ admin: '0.0.0.0:0' });
-    expect((await ask(port!, '/livez')).status).toBe(200);
-    expect((await ask(port!, '/')).status).toBe(401);
+  it.each(['evil.example', 'localhost.evil.example:9901', '127.0.0.1.evil.example', '10.0.0.1:9901'])(
+    'refuses the Host %j with 403, as a page could have led a browser here by that name',
+    async (host) => {
+      const answer = await appWith()('/', { host });
+      expect([answer.status, answer.text]).toEqual([403, 'host refused\n']);
+    },
+  );
+
+  it('refuses an empty Host as well', async () => {
+    const context = { ready: () => true, reloadFailure: () => undefined, loopback: true, token: () => undefined };
+    expect((await adminApp(context).request('/', { headers: { host: '' } })).status).toBe(403);
   });
 
-  it('stays ready while the provider is down', async () => {
-    const { proxy, port } = await start({
-      admin: '127.0.0.1:0',
-      routes: { '/api/*': routeTo({ origin: 'http://127.0.0.1:1' }) },
-    });
-    expect((await ask(proxy.port, '/api/x')).status).toBe(503);
-    expect((await ask(port!, '/readyz')).status).toBe(200);
-    expect((await ask(port!, '/livez')).status).toBe(200);
+  it('answers its probes under any name, for these say nothing that is not public', async () => {
+    const ask = appWith();
+    expect((await ask('/livez', { host: 'pod.example' })).status).toBe(200);
+    expect((await ask('/readyz', { host: 'pod.example' })).status).toBe(200);
+  });
+
+  it('needs no token, even if there is one', async () => {
+    const ask = appWith({ token: () => new Secret(TOKEN) });
+    expect((await ask('/', { host: 'localhost' })).status).toBe(200);
+  });
+});
+
+describe('the admin listener on another address', () => {
+  const others = { loopback: false, token: () => new Secret(TOKEN) };
+
+  it('answers its probes without credentials', async () => {
+    const ask = appWith(others);
+    for (const path of ['/livez', '/readyz']) expect((await ask(path, { host: '10.0.0.7:9901' })).status).toBe(200);
+  });
+
+  it.each([
+    ['no token', {}],
+    ['another token', { authorization: 'Bearer admin-token-0123456788' }],
+    ['half a token', { authorization: `Bearer ${TOKEN.slice(0, 10)}` }],
+    ['the token without a scheme', { authorization: TOKEN }],
+    ['the token as a password', { authorization: `Basic ${Buffer.from(`admin:${TOKEN}`).toString('base64')}` }],
+    ['the token in another header', { 'x-token': TOKEN }],
+    ['an empty token', { authorization: 'Bearer ' }],
+  ])('answers 401 to whoever sends %s', async (_, headers) => {
+    const answer = await appWith(others)('/', { host: '10.0.0.7:9901', ...headers });
+    expect([answer.status, answer.header('www-authenticate')]).toEqual([401, 'Bearer realm="wakala admin"']);
+    expect(answer.text).not.toContain(TOKEN);
+    expect((await appWith(others)('/nowhere', { host: '10.0.0.7:9901', ...headers })).status).toBe(401);
+  });
+
+  it.each([`Bearer ${TOKEN}`, `bearer ${TOKEN}`, ` Bearer  ${TOKEN} `])(
+    'serves whoever sends %j',
+    async (authorization) => {
+      expect((await appWith(others)('/', { host: 'admin.example', authorization })).status).toBe(200);
+    },
+  );
+
+  it('serves nobody where there is no token', async () => {
+    const ask = appWith({ loopback: false });
+    for (const authorization of ['', 'Bearer', 'Bearer ', 'Bearer undefined', 'Bearer [redacted]']) {
+      expect((await ask('/', { host: 'admin.example', authorization })).status).toBe(401);
+    }
+  });
+
+  it('goes by the token of the configuration that serves now', async () => {
+    let token = new Secret('first-token-0123456789');
+    const ask = appWith({ loopback: false, token: () => token });
+    const authorization = `Bearer ${TOKEN}`;
+    expect((await ask('/', { host: 'a', authorization })).status).toBe(401);
+    token = new Secret(TOKEN);
+    expect((await ask('/', { host: 'a', authorization })).status).toBe(200);
   });
 });

@@ -1,0 +1,49 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Secret } from '../secret.ts';
+
+export interface AdminContext {
+  /** False from the moment that draining begins. Never depends on a provider. */
+  readonly ready: () => boolean;
+  /** Why the configuration on disk is not the one that serves. It makes nobody unready: the old one is good. */
+  readonly reloadFailure: () => string | undefined;
+  /** Whether only this machine can reach the listener: then all of it is open. */
+  readonly loopback: boolean;
+  /** Elsewhere, what everything but the probes asks for; undefined: it is not served there. */
+  readonly token: () => Secret | undefined;
+}
+
+/**
+ * The admin listener: `/livez` says that the process answers, `/readyz` that it takes requests, both without
+ * credentials, since Kubernetes asks them at the pod's address. All else is an app that is loaded when it is first asked for.
+ */
+export function adminListener(context: AdminContext): RequestListener {
+  let app: Promise<AppListener> | undefined;
+  return (req, res) => {
+    if (answerProbe(context, req, res)) return;
+    app ??= loadApp(context);
+    app.then((handle) => handle(req, res)).catch(() => res.writeHead(500).end());
+  };
+}
+
+type AppListener = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
+
+async function loadApp(context: AdminContext): Promise<AppListener> {
+  const [{ getRequestListener }, { adminApp }] = await Promise.all([import('@hono/node-server'), import('./app.ts')]);
+  return getRequestListener(adminApp(context).fetch, { overrideGlobalObjects: false });
+}
+
+/** @returns false if the request is for no probe */
+function answerProbe(context: AdminContext, { method, url = '' }: IncomingMessage, res: ServerResponse): boolean {
+  const path = url.split('?', 1)[0] ?? '';
+  if ((method !== 'GET' && method !== 'HEAD') || (path !== '/livez' && path !== '/readyz')) return false;
+  const ready = path === '/livez' || context.ready();
+  res.writeHead(ready ? 200 : 503, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+  res.end(JSON.stringify(path === '/livez' ? { status: 'live' } : readiness(context)));
+  return true;
+}
+
+function readiness(context: AdminContext): { status: string; detail?: string } {
+  if (!context.ready()) return { status: 'draining' };
+  const detail = context.reloadFailure();
+  return detail === undefined ? { status: 'ready' } : { status: 'ready', detail };
+}

@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest';
+import { ask } from '../support/proxy-ask.ts';
+import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
+import { RawUpstream, reply } from '../support/upstream-raw.ts';
+
+const TOKEN = 'admin-token-0123456789';
+
+async function start(settings: Settings) {
+  const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+  const proxy = await startProxy({ routes: { '/api/*': routeTo(upstream) }, ...settings });
+  return { upstream, proxy, port: proxy.server.admin?.port };
+}
+
+describe('the admin listener of a running proxy', () => {
+  it('is apart from the proxy: neither serves what the other does', async () => {
+    const { proxy, port } = await start({ admin: '127.0.0.1:0' });
+    expect((await ask(port!, '/livez')).status).toBe(200);
+    expect((await ask(port!, '/api/x')).status).toBe(404);
+    expect((await ask(proxy.port, '/livez')).status).toBe(404);
+    expect((await ask(proxy.port, '/api/x')).text).toBe('fine');
+  });
+
+  it('is not there where it was turned off', async () => {
+    const { port } = await start({ admin: false });
+    expect(port).toBeUndefined();
+  });
+
+  it('guards itself against names that lead here', async () => {
+    const { port } = await start({ admin: '127.0.0.1:0' });
+    expect((await ask(port!, '/', { headers: { host: 'evil.example' } })).status).toBe(403);
+    expect((await ask(port!, '/')).status).toBe(200);
+  });
+
+  it('asks for its token on an address that others can reach, except for its probes', async () => {
+    const { port } = await start({ admin: { address: '0.0.0.0:0', token: TOKEN } });
+    expect((await ask(port!, '/readyz')).status).toBe(200);
+    expect((await ask(port!, '/')).status).toBe(401);
+    expect((await ask(port!, '/', { headers: { authorization: `Bearer ${TOKEN}` } })).status).toBe(200);
+  });
+
+  it('serves only its probes there without a token', async () => {
+    const { port } = await start({ admin: '0.0.0.0:0' });
+    expect((await ask(port!, '/livez')).status).toBe(200);
+    expect((await ask(port!, '/')).status).toBe(401);
+  });
+
+  it('stays ready while the provider is down', async () => {
+    const { proxy, port } = await start({
+      admin: '127.0.0.1:0',
+      routes: { '/api/*': routeTo({ origin: 'http://127.0.0.1:1' }) },
+    });
+    expect((await ask(proxy.port, '/api/x')).status).toBe(503);
+    expect((await ask(port!, '/readyz')).status).toBe(200);
+    expect((await ask(port!, '/livez')).status).toBe(200);
+  });
+});
