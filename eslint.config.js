@@ -14,6 +14,11 @@ const READS_ENVIRONMENT = {
   property: 'env',
   message: 'Only config/load.ts, server/ and commands/ read the environment.',
 };
+const LOADS_MUCH = {
+  name: 'node:http',
+  allowTypeImports: true,
+  message: 'Take `http` from src/node-http.ts: an import of node:http loads another HTTP client.',
+};
 const READS_DISK = ['fs', 'node:fs', 'fs/promises', 'node:fs/promises'].map((name) => ({
   name,
   message: 'Only config/load.ts, server/ and commands/ read the disk.',
@@ -75,11 +80,17 @@ export default defineConfig(
       'no-console': 'error',
       'no-restricted-syntax': ['error', ...NO_MODULE_STATE],
       'no-restricted-properties': ['error', READS_ENVIRONMENT],
+      '@typescript-eslint/no-restricted-imports': ['error', { paths: [LOADS_MUCH] }],
       'no-restricted-imports': [
         'error',
         { paths: [...READS_DISK, { name: 'node:process', importNames: ['env'], message: READS_ENVIRONMENT.message }] },
       ],
     },
+  },
+  {
+    name: 'rooms that a proxy in production does not load',
+    files: ['src/emulators/**/*.ts'],
+    rules: { '@typescript-eslint/no-restricted-imports': 'off' },
   },
   {
     name: 'rooms that read the disk and the environment',

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { median, measure, wrk } from './load.ts';
 import { routeYaml, startWakala, type Place, type Started } from './proxies.ts';
 import { rssMb, stop } from './processes.ts';
-import { startTokenEndpoint } from './upstream.ts';
+import { startSink, startTokenEndpoint } from './upstream.ts';
 
 const MIB = 1024 * 1024;
 
@@ -34,21 +34,28 @@ export async function startUp(place: Place): Promise<{ readyMs: number; rssIdleM
 
 /** How much memory 100 MiB in one direction take. */
 export async function bulk(place: Place): Promise<{ downMb: number; upMb: number }> {
-  return await withWakala(place, async ({ child, port, prefix }) => {
-    const pid = child.pid ?? 0;
-    await transfer(port, 'GET', `${prefix}/small`);
-    const grown = async (method: string, path: string, bytes: number) => {
-      const before = rssMb(pid);
-      let most = before;
-      const watch = setInterval(() => (most = Math.max(most, rssMb(pid))), 20);
-      await transfer(port, method, path, bytes);
-      clearInterval(watch);
-      return most - before;
-    };
-    const downMb = await grown('GET', `${prefix}/files/huge`, 0);
-    const upMb = await grown('POST', `${prefix}/small`, 100 * MIB);
-    return { downMb, upMb };
-  });
+  const sink = await startSink();
+  const routes = routeYaml('/api', place) + routeYaml('/sink', { ...place, upstreamPort: sink.port });
+  const measured = withWakala(
+    place,
+    async ({ child, port }) => {
+      const pid = child.pid ?? 0;
+      await transfer(port, 'GET', '/api/small');
+      const grown = async (method: string, path: string, bytes: number) => {
+        const before = rssMb(pid);
+        let most = before;
+        const watch = setInterval(() => (most = Math.max(most, rssMb(pid))), 20);
+        await transfer(port, method, path, bytes);
+        clearInterval(watch);
+        return most - before;
+      };
+      const downMb = await grown('GET', '/api/files/huge', 0);
+      const upMb = await grown('POST', '/sink/all', 100 * MIB);
+      return { downMb, upMb };
+    },
+    routes,
+  );
+  return await measured.finally(() => sink.close());
 }
 
 function transfer(port: number, method: string, path: string, bytes = 0): Promise<void> {
@@ -76,9 +83,9 @@ function transfer(port: number, method: string, path: string, bytes = 0): Promis
 }
 
 /** 1,000 requests at once on a route without a token: how many exchanges, and how fast they leave after its answer. */
-export async function coldBurst(place: Place): Promise<{ exchanges: number; allAnsweredMs: number }> {
-  const endpoint = await startTokenEndpoint(0);
-  const fresh = { ...place, tokenPort: endpoint.port };
+export async function coldBurst(place: Place): Promise<{ exchanges: number; allSentMs: number }> {
+  const [endpoint, sink] = [await startTokenEndpoint(0), await startSink()];
+  const fresh = { ...place, tokenPort: endpoint.port, upstreamPort: sink.port };
   try {
     return await withWakala(
       fresh,
@@ -91,14 +98,15 @@ export async function coldBurst(place: Place): Promise<{ exchanges: number; allA
           if (!chunk.toString('latin1').startsWith('HTTP/1.1 200')) throw new Error(chunk.toString('latin1'));
         });
         await Promise.all(answered);
-        const allAnsweredMs = performance.now() - endpoint.answeredMs();
+        const allSentMs = sink.lastRequestMs() - endpoint.answeredMs();
         for (const socket of sockets) socket.destroy();
-        return { exchanges: endpoint.asked(), allAnsweredMs };
+        return { exchanges: endpoint.asked(), allSentMs };
       },
       routeYaml('/api', fresh),
     );
   } finally {
     endpoint.close();
+    sink.close();
   }
 }
 

@@ -72,6 +72,34 @@ function serverBlock(port: number, directory: string): string {
     }`;
 }
 
+/** A server that reads all of a body before it answers with its length; nginx answers such requests at once. */
+export interface Sink {
+  readonly port: number;
+  /** When the last request came in, as `performance.now` has it. */
+  lastRequestMs(): number;
+  close(): void;
+}
+
+export async function startSink(): Promise<Sink> {
+  let lastRequestMs = 0;
+  const server = createServer((req, res) => {
+    lastRequestMs = performance.now();
+    let length = 0;
+    req.on('data', (chunk: Buffer) => (length += chunk.length));
+    req.on('end', () => res.end(String(length)));
+  });
+  server.listen(0, '127.0.0.1', 2048);
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    lastRequestMs: () => lastRequestMs,
+    close: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
 /** A token endpoint that gives out the one token, 100 ms after it was asked. Port 0 picks a free one. */
 export interface TokenEndpoint {
   readonly port: number;
