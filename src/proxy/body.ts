@@ -1,6 +1,5 @@
 import type { IncomingMessage } from 'node:http';
 import { ProxyError } from '../errors.ts';
-import { headerOf } from './headers.ts';
 
 /**
  * A request body as it goes out: none, whole and so good for a second attempt, or a stream that can be read once.
@@ -28,10 +27,9 @@ export function receiveBody(
   received: (body: Body) => void,
   failed: (error: ProxyError) => void,
 ): void {
-  // Not `req.headers`: node makes that object only for those who ask.
-  const declared = headerOf(req.rawHeaders, 'content-length');
+  const declared = req.headers['content-length'];
   const length = declared === undefined ? undefined : Number(declared);
-  if (length === 0 || (length === undefined && headerOf(req.rawHeaders, 'transfer-encoding') === undefined)) {
+  if (length === 0 || (length === undefined && req.headers['transfer-encoding'] === undefined)) {
     received(NONE);
   } else if (length !== undefined && length > limits.maxBodyBytes) {
     failed(tooLarge(limits.maxBodyBytes));
@@ -44,8 +42,8 @@ export function receiveBody(
 
 /** `Expect: 100-continue` (RFC 9110 10.1.1) is answered here, once it is clear that the body is wanted. */
 export function expectsContinue(req: IncomingMessage, maxBodyBytes: number): boolean {
-  if (headerOf(req.rawHeaders, 'expect') === undefined || req.httpVersion !== '1.1') return false;
-  return Number(headerOf(req.rawHeaders, 'content-length') ?? 0) <= maxBodyBytes;
+  if (req.headers.expect === undefined || req.httpVersion !== '1.1') return false;
+  return Number(req.headers['content-length'] ?? 0) <= maxBodyBytes;
 }
 
 function gather(

@@ -11,7 +11,7 @@ const LINGER_MS = 2000;
 export function endAnswer(res: ServerResponse): void {
   const { req } = res;
   discardBody(req);
-  if (req.complete) {
+  if (req.complete || req.readableEnded) {
     res.end();
     return;
   }

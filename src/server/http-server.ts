@@ -31,6 +31,8 @@ const LIMITS = {
   keepAliveTimeout: 65_000,
   // Checked on the raw lines, with an answer of our own.
   requireHostHeader: false,
+  // A request without a body is over when it begins: no stream events follow.
+  optimizeEmptyRequests: true,
 } as const;
 
 const TLS_LIMITS = { handshakeTimeout: 10_000 } as const;
