@@ -22,10 +22,13 @@ export function rssMb(pid: number): number {
 
 /** Runs a node program alone on the first core. */
 export function startPinned(node: string, args: readonly string[], env: Record<string, string>): ChildProcess {
-  return spawn('taskset', ['-c', '0', node, ...args], {
+  const child = spawn('taskset', ['-c', '0', node, ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  // A log that nobody reads would stop the proxy when the pipe is full.
+  child.stdout.resume();
+  return child;
 }
 
 export async function stop(child: ChildProcess): Promise<void> {
@@ -35,9 +38,9 @@ export async function stop(child: ChildProcess): Promise<void> {
   await gone;
 }
 
-/** Resolves when something accepts connections on the port. */
+/** Resolves when something accepts connections on the port, within a minute. */
 export async function listening(port: number): Promise<void> {
-  for (let tries = 0; tries < 1000; tries++) {
+  for (let tries = 0; tries < 12_000; tries++) {
     const socket = connect(port, '127.0.0.1');
     const up = await Promise.race([
       once(socket, 'connect').then(() => true),

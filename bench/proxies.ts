@@ -2,7 +2,7 @@ import { execFileSync, type ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePort, listening, startPinned } from './processes.ts';
+import { freePort, listening, startPinned, stop } from './processes.ts';
 import { startNginxProxy, TOKEN } from './upstream.ts';
 
 export interface Place {
@@ -58,7 +58,10 @@ export async function startWakala(place: Place, routes = routeYaml('/api', place
   const file = join(place.directory, `wakala-${port}.yaml`);
   writeFileSync(file, `listen: 127.0.0.1:${port}\nadmin: 127.0.0.1:${await freePort()}\nroutes:${routes}\n`);
   const child = startPinned(NODE, [join(ROOT, 'dist', 'cli.js'), 'serve', '-c', file], {});
-  await listening(port);
+  await listening(port).catch(async (error: unknown) => {
+    await stop(child);
+    throw error;
+  });
   return { child, port, prefix: '/api' };
 }
 
