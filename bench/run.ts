@@ -104,6 +104,8 @@ async function run(place: Place): Promise<Results> {
   return { windows, clientFloorUs: median(clientFloor), start, extras, skipped };
 }
 
+// Where nginx is, and not in everyone's PATH.
+process.env['PATH'] = `${process.env['PATH'] ?? ''}:/usr/sbin`;
 const missing = missingTools();
 if (missing.length > 0) {
   say(missing.join('\n'));
