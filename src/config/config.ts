@@ -66,6 +66,14 @@ export interface Route {
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
+/** Where replicas share their tokens. */
+export interface TokenStore {
+  /** With its password, if it has one. */
+  readonly url: Secret;
+  /** The first seals, each opens. */
+  readonly keys: readonly [Secret, ...Secret[]];
+}
+
 /** A whole configuration, resolved and valid. */
 export interface Config {
   /** Where it was read from, as the user gave it. */
@@ -82,6 +90,8 @@ export interface Config {
   readonly open: boolean;
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
+  /** Undefined: each process has its own tokens. */
+  readonly tokenStore: TokenStore | undefined;
   readonly maxConnections: number | undefined;
   readonly drainTimeoutMs: number;
   readonly log: { readonly level: LogLevel; readonly format: 'pretty' | 'json' | 'auto' };

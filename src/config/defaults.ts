@@ -20,4 +20,5 @@ export const BOUNDS = {
   replayBytes: { min: 0, max: 64 * 1024 ** 2 },
   connections: { min: 1, max: 1_000_000 },
   clientKeyLength: { min: 16, max: 4096 },
+  encryptionKeyLength: { min: 32 },
 } as const;

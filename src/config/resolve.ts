@@ -11,6 +11,7 @@ import { resolveRoute } from './resolve-route.ts';
 import type { ConfigInput } from './schema.ts';
 import { checkSecretFiles } from './secret-files.ts';
 import { readTls } from './tls.ts';
+import { readTokenStore } from './token-store.ts';
 import { parseDuration } from './units.ts';
 import { checkLoop } from './urls.ts';
 
@@ -36,6 +37,7 @@ export function resolveConfig(file: string, input: ConfigInput, report: Report, 
   const tls = input.listen?.tls && readTls(input.listen.tls, { input, report, files, emulated, now });
   const clients = readClients(input, report);
   const adminToken = readAdminToken(input, report);
+  const tokenStore = readTokenStore(input, report);
   checkAccess(input, listen, report);
   checkSecretFiles(input, fileReferences, { report, files, emulated });
   if (!emulated) checkLoops(input, listen, report);
@@ -54,6 +56,8 @@ export function resolveConfig(file: string, input: ConfigInput, report: Report, 
     open: input.open ?? false,
     allowedHosts: readHosts(['allowed_hosts'], input.allowed_hosts ?? [], report),
     allowedOrigins: readOrigins(['allowed_origins'], input.allowed_origins ?? [], report),
+    // Emulated providers are this process's own.
+    tokenStore: emulated ? undefined : tokenStore,
     maxConnections: input.max_connections,
     drainTimeoutMs: input.drain_timeout ?? parseDuration(DEFAULTS.drain_timeout) ?? 0,
     log: { level: input.log?.level ?? 'info', format: input.log?.format ?? 'auto' },

@@ -96,6 +96,19 @@ const log = z
   })
   .meta({ description: 'Logging' });
 
+const tokenStore = z
+  .strictObject({
+    redis: text('Where Redis is: `redis://host:6379`, or `rediss://user:password@host:6379/0` over TLS'),
+    encryption_key: text(
+      `What tokens are sealed with before they leave, the same for all; at least ${BOUNDS.encryptionKeyLength.min} characters`,
+    ),
+    previous_keys: z
+      .array(z.string())
+      .meta({ description: 'Keys that still open what was sealed before `encryption_key` was changed' })
+      .optional(),
+  })
+  .meta({ description: 'Replicas with the same credentials share one token by way of Redis' });
+
 const tls = z
   .strictObject({
     cert: text('PEM file of the certificate, its chain after it; a relative path starts at the folder of this file'),
@@ -148,6 +161,7 @@ export const configSchema = z
       .array(z.string())
       .meta({ description: 'Web origins whose pages may call: `https://app.example`' })
       .optional(),
+    token_store: tokenStore.optional(),
     max_connections: count('Client connections at once; more get 503', BOUNDS.connections).optional(),
     drain_timeout: duration(
       'How long requests may take to finish at shutdown',

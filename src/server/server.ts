@@ -10,6 +10,7 @@ import { Gateway } from '../proxy/gateway.ts';
 import { UpgradeHandler } from '../proxy/upgrade.ts';
 import { UpstreamPools } from '../proxy/upstream.ts';
 import { TokenSources } from '../tokens/sources.ts';
+import { type OpenTokenStore, openTokenStore } from '../tokens/shared/open.ts';
 import { networkTransport } from '../tokens/transport.ts';
 import type { Connections } from './connections.ts';
 import { drainServer } from './drain.ts';
@@ -27,6 +28,7 @@ export class RunningServer {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #tokenEndpoint: ReturnType<typeof networkTransport>;
+  readonly #tokenStore: OpenTokenStore | undefined;
   readonly #pools = new UpstreamPools();
   readonly #sources: TokenSources;
   readonly #upgrades: UpgradeHandler;
@@ -39,17 +41,20 @@ export class RunningServer {
   #address: ListenAddress;
   #adminAddress: ListenAddress | undefined;
 
-  private constructor(config: Config, { log, clock = systemClock, reloadFailure }: ServerOptions) {
+  private constructor(config: Config, tokenStore: OpenTokenStore | undefined, options: Required<ServerOptions>) {
+    const { log, clock, reloadFailure } = options;
     this.#log = log;
     this.#clock = clock;
     this.#config = config;
     this.#address = config.listen;
     this.#tokenEndpoint = networkTransport(clock);
+    this.#tokenStore = tokenStore;
     this.#sources = new TokenSources({
       clock,
       log,
       random: Math.random,
       transport: this.#tokenEndpoint.transport,
+      share: tokenStore?.share,
     });
     this.#gateway = this.#gatewayOf(config);
     this.#upgrades = new UpgradeHandler(() => this.#gateway, log);
@@ -63,7 +68,7 @@ export class RunningServer {
     this.#connections = connections;
     const admin = adminListener({
       ready: () => !this.#draining,
-      reloadFailure: reloadFailure ?? (() => undefined),
+      reloadFailure,
       loopback: isLoopbackName(config.admin?.host ?? ''),
       token: () => this.#config.adminToken,
     });
@@ -72,12 +77,16 @@ export class RunningServer {
 
   /** @throws Error if an address cannot be listened on */
   static async start(config: Config, options: ServerOptions): Promise<RunningServer> {
-    const server = new RunningServer(config, options);
-    server.#address = await listen(server.#proxy, config.listen, '--listen');
+    const { log, clock = systemClock, reloadFailure = () => undefined } = options;
+    const { tokenStore } = config;
+    const store = tokenStore && (await openTokenStore(tokenStore, { clock, log, random: Math.random }));
+    const server = new RunningServer(config, store, { log, clock, reloadFailure });
     try {
+      server.#address = await listen(server.#proxy, config.listen, '--listen');
       if (config.admin !== undefined) server.#adminAddress = await listen(server.#admin, config.admin, '--admin');
     } catch (error) {
       server.#proxy.close();
+      store?.close();
       throw error;
     }
     options.log.info({ listen: formatAddress(server.#address), routes: config.routes.length }, 'ready');
@@ -126,6 +135,7 @@ export class RunningServer {
     this.#admin.close();
     this.#admin.closeAllConnections();
     this.#sources.close();
+    this.#tokenStore?.close();
     this.#tokenEndpoint.close();
     await this.#pools.close();
     this.#log.info({ clean }, 'stopped');
@@ -142,7 +152,12 @@ export class RunningServer {
     if (listeners(config) !== listeners(this.#config)) {
       throw new Error('`listen`, `admin`, and turning TLS or `client_ca` on or off take a restart');
     }
+    if (storeOf(config) !== storeOf(this.#config)) throw new Error('another `token_store` takes a restart');
   }
+}
+
+function storeOf({ tokenStore }: Config): string {
+  return JSON.stringify([tokenStore?.url.reveal(), tokenStore?.keys.map((key) => key.reveal())]);
 }
 
 /** Whether certificates are asked for is settled when the listener is made. */

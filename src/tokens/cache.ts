@@ -6,7 +6,7 @@ import { unavailable } from './answer.ts';
 import { Backoff } from './backoff.ts';
 import type { TokenAsker } from './exchange.ts';
 import { Refusals } from './refusals.ts';
-import type { Token, TokenSource } from './token.ts';
+import { isNewer, type Token, type TokenSource } from './token.ts';
 
 export interface CacheContext {
   /** Whose token it is, for the log. */
@@ -29,12 +29,15 @@ export class CachedTokenSource implements TokenSource {
   readonly #backoff: Backoff;
   readonly #refusals: Refusals;
   #token: Token | undefined;
+  /** The last one that was had, whatever became of it. */
+  #last: Token | undefined;
   /** Outlives the access token it came with; spent by the one refresh that tries it. */
   #refreshToken: Secret | undefined;
   #underWay: Promise<Token> | undefined;
   /** Whether anyone used the current token: one that nobody uses is not refreshed ahead. */
   #used = false;
   #cancelTimer: () => void = () => {};
+  readonly #endWatch: (() => void) | undefined;
   #closed = false;
 
   constructor(asker: TokenAsker, context: CacheContext) {
@@ -44,6 +47,7 @@ export class CachedTokenSource implements TokenSource {
     this.#log = context.log;
     this.#backoff = new Backoff(context.clock, context.random);
     this.#refusals = new Refusals(context.clock);
+    this.#endWatch = asker.watch?.((token) => this.#adopt(token));
   }
 
   current(): Token | undefined {
@@ -102,6 +106,7 @@ export class CachedTokenSource implements TokenSource {
   close(): void {
     this.#closed = true;
     this.#cancelTimer();
+    this.#endWatch?.();
   }
 
   /** The exchange under way, or a new one, or the failure that all share until the backoff ends. */
@@ -118,7 +123,7 @@ export class CachedTokenSource implements TokenSource {
     const refreshToken = this.#refreshToken;
     this.#refreshToken = undefined;
     try {
-      const token = await this.#asker.ask(refreshToken);
+      const token = await this.#asker.ask(refreshToken, this.#last);
       this.#backoff.succeeded();
       this.#keep(token);
       return token;
@@ -130,9 +135,17 @@ export class CachedTokenSource implements TokenSource {
     }
   }
 
+  /** Takes over a token that another replica got. */
+  #adopt(token: Token): void {
+    if (this.#closed || !isNewer(token, this.#last)) return;
+    this.#backoff.succeeded();
+    this.#keep(token);
+  }
+
   #keep(token: Token): void {
     this.#refusals.renewed();
     this.#token = token;
+    this.#last = token;
     this.#refreshToken = token.refreshToken;
     this.#used = false;
     this.#schedule(token.refreshAtMs - this.#clock.now());

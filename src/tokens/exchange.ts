@@ -14,9 +14,12 @@ export type TokenTransport = (request: TokenRequest, signal: AbortSignal) => Pro
 export interface TokenAsker {
   /**
    * Asks for a token: with the refresh token where one is given, and from the start if that fails.
+   * @param after the last token that was had: another one is wanted
    * @throws ProxyError `token_denied` or `token_unavailable`
    */
-  ask(refreshToken: Secret | undefined): Promise<Token>;
+  ask(refreshToken: Secret | undefined, after?: Token): Promise<Token>;
+  /** Calls back with tokens that others got for the same credential. @returns a function that ends it */
+  watch?(adopt: (token: Token) => void): () => void;
 }
 
 export interface ExchangeContext {

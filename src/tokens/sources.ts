@@ -4,7 +4,7 @@ import { isFixed, type Provider } from '../providers/provider.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import { CachedTokenSource, type CacheContext } from './cache.ts';
-import { tokenAsker, type TokenTransport } from './exchange.ts';
+import { type TokenAsker, tokenAsker, type TokenTransport } from './exchange.ts';
 import { fixedTokenSource } from './fixed.ts';
 import type { TokenSource } from './token.ts';
 
@@ -17,6 +17,8 @@ export interface CredentialUse {
 
 export interface SourcesContext extends Omit<CacheContext, 'provider'> {
   readonly transport: TokenTransport;
+  /** Makes the replicas share what `own` asks for; `name` stands for the credential. Undefined: each on its own. */
+  readonly share?: ((own: TokenAsker, name: string, provider: string) => TokenAsker) | undefined;
 }
 
 const MAX_CREDENTIALS = 10_000;
@@ -36,7 +38,7 @@ export class TokenSources {
     const key = keyOf(use);
     const known = this.#byCredential.get(key);
     if (known !== undefined) return known;
-    const source = this.#make(use);
+    const source = this.#make(use, key);
     this.#byCredential.set(key, source);
     return source;
   }
@@ -54,13 +56,14 @@ export class TokenSources {
     for (const source of this.#byCredential.values()) source.close();
   }
 
-  #make(use: CredentialUse): TokenSource {
+  #make(use: CredentialUse, name: string): TokenSource {
     const { provider, credentials } = use;
     if (isFixed(provider.token)) {
       const key = fill(provider.token.fixed, (name) => credentials.get(name)?.reveal());
       return fixedTokenSource(new Secret(key), this.#context.clock.now());
     }
-    const asker = tokenAsker({ ...use, ...this.#context, token: provider.token });
+    const own = tokenAsker({ ...use, ...this.#context, token: provider.token });
+    const asker = this.#context.share?.(own, name, provider.name) ?? own;
     return new CachedTokenSource(asker, { ...this.#context, provider: provider.name });
   }
 }

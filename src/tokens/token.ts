@@ -14,8 +14,18 @@ export interface Token {
   readonly refreshAtMs: number;
   readonly lifetimeSource: LifetimeSource;
   readonly refreshToken: Secret | undefined;
+  /** Its number among the tokens that all replicas share; 0 for one that was asked for alone. */
+  readonly generation: number;
   /** First 8 hex digits of its SHA-256: how it may be shown. */
   readonly fingerprint: string;
+}
+
+/** Whether a token is another than `after`, and came later. */
+export function isNewer(token: Token, after: Token | undefined): boolean {
+  if (after === undefined) return true;
+  // Asked for alone, one has no number: which came first is told by the time.
+  if (after.generation === 0) return token.issuedAtMs > after.issuedAtMs && token.fingerprint !== after.fingerprint;
+  return token.generation > after.generation;
 }
 
 /** One credential's token, shared by every route that uses it. */
@@ -63,6 +73,7 @@ export function makeToken(
     refreshAtMs: expiresAtMs === Infinity ? Infinity : expiresAtMs - Math.min(MARGIN_MS, lifetime.lifetimeMs / 5),
     lifetimeSource: lifetime.source,
     refreshToken: refreshToken === undefined ? undefined : new Secret(refreshToken),
+    generation: 0,
     fingerprint: secret.fingerprint(),
   };
 }

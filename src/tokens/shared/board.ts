@@ -1,0 +1,48 @@
+/** A token that some replica posted, as everyone can read it: sealed. */
+export interface Posted {
+  /** Grows with every exchange of this credential, whoever makes it. */
+  readonly generation: number;
+  readonly sealed: string;
+  /** How long it still lives, by the clock of the board. Milliseconds. */
+  readonly remainingMs: number;
+}
+
+/** What became of an attempt to be the one that asks. */
+export interface Turn {
+  /** The number of this turn, higher than that of every turn before; undefined if someone else has it. */
+  readonly fence: number | undefined;
+  /** What was posted at that very moment. */
+  readonly posted: Posted | undefined;
+}
+
+/** News from the other replicas. They may get lost. */
+export type News =
+  | { readonly kind: 'posted'; readonly generation: number }
+  /** The exchange under way failed: those who wait for it need not make the same mistake one after the other. */
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly retryAfterS?: number };
+
+/**
+ * Where the replicas of one credential meet. Every call is atomic, and bounded in time.
+ * Every method @throws BoardDown when the board cannot be asked
+ */
+export interface TokenBoard {
+  read(): Promise<Posted | undefined>;
+  /** Takes the turn for `lockMs`, if nobody has it. */
+  acquire(owner: string, lockMs: number): Promise<Turn>;
+  /** Keeps a turn for another `lockMs`. @returns false if it was lost meanwhile */
+  renew(owner: string, lockMs: number): Promise<boolean>;
+  /**
+   * Posts the token of a turn, ends the turn, and tells everyone; unless a later turn has posted already.
+   * @returns false in that case
+   */
+  post(owner: string, posted: Posted): Promise<boolean>;
+  /** Ends a turn without a token. */
+  release(owner: string, news: News | undefined): Promise<void>;
+  /** @returns a function that ends it */
+  subscribe(onNews: (news: News) => void): () => void;
+}
+
+/** The board cannot be asked now: whoever needs a token gets one alone. */
+export class BoardDown extends Error {
+  override readonly name = 'BoardDown';
+}

@@ -1,0 +1,244 @@
+import type { RedisClientType } from 'redis';
+import type { Clock } from '../../clock.ts';
+import type { Log } from '../../log.ts';
+import type { Secret } from '../../secret.ts';
+import { BoardDown, type News, type Posted, type TokenBoard, type Turn } from './board.ts';
+
+/** A request for a token asks Redis at most three times, and waits for it at most a quarter of a second. */
+const COMMAND_TIMEOUT_MS = 80;
+
+/** How long Redis is left alone after it was too slow. */
+const REST_MS = 1000;
+
+const LONGEST_RECONNECT_MS = 2000;
+
+/** How long the numbering of an unused credential is remembered; a new one starts from the time, which is higher. */
+const NUMBERING_MS = 30 * 24 * 3_600_000;
+
+/** KEYS: token, turn, numbering. Each script is one atomic step. */
+const READ = `
+local token = redis.call('GET', KEYS[1])
+if not token then return {} end
+return {token, redis.call('PTTL', KEYS[1])}`;
+
+const ACQUIRE = `
+local answer = {'', '', 0}
+local token = redis.call('GET', KEYS[1])
+if token then answer[2] = token; answer[3] = redis.call('PTTL', KEYS[1]) end
+if redis.call('EXISTS', KEYS[2]) == 1 then return answer end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local last = tonumber(redis.call('HGET', KEYS[3], 'fence') or '0')
+local fence = string.format('%.0f', math.max(last + 1, now))
+redis.call('HSET', KEYS[3], 'fence', fence)
+redis.call('PEXPIRE', KEYS[3], ARGV[3])
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+answer[1] = fence
+return answer`;
+
+const RENEW = `
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[2], ARGV[2])`;
+
+const POST = `
+local own = redis.call('GET', KEYS[2]) == ARGV[1]
+local last = tonumber(redis.call('HGET', KEYS[3], 'posted') or '0')
+if own then redis.call('DEL', KEYS[2]) end
+if tonumber(ARGV[2]) <= last then return 0 end
+redis.call('HSET', KEYS[3], 'posted', ARGV[2])
+redis.call('PEXPIRE', KEYS[3], ARGV[5])
+redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[4])
+redis.call('PUBLISH', ARGV[6], ARGV[7])
+return 1`;
+
+const RELEASE = `
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2])
+if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
+return 1`;
+
+export interface RedisContext {
+  readonly url: Secret;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Uniform in [0, 1), like `Math.random`. */
+  readonly random: () => number;
+}
+
+/** One connection to Redis for commands and one for news, for every credential of this process. */
+export class RedisBoards {
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #commands: RedisClientType;
+  readonly #news: RedisClientType;
+  readonly #listeners = new Map<string, Set<(news: News) => void>>();
+  #restUntilMs = 0;
+  #complained = false;
+
+  private constructor({ clock, log }: RedisContext, commands: RedisClientType) {
+    this.#clock = clock;
+    this.#log = log;
+    this.#commands = commands;
+    this.#news = commands.duplicate();
+    for (const client of [this.#commands, this.#news]) {
+      client.on('error', (error: unknown) => this.#complain(error));
+      client.on('ready', () => this.#connected());
+      // It connects whenever Redis is there; until then tokens are asked for alone.
+      client.connect().catch((error: unknown) => this.#complain(error));
+    }
+  }
+
+  /** Does not wait for a connection: without Redis, everyone asks alone. */
+  static async open(context: RedisContext): Promise<RedisBoards> {
+    const { createClient } = await import('redis');
+    const client = createClient({
+      url: context.url.reveal(),
+      disableOfflineQueue: true,
+      socket: {
+        connectTimeout: 2000,
+        reconnectStrategy: (retries) =>
+          Math.min(50 * 2 ** retries, LONGEST_RECONNECT_MS) * (0.5 + context.random() / 2),
+      },
+    });
+    return new RedisBoards(context, client);
+  }
+
+  board(name: string): TokenBoard {
+    return new RedisBoard(this, name);
+  }
+
+  /** Runs a script. @throws BoardDown */
+  async run(script: string, name: string, args: readonly string[]): Promise<unknown> {
+    if (!this.#commands.isReady) throw new BoardDown('not connected');
+    if (this.#clock.now() < this.#restUntilMs) throw new BoardDown('too slow a moment ago');
+    const keys = [`wakala:{${name}}:token`, `wakala:{${name}}:turn`, `wakala:{${name}}:numbering`];
+    const answer = this.#commands.sendCommand(['EVAL', script, '3', ...keys, ...args]);
+    let cancel = () => {};
+    const late = new Promise<never>((_, reject) => {
+      cancel = this.#clock.after(COMMAND_TIMEOUT_MS, () => {
+        this.#restUntilMs = this.#clock.now() + REST_MS;
+        reject(new BoardDown('too slow'));
+      });
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } catch (error) {
+      answer.catch(() => {});
+      throw error instanceof BoardDown ? error : new BoardDown(reasonOf(error));
+    } finally {
+      cancel();
+    }
+  }
+
+  subscribe(channel: string, onNews: (news: News) => void): () => void {
+    const known = this.#listeners.get(channel);
+    if (known === undefined) {
+      this.#listeners.set(channel, new Set([onNews]));
+      this.#listen(channel);
+    } else {
+      known.add(onNews);
+    }
+    return () => this.#listeners.get(channel)?.delete(onNews);
+  }
+
+  close(): void {
+    this.#commands.destroy();
+    this.#news.destroy();
+  }
+
+  #listen(channel: string): void {
+    // Where this fails, there is no connection: the client subscribes anew when there is one.
+    const heard = (text: string) => this.#heard(channel, text);
+    this.#news.subscribe(channel, heard).catch(() => {});
+  }
+
+  #heard(channel: string, text: string): void {
+    const news = newsOf(text);
+    if (news === undefined) return;
+    for (const listener of [...(this.#listeners.get(channel) ?? [])]) listener(news);
+  }
+
+  #connected(): void {
+    this.#restUntilMs = 0;
+    if (!this.#commands.isReady || !this.#news.isReady) return;
+    if (this.#complained) this.#log.info({}, 'token store is connected');
+    this.#complained = false;
+    for (const channel of this.#listeners.keys()) this.#listen(channel);
+  }
+
+  #complain(error: unknown): void {
+    if (this.#complained) return;
+    this.#complained = true;
+    this.#log.warn({ error: reasonOf(error) }, 'token store is not connected; tokens are asked for alone until it is');
+  }
+}
+
+class RedisBoard implements TokenBoard {
+  readonly #all: RedisBoards;
+  readonly #name: string;
+
+  constructor(all: RedisBoards, name: string) {
+    this.#all = all;
+    this.#name = name;
+  }
+
+  async read(): Promise<Posted | undefined> {
+    const [token, remaining] = listOf(await this.#all.run(READ, this.#name, []));
+    return postedOf(token, remaining);
+  }
+
+  async acquire(owner: string, lockMs: number): Promise<Turn> {
+    const args = [owner, String(lockMs), String(NUMBERING_MS)];
+    const [fence, token, remaining] = listOf(await this.#all.run(ACQUIRE, this.#name, args));
+    return { fence: fence === '' ? undefined : Number(fence), posted: postedOf(token, remaining) };
+  }
+
+  async renew(owner: string, lockMs: number): Promise<boolean> {
+    return (await this.#all.run(RENEW, this.#name, [owner, String(lockMs)])) === 1;
+  }
+
+  async post(owner: string, { generation, sealed, remainingMs }: Posted): Promise<boolean> {
+    const news: News = { kind: 'posted', generation };
+    const times = [String(Math.max(1, Math.floor(remainingMs))), String(NUMBERING_MS)];
+    const args = [owner, String(generation), sealed, ...times, this.#channel, JSON.stringify(news)];
+    return (await this.#all.run(POST, this.#name, args)) === 1;
+  }
+
+  async release(owner: string, news: News | undefined): Promise<void> {
+    await this.#all.run(RELEASE, this.#name, [owner, this.#channel, news === undefined ? '' : JSON.stringify(news)]);
+  }
+
+  subscribe(onNews: (news: News) => void): () => void {
+    return this.#all.subscribe(this.#channel, onNews);
+  }
+
+  get #channel(): string {
+    return `wakala:{${this.#name}}:news`;
+  }
+}
+
+function listOf(answer: unknown): unknown[] {
+  return Array.isArray(answer) ? answer : [];
+}
+
+function postedOf(token: unknown, remaining: unknown): Posted | undefined {
+  const [, generation, sealed] = /^(\d+) (.+)$/.exec(typeof token === 'string' ? token : '') ?? [];
+  if (generation === undefined || sealed === undefined) return undefined;
+  return { generation: Number(generation), sealed, remainingMs: Number(remaining) };
+}
+
+function newsOf(text: string): News | undefined {
+  try {
+    const news = JSON.parse(text) as News;
+    return news.kind === 'posted' || news.kind === 'failed' ? news : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Redis's own word for it (`WRONGPASS`, `OOM`), or the network's: the rest of a message may quote an address. */
+function reasonOf(error: unknown): string {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  if (typeof code === 'string') return code;
+  return /^[A-Z]{3,}\b/.exec(typeof message === 'string' ? message : '')?.[0] ?? 'unknown error';
+}
