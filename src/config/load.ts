@@ -82,7 +82,7 @@ export function defaultConfig(options: Pick<LoadOptions, 'listen' | 'admin'> = {
 }
 
 function mayBeMissing(path: Path): boolean {
-  return path[0] === 'routes' && path[2] !== 'provider';
+  return path[0] === 'token_store' || (path[0] === 'routes' && path[2] !== 'provider');
 }
 
 function readText(path: string): string {

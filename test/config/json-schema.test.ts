@@ -29,7 +29,9 @@ describe('the JSON Schema', () => {
         .sort(),
     );
     expect(names(schema)).toEqual(
-      ['listen admin environment routes clients open allowed_hosts allowed_origins max_connections drain_timeout log']
+      [
+        'listen admin environment routes clients open allowed_hosts allowed_origins max_connections token_store drain_timeout log',
+      ]
         .join(' ')
         .split(' ')
         .sort(),

@@ -12,6 +12,9 @@ const REST_MS = 1000;
 
 const LONGEST_RECONNECT_MS = 2000;
 
+/** How long a start waits for Redis, so that the first request finds what the others share. */
+const START_MS = 1000;
+
 /** How long the numbering of an unused credential is remembered; a new one starts from the time, which is higher. */
 const NUMBERING_MS = 30 * 24 * 3_600_000;
 
@@ -83,12 +86,21 @@ export class RedisBoards {
     for (const client of [this.#commands, this.#news]) {
       client.on('error', (error: unknown) => this.#complain(error));
       client.on('ready', () => this.#connected());
-      // It connects whenever Redis is there; until then tokens are asked for alone.
-      client.connect().catch((error: unknown) => this.#complain(error));
     }
   }
 
-  /** Does not wait for a connection: without Redis, everyone asks alone. */
+  /** It connects whenever Redis is there; until then tokens are asked for alone. */
+  async #connect(): Promise<void> {
+    const connecting = [this.#commands, this.#news].map((client) =>
+      client.connect().catch((error: unknown) => this.#complain(error)),
+    );
+    let cancel = () => {};
+    const late = new Promise<void>((resolve) => (cancel = this.#clock.after(START_MS, resolve)));
+    await Promise.race([Promise.all(connecting), late]);
+    cancel();
+  }
+
+  /** Waits for a connection for a moment only: without Redis, everyone asks alone. */
   static async open(context: RedisContext): Promise<RedisBoards> {
     const { createClient } = await import('redis');
     const client = createClient({
@@ -100,7 +112,9 @@ export class RedisBoards {
           Math.min(50 * 2 ** retries, LONGEST_RECONNECT_MS) * (0.5 + context.random() / 2),
       },
     });
-    return new RedisBoards(context, client);
+    const boards = new RedisBoards(context, client);
+    await boards.#connect();
+    return boards;
   }
 
   board(name: string): TokenBoard {

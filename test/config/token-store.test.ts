@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import { ConfigError } from '../../src/errors.ts';
+
+const KEY = 'k'.repeat(32);
+
+function load(store: object, options: { readonly emulated?: boolean } = {}) {
+  const route = { provider: 'mpesa', credentials: { consumer_key: 'key', consumer_secret: 'secret' } };
+  const written = JSON.stringify({ token_store: store, routes: { '/mpesa/*': route } });
+  return loadConfig('proxy.config.yaml', { readFile: () => written, env: {}, ...options }).config;
+}
+
+function problems(store: object): string[] {
+  try {
+    load(store);
+    return [];
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return error.problems.map(({ message }) => message);
+  }
+}
+
+describe('token_store', () => {
+  it('is none unless it is given', () => {
+    const route = { provider: 'mpesa', credentials: { consumer_key: 'key', consumer_secret: 'secret' } };
+    const written = JSON.stringify({ routes: { '/mpesa/*': route } });
+    expect(loadConfig('f', { readFile: () => written, env: {} }).config.tokenStore).toBeUndefined();
+  });
+
+  it('has an address and its keys, the current one first', () => {
+    const old = 'o'.repeat(32);
+    const store = load({ redis: 'rediss://u:p@host:6380/2', encryption_key: KEY, previous_keys: [old] }).tokenStore;
+    expect(store?.url.reveal()).toBe('rediss://u:p@host:6380/2');
+    expect(store?.keys.map((key) => key.reveal())).toEqual([KEY, old]);
+  });
+
+  it.each(['redis://localhost', 'redis://:p@h:1', 'rediss://h/0', 'redis://[::1]:6379/'])('takes %s', (redis) => {
+    expect(problems({ redis, encryption_key: KEY })).toEqual([]);
+  });
+
+  it.each([
+    ['http://host:6379', 'must be `redis://host:6379` or'],
+    ['host:6379', 'must be `redis://host:6379` or'],
+    ['redis://', 'must be `redis://host:6379` or'],
+    ['redis://host/a/b', 'may have the number of a database for its path'],
+    ['redis://host/0?x=1', 'must hold no query'],
+  ])('refuses %s, and says how it is written', (redis, why) => {
+    expect(problems({ redis, encryption_key: KEY })).toEqual([expect.stringContaining(`token_store.redis: ${why}`)]);
+  });
+
+  it('refuses keys that are short, the same twice, or missing, each where it stands', () => {
+    expect(problems({ redis: 'redis://h', encryption_key: 'short', previous_keys: ['x', KEY] })).toEqual([
+      expect.stringContaining('token_store.encryption_key: is too short: at least 32 characters'),
+      expect.stringContaining('token_store.previous_keys.0: is too short'),
+    ]);
+    expect(problems({ redis: 'redis://h', encryption_key: KEY, previous_keys: [KEY] })).toEqual([
+      'token_store.previous_keys.0: is listed already',
+    ]);
+    expect(problems({ redis: 'redis://h' })).toEqual([expect.stringContaining('`encryption_key` is missing')]);
+  });
+
+  it('is none with emulated providers, even where its secrets are not set', () => {
+    expect(load({ redis: '${REDIS_URL}', encryption_key: '${KEY}' }, { emulated: true }).tokenStore).toBeUndefined();
+  });
+});
