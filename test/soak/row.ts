@@ -72,6 +72,10 @@ export class Tally {
     return this.#counts.get(name) ?? 0;
   }
 
+  get total(): number {
+    return [...this.#counts.values()].reduce((sum, count) => sum + count, 0);
+  }
+
   /** The most frequent first. */
   shown(): string {
     const sorted = [...this.#counts].sort(([, a], [, b]) => b - a);

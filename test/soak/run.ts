@@ -9,6 +9,7 @@ import { mixed } from './mixed.ts';
 import { neverTwice } from './never-twice.ts';
 import { newSeed } from './random.ts';
 import { reloads, rotatedSecret } from './reload.ts';
+import { replicasAtOnce, replicasKilled } from './replicas.ts';
 import { held, newRow, type Row, tableOf, wrong } from './row.ts';
 
 const USAGE = `npm run soak [-- OPTIONS]: tries to make a proxy lose, double or leak something
@@ -52,6 +53,8 @@ const SCENARIOS: Readonly<Record<string, () => Promise<Row>>> = {
   'rotated secret': () => rotatedSecret({ count: scaled(20), seed }),
   drains: () => drains({ count: scaled(10), seed }),
   killed: () => killed({ count: scaled(10), seed }),
+  'replicas at once': () => replicasAtOnce({ count: scaled(2000), seed }),
+  'replicas, tokens killed': () => replicasKilled({ forMs: scaled(60_000), seed }),
   mixed: () => mixed({ forMs, seed, report: (line) => console.log(`${new Date().toISOString()}  ${line}`) }),
 };
 

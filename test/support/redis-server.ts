@@ -1,12 +1,6 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { execFileSync } from 'node:child_process';
 import { onTestFinished } from 'vitest';
-import { freePort } from './free-port.ts';
+import { RedisProcess } from './redis-process.ts';
 
 /** Where these tests must not be passed over. */
 const IN_CI = process.env['CI'] !== undefined;
@@ -24,74 +18,10 @@ export function hasRedis(): boolean {
   }
 }
 
-/** A real Redis on a free port, which can be stopped, started anew, held up and asked. */
-export class RedisServer {
-  readonly port: number;
-  readonly #directory = mkdtempSync(join(tmpdir(), 'wakala-redis-'));
-  readonly #args: readonly string[];
-  #child: ChildProcess | undefined;
-
-  private constructor(port: number, args: readonly string[]) {
-    this.port = port;
-    this.#args = args;
-    onTestFinished(async () => {
-      await this.kill();
-      rmSync(this.#directory, { recursive: true, force: true });
-    });
-  }
-
-  static async start(args: readonly string[] = []): Promise<RedisServer> {
-    const redis = await RedisServer.absent(args);
-    await redis.run();
-    return redis;
-  }
-
+/** A real Redis that ends with the test. */
+export const RedisServer = {
+  start: (args?: readonly string[]) => RedisProcess.start(onTestFinished, args),
   /** A place for one, where nothing listens yet. */
-  static async absent(args: readonly string[] = []): Promise<RedisServer> {
-    return new RedisServer(await freePort(), args);
-  }
-
-  get url(): string {
-    return `redis://127.0.0.1:${this.port}`;
-  }
-
-  async run(): Promise<void> {
-    const own = ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--dir', this.#directory];
-    this.#child = spawn('redis-server', [...own, ...this.#args], { stdio: 'ignore' });
-    for (let tries = 0; tries < 500; tries++) {
-      if ((await this.ask('PING').catch(() => '')) !== '') return;
-      await sleep(20);
-    }
-    throw new Error('redis-server did not start');
-  }
-
-  async kill(): Promise<void> {
-    const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = once(child, 'exit');
-    child.kill('SIGKILL');
-    await gone;
-  }
-
-  /** Holds it up: connections stay, nothing is answered. */
-  pause(): void {
-    this.#child?.kill('SIGSTOP');
-  }
-
-  resume(): void {
-    this.#child?.kill('SIGCONT');
-  }
-
-  /** Sends an inline command. @returns what came back, raw */
-  async ask(command: string): Promise<string> {
-    const socket = connect(this.port, '127.0.0.1');
-    try {
-      await once(socket, 'connect');
-      socket.write(`${command}\r\n`);
-      const [answer] = (await once(socket, 'data')) as [Buffer];
-      return answer.toString();
-    } finally {
-      socket.destroy();
-    }
-  }
-}
+  absent: (args?: readonly string[]) => RedisProcess.absent(onTestFinished, args),
+};
+export type RedisServer = RedisProcess;

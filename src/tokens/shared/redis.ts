@@ -74,7 +74,7 @@ export class RedisBoards {
   readonly #log: Log;
   readonly #commands: RedisClientType;
   readonly #news: RedisClientType;
-  readonly #listeners = new Map<string, Set<(news: News) => void>>();
+  readonly #channels = new Map<string, Channel>();
   #restUntilMs = 0;
   #complained = false;
 
@@ -145,14 +145,14 @@ export class RedisBoards {
   }
 
   subscribe(channel: string, onNews: (news: News) => void): () => void {
-    const known = this.#listeners.get(channel);
+    const known = this.#channels.get(channel);
+    const { listeners, heard } = known ?? newChannel();
+    listeners.add(onNews);
     if (known === undefined) {
-      this.#listeners.set(channel, new Set([onNews]));
-      this.#listen(channel);
-    } else {
-      known.add(onNews);
+      this.#channels.set(channel, { listeners, heard });
+      this.#listen(channel, heard);
     }
-    return () => this.#listeners.get(channel)?.delete(onNews);
+    return () => listeners.delete(onNews);
   }
 
   close(): void {
@@ -160,16 +160,10 @@ export class RedisBoards {
     this.#news.destroy();
   }
 
-  #listen(channel: string): void {
-    // Where this fails, there is no connection: the client subscribes anew when there is one.
-    const heard = (text: string) => this.#heard(channel, text);
+  /** The client subscribes anew by itself after a lost connection, and knows the same function when it sees it. */
+  #listen(channel: string, heard: Channel['heard']): void {
+    // Where this fails, there was no connection yet: it is tried again when there is one.
     this.#news.subscribe(channel, heard).catch(() => {});
-  }
-
-  #heard(channel: string, text: string): void {
-    const news = newsOf(text);
-    if (news === undefined) return;
-    for (const listener of [...(this.#listeners.get(channel) ?? [])]) listener(news);
   }
 
   #connected(): void {
@@ -177,7 +171,7 @@ export class RedisBoards {
     if (!this.#commands.isReady || !this.#news.isReady) return;
     if (this.#complained) this.#log.info({}, 'token store is connected');
     this.#complained = false;
-    for (const channel of this.#listeners.keys()) this.#listen(channel);
+    for (const [channel, { heard }] of this.#channels) this.#listen(channel, heard);
   }
 
   #complain(error: unknown): void {
@@ -185,6 +179,20 @@ export class RedisBoards {
     this.#complained = true;
     this.#log.warn({ error: reasonOf(error) }, 'token store is not connected; tokens are asked for alone until it is');
   }
+}
+
+interface Channel {
+  readonly listeners: Set<(news: News) => void>;
+  readonly heard: (text: string) => void;
+}
+
+function newChannel(): Channel {
+  const listeners: Channel['listeners'] = new Set();
+  const heard = (text: string) => {
+    const news = newsOf(text);
+    if (news !== undefined) for (const listener of [...listeners]) listener(news);
+  };
+  return { listeners, heard };
 }
 
 class RedisBoard implements TokenBoard {

@@ -1,0 +1,290 @@
+import { describe, expect, it, vi } from 'vitest';
+import { ask } from '../../support/proxy-ask.ts';
+import { routeTo, type Settings, startProxy, type StartedProxy } from '../../support/proxy-server.ts';
+import { hasRedis, RedisServer } from '../../support/redis-server.ts';
+import { RawUpstream, reply } from '../../support/upstream-raw.ts';
+
+const KEY = 'an encryption key for tests, long enough';
+const OTHER_KEY = 'another encryption key for tests, long enough';
+const CREDENTIAL = 'canary-api-key';
+
+const NOT_CONNECTED = 'token store is not connected; tokens are asked for alone until it is';
+const CONNECTED = 'token store is connected';
+const ALONE = 'token store cannot be asked; asking the provider alone';
+const UNREADABLE = 'token in the token store cannot be read; it is passed over';
+
+/** Enough for every reconnection, and for a turn whose owner is gone. */
+const HEALED = { timeout: 30_000, interval: 500 };
+
+/** A provider that can kill all tokens it issued so far. */
+class Provider {
+  readonly upstream: RawUpstream;
+  readonly #dead: Set<string>;
+
+  private constructor(upstream: RawUpstream, dead: Set<string>) {
+    this.upstream = upstream;
+    this.#dead = dead;
+  }
+
+  static async start(): Promise<Provider> {
+    const dead = new Set<string>();
+    const upstream = await RawUpstream.start((request) =>
+      dead.has(request.values('authorization')[0] ?? '') ? reply(401, 'dead') : reply(200, 'fine'),
+    );
+    return new Provider(upstream, dead);
+  }
+
+  get exchanges(): number {
+    return this.upstream.tokens.length;
+  }
+
+  killTokens(): void {
+    for (const token of this.upstream.tokens) this.#dead.add(`Bearer ${token}`);
+  }
+
+  replica(redis: string, store: Settings = {}): Promise<StartedProxy> {
+    return startProxy({
+      token_store: { redis, encryption_key: KEY, ...store },
+      routes: { '/api/*': routeTo(this.upstream, { credentials: { key: CREDENTIAL } }) },
+    });
+  }
+}
+
+async function statusOf({ port }: StartedProxy): Promise<number> {
+  return (await ask(port, '/api/x', { body: '{}' })).status;
+}
+
+async function expectServed(...proxies: readonly StartedProxy[]): Promise<void> {
+  expect(await Promise.all(proxies.map(statusOf))).toEqual(proxies.map(() => 200));
+}
+
+/** @returns how many exchanges it takes to serve requests to all of these once their tokens are dead */
+async function exchangesAfterDeath(provider: Provider, ...proxies: readonly StartedProxy[]): Promise<number> {
+  const before = provider.exchanges;
+  provider.killTokens();
+  await expectServed(...proxies.flatMap((proxy) => [proxy, proxy, proxy]));
+  return provider.exchanges - before;
+}
+
+/** Waits until one exchange serves all of these. @returns how many exchanges there were until then */
+async function healed(provider: Provider, ...proxies: readonly StartedProxy[]): Promise<number> {
+  const before = provider.exchanges;
+  await vi.waitFor(async () => expect(await exchangesAfterDeath(provider, ...proxies)).toBe(1), HEALED);
+  return provider.exchanges - before;
+}
+
+const lines = ({ log }: StartedProxy, message: string) => log.filter(({ msg }) => msg === message);
+
+async function connectedAgain(...proxies: readonly StartedProxy[]): Promise<void> {
+  await Promise.all(proxies.map((proxy) => proxy.logged(CONNECTED)));
+}
+
+/** Every key, and what lies under it. */
+async function everythingIn(redis: RedisServer): Promise<Map<string, string>> {
+  const keys = (await redis.ask('KEYS *')).split('\r\n').filter((line) => line.startsWith('wakala'));
+  const values = keys.map(async (key): Promise<[string, string]> => {
+    const command = (await redis.ask(`TYPE ${key}`)).startsWith('+hash') ? 'HGETALL' : 'GET';
+    return [key, await redis.ask(`${command} ${key}`)];
+  });
+  return new Map(await Promise.all(values));
+}
+
+async function generationIn(redis: RedisServer): Promise<number> {
+  const [, posted = ''] = [...(await everythingIn(redis))].find(([key]) => key.endsWith(':token')) ?? [];
+  return Number(/^\$\d+\r\n(\d+) /.exec(posted)?.[1]);
+}
+
+describe.runIf(hasRedis())('replicas whose token store', { timeout: 60_000 }, () => {
+  it('is absent at start serve alone, say so once, and share when it comes', async () => {
+    const redis = await RedisServer.absent();
+    const provider = await Provider.start();
+    const first = await provider.replica(redis.url);
+    await expectServed(first, first);
+    expect(provider.exchanges).toBe(1);
+    await redis.run();
+    await connectedAgain(first);
+    expect(lines(first, NOT_CONNECTED)).toHaveLength(1);
+    expect(lines(first, ALONE)).toHaveLength(1);
+
+    expect(await exchangesAfterDeath(provider, first)).toBe(1);
+    await expectServed(await provider.replica(redis.url));
+    expect(provider.exchanges).toBe(2);
+    expect(lines(first, 'token store is back')).toHaveLength(1);
+  });
+
+  it('dies while in use go on, get tokens by themselves, and share again when it is back', async () => {
+    const redis = await RedisServer.start();
+    const provider = await Provider.start();
+    const all = await Promise.all([provider.replica(redis.url), provider.replica(redis.url)]);
+    await expectServed(...all);
+    expect(provider.exchanges).toBe(1);
+
+    await redis.kill();
+    await expectServed(...all, ...all);
+    expect(provider.exchanges).toBe(1);
+    expect(await exchangesAfterDeath(provider, ...all)).toBe(2);
+
+    await redis.run();
+    await connectedAgain(...all);
+    await expectServed(...all, ...all);
+    expect(provider.exchanges).toBe(3);
+    expect(await healed(provider, ...all)).toBeLessThanOrEqual(6);
+    expect(all.map((proxy) => lines(proxy, NOT_CONNECTED).length)).toEqual([1, 1]);
+  });
+
+  it('answers no more serve soon all the same, and share again when it answers', async () => {
+    const redis = await RedisServer.start();
+    const provider = await Provider.start();
+    const connected = await provider.replica(redis.url);
+    redis.pause();
+    const late = await provider.replica(redis.url);
+    const startedMs = performance.now();
+    await expectServed(connected);
+    await expectServed(late);
+    expect(provider.exchanges).toBe(2);
+    await expectServed(connected, late);
+    expect(provider.exchanges).toBe(2);
+    expect(await exchangesAfterDeath(provider, connected, late)).toBe(2);
+    expect(performance.now() - startedMs).toBeLessThan(3000);
+
+    redis.resume();
+    expect(await healed(provider, connected, late)).toBeLessThanOrEqual(12);
+  });
+
+  it('refuses their password serve alone, and say why without the password', async () => {
+    const redis = await RedisServer.start(['--requirepass', 'the-right-password']);
+    const provider = await Provider.start();
+    const url = redis.url.replace('//', '//:canary-wrong-password@');
+    const all = await Promise.all([provider.replica(url), provider.replica(url)]);
+    await expectServed(...all, ...all);
+    expect(provider.exchanges).toBe(2);
+    for (const proxy of all) {
+      expect((await proxy.logged(NOT_CONNECTED))['error']).toMatch(/^(WRONGPASS|NOAUTH)$/);
+      expect(proxy.logText()).not.toContain('canary-wrong-password');
+    }
+  });
+
+  it('wants a password that they lack serve alone, and say why', async () => {
+    const redis = await RedisServer.start(['--requirepass', 'the-right-password']);
+    const provider = await Provider.start();
+    const proxy = await provider.replica(redis.url);
+    await expectServed(proxy);
+    expect((await proxy.logged(NOT_CONNECTED))['error']).toMatch(/^(WRONGPASS|NOAUTH)$/);
+  });
+
+  it('accepts their password only later share from then on', async () => {
+    const redis = await RedisServer.start();
+    const provider = await Provider.start();
+    await redis.ask('CONFIG SET requirepass the-right-password');
+    const url = redis.url.replace('//', '//:another-password@');
+    const all = await Promise.all([provider.replica(url), provider.replica(url)]);
+    await expectServed(...all);
+    await redis.kill();
+    await redis.run();
+    await redis.ask('CONFIG SET requirepass another-password');
+    await connectedAgain(...all);
+    await healed(provider, ...all);
+  });
+
+  it('accepts their password share', async () => {
+    const redis = await RedisServer.start(['--requirepass', 'the-right-password']);
+    const provider = await Provider.start();
+    const url = redis.url.replace('//', '//:the-right-password@');
+    const all = await Promise.all([provider.replica(url), provider.replica(url)]);
+    await expectServed(...all);
+    expect(provider.exchanges).toBe(1);
+    for (const proxy of all) expect(proxy.logText()).not.toContain('the-right-password');
+  });
+
+  it('is full serve alone, say so, and share when there is room', async () => {
+    const redis = await RedisServer.start(['--maxmemory-policy', 'noeviction']);
+    const provider = await Provider.start();
+    await redis.ask('CONFIG SET maxmemory 1');
+    const all = await Promise.all([provider.replica(redis.url), provider.replica(redis.url)]);
+    await expectServed(...all, ...all);
+    expect(provider.exchanges).toBe(2);
+    for (const proxy of all) expect(await proxy.logged(ALONE)).toMatchObject({ error: 'OOM' });
+    await redis.ask('CONFIG SET maxmemory 0');
+    expect(await healed(provider, ...all)).toBeLessThanOrEqual(6);
+  });
+
+  it('forgot everything share the next token, and it is newer for all', async () => {
+    const redis = await RedisServer.start();
+    const provider = await Provider.start();
+    const [first, second] = await Promise.all([provider.replica(redis.url), provider.replica(redis.url)]);
+    await expectServed(first, second);
+    const generation = await generationIn(redis);
+    expect(generation).toBeGreaterThan(0);
+
+    await redis.ask('FLUSHALL');
+    expect(await exchangesAfterDeath(provider, first)).toBe(1);
+    expect(await generationIn(redis)).toBeGreaterThan(generation);
+
+    // The second replica heard of it: it never shows the dead token again.
+    await vi.waitFor(() => expect(lines(second, 'token fetched')).toHaveLength(2), HEALED);
+    const requests = provider.upstream.requests.length;
+    await expectServed(second);
+    expect(provider.upstream.requests).toHaveLength(requests + 1);
+    expect(provider.exchanges).toBe(2);
+  });
+
+  it('forgot everything share the next token, if both need it at once', async () => {
+    const redis = await RedisServer.start();
+    const provider = await Provider.start();
+    const all = await Promise.all([provider.replica(redis.url), provider.replica(redis.url)]);
+    await expectServed(...all);
+    await redis.ask('FLUSHALL');
+    expect(await exchangesAfterDeath(provider, ...all)).toBe(1);
+  });
+
+  it('holds a token under another key pass it over with an error, and serve', async () => {
+    const redis = await RedisServer.start();
+    const provider = await Provider.start();
+    const first = await provider.replica(redis.url);
+    const second = await provider.replica(redis.url, { encryption_key: OTHER_KEY });
+    await expectServed(first);
+    await expectServed(second);
+    expect(provider.exchanges).toBe(2);
+    expect(['error', 50]).toContain((await second.logged(UNREADABLE))['level']);
+
+    for (let i = 0; i < 5; i++) await expectServed(first, second);
+    expect(provider.exchanges).toBe(2);
+    for (let i = 0; i < 3; i++) expect(await exchangesAfterDeath(provider, first, second)).toBe(2);
+    for (const proxy of [first, second]) {
+      expect(proxy.logText()).not.toContain(KEY);
+      expect(proxy.logText()).not.toContain(OTHER_KEY);
+    }
+  });
+
+  it('holds a token under their previous key take it over', async () => {
+    const redis = await RedisServer.start();
+    const provider = await Provider.start();
+    await expectServed(await provider.replica(redis.url));
+    const rotated = { encryption_key: OTHER_KEY, previous_keys: [KEY] };
+    const next = await provider.replica(redis.url, rotated);
+    await expectServed(next);
+    expect(provider.exchanges).toBe(1);
+
+    // What it posts is under the new key.
+    expect(await exchangesAfterDeath(provider, next)).toBe(1);
+    await expectServed(await provider.replica(redis.url, { encryption_key: OTHER_KEY }));
+    expect(provider.exchanges).toBe(2);
+  });
+
+  it('is read by others give nothing away', async () => {
+    const redis = await RedisServer.start();
+    const provider = await Provider.start();
+    await expectServed(await provider.replica(redis.url));
+    const everything = await everythingIn(redis);
+    expect([...everything.keys()].some((key) => key.endsWith(':token'))).toBe(true);
+    const dump = [...everything].flat().join('\n');
+    const { origin, port, tokens } = provider.upstream;
+    expect(tokens).toHaveLength(1);
+    const secrets = [...tokens, CREDENTIAL, KEY];
+    const encoded = secrets.flatMap((secret) => [
+      Buffer.from(secret).toString('base64url'),
+      Buffer.from(secret).toString('hex'),
+    ]);
+    for (const text of [...secrets, ...encoded, origin, '127.0.0.1', `:${port}`]) expect(dump).not.toContain(text);
+  });
+});
