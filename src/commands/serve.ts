@@ -3,7 +3,7 @@ import { systemClock } from '../clock.ts';
 import { examineConfig } from '../config/load.ts';
 import { ConfigError } from '../errors.ts';
 import { Reloader } from '../server/reload.ts';
-import { startServer } from '../server/server.ts';
+import { type ServerOptions, startServer } from '../server/server.ts';
 import { EXIT, type Io } from './io.ts';
 import { logFor, logWarnings, reportStartFailure, stopSignal } from './run.ts';
 
@@ -21,15 +21,27 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
     const { config, problems, warnings, files } = examine();
     if (config === undefined) throw new ConfigError(problems);
     const log = logFor(config, io);
+    const reloading = (target: () => Pick<Running, 'apply'>) =>
+      new Reloader({
+        examine,
+        apply: (next) => {
+          target().apply(next);
+          log.level = next.log.level;
+        },
+        log,
+        clock: systemClock,
+      });
+    // A primary talks to its workers over a channel.
+    if (process.channel !== undefined) {
+      const { isWorker, runWorker } = await import('../server/worker.ts');
+      const reload = (server: Pick<Running, 'apply'>) => reloading(() => server).reload('the primary said so');
+      if (isWorker()) return (await runWorker(config, { log, reload })) ? EXIT.ok : EXIT.runtime;
+    }
     logWarnings(warnings, log);
-    const apply = (next: Config) => {
-      server.apply(next);
-      log.level = next.log.level;
-    };
-    const reloader: Reloader = new Reloader({ examine, apply, log, clock: systemClock });
+    const reloader: Reloader = reloading(() => server);
     reloader.note(files);
     const stop = stopSignal();
-    const starting = startServer(config, { log, reloadFailure: () => reloader.failure });
+    const starting = start(config, { log, reloadFailure: () => reloader.failure });
     process.on('SIGHUP', () => {
       starting.then(
         () => reloader.reload('SIGHUP'),
@@ -44,4 +56,21 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
   } catch (error) {
     return reportStartFailure(error, io);
   }
+}
+
+/** One process, or several; a worker is started by the same command. */
+async function start(
+  config: Config,
+  options: Required<Pick<ServerOptions, 'log' | 'reloadFailure'>>,
+): Promise<Running> {
+  if (config.workers === 1) return await startServer(config, options);
+  const { Primary } = await import('../server/primary.ts');
+  const [, exec = '', ...args] = process.argv;
+  return await Primary.start(config, { ...options, exec, args });
+}
+
+/** What serves, whatever it consists of. */
+interface Running {
+  apply(config: Config): void;
+  drain(): Promise<boolean>;
 }

@@ -90,6 +90,8 @@ export interface Config {
   readonly open: boolean;
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
+  /** Processes that serve; 1 is this one alone. */
+  readonly workers: number;
   /** Undefined: each process has its own tokens. */
   readonly tokenStore: TokenStore | undefined;
   readonly maxConnections: number | undefined;

@@ -19,6 +19,7 @@ export const BOUNDS = {
   bodyBytes: { min: 0, max: 1024 ** 4 },
   replayBytes: { min: 0, max: 64 * 1024 ** 2 },
   connections: { min: 1, max: 1_000_000 },
+  workers: { min: 1, max: 256 },
   clientKeyLength: { min: 16, max: 4096 },
   encryptionKeyLength: { min: 32 },
 } as const;

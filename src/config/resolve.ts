@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { Secret } from '../secret.ts';
 import { collide, formatAddress, parseAddress } from './address.ts';
 import { readHosts, readOrigins } from './allowed.ts';
@@ -56,12 +57,17 @@ export function resolveConfig(file: string, input: ConfigInput, report: Report, 
     open: input.open ?? false,
     allowedHosts: readHosts(['allowed_hosts'], input.allowed_hosts ?? [], report),
     allowedOrigins: readOrigins(['allowed_origins'], input.allowed_origins ?? [], report),
+    workers: emulated ? 1 : workersOf(input),
     // Emulated providers are this process's own.
     tokenStore: emulated ? undefined : tokenStore,
     maxConnections: input.max_connections,
     drainTimeoutMs: input.drain_timeout ?? parseDuration(DEFAULTS.drain_timeout) ?? 0,
     log: { level: input.log?.level ?? 'info', format: input.log?.format ?? 'auto' },
   };
+}
+
+function workersOf({ workers = 1 }: ConfigInput): number {
+  return workers === 'auto' ? availableParallelism() : workers;
 }
 
 function addressOf(text: string): ListenAddress {

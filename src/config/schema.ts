@@ -162,6 +162,12 @@ export const configSchema = z
       .meta({ description: 'Web origins whose pages may call: `https://app.example`' })
       .optional(),
     token_store: tokenStore.optional(),
+    workers: z
+      .union([z.literal('auto'), count('Processes that serve', BOUNDS.workers)], {
+        error: `must be \`auto\` or a whole number from ${BOUNDS.workers.min} to ${BOUNDS.workers.max}`,
+      })
+      .meta({ description: 'Processes that serve one address; `auto`: one for each core', fallback: 1 })
+      .optional(),
     max_connections: count('Client connections at once; more get 503', BOUNDS.connections).optional(),
     drain_timeout: duration(
       'How long requests may take to finish at shutdown',

@@ -10,7 +10,7 @@ type Issue = z.core.$ZodIssue;
 type Schemas = Readonly<Record<string, z.core.$ZodType>>;
 
 /** Keys of the documented format that this version does not have. */
-const UNAVAILABLE: readonly string[] = ['workers', 'inspect_bodies', 'tracing'];
+const UNAVAILABLE: readonly string[] = ['inspect_bodies', 'tracing'];
 
 const TYPES: Readonly<Record<string, string>> = {
   string: 'a text',

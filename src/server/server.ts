@@ -2,7 +2,7 @@ import type { Server } from 'node:http';
 import { adminListener } from '../admin/listener.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { formatAddress } from '../config/address.ts';
-import type { Config, ListenAddress } from '../config/config.ts';
+import type { Config, ListenAddress, TokenStore } from '../config/config.ts';
 import type { Log } from '../log.ts';
 import { isLoopbackName } from '../loopback.ts';
 import { http } from '../node-http.ts';
@@ -10,17 +10,20 @@ import { Gateway } from '../proxy/gateway.ts';
 import { UpgradeHandler } from '../proxy/upgrade.ts';
 import { UpstreamPools } from '../proxy/upstream.ts';
 import { TokenSources } from '../tokens/sources.ts';
-import { type OpenTokenStore, openTokenStore } from '../tokens/shared/open.ts';
+import type { OpenTokenStore } from '../tokens/shared/open.ts';
 import { networkTransport } from '../tokens/transport.ts';
 import type { Connections } from './connections.ts';
 import { drainServer } from './drain.ts';
 import { createProxyServer, listen, type ProxyServer, setCertificates } from './http-server.ts';
+import { refuseRestart } from './restart.ts';
 
 export interface ServerOptions {
   readonly log: Log;
   readonly clock?: Clock;
   /** Why the configuration on disk is not the one that serves; shown by `/readyz`. */
   readonly reloadFailure?: () => string | undefined;
+  /** Of a worker: what it shares its tokens with, unless the configuration has a token store. */
+  readonly shared?: OpenTokenStore;
 }
 
 /** A proxy at work: its listeners, and the configuration that they serve. */
@@ -41,7 +44,11 @@ export class RunningServer {
   #address: ListenAddress;
   #adminAddress: ListenAddress | undefined;
 
-  private constructor(config: Config, tokenStore: OpenTokenStore | undefined, options: Required<ServerOptions>) {
+  private constructor(
+    config: Config,
+    tokenStore: OpenTokenStore | undefined,
+    options: Required<Omit<ServerOptions, 'shared'>>,
+  ) {
     const { log, clock, reloadFailure } = options;
     this.#log = log;
     this.#clock = clock;
@@ -79,7 +86,7 @@ export class RunningServer {
   static async start(config: Config, options: ServerOptions): Promise<RunningServer> {
     const { log, clock = systemClock, reloadFailure = () => undefined } = options;
     const { tokenStore } = config;
-    const store = tokenStore && (await openTokenStore(tokenStore, { clock, log, random: Math.random }));
+    const store = tokenStore === undefined ? options.shared : await openStore(tokenStore, { clock, log });
     const server = new RunningServer(config, store, { log, clock, reloadFailure });
     try {
       server.#address = await listen(server.#proxy, config.listen, '--listen');
@@ -89,7 +96,9 @@ export class RunningServer {
       store?.close();
       throw error;
     }
-    options.log.info({ listen: formatAddress(server.#address), routes: config.routes.length }, 'ready');
+    // Of workers, the primary tells it once for all.
+    const level = options.shared === undefined ? 'info' : 'debug';
+    options.log[level]({ listen: formatAddress(server.#address), routes: config.routes.length }, 'ready');
     return server;
   }
 
@@ -108,7 +117,7 @@ export class RunningServer {
    * @throws Error if it would need other listeners than there are
    */
   apply(config: Config): void {
-    this.#refuseOtherListeners(config);
+    refuseRestart(this.#config, config);
     const gateway = this.#gatewayOf(config);
     setCertificates(this.#proxy, config.tls);
     this.#config = config;
@@ -145,25 +154,12 @@ export class RunningServer {
   #gatewayOf(config: Config): Gateway {
     return new Gateway(config, { sources: this.#sources, pools: this.#pools, clock: this.#clock, log: this.#log });
   }
-
-  #refuseOtherListeners(config: Config): void {
-    const listeners = ({ listen: proxy, admin, tls }: Config) =>
-      [proxy, admin].map((address) => (address === undefined ? 'off' : formatAddress(address))).join() + tlsKind(tls);
-    if (listeners(config) !== listeners(this.#config)) {
-      throw new Error('`listen`, `admin`, and turning TLS or `client_ca` on or off take a restart');
-    }
-    if (storeOf(config) !== storeOf(this.#config)) throw new Error('another `token_store` takes a restart');
-  }
 }
 
-function storeOf({ tokenStore }: Config): string {
-  return JSON.stringify([tokenStore?.url.reveal(), tokenStore?.keys.map((key) => key.reveal())]);
-}
-
-/** Whether certificates are asked for is settled when the listener is made. */
-function tlsKind(tls: Config['tls']): string {
-  if (tls === undefined) return '';
-  return tls.clientCa === undefined ? ' tls' : ' mutual tls';
+/** Loaded for those who have one. */
+async function openStore(settings: TokenStore, context: { clock: Clock; log: Log }): Promise<OpenTokenStore> {
+  const { openTokenStore } = await import('../tokens/shared/open.ts');
+  return await openTokenStore(settings, { ...context, random: Math.random });
 }
 
 /** Starts the proxy of a valid configuration. @throws Error if an address cannot be listened on */

@@ -6,7 +6,7 @@ import { unavailable } from './answer.ts';
 import { Backoff } from './backoff.ts';
 import type { TokenAsker } from './exchange.ts';
 import { Refusals } from './refusals.ts';
-import { isNewer, type Token, type TokenSource } from './token.ts';
+import { isNewer, isSame, type Token, type TokenSource } from './token.ts';
 
 export interface CacheContext {
   /** Whose token it is, for the log. */
@@ -70,7 +70,7 @@ export class CachedTokenSource implements TokenSource {
 
   async reject(dead: Token, method: string, path: string): Promise<Token | undefined> {
     if (this.#refusals.isQuiet(method, path)) return undefined;
-    if (this.#token === dead) {
+    if (isSame(this.#token, dead)) {
       // While none can be asked for, this one is kept: it may be the call that is refused, not the token.
       if (!this.#refusals.mayForce() || this.#backoff.remainingMs() > 0) return undefined;
       this.#log.info(
@@ -96,11 +96,11 @@ export class CachedTokenSource implements TokenSource {
   }
 
   refusedAgain(token: Token, method: string, path: string): void {
-    if (token === this.#token) this.#refusals.refusedAgain(method, path);
+    if (isSame(this.#token, token)) this.#refusals.refusedAgain(method, path);
   }
 
   served(token: Token, method: string, path: string): void {
-    if (token === this.#token) this.#refusals.served(method, path);
+    if (isSame(this.#token, token)) this.#refusals.served(method, path);
   }
 
   close(): void {
@@ -125,6 +125,9 @@ export class CachedTokenSource implements TokenSource {
     try {
       const token = await this.#asker.ask(refreshToken, this.#last);
       this.#backoff.succeeded();
+      // News of a newer one may have come meanwhile.
+      const held = this.#token;
+      if (held !== undefined && token.generation !== 0 && held.generation >= token.generation) return held;
       this.#keep(token);
       return token;
     } catch (cause) {

@@ -3,7 +3,7 @@ import { Secret } from '../secret.ts';
 /** Which rung of the ladder in `lifetime.ts` said how long the token lives. */
 export type LifetimeSource = 'expires_in' | 'expires_at' | 'jwt' | 'default' | 'fixed';
 
-/** One access token. Two tokens are the same only if they are the same object. All times are epoch milliseconds. */
+/** One access token. All times are epoch milliseconds. */
 export interface Token {
   /** Without "Bearer ". */
   readonly accessToken: Secret;
@@ -26,6 +26,11 @@ export function isNewer(token: Token, after: Token | undefined): boolean {
   // Asked for alone, one has no number: which came first is told by the time.
   if (after.generation === 0) return token.issuedAtMs > after.issuedAtMs && token.fingerprint !== after.fingerprint;
   return token.generation > after.generation;
+}
+
+/** Whether two stand for one token: one that came to this process by two ways is two objects of one generation. */
+export function isSame(one: Token | undefined, other: Token): boolean {
+  return one === other || (one !== undefined && one.generation !== 0 && one.generation === other.generation);
 }
 
 /** One credential's token, shared by every route that uses it. */

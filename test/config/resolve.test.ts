@@ -17,6 +17,8 @@ describe('defaults', () => {
       open: false,
       allowedHosts: [],
       allowedOrigins: [],
+      workers: 1,
+      tokenStore: undefined,
       maxConnections: undefined,
       drainTimeoutMs: 25_000,
       log: { level: 'info', format: 'auto' },

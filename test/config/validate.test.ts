@@ -31,7 +31,7 @@ describe('keys', () => {
     expect(problemsOf(mpesaWith(line))).toEqual([problem]);
   });
 
-  it.each(['workers: 1', 'inspect_bodies: false', 'tracing: {}'])('not built yet are said to be: %s', (line) => {
+  it.each(['inspect_bodies: false', 'tracing: {}'])('not built yet are said to be: %s', (line) => {
     const key = line.split(':')[0] ?? '';
     expect(problemsOf(topWith(line))).toEqual([`5:1 ${key} | \`${key}\` is not available in this version`]);
   });

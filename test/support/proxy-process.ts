@@ -63,6 +63,12 @@ export class CliProcess {
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
+  /** Process ids of its children; none where there is no /proc. */
+  children(): number[] {
+    const file = `/proc/${this.#child.pid}/task/${this.#child.pid}/children`;
+    return existsSync(file) ? (readFileSync(file, 'utf8').match(/\d+/g) ?? []).map(Number) : [];
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child.kill(name);
   }

@@ -89,7 +89,7 @@ export class SharedAsker implements TokenAsker {
           if (found === undefined || !isNewer(found, after)) {
             return await this.#inTurn(fence, found?.refreshToken ?? refreshToken);
           }
-          await board.release(owner, undefined);
+          await board.release(owner, undefined).catch(ignore);
           return found;
         }
         await heard.something(LOOK_MS);
@@ -129,7 +129,9 @@ export class SharedAsker implements TokenAsker {
   #renewing(): () => void {
     const { board, owner, clock } = this.#context;
     let cancel = () => {};
+    let over = false;
     const next = () => {
+      if (over) return;
       cancel = clock.after(TURN_MS / 3, () => {
         board.renew(owner, TURN_MS).then((kept) => {
           if (kept) next();
@@ -137,7 +139,10 @@ export class SharedAsker implements TokenAsker {
       });
     };
     next();
-    return () => cancel();
+    return () => {
+      over = true;
+      cancel();
+    };
   }
 
   #opened(posted: Posted | undefined): Token | undefined {

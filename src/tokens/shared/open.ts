@@ -4,6 +4,7 @@ import type { Log } from '../../log.ts';
 import type { Secret } from '../../secret.ts';
 import type { TokenAsker } from '../exchange.ts';
 import { SharedAsker } from './asker.ts';
+import type { TokenBoard } from './board.ts';
 import { RedisBoards } from './redis.ts';
 import { Seal } from './seal.ts';
 
@@ -19,17 +20,28 @@ export interface OpenTokenStore {
   close(): void;
 }
 
+/** What the askers of a process share with those of the others. */
+export interface Sharing {
+  readonly boards: { board(name: string): TokenBoard; close(): void };
+  readonly seal: Seal;
+  /** This process; no other has the same. */
+  readonly owner: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export function shareBy({ boards, ...sharing }: Sharing): OpenTokenStore {
+  return {
+    share: (own, name, provider) => new SharedAsker(own, { ...sharing, board: boards.board(name), name, provider }),
+    close: () => boards.close(),
+  };
+}
+
 /** Connects to a token store in the background. Without it, each process asks for its own tokens. */
 export async function openTokenStore(
   { url, keys }: TokenStoreSettings,
   context: { readonly clock: Clock; readonly log: Log; readonly random: () => number },
 ): Promise<OpenTokenStore> {
   const boards = await RedisBoards.open({ url, ...context });
-  const seal = new Seal(keys);
-  const owner = randomUUID();
-  return {
-    share: (own, name, provider) =>
-      new SharedAsker(own, { ...context, board: boards.board(name), seal, name, provider, owner }),
-    close: () => boards.close(),
-  };
+  return shareBy({ boards, seal: new Seal(keys), owner: randomUUID(), clock: context.clock, log: context.log });
 }

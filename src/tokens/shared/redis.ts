@@ -30,7 +30,7 @@ local token = redis.call('GET', KEYS[1])
 if token then answer[2] = token; answer[3] = redis.call('PTTL', KEYS[1]) end
 if redis.call('EXISTS', KEYS[2]) == 1 then return answer end
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = time[1] * 1000000 + time[2]
 local last = tonumber(redis.call('HGET', KEYS[3], 'fence') or '0')
 local fence = string.format('%.0f', math.max(last + 1, now))
 redis.call('HSET', KEYS[3], 'fence', fence)
@@ -121,27 +121,48 @@ export class RedisBoards {
     return new RedisBoard(this, name);
   }
 
-  /** Runs a script. @throws BoardDown */
-  async run(script: string, name: string, args: readonly string[]): Promise<unknown> {
+  /**
+   * Runs a script.
+   * @param late gets the answer that comes when nobody waits for it any more
+   * @throws BoardDown
+   */
+  async run(
+    script: string,
+    name: string,
+    args: readonly string[],
+    late: (answer: unknown) => void = ignore,
+  ): Promise<unknown> {
     if (!this.#commands.isReady) throw new BoardDown('not connected');
     if (this.#clock.now() < this.#restUntilMs) throw new BoardDown('too slow a moment ago');
-    const keys = [`wakala:{${name}}:token`, `wakala:{${name}}:turn`, `wakala:{${name}}:numbering`];
-    const answer = this.#commands.sendCommand(['EVAL', script, '3', ...keys, ...args]);
+    const answer = this.#send(script, name, args);
     let cancel = () => {};
-    const late = new Promise<never>((_, reject) => {
+    const tooLate = new Promise<never>((_, reject) => {
       cancel = this.#clock.after(COMMAND_TIMEOUT_MS, () => {
-        this.#restUntilMs = this.#clock.now() + REST_MS;
-        reject(new BoardDown('too slow'));
+        // Where it was this process that stood still, the answer is there and only not read yet.
+        cancel = this.#clock.after(0, () => {
+          this.#restUntilMs = this.#clock.now() + REST_MS;
+          reject(new BoardDown('too slow'));
+        });
       });
     });
     try {
-      return await Promise.race([answer, late]);
+      return await Promise.race([answer, tooLate]);
     } catch (error) {
-      answer.catch(() => {});
+      answer.then(late, ignore);
       throw error instanceof BoardDown ? error : new BoardDown(reasonOf(error));
     } finally {
       cancel();
     }
+  }
+
+  /** Gives back a turn that was had too late. */
+  giveBack(name: string, owner: string): void {
+    this.#send(RELEASE, name, [owner, '', '']).catch(ignore);
+  }
+
+  #send(script: string, name: string, args: readonly string[]): Promise<unknown> {
+    const keys = [`wakala:{${name}}:token`, `wakala:{${name}}:turn`, `wakala:{${name}}:numbering`];
+    return this.#commands.sendCommand(['EVAL', script, '3', ...keys, ...args]);
   }
 
   subscribe(channel: string, onNews: (news: News) => void): () => void {
@@ -163,7 +184,7 @@ export class RedisBoards {
   /** The client subscribes anew by itself after a lost connection, and knows the same function when it sees it. */
   #listen(channel: string, heard: Channel['heard']): void {
     // Where this fails, there was no connection yet: it is tried again when there is one.
-    this.#news.subscribe(channel, heard).catch(() => {});
+    this.#news.subscribe(channel, heard).catch(ignore);
   }
 
   #connected(): void {
@@ -211,7 +232,10 @@ class RedisBoard implements TokenBoard {
 
   async acquire(owner: string, lockMs: number): Promise<Turn> {
     const args = [owner, String(lockMs), String(NUMBERING_MS)];
-    const [fence, token, remaining] = listOf(await this.#all.run(ACQUIRE, this.#name, args));
+    const late = (answer: unknown) => {
+      if (listOf(answer)[0] !== '') this.#all.giveBack(this.#name, owner);
+    };
+    const [fence, token, remaining] = listOf(await this.#all.run(ACQUIRE, this.#name, args, late));
     return { fence: fence === '' ? undefined : Number(fence), posted: postedOf(token, remaining) };
   }
 
@@ -237,6 +261,10 @@ class RedisBoard implements TokenBoard {
   get #channel(): string {
     return `wakala:{${this.#name}}:news`;
   }
+}
+
+function ignore(): void {
+  return;
 }
 
 function listOf(answer: unknown): unknown[] {

@@ -1,0 +1,177 @@
+import { randomBytes } from 'node:crypto';
+import cluster, { type Worker } from 'node:cluster';
+import type { Server } from 'node:http';
+import { adminListener } from '../admin/listener.ts';
+import { type Clock, systemClock } from '../clock.ts';
+import { formatAddress } from '../config/address.ts';
+import type { Config, ListenAddress } from '../config/config.ts';
+import type { Log } from '../log.ts';
+import { isLoopbackName } from '../loopback.ts';
+import { http } from '../node-http.ts';
+import { answerCall } from '../tokens/shared/channel.ts';
+import { MemoryBoards } from '../tokens/shared/memory.ts';
+import { listen } from './http-server.ts';
+import { refuseRestart } from './restart.ts';
+import type { FromWorker, ToWorker } from './worker.ts';
+
+export interface PrimaryOptions {
+  readonly log: Log;
+  readonly clock?: Clock;
+  readonly reloadFailure: () => string | undefined;
+  /** Program and arguments of a worker. */
+  readonly exec: string;
+  readonly args: readonly string[];
+}
+
+/** How long a worker may take to be ready. */
+const START_MS = 60_000;
+
+/** A worker that ended sooner than this is not replaced at once, lest a fault that it cannot start with spins. */
+const SHORT_LIFE_MS = 1000;
+
+/** What a worker may take longer than its own drain before it is killed. */
+const GRACE_MS = 5000;
+
+/** Several processes that serve one address: it starts them, replaces those that die, and keeps what they share. */
+export class Primary {
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #boards: MemoryBoards;
+  /** Seals what the workers share, for as long as this process lives. */
+  readonly #key = randomBytes(32).toString('hex');
+  readonly #admin: Server;
+  readonly #ready = new Set<number>();
+  #config: Config;
+  #draining = false;
+  #clean = true;
+  #changed: PromiseWithResolvers<undefined> = Promise.withResolvers();
+  #failure: string | undefined;
+  #address: ListenAddress | undefined;
+
+  private constructor(config: Config, { log, clock = systemClock, reloadFailure }: PrimaryOptions) {
+    this.#config = config;
+    this.#log = log;
+    this.#clock = clock;
+    this.#boards = new MemoryBoards(clock, (name, news) => this.#tellAll({ kind: 'board news', name, news }));
+    const admin = adminListener({
+      ready: () => !this.#draining && this.#ready.size > 0,
+      reloadFailure,
+      loopback: isLoopbackName(config.admin?.host ?? ''),
+      token: () => this.#config.adminToken,
+    });
+    this.#admin = http.createServer(admin);
+  }
+
+  /** Resolves when every worker is ready. @throws Error if an address cannot be listened on */
+  static async start(config: Config, options: PrimaryOptions): Promise<Primary> {
+    const primary = new Primary(config, options);
+    // Structured clones, in which `undefined` stays what it is.
+    cluster.setupPrimary({ exec: options.exec, args: [...options.args], serialization: 'advanced' });
+    cluster.on('message', (worker, message: FromWorker) => primary.#onMessage(worker, message));
+    try {
+      if (config.admin !== undefined) await listen(primary.#admin, config.admin, '--admin');
+      for (let i = 0; i < config.workers; i++) primary.#fork();
+      await primary.#allReady();
+    } catch (error) {
+      primary.#draining = true;
+      primary.#admin.close();
+      for (const worker of workers()) worker.process.kill('SIGKILL');
+      throw error;
+    }
+    const address = primary.#address === undefined ? '' : formatAddress(primary.#address);
+    options.log.info({ listen: address, routes: config.routes.length, workers: config.workers }, 'ready');
+    return primary;
+  }
+
+  /** Has every worker take the configuration on disk over. @throws Error if that takes a restart */
+  apply(config: Config): void {
+    refuseRestart(this.#config, config);
+    this.#config = config;
+    this.#tellAll({ kind: 'reload' });
+  }
+
+  /** Has every worker finish what it has under way, then stops. @returns true if nothing had to be cut off */
+  async drain(): Promise<boolean> {
+    this.#draining = true;
+    this.#log.info({ timeout_ms: this.#config.drainTimeoutMs }, 'draining');
+    this.#tellAll({ kind: 'drain' });
+    const late = this.#clock.after(this.#config.drainTimeoutMs + GRACE_MS, () => {
+      this.#clean = false;
+      for (const worker of workers()) worker.process.kill('SIGKILL');
+    });
+    while (workers().length > 0) await this.#changed.promise;
+    late();
+    this.#admin.close();
+    this.#admin.closeAllConnections();
+    this.#log.info({ clean: this.#clean }, 'stopped');
+    return this.#clean;
+  }
+
+  #fork(): void {
+    const startedMs = this.#clock.now();
+    const worker = cluster.fork();
+    worker.send({ kind: 'start', key: this.#key, owner: ownerOf(worker) } satisfies ToWorker);
+    worker.on('exit', (code, signal) => {
+      this.#ready.delete(worker.id);
+      this.#boards.forget(ownerOf(worker));
+      if (this.#draining) {
+        if (code !== 0) this.#clean = false;
+      } else {
+        this.#log.error({ worker: worker.id, code, signal }, 'a worker died; another takes its place');
+        const delayMs = this.#clock.now() - startedMs < SHORT_LIFE_MS ? SHORT_LIFE_MS : 0;
+        if (delayMs === 0) this.#fork();
+        else this.#clock.after(delayMs, () => this.#draining || this.#fork());
+      }
+      this.#change();
+    });
+  }
+
+  #onMessage(worker: Worker, message: FromWorker): void {
+    switch (message.kind) {
+      case 'ready':
+        this.#ready.add(worker.id);
+        this.#address = message.address;
+        this.#change();
+        break;
+      case 'failed':
+        this.#failure = message.error;
+        this.#change();
+        break;
+      case 'board':
+        void answerCall(this.#boards, message).then((answer) => tell(worker, answer));
+        break;
+    }
+  }
+
+  async #allReady(): Promise<void> {
+    const late = this.#clock.after(START_MS, () => {
+      this.#failure = 'the workers were not ready in time';
+      this.#change();
+    });
+    while (this.#ready.size < this.#config.workers && this.#failure === undefined) await this.#changed.promise;
+    late();
+    if (this.#failure !== undefined) throw new Error(this.#failure);
+  }
+
+  #tellAll(message: ToWorker): void {
+    for (const worker of workers()) tell(worker, message);
+  }
+
+  #change(): void {
+    this.#changed.resolve(undefined);
+    this.#changed = Promise.withResolvers();
+  }
+}
+
+function workers(): Worker[] {
+  return Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
+}
+
+function ownerOf(worker: Worker): string {
+  return `worker ${worker.id}`;
+}
+
+/** A worker that is about to end takes no more messages. */
+function tell(worker: Worker, message: ToWorker): void {
+  if (worker.isConnected()) worker.send(message, () => undefined);
+}

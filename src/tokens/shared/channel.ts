@@ -1,0 +1,85 @@
+import { BoardDown, type News, type Posted, type TokenBoard, type Turn } from './board.ts';
+import type { MemoryBoards } from './memory.ts';
+
+/** What a worker asks its primary for, by number. */
+export interface BoardCall {
+  readonly kind: 'board';
+  readonly id: number;
+  readonly name: string;
+  readonly call: 'read' | 'acquire' | 'renew' | 'post' | 'release';
+  readonly args: readonly unknown[];
+}
+
+export interface BoardAnswer {
+  readonly kind: 'board answer';
+  readonly id: number;
+  readonly result: unknown;
+}
+
+export interface BoardNews {
+  readonly kind: 'board news';
+  readonly name: string;
+  readonly news: News;
+}
+
+/** Answers a worker's call. Messages between a primary and its workers are trusted: they are one program. */
+export async function answerCall(boards: MemoryBoards, { id, name, call, args }: BoardCall): Promise<BoardAnswer> {
+  const board = boards.board(name);
+  const run = board[call] as (...args: readonly unknown[]) => Promise<unknown>;
+  return { kind: 'board answer', id, result: await run(...args) };
+}
+
+/** The primary's boards as a worker sees them. */
+export class ChannelBoards {
+  readonly #send: (call: BoardCall) => void;
+  readonly #waiting = new Map<number, (result: unknown) => void>();
+  readonly #listeners = new Map<string, Set<(news: News) => void>>();
+  #calls = 0;
+  #closed = false;
+
+  constructor(send: (call: BoardCall) => void) {
+    this.#send = send;
+  }
+
+  /** Takes what came from the primary. */
+  onMessage(message: BoardAnswer | BoardNews): void {
+    if (message.kind === 'board news') {
+      for (const listener of [...(this.#listeners.get(message.name) ?? [])]) listener(message.news);
+      return;
+    }
+    this.#waiting.get(message.id)?.(message.result);
+    this.#waiting.delete(message.id);
+  }
+
+  board(name: string): TokenBoard {
+    const call = (what: BoardCall['call'], ...args: unknown[]) => this.#call(name, what, args);
+    return {
+      read: async () => (await call('read')) as Posted | undefined,
+      acquire: async (owner, lockMs) => (await call('acquire', owner, lockMs)) as Turn,
+      renew: async (owner, lockMs) => (await call('renew', owner, lockMs)) as boolean,
+      post: async (owner, posted) => (await call('post', owner, posted)) as boolean,
+      release: async (owner, news) => {
+        await call('release', owner, news);
+      },
+      subscribe: (onNews) => {
+        const listeners = this.#listeners.get(name) ?? new Set();
+        this.#listeners.set(name, listeners.add(onNews));
+        return () => listeners.delete(onNews);
+      },
+    };
+  }
+
+  /** From now on the board is down: the primary is no more. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  #call(name: string, call: BoardCall['call'], args: readonly unknown[]): Promise<unknown> {
+    if (this.#closed) return Promise.reject(new BoardDown('the primary is gone'));
+    return new Promise((resolve) => {
+      const id = this.#calls++;
+      this.#waiting.set(id, resolve);
+      this.#send({ kind: 'board', id, name, call, args });
+    });
+  }
+}

@@ -1,0 +1,141 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { describe, expect, it, vi } from 'vitest';
+import { freePort } from '../support/free-port.ts';
+import { ask } from '../support/proxy-ask.ts';
+import { CliProcess, configFile } from '../support/proxy-process.ts';
+import { routeTo, type Settings } from '../support/proxy-server.ts';
+import { valuesOf } from '../support/raw-message.ts';
+import { RawUpstream, reply } from '../support/upstream-raw.ts';
+
+const READY = /"listen":"127\.0\.0\.1:(\d+)".*"workers":2,"msg":"ready"/;
+
+async function serve(settings: Settings = {}) {
+  const dead = new Set<string>();
+  const upstream = await RawUpstream.start((request) => {
+    if (request.target === '/held') return undefined;
+    return valuesOf(request, 'authorization').some((value) => dead.has(value)) ? reply(401, '') : reply(200, 'fine');
+  });
+  const adminPort = await freePort();
+  const written = {
+    listen: '127.0.0.1:0',
+    admin: `127.0.0.1:${adminPort}`,
+    workers: 2,
+    routes: { '/api/*': routeTo(upstream) },
+    ...settings,
+  };
+  const file = configFile(written);
+  const cli = new CliProcess(['serve', '-c', file]);
+  const [, port] = await cli.until(READY);
+  return {
+    upstream,
+    cli,
+    file,
+    written,
+    adminPort,
+    port: Number(port),
+    killTokens: () => {
+      for (const request of upstream.requests) for (const value of valuesOf(request, 'authorization')) dead.add(value);
+    },
+    answerHeld: () => upstream.requests.find(({ target }) => target === '/held')?.socket.write(reply(200, 'late')),
+  };
+}
+
+/** Over new connections, which the workers take in turn. */
+async function calls(port: number, count: number): Promise<Set<number>> {
+  const answers = await Promise.all(Array.from({ length: count }, () => ask(port, '/api/x', { body: '{}' })));
+  return new Set(answers.map(({ status }) => status));
+}
+
+const isAlive = (pid: number) => existsSync(`/proc/${pid}`);
+
+// Which processes there are is read from /proc.
+describe.runIf(process.platform === 'linux')('workers', { timeout: 15_000 }, () => {
+  it('share one token: one exchange for all, cold, and one when it is refused', async () => {
+    const { upstream, port, killTokens } = await serve();
+    expect(await calls(port, 40)).toEqual(new Set([200]));
+    expect(upstream.tokens).toHaveLength(1);
+    killTokens();
+    expect(await calls(port, 40)).toEqual(new Set([200]));
+    expect(upstream.tokens).toHaveLength(2);
+  });
+
+  it('that die are replaced, while the others serve on with the same token', async () => {
+    const { upstream, cli, port } = await serve();
+    await calls(port, 10);
+    const [first = 0, second = 0] = cli.children();
+    process.kill(first, 'SIGKILL');
+    await cli.until(/"msg":"a worker died; another takes its place"/);
+    expect(await calls(port, 20)).toEqual(new Set([200]));
+    await vi.waitUntil(() => cli.children().length === 2, 20_000);
+    expect(cli.children()).toContain(second);
+    expect(cli.children()).not.toContain(first);
+    expect(await calls(port, 20)).toEqual(new Set([200]));
+    expect(upstream.tokens).toHaveLength(1);
+  });
+
+  it('take a changed file over, all of them, and refuse what takes a restart', async () => {
+    const { upstream, cli, file, written, port, adminPort } = await serve();
+    writeFileSync(file, JSON.stringify({ ...written, routes: { '/moved/*': routeTo(upstream) } }));
+    cli.signal('SIGHUP');
+    await vi.waitUntil(async () => {
+      const statuses = await Promise.all(Array.from({ length: 8 }, () => ask(port, '/moved/x', { body: '{}' })));
+      return statuses.every(({ status }) => status === 200);
+    }, 20_000);
+    expect(await calls(port, 8)).toEqual(new Set([404]));
+    writeFileSync(file, JSON.stringify({ ...written, workers: 3 }));
+    cli.signal('SIGHUP');
+    await cli.until(/another number of `workers` takes a restart/);
+    const readyz = (await ask(adminPort, '/readyz')).json();
+    expect(readyz).toMatchObject({ status: 'ready', detail: expect.stringContaining('takes a restart') as string });
+    expect(cli.children()).toHaveLength(2);
+  });
+
+  it('finish what is under way on SIGTERM, and the exit code is 0', async () => {
+    const { upstream, cli, port, answerHeld } = await serve();
+    await calls(port, 4);
+    const held = ask(port, '/api/held', { body: '{}' });
+    await vi.waitUntil(() => upstream.requests.some(({ target }) => target === '/held'), 10_000);
+    cli.signal('SIGTERM');
+    await cli.until(/"msg":"draining"/);
+    answerHeld();
+    expect((await held).text).toBe('late');
+    expect(await cli.exited).toBe(0);
+  });
+
+  it('finish what is under way and end where the primary was killed', async () => {
+    const { upstream, cli, port, answerHeld } = await serve({ drain_timeout: '10s' });
+    const held = ask(port, '/api/held', { body: '{}' });
+    await vi.waitUntil(() => upstream.requests.some(({ target }) => target === '/held'), 10_000);
+    const children = cli.children();
+    cli.signal('SIGKILL');
+    await cli.until(/"msg":"draining"/);
+    answerHeld();
+    expect((await held).text).toBe('late');
+    await vi.waitUntil(() => !children.some(isAlive), 20_000);
+  });
+
+  it('say why they cannot start, once, with exit code 1', async () => {
+    const taken = await RawUpstream.start(() => reply(200, 'fine'));
+    const { port } = new URL(taken.origin);
+    const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+    const settings = { listen: `127.0.0.1:${port}`, admin: false, workers: 2, routes: { '/api/*': routeTo(upstream) } };
+    const cli = new CliProcess(['serve', '-c', configFile(settings)]);
+    expect(await cli.exited).toBe(1);
+    expect(cli.stderr).toContain(`127.0.0.1:${port} is in use by another process`);
+  });
+
+  it('are one for each core where `auto` is said', async () => {
+    const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+    const file = configFile({
+      listen: '127.0.0.1:0',
+      admin: false,
+      workers: 'auto',
+      routes: { '/api/*': routeTo(upstream) },
+    });
+    const cli = new CliProcess(['serve', '-c', file]);
+    await cli.until(/"msg":"ready"/);
+    expect(await ask(Number((await cli.until(/127\.0\.0\.1:(\d+)/))[1]), '/api/x', { body: '{}' })).toMatchObject({
+      status: 200,
+    });
+  });
+});
