@@ -1,3 +1,4 @@
+import { isLoopbackName } from '../loopback.ts';
 import { Secret } from '../secret.ts';
 import type { TokenStore } from './config.ts';
 import { BOUNDS } from './defaults.ts';
@@ -11,6 +12,7 @@ export function readTokenStore({ token_store: input }: ConfigInput, report: Repo
   const path: Path = ['token_store'];
   const fault = urlFault(input.redis);
   if (fault !== undefined) report.problem([...path, 'redis'], fault);
+  else warnOfClearText([...path, 'redis'], input.redis, report);
   const previous = input.previous_keys ?? [];
   const keys: [string, ...string[]] = [input.encryption_key, ...previous];
   keys.forEach((key, i) => {
@@ -22,6 +24,13 @@ export function readTokenStore({ token_store: input }: ConfigInput, report: Repo
   });
   const [current, ...others] = keys;
   return { url: new Secret(input.redis), keys: [new Secret(current), ...others.map((key) => new Secret(key))] };
+}
+
+/** The password goes over such a connection as it is; the tokens are sealed. */
+function warnOfClearText(path: Path, text: string, report: Report): void {
+  const url = URL.parse(text);
+  if (url === null || url.protocol === 'rediss:' || isLoopbackName(url.hostname)) return;
+  report.warn(path, 'is not encrypted on its way: whoever is in between sees its password; use `rediss://`');
 }
 
 function urlFault(text: string): string | undefined {

@@ -39,6 +39,17 @@ describe('token_store', () => {
   });
 
   it.each([
+    ['redis://127.0.0.1:6379', []],
+    ['rediss://redis.example', []],
+    ['redis://redis.example', [expect.stringContaining('is not encrypted on its way') as string]],
+  ])('warns where the password of %s could be read on its way', (redis, warnings) => {
+    const route = { provider: 'mpesa', credentials: { consumer_key: 'key', consumer_secret: 'secret' } };
+    const written = JSON.stringify({ token_store: { redis, encryption_key: KEY }, routes: { '/mpesa/*': route } });
+    const found = loadConfig('f', { readFile: () => written, env: {} }).warnings.map(({ message }) => message);
+    expect(found.filter((message) => message.includes('token_store'))).toEqual(warnings);
+  });
+
+  it.each([
     ['http://host:6379', 'must be `redis://host:6379` or'],
     ['host:6379', 'must be `redis://host:6379` or'],
     ['redis://', 'must be `redis://host:6379` or'],
