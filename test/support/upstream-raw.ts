@@ -35,6 +35,8 @@ export class RawUpstream {
   /** Issued tokens, in their order. */
   readonly tokens: string[] = [];
   readonly sockets = new Set<Socket>();
+  /** How long its token endpoint takes. */
+  delayTokensMs = 0;
   readonly port: number;
   readonly #script: Script;
   readonly #options: UpstreamOptions;
@@ -106,7 +108,9 @@ export class RawUpstream {
       const number = this.#options.oneToken === true ? 1 : this.tokens.length + 1;
       const token = `real-token-${number}-${this.port}`;
       this.tokens.push(token);
-      request.send(json(200, { access_token: token, expires_in: 3600 }));
+      const answer = json(200, { access_token: token, expires_in: 3600 });
+      if (this.delayTokensMs === 0) request.send(answer);
+      else setTimeout(() => request.send(answer), this.delayTokensMs);
       return;
     }
     this.requests.push(request);

@@ -154,6 +154,35 @@ describe.runIf(hasRedis())('replicas whose token store', { timeout: 60_000 }, ()
     expect(await healed(provider, connected, late)).toBeLessThanOrEqual(12);
   });
 
+  it('dies while one of them asks still serve all that wait', async () => {
+    const redis = await RedisServer.start();
+    const provider = await Provider.start();
+    const both = await Promise.all([provider.replica(redis.url), provider.replica(redis.url)]);
+    await expectServed(...both);
+    provider.killTokens();
+    provider.upstream.delayTokensMs = 500;
+    const answers = Promise.all(both.flatMap((proxy) => [statusOf(proxy), statusOf(proxy)]));
+    await vi.waitUntil(async () => (await redis.ask('KEYS *turn')).includes(':turn'), HEALED);
+    await redis.kill();
+    expect(await answers).toEqual([200, 200, 200, 200]);
+    expect(provider.exchanges).toBeLessThanOrEqual(4);
+    await redis.run();
+    await connectedAgain(...both);
+    expect(await healed(provider, ...both)).toBeLessThanOrEqual(6);
+  });
+
+  it('became a read-only copy, as in a failover, serve alone, and share when it takes writes again', async () => {
+    const redis = await RedisServer.start();
+    const provider = await Provider.start();
+    const both = await Promise.all([provider.replica(redis.url), provider.replica(redis.url)]);
+    await redis.ask(`REPLICAOF 127.0.0.1 1`);
+    await expectServed(...both);
+    expect(provider.exchanges).toBe(2);
+    expect(lines(both[0], ALONE)[0]).toMatchObject({ error: 'READONLY' });
+    await redis.ask('REPLICAOF NO ONE');
+    expect(await healed(provider, ...both)).toBeLessThanOrEqual(6);
+  });
+
   it('refuses their password serve alone, and say why without the password', async () => {
     const redis = await RedisServer.start(['--requirepass', 'the-right-password']);
     const provider = await Provider.start();
