@@ -21,7 +21,7 @@ export function adminListener(context: AdminContext): RequestListener {
   return (req, res) => {
     if (answerProbe(context, req, res)) return;
     app ??= loadApp(context);
-    app.then((handle) => handle(req, res)).catch(() => res.writeHead(500).end());
+    app.then((handle) => handle(req, res)).catch(() => (res.headersSent ? res.destroy() : res.writeHead(500).end()));
   };
 }
 

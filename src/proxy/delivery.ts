@@ -99,11 +99,11 @@ export class Delivery implements AnswerListener {
    * Lets the answer out to the client, with these headers behind its own.
    * @throws TypeError if its head has characters in it that no head may have
    */
-  release(own: Readonly<HeaderList>, extra: Readonly<HeaderList>): void {
+  release(extra: Readonly<HeaderList>): void {
     const answer = this.#answer;
     if (answer === undefined) return;
     this.#state = 'released';
-    answer.headers.push(...own, ...extra);
+    answer.headers.push(...extra);
     if (this.#complete) {
       answer.sendWhole();
       this.#owner.onDelivered();

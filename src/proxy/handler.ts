@@ -157,7 +157,7 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
     this.#deadline.restart();
     try {
       const { requestId, extraHeaders } = this.#context;
-      delivery.release(['x-request-id', requestId, 'wakala-token', this.#use], extraHeaders);
+      delivery.release(['x-request-id', requestId, 'wakala-token', this.#use, ...extraHeaders]);
     } catch (cause) {
       delivery.attempt.cancel();
       const detail = "The provider's answer has a head that is no valid HTTP. It may have acted on the request.";

@@ -80,10 +80,9 @@ export function requestHeaders(raw: readonly string[], route: RouteHeaders, auth
  * @throws ProxyError `upstream_invalid`
  */
 export function answerHeaders(raw: readonly Buffer[], status: number, accessToken: string): HeaderList {
-  const text: HeaderList = [];
-  for (const bytes of raw) text.push(bytes.toString('latin1'));
-  const nominated = nominatedBy(text);
   const out: HeaderList = [];
+  const text = raw.map((bytes) => bytes.toString('latin1'));
+  const nominated = nominatedBy(text);
   for (let i = 0; i < text.length; i += 2) {
     const name = text[i] ?? '';
     const value = text[i + 1] ?? '';

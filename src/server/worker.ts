@@ -61,8 +61,11 @@ export async function runWorker(config: Config, { log, reload }: WorkerOptions):
     boards.close();
     stop.resolve(undefined);
   });
-  // A Ctrl-C reaches every process of a terminal; the primary says when to stop.
-  process.on('SIGINT', () => undefined).on('SIGTERM', () => stop.resolve(undefined));
+  // What is sent to a whole group of processes is for the primary, which tells its workers.
+  process
+    .on('SIGINT', () => undefined)
+    .on('SIGHUP', () => undefined)
+    .on('SIGTERM', () => stop.resolve(undefined));
   const { key, owner } = await started.promise;
   const shared = shareBy({ boards, seal: new Seal([new Secret(key)]), owner, clock: systemClock, log });
   try {

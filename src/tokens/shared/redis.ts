@@ -2,7 +2,8 @@ import type { RedisClientType } from 'redis';
 import type { Clock } from '../../clock.ts';
 import type { Log } from '../../log.ts';
 import type { Secret } from '../../secret.ts';
-import { BoardDown, type News, type Posted, type TokenBoard, type Turn } from './board.ts';
+import { BoardDown, type News, type TokenBoard } from './board.ts';
+import { RedisBoard, type ScriptRunner } from './redis-board.ts';
 
 /** A request for a token asks Redis at most three times, and waits for it at most a quarter of a second. */
 const COMMAND_TIMEOUT_MS = 80;
@@ -15,51 +16,6 @@ const LONGEST_RECONNECT_MS = 2000;
 /** How long a start waits for Redis, so that the first request finds what the others share. */
 const START_MS = 1000;
 
-/** How long the numbering of an unused credential is remembered; a new one starts from the time, which is higher. */
-const NUMBERING_MS = 30 * 24 * 3_600_000;
-
-/** KEYS: token, turn, numbering. Each script is one atomic step. */
-const READ = `
-local token = redis.call('GET', KEYS[1])
-if not token then return {} end
-return {token, redis.call('PTTL', KEYS[1])}`;
-
-const ACQUIRE = `
-local answer = {'', '', 0}
-local token = redis.call('GET', KEYS[1])
-if token then answer[2] = token; answer[3] = redis.call('PTTL', KEYS[1]) end
-if redis.call('EXISTS', KEYS[2]) == 1 then return answer end
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local last = tonumber(redis.call('HGET', KEYS[3], 'fence') or '0')
-local fence = string.format('%.0f', math.max(last + 1, now))
-redis.call('HSET', KEYS[3], 'fence', fence)
-redis.call('PEXPIRE', KEYS[3], ARGV[3])
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-answer[1] = fence
-return answer`;
-
-const RENEW = `
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[2], ARGV[2])`;
-
-const POST = `
-local own = redis.call('GET', KEYS[2]) == ARGV[1]
-local last = tonumber(redis.call('HGET', KEYS[3], 'posted') or '0')
-if own then redis.call('DEL', KEYS[2]) end
-if tonumber(ARGV[2]) <= last then return 0 end
-redis.call('HSET', KEYS[3], 'posted', ARGV[2])
-redis.call('PEXPIRE', KEYS[3], ARGV[5])
-redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[4])
-redis.call('PUBLISH', ARGV[6], ARGV[7])
-return 1`;
-
-const RELEASE = `
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[2])
-if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
-return 1`;
-
 export interface RedisContext {
   readonly url: Secret;
   readonly clock: Clock;
@@ -69,7 +25,7 @@ export interface RedisContext {
 }
 
 /** One connection to Redis for commands and one for news, for every credential of this process. */
-export class RedisBoards {
+export class RedisBoards implements ScriptRunner {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #commands: RedisClientType;
@@ -121,11 +77,6 @@ export class RedisBoards {
     return new RedisBoard(this, name);
   }
 
-  /**
-   * Runs a script.
-   * @param late gets the answer that comes when nobody waits for it any more
-   * @throws BoardDown
-   */
   async run(
     script: string,
     name: string,
@@ -134,7 +85,7 @@ export class RedisBoards {
   ): Promise<unknown> {
     if (!this.#commands.isReady) throw new BoardDown('not connected');
     if (this.#clock.now() < this.#restUntilMs) throw new BoardDown('too slow a moment ago');
-    const answer = this.#send(script, name, args);
+    const answer = this.send(script, name, args);
     let cancel = () => {};
     const tooLate = new Promise<never>((_, reject) => {
       cancel = this.#clock.after(COMMAND_TIMEOUT_MS, () => {
@@ -155,12 +106,7 @@ export class RedisBoards {
     }
   }
 
-  /** Gives back a turn that was had too late. */
-  giveBack(name: string, owner: string): void {
-    this.#send(RELEASE, name, [owner, '', '']).catch(ignore);
-  }
-
-  #send(script: string, name: string, args: readonly string[]): Promise<unknown> {
+  send(script: string, name: string, args: readonly string[]): Promise<unknown> {
     const keys = [`wakala:{${name}}:token`, `wakala:{${name}}:turn`, `wakala:{${name}}:numbering`];
     return this.#commands.sendCommand(['EVAL', script, '3', ...keys, ...args]);
   }
@@ -216,65 +162,8 @@ function newChannel(): Channel {
   return { listeners, heard };
 }
 
-class RedisBoard implements TokenBoard {
-  readonly #all: RedisBoards;
-  readonly #name: string;
-
-  constructor(all: RedisBoards, name: string) {
-    this.#all = all;
-    this.#name = name;
-  }
-
-  async read(): Promise<Posted | undefined> {
-    const [token, remaining] = listOf(await this.#all.run(READ, this.#name, []));
-    return postedOf(token, remaining);
-  }
-
-  async acquire(owner: string, lockMs: number): Promise<Turn> {
-    const args = [owner, String(lockMs), String(NUMBERING_MS)];
-    const late = (answer: unknown) => {
-      if (listOf(answer)[0] !== '') this.#all.giveBack(this.#name, owner);
-    };
-    const [fence, token, remaining] = listOf(await this.#all.run(ACQUIRE, this.#name, args, late));
-    return { fence: fence === '' ? undefined : Number(fence), posted: postedOf(token, remaining) };
-  }
-
-  async renew(owner: string, lockMs: number): Promise<boolean> {
-    return (await this.#all.run(RENEW, this.#name, [owner, String(lockMs)])) === 1;
-  }
-
-  async post(owner: string, { generation, sealed, remainingMs }: Posted): Promise<boolean> {
-    const news: News = { kind: 'posted', generation };
-    const times = [String(Math.max(1, Math.floor(remainingMs))), String(NUMBERING_MS)];
-    const args = [owner, String(generation), sealed, ...times, this.#channel, JSON.stringify(news)];
-    return (await this.#all.run(POST, this.#name, args)) === 1;
-  }
-
-  async release(owner: string, news: News | undefined): Promise<void> {
-    await this.#all.run(RELEASE, this.#name, [owner, this.#channel, news === undefined ? '' : JSON.stringify(news)]);
-  }
-
-  subscribe(onNews: (news: News) => void): () => void {
-    return this.#all.subscribe(this.#channel, onNews);
-  }
-
-  get #channel(): string {
-    return `wakala:{${this.#name}}:news`;
-  }
-}
-
 function ignore(): void {
   return;
-}
-
-function listOf(answer: unknown): unknown[] {
-  return Array.isArray(answer) ? answer : [];
-}
-
-function postedOf(token: unknown, remaining: unknown): Posted | undefined {
-  const [, generation, sealed] = /^(\d+) (.+)$/.exec(typeof token === 'string' ? token : '') ?? [];
-  if (generation === undefined || sealed === undefined) return undefined;
-  return { generation: Number(generation), sealed, remainingMs: Number(remaining) };
 }
 
 function newsOf(text: string): News | undefined {
