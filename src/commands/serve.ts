@@ -1,9 +1,11 @@
+import { resolve } from 'node:path';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { systemClock } from '../clock.ts';
-import { examineConfig } from '../config/load.ts';
+import { examineConfig, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../errors.ts';
 import { Reloader } from '../server/reload.ts';
-import { type ServerOptions, startServer } from '../server/server.ts';
+import type { PrimaryOptions } from '../server/primary.ts';
+import { startServer } from '../server/server.ts';
 import { EXIT, type Io } from './io.ts';
 import { logFor, logWarnings, reportStartFailure, stopSignal } from './run.ts';
 
@@ -17,31 +19,29 @@ export interface ServeOptions {
 export async function serve(options: ServeOptions, io: Io): Promise<number> {
   try {
     const { listen, admin } = options;
-    const examine = () => examineConfig(options.config, { listen, admin, env: io.env });
-    const { config, problems, warnings, files } = examine();
-    if (config === undefined) throw new ConfigError(problems);
-    const log = logFor(config, io);
-    const reloading = (target: () => Pick<Running, 'apply'>) =>
-      new Reloader({
-        examine,
-        apply: (next) => {
-          target().apply(next);
-          log.level = next.log.level;
-        },
-        log,
-        clock: systemClock,
-      });
     // A primary talks to its workers over a channel.
     if (process.channel !== undefined) {
       const { isWorker, runWorker } = await import('../server/worker.ts');
-      const reload = (server: Pick<Running, 'apply'>) => reloading(() => server).reload('the primary said so');
-      if (isWorker()) return (await runWorker(config, { log, reload })) ? EXIT.ok : EXIT.runtime;
+      const configOf = (texts: ReadonlyMap<string, string>) =>
+        loadConfig(options.config, { listen, admin, env: io.env, readFile: readerOf(texts), fileMode: () => undefined })
+          .config;
+      if (isWorker()) {
+        return (await runWorker({ configOf, logFor: (config) => logFor(config, io) })) ? EXIT.ok : EXIT.runtime;
+      }
     }
+    const examine = () => examineConfig(options.config, { listen, admin, env: io.env });
+    const { config, problems, warnings, files, texts } = examine();
+    if (config === undefined) throw new ConfigError(problems);
+    const log = logFor(config, io);
+    const apply = (next: Config, read: ReadonlyMap<string, string>) => {
+      server.apply(next, read);
+      log.level = next.log.level;
+    };
+    const reloader: Reloader = new Reloader({ examine, apply, log, clock: systemClock });
     logWarnings(warnings, log);
-    const reloader: Reloader = reloading(() => server);
     reloader.note(files);
     const stop = stopSignal();
-    const starting = start(config, { log, reloadFailure: () => reloader.failure });
+    const starting = start(config, { log, texts, reloadFailure: () => reloader.failure });
     process.on('SIGHUP', () => {
       starting.then(
         () => reloader.reload('SIGHUP'),
@@ -61,7 +61,7 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
 /** One process, or several; a worker is started by the same command. */
 async function start(
   config: Config,
-  options: Required<Pick<ServerOptions, 'log' | 'reloadFailure'>>,
+  options: Pick<PrimaryOptions, 'log' | 'reloadFailure' | 'texts'>,
 ): Promise<Running> {
   if (config.workers === 1) return await startServer(config, options);
   const { Primary } = await import('../server/primary.ts');
@@ -71,6 +71,15 @@ async function start(
 
 /** What serves, whatever it consists of. */
 interface Running {
-  apply(config: Config): void;
+  apply(config: Config, texts: ReadonlyMap<string, string>): void;
   drain(): Promise<boolean>;
+}
+
+/** A worker has no disk of its own to look at: it is given what its primary read. */
+function readerOf(texts: ReadonlyMap<string, string>): (path: string) => string {
+  return (path) => {
+    const text = texts.get(resolve(path));
+    if (text === undefined) throw Object.assign(new Error('not read by the primary'), { code: 'ENOENT' });
+    return text;
+  };
 }

@@ -15,6 +15,7 @@ export class Files {
   readonly #config: string;
   readonly #disk: Disk;
   readonly #asked = new Set<string>();
+  readonly #texts = new Map<string, string>();
 
   constructor(config: string, disk: Disk) {
     this.#config = config;
@@ -26,17 +27,27 @@ export class Files {
     return [...this.#asked];
   }
 
+  /** What was read, by absolute path. */
+  get texts(): ReadonlyMap<string, string> {
+    return this.#texts;
+  }
+
   /** The configuration file itself. Throws as `node:fs` does. */
   readConfig(): string {
-    this.#asked.add(resolve(this.#config));
-    return this.#disk.readFile(this.#config);
+    return this.#read(this.#config, resolve(this.#config));
   }
 
   /** Throws as `node:fs` does. */
   read(path: string): string {
     const absolute = this.absolute(path);
+    return this.#read(absolute, absolute);
+  }
+
+  #read(path: string, absolute: string): string {
     this.#asked.add(absolute);
-    return this.#disk.readFile(absolute);
+    const text = this.#disk.readFile(path);
+    this.#texts.set(absolute, text);
+    return text;
   }
 
   absolute(path: string): string {

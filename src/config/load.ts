@@ -41,6 +41,8 @@ export interface Examined {
   readonly warnings: readonly ConfigProblem[];
   /** Absolute paths of everything that was read for it, the file itself first, and of what could not be read. */
   readonly files: readonly string[];
+  /** What was read, by absolute path. Secrets among it. */
+  readonly texts: ReadonlyMap<string, string>;
 }
 
 /** Reads, checks and resolves a configuration file. Throws a ConfigError with every problem it has. */
@@ -55,15 +57,15 @@ export function examineConfig(file: string, options: LoadOptions = {}): Examined
   const { readFile = readText, fileMode = modeOf } = options;
   const files = new Files(file, { readFile, fileMode });
   try {
-    return { ...examine(file, files, options), files: files.asked };
+    return { ...examine(file, files, options), files: files.asked, texts: files.texts };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { config: undefined, problems: error.problems, warnings: [], files: files.asked };
+    return { config: undefined, problems: error.problems, warnings: [], files: files.asked, texts: files.texts };
   }
 }
 
 /** Throws a ConfigError only where the file cannot be read at all. */
-function examine(file: string, files: Files, options: LoadOptions): Omit<Examined, 'files'> {
+function examine(file: string, files: Files, options: LoadOptions): Omit<Examined, 'files' | 'texts'> {
   const { env = process.env, emulated = false, now = Date.now(), listen, admin } = options;
   const source = parseSource(file, readConfig(file, files));
   const report = new Report(source);

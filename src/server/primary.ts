@@ -18,6 +18,8 @@ export interface PrimaryOptions {
   readonly log: Log;
   readonly clock?: Clock;
   readonly reloadFailure: () => string | undefined;
+  /** What the configuration was read from: a worker reads the same, whatever lies on the disk by then. */
+  readonly texts: ReadonlyMap<string, string>;
   /** Program and arguments of a worker. */
   readonly exec: string;
   readonly args: readonly string[];
@@ -42,14 +44,16 @@ export class Primary {
   readonly #admin: Server;
   readonly #ready = new Set<number>();
   #config: Config;
+  #texts: ReadonlyMap<string, string>;
   #draining = false;
   #clean = true;
   #changed: PromiseWithResolvers<undefined> = Promise.withResolvers();
   #failure: string | undefined;
   #address: ListenAddress | undefined;
 
-  private constructor(config: Config, { log, clock = systemClock, reloadFailure }: PrimaryOptions) {
+  private constructor(config: Config, { log, clock = systemClock, reloadFailure, texts }: PrimaryOptions) {
     this.#config = config;
+    this.#texts = texts;
     this.#log = log;
     this.#clock = clock;
     this.#boards = new MemoryBoards(clock, (name, news) => this.#tellAll({ kind: 'board news', name, news }));
@@ -83,11 +87,12 @@ export class Primary {
     return primary;
   }
 
-  /** Has every worker take the configuration on disk over. @throws Error if that takes a restart */
-  apply(config: Config): void {
+  /** Has every worker take a configuration over. @throws Error if that takes a restart */
+  apply(config: Config, texts: ReadonlyMap<string, string>): void {
     refuseRestart(this.#config, config);
     this.#config = config;
-    this.#tellAll({ kind: 'reload' });
+    this.#texts = texts;
+    this.#tellAll({ kind: 'reload', texts });
   }
 
   /** Has every worker finish what it has under way, then stops. @returns true if nothing had to be cut off */
@@ -110,7 +115,7 @@ export class Primary {
   #fork(): void {
     const startedMs = this.#clock.now();
     const worker = cluster.fork();
-    worker.send({ kind: 'start', key: this.#key, owner: ownerOf(worker) } satisfies ToWorker);
+    worker.send({ kind: 'start', key: this.#key, owner: ownerOf(worker), texts: this.#texts } satisfies ToWorker);
     worker.on('exit', (code, signal) => {
       this.#ready.delete(worker.id);
       this.#boards.forget(ownerOf(worker));

@@ -11,13 +11,15 @@ export interface Found {
   readonly warnings: readonly ConfigProblem[];
   /** Every file that it was read from, or should have been. */
   readonly files: readonly string[];
+  /** What was read, by absolute path. */
+  readonly texts: ReadonlyMap<string, string>;
 }
 
 export interface ReloadContext {
   /** Reads the configuration anew. Never throws for a bad one. */
   readonly examine: () => Found;
   /** Puts a good configuration to work, all of it or, if it throws, none. */
-  readonly apply: (config: Config) => void;
+  readonly apply: (config: Config, texts: ReadonlyMap<string, string>) => void;
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -65,7 +67,7 @@ export class Reloader {
     }
     for (const { file, line, column, message } of found.warnings) log.warn({ file, line, column }, message);
     try {
-      this.#context.apply(found.config);
+      this.#context.apply(found.config, found.texts);
       this.#failure = undefined;
       log.info({ reason, routes: found.config.routes.length }, 'configuration reloaded');
     } catch (error) {

@@ -1,12 +1,12 @@
 import cluster from 'node:cluster';
 import { systemClock } from '../clock.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
-import type { Log } from '../log.ts';
 import { Secret } from '../secret.ts';
+import type { LevelledLog } from '../telemetry/log.ts';
 import { type BoardAnswer, type BoardCall, type BoardNews, ChannelBoards } from '../tokens/shared/channel.ts';
 import { shareBy } from '../tokens/shared/open.ts';
 import { Seal } from '../tokens/shared/seal.ts';
-import { type RunningServer, startServer } from './server.ts';
+import { startServer } from './server.ts';
 
 export type FromWorker =
   | { readonly kind: 'ready'; readonly address: ListenAddress }
@@ -14,16 +14,19 @@ export type FromWorker =
   | BoardCall;
 
 export type ToWorker =
-  | { readonly kind: 'start'; readonly key: string; readonly owner: string }
-  | { readonly kind: 'reload' }
+  | { readonly kind: 'start'; readonly key: string; readonly owner: string; readonly texts: Texts }
+  | { readonly kind: 'reload'; readonly texts: Texts }
   | { readonly kind: 'drain' }
   | BoardAnswer
   | BoardNews;
 
+/** What a configuration is read from, by absolute path. */
+type Texts = ReadonlyMap<string, string>;
+
 export interface WorkerOptions {
-  readonly log: Log;
-  /** Called when the primary wants the configuration read anew. */
-  readonly reload: (server: { apply(config: Config): void }) => void;
+  /** @throws ConfigError */
+  readonly configOf: (texts: Texts) => Config;
+  readonly logFor: (config: Config) => LevelledLog;
 }
 
 /** Whether this process is one that a primary started. */
@@ -35,18 +38,19 @@ export function isWorker(): boolean {
  * Serves as one of several processes until the primary says to stop, or is gone.
  * @returns true if nothing had to be cut off
  */
-export async function runWorker(config: Config, { log, reload }: WorkerOptions): Promise<boolean> {
+export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<boolean> {
   const boards = new ChannelBoards(send);
   const started = Promise.withResolvers<ToWorker & { kind: 'start' }>();
   const stop = Promise.withResolvers<undefined>();
-  let server: RunningServer | undefined;
+  let reload = (texts: Texts) => void (missed = texts);
+  let missed: Texts | undefined;
   process.on('message', (message: ToWorker) => {
     switch (message.kind) {
       case 'start':
         started.resolve(message);
         break;
       case 'reload':
-        reload({ apply: (next) => server?.apply(withoutAdmin(next)) });
+        reload(message.texts);
         break;
       case 'drain':
         stop.resolve(undefined);
@@ -66,19 +70,27 @@ export async function runWorker(config: Config, { log, reload }: WorkerOptions):
     .on('SIGINT', () => undefined)
     .on('SIGHUP', () => undefined)
     .on('SIGTERM', () => stop.resolve(undefined));
-  const { key, owner } = await started.promise;
-  const shared = shareBy({ boards, seal: new Seal([new Secret(key)]), owner, clock: systemClock, log });
+  const { key, owner, texts } = await started.promise;
   try {
-    server = await startServer(withoutAdmin(config), { log, shared });
+    const config = withoutAdmin(configOf(texts));
+    const log = logFor(config);
+    const shared = shareBy({ boards, seal: new Seal([new Secret(key)]), owner, clock: systemClock, log });
+    const server = await startServer(config, { log, shared });
+    reload = (changed) => {
+      const next = withoutAdmin(configOf(changed));
+      server.apply(next);
+      log.level = next.log.level;
+    };
+    if (missed !== undefined) reload(missed);
+    send({ kind: 'ready', address: server.address });
+    await stop.promise;
+    return await server.drain();
   } catch (error) {
     send({ kind: 'failed', error: error instanceof Error ? error.message : String(error) });
     throw error;
+  } finally {
+    if (process.connected) process.disconnect();
   }
-  send({ kind: 'ready', address: server.address });
-  await stop.promise;
-  const clean = await server.drain();
-  if (process.connected) process.disconnect();
-  return clean;
 }
 
 /** The admin listener is the primary's. */

@@ -90,6 +90,19 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 15_000 }, () 
     expect(cli.children()).toHaveLength(2);
   });
 
+  it('that die are replaced as they were, whatever lies on the disk by then', async () => {
+    const { cli, file, port } = await serve();
+    writeFileSync(file, 'routes: [');
+    cli.signal('SIGHUP');
+    await cli.until(/reload refused/);
+    const [first = 0] = cli.children();
+    process.kill(first, 'SIGKILL');
+    await cli.until(/"msg":"a worker died; another takes its place"/);
+    await vi.waitUntil(async () => cli.children().length === 2 && (await calls(port, 4)).has(200), 20_000);
+    for (let i = 0; i < 5; i++) expect(await calls(port, 8)).toEqual(new Set([200]));
+    expect(cli.stderr.match(/a worker died/g)).toHaveLength(1);
+  });
+
   it('finish what is under way on SIGTERM, and the exit code is 0', async () => {
     const { upstream, cli, port, answerHeld } = await serve();
     await calls(port, 4);
