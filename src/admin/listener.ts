@@ -1,15 +1,28 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import type { Secret } from '../secret.ts';
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config/config.ts';
+import type { ServingProcess } from './snapshot.ts';
 
 export interface AdminContext {
   /** False from the moment that draining begins. Never depends on a provider. */
   readonly ready: () => boolean;
+  readonly reloads: () => Reloads;
+  readonly config: () => Config;
+  /** All that serve: this one alone, or the workers of this primary. */
+  readonly processes: () => readonly ServingProcess[];
+  /** The providers are emulated. */
+  readonly emulated: boolean;
+  /** Of wakala. */
+  readonly version: string;
+  readonly clock: Clock;
+}
+
+/** What became of changed configurations. */
+export interface Reloads {
+  readonly taken: number;
+  readonly refused: number;
   /** Why the configuration on disk is not the one that serves. It makes nobody unready: the old one is good. */
-  readonly reloadFailure: () => string | undefined;
-  /** Whether only this machine can reach the listener: then all of it is open. */
-  readonly loopback: boolean;
-  /** Elsewhere, what everything but the probes asks for; undefined: it is not served there. */
-  readonly token: () => Secret | undefined;
+  readonly failure: string | undefined;
 }
 
 /**
@@ -44,6 +57,6 @@ function answerProbe(context: AdminContext, { method, url = '' }: IncomingMessag
 
 function readiness(context: AdminContext): { status: string; detail?: string } {
   if (!context.ready()) return { status: 'draining' };
-  const detail = context.reloadFailure();
+  const detail = context.reloads().failure;
   return detail === undefined ? { status: 'ready' } : { status: 'ready', detail };
 }

@@ -1,53 +1,24 @@
-import { readFileSync } from 'node:fs';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { EXIT, type Io } from './io.ts';
-import { parseAddress } from '../config/address.ts';
-import type { ListenAddress } from '../config/config.ts';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { didYouMean } from '../config/nearest.ts';
-
-const io: Io = {
-  stdout: (text) => void process.stdout.write(text),
-  stderr: (text) => void process.stderr.write(text),
-  env: process.env,
-  tty: process.stderr.isTTY,
-};
-
-const DEFAULT_FILE = 'proxy.config.yaml';
-
-interface RunOptions {
-  config: string;
-  listen?: ListenAddress;
-  admin?: ListenAddress | false;
-}
-
-function address(text: string): ListenAddress {
-  const parsed = parseAddress(text);
-  if ('problem' in parsed) throw new InvalidArgumentError(parsed.problem);
-  return parsed.value;
-}
-
-function adminAddress(text: string): ListenAddress | false {
-  return text === 'false' ? false : address(text);
-}
-
-function configOption(): Option {
-  return new Option('-c, --config <file>', 'configuration file').env('WAKALA_CONFIG').default(DEFAULT_FILE);
-}
-
-function listenOption(): Option {
-  return new Option('--listen <host:port>', "the proxy's address, in place of the file's").argParser(address);
-}
-
-function adminOption(): Option {
-  return new Option('--admin <host:port>', "the admin listener's address, or `false`").argParser(adminAddress);
-}
+import type { Environment } from '../providers/provider.ts';
+import { version } from '../server/version.ts';
+import { EXIT, type Io } from './io.ts';
+import {
+  adminOption,
+  configOption,
+  examples,
+  listenOption,
+  providerArgument,
+  providerOption,
+  type RunOptions,
+} from './program-options.ts';
 
 /** `run` gives the exit code. Each command is loaded when it is called: serving needs no emulators. */
 async function exitWith(run: () => Promise<number>): Promise<void> {
   process.exitCode = await run();
 }
 
-function addRunCommands(program: Command): void {
+function addRunCommands(program: Command, io: Io): void {
   program
     .command('serve', { isDefault: true })
     .description('run the proxy (the default command)')
@@ -71,17 +42,66 @@ function addRunCommands(program: Command): void {
       return exitWith(async () => (await import('./dev.ts')).dev({ ...options, configGiven }, io));
     });
   program
-    .command('emulate [provider...]')
+    .command('emulate')
+    .addArgument(providerArgument('[provider...]', 'all of them unless named'))
     .description('run the emulated providers alone, for your own test suite')
     .option('--free-ports', 'take any free port instead of the fixed ones', false)
     .option('--json', 'print addresses and emulated credentials as one JSON object', false)
     .addHelpText('after', examples('wakala emulate', 'wakala emulate mpesa --free-ports --json'))
-    .action((names: string[], options: { freePorts: boolean; json: boolean }) =>
-      exitWith(async () => (await import('./emulate.ts')).emulate({ names, ...options }, io)),
+    .action((names: string[] | undefined, options: { freePorts: boolean; json: boolean }) =>
+      exitWith(async () => (await import('./emulate.ts')).emulate({ names: names ?? [], ...options }, io)),
     );
 }
 
-function addReadingCommands(program: Command): void {
+interface InitWords {
+  config: string;
+  provider: readonly string[];
+  environment?: Environment;
+  yes: boolean;
+}
+
+function addSetUpCommands(program: Command, io: Io): void {
+  program
+    .command('init')
+    .description('write a configuration, .env.example and .gitignore; asks on a terminal, never overwrites')
+    .addOption(configOption())
+    .addOption(providerOption())
+    .addOption(
+      new Option('--environment <name>', 'hosts that the routes use (default: sandbox)').choices([
+        'sandbox',
+        'production',
+      ]),
+    )
+    .option('-y, --yes', 'ask nothing, take the defaults', false)
+    .addHelpText('after', examples('wakala init', 'wakala init --provider mpesa --provider jpay --yes'))
+    .action((options: InitWords) =>
+      exitWith(async () => {
+        const [{ init }, { terminalDialog }] = await Promise.all([import('./init.ts'), import('./init/dialog.ts')]);
+        return init(options, io, terminalDialog());
+      }),
+    );
+  program
+    .command('completion')
+    .addArgument(
+      new Argument('<shell>', 'the shell to complete for')
+        .choices(['bash', 'zsh', 'fish'])
+        .argParser((shell: string) => shell),
+    )
+    .description('print a script that makes your shell complete commands, options and names')
+    .addHelpText(
+      'after',
+      examples(
+        'source <(wakala completion bash)     # in ~/.bashrc',
+        'source <(wakala completion zsh)      # in ~/.zshrc, after compinit',
+        'wakala completion fish > ~/.config/fish/completions/wakala.fish',
+      ),
+    )
+    .action((shell: string) =>
+      exitWith(async () => (await import('./completion.ts')).completion({ shell, program }, io)),
+    );
+}
+
+function addConfigCommands(program: Command, io: Io): void {
   program
     .command('check')
     .description('say what is wrong with the configuration, all of it, offline')
@@ -94,7 +114,30 @@ function addReadingCommands(program: Command): void {
       exitWith(async () => (await import('./check.ts')).check(options, io)),
     );
   program
-    .command('providers [name]')
+    .command('routes')
+    .description('list where each route leads, how it gets its token and what it lets through, offline')
+    .addOption(configOption())
+    .option('--json', 'print the result as JSON', false)
+    .addHelpText('after', examples('wakala routes', "wakala routes --json | jq -r '.routes[].upstream'"))
+    .action((options: { config: string; json: boolean }) =>
+      exitWith(async () => (await import('./routes.ts')).routes(options, io)),
+    );
+  program
+    .command('doctor')
+    .argument('[route]', 'as it is written in the file; all routes unless named')
+    .description('find out why a route does not work: DNS, TCP, TLS, token, clock; asks the providers')
+    .addOption(configOption())
+    .option('--json', 'print the result as JSON', false)
+    .addHelpText('after', examples('wakala doctor', "wakala doctor '/mpesa/*'", 'wakala doctor --json'))
+    .action((route: string | undefined, { config, json }: { config: string; json: boolean }) =>
+      exitWith(async () => (await import('./doctor.ts')).doctor({ config, route, json }, io)),
+    );
+}
+
+function addOtherCommands(program: Command, io: Io): void {
+  program
+    .command('providers')
+    .addArgument(providerArgument('[name]', 'the provider to tell all about'))
     .description('list the built-in providers, or tell all about one')
     .option('--json', 'print as JSON', false)
     .addHelpText('after', examples('wakala providers', 'wakala providers mpesa'))
@@ -115,17 +158,8 @@ function addReadingCommands(program: Command): void {
     .action((options: RunOptions) => exitWith(async () => (await import('./healthcheck.ts')).healthcheck(options, io)));
 }
 
-function examples(...lines: string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  $ ${line}\n`).join('')}`;
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
-
-/** The command line. Sets the exit code; the process ends when nothing is left to do. */
-export async function main(argv: string[]): Promise<void> {
+/** Every command with its options. Running one sets the exit code of this process. */
+export function wakalaProgram(io: Io): Command {
   const program = new Command('wakala')
     .description('Authenticating reverse proxy for payment APIs')
     .version(version(), '-V, --version')
@@ -135,9 +169,23 @@ export async function main(argv: string[]): Promise<void> {
       'after',
       '\nExit codes: 0 ok, 1 runtime, 2 usage, 3 configuration, 4 credentials refused, 5 unreachable',
     );
-  addRunCommands(program);
-  addReadingCommands(program);
+  addRunCommands(program, io);
+  addSetUpCommands(program, io);
+  addConfigCommands(program, io);
+  addOtherCommands(program, io);
   for (const command of program.commands) command.exitOverride();
+  return program;
+}
+
+/** The command line. Sets the exit code; the process ends when nothing is left to do. */
+export async function main(argv: string[]): Promise<void> {
+  const io: Io = {
+    stdout: (text) => void process.stdout.write(text),
+    stderr: (text) => void process.stderr.write(text),
+    env: process.env,
+    tty: process.stderr.isTTY,
+  };
+  const program = wakalaProgram(io);
   const [word = ''] = argv.slice(2);
   const names = program.commands.map((command) => command.name());
   // The default command would take a misspelled one for an argument of its own.

@@ -41,7 +41,7 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
     logWarnings(warnings, log);
     reloader.note(files);
     const stop = stopSignal();
-    const starting = start(config, { log, texts, reloadFailure: () => reloader.failure });
+    const starting = start(config, { log, texts, reloads: () => reloader.reloads });
     process.on('SIGHUP', () => {
       starting.then(
         () => reloader.reload('SIGHUP'),
@@ -59,10 +59,7 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
 }
 
 /** One process, or several; a worker is started by the same command. */
-async function start(
-  config: Config,
-  options: Pick<PrimaryOptions, 'log' | 'reloadFailure' | 'texts'>,
-): Promise<Running> {
+async function start(config: Config, options: Pick<PrimaryOptions, 'log' | 'reloads' | 'texts'>): Promise<Running> {
   if (config.workers === 1) return await startServer(config, options);
   const { Primary } = await import('../server/primary.ts');
   const [, exec = '', ...args] = process.argv;

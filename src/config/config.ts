@@ -62,6 +62,8 @@ export interface Route {
   readonly tokenPaths: 'placeholder' | 'refuse';
   readonly maxConcurrency: number | undefined;
   readonly websocket: boolean;
+  /** Whether the inspector keeps bodies; never in production. */
+  readonly inspectBodies: boolean;
 }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -72,6 +74,18 @@ export interface TokenStore {
   readonly url: Secret;
   /** The first seals, each opens. */
   readonly keys: readonly [Secret, ...Secret[]];
+}
+
+export interface LogSettings {
+  readonly level: LogLevel;
+  readonly format: 'pretty' | 'json' | 'auto';
+  /** Whether requests that went well get a line. */
+  readonly requests: boolean;
+}
+
+export interface Tracing {
+  /** Base URL of a collector that takes OTLP over HTTP, without a trailing slash; `/v1/traces` comes behind it. */
+  readonly otlp: string;
 }
 
 /** A whole configuration, resolved and valid. */
@@ -96,5 +110,7 @@ export interface Config {
   readonly tokenStore: TokenStore | undefined;
   readonly maxConnections: number | undefined;
   readonly drainTimeoutMs: number;
-  readonly log: { readonly level: LogLevel; readonly format: 'pretty' | 'json' | 'auto' };
+  readonly log: LogSettings;
+  /** Undefined: no traces are sent. */
+  readonly tracing: Tracing | undefined;
 }

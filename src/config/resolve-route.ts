@@ -21,6 +21,8 @@ export interface Resolving {
   readonly environment: Environment;
   /** Credentials and hosts will be replaced: they may be missing. */
   readonly emulated: boolean;
+  /** What `inspect_bodies` says. */
+  readonly inspectBodies: boolean;
 }
 
 /** One route, or undefined where it cannot be made; then a problem is reported, or deferred. */
@@ -65,6 +67,7 @@ export function resolveRoute(name: string, input: RouteInput, resolving: Resolvi
     allow,
     tokenPaths: input.token_paths ?? 'placeholder',
     websocket: input.websocket ?? false,
+    inspectBodies: resolving.inspectBodies && (resolving.emulated || environment !== 'production'),
   };
 }
 

@@ -12,6 +12,7 @@ import { resolveRoute } from './resolve-route.ts';
 import type { ConfigInput } from './schema.ts';
 import { checkSecretFiles } from './secret-files.ts';
 import { readTls } from './tls.ts';
+import { readTracing } from './tracing.ts';
 import { readTokenStore } from './token-store.ts';
 import { parseDuration } from './units.ts';
 import { checkLoop } from './urls.ts';
@@ -34,7 +35,13 @@ export function resolveConfig(file: string, input: ConfigInput, report: Report, 
   const { segments, fileReferences } = options.interpolation;
   const listen = options.listen ?? input.listen?.address ?? addressOf(DEFAULTS.listen);
   const admin = adminOf(input, options);
-  const routes = resolveRoutes(input, report, { segments, emulated, environment, report });
+  const routes = resolveRoutes(input, report, {
+    segments,
+    emulated,
+    environment,
+    report,
+    inspectBodies: input.inspect_bodies ?? emulated,
+  });
   const tls = input.listen?.tls && readTls(input.listen.tls, { input, report, files, emulated, now });
   const clients = readClients(input, report);
   const adminToken = readAdminToken(input, report);
@@ -62,7 +69,12 @@ export function resolveConfig(file: string, input: ConfigInput, report: Report, 
     tokenStore: emulated ? undefined : tokenStore,
     maxConnections: input.max_connections,
     drainTimeoutMs: input.drain_timeout ?? parseDuration(DEFAULTS.drain_timeout) ?? 0,
-    log: { level: input.log?.level ?? 'info', format: input.log?.format ?? 'auto' },
+    log: {
+      level: input.log?.level ?? 'info',
+      format: input.log?.format ?? 'auto',
+      requests: input.log?.requests ?? emulated,
+    },
+    tracing: readTracing(input, report),
   };
 }
 

@@ -93,6 +93,10 @@ const log = z
       .enum(['auto', 'pretty', 'json'])
       .meta({ description: 'One human line each, or JSON; auto: human on a terminal', fallback: 'auto' })
       .optional(),
+    requests: z
+      .boolean()
+      .meta({ description: 'A line for each request that went well; the others get one anyway', fallback: false })
+      .optional(),
   })
   .meta({ description: 'Logging' });
 
@@ -108,6 +112,12 @@ const tokenStore = z
       .optional(),
   })
   .meta({ description: 'Replicas with the same credentials share one token by way of Redis' });
+
+const tracing = z
+  .strictObject({
+    otlp: text('Where an OpenTelemetry collector takes OTLP over HTTP: `http://127.0.0.1:4318`'),
+  })
+  .meta({ description: 'Send a trace of each request to an OpenTelemetry collector' });
 
 const tls = z
   .strictObject({
@@ -142,7 +152,10 @@ export const configSchema = z
       .union([addressAlone, z.literal(false), adminObject], {
         error: 'must be an address and a port such as `127.0.0.1:9901`, or `false`',
       })
-      .meta({ description: 'Where `/livez` and `/readyz` are; `false` for nowhere', fallback: DEFAULTS.admin })
+      .meta({
+        description: 'Where the dashboard, `/metrics`, `/livez` and `/readyz` are; `false` for nowhere',
+        fallback: DEFAULTS.admin,
+      })
       .optional(),
     environment: environment
       .meta({ description: 'Which hosts every route uses unless it says otherwise', fallback: DEFAULTS.environment })
@@ -174,7 +187,15 @@ export const configSchema = z
       BOUNDS.drainTimeoutMs,
       DEFAULTS.drain_timeout,
     ).optional(),
+    inspect_bodies: z
+      .boolean()
+      .meta({
+        description: 'Keep the bodies of the last requests for the inspector, masked; never those of production',
+        fallback: false,
+      })
+      .optional(),
     log: log.optional(),
+    tracing: tracing.optional(),
   })
   .meta({ title: 'Wakala configuration', description: 'proxy.config.yaml of Wakala' });
 

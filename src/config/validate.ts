@@ -9,9 +9,6 @@ import { getAt, type Path, pathId, prune, setAt } from './tree.ts';
 type Issue = z.core.$ZodIssue;
 type Schemas = Readonly<Record<string, z.core.$ZodType>>;
 
-/** Keys of the documented format that this version does not have. */
-const UNAVAILABLE: readonly string[] = ['inspect_bodies', 'tracing'];
-
 const TYPES: Readonly<Record<string, string>> = {
   string: 'a text',
   number: 'a number',
@@ -119,11 +116,7 @@ function remedy(path: Path): string {
 }
 
 function reportKey(path: Path, key: string, report: Report): void {
-  if (UNAVAILABLE.includes([...path, key].join('.'))) {
-    report.problem(path, `\`${key}\` is not available in this version`, key);
-  } else {
-    report.unknownKey(path, key, knownKeys(path));
-  }
+  report.unknownKey(path, key, knownKeys(path));
 }
 
 /** Takes out what the issue is about, and marks it as known to be bad. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { ProxyError } from '../errors.ts';
+import type { Trail } from '../telemetry/trail.ts';
 
 /**
  * A request body as it goes out: none, whole and so good for a second attempt, or a stream that can be read once.
@@ -24,6 +25,7 @@ export interface BodyLimits {
 export function receiveBody(
   req: IncomingMessage,
   limits: BodyLimits,
+  trail: Trail,
   received: (body: Body) => void,
   failed: (error: ProxyError) => void,
 ): void {
@@ -34,9 +36,9 @@ export function receiveBody(
   } else if (length !== undefined && length > limits.maxBodyBytes) {
     failed(tooLarge(limits.maxBodyBytes));
   } else if (length !== undefined && length > limits.replayLimitBytes) {
-    received({ kind: 'stream', chunks: streamed(req, [], limits.maxBodyBytes), length });
+    received({ kind: 'stream', chunks: streamed(req, [], limits.maxBodyBytes, trail), length });
   } else {
-    gather(req, limits, received, failed);
+    gather(req, limits, trail, received, failed);
   }
 }
 
@@ -49,6 +51,7 @@ export function expectsContinue(req: IncomingMessage, maxBodyBytes: number): boo
 function gather(
   req: IncomingMessage,
   limits: BodyLimits,
+  trail: Trail,
   received: (body: Body) => void,
   failed: (error: ProxyError) => void,
 ): void {
@@ -57,11 +60,12 @@ function gather(
   const onData = (chunk: Buffer) => {
     chunks.push(chunk);
     length += chunk.length;
+    trail.onRequestBytes(chunk);
     if (length <= limits.replayLimitBytes) return;
     req.pause();
     stop();
     if (length > limits.maxBodyBytes) failed(tooLarge(limits.maxBodyBytes));
-    else received({ kind: 'stream', chunks: streamed(req, chunks, limits.maxBodyBytes), length: undefined });
+    else received({ kind: 'stream', chunks: streamed(req, chunks, limits.maxBodyBytes, trail), length: undefined });
   };
   const onEnd = () => {
     stop();
@@ -76,7 +80,12 @@ function gather(
 }
 
 /** What was gathered already, then the rest as it comes; a client that stops half-way makes it throw. */
-async function* streamed(req: IncomingMessage, gathered: Buffer[], maxBodyBytes: number): AsyncGenerator<Buffer> {
+async function* streamed(
+  req: IncomingMessage,
+  gathered: Buffer[],
+  maxBodyBytes: number,
+  trail: Trail,
+): AsyncGenerator<Buffer> {
   let length = 0;
   for (const chunk of gathered) {
     length += chunk.length;
@@ -85,6 +94,7 @@ async function* streamed(req: IncomingMessage, gathered: Buffer[], maxBodyBytes:
   // Given up in the middle, it must not take the connection with it: an answer may still go out there.
   for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     length += chunk.length;
+    trail.onRequestBytes(chunk);
     if (length > maxBodyBytes) throw tooLarge(maxBodyBytes, 'unknown');
     yield chunk;
   }

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { ProxyError } from '../errors.ts';
+import type { AttemptTrail, Trail } from '../telemetry/trail.ts';
 import type { Token } from '../tokens/token.ts';
 import { ClientAnswer, isSmallBody, reasonOf, SMALL_BODY } from './client-answer.ts';
 import type { StatusVerdict } from './dead-token.ts';
@@ -29,6 +30,8 @@ export class Delivery implements AnswerListener {
   readonly #token: Token;
   readonly #res: ServerResponse;
   readonly #owner: DeliveryOwner;
+  readonly #trail: Trail;
+  readonly #times: AttemptTrail;
   #answer: ClientAnswer | undefined;
   #verdict: StatusVerdict = 'alive';
   #complete = false;
@@ -41,6 +44,7 @@ export class Delivery implements AnswerListener {
     request: UpstreamRequest & { readonly callPath: string },
     res: ServerResponse,
     owner: DeliveryOwner,
+    trail: Trail,
   ) {
     this.#route = route;
     this.#token = token;
@@ -48,7 +52,9 @@ export class Delivery implements AnswerListener {
     this.#path = request.callPath;
     this.#res = res;
     this.#owner = owner;
-    this.attempt = new Attempt(this);
+    this.#trail = trail;
+    this.#times = trail.onAttempt();
+    this.attempt = new Attempt(this, this.#times);
     this.attempt.send(route.pool, request);
   }
 
@@ -58,6 +64,8 @@ export class Delivery implements AnswerListener {
   }
 
   onHead(status: number, reason: string, rawHeaders: readonly Buffer[]): void {
+    this.#times.answeredAt = performance.now();
+    this.#times.status = status;
     const accessToken = this.#token.accessToken.reveal();
     // What it throws, undici hands to `onFailure` by way of the attempt.
     const headers = answerHeaders(rawHeaders, status, accessToken);
@@ -71,6 +79,7 @@ export class Delivery implements AnswerListener {
   onChunk(chunk: Buffer): void {
     const answer = this.#answer;
     if (answer === undefined) return;
+    this.#trail.onAnswerBytes(chunk);
     if (this.#state === 'released') {
       answer.relay(chunk);
       this.#owner.onProgress();
@@ -104,6 +113,7 @@ export class Delivery implements AnswerListener {
     if (answer === undefined) return;
     this.#state = 'released';
     answer.headers.push(...extra);
+    this.#trail.answerHeaders = answer.headers;
     if (this.#complete) {
       answer.sendWhole();
       this.#owner.onDelivered();

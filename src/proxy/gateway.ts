@@ -2,8 +2,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
-import { failureFields, ProxyError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import { ProxyError } from '../errors.ts';
+import type { Journal } from '../telemetry/journal.ts';
+import { maskedUnknownPath } from '../telemetry/mask.ts';
+import { Trail } from '../telemetry/trail.ts';
 import type { TokenSources } from '../tokens/sources.ts';
 import { Access } from './access.ts';
 import { admit, type Admitted } from './admission.ts';
@@ -21,7 +23,7 @@ export interface GatewayContext {
   readonly sources: TokenSources;
   readonly pools: UpstreamPools;
   readonly clock: Clock;
-  readonly log: Log;
+  readonly journal: Journal;
 }
 
 /** One configuration at work: which requests come in, and where each goes. */
@@ -29,7 +31,7 @@ export class Gateway {
   readonly routes: readonly LiveRoute[];
   readonly #access: Access;
   readonly #table: RouteTable<LiveRoute>;
-  readonly #log: Log;
+  readonly #journal: Journal;
   /** Connections whose bytes cannot be trusted any more: what follows on them may be part of a refused body. */
   readonly #distrusted = new Set<Socket>();
   readonly #bindings = new WeakMap<object, LocalBindings>();
@@ -43,11 +45,12 @@ export class Gateway {
           route,
           context.sources.for(route),
           context.pools.for(new URL(route.upstream).origin, route.connectTimeoutMs),
+          context.journal.activity(route.name),
         ),
     );
     this.#access = new Access(config, () => context.clock.now());
     this.#table = new RouteTable(this.routes);
-    this.#log = context.log;
+    this.#journal = context.journal;
     this.#loadLocal = async () => {
       const { localListener } = await import('./local-app.ts');
       return localListener(this.routes, this.#bindings, () => context.clock.now());
@@ -67,9 +70,12 @@ export class Gateway {
   handle(req: IncomingMessage, res: ServerResponse): void {
     if (this.distrusts(req.socket)) return;
     const requestId = requestIdOf(req.rawHeaders);
+    const trail = new Trail(requestId, req.method ?? '', req.rawHeaders);
     try {
       const { route, caller, below } = this.admit(req);
       const { client, origin, preflight } = caller;
+      trail.route = route?.config.name;
+      trail.client = client?.name;
       if (preflight !== undefined) {
         answerPreflight(req, res, { origin, preflight }, requestId);
         return;
@@ -77,18 +83,28 @@ export class Gateway {
       const verdict = route?.tokenPaths.judge(req.method ?? '', below.path) ?? 'other';
       if (verdict === 'refused') throw tokenPathRefused();
       if (route === undefined || verdict === 'login') {
+        trail.path = maskedUnknownPath(below.path);
         this.#handleLocally(req, res, { requestId, client, extraHeaders: corsHeaders(origin) });
+        res.once('close', () => {
+          trail.status = res.statusCode;
+          this.#journal.finished(trail, undefined);
+        });
         return;
       }
       refuseUpgrade(req);
       refuseOverload(route);
-      const context = { requestId, below, log: this.#log, extraHeaders: corsHeaders(origin) };
+      trail.path = below.path;
+      trail.query = below.query;
+      if (route.config.inspectBodies) trail.keepBodies();
+      const context = { trail, below, journal: this.#journal, extraHeaders: corsHeaders(origin) };
       new ProxiedRequest(route, req, res, context).start();
     } catch (thrown) {
       const error = asProxyError(thrown);
       // The path may be a token path with a refresh token in it: it is not logged.
-      const level = error.status === 500 ? 'error' : 'info';
-      this.#log[level]({ request_id: requestId, method: req.method, ...failureFields(error) }, 'request refused');
+      this.#journal.failed(trail, error, 'request refused');
+      trail.path = maskedUnknownPath((req.url ?? '').split('?', 1)[0] ?? '');
+      trail.status = error.status;
+      this.#journal.finished(trail, undefined);
       if (error.status === 400) this.#distrust(req.socket, res);
       sendProblem(res, error, requestId, corsHeaders(this.#access.allowedOrigin(req.rawHeaders)));
     }
@@ -128,6 +144,6 @@ export function upgradeRefused(): ProxyError {
 
 export function refuseOverload(route: LiveRoute): void {
   const { maxConcurrency, name } = route.config;
-  if (maxConcurrency === undefined || route.inFlight < maxConcurrency) return;
+  if (maxConcurrency === undefined || route.activity.inFlight < maxConcurrency) return;
   throw new ProxyError('overloaded', `${name} has ${maxConcurrency} requests under way, its max_concurrency.`);
 }

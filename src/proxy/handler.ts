@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { failureFields, ProxyError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import { ProxyError } from '../errors.ts';
+import type { Journal } from '../telemetry/journal.ts';
+import type { Trail } from '../telemetry/trail.ts';
 import type { Token } from '../tokens/token.ts';
 import { type Body, expectsContinue, receiveBody } from './body.ts';
 import type { Deadline, DeadlineOwner } from './deadlines.ts';
@@ -12,9 +13,6 @@ import type { LiveRoute } from './live-route.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import type { Target } from './target.ts';
 
-/** Values of the `wakala-token` header. */
-type TokenUse = 'cached' | 'fetched' | 'replayed' | 'not-replayed';
-
 /** What a request waits for; its deadline means something else in each. */
 type Phase = Awaited | 'refresh' | 'relay' | 'over';
 
@@ -22,10 +20,11 @@ type Phase = Awaited | 'refresh' | 'relay' | 'over';
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 export interface ProxiedContext {
-  readonly requestId: string;
+  /** Of this request: what happens to it is noted there. */
+  readonly trail: Trail;
   /** Path below the route's prefix, and the query, as the client sent them. */
   readonly below: Target;
-  readonly log: Log;
+  readonly journal: Journal;
   /** Put on the answer, whoever made it. */
   readonly extraHeaders: Readonly<HeaderList>;
 }
@@ -39,6 +38,7 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
   readonly #context: ProxiedContext;
+  readonly #trail: Trail;
   readonly #method: string;
   /** Path at the upstream, without the query. */
   readonly #path: string;
@@ -46,19 +46,18 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
   #phase: Phase = 'body';
   #body: Body = { kind: 'none' };
   #token: Token | undefined;
-  #use: TokenUse = 'cached';
   #delivery: Delivery | undefined;
-  #clientLeft = false;
 
   constructor(route: LiveRoute, req: IncomingMessage, res: ServerResponse, context: ProxiedContext) {
     this.#route = route;
     this.#req = req;
     this.#res = res;
     this.#context = context;
+    this.#trail = context.trail;
     this.#method = req.method ?? 'GET';
     this.#path = route.basePath + context.below.path || '/';
     this.#deadline = route.deadlines.start(this);
-    route.inFlight += 1;
+    route.activity.inFlight += 1;
     res.on('close', () => this.#onClientClose());
   }
 
@@ -68,6 +67,7 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
       receiveBody(
         this.#req,
         this.#route.config,
+        this.#trail,
         (body) => this.#onBody(body),
         (error) => this.#fail(error),
       );
@@ -79,16 +79,20 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
   #onBody(body: Body): void {
     if (this.#phase !== 'body') return;
     this.#body = body;
+    this.#trail.receivedAt = performance.now();
     const token = this.#route.tokens.current();
     if (token !== undefined) {
+      this.#trail.use = 'cached';
       this.#send(token);
       return;
     }
     this.#phase = 'token';
-    this.#use = 'fetched';
     this.#route.tokens.token().then(
       (fetched) => {
-        if (this.#phase === 'token') this.#send(fetched);
+        if (this.#phase !== 'token') return;
+        this.#trail.tokenMs = performance.now() - this.#trail.receivedAt;
+        this.#trail.use = 'fetched';
+        this.#send(fetched);
       },
       (error: unknown) => {
         if (this.#phase === 'token') this.#fail(asProxyError(error));
@@ -107,7 +111,7 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
         headers: requestHeaders(this.#req.rawHeaders, this.#route.headers, this.#route.authorization(token)),
         body: this.#body,
       };
-      this.#delivery = new Delivery(this.#route, token, request, this.#res, this);
+      this.#delivery = new Delivery(this.#route, token, request, this.#res, this, this.#trail);
     } catch (error) {
       this.#fail(asProxyError(error));
     }
@@ -121,20 +125,23 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
   onDead(delivery: Delivery): void {
     const token = this.#token;
     if (token === undefined) return;
-    if (this.#use === 'replayed') {
+    this.#trail.refusals += 1;
+    if (this.#trail.use === 'replayed') {
       this.#route.tokens.refusedAgain(token, this.#method, this.#path);
       this.#release(delivery);
       return;
     }
     const next = this.#route.tokens.reject(token, this.#method, this.#path);
-    this.#use = 'not-replayed';
-    if (this.#clientLeft || this.#body.kind === 'stream' || !this.#route.mayReplay(this.#method)) {
+    this.#trail.use = 'not-replayed';
+    if (this.#trail.clientLeft || this.#body.kind === 'stream' || !this.#route.mayReplay(this.#method)) {
       this.#release(delivery);
       return;
     }
     this.#phase = 'refresh';
+    const refusedAt = performance.now();
     void next.then((fresh) => {
       if (this.#phase !== 'refresh') return;
+      this.#trail.tokenMs += performance.now() - refusedAt;
       if (fresh === undefined) this.#release(delivery);
       else this.#replay(delivery, fresh);
     });
@@ -142,22 +149,23 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
 
   #replay(refused: Delivery, token: Token): void {
     refused.attempt.cancel();
-    this.#use = 'replayed';
-    this.#log('info', 'sent again with a new token');
+    this.#trail.use = 'replayed';
+    this.#context.journal.say('info', this.#trail, 'sent again with a new token');
     this.#send(token);
   }
 
   #release(delivery: Delivery): void {
-    if (this.#clientLeft) {
+    if (this.#trail.clientLeft) {
       delivery.attempt.cancel();
       this.#finish();
       return;
     }
     this.#phase = 'relay';
+    this.#trail.status = delivery.status ?? 0;
     this.#deadline.restart();
     try {
-      const { requestId, extraHeaders } = this.#context;
-      delivery.release(['x-request-id', requestId, 'wakala-token', this.#use, ...extraHeaders]);
+      const { requestId, use = 'cached' } = this.#trail;
+      delivery.release(['x-request-id', requestId, 'wakala-token', use, ...this.#context.extraHeaders]);
     } catch (cause) {
       delivery.attempt.cancel();
       const detail = "The provider's answer has a head that is no valid HTTP. It may have acted on the request.";
@@ -179,7 +187,7 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
       this.#fail(error);
       return;
     }
-    this.#log('warn', 'answer broke off', error);
+    this.#context.journal.failed(this.#trail, error, 'answer broke off');
     this.#finish();
     this.#delivery?.breakOff();
   }
@@ -210,7 +218,7 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
   /** No protocol takes a payment back: once it is wholly sent, its outcome is waited for and logged. */
   #onClientClose(): void {
     if (this.#phase === 'over' || this.#res.writableFinished) return;
-    this.#clientLeft = true;
+    this.#trail.clientLeft = true;
     if (this.#phase === 'answer' && !SAFE.has(this.#method) && this.#delivery?.attempt.sent === true) return;
     this.#delivery?.attempt.cancel();
     this.#finish();
@@ -218,36 +226,27 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
 
   #fail(error: ProxyError): void {
     if (this.#phase === 'over') return;
-    this.#log(error.status === 500 ? 'error' : error.status > 500 ? 'warn' : 'info', 'request failed', error);
+    const { requestId, use, clientLeft } = this.#trail;
+    this.#context.journal.failed(this.#trail, error, 'request failed');
+    if (!clientLeft) this.#trail.status = error.status;
     this.#finish();
-    if (this.#clientLeft) return;
-    const { requestId, extraHeaders } = this.#context;
-    const use = this.#token === undefined ? [] : ['wakala-token', this.#use];
-    sendProblem(this.#res, error, requestId, [...extraHeaders, ...use]);
+    if (clientLeft) return;
+    const tokenUse = use === undefined ? [] : ['wakala-token', use];
+    sendProblem(this.#res, error, requestId, [...this.#context.extraHeaders, ...tokenUse]);
   }
 
   #finish(): void {
     if (this.#phase === 'over') return;
     this.#phase = 'over';
     this.#deadline.clear();
-    this.#route.inFlight -= 1;
+    const { activity } = this.#route;
+    const { journal } = this.#context;
+    const trail = this.#trail;
+    activity.inFlight -= 1;
     if (this.#body.kind === 'stream') discardBody(this.#req);
-    if (this.#clientLeft && !SAFE.has(this.#method) && this.#delivery?.attempt.sent === true) {
-      this.#log('warn', 'client left; the provider had the request');
+    if (trail.clientLeft && !SAFE.has(this.#method) && this.#delivery?.attempt.sent === true) {
+      journal.say('warn', trail, 'client left; the provider had the request');
     }
-  }
-
-  #log(level: 'info' | 'warn' | 'error', message: string, error?: ProxyError): void {
-    this.#context.log[level](
-      {
-        request_id: this.#context.requestId,
-        route: this.#route.config.name,
-        method: this.#method,
-        path: this.#context.below.path,
-        status: this.#delivery?.status,
-        ...(error === undefined ? {} : failureFields(error)),
-      },
-      message,
-    );
+    journal.finished(trail, activity);
   }
 }

@@ -1,8 +1,9 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
-import { failureFields, networkCode, ProxyError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import { networkCode, ProxyError } from '../errors.ts';
+import type { Journal } from '../telemetry/journal.ts';
+import type { TokenUse, Trail } from '../telemetry/trail.ts';
 import type { Token } from '../tokens/token.ts';
 import { reasonOf } from './client-answer.ts';
 import { lateError } from './late.ts';
@@ -17,8 +18,8 @@ export class Handshake {
   /** As it goes on the wire. */
   readonly path: string;
   readonly #socket: Duplex;
-  readonly #requestId: string;
-  readonly #log: Log;
+  readonly #trail: Trail;
+  readonly #journal: Journal;
   readonly #deadline: NodeJS.Timeout;
   #token: Token | undefined;
   #fetched = false;
@@ -26,19 +27,21 @@ export class Handshake {
   #connected = false;
   #answered = false;
   #replaced = false;
+  #finished = false;
 
-  constructor(route: LiveRoute, path: string, socket: Duplex, requestId: string, log: Log) {
+  constructor(route: LiveRoute, path: string, socket: Duplex, trail: Trail, journal: Journal) {
     this.route = route;
     this.path = path;
     this.#socket = socket;
-    this.#requestId = requestId;
-    this.#log = log;
+    this.#trail = trail;
+    this.#journal = journal;
     this.#deadline = setTimeout(() => this.#onDeadline(), route.config.timeoutMs);
-    route.inFlight += 1;
+    route.activity.inFlight += 1;
     socket.once('close', () => {
       clearTimeout(this.#deadline);
-      route.inFlight -= 1;
+      route.activity.inFlight -= 1;
       this.#request?.destroy();
+      this.#finish(0);
     });
   }
 
@@ -46,16 +49,22 @@ export class Handshake {
     const { tokens } = this.route;
     const current = tokens.current();
     this.#fetched = current === undefined;
+    this.#trail.receivedAt = performance.now();
     this.#token = current ?? (await tokens.token());
+    this.#trail.tokenMs = performance.now() - this.#trail.receivedAt;
     return this.#token;
   }
 
   /** Listens in on the request before http-proxy-3's own listeners do. */
   watch(request: ClientRequest): void {
     this.#request = request;
+    const times = this.#trail.onAttempt();
     request.path = this.path;
     request.once('socket', (socket) => {
-      socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => (this.#connected = true));
+      socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
+        this.#connected = true;
+        times.connectedAt = performance.now();
+      });
     });
     request.prependListener('upgrade', (answer: IncomingMessage) => {
       this.#onAnswer(answer, this.#fetched ? 'fetched' : 'cached');
@@ -82,9 +91,9 @@ export class Handshake {
       return;
     }
     this.#answered = true;
-    const fields = { request_id: this.#requestId, route: this.route.config.name, ...failureFields(error) };
-    this.#log.warn(fields, 'websocket handshake failed');
-    endSocket(this.#socket, rawProblem(error, this.#requestId));
+    this.#journal.failed(this.#trail, error, 'websocket handshake failed');
+    this.#finish(error.status);
+    endSocket(this.#socket, rawProblem(error, this.#trail.requestId));
     this.#request?.destroy();
   }
 
@@ -109,7 +118,9 @@ export class Handshake {
       'upstream_invalid',
       "The provider's answer to the handshake has a status out of range.",
     );
-    const { status, headers, body } = problemOf(error, this.#requestId);
+    this.#journal.failed(this.#trail, error, 'websocket handshake failed');
+    this.#finish(error.status);
+    const { status, headers, body } = problemOf(error, this.#trail.requestId);
     answer.statusCode = status;
     answer.statusMessage = 'Bad Gateway';
     answer.headers = { ...headers, connection: 'close' };
@@ -124,7 +135,7 @@ export class Handshake {
     this.fail(this.#token === undefined ? lateError('token', false) : lateError('answer', this.#connected));
   }
 
-  #onAnswer(answer: IncomingMessage, use: string): void {
+  #onAnswer(answer: IncomingMessage, use: TokenUse): void {
     this.#answered = true;
     clearTimeout(this.#deadline);
     const secret = this.#token?.accessToken.reveal() ?? '';
@@ -132,6 +143,17 @@ export class Handshake {
       ([name, value]) => ![name, value].flat().some((text) => text?.includes(secret) === true),
     );
     answer.statusMessage = reasonOf(answer.statusMessage ?? '', answer.statusCode ?? 0, secret);
-    answer.headers = { ...Object.fromEntries(kept), 'x-request-id': this.#requestId, 'wakala-token': use };
+    answer.headers = { ...Object.fromEntries(kept), 'x-request-id': this.#trail.requestId, 'wakala-token': use };
+    this.#trail.use = use;
+    this.#finish(answer.statusCode ?? 0);
+  }
+
+  /** `status`: what the client got; 0 if it left before. What follows on a WebSocket is nobody's request. */
+  #finish(status: number): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#trail.status = status;
+    this.#trail.clientLeft = status === 0;
+    this.#journal.finished(this.#trail, this.route.activity);
   }
 }

@@ -1,6 +1,7 @@
 import type { Pool } from 'undici';
 import type { Route } from '../config/config.ts';
 import { fill } from '../providers/template.ts';
+import type { Activity } from '../telemetry/activity.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
 import { DeadTokenRules } from './dead-token.ts';
 import { Deadlines } from './deadlines.ts';
@@ -19,16 +20,16 @@ export class LiveRoute {
   readonly deadToken: DeadTokenRules;
   readonly tokenPaths: TokenPathGuard;
   readonly deadlines: Deadlines;
-  /** Requests that wait for an answer right now. */
-  inFlight = 0;
+  readonly activity: Activity;
   #lastToken: Token | undefined;
   #authorization = '';
 
-  constructor(config: Route, tokens: TokenSource, pool: Pool) {
+  constructor(config: Route, tokens: TokenSource, pool: Pool, activity: Activity) {
     this.config = config;
     this.prefix = config.prefix;
     this.tokens = tokens;
     this.pool = pool;
+    this.activity = activity;
     this.basePath = basePathOf(config.upstream);
     this.headers = routeHeaders(config);
     this.deadToken = new DeadTokenRules(config.provider.deadToken);

@@ -6,6 +6,8 @@ import { networkCode, ProxyError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { guardedLookup } from '../lookup.ts';
 import { http } from '../node-http.ts';
+import type { Journal } from '../telemetry/journal.ts';
+import { Trail } from '../telemetry/trail.ts';
 import { type Gateway, refuseOverload, tokenPathRefused, upgradeRefused } from './gateway.ts';
 import { Handshake } from './handshake.ts';
 import { requestHeaders } from './headers.ts';
@@ -23,13 +25,15 @@ const AGENTS = {
 export class UpgradeHandler {
   readonly #gateway: () => Gateway;
   readonly #log: Log;
+  readonly #journal: Journal;
   readonly #handshakes = new WeakMap<IncomingMessage, Handshake>();
   readonly #sockets = new Set<Duplex>();
   #loading: Promise<ProxyServer> | undefined;
 
-  constructor(gateway: () => Gateway, log: Log) {
+  constructor(gateway: () => Gateway, log: Log, journal: Journal) {
     this.#gateway = gateway;
     this.#log = log;
+    this.#journal = journal;
   }
 
   async handle(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -37,16 +41,18 @@ export class UpgradeHandler {
       socket.destroy();
       return;
     }
-    const requestId = requestIdOf(req.rawHeaders);
+    const trail = new Trail(requestIdOf(req.rawHeaders), req.method ?? '', req.rawHeaders);
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
     socket.on('error', () => socket.destroy());
     try {
-      await this.#forward(req, socket, head, this.#admit(req, socket, requestId));
+      await this.#forward(req, socket, head, this.#admit(req, socket, trail));
     } catch (thrown) {
       const error = asProxyError(thrown);
-      this.#log.info({ request_id: requestId, method: req.method, code: error.code }, 'upgrade refused');
-      endSocket(socket, rawProblem(error, requestId));
+      this.#journal.failed(trail, error, 'upgrade refused');
+      trail.status = error.status;
+      this.#journal.finished(trail, undefined);
+      endSocket(socket, rawProblem(error, trail.requestId));
     }
   }
 
@@ -67,8 +73,15 @@ export class UpgradeHandler {
     return this.#loading;
   }
 
-  #admit(req: IncomingMessage, socket: Duplex, requestId: string): Handshake {
-    const { route, below } = this.#gateway().admit(req);
+  /** How many there are. */
+  get open(): number {
+    return this.#sockets.size;
+  }
+
+  #admit(req: IncomingMessage, socket: Duplex, trail: Trail): Handshake {
+    const { route, caller, below } = this.#gateway().admit(req);
+    trail.route = route?.config.name;
+    trail.client = caller.client?.name;
     if (route === undefined) throw new ProxyError('no_route', 'No route has this path.');
     if (route.tokenPaths.judge(req.method ?? '', below.path) !== 'other') throw tokenPathRefused();
     if (!route.config.websocket) throw upgradeRefused();
@@ -76,7 +89,9 @@ export class UpgradeHandler {
       throw new ProxyError('upgrade_refused', 'Only `Upgrade: websocket` on a GET is forwarded.');
     }
     refuseOverload(route);
-    return new Handshake(route, (route.basePath + below.path || '/') + below.query, socket, requestId, this.#log);
+    trail.path = below.path;
+    trail.query = below.query;
+    return new Handshake(route, (route.basePath + below.path || '/') + below.query, socket, trail, this.#journal);
   }
 
   async #forward(req: IncomingMessage, socket: Duplex, head: Buffer, handshake: Handshake): Promise<void> {

@@ -3,6 +3,7 @@ import type { Dispatcher, Pool } from 'undici';
 import UndiciPool from 'undici/lib/dispatcher/pool.js';
 import { networkCode, ProxyError } from '../errors.ts';
 import { guardedLookup } from '../lookup.ts';
+import type { AttemptTrail } from '../telemetry/trail.ts';
 import type { Body } from './body.ts';
 import type { HeaderList } from './headers.ts';
 
@@ -63,6 +64,16 @@ export class UpstreamPools {
     }
   }
 
+  /** Connections by origin. */
+  stats(): { origin: string; busy: number; idle: number; waiting: number }[] {
+    return [...this.#pools].map(([key, { stats }]) => ({
+      origin: key.split(' ', 1)[0] ?? '',
+      busy: stats.running,
+      idle: stats.free,
+      waiting: stats.queued,
+    }));
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#pools.values()].map((pool) => pool.destroy()));
   }
@@ -71,14 +82,16 @@ export class UpstreamPools {
 /** One sending of one request. */
 export class Attempt implements Dispatcher.DispatchHandler {
   readonly #listener: AnswerListener;
+  readonly #times: AttemptTrail;
   #controller: Dispatcher.DispatchController | undefined;
   #interim = 0;
   #cancelled = false;
   #over = false;
   #sent = false;
 
-  constructor(listener: AnswerListener) {
+  constructor(listener: AnswerListener, times: AttemptTrail) {
     this.#listener = listener;
+    this.#times = times;
   }
 
   send(pool: Pool, request: UpstreamRequest): void {
@@ -121,6 +134,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#times.connectedAt = performance.now();
     if (this.#cancelled) controller.abort(new Error('cancelled'));
     else this.#controller = controller;
   }

@@ -28,6 +28,11 @@ export class Connections {
     if (isTls) server.on('secureConnection', (socket: TLSSocket) => this.#speaks(socket));
   }
 
+  /** How many there are. */
+  get open(): number {
+    return this.#open.size;
+  }
+
   isOverLimit(socket: Socket): boolean {
     return this.#overLimit.has(socket);
   }

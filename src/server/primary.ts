@@ -1,23 +1,24 @@
 import { randomBytes } from 'node:crypto';
 import cluster, { type Worker } from 'node:cluster';
 import type { Server } from 'node:http';
-import { adminListener } from '../admin/listener.ts';
+import { adminListener, type Reloads } from '../admin/listener.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import type { Log } from '../log.ts';
-import { isLoopbackName } from '../loopback.ts';
 import { http } from '../node-http.ts';
 import { answerCall } from '../tokens/shared/channel.ts';
 import { MemoryBoards } from '../tokens/shared/memory.ts';
 import { listen } from './http-server.ts';
+import { ChannelProcess } from './process-channel.ts';
 import { refuseRestart } from './restart.ts';
+import { version } from './version.ts';
 import type { FromWorker, ToWorker } from './worker.ts';
 
 export interface PrimaryOptions {
   readonly log: Log;
   readonly clock?: Clock;
-  readonly reloadFailure: () => string | undefined;
+  readonly reloads: () => Reloads;
   /** What the configuration was read from: a worker reads the same, whatever lies on the disk by then. */
   readonly texts: ReadonlyMap<string, string>;
   /** Program and arguments of a worker. */
@@ -43,6 +44,8 @@ export class Primary {
   readonly #key = randomBytes(32).toString('hex');
   readonly #admin: Server;
   readonly #ready = new Set<number>();
+  /** By the id of the worker. */
+  readonly #processes = new Map<number, ChannelProcess>();
   #config: Config;
   #texts: ReadonlyMap<string, string>;
   #draining = false;
@@ -51,7 +54,7 @@ export class Primary {
   #failure: string | undefined;
   #address: ListenAddress | undefined;
 
-  private constructor(config: Config, { log, clock = systemClock, reloadFailure, texts }: PrimaryOptions) {
+  private constructor(config: Config, { log, clock = systemClock, reloads, texts }: PrimaryOptions) {
     this.#config = config;
     this.#texts = texts;
     this.#log = log;
@@ -59,9 +62,12 @@ export class Primary {
     this.#boards = new MemoryBoards(clock, (name, news) => this.#tellAll({ kind: 'board news', name, news }));
     const admin = adminListener({
       ready: () => !this.#draining && this.#ready.size > 0,
-      reloadFailure,
-      loopback: isLoopbackName(config.admin?.host ?? ''),
-      token: () => this.#config.adminToken,
+      reloads,
+      config: () => this.#config,
+      processes: () => workers().flatMap(({ id }) => this.#processes.get(id) ?? []),
+      emulated: false,
+      version: version(),
+      clock,
     });
     this.#admin = http.createServer(admin);
   }
@@ -118,6 +124,7 @@ export class Primary {
     worker.send({ kind: 'start', key: this.#key, owner: ownerOf(worker), texts: this.#texts } satisfies ToWorker);
     worker.on('exit', (code, signal) => {
       this.#ready.delete(worker.id);
+      this.#processes.delete(worker.id);
       this.#boards.forget(ownerOf(worker));
       if (this.#draining) {
         if (code !== 0) this.#clean = false;
@@ -135,12 +142,19 @@ export class Primary {
     switch (message.kind) {
       case 'ready':
         this.#ready.add(worker.id);
+        this.#processes.set(
+          worker.id,
+          new ChannelProcess(worker.process.pid ?? 0, this.#clock, (call) => tell(worker, call)),
+        );
         this.#address = message.address;
         this.#change();
         break;
       case 'failed':
         this.#failure = message.error;
         this.#change();
+        break;
+      case 'process answer':
+        this.#processes.get(worker.id)?.onAnswer(message);
         break;
       case 'board':
         void answerCall(this.#boards, message).then((answer) => tell(worker, answer));

@@ -1,3 +1,4 @@
+import type { Reloads } from '../admin/listener.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { type ConfigProblem, formatProblem } from '../errors.ts';
@@ -24,20 +25,21 @@ export interface ReloadContext {
   readonly clock: Clock;
 }
 
+export const NO_RELOADS: Reloads = { taken: 0, refused: 0, failure: undefined };
+
 /** Takes a changed configuration over, all or nothing: with a bad one the old one serves on. */
 export class Reloader {
   readonly #context: ReloadContext;
   readonly #watch: FileWatch;
-  #failure: string | undefined;
+  #reloads = NO_RELOADS;
 
   constructor(context: ReloadContext) {
     this.#context = context;
     this.#watch = new FileWatch(context.clock, () => this.reload('a file changed'));
   }
 
-  /** Why the configuration on disk is not the one that serves; undefined if it is. */
-  get failure(): string | undefined {
-    return this.#failure;
+  get reloads(): Reloads {
+    return this.#reloads;
   }
 
   /** Takes down the files as they are when they are read, before `watch`. */
@@ -68,7 +70,7 @@ export class Reloader {
     for (const { file, line, column, message } of found.warnings) log.warn({ file, line, column }, message);
     try {
       this.#context.apply(found.config, found.texts);
-      this.#failure = undefined;
+      this.#reloads = { ...this.#reloads, taken: this.#reloads.taken + 1, failure: undefined };
       log.info({ reason, routes: found.config.routes.length }, 'configuration reloaded');
     } catch (error) {
       this.#failed(error instanceof Error ? error.message : String(error));
@@ -80,7 +82,8 @@ export class Reloader {
   }
 
   #failed(why: string): void {
-    this.#failure = `reload refused, the old configuration serves on: ${why}`;
+    const failure = `reload refused, the old configuration serves on: ${why}`;
+    this.#reloads = { ...this.#reloads, refused: this.#reloads.refused + 1, failure };
     this.#context.log.error({ error: why }, 'reload refused; the old configuration serves on');
   }
 }

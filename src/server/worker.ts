@@ -6,17 +6,21 @@ import type { LevelledLog } from '../telemetry/log.ts';
 import { type BoardAnswer, type BoardCall, type BoardNews, ChannelBoards } from '../tokens/shared/channel.ts';
 import { shareBy } from '../tokens/shared/open.ts';
 import { Seal } from '../tokens/shared/seal.ts';
+import type { ServingProcess } from '../admin/snapshot.ts';
+import { answerProcessCall, type ProcessAnswer, type ProcessCall } from './process-channel.ts';
 import { startServer } from './server.ts';
 
 export type FromWorker =
   | { readonly kind: 'ready'; readonly address: ListenAddress }
   | { readonly kind: 'failed'; readonly error: string }
+  | ProcessAnswer
   | BoardCall;
 
 export type ToWorker =
   | { readonly kind: 'start'; readonly key: string; readonly owner: string; readonly texts: Texts }
   | { readonly kind: 'reload'; readonly texts: Texts }
   | { readonly kind: 'drain' }
+  | ProcessCall
   | BoardAnswer
   | BoardNews;
 
@@ -44,6 +48,7 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
   const stop = Promise.withResolvers<undefined>();
   let reload = (texts: Texts) => void (missed = texts);
   let missed: Texts | undefined;
+  let serving: ServingProcess | undefined;
   process.on('message', (message: ToWorker) => {
     switch (message.kind) {
       case 'start':
@@ -54,6 +59,9 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
         break;
       case 'drain':
         stop.resolve(undefined);
+        break;
+      case 'process':
+        if (serving !== undefined) void answerProcessCall(serving, message).then(send);
         break;
       default:
         boards.onMessage(message);
@@ -76,6 +84,7 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
     const log = logFor(config);
     const shared = shareBy({ boards, seal: new Seal([new Secret(key)]), owner, clock: systemClock, log });
     const server = await startServer(config, { log, shared });
+    serving = server;
     reload = (changed) => {
       const next = withoutAdmin(configOf(changed));
       server.apply(next);

@@ -85,8 +85,8 @@ function bearer(value: unknown): string | undefined {
   return bare === '' ? undefined : bare;
 }
 
-/** The token endpoint's own time, in epoch milliseconds. */
-function serverNow(answer: TokenAnswer): number | undefined {
+/** The token endpoint's own time, in epoch milliseconds; undefined if it did not say. */
+export function serverNow(answer: TokenAnswer): number | undefined {
   const date = dateOf(answer.headers['date'] ?? '');
   return Number.isNaN(date) ? undefined : date;
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
-import { ProxyError } from '../errors.ts';
+import { networkCode, ProxyError } from '../errors.ts';
+import type { TokenFailure } from './tally.ts';
 
 const FIRST_MS = 1000;
 const LONGEST_MS = 30_000;
@@ -11,6 +12,7 @@ export class Backoff {
   #failures = 0;
   #untilMs = 0;
   #error: ProxyError | undefined;
+  #failedAtMs = 0;
 
   constructor(clock: Clock, random: () => number) {
     this.#clock = clock;
@@ -21,6 +23,7 @@ export class Backoff {
     const whole = Math.min(FIRST_MS * 2 ** this.#failures, LONGEST_MS);
     const delayMs = whole * (1 - this.#random() / 2);
     this.#failures += 1;
+    this.#failedAtMs = this.#clock.now();
     this.#untilMs = this.#clock.now() + Math.max(delayMs, (error.retryAfterS ?? 0) * 1000);
     this.#error = error;
   }
@@ -34,6 +37,19 @@ export class Backoff {
   /** Milliseconds until the next question may be asked; 0 if now. */
   remainingMs(): number {
     return Math.max(0, this.#untilMs - this.#clock.now());
+  }
+
+  /** When the next question may be asked, epoch milliseconds; 0 if now. */
+  get retryAtMs(): number {
+    return this.remainingMs() === 0 ? 0 : this.#untilMs;
+  }
+
+  /** The last failure, if nothing succeeded since. */
+  failure(): TokenFailure | undefined {
+    const last = this.#error;
+    if (last === undefined) return undefined;
+    const cause = last.cause === undefined ? undefined : networkCode(last.cause);
+    return { code: last.code, detail: last.message, cause, atMs: this.#failedAtMs };
   }
 
   /** What everyone gets who asks before the time: the last failure, saying how long to wait. */

@@ -6,7 +6,8 @@ import { unavailable } from './answer.ts';
 import { Backoff } from './backoff.ts';
 import type { TokenAsker } from './exchange.ts';
 import { Refusals } from './refusals.ts';
-import { isNewer, isSame, type Token, type TokenSource } from './token.ts';
+import type { ExchangeTally } from './tally.ts';
+import { isNewer, isSame, type Token, type TokenSource, type TokenStatus } from './token.ts';
 
 export interface CacheContext {
   /** Whose token it is, for the log. */
@@ -15,6 +16,8 @@ export interface CacheContext {
   /** Uniform in [0, 1), like `Math.random`. */
   readonly random: () => number;
   readonly log: Log;
+  /** What the asker counts. */
+  readonly tally: ExchangeTally;
 }
 
 /**
@@ -26,6 +29,7 @@ export class CachedTokenSource implements TokenSource {
   readonly #clock: Clock;
   readonly #provider: string;
   readonly #log: Log;
+  readonly #tally: ExchangeTally;
   readonly #backoff: Backoff;
   readonly #refusals: Refusals;
   #token: Token | undefined;
@@ -45,6 +49,7 @@ export class CachedTokenSource implements TokenSource {
     this.#clock = context.clock;
     this.#provider = context.provider;
     this.#log = context.log;
+    this.#tally = context.tally;
     this.#backoff = new Backoff(context.clock, context.random);
     this.#refusals = new Refusals(context.clock);
     this.#endWatch = asker.watch?.((token) => this.#adopt(token));
@@ -101,6 +106,23 @@ export class CachedTokenSource implements TokenSource {
 
   served(token: Token, method: string, path: string): void {
     if (isSame(this.#token, token)) this.#refusals.served(method, path);
+  }
+
+  async renew(): Promise<Token> {
+    const token = await this.#next();
+    this.#used = true;
+    return token;
+  }
+
+  status(): TokenStatus {
+    return {
+      token: this.#token,
+      asking: this.#underWay !== undefined,
+      retryAtMs: this.#backoff.retryAtMs,
+      failure: this.#backoff.failure(),
+      tally: this.#tally,
+      refusedCalls: this.#refusals.refusedCalls(),
+    };
   }
 
   close(): void {

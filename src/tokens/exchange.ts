@@ -3,8 +3,9 @@ import { networkCode, ProxyError } from '../errors.ts';
 import type { Log, LogFields } from '../log.ts';
 import type { Exchange, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
-import { readToken, type TokenAnswer, unavailable, wordsOf } from './answer.ts';
+import { readToken, serverNow, type TokenAnswer, unavailable, wordsOf } from './answer.ts';
 import { tokenRequest, type TokenRequest } from './request.ts';
+import type { ExchangeTally, Grant } from './tally.ts';
 import type { Token } from './token.ts';
 
 /** Sends one token request and reads its answer, up to 64 KiB; never follows a redirect. */
@@ -30,25 +31,37 @@ export interface ExchangeContext {
   readonly transport: TokenTransport;
   readonly clock: Clock;
   readonly log: Log;
+  readonly tally: ExchangeTally;
 }
 
 /** One question may take this long, whatever the deadlines of those who wait for it. */
 const EXCHANGE_TIMEOUT_MS = 15_000;
 
 export function tokenAsker(context: ExchangeContext): TokenAsker {
-  const { provider, log } = context;
+  const { provider, log, tally } = context;
+  const tallied = async (grant: Grant, asked: Promise<Token>) => {
+    try {
+      const token = await asked;
+      tally.add(grant, 'ok');
+      return token;
+    } catch (error) {
+      tally.add(grant, error instanceof ProxyError && error.code === 'token_denied' ? 'denied' : 'unavailable');
+      throw error;
+    }
+  };
   return {
     async ask(refreshToken) {
       if (refreshToken !== undefined && provider.refresh !== undefined) {
         const note: Note = (fields) => log.info(fields, 'refresh failed');
         try {
-          return await exchange(context, provider.refresh, refreshToken, note);
+          return await tallied('refresh', exchange(context, provider.refresh, refreshToken, note));
         } catch (error) {
           if (isThrottled(error)) throw error;
           log.info({ provider: provider.name }, 'authorizing afresh');
         }
       }
-      return await exchange(context, context.token, undefined, (fields) => log.warn(fields, 'token exchange failed'));
+      const note: Note = (fields) => log.warn(fields, 'token exchange failed');
+      return await tallied('credentials', exchange(context, context.token, undefined, note));
     },
   };
 }
@@ -90,14 +103,17 @@ async function send(context: ExchangeContext, request: TokenRequest, note: Note)
   const abort = new AbortController();
   const cancel = clock.after(EXCHANGE_TIMEOUT_MS, () => abort.abort());
   try {
-    return await transport(request, abort.signal);
+    const answer = await transport(request, abort.signal);
+    const serverNowMs = serverNow(answer);
+    context.tally.clockSkewMs = serverNowMs === undefined ? undefined : serverNowMs - clock.now();
+    return answer;
   } catch (cause) {
     const what = abort.signal.aborted
       ? `it did not answer within ${EXCHANGE_TIMEOUT_MS / 1000} s`
       : `it could not be asked (${networkCode(cause)})`;
     note({ error: what });
-    // Without its cause: a parser's error carries the answer it could not read, token and all.
-    throw unavailable(what);
+    // Of its cause the code alone: a parser's error carries the answer it could not read, token and all.
+    throw unavailable(what, { code: abort.signal.aborted ? 'ETIMEDOUT' : networkCode(cause) });
   } finally {
     cancel();
   }

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
+import type { RefusedCall } from './tally.ts';
 
 /** How long a call whose fresh token was refused may force no refresh, and how far apart forced refreshes then lie. */
 const QUIET_MS = 30_000;
@@ -29,6 +30,12 @@ export class Refusals {
   isQuiet(method: string, path: string): boolean {
     const untilMs = this.#quiet.get(callOf(method, path));
     return untilMs !== undefined && this.#clock.now() < untilMs;
+  }
+
+  /** The calls that are refused for good, as far as one can tell. */
+  refusedCalls(): RefusedCall[] {
+    const now = this.#clock.now();
+    return [...this.#quiet.entries()].flatMap(([call, untilMs]) => (now < untilMs ? [{ call, untilMs }] : []));
   }
 
   /** True if a refusal of the current token is ground for asking for another. */

@@ -6,6 +6,7 @@ import { Secret } from '../secret.ts';
 import { CachedTokenSource, type CacheContext } from './cache.ts';
 import { type TokenAsker, tokenAsker, type TokenTransport } from './exchange.ts';
 import { fixedTokenSource } from './fixed.ts';
+import { ExchangeTally } from './tally.ts';
 import type { TokenSource } from './token.ts';
 
 /** What makes two routes share a token: the same provider, asked at the same place, with the same credentials. */
@@ -15,7 +16,7 @@ export interface CredentialUse {
   readonly credentials: ReadonlyMap<string, Secret>;
 }
 
-export interface SourcesContext extends Omit<CacheContext, 'provider'> {
+export interface SourcesContext extends Omit<CacheContext, 'provider' | 'tally'> {
   readonly transport: TokenTransport;
   /** Makes the replicas share what `own` asks for; `name` stands for the credential. Undefined: each on its own. */
   readonly share?: ((own: TokenAsker, name: string, provider: string) => TokenAsker) | undefined;
@@ -62,9 +63,10 @@ export class TokenSources {
       const key = fill(provider.token.fixed, (name) => credentials.get(name)?.reveal());
       return fixedTokenSource(new Secret(key), this.#context.clock.now());
     }
-    const own = tokenAsker({ ...use, ...this.#context, token: provider.token });
+    const tally = new ExchangeTally();
+    const own = tokenAsker({ ...use, ...this.#context, token: provider.token, tally });
     const asker = this.#context.share?.(own, name, provider.name) ?? own;
-    return new CachedTokenSource(asker, { ...this.#context, provider: provider.name });
+    return new CachedTokenSource(asker, { ...this.#context, provider: provider.name, tally });
   }
 }
 

@@ -1,4 +1,5 @@
 import { Secret } from '../secret.ts';
+import type { ExchangeTally, RefusedCall, TokenFailure } from './tally.ts';
 
 /** Which rung of the ladder in `lifetime.ts` said how long the token lives. */
 export type LifetimeSource = 'expires_in' | 'expires_at' | 'jwt' | 'default' | 'fixed';
@@ -51,8 +52,29 @@ export interface TokenSource {
   refusedAgain(token: Token, method: string, path: string): void;
   /** The provider accepted `token` on this call. */
   served(token: Token, method: string, path: string): void;
+  /**
+   * Asks for another token at once, whatever becomes of the current one; it serves on until then.
+   * @returns undefined if there is nothing to ask for: a fixed key
+   * @throws ProxyError `token_denied` or `token_unavailable`
+   */
+  renew(): Promise<Token | undefined>;
+  status(): TokenStatus;
   /** Stops refreshing in the background. */
   close(): void;
+}
+
+/** How a credential's token is doing, for those who look. Times are epoch milliseconds. */
+export interface TokenStatus {
+  /** The last one that was had, unless it was refused since; it may have expired. */
+  readonly token: Token | undefined;
+  /** Whether one is being asked for right now. */
+  readonly asking: boolean;
+  /** After a failure: when the next attempt may be made; 0 if now. */
+  readonly retryAtMs: number;
+  /** The last attempt's, if it failed. */
+  readonly failure: TokenFailure | undefined;
+  readonly tally: ExchangeTally;
+  readonly refusedCalls: readonly RefusedCall[];
 }
 
 /** Early-refresh margin: 30 s, never more than a fifth of the lifetime. */

@@ -4,14 +4,15 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { adminApp } from '../../src/admin/app.ts';
 import { type AdminContext, adminListener } from '../../src/admin/listener.ts';
-import { Secret } from '../../src/secret.ts';
 import { ask as askProxy } from '../support/proxy-ask.ts';
+import { adminConfig, adminContext, type AdminSettings } from './context.ts';
 
 const TOKEN = 'admin-token-0123456789';
 
-function appWith(context: Partial<AdminContext> = {}) {
-  const defaults = { ready: () => true, reloadFailure: () => undefined, loopback: true, token: () => undefined };
-  const server = createServer(adminListener({ ...defaults, ...context })).listen(0, '127.0.0.1');
+const REFUSED = { taken: 0, refused: 1, failure: 'reload refused: line 3' };
+
+function appWith(context: Partial<AdminContext> = {}, settings: AdminSettings = {}) {
+  const server = createServer(adminListener(adminContext(context, settings))).listen(0, '127.0.0.1');
   onTestFinished(() => {
     server.close();
     server.closeAllConnections();
@@ -24,7 +25,7 @@ function appWith(context: Partial<AdminContext> = {}) {
 
 describe('/livez', () => {
   it('says that the process answers, whatever else is wrong', async () => {
-    const ask = appWith({ ready: () => false, reloadFailure: () => 'bad file' });
+    const ask = appWith({ ready: () => false, reloads: () => REFUSED });
     expect(await ask('/livez')).toMatchObject({ status: 200, text: '{"status":"live"}' });
   });
 });
@@ -36,7 +37,7 @@ describe('/readyz', () => {
   });
 
   it('stays ready with a reason where a reload failed, for the old configuration serves', async () => {
-    const { status, text } = await appWith({ reloadFailure: () => 'reload refused: line 3' })('/readyz');
+    const { status, text } = await appWith({ reloads: () => REFUSED })('/readyz');
     expect(status).toBe(200);
     expect(JSON.parse(text)).toEqual({ status: 'ready', detail: 'reload refused: line 3' });
   });
@@ -82,8 +83,7 @@ describe('the admin listener on a loopback address', () => {
   );
 
   it('refuses an empty Host as well', async () => {
-    const context = { ready: () => true, reloadFailure: () => undefined, loopback: true, token: () => undefined };
-    expect((await adminApp(context).request('/', { headers: { host: '' } })).status).toBe(403);
+    expect((await adminApp(adminContext()).request('/', { headers: { host: '' } })).status).toBe(403);
   });
 
   it('answers its probes under any name, for these say nothing that is not public', async () => {
@@ -93,16 +93,16 @@ describe('the admin listener on a loopback address', () => {
   });
 
   it('needs no token, even if there is one', async () => {
-    const ask = appWith({ token: () => new Secret(TOKEN) });
+    const ask = appWith({}, { token: TOKEN });
     expect((await ask('/', { host: 'localhost' })).status).toBe(200);
   });
 });
 
 describe('the admin listener on another address', () => {
-  const others = { loopback: false, token: () => new Secret(TOKEN) };
+  const others = { host: '0.0.0.0', token: TOKEN };
 
   it('answers its probes without credentials', async () => {
-    const ask = appWith(others);
+    const ask = appWith({}, others);
     for (const path of ['/livez', '/readyz']) expect((await ask(path, { host: '10.0.0.7:9901' })).status).toBe(200);
   });
 
@@ -111,36 +111,43 @@ describe('the admin listener on another address', () => {
     ['another token', { authorization: 'Bearer admin-token-0123456788' }],
     ['half a token', { authorization: `Bearer ${TOKEN.slice(0, 10)}` }],
     ['the token without a scheme', { authorization: TOKEN }],
-    ['the token as a password', { authorization: `Basic ${Buffer.from(`admin:${TOKEN}`).toString('base64')}` }],
+    ['another password', { authorization: `Basic ${Buffer.from(`admin:${TOKEN}x`).toString('base64')}` }],
+    ['the token as a user name', { authorization: `Basic ${Buffer.from(`${TOKEN}:`).toString('base64')}` }],
     ['the token in another header', { 'x-token': TOKEN }],
     ['an empty token', { authorization: 'Bearer ' }],
   ])('answers 401 to whoever sends %s', async (_, headers) => {
-    const answer = await appWith(others)('/', { host: '10.0.0.7:9901', ...headers });
-    expect([answer.status, answer.header('www-authenticate')]).toEqual([401, 'Bearer realm="wakala admin"']);
+    const answer = await appWith({}, others)('/', { host: '10.0.0.7:9901', ...headers });
+    expect([answer.status, answer.header('www-authenticate')]).toEqual([
+      401,
+      'Basic realm="wakala admin", Bearer realm="wakala admin"',
+    ]);
     expect(answer.text).not.toContain(TOKEN);
-    expect((await appWith(others)('/nowhere', { host: '10.0.0.7:9901', ...headers })).status).toBe(401);
+    expect((await appWith({}, others)('/nowhere', { host: '10.0.0.7:9901', ...headers })).status).toBe(401);
   });
 
-  it.each([`Bearer ${TOKEN}`, `bearer ${TOKEN}`, ` Bearer  ${TOKEN} `])(
-    'serves whoever sends %j',
-    async (authorization) => {
-      expect((await appWith(others)('/', { host: 'admin.example', authorization })).status).toBe(200);
-    },
-  );
+  // Basic is what a browser asks its user for.
+  it.each([
+    `Bearer ${TOKEN}`,
+    `bearer ${TOKEN}`,
+    ` Bearer  ${TOKEN} `,
+    `Basic ${Buffer.from(`anyone:${TOKEN}`).toString('base64')}`,
+  ])('serves whoever sends %j', async (authorization) => {
+    expect((await appWith({}, others)('/', { host: 'admin.example', authorization })).status).toBe(200);
+  });
 
   it('serves nobody where there is no token', async () => {
-    const ask = appWith({ loopback: false });
+    const ask = appWith({}, { host: '0.0.0.0' });
     for (const authorization of ['', 'Bearer', 'Bearer ', 'Bearer undefined', 'Bearer [redacted]']) {
       expect((await ask('/', { host: 'admin.example', authorization })).status).toBe(401);
     }
   });
 
   it('goes by the token of the configuration that serves now', async () => {
-    let token = new Secret('first-token-0123456789');
-    const ask = appWith({ loopback: false, token: () => token });
+    let token = 'first-token-0123456789';
+    const ask = appWith({ config: () => adminConfig({ host: '0.0.0.0', token }) });
     const authorization = `Bearer ${TOKEN}`;
     expect((await ask('/', { host: 'a', authorization })).status).toBe(401);
-    token = new Secret(TOKEN);
+    token = TOKEN;
     expect((await ask('/', { host: 'a', authorization })).status).toBe(200);
   });
 });

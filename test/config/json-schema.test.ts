@@ -30,7 +30,7 @@ describe('the JSON Schema', () => {
     );
     expect(names(schema)).toEqual(
       [
-        'listen admin environment routes clients open allowed_hosts allowed_origins max_connections token_store workers drain_timeout log',
+        'listen admin environment routes clients open allowed_hosts allowed_origins max_connections token_store workers drain_timeout log inspect_bodies tracing',
       ]
         .join(' ')
         .split(' ')

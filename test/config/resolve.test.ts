@@ -21,7 +21,8 @@ describe('defaults', () => {
       tokenStore: undefined,
       maxConnections: undefined,
       drainTimeoutMs: 25_000,
-      log: { level: 'info', format: 'auto' },
+      log: { level: 'info', format: 'auto', requests: false },
+      tracing: undefined,
     });
     expect(routes).toHaveLength(1);
     expect(routes[0]).toMatchObject({
@@ -40,6 +41,7 @@ describe('defaults', () => {
       tokenPaths: 'placeholder',
       maxConcurrency: undefined,
       websocket: false,
+      inspectBodies: false,
     });
   });
 
@@ -51,7 +53,8 @@ describe('defaults', () => {
         'environment: production',
         'max_connections: 100',
         'drain_timeout: 5s',
-        'log: {level: debug, format: json}',
+        'log: {level: debug, format: json, requests: true}',
+        'tracing: {otlp: "http://127.0.0.1:4318/"}',
         'allowed_hosts: [Wakala.internal, "wakala:8080", "[::1]"]',
         'allowed_origins: ["https://App.example", "http://localhost:3000"]',
       ),
@@ -62,7 +65,8 @@ describe('defaults', () => {
       environment: 'production',
       maxConnections: 100,
       drainTimeoutMs: 5000,
-      log: { level: 'debug', format: 'json' },
+      log: { level: 'debug', format: 'json', requests: true },
+      tracing: { otlp: 'http://127.0.0.1:4318' },
       allowedHosts: ['wakala.internal', 'wakala:8080', '[::1]'],
       allowedOrigins: ['https://app.example', 'http://localhost:3000'],
     });
@@ -303,4 +307,24 @@ describe('allowed hosts and origins', () => {
 
 it('a good file has no warnings', () => {
   expect(warningsOf(mpesaWith())).toEqual([]);
+});
+
+describe('what is shown', () => {
+  it('keeps the bodies of a sandbox, never those of production', () => {
+    const written = topWith('inspect_bodies: true', 'environment: production');
+    expect(good(topWith('inspect_bodies: true')).routes[0]?.inspectBodies).toBe(true);
+    expect(good(written).routes[0]?.inspectBodies).toBe(false);
+  });
+
+  it.each([
+    ['"127.0.0.1:4318"', 'must be the URL of a collector such as `http://127.0.0.1:4318`, without user name'],
+    ['"http://u:p@127.0.0.1"', 'must be the URL of a collector such as `http://127.0.0.1:4318`, without user name'],
+    ['"http://127.0.0.1?x=1"', 'must hold no query (`?...`) and no fragment (`#...`)'],
+  ])('goes to no collector at %s', (otlp, problem) => {
+    expect(problemsOf(topWith(`tracing: {otlp: ${otlp}}`))).toEqual([`5:17 tracing.otlp | tracing.otlp: ${problem}`]);
+  });
+
+  it.each(['http://127.0.0.1:4318/', 'http://127.0.0.1:4318/v1/traces'])('goes to the collector at %s', (otlp) => {
+    expect(good(topWith(`tracing: {otlp: "${otlp}"}`)).tracing).toEqual({ otlp: 'http://127.0.0.1:4318' });
+  });
 });

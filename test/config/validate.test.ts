@@ -31,11 +31,6 @@ describe('keys', () => {
     expect(problemsOf(mpesaWith(line))).toEqual([problem]);
   });
 
-  it.each(['inspect_bodies: false', 'tracing: {}'])('not built yet are said to be: %s', (line) => {
-    const key = line.split(':')[0] ?? '';
-    expect(problemsOf(topWith(line))).toEqual([`5:1 ${key} | \`${key}\` is not available in this version`]);
-  });
-
   it('that are missing are named', () => {
     expect(problemsOf('open: false\n')).toEqual([
       '1:1 routes | `routes` is missing; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole',

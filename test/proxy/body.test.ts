@@ -4,7 +4,9 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ProxyError } from '../../src/errors.ts';
 import { type Body, receiveBody } from '../../src/proxy/body.ts';
+import { Trail } from '../../src/telemetry/trail.ts';
 
+const TRAIL = new Trail('request-1', 'POST', []);
 const LIMITS = { replayLimitBytes: 8, maxBodyBytes: 16 };
 
 /** The head of a request, on a real connection that more can be written to. */
@@ -24,7 +26,7 @@ async function incoming(...lines: string[]): Promise<{ req: IncomingMessage; soc
 }
 
 function received(req: IncomingMessage, limits = LIMITS): Promise<Body | ProxyError> {
-  return new Promise((resolve) => receiveBody(req, limits, resolve, resolve));
+  return new Promise((resolve) => receiveBody(req, limits, TRAIL, resolve, resolve));
 }
 
 async function bytesOf(body: Body | ProxyError): Promise<string> {
@@ -45,6 +47,7 @@ describe('receiveBody', () => {
     receiveBody(
       req,
       LIMITS,
+      TRAIL,
       (body) => seen.push(body),
       () => {},
     );

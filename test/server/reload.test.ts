@@ -74,16 +74,18 @@ describe('Reloader', () => {
 
   it('keeps the old configuration while the new one is bad, says so, and recovers', async () => {
     const { file, applied, applications, examinations, reloader, log } = start();
-    expect(reloader.failure).toBeUndefined();
+    expect(reloader.reloads.failure).toBeUndefined();
     rewrite(file, 'routes: {/mpesa/*: {provider: mpeza}}');
     await examinations.until(1);
     expect(applied).toEqual([]);
-    expect(reloader.failure).toMatch(/^reload refused, the old configuration serves on: .*config\.yaml:1:\d+: .*mpeza/);
+    expect(reloader.reloads.failure).toMatch(
+      /^reload refused, the old configuration serves on: .*config\.yaml:1:\d+: .*mpeza/,
+    );
     expect(log.lines.filter(({ level }) => level === 'error')).not.toHaveLength(0);
     expect(log.lines[0]?.fields).toMatchObject({ file, line: 1 });
     rewrite(file, GOOD());
     await applications.until(1);
-    expect(reloader.failure).toBeUndefined();
+    expect(reloader.reloads.failure).toBeUndefined();
   });
 
   it('says what an application failed with, and keeps that until one works', () => {
@@ -94,10 +96,10 @@ describe('Reloader', () => {
       },
     });
     reloader.reload('SIGHUP');
-    expect(reloader.failure).toContain('`listen` takes a restart');
+    expect(reloader.reloads.failure).toContain('`listen` takes a restart');
     refusing = false;
     reloader.reload('SIGHUP');
-    expect(reloader.failure).toBeUndefined();
+    expect(reloader.reloads.failure).toBeUndefined();
   });
 
   it('keeps the old configuration while the file is gone, and takes the new one that comes', async () => {
@@ -105,7 +107,7 @@ describe('Reloader', () => {
     rmSync(file);
     await examinations.until(1);
     expect(applied).toEqual([]);
-    expect(reloader.failure).toContain('reload refused');
+    expect(reloader.reloads.failure).toContain('reload refused');
     writeFileSync(file, GOOD('7s'));
     await applications.until(1);
     expect(applied.at(-1)?.routes[0]?.timeoutMs).toBe(7000);

@@ -5,6 +5,7 @@ import { tokenAsker, type TokenAsker, type TokenTransport } from '../../src/toke
 import { systemClock } from '../../src/clock.ts';
 import { networkTransport } from '../../src/tokens/transport.ts';
 import { ManualClock } from './manual-clock.ts';
+import { ExchangeTally } from '../../src/tokens/tally.ts';
 import { LogLines } from './token-fakes.ts';
 
 /** The secrets of one made-up app, one for each credential field: odd enough that any spelling of them is found. */
@@ -38,7 +39,16 @@ export function asking(
   const credentials = new Map(Object.entries(secrets).map(([name, value]) => [name, new Secret(value)]));
   const server = authServer ?? hosts?.auth ?? hosts?.api ?? '';
   const token = exchangeOf(provider);
-  const asker = tokenAsker({ provider, token, authServer: server, credentials, transport, clock, log });
+  const asker = tokenAsker({
+    provider,
+    token,
+    authServer: server,
+    credentials,
+    transport,
+    clock,
+    log,
+    tally: new ExchangeTally(),
+  });
   return { asker, clock, log, secrets };
 }
 

@@ -5,6 +5,7 @@ import type { Log, LogFields } from '../../src/log.ts';
 import type { TokenAsker } from '../../src/tokens/exchange.ts';
 import { makeToken, type Token } from '../../src/tokens/token.ts';
 import { CachedTokenSource } from '../../src/tokens/cache.ts';
+import { ExchangeTally } from '../../src/tokens/tally.ts';
 import type { Secret } from '../../src/secret.ts';
 import { ManualClock } from './manual-clock.ts';
 
@@ -111,7 +112,13 @@ export function cached(script?: (n: number, bench: { clock: ManualClock }) => To
   const log = new LogLines();
   const chance = { value: 0 };
   const asker = new FakeAsker(script === undefined ? undefined : (n) => script(n, { clock }));
-  const source = new CachedTokenSource(asker, { provider: 'mpesa', clock, log, random: () => chance.value });
+  const source = new CachedTokenSource(asker, {
+    provider: 'mpesa',
+    clock,
+    log,
+    random: () => chance.value,
+    tally: new ExchangeTally(),
+  });
   return { asker, chance, clock, log, source };
 }
 

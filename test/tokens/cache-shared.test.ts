@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CachedTokenSource } from '../../src/tokens/cache.ts';
 import type { TokenAsker } from '../../src/tokens/exchange.ts';
+import { ExchangeTally } from '../../src/tokens/tally.ts';
 import { makeToken, type Token } from '../../src/tokens/token.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
 
@@ -30,7 +31,13 @@ class HandAsker implements TokenAsker {
 
 function source() {
   const asker = new HandAsker();
-  const context = { provider: 'test', clock: new ManualClock(0), random: () => 0, log: SILENT };
+  const context = {
+    provider: 'test',
+    clock: new ManualClock(0),
+    random: () => 0,
+    log: SILENT,
+    tally: new ExchangeTally(),
+  };
   return { asker, cache: new CachedTokenSource(asker, context) };
 }
 

@@ -17,12 +17,21 @@ export interface TokenStoreSettings {
 export interface OpenTokenStore {
   /** Shares what `own` asks for with every replica that knows the credential by the same name. */
   readonly share: (own: TokenAsker, name: string, provider: string) => TokenAsker;
+  /** Undefined where nothing lies between the processes that could fail. */
+  readonly status: (() => StoreStatus) | undefined;
   close(): void;
+}
+
+/** How the connection to a token store is. */
+export interface StoreStatus {
+  readonly connected: boolean;
+  /** Code of what went wrong last: `ECONNREFUSED`, `WRONGPASS`. */
+  readonly failure: string | undefined;
 }
 
 /** What the askers of a process share with those of the others. */
 export interface Sharing {
-  readonly boards: { board(name: string): TokenBoard; close(): void };
+  readonly boards: { board(name: string): TokenBoard; close(): void; readonly status?: () => StoreStatus };
   readonly seal: Seal;
   /** This process; no other has the same. */
   readonly owner: string;
@@ -33,6 +42,7 @@ export interface Sharing {
 export function shareBy({ boards, ...sharing }: Sharing): OpenTokenStore {
   return {
     share: (own, name, provider) => new SharedAsker(own, { ...sharing, board: boards.board(name), name, provider }),
+    status: boards.status?.bind(boards),
     close: () => boards.close(),
   };
 }

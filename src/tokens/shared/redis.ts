@@ -3,6 +3,7 @@ import type { Clock } from '../../clock.ts';
 import type { Log } from '../../log.ts';
 import type { Secret } from '../../secret.ts';
 import { BoardDown, type News, type TokenBoard } from './board.ts';
+import type { StoreStatus } from './open.ts';
 import { RedisBoard, type ScriptRunner } from './redis-board.ts';
 
 /** A request for a token asks Redis at most three times, and waits for it at most a quarter of a second. */
@@ -33,6 +34,7 @@ export class RedisBoards implements ScriptRunner {
   readonly #channels = new Map<string, Channel>();
   #restUntilMs = 0;
   #complained = false;
+  #failure: string | undefined;
 
   private constructor({ clock, log }: RedisContext, commands: RedisClientType) {
     this.#clock = clock;
@@ -122,6 +124,10 @@ export class RedisBoards implements ScriptRunner {
     return () => listeners.delete(onNews);
   }
 
+  status(): StoreStatus {
+    return { connected: this.#commands.isReady && this.#news.isReady, failure: this.#failure };
+  }
+
   close(): void {
     this.#commands.destroy();
     this.#news.destroy();
@@ -137,14 +143,16 @@ export class RedisBoards implements ScriptRunner {
     this.#restUntilMs = 0;
     if (!this.#commands.isReady || !this.#news.isReady) return;
     if (this.#complained) this.#log.info({}, 'token store is connected');
+    this.#failure = undefined;
     this.#complained = false;
     for (const [channel, { heard }] of this.#channels) this.#listen(channel, heard);
   }
 
   #complain(error: unknown): void {
+    this.#failure = reasonOf(error);
     if (this.#complained) return;
     this.#complained = true;
-    this.#log.warn({ error: reasonOf(error) }, 'token store is not connected; tokens are asked for alone until it is');
+    this.#log.warn({ error: this.#failure }, 'token store is not connected; tokens are asked for alone until it is');
   }
 }
 

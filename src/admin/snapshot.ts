@@ -1,0 +1,112 @@
+import type { LastFailure } from '../telemetry/activity.ts';
+import type { Point } from '../telemetry/series.ts';
+import type { Trail } from '../telemetry/trail.ts';
+import type { StoreStatus } from '../tokens/shared/open.ts';
+import type { RefusedCall, TokenFailure, ExchangeTally } from '../tokens/tally.ts';
+import type { LifetimeSource } from '../tokens/token.ts';
+
+/** A process that serves, as the admin listener asks it: this one, or a worker. */
+export interface ServingProcess {
+  readonly pid: number;
+  snapshot(): Promise<ProcessSnapshot>;
+  /** The last requests with higher numbers than `after`, newest first. */
+  records(after: number): Promise<readonly Trail[]>;
+  /** Gets a new token for a route's credential, at once. */
+  refresh(route: string): Promise<RefreshResult>;
+  /** Sends a recorded request again, to an emulated provider; undefined where providers are real. */
+  readonly replay?: ((number: number) => Promise<ReplayResult>) | undefined;
+}
+
+/** What one process that serves has to tell. Plain data without secrets. Times are epoch milliseconds. */
+export interface ProcessSnapshot {
+  readonly pid: number;
+  readonly startedAtMs: number;
+  /** Client connections. */
+  readonly connections: number;
+  readonly websockets: number;
+  /** Requests that were recorded and then overwritten by newer ones. */
+  readonly recordsDropped: number;
+  /** Undefined where there is no token store. */
+  readonly tokenStore: StoreStatus | undefined;
+  readonly upstreams: readonly UpstreamSnapshot[];
+  readonly credentials: readonly CredentialSnapshot[];
+  /** In the order of the configuration. */
+  readonly routes: readonly RouteSnapshot[];
+}
+
+/** Connections to one origin. */
+export interface UpstreamSnapshot {
+  readonly origin: string;
+  readonly busy: number;
+  readonly idle: number;
+  /** Requests that wait for a connection. */
+  readonly waiting: number;
+}
+
+/** One credential, and the token that it has now. */
+export interface CredentialSnapshot {
+  /** Name of the first route that uses it. */
+  readonly name: string;
+  readonly provider: string;
+  /** A fixed key: it is never asked for, and never expires. */
+  readonly fixed: boolean;
+  readonly token: TokenSnapshot | undefined;
+  readonly asking: boolean;
+  /** When the next attempt may be made after a failure; 0 if now. */
+  readonly retryAtMs: number;
+  readonly failure: TokenFailure | undefined;
+  readonly exchanges: ExchangeTally['counts'];
+  /** How far the token endpoint's clock is ahead of ours. */
+  readonly clockSkewMs: number | undefined;
+  readonly refusedCalls: readonly RefusedCall[];
+}
+
+export interface TokenSnapshot {
+  readonly fingerprint: string;
+  readonly issuedAtMs: number;
+  /** Infinity for a fixed key. */
+  readonly expiresAtMs: number;
+  readonly refreshAtMs: number;
+  readonly lifetimeSource: LifetimeSource;
+  readonly generation: number;
+}
+
+export interface RouteSnapshot {
+  readonly name: string;
+  /** Name of its credential. */
+  readonly credential: string;
+  readonly inFlight: number;
+  /** Undefined until there was a request. */
+  readonly counts: RouteCounts | undefined;
+  /** The last failure, unless the provider answered since. */
+  readonly failure: LastFailure | undefined;
+  readonly points: readonly Point[];
+}
+
+/** Counts since the process began; see `telemetry/activity.ts`. */
+export interface RouteCounts {
+  /** By the first digit of the status; 0: the client left. */
+  readonly statuses: readonly number[];
+  readonly latency: readonly number[];
+  readonly latencySumMs: number;
+  readonly uses: Readonly<Record<string, number>>;
+  readonly refusals: number;
+  readonly replays: Readonly<Record<string, number>>;
+  readonly errors: Readonly<Record<string, number>>;
+}
+
+export type RefreshResult =
+  | { readonly kind: 'refreshed'; readonly fingerprint: string; readonly expiresAtMs: number }
+  /** A fixed key cannot be asked for. */
+  | { readonly kind: 'fixed' }
+  | { readonly kind: 'no such route' }
+  | {
+      readonly kind: 'failed';
+      readonly code: string;
+      readonly detail: string;
+      readonly retryAfterS: number | undefined;
+    };
+
+export type ReplayResult =
+  | { readonly kind: 'sent'; readonly requestId: string; readonly status: number }
+  | { readonly kind: 'refused'; readonly why: string };

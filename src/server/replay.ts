@@ -1,0 +1,48 @@
+import type { ReplayResult } from '../admin/snapshot.ts';
+import type { ListenAddress } from '../config/config.ts';
+import { networkCode } from '../errors.ts';
+import { http } from '../node-http.ts';
+import type { Trail } from '../telemetry/trail.ts';
+
+/** Headers that the new request has of its own. */
+const NOT_REPEATED = new Set(['connection', 'content-length', 'expect', 'host', 'transfer-encoding', 'x-request-id']);
+
+const TIMEOUT_MS = 10_000;
+
+/** Sends a recorded request through the proxy once more, as the client sent it. Only for emulated providers. */
+export async function replay(trail: Trail | undefined, prefix: string, proxy: ListenAddress): Promise<ReplayResult> {
+  const why = refusalOf(trail);
+  if (trail === undefined || why !== undefined) return { kind: 'refused', why: why ?? '' };
+  const headers: string[] = [];
+  for (let i = 0; i < trail.requestHeaders.length; i += 2) {
+    const [name = '', value = ''] = trail.requestHeaders.slice(i, i + 2);
+    if (!NOT_REPEATED.has(name.toLowerCase())) headers.push(name, value);
+  }
+  const body = Buffer.concat(trail.bodies?.request ?? []);
+  const { host, port } = proxy;
+  const own = ['host', `127.0.0.1:${port}`, 'content-length', String(body.length)];
+  const path = `${prefix}${trail.path ?? ''}${trail.query}`;
+  const options = { host, port, method: trail.method, path, headers: [...headers, ...own], timeout: TIMEOUT_MS };
+  return new Promise((resolve) => {
+    const sent = http.request(options, (answer) => {
+      const { statusCode: status = 0 } = answer;
+      answer.resume().once('end', () => {
+        resolve({ kind: 'sent', requestId: String(answer.headers['x-request-id'] ?? ''), status });
+      });
+    });
+    sent.once('timeout', () => sent.destroy());
+    sent.once('error', (error) => {
+      resolve({ kind: 'refused', why: `The proxy gave no answer (${networkCode(error)}).` });
+    });
+    sent.end(body);
+  });
+}
+
+function refusalOf(trail: Trail | undefined): string | undefined {
+  if (trail === undefined) return 'This request is not kept any more.';
+  if (trail.route === undefined || trail.path === undefined || trail.attempts.length === 0) {
+    return 'This request went to no provider.';
+  }
+  const kept = trail.bodies?.request.reduce((sum, chunk) => sum + chunk.length, 0) ?? 0;
+  return kept < trail.requestBytes ? 'Its body is longer than what is kept of it.' : undefined;
+}

@@ -1,0 +1,59 @@
+import type {
+  CredentialSnapshot,
+  ProcessSnapshot,
+  RouteCounts,
+  RouteSnapshot,
+  TokenSnapshot,
+} from '../admin/snapshot.ts';
+import { isFixed } from '../providers/provider.ts';
+import type { LiveRoute } from '../proxy/live-route.ts';
+import type { Counts } from '../telemetry/activity.ts';
+import type { Token, TokenSource } from '../tokens/token.ts';
+
+/** What the routes of a process have to tell. `step`: the current one. */
+export function routesSnapshot(
+  routes: readonly LiveRoute[],
+  step: number,
+): Pick<ProcessSnapshot, 'credentials' | 'routes'> {
+  const names = new Map<TokenSource, string>();
+  for (const { tokens, config } of routes) if (!names.has(tokens)) names.set(tokens, config.name);
+  const named = routes.filter(({ tokens, config }) => names.get(tokens) === config.name);
+  return {
+    credentials: named.map(credentialSnapshot),
+    routes: routes.map((route) => routeSnapshot(route, names.get(route.tokens) ?? '', step)),
+  };
+}
+
+function credentialSnapshot({ config, tokens }: LiveRoute): CredentialSnapshot {
+  const { token, tally, ...status } = tokens.status();
+  return {
+    name: config.name,
+    provider: config.provider.name,
+    fixed: isFixed(config.provider.token),
+    token: token && tokenSnapshot(token),
+    exchanges: tally.counts,
+    clockSkewMs: tally.clockSkewMs,
+    ...status,
+  };
+}
+
+function tokenSnapshot(token: Token): TokenSnapshot {
+  const { fingerprint, issuedAtMs, expiresAtMs, refreshAtMs, lifetimeSource, generation } = token;
+  return { fingerprint, issuedAtMs, expiresAtMs, refreshAtMs, lifetimeSource, generation };
+}
+
+function routeSnapshot({ config, activity }: LiveRoute, credential: string, step: number): RouteSnapshot {
+  const { inFlight, counts, failure } = activity;
+  return {
+    name: config.name,
+    credential,
+    inFlight,
+    counts: counts && countsSnapshot(counts),
+    failure,
+    points: activity.points(step),
+  };
+}
+
+function countsSnapshot({ statuses, latency, errors, ...counts }: Counts): RouteCounts {
+  return { ...counts, statuses: [...statuses], latency: [...latency], errors: Object.fromEntries(errors) };
+}

@@ -1,0 +1,88 @@
+import type { ErrorCode } from '../errors.ts';
+import { latencyBucketOf, newLatencyBuckets } from './latency.ts';
+import { type Point, Series } from './series.ts';
+import type { TokenUse, Trail } from './trail.ts';
+
+/** What a second attempt came to. */
+export type ReplayOutcome = 'answered' | 'refused' | 'failed';
+
+/** Counts since the process began. */
+export interface Counts {
+  /** By the first digit of the status; 0: the client left before it got one. */
+  readonly statuses: Float64Array;
+  readonly latency: Float64Array;
+  latencySumMs: number;
+  readonly uses: Record<TokenUse, number>;
+  /** How often the provider called a token dead. */
+  refusals: number;
+  readonly replays: Record<ReplayOutcome, number>;
+  readonly errors: Map<ErrorCode, number>;
+}
+
+/** The last request that wakala could not have answered by the provider. */
+export interface LastFailure {
+  readonly code: ErrorCode;
+  readonly detail: string;
+  /** Epoch milliseconds. */
+  readonly atMs: number;
+  readonly requestId: string;
+}
+
+/** What a route does and did. It outlives the configuration: a route of the same name goes on counting. */
+export class Activity {
+  /** Requests that wait for an answer right now. */
+  inFlight = 0;
+  /** Undefined until there was a request: there may be many routes that nobody calls. */
+  counts: Counts | undefined;
+  /** The last failure, unless the provider answered since. */
+  failure: LastFailure | undefined;
+  readonly #series = new Series();
+
+  finished(trail: Trail): void {
+    const counts = (this.counts ??= newCounts());
+    const durationMs = trail.endedAt - trail.startedAt;
+    const kind = Math.floor(trail.status / 100);
+    counts.statuses[kind] = (counts.statuses[kind] ?? 0) + 1;
+    const bucket = latencyBucketOf(durationMs);
+    counts.latency[bucket] = (counts.latency[bucket] ?? 0) + 1;
+    counts.latencySumMs += durationMs;
+    if (trail.use !== undefined) counts.uses[trail.use] += 1;
+    if (trail.use === 'replayed') counts.replays[replayOutcomeOf(trail)] += 1;
+    counts.refusals += trail.refusals;
+    if (trail.code === undefined) {
+      if (trail.status !== 0) this.failure = undefined;
+      return;
+    }
+    counts.errors.set(trail.code, (counts.errors.get(trail.code) ?? 0) + 1);
+    if (trail.status < 500) return;
+    const { code, detail = '', requestId, atMs } = trail;
+    this.failure = { code, detail, atMs, requestId };
+  }
+
+  /** Ends a step. `exchanges`: token exchanges so far. */
+  tick(step: number, exchanges: number): void {
+    if (this.counts !== undefined || exchanges > 0) this.#series.tick(step, this.counts, exchanges);
+  }
+
+  /** The last steps in which anything happened, oldest first. */
+  points(step: number): readonly Point[] {
+    return this.#series.points(step);
+  }
+}
+
+function replayOutcomeOf({ code, refusals }: Trail): ReplayOutcome {
+  if (code !== undefined) return 'failed';
+  return refusals > 1 ? 'refused' : 'answered';
+}
+
+function newCounts(): Counts {
+  return {
+    statuses: new Float64Array(6),
+    latency: newLatencyBuckets(),
+    latencySumMs: 0,
+    refusals: 0,
+    uses: { cached: 0, fetched: 0, replayed: 0, 'not-replayed': 0 },
+    replays: { answered: 0, refused: 0, failed: 0 },
+    errors: new Map(),
+  };
+}

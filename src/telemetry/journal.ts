@@ -1,0 +1,74 @@
+import { failureFields, type ProxyError } from '../errors.ts';
+import type { Log, LogFields } from '../log.ts';
+import { Activity } from './activity.ts';
+import { Recorder } from './recorder.ts';
+import type { Trail } from './trail.ts';
+
+export interface JournalOptions {
+  readonly log: Log;
+  /** How many of the last requests are kept; 0: none. */
+  readonly keep: number;
+}
+
+/** What this process knows of its requests: counts for each route, the last requests, and lines in the log. */
+export class Journal {
+  readonly recorder: Recorder | undefined;
+  /** Whether requests that went well get a line in the log. */
+  logsSuccess = false;
+  readonly #log: Log;
+  readonly #activities = new Map<string, Activity>();
+
+  constructor({ log, keep }: JournalOptions) {
+    this.#log = log;
+    this.recorder = keep > 0 ? new Recorder(keep) : undefined;
+  }
+
+  /** The activity of a route, the same for as long as this process lives. */
+  activity(route: string): Activity {
+    const known = this.#activities.get(route);
+    if (known !== undefined) return known;
+    const activity = new Activity();
+    this.#activities.set(route, activity);
+    return activity;
+  }
+
+  /** Says in the log what happens to a request. */
+  say(level: 'info' | 'warn' | 'error', trail: Trail, message: string, more: LogFields = {}): void {
+    this.#log[level]({ ...lineOf(trail), ...more }, message);
+  }
+
+  /** Ends a step of the last quarter of an hour. `exchanges`: how many token exchanges a route has seen so far. */
+  tick(step: number, exchanges: (route: string) => number): void {
+    for (const [route, activity] of this.#activities) activity.tick(step, exchanges(route));
+  }
+
+  /** Notes on the trail why wakala fails or refuses a request, and says it in the log. */
+  failed(trail: Trail, error: ProxyError, message: string): void {
+    trail.code = error.code;
+    trail.outcome = error.outcome;
+    trail.detail = error.message;
+    const level = error.status === 500 ? 'error' : error.status > 500 ? 'warn' : 'info';
+    this.say(level, trail, message, failureFields(error));
+  }
+
+  /** A request is over; `activity` is that of its route. */
+  finished(trail: Trail, activity: Activity | undefined): void {
+    trail.endedAt = performance.now();
+    activity?.finished(trail);
+    this.recorder?.add(trail);
+    if (trail.code !== undefined || trail.clientLeft) return;
+    if (this.logsSuccess || trail.status >= 400) this.#sayFinished(trail);
+  }
+
+  #sayFinished(trail: Trail): void {
+    const { use: token, attempts, endedAt, startedAt } = trail;
+    const durationMs = Math.round(endedAt - startedAt);
+    this.say('info', trail, 'request', { duration_ms: durationMs, token, attempts: attempts.length });
+  }
+}
+
+/** `status` is the provider's. */
+function lineOf({ requestId, route, method, path, attempts }: Trail): LogFields {
+  const status = attempts.at(-1)?.status;
+  return { request_id: requestId, route, method, path, ...(status === 0 ? {} : { status }) };
+}
