@@ -57,9 +57,13 @@ function isSecretName(name: string): boolean {
   return /pass|secret|token|credential|signature|api[-_]?key|^key$|^auth|^pin$|^otp$|^cvv?$|card|^pan$/i.test(name);
 }
 
-/** All but the first three and last two digits of what may be a phone number (E.164: up to 15 digits) is hidden. */
+/** A UUID, which stays, or what may be a phone number (E.164: up to 15 digits): its first three and last two digits stay. */
+const UUID_OR_PHONE = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![\d.])(\+?\d{3})\d{4,10}(\d{2})(?![\d.])/gi;
+
 function maskedText(text: string): string {
-  return text.replace(/(?<![\d.])(\+?\d{3})\d{4,10}(\d{2})(?![\d.])/g, '$1•••$2');
+  return text.replace(UUID_OR_PHONE, (found: string, start: string | undefined, end: string | undefined) =>
+    start === undefined || end === undefined ? found : `${start}•••${end}`,
+  );
 }
 
 /**

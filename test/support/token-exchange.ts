@@ -24,6 +24,7 @@ export interface Asking {
   readonly asker: TokenAsker;
   readonly clock: ManualClock;
   readonly log: LogLines;
+  readonly tally: ExchangeTally;
   readonly secrets: Readonly<Record<string, string>>;
 }
 
@@ -39,6 +40,7 @@ export function asking(
   const credentials = new Map(Object.entries(secrets).map(([name, value]) => [name, new Secret(value)]));
   const server = authServer ?? hosts?.auth ?? hosts?.api ?? '';
   const token = exchangeOf(provider);
+  const tally = new ExchangeTally();
   const asker = tokenAsker({
     provider,
     token,
@@ -47,9 +49,9 @@ export function asking(
     transport,
     clock,
     log,
-    tally: new ExchangeTally(),
+    tally,
   });
-  return { asker, clock, log, secrets };
+  return { asker, tally, clock, log, secrets };
 }
 
 export function exchangeOf(provider: Provider): Exchange {

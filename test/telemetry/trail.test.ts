@@ -1,0 +1,158 @@
+import { describe, expect, it } from 'vitest';
+import { Activity } from '../../src/telemetry/activity.ts';
+import { Recorder } from '../../src/telemetry/recorder.ts';
+import { Series, stepAt, STEPS } from '../../src/telemetry/series.ts';
+import { Trail } from '../../src/telemetry/trail.ts';
+
+function trailOf(fields: Partial<Trail> = {}): Trail {
+  const trail = new Trail('request-1', 'POST', []);
+  return Object.assign(trail, { status: 200, use: 'cached', endedAt: trail.startedAt + 12 }, fields);
+}
+
+function finished(...trails: Trail[]): Activity {
+  const activity = new Activity();
+  for (const trail of trails) activity.finished(trail);
+  return activity;
+}
+
+describe('a trail', () => {
+  it('keeps no body unless told to, and counts its bytes in any case', () => {
+    const trail = trailOf();
+    trail.onRequestBytes(Buffer.from('{"amount":1}'));
+    trail.onAnswerBytes(Buffer.from('ok'));
+    expect([trail.requestBytes, trail.answerBytes, trail.bodies]).toEqual([12, 2, undefined]);
+  });
+
+  it('keeps the first 16 KiB of a body, whatever the chunks', () => {
+    const trail = trailOf();
+    trail.keepBodies();
+    for (let i = 0; i < 5; i++) trail.onAnswerBytes(Buffer.alloc(5000, String(i)));
+    const kept = Buffer.concat(trail.bodies?.answer ?? []).toString();
+    expect(kept).toBe('0'.repeat(5000) + '1'.repeat(5000) + '2'.repeat(5000) + '3'.repeat(16_384 - 15_000));
+    expect(trail.answerBytes).toBe(25_000);
+  });
+
+  it('holds on to no larger buffer than what it keeps', () => {
+    const trail = trailOf();
+    trail.keepBodies();
+    trail.onRequestBytes(Buffer.alloc(1024 * 1024).subarray(10, 20));
+    expect(trail.bodies?.request[0]?.buffer.byteLength).toBe(10);
+  });
+
+  it('forgets the answer of the first attempt when there is a second', () => {
+    const trail = trailOf();
+    trail.keepBodies();
+    trail.onAttempt();
+    trail.onAnswerBytes(Buffer.from('dead token'));
+    trail.onAttempt();
+    trail.onAnswerBytes(Buffer.from('ok'));
+    expect([trail.attempts.length, trail.answerBytes, Buffer.concat(trail.bodies?.answer ?? []).toString()]).toEqual([
+      2,
+      2,
+      'ok',
+    ]);
+  });
+});
+
+describe('the recorder', () => {
+  it('gives the newest first, and those after a number', () => {
+    const recorder = new Recorder(4);
+    const trails = [1, 2, 3].map(() => trailOf());
+    for (const trail of trails) recorder.add(trail);
+    expect(recorder.since(0)).toEqual(trails.toReversed());
+    expect(recorder.since(2).map(({ number }) => number)).toEqual([3]);
+    expect([recorder.since(3), recorder.dropped]).toEqual([[], 0]);
+  });
+
+  it('overwrites the oldest, and counts them', () => {
+    const recorder = new Recorder(4);
+    for (let i = 0; i < 10; i++) recorder.add(trailOf());
+    expect(recorder.since(0).map(({ number }) => number)).toEqual([10, 9, 8, 7]);
+    expect([recorder.dropped, recorder.newest]).toEqual([6, 10]);
+    expect(recorder.since(8).map(({ number }) => number)).toEqual([10, 9]);
+  });
+
+  it('forgets what it is told to, and numbers on', () => {
+    const recorder = new Recorder(4);
+    recorder.add(trailOf());
+    recorder.clear();
+    expect(recorder.since(0)).toEqual([]);
+    recorder.add(trailOf());
+    expect(recorder.since(0).map(({ number }) => number)).toEqual([2]);
+  });
+});
+
+describe('the activity of a route', () => {
+  it('counts by the first digit of the status, and those that left under 0', () => {
+    const { counts } = finished(
+      ...[200, 201, 302, 404, 502].map((status) => trailOf({ status })),
+      trailOf({ status: 0, clientLeft: true }),
+    );
+    expect([...(counts?.statuses ?? [])]).toEqual([1, 0, 2, 1, 1, 1]);
+  });
+
+  it('sums durations, and counts them in buckets', () => {
+    const { counts } = finished(trailOf(), trailOf());
+    expect(counts?.latencySumMs).toBeCloseTo(24);
+    expect(counts?.latency.reduce((sum, count) => sum + count)).toBe(2);
+  });
+
+  it.each([
+    ['answered', { use: 'replayed', refusals: 1 }],
+    ['refused', { use: 'replayed', refusals: 2 }],
+    ['failed', { use: 'replayed', refusals: 1, status: 502, code: 'upstream_reset' }],
+  ] as const)('counts a second attempt as %s', (outcome, fields) => {
+    const { counts } = finished(trailOf(fields));
+    expect(counts?.replays).toEqual({ answered: 0, refused: 0, failed: 0, [outcome]: 1 });
+    expect(counts?.uses.replayed).toBe(1);
+    expect(counts?.refusals).toBe(fields.refusals);
+  });
+
+  it('knows the last failure until the provider answers again', () => {
+    const failed = trailOf({ status: 502, code: 'upstream_unreachable', detail: 'refused' });
+    const activity = finished(failed);
+    expect(activity.failure).toMatchObject({ code: 'upstream_unreachable', detail: 'refused', requestId: 'request-1' });
+    activity.finished(trailOf({ status: 413, code: 'body_too_large' }));
+    expect(activity.failure?.code).toBe('upstream_unreachable');
+    activity.finished(trailOf({ status: 0, clientLeft: true }));
+    expect(activity.failure?.code).toBe('upstream_unreachable');
+    activity.finished(trailOf({ status: 404 }));
+    expect(activity.failure).toBeUndefined();
+  });
+
+  it('has no counts where nobody called, for there may be many routes', () => {
+    const activity = new Activity();
+    activity.tick(1, 0);
+    expect([activity.counts, activity.points(1)]).toEqual([undefined, []]);
+  });
+});
+
+describe('the last quarter of an hour', () => {
+  it('holds what each step added, and nothing for quiet ones', () => {
+    const activity = finished(trailOf());
+    activity.tick(100, 1);
+    activity.tick(101, 1);
+    activity.finished(trailOf({ status: 500 }));
+    activity.finished(trailOf({ status: 404, refusals: 2 }));
+    activity.tick(102, 3);
+    const points = activity.points(102);
+    expect(points.map(({ step, statuses, exchanges, refusals }) => ({ step, statuses, exchanges, refusals }))).toEqual([
+      { step: 100, statuses: [0, 0, 1, 0, 0, 0], exchanges: 1, refusals: 0 },
+      { step: 102, statuses: [0, 0, 0, 0, 1, 1], exchanges: 2, refusals: 2 },
+    ]);
+    expect(points.map(({ latency }) => latency.reduce((sum, count) => sum + count))).toEqual([1, 2]);
+  });
+
+  it('ends after ninety steps of ten seconds', () => {
+    const series = new Series();
+    series.tick(1, undefined, 1);
+    expect(series.points(STEPS)).toHaveLength(1);
+    expect(series.points(STEPS + 1)).toEqual([]);
+    for (let step = 2; step < 500; step++) series.tick(step, undefined, step);
+    expect(series.points(499).map(({ step }) => step)).toEqual(Array.from({ length: STEPS }, (_, i) => 410 + i));
+  });
+
+  it('has the same steps in every process', () => {
+    expect([stepAt(0), stepAt(9999), stepAt(10_000)]).toEqual([0, 0, 1]);
+  });
+});

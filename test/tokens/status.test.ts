@@ -1,0 +1,124 @@
+import { describe, expect, it } from 'vitest';
+import { ProxyError } from '../../src/errors.ts';
+import { fixedTokenSource } from '../../src/tokens/fixed.ts';
+import { jpay } from '../../src/providers/jpay.ts';
+import { Secret } from '../../src/secret.ts';
+import type { TokenAnswer } from '../../src/tokens/answer.ts';
+import type { TokenTransport } from '../../src/tokens/exchange.ts';
+import { asking } from '../support/token-exchange.ts';
+import { cached, expectNoSecret, refusalOf, tokenOf } from '../support/token-fakes.ts';
+
+describe('the status of a credential', () => {
+  it('tells of the token, and of nothing before there is one', async () => {
+    const { clock, source } = cached((_, { clock }) => tokenOf(clock, 'first'));
+    expect(source.status()).toMatchObject({ token: undefined, asking: false, retryAtMs: 0, failure: undefined });
+    const token = await source.token();
+    await clock.advance(1000);
+    expect(source.status()).toMatchObject({ token, asking: false, retryAtMs: 0, failure: undefined });
+  });
+
+  it('tells that one is being asked for', async () => {
+    const { asker, clock, source } = cached();
+    const waiting = source.token();
+    expect(source.status().asking).toBe(true);
+    asker.answer(tokenOf(clock, 'first'));
+    await waiting;
+    expect(source.status().asking).toBe(false);
+  });
+
+  it('keeps a failure with the code of its cause until one succeeds, and tells when the next attempt may be', async () => {
+    const cause = Object.assign(new Error('x'), { code: 'ENOTFOUND' });
+    const error = new ProxyError('token_unavailable', 'It could not be asked.', { cause });
+    const { clock, source } = cached((n, { clock }) => (n === 1 ? error : tokenOf(clock, 'second')));
+    const startMs = clock.now();
+    await refusalOf(source.token());
+    const failure = { code: 'token_unavailable', detail: 'It could not be asked.', cause: 'ENOTFOUND', atMs: startMs };
+    expect(source.status()).toMatchObject({ failure, retryAtMs: startMs + 1000 });
+    await clock.advance(1000);
+    expect(source.status()).toMatchObject({ failure, retryAtMs: 0 });
+    await source.token();
+    expect(source.status()).toMatchObject({ failure: undefined, retryAtMs: 0 });
+  });
+
+  it('names the calls that are refused for good, for as long as they are', async () => {
+    const { clock, source } = cached((n, { clock }) => tokenOf(clock, `token ${n}`));
+    const token = await source.token();
+    source.refusedAgain(token, 'POST', '/mpesa/b2c');
+    expect(source.status().refusedCalls).toEqual([{ call: 'POST /mpesa/b2c', untilMs: clock.now() + 30_000 }]);
+    await clock.advance(30_000);
+    expect(source.status().refusedCalls).toEqual([]);
+  });
+
+  it('of a fixed key is that it never changes', async () => {
+    const source = fixedTokenSource(new Secret('fixed'), 0);
+    expect(source.status()).toMatchObject({ token: { expiresAtMs: Infinity }, asking: false, failure: undefined });
+    expect(await source.renew()).toBeUndefined();
+  });
+});
+
+describe('a renewal by hand', () => {
+  it('asks at once while the token serves on, and then gives the new one', async () => {
+    const { asker, clock, source } = cached();
+    const first = source.token();
+    asker.answer(tokenOf(clock, 'first'));
+    await first;
+    const renewal = source.renew();
+    expect(source.current()?.accessToken.reveal()).toBe('first');
+    asker.answer(tokenOf(clock, 'second'));
+    expect((await renewal).accessToken.reveal()).toBe('second');
+    expect(source.current()?.accessToken.reveal()).toBe('second');
+  });
+
+  it('shares the exchange under way, and waits out a backoff like everyone', async () => {
+    const { asker, source } = cached();
+    const waiting = [refusalOf(source.token()), refusalOf(source.renew()), refusalOf(source.renew())];
+    asker.fail(new ProxyError('token_denied', 'Wrong.'));
+    await Promise.all(waiting);
+    expect((await refusalOf(source.renew())).retryAfterS).toBe(1);
+    expect(asker.count).toBe(1);
+  });
+});
+
+describe('the tally of a token endpoint', () => {
+  const answering = (...answers: Partial<TokenAnswer>[]): TokenTransport => {
+    const left = [...answers];
+    return async () => ({ status: 200, headers: {}, body: '', ...left.shift() });
+  };
+  const good = { body: JSON.stringify({ access: 'a-1', refresh: 'r-2' }) };
+
+  it('counts each question by how it was asked and what came of it', async () => {
+    const transport = answering(good, { status: 401 }, good, { status: 401 }, { status: 503 });
+    const { asker, tally } = asking(jpay, { transport });
+    await asker.ask(undefined);
+    await asker.ask(new Secret('r-1'));
+    await refusalOf(asker.ask(undefined));
+    await refusalOf(asker.ask(undefined));
+    expect(tally.counts).toEqual({
+      credentials: { ok: 2, denied: 1, unavailable: 1 },
+      refresh: { ok: 0, denied: 1, unavailable: 0 },
+    });
+    expect(tally.total).toBe(5);
+  });
+
+  it('knows how far ahead the clock of the token endpoint is, from its last Date', async () => {
+    const { asker, clock, tally } = asking(jpay, {
+      transport: async () => ({
+        status: 200,
+        headers: { date: new Date(clock.now() + 90_000).toUTCString() },
+        ...good,
+      }),
+    });
+    await asker.ask(undefined);
+    expect(tally.clockSkewMs).toBeGreaterThan(88_000);
+    expect(tally.clockSkewMs).toBeLessThanOrEqual(90_000);
+  });
+
+  it('counts what could not be asked, and keeps the code of the network alone', async () => {
+    const secretCause = Object.assign(new Error('connect to canary-secret'), { code: 'ECONNREFUSED' });
+    const { asker, tally } = asking(jpay, { transport: () => Promise.reject(secretCause) });
+    const refusal = await refusalOf(asker.ask(undefined));
+    expect(refusal.cause).toEqual({ code: 'ECONNREFUSED' });
+    expectNoSecret(refusal, 'canary-secret');
+    expect([tally.counts.credentials.unavailable, tally.clockSkewMs]).toEqual([1, undefined]);
+  });
+});
