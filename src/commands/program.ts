@@ -6,6 +6,7 @@ import { EXIT, type Io } from './io.ts';
 import {
   adminOption,
   configOption,
+  DEFAULT_COMMAND,
   examples,
   listenOption,
   providerArgument,
@@ -20,7 +21,7 @@ async function exitWith(run: () => Promise<number>): Promise<void> {
 
 function addRunCommands(program: Command, io: Io): void {
   program
-    .command('serve', { isDefault: true })
+    .command(DEFAULT_COMMAND, { isDefault: true })
     .description('run the proxy (the default command)')
     .addOption(configOption())
     .addOption(listenOption())
@@ -83,7 +84,7 @@ function addSetUpCommands(program: Command, io: Io): void {
   program
     .command('completion')
     .addArgument(
-      new Argument('<shell>', 'the shell to complete for')
+      new Argument('[shell]', 'the shell to complete for')
         .choices(['bash', 'zsh', 'fish'])
         .argParser((shell: string) => shell),
     )
@@ -96,7 +97,7 @@ function addSetUpCommands(program: Command, io: Io): void {
         'wakala completion fish > ~/.config/fish/completions/wakala.fish',
       ),
     )
-    .action((shell: string) =>
+    .action((shell: string | undefined) =>
       exitWith(async () => (await import('./completion.ts')).completion({ shell, program }, io)),
     );
 }
@@ -124,11 +125,11 @@ function addConfigCommands(program: Command, io: Io): void {
     );
   program
     .command('doctor')
-    .argument('[route]', 'as it is written in the file; all routes unless named')
+    .argument('[route]', 'a route such as mpesa; all of them unless named')
     .description('find out why a route does not work: DNS, TCP, TLS, token, clock; asks the providers')
     .addOption(configOption())
     .option('--json', 'print the result as JSON', false)
-    .addHelpText('after', examples('wakala doctor', "wakala doctor '/mpesa/*'", 'wakala doctor --json'))
+    .addHelpText('after', examples('wakala doctor', 'wakala doctor mpesa', 'wakala doctor --json'))
     .action((route: string | undefined, { config, json }: { config: string; json: boolean }) =>
       exitWith(async () => (await import('./doctor.ts')).doctor({ config, route, json }, io)),
     );

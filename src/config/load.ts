@@ -108,7 +108,7 @@ function readConfig(file: string, files: Files): string {
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
     const absent =
-      'there is no such file; `wakala providers mpesa` shows what to put in it, and `wakala dev` runs without one';
+      'there is no such file; `wakala init` writes one, and `wakala dev` runs without';
     const message = code === 'ENOENT' ? absent : `cannot be read: ${code}`;
     throw new ConfigError([{ file, line: 1, column: 1, key: '', message }]);
   }

@@ -56,8 +56,8 @@ function refusal(answer: TokenAnswer, nowMs: number): ProxyError {
   if (DENIED.has(answer.status) && !isHtml(answer)) {
     return new ProxyError(
       'token_denied',
-      'The provider refused the credentials of this route. Its own words are in the log of wakala; `wakala check` ' +
-        'shows which environment each route uses.',
+      'The provider refused the credentials of this route. Its own words are in the log of wakala; `wakala doctor` ' +
+        'tells which credentials these are, and what to do.',
     );
   }
   const page = isHtml(answer) ? ' with an HTML page' : '';

@@ -1,6 +1,12 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { providers } from '../../src/providers/registry.ts';
 import { freePort } from '../support/free-port.ts';
 import { CliProcess, configFile, runCli } from '../support/proxy-process.ts';
 import { routeTo } from '../support/proxy-server.ts';
@@ -67,11 +73,73 @@ describe('wakala healthcheck', LIMITS, () => {
   });
 });
 
+describe('wakala init', LIMITS, () => {
+  const asked = providers.flatMap(({ name }) => ['--provider', name]);
+
+  function emptyFolder(): string {
+    const folder = mkdtempSync(join(tmpdir(), 'wakala-init-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    return folder;
+  }
+
+  it('writes what wakala dev runs with as it is', async () => {
+    const cwd = emptyFolder();
+    expect(await runCli(['init', '--yes', ...asked], { cwd })).toMatchObject({ code: 0, stderr: '' });
+    const dev = new CliProcess(['dev', '--listen', '127.0.0.1:0', '--admin', 'false'], { cwd });
+    await dev.until(/Ctrl-C stops it/);
+    const calls = dev.stdout.match(/^ *curl .*127\.0\.0\.1:\d+\/[a-z].*$/gm) ?? [];
+    expect(calls).toHaveLength(providers.length);
+    for (const call of calls) {
+      const { stdout } = await promisify(execFile)('sh', ['-c', `${call} -o /dev/null -w '%{http_code}'`]);
+      expect(`${stdout} ${call}`).toMatch(/^200 /);
+    }
+    dev.signal('SIGINT');
+    expect(await dev.exited).toBe(0);
+  });
+
+  it('writes what wakala check takes once .env is filled in and loaded the way it says', async () => {
+    const cwd = emptyFolder();
+    const { stdout } = await runCli(['init', ...asked], { cwd });
+    const [, load = ''] = /^ {2}(set -a; .*set \+a) /m.exec(stdout) ?? [];
+    cpSync(join(cwd, '.env.example'), join(cwd, '.env'));
+    const fill = `sed -i.bak "s/=$/='it is \\$HOME \\& <\\#>'/" .env`;
+    const command = `${fill}; ${load}; '${process.execPath}' -p 'JSON.stringify(process.env)'`;
+    const loaded = await promisify(execFile)('sh', ['-c', command], { cwd, env: { PATH: process.env['PATH'] ?? '' } });
+    const env = JSON.parse(loaded.stdout) as Record<string, string>;
+    expect(env['MPESA_CONSUMER_KEY']).toBe('it is $HOME & <#>');
+    expect((await runCli(['check'], { cwd, env })).stdout).toMatch(`proxy.config.yaml: ok, ${providers.length} routes`);
+    expect((await runCli(['routes'], { cwd, env })).code).toBe(0);
+    expect((await runCli(['routes'], { cwd })).code).toBe(3);
+  });
+
+  it('asks nothing without a terminal: it names the option instead, writes nothing and exits 2', async () => {
+    const cwd = emptyFolder();
+    const { code, stdout, stderr } = await runCli(['init'], { cwd });
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toContain('wakala init --provider mpesa');
+    expect(() => readFileSync(join(cwd, 'proxy.config.yaml'))).toThrow('ENOENT');
+  });
+
+  it('writes beside the file that -c names, and never over it', async () => {
+    const folder = emptyFolder();
+    const config = join(folder, 'staging.yaml');
+    const args = ['init', '-c', config, '--provider', 'jeel', '--environment', 'production'];
+    expect((await runCli(args)).code).toBe(0);
+    const text = readFileSync(config, 'utf8');
+    expect(text).toContain('environment: production');
+    expect(readFileSync(join(folder, '.env.example'), 'utf8')).toContain('JEEL_CLIENT_ID=\n');
+    expect((await runCli(args)).code).toBe(2);
+    expect(readFileSync(config, 'utf8')).toBe(text);
+  });
+});
+
 describe('wakala', LIMITS, () => {
   it.each([
     ['serv', 'serve'],
     ['emualte', 'emulate'],
     ['healthchek', 'healthcheck'],
+    ['docter', 'doctor'],
+    ['completions', 'completion'],
   ])('asks whether %s meant %s, and exits 2', async (typed, meant) => {
     const { code, stderr } = await runCli([typed]);
     expect(code).toBe(2);
@@ -88,7 +156,38 @@ describe('wakala', LIMITS, () => {
   );
 
   it.each([
+    [['check', '--jsno'], '--json'],
+    [['init', '--provder', 'mpesa'], '--provider'],
+    [['--lsiten', '127.0.0.1:1'], '--listen'],
+  ])('asks whether an option was misspelled in %j, and exits 2', async (args, meant) => {
+    const { code, stderr } = await runCli(args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`(Did you mean ${meant}?)`);
+  });
+
+  it('completes in bash by the script it prints', async () => {
+    const { code, stdout } = await runCli(['completion', 'bash']);
+    expect(code).toBe(0);
+    const text = `${stdout}\nCOMP_WORDS=(wakala rou); COMP_CWORD=1; _wakala; echo "\${COMPREPLY[@]}"`;
+    expect((await promisify(execFile)('bash', ['-c', text])).stdout).toBe('routes\n');
+  });
+
+  it.each([[['completion', 'tcsh']], [['completion']]])(
+    'says which shells it completes for on %j, and exits 2',
+    async (args) => {
+      const { code, stdout, stderr } = await runCli(args);
+      expect([code, stdout]).toEqual([2, '']);
+      for (const shell of ['bash', 'zsh', 'fish']) expect(stderr).toContain(shell);
+    },
+  );
+
+  it.each([
     [['--help'], 'Exit codes'],
+    [['init', '--help'], 'Examples:'],
+    [['completion', '--help'], 'source <(wakala completion bash)'],
+    [['routes', '--help'], 'Examples:'],
+    [['doctor', '--help'], 'Examples:'],
+    [['help', 'emulate'], 'mpesa'],
     [['serve', '--help'], 'Examples:'],
     [['--version'], '.'],
   ])('exits 0 on %j', async (args, text) => {

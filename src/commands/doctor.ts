@@ -1,0 +1,57 @@
+import { systemClock } from '../clock.ts';
+import { type Examined, examineConfig } from '../config/load.ts';
+import { ConfigError, formatProblem } from '../errors.ts';
+import { guardedLookup } from '../lookup.ts';
+import { networkTransport } from '../tokens/transport.ts';
+import { diagnose } from './doctor/diagnose.ts';
+import { originsIn } from './doctor/origins.ts';
+import { exitCodeOf, jsonReport, textReport } from './doctor/report.ts';
+import { selectRoutes } from './doctor/select.ts';
+import { EXIT, type Io, wantsColour } from './io.ts';
+import { reportStartFailure } from './run.ts';
+
+export interface DoctorOptions {
+  /** Path of the configuration file. */
+  readonly config: string;
+  /** The route to check, as `/mpesa/*`, `/mpesa` or `mpesa`; undefined: all. */
+  readonly route: string | undefined;
+  readonly json: boolean;
+}
+
+/**
+ * Asks the providers of a configuration what the proxy would ask them: names, connections, certificates, one token for
+ * each credential. Exit code: 0 all fine, 1 something else is wrong, 2 no such route, 3 bad configuration, 4 credentials
+ * refused, 5 something could not be reached; where both, 4.
+ */
+export async function doctor({ config: file, route, json }: DoctorOptions, io: Io): Promise<number> {
+  const examined = examineConfig(file, { env: io.env });
+  const { config, warnings } = examined;
+  if (config === undefined) return reportBadConfig(examined, json, io);
+  const selected = selectRoutes(config.routes, route);
+  if ('problem' in selected) {
+    io.stderr(`wakala doctor: ${selected.problem}\n`);
+    return EXIT.usage;
+  }
+  if (!json) {
+    for (const { message, ...place } of warnings) {
+      io.stderr(`${formatProblem({ ...place, message: `warning: ${message}` })}\n`);
+    }
+  }
+  const network = networkTransport(systemClock);
+  try {
+    const diagnosis = await diagnose(config, selected.routes, {
+      origins: originsIn(file, examined.texts.get(examined.files[0] ?? '') ?? ''),
+      world: { clock: systemClock, lookup: guardedLookup, transport: network.transport },
+    });
+    io.stdout(json ? jsonReport(diagnosis, examined) : textReport(diagnosis, wantsColour(io)));
+    return exitCodeOf(diagnosis);
+  } finally {
+    network.close();
+  }
+}
+
+function reportBadConfig(examined: Examined, json: boolean, io: Io): number {
+  if (!json) return reportStartFailure(new ConfigError(examined.problems), io);
+  io.stdout(jsonReport({ routes: [], tokenStore: undefined }, examined));
+  return EXIT.config;
+}

@@ -1,0 +1,96 @@
+import type { Route } from '../../config/config.ts';
+import { ProxyError } from '../../errors.ts';
+import { type Exchange, isFixed } from '../../providers/provider.ts';
+import { type Attempt, attemptExchange } from './exchange.ts';
+import { failed, type Finding, ok, skipped } from './finding.ts';
+import { checkLifetime } from './lifetime.ts';
+import { type Origins, sentCredentials } from './origins.ts';
+import { checkClock } from './skew.ts';
+import { spokenDuration, spokenList } from './spoken.ts';
+import { sandboxFor, tokenUrl } from './token-url.ts';
+import type { World } from './world.ts';
+
+/** What one credential's token endpoint told. */
+export interface CredentialFindings {
+  readonly token: Finding;
+  readonly lifetime: Finding;
+  readonly clock: Finding;
+}
+
+/** Asks for a token with a route's credentials, once. */
+export async function checkCredential(route: Route, origins: Origins, world: World): Promise<CredentialFindings> {
+  const { provider } = route;
+  if (isFixed(provider.token)) return unasked('a fixed key is put on calls as it is and never asked for');
+  const attempt = await attemptExchange(route, provider.token, world);
+  const { got, skewMs, answer } = attempt;
+  return {
+    token: await judge(route, provider.token, attempt, { origins, world }),
+    lifetime:
+      got instanceof ProxyError
+        ? skipped('there is no token')
+        : checkLifetime(got, provider.token.response, provider.defaultLifetimeS),
+    clock: answer === undefined ? skipped('there is no answer to compare with') : checkClock(skewMs),
+  };
+}
+
+/** The findings where no token is asked for. */
+export function unasked(why: string): CredentialFindings {
+  return { token: skipped(why), lifetime: skipped('no token was asked for'), clock: skipped('no token was asked for') };
+}
+
+async function judge(
+  route: Route,
+  token: Exchange,
+  attempt: Attempt,
+  { origins, world }: { readonly origins: Origins; readonly world: World },
+): Promise<Finding> {
+  const { got, tookMs } = attempt;
+  const host = new URL(tokenUrl(route) ?? route.upstream).host;
+  if (!(got instanceof ProxyError)) {
+    return ok(`${host} gave out token ${got.fingerprint} in ${spokenDuration(tookMs)}`);
+  }
+  if (got.code !== 'token_denied') return unavailable(attempt, got);
+  const sent = sentCredentials(route, origins);
+  const check = sent.length === 0 ? 'check the token request of the route' : `check ${spokenList(sent)}`;
+  const { words, answer } = attempt;
+  const refused = `${host} refused the credentials with ${answer?.status ?? 'a refusal'}`;
+  const saw = words === undefined ? refused : `${refused} and said ${words}`;
+  if (await worksInSandbox(route, token, world)) {
+    return failed(
+      'denied',
+      `${refused}, and the sandbox took them: these are sandbox credentials on the production host`,
+      `set \`environment: sandbox\` on the route, or use the production credentials: ${check}`,
+    );
+  }
+  const hint = route.environment === 'sandbox' ? '; production credentials on a sandbox host look just like this' : '';
+  const traps = route.provider.traps.length > 0 ? `; \`wakala providers ${route.provider.name}\` tells more` : '';
+  return failed('denied', saw, `${check}${hint}${traps}`);
+}
+
+/** Whether credentials that the production host refused are good at the sandbox. Never the other way round. */
+async function worksInSandbox(route: Route, token: Exchange, world: World): Promise<boolean> {
+  const authServer = sandboxFor(route);
+  if (authServer === undefined) return false;
+  const { provider, credentials } = route;
+  const { got } = await attemptExchange({ provider, authServer, credentials }, token, world);
+  return !(got instanceof ProxyError);
+}
+
+function unavailable(attempt: Attempt, error: ProxyError): Finding {
+  const wait = error.retryAfterS === undefined ? '' : ` (come back in ${spokenDuration(error.retryAfterS * 1000)})`;
+  const said = attempt.words === undefined || attempt.answer?.isPage === true ? '' : `; it said ${attempt.words}`;
+  return failed('unreachable', `${error.message.replace(/\.$/, '')}${wait}${said}`, remedyFor(attempt));
+}
+
+function remedyFor({ answer }: Attempt): string {
+  if (answer === undefined) return 'try again; if it stays so, ask the provider whether its token endpoint is up';
+  const { status, isPage } = answer;
+  if (status === 429) return 'wait, and let one Wakala hold this credential: too many ask for tokens with it';
+  if (isPage) {
+    return "a firewall or a wrong host answers: check `auth_server`, and whether the provider must allow this machine's address";
+  }
+  if (status >= 500) return "the trouble is the provider's: try again later, and see its status page";
+  if (status >= 300 && status < 400) return 'redirects are not followed: name the place itself as `auth_server`';
+  if (status < 300) return 'compare `token: {response: ...}` of the route with what the provider documents';
+  return 'check `auth_server` of the route, and path and method of its token request';
+}

@@ -1,0 +1,102 @@
+import type { AllowRule, Route } from '../config/config.ts';
+import { DEFAULTS } from '../config/defaults.ts';
+import { examineConfig } from '../config/load.ts';
+import { formatDuration, parseDuration } from '../config/units.ts';
+import { isFixed } from '../providers/provider.ts';
+import { printExaminedJson, printProblems } from './examined.ts';
+import { EXIT, type Io } from './io.ts';
+import { routeLines } from './route-table.ts';
+
+export interface RoutesOptions {
+  /** Path of the configuration file. */
+  readonly config: string;
+  readonly json: boolean;
+}
+
+/** Columns that lines are broken to fit. */
+const WIDTH = 100;
+
+/** Lists where each route leads and what it lets through, without network. Exit code: 0, or 3 for a bad file. */
+export function routes({ config: file, json }: RoutesOptions, io: Pick<Io, 'stdout' | 'stderr' | 'env'>): number {
+  const examined = examineConfig(file, { env: io.env });
+  if (json) printExaminedJson(examined, described, io);
+  else printProblems(file, examined, io);
+  if (examined.config === undefined) return EXIT.config;
+  if (!json) io.stdout(tableOf(examined.config.routes));
+  return EXIT.ok;
+}
+
+function tableOf(all: readonly Route[]): string {
+  const [head = '', ...lines] = routeLines(all, [['ROUTE', 'PROVIDER', 'ENVIRONMENT', 'UPSTREAM']]);
+  const blocks = all.map((route, i) => [lines[i] ?? '', ...detailsOf(route)]);
+  return [head, ...blocks.flat(), ''].join('\n');
+}
+
+function detailsOf(route: Route): string[] {
+  const token = tokenEndpointOf(route);
+  const details: [label: string, parts: readonly string[]][] = [
+    ['token', [token === null ? 'a fixed key; none is asked for' : `${token.method} ${token.url}`]],
+    ['allow', (route.allow ?? []).map(ruleText)],
+    ['set', settingsOf(route)],
+  ];
+  return details.flatMap(([label, parts]) => (parts.length === 0 ? [] : wrapped(`  ${label.padEnd(7)}`, parts)));
+}
+
+/** Where the token is asked for; null for a fixed key. Placeholders in it stay as they are. */
+function tokenEndpointOf({ provider, authServer }: Route): { method: string; url: string } | null {
+  if (isFixed(provider.token)) return null;
+  const { method, path } = provider.token.request;
+  return { method, url: /^https?:\/\//.test(path) ? path : authServer + path };
+}
+
+/** What of it is not as it would be by default. */
+function settingsOf({ timeoutMs, connectTimeoutMs, replay, maxConcurrency, tokenPaths, websocket }: Route): string[] {
+  const usual = (key: 'timeout' | 'connect_timeout') => parseDuration(DEFAULTS[key]);
+  return [
+    ...(timeoutMs === usual('timeout') ? [] : [`timeout ${formatDuration(timeoutMs)}`]),
+    ...(connectTimeoutMs === Math.min(usual('connect_timeout') ?? 0, timeoutMs)
+      ? []
+      : [`connect_timeout ${formatDuration(connectTimeoutMs)}`]),
+    ...(replay === true ? [] : [`replay ${replay === false ? 'false' : [...replay].join(' ')}`]),
+    ...(maxConcurrency === undefined ? [] : [`max_concurrency ${maxConcurrency}`]),
+    ...(tokenPaths === 'placeholder' ? [] : [`token_paths ${tokenPaths}`]),
+    ...(websocket ? ['websocket'] : []),
+  ];
+}
+
+/** The parts with commas between them, on as many lines as it takes; a part is never broken. */
+function wrapped(label: string, parts: readonly string[]): string[] {
+  const lines = parts.reduce<string[]>((done, part) => {
+    const last = done.at(-1);
+    // The comma behind the line counts too.
+    const fits = last !== undefined && `${label}${last}, ${part},`.length <= WIDTH;
+    return fits ? [...done.slice(0, -1), `${last}, ${part}`] : [...done, part];
+  }, []);
+  const indent = ' '.repeat(label.length);
+  return lines.map((line, i) => `${i === 0 ? label : indent}${line}${i < lines.length - 1 ? ',' : ''}`);
+}
+
+function ruleText({ method, path, prefix }: AllowRule): string {
+  return `${method} ${path}${prefix ? '*' : ''}`;
+}
+
+function described(route: Route): object {
+  const { name, prefix, provider, environment, upstream, allow, replay } = route;
+  return {
+    name,
+    prefix,
+    provider: provider.name,
+    environment,
+    upstream,
+    token_endpoint: tokenEndpointOf(route),
+    allow: allow?.map(ruleText) ?? null,
+    websocket: route.websocket,
+    token_paths: route.tokenPaths,
+    timeout_ms: route.timeoutMs,
+    connect_timeout_ms: route.connectTimeoutMs,
+    max_body_bytes: route.maxBodyBytes,
+    replay_limit_bytes: route.replayLimitBytes,
+    replay: typeof replay === 'boolean' ? replay : [...replay],
+    max_concurrency: route.maxConcurrency ?? null,
+  };
+}

@@ -1,0 +1,232 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { init, type InitOptions } from '../../src/commands/init.ts';
+import { examineConfig } from '../../src/config/load.ts';
+import { variableOf } from '../../src/config/starter.ts';
+import type { Provider } from '../../src/providers/provider.ts';
+import { providers } from '../../src/providers/registry.ts';
+
+const FILES = ['.env.example', '.gitignore', 'proxy.config.yaml'];
+
+function emptyFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'wakala-init-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function run(folder: string, options: Partial<InitOptions> = {}) {
+  let [stdout, stderr] = ['', ''];
+  const io = { stdout: (s: string) => void (stdout += s), stderr: (s: string) => void (stderr += s) };
+  const config = join(folder, 'proxy.config.yaml');
+  const code = await init({ config, provider: ['mpesa'], yes: false, ...options }, io);
+  return { code, stdout: stdout.replaceAll(folder, 'FOLDER'), stderr: stderr.replaceAll(folder, 'FOLDER') };
+}
+
+function textOf(folder: string, name: string): string {
+  return readFileSync(join(folder, name), 'utf8');
+}
+
+function variablesOf(chosen: readonly Provider[]): string[] {
+  return chosen.flatMap((provider) => provider.credentials.map(({ name }) => variableOf(provider, name)));
+}
+
+describe('init', () => {
+  it.each([...providers.map((provider) => [provider.name, [provider]] as const), ['all of them', providers] as const])(
+    'writes what passes the check once the variables are set: %s',
+    async (_, chosen) => {
+      const folder = emptyFolder();
+      expect(await run(folder, { provider: chosen.map(({ name }) => name) })).toMatchObject({ code: 0, stderr: '' });
+      const names = variablesOf(chosen);
+      const file = join(folder, 'proxy.config.yaml');
+      const env = Object.fromEntries(names.map((name) => [name, 'some-value']));
+      const { config, problems, warnings } = examineConfig(file, { env });
+      expect([problems, warnings]).toEqual([[], []]);
+      expect(config?.routes.map(({ name, provider }) => [name, provider.name])).toEqual(
+        chosen.map(({ name }) => [`/${name}/*`, name]),
+      );
+      expect(config?.environment).toBe('sandbox');
+      // Not one of them is there for nothing.
+      for (const name of names)
+        expect(examineConfig(file, { env: { ...env, [name]: undefined } }).problems).toHaveLength(1);
+      const listed = [...textOf(folder, '.env.example').matchAll(/^(\w+)=(.*)$/gm)];
+      expect(listed.map(([, name, value]) => [name, value])).toEqual(names.map((name) => [name, '']));
+    },
+  );
+
+  it('writes the line for editors first, and an example where the user must name the upstream', async () => {
+    const folder = emptyFolder();
+    await run(folder, { provider: ['static'], yes: true });
+    const text = textOf(folder, 'proxy.config.yaml');
+    expect(text.split('\n')[0]).toBe('# yaml-language-server: $schema=./proxy.config.schema.json');
+    expect(text).toContain(
+      '    # An example: put the base URL of your API here.\n    upstream: https://api.example.com\n',
+    );
+  });
+
+  it("says where to find each credential in the provider's own words", async () => {
+    const folder = emptyFolder();
+    await run(folder);
+    expect(textOf(folder, '.env.example')).toContain(
+      '# Consumer key of the app on developer.safaricom.co.ke\nMPESA_CONSUMER_KEY=\n',
+    );
+  });
+
+  it('takes names joined by commas, in capitals and twice, and the environment', async () => {
+    const folder = emptyFolder();
+    expect((await run(folder, { provider: ['JPAY,mpesa', 'jpay'], environment: 'production' })).code).toBe(0);
+    const env = Object.fromEntries(variablesOf(providers).map((name) => [name, 'x']));
+    const { config } = examineConfig(join(folder, 'proxy.config.yaml'), { env });
+    expect(config?.routes.map(({ name, environment }) => [name, environment])).toEqual([
+      ['/jpay/*', 'production'],
+      ['/mpesa/*', 'production'],
+    ]);
+  });
+
+  it('tells what it wrote and what to type next', async () => {
+    const { stdout } = await run(emptyFolder());
+    expect(stdout).toMatch(/^wrote FOLDER\/proxy\.config\.yaml: \/mpesa\/\*$/m);
+    expect(stdout).toMatch(/^wrote FOLDER\/\.env\.example: MPESA_CONSUMER_KEY, MPESA_CONSUMER_SECRET$/m);
+    expect(stdout).toMatch(/^wrote FOLDER\/\.gitignore: \.env$/m);
+    const steps = [...stdout.matchAll(/^ {2}(.*?) +# /gm)].map(([, step]) => step);
+    expect(steps).toEqual([
+      'wakala dev -c FOLDER/proxy.config.yaml',
+      'cp FOLDER/.env.example FOLDER/.env',
+      'set -a; . FOLDER/.env; set +a',
+      'wakala check -c FOLDER/proxy.config.yaml',
+      'wakala doctor -c FOLDER/proxy.config.yaml',
+      'wakala -c FOLDER/proxy.config.yaml',
+    ]);
+  });
+
+  it('does not tell to copy over a .env that is there', async () => {
+    const folder = emptyFolder();
+    writeFileSync(join(folder, '.env'), 'A=1\n');
+    const { stdout } = await run(folder);
+    expect(stdout).not.toContain('cp ');
+    expect(stdout).toContain('add the variables of FOLDER/.env.example');
+  });
+});
+
+describe('init writes nothing and exits 2', () => {
+  it('where no provider is named and nobody can be asked, and says what to type', async () => {
+    const folder = emptyFolder();
+    const { code, stdout, stderr } = await run(folder, { provider: [] });
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toContain('wakala init --provider mpesa --provider jpay\n');
+    expect(stderr).toContain('jpay, mpesa, jeel, paypack, static');
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('for a name that is no provider, and asks whether another was meant', async () => {
+    const folder = emptyFolder();
+    const stderr = 'wakala init: no provider is named `mpsea`; did you mean `mpesa`?\n';
+    expect(await run(folder, { provider: ['jpay', 'mpsea'] })).toEqual({ code: 2, stdout: '', stderr });
+    expect((await run(folder, { provider: ['stripe'] })).stderr).toContain('; there are jpay, mpesa, jeel');
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('where the configuration is there already', async () => {
+    const folder = emptyFolder();
+    writeFileSync(join(folder, 'proxy.config.yaml'), 'mine\n');
+    const { code, stdout, stderr } = await run(folder);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toContain('`FOLDER/proxy.config.yaml` is there already and stays as it is');
+    expect(readdirSync(folder)).toEqual(['proxy.config.yaml']);
+    expect(textOf(folder, 'proxy.config.yaml')).toBe('mine\n');
+  });
+
+  it('where a link to nowhere has its name, for a write would go through it', async () => {
+    const folder = emptyFolder();
+    symlinkSync(join(folder, 'elsewhere'), join(folder, 'proxy.config.yaml'));
+    expect((await run(folder)).code).toBe(2);
+    expect(readdirSync(folder)).toEqual(['proxy.config.yaml']);
+  });
+
+  it('where there is no such folder', async () => {
+    const folder = emptyFolder();
+    const { code, stderr } = await run(folder, { config: join(folder, 'deep', 'proxy.config.yaml') });
+    expect([code, stderr]).toEqual([2, 'wakala init: there is no folder `FOLDER/deep`; make it first\n']);
+    expect(existsSync(join(folder, 'deep'))).toBe(false);
+  });
+});
+
+describe('init beside files that are there', () => {
+  it('adds to .env.example what is missing, and changes no line of it', async () => {
+    const folder = emptyFolder();
+    const before = 'PORT=3000\n#MPESA_CONSUMER_KEY=\nNOT_JPAY_APP_KEY=1';
+    writeFileSync(join(folder, '.env.example'), before);
+    const { code, stdout } = await run(folder, { provider: ['mpesa', 'jpay'] });
+    expect(code).toBe(0);
+    expect(stdout).toContain('added to FOLDER/.env.example: MPESA_CONSUMER_SECRET, JPAY_APP_KEY, JPAY_APP_SECRET\n');
+    const text = textOf(folder, '.env.example');
+    expect(text.startsWith(`${before}\n`)).toBe(true);
+    expect([...text.matchAll(/^#?(\w+)=/gm)].map(([, name]) => name)).toEqual([
+      'PORT',
+      'MPESA_CONSUMER_KEY',
+      'NOT_JPAY_APP_KEY',
+      'MPESA_CONSUMER_SECRET',
+      'JPAY_APP_KEY',
+      'JPAY_APP_SECRET',
+    ]);
+  });
+
+  it('leaves an .env.example alone that has every variable', async () => {
+    const folder = emptyFolder();
+    const before = 'export MPESA_CONSUMER_KEY=a\nMPESA_CONSUMER_SECRET = b\n';
+    writeFileSync(join(folder, '.env.example'), before);
+    expect((await run(folder)).stdout).toContain('left FOLDER/.env.example as it is');
+    expect(textOf(folder, '.env.example')).toBe(before);
+  });
+
+  it.each([
+    ['node_modules\n', 'node_modules\n.env\n'],
+    ['node_modules', 'node_modules\n.env\n'],
+    ['node_modules\r\n', 'node_modules\r\n.env\r\n'],
+    ['', '.env\n'],
+    ['.env.local\n', '.env.local\n.env\n'],
+    ['.env/\n', '.env/\n.env\n'],
+    ['#.env\n', '#.env\n.env\n'],
+    ['.env\n!.env\n', '.env\n!.env\n.env\n'],
+    ['xenv\n', 'xenv\n.env\n'],
+    ['.env\n', '.env\n'],
+    ['a\r\n.env\r\n', 'a\r\n.env\r\n'],
+    ['/.env', '/.env'],
+    ['**/.env\n', '**/.env\n'],
+    ['.env*\n', '.env*\n'],
+    ['*.env  \n', '*.env  \n'],
+    ['!.env\n.en?\n', '!.env\n.en?\n'],
+  ])('makes the .gitignore %j into %j', async (before, after) => {
+    const folder = emptyFolder();
+    writeFileSync(join(folder, '.gitignore'), before);
+    expect((await run(folder)).code).toBe(0);
+    expect(textOf(folder, '.gitignore')).toBe(after);
+  });
+
+  it.skipIf(process.getuid?.() === 0)('exits 1 where it may not write', async () => {
+    const folder = emptyFolder();
+    chmodSync(folder, 0o500);
+    const { code, stderr } = await run(folder);
+    expect([code, stderr]).toEqual([1, 'wakala init: cannot write in FOLDER: EACCES\n']);
+  });
+
+  it('says what it wrote before something else got in its way, and exits 1', async () => {
+    const folder = emptyFolder();
+    mkdirSync(join(folder, '.env.example'));
+    const { code, stdout, stderr } = await run(folder);
+    expect([code, stderr]).toEqual([1, 'wakala init: cannot write in FOLDER: EISDIR\n']);
+    expect(stdout).toBe('wrote FOLDER/proxy.config.yaml: /mpesa/*\n');
+    expect(readdirSync(folder)).toEqual(FILES.filter((name) => name !== '.gitignore'));
+  });
+});

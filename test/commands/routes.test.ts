@@ -1,0 +1,146 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { check } from '../../src/commands/check.ts';
+import { routes } from '../../src/commands/routes.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'wakala-routes-'));
+
+const FILE = `routes:
+  /mpesa/*:
+    provider: mpesa
+    credentials: {consumer_key: "\${KEY}", consumer_secret: "\${KEY}"}
+    allow: ["POST /mpesa/stkpush/*", "GET /"]
+    timeout: 10s
+    websocket: true
+  /jeel/*:
+    provider: jeel
+    environment: production
+    credentials: {client_id: "\${KEY}", client_secret: "\${KEY}"}
+  /paystack/*:
+    provider: static
+    upstream: https://api.paystack.co
+    credentials: {token: "\${KEY}"}
+    connect_timeout: 1500ms
+    replay: [GET, PUT]
+    max_concurrency: 5
+    token_paths: refuse
+`;
+const env = { KEY: 'canary-key' };
+
+function run(text: string, json = false, command = routes) {
+  const config = join(folder, 'proxy.config.yaml');
+  writeFileSync(config, text);
+  let [stdout, stderr] = ['', ''];
+  const io = { stdout: (s: string) => void (stdout += s), stderr: (s: string) => void (stderr += s), env };
+  const code = command({ config, json }, io);
+  return { code, stdout: stdout.replaceAll(config, 'FILE'), stderr: stderr.replaceAll(config, 'FILE') };
+}
+
+describe('routes', () => {
+  it('lists where each route leads, production in capitals, and what is not as by default', () => {
+    expect(run(FILE)).toEqual({
+      code: 0,
+      stdout: `ROUTE        PROVIDER  ENVIRONMENT  UPSTREAM
+/mpesa/*     mpesa     sandbox      https://sandbox.safaricom.co.ke
+  token  GET https://sandbox.safaricom.co.ke/oauth/v1/generate
+  allow  POST /mpesa/stkpush/*, GET /
+  set    timeout 10s, websocket
+/jeel/*      jeel      PRODUCTION   https://api.jeel.co
+  token  POST https://auth.jeel.co/oauth2/token
+/paystack/*  static    sandbox      https://api.paystack.co
+  token  a fixed key; none is asked for
+  set    connect_timeout 1500ms, replay GET PUT, max_concurrency 5, token_paths refuse
+`,
+      stderr: '',
+    });
+  });
+
+  it('says that nothing is sent again where replay is off', () => {
+    expect(run(FILE.replace('[GET, PUT]', 'false')).stdout).toContain('replay false');
+  });
+
+  it('does not take a connect_timeout that follows a shorter timeout for the own choice of the user', () => {
+    const { stdout } = run(FILE.replace('timeout: 10s', 'timeout: 2s'));
+    expect(stdout).toContain('  set    timeout 2s, websocket\n');
+  });
+
+  it('breaks a long allow list between its rules, to lines of at most 100 columns', () => {
+    const rules = Array.from({ length: 30 }, (_, i) => `POST /payments/v${i}/*`);
+    const { stdout } = run(FILE.replace('["POST /mpesa/stkpush/*", "GET /"]', JSON.stringify(rules)));
+    const lines = stdout.split('\n');
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(100);
+    const start = lines.findIndex((line) => line.startsWith('  allow  '));
+    const end = lines.findIndex((line) => line.startsWith('  set'));
+    const block = lines.slice(start, end);
+    expect(block.slice(1).every((line) => /^ {9}POST/.test(line))).toBe(true);
+    expect(
+      block
+        .map((line) => line.slice(9))
+        .join(' ')
+        .split(', '),
+    ).toEqual(rules);
+  });
+
+  it('shows the token endpoint of a service that is spelled out, and no credential in it', () => {
+    const { stdout } = run(`routes:
+  /acme/*:
+    upstream: https://api.acme.example/v1
+    credentials: {id: "\${KEY}"}
+    token:
+      request: {method: POST, url: "https://login.acme.example/{id}/token", form: {a: b}}
+      response: {access_token: token}
+`);
+    expect(stdout).toContain('  token  POST https://login.acme.example/{id}/token\n');
+  });
+
+  it('prints nothing but JSON with --json, in snake_case', () => {
+    const { code, stdout, stderr } = run(FILE, true);
+    expect([code, stderr]).toEqual([0, '']);
+    const printed = JSON.parse(stdout) as { routes: unknown[] };
+    expect(printed).toMatchObject({ ok: true, problems: [], warnings: [] });
+    expect(printed.routes[0]).toEqual({
+      name: '/mpesa/*',
+      prefix: '/mpesa',
+      provider: 'mpesa',
+      environment: 'sandbox',
+      upstream: 'https://sandbox.safaricom.co.ke',
+      token_endpoint: { method: 'GET', url: 'https://sandbox.safaricom.co.ke/oauth/v1/generate' },
+      allow: ['POST /mpesa/stkpush/*', 'GET /'],
+      websocket: true,
+      token_paths: 'placeholder',
+      timeout_ms: 10_000,
+      connect_timeout_ms: 5000,
+      max_body_bytes: 10 * 1024 ** 2,
+      replay_limit_bytes: 64 * 1024,
+      replay: true,
+      max_concurrency: null,
+    });
+    expect(printed.routes[2]).toMatchObject({
+      token_endpoint: null,
+      allow: null,
+      replay: ['GET', 'PUT'],
+      max_concurrency: 5,
+      token_paths: 'refuse',
+    });
+  });
+
+  it.each([true, false])('says the same as check of a bad file, with exit code 3 (--json: %s)', (json) => {
+    const bad = `${FILE}opne: true\nlog: {level: 1}\n`;
+    const { code, stdout, stderr } = run(bad, json);
+    expect(code).toBe(3);
+    expect({ code, stdout, stderr }).toEqual(run(bad, json, check));
+    expect(stdout + stderr).toContain('did you mean `open`');
+  });
+
+  it('prints warnings apart', () => {
+    const { code, stdout, stderr } = run(FILE.replace('https://api.paystack.co', 'http://api.paystack.co'));
+    expect([code, stdout.split('\n')[0]?.slice(0, 5)]).toEqual([0, 'ROUTE']);
+    expect(stderr).toMatch(/^FILE:14:\d+: warning: .*`https:`\n$/);
+  });
+
+  it('never prints a secret', () => {
+    for (const json of [true, false]) expect(JSON.stringify(run(FILE, json))).not.toContain('canary');
+  });
+});
