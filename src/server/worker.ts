@@ -61,7 +61,7 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
         stop.resolve(undefined);
         break;
       case 'process':
-        if (serving !== undefined) void answerProcessCall(serving, message).then(send);
+        if (serving !== undefined) answerProcessCall(serving, message).then(send, () => undefined);
         break;
       default:
         boards.onMessage(message);

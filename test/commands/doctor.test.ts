@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { freePort } from '../support/free-port.ts';
-import { hasRedis, RedisServer } from '../support/redis-server.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import { hasTool } from '../support/tools.ts';
 import { routeToEmulator } from '../support/proxy-server.ts';
 import { emulated, type Ran, resultsOf, run, serve, tokens, containing, matching } from './doctor-support.ts';
 
@@ -227,7 +228,7 @@ describe('doctor', () => {
   });
 });
 
-describe.skipIf(!hasRedis())('doctor and the token store', () => {
+describe.skipIf(!hasTool('redis-server'))('doctor and the token store', () => {
   const KEY = 'k'.repeat(40);
   const storeAt = async (redis: string) => {
     const routes = { '/wave/*': fixedRoute(await serve(tokens())) };

@@ -26,7 +26,7 @@ describe('loadConfig', () => {
 
   it('says what to do where there is no file', () => {
     expect(() => loadConfig('/nowhere/proxy.config.yaml')).toThrow(
-      '/nowhere/proxy.config.yaml:1:1: there is no such file; `wakala providers mpesa` shows what to put in it, and `wakala dev` runs without one',
+      '/nowhere/proxy.config.yaml:1:1: there is no such file; `wakala init` writes one, and `wakala dev` runs without',
     );
   });
 

@@ -1,26 +1,13 @@
+import { Random } from '../support/random.ts';
+
 /** Where every run begins: `WAKALA_FUZZ_SEED` repeats one, otherwise each is another. */
 export const SEED = Number(process.env['WAKALA_FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
 /** How many times the usual number of inputs: `WAKALA_FUZZ_FACTOR=100` for a night. */
 export const FACTOR = Number(process.env['WAKALA_FUZZ_FACTOR'] ?? 1);
 
-/** Chance that can be repeated (mulberry32). */
-export class Chance {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed >>> 0;
-  }
-
-  /** Uniform in [0, 1). */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let mixed = this.#state;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  }
-
+/** Chance that can be repeated. */
+export class Chance extends Random {
   /** A whole number from 0 up to, but not, `end`. */
   below(end: number): number {
     return Math.floor(this.next() * end);
@@ -28,10 +15,6 @@ export class Chance {
 
   oneIn(count: number): boolean {
     return this.below(count) === 0;
-  }
-
-  pick<T>(from: readonly T[]): T {
-    return from[this.below(from.length)] as T;
   }
 
   /** Up to `most` of them, in any order, with repetitions. */

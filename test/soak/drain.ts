@@ -8,7 +8,7 @@ import type { Counted } from './never-twice.ts';
 import { connection, type Outcome, pay } from './payment-client.ts';
 import { freePort } from '../support/free-port.ts';
 import { configIn, ProxyChild } from './proxy-child.ts';
-import { Random } from './random.ts';
+import { Random } from '../support/random.ts';
 import { must, newRow, type Row, Tally, wrong } from './row.ts';
 import { inTime, type Scope, within } from './scope.ts';
 

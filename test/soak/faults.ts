@@ -1,4 +1,4 @@
-import { randomOf } from './random.ts';
+import { randomOf } from '../support/random.ts';
 
 /** What becomes of a payment at the upstream, and how likely it is. The first eight are no faults. */
 const WEIGHTS = {

@@ -5,7 +5,7 @@ import { json } from '../support/upstream-raw.ts';
 import { answerWith } from './faulty-answers.ts';
 import { type Fault, paymentWithId } from './faults.ts';
 import type { Ledger } from './ledger.ts';
-import { Random } from './random.ts';
+import { Random } from '../support/random.ts';
 import type { Scope } from './scope.ts';
 
 /** A token that served fewer calls than this is not declared dead: a fresh one that is refused is rationed. */

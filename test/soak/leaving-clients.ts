@@ -6,7 +6,7 @@ import { ask } from './ask.ts';
 import { answer, HttpUpstream } from './http-upstream.ts';
 import type { Counted } from './never-twice.ts';
 import { configIn, ProxyChild } from './proxy-child.ts';
-import { type Random, randomOf } from './random.ts';
+import { type Random, randomOf } from '../support/random.ts';
 import { must, newRow, type Row, Tally, wrong } from './row.ts';
 import { eventually, inParallel, within } from './scope.ts';
 

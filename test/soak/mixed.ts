@@ -8,7 +8,7 @@ import { judgeOutcome, judgeSendings } from './ledger.ts';
 import { type FaultyProvider, faultyProvider, IDLE_AFTER_MS, secretsOf, TOKEN_SOCKETS } from './never-twice.ts';
 import { connection, pay, wordsFor } from './payment-client.ts';
 import { configIn, configText, ProxyChild } from './proxy-child.ts';
-import { Random, randomOf } from './random.ts';
+import { Random, randomOf } from '../support/random.ts';
 import { must, newRow, type Row, Tally } from './row.ts';
 import { eventually, within } from './scope.ts';
 

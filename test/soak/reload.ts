@@ -8,7 +8,7 @@ import { connection } from './payment-client.ts';
 import type { Counted } from './never-twice.ts';
 import { freePort } from '../support/free-port.ts';
 import { configIn, configText, ProxyChild, temporaryFolder } from './proxy-child.ts';
-import { Random } from './random.ts';
+import { Random } from '../support/random.ts';
 import { must, newRow, type Row, wrong } from './row.ts';
 import { type Scope, within } from './scope.ts';
 

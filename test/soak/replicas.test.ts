@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { hasRedis } from '../support/redis-server.ts';
+import { hasTool } from '../support/tools.ts';
 import { replicasAtOnce, replicasKilled } from './replicas.ts';
 import { saidOf } from './row.ts';
 
 const SEED = 20260109;
 
-describe.skipIf(process.platform !== 'linux' || !hasRedis())('replicas that share a token', { timeout: 90_000 }, () => {
+describe.skipIf(process.platform !== 'linux' || !hasTool('redis-server'))('replicas that share a token', { timeout: 90_000 }, () => {
   it('make one exchange for all that wait, and one when it dies', async () => {
     const row = await replicasAtOnce({ count: 160, seed: SEED });
     expect(row, saidOf(row)).toMatchObject({ tried: 320, answered: 320, lost: 0, doubled: 0 });

@@ -7,7 +7,7 @@ import { leavingClients } from './leaving-clients.ts';
 import { concurrencyLimit, connectionLimit } from './limits.ts';
 import { mixed } from './mixed.ts';
 import { neverTwice } from './never-twice.ts';
-import { newSeed } from './random.ts';
+import { newSeed } from '../support/random.ts';
 import { reloads, rotatedSecret } from './reload.ts';
 import { replicasAtOnce, replicasKilled } from './replicas.ts';
 import { held, newRow, type Row, tableOf, wrong } from './row.ts';

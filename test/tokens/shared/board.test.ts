@@ -5,7 +5,8 @@ import { silentLog } from '../../../src/log.ts';
 import { Secret } from '../../../src/secret.ts';
 import { BoardDown, type News, type Posted, type TokenBoard } from '../../../src/tokens/shared/board.ts';
 import { RedisBoards } from '../../../src/tokens/shared/redis.ts';
-import { hasRedis, RedisServer } from '../../support/redis-server.ts';
+import { RedisServer } from '../../support/redis-server.ts';
+import { hasTool } from '../../support/tools.ts';
 
 const NAME = 'a-credential';
 const LONG_MS = 60_000;
@@ -55,7 +56,7 @@ async function listening(redis: RedisServer): Promise<void> {
   await vi.waitFor(async () => expect(await redis.ask('PUBSUB CHANNELS')).toContain('news'), 10_000);
 }
 
-describe.runIf(hasRedis())('a board in Redis', { timeout: 60_000 }, () => {
+describe.runIf(hasTool('redis-server'))('a board in Redis', { timeout: 60_000 }, () => {
   it('has nothing to read at first', async () => {
     const board = await start();
     expect(await board.read()).toBeUndefined();

@@ -1,7 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
 import { ask } from '../../support/proxy-ask.ts';
 import { routeTo, type Settings, startProxy, type StartedProxy } from '../../support/proxy-server.ts';
-import { hasRedis, RedisServer } from '../../support/redis-server.ts';
+import { RedisServer } from '../../support/redis-server.ts';
+import { hasTool } from '../../support/tools.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
 
 const KEY = 'an encryption key for tests, long enough';
@@ -97,7 +98,7 @@ async function generationIn(redis: RedisServer): Promise<number> {
   return Number(/^\$\d+\r\n(\d+) /.exec(posted)?.[1]);
 }
 
-describe.runIf(hasRedis())('replicas whose token store', { timeout: 60_000 }, () => {
+describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout: 60_000 }, () => {
   it('is absent at start serve alone, say so once, and share when it comes', async () => {
     const redis = await RedisServer.absent();
     const provider = await Provider.start();

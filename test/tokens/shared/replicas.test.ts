@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { ask } from '../../support/proxy-ask.ts';
 import { startProxy, type StartedProxy, routeTo } from '../../support/proxy-server.ts';
-import { hasRedis, RedisServer } from '../../support/redis-server.ts';
+import { RedisServer } from '../../support/redis-server.ts';
+import { hasTool } from '../../support/tools.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
 
 const KEY = 'an encryption key for tests, long enough';
@@ -17,7 +18,7 @@ async function replicas(count: number, redis: RedisServer, upstream: RawUpstream
 
 const call = ({ port }: StartedProxy) => ask(port, '/api/x', { body: '{}' });
 
-describe.runIf(hasRedis())('replicas with a token store', { timeout: 60_000 }, () => {
+describe.runIf(hasTool('redis-server'))('replicas with a token store', { timeout: 60_000 }, () => {
   it('share one exchange, however many requests wait in each', async () => {
     const redis = await RedisServer.start();
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
