@@ -11,9 +11,14 @@ const build = spawnSync(NODE, [path.join(ROOT, 'scripts', 'build.mjs')], { stdio
 if (build.status !== 0) process.exit(build.status ?? 1);
 
 const wakala = spawn(NODE, [path.join(ROOT, 'dist', 'cli.js'), 'dev', ...process.argv.slice(2)], { stdio: 'inherit' });
-const stop = () => wakala.kill('SIGTERM');
+let stopped = false;
+const stop = () => {
+  // Once: Wakala takes a second signal for impatience.
+  if (!stopped) wakala.kill('SIGTERM');
+  stopped = true;
+};
 
-// A terminal sends Ctrl-C to Wakala itself as well; a second one from here would be taken for impatience.
+// A terminal gives Ctrl-C to Wakala itself as well, as a signal or as a key.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', stop);
 process.on('SIGHUP', stop);

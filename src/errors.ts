@@ -27,6 +27,11 @@ const CODES = {
 
 export type ErrorCode = keyof typeof CODES;
 
+/** Status of an error code; undefined for what is none. */
+export function statusOf(code: string): number | undefined {
+  return Object.hasOwn(CODES, code) ? CODES[code as ErrorCode].status : undefined;
+}
+
 /** `not_sent`: the provider surely never saw the request. `unknown`: it may have, and may have acted on it. */
 export type Outcome = 'not_sent' | 'unknown';
 

@@ -21,6 +21,9 @@ export interface ServingProcess {
 export interface ProcessSnapshot {
   readonly pid: number;
   readonly startedAtMs: number;
+  readonly rssBytes: number;
+  /** CPU time since the process began. */
+  readonly cpuSeconds: number;
   /** Client connections. */
   readonly connections: number;
   readonly websockets: number;
@@ -30,6 +33,8 @@ export interface ProcessSnapshot {
   readonly tokenStore: StoreStatus | undefined;
   readonly upstreams: readonly UpstreamSnapshot[];
   readonly credentials: readonly CredentialSnapshot[];
+  /** Requests that no route took, by the code of what they got. */
+  readonly unrouted: Readonly<Record<string, number>>;
   /** In the order of the configuration. */
   readonly routes: readonly RouteSnapshot[];
 }

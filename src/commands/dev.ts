@@ -1,13 +1,15 @@
 import { existsSync } from 'node:fs';
-import { formatAddress } from '../config/address.ts';
-import type { ListenAddress } from '../config/config.ts';
-import { defaultConfig, type Loaded, loadConfig } from '../config/load.ts';
-import { startServer, type RunningServer } from '../server/server.ts';
-import { isFixed } from '../providers/provider.ts';
-import { curlLine } from './curl.ts';
-import { emulateRoutes, type EmulatedConfig } from './emulated.ts';
+import type { Config, ListenAddress } from '../config/config.ts';
+import { defaultConfig, examineConfig, type Loaded, loadConfig } from '../config/load.ts';
+import { startServer } from '../server/server.ts';
+import type { LevelledLog } from '../telemetry/log.ts';
+import { Emulation } from './dev/emulation.ts';
+import { hasKeys, readKeys, type Terminal, thisTerminal } from './dev/keyboard.ts';
+import { pressKey } from './dev/keys.ts';
+import { DevReload } from './dev/reload.ts';
+import { startScreen } from './dev/screen.ts';
 import { EXIT, type Io, wantsColour } from './io.ts';
-import { logFor, logWarnings, reportStartFailure, stopSignal } from './run.ts';
+import { askToStop, logFor, logWarnings, reportStartFailure, stopSignal } from './run.ts';
 
 export interface DevOptions {
   readonly config: string;
@@ -18,7 +20,7 @@ export interface DevOptions {
 }
 
 /** Runs the proxy in front of emulated providers: no credentials, no network, no money. */
-export async function dev(options: DevOptions, io: Io): Promise<number> {
+export async function dev(options: DevOptions, io: Io, terminal: Terminal = thisTerminal()): Promise<number> {
   if (io.env['NODE_ENV'] === 'production') {
     io.stderr('wakala dev: NODE_ENV is production. Emulated providers take no real payments; run `wakala serve`.\n');
     return EXIT.usage;
@@ -27,65 +29,57 @@ export async function dev(options: DevOptions, io: Io): Promise<number> {
     const { config, warnings } = configFor(options, io);
     const log = logFor(config, io);
     logWarnings(warnings, log);
-    const emulated = await emulateRoutes(config, {
-      log,
-      onCallback: (report) => log.info({ ...report }, 'callback'),
-    });
-    const stop = stopSignal();
+    const emulation = new Emulation({ log, onCallback: (report) => log.info({ ...report }, 'callback') });
     try {
-      const server = await startServer(emulated.config, { log });
-      io.stdout(startScreen(emulated, server, wantsColour(io)));
-      await stop;
-      await server.drain();
-      return EXIT.ok;
+      return await run(config, { options, io, terminal, log, emulation });
     } finally {
-      await emulated.emulators.close();
+      await emulation.close();
     }
   } catch (error) {
     return reportStartFailure(error, io);
   }
 }
 
+interface DevContext {
+  readonly options: DevOptions;
+  readonly io: Io;
+  readonly terminal: Terminal;
+  readonly log: LevelledLog;
+  readonly emulation: Emulation;
+}
+
+/** Serves until a signal or a key asks it to stop. @returns the exit code */
+async function run(first: Config, { options, io, terminal, log, emulation }: DevContext): Promise<number> {
+  const { started, config } = await emulation.emulate(first);
+  emulation.adopt(started);
+  const serving = { config };
+  const apply = (next: Config) => {
+    server.apply(next);
+    log.level = next.log.level;
+    serving.config = next;
+  };
+  const examine = () => examineConfig(options.config, { ...options, env: io.env, emulated: true });
+  const reload = new DevReload({ file: options.config, examine, apply, emulation });
+  const stop = stopSignal();
+  const server = await startServer(config, { log, emulated: true, reloads: () => reload.reloads });
+  const { address, admin } = server;
+  const keys = hasKeys(terminal);
+  const colour = wantsColour({ ...io, tty: terminal.screen });
+  const screen = () => startScreen({ config: serving.config, emulation, address, admin, colour, keys });
+  const context = { emulation, admin, reload, startScreen: screen, stop: askToStop, print: io.stdout };
+  const closeKeys = keys ? readKeys(terminal, (key) => void pressKey(key, context)) : () => undefined;
+  try {
+    io.stdout(screen());
+    await stop;
+    await reload.close();
+    await server.drain();
+    return EXIT.ok;
+  } finally {
+    closeKeys();
+  }
+}
+
 function configFor(options: DevOptions, io: Io): Pick<Loaded, 'config' | 'warnings'> {
   if (!options.configGiven && !existsSync(options.config)) return { config: defaultConfig(options), warnings: [] };
   return loadConfig(options.config, { ...options, env: io.env, emulated: true });
-}
-
-/** What is where, and one line to paste for each route. */
-export function startScreen(emulated: EmulatedConfig, server: RunningServer, colour: boolean): string {
-  const bold = (text: string) => (colour ? `\u001b[1m${text}\u001b[0m` : text);
-  const banner = colour ? '\u001b[30;43m EMULATED \u001b[0m' : '[EMULATED]';
-  const base = `http://${formatAddress(server.address)}`;
-  const { routes, file } = emulated.config;
-  const lines = [
-    '',
-    `  ${bold('wakala dev')}  ${banner}  no credentials, no network, no money`,
-    '',
-    `  proxy    ${base}`,
-    ...(server.admin === undefined ? [] : [`  admin    http://${formatAddress(server.admin)}`]),
-    `  config   ${file}`,
-    '',
-    ...emulated.emulators.notes.map((note) => `  note     ${note}`),
-  ];
-  for (const route of routes) {
-    const origin = new URL(route.upstream).origin;
-    lines.push(
-      `  ${bold(route.name)}  ${route.provider.title}, emulated at ${origin}`,
-      `  ${curlLine(base + route.prefix, route.provider.samples.call)}`,
-      '',
-    );
-  }
-  // A fixed key cannot be asked for anew: expiring it is a trouble that the app does notice.
-  const first = emulated.emulators.emulators.find(({ provider }) => !isFixed(provider.token));
-  if (first !== undefined) {
-    const origin = new URL(first.apiUrl).origin;
-    lines.push(
-      '  Make trouble, and see that the app does not notice:',
-      `  curl -sS ${origin}/_emulator -H 'content-type: application/json' -d '{"expire_tokens": true}'`,
-      '',
-      '  Ctrl-C stops it.',
-      '',
-    );
-  }
-  return `${lines.join('\n')}\n`;
 }

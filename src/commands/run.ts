@@ -36,3 +36,8 @@ export function stopSignal(): Promise<void> {
     process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
   });
 }
+
+/** What Ctrl-C does, where the terminal sends it as a key and not as a signal. */
+export function askToStop(): void {
+  process.emit('SIGINT');
+}

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { ProxyError } from '../errors.ts';
 import type { Access, Caller } from './access.ts';
 import { countOf, headerOf, refuseNominatedFraming } from './headers.ts';
+import type { Trail } from '../telemetry/trail.ts';
 import type { LiveRoute } from './live-route.ts';
 import type { RouteTable } from './routes.ts';
 import { parseTarget, type Target } from './target.ts';
@@ -15,18 +16,21 @@ export interface Admitted {
 }
 
 /**
- * Decides on the raw request alone whether it may come in, and where it goes.
+ * Decides on the raw request alone whether it may come in, and where it goes. Notes on the trail who sent it and which
+ * route it is for, also where it is refused.
  * @throws ProxyError for every request that must not
  */
-export function admit(req: IncomingMessage, access: Access, table: RouteTable<LiveRoute>): Admitted {
+export function admit(req: IncomingMessage, access: Access, table: RouteTable<LiveRoute>, trail: Trail): Admitted {
   refuseBadFraming(req);
   refuseNominatedFraming(req.rawHeaders);
   const host = headerOf(req.rawHeaders, 'host') ?? '';
   const caller = access.admit(req, host);
   const { client } = caller;
+  trail.client = client?.name;
   if (req.method === 'TRACE' || req.method === 'CONNECT') throw methodNotAllowed(req.method);
   const target = parseTarget(req.url ?? '', host);
   const route = table.match(target.path);
+  trail.route = route?.config.name;
   if (route === undefined) return { route, caller, below: target };
   if (client?.routes !== undefined && !client.routes.includes(route.config.name)) {
     throw new ProxyError('client_forbidden', `The client \`${client.name}\` may not call ${route.config.name}.`);

@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
 import type { Journal } from '../telemetry/journal.ts';
 import { maskedUnknownPath } from '../telemetry/mask.ts';
+import type { RequestTrace, Tracing } from '../telemetry/tracing.ts';
 import { Trail } from '../telemetry/trail.ts';
 import type { TokenSources } from '../tokens/sources.ts';
 import { Access } from './access.ts';
@@ -24,6 +25,8 @@ export interface GatewayContext {
   readonly pools: UpstreamPools;
   readonly clock: Clock;
   readonly journal: Journal;
+  /** Undefined: requests are not traced. */
+  readonly tracing: Tracing | undefined;
 }
 
 /** One configuration at work: which requests come in, and where each goes. */
@@ -32,6 +35,7 @@ export class Gateway {
   readonly #access: Access;
   readonly #table: RouteTable<LiveRoute>;
   readonly #journal: Journal;
+  readonly #tracing: Tracing | undefined;
   /** Connections whose bytes cannot be trusted any more: what follows on them may be part of a refused body. */
   readonly #distrusted = new Set<Socket>();
   readonly #bindings = new WeakMap<object, LocalBindings>();
@@ -51,6 +55,7 @@ export class Gateway {
     this.#access = new Access(config, () => context.clock.now());
     this.#table = new RouteTable(this.routes);
     this.#journal = context.journal;
+    this.#tracing = context.tracing;
     this.#loadLocal = async () => {
       const { localListener } = await import('./local-app.ts');
       return localListener(this.routes, this.#bindings, () => context.clock.now());
@@ -58,8 +63,13 @@ export class Gateway {
   }
 
   /** Judges a raw request. @throws ProxyError for one that may not come in */
-  admit(req: IncomingMessage): Admitted {
-    return admit(req, this.#access, this.#table);
+  admit(req: IncomingMessage, trail: Trail): Admitted {
+    return admit(req, this.#access, this.#table, trail);
+  }
+
+  /** Begins the trace of a request that goes to a route; undefined unless requests are traced. */
+  trace(trail: Trail, { config }: LiveRoute): RequestTrace | undefined {
+    return this.#tracing?.begin(trail, config);
   }
 
   /** Whether a connection ends with the answer to a request on it that was refused. */
@@ -69,13 +79,11 @@ export class Gateway {
 
   handle(req: IncomingMessage, res: ServerResponse): void {
     if (this.distrusts(req.socket)) return;
-    const requestId = requestIdOf(req.rawHeaders);
-    const trail = new Trail(requestId, req.method ?? '', req.rawHeaders);
+    const trail = trailOf(req);
+    const { requestId } = trail;
     try {
-      const { route, caller, below } = this.admit(req);
+      const { route, caller, below } = this.admit(req, trail);
       const { client, origin, preflight } = caller;
-      trail.route = route?.config.name;
-      trail.client = client?.name;
       if (preflight !== undefined) {
         answerPreflight(req, res, { origin, preflight }, requestId);
         return;
@@ -84,10 +92,11 @@ export class Gateway {
       if (verdict === 'refused') throw tokenPathRefused();
       if (route === undefined || verdict === 'login') {
         trail.path = maskedUnknownPath(below.path);
+        if (route === undefined) trail.code = 'no_route';
         this.#handleLocally(req, res, { requestId, client, extraHeaders: corsHeaders(origin) });
         res.once('close', () => {
           trail.status = res.statusCode;
-          this.#journal.finished(trail, undefined);
+          this.#journal.answeredHere(trail);
         });
         return;
       }
@@ -96,18 +105,21 @@ export class Gateway {
       trail.path = below.path;
       trail.query = below.query;
       if (route.config.inspectBodies) trail.keepBodies();
-      const context = { trail, below, journal: this.#journal, extraHeaders: corsHeaders(origin) };
+      const trace = this.trace(trail, route);
+      const context = { trail, below, journal: this.#journal, trace, extraHeaders: corsHeaders(origin) };
       new ProxiedRequest(route, req, res, context).start();
     } catch (thrown) {
-      const error = asProxyError(thrown);
-      // The path may be a token path with a refresh token in it: it is not logged.
-      this.#journal.failed(trail, error, 'request refused');
-      trail.path = maskedUnknownPath((req.url ?? '').split('?', 1)[0] ?? '');
-      trail.status = error.status;
-      this.#journal.finished(trail, undefined);
-      if (error.status === 400) this.#distrust(req.socket, res);
-      sendProblem(res, error, requestId, corsHeaders(this.#access.allowedOrigin(req.rawHeaders)));
+      this.refuse(req, res, asProxyError(thrown), trail);
     }
+  }
+
+  refuse(req: IncomingMessage, res: ServerResponse, error: ProxyError, trail = trailOf(req)): void {
+    // The path may be a token path with a refresh token in it: it is not logged, and masked where it is shown.
+    trail.path = undefined;
+    this.#journal.refused(trail, error, 'request refused');
+    trail.path = maskedUnknownPath((req.url ?? '').split('?', 1)[0] ?? '');
+    if (error.status === 400) this.#distrust(req.socket, res);
+    sendProblem(res, error, trail.requestId, corsHeaders(this.#access.allowedOrigin(req.rawHeaders)));
   }
 
   /** RFC 9112 6.1, 6.3: after bad framing the connection ends with the answer. */
@@ -125,6 +137,10 @@ export class Gateway {
       .then((handle) => handle(req, res))
       .catch((cause: unknown) => sendProblem(res, asProxyError(cause), bindings.requestId, bindings.extraHeaders));
   }
+}
+
+export function trailOf({ rawHeaders, method = '' }: IncomingMessage): Trail {
+  return new Trail(requestIdOf(rawHeaders), method, rawHeaders);
 }
 
 export function tokenPathRefused(): ProxyError {

@@ -1,12 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ProxyError } from '../errors.ts';
 import type { Journal } from '../telemetry/journal.ts';
+import type { RequestTrace } from '../telemetry/tracing.ts';
 import type { Trail } from '../telemetry/trail.ts';
 import type { Token } from '../tokens/token.ts';
 import { type Body, expectsContinue, receiveBody } from './body.ts';
 import type { Deadline, DeadlineOwner } from './deadlines.ts';
 import { Delivery, type DeliveryOwner } from './delivery.ts';
-import { type HeaderList, requestHeaders } from './headers.ts';
+import { type HeaderList, requestHeaders, tracedHeaders } from './headers.ts';
 import { type Awaited, lateError } from './late.ts';
 import { discardBody } from './linger.ts';
 import type { LiveRoute } from './live-route.ts';
@@ -25,6 +26,8 @@ export interface ProxiedContext {
   /** Path below the route's prefix, and the query, as the client sent them. */
   readonly below: Target;
   readonly journal: Journal;
+  /** Undefined unless requests are traced. */
+  readonly trace: RequestTrace | undefined;
   /** Put on the answer, whoever made it. */
   readonly extraHeaders: Readonly<HeaderList>;
 }
@@ -87,6 +90,7 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
       return;
     }
     this.#phase = 'token';
+    this.#context.trace?.waitsForToken();
     this.#route.tokens.token().then(
       (fetched) => {
         if (this.#phase !== 'token') return;
@@ -104,11 +108,13 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
     this.#phase = 'answer';
     this.#token = token;
     try {
+      const { trace } = this.#context;
+      const headers = requestHeaders(this.#req.rawHeaders, this.#route.headers, this.#route.authorization(token));
       const request = {
         method: this.#method,
         path: this.#path + this.#context.below.query,
         callPath: this.#path,
-        headers: requestHeaders(this.#req.rawHeaders, this.#route.headers, this.#route.authorization(token)),
+        headers: trace === undefined ? headers : tracedHeaders(headers, trace),
         body: this.#body,
       };
       this.#delivery = new Delivery(this.#route, token, request, this.#res, this, this.#trail);
@@ -138,6 +144,7 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
       return;
     }
     this.#phase = 'refresh';
+    this.#context.trace?.waitsForToken();
     const refusedAt = performance.now();
     void next.then((fresh) => {
       if (this.#phase !== 'refresh') return;
@@ -248,5 +255,6 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
       journal.say('warn', trail, 'client left; the provider had the request');
     }
     journal.finished(trail, activity);
+    this.#context.trace?.end();
   }
 }

@@ -3,9 +3,11 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { networkCode, ProxyError } from '../errors.ts';
 import type { Journal } from '../telemetry/journal.ts';
+import type { RequestTrace } from '../telemetry/tracing.ts';
 import type { TokenUse, Trail } from '../telemetry/trail.ts';
 import type { Token } from '../tokens/token.ts';
 import { reasonOf } from './client-answer.ts';
+import type { ProxiedContext } from './handler.ts';
 import { lateError } from './late.ts';
 import { isFinalStatus } from './upstream.ts';
 import type { LiveRoute } from './live-route.ts';
@@ -17,6 +19,8 @@ export class Handshake {
   readonly route: LiveRoute;
   /** As it goes on the wire. */
   readonly path: string;
+  /** Undefined unless requests are traced. */
+  readonly trace: RequestTrace | undefined;
   readonly #socket: Duplex;
   readonly #trail: Trail;
   readonly #journal: Journal;
@@ -29,9 +33,15 @@ export class Handshake {
   #replaced = false;
   #finished = false;
 
-  constructor(route: LiveRoute, path: string, socket: Duplex, trail: Trail, journal: Journal) {
+  constructor(
+    route: LiveRoute,
+    path: string,
+    socket: Duplex,
+    { trail, journal, trace }: Pick<ProxiedContext, 'trail' | 'journal' | 'trace'>,
+  ) {
     this.route = route;
     this.path = path;
+    this.trace = trace;
     this.#socket = socket;
     this.#trail = trail;
     this.#journal = journal;
@@ -50,6 +60,7 @@ export class Handshake {
     const current = tokens.current();
     this.#fetched = current === undefined;
     this.#trail.receivedAt = performance.now();
+    if (this.#fetched) this.trace?.waitsForToken();
     this.#token = current ?? (await tokens.token());
     this.#trail.tokenMs = performance.now() - this.#trail.receivedAt;
     return this.#token;
@@ -155,5 +166,6 @@ export class Handshake {
     this.#trail.status = status;
     this.#trail.clientLeft = status === 0;
     this.#journal.finished(this.#trail, this.route.activity);
+    this.trace?.end();
   }
 }

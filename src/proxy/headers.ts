@@ -1,4 +1,5 @@
 import { ProxyError } from '../errors.ts';
+import type { RequestTrace } from '../telemetry/tracing.ts';
 
 /** A flat list of names and values by turns, as node and undici give and take them. */
 export type HeaderList = string[];
@@ -71,6 +72,21 @@ export function requestHeaders(raw: readonly string[], route: RouteHeaders, auth
   }
   for (const [name, value] of route.set) out.push(name, value);
   out.push('via', via, 'authorization', authorization);
+  return out;
+}
+
+/**
+ * Begins a traced attempt: its `traceparent` takes the place of the client's. A `tracestate` goes on in the trace that
+ * it came with, and in no other (W3C Trace Context 3.3).
+ */
+export function tracedHeaders(headers: Readonly<HeaderList>, trace: RequestTrace): HeaderList {
+  const out: HeaderList = [];
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? '';
+    const key = name.toLowerCase();
+    if (key !== 'traceparent' && (key !== 'tracestate' || trace.continued)) out.push(name, headers[i + 1] ?? '');
+  }
+  out.push('traceparent', trace.attempt());
   return out;
 }
 

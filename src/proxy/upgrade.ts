@@ -7,13 +7,12 @@ import type { Log } from '../log.ts';
 import { guardedLookup } from '../lookup.ts';
 import { http } from '../node-http.ts';
 import type { Journal } from '../telemetry/journal.ts';
-import { Trail } from '../telemetry/trail.ts';
-import { type Gateway, refuseOverload, tokenPathRefused, upgradeRefused } from './gateway.ts';
+import type { Trail } from '../telemetry/trail.ts';
+import { type Gateway, refuseOverload, tokenPathRefused, trailOf, upgradeRefused } from './gateway.ts';
 import { Handshake } from './handshake.ts';
-import { requestHeaders } from './headers.ts';
+import { requestHeaders, tracedHeaders } from './headers.ts';
 import { endSocket } from './linger.ts';
 import { asProxyError, rawProblem } from './problem.ts';
-import { requestIdOf } from './request-id.ts';
 
 /** A connection for each handshake, which is then the WebSocket's own. */
 const AGENTS = {
@@ -41,7 +40,7 @@ export class UpgradeHandler {
       socket.destroy();
       return;
     }
-    const trail = new Trail(requestIdOf(req.rawHeaders), req.method ?? '', req.rawHeaders);
+    const trail = trailOf(req);
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
     socket.on('error', () => socket.destroy());
@@ -49,9 +48,7 @@ export class UpgradeHandler {
       await this.#forward(req, socket, head, this.#admit(req, socket, trail));
     } catch (thrown) {
       const error = asProxyError(thrown);
-      this.#journal.failed(trail, error, 'upgrade refused');
-      trail.status = error.status;
-      this.#journal.finished(trail, undefined);
+      this.#journal.refused(trail, error, 'upgrade refused');
       endSocket(socket, rawProblem(error, trail.requestId));
     }
   }
@@ -79,9 +76,7 @@ export class UpgradeHandler {
   }
 
   #admit(req: IncomingMessage, socket: Duplex, trail: Trail): Handshake {
-    const { route, caller, below } = this.#gateway().admit(req);
-    trail.route = route?.config.name;
-    trail.client = caller.client?.name;
+    const { route, below } = this.#gateway().admit(req, trail);
     if (route === undefined) throw new ProxyError('no_route', 'No route has this path.');
     if (route.tokenPaths.judge(req.method ?? '', below.path) !== 'other') throw tokenPathRefused();
     if (!route.config.websocket) throw upgradeRefused();
@@ -91,17 +86,20 @@ export class UpgradeHandler {
     refuseOverload(route);
     trail.path = below.path;
     trail.query = below.query;
-    return new Handshake(route, (route.basePath + below.path || '/') + below.query, socket, trail, this.#journal);
+    const path = (route.basePath + below.path || '/') + below.query;
+    const trace = this.#gateway().trace(trail, route);
+    return new Handshake(route, path, socket, { trail, journal: this.#journal, trace });
   }
 
   async #forward(req: IncomingMessage, socket: Duplex, head: Buffer, handshake: Handshake): Promise<void> {
     try {
-      const { route } = handshake;
+      const { route, trace } = handshake;
       const [token, proxy] = await Promise.all([handshake.token(), this.#proxy()]);
       if (!socket.writable) return;
       // http-proxy-3 sends what it finds in req.headers: the same rules as for any other request.
+      const headers = requestHeaders(req.rawHeaders, route.headers, route.authorization(token));
       req.headers = {
-        ...grouped(requestHeaders(req.rawHeaders, route.headers, route.authorization(token))),
+        ...grouped(trace === undefined ? headers : tracedHeaders(headers, trace)),
         connection: 'Upgrade',
         upgrade: 'websocket',
       };

@@ -48,7 +48,7 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
       return;
     }
     if (context.draining()) res.shouldKeepAlive = false;
-    if (connections.isOverLimit(req.socket)) refuseOverLimit(req, res);
+    if (connections.isOverLimit(req.socket)) refuseOverLimit(context.gateway(), req, res);
     else context.gateway().handle(req, res);
   };
   const options = {
@@ -105,10 +105,9 @@ function isWebSocketHandshake(req: IncomingMessage): boolean {
   return req.headers.upgrade?.trim().toLowerCase() === 'websocket';
 }
 
-function refuseOverLimit(req: IncomingMessage, res: ServerResponse): void {
+function refuseOverLimit(gateway: Gateway, req: IncomingMessage, res: ServerResponse): void {
   res.shouldKeepAlive = false;
-  const error = new ProxyError('overloaded', 'Wakala has max_connections open.', { retryAfterS: 1 });
-  sendProblem(res, error, requestIdOf(req.rawHeaders));
+  gateway.refuse(req, res, new ProxyError('overloaded', 'Wakala has max_connections open.', { retryAfterS: 1 }));
 }
 
 /** Listens, or says which address it could not have. @returns the address it has, with its real port */

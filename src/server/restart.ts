@@ -7,6 +7,7 @@ export function refuseRestart(before: Config, after: Config): void {
     throw new Error('`listen`, `admin`, and turning TLS or `client_ca` on or off take a restart');
   }
   if (after.workers !== before.workers) throw new Error('another number of `workers` takes a restart');
+  if (after.tracing?.otlp !== before.tracing?.otlp) throw new Error('another `tracing` takes a restart');
   if (storeOf(after) !== storeOf(before)) throw new Error('another `token_store` takes a restart');
 }
 

@@ -12,6 +12,7 @@ import { UpgradeHandler } from '../proxy/upgrade.ts';
 import { UpstreamPools } from '../proxy/upstream.ts';
 import { Journal } from '../telemetry/journal.ts';
 import { STEP_MS, stepAt } from '../telemetry/series.ts';
+import { openTracing, type Tracing } from '../telemetry/tracing.ts';
 import type { Trail } from '../telemetry/trail.ts';
 import { TokenSources } from '../tokens/sources.ts';
 import type { OpenTokenStore } from '../tokens/shared/open.ts';
@@ -46,6 +47,7 @@ export class RunningServer implements ServingProcess {
   readonly #clock: Clock;
   readonly #tokenEndpoint: ReturnType<typeof networkTransport>;
   readonly #tokenStore: OpenTokenStore | undefined;
+  readonly #tracing: Tracing | undefined;
   readonly #journal: Journal;
   readonly #startedAtMs: number;
   readonly #pools = new UpstreamPools();
@@ -65,6 +67,7 @@ export class RunningServer implements ServingProcess {
   private constructor(
     config: Config,
     tokenStore: OpenTokenStore | undefined,
+    tracing: Tracing | undefined,
     options: Required<Omit<ServerOptions, 'shared'>> & { readonly keep: number },
   ) {
     const { log, clock, reloads, emulated, keep } = options;
@@ -77,6 +80,7 @@ export class RunningServer implements ServingProcess {
     this.#address = config.listen;
     this.#tokenEndpoint = networkTransport(clock);
     this.#tokenStore = tokenStore;
+    this.#tracing = tracing;
     this.#sources = new TokenSources({
       clock,
       log,
@@ -108,14 +112,15 @@ export class RunningServer implements ServingProcess {
     this.#tick();
   }
 
-  /** @throws Error if an address cannot be listened on */
+  /** @throws Error if an address cannot be listened on, or what traces take is not installed */
   static async start(config: Config, options: ServerOptions): Promise<RunningServer> {
     const { log, clock = systemClock, reloads = () => NO_RELOADS, emulated = false } = options;
     const { tokenStore } = config;
+    const tracing = await tracingOf(config, log);
     const store = tokenStore === undefined ? options.shared : await openStore(tokenStore, { clock, log });
     // Of a worker's requests, the primary's admin listener tells.
     const keep = config.admin !== undefined || options.shared !== undefined ? KEPT_REQUESTS : 0;
-    const server = new RunningServer(config, store, { log, clock, reloads, emulated, keep });
+    const server = new RunningServer(config, store, tracing, { log, clock, reloads, emulated, keep });
     try {
       server.#address = await listen(server.#proxy, config.listen, '--listen');
       if (config.admin !== undefined) server.#adminAddress = await listen(server.#admin, config.admin, '--admin');
@@ -177,20 +182,24 @@ export class RunningServer implements ServingProcess {
     this.#sources.close();
     this.#tokenStore?.close();
     this.#tokenEndpoint.close();
-    await this.#pools.close();
+    await Promise.all([this.#pools.close(), this.#tracing?.close()]);
     this.#log.info({ clean }, 'stopped');
     return clean;
   }
 
   async snapshot(): Promise<ProcessSnapshot> {
+    const { user, system } = process.cpuUsage();
     return {
       pid: this.pid,
       startedAtMs: this.#startedAtMs,
+      rssBytes: process.memoryUsage.rss(),
+      cpuSeconds: (user + system) / 1e6,
       connections: this.#connections.open,
       websockets: this.#upgrades.open,
       recordsDropped: this.#journal.recorder?.dropped ?? 0,
       tokenStore: this.#tokenStore?.status?.(),
       upstreams: this.#pools.stats(),
+      unrouted: Object.fromEntries(this.#journal.unrouted.counts?.errors ?? []),
       ...routesSnapshot(this.#gateway.routes, stepAt(this.#clock.now())),
     };
   }
@@ -236,6 +245,7 @@ export class RunningServer implements ServingProcess {
       pools: this.#pools,
       clock: this.#clock,
       journal: this.#journal,
+      tracing: this.#tracing,
     });
   }
 }
@@ -244,6 +254,12 @@ export class RunningServer implements ServingProcess {
 async function openStore(settings: TokenStore, context: { clock: Clock; log: Log }): Promise<OpenTokenStore> {
   const { openTokenStore } = await import('../tokens/shared/open.ts');
   return await openTokenStore(settings, { ...context, random: Math.random });
+}
+
+/** @throws Error if OpenTelemetry is needed and not installed */
+async function tracingOf({ tracing, listen, tls }: Config, log: Log): Promise<Tracing | undefined> {
+  if (tracing === undefined) return undefined;
+  return await openTracing({ ...tracing, listen, scheme: tls ? 'https' : 'http', version: version(), log });
 }
 
 /** Starts the proxy of a valid configuration. @throws Error if an address cannot be listened on */

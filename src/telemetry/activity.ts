@@ -41,8 +41,7 @@ export class Activity {
   finished(trail: Trail): void {
     const counts = (this.counts ??= newCounts());
     const durationMs = trail.endedAt - trail.startedAt;
-    const kind = Math.floor(trail.status / 100);
-    counts.statuses[kind] = (counts.statuses[kind] ?? 0) + 1;
+    countStatus(counts, trail.status);
     const bucket = latencyBucketOf(durationMs);
     counts.latency[bucket] = (counts.latency[bucket] ?? 0) + 1;
     counts.latencySumMs += durationMs;
@@ -53,10 +52,17 @@ export class Activity {
       if (trail.status !== 0) this.failure = undefined;
       return;
     }
-    counts.errors.set(trail.code, (counts.errors.get(trail.code) ?? 0) + 1);
+    countError(counts, trail.code);
     if (trail.status < 500) return;
     const { code, detail = '', requestId, atMs } = trail;
     this.failure = { code, detail, atMs, requestId };
+  }
+
+  /** A request that was refused before it went anywhere: it says nothing of how long requests take. */
+  refused({ status, code }: Trail): void {
+    const counts = (this.counts ??= newCounts());
+    countStatus(counts, status);
+    if (code !== undefined) countError(counts, code);
   }
 
   /** Ends a step. `exchanges`: token exchanges so far. */
@@ -68,6 +74,15 @@ export class Activity {
   points(step: number): readonly Point[] {
     return this.#series.points(step);
   }
+}
+
+function countStatus({ statuses }: Counts, status: number): void {
+  const kind = Math.floor(status / 100);
+  statuses[kind] = (statuses[kind] ?? 0) + 1;
+}
+
+function countError({ errors }: Counts, code: ErrorCode): void {
+  errors.set(code, (errors.get(code) ?? 0) + 1);
 }
 
 function replayOutcomeOf({ code, refusals }: Trail): ReplayOutcome {

@@ -15,6 +15,8 @@ export class Journal {
   readonly recorder: Recorder | undefined;
   /** Whether requests that went well get a line in the log. */
   logsSuccess = false;
+  /** Of requests that no route took. */
+  readonly unrouted = new Activity();
   readonly #log: Log;
   readonly #activities = new Map<string, Activity>();
 
@@ -48,23 +50,46 @@ export class Journal {
     trail.outcome = error.outcome;
     trail.detail = error.message;
     const level = error.status === 500 ? 'error' : error.status > 500 ? 'warn' : 'info';
-    this.say(level, trail, message, failureFields(error));
+    this.say(level, trail, message, { ...tookOf(trail), ...failureFields(error) });
+  }
+
+  /** A request that was refused before it went anywhere. */
+  refused(trail: Trail, error: ProxyError, message: string): void {
+    this.failed(trail, error, message);
+    trail.status = error.status;
+    this.#endedHere(trail);
+  }
+
+  /** A request that was no provider's business, and was answered. */
+  answeredHere(trail: Trail): void {
+    const { status, code } = trail;
+    this.#endedHere(trail);
+    if (!this.logsSuccess && status < 400) return;
+    this.say('info', trail, 'request', { status, ...(code === undefined ? {} : { code }), ...tookOf(trail) });
+  }
+
+  #endedHere(trail: Trail): void {
+    trail.endedAt = performance.now();
+    this.recorder?.add(trail);
+    if (trail.code === undefined) return;
+    const activity = trail.route === undefined ? this.unrouted : this.activity(trail.route);
+    activity.refused(trail);
   }
 
   /** A request is over; `activity` is that of its route. */
-  finished(trail: Trail, activity: Activity | undefined): void {
+  finished(trail: Trail, activity: Activity): void {
     trail.endedAt = performance.now();
-    activity?.finished(trail);
+    activity.finished(trail);
     this.recorder?.add(trail);
     if (trail.code !== undefined || trail.clientLeft) return;
-    if (this.logsSuccess || trail.status >= 400) this.#sayFinished(trail);
+    if (this.logsSuccess || trail.status >= 400) this.say('info', trail, 'request', tookOf(trail));
   }
+}
 
-  #sayFinished(trail: Trail): void {
-    const { use: token, attempts, endedAt, startedAt } = trail;
-    const durationMs = Math.round(endedAt - startedAt);
-    this.say('info', trail, 'request', { duration_ms: durationMs, token, attempts: attempts.length });
-  }
+/** What a request took so far. */
+function tookOf({ use, attempts, startedAt }: Trail): LogFields {
+  const duration_ms = Math.round(performance.now() - startedAt);
+  return { duration_ms, ...(use === undefined ? {} : { token: use }), attempts: attempts.length };
 }
 
 /** `status` is the provider's. */

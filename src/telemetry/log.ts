@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { networkCode } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { humanLine } from './human-line.ts';
 
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -8,6 +9,8 @@ export interface LogOptions {
   /** Whether `sink` is a terminal: `auto` means one human line there, JSON elsewhere. */
   readonly tty: boolean;
   readonly colour: boolean;
+  /** Requests that go well get a line, so for people what that line tells gets none of its own. */
+  readonly requests?: boolean;
 }
 
 /** Fields that never carry their value, whoever logs them: the last net below `Secret`. */
@@ -29,6 +32,10 @@ export interface LevelledLog extends Log {
 /** A logger on a sink that takes whole lines. Written synchronously: nothing is lost when the process ends. */
 export function createLog(options: LogOptions, sink: (line: string) => void): LevelledLog {
   const pretty = options.format === 'pretty' || (options.format === 'auto' && options.tty);
+  const write = (json: string) => {
+    const line = pretty ? humanLine(json, options) : json;
+    if (line !== '') sink(line);
+  };
   return pino(
     {
       level: options.level,
@@ -37,7 +44,7 @@ export function createLog(options: LogOptions, sink: (line: string) => void): Le
       formatters: { level: (label) => ({ level: label }), log: withoutErrors },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
     },
-    { write: (line: string) => sink(pretty ? humanLine(line, options.colour) : line) },
+    { write },
   );
 }
 
@@ -45,29 +52,5 @@ export function createLog(options: LogOptions, sink: (line: string) => void): Le
 function withoutErrors(fields: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [name, value instanceof Error ? networkCode(value) : value]),
-  );
-}
-
-const COLOURS: Record<string, string> = { debug: '2', info: '36', warn: '33', error: '31' };
-
-/** `12:00:00 WARN  token exchange failed  provider=mpesa status=500` */
-function humanLine(json: string, colour: boolean): string {
-  const { level, time, msg, ...fields } = JSON.parse(json) as Record<string, unknown> & { level: string; time: string };
-  const paint = (code: string, text: string) => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
-  const rest = Object.entries(fields).map(([name, value]) => `${name}=${shown(value)}`);
-  const details = rest.length === 0 ? '' : `  ${paint('2', rest.join(' '))}`;
-  return `${time.slice(11, 19)} ${paint(COLOURS[level] ?? '0', level.toUpperCase().padEnd(5))} ${harmless(String(msg))}${details}\n`;
-}
-
-function shown(value: unknown): string {
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return harmless(/[\s"=]/.test(text) ? JSON.stringify(text) : text);
-}
-
-/** Control characters and those that turn the direction of text, escaped: a line must not steer the terminal. */
-function harmless(text: string): string {
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }

@@ -29,7 +29,7 @@ describe.skipIf(!hasCurl)(`README.md, ${HEADING}`, () => {
     }
     addresses = new Map([
       ['127.0.0.1:8080', addressIn(/^ {2}proxy/)],
-      ['127.0.0.1:9901', addressIn(/^ {2}admin/)],
+      ['127.0.0.1:9901', addressIn(/^ {2}dashboard/)],
       ['127.0.0.1:9914', addressIn(/\/paypack\/\*/)],
     ]);
   }, 60_000);

@@ -64,6 +64,27 @@ describe('wakala dev', { timeout: 60_000 }, () => {
     expect(await cli.exited).toBe(0);
   });
 
+  it('says which port is taken and how to choose another, and leaves none of its own open', async () => {
+    const first = await dev();
+    const [, taken = ''] = /proxy +http:\/\/(127\.0\.0\.1:\d+)/.exec(first.stdout) ?? [];
+    const { code, stderr } = await runCli(['dev', '--listen', taken, '--admin', 'false']);
+    expect(code).toBe(1);
+    expect(stderr).toContain(`${taken} is in use by another process; choose another with --listen`);
+  });
+
+  it('shows where the proxy, the dashboard and the inspector are', async () => {
+    const cli = await dev();
+    const [, admin = ''] = await cli.until(/\n {2}dashboard {2}(http:\/\/127\.0\.0\.1:\d+)\n/);
+    expect(cli.stdout).toContain(`\n  inspector  ${admin}/requests\n`);
+    expect(cli.stdout).toMatch(/^\n {2}wakala dev {2}\[EMULATED\].*\n\n {2}proxy {6}http:\/\/127\.0\.0\.1:\d+\n/);
+  });
+
+  it('shows no keys where there is no terminal, and logs in JSON there', async () => {
+    const cli = await dev();
+    await cli.until(/"msg":"ready"/);
+    expect(cli.stdout).not.toContain('keys');
+  });
+
   it('says that a file it was told to use is not there', async () => {
     const { code, stderr } = await runCli(['dev', '-c', 'nowhere.yaml']);
     expect(code).toBe(3);

@@ -106,7 +106,23 @@ describe('the counts of a route', () => {
     proxy.server.apply(loadConfig('proxy.config.yaml', { readFile, env: {} }).config);
     expect((await ask(proxy.port, '/api/x')).json()).toMatchObject({ code: 'overloaded' });
     const { routes: counted } = await proxy.server.snapshot();
-    expect(counted[0]).toMatchObject({ name: '/api/*', inFlight: 1, counts: { statuses: [0, 0, 1, 0, 0, 0] } });
+    expect(counted[0]).toMatchObject({
+      name: '/api/*',
+      inFlight: 1,
+      counts: { statuses: [0, 0, 1, 0, 0, 1], errors: { overloaded: 1 } },
+    });
+  });
+
+  it('have refusals in them, and what no route took is counted apart', async () => {
+    const { proxy } = await toUpstream(() => reply(200, ''), { allow: ['GET /x'] });
+    await ask(proxy.port, '/api/x');
+    await ask(proxy.port, '/api/y');
+    await ask(proxy.port, '/nowhere');
+    await ask(proxy.port, '/api/x', { headers: { host: 'evil.example' } });
+    await expect.poll(async () => (await proxy.server.snapshot()).unrouted).toEqual({ no_route: 1, host_refused: 1 });
+    const [{ counts } = {}] = (await proxy.server.snapshot()).routes;
+    expect(counts).toMatchObject({ statuses: [0, 0, 1, 0, 1, 0], errors: { path_refused: 1 } });
+    expect(counts?.latency.reduce((sum, count) => sum + count)).toBe(1);
   });
 
   it('are those of all its credentials, each told once', async () => {

@@ -108,6 +108,103 @@ describe('a line for people', () => {
   });
 });
 
+describe('a line about a request', () => {
+  const ID = '1baa11a0-3543-452e-8fe6-16e80ef67c97';
+  const about = { request_id: ID, route: '/mpesa/*', method: 'POST', path: '/stkpush/v1/query' };
+  const done = { ...about, status: 200, duration_ms: 12, token: 'cached', attempts: 1 };
+  const failed = { ...about, code: 'upstream_unreachable', outcome: 'not_sent', error: 'No connection.' };
+  const pretty = (fields: object, message = 'request', options: Partial<LogOptions> = {}) => {
+    const { log, lines } = logging({ format: 'pretty', ...options });
+    log.info({ ...fields }, message);
+    return lines.join('').slice('12:00:00 '.length);
+  };
+
+  it('has status, method, route, path below it, duration and the beginning of the id', () => {
+    expect(pretty(done)).toBe('200   POST /mpesa/* /stkpush/v1/query  12 ms  #1baa11a0\n');
+  });
+
+  it.each([
+    ['fetched', 'token fetched'],
+    ['replayed', 'token was dead: refreshed and sent again'],
+    ['not-replayed', 'token was dead: not sent again'],
+  ])('says what wakala-token: %s means', (token, words) => {
+    expect(pretty({ ...done, token })).toContain(`  12 ms  ${words}  #1baa11a0`);
+  });
+
+  it('says that wakala answered by itself', () => {
+    expect(pretty({ ...about, duration_ms: 12, attempts: 0 })).toMatch(
+      /^- {5}POST .* {2}12 ms {2}answered by wakala {2}#/,
+    );
+  });
+
+  it('has the status, code and reason of a failure', () => {
+    const line = pretty({ ...failed, cause: 'ECONNREFUSED' }, 'request failed');
+    const said = '502   POST /mpesa/* /stkpush/v1/query  upstream_unreachable: No connection.  #1baa11a0';
+    expect(line).toBe(`${said}  cause=ECONNREFUSED\n`);
+  });
+
+  it('says when the provider may have acted on it, and what it answered', () => {
+    const line = pretty({ ...failed, code: 'upstream_reset', outcome: 'unknown', status: 200 }, 'request failed');
+    expect(line).toContain('the provider may have acted on it  the provider answered 200');
+  });
+
+  it('has the level in place of a status where the code is none', () => {
+    expect(pretty({ ...about, code: 'odd' }, 'request refused')).toMatch(/^INFO {2}POST .* {2}odd {2}#/);
+  });
+
+  it.each([
+    [101, '36'],
+    [204, '32'],
+    [302, '36'],
+    [404, '33'],
+    [503, '31'],
+  ])('of status %s is coloured by its class', (status, code) => {
+    expect(pretty({ ...done, status }, 'request', { colour: true })).toMatch(`${ESCAPE}${code}m${status}  ${ESCAPE}0m`);
+  });
+
+  it.each(['request', 'client left; the provider had the request'])('hides phone numbers and tokens: %s', (message) => {
+    const line = pretty({ ...done, path: `/to/254712345678/${CANARY.repeat(2)}` }, message);
+    expect(line).not.toMatch(/4712345|canary/);
+    expect(line).toContain('/to/254');
+  });
+
+  it('tells a second attempt in the one line at its end, where requests have lines', () => {
+    expect(pretty(about, 'sent again with a new token', { requests: true })).toBe('');
+    expect(pretty(about, 'sent again with a new token')).toContain('sent again with a new token');
+  });
+
+  it('is the same JSON as ever where it is not for people', () => {
+    const { log, parsed } = logging({ requests: true });
+    log.info({ ...done }, 'request');
+    log.info({ ...about }, 'sent again with a new token');
+    expect(parsed()).toMatchObject([
+      { ...done, msg: 'request' },
+      { ...about, msg: 'sent again with a new token' },
+    ]);
+  });
+});
+
+describe('a line about a callback', () => {
+  const pretty = (fields: object) => {
+    const { log, lines } = logging({ format: 'pretty' });
+    log.info({ provider: 'mpesa', url: 'http://127.0.0.1:3000/cb?token=abc', ...fields }, 'callback');
+    return lines.join('').slice('12:00:00 '.length);
+  };
+
+  it('says where it went and what the answer was', () => {
+    expect(pretty({ status: 404 })).toBe('404   mpesa called back http://127.0.0.1:3000/cb?token=[redacted]\n');
+  });
+
+  it.each([
+    ['connect ECONNREFUSED 127.0.0.1:3000', 'connect ECONNREFUSED 127.0.0.1:3000'],
+    ['not delivered: not a loopback address', 'not a loopback address'],
+  ])('says why there was none: %s', (error, why) => {
+    expect(pretty({ error })).toBe(
+      `WARN  mpesa could not call back http://127.0.0.1:3000/cb?token=[redacted]  ${why}\n`,
+    );
+  });
+});
+
 describe('colour', () => {
   const io = (env: Record<string, string>, tty: boolean): Io => ({ stdout() {}, stderr() {}, env, tty });
 

@@ -1,0 +1,85 @@
+import type { ExchangeTally } from '../../tokens/tally.ts';
+import type { ProcessSnapshot, RouteCounts } from '../snapshot.ts';
+
+type Exchanges = ExchangeTally['counts'];
+
+/** What one or several processes have counted: none of it ever falls. */
+export interface Totals {
+  /** By the name of the route; those that had requests. */
+  readonly routes: ReadonlyMap<string, RouteCounts>;
+  /** By the name of the credential. */
+  readonly exchanges: ReadonlyMap<string, Exchanges>;
+  /** Requests that no route took, by the code of what they got. */
+  readonly unrouted: Readonly<Record<string, number>>;
+  readonly recordsDropped: number;
+  readonly cpuSeconds: number;
+}
+
+export const NOTHING: Totals = {
+  routes: new Map(),
+  exchanges: new Map(),
+  unrouted: {},
+  recordsDropped: 0,
+  cpuSeconds: 0,
+};
+
+export function totalsOf({ routes, credentials, unrouted, recordsDropped, cpuSeconds }: ProcessSnapshot): Totals {
+  return {
+    routes: new Map(routes.flatMap(({ name, counts }) => (counts === undefined ? [] : [[name, counts] as const]))),
+    exchanges: new Map(credentials.map(({ name, exchanges }) => [name, exchanges])),
+    unrouted,
+    recordsDropped,
+    cpuSeconds,
+  };
+}
+
+export function sumOf(one: Totals, other: Totals): Totals {
+  return {
+    routes: sumOfMaps(one.routes, other.routes, sumOfCounts),
+    exchanges: sumOfMaps(one.exchanges, other.exchanges, (a, b) => ({
+      credentials: sumOfRecords(a.credentials, b.credentials),
+      refresh: sumOfRecords(a.refresh, b.refresh),
+    })),
+    unrouted: sumOfRecords(one.unrouted, other.unrouted),
+    recordsDropped: one.recordsDropped + other.recordsDropped,
+    cpuSeconds: one.cpuSeconds + other.cpuSeconds,
+  };
+}
+
+function sumOfCounts(one: RouteCounts, other: RouteCounts): RouteCounts {
+  return {
+    statuses: sumOfLists(one.statuses, other.statuses),
+    latency: sumOfLists(one.latency, other.latency),
+    latencySumMs: one.latencySumMs + other.latencySumMs,
+    uses: sumOfRecords(one.uses, other.uses),
+    refusals: one.refusals + other.refusals,
+    replays: sumOfRecords(one.replays, other.replays),
+    errors: sumOfRecords(one.errors, other.errors),
+  };
+}
+
+function sumOfMaps<T>(
+  one: ReadonlyMap<string, T>,
+  other: ReadonlyMap<string, T>,
+  sum: (a: T, b: T) => T,
+): ReadonlyMap<string, T> {
+  const all = new Map(one);
+  for (const [name, value] of other) {
+    const known = all.get(name);
+    all.set(name, known === undefined ? value : sum(known, value));
+  }
+  return all;
+}
+
+function sumOfRecords<T extends string>(
+  one: Readonly<Record<T, number>>,
+  other: Readonly<Record<T, number>>,
+): Record<T, number> {
+  const all: Record<T, number> = { ...one };
+  for (const name of Object.keys(other) as T[]) all[name] = (all[name] ?? 0) + other[name];
+  return all;
+}
+
+function sumOfLists(one: readonly number[], other: readonly number[]): number[] {
+  return one.map((count, i) => count + (other[i] ?? 0));
+}

@@ -1,0 +1,340 @@
+import { describe, expect, it } from 'vitest';
+import type { AdminContext } from '../../src/admin/listener.ts';
+import { renderMetrics } from '../../src/admin/metrics.ts';
+import type { CredentialSnapshot, ProcessSnapshot, RouteCounts, TokenSnapshot } from '../../src/admin/snapshot.ts';
+import { LATENCY_BOUNDS_MS, latencyBucketOf, newLatencyBuckets } from '../../src/telemetry/latency.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { adminConfig, adminContext } from './context.ts';
+import { Scrape } from './metrics-text.ts';
+
+const CLOCK = new ManualClock();
+const NOW = CLOCK.now();
+const ROUTE = '/mpesa/*';
+
+function counts(written: Partial<RouteCounts> = {}): RouteCounts {
+  return {
+    statuses: [0, 0, 0, 0, 0, 0],
+    latency: [...newLatencyBuckets()],
+    latencySumMs: 0,
+    uses: { cached: 0, fetched: 0, replayed: 0, 'not-replayed': 0 },
+    refusals: 0,
+    replays: { answered: 0, refused: 0, failed: 0 },
+    errors: {},
+    ...written,
+  };
+}
+
+function credential(written: Partial<CredentialSnapshot> = {}): CredentialSnapshot {
+  const none = { ok: 0, denied: 0, unavailable: 0 };
+  return {
+    name: ROUTE,
+    provider: 'mpesa',
+    fixed: false,
+    token: undefined,
+    asking: false,
+    retryAtMs: 0,
+    failure: undefined,
+    exchanges: { credentials: none, refresh: none },
+    clockSkewMs: undefined,
+    refusedCalls: [],
+    ...written,
+  };
+}
+
+function token(written: Partial<TokenSnapshot> = {}): TokenSnapshot {
+  return {
+    fingerprint: '01234567',
+    issuedAtMs: NOW - 1000,
+    expiresAtMs: NOW + 60_000,
+    refreshAtMs: NOW + 30_000,
+    lifetimeSource: 'expires_in',
+    generation: 0,
+    ...written,
+  };
+}
+
+function process(written: Partial<ProcessSnapshot> = {}, ofRoute?: RouteCounts): ProcessSnapshot {
+  return {
+    pid: 1,
+    startedAtMs: NOW - 5000,
+    rssBytes: 0,
+    cpuSeconds: 0,
+    connections: 0,
+    websockets: 0,
+    recordsDropped: 0,
+    unrouted: {},
+    tokenStore: undefined,
+    upstreams: [],
+    credentials: [credential()],
+    routes: [{ name: ROUTE, credential: ROUTE, inFlight: 0, counts: ofRoute, failure: undefined, points: [] }],
+    ...written,
+  };
+}
+
+/** Scrapes of one admin listener, one after the other. `alive`: pids of all processes, if others than those heard. */
+function scraper(context: Partial<AdminContext> = {}, file: Readonly<Record<string, unknown>> = {}) {
+  const processes = (pids: readonly number[]) => pids.map((pid) => ({ pid })) as never;
+  let alive: readonly number[] = [];
+  const made = adminContext({ clock: CLOCK, processes: () => processes(alive), ...context }, { file });
+  return async (heard: readonly ProcessSnapshot[], pids = heard.map(({ pid }) => pid)) => {
+    alive = pids;
+    return new Scrape((await renderMetrics(made, heard)).text);
+  };
+}
+
+const scrapeOf = (...heard: readonly ProcessSnapshot[]) => scraper()(heard);
+
+describe('the metrics of several processes', () => {
+  it('are added up', async () => {
+    const first = process(
+      { pid: 1, connections: 3, websockets: 1, recordsDropped: 10, rssBytes: 100, cpuSeconds: 1.5 },
+      counts({ statuses: [1, 0, 5, 0, 2, 1], uses: { cached: 7, fetched: 1 }, refusals: 2, errors: { overloaded: 1 } }),
+    );
+    const second = process(
+      { pid: 2, connections: 4, websockets: 2, recordsDropped: 5, rssBytes: 50, cpuSeconds: 0.25 },
+      counts({ statuses: [0, 0, 7, 1, 0, 0], uses: { cached: 8, fetched: 0 }, replays: { answered: 3 } }),
+    );
+    const found = await scrapeOf(first, second);
+    const requests = { left: 1, '1xx': 0, '2xx': 12, '3xx': 1, '4xx': 2, '5xx': 1 };
+    expect(found.by('status', 'wakala_requests_total', { route: ROUTE })).toEqual(requests);
+    expect(found.by('use', 'wakala_token_uses_total')).toMatchObject({ cached: 15, fetched: 1 });
+    expect(found.by('outcome', 'wakala_replays_total')).toMatchObject({ answered: 3 });
+    expect(found.by('code', 'wakala_errors_total')).toEqual({ overloaded: 1 });
+    expect(found.value('wakala_token_refusals_total')).toBe(2);
+    expect(found.value('wakala_client_connections')).toBe(7);
+    expect(found.value('wakala_websockets')).toBe(3);
+    expect(found.value('wakala_recorder_dropped_total')).toBe(15);
+    expect(found.value('process_resident_memory_bytes')).toBe(150);
+    expect(found.value('process_cpu_seconds_total')).toBe(1.75);
+    expect(found.value('wakala_workers')).toBe(2);
+  });
+
+  it('have the start of the first, and the connections of one origin together', async () => {
+    const pool = { origin: 'https://api.example', busy: 2, idle: 1, waiting: 3 };
+    const found = await scrapeOf(
+      process({ pid: 1, startedAtMs: NOW - 5000, upstreams: [pool, pool] }),
+      process({ pid: 2, startedAtMs: NOW - 9000, upstreams: [pool] }),
+    );
+    expect(found.value('process_start_time_seconds')).toBe((NOW - 9000) / 1000);
+    expect(found.by('state', 'wakala_upstream_connections', { upstream: pool.origin })).toEqual({ busy: 6, idle: 3 });
+    expect(found.value('wakala_upstream_requests_waiting')).toBe(9);
+  });
+
+  const five = counts({ statuses: [0, 0, 5, 0, 0, 0], errors: { overloaded: 2 } });
+  const requestsIn = (found: Scrape) => found.value('wakala_requests_total', { status: '2xx' });
+
+  it('keep what a process counted that died, so that no counter falls', async () => {
+    const scrape = scraper();
+    const exchanged = credential({
+      exchanges: {
+        credentials: { ok: 2, denied: 0, unavailable: 0 },
+        refresh: { ok: 1, denied: 0, unavailable: 0 },
+      },
+    });
+    const dying = { pid: 2, cpuSeconds: 3, connections: 4, recordsDropped: 1, credentials: [exchanged] };
+    await scrape([process({ pid: 1 }, five), process(dying, five)]);
+    for (const pids of [[1], [1, 3]]) {
+      const found = await scrape(pids.map((pid) => process({ pid, cpuSeconds: 1 }, pid === 1 ? five : undefined)));
+      expect(requestsIn(found)).toBe(10);
+      expect(found.value('wakala_errors_total')).toBe(4);
+      expect(found.value('wakala_token_exchanges_total', { outcome: 'ok', grant: 'credentials' })).toBe(2);
+      expect(found.value('wakala_token_exchanges_total', { outcome: 'ok', grant: 'refresh' })).toBe(1);
+      expect(found.value('wakala_recorder_dropped_total')).toBe(1);
+      expect(found.value('process_cpu_seconds_total')).toBe(3 + pids.length);
+      expect(found.value('wakala_client_connections')).toBe(0);
+    }
+  });
+
+  it('count a process that was late for one scrape with what it said before, and never twice', async () => {
+    const scrape = scraper();
+    const both = [process({ pid: 1 }, five), process({ pid: 2, connections: 4 }, five)];
+    expect(requestsIn(await scrape(both))).toBe(10);
+    const late = await scrape([both[0]!], [1, 2]);
+    expect([requestsIn(late), late.value('wakala_workers'), late.value('wakala_client_connections')]).toEqual([
+      10, 1, 0,
+    ]);
+    expect(requestsIn(await scrape(both))).toBe(10);
+    expect(requestsIn(await scrape(both))).toBe(10);
+  });
+
+  it('tell a process from an earlier one with the same pid', async () => {
+    const scrape = scraper();
+    await scrape([process({ pid: 7, startedAtMs: NOW - 5000 }, five)]);
+    const reborn = process({ pid: 7, startedAtMs: NOW - 1000 }, counts({ statuses: [0, 0, 1, 0, 0, 0] }));
+    expect(requestsIn(await scrape([reborn]))).toBe(6);
+    expect(requestsIn(await scrape([reborn]))).toBe(6);
+  });
+
+  it('are there, and valid, even if no process answers', async () => {
+    const found = await scrapeOf();
+    expect(found.value('wakala_workers')).toBe(0);
+    expect(found.value('wakala_build_info', { version: '0.0.0' })).toBe(1);
+    expect(found.names).not.toContain('process_start_time_seconds');
+  });
+});
+
+describe('a histogram', () => {
+  const buckets = (found: Scrape) => found.by('le', 'wakala_request_duration_seconds_bucket', { route: ROUTE });
+
+  it('counts a duration on a bound below it, and one just above it in the next', async () => {
+    for (const seconds of [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60]) {
+      const latency = newLatencyBuckets();
+      for (const ms of [seconds * 1000, seconds * 1000 + 0.01]) latency[latencyBucketOf(ms)]! += 1;
+      const found = buckets(await scrapeOf(process({}, counts({ latency: [...latency] }))));
+      const [at, all] = [found[String(seconds)], found['+Inf']];
+      expect({ seconds, at, all }).toEqual({ seconds, at: 1, all: 2 });
+    }
+  });
+
+  it('has the bounds that are told, each of them one that durations are counted by', async () => {
+    const found = Object.keys(buckets(await scrapeOf(process({}, counts()))));
+    const bounds = ['0.005', '0.01', '0.02', '0.05', '0.1', '0.2', '0.5', '1', '2', '5', '10', '30', '60', '+Inf'];
+    expect(new Set(found)).toEqual(new Set(bounds));
+    for (const bound of bounds.slice(0, -1)) expect(LATENCY_BOUNDS_MS).toContain(Number(bound) * 1000);
+  });
+
+  it('never falls from one bound to the next, and ends with the count', async () => {
+    const latency = LATENCY_BOUNDS_MS.map((_, i) => i + 1).concat(100);
+    const found = await scrapeOf(process({}, counts({ latency, latencySumMs: 12_345 })));
+    const values = found.all('wakala_request_duration_seconds_bucket').map(({ value }) => value);
+    expect(values).toEqual([...values].sort((a, b) => a - b));
+    const total = latency.reduce((sum, count) => sum + count, 0);
+    expect([values.at(-1), found.value('wakala_request_duration_seconds_count')]).toEqual([total, total]);
+    expect(found.value('wakala_request_duration_seconds_sum')).toBe(12.345);
+  });
+});
+
+describe('a token that processes share', () => {
+  const expiry = (found: Scrape) => found.value('wakala_token_expiry_timestamp_seconds', { credential: ROUTE });
+  const having = (pid: number, one: Partial<CredentialSnapshot>) => process({ pid, credentials: [credential(one)] });
+
+  it('is the one with the highest number, whenever it was issued', async () => {
+    const older = token({ generation: 4, issuedAtMs: NOW, expiresAtMs: NOW + 9000 });
+    const newer = token({ generation: 5, issuedAtMs: NOW - 500, expiresAtMs: NOW + 5000 });
+    for (const tokens of [
+      [older, newer, undefined],
+      [newer, older],
+    ]) {
+      const found = await scrapeOf(...tokens.map((one, i) => having(i, { token: one })));
+      expect(expiry(found)).toBe((NOW + 5000) / 1000);
+      expect(found.value('wakala_token_valid')).toBe(1);
+    }
+  });
+
+  it('is the one issued last where it has no number', async () => {
+    const older = token({ issuedAtMs: NOW - 500, expiresAtMs: NOW + 9000 });
+    const newer = token({ issuedAtMs: NOW, expiresAtMs: NOW + 5000 });
+    expect(expiry(await scrapeOf(having(1, { token: newer }), having(2, { token: older })))).toBe((NOW + 5000) / 1000);
+    expect(expiry(await scrapeOf(having(1, { token: older }), having(2, { token: newer })))).toBe((NOW + 5000) / 1000);
+  });
+
+  it('is valid to its last millisecond', async () => {
+    const valid = async (expiresAtMs: number) =>
+      (await scrapeOf(having(1, { token: token({ expiresAtMs }) }))).value('wakala_token_valid');
+    expect([await valid(NOW + 1), await valid(NOW), await valid(NOW - 1)]).toEqual([1, 0, 0]);
+  });
+
+  it('has the longest backoff and the worst clock that any of them tells of', async () => {
+    const found = await scrapeOf(
+      having(1, { retryAtMs: NOW + 2500, clockSkewMs: 1000 }),
+      having(2, { retryAtMs: NOW + 500, clockSkewMs: -4000 }),
+      having(3, { retryAtMs: 0 }),
+    );
+    expect(found.value('wakala_token_retry_seconds')).toBe(2.5);
+    expect(found.value('wakala_token_clock_skew_seconds')).toBe(-4);
+  });
+
+  it('has no expiry, no exchanges and no backoff where it is a fixed key', async () => {
+    const fixed = { fixed: true, token: token({ expiresAtMs: Infinity, lifetimeSource: 'fixed' as const }) };
+    const found = await scrapeOf(having(1, fixed));
+    expect(found.value('wakala_token_valid')).toBe(1);
+    for (const name of ['expiry_timestamp_seconds', 'retry_seconds', 'clock_skew_seconds', 'exchanges_total']) {
+      expect(found.all(`wakala_token_${name}`)).toEqual([]);
+    }
+  });
+
+  it('counts its exchanges by grant and outcome, those with a refresh token only where there were any', async () => {
+    const none = { ok: 0, denied: 0, unavailable: 0 };
+    const exchanges = { credentials: { ...none, denied: 2 }, refresh: none };
+    const found = await scrapeOf(having(1, { exchanges }), having(2, { exchanges }));
+    const by = (grant: string) => found.by('outcome', 'wakala_token_exchanges_total', { grant });
+    expect(by('credentials')).toEqual({ ok: 0, denied: 4, unavailable: 0 });
+    expect(by('refresh')).toEqual({});
+    const refreshed = await scrapeOf(having(1, { exchanges: { credentials: none, refresh: { ...none, ok: 1 } } }));
+    const shown = refreshed.by('outcome', 'wakala_token_exchanges_total', { grant: 'refresh' });
+    expect(shown).toEqual({ ok: 1, denied: 0, unavailable: 0 });
+  });
+});
+
+describe('the token store', () => {
+  const connected = (...states: boolean[]) =>
+    scrapeOf(...states.map((state, pid) => process({ pid, tokenStore: { connected: state, failure: undefined } })));
+
+  it('is connected only if every process is connected to it', async () => {
+    expect((await connected(true, true)).value('wakala_token_store_connected')).toBe(1);
+    expect((await connected(true, false)).value('wakala_token_store_connected')).toBe(0);
+  });
+
+  it('has no metric where there is none', async () => {
+    expect((await scrapeOf(process())).names).not.toContain('wakala_token_store_connected');
+  });
+});
+
+describe('reloads', () => {
+  it.each([
+    ['a refused one leaves the configuration stale', { taken: 2, refused: 3, failure: 'line 3' }, 1],
+    ['a good one after that ends it', { taken: 3, refused: 3, failure: undefined }, 0],
+  ])('are counted: %s', async (_, reloads, stale) => {
+    const found = await scraper({ reloads: () => reloads })([process()]);
+    const { taken, refused } = reloads;
+    expect(found.by('outcome', 'wakala_config_reloads_total')).toEqual({ taken, refused });
+    expect(found.value('wakala_config_stale')).toBe(stale);
+    expect(found.text).not.toContain('line 3');
+  });
+});
+
+describe('what a route is called', () => {
+  it('comes back as it was written, though no configuration allows quotes and backslashes', async () => {
+    const name = '/a"b\\n,c:d/*';
+    const provider = { provider: 'static', upstream: 'https://api.example/v1', credentials: { token: 'made-up-key' } };
+    const written = adminConfig({ file: { routes: { '/x/*': provider } } });
+    const config = { ...written, routes: written.routes.map((route) => ({ ...route, name })) };
+    const snapshot = process({
+      credentials: [],
+      routes: [{ name, credential: name, inFlight: 1, counts: counts(), failure: undefined, points: [] }],
+    });
+    const found = await scraper({ config: () => config })([snapshot]);
+    expect(found.text).toContain(String.raw`wakala_requests_in_flight{route="/a\"b\\n,c:d/*"} 1`);
+    const info = { provider: 'static', environment: 'sandbox', upstream_host: 'api.example', credential: name };
+    expect(found.all('wakala_route_info')[0]?.labels).toEqual({ route: name, ...info });
+    expect(found.value('wakala_request_duration_seconds_count', { route: name })).toBe(0);
+  });
+
+  it('is that of a route in the configuration, or it is not there', async () => {
+    const gone = { name: '/gone/*', credential: ROUTE, inFlight: 0, counts: counts(), failure: undefined, points: [] };
+    const found = await scrapeOf(process({ routes: [gone] }));
+    expect(found.all('wakala_requests_total')).toEqual([]);
+  });
+});
+
+describe('10,000 routes that nobody called', () => {
+  it('take one line each, and five for each credential', async () => {
+    const route = { provider: 'mpesa', credentials: { consumer_key: 'key', consumer_secret: 'secret' } };
+    const names = Array.from({ length: 10_000 }, (_, i) => `/tenant-${i}/*`);
+    const routes = names.map((name) => ({
+      name,
+      credential: ROUTE,
+      inFlight: 0,
+      counts: undefined,
+      failure: undefined,
+      points: [],
+    }));
+    const scrape = scraper({}, { routes: Object.fromEntries(names.map((name) => [name, route])) });
+    const found = await scrape([process({ routes })]);
+    expect(found.samples.filter(({ labels }) => labels['route'] !== undefined)).toHaveLength(10_000);
+    expect(
+      found.samples.filter(({ name, labels }) => name !== 'wakala_route_info' && labels['credential']),
+    ).toHaveLength(5);
+    expect(found.text.length).toBeLessThan(2_000_000);
+  });
+});
