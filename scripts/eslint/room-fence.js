@@ -14,6 +14,7 @@ export const ROOMS = {
   admin: ['base', 'config (types)', 'tokens', 'telemetry'],
   emulators: ['base', 'providers', 'config (types)'],
   server: ['base', 'providers', 'config', 'tokens', 'telemetry', 'proxy', 'admin', 'emulators'],
+  library: ['base', 'providers', 'config', 'tokens', 'telemetry', 'proxy', 'server'],
   commands: ['base', 'providers', 'config', 'tokens', 'telemetry', 'proxy', 'admin', 'emulators', 'server'],
   cli: ['base', 'providers', 'config', 'tokens', 'telemetry', 'proxy', 'admin', 'emulators', 'server', 'commands'],
 };

@@ -13,6 +13,8 @@ import { validate } from './validate.ts';
 export interface LoadOptions {
   /** The text of a file. Throws as `node:fs` does. */
   readonly readFile?: (path: string) => string;
+  /** In place of what the configuration file holds: there is none, then. */
+  readonly text?: string;
   /** Permission bits of a file; undefined where they mean nothing. */
   readonly fileMode?: (path: string) => number | undefined;
   readonly env?: Lookups['env'];
@@ -55,7 +57,9 @@ export function loadConfig(file: string, options: LoadOptions = {}): Loaded {
 /** The same for those who want to know all about a bad file too. Never throws for what is wrong with the file. */
 export function examineConfig(file: string, options: LoadOptions = {}): Examined {
   const { readFile = readText, fileMode = modeOf } = options;
-  const files = new Files(file, { readFile, fileMode });
+  const { text } = options;
+  const read = (path: string) => (path === file && text !== undefined ? text : readFile(path));
+  const files = new Files(file, { readFile: read, fileMode });
   try {
     return { ...examine(file, files, options), files: files.asked, texts: files.texts };
   } catch (error) {
@@ -107,8 +111,7 @@ function readConfig(file: string, files: Files): string {
     return files.readConfig();
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-    const absent =
-      'there is no such file; `wakala init` writes one, and `wakala dev` runs without';
+    const absent = 'there is no such file; `wakala init` writes one, and `wakala dev` runs without';
     const message = code === 'ENOENT' ? absent : `cannot be read: ${code}`;
     throw new ConfigError([{ file, line: 1, column: 1, key: '', message }]);
   }

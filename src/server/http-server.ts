@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
@@ -41,16 +41,12 @@ export type ProxyServer = Server | TlsServer;
 
 /** The listener that clients call. */
 export function createProxyServer(context: ProxyServerContext): { server: ProxyServer; connections: Connections } {
-  const handle = (req: IncomingMessage, res: ServerResponse) => {
-    // Pipelined: one after the other, since the one may depend on the other (RFC 9112 9.3.2).
-    if (res.socket === null) {
-      res.once('socket', () => handle(req, res));
-      return;
-    }
+  const take = (req: IncomingMessage, res: ServerResponse) => {
     if (context.draining()) res.shouldKeepAlive = false;
     if (connections.isOverLimit(req.socket)) refuseOverLimit(context.gateway(), req, res);
     else context.gateway().handle(req, res);
   };
+  const handle: RequestListener = (req, res) => whenItsTurn(req, res, take);
   const options = {
     ...LIMITS,
     // Java's client offers h2c on every plain request: that is answered as the plain request it also is. Older nodes
@@ -78,6 +74,12 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
   server.on('clientError', onClientError);
   const connections = new Connections(server, () => context.config().maxConnections ?? Infinity);
   return { server, connections };
+}
+
+/** Pipelined requests are taken one after the other, since the one may depend on the other (RFC 9112 9.3.2). */
+export function whenItsTurn(req: IncomingMessage, res: ServerResponse, take: RequestListener): void {
+  if (res.socket === null) res.once('socket', () => take(req, res));
+  else take(req, res);
 }
 
 type Tls = NonNullable<Config['tls']>;

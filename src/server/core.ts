@@ -1,0 +1,157 @@
+import type { ProcessSnapshot, RefreshResult } from '../admin/snapshot.ts';
+import { type Clock, systemClock } from '../clock.ts';
+import type { Config, TokenStore } from '../config/config.ts';
+import type { Log } from '../log.ts';
+import { Gateway } from '../proxy/gateway.ts';
+import { asProxyError } from '../proxy/problem.ts';
+import { UpgradeHandler } from '../proxy/upgrade.ts';
+import { UpstreamPools } from '../proxy/upstream.ts';
+import { Journal } from '../telemetry/journal.ts';
+import { STEP_MS, stepAt } from '../telemetry/series.ts';
+import { openTracing, type Tracing } from '../telemetry/tracing.ts';
+import type { OpenTokenStore } from '../tokens/shared/open.ts';
+import { TokenSources } from '../tokens/sources.ts';
+import { networkTransport } from '../tokens/transport.ts';
+import { routesSnapshot } from './snapshot.ts';
+import { version } from './version.ts';
+
+export interface CoreOptions {
+  readonly log: Log;
+  readonly clock?: Clock | undefined;
+  /** What tokens are shared by, unless the configuration has a token store. */
+  readonly shared?: OpenTokenStore | undefined;
+  /** How many of the last requests are kept for the inspector. */
+  readonly keep: number;
+}
+
+interface Parts {
+  readonly tokenStore: OpenTokenStore | undefined;
+  readonly tracing: Tracing | undefined;
+  readonly clock: Clock;
+}
+
+/** A proxy without its listeners: routes and their tokens, connections to providers, and what is known of requests. */
+export class Core {
+  readonly journal: Journal;
+  readonly upgrades: UpgradeHandler;
+  readonly #clock: Clock;
+  readonly #tokenEndpoint: ReturnType<typeof networkTransport>;
+  readonly #tokenStore: OpenTokenStore | undefined;
+  readonly #tracing: Tracing | undefined;
+  readonly #pools = new UpstreamPools();
+  readonly #sources: TokenSources;
+  #gateway: Gateway;
+  #cancelTick: () => void = () => {};
+
+  private constructor(config: Config, { log, keep }: CoreOptions, { tokenStore, tracing, clock }: Parts) {
+    this.#clock = clock;
+    this.#tokenEndpoint = networkTransport(clock);
+    this.#tokenStore = tokenStore;
+    this.#tracing = tracing;
+    this.journal = new Journal({ log, keep });
+    this.journal.logsSuccess = config.log.requests;
+    this.#sources = new TokenSources({
+      clock,
+      log,
+      random: Math.random,
+      transport: this.#tokenEndpoint.transport,
+      share: tokenStore?.share,
+    });
+    this.#gateway = this.#gatewayOf(config);
+    this.upgrades = new UpgradeHandler(() => this.#gateway, log, this.journal);
+    this.#tick();
+  }
+
+  /** @throws Error if what traces take is not installed */
+  static async open(config: Config, options: CoreOptions): Promise<Core> {
+    const { log, clock = systemClock, shared } = options;
+    const tracing = await tracingOf(config, log);
+    const tokenStore = config.tokenStore === undefined ? shared : await openStore(config.tokenStore, { clock, log });
+    return new Core(config, options, { tokenStore, tracing, clock });
+  }
+
+  get gateway(): Gateway {
+    return this.#gateway;
+  }
+
+  /**
+   * Serves another configuration from the next request on; those under way finish with the old one. Tokens whose
+   * credentials did not change are kept. `commit` is run between the last thing that may throw and the change.
+   */
+  apply(config: Config, commit: () => void): void {
+    const gateway = this.#gatewayOf(config);
+    commit();
+    this.journal.logsSuccess = config.log.requests;
+    this.#gateway = gateway;
+    this.#sources.retain(new Set(gateway.routes.map((route) => route.tokens)));
+    this.#pools.retain(new Set(gateway.routes.map((route) => route.pool)));
+  }
+
+  snapshot(): Omit<ProcessSnapshot, 'pid' | 'startedAtMs' | 'rssBytes' | 'cpuSeconds' | 'connections'> {
+    return {
+      websockets: this.upgrades.open,
+      recordsDropped: this.journal.recorder?.dropped ?? 0,
+      tokenStore: this.#tokenStore?.status?.(),
+      upstreams: this.#pools.stats(),
+      unrouted: Object.fromEntries(this.journal.unrouted.counts?.errors ?? []),
+      ...routesSnapshot(this.#gateway.routes, stepAt(this.#clock.now())),
+    };
+  }
+
+  /** Gets a new token for a route's credential, at once. */
+  async refresh(route: string): Promise<RefreshResult> {
+    const source = this.#gateway.routes.find(({ config }) => config.name === route)?.tokens;
+    if (source === undefined) return { kind: 'no such route' };
+    try {
+      const token = await source.renew();
+      if (token === undefined) return { kind: 'fixed' };
+      return { kind: 'refreshed', fingerprint: token.fingerprint, expiresAtMs: token.expiresAtMs };
+    } catch (error) {
+      const { code, message, retryAfterS } = asProxyError(error);
+      return { kind: 'failed', code, detail: message, retryAfterS };
+    }
+  }
+
+  /** Ends every connection to a provider, whatever is under way on it. */
+  async close(): Promise<void> {
+    this.#cancelTick();
+    this.upgrades.close();
+    this.#sources.close();
+    this.#tokenStore?.close();
+    this.#tokenEndpoint.close();
+    await Promise.all([this.#pools.close(), this.#tracing?.close()]);
+  }
+
+  /** Ends a step of the last quarter of an hour, as long as this runs. */
+  #tick(): void {
+    const nowMs = this.#clock.now();
+    this.#cancelTick = this.#clock.after(STEP_MS - (nowMs % STEP_MS), () => {
+      const sources = new Map(this.#gateway.routes.map(({ config, tokens }) => [config.name, tokens]));
+      const exchanges = (route: string) => sources.get(route)?.status().tally.total ?? 0;
+      this.journal.tick(stepAt(nowMs), exchanges);
+      this.#tick();
+    });
+  }
+
+  #gatewayOf(config: Config): Gateway {
+    return new Gateway(config, {
+      sources: this.#sources,
+      pools: this.#pools,
+      clock: this.#clock,
+      journal: this.journal,
+      tracing: this.#tracing,
+    });
+  }
+}
+
+/** Loaded for those who have one. */
+async function openStore(settings: TokenStore, context: { clock: Clock; log: Log }): Promise<OpenTokenStore> {
+  const { openTokenStore } = await import('../tokens/shared/open.ts');
+  return await openTokenStore(settings, { ...context, random: Math.random });
+}
+
+/** @throws Error if OpenTelemetry is needed and not installed */
+async function tracingOf({ tracing, listen, tls }: Config, log: Log): Promise<Tracing | undefined> {
+  if (tracing === undefined) return undefined;
+  return await openTracing({ ...tracing, listen, scheme: tls ? 'https' : 'http', version: version(), log });
+}
