@@ -117,7 +117,9 @@ export class Gateway {
     // The path may be a token path with a refresh token in it: it is not logged, and masked where it is shown.
     trail.path = undefined;
     this.#journal.refused(trail, error, 'request refused');
-    trail.path = maskedUnknownPath((req.url ?? '').split('?', 1)[0] ?? '');
+    const [path = ''] = (req.url ?? '').split('?', 1);
+    const prefix = trail.route?.replace(/\/\*$/, '') ?? '';
+    trail.path = maskedUnknownPath(path.startsWith(prefix) ? path.slice(prefix.length) : path);
     if (error.status === 400) this.#distrust(req.socket, res);
     sendProblem(res, error, trail.requestId, corsHeaders(this.#access.allowedOrigin(req.rawHeaders)));
   }

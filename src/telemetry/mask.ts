@@ -6,7 +6,7 @@ const HIDDEN = '[redacted]';
 const SHOWN = new Set(
   (
     'accept accept-encoding accept-language age allow cache-control content-encoding content-language content-length ' +
-    'content-type date etag expect host idempotency-key last-modified origin prefer retry-after sec-fetch-dest ' +
+    'connection content-type date etag expect host idempotency-key last-modified origin prefer retry-after sec-fetch-dest ' +
     'sec-fetch-mode sec-fetch-site server traceparent transfer-encoding upgrade user-agent vary via wakala-token ' +
     'x-callback-url x-emulated-by x-emulated-reason x-idempotency-key x-reference-id x-request-id x-target-environment ' +
     'x-upstream-request-id x-webhook-mode'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { AdminContext } from '../../src/admin/listener.ts';
-import { renderMetrics } from '../../src/admin/metrics.ts';
+import { Metrics } from '../../src/admin/metrics.ts';
 import type { CredentialSnapshot, ProcessSnapshot, RouteCounts, TokenSnapshot } from '../../src/admin/snapshot.ts';
 import { LATENCY_BOUNDS_MS, latencyBucketOf, newLatencyBuckets } from '../../src/telemetry/latency.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -75,10 +75,10 @@ function process(written: Partial<ProcessSnapshot> = {}, ofRoute?: RouteCounts):
 function scraper(context: Partial<AdminContext> = {}, file: Readonly<Record<string, unknown>> = {}) {
   const processes = (pids: readonly number[]) => pids.map((pid) => ({ pid })) as never;
   let alive: readonly number[] = [];
-  const made = adminContext({ clock: CLOCK, processes: () => processes(alive), ...context }, { file });
+  const metrics = new Metrics(adminContext({ clock: CLOCK, processes: () => processes(alive), ...context }, { file }));
   return async (heard: readonly ProcessSnapshot[], pids = heard.map(({ pid }) => pid)) => {
     alive = pids;
-    return new Scrape((await renderMetrics(made, heard)).text);
+    return new Scrape((await metrics.render(heard)).text);
   };
 }
 

@@ -1,4 +1,5 @@
 import type { ExchangeTally } from '../../tokens/tally.ts';
+import { sumOfCounts, sumOfExchanges, sums } from '../merge.ts';
 import type { ProcessSnapshot, RouteCounts } from '../snapshot.ts';
 
 type Exchanges = ExchangeTally['counts'];
@@ -36,25 +37,10 @@ export function totalsOf({ routes, credentials, unrouted, recordsDropped, cpuSec
 export function sumOf(one: Totals, other: Totals): Totals {
   return {
     routes: sumOfMaps(one.routes, other.routes, sumOfCounts),
-    exchanges: sumOfMaps(one.exchanges, other.exchanges, (a, b) => ({
-      credentials: sumOfRecords(a.credentials, b.credentials),
-      refresh: sumOfRecords(a.refresh, b.refresh),
-    })),
-    unrouted: sumOfRecords(one.unrouted, other.unrouted),
+    exchanges: sumOfMaps(one.exchanges, other.exchanges, sumOfExchanges),
+    unrouted: sums(one.unrouted, other.unrouted),
     recordsDropped: one.recordsDropped + other.recordsDropped,
     cpuSeconds: one.cpuSeconds + other.cpuSeconds,
-  };
-}
-
-function sumOfCounts(one: RouteCounts, other: RouteCounts): RouteCounts {
-  return {
-    statuses: sumOfLists(one.statuses, other.statuses),
-    latency: sumOfLists(one.latency, other.latency),
-    latencySumMs: one.latencySumMs + other.latencySumMs,
-    uses: sumOfRecords(one.uses, other.uses),
-    refusals: one.refusals + other.refusals,
-    replays: sumOfRecords(one.replays, other.replays),
-    errors: sumOfRecords(one.errors, other.errors),
   };
 }
 
@@ -69,17 +55,4 @@ function sumOfMaps<T>(
     all.set(name, known === undefined ? value : sum(known, value));
   }
   return all;
-}
-
-function sumOfRecords<T extends string>(
-  one: Readonly<Record<T, number>>,
-  other: Readonly<Record<T, number>>,
-): Record<T, number> {
-  const all: Record<T, number> = { ...one };
-  for (const name of Object.keys(other) as T[]) all[name] = (all[name] ?? 0) + other[name];
-  return all;
-}
-
-function sumOfLists(one: readonly number[], other: readonly number[]): number[] {
-  return one.map((count, i) => count + (other[i] ?? 0));
 }

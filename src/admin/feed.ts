@@ -1,0 +1,116 @@
+import type { Trail } from '../telemetry/trail.ts';
+import { type Json, overviewJson, requestJson, routeJson } from './json.ts';
+import type { AdminContext } from './listener.ts';
+import { requestView } from './request-view.ts';
+import type { ServingProcess } from './snapshot.ts';
+import { type Overview, overviewOf } from './view.ts';
+
+/** What changed since the poll before. */
+export interface News {
+  /** All that is to be told, with every route; undefined if nothing changed. */
+  readonly whole: Json | undefined;
+  /** The same with those routes that changed. */
+  readonly changed: Json | undefined;
+  /** New requests, oldest first. */
+  readonly requests: readonly Json[];
+}
+
+type Listener = (news: News) => void;
+
+const EVERY_MS = 1000;
+
+/** One poll of all processes a second, shared by all who listen; none while nobody does. */
+export class Feed {
+  readonly #context: AdminContext;
+  readonly #listeners = new Set<Listener>();
+  /** Number of the newest request known, by process. */
+  readonly #newest = new Map<number, number>();
+  #routes = new Map<string, string>();
+  #rest = '';
+  #last: Json | undefined;
+  #cancel: (() => void) | undefined;
+
+  constructor(context: AdminContext) {
+    this.#context = context;
+  }
+
+  /** Tells everything first, then what changed. @returns a function that ends it */
+  listen(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    if (this.#last !== undefined) listener({ whole: this.#last, changed: this.#last, requests: [] });
+    if (this.#cancel === undefined) this.#begin();
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size === 0) this.#end();
+    };
+  }
+
+  #begin(): void {
+    this.#cancel = () => {};
+    void this.#run(true);
+  }
+
+  #end(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    this.#last = undefined;
+    this.#routes.clear();
+    this.#rest = '';
+    this.#newest.clear();
+  }
+
+  async #run(isFirst: boolean): Promise<void> {
+    const run = this.#cancel;
+    // A failure shows as what is missing; the next poll tries again.
+    const news = await this.#poll(isFirst).catch(() => undefined);
+    if (this.#cancel !== run) return;
+    if (news !== undefined) for (const listener of [...this.#listeners]) listener(news);
+    if (this.#cancel !== run) return;
+    this.#cancel = this.#context.clock.after(EVERY_MS, () => void this.#run(false));
+  }
+
+  async #poll(isFirst: boolean): Promise<News> {
+    const run = this.#cancel;
+    const [overview, requests] = await Promise.all([overviewOf(this.#context), this.#newRequests(isFirst)]);
+    // Ended and begun anew meanwhile: what was remembered belongs to the new one.
+    if (this.#cancel !== run) return { whole: undefined, changed: undefined, requests: [] };
+    const routes = overview.routes.map(routeJson);
+    const texts = new Map(routes.map((route) => [String(route['name']), JSON.stringify(route)]));
+    const changed = routes.filter((route) => {
+      const name = String(route['name']);
+      return this.#routes.get(name) !== texts.get(name);
+    });
+    const rest = restOf(overview);
+    const isSame = changed.length === 0 && rest === this.#rest && texts.size === this.#routes.size;
+    this.#routes = texts;
+    this.#rest = rest;
+    if (isSame) return { whole: undefined, changed: undefined, requests };
+    this.#last = overviewJson(overview, routes);
+    return { whole: this.#last, changed: overviewJson(overview, changed), requests };
+  }
+
+  async #newRequests(isFirst: boolean): Promise<Json[]> {
+    const answers = await Promise.allSettled(
+      this.#context.processes().map(async (serving) => ({ serving, trails: await this.#newTrails(serving) })),
+    );
+    if (isFirst) return [];
+    return answers
+      .flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
+      .flatMap(({ serving, trails }) => trails.map((trail) => requestView(serving.pid, trail)))
+      .sort((a, b) => a.atMs - b.atMs)
+      .map(requestJson);
+  }
+
+  async #newTrails(serving: ServingProcess): Promise<readonly Trail[]> {
+    const after = this.#newest.get(serving.pid) ?? 0;
+    const trails = await serving.records(after);
+    this.#newest.set(serving.pid, trails[0]?.number ?? after);
+    return trails;
+  }
+}
+
+/** All but the routes, and but what changes without anything having happened. */
+function restOf(overview: Overview): string {
+  const processes = overview.processes.map((told) => ({ ...told, rssBytes: 0, cpuSeconds: 0 }));
+  return JSON.stringify({ ...overviewJson({ ...overview, processes }, []), at: null });
+}

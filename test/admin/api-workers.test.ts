@@ -1,0 +1,219 @@
+import { describe, expect, it } from 'vitest';
+import { adminApp } from '../../src/admin/app.ts';
+import { mergedCredential, mergedRoute } from '../../src/admin/merge.ts';
+import { requestDetails } from '../../src/admin/request-details.ts';
+import type {
+  CredentialSnapshot,
+  ProcessSnapshot,
+  RouteSnapshot,
+  ServingProcess,
+  TokenSnapshot,
+} from '../../src/admin/snapshot.ts';
+import { newLatencyBuckets } from '../../src/telemetry/latency.ts';
+import { Trail } from '../../src/telemetry/trail.ts';
+import { adminConfig, adminContext } from './context.ts';
+
+const NAME = '/mpesa/*';
+
+function tokenOf(changes: Partial<TokenSnapshot>): TokenSnapshot {
+  const expiresAtMs = Date.now() + 3_600_000;
+  const times = { issuedAtMs: 1000, expiresAtMs, refreshAtMs: expiresAtMs - 30_000 };
+  return { fingerprint: '00000000', lifetimeSource: 'expires_in', generation: 0, ...times, ...changes };
+}
+
+function credentialOf(changes: Partial<CredentialSnapshot>): CredentialSnapshot {
+  return {
+    name: NAME,
+    provider: 'mpesa',
+    fixed: false,
+    token: undefined,
+    asking: false,
+    retryAtMs: 0,
+    failure: undefined,
+    exchanges: { credentials: { ok: 1, denied: 0, unavailable: 2 }, refresh: { ok: 1, denied: 1, unavailable: 0 } },
+    clockSkewMs: undefined,
+    refusedCalls: [],
+    ...changes,
+  };
+}
+
+function routeWith(changes: Partial<RouteSnapshot>): RouteSnapshot {
+  return { name: NAME, credential: NAME, inFlight: 0, counts: undefined, failure: undefined, points: [], ...changes };
+}
+
+function pointAt(step: number, statuses: number[], exchanges = 0) {
+  return { step, statuses, latency: [...newLatencyBuckets()], refusals: 1, exchanges };
+}
+
+function countsOf(ok: number) {
+  return {
+    statuses: [0, 0, ok, 0, 0, 0],
+    latency: [ok, ...newLatencyBuckets()].slice(0, -1),
+    latencySumMs: ok,
+    uses: { cached: ok },
+    refusals: 1,
+    replays: { answered: 1 },
+    errors: { token_denied: ok },
+  };
+}
+
+/** A worker without anything behind it. */
+function workerOf(pid: number, routes: RouteSnapshot[], credentials: CredentialSnapshot[], trails: Trail[] = []) {
+  const told: ProcessSnapshot = {
+    pid,
+    startedAtMs: Date.now() - 60_000,
+    connections: 2,
+    websockets: 0,
+    recordsDropped: 0,
+    rssBytes: 64 * 1024 * 1024,
+    cpuSeconds: 1,
+    unrouted: {},
+    tokenStore: { connected: pid !== 12, failure: pid === 12 ? 'ECONNREFUSED' : undefined },
+    upstreams: [],
+    credentials,
+    routes,
+  };
+  const asked: string[] = [];
+  const serving: ServingProcess = {
+    pid,
+    snapshot: async () => told,
+    records: async (after) => trails.filter(({ number }) => number > after),
+    refresh: async (route) => {
+      asked.push(route);
+      return { kind: 'refreshed', fingerprint: 'abcdef01', expiresAtMs: Infinity };
+    },
+  };
+  return { serving, asked };
+}
+
+function trailOf(number: number, requestId: string): Trail {
+  const trail = new Trail(requestId, 'GET', ['host', 'localhost:8080']);
+  return Object.assign(trail, { number, route: NAME, path: '/x', status: 200, endedAt: performance.now() });
+}
+
+describe('several workers', () => {
+  const one = workerOf(11, [routeWith({ inFlight: 1, counts: countsOf(3) })], [credentialOf({})], [trailOf(1, 'a')]);
+  const other = workerOf(12, [routeWith({ inFlight: 2, counts: countsOf(4) })], [credentialOf({})], [trailOf(1, 'b')]);
+  const silent: ServingProcess = { ...one.serving, pid: 13, snapshot: () => Promise.reject(new Error('late')) };
+  const late: ServingProcess = { ...silent, records: () => Promise.reject(new Error('late')) };
+  const context = adminContext({ processes: () => [one.serving, other.serving, late] });
+  const headers = { host: 'localhost' };
+  const get = async (path: string) => (await adminApp(context).request(path, { headers })).json();
+
+  it('are added up, without the one that does not answer', async () => {
+    const { routes, processes, problems } = (await get('/api/routes')) as Record<string, Record<string, unknown>[]>;
+    expect(processes?.map(({ pid }) => pid)).toEqual([11, 12]);
+    expect(routes?.[0]).toMatchObject({
+      in_flight: 3,
+      requests: { total: 7, by_token: { cached: 7 }, token_refusals: 2, errors: { token_denied: 7 } },
+      exchanges: { ok: 4, denied: 2, unavailable: 4 },
+    });
+    expect(problems?.[0]).toMatchObject({ code: 'token_store_away' });
+  });
+
+  it('have a row each on the dashboard', async () => {
+    const page = await (await adminApp(context).request('/', { headers })).text();
+    expect(page).toContain('<th scope="row">11</th>');
+    expect(page).toContain('away (ECONNREFUSED)');
+  });
+
+  it('have requests with ids of their own', async () => {
+    const { requests } = (await get('/api/requests')) as { requests: { id: string; request_id: string }[] };
+    expect(requests.map(({ id, request_id }) => [id, request_id]).sort()).toEqual([
+      ['11-1', 'a'],
+      ['12-1', 'b'],
+    ]);
+    expect(await get('/api/requests/12-1')).toMatchObject({ request_id: 'b' });
+    expect(await get('/api/requests/13-1')).toMatchObject({ status: 404 });
+  });
+
+  it('are refreshed by one of them', async () => {
+    const answer = await adminApp(context).request('/api/routes/mpesa/refresh', { method: 'POST', headers });
+    expect(await answer.json()).toEqual({ route: NAME, fingerprint: 'abcdef01', expires_at: null });
+    expect([one.asked, other.asked]).toEqual([[NAME], []]);
+  });
+
+  it('are said to be away where none serves', async () => {
+    const nobody = adminApp(adminContext());
+    const answer = await nobody.request('/api/routes/mpesa/refresh', { method: 'POST', headers });
+    expect([answer.status, await answer.json()]).toMatchObject([503, { code: 'no_process' }]);
+    expect((await nobody.request('/', { headers })).status).toBe(200);
+  });
+});
+
+describe('mergedCredential', () => {
+  it.each([
+    ['the higher number', { generation: 7, issuedAtMs: 1 }, { generation: 6, issuedAtMs: 2 }],
+    ['the later one where none has a number', { generation: 0, issuedAtMs: 2 }, { generation: 0, issuedAtMs: 1 }],
+  ])('takes the token with %s', (_, newer, older) => {
+    const [a, b] = [tokenOf({ fingerprint: 'aaaaaaaa', ...newer }), tokenOf({ fingerprint: 'bbbbbbbb', ...older })];
+    expect(mergedCredential([credentialOf({ token: a }), credentialOf({ token: b })]).token).toBe(a);
+    expect(mergedCredential([credentialOf({ token: b }), credentialOf({ token: a })]).token).toBe(a);
+    expect(mergedCredential([credentialOf({}), credentialOf({ token: a })]).token).toBe(a);
+  });
+
+  it('keeps the last failure and every refused call', () => {
+    const failure = (atMs: number) => ({ code: 'token_denied', detail: '', cause: undefined, atMs }) as const;
+    const merged = mergedCredential([
+      credentialOf({ failure: failure(1), refusedCalls: [{ call: 'GET /a', untilMs: 5 }], asking: true }),
+      credentialOf({ failure: failure(2), refusedCalls: [{ call: 'GET /a', untilMs: 4 }], retryAtMs: 9 }),
+      credentialOf({ refusedCalls: [{ call: 'GET /b', untilMs: 3 }] }),
+    ]);
+    expect(merged).toMatchObject({ failure: { atMs: 2 }, asking: true, retryAtMs: 9 });
+    expect(merged.refusedCalls).toEqual([
+      { call: 'GET /a', untilMs: 5 },
+      { call: 'GET /b', untilMs: 3 },
+    ]);
+  });
+});
+
+describe('mergedRoute', () => {
+  it('puts points together by their step', () => {
+    const { points } = mergedRoute([
+      routeWith({ points: [pointAt(1, [0, 0, 1]), pointAt(3, [0, 0, 1], 1)] }),
+      routeWith({ points: [pointAt(2, [0, 0, 5]), pointAt(3, [0, 0, 2, 4], 1)] }),
+    ]);
+    expect(points.map(({ step, statuses, exchanges }) => [step, statuses, exchanges])).toEqual([
+      [1, [0, 0, 1], 0],
+      [2, [0, 0, 5], 0],
+      [3, [0, 0, 3, 4], 2],
+    ]);
+  });
+});
+
+describe('requestDetails', () => {
+  it('says of a production route that its bodies are never kept', () => {
+    const credentials = { consumer_key: 'k', consumer_secret: 's' };
+    const routes = { [NAME]: { provider: 'mpesa', environment: 'production', credentials } };
+    const config = adminConfig({ file: { routes, inspect_bodies: true } });
+    const trail = Object.assign(trailOf(1, 'a'), { requestBytes: 10 });
+    expect(requestDetails(1, trail, config).requestBody).toMatchObject({
+      why: expect.stringMatching(/never/) as string,
+    });
+  });
+
+  it.each([
+    ['localhost:8080', "'http://localhost:8080/mpesa/x?a=1&b=it'\\''s'"],
+    ['evil.example/$(id)', "'http://127.0.0.1:8080/mpesa/x?a=1&b=it'\\''s'"],
+  ])('makes a curl line for the Host %s that a shell takes as it is', (host, url) => {
+    const trail = Object.assign(new Trail('a', 'GET', ['host', host, 'authorization', 'Bearer x', 'accept', "a'b"]), {
+      route: NAME,
+      path: '/x',
+      query: "?a=1&b=it's",
+    });
+    expect(requestDetails(1, trail, adminConfig()).curl).toBe(`curl -sS ${url} -H 'accept: a'\\''b'`);
+  });
+
+  it('gives the time of a request that never got a token to the token', () => {
+    const trail = Object.assign(trailOf(1, 'a'), { startedAt: 100, receivedAt: 110, endedAt: 150 });
+    expect(requestDetails(1, trail, adminConfig()).spans).toEqual([
+      { kind: 'client body', fromMs: 0, lengthMs: 10 },
+      { kind: 'token', fromMs: 10, lengthMs: 40 },
+    ]);
+  });
+
+  it('gives the time of a request whose body never came to the body', () => {
+    const trail = Object.assign(trailOf(1, 'a'), { startedAt: 100, endedAt: 150 });
+    expect(requestDetails(1, trail, adminConfig()).spans).toEqual([{ kind: 'client body', fromMs: 0, lengthMs: 50 }]);
+  });
+});

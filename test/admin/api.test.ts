@@ -1,0 +1,324 @@
+import { describe, expect, it } from 'vitest';
+import { ask, askJson } from '../support/proxy-ask.ts';
+import { json, refusingFirstToken, reply } from '../support/upstream-raw.ts';
+import { CLIENT_SECRET, type RunningAdmin, startAdmin } from './running-admin.ts';
+
+const NAME = '%2Fraw%2F*';
+
+const ok = () => reply(200, 'fine');
+
+async function routeOf({ port }: RunningAdmin, name = '/raw/*'): Promise<Record<string, unknown>> {
+  const { routes } = (await ask(port, '/api/routes')).json() as { routes: Record<string, unknown>[] };
+  return routes.find((route) => route['name'] === name)!;
+}
+
+async function requestsOf({ port }: RunningAdmin, query = ''): Promise<Record<string, unknown>[]> {
+  return (await ask(port, `/api/requests${query}`)).json()['requests'] as Record<string, unknown>[];
+}
+
+describe('GET /api/routes', () => {
+  it('tells of every route before anything happened', async () => {
+    const admin = await startAdmin(ok);
+    const answer = await ask(admin.port, '/api/routes');
+    expect([answer.status, answer.header('content-type'), answer.header('cache-control')]).toEqual([
+      200,
+      'application/json',
+      'no-store',
+    ]);
+    expect(answer.json()).toMatchObject({ emulated: true, token_store: null, problems: [] });
+    expect(await routeOf(admin)).toMatchObject({
+      environment: 'sandbox',
+      upstream: admin.upstream.origin,
+      state: 'ok',
+      token: { state: 'none', fingerprint: null, expires_at: null },
+      requests: null,
+    });
+  });
+
+  it('tells of the token and of what was answered, with times in ISO 8601', async () => {
+    const admin = await startAdmin(ok);
+    await ask(admin.proxyPort, '/raw/x');
+    const route = await routeOf(admin);
+    expect(route).toMatchObject({
+      token: { state: 'valid', lifetime_source: 'expires_in' },
+      exchanges: { ok: 1, denied: 0, unavailable: 0 },
+      requests: { total: 1, by_status: { '2xx': 1 }, by_token: { fetched: 1 } },
+    });
+    const token = route['token'] as Record<string, string>;
+    expect(token['fingerprint']).toMatch(/^[0-9a-f]{8}$/);
+    expect(Date.parse(token['expires_at']!) - Date.parse(token['issued_at']!)).toBe(3_600_000);
+    expect(token['expires_at']).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+  });
+
+  it('says what is wrong and what to do about it', async () => {
+    const admin = await startAdmin(ok);
+    admin.emulator.control({ token_endpoint: 'denied' });
+    await ask(admin.proxyPort, '/paypack/me');
+    const route = await routeOf(admin, '/paypack/*');
+    expect(route['state']).toBe('failing');
+    const [problem] = route['problems'] as Record<string, string>[];
+    expect(problem?.['code']).toBe('denied_in_sandbox');
+    expect(problem?.['todo']).toContain('`client_id` and `client_secret`');
+  });
+});
+
+describe('GET /api/requests', () => {
+  async function startWithTraffic() {
+    const admin = await startAdmin(({ target }) => reply(target.includes('missing') ? 404 : 200, 'fine'));
+    await ask(admin.proxyPort, '/raw/orders?page=2', { headers: { 'x-request-id': 'first-of-all' } });
+    await askJson(admin.proxyPort, '/raw/missing', { a: 1 });
+    admin.emulator.control({ token_endpoint: 'denied' });
+    await ask(admin.proxyPort, '/paypack/me');
+    await ask(admin.proxyPort, '/nowhere');
+    return admin;
+  }
+
+  it('lists the last requests, newest first', async () => {
+    const requests = await requestsOf(await startWithTraffic());
+    expect(requests.map(({ path, status, route }) => [path, status, route])).toEqual([
+      ['/nowhere', 404, null],
+      ['/paypack/me', 502, '/paypack/*'],
+      ['/raw/missing', 404, '/raw/*'],
+      ['/raw/orders?page=2', 200, '/raw/*'],
+    ]);
+    expect(requests[1]).toMatchObject({ method: 'GET', code: 'token_denied', token: null, attempts: 0, client: null });
+    expect(requests[3]).toMatchObject({ request_id: 'first-of-all', token: 'fetched', attempts: 1, code: null });
+    expect(requests[3]?.['id']).toMatch(new RegExp(`^${process.pid}-\\d+$`));
+    expect(Date.parse(String(requests[3]?.['at']))).not.toBeNaN();
+  });
+
+  it.each([
+    ['?route=%2Fraw%2F*', ['/raw/missing', '/raw/orders?page=2']],
+    ['?status=200', ['/raw/orders?page=2']],
+    ['?status=4xx', ['/nowhere', '/raw/missing']],
+    ['?status=error', ['/nowhere', '/paypack/me']],
+    ['?method=post', ['/raw/missing']],
+    ['?token=fetched', ['/raw/orders?page=2']],
+    ['?token=cached', ['/raw/missing']],
+    ['?q=ORDERS', ['/raw/orders?page=2']],
+    ['?q=first-of', ['/raw/orders?page=2']],
+    ['?q=token_denied', ['/paypack/me']],
+    ['?q=page=2&route=%2Fraw%2F*&status=', ['/raw/orders?page=2']],
+    ['?q=nothing+like+it', []],
+    ['?limit=1', ['/nowhere']],
+  ])('filters by %s', async (query, paths) => {
+    const requests = await requestsOf(await startWithTraffic(), query);
+    expect(requests.map(({ path }) => path)).toEqual(paths);
+  });
+
+  it.each(['status=6xx', 'status=20', 'token=stolen', 'limit=0', 'limit=1001', 'limit=x'])(
+    'refuses %s with what would be right',
+    async (query) => {
+      const { port } = await startAdmin(ok);
+      const answer = await ask(port, `/api/requests?${query}`);
+      expect([answer.status, answer.header('content-type')]).toEqual([400, 'application/problem+json']);
+      expect(answer.json()).toMatchObject({ code: 'bad_filter', status: 400 });
+    },
+  );
+
+  it('shows the whole path once, also of a request that was refused at its route', async () => {
+    const admin = await startAdmin(ok);
+    await ask(admin.proxyPort, '/raw/raw/x');
+    await ask(admin.proxyPort, '/raw/socket', { headers: { upgrade: 'websocket' } });
+    expect((await requestsOf(admin)).map(({ path, code }) => [path, code])).toEqual([
+      ['/raw/socket', 'upgrade_refused'],
+      ['/raw/raw/x', null],
+    ]);
+  });
+});
+
+describe('GET /api/requests/{id}', () => {
+  it('tells where the time went, over two attempts', async () => {
+    const admin = await startAdmin(refusingFirstToken(ok));
+    await askJson(admin.proxyPort, '/raw/pay', { amount: 10 });
+    const [{ id } = {}] = await requestsOf(admin);
+    const details = (await ask(admin.port, `/api/requests/${String(id)}`)).json();
+    expect(details).toMatchObject({ token: 'replayed', attempts: 2, statuses: [401, 200], token_refusals: 1 });
+    const timing = details['timing'] as Record<string, number>;
+    const sum = Object.values(timing).reduce((all, ms) => all + ms, 0);
+    expect(Math.abs(sum - Number(details['duration_ms']))).toBeLessThan(0.1);
+    expect(timing['first_byte_ms']).toBeGreaterThan(0);
+    expect(details['curl']).toBe(
+      `curl -sS http://127.0.0.1:${admin.proxyPort}/raw/pay -H 'content-type: application/json' --data-raw '{"amount":10}'`,
+    );
+  });
+
+  it('masks headers, bodies, paths and queries', async () => {
+    const admin = await startAdmin(() =>
+      json(200, { access_token: 'canary-answer', ok: true }, 'x-session: canary-answer'),
+    );
+    const long = 'x'.repeat(40);
+    await askJson(
+      admin.proxyPort,
+      `/raw/users/254708374149/${long}?pin=1234&token=${CLIENT_SECRET}`,
+      { PhoneNumber: '254708374149', password: CLIENT_SECRET, amount: 10 },
+      { authorization: `Bearer ${CLIENT_SECRET}`, 'x-api-key': CLIENT_SECRET },
+    );
+    const [{ id, path } = {}] = await requestsOf(admin);
+    expect(path).toBe('/raw/users/254•••49/[redacted]?pin=[redacted]&token=[redacted]');
+    const { text, ...answer } = await ask(admin.port, `/api/requests/${String(id)}`);
+    for (const secret of [...admin.secrets(), 'canary-answer', '254708374149', long])
+      expect(text).not.toContain(secret);
+    const details = answer.json() as { request: { headers: string[][]; body: { text: string } }; curl: string };
+    expect(details.request.headers).toContainEqual(['x-api-key', '[redacted]']);
+    expect(JSON.parse(details.request.body.text)).toEqual({
+      PhoneNumber: '254•••49',
+      password: '[redacted]',
+      amount: 10,
+    });
+    expect(details.curl).not.toMatch(/authorization|x-api-key/i);
+  });
+
+  it('says why a body was not kept', async () => {
+    const admin = await startAdmin(ok, { settings: { inspect_bodies: false } });
+    await askJson(admin.proxyPort, '/raw/pay', { amount: 10 });
+    const [{ id } = {}] = await requestsOf(admin);
+    const { request } = (await ask(admin.port, `/api/requests/${String(id)}`)).json() as {
+      request: { body: { text: null; why_not: string } };
+    };
+    expect(request.body.text).toBeNull();
+    expect(request.body.why_not).toContain('`inspect_bodies: true`');
+  });
+
+  it.each(['1-1', `${process.pid}-99`, `${process.pid}-0`, 'x', '%00', `${process.pid}-1e3`])(
+    'has 404 for %s, which is not kept',
+    async (id) => {
+      const { port } = await startAdmin(ok);
+      expect((await ask(port, `/api/requests/${id}`)).json()).toMatchObject({ status: 404, code: 'no_such_request' });
+    },
+  );
+});
+
+describe('POST /api/routes/{name}/refresh', () => {
+  it.each([NAME, 'raw', '%2Fraw'])('gets a new token for %s', async (name) => {
+    const admin = await startAdmin(ok);
+    await ask(admin.proxyPort, '/raw/x');
+    const before = (await routeOf(admin))['token'] as Record<string, unknown>;
+    const answer = await ask(admin.port, `/api/routes/${name}/refresh`, { method: 'POST' });
+    expect([answer.status, answer.json()]).toMatchObject([200, { route: '/raw/*' }]);
+    expect(answer.json()['fingerprint']).not.toBe(before['fingerprint']);
+    expect((await routeOf(admin))['token']).toMatchObject({ fingerprint: answer.json()['fingerprint'] });
+    expect(admin.upstream.tokens).toHaveLength(2);
+  });
+
+  it('says why there is none', async () => {
+    const admin = await startAdmin(ok);
+    admin.emulator.control({ token_endpoint: '429', retry_after: 7 });
+    const answer = await ask(admin.port, '/api/routes/paypack/refresh', { method: 'POST' });
+    expect([answer.status, answer.header('content-type'), answer.header('retry-after')]).toEqual([
+      503,
+      'application/problem+json',
+      '7',
+    ]);
+    expect(answer.json()).toMatchObject({ code: 'token_unavailable', status: 503 });
+    admin.emulator.control({ token_endpoint: 'denied' });
+  });
+
+  it('has 409 for a fixed key and 404 for no route', async () => {
+    const { port } = await startAdmin(ok, { provider: 'static' });
+    const post = (name: string) => ask(port, `/api/routes/${name}/refresh`, { method: 'POST' });
+    expect((await post('static')).json()).toMatchObject({ status: 409, code: 'fixed_key' });
+    expect((await post('nowhere')).json()).toMatchObject({ status: 404, code: 'no_such_route' });
+  });
+});
+
+describe('POST /api/requests/{id}/replay', () => {
+  it('sends a request to an emulated provider once more', async () => {
+    const admin = await startAdmin(ok);
+    await askJson(admin.proxyPort, '/raw/pay', { amount: 10 });
+    const [{ id } = {}] = await requestsOf(admin);
+    const answer = await ask(admin.port, `/api/requests/${String(id)}/replay`, { method: 'POST' });
+    expect([answer.status, answer.json()['status']]).toEqual([200, 200]);
+    expect(admin.upstream.requests.map(({ target }) => target)).toEqual(['/pay', '/pay']);
+    await expect
+      .poll(async () => (await requestsOf(admin, `?q=${String(answer.json()['request_id'])}`)).length)
+      .toBe(1);
+  });
+
+  it('is refused where providers are real, and for what is not kept', async () => {
+    const admin = await startAdmin(ok, { emulated: false });
+    await ask(admin.proxyPort, '/raw/x');
+    const [{ id } = {}] = await requestsOf(admin);
+    const post = (of: string) => ask(admin.port, `/api/requests/${of}/replay`, { method: 'POST' });
+    expect((await post(String(id))).json()).toMatchObject({ status: 403, code: 'not_emulated' });
+    expect((await post('1-1')).json()).toMatchObject({ status: 404 });
+    expect(admin.upstream.requests).toHaveLength(1);
+  });
+
+  it('says why a request cannot be sent again', async () => {
+    const admin = await startAdmin(ok);
+    await ask(admin.proxyPort, '/nowhere');
+    const [{ id } = {}] = await requestsOf(admin);
+    const answer = await ask(admin.port, `/api/requests/${String(id)}/replay`, { method: 'POST' });
+    expect(answer.json()).toMatchObject({ status: 409, detail: 'This request went to no provider.' });
+  });
+});
+
+describe('methods', () => {
+  it.each([
+    ['POST', '/api/routes', 'GET, HEAD'],
+    ['DELETE', '/api/requests', 'GET, HEAD'],
+    ['PUT', '/api/requests/1-1', 'GET, HEAD'],
+    ['POST', '/api/events', 'GET, HEAD'],
+    ['POST', '/', 'GET, HEAD'],
+    ['POST', '/requests', 'GET, HEAD'],
+    ['GET', `/api/routes/${NAME}/refresh`, 'POST'],
+    ['HEAD', `/api/routes/${NAME}/refresh`, 'POST'],
+    ['GET', '/api/requests/1-1/replay', 'POST'],
+  ])('answers %s %s with 405 and what is allowed', async (method, path, allow) => {
+    const admin = await startAdmin(ok);
+    const answer = await ask(admin.port, path, { method });
+    expect([answer.status, answer.header('allow')]).toEqual([405, allow]);
+    expect(admin.upstream.tokens).toEqual([]);
+  });
+
+  it('answers HEAD as GET, without a body and without listening to events', async () => {
+    const { port } = await startAdmin(ok);
+    for (const path of ['/', '/requests', '/api/routes', '/api/requests', '/api/events']) {
+      expect(await ask(port, path, { method: 'HEAD' })).toMatchObject({ status: 200, text: '' });
+    }
+  });
+
+  it('has problem details for what is not there', async () => {
+    const answer = await ask((await startAdmin(ok)).port, '/api/nothing');
+    expect([answer.status, answer.header('content-type')]).toEqual([404, 'application/problem+json']);
+  });
+});
+
+describe('actions asked for by a browser', () => {
+  const post = ({ port }: RunningAdmin, headers: Record<string, string>) =>
+    ask(port, `/api/routes/${NAME}/refresh`, { method: 'POST', headers });
+
+  it.each([
+    ['another origin', { origin: 'https://evil.example' }],
+    ['another port of this machine', { origin: 'http://127.0.0.1:1' }],
+    ['no origin that has a name', { origin: 'null' }],
+    ['another site', { 'sec-fetch-site': 'cross-site' }],
+    ['another origin of the same site', { 'sec-fetch-site': 'same-site' }],
+    ['another site under its own name', { origin: 'http://127.0.0.1', 'sec-fetch-site': 'cross-site' }],
+  ])('are refused from %s', async (_, headers) => {
+    const admin = await startAdmin(ok);
+    expect((await post(admin, headers)).json()).toMatchObject({ status: 403, code: 'origin_refused' });
+    expect(admin.upstream.tokens).toEqual([]);
+  });
+
+  it('are refused from a page over TLS of the same name, which is another origin', async () => {
+    const admin = await startAdmin(ok);
+    expect((await post(admin, { origin: `https://127.0.0.1:${admin.port}` })).status).toBe(403);
+  });
+
+  it('are refused under a name that leads here', async () => {
+    const admin = await startAdmin(ok);
+    const answer = await post(admin, { host: 'evil.example', origin: 'http://evil.example' });
+    expect(answer.status).toBe(403);
+    expect(admin.upstream.tokens).toEqual([]);
+  });
+
+  it('are taken from its own pages', async () => {
+    const admin = await startAdmin(ok);
+    const origin = `http://localhost:${admin.port}`;
+    const own = { host: `localhost:${admin.port}`, origin, 'sec-fetch-site': 'same-origin' };
+    expect((await post(admin, own)).status).toBe(200);
+    expect((await post(admin, { 'sec-fetch-site': 'none' })).status).toBe(200);
+  });
+});

@@ -1,0 +1,178 @@
+import { describe, expect, it } from 'vitest';
+import { adminApp } from '../../src/admin/app.ts';
+import type { AdminContext } from '../../src/admin/listener.ts';
+import { ask } from '../support/proxy-ask.ts';
+import { reply } from '../support/upstream-raw.ts';
+import { adminConfig, adminContext, type AdminSettings } from './context.ts';
+import { type RunningAdmin, startAdmin } from './running-admin.ts';
+
+const HTML = { accept: 'text/html,application/xhtml+xml' };
+
+const ok = () => reply(200, 'fine');
+
+async function pageWith(context: Partial<AdminContext>, settings: AdminSettings = {}, path = '/'): Promise<string> {
+  const app = adminApp(adminContext(context, settings));
+  return (await app.request(path, { headers: { host: 'localhost' } })).text();
+}
+
+function routesNamed(names: readonly string[], more: object = {}) {
+  const route = { provider: 'mpesa', credentials: { consumer_key: 'k', consumer_secret: 's' }, ...more };
+  return { file: { routes: Object.fromEntries(names.map((name) => [name, route])) } };
+}
+
+/** The articles of a page by the names of their routes, in their order. */
+function articlesOf(page: string): string[] {
+  return [...page.matchAll(/<article id="route:([^"]+)"/g)].map(([, name = '']) => name);
+}
+
+describe('the dashboard', () => {
+  it('is one page with its own styles and script, and lets nothing else run or load', async () => {
+    const { port } = await startAdmin(ok);
+    const { text, header } = await ask(port, '/');
+    const policy = header('content-security-policy') ?? '';
+    expect(policy.split('; ')).toEqual([
+      "default-src 'none'",
+      "style-src 'self'",
+      "script-src 'self'",
+      "connect-src 'self'",
+      "img-src 'self'",
+      "form-action 'self'",
+      "base-uri 'none'",
+      "frame-ancestors 'none'",
+    ]);
+    expect([header('x-content-type-options'), header('cache-control')]).toEqual(['nosniff', 'no-store']);
+    expect(text).not.toMatch(/ style=| on\w+=|<style|<script>|https?:\/\/(?!127\.0\.0\.1)/);
+    expect(text.match(/<h1/g)).toHaveLength(1);
+    expect(text).toContain('<html lang="en">');
+  });
+
+  it('has assets under addresses that change with them, so that they may be kept for good', async () => {
+    const { port } = await startAdmin(ok);
+    const { text } = await ask(port, '/');
+    const assets = [...text.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)].map(([, url = '']) => url);
+    expect(assets.map((url) => url.replace(/\?v=[0-9a-f]{16}$/, ''))).toEqual([
+      '/assets/icon.svg',
+      '/assets/dashboard.css',
+      '/assets/dashboard.js',
+    ]);
+    for (const url of assets) {
+      expect((await ask(port, url)).header('cache-control')).toBe('private, max-age=31536000, immutable');
+      expect((await ask(port, url.split('?')[0]!)).header('cache-control')).toBe('no-cache');
+    }
+    expect((await ask(port, '/assets/passwd')).status).toBe(404);
+  });
+
+  it('shows a token by its fingerprint, how long it lives, and where that was learned', async () => {
+    const admin = await startAdmin(ok);
+    await ask(admin.proxyPort, '/raw/x');
+    const { text } = await ask(admin.port, '/');
+    const fingerprint = /<dd><code>([0-9a-f]{8})<\/code><\/dd>/.exec(text)?.[1];
+    expect(fingerprint).toBeDefined();
+    expect(text).toMatch(/valid for <strong><span data-until="\d+" data-over="[^"]+">59 min \d+ s<\/span>/);
+    expect(text).toContain('expires_in');
+    for (const secret of admin.secrets()) expect(text).not.toContain(secret);
+  });
+
+  it('puts a failing route first, with what is wrong and what to do', async () => {
+    const admin = await startAdmin(ok);
+    await ask(admin.proxyPort, '/raw/x');
+    admin.emulator.control({ token_endpoint: 'denied' });
+    expect(articlesOf((await ask(admin.port, '/')).text)).toEqual(['/paypack/*', '/raw/*']);
+    await ask(admin.proxyPort, '/paypack/me');
+    const { text } = await ask(admin.port, '/');
+    expect(text).toContain('refused the credentials of this route');
+    expect(text).toContain('What to do: </strong>Copy <code>client_id</code>');
+  });
+
+  it('says PRODUCTION in words, EMULATED where it is, and its version', async () => {
+    const page = await pageWith({ version: '9.8.7' }, routesNamed(['/mpesa/*'], { environment: 'production' }));
+    expect(page).toContain('>PRODUCTION</span>');
+    expect(page).toContain('wakala 9.8.7');
+    expect(page).not.toContain('EMULATED');
+    const emulated = await pageWith({ emulated: true });
+    expect(emulated).toContain('<strong>EMULATED</strong>');
+    expect(emulated).not.toContain('PRODUCTION');
+  });
+
+  it('says why a reload was refused', async () => {
+    const failure = 'proxy.config.yaml:3:1: unknown key <b>';
+    const page = await pageWith({ reloads: () => ({ taken: 0, refused: 1, failure }) });
+    expect(page).toContain('unknown key &lt;b&gt;');
+  });
+
+  it('shows 200 of many routes and says how many are left out', async () => {
+    const names = Array.from({ length: 250 }, (_, i) => `/r${i}/*`);
+    const page = await pageWith({}, routesNamed(names));
+    expect(articlesOf(page)).toHaveLength(200);
+    expect(page).toContain('50 more routes not shown');
+    expect(articlesOf(await pageWith({}, routesNamed(names), '/?q=R249'))).toEqual(['/r249/*']);
+    expect(await pageWith({}, routesNamed(names), '/?q=%22%3E%3Cb%3E')).toContain('value="&quot;&gt;&lt;b&gt;"');
+  });
+
+  it('shows where a route has a fixed key no button to refresh it', async () => {
+    const { port } = await startAdmin(ok, { provider: 'static' });
+    const { text } = await ask(port, '/');
+    expect(text).toContain('/api/routes/%2Fraw%2F*/refresh');
+    expect(text).not.toContain('/api/routes/%2Fstatic%2F*/refresh');
+  });
+});
+
+describe('the dashboard without scripts', () => {
+  const press = ({ port }: RunningAdmin, path: string) => {
+    const headers = { ...HTML, origin: `http://127.0.0.1:${port}`, 'sec-fetch-site': 'same-origin' };
+    return ask(port, path, { method: 'POST', headers });
+  };
+
+  it('loads itself again every five seconds, with the filter and without the message', async () => {
+    const { port } = await startAdmin(ok);
+    const again = async (path: string) => /content="5;url=([^"]*)"/.exec((await ask(port, path)).text)?.[1];
+    expect(await again('/')).toBe('/');
+    expect(await again('/?q=a%26b')).toBe('/?q=a%26b');
+    expect(await again('/?refreshed=%2Fraw%2F*')).toBe('/');
+    expect(await again('/requests')).toBeUndefined();
+  });
+
+  it('comes back to the page with what became of the button', async () => {
+    const admin = await startAdmin(ok);
+    const { text } = await ask(admin.port, '/');
+    const [, path = ''] = /action="(\/api\/routes\/%2Fraw[^"]+)"/.exec(text) ?? [];
+    const answer = await press(admin, path);
+    expect([answer.status, answer.header('location')]).toEqual([303, '/?refreshed=%2Fraw%2F*']);
+    const message = /role="status">([^<]+)</;
+    const page = await ask(admin.port, answer.header('location')!);
+    expect(message.exec(page.text)?.[1]).toMatch(/^\/raw\/\* has a new token: its fingerprint is [0-9a-f]{8}\.$/);
+    admin.emulator.control({ token_endpoint: '500' });
+    const failed = await press(admin, '/api/routes/paypack/refresh');
+    expect(failed.header('location')).toBe('/?not_refreshed=%2Fpaypack%2F*');
+    const { text: after } = await ask(admin.port, failed.header('location')!);
+    expect(message.exec(after)?.[1]).toContain('got no new token');
+  });
+
+  it('says nothing that a link puts into its address', async () => {
+    const { port } = await startAdmin(ok);
+    const { text } = await ask(port, '/?refreshed=call%20this%20number');
+    expect(text).toContain('<div id="message" role="status"></div>');
+  });
+
+  it('sends a request again and shows the new one', async () => {
+    const admin = await startAdmin(ok);
+    await ask(admin.proxyPort, '/raw/x');
+    const list = await ask(admin.port, '/requests');
+    const [, details = ''] = /href="(\/requests\/[\d-]+)"/.exec(list.text) ?? [];
+    const [, path = ''] = /action="(\/api\/requests\/[^"]+)"/.exec((await ask(admin.port, details)).text) ?? [];
+    const answer = await press(admin, path);
+    expect([answer.status, answer.header('location')?.slice(0, 12)]).toEqual([303, '/requests?q=']);
+    expect(admin.upstream.requests).toHaveLength(2);
+  });
+});
+
+describe('the version of a configuration', () => {
+  it('is that of the one that serves now', async () => {
+    let names = ['/a/*'];
+    const app = adminApp(adminContext({ config: () => adminConfig(routesNamed(names)) }));
+    const get = async () => articlesOf(await (await app.request('/', { headers: { host: 'localhost' } })).text());
+    expect(await get()).toEqual(['/a/*']);
+    names = ['/b/*', '/c/*'];
+    expect(await get()).toEqual(['/b/*', '/c/*']);
+  });
+});

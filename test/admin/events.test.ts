@@ -1,0 +1,222 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, request } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { eventStream } from '../../src/admin/events.ts';
+import { Feed } from '../../src/admin/feed.ts';
+import { type AdminContext, adminListener } from '../../src/admin/listener.ts';
+import type { ServingProcess } from '../../src/admin/snapshot.ts';
+import { ManualClock, settled } from '../support/manual-clock.ts';
+import { ask } from '../support/proxy-ask.ts';
+import { reply } from '../support/upstream-raw.ts';
+import { adminContext } from './context.ts';
+import { startAdmin } from './running-admin.ts';
+
+interface Event {
+  readonly name: string;
+  readonly data: Record<string, unknown>;
+}
+
+/** A listener of `/api/events` over a connection of its own. */
+class Listener {
+  readonly events: Event[] = [];
+  readonly closed: Promise<unknown>;
+  text = '';
+  readonly #answer: IncomingMessage;
+  #changed: PromiseWithResolvers<undefined> = Promise.withResolvers();
+
+  private constructor(answer: IncomingMessage) {
+    this.#answer = answer;
+    this.closed = new Promise((resolve) => answer.once('close', resolve));
+    answer.on('error', () => undefined);
+    answer.setEncoding('utf8').on('data', (text: string) => this.#add(text));
+  }
+
+  static async open(port: number, query = ''): Promise<Listener> {
+    const asked = request({ host: '127.0.0.1', port, path: `/api/events${query}`, agent: false }).end();
+    const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+    expect(answer.headers['content-type']).toBe('text/event-stream; charset=utf-8');
+    const listener = new Listener(answer);
+    onTestFinished(() => listener.close());
+    return listener;
+  }
+
+  async event(fits: (event: Event) => boolean): Promise<Event> {
+    for (;;) {
+      const found = this.events.find(fits);
+      if (found !== undefined) return found;
+      await this.#changed.promise;
+    }
+  }
+
+  async until(text: string): Promise<void> {
+    while (!this.text.includes(text)) await this.#changed.promise;
+  }
+
+  close(): void {
+    this.#answer.destroy();
+  }
+
+  #add(text: string): void {
+    this.text += text;
+    const whole = this.text.split('\n\n').slice(0, -1);
+    this.events.splice(0, this.events.length, ...whole.flatMap(eventOf));
+    this.#changed.resolve(undefined);
+    this.#changed = Promise.withResolvers();
+  }
+}
+
+function eventOf(block: string): Event[] {
+  const [, name, data] = /^event: (\w+)\ndata: (.*)$/.exec(block) ?? [];
+  return name === undefined ? [] : [{ name, data: JSON.parse(data ?? '') as Record<string, unknown> }];
+}
+
+/** An admin listener without a proxy, whose time is moved by hand and whose polls are counted. */
+async function startCounted(changes: Partial<AdminContext> = {}) {
+  const clock = new ManualClock();
+  let polls = 0;
+  const snapshot = vi.fn<ServingProcess['snapshot']>(async () => ({
+    pid: 7,
+    startedAtMs: 0,
+    connections: polls++,
+    websockets: 0,
+    recordsDropped: 0,
+    rssBytes: 0,
+    cpuSeconds: 0,
+    unrouted: {},
+    tokenStore: undefined,
+    upstreams: [],
+    credentials: [],
+    routes: [],
+  }));
+  const serving: ServingProcess = {
+    pid: 7,
+    snapshot,
+    records: async () => [],
+    refresh: async () => ({ kind: 'fixed' }),
+  };
+  const context = adminContext({ clock, processes: () => [serving], ...changes });
+  const server = createServer(adminListener(context)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return { clock, snapshot, server, context, port: (server.address() as AddressInfo).port };
+}
+
+describe('GET /api/events', () => {
+  it('tells of every route first, then of what changed and of each new request', async () => {
+    const admin = await startAdmin(() => reply(200, 'fine'));
+    await ask(admin.proxyPort, '/raw/before');
+    const listener = await Listener.open(admin.port);
+    const first = await listener.event(({ name }) => name === 'routes');
+    expect((first.data['routes'] as unknown[]).length).toBe(2);
+    await ask(admin.proxyPort, '/raw/after');
+    const { data } = await listener.event(({ name }) => name === 'request');
+    expect(data).toMatchObject({ path: '/raw/after', status: 200, token: 'cached' });
+    await listener.event((event) => event.name === 'routes' && JSON.stringify(event.data).includes('"total":2'));
+    for (const secret of admin.secrets()) expect(listener.text).not.toContain(secret);
+    expect(listener.text).not.toContain('/raw/before');
+  });
+
+  it('tells only of those routes that changed', async () => {
+    const admin = await startAdmin(() => reply(200, 'fine'));
+    const listener = await Listener.open(admin.port);
+    await listener.event(({ name }) => name === 'routes');
+    await ask(admin.proxyPort, '/raw/x');
+    await listener.event(({ name }) => name === 'request');
+    const changes = listener.events.filter(({ name }) => name === 'routes').slice(1);
+    const names = changes.flatMap(({ data }) => (data['routes'] as { name: string }[]).map(({ name }) => name));
+    expect(new Set(names)).toEqual(new Set(['/raw/*']));
+  });
+
+  it('says no more than that there is something, to those who want it brief', async () => {
+    const admin = await startAdmin(() => reply(200, 'fine'));
+    const listener = await Listener.open(admin.port, '?brief=true');
+    expect((await listener.event(({ name }) => name === 'routes')).data).toEqual({});
+    await Promise.all(['a', 'b', 'c'].map((name) => ask(admin.proxyPort, `/raw/${name}`)));
+    expect((await listener.event(({ name }) => name === 'request')).data).toEqual({});
+  });
+
+  it('ends when the server does', async () => {
+    const admin = await startAdmin(() => reply(200, 'fine'));
+    const listener = await Listener.open(admin.port);
+    await listener.event(({ name }) => name === 'routes');
+    await admin.server.drain();
+    await listener.closed;
+  });
+
+  it('polls once a second for all who listen, and not at all while nobody does', async () => {
+    const { clock, snapshot, port } = await startCounted();
+    expect(snapshot).not.toHaveBeenCalled();
+    const listeners = await Promise.all([1, 2, 3].map(() => Listener.open(port)));
+    await Promise.all(listeners.map((listener) => listener.event(({ name }) => name === 'routes')));
+    const polls = snapshot.mock.calls.length;
+    expect(polls).toBe(1);
+    await clock.advance(3000);
+    expect(snapshot.mock.calls.length).toBe(polls + 3);
+    for (const listener of listeners) listener.close();
+    await vi.waitFor(() => expect(clock.timers).toBe(0));
+    await clock.advance(10_000);
+    expect(snapshot.mock.calls.length).toBe(polls + 3);
+    await (await Listener.open(port)).event(({ name }) => name === 'routes');
+  });
+
+  it('beats every 15 s, so that a connection that is gone is noticed', async () => {
+    const { clock, port } = await startCounted({ processes: () => [] });
+    const listener = await Listener.open(port);
+    await listener.event(({ name }) => name === 'routes');
+    await clock.advance(14_999);
+    expect(listener.text).not.toContain(': heartbeat');
+    await clock.advance(1);
+    await listener.until(': heartbeat\n\n');
+    expect(listener.events).toHaveLength(1);
+  });
+
+  it('cuts off who does not read', async () => {
+    const { clock, port, snapshot } = await startCounted({ version: 'x'.repeat(1_000_000) });
+    const socket = connect(port, '127.0.0.1').pause();
+    onTestFinished(() => void socket.destroy());
+    socket.write('GET /api/events HTTP/1.1\r\nhost: localhost\r\n\r\n');
+    await vi.waitFor(() => expect(snapshot).toHaveBeenCalled());
+    for (let polls = 0; polls < 50 && clock.timers > 0; polls++) await clock.advance(1000);
+    expect(clock.timers).toBe(0);
+    const closed = once(socket, 'close');
+    socket.on('error', () => undefined).resume();
+    await closed;
+  });
+
+  it('is guarded like everything else', async () => {
+    const { port } = await startCounted();
+    expect((await ask(port, '/api/events', { headers: { host: 'evil.example' } })).status).toBe(403);
+  });
+});
+
+describe('eventStream', () => {
+  it('drops a listener that does not read, and ends its poll', async () => {
+    const { clock, context } = await startCounted({
+      version: 'x'.repeat(100_000),
+    });
+    const drop = vi.fn();
+    eventStream(new Feed(context), clock, false, drop);
+    await settled();
+    for (let polls = 0; polls < 10 && clock.timers > 0; polls++) await clock.advance(1000);
+    expect(clock.timers).toBe(0);
+    expect(drop).toHaveBeenCalledOnce();
+  });
+
+  it('goes on telling those who do', async () => {
+    const { clock, context } = await startCounted();
+    const feed = new Feed(context);
+    const reader = eventStream(feed, clock, true, () => undefined).getReader();
+    let text = '';
+    for (let seconds = 0; seconds < 5; seconds++) {
+      text += new TextDecoder().decode((await reader.read()).value);
+      await clock.advance(1000);
+    }
+    expect(text.match(/event: routes/g)?.length).toBeGreaterThanOrEqual(3);
+    await reader.cancel();
+    expect(clock.timers).toBe(0);
+  });
+});

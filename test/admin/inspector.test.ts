@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest';
+import { ask, askJson } from '../support/proxy-ask.ts';
+import { json, refusingFirstToken, reply, type Script } from '../support/upstream-raw.ts';
+import { CLIENT_SECRET, type RunningAdmin, startAdmin } from './running-admin.ts';
+
+const ok = () => reply(200, 'fine');
+
+async function detailsOf({ port }: RunningAdmin, query = ''): Promise<string> {
+  const { text } = await ask(port, `/requests${query}`);
+  const [, path = ''] = /href="(\/requests\/[\d-]+)"/.exec(text) ?? [];
+  return (await ask(port, path)).text;
+}
+
+async function startWithCall(script: Script, settings = {}) {
+  const admin = await startAdmin(script, settings);
+  await askJson(admin.proxyPort, '/raw/pay?pin=1234', { amount: 10 }, { authorization: CLIENT_SECRET });
+  return admin;
+}
+
+describe('the inspector', () => {
+  it('lists the last requests with the values of its filters kept', async () => {
+    const admin = await startWithCall(ok);
+    const { text } = await ask(admin.port, '/requests?status=2xx&route=%2Fraw%2F*&q=pay');
+    expect(text).toContain('<code>/raw/pay?pin=[redacted]</code>');
+    expect(text).toContain('<option value="2xx" selected="">2xx</option>');
+    expect(text).toContain('<option value="/raw/*" selected="">/raw/*</option>');
+    expect(text).toContain('value="pay"');
+    expect((await ask(admin.port, '/requests?status=5xx')).text).toContain('None is kept that fits.');
+  });
+
+  it('escapes what clients sent', async () => {
+    const admin = await startAdmin(ok);
+    await ask(admin.proxyPort, "/raw/'onload=alert(1)'", { headers: { 'user-agent': '<script>alert(1)</script>' } });
+    const { text: list } = await ask(admin.port, '/requests?q=%3Cscript%3E&method=%22%3E');
+    expect(list + (await detailsOf(admin))).not.toMatch(/<script>alert|'onload/);
+  });
+
+  it('shows where the time went, over both attempts', async () => {
+    const page = await detailsOf(await startWithCall(refusingFirstToken(ok)));
+    for (const text of [
+      'Waiting for the client&#39;s body',
+      'Waiting for a token, first attempt',
+      'Connecting, second attempt',
+      'Waiting for the first byte, second attempt',
+      'Answer, second attempt',
+      '2 (401, 200)',
+    ]) {
+      expect(page).toContain(text);
+    }
+  });
+
+  it('shows headers and bodies masked, and a curl line without what is hidden', async () => {
+    const admin = await startWithCall(() => json(200, { access_token: 'canary-answer-token', amount: 10 }));
+    const page = await detailsOf(admin);
+    for (const secret of [...admin.secrets(), 'canary-answer-token', '1234<']) expect(page).not.toContain(secret);
+    expect(page).toMatch(/<th scope="row">authorization<\/th><td>\[redacted\]<\/td>/);
+    expect(page).toContain('&quot;access_token&quot;: &quot;[redacted]&quot;');
+    const [, curl = ''] = /<textarea[^>]*>([^<]*)</.exec(page) ?? [];
+    expect(curl).toContain('/raw/pay?pin=[redacted]');
+    expect(curl).not.toMatch(/authorization/i);
+  });
+
+  it('says why a body is not there', async () => {
+    expect(await detailsOf(await startWithCall(ok, { settings: { inspect_bodies: false } }))).toContain(
+      'Bodies are not kept. <code>inspect_bodies: true</code>',
+    );
+  });
+
+  it('shows the code, the reason and the outcome of an answer of its own', async () => {
+    const admin = await startAdmin(ok);
+    admin.emulator.control({ token_endpoint: '500' });
+    await ask(admin.proxyPort, '/paypack/me');
+    const page = await detailsOf(admin, '?status=error');
+    expect(page).toContain('<strong>token_unavailable: </strong>');
+    expect(page).toContain('Nothing reached the provider.');
+  });
+
+  it('has a button to send a request again only where providers are emulated', async () => {
+    expect(await detailsOf(await startWithCall(ok))).toContain('>Replay</button>');
+    expect(await detailsOf(await startWithCall(ok, { emulated: false }))).not.toContain('Replay');
+  });
+
+  it('has a page for a request that is not kept any more', async () => {
+    const { port } = await startAdmin(ok);
+    const answer = await ask(port, '/requests/1-1');
+    expect(answer.status).toBe(404);
+    expect(answer.text).toContain('only the last 500');
+  });
+});
