@@ -10,7 +10,7 @@ type Words = (host: string) => Omit<Advice, 'code'>;
 
 const NO_NAME: Words = (host) => ({
   what: `No host is named ${host}: DNS does not know it.`,
-  todo: `Check how the host is spelled in \`upstream\` and \`auth_server\`. If it is right, ask from this machine with \`nslookup ${host}\`.`,
+  todo: `Check how the host is spelled in \`upstream\`, \`auth_server\` and \`oauth2\`. If it is right, ask from this machine with \`nslookup ${host}\`.`,
 });
 
 const NO_RESOLVER: Words = (host) => ({
@@ -20,7 +20,7 @@ const NO_RESOLVER: Words = (host) => ({
 
 const REFUSED: Words = (host) => ({
   what: `${host} refuses connections: nothing listens there.`,
-  todo: 'The service is down, or the host or port in the configuration is wrong. Compare `upstream` and `auth_server`, then look at the status page of the provider.',
+  todo: 'The service is down, or the host or port in the configuration is wrong. Compare `upstream`, `auth_server` and `oauth2`, then look at the status page of the provider.',
 });
 
 const UNREACHABLE: Words = (host) => ({
@@ -50,7 +50,7 @@ const NOT_YET: Words = (host) => ({
 
 const OTHER_NAME: Words = (host) => ({
   what: `The TLS certificate that answers at ${host} is for another name.`,
-  todo: 'Check how the host is spelled in `upstream` and `auth_server`. If it is right, something answers in its place: a captive portal or a proxy that opens TLS.',
+  todo: 'Check how the host is spelled in `upstream`, `auth_server` and `oauth2`. If it is right, something answers in its place: a captive portal or a proxy that opens TLS.',
 });
 
 const UNTRUSTED: Words = (host) => ({

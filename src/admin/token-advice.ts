@@ -83,5 +83,5 @@ const TODO = {
   expired:
     'Check the date and time of this machine (NTP), and `token.response` where the configuration spells the exchange out.',
   unusable:
-    'Check `auth_server` and, where the route has one, its `token` block: `response.access_token` says where the token is in the answer.',
+    'Check `auth_server` (under `oauth2`: `issuer` or `token_endpoint`) and, where the route has one, its `token` block: `response.access_token` says where the token is in the answer.',
 };

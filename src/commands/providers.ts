@@ -1,6 +1,14 @@
 import { didYouMean } from '../config/nearest.ts';
-import { routeText, variableOf } from '../config/starter.ts';
-import { type ExchangeRequest, type ExchangeResponse, isFixed, type Provider } from '../providers/provider.ts';
+import { defaultInWords, routeText, variableOf } from '../config/starter.ts';
+import {
+  type CredentialField,
+  type DeadTokenRule,
+  type ExchangeRequest,
+  type ExchangeResponse,
+  type HeaderRule,
+  isFixed,
+  type Provider,
+} from '../providers/provider.ts';
 import { providerNamed, providers as builtIn } from '../providers/registry.ts';
 import { EXIT, type Io } from './io.ts';
 
@@ -34,7 +42,7 @@ function jsonText(value: unknown): string {
 }
 
 function described(provider: Provider) {
-  const { name, title, hosts, credentials, token, refresh, deadToken, traps, sources } = provider;
+  const { name, title, hosts, credentials, token, refresh, deadToken, deniedToken, headers, traps, sources } = provider;
   return {
     name,
     title,
@@ -43,6 +51,8 @@ function described(provider: Provider) {
     token,
     refresh: refresh ?? null,
     dead_token: deadToken,
+    denied_token: deniedToken ?? [],
+    headers,
     traps,
     sources,
     example: snippet(provider),
@@ -60,12 +70,13 @@ function table(): string {
 }
 
 function page(provider: Provider): string {
-  const { name, title, credentials, traps, sources } = provider;
+  const { name, title, credentials, headers, traps, sources } = provider;
   const width = Math.max(...credentials.map((field) => field.name.length));
   const sections: [heading: string, lines: readonly string[]][] = [
     ['Hosts', hostLines(provider)],
     ['Token', exchangeLines(provider)],
-    ['Credentials', credentials.map((field) => `${field.name.padEnd(width)}  ${field.description}`)],
+    ['Headers', headers.map(headerInWords)],
+    ['Credentials', credentials.map((field) => `${field.name.padEnd(width)}  ${fieldInWords(field)}`)],
     ['Watch out', traps.map((trap) => `- ${trap}`)],
     ['Sources', sources.map((source) => `- ${source}`)],
     ['Configuration', snippet(provider).trimEnd().split('\n')],
@@ -84,39 +95,56 @@ function hostLines({ hosts }: Provider): string[] {
   });
 }
 
-function exchangeLines({ token, refresh, defaultLifetimeS, deadToken }: Provider): string[] {
+function exchangeLines({ token, refresh, defaultLifetimeS, deadToken, deniedToken = [] }: Provider): string[] {
   if (isFixed(token)) return ['never asked for: the credential itself is put on every call'];
-  const minutes = `${Math.round(defaultLifetimeS / 60)} min`;
-  const dead = deadToken.map(({ status, body = {} }) =>
-    [status, ...Object.entries(body).map(([path, value]) => `with ${path} = ${value}`)].join(' '),
-  );
   return [
     `asked for with  ${requestInWords(token.request)}`,
-    `answer          ${responseInWords(token.response, minutes)}`,
+    `answer          ${responseInWords(token.response, defaultLifetimeS)}`,
     ...(refresh === undefined ? [] : [`refreshed with  ${requestInWords(refresh.request)}`]),
-    `dead when       an API call answers ${dead.join(', or ')}`,
+    ...(deniedToken.length === 0 ? [] : [`refused with    ${rulesInWords(deniedToken)}, too`]),
+    `dead when       an API call answers ${rulesInWords(deadToken)}`,
   ];
 }
 
-function requestInWords({ method, path, query, basic, body }: ExchangeRequest): string {
+/** `401, or 404 with errorCode = 404.001.03`. */
+export function rulesInWords(rules: readonly DeadTokenRule[]): string {
+  const words = rules.map(({ status, body = {} }) =>
+    [status, ...Object.entries(body).map(([path, value]) => `with ${path} = ${value}`)].join(' '),
+  );
+  return words.join(', or ');
+}
+
+export function headerInWords({ name, value, mode }: HeaderRule): string {
+  const values =
+    typeof value === 'string' ? [value] : Object.entries(value).map(([where, one]) => `${one} in ${where}`);
+  return `${name}: ${values.join(', ')}${mode === 'default' ? ' (unless the app sends its own)' : ''}`;
+}
+
+export function fieldInWords(field: CredentialField): string {
+  if (field.default !== undefined) return `${field.description} (left out, it is ${defaultInWords(field)})`;
+  return field.example === undefined ? field.description : `${field.description} (such as ${field.example})`;
+}
+
+export function requestInWords({ method, path, query, headers, basic, body }: ExchangeRequest): string {
   const parameters = new URLSearchParams(query).toString();
   const parts = [`${method} ${path}${parameters === '' ? '' : `?${parameters}`}`];
   if (basic !== undefined) parts.push(`Basic ${basic.join(':')}`);
+  for (const [name, value] of Object.entries(headers ?? {})) parts.push(`header ${name}: ${value}`);
   if (body !== undefined) parts.push(`${body.encoding} ${Object.keys(body.fields).join(', ')}`);
   return parts.join('; ');
 }
 
-function responseInWords(response: ExchangeResponse, defaultLifetime: string): string {
+export function responseInWords(response: ExchangeResponse, defaultLifetimeS: number): string {
   const { accessToken, expiresIn, expiresAt, refreshToken } = response;
   const parts = [`token in \`${accessToken}\``];
   if (refreshToken !== undefined) parts.push(`refresh token in \`${refreshToken}\``);
   if (expiresIn !== undefined) parts.push(`lifetime in seconds in \`${expiresIn}\``);
   else if (expiresAt !== undefined) parts.push(`time of expiry in \`${expiresAt}\``);
-  else parts.push(`lifetime from the token itself, else ${defaultLifetime}`);
+  else parts.push(`lifetime from the token itself, else ${Math.round(defaultLifetimeS / 60)} min`);
   return parts.join(', ');
 }
 
 /** A whole file with one route, which is good once the variables are set. */
-function snippet(provider: Provider): string {
+export function snippet(provider: Provider): string {
   return `routes:\n${routeText(provider)}`;
 }

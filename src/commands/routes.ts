@@ -35,18 +35,30 @@ function tableOf(all: readonly Route[]): string {
 function detailsOf(route: Route): string[] {
   const token = tokenEndpointOf(route);
   const details: [label: string, parts: readonly string[]][] = [
-    ['token', [token === null ? 'a fixed key; none is asked for' : `${token.method} ${token.url}`]],
+    ['token', [token === null ? 'a fixed key; none is asked for' : endpointInWords(token)]],
     ['allow', (route.allow ?? []).map(ruleText)],
     ['set', settingsOf(route)],
   ];
   return details.flatMap(([label, parts]) => (parts.length === 0 ? [] : wrapped(`  ${label.padEnd(7)}`, parts)));
 }
 
+interface TokenEndpoint {
+  readonly method: string;
+  /** Null where the metadata of the issuer says it. */
+  readonly url: string | null;
+  readonly issuer?: string;
+}
+
 /** Where the token is asked for; null for a fixed key. Placeholders in it stay as they are. */
-function tokenEndpointOf({ provider, authServer }: Route): { method: string; url: string } | null {
+function tokenEndpointOf({ provider, authServer }: Route): TokenEndpoint | null {
   if (isFixed(provider.token)) return null;
-  const { method, path } = provider.token.request;
+  const { method, path, oauth2 } = provider.token.request;
+  if (oauth2?.issuer !== undefined) return { method, url: null, issuer: oauth2.issuer };
   return { method, url: /^https?:\/\//.test(path) ? path : authServer + path };
+}
+
+function endpointInWords({ method, url, issuer = '' }: TokenEndpoint): string {
+  return `${method} ${url ?? `where the metadata of ${issuer} says`}`;
 }
 
 /** What of it is not as it would be by default. */

@@ -1,5 +1,5 @@
-import type { CredentialField, Provider } from '../providers/provider.ts';
-import { isFixed } from '../providers/provider.ts';
+import { type CredentialField, defaultOf, type Environment, isFixed, type Provider } from '../providers/provider.ts';
+import { placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import type { Report } from './problems.ts';
 import { isHeaderValue } from './http-words.ts';
@@ -28,17 +28,26 @@ export function credentialFields(path: Path, base: Provider | undefined, report:
   return names.map((name) => ({ name, description: `\`${name}\` under \`credentials\``, secret: true }));
 }
 
-/** The credentials' values. Missing ones are reported, unless they are to be replaced anyway. */
+/**
+ * The credentials' values. One that is left out, or empty, is what the provider says it is then. Missing ones are
+ * reported, unless they are to be replaced anyway.
+ */
 export function credentialValues(
   path: Path,
   fields: readonly CredentialField[],
   input: Readonly<Record<string, string>>,
-  { report, emulated }: { readonly report: Report; readonly emulated: boolean },
+  {
+    report,
+    emulated,
+    environment,
+  }: { readonly report: Report; readonly emulated: boolean; readonly environment: Environment },
 ): Map<string, Secret> {
   const at = [...path, 'credentials'];
   const values = new Map<string, Secret>();
-  for (const { name, description } of fields) {
-    const value = Object.hasOwn(input, name) ? input[name] : undefined;
+  for (const field of fields) {
+    const { name, description } = field;
+    const written = Object.hasOwn(input, name) ? input[name] : undefined;
+    const value = written === undefined || written === '' ? (defaultOf(field, environment) ?? written) : written;
     if (value === undefined && !emulated) report.problem(at, `\`${name}\` is missing (${description})`, name);
     else if (value === '' && !emulated) report.problem([...at, name], `is empty (${description})`);
     else if (value !== undefined) checkValue([...at, name], value, report);
@@ -52,17 +61,26 @@ function checkValue(path: Path, value: string, report: Report): void {
   if (value !== value.trim()) report.warn(path, 'starts or ends with a space or a newline; is it part of the value?');
 }
 
-/** A fixed token is put on calls as it is, so it must be fit for a header. */
+/** What is put into a header as it is must be fit for one: a fixed token, and credentials that headers name. */
 export function checkFixedToken(
   path: Path,
   base: Provider | undefined,
   values: ReadonlyMap<string, Secret>,
   report: Report,
 ) {
-  if (base === undefined || !isFixed(base.token)) return;
+  if (base === undefined) return;
+  const inHeaders = new Set(headerTemplates(base).flatMap(placeholdersIn));
   for (const [name, secret] of values) {
+    if (!inHeaders.has(name)) continue;
     const at = [...path, 'credentials', name];
     if (!isHeaderValue(secret.reveal())) report.problem(at, 'holds a line break or a character no header can carry');
-    if (/^bearer /i.test(secret.reveal())) report.warn(at, 'begins with "Bearer ", which is put before it anyway');
+    if (isFixed(base.token) && /^bearer /i.test(secret.reveal()))
+      report.warn(at, 'begins with "Bearer ", which is put before it anyway');
   }
+}
+
+function headerTemplates({ token, headers }: Provider): string[] {
+  const asked = isFixed(token) ? [token.fixed] : Object.values(token.request.headers ?? {});
+  const called = headers.flatMap(({ value }) => (typeof value === 'string' ? [value] : Object.values(value)));
+  return [...asked, ...called];
 }

@@ -64,6 +64,7 @@ function readRequest(
     headers: record('headers'),
     ...(basic ? { basic: readBasic([...path, 'basic'], basic, reading, extra) } : base?.basic && { basic: base.basic }),
     ...(body && { body }),
+    ...(base?.oauth2 && { oauth2: base.oauth2 }),
   };
 }
 

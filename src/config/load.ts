@@ -81,7 +81,7 @@ function examine(file: string, files: Files, options: LoadOptions): Omit<Examine
   return { config: problems.length > 0 ? undefined : config, problems, warnings };
 }
 
-/** What `wakala dev` runs on where there is no file: every built-in provider that has hosts, emulated. */
+/** What `wakala dev` runs on where there is no file: a few built-in providers, emulated. */
 export function defaultConfig(options: Pick<LoadOptions, 'listen' | 'admin'> = {}): Config {
   const readFile = () => STARTER;
   return loadConfig('(built in)', { ...options, readFile, env: {}, emulated: true }).config;

@@ -5,6 +5,7 @@ import {
   type HeaderRule,
   isFixed,
   type Provider,
+  type TokenHeader,
   type TokenPath,
 } from '../providers/provider.ts';
 import { DEFAULTS } from './defaults.ts';
@@ -72,9 +73,10 @@ export function assembled(
   base: Provider | undefined,
   route: { readonly name: string; readonly token: TokenInput | undefined; readonly loginPaths: readonly TokenPath[] },
   { token, refresh }: Exchanges,
-  headers: readonly HeaderRule[],
+  { headers, tokenHeader }: { readonly headers: readonly HeaderRule[]; readonly tokenHeader: TokenHeader | undefined },
 ): Provider {
-  const deadToken = route.token?.dead_token?.map(deadRule) ?? base?.deadToken ?? [{ status: 401 }];
+  const deadToken = route.token?.dead_token?.map(answerRule) ?? base?.deadToken ?? [{ status: 401 }];
+  const deniedToken = route.token?.denied_token?.map(answerRule) ?? base?.deniedToken;
   const lifetimeMs = route.token?.default_lifetime ?? parseDuration(DEFAULTS.default_lifetime) ?? 0;
   const written = route.token?.default_lifetime !== undefined || base === undefined;
   const defaultLifetimeS = written ? lifetimeMs / 1000 : base.defaultLifetimeS;
@@ -83,6 +85,7 @@ export function assembled(
     ...base.samples,
     tokenAnswer: withMapped(base.samples.tokenAnswer, token.response),
     ...(route.token?.dead_token && { deadAnswer: deadAnswer(deadToken) }),
+    ...(route.token?.denied_token && { deniedAnswer: deadAnswer(deniedToken ?? []) }),
   };
   return {
     name: base?.name ?? CUSTOM,
@@ -95,6 +98,8 @@ export function assembled(
     ...(refresh && { refresh }),
     defaultLifetimeS,
     deadToken,
+    ...(deniedToken && { deniedToken }),
+    ...(tokenHeader && { tokenHeader }),
     headers,
     tokenPaths: [...(base?.tokenPaths ?? []), ...route.loginPaths.filter((login) => !hasPath(base, login))],
     samples: samples ?? made,
@@ -105,18 +110,30 @@ function hasPath(base: Provider | undefined, { method, path }: TokenPath): boole
   return base?.tokenPaths.some((known) => known.method === method && known.path === path) ?? false;
 }
 
-function deadRule({ status, body }: NonNullable<TokenInput['dead_token']>[number]): DeadTokenRule {
+function answerRule({ status, body }: NonNullable<TokenInput['dead_token']>[number]): DeadTokenRule {
   return body === undefined ? { status } : { status, body };
+}
+
+/** The exchanges with the headers that their answers give. */
+export function withAnswerHeaders(
+  { token, refresh }: Exchanges,
+  headers: Readonly<Record<string, string>> | undefined,
+): Exchanges {
+  if (headers === undefined) return { token, refresh };
+  const reading = (exchange: Exchange): Exchange => ({ ...exchange, response: { ...exchange.response, headers } });
+  return { token: reading(token), refresh: refresh && reading(refresh) };
 }
 
 /** The exchange's own paths, where they are on the API host and so can be called through the route. */
 export function loginPaths({ token, refresh }: Exchanges, upstream: string, authServer: string): TokenPath[] {
-  return [token, refresh].flatMap((exchange) => {
+  const logins = [token, refresh].flatMap((exchange) => {
     if (exchange === undefined) return [];
     const { method, path } = exchange.request;
-    const url = path.startsWith('/') ? `${authServer}${path}` : path;
+    const [url = ''] = (path.startsWith('/') ? `${authServer}${path}` : path).split('?', 1);
     return url.startsWith(`${upstream}/`) ? [{ method, path: url.slice(upstream.length) }] : [];
   });
+  const [login, next] = logins;
+  return login?.path === next?.path && login?.method === next?.method ? logins.slice(0, 1) : logins;
 }
 
 /** The headers of API calls: the route's replace the provider's of the same name. */

@@ -1,15 +1,17 @@
 import { type Environment, isFixed, type Provider } from '../providers/provider.ts';
-import { providerNamed, providers } from '../providers/registry.ts';
+import { providerNamed } from '../providers/registry.ts';
 import type { AllowRule, Route } from './config.ts';
 import { checkFixedToken, credentialFields, credentialValues } from './credentials.ts';
 import { DEFAULTS } from './defaults.ts';
 import type { Reading } from './exchange.ts';
 import { methodFault, parseAllow, pathFault } from './http-words.ts';
 import type { SegmentsByPath } from './interpolate.ts';
+import { neededFields, OAUTH2, readOAuth2, refuseOAuth2 } from './oauth2.ts';
 import type { Report } from './problems.ts';
-import { assembled, exchangesOf, headersOf, loginPaths } from './provider-of.ts';
+import { assembled, exchangesOf, headersOf, loginPaths, withAnswerHeaders } from './provider-of.ts';
 import type { RouteInput } from './schema.ts';
 import { Templates } from './templates.ts';
+import { answerHeadersOf, tokenHeaderOf } from './token-header.ts';
 import type { Path } from './tree.ts';
 import { parseDuration, parseSize } from './units.ts';
 import { checkedUrl } from './urls.ts';
@@ -21,13 +23,15 @@ export interface Resolving {
   readonly environment: Environment;
   /** Credentials and hosts will be replaced: they may be missing. */
   readonly emulated: boolean;
+  /** Milliseconds since the Unix epoch. */
+  readonly now: number;
   /** What `inspect_bodies` says. */
   readonly inspectBodies: boolean;
 }
 
 /** One route, or undefined where it cannot be made; then a problem is reported, or deferred. */
 export function resolveRoute(name: string, input: RouteInput, resolving: Resolving): Route | undefined {
-  const { report } = resolving;
+  const { report, emulated } = resolving;
   const path = ['routes', name];
   const environment = input.environment ?? resolving.environment;
   const base = input.provider === undefined ? undefined : providerNamed(input.provider);
@@ -35,33 +39,31 @@ export function resolveRoute(name: string, input: RouteInput, resolving: Resolvi
   const limits = readLimits(path, input, report);
   const allow = input.allow && readAllow([...path, 'allow'], input.allow, report);
   const hosts = readHosts(path, input, base, environment, resolving);
+  refuseOAuth2(path, input, report);
   if (!hasProvider(path, input, base, report)) return undefined;
 
-  const fields = credentialFields(path, base, report);
-  const values = credentialValues(path, fields, input.credentials ?? {}, resolving);
+  const known = credentialFields(path, base, report);
+  const fields = base?.name === OAUTH2 ? neededFields(path, known, input, report) : known;
+  const values = credentialValues(path, fields, input.credentials ?? {}, { report, emulated, environment });
   checkFixedToken(path, base, values, report);
-  const templates = new Templates(
-    resolving.segments,
-    report,
-    fields.map((field) => field.name),
-  );
-  const made = readProvider(path, name, input, base, hosts, { report, templates, environment });
-  if (made === undefined || hosts === undefined) return undefined;
-  if (base === undefined)
-    warnOfUnused(
-      path,
-      fields.map((field) => field.name),
-      templates,
-      report,
-    );
-  const provider = { ...made, credentials: [...fields, ...templates.fields] };
+  const names = fields.map((field) => field.name);
+  const templates = new Templates(resolving.segments, report, names);
+  const reading: Reading = { report, templates, environment };
+  const oauth2 =
+    base?.name === OAUTH2 ? readOAuth2(path, base, input, { ...reading, emulated, now: resolving.now }) : undefined;
+  if (base?.name === OAUTH2 && oauth2 === undefined) return undefined;
+  const placed = hosts && { ...hosts, ...(oauth2 && { authServer: oauth2.authServer }) };
+  const made = readProvider(path, name, input, oauth2?.provider ?? base, placed, reading);
+  if (made === undefined || placed === undefined) return undefined;
+  if (base === undefined) warnOfUnused(path, names, templates, report);
+  const provider = { ...made, credentials: [...fields, ...(oauth2?.fields ?? []), ...templates.fields] };
   return {
     name,
     prefix: name.slice(0, -2),
     provider,
     environment,
-    ...hosts,
-    credentials: new Map([...values, ...templates.values]),
+    ...placed,
+    credentials: new Map([...values, ...(oauth2?.values ?? []), ...templates.values]),
     headers: provider.headers,
     ...limits,
     allow,
@@ -89,9 +91,10 @@ function checkPattern(path: Path, name: string, report: Report): void {
 
 function hasProvider(path: Path, input: RouteInput, base: Provider | undefined, report: Report): boolean {
   if (base !== undefined || input.token !== undefined) return true;
+  if (input.oauth2 !== undefined) return false;
   if (!report.isSilenced([...path, 'token'])) {
-    const names = providers.map((provider) => provider.name).join(', ');
-    report.problem(path, `name a \`provider\` (${names}), or spell out a \`token\` exchange`, 'provider');
+    const text = 'name a `provider` (`wakala providers` lists them), or spell out a `token` exchange';
+    report.problem(path, text, 'provider');
   }
   return false;
 }
@@ -130,18 +133,24 @@ function readProvider(
   hosts: Hosts | undefined,
   reading: Reading,
 ): Provider | undefined {
+  const { report } = reading;
   const headers = headersOf([...path, 'headers'], base?.headers ?? [], input.headers ?? {}, reading);
+  const tokenHeader = tokenHeaderOf(path, base?.tokenHeader, input, headers, report);
+  const put = { headers, tokenHeader };
   if (base !== undefined && isFixed(base.token)) {
-    for (const key of ['token', 'encoding'] as const) {
+    for (const key of ['token', 'encoding', 'headers_from_token'] as const) {
       const text = `\`${base.name}\` asks for no token; leave out \`${key}\`, or leave out \`provider\``;
-      if (input[key] !== undefined) reading.report.problem(path, text, key);
+      if (input[key] !== undefined) report.problem(path, text, key);
     }
-    return { ...base, headers };
+    return { ...base, headers, ...(tokenHeader && { tokenHeader }) };
   }
-  const exchanges = exchangesOf(path, base, input, reading);
-  if (exchanges === undefined || hosts === undefined) return undefined;
+  const known = base === undefined || isFixed(base.token) ? undefined : base.token.response.headers;
+  const answerHeaders = answerHeadersOf(path, known, input, put, report);
+  const asked = exchangesOf(path, base, input, reading);
+  if (asked === undefined || hosts === undefined) return undefined;
+  const exchanges = withAnswerHeaders(asked, answerHeaders);
   const logins = loginPaths(exchanges, hosts.upstream, hosts.authServer);
-  return assembled(base, { name, token: input.token, loginPaths: logins }, exchanges, headers);
+  return assembled(base, { name, token: input.token, loginPaths: logins }, exchanges, put);
 }
 
 function warnOfUnused(path: Path, names: readonly string[], templates: Templates, report: Report): void {

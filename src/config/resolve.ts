@@ -39,6 +39,7 @@ export function resolveConfig(file: string, input: ConfigInput, report: Report, 
     segments,
     emulated,
     environment,
+    now,
     report,
     inspectBodies: input.inspect_bodies ?? emulated,
   });
@@ -105,6 +106,9 @@ function checkLoops(input: ConfigInput, listen: ListenAddress, report: Report): 
   for (const [name, route] of Object.entries(input.routes)) {
     for (const key of ['upstream', 'auth_server'] as const) {
       checkLoop(['routes', name, key], route[key], listen, report);
+    }
+    for (const key of ['issuer', 'token_endpoint'] as const) {
+      checkLoop(['routes', name, 'oauth2', key], route.oauth2?.[key], listen, report);
     }
   }
 }

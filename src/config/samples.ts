@@ -29,6 +29,7 @@ export function withMapped(answer: JsonObject, response: ExchangeResponse): Json
     [response.refreshToken, ''],
     [response.expiresIn, LIFETIME_S],
     [response.expiresAt, 0],
+    ...Object.entries(response.headers ?? {}).map(([name, path]): [string, string] => [path, `emulated-${name}`]),
   ];
   return wanted.reduce<JsonObject>(
     (made, [path, value]) =>

@@ -38,15 +38,24 @@ const refresh = z.strictObject({ request: request.optional(), response: response
     "the token request's answer is, unless `response` says otherwise.",
 });
 
-const deadToken = z
+const answerRule = z
   .strictObject({
-    status: z.int().min(200).max(599).meta({ description: 'HTTP status of the API answer' }),
+    status: z.int().min(200).max(599).meta({ description: 'HTTP status of the answer' }),
     body: z
       .record(z.string(), z.union([z.string(), z.number()], { error: 'must be a text or a number' }))
       .meta({ description: 'Values its JSON must have too, by dotted path' })
       .optional(),
   })
-  .meta({ description: 'An API answer that means that the token is dead' });
+  .meta({ description: 'An answer: its status, and values of its JSON' });
+
+export const tokenHeader = z
+  .strictObject({
+    name: text('Name of the header').meta({ description: 'Name of the header', fallback: 'Authorization' }).optional(),
+    scheme: text(
+      'What stands before the token; `Bearer` in `Authorization` and nothing elsewhere, unless given',
+    ).optional(),
+  })
+  .meta({ description: 'Which header carries the token on API calls, in place of `Authorization: Bearer`' });
 
 export const token = z
   .strictObject({
@@ -59,9 +68,16 @@ export const token = z
       DEFAULTS.default_lifetime,
     ).optional(),
     dead_token: z
-      .array(deadToken)
+      .array(answerRule)
       .min(1, { error: 'is empty; leave it out for a plain 401' })
       .meta({ description: 'API answers that mean that the token is dead; 401 unless given' })
+      .optional(),
+    denied_token: z
+      .array(answerRule)
+      .min(1, { error: 'is empty; leave it out' })
+      .meta({
+        description: 'Answers to the token request that mean that the credentials are wrong, beside 400, 401, 403, 422',
+      })
       .optional(),
   })
   .meta({

@@ -3,7 +3,8 @@ import { providers } from '../providers/registry.ts';
 import type { ListenAddress } from './config.ts';
 import { BOUNDS, DEFAULTS } from './defaults.ts';
 import { address, count, duration, size, text, texts } from './fields.ts';
-import { token } from './schema-token.ts';
+import { oauth2 } from './schema-oauth2.ts';
+import { token, tokenHeader } from './schema-token.ts';
 
 /**
  * The configuration file. It says which keys there are and what a single value looks like; `resolve.ts` checks
@@ -25,11 +26,16 @@ const route = z
     upstream: text("API base URL, in place of the provider's").optional(),
     auth_server: text('Base URL of the token exchange, where it is not the API host').optional(),
     token: token.optional(),
+    oauth2: oauth2.optional(),
     encoding: z
       .enum(['multipart', 'form', 'json'])
       .meta({ description: "How the fields of the token request travel, in place of the provider's way" })
       .optional(),
     headers: texts('Headers set on every API call; `{name}` stands for a value under `credentials`').optional(),
+    token_header: tokenHeader.optional(),
+    headers_from_token: texts(
+      'Headers set on every API call whose values the token answer gives: dotted paths into its JSON',
+    ).optional(),
     timeout: duration(
       'One deadline over attempt, refresh and second attempt',
       BOUNDS.timeoutMs,

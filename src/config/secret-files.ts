@@ -42,7 +42,8 @@ export function reportShared(
   else report.warn(path, text);
 }
 
-function isSecret([top, second, third]: Path): boolean {
+function isSecret([top, second, third, fourth]: Path): boolean {
+  if (top === 'routes' && third === 'oauth2') return fourth === 'key' || fourth === 'refresh_token';
   if (top === 'routes') return ['credentials', 'token', 'headers'].includes(String(third));
   return top === 'clients' ? third === 'key' : top === 'admin' && second === 'token';
 }

@@ -1,8 +1,9 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { Secret } from '../secret.ts';
 import type { TlsFiles } from './config.ts';
 import { readFault } from './files.ts';
+import { certificatesIn, dateWarnings, faultOf, keyFault } from './pem.ts';
 import type { ConfigInput, TlsInput } from './schema.ts';
 import { reportShared, type SecretReading } from './secret-files.ts';
 
@@ -19,9 +20,6 @@ interface Certificates {
 }
 
 type FileKey = keyof TlsInput;
-
-const DAY_MS = 86_400_000;
-const RENEW_WITHIN_DAYS = 14;
 
 /** The files of `listen.tls`. Undefined, and a problem reported, where one cannot be used. */
 export function readTls(tls: TlsInput, reading: TlsReading): TlsFiles | undefined {
@@ -73,39 +71,24 @@ function readCertificates(key: 'cert' | 'client_ca', path: string, reading: TlsR
   const text = readPem(key, path, reading);
   if (text === undefined) return undefined;
   const { report } = reading;
-  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^]+?-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) {
+  const read = certificatesIn(text);
+  if (read.length === 0) {
     const swapped = key === 'cert' && text.includes('PRIVATE KEY-----');
     const remedy = swapped ? 'are `cert` and `key` swapped?' : 'it must be PEM, with `-----BEGIN CERTIFICATE-----`';
     report.problem(at(key), `holds no certificate; ${remedy}`);
     return undefined;
   }
-  const all = blocks.flatMap((block, i) => {
-    try {
-      return [new X509Certificate(block)];
-    } catch {
-      report.problem(at(key), `certificate ${i + 1} of the file is damaged; get the file once more from its issuer`);
-      return [];
-    }
+  const all = read.flatMap((certificate, i) => {
+    if (certificate !== undefined) return [certificate];
+    report.problem(at(key), `certificate ${i + 1} of the file is damaged; get the file once more from its issuer`);
+    return [];
   });
-  if (all.length < blocks.length) return undefined;
-  for (const certificate of all) warnOfDates(key, certificate, reading);
+  if (all.length < read.length) return undefined;
+  // Only a warning: the clock of this machine may be what is wrong.
+  const outcome = key === 'cert' ? 'callers refuse to connect' : 'no client is let in';
+  const warnings = all.flatMap((certificate) => dateWarnings(certificate, reading.now, outcome));
+  for (const warning of warnings) report.warn(at(key), warning);
   return { text, all };
-}
-
-/** Only a warning: the clock of this machine may be what is wrong. */
-function warnOfDates(key: FileKey, { validFromDate, validToDate }: X509Certificate, { report, now }: TlsReading): void {
-  const day = (date: Date) => date.toISOString().slice(0, 10);
-  const left = validToDate.getTime() - now;
-  const remedy = `renew it, or ${key === 'cert' ? 'callers refuse to connect' : 'no client is let in'}`;
-  if (left < 0) {
-    report.warn(at(key), `expired on ${day(validToDate)}, by the clock of this machine; ${remedy}`);
-  } else if (left < RENEW_WITHIN_DAYS * DAY_MS) {
-    report.warn(at(key), `expires soon, on ${day(validToDate)}; ${remedy}`);
-  }
-  if (validFromDate.getTime() > now) {
-    report.warn(at(key), `is valid only from ${day(validFromDate)}; is the clock of this machine right?`);
-  }
 }
 
 function readKey(path: string, reading: TlsReading): { text: string; object: KeyObject } | undefined {
@@ -122,19 +105,6 @@ function readKey(path: string, reading: TlsReading): { text: string; object: Key
   return { text, object: createPrivateKey(text) };
 }
 
-function keyFault(text: string): string | undefined {
-  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) {
-    const swapped = text.includes('-----BEGIN CERTIFICATE-----');
-    const remedy = swapped ? 'are `cert` and `key` swapped?' : 'it must be PEM, with `-----BEGIN PRIVATE KEY-----`';
-    return `holds no private key; ${remedy}`;
-  }
-  if (/ENCRYPTED/.test(text)) {
-    return 'is encrypted, and there is nobody to ask for its passphrase; decrypt it with `openssl pkey -in OLD -out NEW`';
-  }
-  const damaged = faultOf(() => createPrivateKey(text)) !== undefined;
-  return damaged ? 'its private key is damaged; copy the whole file once more' : undefined;
-}
-
 function checkPair({ all }: Certificates, key: KeyObject, { report }: TlsReading): boolean {
   const [own, ...chain] = all;
   if (own?.checkPrivateKey(key) === true) return true;
@@ -145,14 +115,4 @@ function checkPair({ all }: Certificates, key: KeyObject, { report }: TlsReading
     report.problem(at('key'), `does not belong to the certificate in \`cert\`; ${remedy}`);
   }
   return false;
-}
-
-/** The code of what `attempt` throws; undefined if it throws nothing. Messages of OpenSSL are not for users. */
-function faultOf(attempt: () => unknown): string | undefined {
-  try {
-    attempt();
-    return undefined;
-  } catch (error) {
-    return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-  }
 }

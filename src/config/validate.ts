@@ -100,15 +100,17 @@ function reportIssue(issue: Issue, values: unknown, report: Report): void {
     report.problem(path.slice(0, -1), `\`${String(path.at(-1))}\` is missing${remedy(path)}`, String(path.at(-1)));
   } else if (issue.code === 'invalid_value' && typeof value === 'string') {
     const guess = report.isInterpolated(path) ? '' : didYouMean(value, issue.values.map(String));
-    report.problem(path, `${unknown(path, value, report)}${issue.message}${guess}`);
+    const isProvider = path.length === 3 && path[2] === 'provider';
+    report.problem(path, isProvider ? unknownProvider(path, value, guess, report) : `${issue.message}${guess}`);
   } else {
     report.problem(path, issue.message);
   }
 }
 
-function unknown(path: Path, value: string, report: Report): string {
-  if (path.at(-1) !== 'provider') return '';
-  return `unknown provider${report.isInterpolated(path) ? '' : ` ${report.quoted(path, value)}`}; it `;
+/** There are too many to list them all. */
+function unknownProvider(path: Path, value: string, guess: string, report: Report): string {
+  const shown = report.isInterpolated(path) ? '' : ` ${report.quoted(path, value)}`;
+  return `unknown provider${shown}${guess || '; `wakala providers` lists those there are'}`;
 }
 
 function remedy(path: Path): string {

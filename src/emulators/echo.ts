@@ -8,6 +8,7 @@ import type { Special } from './special.ts';
  * are as they were on the wire; `body` is parsed if it is JSON, else text, and null if there is none.
  */
 export const echo: Special = {
+  does: 'has an API that answers every call with what arrived: method, path, query and body.',
   api: () => {
     const app = new Hono<EmulatorEnv>();
     app.all('*', async (c) => c.json({ method: c.req.method, ...rawTarget(c), body: await shownBody(c) }));

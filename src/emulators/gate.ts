@@ -1,4 +1,5 @@
 import type { MiddlewareHandler } from 'hono';
+import { BEARER, type TokenHeader } from '../providers/provider.ts';
 import type { EmulatorCore } from './core.ts';
 import { type EmulatorContext, type EmulatorEnv, rawTarget, sendRefusal } from './http.ts';
 
@@ -20,22 +21,36 @@ export function gate(core: EmulatorCore, basePath: string): MiddlewareHandler<Em
 }
 
 /** Why the call is refused, or undefined. */
-function refusal(c: EmulatorContext, { switches, issuer }: EmulatorCore, path: string): string | undefined {
+function refusal(
+  c: EmulatorContext,
+  { switches, issuer, provider, special }: EmulatorCore,
+  path: string,
+): string | undefined {
   if (switches.refuseNextCalls > 0) {
     switches.refuseNextCalls -= 1;
     return 'refuse_next_calls is set';
   }
   if (switches.refusePath !== undefined && path.startsWith(switches.refusePath)) return 'refuse_path is set';
-  const values = authorizations(c);
-  if (values.length === 0) return 'no Authorization header';
-  if (values.length > 1) return 'more than one Authorization header';
-  const token = /^bearer ([^ ]+)$/i.exec(values[0] ?? '')?.[1];
-  if (token === undefined) return 'Authorization is not "Bearer" and one token';
+  const header = provider.tokenHeader ?? BEARER;
+  const name = header.name === BEARER.name ? 'Authorization' : header.name;
+  const values = valuesOf(c, header.name);
+  if (values.length === 0) return `no ${name} header`;
+  if (values.length > 1) return `more than one ${name} header`;
+  const bare = special.bareToken === true ? tokenIn(values[0] ?? '', { ...header, scheme: '' }) : undefined;
+  const token = tokenIn(values[0] ?? '', header) ?? bare;
+  if (token === undefined) return `${name} is not ${header.scheme === '' ? '' : `"${header.scheme}" and `}one token`;
   return issuer.accepts(token) ? undefined : 'not a token of this emulator, or a dead one';
 }
 
-/** Node drops all but the first; a second one is a leak worth seeing. */
-function authorizations(c: EmulatorContext): string[] {
+/** The token behind its scheme, which may be in any case. */
+function tokenIn(value: string, { scheme }: TokenHeader): string | undefined {
+  const start = scheme === '' ? '' : `${scheme} `;
+  if (!value.toLowerCase().startsWith(start.toLowerCase())) return undefined;
+  return /^[^ ]+$/.exec(value.slice(start.length))?.[0];
+}
+
+/** Node drops all but the first `Authorization`; a second one is a leak worth seeing. */
+function valuesOf(c: EmulatorContext, name: string): string[] {
   const raw = c.env.incoming.rawHeaders;
-  return raw.filter((_, index) => index % 2 === 1 && raw[index - 1]?.toLowerCase() === 'authorization');
+  return raw.filter((_, index) => index % 2 === 1 && raw[index - 1]?.toLowerCase() === name.toLowerCase());
 }

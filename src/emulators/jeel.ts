@@ -17,6 +17,7 @@ const CREATIONS = [
 
 /** Jeel Pay: checkouts and refunds, an `Idempotency-Key` on each, and a `tx_id` header on every answer. */
 export const jeel: Special = {
+  does: 'has checkouts and refunds: what is made can be got. Each answer has a `tx_id`; the same `Idempotency-Key` gets the same answer.',
   // The sources disagree on which of the two it is.
   encodings: ['multipart', 'form'],
   malformedAnswer: () => ({ status: 400, body: { error: 'invalid_request' } }),

@@ -24,6 +24,7 @@ const KINDS: readonly Kind[] = [
 
 /** JPay Africa: collections and payouts that complete by themselves after the callback delay. */
 export const jpay: Special = {
+  does: 'has collections and payouts, which are completed after half a second; the callback goes to `callback_url`.',
   malformedAnswer: () => ({ status: 400, body: { detail: 'Invalid request' } }),
   api: (context) => {
     const app = new Hono<EmulatorEnv>();

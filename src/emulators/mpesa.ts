@@ -8,6 +8,9 @@ import type { Special } from './special.ts';
 
 /** Safaricom Daraja. Everything it accepts succeeds after the callback delay, and the callback really comes. */
 export const mpesa: Special = {
+  does:
+    'has STK push and its query, C2B, B2C, B2B, balance, status and reversal. Results and confirmations go to the callback ' +
+    'addresses of the call after half a second. A new token kills the former one.',
   singleToken: true,
   // C2B has a code of its own for a dead token; all else answers like STK.
   deadAnswer: (path) =>

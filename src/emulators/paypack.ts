@@ -15,6 +15,11 @@ export const PAYPACK_WEBHOOK_SECRET = 'emulated-paypack-webhook-secret';
 
 /** Paypack: cash-in and cash-out that succeed after the callback delay, with a signed webhook. */
 export const paypack: Special = {
+  does:
+    'has cash-in, cash-out, events and the merchant. A payment succeeds after half a second; a signed webhook goes to the ' +
+    'address of the switch `webhook_url`. The same `Idempotency-Key` gets the same answer.',
+  // Its own client libraries send it so.
+  bareToken: true,
   malformedAnswer: (reason) => ({ status: 400, body: failed(400, reason) }),
   controls: { webhook_url: webhookUrlControl },
   api: (context) => {

@@ -8,11 +8,25 @@ export interface EmulatorPorts {
 
 /** Known ones keep their port whatever else is emulated, so that people can paste it into their app. */
 const FIXED: ReadonlyMap<string, { readonly api: number; readonly auth?: number }> = new Map([
+  ['oauth2', { api: 9910 }],
   ['jpay', { api: 9911 }],
   ['mpesa', { api: 9912 }],
   ['jeel', { api: 9913, auth: 9923 }],
   ['paypack', { api: 9914 }],
   ['static', { api: 9915 }],
+  ['mtn-momo', { api: 9916 }],
+  ['airtel', { api: 9917 }],
+  ['pesapal', { api: 9918 }],
+  ['flutterwave', { api: 9919, auth: 9908 }],
+  ['paypal', { api: 9920 }],
+  ['jenga', { api: 9921 }],
+  ['kcb-buni', { api: 9922 }],
+  ['coop-bank', { api: 9924 }],
+  ['kopokopo', { api: 9925 }],
+  ['tingg', { api: 9926 }],
+  ['orange-money', { api: 9927 }],
+  ['azampay', { api: 9928, auth: 9909 }],
+  ['clickpesa', { api: 9929 }],
 ]);
 const FIRST_OTHER_PORT = 9930;
 

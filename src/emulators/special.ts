@@ -18,10 +18,14 @@ export interface ApiContext {
 
 /** What an emulator does that the provider's definition does not say. */
 export interface Special {
+  /** What it has, for people: the rest of a sentence that begins with "It". */
+  readonly does: string;
   /** The API behind the token check, with paths below the base URL. */
   readonly api: (context: ApiContext) => EmulatorApp;
   /** A new access token kills the former one. */
   readonly singleToken?: boolean;
+  /** API calls may carry the token without its scheme. */
+  readonly bareToken?: boolean;
   /** Encodings the token endpoint takes beside the definition's own. */
   readonly encodings?: readonly Encoding[];
   /** Where a dead token gets something else than `samples.deadAnswer`. The path is below the base URL. */

@@ -2,8 +2,12 @@ import type { Provider } from '../providers/provider.ts';
 import { echo } from './echo.ts';
 import { jeel } from './jeel.ts';
 import { jpay } from './jpay.ts';
+import { kopokopo } from './kopokopo.ts';
 import { mpesa } from './mpesa.ts';
+import { mtnMomo } from './mtn-momo.ts';
 import { paypack } from './paypack.ts';
+import { paypal } from './paypal.ts';
+import { pesapal } from './pesapal.ts';
 import type { Special } from './special.ts';
 
 const SPECIALS: ReadonlyMap<string, Special> = new Map([
@@ -11,6 +15,10 @@ const SPECIALS: ReadonlyMap<string, Special> = new Map([
   ['mpesa', mpesa],
   ['jeel', jeel],
   ['paypack', paypack],
+  ['mtn-momo', mtnMomo],
+  ['pesapal', pesapal],
+  ['paypal', paypal],
+  ['kopokopo', kopokopo],
 ]);
 
 /** What is written out for this provider; any other is emulated from its definition alone, with an API that echoes. */

@@ -21,10 +21,21 @@ export function tokenEndpoints(core: EmulatorCore, basePath: string): Middleware
   return async (c, next) => {
     const { path } = rawTarget(c);
     const here = endpoints.filter(({ check }) => check.matchesPath(path));
-    const endpoint = here.find(({ exchange }) => exchange.request.method === c.req.method) ?? here[0];
+    const asked = here.filter(({ exchange }) => exchange.request.method === c.req.method);
+    const endpoint = (await meant(c, asked)) ?? here[0];
     if (endpoint === undefined) return next();
     return answerWithFaults(c, core, endpoint);
   };
+}
+
+/** Of exchanges at one place, the one whose question this is: OAuth 2.0 refreshes where it issues. */
+async function meant(c: EmulatorContext, endpoints: readonly Endpoint[]): Promise<Endpoint | undefined> {
+  if (endpoints.length < 2) return endpoints[0];
+  const body = new Uint8Array(await c.req.arrayBuffer());
+  const received = { ...rawTarget(c), method: c.req.method, headers: c.req.raw.headers, body };
+  const verdicts = await Promise.all(endpoints.map(async ({ check }) => (await check.check(received)).kind));
+  const indices = (['accepted', 'denied'] as const).map((kind) => verdicts.indexOf(kind));
+  return endpoints[indices.find((index) => index >= 0) ?? 0];
 }
 
 /** Where a provider's sources name two refresh paths, both work. */

@@ -109,7 +109,9 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
     this.#token = token;
     try {
       const { trace } = this.#context;
-      const headers = requestHeaders(this.#req.rawHeaders, this.#route.headers, this.#route.authorization(token));
+      const route = this.#route;
+      const authorization = route.authorization(token);
+      const headers = requestHeaders(this.#req.rawHeaders, route.headers, authorization, route.withToken(token));
       const request = {
         method: this.#method,
         path: this.#path + this.#context.below.query,

@@ -47,14 +47,25 @@ export interface RouteHeaders {
   readonly defaults: readonly (readonly [name: string, value: string])[];
   /** Names of `set` as `comparable` makes them: the client's own are dropped. */
   readonly replaced: ReadonlySet<string>;
+  /** Name of the header that carries the token; `authorization` unless given. */
+  readonly tokenHeader?: string;
+  /** Names, as `folded` makes them, of other headers than `authorization` that come with the token alone. */
+  readonly ofToken?: ReadonlySet<string>;
 }
 
 /**
  * The headers of an API call: the client's in their order, less what is hop-by-hop or not theirs to say, then the
- * route's, then `Via`, then the token. What `Connection` names goes before the token comes, so no client can strip it.
+ * route's, then `Via`, then the token and what came with it. What `Connection` names goes before the token comes, so no
+ * client can strip it.
+ * @param authorization value of the header that carries the token
  * @throws ProxyError `bad_request` or `loop_detected`
  */
-export function requestHeaders(raw: readonly string[], route: RouteHeaders, authorization: string): HeaderList {
+export function requestHeaders(
+  raw: readonly string[],
+  route: RouteHeaders,
+  authorization: string,
+  withToken: Readonly<HeaderList> = [],
+): HeaderList {
   const out: HeaderList = [];
   const nominated = nominatedBy(raw);
   let via = VIA;
@@ -65,13 +76,14 @@ export function requestHeaders(raw: readonly string[], route: RouteHeaders, auth
     if (key === 'via') via = viaAfter(value, via);
     if (NOT_FORWARDED.has(key) || key.startsWith('proxy-') || key.startsWith('x-forwarded-')) continue;
     if (route.replaced.has(key) || isAuthorization(key) || nominated?.has(key) === true) continue;
+    if (route.ofToken?.has(folded(key)) === true) continue;
     out.push(name, value);
   }
   for (const [name, value] of route.defaults) {
     if (!has(out, comparable(name))) out.push(name, value);
   }
   for (const [name, value] of route.set) out.push(name, value);
-  out.push('via', via, 'authorization', authorization);
+  out.push('via', via, route.tokenHeader ?? 'authorization', authorization, ...withToken);
   return out;
 }
 
@@ -156,9 +168,14 @@ export function comparable(name: string): string {
   return lower.includes('_') ? lower.replaceAll('_', '-') : lower;
 }
 
-/** `authorization` with separators strewn in, as some servers fold them away. */
+/** A name without its separators, as some servers fold them away. */
+export function folded(name: string): string {
+  return name.toLowerCase().replaceAll(/[-_]/g, '');
+}
+
+/** `authorization` with separators strewn in. */
 function isAuthorization(key: string): boolean {
-  return key.length > 13 && (key[0] === 'a' || key[0] === '-') && key.replaceAll('-', '') === 'authorization';
+  return key.length > 13 && (key[0] === 'a' || key[0] === '-') && folded(key) === 'authorization';
 }
 
 /** The names that `Connection` lines take out of the message (RFC 9110 7.6.1); undefined if none but the usual. */

@@ -1,11 +1,12 @@
 import type { Pool } from 'undici';
 import type { Route } from '../config/config.ts';
+import { BEARER, isFixed } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 import type { Activity } from '../telemetry/activity.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
 import { DeadTokenRules } from './dead-token.ts';
 import { Deadlines } from './deadlines.ts';
-import { comparable, type RouteHeaders } from './headers.ts';
+import { comparable, folded, type HeaderList, type RouteHeaders } from './headers.ts';
 import { TokenPathGuard } from './token-paths.ts';
 
 /** A route with everything that serves it. */
@@ -23,6 +24,7 @@ export class LiveRoute {
   readonly activity: Activity;
   #lastToken: Token | undefined;
   #authorization = '';
+  #withToken: Readonly<HeaderList> = [];
 
   constructor(config: Route, tokens: TokenSource, pool: Pool, activity: Activity) {
     this.config = config;
@@ -37,13 +39,25 @@ export class LiveRoute {
     this.deadlines = new Deadlines(config.timeoutMs);
   }
 
-  /** The Authorization value of a token; made once for each. */
+  /** The value of the header that carries a token; made once for each. */
   authorization(token: Token): string {
-    if (token !== this.#lastToken) {
-      this.#lastToken = token;
-      this.#authorization = `Bearer ${token.accessToken.reveal()}`;
-    }
+    this.#prepare(token);
     return this.#authorization;
+  }
+
+  /** The other headers that came with a token; made once for each. */
+  withToken(token: Token): Readonly<HeaderList> {
+    this.#prepare(token);
+    return this.#withToken;
+  }
+
+  #prepare(token: Token): void {
+    if (token === this.#lastToken) return;
+    this.#lastToken = token;
+    const { scheme } = this.config.provider.tokenHeader ?? BEARER;
+    const accessToken = token.accessToken.reveal();
+    this.#authorization = scheme === '' ? accessToken : `${scheme} ${accessToken}`;
+    this.#withToken = token.headers.flatMap(([name, value]) => [name, value.reveal()]);
   }
 
   mayReplay(method: string): boolean {
@@ -76,5 +90,14 @@ function routeHeaders(route: Route): RouteHeaders {
   const of = (mode: 'set' | 'default') =>
     rules.filter((rule) => rule.mode === mode).map((rule) => [rule.name, rule.value] as const);
   const set = of('set');
-  return { set, defaults: of('default'), replaced: new Set(set.map(([name]) => comparable(name))) };
+  const replaced = new Set(set.map(([name]) => comparable(name)));
+  return { set, defaults: of('default'), replaced, ...tokenHeaders(route) };
+}
+
+/** What the token and its company are called, if that is not `authorization` alone. */
+function tokenHeaders({ provider }: Route): Pick<RouteHeaders, 'tokenHeader' | 'ofToken'> {
+  const { token, tokenHeader = BEARER } = provider;
+  const others = isFixed(token) ? [] : Object.keys(token.response.headers ?? {});
+  const names = tokenHeader.name.toLowerCase() === BEARER.name ? others : [tokenHeader.name, ...others];
+  return { tokenHeader: tokenHeader.name, ...(names.length > 0 && { ofToken: new Set(names.map(folded)) }) };
 }

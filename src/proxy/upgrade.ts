@@ -97,7 +97,7 @@ export class UpgradeHandler {
       const [token, proxy] = await Promise.all([handshake.token(), this.#proxy()]);
       if (!socket.writable) return;
       // http-proxy-3 sends what it finds in req.headers: the same rules as for any other request.
-      const headers = requestHeaders(req.rawHeaders, route.headers, route.authorization(token));
+      const headers = requestHeaders(req.rawHeaders, route.headers, route.authorization(token), route.withToken(token));
       req.headers = {
         ...grouped(trace === undefined ? headers : tracedHeaders(headers, trace)),
         connection: 'Upgrade',

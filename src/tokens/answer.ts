@@ -1,9 +1,10 @@
 import { ProxyError } from '../errors.ts';
 import { valueAt } from '../json.ts';
-import type { ExchangeResponse } from '../providers/provider.ts';
+import type { DeadTokenRule, ExchangeResponse } from '../providers/provider.ts';
+import { Secret } from '../secret.ts';
 import { lifetimeOf } from './lifetime.ts';
 import { redact } from './redact.ts';
-import { makeToken, type Token } from './token.ts';
+import { type AnswerHeader, makeToken, type Token } from './token.ts';
 
 /** What a token endpoint said. Holds a token: never log its body without `wordsOf`. */
 export interface TokenAnswer {
@@ -22,8 +23,11 @@ const MAX_RETRY_AFTER_S = 3600;
 /** What may stand in an Authorization header (RFC 9110 5.5), and no space, so that nothing can follow the token. */
 const HEADER_SAFE = /^[\x21-\x7e]{1,8192}$/;
 
+/** The same, where spaces within do no harm. */
+const HEADER_VALUE = /^[\x21-\x7e](?:[\x20-\x7e]{0,8190}[\x21-\x7e])?$/;
+
 /**
- * Judges a token endpoint's answer.
+ * Judges a token endpoint's answer. `denied` are the provider's own ways to refuse the credentials.
  * @throws ProxyError `token_denied` if it refused the credentials, `token_unavailable` if it gave no token
  */
 export function readToken(
@@ -31,7 +35,9 @@ export function readToken(
   response: ExchangeResponse,
   defaultLifetimeS: number,
   nowMs: number,
+  denied: readonly DeadTokenRule[] = [],
 ): Token {
+  if (isDenied(answer, denied)) throw denial();
   if (answer.status < 200 || answer.status > 299) throw refusal(answer, nowMs);
   const json = parse(answer);
   const accessToken = bearer(valueAt(json, response.accessToken));
@@ -46,36 +52,64 @@ export function readToken(
       nowMs,
       serverNowMs: serverNow(answer),
     });
-    return makeToken(accessToken, typeof refresh === 'string' && refresh !== '' ? refresh : undefined, lifetime, nowMs);
+    const refreshToken = typeof refresh === 'string' && refresh !== '' ? refresh : undefined;
+    return makeToken(accessToken, refreshToken, lifetime, nowMs, answerHeaders(json, response));
   } catch (cause) {
     throw unavailable('it gave a token that has expired already', cause);
   }
 }
 
 function refusal(answer: TokenAnswer, nowMs: number): ProxyError {
-  if (DENIED.has(answer.status) && !isHtml(answer)) {
-    return new ProxyError(
-      'token_denied',
-      'The provider refused the credentials of this route. Its own words are in the log of wakala; `wakala doctor` ' +
-        'tells which credentials these are, and what to do.',
-    );
-  }
+  if (DENIED.has(answer.status) && !isHtml(answer)) return denial();
   const page = isHtml(answer) ? ' with an HTML page' : '';
   return unavailable(`it answered ${answer.status}${page}`, undefined, retryAfterS(answer, nowMs));
+}
+
+function denial(): ProxyError {
+  return new ProxyError(
+    'token_denied',
+    'The provider refused the credentials of this route. Its own words are in the log of wakala; `wakala doctor` ' +
+      'tells which credentials these are, and what to do.',
+  );
+}
+
+/** A page is a firewall's: it says nothing of credentials, whatever its status. */
+function isDenied(answer: TokenAnswer, rules: readonly DeadTokenRule[]): boolean {
+  const here = rules.filter(({ status }) => status === answer.status);
+  if (here.length === 0 || isHtml(answer)) return false;
+  const json = jsonIn(answer);
+  return here.some(({ body = {} }) => Object.entries(body).every(([path, value]) => valueAt(json, path) === value));
+}
+
+/** The headers that the answer gives; one that it has no sendable value for is left out. */
+function answerHeaders(json: unknown, { headers = {} }: ExchangeResponse): AnswerHeader[] {
+  return Object.entries(headers).flatMap(([name, path]): AnswerHeader[] => {
+    const value = valueAt(json, path);
+    if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return [];
+    return HEADER_VALUE.test(String(value)) ? [[name, new Secret(String(value))]] : [];
+  });
 }
 
 function isHtml(answer: TokenAnswer): boolean {
   return /^\s*</.test(answer.body) || (answer.headers['content-type'] ?? '').startsWith('text/html');
 }
 
-function parse(answer: TokenAnswer): unknown {
+/** Undefined for a body that is no JSON: the parser's own message quotes the text, and with it perhaps a token. */
+export function jsonIn({ body }: TokenAnswer): unknown {
   try {
-    return JSON.parse(answer.body.replace(/^\uFEFF/, ''));
+    return JSON.parse(body.replace(/^\uFEFF/, ''));
   } catch {
-    // The parser's own message quotes the text, and with it perhaps a token.
+    return undefined;
+  }
+}
+
+function parse(answer: TokenAnswer): unknown {
+  const json = jsonIn(answer);
+  if (json === undefined) {
     const what = answer.body === '' ? 'an empty body' : isHtml(answer) ? 'an HTML page' : 'something that is no JSON';
     throw unavailable(`it answered ${answer.status} with ${what}`);
   }
+  return json;
 }
 
 /** The bare token: some providers send it with "Bearer " in front. */
@@ -97,7 +131,7 @@ function dateOf(value: string): number {
 }
 
 /** `Retry-After` (RFC 9110 10.2.3): seconds or an HTTP date. */
-function retryAfterS(answer: TokenAnswer, nowMs: number): number | undefined {
+export function retryAfterS(answer: TokenAnswer, nowMs: number): number | undefined {
   const value = answer.headers['retry-after']?.trim();
   if (value === undefined || value === '') return undefined;
   const seconds = /^\d+$/.test(value) ? Number(value) : (dateOf(value) - (serverNow(answer) ?? nowMs)) / 1000;

@@ -4,6 +4,7 @@ import type { Log, LogFields } from '../log.ts';
 import type { Exchange, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
 import { readToken, serverNow, type TokenAnswer, unavailable, wordsOf } from './answer.ts';
+import { Discovery } from './discovery.ts';
 import { tokenRequest, type TokenRequest } from './request.ts';
 import type { ExchangeTally, Grant } from './tally.ts';
 import type { Token } from './token.ts';
@@ -15,7 +16,7 @@ export type TokenTransport = (request: TokenRequest, signal: AbortSignal) => Pro
 export interface TokenAsker {
   /**
    * Asks for a token: with the refresh token where one is given, and from the start if that fails.
-   * @param after the last token that was had: another one is wanted
+   * @param after the last token that was had: another one is wanted. What came with it stays with a refreshed one.
    * @throws ProxyError `token_denied` or `token_unavailable`
    */
   ask(refreshToken: Secret | undefined, after?: Token): Promise<Token>;
@@ -38,7 +39,10 @@ export interface ExchangeContext {
 const EXCHANGE_TIMEOUT_MS = 15_000;
 
 export function tokenAsker(context: ExchangeContext): TokenAsker {
-  const { provider, log, tally } = context;
+  const { provider, token, clock, log, tally } = context;
+  const { issuer, clientAuth } = token.request.oauth2 ?? {};
+  const discovery = issuer && clientAuth && new Discovery(issuer, clientAuth, clock);
+  const asking: Asking = { ...context, discovery: discovery || undefined, missed: new Set() };
   const tallied = async (grant: Grant, asked: Promise<Token>) => {
     try {
       const token = await asked;
@@ -50,20 +54,43 @@ export function tokenAsker(context: ExchangeContext): TokenAsker {
     }
   };
   return {
-    async ask(refreshToken) {
+    async ask(refreshToken, after) {
       if (refreshToken !== undefined && provider.refresh !== undefined) {
         const note: Note = (fields) => log.info(fields, 'refresh failed');
         try {
-          return await tallied('refresh', exchange(context, provider.refresh, refreshToken, note));
+          const token = await tallied('refresh', exchange(asking, provider.refresh, refreshToken, note));
+          return completed(asking, provider.refresh, token, after);
         } catch (error) {
           if (isThrottled(error)) throw error;
           log.info({ provider: provider.name }, 'authorizing afresh');
         }
       }
       const note: Note = (fields) => log.warn(fields, 'token exchange failed');
-      return await tallied('credentials', exchange(context, context.token, undefined, note));
+      return completed(asking, token, await tallied('credentials', exchange(asking, token, undefined, note)));
     },
   };
+}
+
+/** An asker's own: what it was made with, and what it found out since. */
+interface Asking extends ExchangeContext {
+  /** Undefined where it is known from the start whom to ask. */
+  readonly discovery: Discovery | undefined;
+  /** Headers that an answer had no value for: said once, not for every token. */
+  readonly missed: Set<string>;
+}
+
+/** The token with the headers that `before` had and its own answer did not give. */
+function completed({ log, provider, missed }: Asking, { response }: Exchange, token: Token, before?: Token): Token {
+  const has = (name: string) => token.headers.some(([given]) => given === name);
+  const kept = (before?.headers ?? []).filter(([name]) => !has(name));
+  const headers = [...token.headers, ...kept];
+  for (const [name, path] of Object.entries(response.headers ?? {})) {
+    if (missed.has(name) || headers.some(([given]) => given === name)) continue;
+    missed.add(name);
+    const fields = { provider: provider.name, header: name, path };
+    log.warn(fields, 'token answer has no value for a header that can be sent; it is left out');
+  }
+  return kept.length === 0 ? token : { ...token, headers };
 }
 
 /** Logs a failure, as grave as it is. */
@@ -74,48 +101,96 @@ function isThrottled(error: unknown): boolean {
   return error instanceof ProxyError && error.retryAfterS !== undefined;
 }
 
-async function exchange(
-  context: ExchangeContext,
-  asked: Exchange,
-  refreshToken: Secret | undefined,
-  note: Note,
-): Promise<Token> {
-  const { provider, clock } = context;
-  const values = new Map([...context.credentials].map(([name, secret]) => [name, secret.reveal()]));
-  if (refreshToken !== undefined) values.set('refresh_token', refreshToken.reveal());
-  const request = await tokenRequest(asked.request, context.authServer, (name) => values.get(name));
-  const place = { provider: provider.name, token_host: new URL(request.url).host };
-  const answer = await send(context, request, (fields) => note({ ...place, ...fields }));
+async function exchange(asking: Asking, asked: Exchange, refreshToken: Secret | undefined, note: Note): Promise<Token> {
+  const { clock } = asking;
+  const abort = new AbortController();
+  const cancel = clock.after(EXCHANGE_TIMEOUT_MS, () => abort.abort());
   try {
-    return readToken(answer, asked.response, provider.defaultLifetimeS, clock.now());
+    const endpoint = await endpointOf(asking, abort.signal, note);
+    return await exchangeAt(endpoint, asking, asked, { refreshToken, signal: abort.signal, note });
+  } finally {
+    cancel();
+  }
+}
+
+/** Undefined where it is known without asking. */
+async function endpointOf(asking: Asking, signal: AbortSignal, note: Note): Promise<string | undefined> {
+  const { provider, discovery, token } = asking;
+  if (discovery === undefined) return undefined;
+  const place = { provider: provider.name, issuer: token.request.oauth2?.issuer };
+  try {
+    // What is wrong is said below, once.
+    return await discovery.endpoint((request) => send(asking, request, signal, 'its issuer', () => {}));
+  } catch (error) {
+    note({ ...place, error: messageOf(error) });
+    throw error;
+  }
+}
+
+interface Question {
+  readonly refreshToken: Secret | undefined;
+  readonly signal: AbortSignal;
+  readonly note: Note;
+}
+
+async function exchangeAt(
+  endpoint: string | undefined,
+  asking: Asking,
+  asked: Exchange,
+  { refreshToken, signal, note }: Question,
+): Promise<Token> {
+  const { provider, clock, tally, discovery } = asking;
+  const values = new Map([...asking.credentials].map(([name, secret]) => [name, secret.reveal()]));
+  if (refreshToken !== undefined) values.set('refresh_token', refreshToken.reveal());
+  // Its clock decides whether a signature is too old, or not yet good.
+  const moment = { endpoint, nowMs: clock.now() + (tally.clockSkewMs ?? 0) };
+  const request = await tokenRequest(asked.request, asking.authServer, (name) => values.get(name), moment);
+  const place = { provider: provider.name, token_host: new URL(request.url).host };
+  const answer = await send(asking, request, signal, 'it', (fields) => {
+    discovery?.forget();
+    note({ ...place, ...fields });
+  });
+  if (answer.status === 404 || answer.status === 410) discovery?.forget();
+  try {
+    return readToken(answer, asked.response, provider.defaultLifetimeS, clock.now(), provider.deniedToken);
   } catch (error) {
     const failed = answer.status < 200 || answer.status > 299;
-    const sent = [...values.values(), ...(request.headers['authorization']?.split(' ').slice(1) ?? [])];
     // A 2xx without a usable token may still hold one under another name.
-    const words = failed ? { provider_said: wordsOf(answer, sent) } : {};
+    const known = new Set(provider.credentials.flatMap(({ name, secret }) => (secret ? [] : [name])));
+    const secrets = [...values].flatMap(([name, value]) => (known.has(name) ? [] : [value]));
+    const words = failed ? { provider_said: wordsOf(answer, [...secrets, ...proofsIn(request)]) } : {};
     note({ ...place, status: answer.status, error: messageOf(error), ...words });
     throw error;
   }
 }
 
-async function send(context: ExchangeContext, request: TokenRequest, note: Note): Promise<TokenAnswer> {
+/** What a request shows of the client beside its credentials as they are. */
+function proofsIn({ headers, body }: TokenRequest): string[] {
+  const assertion = /(?:^|&)client_assertion=([^&]+)/.exec(Buffer.from(body ?? []).toString('latin1'))?.[1];
+  return [...(headers['authorization']?.split(' ').slice(1) ?? []), ...(assertion === undefined ? [] : [assertion])];
+}
+
+/** `who` is asked, in words. */
+async function send(
+  context: Asking,
+  request: TokenRequest,
+  signal: AbortSignal,
+  who: string,
+  note: Note,
+): Promise<TokenAnswer> {
   const { transport, clock } = context;
-  const abort = new AbortController();
-  const cancel = clock.after(EXCHANGE_TIMEOUT_MS, () => abort.abort());
   try {
-    const answer = await transport(request, abort.signal);
+    const answer = await transport(request, signal);
     const serverNowMs = serverNow(answer);
     context.tally.clockSkewMs = serverNowMs === undefined ? undefined : serverNowMs - clock.now();
     return answer;
   } catch (cause) {
-    const what = abort.signal.aborted
-      ? `it did not answer within ${EXCHANGE_TIMEOUT_MS / 1000} s`
-      : `it could not be asked (${networkCode(cause)})`;
+    const what = signal.aborted
+      ? `${who} did not answer within ${EXCHANGE_TIMEOUT_MS / 1000} s`
+      : `${who} could not be asked (${networkCode(cause)})`;
     note({ error: what });
     // Of its cause the code alone: a parser's error carries the answer it could not read, token and all.
-    throw unavailable(what, { code: abort.signal.aborted ? 'ETIMEDOUT' : networkCode(cause) });
-  } finally {
-    cancel();
+    throw unavailable(what, { code: signal.aborted ? 'ETIMEDOUT' : networkCode(cause) });
   }
 }
 

@@ -76,7 +76,8 @@ export class TokenSources {
  */
 function keyOf(use: CredentialUse): string {
   const { provider, authServer, credentials } = use;
-  const definition = JSON.stringify([provider.name, provider.token, provider.refresh, provider.defaultLifetimeS]);
+  const { name, token, refresh, defaultLifetimeS, deniedToken } = provider;
+  const definition = JSON.stringify([name, token, refresh, defaultLifetimeS, ...(deniedToken ? [deniedToken] : [])]);
   const asked = new Set(placeholdersIn(definition));
   const values = [...credentials]
     .filter(([name]) => asked.has(name))

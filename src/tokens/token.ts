@@ -4,6 +4,9 @@ import type { ExchangeTally, RefusedCall, TokenFailure } from './tally.ts';
 /** Which rung of the ladder in `lifetime.ts` said how long the token lives. */
 export type LifetimeSource = 'expires_in' | 'expires_at' | 'jwt' | 'default' | 'fixed';
 
+/** A header of API calls whose value a token endpoint's answer gave. */
+export type AnswerHeader = readonly [name: string, value: Secret];
+
 /** One access token. All times are epoch milliseconds. */
 export interface Token {
   /** Without "Bearer ". */
@@ -15,6 +18,8 @@ export interface Token {
   readonly refreshAtMs: number;
   readonly lifetimeSource: LifetimeSource;
   readonly refreshToken: Secret | undefined;
+  /** Headers of API calls that came with it. */
+  readonly headers: readonly AnswerHeader[];
   /** Its number among the tokens that all replicas share; 0 for one that was asked for alone. */
   readonly generation: number;
   /** First 8 hex digits of its SHA-256: how it may be shown. */
@@ -90,6 +95,7 @@ export function makeToken(
   refreshToken: string | undefined,
   lifetime: Lifetime,
   nowMs: number,
+  headers: readonly AnswerHeader[] = [],
 ): Token {
   const secret = new Secret(accessToken);
   const expiresAtMs = nowMs + lifetime.lifetimeMs;
@@ -100,6 +106,7 @@ export function makeToken(
     refreshAtMs: expiresAtMs === Infinity ? Infinity : expiresAtMs - Math.min(MARGIN_MS, lifetime.lifetimeMs / 5),
     lifetimeSource: lifetime.source,
     refreshToken: refreshToken === undefined ? undefined : new Secret(refreshToken),
+    headers,
     generation: 0,
     fingerprint: secret.fingerprint(),
   };

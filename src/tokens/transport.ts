@@ -38,12 +38,12 @@ interface Means {
 
 /** Resolves with the head of the answer. */
 function ask(request: TokenRequest, signal: AbortSignal, { plain, tls, clock }: Means): Promise<IncomingMessage> {
-  const { method, url, headers, body } = request;
+  const { method, url, headers, body, certificate } = request;
   return new Promise((resolve, reject) => {
     const framing = body === undefined ? {} : { 'content-length': body.length };
     const options: RequestOptions = { method, headers: { ...headers, ...framing }, signal, insecureHTTPParser: false };
     const sent = url.startsWith('https:')
-      ? sendTls(url, { ...options, agent: tls })
+      ? sendTls(url, { ...options, ...certificate, agent: tls })
       : http.request(url, { ...options, agent: plain });
     const connected = clock.after(CONNECT_TIMEOUT_MS, () => {
       sent.destroy(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' }));

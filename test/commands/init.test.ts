@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { init, type InitOptions } from '../../src/commands/init.ts';
 import { examineConfig } from '../../src/config/load.ts';
-import { variableOf } from '../../src/config/starter.ts';
+import { neededCredentials, variableOf } from '../../src/config/starter.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 
@@ -39,7 +39,7 @@ function textOf(folder: string, name: string): string {
 }
 
 function variablesOf(chosen: readonly Provider[]): string[] {
-  return chosen.flatMap((provider) => provider.credentials.map(({ name }) => variableOf(provider, name)));
+  return chosen.flatMap((provider) => neededCredentials(provider).map(({ name }) => variableOf(provider, name)));
 }
 
 describe('init', () => {

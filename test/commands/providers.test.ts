@@ -52,12 +52,26 @@ describe('providers', () => {
     expect(stdout).toContain('404 with errorCode = 404.001.03');
   });
 
+  it('says what is odd about MTN MoMo: its headers, its refusals, and what may be left out', () => {
+    const { stdout } = run('mtn-momo');
+    expect(stdout).toContain('header Ocp-Apim-Subscription-Key: {subscription_key}');
+    expect(stdout).toContain('refused with    500 with error = login_failed, too');
+    expect(stdout).toContain('Headers\n  Ocp-Apim-Subscription-Key: {subscription_key}\n  X-Target-Environment:');
+    expect(stdout).toContain('(left out, it is sandbox, but must be given in production)');
+    expect(stdout).not.toContain('MTN_MOMO_PRODUCT');
+    expect(run('airtel').stdout).toContain('X-Country: {country} (unless the app sends its own)');
+  });
+
   it('prints JSON with --json', () => {
     expect(JSON.parse(run(undefined, true).stdout)).toHaveLength(builtIn.length);
     expect(JSON.parse(run('jeel', true).stdout)).toMatchObject({
       name: 'jeel',
       hosts: { sandbox: { auth: 'https://auth.sandbox.jeel.co' } },
       credentials: [{ name: 'client_id', variable: 'JEEL_CLIENT_ID' }, {}],
+    });
+    expect(JSON.parse(run('airtel', true).stdout)).toMatchObject({
+      denied_token: [],
+      headers: [{ name: 'X-Country', mode: 'default' }, {}],
     });
   });
 

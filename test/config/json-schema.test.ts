@@ -21,8 +21,9 @@ describe('the JSON Schema', () => {
     const names = (at: unknown) => Object.keys(valueAt(at, 'properties') as object).sort();
     expect(names(route)).toEqual(
       [
-        'provider environment credentials upstream auth_server token encoding headers timeout connect_timeout max_body',
-        'replay_limit replay allow token_paths max_concurrency websocket',
+        'provider environment credentials upstream auth_server token oauth2 encoding headers token_header',
+        'headers_from_token timeout connect_timeout max_body replay_limit replay allow token_paths max_concurrency',
+        'websocket',
       ]
         .join(' ')
         .split(' ')

@@ -56,7 +56,7 @@ describe('the pattern of a route', () => {
 describe('the provider', () => {
   it('must be named, or an exchange spelled out', () => {
     expect(problemsOf('routes:\n  /a/*: {}\n')).toEqual([
-      '2:3 routes./a/*.provider | routes./a/*: name a `provider` (jpay, mpesa, jeel, paypack, static), or spell out a `token` exchange',
+      '2:3 routes./a/*.provider | routes./a/*: name a `provider` (`wakala providers` lists them), or spell out a `token` exchange',
     ]);
   });
 

@@ -1,25 +1,39 @@
 import { describe, expect, it } from 'vitest';
 import type { Emulator } from '../../src/emulators/emulator.ts';
+import { isFixed } from '../../src/providers/provider.ts';
+import { providers } from '../../src/providers/registry.ts';
 import { ask, askJson } from '../support/proxy-ask.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
 
-const NAMES = ['jpay', 'mpesa', 'jeel', 'paypack'];
+/** Those with hosts of their own whose token is asked for. */
+const NAMES = providers.flatMap(({ name, hosts, token }) => (hosts === undefined || isFixed(token) ? [] : [name]));
+
+/** What the sample call gets, where it is not 200. */
+const CREATED = new Map([
+  ['paypal', 201],
+  ['kopokopo', 201],
+]);
 
 function sampleCall(port: number, emulator: Emulator, headers: Record<string, string> = {}) {
   const { name, samples } = emulator.provider;
-  return askJson(port, `/${name}${samples.call.path}`, samples.call.json, headers);
+  const path = `/${name}${samples.call.path}`;
+  return samples.call.json === undefined
+    ? ask(port, path, { headers })
+    : askJson(port, path, samples.call.json, headers);
 }
 
 describe.each(NAMES)('%s', (name) => {
+  const OK = CREATED.get(name) ?? 200;
+
   it('asks for a token on a cold route and keeps it for the next call', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     const cold = await sampleCall(proxy.port, emulator);
     const warm = await sampleCall(proxy.port, emulator);
-    expect([cold.status, cold.header('wakala-token')]).toEqual([200, 'fetched']);
-    expect([warm.status, warm.header('wakala-token')]).toEqual([200, 'cached']);
+    expect([cold.status, cold.header('wakala-token')]).toEqual([OK, 'fetched']);
+    expect([warm.status, warm.header('wakala-token')]).toEqual([OK, 'cached']);
     expect(cold.header('x-emulated-by')).toBe('wakala');
-    expect(Object.keys(warm.json())).toEqual(Object.keys(cold.json()));
+    if (cold.text !== '') expect(Object.keys(warm.json())).toEqual(Object.keys(cold.json()));
     expect(emulator.stats()).toMatchObject({ token_requests: 1, exchanges: 1, api_calls: 2, refused: 0 });
   });
 
@@ -28,7 +42,7 @@ describe.each(NAMES)('%s', (name) => {
     await sampleCall(proxy.port, emulator);
     emulator.control({ expire_tokens: true });
     const answer = await sampleCall(proxy.port, emulator);
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    expect([answer.status, answer.header('wakala-token')]).toEqual([OK, 'replayed']);
     expect(emulator.stats()).toMatchObject({ token_requests: 2, api_calls: 3, refused: 1 });
     expect((await sampleCall(proxy.port, emulator)).header('wakala-token')).toBe('cached');
   });
@@ -37,9 +51,10 @@ describe.each(NAMES)('%s', (name) => {
     const clock = new ShiftedClock();
     const { emulator, proxy } = await startProxyToEmulator(name, {}, clock);
     await sampleCall(proxy.port, emulator);
-    clock.shiftMs += emulator.provider.samples.accessLifetimeS * 1000;
+    // A point in time counts from the `Date` of the answer, which is rounded to a second.
+    clock.shiftMs += (emulator.provider.samples.accessLifetimeS + 1) * 1000;
     const answer = await sampleCall(proxy.port, emulator);
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'fetched']);
+    expect([answer.status, answer.header('wakala-token')]).toEqual([OK, 'fetched']);
     expect(emulator.stats()).toMatchObject({ token_requests: 2, api_calls: 2, refused: 0 });
   });
 

@@ -31,9 +31,30 @@ describe('emulator ports', () => {
       { api: 9913, auth: 9923 },
       { api: 9914, auth: undefined },
       { api: 9915, auth: undefined },
+      { api: 9910, auth: undefined },
+      { api: 9916, auth: undefined },
+      { api: 9917, auth: undefined },
+      { api: 9918, auth: undefined },
+      { api: 9919, auth: 9908 },
+      { api: 9920, auth: undefined },
+      { api: 9921, auth: undefined },
+      { api: 9922, auth: undefined },
+      { api: 9924, auth: undefined },
+      { api: 9925, auth: undefined },
+      { api: 9926, auth: undefined },
+      { api: 9927, auth: undefined },
+      { api: 9928, auth: 9909 },
+      { api: 9929, auth: undefined },
       { api: 9931, auth: 9932 },
       { api: 9933, auth: undefined },
     ]);
+  });
+
+  it('are each used once among the built-in providers, and by none of the admin listener', () => {
+    const all = emulatorPorts(providers).flatMap(({ api, auth }) => [api, ...(auth === undefined ? [] : [auth])]);
+    expect(new Set(all).size).toBe(all.length);
+    expect(all).not.toContain(9901);
+    for (const port of all) expect(port).toBeLessThan(9930);
   });
 
   it('are each used once, also where a provider is there twice', () => {

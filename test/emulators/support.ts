@@ -138,10 +138,20 @@ export async function call(
   });
 }
 
-/** The provider's own sample call. */
+/** The headers that a route of the sandbox puts on its calls. */
+export function routeHeaders({ provider, credentials }: Emulator): Record<string, string> {
+  const valueOf = (name: string) => credentials.get(name)?.reveal();
+  const values = provider.headers.map(({ name, value }): [string, string] => [
+    name,
+    fill(typeof value === 'string' ? value : value.sandbox, valueOf),
+  ]);
+  return Object.fromEntries(values);
+}
+
+/** The provider's own sample call, as it comes from a route. */
 export async function sampleCall(emulator: Emulator, token: string | undefined): Promise<Reply> {
   const { path, json } = emulator.provider.samples.call;
-  return call(emulator, token, path, json);
+  return call(emulator, token, path, json, routeHeaders(emulator));
 }
 
 export interface Received {

@@ -4,13 +4,13 @@ import { ProxyError } from '../../src/errors.ts';
 import { RouteTable } from '../../src/proxy/routes.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
 import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
-import { isFixed, type Provider } from '../../src/providers/provider.ts';
+import type { Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { loosened, readings } from './lenses.ts';
 import { type Chance, fuzz } from './random.ts';
 
 const HOST = 'localhost:8080';
-const asked = providers.filter(({ token }) => !isFixed(token));
+const asked = providers.filter(({ hosts }) => hosts !== undefined);
 
 function routeOf({ name, credentials, hosts }: Provider, prefix: string) {
   const route = { provider: name, credentials: Object.fromEntries(credentials.map((field) => [field.name, 'x'])) };
@@ -62,7 +62,7 @@ function target(chance: Chance): string {
 
 function anyTarget(chance: Chance): string {
   const route = chance.pick(routes);
-  const path = chance.oneIn(2) ? tokenPath(chance) : `/${chance.some(PIECES, 4).join('')}`;
+  const path = chance.oneIn(2) ? tokenPath(chance, route.provider) : `/${chance.some(PIECES, 4).join('')}`;
   const start = chance.oneIn(8) ? `http://${HOST}` : '';
   const query = chance.oneIn(3) ? `?${chance.some(PIECES, 3).join('')}` : '';
   const whole = `${start}${route.prefix}${path}${query}`;
@@ -71,8 +71,9 @@ function anyTarget(chance: Chance): string {
 }
 
 /** With what may stand for a refresh token in it. */
-function tokenPath(chance: Chance): string {
-  const path = chance.pick(TOKEN_PATHS);
+function tokenPath(chance: Chance, { tokenPaths }: Provider): string {
+  const own = tokenPaths.map(({ path }) => path.replace(/\{\w+\}/, 'eyJ.a.b'));
+  const path = chance.pick(chance.oneIn(2) ? own : TOKEN_PATHS);
   return chance.oneIn(3) ? path.replace('eyJ.a.b', () => chance.some(PIECES, 2).join('')) : path;
 }
 
@@ -118,10 +119,13 @@ function isWithin(path: string, base: string): boolean {
 function checkTokenPaths({ guard, provider }: (typeof routes)[number], below: string): void {
   const taken = [...readings(below)].map(loosened);
   for (const { method, path } of provider.tokenPaths) {
-    const fixed = loosened(path.replace(/\{\w+\}/, ''));
-    const reached = taken.some((read) =>
-      path.includes('{') ? read.startsWith(`${fixed}/`) && !read.slice(fixed.length + 1).includes('/') : read === fixed,
-    );
+    const segments = loosened(path).split('/');
+    const reached = taken.some((read) => {
+      const got = read.split('/');
+      return (
+        got.length === segments.length && segments.every((one, i) => one === got[i] || (one.startsWith('{') && got[i]))
+      );
+    });
     if (!reached) continue;
     for (const each of [method, 'GET', 'POST', 'PUT', 'DELETE', 'HEAD', 'get']) {
       if (guard.judge(each, below) === 'other') throw new Error(`${each} may reach the token endpoint ${path}`);

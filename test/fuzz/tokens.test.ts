@@ -9,8 +9,11 @@ import { type Chance, fuzz } from './random.ts';
 
 const NOW = Date.UTC(2026, 0, 1, 9);
 const CANARY = 'canary-token-0123456789';
+const KNOWN = new Map(
+  providers.flatMap(({ token }) => (isFixed(token) ? [] : [[JSON.stringify(token.response), token.response] as const])),
+);
 const RESPONSES = [
-  ...providers.flatMap(({ token }) => (isFixed(token) ? [] : [token.response])),
+  ...KNOWN.values(),
   { accessToken: 'data.token', expiresIn: 'data.ttl', expiresAt: 'data.until', refreshToken: 'data.refresh' },
   { accessToken: '__proto__.token', expiresIn: 'constructor.name' },
   { accessToken: 'list.0.token', expiresAt: 'list.0.until' },

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import { valueAt } from '../../src/json.ts';
-import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { type DeadTokenRule, defaultOf, type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
 import { providerNamed, providers } from '../../src/providers/registry.ts';
 import { placeholdersIn } from '../../src/providers/template.ts';
 import { readToken } from '../../src/tokens/answer.ts';
@@ -15,13 +15,42 @@ const asked: [string, Asked][] = providers.flatMap((provider): [string, Asked][]
   isFixed(provider.token) ? [] : [[provider.name, { provider, token: provider.token }]],
 );
 
+const CATALOGUE = [
+  'mtn-momo',
+  'airtel',
+  'pesapal',
+  'flutterwave',
+  'paypal',
+  'jenga',
+  'kcb-buni',
+  'coop-bank',
+  'kopokopo',
+  'tingg',
+  'orange-money',
+  'azampay',
+  'clickpesa',
+];
+
+/** Whether one of the rules is about this answer. */
+function isRuled(rules: readonly DeadTokenRule[], { status, body }: { status: number; body: unknown }): boolean {
+  return rules.some(
+    (rule) =>
+      rule.status === status && Object.entries(rule.body ?? {}).every(([path, value]) => valueAt(body, path) === value),
+  );
+}
+
+function headersOf({ headers }: Provider): string[] {
+  return headers.flatMap(({ value }) => (typeof value === 'string' ? [value] : Object.values(value)));
+}
+
 function textsOf({ path, query, headers, basic, body }: Exchange['request']): string[] {
   return [path, ...[query, headers, body?.fields].flatMap((fields) => Object.values(fields ?? {})), ...(basic ?? [])];
 }
 
 describe('the built-in providers', () => {
-  it('are the four and the fixed key, each under one name', () => {
-    expect(providers.map(({ name }) => name)).toEqual(['jpay', 'mpesa', 'jeel', 'paypack', 'static']);
+  it('are the four, the fixed key, any OAuth server and the catalogue, each under one name', () => {
+    const names = ['jpay', 'mpesa', 'jeel', 'paypack', 'static', 'oauth2', ...CATALOGUE];
+    expect(providers.map(({ name }) => name)).toEqual(names);
   });
 
   it.each(providers.map((provider) => [provider.name, provider] as const))(
@@ -43,6 +72,10 @@ describe('the built-in providers', () => {
       expect(credentials.length).toBeGreaterThan(0);
       expect(new Set(credentials.map(({ name }) => name)).size).toBe(credentials.length);
       for (const { description } of credentials) expect(description).not.toBe('');
+      // A default or an example would be shown.
+      for (const field of credentials.filter(({ secret }) => secret)) {
+        expect([field.default, field.example]).toEqual([undefined, undefined]);
+      }
     },
   );
 });
@@ -51,14 +84,15 @@ describe.each(asked)('%s', (_, { provider, token }) => {
   it('is reached by https, at base URLs without a trailing slash', () => {
     for (const { api, auth = api } of Object.values(provider.hosts ?? {})) {
       for (const url of [api, auth]) {
-        expect(url).toMatch(/^https:\/\/[a-z0-9.]+(\/[a-z0-9/]*[a-z0-9])?$/);
+        expect(url).toMatch(/^https:\/\/[a-z0-9.-]+(\/[a-z0-9/]*[a-z0-9])?$/);
       }
     }
-    expect(Object.keys(provider.hosts ?? {}).sort()).toEqual(['production', 'sandbox']);
+    if (provider.name === 'oauth2') expect(provider.hosts).toBeUndefined();
+    else expect(Object.keys(provider.hosts ?? {}).sort()).toEqual(['production', 'sandbox']);
   });
 
-  it('asks with credentials that it has, and uses every one of them', () => {
-    const used = new Set(textsOf(token.request).flatMap(placeholdersIn));
+  it('asks and calls with credentials that it has, and uses every one of them', () => {
+    const used = new Set([...textsOf(token.request), ...headersOf(provider)].flatMap(placeholdersIn));
     expect([...used].sort()).toEqual(provider.credentials.map(({ name }) => name).sort());
   });
 
@@ -75,30 +109,42 @@ describe.each(asked)('%s', (_, { provider, token }) => {
   it('keeps clients away from its own token endpoints', () => {
     for (const { method, path } of [token.request, ...(provider.refresh ? [provider.refresh.request] : [])]) {
       expect(provider.tokenPaths).toContainEqual({ method, path });
+      // The guard compares without a slash at the end.
+      expect(provider.tokenPaths).toContainEqual({ method, path: path.replace(/\/$/, '') });
     }
   });
 
   it('has a sample answer with a place for each field that is read', () => {
-    for (const path of Object.values(token.response) as string[]) {
+    const { accessToken, expiresIn, expiresAt, refreshToken } = token.response;
+    for (const path of [accessToken, expiresIn, expiresAt, refreshToken].filter((path) => path !== undefined)) {
       expect(valueAt(provider.samples.tokenAnswer, path)).toBeDefined();
     }
   });
 
   it('tells wrong credentials from trouble by its own sample', () => {
     const { status, body } = provider.samples.deniedAnswer;
-    const read = () => readToken({ status, headers: {}, body: JSON.stringify(body) }, token.response, 60, 0);
+    const answer = { status, headers: {}, body: JSON.stringify(body) };
+    const read = () => readToken(answer, token.response, 60, 0, provider.deniedToken);
     expect(read).toThrow(ProxyError);
     expect(read).toThrow(expect.objectContaining({ code: 'token_denied' }) as Error);
   });
 
+  it('knows refused credentials by a rule of its own only where no plain status says so', () => {
+    const denied = provider.samples.deniedAnswer;
+    const isPlain = [400, 401, 403, 422].includes(denied.status);
+    expect(isRuled(provider.deniedToken ?? [], denied)).toBe(!isPlain);
+    for (const { status, body } of provider.deniedToken ?? []) {
+      if (status < 400 || status >= 500) expect(Object.keys(body ?? {})).not.toEqual([]);
+    }
+  });
+
+  it('takes no good answer for refused credentials', () => {
+    const good = { status: 200, body: provider.samples.tokenAnswer };
+    expect(isRuled(provider.deniedToken ?? [], good)).toBe(false);
+  });
+
   it('knows a dead token by its own sample', () => {
-    const { status, body } = provider.samples.deadAnswer;
-    const dead = provider.deadToken.some(
-      (rule) =>
-        rule.status === status &&
-        Object.entries(rule.body ?? {}).every(([path, value]) => valueAt(body, path) === value),
-    );
-    expect(dead).toBe(true);
+    expect(isRuled(provider.deadToken, provider.samples.deadAnswer)).toBe(true);
   });
 
   it('takes no 2xx for a dead token', () => {
@@ -139,7 +185,63 @@ describe('what is known of each provider', () => {
     ]);
   });
 
+  it('Flutterwave, AzamPay and KCB: the token host is not the API host', () => {
+    const auth = ['flutterwave', 'azampay', 'kcb-buni'].map((name) => providerNamed(name)?.hosts);
+    expect(auth.map((hosts) => [hosts?.sandbox.auth, hosts?.production.auth])).toEqual([
+      ['https://idp.flutterwave.com', 'https://idp.flutterwave.com'],
+      ['https://authenticator-sandbox.azampay.co.tz', 'https://authenticator.azampay.co.tz'],
+      [undefined, 'https://accounts.buni.kcbgroup.com/oauth2'],
+    ]);
+  });
+
+  it.each(['coop-bank', 'orange-money', 'clickpesa'])('%s: one host for both, and a trap says so', (name) => {
+    const { hosts, traps } = providerNamed(name)!;
+    expect(hosts?.sandbox).toEqual(hosts?.production);
+    expect(traps.join('\n')).toContain('One host for both environments');
+  });
+
+  it.each(CATALOGUE)('%s: a dead token is 401, whatever the body', (name) => {
+    expect(providerNamed(name)?.deadToken).toEqual([{ status: 401 }]);
+  });
+
   it.each([
+    ['mtn-momo', [{ status: 500, body: { error: 'login_failed' } }]],
+    ['azampay', [{ status: 423 }]],
+    [
+      'pesapal',
+      ['invalid_consumer_key_or_secret_provided', 'consumer_key_unknown'].map((code) => ({
+        status: 200,
+        body: { 'error.code': code },
+      })),
+    ],
+  ])('%s: wrong credentials get an answer of its own', (name, rules) => {
+    expect(providerNamed(name)?.deniedToken).toEqual(rules);
+  });
+
+  it.each([
+    ['mtn-momo', ['Ocp-Apim-Subscription-Key', 'set'], ['X-Target-Environment', 'set']],
+    ['airtel', ['X-Country', 'default'], ['X-Currency', 'default']],
+    ['tingg', ['apikey', 'set']],
+  ])('%s: has headers on each API call', (name, ...headers) => {
+    expect(providerNamed(name)?.headers.map((rule) => [rule.name, rule.mode])).toEqual(headers);
+  });
+
+  it('MTN MoMo: collections in the sandbox unless said otherwise, and no country is guessed', () => {
+    const fields = new Map(providerNamed('mtn-momo')?.credentials.map((field) => [field.name, field]));
+    const defaults = (['sandbox', 'production'] as const).map((environment) =>
+      ['product', 'target_environment', 'api_key'].map((name) => defaultOf(fields.get(name)!, environment)),
+    );
+    expect(defaults).toEqual([
+      ['collection', 'sandbox', undefined],
+      ['collection', undefined, undefined],
+    ]);
+  });
+
+  it.each([
+    ['airtel', 300],
+    ['pesapal', 300],
+    ['flutterwave', 600],
+    ['jenga', 900],
     ['jpay', 900],
     ['paypack', 900],
     ['mpesa', 3599],

@@ -25,9 +25,8 @@ export class Random {
   }
 
   pick<T>(choices: readonly T[]): T {
-    const choice = choices[this.between(0, choices.length)];
-    if (choice === undefined) throw new RangeError('nothing to pick from');
-    return choice;
+    if (choices.length === 0) throw new RangeError('nothing to pick from');
+    return choices[this.between(0, choices.length)] as T;
   }
 
   /** One of the keys, each as likely as its weight says. */

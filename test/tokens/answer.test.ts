@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import type { ExchangeResponse } from '../../src/providers/provider.ts';
+import type { DeadTokenRule, ExchangeResponse } from '../../src/providers/provider.ts';
 import { readToken, type TokenAnswer, unavailable } from '../../src/tokens/answer.ts';
 import { expectNoSecret } from '../support/token-fakes.ts';
 
@@ -196,5 +196,72 @@ describe('an unavailable token', () => {
     expect(Object.hasOwn(unavailable('it slept'), 'cause')).toBe(false);
     const cause = new Error('x');
     expect(unavailable('it slept', cause).cause).toBe(cause);
+  });
+});
+
+describe("a provider's own ways to refuse the credentials", () => {
+  const DENIED: DeadTokenRule[] = [
+    { status: 500, body: { error: 'login_failed' } },
+    { status: 200, body: { 'e.code': 7 } },
+  ];
+  const codeOf = ({ status = 200, headers = {}, body = '' }: Answer, rules = DENIED) => {
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    try {
+      readToken({ status, headers, body: text }, RESPONSE, 600, NOW_MS, rules);
+      return 'token';
+    } catch (error) {
+      return error instanceof ProxyError ? error.code : String(error);
+    }
+  };
+
+  it.each<[string, Answer, string]>([
+    ['a status and a value', { status: 500, body: { error: 'login_failed' } }, 'token_denied'],
+    ['another value', { status: 500, body: { error: 'internal' } }, 'token_unavailable'],
+    ['another type', { status: 200, body: { e: { code: '7' } } }, 'token_unavailable'],
+    ['another status', { status: 503, body: { error: 'login_failed' } }, 'token_unavailable'],
+    ['no JSON', { status: 500, body: 'login_failed' }, 'token_unavailable'],
+    ['a 200 that says so', { body: { access_token: 't-1', e: { code: 7 } } }, 'token_denied'],
+    ['a 200 that does not', { body: { access_token: 't-1' } }, 'token'],
+    ['what anyone says so with', { status: 401, body: {} }, 'token_denied'],
+  ])('%s', (_, answer, code) => {
+    expect(codeOf(answer)).toBe(code);
+  });
+
+  it('may be a status alone, but never a page of a firewall', () => {
+    const rules = [{ status: 503 }];
+    expect([codeOf({ status: 503, body: '' }, rules), codeOf({ status: 503, body: HTML }, rules)]).toEqual([
+      'token_denied',
+      'token_unavailable',
+    ]);
+  });
+});
+
+describe('headers from a token answer', () => {
+  const response = { ...RESPONSE, headers: { 'X-A': 'data.a', 'X-B': 'b' } };
+  const headersOf = (body: object) =>
+    read({ body: { access_token: 't-1', ...body } }, response).headers.map(([name, value]) => [name, value.reveal()]);
+
+  it('are its strings, numbers and booleans', () => {
+    expect(headersOf({ data: { a: 7310 }, b: false })).toEqual([
+      ['X-A', '7310'],
+      ['X-B', 'false'],
+    ]);
+    expect(headersOf({ data: { a: 'a b,c' } })).toEqual([['X-A', 'a b,c']]);
+  });
+
+  it.each([[null], [{}], [[]], [''], [' a'], ['a '], ['a\r\nb: c'], ['a\u0000'], ['ä'], ['x'.repeat(8193)]])(
+    'are without %j',
+    (value) => {
+      expect(headersOf({ b: value })).toEqual([]);
+    },
+  );
+
+  it('may be as long as a token', () => {
+    expect(headersOf({ b: 'x'.repeat(8192) })).toHaveLength(1);
+  });
+
+  it('are not printed by accident', () => {
+    const token = read({ body: { access_token: 't-1', b: 'made-up-code' } }, response);
+    expectNoSecret(token, 'made-up-code');
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
-import { isFixed, type Provider } from '../../src/providers/provider.ts';
+import { isFixed, type OAuth2, type Provider } from '../../src/providers/provider.ts';
 import { fixedToken } from '../../src/providers/static.ts';
 import { Secret } from '../../src/secret.ts';
 import type { TokenTransport } from '../../src/tokens/exchange.ts';
@@ -91,6 +91,11 @@ describe('routes with one credential', () => {
     ['where the token is', { provider: { ...mpesa, token: { ...exchange!, response: { accessToken: 'token' } } } }],
     ['the refresh', { provider: { ...mpesa, refresh: jpay.refresh! } }],
     ['the default lifetime', { provider: { ...mpesa, defaultLifetimeS: 60 } }],
+    ['what refuses the credentials', { provider: { ...mpesa, deniedToken: [{ status: 500 }] } }],
+    [
+      'the headers that come with the token',
+      { provider: { ...mpesa, token: { ...exchange!, response: { ...exchange!.response, headers: { 'x-a': 'a' } } } } },
+    ],
   ])('are two where they differ in %s', (_, other) => {
     const { sources: all } = sources();
     expect(all.for(use(other))).not.toBe(all.for(use()));
@@ -103,6 +108,42 @@ describe('routes with one credential', () => {
     const short = await all.for(use({ provider: { ...provider, defaultLifetimeS: 60 } })).token();
     expect(long.expiresAtMs - clock.now()).toBe(3_000_000);
     expect(short.expiresAtMs - clock.now()).toBe(60_000);
+  });
+});
+
+describe('routes of `provider: oauth2`', () => {
+  const OAUTH2 = { clientAuth: 'private_key_jwt', issuer: 'https://login.example' } as const;
+  const ASSERTION = { clientId: '{client_id}', key: '{client_key}', algorithm: 'ES256' } as const;
+  const route = (more: Partial<OAuth2> = {}, fields: Record<string, string> = {}, key = 'key-made-up-1') => {
+    const request = {
+      method: 'POST',
+      path: '/oauth2/token',
+      body: { encoding: 'form', fields: { grant_type: 'client_credentials', ...fields } },
+      oauth2: { ...OAUTH2, assertion: ASSERTION, ...more },
+    } as const;
+    const provider: Provider = { ...mpesa, name: 'oauth2', token: { request, response: exchange!.response } };
+    return use({ provider, credentials: credentials({ client_id: 'c', client_key: key, value_1: 'v' }) });
+  };
+
+  it('share a token where all is the same', () => {
+    const { sources: all } = sources();
+    expect(all.for(route())).toBe(all.for(route()));
+  });
+
+  it.each<[string, CredentialUse]>([
+    ['the issuer', route({ issuer: 'https://login.example/' })],
+    ['the client authentication', route({ clientAuth: 'client_secret_post' })],
+    ['the resources', route({ resources: ['https://a.example'] })],
+    ['the scope', route({}, { scope: 'payments' })],
+    ['the audience', route({}, { audience: 'https://a.example' })],
+    ['the key', route({}, {}, 'key-made-up-2')],
+    ['the name of the key', route({ assertion: { ...ASSERTION, keyId: 'k-2' } })],
+    ['the algorithm', route({ assertion: { ...ASSERTION, algorithm: 'EdDSA' } })],
+    ['the audience of the assertion', route({ assertion: { ...ASSERTION, audience: 'https://b.example' } })],
+    ['the certificate', route({ certificate: { cert: '{value_1}', key: '{client_key}' } })],
+  ])('have two tokens where they differ in %s', (_, other) => {
+    const { sources: all } = sources();
+    expect(all.for(other)).not.toBe(all.for(route()));
   });
 });
 

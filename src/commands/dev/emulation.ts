@@ -66,6 +66,6 @@ function ledTo(route: Route, { apiUrl, authUrl }: Emulator): Route {
 }
 
 /** Routes that ask for tokens in the same way share an emulator, whatever their hosts, credentials and headers. */
-function definitionOf({ name, token, refresh, samples }: Provider): string {
-  return JSON.stringify([name, token, refresh, samples]);
+function definitionOf({ name, token, refresh, tokenHeader, samples }: Provider): string {
+  return JSON.stringify([name, token, refresh, tokenHeader, samples]);
 }

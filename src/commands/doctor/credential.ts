@@ -49,7 +49,7 @@ async function judge(
   if (!(got instanceof ProxyError)) {
     return ok(`${host} gave out token ${got.fingerprint} in ${spokenDuration(tookMs)}`);
   }
-  if (got.code !== 'token_denied') return unavailable(attempt, got);
+  if (got.code !== 'token_denied') return unavailable(attempt, got, token);
   const sent = sentCredentials(route, origins);
   const check = sent.length === 0 ? 'check the token request of the route' : `check ${spokenList(sent)}`;
   const { words, answer } = attempt;
@@ -76,21 +76,28 @@ async function worksInSandbox(route: Route, token: Exchange, world: World): Prom
   return !(got instanceof ProxyError);
 }
 
-function unavailable(attempt: Attempt, error: ProxyError): Finding {
+function unavailable(attempt: Attempt, error: ProxyError, token: Exchange): Finding {
   const wait = error.retryAfterS === undefined ? '' : ` (come back in ${spokenDuration(error.retryAfterS * 1000)})`;
   const said = attempt.words === undefined || attempt.answer?.isPage === true ? '' : `; it said ${attempt.words}`;
-  return failed('unreachable', `${error.message.replace(/\.$/, '')}${wait}${said}`, remedyFor(attempt));
+  return failed('unreachable', `${error.message.replace(/\.$/, '')}${wait}${said}`, remedyFor(attempt, token));
 }
 
-function remedyFor({ answer }: Attempt): string {
+function remedyFor({ answer, asked }: Attempt, { request }: Exchange): string {
   if (answer === undefined) return 'try again; if it stays so, ask the provider whether its token endpoint is up';
   const { status, isPage } = answer;
+  const { oauth2 } = request;
+  // The last that was asked was the issuer: it did not say where to ask for tokens.
+  if (oauth2?.issuer !== undefined && asked === 'GET' && status < 500 && status !== 429) {
+    return 'check `issuer`: it is written as its metadata has it; for a server without metadata set `token_endpoint`';
+  }
+  const place = oauth2 === undefined ? 'auth_server' : oauth2.issuer === undefined ? 'token_endpoint' : 'issuer';
   if (status === 429) return 'wait, and let one Wakala hold this credential: too many ask for tokens with it';
   if (isPage) {
-    return "a firewall or a wrong host answers: check `auth_server`, and whether the provider must allow this machine's address";
+    return `a firewall or a wrong host answers: check \`${place}\`, and whether the provider must allow this machine's address`;
   }
   if (status >= 500) return "the trouble is the provider's: try again later, and see its status page";
-  if (status >= 300 && status < 400) return 'redirects are not followed: name the place itself as `auth_server`';
+  if (status >= 300 && status < 400) return `redirects are not followed: name the place itself as \`${place}\``;
   if (status < 300) return 'compare `token: {response: ...}` of the route with what the provider documents';
+  if (oauth2 !== undefined) return `check \`${place}\` under \`oauth2\` of the route`;
   return 'check `auth_server` of the route, and path and method of its token request';
 }

@@ -19,6 +19,8 @@ export interface Attempt {
   readonly got: Token | ProxyError;
   /** Undefined where there was no whole answer. */
   readonly answer: AnswerShape | undefined;
+  /** Method of the request that it answers. */
+  readonly asked: string | undefined;
   /** The provider's own words on a refusal, the secrets cut out of them. */
   readonly words: string | undefined;
   /** How far the token endpoint's clock is ahead of ours. Milliseconds; undefined if it did not say. */
@@ -32,10 +34,12 @@ export async function attemptExchange(use: CredentialUse, token: Exchange, world
   const tally = new ExchangeTally();
   const startMs = clock.now();
   let answer: AnswerShape | undefined;
+  let asked: string | undefined;
   let words: string | undefined;
   const transport: World['transport'] = async (request, signal) => {
     const whole = await world.transport(request, signal);
     answer = { status: whole.status, isPage: isPage(whole) };
+    asked = request.method;
     return whole;
   };
   const warn: Log['warn'] = (fields) => {
@@ -44,7 +48,7 @@ export async function attemptExchange(use: CredentialUse, token: Exchange, world
   };
   const asker = tokenAsker({ ...use, token, transport, clock, tally, log: { ...silentLog, warn } });
   const got = await asker.ask(undefined).catch(proxyErrorOf);
-  return { got, answer, words, skewMs: tally.clockSkewMs, tookMs: clock.now() - startMs };
+  return { got, answer, asked, words, skewMs: tally.clockSkewMs, tookMs: clock.now() - startMs };
 }
 
 function proxyErrorOf(error: unknown): ProxyError {

@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 import { DEFAULTS } from '../../config/defaults.ts';
-import { routeText, variableOf } from '../../config/starter.ts';
+import { neededCredentials, routeText, variableOf } from '../../config/starter.ts';
 import type { Provider } from '../../providers/provider.ts';
 import type { Plan } from './plan.ts';
 
@@ -12,8 +12,9 @@ export interface Variable {
   readonly description: string;
 }
 
+/** Those that the file of `configText` refers to; a credential that may be left out stands there as a comment. */
 export function variablesOf(provider: Provider): Variable[] {
-  return provider.credentials.map(({ name, description }) => ({
+  return neededCredentials(provider).map(({ name, description }) => ({
     name: variableOf(provider, name),
     provider,
     description,

@@ -57,7 +57,7 @@ export class SharedAsker implements TokenAsker {
         this.#context.log.warn(fields, 'token store cannot be asked; asking the provider alone');
       }
       this.#alone = true;
-      return await this.#own.ask(refreshToken);
+      return await this.#own.ask(refreshToken, after);
     }
   }
 
@@ -87,7 +87,7 @@ export class SharedAsker implements TokenAsker {
         found = this.#opened(posted);
         if (fence !== undefined) {
           if (found === undefined || !isNewer(found, after)) {
-            return await this.#inTurn(fence, found?.refreshToken ?? refreshToken);
+            return await this.#inTurn(fence, found?.refreshToken ?? refreshToken, found ?? after);
           }
           await board.release(owner, undefined).catch(ignore);
           return found;
@@ -101,12 +101,12 @@ export class SharedAsker implements TokenAsker {
   }
 
   /** Asks, while the others wait. */
-  async #inTurn(fence: number, refreshToken: Secret | undefined): Promise<Token> {
+  async #inTurn(fence: number, refreshToken: Secret | undefined, after: Token | undefined): Promise<Token> {
     const { board, owner, seal, name, clock } = this.#context;
     const stopRenewing = this.#renewing();
     let token: Token;
     try {
-      token = { ...(await this.#own.ask(refreshToken)), generation: fence };
+      token = { ...(await this.#own.ask(refreshToken, after)), generation: fence };
     } catch (error) {
       await board.release(owner, failureOf(error)).catch(ignore);
       throw error;

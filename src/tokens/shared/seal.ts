@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import type { Secret } from '../../secret.ts';
+import { Secret } from '../../secret.ts';
 import type { LifetimeSource, Token } from '../token.ts';
 import { makeToken } from '../token.ts';
 
@@ -9,6 +9,8 @@ interface Content {
   readonly r?: string;
   readonly l: number;
   readonly s: LifetimeSource;
+  /** Headers of API calls. */
+  readonly h?: readonly (readonly [name: string, value: string])[];
 }
 
 const CIPHER = 'aes-256-gcm';
@@ -33,12 +35,13 @@ export class Seal {
   }
 
   seal(token: Token, name: string, generation: number): string {
-    const { accessToken, refreshToken, issuedAtMs, expiresAtMs, lifetimeSource } = token;
+    const { accessToken, refreshToken, issuedAtMs, expiresAtMs, lifetimeSource, headers } = token;
     const content: Content = {
       a: accessToken.reveal(),
       ...(refreshToken === undefined ? {} : { r: refreshToken.reveal() }),
       l: expiresAtMs - issuedAtMs,
       s: lifetimeSource,
+      ...(headers.length === 0 ? {} : { h: headers.map(([header, value]) => [header, value.reveal()] as const) }),
     };
     const iv = randomBytes(IV_BYTES);
     const cipher = createCipheriv(CIPHER, this.#current.bytes, iv, { authTagLength: TAG_BYTES });
@@ -83,7 +86,8 @@ function associated(name: string, generation: number): Buffer {
   return Buffer.from(`${name}\0${generation}`);
 }
 
-function tokenOf({ a, r, l, s }: Content, generation: number, remainingMs: number, nowMs: number): Token {
+function tokenOf({ a, r, l, s, h = [] }: Content, generation: number, remainingMs: number, nowMs: number): Token {
   const lifetime = { lifetimeMs: l, source: s };
-  return { ...makeToken(a, r, lifetime, nowMs - (l - remainingMs)), generation };
+  const headers = h.map(([name, value]) => [name, new Secret(value)] as const);
+  return { ...makeToken(a, r, lifetime, nowMs - (l - remainingMs), headers), generation };
 }

@@ -4,7 +4,6 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { loadConfig } from '../../../src/config/load.ts';
 import { providers } from '../../../src/providers/registry.ts';
-import { isFixed } from '../../../src/providers/provider.ts';
 import { startServer } from '../../../src/server/server.ts';
 import { createLog } from '../../../src/telemetry/log.ts';
 import { rawAsk } from '../../support/raw-client.ts';
@@ -117,8 +116,11 @@ export function customRoute(name: string, hosts: Hosts, settings: object = {}): 
   };
 }
 
+/** The providers that have a route on the bench: their logins and headers hold no surprises of their own. */
+export const ROUTED = ['jpay', 'mpesa', 'jeel', 'paypack'];
+
 function providerRoutes(hosts: Hosts): Record<string, object> {
-  const asked = providers.filter(({ token }) => !isFixed(token));
+  const asked = providers.filter((provider) => provider.hosts !== undefined);
   return Object.fromEntries(
     asked.map(({ name, credentials }) => [
       `/${name}/*`,

@@ -29,6 +29,17 @@ describe('a sealed token', () => {
     expect(open(seal, seal.seal(alone, 'credential', 7)).refreshToken).toBeUndefined();
   });
 
+  it('keeps the headers that came with it', () => {
+    const seal = new Seal([NEW]);
+    const headers = [['X-App-Code', new Secret('canary-7310')]] as const;
+    const with7310 = makeToken('canary-token', undefined, { lifetimeMs: HOUR_MS, source: 'jwt' }, 0, headers);
+    const sealed = seal.seal(with7310, 'credential', 7);
+    expect(open(seal, sealed).headers.map(([name, value]) => [name, value.reveal()])).toEqual([
+      ['X-App-Code', 'canary-7310'],
+    ]);
+    expect(open(seal, seal.seal(TOKEN, 'credential', 7)).headers).toEqual([]);
+  });
+
   it('shows nothing of itself, and is another text each time', () => {
     const seal = new Seal([NEW]);
     const texts = [seal.seal(TOKEN, 'credential', 7), seal.seal(TOKEN, 'credential', 7)];

@@ -1,0 +1,204 @@
+// Writes docs/providers/: a page for each built-in provider and an index, all of it from the definitions.
+// With `--check` it writes nothing, names the files that are not what it would write, and exits with 1 if there are any.
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { format, resolveConfig } from 'prettier';
+import { fieldInWords, headerInWords, requestInWords, rulesInWords, snippet } from '../src/commands/providers.ts';
+import { variableOf } from '../src/config/starter.ts';
+import { emulatedCredentials } from '../src/emulators/credentials.ts';
+import { emulatorPorts } from '../src/emulators/ports.ts';
+import { specialOf } from '../src/emulators/specials.ts';
+import { isFixed } from '../src/providers/provider.ts';
+import { providers } from '../src/providers/registry.ts';
+
+const FOLDER = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../docs/providers');
+const NOTE = '<!-- Made by scripts/provider-docs.mjs; do not edit. -->';
+const ENCODINGS = { json: 'a JSON body', form: 'a form', multipart: 'a multipart form' };
+const ports = emulatorPorts(providers);
+
+const written = new Map([
+  ['README.md', index()],
+  ...providers.map((one, i) => [`${one.name}.md`, page(one, ports[i])]),
+]);
+const files = await Promise.all(
+  [...written].map(async ([name, text]) => [path.join(FOLDER, name), await pretty(text)]),
+);
+const left = existsSync(FOLDER) ? readdirSync(FOLDER).filter((name) => !written.has(name)) : [];
+
+if (process.argv.includes('--check')) {
+  const stale = files.filter(([file, text]) => !existsSync(file) || readFileSync(file, 'utf8') !== text);
+  const names = [...stale.map(([file]) => path.basename(file)), ...left];
+  for (const name of names)
+    console.error(`docs/providers/${name} is out of date; run \`node scripts/provider-docs.mjs\``);
+  process.exitCode = names.length > 0 ? 1 : 0;
+} else {
+  mkdirSync(FOLDER, { recursive: true });
+  for (const name of left) rmSync(path.join(FOLDER, name));
+  for (const [file, text] of files) writeFileSync(file, text);
+  console.log(`wrote ${files.length} files in docs/providers`);
+}
+
+async function pretty(text) {
+  return format(text, { ...(await resolveConfig(path.join(FOLDER, 'README.md'))), parser: 'markdown' });
+}
+
+function index() {
+  const rows = providers.map((provider) => [
+    `[\`${provider.name}\`](${provider.name}.md)`,
+    provider.title,
+    isFixed(provider.token) ? 'a fixed key' : howInShort(provider.token.request),
+    lifetimeInShort(provider),
+  ]);
+  return `# Providers
+
+${NOTE}
+
+Every built-in provider, with its credentials, its token request, what people trip over, and what its emulator does. \`wakala providers NAME\` tells the same in the terminal.
+
+Where a page says "not confirmed", nobody has seen it at the real service yet, or the sources disagree. If you have, please say so in an issue.
+
+${table(['provider', 'is', 'the token is asked for with', 'and lives'], rows)}
+
+A service that is not here needs no code: spell out its \`token\` exchange. See [adding a provider](../adding-a-provider.md).
+`;
+}
+
+function page(provider, { api, auth }) {
+  const sections = [
+    ['Configuration', configuration(provider)],
+    ['Credentials', credentials(provider)],
+    ['Hosts', hosts(provider)],
+    ['The token', token(provider)],
+    ['API calls', calls(provider)],
+    ['Watch out', list(provider.traps)],
+    ['Emulated', emulated(provider, api, auth)],
+    ['Sources', list(provider.sources)],
+  ];
+  const body = sections.map(([heading, text]) => `## ${heading}\n\n${text}`).join('\n\n');
+  return `# ${provider.title}\n\n${NOTE}\n\n${body}\n`;
+}
+
+function configuration(provider) {
+  const hint = isFixed(provider.token) ? '' : ', and `wakala doctor` asks for a token';
+  return `\`\`\`yaml
+${snippet(provider).trimEnd()}
+\`\`\`
+
+Your app then calls \`http://127.0.0.1:8080/${provider.name}/...\` without any auth code. \`wakala check\` says whether the file is good${hint}.`;
+}
+
+function credentials(provider) {
+  const rows = provider.credentials.map((field) => [
+    code(field.name),
+    code(variableOf(provider, field.name)),
+    fieldInWords(field),
+    field.secret ? 'yes' : 'no',
+  ]);
+  const text = 'The variables are the names in the file above; any other will do.';
+  return `${table(['key', 'variable', 'what it is', 'secret'], rows)}\n\n${text}`;
+}
+
+function hosts({ hosts: known }) {
+  if (known === undefined) return 'None of its own: set `upstream` on the route.';
+  const rows = ['sandbox', 'production'].map((environment) => {
+    const { api, auth = api } = known[environment];
+    return [environment, api, auth === api ? 'the same' : auth];
+  });
+  return table(['environment', 'API', 'tokens'], rows);
+}
+
+function token({ token: exchange, refresh, defaultLifetimeS, deniedToken = [], tokenPaths }) {
+  if (isFixed(exchange)) return 'It is never asked for: the credential itself is put on every call.';
+  const logins = [...new Set(tokenPaths.map(({ method, path: where }) => code(`${method} ${where}`)))];
+  const facts = [
+    `Asked for with ${inWords(exchange.request)}.`,
+    `Found in ${code(exchange.response.accessToken)} of the answer.`,
+    lifetime(exchange.response, defaultLifetimeS),
+    ...(refresh === undefined
+      ? ['There is no refresh token: when it has run out, Wakala asks with the credentials again.']
+      : [`Refreshed with ${inWords(refresh.request)}; if that fails, Wakala asks with the credentials again.`]),
+    `Wrong credentials get 400, 401, 403 or 422${deniedToken.length > 0 ? `; here also ${rulesInWords(deniedToken)}` : ''}.`,
+    `A client that logs in by itself (${logins.join(', ')}) gets a placeholder from Wakala; the real token stays inside.`,
+  ];
+  return list(facts);
+}
+
+function lifetime({ expiresIn, expiresAt }, defaultLifetimeS) {
+  const otherwise = `If the answer does not say, what the token itself says (\`exp\` of a JWT), else ${inTime(defaultLifetimeS)}.`;
+  if (expiresIn !== undefined) return `Lives as many seconds as ${code(expiresIn)} says. ${otherwise}`;
+  if (expiresAt !== undefined) return `Lives until the point in time in ${code(expiresAt)}. ${otherwise}`;
+  return `The answer does not say how long it lives: as long as the token itself says (\`exp\` of a JWT), else ${inTime(defaultLifetimeS)}.`;
+}
+
+function calls({ token: exchange, deadToken, headers }) {
+  const dead = isFixed(exchange)
+    ? 'A refused key is passed on as it is: there is no other to be had.'
+    : `A token is dead when an API call gets ${rulesInWords(deadToken)}. Wakala then gets another and sends the call once more.`;
+  const set = headers.map(
+    (rule) =>
+      `Wakala sets ${code(headerInWords({ ...rule, mode: 'set' }))}${rule.mode === 'default' ? ' unless the app sends its own' : ''}.`,
+  );
+  return list([dead, ...set]);
+}
+
+function emulated(provider, api, auth) {
+  const { call } = provider.samples;
+  const values = [...emulatedCredentials(provider)].map(([name, secret]) => [code(name), code(secret.reveal())]);
+  const where = auth === undefined ? '' : `, its token host on http://127.0.0.1:${auth}`;
+  const body = call.json === undefined ? '' : `\n\n\`\`\`json\n${JSON.stringify(call.json, null, 2)}\n\`\`\``;
+  return `\`wakala dev\` and \`wakala emulate ${provider.name}\` serve it on http://127.0.0.1:${api}${where}. It ${isFixed(provider.token) ? 'takes the one key below' : 'emulates the token endpoint as described above'}, and ${specialOf(provider).does} See [emulators](../emulators.md) for how to break it.
+
+${table(['credential', 'of the emulator'], values)}
+
+A call to begin with: ${code(`${call.method} ${call.path}`)}${call.json === undefined ? '.' : ', with this body:'}${body}`;
+}
+
+function inWords(request) {
+  const { basic, body } = request;
+  const url = requestInWords({ ...request, basic: undefined, headers: undefined, body: undefined });
+  const parts = [
+    code(url),
+    ...(basic === undefined ? [] : [`HTTP Basic of ${code(basic[0])} and ${code(basic[1])}`]),
+    ...Object.entries(request.headers ?? {}).map(([name, value]) => `the header ${code(`${name}: ${value}`)}`),
+    ...(body === undefined ? [] : [`${ENCODINGS[body.encoding]} with ${fieldsInWords(body.fields)}`]),
+  ];
+  return parts.join(', ');
+}
+
+function fieldsInWords(fields) {
+  return Object.entries(fields)
+    .map(([name, value]) => code(`${name}=${value}`))
+    .join(', ');
+}
+
+function howInShort({ method, basic, body, headers }) {
+  const ways = [
+    ...(basic === undefined ? [] : ['Basic']),
+    ...(body === undefined ? [] : [body.encoding]),
+    ...(Object.values(headers ?? {}).some((value) => value.includes('{')) ? ['headers'] : []),
+  ];
+  return `${method}, ${ways.join(' and ') || 'a plain request'}`;
+}
+
+function lifetimeInShort({ token: exchange, samples }) {
+  return isFixed(exchange) ? 'for ever' : inTime(samples.accessLifetimeS);
+}
+
+function inTime(seconds) {
+  if (seconds >= 7200) return `${Math.round(seconds / 3600)} hours`;
+  return seconds >= 3590 ? 'an hour' : `${Math.round(seconds / 60)} minutes`;
+}
+
+function list(lines) {
+  return lines.map((line) => `- ${line}`).join('\n');
+}
+
+function table(head, rows) {
+  const line = (cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+function code(text) {
+  return `\`${text}\``;
+}

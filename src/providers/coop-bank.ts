@@ -1,0 +1,62 @@
+import type { Provider } from './provider.ts';
+
+export const coopBank: Provider = {
+  name: 'coop-bank',
+  title: 'Co-operative Bank of Kenya (Co-op Connect)',
+  sources: [
+    'Co-op Bank developer portal, "Getting started" (https://developer.co-opbank.co.ke:9443/store/apis/documentation)',
+    'Client libraries, for the host openapi.co-opbank.co.ke and the paths',
+  ],
+  traps: [
+    'One host for both environments, as far as is known: only the credentials tell them apart.',
+    'Not confirmed: older guides name a sandbox at https://developer.co-opbank.co.ke:8243. If your app is of that one, set `upstream`.',
+    'The bank lets in only addresses that it knows: ask it to add yours, else a firewall answers 403 with an HTML page.',
+    '`MessageReference` must be new for each call.',
+    'Not confirmed: the bodies that wrong credentials and dead tokens get. They are those of the gateway behind it (WSO2); the status alone counts.',
+  ],
+  hosts: {
+    sandbox: { api: 'https://openapi.co-opbank.co.ke' },
+    production: { api: 'https://openapi.co-opbank.co.ke' },
+  },
+  credentials: [
+    { name: 'consumer_key', description: 'Consumer key of the application on the developer portal', secret: true },
+    { name: 'consumer_secret', description: 'Consumer secret of the same application', secret: true },
+  ],
+  token: {
+    request: {
+      method: 'POST',
+      path: '/token',
+      basic: ['{consumer_key}', '{consumer_secret}'],
+      body: { encoding: 'form', fields: { grant_type: 'client_credentials' } },
+    },
+    response: { accessToken: 'access_token', expiresIn: 'expires_in' },
+  },
+  defaultLifetimeS: 3600,
+  deadToken: [{ status: 401 }],
+  headers: [],
+  tokenPaths: [{ method: 'POST', path: '/token' }],
+  samples: {
+    tokenAnswer: { access_token: '', scope: 'am_application_scope default', token_type: 'Bearer', expires_in: 3600 },
+    tokenFormat: 'opaque',
+    accessLifetimeS: 3600,
+    deniedAnswer: {
+      status: 401,
+      body: { error: 'invalid_client', error_description: 'A valid OAuth client could not be found for client_id' },
+    },
+    deadAnswer: {
+      status: 401,
+      body: {
+        fault: {
+          code: 900901,
+          message: 'Invalid Credentials',
+          description: 'Invalid Credentials. Make sure you have given the correct access token',
+        },
+      },
+    },
+    call: {
+      method: 'POST',
+      path: '/Enquiry/AccountBalance/1.0.0',
+      json: { MessageReference: 'INV-1001', AccountNumber: '36001873000' },
+    },
+  },
+};

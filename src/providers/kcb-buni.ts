@@ -1,0 +1,72 @@
+import type { Provider } from './provider.ts';
+
+export const kcbBuni: Provider = {
+  name: 'kcb-buni',
+  title: 'KCB Buni (KCB Bank Kenya)',
+  sources: [
+    'KCB Buni, "M-PESA STK Push API specification" and "Getting started" (https://buni.kcbgroup.com/getting-started)',
+    'Client libraries, for the production hosts',
+  ],
+  traps: [
+    'In production the tokens come from another host and another path (`/oauth2/token`) than in the sandbox (`/token`).',
+    'Not confirmed: the API host of production, https://api.buni.kcbgroup.com. If KCB gave you another one, set `upstream`.',
+    "`invoiceNumber` is the till number, a dash and your own reference; `sharedShortCode` is true for KCB's short code.",
+    'The portal is at sandbox.buni.kcbgroup.com, the sandbox API at uat.buni.kcbgroup.com.',
+    'Not confirmed: the bodies that wrong credentials and dead tokens get. They are those of the gateway behind it (WSO2); the status alone counts.',
+  ],
+  hosts: {
+    sandbox: { api: 'https://uat.buni.kcbgroup.com' },
+    production: { api: 'https://api.buni.kcbgroup.com', auth: 'https://accounts.buni.kcbgroup.com/oauth2' },
+  },
+  credentials: [
+    { name: 'consumer_key', description: 'Consumer key of the application on the Buni developer portal', secret: true },
+    { name: 'consumer_secret', description: 'Consumer secret of the same application', secret: true },
+  ],
+  token: {
+    request: {
+      method: 'POST',
+      path: '/token',
+      basic: ['{consumer_key}', '{consumer_secret}'],
+      body: { encoding: 'form', fields: { grant_type: 'client_credentials' } },
+    },
+    response: { accessToken: 'access_token', expiresIn: 'expires_in' },
+  },
+  defaultLifetimeS: 3600,
+  deadToken: [{ status: 401 }],
+  headers: [],
+  tokenPaths: [
+    { method: 'POST', path: '/token' },
+    { method: 'POST', path: '/oauth2/token' },
+  ],
+  samples: {
+    tokenAnswer: { access_token: '', scope: 'default', token_type: 'Bearer', expires_in: 3600 },
+    tokenFormat: 'jwt',
+    accessLifetimeS: 3600,
+    deniedAnswer: {
+      status: 401,
+      body: { error: 'invalid_client', error_description: 'A valid OAuth client could not be found for client_id' },
+    },
+    deadAnswer: {
+      status: 401,
+      body: {
+        code: '900901',
+        message: 'Invalid Credentials',
+        description: 'Invalid Credentials. Make sure you have provided the correct security credentials',
+      },
+    },
+    call: {
+      method: 'POST',
+      path: '/mm/api/request/1.0.0/stkpush',
+      json: {
+        phoneNumber: '254700000001',
+        amount: '100',
+        invoiceNumber: '1234567-INV1001',
+        sharedShortCode: true,
+        orgShortCode: '',
+        orgPassKey: '',
+        callbackUrl: 'https://shop.example/callbacks/kcb',
+        transactionDescription: 'Order 1001',
+      },
+    },
+  },
+};

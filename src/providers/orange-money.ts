@@ -1,0 +1,71 @@
+import type { Provider } from './provider.ts';
+
+export const orangeMoney: Provider = {
+  name: 'orange-money',
+  title: 'Orange Money (Web Payment)',
+  sources: [
+    'Orange Developer, "Orange Money Web Payment / M Payment" (https://developer.orange.com/apis/om-webpay)',
+    'Orange Developer, "Authentication: 2-legged OAuth" (https://developer.orange.com)',
+  ],
+  traps: [
+    'One host for both environments: the path tells them apart, `/orange-money-webpay/dev/v1` for tests and ' +
+      '`/orange-money-webpay/{country}/v1` in production. The only currency of the tests is OUV.',
+    '`expires_in` says how long a token lives: an hour by the documentation, 90 days (7776000) in some countries.',
+    'The `merchant_key` stands in the body of each payment: the app sends it, not Wakala.',
+    'Keep the `notif_token` of the answer: only a notification that has it is real.',
+    'APIs of single countries (Orange Sonatel, Orange Cameroon) have other hosts and other logins: write a `token` block.',
+  ],
+  hosts: {
+    sandbox: { api: 'https://api.orange.com' },
+    production: { api: 'https://api.orange.com' },
+  },
+  credentials: [
+    { name: 'client_id', description: 'Client ID of the app under "My apps" on developer.orange.com', secret: true },
+    { name: 'client_secret', description: 'Client secret of the same app', secret: true },
+  ],
+  token: {
+    request: {
+      method: 'POST',
+      path: '/oauth/v3/token',
+      basic: ['{client_id}', '{client_secret}'],
+      body: { encoding: 'form', fields: { grant_type: 'client_credentials' } },
+    },
+    response: { accessToken: 'access_token', expiresIn: 'expires_in' },
+  },
+  defaultLifetimeS: 3600,
+  deadToken: [{ status: 401 }],
+  headers: [],
+  tokenPaths: [{ method: 'POST', path: '/oauth/v3/token' }],
+  samples: {
+    tokenAnswer: { token_type: 'Bearer', access_token: '', expires_in: 3600 },
+    tokenFormat: 'opaque',
+    accessLifetimeS: 3600,
+    deniedAnswer: {
+      status: 401,
+      body: { error: 'invalid_client', error_description: 'The requested service needs credentials' },
+    },
+    deadAnswer: {
+      status: 401,
+      body: {
+        code: 42,
+        message: 'Expired credentials',
+        description: 'The requested service needs credentials, and the ones provided were out-of-date',
+      },
+    },
+    call: {
+      method: 'POST',
+      path: '/orange-money-webpay/dev/v1/webpayment',
+      json: {
+        merchant_key: 'your-merchant-key',
+        currency: 'OUV',
+        order_id: 'INV-1001',
+        amount: 100,
+        return_url: 'https://shop.example/return',
+        cancel_url: 'https://shop.example/cancel',
+        notif_url: 'https://shop.example/callbacks/orange',
+        lang: 'fr',
+        reference: 'INV-1001',
+      },
+    },
+  },
+};

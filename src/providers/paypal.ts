@@ -1,0 +1,65 @@
+import type { Provider } from './provider.ts';
+
+export const paypal: Provider = {
+  name: 'paypal',
+  title: 'PayPal',
+  sources: [
+    'PayPal REST API documentation, "Authentication" (https://developer.paypal.com/api/rest/authentication/)',
+    'PayPal REST API documentation, "Orders v2" (https://developer.paypal.com/docs/api/orders/v2/)',
+  ],
+  traps: [
+    'A token lives about nine hours. Asking for one before each call runs into the rate limits.',
+    'Credentials are of the sandbox or live; the ones are refused by the host of the others.',
+    'A missing permission is a 403 with `NOT_AUTHORIZED`: no other token helps.',
+    'Send `PayPal-Request-Id` with a POST, so that sending it again makes no second payment; Wakala passes it on.',
+  ],
+  hosts: {
+    sandbox: { api: 'https://api-m.sandbox.paypal.com' },
+    production: { api: 'https://api-m.paypal.com' },
+  },
+  credentials: [
+    { name: 'client_id', description: 'Client ID of the app under "Apps & Credentials"', secret: true },
+    { name: 'client_secret', description: 'Secret of the same app', secret: true },
+  ],
+  token: {
+    request: {
+      method: 'POST',
+      path: '/v1/oauth2/token',
+      basic: ['{client_id}', '{client_secret}'],
+      body: { encoding: 'form', fields: { grant_type: 'client_credentials' } },
+    },
+    response: { accessToken: 'access_token', expiresIn: 'expires_in' },
+  },
+  defaultLifetimeS: 3600,
+  deadToken: [{ status: 401 }],
+  headers: [],
+  tokenPaths: [{ method: 'POST', path: '/v1/oauth2/token' }],
+  samples: {
+    tokenAnswer: {
+      scope: 'https://uri.paypal.com/services/payments/payment',
+      access_token: '',
+      token_type: 'Bearer',
+      app_id: 'APP-EMULATED',
+      expires_in: 32_400,
+      nonce: 'emulated',
+    },
+    tokenFormat: 'opaque',
+    accessLifetimeS: 32_400,
+    deniedAnswer: {
+      status: 401,
+      body: { error: 'invalid_client', error_description: 'Client Authentication failed' },
+    },
+    deadAnswer: {
+      status: 401,
+      body: { error: 'invalid_token', error_description: 'Token signature verification failed' },
+    },
+    call: {
+      method: 'POST',
+      path: '/v2/checkout/orders',
+      json: {
+        intent: 'CAPTURE',
+        purchase_units: [{ reference_id: 'INV-1001', amount: { currency_code: 'USD', value: '10.00' } }],
+      },
+    },
+  },
+};

@@ -1,0 +1,168 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Emulation } from '../../src/commands/dev/emulation.ts';
+import { defaultConfig, loadConfig } from '../../src/config/load.ts';
+import { isFixed, type Provider } from '../../src/providers/provider.ts';
+import { providers } from '../../src/providers/registry.ts';
+import { valueAt } from '../../src/json.ts';
+import { type RunningServer, startServer } from '../../src/server/server.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { ask, askJson } from '../support/proxy-ask.ts';
+
+const CATALOGUE = providers.filter(({ hosts }) => hosts !== undefined);
+const CREATED = new Map([
+  ['paypal', 201],
+  ['kopokopo', 201],
+]);
+
+/** Everything that a value holds, all the way down. */
+function shape(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return typeof value;
+  return Object.entries(value).map(([key, below]) => [key, shape(below)]);
+}
+
+/** All of the catalogue in one file, as `wakala dev` runs it: no credentials, no network. */
+describe('every provider in one configuration, emulated', () => {
+  const emulation = new Emulation({ ports: 'free' });
+  let server: RunningServer;
+  const log: string[] = [];
+
+  beforeAll(async () => {
+    const routes = Object.fromEntries(CATALOGUE.map(({ name }) => [`/${name}/*`, { provider: name }]));
+    const written = JSON.stringify({ listen: '127.0.0.1:0', admin: false, drain_timeout: '0s', routes });
+    const read = { readFile: () => written, env: {}, emulated: true };
+    const { config, started } = await emulation.emulate(loadConfig('proxy.config.yaml', read).config);
+    emulation.adopt(started);
+    const format = { level: 'debug', format: 'json', tty: false, colour: false } as const;
+    server = await startServer(config, { log: createLog(format, (line) => void log.push(line)) });
+  });
+
+  afterAll(async () => {
+    await server.drain();
+    await emulation.close();
+  });
+
+  const emulatorOf = (name: string) => emulation.emulators.find(({ provider }) => provider.name === name)!;
+
+  function call(name: string, path: string, json?: unknown, headers: Record<string, string> = {}) {
+    const { port } = server.address;
+    const below = `/${name}${path}`;
+    return json === undefined ? ask(port, below, { headers }) : askJson(port, below, json, headers);
+  }
+
+  /** What came before counts, too: only the change is looked at. */
+  async function counted<T>({ name }: Provider, act: () => Promise<T>) {
+    const before = emulatorOf(name).stats();
+    const result = await act();
+    const after = emulatorOf(name).stats();
+    return {
+      result,
+      tokenRequests: after.token_requests - before.token_requests,
+      apiCalls: after.api_calls - before.api_calls,
+    };
+  }
+
+  it.each(CATALOGUE)('$name answers its sample call', async (provider) => {
+    const { name, samples } = provider;
+    const answer = await call(name, samples.call.path, samples.call.json);
+    expect(answer.status).toBe(CREATED.get(name) ?? 200);
+    expect(answer.header('x-emulated-by')).toBe('wakala');
+    expect(answer.header('wakala-token')).toBe('fetched');
+  });
+
+  it.each(CATALOGUE)('$name answers it again after its token has died', async ({ name, samples }) => {
+    emulatorOf(name).control({ expire_tokens: true });
+    const answer = await call(name, samples.call.path, samples.call.json);
+    expect([answer.status, answer.header('wakala-token')]).toEqual([CREATED.get(name) ?? 200, 'replayed']);
+  });
+
+  it.each(CATALOGUE.flatMap((provider) => provider.tokenPaths.map((login) => ({ provider, ...login }))))(
+    "$provider.name answers a client's own login, $method $path, in its own shape, with nothing real",
+    async ({ provider, method, path }) => {
+      const { port } = server.address;
+      const where = `/${provider.name}${path.replace('{refresh_token}', 'eyJ.a.b').replace('{product}', 'collection')}`;
+      const login = () => ask(port, where, { method, ...(method === 'POST' && { body: '{"client_id":"theirs"}' }) });
+      const { result, tokenRequests, apiCalls } = await counted(provider, login);
+      expect([result.status, tokenRequests, apiCalls]).toEqual([200, 0, 0]);
+      expect(shape(result.json())).toEqual(shape(provider.samples.tokenAnswer));
+      if (isFixed(provider.token)) throw new Error('never asked for');
+      const placeholder = String(valueAt(result.json(), provider.token.response.accessToken)).replace('Bearer ', '');
+      const direct = await fetch(emulatorOf(provider.name).apiUrl + provider.samples.call.path, {
+        method: provider.samples.call.method,
+        headers: { authorization: `Bearer ${placeholder}` },
+      });
+      expect(direct.status).toBe(provider.samples.deadAnswer.status);
+    },
+  );
+
+  it('MTN MoMo takes a payment and tells its status', async () => {
+    const id = '5f3c2a10-9d4e-4b1f-8a77-0c1d2e3f4a5b';
+    const path = '/collection/v1_0/requesttopay';
+    const payer = { partyIdType: 'MSISDN', partyId: '256770000001' };
+    const payment = { amount: '100', currency: 'EUR', externalId: 'INV-1001', payer };
+    const made = await call('mtn-momo', path, payment, { 'x-reference-id': id });
+    expect([made.status, made.text]).toEqual([202, '']);
+    expect((await call('mtn-momo', `${path}/${id}`)).json()).toMatchObject({ externalId: 'INV-1001' });
+  });
+
+  it('PayPal shows the order that it made', async () => {
+    const { samples } = CATALOGUE.find(({ name }) => name === 'paypal')!;
+    const order = (await call('paypal', samples.call.path, samples.call.json)).json();
+    const shown = await call('paypal', `${samples.call.path}/${String(order['id'])}`);
+    expect(shown.json()).toMatchObject({ id: order['id'], intent: 'CAPTURE' });
+  });
+
+  it('Pesapal takes an order for an address that was registered', async () => {
+    const address = (await call('pesapal', '/api/URLSetup/RegisterIPN', { url: 'https://shop.example/ipn' })).json();
+    const order = {
+      id: 'INV-1001',
+      currency: 'KES',
+      amount: 100,
+      description: 'Order 1001',
+      callback_url: 'https://shop.example/paid',
+      notification_id: address['ipn_id'],
+    };
+    const made = (await call('pesapal', '/api/Transactions/SubmitOrderRequest', order)).json();
+    expect(made).toMatchObject({ merchant_reference: 'INV-1001', status: '200' });
+  });
+
+  it('Kopo Kopo says where its payment is, and it is there', async () => {
+    const { samples } = CATALOGUE.find(({ name }) => name === 'kopokopo')!;
+    const location = (await call('kopokopo', samples.call.path, samples.call.json)).header('location') ?? '';
+    const shown = await call('kopokopo', new URL(location).pathname);
+    expect(shown.json()).toMatchObject({ data: { type: 'incoming_payment' } });
+  });
+
+  // Whatever was refused is not asked for again for a while, so this comes last.
+  it.each(CATALOGUE.filter(({ token }) => !isFixed(token)))(
+    '$name refuses wrong credentials, and its words stay in the log',
+    async ({ name, samples }) => {
+      emulatorOf(name).control({ expire_tokens: true, token_endpoint: 'denied' });
+      const [refused, next] = [
+        await call(name, samples.call.path, samples.call.json),
+        await call(name, samples.call.path, samples.call.json),
+      ];
+      emulatorOf(name).control({ reset: true });
+      expect([refused.status, refused.header('wakala-token')]).toEqual([samples.deadAnswer.status, 'not-replayed']);
+      expect([next.status, next.json()['code']]).toEqual([502, 'token_denied']);
+      const words = log.map((line) => JSON.parse(line) as Record<string, unknown>);
+      const said = words.findLast((line) => line['provider'] === name && line['msg'] === 'token exchange failed');
+      expect(said?.['status']).toBe(samples.deniedAnswer.status);
+    },
+  );
+
+  it('nothing secret was logged', () => {
+    const secrets = emulation.emulators.flatMap(({ provider, credentials }) =>
+      provider.credentials.filter(({ secret }) => secret).map(({ name }) => credentials.get(name)!.reveal()),
+    );
+    expect(secrets.length).toBeGreaterThan(20);
+    const text = log.join('');
+    expect(secrets.filter((secret) => text.includes(secret))).toEqual([]);
+  });
+});
+
+describe('without a file', () => {
+  it('the four that a first look needs are emulated', () => {
+    const { routes } = defaultConfig();
+    expect(routes.map(({ provider }) => provider.name)).toEqual(['jpay', 'mpesa', 'jeel', 'paypack']);
+  });
+});

@@ -1,0 +1,311 @@
+import nock from 'nock';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { JsonObject } from '../../src/json.ts';
+import { jwtShaped } from '../../src/providers/token-answer.ts';
+import type { Provider } from '../../src/providers/provider.ts';
+import { providerNamed } from '../../src/providers/registry.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { asking } from '../support/token-exchange.ts';
+import { expectNoSecret, refusalOf } from '../support/token-fakes.ts';
+
+type Secrets = Readonly<Record<string, string>>;
+
+/** What a provider's documentation says about one exchange, in words of its own, not in those of the definition. */
+interface Documented {
+  readonly name: string;
+  readonly host: string;
+  readonly path: string | ((secrets: Secrets) => string);
+  readonly headers?: (secrets: Secrets) => Record<string, string>;
+  readonly basic?: readonly [user: string, password: string];
+  readonly type?: string;
+  /** The body as the server parses it; none where it must be empty. */
+  readonly body?: (secrets: Secrets) => Record<string, string>;
+  readonly answer: JsonObject;
+  readonly token: string;
+  readonly lifetimeS: number;
+  readonly source: 'expires_in' | 'expires_at' | 'jwt' | 'default';
+}
+
+const START_MS = new ManualClock().now();
+const JSON_TYPE = 'application/json';
+const FORM = 'application/x-www-form-urlencoded';
+const GRANT = { grant_type: 'client_credentials' };
+const iso = (seconds: number) => new Date(START_MS + seconds * 1000).toISOString();
+const JWT = jwtShaped({ exp: START_MS / 1000 + 3000 });
+
+const client = (secrets: Secrets) => ({
+  client_id: secrets['client_id']!,
+  client_secret: secrets['client_secret']!,
+  ...GRANT,
+});
+const standard = (token: string, expires_in: number | string) => ({
+  access_token: token,
+  token_type: 'Bearer',
+  expires_in,
+});
+
+const EXCHANGES: readonly Documented[] = [
+  {
+    name: 'mtn-momo',
+    host: 'https://sandbox.momodeveloper.mtn.com',
+    path: (secrets) => `/${encodeURIComponent(secrets['product']!)}/token/`,
+    headers: (secrets) => ({ 'ocp-apim-subscription-key': secrets['subscription_key']!, 'content-length': '0' }),
+    basic: ['api_user', 'api_key'],
+    answer: { access_token: 'momo-1', token_type: 'access_token', expires_in: 3600 },
+    token: 'momo-1',
+    lifetimeS: 3600,
+    source: 'expires_in',
+  },
+  {
+    name: 'airtel',
+    host: 'https://openapiuat.airtel.africa',
+    path: '/auth/oauth2/token',
+    type: JSON_TYPE,
+    body: client,
+    answer: standard('airtel-1', '180'),
+    token: 'airtel-1',
+    lifetimeS: 180,
+    source: 'expires_in',
+  },
+  {
+    name: 'pesapal',
+    host: 'https://cybqa.pesapal.com',
+    path: '/pesapalv3/api/Auth/RequestToken',
+    headers: () => ({ accept: JSON_TYPE }),
+    type: JSON_TYPE,
+    body: (secrets) => ({ consumer_key: secrets['consumer_key']!, consumer_secret: secrets['consumer_secret']! }),
+    answer: { token: 'pesapal-1', expiryDate: iso(300).replace('.000Z', '.0001234Z'), error: null, status: '200' },
+    token: 'pesapal-1',
+    lifetimeS: 300,
+    source: 'expires_at',
+  },
+  {
+    name: 'flutterwave',
+    host: 'https://idp.flutterwave.com',
+    path: '/realms/flutterwave/protocol/openid-connect/token',
+    type: FORM,
+    body: client,
+    answer: { ...standard('flutterwave-1', 600), refresh_expires_in: 0 },
+    token: 'flutterwave-1',
+    lifetimeS: 600,
+    source: 'expires_in',
+  },
+  {
+    name: 'paypal',
+    host: 'https://api-m.sandbox.paypal.com',
+    path: '/v1/oauth2/token',
+    basic: ['client_id', 'client_secret'],
+    type: FORM,
+    body: () => GRANT,
+    answer: standard('paypal-1', 32_400),
+    token: 'paypal-1',
+    lifetimeS: 32_400,
+    source: 'expires_in',
+  },
+  {
+    name: 'jenga',
+    host: 'https://uat.finserve.africa',
+    path: '/authentication/api/v3/authenticate/merchant',
+    headers: (secrets) => ({ 'api-key': secrets['api_key']! }),
+    type: JSON_TYPE,
+    body: (secrets) => ({ merchantCode: secrets['merchant_code']!, consumerSecret: secrets['consumer_secret']! }),
+    answer: { accessToken: 'jenga-1', refreshToken: 'r-1', expiresIn: iso(900), issuedAt: iso(0), tokenType: 'Bearer' },
+    token: 'jenga-1',
+    lifetimeS: 900,
+    source: 'expires_at',
+  },
+  ...(['kcb-buni', 'coop-bank'] as const).map((name): Documented => ({
+    name,
+    host: name === 'kcb-buni' ? 'https://uat.buni.kcbgroup.com' : 'https://openapi.co-opbank.co.ke',
+    path: '/token',
+    basic: ['consumer_key', 'consumer_secret'],
+    type: FORM,
+    body: () => GRANT,
+    answer: standard('bank-1', 3599),
+    token: 'bank-1',
+    lifetimeS: 3599,
+    source: 'expires_in',
+  })),
+  {
+    name: 'kopokopo',
+    host: 'https://sandbox.kopokopo.com',
+    path: '/oauth/token',
+    headers: () => ({ 'user-agent': 'wakala' }),
+    type: FORM,
+    body: client,
+    answer: standard('kopokopo-1', 3600),
+    token: 'kopokopo-1',
+    lifetimeS: 3600,
+    source: 'expires_in',
+  },
+  {
+    name: 'tingg',
+    host: 'https://api-approval.tingg.africa',
+    path: '/v1/oauth/token/request',
+    headers: (secrets) => ({ apikey: secrets['api_key']! }),
+    type: JSON_TYPE,
+    body: client,
+    answer: standard('tingg-1', 3600),
+    token: 'tingg-1',
+    lifetimeS: 3600,
+    source: 'expires_in',
+  },
+  {
+    name: 'orange-money',
+    host: 'https://api.orange.com',
+    path: '/oauth/v3/token',
+    basic: ['client_id', 'client_secret'],
+    type: FORM,
+    body: () => GRANT,
+    answer: standard('orange-1', 7_776_000),
+    token: 'orange-1',
+    lifetimeS: 7_776_000,
+    source: 'expires_in',
+  },
+  {
+    name: 'azampay',
+    host: 'https://authenticator-sandbox.azampay.co.tz',
+    path: '/AppRegistration/GenerateToken',
+    type: JSON_TYPE,
+    body: (secrets) => ({
+      appName: secrets['app_name']!,
+      clientId: secrets['client_id']!,
+      clientSecret: secrets['client_secret']!,
+    }),
+    answer: { data: { accessToken: 'azampay-1', expire: iso(21_600) }, success: true, statusCode: 200 },
+    token: 'azampay-1',
+    lifetimeS: 21_600,
+    source: 'expires_at',
+  },
+  {
+    name: 'clickpesa',
+    host: 'https://api.clickpesa.com',
+    path: '/third-parties/generate-token',
+    headers: (secrets) => ({
+      'client-id': secrets['client_id']!,
+      'api-key': secrets['api_key']!,
+      'content-length': '0',
+    }),
+    answer: { success: true, token: `Bearer ${JWT}` },
+    token: JWT,
+    lifetimeS: 3000,
+    source: 'jwt',
+  },
+];
+
+beforeAll(() => {
+  nock.disableNetConnect();
+});
+
+afterEach(() => {
+  nock.cleanAll();
+});
+
+afterAll(() => {
+  nock.enableNetConnect();
+  nock.restore();
+});
+
+function named(name: string): Provider {
+  const provider = providerNamed(name);
+  if (provider === undefined) throw new Error(`no provider is named ${name}`);
+  return provider;
+}
+
+/** The documented request at the real host: whatever else is asked gets no answer. */
+function endpoint({ host, path, headers, basic, type, body }: Documented, secrets: Secrets) {
+  const where = typeof path === 'string' ? path : path(secrets);
+  const asked = nock(host, { badheaders: ['transfer-encoding', ...(type === undefined ? ['content-type'] : [])] });
+  const sent = asked.post(where, body?.(secrets) ?? ((empty: unknown) => empty === ''));
+  for (const [name, value] of Object.entries(headers?.(secrets) ?? {})) sent.matchHeader(name, value);
+  if (type !== undefined) sent.matchHeader('content-type', type);
+  if (basic !== undefined) sent.basicAuth({ user: secrets[basic[0]]!, pass: secrets[basic[1]]! });
+  return sent;
+}
+
+describe.each(EXCHANGES)('the exchange of $name', (documented) => {
+  const provider = named(documented.name);
+
+  it('asks as documented, and reads the token and its lifetime', async () => {
+    const { asker, clock, log, secrets } = asking(provider);
+    const scope = endpoint(documented, secrets).reply(200, documented.answer);
+    const token = await asker.ask(undefined);
+    expect(token.accessToken.reveal()).toBe(documented.token);
+    expect(token.lifetimeSource).toBe(documented.source);
+    expect(Math.round((token.expiresAtMs - clock.now()) / 1000)).toBe(documented.lifetimeS);
+    expect(token.refreshToken).toBeUndefined();
+    expect(scope.isDone()).toBe(true);
+    expect(log.lines).toEqual([]);
+  });
+
+  it('says in its own way that the credentials are wrong, and shows none of them', async () => {
+    const { asker, log, secrets } = asking(provider);
+    const { status, body } = provider.samples.deniedAnswer;
+    endpoint(documented, secrets).reply(status, { ...body, echo: Object.values(secrets) });
+    const refusal = await refusalOf(asker.ask(undefined));
+    expect(refusal.code).toBe('token_denied');
+    expect(log.lines).toMatchObject([{ level: 'warn', fields: { provider: provider.name, status } }]);
+    const hidden = provider.credentials.flatMap(({ name, secret }) => (secret ? [secrets[name]!] : []));
+    expectNoSecret([refusal, log.lines], ...hidden);
+  });
+
+  it('does not take its own trouble for wrong credentials', async () => {
+    const { asker, secrets } = asking(provider);
+    endpoint(documented, secrets).reply(500, { error: 'internal_error' });
+    expect((await refusalOf(asker.ask(undefined))).code).toBe('token_unavailable');
+  });
+
+  it('goes by its default where the answer says nothing of the lifetime', async () => {
+    const { asker, clock, secrets } = asking(provider);
+    const token = 'opaque-1';
+    const answer = { token, access_token: token, accessToken: token, data: { accessToken: token } };
+    endpoint(documented, secrets).reply(200, answer);
+    const got = await asker.ask(undefined);
+    expect(got.lifetimeSource).toBe('default');
+    expect(got.expiresAtMs - clock.now()).toBe(provider.defaultLifetimeS * 1000);
+  });
+});
+
+describe('what is particular', () => {
+  it('an hour is what a token of ClickPesa lives that is no JWT', async () => {
+    const { asker, clock } = asking(named('clickpesa'));
+    nock('https://api.clickpesa.com').post('/third-parties/generate-token').reply(200, { token: 'Bearer opaque-1' });
+    const token = await asker.ask(undefined);
+    expect([token.accessToken.reveal(), token.expiresAtMs - clock.now()]).toEqual(['opaque-1', 3_600_000]);
+  });
+
+  it('another error of Pesapal in a 200 is trouble, not a refusal of the credentials', async () => {
+    const { asker, log } = asking(named('pesapal'));
+    nock('https://cybqa.pesapal.com')
+      .post('/pesapalv3/api/Auth/RequestToken')
+      .reply(200, { token: null, error: { code: 'api_error', message: 'try later' }, status: '500' });
+    const refusal = await refusalOf(asker.ask(undefined));
+    expect([refusal.code, log.messages]).toEqual(['token_unavailable', ['token exchange failed']]);
+  });
+
+  it('a key that Pesapal does not know is a refusal', async () => {
+    const { asker } = asking(named('pesapal'));
+    nock('https://cybqa.pesapal.com')
+      .post('/pesapalv3/api/Auth/RequestToken')
+      .reply(200, { token: null, error: { code: 'consumer_key_unknown', message: '' }, status: '500' });
+    expect((await refusalOf(asker.ask(undefined))).code).toBe('token_denied');
+  });
+
+  it('a wrong subscription key of MTN MoMo, too', async () => {
+    const { asker } = asking(named('mtn-momo'));
+    nock('https://sandbox.momodeveloper.mtn.com')
+      .post(/token/)
+      .reply(401, { statusCode: 401, message: 'Access denied due to invalid subscription key.' });
+    expect((await refusalOf(asker.ask(undefined))).code).toBe('token_denied');
+  });
+
+  it('KCB asks another host and path for tokens of production', async () => {
+    const auth = named('kcb-buni').hosts?.production.auth;
+    const { asker } = asking(named('kcb-buni'), { authServer: auth! });
+    const scope = nock('https://accounts.buni.kcbgroup.com')
+      .post('/oauth2/token', { grant_type: 'client_credentials' })
+      .reply(200, standard('bank-1', 3600));
+    expect((await asker.ask(undefined)).accessToken.reveal()).toBe('bank-1');
+    expect(scope.isDone()).toBe(true);
+  });
+});
