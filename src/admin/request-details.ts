@@ -18,6 +18,8 @@ export interface RequestDetails {
   readonly refusals: number;
   readonly requestBytes: number;
   readonly answerBytes: number;
+  /** Those of requests that went well are kept only while somebody looks. */
+  readonly hasHeaders: boolean;
   readonly requestHeaders: readonly (readonly [name: string, value: string])[];
   readonly answerHeaders: readonly (readonly [name: string, value: string])[];
   readonly requestBody: ShownBody;
@@ -46,6 +48,7 @@ export function requestDetails(pid: number, trail: Trail, config: Config): Reque
     refusals: trail.refusals,
     requestBytes: trail.requestBytes,
     answerBytes: trail.answerBytes,
+    hasHeaders: trail.hasHeaders,
     requestHeaders: maskedHeaders(trail.requestHeaders),
     answerHeaders: maskedHeaders(trail.answerHeaders),
     requestBody,

@@ -27,7 +27,7 @@ export interface ProcessSnapshot {
   /** Client connections. */
   readonly connections: number;
   readonly websockets: number;
-  /** Requests that were recorded and then overwritten by newer ones. */
+  /** Requests that are not in the list of the last ones any more, or never were. */
   readonly recordsDropped: number;
   /** Undefined where there is no token store. */
   readonly tokenStore: StoreStatus | undefined;

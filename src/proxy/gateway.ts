@@ -114,12 +114,7 @@ export class Gateway {
   }
 
   refuse(req: IncomingMessage, res: ServerResponse, error: ProxyError, trail = trailOf(req)): void {
-    // The path may be a token path with a refresh token in it: it is not logged, and masked where it is shown.
-    trail.path = undefined;
-    this.#journal.refused(trail, error, 'request refused');
-    const [path = ''] = (req.url ?? '').split('?', 1);
-    const prefix = trail.route?.replace(/\/\*$/, '') ?? '';
-    trail.path = maskedUnknownPath(path.startsWith(prefix) ? path.slice(prefix.length) : path);
+    this.#journal.refused(trail, error, 'request refused', req.url ?? '');
     if (error.status === 400) this.#distrust(req.socket, res);
     sendProblem(res, error, trail.requestId, corsHeaders(this.#access.allowedOrigin(req.rawHeaders)));
   }

@@ -83,7 +83,8 @@ export function requestHeaders(
     if (!has(out, comparable(name))) out.push(name, value);
   }
   for (const [name, value] of route.set) out.push(name, value);
-  out.push('via', via, route.tokenHeader ?? 'authorization', authorization, ...withToken);
+  out.push('via', via, route.tokenHeader ?? 'authorization', authorization);
+  if (withToken.length > 0) out.push(...withToken);
   return out;
 }
 

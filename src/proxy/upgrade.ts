@@ -48,7 +48,7 @@ export class UpgradeHandler {
       await this.#forward(req, socket, head, this.#admit(req, socket, trail));
     } catch (thrown) {
       const error = asProxyError(thrown);
-      this.#journal.refused(trail, error, 'upgrade refused');
+      this.#journal.refused(trail, error, 'upgrade refused', req.url ?? '');
       endSocket(socket, rawProblem(error, trail.requestId));
     }
   }

@@ -1,6 +1,7 @@
 import { failureFields, type ProxyError } from '../errors.ts';
 import type { Log, LogFields } from '../log.ts';
 import { Activity } from './activity.ts';
+import { maskedUnknownPath } from './mask.ts';
 import { Recorder } from './recorder.ts';
 import type { Trail } from './trail.ts';
 
@@ -53,9 +54,14 @@ export class Journal {
     this.say(level, trail, message, { ...tookOf(trail), ...failureFields(error) });
   }
 
-  /** A request that was refused before it went anywhere. */
-  refused(trail: Trail, error: ProxyError, message: string): void {
+  /**
+   * A request that was refused before it went anywhere. `target` is as it came: it may be a token path with a refresh
+   * token in it, so it is not logged, and masked where it is shown.
+   */
+  refused(trail: Trail, error: ProxyError, message: string, target: string): void {
+    trail.path = undefined;
     this.failed(trail, error, message);
+    trail.path = shownPath(target, trail.route);
     trail.status = error.status;
     this.#endedHere(trail);
   }
@@ -84,6 +90,13 @@ export class Journal {
     if (trail.code !== undefined || trail.clientLeft) return;
     if (this.logsSuccess || trail.status >= 400) this.say('info', trail, 'request', tookOf(trail));
   }
+}
+
+/** Of a target, the path below the route's prefix, masked. */
+function shownPath(target: string, route: string | undefined): string {
+  const [path = ''] = target.split('?', 1);
+  const prefix = route?.replace(/\/\*$/, '') ?? '';
+  return maskedUnknownPath(path.startsWith(prefix) ? path.slice(prefix.length) : path);
 }
 
 /** What a request took so far. */

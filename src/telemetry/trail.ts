@@ -8,7 +8,7 @@ const KEPT_BYTES = 16 * 1024;
 
 /** One sending of a request. Times are milliseconds on the scale of `performance.now`; 0: it never came to that. */
 export interface AttemptTrail {
-  readonly sentAt: number;
+  sentAt: number;
   /** A connection was there, and the request began to leave on it. */
   connectedAt: number;
   /** The head of the answer was in. */
@@ -21,13 +21,15 @@ export interface AttemptTrail {
  * it masks it. Times are milliseconds on the scale of `performance.now`; 0: it never came to that.
  */
 export class Trail {
-  readonly requestId: string;
-  readonly method: string;
+  requestId: string;
+  method: string;
   /** The client's headers, names and values by turns. */
-  readonly requestHeaders: readonly string[];
+  requestHeaders: readonly string[];
+  /** Whether headers are here. */
+  hasHeaders = true;
   /** Epoch milliseconds. */
-  readonly atMs = Date.now();
-  readonly startedAt = performance.now();
+  atMs = Date.now();
+  startedAt = performance.now();
   /** Counts the records of this process; given when it is recorded. */
   number = 0;
   /** Name of the route; undefined where there is none, or the request did not get that far. */
@@ -81,6 +83,55 @@ export class Trail {
     this.answerBytes += chunk.length;
   }
 
+  /** Takes over what another trail says; of its headers only if told to. */
+  copy(from: Trail, withHeaders: boolean): this {
+    this.requestId = from.requestId;
+    this.method = from.method;
+    this.atMs = from.atMs;
+    this.startedAt = from.startedAt;
+    this.number = from.number;
+    this.route = from.route;
+    this.path = from.path;
+    this.query = from.query;
+    this.client = from.client;
+    this.receivedAt = from.receivedAt;
+    this.tokenMs = from.tokenMs;
+    this.refusals = from.refusals;
+    this.endedAt = from.endedAt;
+    this.status = from.status;
+    this.use = from.use;
+    this.code = from.code;
+    this.outcome = from.outcome;
+    this.detail = from.detail;
+    this.clientLeft = from.clientLeft;
+    this.requestBytes = from.requestBytes;
+    this.answerBytes = from.answerBytes;
+    this.bodies = from.bodies;
+    this.hasHeaders = withHeaders && from.hasHeaders;
+    this.requestHeaders = withHeaders ? from.requestHeaders : NONE;
+    this.answerHeaders = withHeaders ? from.answerHeaders : NONE;
+    this.#copyAttempts(from.attempts);
+    return this;
+  }
+
+  #copyAttempts(from: readonly AttemptTrail[]): void {
+    this.attempts.length = Math.min(this.attempts.length, from.length);
+    for (let i = 0; i < from.length; i++) {
+      const attempt = from[i];
+      if (attempt === undefined) continue;
+      const { sentAt, connectedAt, answeredAt, status } = attempt;
+      const own = this.attempts[i];
+      if (own === undefined) {
+        this.attempts.push({ sentAt, connectedAt, answeredAt, status });
+        continue;
+      }
+      own.sentAt = sentAt;
+      own.connectedAt = connectedAt;
+      own.answeredAt = answeredAt;
+      own.status = status;
+    }
+  }
+
   /** Begins to note another attempt; the answer of the one before is forgotten. */
   onAttempt(): AttemptTrail {
     this.answerBytes = 0;
@@ -90,6 +141,8 @@ export class Trail {
     return attempt;
   }
 }
+
+const NONE: readonly string[] = [];
 
 /** Copies, since a chunk may be a view of a much larger buffer. */
 function keep(kept: Uint8Array[], chunk: Uint8Array, before: number): void {

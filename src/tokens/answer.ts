@@ -37,7 +37,7 @@ export function readToken(
   nowMs: number,
   denied: readonly DeadTokenRule[] = [],
 ): Token {
-  if (isDenied(answer, denied)) throw denial();
+  if (isDenied(answer, denied)) throw denial(answer, nowMs);
   if (answer.status < 200 || answer.status > 299) throw refusal(answer, nowMs);
   const json = parse(answer);
   const accessToken = bearer(valueAt(json, response.accessToken));
@@ -60,16 +60,18 @@ export function readToken(
 }
 
 function refusal(answer: TokenAnswer, nowMs: number): ProxyError {
-  if (DENIED.has(answer.status) && !isHtml(answer)) return denial();
+  if (DENIED.has(answer.status) && !isHtml(answer)) return denial(answer, nowMs);
   const page = isHtml(answer) ? ' with an HTML page' : '';
   return unavailable(`it answered ${answer.status}${page}`, undefined, retryAfterS(answer, nowMs));
 }
 
-function denial(): ProxyError {
+function denial(answer: TokenAnswer, nowMs: number): ProxyError {
+  const retryAfter = retryAfterS(answer, nowMs);
   return new ProxyError(
     'token_denied',
     'The provider refused the credentials of this route. Its own words are in the log of wakala; `wakala doctor` ' +
       'tells which credentials these are, and what to do.',
+    retryAfter === undefined ? {} : { retryAfterS: retryAfter },
   );
 }
 

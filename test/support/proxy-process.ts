@@ -10,6 +10,8 @@ const CLI = new URL('../../src/cli.ts', import.meta.url).pathname;
 export interface ProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Of another copy of the sources. */
+  readonly cli?: string;
 }
 
 /** The command line as users run it, in a process of its own; killed when the test ends. */
@@ -21,9 +23,9 @@ export class CliProcess {
   #ended = false;
   #change: PromiseWithResolvers<undefined> = Promise.withResolvers();
 
-  constructor(args: readonly string[], { env = {}, cwd = temporaryDirectory() }: ProcessOptions = {}) {
+  constructor(args: readonly string[], { env = {}, cwd = temporaryDirectory(), cli = CLI }: ProcessOptions = {}) {
     const { PATH = '' } = process.env;
-    this.#child = spawn(process.execPath, [CLI, ...args], {
+    this.#child = spawn(process.execPath, [cli, ...args], {
       cwd,
       env: { PATH, NO_COLOR: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -94,7 +96,7 @@ export function configFile(settings: Readonly<Record<string, unknown>> | string)
   return file;
 }
 
-function temporaryDirectory(): string {
+export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'wakala-test-'));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   return directory;

@@ -59,7 +59,7 @@ describe('the recorder', () => {
     const recorder = new Recorder(4);
     const trails = [1, 2, 3].map(() => trailOf());
     for (const trail of trails) recorder.add(trail);
-    expect(recorder.since(0)).toEqual(trails.toReversed());
+    expect(recorder.since(0)).toEqual(trails.toReversed().map((trail) => Object.assign(trail, { hasHeaders: false })));
     expect(recorder.since(2).map(({ number }) => number)).toEqual([3]);
     expect([recorder.since(3), recorder.dropped]).toEqual([[], 0]);
   });
@@ -70,6 +70,52 @@ describe('the recorder', () => {
     expect(recorder.since(0).map(({ number }) => number)).toEqual([10, 9, 8, 7]);
     expect([recorder.dropped, recorder.newest]).toEqual([6, 10]);
     expect(recorder.since(8).map(({ number }) => number)).toEqual([10, 9]);
+  });
+
+  it('keeps what a trail said when it was added, whatever becomes of it', () => {
+    const recorder = new Recorder(4);
+    const trail = trailOf({ path: '/a' });
+    trail.onAttempt().status = 401;
+    trail.onAttempt().status = 200;
+    recorder.add(trail);
+    trail.path = '/b';
+    trail.attempts[1]!.status = 500;
+    const [kept] = recorder.since(0);
+    expect([kept?.path, kept?.attempts.map(({ status }) => status)]).toEqual(['/a', [401, 200]]);
+    for (let i = 0; i < 4; i++) recorder.add(trailOf());
+    expect([kept?.path, recorder.since(0).map(({ attempts }) => attempts.length)]).toEqual(['/a', [0, 0, 0, 0]]);
+  });
+
+  it('keeps headers of what failed, of what has its bodies kept, and of all while somebody looks', () => {
+    const recorder = new Recorder(8);
+    const headers = ['host', 'localhost'];
+    const withBodies = trailOf({ requestHeaders: headers });
+    withBodies.keepBodies();
+    for (const trail of [
+      trailOf({ requestHeaders: headers }),
+      trailOf({ requestHeaders: headers, status: 404 }),
+      trailOf({ requestHeaders: headers, code: 'upstream_reset' }),
+      withBodies,
+    ]) {
+      recorder.add(trail);
+    }
+    const shown = () =>
+      recorder.since(0).map(({ requestHeaders, hasHeaders }) => hasHeaders && requestHeaders.length > 0);
+    expect(shown().reverse()).toEqual([false, true, true, true]);
+    recorder.add(trailOf({ requestHeaders: headers }));
+    expect(shown()[0]).toBe(true);
+    const later = performance.now() + 60_001;
+    recorder.add(trailOf({ requestHeaders: headers, endedAt: later }));
+    expect(shown()[0]).toBe(false);
+  });
+
+  it('keeps a hundred in a second of those that go well, and all that fail', () => {
+    const recorder = new Recorder(1000);
+    for (let i = 0; i < 150; i++) recorder.add(trailOf({ endedAt: 5000 + i }));
+    for (let i = 0; i < 50; i++) recorder.add(trailOf({ endedAt: 5200, status: i % 2 === 0 ? 502 : 0 }));
+    expect([recorder.since(0).length, recorder.dropped]).toEqual([150, 50]);
+    recorder.add(trailOf({ endedAt: 6000 }));
+    expect([recorder.since(0).length, recorder.dropped]).toEqual([151, 50]);
   });
 
   it('forgets what it is told to, and numbers on', () => {

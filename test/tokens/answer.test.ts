@@ -187,6 +187,7 @@ describe('a token endpoint that refuses', () => {
   ])('with %s says when to come back', (_, value, retryAfterS) => {
     const headers = { 'retry-after': value };
     expect(refused({ status: 429, headers }).retryAfterS).toBe(retryAfterS);
+    expect(refused({ status: 401, headers })).toMatchObject({ code: 'token_denied', retryAfterS });
     expect(refused({ status: 503, headers, body: HTML }).retryAfterS).toBe(retryAfterS);
   });
 });

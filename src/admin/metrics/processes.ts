@@ -56,7 +56,10 @@ export function processMetrics(
     .gauge('wakala_workers', 'Processes that serve and answered this scrape; 1 without workers.')
     .set(snapshots.length);
   exposition
-    .counter('wakala_recorder_dropped_total', 'Requests that newer ones pushed out of the list of the last requests.')
+    .counter(
+      'wakala_recorder_dropped_total',
+      'Requests that are not in the list of the last requests: newer ones pushed them out, or so many went well at once.',
+    )
     .inc(recordsDropped);
   exposition
     .gauge('process_resident_memory_bytes', 'Memory that the serving processes hold, in bytes.')

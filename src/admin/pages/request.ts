@@ -31,8 +31,8 @@ function pageOf(details: RequestDetails, mayReplay: boolean, back: Child): Child
     whatBecameOfIt(details),
     about(details),
     timing(details.spans, details.attempts),
-    message('Request', details.requestBytes, details.requestHeaders, details.requestBody),
-    message('Answer', details.answerBytes, details.answerHeaders, details.answerBody),
+    message('Request', details, details.requestBytes, details.requestHeaders, details.requestBody),
+    message('Answer', details, details.answerBytes, details.answerHeaders, details.answerBody),
     again(details, mayReplay),
   ];
 }
@@ -74,13 +74,22 @@ function about(details: RequestDetails): Child {
   );
 }
 
-function message(name: string, size: number, headers: RequestDetails['requestHeaders'], body: ShownBody): Child {
+function message(
+  name: string,
+  { hasHeaders }: RequestDetails,
+  size: number,
+  headers: RequestDetails['requestHeaders'],
+  body: ShownBody,
+): Child {
   const id = name.toLowerCase();
+  const none = hasHeaders
+    ? 'No headers are known.'
+    : 'Headers of requests that go well are kept only while somebody looks.';
   return h(
     'section',
     { class: 'message', 'aria-labelledby': id },
     h('h2', { id }, name, h('span', { class: 'size' }, bytes(size))),
-    headers.length === 0 ? h('p', {}, 'No headers are known.') : headerTable(name, headers),
+    headers.length === 0 ? h('p', { class: 'why' }, none) : headerTable(name, headers),
     body.kind === 'none' ? h('p', { class: 'why' }, words(`Body: ${body.why}`)) : text(name, body),
   );
 }
