@@ -43,16 +43,34 @@ function patternOf(path: string, flags: '' | 'i'): RegExp {
 function readingsOf(path: string): string[] {
   if (!/[%; ]/.test(path)) return [joined(path.split('/'))];
   const trimmed = (segment: string) => segment.trim();
-  const segments = decodedFully(path).split('/');
-  // An encoded slash may also be data: a refresh token with a slash in it is still one segment.
-  const withData = path.split('/').map((segment) => decodedFully(segment).replaceAll('/', '\u0001'));
-  return [segments, withData].flatMap((read) => [
-    joined(read),
-    joined(read.map(trimmed)),
-    joined(read.map(withoutParameters).map(trimmed)),
-    joined(withoutQuery(read).map(trimmed)),
-    joined(withoutQuery(read).map(withoutParameters).map(trimmed)),
-  ]);
+  return levelsOf(path).flatMap((level) => {
+    // An encoded slash may also be data: a refresh token with a slash in it is still one segment.
+    const read = level.split('/').map((segment) => decodedFully(segment).replaceAll('/', '\u0001'));
+    return [
+      joined(read),
+      joined(read.map(trimmed)),
+      joined(read.map(withoutParameters).map(trimmed)),
+      joined(withoutQuery(read).map(trimmed)),
+      joined(withoutQuery(read).map(withoutParameters).map(trimmed)),
+    ];
+  });
+}
+
+/** Servers behind each other that each decode what they got: more are taken for any number of them. */
+const MAX_LEVELS = 8;
+
+/** A path as it is, decoded once, twice, and so on until nothing is left to decode: each may be split into segments. */
+function levelsOf(path: string): string[] {
+  const levels = [path];
+  for (let next = decodedOnce(path); next !== levels.at(-1); next = decodedOnce(next)) {
+    if (levels.length === MAX_LEVELS) return [...levels, decodedFully(path)];
+    levels.push(next);
+  }
+  return levels;
+}
+
+function decodedOnce(path: string): string {
+  return path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
 }
 
 /** Without empty segments and a trailing slash. */

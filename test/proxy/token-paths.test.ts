@@ -78,6 +78,13 @@ describe('TokenPathGuard', () => {
     },
   );
 
+  it.each(['/a%252fb%2ftoken', '/%6fauth%252fv3%2ftoken', `/a%${'25'.repeat(30)}2fb/token`])(
+    'sees one segment also where a server decodes once and another does not: %s',
+    (path) => {
+      expect(new TokenPathGuard(routeNamed('mtn-momo')).judge('POST', path)).toBe('refused');
+    },
+  );
+
   it('guards nothing where no token is asked for', () => {
     const fixed = routeNamed('static', { upstream: 'http://127.0.0.1:1' });
     expect(new TokenPathGuard(fixed).judge('POST', '/oauth2/token')).toBe('other');
