@@ -49,25 +49,30 @@ function answerAdvice({ name }: Route, detail: string, host: string): Advice {
   const asked = `The token endpoint at ${host}`;
   const status = /it answered (\d{3})/.exec(detail)?.[1] ?? '';
   const cases: (readonly [applies: boolean, ...advice: [code: string, what: string, todo: string]])[] = [
-    [status === '429', 'token_endpoint_throttles', `${asked} says that it is asked too often (429).`, TODO.throttles],
+    [
+      status === '429',
+      'token_endpoint_throttles',
+      `${asked} says that it is asked too often (429).`,
+      REMEDIES.throttles,
+    ],
     [
       detail.includes('HTML page'),
       'token_endpoint_html',
       `${asked} answered ${status} with a web page in place of a token: a firewall or a maintenance page.`,
-      TODO.html,
+      REMEDIES.html,
     ],
-    [status.startsWith('5'), 'token_endpoint_down', `${asked} is down: it answered ${status}.`, TODO.down],
+    [status.startsWith('5'), 'token_endpoint_down', `${asked} is down: it answered ${status}.`, REMEDIES.down],
     [
       detail.includes('expired already'),
       'token_expired_at_once',
       `${asked} gave a token that has expired already.`,
-      TODO.expired,
+      REMEDIES.expired,
     ],
     [
       status !== '',
       'token_answer_unusable',
       `${asked} answered ${status}, but gave no token that can be used. ${detail}`,
-      `${TODO.unusable} \`wakala doctor '${name}'\` shows the exchange step by step.`,
+      `${REMEDIES.unusable} \`wakala doctor '${name}'\` shows the exchange step by step.`,
     ],
     [true, 'token_unavailable', detail, `\`wakala doctor '${name}'\` tries every step of it, one after another.`],
   ];
@@ -75,7 +80,7 @@ function answerAdvice({ name }: Route, detail: string, host: string): Advice {
   return { code, what, todo };
 }
 
-const TODO = {
+const REMEDIES = {
   throttles:
     'Find who else asks with the same credentials: each app, each copy of Wakala. Copies of Wakala share one token with `token_store`.',
   html: 'Open that host in a browser to read the page. If it is a firewall of the provider, it may have to be told the address of this machine.',

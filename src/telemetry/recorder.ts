@@ -14,8 +14,6 @@ const LOOKED_MS = 60_000;
 export class Recorder {
   readonly #ring: Trail[];
   #count = 0;
-  /** Number of the last one that was cleared away. */
-  #cleared = 0;
   #lookedAt = -Infinity;
   #passedOver = 0;
   #secondAt = -Infinity;
@@ -26,8 +24,8 @@ export class Recorder {
   }
 
   /**
-   * Keeps what a trail says now, unless it went well as so many did in this second. Headers are kept of requests that failed or whose bodies are kept, and of all while
-   * somebody looks.
+   * Keeps what a trail says now, unless it went well as so many did in this second. Headers are kept of requests that
+   * failed or whose bodies are kept, and of all while somebody looks.
    */
   add(trail: Trail): void {
     const failed = trail.status < 200 || trail.status >= 400 || trail.code !== undefined;
@@ -50,15 +48,10 @@ export class Recorder {
     return Math.max(0, this.#count - this.#ring.length);
   }
 
-  /** Number of the newest; 0 if there is none. */
-  get newest(): number {
-    return this.#count;
-  }
-
   /** Those with higher numbers than `after`, newest first. */
   since(after: number): Trail[] {
     this.#lookedAt = performance.now();
-    const oldest = Math.max(after, this.#overwritten, this.#cleared);
+    const oldest = Math.max(after, this.#overwritten);
     const found: Trail[] = [];
     for (let number = this.#count; number > oldest; number--) {
       const kept = this.#ring[number % this.#ring.length];
@@ -74,9 +67,5 @@ export class Recorder {
     }
     this.#wellInSecond += 1;
     return this.#wellInSecond > WELL_PER_SECOND;
-  }
-
-  clear(): void {
-    this.#cleared = this.#count;
   }
 }
