@@ -6,8 +6,8 @@ import { createLog, type LevelledLog } from '../telemetry/log.ts';
 import { EXIT, type Io, wantsColour } from './io.ts';
 
 /** A logger as the configuration and the terminal ask for it. Logs go to stderr. */
-export function logFor(config: Config, io: Io): LevelledLog {
-  return createLog({ ...config.log, tty: io.tty, colour: wantsColour(io) }, io.stderr);
+export function logFor(config: Config, io: Io, worker?: number): LevelledLog {
+  return createLog({ ...config.log, tty: io.tty, colour: wantsColour(io), worker }, io.stderr);
 }
 
 export function logWarnings(warnings: readonly ConfigProblem[], log: Log): void {

@@ -26,7 +26,9 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
         loadConfig(options.config, { listen, admin, env: io.env, readFile: readerOf(texts), fileMode: () => undefined })
           .config;
       if (isWorker()) {
-        return (await runWorker({ configOf, logFor: (config) => logFor(config, io) })) ? EXIT.ok : EXIT.runtime;
+        return (await runWorker({ configOf, logFor: (config, worker) => logFor(config, io, worker) }))
+          ? EXIT.ok
+          : EXIT.runtime;
       }
     }
     const examine = () => examineConfig(options.config, { listen, admin, env: io.env });

@@ -30,7 +30,7 @@ type Texts = ReadonlyMap<string, string>;
 export interface WorkerOptions {
   /** @throws ConfigError */
   readonly configOf: (texts: Texts) => Config;
-  readonly logFor: (config: Config) => LevelledLog;
+  readonly logFor: (config: Config, worker: number | undefined) => LevelledLog;
 }
 
 /** Whether this process is one that a primary started. */
@@ -81,7 +81,7 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
   const { key, owner, texts } = await started.promise;
   try {
     const config = withoutAdmin(configOf(texts));
-    const log = logFor(config);
+    const log = logFor(config, cluster.worker?.id);
     const shared = shareBy({ boards, seal: new Seal([new Secret(key)]), owner, clock: systemClock, log });
     const server = await startServer(config, { log, shared });
     serving = server;

@@ -11,6 +11,8 @@ export interface LogOptions {
   readonly colour: boolean;
   /** Requests that go well get a line, so for people what that line tells gets none of its own. */
   readonly requests?: boolean;
+  /** Number of the worker whose log it is; undefined where one process does all. */
+  readonly worker?: number | undefined;
 }
 
 /** Fields that never carry their value, whoever logs them: the last net below `Secret`. */
@@ -39,7 +41,7 @@ export function createLog(options: LogOptions, sink: (line: string) => void): Le
   return pino(
     {
       level: options.level,
-      base: null,
+      base: options.worker === undefined ? null : { worker: options.worker },
       redact: { paths: NEVER, censor: '[redacted]' },
       formatters: { level: (label) => ({ level: label }), log: withoutErrors },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,

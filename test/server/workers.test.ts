@@ -103,6 +103,18 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 15_000 }, () 
     expect(cli.stderr.match(/a worker died/g)).toHaveLength(1);
   });
 
+  it('say in each line of the log which of them it is, by the number that the primary tells of one that died', async () => {
+    const { cli, port } = await serve({ log: { requests: true } });
+    await calls(port, 20);
+    const lines = () => cli.stderr.split('\n').flatMap((line) => (line.includes('"msg":"request"') ? [line] : []));
+    await vi.waitUntil(() => lines().length === 20, 10_000);
+    const numbers = new Set(lines().map((line) => /"worker":(\d+)/.exec(line)?.[1]));
+    expect([...numbers].sort()).toEqual(['1', '2']);
+    process.kill(cli.children()[0] ?? 0, 'SIGKILL');
+    await cli.until(/"worker":[12],.*"msg":"a worker died/);
+    expect(cli.stderr).toMatch(/"level":"info","time":"[^"]*","listen":[^\n]*"msg":"ready"/);
+  });
+
   it('finish what is under way on SIGTERM, and the exit code is 0', async () => {
     const { upstream, cli, port, answerHeld } = await serve();
     await calls(port, 4);
