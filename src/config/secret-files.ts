@@ -45,6 +45,7 @@ export function reportShared(
 function isSecret([top, second, third, fourth]: Path): boolean {
   if (top === 'routes' && third === 'oauth2') return fourth === 'key' || fourth === 'refresh_token';
   if (top === 'routes') return ['credentials', 'token', 'headers'].includes(String(third));
+  if (top === 'token_store') return true;
   return top === 'clients' ? third === 'key' : top === 'admin' && second === 'token';
 }
 

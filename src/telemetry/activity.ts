@@ -59,10 +59,10 @@ export class Activity {
   }
 
   /** A request that was refused before it went anywhere: it says nothing of how long requests take. */
-  refused({ status, code }: Trail): void {
+  refused(status: number, code: ErrorCode): void {
     const counts = (this.counts ??= newCounts());
     countStatus(counts, status);
-    if (code !== undefined) countError(counts, code);
+    countError(counts, code);
   }
 
   /** Ends a step. `exchanges`: token exchanges so far. */

@@ -1,7 +1,7 @@
 import { failureFields, type ProxyError } from '../errors.ts';
 import type { Log, LogFields } from '../log.ts';
 import { Activity } from './activity.ts';
-import { maskedUnknownPath } from './mask.ts';
+import { maskedPath, maskedUnknownPath } from './mask.ts';
 import { Recorder } from './recorder.ts';
 import type { Trail } from './trail.ts';
 
@@ -79,7 +79,7 @@ export class Journal {
     this.recorder?.add(trail);
     if (trail.code === undefined) return;
     const activity = trail.route === undefined ? this.unrouted : this.activity(trail.route);
-    activity.refused(trail);
+    activity.refused(trail.status, trail.code);
   }
 
   /** A request is over; `activity` is that of its route. */
@@ -106,7 +106,14 @@ function tookOf({ use, attempts, startedAt }: Trail): LogFields {
 }
 
 /** `status` is the provider's. */
-function lineOf({ requestId, route, method, path, attempts }: Trail): LogFields {
+function lineOf({ requestId, route, client, method, path, attempts }: Trail): LogFields {
   const status = attempts.at(-1)?.status;
-  return { request_id: requestId, route, method, path, ...(status === 0 ? {} : { status }) };
+  return {
+    request_id: requestId,
+    route,
+    ...(client !== undefined && { client }),
+    method,
+    path: path && maskedPath(path),
+    ...(status !== 0 && { status }),
+  };
 }

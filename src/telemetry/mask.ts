@@ -57,11 +57,14 @@ function isSecretName(name: string): boolean {
   return /pass|secret|token|credential|signature|api[-_]?key|^key$|^auth|^pin$|^otp$|^cvv?$|card|^pan$/i.test(name);
 }
 
-/** A UUID, which stays, or what may be a phone number (E.164: up to 15 digits): its first three and last two digits stay. */
-const UUID_OR_PHONE = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![\d.])(\+?\d{3})\d{4,10}(\d{2})(?![\d.])/gi;
+/**
+ * A UUID, which stays, or what may be a phone number (E.164: up to 15 digits) or the number of a card (ISO/IEC 7812: up
+ * to 19): its first three and last two digits stay.
+ */
+const UUID_OR_NUMBER = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![\d.])(\+?\d{3})\d{4,14}(\d{2})(?![\d.])/gi;
 
 function maskedText(text: string): string {
-  return text.replace(UUID_OR_PHONE, (found: string, start: string | undefined, end: string | undefined) =>
+  return text.replace(UUID_OR_NUMBER, (found: string, start: string | undefined, end: string | undefined) =>
     start === undefined || end === undefined ? found : `${start}•••${end}`,
   );
 }
@@ -87,7 +90,7 @@ export function maskedBody(bytes: Uint8Array, encoding: string | undefined): str
 function maskedValue(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(maskedValue);
   if (typeof value === 'string') return isOpaque(value) && !/[\s:]/.test(value) ? HIDDEN : maskedText(value);
-  if (typeof value === 'number') return Number.isSafeInteger(value) && value >= 1e9 ? maskedText(String(value)) : value;
+  if (typeof value === 'number') return Number.isInteger(value) && value >= 1e9 ? maskedText(String(value)) : value;
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => [

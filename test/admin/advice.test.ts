@@ -6,6 +6,7 @@ import type { ErrorCode } from '../../src/errors.ts';
 import type { LastFailure } from '../../src/telemetry/activity.ts';
 import type { TokenFailure } from '../../src/tokens/tally.ts';
 import { adminConfig } from './context.ts';
+import { credentialSnapshot, tokenSnapshot } from './snapshots.ts';
 
 const NOW = Date.UTC(2026, 0, 1, 9);
 
@@ -17,35 +18,11 @@ function routeIn(environment: 'sandbox' | 'production', more: object = {}): Rout
 
 const SANDBOX = routeIn('sandbox');
 
-function credentialWith(changes: Partial<CredentialSnapshot>): CredentialSnapshot {
-  const none = { ok: 0, denied: 0, unavailable: 0 };
-  return {
-    name: '/mpesa/*',
-    provider: 'mpesa',
-    fixed: false,
-    token: undefined,
-    asking: false,
-    retryAtMs: 0,
-    failure: undefined,
-    exchanges: { credentials: none, refresh: none },
-    clockSkewMs: undefined,
-    refusedCalls: [],
-    ...changes,
-  };
-}
-
 function adviceFor(changes: Partial<CredentialSnapshot>, route = SANDBOX, failure?: LastFailure) {
-  return routeAdvice({ route, credential: credentialWith(changes), failure, nowMs: NOW });
+  return routeAdvice({ route, credential: credentialSnapshot(changes), failure, nowMs: NOW });
 }
 
-const TOKEN = {
-  fingerprint: '01234567',
-  issuedAtMs: NOW - 1000,
-  expiresAtMs: NOW + 3_600_000,
-  refreshAtMs: NOW + 3_570_000,
-  lifetimeSource: 'expires_in',
-  generation: 0,
-} as const;
+const TOKEN = tokenSnapshot(NOW);
 
 const unavailable = (what: string, cause?: string): TokenFailure => ({
   code: 'token_unavailable',

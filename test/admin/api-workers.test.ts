@@ -2,43 +2,19 @@ import { describe, expect, it } from 'vitest';
 import { adminApp } from '../../src/admin/app.ts';
 import { mergedCredential, mergedRoute } from '../../src/admin/merge.ts';
 import { requestDetails } from '../../src/admin/request-details.ts';
-import type {
-  CredentialSnapshot,
-  ProcessSnapshot,
-  RouteSnapshot,
-  ServingProcess,
-  TokenSnapshot,
-} from '../../src/admin/snapshot.ts';
+import type { CredentialSnapshot, ProcessSnapshot, RouteSnapshot, ServingProcess } from '../../src/admin/snapshot.ts';
 import { newLatencyBuckets } from '../../src/telemetry/latency.ts';
 import { Trail } from '../../src/telemetry/trail.ts';
 import { adminConfig, adminContext } from './context.ts';
-
-const NAME = '/mpesa/*';
-
-function tokenOf(changes: Partial<TokenSnapshot>): TokenSnapshot {
-  const expiresAtMs = Date.now() + 3_600_000;
-  const times = { issuedAtMs: 1000, expiresAtMs, refreshAtMs: expiresAtMs - 30_000 };
-  return { fingerprint: '00000000', lifetimeSource: 'expires_in', generation: 0, ...times, ...changes };
-}
+import { credentialSnapshot, ROUTE, routeCounts, tokenSnapshot } from './snapshots.ts';
 
 function credentialOf(changes: Partial<CredentialSnapshot>): CredentialSnapshot {
-  return {
-    name: NAME,
-    provider: 'mpesa',
-    fixed: false,
-    token: undefined,
-    asking: false,
-    retryAtMs: 0,
-    failure: undefined,
-    exchanges: { credentials: { ok: 1, denied: 0, unavailable: 2 }, refresh: { ok: 1, denied: 1, unavailable: 0 } },
-    clockSkewMs: undefined,
-    refusedCalls: [],
-    ...changes,
-  };
+  const credentials = { ok: 1, denied: 0, unavailable: 2 };
+  return credentialSnapshot({ exchanges: { credentials, refresh: { ok: 1, denied: 1, unavailable: 0 } }, ...changes });
 }
 
 function routeWith(changes: Partial<RouteSnapshot>): RouteSnapshot {
-  return { name: NAME, credential: NAME, inFlight: 0, counts: undefined, failure: undefined, points: [], ...changes };
+  return { name: ROUTE, credential: ROUTE, inFlight: 0, counts: undefined, failure: undefined, points: [], ...changes };
 }
 
 function pointAt(step: number, statuses: number[], exchanges = 0) {
@@ -46,7 +22,7 @@ function pointAt(step: number, statuses: number[], exchanges = 0) {
 }
 
 function countsOf(ok: number) {
-  return {
+  return routeCounts({
     statuses: [0, 0, ok, 0, 0, 0],
     latency: [ok, ...newLatencyBuckets()].slice(0, -1),
     latencySumMs: ok,
@@ -54,7 +30,7 @@ function countsOf(ok: number) {
     refusals: 1,
     replays: { answered: 1 },
     errors: { token_denied: ok },
-  };
+  });
 }
 
 /** A worker without anything behind it. */
@@ -88,7 +64,7 @@ function workerOf(pid: number, routes: RouteSnapshot[], credentials: CredentialS
 
 function trailOf(number: number, requestId: string): Trail {
   const trail = new Trail(requestId, 'GET', ['host', 'localhost:8080']);
-  return Object.assign(trail, { number, route: NAME, path: '/x', status: 200, endedAt: performance.now() });
+  return Object.assign(trail, { number, route: ROUTE, path: '/x', status: 200, endedAt: performance.now() });
 }
 
 describe('several workers', () => {
@@ -129,8 +105,8 @@ describe('several workers', () => {
 
   it('are refreshed by one of them', async () => {
     const answer = await adminApp(context).request('/api/routes/mpesa/refresh', { method: 'POST', headers });
-    expect(await answer.json()).toEqual({ route: NAME, fingerprint: 'abcdef01', expires_at: null });
-    expect([one.asked, other.asked]).toEqual([[NAME], []]);
+    expect(await answer.json()).toEqual({ route: ROUTE, fingerprint: 'abcdef01', expires_at: null });
+    expect([one.asked, other.asked]).toEqual([[ROUTE], []]);
   });
 
   it('are said to be away where none serves', async () => {
@@ -146,7 +122,10 @@ describe('mergedCredential', () => {
     ['the higher number', { generation: 7, issuedAtMs: 1 }, { generation: 6, issuedAtMs: 2 }],
     ['the later one where none has a number', { generation: 0, issuedAtMs: 2 }, { generation: 0, issuedAtMs: 1 }],
   ])('takes the token with %s', (_, newer, older) => {
-    const [a, b] = [tokenOf({ fingerprint: 'aaaaaaaa', ...newer }), tokenOf({ fingerprint: 'bbbbbbbb', ...older })];
+    const [a, b] = [
+      tokenSnapshot(Date.now(), { fingerprint: 'aaaaaaaa', ...newer }),
+      tokenSnapshot(Date.now(), { fingerprint: 'bbbbbbbb', ...older }),
+    ];
     expect(mergedCredential([credentialOf({ token: a }), credentialOf({ token: b })]).token).toBe(a);
     expect(mergedCredential([credentialOf({ token: b }), credentialOf({ token: a })]).token).toBe(a);
     expect(mergedCredential([credentialOf({}), credentialOf({ token: a })]).token).toBe(a);
@@ -168,6 +147,12 @@ describe('mergedCredential', () => {
 });
 
 describe('mergedRoute', () => {
+  it('has the counts of those that were called, where others were not', () => {
+    const [busy, idle] = [routeWith({ counts: countsOf(3) }), routeWith({})];
+    expect([mergedRoute([busy, idle]).counts, mergedRoute([idle, busy]).counts]).toEqual([countsOf(3), countsOf(3)]);
+    expect(mergedRoute([idle, idle]).counts).toBeUndefined();
+  });
+
   it('puts points together by their step', () => {
     const { points } = mergedRoute([
       routeWith({ points: [pointAt(1, [0, 0, 1]), pointAt(3, [0, 0, 1], 1)] }),
@@ -184,7 +169,7 @@ describe('mergedRoute', () => {
 describe('requestDetails', () => {
   it('says of a production route that its bodies are never kept', () => {
     const credentials = { consumer_key: 'k', consumer_secret: 's' };
-    const routes = { [NAME]: { provider: 'mpesa', environment: 'production', credentials } };
+    const routes = { [ROUTE]: { provider: 'mpesa', environment: 'production', credentials } };
     const config = adminConfig({ file: { routes, inspect_bodies: true } });
     const trail = Object.assign(trailOf(1, 'a'), { requestBytes: 10 });
     expect(requestDetails(1, trail, config).requestBody).toMatchObject({
@@ -197,7 +182,7 @@ describe('requestDetails', () => {
     ['evil.example/$(id)', "'http://127.0.0.1:8080/mpesa/x?a=1&b=it'\\''s'"],
   ])('makes a curl line for the Host %s that a shell takes as it is', (host, url) => {
     const trail = Object.assign(new Trail('a', 'GET', ['host', host, 'authorization', 'Bearer x', 'accept', "a'b"]), {
-      route: NAME,
+      route: ROUTE,
       path: '/x',
       query: "?a=1&b=it's",
     });

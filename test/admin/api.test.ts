@@ -25,7 +25,7 @@ describe('GET /api/routes', () => {
       'application/json',
       'no-store',
     ]);
-    expect(answer.json()).toMatchObject({ emulated: true, token_store: null, problems: [] });
+    expect(answer.json()).toMatchObject({ emulated: true, commit: null, token_store: null, problems: [] });
     expect(await routeOf(admin)).toMatchObject({
       environment: 'sandbox',
       upstream: admin.upstream.origin,

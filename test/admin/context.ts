@@ -30,6 +30,7 @@ export function adminContext(context: Partial<AdminContext> = {}, settings: Admi
     processes: () => [],
     emulated: false,
     version: '0.0.0',
+    commit: '',
     clock: systemClock,
     ...context,
   };

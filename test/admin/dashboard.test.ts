@@ -41,6 +41,7 @@ describe('the dashboard', () => {
       "frame-ancestors 'none'",
     ]);
     expect([header('x-content-type-options'), header('cache-control')]).toEqual(['nosniff', 'no-store']);
+    expect(header('referrer-policy')).toBe('same-origin');
     expect(text).not.toMatch(/ style=| on\w+=|<style|<script>|https?:\/\/(?!127\.0\.0\.1)/);
     expect(text.match(/<h1/g)).toHaveLength(1);
     expect(text).toContain('<html lang="en">');
@@ -87,7 +88,8 @@ describe('the dashboard', () => {
   it('says PRODUCTION in words, EMULATED where it is, and its version', async () => {
     const page = await pageWith({ version: '9.8.7' }, routesNamed(['/mpesa/*'], { environment: 'production' }));
     expect(page).toContain('>PRODUCTION</span>');
-    expect(page).toContain('wakala 9.8.7');
+    expect(page).toContain('<p>wakala 9.8.7 ·');
+    expect(await pageWith({ version: '9.8.7', commit: 'abc1234' })).toContain('<p>wakala 9.8.7 (abc1234) ·');
     expect(page).not.toContain('EMULATED');
     const emulated = await pageWith({ emulated: true });
     expect(emulated).toContain('<strong>EMULATED</strong>');

@@ -1,57 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { AdminContext } from '../../src/admin/listener.ts';
 import { Metrics } from '../../src/admin/metrics.ts';
-import type { CredentialSnapshot, ProcessSnapshot, RouteCounts, TokenSnapshot } from '../../src/admin/snapshot.ts';
+import type { CredentialSnapshot, ProcessSnapshot, RouteCounts } from '../../src/admin/snapshot.ts';
 import { LATENCY_BOUNDS_MS, latencyBucketOf, newLatencyBuckets } from '../../src/telemetry/latency.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { adminConfig, adminContext } from './context.ts';
 import { Scrape } from './metrics-text.ts';
+import { credentialSnapshot, ROUTE, routeCounts, tokenSnapshot } from './snapshots.ts';
 
 const CLOCK = new ManualClock();
 const NOW = CLOCK.now();
-const ROUTE = '/mpesa/*';
-
-function counts(written: Partial<RouteCounts> = {}): RouteCounts {
-  return {
-    statuses: [0, 0, 0, 0, 0, 0],
-    latency: [...newLatencyBuckets()],
-    latencySumMs: 0,
-    uses: { cached: 0, fetched: 0, replayed: 0, 'not-replayed': 0 },
-    refusals: 0,
-    replays: { answered: 0, refused: 0, failed: 0 },
-    errors: {},
-    ...written,
-  };
-}
-
-function credential(written: Partial<CredentialSnapshot> = {}): CredentialSnapshot {
-  const none = { ok: 0, denied: 0, unavailable: 0 };
-  return {
-    name: ROUTE,
-    provider: 'mpesa',
-    fixed: false,
-    token: undefined,
-    asking: false,
-    retryAtMs: 0,
-    failure: undefined,
-    exchanges: { credentials: none, refresh: none },
-    clockSkewMs: undefined,
-    refusedCalls: [],
-    ...written,
-  };
-}
-
-function token(written: Partial<TokenSnapshot> = {}): TokenSnapshot {
-  return {
-    fingerprint: '01234567',
-    issuedAtMs: NOW - 1000,
-    expiresAtMs: NOW + 60_000,
-    refreshAtMs: NOW + 30_000,
-    lifetimeSource: 'expires_in',
-    generation: 0,
-    ...written,
-  };
-}
 
 function process(written: Partial<ProcessSnapshot> = {}, ofRoute?: RouteCounts): ProcessSnapshot {
   return {
@@ -65,7 +23,7 @@ function process(written: Partial<ProcessSnapshot> = {}, ofRoute?: RouteCounts):
     unrouted: {},
     tokenStore: undefined,
     upstreams: [],
-    credentials: [credential()],
+    credentials: [credentialSnapshot()],
     routes: [{ name: ROUTE, credential: ROUTE, inFlight: 0, counts: ofRoute, failure: undefined, points: [] }],
     ...written,
   };
@@ -88,11 +46,16 @@ describe('the metrics of several processes', () => {
   it('are added up', async () => {
     const first = process(
       { pid: 1, connections: 3, websockets: 1, recordsDropped: 10, rssBytes: 100, cpuSeconds: 1.5 },
-      counts({ statuses: [1, 0, 5, 0, 2, 1], uses: { cached: 7, fetched: 1 }, refusals: 2, errors: { overloaded: 1 } }),
+      routeCounts({
+        statuses: [1, 0, 5, 0, 2, 1],
+        uses: { cached: 7, fetched: 1 },
+        refusals: 2,
+        errors: { overloaded: 1 },
+      }),
     );
     const second = process(
       { pid: 2, connections: 4, websockets: 2, recordsDropped: 5, rssBytes: 50, cpuSeconds: 0.25 },
-      counts({ statuses: [0, 0, 7, 1, 0, 0], uses: { cached: 8, fetched: 0 }, replays: { answered: 3 } }),
+      routeCounts({ statuses: [0, 0, 7, 1, 0, 0], uses: { cached: 8, fetched: 0 }, replays: { answered: 3 } }),
     );
     const found = await scrapeOf(first, second);
     const requests = { left: 1, '1xx': 0, '2xx': 12, '3xx': 1, '4xx': 2, '5xx': 1 };
@@ -120,12 +83,12 @@ describe('the metrics of several processes', () => {
     expect(found.value('wakala_upstream_requests_waiting')).toBe(9);
   });
 
-  const five = counts({ statuses: [0, 0, 5, 0, 0, 0], errors: { overloaded: 2 } });
+  const five = routeCounts({ statuses: [0, 0, 5, 0, 0, 0], errors: { overloaded: 2 } });
   const requestsIn = (found: Scrape) => found.value('wakala_requests_total', { status: '2xx' });
 
   it('keep what a process counted that died, so that no counter falls', async () => {
     const scrape = scraper();
-    const exchanged = credential({
+    const exchanged = credentialSnapshot({
       exchanges: {
         credentials: { ok: 2, denied: 0, unavailable: 0 },
         refresh: { ok: 1, denied: 0, unavailable: 0 },
@@ -160,7 +123,7 @@ describe('the metrics of several processes', () => {
   it('tell a process from an earlier one with the same pid', async () => {
     const scrape = scraper();
     await scrape([process({ pid: 7, startedAtMs: NOW - 5000 }, five)]);
-    const reborn = process({ pid: 7, startedAtMs: NOW - 1000 }, counts({ statuses: [0, 0, 1, 0, 0, 0] }));
+    const reborn = process({ pid: 7, startedAtMs: NOW - 1000 }, routeCounts({ statuses: [0, 0, 1, 0, 0, 0] }));
     expect(requestsIn(await scrape([reborn]))).toBe(6);
     expect(requestsIn(await scrape([reborn]))).toBe(6);
   });
@@ -168,8 +131,13 @@ describe('the metrics of several processes', () => {
   it('are there, and valid, even if no process answers', async () => {
     const found = await scrapeOf();
     expect(found.value('wakala_workers')).toBe(0);
-    expect(found.value('wakala_build_info', { version: '0.0.0' })).toBe(1);
+    expect(found.value('wakala_build_info', { version: '0.0.0', commit: '' })).toBe(1);
     expect(found.names).not.toContain('process_start_time_seconds');
+  });
+
+  it('say which version runs, and what commit it was built from', async () => {
+    const found = await scraper({ version: '9.8.7', commit: 'abc1234' })([]);
+    expect(found.value('wakala_build_info', { version: '9.8.7', commit: 'abc1234' })).toBe(1);
   });
 });
 
@@ -180,14 +148,14 @@ describe('a histogram', () => {
     for (const seconds of [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60]) {
       const latency = newLatencyBuckets();
       for (const ms of [seconds * 1000, seconds * 1000 + 0.01]) latency[latencyBucketOf(ms)]! += 1;
-      const found = buckets(await scrapeOf(process({}, counts({ latency: [...latency] }))));
+      const found = buckets(await scrapeOf(process({}, routeCounts({ latency: [...latency] }))));
       const [at, all] = [found[String(seconds)], found['+Inf']];
       expect({ seconds, at, all }).toEqual({ seconds, at: 1, all: 2 });
     }
   });
 
   it('has the bounds that are told, each of them one that durations are counted by', async () => {
-    const found = Object.keys(buckets(await scrapeOf(process({}, counts()))));
+    const found = Object.keys(buckets(await scrapeOf(process({}, routeCounts()))));
     const bounds = ['0.005', '0.01', '0.02', '0.05', '0.1', '0.2', '0.5', '1', '2', '5', '10', '30', '60', '+Inf'];
     expect(new Set(found)).toEqual(new Set(bounds));
     for (const bound of bounds.slice(0, -1)) expect(LATENCY_BOUNDS_MS).toContain(Number(bound) * 1000);
@@ -195,7 +163,7 @@ describe('a histogram', () => {
 
   it('never falls from one bound to the next, and ends with the count', async () => {
     const latency = LATENCY_BOUNDS_MS.map((_, i) => i + 1).concat(100);
-    const found = await scrapeOf(process({}, counts({ latency, latencySumMs: 12_345 })));
+    const found = await scrapeOf(process({}, routeCounts({ latency, latencySumMs: 12_345 })));
     const values = found.all('wakala_request_duration_seconds_bucket').map(({ value }) => value);
     expect(values).toEqual([...values].sort((a, b) => a - b));
     const total = latency.reduce((sum, count) => sum + count, 0);
@@ -206,11 +174,12 @@ describe('a histogram', () => {
 
 describe('a token that processes share', () => {
   const expiry = (found: Scrape) => found.value('wakala_token_expiry_timestamp_seconds', { credential: ROUTE });
-  const having = (pid: number, one: Partial<CredentialSnapshot>) => process({ pid, credentials: [credential(one)] });
+  const having = (pid: number, one: Partial<CredentialSnapshot>) =>
+    process({ pid, credentials: [credentialSnapshot(one)] });
 
   it('is the one with the highest number, whenever it was issued', async () => {
-    const older = token({ generation: 4, issuedAtMs: NOW, expiresAtMs: NOW + 9000 });
-    const newer = token({ generation: 5, issuedAtMs: NOW - 500, expiresAtMs: NOW + 5000 });
+    const older = tokenSnapshot(NOW, { generation: 4, issuedAtMs: NOW, expiresAtMs: NOW + 9000 });
+    const newer = tokenSnapshot(NOW, { generation: 5, issuedAtMs: NOW - 500, expiresAtMs: NOW + 5000 });
     for (const tokens of [
       [older, newer, undefined],
       [newer, older],
@@ -222,15 +191,15 @@ describe('a token that processes share', () => {
   });
 
   it('is the one issued last where it has no number', async () => {
-    const older = token({ issuedAtMs: NOW - 500, expiresAtMs: NOW + 9000 });
-    const newer = token({ issuedAtMs: NOW, expiresAtMs: NOW + 5000 });
+    const older = tokenSnapshot(NOW, { issuedAtMs: NOW - 500, expiresAtMs: NOW + 9000 });
+    const newer = tokenSnapshot(NOW, { issuedAtMs: NOW, expiresAtMs: NOW + 5000 });
     expect(expiry(await scrapeOf(having(1, { token: newer }), having(2, { token: older })))).toBe((NOW + 5000) / 1000);
     expect(expiry(await scrapeOf(having(1, { token: older }), having(2, { token: newer })))).toBe((NOW + 5000) / 1000);
   });
 
   it('is valid to its last millisecond', async () => {
     const valid = async (expiresAtMs: number) =>
-      (await scrapeOf(having(1, { token: token({ expiresAtMs }) }))).value('wakala_token_valid');
+      (await scrapeOf(having(1, { token: tokenSnapshot(NOW, { expiresAtMs }) }))).value('wakala_token_valid');
     expect([await valid(NOW + 1), await valid(NOW), await valid(NOW - 1)]).toEqual([1, 0, 0]);
   });
 
@@ -245,7 +214,10 @@ describe('a token that processes share', () => {
   });
 
   it('has no expiry, no exchanges and no backoff where it is a fixed key', async () => {
-    const fixed = { fixed: true, token: token({ expiresAtMs: Infinity, lifetimeSource: 'fixed' as const }) };
+    const fixed = {
+      fixed: true,
+      token: tokenSnapshot(NOW, { expiresAtMs: Infinity, lifetimeSource: 'fixed' as const }),
+    };
     const found = await scrapeOf(having(1, fixed));
     expect(found.value('wakala_token_valid')).toBe(1);
     for (const name of ['expiry_timestamp_seconds', 'retry_seconds', 'clock_skew_seconds', 'exchanges_total']) {
@@ -301,7 +273,7 @@ describe('what a route is called', () => {
     const config = { ...written, routes: written.routes.map((route) => ({ ...route, name })) };
     const snapshot = process({
       credentials: [],
-      routes: [{ name, credential: name, inFlight: 1, counts: counts(), failure: undefined, points: [] }],
+      routes: [{ name, credential: name, inFlight: 1, counts: routeCounts(), failure: undefined, points: [] }],
     });
     const found = await scraper({ config: () => config })([snapshot]);
     expect(found.text).toContain(String.raw`wakala_requests_in_flight{route="/a\"b\\n,c:d/*"} 1`);
@@ -311,7 +283,14 @@ describe('what a route is called', () => {
   });
 
   it('is that of a route in the configuration, or it is not there', async () => {
-    const gone = { name: '/gone/*', credential: ROUTE, inFlight: 0, counts: counts(), failure: undefined, points: [] };
+    const gone = {
+      name: '/gone/*',
+      credential: ROUTE,
+      inFlight: 0,
+      counts: routeCounts(),
+      failure: undefined,
+      points: [],
+    };
     const found = await scrapeOf(process({ routes: [gone] }));
     expect(found.all('wakala_requests_total')).toEqual([]);
   });

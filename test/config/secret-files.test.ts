@@ -14,6 +14,7 @@ function places(environment: string): string {
     `environment: ${environment}`,
     'admin: {address: "127.0.0.1:9901", token: "${file:/run/s}"}',
     'clients: [{name: a, key: "${file:/run/s}"}]',
+    'token_store: {redis: "rediss://:${file:/run/s}@redis.example", encryption_key: "${file:/run/s} and then some, to be long"}',
     'routes:',
     '  /mpesa/*:',
     '    provider: mpesa',
@@ -33,9 +34,11 @@ const REMEDY =
 const SHARED = [
   `2:43 admin.token | admin.token: ${REMEDY}`,
   `3:26 clients.0.key | clients.0.key: ${REMEDY}`,
-  `7:53 routes./mpesa/*.credentials.consumer_secret | routes./mpesa/*.credentials.consumer_secret: ${REMEDY}`,
-  `8:22 routes./mpesa/*.headers.x-key | routes./mpesa/*.headers.x-key: ${REMEDY}`,
-  `9:34 routes./mpesa/*.token.request.query.k | routes./mpesa/*.token.request.query.k: ${REMEDY}`,
+  `4:22 token_store.redis | token_store.redis: ${REMEDY}`,
+  `4:80 token_store.encryption_key | token_store.encryption_key: ${REMEDY}`,
+  `8:53 routes./mpesa/*.credentials.consumer_secret | routes./mpesa/*.credentials.consumer_secret: ${REMEDY}`,
+  `9:22 routes./mpesa/*.headers.x-key | routes./mpesa/*.headers.x-key: ${REMEDY}`,
+  `10:34 routes./mpesa/*.token.request.query.k | routes./mpesa/*.token.request.query.k: ${REMEDY}`,
 ];
 
 describe('a secret file that others may read', () => {
@@ -68,8 +71,8 @@ describe('a secret file that others may read', () => {
       '    credentials: {app_key: k, app_secret: "${file:/run/s}"}',
       '',
     ].join('\n');
-    expect(problemsOf(text, world(0o644)).map((problem) => problem.split(' ')[0])).toEqual(['2:43', '3:26', '13:43']);
-    expect(warningsOf(text, world(0o644)).map((warning) => warning.split(' ')[0])).toEqual(['7:53', '8:22', '9:34']);
+    expect(problemsOf(text, world(0o644)).map((problem) => problem.split(' ')[0])).toEqual(['2:43', '3:26', '4:22', '4:80', '14:43']);
+    expect(warningsOf(text, world(0o644)).map((warning) => warning.split(' ')[0])).toEqual(['8:53', '9:22', '10:34']);
   });
 
   it('is found beside the configuration file', () => {

@@ -86,6 +86,20 @@ describe('the handler of createWakala', () => {
     expect(upstream.requests).toEqual([]);
   });
 
+  it('says so where something read a part of it, and takes chunks that nobody has read', async () => {
+    const { upstream, proxy } = await toUpstream();
+    const server = createServer((req, res) => {
+      if (req.url === '/api/whole') proxy.handler(req, res);
+      else req.once('data', () => (req.pause(), proxy.handler(req, res)));
+    });
+    const port = await listening(server);
+    const chunked = { 'transfer-encoding': 'chunked' };
+    expect((await ask(port, '/api/whole', { body: 'hello', headers: chunked })).text).toBe('POST /whole hello');
+    const refused = await ask(port, '/api/part', { body: 'hello', headers: chunked });
+    expectProblem(refused, { status: 500, code: 'internal_error', outcome: 'not_sent' });
+    expect(upstream.requests).toHaveLength(1);
+  });
+
   it('lets WebSocket handshakes through by way of upgrade', async () => {
     const upstream = await RawUpstream.start(
       () => 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n',

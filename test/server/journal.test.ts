@@ -180,6 +180,15 @@ describe('lines in the log', () => {
     ]);
   });
 
+  it('hide phone numbers, numbers of cards and what may be a token in the path, and name the client', async () => {
+    const clients = [{ name: 'shop', key: 'made-up-key-of-the-shop' }];
+    const { proxy } = await toUpstream(() => reply(409, ''), {}, { clients });
+    const path = `/to/254712345678/card/4111111111111111/${'x'.repeat(40)}/${'7'.repeat(20)}`;
+    await ask(proxy.port, `/api${path}`, { headers: { authorization: 'Bearer made-up-key-of-the-shop' } });
+    const line = await proxy.logged('request');
+    expect(line).toMatchObject({ client: 'shop', path: `/to/254•••78/card/411•••11/[redacted]/${'7'.repeat(20)}` });
+  });
+
   it('are one alone where wakala fails', async () => {
     const { proxy } = await toUpstream(({ socket }) => void socket.destroy(), {}, { log: { requests: true } });
     await ask(proxy.port, '/api/x', { headers: { 'x-request-id': 'id-1' } });

@@ -68,6 +68,9 @@ describe('bodies', () => {
       Password: 'x',
       Amount: 100,
       PhoneNumber: 254712345678,
+      number: '4111111111111111',
+      account: 4111111111111111,
+      sold: 999_999_999,
       nested: [{ PartyA: '254712345678', passkey: 5, note: 'paid by +254 and more', at: '2026-11-22T10:00:00.000Z' }],
       opaque: TOKEN,
       CallBackURL: 'https://app.example/callbacks/mpesa/with/a/long/path',
@@ -78,6 +81,8 @@ describe('bodies', () => {
       ...body,
       Password: '[redacted]',
       PhoneNumber: '254•••78',
+      number: '411•••11',
+      account: '411•••11',
       nested: [{ ...body.nested[0], PartyA: '254•••78', passkey: '[redacted]' }],
       opaque: '[redacted]',
     });

@@ -161,6 +161,8 @@ describe('the activity of a route', () => {
     const activity = new Activity();
     activity.tick(1, 0);
     expect([activity.counts, activity.points(1)]).toEqual([undefined, []]);
+    activity.tick(2, 1);
+    expect([activity.counts, activity.points(2).map(({ exchanges }) => exchanges)]).toEqual([undefined, [1]]);
   });
 });
 
