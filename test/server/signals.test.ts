@@ -44,6 +44,16 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     expect((await ask(port, '/api/x')).status).toBe(200);
   });
 
+  it('opens no debugger on SIGUSR1, through which every user of the machine could read its tokens', async () => {
+    const { cli, port } = await serve();
+    cli.signal('SIGUSR1');
+    // What comes after it was read after it.
+    cli.signal('SIGHUP');
+    await cli.until(/"configuration reloaded"/);
+    expect((await ask(port, '/api/x')).status).toBe(200);
+    expect(cli.stderr).not.toMatch(/debugger/i);
+  });
+
   it('serves on with the old configuration if the new one is bad, tells /readyz why, and recovers', async () => {
     const { cli, file, written, adminPort, port } = await serve();
     expect(await readyz(adminPort)).toEqual({ status: 'ready' });
