@@ -36,7 +36,7 @@ export function reportShared(
   { report, emulated }: Omit<SecretReading, 'files'>,
 ): void {
   const [shown, command] = file === undefined ? ['this file', 'chmod 600 FILE'] : [`\`${file}\``, `chmod 600 ${file}`];
-  const remedy = `run \`${command}\` (in Kubernetes, set \`defaultMode: 0400\` on the volume)`;
+  const remedy = `run \`${command}\` (in Kubernetes, set \`defaultMode: 0440\` on the volume and \`fsGroup\` on the pod)`;
   const text = `other users of this machine may read ${shown}; ${remedy}`;
   if (isProduction(path, input) && !emulated) report.problem(path, text);
   else report.warn(path, text);

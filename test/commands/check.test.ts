@@ -65,7 +65,7 @@ describe('check', () => {
       stdout: '',
       stderr:
         'FILE:8:50: routes./jpay/*.credentials.app_secret: other users of this machine may read ' +
-        `\`${secret}\`; run \`chmod 600 ${secret}\` (in Kubernetes, set \`defaultMode: 0400\` on the volume)\n` +
+        `\`${secret}\`; run \`chmod 600 ${secret}\` (in Kubernetes, set \`defaultMode: 0440\` on the volume and \`fsGroup\` on the pod)\n` +
         'FILE: 1 problem\n',
     });
     chmodSync(secret, 0o600);
