@@ -153,4 +153,14 @@ export default defineConfig(
     },
     rules: { 'no-undef': 'error', 'no-unused-vars': 'error' },
   },
+
+  {
+    name: 'examples, some of which run in a browser',
+    files: ['examples/**/*.js'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        ['AbortSignal', 'Buffer', 'FormData', 'crypto', 'document'].map((name) => [name, false]),
+      ),
+    },
+  },
 );

@@ -12,6 +12,7 @@ export const mpesa: Provider = {
     'A dead token is not only a 401: STK answers 404 with `404.001.03`, C2B 400 with `400.003.01`.',
     '`404.001.03` is also what an app gets for an API product it does not have: check the app in the portal.',
     'A new token is reported to kill the former one: let one Wakala hold the credential, not each app.',
+    '`ResultCode` 4999 of an STK query means that the customer has not answered yet: it is no failure, so do not push again.',
     'Callbacks of the real sandbox often never come; the emulator sends them to loopback addresses.',
   ],
   hosts: {

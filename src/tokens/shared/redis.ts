@@ -183,9 +183,12 @@ function newsOf(text: string): News | undefined {
   }
 }
 
-/** Redis's own word for it (`WRONGPASS`, `OOM`), or the network's: the rest of a message may quote an address. */
+/**
+ * Redis's own word for it (`WRONGPASS`, `OOM`), the network's, or the client's kind of error
+ * (`SocketClosedUnexpectedlyError`): the rest of a message may quote an address.
+ */
 function reasonOf(error: unknown): string {
-  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
-  if (typeof code === 'string') return code;
-  return /^[A-Z]{3,}\b/.exec(typeof message === 'string' ? message : '')?.[0] ?? 'unknown error';
+  if (!(error instanceof Error)) return 'unknown error';
+  if ('code' in error && typeof error.code === 'string') return error.code;
+  return /^[A-Z]{3,}\b/.exec(error.message)?.[0] ?? error.constructor.name;
 }

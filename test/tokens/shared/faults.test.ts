@@ -134,6 +134,9 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     expect(provider.exchanges).toBe(3);
     expect(await healed(provider, ...all)).toBeLessThanOrEqual(6);
     expect(all.map((proxy) => lines(proxy, NOT_CONNECTED).length)).toEqual([1, 1]);
+    for (const proxy of all) {
+      expect(lines(proxy, NOT_CONNECTED)[0]?.['error']).toMatch(/^(ECONN|EPIPE|SocketClosed)/);
+    }
   });
 
   it('answers no more serve soon all the same, and share again when it answers', async () => {

@@ -1,0 +1,193 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { once } from 'node:events';
+import path from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
+import { examineConfig } from '../../src/config/load.ts';
+import { formatProblem } from '../../src/errors.ts';
+import { ROOT, textOf } from '../docs/documents.ts';
+import { ask, askJson, expectProblem } from '../support/proxy-ask.ts';
+import { temporaryDirectory } from '../support/proxy-process.ts';
+import { hasTool } from '../support/tools.ts';
+import { FOLDER, milliseconds, mountsOf, readCompose, secretsOf } from './compose-file.ts';
+import { ComposeStack } from './compose-stack.ts';
+
+const COMPOSE = readCompose('compose.yaml');
+const LIVE = readCompose('compose/live.yaml');
+const SERVICES = Object.entries(COMPOSE.services);
+const PUSH = {
+  BusinessShortCode: '174379',
+  Password: Buffer.from('174379made-up-passkey20260101120000').toString('base64'),
+  Timestamp: '20260101120000',
+  TransactionType: 'CustomerPayBillOnline',
+  Amount: '100',
+  PartyA: '254700000001',
+  PartyB: '174379',
+  PhoneNumber: '254700000001',
+  CallBackURL: 'https://shop.example/mpesa',
+  AccountReference: 'order1',
+  TransactionDesc: 'order1',
+};
+
+/** The configuration in a folder of `deploy/compose`, with made-up secrets where the container has its own. */
+function examined(folder: string) {
+  const file = `deploy/compose/${folder}/proxy.config.yaml`;
+  return examineConfig('/etc/wakala/proxy.config.yaml', {
+    env: {},
+    fileMode: () => 0o400,
+    readFile: (name) =>
+      name.startsWith('/run/secrets/') ? `made-up-${path.basename(name)}-for-the-check\n` : textOf(file),
+  });
+}
+
+/** What Debian's docker-compose makes of the files. It is older than `name`, which is left out. */
+function config(files: readonly string[], env: Record<string, string> = {}) {
+  const folder = temporaryDirectory();
+  const copies = files.map((file, i) => {
+    const copy = path.join(folder, `${i}.yaml`);
+    writeFileSync(copy, textOf(`deploy/${file}`).replace(/^name: .*$/m, ''));
+    return ['-f', copy];
+  });
+  const args = ['--project-directory', FOLDER, ...copies.flat(), 'config', '--quiet'];
+  const { PATH = '' } = process.env;
+  return spawnSync('docker-compose', args, { encoding: 'utf8', env: { PATH, ...env } });
+}
+
+describe('deploy/compose.yaml', () => {
+  it.runIf(hasTool('docker-compose'))('is taken by Compose, alone and with live.yaml over it', () => {
+    expect(config(['compose.yaml'])).toMatchObject({ status: 0, stderr: '' });
+    const both = ['compose.yaml', 'compose/live.yaml'];
+    expect(config(both, { SECRETS_GID: '1000' })).toMatchObject({ status: 0, stderr: '' });
+    expect(config(both).stderr).toContain('the group that may read the secrets');
+  });
+
+  it('mounts and builds from what is there', () => {
+    const named = [
+      ...[...SERVICES, ...Object.entries(LIVE.services)].flatMap(([, service]) => [...mountsOf(service).values()]),
+      ...Object.values(COMPOSE.secrets).map(({ file }) => path.join(FOLDER, file)),
+    ];
+    expect(named.filter((name) => !existsSync(name))).toEqual([]);
+    const { context = '', dockerfile = '' } = COMPOSE.services['wakala']?.build ?? {};
+    expect(path.join(FOLDER, context)).toBe(ROOT);
+    expect(dockerfile).toBe('deploy/Dockerfile');
+  });
+
+  it.each(SERVICES)('lets %s write nowhere and rise to nothing', (_, service) => {
+    expect(service).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] });
+    expect(service.mem_limit).toMatch(/^\d+m$/);
+  });
+
+  it('connects the app with Wakala and Wakala with Redis, and nothing else', () => {
+    const shared = SERVICES.flatMap(([one, { networks = [] }]) =>
+      SERVICES.filter(
+        ([other, service]) => other > one && service.networks?.some((name) => networks.includes(name)),
+      ).map(([other]) => [one, other]),
+    );
+    expect(shared).toEqual([
+      ['app', 'wakala'],
+      ['redis', 'wakala'],
+    ]);
+    expect(COMPOSE.networks).toMatchObject({ payments: { internal: true }, tokens: { internal: true } });
+    const ports = SERVICES.flatMap(([, service]) => service.ports ?? []);
+    expect(ports).toEqual(['127.0.0.1:3000:3000', '127.0.0.1:9901:9901']);
+  });
+
+  it('waits for the health of what has a healthcheck', () => {
+    for (const [, { depends_on: needs = {} }] of SERVICES) {
+      const waited = Object.entries(needs).filter(([, { condition }]) => condition === 'service_healthy');
+      for (const [name] of waited) expect(COMPOSE.services[name]?.healthcheck, name).toBeDefined();
+    }
+  });
+
+  it('gives Wakala more time to stop than drain_timeout', () => {
+    const grace = milliseconds(COMPOSE.services['wakala']?.stop_grace_period);
+    for (const folder of ['emulated', 'live']) expect(grace).toBeGreaterThan(examined(folder).config!.drainTimeoutMs);
+  });
+});
+
+describe.each([
+  ['emulated', COMPOSE, []],
+  ['live', LIVE, COMPOSE.services['wakala']?.secrets ?? []],
+] as const)('deploy/compose/%s', (folder, { services, secrets }, below) => {
+  it('passes the check, and is told only that Redis is asked without TLS', () => {
+    const { problems, warnings } = examined(folder);
+    expect(problems.map(formatProblem)).toEqual([]);
+    expect(warnings.map(({ key }) => key)).toEqual(['token_store.redis']);
+  });
+
+  it('reads the secrets that Wakala is given, and no others', () => {
+    const given = secretsOf({ secrets: [...below, ...(services['wakala']?.secrets ?? [])] });
+    const read = examined(folder).files.filter((name) => name.startsWith('/run/'));
+    expect(read.sort()).toEqual([...given.keys()].sort());
+    for (const source of given.values()) expect(Object.keys(secrets)).toContain(source);
+  });
+});
+
+describe('deploy/compose/live.yaml', () => {
+  it('has every secret of compose.yaml, and all of them from where git ignores them', () => {
+    expect(Object.keys(LIVE.secrets)).toEqual(expect.arrayContaining(Object.keys(COMPOSE.secrets)));
+    const files = Object.values(LIVE.secrets).map(({ file }) => path.join('deploy', file));
+    const { stdout } = spawnSync('git', ['check-ignore', ...files], { cwd: ROOT, encoding: 'utf8' });
+    expect(stdout.trim().split('\n')).toEqual(files);
+  });
+
+  it('lets every service that has secrets read them, and starts no emulator', () => {
+    const readers = SERVICES.filter(([, { secrets }]) => secrets !== undefined).map(([name]) => name);
+    for (const name of readers) expect(LIVE.services[name]?.group_add, name).toHaveLength(1);
+    expect(LIVE.services['emulators']?.profiles).toEqual(['emulated']);
+  });
+});
+
+describe.runIf(hasTool('redis-server'))('the stack', { timeout: 120_000 }, () => {
+  it('takes a payment, keeps strangers out, shares its token and stops gently', async () => {
+    const stack = await ComposeStack.prepare(COMPOSE);
+    await stack.redis();
+    await stack.emulators();
+    const wakala = await stack.wakala();
+    expect([stack.health('wakala'), stack.health('emulators')]).toEqual([0, 0]);
+    const app = new URL(await stack.app());
+
+    const order = { amount: 100, number: '0780000001' };
+    const asked = await askJson(Number(app.port), '/orders/1/payment', order);
+    expect([asked.status, asked.json()['state']]).toEqual([202, 'pending']);
+    await vi.waitFor(async () => {
+      const { status, json } = await ask(Number(app.port), '/orders/1/payment');
+      expect([status, json()['state']]).toEqual([200, 'successful']);
+    }, 10_000);
+
+    const path = '/mpesa/mpesa/stkpush/v1/processrequest';
+    const push = await askJson(stack.wakalaPort, path, PUSH, { authorization: `Bearer ${stack.secret('shop_key')}` });
+    expect([push.status, push.json()['ResponseCode']]).toEqual([200, '0']);
+    expectProblem(await askJson(stack.wakalaPort, path, PUSH), { status: 401, code: 'client_unauthorized' });
+
+    expect(await redis(stack, 'DBSIZE')).toContain('NOAUTH');
+    const size = await redis(stack, `AUTH ${stack.secret('redis_password')}`, 'DBSIZE');
+    expect(Number(/:(\d+)\r\n/.exec(size)?.[1])).toBeGreaterThan(0);
+
+    wakala.signal('SIGTERM');
+    expect(await wakala.exited).toBe(0);
+    expect(stack.health('wakala')).not.toBe(0);
+  });
+
+  it('has made-up secrets of its own, which nobody takes for real ones', () => {
+    for (const [name, { file }] of Object.entries(COMPOSE.secrets)) {
+      expect(readFileSync(path.join(FOLDER, file), 'utf8'), name).toMatch(/^made-up-.*-for-the-emulators\n$/);
+    }
+  });
+});
+
+/** What Redis says to these commands on a connection of their own. */
+async function redis({ redisPort }: ComposeStack, ...commands: readonly string[]): Promise<string> {
+  const socket = connect(redisPort, '127.0.0.1');
+  try {
+    let said = '';
+    for (const command of commands) {
+      socket.write(`${command}\r\n`);
+      said += String((await once(socket, 'data')) as [Buffer]);
+    }
+    return said;
+  } finally {
+    socket.destroy();
+  }
+}

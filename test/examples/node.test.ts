@@ -1,0 +1,74 @@
+import { describe, expect, it, vi } from 'vitest';
+import { freePort } from '../support/free-port.ts';
+import { ask, askJson } from '../support/proxy-ask.ts';
+import { Breakable } from './breakable.ts';
+import { exampleFolder, Program } from './example.ts';
+
+const ORDER = { amount: 100, number: '0780000001' };
+
+async function start() {
+  const paypack = await Breakable.start('paypack');
+  const env = { WAKALA_URL: paypack.wakala, PORT: '0' };
+  const program = new Program(process.execPath, ['server.js'], { cwd: exampleFolder('node'), env });
+  const [, port] = await program.until(/http:\/\/127\.0\.0\.1:(\d+)/);
+  const at = '/orders/42/payment';
+  return {
+    paypack,
+    pay: async (order: unknown = ORDER) => await askJson(Number(port), at, order),
+    look: async () => await ask(Number(port), at),
+    cashIns: () => paypack.calls.filter((path) => path.endsWith('/transactions/cashin')).length,
+  };
+}
+
+describe('examples/node', { timeout: 60_000 }, () => {
+  it('asks for a payment once, however often it is called, and sees it succeed', async () => {
+    const { pay, look, cashIns } = await start();
+    const [first, second] = [await pay(), await pay()];
+    expect([first.status, first.json()['state']]).toEqual([202, 'pending']);
+    expect(second.json()['ref']).toBe(first.json()['ref']);
+    await vi.waitFor(async () => expect((await look()).json()['state']).toBe('successful'), 10_000);
+    expect(cashIns()).toBe(1);
+  });
+
+  it('finds a payment whose answer was lost, and does not send it again', async () => {
+    const { paypack, pay, look, cashIns } = await start();
+    paypack.losesAnswers = true;
+    const lost = await pay();
+    expect([lost.status, lost.json()['state']]).toEqual([202, 'unknown']);
+    paypack.losesAnswers = false;
+    const again = await pay();
+    expect(again.json()['ref']).toEqual(expect.any(String));
+    await vi.waitFor(async () => expect((await look()).json()['state']).toBe('successful'), 10_000);
+    expect(cashIns()).toBe(1);
+  });
+
+  it('says that a payment failed which was surely not sent, after two more attempts, and takes it again', async () => {
+    const { paypack, pay } = await start();
+    await paypack.hangUp();
+    const failed = await pay();
+    expect([failed.status, failed.json()['state']]).toEqual([502, 'failed']);
+    expect(failed.json()['reason']).toContain('upstream_unreachable');
+    await paypack.pickUp();
+    expect((await pay()).json()['state']).toBe('pending');
+  });
+
+  it('says that a payment failed which Paypack refused', async () => {
+    const { pay, cashIns } = await start();
+    const refused = await pay({ ...ORDER, number: 'nobody' });
+    expect([refused.status, refused.json()['reason']]).toEqual([502, 'Paypack: invalid phone number']);
+    expect(cashIns()).toBe(1);
+  });
+
+  it('knows no other orders or addresses', async () => {
+    const { look } = await start();
+    expect((await look()).status).toBe(404);
+  });
+
+  it('tells a Wakala that is not there from an answer that was lost', async () => {
+    const env = { WAKALA_URL: `http://127.0.0.1:${await freePort()}`, PORT: '0' };
+    const program = new Program(process.execPath, ['server.js'], { cwd: exampleFolder('node'), env });
+    const [, port] = await program.until(/http:\/\/127\.0\.0\.1:(\d+)/);
+    const failed = await askJson(Number(port), '/orders/1/payment', ORDER);
+    expect([failed.status, failed.json()['state']]).toEqual([502, 'failed']);
+  });
+});
