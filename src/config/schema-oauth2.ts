@@ -6,10 +6,11 @@ import { text } from './fields.ts';
 export const oauth2 = z
   .strictObject({
     issuer: text(
-      'The server, as it names itself in its metadata; those say where its token endpoint is. Default: `token_endpoint` is given.',
+      'The server, exactly as it names itself in its metadata, which says where its token endpoint is. ' +
+        'Default: none; this or `token_endpoint` is required.',
     ).optional(),
     token_endpoint: text(
-      'The whole URL that tokens are asked for at, in place of `issuer`. Default: what the metadata of `issuer` say.',
+      'The whole URL that tokens are asked for at, in place of `issuer`. Default: what the metadata of `issuer` says.',
     ).optional(),
     scope: text('The scopes asked for, with spaces between. Default: none.').optional(),
     audience: text('The `audience` asked for, where the server has such a parameter. Default: none.').optional(),
@@ -25,7 +26,7 @@ export const oauth2 = z
       .optional(),
     key: text(
       'The private key of `private_key_jwt` (PEM or JWK) or `tls_client_auth` (PEM), from a file: `$' +
-        '{file:/path}`. Default: none; those two require it.',
+        '{file:/path}`. Default: none; both require it.',
     ).optional(),
     key_id: text("`kid` of the assertion of `private_key_jwt`. Default: the JWK's own, or none.").optional(),
     algorithm: z
@@ -42,9 +43,12 @@ export const oauth2 = z
       'The certificate of `tls_client_auth` as PEM, its chain after it. Default: none; `tls_client_auth` requires it.',
     ).optional(),
     refresh_token: text(
-      'A refresh token that you were given: tokens are asked for with it. Default: with the client credentials alone.',
+      'A refresh token that you were given: tokens are asked for with it. Default: none; the client credentials will do.',
     ).optional(),
   })
-  .meta({ description: 'Where and how `provider: oauth2` asks for tokens. Default: none; that provider requires it.' });
+  .meta({
+    description:
+      'Where and how a route of `provider: oauth2` asks for tokens. Default: none; `provider: oauth2` requires it.',
+  });
 
 export type OAuth2Input = z.output<typeof oauth2>;

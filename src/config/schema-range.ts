@@ -1,4 +1,4 @@
-import { formatDuration, formatSize } from './units.ts';
+import type { formatDuration, formatSize } from './units.ts';
 
 interface Range {
   readonly min: number;

@@ -93,7 +93,7 @@ export const route = z
       })
       .optional(),
     max_concurrency: count(
-      'Requests at once on this route; more get 503 `overloaded`. Default: no limit.',
+      'Requests at once on this route, in each of the `workers`; more get 503 `overloaded`. Default: no limit.',
       BOUNDS.connections,
     ).optional(),
     websocket: z

@@ -14,8 +14,8 @@ const request = z
       "Path below `auth_server`: `/oauth2/token`. Default: the provider's; without one, `path` or `url` is required.",
     ).optional(),
     url: text('The whole URL, in place of `path`. Default: none.').optional(),
-    query: texts("Query parameters. Default: the provider's.").optional(),
-    headers: texts("Headers. Default: the provider's.").optional(),
+    query: texts("Query parameters, by name. Default: the provider's.").optional(),
+    headers: texts("Headers of the request, by name. Default: the provider's.").optional(),
     basic: z
       .strictObject({
         username: text('User name: `{consumer_key}`.'),

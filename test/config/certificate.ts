@@ -22,6 +22,8 @@ export interface Wanted {
   readonly from?: Date;
   readonly to?: Date;
   readonly keys?: KeyPair;
+  /** DNS names besides `localhost`. */
+  readonly names?: readonly string[];
 }
 
 const OID = {
@@ -36,7 +38,7 @@ export function ecKeys(): KeyPair {
 }
 
 /** An X.509 certificate for `localhost` and 127.0.0.1 (RFC 5280), valid from 2020 to 2049 unless said otherwise. */
-export function issue({ name, issuer, isCa = false, from, to, keys = ecKeys() }: Wanted): Issued {
+export function issue({ name, issuer, isCa = false, from, to, keys = ecKeys(), names = [] }: Wanted): Issued {
   const algorithm = sequence(oid(OID.ecdsaWithSha256));
   const body = sequence(
     tagged(0xa0, integer(2)),
@@ -46,7 +48,7 @@ export function issue({ name, issuer, isCa = false, from, to, keys = ecKeys() }:
     sequence(time(from ?? new Date('2020-01-01')), time(to ?? new Date('2049-12-31'))),
     distinguishedName(name),
     keys.publicKey.export({ type: 'spki', format: 'der' }),
-    tagged(0xa3, sequence(basicConstraints(isCa), subjectAltName())),
+    tagged(0xa3, sequence(basicConstraints(isCa), subjectAltName(names))),
   );
   const signature = sign('sha256', body, (issuer?.keys ?? keys).privateKey);
   const der = sequence(body, algorithm, tagged(0x03, Buffer.from([0]), signature));
@@ -103,7 +105,8 @@ function basicConstraints(isCa: boolean): Buffer {
   return sequence(oid(OID.basicConstraints), tagged(0x01, Buffer.from([0xff])), tagged(0x04, value));
 }
 
-function subjectAltName(): Buffer {
-  const names = [tagged(0x82, Buffer.from('localhost')), tagged(0x87, Buffer.from([127, 0, 0, 1]))];
-  return sequence(oid(OID.subjectAltName), tagged(0x04, sequence(...names)));
+function subjectAltName(names: readonly string[]): Buffer {
+  const dnsNames = ['localhost', ...names].map((name) => tagged(0x82, Buffer.from(name)));
+  const address = tagged(0x87, Buffer.from([127, 0, 0, 1]));
+  return sequence(oid(OID.subjectAltName), tagged(0x04, sequence(...dnsNames, address)));
 }

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { hasTool } from '../support/tools.ts';
 import { parse } from 'yaml';
+import { statusOf } from '../../src/errors.ts';
 import { scrape, startBusyProxy } from '../admin/metrics-scenario.ts';
 import type { Scrape } from '../admin/metrics-text.ts';
 import { ROOT, textOf } from '../docs/documents.ts';
@@ -16,7 +17,7 @@ interface Rule {
   readonly alert: string;
   readonly expr: string;
   readonly labels: { readonly severity: string };
-  readonly annotations: { readonly summary: string; readonly description: string };
+  readonly annotations: { readonly summary: string; readonly description: string; readonly runbook: string };
 }
 
 interface Target {
@@ -104,6 +105,16 @@ describe('alerts.yaml', () => {
     }
   });
 
+  it('leads from each alert to its section of the operations page, and from each section to an alert', () => {
+    const [, after = ''] = textOf('docs/operations.md').split('\n## Alerts\n');
+    const [section = ''] = after.split('\n## ');
+    expect(section.match(/^### .*$/gm)).toEqual(RULES.map(({ alert }) => `### ${alert}`));
+    for (const { alert, annotations } of RULES) {
+      // As GitHub makes the anchor of a heading of one word.
+      expect(annotations.runbook).toBe(`docs/operations.md#${alert.toLowerCase()}`);
+    }
+  });
+
   it('has each of its alerts both firing and not in alerts.test.yaml', () => {
     const text = textOf('deploy/monitoring/alerts.test.yaml');
     for (const { alert } of RULES) {
@@ -141,7 +152,11 @@ describe('every expression', () => {
         for (const { label, value } of matchers) {
           if (GIVEN.includes(label)) continue;
           const values = labels?.get(label);
-          if (values === undefined) faults.push(`${where}: ${name} has no label ${label}`);
+          if (label === 'code' && values !== undefined) {
+            // Not all of them happen in one run.
+            if (value !== '.*' && !value.split('|').every((one) => statusOf(one) !== undefined))
+              faults.push(`${where}: ${value} are no codes`);
+          } else if (values === undefined) faults.push(`${where}: ${name} has no label ${label}`);
           else if (value !== '.*' && !value.split('|').every((one) => values.has(one)))
             faults.push(`${where}: ${label} of ${name} is never ${value}`);
         }
