@@ -1,56 +1,128 @@
-// Compiles src/ to dist/, unless dist/ was made from these very sources.
+// Makes dist/ from src/, unless dist/ was made from these very sources: the commands and the library as JavaScript, the
+// declarations of the library, the JSON Schema, and which commit it is.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const DIST = path.join(ROOT, 'dist');
 const STAMP = path.join(ROOT, 'node_modules', '.cache', 'wakala-build');
+const SCHEMA = 'proxy.config.schema.json';
+/** Which commit dist/ is of, for `wakala --version`. It changes without a new build, so no stamp covers it. */
+const COMMIT = 'commit';
 const SHEBANG = '#!/usr/bin/env node\n';
 
 const sources = filesIn(path.join(ROOT, 'src'));
 const foreign = sources.filter((file) => !file.endsWith('.ts'));
 if (foreign.length > 0) fail(`src/ holds what the build would leave out: ${foreign.join(', ')}`);
 
-const settings = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs'];
+const commit = commitOf();
+const scripts = ['build.mjs', 'build/bundle.mjs', 'build/declarations.mjs'].map((file) => `scripts/${file}`);
+const settings = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', SCHEMA, ...scripts];
 const stamp = digest([...settings, ...sources.map((file) => `src/${file}`)]);
 if (isCurrent()) {
   console.log('dist/ is up to date.');
 } else {
   rmSync(STAMP, { force: true });
-  rmSync(DIST, { recursive: true, force: true });
-  compile();
-  finishCli();
+  replaceDist(await built());
   mkdirSync(path.dirname(STAMP), { recursive: true });
-  writeFileSync(STAMP, `${stamp}\n${digest(filesIn(DIST).map((file) => `dist/${file}`))}\n`);
+  writeFileSync(STAMP, `${stamp}\n${digestOfDist()}\n`);
   console.log(`Built dist/ from ${sources.length} files.`);
 }
+noteCommit();
 
 /** Whether neither the sources nor dist/ changed since the last build. */
 function isCurrent() {
   if (!existsSync(STAMP) || !existsSync(DIST)) return false;
   const [from, to] = readFileSync(STAMP, 'utf8').split('\n');
-  return from === stamp && to === digest(filesIn(DIST).map((file) => `dist/${file}`));
+  return from === stamp && to === digestOfDist();
 }
 
-function compile() {
-  const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
-  const run = spawnSync(process.execPath, [tsc, '-p', path.join(ROOT, 'tsconfig.build.json')], { stdio: 'inherit' });
-  if (run.status !== 0) {
+/** Text of each file of dist/, by its path there. The tools are loaded when there is something to do. */
+async function built() {
+  const [{ declarations }, { bundle }] = await Promise.all(
+    ['declarations', 'bundle'].map((name) => import(`./build/${name}.mjs`)),
+  );
+  try {
+    const files = declarations(ROOT);
+    for (const [file, { code }] of await bundle(ROOT)) files.set(file, code);
+    if (!files.get('cli.js')?.startsWith(SHEBANG)) throw new Error(`src/cli.ts must begin with ${SHEBANG.trim()}`);
+    files.set(SCHEMA, `${JSON.stringify(JSON.parse(readFileSync(path.join(ROOT, SCHEMA), 'utf8')))}\n`);
+    return files;
+  } catch (error) {
     rmSync(DIST, { recursive: true, force: true });
-    fail('the build failed; dist/ was removed');
+    return fail(`${error.message}\nbuild: it failed; dist/ was removed`);
   }
 }
 
-/** The package's `bin`, which also runs as `./dist/cli.js`. */
-function finishCli() {
-  const cli = path.join(DIST, 'cli.js');
-  if (!existsSync(cli)) fail('src/cli.ts is missing, so there is no dist/cli.js');
-  if (!readFileSync(cli, 'utf8').startsWith(SHEBANG)) fail(`src/cli.ts must begin with ${SHEBANG.trim()}`);
-  chmodSync(cli, 0o755);
+/** In one step, since someone may be running it. */
+function replaceDist(files) {
+  const [fresh, old] = ['new', 'old'].map((which) => path.join(path.dirname(STAMP), `dist-${which}-${process.pid}`));
+  for (const [file, text] of files) {
+    mkdirSync(path.dirname(path.join(fresh, file)), { recursive: true });
+    writeFileSync(path.join(fresh, file), text);
+  }
+  // The package's `bin`, which also runs as `./dist/cli.js`.
+  chmodSync(path.join(fresh, 'cli.js'), 0o755);
+  for (let attempts = 10; ; attempts--) {
+    try {
+      if (existsSync(DIST)) move(DIST, old);
+      move(fresh, DIST);
+      return;
+    } catch (error) {
+      // Another build may be doing the same.
+      if (attempts === 1) throw error;
+    } finally {
+      rmSync(old, { recursive: true, force: true });
+    }
+  }
+}
+
+function move(from, to) {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    // node_modules/ may be a volume of its own.
+    if (error.code !== 'EXDEV') throw error;
+    cpSync(from, to, { recursive: true });
+    rmSync(from, { recursive: true });
+  }
+}
+
+/**
+ * `WAKALA_COMMIT` if it is set, also if it is empty; else what git says of this folder, with `-dirty` behind it if files
+ * that git knows were changed since.
+ */
+function commitOf() {
+  const given = process.env.WAKALA_COMMIT;
+  if (given !== undefined) {
+    if (!/^([\da-f]{7,64}(-dirty)?)?$/.test(given)) fail(`WAKALA_COMMIT is no commit: ${given}`);
+    return given.replace(/^([\da-f]{7})[\da-f]*/, '$1');
+  }
+  // Not one around this folder.
+  if (!existsSync(path.join(ROOT, '.git'))) return '';
+  const describe = ['describe', '--always', '--dirty', '--exclude=*', '--abbrev=7'];
+  const env = { ...process.env, GIT_OPTIONAL_LOCKS: '0' };
+  const { status, stdout } = spawnSync('git', describe, { cwd: ROOT, env, encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : '';
+}
+
+function noteCommit() {
+  const file = path.join(DIST, COMMIT);
+  if (commit === '') rmSync(file, { force: true });
+  else if (!existsSync(file) || readFileSync(file, 'utf8') !== commit) writeFileSync(file, commit);
 }
 
 /** Paths below `folder`, with forward slashes, in one order everywhere. */
@@ -59,6 +131,11 @@ function filesIn(folder) {
     .filter((entry) => entry.isFile())
     .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
     .sort();
+}
+
+function digestOfDist() {
+  const files = filesIn(DIST).filter((file) => file !== COMMIT);
+  return digest(files.map((file) => `dist/${file}`));
 }
 
 function digest(files) {

@@ -15,10 +15,11 @@ export type Json = Record<string, unknown>;
 
 /** All of it; `routes`: those to tell of, with or without the points of their last quarter of an hour. */
 export function overviewJson(overview: Overview, routes: readonly Json[]): Json {
-  const { atMs, version, emulated, processes, problems } = overview;
+  const { atMs, version, commit, emulated, processes, problems } = overview;
   return {
     at: iso(atMs),
     version,
+    commit: commit === '' ? null : commit,
     emulated,
     problems: problems.map(problemJson),
     token_store: storeJson(overview.tokenStore),

@@ -14,6 +14,8 @@ export interface AdminContext {
   readonly emulated: boolean;
   /** Of wakala. */
   readonly version: string;
+  /** That it was built from; empty where that is not known. */
+  readonly commit: string;
   readonly clock: Clock;
 }
 

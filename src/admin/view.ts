@@ -28,6 +28,7 @@ export interface Overview {
   readonly config: Config;
   readonly emulated: boolean;
   readonly version: string;
+  readonly commit: string;
   readonly processes: readonly ProcessSnapshot[];
   /** In the order of the configuration. */
   readonly routes: readonly RouteView[];
@@ -48,6 +49,7 @@ export async function overviewOf(context: AdminContext): Promise<Overview> {
     config,
     emulated: context.emulated,
     version: context.version,
+    commit: context.commit,
     processes,
     routes: routeViews(config.routes, processes, atMs),
     tokenStore,

@@ -1,7 +1,7 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { didYouMean } from '../config/nearest.ts';
 import type { Environment } from '../providers/provider.ts';
-import { version } from '../server/version.ts';
+import { versionLine } from '../server/version.ts';
 import { EXIT, type Io } from './io.ts';
 import {
   adminOption,
@@ -163,7 +163,7 @@ function addOtherCommands(program: Command, io: Io): void {
 export function wakalaProgram(io: Io): Command {
   const program = new Command('wakala')
     .description('Authenticating reverse proxy for payment APIs')
-    .version(version(), '-V, --version')
+    .version(versionLine(), '-V, --version')
     .exitOverride()
     .showHelpAfterError('(run `wakala help <command>` for its options)')
     .addHelpText(

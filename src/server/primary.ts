@@ -12,7 +12,7 @@ import { MemoryBoards } from '../tokens/shared/memory.ts';
 import { listen } from './http-server.ts';
 import { ChannelProcess } from './process-channel.ts';
 import { refuseRestart } from './restart.ts';
-import { version } from './version.ts';
+import { commit, version } from './version.ts';
 import type { FromWorker, ToWorker } from './worker.ts';
 
 export interface PrimaryOptions {
@@ -67,6 +67,7 @@ export class Primary {
       processes: () => workers().flatMap(({ id }) => this.#processes.get(id) ?? []),
       emulated: false,
       version: version(),
+      commit: commit(),
       clock,
     });
     this.#admin = http.createServer(admin);

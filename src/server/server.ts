@@ -15,7 +15,7 @@ import { createProxyServer, listen, type ProxyServer, setCertificates } from './
 import { NO_RELOADS } from './reload.ts';
 import { replay } from './replay.ts';
 import { refuseRestart } from './restart.ts';
-import { version } from './version.ts';
+import { commit, version } from './version.ts';
 
 export interface ServerOptions {
   readonly log: Log;
@@ -71,6 +71,7 @@ export class RunningServer implements ServingProcess {
       processes: () => [this],
       emulated,
       version: version(),
+      commit: commit(),
       clock,
     });
     this.#admin = http.createServer(admin);

@@ -11,6 +11,7 @@ interface Manifest {
   readonly bin: Readonly<Record<string, string>>;
   readonly files: readonly string[];
   readonly engines: { readonly node: string };
+  readonly publishConfig: unknown;
   readonly scripts: Readonly<Record<string, string>>;
   readonly dependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
@@ -26,8 +27,13 @@ const lock = read<{ version: string; packages: Record<string, Partial<Manifest>>
 describe('package.json', () => {
   test('ships dist/ alone, with wakala as its command', () => {
     expect(manifest.bin).toEqual({ wakala: 'dist/cli.js' });
-    expect(manifest.files).toContain('dist');
-    expect(manifest.files.filter((file) => /^(src|test|scripts)/.test(file))).toEqual([]);
+    expect(manifest.files).toEqual(['dist', 'CHANGELOG.md']);
+    expect(manifest.scripts['prepack']).toBe('node scripts/build.mjs >&2');
+  });
+
+  // With `provenance`, npm refuses to publish from anywhere but a workflow.
+  test('is to be published for all, by a workflow', () => {
+    expect(manifest.publishConfig).toEqual({ access: 'public', provenance: true });
   });
 
   test('asks users for Node 22.19 or newer, and works on Node 24 itself', () => {

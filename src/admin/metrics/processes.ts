@@ -4,8 +4,9 @@ import type { Exposition } from './exposition.ts';
 import type { Totals } from './totals.ts';
 
 /** Which wakala this is, and whether it serves what lies on the disk. */
-export function configMetrics(exposition: Exposition, { version, reloads }: AdminContext): void {
-  exposition.gauge('wakala_build_info', 'The version of wakala that runs. Always 1.', ['version']).set({ version }, 1);
+export function configMetrics(exposition: Exposition, { version, commit, reloads }: AdminContext): void {
+  const build = 'The version of wakala that runs, and the commit it was built from. Always 1.';
+  exposition.gauge('wakala_build_info', build, ['version', 'commit']).set({ version, commit }, 1);
   const { taken, refused, failure } = reloads();
   const help = 'Changed configurations, by whether they were taken over or refused.';
   const total = exposition.counter('wakala_config_reloads_total', help, ['outcome']);

@@ -45,7 +45,7 @@ function head({ title, reload }: Page): Child {
   );
 }
 
-function body({ emulated, version, config }: AdminContext, page: Page, nowMs: number): Child {
+function body({ emulated, version, commit, config }: AdminContext, page: Page, nowMs: number): Child {
   const file = config().file;
   return h(
     'body',
@@ -58,7 +58,12 @@ function body({ emulated, version, config }: AdminContext, page: Page, nowMs: nu
     h(
       'footer',
       {},
-      h('p', {}, `wakala ${version}`, file === '' ? null : [' · ', h('code', {}, file)]),
+      h(
+        'p',
+        {},
+        `wakala ${version}${commit === '' ? '' : ` (${commit})`}`,
+        file === '' ? null : [' · ', h('code', {}, file)],
+      ),
       h('ul', {}, ...ELSEWHERE.map((path) => h('li', {}, h('a', { href: path }, path)))),
     ),
   );

@@ -1,0 +1,113 @@
+// Packs the package, installs it as its users do under each Node that it is for, and runs it there. Run it by
+// `npm run package:try`; the last line is "N passed, N failed".
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { CHECKS } from './package-try/checks.ts';
+import { environment, type Installed, Program, run } from './package-try/program.ts';
+
+const ROOT = path.resolve(import.meta.dirname, '..');
+/** The oldest that package.json allows, the newest of the next major, and between them the one of the project. */
+const WANTED = [oldest(), undefined, '26'];
+const CHECK_MS = 60_000;
+
+const temporary = mkdtempSync(path.join(tmpdir(), 'wakala-package-'));
+let [passed, failed] = [0, 0];
+try {
+  const tarball = await packed();
+  await Promise.all(
+    WANTED.map((wanted) =>
+      tryOn(wanted, tarball).catch((error: unknown) => note(wanted ?? process.version, 'set up', error)),
+    ),
+  );
+} finally {
+  rmSync(temporary, { recursive: true, force: true });
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+
+async function tryOn(wanted: string | undefined, tarball: string): Promise<void> {
+  const node = wanted === undefined ? process.execPath : await nodeOf(wanted);
+  const name = (await run(node, ['--version'], temporary)).stdout.trim();
+  const folder = path.join(temporary, name);
+  mkdirSync(folder);
+  writeFileSync(path.join(folder, 'package.json'), '{ "private": true }');
+  const installed = { node, folder };
+  const args = ['install', tarball, '--omit=dev', '--engine-strict', '--no-audit', '--no-fund', '--prefer-offline'];
+  const { code, stderr } = await npm(node, args, folder);
+  if (code !== 0) throw new Error(stderr);
+  note(name, 'npm install', /deprecated|EBADENGINE|install-scripts/.test(stderr) ? new Error(stderr) : undefined);
+  for (const title of Object.keys(CHECKS)) note(name, title, await problemOf(title, installed));
+}
+
+/** Undefined if the check passes. Whatever it started is ended. */
+async function problemOf(title: string, installed: Installed): Promise<unknown> {
+  const started: Program[] = [];
+  const running = (args: readonly string[]) => {
+    const program = new Program(installed, args);
+    started.push(program);
+    return program;
+  };
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`not done after ${CHECK_MS} ms`)), CHECK_MS);
+  try {
+    await Promise.race([CHECKS[title]?.(installed, running), late.promise]);
+    return undefined;
+  } catch (error) {
+    return error;
+  } finally {
+    clearTimeout(timer);
+    for (const program of started) program.kill();
+  }
+}
+
+function note(node: string, title: string, problem?: unknown): void {
+  if (problem === undefined) passed += 1;
+  else failed += 1;
+  console.log(`${problem === undefined ? 'ok     ' : 'FAILED '} ${node} ${title}`);
+  if (problem === undefined) return;
+  const message = problem instanceof Error ? problem.message : JSON.stringify(problem);
+  console.log(message.replace(/^/gm, '        '));
+}
+
+/** @returns path of the tarball */
+async function packed(): Promise<string> {
+  const { code, stdout, stderr } = await npm(
+    process.execPath,
+    ['pack', '--json', '--pack-destination', temporary],
+    ROOT,
+  );
+  if (code !== 0) throw new Error(stderr);
+  const [{ filename, unpackedSize }] = JSON.parse(stdout) as [{ filename: string; unpackedSize: number }];
+  console.log(`${filename}: ${unpackedSize} bytes unpacked`);
+  return path.join(temporary, filename);
+}
+
+/** A Node from the npm registry, kept for the next time. @returns path of its binary */
+async function nodeOf(version: string): Promise<string> {
+  const folder = path.join(ROOT, 'node_modules', '.cache', 'wakala-nodes', version);
+  const binary = path.join(folder, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
+  if (existsSync(binary)) return binary;
+  mkdirSync(folder, { recursive: true });
+  const manifest = { private: true, dependencies: { node: version }, allowScripts: { node: true } };
+  writeFileSync(path.join(folder, 'package.json'), JSON.stringify(manifest));
+  const { code, stderr } = await npm(process.execPath, ['install', '--no-audit', '--no-fund'], folder);
+  if (code !== 0 || !existsSync(binary)) throw new Error(`cannot install Node ${version}: ${stderr}`);
+  return binary;
+}
+
+/** The npm that runs this script, or the one of the PATH, on a Node of choice. */
+async function npm(node: string, args: readonly string[], cwd: string) {
+  const cli = process.env['npm_execpath'];
+  const env = { ...environment(), PATH: `${path.dirname(node)}${path.delimiter}${process.env['PATH'] ?? ''}` };
+  return cli === undefined ? await run('npm', args, cwd, env) : await run(node, [cli, ...args], cwd, env);
+}
+
+function oldest(): string {
+  const { engines } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as {
+    engines: { node: string };
+  };
+  const [, version] = /^>=(\d+\.\d+)$/.exec(engines.node) ?? [];
+  if (version === undefined) throw new Error(`engines.node is not ">=major.minor": ${engines.node}`);
+  return version;
+}

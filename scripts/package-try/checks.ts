@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Program } from './program.ts';
+import { environment, type Installed, run } from './program.ts';
+
+type Check = (installed: Installed, running: (args: readonly string[]) => Program) => Promise<void>;
+
+const CLI = 'node_modules/wakala/dist/cli.js';
+const LIBRARY = new URL('./library.mjs', import.meta.url);
+const CALL = { method: 'POST', headers: { 'content-type': 'application/json' } };
+const CASHIN = { ...CALL, body: '{"amount":100,"number":"0780000001"}' };
+
+/** What the package must do on every Node that it is for. */
+export const CHECKS: Readonly<Record<string, Check>> = {
+  'wakala --version': async ({ node, folder }) => {
+    const file = path.join(folder, 'node_modules/wakala/dist/commit');
+    const commit = existsSync(file) ? ` (${readFileSync(file, 'utf8')})` : '';
+    const { version } = JSON.parse(readFileSync(path.join(folder, 'node_modules/wakala/package.json'), 'utf8')) as {
+      version: string;
+    };
+    // By the command that npm made, on the first Node of the PATH.
+    const env = { ...environment(), PATH: `${path.dirname(node)}${path.delimiter}${process.env['PATH'] ?? ''}` };
+    const told = await run(path.join(folder, 'node_modules/.bin/wakala'), ['--version'], folder, env);
+    assert.deepEqual(told, { code: 0, stdout: `${version}${commit}\n`, stderr: '' });
+  },
+
+  'wakala check': async (installed) => {
+    const { folder, node } = installed;
+    const good = await run(node, [CLI, 'check', '-c', configFile(installed, 'good', 'https://api.example')], folder);
+    assert.deepEqual([good.code, good.stderr], [0, '']);
+    const bad = await run(
+      node,
+      [CLI, 'check', '-c', configFile(installed, 'bad', 'https://api.example', 'rout: 1')],
+      folder,
+    );
+    assert.equal(bad.code, 3);
+    assert.match(bad.stderr, /bad\.yaml:\d+:\d+: .*rout/);
+  },
+
+  'wakala dev: fetched, cached, replayed': async (_, running) => {
+    const dev = running([CLI, 'dev', '--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0']);
+    await dev.until(/Ctrl-C stops it/);
+    const proxy = await dev.until(/proxy +(http:\S+)/);
+    const emulator = await dev.until(/\/paypack\/\* {2}Paypack, emulated at (http:\S+)/);
+    assert.equal(await tokenOf(`${proxy}/paypack/transactions/cashin`), 'fetched');
+    assert.equal(await tokenOf(`${proxy}/paypack/transactions/cashin`), 'cached');
+    await post(`${emulator}/_emulator`, { ...CALL, body: '{"expire_tokens":true}' });
+    assert.equal(await tokenOf(`${proxy}/paypack/transactions/cashin`), 'replayed');
+    await dev.stop();
+  },
+
+  'wakala serve, in front of wakala emulate': (installed, running) => serve(installed, running, 'serve'),
+
+  'wakala serve with two workers': (installed, running) => serve(installed, running, 'workers', 'workers: 2'),
+
+  'the library': async ({ folder }, running) => {
+    const emulate = running([CLI, 'emulate', 'paypack', '--free-ports', '--json']);
+    const api = await emulate.until(/"api":"([^"]+)"/);
+    // A module is looked for from where the file is that imports it.
+    writeFileSync(path.join(folder, 'library.mjs'), readFileSync(LIBRARY));
+    const app = running(['library.mjs', api]);
+    assert.equal(
+      await app.until(/^(node:http: .*)$/m),
+      'node:http: fetched, hono: fetched, a bad configuration: ConfigError',
+    );
+    await app.ends();
+    await emulate.stop();
+  },
+};
+
+async function serve(installed: Installed, running: (args: readonly string[]) => Program, name: string, more = '') {
+  const emulate = running([CLI, 'emulate', 'paypack', '--free-ports', '--json']);
+  const api = await emulate.until(/"api":"([^"]+)"/);
+  const served = running([CLI, 'serve', '-c', configFile(installed, name, api, more)]);
+  const listen = await served.until(/"listen":"([^"]+)".*"msg":"ready"/);
+  const call = `http://${listen}/paypack/transactions/cashin`;
+  assert.equal(await tokenOf(call), 'fetched');
+  for (let i = 0; i < 8; i++) assert.equal(await tokenOf(call), 'cached');
+  await served.stop();
+  await emulate.stop();
+}
+
+/** @param name of the file, without `.yaml` */
+function configFile({ folder }: Installed, name: string, upstream: string, more = ''): string {
+  const file = path.join(folder, `${name}.yaml`);
+  const credentials = '{ client_id: emulated-paypack-client-id, client_secret: emulated-paypack-client-secret }';
+  const route = `{ provider: paypack, upstream: '${upstream}', credentials: ${credentials} }`;
+  writeFileSync(file, `listen: 127.0.0.1:0\nadmin: false\nroutes:\n  /paypack/*: ${route}\n${more}\n`);
+  return file;
+}
+
+async function tokenOf(url: string): Promise<string | null> {
+  return (await post(url, CASHIN)).get('wakala-token');
+}
+
+/** @returns headers of the answer, which is a good one */
+async function post(url: string, request: RequestInit): Promise<Headers> {
+  const answer = await fetch(url, request);
+  const text = await answer.text();
+  assert.ok(answer.ok, `${url}: ${answer.status} ${text}`);
+  return answer.headers;
+}
