@@ -9,10 +9,16 @@ const PACKAGES = {
   'systemd-analyze': 'systemd',
   // Debian's own, in 12, has a Kustomize that is too old.
   kubectl: 'kubectl',
+  curl: 'curl',
+  jq: 'jq',
+  openssl: 'openssl',
 } as const;
 
 /** How a program is asked for its version where that is not `--version`. */
-const VERSION: Readonly<Record<string, readonly string[]>> = { kubectl: ['version', '--client'] };
+const VERSION: Readonly<Record<string, readonly string[]>> = {
+  kubectl: ['version', '--client'],
+  openssl: ['version'],
+};
 
 /** Where these tests must not be passed over. */
 const IN_CI = process.env['CI'] !== undefined;
