@@ -71,7 +71,13 @@ describe('a secret file that others may read', () => {
       '    credentials: {app_key: k, app_secret: "${file:/run/s}"}',
       '',
     ].join('\n');
-    expect(problemsOf(text, world(0o644)).map((problem) => problem.split(' ')[0])).toEqual(['2:43', '3:26', '4:22', '4:80', '14:43']);
+    expect(problemsOf(text, world(0o644)).map((problem) => problem.split(' ')[0])).toEqual([
+      '2:43',
+      '3:26',
+      '4:22',
+      '4:80',
+      '14:43',
+    ]);
     expect(warningsOf(text, world(0o644)).map((warning) => warning.split(' ')[0])).toEqual(['8:53', '9:22', '10:34']);
   });
 

@@ -90,7 +90,12 @@ describe('the handler of createWakala', () => {
     const { upstream, proxy } = await toUpstream();
     const server = createServer((req, res) => {
       if (req.url === '/api/whole') proxy.handler(req, res);
-      else req.once('data', () => (req.pause(), proxy.handler(req, res)));
+      else {
+        req.once('data', () => {
+          req.pause();
+          proxy.handler(req, res);
+        });
+      }
     });
     const port = await listening(server);
     const chunked = { 'transfer-encoding': 'chunked' };

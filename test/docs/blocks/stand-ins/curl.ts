@@ -21,7 +21,7 @@ const {
 const args = process.argv.slice(2);
 const [port, ...names] = PROVIDER_HOSTS.split(' ');
 /** How long a program that was started may take until it listens. */
-const PATIENCE_MS = 5000;
+const PATIENCE_MS = 20_000;
 
 await untilListening(args);
 
