@@ -39,7 +39,7 @@ function addRunCommands(program: Command, io: Io): void {
     .addOption(adminOption())
     .addHelpText('after', examples('wakala dev', 'wakala dev --listen 127.0.0.1:9000 --admin false'))
     .action((options: RunOptions, command: Command) => {
-      const configGiven = command.getOptionValueSource('config') !== 'default';
+      const configGiven = command.getOptionValueSource('config') === 'cli';
       return exitWith(async () => (await import('./dev.ts')).dev({ ...options, configGiven }, io));
     });
   program
@@ -186,6 +186,8 @@ export async function main(argv: string[]): Promise<void> {
     env: process.env,
     tty: process.stderr.isTTY,
   };
+  // As with every variable of the configuration, an empty one is as good as none.
+  if (process.env['WAKALA_CONFIG'] === '') delete process.env['WAKALA_CONFIG'];
   const program = wakalaProgram(io);
   const [word = ''] = argv.slice(2);
   const names = program.commands.map((command) => command.name());

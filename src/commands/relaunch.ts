@@ -15,18 +15,17 @@ const ASKS = new Set(['-h', '--help', '-V', '--version']);
 
 /**
  * Replaces this process by itself, under the same id, with settings that are taken at the start only. Where that cannot
- * be done (Windows), or someone chose them, it goes on as it is.
+ * be done (Windows), it goes on as it is. A setting that someone chose stays theirs.
  */
 export function relaunchIfLasting(args: readonly string[]): void {
   const [first] = args;
   const command = first?.startsWith('-') === true ? undefined : first;
   if (!LASTING.has(command) || args.some((arg) => ASKS.has(arg))) return;
-  const chosen = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].some((option) =>
-    /semi.space|v8.pool/.test(option),
-  );
+  const chosen = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].join(' ').replaceAll('_', '-');
+  const missing = SETTINGS.filter((setting) => !chosen.includes(setting.split('=', 1)[0] ?? ''));
   // A parent that talks to it over a channel would lose it.
-  if (chosen || process.channel !== undefined || process.execve === undefined) return;
-  const commandLine = [process.execPath, ...SETTINGS, ...process.execArgv, ...process.argv.slice(1)];
+  if (missing.length === 0 || process.channel !== undefined || process.execve === undefined) return;
+  const commandLine = [process.execPath, ...missing, ...process.execArgv, ...process.argv.slice(1)];
   try {
     process.execve(process.execPath, commandLine, process.env);
   } catch {

@@ -3,6 +3,7 @@ import { ConfigError, formatProblem } from '../errors.ts';
 import type { ConfigProblem } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { createLog, type LevelledLog } from '../telemetry/log.ts';
+import { endEarlySignals } from './early-signals.ts';
 import { EXIT, type Io, wantsColour } from './io.ts';
 
 /** A logger as the configuration and the terminal ask for it. Logs go to stderr. */
@@ -34,6 +35,7 @@ export function stopSignal(): Promise<void> {
       resolve();
     };
     process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+    endEarlySignals();
   });
 }
 
