@@ -42,18 +42,18 @@ function patternOf(path: string, flags: '' | 'i'): RegExp {
 /** Every way in which some server might read a path below a route. */
 function readingsOf(path: string): string[] {
   if (!/[%; ]/.test(path)) return [joined(path.split('/'))];
-  const trimmed = (segment: string) => segment.trim();
   return levelsOf(path).flatMap((level) => {
     // An encoded slash may also be data: a refresh token with a slash in it is still one segment.
     const read = level.split('/').map((segment) => decodedFully(segment).replaceAll('/', '\u0001'));
-    return [
-      joined(read),
-      joined(read.map(trimmed)),
-      joined(read.map(withoutParameters).map(trimmed)),
-      joined(withoutQuery(read).map(trimmed)),
-      joined(withoutQuery(read).map(withoutParameters).map(trimmed)),
-    ];
+    const wholes = [read, withoutQuery(read)];
+    const bare = wholes.flatMap((segments) => [segments, segments.map(withoutParameters)]);
+    return bare.flatMap((segments) => [joined(segments), joined(segments.map(trimmed))]);
   });
+}
+
+/** Spaces around a segment are dropped by some servers; one of nothing else may also be a name. */
+function trimmed(segment: string): string {
+  return segment.trim();
 }
 
 /** Servers behind each other that each decode what they got: more are taken for any number of them. */

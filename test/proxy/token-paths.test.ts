@@ -85,6 +85,13 @@ describe('TokenPathGuard', () => {
     },
   );
 
+  it.each(['/%20/token', '/%20/token;x=y', '/%20/token%3fx', '/%20/token;x%3fy'])(
+    'sees a segment of nothing but a space as one that some server keeps: %s',
+    (path) => {
+      expect(new TokenPathGuard(routeNamed('mtn-momo')).judge('POST', path)).not.toBe('other');
+    },
+  );
+
   it('guards nothing where no token is asked for', () => {
     const fixed = routeNamed('static', { upstream: 'http://127.0.0.1:1' });
     expect(new TokenPathGuard(fixed).judge('POST', '/oauth2/token')).toBe('other');

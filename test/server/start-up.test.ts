@@ -32,6 +32,7 @@ describe.runIf(process.platform === 'linux')(
     it('are left alone where someone chose them', async () => {
       const cli = await serving({ NODE_OPTIONS: '--max-semi-space-size=16' });
       expect(cli.commandLine()).not.toContain('semi-space');
+      expect(cli.commandLine().split('\0')).toContain('--disable-sigusr1');
     });
 
     it('pass options of node itself on', async () => {
@@ -39,7 +40,7 @@ describe.runIf(process.platform === 'linux')(
       const preload = `data:text/javascript,if (process.execArgv.length > 2) { ${encodeURIComponent(code)} }`;
       const cli = new URL('../../src/cli.ts', import.meta.url).pathname;
       const shown = execFileSync(process.execPath, ['--import', preload, cli, 'serve'], { encoding: 'utf8' });
-      expect(shown).toContain(`${SETTINGS} --v8-pool-size=1 --import`);
+      expect(shown).toContain(`${SETTINGS} --v8-pool-size=1 --disable-sigusr1 --import`);
     });
   },
 );
