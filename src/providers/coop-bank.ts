@@ -1,3 +1,4 @@
+import { clientCredentials } from './client-credentials.ts';
 import type { Provider } from './provider.ts';
 
 export const coopBank: Provider = {
@@ -22,15 +23,7 @@ export const coopBank: Provider = {
     { name: 'consumer_key', description: 'Consumer key of the application on the developer portal', secret: true },
     { name: 'consumer_secret', description: 'Consumer secret of the same application', secret: true },
   ],
-  token: {
-    request: {
-      method: 'POST',
-      path: '/token',
-      basic: ['{consumer_key}', '{consumer_secret}'],
-      body: { encoding: 'form', fields: { grant_type: 'client_credentials' } },
-    },
-    response: { accessToken: 'access_token', expiresIn: 'expires_in' },
-  },
+  token: clientCredentials('/token', 'consumer_key', 'consumer_secret'),
   defaultLifetimeS: 3600,
   deadToken: [{ status: 401 }],
   headers: [],

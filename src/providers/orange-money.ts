@@ -1,3 +1,4 @@
+import { clientCredentials } from './client-credentials.ts';
 import type { Provider } from './provider.ts';
 
 export const orangeMoney: Provider = {
@@ -23,15 +24,7 @@ export const orangeMoney: Provider = {
     { name: 'client_id', description: 'Client ID of the app under "My apps" on developer.orange.com', secret: true },
     { name: 'client_secret', description: 'Client secret of the same app', secret: true },
   ],
-  token: {
-    request: {
-      method: 'POST',
-      path: '/oauth/v3/token',
-      basic: ['{client_id}', '{client_secret}'],
-      body: { encoding: 'form', fields: { grant_type: 'client_credentials' } },
-    },
-    response: { accessToken: 'access_token', expiresIn: 'expires_in' },
-  },
+  token: clientCredentials('/oauth/v3/token', 'client_id', 'client_secret'),
   defaultLifetimeS: 3600,
   deadToken: [{ status: 401 }],
   headers: [],

@@ -1,3 +1,4 @@
+import { clientCredentials } from './client-credentials.ts';
 import type { Provider } from './provider.ts';
 
 export const paypal: Provider = {
@@ -21,15 +22,7 @@ export const paypal: Provider = {
     { name: 'client_id', description: 'Client ID of the app under "Apps & Credentials"', secret: true },
     { name: 'client_secret', description: 'Secret of the same app', secret: true },
   ],
-  token: {
-    request: {
-      method: 'POST',
-      path: '/v1/oauth2/token',
-      basic: ['{client_id}', '{client_secret}'],
-      body: { encoding: 'form', fields: { grant_type: 'client_credentials' } },
-    },
-    response: { accessToken: 'access_token', expiresIn: 'expires_in' },
-  },
+  token: clientCredentials('/v1/oauth2/token', 'client_id', 'client_secret'),
   defaultLifetimeS: 3600,
   deadToken: [{ status: 401 }],
   headers: [],

@@ -248,9 +248,8 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
     if (this.#phase === 'over') return;
     this.#phase = 'over';
     this.#deadline.clear();
+    const { journal, trail } = this.#context;
     const { activity } = this.#route;
-    const { journal } = this.#context;
-    const trail = this.#trail;
     activity.inFlight -= 1;
     if (this.#body.kind === 'stream') discardBody(this.#req);
     if (trail.clientLeft && !SAFE.has(this.#method) && this.#delivery?.attempt.sent === true) {
