@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { networkCode, ProxyError } from '../errors.ts';
+import { MAX_RETRY_AFTER_S } from './answer.ts';
 import type { TokenFailure } from './tally.ts';
 
 const FIRST_MS = 1000;
@@ -24,7 +25,7 @@ export class Backoff {
     const delayMs = whole * (1 - this.#random() / 2);
     this.#failures += 1;
     this.#failedAtMs = this.#clock.now();
-    this.#untilMs = this.#clock.now() + Math.max(delayMs, (error.retryAfterS ?? 0) * 1000);
+    this.#untilMs = this.#clock.now() + Math.max(delayMs, retryAfterMs(error));
     this.#error = error;
   }
 
@@ -59,4 +60,9 @@ export class Backoff {
     if (last === undefined || remainingMs === 0) return undefined;
     return new ProxyError(last.code, last.message, { cause: last.cause, retryAfterS: Math.ceil(remainingMs / 1000) });
   }
+}
+
+/** 0 for what is no positive number: another replica may have published it. */
+function retryAfterMs({ retryAfterS = 0 }: ProxyError): number {
+  return retryAfterS > 0 ? Math.min(retryAfterS, MAX_RETRY_AFTER_S) * 1000 : 0;
 }

@@ -113,6 +113,25 @@ describe('a failed exchange', () => {
     expect(asker.count).toBe(2);
   });
 
+  it.each([
+    [NaN, 1],
+    [-5, 1],
+    [0, 1],
+    [Infinity, 3600],
+    [1e9, 3600],
+    [3601, 3600],
+    [3600, 3600],
+  ])('with a Retry-After of %d s is repeated after %i s', async (retryAfterS, waitS) => {
+    const { asker, clock, source } = cached(() => down(retryAfterS));
+    expect((await refusalOf(source.token())).retryAfterS).toBe(waitS);
+    await clock.advance(waitS * 1000 - 1);
+    await refusalOf(source.token());
+    expect(asker.count).toBe(1);
+    await clock.advance(1);
+    await refusalOf(source.token());
+    expect(asker.count).toBe(2);
+  });
+
   it('with a Retry-After within the backoff is not repeated before the backoff ends', async () => {
     const { asker, clock, source } = cached((n) => (n < 4 ? DOWN : down(3)));
     for (const delayMs of [1000, 2000, 4000]) {
