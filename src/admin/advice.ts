@@ -69,7 +69,9 @@ function refusedCalls({ route, credential }: Judged): Problem[] {
   const calls = credential?.refusedCalls ?? [];
   const [first] = calls;
   if (first === undefined) return [];
-  const named = calls.slice(0, NAMED_CALLS).map(({ call }) => call);
+  const named = calls
+    .slice(0, NAMED_CALLS)
+    .map(({ client, call }) => (client === undefined ? call : `${call} by ${client}`));
   const more = calls.length > named.length ? ` and ${calls.length - named.length} more` : '';
   const which = `${named.join(', ')}${more}`;
   return [

@@ -2,6 +2,7 @@ import { latencyAt } from '../telemetry/latency.ts';
 import { type Point, STEP_MS } from '../telemetry/series.ts';
 import type { Problem } from './advice.ts';
 import type { StoreStatus } from '../tokens/shared/open.ts';
+import type { RefusedCall } from '../tokens/tally.ts';
 import { iso } from './format.ts';
 import type { RequestDetails, ShownBody } from './request-details.ts';
 import type { RequestView } from './request-view.ts';
@@ -64,11 +65,15 @@ export function routeJson(view: RouteView): Json {
     retry_at: iso(credential?.retryAtMs),
     exchanges: credential === undefined ? null : exchangesJson(credential),
     clock_skew_ms: credential?.clockSkewMs ?? null,
-    refused_calls: (credential?.refusedCalls ?? []).map(({ call, untilMs }) => ({ call, until: iso(untilMs) })),
+    refused_calls: (credential?.refusedCalls ?? []).map(refusedCallJson),
     in_flight: live?.inFlight ?? 0,
     requests: live?.counts === undefined ? null : countsJson(live.counts),
     recent: recentJson(view.traffic),
   };
+}
+
+function refusedCallJson({ client, call, untilMs }: RefusedCall): Json {
+  return { client: client ?? null, call, until: iso(untilMs) };
 }
 
 function problemJson({ code, state, what, todo, atMs, untilMs }: Problem): Json {

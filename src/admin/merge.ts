@@ -1,4 +1,5 @@
 import type { Point } from '../telemetry/series.ts';
+import type { RefusedCall } from '../tokens/tally.ts';
 import type { CredentialSnapshot, RouteCounts, RouteSnapshot, TokenSnapshot } from './snapshot.ts';
 
 type Exchanges = CredentialSnapshot['exchanges'];
@@ -50,13 +51,13 @@ function latest<T extends { readonly atMs: number }>(one: T | undefined, other: 
   return one.atMs >= other.atMs ? one : other;
 }
 
-function unionOfCalls(
-  one: CredentialSnapshot['refusedCalls'],
-  other: CredentialSnapshot['refusedCalls'],
-): CredentialSnapshot['refusedCalls'] {
-  const until = new Map(one.map(({ call, untilMs }) => [call, untilMs]));
-  for (const { call, untilMs } of other) until.set(call, Math.max(untilMs, until.get(call) ?? 0));
-  return [...until].map(([call, untilMs]) => ({ call, untilMs }));
+function unionOfCalls(one: readonly RefusedCall[], other: readonly RefusedCall[]): readonly RefusedCall[] {
+  const latest = new Map<string, RefusedCall>();
+  for (const refused of [...one, ...other]) {
+    const key = JSON.stringify([refused.client, refused.call]);
+    if (refused.untilMs > (latest.get(key)?.untilMs ?? 0)) latest.set(key, refused);
+  }
+  return [...latest.values()];
 }
 
 export function sumOfExchanges(one: Exchanges, other: Exchanges): Exchanges {

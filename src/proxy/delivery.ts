@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { ProxyError } from '../errors.ts';
 import type { AttemptTrail, Trail } from '../telemetry/trail.ts';
-import type { Token } from '../tokens/token.ts';
+import type { Token, TokenCall } from '../tokens/token.ts';
 import { ClientAnswer, isSmallBody, reasonOf, SMALL_BODY } from './client-answer.ts';
 import type { StatusVerdict } from './dead-token.ts';
 import { answerHeaders, type HeaderList, headerOf } from './headers.ts';
@@ -25,8 +25,7 @@ export interface DeliveryOwner {
 export class Delivery implements AnswerListener {
   readonly attempt: Attempt;
   readonly #route: LiveRoute;
-  readonly #method: string;
-  readonly #path: string;
+  readonly #call: TokenCall;
   readonly #token: Token;
   readonly #res: ServerResponse;
   readonly #owner: DeliveryOwner;
@@ -37,23 +36,24 @@ export class Delivery implements AnswerListener {
   #complete = false;
   #state: 'held' | 'judged' | 'released' = 'held';
 
-  /** Sends the request at once. `path` is without the query, for the token source to tell calls apart. */
+  /** Sends the request at once. */
   constructor(
     route: LiveRoute,
     token: Token,
-    request: UpstreamRequest & { readonly callPath: string },
+    call: TokenCall,
+    request: UpstreamRequest,
     res: ServerResponse,
     owner: DeliveryOwner,
     trail: Trail,
   ) {
     this.#route = route;
     this.#token = token;
-    this.#method = request.method;
-    this.#path = request.callPath;
+    this.#call = call;
     this.#res = res;
     this.#owner = owner;
     this.#trail = trail;
     this.#times = trail.onAttempt();
+    call.sentAtMs = this.#times.sentAt;
     this.attempt = new Attempt(this, this.#times);
     this.attempt.send(route.pool, request);
   }
@@ -72,8 +72,10 @@ export class Delivery implements AnswerListener {
     const shownReason = reasonOf(reason, status, accessToken);
     this.#answer = new ClientAnswer(this.#res, this.attempt, status, shownReason, headers);
     this.#verdict = this.#route.deadToken.status(status);
-    if (status < 400) this.#route.tokens.served(this.#token, this.#method, this.#path);
-    if (this.#verdict === 'alive' && !isSmallBody(headers, status, this.#method)) this.#judge(false);
+    if (this.#verdict === 'alive') {
+      this.#noteAccepted(status);
+      if (!isSmallBody(headers, status, this.#call.method)) this.#judge(false);
+    }
   }
 
   onChunk(chunk: Buffer): void {
@@ -131,11 +133,17 @@ export class Delivery implements AnswerListener {
   #judge(dead: boolean): void {
     this.#state = 'judged';
     if (!dead) {
+      if (this.#verdict === 'look') this.#noteAccepted(this.#answer?.status ?? 0);
       this.#owner.onAlive(this);
       return;
     }
     if (!this.#complete) this.attempt.pause();
     this.#owner.onDead(this);
+  }
+
+  /** Errors and redirects may come from something in front of the provider that does not look at the token. */
+  #noteAccepted(status: number): void {
+    if (status < 300) this.#route.tokens.served(this.#token, this.#call);
   }
 
   #saysDead(): boolean {

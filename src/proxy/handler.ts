@@ -3,7 +3,7 @@ import { ProxyError } from '../errors.ts';
 import type { Journal } from '../telemetry/journal.ts';
 import type { RequestTrace } from '../telemetry/tracing.ts';
 import type { Trail } from '../telemetry/trail.ts';
-import type { Token } from '../tokens/token.ts';
+import type { Token, TokenCall } from '../tokens/token.ts';
 import { type Body, expectsContinue, receiveBody } from './body.ts';
 import type { Deadline, DeadlineOwner } from './deadlines.ts';
 import { Delivery, type DeliveryOwner } from './delivery.ts';
@@ -43,8 +43,7 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
   readonly #context: ProxiedContext;
   readonly #trail: Trail;
   readonly #method: string;
-  /** Path at the upstream, without the query. */
-  readonly #path: string;
+  readonly #call: TokenCall;
   readonly #deadline: Deadline;
   #phase: Phase = 'body';
   #body: Body = { kind: 'none' };
@@ -58,7 +57,8 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
     this.#context = context;
     this.#trail = context.trail;
     this.#method = req.method ?? 'GET';
-    this.#path = route.basePath + context.below.path || '/';
+    const path = route.basePath + context.below.path || '/';
+    this.#call = { client: this.#trail.client, method: this.#method, path, sentAtMs: 0 };
     this.#deadline = route.deadlines.start(this);
     route.activity.inFlight += 1;
     res.on('close', () => this.#onClientClose());
@@ -114,12 +114,11 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
       const headers = requestHeaders(this.#req.rawHeaders, route.headers, authorization, route.withToken(token));
       const request = {
         method: this.#method,
-        path: this.#path + this.#context.below.query,
-        callPath: this.#path,
+        path: this.#call.path + this.#context.below.query,
         headers: trace === undefined ? headers : tracedHeaders(headers, trace),
         body: this.#body,
       };
-      this.#delivery = new Delivery(this.#route, token, request, this.#res, this, this.#trail);
+      this.#delivery = new Delivery(this.#route, token, this.#call, request, this.#res, this, this.#trail);
     } catch (error) {
       this.#fail(asProxyError(error));
     }
@@ -135,11 +134,11 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
     if (token === undefined) return;
     this.#trail.refusals += 1;
     if (this.#trail.use === 'replayed') {
-      this.#route.tokens.refusedAgain(token, this.#method, this.#path);
+      this.#route.tokens.refusedAgain(token, this.#call);
       this.#release(delivery);
       return;
     }
-    const next = this.#route.tokens.reject(token, this.#method, this.#path);
+    const next = this.#route.tokens.reject(token, this.#call);
     this.#trail.use = 'not-replayed';
     if (this.#trail.clientLeft || this.#body.kind === 'stream' || !this.#route.mayReplay(this.#method)) {
       this.#release(delivery);

@@ -5,7 +5,7 @@ import { networkCode, ProxyError } from '../errors.ts';
 import type { Journal } from '../telemetry/journal.ts';
 import type { RequestTrace } from '../telemetry/tracing.ts';
 import type { TokenUse, Trail } from '../telemetry/trail.ts';
-import type { Token } from '../tokens/token.ts';
+import type { Token, TokenCall } from '../tokens/token.ts';
 import { reasonOf } from './client-answer.ts';
 import type { ProxiedContext } from './handler.ts';
 import { lateError } from './late.ts';
@@ -25,6 +25,7 @@ export class Handshake {
   readonly #trail: Trail;
   readonly #journal: Journal;
   readonly #deadline: NodeJS.Timeout;
+  readonly #call: TokenCall;
   #token: Token | undefined;
   #fetched = false;
   #request: ClientRequest | undefined;
@@ -44,6 +45,7 @@ export class Handshake {
     this.trace = trace;
     this.#socket = socket;
     this.#trail = trail;
+    this.#call = { client: trail.client, method: 'GET', path: path.replace(/\?.*/s, ''), sentAtMs: 0 };
     this.#journal = journal;
     this.#deadline = setTimeout(() => this.#onDeadline(), route.config.timeoutMs);
     route.activity.inFlight += 1;
@@ -70,6 +72,7 @@ export class Handshake {
   watch(request: ClientRequest): void {
     this.#request = request;
     const times = this.#trail.onAttempt();
+    this.#call.sentAtMs = times.sentAt;
     request.path = this.path;
     request.once('socket', (socket) => {
       socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
@@ -79,7 +82,7 @@ export class Handshake {
     });
     request.prependListener('upgrade', (answer: IncomingMessage) => {
       this.#onAnswer(answer, this.#fetched ? 'fetched' : 'cached');
-      if (this.#token !== undefined) this.route.tokens.served(this.#token, 'GET', this.path);
+      if (this.#token !== undefined) this.route.tokens.served(this.#token, this.#call);
     });
     request.prependListener('response', (answer: IncomingMessage) => {
       if (!isFinalStatus(answer.statusCode)) {
@@ -90,7 +93,7 @@ export class Handshake {
       this.#onAnswer(answer, dead ? 'not-replayed' : this.#fetched ? 'fetched' : 'cached');
       answer.once('error', () => this.#socket.destroy());
       // Not sent again: whoever opens WebSockets opens them again, and then has the new token.
-      if (dead && this.#token !== undefined) void this.route.tokens.reject(this.#token, 'GET', this.path);
+      if (dead && this.#token !== undefined) void this.route.tokens.reject(this.#token, this.#call);
     });
   }
 

@@ -7,7 +7,7 @@ import { Backoff } from './backoff.ts';
 import type { TokenAsker } from './exchange.ts';
 import { Refusals } from './refusals.ts';
 import type { ExchangeTally } from './tally.ts';
-import { isNewer, isSame, type Token, type TokenSource, type TokenStatus } from './token.ts';
+import { isNewer, isSame, type Token, type TokenCall, type TokenSource, type TokenStatus } from './token.ts';
 
 export interface CacheContext {
   /** Whose token it is, for the log. */
@@ -38,6 +38,11 @@ export class CachedTokenSource implements TokenSource {
   /** Outlives the access token it came with; spent by the one refresh that tries it. */
   #refreshToken: Secret | undefined;
   #underWay: Promise<Token> | undefined;
+  /**
+   * The refused call that set the current token aside: until the exchange ends, nobody uses the token, unless a later
+   * call is accepted with it.
+   */
+  #setAsideFor: TokenCall | undefined;
   /** Whether anyone used the current token: one that nobody uses is not refreshed ahead. */
   #used = false;
   #cancelTimer: () => void = () => {};
@@ -60,6 +65,7 @@ export class CachedTokenSource implements TokenSource {
     if (token === undefined) return undefined;
     const nowMs = this.#clock.now();
     if (nowMs >= token.expiresAtMs) return undefined;
+    if (this.#setAsideFor !== undefined && !this.#refusals.isAcceptedAfter(this.#setAsideFor)) return undefined;
     this.#used = true;
     if (nowMs >= token.refreshAtMs) this.#refreshAhead();
     return token;
@@ -68,31 +74,33 @@ export class CachedTokenSource implements TokenSource {
   async token(): Promise<Token> {
     const current = this.current();
     if (current !== undefined) return current;
-    const next = await this.#next();
-    this.#used = true;
-    return next;
+    try {
+      const next = await this.#next();
+      this.#used = true;
+      return next;
+    } catch (error) {
+      // A token that was set aside is current again.
+      const kept = this.current();
+      if (kept === undefined) throw error;
+      return kept;
+    }
   }
 
-  async reject(dead: Token, method: string, path: string): Promise<Token | undefined> {
-    if (this.#refusals.isQuiet(method, path)) return undefined;
-    if (isSame(this.#token, dead)) {
-      // While none can be asked for, this one is kept: it may be the call that is refused, not the token.
-      if (!this.#refusals.mayForce() || this.#backoff.remainingMs() > 0) return undefined;
-      this.#log.info(
-        { provider: this.#provider, token: dead.fingerprint, method },
-        'provider refused the token; asking for another',
-      );
-      this.#refusals.forced();
-      this.#drop();
+  async reject(refused: Token, call: TokenCall): Promise<Token | undefined> {
+    call.refusedAtMs = this.#clock.now();
+    if (this.#isUndecided(refused)) {
+      if (!this.#mayForce(call)) return undefined;
+      const isAlive = this.#refusals.isWary() && (await this.#refusals.waitForAcceptance(call));
+      // Another call may have forced an exchange meanwhile.
+      if (this.#isUndecided(refused)) {
+        if (isAlive || !this.#mayForce(call)) return undefined;
+        this.#force(refused, call);
+      }
     }
     try {
-      const next = await this.token();
-      if (!next.accessToken.equals(dead.accessToken.reveal())) return next;
-      if (!this.#refusals.isQuiet(method, path)) {
-        const fields = { provider: this.#provider, token: dead.fingerprint };
-        this.#log.warn(fields, 'token endpoint gave the refused token again');
-      }
-      this.refusedAgain(next, method, path);
+      const next = isSame(this.#token, refused) ? await this.#next() : await this.token();
+      if (!next.accessToken.equals(refused.accessToken.reveal())) return next;
+      this.refusedAgain(next, call);
       return undefined;
     } catch {
       // The failure is logged where it happened; this request keeps the provider's own answer.
@@ -100,12 +108,15 @@ export class CachedTokenSource implements TokenSource {
     }
   }
 
-  refusedAgain(token: Token, method: string, path: string): void {
-    if (isSame(this.#token, token)) this.#refusals.refusedAgain(method, path);
+  refusedAgain(token: Token, call: TokenCall): void {
+    // A token that is older than the first refusal may be dead too: another replica's, for example.
+    const isFresh = call.refusedAtMs === undefined || token.issuedAtMs >= call.refusedAtMs;
+    if (isFresh && isSame(this.#token, token)) this.#refusals.refusedAgain(call);
   }
 
-  served(token: Token, method: string, path: string): void {
-    if (isSame(this.#token, token)) this.#refusals.served(method, path);
+  served(token: Token, call: TokenCall): void {
+    this.#refusals.proves(call);
+    if (isSame(this.#token, token)) this.#refusals.accepted(call);
   }
 
   async renew(): Promise<Token> {
@@ -116,7 +127,7 @@ export class CachedTokenSource implements TokenSource {
 
   status(): TokenStatus {
     return {
-      token: this.#token,
+      token: this.#setAsideFor === undefined ? this.#token : undefined,
       asking: this.#underWay !== undefined,
       retryAtMs: this.#backoff.retryAtMs,
       failure: this.#backoff.failure(),
@@ -155,6 +166,7 @@ export class CachedTokenSource implements TokenSource {
     } catch (cause) {
       const error = cause instanceof ProxyError ? cause : unavailable('it could not be asked', cause);
       this.#backoff.failed(error);
+      this.#setAsideFor = undefined;
       this.#schedule(this.#backoff.remainingMs());
       throw this.#backoff.refusal() ?? error;
     }
@@ -169,6 +181,7 @@ export class CachedTokenSource implements TokenSource {
 
   #keep(token: Token): void {
     this.#refusals.renewed();
+    this.#setAsideFor = undefined;
     this.#token = token;
     this.#last = token;
     this.#refreshToken = token.refreshToken;
@@ -185,9 +198,29 @@ export class CachedTokenSource implements TokenSource {
     );
   }
 
-  #drop(): void {
-    this.#token = undefined;
-    this.#cancelTimer();
+  /** Whether `refused` is still the current token and no exchange is under way. */
+  #isUndecided(refused: Token): boolean {
+    return isSame(this.#token, refused) && this.#underWay === undefined;
+  }
+
+  #mayForce(call: TokenCall): boolean {
+    return this.#backoff.remainingMs() === 0 && this.#refusals.mayForce(call);
+  }
+
+  #force(refused: Token, call: TokenCall): void {
+    const fields = { provider: this.#provider, token: refused.fingerprint };
+    this.#log.info({ ...fields, method: call.method }, 'provider refused the token; asking for another');
+    // After a failed exchange the token stays in use: the token endpoint may take long to fail each time.
+    if (this.#backoff.failure() === undefined) this.#setAsideFor = call;
+    this.#next().then(
+      (next) => {
+        this.#refusals.forced(call);
+        if (next.accessToken.equals(refused.accessToken.reveal())) {
+          this.#log.warn(fields, 'token endpoint gave the refused token again');
+        }
+      },
+      () => {},
+    );
   }
 
   #refreshAhead(): void {

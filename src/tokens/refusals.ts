@@ -1,72 +1,155 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import type { RefusedCall } from './tally.ts';
+import type { TokenCall } from './token.ts';
 
-/** How long a call whose fresh token was refused may force no refresh, and how far apart forced refreshes then lie. */
+/** From this many unproven exchanges on, each makes the rule wary for this long. */
+const WARY_FROM = 2;
+const WARY_MS = 30_000;
+/** Without another one, unproven exchanges are forgotten after this time. */
+const FORGET_MS = 10 * 60_000;
+/** While wary, how long a refused call waits for a later call to be accepted. */
+const WAIT_MS = 1000;
+/** While wary, the shortest time between two forced exchanges of the credential, and of one named client. */
+const CREDENTIAL_MS = 5000;
+const CLIENT_MS = 30_000;
+/** How long a call is quiet. */
 const QUIET_MS = 30_000;
 
-/** Fresh tokens in a row that were refused before they served anyone, from which on forced refreshes are rationed. */
-const FRESH_REFUSALS_LIMIT = 2;
-
-const MAX_CALLS = 1000;
+const MAX_CLIENTS = 1000;
+const MAX_QUIET = 1000;
+const MAX_QUIET_CHARACTERS = 256 * 1024;
 
 /**
- * Tells a dead token from a call that is refused whatever the token is. M-Pesa says "invalid token" for a product the
- * app lacks; refreshing for that would kill the token of every other call, over and over.
+ * Decides whether a refusal of the current token forces an exchange.
+ *
+ * A refusal means that the token is dead, or that the provider refuses this call with any token. An exchange for the
+ * second kind does harm: the new token may kill the old one for all other calls, and the token endpoint may throttle. So
+ * each forced exchange counts as unproven until the call that forced it is accepted with the fresh token. The count goes
+ * back to 0 with a proven exchange, and after 10 minutes without an unproven one.
+ *
+ * - Calm: a refusal forces an exchange at once.
+ * - Wary, for 30 s after an unproven exchange if two or more are counted: the refused call waits up to 1 s. If a call that
+ *   was sent later is accepted with the same token, the token is alive and the refusal passes. If none is, the call
+ *   forces an exchange: at most one per 5 s for the credential, and one per 30 s for each named client.
+ * - Quiet: a call whose fresh token was refused too forces nothing for 30 s, or until it is accepted.
+ *
+ * The reasons and the figures are in docs/decisions/0002-forced-refreshes.md.
  */
 export class Refusals {
   readonly #clock: Clock;
-  /** Calls (method and path) that were refused with a fresh token, and until when they force nothing. */
-  readonly #quiet = new LRUCache<string, number>({ max: MAX_CALLS });
-  #served = false;
-  #forcedInARow = 0;
-  #lastForcedMs = -Infinity;
+  #unproven = 0;
+  #lastUnprovenMs = -Infinity;
+  readonly #lastByClient = new LRUCache<string, number>({ max: MAX_CLIENTS });
+  /** The call that forced the last exchange, while that is unproven. */
+  #forcedBy: TokenCall | undefined;
+  /** When the latest call that was accepted with the current token was sent. */
+  #acceptedSentAtMs = -Infinity;
+  readonly #waiting = new Set<WaitingCall>();
+  /** By client, method and path. */
+  readonly #quiet = new LRUCache<string, RefusedCall>({
+    max: MAX_QUIET,
+    maxSize: MAX_QUIET_CHARACTERS,
+    sizeCalculation: (_, key) => key.length,
+  });
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** True while refusals of this call pass as they are: its last fresh token was refused as well. */
-  isQuiet(method: string, path: string): boolean {
-    const untilMs = this.#quiet.get(callOf(method, path));
-    return untilMs !== undefined && this.#clock.now() < untilMs;
+  /** Whether this call may force an exchange now. While wary, only if `waitForAcceptance` was false. */
+  mayForce(call: TokenCall): boolean {
+    const quiet = this.#quiet.get(keyOf(call));
+    if (quiet !== undefined && this.#isQuiet(quiet)) return false;
+    if (!this.isWary()) return true;
+    if (this.#isWithin(CREDENTIAL_MS, this.#lastUnprovenMs)) return false;
+    return call.client === undefined || !this.#isWithin(CLIENT_MS, this.#lastByClient.get(call.client) ?? -Infinity);
   }
 
-  /** The calls that are refused for good, as far as one can tell. */
-  refusedCalls(): RefusedCall[] {
-    const now = this.#clock.now();
-    return [...this.#quiet.entries()].flatMap(([call, untilMs]) => (now < untilMs ? [{ call, untilMs }] : []));
+  isWary(): boolean {
+    return this.#unproven >= WARY_FROM && this.#isWithin(WARY_MS, this.#lastUnprovenMs);
   }
 
-  /** True if a refusal of the current token is ground for asking for another. */
-  mayForce(): boolean {
-    if (this.#served || this.#forcedInARow < FRESH_REFUSALS_LIMIT) return true;
-    return this.#clock.now() - this.#lastForcedMs >= QUIET_MS;
+  /** Whether a call that was sent after `refused` was accepted with the current token: then the token is alive. */
+  isAcceptedAfter(refused: TokenCall): boolean {
+    return this.#acceptedSentAtMs > refused.sentAtMs;
   }
 
-  forced(): void {
-    this.#forcedInARow += 1;
-    this.#lastForcedMs = this.#clock.now();
+  /** Waits up to 1 s for `isAcceptedAfter` to become true; ends early when the token is replaced. */
+  async waitForAcceptance(refused: TokenCall): Promise<boolean> {
+    if (this.isAcceptedAfter(refused)) return true;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const waiting = { sentAtMs: refused.sentAtMs, resolve };
+    const cancelTimer = this.#clock.after(WAIT_MS, () => resolve(false));
+    this.#waiting.add(waiting);
+    const accepted = await promise;
+    this.#waiting.delete(waiting);
+    cancelTimer();
+    return accepted;
   }
 
-  /** There is another token now: it has served nobody yet. */
+  /** The exchange that this call forced gave a token. */
+  forced(call: TokenCall): void {
+    this.#unproven = this.#isWithin(FORGET_MS, this.#lastUnprovenMs) ? this.#unproven + 1 : 1;
+    this.#lastUnprovenMs = this.#clock.now();
+    if (call.client !== undefined) this.#lastByClient.set(call.client, this.#lastUnprovenMs);
+    this.#forcedBy = call;
+  }
+
+  /** The current token was replaced. */
   renewed(): void {
-    this.#served = false;
+    this.#acceptedSentAtMs = -Infinity;
+    for (const { resolve } of this.#waiting) resolve(false);
   }
 
-  refusedAgain(method: string, path: string): void {
-    this.#quiet.set(callOf(method, path), this.#clock.now() + QUIET_MS);
+  /** The provider accepted this call: if it forced the last exchange, that exchange is proven. */
+  proves(call: TokenCall): void {
+    if (call !== this.#forcedBy) return;
+    this.#forcedBy = undefined;
+    this.#unproven = 0;
+    if (call.client !== undefined) this.#lastByClient.delete(call.client);
   }
 
-  served(method: string, path: string): void {
-    if (!this.#served) {
-      this.#served = true;
-      this.#forcedInARow = 0;
+  /** The provider accepted the current token on this call. */
+  accepted(call: TokenCall): void {
+    if (call.sentAtMs > this.#acceptedSentAtMs) {
+      this.#acceptedSentAtMs = call.sentAtMs;
+      if (this.#waiting.size > 0) this.#endWaits();
     }
-    if (this.#quiet.size > 0) this.#quiet.delete(callOf(method, path));
+    if (this.#quiet.size > 0) this.#quiet.delete(keyOf(call));
+  }
+
+  /** The provider refused the fresh token on this call too. */
+  refusedAgain(call: TokenCall): void {
+    const { client, method, path } = call;
+    this.#quiet.set(keyOf(call), { client, call: `${method} ${path}`, untilMs: this.#clock.now() + QUIET_MS });
+  }
+
+  /** The calls that are quiet now. */
+  refusedCalls(): RefusedCall[] {
+    return [...this.#quiet.values()].filter((call) => this.#isQuiet(call));
+  }
+
+  #endWaits(): void {
+    for (const { sentAtMs, resolve } of this.#waiting) if (sentAtMs < this.#acceptedSentAtMs) resolve(true);
+  }
+
+  #isQuiet({ untilMs }: RefusedCall): boolean {
+    return this.#isWithin(QUIET_MS, untilMs - QUIET_MS);
+  }
+
+  /** False for a time in the future: the clock was set back. */
+  #isWithin(ms: number, sinceMs: number): boolean {
+    const elapsedMs = this.#clock.now() - sinceMs;
+    return elapsedMs >= 0 && elapsedMs < ms;
   }
 }
 
-function callOf(method: string, path: string): string {
-  return `${method} ${path}`;
+interface WaitingCall {
+  readonly sentAtMs: number;
+  readonly resolve: (accepted: boolean) => void;
+}
+
+function keyOf({ client = '', method, path }: TokenCall): string {
+  return `${client}\n${method} ${path}`;
 }

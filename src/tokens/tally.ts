@@ -40,8 +40,10 @@ export interface TokenFailure {
 
 /** A call that the provider refused with a fresh token as well. */
 export interface RefusedCall {
+  /** Name of the client; undefined where there is no `clients` list. */
+  readonly client: string | undefined;
   /** `POST /mpesa/b2c/v1/paymentrequest` */
   readonly call: string;
-  /** Until then its refusals refresh nothing. Epoch milliseconds. */
+  /** Until then its refusals force no exchange. Epoch milliseconds. */
   readonly untilMs: number;
 }

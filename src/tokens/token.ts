@@ -39,6 +39,19 @@ export function isSame(one: Token | undefined, other: Token): boolean {
   return one === other || (one !== undefined && one.generation !== 0 && one.generation === other.generation);
 }
 
+/** A request or WebSocket handshake as a token source sees it: one object for both attempts. */
+export interface TokenCall {
+  /** Name of the client; undefined where there is no `clients` list. */
+  readonly client: string | undefined;
+  readonly method: string;
+  /** Path at the upstream, without the query. */
+  readonly path: string;
+  /** When the last attempt was sent. Milliseconds on the scale of `performance.now`. */
+  sentAtMs: number;
+  /** When the first attempt was refused, by the token source's clock. Epoch milliseconds; set by the token source. */
+  refusedAtMs?: number;
+}
+
 /** One credential's token, shared by every route that uses it. */
 export interface TokenSource {
   /** The token if it is valid now: the warm path, without a promise. */
@@ -49,14 +62,14 @@ export interface TokenSource {
    */
   token(): Promise<Token>;
   /**
-   * The provider refused `dead` on this call. Drops it if it is still the current one.
-   * @returns the token to try once more with, or undefined if none may be asked for now
+   * The provider refused `token` on this call.
+   * @returns the token for a second attempt, or undefined if the refusal passes as it is
    */
-  reject(dead: Token, method: string, path: string): Promise<Token | undefined>;
-  /** The provider refused the second attempt's token as well: the token was not what was wrong with this call. */
-  refusedAgain(token: Token, method: string, path: string): void;
+  reject(token: Token, call: TokenCall): Promise<Token | undefined>;
+  /** The provider refused the second attempt's token too: the token was not what was wrong with this call. */
+  refusedAgain(token: Token, call: TokenCall): void;
   /** The provider accepted `token` on this call. */
-  served(token: Token, method: string, path: string): void;
+  served(token: Token, call: TokenCall): void;
   /**
    * Asks for another token at once, whatever becomes of the current one; it serves on until then.
    * @returns undefined if there is nothing to ask for: a fixed key
@@ -70,7 +83,7 @@ export interface TokenSource {
 
 /** How a credential's token is doing, for those who look. Times are epoch milliseconds. */
 export interface TokenStatus {
-  /** The last one that was had, unless it was refused since; it may have expired. */
+  /** The last one, which may have expired; undefined while it is set aside after a refusal. */
   readonly token: Token | undefined;
   /** Whether one is being asked for right now. */
   readonly asking: boolean;

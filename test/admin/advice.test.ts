@@ -130,10 +130,14 @@ describe('routeAdvice on a route with a token', () => {
   });
 
   it('names the calls that are refused whatever the token is', () => {
-    const calls = ['b2c', 'b2b', 'stk', 'c2b', 'x'].map((name, i) => ({ call: `POST /${name}`, untilMs: NOW + i }));
+    const calls = ['b2c', 'b2b', 'stk', 'c2b', 'x'].map((name, i) => ({
+      client: name === 'b2b' ? 'shop' : undefined,
+      call: `POST /${name}`,
+      untilMs: NOW + i,
+    }));
     const { state, problems } = adviceFor({ token: TOKEN, refusedCalls: calls });
     expect({ state, code: problems[0]?.code }).toEqual({ state: 'warning', code: 'token_refused_for_calls' });
-    expect(problems[0]?.what).toContain('POST /b2c, POST /b2b, POST /stk and 2 more');
+    expect(problems[0]?.what).toContain('POST /b2c, POST /b2b by shop, POST /stk and 2 more');
     expect(problems[0]?.todo).toContain('API product');
     expect(problems[0]?.untilMs).toBe(NOW + 4);
   });

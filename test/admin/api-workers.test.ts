@@ -131,17 +131,19 @@ describe('mergedCredential', () => {
     expect(mergedCredential([credentialOf({}), credentialOf({ token: a })]).token).toBe(a);
   });
 
-  it('keeps the last failure and every refused call', () => {
+  it('keeps the last failure, and every refused call of every client once', () => {
+    const refused = (client: string, call: string, untilMs: number) => ({ client, call, untilMs });
     const failure = (atMs: number) => ({ code: 'token_denied', detail: '', cause: undefined, atMs }) as const;
     const merged = mergedCredential([
-      credentialOf({ failure: failure(1), refusedCalls: [{ call: 'GET /a', untilMs: 5 }], asking: true }),
-      credentialOf({ failure: failure(2), refusedCalls: [{ call: 'GET /a', untilMs: 4 }], retryAtMs: 9 }),
-      credentialOf({ refusedCalls: [{ call: 'GET /b', untilMs: 3 }] }),
+      credentialOf({ failure: failure(1), refusedCalls: [refused('shop', 'GET /a', 5)], asking: true }),
+      credentialOf({ failure: failure(2), refusedCalls: [refused('shop', 'GET /a', 4)], retryAtMs: 9 }),
+      credentialOf({ refusedCalls: [refused('shop', 'GET /b', 3), refused('till', 'GET /a', 2)] }),
     ]);
     expect(merged).toMatchObject({ failure: { atMs: 2 }, asking: true, retryAtMs: 9 });
     expect(merged.refusedCalls).toEqual([
-      { call: 'GET /a', untilMs: 5 },
-      { call: 'GET /b', untilMs: 3 },
+      refused('shop', 'GET /a', 5),
+      refused('shop', 'GET /b', 3),
+      refused('till', 'GET /a', 2),
     ]);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ask } from '../support/proxy-ask.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
-import { startProxyTo } from '../support/proxy-server.ts';
+import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
 /** What the app may not call is refused whatever the token; everything else is served. */
@@ -54,6 +54,18 @@ describe('a call that is refused whatever the token', () => {
       [200, 'cached'],
     ]);
     expect(upstream.tokens).toHaveLength(2);
+  });
+
+  it('is known by its client too: the same call of another client forces an exchange', async () => {
+    const upstream = await RawUpstream.start(() => reply(401, 'no'));
+    const clients = ['shop', 'till'].map((name) => ({ name, key: `key-of-the-${name}-0123456789abcdef` }));
+    const proxy = await startProxy({ clients, routes: { '/api/*': routeTo(upstream) } });
+    const uses: unknown[] = [];
+    for (const { key } of [clients[0]!, clients[0]!, clients[1]!, clients[1]!]) {
+      const answer = await ask(proxy.port, '/api/forbidden', { headers: { authorization: `Bearer ${key}` } });
+      uses.push(answer.header('wakala-token'));
+    }
+    expect(uses).toEqual(['replayed', 'not-replayed', 'replayed', 'not-replayed']);
   });
 
   it('keeps no other method or path from renewing a token that served and then died', async () => {

@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import type { Log, LogFields } from '../../src/log.ts';
 import type { TokenAsker } from '../../src/tokens/exchange.ts';
-import { makeToken, type Token } from '../../src/tokens/token.ts';
+import { makeToken, type Token, type TokenCall } from '../../src/tokens/token.ts';
 import { CachedTokenSource } from '../../src/tokens/cache.ts';
 import { ExchangeTally } from '../../src/tokens/tally.ts';
 import type { Secret } from '../../src/secret.ts';
@@ -120,6 +120,11 @@ export function cached(script?: (n: number, bench: { clock: ManualClock }) => To
     tally: new ExchangeTally(),
   });
   return { asker, chance, clock, log, source };
+}
+
+/** A call that was sent at `sentAtMs`. */
+export function callOf(method: string, path: string, sentAtMs = 0, client?: string): TokenCall {
+  return { client, method, path, sentAtMs };
 }
 
 /** A token named `name`, issued now. */

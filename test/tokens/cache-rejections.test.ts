@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { Token } from '../../src/tokens/token.ts';
-import { cached, DOWN, expectNoSecret, refusalOf, tokenOf } from '../support/token-fakes.ts';
+import { settled } from '../support/manual-clock.ts';
+import { cached, callOf, DOWN, expectNoSecret, refusalOf, tokenOf } from '../support/token-fakes.ts';
 
 const QUIET_MS = 30_000;
 
-/** Every question gets another token. */
+/** Each exchange gives another token. */
 const fresh = () => cached((n, { clock }) => tokenOf(clock, `t-${n}`));
 
-/** Every question gets the very same token string. */
+/** Each exchange gives the same token. */
 const stuck = () => cached((_, { clock }) => tokenOf(clock, 't-same'));
 
 const valueOf = (token: Token | undefined) => token?.accessToken.reveal();
@@ -16,8 +17,8 @@ describe('a refused token', () => {
   it('is replaced, and the new one is given for the second attempt', async () => {
     const { asker, source } = fresh();
     const dead = await source.token();
-    source.served(dead, 'GET', '/x');
-    const next = await source.reject(dead, 'GET', '/x');
+    source.served(dead, callOf('GET', '/x'));
+    const next = await source.reject(dead, callOf('GET', '/x'));
     expect(valueOf(next)).toBe('t-2');
     expect(source.current()).toBe(next);
     expect(asker.count).toBe(2);
@@ -28,28 +29,29 @@ describe('a refused token', () => {
     const waiting = source.token();
     asker.answer(tokenOf(clock, 't-1'));
     const dead = await waiting;
-    const rejected = Array.from({ length: 500 }, (_, n) => source.reject(dead, 'POST', `/pay/${n % 7}`));
+    const rejected = Array.from({ length: 500 }, (_, n) => source.reject(dead, callOf('POST', `/pay/${n % 7}`)));
     const next = tokenOf(clock, 't-2');
     asker.answer(next);
     expect(new Set(await Promise.all(rejected))).toEqual(new Set([next]));
     expect(asker.count).toBe(2);
   });
 
-  it('serves nobody from then on', async () => {
+  it('that was replaced meanwhile gives the newer one without an exchange', async () => {
     const { asker, source } = fresh();
     const dead = await source.token();
-    asker.script = undefined;
-    void source.reject(dead, 'GET', '/x');
-    expect(source.current()).toBeUndefined();
-  });
-
-  it('that was replaced meanwhile gives the newer one, and nobody is asked', async () => {
-    const { asker, source } = fresh();
-    const dead = await source.token();
-    const next = await source.reject(dead, 'GET', '/x');
-    for (let n = 0; n < 10; n++) expect(await source.reject(dead, 'GET', '/y')).toBe(next);
+    const next = await source.reject(dead, callOf('GET', '/x'));
+    for (let n = 0; n < 10; n++) expect(await source.reject(dead, callOf('GET', '/y'))).toBe(next);
     expect(asker.count).toBe(2);
     expect(source.current()).toBe(next);
+  });
+
+  it('that was replaced meanwhile gives the newer one to a quiet call too', async () => {
+    const { asker, source } = fresh();
+    const dead = await source.token();
+    const next = await source.reject(dead, callOf('GET', '/x'));
+    source.refusedAgain(next!, callOf('GET', '/x'));
+    expect(await source.reject(dead, callOf('GET', '/x'))).toBe(next);
+    expect(asker.count).toBe(2);
   });
 
   it('whose refresh is under way already waits for that one', async () => {
@@ -58,19 +60,20 @@ describe('a refused token', () => {
     source.current();
     asker.script = undefined;
     await clock.advance(80_000);
-    const next = source.reject(dead, 'GET', '/x');
+    const next = source.reject(dead, callOf('GET', '/x'));
     asker.answer(tokenOf(clock, 't-ahead'));
     expect(valueOf(await next)).toBe('t-ahead');
     expect(asker.count).toBe(2);
   });
 
-  it('is replaced at once each time, where each token served before it died', async () => {
+  it('is replaced at once each time, where each call that forced an exchange was then accepted', async () => {
     const { asker, source } = fresh();
     let token: Token | undefined = await source.token();
     for (let n = 1; n <= 10; n++) {
-      source.served(token!, 'POST', '/pay');
-      token = await source.reject(token!, 'POST', '/pay');
+      const call = callOf('POST', '/pay', n);
+      token = await source.reject(token!, call);
       expect(valueOf(token)).toBe(`t-${n + 1}`);
+      source.served(token!, call);
     }
     expect(asker.count).toBe(11);
   });
@@ -78,7 +81,7 @@ describe('a refused token', () => {
   it('shows in the log by its fingerprint alone', async () => {
     const { log, source } = fresh();
     const dead = await source.token();
-    await source.reject(dead, 'GET', '/x');
+    await source.reject(dead, callOf('GET', '/x'));
     expect(log.lines[1]).toEqual({
       level: 'info',
       message: 'provider refused the token; asking for another',
@@ -86,28 +89,108 @@ describe('a refused token', () => {
     });
     expectNoSecret(log.lines, 't-1', 't-2');
   });
+});
 
-  it('whose replacement cannot be had gives none, and the next caller is refused', async () => {
-    const { asker, clock, source } = cached((n, { clock: now }) => (n === 1 ? tokenOf(now, 't-1') : DOWN));
-    const dead = await source.token();
-    expect(await source.reject(dead, 'GET', '/x')).toBeUndefined();
-    expect(await refusalOf(source.token())).toMatchObject({ code: 'token_unavailable', retryAfterS: 1 });
+describe('while a forced exchange runs, the refused token', () => {
+  async function forcing() {
+    const bench = fresh();
+    const first = await bench.source.token();
+    bench.asker.script = undefined;
+    const rejected = bench.source.reject(first, callOf('GET', '/x', 100));
+    return { ...bench, first, rejected };
+  }
+
+  it('is set aside, and requests wait for the next one', async () => {
+    const { asker, clock, source, rejected } = await forcing();
+    expect(source.current()).toBeUndefined();
+    const waiting = source.token();
+    asker.answer(tokenOf(clock, 't-2'));
+    expect([valueOf(await waiting), valueOf(await rejected)]).toEqual(['t-2', 't-2']);
     expect(asker.count).toBe(2);
-    asker.script = () => tokenOf(clock, 't-2');
-    await clock.advance(1000);
-    expect(valueOf(await source.token())).toBe('t-2');
   });
 
-  it('is kept while the endpoint is backed off from, for it may be the call that is refused', async () => {
+  it('stays current if a call that was sent later was accepted before', async () => {
+    const { asker, source } = fresh();
+    const first = await source.token();
+    source.served(first, callOf('GET', '/ok', 101));
+    asker.script = undefined;
+    void source.reject(first, callOf('GET', '/x', 100));
+    expect(source.current()).toBe(first);
+    expect(asker.count).toBe(2);
+  });
+
+  it('is current again as soon as a call that was sent later is accepted', async () => {
+    const { first, source } = await forcing();
+    source.served(first, callOf('GET', '/ok', 100));
+    expect(source.current()).toBeUndefined();
+    source.served(first, callOf('GET', '/ok', 101));
+    expect(source.current()).toBe(first);
+  });
+
+  it('is current again if the exchange fails, also for the requests that waited for it', async () => {
+    const { asker, first, source, rejected } = await forcing();
+    const waiting = [source.token(), source.token()];
+    asker.fail(DOWN);
+    expect(await Promise.all(waiting)).toEqual([first, first]);
+    expect(await rejected).toBeUndefined();
+    expect(source.current()).toBe(first);
+  });
+
+  it('is not current again if it expired meanwhile', async () => {
+    const { asker, clock, source, rejected } = await forcing();
+    const waiting = refusalOf(source.token());
+    await clock.advance(3_600_000);
+    asker.fail(DOWN);
+    expect((await waiting).code).toBe('token_unavailable');
+    expect(await rejected).toBeUndefined();
+    expect(source.current()).toBeUndefined();
+  });
+
+  it('stays current if the exchange before it failed', async () => {
+    const { asker, clock, first, source, rejected } = await forcing();
+    asker.fail(DOWN);
+    await rejected;
+    await clock.advance(1000);
+    void source.reject(first, callOf('GET', '/x', 200));
+    expect(asker.count).toBe(3);
+    expect(source.current()).toBe(first);
+  });
+});
+
+describe('a token endpoint that fails', () => {
+  it('is not asked again before the backoff ends', async () => {
+    const { asker, clock, source } = cached((n, { clock: now }) => (n === 2 ? DOWN : tokenOf(now, `t-${n}`)));
+    const first = await source.token();
+    expect(await source.reject(first, callOf('GET', '/x'))).toBeUndefined();
+    await clock.advance(999);
+    expect(await source.reject(first, callOf('GET', '/x'))).toBeUndefined();
+    expect(asker.count).toBe(2);
+    await clock.advance(1);
+    expect(valueOf(await source.reject(first, callOf('GET', '/x')))).toBe('t-3');
+  });
+
+  it('does not count: a dead token is replaced by the first exchange that works', async () => {
+    const { asker, clock, source } = cached((n, { clock: now }) => (n === 1 ? tokenOf(now, 't-1') : DOWN));
+    const first = await source.token();
+    for (let n = 0; n < 6; n++) {
+      expect(await source.reject(first, callOf('GET', '/x'))).toBeUndefined();
+      await clock.advance(QUIET_MS);
+    }
+    expect(asker.count).toBe(7);
+    asker.script = () => tokenOf(clock, 't-8');
+    expect(valueOf(await source.reject(first, callOf('GET', '/x')))).toBe('t-8');
+  });
+
+  it('leaves a token that is refreshed ahead current when a call is refused', async () => {
     const { asker, clock, source } = cached((n, { clock: now }) =>
       n === 1 ? tokenOf(now, 't-1', { lifetimeMs: 100_000 }) : DOWN,
     );
-    const dead = await source.token();
+    const first = await source.token();
     source.current();
     await clock.advance(80_000);
     expect(asker.count).toBe(2);
-    expect(await source.reject(dead, 'GET', '/x')).toBeUndefined();
-    expect(await source.token()).toBe(dead);
+    expect(await source.reject(first, callOf('GET', '/x'))).toBeUndefined();
+    expect(await source.token()).toBe(first);
     expect(asker.count).toBe(2);
   });
 });
@@ -116,7 +199,7 @@ describe('a token endpoint that gives the refused token again', () => {
   it('gives no ground for a second attempt', async () => {
     const { asker, log, source } = stuck();
     const dead = await source.token();
-    expect(await source.reject(dead, 'GET', '/x')).toBeUndefined();
+    expect(await source.reject(dead, callOf('GET', '/x'))).toBeUndefined();
     expect(asker.count).toBe(2);
     expect(log.messages).toContain('token endpoint gave the refused token again');
     expectNoSecret(log.lines, 't-same');
@@ -124,14 +207,14 @@ describe('a token endpoint that gives the refused token again', () => {
 
   it('leaves the token serving other calls', async () => {
     const { source } = stuck();
-    await source.reject(await source.token(), 'GET', '/x');
+    await source.reject(await source.token(), callOf('GET', '/x'));
     expect(valueOf(source.current())).toBe('t-same');
   });
 
   it('is not asked again for the same call for 30 s', async () => {
     const { asker, clock, source } = stuck();
-    await source.reject(await source.token(), 'GET', '/x');
-    const refuse = () => source.reject(source.current()!, 'GET', '/x');
+    await source.reject(await source.token(), callOf('GET', '/x'));
+    const refuse = () => source.reject(source.current()!, callOf('GET', '/x'));
     for (let n = 0; n < 100; n++) expect(await refuse()).toBeUndefined();
     await clock.advance(QUIET_MS - 1);
     await refuse();
@@ -141,153 +224,131 @@ describe('a token endpoint that gives the refused token again', () => {
     expect(asker.count).toBe(3);
   });
 
-  it('is not stormed by many calls: once more, and then once in 30 s', async () => {
+  it('is asked twice for many calls, and then once in 5 s', async () => {
     const { asker, clock, source } = stuck();
     await source.token();
     const refuseMany = async () => {
-      for (let n = 0; n < 100; n++) await source.reject(source.current()!, 'GET', `/x/${n}`);
+      const all = Array.from({ length: 100 }, (_, n) => `/x/${n}`);
+      const refused = Promise.all(all.map((path) => source.reject(source.current()!, callOf('GET', path))));
+      await clock.advance(1000);
+      await refused;
     };
+    for (const path of ['/a', '/b']) await source.reject(source.current()!, callOf('GET', path));
+    expect(asker.count).toBe(3);
+    await clock.advance(4000);
     await refuseMany();
     expect(asker.count).toBe(3);
-    await clock.advance(QUIET_MS - 1);
-    await refuseMany();
-    expect(asker.count).toBe(3);
-    await clock.advance(1);
     await refuseMany();
     expect(asker.count).toBe(4);
   });
 
-  it('is asked once for 500 requests refused at once', async () => {
-    const { asker, source } = stuck();
+  it('is asked once, and complained about once, for 500 requests refused at once', async () => {
+    const { asker, log, source } = stuck();
     const dead = await source.token();
-    const results = await Promise.all(Array.from({ length: 500 }, () => source.reject(dead, 'GET', '/x')));
-    expect(new Set(results)).toEqual(new Set([undefined]));
+    const refused = Array.from({ length: 500 }, (_, n) => source.reject(dead, callOf('GET', `/x/${n}`)));
+    expect(new Set(await Promise.all(refused))).toEqual(new Set([undefined]));
     expect(asker.count).toBe(2);
-  });
-
-  it('is complained about once for 500 requests refused at once', async () => {
-    const { log, source } = stuck();
-    const dead = await source.token();
-    await Promise.all(Array.from({ length: 500 }, () => source.reject(dead, 'GET', '/x')));
     expect(log.messages.filter((message) => message.includes('again'))).toHaveLength(1);
   });
 });
 
-describe('a call whose fresh token was refused as well', () => {
-  /** `POST /bad` was refused with `t-1` and with `t-2`. */
-  async function refusedTwice() {
-    const bench = fresh();
-    const first = await bench.source.token();
-    bench.source.served(first, 'GET', '/good');
-    const token = await bench.source.reject(first, 'POST', '/bad');
-    bench.source.refusedAgain(token!, 'POST', '/bad');
-    expect(bench.asker.count).toBe(2);
-    return { ...bench, token: token! };
-  }
-
-  it('forces no refresh for 30 s, and its token goes on serving', async () => {
-    const { asker, clock, source, token } = await refusedTwice();
-    expect(await source.reject(token, 'POST', '/bad')).toBeUndefined();
-    await clock.advance(QUIET_MS - 1);
-    expect(await source.reject(token, 'POST', '/bad')).toBeUndefined();
+describe('a call whose fresh token was refused too', () => {
+  it('forces no exchange, and the token stays current', async () => {
+    const { asker, source } = fresh();
+    const token = await source.reject(await source.token(), callOf('POST', '/bad'));
+    source.refusedAgain(token!, callOf('POST', '/bad'));
+    expect(await source.reject(token!, callOf('POST', '/bad'))).toBeUndefined();
     expect(source.current()).toBe(token);
     expect(asker.count).toBe(2);
-    await clock.advance(1);
-    expect(valueOf(await source.reject(token, 'POST', '/bad'))).toBe('t-3');
-  });
-
-  it.each([
-    ['POST', '/other'],
-    ['GET', '/bad'],
-    ['POST', '/bad/more'],
-    ['post', '/bad'],
-  ])('does not keep %s %s from forcing one', async (method, path) => {
-    const { source, token } = await refusedTwice();
-    expect(valueOf(await source.reject(token, method, path))).toBe('t-3');
-  });
-
-  it('may force one again once it was served', async () => {
-    const { source, token } = await refusedTwice();
-    source.served(token, 'POST', '/bad');
-    expect(valueOf(await source.reject(token, 'POST', '/bad'))).toBe('t-3');
-  });
-
-  it('stays quiet when another call is served', async () => {
-    const { source, token } = await refusedTwice();
-    source.served(token, 'POST', '/other');
-    expect(await source.reject(token, 'POST', '/bad')).toBeUndefined();
-  });
-
-  it('stays quiet when it was served with a token of before', async () => {
-    const { source, token } = await refusedTwice();
-    const next = await source.reject(token, 'GET', '/else');
-    source.served(token, 'POST', '/bad');
-    expect(await source.reject(next!, 'POST', '/bad')).toBeUndefined();
   });
 
   it('is not made quiet by a token that was replaced meanwhile', async () => {
     const { source } = fresh();
     const first = await source.token();
-    source.served(first, 'GET', '/good');
-    const second = await source.reject(first, 'POST', '/bad');
-    source.refusedAgain(first, 'POST', '/bad');
-    expect(valueOf(await source.reject(second!, 'POST', '/bad'))).toBe('t-3');
+    const second = await source.reject(first, callOf('POST', '/bad'));
+    source.refusedAgain(first, callOf('POST', '/bad'));
+    expect(valueOf(await source.reject(second!, callOf('POST', '/bad')))).toBe('t-3');
+  });
+
+  it('stays quiet when it is accepted with a token that was replaced', async () => {
+    const { source } = fresh();
+    const first = await source.token();
+    const second = await source.reject(first, callOf('POST', '/bad'));
+    source.refusedAgain(second!, callOf('POST', '/bad'));
+    source.served(first, callOf('POST', '/bad'));
+    expect(await source.reject(second!, callOf('POST', '/bad'))).toBeUndefined();
   });
 });
 
-describe('forced refreshes', () => {
-  /** A served token died, and the two that came after it were refused before they served anyone. */
-  async function twoUnserved() {
+describe('after two unproven exchanges', () => {
+  /** Two calls forced an exchange each and were not accepted; the credential's 5 s are over. */
+  async function wary() {
     const bench = fresh();
-    const first = await bench.source.token();
-    bench.source.served(first, 'GET', '/a');
-    const second = await bench.source.reject(first, 'GET', '/a');
-    const third = await bench.source.reject(second!, 'GET', '/b');
-    expect(valueOf(third)).toBe('t-3');
-    return { ...bench, second: second!, third: third! };
+    let token: Token | undefined = await bench.source.token();
+    for (const path of ['/a', '/b']) token = await bench.source.reject(token!, callOf('GET', path));
+    await bench.clock.advance(5000);
+    expect(valueOf(token)).toBe('t-3');
+    return { ...bench, token: token! };
   }
 
-  it('are rationed once two fresh tokens in a row were refused unserved', async () => {
-    const { asker, source, third } = await twoUnserved();
-    for (let n = 0; n < 100; n++) expect(await source.reject(third, 'GET', `/c/${n}`)).toBeUndefined();
-    expect(source.current()).toBe(third);
-    expect(asker.count).toBe(3);
-  });
-
-  it('come once in 30 s then, and not a millisecond before', async () => {
-    const { asker, clock, source, third } = await twoUnserved();
-    await clock.advance(QUIET_MS - 1);
-    expect(await source.reject(third, 'GET', '/c')).toBeUndefined();
-    expect(asker.count).toBe(3);
+  it('a refused call waits a second, and forces one if no later call is accepted', async () => {
+    const { asker, clock, source, token } = await wary();
+    const refused = source.reject(token, callOf('POST', '/pay', 100));
+    source.served(token, callOf('GET', '/ok', 100));
+    await clock.advance(999);
+    expect([asker.count, source.current()]).toEqual([3, token]);
     await clock.advance(1);
-    const fourth = await source.reject(third, 'GET', '/c');
-    expect(valueOf(fourth)).toBe('t-4');
-    expect(await source.reject(fourth!, 'GET', '/d')).toBeUndefined();
-    await clock.advance(QUIET_MS - 1);
-    expect(await source.reject(fourth!, 'GET', '/d')).toBeUndefined();
-    await clock.advance(1);
-    expect(valueOf(await source.reject(fourth!, 'GET', '/d'))).toBe('t-5');
+    expect(valueOf(await refused)).toBe('t-4');
   });
 
-  it('come at once again when a token serves', async () => {
-    const { source, third } = await twoUnserved();
-    source.served(third, 'GET', '/ok');
-    const fourth = await source.reject(third, 'GET', '/c');
-    expect(valueOf(fourth)).toBe('t-4');
-    expect(valueOf(await source.reject(fourth!, 'GET', '/d'))).toBe('t-5');
-    expect(await source.reject(await source.token(), 'GET', '/e')).toBeUndefined();
+  it('a refusal passes when a later call is accepted with the same token', async () => {
+    const { asker, source, token } = await wary();
+    const refused = source.reject(token, callOf('POST', '/pay', 100));
+    await settled();
+    source.served(token, callOf('GET', '/ok', 101));
+    expect(await refused).toBeUndefined();
+    expect([asker.count, source.current()]).toEqual([3, token]);
   });
 
-  it('stay rationed when a token of before serves late', async () => {
-    const { source, second, third } = await twoUnserved();
-    source.served(second, 'GET', '/ok');
-    expect(await source.reject(third, 'GET', '/c')).toBeUndefined();
+  it('500 refused calls wait together, and cost one exchange', async () => {
+    const { asker, clock, source, token } = await wary();
+    const refused = Array.from({ length: 500 }, (_, n) => source.reject(token, callOf('POST', `/pay/${n}`, 100)));
+    await clock.advance(1000);
+    expect(new Set((await Promise.all(refused)).map(valueOf))).toEqual(new Set(['t-4']));
+    expect(asker.count).toBe(4);
   });
 
-  it('do not keep a token from being refreshed ahead of its expiry', async () => {
-    const { asker, clock, source, third } = await twoUnserved();
+  it('a refused call that waits gets the token that comes meanwhile', async () => {
+    const { asker, source, token } = await wary();
+    const refused = source.reject(token, callOf('POST', '/pay', 100));
+    const renewed = await source.renew();
+    expect(await refused).toBe(renewed);
+    expect(asker.count).toBe(4);
+  });
+
+  it('refusals pass within 5 s of the last one, whatever the path', async () => {
+    const { asker, clock, source, token } = await wary();
+    const refused = source.reject(token, callOf('GET', '/c'));
+    await clock.advance(1000);
+    const next = await refused;
+    for (let n = 0; n < 100; n++) expect(await source.reject(next!, callOf('GET', `/d/${n}`))).toBeUndefined();
+    expect(asker.count).toBe(4);
+  });
+
+  it('the next one is at once again if the last was proven', async () => {
+    const { clock, source, token } = await wary();
+    const call = callOf('POST', '/pay', 100);
+    const refused = source.reject(token, call);
+    await clock.advance(1000);
+    const next = await refused;
+    source.served(next!, call);
+    expect(valueOf(await source.reject(next!, callOf('POST', '/pay', 200)))).toBe('t-5');
+  });
+
+  it('a token is still refreshed ahead of its expiry', async () => {
+    const { asker, clock, source, token } = await wary();
     source.current();
-    await clock.advance(third.refreshAtMs - clock.now());
+    await clock.advance(token.refreshAtMs - clock.now());
     expect(asker.count).toBe(4);
   });
 });

@@ -3,6 +3,7 @@ import { CachedTokenSource } from '../../src/tokens/cache.ts';
 import type { TokenAsker } from '../../src/tokens/exchange.ts';
 import { ExchangeTally } from '../../src/tokens/tally.ts';
 import { makeToken, type Token } from '../../src/tokens/token.ts';
+import { callOf } from '../support/token-fakes.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
 
 const HOUR_MS = 3_600_000;
@@ -31,14 +32,15 @@ class HandAsker implements TokenAsker {
 
 function source() {
   const asker = new HandAsker();
+  const clock = new ManualClock(0);
   const context = {
     provider: 'test',
-    clock: new ManualClock(0),
+    clock,
     random: () => 0,
     log: SILENT,
     tally: new ExchangeTally(),
   };
-  return { asker, cache: new CachedTokenSource(asker, context) };
+  return { asker, clock, cache: new CachedTokenSource(asker, context) };
 }
 
 describe('a cached token that replicas share', () => {
@@ -59,12 +61,27 @@ describe('a cached token that replicas share', () => {
     asker.tell(numbered(1));
     asker.answer(numbered(1));
     const held = await waiting;
-    const next = cache.reject(numbered(1), 'GET', '/x');
+    const next = cache.reject(numbered(1), callOf('GET', '/x'));
     await settled();
     expect(asker.asked).toHaveLength(2);
     expect(asker.asked[1]?.generation).toBe(held.generation);
     asker.answer(numbered(2));
     expect((await next)?.generation).toBe(2);
+  });
+
+  it('does not make a call quiet that was refused with it, if it was issued before the first refusal', async () => {
+    const { asker, cache, clock } = source();
+    asker.tell(numbered(1));
+    await clock.advance(5000);
+    const call = callOf('GET', '/x');
+    const rejected = cache.reject(numbered(1), call);
+    // Another replica got this one meanwhile, and it died too.
+    asker.answer(numbered(2));
+    const second = await rejected;
+    cache.refusedAgain(second!, call);
+    expect(cache.status().refusedCalls).toEqual([]);
+    void cache.reject(second!, callOf('GET', '/x'));
+    expect(asker.asked).toHaveLength(2);
   });
 
   it('is not replaced by an older answer that comes after newer news', async () => {

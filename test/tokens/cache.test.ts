@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_TIMER_MS } from '../../src/clock.ts';
-import { cached, DOWN, expectNoSecret, tokenOf } from '../support/token-fakes.ts';
+import { cached, callOf, DOWN, expectNoSecret, tokenOf } from '../support/token-fakes.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -245,7 +245,7 @@ describe('a refresh token', () => {
   it('is used when the access token dies early', async () => {
     const { asker, source } = living(100_000);
     const token = await source.token();
-    await source.reject(token, 'GET', '/x');
+    await source.reject(token, callOf('GET', '/x'));
     expect(asker.asked).toEqual([undefined, 'r-1']);
   });
 

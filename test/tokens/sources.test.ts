@@ -8,7 +8,7 @@ import type { TokenTransport } from '../../src/tokens/exchange.ts';
 import type { TokenRequest } from '../../src/tokens/request.ts';
 import { type CredentialUse, TokenSources } from '../../src/tokens/sources.ts';
 import { ManualClock } from '../support/manual-clock.ts';
-import { expectNoSecret, LogLines } from '../support/token-fakes.ts';
+import { callOf, expectNoSecret, LogLines } from '../support/token-fakes.ts';
 
 const KEY = 'ck-made-up-1';
 const SECRET = 'cs-made-up-1';
@@ -166,9 +166,9 @@ describe('a source for a fixed key', () => {
     const { sources: all } = sources();
     const source = all.for(fixed('sk-made-up'));
     const token = await source.token();
-    source.served(token, 'GET', '/x');
-    source.refusedAgain(token, 'GET', '/x');
-    expect(await source.reject(token, 'GET', '/x')).toBeUndefined();
+    source.served(token, callOf('GET', '/x'));
+    source.refusedAgain(token, callOf('GET', '/x'));
+    expect(await source.reject(token, callOf('GET', '/x'))).toBeUndefined();
     source.close();
     expect(source.current()).toBe(token);
   });

@@ -6,7 +6,7 @@ import { Secret } from '../../src/secret.ts';
 import type { TokenAnswer } from '../../src/tokens/answer.ts';
 import type { TokenTransport } from '../../src/tokens/exchange.ts';
 import { asking } from '../support/token-exchange.ts';
-import { cached, expectNoSecret, refusalOf, tokenOf } from '../support/token-fakes.ts';
+import { cached, callOf, expectNoSecret, refusalOf, tokenOf } from '../support/token-fakes.ts';
 
 describe('the status of a credential', () => {
   it('tells of the token, and of nothing before there is one', async () => {
@@ -26,6 +26,18 @@ describe('the status of a credential', () => {
     expect(source.status().asking).toBe(false);
   });
 
+  it('tells of no token while the refused one is set aside', async () => {
+    const { asker, clock, source } = cached((_, { clock }) => tokenOf(clock, 'first'));
+    const first = await source.token();
+    asker.script = undefined;
+    const rejected = source.reject(first, callOf('GET', '/x'));
+    expect(source.status()).toMatchObject({ token: undefined, asking: true });
+    const second = tokenOf(clock, 'second');
+    asker.answer(second);
+    await rejected;
+    expect(source.status()).toMatchObject({ token: second, asking: false });
+  });
+
   it('keeps a failure with the code of its cause until one succeeds, and tells when the next attempt may be', async () => {
     const cause = Object.assign(new Error('x'), { code: 'ENOTFOUND' });
     const error = new ProxyError('token_unavailable', 'It could not be asked.', { cause });
@@ -43,8 +55,10 @@ describe('the status of a credential', () => {
   it('names the calls that are refused for good, for as long as they are', async () => {
     const { clock, source } = cached((n, { clock }) => tokenOf(clock, `token ${n}`));
     const token = await source.token();
-    source.refusedAgain(token, 'POST', '/mpesa/b2c');
-    expect(source.status().refusedCalls).toEqual([{ call: 'POST /mpesa/b2c', untilMs: clock.now() + 30_000 }]);
+    source.refusedAgain(token, callOf('POST', '/mpesa/b2c', 0, 'shop'));
+    expect(source.status().refusedCalls).toEqual([
+      { client: 'shop', call: 'POST /mpesa/b2c', untilMs: clock.now() + 30_000 },
+    ]);
     await clock.advance(30_000);
     expect(source.status().refusedCalls).toEqual([]);
   });

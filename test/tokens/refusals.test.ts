@@ -1,0 +1,211 @@
+import { describe, expect, it } from 'vitest';
+import { Refusals } from '../../src/tokens/refusals.ts';
+import { ManualClock, settled } from '../support/manual-clock.ts';
+import { callOf } from '../support/token-fakes.ts';
+
+function start() {
+  const clock = new ManualClock();
+  return { clock, refusals: new Refusals(clock) };
+}
+
+/** The rule after one unproven exchange of each of these clients, in this order and at the same time. */
+function afterUnproven(...clients: (string | undefined)[]) {
+  const { clock, refusals } = start();
+  for (const client of clients) refusals.forced(callOf('GET', '/forced', 0, client));
+  return { clock, refusals };
+}
+
+describe('a refused call forces an exchange', () => {
+  const ANYONE = undefined;
+
+  it.each([
+    // Unproven exchanges by, time since then, client of the refused call, whether it forces one.
+    [[], 0, ANYONE, true],
+    [[ANYONE], 0, ANYONE, true],
+    [['shop'], 0, 'shop', true],
+    [[ANYONE, ANYONE], 0, ANYONE, false],
+    [[ANYONE, ANYONE], 4999, ANYONE, false],
+    [[ANYONE, ANYONE], 5000, ANYONE, true],
+    [['till', 'till'], 4999, 'shop', false],
+    [['till', 'till'], 5000, 'shop', true],
+    [['till', 'till'], 29_999, 'till', false],
+    [['till', 'till'], 29_999, ANYONE, true],
+    [['till', 'till'], 30_000, 'till', true],
+    [['till', 'shop'], 5000, 'shop', false],
+    [['till', 'shop', 'shop'], 5000, 'till', false],
+  ])('after unproven exchanges by %j, %i ms later, from client %s: %s', async (clients, laterMs, client, forces) => {
+    const { clock, refusals } = afterUnproven(...clients);
+    await clock.advance(laterMs);
+    expect(refusals.mayForce(callOf('POST', '/pay', 0, client))).toBe(forces);
+  });
+
+  it('at once when the clock was set back since the last exchange', () => {
+    let nowMs = 1_000_000;
+    const refusals = new Refusals({ now: () => nowMs, after: () => () => {} });
+    refusals.forced(callOf('GET', '/a'));
+    refusals.forced(callOf('GET', '/b'));
+    refusals.refusedAgain(callOf('GET', '/c'));
+    nowMs = 0;
+    expect(refusals.mayForce(callOf('GET', '/c'))).toBe(true);
+  });
+});
+
+describe('the rule', () => {
+  it.each([
+    [0, false],
+    [1, false],
+    [2, true],
+    [3, true],
+  ])('with %i unproven exchanges is wary: %s', (count, wary) => {
+    expect(afterUnproven(...Array<undefined>(count)).refusals.isWary()).toBe(wary);
+  });
+
+  it('is calm again 30 s after the last unproven exchange, and wary again with the next', async () => {
+    const { clock, refusals } = afterUnproven(undefined, undefined);
+    await clock.advance(29_999);
+    expect(refusals.isWary()).toBe(true);
+    await clock.advance(1);
+    expect(refusals.isWary()).toBe(false);
+    refusals.forced(callOf('GET', '/x'));
+    expect(refusals.isWary()).toBe(true);
+  });
+
+  it.each([
+    [599_999, true],
+    [600_000, false],
+  ])('counts an unproven exchange with one of %i ms before: %s', async (laterMs, wary) => {
+    const { clock, refusals } = afterUnproven(undefined);
+    await clock.advance(laterMs);
+    refusals.forced(callOf('GET', '/x'));
+    expect(refusals.isWary()).toBe(wary);
+  });
+
+  it('is calm again once the call that forced the last exchange is accepted', () => {
+    const { refusals } = afterUnproven('shop');
+    const call = callOf('POST', '/pay', 0, 'shop');
+    refusals.forced(call);
+    refusals.proves(call);
+    expect(refusals.isWary()).toBe(false);
+    refusals.forced(callOf('GET', '/a', 0, 'till'));
+    expect(refusals.isWary()).toBe(false);
+    refusals.forced(callOf('GET', '/b', 0, 'till'));
+    expect(refusals.isWary()).toBe(true);
+  });
+
+  it.each([
+    ['another call', callOf('GET', '/other')],
+    ['another call of the same client, method and path', callOf('GET', '/forced')],
+  ])('stays wary when %s is accepted', (_, call) => {
+    const { refusals } = afterUnproven(undefined, undefined);
+    refusals.proves(call);
+    refusals.accepted(call);
+    expect(refusals.isWary()).toBe(true);
+  });
+});
+
+describe('a token', () => {
+  it.each([
+    ['before', 99, false],
+    ['at the same time as', 100, false],
+    ['after', 101, true],
+  ])('that is accepted on a call sent %s the refused one is alive: %s', (_, sentAtMs, alive) => {
+    const { refusals } = start();
+    refusals.accepted(callOf('GET', '/ok', sentAtMs));
+    expect(refusals.isAcceptedAfter(callOf('POST', '/pay', 100))).toBe(alive);
+  });
+
+  it('is not alive because the one before it was accepted', () => {
+    const { refusals } = start();
+    refusals.accepted(callOf('GET', '/ok', 101));
+    refusals.renewed();
+    expect(refusals.isAcceptedAfter(callOf('POST', '/pay', 100))).toBe(false);
+  });
+});
+
+describe('a refused call that waits', () => {
+  async function waiting() {
+    const { clock, refusals } = start();
+    const results: boolean[] = [];
+    void refusals.waitForAcceptance(callOf('POST', '/pay', 100)).then((accepted) => results.push(accepted));
+    await settled();
+    return { clock, refusals, results };
+  }
+
+  it('hears at once of a later call that was accepted before', async () => {
+    const { clock, refusals } = start();
+    refusals.accepted(callOf('GET', '/ok', 101));
+    expect(await refusals.waitForAcceptance(callOf('POST', '/pay', 100))).toBe(true);
+    expect(clock.timers).toBe(0);
+  });
+
+  it('ends as soon as a later call is accepted', async () => {
+    const { clock, refusals, results } = await waiting();
+    refusals.accepted(callOf('GET', '/ok', 100));
+    await settled();
+    expect(results).toEqual([]);
+    refusals.accepted(callOf('GET', '/ok', 101));
+    await settled();
+    expect([results, clock.timers]).toEqual([[true], 0]);
+  });
+
+  it('ends after a second without one', async () => {
+    const { clock, results } = await waiting();
+    await clock.advance(999);
+    expect(results).toEqual([]);
+    await clock.advance(1);
+    expect(results).toEqual([false]);
+  });
+
+  it('ends when the token is replaced', async () => {
+    const { clock, refusals, results } = await waiting();
+    refusals.renewed();
+    await settled();
+    expect([results, clock.timers]).toEqual([[false], 0]);
+  });
+});
+
+describe('a call whose fresh token was refused too', () => {
+  const BAD = callOf('POST', '/bad', 0, 'shop');
+
+  function quiet() {
+    const { clock, refusals } = start();
+    refusals.refusedAgain(BAD);
+    return { clock, refusals };
+  }
+
+  it('forces nothing for 30 s', async () => {
+    const { clock, refusals } = quiet();
+    await clock.advance(29_999);
+    expect(refusals.mayForce(BAD)).toBe(false);
+    await clock.advance(1);
+    expect(refusals.mayForce(BAD)).toBe(true);
+  });
+
+  it.each([
+    ['POST', '/other', 'shop'],
+    ['GET', '/bad', 'shop'],
+    ['post', '/bad', 'shop'],
+    ['POST', '/bad/more', 'shop'],
+    ['POST', '/bad', 'till'],
+    ['POST', '/bad', undefined],
+  ])('does not keep %s %s of client %s from forcing one', (method, path, client) => {
+    expect(quiet().refusals.mayForce(callOf(method, path, 0, client))).toBe(true);
+  });
+
+  it('may force one again once it is accepted', () => {
+    const { refusals } = quiet();
+    refusals.accepted(callOf('POST', '/other', 0, 'shop'));
+    expect(refusals.mayForce(BAD)).toBe(false);
+    refusals.accepted(callOf('POST', '/bad', 0, 'shop'));
+    expect(refusals.mayForce(BAD)).toBe(true);
+  });
+
+  it('is one of 1,000 that are remembered, in 256 Ki characters', () => {
+    const { refusals } = start();
+    for (let n = 0; n < 1500; n++) refusals.refusedAgain(callOf('GET', `/${n}`));
+    expect(refusals.refusedCalls()).toHaveLength(1000);
+    for (let n = 0; n < 1500; n++) refusals.refusedAgain(callOf('GET', `/${n}/${'x'.repeat(15_000)}`));
+    const characters = refusals.refusedCalls().reduce((sum, { call }) => sum + call.length, 0);
+    expect(characters).toBeLessThanOrEqual(256 * 1024);
+  });
+});
