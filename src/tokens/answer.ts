@@ -18,7 +18,7 @@ export interface TokenAnswer {
 const DENIED = new Set([400, 401, 403, 422]);
 
 /** Longest `Retry-After` that is believed. */
-const MAX_RETRY_AFTER_S = 3600;
+export const MAX_RETRY_AFTER_S = 3600;
 
 /** What may stand in an Authorization header (RFC 9110 5.5), and no space, so that nothing can follow the token. */
 const HEADER_SAFE = /^[\x21-\x7e]{1,8192}$/;

@@ -36,7 +36,7 @@ export interface ExchangeContext {
 }
 
 /** One question may take this long, whatever the deadlines of those who wait for it. */
-const EXCHANGE_TIMEOUT_MS = 15_000;
+export const EXCHANGE_TIMEOUT_MS = 15_000;
 
 export function tokenAsker(context: ExchangeContext): TokenAsker {
   const { provider, token, clock, log, tally } = context;
