@@ -11,6 +11,8 @@ interface Content {
   readonly s: LifetimeSource;
   /** Headers of API calls. */
   readonly h?: readonly (readonly [name: string, value: string])[];
+  /** Token endpoints that an issuer named. */
+  readonly e?: readonly string[];
 }
 
 const CIPHER = 'aes-256-gcm';
@@ -38,13 +40,14 @@ export class Seal {
   }
 
   seal(token: Token, name: string, generation: number): string {
-    const { accessToken, refreshToken, issuedAtMs, expiresAtMs, lifetimeSource, headers } = token;
+    const { accessToken, refreshToken, issuedAtMs, expiresAtMs, lifetimeSource, headers, endpoints } = token;
     const content: Content = {
       a: accessToken.reveal(),
       ...(refreshToken === undefined ? {} : { r: refreshToken.reveal() }),
       l: expiresAtMs - issuedAtMs,
       s: lifetimeSource,
       ...(headers.length === 0 ? {} : { h: headers.map(([header, value]) => [header, value.reveal()] as const) }),
+      ...(endpoints === undefined ? {} : { e: endpoints }),
     };
     return this.sealJson(content, aboutToken(name, generation));
   }
@@ -105,7 +108,7 @@ function aboutToken(name: string, generation: number): string {
 }
 
 function tokenOf(
-  { a, r, l = 0, s = 'default', h = [] }: Partial<Content>,
+  { a, r, l = 0, s = 'default', h = [], e }: Partial<Content>,
   generation: number,
   remainingMs: number,
   nowMs: number,
@@ -113,5 +116,6 @@ function tokenOf(
   if (typeof a !== 'string' || !(l > 0)) throw new SealError('it is of another version');
   const headers = h.map(([name, value]) => [name, new Secret(value)] as const);
   const issuedAtMs = nowMs - Math.max(0, l - remainingMs);
-  return { ...makeToken(a, r, { lifetimeMs: l, source: s }, issuedAtMs, headers), generation };
+  const token = { ...makeToken(a, r, { lifetimeMs: l, source: s }, issuedAtMs, headers), generation };
+  return e === undefined ? token : { ...token, endpoints: e };
 }
