@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net';
+import { bareAddress, embeddedIPv4 } from './ip.ts';
 
 function blockList(...ranges: [address: string, bits: number, family: 'ipv4' | 'ipv6'][]): BlockList {
   const list = new BlockList();
@@ -10,11 +11,6 @@ function blockList(...ranges: [address: string, bits: number, family: 'ipv4' | '
 const REFUSED = blockList(
   ['169.254.0.0', 16, 'ipv4'],
   ['fe80::', 10, 'ipv6'],
-  // 169.254.0.0/16 as NAT64 writes it (RFC 6052).
-  ['64:ff9b::a9fe:0', 112, 'ipv6'],
-  // As IPv4-compatible addresses (RFC 4291 2.5.5.1) and 6to4 (RFC 3056) write it.
-  ['::a9fe:0', 112, 'ipv6'],
-  ['2002:a9fe::', 32, 'ipv6'],
   // AWS and Google over IPv6.
   ['fd00:ec2::', 32, 'ipv6'],
   ['fd20:ce::254', 128, 'ipv6'],
@@ -26,10 +22,11 @@ const REFUSED = blockList(
 
 /**
  * True for an IP address that is link-local or a cloud's metadata service, and so never a payment API: in brackets or
- * not, with a zone or not, IPv4 mapped into IPv6 or not. False for anything that is no IP address.
+ * not, with a zone or not, IPv4 within IPv6 or not. False for anything that is no IP address.
  */
 export function isLinkLocalAddress(ip: string): boolean {
-  const bare = ip.replace(/^\[(.*)\]$/, '$1').replace(/%.*$/, '');
+  const bare = bareAddress(ip);
   const family = isIP(bare);
-  return family !== 0 && REFUSED.check(bare, family === 6 ? 'ipv6' : 'ipv4');
+  if (family !== 6) return family === 4 && REFUSED.check(bare);
+  return REFUSED.check(bare, 'ipv6') || embeddedIPv4(bare).some((address) => REFUSED.check(address));
 }

@@ -1,7 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { isLoopbackAddress, isLoopbackName } from '../src/loopback.ts';
 
-const ADDRESSES = ['127.0.0.1', '127.0.0.0', '127.255.255.254', '::1', '[::1]', '::ffff:127.0.0.1', '::FFFF:127.1.2.3'];
+const ADDRESSES = [
+  '127.0.0.1',
+  '127.0.0.0',
+  '127.255.255.254',
+  '::1',
+  '[::1]',
+  '::ffff:127.0.0.1',
+  '::FFFF:127.1.2.3',
+  // As `new URL` writes it.
+  '[::ffff:7f00:1]',
+];
 
 const NEITHER = [
   '',
@@ -14,6 +24,8 @@ const NEITHER = [
   '192.168.1.127',
   '::2',
   '::ffff:10.0.0.1',
+  '::ffff:a00:1',
+  '::127.0.0.1',
   '1127.0.0.1',
   '127.0.0.1.example.com',
   '127.0.0.1:8080',

@@ -1,6 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
+import { cameThroughWakala } from '../via.ts';
 import type { ServingProcess } from './snapshot.ts';
 
 export interface AdminContext {
@@ -34,10 +35,28 @@ export interface Reloads {
 export function adminListener(context: AdminContext): RequestListener {
   let app: Promise<AppListener> | undefined;
   return (req, res) => {
+    if (cameThroughWakala(req.headers.via ?? '')) {
+      refuseLoop(res);
+      return;
+    }
     if (answerProbe(context, req, res)) return;
     app ??= loadApp(context);
     app.then((handle) => handle(req, res)).catch(() => (res.headersSent ? res.destroy() : res.writeHead(500).end()));
   };
+}
+
+/** A name may lead here without the configuration telling: a route must not give its clients what is for operators. */
+function refuseLoop(res: ServerResponse): void {
+  const detail = 'This request came through wakala: an upstream in the configuration leads to an admin listener.';
+  const body = {
+    type: 'urn:wakala:error:loop_detected',
+    title: 'loop detected',
+    status: 508,
+    detail,
+    code: 'loop_detected',
+  };
+  res.writeHead(508, { 'content-type': 'application/problem+json', 'cache-control': 'no-store' });
+  res.end(JSON.stringify(body));
 }
 
 type AppListener = (req: IncomingMessage, res: ServerResponse) => Promise<void>;

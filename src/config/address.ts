@@ -1,4 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
+import { mappedIPv4 } from '../ip.ts';
 import { isLinkLocalAddress } from '../link-local.ts';
 import { isLoopbackName } from '../loopback.ts';
 import type { ListenAddress } from './config.ts';
@@ -69,20 +70,20 @@ export function collide(a: ListenAddress, b: ListenAddress): boolean {
 /** A connection that this machine makes to `host` and `port` arrives at `listen`. */
 export function leadsTo(listen: ListenAddress, host: string, port: number): boolean {
   if (port === 0 || port !== listen.port) return false;
-  const bare = bareHost(host);
-  if (bare === listen.host) return true;
-  if (isWild(listen.host)) return isWild(bare) || isLoopbackName(bare);
+  const [bare, own] = [bareHost(host), bareHost(listen.host)];
+  if (bare === own) return true;
+  if (isWild(own)) return isWild(bare) || isLoopbackName(bare);
   const isAnyLoopback = isWild(bare) || (isLoopbackName(bare) && isIP(bare) === 0);
-  return isAnyLoopback && isLoopbackName(listen.host);
+  return isAnyLoopback && isLoopbackName(own);
 }
 
 function isWild(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
 
+/** A host in one spelling: an IPv6 address without brackets and as short as it can be, IPv4 within it as IPv4. */
 function bareHost(host: string): string {
-  return host
-    .toLowerCase()
-    .replace(/^\[|\]$/g, '')
-    .replace(/\.$/, '');
+  const bare = host.toLowerCase().replace(/^\[|\]$|\.+$/g, '');
+  if (isIP(bare) !== 6) return bare;
+  return mappedIPv4(bare) ?? URL.parse(`http://[${bare}]`)?.hostname.slice(1, -1) ?? bare;
 }

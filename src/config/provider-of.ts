@@ -8,6 +8,7 @@ import {
   type TokenHeader,
   type TokenPath,
 } from '../providers/provider.ts';
+import { pathBelow, placeOf } from '../same-server.ts';
 import { DEFAULTS } from './defaults.ts';
 import { readExchange, type Reading } from './exchange.ts';
 import { headerFault, isHeaderValue } from './http-words.ts';
@@ -124,13 +125,17 @@ export function withAnswerHeaders(
   return { token: reading(token), refresh: refresh && reading(refresh) };
 }
 
-/** The exchange's own paths, where they are on the API host and so can be called through the route. */
+/**
+ * The exchange's own paths, where they are on the API host and so can be called through the route. One with a percent
+ * escape is no login that is answered here; it is refused in any spelling all the same.
+ */
 export function loginPaths({ token, refresh }: Exchanges, upstream: string, authServer: string): TokenPath[] {
   const logins = [token, refresh].flatMap((exchange) => {
     if (exchange === undefined) return [];
     const { method, path } = exchange.request;
-    const [url = ''] = (path.startsWith('/') ? `${authServer}${path}` : path).split('?', 1);
-    return url.startsWith(`${upstream}/`) ? [{ method, path: url.slice(upstream.length) }] : [];
+    const url = path.startsWith('/') ? `${authServer}${path}` : path;
+    const below = URL.canParse(url) ? pathBelow(placeOf(upstream), placeOf(url)) : undefined;
+    return below === undefined || below === '' || below.includes('%') ? [] : [{ method, path: below }];
   });
   const [login, next] = logins;
   return login?.path === next?.path && login?.method === next?.method ? logins.slice(0, 1) : logins;

@@ -15,7 +15,8 @@ import { readTls } from './tls.ts';
 import { readTracing } from './tracing.ts';
 import { readTokenStore } from './token-store.ts';
 import { parseDuration } from './units.ts';
-import { checkLoop } from './urls.ts';
+import type { Path } from './tree.ts';
+import { checkLoop, type OwnListeners } from './urls.ts';
 
 export interface ResolveOptions {
   readonly interpolation: Interpolation;
@@ -49,7 +50,7 @@ export function resolveConfig(file: string, input: ConfigInput, report: Report, 
   const tokenStore = readTokenStore(input, report);
   checkAccess(input, listen, report);
   checkSecretFiles(input, fileReferences, { report, files, emulated });
-  if (!emulated) checkLoops(input, listen, report);
+  if (!emulated) checkLoops(input, { listen, admin }, report);
   if (admin !== undefined && collide(listen, admin)) {
     report.problem(['admin'], `is on the same port as \`listen\` (${formatAddress(listen)}); choose another`);
   }
@@ -102,14 +103,15 @@ function readAdminToken({ admin }: ConfigInput, report: Report): Secret | undefi
 }
 
 /** Emulated routes lead elsewhere, whatever the file says. */
-function checkLoops(input: ConfigInput, listen: ListenAddress, report: Report): void {
-  for (const [name, route] of Object.entries(input.routes)) {
-    for (const key of ['upstream', 'auth_server'] as const) {
-      checkLoop(['routes', name, key], route[key], listen, report);
-    }
-    for (const key of ['issuer', 'token_endpoint'] as const) {
-      checkLoop(['routes', name, 'oauth2', key], route.oauth2?.[key], listen, report);
-    }
+function checkLoops(input: ConfigInput, own: OwnListeners, report: Report): void {
+  for (const [name, { upstream, auth_server, oauth2, token }] of Object.entries(input.routes)) {
+    const check = (path: Path, url: string | undefined) => checkLoop(['routes', name, ...path], url, own, report);
+    check(['upstream'], upstream);
+    check(['auth_server'], auth_server);
+    check(['oauth2', 'issuer'], oauth2?.issuer);
+    check(['oauth2', 'token_endpoint'], oauth2?.token_endpoint);
+    check(['token', 'request', 'url'], token?.request?.url);
+    check(['token', 'refresh', 'request', 'url'], token?.refresh?.request?.url);
   }
 }
 

@@ -21,12 +21,27 @@ export function checkedUrl(path: Path, text: string, environment: Environment, r
   return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
 }
 
-/** A URL at which the proxy itself would answer is a problem. */
-export function checkLoop(path: Path, text: string | undefined, listen: ListenAddress, report: Report): void {
+/** Where this process itself listens. */
+export interface OwnListeners {
+  readonly listen: ListenAddress;
+  readonly admin: ListenAddress | undefined;
+}
+
+/**
+ * A URL at which this process itself would answer is a problem: at the proxy it is a loop, and at the admin listener
+ * clients of the proxy could see and do what is for this machine alone.
+ */
+export function checkLoop(path: Path, text: string | undefined, own: OwnListeners, report: Report): void {
   const url = text === undefined ? null : URL.parse(text);
-  if (url === null || !leadsTo(listen, url.hostname, Number(url.port || (url.protocol === 'https:' ? 443 : 80))))
-    return;
-  report.problem(path, `leads back to this proxy, which listens on ${formatAddress(listen)}; name the API itself`);
+  if (url === null) return;
+  const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
+  const { listen, admin } = own;
+  if (leadsTo(listen, url.hostname, port)) {
+    report.problem(path, `leads back to this proxy, which listens on ${formatAddress(listen)}; name the API itself`);
+  } else if (admin !== undefined && leadsTo(admin, url.hostname, port)) {
+    const text = `leads to the admin listener of this proxy (${formatAddress(admin)}), which clients must not reach`;
+    report.problem(path, `${text}; name the API itself`);
+  }
 }
 
 function urlFault(text: string, url: URL): string | undefined {

@@ -92,7 +92,7 @@ function configOf({ config, env }: WakalaOptions): Config {
   const isFile = typeof config === 'string';
   const file = isFile ? config : OPTIONS;
   const text = isFile ? {} : { text: JSON.stringify(config, null, 2) };
-  const loaded = loadConfig(file, { ...text, ...(env === undefined ? {} : { env }) }).config;
+  const loaded = loadConfig(file, { ...text, ...(env === undefined ? {} : { env }), admin: false }).config;
   if (loaded.workers > 1 || loaded.tls !== undefined) {
     const message = '`workers` and `listen.tls` are for the command alone: here the app serves';
     throw new ConfigError([

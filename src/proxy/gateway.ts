@@ -7,6 +7,7 @@ import type { Journal } from '../telemetry/journal.ts';
 import { maskedUnknownPath } from '../telemetry/mask.ts';
 import type { RequestTrace, Tracing } from '../telemetry/tracing.ts';
 import { Trail } from '../telemetry/trail.ts';
+import type { FoundEndpoints } from '../tokens/found-endpoints.ts';
 import type { TokenSources } from '../tokens/sources.ts';
 import { Access } from './access.ts';
 import { admit, type Admitted } from './admission.ts';
@@ -18,10 +19,13 @@ import type { LocalBindings, LocalListener } from './local-app.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import { requestIdOf } from './request-id.ts';
 import { RouteTable } from './routes.ts';
+import { tokenEndpointsOf, TokenPathGuard, tokenPathRefused } from './token-paths.ts';
 import type { UpstreamPools } from './upstream.ts';
 
 export interface GatewayContext {
   readonly sources: TokenSources;
+  /** Token endpoints that issuers name while this runs. */
+  readonly foundEndpoints: FoundEndpoints;
   readonly pools: UpstreamPools;
   readonly clock: Clock;
   readonly journal: Journal;
@@ -43,6 +47,7 @@ export class Gateway {
   #local: Promise<LocalListener> | undefined;
 
   constructor(config: Config, context: GatewayContext) {
+    const endpoints = config.routes.flatMap(tokenEndpointsOf);
     this.routes = config.routes.map(
       (route) =>
         new LiveRoute(
@@ -50,6 +55,7 @@ export class Gateway {
           context.sources.for(route),
           context.pools.for(new URL(route.upstream).origin, route.connectTimeoutMs),
           context.journal.activity(route.name),
+          new TokenPathGuard(route, endpoints, context.foundEndpoints),
         ),
     );
     this.#access = new Access(config, () => context.clock.now());
@@ -138,10 +144,6 @@ export class Gateway {
 
 export function trailOf({ rawHeaders, method = '' }: IncomingMessage): Trail {
   return new Trail(requestIdOf(rawHeaders), method, rawHeaders);
-}
-
-export function tokenPathRefused(): ProxyError {
-  return new ProxyError('path_refused', "The provider's token endpoint is not reachable through wakala.");
 }
 
 function refuseUpgrade(req: IncomingMessage): void {

@@ -13,6 +13,7 @@ import { discardBody } from './linger.ts';
 import type { LiveRoute } from './live-route.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import type { Target } from './target.ts';
+import { tokenPathRefused } from './token-paths.ts';
 
 /** What a request waits for; its deadline means something else in each. */
 type Phase = Awaited | 'refresh' | 'relay' | 'over';
@@ -108,6 +109,7 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
     this.#phase = 'answer';
     this.#token = token;
     try {
+      if (this.#isTokenEndpoint()) throw tokenPathRefused();
       const { trace } = this.#context;
       const route = this.#route;
       const authorization = route.authorization(token);
@@ -122,6 +124,11 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
     } catch (error) {
       this.#fail(asProxyError(error));
     }
+  }
+
+  /** Whether an issuer named this path as its token endpoint, perhaps while this request waited for a token. */
+  #isTokenEndpoint(): boolean {
+    return this.#route.tokenPaths.isFound(this.#context.below.path);
   }
 
   onAlive(delivery: Delivery): void {
@@ -150,7 +157,7 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
     void next.then((fresh) => {
       if (this.#phase !== 'refresh') return;
       this.#trail.tokenMs += performance.now() - refusedAt;
-      if (fresh === undefined) this.#release(delivery);
+      if (fresh === undefined || this.#isTokenEndpoint()) this.#release(delivery);
       else this.#replay(delivery, fresh);
     });
   }

@@ -1,10 +1,9 @@
 import { ProxyError } from '../errors.ts';
 import type { RequestTrace } from '../telemetry/tracing.ts';
+import { cameThroughWakala, VIA } from '../via.ts';
 
 /** A flat list of names and values by turns, as node and undici give and take them. */
 export type HeaderList = string[];
-
-const VIA = '1.1 wakala';
 
 /** Hop-by-hop (RFC 9110 7.6.1), framing that is ours to say, and what is replaced. Names with `-` for `_`. */
 const NOT_FORWARDED = new Set([
@@ -206,7 +205,7 @@ export function refuseNominatedFraming(raw: readonly string[]): void {
 }
 
 function viaAfter(value: string, via: string): string {
-  if (value.split(',').some((hop) => hop.trim().toLowerCase() === VIA)) {
+  if (cameThroughWakala(value)) {
     throw new ProxyError(
       'loop_detected',
       'This request has been through wakala already: an upstream in the configuration leads back to this proxy.',

@@ -26,7 +26,7 @@ export class LiveRoute {
   #authorization = '';
   #withToken: Readonly<HeaderList> = [];
 
-  constructor(config: Route, tokens: TokenSource, pool: Pool, activity: Activity) {
+  constructor(config: Route, tokens: TokenSource, pool: Pool, activity: Activity, tokenPaths?: TokenPathGuard) {
     this.config = config;
     this.prefix = config.prefix;
     this.tokens = tokens;
@@ -35,7 +35,7 @@ export class LiveRoute {
     this.basePath = basePathOf(config.upstream);
     this.headers = routeHeaders(config);
     this.deadToken = new DeadTokenRules(config.provider.deadToken);
-    this.tokenPaths = new TokenPathGuard(config);
+    this.tokenPaths = tokenPaths ?? new TokenPathGuard(config);
     this.deadlines = new Deadlines(config.timeoutMs);
   }
 

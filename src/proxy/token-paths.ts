@@ -1,6 +1,9 @@
 import type { Route } from '../config/config.ts';
-import type { TokenPath } from '../providers/provider.ts';
-import { decodedFully } from './target.ts';
+import { ProxyError } from '../errors.ts';
+import { decodedFully } from '../percent.ts';
+import { isFixed, type TokenPath } from '../providers/provider.ts';
+import { pathBelow, type Place, placeOf } from '../same-server.ts';
+import type { FoundEndpoints } from '../tokens/found-endpoints.ts';
 
 /** What a path below a route is to the token endpoint. */
 export type TokenPathVerdict =
@@ -11,40 +14,98 @@ export type TokenPathVerdict =
   /** A login in another spelling or with another method: never forwarded. */
   | 'refused';
 
+/** The token endpoints that the configuration of a route names. `{name}` in a path stands for one segment. */
+export function tokenEndpointsOf({ provider, upstream, authServer }: Route): Place[] {
+  const exchanges = isFixed(provider.token) ? [] : [provider.token, provider.refresh];
+  const urls = exchanges.flatMap((exchange) => {
+    const path = exchange?.request.path;
+    return path === undefined ? [] : path.startsWith('/') ? authServer + path : path;
+  });
+  return [...urls, ...provider.tokenPaths.map(({ path }) => upstream + path)].map(placeOf);
+}
+
 /** Keeps the provider's real token endpoint out of reach: in any spelling, a client's login never leaves. */
 export class TokenPathGuard {
-  readonly #paths: readonly TokenPath[];
+  readonly #upstream: Place;
   readonly #exact: readonly { readonly method: string; readonly pattern: RegExp }[];
-  readonly #anySpelling: readonly RegExp[];
+  readonly #named: Paths;
+  readonly #endpoints: FoundEndpoints | undefined;
+  #found = new Paths([]);
+  #version = 0;
 
-  constructor(route: Route) {
-    this.#paths = route.tokenPaths === 'placeholder' ? route.provider.tokenPaths : [];
-    this.#exact = this.#paths.map(({ method, path }) => ({ method, pattern: patternOf(path, '') }));
-    this.#anySpelling = route.provider.tokenPaths.map(({ path }) => patternOf(path, 'i'));
+  /**
+   * @param endpoints token endpoints, also of other routes: those on the upstream of this route are refused
+   * @param found those that issuers name while this runs
+   */
+  constructor(route: Route, endpoints: readonly Place[] = tokenEndpointsOf(route), found?: FoundEndpoints) {
+    this.#upstream = placeOf(route.upstream);
+    const logins: readonly TokenPath[] = route.tokenPaths === 'placeholder' ? route.provider.tokenPaths : [];
+    this.#exact = logins.map(({ method, path }) => ({ method, pattern: new RegExp(`^${patternOf(path)}$`) }));
+    this.#named = this.#below(endpoints);
+    this.#endpoints = found;
   }
 
   /** `path` is raw and below the prefix. */
   judge(method: string, path: string): TokenPathVerdict {
-    if (this.#anySpelling.length === 0) return 'other';
-    const readings = readingsOf(path);
-    if (!this.#anySpelling.some((pattern) => readings.some((reading) => pattern.test(reading)))) return 'other';
+    if (!this.#named.has(path)) return 'other';
     const login = this.#exact.some((exact) => exact.method === method && exact.pattern.test(path));
     return login ? 'login' : 'refused';
   }
+
+  /**
+   * Whether an issuer named this path as a token endpoint. What it named is known once a token is there, so this is to
+   * be asked right before a request is sent.
+   */
+  isFound(path: string): boolean {
+    if (this.#endpoints === undefined) return false;
+    if (this.#version !== this.#endpoints.version) {
+      this.#version = this.#endpoints.version;
+      this.#found = this.#below([...this.#endpoints.urls].map(placeOf));
+    }
+    return this.#found.has(path);
+  }
+
+  #below(endpoints: readonly Place[]): Paths {
+    return new Paths(endpoints.flatMap((endpoint) => pathBelow(this.#upstream, endpoint) ?? []));
+  }
 }
 
-/** A pattern for a token path; `{name}` stands for one segment. */
-function patternOf(path: string, flags: '' | 'i'): RegExp {
-  const escaped = path.replace(/\{\w+\}|[.*+?^$()|[\]\\]/g, (part) => (part.startsWith('{') ? '[^/]+' : `\\${part}`));
-  return new RegExp(`^${escaped}$`, flags);
+export function tokenPathRefused(): ProxyError {
+  return new ProxyError('path_refused', "The provider's token endpoint is not reachable through wakala.");
 }
 
-/** Every way in which some server might read a path below a route. */
+/** Paths that are known in any spelling. `{name}` stands for one segment. */
+class Paths {
+  readonly #plain: ReadonlySet<string>;
+  readonly #patterns: readonly RegExp[];
+
+  constructor(paths: readonly string[]) {
+    const isPattern = (path: string) => /\{\w+\}/.test(path);
+    this.#plain = new Set(paths.filter((path) => !isPattern(path)).flatMap(readingsOf));
+    this.#patterns = paths.filter(isPattern).map((path) => new RegExp(`^${patternOf(decodedFully(path))}$`, 'i'));
+  }
+
+  has(path: string): boolean {
+    if (this.#plain.size === 0 && this.#patterns.length === 0) return false;
+    const readings = readingsOf(path);
+    return (
+      readings.some((reading) => this.#plain.has(reading)) ||
+      this.#patterns.some((pattern) => readings.some((reading) => pattern.test(reading)))
+    );
+  }
+}
+
+/** A regular expression for a token path; `{name}` stands for one segment. */
+function patternOf(path: string): string {
+  return path.replace(/\{\w+\}|[.*+?^$()|[\]\\{}]/g, (part) => (part.length > 1 ? '[^/]+' : `\\${part}`));
+}
+
+/** Every way in which some server might read a path below a route, in lower case: for some, case makes no difference. */
 function readingsOf(path: string): string[] {
-  if (!/[%; ]/.test(path)) return [joined(path.split('/'))];
+  if (!/[%; ]/.test(path)) return [joined(path.toLowerCase().split('/'))];
   return levelsOf(path).flatMap((level) => {
     // An encoded slash may also be data: a refresh token with a slash in it is still one segment.
-    const read = level.split('/').map((segment) => decodedFully(segment).replaceAll('/', '\u0001'));
+    const read = level.split('/').map((segment) => decodedFully(segment).toLowerCase().replaceAll('/', '\u0001'));
     const wholes = [read, withoutQuery(read)];
     const bare = wholes.flatMap((segments) => [segments, segments.map(withoutParameters)]);
     return bare.flatMap((segments) => [joined(segments), joined(segments.map(trimmed))]);

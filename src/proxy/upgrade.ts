@@ -8,11 +8,12 @@ import { guardedLookup } from '../lookup.ts';
 import { http } from '../node-http.ts';
 import type { Journal } from '../telemetry/journal.ts';
 import type { Trail } from '../telemetry/trail.ts';
-import { type Gateway, refuseOverload, tokenPathRefused, trailOf, upgradeRefused } from './gateway.ts';
+import { type Gateway, refuseOverload, trailOf, upgradeRefused } from './gateway.ts';
 import { Handshake } from './handshake.ts';
 import { requestHeaders, tracedHeaders } from './headers.ts';
 import { endSocket } from './linger.ts';
 import { asProxyError, rawProblem } from './problem.ts';
+import { tokenPathRefused } from './token-paths.ts';
 
 /** A connection for each handshake, which is then the WebSocket's own. */
 const AGENTS = {
@@ -96,6 +97,8 @@ export class UpgradeHandler {
       const { route, trace } = handshake;
       const [token, proxy] = await Promise.all([handshake.token(), this.#proxy()]);
       if (!socket.writable) return;
+      const [below = ''] = handshake.path.slice(route.basePath.length).split('?', 1);
+      if (route.tokenPaths.isFound(below)) throw tokenPathRefused();
       // http-proxy-3 sends what it finds in req.headers: the same rules as for any other request.
       const headers = requestHeaders(req.rawHeaders, route.headers, route.authorization(token), route.withToken(token));
       req.headers = {

@@ -10,6 +10,7 @@ import { Journal } from '../telemetry/journal.ts';
 import { STEP_MS, stepAt } from '../telemetry/series.ts';
 import { openTracing, type Tracing } from '../telemetry/tracing.ts';
 import type { OpenTokenStore } from '../tokens/shared/open.ts';
+import { FoundEndpoints } from '../tokens/found-endpoints.ts';
 import { TokenSources } from '../tokens/sources.ts';
 import { networkTransport } from '../tokens/transport.ts';
 import { routesSnapshot } from './snapshot.ts';
@@ -39,6 +40,7 @@ export class Core {
   readonly #tokenStore: OpenTokenStore | undefined;
   readonly #tracing: Tracing | undefined;
   readonly #pools = new UpstreamPools();
+  readonly #foundEndpoints = new FoundEndpoints();
   readonly #sources: TokenSources;
   #gateway: Gateway;
   #cancelTick: () => void = () => {};
@@ -56,6 +58,7 @@ export class Core {
       random: Math.random,
       transport: this.#tokenEndpoint.transport,
       share: tokenStore?.share,
+      foundEndpoints: this.#foundEndpoints,
     });
     this.#gateway = this.#gatewayOf(config);
     this.upgrades = new UpgradeHandler(() => this.#gateway, log, this.journal);
@@ -136,6 +139,7 @@ export class Core {
   #gatewayOf(config: Config): Gateway {
     return new Gateway(config, {
       sources: this.#sources,
+      foundEndpoints: this.#foundEndpoints,
       pools: this.#pools,
       clock: this.#clock,
       journal: this.journal,

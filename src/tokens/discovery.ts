@@ -16,14 +16,20 @@ const KEPT_AFTER_FAILURE_MS = 60_000;
 export type Send = (request: TokenRequest) => Promise<TokenAnswer>;
 
 /** What a metadata document says: where tokens are asked for, or in words why that cannot be used. */
-type Reading = { readonly endpoint: string } | { readonly fault: string };
+type Reading = Found | { readonly fault: string };
+
+export interface Found {
+  readonly endpoint: string;
+  /** Every token endpoint in the document, that for other ways to authenticate among them. */
+  readonly named: readonly string[];
+}
 
 /** Finds out from an issuer's metadata where its token endpoint is, and remembers it. */
 export class Discovery {
   readonly #issuer: string;
   readonly #clientAuth: ClientAuth;
   readonly #clock: Clock;
-  #found: { readonly endpoint: string; readonly untilMs: number } | undefined;
+  #found: (Found & { readonly untilMs: number }) | undefined;
 
   constructor(issuer: string, clientAuth: ClientAuth, clock: Clock) {
     this.#issuer = issuer;
@@ -35,27 +41,27 @@ export class Discovery {
    * The last that was found serves on while the metadata cannot be had.
    * @throws ProxyError `token_unavailable` if there was never metadata that can be used
    */
-  async endpoint(send: Send): Promise<string> {
+  async find(send: Send): Promise<Found> {
     const known = this.#found;
-    if (known !== undefined && this.#clock.now() < known.untilMs) return known.endpoint;
+    if (known !== undefined && this.#clock.now() < known.untilMs) return known;
     try {
-      const endpoint = await this.#lookUp(send);
-      this.#found = { endpoint, untilMs: this.#clock.now() + KEPT_MS };
-      return endpoint;
+      const found = await this.#lookUp(send);
+      this.#found = { ...found, untilMs: this.#clock.now() + KEPT_MS };
+      return found;
     } catch (error) {
       if (known === undefined) throw error;
       this.#found = { ...known, untilMs: this.#clock.now() + KEPT_AFTER_FAILURE_MS };
-      return known.endpoint;
+      return known;
     }
   }
 
-  async #lookUp(send: Send): Promise<string> {
+  async #lookUp(send: Send): Promise<Found> {
     const faults: string[] = [];
     let waitS: number | undefined;
     for (const url of metadataUrls(this.#issuer)) {
       const answer = await send({ method: 'GET', url, headers: HEADERS, body: undefined });
       const reading = read(answer, this.#issuer, this.#clientAuth);
-      if ('endpoint' in reading) return reading.endpoint;
+      if ('endpoint' in reading) return reading;
       faults.push(`${new URL(url).pathname} ${reading.fault}`);
       waitS ??= retryAfterS(answer, this.#clock.now());
     }
@@ -88,12 +94,13 @@ function read(answer: TokenAnswer, issuer: string, clientAuth: ClientAuth): Read
   // RFC 8414 3.3: identical, or whoever answers there could pass for any issuer.
   if (said !== issuer) return { fault: misnamed(said, issuer) };
   // RFC 8705 5: where certificates are asked for may be another place.
-  const alias =
-    clientAuth === 'tls_client_auth' ? valueAt(metadata, 'mtls_endpoint_aliases.token_endpoint') : undefined;
-  const endpoint = alias ?? valueAt(metadata, 'token_endpoint');
+  const alias = valueAt(metadata, 'mtls_endpoint_aliases.token_endpoint');
+  const plain = valueAt(metadata, 'token_endpoint');
+  const endpoint = clientAuth === 'tls_client_auth' ? (alias ?? plain) : plain;
   if (typeof endpoint !== 'string') return { fault: 'names no `token_endpoint`' };
   const fault = endpointFault(endpoint, issuer);
-  return fault === undefined ? { endpoint } : { fault };
+  if (fault !== undefined) return { fault };
+  return { endpoint, named: [plain, alias].filter((url) => typeof url === 'string' && URL.canParse(url)) as string[] };
 }
 
 function misnamed(said: string, issuer: string): string {

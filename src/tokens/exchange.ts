@@ -4,7 +4,8 @@ import type { Log, LogFields } from '../log.ts';
 import type { Exchange, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
 import { readToken, serverNow, type TokenAnswer, unavailable, wordsOf } from './answer.ts';
-import { Discovery } from './discovery.ts';
+import { Discovery, type Found } from './discovery.ts';
+import type { FoundEndpoints } from './found-endpoints.ts';
 import { tokenRequest, type TokenRequest } from './request.ts';
 import type { ExchangeTally, Grant } from './tally.ts';
 import type { Token } from './token.ts';
@@ -33,10 +34,12 @@ export interface ExchangeContext {
   readonly clock: Clock;
   readonly log: Log;
   readonly tally: ExchangeTally;
+  /** Gets every token endpoint that an issuer names, before a token is requested there. */
+  readonly foundEndpoints?: FoundEndpoints | undefined;
 }
 
 /** One question may take this long, whatever the deadlines of those who wait for it. */
-const EXCHANGE_TIMEOUT_MS = 15_000;
+export const EXCHANGE_TIMEOUT_MS = 15_000;
 
 export function tokenAsker(context: ExchangeContext): TokenAsker {
   const { provider, token, clock, log, tally } = context;
@@ -106,21 +109,24 @@ async function exchange(asking: Asking, asked: Exchange, refreshToken: Secret | 
   const abort = new AbortController();
   const cancel = clock.after(EXCHANGE_TIMEOUT_MS, () => abort.abort());
   try {
-    const endpoint = await endpointOf(asking, abort.signal, note);
-    return await exchangeAt(endpoint, asking, asked, { refreshToken, signal: abort.signal, note });
+    const found = await endpointOf(asking, abort.signal, note);
+    const token = await exchangeAt(found?.endpoint, asking, asked, { refreshToken, signal: abort.signal, note });
+    return found === undefined ? token : { ...token, endpoints: found.named };
   } finally {
     cancel();
   }
 }
 
 /** Undefined where it is known without asking. */
-async function endpointOf(asking: Asking, signal: AbortSignal, note: Note): Promise<string | undefined> {
-  const { provider, discovery, token } = asking;
+async function endpointOf(asking: Asking, signal: AbortSignal, note: Note): Promise<Found | undefined> {
+  const { provider, discovery, token, foundEndpoints } = asking;
   if (discovery === undefined) return undefined;
   const place = { provider: provider.name, issuer: token.request.oauth2?.issuer };
   try {
     // What is wrong is said below, once.
-    return await discovery.endpoint((request) => send(asking, request, signal, 'its issuer', () => {}));
+    const found = await discovery.find((request) => send(asking, request, signal, 'its issuer', () => {}));
+    for (const url of found.named) foundEndpoints?.add(url);
+    return found;
   } catch (error) {
     note({ ...place, error: messageOf(error) });
     throw error;

@@ -6,8 +6,9 @@ import { Secret } from '../secret.ts';
 import { CachedTokenSource, type CacheContext } from './cache.ts';
 import { type TokenAsker, tokenAsker, type TokenTransport } from './exchange.ts';
 import { fixedTokenSource } from './fixed.ts';
+import type { FoundEndpoints } from './found-endpoints.ts';
 import { ExchangeTally } from './tally.ts';
-import type { TokenSource } from './token.ts';
+import type { Token, TokenSource } from './token.ts';
 
 /** What makes two routes share a token: the same provider, asked at the same place, with the same credentials. */
 export interface CredentialUse {
@@ -20,6 +21,8 @@ export interface SourcesContext extends Omit<CacheContext, 'provider' | 'tally'>
   readonly transport: TokenTransport;
   /** Makes the replicas share what `own` asks for; `name` stands for the credential. Undefined: each on its own. */
   readonly share?: ((own: TokenAsker, name: string, provider: string) => TokenAsker) | undefined;
+  /** Gets every token endpoint that an issuer names, before a token that is issued there can be used. */
+  readonly foundEndpoints?: FoundEndpoints | undefined;
 }
 
 const MAX_CREDENTIALS = 10_000;
@@ -65,9 +68,23 @@ export class TokenSources {
     }
     const tally = new ExchangeTally();
     const own = tokenAsker({ ...use, ...this.#context, token: provider.token, tally });
-    const asker = this.#context.share?.(own, name, provider.name) ?? own;
+    const shared = this.#context.share?.(own, name, provider.name);
+    const asker = shared === undefined ? own : adding(shared, this.#context.foundEndpoints);
     return new CachedTokenSource(asker, { ...this.#context, provider: provider.name, tally });
   }
+}
+
+/** The asker, which adds the endpoints that came with a token of another process. */
+function adding(asker: TokenAsker, endpoints: FoundEndpoints | undefined): TokenAsker {
+  if (endpoints === undefined) return asker;
+  const add = (token: Token) => {
+    for (const url of token.endpoints ?? []) endpoints.add(url);
+    return token;
+  };
+  return {
+    ask: async (refreshToken, after) => add(await asker.ask(refreshToken, after)),
+    watch: (adopt) => asker.watch?.((token) => adopt(add(token))) ?? (() => {}),
+  };
 }
 
 /**

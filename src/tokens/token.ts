@@ -22,6 +22,8 @@ export interface Token {
   readonly headers: readonly AnswerHeader[];
   /** Its number among the tokens that all replicas share; 0 for one that was asked for alone. */
   readonly generation: number;
+  /** Token endpoints that the metadata of its issuer named; undefined where the configuration names it. */
+  readonly endpoints?: readonly string[] | undefined;
   /** First 8 hex digits of its SHA-256: how it may be shown. */
   readonly fingerprint: string;
 }

@@ -23,6 +23,20 @@ function appWith(context: Partial<AdminContext> = {}, settings: AdminSettings = 
   };
 }
 
+describe('a request that came through a wakala', () => {
+  it.each(['/livez', '/readyz', '/metrics', '/', '/api/requests', '/api/routes'])(
+    'gets nothing at %s: a route of some wakala leads here',
+    async (path) => {
+      const ask = appWith();
+      for (const via of ['1.1 wakala', '1.1 proxy, 1.1 Wakala', '1.1 wakala , 1.0 proxy']) {
+        const answer = await ask(path, { host: 'localhost:9901', via });
+        expect([answer.status, answer.json()['code']]).toEqual([508, 'loop_detected']);
+      }
+      expect((await ask(path, { host: 'localhost:9901', via: '1.1 proxy' })).status).toBe(200);
+    },
+  );
+});
+
 describe('/livez', () => {
   it('says that the process answers, whatever else is wrong', async () => {
     const ask = appWith({ ready: () => false, reloads: () => REFUSED });

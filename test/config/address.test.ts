@@ -97,6 +97,15 @@ describe('leadsTo', () => {
     ['10.0.0.1', '127.0.0.1', false],
     ['10.0.0.1', 'localhost', false],
     ['proxy.internal', 'Proxy.internal.', true],
+    ['127.0.0.1', '[::ffff:127.0.0.1]', true],
+    ['127.0.0.1', '[::ffff:7f00:1]', true],
+    ['127.0.0.1', '[::]', true],
+    ['127.0.0.1', 'localhost..', true],
+    ['0:0:0:0:0:0:0:1', '[::1]', true],
+    ['::', '[::ffff:7f00:1]', true],
+    ['0.0.0.0', '[::1]', true],
+    ['10.0.0.1', '[::ffff:10.0.0.1]', true],
+    ['10.0.0.1', '[::ffff:10.0.0.2]', false],
   ])('from a proxy on %s, a connection to %s: %s', (host, upstream, expected) => {
     expect(leadsTo({ host, port: 80 }, upstream, 80)).toBe(expected);
     expect(leadsTo({ host, port: 80 }, upstream, 81)).toBe(false);

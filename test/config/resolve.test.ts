@@ -127,6 +127,56 @@ describe('an upstream that is the proxy itself', () => {
     }
   });
 
+  it('is a problem at the admin listener too, in any spelling, for clients must not reach it', () => {
+    const spellings = [
+      'localhost',
+      'LOCALHOST.',
+      'a.localhost',
+      '127.0.0.1',
+      '127.1',
+      '0x7f.1',
+      '2130706433',
+      '0.0.0.0',
+    ];
+    for (const host of [...spellings, '[::]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]']) {
+      expect(problemsOf(mpesaWith(`upstream: "http://${host}:9901/x"`))).toEqual([
+        '5:15 routes./mpesa/*.upstream | routes./mpesa/*.upstream: leads to the admin listener of this proxy ' +
+          '(127.0.0.1:9901), which clients must not reach; name the API itself',
+      ]);
+    }
+  });
+
+  it.each([
+    ['0.0.0.0:9901', 'http://127.0.0.1:9901', 1],
+    ['0.0.0.0:9901', 'http://[::1]:9901', 1],
+    ['"[::]:9901"', 'http://localhost:9901', 1],
+    ['"[::1]:9901"', 'http://localhost:9901', 1],
+    ['"[::1]:9901"', 'http://[0:0:0:0:0:0:0:1]:9901', 1],
+    ['127.0.0.1:9902', 'http://127.0.0.1:9901', 0],
+    ['127.0.0.1:0', 'http://127.0.0.1:9901', 0],
+    ['false', 'http://127.0.0.1:9901', 0],
+    ['127.0.0.1:9901', 'http://api.example.com:9901', 0],
+  ])('counts the admin listener at %s, going to %s: %i', (admin, url, problems) => {
+    expect(problemsOf(`admin: ${admin}\n${mpesaWith(`upstream: "${url}"`)}`)).toHaveLength(problems);
+  });
+
+  it('is a problem in every URL of a route', () => {
+    const route = (lines: string) => `routes:\n  /x/*:\n    upstream: https://api.example.com\n${lines}`;
+    const response = 'response: {access_token: a, refresh_token: r}';
+    const at = (token: string, refresh: string) =>
+      route(
+        `    token: {request: {url: "${token}"}, ${response}, ` +
+          `refresh: {request: {url: "${refresh}", json: {r: "{refresh_token}"}}}}\n`,
+      );
+    const good = 'https://api.example.com/token';
+    expect(problemsOf(at(good, good))).toEqual([]);
+    for (const port of [8080, 9901]) {
+      const own = `http://localhost:${port}/token`;
+      expect(problemsOf(at(own, good))).toEqual([expect.stringContaining('/x/*.token.request.url: leads ')]);
+      expect(problemsOf(at(good, own))).toEqual([expect.stringContaining('/x/*.token.refresh.request.url: leads ')]);
+    }
+  });
+
   it('is one that listens where the command line says', () => {
     const text = mpesaWith('upstream: http://localhost:9000');
     expect(problemsOf(text)).toEqual([]);

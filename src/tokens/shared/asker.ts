@@ -1,20 +1,30 @@
 import type { Clock } from '../../clock.ts';
-import { ProxyError } from '../../errors.ts';
+import type { ProxyError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Secret } from '../../secret.ts';
-import type { TokenAsker } from '../exchange.ts';
+import { EXCHANGE_TIMEOUT_MS, type TokenAsker } from '../exchange.ts';
 import { isNewer, type Token } from '../token.ts';
-import { BoardDown, type News, type Posted, type TokenBoard } from './board.ts';
+import { BoardDown, type Posted, type TokenBoard } from './board.ts';
+import { errorOf, failureNews, type News, openNews, sealNews } from './news.ts';
 import { type Seal, SealError } from './seal.ts';
 
 /** How long a turn lasts unless it is renewed: how long the others wait for one who died in it. */
 export const TURN_MS = 3000;
+
+/**
+ * How long a replica waits for the turns of others before it makes its own request. An honest exchange has ended by
+ * then; a longer turn was forged.
+ */
+export const WAIT_MS = EXCHANGE_TIMEOUT_MS + TURN_MS;
 
 /** News may get lost: those who wait look for themselves as well. */
 const LOOK_MS = 250;
 
 /** A token that lives no longer than this is not worth taking over. */
 const MIN_REMAINING_MS = 1000;
+
+/** Turns are numbered by the time in microseconds, or a little above it. A number further ahead than this was forged. */
+const MAX_AHEAD_MS = 2 * 365 * 86_400_000;
 
 export interface SharedContext {
   readonly board: TokenBoard;
@@ -27,6 +37,8 @@ export interface SharedContext {
   readonly owner: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** Called for each message that no replica with a known encryption key sent. */
+  readonly onForeignNews: () => void;
 }
 
 /**
@@ -38,6 +50,10 @@ export class SharedAsker implements TokenAsker {
   readonly #context: SharedContext;
   /** Whether the last attempt found the board down: said once, not for every token. */
   #alone = false;
+  /** Whether the last token on the board could not be opened: said once, not for every look. */
+  #unreadable = false;
+  /** The newest token that came from the board or went there. What is older, or claims to be this one, is not opened. */
+  #newest: Token | undefined;
 
   constructor(own: TokenAsker, context: SharedContext) {
     this.#own = own;
@@ -64,26 +80,27 @@ export class SharedAsker implements TokenAsker {
   /** Calls back with tokens that other replicas posted. @returns a function that ends it */
   watch(adopt: (token: Token) => void): () => void {
     const { board } = this.#context;
-    return board.subscribe((news) => {
-      if (news.kind !== 'posted') return;
-      board.read().then(
-        (posted) => {
-          const token = this.#opened(posted);
-          if (token !== undefined) adopt(token);
-        },
-        () => undefined,
-      );
+    const read = coalesced(async () => {
+      const token = this.#opened(await board.read());
+      if (token !== undefined) adopt(token);
+    });
+    let heard = 0;
+    return board.subscribe((text) => {
+      const news = this.#opensNews(text);
+      if (news?.kind !== 'posted' || news.generation <= heard) return;
+      heard = news.generation;
+      read();
     });
   }
 
   async #shared(refreshToken: Secret | undefined, after: Token | undefined): Promise<Token> {
-    const { board, owner } = this.#context;
-    let found = this.#opened(await board.read());
-    for (;;) {
-      if (found !== undefined && isNewer(found, after)) return found;
-      const heard = new Heard(board, this.#context.clock);
-      try {
-        const { fence, posted } = await board.acquire(owner, TURN_MS);
+    const { board, owner, clock } = this.#context;
+    const others = new Others(board, clock, (text) => this.#opensNews(text));
+    try {
+      let found = this.#opened(await board.read());
+      for (;;) {
+        if (found !== undefined && isNewer(found, after)) return found;
+        const { fence, posted } = await board.acquire(owner, TURN_MS, this.#generation);
         found = this.#opened(posted);
         if (fence !== undefined) {
           if (found === undefined || !isNewer(found, after)) {
@@ -92,34 +109,39 @@ export class SharedAsker implements TokenAsker {
           await board.release(owner, undefined).catch(ignore);
           return found;
         }
-        await heard.something(LOOK_MS);
+        await others.news(LOOK_MS);
         found = this.#opened(await board.read());
-      } finally {
-        heard.end();
       }
+    } finally {
+      others.end();
     }
   }
 
   /** Asks, while the others wait. */
   async #inTurn(fence: number, refreshToken: Secret | undefined, after: Token | undefined): Promise<Token> {
     const { board, owner, seal, name, clock } = this.#context;
+    if (!this.#isNext(fence)) {
+      await board.release(owner, undefined).catch(ignore);
+      throw new BoardDown('its numbers are out of range');
+    }
     const stopRenewing = this.#renewing();
     let token: Token;
     try {
       token = { ...(await this.#own.ask(refreshToken, after)), generation: fence };
     } catch (error) {
-      await board.release(owner, failureOf(error)).catch(ignore);
+      const news = failureNews(error, fence);
+      await board.release(owner, news && sealNews(news, this.#context)).catch(ignore);
       throw error;
     } finally {
       stopRenewing();
     }
+    this.#newest = token;
     const remainingMs = token.expiresAtMs - clock.now();
     const posted: Posted = { generation: fence, sealed: seal.seal(token, name, fence), remainingMs };
     try {
-      if (await board.post(owner, posted)) return token;
+      if (await board.post(owner, posted, sealNews({ kind: 'posted', generation: fence }, this.#context))) return token;
       // A turn that outlasted its time: the token of the one after it is the one that all others have.
-      const newer = this.#opened(await board.read());
-      return newer !== undefined && newer.generation > fence ? newer : token;
+      return this.#opened(await board.read()) ?? token;
     } catch (error) {
       if (!(error instanceof BoardDown)) throw error;
       return token;
@@ -145,39 +167,90 @@ export class SharedAsker implements TokenAsker {
     };
   }
 
+  /** Number of the newest token that is known of. */
+  get #generation(): number {
+    return this.#newest?.generation ?? 0;
+  }
+
+  /** Whether a number may be that of a token after the newest one. */
+  #isNext(generation: number): boolean {
+    const highest = (this.#context.clock.now() + MAX_AHEAD_MS) * 1000;
+    return Number.isSafeInteger(generation) && generation > this.#generation && generation <= highest;
+  }
+
+  /** The token that was posted, if it can be used and is not older than the newest one. */
   #opened(posted: Posted | undefined): Token | undefined {
-    if (posted === undefined || posted.remainingMs < MIN_REMAINING_MS) return undefined;
     const { seal, name, clock, log, provider } = this.#context;
+    if (posted === undefined || !(posted.remainingMs >= MIN_REMAINING_MS)) return undefined;
+    const known = this.#newest;
+    if (known !== undefined && posted.generation <= known.generation) {
+      const isAlive = known.expiresAtMs - clock.now() >= MIN_REMAINING_MS;
+      return posted.generation === known.generation && isAlive ? known : undefined;
+    }
     try {
-      return seal.open(posted.sealed, name, posted.generation, posted.remainingMs, clock.now());
+      if (!this.#isNext(posted.generation)) throw new SealError('its number is out of range');
+      this.#newest = seal.open(posted.sealed, name, posted.generation, posted.remainingMs, clock.now());
+      this.#unreadable = false;
+      return this.#newest;
     } catch (error) {
       if (!(error instanceof SealError)) throw error;
-      log.error({ provider, error: error.message }, 'token in the token store cannot be read; it is passed over');
+      const fields = { provider, error: error.message };
+      if (!this.#unreadable) log.error(fields, 'token in the token store cannot be read; it is passed over');
+      this.#unreadable = true;
+      return undefined;
+    }
+  }
+
+  /** News of a turn after that of the newest token, if a replica with a known key sent them. */
+  #opensNews(text: string): News | undefined {
+    try {
+      const news = openNews(text, this.#context);
+      return news !== undefined && this.#isNext(news.generation) ? news : undefined;
+    } catch (error) {
+      if (!(error instanceof SealError)) throw error;
+      this.#context.onForeignNews();
       return undefined;
     }
   }
 }
 
-/** News since its making, so that none is missed between a look at the board and the wait. */
-class Heard {
+/** The turns of others, while this replica waits for them: what they tell, and how long that may take. */
+class Others {
   readonly #clock: Clock;
   readonly #end: () => void;
   #failure: ProxyError | undefined;
-  #news = false;
+  #hasNews = false;
+  #late = false;
   #wake: () => void = () => {};
 
-  constructor(board: TokenBoard, clock: Clock) {
+  constructor(board: TokenBoard, clock: Clock, open: (text: string) => News | undefined) {
     this.#clock = clock;
-    this.#end = board.subscribe((news) => {
-      this.#news = true;
+    let heard = 0;
+    const endNews = board.subscribe((text) => {
+      const news = open(text);
+      if (news === undefined || news.generation <= heard) return;
+      heard = news.generation;
       if (news.kind === 'failed') this.#failure = errorOf(news);
+      this.#hasNews = true;
       this.#wake();
     });
+    const cancel = clock.after(WAIT_MS, () => {
+      this.#late = true;
+      this.#wake();
+    });
+    this.#end = () => {
+      endNews();
+      cancel();
+    };
   }
 
-  /** Waits for news, `ms` at most. @throws ProxyError if the news is that the exchange failed */
-  async something(ms: number): Promise<void> {
-    if (!this.#news) {
+  /**
+   * Waits for news since the last call, `ms` at most.
+   * @throws ProxyError if the news is that the exchange failed
+   * @throws BoardDown if the others had their time
+   */
+  async news(ms: number): Promise<void> {
+    if (!this.#hasNews && !this.#late) {
       await new Promise<void>((resolve) => {
         const cancel = this.#clock.after(ms, resolve);
         this.#wake = () => {
@@ -186,7 +259,9 @@ class Heard {
         };
       });
     }
+    this.#hasNews = false;
     if (this.#failure !== undefined) throw this.#failure;
+    if (this.#late) throw new BoardDown('the turns of others do not end');
   }
 
   end(): void {
@@ -194,15 +269,22 @@ class Heard {
   }
 }
 
-function failureOf(error: unknown): News | undefined {
-  if (!(error instanceof ProxyError)) return undefined;
-  const { code, message, retryAfterS } = error;
-  return { kind: 'failed', code, message, ...(retryAfterS === undefined ? {} : { retryAfterS }) };
-}
-
-function errorOf({ code, message, retryAfterS }: News & { kind: 'failed' }): ProxyError {
-  const options = retryAfterS === undefined ? {} : { retryAfterS };
-  return new ProxyError(code === 'token_denied' ? code : 'token_unavailable', message, options);
+/** Runs `work` once at a time. Calls during a run lead to one more run. A run that fails is left at that. */
+function coalesced(work: () => Promise<void>): () => void {
+  let running = false;
+  let again = false;
+  const run = async () => {
+    running = true;
+    do {
+      again = false;
+      await work().catch(ignore);
+    } while (again);
+    running = false;
+  };
+  return () => {
+    if (running) again = true;
+    else void run();
+  };
 }
 
 function ignore(): undefined {

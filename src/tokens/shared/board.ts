@@ -15,31 +15,26 @@ export interface Turn {
   readonly posted: Posted | undefined;
 }
 
-/** News from the other replicas. They may get lost. */
-export type News =
-  | { readonly kind: 'posted'; readonly generation: number }
-  /** The exchange under way failed: those who wait for it need not make the same mistake one after the other. */
-  | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly retryAfterS?: number };
-
 /**
- * Where the replicas of one credential meet. Every call is atomic, and bounded in time.
+ * Where the replicas of one credential meet. Every call is atomic, and bounded in time. News are sealed texts that the
+ * board passes on to all subscribers without reading them; they may get lost.
  * Every method @throws BoardDown when the board cannot be asked
  */
 export interface TokenBoard {
   read(): Promise<Posted | undefined>;
-  /** Takes the turn for `lockMs`, if nobody has it. */
-  acquire(owner: string, lockMs: number): Promise<Turn>;
+  /** Takes the turn for `lockMs`, if nobody has it. Its number is higher than `above`, and than any turn's before. */
+  acquire(owner: string, lockMs: number, above: number): Promise<Turn>;
   /** Keeps a turn for another `lockMs`. @returns false if it was lost meanwhile */
   renew(owner: string, lockMs: number): Promise<boolean>;
   /**
    * Posts the token of a turn, ends the turn, and tells everyone; unless a later turn has posted already.
    * @returns false in that case
    */
-  post(owner: string, posted: Posted): Promise<boolean>;
+  post(owner: string, posted: Posted, news: string): Promise<boolean>;
   /** Ends a turn without a token. */
-  release(owner: string, news: News | undefined): Promise<void>;
+  release(owner: string, news: string | undefined): Promise<void>;
   /** @returns a function that ends it */
-  subscribe(onNews: (news: News) => void): () => void;
+  subscribe(onNews: (news: string) => void): () => void;
 }
 
 /** The board cannot be asked now: whoever needs a token gets one alone. */

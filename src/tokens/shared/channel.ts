@@ -1,4 +1,4 @@
-import { BoardDown, type News, type Posted, type TokenBoard, type Turn } from './board.ts';
+import { BoardDown, type Posted, type TokenBoard, type Turn } from './board.ts';
 import type { MemoryBoards } from './memory.ts';
 
 /** What a worker asks its primary for, by number. */
@@ -19,7 +19,7 @@ export interface BoardAnswer {
 export interface BoardNews {
   readonly kind: 'board news';
   readonly name: string;
-  readonly news: News;
+  readonly news: string;
 }
 
 /** Answers a worker's call. Messages between a primary and its workers are trusted: they are one program. */
@@ -32,8 +32,8 @@ export async function answerCall(boards: MemoryBoards, { id, name, call, args }:
 /** The primary's boards as a worker sees them. */
 export class ChannelBoards {
   readonly #send: (call: BoardCall) => void;
-  readonly #waiting = new Map<number, (result: unknown) => void>();
-  readonly #listeners = new Map<string, Set<(news: News) => void>>();
+  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  readonly #listeners = new Map<string, Set<(news: string) => void>>();
   #calls = 0;
   #closed = false;
 
@@ -47,7 +47,7 @@ export class ChannelBoards {
       for (const listener of [...(this.#listeners.get(message.name) ?? [])]) listener(message.news);
       return;
     }
-    this.#waiting.get(message.id)?.(message.result);
+    this.#waiting.get(message.id)?.resolve(message.result);
     this.#waiting.delete(message.id);
   }
 
@@ -55,9 +55,9 @@ export class ChannelBoards {
     const call = (what: BoardCall['call'], ...args: unknown[]) => this.#call(name, what, args);
     return {
       read: async () => (await call('read')) as Posted | undefined,
-      acquire: async (owner, lockMs) => (await call('acquire', owner, lockMs)) as Turn,
+      acquire: async (owner, lockMs, above) => (await call('acquire', owner, lockMs, above)) as Turn,
       renew: async (owner, lockMs) => (await call('renew', owner, lockMs)) as boolean,
-      post: async (owner, posted) => (await call('post', owner, posted)) as boolean,
+      post: async (owner, posted, news) => (await call('post', owner, posted, news)) as boolean,
       release: async (owner, news) => {
         await call('release', owner, news);
       },
@@ -69,17 +69,19 @@ export class ChannelBoards {
     };
   }
 
-  /** From now on the board is down: the primary is no more. */
+  /** From now on the board is down, also for calls under way: the primary is no more. */
   close(): void {
     this.#closed = true;
+    for (const { reject } of this.#waiting.values()) reject(new BoardDown('the primary is gone'));
+    this.#waiting.clear();
   }
 
   #call(name: string, call: BoardCall['call'], args: readonly unknown[]): Promise<unknown> {
     if (this.#closed) return Promise.reject(new BoardDown('the primary is gone'));
-    return new Promise((resolve) => {
-      const id = this.#calls++;
-      this.#waiting.set(id, resolve);
-      this.#send({ kind: 'board', id, name, call, args });
-    });
+    const id = this.#calls++;
+    const waiting = Promise.withResolvers<unknown>();
+    this.#waiting.set(id, waiting);
+    this.#send({ kind: 'board', id, name, call, args });
+    return waiting.promise;
   }
 }

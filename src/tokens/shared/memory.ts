@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts';
-import type { News, Posted, TokenBoard, Turn } from './board.ts';
+import type { Posted, TokenBoard, Turn } from './board.ts';
 
 interface Entry {
   posted: { readonly generation: number; readonly sealed: string; readonly untilMs: number } | undefined;
@@ -11,11 +11,11 @@ interface Entry {
 /** A board in the memory of one process, for every credential: what the workers of a primary share. */
 export class MemoryBoards {
   readonly #clock: Clock;
-  readonly #tell: (name: string, news: News) => void;
+  readonly #tell: (name: string, news: string) => void;
   readonly #entries = new Map<string, Entry>();
 
   /** `tell` is called with all news. */
-  constructor(clock: Clock, tell: (name: string, news: News) => void) {
+  constructor(clock: Clock, tell: (name: string, news: string) => void) {
     this.#clock = clock;
     this.#tell = tell;
   }
@@ -26,19 +26,19 @@ export class MemoryBoards {
     this.#entries.set(name, entry);
     return {
       read: async () => this.#posted(entry),
-      acquire: async (owner, lockMs) => this.#acquire(entry, owner, lockMs),
+      acquire: async (owner, lockMs, above) => this.#acquire(entry, owner, lockMs, above),
       renew: async (owner, lockMs) => {
         const kept = this.#turnOf(entry)?.owner === owner;
         if (kept) entry.turn = { owner, untilMs: this.#clock.now() + lockMs };
         return kept;
       },
-      post: async (owner, posted) => {
+      post: async (owner, posted, news) => {
         if (this.#turnOf(entry)?.owner === owner) entry.turn = undefined;
         const { generation, sealed, remainingMs } = posted;
         if (generation <= entry.lastPosted) return false;
         entry.lastPosted = generation;
         entry.posted = { generation, sealed, untilMs: this.#clock.now() + remainingMs };
-        this.#tell(name, { kind: 'posted', generation });
+        this.#tell(name, news);
         return true;
       },
       release: async (owner, news) => {
@@ -54,10 +54,10 @@ export class MemoryBoards {
     for (const entry of this.#entries.values()) if (entry.turn?.owner === owner) entry.turn = undefined;
   }
 
-  #acquire(entry: Entry, owner: string, lockMs: number): Turn {
+  #acquire(entry: Entry, owner: string, lockMs: number, above: number): Turn {
     const posted = this.#posted(entry);
     if (this.#turnOf(entry) !== undefined) return { fence: undefined, posted };
-    entry.fence += 1;
+    entry.fence = Math.max(entry.fence, above) + 1;
     entry.turn = { owner, untilMs: this.#clock.now() + lockMs };
     return { fence: entry.fence, posted };
   }

@@ -39,9 +39,17 @@ export interface Sharing {
   readonly log: Log;
 }
 
+const FOREIGN_NEWS = 'message in the token store is not sealed with a known key; ignored';
+
 export function shareBy({ boards, ...sharing }: Sharing): OpenTokenStore {
+  let complained = false;
+  const onForeignNews = () => {
+    if (!complained) sharing.log.warn({}, FOREIGN_NEWS);
+    complained = true;
+  };
+  const context = { ...sharing, onForeignNews };
   return {
-    share: (own, name, provider) => new SharedAsker(own, { ...sharing, board: boards.board(name), name, provider }),
+    share: (own, name, provider) => new SharedAsker(own, { ...context, board: boards.board(name), name, provider }),
     status: boards.status?.bind(boards),
     close: () => boards.close(),
   };

@@ -1,46 +1,77 @@
-import type { News, Posted, TokenBoard, Turn } from './board.ts';
+import type { Posted, TokenBoard, Turn } from './board.ts';
+import { MAX_SEALED_LENGTH } from './seal.ts';
 
 /** How long the numbering of an unused credential is remembered; a new one starts from the time, which is higher. */
 const NUMBERING_MS = 30 * 24 * 3_600_000;
 
-/** KEYS: token, turn, numbering. Each script is one atomic step. */
-const READ = `
-local token = redis.call('GET', KEYS[1])
-if not token then return {} end
-return {token, redis.call('PTTL', KEYS[1])}`;
+/** Longest value that is read: a number and a sealed text. Of a longer one comes so much that it is seen to be too long. */
+const MAX_LENGTH = String(20 + MAX_SEALED_LENGTH);
 
-const ACQUIRE = `
-local answer = {'', '', 0}
-local token = redis.call('GET', KEYS[1])
-if token then answer[2] = token; answer[3] = redis.call('PTTL', KEYS[1]) end
-if redis.call('EXISTS', KEYS[2]) == 1 then return answer end
+/**
+ * What is under a key may be of any type and hold anything: someone else may have written it. Nil for another type, false
+ * for a key that is not there. Any other error is raised.
+ */
+const GET = `
+local function get(...)
+  local value = redis.pcall(...)
+  if type(value) ~= 'table' then return value end
+  if not string.find(value.err, 'WRONGTYPE', 1, true) then redis.call(...) end
+end`;
+
+/** Numbers are those of turns up to now, or a little above. Nil for one that is a year ahead: no script here made it. */
+const NUMBER = `
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local last = tonumber(redis.call('HGET', KEYS[3], 'fence') or '0')
-local fence = string.format('%.0f', math.max(last + 1, now))
+local function number(field)
+  local text = get('HGET', KEYS[3], field)
+  local n = tonumber(text == false and '0' or text)
+  if n and n >= 0 and n <= now + 31536000000000 then return n end
+end`;
+
+/** KEYS: token, turn, numbering. Each script is one atomic step. */
+const READ = `${GET}
+local token = get('GET', KEYS[1])
+if not token then return {} end
+return {string.sub(token, 1, ${MAX_LENGTH}), redis.call('PTTL', KEYS[1])}`;
+
+/** A turn that shows no end, or one later than a turn has, was not taken by any script here: the next one takes it over. */
+const ACQUIRE = `${GET}${NUMBER}
+local answer = {'', '', 0}
+local token = get('GET', KEYS[1])
+if token then
+  answer[2] = string.sub(token, 1, ${MAX_LENGTH})
+  answer[3] = redis.call('PTTL', KEYS[1])
+end
+local left = redis.call('PTTL', KEYS[2])
+if left >= 0 and left <= tonumber(ARGV[2]) then return answer end
+local last, posted = number('fence'), number('posted')
+if not last or not posted then
+  redis.call('DEL', KEYS[3])
+  return redis.error_reply('TAMPERED numbering')
+end
+local fence = string.format('%.0f', math.max(last + 1, posted + 1, tonumber(ARGV[4]) + 1, now))
 redis.call('HSET', KEYS[3], 'fence', fence)
 redis.call('PEXPIRE', KEYS[3], ARGV[3])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 answer[1] = fence
 return answer`;
 
-const RENEW = `
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+const RENEW = `${GET}
+if get('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[2], ARGV[2])`;
 
-const POST = `
-local own = redis.call('GET', KEYS[2]) == ARGV[1]
-local last = tonumber(redis.call('HGET', KEYS[3], 'posted') or '0')
+const POST = `${GET}${NUMBER}
+local own = get('GET', KEYS[2]) == ARGV[1]
 if own then redis.call('DEL', KEYS[2]) end
-if tonumber(ARGV[2]) <= last then return 0 end
+if tonumber(ARGV[2]) <= (number('posted') or 0) then return 0 end
 redis.call('HSET', KEYS[3], 'posted', ARGV[2])
 redis.call('PEXPIRE', KEYS[3], ARGV[5])
 redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. ARGV[3], 'PX', ARGV[4])
 redis.call('PUBLISH', ARGV[6], ARGV[7])
 return 1`;
 
-const RELEASE = `
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+const RELEASE = `${GET}
+if get('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
 if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
 return 1`;
@@ -55,7 +86,7 @@ export interface ScriptRunner {
   run(script: string, name: string, args: readonly string[], late?: (answer: unknown) => void): Promise<unknown>;
   /** The same, for as long as it takes. */
   send(script: string, name: string, args: readonly string[]): Promise<unknown>;
-  subscribe(channel: string, onNews: (news: News) => void): () => void;
+  subscribe(channel: string, onNews: (news: string) => void): () => void;
 }
 
 /** The board of one credential in Redis. */
@@ -73,8 +104,8 @@ export class RedisBoard implements TokenBoard {
     return postedOf(token, remaining);
   }
 
-  async acquire(owner: string, lockMs: number): Promise<Turn> {
-    const args = [owner, String(lockMs), String(NUMBERING_MS)];
+  async acquire(owner: string, lockMs: number, above: number): Promise<Turn> {
+    const args = [owner, String(lockMs), String(NUMBERING_MS), String(above)];
     // A turn that was had too late is given back, or the others would wait for nobody.
     const late = (answer: unknown) => {
       if (listOf(answer)[0] !== '') this.#all.send(RELEASE, this.#name, [owner, '', '']).catch(() => undefined);
@@ -87,18 +118,17 @@ export class RedisBoard implements TokenBoard {
     return (await this.#all.run(RENEW, this.#name, [owner, String(lockMs)])) === 1;
   }
 
-  async post(owner: string, { generation, sealed, remainingMs }: Posted): Promise<boolean> {
-    const news: News = { kind: 'posted', generation };
+  async post(owner: string, { generation, sealed, remainingMs }: Posted, news: string): Promise<boolean> {
     const times = [String(Math.max(1, Math.floor(remainingMs))), String(NUMBERING_MS)];
-    const args = [owner, String(generation), sealed, ...times, this.#channel, JSON.stringify(news)];
+    const args = [owner, String(generation), sealed, ...times, this.#channel, news];
     return (await this.#all.run(POST, this.#name, args)) === 1;
   }
 
-  async release(owner: string, news: News | undefined): Promise<void> {
-    await this.#all.run(RELEASE, this.#name, [owner, this.#channel, news === undefined ? '' : JSON.stringify(news)]);
+  async release(owner: string, news: string | undefined): Promise<void> {
+    await this.#all.run(RELEASE, this.#name, [owner, this.#channel, news ?? '']);
   }
 
-  subscribe(onNews: (news: News) => void): () => void {
+  subscribe(onNews: (news: string) => void): () => void {
     return this.#all.subscribe(this.#channel, onNews);
   }
 
@@ -112,7 +142,7 @@ function listOf(answer: unknown): unknown[] {
 }
 
 function postedOf(token: unknown, remaining: unknown): Posted | undefined {
-  const [, generation, sealed] = /^(\d+) (.+)$/.exec(typeof token === 'string' ? token : '') ?? [];
+  const [, generation, sealed] = /^(\d{1,16}) (.+)$/.exec(typeof token === 'string' ? token : '') ?? [];
   if (generation === undefined || sealed === undefined) return undefined;
   return { generation: Number(generation), sealed, remainingMs: Number(remaining) };
 }

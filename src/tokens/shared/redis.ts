@@ -2,7 +2,7 @@ import type { RedisClientType } from 'redis';
 import type { Clock } from '../../clock.ts';
 import type { Log } from '../../log.ts';
 import type { Secret } from '../../secret.ts';
-import { BoardDown, type News, type TokenBoard } from './board.ts';
+import { BoardDown, type TokenBoard } from './board.ts';
 import type { StoreStatus } from './open.ts';
 import { RedisBoard, type ScriptRunner } from './redis-board.ts';
 
@@ -113,7 +113,7 @@ export class RedisBoards implements ScriptRunner {
     return this.#commands.sendCommand(['EVAL', script, '3', ...keys, ...args]);
   }
 
-  subscribe(channel: string, onNews: (news: News) => void): () => void {
+  subscribe(channel: string, onNews: (news: string) => void): () => void {
     const known = this.#channels.get(channel);
     const { listeners, heard } = known ?? newChannel();
     listeners.add(onNews);
@@ -157,30 +157,20 @@ export class RedisBoards implements ScriptRunner {
 }
 
 interface Channel {
-  readonly listeners: Set<(news: News) => void>;
+  readonly listeners: Set<(news: string) => void>;
   readonly heard: (text: string) => void;
 }
 
 function newChannel(): Channel {
   const listeners: Channel['listeners'] = new Set();
   const heard = (text: string) => {
-    const news = newsOf(text);
-    if (news !== undefined) for (const listener of [...listeners]) listener(news);
+    for (const listener of [...listeners]) listener(text);
   };
   return { listeners, heard };
 }
 
 function ignore(): void {
   return;
-}
-
-function newsOf(text: string): News | undefined {
-  try {
-    const news = JSON.parse(text) as News;
-    return news.kind === 'posted' || news.kind === 'failed' ? news : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /**

@@ -1,78 +1,15 @@
 import { describe, expect, it, vi } from 'vitest';
-import { ask } from '../../support/proxy-ask.ts';
-import { routeTo, type Settings, startProxy, type StartedProxy } from '../../support/proxy-server.ts';
+import type { StartedProxy } from '../../support/proxy-server.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { hasTool } from '../../support/tools.ts';
-import { RawUpstream, reply } from '../../support/upstream-raw.ts';
+import { CREDENTIAL, exchangesAfterDeath, expectServed, HEALED, healed, KEY, Provider, statusOf } from './provider.ts';
 
-const KEY = 'an encryption key for tests, long enough';
 const OTHER_KEY = 'another encryption key for tests, long enough';
-const CREDENTIAL = 'canary-api-key';
 
 const NOT_CONNECTED = 'token store is not connected; tokens are asked for alone until it is';
 const CONNECTED = 'token store is connected';
 const ALONE = 'token store cannot be asked; asking the provider alone';
 const UNREADABLE = 'token in the token store cannot be read; it is passed over';
-
-/** Enough for every reconnection, and for a turn whose owner is gone. */
-const HEALED = { timeout: 30_000, interval: 500 };
-
-/** A provider that can kill all tokens it issued so far. */
-class Provider {
-  readonly upstream: RawUpstream;
-  readonly #dead: Set<string>;
-
-  private constructor(upstream: RawUpstream, dead: Set<string>) {
-    this.upstream = upstream;
-    this.#dead = dead;
-  }
-
-  static async start(): Promise<Provider> {
-    const dead = new Set<string>();
-    const upstream = await RawUpstream.start((request) =>
-      dead.has(request.values('authorization')[0] ?? '') ? reply(401, 'dead') : reply(200, 'fine'),
-    );
-    return new Provider(upstream, dead);
-  }
-
-  get exchanges(): number {
-    return this.upstream.tokens.length;
-  }
-
-  killTokens(): void {
-    for (const token of this.upstream.tokens) this.#dead.add(`Bearer ${token}`);
-  }
-
-  replica(redis: string, store: Settings = {}): Promise<StartedProxy> {
-    return startProxy({
-      token_store: { redis, encryption_key: KEY, ...store },
-      routes: { '/api/*': routeTo(this.upstream, { credentials: { key: CREDENTIAL } }) },
-    });
-  }
-}
-
-async function statusOf({ port }: StartedProxy): Promise<number> {
-  return (await ask(port, '/api/x', { body: '{}' })).status;
-}
-
-async function expectServed(...proxies: readonly StartedProxy[]): Promise<void> {
-  expect(await Promise.all(proxies.map(statusOf))).toEqual(proxies.map(() => 200));
-}
-
-/** @returns how many exchanges it takes to serve requests to all of these once their tokens are dead */
-async function exchangesAfterDeath(provider: Provider, ...proxies: readonly StartedProxy[]): Promise<number> {
-  const before = provider.exchanges;
-  provider.killTokens();
-  await expectServed(...proxies.flatMap((proxy) => [proxy, proxy, proxy]));
-  return provider.exchanges - before;
-}
-
-/** Waits until one exchange serves all of these. @returns how many exchanges there were until then */
-async function healed(provider: Provider, ...proxies: readonly StartedProxy[]): Promise<number> {
-  const before = provider.exchanges;
-  await vi.waitFor(async () => expect(await exchangesAfterDeath(provider, ...proxies)).toBe(1), HEALED);
-  return provider.exchanges - before;
-}
 
 const lines = ({ log }: StartedProxy, message: string) => log.filter(({ msg }) => msg === message);
 

@@ -26,7 +26,8 @@ function replicas() {
   };
   const replica = (owner: string) => {
     const board = { ...boards.board('credential'), subscribe: () => () => {} };
-    return new SharedAsker(own, { board, seal, name: 'credential', provider: 'jpay', owner, clock, log: silentLog });
+    const context = { seal, name: 'credential', provider: 'jpay', owner, clock, log: silentLog };
+    return new SharedAsker(own, { ...context, board, onForeignNews: () => {} });
   };
   return { one: replica('one'), two: replica('two'), before };
 }

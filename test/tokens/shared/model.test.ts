@@ -5,7 +5,7 @@ import { explore, type Run } from './model.ts';
 /** The token that all replicas held, and that the provider refuses by now. */
 const DEAD: Token = {
   ...makeToken('dead', undefined, { lifetimeMs: 3_600_000, source: 'expires_in' }, 0),
-  generation: 0.5,
+  generation: 1,
 };
 
 /** What must hold in every run, whatever went wrong in it. */
@@ -60,6 +60,33 @@ describe('every interleaving of replicas that share a token', { timeout: 120_000
       expect(run.issued.length, trace.join('\n')).toBeLessThanOrEqual(2);
     });
     expect(expired).toBeGreaterThan(100);
+  });
+
+  it('a replica waits no longer for the turn of another: one exchange more at most, and all hold a token', async () => {
+    let late = 0;
+    await explore(2, { faults: { crashes: 0, expiries: 0, lateWaits: 1 } }, (run, trace) => {
+      expectSound(run, trace);
+      if (run.faults === 0 || run.held.includes(undefined)) return;
+      late += 1;
+      expect(run.issued.length, trace.join('\n')).toBeLessThanOrEqual(2);
+      // Whoever waited no longer asked alone: its token is nobody else's, and was not posted.
+      expect(run.generations, trace.join('\n')).toHaveLength(1);
+      for (const token of run.held) expect(run.issued).toContain(token);
+    });
+    expect(late).toBeGreaterThan(20);
+  });
+
+  it('a stranger has the turn for ever: each replica gets a token alone, and nothing is posted', async () => {
+    let finished = 0;
+    const faults = { crashes: 0, expiries: 0, lateWaits: 2, endlessTurn: true };
+    await explore(2, { after: DEAD, faults }, (run, trace) => {
+      expect(run.generations).toEqual([]);
+      if (run.held.includes(undefined)) return;
+      finished += 1;
+      expect(new Set(run.held), trace.join('\n')).toEqual(new Set(run.issued));
+      expect(run.issued).toHaveLength(2);
+    });
+    expect(finished).toBeGreaterThan(5);
   });
 
   it('finds the older token over the newer one where the fencing is taken out', async () => {

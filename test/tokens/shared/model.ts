@@ -1,8 +1,8 @@
 import type { Clock } from '../../../src/clock.ts';
 import type { Log } from '../../../src/log.ts';
 import { Secret } from '../../../src/secret.ts';
-import { SharedAsker } from '../../../src/tokens/shared/asker.ts';
-import type { News, Posted, TokenBoard, Turn } from '../../../src/tokens/shared/board.ts';
+import { SharedAsker, WAIT_MS } from '../../../src/tokens/shared/asker.ts';
+import type { Posted, TokenBoard, Turn } from '../../../src/tokens/shared/board.ts';
 import { Seal } from '../../../src/tokens/shared/seal.ts';
 import { makeToken, type Token } from '../../../src/tokens/token.ts';
 
@@ -12,6 +12,10 @@ export interface Faults {
   readonly crashes: number;
   /** How many turns may run out while their owner is held up. */
   readonly expiries: number;
+  /** How many replicas may have waited long enough for the turns of others. */
+  readonly lateWaits?: number;
+  /** Someone else has the turn, and it never ends. */
+  readonly endlessTurn?: boolean;
 }
 
 export interface Run {
@@ -37,6 +41,7 @@ const MAX_RUNS = 100_000;
 const LIFETIME_MS = 3_600_000;
 const SEAL = new Seal([new Secret('a key for the model check, long enough')]);
 const NAME = 'credential';
+const STRANGER = 'a stranger';
 const SILENT: Log = { debug: noop, info: noop, warn: noop, error: noop };
 
 /** The world of one run: a provider that kills old tokens, a board, and replicas that take one step at a time. */
@@ -46,22 +51,26 @@ class World {
   faults = 0;
   #token: Posted | undefined;
   #turn: { owner: string; fence: number } | undefined;
-  #fence = 0;
-  #lastPosted = 0;
+  #fence = 1;
+  #lastPosted = 1;
   readonly #fenced: boolean;
   readonly #allowed: Faults;
-  readonly #listeners = new Map<string, Set<(news: News) => void>>();
+  readonly #listeners = new Map<string, Set<(news: string) => void>>();
   readonly #pending = new Map<string, { what: string; step: () => void }[]>();
   readonly #timers = new Map<string, { callback: () => void; version: number }[]>();
   /** How often the board has changed: whoever looks again at the same sees the same. */
   #version = 0;
   readonly #alive = new Set<string>();
+  /** Ends the wait of a replica for the turns of others. */
+  readonly #waits = new Map<string, () => void>();
   #crashes = 0;
   #expiries = 0;
+  #lateWaits = 0;
 
   constructor(fenced: boolean, allowed: Faults) {
     this.#fenced = fenced;
     this.#allowed = allowed;
+    if (allowed.endlessTurn === true) this.#turn = { owner: STRANGER, fence: 0 };
   }
 
   get posted(): Posted | undefined {
@@ -78,7 +87,7 @@ class World {
           return makeToken(this.issued.at(-1) ?? '', undefined, { lifetimeMs: LIFETIME_MS, source: 'expires_in' }, 0);
         }),
     };
-    const context = { seal: SEAL, name: NAME, provider: 'model', owner, log: SILENT };
+    const context = { seal: SEAL, name: NAME, provider: 'model', owner, log: SILENT, onForeignNews: noop };
     const asker = new SharedAsker(own, { ...context, board: this.#board(owner), clock: this.#clock(owner) });
     asker.ask(undefined, after).then(done, () => done(undefined));
   }
@@ -93,10 +102,15 @@ class World {
       else if (timer !== undefined && timer.version !== this.#version) {
         choices.push({ name: `${owner}: looks again`, happen: () => this.#fire(owner) });
       }
+      const { lateWaits = 0 } = this.#allowed;
+      if (timer !== undefined && this.#lateWaits < lateWaits) {
+        choices.push({ name: `${owner}: has waited enough`, happen: () => this.#waitsNoMore(owner) });
+      }
       if ((next ?? timer) !== undefined && this.#crashes < this.#allowed.crashes) {
         choices.push({ name: `${owner} dies`, happen: () => this.#crash(owner) });
       }
     }
+    if (this.#turn?.owner === STRANGER) return choices;
     if (this.#turn !== undefined && (this.#expiries < this.#allowed.expiries || !this.#alive.has(this.#turn.owner))) {
       choices.push({ name: 'the turn runs out', happen: () => this.#expire() });
     }
@@ -109,6 +123,12 @@ class World {
 
   #fire(owner: string): void {
     this.#timers.get(owner)?.shift()?.callback();
+  }
+
+  #waitsNoMore(owner: string): void {
+    this.#lateWaits += 1;
+    this.faults += 1;
+    this.#waits.get(owner)?.();
   }
 
   #crash(owner: string): void {
@@ -139,9 +159,9 @@ class World {
   #board(owner: string): TokenBoard {
     return {
       read: () => this.#step(owner, 'read', () => this.#token),
-      acquire: () => this.#step(owner, 'acquire', () => this.#acquire(owner)),
+      acquire: (_owner, _lockMs, above) => this.#step(owner, 'acquire', () => this.#acquire(owner, above)),
       renew: () => Promise.resolve(true),
-      post: (_owner, posted) => this.#step(owner, 'post', () => this.#post(owner, posted)),
+      post: (_owner, posted, news) => this.#step(owner, 'post', () => this.#post(owner, posted, news)),
       release: (_owner, news) =>
         this.#step(owner, 'release', () => {
           if (this.#turn?.owner === owner) this.#turn = undefined;
@@ -156,26 +176,26 @@ class World {
     };
   }
 
-  #acquire(owner: string): Turn {
+  #acquire(owner: string, above: number): Turn {
     if (this.#turn !== undefined) return { fence: undefined, posted: this.#token };
-    this.#fence += 1;
+    this.#fence = Math.max(this.#fence, above) + 1;
     this.#version += 1;
     this.#turn = { owner, fence: this.#fence };
     return { fence: this.#fence, posted: this.#token };
   }
 
-  #post(owner: string, posted: Posted): boolean {
+  #post(owner: string, posted: Posted, news: string): boolean {
     if (this.#turn?.owner === owner) this.#turn = undefined;
     this.#version += 1;
     if (this.#fenced && posted.generation <= this.#lastPosted) return false;
     this.#lastPosted = posted.generation;
     this.#token = posted;
     this.generations.push(posted.generation);
-    this.#tell({ kind: 'posted', generation: posted.generation });
+    this.#tell(news);
     return true;
   }
 
-  #tell(news: News): void {
+  #tell(news: string): void {
     for (const listeners of this.#listeners.values()) for (const listener of [...listeners]) listener(news);
   }
 
@@ -184,6 +204,7 @@ class World {
     return {
       now: () => 0,
       after: (delayMs, callback) => {
+        if (delayMs === WAIT_MS) this.#waits.set(owner, callback);
         if (delayMs > 500) return noop;
         const timers = this.#timers.get(owner) ?? [];
         const timer = { callback, version: this.#version };

@@ -40,6 +40,13 @@ describe('a sealed token', () => {
     expect(open(seal, seal.seal(TOKEN, 'credential', 7)).headers).toEqual([]);
   });
 
+  it('keeps the token endpoints that its issuer named', () => {
+    const seal = new Seal([NEW]);
+    const endpoints = ['https://login.example/token'];
+    expect(open(seal, seal.seal({ ...TOKEN, endpoints }, 'credential', 7)).endpoints).toEqual(endpoints);
+    expect(open(seal, seal.seal(TOKEN, 'credential', 7)).endpoints).toBeUndefined();
+  });
+
   it('shows nothing of itself, and is another text each time', () => {
     const seal = new Seal([NEW]);
     const texts = [seal.seal(TOKEN, 'credential', 7), seal.seal(TOKEN, 'credential', 7)];

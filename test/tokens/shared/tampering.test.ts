@@ -1,0 +1,174 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { describe, expect, it, vi } from 'vitest';
+import { ask } from '../../support/proxy-ask.ts';
+import type { StartedProxy } from '../../support/proxy-server.ts';
+import { RedisServer } from '../../support/redis-server.ts';
+import { hasTool } from '../../support/tools.ts';
+import { exchangesAfterDeath, expectServed, healed, PATIENT, Provider } from './provider.ts';
+
+const UNREADABLE = 'token in the token store cannot be read; it is passed over';
+const IGNORED = 'message in the token store is not sealed with a known key; ignored';
+const ALONE = 'token store cannot be asked; asking the provider alone';
+const CENTURY_MS = 100 * 365 * 86_400_000;
+
+/** Replicas that share one token by now, and the keys of that token in Redis. */
+async function sharing(replicas = 2) {
+  const redis = await RedisServer.start();
+  const provider = await Provider.start();
+  const start = () => provider.replica(redis.url, {}, PATIENT);
+  const proxies = await Promise.all(Array.from({ length: replicas }, start));
+  await expectServed(...proxies);
+  expect(provider.exchanges).toBe(1);
+  const [, name = ''] = /wakala:\{([0-9a-f]{64})\}:token/.exec(await redis.ask('KEYS *')) ?? [];
+  const keyOf = (what: 'token' | 'turn' | 'numbering' | 'news') => `wakala:{${name}}:${what}`;
+  return { redis, provider, proxies, start, keyOf };
+}
+
+const lines = ({ log }: StartedProxy, message: string) => log.filter(({ msg }) => msg === message);
+
+/** Sends inline commands over one connection, and waits until Redis answered the last of them. */
+async function pipeline(redis: RedisServer, commands: readonly string[]): Promise<void> {
+  const socket = connect(redis.port, '127.0.0.1');
+  await once(socket, 'connect');
+  let replies = 0;
+  socket.on('data', (chunk: Buffer) => (replies += chunk.filter((byte) => byte === 10).length));
+  socket.write(commands.map((command) => `${command}\r\n`).join(''));
+  await vi.waitFor(() => expect(replies).toBeGreaterThanOrEqual(commands.length), 30_000);
+  socket.destroy();
+}
+
+/** How many scripts Redis ran so far. */
+async function scriptsRun(redis: RedisServer): Promise<number> {
+  return Number(/cmdstat_eval:calls=(\d+)/.exec(await redis.ask('INFO commandstats'))?.[1]);
+}
+
+/** As an argument of an inline command. */
+const quoted = (text: string) => JSON.stringify(text);
+
+describe.runIf(hasTool('redis-server'))('someone who may write to the token store', { timeout: 90_000 }, () => {
+  it.each([
+    ['without an end', (turn: string) => `SET ${turn} nobody`],
+    ['that lasts for years', (turn: string) => `SET ${turn} nobody PX ${CENTURY_MS}`],
+    ['of another type', (turn: string) => `LPUSH ${turn} nobody`],
+  ])('stops no replica with a turn %s: it is taken over', async (_, command) => {
+    const { redis, provider, proxies, keyOf } = await sharing();
+    await redis.ask(command(keyOf('turn')));
+    expect(await exchangesAfterDeath(provider, ...proxies)).toBe(1);
+  });
+
+  it('cannot have a text of its own shown to clients, nor hold replicas back', async () => {
+    const { redis, provider, proxies, keyOf } = await sharing(1);
+    const waits = { kind: 'failed', code: 'token_denied', message: 'canary: call +254700000000', retryAfterS: 1e9 };
+    await redis.ask(`SET ${keyOf('turn')} nobody PX 2500`);
+    provider.killTokens();
+    const waiting = ask(proxies[0]!.port, '/api/x', { body: '{}' });
+    await vi.waitFor(async () =>
+      expect(Number((await redis.ask(`PTTL ${keyOf('turn')}`)).slice(1))).toBeLessThan(2000),
+    );
+    for (const news of [waits, { ...waits, retryAfterS: 'soon' }, { ...waits, code: 'no_such_code' }]) {
+      await redis.ask(`PUBLISH ${keyOf('news')} ${quoted(JSON.stringify(news))}`);
+    }
+    const answer = await waiting;
+    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    expect(answer.text + proxies[0]!.logText()).not.toContain('canary: call');
+    expect(lines(proxies[0]!, IGNORED)).toHaveLength(1);
+  });
+
+  it('causes no read and one log line with 100,000 messages', async () => {
+    const { redis, provider, proxies, keyOf } = await sharing(1);
+    const scripts = await scriptsRun(redis);
+    const logged = proxies[0]!.log.length;
+    const texts = ['{"kind":"posted","generation":9e15}', '{"kind":"failed"}', 'x'.repeat(2000), 'null', '[', '0'];
+    const commands = Array.from({ length: 100_000 }, (_, i) => `PUBLISH ${keyOf('news')} ${quoted(texts[i % 6]!)}`);
+    await pipeline(redis, commands);
+    await proxies[0]!.logged(IGNORED);
+    await expectServed(...proxies);
+    expect(await scriptsRun(redis)).toBe(scripts);
+    expect(proxies[0]!.log.slice(logged).map(({ msg }) => msg)).toEqual([IGNORED]);
+    expect(await exchangesAfterDeath(provider, ...proxies)).toBe(1);
+  });
+
+  it.each([
+    ['fence', '9007199254740992'],
+    ['fence', '9007199254740993000'],
+    ['fence', '1e308'],
+    ['fence', 'inf'],
+    ['fence', 'nan'],
+    ['fence', '-9007199254740992'],
+    ['fence', 'canary'],
+    ['posted', '9007199254740992'],
+    ['posted', 'inf'],
+    ['posted', 'canary'],
+  ])('does not stop the sharing for good with %s set to %s', async (field, value) => {
+    const { redis, provider, proxies, keyOf } = await sharing();
+    await redis.ask(`HSET ${keyOf('numbering')} ${field} ${value}`);
+    await healed(provider, ...proxies);
+    // The number is gone, and the next one is of today.
+    const fence = /fence\r\n\$\d+\r\n(\d+)/.exec(await redis.ask(`HGETALL ${keyOf('numbering')}`))?.[1];
+    expect(Math.abs(Number(fence) / 1000 - Date.now())).toBeLessThan(60_000);
+  });
+
+  it('is told apart in the log where the numbers were made useless', async () => {
+    const { redis, provider, proxies, keyOf } = await sharing(1);
+    await redis.ask(`HSET ${keyOf('numbering')} fence 9007199254740992`);
+    provider.killTokens();
+    await expectServed(...proxies);
+    expect(lines(proxies[0]!, ALONE)).toMatchObject([{ error: 'TAMPERED' }]);
+  });
+
+  it.each([
+    [
+      'numbers that are a year ahead',
+      (key: string, aheadUs: number) => `HSET ${key} posted ${Date.now() * 1000 + aheadUs}`,
+    ],
+    ['numbers of another type', (key: string) => `LPUSH ${key} x`],
+    ['no numbers at all', (key: string) => `DEL ${key}`],
+  ])('does not stop the sharing for good with %s', async (_, command) => {
+    const { redis, provider, proxies, keyOf } = await sharing();
+    await redis.ask(`DEL ${keyOf('numbering')}`);
+    await redis.ask(command(keyOf('numbering'), 364 * 86_400_000_000));
+    await healed(provider, ...proxies);
+  });
+
+  it('cannot make tokens compare as older by setting the numbers forward, then back', async () => {
+    const { redis, provider, proxies, keyOf } = await sharing();
+    await redis.ask(`HSET ${keyOf('numbering')} fence ${Date.now() * 1000 + 300 * 86_400_000_000}`);
+    expect(await exchangesAfterDeath(provider, ...proxies)).toBe(1);
+    await redis.ask(`DEL ${keyOf('numbering')} ${keyOf('token')}`);
+    for (let i = 0; i < 3; i++) expect(await exchangesAfterDeath(provider, ...proxies)).toBe(1);
+  });
+
+  it.each([
+    ['of another type', (key: string) => [`DEL ${key}`, `HSET ${key} a b`]],
+    ['that never expires and cannot be read', (key: string) => [`SET ${key} "7 canary.canary"`]],
+    ['that is no token', (key: string) => [`SET ${key} canary PX 60000`]],
+    ['with a number above all', (key: string) => [`SET ${key} "9007199254740992999 canary.canary" PX 60000`]],
+  ])('gets no replica to fail with a token %s', async (_, commands) => {
+    const { redis, provider, start, proxies, keyOf } = await sharing(1);
+    for (const command of commands(keyOf('token'))) await redis.ask(command);
+    await expectServed(await start());
+    expect(await exchangesAfterDeath(provider, ...proxies, await start())).toBe(1);
+  });
+
+  it('cannot make replicas read megabytes', async () => {
+    const { redis, start, keyOf } = await sharing(1);
+    await redis.ask(`SET ${keyOf('token')} "7 x" PX 60000`);
+    await redis.ask(`SETRANGE ${keyOf('token')} 5000000 x`);
+    const sent = async () => Number(/total_net_output_bytes:(\d+)/.exec(await redis.ask('INFO stats'))?.[1]);
+    const before = await sent();
+    const proxy = await start();
+    await expectServed(proxy);
+    expect(lines(proxy, UNREADABLE)).toHaveLength(1);
+    expect((await sent()) - before).toBeLessThan(2_000_000);
+  });
+
+  it('logs one line, not one for each look, with tokens that cannot be read', async () => {
+    const { redis, start, keyOf } = await sharing(1);
+    await redis.ask(`SET ${keyOf('token')} "7 canary.canary" PX 60000`);
+    await redis.ask(`SET ${keyOf('turn')} nobody PX 2500`);
+    const proxy = await start();
+    await expectServed(proxy);
+    expect(lines(proxy, UNREADABLE)).toHaveLength(1);
+  });
+});
