@@ -5,12 +5,19 @@ import type { Client, Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
 import { isLoopbackName } from '../loopback.ts';
 import { headerOf } from './headers.ts';
-import { placeholderClient } from './placeholder.ts';
+import { type PlaceholderUse, placeholderUse } from './placeholder.ts';
+
+const AUTHORIZATION = /^(bearer|basic) +(\S+)$/i;
 
 /** Who sent a request. */
 export interface Caller {
   /** Undefined where anyone may call. */
   readonly client: Client | undefined;
+  /**
+   * Epoch seconds. When the placeholder expires by which the client is known; undefined if it is known by its key or
+   * certificate.
+   */
+  readonly placeholderExpiresAtS: number | undefined;
   /** The allowed origin of the web page that sent it; undefined if no page did. */
   readonly origin: string | undefined;
   /** The method that a browser asks about before it sends a page's request; undefined for any other request. */
@@ -57,7 +64,8 @@ export class Access {
     const asks = origin !== undefined && req.method === 'OPTIONS';
     const preflight = asks ? headerOf(req.rawHeaders, 'access-control-request-method') : undefined;
     const anyone = this.#byName.size === 0 || preflight !== undefined;
-    return { client: anyone ? undefined : this.#clientOf(req), origin, preflight };
+    if (anyone) return { client: undefined, placeholderExpiresAtS: undefined, origin, preflight };
+    return { ...this.#identityOf(req), origin, preflight };
   }
 
   #isKnownHost(host: string): boolean {
@@ -86,12 +94,18 @@ export class Access {
     return origin;
   }
 
-  #clientOf(req: IncomingMessage): Client {
+  /** A key counts before a placeholder, in either header: some libraries send their old token when they log in again. */
+  #identityOf(req: IncomingMessage): Pick<Caller, 'client' | 'placeholderExpiresAtS'> {
+    const raw = req.rawHeaders;
     const client =
       this.#fromCertificate(req) ??
-      this.#fromHeader(headerOf(req.rawHeaders, 'authorization')) ??
-      this.#fromHeader(headerOf(req.rawHeaders, 'proxy-authorization'));
-    if (client !== undefined) return client;
+      this.#fromKey(headerOf(raw, 'authorization')) ??
+      this.#fromKey(headerOf(raw, 'proxy-authorization'));
+    if (client !== undefined) return { client, placeholderExpiresAtS: undefined };
+    const use =
+      this.#fromPlaceholder(headerOf(raw, 'authorization')) ??
+      this.#fromPlaceholder(headerOf(raw, 'proxy-authorization'));
+    if (use !== undefined) return { client: use.client, placeholderExpiresAtS: use.expiresAtS };
     throw new ProxyError(
       'client_unauthorized',
       'Send the key of one of the configured `clients` as `Authorization: Bearer <key>` or `Proxy-Authorization: ' +
@@ -106,17 +120,18 @@ export class Access {
     return typeof name === 'string' ? this.#byName.get(name) : undefined;
   }
 
-  #fromHeader(value: string | undefined): Client | undefined {
-    const [, scheme = '', credentials = ''] = /^(bearer|basic) +(\S+)$/i.exec(value?.trim() ?? '') ?? [];
-    if (scheme.toLowerCase() === 'bearer') {
-      return (
-        this.#byKey.get(digest(credentials)) ??
-        placeholderClient(credentials, (name) => this.#byName.get(name), this.#now())
-      );
-    }
+  #fromKey(header: string | undefined): Client | undefined {
+    const [, scheme = '', credentials = ''] = AUTHORIZATION.exec(header?.trim() ?? '') ?? [];
+    if (scheme.toLowerCase() === 'bearer') return this.#byKey.get(digest(credentials));
     const [, name, key = ''] = /^([^:]*):([^]*)$/.exec(Buffer.from(credentials, 'base64').toString('utf8')) ?? [];
     const client = this.#byKey.get(digest(key));
     return client?.name === name ? client : undefined;
+  }
+
+  #fromPlaceholder(header: string | undefined): PlaceholderUse | undefined {
+    const [, scheme = '', token = ''] = AUTHORIZATION.exec(header?.trim() ?? '') ?? [];
+    if (scheme.toLowerCase() !== 'bearer') return undefined;
+    return placeholderUse(token, (name) => this.#byName.get(name), this.#now());
   }
 }
 
