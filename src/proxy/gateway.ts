@@ -14,7 +14,7 @@ import { answerPreflight, corsHeaders } from './cors.ts';
 import { ProxiedRequest } from './handler.ts';
 import { headerOf } from './headers.ts';
 import { LiveRoute } from './live-route.ts';
-import { noRoute, sendLogin } from './local-response.ts';
+import { noRoute, sendLogin } from './local-app.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import { requestIdOf } from './request-id.ts';
 import { RouteTable } from './routes.ts';
