@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isLoopbackAddress, isLoopbackName } from '../src/loopback.ts';
+import { isLoopbackAddress, isLoopbackName, isPrivateName } from '../src/loopback.ts';
 
 const ADDRESSES = [
   '127.0.0.1',
@@ -60,5 +60,41 @@ describe('a loopback name', () => {
 
   it.each(NEITHER)('is not %j', (name) => {
     expect(isLoopbackName(name)).toBe(false);
+  });
+});
+
+describe('a name that no web page can have', () => {
+  it.each([
+    '',
+    'wakala',
+    'WAKALA',
+    '10.0.0.5',
+    '[::2]',
+    '[fe80::1]',
+    'a.localhost',
+    'a.b.svc',
+    'a.b.svc.cluster.local',
+    'a.local.',
+    'a.internal',
+    'a.test',
+    'a.home.arpa',
+  ])('is %j', (name) => {
+    expect(isPrivateName(name)).toBe(true);
+  });
+
+  it.each([
+    'example.com',
+    'example.com.',
+    'wakala.payments',
+    'local.example.com',
+    'alocal.b',
+    'a.xhome.arpa',
+    'home.arpa.example.com',
+    '10.0.0.5.example.com',
+    '1.2.3',
+    '[::1].example.com',
+    '[1.2]',
+  ])('is not %j', (name) => {
+    expect(isPrivateName(name)).toBe(false);
   });
 });

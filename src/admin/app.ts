@@ -5,7 +5,7 @@ import type { Endpoint } from './endpoint.ts';
 import { guard } from './guard.ts';
 import type { AdminContext } from './listener.ts';
 import type { Metrics } from './metrics.ts';
-import { problemAnswer } from './problem.ts';
+import { FAILED, problemAnswer } from './problem.ts';
 
 /** What the admin listener serves besides its probes. */
 export function adminApp(context: AdminContext): Hono {
@@ -22,9 +22,7 @@ export function adminApp(context: AdminContext): Hono {
     app.all(path, (c) => methodRefused(c, method));
   }
   app.notFound((c) => problemAnswer(c, { status: 404, code: 'not_found', detail: 'There is nothing at this path.' }));
-  app.onError((_error, c) =>
-    problemAnswer(c, { status: 500, code: 'internal_error', detail: 'Wakala failed on this request.' }),
-  );
+  app.onError((_error, c) => problemAnswer(c, FAILED));
   return app;
 }
 

@@ -24,7 +24,7 @@ export function guard(context: AdminContext): MiddlewareHandler {
     c.header('x-content-type-options', 'nosniff');
     // Under `no-referrer`, browsers send `Origin: null` with a form's POST, even to the page's own origin.
     c.header('referrer-policy', 'same-origin');
-    const refusal = refusalOf(context, c) ?? strangePost(c);
+    const refusal = refusalOf(context, c) ?? strangePage(c);
     if (refusal !== undefined) return refusal;
     await next();
     return undefined;
@@ -53,13 +53,17 @@ function isAuthorized(token: Secret | undefined, header: string | undefined): bo
   return token.equals(password);
 }
 
-/** Another site's page that has a browser act here (CSRF). A client that is no browser says nothing of where it is. */
-function strangePost(c: Context): Response | undefined {
-  if (c.req.method === 'GET' || c.req.method === 'HEAD') return undefined;
+/**
+ * A page of another origin that has a browser ask or act here (CSRF), also from another port of this machine. Only a
+ * link that somebody followed is let through: it shows a page. A client that is no browser says nothing of where it is.
+ */
+function strangePage(c: Context): Response | undefined {
   const origin = c.req.header('origin');
   const site = c.req.header('sec-fetch-site');
   const isOwn = origin === undefined || origin === `http://${c.req.header('host') ?? ''}`;
   if (isOwn && (site === undefined || site === 'same-origin' || site === 'none')) return undefined;
-  const detail = "Actions are taken from the dashboard's own pages, or from clients that are no browsers.";
+  const isGet = c.req.method === 'GET' || c.req.method === 'HEAD';
+  if (isGet && isOwn && c.req.header('sec-fetch-dest') === 'document') return undefined;
+  const detail = "Only the dashboard's own pages, and clients that are no browsers, are answered here.";
   return problemAnswer(c, { status: 403, code: 'origin_refused', detail });
 }

@@ -62,8 +62,12 @@ function refuseLoop(res: ServerResponse): void {
 type AppListener = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
 
 async function loadApp(context: AdminContext): Promise<AppListener> {
-  const [{ getRequestListener }, { adminApp }] = await Promise.all([import('@hono/node-server'), import('./app.ts')]);
-  return getRequestListener(adminApp(context).fetch, { overrideGlobalObjects: false });
+  const [{ getRequestListener, RequestError }, { adminApp }, { FAILED, problemResponse, UNREADABLE }] =
+    await Promise.all([import('@hono/node-server'), import('./app.ts'), import('./problem.ts')]);
+  return getRequestListener(adminApp(context).fetch, {
+    overrideGlobalObjects: false,
+    errorHandler: (error) => problemResponse(error instanceof RequestError ? UNREADABLE : FAILED),
+  });
 }
 
 /** @returns false if the request is for no probe */

@@ -7,8 +7,33 @@ export interface AdminProblem {
   readonly detail: string;
 }
 
+export const FAILED: AdminProblem = {
+  status: 500,
+  code: 'internal_error',
+  detail: 'Wakala failed on this request.',
+};
+
+/** Host and target make no URL. */
+export const UNREADABLE: AdminProblem = {
+  status: 400,
+  code: 'bad_request',
+  detail: 'The Host header and the path of this request make no URL.',
+};
+
+const CONTENT_TYPE = 'application/problem+json';
+
 /** An answer in problem details (RFC 9457). */
-export function problemAnswer(c: Context, { status, code, detail }: AdminProblem): Response {
-  const body = { type: `urn:wakala:error:${code}`, title: code.replaceAll('_', ' '), status, detail, code };
-  return c.body(JSON.stringify(body), status, { 'content-type': 'application/problem+json' });
+export function problemAnswer(c: Context, problem: AdminProblem): Response {
+  return c.body(bodyOf(problem), problem.status, { 'content-type': CONTENT_TYPE });
+}
+
+/** The same where there is no context: the request could not be read, or its handler failed. */
+export function problemResponse(problem: AdminProblem): Response {
+  const headers = { 'content-type': CONTENT_TYPE, 'cache-control': 'no-store' };
+  return new Response(bodyOf(problem), { status: problem.status, headers });
+}
+
+function bodyOf({ status, code, detail }: AdminProblem): string {
+  const title = code.replaceAll('_', ' ');
+  return JSON.stringify({ type: `urn:wakala:error:${code}`, title, status, detail, code });
 }

@@ -4,11 +4,19 @@ import { dirname, resolve } from 'node:path';
 export interface Disk {
   /** The text of a file. Throws as `node:fs` does. */
   readonly readFile: (path: string) => string;
-  /** Permission bits as `stat` gives them; undefined where there are none that mean anything. */
+  /** Permission bits of a file that was read; undefined where there are none that mean anything. */
   readonly fileMode: (path: string) => number | undefined;
+  /** The folders in which another file can be put in place of one that was read, and their permission bits. */
+  readonly folders: (path: string) => readonly Folder[];
+}
+
+export interface Folder {
+  readonly path: string;
+  readonly mode: number;
 }
 
 const READ_BY_OTHERS = 0o044;
+const WRITTEN_BY_OTHERS = 0o022;
 
 /** The files of one configuration. Relative paths start at the folder of the configuration file. */
 export class Files {
@@ -55,13 +63,42 @@ export class Files {
   }
 
   /** Whether other users of this machine may read the file. */
-  isShared(path: string): boolean {
-    return ((this.#disk.fileMode(this.absolute(path)) ?? 0) & READ_BY_OTHERS) !== 0;
+  isReadByOthers(path: string): boolean {
+    return this.#has(path, READ_BY_OTHERS);
+  }
+
+  /** Whether other users of this machine may write the file. */
+  isWrittenByOthers(path: string): boolean {
+    return this.#has(path, WRITTEN_BY_OTHERS);
+  }
+
+  /** The folders in which other users of this machine may put another file in place of this one. */
+  sharedFolders(path: string): readonly string[] {
+    const folders = this.#disk.folders(this.absolute(path));
+    return folders.filter(({ mode }) => (mode & WRITTEN_BY_OTHERS) !== 0).map((folder) => folder.path);
+  }
+
+  #has(path: string, bits: number): boolean {
+    return ((this.#disk.fileMode(this.absolute(path)) ?? 0) & bits) !== 0;
   }
 }
 
+/** A file that is not read, though it could be. Its message is for users. */
+export class FileFault extends Error {
+  override readonly name = 'FileFault';
+}
+
+/** What the codes of `node:fs` mean. A socket cannot be opened: Linux says ENXIO, macOS EOPNOTSUPP. */
+const FAULTS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'no permission',
+  ENXIO: 'it is a socket, not a regular file',
+  EOPNOTSUPP: 'it is a socket, not a regular file',
+};
+
 /** Why a file could not be read. */
 export function readFault(error: unknown): string {
+  if (error instanceof FileFault) return error.message;
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-  return code === 'ENOENT' ? 'there is no such file' : code === 'EACCES' ? 'no permission' : code;
+  return FAULTS[code] ?? code;
 }

@@ -1,7 +1,7 @@
-import { readFileSync, statSync } from 'node:fs';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import type { Config, ListenAddress } from './config.ts';
-import { Files } from './files.ts';
+import { SystemDisk } from './disk.ts';
+import { type Disk, Files, readFault } from './files.ts';
 import { interpolate, type Lookups } from './interpolate.ts';
 import { Report } from './problems.ts';
 import { resolveConfig } from './resolve.ts';
@@ -10,13 +10,10 @@ import { STARTER } from './starter.ts';
 import type { Path } from './tree.ts';
 import { validate } from './validate.ts';
 
-export interface LoadOptions {
-  /** The text of a file. Throws as `node:fs` does. */
-  readonly readFile?: (path: string) => string;
+/** What is not given of a disk is this machine's. */
+export interface LoadOptions extends Partial<Disk> {
   /** In place of what the configuration file holds: there is none, then. */
   readonly text?: string;
-  /** Permission bits of a file; undefined where they mean nothing. */
-  readonly fileMode?: (path: string) => number | undefined;
   readonly env?: Lookups['env'];
   /** Milliseconds since the Unix epoch, to tell whether certificates have expired. */
   readonly now?: number;
@@ -56,10 +53,10 @@ export function loadConfig(file: string, options: LoadOptions = {}): Loaded {
 
 /** The same for those who want to know all about a bad file too. Never throws for what is wrong with the file. */
 export function examineConfig(file: string, options: LoadOptions = {}): Examined {
-  const { readFile = readText, fileMode = modeOf } = options;
-  const { text } = options;
+  const disk = new SystemDisk();
+  const { text, readFile = disk.readFile, fileMode = disk.fileMode, folders = disk.folders } = options;
   const read = (path: string) => (path === file && text !== undefined ? text : readFile(path));
-  const files = new Files(file, { readFile: read, fileMode });
+  const files = new Files(file, { readFile: read, fileMode, folders });
   try {
     return { ...examine(file, files, options), files: files.asked, texts: files.texts };
   } catch (error) {
@@ -91,28 +88,13 @@ function mayBeMissing(path: Path): boolean {
   return path[0] === 'token_store' || (path[0] === 'routes' && path[2] !== 'provider');
 }
 
-function readText(path: string): string {
-  return readFileSync(path, 'utf8');
-}
-
-/**
- * A file of somebody else's that this process reads through its group has no stricter mode that works: so Kubernetes
- * hands secrets to a process that is not root.
- */
-function modeOf(path: string): number | undefined {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (process.platform === 'win32' || stats?.isFile() !== true) return undefined;
-  const user = process.geteuid?.();
-  return user !== 0 && stats.uid !== user ? stats.mode & ~0o040 : stats.mode;
-}
-
 function readConfig(file: string, files: Files): string {
   try {
     return files.readConfig();
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
     const absent = 'there is no such file; `wakala init` writes one, and `wakala dev` runs without';
-    const message = code === 'ENOENT' ? absent : `cannot be read: ${code}`;
+    const message = code === 'ENOENT' ? absent : `cannot be read: ${readFault(error)}`;
     throw new ConfigError([{ file, line: 1, column: 1, key: '', message }]);
   }
 }

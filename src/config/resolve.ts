@@ -10,7 +10,7 @@ import type { Interpolation } from './interpolate.ts';
 import type { Report } from './problems.ts';
 import { resolveRoute } from './resolve-route.ts';
 import type { ConfigInput } from './schema.ts';
-import { checkSecretFiles } from './secret-files.ts';
+import { checkFileModes } from './secret-files.ts';
 import { readTls } from './tls.ts';
 import { readTracing } from './tracing.ts';
 import { readTokenStore } from './token-store.ts';
@@ -49,7 +49,7 @@ export function resolveConfig(file: string, input: ConfigInput, report: Report, 
   const adminToken = readAdminToken(input, report);
   const tokenStore = readTokenStore(input, report);
   checkAccess(input, listen, report);
-  checkSecretFiles(input, fileReferences, { report, files, emulated });
+  checkFileModes(file, fileReferences, { input, report, files, emulated });
   if (!emulated) checkLoops(input, { listen, admin }, report);
   if (admin !== undefined && collide(listen, admin)) {
     report.problem(['admin'], `is on the same port as \`listen\` (${formatAddress(listen)}); choose another`);

@@ -149,7 +149,10 @@ export const configSchema = z
     open: z.boolean().meta({ description: 'Lets anyone call who can reach `listen`.', fallback: false }).optional(),
     allowed_hosts: z
       .array(z.string())
-      .meta({ description: 'Host headers that are taken on a loopback address, beside loopback names. Default: none.' })
+      .meta({
+        description:
+          'Host headers that are taken, beside loopback names and, with `open: true`, names that no web page can have. Default: none.',
+      })
       .optional(),
     allowed_origins: z
       .array(z.string())

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { DEFAULTS } from './defaults.ts';
 import type { Files } from './files.ts';
 import type { FileReference } from './interpolate.ts';
@@ -5,39 +6,56 @@ import type { Report } from './problems.ts';
 import type { ConfigInput } from './schema.ts';
 import type { Path } from './tree.ts';
 
-/** What secret files are checked with. */
-export interface SecretReading {
+/** What the modes of files are checked with. */
+export interface ModeReading {
+  readonly input: ConfigInput;
   readonly report: Report;
   readonly files: Files;
-  /** Real credentials will not be used: a file that others may read stops nothing. */
+  /** Real credentials will not be used: a file that others may read or write stops nothing. */
   readonly emulated: boolean;
 }
 
-/** Reports the `${file:...}` of secrets that other users of this machine may read. */
-export function checkSecretFiles(
-  input: ConfigInput,
-  references: readonly FileReference[],
-  reading: SecretReading,
-): void {
-  for (const { path, file } of references) {
-    const absolute = reading.files.absolute(file);
-    if (isSecret(path) && reading.files.isShared(file)) reportShared(path, absolute, input, reading);
-  }
+const IN_KUBERNETES = '(in Kubernetes, set `defaultMode: 0440` on the volume and `fsGroup` on the pod)';
+
+/** A file that was read for the value at `path`. */
+export interface FileUse {
+  readonly path: Path;
+  readonly file: string;
+  readonly isSecret: boolean;
+  /** Its name came from a variable, and is not shown. */
+  readonly isNameHidden?: boolean;
 }
 
 /**
- * Other users of this machine may read the file that the value at `path` is in: a problem in production, else a
- * warning. Where the file's name is not to be shown, it is undefined.
+ * Reports what other users of this machine may do to the configuration and the files of its `${file:...}`: read one
+ * that holds a secret, write any of them, or put another in its place.
  */
-export function reportShared(
-  path: Path,
-  file: string | undefined,
-  input: ConfigInput,
-  { report, emulated }: Omit<SecretReading, 'files'>,
-): void {
-  const [shown, command] = file === undefined ? ['this file', 'chmod 600 FILE'] : [`\`${file}\``, `chmod 600 ${file}`];
-  const remedy = `run \`${command}\` (in Kubernetes, set \`defaultMode: 0440\` on the volume and \`fsGroup\` on the pod)`;
-  const text = `other users of this machine may read ${shown}; ${remedy}`;
+export function checkFileModes(config: string, references: readonly FileReference[], reading: ModeReading): void {
+  checkFileMode({ path: [], file: resolve(config), isSecret: false }, reading);
+  for (const { path, file } of references) checkFileMode({ path, file, isSecret: isSecret(path) }, reading);
+}
+
+/** The same for one file. */
+export function checkFileMode({ path, file, isSecret, isNameHidden = false }: FileUse, reading: ModeReading): void {
+  const { files } = reading;
+  const [shown, name] = isNameHidden ? ['this file', 'FILE'] : [`\`${files.absolute(file)}\``, files.absolute(file)];
+  const isRead = isSecret && files.isReadByOthers(file);
+  const isWritten = files.isWrittenByOthers(file);
+  if (isRead || isWritten) {
+    const rights = isRead && isWritten ? 'read and write' : isRead ? 'read' : 'write';
+    const remedy = isRead ? `run \`chmod 600 ${name}\` ${IN_KUBERNETES}` : `run \`chmod go-w ${name}\``;
+    reportMode(path, `other users of this machine may ${rights} ${shown}; ${remedy}`, reading);
+  }
+  for (const folder of files.sharedFolders(file)) {
+    const command = `chmod go-w ${isNameHidden ? 'FOLDER' : folder}`;
+    const remedy = `run \`${command}\` (in Kubernetes, mount it with \`readOnly: true\`)`;
+    const text = `other users of this machine may replace ${shown}, as they may write its folder; ${remedy}`;
+    reportMode(path, text, reading);
+  }
+}
+
+/** A problem in production, else a warning. */
+function reportMode(path: Path, text: string, { input, report, emulated }: ModeReading): void {
   if (isProduction(path, input) && !emulated) report.problem(path, text);
   else report.warn(path, text);
 }

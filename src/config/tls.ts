@@ -4,11 +4,10 @@ import { Secret } from '../secret.ts';
 import type { TlsFiles } from './config.ts';
 import { readFault } from './files.ts';
 import { certificatesIn, dateWarnings, faultOf, keyFault } from './pem.ts';
-import type { ConfigInput, TlsInput } from './schema.ts';
-import { reportShared, type SecretReading } from './secret-files.ts';
+import type { TlsInput } from './schema.ts';
+import { checkFileMode, type ModeReading } from './secret-files.ts';
 
-export interface TlsReading extends SecretReading {
-  readonly input: ConfigInput;
+export interface TlsReading extends ModeReading {
   /** Milliseconds since the Unix epoch. */
   readonly now: number;
 }
@@ -45,7 +44,8 @@ function at(key: FileKey) {
   return ['listen', 'tls', key];
 }
 
-function readPem(key: FileKey, path: string, { files, report }: TlsReading): string | undefined {
+function readPem(key: FileKey, path: string, reading: TlsReading): string | undefined {
+  const { files, report } = reading;
   // A message that quoted the value, as one about a path does, would print the key.
   const fault =
     path.trim() === ''
@@ -58,7 +58,10 @@ function readPem(key: FileKey, path: string, { files, report }: TlsReading): str
     return undefined;
   }
   try {
-    return files.read(path);
+    const text = files.read(path);
+    const isNameHidden = report.isInterpolated(at(key));
+    checkFileMode({ path: at(key), file: path, isSecret: key === 'key', isNameHidden }, reading);
+    return text;
   } catch (error) {
     const shown = report.isInterpolated(at(key)) ? 'the file named here' : `the file \`${path}\``;
     const folder = 'a relative path starts at the folder of this configuration';
@@ -94,9 +97,7 @@ function readCertificates(key: 'cert' | 'client_ca', path: string, reading: TlsR
 function readKey(path: string, reading: TlsReading): { text: string; object: KeyObject } | undefined {
   const text = readPem('key', path, reading);
   if (text === undefined) return undefined;
-  const { report, input, files } = reading;
-  const shown = report.isInterpolated(at('key')) ? undefined : files.absolute(path);
-  if (files.isShared(path)) reportShared(at('key'), shown, input, reading);
+  const { report } = reading;
   const fault = keyFault(text);
   if (fault !== undefined) {
     report.problem(at('key'), fault);

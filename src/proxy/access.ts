@@ -3,31 +3,44 @@ import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import type { Client, Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
-import { isLoopbackName } from '../loopback.ts';
+import { isLoopbackName, isPrivateName } from '../loopback.ts';
+import { isBrowserGet, requestedBy } from './fetch-metadata.ts';
 import { headerOf } from './headers.ts';
-import { placeholderClient } from './placeholder.ts';
+import { type PlaceholderUse, placeholderUse } from './placeholder.ts';
+
+const AUTHORIZATION = /^(bearer|basic) +(\S+)$/i;
 
 /** Who sent a request. */
 export interface Caller {
   /** Undefined where anyone may call. */
   readonly client: Client | undefined;
+  /**
+   * Epoch seconds. When the placeholder expires by which the client is known; undefined if it is known by its key or
+   * certificate.
+   */
+  readonly placeholderExpiresAtS: number | undefined;
   /** The allowed origin of the web page that sent it; undefined if no page did. */
   readonly origin: string | undefined;
   /** The method that a browser asks about before it sends a page's request; undefined for any other request. */
   readonly preflight: string | undefined;
 }
 
+/** What kind of name stands in a Host line. `private`: no web page can have it, though it is not of this machine. */
+type HostKind = 'loopback' | 'allowed' | 'private' | 'public';
+
 /** Who may call: on a loopback address anyone on this machine but a web page, elsewhere only known clients. */
 export class Access {
   readonly #loopback: boolean;
+  readonly #needsNoKey: boolean;
   readonly #allowedHosts: ReadonlySet<string>;
   readonly #allowedOrigins: ReadonlySet<string>;
   /** By the SHA-256 of the key, so that looking one up tells nothing about any other. */
   readonly #byKey: ReadonlyMap<string, Client>;
   readonly #byName: ReadonlyMap<string, Client>;
   readonly #now: () => number;
-  /** The Host line let in last: most come again and again. */
+  /** The Host line that came last: most come again and again. */
   #lastHost: string | undefined;
+  #lastHostKind: HostKind = 'public';
 
   constructor(config: Config, now: () => number) {
     this.#loopback = isLoopbackName(config.listen.host);
@@ -37,6 +50,7 @@ export class Access {
       config.clients.flatMap((client) => (client.key === undefined ? [] : [[digest(client.key.reveal()), client]])),
     );
     this.#byName = new Map(config.clients.map((client) => [client.name, client]));
+    this.#needsNoKey = this.#byName.size === 0;
     this.#now = now;
   }
 
@@ -46,24 +60,36 @@ export class Access {
    * @throws ProxyError `host_refused`, `origin_refused` or `client_unauthorized`
    */
   admit(req: IncomingMessage, host: string): Caller {
-    if (this.#loopback && host !== this.#lastHost && !this.#isKnownHost(host)) {
+    const kind = this.#hostKind(host);
+    // Over TLS, a page under another name would have to show a certificate, and browsers say where requests come from.
+    const isExposed = this.#needsNoKey && !(req.socket instanceof TLSSocket);
+    if (this.#loopback ? kind === 'private' || kind === 'public' : isExposed && kind === 'public') {
       throw new ProxyError(
         'host_refused',
-        'The Host header names neither this machine nor one of `allowed_hosts`: a web page may have sent this.',
+        'A web page could have made the name in the Host header lead here. If it is yours, add it to `allowed_hosts`.',
       );
     }
-    this.#lastHost = host;
-    const origin = this.#originOf(req.rawHeaders);
+    const origin = this.#originOf(req, isExposed && kind !== 'loopback');
     const asks = origin !== undefined && req.method === 'OPTIONS';
     const preflight = asks ? headerOf(req.rawHeaders, 'access-control-request-method') : undefined;
-    const anyone = this.#byName.size === 0 || preflight !== undefined;
-    return { client: anyone ? undefined : this.#clientOf(req), origin, preflight };
+    if (this.#needsNoKey || preflight !== undefined)
+      return { client: undefined, placeholderExpiresAtS: undefined, origin, preflight };
+    return { ...this.#identityOf(req), origin, preflight };
   }
 
-  #isKnownHost(host: string): boolean {
-    const lower = host.toLowerCase();
-    const name = lower.replace(/:\d*$/, '');
-    return isLoopbackName(name) || this.#allowedHosts.has(name) || this.#allowedHosts.has(lower);
+  #hostKind(host: string): HostKind {
+    if (host !== this.#lastHost) {
+      this.#lastHost = host;
+      this.#lastHostKind = this.#kindOf(host.toLowerCase());
+    }
+    return this.#lastHostKind;
+  }
+
+  #kindOf(host: string): HostKind {
+    const name = host.replace(/:\d*$/, '');
+    if (isLoopbackName(name)) return 'loopback';
+    if (this.#allowedHosts.has(name) || this.#allowedHosts.has(host)) return 'allowed';
+    return isPrivateName(name) ? 'private' : 'public';
   }
 
   /** The origin of the web page that sent a request, if it is one of `allowed_origins`. */
@@ -72,26 +98,40 @@ export class Access {
     return origin !== undefined && this.#allowedOrigins.has(origin.toLowerCase()) ? origin : undefined;
   }
 
-  #originOf(raw: readonly string[]): string | undefined {
-    const origin = this.allowedOrigin(raw);
-    const foreign =
-      origin === undefined &&
-      (headerOf(raw, 'origin') !== undefined || headerOf(raw, 'sec-fetch-site')?.toLowerCase() === 'cross-site');
-    if (foreign) {
+  /**
+   * The same, for a request that is let in. `isUntold`: a browser does not say there where a request comes from, which
+   * it does over TLS and to a loopback name only.
+   */
+  #originOf({ method, rawHeaders: raw }: IncomingMessage, isUntold: boolean): string | undefined {
+    if (headerOf(raw, 'origin') !== undefined) {
+      const origin = this.allowedOrigin(raw);
+      if (origin === undefined) throw pageRefused();
+      return origin;
+    }
+    const source = requestedBy(raw);
+    if (source === 'foreign page') throw pageRefused();
+    if (source === undefined && isUntold && isBrowserGet(method, raw)) {
       throw new ProxyError(
         'origin_refused',
-        'A web page sent this. If it is yours, name its origin under `allowed_origins`.',
+        'A browser sent this, and over plain HTTP it does not say whether a web page asked for it. Use `tls` or ' +
+          '`clients`, or a client whose User-Agent does not begin with Mozilla.',
       );
     }
-    return origin;
+    return undefined;
   }
 
-  #clientOf(req: IncomingMessage): Client {
+  /** A key counts before a placeholder, in either header: some libraries send their old token when they log in again. */
+  #identityOf(req: IncomingMessage): Pick<Caller, 'client' | 'placeholderExpiresAtS'> {
+    const raw = req.rawHeaders;
     const client =
       this.#fromCertificate(req) ??
-      this.#fromHeader(headerOf(req.rawHeaders, 'authorization')) ??
-      this.#fromHeader(headerOf(req.rawHeaders, 'proxy-authorization'));
-    if (client !== undefined) return client;
+      this.#fromKey(headerOf(raw, 'authorization')) ??
+      this.#fromKey(headerOf(raw, 'proxy-authorization'));
+    if (client !== undefined) return { client, placeholderExpiresAtS: undefined };
+    const use =
+      this.#fromPlaceholder(headerOf(raw, 'authorization')) ??
+      this.#fromPlaceholder(headerOf(raw, 'proxy-authorization'));
+    if (use !== undefined) return { client: use.client, placeholderExpiresAtS: use.expiresAtS };
     throw new ProxyError(
       'client_unauthorized',
       'Send the key of one of the configured `clients` as `Authorization: Bearer <key>` or `Proxy-Authorization: ' +
@@ -106,18 +146,26 @@ export class Access {
     return typeof name === 'string' ? this.#byName.get(name) : undefined;
   }
 
-  #fromHeader(value: string | undefined): Client | undefined {
-    const [, scheme = '', credentials = ''] = /^(bearer|basic) +(\S+)$/i.exec(value?.trim() ?? '') ?? [];
-    if (scheme.toLowerCase() === 'bearer') {
-      return (
-        this.#byKey.get(digest(credentials)) ??
-        placeholderClient(credentials, (name) => this.#byName.get(name), this.#now())
-      );
-    }
+  #fromKey(header: string | undefined): Client | undefined {
+    const [, scheme = '', credentials = ''] = AUTHORIZATION.exec(header?.trim() ?? '') ?? [];
+    if (scheme.toLowerCase() === 'bearer') return this.#byKey.get(digest(credentials));
     const [, name, key = ''] = /^([^:]*):([^]*)$/.exec(Buffer.from(credentials, 'base64').toString('utf8')) ?? [];
     const client = this.#byKey.get(digest(key));
     return client?.name === name ? client : undefined;
   }
+
+  #fromPlaceholder(header: string | undefined): PlaceholderUse | undefined {
+    const [, scheme = '', token = ''] = AUTHORIZATION.exec(header?.trim() ?? '') ?? [];
+    if (scheme.toLowerCase() !== 'bearer') return undefined;
+    return placeholderUse(token, (name) => this.#byName.get(name), this.#now());
+  }
+}
+
+function pageRefused(): ProxyError {
+  return new ProxyError(
+    'origin_refused',
+    'A web page sent this. If it is yours, name its origin under `allowed_origins`.',
+  );
 }
 
 function digest(value: string): string {

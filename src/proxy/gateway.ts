@@ -15,7 +15,7 @@ import { answerPreflight, corsHeaders } from './cors.ts';
 import { ProxiedRequest } from './handler.ts';
 import { headerOf } from './headers.ts';
 import { LiveRoute } from './live-route.ts';
-import type { LocalBindings, LocalListener } from './local-app.ts';
+import { noRoute, sendLogin } from './local-app.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import { requestIdOf } from './request-id.ts';
 import { RouteTable } from './routes.ts';
@@ -42,9 +42,7 @@ export class Gateway {
   readonly #tracing: Tracing | undefined;
   /** Connections whose bytes cannot be trusted any more: what follows on them may be part of a refused body. */
   readonly #distrusted = new Set<Socket>();
-  readonly #bindings = new WeakMap<object, LocalBindings>();
-  readonly #loadLocal: () => Promise<LocalListener>;
-  #local: Promise<LocalListener> | undefined;
+  readonly #clock: Clock;
 
   constructor(config: Config, context: GatewayContext) {
     const endpoints = config.routes.flatMap(tokenEndpointsOf);
@@ -62,10 +60,7 @@ export class Gateway {
     this.#table = new RouteTable(this.routes);
     this.#journal = context.journal;
     this.#tracing = context.tracing;
-    this.#loadLocal = async () => {
-      const { localListener } = await import('./local-app.ts');
-      return localListener(this.routes, this.#bindings, () => context.clock.now());
-    };
+    this.#clock = context.clock;
   }
 
   /** Judges a raw request. @throws ProxyError for one that may not come in */
@@ -96,14 +91,19 @@ export class Gateway {
       }
       const verdict = route?.tokenPaths.judge(req.method ?? '', below.path) ?? 'other';
       if (verdict === 'refused') throw tokenPathRefused();
+      const extraHeaders = corsHeaders(origin);
       if (route === undefined || verdict === 'login') {
         trail.path = maskedUnknownPath(below.path);
-        if (route === undefined) trail.code = 'no_route';
-        this.#handleLocally(req, res, { requestId, client, extraHeaders: corsHeaders(origin) });
         res.once('close', () => {
           trail.status = res.statusCode;
           this.#journal.answeredHere(trail);
         });
+        if (route === undefined) {
+          trail.code = 'no_route';
+          sendProblem(res, noRoute(this.routes, client), requestId, extraHeaders);
+        } else {
+          sendLogin(res, route, caller, { requestId, nowMs: this.#clock.now(), extraHeaders });
+        }
         return;
       }
       refuseUpgrade(req);
@@ -112,7 +112,7 @@ export class Gateway {
       trail.query = below.query;
       if (route.config.inspectBodies) trail.keepBodies();
       const trace = this.trace(trail, route);
-      const context = { trail, below, journal: this.#journal, trace, extraHeaders: corsHeaders(origin) };
+      const context = { trail, below, journal: this.#journal, trace, extraHeaders };
       new ProxiedRequest(route, req, res, context).start();
     } catch (thrown) {
       this.refuse(req, res, asProxyError(thrown), trail);
@@ -130,15 +130,6 @@ export class Gateway {
     res.shouldKeepAlive = false;
     this.#distrusted.add(socket);
     socket.once('close', () => this.#distrusted.delete(socket));
-  }
-
-  #handleLocally(req: IncomingMessage, res: ServerResponse, bindings: LocalBindings): void {
-    this.#bindings.set(req, bindings);
-    // Loaded for the first that needs it: an app that gets its tokens here never does.
-    this.#local ??= this.#loadLocal();
-    this.#local
-      .then((handle) => handle(req, res))
-      .catch((cause: unknown) => sendProblem(res, asProxyError(cause), bindings.requestId, bindings.extraHeaders));
   }
 }
 

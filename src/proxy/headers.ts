@@ -5,8 +5,31 @@ import { cameThroughWakala, VIA } from '../via.ts';
 /** A flat list of names and values by turns, as node and undici give and take them. */
 export type HeaderList = string[];
 
+/**
+ * Headers by which a proxy tells a server behind it which request it got. A server that believes them takes the request
+ * for another one: `x-original-url` and `x-rewrite-url` (of IIS) Symfony (CVE-2018-14773), Laminas and Yii; `script-name`
+ * and `path-info` Gunicorn; `x-script-name` a middleware that many WSGI apps copied; `x-original-*` (of `auth_request` in
+ * nginx) Authelia and other authorization services.
+ */
+const ORIGINAL_REQUEST = [
+  'path-info',
+  'script-name',
+  'x-original-method',
+  'x-original-uri',
+  'x-original-url',
+  'x-rewrite-url',
+  'x-script-name',
+];
+
+/**
+ * Headers that give a request another method: `x-http-method-override` for Rack and Rails, Symfony and Laravel, ASP.NET
+ * Core, Jersey, Express and grpc-gateway; `x-method-override` for IBM Maximo; `x-http-method` for OData and SharePoint.
+ */
+const METHOD_OVERRIDES = ['x-http-method', 'x-http-method-override', 'x-method-override'];
+
 /** Hop-by-hop (RFC 9110 7.6.1), framing that is ours to say, and what is replaced. Names with `-` for `_`. */
 const NOT_FORWARDED = new Set([
+  ...ORIGINAL_REQUEST,
   'authorization',
   'connection',
   'content-length',
@@ -15,12 +38,26 @@ const NOT_FORWARDED = new Set([
   'host',
   'http2-settings',
   'keep-alive',
+  // A program behind CGI gets it as the variable HTTP_PROXY (https://httpoxy.org).
+  'proxy',
   'te',
   'trailer',
   'transfer-encoding',
   'upgrade',
   'via',
 ]);
+
+/** Headers that could turn a call which `allow` lets through into another one. Names as `folded` makes them. */
+export const CALL_OVERRIDES: ReadonlySet<string> = new Set(
+  [
+    ...METHOD_OVERRIDES,
+    ...ORIGINAL_REQUEST,
+    'x-forwarded-method',
+    'x-forwarded-path',
+    'x-forwarded-prefix',
+    'x-forwarded-uri',
+  ].map(folded),
+);
 
 /** Hop-by-hop on the way back. `content-length` stays: it is the provider's word on the body. */
 const NOT_RETURNED = new Set([
@@ -48,8 +85,8 @@ export interface RouteHeaders {
   readonly replaced: ReadonlySet<string>;
   /** Name of the header that carries the token; `authorization` unless given. */
   readonly tokenHeader?: string;
-  /** Names, as `folded` makes them, of other headers than `authorization` that come with the token alone. */
-  readonly ofToken?: ReadonlySet<string>;
+  /** Names, as `folded` makes them: the client's own are dropped. */
+  readonly withheld?: ReadonlySet<string>;
 }
 
 /**
@@ -75,7 +112,7 @@ export function requestHeaders(
     if (key === 'via') via = viaAfter(value, via);
     if (NOT_FORWARDED.has(key) || key.startsWith('proxy-') || key.startsWith('x-forwarded-')) continue;
     if (route.replaced.has(key) || isAuthorization(key) || nominated?.has(key) === true) continue;
-    if (route.ofToken?.has(folded(key)) === true) continue;
+    if (route.withheld?.has(folded(key)) === true) continue;
     out.push(name, value);
   }
   for (const [name, value] of route.defaults) {
@@ -116,7 +153,7 @@ export function answerHeaders(raw: readonly Buffer[], status: number, accessToke
     const value = text[i + 1] ?? '';
     const key = name.toLowerCase();
     if (key === 'transfer-encoding') refuseOtherCodings(value);
-    if (NOT_RETURNED.has(key) || nominated?.has(key) === true) continue;
+    if (NOT_RETURNED.has(key) || nominated?.has(comparable(key)) === true) continue;
     // Which pages may read an answer is decided here (`allowed_origins`), for here is where they ask.
     if (key.startsWith('access-control-')) continue;
     // RFC 9110 8.6: no Content-Length on a 204.

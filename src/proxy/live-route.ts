@@ -6,7 +6,7 @@ import type { Activity } from '../telemetry/activity.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
 import { DeadTokenRules } from './dead-token.ts';
 import { Deadlines } from './deadlines.ts';
-import { comparable, folded, type HeaderList, type RouteHeaders } from './headers.ts';
+import { CALL_OVERRIDES, comparable, folded, type HeaderList, type RouteHeaders } from './headers.ts';
 import { TokenPathGuard } from './token-paths.ts';
 
 /** A route with everything that serves it. */
@@ -91,13 +91,15 @@ function routeHeaders(route: Route): RouteHeaders {
     rules.filter((rule) => rule.mode === mode).map((rule) => [rule.name, rule.value] as const);
   const set = of('set');
   const replaced = new Set(set.map(([name]) => comparable(name)));
-  return { set, defaults: of('default'), replaced, ...tokenHeaders(route) };
+  const { name } = route.provider.tokenHeader ?? BEARER;
+  return { set, defaults: of('default'), replaced, tokenHeader: name, ...withheld(route) };
 }
 
-/** What the token and its company are called, if that is not `authorization` alone. */
-function tokenHeaders({ provider }: Route): Pick<RouteHeaders, 'tokenHeader' | 'ofToken'> {
+/** What is put on with the token, unless that is `authorization` alone, and what could get around `allow`. */
+function withheld({ provider, allow }: Route): Pick<RouteHeaders, 'withheld'> {
   const { token, tokenHeader = BEARER } = provider;
-  const others = isFixed(token) ? [] : Object.keys(token.response.headers ?? {});
-  const names = tokenHeader.name.toLowerCase() === BEARER.name ? others : [tokenHeader.name, ...others];
-  return { tokenHeader: tokenHeader.name, ...(names.length > 0 && { ofToken: new Set(names.map(folded)) }) };
+  const names = isFixed(token) ? [] : Object.keys(token.response.headers ?? {});
+  if (tokenHeader.name.toLowerCase() !== BEARER.name) names.push(tokenHeader.name);
+  const all = new Set([...names.map(folded), ...(allow === undefined ? [] : CALL_OVERRIDES)]);
+  return all.size === 0 ? {} : { withheld: all };
 }

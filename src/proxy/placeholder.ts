@@ -2,6 +2,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Client } from '../config/config.ts';
 import { isFixed } from '../providers/provider.ts';
 import { jwtShaped, tokenAnswer } from '../providers/token-answer.ts';
+import type { Caller } from './access.ts';
 import type { LiveRoute } from './live-route.ts';
 
 /** Long enough that no client logs in again and again. Seconds. */
@@ -19,40 +20,49 @@ interface Claims {
   readonly kind: 'access' | 'refresh';
 }
 
+/** A client that showed a placeholder that is still good. */
+export interface PlaceholderUse {
+  readonly client: Client;
+  /** Epoch seconds. */
+  readonly expiresAtS: number;
+}
+
 /**
  * The answer to a login that a client makes through a route: of the provider's own shape, with tokens that open nothing
  * at the provider. Where clients are known by keys it is signed with the client's own, so that any replica takes it.
+ * Made with a placeholder, it gives one that expires when that does: else a stolen one could be renewed forever.
  */
-export function placeholderLogin(route: LiveRoute, client: Client | undefined, nowMs: number): object {
+export function placeholderLogin(route: LiveRoute, { client, placeholderExpiresAtS }: Caller, nowMs: number): object {
   const { provider } = route.config;
   if (isFixed(provider.token)) return {};
   const iat = Math.floor(nowMs / 1000);
+  const exp = placeholderExpiresAtS ?? iat + LIFETIME_S;
   const make = (kind: Claims['kind']) => {
-    const claims: Claims = { iss: 'wakala', sub: client?.name ?? '', iat, exp: iat + LIFETIME_S, kind };
+    const claims: Claims = { iss: 'wakala', sub: client?.name ?? '', iat, exp, kind };
     return sealed(claims, provider.samples.tokenFormat, client);
   };
   return tokenAnswer(provider, provider.token.response, {
     accessToken: make('access'),
     refreshToken: make('refresh'),
-    lifetimeS: LIFETIME_S,
+    lifetimeS: exp - iat,
     nowMs,
   });
 }
 
-/** The client that a placeholder was given to, if it is one, is still good, and was made with that client's key. */
-export function placeholderClient(
+/** The use of a placeholder, if it is one, is still good, and was made with the key of the client it names. */
+export function placeholderUse(
   token: string,
   clientNamed: (name: string) => Client | undefined,
   nowMs: number,
-): Client | undefined {
+): PlaceholderUse | undefined {
   const [, payload = '', signature = ''] = token.split('.');
   const claims = claimsIn(payload);
   if (claims === undefined || claims.kind !== 'access' || claims.exp * 1000 <= nowMs) return undefined;
   const client = clientNamed(claims.sub);
   const expected = Buffer.from(client === undefined ? '' : (signatureOf(payload, client) ?? ''));
   const given = Buffer.from(signature);
-  if (expected.length === 0 || expected.length !== given.length) return undefined;
-  return timingSafeEqual(expected, given) ? client : undefined;
+  if (client === undefined || expected.length === 0 || expected.length !== given.length) return undefined;
+  return timingSafeEqual(expected, given) ? { client, expiresAtS: claims.exp } : undefined;
 }
 
 function sealed(claims: Claims, format: 'jwt' | 'opaque', client: Client | undefined): string {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { type FSWatcher, readFileSync, watch } from 'node:fs';
+import { type FSWatcher, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock } from '../clock.ts';
+import { readRegularFile } from '../config/disk.ts';
 
 /** Events come in bursts while an editor or Kubernetes swaps files. */
 const SETTLE_MS = 150;
@@ -92,7 +93,7 @@ export class FileWatch {
 /** A hash of it; an unreadable file counts as one with another content. */
 function contentOf(file: string): string {
   try {
-    return createHash('sha256').update(readFileSync(file)).digest('hex');
+    return createHash('sha256').update(readRegularFile(file).bytes).digest('hex');
   } catch (error) {
     return `unreadable: ${String(error)}`;
   }

@@ -100,7 +100,7 @@ describe('a proxy on a loopback address', () => {
 });
 
 describe('a proxy on another address', () => {
-  it('takes any Host, but no page that is not allowed', async () => {
+  it('takes the Host names that no page can have, but no page that is not allowed', async () => {
     const { call, upstream } = await start({ listen: '0.0.0.0:0', open: true });
     expect((await call('Host: payments.internal')).status).toBe(200);
     expect((await call('Host: payments.internal', 'Origin: https://evil.example')).status).toBe(403);

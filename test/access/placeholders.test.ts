@@ -182,3 +182,70 @@ describe('a placeholder', () => {
     expect((await call(port, 'mpesa', token)).status).toBe(200);
   });
 });
+
+describe.each(NAMES)('a login to %s that is made with a placeholder', (name) => {
+  /** Logs in again and again, each time with the placeholder that came before. */
+  async function chained(hours: readonly number[]) {
+    const { clock, proxy } = await start(name);
+    const port = await proxy([ADMIN]);
+    const tokens = [await placeholder(port, name, ADMIN)];
+    for (const hour of hours) {
+      clock.shiftMs = hour * 3600_000;
+      tokens.push(tokenIn(await loginWith(port, name, bearer(tokens.at(-1)!)), name));
+    }
+    return { clock, port, tokens };
+  }
+
+  it('gives one that ends when the first does, however often that is done', async () => {
+    const { clock, port, tokens } = await chained([0.25, 0.5, 0.75, 0.9]);
+    clock.shiftMs = 3400_000;
+    for (const token of tokens) expect((await call(port, name, token)).status).toBe(200);
+    clock.shiftMs = 3600_000;
+    for (const token of tokens) {
+      expectProblem(await call(port, name, token), UNAUTHORIZED);
+      expectProblem(await loginWith(port, name, bearer(token)), UNAUTHORIZED);
+    }
+  });
+
+  it('gives a refresh token that ends then too, and says so in the answer', async () => {
+    const { clock, proxy } = await start(name);
+    const port = await proxy([ADMIN]);
+    const first = await placeholder(port, name, ADMIN);
+    clock.shiftMs = 1800_000;
+    const json = (await loginWith(port, name, bearer(first))).json();
+    const { token } = providerNamed(name)!;
+    if (isFixed(token)) throw new Error('never asked for');
+    const { accessToken, refreshToken, expiresIn } = token.response;
+    for (const field of [accessToken, ...(refreshToken === undefined ? [] : [refreshToken])]) {
+      expect(claimsOf(String(valueAt(json, field)))).toMatchObject({ exp: claimsOf(first).exp });
+    }
+    if (expiresIn !== undefined) expect(Number(valueAt(json, expiresIn))).toBeLessThanOrEqual(1800);
+  });
+
+  it('gives a whole hour where the key comes too, in the other header', async () => {
+    const { clock, proxy } = await start(name);
+    const port = await proxy([ADMIN]);
+    const first = await placeholder(port, name, ADMIN);
+    clock.shiftMs = 1800_000;
+    const withKey = { ...bearer(first), 'proxy-authorization': bearer(ADMIN.key).authorization };
+    const second = tokenIn(await loginWith(port, name, withKey), name);
+    clock.shiftMs = 5000_000;
+    expect((await call(port, name, second)).status).toBe(200);
+  });
+});
+
+function loginWith(port: number, name: Name, headers: Record<string, string>): Promise<Answer> {
+  const [method, path] = LOGINS[name];
+  return ask(port, `/${name}${path}`, { method, headers, ...(method === 'POST' && { body: '{}' }) });
+}
+
+function tokenIn(answer: Answer, name: Name): string {
+  expect(answer.status).toBe(200);
+  const { token } = providerNamed(name)!;
+  if (isFixed(token)) throw new Error('never asked for');
+  return String(valueAt(answer.json(), token.response.accessToken)).replace(/^Bearer /, '');
+}
+
+function claimsOf(token: string): { exp: number } {
+  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { exp: number };
+}

@@ -285,6 +285,43 @@ describe('methods', () => {
   });
 });
 
+describe('what a page of another origin asks for', () => {
+  const get = ({ port }: RunningAdmin, headers: Record<string, string>, path = '/api/requests') =>
+    ask(port, path, { headers });
+
+  it.each([
+    [
+      'a fetch of another site',
+      { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'empty' },
+    ],
+    ['a fetch of another port', { 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }],
+    [
+      'an image of another port',
+      { 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' },
+    ],
+    [
+      'a frame of another site',
+      { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' },
+    ],
+    ['a fetch with a foreign Origin', { origin: 'http://127.0.0.1:3000' }],
+  ])('is refused: %s', async (_, headers) => {
+    const admin = await startAdmin(ok);
+    for (const path of ['/', '/api/requests', '/api/events']) {
+      const answer = await get(admin, headers, path);
+      expect([answer.status, answer.json()['code']]).toEqual([403, 'origin_refused']);
+    }
+  });
+
+  it('is let through where it is a link that somebody followed, or the dashboard itself', async () => {
+    const admin = await startAdmin(ok);
+    const link = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' };
+    expect((await get(admin, link, '/')).status).toBe(200);
+    expect((await get(admin, { ...link, 'sec-fetch-site': 'none' }, '/')).status).toBe(200);
+    expect((await get(admin, { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors' })).status).toBe(200);
+    expect((await get(admin, {})).status).toBe(200);
+  });
+});
+
 describe('actions asked for by a browser', () => {
   const post = ({ port }: RunningAdmin, headers: Record<string, string>) =>
     ask(port, `/api/routes/${NAME}/refresh`, { method: 'POST', headers });

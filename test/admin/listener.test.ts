@@ -84,6 +84,15 @@ describe('the admin listener', () => {
 });
 
 describe('the admin listener on a loopback address', () => {
+  it.each(['localhost:99999', 'localhost:', '[::1', 'a:b:c', '[::1]:'])(
+    'answers the Host %j, which makes no URL, with a problem',
+    async (host) => {
+      const { status, header, json } = await appWith()('/', { host });
+      expect([status, header('content-type')]).toEqual([400, 'application/problem+json']);
+      expect(json()).toMatchObject({ status: 400, code: 'bad_request' });
+    },
+  );
+
   it.each(['localhost', 'localhost:9901', '127.0.0.1:9901', '[::1]:9901', 'x.localhost'])('serves %s', async (host) => {
     expect((await appWith()('/', { host })).status).toBe(200);
   });

@@ -5,7 +5,7 @@ import { type Browser, chromium } from 'playwright-core';
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
 
 /** Starts the Chromium that is installed on this machine. @throws Error that says how to install one */
-export async function launchChromium(): Promise<Browser> {
+export async function launchChromium(...args: string[]): Promise<Browser> {
   const folders = (process.env['PATH'] ?? '').split(path.delimiter);
   const candidates = NAMES.flatMap((name) => folders.map((folder) => path.join(folder, name)));
   const executablePath = candidates.find(isExecutable);
@@ -16,7 +16,7 @@ export async function launchChromium(): Promise<Browser> {
     );
   }
   // The sandbox of Chromium itself needs what containers do not give; the pages are this project's own.
-  return chromium.launch({ executablePath, args: ['--no-sandbox'] });
+  return chromium.launch({ executablePath, args: ['--no-sandbox', ...args] });
 }
 
 function isExecutable(file: string): boolean {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -221,11 +222,24 @@ describe('init beside files that are there', () => {
     expect([code, stderr]).toEqual([1, 'wakala init: cannot write in FOLDER: EACCES\n']);
   });
 
+  it.skipIf(process.platform === 'win32')('never waits for a pipe in its way', async () => {
+    const folder = emptyFolder();
+    execFileSync('mkfifo', [join(folder, '.gitignore')]);
+    const { code, stderr } = await run(folder);
+    expect([code, stderr]).toEqual([
+      1,
+      'wakala init: cannot write in FOLDER: `.gitignore` cannot be read: it is a pipe, not a regular file\n',
+    ]);
+  });
+
   it('says what it wrote before something else got in its way, and exits 1', async () => {
     const folder = emptyFolder();
     mkdirSync(join(folder, '.env.example'));
     const { code, stdout, stderr } = await run(folder);
-    expect([code, stderr]).toEqual([1, 'wakala init: cannot write in FOLDER: EISDIR\n']);
+    expect([code, stderr]).toEqual([
+      1,
+      'wakala init: cannot write in FOLDER: `.env.example` cannot be read: it is a folder, not a regular file\n',
+    ]);
     expect(stdout).toBe('wrote FOLDER/proxy.config.yaml: /mpesa/*\n');
     expect(readdirSync(folder)).toEqual(FILES.filter((name) => name !== '.gitignore'));
   });

@@ -31,7 +31,7 @@ describe('loadConfig', () => {
   });
 
   it('says so where the file cannot be read', () => {
-    expect(() => loadConfig(tmpdir())).toThrow(`${tmpdir()}:1:1: cannot be read: EISDIR`);
+    expect(() => loadConfig(tmpdir())).toThrow(`${tmpdir()}:1:1: cannot be read: it is a folder, not a regular file`);
   });
 
   it('throws every problem in one error', () => {

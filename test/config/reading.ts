@@ -1,12 +1,13 @@
+import { dirname } from 'node:path';
 import { type Examined, examineConfig, type LoadOptions } from '../../src/config/load.ts';
 import type { Config, Route } from '../../src/config/config.ts';
 
 export const FILE = 'proxy.config.yaml';
 
 /** Files and variables that a configuration under test may refer to. */
-export interface World extends Omit<LoadOptions, 'readFile' | 'fileMode'> {
+export interface World extends Omit<LoadOptions, 'readFile' | 'fileMode' | 'folders'> {
   readonly files?: Readonly<Record<string, string>>;
-  /** Permission bits by path; those of other files are unknown. */
+  /** Permission bits by path, of files and of folders; those of others are unknown. */
   readonly modes?: Readonly<Record<string, number>>;
 }
 
@@ -17,7 +18,8 @@ export function examine(text: string, { files = {}, modes = {}, env = {}, ...opt
     if (found === undefined) throw Object.assign(new Error('not there'), { code: 'ENOENT' });
     return found;
   };
-  return examineConfig(FILE, { ...options, env, readFile, fileMode: (path) => modes[path] });
+  const folders = (path: string) => [{ path: dirname(path), mode: modes[dirname(path)] ?? 0 }];
+  return examineConfig(FILE, { ...options, env, readFile, fileMode: (path) => modes[path], folders });
 }
 
 /** `line:column key | message` of every problem, in order. */

@@ -144,8 +144,4 @@ describe.skipIf(process.platform === 'win32')('on the disk', () => {
     };
     expect(warningsFor(linked)).toBe(0);
   });
-
-  it('what is no regular file has no mode that matters', () => {
-    expect(warningsFor(() => '/dev/null')).toBe(0);
-  });
 });

@@ -74,6 +74,14 @@ describe('a WebSocket', () => {
     expect(request?.rawHeaders.filter((name) => name.toLowerCase() === 'authorization')).toHaveLength(1);
   });
 
+  it('drops what would make another request of its handshake, where the route has `allow`', async () => {
+    const { client, handshakes } = await start(switchToEcho, { allow: ['GET /feed'] });
+    const overrides = ['X-HTTP-Method-Override', 'x_http_method', 'XMethodOverride', 'X-Original-URL', 'X_REWRITE_URL'];
+    client.send(handshake('/ws/feed', ...overrides.map((name) => `${name}: /admin`), 'Proxy: http://evil.example'));
+    expect((await client.answer()).status).toBe(101);
+    expect(handshakes.map(({ rawHeaders }) => rawHeaders.filter((text) => /admin|evil/.test(text)))).toEqual([[]]);
+  });
+
   it('loses every header of the answer that holds the token', async () => {
     const { client, tokens } = await start();
     client.send(handshake('/ws/feed'));

@@ -56,8 +56,10 @@ describe('POST /_emulator', () => {
     const guarded = [
       await post(emulator, '{"reset": true}', { origin: 'http://127.0.0.1:3000' }),
       await ask(controlUrl(emulator), { headers: { 'sec-fetch-site': 'cross-site' } }),
+      await post(emulator, '{"reset": true}', { 'sec-fetch-site': 'same-site' }),
+      await ask(controlUrl(emulator), { headers: { 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'no-cors' } }),
     ];
-    expect(guarded.map(({ status }) => status)).toEqual([403, 403]);
+    expect(guarded.map(({ status }) => status)).toEqual([403, 403, 403, 403]);
   });
 
   it('is what control() does', async () => {

@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import { answerHeaders, comparable, requestHeaders, type RouteHeaders } from '../../src/proxy/headers.ts';
+import {
+  answerHeaders,
+  CALL_OVERRIDES,
+  comparable,
+  folded,
+  requestHeaders,
+  type RouteHeaders,
+} from '../../src/proxy/headers.ts';
 import { type Chance, fuzz } from './random.ts';
 
 const TOKEN = 'real-token-0123456789';
@@ -18,9 +25,13 @@ const NOT_SENT = [
   'forwarded',
   'x-forwarded-for',
   'x-forwarded-host',
+  'proxy',
+  'x-original-url',
+  'script-name',
 ];
 const NAMES = [
   ...NOT_SENT,
+  ...['x-http-method', 'x-method-override', 'x-http-method-override'],
   ...['authorization', 'author-ization', '-authorization', 'a-u-t-h-o-r-i-z-a-t-i-o-n', 'authorization-'],
   ...[
     'via',
@@ -59,6 +70,7 @@ const VALUES = [
 const ROUTES: readonly RouteHeaders[] = [
   { set: [], defaults: [], replaced: new Set() },
   { set: [['X-Mode', 'live']], defaults: [['x_default', 'ours']], replaced: new Set(['x-mode']) },
+  { set: [], defaults: [], replaced: new Set(), withheld: CALL_OVERRIDES },
 ];
 
 type Lines = readonly (readonly [name: string, value: string])[];
@@ -103,6 +115,8 @@ function checkRequest({ lines, route }: Input): void {
   const kept = out.map(([name]) => comparable(name));
   const hop = kept.find((name) => NOT_SENT.includes(name) || name.startsWith('proxy-'));
   if (hop !== undefined) throw new Error(`${hop} was sent`);
+  const withheld = kept.find((name) => route.withheld?.has(folded(name)) === true);
+  if (withheld !== undefined) throw new Error(`${withheld} was sent`);
   const nominated = nominatedBy(lines);
   const set = new Set(
     [...route.set, ...route.defaults].map(([name]) => comparable(name)).concat('via', 'authorization'),
@@ -147,7 +161,9 @@ function checkAnswer({ lines, status }: Input): void {
     if (status === 204 && key === 'content-length') throw new Error('a length on a 204');
   }
   const nominated = nominatedBy(lines);
-  const named = out.find(([name]) => nominated.has(name.toLowerCase()));
+  // `keep_alive` is no spelling of Keep-Alive to a client.
+  nominated.delete('keep-alive');
+  const named = out.find(([name]) => nominated.has(comparable(name)));
   if (named !== undefined) throw new Error(`${named[0]} came back, which Connection names`);
 }
 

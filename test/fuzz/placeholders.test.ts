@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { Client } from '../../src/config/config.ts';
-import { placeholderClient } from '../../src/proxy/placeholder.ts';
+import { placeholderUse } from '../../src/proxy/placeholder.ts';
 import { Secret } from '../../src/secret.ts';
 import { type Chance, fuzz } from './random.ts';
 
@@ -101,8 +101,13 @@ function placeholder(chance: Chance): Input {
   return { token, rightful: payloadLeft === payload && signatureLeft === signature ? rightful : undefined };
 }
 
+/** The client that the token opens for. @throws Error if it does so for longer than its claims say */
 function nameOf({ token }: Input): string | undefined {
-  return placeholderClient(token, (name) => clients.get(name), NOW_MS)?.name;
+  const use = placeholderUse(token, (name) => clients.get(name), NOW_MS);
+  if (use === undefined) return undefined;
+  const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { exp: unknown };
+  if (use.expiresAtS !== exp) throw new Error(`it expires at ${use.expiresAtS}, not at ${String(exp)}`);
+  return use.client.name;
 }
 
 describe('a placeholder', () => {

@@ -54,7 +54,8 @@ function takeBody(headers: StrictRequest['headers'], text: string, sender: Sende
   if (framing.length > 1) throw new Error(`framing ${JSON.stringify(framing)}`);
   const [[name, value] = ['content-length', '0']] = framing;
   if (/^transfer-encoding$/i.test(name)) {
-    if (value !== 'chunked') throw new Error(`coding ${value}`);
+    // Names of codings are case-insensitive (RFC 9112 7); ours is written in one way.
+    if ((sender === 'client' ? value.toLowerCase() : value) !== 'chunked') throw new Error(`coding ${value}`);
     return takeChunks(text, sender);
   }
   const digits = sender === 'client' ? /^\d{1,10}$/ : /^(0|[1-9]\d{0,9})$/;

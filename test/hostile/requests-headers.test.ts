@@ -130,6 +130,25 @@ describe('headers between client and proxy', () => {
     ['X-Forwarded-Proto', ['X-Forwarded-Proto: https'], { 'x-forwarded-proto': [] }],
     ['X-Forwarded-Host', ['X-Forwarded-Host: evil.example'], { 'x-forwarded-host': [] }],
     ['X_FORWARDED_HOST', ['X_FORWARDED_HOST: evil.example'], { x_forwarded_host: [] }],
+    ['X_FORWARDED_FOR in capitals', ['X_FORWARDED_FOR: 10.0.0.1'], { x_forwarded_for: [] }],
+    [
+      'x-forwarded_for',
+      ['x-forwarded_for: 10.0.0.1', 'x_forwarded-for: 10.0.0.1'],
+      { 'x-forwarded_for': [], 'x_forwarded-for': [] },
+    ],
+    ['http2_settings', ['http2_settings: AAMAAABk'], { http2_settings: [] }],
+    [
+      'Proxy_Connection',
+      ['Proxy_Connection: close', 'PROXY_AUTHENTICATE: x'],
+      { proxy_connection: [], proxy_authenticate: [] },
+    ],
+    [
+      'X-Original-URL',
+      ['X-Original-URL: /admin', 'x_original_url: /admin'],
+      { 'x-original-url': [], x_original_url: [] },
+    ],
+    ['X-Rewrite-URL', ['X-Rewrite-URL: /admin', 'X_Rewrite_Url: /admin'], { 'x-rewrite-url': [], x_rewrite_url: [] }],
+    ['SCRIPT_NAME', ['SCRIPT_NAME: /x', 'Script-Name: /x'], { script_name: [], 'script-name': [] }],
     ['Forwarded', ['Forwarded: for=10.0.0.1;host=evil.example'], { forwarded: [] }],
   ])('stay behind: %s', async (_, lines, headers) => {
     await expectTaken(bench(), taken(lines, headers));
@@ -149,6 +168,12 @@ describe('headers between client and proxy', () => {
     ['Range', ['Range: bytes=0-0', 'Max-Forwards: 0'], { range: ['bytes=0-0'], 'max-forwards': ['0'] }],
   ])('of no such meaning pass: %s', async (_, lines, headers) => {
     await expectTaken(bench(), taken(lines, headers));
+  });
+});
+
+describe('Proxy, which programs behind CGI take for the variable HTTP_PROXY (httpoxy),', () => {
+  it.each(['Proxy', 'proxy', 'PROXY', 'Proxy_', 'Proxy-'])('stays behind: %s', async (name) => {
+    await expectTaken(bench(), taken([`${name}: http://evil.example:8080`], { [name.toLowerCase()]: [] }));
   });
 });
 

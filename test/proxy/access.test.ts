@@ -67,8 +67,10 @@ describe('Host on a loopback address', () => {
     expect(verdict(access, host)).toBe('host_refused');
   });
 
-  it('does not matter elsewhere', () => {
-    expect(verdict(accessOf({ listen: '0.0.0.0:8080', open: true }), 'evil.example')).toBe('anyone');
+  it('does not matter elsewhere, save that no web page may have a name that leads here', () => {
+    const open = accessOf({ listen: '0.0.0.0:8080', open: true });
+    expect(verdict(open, 'wakala.payments.svc')).toBe('anyone');
+    expect(verdict(open, 'evil.example')).toBe('host_refused');
   });
 });
 
@@ -93,6 +95,7 @@ describe('Origin', () => {
   it.each([
     ['cross-site', 'origin_refused'],
     ['Cross-Site', 'origin_refused'],
+    ['same-site', 'origin_refused'],
     ['same-origin', 'anyone'],
     ['none', 'anyone'],
   ])('is made up for by Sec-Fetch-Site: %s -> %s', (site, expected) => {
@@ -106,7 +109,7 @@ describe('Origin', () => {
 
   it('is refused on an open address too', () => {
     const open = accessOf({ listen: '0.0.0.0:8080', open: true });
-    expect(verdict(open, 'any.example', 'Origin', 'https://app.example')).toBe('origin_refused');
+    expect(verdict(open, '10.0.0.5', 'Origin', 'https://app.example')).toBe('origin_refused');
   });
 });
 

@@ -66,6 +66,14 @@ describe('requestHeaders', () => {
     'transfer_encoding',
     'content_length',
     'proxy_authorization',
+    'Proxy',
+    'X-Original-URL',
+    'x_original_uri',
+    'X-Original-Method',
+    'X-Rewrite-URL',
+    'SCRIPT_NAME',
+    'X-Script-Name',
+    'Path-Info',
   ])('does not pass %s', (name) => {
     expect(forwarded(['a', '1', name, 'x', 'b', '2'])).toEqual(['a', '1', 'b', '2']);
     expect(forwarded([name.toUpperCase(), 'x'])).toEqual([]);
@@ -191,6 +199,7 @@ describe('answerHeaders', () => {
 
   it('drops what the Connection of the answer names', () => {
     expect(returned(['X-Hop', '1', 'Connection', 'x-hop', 'a', '2'])).toEqual(['a', '2']);
+    expect(returned(['Connection', 'x_hop', 'x_hop', '1', 'X-Hop', '1', 'a', '2'])).toEqual(['a', '2']);
   });
 
   it.each(['real-token', 'Bearer real-token', 'x=real-token; path=/'])(

@@ -1,7 +1,6 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { existsSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../support/proxy-process.ts';
@@ -13,28 +12,47 @@ const CONFIG = JSON.stringify({
   routes: { '/api/*': { provider: 'static', upstream: 'http://127.0.0.1:1', credentials: { token: 'made-up-key' } } },
 });
 
+/** Loaded before everything else: whoever opens `file` writes `file.opened`, and waits for `file.go`. */
+const waitingToOpen = (file: string) => `
+  import fs from 'node:fs';
+  import { syncBuiltinESMExports } from 'node:module';
+  const { openSync } = fs;
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  fs.openSync = (path, ...rest) => {
+    if (path === ${JSON.stringify(file)}) {
+      fs.writeFileSync(path + '.opened', '');
+      while (!fs.existsSync(path + '.go')) Atomics.wait(pause, 0, 0, 10);
+    }
+    return openSync(path, ...rest);
+  };
+  syncBuiltinESMExports();
+`;
+
 /** Only root may make a process the first of its own namespace, as a container engine does. */
 const isRoot = process.platform === 'linux' && process.getuid?.() === 0;
 
 describe.runIf(isRoot)('the first process of a container', { timeout: 60_000 }, () => {
   it('hears of a SIGTERM that comes before it serves', async () => {
-    const file = path.join(temporaryDirectory(), 'proxy.config.yaml');
-    // Whoever reads it waits until somebody writes.
-    execFileSync('mkfifo', [file]);
-    const args = ['--pid', '--fork', '--kill-child', process.execPath, CLI, 'serve', '-c', file];
+    const folder = temporaryDirectory();
+    const [file, hook] = [path.join(folder, 'proxy.config.yaml'), path.join(folder, 'hook.mjs')];
+    writeFileSync(file, CONFIG);
+    writeFileSync(hook, waitingToOpen(file));
+    const args = ['--pid', '--fork', '--kill-child', process.execPath, '--import', hook, CLI, 'serve', '-c', file];
     const child = spawn('unshare', args, { stdio: 'ignore' });
     onTestFinished(() => void child.kill('SIGKILL'));
     const ended = once(child, 'exit') as Promise<[number]>;
-    // Opens when the other side does: it reads its configuration now.
-    const writing = await open(file, 'w');
-    // Whoever looks again finds a plain file.
-    rmSync(file);
-    writeFileSync(file, CONFIG);
+    // It reads its configuration now.
+    await appeared(`${file}.opened`);
     const [first = 0] = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').split(' ').map(Number);
     process.kill(first, 'SIGTERM');
-    await writing.writeFile(CONFIG);
-    await writing.close();
+    writeFileSync(`${file}.go`, '');
     const [code] = await ended;
     expect([0, 143]).toContain(code);
   });
 });
+
+async function appeared(file: string): Promise<void> {
+  const watcher = watch(path.dirname(file));
+  onTestFinished(() => watcher.close());
+  while (!existsSync(file)) await once(watcher, 'change');
+}

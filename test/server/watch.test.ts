@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   chmodSync,
@@ -172,6 +173,19 @@ describe('where no event comes', () => {
     await clock.advance(POLL_MS);
     expect(changes.count).toBe(2);
   });
+
+  it.skipIf(process.platform === 'win32')(
+    'FileWatch never waits for a pipe that took the place of a file',
+    async () => {
+      const path = join(folder(), 'proxy.config.yaml');
+      writeFileSync(path, 'one');
+      const { changes, clock } = polling(path);
+      rmSync(path);
+      execFileSync('mkfifo', [path]);
+      await clock.advance(POLL_MS);
+      expect(changes.count).toBe(1);
+    },
+  );
 
   it('FileWatch takes a folder that is not there', async () => {
     const { changes, clock } = polling('/nonexistent/folder/proxy.config.yaml');

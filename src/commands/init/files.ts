@@ -1,5 +1,7 @@
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { appendFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { readRegularFile } from '../../config/disk.ts';
+import { FileFault, readFault } from '../../config/files.ts';
 import { ignoresEnv } from './gitignore.ts';
 import type { Plan } from './plan.ts';
 import { configText, ENV_HEAD, envText, variablesOf } from './texts.ts';
@@ -11,7 +13,8 @@ export class FileExists extends Error {
 
 /**
  * Writes the configuration, and what belongs beside it; calls `tell` after each file. What is there already keeps every
- * line that it has. Throws FileExists, having written nothing, where the configuration is there; else as `node:fs` does.
+ * line that it has. Throws FileExists, having written nothing, where the configuration is there; else FileFault or as
+ * `node:fs` does.
  */
 export function writeFiles(file: string, plan: Plan, tell: (line: string) => void): void {
   if (!isCreated(file, configText(plan))) throw new FileExists(file);
@@ -25,7 +28,7 @@ function addVariables(file: string, plan: Plan): string {
   const variables = plan.providers.flatMap(variablesOf);
   const listed = variables.map(({ name }) => name).join(', ');
   if (isCreated(file, ENV_HEAD + envText(variables))) return `wrote ${file}: ${listed}`;
-  const text = readFileSync(file, 'utf8');
+  const text = readText(file);
   const missing = variables.filter(({ name }) => !new RegExp(`^[ #]*(export +)?${name} *=`, 'm').test(text));
   if (missing.length === 0) return `left ${file} as it is: it has every variable`;
   append(file, text, `\n${envText(missing)}`);
@@ -35,10 +38,19 @@ function addVariables(file: string, plan: Plan): string {
 /** @returns what was done */
 function ignoreEnv(file: string): string {
   if (isCreated(file, '.env\n')) return `wrote ${file}: .env`;
-  const text = readFileSync(file, 'utf8');
+  const text = readText(file);
   if (ignoresEnv(text)) return `left ${file} as it is: it covers .env`;
   append(file, text, '.env\n');
   return `added to ${file}: .env`;
+}
+
+/** @throws FileFault that names the file */
+function readText(file: string): string {
+  try {
+    return readRegularFile(file).bytes.toString('utf8');
+  } catch (error) {
+    throw new FileFault(`\`${basename(file)}\` cannot be read: ${readFault(error)}`, { cause: error });
+  }
 }
 
 /** False where there is something of that name, which stays as it is. */

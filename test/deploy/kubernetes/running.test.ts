@@ -95,6 +95,9 @@ describe.runIf(HAS_KUBECTL)('what the manifests run', { timeout: 60_000 }, () =>
     ]);
     const headers = { authorization: 'Bearer emulated-admin-token' };
     expect((await ask(pod.adminPort, '/', { headers })).text).toContain('EMULATED');
+    for (const host of ['wakala-emulated:8080', 'wakala-emulated.payments-dev.svc:8080', '10.244.0.7:8080']) {
+      expect((await ask(pod.port, '/paypack/transactions/list', { headers: { host } })).status).toBe(200);
+    }
   });
 });
 

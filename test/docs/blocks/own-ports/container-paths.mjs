@@ -8,7 +8,16 @@ const mounts = (process.env.MOUNTS ?? '')
   .split('\n')
   .filter(Boolean)
   .map((line) => line.split('='));
-const NAMES = ['readFileSync', 'statSync', 'existsSync', 'readdirSync', 'realpathSync', 'accessSync', 'watch'];
+const NAMES = [
+  'openSync',
+  'readFileSync',
+  'statSync',
+  'existsSync',
+  'readdirSync',
+  'realpathSync',
+  'accessSync',
+  'watch',
+];
 
 /** A page's own `/etc` is a folder elsewhere, which a container knows nothing of. */
 function whereIs(written) {
