@@ -22,7 +22,7 @@ const STICKY = 0o1000;
 
 /** The disk of this machine. */
 export class SystemDisk implements Disk {
-  /** Of the files that were read, as they were when they were open: by then nobody can put another in their place. */
+  /** Of each file that was read, from its open descriptor: the file that was judged is the one that was read. */
   readonly #read = new Map<string, Stats>();
 
   /** @throws FileFault, or an Error as `node:fs` does */
@@ -44,8 +44,7 @@ export class SystemDisk implements Disk {
 }
 
 /**
- * Reads a regular file, also through links. A pipe or a device is not read: that could wait forever, or never end.
- * What is judged is what was opened, so nothing can be put in its place in between.
+ * Reads a regular file, also through links. A pipe or a device is refused: reading it could wait forever or never end.
  * @throws FileFault, or an Error as `node:fs` does
  */
 export function readRegularFile(path: string): { bytes: Buffer; stats: Stats } {
@@ -65,7 +64,7 @@ function tooLarge(): FileFault {
   return new FileFault('it is larger than 1 MiB');
 }
 
-/** Up to the end, which may be further than `size`: the file may have grown, and files under /proc say 0. */
+/** Reads to the end, which may lie beyond `size`: the file may have grown, and files under /proc have size 0. */
 function readAll(descriptor: number, size: number): Buffer {
   const pieces: Buffer[] = [];
   let total = 0;
@@ -85,10 +84,10 @@ function kindOf(stats: Stats): string {
 }
 
 /**
- * The mode of a file or folder, without the rights of its group where they give nothing to another user:
- * - Somebody else's, which this process reads through its group. No stricter mode works there, and so Kubernetes gives
- *   secrets to a process that is not root. The same goes for writing, where `fsGroup` adds that right.
- * - To write, where the group has the number of its owner: user private groups, which go with an umask of 002.
+ * The mode of a file or folder. The rights of its group are left out where no other user has them:
+ * - Another user owns the file, and this process has access through its group. No stricter mode works: Kubernetes gives
+ *   secrets to a process that is not root in this way, and `fsGroup` may add the right to write.
+ * - The group has the number of the owner. Such user private groups come with a umask of 002, so this is about writing.
  */
 function modeThatCounts({ mode, uid, gid }: Stats): number {
   const user = process.geteuid?.();

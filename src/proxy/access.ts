@@ -14,10 +14,7 @@ const AUTHORIZATION = /^(bearer|basic) +(\S+)$/i;
 export interface Caller {
   /** Undefined where anyone may call. */
   readonly client: Client | undefined;
-  /**
-   * Epoch seconds. When the placeholder expires by which the client is known; undefined if it is known by its key or
-   * certificate.
-   */
+  /** When the placeholder expires that the client showed in place of its key or certificate. Epoch seconds. */
   readonly placeholderExpiresAtS: number | undefined;
   /** The allowed origin of the web page that sent it; undefined if no page did. */
   readonly origin: string | undefined;
@@ -25,7 +22,7 @@ export interface Caller {
   readonly preflight: string | undefined;
 }
 
-/** What kind of name stands in a Host line. `private`: no web page can have it, though it is not of this machine. */
+/** What a Host line names. `private`: another machine, by a name that no web page can have. */
 type HostKind = 'loopback' | 'allowed' | 'private' | 'public';
 
 /** Who may call: on a loopback address anyone on this machine but a web page, elsewhere only known clients. */
@@ -99,10 +96,11 @@ export class Access {
   }
 
   /**
-   * The same, for a request that is let in. `isUntold`: a browser does not say there where a request comes from, which
-   * it does over TLS and to a loopback name only.
+   * The same, for a request that is to be let in.
+   * @param saysNothing browsers do not say where this request comes from: they do over TLS and to loopback names only
+   * @throws ProxyError `origin_refused`
    */
-  #originOf({ method, rawHeaders: raw }: IncomingMessage, isUntold: boolean): string | undefined {
+  #originOf({ method, rawHeaders: raw }: IncomingMessage, saysNothing: boolean): string | undefined {
     if (headerOf(raw, 'origin') !== undefined) {
       const origin = this.allowedOrigin(raw);
       if (origin === undefined) throw pageRefused();
@@ -110,7 +108,7 @@ export class Access {
     }
     const source = requestedBy(raw);
     if (source === 'foreign page') throw pageRefused();
-    if (source === undefined && isUntold && isBrowserGet(method, raw)) {
+    if (source === undefined && saysNothing && isBrowserGet(method, raw)) {
       throw new ProxyError(
         'origin_refused',
         'A browser sent this, and over plain HTTP it does not say whether a web page asked for it. Use `tls` or ' +

@@ -6,10 +6,11 @@ import { cameThroughWakala, VIA } from '../via.ts';
 export type HeaderList = string[];
 
 /**
- * Headers by which a proxy tells a server behind it which request it got. A server that believes them takes the request
- * for another one: `x-original-url` and `x-rewrite-url` (of IIS) Symfony (CVE-2018-14773), Laminas and Yii; `script-name`
- * and `path-info` Gunicorn; `x-script-name` a middleware that many WSGI apps copied; `x-original-*` (of `auth_request` in
- * nginx) Authelia and other authorization services.
+ * Headers by which a proxy tells a server behind it which request it got. These servers believe them:
+ * - `x-original-url`, `x-rewrite-url`: Symfony (CVE-2018-14773), Laminas and Yii, behind IIS
+ * - `script-name`, `path-info`: Gunicorn
+ * - `x-script-name`: a middleware that many WSGI apps copied
+ * - `x-original-uri`, `x-original-method`: Authelia and other authorization services, behind nginx
  */
 const ORIGINAL_REQUEST = [
   'path-info',
@@ -22,8 +23,10 @@ const ORIGINAL_REQUEST = [
 ];
 
 /**
- * Headers that give a request another method: `x-http-method-override` for Rack and Rails, Symfony and Laravel, ASP.NET
- * Core, Jersey, Express and grpc-gateway; `x-method-override` for IBM Maximo; `x-http-method` for OData and SharePoint.
+ * Headers that give a request another method, for these servers:
+ * - `x-http-method-override`: Rack and Rails, Symfony and Laravel, ASP.NET Core, Jersey, Express, grpc-gateway
+ * - `x-method-override`: IBM Maximo
+ * - `x-http-method`: OData and SharePoint
  */
 const METHOD_OVERRIDES = ['x-http-method', 'x-http-method-override', 'x-method-override'];
 
