@@ -45,7 +45,7 @@ export function adminListener(context: AdminContext): RequestListener {
   };
 }
 
-/** A name may lead here without the configuration telling: a route must not give its clients what is for operators. */
+/** DNS may lead a route to this listener, which the check of the configuration cannot see. Its clients get nothing. */
 function refuseLoop(res: ServerResponse): void {
   const detail = 'This request came through wakala: an upstream in the configuration leads to an admin listener.';
   const body = {

@@ -37,7 +37,7 @@ export async function tokenRequest(
     Object.fromEntries(Object.entries(fields ?? {}).map(([name, template]) => [name, fill(template, valueOf)]));
 
   const path = fill(exchange.path, valueOf, encodeURIComponent);
-  const endpoint = moment.endpoint ?? (/^https?:\/\//.test(path) ? path : authServer + path);
+  const endpoint = moment.endpoint ?? (/^https?:\/\//i.test(path) ? path : authServer + path);
   const url = new URL(endpoint);
   for (const [name, value] of Object.entries(filled(exchange.query))) url.searchParams.append(name, value);
 

@@ -74,7 +74,7 @@ export class TokenSources {
   }
 }
 
-/** The asker, which adds the endpoints that came with a token of another process. */
+/** An asker that also records the token endpoints that come with a token from another process. */
 function adding(asker: TokenAsker, endpoints: FoundEndpoints | undefined): TokenAsker {
   if (endpoints === undefined) return asker;
   const add = (token: Token) => {

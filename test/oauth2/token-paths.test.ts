@@ -7,6 +7,7 @@ import { startProxy } from '../support/proxy-server.ts';
 import { rawAsk } from '../support/raw-client.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { hasTool } from '../support/tools.ts';
+import { PATIENT } from '../tokens/shared/provider.ts';
 import type { Settings } from './asking.ts';
 import { CLIENT_ID, type MadeUp, madeUpServer, SECRET } from './servers.ts';
 
@@ -164,7 +165,7 @@ describe('a token endpoint that an issuer names on the host of the API', () => {
     const { origin, asked } = await api();
     const token_store = { redis: redis.url, encryption_key: 'an encryption key for tests, long enough' };
     const route = { provider: 'oauth2', upstream: origin, credentials: CREDENTIALS, oauth2: { issuer: origin } };
-    const start = () => startProxy({ token_store, routes: { '/bank/*': route } });
+    const start = () => startProxy({ token_store, routes: { '/bank/*': route } }, PATIENT);
     const [one, two, three] = [await start(), await start(), await start()];
     expect((await ask(one.port, '/bank/x')).header('wakala-token')).toBe('fetched');
     // One that was told of the token, and one that reads it now.

@@ -32,6 +32,13 @@ async function formOf({ body, headers }: TokenRequest): Promise<Record<string, u
 const QUIET = { accept: 'application/json', 'user-agent': 'wakala' };
 
 describe('the token request', () => {
+  it.each(['https://login.example/token', 'HTTPS://login.example/token'])(
+    'goes to a whole URL as it is: %s',
+    async (path) => {
+      expect((await requestOf({ method: 'POST', path })).url).toBe('https://login.example/token');
+    },
+  );
+
   it('of M-Pesa asks for client credentials with Basic, as a GET without a body', async () => {
     const request = await requestOf(
       exchangeOf(mpesa).request,

@@ -12,8 +12,8 @@ import { type Seal, SealError } from './seal.ts';
 export const TURN_MS = 3000;
 
 /**
- * How long a replica waits for the turns of others before it makes its own request. An honest exchange has ended by
- * then; a longer turn was forged.
+ * How long a replica waits for the turns of others before it makes its own request: for one exchange and one turn. It
+ * bounds what someone else can do who keeps a turn in the store.
  */
 export const WAIT_MS = EXCHANGE_TIMEOUT_MS + TURN_MS;
 
@@ -23,7 +23,7 @@ const LOOK_MS = 250;
 /** A token that lives no longer than this is not worth taking over. */
 const MIN_REMAINING_MS = 1000;
 
-/** Turns are numbered by the time in microseconds, or a little above it. A number further ahead than this was forged. */
+/** Turns are numbered by the time in microseconds, or a little above. A number that is further ahead was forged. */
 const MAX_AHEAD_MS = 2 * 365 * 86_400_000;
 
 export interface SharedContext {
@@ -50,9 +50,9 @@ export class SharedAsker implements TokenAsker {
   readonly #context: SharedContext;
   /** Whether the last attempt found the board down: said once, not for every token. */
   #alone = false;
-  /** Whether the last token on the board could not be opened: said once, not for every look. */
+  /** Whether the last token on the board could not be opened: logged once, not at every read. */
   #unreadable = false;
-  /** The newest token that came from the board or went there. What is older, or claims to be this one, is not opened. */
+  /** The newest token that came from the board or went there. Nothing older is taken from the board any more. */
   #newest: Token | undefined;
 
   constructor(own: TokenAsker, context: SharedContext) {
@@ -95,7 +95,7 @@ export class SharedAsker implements TokenAsker {
 
   async #shared(refreshToken: Secret | undefined, after: Token | undefined): Promise<Token> {
     const { board, owner, clock } = this.#context;
-    const others = new Others(board, clock, (text) => this.#opensNews(text));
+    const wait = new TurnWait(board, clock, (text) => this.#opensNews(text));
     try {
       let found = this.#opened(await board.read());
       for (;;) {
@@ -109,11 +109,11 @@ export class SharedAsker implements TokenAsker {
           await board.release(owner, undefined).catch(ignore);
           return found;
         }
-        await others.news(LOOK_MS);
+        await wait.news(LOOK_MS);
         found = this.#opened(await board.read());
       }
     } finally {
-      others.end();
+      wait.end();
     }
   }
 
@@ -214,8 +214,8 @@ export class SharedAsker implements TokenAsker {
   }
 }
 
-/** The turns of others, while this replica waits for them: what they tell, and how long that may take. */
-class Others {
+/** One wait for the turns of other replicas. It hears their news and ends after `WAIT_MS`. */
+class TurnWait {
   readonly #clock: Clock;
   readonly #end: () => void;
   #failure: ProxyError | undefined;
@@ -247,7 +247,7 @@ class Others {
   /**
    * Waits for news since the last call, `ms` at most.
    * @throws ProxyError if the news is that the exchange failed
-   * @throws BoardDown if the others had their time
+   * @throws BoardDown if the wait is over
    */
   async news(ms: number): Promise<void> {
     if (!this.#hasNews && !this.#late) {

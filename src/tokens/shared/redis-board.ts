@@ -4,12 +4,12 @@ import { MAX_SEALED_LENGTH } from './seal.ts';
 /** How long the numbering of an unused credential is remembered; a new one starts from the time, which is higher. */
 const NUMBERING_MS = 30 * 24 * 3_600_000;
 
-/** Longest value that is read: a number and a sealed text. Of a longer one comes so much that it is seen to be too long. */
+/** Longest value that a script returns: a number and a sealed text. A longer one is cut here, and refused for its length. */
 const MAX_LENGTH = String(20 + MAX_SEALED_LENGTH);
 
 /**
- * What is under a key may be of any type and hold anything: someone else may have written it. Nil for another type, false
- * for a key that is not there. Any other error is raised.
+ * Reads a key that someone else may have written. Nil if it has another type, false if it does not exist. Any other error
+ * is raised.
  */
 const GET = `
 local function get(...)
@@ -18,7 +18,7 @@ local function get(...)
   if not string.find(value.err, 'WRONGTYPE', 1, true) then redis.call(...) end
 end`;
 
-/** Numbers are those of turns up to now, or a little above. Nil for one that is a year ahead: no script here made it. */
+/** A stored number. Nil if it is more than a year ahead of the clock of Redis: no script here sets such a number. */
 const NUMBER = `
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -34,7 +34,7 @@ local token = get('GET', KEYS[1])
 if not token then return {} end
 return {string.sub(token, 1, ${MAX_LENGTH}), redis.call('PTTL', KEYS[1])}`;
 
-/** A turn that shows no end, or one later than a turn has, was not taken by any script here: the next one takes it over. */
+/** A turn without an end, or with one that is further away than `lockMs`, was not set by this script. It is taken over. */
 const ACQUIRE = `${GET}${NUMBER}
 local answer = {'', '', 0}
 local token = get('GET', KEYS[1])

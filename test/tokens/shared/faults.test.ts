@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { systemClock } from '../../../src/clock.ts';
 import type { StartedProxy } from '../../support/proxy-server.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { hasTool } from '../../support/tools.ts';
@@ -79,9 +80,9 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
   it('answers no more serve soon all the same, and share again when it answers', async () => {
     const redis = await RedisServer.start();
     const provider = await Provider.start();
-    const connected = await provider.replica(redis.url);
+    const connected = await provider.replica(redis.url, {}, systemClock);
     redis.pause();
-    const late = await provider.replica(redis.url);
+    const late = await provider.replica(redis.url, {}, systemClock);
     const startedMs = performance.now();
     await expectServed(connected);
     await expectServed(late);

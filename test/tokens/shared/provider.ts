@@ -42,7 +42,7 @@ export class Provider {
     for (const token of this.upstream.tokens) this.#dead.add(`Bearer ${token}`);
   }
 
-  replica(redis: string, store: Settings = {}, clock?: Clock): Promise<StartedProxy> {
+  replica(redis: string, store: Settings = {}, clock: Clock = PATIENT): Promise<StartedProxy> {
     const settings = {
       token_store: { redis, encryption_key: KEY, ...store },
       routes: { '/api/*': routeTo(this.upstream, { credentials: { key: CREDENTIAL } }) },

@@ -5,7 +5,7 @@ import { ask } from '../../support/proxy-ask.ts';
 import type { StartedProxy } from '../../support/proxy-server.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { hasTool } from '../../support/tools.ts';
-import { exchangesAfterDeath, expectServed, healed, PATIENT, Provider } from './provider.ts';
+import { exchangesAfterDeath, expectServed, healed, Provider } from './provider.ts';
 
 const UNREADABLE = 'token in the token store cannot be read; it is passed over';
 const IGNORED = 'message in the token store is not sealed with a known key; ignored';
@@ -16,7 +16,7 @@ const CENTURY_MS = 100 * 365 * 86_400_000;
 async function sharing(replicas = 2) {
   const redis = await RedisServer.start();
   const provider = await Provider.start();
-  const start = () => provider.replica(redis.url, {}, PATIENT);
+  const start = () => provider.replica(redis.url);
   const proxies = await Promise.all(Array.from({ length: replicas }, start));
   await expectServed(...proxies);
   expect(provider.exchanges).toBe(1);
