@@ -78,6 +78,7 @@ export class Gateway {
   }
 
   handle(req: IncomingMessage, res: ServerResponse): void {
+    res.on('error', breakOff);
     if (this.distrusts(req.socket)) return;
     const trail = trailOf(req);
     const { requestId } = trail;
@@ -134,6 +135,11 @@ export class Gateway {
       .then((handle) => handle(req, res))
       .catch((cause: unknown) => sendProblem(res, asProxyError(cause), bindings.requestId, bindings.extraHeaders));
   }
+}
+
+/** Listens for `error` on a response: node:http emits it for a write after the end, for example by a faulty app. */
+function breakOff(this: ServerResponse): void {
+  this.destroy();
 }
 
 export function trailOf({ rawHeaders, method = '' }: IncomingMessage): Trail {

@@ -71,6 +71,8 @@ export class Handshake {
     this.#request = request;
     const times = this.#trail.onAttempt();
     request.path = this.path;
+    // Node drops headers above its default of 1000 silently.
+    request.maxHeadersCount = 0;
     request.once('socket', (socket) => {
       socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
         this.#connected = true;
