@@ -2,8 +2,11 @@
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number;
-  /** Runs `callback` once after `delayMs`; the returned function cancels. Does not keep the process alive. */
-  after(delayMs: number, callback: () => void): () => void;
+  /**
+   * Runs `callback` once after `delayMs`; the returned function cancels. Keeps the process alive only with `ref`: for
+   * work that must happen though nothing else is left to wait for.
+   */
+  after(delayMs: number, callback: () => void, options?: { readonly ref: boolean }): () => void;
 }
 
 /** The longest delay `setTimeout` takes; beyond it, it fires at once. */
@@ -11,9 +14,9 @@ export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  after: (delayMs, callback) => {
+  after: (delayMs, callback, { ref } = { ref: false }) => {
     const timer = setTimeout(callback, Math.min(Math.max(delayMs, 0), MAX_TIMER_MS));
-    timer.unref();
+    if (!ref) timer.unref();
     return () => clearTimeout(timer);
   },
 };

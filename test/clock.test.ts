@@ -48,11 +48,14 @@ describe('the system clock', () => {
     expect(callback).toHaveBeenCalledTimes(1);
   });
 
-  it('does not keep the process alive', () => {
+  it.each([
+    ['does not keep the process alive', undefined, false],
+    ['keeps the process alive with `ref`', { ref: true }, true],
+  ])('%s', (_, options, hasRef) => {
     vi.useRealTimers();
     const set = vi.spyOn(globalThis, 'setTimeout');
-    const cancel = systemClock.after(60_000, () => {});
-    expect((set.mock.results[0]?.value as NodeJS.Timeout).hasRef()).toBe(false);
+    const cancel = systemClock.after(60_000, () => {}, options);
+    expect((set.mock.results[0]?.value as NodeJS.Timeout).hasRef()).toBe(hasRef);
     cancel();
     set.mockRestore();
   });

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Program } from './program.ts';
 import { environment, type Installed, run } from './program.ts';
+import { breakConnections, pipeline, sendManyHeaders } from './strangers.ts';
 
 type Check = (installed: Installed, running: (args: readonly string[]) => Program) => Promise<void>;
 
@@ -53,6 +54,24 @@ export const CHECKS: Readonly<Record<string, Check>> = {
   'wakala serve, in front of wakala emulate': (installed, running) => serve(installed, running, 'serve'),
 
   'wakala serve with two workers': (installed, running) => serve(installed, running, 'workers', 'workers: 2'),
+
+  'wakala serve, with strangers': async (installed, running) => {
+    const emulate = running([CLI, 'emulate', 'paypack', '--free-ports', '--json']);
+    const api = await emulate.until(/"api":"([^"]+)"/);
+    // With it, handshakes are handed over by node:http.
+    const route =
+      "{ provider: static, upstream: 'https://api.example', credentials: { token: made-up }, websocket: true }";
+    const served = running([CLI, 'serve', '-c', configFile(installed, 'strangers', api, `  /ws/*: ${route}`)]);
+    const listen = await served.until(/"listen":"([^"]+)".*"msg":"ready"/);
+    const port = Number(listen.split(':')[1]);
+    const call = `http://${listen}/paypack/transactions/cashin`;
+    await breakConnections(port, '/paypack/transactions/list');
+    await pipeline(port, '/paypack/transactions/list');
+    await sendManyHeaders(port, '/paypack/transactions/cashin');
+    assert.equal(await tokenOf(call), 'cached');
+    await served.stop();
+    await emulate.stop();
+  },
 
   'the library': async ({ folder }, running) => {
     const emulate = running([CLI, 'emulate', 'paypack', '--free-ports', '--json']);

@@ -180,6 +180,8 @@ export function wakalaProgram(io: Io): Command {
 
 /** The command line. Sets the exit code; the process ends when nothing is left to do. */
 export async function main(argv: string[]): Promise<void> {
+  // The reader of the output may go away (EPIPE). A proxy goes on without its log.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const io: Io = {
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),

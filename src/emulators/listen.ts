@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
 import type { EmulatorApp } from './http.ts';
 
@@ -14,6 +14,9 @@ export interface Listening {
 /** Longer than a client keeps an idle connection, so that the client is the one to close it. */
 const KEEP_ALIVE_MS = 65_000;
 
+/** Requests of one connection that have no response yet. */
+const MAX_PIPELINED = 17;
+
 /** Rejects with the socket's own error, `EADDRINUSE` for one. */
 export async function listen(app: EmulatorApp, host: string, port: number): Promise<Listening> {
   const server = createAdaptorServer({
@@ -23,8 +26,12 @@ export async function listen(app: EmulatorApp, host: string, port: number): Prom
     serverOptions: { keepAliveTimeout: KEEP_ALIVE_MS },
   });
   if (!(server instanceof Server)) throw new TypeError('expected an HTTP/1.1 server');
+  server.maxHeadersCount = 0;
+  boundPipelining(server);
   server.listen(port, host);
   await once(server, 'listening');
+  // For what fails later, such as `accept` when there are no file descriptors left.
+  server.on('error', () => undefined);
   return {
     origin: originOf(server.address() as AddressInfo),
     close: async () => {
@@ -35,6 +42,18 @@ export async function listen(app: EmulatorApp, host: string, port: number): Prom
       await closed;
     },
   };
+}
+
+/** Closes the connection of a client that sends requests without end and waits for no response. */
+function boundPipelining(server: Server): void {
+  const open = new WeakMap<Socket, number>();
+  server.prependListener('request', ({ socket }, res) => {
+    const count = (open.get(socket) ?? 0) + 1;
+    open.set(socket, count);
+    if (count > MAX_PIPELINED) socket.destroy();
+    res.on('error', () => undefined);
+    res.once('close', () => open.set(socket, (open.get(socket) ?? 0) - 1));
+  });
 }
 
 /** An address one can connect to, where the server listens on every one. */

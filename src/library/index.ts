@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { z } from 'zod';
 import type { Config } from '../config/config.ts';
@@ -6,11 +6,13 @@ import { loadConfig } from '../config/load.ts';
 import type { configSchema } from '../config/schema.ts';
 import { ConfigError, ProxyError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { asProxyError, sendProblem } from '../proxy/problem.ts';
+import { endSocket, ignoreError } from '../proxy/linger.ts';
+import { asProxyError, rawProblem, sendProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
 import { RouteTable } from '../proxy/routes.ts';
 import { Core } from '../server/core.ts';
-import { whenItsTurn } from '../server/http-server.ts';
+import { mayMissHeaders } from '../server/node-internals.ts';
+import { afterResponses, Pipelining } from '../server/pipelining.ts';
 import { createLog } from '../telemetry/log.ts';
 
 export { ConfigError } from '../errors.ts';
@@ -55,37 +57,50 @@ const OPTIONS = 'createWakala({ config })';
 export function createWakala(options: WakalaOptions): Wakala {
   const config = configOf(options);
   const { level, format } = config.log;
-  const toStderr = (line: string) => void process.stderr.write(line);
-  const log = options.log ?? createLog({ level, format, tty: false, colour: false }, toStderr);
+  const log = options.log ?? createLog({ level, format, tty: false, colour: false }, stderrSink());
   const hasRoute = routeFinder(config);
   const opening = Core.open(config, { log, keep: 0 });
   // Those who wait for it are told.
   opening.catch(() => undefined);
+  const pipelining = new Pipelining();
+  const handle: RequestListener = (req, res) => {
+    opening.then(
+      ({ gateway }) => {
+        const refusal = missesHeaders(req) ?? (isRead(req) ? bodyGone() : undefined);
+        if (refusal === undefined) gateway.handle(req, res);
+        else gateway.refuse(req, res, refusal);
+      },
+      (cause: unknown) => sendProblem(res, asProxyError(cause), requestIdOf(req.rawHeaders)),
+    );
+  };
+  const upgrade = async (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const refusal = missesHeaders(req);
+    if (refusal !== undefined) endSocket(socket, rawProblem(refusal, requestIdOf(req.rawHeaders)));
+    else await (await opening).upgrades.handle(req, socket, head);
+  };
   return {
     handler: (req, res, next) => {
-      if (next !== undefined && !hasRoute(req.url ?? '')) {
-        next();
-        return;
-      }
-      opening.then(
-        ({ gateway }) => {
-          if (isRead(req)) gateway.refuse(req, res, bodyGone());
-          else whenItsTurn(req, res, () => gateway.handle(req, res));
-        },
-        (cause: unknown) => sendProblem(res, asProxyError(cause), requestIdOf(req.rawHeaders)),
-      );
+      if (next !== undefined && !hasRoute(req.url ?? '')) next();
+      else pipelining.whenItsTurn(req, res, handle);
     },
     upgrade: (req, socket, head) => {
-      opening.then(
-        ({ upgrades }) => upgrades.handle(req, socket, head),
-        () => socket.destroy(),
-      );
+      socket.on('error', ignoreError);
+      afterResponses(req.socket, () => {
+        upgrade(req, socket, head).catch(() => socket.destroy());
+      });
     },
     hasRoute,
     close: async () => {
       await (await opening).close();
     },
   };
+}
+
+/** Writes to standard error. A reader that goes away (EPIPE) does not end the app. */
+function stderrSink(): (line: string) => void {
+  const { stderr } = process;
+  if (!stderr.listeners('error').includes(ignoreError)) stderr.on('error', ignoreError);
+  return (line) => void stderr.write(line);
 }
 
 function configOf({ config, env }: WakalaOptions): Config {
@@ -108,6 +123,16 @@ function routeFinder({ routes }: Config): Wakala['hasRoute'] {
     const [path = ''] = target.replace(/^https?:\/\/[^/?#]*/i, '').split(/[?#]/, 1);
     return table.match(path) !== undefined;
   };
+}
+
+/** The refusal of a request of which the app's server may have dropped header lines. */
+function missesHeaders(req: IncomingMessage): ProxyError | undefined {
+  if (!mayMissHeaders(req)) return undefined;
+  return new ProxyError(
+    'header_too_large',
+    "The request has as many header lines as the app's server keeps, so some may be missing. Send fewer, or raise the " +
+      'maxHeadersCount of the server. Nothing was sent.',
+  );
 }
 
 /** Whether something before us took the body off the connection. */

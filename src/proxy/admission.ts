@@ -21,6 +21,8 @@ export interface Admitted {
  * @throws ProxyError for every request that must not
  */
 export function admit(req: IncomingMessage, access: Access, table: RouteTable<LiveRoute>, trail: Trail): Admitted {
+  const tooMany = tooManyHeaders(req.rawHeaders);
+  if (tooMany !== undefined) throw tooMany;
   refuseBadFraming(req);
   refuseNominatedFraming(req.rawHeaders);
   const host = headerOf(req.rawHeaders, 'host') ?? '';
@@ -40,6 +42,19 @@ export function admit(req: IncomingMessage, access: Access, table: RouteTable<Li
     throw new ProxyError('path_refused', `This call is not in the \`allow\` list of ${route.config.name}.`);
   }
   return { route, caller, below };
+}
+
+/** Header lines that a request may have. */
+const MAX_HEADERS = 200;
+
+/** The refusal of a request with too many header lines. */
+export function tooManyHeaders(rawHeaders: readonly string[]): ProxyError | undefined {
+  const count = rawHeaders.length / 2;
+  if (count <= MAX_HEADERS) return undefined;
+  return new ProxyError(
+    'header_too_large',
+    `The request has ${count} header lines. Send at most ${MAX_HEADERS}. Nothing was sent.`,
+  );
 }
 
 /** What node's parser lets through and a strict upstream would not (RFC 9112 3.2, 6.1). */

@@ -79,6 +79,7 @@ export class Gateway {
   }
 
   handle(req: IncomingMessage, res: ServerResponse): void {
+    res.on('error', breakOff);
     if (this.distrusts(req.socket)) return;
     const trail = trailOf(req);
     const { requestId } = trail;
@@ -131,6 +132,11 @@ export class Gateway {
     this.#distrusted.add(socket);
     socket.once('close', () => this.#distrusted.delete(socket));
   }
+}
+
+/** Listens for `error` on a response: node:http emits it for a write after the end, for example by a faulty app. */
+function breakOff(this: ServerResponse): void {
+  this.destroy();
 }
 
 export function trailOf({ rawHeaders, method = '' }: IncomingMessage): Trail {

@@ -74,6 +74,8 @@ export class Handshake {
     const times = this.#trail.onAttempt();
     this.#call.sentAtMs = times.sentAt;
     request.path = this.path;
+    // Node drops headers above its default of 1000 silently.
+    request.maxHeadersCount = 0;
     request.once('socket', (socket) => {
       socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
         this.#connected = true;

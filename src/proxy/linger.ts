@@ -34,11 +34,40 @@ export function discardBody(req: IncomingMessage): void {
   req.resume();
 }
 
-/** Writes the last bytes of a connection and closes it, also where the client leaves its own side open. */
-export function endSocket(socket: Duplex, bytes: string): void {
+/**
+ * Writes the last bytes of a connection and closes it, also where the client leaves its own side open. A client that
+ * resets it meanwhile does not end the process.
+ */
+export function endSocket(socket: Duplex, bytes = ''): void {
+  socket.on('error', ignoreError);
   if (!socket.writable) return;
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   timer.unref();
   socket.once('close', () => clearTimeout(timer));
   socket.end(bytes);
+}
+
+/** Ends a connection behind a response. What the client sends until then is dropped. May be called again. */
+export function endAfterResponse(res: ServerResponse, socket: Duplex & { destroySoon?: () => void }): void {
+  if (Object.hasOwn(socket, 'destroySoon')) return;
+  const end = () => endSocket(socket);
+  // node:http calls `destroySoon` behind the last response of a connection. The original resets the connection if there
+  // are unread bytes, and the client may lose the response (RFC 9112 9.6).
+  socket.destroySoon = end;
+  // Where the head went out before, as one that keeps the connection.
+  res.once('close', end);
+  res.shouldKeepAlive = false;
+  discardInput(socket);
+}
+
+/** Reads and drops whatever a client still sends on a connection. Reading also shows when the client leaves. */
+export function discardInput(socket: Duplex): void {
+  socket.removeAllListeners('data');
+  socket.on('data', () => undefined);
+  socket.resume();
+}
+
+/** A listener for `error`, which ends the process where nobody listens. `close` follows on a socket. */
+export function ignoreError(): void {
+  return;
 }

@@ -37,6 +37,7 @@ export class UpgradeHandler {
   }
 
   async handle(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    socket.on('error', () => socket.destroy());
     if (this.#gateway().distrusts(req.socket)) {
       socket.destroy();
       return;
@@ -44,7 +45,6 @@ export class UpgradeHandler {
     const trail = trailOf(req);
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
-    socket.on('error', () => socket.destroy());
     try {
       await this.#forward(req, socket, head, this.#admit(req, socket, trail));
     } catch (thrown) {
@@ -84,6 +84,9 @@ export class UpgradeHandler {
     if (req.headers.upgrade?.trim().toLowerCase() !== 'websocket' || req.method !== 'GET') {
       throw new ProxyError('upgrade_refused', 'Only `Upgrade: websocket` on a GET is forwarded.');
     }
+    // Its bytes would be taken for those of the WebSocket.
+    if (hasBody(req))
+      throw new ProxyError('bad_request', 'A WebSocket handshake may not have a body. Nothing was sent.');
     refuseOverload(route);
     trail.path = below.path;
     trail.query = below.query;
@@ -126,4 +129,8 @@ function grouped(list: readonly string[]): Record<string, string | string[]> {
     headers[name] = before === undefined ? value : [before, value].flat();
   }
   return headers;
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }

@@ -1,44 +1,21 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { networkCode, type Outcome, ProxyError } from '../errors.ts';
-import { endSocket } from '../proxy/linger.ts';
+import { endAfterResponse, endSocket } from '../proxy/linger.ts';
 import { rawProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
-
-/** A client's connection, with what node:http keeps on it and its own handlers use too. */
-export type HttpSocket = Duplex & {
-  /** The answer whose turn it is; null or absent between answers. */
-  readonly _httpMessage?: ServerResponse | null;
-  /** `incoming`: the last request whose head was read; its body may be over. */
-  readonly parser?: { readonly incoming?: IncomingMessage | null } | null;
-};
-
-/** Runs `answer` once no answer to an earlier request is owed on the connection: answers never overtake each other. */
-export function inTurn(socket: HttpSocket, answer: () => void): void {
-  const owed = socket._httpMessage;
-  if (owed === undefined || owed === null) {
-    answer();
-    return;
-  }
-  owed.once('close', () => {
-    setImmediate(() => {
-      if (!socket.destroyed) inTurn(socket, answer);
-    });
-  });
-}
+import { currentResponse, unfinishedRequest } from './node-internals.ts';
+import type { Pipelining } from './pipelining.ts';
 
 /** What node's parser refuses (RFC 9112): answered, unless another answer is owed or was given to the same request. */
-export function onClientError(error: Error, socket: HttpSocket): void {
+export function onClientError(error: Error, socket: Duplex, pipelining: Pipelining): void {
   const code = networkCode(error);
-  const answering = socket._httpMessage ?? undefined;
-  const incoming = socket.parser?.incoming ?? undefined;
-  const inBodyOf = incoming?.complete === false ? incoming : undefined;
+  const answering = currentResponse(socket);
+  const inBodyOf = unfinishedRequest(socket);
   if (!socket.writable || code === 'ECONNRESET') {
     socket.destroy();
   } else if (inBodyOf === undefined && answering !== undefined) {
-    // Behind a request that is still being answered: that answer is the connection's last.
-    answering.shouldKeepAlive = false;
-    answering.once('close', () => socket.destroy());
+    // Requests that arrived before still get their responses.
+    endAfterResponse(pipelining.lastResponse(socket) ?? answering, socket);
   } else if (inBodyOf === undefined) {
     endSocket(socket, rawProblem(clientProblem(code, 'not_sent'), requestIdOf([])));
   } else if (answering?.req === inBodyOf && !answering.headersSent) {

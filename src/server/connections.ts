@@ -1,20 +1,23 @@
 import { Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { HttpSocket } from './client-errors.ts';
+import { ignoreError } from '../proxy/linger.ts';
 import type { ProxyServer } from './http-server.ts';
+import { currentResponse, unfinishedRequest } from './node-internals.ts';
 
 /** The connections of the listener: how many there may be, and which can go when the server stops. */
 export class Connections {
   /** As they came in, before any TLS. */
   readonly #open = new Set<Socket>();
   /** Those that speak HTTP by now. */
-  readonly #speaking = new Set<Socket & HttpSocket>();
+  readonly #speaking = new Set<Socket>();
   readonly #overLimit = new WeakSet<Socket>();
 
   constructor(server: ProxyServer, limit: () => number) {
     const isTls = server instanceof TlsServer;
     server.on('connection', (socket: Socket) => {
+      // node:http removes its own listener when it hands the socket to `connect` or `upgrade`.
+      socket.on('error', ignoreError);
       // Over the limit a request gets an answer; a TLS connection, which would cost a handshake first, is cut.
       if (this.#open.size >= limit()) {
         if (isTls) socket.destroy();
@@ -25,7 +28,12 @@ export class Connections {
       socket.once('close', () => this.#open.delete(socket));
       if (!isTls) this.#speaks(socket);
     });
-    if (isTls) server.on('secureConnection', (socket: TLSSocket) => this.#speaks(socket));
+    if (isTls) {
+      server.on('secureConnection', (socket: TLSSocket) => {
+        socket.on('error', ignoreError);
+        this.#speaks(socket);
+      });
+    }
   }
 
   /** How many there are. */
@@ -39,8 +47,9 @@ export class Connections {
 
   /** Answers under way are the last on their connections. */
   endWithAnswers(): void {
-    for (const { _httpMessage: answer } of this.#speaking) {
-      if (answer !== undefined && answer !== null) answer.shouldKeepAlive = false;
+    for (const socket of this.#speaking) {
+      const answer = currentResponse(socket);
+      if (answer !== undefined) answer.shouldKeepAlive = false;
     }
   }
 
@@ -61,8 +70,8 @@ export class Connections {
   }
 }
 
-function isBusy(socket: HttpSocket): boolean {
-  return (socket._httpMessage ?? undefined) !== undefined || socket.parser?.incoming?.complete === false;
+function isBusy(socket: Socket): boolean {
+  return currentResponse(socket) !== undefined || unfinishedRequest(socket) !== undefined;
 }
 
 /** The same for a connection before and after its TLS handshake. */

@@ -32,10 +32,11 @@ export async function drainServer(
   // What was accepted last may have its request on the way.
   await Promise.race([closed, sleep(Math.min(ACCEPTED_MS, timeoutMs / 4))]);
   onClosing();
-  const clean = await Promise.race([
-    closed.then(() => true),
-    sleep(Math.max(0, timeoutMs - elapsedMs()), false, { ref: false }),
-  ]);
+  const isOver = new AbortController();
+  // This timer keeps the process alive. An open connection does not always do so.
+  const late = sleep(Math.max(0, timeoutMs - elapsedMs()), false, { signal: isOver.signal });
+  const clean = await Promise.race([closed.then(() => true), late]);
+  isOver.abort();
   if (!clean) server.closeAllConnections();
   return clean;
 }

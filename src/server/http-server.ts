@@ -1,17 +1,19 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
 import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { networkCode, ProxyError } from '../errors.ts';
 import { http } from '../node-http.ts';
 import type { Gateway } from '../proxy/gateway.ts';
-import { methodNotAllowed } from '../proxy/admission.ts';
-import { endSocket } from '../proxy/linger.ts';
+import { methodNotAllowed, tooManyHeaders } from '../proxy/admission.ts';
+import { discardInput, endSocket, ignoreError } from '../proxy/linger.ts';
 import { rawProblem, sendProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
 import type { UpgradeHandler } from '../proxy/upgrade.ts';
-import { type HttpSocket, inTurn, onClientError } from './client-errors.ts';
+import { onClientError } from './client-errors.ts';
 import { Connections } from './connections.ts';
+import { afterResponses, Pipelining } from './pipelining.ts';
 
 export interface ProxyServerContext {
   readonly gateway: () => Gateway;
@@ -46,7 +48,8 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
     if (connections.isOverLimit(req.socket)) refuseOverLimit(context.gateway(), req, res);
     else context.gateway().handle(req, res);
   };
-  const handle: RequestListener = (req, res) => whenItsTurn(req, res, take);
+  const pipelining = new Pipelining();
+  const handle: RequestListener = (req, res) => pipelining.whenItsTurn(req, res, take);
   const options = {
     ...LIMITS,
     // Java's client offers h2c on every plain request: that is answered as the plain request it also is. Older nodes
@@ -58,28 +61,55 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
     tls === undefined
       ? http.createServer(options, handle)
       : createTlsServer({ ...options, ...TLS_LIMITS, ...secureContext(tls), ...clientCertificates(tls) }, handle);
+  bound(server, pipelining);
+  const connections = new Connections(server, () => context.config().maxConnections ?? Infinity);
   server.on('checkContinue', handle);
-  server.on('checkExpectation', (req, res) => {
-    const error = new ProxyError('expectation_failed', 'The only expectation that can be met is 100-continue.');
-    sendProblem(res, error, requestIdOf(req.rawHeaders));
-  });
-  server.on('connect', (req: IncomingMessage, socket: HttpSocket) => {
-    inTurn(socket, () => endSocket(socket, rawProblem(methodNotAllowed('CONNECT'), requestIdOf(req.rawHeaders))));
+  server.on('checkExpectation', (req, res) => pipelining.whenItsTurn(req, res, refuseExpectation));
+  // Since Node 26, the stream of a request with a body is not the socket of its connection, and has errors of its own.
+  server.on('connect', (req: IncomingMessage, socket: Duplex) => {
+    socket.on('error', ignoreError);
+    socket.once('end', () => endSocket(socket));
+    discardInput(socket);
+    afterResponses(req.socket, () =>
+      refuseRaw(req, socket, tooManyHeaders(req.rawHeaders) ?? methodNotAllowed('CONNECT')),
+    );
   });
   if (forwardsUpgrades(context) || 'shouldUpgradeCallback' in server) {
-    server.on('upgrade', (req: IncomingMessage, socket: HttpSocket, head: Buffer) => {
-      inTurn(socket, () => void context.upgrades.handle(req, socket, head));
+    server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+      socket.on('error', ignoreError);
+      afterResponses(req.socket, () => {
+        if (connections.isOverLimit(req.socket)) refuseRaw(req, socket, overLimit());
+        else void context.upgrades.handle(req, socket, head);
+      });
     });
   }
-  server.on('clientError', onClientError);
-  const connections = new Connections(server, () => context.config().maxConnections ?? Infinity);
   return { server, connections };
 }
 
-/** Pipelined requests are taken one after the other, since the one may depend on the other (RFC 9112 9.3.2). */
-export function whenItsTurn(req: IncomingMessage, res: ServerResponse, take: RequestListener): void {
-  if (res.socket === null) res.once('socket', () => take(req, res));
-  else take(req, res);
+/** The listener for health, metrics and the dashboard. */
+export function createAdminServer(listener: RequestListener): Server {
+  const pipelining = new Pipelining();
+  const server = http.createServer((req, res) => {
+    res.on('error', ignoreError);
+    pipelining.whenItsTurn(req, res, listener);
+  });
+  bound(server, pipelining);
+  return server;
+}
+
+/** Bounds on headers and waiting requests that every listener has. `maxHeaderSize` bounds the number of headers. */
+function bound(server: ProxyServer, pipelining: Pipelining): void {
+  server.maxHeadersCount = 0;
+  server.on('clientError', (error, socket) => onClientError(error, socket, pipelining));
+}
+
+function refuseExpectation({ rawHeaders }: IncomingMessage, res: ServerResponse): void {
+  const unmet = new ProxyError('expectation_failed', 'The only expectation that can be met is 100-continue.');
+  sendProblem(res, tooManyHeaders(rawHeaders) ?? unmet, requestIdOf(rawHeaders));
+}
+
+function refuseRaw({ rawHeaders }: IncomingMessage, socket: Duplex, error: ProxyError): void {
+  endSocket(socket, rawProblem(error, requestIdOf(rawHeaders)));
 }
 
 type Tls = NonNullable<Config['tls']>;
@@ -109,13 +139,18 @@ function isWebSocketHandshake(req: IncomingMessage): boolean {
 
 function refuseOverLimit(gateway: Gateway, req: IncomingMessage, res: ServerResponse): void {
   res.shouldKeepAlive = false;
-  gateway.refuse(req, res, new ProxyError('overloaded', 'Wakala has max_connections open.', { retryAfterS: 1 }));
+  gateway.refuse(req, res, overLimit());
+}
+
+function overLimit(): ProxyError {
+  return new ProxyError('overloaded', 'Wakala has max_connections open.', { retryAfterS: 1 });
 }
 
 /** Listens, or says which address it could not have. @returns the address it has, with its real port */
 export function listen(server: Server, { host, port }: ListenAddress, flag: string): Promise<ListenAddress> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error) => {
+    // Also for what fails later, such as `accept` when there are no file descriptors left.
+    server.on('error', (error) => {
       const code = networkCode(error);
       const why = code === 'EADDRINUSE' ? 'is in use by another process' : `cannot be listened on (${code})`;
       reject(new Error(`${formatAddress({ host, port })} ${why}; choose another with ${flag} or in the configuration`));

@@ -5,11 +5,11 @@ import { adminListener, type Reloads } from '../admin/listener.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
+import { networkCode } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { http } from '../node-http.ts';
 import { answerCall } from '../tokens/shared/channel.ts';
 import { MemoryBoards } from '../tokens/shared/memory.ts';
-import { listen } from './http-server.ts';
+import { createAdminServer, listen } from './http-server.ts';
 import { ChannelProcess } from './process-channel.ts';
 import { refuseRestart } from './restart.ts';
 import { commit, version } from './version.ts';
@@ -29,7 +29,7 @@ export interface PrimaryOptions {
 /** How long a worker may take to be ready. */
 const START_MS = 60_000;
 
-/** A worker that ended sooner than this is not replaced at once, lest a fault that it cannot start with spins. */
+/** A worker that lived shorter than this is replaced after the same time, to avoid a crash loop. */
 const SHORT_LIFE_MS = 1000;
 
 /** What a worker may take longer than its own drain before it is killed. */
@@ -46,6 +46,8 @@ export class Primary {
   readonly #ready = new Set<number>();
   /** By the id of the worker. */
   readonly #processes = new Map<number, ChannelProcess>();
+  /** Functions that cancel the delayed starts of workers. */
+  readonly #restarts = new Set<() => void>();
   #config: Config;
   #texts: ReadonlyMap<string, string>;
   #draining = false;
@@ -70,7 +72,7 @@ export class Primary {
       commit: commit(),
       clock,
     });
-    this.#admin = http.createServer(admin);
+    this.#admin = createAdminServer(admin);
   }
 
   /** Resolves when every worker is ready. @throws Error if an address cannot be listened on */
@@ -84,7 +86,7 @@ export class Primary {
       for (let i = 0; i < config.workers; i++) primary.#fork();
       await primary.#allReady();
     } catch (error) {
-      primary.#draining = true;
+      primary.#forkNoMore();
       primary.#admin.close();
       for (const worker of workers()) worker.process.kill('SIGKILL');
       throw error;
@@ -104,7 +106,7 @@ export class Primary {
 
   /** Has every worker finish what it has under way, then stops. @returns true if nothing had to be cut off */
   async drain(): Promise<boolean> {
-    this.#draining = true;
+    this.#forkNoMore();
     this.#log.info({ timeout_ms: this.#config.drainTimeoutMs }, 'draining');
     this.#tellAll({ kind: 'drain' });
     const late = this.#clock.after(this.#config.drainTimeoutMs + GRACE_MS, () => {
@@ -120,9 +122,18 @@ export class Primary {
   }
 
   #fork(): void {
-    const startedMs = this.#clock.now();
-    const worker = cluster.fork();
-    worker.send({ kind: 'start', key: this.#key, owner: ownerOf(worker), texts: this.#texts } satisfies ToWorker);
+    try {
+      this.#follow(cluster.fork(), this.#clock.now());
+    } catch (error) {
+      this.#onNotStarted(error);
+    }
+  }
+
+  #follow(worker: Worker, startedMs: number): void {
+    // Also emitted for a message to a worker that is about to end. `exit` follows then.
+    worker.on('error', (error: unknown) => {
+      if (worker.process.pid === undefined) this.#onNotStarted(error);
+    });
     worker.on('exit', (code, signal) => {
       this.#ready.delete(worker.id);
       this.#processes.delete(worker.id);
@@ -131,12 +142,38 @@ export class Primary {
         if (code !== 0) this.#clean = false;
       } else {
         this.#log.error({ worker: worker.id, code, signal }, 'a worker died; another takes its place');
-        const delayMs = this.#clock.now() - startedMs < SHORT_LIFE_MS ? SHORT_LIFE_MS : 0;
-        if (delayMs === 0) this.#fork();
-        else this.#clock.after(delayMs, () => this.#draining || this.#fork());
+        if (this.#clock.now() - startedMs < SHORT_LIFE_MS) this.#forkLater();
+        else this.#fork();
       }
       this.#change();
     });
+    if (worker.process.pid === undefined) return;
+    worker.send({ kind: 'start', key: this.#key, owner: ownerOf(worker), texts: this.#texts } satisfies ToWorker);
+  }
+
+  /** The machine is out of processes, memory or file descriptors, or the binary of Node is being replaced. */
+  #onNotStarted(error: unknown): void {
+    this.#log.error({ error: networkCode(error) }, 'a worker could not be started; trying again');
+    this.#forkLater();
+  }
+
+  #forkLater(): void {
+    if (this.#draining) return;
+    const cancel = this.#clock.after(
+      SHORT_LIFE_MS,
+      () => {
+        this.#restarts.delete(cancel);
+        this.#fork();
+      },
+      // Nothing else keeps this process alive when there is no worker and no admin listener.
+      { ref: true },
+    );
+    this.#restarts.add(cancel);
+  }
+
+  #forkNoMore(): void {
+    this.#draining = true;
+    for (const cancel of this.#restarts) cancel();
   }
 
   #onMessage(worker: Worker, message: FromWorker): void {
@@ -183,8 +220,9 @@ export class Primary {
   }
 }
 
+/** Running workers. Node also lists those that could not be started. */
 function workers(): Worker[] {
-  return Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
+  return Object.values(cluster.workers ?? {}).filter((worker) => worker?.process.pid !== undefined) as Worker[];
 }
 
 function ownerOf(worker: Worker): string {

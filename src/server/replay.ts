@@ -26,12 +26,14 @@ export async function replay(trail: Trail | undefined, prefix: string, proxy: Li
   return new Promise((resolve) => {
     const sent = http.request(options, (answer) => {
       const { statusCode: status = 0 } = answer;
-      answer.resume().once('end', () => {
+      // Also where the answer breaks off.
+      answer.resume().once('close', () => {
         resolve({ kind: 'sent', requestId: String(answer.headers['x-request-id'] ?? ''), status });
       });
     });
+    sent.maxHeadersCount = 0;
     sent.once('timeout', () => sent.destroy());
-    sent.once('error', (error) => {
+    sent.on('error', (error) => {
       resolve({ kind: 'refused', why: `The proxy gave no answer (${networkCode(error)}).` });
     });
     sent.end(body);

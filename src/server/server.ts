@@ -5,13 +5,12 @@ import { type Clock, systemClock } from '../clock.ts';
 import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import type { Log } from '../log.ts';
-import { http } from '../node-http.ts';
 import type { Trail } from '../telemetry/trail.ts';
 import type { OpenTokenStore } from '../tokens/shared/open.ts';
 import type { Connections } from './connections.ts';
 import { Core } from './core.ts';
 import { drainServer } from './drain.ts';
-import { createProxyServer, listen, type ProxyServer, setCertificates } from './http-server.ts';
+import { createAdminServer, createProxyServer, listen, type ProxyServer, setCertificates } from './http-server.ts';
 import { NO_RELOADS } from './reload.ts';
 import { replay } from './replay.ts';
 import { refuseRestart } from './restart.ts';
@@ -74,7 +73,7 @@ export class RunningServer implements ServingProcess {
       commit: commit(),
       clock,
     });
-    this.#admin = http.createServer(admin);
+    this.#admin = createAdminServer(admin);
   }
 
   /** @throws Error if an address cannot be listened on, or what traces take is not installed */

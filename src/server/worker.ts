@@ -67,6 +67,8 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
         boards.onMessage(message);
     }
   });
+  // Emitted for a message to a primary that is gone. `disconnect` follows.
+  process.on('error', () => undefined);
   cluster.worker?.on('disconnect', () => {
     // Else node would end this process at once, with the requests that it has under way.
     if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;

@@ -10,6 +10,9 @@ import type { TokenRequest } from './request.ts';
 /** At most this much of a token endpoint's answer is read. Bytes. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
+/** Size of the header block of a response. Bytes. */
+const MAX_HEADER_BYTES = 16 * 1024;
+
 const CONNECT_TIMEOUT_MS = 5000;
 
 /** Talks to real token endpoints: HTTP/1.1, a connection each, TLS always verified, redirects never followed. */
@@ -41,10 +44,18 @@ function ask(request: TokenRequest, signal: AbortSignal, { plain, tls, clock }: 
   const { method, url, headers, body, certificate } = request;
   return new Promise((resolve, reject) => {
     const framing = body === undefined ? {} : { 'content-length': body.length };
-    const options: RequestOptions = { method, headers: { ...headers, ...framing }, signal, insecureHTTPParser: false };
+    const options: RequestOptions = {
+      method,
+      headers: { ...headers, ...framing },
+      signal,
+      insecureHTTPParser: false,
+      maxHeaderSize: MAX_HEADER_BYTES,
+    };
     const sent = url.startsWith('https:')
       ? sendTls(url, { ...options, ...certificate, agent: tls })
       : http.request(url, { ...options, agent: plain });
+    // Node drops headers above its default of 1000 silently, and `Retry-After` may be one of them.
+    sent.maxHeadersCount = 0;
     const connected = clock.after(CONNECT_TIMEOUT_MS, () => {
       sent.destroy(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' }));
     });

@@ -193,9 +193,8 @@ describe('a request that went through wakala before', () => {
 });
 
 describe('a large header block', () => {
-  // Node's parser takes about 1,000 lines of any length.
-  it('of 900 short lines goes out whole', async () => {
-    const numbers = Array.from({ length: 900 }, (_, i) => i);
+  it('of 199 short lines goes out whole', async () => {
+    const numbers = Array.from({ length: 199 }, (_, i) => i);
     const headers = Object.fromEntries(numbers.map((i) => [`x${i}`, [`${i}`]]));
     await expectTaken(
       bench(),
@@ -211,6 +210,8 @@ describe('a large header block', () => {
     ['one header of 64 KiB', [`a: ${'b'.repeat(65_536)}`]],
     ['one header of 1 MB', [`a: ${'b'.repeat(1_000_000)}`]],
     ['a name of 64 KiB', [`${'a'.repeat(65_536)}: b`]],
+    ['200 lines more than Host', Array.from({ length: 200 }, () => 'a: b')],
+    ['2,000 lines', Array.from({ length: 2000 }, () => 'a: b')],
     ['100,000 lines', Array.from({ length: 100_000 }, () => 'a: b')],
   ])('is refused with 431: %s', async (_, lines) => {
     const bytes = request('GET /api/x', ...lines);

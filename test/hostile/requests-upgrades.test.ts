@@ -91,6 +91,16 @@ function acceptHandshakes({ upstream }: Bench, target: string): void {
 describe('a WebSocket handshake on a route that allows it', () => {
   it.each<Refused>([
     { name: 'with POST', bytes: request('POST /ws/x', ...HANDSHAKE), expected: '501 upgrade_refused' },
+    {
+      name: 'with a body',
+      bytes: request('GET /ws/x', 'Content-Length: 4', ...HANDSHAKE) + 'body',
+      expected: '400 bad_request',
+    },
+    {
+      name: 'with chunks',
+      bytes: request('GET /ws/x', 'Transfer-Encoding: chunked', ...HANDSHAKE) + '0\r\n\r\n',
+      expected: '400 bad_request',
+    },
     { name: 'out of its route', bytes: request('GET /ws/%2e%2e/x', ...HANDSHAKE), expected: '400 bad_request_target' },
     { name: 'with two Hosts', bytes: request('GET /ws/x', 'Host: x', ...HANDSHAKE), expected: '400 bad_request' },
     { name: 'in a loop', bytes: request('GET /ws/x', 'Via: 1.1 wakala', ...HANDSHAKE), expected: '508 loop_detected' },

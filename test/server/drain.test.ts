@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
@@ -28,6 +29,15 @@ async function timed<T>(promise: Promise<T>): Promise<[T, number]> {
 }
 
 describe('drain', () => {
+  it('keeps the process alive until its time is over, though nothing else does', () => {
+    const drain = new URL('../../src/server/drain.ts', import.meta.url).href;
+    // Of a broken TLS connection, node may keep all but what would keep the process alive.
+    const code = `const { drainServer } = await import(${JSON.stringify(drain)});
+      const server = { getConnections: (tell) => tell(null, 1), close() {}, closeAllConnections() {} };
+      console.log(await drainServer(server, 200, Date.now, () => {}));`;
+    expect(execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' })).toBe('false\n');
+  });
+
   it('is over at once where nobody is connected', async () => {
     const { proxy } = await start();
     const [clean, tookMs] = await timed(proxy.server.drain());

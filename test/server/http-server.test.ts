@@ -75,6 +75,17 @@ describe('the listener', () => {
   });
 });
 
+it('refuses a WebSocket over max_connections', async () => {
+  const upstream = await RawUpstream.start(() => 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n');
+  const proxy = await startProxy({ routes: { '/api/*': routeTo(upstream, { websocket: true }) }, max_connections: 1 });
+  await RawClient.open(proxy.port);
+  await expect.poll(async () => (await proxy.server.snapshot()).connections).toBe(1);
+  const client = await RawClient.open(proxy.port);
+  client.send('GET /api/x HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+  expectProblem(await client.answer(), { status: 503, code: 'overloaded', outcome: 'not_sent' });
+  expect(upstream.received).toHaveLength(0);
+});
+
 describe('what is no HTTP', () => {
   const start = () => RawUpstream.start(({ target }) => (target === '/held' ? undefined : reply(200, 'fine')));
 
@@ -123,6 +134,18 @@ describe('what is no HTTP', () => {
     expect(answers.length).toBeLessThanOrEqual(1);
     expect(client.received.toString('latin1')).not.toContain('400');
     expect(upstream.requests).toHaveLength(1);
+  });
+
+  it('behind requests that wait ends the connection behind the last of their answers', async () => {
+    const upstream = await start();
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    const get = (path: string) => `GET /api/${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+    client.send(`${get('held') + get('x') + get('y')}garbage\r\n\r\n${get('smuggled')}`);
+    (await upstream.request()).send(reply(200, 'late'));
+    expect(await client.ending).toBe('clean');
+    expect(client.received.toString('latin1').match(/HTTP\/1\.1 \d+/g)).toEqual(Array(3).fill('HTTP/1.1 200'));
+    expect(upstream.requests.map(({ target }) => target)).toEqual(['/held', '/x', '/y']);
   });
 
   it('behind a request in the same packet is never taken for one', async () => {

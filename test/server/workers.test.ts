@@ -1,4 +1,5 @@
 import { existsSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { freePort } from '../support/free-port.ts';
 import { ask } from '../support/proxy-ask.ts';
@@ -49,7 +50,7 @@ async function calls(port: number, count: number): Promise<Set<number>> {
 const isAlive = (pid: number) => existsSync(`/proc/${pid}`);
 
 // Which processes there are is read from /proc.
-describe.runIf(process.platform === 'linux')('workers', { timeout: 15_000 }, () => {
+describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () => {
   it('share one token: one exchange for all, cold, and one when it is refused', async () => {
     const { upstream, port, killTokens } = await serve();
     expect(await calls(port, 40)).toEqual(new Set([200]));
@@ -71,6 +72,41 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 15_000 }, () 
     expect(cli.children()).not.toContain(first);
     expect(await calls(port, 20)).toEqual(new Set([200]));
     expect(upstream.tokens).toHaveLength(1);
+  });
+
+  it('that are killed all at once, again and again, are replaced where nothing else keeps the primary alive', async () => {
+    const port = await freePort();
+    const { cli } = await serve({ listen: `127.0.0.1:${port}`, admin: false });
+    for (let round = 0; round < 3; round++) {
+      await vi.waitUntil(() => cli.children().length === 2, 20_000);
+      // From the second round on they die young, and the next start waits.
+      for (const pid of cli.children()) process.kill(pid, 'SIGKILL');
+      await vi.waitUntil(() => (cli.stderr.match(/a worker died/g) ?? []).length >= 2 * (round + 1), 20_000);
+    }
+    // A connection that a dying worker was given is never answered.
+    const status = () =>
+      Promise.race([
+        ask(port, '/api/x').then(
+          (answer) => answer.status,
+          () => 0,
+        ),
+        sleep(2000, 0),
+      ]);
+    await vi.waitUntil(async () => (await status()) === 200, 30_000);
+    cli.signal('SIGTERM');
+    expect(await cli.exited).toBe(0);
+  });
+
+  it('that wait to be started are not started any more on SIGTERM', async () => {
+    const { cli } = await serve({ admin: false });
+    for (let round = 0; round < 2; round++) {
+      await vi.waitUntil(() => cli.children().length === 2, 20_000);
+      for (const pid of cli.children()) process.kill(pid, 'SIGKILL');
+      await vi.waitUntil(() => (cli.stderr.match(/a worker died/g) ?? []).length >= 2 * (round + 1), 20_000);
+    }
+    cli.signal('SIGTERM');
+    expect(await cli.exited).toBe(0);
+    expect(cli.stderr.match(/"msg":"stopped"/g)).toHaveLength(1);
   });
 
   it('take a changed file over, all of them, and refuse what takes a restart', async () => {

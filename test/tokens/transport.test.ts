@@ -57,6 +57,19 @@ const get = (url: string): TokenRequest => ({ method: 'GET', url, headers: {}, b
 const never = new AbortController().signal;
 
 describe('the network transport', () => {
+  it('reads the last of more headers than Node keeps by default', async () => {
+    const fillers = Array.from({ length: 1500 }, (_, number) => `x${number}:`);
+    const head = ['HTTP/1.1 429 Slow Down', 'Content-Length: 0', ...fillers, 'Retry-After: 7', '', ''].join('\r\n');
+    const answer = await network()(get(await serveBytes(head)), never);
+    expect([answer.status, answer.headers['retry-after']]).toEqual([429, '7']);
+  });
+
+  it('refuses a header block of more than 16 KiB', async () => {
+    const head = ['HTTP/1.1 200 OK', `x: ${'x'.repeat(17_000)}`, 'Content-Length: 0', '', ''].join('\r\n');
+    const asked = network()(get(await serveBytes(head)), never);
+    await expect(asked).rejects.toMatchObject({ code: 'HPE_HEADER_OVERFLOW' });
+  });
+
   it('sends method, path, headers and body as they are, and reads status, headers and body', async () => {
     const seen: unknown[] = [];
     const url = await serve((request, response) => {

@@ -1,0 +1,107 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { currentResponse, dropRequests, mayMissHeaders, unfinishedRequest } from '../../src/server/node-internals.ts';
+import { issue } from '../config/certificate.ts';
+
+const GET = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
+const POST = 'POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n';
+
+interface Exchange {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+}
+
+/** A server that answers nothing by itself, and a client of it. */
+async function start(tls: boolean) {
+  const { cert, key } = issue({ name: 'localhost' });
+  const server: Server = tls ? createTlsServer({ cert, key }) : createServer();
+  const exchanges: Exchange[] = [];
+  server.on('request', (req: IncomingMessage, res: ServerResponse) => exchanges.push({ req, res }));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const client: Socket = tls
+    ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
+    : connect(port, '127.0.0.1');
+  client.on('error', () => {});
+  client.resume();
+  onTestFinished(() => {
+    client.destroy();
+    server.close();
+  });
+  await once(server, tls ? 'secureConnection' : 'connection');
+  const exchange = async (number: number): Promise<Exchange> => {
+    await expect.poll(() => exchanges.length).toBeGreaterThan(number);
+    return exchanges[number]!;
+  };
+  return { server, client, exchange, exchanges };
+}
+
+// Each of them fails where Node has renamed or changed a field.
+describe.each([
+  ['plain', false],
+  ['TLS', true],
+])('private fields of node:http on a %s connection', (_, tls) => {
+  it('name the response that may write, and none between responses', async () => {
+    const { client, exchange } = await start(tls);
+    client.write(GET + GET);
+    const first = await exchange(0);
+    const second = await exchange(1);
+    const { socket } = first.req;
+    expect(currentResponse(socket)).toBe(first.res);
+    first.res.end('x');
+    await once(first.res, 'close');
+    expect(currentResponse(socket)).toBe(second.res);
+    second.res.end('x');
+    await once(second.res, 'close');
+    expect(currentResponse(socket)).toBe(undefined);
+  });
+
+  it('name the request whose body has not come, and none once it has', async () => {
+    const { client, exchange } = await start(tls);
+    client.write(POST);
+    const { req } = await exchange(0);
+    expect(unfinishedRequest(req.socket)).toBe(req);
+    client.write('pay');
+    req.resume();
+    await once(req, 'end');
+    expect(unfinishedRequest(req.socket)).toBe(undefined);
+  });
+
+  it('say how many headers the server keeps', async () => {
+    const { server, client, exchange } = await start(tls);
+    client.write(GET);
+    const { req } = await exchange(0);
+    const answers = [null, 0, 1, 2].map((count) => {
+      server.maxHeadersCount = count;
+      return mayMissHeaders(req);
+    });
+    // It has one header line, Host.
+    expect(answers).toEqual([false, false, true, false]);
+  });
+
+  it.each([['GET /'], ['CONNECT a:1']])(
+    'let a request be dropped, with its body and what follows: %s',
+    async (line) => {
+      const { server, client, exchange, exchanges } = await start(tls);
+      const events: string[] = [];
+      for (const event of ['clientError', 'connect', 'upgrade']) server.on(event, () => events.push(event));
+      client.write(GET);
+      const { req, res } = await exchange(0);
+      let dropped = 0;
+      dropRequests(req.socket, () => ++dropped > 0);
+      const large = 1_000_000;
+      client.write(POST + 'pay' + POST.replace('3', String(large)) + 'x'.repeat(large));
+      client.write(`${line} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+      await expect.poll(() => dropped).toBe(3);
+      res.end('x');
+      await once(res, 'close');
+      expect([exchanges.length, events, currentResponse(req.socket)]).toEqual([1, [], undefined]);
+    },
+  );
+});
