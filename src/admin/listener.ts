@@ -35,6 +35,8 @@ export function adminListener(context: AdminContext): RequestListener {
   let app: Promise<AppListener> | undefined;
   return (req, res) => {
     if (answerProbe(context, req, res)) return;
+    // No body is used here. Left unread, it would take far more memory than its bytes.
+    req.resume();
     app ??= loadApp(context);
     app.then((handle) => handle(req, res)).catch(() => (res.headersSent ? res.destroy() : res.writeHead(500).end()));
   };

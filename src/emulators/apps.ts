@@ -4,10 +4,15 @@ import { bodyLimit } from 'hono/body-limit';
 import { control, type EmulatorCore, stateOf } from './core.ts';
 import { ControlError } from './faults.ts';
 import { gate } from './gate.ts';
-import { type EmulatorApp, type EmulatorContext, type EmulatorEnv, jsonBody, rawTarget } from './http.ts';
+import {
+  type EmulatorApp,
+  type EmulatorContext,
+  type EmulatorEnv,
+  jsonBody,
+  MAX_BODY_BYTES,
+  rawTarget,
+} from './http.ts';
 import { tokenEndpoints } from './token-endpoint.ts';
-
-const MAX_BODY_BYTES = 16 * 1024 * 1024;
 
 /** The API host: switches, the API below `basePath` and, unless another host has it, the token endpoint. */
 export function apiApp(core: EmulatorCore, basePath: string, hasAuthHost: boolean): EmulatorApp {

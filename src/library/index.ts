@@ -6,6 +6,7 @@ import { loadConfig } from '../config/load.ts';
 import type { configSchema } from '../config/schema.ts';
 import { ConfigError, ProxyError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { holdBody } from '../proxy/body.ts';
 import { asProxyError, sendProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
 import { RouteTable } from '../proxy/routes.ts';
@@ -67,9 +68,11 @@ export function createWakala(options: WakalaOptions): Wakala {
         next();
         return;
       }
+      const wasRead = isRead(req);
+      if (!wasRead) holdBody(req);
       opening.then(
         ({ gateway }) => {
-          if (isRead(req)) gateway.refuse(req, res, bodyGone());
+          if (wasRead) gateway.refuse(req, res, bodyGone());
           else whenItsTurn(req, res, () => gateway.handle(req, res));
         },
         (cause: unknown) => sendProblem(res, asProxyError(cause), requestIdOf(req.rawHeaders)),

@@ -13,6 +13,7 @@ import { admit, type Admitted } from './admission.ts';
 import { answerPreflight, corsHeaders } from './cors.ts';
 import { ProxiedRequest } from './handler.ts';
 import { headerOf } from './headers.ts';
+import { discardBody } from './linger.ts';
 import { LiveRoute } from './live-route.ts';
 import type { LocalBindings, LocalListener } from './local-app.ts';
 import { asProxyError, sendProblem } from './problem.ts';
@@ -128,6 +129,7 @@ export class Gateway {
 
   #handleLocally(req: IncomingMessage, res: ServerResponse, bindings: LocalBindings): void {
     this.#bindings.set(req, bindings);
+    discardBody(req);
     // Loaded for the first that needs it: an app that gets its tokens here never does.
     this.#local ??= this.#loadLocal();
     this.#local

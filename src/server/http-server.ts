@@ -6,6 +6,7 @@ import { networkCode, ProxyError } from '../errors.ts';
 import { http } from '../node-http.ts';
 import type { Gateway } from '../proxy/gateway.ts';
 import { methodNotAllowed } from '../proxy/admission.ts';
+import { holdBody } from '../proxy/body.ts';
 import { endSocket } from '../proxy/linger.ts';
 import { rawProblem, sendProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
@@ -78,8 +79,12 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
 
 /** Pipelined requests are taken one after the other, since the one may depend on the other (RFC 9112 9.3.2). */
 export function whenItsTurn(req: IncomingMessage, res: ServerResponse, take: RequestListener): void {
-  if (res.socket === null) res.once('socket', () => take(req, res));
-  else take(req, res);
+  if (res.socket === null) {
+    holdBody(req);
+    res.once('socket', () => take(req, res));
+  } else {
+    take(req, res);
+  }
 }
 
 type Tls = NonNullable<Config['tls']>;

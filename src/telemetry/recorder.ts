@@ -35,7 +35,7 @@ export class Recorder {
     }
     this.#count += 1;
     trail.number = this.#count;
-    const withHeaders = failed || trail.bodies !== undefined || trail.endedAt - this.#lookedAt < LOOKED_MS;
+    const withHeaders = failed || trail.keepsBodies || trail.endedAt - this.#lookedAt < LOOKED_MS;
     this.#ring[this.#count % this.#ring.length]?.copy(trail, withHeaders);
   }
 

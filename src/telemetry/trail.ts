@@ -1,3 +1,4 @@
+import { ByteBuffer } from '../byte-buffer.ts';
 import type { ErrorCode, Outcome } from '../errors.ts';
 
 /** Values of the `wakala-token` header. */
@@ -5,6 +6,11 @@ export type TokenUse = 'cached' | 'fetched' | 'replayed' | 'not-replayed';
 
 /** Of a body, no more than this is kept to be looked at. Bytes. */
 const KEPT_BYTES = 16 * 1024;
+
+interface KeptBodies {
+  readonly request: Uint8Array;
+  readonly answer: Uint8Array;
+}
 
 /** One sending of a request. Times are milliseconds on the scale of `performance.now`; 0: it never came to that. */
 export interface AttemptTrail {
@@ -60,8 +66,9 @@ export class Trail {
   requestBytes = 0;
   answerBytes = 0;
   answerHeaders: readonly string[] = [];
-  /** Undefined unless bodies are kept: what there is of them, up to 16 KiB each. */
-  bodies: { readonly request: Uint8Array[]; readonly answer: Uint8Array[] } | undefined = undefined;
+  /** Of a recorded request. Undefined unless bodies are kept: what there is of them, up to 16 KiB each. */
+  bodies: KeptBodies | undefined = undefined;
+  #bodies: { readonly request: ByteBuffer; readonly answer: ByteBuffer } | undefined;
 
   constructor(requestId: string, method: string, requestHeaders: readonly string[]) {
     this.requestId = requestId;
@@ -70,16 +77,25 @@ export class Trail {
   }
 
   keepBodies(): void {
-    this.bodies = { request: [], answer: [] };
+    this.#bodies = { request: new ByteBuffer(), answer: new ByteBuffer() };
   }
 
-  onRequestBytes(chunk: Uint8Array): void {
-    if (this.bodies !== undefined) keep(this.bodies.request, chunk, this.requestBytes);
+  get keepsBodies(): boolean {
+    return this.#bodies !== undefined;
+  }
+
+  /** What is kept of the bodies so far. */
+  keptBodies(): KeptBodies | undefined {
+    return this.#bodies && { request: this.#bodies.request.bytes, answer: this.#bodies.answer.bytes };
+  }
+
+  onRequestBytes(chunk: Buffer): void {
+    if (this.#bodies !== undefined) keep(this.#bodies.request, chunk);
     this.requestBytes += chunk.length;
   }
 
-  onAnswerBytes(chunk: Uint8Array): void {
-    if (this.bodies !== undefined) keep(this.bodies.answer, chunk, this.answerBytes);
+  onAnswerBytes(chunk: Buffer): void {
+    if (this.#bodies !== undefined) keep(this.#bodies.answer, chunk);
     this.answerBytes += chunk.length;
   }
 
@@ -106,7 +122,7 @@ export class Trail {
     this.clientLeft = from.clientLeft;
     this.requestBytes = from.requestBytes;
     this.answerBytes = from.answerBytes;
-    this.bodies = from.bodies;
+    this.bodies = from.bodies ?? from.keptBodies();
     this.hasHeaders = withHeaders && from.hasHeaders;
     this.requestHeaders = withHeaders ? from.requestHeaders : NONE;
     this.answerHeaders = withHeaders ? from.answerHeaders : NONE;
@@ -135,7 +151,7 @@ export class Trail {
   /** Begins to note another attempt; the answer of the one before is forgotten. */
   onAttempt(): AttemptTrail {
     this.answerBytes = 0;
-    if (this.bodies !== undefined) this.bodies.answer.length = 0;
+    this.#bodies?.answer.take();
     const attempt: AttemptTrail = { sentAt: performance.now(), connectedAt: 0, answeredAt: 0, status: 0 };
     this.attempts.push(attempt);
     return attempt;
@@ -144,7 +160,6 @@ export class Trail {
 
 const NONE: readonly string[] = [];
 
-/** Copies, since a chunk may be a view of a much larger buffer. */
-function keep(kept: Uint8Array[], chunk: Uint8Array, before: number): void {
-  if (before < KEPT_BYTES) kept.push(Uint8Array.from(chunk.subarray(0, KEPT_BYTES - before)));
+function keep(kept: ByteBuffer, chunk: Buffer): void {
+  if (kept.length < KEPT_BYTES) kept.append(chunk.subarray(0, KEPT_BYTES - kept.length));
 }
