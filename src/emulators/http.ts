@@ -10,9 +10,6 @@ export interface EmulatorEnv {
 export type EmulatorApp = Hono<EmulatorEnv>;
 export type EmulatorContext = Context<EmulatorEnv>;
 
-/** Longer request bodies get 413. */
-export const MAX_BODY_BYTES = 16 * 1024 * 1024;
-
 export interface Answer {
   readonly status: number;
   readonly body: JsonObject;

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { ByteBuffer } from '../byte-buffer.ts';
-import { type EmulatorApp, MAX_BODY_BYTES } from './http.ts';
+import type { EmulatorApp } from './http.ts';
 
 export interface Listening {
   /** With the port it really has: `http://127.0.0.1:9912`. */
@@ -15,11 +15,14 @@ export interface Listening {
 /** Longer than a client keeps an idle connection, so that the client is the one to close it. */
 const KEEP_ALIVE_MS = 65_000;
 
+/** Longer request bodies get 413. */
+const MAX_BODY_BYTES = 16 * 1024 * 1024;
+
 /** Rejects with the socket's own error, `EADDRINUSE` for one. */
 export async function listen(app: EmulatorApp, host: string, port: number): Promise<Listening> {
   const respond = getRequestListener(app.fetch, { hostname: host, overrideGlobalObjects: false });
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (req, res) => {
-    readBody(req, () => void respond(req, res));
+    readBody(req, res, () => void respond(req, res));
   });
   server.listen(port, host);
   await once(server, 'listening');
@@ -36,25 +39,28 @@ export async function listen(app: EmulatorApp, host: string, port: number): Prom
 }
 
 /**
- * Reads the body, as far as it may be used, before the app is called. The adapter takes it from `rawBody`; by itself it
- * would keep each chunk as an object, some 400 bytes for a chunk of one byte.
+ * Reads the body before the app is called. The adapter takes it from `rawBody`; by itself it would keep each chunk as an
+ * object, some 400 bytes for a chunk of one byte.
  */
-function readBody(req: IncomingMessage & { rawBody?: Buffer }, read: () => void): void {
+function readBody(req: IncomingMessage & { rawBody?: Buffer }, res: ServerResponse, read: () => void): void {
   if (req.headers['transfer-encoding'] === undefined && Number(req.headers['content-length'] ?? 0) === 0) {
     read();
     return;
   }
   const body = new ByteBuffer();
-  const onData = (chunk: Buffer) => {
+  req.on('data', (chunk: Buffer) => {
+    if (res.headersSent) return;
     body.append(chunk);
-    if (body.length > MAX_BODY_BYTES) done();
-  };
-  const done = () => {
-    req.off('data', onData).off('end', done);
+    if (body.length > MAX_BODY_BYTES) {
+      body.take();
+      res.writeHead(413, { 'content-type': 'application/json' }).end('{"error":"body_too_large"}');
+    }
+  });
+  req.on('end', () => {
+    if (res.headersSent) return;
     req.rawBody = body.bytes;
     read();
-  };
-  req.on('data', onData).on('end', done);
+  });
 }
 
 /** An address one can connect to, where the server listens on every one. */
