@@ -58,7 +58,7 @@ export function receiveBody(
   if (!gathers && length !== undefined) received({ kind: 'stream', chunks: streamed(reader, maxBodyBytes), length });
 }
 
-function hasBody({ headers }: IncomingMessage): boolean {
+export function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { ByteBuffer } from '../byte-buffer.ts';
 import { http } from '../node-http.ts';
+import type { Redaction } from '../redaction.ts';
 import { type HeaderList, headerOf } from './headers.ts';
 import { endAnswer } from './linger.ts';
 
@@ -126,9 +127,9 @@ export class ClientAnswer {
   }
 }
 
-/** The reason phrase as it goes out: anything but plain ASCII, and our token, gives way to the usual one. */
-export function reasonOf(reason: string, status: number, accessToken: string): string {
-  return /[^\0-\x7f]/.test(reason) || reason.includes(accessToken) ? (http.STATUS_CODES[status] ?? '') : reason;
+/** The reason phrase as it goes out: anything but plain ASCII, and a secret, gives way to the usual one. */
+export function reasonOf(reason: string, status: number, redaction: Redaction): string {
+  return /[^\0-\x7f]/.test(reason) || redaction.isIn(reason) ? (http.STATUS_CODES[status] ?? '') : reason;
 }
 
 /** True if an answer's whole body is sure to be small, so that it can go out in one write. */

@@ -1,12 +1,13 @@
 import type { ServerResponse } from 'node:http';
-import type { ProxyError } from '../errors.ts';
+import { ProxyError } from '../errors.ts';
+import type { Redaction } from '../redaction.ts';
 import type { AttemptTrail, Trail } from '../telemetry/trail.ts';
 import type { Token } from '../tokens/token.ts';
 import { ClientAnswer, isSmallBody, reasonOf, SMALL_BODY } from './client-answer.ts';
 import type { StatusVerdict } from './dead-token.ts';
 import { answerHeaders, type HeaderList, headerOf } from './headers.ts';
 import type { LiveRoute } from './live-route.ts';
-import { type AnswerListener, Attempt, type UpstreamRequest } from './upstream.ts';
+import type { AnswerListener } from './upstream.ts';
 
 /** Who decides what becomes of an answer. Of the first two exactly one is called, once, unless it fails before. */
 export interface DeliveryOwner {
@@ -21,13 +22,39 @@ export interface DeliveryOwner {
   onFailure(error: ProxyError): void;
 }
 
+/** Where an answer comes from. */
+export interface UpstreamSource {
+  /** Whether any byte of the request may have left. */
+  readonly started: boolean;
+  /** Whether the whole request was handed to the network. */
+  readonly sent: boolean;
+  /** Stops it; nothing more is told to the listener. */
+  cancel(): void;
+  pause(): void;
+  resume(): void;
+}
+
+/** The request that an answer is to, and who gets it. */
+export interface DeliveryContext {
+  readonly route: LiveRoute;
+  readonly token: Token;
+  readonly method: string;
+  /** Path at the upstream, without the query, for the token source to tell calls apart. */
+  readonly callPath: string;
+  readonly res: ServerResponse;
+  readonly owner: DeliveryOwner;
+  readonly trail: Trail;
+  readonly times: AttemptTrail;
+}
+
 /** One attempt and its answer: held until it is clear what the answer says of the token, then relayed as it comes. */
 export class Delivery implements AnswerListener {
-  readonly attempt: Attempt;
+  readonly attempt: UpstreamSource;
   readonly #route: LiveRoute;
   readonly #method: string;
   readonly #path: string;
   readonly #token: Token;
+  readonly #redaction: Redaction;
   readonly #res: ServerResponse;
   readonly #owner: DeliveryOwner;
   readonly #trail: Trail;
@@ -37,25 +64,20 @@ export class Delivery implements AnswerListener {
   #complete = false;
   #state: 'held' | 'judged' | 'released' = 'held';
 
-  /** Sends the request at once. `path` is without the query, for the token source to tell calls apart. */
-  constructor(
-    route: LiveRoute,
-    token: Token,
-    request: UpstreamRequest & { readonly callPath: string },
-    res: ServerResponse,
-    owner: DeliveryOwner,
-    trail: Trail,
-  ) {
+  /** @param send sends the request, and tells the listener what comes back */
+  constructor(send: (listener: AnswerListener) => UpstreamSource, context: DeliveryContext) {
+    const { route, token, method, callPath, res, owner, trail, times } = context;
     this.#route = route;
     this.#token = token;
-    this.#method = request.method;
-    this.#path = request.callPath;
+    this.#redaction = route.redactionOf(token);
+    this.#method = method;
+    this.#path = callPath;
     this.#res = res;
     this.#owner = owner;
     this.#trail = trail;
-    this.#times = trail.onAttempt();
-    this.attempt = new Attempt(this, this.#times);
-    this.attempt.send(route.pool, request);
+    trail.redaction = this.#redaction;
+    this.#times = times;
+    this.attempt = send(this);
   }
 
   /** Status of the answer, once its head is in. */
@@ -63,13 +85,12 @@ export class Delivery implements AnswerListener {
     return this.#answer?.status;
   }
 
-  onHead(status: number, reason: string, rawHeaders: readonly Buffer[]): void {
+  onHead(status: number, reason: string, rawHeaders: readonly string[]): void {
     this.#times.answeredAt = performance.now();
     this.#times.status = status;
-    const accessToken = this.#token.accessToken.reveal();
     // What it throws, undici hands to `onFailure` by way of the attempt.
-    const headers = answerHeaders(rawHeaders, status, accessToken);
-    const shownReason = reasonOf(reason, status, accessToken);
+    const headers = answerHeaders(rawHeaders, status, this.#redaction);
+    const shownReason = reasonOf(reason, status, this.#redaction);
     this.#answer = new ClientAnswer(this.#res, this.attempt, status, shownReason, headers);
     this.#verdict = this.#route.deadToken.status(status);
     if (status < 400) this.#route.tokens.served(this.#token, this.#method, this.#path);
@@ -106,7 +127,7 @@ export class Delivery implements AnswerListener {
 
   /**
    * Lets the answer out to the client, with these headers behind its own.
-   * @throws TypeError if its head has characters in it that no head may have
+   * @throws ProxyError `upstream_invalid` if its head has characters in it that no head may have
    */
   release(extra: Readonly<HeaderList>): void {
     const answer = this.#answer;
@@ -114,13 +135,16 @@ export class Delivery implements AnswerListener {
     this.#state = 'released';
     answer.headers.push(...extra);
     this.#trail.answerHeaders = answer.headers;
-    if (this.#complete) {
-      answer.sendWhole();
-      this.#owner.onDelivered();
-    } else {
-      answer.startStreaming();
-      this.attempt.resume();
+    try {
+      if (this.#complete) answer.sendWhole();
+      else answer.startStreaming();
+    } catch (cause) {
+      this.attempt.cancel();
+      const detail = "The provider's answer has a head that is no valid HTTP. It may have acted on the request.";
+      throw new ProxyError('upstream_invalid', detail, { cause });
     }
+    if (this.#complete) this.#owner.onDelivered();
+    else this.attempt.resume();
   }
 
   /** The client sees its connection break: half an answer must not pass for a whole one. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ProxyError } from '../errors.ts';
+import type { ProxyError } from '../errors.ts';
 import type { Journal } from '../telemetry/journal.ts';
 import type { RequestTrace } from '../telemetry/tracing.ts';
 import type { Trail } from '../telemetry/trail.ts';
@@ -13,6 +13,7 @@ import { discardBody } from './linger.ts';
 import type { LiveRoute } from './live-route.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import type { Target } from './target.ts';
+import { type AnswerListener, Attempt } from './upstream.ts';
 
 /** What a request waits for; its deadline means something else in each. */
 type Phase = Awaited | 'refresh' | 'relay' | 'over';
@@ -115,11 +116,15 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
       const request = {
         method: this.#method,
         path: this.#path + this.#context.below.query,
-        callPath: this.#path,
         headers: trace === undefined ? headers : tracedHeaders(headers, trace),
         body: this.#body,
       };
-      this.#delivery = new Delivery(this.#route, token, request, this.#res, this, this.#trail);
+      const times = this.#trail.onAttempt();
+      const send = (listener: AnswerListener) => new Attempt(listener, times).send(route.pool, request);
+      this.#delivery = new Delivery(send, {
+        ...{ route, token, method: this.#method, callPath: this.#path },
+        ...{ res: this.#res, owner: this, trail: this.#trail, times },
+      });
     } catch (error) {
       this.#fail(asProxyError(error));
     }
@@ -175,10 +180,8 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
     try {
       const { requestId, use = 'cached' } = this.#trail;
       delivery.release(['x-request-id', requestId, 'wakala-token', use, ...this.#context.extraHeaders]);
-    } catch (cause) {
-      delivery.attempt.cancel();
-      const detail = "The provider's answer has a head that is no valid HTTP. It may have acted on the request.";
-      this.#fail(new ProxyError('upstream_invalid', detail, { cause }));
+    } catch (error) {
+      this.#fail(asProxyError(error));
     }
   }
 

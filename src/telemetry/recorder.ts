@@ -55,7 +55,9 @@ export class Recorder {
     const found: Trail[] = [];
     for (let number = this.#count; number > oldest; number--) {
       const kept = this.#ring[number % this.#ring.length];
-      if (kept !== undefined) found.push(new Trail('', '', []).copy(kept, true));
+      if (kept === undefined) continue;
+      kept.redact();
+      found.push(new Trail('', '', []).copy(kept, true));
     }
     return found;
   }

@@ -1,11 +1,16 @@
+import { constants, gunzipSync } from 'node:zlib';
 import { ByteBuffer } from '../byte-buffer.ts';
 import type { ErrorCode, Outcome } from '../errors.ts';
+import type { Redaction } from '../redaction.ts';
 
 /** Values of the `wakala-token` header. */
 export type TokenUse = 'cached' | 'fetched' | 'replayed' | 'not-replayed';
 
 /** Of a body, no more than this is kept to be looked at. Bytes. */
 const KEPT_BYTES = 16 * 1024;
+
+/** A compressed body is looked at up to this size. Bytes. */
+const MAX_DECODED = 1024 * 1024;
 
 interface KeptBodies {
   readonly request: Uint8Array;
@@ -70,6 +75,8 @@ export class Trail {
   bodies: KeptBodies | undefined = undefined;
   #bodies: { readonly request: ByteBuffer; readonly answer: ByteBuffer } | undefined;
 
+  #redaction: Redaction | undefined;
+
   constructor(requestId: string, method: string, requestHeaders: readonly string[]) {
     this.requestId = requestId;
     this.method = method;
@@ -78,6 +85,33 @@ export class Trail {
 
   keepBodies(): void {
     this.#bodies = { request: new ByteBuffer(), answer: new ByteBuffer() };
+  }
+
+  /** Finds the secrets that may be in it. */
+  set redaction(redaction: Redaction) {
+    this.#redaction = redaction;
+  }
+
+  /** A text of this request with its secrets cut out, in every spelling. */
+  redacted(text: string): string {
+    return this.#redaction === undefined ? text : this.#redaction.redact(text);
+  }
+
+  /** Cuts secrets out of all that is kept, before it is shown. */
+  redact(): void {
+    const redaction = this.#redaction;
+    if (redaction === undefined) return;
+    const cut = (text: string) => redaction.redact(text);
+    this.requestId = cut(this.requestId);
+    this.path = this.path && cut(this.path);
+    this.query = cut(this.query);
+    this.requestHeaders = this.requestHeaders.map(cut);
+    this.answerHeaders = this.answerHeaders.map(cut);
+    if (this.bodies !== undefined) {
+      const { request, answer } = this.bodies;
+      this.bodies = { request: cutBody(request, redaction), answer: cutBody(answer, redaction) };
+    }
+    this.#redaction = undefined;
   }
 
   get keepsBodies(): boolean {
@@ -126,6 +160,7 @@ export class Trail {
     this.hasHeaders = withHeaders && from.hasHeaders;
     this.requestHeaders = withHeaders ? from.requestHeaders : NONE;
     this.answerHeaders = withHeaders ? from.answerHeaders : NONE;
+    this.#redaction = from.#redaction;
     this.#copyAttempts(from.attempts);
     return this;
   }
@@ -162,4 +197,20 @@ const NONE: readonly string[] = [];
 
 function keep(kept: ByteBuffer, chunk: Buffer): void {
   if (kept.length < KEPT_BYTES) kept.append(chunk.subarray(0, KEPT_BYTES - kept.length));
+}
+
+/** A compressed body is decompressed where it holds a secret: without that it could be shown. */
+function cutBody(body: Uint8Array, redaction: Redaction): Uint8Array {
+  const text = Buffer.from(gunzipped(body)).toString('latin1');
+  return redaction.isIn(text) ? Buffer.from(redaction.redact(text), 'latin1') : body;
+}
+
+/** As far as it is there; what is no gzip as it is. */
+function gunzipped(body: Uint8Array): Uint8Array {
+  if (body[0] !== 0x1f || body[1] !== 0x8b) return body;
+  try {
+    return gunzipSync(body, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: MAX_DECODED });
+  } catch {
+    return body;
+  }
 }
