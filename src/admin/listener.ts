@@ -40,6 +40,8 @@ export function adminListener(context: AdminContext): RequestListener {
       return;
     }
     if (answerProbe(context, req, res)) return;
+    // No body is used here. Left unread, it would take far more memory than its bytes.
+    req.resume();
     app ??= loadApp(context);
     app.then((handle) => handle(req, res)).catch(() => (res.headersSent ? res.destroy() : res.writeHead(500).end()));
   };

@@ -65,15 +65,9 @@ function whyNoBodies({ route: name }: Trail, { routes }: Config): string {
   return 'Bodies are not kept. `inspect_bodies: true` in the configuration keeps those of sandbox routes.';
 }
 
-function bodyOf(
-  kept: readonly Uint8Array[] | undefined,
-  size: number,
-  headers: readonly string[],
-  why: string,
-): ShownBody {
+function bodyOf(bytes: Uint8Array | undefined, size: number, headers: readonly string[], why: string): ShownBody {
   if (size === 0) return { kind: 'none', why: 'Empty.' };
-  if (kept === undefined) return { kind: 'none', why };
-  const bytes = Buffer.concat(kept);
+  if (bytes === undefined) return { kind: 'none', why };
   const at = headers.findIndex((text, i) => i % 2 === 0 && text.toLowerCase() === 'content-encoding');
   return { kind: 'text', text: maskedBody(bytes, at === -1 ? undefined : headers[at + 1]), cut: size - bytes.length };
 }

@@ -27,7 +27,7 @@ export function upstreamAdvice(route: Route, failure: LastFailure): Advice | und
       return {
         code: 'overloaded',
         what: `Calls were turned away: ${failure.detail}`,
-        todo: 'Raise `max_concurrency` of the route if the provider takes more at once, or have the app call it less.',
+        todo: 'Raise that limit of the route if the provider takes more at once, or have the app call it less.',
       };
     case 'loop_detected':
       return {

@@ -62,8 +62,10 @@ function endpointInWords({ method, url, issuer = '' }: TokenEndpoint): string {
 }
 
 /** What of it is not as it would be by default. */
-function settingsOf({ timeoutMs, connectTimeoutMs, replay, maxConcurrency, tokenPaths, websocket }: Route): string[] {
-  const usual = (key: 'timeout' | 'connect_timeout') => parseDuration(DEFAULTS[key]);
+function settingsOf(route: Route): string[] {
+  const { timeoutMs, connectTimeoutMs, replay, maxConcurrency, tokenPaths } = route;
+  const { websocket, maxWebsockets, websocketIdleTimeoutMs } = route;
+  const usual = (key: 'timeout' | 'connect_timeout' | 'websocket_idle_timeout') => parseDuration(DEFAULTS[key]);
   return [
     ...(timeoutMs === usual('timeout') ? [] : [`timeout ${formatDuration(timeoutMs)}`]),
     ...(connectTimeoutMs === Math.min(usual('connect_timeout') ?? 0, timeoutMs)
@@ -73,6 +75,10 @@ function settingsOf({ timeoutMs, connectTimeoutMs, replay, maxConcurrency, token
     ...(maxConcurrency === undefined ? [] : [`max_concurrency ${maxConcurrency}`]),
     ...(tokenPaths === 'placeholder' ? [] : [`token_paths ${tokenPaths}`]),
     ...(websocket ? ['websocket'] : []),
+    ...(maxWebsockets === DEFAULTS.max_websockets ? [] : [`max_websockets ${maxWebsockets}`]),
+    ...(websocketIdleTimeoutMs === usual('websocket_idle_timeout')
+      ? []
+      : [`websocket_idle_timeout ${formatDuration(websocketIdleTimeoutMs)}`]),
   ];
 }
 
@@ -103,6 +109,8 @@ function described(route: Route): object {
     token_endpoint: tokenEndpointOf(route),
     allow: allow?.map(ruleText) ?? null,
     websocket: route.websocket,
+    max_websockets: route.maxWebsockets,
+    websocket_idle_timeout_ms: route.websocketIdleTimeoutMs,
     token_paths: route.tokenPaths,
     timeout_ms: route.timeoutMs,
     connect_timeout_ms: route.connectTimeoutMs,

@@ -62,6 +62,8 @@ export interface Route {
   readonly tokenPaths: 'placeholder' | 'refuse';
   readonly maxConcurrency: number | undefined;
   readonly websocket: boolean;
+  readonly maxWebsockets: number;
+  readonly websocketIdleTimeoutMs: number;
   /** Whether the inspector keeps bodies; never in production. */
   readonly inspectBodies: boolean;
 }

@@ -8,6 +8,8 @@ export const DEFAULTS = {
   connect_timeout: '5s',
   max_body: '10MiB',
   replay_limit: '64KiB',
+  max_websockets: 1000,
+  websocket_idle_timeout: '10m',
   default_lifetime: '5m',
 } as const;
 

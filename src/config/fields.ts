@@ -53,9 +53,13 @@ export function size(description: string, bounds: Bounds, defaultText: string) {
 }
 
 /** A whole number within bounds. */
-export function count(description: string, { min, max }: Bounds) {
+export function count(description: string, { min, max }: Bounds, fallback?: number) {
   const message = `must be a whole number between ${min} and ${max}`;
-  return z.int({ error: message }).min(min, { error: message }).max(max, { error: message }).meta({ description });
+  return z
+    .int({ error: message })
+    .min(min, { error: message })
+    .max(max, { error: message })
+    .meta({ description, ...(fallback !== undefined && { fallback }) });
 }
 
 /** `host:port`. */

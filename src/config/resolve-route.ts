@@ -69,7 +69,7 @@ export function resolveRoute(name: string, input: RouteInput, resolving: Resolvi
     ...limits,
     allow,
     tokenPaths: input.token_paths ?? 'placeholder',
-    websocket: input.websocket ?? false,
+    ...readWebsocket(path, input, report),
     inspectBodies: resolving.inspectBodies && (resolving.emulated || environment !== 'production'),
   };
 }
@@ -182,6 +182,20 @@ function readLimits(path: Path, input: RouteInput, report: Report): Limits {
     replayLimitBytes: input.replay_limit ?? Math.min(parseSize(DEFAULTS.replay_limit) ?? 0, maxBodyBytes),
     replay: readReplay([...path, 'replay'], input.replay ?? true, report),
     maxConcurrency: input.max_concurrency,
+  };
+}
+
+type Websocket = Pick<Route, 'websocket' | 'maxWebsockets' | 'websocketIdleTimeoutMs'>;
+
+function readWebsocket(path: Path, input: RouteInput, report: Report): Websocket {
+  const { websocket = false } = input;
+  for (const key of ['max_websockets', 'websocket_idle_timeout'] as const) {
+    if (!websocket && input[key] !== undefined) report.warn([...path, key], 'has no effect without `websocket: true`');
+  }
+  return {
+    websocket,
+    maxWebsockets: input.max_websockets ?? DEFAULTS.max_websockets,
+    websocketIdleTimeoutMs: input.websocket_idle_timeout ?? parseDuration(DEFAULTS.websocket_idle_timeout) ?? 0,
   };
 }
 

@@ -93,7 +93,8 @@ export const route = z
       })
       .optional(),
     max_concurrency: count(
-      'Requests at once on this route, in each of the `workers`; more get 503 `overloaded`. Default: no limit.',
+      'Requests at once on this route, in each of the `workers`; more get 503 `overloaded`. Open WebSockets count apart. ' +
+        'Default: no limit.',
       BOUNDS.connections,
     ).optional(),
     websocket: z
@@ -103,5 +104,15 @@ export const route = z
         fallback: false,
       })
       .optional(),
+    max_websockets: count(
+      'Open WebSockets at once on this route, in each of the `workers`; more get 503 `overloaded`.',
+      BOUNDS.connections,
+      DEFAULTS.max_websockets,
+    ).optional(),
+    websocket_idle_timeout: duration(
+      `A WebSocket is closed after this long without a byte in either direction. ${fromTo(BOUNDS.timeoutMs, formatDuration)}`,
+      BOUNDS.timeoutMs,
+      DEFAULTS.websocket_idle_timeout,
+    ).optional(),
   })
   .meta({ description: 'Where calls below this prefix go, and how their token is got.' });

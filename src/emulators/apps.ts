@@ -1,13 +1,10 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import { control, type EmulatorCore, stateOf } from './core.ts';
 import { ControlError } from './faults.ts';
 import { gate } from './gate.ts';
 import { type EmulatorApp, type EmulatorContext, type EmulatorEnv, jsonBody, rawTarget } from './http.ts';
 import { tokenEndpoints } from './token-endpoint.ts';
-
-const MAX_BODY_BYTES = 16 * 1024 * 1024;
 
 /** The API host: switches, the API below `basePath` and, unless another host has it, the token endpoint. */
 export function apiApp(core: EmulatorCore, basePath: string, hasAuthHost: boolean): EmulatorApp {
@@ -41,7 +38,6 @@ function newApp(core: EmulatorCore): EmulatorApp {
     // By the clock that tokens expire by, for clients that reckon with the server's time.
     c.header('date', new Date(core.clock.now()).toUTCString());
   });
-  app.use(bodyLimit({ maxSize: MAX_BODY_BYTES }));
   app.notFound((c) => c.json({ error: 'not_found', error_description: `The emulator has no ${c.req.path}` }, 404));
   app.onError((error, c) => {
     core.log.error({ emulator: core.provider.name, error: error.message }, 'the emulator failed');

@@ -1,4 +1,4 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { z } from 'zod';
 import type { Config } from '../config/config.ts';
@@ -6,6 +6,7 @@ import { loadConfig } from '../config/load.ts';
 import type { configSchema } from '../config/schema.ts';
 import { ConfigError, ProxyError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { holdBody } from '../proxy/body.ts';
 import { endSocket, ignoreError } from '../proxy/linger.ts';
 import { asProxyError, rawProblem, sendProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
@@ -63,10 +64,10 @@ export function createWakala(options: WakalaOptions): Wakala {
   // Those who wait for it are told.
   opening.catch(() => undefined);
   const pipelining = new Pipelining();
-  const handle: RequestListener = (req, res) => {
+  const handle = (req: IncomingMessage, res: ServerResponse, wasRead: boolean) => {
     opening.then(
       ({ gateway }) => {
-        const refusal = missesHeaders(req) ?? (isRead(req) ? bodyGone() : undefined);
+        const refusal = missesHeaders(req) ?? (wasRead ? bodyGone() : undefined);
         if (refusal === undefined) gateway.handle(req, res);
         else gateway.refuse(req, res, refusal);
       },
@@ -80,8 +81,13 @@ export function createWakala(options: WakalaOptions): Wakala {
   };
   return {
     handler: (req, res, next) => {
-      if (next !== undefined && !hasRoute(req.url ?? '')) next();
-      else pipelining.whenItsTurn(req, res, handle);
+      if (next !== undefined && !hasRoute(req.url ?? '')) {
+        next();
+        return;
+      }
+      const wasRead = isRead(req);
+      if (!wasRead) holdBody(req);
+      pipelining.whenItsTurn(req, res, () => handle(req, res, wasRead));
     },
     upgrade: (req, socket, head) => {
       socket.on('error', ignoreError);

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { ProxyError } from '../errors.ts';
 import type { Trail } from '../telemetry/trail.ts';
+import { BodyReader } from './body-reader.ts';
 
 /**
  * A request body as it goes out: none, whole and so good for a second attempt, or a stream that can be read once.
@@ -29,17 +30,41 @@ export function receiveBody(
   received: (body: Body) => void,
   failed: (error: ProxyError) => void,
 ): void {
+  const { maxBodyBytes, replayLimitBytes } = limits;
   const declared = req.headers['content-length'];
   const length = declared === undefined ? undefined : Number(declared);
-  if (length === 0 || (length === undefined && req.headers['transfer-encoding'] === undefined)) {
+  if (!hasBody(req)) {
     received(NONE);
-  } else if (length !== undefined && length > limits.maxBodyBytes) {
-    failed(tooLarge(limits.maxBodyBytes));
-  } else if (length !== undefined && length > limits.replayLimitBytes) {
-    received({ kind: 'stream', chunks: streamed(req, [], limits.maxBodyBytes, trail), length });
-  } else {
-    gather(req, limits, trail, received, failed);
+    return;
   }
+  if (length !== undefined && length > maxBodyBytes) {
+    failed(tooLarge(maxBodyBytes));
+    return;
+  }
+  const reader = BodyReader.of(req);
+  let gathers = length === undefined || length <= replayLimitBytes;
+  reader.listen(gathers ? replayLimitBytes : 0, {
+    onChunk(chunk) {
+      trail.onRequestBytes(chunk);
+      if (!gathers || reader.waiting <= replayLimitBytes) return;
+      gathers = false;
+      if (reader.waiting > maxBodyBytes) failed(tooLarge(maxBodyBytes));
+      else received({ kind: 'stream', chunks: streamed(reader, maxBodyBytes), length });
+    },
+    onEnd() {
+      if (gathers) received(reader.waiting === 0 ? NONE : { kind: 'whole', bytes: reader.take() });
+    },
+  });
+  if (!gathers && length !== undefined) received({ kind: 'stream', chunks: streamed(reader, maxBodyBytes), length });
+}
+
+export function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+/** Begins to read the body of a request that has to wait: unread, it would take far more memory than its bytes. */
+export function holdBody(req: IncomingMessage): void {
+  if (hasBody(req)) BodyReader.of(req);
 }
 
 /** `Expect: 100-continue` (RFC 9110 10.1.1) is answered here, once it is clear that the body is wanted. */
@@ -48,57 +73,14 @@ export function expectsContinue(req: IncomingMessage, maxBodyBytes: number): boo
   return Number(req.headers['content-length'] ?? 0) <= maxBodyBytes;
 }
 
-function gather(
-  req: IncomingMessage,
-  limits: BodyLimits,
-  trail: Trail,
-  received: (body: Body) => void,
-  failed: (error: ProxyError) => void,
-): void {
-  const chunks: Buffer[] = [];
+/** The body as it comes. Throws where it is too long. */
+async function* streamed(reader: BodyReader, maxBodyBytes: number): AsyncGenerator<Buffer> {
   let length = 0;
-  const onData = (chunk: Buffer) => {
-    chunks.push(chunk);
+  for await (const chunk of reader.chunks()) {
     length += chunk.length;
-    trail.onRequestBytes(chunk);
-    if (length <= limits.replayLimitBytes) return;
-    req.pause();
-    stop();
-    if (length > limits.maxBodyBytes) failed(tooLarge(limits.maxBodyBytes));
-    else received({ kind: 'stream', chunks: streamed(req, chunks, limits.maxBodyBytes, trail), length: undefined });
-  };
-  const onEnd = () => {
-    stop();
-    const [first = Buffer.alloc(0)] = chunks;
-    if (length === 0) received(NONE);
-    else received({ kind: 'whole', bytes: chunks.length === 1 ? first : Buffer.concat(chunks, length) });
-  };
-  const stop = () => {
-    req.off('data', onData).off('end', onEnd);
-  };
-  req.on('data', onData).on('end', onEnd);
-}
-
-/** What was gathered already, then the rest as it comes; a client that stops half-way makes it throw. */
-async function* streamed(
-  req: IncomingMessage,
-  gathered: Buffer[],
-  maxBodyBytes: number,
-  trail: Trail,
-): AsyncGenerator<Buffer> {
-  let length = 0;
-  for (const chunk of gathered) {
-    length += chunk.length;
-    yield chunk;
-  }
-  // Given up in the middle, it must not take the connection with it: an answer may still go out there.
-  for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    trail.onRequestBytes(chunk);
     if (length > maxBodyBytes) throw tooLarge(maxBodyBytes, 'unknown');
     yield chunk;
   }
-  if (!req.complete) throw new ProxyError('bad_request', 'The request body broke off.', { outcome: 'unknown' });
 }
 
 function tooLarge(maxBodyBytes: number, outcome: 'not_sent' | 'unknown' = 'not_sent'): ProxyError {

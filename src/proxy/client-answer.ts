@@ -1,6 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
+import { ByteBuffer } from '../byte-buffer.ts';
 import { http } from '../node-http.ts';
+import type { Redaction } from '../redaction.ts';
 import { type HeaderList, headerOf } from './headers.ts';
 import { endAnswer } from './linger.ts';
 
@@ -13,6 +15,9 @@ interface Source {
 /** Bodies up to this size go out in one write with the head. Bytes. */
 export const SMALL_BODY = 16 * 1024;
 
+/** Chunks below this size are written together with others. Bytes. */
+const SMALL_CHUNK = 4096;
+
 /** An upstream's answer on its way to the client: held while it is small or in doubt, then relayed as it comes. */
 export class ClientAnswer {
   readonly #res: ServerResponse;
@@ -20,8 +25,10 @@ export class ClientAnswer {
   readonly #status: number;
   readonly #reason: string;
   readonly #headers: HeaderList;
-  #held: Buffer[] = [];
-  #heldBytes = 0;
+  /** What was not written yet. */
+  readonly #held = new ByteBuffer();
+  /** Small chunks gather until they are written together, behind what was written before. */
+  #gathers = false;
 
   constructor(res: ServerResponse, source: Source, status: number, reason: string, headers: HeaderList) {
     this.#res = res;
@@ -40,26 +47,24 @@ export class ClientAnswer {
   }
 
   get heldBytes(): number {
-    return this.#heldBytes;
+    return this.#held.length;
   }
 
   hold(chunk: Buffer): void {
-    this.#held.push(chunk);
-    this.#heldBytes += chunk.length;
+    this.#held.append(chunk);
   }
 
   held(): Buffer {
-    const [only] = this.#held;
-    return this.#held.length === 1 && only !== undefined ? only : Buffer.concat(this.#held, this.#heldBytes);
+    return this.#held.bytes;
   }
 
   /** Sends head and body, all of it held, in one write. Latin-1 keeps every byte and lets node join it to the head. */
   sendWhole(): void {
     this.#res.writeHead(this.#status, this.#reason, this.#headers);
     if (!this.#res.req.complete) {
-      if (this.#heldBytes > 0) this.#res.write(this.held());
+      if (this.heldBytes > 0) this.#res.write(this.held());
       endAnswer(this.#res);
-    } else if (this.#heldBytes === 0) this.#res.end();
+    } else if (this.heldBytes === 0) this.#res.end();
     else this.#res.end(this.held().toString('latin1'), 'latin1');
   }
 
@@ -72,18 +77,42 @@ export class ClientAnswer {
     socket?.cork();
     process.nextTick(() => socket?.uncork());
     this.#res.flushHeaders();
-    const held = this.#held;
-    this.#held = [];
-    for (const chunk of held) this.relay(chunk);
+    this.#writeHeld();
   }
 
   relay(chunk: Buffer): void {
-    if (this.#res.write(chunk)) return;
+    if (chunk.length >= SMALL_CHUNK) {
+      this.#writeHeld();
+      this.#write(chunk);
+      return;
+    }
+    this.#held.append(chunk);
+    if (this.heldBytes >= SMALL_CHUNK) {
+      this.#writeHeld();
+    } else if (!this.#gathers) {
+      this.#gathers = true;
+      process.nextTick(() => this.#writeGathered());
+    }
+  }
+
+  /** Each write costs some 1000 bytes until the client has read it: the next small chunks wait for that. */
+  #writeGathered(): void {
+    this.#gathers = this.heldBytes > 0 && !this.#res.destroyed;
+    if (this.#gathers) this.#writeHeld(() => this.#writeGathered());
+  }
+
+  #writeHeld(written?: () => void): void {
+    if (this.heldBytes > 0) this.#write(this.#held.take(), written);
+  }
+
+  #write(bytes: Buffer, written?: () => void): void {
+    if (this.#res.write(bytes, written)) return;
     this.#source.pause();
     this.#res.once('drain', () => this.#source.resume());
   }
 
   end(): void {
+    this.#writeHeld();
     if (this.#res.req.complete) this.#res.end();
     else endAnswer(this.#res);
   }
@@ -98,9 +127,9 @@ export class ClientAnswer {
   }
 }
 
-/** The reason phrase as it goes out: anything but plain ASCII, and our token, gives way to the usual one. */
-export function reasonOf(reason: string, status: number, accessToken: string): string {
-  return /[^\0-\x7f]/.test(reason) || reason.includes(accessToken) ? (http.STATUS_CODES[status] ?? '') : reason;
+/** The reason phrase as it goes out: anything but plain ASCII, and a secret, gives way to the usual one. */
+export function reasonOf(reason: string, status: number, redaction: Redaction): string {
+  return /[^\0-\x7f]/.test(reason) || redaction.isIn(reason) ? (http.STATUS_CODES[status] ?? '') : reason;
 }
 
 /** True if an answer's whole body is sure to be small, so that it can go out in one write. */

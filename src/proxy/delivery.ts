@@ -1,12 +1,13 @@
 import type { ServerResponse } from 'node:http';
-import type { ProxyError } from '../errors.ts';
+import { ProxyError } from '../errors.ts';
+import type { Redaction } from '../redaction.ts';
 import type { AttemptTrail, Trail } from '../telemetry/trail.ts';
 import type { Token, TokenCall } from '../tokens/token.ts';
 import { ClientAnswer, isSmallBody, reasonOf, SMALL_BODY } from './client-answer.ts';
 import type { StatusVerdict } from './dead-token.ts';
 import { answerHeaders, type HeaderList, headerOf } from './headers.ts';
 import type { LiveRoute } from './live-route.ts';
-import { type AnswerListener, Attempt, type UpstreamRequest } from './upstream.ts';
+import type { AnswerListener } from './upstream.ts';
 
 /** Who decides what becomes of an answer. Of the first two exactly one is called, once, unless it fails before. */
 export interface DeliveryOwner {
@@ -21,12 +22,36 @@ export interface DeliveryOwner {
   onFailure(error: ProxyError): void;
 }
 
+/** Where an answer comes from. */
+export interface UpstreamSource {
+  /** Whether any byte of the request may have left. */
+  readonly started: boolean;
+  /** Whether the whole request was handed to the network. */
+  readonly sent: boolean;
+  /** Stops it; nothing more is told to the listener. */
+  cancel(): void;
+  pause(): void;
+  resume(): void;
+}
+
+/** The request that an answer is to, and who gets it. */
+export interface DeliveryContext {
+  readonly route: LiveRoute;
+  readonly token: Token;
+  readonly call: TokenCall;
+  readonly res: ServerResponse;
+  readonly owner: DeliveryOwner;
+  readonly trail: Trail;
+  readonly times: AttemptTrail;
+}
+
 /** One attempt and its answer: held until it is clear what the answer says of the token, then relayed as it comes. */
 export class Delivery implements AnswerListener {
-  readonly attempt: Attempt;
+  readonly attempt: UpstreamSource;
   readonly #route: LiveRoute;
   readonly #call: TokenCall;
   readonly #token: Token;
+  readonly #redaction: Redaction;
   readonly #res: ServerResponse;
   readonly #owner: DeliveryOwner;
   readonly #trail: Trail;
@@ -36,26 +61,20 @@ export class Delivery implements AnswerListener {
   #complete = false;
   #state: 'held' | 'judged' | 'released' = 'held';
 
-  /** Sends the request at once. */
-  constructor(
-    route: LiveRoute,
-    token: Token,
-    call: TokenCall,
-    request: UpstreamRequest,
-    res: ServerResponse,
-    owner: DeliveryOwner,
-    trail: Trail,
-  ) {
+  /** @param send sends the request, and tells the listener what comes back */
+  constructor(send: (listener: AnswerListener) => UpstreamSource, context: DeliveryContext) {
+    const { route, token, call, res, owner, trail, times } = context;
     this.#route = route;
     this.#token = token;
+    this.#redaction = route.redactionOf(token);
     this.#call = call;
     this.#res = res;
     this.#owner = owner;
     this.#trail = trail;
-    this.#times = trail.onAttempt();
-    call.sentAtMs = this.#times.sentAt;
-    this.attempt = new Attempt(this, this.#times);
-    this.attempt.send(route.pool, request);
+    trail.redaction = this.#redaction;
+    this.#times = times;
+    call.sentAtMs = times.sentAt;
+    this.attempt = send(this);
   }
 
   /** Status of the answer, once its head is in. */
@@ -63,13 +82,12 @@ export class Delivery implements AnswerListener {
     return this.#answer?.status;
   }
 
-  onHead(status: number, reason: string, rawHeaders: readonly Buffer[]): void {
+  onHead(status: number, reason: string, rawHeaders: readonly string[]): void {
     this.#times.answeredAt = performance.now();
     this.#times.status = status;
-    const accessToken = this.#token.accessToken.reveal();
     // What it throws, undici hands to `onFailure` by way of the attempt.
-    const headers = answerHeaders(rawHeaders, status, accessToken);
-    const shownReason = reasonOf(reason, status, accessToken);
+    const headers = answerHeaders(rawHeaders, status, this.#redaction);
+    const shownReason = reasonOf(reason, status, this.#redaction);
     this.#answer = new ClientAnswer(this.#res, this.attempt, status, shownReason, headers);
     this.#verdict = this.#route.deadToken.status(status);
     if (this.#verdict === 'alive') {
@@ -108,7 +126,7 @@ export class Delivery implements AnswerListener {
 
   /**
    * Lets the answer out to the client, with these headers behind its own.
-   * @throws TypeError if its head has characters in it that no head may have
+   * @throws ProxyError `upstream_invalid` if its head has characters in it that no head may have
    */
   release(extra: Readonly<HeaderList>): void {
     const answer = this.#answer;
@@ -116,13 +134,16 @@ export class Delivery implements AnswerListener {
     this.#state = 'released';
     answer.headers.push(...extra);
     this.#trail.answerHeaders = answer.headers;
-    if (this.#complete) {
-      answer.sendWhole();
-      this.#owner.onDelivered();
-    } else {
-      answer.startStreaming();
-      this.attempt.resume();
+    try {
+      if (this.#complete) answer.sendWhole();
+      else answer.startStreaming();
+    } catch (cause) {
+      this.attempt.cancel();
+      const detail = "The provider's answer has a head that is no valid HTTP. It may have acted on the request.";
+      throw new ProxyError('upstream_invalid', detail, { cause });
     }
+    if (this.#complete) this.#owner.onDelivered();
+    else this.attempt.resume();
   }
 
   /** The client sees its connection break: half an answer must not pass for a whole one. */

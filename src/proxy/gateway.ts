@@ -19,6 +19,7 @@ import { noRoute, sendLogin } from './local-app.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import { requestIdOf } from './request-id.ts';
 import { RouteTable } from './routes.ts';
+import type { Target } from './target.ts';
 import { tokenEndpointsOf, TokenPathGuard, tokenPathRefused } from './token-paths.ts';
 import type { UpstreamPools } from './upstream.ts';
 
@@ -109,19 +110,31 @@ export class Gateway {
       }
       refuseUpgrade(req);
       refuseOverload(route);
-      trail.path = below.path;
-      trail.query = below.query;
-      if (route.config.inspectBodies) trail.keepBodies();
+      this.beginTrail(trail, route, below);
       const trace = this.trace(trail, route);
       const context = { trail, below, journal: this.#journal, trace, extraHeaders };
       new ProxiedRequest(route, req, res, context).start();
     } catch (thrown) {
-      this.refuse(req, res, asProxyError(thrown), trail);
+      this.refuse(req, res, asProxyError(thrown), { trail });
     }
   }
 
-  refuse(req: IncomingMessage, res: ServerResponse, error: ProxyError, trail = trailOf(req)): void {
-    this.#journal.refused(trail, error, 'request refused', req.url ?? '');
+  /** Notes what a request that goes to a route asks for. */
+  beginTrail(trail: Trail, route: LiveRoute, { path, query }: Target): void {
+    trail.path = path;
+    trail.query = query;
+    trail.redaction = route.redaction;
+    if (route.config.inspectBodies) trail.keepBodies();
+  }
+
+  /** Answers with a problem. `message`: for the log. */
+  refuse(
+    req: IncomingMessage,
+    res: ServerResponse,
+    error: ProxyError,
+    { trail = trailOf(req), message = 'request refused' } = {},
+  ): void {
+    this.#journal.refused(trail, error, message, req.url ?? '');
     if (error.status === 400) this.#distrust(req.socket, res);
     sendProblem(res, error, trail.requestId, corsHeaders(this.#access.allowedOrigin(req.rawHeaders)));
   }

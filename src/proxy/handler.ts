@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ProxyError } from '../errors.ts';
+import type { ProxyError } from '../errors.ts';
 import type { Journal } from '../telemetry/journal.ts';
 import type { RequestTrace } from '../telemetry/tracing.ts';
 import type { Trail } from '../telemetry/trail.ts';
@@ -14,6 +14,7 @@ import type { LiveRoute } from './live-route.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import type { Target } from './target.ts';
 import { tokenPathRefused } from './token-paths.ts';
+import { type AnswerListener, Attempt } from './upstream.ts';
 
 /** What a request waits for; its deadline means something else in each. */
 type Phase = Awaited | 'refresh' | 'relay' | 'over';
@@ -120,7 +121,11 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
         headers: trace === undefined ? headers : tracedHeaders(headers, trace),
         body: this.#body,
       };
-      this.#delivery = new Delivery(this.#route, token, this.#call, request, this.#res, this, this.#trail);
+      const times = this.#trail.onAttempt();
+      const send = (listener: AnswerListener) => new Attempt(listener, times).send(route.pool, request);
+      this.#delivery = new Delivery(send, {
+        ...{ route, token, call: this.#call, res: this.#res, owner: this, trail: this.#trail, times },
+      });
     } catch (error) {
       this.#fail(asProxyError(error));
     }
@@ -181,10 +186,8 @@ export class ProxiedRequest implements DeliveryOwner, DeadlineOwner {
     try {
       const { requestId, use = 'cached' } = this.#trail;
       delivery.release(['x-request-id', requestId, 'wakala-token', use, ...this.#context.extraHeaders]);
-    } catch (cause) {
-      delivery.attempt.cancel();
-      const detail = "The provider's answer has a head that is no valid HTTP. It may have acted on the request.";
-      this.#fail(new ProxyError('upstream_invalid', detail, { cause }));
+    } catch (error) {
+      this.#fail(asProxyError(error));
     }
   }
 

@@ -1,78 +1,93 @@
-import type { ClientRequest, IncomingMessage } from 'node:http';
-import type { Duplex } from 'node:stream';
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { networkCode, ProxyError } from '../errors.ts';
+import { ProxyError } from '../errors.ts';
 import type { Journal } from '../telemetry/journal.ts';
 import type { RequestTrace } from '../telemetry/tracing.ts';
-import type { TokenUse, Trail } from '../telemetry/trail.ts';
+import type { AttemptTrail, Trail } from '../telemetry/trail.ts';
 import type { Token, TokenCall } from '../tokens/token.ts';
-import { reasonOf } from './client-answer.ts';
+import { pauseConnection, resumeConnection } from './body-reader.ts';
+import type { Deadline, DeadlineOwner } from './deadlines.ts';
+import { Delivery, type DeliveryOwner } from './delivery.ts';
 import type { ProxiedContext } from './handler.ts';
+import { answerHeaders, grouped, headerOf } from './headers.ts';
 import { lateError } from './late.ts';
-import { isFinalStatus } from './upstream.ts';
 import type { LiveRoute } from './live-route.ts';
-import { endSocket } from './linger.ts';
-import { problemOf, rawProblem } from './problem.ts';
+import { asProxyError, sendProblem } from './problem.ts';
+import { responseOn } from './socket-response.ts';
+import { isFinalStatus, MAX_INTERIM, meaningOf } from './upstream.ts';
 
-/** One WebSocket handshake: it has the route's deadline to be answered, and then only breaks. */
-export class Handshake {
+/** What http-proxy-3 does with a 101. */
+type Forward = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
+
+/** A WebSocket handshake. Any response but a 101 goes the way of an ordinary response. */
+export class Handshake implements DeliveryOwner, DeadlineOwner {
   readonly route: LiveRoute;
   /** As it goes on the wire. */
   readonly path: string;
   /** Undefined unless requests are traced. */
   readonly trace: RequestTrace | undefined;
-  readonly #socket: Duplex;
+  readonly #req: IncomingMessage;
+  readonly #socket: Socket;
+  readonly #context: ProxiedContext;
   readonly #trail: Trail;
   readonly #journal: Journal;
-  readonly #deadline: NodeJS.Timeout;
+  readonly #deadline: Deadline;
   readonly #call: TokenCall;
+  #phase: 'token' | 'answer' | 'relay' | 'over' = 'token';
   #token: Token | undefined;
-  #fetched = false;
+  #times: AttemptTrail | undefined;
   #request: ClientRequest | undefined;
   #connected = false;
-  #answered = false;
-  #replaced = false;
-  #finished = false;
+  #interim = 0;
+  #res: ServerResponse | undefined;
+  #delivery: Delivery | undefined;
 
-  constructor(
-    route: LiveRoute,
-    path: string,
-    socket: Duplex,
-    { trail, journal, trace }: Pick<ProxiedContext, 'trail' | 'journal' | 'trace'>,
-  ) {
+  constructor(route: LiveRoute, req: IncomingMessage, socket: Socket, context: ProxiedContext) {
+    const { below, trail, journal, trace } = context;
     this.route = route;
-    this.path = path;
+    this.#call = { client: trail.client, method: 'GET', path: route.basePath + below.path || '/', sentAtMs: 0 };
+    this.path = this.#call.path + below.query;
     this.trace = trace;
+    this.#req = req;
     this.#socket = socket;
+    this.#context = context;
     this.#trail = trail;
-    this.#call = { client: trail.client, method: 'GET', path: path.replace(/\?.*/s, ''), sentAtMs: 0 };
     this.#journal = journal;
-    this.#deadline = setTimeout(() => this.#onDeadline(), route.config.timeoutMs);
+    this.#deadline = route.deadlines.start(this);
     route.activity.inFlight += 1;
+    route.activity.websockets += 1;
     socket.once('close', () => {
-      clearTimeout(this.#deadline);
-      route.activity.inFlight -= 1;
+      route.activity.websockets -= 1;
       this.#request?.destroy();
       this.#finish(0);
     });
   }
 
+  /** Whether it was answered, or the client left. */
+  get isOver(): boolean {
+    return this.#phase === 'over';
+  }
+
   async token(): Promise<Token> {
     const { tokens } = this.route;
     const current = tokens.current();
-    this.#fetched = current === undefined;
     this.#trail.receivedAt = performance.now();
-    if (this.#fetched) this.trace?.waitsForToken();
+    if (current === undefined) this.trace?.waitsForToken();
     this.#token = current ?? (await tokens.token());
     this.#trail.tokenMs = performance.now() - this.#trail.receivedAt;
+    this.#trail.use = current === undefined ? 'fetched' : 'cached';
     return this.#token;
   }
 
-  /** Listens in on the request before http-proxy-3's own listeners do. */
-  watch(request: ClientRequest): void {
-    this.#request = request;
+  /** The request, as it is before http-proxy-3 sends it. */
+  onRequest(request: ClientRequest): void {
     const times = this.#trail.onAttempt();
     this.#call.sentAtMs = times.sentAt;
+    this.#trail.redaction = this.route.redaction;
+    this.#times = times;
+    this.#request = request;
+    this.#phase = 'answer';
     request.path = this.path;
     // Node drops headers above its default of 1000 silently.
     request.maxHeadersCount = 0;
@@ -82,92 +97,180 @@ export class Handshake {
         times.connectedAt = performance.now();
       });
     });
-    request.prependListener('upgrade', (answer: IncomingMessage) => {
-      this.#onAnswer(answer, this.#fetched ? 'fetched' : 'cached');
-      if (this.#token !== undefined) this.route.tokens.served(this.#token, this.#call);
+  }
+
+  /** Leaves http-proxy-3 only what follows a 101: by itself it writes any other response without waiting for the client. */
+  takeOver(): void {
+    const request = this.#request;
+    if (request === undefined) return;
+    const [forward] = request.listeners('upgrade') as [Forward];
+    for (const event of ['upgrade', 'response', 'error']) request.removeAllListeners(event);
+    request.on('error', (error) => this.onFailure(meaningOf(error, this.#connected)));
+    request.on('information', () => {
+      this.#interim += 1;
+      if (this.#interim > MAX_INTERIM) this.#invalid('it sent no end of interim answers');
     });
-    request.prependListener('response', (answer: IncomingMessage) => {
-      if (!isFinalStatus(answer.statusCode)) {
-        this.#replace(answer);
-        return;
-      }
-      const dead = this.route.deadToken.status(answer.statusCode ?? 0) === 'dead';
-      this.#onAnswer(answer, dead ? 'not-replayed' : this.#fetched ? 'fetched' : 'cached');
-      answer.once('error', () => this.#socket.destroy());
-      // Not sent again: whoever opens WebSockets opens them again, and then has the new token.
-      if (dead && this.#token !== undefined) void this.route.tokens.reject(this.#token, this.#call);
+    request.once('upgrade', (response: IncomingMessage, upstream: Socket, head: Buffer) => {
+      this.#onUpgrade(response, upstream, () => forward.call(request, response, upstream, head));
     });
+    request.once('response', (response) => this.#onResponse(response, request));
+  }
+
+  onAlive(delivery: Delivery): void {
+    this.#release(delivery);
+  }
+
+  /** Not sent again: whoever opens WebSockets opens them again, and then has the new token. */
+  onDead(delivery: Delivery): void {
+    this.#trail.refusals += 1;
+    this.#trail.use = 'not-replayed';
+    if (this.#token !== undefined) void this.route.tokens.reject(this.#token, this.#call);
+    this.#release(delivery);
+  }
+
+  onProgress(): void {
+    this.#deadline.restart();
+  }
+
+  onDelivered(): void {
+    this.#finish(this.#delivery?.status ?? 0);
   }
 
   /** Answers with a problem, or breaks the connection if an answer has begun. */
-  fail(error: ProxyError): void {
-    if (this.#replaced) return;
-    if (this.#answered || !this.#socket.writable) {
-      this.#socket.destroy();
+  onFailure(error: ProxyError): void {
+    if (this.#phase === 'over') return;
+    const hasBegun = this.#phase === 'relay';
+    this.#journal.failed(this.#trail, error, hasBegun ? 'answer broke off' : 'websocket handshake failed');
+    this.#finish(hasBegun ? (this.#delivery?.status ?? 0) : error.status);
+    this.#request?.destroy();
+    if (hasBegun) this.#delivery?.breakOff();
+    else sendProblem(this.#response(), error, this.#trail.requestId, this.#extraHeaders());
+  }
+
+  onDeadline(): void {
+    switch (this.#phase) {
+      case 'token':
+        this.onFailure(lateError('token', false));
+        break;
+      case 'answer':
+        this.onFailure(lateError('answer', this.#connected));
+        break;
+      case 'relay':
+        this.onFailure(lateError('answer', true));
+        break;
+      case 'over':
+        break;
+    }
+  }
+
+  #onResponse(response: IncomingMessage, request: ClientRequest): void {
+    const { statusCode = 0, statusMessage = '', rawHeaders } = response;
+    response.on('error', (error) => this.onFailure(meaningOf(error, true)));
+    if (this.#phase !== 'answer' || this.#token === undefined || this.#times === undefined) return;
+    if (!isFinalStatus(statusCode)) {
+      this.#invalid('its status is out of range');
       return;
     }
-    this.#answered = true;
-    this.#journal.failed(this.#trail, error, 'websocket handshake failed');
-    this.#finish(error.status);
-    endSocket(this.#socket, rawProblem(error, this.#trail.requestId));
-    this.#request?.destroy();
-  }
-
-  /** What an error of the outgoing request means. */
-  meaningOf(cause: unknown): ProxyError {
-    if (this.#connected) {
-      return new ProxyError('upstream_reset', 'The connection to the provider broke off in the handshake.', { cause });
-    }
-    const code = networkCode(cause);
-    return code === 'ECONNECT_TIMEOUT'
-      ? lateError('answer', false)
-      : new ProxyError('upstream_unreachable', `The provider could not be connected to (${code}). Nothing was sent.`, {
-          cause,
-        });
-  }
-
-  /** Makes a 502 of an answer that http-proxy-3 is about to pass on. */
-  #replace(answer: IncomingMessage): void {
-    this.#replaced = true;
-    clearTimeout(this.#deadline);
-    const error = new ProxyError(
-      'upstream_invalid',
-      "The provider's answer to the handshake has a status out of range.",
-    );
-    this.#journal.failed(this.#trail, error, 'websocket handshake failed');
-    this.#finish(error.status);
-    const { status, headers, body } = problemOf(error, this.#trail.requestId);
-    answer.statusCode = status;
-    answer.statusMessage = 'Bad Gateway';
-    answer.headers = { ...headers, connection: 'close' };
-    // Behind the head, which http-proxy-3 writes in this turn.
-    process.nextTick(() => {
-      endSocket(this.#socket, body);
-      answer.destroy();
+    const source = {
+      started: true,
+      sent: true,
+      cancel: () => void request.destroy(),
+      pause: () => pauseConnection(response),
+      resume: () => resumeConnection(response),
+    };
+    const delivery = new Delivery(() => source, {
+      ...{ route: this.route, token: this.#token, call: this.#call },
+      ...{ res: this.#response(), owner: this, trail: this.#trail, times: this.#times },
     });
+    this.#delivery = delivery;
+    try {
+      delivery.onHead(statusCode, statusMessage, rawHeaders);
+      response.on('data', (chunk: Buffer) => delivery.onChunk(chunk));
+      response.on('end', () => delivery.onEnd());
+    } catch (error) {
+      this.onFailure(asProxyError(error));
+    }
   }
 
-  #onDeadline(): void {
-    this.fail(this.#token === undefined ? lateError('token', false) : lateError('answer', this.#connected));
+  #release(delivery: Delivery): void {
+    this.#phase = 'relay';
+    this.#trail.status = delivery.status ?? 0;
+    this.#deadline.restart();
+    try {
+      delivery.release(['x-request-id', this.#trail.requestId, ...this.#extraHeaders()]);
+    } catch (error) {
+      this.#phase = 'answer';
+      this.onFailure(asProxyError(error));
+    }
   }
 
-  #onAnswer(answer: IncomingMessage, use: TokenUse): void {
-    this.#answered = true;
-    clearTimeout(this.#deadline);
-    const secret = this.#token?.accessToken.reveal() ?? '';
-    const kept = Object.entries(answer.headers).filter(
-      ([name, value]) => ![name, value].flat().some((text) => text?.includes(secret) === true),
-    );
-    answer.statusMessage = reasonOf(answer.statusMessage ?? '', answer.statusCode ?? 0, secret);
-    answer.headers = { ...Object.fromEntries(kept), 'x-request-id': this.#trail.requestId, 'wakala-token': use };
-    this.#trail.use = use;
-    this.#finish(answer.statusCode ?? 0);
+  #onUpgrade(response: IncomingMessage, upstream: Socket, forward: () => void): void {
+    const upgrade = headerOf(response.rawHeaders, 'upgrade') ?? '';
+    if (this.#phase !== 'answer' || this.#token === undefined || upgrade.trim().toLowerCase() !== 'websocket') {
+      upstream.destroy();
+      this.#invalid('it switched to another protocol');
+      return;
+    }
+    const { requestId } = this.#trail;
+    try {
+      const headers = answerHeaders(response.rawHeaders, 101, this.route.redactionOf(this.#token));
+      headers.push('connection', 'Upgrade', 'upgrade', 'websocket', 'x-request-id', requestId, ...this.#extraHeaders());
+      this.#trail.answerHeaders = headers;
+      response.headers = grouped(headers);
+    } catch (error) {
+      upstream.destroy();
+      this.onFailure(asProxyError(error));
+      return;
+    }
+    if (this.#times !== undefined) {
+      this.#times.answeredAt = performance.now();
+      this.#times.status = 101;
+    }
+    this.route.tokens.served(this.#token, this.#call);
+    this.#finish(101);
+    forward();
+    this.#closeWhenIdle(upstream);
+  }
+
+  /** Closes both ends once no byte has moved in either direction for the route's limit. */
+  #closeWhenIdle(upstream: Socket): void {
+    const idleMs = this.route.config.websocketIdleTimeoutMs;
+    const watch = (socket: Socket, other: Socket) => {
+      socket.setTimeout(idleMs).on('timeout', () => {
+        // Nothing comes from it while the other is slow to take what has come: that one's own timeout decides.
+        if (socket.writableLength === 0 && other.writableLength > 0) {
+          socket.setTimeout(idleMs);
+          return;
+        }
+        if (!socket.destroyed) this.#journal.say('info', this.#trail, 'idle websocket closed');
+        socket.destroy();
+        other.destroy();
+      });
+    };
+    watch(this.#socket, upstream);
+    watch(upstream, this.#socket);
+  }
+
+  #invalid(what: string): void {
+    this.onFailure(new ProxyError('upstream_invalid', `The provider's answer was no valid HTTP: ${what}.`));
+  }
+
+  /** On the client's connection, for any answer but a 101. */
+  #response(): ServerResponse {
+    return (this.#res ??= responseOn(this.#socket, this.#req));
+  }
+
+  #extraHeaders(): string[] {
+    const { use } = this.#trail;
+    return [...this.#context.extraHeaders, ...(use === undefined ? [] : ['wakala-token', use])];
   }
 
   /** `status`: what the client got; 0 if it left before. What follows on a WebSocket is nobody's request. */
   #finish(status: number): void {
-    if (this.#finished) return;
-    this.#finished = true;
+    if (this.#phase === 'over') return;
+    this.#phase = 'over';
+    this.#deadline.clear();
+    this.route.activity.inFlight -= 1;
     this.#trail.status = status;
     this.#trail.clientLeft = status === 0;
     this.#journal.finished(this.#trail, this.route.activity);

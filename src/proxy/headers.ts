@@ -1,4 +1,5 @@
 import { ProxyError } from '../errors.ts';
+import type { Redaction } from '../redaction.ts';
 import type { RequestTrace } from '../telemetry/tracing.ts';
 import { cameThroughWakala, VIA } from '../via.ts';
 
@@ -143,28 +144,26 @@ export function tracedHeaders(headers: Readonly<HeaderList>, trace: RequestTrace
 }
 
 /**
- * The headers of an answer, in their order, less what is hop-by-hop and any that holds the token. The provider's own
+ * The headers of an answer, in their order, less what is hop-by-hop and any that holds a secret. The provider's own
  * `x-request-id` stays readable as `x-upstream-request-id`.
  * @throws ProxyError `upstream_invalid`
  */
-export function answerHeaders(raw: readonly Buffer[], status: number, accessToken: string): HeaderList {
+export function answerHeaders(raw: readonly string[], status: number, redaction: Redaction): HeaderList {
   const out: HeaderList = [];
-  const text = raw.map((bytes) => bytes.toString('latin1'));
-  const nominated = nominatedBy(text);
-  for (let i = 0; i < text.length; i += 2) {
-    const name = text[i] ?? '';
-    const value = text[i + 1] ?? '';
+  const nominated = nominatedBy(raw);
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] ?? '';
+    const value = raw[i + 1] ?? '';
     const key = name.toLowerCase();
     if (key === 'transfer-encoding') refuseOtherCodings(value);
     if (NOT_RETURNED.has(key) || nominated?.has(comparable(key)) === true) continue;
     // Which pages may read an answer is decided here (`allowed_origins`), for here is where they ask.
     if (key.startsWith('access-control-')) continue;
-    // RFC 9110 8.6: no Content-Length on a 204.
-    if (status === 204 && key === 'content-length') continue;
-    if (value.includes(accessToken) || name.includes(accessToken)) continue;
+    // RFC 9110 8.6: no Content-Length on a 1xx or 204.
+    if ((status === 204 || status < 200) && key === 'content-length') continue;
     out.push(key === 'x-request-id' ? 'x-upstream-request-id' : name, value);
   }
-  return out;
+  return redaction.cleanHeaders(out);
 }
 
 /** A coding that nobody undoes would pass for the body itself (RFC 9112 6.1). */
@@ -174,6 +173,22 @@ function refuseOtherCodings(value: string): void {
     'upstream_invalid',
     "The provider's answer has a Transfer-Encoding other than chunked. It may have acted on the request.",
   );
+}
+
+/** By name, for those who take no list. Names in another case are the same. Has no prototype: any name may be in it. */
+export function grouped(list: Readonly<HeaderList>): Record<string, string | string[]> {
+  const names = new Map<string, string>();
+  const headers = Object.create(null) as Record<string, string | string[]>;
+  for (let i = 0; i < list.length; i += 2) {
+    const given = list[i] ?? '';
+    const value = list[i + 1] ?? '';
+    const key = given.toLowerCase();
+    const name = names.get(key) ?? given;
+    names.set(key, name);
+    const before = headers[name];
+    headers[name] = before === undefined ? value : [before, value].flat();
+  }
+  return headers;
 }
 
 /** The value of the first line with this lower-case name. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { BodyReader } from './body-reader.ts';
 
 /** How long a client may go on sending what nobody wants before its connection is cut. */
 const LINGER_MS = 2000;
@@ -27,9 +28,11 @@ export function endAnswer(res: ServerResponse): void {
 /** Reads what is left of a body for nothing, so that its connection can carry the next request. */
 export function discardBody(req: IncomingMessage): void {
   if (req.readableEnded) return;
-  // A stream that was given up in the middle still waits for these, and holds the body back; and when it is done, node
-  // lets the body flow on only if somebody listens.
-  req.removeAllListeners('readable');
+  const reader = BodyReader.ifAny(req);
+  if (reader !== undefined) {
+    reader.discard();
+    return;
+  }
   req.on('data', () => undefined);
   req.resume();
 }

@@ -2,6 +2,7 @@ import type { Pool } from 'undici';
 import type { Route } from '../config/config.ts';
 import { BEARER, isFixed } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
+import { Redaction } from '../redaction.ts';
 import type { Activity } from '../telemetry/activity.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
 import { DeadTokenRules } from './dead-token.ts';
@@ -25,6 +26,7 @@ export class LiveRoute {
   #lastToken: Token | undefined;
   #authorization = '';
   #withToken: Readonly<HeaderList> = [];
+  #redaction: Redaction | undefined;
 
   constructor(config: Route, tokens: TokenSource, pool: Pool, activity: Activity, tokenPaths?: TokenPathGuard) {
     this.config = config;
@@ -51,6 +53,17 @@ export class LiveRoute {
     return this.#withToken;
   }
 
+  /** Finds the secrets of this route and of a token; made once for each. */
+  redactionOf(token: Token): Redaction {
+    this.#prepare(token);
+    return this.redaction;
+  }
+
+  /** The same for the token that was used last, if there was any. */
+  get redaction(): Redaction {
+    return (this.#redaction ??= new Redaction([...secretsOf(this.config), ...issuedWith(this.#lastToken)]));
+  }
+
   #prepare(token: Token): void {
     if (token === this.#lastToken) return;
     this.#lastToken = token;
@@ -58,6 +71,7 @@ export class LiveRoute {
     const accessToken = token.accessToken.reveal();
     this.#authorization = scheme === '' ? accessToken : `${scheme} ${accessToken}`;
     this.#withToken = token.headers.flatMap(([name, value]) => [name, value.reveal()]);
+    this.#redaction = undefined;
   }
 
   mayReplay(method: string): boolean {
@@ -80,6 +94,21 @@ export class LiveRoute {
 /** Path of a base URL as it was written, without a trailing slash. */
 function basePathOf(base: string): string {
   return base.replace(/^[a-z]+:\/\/[^/]*/i, '').replace(/\/$/, '');
+}
+
+function issuedWith(token: Token | undefined): string[] {
+  if (token === undefined) return [];
+  const secrets = [token.accessToken, ...token.headers.map(([, value]) => value)];
+  return [...secrets, ...(token.refreshToken === undefined ? [] : [token.refreshToken])].map((one) => one.reveal());
+}
+
+/** Every credential but those that are no secret, and what HTTP Basic makes of two of them. */
+function secretsOf({ provider: { credentials: fields, token }, credentials }: Route): string[] {
+  const valueOf = (name: string) => credentials.get(name)?.reveal();
+  const values = fields.flatMap(({ name, secret }) => (secret ? [valueOf(name) ?? ''] : []));
+  if (isFixed(token) || token.request.basic === undefined) return values;
+  const pair = token.request.basic.map((template) => fill(template, valueOf));
+  return [...values, pair.join(':'), pair.map(encodeURIComponent).join(':')];
 }
 
 function routeHeaders(route: Route): RouteHeaders {

@@ -18,7 +18,7 @@ export interface UpstreamRequest {
 
 /** What comes back, in order: one head, any number of chunks, then an end or a failure. */
 export interface AnswerListener {
-  onHead(status: number, reason: string, rawHeaders: readonly Buffer[]): void;
+  onHead(status: number, reason: string, rawHeaders: readonly string[]): void;
   onChunk(chunk: Buffer): void;
   onEnd(): void;
   /** After `cancel` it is not called. */
@@ -26,7 +26,7 @@ export interface AnswerListener {
 }
 
 /** Interim answers (1xx) that one request may get. */
-const MAX_INTERIM = 32;
+export const MAX_INTERIM = 32;
 
 /** Pools of connections, one for each origin: HTTP/1.1, one request at a time on each, TLS verified. */
 export class UpstreamPools {
@@ -94,7 +94,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
     this.#times = times;
   }
 
-  send(pool: Pool, request: UpstreamRequest): void {
+  send(pool: Pool, request: UpstreamRequest): this {
     const { method, path, headers, body } = request;
     const length = body.kind === 'stream' ? body.length : undefined;
     pool.dispatch(
@@ -106,6 +106,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
       },
       this,
     );
+    return this;
   }
 
   /** Whether any byte of the request may have left. */
@@ -158,7 +159,9 @@ export class Attempt implements Dispatcher.DispatchHandler {
     } else if (!isFinalStatus(status)) {
       this.#invalid('its status is out of range');
     } else {
-      this.#listener.onHead(status, reason ?? '', (controller.rawHeaders ?? []) as Buffer[]);
+      const raw = (controller.rawHeaders ?? []) as readonly Buffer[];
+      const headers = raw.map((bytes) => bytes.toString('latin1'));
+      this.#listener.onHead(status, reason ?? '', headers);
     }
   }
 
@@ -196,11 +199,12 @@ const INVALID = new Set([
 ]);
 
 /** What a failed attempt means for the one who asked: above all, whether the provider may have seen the request. */
-function meaningOf(error: Error, started: boolean): ProxyError {
+export function meaningOf(error: Error, started: boolean): ProxyError {
   if (error instanceof ProxyError) return error;
   const code = networkCode(error);
   if (!started) {
-    if (code === 'UND_ERR_CONNECT_TIMEOUT') {
+    // The second is http-proxy-3's.
+    if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ECONNECT_TIMEOUT') {
       return new ProxyError('upstream_timeout', 'The provider could not be connected to in time. Nothing was sent.', {
         cause: error,
         outcome: 'not_sent',

@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { holdBody } from '../proxy/body.ts';
 import { endAfterResponse } from '../proxy/linger.ts';
 import { currentResponse, dropRequests } from './node-internals.ts';
 
@@ -28,6 +29,7 @@ export class Pipelining {
       handle(req, res);
       return;
     }
+    holdBody(req);
     const { socket } = req;
     const queue = this.#queues.get(socket) ?? this.#open(socket, res);
     queue.waiting += 1;

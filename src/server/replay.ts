@@ -18,7 +18,7 @@ export async function replay(trail: Trail | undefined, prefix: string, proxy: Li
     const [name = '', value = ''] = trail.requestHeaders.slice(i, i + 2);
     if (!NOT_REPEATED.has(name.toLowerCase())) headers.push(name, value);
   }
-  const body = Buffer.concat(trail.bodies?.request ?? []);
+  const body = trail.bodies?.request ?? new Uint8Array();
   const { host, port } = proxy;
   const own = ['host', `127.0.0.1:${port}`, 'content-length', String(body.length)];
   const path = `${prefix}${trail.path ?? ''}${trail.query}`;
@@ -45,6 +45,6 @@ function refusalOf(trail: Trail | undefined): string | undefined {
   if (trail.route === undefined || trail.path === undefined || trail.attempts.length === 0) {
     return 'This request went to no provider.';
   }
-  const kept = trail.bodies?.request.reduce((sum, chunk) => sum + chunk.length, 0) ?? 0;
+  const kept = trail.bodies?.request.length ?? 0;
   return kept < trail.requestBytes ? 'Its body is longer than what is kept of it.' : undefined;
 }

@@ -32,6 +32,8 @@ export interface LastFailure {
 export class Activity {
   /** Requests that wait for an answer right now. */
   inFlight = 0;
+  /** WebSockets that are open, or whose handshake is under way. */
+  websockets = 0;
   /** Undefined until there was a request: there may be many routes that nobody calls. */
   counts: Counts | undefined;
   /** The last failure, unless the provider answered since. */

@@ -106,14 +106,15 @@ function tookOf({ use, attempts, startedAt }: Trail): LogFields {
 }
 
 /** `status` is the provider's. */
-function lineOf({ requestId, route, client, method, path, attempts }: Trail): LogFields {
+function lineOf(trail: Trail): LogFields {
+  const { requestId, route, client, method, path, attempts } = trail;
   const status = attempts.at(-1)?.status;
   return {
     request_id: requestId,
     route,
     ...(client !== undefined && { client }),
     method,
-    path: path && maskedPath(path),
+    path: path && trail.redacted(maskedPath(path)),
     ...(status !== 0 && { status }),
   };
 }

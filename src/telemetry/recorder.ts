@@ -35,7 +35,7 @@ export class Recorder {
     }
     this.#count += 1;
     trail.number = this.#count;
-    const withHeaders = failed || trail.bodies !== undefined || trail.endedAt - this.#lookedAt < LOOKED_MS;
+    const withHeaders = failed || trail.keepsBodies || trail.endedAt - this.#lookedAt < LOOKED_MS;
     this.#ring[this.#count % this.#ring.length]?.copy(trail, withHeaders);
   }
 
@@ -55,7 +55,9 @@ export class Recorder {
     const found: Trail[] = [];
     for (let number = this.#count; number > oldest; number--) {
       const kept = this.#ring[number % this.#ring.length];
-      if (kept !== undefined) found.push(new Trail('', '', []).copy(kept, true));
+      if (kept === undefined) continue;
+      kept.redact();
+      found.push(new Trail('', '', []).copy(kept, true));
     }
     return found;
   }

@@ -1,10 +1,21 @@
+import { constants, gunzipSync } from 'node:zlib';
+import { ByteBuffer } from '../byte-buffer.ts';
 import type { ErrorCode, Outcome } from '../errors.ts';
+import type { Redaction } from '../redaction.ts';
 
 /** Values of the `wakala-token` header. */
 export type TokenUse = 'cached' | 'fetched' | 'replayed' | 'not-replayed';
 
 /** Of a body, no more than this is kept to be looked at. Bytes. */
 const KEPT_BYTES = 16 * 1024;
+
+/** A compressed body is looked at up to this size. Bytes. */
+const MAX_DECODED = 1024 * 1024;
+
+interface KeptBodies {
+  readonly request: Uint8Array;
+  readonly answer: Uint8Array;
+}
 
 /** One sending of a request. Times are milliseconds on the scale of `performance.now`; 0: it never came to that. */
 export interface AttemptTrail {
@@ -60,8 +71,11 @@ export class Trail {
   requestBytes = 0;
   answerBytes = 0;
   answerHeaders: readonly string[] = [];
-  /** Undefined unless bodies are kept: what there is of them, up to 16 KiB each. */
-  bodies: { readonly request: Uint8Array[]; readonly answer: Uint8Array[] } | undefined = undefined;
+  /** Of a recorded request. Undefined unless bodies are kept: what there is of them, up to 16 KiB each. */
+  bodies: KeptBodies | undefined = undefined;
+  #bodies: { readonly request: ByteBuffer; readonly answer: ByteBuffer } | undefined;
+
+  #redaction: Redaction | undefined;
 
   constructor(requestId: string, method: string, requestHeaders: readonly string[]) {
     this.requestId = requestId;
@@ -70,16 +84,52 @@ export class Trail {
   }
 
   keepBodies(): void {
-    this.bodies = { request: [], answer: [] };
+    this.#bodies = { request: new ByteBuffer(), answer: new ByteBuffer() };
   }
 
-  onRequestBytes(chunk: Uint8Array): void {
-    if (this.bodies !== undefined) keep(this.bodies.request, chunk, this.requestBytes);
+  /** Finds the secrets that may be in it. */
+  set redaction(redaction: Redaction) {
+    this.#redaction = redaction;
+  }
+
+  /** A text of this request with its secrets cut out, in every spelling. */
+  redacted(text: string): string {
+    return this.#redaction === undefined ? text : this.#redaction.redact(text);
+  }
+
+  /** Cuts secrets out of all that is kept, before it is shown. */
+  redact(): void {
+    const redaction = this.#redaction;
+    if (redaction === undefined) return;
+    const cut = (text: string) => redaction.redact(text);
+    this.requestId = cut(this.requestId);
+    this.path = this.path && cut(this.path);
+    this.query = cut(this.query);
+    this.requestHeaders = this.requestHeaders.map(cut);
+    this.answerHeaders = this.answerHeaders.map(cut);
+    if (this.bodies !== undefined) {
+      const { request, answer } = this.bodies;
+      this.bodies = { request: cutBody(request, redaction), answer: cutBody(answer, redaction) };
+    }
+    this.#redaction = undefined;
+  }
+
+  get keepsBodies(): boolean {
+    return this.#bodies !== undefined;
+  }
+
+  /** What is kept of the bodies so far. */
+  keptBodies(): KeptBodies | undefined {
+    return this.#bodies && { request: this.#bodies.request.bytes, answer: this.#bodies.answer.bytes };
+  }
+
+  onRequestBytes(chunk: Buffer): void {
+    if (this.#bodies !== undefined) keep(this.#bodies.request, chunk);
     this.requestBytes += chunk.length;
   }
 
-  onAnswerBytes(chunk: Uint8Array): void {
-    if (this.bodies !== undefined) keep(this.bodies.answer, chunk, this.answerBytes);
+  onAnswerBytes(chunk: Buffer): void {
+    if (this.#bodies !== undefined) keep(this.#bodies.answer, chunk);
     this.answerBytes += chunk.length;
   }
 
@@ -106,10 +156,11 @@ export class Trail {
     this.clientLeft = from.clientLeft;
     this.requestBytes = from.requestBytes;
     this.answerBytes = from.answerBytes;
-    this.bodies = from.bodies;
+    this.bodies = from.bodies ?? from.keptBodies();
     this.hasHeaders = withHeaders && from.hasHeaders;
     this.requestHeaders = withHeaders ? from.requestHeaders : NONE;
     this.answerHeaders = withHeaders ? from.answerHeaders : NONE;
+    this.#redaction = from.#redaction;
     this.#copyAttempts(from.attempts);
     return this;
   }
@@ -135,7 +186,7 @@ export class Trail {
   /** Begins to note another attempt; the answer of the one before is forgotten. */
   onAttempt(): AttemptTrail {
     this.answerBytes = 0;
-    if (this.bodies !== undefined) this.bodies.answer.length = 0;
+    this.#bodies?.answer.take();
     const attempt: AttemptTrail = { sentAt: performance.now(), connectedAt: 0, answeredAt: 0, status: 0 };
     this.attempts.push(attempt);
     return attempt;
@@ -144,7 +195,22 @@ export class Trail {
 
 const NONE: readonly string[] = [];
 
-/** Copies, since a chunk may be a view of a much larger buffer. */
-function keep(kept: Uint8Array[], chunk: Uint8Array, before: number): void {
-  if (before < KEPT_BYTES) kept.push(Uint8Array.from(chunk.subarray(0, KEPT_BYTES - before)));
+function keep(kept: ByteBuffer, chunk: Buffer): void {
+  if (kept.length < KEPT_BYTES) kept.append(chunk.subarray(0, KEPT_BYTES - kept.length));
+}
+
+/** A compressed body is decompressed where it holds a secret: without that it could be shown. */
+function cutBody(body: Uint8Array, redaction: Redaction): Uint8Array {
+  const text = Buffer.from(gunzipped(body)).toString('latin1');
+  return redaction.isIn(text) ? Buffer.from(redaction.redact(text), 'latin1') : body;
+}
+
+/** As far as it is there; what is no gzip as it is. */
+function gunzipped(body: Uint8Array): Uint8Array {
+  if (body[0] !== 0x1f || body[1] !== 0x8b) return body;
+  try {
+    return gunzipSync(body, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: MAX_DECODED });
+  } catch {
+    return body;
+  }
 }

@@ -1,9 +1,9 @@
 import { ProxyError } from '../errors.ts';
 import { valueAt } from '../json.ts';
 import type { DeadTokenRule, ExchangeResponse } from '../providers/provider.ts';
+import { Redaction } from '../redaction.ts';
 import { Secret } from '../secret.ts';
 import { lifetimeOf } from './lifetime.ts';
-import { redact } from './redact.ts';
 import { type AnswerHeader, makeToken, type Token } from './token.ts';
 
 /** What a token endpoint said. Holds a token: never log its body without `wordsOf`. */
@@ -149,7 +149,8 @@ export function unavailable(what: string, cause?: unknown, retryAfterSeconds?: n
 
 /** A provider's words for the log: one short line, with every secret that was sent cut out of it. */
 export function wordsOf(answer: TokenAnswer, secrets: readonly string[]): string {
-  return redact(answer.body, secrets)
+  return new Redaction(secrets, 1)
+    .redact(answer.body)
     .replace(/[\x00-\x1f\x7f]+/g, ' ')
     .slice(0, 300);
 }

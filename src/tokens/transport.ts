@@ -1,5 +1,6 @@
 import type { Agent, IncomingMessage, RequestOptions } from 'node:http';
 import { Agent as TlsAgent, request as sendTls } from 'node:https';
+import { ByteBuffer } from '../byte-buffer.ts';
 import type { Clock } from '../clock.ts';
 import { guardedLookup } from '../lookup.ts';
 import { http } from '../node-http.ts';
@@ -72,16 +73,14 @@ function ask(request: TokenRequest, signal: AbortSignal, { plain, tls, clock }: 
 }
 
 async function bodyOf(answer: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
+  const body = new ByteBuffer();
   for await (const chunk of answer as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > MAX_ANSWER_BYTES) {
+    body.append(chunk);
+    if (body.length > MAX_ANSWER_BYTES) {
       throw Object.assign(new Error('answer too long'), { code: 'answer longer than 64 KiB' });
     }
-    chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return body.bytes.toString('utf8');
 }
 
 function firstValues(headers: IncomingMessage['headers']): TokenAnswer['headers'] {

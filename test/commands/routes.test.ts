@@ -26,6 +26,9 @@ const FILE = `routes:
     replay: [GET, PUT]
     max_concurrency: 5
     token_paths: refuse
+    websocket: true
+    max_websockets: 50
+    websocket_idle_timeout: 90s
 `;
 const env = { KEY: 'canary-key' };
 
@@ -51,7 +54,8 @@ describe('routes', () => {
   token  POST https://auth.jeel.co/oauth2/token
 /paystack/*  static    sandbox      https://api.paystack.co
   token  a fixed key; none is asked for
-  set    connect_timeout 1500ms, replay GET PUT, max_concurrency 5, token_paths refuse
+  set    connect_timeout 1500ms, replay GET PUT, max_concurrency 5, token_paths refuse, websocket,
+         max_websockets 50, websocket_idle_timeout 90s
 `,
       stderr: '',
     });
@@ -109,6 +113,8 @@ describe('routes', () => {
       token_endpoint: { method: 'GET', url: 'https://sandbox.safaricom.co.ke/oauth/v1/generate' },
       allow: ['POST /mpesa/stkpush/*', 'GET /'],
       websocket: true,
+      max_websockets: 1000,
+      websocket_idle_timeout_ms: 600_000,
       token_paths: 'placeholder',
       timeout_ms: 10_000,
       connect_timeout_ms: 5000,
@@ -122,6 +128,8 @@ describe('routes', () => {
       allow: null,
       replay: ['GET', 'PUT'],
       max_concurrency: 5,
+      max_websockets: 50,
+      websocket_idle_timeout_ms: 90_000,
       token_paths: 'refuse',
     });
   });

@@ -204,6 +204,11 @@ describe('upstream and auth_server', () => {
     }
   });
 
+  it.each(['max_websockets: 5', 'websocket_idle_timeout: 1m'])('%s without `websocket` is a warning', (line) => {
+    expect(warningsOf(mpesaWith(line))).toEqual([expect.stringContaining('no effect without `websocket: true`')]);
+    expect(warningsOf(mpesaWith(line, 'websocket: true'))).toEqual([]);
+  });
+
   it('`http:` to another machine is a warning in the sandbox', () => {
     expect(warningsOf(mpesaWith('upstream: http://api.example.com'))).toEqual([
       expect.stringMatching(/^5:15 .*`http:` would send/),

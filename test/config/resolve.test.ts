@@ -41,6 +41,8 @@ describe('defaults', () => {
       tokenPaths: 'placeholder',
       maxConcurrency: undefined,
       websocket: false,
+      maxWebsockets: 1000,
+      websocketIdleTimeoutMs: 600_000,
       inspectBodies: false,
     });
   });

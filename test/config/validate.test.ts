@@ -122,6 +122,8 @@ describe('bounds', () => {
     ['max_body', '1024GiB', '1025GiB', 'between 0 and 1024GiB'],
     ['max_concurrency', '1', '0', 'between 1 and 1000000'],
     ['max_concurrency', '1000000', '1000001', 'between 1 and 1000000'],
+    ['max_websockets', '1', '0', 'between 1 and 1000000'],
+    ['websocket_idle_timeout', '24h', '25h', 'between 1ms and 24h'],
   ])('of %s hold %s and not %s', (key, inside, outside, reason) => {
     expect(problemsOf(mpesaWith(`${key}: ${inside}`))).toEqual([]);
     expect(problemsOf(mpesaWith(`${key}: ${outside}`))).toEqual([expect.stringContaining(reason)]);

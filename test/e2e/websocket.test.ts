@@ -1,61 +1,11 @@
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ask } from '../support/proxy-ask.ts';
-import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
+import { startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
-
-const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
-
-function handshake(path: string, ...lines: string[]): string {
-  const head = [`GET ${path} HTTP/1.1`, 'Host: localhost', 'Connection: Upgrade', 'Upgrade: websocket'];
-  return [...head, 'Sec-WebSocket-Version: 13', `Sec-WebSocket-Key: ${KEY}`, ...lines, '', ''].join('\r\n');
-}
-
-/** Takes every handshake and sends back whatever follows; its tokens come from `tokens`. */
-async function start(onUpgrade: (req: IncomingMessage, socket: Duplex) => void = switchToEcho, settings = {}) {
-  const handshakes: IncomingMessage[] = [];
-  const server = createServer().on('upgrade', (req: IncomingMessage, socket: Duplex) => {
-    handshakes.push(req);
-    socket.on('error', () => {});
-    onUpgrade(req, socket);
-    onTestFinished(() => void socket.destroy());
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => void server.close());
-  const { port } = server.address() as AddressInfo;
-  const tokens = await RawUpstream.start(() => reply(200, 'plain'));
-  const upstream = `http://127.0.0.1:${port}`;
-  const proxy = await startProxy({
-    routes: {
-      '/ws/*': {
-        ...routeTo(tokens),
-        upstream: `${upstream}/base`,
-        auth_server: tokens.origin,
-        websocket: true,
-        ...settings,
-      },
-      '/api/*': routeTo(tokens),
-    },
-  });
-  return { proxy, handshakes, tokens, port, client: await RawClient.open(proxy.port) };
-}
-
-function switchToEcho(req: IncomingMessage, socket: Duplex): void {
-  const accept = createHash('sha1').update(
-    `${req.headers['sec-websocket-key'] ?? ''}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`,
-  );
-  socket.write(
-    'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
-      `Sec-WebSocket-Accept: ${accept.digest('base64')}\r\nX-Echo: ${req.headers.authorization ?? ''}\r\n\r\n`,
-  );
-  socket.pipe(socket);
-}
+import { handshake, startWebSockets as start, switchToEcho } from '../support/websocket.ts';
 
 describe('a WebSocket', () => {
   it('goes through with the token on its handshake, and every byte both ways', async () => {
@@ -177,27 +127,6 @@ describe('a WebSocket', () => {
       'upstream_timeout',
       'unknown',
     ]);
-  });
-
-  it('whose refusal breaks off gets no second answer into the first one', async () => {
-    const upstream = await RawUpstream.start((request) => {
-      request.send('HTTP/1.1 500 Broken\r\ncontent-length: 10\r\n\r\nabc');
-      request.socket.end();
-    });
-    const proxy = await startProxyTo(upstream, { websocket: true });
-    const client = await RawClient.open(proxy.port);
-    client.send(handshake('/api/feed'));
-    await client.ending;
-    expect(client.received.toString()).not.toContain('HTTP/1.1 502');
-  });
-
-  it('counts towards max_concurrency while it is open', async () => {
-    const { client, proxy } = await start(switchToEcho, { max_concurrency: 1 });
-    client.send(handshake('/ws/feed'));
-    expect((await client.answer()).status).toBe(101);
-    const other = await RawClient.open(proxy.port);
-    other.send(handshake('/ws/feed'));
-    expect((await other.answer()).json()).toMatchObject({ code: 'overloaded', outcome: 'not_sent' });
   });
 
   it('has its request id and the use of the token in the answer', async () => {

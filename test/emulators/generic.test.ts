@@ -1,8 +1,9 @@
+import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { withExchangesAt } from '../../src/emulators/exchanges-at.ts';
 import type { Exchange, Provider } from '../../src/providers/provider.ts';
 import { fixedToken } from '../../src/providers/static.ts';
-import { call, emulate, exchange, refresh, sampleCall, sendExchange } from './support.ts';
+import { ask, call, emulate, exchange, refresh, sampleCall, sendExchange } from './support.ts';
 
 /** With every part that an exchange may have. */
 const custom = {
@@ -83,6 +84,23 @@ describe('an emulator of a definition', () => {
     const second = await refresh(emulator, again);
     expect([first.status, second.status]).toEqual([200, 200]);
     expect((await refresh(emulator, 'unknown')).status).toBe(403);
+  });
+
+  it('takes a body in pieces as it takes a whole one', async () => {
+    const { emulator, token } = await tokens();
+    const headers = { authorization: `Bearer ${token}` };
+    const pieces = Readable.from(['in ', 'many ', 'pieces'].map((piece) => Buffer.from(piece)));
+    const chunked = await ask(`${emulator.apiUrl}/x`, { method: 'POST', headers, body: pieces, duplex: 'half' });
+    const whole = await ask(`${emulator.apiUrl}/x`, { method: 'POST', headers, body: 'in many pieces' });
+    expect([chunked.json['body'], whole.json['body']]).toEqual(['in many pieces', 'in many pieces']);
+  });
+
+  it('refuses a body of more than 16 MiB, with a length and in chunks', async () => {
+    const { emulator } = await tokens();
+    const body = Buffer.alloc(16 * 1024 * 1024 + 1);
+    const whole = await ask(`${emulator.apiUrl}/x`, { method: 'POST', body });
+    const chunked = await ask(`${emulator.apiUrl}/x`, { method: 'POST', body: Readable.from([body]), duplex: 'half' });
+    expect([whole.status, chunked.status]).toEqual([413, 413]);
   });
 
   it('echoes a call, path and query byte for byte', async () => {

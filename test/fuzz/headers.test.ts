@@ -8,9 +8,11 @@ import {
   requestHeaders,
   type RouteHeaders,
 } from '../../src/proxy/headers.ts';
+import { Redaction } from '../../src/redaction.ts';
 import { type Chance, fuzz } from './random.ts';
 
 const TOKEN = 'real-token-0123456789';
+const REDACTION = new Redaction([TOKEN]);
 const AUTHORIZATION = `Bearer ${TOKEN}`;
 const CLIENTS = 'clients-own-login';
 const HOP_BY_HOP = [
@@ -144,10 +146,9 @@ function expectOrder(given: Lines, kept: Lines): void {
 }
 
 function checkAnswer({ lines, status }: Input): void {
-  const raw = lines.flat().map((text) => Buffer.from(text, 'latin1'));
   let out: Lines;
   try {
-    out = pairs(answerHeaders(raw, status, TOKEN));
+    out = pairs(answerHeaders(lines.flat(), status, REDACTION));
   } catch (error) {
     if (error instanceof ProxyError && error.code === 'upstream_invalid') return;
     throw error;

@@ -8,6 +8,7 @@ import {
   requestHeaders,
   type RouteHeaders,
 } from '../../src/proxy/headers.ts';
+import { Redaction } from '../../src/redaction.ts';
 
 const NO_HEADERS: RouteHeaders = { set: [], defaults: [], replaced: new Set() };
 const OURS = ['via', '1.1 wakala', 'authorization', 'Bearer real'];
@@ -20,11 +21,7 @@ function forwarded(raw: readonly string[], route = NO_HEADERS): string[] {
 }
 
 function returned(raw: readonly string[], status = 200): string[] {
-  return answerHeaders(
-    raw.map((text) => Buffer.from(text, 'latin1')),
-    status,
-    'real-token',
-  );
+  return answerHeaders(raw, status, new Redaction(['real-token']));
 }
 
 function codeOf(run: () => unknown): string {

@@ -49,6 +49,10 @@ export class CliProcess {
     return this.#stderr;
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   /** Waits until either stream holds what this matches. */
   async until(pattern: RegExp): Promise<RegExpExecArray> {
     for (;;) {

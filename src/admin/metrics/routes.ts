@@ -43,7 +43,7 @@ function routeInfo(exposition: Exposition, routes: readonly Route[], snapshots: 
 }
 
 function inFlight(exposition: Exposition, snapshots: readonly ProcessSnapshot[]): void {
-  const help = 'Requests that wait for an answer now, and WebSockets that are open.';
+  const help = 'Requests that wait for an answer now.';
   const gauge = exposition.gauge('wakala_requests_in_flight', help, ['route']);
   for (const { routes } of snapshots) {
     for (const { name, inFlight: count, counts } of routes) {

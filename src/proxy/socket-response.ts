@@ -1,0 +1,24 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { http } from '../node-http.ts';
+import { endSocket } from './linger.ts';
+
+/**
+ * A response on a connection that node gave away for an upgrade. The connection ends with it; what the client goes on
+ * sending until then is read for nothing.
+ */
+export function responseOn(socket: Socket, req: IncomingMessage): ServerResponse {
+  const res = new http.ServerResponse(req);
+  res.shouldKeepAlive = false;
+  res.assignSocket(socket);
+  // Node does this for connections that are still its own.
+  const onDrain = () => res.emit('drain');
+  socket.on('drain', onDrain);
+  res.once('finish', () => {
+    socket.off('drain', onDrain);
+    res.detachSocket(socket);
+    socket.resume();
+    endSocket(socket, '');
+  });
+  return res;
+}

@@ -1,0 +1,319 @@
+const REDACTED = '[redacted]';
+
+/**
+ * Shorter secrets are looked for nowhere but in the words of a token endpoint. A value such as `test` or `sandbox` is in
+ * ordinary headers by chance, and hides nothing; no provider gives out a token or a key of less than 8 characters.
+ */
+const MIN_LENGTH = 8;
+
+/** Escapes of escapes are undone up to this depth. */
+const MAX_ROUNDS = 3;
+
+/** HTML's names of what may be in a token and is no letter or digit. */
+const ENTITIES: Readonly<Record<string, string>> = {
+  amp: '&',
+  apos: "'",
+  ast: '*',
+  bsol: '\\',
+  colon: ':',
+  comma: ',',
+  commat: '@',
+  dollar: '$',
+  equals: '=',
+  excl: '!',
+  gt: '>',
+  hyphen: '-',
+  lowbar: '_',
+  lt: '<',
+  num: '#',
+  percnt: '%',
+  period: '.',
+  plus: '+',
+  quot: '"',
+  semi: ';',
+  sol: '/',
+  verbar: '|',
+};
+
+/** `%2f`, `%u002f`, `\u002f`, `\u{2f}`, `\x2f`, `\/`, `&#x2f;`, `&#47;`, `&sol;`. Linear: nothing in it is unbounded. */
+const ESCAPE = new RegExp(
+  [
+    '%([0-9a-f]{2})',
+    '[%\\\\]u([0-9a-f]{4})',
+    '\\\\u\\{0{0,8}([0-9a-f]{1,6})\\}',
+    '\\\\x([0-9a-f]{2})',
+    '\\\\([^a-z0-9])',
+    '&#x0{0,8}([0-9a-f]{1,6});?',
+    '&#0{0,8}(\\d{1,7});?',
+    `&(${Object.keys(ENTITIES).join('|')});`,
+  ].join('|'),
+  'gi',
+);
+
+/** A place in a text: `end` is behind it. */
+interface Range {
+  readonly start: number;
+  readonly end: number;
+  /** In base64: what stands around it may hold a few bits of it. */
+  readonly isBase64: boolean;
+}
+
+/** A text with its escapes undone. `starts[i]`: where its character `i` stood in the original. */
+interface Unescaped {
+  readonly text: string;
+  readonly starts: readonly number[];
+}
+
+/**
+ * Finds secrets in a text, however they are spelled: literally, percent-encoded, escaped as in JSON or HTML, in hex, in
+ * base64 or base64url, alone or within a longer encoded text, and escapes of these. Made once for a set of secrets.
+ */
+export class Redaction {
+  readonly #literals: readonly string[];
+  /** What base64 of a text with a secret in it contains, in the alphabet with `+` and `/`. */
+  readonly #base64: readonly string[];
+  /** In lower case. */
+  readonly #hex: readonly string[];
+  readonly #filter: Filter | undefined;
+
+  /** @param minLength shorter secrets are left out */
+  constructor(secrets: Iterable<string>, minLength = MIN_LENGTH) {
+    const known = [...new Set(secrets)].filter((secret) => secret.length >= minLength);
+    const long = known.filter((secret) => secret.length >= MIN_LENGTH);
+    this.#literals = [...new Set(known.flatMap(literalsOf))];
+    this.#base64 = long.flatMap(base64Of);
+    this.#hex = long.map((secret) => Buffer.from(secret).toString('hex'));
+    if (known.length > long.length) return;
+    const base64url = this.#base64.map((text) => text.replaceAll('+', '-').replaceAll('/', '_'));
+    this.#filter = new Filter([...new Set([...this.#literals, ...this.#base64, ...base64url, ...this.#hex])]);
+  }
+
+  /** Whether a secret is in the text. */
+  isIn(text: string): boolean {
+    return this.#mayBeIn(text) && this.#rangesIn(text).length > 0;
+  }
+
+  /** The text with each secret cut out. */
+  redact(text: string): string {
+    if (!this.#mayBeIn(text)) return text;
+    let redacted = '';
+    let at = 0;
+    const ranges = this.#rangesIn(text).map((range) => (range.isBase64 ? wholeRun(text, range) : range));
+    for (const { start, end } of ranges.sort((a, b) => a.start - b.start)) {
+      if (start >= at) redacted += text.slice(at, start) + REDACTED;
+      at = Math.max(at, end);
+    }
+    return redacted + text.slice(at);
+  }
+
+  /**
+   * A flat list of header names and values, less the lines that hold a secret or, together with others, a part of one.
+   * The same list if there is none.
+   */
+  cleanHeaders(list: string[]): string[] {
+    const filter = this.#filter;
+    let isEscaped = false;
+    for (const text of list) {
+      if (filter === undefined || filter.passes(text)) return this.#sifted(list);
+      if (!isEscaped) isEscaped = filter.hasEscape(text);
+    }
+    return isEscaped && [namesIn, valuesIn].some((of) => this.#mayBeIn(of(list).join(''))) ? this.#sifted(list) : list;
+  }
+
+  #sifted(list: readonly string[]): string[] {
+    const dropped = new Set([...this.#holding(namesIn(list)), ...this.#holding(valuesIn(list))]);
+    return list.filter((_, i) => !dropped.has(Math.floor(i / 2)));
+  }
+
+  /** The places of the texts that a secret stands in, or is split over. */
+  #holding(texts: readonly string[]): number[] {
+    const ranges = this.#rangesIn(texts.join(''));
+    let end = 0;
+    return texts.flatMap((text, i) => {
+      const start = end;
+      end += text.length;
+      return ranges.some((range) => range.start < end && range.end > start) ? [i] : [];
+    });
+  }
+
+  /** False for most texts without a secret, in a fraction of a microsecond. */
+  #mayBeIn(text: string): boolean {
+    const filter = this.#filter;
+    if (filter === undefined || filter.passes(text)) return true;
+    if (!filter.hasEscape(text)) return false;
+    let plain = text;
+    for (let round = 1; round <= MAX_ROUNDS; round++) {
+      const escaped = plain;
+      plain = escaped.replace(ESCAPE, (...match: string[]) => characterOf(match));
+      if (plain === escaped) return false;
+      if (filter.passes(plain)) return true;
+    }
+    return false;
+  }
+
+  #rangesIn(text: string): Range[] {
+    const ranges = this.#unescapedRangesIn(text);
+    let inner = unescaped(text);
+    for (let round = 1; inner !== undefined && round <= MAX_ROUNDS; round++) {
+      const { starts } = inner;
+      for (const { start, end, isBase64 } of this.#unescapedRangesIn(inner.text)) {
+        ranges.push({ start: starts[start] ?? 0, end: starts[end] ?? text.length, isBase64 });
+      }
+      inner = unescaped(inner.text, starts);
+    }
+    return ranges;
+  }
+
+  #unescapedRangesIn(text: string): Range[] {
+    const lower = text.replace(/[A-F]+/g, (letters) => letters.toLowerCase());
+    const base64 = text.replaceAll('-', '+').replaceAll('_', '/');
+    return [...found(text, this.#literals), ...found(lower, this.#hex), ...found(base64, this.#base64, true)];
+  }
+}
+
+function namesIn(list: readonly string[]): string[] {
+  return list.filter((_, i) => i % 2 === 0);
+}
+
+function valuesIn(list: readonly string[]): string[] {
+  return list.filter((_, i) => i % 2 === 1);
+}
+
+function found(text: string, patterns: readonly string[], isBase64 = false): Range[] {
+  const ranges: Range[] = [];
+  for (const pattern of patterns) {
+    for (let start = text.indexOf(pattern); start !== -1; start = text.indexOf(pattern, start + pattern.length)) {
+      ranges.push({ start, end: start + pattern.length, isBase64 });
+    }
+  }
+  return ranges;
+}
+
+/** All of the base64 text that a range is in. */
+function wholeRun(text: string, { start, end, isBase64 }: Range): Range {
+  const isPart = (at: number) => /[A-Za-z0-9+/=_%-]/.test(text.charAt(at));
+  let [from, to] = [start, end];
+  while (isPart(from - 1)) from -= 1;
+  while (isPart(to)) to += 1;
+  return { start: from, end: to, isBase64 };
+}
+
+/** Header values come as bytes, one a character; a form writes a space as `+`. */
+function literalsOf(secret: string): string[] {
+  const bytes = Buffer.from(secret).toString('latin1');
+  return [secret, bytes, secret.replaceAll(' ', '+'), bytes.replaceAll(' ', '+')];
+}
+
+/** The characters of base64 that depend on the secret alone, for each of the three ways in which it may be aligned. */
+function base64Of(secret: string): string[] {
+  return [0, 1, 2].map((before) => {
+    const bytes = Buffer.from(`${'x'.repeat(before)}${secret}`);
+    const [first, last] = [Math.ceil((before * 8) / 6), Math.floor((bytes.length * 8) / 6)];
+    return bytes.toString('base64').slice(first, last);
+  });
+}
+
+/** Undoes one layer of escapes. `starts` are those of the text itself. Undefined if it has none. */
+function unescaped(text: string, starts?: readonly number[]): Unescaped | undefined {
+  let plain = '';
+  const plainStarts: number[] = [];
+  let at = 0;
+  const copy = (end: number) => {
+    plain += text.slice(at, end);
+    for (let i = at; i < end; i++) plainStarts.push(starts?.[i] ?? i);
+  };
+  for (const match of text.matchAll(ESCAPE)) {
+    copy(match.index);
+    at = match.index + match[0].length;
+    const character = characterOf(match);
+    plain += character;
+    for (let i = 0; i < character.length; i++) plainStarts.push(starts?.[match.index] ?? match.index);
+  }
+  if (at === 0) return undefined;
+  copy(text.length);
+  plainStarts.push(starts?.[text.length] ?? text.length);
+  return { text: plain, starts: plainStarts };
+}
+
+/** @param match of `ESCAPE`, with its groups */
+function characterOf(match: readonly (string | undefined)[]): string {
+  const [whole = '', percent, unit, codePoint, byte, itself, hex, decimal, entity] = match;
+  if (itself !== undefined) return itself;
+  if (entity !== undefined) return ENTITIES[entity.toLowerCase()] ?? whole;
+  const code = parseInt(percent ?? unit ?? codePoint ?? byte ?? hex ?? decimal ?? '', decimal === undefined ? 16 : 10);
+  return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
+}
+
+/** Characters of a text that are compared at once. */
+const GRAM = 4;
+
+/** At most this much of the beginning of each pattern is looked for. */
+const MAX_WINDOW = 32;
+
+/**
+ * Passes every text that a pattern is in, or may be split over, and few others, in a fraction of a microsecond. Wherever
+ * a pattern stands in a text, one of the sequences of four characters that are looked at is one of its first.
+ */
+class Filter {
+  /** Length of the shortest pattern. */
+  readonly #window: number;
+  /** A hash table with open addressing; 0: empty. */
+  readonly #grams: Int32Array;
+
+  constructor(patterns: readonly string[]) {
+    this.#window = patterns.reduce((shortest, { length }) => Math.min(shortest, length), MAX_WINDOW);
+    this.#grams = new Int32Array(2 ** Math.ceil(Math.log2(4 * patterns.length * this.#window + 1)));
+    for (const pattern of patterns) {
+      const end = Math.min(this.#window, pattern.length - GRAM + 1);
+      for (let at = 0; at < end; at++) this.#add(gramAt(pattern, at));
+    }
+  }
+
+  /**
+   * False only if no pattern is in the text, and none is split over it and others. (Where all parts of one have less than
+   * four characters, it may be false.)
+   */
+  passes(text: string): boolean {
+    const last = text.length - GRAM;
+    if (last < 0) return false;
+    const grams = this.#grams;
+    const mask = grams.length - 1;
+    const stride = this.#window - GRAM + 1;
+    for (let at = 0; ; at = Math.min(at + stride, last)) {
+      const gram = gramAt(text, at);
+      let slot = hash(gram) & mask;
+      for (let there = grams[slot]; there !== 0; there = grams[slot]) {
+        if (there === gram) return true;
+        slot = (slot + 1) & mask;
+      }
+      if (at === last) return false;
+    }
+  }
+
+  /** Whether a pattern may be in it with escapes. Each makes it longer, and a half may be in another text. */
+  hasEscape(text: string): boolean {
+    return 2 * text.length > this.#window && /[%&\\]/.test(text);
+  }
+
+  #add(gram: number): void {
+    const mask = this.#grams.length - 1;
+    let slot = hash(gram) & mask;
+    while (this.#grams[slot] !== 0) slot = (slot + 1) & mask;
+    this.#grams[slot] = gram;
+  }
+}
+
+function hash(gram: number): number {
+  return Math.imul(gram, 0x9e3779b1) >>> 12;
+}
+
+/** 7 bits for each character, without the one that tells small letters from large ones; never 0. */
+function gramAt(text: string, at: number): number {
+  return (
+    ((text.charCodeAt(at) & 127) << 21) |
+    ((text.charCodeAt(at + 1) & 127) << 14) |
+    ((text.charCodeAt(at + 2) & 127) << 7) |
+    (text.charCodeAt(at + 3) & 127) |
+    0x4081020
+  );
+}

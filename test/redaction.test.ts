@@ -1,0 +1,102 @@
+import { describe, expect, it } from 'vitest';
+import { Redaction } from '../src/redaction.ts';
+import { SPELLINGS } from './support/spellings.ts';
+
+const TOKEN = 'real-token+0/123=';
+const SECRETS = [TOKEN, 'q+r "ü&/\\9 x', 'k-1234567'];
+const redaction = new Redaction(SECRETS);
+
+/** As header values come: a character for each byte. */
+function asBytes(text: string): string {
+  return Buffer.from(text).toString('latin1');
+}
+
+const ORDINARY = [
+  ...['date', 'Mon, 23 Nov 2026 10:00:00 GMT'],
+  ...['content-type', 'application/json; charset=utf-8'],
+  ...['location', 'https://api.example/a%20b?next=%2Fpay%3Fid%3D1&x=&amp;'],
+  ...['set-cookie', 'session=eyJpdiI6IkxqTGd5S0Zz%2Bmore%3D%3D; path=/; httponly'],
+  ...['etag', 'W/"138-LZkPpm1x2v6YbqF0i3V8c9d0e1f"'],
+];
+
+describe.each(SECRETS)('the secret %j', (secret) => {
+  it.each(SPELLINGS)('is found and cut out %s', (_, spell) => {
+    for (const text of [spell(secret), asBytes(spell(secret))]) {
+      expect(redaction.isIn(text)).toBe(true);
+      expect(redaction.redact(text).replace(/^[\\"{text:]+|[\\"}]+$/g, '')).toBe('[redacted]');
+      expect(redaction.redact(`before ${text} after`)).toMatch(/^before .*\[redacted\].* after$/);
+    }
+  });
+
+  it.each(SPELLINGS)('takes the header with it that it stands in, and no other: %s', (_, spell) => {
+    const value = asBytes(spell(secret));
+    expect(redaction.cleanHeaders([...ORDINARY, 'x-echo', `a ${value} b`, 'x-after', 'nosniff'])).toEqual([
+      ...ORDINARY,
+      ...['x-after', 'nosniff'],
+    ]);
+  });
+
+  it.each(SPELLINGS)('takes the headers with it that it is split over: %s', (_, spell) => {
+    const value = asBytes(spell(secret));
+    for (let at = 1; at < value.length; at++) {
+      const split = ['x-split', value.slice(0, at), 'x-split', value.slice(at)];
+      const kept = redaction.cleanHeaders([...ORDINARY, ...split, 'x-after', 'nosniff']);
+      // Of base64 some characters at the ends say nothing of the secret.
+      expect(kept.filter((text) => text === 'x-split').length).toBeLessThan(2);
+      expect(kept.filter((_, i) => kept[i - (i % 2)] !== 'x-split')).toEqual([...ORDINARY, 'x-after', 'nosniff']);
+    }
+  });
+});
+
+describe('a redaction', () => {
+  it('leaves headers without a secret as they are, in the same list', () => {
+    const list = [...ORDINARY];
+    expect(redaction.cleanHeaders(list)).toBe(list);
+    expect(list).toEqual(ORDINARY);
+  });
+
+  it('takes a header whose name holds a secret', () => {
+    expect(redaction.cleanHeaders(['a', '1', `x-${SECRETS[2]!}`, '2', 'b', '3'])).toEqual(['a', '1', 'b', '3']);
+  });
+
+  it('takes three headers that a secret is split over', () => {
+    const [one, two, three] = [TOKEN.slice(0, 5), TOKEN.slice(5, 11), TOKEN.slice(11)];
+    expect(redaction.cleanHeaders(['a', one, 'a', two, 'a', three, 'b', 'x'])).toEqual(['b', 'x']);
+  });
+
+  it('leaves a part of a secret, and what is similar to it', () => {
+    for (const text of [TOKEN.slice(0, -1), TOKEN.slice(1), TOKEN.toUpperCase(), TOKEN.replace('0', '1')]) {
+      expect(redaction.isIn(text)).toBe(false);
+      expect(redaction.redact(text)).toBe(text);
+    }
+  });
+
+  it('does not look for secrets of less than 8 characters, which are in headers by chance', () => {
+    const short = new Redaction(['', 'test', 'sandbox', 'mtnuganda']);
+    const list = ['x-mode', 'test', 'x-env', 'sandbox', 'x-target', 'mtnuganda'];
+    expect(short.cleanHeaders(list)).toEqual(['x-mode', 'test', 'x-env', 'sandbox']);
+    expect(new Redaction(['test']).cleanHeaders(list)).toBe(list);
+  });
+
+  it('cuts short secrets out too where it is told to', () => {
+    expect(new Redaction(['', 'k-1'], 1).redact('a k-1 b k%2D1 c')).toBe('a [redacted] b [redacted] c');
+  });
+
+  it('cuts out all of the base64 text that a secret is in', () => {
+    const basic = Buffer.from(`user:${TOKEN}`).toString('base64');
+    expect(redaction.redact(`authorization: Basic ${basic}, x`)).toBe('authorization: Basic [redacted], x');
+  });
+
+  it('takes time that grows with the text, whatever is in it', () => {
+    const pieces = ['%', '%25', '%2525', '\\', '\\u', '&#0', '&', TOKEN.slice(0, 8), 'YWFh', TOKEN, '%72'];
+    const cpuMs = (size: number) => {
+      const texts = pieces.map((piece) => piece.repeat(Math.ceil(size / piece.length)));
+      const before = process.cpuUsage();
+      for (let i = 0; i < 5; i++) for (const text of texts) redaction.redact(text);
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) / 1000;
+    };
+    cpuMs(16 * 1024);
+    expect(cpuMs(256 * 1024)).toBeLessThan(16 * 4 * cpuMs(16 * 1024));
+  });
+});
