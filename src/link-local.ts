@@ -29,7 +29,7 @@ const REFUSED = blockList(
  * not, with a zone or not, IPv4 mapped into IPv6 or not. False for anything that is no IP address.
  */
 export function isLinkLocalAddress(ip: string): boolean {
-  const bare = ip.replace(/^\[(.*)\]$/, '$1').replace(/%.*$/, '');
+  const bare = ip.replace(/^\[(.*)\]$/, '$1').split('%', 1)[0] ?? '';
   const family = isIP(bare);
   return family !== 0 && REFUSED.check(bare, family === 6 ? 'ipv6' : 'ipv4');
 }

@@ -70,7 +70,8 @@ function refusedCalls({ route, credential }: Judged): Problem[] {
   const [first] = calls;
   if (first === undefined) return [];
   const named = calls.slice(0, NAMED_CALLS).map(({ call }) => call);
-  const more = calls.length > named.length ? ` and ${calls.length - named.length} more` : '';
+  const rest = Math.max(calls.length, credential?.refusedCallCount ?? 0) - named.length;
+  const more = rest > 0 ? ` and ${rest} more` : '';
   const which = `${named.join(', ')}${more}`;
   return [
     {

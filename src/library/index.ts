@@ -11,7 +11,7 @@ import { requestIdOf } from '../proxy/request-id.ts';
 import { RouteTable } from '../proxy/routes.ts';
 import { Core } from '../server/core.ts';
 import { whenItsTurn } from '../server/http-server.ts';
-import { createLog } from '../telemetry/log.ts';
+import { createLog, maskedLog } from '../telemetry/log.ts';
 
 export { ConfigError } from '../errors.ts';
 export type { ConfigProblem } from '../errors.ts';
@@ -56,7 +56,8 @@ export function createWakala(options: WakalaOptions): Wakala {
   const config = configOf(options);
   const { level, format } = config.log;
   const toStderr = (line: string) => void process.stderr.write(line);
-  const log = options.log ?? createLog({ level, format, tty: false, colour: false }, toStderr);
+  const own = () => createLog({ level, format, tty: false, colour: false }, toStderr);
+  const log = options.log === undefined ? own() : maskedLog(options.log);
   const hasRoute = routeFinder(config);
   const opening = Core.open(config, { log, keep: 0 });
   // Those who wait for it are told.
