@@ -1,4 +1,5 @@
 import { defineConfig } from 'eslint/config';
+import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 import roomFence from './scripts/eslint/room-fence.js';
 
@@ -73,9 +74,12 @@ export default defineConfig(
   {
     name: 'src',
     files: ['src/**/*.ts'],
-    plugins: { wakala: { rules: { 'room-fence': roomFence } } },
+    plugins: { regexp, wakala: { rules: { 'room-fence': roomFence } } },
     rules: {
       'wakala/room-fence': 'error',
+      // A hostile text must not make a pattern take time that grows with the square of its length.
+      'regexp/no-super-linear-backtracking': ['error', { report: 'potential' }],
+      'regexp/no-super-linear-move': ['error', { report: 'potential', ignorePartial: false }],
       'max-lines': ['error', { max: 260, skipBlankLines: true, skipComments: true }],
       'no-console': 'error',
       'no-restricted-syntax': ['error', ...NO_MODULE_STATE],

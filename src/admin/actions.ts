@@ -61,12 +61,12 @@ function routeNamed(routes: readonly Route[], given: string): Route | undefined 
 export async function replayAnswer(c: Context, context: AdminContext): Promise<Response> {
   const found = await requestOf(context.processes(), c.req.param('id') ?? '');
   if (found === undefined) return problemAnswer(c, NOT_KEPT);
-  const { serving, trail } = found;
+  const { serving, details } = found;
   if (serving.replay === undefined) {
     const detail = 'Requests are sent again only where the providers are emulated: a payment must not happen twice.';
     return problemAnswer(c, { status: 403, code: 'not_emulated', detail });
   }
-  const result = await serving.replay(trail.number);
+  const result = await serving.replay(details.number);
   if (result.kind === 'refused') return problemAnswer(c, { status: 409, code: 'not_sent', detail: result.why });
   if (wantsPage(c)) return c.redirect(`/requests?q=${encodeURIComponent(result.requestId)}`, 303);
   return c.json({ request_id: result.requestId, status: result.status });

@@ -72,7 +72,8 @@ function refusedCalls({ route, credential }: Judged): Problem[] {
   const named = calls
     .slice(0, NAMED_CALLS)
     .map(({ client, call }) => (client === undefined ? call : `${call} by ${client}`));
-  const more = calls.length > named.length ? ` and ${calls.length - named.length} more` : '';
+  const rest = Math.max(calls.length, credential?.refusedCallCount ?? 0) - named.length;
+  const more = rest > 0 ? ` and ${rest} more` : '';
   const which = `${named.join(', ')}${more}`;
   return [
     {

@@ -43,13 +43,16 @@ async function requestsAnswer(c: Context, context: AdminContext): Promise<Respon
 async function requestAnswer(c: Context, context: AdminContext): Promise<Response> {
   const found = await requestOf(context.processes(), c.req.param('id') ?? '');
   if (found === undefined) return problemAnswer(c, NOT_KEPT);
-  return c.json(detailsJson(requestDetails(found.serving.pid, found.trail, context.config())));
+  return c.json(detailsJson(requestDetails(found.serving.pid, found.details, context.config())));
 }
 
 function eventsAnswer(c: Context, context: AdminContext, feed: Feed): Response {
   const headers = { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' };
   if (c.req.method === 'HEAD') return c.body(null, 200, headers);
+  if (feed.isFull) {
+    c.header('retry-after', '5');
+    return problemAnswer(c, { status: 503, code: 'too_many_listeners', detail: 'Too many clients listen to events.' });
+  }
   const { outgoing } = c.env as HttpBindings;
-  const drop = () => void outgoing.destroy();
-  return c.body(eventStream(feed, context.clock, c.req.query('brief') === 'true', drop), 200, headers);
+  return c.body(eventStream(feed, context.clock, c.req.query('brief') === 'true', outgoing), 200, headers);
 }

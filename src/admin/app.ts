@@ -2,7 +2,7 @@ import { type Context, Hono } from 'hono';
 import { api } from './api.ts';
 import { snapshotsOf } from './collect.ts';
 import type { Endpoint } from './endpoint.ts';
-import { guard } from './guard.ts';
+import { guard, hostGuard } from './guard.ts';
 import type { AdminContext } from './listener.ts';
 import type { Metrics } from './metrics.ts';
 import { FAILED, problemAnswer } from './problem.ts';
@@ -11,6 +11,7 @@ import { FAILED, problemAnswer } from './problem.ts';
 export function adminApp(context: AdminContext): Hono {
   const app = new Hono();
   let metrics: Promise<Metrics> | undefined;
+  app.use(hostGuard(context));
   app.get('/metrics', async (c) => {
     metrics ??= import('./metrics.ts').then(({ Metrics }) => new Metrics(context));
     const { contentType, text } = await (await metrics).render(await snapshotsOf(context.processes()));

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts';
 import { formatHost, isHost } from './host.ts';
-import { maskedHeaders } from '../telemetry/mask.ts';
-import type { ShownBody } from './request-details.ts';
+import { CUT, HIDDEN } from '../telemetry/sensitive.ts';
+import type { RequestDetails, ShownBody } from './request-details.ts';
 import type { RequestView } from './request-view.ts';
 
 /** Headers of a request that curl makes itself, or that tell of this one request only. */
@@ -12,15 +12,19 @@ const OWN =
  * A line for a POSIX shell that sends a request to the proxy again, without the Authorization or any other hidden
  * header. What is masked in it has to be put in by hand.
  */
-export function curlOf(view: RequestView, headers: readonly string[], body: ShownBody, config: Config): string {
-  const shown = maskedHeaders(headers);
-  const [, host = ''] = shown.find(([name]) => name.toLowerCase() === 'host') ?? [];
+export function curlOf(
+  view: RequestView,
+  headers: RequestDetails['requestHeaders'],
+  body: ShownBody,
+  config: Config,
+): string {
+  const [, host = ''] = headers.find(([name]) => name.toLowerCase() === 'host') ?? [];
   const proxy = isHost(host) ? host : formatHost(config.listen);
   const scheme = config.tls === undefined ? 'http' : 'https';
-  const sent = shown.filter(
-    ([name, value]) => !OWN.test(name.toLowerCase()) && value !== '[redacted]' && !/^\*(\/\*)?$/.test(value),
+  const sent = headers.filter(
+    ([name, value]) => !OWN.test(name.toLowerCase()) && name !== CUT && value !== HIDDEN && !/^\*(\/\*)?$/.test(value),
   );
-  const hasBody = body.kind === 'text' && body.cut === 0;
+  const hasBody = body.kind === 'text' && body.cut === 0 && !body.text.endsWith(CUT);
   const method = view.method === 'GET' || (view.method === 'POST' && hasBody) ? [] : ['-X', quoted(view.method)];
   return [
     'curl',

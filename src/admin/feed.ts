@@ -1,4 +1,4 @@
-import type { Trail } from '../telemetry/trail.ts';
+import type { RecordedRequest } from '../telemetry/recorder.ts';
 import { type Json, overviewJson, requestJson, routeJson } from './json.ts';
 import type { AdminContext } from './listener.ts';
 import { requestView } from './request-view.ts';
@@ -11,13 +11,21 @@ export interface News {
   readonly whole: Json | undefined;
   /** The same with those routes that changed. */
   readonly changed: Json | undefined;
-  /** New requests, oldest first. */
+  /** New requests, oldest first; the newest 200 if there are more. */
   readonly requests: readonly Json[];
+  /** Its events as text, each kind made for the first listener and sent to all. */
+  readonly encoded: Map<string, Uint8Array>;
 }
 
 type Listener = (news: News) => void;
 
 const EVERY_MS = 1000;
+
+/** New requests that one poll tells of. */
+const MOST_REQUESTS = 200;
+
+/** Those who may listen at the same time. */
+const MOST_LISTENERS = 50;
 
 /** One poll of all processes a second, shared by all who listen; none while nobody does. */
 export class Feed {
@@ -27,17 +35,22 @@ export class Feed {
   readonly #newest = new Map<number, number>();
   #routes = new Map<string, string>();
   #rest = '';
-  #last: Json | undefined;
+  #last: News | undefined;
   #cancel: (() => void) | undefined;
 
   constructor(context: AdminContext) {
     this.#context = context;
   }
 
+  /** Whether nobody else may listen now. */
+  get isFull(): boolean {
+    return this.#listeners.size >= MOST_LISTENERS;
+  }
+
   /** Tells everything first, then what changed. @returns a function that ends it */
   listen(listener: Listener): () => void {
     this.#listeners.add(listener);
-    if (this.#last !== undefined) listener({ whole: this.#last, changed: this.#last, requests: [] });
+    if (this.#last !== undefined) listener(this.#last);
     if (this.#cancel === undefined) this.#begin();
     return () => {
       this.#listeners.delete(listener);
@@ -73,7 +86,7 @@ export class Feed {
     const run = this.#cancel;
     const [overview, requests] = await Promise.all([overviewOf(this.#context), this.#newRequests(isFirst)]);
     // Ended and begun anew meanwhile: what was remembered belongs to the new one.
-    if (this.#cancel !== run) return { whole: undefined, changed: undefined, requests: [] };
+    if (this.#cancel !== run) return newsOf(undefined, undefined, []);
     const routes = overview.routes.map(routeJson);
     const texts = new Map(routes.map((route) => [String(route['name']), JSON.stringify(route)]));
     const changed = routes.filter((route) => {
@@ -84,29 +97,36 @@ export class Feed {
     const isSame = changed.length === 0 && rest === this.#rest && texts.size === this.#routes.size;
     this.#routes = texts;
     this.#rest = rest;
-    if (isSame) return { whole: undefined, changed: undefined, requests };
-    this.#last = overviewJson(overview, routes);
-    return { whole: this.#last, changed: overviewJson(overview, changed), requests };
+    if (isSame) return newsOf(undefined, undefined, requests);
+    const whole = overviewJson(overview, routes);
+    this.#last = newsOf(whole, whole, []);
+    return newsOf(whole, overviewJson(overview, changed), requests);
   }
 
   async #newRequests(isFirst: boolean): Promise<Json[]> {
     const answers = await Promise.allSettled(
-      this.#context.processes().map(async (serving) => ({ serving, trails: await this.#newTrails(serving) })),
+      this.#context.processes().map(async (serving) => ({ serving, recorded: await this.#newRecords(serving) })),
     );
     if (isFirst) return [];
     return answers
       .flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
-      .flatMap(({ serving, trails }) => trails.map((trail) => requestView(serving.pid, trail)))
+      .flatMap(({ serving, recorded }) => recorded.map((one) => requestView(serving.pid, one)))
+      .reverse()
       .sort((a, b) => a.atMs - b.atMs)
+      .slice(-MOST_REQUESTS)
       .map(requestJson);
   }
 
-  async #newTrails(serving: ServingProcess): Promise<readonly Trail[]> {
+  async #newRecords(serving: ServingProcess): Promise<readonly RecordedRequest[]> {
     const after = this.#newest.get(serving.pid) ?? 0;
-    const trails = await serving.records(after);
-    this.#newest.set(serving.pid, trails[0]?.number ?? after);
-    return trails;
+    const recorded = await serving.records(after);
+    this.#newest.set(serving.pid, recorded[0]?.number ?? after);
+    return recorded;
   }
+}
+
+function newsOf(whole: Json | undefined, changed: Json | undefined, requests: readonly Json[]): News {
+  return { whole, changed, requests, encoded: new Map() };
 }
 
 /** All but the routes, and but what changes without anything having happened. */

@@ -1,6 +1,6 @@
 import type { Context, MiddlewareHandler } from 'hono';
 import { isLoopbackName } from '../loopback.ts';
-import type { Secret } from '../secret.ts';
+import { hasAdminToken, isLocalHost } from './caller.ts';
 import type { AdminContext } from './listener.ts';
 import { problemAnswer } from './problem.ts';
 
@@ -15,6 +15,15 @@ const CONTENT_SECURITY_POLICY = [
   "base-uri 'none'",
   "frame-ancestors 'none'",
 ].join('; ');
+
+/** On a loopback address, every request must name this machine. Metrics are behind this alone. */
+export function hostGuard(context: AdminContext): MiddlewareHandler {
+  return async (c, next) => {
+    if (isOnLoopback(context) && !isLocalHost(c.req.header('host'))) return c.text('host refused\n', 403);
+    await next();
+    return undefined;
+  };
+}
 
 /** Who may see the admin app, and who may act in it. */
 export function guard(context: AdminContext): MiddlewareHandler {
@@ -31,26 +40,17 @@ export function guard(context: AdminContext): MiddlewareHandler {
   };
 }
 
+function isOnLoopback(context: AdminContext): boolean {
+  return isLoopbackName(context.config().admin?.host ?? '');
+}
+
 function refusalOf(context: AdminContext, c: Context): Response | undefined {
-  const { admin, adminToken } = context.config();
-  if (isLoopbackName(admin?.host ?? '')) {
-    // A page that a browser was led to must not read this by way of a name that points here.
-    const host = (c.req.header('host') ?? '').replace(/:\d*$/, '');
-    return isLoopbackName(host) ? undefined : c.text('host refused\n', 403);
+  if (isOnLoopback(context) || hasAdminToken(context.config().adminToken, c.req.header('authorization'))) {
+    return undefined;
   }
-  if (isAuthorized(adminToken, c.req.header('authorization'))) return undefined;
   c.header('www-authenticate', 'Basic realm="wakala admin", Bearer realm="wakala admin"');
   const how = 'as a bearer token, or as the password that a browser asks for';
   return c.text(`set \`admin: {address, token}\`, and send the token ${how}\n`, 401);
-}
-
-/** Basic is for browsers, with any user name. */
-function isAuthorized(token: Secret | undefined, header: string | undefined): boolean {
-  const [, scheme = '', given = ''] = /^(bearer|basic) +(\S+)$/i.exec(header?.trim() ?? '') ?? [];
-  if (token === undefined || given === '') return false;
-  if (scheme.toLowerCase() === 'bearer') return token.equals(given);
-  const [, password = ''] = /^[^:]*:([^]*)$/.exec(Buffer.from(given, 'base64').toString('utf8')) ?? [];
-  return token.equals(password);
 }
 
 /**

@@ -2,11 +2,10 @@ import { latencyAt } from '../telemetry/latency.ts';
 import { type Point, STEP_MS } from '../telemetry/series.ts';
 import type { Problem } from './advice.ts';
 import type { StoreStatus } from '../tokens/shared/open.ts';
-import type { RefusedCall } from '../tokens/tally.ts';
 import { iso } from './format.ts';
 import type { RequestDetails, ShownBody } from './request-details.ts';
 import type { RequestView } from './request-view.ts';
-import type { CredentialSnapshot, ProcessSnapshot, RouteCounts } from './snapshot.ts';
+import { type CredentialSnapshot, MOST_REFUSED_CALLS, type ProcessSnapshot, type RouteCounts } from './snapshot.ts';
 import { total } from './spans.ts';
 import type { Traffic } from './traffic.ts';
 import type { Overview, RouteView } from './view.ts';
@@ -65,15 +64,12 @@ export function routeJson(view: RouteView): Json {
     retry_at: iso(credential?.retryAtMs),
     exchanges: credential === undefined ? null : exchangesJson(credential),
     clock_skew_ms: credential?.clockSkewMs ?? null,
-    refused_calls: (credential?.refusedCalls ?? []).map(refusedCallJson),
+    refused_calls: refusedCallsJson(credential),
+    refused_call_count: credential?.refusedCallCount ?? 0,
     in_flight: live?.inFlight ?? 0,
     requests: live?.counts === undefined ? null : countsJson(live.counts),
     recent: recentJson(view.traffic),
   };
-}
-
-function refusedCallJson({ client, call, untilMs }: RefusedCall): Json {
-  return { client: client ?? null, call, until: iso(untilMs) };
 }
 
 function problemJson({ code, state, what, todo, atMs, untilMs }: Problem): Json {
@@ -91,6 +87,11 @@ function tokenJson({ tokenState, credential }: RouteView): Json {
     lifetime_source: token?.lifetimeSource ?? null,
     generation: token?.generation ?? null,
   };
+}
+
+function refusedCallsJson(credential: CredentialSnapshot | undefined): Json[] {
+  const calls = credential?.refusedCalls.slice(0, MOST_REFUSED_CALLS) ?? [];
+  return calls.map(({ client, call, untilMs }) => ({ client: client ?? null, call, until: iso(untilMs) }));
 }
 
 function exchangesJson({ exchanges: { credentials, refresh } }: CredentialSnapshot): Json {

@@ -2,6 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { cameThroughWakala } from '../via.ts';
+import { hasAdminToken, isLocalRequest } from './caller.ts';
 import type { ServingProcess } from './snapshot.ts';
 
 export interface AdminContext {
@@ -30,7 +31,8 @@ export interface Reloads {
 
 /**
  * The admin listener: `/livez` says that the process answers, `/readyz` that it takes requests, both without
- * credentials, since Kubernetes asks them at the pod's address. All else is an app that is loaded when it is first asked for.
+ * credentials and under any Host, since Kubernetes asks them at the pod's address. All else is an app that is loaded
+ * when it is first asked for.
  */
 export function adminListener(context: AdminContext): RequestListener {
   let app: Promise<AppListener> | undefined;
@@ -73,17 +75,23 @@ async function loadApp(context: AdminContext): Promise<AppListener> {
 }
 
 /** @returns false if the request is for no probe */
-function answerProbe(context: AdminContext, { method, url = '' }: IncomingMessage, res: ServerResponse): boolean {
+function answerProbe(context: AdminContext, req: IncomingMessage, res: ServerResponse): boolean {
+  const { method, url = '' } = req;
   const path = url.split('?', 1)[0] ?? '';
   if ((method !== 'GET' && method !== 'HEAD') || (path !== '/livez' && path !== '/readyz')) return false;
   const ready = path === '/livez' || context.ready();
   res.writeHead(ready ? 200 : 503, { 'content-type': 'application/json', 'cache-control': 'no-store' });
-  res.end(JSON.stringify(path === '/livez' ? { status: 'live' } : readiness(context)));
+  res.end(JSON.stringify(path === '/livez' ? { status: 'live' } : readiness(context, req)));
   return true;
 }
 
-function readiness(context: AdminContext): { status: string; detail?: string } {
+/** Why a reload was refused names files and keys: that is for this machine, and for who has the admin token. */
+function readiness(context: AdminContext, req: IncomingMessage): { status: string; detail?: string } {
   if (!context.ready()) return { status: 'draining' };
-  const detail = context.reloads().failure;
+  const detail = mayReadDetail(context, req) ? context.reloads().failure : undefined;
   return detail === undefined ? { status: 'ready' } : { status: 'ready', detail };
+}
+
+function mayReadDetail(context: AdminContext, req: IncomingMessage): boolean {
+  return isLocalRequest(req) || hasAdminToken(context.config().adminToken, req.headers.authorization);
 }

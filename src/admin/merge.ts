@@ -18,6 +18,7 @@ export function mergedCredential(all: readonly CredentialSnapshot[]): Credential
       exchanges: sumOfExchanges(one.exchanges, other.exchanges),
       clockSkewMs: other.clockSkewMs ?? one.clockSkewMs,
       refusedCalls: unionOfCalls(one.refusedCalls, other.refusedCalls),
+      refusedCallCount: Math.max(one.refusedCallCount, other.refusedCallCount),
     }),
     first,
   );

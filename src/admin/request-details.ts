@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts';
-import { maskedBody, maskedHeaders } from '../telemetry/mask.ts';
-import type { AttemptTrail, Trail } from '../telemetry/trail.ts';
+import type { RecordedDetails, RecordedMessage } from '../telemetry/recorder.ts';
+import type { AttemptTrail } from '../telemetry/trail.ts';
 import { curlOf } from './curl.ts';
 import { requestView, type RequestView } from './request-view.ts';
 import { type Span, spansOf } from './spans.ts';
@@ -34,30 +34,31 @@ export type ShownBody =
   | { readonly kind: 'none'; readonly why: string };
 
 /** @param pid of the process that recorded it */
-export function requestDetails(pid: number, trail: Trail, config: Config): RequestDetails {
-  const view = requestView(pid, trail);
-  const why = whyNoBodies(trail, config);
-  const requestBody = bodyOf(trail.bodies?.request, trail.requestBytes, trail.requestHeaders, why);
+export function requestDetails(pid: number, recorded: RecordedDetails, config: Config): RequestDetails {
+  const view = requestView(pid, recorded);
+  const { request, response, requestBytes, answerBytes, path } = recorded;
+  const why = whyNoBodies(recorded, config);
+  const requestBody = shownBody(request, requestBytes, why);
   return {
     view,
-    outcome: trail.outcome,
-    detail: trail.detail,
-    clientLeft: trail.clientLeft,
-    spans: spansOf(trail),
-    attempts: trail.attempts,
-    refusals: trail.refusals,
-    requestBytes: trail.requestBytes,
-    answerBytes: trail.answerBytes,
-    hasHeaders: trail.hasHeaders,
-    requestHeaders: maskedHeaders(trail.requestHeaders),
-    answerHeaders: maskedHeaders(trail.answerHeaders),
+    outcome: recorded.outcome,
+    detail: recorded.detail,
+    clientLeft: recorded.clientLeft,
+    spans: spansOf(recorded),
+    attempts: recorded.attempts,
+    refusals: recorded.refusals,
+    requestBytes,
+    answerBytes,
+    hasHeaders: recorded.hasHeaders,
+    requestHeaders: request.headers,
+    answerHeaders: response.headers,
     requestBody,
-    answerBody: bodyOf(trail.bodies?.answer, trail.answerBytes, trail.answerHeaders, why),
-    curl: trail.path === undefined ? undefined : curlOf(view, trail.requestHeaders, requestBody, config),
+    answerBody: shownBody(response, answerBytes, why),
+    curl: path === undefined ? undefined : curlOf(view, request.headers, requestBody, config),
   };
 }
 
-function whyNoBodies({ route: name }: Trail, { routes }: Config): string {
+function whyNoBodies({ route: name }: RecordedDetails, { routes }: Config): string {
   const route = routes.find((known) => known.name === name);
   if (route === undefined) return 'It went to no route, so its body was not kept.';
   if (route.inspectBodies) return 'It was not kept.';
@@ -65,9 +66,7 @@ function whyNoBodies({ route: name }: Trail, { routes }: Config): string {
   return 'Bodies are not kept. `inspect_bodies: true` in the configuration keeps those of sandbox routes.';
 }
 
-function bodyOf(bytes: Uint8Array | undefined, size: number, headers: readonly string[], why: string): ShownBody {
+function shownBody({ body }: RecordedMessage, size: number, why: string): ShownBody {
   if (size === 0) return { kind: 'none', why: 'Empty.' };
-  if (bytes === undefined) return { kind: 'none', why };
-  const at = headers.findIndex((text, i) => i % 2 === 0 && text.toLowerCase() === 'content-encoding');
-  return { kind: 'text', text: maskedBody(bytes, at === -1 ? undefined : headers[at + 1]), cut: size - bytes.length };
+  return body === undefined ? { kind: 'none', why } : { kind: 'text', ...body };
 }

@@ -1,5 +1,5 @@
-import { maskedPath, maskedQuery } from '../telemetry/mask.ts';
-import type { TokenUse, Trail } from '../telemetry/trail.ts';
+import type { RecordedRequest } from '../telemetry/recorder.ts';
+import type { TokenUse } from '../telemetry/trail.ts';
 
 /** A recorded request as a row shows it, everything masked. */
 export interface RequestView {
@@ -33,25 +33,25 @@ export interface RequestFilter {
 }
 
 /** @param pid of the process that recorded it */
-export function requestView(pid: number, trail: Trail): RequestView {
+export function requestView(pid: number, recorded: RecordedRequest): RequestView {
   return {
-    id: `${pid}-${trail.number}`,
-    requestId: trail.requestId,
-    atMs: trail.atMs,
-    method: trail.method,
-    path: pathOf(trail),
-    route: trail.route,
-    status: trail.status,
-    durationMs: trail.endedAt - trail.startedAt,
-    use: trail.use,
-    attempts: trail.attempts.length,
-    client: trail.client,
-    code: trail.code,
+    id: `${pid}-${recorded.number}`,
+    requestId: recorded.requestId,
+    atMs: recorded.atMs,
+    method: recorded.method,
+    path: pathOf(recorded),
+    route: recorded.route,
+    status: recorded.status,
+    durationMs: recorded.endedAt - recorded.startedAt,
+    use: recorded.use,
+    attempts: recorded.attempts.length,
+    client: recorded.client,
+    code: recorded.code,
   };
 }
 
-function pathOf({ route = '', path = '', query }: Trail): string {
-  return route.replace(/\/\*$/, '') + maskedPath(path) + maskedQuery(query) || '/';
+function pathOf({ route = '', path = '', query }: RecordedRequest): string {
+  return route.replace(/\/\*$/, '') + path + query || '/';
 }
 
 /** Searches what is shown, not what is hidden. */

@@ -1,4 +1,4 @@
-import type { Trail } from '../telemetry/trail.ts';
+import type { RecordedDetails } from '../telemetry/recorder.ts';
 import type { AdminProblem } from './problem.ts';
 import { fits, type RequestFilter, requestView, type RequestView } from './request-view.ts';
 import type { ServingProcess } from './snapshot.ts';
@@ -12,10 +12,10 @@ export const NOT_KEPT: AdminProblem = {
   detail: 'No such request is kept: only the last 500 of each process are.',
 };
 
-/** A trail and the process that recorded it. */
+/** A request and the process that recorded it. */
 export interface Found {
   readonly serving: ServingProcess;
-  readonly trail: Trail;
+  readonly details: RecordedDetails;
 }
 
 /** The last requests of all processes that fit, newest first. A process that gives no answer is left out. */
@@ -25,7 +25,7 @@ export async function requestsOf(
   limit: number,
 ): Promise<{ readonly requests: readonly RequestView[]; readonly fitting: number }> {
   const answers = await Promise.allSettled(
-    processes.map(async (serving) => (await serving.records(0)).map((trail) => requestView(serving.pid, trail))),
+    processes.map(async (serving) => (await serving.records(0)).map((recorded) => requestView(serving.pid, recorded))),
   );
   const all = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
   const fitting = all.filter((view) => fits(view, filter)).sort((a, b) => b.atMs - a.atMs);
@@ -37,8 +37,6 @@ export async function requestOf(processes: readonly ServingProcess[], id: string
   const [, pid, text] = /^(\d{1,10})-(\d{1,15})$/.exec(id) ?? [];
   const serving = processes.find((known) => String(known.pid) === pid);
   if (serving === undefined) return undefined;
-  const number = Number(text);
-  const trails = await serving.records(number - 1).catch(() => []);
-  const trail = trails.find((known) => known.number === number);
-  return trail && { serving, trail };
+  const details = await serving.details(Number(text)).catch(() => undefined);
+  return details && { serving, details };
 }

@@ -1,16 +1,21 @@
 import type { LastFailure } from '../telemetry/activity.ts';
+import type { RecordedDetails, RecordedRequest } from '../telemetry/recorder.ts';
 import type { Point } from '../telemetry/series.ts';
-import type { Trail } from '../telemetry/trail.ts';
 import type { StoreStatus } from '../tokens/shared/open.ts';
 import type { RefusedCall, TokenFailure, ExchangeTally } from '../tokens/tally.ts';
 import type { LifetimeSource } from '../tokens/token.ts';
+
+/** Refused calls that are shown; more are counted. */
+export const MOST_REFUSED_CALLS = 20;
 
 /** A process that serves, as the admin listener asks it: this one, or a worker. */
 export interface ServingProcess {
   readonly pid: number;
   snapshot(): Promise<ProcessSnapshot>;
   /** The last requests with higher numbers than `after`, newest first. */
-  records(after: number): Promise<readonly Trail[]>;
+  records(after: number): Promise<readonly RecordedRequest[]>;
+  /** One of them, with its headers and bodies; undefined if it is not kept any more. */
+  details(number: number): Promise<RecordedDetails | undefined>;
   /** Gets a new token for a route's credential, at once. */
   refresh(route: string): Promise<RefreshResult>;
   /** Sends a recorded request again, to an emulated provider; undefined where providers are real. */
@@ -63,7 +68,10 @@ export interface CredentialSnapshot {
   readonly exchanges: ExchangeTally['counts'];
   /** How far the token endpoint's clock is ahead of ours. */
   readonly clockSkewMs: number | undefined;
+  /** The newest of those that the provider refuses with a fresh token as well, masked and cut; up to 20. */
   readonly refusedCalls: readonly RefusedCall[];
+  /** How many there are in all. With several processes: in the one that has most. */
+  readonly refusedCallCount: number;
 }
 
 export interface TokenSnapshot {

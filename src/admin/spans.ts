@@ -1,4 +1,4 @@
-import type { Trail } from '../telemetry/trail.ts';
+import type { RecordedRequest } from '../telemetry/recorder.ts';
 
 /** What a request waited for. */
 export type SpanKind = 'client body' | 'token' | 'connecting' | 'first byte' | 'answer body';
@@ -11,25 +11,25 @@ export interface Span {
 }
 
 /** The whole time of a request in stretches, one after another without a gap. */
-export function spansOf(trail: Trail): Span[] {
+export function spansOf(recorded: RecordedRequest): Span[] {
   const spans: Span[] = [];
-  let at = trail.startedAt;
+  let at = recorded.startedAt;
   const until = (kind: SpanKind, end: number) => {
-    spans.push({ kind, fromMs: at - trail.startedAt, lengthMs: Math.max(0, end - at) });
+    spans.push({ kind, fromMs: at - recorded.startedAt, lengthMs: Math.max(0, end - at) });
     at = Math.max(at, end);
   };
   // A moment that never came is 0: what was waited for then lasted to the end.
-  const orEnd = (moment: number) => (moment === 0 ? trail.endedAt : moment);
-  until('client body', orEnd(trail.receivedAt));
-  if (trail.receivedAt === 0) return spans;
-  for (const attempt of trail.attempts) {
+  const orEnd = (moment: number) => (moment === 0 ? recorded.endedAt : moment);
+  until('client body', orEnd(recorded.receivedAt));
+  if (recorded.receivedAt === 0) return spans;
+  for (const attempt of recorded.attempts) {
     until('token', attempt.sentAt);
     until('connecting', orEnd(attempt.connectedAt));
     if (attempt.connectedAt === 0) return spans;
     until('first byte', orEnd(attempt.answeredAt));
     if (attempt.answeredAt === 0) return spans;
   }
-  until(trail.attempts.length === 0 ? 'token' : 'answer body', trail.endedAt);
+  until(recorded.attempts.length === 0 ? 'token' : 'answer body', recorded.endedAt);
   return spans;
 }
 

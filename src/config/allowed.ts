@@ -20,7 +20,7 @@ export function readHosts(path: Path, hosts: readonly string[], report: Report):
 export function readOrigins(path: Path, origins: readonly string[], report: Report): string[] {
   return origins.map((origin, i) => {
     if (!isOrigin(origin)) {
-      const scheme = isLoopbackName(origin.replace(/[:/].*$/, '')) ? 'http' : 'https';
+      const scheme = isLoopbackName(origin.split(/[:/]/, 1)[0] ?? '') ? 'http' : 'https';
       const url = URL.parse(origin.includes('://') ? origin : `${scheme}://${origin}`);
       const text = 'must be an origin such as `https://app.example`, without path, trailing `/` or `*`';
       const meant = origin === 'null' ? undefined : url?.origin;

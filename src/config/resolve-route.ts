@@ -78,7 +78,7 @@ function checkPattern(path: Path, name: string, report: Report): void {
   const at = path.slice(0, -1);
   const prefix = name.replace(/\/?\*$/, '');
   if (!name.startsWith('/') || !name.endsWith('/*')) {
-    const hint = `/${prefix.replace(/^\/+|\/+$/g, '')}/*`.replace('//', '/');
+    const hint = `/${prefix.replace(/^\/+|(?<!\/)\/+$/g, '')}/*`.replace('//', '/');
     report.problem(at, `\`${name}\`: a route starts with \`/\` and ends with \`/*\`; write \`${hint}\``, name);
     return;
   }

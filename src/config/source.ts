@@ -58,7 +58,8 @@ const SYNTAX: Readonly<Record<string, string>> = {
 
 function syntaxProblem(code: string, line: string): string {
   const message = SYNTAX[code] ?? 'not valid YAML';
-  const flow = /[{,[].*(?<!["'])\$\{/.test(line) && code !== 'MULTIPLE_DOCS';
+  const start = line.search(/[{,[]/);
+  const flow = start !== -1 && /(?<!["'])\$\{/.test(line.slice(start + 1)) && code !== 'MULTIPLE_DOCS';
   return flow ? `${message} (inside \`{ }\` or \`[ ]\`, write "\${NAME}" in quotes)` : message;
 }
 

@@ -19,5 +19,5 @@ export function readTracing({ tracing: input }: ConfigInput, report: Report): Tr
     report.warn(path, 'is not encrypted on its way: whoever is in between sees paths and times; use `https://`');
   }
   // As the variables of OpenTelemetry have it, the path of the signal comes behind; some write it all the same.
-  return { otlp: `${url.origin}${url.pathname}`.replace(/\/+$/, '').replace(/\/v1\/traces$/, '') };
+  return { otlp: `${url.origin}${url.pathname}`.replace(/(?<!\/)\/+$/, '').replace(/\/v1\/traces$/, '') };
 }

@@ -18,7 +18,7 @@ export function checkedUrl(path: Path, text: string, environment: Environment, r
     return undefined;
   }
   checkEnvironment(path, url, environment, report);
-  return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+  return `${url.origin}${url.pathname}`.replace(/(?<!\/)\/+$/, '');
 }
 
 /** Where this process itself listens. */

@@ -78,5 +78,5 @@ async function listenAll(
 
 /** `/api/v1` of `https://sandbox.api.jpay.africa/api/v1`; empty where there is none. */
 function pathOf(baseUrl: string | undefined): string {
-  return baseUrl === undefined ? '' : new URL(baseUrl).pathname.replace(/\/+$/, '');
+  return baseUrl === undefined ? '' : new URL(baseUrl).pathname.replace(/(?<!\/)\/+$/, '');
 }

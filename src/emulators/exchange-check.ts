@@ -144,8 +144,8 @@ export class ExchangeCheck {
 
 /** An absolute URL names another host; here it is served under its path. */
 function pathOf(path: string, basePath: string): string {
-  const absolute = /^https?:\/\/[^/?]+(.*)$/i.exec(path);
-  return absolute === null ? basePath + path : (absolute[1] ?? '');
+  const [origin] = /^https?:\/\/[^/?]+/i.exec(path) ?? [];
+  return origin === undefined ? basePath + path : path.slice(origin.length);
 }
 
 /** The text as a pattern that matches it alone. */

@@ -14,7 +14,7 @@ import { RouteTable } from '../proxy/routes.ts';
 import { Core } from '../server/core.ts';
 import { mayMissHeaders } from '../server/node-internals.ts';
 import { afterResponses, Pipelining } from '../server/pipelining.ts';
-import { createLog } from '../telemetry/log.ts';
+import { createLog, maskedLog } from '../telemetry/log.ts';
 
 export { ConfigError } from '../errors.ts';
 export type { ConfigProblem } from '../errors.ts';
@@ -58,7 +58,8 @@ const OPTIONS = 'createWakala({ config })';
 export function createWakala(options: WakalaOptions): Wakala {
   const config = configOf(options);
   const { level, format } = config.log;
-  const log = options.log ?? createLog({ level, format, tty: false, colour: false }, stderrSink());
+  const own = () => createLog({ level, format, tty: false, colour: false }, stderrSink());
+  const log = options.log === undefined ? own() : maskedLog(options.log);
   const hasRoute = routeFinder(config);
   const opening = Core.open(config, { log, keep: 0 });
   // Those who wait for it are told.

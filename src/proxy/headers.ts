@@ -108,12 +108,15 @@ export function requestHeaders(
 ): HeaderList {
   const out: HeaderList = [];
   const nominated = nominatedBy(raw);
-  let via = VIA;
+  let hops: string[] | undefined;
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] ?? '';
     const value = raw[i + 1] ?? '';
     const key = comparable(name);
-    if (key === 'via') via = viaAfter(value, via);
+    if (key === 'via') {
+      refuseLoop(value);
+      (hops ??= []).push(value);
+    }
     if (NOT_FORWARDED.has(key) || key.startsWith('proxy-') || key.startsWith('x-forwarded-')) continue;
     if (route.replaced.has(key) || isAuthorization(key) || nominated?.has(key) === true) continue;
     if (route.withheld?.has(folded(key)) === true) continue;
@@ -123,6 +126,7 @@ export function requestHeaders(
     if (!has(out, comparable(name))) out.push(name, value);
   }
   for (const [name, value] of route.set) out.push(name, value);
+  const via = hops === undefined ? VIA : [...hops, VIA].join(', ');
   out.push('via', via, route.tokenHeader ?? 'authorization', authorization);
   if (withToken.length > 0) out.push(...withToken);
   return out;
@@ -259,12 +263,12 @@ export function refuseNominatedFraming(raw: readonly string[]): void {
   }
 }
 
-function viaAfter(value: string, via: string): string {
-  if (cameThroughWakala(value)) {
+/** @throws ProxyError `loop_detected` if one of the hops of a `Via` line is wakala */
+function refuseLoop(via: string): void {
+  if (cameThroughWakala(via)) {
     throw new ProxyError(
       'loop_detected',
       'This request has been through wakala already: an upstream in the configuration leads back to this proxy.',
     );
   }
-  return via === VIA ? `${value}, ${VIA}` : `${via.slice(0, -VIA.length)}${value}, ${VIA}`;
 }

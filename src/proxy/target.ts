@@ -28,9 +28,10 @@ export function parseTarget(raw: string, host: string): Target {
 }
 
 function fromAbsolute(raw: string, host: string): string {
-  const match = /^https?:\/\/([^/?#]*)([^#]*)$/i.exec(raw);
-  if (match === null) throw refused('it is neither a path nor an absolute URL');
-  const [, authority = '', rest = ''] = match;
+  const [scheme] = /^https?:\/\//i.exec(raw) ?? [];
+  if (scheme === undefined || raw.includes('#')) throw refused('it is neither a path nor an absolute URL');
+  const [authority = ''] = raw.slice(scheme.length).split(/[/?]/, 1);
+  const rest = raw.slice(scheme.length + authority.length);
   if (authority.toLowerCase() !== host.toLowerCase()) throw refused('its authority is not the one in the Host line');
   return rest.startsWith('/') ? rest : `/${rest}`;
 }

@@ -1,12 +1,12 @@
 import type { ProcessSnapshot, RefreshResult, ServingProcess } from '../admin/snapshot.ts';
 import type { Clock } from '../clock.ts';
-import type { Trail } from '../telemetry/trail.ts';
+import type { RecordedDetails, RecordedRequest } from '../telemetry/recorder.ts';
 
 /** What a primary asks one of its workers, by number. */
 export interface ProcessCall {
   readonly kind: 'process';
   readonly id: number;
-  readonly call: 'snapshot' | 'records' | 'refresh';
+  readonly call: 'snapshot' | 'records' | 'details' | 'refresh';
   readonly args: readonly unknown[];
 }
 
@@ -17,7 +17,7 @@ export interface ProcessAnswer {
 }
 
 /** A worker that gives no answer for so long is left out. A refresh may take as long as a token exchange. */
-const TIMEOUT_MS = { snapshot: 1000, records: 1000, refresh: 20_000 };
+const TIMEOUT_MS = { snapshot: 1000, records: 1000, details: 1000, refresh: 20_000 };
 
 /** Messages between a primary and its workers are trusted: they are one program. */
 export async function answerProcessCall(
@@ -50,8 +50,12 @@ export class ChannelProcess implements ServingProcess {
     return (await this.#call('snapshot')) as ProcessSnapshot;
   }
 
-  async records(after: number): Promise<readonly Trail[]> {
-    return (await this.#call('records', after)) as Trail[];
+  async records(after: number): Promise<readonly RecordedRequest[]> {
+    return (await this.#call('records', after)) as RecordedRequest[];
+  }
+
+  async details(number: number): Promise<RecordedDetails | undefined> {
+    return (await this.#call('details', number)) as RecordedDetails | undefined;
   }
 
   async refresh(route: string): Promise<RefreshResult> {

@@ -5,7 +5,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import type { Log } from '../log.ts';
-import type { Trail } from '../telemetry/trail.ts';
+import type { RecordedDetails, RecordedRequest } from '../telemetry/recorder.ts';
 import type { OpenTokenStore } from '../tokens/shared/open.ts';
 import type { Connections } from './connections.ts';
 import { Core } from './core.ts';
@@ -151,8 +151,12 @@ export class RunningServer implements ServingProcess {
     };
   }
 
-  async records(after: number): Promise<readonly Trail[]> {
+  async records(after: number): Promise<readonly RecordedRequest[]> {
     return this.#core.journal.recorder?.since(after) ?? [];
+  }
+
+  async details(number: number): Promise<RecordedDetails | undefined> {
+    return this.#core.journal.recorder?.details(number);
   }
 
   refresh(route: string): Promise<RefreshResult> {
@@ -160,8 +164,7 @@ export class RunningServer implements ServingProcess {
   }
 
   #replay(number: number): Promise<ReplayResult> {
-    const trail = this.#core.journal.recorder?.since(number - 1).at(-1);
-    const found = trail?.number === number ? trail : undefined;
+    const found = this.#core.journal.recorder?.unmasked(number);
     const prefix = this.#config.routes.find(({ name }) => name === found?.route)?.prefix ?? '';
     return replay(found, prefix, this.#address);
   }

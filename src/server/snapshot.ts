@@ -1,13 +1,15 @@
-import type {
-  CredentialSnapshot,
-  ProcessSnapshot,
-  RouteCounts,
-  RouteSnapshot,
-  TokenSnapshot,
+import {
+  type CredentialSnapshot,
+  MOST_REFUSED_CALLS,
+  type ProcessSnapshot,
+  type RouteCounts,
+  type RouteSnapshot,
+  type TokenSnapshot,
 } from '../admin/snapshot.ts';
 import { isFixed } from '../providers/provider.ts';
 import type { LiveRoute } from '../proxy/live-route.ts';
 import type { Counts } from '../telemetry/activity.ts';
+import { maskedCall } from '../telemetry/mask.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
 
 /** What the routes of a process have to tell. `step`: the current one. */
@@ -25,7 +27,7 @@ export function routesSnapshot(
 }
 
 function credentialSnapshot({ config, tokens }: LiveRoute): CredentialSnapshot {
-  const { token, tally, ...status } = tokens.status();
+  const { token, tally, refusedCalls, ...status } = tokens.status();
   return {
     name: config.name,
     provider: config.provider.name,
@@ -33,6 +35,10 @@ function credentialSnapshot({ config, tokens }: LiveRoute): CredentialSnapshot {
     token: token && tokenSnapshot(token),
     exchanges: tally.counts,
     clockSkewMs: tally.clockSkewMs,
+    refusedCalls: refusedCalls
+      .slice(0, MOST_REFUSED_CALLS)
+      .map((refused) => ({ ...refused, call: maskedCall(refused.call) })),
+    refusedCallCount: refusedCalls.length,
     ...status,
   };
 }

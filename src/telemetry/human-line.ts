@@ -1,5 +1,4 @@
 import { statusOf } from '../errors.ts';
-import { maskedPath, maskedQuery } from './mask.ts';
 import type { TokenUse } from './trail.ts';
 
 export interface HumanLineOptions {
@@ -52,9 +51,7 @@ export function humanLine(json: string, { colour, requests = false }: HumanLineO
   if (requests && message === 'sent again with a new token') return '';
   const paint = (code: string, text: string) => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
   const words = WORDS.get(message)?.(fields, level) ?? plainWords(message, fields, level);
-  const rest = Object.entries(words.rest).map(
-    ([name, value]) => `${name}=${shown(name === 'path' ? masked(value) : value)}`,
-  );
+  const rest = Object.entries(words.rest).map(([name, value]) => `${name}=${shown(value)}`);
   const details = rest.length === 0 ? [] : [paint('2', rest.join(' '))];
   const said = [...words.parts.filter((part) => part !== '').map(harmless), ...details].join('  ');
   return `${time.slice(11, 19)} ${paint(words.colour, words.label.padEnd(5))} ${said}\n`;
@@ -110,8 +107,7 @@ function failureWords(fields: Fields, level: string): Words {
 
 /** `12:00:00 200   mpesa called back http://127.0.0.1:3000/callbacks/mpesa` */
 function callbackWords({ provider, url, status, error, ...rest }: Fields): Words {
-  const { origin = '', pathname = '', search = '' } = URL.parse(String(url)) ?? {};
-  const to = origin + maskedPath(pathname) + maskedQuery(search);
+  const to = String(url);
   if (status !== undefined) return { ...ofStatus(status), parts: [`${String(provider)} called back ${to}`], rest };
   const why = String(error).replace(/^not delivered: /, '');
   return { ...ofLevel('warn'), parts: [`${String(provider)} could not call back ${to}`, why], rest };
@@ -120,12 +116,8 @@ function callbackWords({ provider, url, status, error, ...rest }: Fields): Words
 /** What is asked of which route, and the beginning of the request's id: enough to find it. */
 function requestOf(fields: Fields): { readonly what: string; readonly id: string; readonly rest: Fields } {
   const { request_id: id, method, route, path, ...rest } = fields;
-  const what = [method, route, masked(path)].filter((part) => part !== undefined).map(String);
+  const what = [method, route, path].filter((part) => part !== undefined).map(String);
   return { what: what.join(' '), id: typeof id === 'string' ? `#${id.slice(0, 8)}` : '', rest };
-}
-
-function masked(path: unknown): unknown {
-  return typeof path === 'string' ? maskedPath(path) : path;
 }
 
 function shown(value: unknown): string {

@@ -1,7 +1,9 @@
 import { pino } from 'pino';
 import { networkCode } from '../errors.ts';
-import type { Log } from '../log.ts';
+import type { Log, LogFields } from '../log.ts';
 import { humanLine } from './human-line.ts';
+import { maskedPath, maskedUrl } from './mask.ts';
+import { maskedText } from './sensitive.ts';
 
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -43,16 +45,37 @@ export function createLog(options: LogOptions, sink: (line: string) => void): Le
       level: options.level,
       base: options.worker === undefined ? null : { worker: options.worker },
       redact: { paths: NEVER, censor: '[redacted]' },
-      formatters: { level: (label) => ({ level: label }), log: withoutErrors },
+      formatters: { level: (label) => ({ level: label }), log: loggedFields },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
     },
     { write },
   );
 }
 
+/** Another log, with the fields of its lines as `createLog` writes them. */
+export function maskedLog(log: Log): Log {
+  return {
+    debug: (fields, message) => log.debug(loggedFields(fields), message),
+    info: (fields, message) => log.info(loggedFields(fields), message),
+    warn: (fields, message) => log.warn(loggedFields(fields), message),
+    error: (fields, message) => log.error(loggedFields(fields), message),
+  };
+}
+
+/** Fields with words of a client or a provider, masked whoever logs them. */
+const MASKS: Readonly<Record<string, (text: string) => string>> = {
+  path: maskedPath,
+  url: maskedUrl,
+  provider_said: (text) => maskedText(text),
+};
+
 /** An error's message, stack and causes may quote what nobody should read: of one, only its code is told. */
-function withoutErrors(fields: Record<string, unknown>): Record<string, unknown> {
+function loggedFields(fields: LogFields): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [name, value instanceof Error ? networkCode(value) : value]),
+    Object.entries(fields).map(([name, value]) => {
+      if (value instanceof Error) return [name, networkCode(value)];
+      const mask = typeof value === 'string' && Object.hasOwn(MASKS, name) ? MASKS[name] : undefined;
+      return [name, mask === undefined ? value : mask(String(value))];
+    }),
   );
 }

@@ -1,6 +1,18 @@
-import { gunzipSync } from 'node:zlib';
+import { constants, gunzipSync } from 'node:zlib';
+import { CUT, HIDDEN, isOpaque, isSecretName, maskedText } from './sensitive.ts';
+import { unescaped } from './unescaped.ts';
 
-const HIDDEN = '[redacted]';
+/** Of a path, of a query and of a header's value, no more than this is shown. Characters. */
+const MOST_SHOWN = 512;
+
+/** Header lines of a message that are shown. */
+const MOST_LINES = 200;
+
+/** Of a body, no more than this is decompressed or shown. */
+const MOST_BODY = 64 * 1024;
+
+/** A list of JSON that is nested deeper is not shown: its indentation alone would be much longer than the body. */
+const MOST_DEPTH = 64;
 
 /** Headers whose values are nobody's secret. Of any other it is only said that it was there. */
 const SHOWN = new Set(
@@ -13,98 +25,143 @@ const SHOWN = new Set(
   ).split(' '),
 );
 
-/** A header list with the values of all but harmless headers hidden. */
+/** The header lines of a message, with the values of all but harmless headers hidden. */
 export function maskedHeaders(list: readonly string[]): [name: string, value: string][] {
   const masked: [string, string][] = [];
-  for (let i = 0; i < list.length; i += 2) {
+  for (let i = 0; i < Math.min(list.length, MOST_LINES * 2); i += 2) {
     const name = list[i] ?? '';
-    masked.push([name, SHOWN.has(name.toLowerCase()) ? maskedText(list[i + 1] ?? '') : HIDDEN]);
+    masked.push([cut(name), SHOWN.has(name.toLowerCase()) ? maskedValue(list[i + 1] ?? '') : HIDDEN]);
   }
+  const more = list.length / 2 - masked.length;
+  if (more > 0) masked.push([CUT, `${more} more lines`]);
   return masked;
 }
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+/** Ids that requests are found by stay, however long; URLs may hold tokens. */
+function maskedValue(value: string): string {
+  const isCut = value.length > MOST_SHOWN;
+  return maskedText(value.slice(0, MOST_SHOWN), { isCut, keepsWords: !value.includes('://') });
+}
 
-/** A path with what may be a token or a phone number in it hidden. */
+function cut(text: string): string {
+  return text.length > MOST_SHOWN ? text.slice(0, MOST_SHOWN) + CUT : text;
+}
+
+/** What a path must hold for `maskedText` or `isOpaque` to find anything in it. */
+const SUSPECT = /[%=:@\\+<>;]|\d{3}[-\d]|[^/]{32}|ey[A-DI-L]|ew[k-r0-3]|W3[s-v]|Wy[I-L]/;
+
+/** A path with what may be a token, or the number of a phone or a card, hidden. At most 512 characters are shown. */
 export function maskedPath(path: string): string {
-  return path
-    .split('/')
-    .map((segment) => (isOpaque(segment) ? HIDDEN : maskedText(segment)))
-    .join('/');
+  if (path.length <= MOST_SHOWN && !SUSPECT.test(path)) return path;
+  return masked(path, '/', (segment) => (isOpaque(unescaped(segment).text) ? HIDDEN : maskedText(segment)));
 }
 
 /** A path of which nothing is known, not even that its segments are no tokens: long ones are hidden. */
 export function maskedUnknownPath(path: string): string {
-  return path
-    .split('/')
-    .map((segment) => (segment.length >= 16 ? HIDDEN : maskedText(segment)))
-    .join('/');
+  return masked(path, '/', (segment) => (segment.length >= 16 ? HIDDEN : maskedText(segment)));
 }
 
-/** A query with its names, and with those values that are short and harmless. */
+/** A query with its names, and with those values that are short and harmless. At most 512 characters are shown. */
 export function maskedQuery(query: string): string {
-  return query.replace(/([^?&=]*)=([^&]*)/g, (_, name: string, value: string) =>
-    isSecretName(name) || isOpaque(value) ? `${name}=${HIDDEN}` : `${name}=${maskedText(value)}`,
-  );
+  const [mark, pairs] = query.startsWith('?') ? ['?', query.slice(1)] : ['', query];
+  return mark + masked(pairs, '&', maskedPair);
 }
 
-/** Long, and no UUID: it may open something. */
-function isOpaque(text: string): boolean {
-  return text.length >= 32 && !UUID.test(text);
+function maskedPair(pair: string): string {
+  const end = pair.indexOf('=');
+  const value = pair.slice(end + 1);
+  const isHidden = isOpaque(unescaped(value).text) || (end !== -1 && isSecretName(unescaped(pair.slice(0, end)).text));
+  return maskedText(pair.slice(0, end + 1)) + (isHidden ? HIDDEN : maskedText(value));
 }
 
-function isSecretName(name: string): boolean {
-  return /pass|secret|token|credential|signature|api[-_]?key|^key$|^auth|^pin$|^otp$|^cvv?$|card|^pan$/i.test(name);
+/** Masks a text piece by piece. Of a longer text than what is shown, the last piece is left out, being incomplete. */
+function masked(text: string, separator: string, mask: (piece: string) => string): string {
+  if (text.length <= MOST_SHOWN) return text.split(separator).map(mask).join(separator);
+  const pieces = text.slice(0, MOST_SHOWN).split(separator).slice(0, -1);
+  return [...pieces.map(mask), CUT].join(separator);
+}
+
+/** A call by its name, `POST /path?query`. */
+export function maskedCall(call: string): string {
+  const [method = '', target = ''] = split(call, ' ');
+  return `${method} ${maskedTarget(target)}`;
+}
+
+export function maskedUrl(url: string): string {
+  const { origin, pathname, search } = URL.parse(url) ?? {};
+  return origin === undefined ? maskedTarget(url) : origin + maskedPath(pathname ?? '') + maskedQuery(search ?? '');
+}
+
+function maskedTarget(target: string): string {
+  const [path = '', query] = split(target, '?');
+  return maskedPath(path) + (query === undefined ? '' : maskedQuery(`?${query}`));
+}
+
+/** Both sides of the first separator. */
+function split(text: string, separator: string): string[] {
+  const end = text.indexOf(separator);
+  return end === -1 ? [text] : [text.slice(0, end), text.slice(end + 1)];
 }
 
 /**
- * A UUID, which stays, or what may be a phone number (E.164: up to 15 digits) or the number of a card (ISO/IEC 7812: up
- * to 19): its first three and last two digits stay.
- */
-const UUID_OR_NUMBER = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![\d.])(\+?\d{3})\d{4,14}(\d{2})(?![\d.])/gi;
-
-function maskedText(text: string): string {
-  return text.replace(UUID_OR_NUMBER, (found: string, start: string | undefined, end: string | undefined) =>
-    start === undefined || end === undefined ? found : `${start}•••${end}`,
-  );
-}
-
-/**
- * A body as it may be shown: the values of secret fields, tokens and phone numbers hidden, whatever the format.
+ * A body as it may be shown: the values of secret fields, tokens, and the numbers of phones and cards hidden, whatever
+ * the format. At most 64 KiB are shown.
  * @param encoding the Content-Encoding
+ * @param isCut the bytes are the beginning of a longer body
  */
-export function maskedBody(bytes: Uint8Array, encoding: string | undefined): string {
-  const text = Buffer.from(decoded(bytes, encoding)).toString('utf8');
+export function maskedBody(bytes: Uint8Array, encoding: string | undefined, isCut = false): string {
+  const decoded = encoding?.toLowerCase() === 'gzip' ? decompressed(bytes, isCut) : { bytes, isCut };
+  const text = new TextDecoder().decode(decoded.bytes, { stream: decoded.isCut });
   if (/[\u0000-\u0008\u000e-\u001f\ufffd]/.test(text)) return `${bytes.length} bytes that are no text`;
+  const json = decoded.isCut ? undefined : parsed(text);
+  const shown =
+    json === undefined ? maskedText(text, { isCut: decoded.isCut }) : JSON.stringify(maskedJson(json, 0), null, 2);
+  return shown.length > MOST_BODY ? `${shown.slice(0, MOST_BODY)}\n${CUT}` : shown;
+}
+
+function parsed(text: string): unknown {
   try {
-    return JSON.stringify(maskedValue(JSON.parse(text)), null, 2);
+    return JSON.parse(text);
   } catch {
-    const withoutSecrets = text.replace(
-      /([\w-]+)(["']?\s*[:=>]\s*["']?)([^"'&\s,}<]+)/g,
-      (whole, name: string, is: string) => (isSecretName(name) ? `${name}${is}${HIDDEN}` : whole),
-    );
-    return maskedText(withoutSecrets.replace(/[A-Za-z0-9+/_=.-]{32,}/g, (long) => (UUID.test(long) ? long : HIDDEN)));
+    return undefined;
   }
 }
 
-function maskedValue(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(maskedValue);
-  if (typeof value === 'string') return isOpaque(value) && !/[\s:]/.test(value) ? HIDDEN : maskedText(value);
-  if (typeof value === 'number') return Number.isInteger(value) && value >= 1e9 ? maskedText(String(value)) : value;
+function maskedJson(value: unknown, depth: number): unknown {
+  if (typeof value === 'string') return maskedText(value);
+  if (typeof value === 'number') return maskedNumber(value);
   if (typeof value !== 'object' || value === null) return value;
+  if (depth === MOST_DEPTH) return CUT;
+  if (Array.isArray(value)) return value.map((inner) => maskedJson(inner, depth + 1));
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => [
-      name,
-      isSecretName(name) && inner !== null ? HIDDEN : maskedValue(inner),
+      maskedText(name),
+      isSecretName(name) && inner !== null ? HIDDEN : maskedJson(inner, depth + 1),
     ]),
   );
 }
 
-function decoded(bytes: Uint8Array, encoding: string | undefined): Uint8Array {
-  if (encoding?.toLowerCase() !== 'gzip') return bytes;
+function maskedNumber(value: number): unknown {
+  const text = String(value);
+  const shown = maskedText(text);
+  return shown === text ? value : shown;
+}
+
+/** The first 64 KiB of what a gzip body holds, or the body itself where it is no gzip. */
+function decompressed(bytes: Uint8Array, isCut: boolean): { readonly bytes: Uint8Array; readonly isCut: boolean } {
+  const options = { maxOutputLength: MOST_BODY };
   try {
-    return gunzipSync(bytes, { maxOutputLength: 1024 * 1024 });
+    return { bytes: gunzipSync(bytes, options), isCut };
   } catch {
-    return bytes;
+    // It is cut, or holds too much. zlib gives no part of what it holds, so a part of it is decompressed.
   }
+  for (let { length } = bytes; length > 0; length = Math.floor(length / 2)) {
+    try {
+      const part = gunzipSync(bytes.subarray(0, length), { ...options, finishFlush: constants.Z_SYNC_FLUSH });
+      return part.length === 0 ? { bytes, isCut } : { bytes: part, isCut: true };
+    } catch (error) {
+      if (!(error instanceof RangeError)) break;
+    }
+  }
+  return { bytes, isCut };
 }

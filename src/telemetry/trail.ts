@@ -28,8 +28,8 @@ export interface AttemptTrail {
 }
 
 /**
- * What became of one request, noted as it happens and kept for those who look. Nothing in it is masked: whoever shows
- * it masks it. Times are milliseconds on the scale of `performance.now`; 0: it never came to that.
+ * What became of one request, noted as it happens and kept for those who look. Nothing in it is masked: the recorder and
+ * the log do that. Times are milliseconds on the scale of `performance.now`; 0: it never came to that.
  */
 export class Trail {
   requestId: string;

@@ -4,6 +4,7 @@ import { mergedCredential, mergedRoute } from '../../src/admin/merge.ts';
 import { requestDetails } from '../../src/admin/request-details.ts';
 import type { CredentialSnapshot, ProcessSnapshot, RouteSnapshot, ServingProcess } from '../../src/admin/snapshot.ts';
 import { newLatencyBuckets } from '../../src/telemetry/latency.ts';
+import { maskedDetails } from '../../src/telemetry/recorder.ts';
 import { Trail } from '../../src/telemetry/trail.ts';
 import { adminConfig, adminContext } from './context.ts';
 import { credentialSnapshot, ROUTE, routeCounts, tokenSnapshot } from './snapshots.ts';
@@ -54,6 +55,7 @@ function workerOf(pid: number, routes: RouteSnapshot[], credentials: CredentialS
     pid,
     snapshot: async () => told,
     records: async (after) => trails.filter(({ number }) => number > after),
+    details: async (number) => trails.filter((trail) => trail.number === number).map(maskedDetails)[0],
     refresh: async (route) => {
       asked.push(route);
       return { kind: 'refreshed', fingerprint: 'abcdef01', expiresAtMs: Infinity };
@@ -71,7 +73,11 @@ describe('several workers', () => {
   const one = workerOf(11, [routeWith({ inFlight: 1, counts: countsOf(3) })], [credentialOf({})], [trailOf(1, 'a')]);
   const other = workerOf(12, [routeWith({ inFlight: 2, counts: countsOf(4) })], [credentialOf({})], [trailOf(1, 'b')]);
   const silent: ServingProcess = { ...one.serving, pid: 13, snapshot: () => Promise.reject(new Error('late')) };
-  const late: ServingProcess = { ...silent, records: () => Promise.reject(new Error('late')) };
+  const late: ServingProcess = {
+    ...silent,
+    records: () => Promise.reject(new Error('late')),
+    details: () => Promise.reject(new Error('late')),
+  };
   const context = adminContext({ processes: () => [one.serving, other.serving, late] });
   const headers = { host: 'localhost' };
   const get = async (path: string) => (await adminApp(context).request(path, { headers })).json();
@@ -174,7 +180,7 @@ describe('requestDetails', () => {
     const routes = { [ROUTE]: { provider: 'mpesa', environment: 'production', credentials } };
     const config = adminConfig({ file: { routes, inspect_bodies: true } });
     const trail = Object.assign(trailOf(1, 'a'), { requestBytes: 10 });
-    expect(requestDetails(1, trail, config).requestBody).toMatchObject({
+    expect(requestDetails(1, maskedDetails(trail), config).requestBody).toMatchObject({
       why: expect.stringMatching(/never/) as string,
     });
   });
@@ -188,12 +194,12 @@ describe('requestDetails', () => {
       path: '/x',
       query: "?a=1&b=it's",
     });
-    expect(requestDetails(1, trail, adminConfig()).curl).toBe(`curl -sS ${url} -H 'accept: a'\\''b'`);
+    expect(requestDetails(1, maskedDetails(trail), adminConfig()).curl).toBe(`curl -sS ${url} -H 'accept: a'\\''b'`);
   });
 
   it('gives the time of a request that never got a token to the token', () => {
     const trail = Object.assign(trailOf(1, 'a'), { startedAt: 100, receivedAt: 110, endedAt: 150 });
-    expect(requestDetails(1, trail, adminConfig()).spans).toEqual([
+    expect(requestDetails(1, maskedDetails(trail), adminConfig()).spans).toEqual([
       { kind: 'client body', fromMs: 0, lengthMs: 10 },
       { kind: 'token', fromMs: 10, lengthMs: 40 },
     ]);
@@ -201,6 +207,8 @@ describe('requestDetails', () => {
 
   it('gives the time of a request whose body never came to the body', () => {
     const trail = Object.assign(trailOf(1, 'a'), { startedAt: 100, endedAt: 150 });
-    expect(requestDetails(1, trail, adminConfig()).spans).toEqual([{ kind: 'client body', fromMs: 0, lengthMs: 50 }]);
+    expect(requestDetails(1, maskedDetails(trail), adminConfig()).spans).toEqual([
+      { kind: 'client body', fromMs: 0, lengthMs: 50 },
+    ]);
   });
 });

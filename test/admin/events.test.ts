@@ -6,6 +6,8 @@ import { eventStream } from '../../src/admin/events.ts';
 import { Feed } from '../../src/admin/feed.ts';
 import { type AdminContext, adminListener } from '../../src/admin/listener.ts';
 import type { ServingProcess } from '../../src/admin/snapshot.ts';
+import { Recorder } from '../../src/telemetry/recorder.ts';
+import { Trail } from '../../src/telemetry/trail.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
 import { ask } from '../support/proxy-ask.ts';
 import { reply } from '../support/upstream-raw.ts';
@@ -89,10 +91,12 @@ async function startCounted(changes: Partial<AdminContext> = {}) {
     credentials: [],
     routes: [],
   }));
+  const recorder = new Recorder(500);
   const serving: ServingProcess = {
     pid: 7,
     snapshot,
-    records: async () => [],
+    records: async (after) => recorder.since(after),
+    details: async () => undefined,
     refresh: async () => ({ kind: 'fixed' }),
   };
   const context = adminContext({ clock, processes: () => [serving], ...changes });
@@ -102,7 +106,8 @@ async function startCounted(changes: Partial<AdminContext> = {}) {
     server.close();
     server.closeAllConnections();
   });
-  return { clock, snapshot, server, context, port: (server.address() as AddressInfo).port };
+  const record = (requestId: string) => recorder.add(Object.assign(new Trail(requestId, 'GET', []), { status: 500 }));
+  return { clock, snapshot, server, context, record, port: (server.address() as AddressInfo).port };
 }
 
 describe('GET /api/events', () => {
@@ -187,6 +192,34 @@ describe('GET /api/events', () => {
     await closed;
   });
 
+  it('has room for fifty listeners, and for another one when one leaves', async () => {
+    const { port } = await startCounted();
+    const listeners = await Promise.all(Array.from({ length: 50 }, () => Listener.open(port)));
+    const refused = await ask(port, '/api/events');
+    expect([refused.status, refused.header('retry-after'), refused.json()['code']]).toEqual([
+      503,
+      '5',
+      'too_many_listeners',
+    ]);
+    expect((await ask(port, '/api/events', { method: 'HEAD' })).status).toBe(200);
+    listeners[0]?.close();
+    await vi.waitFor(async () => {
+      const next = await Listener.open(port);
+      await next.event(({ name }) => name === 'routes');
+    });
+  });
+
+  it('tells of the newest 200 requests of a second', async () => {
+    const { clock, port, record } = await startCounted();
+    const listener = await Listener.open(port);
+    await listener.event(({ name }) => name === 'routes');
+    for (let number = 1; number <= 300; number++) record(`request-${number}`);
+    await clock.advance(1000);
+    await listener.event(({ data }) => data['request_id'] === 'request-300');
+    const told = listener.events.filter(({ name }) => name === 'request').map(({ data }) => data['request_id']);
+    expect([told.length, told[0]]).toEqual([200, 'request-101']);
+  });
+
   it('is guarded like everything else', async () => {
     const { port } = await startCounted();
     expect((await ask(port, '/api/events', { headers: { host: 'evil.example' } })).status).toBe(403);
@@ -198,18 +231,57 @@ describe('eventStream', () => {
     const { clock, context } = await startCounted({
       version: 'x'.repeat(100_000),
     });
-    const drop = vi.fn();
-    eventStream(new Feed(context), clock, false, drop);
+    const destroy = vi.fn();
+    eventStream(new Feed(context), clock, false, { writableLength: 0, destroy });
     await settled();
     for (let polls = 0; polls < 10 && clock.timers > 0; polls++) await clock.advance(1000);
     expect(clock.timers).toBe(0);
-    expect(drop).toHaveBeenCalledOnce();
+    expect(destroy).toHaveBeenCalledOnce();
+  });
+
+  it('drops a listener whose socket takes nothing more', async () => {
+    const { clock, context } = await startCounted();
+    const destroy = vi.fn();
+    const connection = { writableLength: 0, destroy };
+    eventStream(new Feed(context), clock, false, connection).getReader();
+    await settled();
+    await clock.advance(2000);
+    expect(destroy).not.toHaveBeenCalled();
+    connection.writableLength = 256 * 1024 + 1;
+    await clock.advance(1000);
+    expect(destroy).toHaveBeenCalledOnce();
+    expect(clock.timers).toBe(0);
+  });
+
+  it('gives the same bytes to all listeners, so that what one leaves unread takes no memory of its own', async () => {
+    const { clock, context } = await startCounted();
+    const feed = new Feed(context);
+    const connection = { writableLength: 0, destroy: vi.fn() };
+    const readers = [1, 2].map(() => eventStream(feed, clock, false, connection).getReader());
+    await Promise.all(readers.map((reader) => reader.read()));
+    const [one, other] = await Promise.all(readers.map((reader) => reader.read()));
+    expect(new TextDecoder().decode(one?.value)).toContain('event: routes');
+    expect(other?.value).toBe(one?.value);
+    for (const reader of readers) await reader.cancel();
+  });
+
+  it('keeps a listener that is told more at once than it may leave unread', async () => {
+    const { clock, context } = await startCounted({ version: 'x'.repeat(1_000_000) });
+    const destroy = vi.fn();
+    const reader = eventStream(new Feed(context), clock, false, { writableLength: 0, destroy }).getReader();
+    let bytes = 0;
+    for (let seconds = 0; seconds < 5; seconds++) {
+      bytes += (await reader.read()).value?.length ?? 0;
+      await clock.advance(1000);
+    }
+    expect([bytes > 3_000_000, destroy.mock.calls.length]).toEqual([true, 0]);
+    await reader.cancel();
   });
 
   it('goes on telling those who do', async () => {
     const { clock, context } = await startCounted();
     const feed = new Feed(context);
-    const reader = eventStream(feed, clock, true, () => undefined).getReader();
+    const reader = eventStream(feed, clock, true, { writableLength: 0, destroy: vi.fn() }).getReader();
     let text = '';
     for (let seconds = 0; seconds < 5; seconds++) {
       text += new TextDecoder().decode((await reader.read()).value);

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { adminApp } from '../../src/admin/app.ts';
@@ -54,6 +54,28 @@ describe('/readyz', () => {
     const { status, text } = await appWith({ reloads: () => REFUSED })('/readyz');
     expect(status).toBe(200);
     expect(JSON.parse(text)).toEqual({ status: 'ready', detail: 'reload refused: line 3' });
+  });
+
+  it.each([
+    ['another machine', '10.0.0.9', 'localhost', undefined, false],
+    ['another machine over IPv6', 'fd00::9', 'wakala', undefined, false],
+    ['a connection that is closed already', undefined, 'localhost', undefined, false],
+    ['this machine under a name that leads here', '127.0.0.1', 'evil.example', undefined, false],
+    ['this machine without a Host', '127.0.0.1', undefined, undefined, false],
+    ['another machine with another token', '10.0.0.9', 'wakala', `Bearer ${TOKEN}x`, false],
+    ['another machine with the admin token', '10.0.0.9', 'wakala', `Bearer ${TOKEN}`, true],
+    ['a browser with the admin token', '10.0.0.9', 'wakala', `Basic ${btoa(`anyone:${TOKEN}`)}`, true],
+    ['this machine', '127.0.0.1', 'localhost:9901', undefined, true],
+    ['this machine over IPv6', '::1', '[::1]:9901', undefined, true],
+    ['this machine over a socket for both', '::ffff:127.0.0.1', '127.0.0.1:9901', undefined, true],
+  ])('tells %s why a reload failed: %s %s', (_, remoteAddress, host, authorization, isTold) => {
+    const context = adminContext({ reloads: () => REFUSED }, { host: '0.0.0.0', token: TOKEN });
+    const req = { method: 'GET', url: '/readyz', socket: { remoteAddress }, headers: { host, authorization } };
+    const sent: unknown[] = [];
+    const res = { writeHead: (status: number) => sent.push(status), end: (text: string) => sent.push(text) };
+    adminListener(context)(req as unknown as IncomingMessage, res as unknown as ServerResponse);
+    const detail = isTold ? ',"detail":"reload refused: line 3"' : '';
+    expect(sent).toEqual([200, `{"status":"ready"${detail}}`]);
   });
 
   it('is 503 from the moment that draining begins', async () => {

@@ -85,15 +85,26 @@ describe('/metrics of a running proxy', () => {
   });
 
   it.each([
-    ['a loopback address', '127.0.0.1:0'],
-    ['any other', '0.0.0.0:0'],
-    ['one with a token', { address: '0.0.0.0:0', token: 'admin-token-0123456789' }],
-  ])('is open on %s, under any Host, without a token', async (_, admin) => {
+    ['without a token', '0.0.0.0:0'],
+    ['with a token', { address: '0.0.0.0:0', token: 'admin-token-0123456789' }],
+  ])('is open on an address that is not loopback, under any Host, %s', async (_, admin) => {
     const proxy = await startQuietProxy({ admin });
     for (const host of ['10.0.0.7:9901', 'wakala.payments.svc', 'evil.example']) {
       const answer = await ask(proxy.server.admin!.port, '/metrics', { headers: { host } });
       expect(answer.status).toBe(200);
       expect(answer.text).toContain('wakala_build_info{version=');
+    }
+  });
+
+  it('is refused on a loopback address under a Host that is not of this machine', async () => {
+    const { server } = await startQuietProxy({ admin: '127.0.0.1:0' });
+    const { port } = server.admin!;
+    for (const host of ['evil.example', `127.0.0.1.evil.example:${port}`, '10.0.0.7:9901']) {
+      const response = await ask(port, '/metrics', { headers: { host } });
+      expect([response.status, response.text]).toEqual([403, 'host refused\n']);
+    }
+    for (const host of ['localhost', `127.0.0.1:${port}`, `[::1]:${port}`]) {
+      expect((await ask(port, '/metrics', { headers: { host } })).status).toBe(200);
     }
   });
 });

@@ -18,6 +18,7 @@ export function credentialSnapshot(changes: Partial<CredentialSnapshot> = {}): C
     exchanges: { credentials: none, refresh: none },
     clockSkewMs: undefined,
     refusedCalls: [],
+    refusedCallCount: 0,
     ...changes,
   };
 }

@@ -184,6 +184,18 @@ describe('a line about a request', () => {
   });
 });
 
+describe('what a client or a provider wrote', () => {
+  it.each(['json', 'pretty'] as const)('is masked and cut in a %s line, whoever logs it', (format) => {
+    const { log, lines } = logging({ format });
+    const long = `/a/${'b/'.repeat(10_000)}`;
+    log.info({ path: '/to/254712345678', url: 'http://127.0.0.1/cb?token=abc' }, 'callback');
+    log.info({ path: long, provider_said: `{"access_token":"${CANARY}","phone":"254712345678"}` }, 'odd');
+    expect(lines.join('')).not.toMatch(/4712345|abc|canary/);
+    expect(lines.join('').length).toBeLessThan(2000);
+    expect(lines[1]).toContain('[cut]');
+  });
+});
+
 describe('a line about a callback', () => {
   const pretty = (fields: object) => {
     const { log, lines } = logging({ format: 'pretty' });

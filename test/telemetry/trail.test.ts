@@ -55,7 +55,8 @@ describe('the recorder', () => {
     const recorder = new Recorder(4);
     const trails = [1, 2, 3].map(() => trailOf());
     for (const trail of trails) recorder.add(trail);
-    expect(recorder.since(0)).toEqual(trails.toReversed().map((trail) => Object.assign(trail, { hasHeaders: false })));
+    expect(recorder.since(0).map(({ number }) => number)).toEqual([3, 2, 1]);
+    expect(trails[0]).toMatchObject({ ...recorder.since(0)[2], hasHeaders: true });
     expect(recorder.since(2).map(({ number }) => number)).toEqual([3]);
     expect([recorder.since(3), recorder.dropped]).toEqual([[], 0]);
   });
@@ -96,13 +97,53 @@ describe('the recorder', () => {
       recorder.add(trail);
     }
     const shown = () =>
-      recorder.since(0).map(({ requestHeaders, hasHeaders }) => hasHeaders && requestHeaders.length > 0);
+      recorder
+        .since(0)
+        .map(({ number, hasHeaders }) => hasHeaders && recorder.details(number)?.request.headers.length === 1);
     expect(shown().reverse()).toEqual([false, true, true, true]);
     recorder.add(trailOf({ requestHeaders: headers }));
     expect(shown()[0]).toBe(true);
     const later = performance.now() + 60_001;
     recorder.add(trailOf({ requestHeaders: headers, endedAt: later }));
     expect(shown()[0]).toBe(false);
+  });
+
+  it('gives what a client wrote masked and cut, and masks it once', () => {
+    const recorder = new Recorder(4);
+    const long = 'a'.repeat(15_000);
+    const headers = ['authorization', 'Bearer x', 'user-agent', long];
+    const trail = trailOf({
+      path: '/pay/254712345678',
+      query: `?pin=1234&${long}`,
+      status: 500,
+      requestHeaders: headers,
+    });
+    trail.keepBodies();
+    trail.onRequestBytes(Buffer.from('{"pin":"1234"}'));
+    recorder.add(trail);
+    const [shown] = recorder.since(0);
+    expect(shown).toMatchObject({ path: '/pay/254•••78', query: '?pin=[redacted]&[cut]' });
+    expect(recorder.since(0)[0]).toBe(shown);
+    expect(recorder.details(1)?.request).toEqual({
+      headers: [
+        ['authorization', '[redacted]'],
+        ['user-agent', '[cut]'],
+      ],
+      body: { text: '{\n  "pin": "[redacted]"\n}', cut: 0 },
+    });
+    for (let i = 0; i < 4; i++) recorder.add(trailOf({ path: `/${i}` }));
+    expect(recorder.since(0).map(({ path }) => path)).toEqual(['/3', '/2', '/1', '/0']);
+    expect([recorder.details(1), recorder.details(0), recorder.details(6)]).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('gives a request as it came, to be sent again', () => {
+    const recorder = new Recorder(4);
+    recorder.add(trailOf({ path: '/pay/254712345678', status: 500, requestHeaders: ['authorization', 'Bearer x'] }));
+    expect(recorder.unmasked(1)).toMatchObject({
+      path: '/pay/254712345678',
+      requestHeaders: ['authorization', 'Bearer x'],
+    });
+    expect(recorder.unmasked(2)).toBeUndefined();
   });
 
   it('keeps a hundred in a second of those that go well, and all that fail', () => {

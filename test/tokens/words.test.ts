@@ -46,3 +46,27 @@ describe("a provider's words for the log", () => {
     expect(words(body, secret)).not.toContain(echo);
   });
 });
+
+describe('a long secret', () => {
+  const secret = Array.from({ length: 100 }, (_, i) => String.fromCharCode(97 + ((i * 7) % 26))).join('');
+
+  it('is cut out also where only its first part is there, from 32 characters on', () => {
+    expect(words(`got ${secret.slice(0, 31)}!`, secret)).toBe(`got ${secret.slice(0, 31)}!`);
+    expect(words(`got ${secret.slice(0, 32)}!`, secret)).toBe('got [redacted]!');
+    expect(words(`got ${secret.slice(0, 90)} and ${secret}!`, secret)).toBe('got [redacted] and [redacted]!');
+  });
+});
+
+describe('a secret behind a character that begins an escape', () => {
+  it.each([
+    ['%41xyz', '41xyz', '%[redacted]'],
+    ['%41%78yz', '41xyz', '%[redacted]'],
+    ['\\u0041bc', 'u0041bc', '\\[redacted]'],
+    ['a\\\\b', 'a\\\\b', '[redacted]'],
+    ['a\\\\\\\\b', 'a\\\\b', '[redacted]'],
+    ['100%2541', '%41', '100[redacted]'],
+    ['&&#x00041;&amp;b', 'A&b', '&[redacted]'],
+  ])('is cut out of %s', (body, secret, shown) => {
+    expect(words(body, secret)).toBe(shown);
+  });
+});

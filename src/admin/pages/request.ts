@@ -17,7 +17,7 @@ export async function requestAnswer(c: Context, context: AdminContext): Promise<
     const content = [h('h1', {}, 'Not kept'), h('p', {}, NOT_KEPT.detail), back];
     return pageAnswer(c, context, { title: 'Not kept', section: 'requests', isLive: false, content }, 404);
   }
-  const details = requestDetails(found.serving.pid, found.trail, context.config());
+  const details = requestDetails(found.serving.pid, found.details, context.config());
   const content = pageOf(details, found.serving.replay !== undefined, back);
   const { method, path } = details.view;
   return pageAnswer(c, context, { title: `${method} ${path}`, section: 'requests', isLive: false, content });

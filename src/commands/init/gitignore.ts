@@ -5,7 +5,7 @@
 export function ignoresEnv(rules: string): boolean {
   let ignored = false;
   for (const line of rules.split(/\r?\n/)) {
-    const [, not, pattern = ''] = /^(!?)(?:\*\*\/|\/)?(.*?) *$/.exec(line) ?? [];
+    const [, not, pattern = ''] = /^(!?)(?:\*\*\/|\/)?(.*)$/.exec(line.replace(/(?<! ) +$/, '')) ?? [];
     if (matchesEnv(pattern)) ignored = not !== '!';
   }
   return ignored;

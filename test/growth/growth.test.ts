@@ -1,0 +1,14 @@
+import { describe, expect, it } from 'vitest';
+import { superlinear } from './cpu.ts';
+import { READERS } from './readers.ts';
+import { SHAPES } from './shapes.ts';
+
+describe.each(Object.entries(READERS))('the CPU time of %s', (_, read) => {
+  it('grows no faster than its input, whatever the shape', () => {
+    const slow = Object.entries(SHAPES).flatMap(([name, make]) => {
+      const found = superlinear(read, make);
+      return found === undefined ? [] : [`${name}: ${found}`];
+    });
+    expect(slow).toEqual([]);
+  });
+});

@@ -1,0 +1,144 @@
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { isHost } from '../../src/admin/host.ts';
+import { requestDetails } from '../../src/admin/request-details.ts';
+import { fits, requestView } from '../../src/admin/request-view.ts';
+import { isLinkLocalAddress } from '../../src/link-local.ts';
+import { isLoopbackName } from '../../src/loopback.ts';
+import { Access } from '../../src/proxy/access.ts';
+import { reasonOf } from '../../src/proxy/client-answer.ts';
+import { DeadTokenRules } from '../../src/proxy/dead-token.ts';
+import { answerHeaders, refuseNominatedFraming, requestHeaders } from '../../src/proxy/headers.ts';
+import { placeholderUse } from '../../src/proxy/placeholder.ts';
+import { requestIdOf } from '../../src/proxy/request-id.ts';
+import { decodedFully, parseTarget } from '../../src/proxy/target.ts';
+import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
+import {
+  maskedBody,
+  maskedCall,
+  maskedHeaders,
+  maskedPath,
+  maskedQuery,
+  maskedUnknownPath,
+  maskedUrl,
+} from '../../src/telemetry/mask.ts';
+import { Redaction } from '../../src/redaction.ts';
+import { humanLine } from '../../src/telemetry/human-line.ts';
+import { parentOf } from '../../src/telemetry/otlp-parent.ts';
+import { maskedDetails } from '../../src/telemetry/recorder.ts';
+import { isSecretName, maskedText } from '../../src/telemetry/sensitive.ts';
+import { Trail } from '../../src/telemetry/trail.ts';
+import { jsonIn, readToken, retryAfterS, serverNow, wordsOf } from '../../src/tokens/answer.ts';
+import { adminConfig } from '../admin/context.ts';
+import { routeNamed } from '../proxy/route-of.ts';
+
+const route = routeNamed('paypack');
+const guard = new TokenPathGuard(route);
+const config = adminConfig();
+const access = new Access({ ...config, allowedHosts: ['a.example'], clients: [] }, () => 0);
+const known = new Access({ ...config, clients: [{ name: 'shop', key: undefined, routes: undefined }] }, () => 0);
+const deadToken = new DeadTokenRules([{ status: 401, body: { 'error.code': 'x' } }]);
+const routeHeaders = { set: [], defaults: [['accept', '*/*']], replaced: new Set<string>() } as const;
+const SECRET = 'a-secret-of-some-length-0123456789';
+const REDACTION = new Redaction([SECRET]);
+const RESPONSE = { accessToken: 'access_token', expiresIn: 'expires_in', expiresAt: 'expires_at' };
+
+function attempt(run: () => unknown): unknown {
+  try {
+    return run();
+  } catch (error) {
+    return error;
+  }
+}
+
+/** The text as header lines of a request, each as long as `length` says. */
+function lines(name: string, text: string, length: number): string[] {
+  return Array.from({ length: text.length / length }, (_, i) => [
+    name,
+    text.slice(i * length, (i + 1) * length),
+  ]).flat();
+}
+
+function admit(to: Access, ...rawHeaders: string[]): unknown {
+  const req = Object.assign(new IncomingMessage(new Socket()), { method: 'GET', rawHeaders });
+  return attempt(() => to.admit(req, rawHeaders[1] ?? ''));
+}
+
+function trailOf(text: string): Trail {
+  const trail = new Trail('id', 'GET', ['host', text, text, text]);
+  trail.keepBodies();
+  trail.onRequestBytes(Buffer.from(text));
+  return Object.assign(trail, { path: text, query: `?${text}` });
+}
+
+function answerOf(body: string, headers: Record<string, string> = {}) {
+  return { status: 200, headers, body };
+}
+
+function tokenIn(fields: object): unknown {
+  const answer = answerOf(JSON.stringify({ access_token: 'token', ...fields }));
+  return attempt(() => readToken(answer, RESPONSE, 60, 0));
+}
+
+/** Every function that reads what a client, a provider or a browser wrote. */
+export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
+  maskedPath,
+  maskedUnknownPath,
+  maskedQuery: (text) => maskedQuery(`?${text}`),
+  'maskedHeaders, one line': (text) => maskedHeaders(['user-agent', text, text, text]),
+  'maskedHeaders, many lines': (text) => maskedHeaders(lines('accept', text, 4)),
+  maskedBody: (text) => maskedBody(Buffer.from(text), undefined),
+  'maskedBody of JSON': (text) => maskedBody(Buffer.from(JSON.stringify({ a: text, [text]: 1 })), undefined),
+  'maskedBody, compressed': (text) => maskedBody(gzipSync(text), 'gzip'),
+  humanLine: (text) =>
+    humanLine(JSON.stringify({ level: 'info', time: '', msg: 'request', path: text, odd: text }), { colour: true }),
+  'humanLine of a callback': (text) =>
+    humanLine(JSON.stringify({ level: 'info', time: '', msg: 'callback', url: `http://a/${text}?${text}` }), {
+      colour: false,
+    }),
+  'fits, searching': (text) => fits(requestView(1, maskedDetails(trailOf(text))), { q: text.slice(text.length / 2) }),
+  requestDetails: (text) => requestDetails(1, maskedDetails(trailOf(text)), config),
+  maskedCall: (text) => maskedCall(`POST /${text}?${text}`),
+  maskedUrl: (text) => maskedUrl(`http://a/${text}?${text}`),
+  maskedText: (text) => maskedText(text),
+  isSecretName,
+  isHost,
+  isLoopbackName,
+  isLinkLocalAddress,
+  parseTarget: (text) => attempt(() => parseTarget(`/${text}`, 'a')),
+  'parseTarget, absolute': (text) => attempt(() => parseTarget(`http://${text}`, text)),
+  decodedFully,
+  'TokenPathGuard.judge': (text) => guard.judge('POST', `/auth/${text}`),
+  'requestHeaders, one line': (text) => attempt(() => requestHeaders(['a', text, text, 'b'], routeHeaders, 'Bearer x')),
+  'requestHeaders, many Via lines': (text) => attempt(() => requestHeaders(lines('via', text, 4), routeHeaders, 'x')),
+  'requestHeaders, many Connection lines': (text) =>
+    attempt(() => requestHeaders(lines('connection', text, 4), routeHeaders, 'x')),
+  'requestHeaders, one Connection line': (text) =>
+    attempt(() => requestHeaders(['connection', text], routeHeaders, 'x')),
+  refuseNominatedFraming: (text) => attempt(() => refuseNominatedFraming(['connection', text])),
+  answerHeaders: (text) =>
+    attempt(() => answerHeaders([...lines('a', text, 4), 'b', text, 'connection', text], 200, SECRET)),
+  reasonOf: (text) => reasonOf(text, 200, REDACTION),
+  requestIdOf: (text) => requestIdOf(['x-request-id', text]),
+  'Access.admit, Host': (text) => admit(access, 'host', text),
+  'Access.admit, Origin': (text) => admit(access, 'host', 'localhost', 'origin', text),
+  'Access.admit, Bearer': (text) => admit(known, 'host', 'localhost', 'authorization', `Bearer ${text}`),
+  'Access.admit, Basic': (text) =>
+    admit(known, 'host', 'localhost', 'authorization', `Basic ${Buffer.from(text).toString('base64')}`),
+  'Access.admit, odd credentials': (text) => admit(known, 'host', 'localhost', 'authorization', text),
+  placeholderUse: (text) => placeholderUse(`a.${text}.${text}`, () => undefined, 0),
+  'DeadTokenRules.body': (text) => deadToken.body(401, Buffer.from(text), undefined),
+  parentOf: (text) => parentOf(['traceparent', `00-${text}`, 'traceparent', text]),
+  jsonIn: (text) => jsonIn(answerOf(text)),
+  'readToken, body': (text) => attempt(() => readToken(answerOf(text), RESPONSE, 60, 0)),
+  'readToken, token': (text) => tokenIn({ access_token: text }),
+  'readToken, expires_in': (text) => tokenIn({ expires_in: text }),
+  'readToken, expires_at': (text) => tokenIn({ expires_at: text }),
+  'readToken, JWT': (text) => tokenIn({ access_token: `a.${Buffer.from(text).toString('base64url')}.c` }),
+  serverNow: (text) => serverNow(answerOf('', { date: `Mon, ${text}` })),
+  retryAfterS: (text) => retryAfterS(answerOf('', { 'retry-after': text }), 0),
+  'redact, a short secret': (text) => REDACTION.redact(text),
+  'redact, a secret that is nearly there': (text) => new Redaction([`${text.slice(0, 2000)}x`]).redact(text),
+  'wordsOf, many secrets': (text) => wordsOf(answerOf(text), [`${text.slice(0, 4000)}x`, SECRET, 'b', text]),
+};
