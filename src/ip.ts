@@ -2,7 +2,15 @@ import { isIP } from 'node:net';
 
 /** An IP address without brackets and zone: `[fe80::1%eth0]` is `fe80::1`. */
 export function bareAddress(address: string): string {
-  return address.replace(/^\[(.*)\]$/, '$1').replace(/%.*$/, '');
+  return address.replace(/^\[(.*)\]$/, '$1').split('%', 1)[0] ?? '';
+}
+
+/** A host without the brackets of an IPv6 address, or without the dots at the end of a name. */
+export function hostWithoutMarks(host: string): string {
+  if (host.startsWith('[') && host.endsWith(']')) return host.slice(1, -1);
+  let end = host.length;
+  while (host[end - 1] === '.') end -= 1;
+  return host.slice(0, end);
 }
 
 /** The IPv4 address that a connection to an IPv4-mapped IPv6 address goes to (RFC 4291 2.5.5.2). */
@@ -50,14 +58,19 @@ const ISATAP = [
 function bytesOf(address: string): number[] {
   const bare = bareAddress(address);
   if (isIP(bare) !== 6) return [];
-  const text = bare.replace(/[\d.]+$/, (tail) => {
-    if (!tail.includes('.')) return tail;
-    const [w = 0, x = 0, y = 0, z = 0] = tail.split('.').map(Number);
-    return `${((w << 8) | x).toString(16)}:${((y << 8) | z).toString(16)}`;
-  });
+  const text = withoutDots(bare);
   const [head = [], tail = []] = text.split('::').map((part) => part.split(':').filter((group) => group !== ''));
   const zeros = new Array<string>(8 - head.length - tail.length).fill('0');
   return [...head, ...zeros, ...tail].flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 0xff]);
+}
+
+/** An IPv6 address whose last four bytes may be written as an IPv4 address, with these as two groups. */
+function withoutDots(address: string): string {
+  const tailStart = address.lastIndexOf(':') + 1;
+  const tail = address.slice(tailStart);
+  if (!tail.includes('.')) return address;
+  const [w = 0, x = 0, y = 0, z = 0] = tail.split('.').map(Number);
+  return `${address.slice(0, tailStart)}${((w << 8) | x).toString(16)}:${((y << 8) | z).toString(16)}`;
 }
 
 function startsWith(bytes: readonly number[], prefix: readonly number[]): boolean {

@@ -66,7 +66,8 @@ interface Unescaped {
 
 /**
  * Finds secrets in a text, however they are spelled: literally, percent-encoded, escaped as in JSON or HTML, in hex, in
- * base64 or base64url, alone or within a longer encoded text, and escapes of these. Made once for a set of secrets.
+ * base64 or base64url, alone or within a longer encoded text, and escapes of these. This is for providers that repeat
+ * what they were sent; one that hides a secret on purpose finds other ways. Made once for a set of secrets.
  */
 export class Redaction {
   readonly #literals: readonly string[];
@@ -80,7 +81,7 @@ export class Redaction {
   constructor(secrets: Iterable<string>, minLength = MIN_LENGTH) {
     const known = [...new Set(secrets)].filter((secret) => secret.length >= minLength);
     const long = known.filter((secret) => secret.length >= MIN_LENGTH);
-    this.#literals = [...new Set(known.flatMap(literalsOf))];
+    this.#literals = [...new Set(known.flatMap(literalsOf))].filter((text) => text.length >= minLength);
     this.#base64 = long.flatMap(base64Of);
     this.#hex = long.map((secret) => Buffer.from(secret).toString('hex'));
     if (known.length > long.length) return;
@@ -141,11 +142,7 @@ export class Redaction {
     const filter = this.#filter;
     if (filter === undefined || filter.passes(text)) return true;
     if (!filter.hasEscape(text)) return false;
-    let plain = text;
-    for (let round = 1; round <= MAX_ROUNDS; round++) {
-      const escaped = plain;
-      plain = escaped.replace(ESCAPE, (...match: string[]) => characterOf(match));
-      if (plain === escaped) return false;
+    for (const plain of withoutEscapes(text)) {
       if (filter.passes(plain)) return true;
     }
     return false;
@@ -198,10 +195,25 @@ function wholeRun(text: string, { start, end, isBase64 }: Range): Range {
   return { start: from, end: to, isBase64 };
 }
 
-/** Header values come as bytes, one a character; a form writes a space as `+`. */
+/**
+ * Header values come as bytes, one a character; a form writes a space as `+`. What looks like an escape in a secret is
+ * undone together with the others.
+ */
 function literalsOf(secret: string): string[] {
   const bytes = Buffer.from(secret).toString('latin1');
-  return [secret, bytes, secret.replaceAll(' ', '+'), bytes.replaceAll(' ', '+')];
+  const written = [secret, bytes, secret.replaceAll(' ', '+'), bytes.replaceAll(' ', '+')];
+  return written.flatMap((text) => [text, ...withoutEscapes(text)]);
+}
+
+/** The text with one layer of escapes less, then with two, as far as there are any. */
+function* withoutEscapes(text: string): Generator<string> {
+  let plain = text;
+  for (let round = 1; round <= MAX_ROUNDS; round++) {
+    const escaped = plain;
+    plain = escaped.replace(ESCAPE, (...match: string[]) => characterOf(match));
+    if (plain === escaped) return;
+    yield plain;
+  }
 }
 
 /** The characters of base64 that depend on the secret alone, for each of the three ways in which it may be aligned. */

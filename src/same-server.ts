@@ -1,4 +1,4 @@
-import { mappedIPv4 } from './ip.ts';
+import { hostWithoutMarks, mappedIPv4 } from './ip.ts';
 import { isLoopbackName } from './loopback.ts';
 import { decodedFully } from './percent.ts';
 
@@ -14,7 +14,7 @@ export interface Place {
 
 export function placeOf(text: string): Place {
   const { hostname, port, pathname } = new URL(text);
-  const host = hostname.replace(/^\[|\]$|\.+$/g, '');
+  const host = hostWithoutMarks(hostname);
   const address = mappedIPv4(host) ?? host;
   const isHere = isLoopbackName(address) || address === '0.0.0.0' || address === '::';
   const path = pathname.replace(/%7B(\w+)%7D/gi, '{$1}');

@@ -1,5 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
-import { mappedIPv4 } from '../ip.ts';
+import { hostWithoutMarks, mappedIPv4 } from '../ip.ts';
 import { isLinkLocalAddress } from '../link-local.ts';
 import { isLoopbackName } from '../loopback.ts';
 import type { ListenAddress } from './config.ts';
@@ -83,7 +83,7 @@ function isWild(host: string): boolean {
 
 /** A host in one spelling: an IPv6 address without brackets and as short as it can be, IPv4 within it as IPv4. */
 function bareHost(host: string): string {
-  const bare = host.toLowerCase().replace(/^\[|\]$|\.+$/g, '');
+  const bare = hostWithoutMarks(host.toLowerCase());
   if (isIP(bare) !== 6) return bare;
   return mappedIPv4(bare) ?? URL.parse(`http://[${bare}]`)?.hostname.slice(1, -1) ?? bare;
 }

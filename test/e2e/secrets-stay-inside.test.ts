@@ -6,6 +6,8 @@ import { freePort } from '../support/free-port.ts';
 import { CliProcess, configFile, runCli } from '../support/proxy-process.ts';
 import { routeToEmulator, type Settings } from '../support/proxy-server.ts';
 import { Wiretap } from '../support/raw-wiretap.ts';
+import { SPELLINGS } from '../support/spellings.ts';
+import { json, RawUpstream } from '../support/upstream-raw.ts';
 
 const NAMES = ['jpay', 'mpesa', 'jeel', 'paypack'];
 const LOGINS: Readonly<Record<string, readonly [method: string, path: string]>> = {
@@ -44,6 +46,11 @@ function secretsOf({ emulator, taps }: Tapped): Set<string> {
     (match) => match[1] ?? '',
   );
   return new Set([...emulator.credentials.values()].map((secret) => secret.reveal()).concat(sent, issued));
+}
+
+/** The ways in which a text has a secret in it. */
+function spellingsIn(text: string, secret: string): string[] {
+  return SPELLINGS.flatMap(([name, spell]) => (text.includes(spell(secret)) ? [name] : []));
 }
 
 /** Whole answers, as a client could log them. */
@@ -99,10 +106,59 @@ describe('credentials and tokens', { timeout: 60_000 }, () => {
     for (const one of all) {
       for (const secret of secretsOf(one)) {
         expect(written.includes(secret), `${one.name}: ${secret.slice(0, 12)}... was written`).toBe(false);
-        const encoded = [Buffer.from(secret).toString('base64'), encodeURIComponent(secret)];
-        expect(encoded.filter((text) => written.includes(text))).toEqual([]);
+        expect(spellingsIn(written, secret)).toEqual([]);
       }
     }
+  });
+
+  it('are in no header, reason, log line or page of the inspector when the provider sends them back', async () => {
+    const secrets = ['canary-api-key', 'canary user:canary/pass+word', 'canary-app-code'];
+    const issued = { access_token: 'real-token-1-abc', code: secrets[2] };
+    const upstream = await RawUpstream.start(({ target, values }) => {
+      if (target === '/login') return json(200, issued);
+      const all = [...secrets, issued.access_token];
+      const echoes = all.flatMap((secret) => SPELLINGS.map(([, spell]) => spell(secret)));
+      const lines = echoes.flatMap((text, i) => [`x-echo-${i}: ${text}`, `set-cookie: a=${text}`]);
+      // 16 KiB are the most that a response head may have.
+      const from = Number(values('x-part')[0]) * 40;
+      const part = lines.slice(from, from + 40);
+      const body = JSON.stringify(echoes);
+      const start = `HTTP/1.1 ${target === '/refused' ? 418 : 200} ${echoes[from] ?? 'Fine'}`;
+      return [start, ...part, 'x-kept: 1', `content-length: ${Buffer.byteLength(body)}`, '', body].join('\r\n');
+    });
+    const adminPort = await freePort();
+    const route = {
+      upstream: upstream.origin,
+      credentials: { key: secrets[0], login: secrets[1], mode: 'test' },
+      headers: { 'x-api-key': '{key}', 'x-login': '{login}', 'x-mode': '{mode}' },
+      headers_from_token: { 'x-app-code': 'code' },
+      token: { request: { path: '/login', json: { key: '{key}' } }, response: { access_token: 'access_token' } },
+    };
+    const config = configFile({
+      ...{ listen: '127.0.0.1:0', admin: `127.0.0.1:${adminPort}`, inspect_bodies: true },
+      ...{ log: { level: 'debug', requests: true }, routes: { '/echo/*': route } },
+    });
+    const cli = new CliProcess(['serve', '-c', config]);
+    const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
+    let written = '';
+    for (let part = 0; part < 5; part++) {
+      for (const path of ['/taken', '/refused', `/${encodeURIComponent(secrets[1]!)}?q=${issued.access_token}`]) {
+        const answer = await ask(Number(port), `/echo${path}`, { headers: { 'x-part': String(part) } });
+        expect(answer.header('x-kept')).toBe('1');
+        // What the body says is passed on as it is.
+        written += `${answer.reason}\n${answer.rawHeaders.join('\n')}\n`;
+      }
+    }
+    expect(upstream.requests.at(-1)?.values('x-app-code')).toEqual([secrets[2]]);
+    const list = await ask(adminPort, '/api/requests');
+    const { requests } = list.json() as { requests: { id: string }[] };
+    expect(requests).toHaveLength(15);
+    for (const path of ['', ...requests.map(({ id }) => `/${id}`)]) {
+      for (const base of ['/requests', '/api/requests']) written += (await ask(adminPort, base + path)).text;
+    }
+    written += cli.stdout + cli.stderr;
+    const found = [...secrets, issued.access_token].map((secret) => spellingsIn(written, secret));
+    expect(found).toEqual([[], [], [], []]);
   });
 
   it('are not in what `check` and the start of a bad configuration print', async () => {

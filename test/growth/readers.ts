@@ -118,7 +118,7 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
     attempt(() => requestHeaders(['connection', text], routeHeaders, 'x')),
   refuseNominatedFraming: (text) => attempt(() => refuseNominatedFraming(['connection', text])),
   answerHeaders: (text) =>
-    attempt(() => answerHeaders([...lines('a', text, 4), 'b', text, 'connection', text], 200, SECRET)),
+    attempt(() => answerHeaders([...lines('a', text, 4), 'b', text, 'connection', text], 200, REDACTION)),
   reasonOf: (text) => reasonOf(text, 200, REDACTION),
   requestIdOf: (text) => requestIdOf(['x-request-id', text]),
   'Access.admit, Host': (text) => admit(access, 'host', text),

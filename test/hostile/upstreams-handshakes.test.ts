@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RawClient } from '../support/raw-client.ts';
 import { valuesOf } from '../support/raw-message.ts';
+import { SPELLINGS } from '../support/spellings.ts';
 import { head } from './support/answer-case.ts';
 import { type Bench, benchForFile, customRoute } from './support/bench.ts';
 import { request, summaryOf } from './support/request-case.ts';
@@ -72,6 +73,21 @@ describe('an answer to a WebSocket handshake', () => {
     for (const start of [SWITCHING.join('\r\n'), 'HTTP/1.1 403 No\r\ncontent-length: 0']) {
       const client = await shake(bench(), (__, got) => head(start, ...lines(tokenIn(valuesOf(got, 'authorization')))));
       expect([101, 403]).toContain((await client.answer()).status);
+      await expectWell(client);
+    }
+  });
+
+  it.each(SPELLINGS)('never repeats our token spelled %s', async (_, spell) => {
+    for (const [status, ...start] of [SWITCHING, ['HTTP/1.1 403', 'content-length: 0']]) {
+      const client = await shake(bench(), (__, got) => {
+        const text = spell(tokenIn(valuesOf(got, 'authorization')));
+        const half = Math.ceil(text.length / 2);
+        const lines = [`x-echo: ${text}`, `x-half: ${text.slice(0, half)}`, `x-half: ${text.slice(half)}`];
+        return head(status === SWITCHING[0] ? status : `${status} ${text}`, ...start, ...lines, 'x-kept: 1');
+      });
+      const answer = await client.answer();
+      expect(answer.start).toMatch(/^HTTP\/1\.1 (101 Switching Protocols|403 Forbidden)$/);
+      expect([...answer.values('x-echo'), ...answer.values('x-half'), ...answer.values('x-kept')]).toEqual(['1']);
       await expectWell(client);
     }
   });

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { valuesOf } from '../support/raw-message.ts';
+import { SPELLINGS } from '../support/spellings.ts';
 import { expectAnswer, head, passed } from './support/answer-case.ts';
 import { benchForFile } from './support/bench.ts';
 import type { Answering } from './support/strict-upstream.ts';
@@ -48,6 +49,26 @@ describe('headers of an answer', () => {
       return `${head(OK, ...lines(token), 'content-length: 4')}fine`;
     };
     await expectAnswer(bench(), { name: '', answer, expected: passed(200, 'fine') });
+  });
+
+  it.each(SPELLINGS)('never repeat our token spelled %s, in one line or split over two', async (_, spell) => {
+    const answer: Answering = (__, request) => {
+      const text = spell(valuesOf(request, 'authorization').join().slice('Bearer '.length));
+      const half = Math.ceil(text.length / 2);
+      const lines = [`x-echo: ${text}`, `set-cookie: a=${text}; path=/`, `x-half: ${text.slice(0, half)}`];
+      return `${head(OK, ...lines, `x-half: ${text.slice(half)}`, 'x-kept: 1', 'content-length: 4')}fine`;
+    };
+    const kept = { 'x-kept': ['1'], 'x-echo': [], 'set-cookie': [], 'x-half': [] };
+    await expectAnswer(bench(), { name: '', answer, expected: passed(200, 'fine', kept) });
+  });
+
+  it.each(SPELLINGS)('never repeat our token spelled %s in the reason phrase', async (_, spell) => {
+    const answer: Answering = (__, request) => {
+      const text = spell(valuesOf(request, 'authorization').join().slice('Bearer '.length));
+      return `${head(`HTTP/1.1 200 ${text}`, 'content-length: 4')}fine`;
+    };
+    const { got } = await expectAnswer(bench(), { name: '', answer, expected: passed(200, 'fine') });
+    expect(got!.start).toBe('HTTP/1.1 200 OK');
   });
 
   it('never repeat our token in the reason phrase', async () => {

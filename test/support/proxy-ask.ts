@@ -10,6 +10,7 @@ export interface Asked {
 
 export interface Answer {
   readonly status: number;
+  readonly reason: string;
   /** The first value under this lower-case name. */
   header(lowerCaseName: string): string | undefined;
   readonly rawHeaders: readonly string[];
@@ -58,6 +59,7 @@ async function gather(incoming: IncomingMessage): Promise<Answer> {
   const body = Buffer.concat(chunks);
   return {
     status: incoming.statusCode ?? 0,
+    reason: incoming.statusMessage ?? '',
     header: (name) => {
       const at = incoming.rawHeaders.findIndex((text, i) => i % 2 === 0 && text.toLowerCase() === name);
       return at === -1 ? undefined : incoming.rawHeaders[at + 1];
