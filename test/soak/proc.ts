@@ -23,3 +23,26 @@ export function residentMiB(pid: number): { now: number; peak: number } {
 export function forgetPeak(pid: number): void {
   writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }
+
+/** CPU time that a process used since its start, in milliseconds. Linux counts it in hundredths of a second. */
+export function cpuMs(pid: number): number {
+  const fields = statOf(pid);
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/** Whether a process computes now, or would if it were given a processor. */
+export function isComputing(pid: number): boolean {
+  return statOf(pid)[0] === 'R';
+}
+
+/** Fields of /proc/PID/stat from the third on, `state`. The second is the name in brackets, which may hold spaces. */
+function statOf(pid: number): string[] {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+/** Process ids of the children of a process. */
+export function childrenOf(pid: number): number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  return (text.match(/\d+/g) ?? []).map(Number);
+}
