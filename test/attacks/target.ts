@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { issue } from '../config/certificate.ts';
 import { type Answer, ask, type Asked } from '../soak/ask.ts';
-import { childrenOf, cpuMs, forgetPeak, isComputing, residentMiB } from '../soak/proc.ts';
+import { childrenOf, cpuMs, forgetPeak, isComputing, killNow, residentMiB } from '../soak/proc.ts';
 import { temporaryFolder } from '../soak/proxy-child.ts';
 import { eventually, inTime, type Scope } from '../soak/scope.ts';
 import { freePort } from '../support/free-port.ts';
@@ -145,11 +145,11 @@ export class Target implements Endpoint {
   async stop(): Promise<void> {
     const child = this.#child;
     if (child === undefined || this.ended) return;
-    const workers = childrenOf(this.pid);
-    child.kill('SIGKILL');
-    await inTime(once(child, 'exit'), START_MS, 'the end of a killed process');
-    // They end by themselves once their primary is gone; the next target must not find them at work.
-    for (const pid of workers) await eventually(START_MS, () => !isRunning(pid));
+    const pids = this.pids();
+    const exited = once(child, 'exit');
+    // Workers end by themselves once their primary is gone; one that does not must not meet the next target.
+    for (const pid of pids) killNow(pid);
+    await inTime(exited, START_MS, 'the end of a killed process');
   }
 
   get port(): number {
@@ -244,13 +244,4 @@ function sumOf(pids: readonly number[], of: (pid: number) => number): number {
       return sum;
     }
   }, 0);
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 
-/** What Linux says of a process. */
+/** What Linux says of a process, and does to it. */
 
 export function openSockets(pid: number): number {
   const folder = `/proc/${pid}/fd`;
@@ -45,4 +45,13 @@ function statOf(pid: number): string[] {
 export function childrenOf(pid: number): number[] {
   const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
   return (text.match(/\d+/g) ?? []).map(Number);
+}
+
+/** Kills a process, if it is still there. */
+export function killNow(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended.
+  }
 }
