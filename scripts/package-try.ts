@@ -1,8 +1,9 @@
-// Packs the package, installs it as its users do under each Node that it is for, and runs it there. Run it by
-// `npm run package:try`; the last line is "N passed, N failed".
+// Packs the package, installs it as its users do under each Node that it is for, runs it there, and attacks it as
+// strangers would. Run it by `npm run package:try`; the last line is "N passed, N failed".
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { nameOf, runMatrix } from '../test/attacks/matrix.ts';
 import { CHECKS } from './package-try/checks.ts';
 import { environment, type Installed, Program, run } from './package-try/program.ts';
 
@@ -15,18 +16,20 @@ const temporary = mkdtempSync(path.join(tmpdir(), 'wakala-package-'));
 let [passed, failed] = [0, 0];
 try {
   const tarball = await packed();
-  await Promise.all(
-    WANTED.map((wanted) =>
-      tryOn(wanted, tarball).catch((error: unknown) => note(wanted ?? process.version, 'set up', error)),
-    ),
-  );
+  const tried = await Promise.allSettled(WANTED.map((wanted) => tryOn(wanted, tarball)));
+  for (const [i, installed] of tried.entries()) {
+    if (installed.status === 'rejected') note(WANTED[i] ?? process.version, 'set up', installed.reason);
+    // What an attack does to memory and CPU time is read from /proc.
+    else if (process.platform === 'linux') await attack(installed.value);
+  }
 } finally {
   rmSync(temporary, { recursive: true, force: true });
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
 
-async function tryOn(wanted: string | undefined, tarball: string): Promise<void> {
+/** Installs the package under a Node and runs it. @throws Error if it cannot be installed */
+async function tryOn(wanted: string | undefined, tarball: string): Promise<Installed & { readonly name: string }> {
   const node = wanted === undefined ? process.execPath : await nodeOf(wanted);
   const name = (await run(node, ['--version'], temporary)).stdout.trim();
   const folder = path.join(temporary, name);
@@ -38,6 +41,12 @@ async function tryOn(wanted: string | undefined, tarball: string): Promise<void>
   if (code !== 0) throw new Error(stderr);
   note(name, 'npm install', /deprecated|EBADENGINE|install-scripts/.test(stderr) ? new Error(stderr) : undefined);
   for (const title of Object.keys(CHECKS)) note(name, title, await problemOf(title, installed));
+  return { ...installed, name };
+}
+
+async function attack({ node, folder, name }: Installed & { readonly name: string }): Promise<void> {
+  const product = { node, cli: path.join(folder, 'node_modules/wakala/dist/cli.js'), folder };
+  await runMatrix(product, ({ kind, attack, broken }) => note(name, `${nameOf(kind)}: ${attack.promise}`, broken));
 }
 
 /** Undefined if the check passes. Whatever it started is ended. */

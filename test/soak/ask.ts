@@ -1,4 +1,5 @@
 import { type Agent, type IncomingMessage, request } from 'node:http';
+import { request as requestTls } from 'node:https';
 import { Readable } from 'node:stream';
 import { textOf } from './http-upstream.ts';
 
@@ -9,6 +10,8 @@ export interface Asked {
   readonly body?: string | Buffer | AsyncIterable<string>;
   readonly agent?: Agent;
   readonly timeoutMs?: number;
+  /** PEM text of the certificate to trust: asks over TLS. */
+  readonly ca?: string | undefined;
 }
 
 export interface Answer {
@@ -21,9 +24,10 @@ export interface Answer {
 
 /** Asks the proxy; over a connection of its own unless there is an agent. @throws Error if no whole answer comes */
 export function ask(port: number, path: string, asked: Asked = {}): Promise<Answer> {
-  const { method = asked.body === undefined ? 'GET' : 'POST', headers = {}, body, agent = false } = asked;
+  const { method = asked.body === undefined ? 'GET' : 'POST', headers = {}, body, agent = false, ca } = asked;
   return new Promise((resolve, reject) => {
-    const outgoing = request({ host: '127.0.0.1', port, path, method, headers: { ...headers }, agent });
+    const options = { host: '127.0.0.1', port, path, method, headers: { ...headers }, agent };
+    const outgoing = ca === undefined ? request(options) : requestTls({ ...options, ca, servername: 'localhost' });
     outgoing.setTimeout(asked.timeoutMs ?? 20_000, () => outgoing.destroy(new Error('no answer in time')));
     outgoing.on('error', reject);
     outgoing.on('response', (incoming) => {

@@ -1,4 +1,5 @@
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
+import { Agent as TlsAgent, request as requestTls } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { bodyOf, type Payment } from './faults.ts';
 import type { Scope } from './scope.ts';
@@ -19,8 +20,8 @@ export type Outcome =
 const FORGOTTEN_MS = 10_000;
 
 /** One connection that is kept for the next request. */
-export function connection(scope: Scope): Agent {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+export function connection(scope: Scope, listener: 'plain' | 'TLS' = 'plain'): Agent {
+  const agent = new (listener === 'TLS' ? TlsAgent : Agent)({ keepAlive: true, maxSockets: 1 });
   scope.onEnd(() => agent.destroy());
   return agent;
 }
@@ -30,15 +31,21 @@ export interface Where {
   /** Of the route, without the slash at its end. */
   readonly prefix: string;
   readonly agent: Agent;
+  /** PEM text of the certificate to trust: pays over TLS. */
+  readonly ca?: string | undefined;
+  /** What the client proves itself with. */
+  readonly key?: string;
 }
 
 /** Makes a payment. Never throws. */
-export function pay({ port, prefix, agent }: Where, payment: Payment): Promise<Outcome> {
+export function pay({ port, prefix, agent, ca, key }: Where, payment: Payment): Promise<Outcome> {
   const { id, chunked } = payment;
   const body = bodyOf(payment);
   const framing = chunked ? { 'transfer-encoding': 'chunked' } : { 'content-length': body.length };
-  const headers = { 'content-type': 'application/json', 'idempotency-key': id, ...framing };
-  const asked = request({ host: '127.0.0.1', port, path: `${prefix}/pay/${id}`, method: 'POST', headers, agent });
+  const authorization = key === undefined ? {} : { authorization: `Bearer ${key}` };
+  const headers = { 'content-type': 'application/json', 'idempotency-key': id, ...framing, ...authorization };
+  const options = { host: '127.0.0.1', port, path: `${prefix}/pay/${id}`, method: 'POST', headers, agent };
+  const asked = ca === undefined ? request(options) : requestTls({ ...options, ca, servername: 'localhost' });
   return new Promise((resolve) => {
     let headSeen = false;
     const broke = (error: Error) => resolve({ kind: 'broken', headSeen, code: codeOf(error) });

@@ -11,11 +11,12 @@ import { newSeed } from '../support/random.ts';
 import { reloads, rotatedSecret } from './reload.ts';
 import { replicasAtOnce, replicasKilled } from './replicas.ts';
 import { held, newRow, type Row, tableOf, wrong } from './row.ts';
+import { strangers } from './strangers.ts';
 
 const USAGE = `npm run soak [-- OPTIONS]: tries to make a proxy lose, double or leak something
 
   --quick        a tenth of everything
-  --minutes N    how long the mixed load runs (10)
+  --minutes N    how long the strangers and the mixed load run, each (10)
   --seed N       repeats what was decided by chance in another run
   --only TEXT    only the scenarios that have this in their name
 `;
@@ -33,6 +34,8 @@ const { values: options } = parseArgs({
 const seed = Number(options.seed ?? newSeed());
 const scaled = (count: number) => (options.quick ? Math.ceil(count / 10) : count);
 const forMs = Number(options.minutes ?? scaled(10)) * 60_000;
+
+const MOST_STRANGERS = 100_000;
 
 const SCENARIOS: Readonly<Record<string, () => Promise<Row>>> = {
   'never twice': () => neverTwice({ count: scaled(10_000), seed }),
@@ -55,6 +58,9 @@ const SCENARIOS: Readonly<Record<string, () => Promise<Row>>> = {
   killed: () => killed({ count: scaled(10), seed }),
   'replicas at once': () => replicasAtOnce({ count: scaled(2000), seed }),
   'replicas, tokens killed': () => replicasKilled({ forMs: scaled(60_000), seed }),
+  // A quarter of the time at each of four proxies.
+  strangers: () =>
+    strangers({ seed, connections: MOST_STRANGERS, forMs: forMs / 4, atATime: 48, mostHeldMs: 2000, timed: true }),
   mixed: () => mixed({ forMs, seed, report: (line) => console.log(`${new Date().toISOString()}  ${line}`) }),
 };
 

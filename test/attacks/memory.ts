@@ -1,0 +1,185 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { answer } from '../soak/http-upstream.ts';
+import { eventually } from '../soak/scope.ts';
+import type { Attack } from './attack.ts';
+import { idle, keepsMemory } from './harm.ts';
+import { keyLine, STRANGER_KEY, type Target } from './target.ts';
+import { head, type Wire } from './wire.ts';
+
+/** What a target's memory may grow by under one of these attacks. Those that get through cost several times as much. */
+const MOST_MIB = 96;
+const MIB = 1024 * 1024;
+
+async function openSome(target: Target, count: number): Promise<Wire[]> {
+  return Promise.all(Array.from({ length: count }, () => target.open()));
+}
+
+function closeAll(wires: readonly Wire[]): void {
+  for (const wire of wires) wire.close();
+}
+
+export const endlessPipeline: Attack = {
+  row: 3,
+  promise: 'requests pipelined without end behind a slow one take no memory',
+  prepare: (provider) => {
+    let isHeld = true;
+    provider.on('held', async (_, res) => {
+      await eventually(60_000, () => !isHeld);
+      answer(res, 200, {});
+    });
+    return {
+      routes: { '/held/*': provider.route('held') },
+      run: async (target) => {
+        const slow = head('GET /held/x HTTP/1.1', 'Host: localhost', keyLine(STRANGER_KEY));
+        const small = head('GET /x HTTP/1.1', 'Host: a');
+        const posts = `${head('POST /held/x HTTP/1.1', 'Host: a', 'Content-Length: 2000')}${'x'.repeat(2000)}`;
+        const large = head('GET /held/x HTTP/1.1', 'Host: a', `X: ${'x'.repeat(15_000)}`);
+        const wires: Wire[] = [];
+        try {
+          await keepsMemory(target, MOST_MIB, async () => {
+            await Promise.all(
+              [small, posts, large].map(async (request) => {
+                const wire = await target.open();
+                wires.push(wire);
+                wire.send(slow);
+                await wire.flood(Buffer.from(request.repeat(Math.ceil(65_536 / request.length))), 8 * MIB);
+              }),
+            );
+          });
+        } finally {
+          isHeld = false;
+          closeAll(wires);
+        }
+      },
+    };
+  },
+};
+
+export const unreadResponses: Attack = {
+  row: 3,
+  promise: 'responses that a client asks for without end and does not read take no memory',
+  prepare: (provider) => {
+    provider.on('large', (_, res) => answer(res, 200, { pad: 'x'.repeat(2 * MIB) }));
+    return {
+      routes: { '/large/*': provider.route('large') },
+      run: async (target) => {
+        const large = head('GET /large/x HTTP/1.1', 'Host: localhost', keyLine(STRANGER_KEY));
+        const refused = head('GET /x HTTP/1.1', 'Host: a');
+        const wires: Wire[] = [];
+        try {
+          await keepsMemory(target, MOST_MIB, async () => {
+            const floods = [...Array<[string, number]>(8).fill([large, 0.1 * MIB]), [refused, 4 * MIB] as const];
+            await Promise.all(
+              floods.map(async ([request, maxBytes]) => {
+                const wire = await target.open();
+                wires.push(wire);
+                wire.stopReading();
+                await wire.flood(Buffer.from(request.repeat(500)), maxBytes);
+              }),
+            );
+          });
+        } finally {
+          closeAll(wires);
+        }
+      },
+    };
+  },
+};
+
+export const tinyChunks: Attack = {
+  row: 7,
+  promise: 'request bodies in chunks of one byte take no more memory than their bytes',
+  prepare: (provider) => ({
+    routes: { '/tiny/*': provider.route('tiny') },
+    run: async (target) => {
+      const post = head(
+        'POST /tiny/x HTTP/1.1',
+        'Host: localhost',
+        keyLine(STRANGER_KEY),
+        'Transfer-Encoding: chunked',
+      );
+      // 64 KiB may be kept for a second attempt; the last byte is never sent.
+      const body = '1\r\nx\r\n'.repeat(65_535);
+      const wires = await openSome(target, 14);
+      try {
+        await keepsMemory(target, MOST_MIB, () => Promise.all(wires.map((wire) => wire.sendAll(post + body))));
+      } finally {
+        closeAll(wires);
+      }
+    },
+  }),
+};
+
+export const tinyResponseChunks: Attack = {
+  row: 7,
+  promise: 'responses in chunks of one byte take no more memory than their bytes',
+  prepare: (provider) => {
+    // As many as are held back before a response is passed on; the end never comes.
+    const chunks = '1\r\nx\r\n'.repeat(16_000);
+    const sockets: { destroy: () => void }[] = [];
+    provider.on('drip', (_, res) => {
+      const { socket } = res;
+      if (socket === null) return;
+      sockets.push(socket);
+      socket.write(`HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n${chunks}`);
+    });
+    return {
+      routes: {
+        '/drip/*': provider.route('drip', {
+          token: {
+            request: { path: '/token', json: { key: '{key}' } },
+            response: { access_token: 'access_token', expires_in: 'expires_in' },
+            dead_token: [{ status: 404, body: { error: 'dead' } }],
+          },
+        }),
+      },
+      run: async (target) => {
+        const wires = await openSome(target, 60);
+        try {
+          await keepsMemory(target, MOST_MIB, async () => {
+            for (const wire of wires) wire.send(head('GET /drip/x HTTP/1.1', 'Host: localhost', keyLine(STRANGER_KEY)));
+            await eventually(20_000, () => sockets.length === wires.length || target.ended);
+            await delay(200);
+          });
+        } finally {
+          for (const socket of sockets.splice(0)) socket.destroy();
+          closeAll(wires);
+        }
+      },
+    };
+  },
+};
+
+export const tinyInspectedChunks: Attack = {
+  row: 7,
+  promise: 'bodies that the inspector keeps take no more memory than their bytes, whatever chunks they come in',
+  on: ({ form }) => form === 'binary',
+  prepare: (provider) => {
+    provider.on('kept', (req, res) => {
+      req.resume();
+      req.on('end', () => answer(res, 200, {}));
+    });
+    return {
+      routes: { '/kept/*': provider.route('kept') },
+      run: async (target) => {
+        const post = head(
+          'POST /kept/x HTTP/1.1',
+          'Host: localhost',
+          keyLine(STRANGER_KEY),
+          'Transfer-Encoding: chunked',
+        );
+        const whole = `${post}${'1\r\nx\r\n'.repeat(16_384)}0\r\n\r\n`;
+        await keepsMemory(target, MOST_MIB, async () => {
+          const wires = await openSome(target, 4);
+          for (let i = 1; i <= 20 && !target.ended; i++) {
+            for (const wire of wires) wire.send(whole);
+            const responses = new RegExp(`(?:HTTP/1\\.1 200[^]*?){${i}}`);
+            await Promise.all(wires.map((wire) => wire.until(responses)));
+          }
+          closeAll(wires);
+          await idle(target);
+        });
+      },
+    };
+  },
+};

@@ -1,0 +1,167 @@
+import type { IncomingMessage } from 'node:http';
+import type { Attack } from './attack.ts';
+import { handshake } from './resets.ts';
+import type { Target } from './target.ts';
+
+const API_KEY = 'api/key+0123456789abcdef==';
+
+/** How a provider may spell a secret that it sends back. */
+const SPELLINGS: Readonly<Record<string, (secret: string) => string>> = {
+  literal: (secret) => secret,
+  'percent-encoded': encodeURIComponent,
+  'percent-encoded to the last character': (secret) =>
+    [...Buffer.from(secret)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''),
+  'as in JSON': (secret) => secret.replaceAll('/', '\\/'),
+  'unicode escapes': (secret) =>
+    Array.from(secret, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`).join(''),
+  'HTML entities': (secret) => Array.from(secret, (character) => `&#${character.charCodeAt(0)};`).join(''),
+  base64: (secret) => Buffer.from(secret).toString('base64'),
+  'base64url of a header': (secret) => Buffer.from(`Bearer ${secret}`).toString('base64url'),
+};
+
+/** The secrets that a request brought to the provider. */
+function secretsIn({ headers }: IncomingMessage): string[] {
+  return [(headers.authorization ?? '').replace(/^Bearer /, ''), String(headers['x-api-key'])];
+}
+
+/** Header lines with every spelling of these secrets. */
+function echoed(secrets: readonly string[]): string[] {
+  return secrets.flatMap((secret, i) =>
+    Object.values(SPELLINGS).map((spell, n) => `X-Echo-${i}-${n}: before ${spell(secret)} after`),
+  );
+}
+
+/** @throws Error if a text has one of these secrets in it, in any spelling */
+function mustBeAbsent(text: string, secrets: readonly string[], where: string): void {
+  const names = ['the token', 'a credential of `headers`'];
+  for (const [i, secret] of secrets.entries()) {
+    for (const [spelling, spell] of Object.entries(SPELLINGS)) {
+      if (text.includes(spell(secret))) throw new Error(`${names[i]} is in ${where} (${spelling})`);
+    }
+  }
+}
+
+export const spelledSecrets: Attack = {
+  row: 14,
+  promise: 'no spelling of a secret comes back in a response head',
+  prepare: (provider) => {
+    const name = 'spelled';
+    provider.on(name, (req, res) => {
+      const [token = '', key = ''] = secretsIn(req);
+      const reason = req.url?.endsWith('/reason') === true ? encodeURIComponent(token) : 'OK';
+      const lines = [`HTTP/1.1 200 ${reason}`, ...echoed([token, key]), 'X-Kept: 1', 'Content-Length: 2', '', '{}'];
+      res.socket?.end(lines.join('\r\n'));
+    });
+    provider.onUpgrade(name, (req, socket) => {
+      const status = req.url?.endsWith('/101') === true ? '101 Switching Protocols' : '403 Forbidden';
+      const upgrade = ['Connection: Upgrade', 'Upgrade: websocket', 'X-Kept: 1'];
+      socket.write([`HTTP/1.1 ${status}`, ...upgrade, ...echoed(secretsIn(req)), '', ''].join('\r\n'));
+      if (!status.startsWith('101')) socket.end();
+    });
+    const settings = {
+      credentials: { key: name, api_key: API_KEY },
+      headers: { 'X-Api-Key': '{api_key}' },
+      websocket: true,
+    };
+    return {
+      routes: { '/spelled/*': provider.route(name, settings) },
+      run: async (target) => {
+        const secrets = () => [provider.tokensOf(name).at(-1) ?? '', API_KEY];
+        for (const path of ['/spelled/headers', '/spelled/reason']) {
+          mustBeAbsent(await headOf(target, getOf(path)), secrets(), `the response to ${path}`);
+        }
+        for (const path of ['/spelled/101', '/spelled/403']) {
+          mustBeAbsent(await headOf(target, handshake(path)), secrets(), `the response to the handshake ${path}`);
+        }
+      },
+    };
+  },
+};
+
+export const splitSecrets: Attack = {
+  row: 14,
+  promise: 'a token split over two header lines does not come back whole',
+  prepare: (provider) => {
+    provider.on('split', (req, res) => {
+      const [token = ''] = secretsIn(req);
+      const half = Math.ceil(token.length / 2);
+      res.socket?.end(
+        [
+          'HTTP/1.1 200 OK',
+          `X-Half: ${token.slice(0, half)}`,
+          `X-Half: ${token.slice(half)}`,
+          'Content-Length: 2',
+          '',
+          '{}',
+        ].join('\r\n'),
+      );
+    });
+    return {
+      routes: { '/split/*': provider.route('split') },
+      run: async (target) => {
+        const head = await headOf(target, getOf('/split/x'));
+        const [token = ''] = provider.tokensOf('split');
+        const joined = [...head.matchAll(/^x-half: (.*)\r$/gim)].map(([, half]) => half).join('');
+        if (joined === token) throw new Error('the token came back in two halves');
+      },
+    };
+  },
+};
+
+export const secretsInInspector: Attack = {
+  row: 14,
+  promise: 'no spelling of a secret is shown by the inspector',
+  on: ({ form }) => form === 'binary',
+  prepare: (provider) => {
+    const name = 'shown';
+    provider.on(name, (req, res) => {
+      const secrets = secretsIn(req);
+      const spelled = secrets.flatMap((secret) => Object.values(SPELLINGS).map((spell) => spell(secret)));
+      const body = spelled.join('\n');
+      // Headers whose values the inspector shows.
+      const shown = ['Server', 'ETag', 'Via', 'Content-Language', 'Vary'];
+      const lines = shown.map(
+        (header, i) => `${header}: ${spelled.filter((_, n) => n % shown.length === i).join(' ')}`,
+      );
+      const length = `Content-Length: ${Buffer.byteLength(body)}`;
+      res.socket?.end(['HTTP/1.1 404 Not Found', ...lines, 'Content-Type: text/plain', length, '', body].join('\r\n'));
+    });
+    return {
+      routes: {
+        '/shown/*': provider.route(name, {
+          credentials: { key: name, api_key: API_KEY },
+          headers: { 'X-Api-Key': '{api_key}' },
+        }),
+      },
+      run: async (target) => {
+        await target.ask('/shown/x');
+        const { text } = await target.askAdmin('/api/requests?route=/shown/*');
+        const { requests } = JSON.parse(text) as { requests: { id: string }[] };
+        const [{ id } = { id: '' }] = requests;
+        for (const path of ['/api/requests', `/api/requests/${id}`, `/requests/${id}`]) {
+          const page = await target.askAdmin(path);
+          if (page.status !== 200) throw new Error(`${path} got ${page.status}`);
+          // Slashes are escaped in JSON by some, and quotes and signs in HTML.
+          const text = page.text.replaceAll('\\\\', '\\').replaceAll('&amp;', '&').replaceAll('&#39;', "'");
+          mustBeAbsent(text, [provider.tokensOf(name).at(-1) ?? '', API_KEY], path);
+        }
+      },
+    };
+  },
+};
+
+function getOf(path: string): string {
+  return handshake(path).replace(/^(?:Connection|Upgrade|Sec-WebSocket-[\w-]+):.*\r\n/gm, '');
+}
+
+/** The head of the response to these bytes. */
+async function headOf(target: Target, bytes: string): Promise<string> {
+  const wire = await target.open();
+  try {
+    wire.send(bytes);
+    const [head] = await wire.until(/^HTTP\/1\.1 \d{3}[^]*?\r\n\r\n/);
+    return head;
+  } finally {
+    wire.close();
+  }
+}

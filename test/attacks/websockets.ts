@@ -1,0 +1,186 @@
+import type { Duplex } from 'node:stream';
+import { answer } from '../soak/http-upstream.ts';
+import { eventually } from '../soak/scope.ts';
+import type { Attack } from './attack.ts';
+import { keepsMemory } from './harm.ts';
+import { handshake } from './resets.ts';
+import type { Target } from './target.ts';
+import type { Wire } from './wire.ts';
+
+const MOST_MIB = 64;
+const MIB = 1024 * 1024;
+/** How long a place that an attack held may take to come back: the route's own deadline is one second. */
+const BACK_IN_MS = 20_000;
+
+const OPENS = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+
+export const unreadRefusal: Attack = {
+  row: 6,
+  promise: 'a refused handshake whose response nobody reads takes no memory',
+  prepare: (provider) => {
+    const open = new Set<Duplex>();
+    provider.onUpgrade('refusing', (_, socket) => {
+      open.add(socket.on('close', () => open.delete(socket)));
+      const size = 160 * MIB;
+      socket.write(`HTTP/1.1 403 Forbidden\r\nContent-Length: ${size}\r\n\r\n`);
+      const piece = Buffer.alloc(MIB, 'x');
+      let left = size;
+      const more = () => {
+        while (left > 0) {
+          left -= piece.length;
+          if (!socket.write(piece)) break;
+        }
+        if (left > 0) socket.once('drain', more);
+      };
+      more();
+    });
+    return {
+      routes: { '/refusing/*': provider.route('refusing', { websocket: true }) },
+      run: async (target) => {
+        const wires: Wire[] = [];
+        try {
+          await keepsMemory(target, MOST_MIB, async () => {
+            for (let i = 0; i < 2; i++) {
+              const wire = await target.open();
+              wires.push(wire);
+              wire.stopReading();
+              wire.send(handshake('/refusing/x'));
+            }
+            await eventually(10_000, () => open.size === 2);
+          });
+        } finally {
+          for (const wire of wires) wire.close();
+          for (const socket of open) socket.destroy();
+        }
+      },
+    };
+  },
+};
+
+/** Ordinary requests on the route, until one gets through. */
+async function mustServe(target: Target, path: string, what: string): Promise<void> {
+  let last = '';
+  const served = await eventually(BACK_IN_MS, async () => {
+    const { status, text } = await target.ask(path);
+    last = `${status} ${text.slice(0, 200)}`;
+    return status === 200;
+  });
+  if (!served) throw new Error(`${what}: ${last}`);
+}
+
+export const stalledRefusal: Attack = {
+  row: 6,
+  promise: 'a refused handshake whose response never ends gives its place back, and its client hears of it',
+  prepare: (provider) => {
+    provider.on('stalling', (_, res) => answer(res, 200, {}));
+    provider.onUpgrade('stalling', (_, socket) => {
+      socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 100000\r\n\r\nbegin');
+    });
+    provider.on('dumb', (_, res) => answer(res, 200, {}));
+    provider.onUpgrade('dumb', () => undefined);
+    const settings = { websocket: true, timeout: '1s', max_concurrency: 2 };
+    return {
+      routes: { '/stalling/*': provider.route('stalling', settings), '/dumb/*': provider.route('dumb', settings) },
+      run: async (target) => {
+        const stall = async (path: string) => {
+          // In each process; where one gets more than its share, it refuses the others.
+          const wires = await Promise.all(Array.from({ length: 2 * target.kind.workers }, () => target.open()));
+          for (const wire of wires) wire.send(handshake(path));
+          for (const wire of wires) await wire.until(/^HTTP\/1\.1 (?:403|503|504)/);
+          await mustServe(target, path, 'refused handshakes hold `max_concurrency`');
+          for (const wire of wires) {
+            if (!(await wire.closes())) throw new Error('a connection whose handshake was refused stays open');
+          }
+        };
+        await Promise.all(['/stalling/x', '/dumb/x'].map(stall));
+      },
+    };
+  },
+};
+
+export const idleWebSockets: Attack = {
+  row: 6,
+  promise: 'open WebSockets take no place of `max_concurrency`',
+  prepare: (provider) => {
+    provider.on('idle', (_, res) => answer(res, 200, {}));
+    provider.onUpgrade('idle', (_, socket) => void socket.write(OPENS));
+    return {
+      routes: { '/idle/*': provider.route('idle', { websocket: true, max_concurrency: 2 }) },
+      run: async (target) => {
+        const wires = await Promise.all(Array.from({ length: 2 * target.kind.workers }, () => target.open()));
+        try {
+          for (const wire of wires) {
+            wire.send(handshake('/idle/x'));
+            await wire.until(/^HTTP\/1\.1 (?:101|503)/);
+          }
+          for (let i = 0; i < 2 * target.kind.workers; i++) {
+            const { status, text } = await target.ask('/idle/x');
+            if (status !== 200) throw new Error(`an ordinary request got ${status} ${text}`);
+          }
+        } finally {
+          for (const wire of wires) wire.close();
+        }
+      },
+    };
+  },
+};
+
+export const halfClosedWebSockets: Attack = {
+  row: 6,
+  promise:
+    'a WebSocket that its client has left is closed at the provider too, also if the provider keeps its side open',
+  prepare: (provider) => {
+    const open = new Set<Duplex>();
+    provider.onUpgrade('left', (_, socket) => {
+      open.add(socket.on('close', () => open.delete(socket)));
+      socket.resume();
+      socket.write(OPENS);
+    });
+    return {
+      routes: { '/left/*': provider.route('left', { websocket: true }) },
+      run: async (target) => {
+        for (const leave of ['end', 'close', 'reset'] as const) {
+          const wire = await target.open();
+          wire.send(handshake('/left/x'));
+          await wire.until(/^HTTP\/1\.1 101/);
+          wire[leave]();
+        }
+        // A socket that is only half closed may still be written to.
+        const isClosed = await eventually(BACK_IN_MS, () => {
+          for (const socket of open) socket.write('x');
+          return open.size === 0;
+        });
+        for (const socket of open) socket.destroy();
+        if (!isClosed) throw new Error('connections to the provider stay open');
+      },
+    };
+  },
+};
+
+export const refusalHeaders: Attack = {
+  row: 6,
+  promise: 'a refused handshake gets a response under the same rules as any other',
+  prepare: (provider) => {
+    provider.onUpgrade('heads', (req, socket) => {
+      const common = 'Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Credentials: true\r\nX-Kept: 1\r\n';
+      const status = req.url?.endsWith('/204') === true ? '204 No Content' : '403 Forbidden';
+      socket.end(`HTTP/1.1 ${status}\r\n${common}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n`);
+    });
+    return {
+      routes: { '/heads/*': provider.route('heads', { websocket: true }) },
+      run: async (target) => {
+        for (const status of [204, 403]) {
+          const wire = await target.open();
+          wire.send(handshake(`/heads/${status}`));
+          const [response] = await wire.until(/^HTTP\/1\.1 (?:204|403)[^]*?\r\n\r\n/);
+          wire.close();
+          const unwanted = /^(?:access-control-.*)$/im.exec(response) ?? [];
+          const framing = status === 204 ? /^(?:transfer-encoding|content-length):.*$/im.exec(response) : null;
+          const [found] = framing ?? unwanted;
+          if (found !== undefined) throw new Error(`the ${status} has \`${found}\``);
+          if (!/^x-kept: 1/im.test(response)) throw new Error(`the ${status} lost its own header: ${response}`);
+        }
+      },
+    };
+  },
+};
