@@ -17,6 +17,9 @@ import { asProxyError, sendProblem } from './problem.ts';
 import { responseOn } from './socket-response.ts';
 import { isFinalStatus, MAX_INTERIM, meaningOf } from './upstream.ts';
 
+/** How long one side of a WebSocket may stay open once the other has closed. Milliseconds. */
+const CLOSE_MS = 2000;
+
 /** What http-proxy-3 does with a 101. */
 type Forward = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
 
@@ -232,7 +235,7 @@ export class Handshake implements DeliveryOwner, DeadlineOwner {
     this.#closeWhenIdle(upstream);
   }
 
-  /** Closes both ends once no byte has moved in either direction for the route's limit. */
+  /** Closes both ends once no byte has moved in either direction for the route's limit, or one side has closed. */
   #closeWhenIdle(upstream: Socket): void {
     const idleMs = this.route.config.websocketIdleTimeoutMs;
     const watch = (socket: Socket, other: Socket) => {
@@ -245,6 +248,14 @@ export class Handshake implements DeliveryOwner, DeadlineOwner {
         if (!socket.destroyed) this.#journal.say('info', this.#trail, 'idle websocket closed');
         socket.destroy();
         other.destroy();
+      });
+      // A WebSocket that one side has closed is over (RFC 6455 7.1.1); the other side has a moment to follow.
+      socket.once('end', () => {
+        const timer = setTimeout(() => {
+          socket.destroy();
+          other.destroy();
+        }, CLOSE_MS);
+        timer.unref();
       });
     };
     watch(this.#socket, upstream);

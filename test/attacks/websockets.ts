@@ -164,7 +164,8 @@ export const refusalHeaders: Attack = {
     provider.onUpgrade('heads', (req, socket) => {
       const common = 'Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Credentials: true\r\nX-Kept: 1\r\n';
       const status = req.url?.endsWith('/204') === true ? '204 No Content' : '403 Forbidden';
-      socket.end(`HTTP/1.1 ${status}\r\n${common}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n`);
+      const body = status.startsWith('204') ? '' : '0\r\n\r\n';
+      socket.end(`HTTP/1.1 ${status}\r\n${common}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n${body}`);
     });
     return {
       routes: { '/heads/*': provider.route('heads', { websocket: true }) },
