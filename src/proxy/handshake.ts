@@ -12,6 +12,7 @@ import { Delivery, type DeliveryOwner } from './delivery.ts';
 import type { ProxiedContext } from './handler.ts';
 import { answerHeaders, grouped, headerOf } from './headers.ts';
 import { lateError } from './late.ts';
+import { endSocket } from './linger.ts';
 import type { LiveRoute } from './live-route.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import { responseOn } from './socket-response.ts';
@@ -260,6 +261,9 @@ export class Handshake implements DeliveryOwner, DeadlineOwner {
     };
     watch(this.#socket, upstream);
     watch(upstream, this.#socket);
+    // A reset has no `end`, and http-proxy-3 leaves the other side as it is.
+    this.#socket.once('close', () => upstream.destroy());
+    upstream.once('close', () => endSocket(this.#socket));
   }
 
   #invalid(what: string): void {

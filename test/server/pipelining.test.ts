@@ -247,7 +247,8 @@ it('a connection is closed where more wait, though the parser of Node could not 
   const pipelining = new Pipelining();
   const wait = () => {
     const res = Object.assign(new EventEmitter(), { socket: null });
-    pipelining.whenItsTurn({ socket } as unknown as IncomingMessage, res as unknown as ServerResponse, () => undefined);
+    const req = { socket, headers: {} } as unknown as IncomingMessage;
+    pipelining.whenItsTurn(req, res as unknown as ServerResponse, () => undefined);
   };
   for (let i = 1; i < MOST; i++) wait();
   expect(socket.destroyed).toBe(false);

@@ -1,4 +1,6 @@
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { Redaction } from '../../src/redaction.ts';
 import { Activity } from '../../src/telemetry/activity.ts';
 import { Recorder } from '../../src/telemetry/recorder.ts';
 import { Series, stepAt, STEPS } from '../../src/telemetry/series.ts';
@@ -37,6 +39,33 @@ describe('a trail', () => {
     trail.keepBodies();
     trail.onRequestBytes(Buffer.alloc(1024 * 1024).subarray(10, 20));
     expect(trail.keptBodies()?.request.buffer.byteLength).toBe(10);
+  });
+
+  it('shows none of the secrets that went out with it, nor does its line in the log', () => {
+    const secret = 'real-token-0123';
+    const basic = Buffer.from(`user:${secret}`).toString('base64');
+    const trail = trailOf({
+      ...{ requestId: `id-${secret}`, path: `/pay/${secret}`, query: `?q=${encodeURIComponent(secret)}&p=%72` },
+      ...{ requestHeaders: ['user-agent', `curl ${secret}`], answerHeaders: ['server', basic] },
+    });
+    trail.redaction = new Redaction([secret]);
+    trail.keepBodies();
+    trail.onRequestBytes(gzipSync(`{"note":"${secret}","amount":1}`));
+    trail.onAnswerBytes(Buffer.from(`{"note":"${secret}","amount":2}`));
+    expect(trail.redacted(`/pay/${secret}`)).toBe('/pay/[redacted]');
+    const recorder = new Recorder(1);
+    recorder.add(trail);
+    for (const [shown] of [recorder.since(0), recorder.since(0)]) {
+      expect([shown?.requestId, shown?.path, shown?.query]).toEqual([
+        ...['id-[redacted]', '/pay/[redacted]', '?q=[redacted]&p=%72'],
+      ]);
+      expect([shown?.requestHeaders, shown?.answerHeaders]).toEqual([
+        ['user-agent', 'curl [redacted]'],
+        ['server', '[redacted]'],
+      ]);
+      expect(String(shown?.bodies?.request)).toBe('{"note":"[redacted]","amount":1}');
+      expect(String(shown?.bodies?.answer)).toBe('{"note":"[redacted]","amount":2}');
+    }
   });
 
   it('forgets the answer of the first attempt when there is a second', () => {
