@@ -77,8 +77,14 @@ export class Redaction {
   readonly #hex: readonly string[];
   readonly #filter: Filter | undefined;
 
-  /** @param minLength shorter secrets are left out */
-  constructor(secrets: Iterable<string>, minLength = MIN_LENGTH) {
+  readonly #minPart: number;
+
+  /**
+   * @param minLength shorter secrets are left out
+   * @param minPart a first part of a secret counts if it has this many characters: a text may be cut in its middle
+   */
+  constructor(secrets: Iterable<string>, minLength = MIN_LENGTH, minPart = Infinity) {
+    this.#minPart = minPart;
     const known = [...new Set(secrets)].filter((secret) => secret.length >= minLength);
     const long = known.filter((secret) => secret.length >= MIN_LENGTH);
     this.#literals = [...new Set(known.flatMap(literalsOf))].filter((text) => text.length >= minLength);
@@ -164,7 +170,11 @@ export class Redaction {
   #unescapedRangesIn(text: string): Range[] {
     const lower = text.replace(/[A-F]+/g, (letters) => letters.toLowerCase());
     const base64 = text.replaceAll('-', '+').replaceAll('_', '/');
-    return [...found(text, this.#literals), ...found(lower, this.#hex), ...found(base64, this.#base64, true)];
+    return [
+      ...foundParts(text, this.#literals, this.#minPart),
+      ...found(lower, this.#hex),
+      ...found(base64, this.#base64, true),
+    ];
   }
 }
 
@@ -181,6 +191,22 @@ function found(text: string, patterns: readonly string[], isBase64 = false): Ran
   for (const pattern of patterns) {
     for (let start = text.indexOf(pattern); start !== -1; start = text.indexOf(pattern, start + pattern.length)) {
       ranges.push({ start, end: start + pattern.length, isBase64 });
+    }
+  }
+  return ranges;
+}
+
+/** Also where a text has no more than the first `minPart` characters of a pattern. */
+function foundParts(text: string, patterns: readonly string[], minPart: number): Range[] {
+  if (minPart === Infinity) return found(text, patterns);
+  const ranges: Range[] = [];
+  for (const pattern of patterns) {
+    const part = pattern.slice(0, minPart);
+    let end = 0;
+    for (let start = text.indexOf(part); start !== -1; start = text.indexOf(part, end)) {
+      end = start + part.length;
+      while (end - start < pattern.length && text[end] === pattern[end - start]) end += 1;
+      ranges.push({ start, end, isBase64: false });
     }
   }
   return ranges;

@@ -127,14 +127,16 @@ export class Gateway {
     if (route.config.inspectBodies) trail.keepBodies();
   }
 
-  /** Answers with a problem. `message`: for the log. */
+  /** Answers with a problem. */
   refuse(
     req: IncomingMessage,
     res: ServerResponse,
     error: ProxyError,
-    { trail = trailOf(req), message = 'request refused' } = {},
+    { trail = trailOf(req), isUpgrade = false } = {},
   ): void {
-    this.#journal.refused(trail, error, message, req.url ?? '');
+    const target = req.url ?? '';
+    if (isUpgrade) this.#journal.refused(trail, error, 'upgrade refused', target);
+    else this.#journal.refused(trail, error, 'request refused', target);
     if (error.status === 400) this.#distrust(req.socket, res);
     sendProblem(res, error, trail.requestId, corsHeaders(this.#access.allowedOrigin(req.rawHeaders)));
   }

@@ -144,7 +144,8 @@ export class Handshake implements DeliveryOwner, DeadlineOwner {
   onFailure(error: ProxyError): void {
     if (this.#phase === 'over') return;
     const hasBegun = this.#phase === 'relay';
-    this.#journal.failed(this.#trail, error, hasBegun ? 'answer broke off' : 'websocket handshake failed');
+    if (hasBegun) this.#journal.failed(this.#trail, error, 'answer broke off');
+    else this.#journal.failed(this.#trail, error, 'websocket handshake failed');
     this.#finish(hasBegun ? (this.#delivery?.status ?? 0) : error.status);
     this.#request?.destroy();
     if (hasBegun) this.#delivery?.breakOff();

@@ -54,7 +54,7 @@ export class UpgradeHandler {
     try {
       handshake = this.#admit(gateway, req, socket, trail);
     } catch (thrown) {
-      gateway.refuse(req, responseOn(socket, req), asProxyError(thrown), { trail, message: 'upgrade refused' });
+      gateway.refuse(req, responseOn(socket, req), asProxyError(thrown), { trail, isUpgrade: true });
       return;
     }
     await this.#forward(req, socket, head, handshake);

@@ -1,5 +1,5 @@
 import { maskedBody, maskedHeaders, maskedPath, maskedQuery } from './mask.ts';
-import { Trail } from './trail.ts';
+import { KEPT_BYTES, Trail } from './trail.ts';
 
 /** A recorded request as it leaves the recorder: what a client wrote in it is masked and cut. */
 export type RecordedRequest = Readonly<
@@ -168,7 +168,8 @@ export function maskedDetails(trail: Trail): RecordedDetails {
 function maskedMessage(headers: readonly string[], bytes: Uint8Array | undefined, size: number): RecordedMessage {
   if (bytes === undefined) return { headers: maskedHeaders(headers), body: undefined };
   const at = headers.findIndex((text, i) => i % 2 === 0 && text.toLowerCase() === 'content-encoding');
-  const cut = size - bytes.length;
+  // Redaction may have changed the length of what was kept.
+  const cut = Math.max(0, size - KEPT_BYTES);
   const text = maskedBody(bytes, at === -1 ? undefined : headers[at + 1], cut > 0);
   return { headers: maskedHeaders(headers), body: { text, cut } };
 }

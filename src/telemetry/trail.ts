@@ -7,7 +7,7 @@ import type { Redaction } from '../redaction.ts';
 export type TokenUse = 'cached' | 'fetched' | 'replayed' | 'not-replayed';
 
 /** Of a body, no more than this is kept to be looked at. Bytes. */
-const KEPT_BYTES = 16 * 1024;
+export const KEPT_BYTES = 16 * 1024;
 
 /** A compressed body is looked at up to this size. Bytes. */
 const MAX_DECODED = 1024 * 1024;

@@ -147,9 +147,12 @@ export function unavailable(what: string, cause?: unknown, retryAfterSeconds?: n
   });
 }
 
+/** Providers cut what they quote: so much of the beginning of a secret counts as the secret. Characters. */
+const MIN_QUOTED = 32;
+
 /** A provider's words for the log: one short line, with every secret that was sent cut out of it. */
 export function wordsOf(answer: TokenAnswer, secrets: readonly string[]): string {
-  return new Redaction(secrets, 1)
+  return new Redaction(secrets, 1, MIN_QUOTED)
     .redact(answer.body)
     .replace(/[\x00-\x1f\x7f]+/g, ' ')
     .slice(0, 300);

@@ -30,7 +30,7 @@ function make(chance: Chance): Input {
 
 function secretOf(chance: Chance): string {
   const alphabet = chance.pick(['0123456789abcdef', 'abcXYZ012-_', 'aZ0+/=', 'a b"&<;ü✓', 'aB3~!$.,:@|']);
-  return Array.from({ length: 8 + chance.below(60) }, () => chance.pick([...alphabet])).join('');
+  return Array.from({ length: 8 + chance.below(60) }, () => chance.pick(Array.from(alphabet))).join('');
 }
 
 /** Up to three pieces, each of at least 4 characters. */

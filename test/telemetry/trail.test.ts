@@ -55,17 +55,16 @@ describe('a trail', () => {
     expect(trail.redacted(`/pay/${secret}`)).toBe('/pay/[redacted]');
     const recorder = new Recorder(1);
     recorder.add(trail);
-    for (const [shown] of [recorder.since(0), recorder.since(0)]) {
-      expect([shown?.requestId, shown?.path, shown?.query]).toEqual([
+    for (const [listed] of [recorder.since(0), recorder.since(0)]) {
+      expect([listed?.requestId, listed?.path, listed?.query]).toEqual([
         ...['id-[redacted]', '/pay/[redacted]', '?q=[redacted]&p=%72'],
       ]);
-      expect([shown?.requestHeaders, shown?.answerHeaders]).toEqual([
-        ['user-agent', 'curl [redacted]'],
-        ['server', '[redacted]'],
-      ]);
-      expect(String(shown?.bodies?.request)).toBe('{"note":"[redacted]","amount":1}');
-      expect(String(shown?.bodies?.answer)).toBe('{"note":"[redacted]","amount":2}');
     }
+    const details = recorder.details(1);
+    expect(details?.request.headers).toEqual([['user-agent', 'curl [redacted]']]);
+    expect(details?.response.headers).toEqual([['server', '[redacted]']]);
+    expect(JSON.parse(details?.request.body?.text ?? '')).toEqual({ note: '[redacted]', amount: 1 });
+    expect(JSON.parse(details?.response.body?.text ?? '')).toEqual({ note: '[redacted]', amount: 2 });
   });
 
   it('forgets the answer of the first attempt when there is a second', () => {

@@ -60,7 +60,6 @@ describe('a long secret', () => {
 describe('a secret behind a character that begins an escape', () => {
   it.each([
     ['%41xyz', '41xyz', '%[redacted]'],
-    ['%41%78yz', '41xyz', '%[redacted]'],
     ['\\u0041bc', 'u0041bc', '\\[redacted]'],
     ['a\\\\b', 'a\\\\b', '[redacted]'],
     ['a\\\\\\\\b', 'a\\\\b', '[redacted]'],

@@ -39,12 +39,10 @@ export interface Sharing {
   readonly log: Log;
 }
 
-const FOREIGN_NEWS = 'message in the token store is not sealed with a known key; ignored';
-
 export function shareBy({ boards, ...sharing }: Sharing): OpenTokenStore {
   let complained = false;
   const onForeignNews = () => {
-    if (!complained) sharing.log.warn({}, FOREIGN_NEWS);
+    if (!complained) sharing.log.warn({}, 'message in the token store is not sealed with a known key; ignored');
     complained = true;
   };
   const context = { ...sharing, onForeignNews };
