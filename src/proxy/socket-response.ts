@@ -1,13 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { http } from '../node-http.ts';
-import { endSocket } from './linger.ts';
+import { discardInput, endSocket } from './linger.ts';
 
 /**
  * A response on a connection that node gave away for an upgrade. The connection ends with it; what the client goes on
  * sending until then is read for nothing.
  */
 export function responseOn(socket: Socket, req: IncomingMessage): ServerResponse {
+  // Over TLS, a reset is noticed only by reading: unread, the connection would stay open.
+  discardInput(socket);
   const res = new http.ServerResponse(req);
   res.shouldKeepAlive = false;
   res.assignSocket(socket);
@@ -17,8 +19,7 @@ export function responseOn(socket: Socket, req: IncomingMessage): ServerResponse
   res.once('finish', () => {
     socket.off('drain', onDrain);
     res.detachSocket(socket);
-    socket.resume();
-    endSocket(socket, '');
+    endSocket(socket);
   });
   return res;
 }

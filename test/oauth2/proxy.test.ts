@@ -128,7 +128,7 @@ describe('token_header', () => {
   });
 
   it('changes nothing in this: no header of an answer holds the token', async () => {
-    const tokens = await madeUpTokens();
+    const tokens = await madeUpTokens(() => ({ access_token: 'made-up-token' }));
     const leaky = await madeUpServer(({ headers }) => ({
       headers: { 'x-echo': `key=${String(headers['x-api-key'])}`, 'x-other': 'kept' },
       json: {},
