@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { badSockets } from './bad-sockets.ts';
 import { drains, killed } from './drain.ts';
+import { generatedResponses } from './generated-responses.ts';
 import { largeBodies } from './large-bodies.ts';
 import { leavingClients } from './leaving-clients.ts';
 import { concurrencyLimit, connectionLimit } from './limits.ts';
@@ -55,6 +56,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<Row>>> = {
   killed: () => killed({ count: scaled(10), seed }),
   'replicas at once': () => replicasAtOnce({ count: scaled(2000), seed }),
   'replicas, tokens killed': () => replicasKilled({ forMs: scaled(60_000), seed }),
+  responses: () => generatedResponses({ count: scaled(1_000_000), overSockets: scaled(20_000), seed }),
   mixed: () => mixed({ forMs, seed, report: (line) => console.log(`${new Date().toISOString()}  ${line}`) }),
 };
 
