@@ -92,6 +92,11 @@ export default defineConfig(
     },
   },
   {
+    name: 'http: a file is one concept, read from top to bottom',
+    files: ['src/http/**/*.ts'],
+    rules: { 'max-lines': ['error', { max: 500, skipBlankLines: true, skipComments: true }] },
+  },
+  {
     name: 'rooms that a proxy in production does not load',
     files: ['src/emulators/**/*.ts'],
     rules: { '@typescript-eslint/no-restricted-imports': 'off' },

@@ -8,6 +8,7 @@ export const ROOMS = {
   base: [],
   providers: ['base'],
   config: ['base', 'providers'],
+  http: ['base'],
   tokens: ['base', 'providers'],
   telemetry: ['base'],
   proxy: ['base', 'providers', 'config (types)', 'tokens', 'telemetry'],

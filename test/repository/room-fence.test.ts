@@ -39,6 +39,7 @@ describe('the table of rooms', () => {
     ['src/cli.ts', 'cli'],
     ['src/tokens/cache.ts', 'tokens'],
     ['src/admin/pages/home.ts', 'admin'],
+    ['src/http/client/pool.ts', 'http'],
     ['test/secret.test.ts', undefined],
     ['package.json', undefined],
   ])('puts %s into %s', (file, room) => {
@@ -51,6 +52,7 @@ describe('allows', () => {
     ['base from base', 'src/errors.ts', `import { Secret } from './secret.ts';`],
     ['downward', 'src/tokens/cache.ts', `import { mpesa } from '../providers/mpesa.ts';`],
     ['a room its own files', 'src/admin/pages/home.ts', `import { app } from '../app.ts';`],
+    ['http the files of src/ itself', 'src/http/client/pool.ts', `import { ProxyError } from '../../errors.ts';`],
     ['types where the table says types', 'src/proxy/routes.ts', `import type { Route } from '../config/config.ts';`],
     ['types in place', 'src/proxy/routes.ts', `type Route = import('../config/config.ts').Route;`],
     ['exported types', 'src/admin/api.ts', `export type { Route } from '../config/config.ts';`],
@@ -74,6 +76,8 @@ describe('refuses', () => {
     ['export *', 'src/secret.ts', `export * from './providers/provider.ts';`],
     ['export { }', 'src/secret.ts', `export { a } from './providers/provider.ts';`],
     ['cli.ts from base', 'src/errors.ts', `import { a } from './cli.ts';`],
+    ['tokens from http', 'src/http/client/pool.ts', `import { a } from '../../tokens/cache.ts';`],
+    ['types of proxy from http', 'src/http/client/pool.ts', `import type { A } from '../../proxy/body.ts';`],
     ['commands from server', 'src/server/serve.ts', `import { a } from '../commands/serve.ts';`],
     ['a room that does not exist', 'src/proxy/handler.ts', `import { a } from '../utils/a.ts';`],
   ])('%s', (_, file, code) => {

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { badSockets } from './bad-sockets.ts';
 import { drains, killed } from './drain.ts';
+import { generatedResponses } from './generated-responses.ts';
 import { largeBodies } from './large-bodies.ts';
 import { leavingClients } from './leaving-clients.ts';
 import { concurrencyLimit, connectionLimit } from './limits.ts';
@@ -61,6 +62,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<Row>>> = {
   // A quarter of the time at each of four proxies.
   strangers: () =>
     strangers({ seed, connections: MOST_STRANGERS, forMs: forMs / 4, atATime: 48, mostHeldMs: 2000, timed: true }),
+  responses: () => generatedResponses({ count: scaled(1_000_000), overSockets: scaled(20_000), seed }),
   mixed: () => mixed({ forMs, seed, report: (line) => console.log(`${new Date().toISOString()}  ${line}`) }),
 };
 

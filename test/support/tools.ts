@@ -12,26 +12,46 @@ const PACKAGES = {
   curl: 'curl',
   jq: 'jq',
   openssl: 'openssl',
+  nginx: 'nginx-light',
+  haproxy: 'haproxy',
+  python3: 'python3',
 } as const;
 
 /** How a program is asked for its version where that is not `--version`. */
 const VERSION: Readonly<Record<string, readonly string[]>> = {
   kubectl: ['version', '--client'],
   openssl: ['version'],
+  nginx: ['-v'],
+  haproxy: ['-v'],
 };
 
 /** Where these tests must not be passed over. */
 const IN_CI = process.env['CI'] !== undefined;
 
+type Tool = keyof typeof PACKAGES;
+
 /** Whether a program is there; in CI it must be. */
-export function hasTool(name: keyof typeof PACKAGES): boolean {
+export function hasTool(name: Tool): boolean {
+  if (isThere(name)) return true;
+  if (IN_CI) throw new Error(missing(name));
+  process.stderr.write(`${missing(name)}; the tests that need it are skipped\n`);
+  return false;
+}
+
+/** Fails a test that must not be skipped where its program is missing. */
+export function requireTool(name: Tool): void {
+  if (!isThere(name)) throw new Error(missing(name));
+}
+
+function isThere(name: Tool): boolean {
   try {
     execFileSync(name, VERSION[name] ?? ['--version'], { stdio: 'ignore' });
     return true;
   } catch {
-    const how = `${name} is missing: apt-get install ${PACKAGES[name]} (or the package of your system)`;
-    if (IN_CI) throw new Error(how);
-    process.stderr.write(`${how}; the tests that need it are skipped\n`);
     return false;
   }
+}
+
+function missing(name: Tool): string {
+  return `${name} is missing: apt-get install ${PACKAGES[name]} (or the package of your system)`;
 }

@@ -1,0 +1,284 @@
+import type { Socket } from 'node:net';
+import type { ProxyError } from '../../errors.ts';
+import type { DialListener } from './dial.ts';
+import { faultOfEnd } from './end-of-stream.ts';
+import type { Carrier, Exchange, RequestBody } from './http-exchange.ts';
+import { brokenBody, brokenConnection, handlerFailed, invalidResponse, wrongBodyLength } from './failures.ts';
+import type { Lease, ReadBuffers } from './read-buffers.ts';
+import { InvalidResponse, type ResponseListener, ResponseParser } from './response-parser.ts';
+
+/** Bodies up to this size are written together with the head, as one string. Bytes. */
+const MAX_JOINED_BYTES = 4 * 1024;
+/** A body of which so much is still to come is read into leased buffers. Bytes. */
+const LARGE_BODY_BYTES = 32 * 1024;
+/** A read of this size shows that a body of unknown length is large. Bytes. */
+const LARGE_READ_BYTES = 16 * 1024;
+/** Smaller pieces of a leased buffer are copied: each would keep the whole buffer from being used again. Bytes. */
+const MIN_PIECE_BYTES = 4 * 1024;
+
+/** The pool that a connection belongs to. */
+export interface ConnectionOwner {
+  onConnected(connection: Connection): void;
+  onDialFailed(connection: Connection, error: unknown): void;
+  /** A response is complete, and the connection can carry another request. */
+  onReusable(connection: Connection): void;
+  /** An open connection was closed. Called once. */
+  onClosed(connection: Connection): void;
+  /** A repeatable request found the connection broken: it goes on a new one. */
+  resend(exchange: Exchange): void;
+}
+
+/** One connection to an upstream. It carries one request at a time. */
+export class Connection implements DialListener, ResponseListener, Carrier {
+  /** Times for the pool, on its clock. Milliseconds. Connecting has failed if it takes longer than until then. */
+  connectBy = 0;
+  openedAt = 0;
+  /** Valid while it is idle. */
+  idleUntil = 0;
+  /** Requests that were sent on it. */
+  requests = 0;
+  /** While it is being opened: the exchange that it is opened for, unless that went elsewhere. */
+  openedFor: Exchange | undefined;
+  readonly #owner: ConnectionOwner;
+  readonly #buffers: ReadBuffers;
+  /** Name of the server in messages. */
+  readonly #server: string;
+  readonly #parser = new ResponseParser(this);
+  #socket: Socket | undefined;
+  #isClosed = false;
+  #exchange: Exchange | undefined;
+  #isReused = false;
+  #isRequestComplete = true;
+  /** The leased buffer that the socket reads into; undefined if that is the shared one. */
+  #lease: Lease | undefined;
+  #lastReadBytes = 0;
+  /** Goes on with a streamed body once the socket takes more. */
+  #onDrained: (() => void) | undefined;
+
+  constructor(owner: ConnectionOwner, buffers: ReadBuffers, server: string) {
+    this.#owner = owner;
+    this.#buffers = buffers;
+    this.#server = server;
+  }
+
+  /** Whether a request can be written. A socket may be broken before its event tells. */
+  get isUsable(): boolean {
+    return !this.#isClosed && this.#socket?.writable === true;
+  }
+
+  /** The `timeout` of the last response's `Keep-Alive` header. Milliseconds. */
+  get keepAliveMs(): number | undefined {
+    return this.#parser.keepAliveMs;
+  }
+
+  onConnected(socket: Socket): void {
+    this.#socket = socket;
+    socket.on('error', (error) => this.#onBroken(error));
+    socket.on('end', () => this.#onEnd(socket));
+    socket.on('close', () => this.#onBroken(undefined));
+    socket.on('drain', () => this.#goOn());
+    this.#owner.onConnected(this);
+  }
+
+  onDialFailed(error: unknown): void {
+    this.#isClosed = true;
+    this.#owner.onDialFailed(this, error);
+  }
+
+  /** @param isReused whether it may be stale: it was idle, or carried another request */
+  send(exchange: Exchange, isReused: boolean): void {
+    const { request } = exchange;
+    this.#exchange = exchange;
+    this.#isReused = isReused;
+    this.#isRequestComplete = false;
+    this.requests += 1;
+    exchange.carrier = this;
+    this.#parser.start(request.method);
+    if (exchange.isPaused) this.setPaused(true);
+    try {
+      exchange.start();
+      if (this.#exchange === exchange) this.#write(exchange, request.body);
+    } catch (error) {
+      this.fail(handlerFailed(error));
+    }
+  }
+
+  #write(exchange: Exchange, body: RequestBody): void {
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    if (body.kind === 'stream') {
+      socket.write(exchange.head, 'latin1');
+      void this.#writeStream(exchange, socket, body);
+      return;
+    }
+    if (body.kind === 'none') {
+      socket.write(exchange.head, 'latin1');
+    } else if (body.bytes.length <= MAX_JOINED_BYTES) {
+      socket.write(exchange.head + body.bytes.toString('latin1'), 'latin1');
+    } else {
+      socket.cork();
+      socket.write(exchange.head, 'latin1');
+      socket.write(body.bytes);
+      socket.uncork();
+    }
+    this.#isRequestComplete = true;
+    exchange.sent();
+  }
+
+  /** Writes the chunks as they come. Stops taking them once the exchange is over. */
+  async #writeStream(exchange: Exchange, socket: Socket, body: RequestBody & { kind: 'stream' }): Promise<void> {
+    try {
+      let sentBytes = 0;
+      for await (const chunk of body.chunks) {
+        if (this.#exchange !== exchange) return;
+        sentBytes += chunk.length;
+        if (body.length !== undefined && sentBytes > body.length) throw wrongBodyLength();
+        if (chunk.length > 0 && !writeChunk(socket, chunk, body.length === undefined)) await this.#drained();
+        if (this.#exchange !== exchange) return;
+      }
+      if (this.#exchange !== exchange) return;
+      if (body.length === undefined) socket.write('0\r\n\r\n', 'latin1');
+      else if (sentBytes < body.length) throw wrongBodyLength();
+      this.#isRequestComplete = true;
+      exchange.sent();
+    } catch (error) {
+      if (this.#exchange !== exchange) return;
+      this.fail(this.#isRequestComplete ? handlerFailed(error) : brokenBody(error));
+    }
+  }
+
+  #drained(): Promise<void> {
+    return new Promise((resolve) => (this.#onDrained = resolve));
+  }
+
+  #goOn(): void {
+    const onDrained = this.#onDrained;
+    this.#onDrained = undefined;
+    onDrained?.();
+  }
+
+  nextBuffer(): Buffer {
+    const lease = this.#lease;
+    const isLarge = this.#isLargeBody();
+    const room = isLarge && lease !== undefined ? this.#buffers.room(lease) : undefined;
+    if (room !== undefined) return room;
+    if (lease !== undefined) this.#buffers.detach(lease);
+    this.#lease = isLarge ? this.#buffers.lease() : undefined;
+    return this.#lease?.memory ?? this.#buffers.scratch;
+  }
+
+  #isLargeBody(): boolean {
+    if (this.#exchange === undefined || this.#exchange.isPaused) return false;
+    return this.#parser.remainingBytes >= LARGE_BODY_BYTES || this.#lastReadBytes >= LARGE_READ_BYTES;
+  }
+
+  onRead(length: number, buffer: Buffer): void {
+    if (this.#lease !== undefined) this.#lease.filledBytes += length;
+    this.#lastReadBytes = length;
+    // Bytes that nobody asked for must not become the response to the next request.
+    if (this.#exchange === undefined) {
+      this.close();
+      return;
+    }
+    try {
+      const consumed = this.#parser.read(buffer, length);
+      if (this.#parser.isComplete) this.#finish(consumed === length);
+    } catch (error) {
+      this.fail(error instanceof InvalidResponse ? invalidResponse(this.#server, error) : handlerFailed(error));
+    }
+  }
+
+  onHead(status: number, reason: string, rawHeaders: string[]): void {
+    this.#exchange?.handler.onHead(status, reason, rawHeaders);
+  }
+
+  onBody(buffer: Buffer, start: number, end: number): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined) return;
+    const lease = this.#lease;
+    // The next read of any connection overwrites the shared buffer.
+    const isCopied = lease === undefined || end - start < MIN_PIECE_BYTES;
+    exchange.handler.onData(isCopied ? copyOf(buffer, start, end) : this.#buffers.piece(lease, buffer, start, end));
+  }
+
+  /** The response is complete. */
+  #finish(isCleanEnd: boolean): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined) return;
+    this.#exchange = undefined;
+    if (isCleanEnd && this.#isRequestComplete && this.#parser.keepsAlive) {
+      if (exchange.isPaused) this.#socket?.resume();
+      this.#owner.onReusable(this);
+    } else {
+      this.close();
+    }
+    exchange.end();
+  }
+
+  drop(): void {
+    this.#exchange = undefined;
+    this.close();
+  }
+
+  setPaused(isPaused: boolean): void {
+    if (isPaused) this.#socket?.pause();
+    else this.#socket?.resume();
+  }
+
+  release(chunk: Buffer): void {
+    this.#buffers.release(chunk);
+  }
+
+  #onEnd(socket: Socket): void {
+    const isExpected = this.#parser.endsWithConnection;
+    const fault = isExpected ? faultOfEnd(socket) : undefined;
+    if (isExpected && fault === undefined) this.#finish(false);
+    else this.#onBroken(fault);
+  }
+
+  #onBroken(cause: Error | undefined): void {
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    this.close();
+    if (exchange === undefined) return;
+    if (this.#isReused && !this.#parser.hasStarted && exchange.isRepeatable) {
+      exchange.isResent = true;
+      this.#owner.resend(exchange);
+    } else {
+      exchange.fail(brokenConnection(this.#server, cause));
+    }
+  }
+
+  /** Closes the connection; what it carries ends with this error. */
+  fail(error: ProxyError): void {
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    this.close();
+    exchange?.fail(error);
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#socket?.destroy();
+    this.#owner.onClosed(this);
+    this.#goOn();
+  }
+}
+
+/** @returns false if the socket should drain first */
+function writeChunk(socket: Socket, chunk: Buffer, isChunked: boolean): boolean {
+  if (!isChunked) return socket.write(chunk);
+  socket.cork();
+  socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1');
+  socket.write(chunk);
+  const isTaken = socket.write('\r\n', 'latin1');
+  socket.uncork();
+  return isTaken;
+}
+
+function copyOf(buffer: Buffer, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafe(end - start);
+  buffer.copy(copy, 0, start, end);
+  return copy;
+}

@@ -1,0 +1,62 @@
+import { networkCode, ProxyError } from '../../errors.ts';
+import type { InvalidResponse } from './response-parser.ts';
+
+const MAY_HAVE_ACTED = 'It may have acted on the request: check the outcome there before you send it again.';
+
+/** No connection could be opened. `server` is its host, with the port if that is not the usual one. */
+export function unreachable(server: string, cause: unknown): ProxyError {
+  const detail = `Could not connect to ${server} (${networkCode(cause)}). The request was not sent.`;
+  return new ProxyError('upstream_unreachable', detail, { cause, outcome: 'not_sent' });
+}
+
+export function connectTimeout(server: string, timeoutMs: number): ProxyError {
+  const detail = `Could not connect to ${server} within ${timeoutMs} ms. The request was not sent.`;
+  return new ProxyError('upstream_timeout', detail, { outcome: 'not_sent' });
+}
+
+/** @param cause undefined if the server closed the connection in an orderly way */
+export function brokenConnection(server: string, cause: unknown): ProxyError {
+  const how = cause === undefined ? 'the server closed it' : networkCode(cause);
+  const detail = `The connection to ${server} broke before the response was complete (${how}). ${MAY_HAVE_ACTED}`;
+  return new ProxyError('upstream_reset', detail, { cause, outcome: 'unknown' });
+}
+
+export function invalidResponse(server: string, cause: InvalidResponse): ProxyError {
+  const detail = `The response from ${server} is not valid HTTP: ${cause.message}. ${MAY_HAVE_ACTED}`;
+  return new ProxyError('upstream_invalid', detail, { cause, outcome: 'unknown' });
+}
+
+/** @param hasStarted whether a part of the request was sent */
+export function poolClosed(server: string, hasStarted: boolean): ProxyError {
+  if (!hasStarted) {
+    const detail = `Wakala is shutting down its connections to ${server}. The request was not sent.`;
+    return new ProxyError('upstream_unreachable', detail, { outcome: 'not_sent' });
+  }
+  const detail = `Wakala shut down its connection to ${server} before the response was complete. ${MAY_HAVE_ACTED}`;
+  return new ProxyError('upstream_reset', detail, { outcome: 'unknown' });
+}
+
+/** The stream of a request body failed after a part of the request was sent. */
+export function brokenBody(cause: unknown): ProxyError {
+  if (cause instanceof ProxyError) return cause;
+  const detail = 'The request body broke off. A part of the request was sent.';
+  return new ProxyError('bad_request', detail, { cause, outcome: 'unknown' });
+}
+
+export function wrongBodyLength(): ProxyError {
+  const detail = 'The request body is not as long as its Content-Length. A part of the request was sent.';
+  return new ProxyError('bad_request', detail, { outcome: 'unknown' });
+}
+
+/** The request would not be exactly one HTTP request. */
+export function invalidRequest(why: string): ProxyError {
+  const detail = `The request cannot be sent: ${why}. Nothing was sent.`;
+  return new ProxyError('internal_error', detail, { outcome: 'not_sent' });
+}
+
+/** A response handler threw. */
+export function handlerFailed(cause: unknown): ProxyError {
+  if (cause instanceof ProxyError) return cause;
+  const detail = 'Wakala failed while it handled the response. The request may have been sent.';
+  return new ProxyError('internal_error', detail, { cause, outcome: 'unknown' });
+}

@@ -1,0 +1,366 @@
+import { type Clock, systemClock } from '../../clock.ts';
+import type { ProxyError } from '../../errors.ts';
+import { Connection, type ConnectionOwner } from './connection.ts';
+import { type Dial, type Dialing, directDial, originOf, type TlsIdentity } from './dial.ts';
+import { type Carrier, type ClientRequest, Exchange, type RequestBody, type ResponseHandler } from './http-exchange.ts';
+import { brokenConnection, connectTimeout, invalidRequest, poolClosed, unreachable } from './failures.ts';
+import type { ReadBuffers } from './read-buffers.ts';
+import { type Framing, RequestHeads } from './request-head.ts';
+
+/** How long an idle connection is kept if the server does not say how long it keeps it. */
+const IDLE_MS = 4000;
+/** How long before the server closes an idle connection it is closed here. */
+const KEEP_ALIVE_MARGIN_MS = 2000;
+/** Older connections are closed once they are idle, so that changes of DNS are followed. */
+const MAX_AGE_MS = 5 * 60_000;
+const MAX_REQUESTS = 10_000;
+
+export interface PoolOptions {
+  /** Time for opening a connection, TLS included, and for the second attempt if the first one fails. */
+  readonly connectTimeoutMs: number;
+  /** Shared by all pools of a thread. */
+  readonly buffers: ReadBuffers;
+  /** Only a request that is sent again may go beyond it. No limit unless given. */
+  readonly maxConnections?: number;
+  /** All connections of a pool have the same identity, and resume each other's TLS sessions. */
+  readonly tls?: TlsIdentity;
+  /** Another way to the origin than a direct connection. */
+  readonly dial?: Dial;
+  /** Only differences between its times count. */
+  readonly clock?: Clock;
+}
+
+export interface PoolStats {
+  /** Connections that carry a request. */
+  readonly busy: number;
+  readonly idle: number;
+  /** Requests that wait for a connection. */
+  readonly waiting: number;
+}
+
+/** Nobody can set it back or forward, unlike the time of day. */
+const monotonicClock: Clock = {
+  now: () => performance.now(),
+  after: (ms, callback) => systemClock.after(ms, callback),
+};
+
+/**
+ * Sends requests to one origin, over HTTP/1.1 connections that are reused.
+ *
+ * What can fail, and what follows:
+ *
+ * - Connecting: one more attempt within the same time, for any method. Then `upstream_unreachable` or
+ *   `upstream_timeout`, `not_sent`.
+ * - An idle connection was closed before a byte was written: another connection, for any method.
+ * - A reused connection broke after the request was written, and before a byte of a response: GET, HEAD and OPTIONS
+ *   without a body are sent once more, on a new connection.
+ * - Anything else: `upstream_reset`, `unknown`. Nothing is sent again.
+ */
+export class ConnectionPool implements ConnectionOwner, Carrier {
+  readonly #server: string;
+  readonly #options: PoolOptions;
+  readonly #clock: Clock;
+  readonly #heads: RequestHeads;
+  readonly #dial: Dial;
+  readonly #maxConnections: number;
+
+  /** Every connection, those that are being opened included. */
+  readonly #connections = new Set<Connection>();
+  readonly #dialing = new Map<Connection, Dialing>();
+  /** The last one in is the first one out, so that those that are not needed reach their idle timeout. */
+  readonly #idle: Connection[] = [];
+  /**
+   * Connections whose response was completed in this turn of the event loop, and in the last one. They are idle after a
+   * whole turn: until then a FIN or bytes that nobody asked for may lie in the kernel's buffer unseen.
+   */
+  #resting: Connection[] = [];
+  #restedOneTurn: Connection[] = [];
+  #isTurnAwaited = false;
+  /** Requests for which no connection is being opened: they wait for a resting one, or because of the limit. */
+  readonly #queue: Exchange[] = [];
+
+  #isRetired = false;
+  #isClosed = false;
+  /** When the one timer fires, for whatever is due first. */
+  #timerAt = Infinity;
+  #clearTimer: (() => void) | undefined;
+
+  /** @param origin such as `https://api.example.com` */
+  constructor(origin: string, options: PoolOptions) {
+    const target = originOf(origin);
+    this.#server = target.hostHeader;
+    this.#options = options;
+    this.#clock = options.clock ?? monotonicClock;
+    this.#heads = new RequestHeads(target.hostHeader);
+    this.#dial = options.dial ?? directDial(target, options.tls);
+    this.#maxConnections = options.maxConnections ?? Infinity;
+  }
+
+  /**
+   * Sends a request, at once if there is an idle connection.
+   * @throws ProxyError `internal_error`, `not_sent`, if it would not be exactly one HTTP request
+   */
+  send(request: ClientRequest, handler: ResponseHandler): Exchange {
+    const head = this.#heads.build(request.method, request.target, request.headers, framingOf(request.body));
+    const exchange = new Exchange(request, head, handler, this);
+    if (this.#isClosed) {
+      process.nextTick(() => exchange.fail(poolClosed(this.#server, false)));
+      return exchange;
+    }
+    const connection = this.#takeIdle();
+    if (connection !== undefined) connection.send(exchange, true);
+    else if (this.#queue.length < this.#restingCount || this.#isFull) this.#queue.push(exchange);
+    else this.#open(exchange);
+    return exchange;
+  }
+
+  stats(): PoolStats {
+    const idle = this.#idle.length + this.#restingCount;
+    const openedForOne = [...this.#dialing.keys()].filter(({ openedFor }) => openedFor !== undefined);
+    return {
+      busy: this.#connections.size - this.#dialing.size - idle,
+      idle,
+      waiting: this.#queue.length + openedForOne.length,
+    };
+  }
+
+  /** Closes each connection once it is idle. Requests can still be sent. */
+  retire(): void {
+    this.#isRetired = true;
+    for (const connection of [...this.#idle]) connection.close();
+  }
+
+  /** Closes everything at once; requests under way fail. */
+  close(): void {
+    this.#isClosed = true;
+    this.#clearTimer?.();
+    const waiting = this.#queue.splice(0);
+    for (const [connection, dial] of this.#dialing) {
+      dial.destroy();
+      this.#connections.delete(connection);
+      if (connection.openedFor !== undefined) waiting.push(connection.openedFor);
+    }
+    this.#dialing.clear();
+    for (const connection of [...this.#connections]) connection.fail(poolClosed(this.#server, true));
+    for (const exchange of waiting) exchange.fail(poolClosed(this.#server, exchange.hasStarted));
+  }
+
+  // Opening
+
+  get #isFull(): boolean {
+    return this.#connections.size >= this.#maxConnections;
+  }
+
+  #open(exchange: Exchange): void {
+    const connection = new Connection(this, this.#options.buffers, this.#server);
+    exchange.connectBy ??= this.#clock.now() + this.#options.connectTimeoutMs;
+    connection.openedFor = exchange;
+    connection.connectBy = exchange.connectBy;
+    this.#connections.add(connection);
+    this.#dialing.set(connection, this.#startDial(connection));
+    this.#setTimer(connection.connectBy);
+  }
+
+  /** A dial that fails at once is told of later, as any other. */
+  #startDial(connection: Connection): Dialing {
+    try {
+      return this.#dial(connection);
+    } catch (error) {
+      const failed = setImmediate(() => connection.onDialFailed(error));
+      return { destroy: () => clearImmediate(failed) };
+    }
+  }
+
+  /** Enough connections are being opened for the requests that no resting connection will take. */
+  #openForQueue(): void {
+    while (this.#queue.length > this.#restingCount && !this.#isFull && !this.#isClosed) {
+      const exchange = this.#queue.shift();
+      if (exchange !== undefined) this.#open(exchange);
+    }
+  }
+
+  onConnected(connection: Connection): void {
+    this.#dialing.delete(connection);
+    connection.openedAt = this.#clock.now();
+    const exchange = connection.openedFor ?? this.#nextWaiting();
+    connection.openedFor = undefined;
+    if (exchange !== undefined) connection.send(exchange, false);
+    else this.onReusable(connection);
+  }
+
+  onDialFailed(connection: Connection, error: unknown): void {
+    this.#dialing.delete(connection);
+    this.#connections.delete(connection);
+    const exchange = connection.openedFor;
+    if (exchange !== undefined) {
+      exchange.failedDials += 1;
+      if (exchange.failedDials === 1 && this.#clock.now() < connection.connectBy) this.#open(exchange);
+      else this.#failUnsent(exchange, unreachable(this.#server, error));
+    }
+    this.#openForQueue();
+  }
+
+  #onDialTimeout(connection: Connection, dial: Dialing): void {
+    dial.destroy();
+    this.#dialing.delete(connection);
+    this.#connections.delete(connection);
+    const exchange = connection.openedFor;
+    if (exchange !== undefined) {
+      this.#failUnsent(exchange, connectTimeout(this.#server, this.#options.connectTimeoutMs));
+    }
+    this.#openForQueue();
+  }
+
+  /** A request that was sent once already, on a connection that broke, may have been received. */
+  #failUnsent(exchange: Exchange, error: ProxyError): void {
+    exchange.fail(exchange.hasStarted ? brokenConnection(this.#server, error.cause ?? error) : error);
+  }
+
+  // Reusing
+
+  get #restingCount(): number {
+    return this.#resting.length + this.#restedOneTurn.length;
+  }
+
+  onReusable(connection: Connection): void {
+    this.#resting.push(connection);
+    this.#awaitTurn();
+  }
+
+  #awaitTurn(): void {
+    if (this.#isTurnAwaited) return;
+    this.#isTurnAwaited = true;
+    setImmediate(endTurn, this);
+  }
+
+  /** For `endTurn`. */
+  onTurn(): void {
+    const rested = this.#restedOneTurn;
+    this.#restedOneTurn = this.#resting;
+    this.#resting = [];
+    this.#isTurnAwaited = false;
+    if (this.#restedOneTurn.length > 0) this.#awaitTurn();
+    const now = this.#clock.now();
+    for (const connection of rested) {
+      if (connection.isUsable) this.#reuse(connection, now);
+    }
+    this.#openForQueue();
+  }
+
+  #reuse(connection: Connection, now: number): void {
+    const isWornOut = connection.requests >= MAX_REQUESTS || now - connection.openedAt >= MAX_AGE_MS;
+    const exchange = isWornOut || this.#isRetired ? undefined : this.#nextWaiting();
+    if (exchange !== undefined) connection.send(exchange, true);
+    else if (isWornOut) connection.close();
+    else this.#keepIdle(connection, now);
+  }
+
+  /** The request that has waited longest: in the queue, or for a connection that is still being opened. */
+  #nextWaiting(): Exchange | undefined {
+    const queued = this.#queue.shift();
+    if (queued !== undefined) return queued;
+    for (const connection of this.#dialing.keys()) {
+      const exchange = connection.openedFor;
+      // What is sent again goes on a new connection.
+      if (exchange === undefined || exchange.isResent) continue;
+      connection.openedFor = undefined;
+      return exchange;
+    }
+    return undefined;
+  }
+
+  #keepIdle(connection: Connection, now: number): void {
+    const { keepAliveMs } = connection;
+    const idleMs = keepAliveMs === undefined ? IDLE_MS : keepAliveMs - KEEP_ALIVE_MARGIN_MS;
+    connection.idleUntil = Math.min(now + idleMs, connection.openedAt + MAX_AGE_MS);
+    if (this.#isRetired || connection.idleUntil <= now) {
+      connection.close();
+    } else {
+      this.#idle.push(connection);
+      this.#setTimer(connection.idleUntil);
+    }
+  }
+
+  #takeIdle(): Connection | undefined {
+    for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
+      if (connection.isUsable && connection.idleUntil > this.#clock.now()) return connection;
+      connection.close();
+    }
+    return undefined;
+  }
+
+  onClosed(connection: Connection): void {
+    this.#connections.delete(connection);
+    for (const list of [this.#idle, this.#resting, this.#restedOneTurn]) {
+      const place = list.indexOf(connection);
+      if (place !== -1) list.splice(place, 1);
+    }
+    this.#openForQueue();
+  }
+
+  resend(exchange: Exchange): void {
+    exchange.carrier = this;
+    exchange.failedDials = 0;
+    exchange.connectBy = undefined;
+    if (this.#isClosed) exchange.fail(poolClosed(this.#server, true));
+    else this.#open(exchange);
+  }
+
+  // Exchanges that wait
+
+  drop(exchange: Exchange): void {
+    const place = this.#queue.indexOf(exchange);
+    if (place !== -1) this.#queue.splice(place, 1);
+    for (const connection of this.#dialing.keys()) {
+      if (connection.openedFor === exchange) connection.openedFor = undefined;
+    }
+  }
+
+  setPaused(): void {
+    // Its connection is told when there is one.
+  }
+
+  release(chunk: Buffer): void {
+    this.#options.buffers.release(chunk);
+  }
+
+  // Time
+
+  #setTimer(at: number): void {
+    if (at >= this.#timerAt) return;
+    this.#clearTimer?.();
+    this.#timerAt = at;
+    this.#clearTimer = this.#clock.after(at - this.#clock.now(), () => this.#onTimer());
+  }
+
+  #onTimer(): void {
+    this.#timerAt = Infinity;
+    // A timer may fire up to a millisecond early.
+    const now = this.#clock.now() + 1;
+    for (const [connection, dial] of [...this.#dialing]) {
+      if (connection.connectBy <= now) this.#onDialTimeout(connection, dial);
+    }
+    for (const connection of [...this.#idle]) {
+      if (connection.idleUntil <= now) connection.close();
+    }
+    for (const { connectBy } of this.#dialing.keys()) this.#setTimer(connectBy);
+    for (const { idleUntil } of this.#idle) this.#setTimer(idleUntil);
+  }
+}
+
+function endTurn(pool: ConnectionPool): void {
+  pool.onTurn();
+}
+
+function framingOf(body: RequestBody): Framing {
+  switch (body.kind) {
+    case 'none':
+      return 'none';
+    case 'bytes':
+      return body.bytes.length === 0 ? 'none' : body.bytes.length;
+    case 'stream':
+      if (body.length === undefined) return 'chunked';
+      if (Number.isSafeInteger(body.length) && body.length >= 0) return body.length;
+      throw invalidRequest('the length of its body is not a number of bytes');
+  }
+}

@@ -1,0 +1,475 @@
+/**
+ * Reads HTTP/1.1 responses (RFC 9112) from pieces of any size. Nothing is repaired: what is not exactly a response is
+ * refused, and the number of the rule is in the error.
+ *
+ * 1. The status line is `HTTP/1.0|1.1 SP 3DIGIT SP [reason]`, with a status of 100 to 599. The second space may be
+ *    missing if the reason is empty.
+ * 2. Interim responses (1xx) are dropped, at most 32. They have no body and do not close the connection. 101 is refused:
+ *    no upgrade is ever requested.
+ * 3. A header line is `token ":" OWS value OWS CRLF`, without line folding and control characters. A head has at most
+ *    16 KiB.
+ * 4. `Content-Length` is a decimal number; a second line must repeat the number. `Transfer-Encoding` is one line that is
+ *    exactly `chunked`, in any case of letters, and in HTTP/1.1 only. Around both there are spaces, but no tabs, which
+ *    other parsers do not skip. There are never both. With neither, the body ends with the connection.
+ * 5. A chunk size has 1 to 16 hex digits. Chunk extensions (256 bytes for each chunk, 16 KiB in all) and trailers
+ *    (16 KiB) are checked and dropped; trailers may not frame the message.
+ * 6. A response to HEAD, a 204 and a 304 have no body.
+ * 7. `read` stops after the last byte of the response. The caller closes the connection if there are more.
+ */
+
+/** Receives one response: one head, any number of body pieces. */
+export interface ResponseListener {
+  /** @param rawHeaders names and values by turns, as the server spelled them; one pair for each line */
+  onHead(status: number, reason: string, rawHeaders: string[]): void;
+  /** Body bytes from `start` to `end`, without chunked coding. The buffer may be overwritten after the call. */
+  onBody(buffer: Buffer, start: number, end: number): void;
+}
+
+/** The server sent something that is not an HTTP/1.1 response. The message quotes nothing that it sent. */
+export class InvalidResponse extends Error {
+  override readonly name = 'InvalidResponse';
+  /** Number in the list at the top of response-parser.ts. */
+  readonly rule: number;
+
+  constructor(rule: number, message: string) {
+    super(message);
+    this.rule = rule;
+  }
+}
+
+/** Of a head, of trailers, and of all chunk extensions of one response. Bytes. */
+const MAX_HEAD_BYTES = 16 * 1024;
+const MAX_INTERIM_RESPONSES = 32;
+const MAX_EXTENSION_BYTES = 256;
+const MAX_CHUNK_SIZE_DIGITS = 16;
+
+const CR = 0x0d;
+const LF = 0x0a;
+const SPACE = 0x20;
+const TAB = 0x09;
+const COLON = 0x3a;
+const SEMICOLON = 0x3b;
+const DIGIT_0 = 0x30;
+
+/** What the next byte belongs to. */
+const HEAD = 0;
+const BODY_BY_LENGTH = 1;
+const BODY_BY_CLOSE = 2;
+const CHUNK_SIZE = 3;
+const CHUNK_EXTENSION = 4;
+const CHUNK_SIZE_LF = 5;
+const CHUNK_DATA = 6;
+const CHUNK_DATA_CR = 7;
+const CHUNK_DATA_LF = 8;
+const TRAILERS = 9;
+const COMPLETE = 10;
+
+const PREFIX = Buffer.from('HTTP/1.');
+const CHUNK_EXTENSIONS = extensionPattern();
+const HEX_DIGITS = hexDigits();
+
+const IS_TOKEN = charactersOf((code) => /[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(String.fromCharCode(code)));
+const IS_TEXT = charactersOf((code) => code === TAB || (code >= SPACE && code !== 0x7f));
+
+/** Reads one response after the other from one connection. */
+export class ResponseParser {
+  /** Whether any byte of the response was read. */
+  hasStarted = false;
+  /** Whether the server keeps the connection open after this response. Valid once the head was read. */
+  keepsAlive = false;
+  /** The `timeout` of the server's `Keep-Alive` header. Milliseconds. */
+  keepAliveMs: number | undefined;
+  /** Body bytes that are still to come as far as they are known: of the body, or of the current chunk. */
+  remainingBytes = 0;
+
+  readonly #listener: ResponseListener;
+  #state = COMPLETE;
+  #isHeadRequest = false;
+  #interimResponses = 0;
+  /** What was read so far of a head, of trailers or of a chunk extension that came in pieces. */
+  #text = '';
+  /** Length of the line in `#text` that has not ended yet, and its last byte. */
+  #lineLength = 0;
+  #lastByte = 0;
+  #chunkSizeDigits = 0;
+  #extensionBytes = 0;
+
+  constructor(listener: ResponseListener) {
+    this.#listener = listener;
+  }
+
+  get isComplete(): boolean {
+    return this.#state === COMPLETE;
+  }
+
+  /** Whether the head is complete and the body ends when the server closes the connection. */
+  get endsWithConnection(): boolean {
+    return this.#state === BODY_BY_CLOSE;
+  }
+
+  /** Expects the response to a request with this method. */
+  start(method: string): void {
+    this.hasStarted = false;
+    this.#state = HEAD;
+    this.#isHeadRequest = method === 'HEAD';
+    this.#interimResponses = 0;
+    this.#extensionBytes = 0;
+    this.#startBlock();
+  }
+
+  /**
+   * Reads bytes up to `length`.
+   * @returns how many of them belong to the response; fewer than `length` only if it is complete
+   * @throws InvalidResponse
+   */
+  read(buffer: Buffer, length: number): number {
+    this.hasStarted = true;
+    let at = 0;
+    while (at < length && this.#state !== COMPLETE) {
+      switch (this.#state) {
+        case HEAD:
+        case TRAILERS:
+          at = this.#readBlock(buffer, at, length);
+          break;
+        case BODY_BY_LENGTH:
+        case CHUNK_DATA:
+          at = this.#readBody(buffer, at, length);
+          break;
+        case BODY_BY_CLOSE:
+          this.#listener.onBody(buffer, at, length);
+          at = length;
+          break;
+        case CHUNK_SIZE:
+          at = this.#readChunkSize(buffer, at, length);
+          break;
+        case CHUNK_EXTENSION:
+          at = this.#readExtension(buffer, at, length);
+          break;
+        case CHUNK_SIZE_LF:
+          expectByte(buffer[at++], LF, 'a chunk size line that does not end with CRLF');
+          this.#startChunk();
+          break;
+        case CHUNK_DATA_CR:
+          expectByte(buffer[at++], CR, 'a chunk that is longer than its size');
+          this.#state = CHUNK_DATA_LF;
+          break;
+        case CHUNK_DATA_LF:
+          expectByte(buffer[at++], LF, 'a chunk that is longer than its size');
+          this.#startChunkSize();
+          break;
+      }
+    }
+    return at;
+  }
+
+  #startBlock(): void {
+    this.#text = '';
+    this.#lineLength = 0;
+    this.#lastByte = 0;
+  }
+
+  /** Reads a head, or trailers: lines up to an empty one. */
+  #readBlock(buffer: Buffer, start: number, end: number): number {
+    if (this.#state === HEAD && this.#text.length < PREFIX.length) this.#checkPrefix(buffer, start, end);
+    const limit = start + MAX_HEAD_BYTES - this.#text.length;
+    let lastByte = this.#lastByte;
+    let lineStart = start - this.#lineLength;
+    for (let at = start; at < end; at++) {
+      if (at === limit) throw new InvalidResponse(3, `it has a head of more than ${MAX_HEAD_BYTES} bytes`);
+      const byte = buffer[at] ?? 0;
+      if (byte === LF) {
+        if (lastByte !== CR) throw new InvalidResponse(3, 'it has a header line that does not end with CRLF');
+        if (at - lineStart === 1) {
+          const piece = buffer.toString('latin1', start, at + 1);
+          const text = this.#text === '' ? piece : this.#text + piece;
+          this.#startBlock();
+          if (this.#state === HEAD) this.#endHead(text);
+          else this.#endTrailers(text);
+          return at + 1;
+        }
+        lineStart = at + 1;
+      }
+      lastByte = byte;
+    }
+    this.#text += buffer.toString('latin1', start, end);
+    this.#lastByte = lastByte;
+    this.#lineLength = end - lineStart;
+    return end;
+  }
+
+  /** Refuses what is no HTTP/1 at its first byte, without waiting for a line to end. */
+  #checkPrefix(buffer: Buffer, start: number, end: number): void {
+    let at = start;
+    for (let i = this.#text.length; i < PREFIX.length && at < end; i++, at++) {
+      if (buffer[at] !== PREFIX[i]) throw new InvalidResponse(1, 'it does not begin with HTTP/1');
+    }
+  }
+
+  #endHead(text: string): void {
+    const head = new Head(text);
+    const { status } = head;
+    if (status < 200) {
+      this.#interimResponses += 1;
+      if (status === 101) throw new InvalidResponse(2, 'it switches protocols without being asked');
+      if (!head.keepsAlive) throw new InvalidResponse(2, `its status ${status} closes the connection`);
+      if (head.isChunked || (head.contentLength ?? 0) > 0)
+        throw new InvalidResponse(2, `its status ${status} has a body`);
+      if (this.#interimResponses > MAX_INTERIM_RESPONSES) {
+        throw new InvalidResponse(2, `it has more than ${MAX_INTERIM_RESPONSES} interim responses (1xx)`);
+      }
+      return;
+    }
+    this.keepsAlive = head.keepsAlive;
+    this.keepAliveMs = head.keepAliveMs;
+    if (this.#isHeadRequest || status === 204 || status === 304 || head.contentLength === 0) {
+      this.#state = COMPLETE;
+    } else if (head.isChunked) {
+      this.#startChunkSize();
+    } else if (head.contentLength !== undefined) {
+      this.remainingBytes = head.contentLength;
+      this.#state = BODY_BY_LENGTH;
+    } else {
+      this.remainingBytes = 0;
+      this.#state = BODY_BY_CLOSE;
+    }
+    this.#listener.onHead(status, head.reason, head.rawHeaders);
+  }
+
+  #readBody(buffer: Buffer, start: number, length: number): number {
+    const end = Math.min(length, start + this.remainingBytes);
+    this.remainingBytes -= end - start;
+    if (this.remainingBytes === 0) this.#state = this.#state === CHUNK_DATA ? CHUNK_DATA_CR : COMPLETE;
+    this.#listener.onBody(buffer, start, end);
+    return end;
+  }
+
+  #startChunkSize(): void {
+    this.#state = CHUNK_SIZE;
+    this.#chunkSizeDigits = 0;
+    this.remainingBytes = 0;
+  }
+
+  #readChunkSize(buffer: Buffer, start: number, end: number): number {
+    for (let at = start; at < end; at++) {
+      const byte = buffer[at] ?? 0;
+      const digit = HEX_DIGITS[byte] ?? 0;
+      if (digit < 16) {
+        this.#chunkSizeDigits += 1;
+        this.remainingBytes = this.remainingBytes * 16 + digit;
+        if (this.#chunkSizeDigits > MAX_CHUNK_SIZE_DIGITS) throw invalidChunkSize();
+        continue;
+      }
+      if (this.#chunkSizeDigits === 0 || !Number.isSafeInteger(this.remainingBytes)) throw invalidChunkSize();
+      if (byte === CR) this.#state = CHUNK_SIZE_LF;
+      else if (byte === SEMICOLON) this.#state = CHUNK_EXTENSION;
+      else throw invalidChunkSize();
+      return at + 1;
+    }
+    return end;
+  }
+
+  /** Reads what follows the `;` after a chunk size. */
+  #readExtension(buffer: Buffer, start: number, length: number): number {
+    let end = start;
+    while (end < length && buffer[end] !== CR) end += 1;
+    this.#extensionBytes += end - start;
+    const bytes = this.#text.length + end - start;
+    if (bytes > MAX_EXTENSION_BYTES || this.#extensionBytes > MAX_HEAD_BYTES) {
+      throw new InvalidResponse(5, 'it has chunk extensions that are too long');
+    }
+    this.#text += buffer.toString('latin1', start, end);
+    if (end === length) return end;
+    if (!CHUNK_EXTENSIONS.test(this.#text)) throw new InvalidResponse(5, 'it has a malformed chunk extension');
+    this.#text = '';
+    this.#state = CHUNK_SIZE_LF;
+    return end + 1;
+  }
+
+  #startChunk(): void {
+    if (this.remainingBytes > 0) {
+      this.#state = CHUNK_DATA;
+    } else {
+      this.#state = TRAILERS;
+      this.#startBlock();
+    }
+  }
+
+  #endTrailers(text: string): void {
+    const end = text.length - 2;
+    for (let at = 0; at < end;) {
+      const colon = nameEnd(text, at);
+      const name = text.slice(at, colon).toLowerCase();
+      if (name === 'content-length' || name === 'transfer-encoding') {
+        throw new InvalidResponse(5, `it has a trailer ${name}`);
+      }
+      at = lineEnd(text, colon + 1) + 2;
+    }
+    this.#state = COMPLETE;
+  }
+}
+
+/** A response head: its status line, its header lines, and what they say about framing. */
+class Head {
+  readonly status: number;
+  readonly reason: string;
+  /** Names and values by turns. */
+  readonly rawHeaders: string[] = [];
+  contentLength: number | undefined;
+  isChunked = false;
+  keepAliveMs: number | undefined;
+  readonly #isHttp11: boolean;
+  #hasClose = false;
+  #hasKeepAlive = false;
+
+  /** @param text from the status line to the empty line; it begins with `HTTP/1.` and every LF follows a CR */
+  constructor(text: string) {
+    const minor = text.charCodeAt(7) - DIGIT_0;
+    if ((minor !== 0 && minor !== 1) || text.charCodeAt(8) !== SPACE) {
+      throw new InvalidResponse(1, 'its version is not HTTP/1.0 or HTTP/1.1');
+    }
+    this.#isHttp11 = minor === 1;
+    this.status = statusAt(text, 9);
+    const afterStatus = text.charCodeAt(12);
+    if (afterStatus !== SPACE && afterStatus !== CR) throw new InvalidResponse(1, 'its status is not three digits');
+    const reasonStart = afterStatus === SPACE ? 13 : 12;
+    const reasonEnd = textEnd(text, reasonStart);
+    if (text.charCodeAt(reasonEnd + 1) !== LF) throw new InvalidResponse(1, 'its status line has a control character');
+    this.reason = text.slice(reasonStart, reasonEnd);
+    const end = text.length - 2;
+    for (let at = reasonEnd + 2; at < end;) at = this.#readLine(text, at);
+    if (this.isChunked && this.contentLength !== undefined) {
+      throw new InvalidResponse(4, 'it has both Content-Length and Transfer-Encoding');
+    }
+  }
+
+  /** RFC 9112 9.3. */
+  get keepsAlive(): boolean {
+    return !this.#hasClose && (this.#isHttp11 || this.#hasKeepAlive);
+  }
+
+  #readLine(text: string, start: number): number {
+    const colon = nameEnd(text, start);
+    const end = lineEnd(text, colon + 1);
+    let valueStart = colon + 1;
+    let valueEnd = end;
+    while (valueStart < end && isBlank(text.charCodeAt(valueStart))) valueStart += 1;
+    while (valueEnd > valueStart && isBlank(text.charCodeAt(valueEnd - 1))) valueEnd -= 1;
+    const name = text.slice(start, colon);
+    const value = text.slice(valueStart, valueEnd);
+    this.rawHeaders.push(name, value);
+    switch (name.length) {
+      case 10:
+        this.#readConnection(name.toLowerCase(), value);
+        break;
+      case 14:
+        if (name.toLowerCase() === 'content-length') this.#readContentLength(text.slice(colon + 1, end));
+        break;
+      case 17:
+        if (name.toLowerCase() === 'transfer-encoding') this.#readTransferEncoding(text.slice(colon + 1, end));
+        break;
+    }
+    return end + 2;
+  }
+
+  #readConnection(name: string, value: string): void {
+    if (name === 'connection') {
+      const options = value.toLowerCase();
+      if (hasOption(options, 'close')) this.#hasClose = true;
+      if (hasOption(options, 'keep-alive')) this.#hasKeepAlive = true;
+    } else if (name === 'keep-alive') {
+      const seconds = /(?:^|[,\s])timeout\s*=\s*(\d{1,9})/i.exec(value)?.[1];
+      if (seconds !== undefined) this.keepAliveMs = Number(seconds) * 1000;
+    }
+  }
+
+  /** RFC 9112 6.3: repeating the same number is unambiguous. */
+  #readContentLength(value: string): void {
+    const length = /^ *\d{1,16} *$/.test(value) ? Number(value) : NaN;
+    if (!Number.isSafeInteger(length)) throw new InvalidResponse(4, 'its Content-Length is not a number');
+    if (this.contentLength !== undefined && this.contentLength !== length) {
+      throw new InvalidResponse(4, 'it has two different Content-Length lines');
+    }
+    this.contentLength = length;
+  }
+
+  /** Only `chunked` is decoded here (RFC 9112 6.1), and HTTP/1.0 does not have it. */
+  #readTransferEncoding(value: string): void {
+    if (this.isChunked || !this.#isHttp11 || !/^ *chunked *$/i.test(value)) {
+      throw new InvalidResponse(4, 'it has a Transfer-Encoding other than chunked');
+    }
+    this.isChunked = true;
+  }
+}
+
+function statusAt(text: string, at: number): number {
+  let status = 0;
+  for (let i = at; i < at + 3; i++) {
+    const digit = text.charCodeAt(i) - DIGIT_0;
+    if (!(digit >= 0 && digit <= 9)) throw new InvalidResponse(1, 'its status is not three digits');
+    status = status * 10 + digit;
+  }
+  if (status < 100 || status > 599) throw new InvalidResponse(1, 'its status is not in the range 100 to 599');
+  return status;
+}
+
+/** Where the header name that starts here ends: the index of its colon. */
+function nameEnd(text: string, start: number): number {
+  let at = start;
+  while (IS_TOKEN[text.charCodeAt(at)] === 1) at += 1;
+  if (at === start || text.charCodeAt(at) !== COLON) throw new InvalidResponse(3, 'it has a malformed header line');
+  return at;
+}
+
+/** Where the line that `start` is in ends: the index of its CRLF. */
+function lineEnd(text: string, start: number): number {
+  const end = textEnd(text, start);
+  if (text.charCodeAt(end) !== CR || text.charCodeAt(end + 1) !== LF) {
+    throw new InvalidResponse(3, 'it has a control character in a header');
+  }
+  return end;
+}
+
+/** The index of the first character that is neither visible nor blank. */
+function textEnd(text: string, start: number): number {
+  let at = start;
+  while (IS_TEXT[text.charCodeAt(at)] === 1) at += 1;
+  return at;
+}
+
+function isBlank(code: number): boolean {
+  return code === SPACE || code === TAB;
+}
+
+function hasOption(list: string, option: string): boolean {
+  return list === option || (list.includes(option) && list.split(',').some((part) => part.trim() === option));
+}
+
+function expectByte(byte: number | undefined, expected: number, otherwise: string): void {
+  if (byte !== expected) throw new InvalidResponse(5, `it has ${otherwise}`);
+}
+
+function invalidChunkSize(): InvalidResponse {
+  return new InvalidResponse(5, 'it has a malformed chunk size');
+}
+
+/** RFC 9112 7.1.1, without blanks around `;` and `=`. Each part begins in one way only, so that matching is linear. */
+function extensionPattern(): RegExp {
+  const token = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
+  const quoted = '"(?:[\\t !#-[\\]-~\\x80-\\xff]|\\\\[\\t -~\\x80-\\xff])*"';
+  const extension = `${token}(?:=(?:${token}|${quoted}))?`;
+  return new RegExp(`^${extension}(?:;${extension})*$`);
+}
+
+function hexDigits(): Uint8Array {
+  const digits = new Uint8Array(256).fill(16);
+  for (let digit = 0; digit < 16; digit++) {
+    const text = digit.toString(16);
+    digits[text.charCodeAt(0)] = digit;
+    digits[text.toUpperCase().charCodeAt(0)] = digit;
+  }
+  return digits;
+}
+
+function charactersOf(holds: (code: number) => boolean): Uint8Array {
+  return Uint8Array.from({ length: 256 }, (_, code) => (holds(code) ? 1 : 0));
+}
