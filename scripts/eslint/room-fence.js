@@ -11,7 +11,7 @@ export const ROOMS = {
   http: ['base'],
   tokens: ['base', 'providers'],
   telemetry: ['base'],
-  proxy: ['base', 'providers', 'config (types)', 'tokens', 'telemetry'],
+  proxy: ['base', 'http', 'providers', 'config (types)', 'tokens', 'telemetry'],
   admin: ['base', 'config (types)', 'tokens', 'telemetry'],
   emulators: ['base', 'providers', 'config (types)'],
   server: ['base', 'providers', 'config', 'tokens', 'telemetry', 'proxy', 'admin', 'emulators'],

@@ -12,7 +12,7 @@ import { asProxyError, rawProblem, sendProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
 import { RouteTable } from '../proxy/routes.ts';
 import { Core } from '../server/core.ts';
-import { mayMissHeaders } from '../server/node-internals.ts';
+import { mayMissHeaders } from '../node-internals.ts';
 import { afterResponses, Pipelining } from '../server/pipelining.ts';
 import { createLog, maskedLog } from '../telemetry/log.ts';
 

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { setImmediate } from 'node:timers/promises';
 import { ByteBuffer } from '../byte-buffer.ts';
 import { ProxyError } from '../errors.ts';
+import { pauseConnection, resumeConnection } from '../node-internals.ts';
 
 /** At most this much of a streamed body waits to be taken; then its connection is paused. Bytes. */
 const MAX_WAITING = 32 * 1024;
@@ -123,19 +124,4 @@ export class BodyReader {
     this.#state = 'reading';
     resumeConnection(this.#req);
   }
-}
-
-/**
- * Pauses the connection that a message arrives on. The message itself flows on, so that what node has parsed already is
- * not queued, an object for each chunk. A message that flows asks for more by `_read`, which would end the pause.
- */
-export function pauseConnection(message: IncomingMessage): void {
-  message._read = () => undefined;
-  message.socket.pause();
-}
-
-export function resumeConnection(message: IncomingMessage): void {
-  if (!Object.hasOwn(message, '_read')) return;
-  Reflect.deleteProperty(message, '_read');
-  message._read(0);
 }

@@ -9,7 +9,7 @@ import { BodyReader } from './body-reader.ts';
  */
 export type Body =
   | { readonly kind: 'none' }
-  | { readonly kind: 'whole'; readonly bytes: Buffer }
+  | { readonly kind: 'bytes'; readonly bytes: Buffer }
   | { readonly kind: 'stream'; readonly chunks: AsyncIterable<Buffer>; readonly length: number | undefined };
 
 const NONE: Body = { kind: 'none' };
@@ -52,7 +52,7 @@ export function receiveBody(
       else received({ kind: 'stream', chunks: streamed(reader, maxBodyBytes), length });
     },
     onEnd() {
-      if (gathers) received(reader.waiting === 0 ? NONE : { kind: 'whole', bytes: reader.take() });
+      if (gathers) received(reader.waiting === 0 ? NONE : { kind: 'bytes', bytes: reader.take() });
     },
   });
   if (!gathers && length !== undefined) received({ kind: 'stream', chunks: streamed(reader, maxBodyBytes), length });

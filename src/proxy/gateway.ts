@@ -5,23 +5,23 @@ import type { Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
 import type { Journal } from '../telemetry/journal.ts';
 import { maskedUnknownPath } from '../telemetry/mask.ts';
-import type { RequestTrace, Tracing } from '../telemetry/tracing.ts';
+import type { Tracing } from '../telemetry/tracing.ts';
 import { Trail } from '../telemetry/trail.ts';
 import type { FoundEndpoints } from '../tokens/found-endpoints.ts';
 import type { TokenSources } from '../tokens/sources.ts';
-import { Access } from './access.ts';
+import { Access, type Caller } from './access.ts';
 import { admit, type Admitted } from './admission.ts';
 import { answerPreflight, corsHeaders } from './cors.ts';
-import { ProxiedRequest } from './handler.ts';
 import { headerOf } from './headers.ts';
 import { LiveRoute } from './live-route.ts';
 import { noRoute, sendLogin } from './local-app.ts';
 import { asProxyError, sendProblem } from './problem.ts';
+import { ProxiedRequest, type RequestContext } from './request.ts';
 import { requestIdOf } from './request-id.ts';
 import { RouteTable } from './routes.ts';
 import type { Target } from './target.ts';
 import { tokenEndpointsOf, TokenPathGuard, tokenPathRefused } from './token-paths.ts';
-import type { UpstreamPools } from './upstream.ts';
+import type { UpstreamPools } from './upstream-pools.ts';
 
 export interface GatewayContext {
   readonly sources: TokenSources;
@@ -69,11 +69,6 @@ export class Gateway {
     return admit(req, this.#access, this.#table, trail);
   }
 
-  /** Begins the trace of a request that goes to a route; undefined unless requests are traced. */
-  trace(trail: Trail, { config }: LiveRoute): RequestTrace | undefined {
-    return this.#tracing?.begin(trail, config);
-  }
-
   /** Whether a connection ends with the answer to a request on it that was refused. */
   distrusts(socket: Socket): boolean {
     return this.#distrusted.size > 0 && this.#distrusted.has(socket);
@@ -93,8 +88,8 @@ export class Gateway {
       }
       const verdict = route?.tokenPaths.judge(req.method ?? '', below.path) ?? 'other';
       if (verdict === 'refused') throw tokenPathRefused();
-      const extraHeaders = corsHeaders(origin);
       if (route === undefined || verdict === 'login') {
+        const extraHeaders = corsHeaders(origin);
         trail.path = maskedUnknownPath(below.path);
         res.once('close', () => {
           trail.status = res.statusCode;
@@ -110,21 +105,29 @@ export class Gateway {
       }
       refuseUpgrade(req);
       refuseOverload(route);
-      this.beginTrail(trail, route, below);
-      const trace = this.trace(trail, route);
-      const context = { trail, below, journal: this.#journal, trace, extraHeaders };
-      new ProxiedRequest(route, req, res, context).start();
+      const request = new ProxiedRequest(route, req, res, this.begin(trail, route, caller, below));
+      res.on('close', () => request.onClientClosed());
+      request.start();
     } catch (thrown) {
       this.refuse(req, res, asProxyError(thrown), { trail });
     }
   }
 
-  /** Notes what a request that goes to a route asks for. */
-  beginTrail(trail: Trail, route: LiveRoute, { path, query }: Target): void {
-    trail.path = path;
-    trail.query = query;
+  /** Notes what a request that goes to a route asks for, and begins its trace. */
+  begin(trail: Trail, route: LiveRoute, { client, origin }: Caller, below: Target): RequestContext {
+    trail.path = below.path;
+    trail.query = below.query;
     trail.redaction = route.redaction;
     if (route.config.inspectBodies) trail.keepBodies();
+    return {
+      requestId: trail.requestId,
+      client: client?.name,
+      below,
+      extraHeaders: corsHeaders(origin),
+      trail,
+      journal: this.#journal,
+      trace: this.#tracing?.begin(trail, route.config),
+    };
   }
 
   /** Answers with a problem. */

@@ -3,7 +3,7 @@ import type { Redaction } from '../redaction.ts';
 import type { RequestTrace } from '../telemetry/tracing.ts';
 import { cameThroughWakala, VIA } from '../via.ts';
 
-/** A flat list of names and values by turns, as node and undici give and take them. */
+/** A flat list of names and values by turns, as Node gives and takes them. */
 export type HeaderList = string[];
 
 /**
@@ -148,11 +148,11 @@ export function tracedHeaders(headers: Readonly<HeaderList>, trace: RequestTrace
 }
 
 /**
- * The headers of an answer, in their order, less what is hop-by-hop and any that holds a secret. The provider's own
+ * The headers of a response, in their order, less what is hop-by-hop and any that holds a secret. The provider's own
  * `x-request-id` stays readable as `x-upstream-request-id`.
  * @throws ProxyError `upstream_invalid`
  */
-export function answerHeaders(raw: readonly string[], status: number, redaction: Redaction): HeaderList {
+export function responseHeaders(raw: readonly string[], status: number, redaction: Redaction): HeaderList {
   const out: HeaderList = [];
   const nominated = nominatedBy(raw);
   for (let i = 0; i < raw.length; i += 2) {

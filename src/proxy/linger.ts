@@ -1,15 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { replaceClose } from '../node-internals.ts';
 import { BodyReader } from './body-reader.ts';
 
 /** How long a client may go on sending what nobody wants before its connection is cut. */
 const LINGER_MS = 2000;
 
 /**
- * Ends an answer. Where its request's body is still coming, that is read for nothing first, for a moment: a connection
- * that closes on unread bytes is reset, and its client never gets to see the answer (RFC 9112 9.6).
+ * Ends a response. Where its request's body is still coming, that is read for nothing first, for a moment: a connection
+ * that closes on unread bytes is reset, and its client never sees the response (RFC 9112 9.6).
  */
-export function endAnswer(res: ServerResponse): void {
+export function endResponse(res: ServerResponse): void {
   const { req } = res;
   discardBody(req);
   if (req.complete || req.readableEnded) {
@@ -51,12 +52,9 @@ export function endSocket(socket: Duplex, bytes = ''): void {
 }
 
 /** Ends a connection behind a response. What the client sends until then is dropped. May be called again. */
-export function endAfterResponse(res: ServerResponse, socket: Duplex & { destroySoon?: () => void }): void {
-  if (Object.hasOwn(socket, 'destroySoon')) return;
+export function endAfterResponse(res: ServerResponse, socket: Duplex): void {
   const end = () => endSocket(socket);
-  // node:http calls `destroySoon` behind the last response of a connection. The original resets the connection if there
-  // are unread bytes, and the client may lose the response (RFC 9112 9.6).
-  socket.destroySoon = end;
+  if (!replaceClose(socket, end)) return;
   // Where the head went out before, as one that keeps the connection.
   res.once('close', end);
   res.shouldKeepAlive = false;

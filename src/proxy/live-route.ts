@@ -1,5 +1,5 @@
-import type { Pool } from 'undici';
 import type { Route } from '../config/config.ts';
+import type { ConnectionPool } from '../http/client/pool.ts';
 import { BEARER, isFixed } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 import { Redaction } from '../redaction.ts';
@@ -15,7 +15,7 @@ export class LiveRoute {
   readonly prefix: string;
   readonly config: Route;
   readonly tokens: TokenSource;
-  readonly pool: Pool;
+  readonly pool: ConnectionPool;
   /** Path of the API base URL, put in front of every forwarded path: `/api/v1`, or empty. */
   readonly basePath: string;
   readonly headers: RouteHeaders;
@@ -28,7 +28,13 @@ export class LiveRoute {
   #withToken: Readonly<HeaderList> = [];
   #redaction: Redaction | undefined;
 
-  constructor(config: Route, tokens: TokenSource, pool: Pool, activity: Activity, tokenPaths?: TokenPathGuard) {
+  constructor(
+    config: Route,
+    tokens: TokenSource,
+    pool: ConnectionPool,
+    activity: Activity,
+    tokenPaths?: TokenPathGuard,
+  ) {
     this.config = config;
     this.prefix = config.prefix;
     this.tokens = tokens;

@@ -3,7 +3,7 @@ import type { Client } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
 import type { Caller } from './access.ts';
 import type { HeaderList } from './headers.ts';
-import { endAnswer } from './linger.ts';
+import { endResponse } from './linger.ts';
 import type { LiveRoute } from './live-route.ts';
 import { placeholderLogin } from './placeholder.ts';
 
@@ -21,7 +21,7 @@ export function sendLogin(
     ...extraHeaders,
   ]);
   res.write(body);
-  endAnswer(res);
+  endResponse(res);
 }
 
 /** For a path that no route has. It names the routes that this client may call, and no other. */

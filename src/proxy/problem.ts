@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { type ErrorCode, ProxyError } from '../errors.ts';
 import { http } from '../node-http.ts';
 import type { HeaderList } from './headers.ts';
-import { endAnswer } from './linger.ts';
+import { endResponse } from './linger.ts';
 
 /** Error types of the Proxy-Status registry (RFC 9209 2.3). */
 const PROXY_STATUS: Partial<Record<ErrorCode, string>> = {
@@ -69,7 +69,7 @@ export function sendProblem(
     return;
   }
   res.write(problem.body);
-  endAnswer(res);
+  endResponse(res);
 }
 
 /** Anything thrown that is no ProxyError is a fault of wakala's. */

@@ -3,7 +3,7 @@ import { networkCode, type Outcome, ProxyError } from '../errors.ts';
 import { endAfterResponse, endSocket } from '../proxy/linger.ts';
 import { rawProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
-import { currentResponse, unfinishedRequest } from './node-internals.ts';
+import { currentResponse, unfinishedRequest } from '../node-internals.ts';
 import type { Pipelining } from './pipelining.ts';
 
 /** What node's parser refuses (RFC 9112): answered, unless another answer is owed or was given to the same request. */

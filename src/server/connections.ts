@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { ignoreError } from '../proxy/linger.ts';
 import type { ProxyServer } from './http-server.ts';
-import { currentResponse, unfinishedRequest } from './node-internals.ts';
+import { currentResponse, unfinishedRequest } from '../node-internals.ts';
 
 /** The connections of the listener: how many there may be, and which can go when the server stops. */
 export class Connections {

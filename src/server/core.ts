@@ -5,7 +5,7 @@ import type { Log } from '../log.ts';
 import { Gateway } from '../proxy/gateway.ts';
 import { asProxyError } from '../proxy/problem.ts';
 import { UpgradeHandler } from '../proxy/upgrade.ts';
-import { UpstreamPools } from '../proxy/upstream.ts';
+import { UpstreamPools } from '../proxy/upstream-pools.ts';
 import { Journal } from '../telemetry/journal.ts';
 import { STEP_MS, stepAt } from '../telemetry/series.ts';
 import { openTracing, type Tracing } from '../telemetry/tracing.ts';
@@ -122,7 +122,8 @@ export class Core {
     this.#sources.close();
     this.#tokenStore?.close();
     this.#tokenEndpoint.close();
-    await Promise.all([this.#pools.close(), this.#tracing?.close()]);
+    this.#pools.close();
+    await this.#tracing?.close();
   }
 
   /** Ends a step of the last quarter of an hour, as long as this runs. */

@@ -5,6 +5,7 @@ import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { networkCode, ProxyError } from '../errors.ts';
 import { http } from '../node-http.ts';
+import { allowHalfClosedClients } from '../node-internals.ts';
 import type { Gateway } from '../proxy/gateway.ts';
 import { methodNotAllowed, tooManyHeaders } from '../proxy/admission.ts';
 import { discardInput, endSocket, ignoreError } from '../proxy/linger.ts';
@@ -37,7 +38,7 @@ const LIMITS = {
   optimizeEmptyRequests: true,
 } as const;
 
-const TLS_LIMITS = { handshakeTimeout: 10_000 } as const;
+const TLS_SETTINGS = { handshakeTimeout: 10_000, allowHalfOpen: true } as const;
 
 export type ProxyServer = Server | TlsServer;
 
@@ -60,8 +61,9 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
   const server =
     tls === undefined
       ? http.createServer(options, handle)
-      : createTlsServer({ ...options, ...TLS_LIMITS, ...secureContext(tls), ...clientCertificates(tls) }, handle);
+      : createTlsServer({ ...options, ...TLS_SETTINGS, ...secureContext(tls), ...clientCertificates(tls) }, handle);
   bound(server, pipelining);
+  allowHalfClosedClients(server);
   const connections = new Connections(server, () => context.config().maxConnections ?? Infinity);
   server.on('checkContinue', handle);
   server.on('checkExpectation', (req, res) => pipelining.whenItsTurn(req, res, refuseExpectation));
@@ -79,7 +81,7 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
       socket.on('error', ignoreError);
       afterResponses(req.socket, () => {
         if (connections.isOverLimit(req.socket)) refuseRaw(req, socket, overLimit());
-        else void context.upgrades.handle(req, socket, head);
+        else context.upgrades.handle(req, socket, head);
       });
     });
   }

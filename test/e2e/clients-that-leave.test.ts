@@ -19,7 +19,7 @@ describe('a client that leaves before the answer', () => {
     client.send(`${method} /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n`);
     const { socket } = await upstream.request();
     const closed = once(socket, 'close');
-    client.socket.destroy();
+    client.socket.resetAndDestroy();
     await closed;
     expect((await ask(proxy.port, '/api/fine')).text).toBe('fine');
   });
@@ -28,7 +28,7 @@ describe('a client that leaves before the answer', () => {
     const { upstream, proxy, client } = await start();
     client.send(POST);
     const request = await upstream.request();
-    client.socket.destroy();
+    client.socket.resetAndDestroy();
     // The proxy has seen the client leave once it answers another on a new connection.
     expect((await ask(proxy.port, '/api/fine')).text).toBe('fine');
     expect(request.socket.destroyed).toBe(false);
@@ -45,7 +45,7 @@ describe('a client that leaves before the answer', () => {
     client.send(POST);
     const { socket } = await upstream.request();
     const closed = once(socket, 'close');
-    client.socket.destroy();
+    client.socket.resetAndDestroy();
     await closed;
     expect(await proxy.logged('request failed')).toMatchObject({ code: 'upstream_timeout', outcome: 'unknown' });
   });
@@ -61,7 +61,7 @@ describe('a client that leaves before the answer', () => {
     const client = await RawClient.open(proxy.port);
     client.send(POST);
     await upstream.request();
-    client.socket.destroy();
+    client.socket.resetAndDestroy();
     await once(client.socket, 'close');
     await ask(proxy.port, '/nowhere');
     hold.resolve(undefined);
@@ -85,7 +85,7 @@ describe('a client that leaves in the middle', () => {
     const { socket } = await upstream.request();
     await upstream.until('not all');
     const closed = once(socket, 'close');
-    client.socket.destroy();
+    client.socket.resetAndDestroy();
     await closed;
     expect(upstream.received.toString().trimEnd()).toMatch(/not all$/);
   });
@@ -98,7 +98,7 @@ describe('a client that leaves in the middle', () => {
     await client.until('abc');
     const { socket } = await upstream.request();
     const closed = once(socket, 'close');
-    client.socket.destroy();
+    client.socket.resetAndDestroy();
     await closed;
   });
 });
@@ -111,7 +111,7 @@ describe('a client that leaves while its token is fetched', () => {
     const client = await RawClient.open(proxy.port);
     client.send('GET /mpesa/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
     while (emulator.stats().token_requests === 0) await ask(proxy.port, '/nowhere');
-    client.socket.destroy();
+    client.socket.resetAndDestroy();
     const answer = await ask(proxy.port, `/mpesa${path}`, { body: JSON.stringify(json) });
     expect(answer.status).toBe(200);
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 1 });

@@ -43,9 +43,9 @@ describe('a response that refuses a handshake', () => {
       ['Set-Cookie', 'a=1'],
       ['set-cookie', 'b=2'],
       ['tx_id', '7'],
+      ['wakala-token', 'fetched'],
       ['access-control-allow-origin', 'https://shop.example'],
       ['vary', 'Origin'],
-      ['wakala-token', 'fetched'],
       ['Connection', 'close'],
     ]);
     expect(answer.values('x-request-id')).toHaveLength(1);
@@ -209,10 +209,10 @@ describe('a handshake', () => {
       ['connection', 'Upgrade'],
       ['upgrade', 'websocket'],
       ['x-request-id', 'feed-7'],
+      ['wakala-token', 'fetched'],
       ['access-control-allow-origin', 'https://shop.example'],
       ['access-control-expose-headers', 'wakala-token, x-request-id, proxy-status, retry-after'],
       ['vary', 'Origin'],
-      ['wakala-token', 'fetched'],
     ]);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import {
-  answerHeaders,
+  responseHeaders,
   CALL_OVERRIDES,
   comparable,
   folded,
@@ -148,7 +148,7 @@ function expectOrder(given: Lines, kept: Lines): void {
 function checkAnswer({ lines, status }: Input): void {
   let out: Lines;
   try {
-    out = pairs(answerHeaders(lines.flat(), status, REDACTION));
+    out = pairs(responseHeaders(lines.flat(), status, REDACTION));
   } catch (error) {
     if (error instanceof ProxyError && error.code === 'upstream_invalid') return;
     throw error;

@@ -7,9 +7,9 @@ import { fits, requestView } from '../../src/admin/request-view.ts';
 import { isLinkLocalAddress } from '../../src/link-local.ts';
 import { isLoopbackName } from '../../src/loopback.ts';
 import { Access } from '../../src/proxy/access.ts';
-import { reasonOf } from '../../src/proxy/client-answer.ts';
+import { reasonOf } from '../../src/proxy/client-response.ts';
 import { DeadTokenRules } from '../../src/proxy/dead-token.ts';
-import { answerHeaders, refuseNominatedFraming, requestHeaders } from '../../src/proxy/headers.ts';
+import { responseHeaders, refuseNominatedFraming, requestHeaders } from '../../src/proxy/headers.ts';
 import { placeholderUse } from '../../src/proxy/placeholder.ts';
 import { requestIdOf } from '../../src/proxy/request-id.ts';
 import { decodedFully, parseTarget } from '../../src/proxy/target.ts';
@@ -117,8 +117,8 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   'requestHeaders, one Connection line': (text) =>
     attempt(() => requestHeaders(['connection', text], routeHeaders, 'x')),
   refuseNominatedFraming: (text) => attempt(() => refuseNominatedFraming(['connection', text])),
-  answerHeaders: (text) =>
-    attempt(() => answerHeaders([...lines('a', text, 4), 'b', text, 'connection', text], 200, REDACTION)),
+  responseHeaders: (text) =>
+    attempt(() => responseHeaders([...lines('a', text, 4), 'b', text, 'connection', text], 200, REDACTION)),
   reasonOf: (text) => reasonOf(text, 200, REDACTION),
   requestIdOf: (text) => requestIdOf(['x-request-id', text]),
   'Access.admit, Host': (text) => admit(access, 'host', text),

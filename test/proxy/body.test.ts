@@ -63,10 +63,10 @@ describe('receiveBody', () => {
   it('holds a body of exactly the replay limit whole, by length and in chunks', async () => {
     const byLength = await incoming('Content-Length: 8');
     byLength.socket.write('12345678');
-    expect(await received(byLength.req)).toEqual({ kind: 'whole', bytes: Buffer.from('12345678') });
+    expect(await received(byLength.req)).toEqual({ kind: 'bytes', bytes: Buffer.from('12345678') });
     const chunked = await incoming('Transfer-Encoding: chunked');
     chunked.socket.write(`${chunks('123', '45678')}0\r\n\r\n`);
-    expect(await received(chunked.req)).toEqual({ kind: 'whole', bytes: Buffer.from('12345678') });
+    expect(await received(chunked.req)).toEqual({ kind: 'bytes', bytes: Buffer.from('12345678') });
   });
 
   it('streams one byte more, by length and in chunks', async () => {

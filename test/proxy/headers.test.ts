@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import {
-  answerHeaders,
+  responseHeaders,
   countOf,
   headerOf,
   refuseNominatedFraming,
@@ -21,7 +21,7 @@ function forwarded(raw: readonly string[], route = NO_HEADERS): string[] {
 }
 
 function returned(raw: readonly string[], status = 200): string[] {
-  return answerHeaders(raw, status, new Redaction(['real-token']));
+  return responseHeaders(raw, status, new Redaction(['real-token']));
 }
 
 function codeOf(run: () => unknown): string {
@@ -170,7 +170,7 @@ describe('refuseNominatedFraming', () => {
   );
 });
 
-describe('answerHeaders', () => {
+describe('responseHeaders', () => {
   it('passes lines in their order, and Set-Cookie and WWW-Authenticate as separate lines', () => {
     const raw = [
       'Set-Cookie',

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { ProxyError } from '../../errors.ts';
+import { faultOfEnd } from '../../node-internals.ts';
 import type { DialListener } from './dial.ts';
-import { faultOfEnd } from './end-of-stream.ts';
 import type { Carrier, Exchange, RequestBody } from './http-exchange.ts';
 import { brokenBody, brokenConnection, handlerFailed, invalidResponse, wrongBodyLength } from './failures.ts';
 import type { Lease, ReadBuffers } from './read-buffers.ts';
@@ -184,7 +184,9 @@ export class Connection implements DialListener, ResponseListener, Carrier {
       const consumed = this.#parser.read(buffer, length);
       if (this.#parser.isComplete) this.#finish(consumed === length);
     } catch (error) {
-      this.fail(error instanceof InvalidResponse ? invalidResponse(this.#server, error) : handlerFailed(error));
+      this.fail(
+        error instanceof InvalidResponse ? invalidResponse(this.#server, error.message, error) : handlerFailed(error),
+      );
     }
   }
 

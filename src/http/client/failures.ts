@@ -1,5 +1,4 @@
 import { networkCode, ProxyError } from '../../errors.ts';
-import type { InvalidResponse } from './response-parser.ts';
 
 const MAY_HAVE_ACTED = 'It may have acted on the request: check the outcome there before you send it again.';
 
@@ -21,8 +20,8 @@ export function brokenConnection(server: string, cause: unknown): ProxyError {
   return new ProxyError('upstream_reset', detail, { cause, outcome: 'unknown' });
 }
 
-export function invalidResponse(server: string, cause: InvalidResponse): ProxyError {
-  const detail = `The response from ${server} is not valid HTTP: ${cause.message}. ${MAY_HAVE_ACTED}`;
+export function invalidResponse(server: string, why: string, cause?: unknown): ProxyError {
+  const detail = `The response from ${server} is not valid HTTP: ${why}. ${MAY_HAVE_ACTED}`;
   return new ProxyError('upstream_invalid', detail, { cause, outcome: 'unknown' });
 }
 

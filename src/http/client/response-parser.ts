@@ -382,13 +382,11 @@ class Head {
     }
   }
 
-  /** RFC 9112 6.3: repeating the same number is unambiguous. */
+  /** RFC 9112 6.3 lets a client accept the same number twice. Node does not, so nothing relies on it. */
   #readContentLength(value: string): void {
     const length = /^ *\d{1,16} *$/.test(value) ? Number(value) : NaN;
     if (!Number.isSafeInteger(length)) throw new InvalidResponse(4, 'its Content-Length is not a number');
-    if (this.contentLength !== undefined && this.contentLength !== length) {
-      throw new InvalidResponse(4, 'it has two different Content-Length lines');
-    }
+    if (this.contentLength !== undefined) throw new InvalidResponse(4, 'it has two Content-Length lines');
     this.contentLength = length;
   }
 

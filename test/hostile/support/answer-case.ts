@@ -13,6 +13,8 @@ export interface AnswerCase {
   /** The route it goes through; `api` unless said otherwise. */
   readonly route?: string;
   readonly expected: Passed | Failed;
+  /** How often the upstream gets the request; once unless said otherwise. */
+  readonly sendings?: number;
 }
 
 /** The upstream's own answer. */
@@ -34,8 +36,13 @@ export function head(start: string, ...lines: string[]): string {
   return [start, ...lines, '', ''].join('\r\n');
 }
 
-/** Asks once, expects what the case says, one request at the upstream, and that the next ones get their own answers. */
-export async function expectAnswer(bench: Bench, { answer, method = 'GET', route = 'api', expected }: AnswerCase) {
+/**
+ * Asks once on a reused connection to the upstream, and expects what the case says, the request at the upstream, and that
+ * the next ones get their own answers.
+ */
+export async function expectAnswer(bench: Bench, row: AnswerCase) {
+  const { answer, method = 'GET', route = 'api', expected, sendings = 1 } = row;
+  await bench.expectAlive();
   const target = `${BASE}/${route}/hostile`;
   bench.upstream.forget();
   bench.upstream.answers.set(target, typeof answer === 'function' ? answer : () => answer);
@@ -50,7 +57,7 @@ export async function expectAnswer(bench: Bench, { answer, method = 'GET', route
   }
   await bench.expectAlive();
   await bench.expectAlive();
-  expect(bench.forwarded()).toEqual([`${method} ${target}`]);
+  expect(bench.forwarded()).toEqual(Array<string>(sendings).fill(`${method} ${target}`));
   client.socket.end();
   await client.ending;
   expect(client.received.toString('latin1').match(/HTTP\/1\.1 \d{3} /g)).toHaveLength(1);

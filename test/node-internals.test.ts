@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { currentResponse, dropRequests, mayMissHeaders, unfinishedRequest } from '../../src/server/node-internals.ts';
-import { issue } from '../config/certificate.ts';
+import { currentResponse, dropRequests, mayMissHeaders, unfinishedRequest } from '../src/node-internals.ts';
+import { issue } from './config/certificate.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
 const POST = 'POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n';

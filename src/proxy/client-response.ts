@@ -1,0 +1,143 @@
+import type { ServerResponse } from 'node:http';
+import { ByteBuffer } from '../byte-buffer.ts';
+import { http } from '../node-http.ts';
+import { resetConnection } from '../node-internals.ts';
+import type { Redaction } from '../redaction.ts';
+import { type HeaderList, headerOf } from './headers.ts';
+import { endResponse } from './linger.ts';
+
+/** Where the bytes of a response come from. */
+export interface ResponseSource {
+  pause(): void;
+  resume(): void;
+  /** Takes back a chunk that was written, so that its memory is used again. */
+  release(chunk: Buffer): void;
+}
+
+/** Bodies up to this size go out in one write with the head. Bytes. */
+export const SMALL_BODY_BYTES = 16 * 1024;
+
+/** Chunks below this size are written together with others. Bytes. */
+const SMALL_CHUNK_BYTES = 4096;
+
+/** The response of an upstream on its way to the client: held at first, then sent whole or streamed. */
+export class ClientResponse {
+  readonly status: number;
+  readonly headers: HeaderList;
+  readonly #res: ServerResponse;
+  readonly #reason: string;
+  /** What was not written yet. */
+  readonly #held = new ByteBuffer();
+  /** Undefined until it is streamed. */
+  #source: ResponseSource | undefined;
+  /** Whether small chunks wait until those before them are written. */
+  #isGathering = false;
+
+  /** @param headers names and values by turns; more may be added until it is sent */
+  constructor(res: ServerResponse, status: number, reason: string, headers: HeaderList) {
+    this.#res = res;
+    this.status = status;
+    this.#reason = reason;
+    this.headers = headers;
+  }
+
+  /** Whether the whole body is sure to be small, so that it can go out in one write. */
+  isSmall(method: string): boolean {
+    if (method === 'HEAD' || this.status === 204 || this.status === 304) return true;
+    const length = headerOf(this.headers, 'content-length');
+    return length !== undefined && Number(length) <= SMALL_BODY_BYTES;
+  }
+
+  get heldBytes(): number {
+    return this.#held.length;
+  }
+
+  held(): Buffer {
+    return this.#held.bytes;
+  }
+
+  hold(chunk: Buffer): void {
+    this.#held.append(chunk);
+  }
+
+  /** Sends head and body, all of it held, in one write. Latin-1 keeps every byte and lets Node join it to the head. */
+  sendWhole(): void {
+    this.#res.writeHead(this.status, this.#reason, this.headers);
+    if (!this.#res.req.complete) {
+      if (this.heldBytes > 0) this.#res.write(this.held());
+      endResponse(this.#res);
+    } else if (this.heldBytes === 0) {
+      this.#res.end();
+    } else {
+      this.#res.end(this.held().toString('latin1'), 'latin1');
+    }
+  }
+
+  /** Sends the head and what is held. The rest follows through `write`; the source is paused while the client is slow. */
+  startStreaming(source: ResponseSource): void {
+    this.#source = source;
+    this.#res.writeHead(this.status, this.#reason, this.headers);
+    // The head leaves in this turn even if no body follows, and in one packet with what does. The socket is corked, not
+    // the response: that would put off chunks past an end in the same turn.
+    const { socket } = this.#res;
+    socket?.cork();
+    process.nextTick(() => socket?.uncork());
+    this.#res.flushHeaders();
+    this.#writeHeld();
+  }
+
+  write(chunk: Buffer): void {
+    if (chunk.length >= SMALL_CHUNK_BYTES) {
+      this.#writeHeld();
+      // Where the write failed, something may still read the chunk: it is not given back.
+      this.#write(chunk, (error) => {
+        if (error === null || error === undefined) this.#source?.release(chunk);
+      });
+      return;
+    }
+    this.#held.append(chunk);
+    if (this.heldBytes >= SMALL_CHUNK_BYTES) {
+      this.#writeHeld();
+    } else if (!this.#isGathering) {
+      this.#isGathering = true;
+      process.nextTick(() => this.#writeGathered());
+    }
+  }
+
+  /** Each write costs some 1000 bytes until the client has read it: the next small chunks wait for that. */
+  #writeGathered(): void {
+    this.#isGathering = this.heldBytes > 0 && !this.#res.destroyed;
+    if (this.#isGathering) this.#writeHeld(() => this.#writeGathered());
+  }
+
+  #writeHeld(onWritten?: () => void): void {
+    if (this.heldBytes > 0) this.#write(this.#held.take(), onWritten);
+  }
+
+  #write(bytes: Buffer, onWritten?: (error: Error | null | undefined) => void): void {
+    if (this.#res.write(bytes, onWritten)) return;
+    const source = this.#source;
+    source?.pause();
+    this.#res.once('drain', () => source?.resume());
+  }
+
+  end(): void {
+    this.#writeHeld();
+    if (this.#res.req.complete) this.#res.end();
+    else endResponse(this.#res);
+  }
+
+  /** Breaks the connection, so that the client cannot take half a response for a whole one. */
+  breakOff(): void {
+    const { socket } = this.#res;
+    // Without chunks or a length, an orderly close is the end of the body: only a reset tells it apart.
+    const isEndedByClose = !this.#res.chunkedEncoding && headerOf(this.headers, 'content-length') === undefined;
+    if (isEndedByClose && socket !== null) resetConnection(socket);
+    this.#res.destroy();
+  }
+}
+
+/** The reason phrase as it goes out: anything but plain ASCII, and a secret, gives way to the usual one. */
+export function reasonOf(reason: string, status: number, redaction: Redaction): string {
+  return /[^\0-\x7f]/.test(reason) || redaction.isIn(reason) ? (http.STATUS_CODES[status] ?? '') : reason;
+}

@@ -1,0 +1,495 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ProxyError } from '../errors.ts';
+import type { ClientRequest, Exchange, ResponseHandler } from '../http/client/http-exchange.ts';
+import { resetConnection } from '../node-internals.ts';
+import type { Redaction } from '../redaction.ts';
+import type { Journal } from '../telemetry/journal.ts';
+import type { RequestTrace } from '../telemetry/tracing.ts';
+import type { AttemptTrail, TokenUse, Trail } from '../telemetry/trail.ts';
+import type { Token, TokenCall } from '../tokens/token.ts';
+import { type Body, expectsContinue, receiveBody } from './body.ts';
+import { ClientResponse, reasonOf, SMALL_BODY_BYTES } from './client-response.ts';
+import type { StatusVerdict } from './dead-token.ts';
+import type { Deadline, DeadlineOwner } from './deadlines.ts';
+import { type HeaderList, headerOf, requestHeaders, responseHeaders, tracedHeaders } from './headers.ts';
+import { discardBody } from './linger.ts';
+import type { LiveRoute } from './live-route.ts';
+import { asProxyError, sendProblem } from './problem.ts';
+import { decideReplay } from './replay.ts';
+import { responseOn } from './socket-response.ts';
+import type { Target } from './target.ts';
+import { tokenPathRefused } from './token-paths.ts';
+
+/** What a request waits for. */
+type State =
+  /** The client's body, up to the route's `replay_limit`. A longer one is streamed, and not waited for. */
+  | 'receiving'
+  /** A token. Skipped where one is cached. */
+  | 'acquiring'
+  /** The head of the response. */
+  | 'sending'
+  /** As much of the response as tells whether the token is dead, or all of a small one. */
+  | 'judging'
+  /** Another token for the second attempt. The refused response is held. */
+  | 'refreshing'
+  /** The end of the response, while it goes to the client. */
+  | 'relaying'
+  /** The client, which has not taken the end of the response yet. */
+  | 'flushing'
+  | 'done';
+
+/** Methods that change nothing (RFC 9110 9.2.1). Nobody needs their outcome once the client is gone. */
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+const MAY_HAVE_ACTED = 'It may have acted on the request: check the outcome there before you send it again.';
+
+/** A request on its way through a pool of connections, or a WebSocket handshake. */
+export type UpstreamExchange = Pick<Exchange, 'abort' | 'pause' | 'resume' | 'release'>;
+
+/** Is told what becomes of a request or a WebSocket handshake. */
+export interface UpstreamListener extends ResponseHandler {
+  /**
+   * The upstream accepted a WebSocket handshake. Nothing else is called after it.
+   * @returns header lines of the client's 101 response, names and values by turns
+   * @throws ProxyError if it may not be accepted
+   */
+  onUpgrade(rawHeaders: readonly string[]): HeaderList;
+}
+
+export interface Sender {
+  /** @throws ProxyError `not_sent` */
+  send(request: ClientRequest, listener: UpstreamListener): UpstreamExchange;
+}
+
+export interface RequestContext {
+  readonly requestId: string;
+  /** Name of the client; undefined where there is no `clients` list. */
+  readonly client: string | undefined;
+  /** Path below the route's prefix, and the query, as the client sent them. */
+  readonly below: Target;
+  /** Header lines that Wakala adds to every response. */
+  readonly extraHeaders: Readonly<HeaderList>;
+  /** The record of this request, for log, metrics and inspector. It is written here, and never read. */
+  readonly trail: Trail;
+  readonly journal: Journal;
+  /** Undefined unless requests are traced. */
+  readonly trace: RequestTrace | undefined;
+  /** For a WebSocket handshake; otherwise the pool of the route sends. */
+  readonly handshake?: Sender;
+}
+
+/**
+ * One request to a route, from its head to the last byte of its response:
+ *
+ *     receiving -> acquiring -> sending -> judging -> relaying -> flushing -> done
+ *                                  ^          |
+ *                                  +-- refreshing (once, if the provider says that the token is dead)
+ *
+ * Where a token is cached and there is no body, all up to `sending` happens in one turn of the event loop. Failures,
+ * deadlines and clients that leave end it in any state; the parts of this class are in the order of the states.
+ *
+ * A WebSocket handshake is a request without a body whose method is never replayed. Only a 101 leaves this path.
+ */
+export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
+  readonly #route: LiveRoute;
+  readonly #req: IncomingMessage;
+  #res: ServerResponse | undefined;
+  readonly #context: RequestContext;
+  readonly #trail: Trail;
+  readonly #call: TokenCall;
+  readonly #deadline: Deadline;
+  #state: State = 'receiving';
+  #body: Body = { kind: 'none' };
+  #isClientGone = false;
+  /** 1 or 2, once it is sent. */
+  #attempt = 0;
+
+  // Of the current attempt.
+  #token: Token | undefined;
+  #tokenUse: TokenUse | undefined;
+  #exchange: UpstreamExchange | undefined;
+  #times: AttemptTrail | undefined;
+  /** Whether any byte of the request may have left, and whether all of it was handed to the socket. */
+  #hasStarted = false;
+  #isSent = false;
+  #response: ClientResponse | undefined;
+  #verdict: StatusVerdict = 'alive';
+  /** Whether all of the response has arrived. */
+  #isComplete = false;
+
+  /** @param res undefined for a WebSocket handshake: it gets one if it is refused */
+  constructor(route: LiveRoute, req: IncomingMessage, res: ServerResponse | undefined, context: RequestContext) {
+    this.#route = route;
+    this.#req = req;
+    this.#res = res;
+    this.#context = context;
+    this.#trail = context.trail;
+    const path = route.basePath + context.below.path || '/';
+    this.#call = { client: context.client, method: req.method ?? 'GET', path, sentAtMs: 0 };
+    this.#deadline = route.deadlines.start(this);
+    route.activity.inFlight += 1;
+  }
+
+  // receiving
+
+  start(): void {
+    const { config } = this.#route;
+    try {
+      if (expectsContinue(this.#req, config.maxBodyBytes)) this.#res?.writeContinue();
+      receiveBody(
+        this.#req,
+        config,
+        this.#trail,
+        (body) => this.#onBody(body),
+        (error) => this.#fail(error),
+      );
+    } catch (error) {
+      this.#fail(asProxyError(error));
+    }
+  }
+
+  #onBody(body: Body): void {
+    if (this.#state !== 'receiving') return;
+    this.#body = body;
+    this.#trail.receivedAt = performance.now();
+    const token = this.#route.tokens.current();
+    if (token === undefined) this.#acquire();
+    else this.#send(token, 'cached');
+  }
+
+  // acquiring
+
+  #acquire(): void {
+    this.#state = 'acquiring';
+    this.#context.trace?.waitsForToken();
+    const startedAt = performance.now();
+    this.#route.tokens.token().then(
+      (token) => {
+        if (this.#state !== 'acquiring') return;
+        this.#trail.tokenMs = performance.now() - startedAt;
+        this.#send(token, 'fetched');
+      },
+      (error: unknown) => {
+        if (this.#state === 'acquiring') this.#fail(asProxyError(error));
+      },
+    );
+  }
+
+  // sending
+
+  /** The only place that sends. */
+  #send(token: Token, use: TokenUse): void {
+    const route = this.#route;
+    const { below, trace, handshake } = this.#context;
+    this.#state = 'sending';
+    this.#attempt += 1;
+    this.#token = token;
+    this.#setTokenUse(use);
+    this.#hasStarted = false;
+    this.#isSent = false;
+    this.#response = undefined;
+    this.#isComplete = false;
+    try {
+      // An issuer may have named its token endpoint while this request waited for a token.
+      if (route.tokenPaths.isFound(below.path)) throw tokenPathRefused();
+      const authorization = route.authorization(token);
+      const headers = requestHeaders(this.#req.rawHeaders, route.headers, authorization, route.withToken(token));
+      this.#trail.redaction = route.redactionOf(token);
+      this.#times = this.#trail.onAttempt();
+      this.#call.sentAtMs = this.#times.sentAt;
+      const request: ClientRequest = {
+        method: this.#call.method,
+        target: this.#call.path + below.query,
+        headers: trace === undefined ? headers : tracedHeaders(headers, trace),
+        body: this.#body,
+      };
+      this.#exchange = (handshake ?? route.pool).send(request, this);
+    } catch (error) {
+      this.#fail(asProxyError(error));
+    }
+  }
+
+  onSending(): void {
+    this.#hasStarted = true;
+    if (this.#times !== undefined) this.#times.connectedAt = performance.now();
+  }
+
+  onSent(): void {
+    this.#isSent = true;
+  }
+
+  onHead(status: number, reason: string, rawHeaders: string[]): void {
+    const redaction = this.#noteHead(status);
+    const headers = responseHeaders(rawHeaders, status, redaction);
+    this.#response = new ClientResponse(this.#clientResponse(), status, reasonOf(reason, status, redaction), headers);
+    this.#verdict = this.#route.deadToken.status(status);
+    this.#state = 'judging';
+    if (this.#verdict !== 'alive') return;
+    this.#noteAccepted(status);
+    // A small response is held until it is complete, and goes out in one write. A longer one goes out after this read,
+    // so that one which turns out to be invalid in its first bytes becomes a problem response.
+    if (this.#response.isSmall(this.#call.method)) return;
+    process.nextTick(() => {
+      if (this.#state === 'judging') this.#relay();
+    });
+  }
+
+  onUpgrade(rawHeaders: readonly string[]): HeaderList {
+    const headers = responseHeaders(rawHeaders, 101, this.#noteHead(101));
+    headers.push('connection', 'Upgrade', 'upgrade', 'websocket');
+    headers.push('x-request-id', this.#context.requestId, ...this.#ownHeaders());
+    this.#trail.answerHeaders = headers;
+    this.#trail.status = 101;
+    if (this.#token !== undefined) this.#route.tokens.served(this.#token, this.#call);
+    this.#finish();
+    return headers;
+  }
+
+  #noteHead(status: number): Redaction {
+    if (this.#times !== undefined) {
+      this.#times.answeredAt = performance.now();
+      this.#times.status = status;
+    }
+    return this.#route.redaction;
+  }
+
+  // judging
+
+  onData(chunk: Buffer): void {
+    const response = this.#response;
+    if (response === undefined) return;
+    this.#trail.onAnswerBytes(chunk);
+    if (this.#state === 'relaying') {
+      this.#deadline.restart();
+      response.write(chunk);
+      return;
+    }
+    response.hold(chunk);
+    // Where the body must be looked at, a longer one is not a refusal of the token.
+    if (this.#state === 'judging' && response.heldBytes > SMALL_BODY_BYTES) this.#judge(this.#verdict === 'dead');
+  }
+
+  onEnd(): void {
+    this.#isComplete = true;
+    if (this.#state === 'relaying') this.#flush();
+    else if (this.#state === 'judging') this.#judge(this.#isRefusalOfToken());
+  }
+
+  #isRefusalOfToken(): boolean {
+    const response = this.#response;
+    if (response === undefined || this.#verdict !== 'look') return this.#verdict === 'dead';
+    const encoding = headerOf(response.headers, 'content-encoding');
+    return this.#route.deadToken.body(response.status, response.held(), encoding);
+  }
+
+  #judge(isTokenDead: boolean): void {
+    const token = this.#token;
+    if (!isTokenDead || token === undefined) {
+      if (this.#verdict === 'look') this.#noteAccepted(this.#response?.status ?? 0);
+      this.#relay();
+      return;
+    }
+    this.#trail.refusals += 1;
+    const decision = decideReplay({
+      attempt: this.#attempt,
+      hasBody: this.#body.kind !== 'stream',
+      isMethodAllowed: this.#context.handshake === undefined && this.#route.mayReplay(this.#call.method),
+      isClientGone: this.#isClientGone,
+    });
+    if (this.#attempt === 1) {
+      // Whatever becomes of this request, the next one needs another token.
+      const next = this.#route.tokens.reject(token, this.#call);
+      this.#setTokenUse('not-replayed');
+      if (decision === 'replay') {
+        this.#refresh(next);
+        return;
+      }
+    } else {
+      this.#route.tokens.refusedAgain(token, this.#call);
+    }
+    this.#relay();
+  }
+
+  /** Errors and redirects may come from something in front of the provider that does not look at the token. */
+  #noteAccepted(status: number): void {
+    if (status < 300 && this.#token !== undefined) this.#route.tokens.served(this.#token, this.#call);
+  }
+
+  // refreshing
+
+  #refresh(next: Promise<Token | undefined>): void {
+    this.#state = 'refreshing';
+    if (!this.#isComplete) this.#exchange?.pause();
+    this.#context.trace?.waitsForToken();
+    const startedAt = performance.now();
+    void next.then((token) => {
+      if (this.#state !== 'refreshing') return;
+      this.#trail.tokenMs += performance.now() - startedAt;
+      if (token === undefined || this.#route.tokenPaths.isFound(this.#context.below.path)) {
+        this.#relay();
+        return;
+      }
+      this.#exchange?.abort();
+      this.#context.journal.say('info', this.#trail, 'sent again with a new token');
+      this.#send(token, 'replayed');
+    });
+  }
+
+  // relaying
+
+  #relay(): void {
+    const response = this.#response;
+    const exchange = this.#exchange;
+    if (this.#isClientGone || response === undefined || exchange === undefined) {
+      this.#abort();
+      return;
+    }
+    response.headers.push('x-request-id', this.#context.requestId, ...this.#ownHeaders());
+    this.#trail.status = response.status;
+    this.#trail.answerHeaders = response.headers;
+    this.#deadline.restart();
+    try {
+      if (this.#isComplete) {
+        response.sendWhole();
+        this.#onWritten();
+      } else {
+        this.#state = 'relaying';
+        exchange.resume();
+        response.startStreaming(exchange);
+      }
+    } catch (error) {
+      exchange.abort();
+      this.#fail(asProxyError(error));
+    }
+  }
+
+  // flushing
+
+  #flush(): void {
+    this.#response?.end();
+    this.#onWritten();
+  }
+
+  #onWritten(): void {
+    const res = this.#clientResponse();
+    if (res.writableFinished) {
+      this.#finish();
+      return;
+    }
+    this.#state = 'flushing';
+    this.#deadline.restart();
+    res.once('finish', () => this.#finish());
+  }
+
+  // done
+
+  #finish(): void {
+    if (this.#state === 'done') return;
+    this.#state = 'done';
+    this.#deadline.clear();
+    const { journal, trace } = this.#context;
+    const { activity } = this.#route;
+    activity.inFlight -= 1;
+    if (this.#body.kind === 'stream') discardBody(this.#req);
+    if (this.#isClientGone && this.#isSent && !SAFE_METHODS.has(this.#call.method)) {
+      journal.say('warn', this.#trail, 'client left; the provider had the request');
+    }
+    journal.finished(this.#trail, activity);
+    trace?.end();
+  }
+
+  // In any state
+
+  /** The exchange with the upstream failed. */
+  onError(error: ProxyError): void {
+    if (this.#state !== 'relaying') {
+      this.#fail(error);
+      return;
+    }
+    this.#context.journal.failed(this.#trail, error, 'answer broke off');
+    this.#finish();
+    this.#response?.breakOff();
+  }
+
+  /** From `relaying` on, the deadline bounds each silence, so that a long response may take its time. */
+  onDeadline(): void {
+    switch (this.#state) {
+      case 'receiving':
+        this.#fail(new ProxyError('request_timeout', 'The request body did not arrive in time. Nothing was sent.'));
+        break;
+      case 'acquiring':
+        this.#fail(new ProxyError('token_unavailable', 'No token could be had in time. Nothing was sent.'));
+        break;
+      case 'sending':
+      case 'judging':
+        this.#exchange?.abort();
+        this.#fail(this.#upstreamTimeout());
+        break;
+      case 'refreshing':
+        this.#relay();
+        break;
+      case 'relaying':
+        this.#exchange?.abort();
+        this.onError(this.#upstreamTimeout());
+        break;
+      case 'flushing':
+        this.#context.journal.say('info', this.#trail, 'client did not read the response');
+        resetConnection(this.#req.socket);
+        break;
+      case 'done':
+        break;
+    }
+  }
+
+  #upstreamTimeout(): ProxyError {
+    if (!this.#hasStarted) {
+      const detail = 'The provider could not be connected to in time. Nothing was sent.';
+      return new ProxyError('upstream_timeout', detail, { outcome: 'not_sent' });
+    }
+    const cause = this.#isSent ? 'The provider did not answer in time.' : 'The request body did not arrive in time.';
+    return new ProxyError('upstream_timeout', `${cause} ${MAY_HAVE_ACTED}`);
+  }
+
+  /**
+   * The client's connection was closed or reset. No protocol takes a payment back: once it is sent completely, its
+   * outcome is waited for and logged.
+   */
+  onClientClosed(): void {
+    if (this.#state === 'done') return;
+    this.#isClientGone = true;
+    this.#trail.clientLeft = true;
+    const isWaiting = this.#state === 'sending' || this.#state === 'judging';
+    if (isWaiting && this.#isSent && !SAFE_METHODS.has(this.#call.method)) return;
+    this.#abort();
+  }
+
+  #abort(): void {
+    this.#exchange?.abort();
+    this.#finish();
+  }
+
+  /** Ends the request with a problem response, unless the client is gone. */
+  #fail(error: ProxyError): void {
+    if (this.#state === 'done') return;
+    const { journal } = this.#context;
+    journal.failed(this.#trail, error, this.#context.handshake ? 'websocket handshake failed' : 'request failed');
+    if (!this.#isClientGone) this.#trail.status = error.status;
+    this.#finish();
+    if (!this.#isClientGone) sendProblem(this.#clientResponse(), error, this.#context.requestId, this.#ownHeaders());
+  }
+
+  #setTokenUse(use: TokenUse): void {
+    this.#tokenUse = use;
+    this.#trail.use = use;
+  }
+
+  /** Header lines of every response, besides `x-request-id`. */
+  #ownHeaders(): HeaderList {
+    const { extraHeaders } = this.#context;
+    return this.#tokenUse === undefined ? [...extraHeaders] : ['wakala-token', this.#tokenUse, ...extraHeaders];
+  }
+
+  #clientResponse(): ServerResponse {
+    return (this.#res ??= responseOn(this.#req.socket, this.#req));
+  }
+}

@@ -1,0 +1,48 @@
+import { ConnectionPool, type PoolStats } from '../http/client/pool.ts';
+import { ReadBuffers } from '../http/client/read-buffers.ts';
+
+/** Connection pools of this process, one for each origin and connect timeout. */
+export class UpstreamPools {
+  readonly #pools = new Map<string, { readonly origin: string; readonly pool: ConnectionPool }>();
+  /** Pools that no route uses any more, until their last request is over. */
+  readonly #retired = new Set<ConnectionPool>();
+  readonly #buffers = new ReadBuffers();
+
+  /** @param origin such as `https://api.example.com` */
+  for(origin: string, connectTimeoutMs: number): ConnectionPool {
+    const key = `${origin} ${connectTimeoutMs}`;
+    const known = this.#pools.get(key);
+    if (known !== undefined) return known.pool;
+    const pool = new ConnectionPool(origin, { connectTimeoutMs, buffers: this.#buffers });
+    this.#pools.set(key, { origin, pool });
+    return pool;
+  }
+
+  /** Retires every pool that is not among these: requests under way finish, and may have a second attempt. */
+  retain(used: ReadonlySet<ConnectionPool>): void {
+    for (const pool of this.#retired) {
+      if (isUnused(pool)) this.#retired.delete(pool);
+    }
+    for (const [key, { pool }] of this.#pools) {
+      if (used.has(pool)) continue;
+      pool.retire();
+      this.#retired.add(pool);
+      this.#pools.delete(key);
+    }
+  }
+
+  stats(): (PoolStats & { readonly origin: string })[] {
+    return [...this.#pools.values()].map(({ origin, pool }) => ({ origin, ...pool.stats() }));
+  }
+
+  /** Closes every connection; requests under way fail. */
+  close(): void {
+    for (const { pool } of this.#pools.values()) pool.close();
+    for (const pool of this.#retired) pool.close();
+  }
+}
+
+function isUnused(pool: ConnectionPool): boolean {
+  const { busy, idle, waiting } = pool.stats();
+  return busy + idle + waiting === 0;
+}

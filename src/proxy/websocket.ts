@@ -1,0 +1,263 @@
+import type { ClientRequest as NodeRequest, IncomingMessage } from 'node:http';
+import { Agent as TlsAgent } from 'node:https';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { ProxyServer } from 'http-proxy-3';
+import { networkCode } from '../errors.ts';
+import { brokenConnection, connectTimeout, invalidResponse, unreachable } from '../http/client/failures.ts';
+import type { ClientRequest } from '../http/client/http-exchange.ts';
+import { guardedLookup } from '../lookup.ts';
+import { http } from '../node-http.ts';
+import { pauseConnection, resumeConnection } from '../node-internals.ts';
+import { grouped, headerOf } from './headers.ts';
+import { endSocket } from './linger.ts';
+import { asProxyError } from './problem.ts';
+import type { UpstreamExchange, UpstreamListener } from './request.ts';
+
+/** Interim responses (1xx) that a handshake may get. */
+const MAX_INTERIM = 32;
+
+/** How long one side of a WebSocket may stay open once the other has closed. Milliseconds. */
+const CLOSE_MS = 2000;
+
+/** A connection for each handshake, which is then the WebSocket's own. */
+const AGENTS = {
+  plain: new http.Agent({ lookup: guardedLookup }),
+  tls: new TlsAgent({ lookup: guardedLookup, rejectUnauthorized: true }),
+};
+
+/** What http-proxy-3 does with a 101. */
+type Forward = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
+
+/** The client's side of a handshake, and where it goes. */
+export interface Handshake {
+  readonly req: IncomingMessage;
+  readonly socket: Socket;
+  /** Bytes that the client sent behind its handshake. */
+  readonly head: Buffer;
+  /** Such as `https://api.example.com`. */
+  readonly origin: string;
+  readonly connectTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  /** A WebSocket was closed because no byte had moved. */
+  readonly onIdle: () => void;
+}
+
+/** Sends WebSocket handshakes through http-proxy-3, which is loaded for the first one: most configurations have none. */
+export class WebSocketProxy {
+  readonly #onError: (code: string) => void;
+  readonly #exchanges = new WeakMap<IncomingMessage, WebSocketExchange>();
+  #loading: Promise<ProxyServer> | undefined;
+
+  /** @param onError is told of errors of WebSockets that nobody else is told of */
+  constructor(onError: (code: string) => void) {
+    this.#onError = onError;
+  }
+
+  send(handshake: Handshake, request: ClientRequest, listener: UpstreamListener): UpstreamExchange {
+    const exchange = new WebSocketExchange(handshake, request, listener);
+    this.#exchanges.set(handshake.req, exchange);
+    this.#load().then(
+      (proxy) => exchange.start(proxy),
+      (error: unknown) => exchange.fail(error),
+    );
+    return exchange;
+  }
+
+  #load(): Promise<ProxyServer> {
+    this.#loading ??= import('http-proxy-3').then(({ createProxyServer }) => {
+      const proxy = createProxyServer({});
+      proxy.on('proxyReqWs', (request, req) => this.#exchanges.get(req)?.onRequest(request));
+      // Each handshake has its own error callback; without a listener a late error would end the process.
+      proxy.on('error', (error) => this.#onError(networkCode(error)));
+      return proxy;
+    });
+    return this.#loading;
+  }
+}
+
+/**
+ * One handshake. http-proxy-3 makes the request and, after a 101, joins the two connections. In between, this class
+ * takes the place of its listeners: by itself it writes every other response without waiting for the client, and
+ * accepts any protocol. `takeOver` is the only place that relies on more than its documented interface.
+ */
+class WebSocketExchange implements UpstreamExchange {
+  readonly #handshake: Handshake;
+  readonly #request: ClientRequest;
+  readonly #listener: UpstreamListener;
+  readonly #server: string;
+  #upstreamRequest: NodeRequest | undefined;
+  #response: IncomingMessage | undefined;
+  #isConnected = false;
+  #interimResponses = 0;
+  #isOver = false;
+
+  constructor(handshake: Handshake, request: ClientRequest, listener: UpstreamListener) {
+    this.#handshake = handshake;
+    this.#request = request;
+    this.#listener = listener;
+    this.#server = new URL(handshake.origin).host;
+  }
+
+  start(proxy: ProxyServer): void {
+    if (this.#isOver) return;
+    const { req, socket, head, origin, connectTimeoutMs } = this.#handshake;
+    try {
+      // http-proxy-3 sends the headers that it finds here.
+      req.headers = grouped([...this.#request.headers, 'connection', 'Upgrade', 'upgrade', 'websocket']);
+      const agent = origin.startsWith('https:') ? AGENTS.tls : AGENTS.plain;
+      const options = { target: origin, changeOrigin: true, agent, connectTimeout: connectTimeoutMs };
+      proxy.ws(req, socket, head, options, () => socket.destroy());
+      this.#takeOver();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** The request, before http-proxy-3 sends it. */
+  onRequest(request: NodeRequest): void {
+    this.#upstreamRequest = request;
+    request.path = this.#request.target;
+    // Node drops headers above its default of 1000 silently.
+    request.maxHeadersCount = 0;
+    request.once('socket', (socket) => {
+      socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
+        this.#isConnected = true;
+        if (this.#isOver) return;
+        this.#listener.onSending();
+        this.#listener.onSent();
+      });
+    });
+  }
+
+  #takeOver(): void {
+    const request = this.#upstreamRequest;
+    if (request === undefined) return;
+    const [forward] = request.listeners('upgrade') as [Forward];
+    for (const event of ['upgrade', 'response', 'error']) request.removeAllListeners(event);
+    request.on('error', (error) => this.fail(this.#meaningOf(error)));
+    request.on('information', () => {
+      this.#interimResponses += 1;
+      if (this.#interimResponses > MAX_INTERIM) this.#refuse('it sent too many interim responses');
+    });
+    request.once('upgrade', (response: IncomingMessage, upstream: Socket, head: Buffer) => {
+      this.#onUpgrade(response, upstream, () => forward.call(request, response, upstream, head));
+    });
+    request.once('response', (response) => this.#onResponse(response));
+  }
+
+  #onResponse(response: IncomingMessage): void {
+    const { statusCode = 0, statusMessage = '', rawHeaders } = response;
+    const listener = this.#listener;
+    response.on('error', (error) => this.fail(brokenConnection(this.#server, error)));
+    if (this.#isOver) return;
+    if (statusCode < 200 || statusCode > 599) {
+      this.#refuse('its status is out of range');
+      return;
+    }
+    this.#response = response;
+    try {
+      listener.onHead(statusCode, statusMessage, [...rawHeaders]);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    response.on('data', (chunk: Buffer) => {
+      if (!this.#isOver) listener.onData(chunk);
+    });
+    response.on('end', () => {
+      if (this.#isOver) return;
+      this.#isOver = true;
+      listener.onEnd();
+    });
+  }
+
+  #onUpgrade(response: IncomingMessage, upstream: Socket, forward: () => void): void {
+    const upgrade = headerOf(response.rawHeaders, 'upgrade') ?? '';
+    if (this.#isOver || upgrade.trim().toLowerCase() !== 'websocket') {
+      upstream.destroy();
+      this.#refuse('it switched to another protocol');
+      return;
+    }
+    try {
+      response.headers = grouped(this.#listener.onUpgrade(response.rawHeaders));
+    } catch (error) {
+      upstream.destroy();
+      this.fail(error);
+      return;
+    }
+    this.#isOver = true;
+    forward();
+    this.#closeWhenIdle(upstream);
+  }
+
+  /** Closes both connections once no byte has moved in either direction for the route's limit, or one side has closed. */
+  #closeWhenIdle(upstream: Socket): void {
+    const { socket: client, idleTimeoutMs, onIdle } = this.#handshake;
+    const watch = (socket: Socket, other: Socket) => {
+      socket.setTimeout(idleTimeoutMs).on('timeout', () => {
+        // Nothing comes from it while the other is slow to take what has come: that one's own timeout decides.
+        if (socket.writableLength === 0 && other.writableLength > 0) {
+          socket.setTimeout(idleTimeoutMs);
+          return;
+        }
+        if (!socket.destroyed) onIdle();
+        socket.destroy();
+        other.destroy();
+      });
+      // A WebSocket that one side has closed is over (RFC 6455 7.1.1); the other side has a moment to follow.
+      socket.once('end', () => {
+        const timer = setTimeout(() => {
+          socket.destroy();
+          other.destroy();
+        }, CLOSE_MS);
+        timer.unref();
+      });
+    };
+    watch(client, upstream);
+    watch(upstream, client);
+    // A reset has no `end`, and http-proxy-3 leaves the other side as it is.
+    client.once('close', () => upstream.destroy());
+    upstream.once('close', () => endSocket(client));
+  }
+
+  abort(): void {
+    this.#isOver = true;
+    this.#upstreamRequest?.destroy();
+  }
+
+  pause(): void {
+    if (this.#response !== undefined) pauseConnection(this.#response);
+  }
+
+  resume(): void {
+    if (this.#response !== undefined) resumeConnection(this.#response);
+  }
+
+  /** Chunks are Node's own: their memory is not used again. */
+  release(): void {
+    return;
+  }
+
+  #refuse(why: string): void {
+    this.fail(invalidResponse(this.#server, why));
+  }
+
+  fail(error: unknown): void {
+    if (this.#isOver) return;
+    this.abort();
+    this.#listener.onError(asProxyError(error));
+  }
+
+  /** What an error of the request means, above all whether the upstream may have seen it. */
+  #meaningOf(error: Error): unknown {
+    const code = networkCode(error);
+    if (!this.#isConnected) {
+      const isTimeout = code === 'ECONNECT_TIMEOUT';
+      const { connectTimeoutMs } = this.#handshake;
+      return isTimeout ? connectTimeout(this.#server, connectTimeoutMs) : unreachable(this.#server, error);
+    }
+    if (code.startsWith('HPE_')) return invalidResponse(this.#server, `Node's parser says ${code}`, error);
+    return brokenConnection(this.#server, error);
+  }
+}

@@ -1,0 +1,119 @@
+import { once } from 'node:events';
+import { connect } from 'node:tls';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { makePki, startTlsProxy, tlsFiles } from '../access/support.ts';
+import { routeTo, startProxyTo } from '../support/proxy-server.ts';
+import { RawClient } from '../support/raw-client.ts';
+import { RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
+
+const GET = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';
+const POST = 'POST /api/pay HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody';
+
+describe('a client that closes its sending side behind its request', () => {
+  it.each([
+    ['a GET', GET],
+    ['a POST', POST],
+  ])('gets the response to %s, and its connection ends in order', async (_, request) => {
+    const upstream = await RawUpstream.start(() => {});
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send(request);
+    client.socket.end();
+    const { send, socket } = await upstream.request();
+    // The proxy has seen the FIN long before this.
+    await RawClient.open(proxy.port);
+    expect(socket.destroyed).toBe(false);
+    send(reply(200, 'paid'));
+    expect((await client.answer()).body.toString()).toBe('paid');
+    expect(await client.ending).toBe('clean');
+  });
+
+  it('gets it while its token is fetched, and after a second attempt', async () => {
+    const upstream = await RawUpstream.start(refusingFirstToken(() => reply(200, 'paid')));
+    upstream.delayTokensMs = 50;
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send(POST);
+    client.socket.end();
+    const answer = await client.answer();
+    expect(answer.body.toString()).toBe('paid');
+    expect(answer.values('wakala-token')).toEqual(['replayed']);
+  });
+
+  it('gets all responses to requests that it pipelined', async () => {
+    const upstream = await RawUpstream.start(({ target }) => reply(200, target));
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send(GET + GET.replace('/x', '/y') + GET.replace('/x', '/z'));
+    client.socket.end();
+    for (const target of ['/x', '/y', '/z']) expect((await client.answer()).body.toString()).toBe(target);
+    expect(await client.ending).toBe('clean');
+  });
+
+  it('gets a long body whole', async () => {
+    const body = Buffer.alloc(3 * 1024 * 1024, 'x');
+    const upstream = await RawUpstream.start(() => reply(200, body));
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send(GET);
+    client.socket.end();
+    expect((await client.answer()).body.equals(body)).toBe(true);
+  });
+
+  it('gets a problem if its body is not complete', async () => {
+    const upstream = await RawUpstream.start(() => reply(200));
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send(POST.slice(0, -1));
+    client.socket.end();
+    expect(await client.answer()).toMatchObject({ status: 400 });
+    expect(upstream.requests).toHaveLength(0);
+  });
+
+  it('gets the response over TLS', async () => {
+    const upstream = await RawUpstream.start(() => {});
+    const { port } = await startTlsProxy({ routes: { '/api/*': routeTo(upstream) } }, tlsFiles(makePki()));
+    const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false });
+    onTestFinished(() => void socket.destroy());
+    await once(socket, 'secureConnect');
+    const received: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => received.push(chunk));
+    socket.write(POST);
+    socket.end();
+    const { send } = await upstream.request();
+    setTimeout(() => send(reply(200, 'paid')), 50);
+    await once(socket, 'end');
+    expect(Buffer.concat(received).toString()).toMatch(/^HTTP\/1.1 200 .*paid$/s);
+  });
+
+  it('has its request ended by the deadline, and its connection closed', async () => {
+    const upstream = await RawUpstream.start(() => {});
+    const proxy = await startProxyTo(upstream, { timeout: '200ms' });
+    const client = await RawClient.open(proxy.port);
+    client.send(GET);
+    client.socket.end();
+    expect(await client.answer()).toMatchObject({ status: 504 });
+    expect(await client.ending).toBe('clean');
+  });
+});
+
+describe('a client that does not read its responses', () => {
+  it('is reset after a deadline of silence, and holds nothing from then on', async () => {
+    const upstream = await RawUpstream.start(() => reply(200, Buffer.alloc(15_000, 'x')));
+    const proxy = await startProxyTo(upstream, { timeout: '300ms' });
+    const client = await RawClient.open(proxy.port);
+    client.socket.pause();
+    const stalled = proxy.logged('client did not read the response');
+    let isOver = false;
+    void stalled.then(() => (isOver = true));
+    // Until the buffers of both kernels are full: at most 150 MB.
+    for (let sent = 1; sent < 10_000 && !isOver; sent += 1) {
+      client.send(GET);
+      await Promise.race([upstream.request(sent), stalled]);
+    }
+    await stalled;
+    client.socket.resume();
+    expect(await client.ending).toBe('broken');
+    await expect.poll(async () => (await proxy.server.snapshot()).routes[0]?.inFlight).toBe(0);
+  });
+});
