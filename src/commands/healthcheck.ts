@@ -1,8 +1,11 @@
-import { request } from 'undici';
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { formatAddress } from '../config/address.ts';
 import type { ListenAddress } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { networkCode } from '../errors.ts';
+import { http } from '../node-http.ts';
 import { EXIT, type Io } from './io.ts';
 import { reportStartFailure } from './run.ts';
 
@@ -27,9 +30,11 @@ export async function healthcheck(options: HealthcheckOptions, io: Io): Promise<
   }
   const url = `http://${formatAddress(reachable(admin))}/readyz`;
   try {
-    const { statusCode, body } = await request(url, { headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
-    io.stdout(`${await body.text()}\n`);
-    return statusCode === 200 ? EXIT.ok : EXIT.runtime;
+    // Without an agent: the global one may go through a proxy of the environment.
+    const request = http.get(url, { agent: false, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    io.stdout(`${await text(response)}\n`);
+    return response.statusCode === 200 ? EXIT.ok : EXIT.runtime;
   } catch (error) {
     io.stderr(`wakala healthcheck: nothing answers at ${url} (${networkCode(error)})\n`);
     return EXIT.unreachable;
