@@ -5,7 +5,6 @@ import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { networkCode, ProxyError } from '../errors.ts';
 import { http } from '../node-http.ts';
-import { allowHalfClosedClients } from '../node-internals.ts';
 import type { Gateway } from '../proxy/gateway.ts';
 import { methodNotAllowed, tooManyHeaders } from '../proxy/admission.ts';
 import { discardInput, endSocket, ignoreError } from '../proxy/linger.ts';
@@ -14,6 +13,7 @@ import { requestIdOf } from '../proxy/request-id.ts';
 import type { UpgradeHandler } from '../proxy/upgrade.ts';
 import { onClientError } from './client-errors.ts';
 import { Connections } from './connections.ts';
+import { serveHalfClosedClients } from './half-close.ts';
 import { afterResponses, Pipelining } from './pipelining.ts';
 
 export interface ProxyServerContext {
@@ -63,7 +63,7 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
       ? http.createServer(options, handle)
       : createTlsServer({ ...options, ...TLS_SETTINGS, ...secureContext(tls), ...clientCertificates(tls) }, handle);
   bound(server, pipelining);
-  allowHalfClosedClients(server);
+  serveHalfClosedClients(server);
   const connections = new Connections(server, () => context.config().maxConnections ?? Infinity);
   server.on('checkContinue', handle);
   server.on('checkExpectation', (req, res) => pipelining.whenItsTurn(req, res, refuseExpectation));

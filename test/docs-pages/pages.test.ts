@@ -60,7 +60,8 @@ describe('docs/performance.md', () => {
     const client = Number(/kept for (\d+) s on Wakala's side/.exec(page)?.[1]);
     const [, idle, ahead] = /dropped after (\d+) s, or (\d+) s before/.exec(page) ?? [];
     expect(textOf('src/server/http-server.ts')).toContain(`keepAliveTimeout: ${client}_000,`);
-    expect(textOf('src/proxy/upstream.ts')).toContain(`keepAliveTimeout: ${idle}000,`);
-    expect(textOf('src/proxy/upstream.ts')).toContain(`keepAliveTimeoutThreshold: ${ahead}000,`);
+    const pool = textOf('src/http/client/pool.ts');
+    expect(pool).toContain(`IDLE_MS = ${idle}000;`);
+    expect(pool).toContain(`KEEP_ALIVE_MARGIN_MS = ${ahead}000;`);
   });
 });

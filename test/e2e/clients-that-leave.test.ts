@@ -13,13 +13,16 @@ async function start(settings: Record<string, unknown> = {}) {
   return { upstream, proxy, client: await RawClient.open(proxy.port) };
 }
 
-describe('a client that leaves before the answer', () => {
+/** How a client leaves: with a FIN, or with a reset. */
+const WAYS = ['destroy', 'resetAndDestroy'] as const;
+
+describe.each(WAYS)('a client that leaves before the answer (%s)', (leave) => {
   it.each(['GET', 'OPTIONS'])('has its %s cancelled at the provider', async (method) => {
     const { upstream, proxy, client } = await start();
     client.send(`${method} /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n`);
     const { socket } = await upstream.request();
     const closed = once(socket, 'close');
-    client.socket.resetAndDestroy();
+    client.socket[leave]();
     await closed;
     expect((await ask(proxy.port, '/api/fine')).text).toBe('fine');
   });
@@ -28,7 +31,7 @@ describe('a client that leaves before the answer', () => {
     const { upstream, proxy, client } = await start();
     client.send(POST);
     const request = await upstream.request();
-    client.socket.resetAndDestroy();
+    client.socket[leave]();
     // The proxy has seen the client leave once it answers another on a new connection.
     expect((await ask(proxy.port, '/api/fine')).text).toBe('fine');
     expect(request.socket.destroyed).toBe(false);
@@ -45,7 +48,7 @@ describe('a client that leaves before the answer', () => {
     client.send(POST);
     const { socket } = await upstream.request();
     const closed = once(socket, 'close');
-    client.socket.resetAndDestroy();
+    client.socket[leave]();
     await closed;
     expect(await proxy.logged('request failed')).toMatchObject({ code: 'upstream_timeout', outcome: 'unknown' });
   });
@@ -61,7 +64,7 @@ describe('a client that leaves before the answer', () => {
     const client = await RawClient.open(proxy.port);
     client.send(POST);
     await upstream.request();
-    client.socket.resetAndDestroy();
+    client.socket[leave]();
     await once(client.socket, 'close');
     await ask(proxy.port, '/nowhere');
     hold.resolve(undefined);
@@ -73,7 +76,7 @@ describe('a client that leaves before the answer', () => {
   });
 });
 
-describe('a client that leaves in the middle', () => {
+describe.each(WAYS)('a client that leaves in the middle (%s)', (leave) => {
   it.each([
     ['with a length', 'Content-Length: 100\r\n\r\nnot all'],
     ['in chunks', 'Transfer-Encoding: chunked\r\n\r\n7\r\nnot all\r\n'],
@@ -85,7 +88,7 @@ describe('a client that leaves in the middle', () => {
     const { socket } = await upstream.request();
     await upstream.until('not all');
     const closed = once(socket, 'close');
-    client.socket.resetAndDestroy();
+    client.socket[leave]();
     await closed;
     expect(upstream.received.toString().trimEnd()).toMatch(/not all$/);
   });
@@ -98,12 +101,12 @@ describe('a client that leaves in the middle', () => {
     await client.until('abc');
     const { socket } = await upstream.request();
     const closed = once(socket, 'close');
-    client.socket.resetAndDestroy();
+    client.socket[leave]();
     await closed;
   });
 });
 
-describe('a client that leaves while its token is fetched', () => {
+describe.each(WAYS)('a client that leaves while its token is fetched (%s)', (leave) => {
   it('does not stop the exchange: the next one has the token', async () => {
     const { emulator, proxy } = await startProxyToEmulator('mpesa');
     const { path, json } = emulator.provider.samples.call;
@@ -111,7 +114,7 @@ describe('a client that leaves while its token is fetched', () => {
     const client = await RawClient.open(proxy.port);
     client.send('GET /mpesa/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
     while (emulator.stats().token_requests === 0) await ask(proxy.port, '/nowhere');
-    client.socket.resetAndDestroy();
+    client.socket[leave]();
     const answer = await ask(proxy.port, `/mpesa${path}`, { body: JSON.stringify(json) });
     expect(answer.status).toBe(200);
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 1 });

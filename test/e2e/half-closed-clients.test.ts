@@ -3,11 +3,19 @@ import { connect } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { makePki, startTlsProxy, tlsFiles } from '../access/support.ts';
 import { routeTo, startProxyTo } from '../support/proxy-server.ts';
-import { RawClient } from '../support/raw-client.ts';
+import { type RawAnswer, RawClient } from '../support/raw-client.ts';
 import { RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
 
 const GET = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';
 const POST = 'POST /api/pay HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody';
+
+/** The answer behind the interim ones by which the proxy finds out whether the client is there. */
+async function finalAnswer(client: RawClient): Promise<RawAnswer> {
+  for (;;) {
+    const answer = await client.answer();
+    if (answer.status !== 100) return answer;
+  }
+}
 
 describe('a client that closes its sending side behind its request', () => {
   it.each([
@@ -24,7 +32,7 @@ describe('a client that closes its sending side behind its request', () => {
     await RawClient.open(proxy.port);
     expect(socket.destroyed).toBe(false);
     send(reply(200, 'paid'));
-    expect((await client.answer()).body.toString()).toBe('paid');
+    expect((await finalAnswer(client)).body.toString()).toBe('paid');
     expect(await client.ending).toBe('clean');
   });
 
@@ -35,7 +43,7 @@ describe('a client that closes its sending side behind its request', () => {
     const client = await RawClient.open(proxy.port);
     client.send(POST);
     client.socket.end();
-    const answer = await client.answer();
+    const answer = await finalAnswer(client);
     expect(answer.body.toString()).toBe('paid');
     expect(answer.values('wakala-token')).toEqual(['replayed']);
   });
@@ -46,7 +54,7 @@ describe('a client that closes its sending side behind its request', () => {
     const client = await RawClient.open(proxy.port);
     client.send(GET + GET.replace('/x', '/y') + GET.replace('/x', '/z'));
     client.socket.end();
-    for (const target of ['/x', '/y', '/z']) expect((await client.answer()).body.toString()).toBe(target);
+    for (const target of ['/x', '/y', '/z']) expect((await finalAnswer(client)).body.toString()).toBe(target);
     expect(await client.ending).toBe('clean');
   });
 
@@ -57,7 +65,30 @@ describe('a client that closes its sending side behind its request', () => {
     const client = await RawClient.open(proxy.port);
     client.send(GET);
     client.socket.end();
-    expect((await client.answer()).body.equals(body)).toBe(true);
+    expect((await finalAnswer(client)).body.equals(body)).toBe(true);
+  });
+
+  it('gets no interim response to an HTTP/1.0 request', async () => {
+    const upstream = await RawUpstream.start(() => {});
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send(GET.replace('HTTP/1.1', 'HTTP/1.0'));
+    client.socket.end();
+    const { send } = await upstream.request();
+    setTimeout(() => send(reply(200, 'paid')), 300);
+    expect((await client.answer()).body.toString()).toBe('paid');
+  });
+
+  it('gets two interim responses while it waits for long, and no more', async () => {
+    const upstream = await RawUpstream.start(() => {});
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send(POST);
+    client.socket.end();
+    const { send } = await upstream.request();
+    setTimeout(() => send(reply(200, 'paid')), 700);
+    await client.ending;
+    expect(client.received.toString()).toMatch(/^(HTTP\/1\.1 100 Continue\r\n\r\n){2}HTTP\/1\.1 200 .*paid$/s);
   });
 
   it('gets a problem if its body is not complete', async () => {
@@ -83,7 +114,7 @@ describe('a client that closes its sending side behind its request', () => {
     const { send } = await upstream.request();
     setTimeout(() => send(reply(200, 'paid')), 50);
     await once(socket, 'end');
-    expect(Buffer.concat(received).toString()).toMatch(/^HTTP\/1.1 200 .*paid$/s);
+    expect(Buffer.concat(received).toString()).toMatch(/^(HTTP\/1\.1 100 Continue\r\n\r\n){1,2}HTTP\/1\.1 200 .*paid$/s);
   });
 
   it('has its request ended by the deadline, and its connection closed', async () => {
@@ -92,7 +123,7 @@ describe('a client that closes its sending side behind its request', () => {
     const client = await RawClient.open(proxy.port);
     client.send(GET);
     client.socket.end();
-    expect(await client.answer()).toMatchObject({ status: 504 });
+    expect(await finalAnswer(client)).toMatchObject({ status: 504 });
     expect(await client.ending).toBe('clean');
   });
 });

@@ -45,7 +45,7 @@ describe('max_concurrency', () => {
     client.send('GET /api/held HTTP/1.1\r\nHost: localhost\r\n\r\n');
     const { socket } = await upstream.request(2);
     const cancelled = new Promise((resolve) => socket.once('close', resolve));
-    client.socket.resetAndDestroy();
+    client.socket.destroy();
     await cancelled;
     expect((await ask(proxy.port, '/api/fine')).status).toBe(200);
   });

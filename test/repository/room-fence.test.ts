@@ -79,16 +79,16 @@ describe('refuses', () => {
     ['tokens from http', 'src/http/client/pool.ts', `import { a } from '../../tokens/cache.ts';`],
     ['types of proxy from http', 'src/http/client/pool.ts', `import type { A } from '../../proxy/body.ts';`],
     ['commands from server', 'src/server/serve.ts', `import { a } from '../commands/serve.ts';`],
-    ['a room that does not exist', 'src/proxy/handler.ts', `import { a } from '../utils/a.ts';`],
+    ['a room that does not exist', 'src/proxy/request.ts', `import { a } from '../utils/a.ts';`],
   ])('%s', (_, file, code) => {
     expect(problems(file, code)).toEqual([expect.stringContaining('may not import')]);
   });
 
   test('says which rooms may be imported', () => {
-    expect(problems('src/tokens/cache.ts', `import { a } from '../proxy/handler.ts';`)).toEqual([
+    expect(problems('src/tokens/cache.ts', `import { a } from '../proxy/request.ts';`)).toEqual([
       'tokens may not import proxy. It may import base, providers and itself.',
     ]);
-    expect(problems('src/secret.ts', `import { a } from './proxy/handler.ts';`)).toEqual([
+    expect(problems('src/secret.ts', `import { a } from './proxy/request.ts';`)).toEqual([
       'base may not import proxy. It may import nothing but itself.',
     ]);
   });
@@ -98,7 +98,7 @@ describe('refuses', () => {
     `import { type Route } from '../config/config.ts';`,
     `await import('../config/load.ts');`,
   ])('values where the table says types: %s', (code) => {
-    expect(problems('src/proxy/handler.ts', code)).toEqual([
+    expect(problems('src/proxy/request.ts', code)).toEqual([
       'proxy may import only types from config: write `import type`.',
     ]);
   });

@@ -159,7 +159,7 @@ class World {
     return { client: named ? client : undefined, method: 'POST', path, sentAtMs: 0 };
   }
 
-  /** The data path: what src/proxy/handler.ts does. */
+  /** The data path: what src/proxy/request.ts does. */
   async #request(
     source: TokenSource,
     call: TokenCall,
