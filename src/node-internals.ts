@@ -107,6 +107,18 @@ interface TlsInternals {
   readonly _handle?: { readonly _parent?: { readStart?(): unknown } } | null;
 }
 
+/**
+ * Bytes that were written to a socket and are not with the kernel yet. `writableLength` counts a write until all of it
+ * is, so that it does not show whether a large one moves.
+ */
+export function unsentBytes(socket: Socket): number {
+  return socket.writableLength + ((socket as { _handle?: Handle | null })._handle?.writeQueueSize ?? 0);
+}
+
+interface Handle {
+  readonly writeQueueSize?: number;
+}
+
 /** Sends a reset (RST) instead of an orderly close. TLS has none: it takes the TCP socket below. */
 export function resetConnection(socket: Socket): void {
   const tcp = socket instanceof TLSSocket ? (socket as TlsInternals)._parent : socket;

@@ -1,9 +1,19 @@
+import type { ServerResponse } from 'node:http';
 import { Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { ignoreError } from '../proxy/linger.ts';
 import type { ProxyServer } from './http-server.ts';
-import { currentResponse, unfinishedRequest } from '../node-internals.ts';
+import { currentResponse, resetConnection, unfinishedRequest, unsentBytes } from '../node-internals.ts';
+
+/** A client that takes nothing of a finished response for this long, or twice as long, is reset. Milliseconds. */
+const UNREAD_MS = 10_000;
+
+/** A response that its client has not taken. */
+interface Unread {
+  readonly response: ServerResponse;
+  readonly pendingBytes: number;
+}
 
 /** The connections of the listener: how many there may be, and which can go when the server stops. */
 export class Connections {
@@ -12,8 +22,12 @@ export class Connections {
   /** Those that speak HTTP by now. */
   readonly #speaking = new Set<Socket>();
   readonly #overLimit = new WeakSet<Socket>();
+  /** As it was at the last look. */
+  #unread = new Map<Socket, Unread>();
 
-  constructor(server: ProxyServer, limit: () => number) {
+  constructor(server: ProxyServer, limit: () => number, unreadMs = UNREAD_MS) {
+    const looking = setInterval(() => this.#resetUnread(), unreadMs).unref();
+    server.once('close', () => clearInterval(looking));
     const isTls = server instanceof TlsServer;
     server.on('connection', (socket: Socket) => {
       // node:http removes its own listener when it hands the socket to `connect` or `upgrade`.
@@ -62,6 +76,23 @@ export class Connections {
     for (const socket of this.#open) {
       if (!busy.has(peerOf(socket))) socket.destroy();
     }
+  }
+
+  /**
+   * Resets connections whose finished response has not moved since the last look. Their clients read nothing, or are
+   * gone: Node does not always tell of a TLS connection that was reset while it was being written to.
+   */
+  #resetUnread(): void {
+    const unread = new Map<Socket, Unread>();
+    for (const socket of this.#speaking) {
+      const response = currentResponse(socket);
+      if (response?.writableEnded !== true || response.writableFinished) continue;
+      const before = this.#unread.get(socket);
+      const pendingBytes = unsentBytes(socket);
+      if (before?.response === response && before.pendingBytes === pendingBytes) resetConnection(socket);
+      else unread.set(socket, { response, pendingBytes });
+    }
+    this.#unread = unread;
   }
 
   #speaks(socket: Socket): void {

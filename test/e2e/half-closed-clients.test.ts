@@ -114,7 +114,9 @@ describe('a client that closes its sending side behind its request', () => {
     const { send } = await upstream.request();
     setTimeout(() => send(reply(200, 'paid')), 50);
     await once(socket, 'end');
-    expect(Buffer.concat(received).toString()).toMatch(/^(HTTP\/1\.1 100 Continue\r\n\r\n){1,2}HTTP\/1\.1 200 .*paid$/s);
+    expect(Buffer.concat(received).toString()).toMatch(
+      /^(HTTP\/1\.1 100 Continue\r\n\r\n){1,2}HTTP\/1\.1 200 .*paid$/s,
+    );
   });
 
   it('has its request ended by the deadline, and its connection closed', async () => {

@@ -59,7 +59,7 @@ describe('what is kept of a request', () => {
     const { newest, proxy } = await toUpstream(({ socket }) => void socket.destroy());
     await ask(proxy.port, '/api/x');
     expect(await newest()).toMatchObject({ status: 502, code: 'upstream_reset', outcome: 'unknown', use: 'fetched' });
-    expect((await newest()).detail).toContain('broke off');
+    expect((await newest()).detail).toContain('broke before the response was complete');
   });
 
   it('is also a refusal, its path without what may be a token', async () => {

@@ -114,7 +114,7 @@ async function serve(settings: Settings = {}) {
     target === '/held' ? undefined : target === '/ws' ? SWITCHED : reply(200, 'fine'),
   );
   const routes = { '/api/*': routeTo(upstream, { websocket: true, timeout: '1s' }) };
-  const cli = new CliProcess(['serve', '-c', configFile({ admin: false, drain_timeout: '10s', routes, ...settings })]);
+  const cli = new CliProcess(['serve', '-c', configFile({ admin: false, drain_timeout: '30s', routes, ...settings })]);
   const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
   return { cli, port: Number(port) };
 }
