@@ -1,5 +1,5 @@
-// Packs the package, installs it as its users do under each Node that it is for, runs it there, and attacks it as
-// strangers would. Run it by `npm run package:try`; the last line is "N passed, N failed".
+// Packs the package, installs it as its users do under each Node that it is for, runs it there, attacks it as strangers
+// would, and tries there what Wakala uses of Node's internals. Run it by `npm run package:try`; the last line is "N passed, N failed".
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -11,6 +11,7 @@ const ROOT = path.resolve(import.meta.dirname, '..');
 /** The oldest that package.json allows, the newest of the next major, and between them the one of the project. */
 const WANTED = [oldest(), undefined, '26'];
 const CHECK_MS = 60_000;
+const INTERNALS = ['test/node-internals.test.ts', 'test/http/client/node-facts.test.ts'];
 
 const temporary = mkdtempSync(path.join(tmpdir(), 'wakala-package-'));
 let [passed, failed] = [0, 0];
@@ -41,7 +42,15 @@ async function tryOn(wanted: string | undefined, tarball: string): Promise<Insta
   if (code !== 0) throw new Error(stderr);
   note(name, 'npm install', /deprecated|EBADENGINE|install-scripts/.test(stderr) ? new Error(stderr) : undefined);
   for (const title of Object.keys(CHECKS)) note(name, title, await problemOf(title, installed));
+  note(name, 'internals of Node', await internalsProblem(node));
   return { ...installed, name };
+}
+
+/** Runs the tests of what Wakala uses of Node besides its documented interface. Undefined if they pass. */
+async function internalsProblem(node: string): Promise<Error | undefined> {
+  const vitest = path.join(ROOT, 'node_modules/vitest/vitest.mjs');
+  const { code, stdout, stderr } = await run(node, [vitest, 'run', '--project', 'tests', ...INTERNALS], ROOT);
+  return code === 0 ? undefined : new Error(stdout + stderr);
 }
 
 async function attack({ node, folder, name }: Installed & { readonly name: string }): Promise<void> {

@@ -112,17 +112,20 @@ interface TlsInternals {
  * is, so that it does not show whether a large one moves.
  */
 export function unsentBytes(socket: Socket): number {
-  return socket.writableLength + ((socket as { _handle?: Handle | null })._handle?.writeQueueSize ?? 0);
+  const handle = (tcpSocketOf(socket) as { _handle?: { readonly writeQueueSize?: number } | null })._handle;
+  return socket.writableLength + (handle?.writeQueueSize ?? 0);
 }
 
-interface Handle {
-  readonly writeQueueSize?: number;
+/** The socket of the connection itself: below that of TLS, on a server. */
+function tcpSocketOf(socket: Socket): Socket {
+  return socket instanceof TLSSocket ? ((socket as TlsInternals)._parent ?? socket) : socket;
 }
 
 /** Sends a reset (RST) instead of an orderly close. TLS has none: it takes the TCP socket below. */
 export function resetConnection(socket: Socket): void {
-  const tcp = socket instanceof TLSSocket ? (socket as TlsInternals)._parent : socket;
-  if (tcp?.destroyed === false) tcp.resetAndDestroy();
+  const tcp = tcpSocketOf(socket);
+  // Of a TLS socket itself, Node refuses it.
+  if (!tcp.destroyed && !(tcp instanceof TLSSocket)) tcp.resetAndDestroy();
   socket.destroy();
 }
 

@@ -5,7 +5,16 @@ import type { AddressInfo } from 'node:net';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { currentResponse, dropRequests, mayMissHeaders, unfinishedRequest } from '../src/node-internals.ts';
+import {
+  allowHalfClosedClients,
+  currentResponse,
+  dropRequests,
+  mayMissHeaders,
+  replaceClose,
+  resetConnection,
+  unfinishedRequest,
+  unsentBytes,
+} from '../src/node-internals.ts';
 import { issue } from './config/certificate.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
@@ -19,7 +28,7 @@ interface Exchange {
 /** A server that answers nothing by itself, and a client of it. */
 async function start(tls: boolean) {
   const { cert, key } = issue({ name: 'localhost' });
-  const server: Server = tls ? createTlsServer({ cert, key }) : createServer();
+  const server: Server = tls ? createTlsServer({ cert, key, allowHalfOpen: true }) : createServer();
   const exchanges: Exchange[] = [];
   server.on('request', (req: IncomingMessage, res: ServerResponse) => exchanges.push({ req, res }));
   server.listen(0, '127.0.0.1');
@@ -104,4 +113,59 @@ describe.each([
       expect([exchanges.length, events, currentResponse(req.socket)]).toEqual([1, [], undefined]);
     },
   );
+
+  it('let a half-closed client have its response', async () => {
+    const { server, client, exchange } = await start(tls);
+    allowHalfClosedClients(server);
+    let received = '';
+    client.on('data', (bytes: Buffer) => (received += bytes.toString('latin1')));
+    client.write(GET);
+    client.end();
+    const { req, res } = await exchange(0);
+    await expect.poll(() => req.socket.readableEnded).toBe(true);
+    expect(req.socket.destroyed).toBe(false);
+    res.end('paid');
+    await expect.poll(() => received).toMatch(/paid$/);
+    await expect.poll(() => req.socket.destroyed).toBe(true);
+  });
+
+  it('close a connection by a reset', async () => {
+    const { client, exchange } = await start(tls);
+    let error: Error | undefined;
+    client.on('error', (found) => (error = found));
+    client.write(GET);
+    const { req, res } = await exchange(0);
+    const closed = once(res, 'close');
+    resetConnection(req.socket);
+    await closed;
+    await expect.poll(() => error).toMatchObject({ code: 'ECONNRESET' });
+  });
+
+  it('say what was not handed to the kernel, also within one write', async () => {
+    const { client, exchange } = await start(tls);
+    client.pause();
+    client.write(GET);
+    const { req, res } = await exchange(0);
+    res.end(Buffer.alloc(64 * 1024 * 1024));
+    await expect.poll(() => unsentBytes(req.socket)).toBeGreaterThan(64 * 1024 * 1024);
+    const before = unsentBytes(req.socket);
+    client.resume();
+    const looks = new Set<number>();
+    await expect
+      .poll(() => looks.add(unsentBytes(req.socket)).size, { interval: 1, timeout: 10_000 })
+      .toBeGreaterThan(3);
+    expect(Math.max(...looks)).toBeLessThanOrEqual(before);
+  });
+
+  it('have a connection closed by other means than node:http would', async () => {
+    const { client, exchange } = await start(tls);
+    client.write(GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+    const { req, res } = await exchange(0);
+    const closing = new Promise<void>((resolve) => expect(replaceClose(req.socket, resolve)).toBe(true));
+    expect(replaceClose(req.socket, () => {})).toBe(false);
+    res.end('x');
+    await closing;
+    expect(req.socket.destroyed).toBe(false);
+    req.socket.destroy();
+  });
 });

@@ -13,7 +13,7 @@ const GET = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
 async function start(tls: boolean): Promise<{ client: Socket; closed: Promise<unknown>; connections: Connections }> {
   const { cert, key } = issue({ name: 'localhost' });
   const server = tls ? createTlsServer({ cert, key }) : createServer();
-  const connections = new Connections(server, () => Infinity, 50);
+  const connections = new Connections(server, () => Infinity, 500);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
