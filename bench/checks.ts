@@ -1,56 +1,136 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, request as httpRequest } from 'node:http';
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import type { Place, Subject } from './proxies.ts';
+import { type Certificate, makeCertificate } from './certificates.ts';
+import type { Place, Started, Subject } from './proxies.ts';
 import { stop } from './processes.ts';
 import { TOKEN } from './upstream.ts';
 
-interface Seen {
+interface Received {
   readonly authorization: readonly string[];
   readonly sha256: string;
 }
 
-/**
- * Sends a body through a subject to a server that takes down what arrives.
- * @throws Error if the token did not arrive, the client's own did, or the body was changed
- */
-export async function checkSubject(subject: Subject, place: Place): Promise<void> {
-  if (subject.kind === 'floor') return;
-  const seen: Seen[] = [];
-  const recorder = createServer((req, res) => {
+/** A server that records what arrives. */
+interface Recorder {
+  readonly port: number;
+  readonly received: readonly Received[];
+  connections(): number;
+  close(): void;
+}
+
+async function startRecorder(certificate?: Certificate): Promise<Recorder> {
+  const received: Received[] = [];
+  let connections = 0;
+  const onRequest = (req: IncomingMessage, res: ServerResponse) => {
     const hash = createHash('sha256');
     req.on('data', (chunk: Buffer) => hash.update(chunk));
     req.on('end', () => {
       const authorization = req.rawHeaders.filter(
         (_, i) => i % 2 === 1 && /^authorization$/i.test(req.rawHeaders[i - 1] ?? ''),
       );
-      seen.push({ authorization, sha256: hash.digest('hex') });
+      received.push({ authorization, sha256: hash.digest('hex') });
       res.end('fine');
     });
-  });
-  recorder.listen(0, '127.0.0.1');
-  await once(recorder, 'listening');
-  const started = await subject.start({ ...place, upstreamPort: (recorder.address() as AddressInfo).port });
+  };
+  const server =
+    certificate === undefined
+      ? createServer(onRequest).on('connection', () => (connections += 1))
+      : createTlsServer(
+          { cert: readFileSync(certificate.certFile), key: readFileSync(certificate.keyFile) },
+          onRequest,
+        ).on('secureConnection', () => (connections += 1));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    received,
+    connections: () => connections,
+    close: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+/**
+ * Sends bodies through a subject to a server that records what arrives.
+ * @throws Error if the token did not arrive, the client's own did, the body was changed, or no connection was kept
+ */
+export async function checkSubject(subject: Subject, place: Place): Promise<void> {
+  if (subject.kind === 'floor') return;
+  const recorder = await startRecorder();
   try {
-    const body = Buffer.alloc(100_000, 'payment');
-    await post(started.port, `${started.prefix}/check?a=%2F`, body);
-    const [first] = seen;
-    if (seen.length !== 1 || first === undefined) throw new Error(`${seen.length} requests arrived for one sent`);
-    if (first.authorization.join() !== `Bearer ${TOKEN}`) throw new Error('the token did not arrive, or not alone');
-    if (first.sha256 !== createHash('sha256').update(body).digest('hex')) throw new Error('the body was changed');
+    await withSubject(subject, { ...place, upstream: { port: recorder.port } }, (started) =>
+      checkRequests(started, recorder),
+    );
   } finally {
-    await stop(started.child);
     recorder.close();
-    recorder.closeAllConnections();
   }
 }
 
-async function post(port: number, path: string, body: Buffer): Promise<void> {
+/**
+ * The same over TLS to the upstream.
+ * @throws Error also if a certificate is accepted that the subject has no reason to trust
+ */
+export async function checkSubjectOverTls(subject: Subject, place: Place): Promise<void> {
+  const [trusted, other] = ['trusted', 'other'].map((name) => makeCertificate(place.directory, name));
+  const caFile = trusted?.certFile ?? '';
+  const recorder = await startRecorder(trusted);
+  const impostor = await startRecorder(other);
+  try {
+    await withSubject(subject, { ...place, upstream: { port: recorder.port, caFile } }, (started) =>
+      checkRequests(started, recorder),
+    );
+    await withSubject(subject, { ...place, upstream: { port: impostor.port, caFile } }, async (started) => {
+      await send(started, Buffer.alloc(0)).catch(() => undefined);
+      if (impostor.received.length > 0) throw new Error('does not verify the certificate of the upstream');
+    });
+  } finally {
+    recorder.close();
+    impostor.close();
+  }
+}
+
+async function withSubject(subject: Subject, place: Place, check: (started: Started) => Promise<void>): Promise<void> {
+  const started = await subject.start(place);
+  try {
+    await check(started);
+  } finally {
+    await stop(started.child);
+  }
+}
+
+const CHECKED_REQUESTS = 3;
+
+async function checkRequests(started: Started, recorder: Recorder): Promise<void> {
+  const body = Buffer.alloc(100_000, 'payment');
+  const sha256 = createHash('sha256').update(body).digest('hex');
+  for (let i = 0; i < CHECKED_REQUESTS; i++) {
+    const status = await send(started, body);
+    if (status !== 200) throw new Error(`responded ${status}`);
+  }
+  const { received } = recorder;
+  if (received.length !== CHECKED_REQUESTS) {
+    throw new Error(`${received.length} requests arrived for ${CHECKED_REQUESTS} sent`);
+  }
+  for (const request of received) {
+    if (request.authorization.join() !== `Bearer ${TOKEN}`) throw new Error('the token did not arrive, or not alone');
+    if (request.sha256 !== sha256) throw new Error('the body was changed');
+  }
+  if (recorder.connections() === CHECKED_REQUESTS) throw new Error('keeps no connection to the upstream');
+}
+
+/** @returns the status of the response */
+async function send({ port, prefix }: Started, body: Buffer): Promise<number | undefined> {
   const headers = { authorization: 'Bearer the-client-s-own', 'content-length': body.length };
+  const path = `${prefix}/check?a=%2F`;
   const req = httpRequest({ port, host: '127.0.0.1', method: 'POST', path, headers }).end(body);
   const [res] = (await once(req, 'response')) as [IncomingMessage];
   res.resume();
   await once(res, 'end');
-  if (res.statusCode !== 200) throw new Error(`answered ${res.statusCode}`);
+  return res.statusCode;
 }

@@ -2,21 +2,24 @@
 // `node bench/http-clients.ts [ROUNDS]` prints medians of interleaved rounds. Only ratios within one run count.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { Agent, request as requestByNode } from 'node:http';
+import http from 'node:http';
+import https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Pool } from 'undici';
 import { ConnectionPool } from '../src/http/client/pool.ts';
 import { ReadBuffers } from '../src/http/client/read-buffers.ts';
 import { median } from './load.ts';
-import { freePort, stop } from './processes.ts';
+import { stop } from './processes.ts';
 import { NODE } from './proxies.ts';
-import { startUpstream, TOKEN } from './upstream.ts';
+import { startUpstream, TOKEN, urlOf } from './upstream.ts';
 
 const LOADS = {
   'GET 200 B': { method: 'GET', path: '/small', connections: 32, bodyBytes: 0 },
   'POST 500 B': { method: 'POST', path: '/small', connections: 32, bodyBytes: 500 },
   'GET 1 MiB': { method: 'GET', path: '/files/big', connections: 8, bodyBytes: 0 },
+  'GET 200 B over TLS': { method: 'GET', path: '/small', connections: 32, bodyBytes: 0 },
+  'GET 1 MiB over TLS': { method: 'GET', path: '/files/big', connections: 8, bodyBytes: 0 },
 } as const;
 type Load = (typeof LOADS)[keyof typeof LOADS];
 
@@ -65,12 +68,13 @@ const CLIENTS: Readonly<Record<string, (origin: string, load: Load) => Send>> = 
   },
 
   'node:http'(origin, { method, path, bodyBytes }) {
-    const { host, hostname, port } = new URL(origin);
+    const { protocol, host, hostname, port } = new URL(origin);
+    const { request, Agent } = protocol === 'https:' ? https : http;
     const agent = new Agent({ keepAlive: true });
     const body = bodyBytes > 0 ? Buffer.alloc(bodyBytes) : undefined;
     const headers = ['host', host, ...HEADERS, ...(body === undefined ? [] : ['content-length', String(bodyBytes)])];
     return (done) => {
-      const sent = requestByNode({ hostname, port, method, path, headers: [...headers], agent }, (response) => {
+      const sent = request({ hostname, port, method, path, headers: [...headers], agent }, (response) => {
         response.resume().on('end', done);
       });
       sent.on('error', fail).end(body);
@@ -100,24 +104,16 @@ function measure(client: string, load: Load, origin: string): void {
 
 async function compare(rounds: number): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'wakala-clients-'));
-  const port = await freePort();
-  const nginx = await startUpstream(directory, port);
+  const nginx = await startUpstream(directory);
   try {
+    const env = { ...process.env, NODE_EXTRA_CA_CERTS: nginx.tls.caFile };
     for (const name of Object.keys(LOADS)) {
+      const upstream = name.endsWith('over TLS') ? nginx.tls : nginx.plain;
       const us = Object.keys(CLIENTS).map((): number[] => []);
       for (let round = 0; round < rounds; round++) {
         for (const [i, client] of Object.keys(CLIENTS).entries()) {
-          const args = [
-            '-c',
-            '0',
-            NODE,
-            '--no-warnings',
-            import.meta.filename,
-            client,
-            name,
-            `http://127.0.0.1:${port}`,
-          ];
-          us[i]?.push(Number(execFileSync('taskset', args, { encoding: 'utf8' })));
+          const args = ['-c', '0', NODE, '--no-warnings', import.meta.filename, client, name, urlOf(upstream)];
+          us[i]?.push(Number(execFileSync('taskset', args, { encoding: 'utf8', env })));
         }
       }
       const [own = 0, ...others] = us.map(median);
@@ -127,7 +123,7 @@ async function compare(rounds: number): Promise<void> {
       process.stdout.write(`${name}: own ${own.toFixed(1)} us, ${cells.join(', ')}\n`);
     }
   } finally {
-    await stop(nginx);
+    await stop(nginx.child);
     rmSync(directory, { recursive: true });
   }
 }

@@ -9,6 +9,20 @@ export interface Load {
   readonly connections: number;
 }
 
+/** The loads of the benchmark. Those with `tls` go to the upstream over TLS. */
+export const LOADS = {
+  get: { method: 'GET', path: '/small', connections: 32, tls: false },
+  post: { method: 'POST', path: '/small', connections: 32, tls: false },
+  big: { method: 'GET', path: '/files/big', connections: 8, tls: false },
+  one: { method: 'GET', path: '/small', connections: 1, tls: false },
+  tlsGet: { method: 'GET', path: '/small', connections: 32, tls: true },
+  tlsPost: { method: 'POST', path: '/small', connections: 32, tls: true },
+  tlsBig: { method: 'GET', path: '/files/big', connections: 8, tls: true },
+} as const satisfies Record<string, Load & { tls: boolean }>;
+
+export type LoadName = keyof typeof LOADS;
+export const LOAD_NAMES = Object.keys(LOADS) as LoadName[];
+
 /** What one window of load cost and gave. */
 export interface Window {
   /** CPU of the proxy for each request, user and system. */
@@ -21,7 +35,7 @@ export interface Window {
 
 const SCRIPT = fileURLToPath(new URL('load.lua', import.meta.url));
 
-/** Loads a proxy with wrk from the second core, and reads what it used meanwhile. */
+/** Loads a proxy with wrk from the second core, and reads the CPU that its processes used meanwhile. */
 export async function measure(pid: number, port: number, load: Load, seconds: number): Promise<Window> {
   const before = cpuUs(pid);
   const result = await wrk(port, load, seconds);

@@ -1,13 +1,13 @@
-import { execFileSync, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort, listening, startPinned, stop } from './processes.ts';
-import { startNginxProxy, TOKEN } from './upstream.ts';
+import { startNginxProxy, TOKEN, type Upstream, urlOf } from './upstream.ts';
 
 export interface Place {
   readonly directory: string;
-  readonly upstreamPort: number;
+  readonly upstream: Upstream;
   readonly tokenPort: number;
 }
 
@@ -22,6 +22,8 @@ export interface Subject {
   readonly name: string;
   /** `peer`: a JavaScript proxy that puts a constant header on and does nothing else. */
   readonly kind: 'wakala' | 'peer' | 'native' | 'floor';
+  /** False for a subject that is measured over plain HTTP only. */
+  readonly measuredOverTls: boolean;
   start(place: Place): Promise<Started>;
 }
 
@@ -29,10 +31,15 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** The Node that the project runs on, whatever runs this. */
 export const NODE = join(ROOT, 'node_modules', 'node', 'bin', 'node');
 
+/** Node verifies the certificate of the upstream, and trusts this CA in addition to its own. */
+function trust({ caFile }: Upstream): Record<string, string> {
+  return caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile };
+}
+
 function script(name: string): Subject['start'] {
-  return async ({ upstreamPort }) => {
+  return async ({ upstream }) => {
     const port = await freePort();
-    const env = { PORT: String(port), UPSTREAM: `http://127.0.0.1:${upstreamPort}`, TOKEN };
+    const env = { PORT: String(port), UPSTREAM: urlOf(upstream), TOKEN, ...trust(upstream) };
     const child = startPinned(NODE, [join(ROOT, 'bench', 'proxies', `${name}.mjs`)], env);
     await listening(port);
     return { child, port, prefix: '' };
@@ -40,24 +47,33 @@ function script(name: string): Subject['start'] {
 }
 
 /** A route to the upstream, with a token exchange of the usual kind. */
-export function routeYaml(prefix: string, { upstreamPort, tokenPort }: Place, secret = 'bench-secret'): string {
+export function routeYaml(prefix: string, { upstream, tokenPort }: Place): string {
   return `
   ${prefix}/*:
-    upstream: http://127.0.0.1:${upstreamPort}
+    upstream: ${urlOf(upstream)}
     auth_server: http://127.0.0.1:${tokenPort}
     max_body: 200MiB
-    credentials: { client_id: bench, client_secret: ${secret} }
+    credentials: { client_id: bench, client_secret: bench-secret }
     token:
       request: { path: /token, form: { client_id: "{client_id}", client_secret: "{client_secret}" } }
       response: { access_token: access_token, expires_in: expires_in }`;
 }
 
-/** The binary as shipped, with its defaults. */
-export async function startWakala(place: Place, routes = routeYaml('/api', place)): Promise<Started> {
+/** A route in less than 104 bytes, so that 10,000 of them fit into a configuration file of 1 MiB. */
+export function shortRouteYaml(name: string): string {
+  return `\n  /${name}/*: {provider: paypack, upstream: "\${U}", credentials: {client_id: ${name}, client_secret: x}}`;
+}
+
+/** The binary as shipped, with its defaults. `settings` are further top-level keys of its configuration. */
+export async function startWakala(place: Place, routes = routeYaml('/api', place), settings = ''): Promise<Started> {
   const port = await freePort();
   const file = join(place.directory, `wakala-${port}.yaml`);
-  writeFileSync(file, `listen: 127.0.0.1:${port}\nadmin: 127.0.0.1:${await freePort()}\nroutes:${routes}\n`);
-  const child = startPinned(NODE, [join(ROOT, 'dist', 'cli.js'), 'serve', '-c', file], {});
+  const listen = `listen: 127.0.0.1:${port}\nadmin: 127.0.0.1:${await freePort()}\n`;
+  writeFileSync(file, `${listen}${settings}routes:${routes}\n`);
+  const child = startPinned(NODE, [join(ROOT, 'dist', 'cli.js'), 'serve', '-c', file], {
+    U: urlOf(place.upstream),
+    ...trust(place.upstream),
+  });
   await listening(port).catch(async (error: unknown) => {
     await stop(child);
     throw error;
@@ -65,30 +81,42 @@ export async function startWakala(place: Place, routes = routeYaml('/api', place
   return { child, port, prefix: '/api' };
 }
 
-export const WAKALA: Subject = { name: 'wakala', kind: 'wakala', start: (place) => startWakala(place) };
-export const HTTP_PROXY_3: Subject = { name: 'http-proxy-3', kind: 'peer', start: script('http-proxy-3') };
+function peer(name: string, file: string): Subject {
+  return { name, kind: 'peer', measuredOverTls: true, start: script(file) };
+}
+
+export const WAKALA: Subject = {
+  name: 'wakala',
+  kind: 'wakala',
+  measuredOverTls: true,
+  start: (place) => startWakala(place),
+};
+export const WAKALA_WORKERS: Subject = {
+  name: 'wakala, `workers: 2`',
+  kind: 'wakala',
+  measuredOverTls: false,
+  start: (place) => startWakala(place, routeYaml('/api', place), 'workers: 2\n'),
+};
+export const HTTP_PROXY_3 = peer('http-proxy-3', 'http-proxy-3');
 export const NGINX: Subject = {
   name: 'nginx (static header)',
   kind: 'native',
-  async start({ directory, upstreamPort }) {
+  measuredOverTls: true,
+  async start({ directory, upstream }) {
     const port = await freePort();
-    return { child: await startNginxProxy(directory, port, upstreamPort), port, prefix: '' };
+    return { child: await startNginxProxy(directory, port, upstream), port, prefix: '' };
   },
 };
-export const HELLO: Subject = { name: 'node:http hello (server floor)', kind: 'floor', start: script('hello') };
+export const HELLO: Subject = {
+  name: 'node:http hello (server floor)',
+  kind: 'floor',
+  measuredOverTls: false,
+  start: script('hello'),
+};
 
 export const PEERS: readonly Subject[] = [
-  { name: 'fast-proxy', kind: 'peer', start: script('fast-proxy') },
-  { name: 'httpxy', kind: 'peer', start: script('httpxy') },
-  { name: '@fastify/http-proxy', kind: 'peer', start: script('fastify-http-proxy') },
-  { name: 'http-proxy-middleware', kind: 'peer', start: script('http-proxy-middleware') },
+  peer('fast-proxy', 'fast-proxy'),
+  peer('httpxy', 'httpxy'),
+  peer('@fastify/http-proxy', 'fastify-http-proxy'),
+  peer('http-proxy-middleware', 'http-proxy-middleware'),
 ];
-
-/** CPU of undici's dispatch alone. Microseconds for each request. */
-export function clientFloorUs(upstreamPort: number, seconds: number): number {
-  const output = execFileSync('taskset', ['-c', '0', NODE, join(ROOT, 'bench', 'proxies', 'client-floor.mjs')], {
-    encoding: 'utf8',
-    env: { ...process.env, UPSTREAM: `http://127.0.0.1:${upstreamPort}`, TOKEN, SECONDS: String(seconds) },
-  });
-  return (JSON.parse(output) as { cpuUs: number }).cpuUs;
-}

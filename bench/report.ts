@@ -1,68 +1,70 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { median, spread, type Window } from './load.ts';
-import { HELLO, HTTP_PROXY_3, NGINX, NODE, type Subject, WAKALA } from './proxies.ts';
-import type { LoadName } from './run.ts';
+import { formatFigure, verdictsOf } from './goals.ts';
+import { LOAD_NAMES, type LoadName, LOADS, median, spread } from './load.ts';
+import { HTTP_PROXY_3, NGINX, NODE, type Subject, WAKALA, WAKALA_WORKERS } from './proxies.ts';
+import { addedP50Us, cpuUsOf, p50UsOf, ratiosOf, type Results, windowsOf } from './results.ts';
 
-export interface Results {
-  readonly windows: ReadonlyMap<Subject, ReadonlyMap<LoadName, readonly Window[]>>;
-  readonly clientFloorUs: number;
-  readonly start: { readonly readyMs: number; readonly rssIdleMb: number };
-  /** Absent from a quick run. */
-  readonly extras:
-    | {
-        readonly bulk: { readonly downMb: number; readonly upMb: number };
-        readonly burst: { readonly exchanges: number; readonly allSentMs: number };
-        readonly routes: { readonly few: number; readonly many: number };
-        readonly million: { readonly requests: number; readonly grownMb: number };
-      }
-    | undefined;
-  readonly skipped: readonly string[];
-}
-
-const README = fileURLToPath(new URL('README.md', import.meta.url));
+const BENCH_README = fileURLToPath(new URL('README.md', import.meta.url));
+const README = fileURLToPath(new URL('../README.md', import.meta.url));
 const LATEST = fileURLToPath(new URL('results/latest.json', import.meta.url));
 const BEGIN = '<!-- written by npm run bench -->';
 const END = '<!-- end -->';
 
-function cpu(results: Results, subject: Subject, load: LoadName): number {
-  return median((results.windows.get(subject)?.get(load) ?? []).map((window) => window.cpuUs));
+/** Prints the tables; a full run also puts them in the two README files, and the figures in `results/`. */
+export function writeReport(results: Results, quick: boolean): void {
+  const text = benchText(results);
+  process.stdout.write(`${text}\n`);
+  if (quick) return;
+  replaceGenerated(BENCH_README, text);
+  replaceGenerated(README, readmeText(results));
+  mkdirSync(fileURLToPath(new URL('results', import.meta.url)), { recursive: true });
+  writeFileSync(LATEST, `${JSON.stringify(latest(results), null, 2)}\n`);
 }
 
-function bestPeer(results: Results, load: LoadName): { name: string; cpuUs: number } {
-  const peers = [...results.windows.keys()].filter((subject) => subject.kind === 'peer');
-  const ranked = peers.map((peer) => ({ name: peer.name, cpuUs: cpu(results, peer, load) }));
-  return ranked.reduce((best, peer) => (peer.cpuUs < best.cpuUs ? peer : best), { name: '', cpuUs: Infinity });
+/** @throws Error if the file has no generated part */
+function replaceGenerated(file: string, text: string): void {
+  const old = readFileSync(file, 'utf8');
+  const [begin, end] = [old.indexOf(BEGIN), old.indexOf(END)];
+  if (begin === -1 || end < begin) throw new Error(`${file} has no "${BEGIN}" followed by "${END}"`);
+  writeFileSync(file, `${old.slice(0, begin)}${BEGIN}\n\n${text}\n\n${old.slice(end)}`);
 }
 
-function ratios(results: Results, load: LoadName) {
-  const wakala = cpu(results, WAKALA, load);
-  const peer = bestPeer(results, load);
-  const floor = cpu(results, HELLO, load) + results.clientFloorUs;
-  return {
-    wakala_us: round(wakala),
-    wakala_vs_http_proxy_3: round(wakala / cpu(results, HTTP_PROXY_3, load)),
-    wakala_vs_best_js_peer: round(wakala / peer.cpuUs),
-    best_js_peer: peer.name,
-    wakala_vs_nginx: round(wakala / cpu(results, NGINX, load)),
-    ...(Number.isNaN(floor) ? {} : { wakala_vs_floor: round(wakala / floor) }),
-  };
-}
+// For programs
 
 function summary(results: Results) {
-  const windows = results.windows.get(WAKALA)?.get('get') ?? [];
-  const p50 = (subject: Subject) =>
-    median((results.windows.get(subject)?.get('one') ?? []).map((window) => window.p50Us));
+  const figures = (load: LoadName) => {
+    const { httpProxy3, bestPeer, bestPeerName, nginx } = ratiosOf(results, load);
+    return {
+      wakala_us: round(cpuUsOf(results, WAKALA, load)),
+      wakala_vs_http_proxy_3: round(httpProxy3),
+      wakala_vs_best_js_peer: round(bestPeer),
+      best_js_peer: bestPeerName,
+      wakala_vs_nginx: round(nginx),
+    };
+  };
+  const windows = windowsOf(results, WAKALA, 'get');
   return {
-    get: ratios(results, 'get'),
-    post: ratios(results, 'post'),
-    big: ratios(results, 'big'),
-    one_connection_p50_us: { wakala: p50(WAKALA), nginx: p50(NGINX), added: p50(WAKALA) - p50(NGINX) },
+    get: figures('get'),
+    post: figures('post'),
+    big: figures('big'),
+    tls_get: figures('tlsGet'),
+    ...(windowsOf(results, WAKALA, 'tlsPost').length > 0 && { tls_post: figures('tlsPost') }),
+    tls_big: figures('tlsBig'),
+    one_connection_p50_us: {
+      wakala: p50UsOf(results, WAKALA, 'one'),
+      nginx: p50UsOf(results, NGINX, 'one'),
+      added: addedP50Us(results),
+    },
+    workers_2_get_us: round(cpuUsOf(results, WAKALA_WORKERS, 'get')),
     rss_idle_mb: round(results.start.rssIdleMb),
     ready_ms: Math.round(results.start.readyMs),
     spread: round(spread(windows.map((window) => window.cpuUs))),
+    goals_missed: verdictsOf(results)
+      .filter(({ isMet }) => !isMet)
+      .map(({ goal }) => goal.name),
   };
 }
 
@@ -71,55 +73,96 @@ export function quickLine(results: Results): string {
   return JSON.stringify(summary(results));
 }
 
-/** Prints the table; a full run also keeps it in the README of this folder, and the figures in `results/`. */
-export function writeReport(results: Results, quick: boolean): void {
-  const text = [machine(), table(results), extrasText(results), skippedText(results)].filter(Boolean).join('\n\n');
-  process.stdout.write(`${text}\n`);
-  if (quick) return;
-  mkdirSync(fileURLToPath(new URL('results', import.meta.url)), { recursive: true });
-  writeFileSync(
-    LATEST,
-    `${JSON.stringify({ machine: machine(), ...summary(results), extras: results.extras }, null, 2)}\n`,
-  );
-  const readme = readFileSync(README, 'utf8');
-  const [before = ''] = readme.split(BEGIN);
-  const after = readme.split(END)[1] ?? '\n';
-  writeFileSync(README, `${before}${BEGIN}\n\n${text}\n\n${END}${after}`);
+/** The file in `results/`: the summary, and the CPU of all proxies. */
+function latest(results: Results): unknown {
+  const cpuUs = [...results.windows].map(([subject, loads]) => {
+    const medians = [...loads.keys()].map((load) => [load, round(cpuUsOf(results, subject, load))] as const);
+    return [subject.name, Object.fromEntries(medians)] as const;
+  });
+  return {
+    machine: machine(),
+    ...summary(results),
+    extras: results.extras,
+    cpu_us: Object.fromEntries(cpuUs),
+  };
+}
+
+// bench/README.md
+
+function benchText(results: Results): string {
+  const parts = [
+    machine(),
+    'CPU microseconds of the proxy for each request (in brackets: times bare http-proxy-3).',
+    httpTable(results),
+    '## Over TLS to the upstream',
+    'The same, with kept connections and verified certificates (in brackets: times bare http-proxy-3 over TLS).',
+    tlsTable(results),
+    '## Goals',
+    goalsTable(results),
+    '## Start and memory',
+    extrasText(results),
+    skippedText(results),
+  ];
+  return parts.filter((part) => part !== '').join('\n\n');
 }
 
 function machine(): string {
   const node = execFileSync(NODE, ['--version'], { encoding: 'utf8' }).trim();
-  const nginx = execFileSync('sh', ['-c', 'nginx -v 2>&1'], { encoding: 'utf8' }).trim().replace('nginx version: ', '');
-  const [first] = cpus();
-  const date = new Date().toISOString().slice(0, 10);
-  return `${date}, ${cpus().length} x ${first?.model.trim() ?? 'unknown CPU'}, Node ${node}, ${nginx}, loopback, the proxy alone on one core.`;
+  return `${today()}, ${cpus().length} x ${processor()}, Node ${node}, ${nginxVersion()}, loopback, the proxy alone on one core.`;
 }
 
-function table(results: Results): string {
-  const reference = (load: LoadName) => cpu(results, HTTP_PROXY_3, load);
-  const cell = (subject: Subject, load: LoadName) => {
-    const windows = results.windows.get(subject)?.get(load) ?? [];
-    if (windows.length === 0) return '';
-    const values = windows.map((window) => window.cpuUs);
-    const noise = values.length > 1 ? ` ±${Math.round(spread(values) * 100)} %` : '';
-    return `${median(values).toFixed(1)} (${(median(values) / reference(load)).toFixed(2)})${noise}`;
-  };
-  const p50 = (subject: Subject) => {
-    const windows = results.windows.get(subject)?.get('one') ?? [];
-    return windows.length === 0 ? '' : median(windows.map((window) => window.p50Us)).toFixed(0);
-  };
-  const rows = [...results.windows.keys()].map(
-    (subject) =>
-      `| ${subject.name} | ${cell(subject, 'get')} | ${cell(subject, 'post')} | ${cell(subject, 'big')} | ${p50(subject)} |`,
-  );
-  return [
-    'CPU microseconds of the proxy for each request (in brackets: times bare http-proxy-3).',
-    '',
-    '| | GET 200 B | POST 500 B | GET 1 MiB | p50 of one connection, us |',
-    '| --- | --- | --- | --- | --- |',
-    ...rows,
-    `| undici dispatch alone (client floor) | ${results.clientFloorUs.toFixed(1)} | | | |`,
-  ].join('\n');
+const today = () => new Date().toISOString().slice(0, 10);
+const processor = () => cpus()[0]?.model.trim() ?? 'unknown CPU';
+const nginxVersion = () =>
+  execFileSync('sh', ['-c', 'nginx -v 2>&1'], { encoding: 'utf8' }).trim().replace('nginx version: ', '');
+
+/** CPU and its multiple of http-proxy-3's, such as `87.5 (0.55)`. Empty if it was not measured. */
+function cpuCell(results: Results, subject: Subject, load: LoadName): string {
+  const cpuUs = cpuUsOf(results, subject, load);
+  if (Number.isNaN(cpuUs)) return '';
+  return `${cpuUs.toFixed(1)} (${(cpuUs / cpuUsOf(results, HTTP_PROXY_3, load)).toFixed(2)})`;
+}
+
+function cpuCellWithSpread(results: Results, subject: Subject, load: LoadName): string {
+  const values = windowsOf(results, subject, load).map((window) => window.cpuUs);
+  const noise = values.length > 1 ? ` ±${Math.round(spread(values) * 100)} %` : '';
+  return cpuCell(results, subject, load) + noise;
+}
+
+function p50Cell(results: Results, subject: Subject): string {
+  const p50Us = p50UsOf(results, subject, 'one');
+  return Number.isNaN(p50Us) ? '' : p50Us.toFixed(0);
+}
+
+function httpTable(results: Results): string {
+  const rows = [...results.windows.keys()].map((subject) => [
+    subject.name,
+    ...(['get', 'post', 'big'] as const).map((load) => cpuCellWithSpread(results, subject, load)),
+    p50Cell(results, subject),
+  ]);
+  return tableText(['', 'GET 200 B', 'POST 500 B', 'GET 1 MiB', 'p50 of one connection, us'], rows);
+}
+
+function tlsTable(results: Results): string {
+  const rows = [...results.windows.keys()]
+    .filter((subject) => subject.measuredOverTls)
+    .map((subject) => {
+      const problem = results.skippedOverTls.get(subject);
+      if (problem !== undefined) return [subject.name, `not measured: ${problem}`, '', ''];
+      const loads = ['tlsGet', 'tlsPost', 'tlsBig'] as const;
+      return [subject.name, ...loads.map((load) => cpuCellWithSpread(results, subject, load))];
+    });
+  return tableText(['', 'GET 200 B', 'POST 500 B', 'GET 1 MiB'], rows);
+}
+
+function goalsTable(results: Results): string {
+  const rows = verdictsOf(results).map(({ goal, measured, isMet }) => [
+    goal.name,
+    `at most ${formatFigure(goal.atMost, goal.unit)}`,
+    formatFigure(measured, goal.unit),
+    isMet ? 'met' : '**missed**',
+  ]);
+  return tableText(['', 'goal', 'measured', 'met/missed'], rows);
 }
 
 function extrasText({ start, extras }: Results): string {
@@ -128,16 +171,117 @@ function extrasText({ start, extras }: Results): string {
     const { bulk, burst, routes, million } = extras;
     lines.push(
       `- 100 MiB down: +${round(bulk.downMb)} MiB resident at most; 100 MiB up: +${round(bulk.upMb)} MiB.`,
-      `- 1,000 requests at once without a token: ${burst.exchanges} exchange, all of them sent within ${Math.round(burst.allSentMs)} ms of its answer.`,
-      `- 10 routes and tokens: ${routes.few.toFixed(1)} us; 10,000: ${routes.many.toFixed(1)} us.`,
+      `- 1,000 requests at once without a token: ${exchangesText(burst.exchanges)}, and all of them are sent within ${Math.round(burst.allSentMs)} ms of its response.`,
+      routes === undefined
+        ? '- 10,000 routes and tokens: not measured, Wakala did not start.'
+        : `- 10 routes and tokens: ${routes.few.toFixed(1)} us; 10,000: ${routes.many.toFixed(1)} us, and ready in ${Math.round(routes.readyMs)} ms.`,
       `- ${million.requests.toLocaleString('en')} requests: ${round(million.grownMb)} MiB more resident than after warming up.`,
     );
   }
   return lines.join('\n');
 }
 
+function exchangesText(exchanges: number): string {
+  return `${exchanges} ${exchanges === 1 ? 'exchange' : 'exchanges'}`;
+}
+
 function skippedText({ skipped }: Results): string {
-  return skipped.length === 0 ? '' : `Not measured:\n\n${skipped.map((line) => `- ${line}`).join('\n')}`;
+  const lines = [...skipped].map(([subject, problem]) => `- ${subject.name}: ${problem}`);
+  return lines.length === 0 ? '' : `Not measured:\n\n${lines.join('\n')}`;
+}
+
+// README.md
+
+/** The part of README.md. `test/deploy/operations.test.ts` compares docs/operations.md with it. */
+function readmeText(results: Results): string {
+  return [readmeTable(results), readmeExtras(results), slowerText(results), methodText(results)].join('\n\n');
+}
+
+function readmeTable(results: Results): string {
+  const peers = [...results.windows.keys()]
+    .filter((subject) => subject.kind === 'peer' && subject !== HTTP_PROXY_3)
+    .sort((a, b) => cpuUsOf(results, a, 'get') - cpuUsOf(results, b, 'get'))
+    .map((subject) => [subject, subject.name] as const);
+  const rows: (readonly [Subject, string])[] = [
+    [WAKALA, '**Wakala**'],
+    ...peers,
+    [HTTP_PROXY_3, 'bare http-proxy-3'],
+    [NGINX, 'nginx, static header'],
+  ];
+  return tableText(
+    ['', 'GET 200 B', 'POST 500 B', 'GET 1 MiB', 'GET 200 B over TLS', 'one connection, p50'],
+    rows.map(([subject, name]) => {
+      const p50 = p50Cell(results, subject);
+      const overTls = results.skippedOverTls.has(subject) ? 'not measured' : cpuCell(results, subject, 'tlsGet');
+      const http = (['get', 'post', 'big'] as const).map((load) => cpuCell(results, subject, load));
+      return [name, ...http, overTls, p50 === '' ? '' : `${p50} us`];
+    }),
+  );
+}
+
+function readmeExtras({ start, extras }: Results): string {
+  const ready = `Ready in ${Math.round(start.readyMs)} ms, ${Math.round(start.rssIdleMb)} MiB resident at rest`;
+  if (extras === undefined) return `${ready}.`;
+  const { bulk, burst, routes, million } = extras;
+  return [
+    `${ready}, ${Math.round(Math.max(bulk.downMb, bulk.upMb, 0))} MiB more while 100 MiB go through.`,
+    `${million.requests.toLocaleString('en')} requests change it by ${Math.round(million.grownMb)} MiB.`,
+    ...(routes === undefined
+      ? []
+      : [
+          `With 10,000 routes and tokens a request costs ${(routes.many / routes.few).toFixed(2)} times what it costs with 10, and the start takes ${Math.round(routes.readyMs).toLocaleString('en')} ms.`,
+        ]),
+    `1,000 requests that wait for one token cost ${exchangesText(burst.exchanges)}, and the last of them leaves ${Math.round(burst.allSentMs)} ms after it.`,
+  ].join(' ');
+}
+
+const TITLES = { get: 'GET', post: 'POST', big: 'GET of 1 MiB' } as const;
+
+/** Wakala takes at least this share of a peer's CPU where it is not called faster. */
+const NOT_FASTER_FROM = 0.85;
+
+function slowerText(results: Results): string {
+  const nginx = (load: LoadName) => ratiosOf(results, load).nginx.toFixed(2);
+  const added = Math.round(addedP50Us(results));
+  const latency = added > 0 ? `, and adds ${added} us to a request on a quiet connection` : '';
+  const asFast = [...results.windows.keys()]
+    .filter(({ kind }) => kind === 'peer')
+    .flatMap((peer) => {
+      const ratio = (load: LoadName) => cpuUsOf(results, WAKALA, load) / cpuUsOf(results, peer, load);
+      const loads = (['get', 'post', 'big'] as const).filter((load) => ratio(load) > NOT_FASTER_FROM);
+      return loads.map((load) => `${peer.name} on a ${TITLES[load]} (${ratio(load).toFixed(2)})`);
+    });
+  return [
+    `What is **not** faster: compared with nginx, Wakala takes ${nginx('get')} times the CPU on a GET, ${nginx('post')} times on a POST and ${nginx('big')} times on 1 MiB${latency}; nginx knows no tokens.`,
+    ...(asFast.length > 0
+      ? [`Nor, within 15 %, than ${asFast.join(', ')}; in brackets Wakala's CPU as a multiple of theirs.`]
+      : []),
+    "HAProxy is of nginx's kind and was not measured.",
+  ].join(' ');
+}
+
+function methodText(results: Results): string {
+  const spreads = [...results.windows.keys()].flatMap((subject) =>
+    LOAD_NAMES.filter((load) => LOADS[load].connections > 1).flatMap((load) => {
+      const values = windowsOf(results, subject, load).map((window) => window.cpuUs);
+      return values.length > 1 ? [spread(values)] : [];
+    }),
+  );
+  const rounds = windowsOf(results, WAKALA, 'get').length;
+  return [
+    `Median of ${rounds} rounds of \`npm run bench\` on ${machine().replace(', the proxy alone on one core.', ', each proxy alone on one core.')}`,
+    `Half of the proxies' rounds lay at most ${Math.round(median(spreads) * 100)} % to either side, the widest ${Math.round(Math.max(...spreads) * 100)} %.`,
+  ].join(' ');
+}
+
+// Markdown
+
+/** A table as prettier writes it. */
+function tableText(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((title, i) => Math.max(3, title.length, ...rows.map((row) => row[i]?.length ?? 0)));
+  const line = (cells: readonly string[]) =>
+    `| ${widths.map((width, i) => (cells[i] ?? '').padEnd(width)).join(' | ')} |`;
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
 function round(value: number): number {

@@ -3,50 +3,70 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bulk, coldBurst, manyRoutes, million, startUp } from './extras.ts';
-import { type Load, measure, median, type Window, wrk } from './load.ts';
-import { clientFloorUs, HELLO, HTTP_PROXY_3, NGINX, PEERS, type Place, type Subject, WAKALA } from './proxies.ts';
-import { checkSubject } from './checks.ts';
-import { freePort, stop } from './processes.ts';
-import { quickLine, type Results, writeReport } from './report.ts';
-import { startTokenEndpoint, startUpstream } from './upstream.ts';
+import { type Load, LOAD_NAMES, type LoadName, LOADS, measure, type Window, wrk } from './load.ts';
+import { HELLO, HTTP_PROXY_3, NGINX, PEERS, type Place, type Subject, WAKALA, WAKALA_WORKERS } from './proxies.ts';
+import { checkSubject, checkSubjectOverTls } from './checks.ts';
+import { stop } from './processes.ts';
+import { quickLine, writeReport } from './report.ts';
+import type { Results } from './results.ts';
+import { startTokenEndpoint, startUpstream, type UpstreamServer } from './upstream.ts';
 
-const LOADS = {
-  get: { method: 'GET', path: '/small', connections: 32 },
-  post: { method: 'POST', path: '/small', connections: 32 },
-  big: { method: 'GET', path: '/files/big', connections: 8 },
-  one: { method: 'GET', path: '/small', connections: 1 },
-} as const satisfies Record<string, Load>;
+interface Plan {
+  readonly rounds: number;
+  readonly starts: number;
+  readonly subjects: readonly Subject[];
+  /**
+   * Seconds of load before a window: the compiler works for seconds on code that it meets for the first time. Two workers
+   * on one core take twice as long.
+   */
+  warmUpS(subject: Subject, load: LoadName): number;
+  readonly windowS: number;
+  measures(subject: Subject, load: LoadName): boolean;
+}
 
-export type LoadName = keyof typeof LOADS;
-
-/** How long everything takes. `quick` is under a minute. */
-const PLANS = {
-  full: {
-    rounds: 5,
-    firstWarmUpS: 2,
-    warmUpS: 2,
-    windowS: 3,
-    floorS: 4,
-    subjects: [WAKALA, HTTP_PROXY_3, ...PEERS, NGINX, HELLO],
+/** Takes about 22 minutes. */
+const FULL: Plan = {
+  rounds: 5,
+  starts: 5,
+  subjects: [WAKALA, WAKALA_WORKERS, HTTP_PROXY_3, ...PEERS, NGINX, HELLO],
+  warmUpS: (subject, load) => {
+    // nginx is not compiled while it runs, and `one` sends the same requests as `get`.
+    if (subject.kind === 'native' || load === 'one' || load === 'tlsPost') return 1;
+    const seconds = load === 'get' || load === 'tlsGet' ? 3 : 2;
+    return subject === WAKALA_WORKERS ? 2 * seconds : seconds;
   },
-  quick: {
-    rounds: 1,
-    firstWarmUpS: 3,
-    warmUpS: 1,
-    windowS: 1,
-    floorS: 2,
-    subjects: [WAKALA, HTTP_PROXY_3, ...PEERS.slice(0, 1), NGINX, HELLO],
+  windowS: 2,
+  measures: ({ kind, measuredOverTls }, load) =>
+    LOADS[load].tls ? measuredOverTls : !(kind === 'floor' && load === 'big'),
+};
+
+/** Takes less than a minute. */
+const QUICK: Plan = {
+  rounds: 1,
+  starts: 2,
+  subjects: [WAKALA, WAKALA_WORKERS, HTTP_PROXY_3, ...PEERS.slice(0, 1), NGINX],
+  warmUpS: (subject, load) => {
+    if (subject.kind === 'native' || load === 'one') return 0;
+    if (subject === WAKALA_WORKERS) return 4;
+    return load === 'get' ? 2 : 1;
   },
-} as const;
+  windowS: 1,
+  measures: (subject, load) => {
+    if (subject === WAKALA_WORKERS) return load === 'get';
+    if (load === 'one') return subject === WAKALA || subject === NGINX;
+    return load !== 'tlsPost';
+  },
+};
 
 const quick = process.argv.includes('--quick');
-const plan = quick ? PLANS.quick : PLANS.full;
+const plan = quick ? QUICK : FULL;
 
 function missingTools(): string[] {
   const needs = {
     nginx: 'apt-get install nginx-light',
     wrk: 'apt-get install wrk',
     taskset: 'apt-get install util-linux',
+    openssl: 'apt-get install openssl',
   };
   return Object.entries(needs).flatMap(([tool, how]) => {
     try {
@@ -62,54 +82,78 @@ function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
+type Measured = Map<LoadName, Window[]>;
+
 /** One subject alone on its core: warmed up, then a window of each load. */
-async function round(subject: Subject, place: Place, windows: Map<LoadName, Window[]>): Promise<void> {
+async function round(subject: Subject, place: Place, loads: readonly LoadName[], measured: Measured): Promise<void> {
   const { child, port, prefix } = await subject.start(place);
   try {
-    const under = (load: Load): Load => ({ ...load, path: prefix + load.path });
-    for (const [name, load] of Object.entries(LOADS) as [LoadName, Load][]) {
-      if (subject.kind === 'floor' && name === 'big') continue;
-      if (quick && name === 'one' && subject.kind !== 'wakala' && subject.kind !== 'native') continue;
-      // The compiler works for seconds on what it meets for the first time.
-      await wrk(port, under(load), name === 'get' ? plan.firstWarmUpS : plan.warmUpS);
-      const window = await measure(child.pid ?? 0, port, under(load), plan.windowS);
-      windows.set(name, [...(windows.get(name) ?? []), window]);
+    for (const name of loads) {
+      const load: Load = { ...LOADS[name], path: prefix + LOADS[name].path };
+      const warmUpS = plan.warmUpS(subject, name);
+      if (warmUpS > 0) await wrk(port, load, warmUpS);
+      const window = await measure(child.pid ?? 0, port, load, plan.windowS);
+      measured.set(name, [...(measured.get(name) ?? []), window]);
     }
   } finally {
     await stop(child);
   }
 }
 
-async function run(place: Place): Promise<Results> {
-  const skipped: string[] = [];
-  const windows = new Map<Subject, Map<LoadName, Window[]>>();
-  for (const subject of plan.subjects) {
-    try {
-      await checkSubject(subject, place);
-      windows.set(subject, new Map());
-    } catch (error) {
-      skipped.push(`${subject.name}: ${error instanceof Error ? error.message : String(error)}`);
-    }
+/** @returns why the check failed, or undefined if it passed */
+async function problemOf(check: Promise<void>): Promise<string | undefined> {
+  try {
+    await check;
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
-  const clientFloor: number[] = [];
+}
+
+async function run(upstream: UpstreamServer, at: Omit<Place, 'upstream'>): Promise<Results> {
+  const plain: Place = { ...at, upstream: upstream.plain };
+  const tls: Place = { ...at, upstream: upstream.tls };
+  const windows = new Map<Subject, Measured>();
+  const skipped = new Map<Subject, string>();
+  const skippedOverTls = new Map<Subject, string>();
+  for (const subject of plan.subjects) {
+    say(`checking ${subject.name}`);
+    const problem = await problemOf(checkSubject(subject, plain));
+    if (problem === undefined) windows.set(subject, new Map());
+    else skipped.set(subject, problem);
+    const tlsProblem = subject.measuredOverTls ? await problemOf(checkSubjectOverTls(subject, tls)) : undefined;
+    if (tlsProblem !== undefined) skippedOverTls.set(subject, tlsProblem);
+  }
   for (let i = 1; i <= plan.rounds; i++) {
     for (const [subject, measured] of windows) {
       say(`round ${i} of ${plan.rounds}: ${subject.name}`);
-      await round(subject, place, measured);
+      const loads = LOAD_NAMES.filter((load) => plan.measures(subject, load));
+      const isTls = (load: LoadName) => LOADS[load].tls;
+      await round(
+        subject,
+        plain,
+        loads.filter((load) => !isTls(load)),
+        measured,
+      );
+      if (subject.measuredOverTls && !skippedOverTls.has(subject)) {
+        await round(subject, tls, loads.filter(isTls), measured);
+      }
     }
-    clientFloor.push(clientFloorUs(place.upstreamPort, plan.floorS));
   }
   say('start-up and memory');
-  const start = await startUp(place);
+  const start = await startUp(plain, plan.starts);
   const extras = quick
     ? undefined
     : {
-        bulk: await bulk(place),
-        burst: await coldBurst(place),
-        routes: await manyRoutes(place, plan.windowS),
-        million: await million(place, 1_000_000),
+        bulk: await bulk(plain),
+        burst: await coldBurst(plain),
+        routes: await manyRoutes(plain, plan.windowS).catch((error: unknown) => {
+          say(`10,000 routes: ${String(error)}`);
+          return undefined;
+        }),
+        million: await million(plain, 1_000_000),
       };
-  return { windows, clientFloorUs: median(clientFloor), start, extras, skipped };
+  return { windows, skipped, skippedOverTls, start, extras };
 }
 
 // Where nginx is, and not in everyone's PATH.
@@ -121,14 +165,13 @@ if (missing.length > 0) {
 }
 const directory = mkdtempSync(join(tmpdir(), 'wakala-bench-'));
 const endpoint = await startTokenEndpoint(0);
-const upstreamPort = await freePort();
-const upstream = await startUpstream(directory, upstreamPort);
+const upstream = await startUpstream(directory);
 try {
-  const results = await run({ directory, upstreamPort, tokenPort: endpoint.port });
+  const results = await run(upstream, { directory, tokenPort: endpoint.port });
   writeReport(results, quick);
   if (quick) process.stdout.write(`${quickLine(results)}\n`);
 } finally {
-  await stop(upstream);
+  await stop(upstream.child);
   endpoint.close();
   rmSync(directory, { recursive: true, force: true });
 }

@@ -4,41 +4,94 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { listening } from './processes.ts';
+import { makeCertificate } from './certificates.ts';
+import { freePort, listening } from './processes.ts';
 
 /** The token that every proxy must put on: a request without it, or with the client's own, is answered 401. */
 export const TOKEN = 'bench'.padEnd(300, 'x');
 
+/** The token endpoint of the built-in provider `paypack`, which is on the same host as its API. */
+const PAYPACK_TOKEN_PATH = '/auth/agents/authorize';
+const PAYPACK_TOKEN = JSON.stringify({ access: TOKEN, refresh: 'unused', expires: Date.UTC(2100, 0) / 1000 });
+
 const SMALL = JSON.stringify({ status: 'ok', message: 'x'.repeat(170) });
 const MIB = 1024 * 1024;
 
-/** An nginx that answers at once and counts nothing: the cheapest provider there is. */
-export async function startUpstream(directory: string, port: number): Promise<ChildProcess> {
+/** nginx up to 1.23.3 has TLS 1.3 off by default. Node speaks both. */
+const TLS_VERSIONS = 'TLSv1.2 TLSv1.3';
+
+/** Where a proxy sends its requests. */
+export interface Upstream {
+  readonly port: number;
+  /** The certificate to trust. Without it, the upstream is plain HTTP. */
+  readonly caFile?: string;
+}
+
+export function urlOf({ port, caFile }: Upstream): string {
+  return `${caFile === undefined ? 'http' : 'https'}://127.0.0.1:${port}`;
+}
+
+/** The nginx at the far end: the same content over plain HTTP and over TLS. */
+export interface UpstreamServer {
+  readonly child: ChildProcess;
+  readonly plain: Upstream;
+  readonly tls: Required<Upstream>;
+}
+
+/** Starts an nginx that responds at once and logs nothing, so the upstream uses as little CPU as possible. */
+export async function startUpstream(directory: string): Promise<UpstreamServer> {
   mkdirSync(join(directory, 'files'), { recursive: true });
   writeFileSync(join(directory, 'files', 'big'), Buffer.alloc(MIB, 'x'));
   writeFileSync(join(directory, 'files', 'huge'), Buffer.alloc(100 * MIB, 'x'));
-  const nginx = startNginx(directory, 'upstream', serverBlock(port, directory));
-  await listening(port);
-  return nginx;
+  const certificate = makeCertificate(directory, 'upstream');
+  const plain = { port: await freePort() };
+  const tls = { port: await freePort(), caFile: certificate.certFile };
+  const refuse = `if ($http_authorization != "Bearer ${TOKEN}") { return 401; }`;
+  const block = `
+    server {
+      listen 127.0.0.1:${plain.port};
+      listen 127.0.0.1:${tls.port} ssl;
+      ssl_certificate ${certificate.certFile};
+      ssl_certificate_key ${certificate.keyFile};
+      ssl_protocols ${TLS_VERSIONS};
+      client_max_body_size 200m;
+      location /files/ { ${refuse} root ${directory}; }
+      location ${PAYPACK_TOKEN_PATH} { return 200 '${PAYPACK_TOKEN}'; }
+      location / { ${refuse} return 200 '${SMALL}'; }
+    }`;
+  const child = startNginx(directory, 'upstream', block);
+  await listening(plain.port);
+  return { child, plain, tls };
 }
 
-/** nginx as a proxy with a constant header: no token logic, and no JavaScript. */
-export async function startNginxProxy(directory: string, port: number, upstreamPort: number): Promise<ChildProcess> {
+/** Starts nginx as a proxy with a constant header: no token logic, and no JavaScript. */
+export async function startNginxProxy(directory: string, port: number, upstream: Upstream): Promise<ChildProcess> {
   const block = `
-    upstream provider { server 127.0.0.1:${upstreamPort}; keepalive 64; }
+    upstream provider { server 127.0.0.1:${upstream.port}; keepalive 64; }
     server {
       listen 127.0.0.1:${port};
       client_max_body_size 200m;
       location / {
-        proxy_pass http://provider;
+        proxy_pass ${upstream.caFile === undefined ? 'http' : 'https'}://provider;
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         proxy_set_header Authorization "Bearer ${TOKEN}";
+        ${upstream.caFile === undefined ? '' : tlsDirectives(upstream.caFile)}
       }
     }`;
   const nginx = startNginx(directory, 'proxy', block);
   await listening(port);
   return nginx;
+}
+
+/** What Node does by default. nginx verifies only if it is told to, and compares DNS names but not IP addresses. */
+function tlsDirectives(caFile: string): string {
+  return `
+        proxy_ssl_verify on;
+        proxy_ssl_trusted_certificate ${caFile};
+        proxy_ssl_name localhost;
+        proxy_ssl_protocols ${TLS_VERSIONS};
+        proxy_ssl_session_reuse on;`;
 }
 
 function startNginx(directory: string, name: string, servers: string): ChildProcess {
@@ -59,17 +112,6 @@ function startNginx(directory: string, name: string, servers: string): ChildProc
   return spawn('taskset', ['-c', name === 'upstream' ? '1' : '0', 'nginx', '-p', directory, '-c', file], {
     stdio: 'inherit',
   });
-}
-
-function serverBlock(port: number, directory: string): string {
-  return `
-    server {
-      listen 127.0.0.1:${port};
-      client_max_body_size 200m;
-      if ($http_authorization != "Bearer ${TOKEN}") { return 401; }
-      location /files/ { root ${directory}; }
-      location / { return 200 '${SMALL}'; }
-    }`;
 }
 
 /** A server that reads all of a body before it answers with its length; nginx answers such requests at once. */

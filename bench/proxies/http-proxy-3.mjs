@@ -1,8 +1,7 @@
 import http from 'node:http';
 import { createProxyServer } from 'http-proxy-3';
-import { authorization, port, upstream } from './settings.mjs';
+import { agent, authorization, port, upstream } from './settings.mjs';
 
-const agent = new http.Agent({ keepAlive: true });
 const proxy = createProxyServer({ target: upstream, agent, headers: { authorization } });
 proxy.on('error', (_error, _req, res) => res.destroy());
 http.createServer((req, res) => proxy.web(req, res)).listen(port, '127.0.0.1');

@@ -1,8 +1,7 @@
 import http from 'node:http';
 import { createProxyServer } from 'httpxy';
-import { authorization, port, upstream } from './settings.mjs';
+import { agent, authorization, port, upstream } from './settings.mjs';
 
-const agent = new http.Agent({ keepAlive: true });
 const proxy = createProxyServer({ target: upstream, agent, headers: { authorization } });
 http
   .createServer((req, res) => {
