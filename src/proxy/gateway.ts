@@ -20,7 +20,7 @@ import { ProxiedRequest, type RequestContext } from './request.ts';
 import { requestIdOf } from './request-id.ts';
 import { RouteTable } from './routes.ts';
 import type { Target } from './target.ts';
-import { tokenEndpointsOf, TokenPathGuard, tokenPathRefused } from './token-paths.ts';
+import { TokenEndpoints, tokenEndpointsOf, TokenPathGuard, tokenPathRefused } from './token-paths.ts';
 import type { UpstreamPools } from './upstream-pools.ts';
 
 export interface GatewayContext {
@@ -46,7 +46,7 @@ export class Gateway {
   readonly #clock: Clock;
 
   constructor(config: Config, context: GatewayContext) {
-    const endpoints = config.routes.flatMap(tokenEndpointsOf);
+    const endpoints = new TokenEndpoints(config.routes.flatMap(tokenEndpointsOf));
     this.routes = config.routes.map(
       (route) =>
         new LiveRoute(

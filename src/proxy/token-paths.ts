@@ -24,12 +24,36 @@ export function tokenEndpointsOf({ provider, upstream, authServer }: Route): Pla
   return [...urls, ...provider.tokenPaths.map(({ path }) => upstream + path)].map(placeOf);
 }
 
+/** Token endpoints, and those of them that are below an API. Each API is looked up once, however many routes lead there. */
+export class TokenEndpoints {
+  /** By server, then by their path in any spelling. */
+  readonly #servers = new Map<string, Map<string, Place>>();
+  readonly #below = new Map<string, Paths>();
+
+  constructor(places: Iterable<Place>) {
+    for (const place of places) {
+      const known = this.#servers.get(place.server) ?? new Map<string, Place>();
+      this.#servers.set(place.server, known.set(place.segments.join('/'), place));
+    }
+  }
+
+  below(base: Place): Paths {
+    const key = `${base.server}/${base.plain.join('/')}`;
+    const known = this.#below.get(key);
+    if (known !== undefined) return known;
+    const places = [...(this.#servers.get(base.server)?.values() ?? [])];
+    const paths = new Paths(places.flatMap((place) => pathBelow(base, place) ?? []));
+    this.#below.set(key, paths);
+    return paths;
+  }
+}
+
 /** Keeps the provider's real token endpoint out of reach: in any spelling, a client's login never leaves. */
 export class TokenPathGuard {
   readonly #upstream: Place;
   readonly #exact: readonly { readonly method: string; readonly pattern: RegExp }[];
   readonly #named: Paths;
-  readonly #endpoints: FoundEndpoints | undefined;
+  readonly #foundEndpoints: FoundEndpoints | undefined;
   #found = new Paths([]);
   #version = 0;
 
@@ -37,12 +61,12 @@ export class TokenPathGuard {
    * @param endpoints token endpoints, also of other routes: those on the upstream of this route are refused
    * @param found those that issuers name while this runs
    */
-  constructor(route: Route, endpoints: readonly Place[] = tokenEndpointsOf(route), found?: FoundEndpoints) {
+  constructor(route: Route, endpoints = new TokenEndpoints(tokenEndpointsOf(route)), found?: FoundEndpoints) {
     this.#upstream = placeOf(route.upstream);
     const logins: readonly TokenPath[] = route.tokenPaths === 'placeholder' ? route.provider.tokenPaths : [];
     this.#exact = logins.map(({ method, path }) => ({ method, pattern: new RegExp(`^${patternOf(path)}$`) }));
-    this.#named = this.#below(endpoints);
-    this.#endpoints = found;
+    this.#named = endpoints.below(this.#upstream);
+    this.#foundEndpoints = found;
   }
 
   /** `path` is raw and below the prefix. */
@@ -57,16 +81,13 @@ export class TokenPathGuard {
    * be asked right before a request is sent.
    */
   isFound(path: string): boolean {
-    if (this.#endpoints === undefined) return false;
-    if (this.#version !== this.#endpoints.version) {
-      this.#version = this.#endpoints.version;
-      this.#found = this.#below([...this.#endpoints.urls].map(placeOf));
+    const found = this.#foundEndpoints;
+    if (found === undefined) return false;
+    if (this.#version !== found.version) {
+      this.#version = found.version;
+      this.#found = new TokenEndpoints([...found.urls].map(placeOf)).below(this.#upstream);
     }
     return this.#found.has(path);
-  }
-
-  #below(endpoints: readonly Place[]): Paths {
-    return new Paths(endpoints.flatMap((endpoint) => pathBelow(this.#upstream, endpoint) ?? []));
   }
 }
 
@@ -75,7 +96,7 @@ export function tokenPathRefused(): ProxyError {
 }
 
 /** Paths that are known in any spelling. `{name}` stands for one segment. */
-class Paths {
+export class Paths {
   readonly #plain: ReadonlySet<string>;
   readonly #patterns: readonly RegExp[];
 
