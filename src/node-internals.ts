@@ -115,6 +115,17 @@ export function resetConnection(socket: Socket): void {
 }
 
 /**
+ * Whether a connection is gone without Node having noticed: the kernel knows no peer any more. Node notices a reset when
+ * it reads or writes. It does not read while the socket is paused, or after the client has closed its sending side. Over
+ * TLS, even a write does not tell: if the write of session tickets or of an alert fails, Node drops the error, and
+ * later writes never end.
+ */
+export function isConnectionLost(socket: Socket): boolean {
+  const { _handle: handle } = socket as unknown as { readonly _handle?: { getpeername?(out: object): number } | null };
+  return (handle?.getpeername?.({}) ?? 0) < 0;
+}
+
+/**
  * Why the `end` event of a socket does not mean that the server sent everything, or undefined if it does. Only needed
  * for a body that ends with the connection. Call it in that event, once, and never read `remoteAddress` before.
  *

@@ -5,7 +5,13 @@ import type { AddressInfo } from 'node:net';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { currentResponse, dropRequests, mayMissHeaders, unfinishedRequest } from '../src/node-internals.ts';
+import {
+  currentResponse,
+  dropRequests,
+  isConnectionLost,
+  mayMissHeaders,
+  unfinishedRequest,
+} from '../src/node-internals.ts';
 import { issue } from './config/certificate.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
@@ -47,6 +53,21 @@ describe.each([
   ['plain', false],
   ['TLS', true],
 ])('private fields of node:http on a %s connection', (_, tls) => {
+  it('tell that a connection was reset that nobody reads', async () => {
+    const { server, exchange } = await start(tls);
+    const raw = connect((server.address() as AddressInfo).port, '127.0.0.1').on('error', () => {});
+    const client = tls ? connectTls({ socket: raw, rejectUnauthorized: false }).on('error', () => {}) : raw;
+    client.write(GET);
+    const { socket } = (await exchange(0)).req;
+    expect(isConnectionLost(socket)).toBe(false);
+    socket.pause();
+    raw.resetAndDestroy();
+    await expect.poll(() => isConnectionLost(socket)).toBe(true);
+    expect(socket.destroyed).toBe(false);
+    socket.destroy();
+    expect(isConnectionLost(socket)).toBe(false);
+  });
+
   it('name the response that may write, and none between responses', async () => {
     const { client, exchange } = await start(tls);
     client.write(GET + GET);

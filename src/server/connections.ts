@@ -3,7 +3,10 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { ignoreError } from '../proxy/linger.ts';
 import type { ProxyServer } from './http-server.ts';
-import { currentResponse, unfinishedRequest } from '../node-internals.ts';
+import { currentResponse, isConnectionLost, unfinishedRequest } from '../node-internals.ts';
+
+/** How often connections are looked at that Node does not read. Milliseconds. */
+const LOST_CHECK_MS = 2000;
 
 /** The connections of the listener: how many there may be, and which can go when the server stops. */
 export class Connections {
@@ -34,6 +37,9 @@ export class Connections {
         this.#speaks(socket);
       });
     }
+    const timer = setInterval(() => this.#closeLost(), LOST_CHECK_MS);
+    timer.unref();
+    server.once('close', () => clearInterval(timer));
   }
 
   /** How many there are. */
@@ -61,6 +67,14 @@ export class Connections {
     }
     for (const socket of this.#open) {
       if (!busy.has(peerOf(socket))) socket.destroy();
+    }
+  }
+
+  /** Closes connections that were reset while Node could not notice: what is done for their clients ends with them. */
+  #closeLost(): void {
+    for (const socket of this.#speaking) {
+      const isUnnoticed = socket.writableLength > 0 || socket.readableEnded || socket.isPaused();
+      if (isUnnoticed && isConnectionLost(socket)) socket.destroy();
     }
   }
 

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
+import { connect as connectTcp } from 'node:net';
 import { connect } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { makePki, startTlsProxy, tlsFiles } from '../access/support.ts';
-import { routeTo, startProxyTo } from '../support/proxy-server.ts';
+import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
 
@@ -94,6 +95,30 @@ describe('a client that closes its sending side behind its request', () => {
     client.socket.end();
     expect(await client.answer()).toMatchObject({ status: 504 });
     expect(await client.ending).toBe('clean');
+  });
+});
+
+describe('a client that closes its sending side and then resets the connection', () => {
+  it.each([
+    ['plain', false],
+    ['TLS', true],
+  ])('has its request ended before any deadline on a %s listener', async (_, isTls) => {
+    const upstream = await RawUpstream.start(() => {});
+    const routes = { '/api/*': routeTo(upstream, { timeout: '60s' }) };
+    const proxy = await (isTls ? startTlsProxy({ routes }, tlsFiles(makePki())) : startProxy({ routes }));
+    const raw = connectTcp(proxy.port, '127.0.0.1').on('error', () => {});
+    onTestFinished(() => void raw.destroy());
+    const client = isTls ? connect({ socket: raw, rejectUnauthorized: false }).on('error', () => {}) : raw;
+    await once(client, isTls ? 'secureConnect' : 'connect');
+    client.write(GET);
+    client.end();
+    const { socket } = await upstream.request();
+    const closed = once(socket, 'close');
+    // The proxy has read the FIN by then, and reads no more.
+    await RawClient.open(proxy.port);
+    raw.resetAndDestroy();
+    await closed;
+    await expect.poll(async () => (await proxy.server.snapshot()).routes[0]?.inFlight).toBe(0);
   });
 });
 
