@@ -104,7 +104,17 @@ interface TlsInternals {
   /** The socket below, on a server. */
   readonly _parent?: Socket;
   /** `_parent` is the TCP handle below. */
-  readonly _handle?: { readonly _parent?: { readStart?(): unknown } } | null;
+  readonly _handle?: { readonly _parent?: { readStart?(): unknown }; enableSessionCallbacks?(): void } | null;
+}
+
+/**
+ * Makes a TLS client emit `session` also if it connects to the second address of a name, as where `localhost` has `::1`
+ * besides `127.0.0.1`: Node asks for the event only at the handle of the first address. Call it before the connection
+ * is open.
+ */
+export function keepSessionEvents(socket: TLSSocket): void {
+  // Before Node's own listener, which starts the handshake.
+  socket.prependOnceListener('connect', () => (socket as unknown as TlsInternals)._handle?.enableSessionCallbacks?.());
 }
 
 /** Sends a reset (RST) instead of an orderly close. TLS has none: it takes the TCP socket below. */

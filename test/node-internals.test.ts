@@ -2,13 +2,14 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { connect, type Socket } from 'node:net';
+import { connect, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   currentResponse,
   dropRequests,
   isConnectionLost,
+  keepSessionEvents,
   mayMissHeaders,
   unfinishedRequest,
 } from '../src/node-internals.ts';
@@ -125,4 +126,21 @@ describe.each([
       expect([exchanges.length, events, currentResponse(req.socket)]).toEqual([1, [], undefined]);
     },
   );
+});
+
+describe('a TLS client', () => {
+  it('emits `session` also at the second address of a name', async () => {
+    const { server } = await start(true);
+    const { port } = server.address() as AddressInfo;
+    const lookup: LookupFunction = (_host, _options, found) =>
+      found(null, [
+        { address: '::1', family: 6 },
+        { address: '127.0.0.1', family: 4 },
+      ]);
+    const client = connectTls({ port, host: 'two.test', rejectUnauthorized: false, lookup });
+    onTestFinished(() => void client.destroy());
+    keepSessionEvents(client);
+    await once(client, 'session');
+    expect(client.remoteAddress).toBe('127.0.0.1');
+  });
 });
