@@ -104,7 +104,17 @@ interface TlsInternals {
   /** The socket below, on a server. */
   readonly _parent?: Socket;
   /** `_parent` is the TCP handle below. */
-  readonly _handle?: { readonly _parent?: { readStart?(): unknown } } | null;
+  readonly _handle?: { readonly _parent?: { readStart?(): unknown }; enableSessionCallbacks?(): void } | null;
+}
+
+/**
+ * Makes a TLS client emit `session` also if it connects to the second address of a name, as where `localhost` has `::1`
+ * besides `127.0.0.1`: Node asks for the event only at the handle of the first address. Call it before the connection
+ * is open.
+ */
+export function keepSessionEvents(socket: TLSSocket): void {
+  // Before Node's own listener, which starts the handshake.
+  socket.prependOnceListener('connect', () => (socket as unknown as TlsInternals)._handle?.enableSessionCallbacks?.());
 }
 
 /**
@@ -127,6 +137,17 @@ export function resetConnection(socket: Socket): void {
   // Of a TLS socket itself, Node refuses it.
   if (!tcp.destroyed && !(tcp instanceof TLSSocket)) tcp.resetAndDestroy();
   socket.destroy();
+}
+
+/**
+ * Whether a connection is gone without Node having noticed: the kernel knows no peer any more. Node notices a reset when
+ * it reads or writes. It does not read while the socket is paused, or after the client has closed its sending side. Over
+ * TLS, even a write does not tell: if the write of session tickets or of an alert fails, Node drops the error, and
+ * later writes never end.
+ */
+export function isConnectionLost(socket: Socket): boolean {
+  const { _handle: handle } = socket as unknown as { readonly _handle?: { getpeername?(out: object): number } | null };
+  return (handle?.getpeername?.({}) ?? 0) < 0;
 }
 
 /**

@@ -2,13 +2,15 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { connect, type Socket } from 'node:net';
+import { connect, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   allowHalfClosedClients,
   currentResponse,
   dropRequests,
+  isConnectionLost,
+  keepSessionEvents,
   mayMissHeaders,
   replaceClose,
   resetConnection,
@@ -56,6 +58,21 @@ describe.each([
   ['plain', false],
   ['TLS', true],
 ])('private fields of node:http on a %s connection', (_, tls) => {
+  it('tell that a connection was reset that nobody reads', async () => {
+    const { server, exchange } = await start(tls);
+    const raw = connect((server.address() as AddressInfo).port, '127.0.0.1').on('error', () => {});
+    const client = tls ? connectTls({ socket: raw, rejectUnauthorized: false }).on('error', () => {}) : raw;
+    client.write(GET);
+    const { socket } = (await exchange(0)).req;
+    expect(isConnectionLost(socket)).toBe(false);
+    socket.pause();
+    raw.resetAndDestroy();
+    await expect.poll(() => isConnectionLost(socket)).toBe(true);
+    expect(socket.destroyed).toBe(false);
+    socket.destroy();
+    expect(isConnectionLost(socket)).toBe(false);
+  });
+
   it('name the response that may write, and none between responses', async () => {
     const { client, exchange } = await start(tls);
     client.write(GET + GET);
@@ -167,5 +184,22 @@ describe.each([
     await closing;
     expect(req.socket.destroyed).toBe(false);
     req.socket.destroy();
+  });
+});
+
+describe('a TLS client', () => {
+  it('emits `session` also at the second address of a name', async () => {
+    const { server } = await start(true);
+    const { port } = server.address() as AddressInfo;
+    const lookup: LookupFunction = (_host, _options, found) =>
+      found(null, [
+        { address: '::1', family: 6 },
+        { address: '127.0.0.1', family: 4 },
+      ]);
+    const client = connectTls({ port, host: 'two.test', rejectUnauthorized: false, lookup });
+    onTestFinished(() => void client.destroy());
+    keepSessionEvents(client);
+    await once(client, 'session');
+    expect(client.remoteAddress).toBe('127.0.0.1');
   });
 });

@@ -4,7 +4,16 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { ignoreError } from '../proxy/linger.ts';
 import type { ProxyServer } from './http-server.ts';
-import { currentResponse, resetConnection, unfinishedRequest, unsentBytes } from '../node-internals.ts';
+import {
+  currentResponse,
+  isConnectionLost,
+  resetConnection,
+  unfinishedRequest,
+  unsentBytes,
+} from '../node-internals.ts';
+
+/** How often connections are looked at that Node does not read. Milliseconds. */
+const LOST_CHECK_MS = 2000;
 
 /** A client that takes nothing of a finished response for this long, or twice as long, is reset. Milliseconds. */
 const UNREAD_MS = 10_000;
@@ -26,8 +35,6 @@ export class Connections {
   #unread = new Map<Socket, Unread>();
 
   constructor(server: ProxyServer, limit: () => number, unreadMs = UNREAD_MS) {
-    const looking = setInterval(() => this.#resetUnread(), unreadMs).unref();
-    server.once('close', () => clearInterval(looking));
     const isTls = server instanceof TlsServer;
     server.on('connection', (socket: Socket) => {
       // node:http removes its own listener when it hands the socket to `connect` or `upgrade`.
@@ -48,6 +55,11 @@ export class Connections {
         this.#speaks(socket);
       });
     }
+    const timers = [
+      setInterval(() => this.#closeLost(), LOST_CHECK_MS).unref(),
+      setInterval(() => this.#resetUnread(), unreadMs).unref(),
+    ];
+    server.once('close', () => timers.forEach(clearInterval));
   }
 
   /** How many there are. */
@@ -78,10 +90,7 @@ export class Connections {
     }
   }
 
-  /**
-   * Resets connections whose finished response has not moved since the last look. Their clients read nothing, or are
-   * gone: Node does not always tell of a TLS connection that was reset while it was being written to.
-   */
+  /** Resets connections whose finished response has not moved since the last look: their clients read nothing. */
   #resetUnread(): void {
     const unread = new Map<Socket, Unread>();
     for (const socket of this.#speaking) {
@@ -93,6 +102,14 @@ export class Connections {
       else unread.set(socket, { response, pendingBytes });
     }
     this.#unread = unread;
+  }
+
+  /** Closes connections that were reset while Node could not notice: what is done for their clients ends with them. */
+  #closeLost(): void {
+    for (const socket of this.#speaking) {
+      const isUnnoticed = socket.writableLength > 0 || socket.readableEnded || socket.isPaused();
+      if (isUnnoticed && isConnectionLost(socket)) socket.destroy();
+    }
   }
 
   #speaks(socket: Socket): void {

@@ -1,30 +1,30 @@
-import type { Socket } from 'node:net';
 import { Server as TlsServer } from 'node:https';
-import { allowHalfClosedClients, currentResponse } from '../node-internals.ts';
+import type { Socket } from 'node:net';
+import { allowHalfClosedClients, currentResponse, isConnectionLost } from '../node-internals.ts';
 import type { ProxyServer } from './http-server.ts';
 
-/** Time for the reset that follows the first probe of a closed connection. Milliseconds. */
-const PROBE_MS = 250;
+/** Time for the reset of a client that is gone. Milliseconds. */
+const ANSWER_MS = 250;
 
 /**
- * Serves clients that close their sending side behind their request, and notices those that closed their socket
- * altogether, which looks the same: each sends a FIN. A client that is still there gets two interim responses
- * (`100 Continue`), which HTTP/1.1 has every client skip. For one that is gone, the kernel answers the first with a
- * reset, and the second fails.
+ * Serves clients that close their sending side behind their request, and closes the connections of those that closed
+ * their socket altogether. Each sends the same FIN. While its response is awaited, such a client is sent an interim
+ * response (`100 Continue`), which HTTP/1.1 has every client skip; if nobody is there, the kernel answers with a reset.
  */
 export function serveHalfClosedClients(server: ProxyServer): void {
   allowHalfClosedClients(server);
   server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
-    socket.once('end', () => {
-      probe(socket);
-      setTimeout(probe, PROBE_MS, socket).unref();
-    });
+    socket.once('end', () => probe(socket));
   });
 }
 
-/** Without a response that waits, nothing is lost if the client is gone. HTTP/1.0 has no interim responses. */
 function probe(socket: Socket): void {
   const response = currentResponse(socket);
-  if (response === undefined || response.headersSent || !socket.writable) return;
-  if (response.req.httpVersion !== '1.0') response.writeContinue();
+  // HTTP/1.0 has no interim responses. Such a client is found gone when its response is written.
+  if (response === undefined || response.headersSent || !socket.writable || response.req.httpVersion === '1.0') return;
+  response.writeContinue();
+  const timer = setTimeout(() => {
+    if (isConnectionLost(socket)) socket.destroy();
+  }, ANSWER_MS);
+  timer.unref();
 }

@@ -22,7 +22,7 @@ export interface Strangers {
   readonly seed: number;
   /** How many connections they make to each proxy, at most. */
   readonly connections: number;
-  /** For how long they come to each proxy, at most. Milliseconds. */
+  /** About how long each proxy is tried, at most, besides its start and the wait until it is at rest. Milliseconds. */
   readonly forMs: number;
   /** How many there are at a time. */
   readonly atATime: number;
@@ -48,7 +48,7 @@ const HONEST_KEY = 'honest-key-0123456789';
 const PAYERS = 4;
 const PAUSE_MS = 10;
 const MOST_TIMES_BASELINE = 3;
-const WINDOW_MS = 5000;
+const MOST_WINDOW_MS = 5000;
 const MOST_MIB = 128;
 const LOOK_MS = 250;
 /** Listeners to the inspector's events that never read them. */
@@ -74,12 +74,14 @@ function at(kind: Kind, row: Row, { seed, connections, forMs, atATime, mostHeldM
     strangersApi(provider, ledger);
     const proxy = await AttackedProxy.start(scope, kind, provider);
     const atRest = proxy.sockets();
-    const payers = new Payers(scope, proxy, row, ledger, seed);
+    const windowMs = Math.min(MOST_WINDOW_MS, forMs / 10);
+    const payers = new Payers(scope, proxy, row, ledger, { seed, windowMs });
+    const endsAtMs = Date.now() + forMs;
     let baselineMs = 0;
     if (timed) {
-      await payers.p99Ms(WINDOW_MS);
+      await payers.p99Ms();
       // The best of a few windows, since other processes may get in the way of any one.
-      baselineMs = Math.min(...[await payers.p99Ms(WINDOW_MS), await payers.p99Ms(WINDOW_MS)]);
+      baselineMs = Math.min(...[await payers.p99Ms(), await payers.p99Ms()]);
     }
     const did = new Tally();
     const come = (count: number, mostMs: number) => {
@@ -97,7 +99,8 @@ function at(kind: Kind, row: Row, { seed, connections, forMs, atATime, mostHeldM
     const before = proxy.memoryMiB();
     let peak = before;
     const watching = setInterval(() => (peak = Math.max(peak, proxy.memoryMiB())), LOOK_MS);
-    await come(connections, forMs);
+    // The last of them may stay for three times as long: before it leaves, and while it waits for the proxy to close.
+    await come(connections, Math.max(forMs / 3, endsAtMs - Date.now() - 3 * mostHeldMs));
     clearInterval(watching);
     await inspector.stop();
     const windows = await payers.stop();
@@ -221,6 +224,7 @@ class Payers {
   readonly #row: Row;
   readonly #ledger: Ledger;
   readonly #seed: number;
+  readonly #windowMs: number;
   readonly #proxy: AttackedProxy;
   readonly #agents: readonly Agent[];
   #isOver = true;
@@ -228,11 +232,18 @@ class Payers {
   #next = 0;
   #windows: number[][] = [];
 
-  constructor(scope: Scope, proxy: AttackedProxy, row: Row, ledger: Ledger, seed: number) {
+  constructor(
+    scope: Scope,
+    proxy: AttackedProxy,
+    row: Row,
+    ledger: Ledger,
+    { seed, windowMs }: { seed: number; windowMs: number },
+  ) {
     this.#proxy = proxy;
     this.#row = row;
     this.#ledger = ledger;
     this.#seed = seed;
+    this.#windowMs = windowMs;
     const listener = proxy.ca === undefined ? 'plain' : 'TLS';
     this.#agents = Array.from({ length: PAYERS }, () => connection(scope, listener));
   }
@@ -240,7 +251,7 @@ class Payers {
   start(): void {
     this.#isOver = false;
     this.#windows = [[]];
-    const windows = setInterval(() => this.#windows.push([]), WINDOW_MS);
+    const windows = setInterval(() => this.#windows.push([]), this.#windowMs);
     const paying = this.#agents.map(async (agent) => {
       while (!this.#isOver && this.#proxy.isAlive) {
         await this.#pay(agent);
@@ -258,10 +269,10 @@ class Payers {
     return this.#windows.filter((tookMs) => tookMs.length > 0).map(p99Of);
   }
 
-  /** Pays for a while. @returns the 99th percentile of the time that payments took. Milliseconds. */
-  async p99Ms(forMs: number): Promise<number> {
+  /** Pays for one window. @returns the 99th percentile of the time that payments took. Milliseconds. */
+  async p99Ms(): Promise<number> {
     this.start();
-    await delay(forMs);
+    await delay(this.#windowMs);
     return Math.max(...(await this.stop()));
   }
 

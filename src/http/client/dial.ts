@@ -9,6 +9,7 @@ import {
 } from 'node:tls';
 import { isLinkLocalAddress } from '../../link-local.ts';
 import { guardedLookup } from '../../lookup.ts';
+import { keepSessionEvents } from '../../node-internals.ts';
 
 /** Where the bytes of a connection go. */
 export interface SocketReader {
@@ -124,6 +125,7 @@ function tlsOpener(origin: Origin, identity: TlsIdentity): Opener {
       ...(isIP(name) === 0 && { servername: name }),
     };
     const socket = connectTls(options);
+    keepSessionEvents(socket);
     socket.on('session', (next) => (session = next));
     socket.once('error', () => (session = undefined));
     return { socket, readyEvent: 'secureConnect' };
