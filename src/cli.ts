@@ -1,8 +1,8 @@
 #!/usr/bin/env node
+import { keepDebuggerClosed } from './commands/debugger.ts';
 import { leaveOnEarlySignals } from './commands/early-signals.ts';
-import { relaunchIfLasting } from './commands/relaunch.ts';
 
 leaveOnEarlySignals();
-relaunchIfLasting(process.argv.slice(2));
+keepDebuggerClosed();
 const { main } = await import('./commands/program.ts');
 await main(process.argv);

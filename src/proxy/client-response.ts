@@ -32,6 +32,9 @@ export class ClientResponse {
   #source: ResponseSource | undefined;
   /** Whether small chunks wait until those before them are written. */
   #isGathering = false;
+  /** Whether the last write was not taken at once. A source that is paused copies what it reads next. */
+  #isClientSlow = false;
+  #isDraining = false;
 
   /** @param headers names and values by turns; more may be added until it is sent */
   constructor(res: ServerResponse, status: number, reason: string, headers: HeaderList) {
@@ -116,9 +119,24 @@ export class ClientResponse {
 
   #write(bytes: Buffer, onWritten?: (error: Error | null | undefined) => void): void {
     if (this.#res.write(bytes, onWritten)) return;
-    const source = this.#source;
-    source?.pause();
-    this.#res.once('drain', () => source?.resume());
+    // Node hands the bytes to the kernel at the end of this turn. A client that was fast so far is likely to take them.
+    if (this.#isClientSlow) this.#source?.pause();
+    process.nextTick(checkBackPressure, this);
+  }
+
+  /** For `checkBackPressure`. Pauses the source while bytes wait for the client. */
+  checkBackPressure(): void {
+    this.#isClientSlow = this.#res.writableLength > 0;
+    if (!this.#isClientSlow) {
+      this.#source?.resume();
+    } else if (!this.#isDraining) {
+      this.#isDraining = true;
+      this.#source?.pause();
+      this.#res.once('drain', () => {
+        this.#isDraining = false;
+        this.#source?.resume();
+      });
+    }
   }
 
   end(): void {
@@ -135,6 +153,10 @@ export class ClientResponse {
     if (isEndedByClose && socket !== null) resetConnection(socket);
     this.#res.destroy();
   }
+}
+
+function checkBackPressure(response: ClientResponse): void {
+  response.checkBackPressure();
 }
 
 /** The reason phrase as it goes out: anything but plain ASCII, and a secret, gives way to the usual one. */

@@ -1,4 +1,6 @@
-import { writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { ask } from '../support/proxy-ask.ts';
 import { freePort } from '../support/free-port.ts';
@@ -8,7 +10,10 @@ import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 import { rewrite } from './support.ts';
 
-async function serve(settings: Settings = {}) {
+/** For a `data:` URL. */
+const OPEN_DEBUGGER = encodeURIComponent(`import { open } from 'node:inspector'; open(0, '127.0.0.1')`);
+
+async function serve(settings: Settings = {}, env: Record<string, string> = {}) {
   const upstream = await RawUpstream.start(({ target }) => (target === '/held' ? undefined : reply(200, 'fine')));
   const adminPort = await freePort();
   const written = {
@@ -18,7 +23,7 @@ async function serve(settings: Settings = {}) {
     ...settings,
   };
   const file = configFile(written);
-  const cli = new CliProcess(['serve', '-c', file]);
+  const cli = new CliProcess(['serve', '-c', file], { env });
   const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
   return { upstream, cli, file, written, adminPort, port: Number(port) };
 }
@@ -52,6 +57,31 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     await cli.until(/"configuration reloaded"/);
     expect((await ask(port, '/api/x')).status).toBe(200);
     expect(cli.stderr).not.toMatch(/debugger/i);
+  });
+
+  it('opens none in a worker either', async () => {
+    const { cli, port } = await serve({ workers: 1 });
+    const { pid = 0 } = cli;
+    const [worker = 0] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number);
+    process.kill(worker, 'SIGUSR1');
+    expect((await ask(port, '/api/x')).status).toBe(200);
+    expect((await ask(port, '/api/x')).status).toBe(200);
+    expect(cli.stderr).not.toMatch(/debugger|a worker died/i);
+  });
+
+  it.each([
+    ['closes one that was opened while it started', `--import data:text/javascript,${OPEN_DEBUGGER}`, false],
+    ['leaves one open that was asked for', '--inspect=0', true],
+  ])('%s', async (_, options, isOpen) => {
+    const { cli } = await serve({}, { NODE_OPTIONS: options });
+    const [, port] = await cli.until(/Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)/);
+    const opened = once(connect(Number(port), '127.0.0.1'), 'connect');
+    await expect(
+      opened.then(
+        () => true,
+        () => false,
+      ),
+    ).resolves.toBe(isOpen);
   });
 
   it('serves on with the old configuration if the new one is bad, tells /readyz why, and recovers', async () => {
