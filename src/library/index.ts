@@ -78,7 +78,7 @@ export function createWakala(options: WakalaOptions): Wakala {
   const upgrade = async (req: IncomingMessage, socket: Duplex, head: Buffer) => {
     const refusal = missesHeaders(req);
     if (refusal !== undefined) endSocket(socket, rawProblem(refusal, requestIdOf(req.rawHeaders)));
-    else await (await opening).upgrades.handle(req, socket, head);
+    else (await opening).upgrades.handle(req, socket, head);
   };
   return {
     handler: (req, res, next) => {

@@ -61,7 +61,7 @@ describe('a running wakala', { timeout: 60_000 }, () => {
 
   it('opens none in a worker either', async () => {
     const { cli, port } = await serve({ workers: 1 });
-    const { pid = 0 } = cli;
+    const { pid } = cli;
     const [worker = 0] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number);
     process.kill(worker, 'SIGUSR1');
     expect((await ask(port, '/api/x')).status).toBe(200);
