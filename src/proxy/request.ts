@@ -106,6 +106,8 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   // Of the current attempt.
   #token: Token | undefined;
+  /** Finds the secrets of this token, which may not be the route's current one any more. */
+  #redaction: Redaction;
   #tokenUse: TokenUse | undefined;
   #exchange: UpstreamExchange | undefined;
   #times: AttemptTrail | undefined;
@@ -124,6 +126,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#res = res;
     this.#context = context;
     this.#trail = context.trail;
+    this.#redaction = route.redaction;
     const path = route.basePath + context.below.path || '/';
     this.#call = { client: context.client, method: req.method ?? 'GET', path, sentAtMs: 0 };
     this.#deadline = route.deadlines.start(this);
@@ -194,7 +197,8 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       if (route.tokenPaths.isFound(below.path)) throw tokenPathRefused();
       const authorization = route.authorization(token);
       const headers = requestHeaders(this.#req.rawHeaders, route.headers, authorization, route.withToken(token));
-      this.#trail.redaction = route.redactionOf(token);
+      this.#redaction = route.redactionOf(token);
+      this.#trail.redaction = this.#redaction;
       this.#times = this.#trail.onAttempt();
       this.#call.sentAtMs = this.#times.sentAt;
       const request: ClientRequest = {
@@ -219,9 +223,10 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   onHead(status: number, reason: string, rawHeaders: string[]): void {
-    const redaction = this.#noteHead(status);
-    const headers = responseHeaders(rawHeaders, status, redaction);
-    this.#response = new ClientResponse(this.#clientResponse(), status, reasonOf(reason, status, redaction), headers);
+    this.#noteHead(status);
+    const headers = responseHeaders(rawHeaders, status, this.#redaction);
+    const shownReason = reasonOf(reason, status, this.#redaction);
+    this.#response = new ClientResponse(this.#clientResponse(), status, shownReason, headers);
     this.#verdict = this.#route.deadToken.status(status);
     this.#state = 'judging';
     if (this.#verdict !== 'alive') return;
@@ -235,7 +240,8 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   onUpgrade(rawHeaders: readonly string[]): HeaderList {
-    const headers = responseHeaders(rawHeaders, 101, this.#noteHead(101));
+    this.#noteHead(101);
+    const headers = responseHeaders(rawHeaders, 101, this.#redaction);
     headers.push('connection', 'Upgrade', 'upgrade', 'websocket');
     headers.push('x-request-id', this.#context.requestId, ...this.#ownHeaders());
     this.#trail.answerHeaders = headers;
@@ -245,12 +251,10 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     return headers;
   }
 
-  #noteHead(status: number): Redaction {
-    if (this.#times !== undefined) {
-      this.#times.answeredAt = performance.now();
-      this.#times.status = status;
-    }
-    return this.#route.redaction;
+  #noteHead(status: number): void {
+    if (this.#times === undefined) return;
+    this.#times.answeredAt = performance.now();
+    this.#times.status = status;
   }
 
   // judging

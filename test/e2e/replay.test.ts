@@ -174,3 +174,20 @@ describe('max_body', () => {
     expect(upstream.requests).toEqual([]);
   });
 });
+
+describe('a response to a request that was sent before its token was replaced', () => {
+  it('has the headers dropped that repeat that token', async () => {
+    const refusing = refusingFirstToken(() => reply(200, 'fine'));
+    const upstream = await RawUpstream.start((request) => (request.target === '/held' ? undefined : refusing(request)));
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send('GET /api/held HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const held = await upstream.request();
+    const [authorization = ''] = held.values('authorization');
+    expect((await ask(proxy.port, '/api/x')).status).toBe(200);
+    held.send(reply(200, 'late', `x-echo: ${authorization}`, 'x-kept: 1'));
+    const answer = await client.answer();
+    expect([answer.body.toString(), answer.values('x-echo'), answer.values('x-kept')]).toEqual(['late', [], ['1']]);
+    expect(upstream.tokens).toHaveLength(2);
+  });
+});
