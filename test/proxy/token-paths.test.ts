@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
+import { TokenEndpoints, TokenPathGuard } from '../../src/proxy/token-paths.ts';
+import { placeOf } from '../../src/same-server.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { routeNamed } from './route-of.ts';
 
@@ -95,5 +96,20 @@ describe('TokenPathGuard', () => {
   it('guards nothing where no token is asked for', () => {
     const fixed = routeNamed('static', { upstream: 'http://127.0.0.1:1' });
     expect(new TokenPathGuard(fixed).judge('POST', '/oauth2/token')).toBe('other');
+  });
+});
+
+describe('TokenEndpoints', () => {
+  it('looks an API up once, however many routes lead there', () => {
+    const endpoints = new TokenEndpoints([placeOf('https://api.example.com/v1/token')]);
+    const [one, same, other] = [
+      'https://API.example.com/v1',
+      'https://api.example.com/v1/',
+      'https://api.example.com/v2',
+    ]
+      .map(placeOf)
+      .map((api) => endpoints.below(api));
+    expect(same).toBe(one);
+    expect([one?.has('/token'), other?.has('/token')]).toEqual([true, false]);
   });
 });
