@@ -63,7 +63,7 @@ export class Access {
     if (this.#loopback ? kind === 'private' || kind === 'public' : isExposed && kind === 'public') {
       throw new ProxyError(
         'host_refused',
-        'A web page could have made the name in the Host header lead here. If it is yours, add it to `allowed_hosts`.',
+        'The name in the Host header is not one of this proxy. If it is yours, add it to `allowed_hosts`. Nothing was sent.',
       );
     }
     const origin = this.#originOf(req, isExposed && kind !== 'loopback');
