@@ -13,6 +13,8 @@ const SMALL_CHUNK = 4096;
 export interface BodyListener {
   onChunk(chunk: Buffer): void;
   onEnd(): void;
+  /** What follows is no valid HTTP, or nothing follows. */
+  onBroken(error: ProxyError): void;
 }
 
 const READER = Symbol('body reader');
@@ -30,6 +32,7 @@ export class BodyReader {
   #listener: BodyListener | undefined;
   #maxWaiting = MAX_WAITING;
   #state: 'reading' | 'paused' | 'ended' | 'discarded' = 'reading';
+  #error: ProxyError | undefined;
   /** Whether what comes next is taken at once. */
   #wanted = false;
   #wake: () => void = () => undefined;
@@ -63,6 +66,7 @@ export class BodyReader {
     if (this.waiting > 0) listener.onChunk(this.#waiting.bytes);
     this.#listener = listener;
     if (this.#state === 'ended') listener.onEnd();
+    if (this.#error !== undefined) listener.onBroken(this.#error);
   }
 
   /** All bytes that wait. */
@@ -72,7 +76,14 @@ export class BodyReader {
     return this.#waiting.take();
   }
 
-  /** The body as it comes. @throws ProxyError `bad_request` where it breaks off */
+  /** Tells that the rest of the body will not come. */
+  breakOff(error: ProxyError): void {
+    this.#error = error;
+    this.#listener?.onBroken(error);
+    this.#wake();
+  }
+
+  /** The body as it comes. @throws ProxyError `unknown` where it breaks off */
   async *chunks(): AsyncGenerator<Buffer> {
     this.#maxWaiting = MAX_WAITING;
     let taken = SMALL_CHUNK;
@@ -82,6 +93,8 @@ export class BodyReader {
         yield this.take();
       } else if (this.#state === 'ended') {
         return;
+      } else if (this.#error !== undefined) {
+        throw new ProxyError(this.#error.code, this.#error.message, { outcome: 'unknown' });
       } else if (this.#state === 'discarded' || this.#req.destroyed) {
         throw new ProxyError('bad_request', 'The request body broke off.', { outcome: 'unknown' });
       } else {

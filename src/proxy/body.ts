@@ -1,16 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import { ProxyError } from '../errors.ts';
+import type { RequestBody } from '../http/client/http-exchange.ts';
 import type { Trail } from '../telemetry/trail.ts';
 import { BodyReader } from './body-reader.ts';
 
-/**
- * A request body as it goes out: none, whole and so good for a second attempt, or a stream that can be read once.
- * `length` is the client's Content-Length, undefined if it sent chunks.
- */
-export type Body =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'bytes'; readonly bytes: Buffer }
-  | { readonly kind: 'stream'; readonly chunks: AsyncIterable<Buffer>; readonly length: number | undefined };
+/** A request body as it goes out. A stream can be read once, so that there is no second attempt with it. */
+export type Body = RequestBody;
 
 const NONE: Body = { kind: 'none' };
 
@@ -53,6 +48,9 @@ export function receiveBody(
     },
     onEnd() {
       if (gathers) received(reader.waiting === 0 ? NONE : { kind: 'bytes', bytes: reader.take() });
+    },
+    onBroken(error) {
+      if (gathers) failed(error);
     },
   });
   if (!gathers && length !== undefined) received({ kind: 'stream', chunks: streamed(reader, maxBodyBytes), length });

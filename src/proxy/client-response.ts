@@ -30,9 +30,10 @@ export class ClientResponse {
   readonly #held = new ByteBuffer();
   /** Undefined until it is streamed. */
   #source: ResponseSource | undefined;
+  #onProgress: () => void = () => undefined;
   /** Whether small chunks wait until those before them are written. */
   #isGathering = false;
-  /** Whether the last write was not taken at once. A source that is paused copies what it reads next. */
+  /** Whether the last write was not taken at once. A fast client gets one turn before the source is paused: a pause costs. */
   #isClientSlow = false;
   #isDraining = false;
 
@@ -59,6 +60,11 @@ export class ClientResponse {
     return this.#held.bytes;
   }
 
+  /** Whether the source is paused because the client has not taken what was written. */
+  get isWaitingForClient(): boolean {
+    return this.#isDraining;
+  }
+
   hold(chunk: Buffer): void {
     this.#held.append(chunk);
   }
@@ -66,19 +72,18 @@ export class ClientResponse {
   /** Sends head and body, all of it held, in one write. Latin-1 keeps every byte and lets Node join it to the head. */
   sendWhole(): void {
     this.#res.writeHead(this.status, this.#reason, this.headers);
-    if (!this.#res.req.complete) {
-      if (this.heldBytes > 0) this.#res.write(this.held());
-      endResponse(this.#res);
-    } else if (this.heldBytes === 0) {
-      this.#res.end();
-    } else {
-      this.#res.end(this.held().toString('latin1'), 'latin1');
-    }
+    if (this.heldBytes === 0) endResponse(this.#res);
+    else endResponse(this.#res, this.held().toString('latin1'), 'latin1');
   }
 
-  /** Sends the head and what is held. The rest follows through `write`; the source is paused while the client is slow. */
-  startStreaming(source: ResponseSource): void {
+  /**
+   * Sends the head and what is held. The rest follows through `write`.
+   * @param source is paused while the client is slow
+   * @param onProgress is called when a slow client has taken all that was written
+   */
+  startStreaming(source: ResponseSource, onProgress: () => void): void {
     this.#source = source;
+    this.#onProgress = onProgress;
     this.#res.writeHead(this.status, this.#reason, this.headers);
     // The head leaves in this turn even if no body follows, and in one packet with what does. The socket is corked, not
     // the response: that would put off chunks past an end in the same turn.
@@ -134,6 +139,7 @@ export class ClientResponse {
       this.#source?.pause();
       this.#res.once('drain', () => {
         this.#isDraining = false;
+        this.#onProgress();
         this.#source?.resume();
       });
     }
@@ -141,8 +147,7 @@ export class ClientResponse {
 
   end(): void {
     this.#writeHeld();
-    if (this.#res.req.complete) this.#res.end();
-    else endResponse(this.#res);
+    endResponse(this.#res);
   }
 
   /** Breaks the connection, so that the client cannot take half a response for a whole one. */

@@ -7,23 +7,27 @@ import { BodyReader } from './body-reader.ts';
 const LINGER_MS = 2000;
 
 /**
- * Ends a response. Where its request's body is still coming, that is read for nothing first, for a moment: a connection
- * that closes on unread bytes is reset, and its client never sees the response (RFC 9112 9.6).
+ * Ends a response, also where the body of its request is still coming. What the client goes on sending is read for
+ * nothing, for a moment: a connection that closes on unread bytes is reset, and its client may lose the response (RFC
+ * 9112 9.6).
+ * @param rest the last part of its body
  */
-export function endResponse(res: ServerResponse): void {
+export function endResponse(res: ServerResponse, rest?: string, encoding: BufferEncoding = 'utf8'): void {
   const { req } = res;
-  discardBody(req);
-  if (req.complete || req.readableEnded) {
-    res.end();
-    return;
+  if (!req.complete) {
+    discardBody(req);
+    if (res.shouldKeepAlive) destroyIfEndless(req);
+    else endAfterResponse(res, req.socket);
   }
+  if (rest === undefined) res.end();
+  else res.end(rest, encoding);
+}
+
+/** Destroys a connection that is kept, unless the body ends soon. Then it can carry the next request. */
+function destroyIfEndless(req: IncomingMessage): void {
   const timer = setTimeout(() => req.socket.destroy(), LINGER_MS);
   timer.unref();
-  req.once('close', () => clearTimeout(timer));
-  req.once('end', () => {
-    clearTimeout(timer);
-    res.end();
-  });
+  for (const event of ['end', 'close']) req.once(event, () => clearTimeout(timer));
 }
 
 /** Reads what is left of a body for nothing, so that its connection can carry the next request. */

@@ -20,8 +20,7 @@ export function sendLogin(
     ...['cache-control', 'no-store', 'x-request-id', requestId],
     ...extraHeaders,
   ]);
-  res.write(body);
-  endResponse(res);
+  endResponse(res, body);
 }
 
 /** For a path that no route has. It names the routes that this client may call, and no other. */

@@ -68,8 +68,7 @@ export function sendProblem(
     res.end(problem.body);
     return;
   }
-  res.write(problem.body);
-  endResponse(res);
+  endResponse(res, problem.body);
 }
 
 /** Anything thrown that is no ProxyError is a fault of wakala's. */

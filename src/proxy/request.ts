@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ProxyError } from '../errors.ts';
+import { MAY_HAVE_ACTED } from '../http/client/failures.ts';
 import type { ClientRequest, Exchange, ResponseHandler } from '../http/client/http-exchange.ts';
-import { resetConnection } from '../node-internals.ts';
+import { resetConnection, unsentBytes } from '../node-internals.ts';
 import type { Redaction } from '../redaction.ts';
 import type { Journal } from '../telemetry/journal.ts';
 import type { RequestTrace } from '../telemetry/tracing.ts';
@@ -28,20 +29,18 @@ type State =
   | 'acquiring'
   /** The head of the response. */
   | 'sending'
-  /** As much of the response as tells whether the token is dead, or all of a small one. */
+  /** The rest of a small response, or of one whose body may say that the token is dead. */
   | 'judging'
   /** Another token for the second attempt. The refused response is held. */
   | 'refreshing'
   /** The end of the response, while it goes to the client. */
   | 'relaying'
-  /** The client, which has not taken the end of the response yet. */
+  /** The client, which has not taken all of the response yet. */
   | 'flushing'
   | 'done';
 
 /** Methods that change nothing (RFC 9110 9.2.1). Nobody needs their outcome once the client is gone. */
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
-
-const MAY_HAVE_ACTED = 'It may have acted on the request: check the outcome there before you send it again.';
 
 /** A request on its way through a pool of connections, or a WebSocket handshake. */
 export type UpstreamExchange = Pick<Exchange, 'abort' | 'pause' | 'resume' | 'release'>;
@@ -111,13 +110,18 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #tokenUse: TokenUse | undefined;
   #exchange: UpstreamExchange | undefined;
   #times: AttemptTrail | undefined;
-  /** Whether any byte of the request may have left, and whether all of it was handed to the socket. */
+  /** Whether any byte of the request may have left. */
   #hasStarted = false;
+  /** Whether all of it was handed to the socket. */
   #isSent = false;
   #response: ClientResponse | undefined;
   #verdict: StatusVerdict = 'alive';
   /** Whether all of the response has arrived. */
   #isComplete = false;
+  /** Why a refused response broke off while another token was awaited. */
+  #refusalError: ProxyError | undefined;
+  /** What the client had not taken at the last deadline. */
+  #unsentBytes = Infinity;
 
   /** @param res undefined for a WebSocket handshake: it gets one if it is refused */
   constructor(route: LiveRoute, req: IncomingMessage, res: ServerResponse | undefined, context: RequestContext) {
@@ -127,7 +131,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#context = context;
     this.#trail = context.trail;
     this.#redaction = route.redaction;
-    const path = route.basePath + context.below.path || '/';
+    const path = (route.basePath + context.below.path) || '/';
     this.#call = { client: context.client, method: req.method ?? 'GET', path, sentAtMs: 0 };
     this.#deadline = route.deadlines.start(this);
     route.activity.inFlight += 1;
@@ -226,16 +230,15 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#noteHead(status);
     const headers = responseHeaders(rawHeaders, status, this.#redaction);
     const shownReason = reasonOf(reason, status, this.#redaction);
-    this.#response = new ClientResponse(this.#clientResponse(), status, shownReason, headers);
+    this.#response = new ClientResponse(this.#serverResponse(), status, shownReason, headers);
     this.#verdict = this.#route.deadToken.status(status);
     this.#state = 'judging';
-    if (this.#verdict !== 'alive') return;
-    this.#noteAccepted(status);
-    // A small response is held until it is complete, and goes out in one write. A longer one goes out after this read,
-    // so that one which turns out to be invalid in its first bytes becomes a problem response.
-    if (this.#response.isSmall(this.#call.method)) return;
+    if (this.#verdict === 'alive') this.#noteAccepted(status);
+    // Held until it is complete: the body of a response that must be looked at, and a small response, which then goes
+    // out in one write. Others go on after the current read, so that an invalid first read still becomes a 502.
+    if (this.#verdict === 'look' || (this.#verdict === 'alive' && this.#response.isSmall(this.#call.method))) return;
     process.nextTick(() => {
-      if (this.#state === 'judging') this.#relay();
+      if (this.#state === 'judging') this.#judge(this.#verdict === 'dead');
     });
   }
 
@@ -296,7 +299,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#trail.refusals += 1;
     const decision = decideReplay({
       attempt: this.#attempt,
-      hasBody: this.#body.kind !== 'stream',
+      isBodyAvailable: this.#body.kind !== 'stream',
       isMethodAllowed: this.#context.handshake === undefined && this.#route.mayReplay(this.#call.method),
       isClientGone: this.#isClientGone,
     });
@@ -330,13 +333,19 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       if (this.#state !== 'refreshing') return;
       this.#trail.tokenMs += performance.now() - startedAt;
       if (token === undefined || this.#route.tokenPaths.isFound(this.#context.below.path)) {
-        this.#relay();
+        this.#relayRefusal();
         return;
       }
       this.#exchange?.abort();
       this.#context.journal.say('info', this.#trail, 'sent again with a new token');
       this.#send(token, 'replayed');
     });
+  }
+
+  /** There is no second attempt after all. */
+  #relayRefusal(): void {
+    if (this.#refusalError === undefined) this.#relay();
+    else this.#fail(this.#refusalError);
   }
 
   // relaying
@@ -355,11 +364,11 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     try {
       if (this.#isComplete) {
         response.sendWhole();
-        this.#onWritten();
+        this.#awaitFlush();
       } else {
         this.#state = 'relaying';
         exchange.resume();
-        response.startStreaming(exchange);
+        response.startStreaming(exchange, () => this.#onClientProgress());
       }
     } catch (error) {
       exchange.abort();
@@ -371,11 +380,11 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   #flush(): void {
     this.#response?.end();
-    this.#onWritten();
+    this.#awaitFlush();
   }
 
-  #onWritten(): void {
-    const res = this.#clientResponse();
+  #awaitFlush(): void {
+    const res = this.#serverResponse();
     if (res.writableFinished) {
       this.#finish();
       return;
@@ -389,13 +398,15 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   #finish(): void {
     if (this.#state === 'done') return;
+    // What was refused because of its token was not applied.
+    const wasSent = this.#isSent && this.#state !== 'refreshing';
     this.#state = 'done';
     this.#deadline.clear();
     const { journal, trace } = this.#context;
     const { activity } = this.#route;
     activity.inFlight -= 1;
     if (this.#body.kind === 'stream') discardBody(this.#req);
-    if (this.#isClientGone && this.#isSent && !SAFE_METHODS.has(this.#call.method)) {
+    if (wasSent && this.#isClientGone && !SAFE_METHODS.has(this.#call.method)) {
       journal.say('warn', this.#trail, 'client left; the provider had the request');
     }
     journal.finished(this.#trail, activity);
@@ -406,10 +417,12 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   /** The exchange with the upstream failed. */
   onError(error: ProxyError): void {
-    if (this.#state !== 'relaying') {
-      this.#fail(error);
-      return;
-    }
+    if (this.#state === 'refreshing') this.#refusalError = error;
+    else if (this.#state === 'relaying') this.#breakOff(error);
+    else this.#fail(error);
+  }
+
+  #breakOff(error: ProxyError): void {
     this.#context.journal.failed(this.#trail, error, 'answer broke off');
     this.#finish();
     this.#response?.breakOff();
@@ -430,19 +443,40 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
         this.#fail(this.#upstreamTimeout());
         break;
       case 'refreshing':
-        this.#relay();
+        this.#relayRefusal();
         break;
       case 'relaying':
+        if (this.#response?.isWaitingForClient === true) {
+          this.#onClientSilent();
+          break;
+        }
         this.#exchange?.abort();
-        this.onError(this.#upstreamTimeout());
+        this.#breakOff(this.#upstreamTimeout());
         break;
       case 'flushing':
-        this.#context.journal.say('info', this.#trail, 'client did not read the response');
-        resetConnection(this.#req.socket);
+        this.#onClientSilent();
         break;
       case 'done':
         break;
     }
+  }
+
+  #onClientProgress(): void {
+    this.#unsentBytes = Infinity;
+    this.#deadline.restart();
+  }
+
+  /** The client took nothing for as long as the deadline, unless bytes that it did not take have left Node since. */
+  #onClientSilent(): void {
+    const { socket } = this.#req;
+    const unsent = unsentBytes(socket);
+    if (unsent < this.#unsentBytes) {
+      this.#unsentBytes = unsent;
+      this.#deadline.restart();
+      return;
+    }
+    this.#context.journal.say('info', this.#trail, 'client did not read the response');
+    resetConnection(socket);
   }
 
   #upstreamTimeout(): ProxyError {
@@ -450,7 +484,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       const detail = 'The provider could not be connected to in time. Nothing was sent.';
       return new ProxyError('upstream_timeout', detail, { outcome: 'not_sent' });
     }
-    const cause = this.#isSent ? 'The provider did not answer in time.' : 'The request body did not arrive in time.';
+    const cause = this.#isSent ? 'The provider did not answer in time.' : 'The request was not sent completely in time.';
     return new ProxyError('upstream_timeout', `${cause} ${MAY_HAVE_ACTED}`);
   }
 
@@ -479,7 +513,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     journal.failed(this.#trail, error, this.#context.handshake ? 'websocket handshake failed' : 'request failed');
     if (!this.#isClientGone) this.#trail.status = error.status;
     this.#finish();
-    if (!this.#isClientGone) sendProblem(this.#clientResponse(), error, this.#context.requestId, this.#ownHeaders());
+    if (!this.#isClientGone) sendProblem(this.#serverResponse(), error, this.#context.requestId, this.#ownHeaders());
   }
 
   #setTokenUse(use: TokenUse): void {
@@ -493,7 +527,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     return this.#tokenUse === undefined ? [...extraHeaders] : ['wakala-token', this.#tokenUse, ...extraHeaders];
   }
 
-  #clientResponse(): ServerResponse {
+  #serverResponse(): ServerResponse {
     return (this.#res ??= responseOn(this.#req.socket, this.#req));
   }
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { http } from '../node-http.ts';
-import { discardInput, endSocket } from './linger.ts';
+import { discardInput, endSocket, ignoreError } from './linger.ts';
 
 /**
  * A response on a connection that node gave away for an upgrade. The connection ends with it; what the client goes on
@@ -11,6 +11,7 @@ export function responseOn(socket: Socket, req: IncomingMessage): ServerResponse
   // Over TLS, a reset is noticed only by reading: unread, the connection would stay open.
   discardInput(socket);
   const res = new http.ServerResponse(req);
+  res.on('error', ignoreError);
   res.shouldKeepAlive = false;
   res.assignSocket(socket);
   // Node does this for connections that are still its own.

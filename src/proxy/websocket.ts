@@ -8,7 +8,7 @@ import { brokenConnection, connectTimeout, invalidResponse, unreachable } from '
 import type { ClientRequest } from '../http/client/http-exchange.ts';
 import { guardedLookup } from '../lookup.ts';
 import { http } from '../node-http.ts';
-import { pauseConnection, resumeConnection } from '../node-internals.ts';
+import { faultOfEnd, pauseConnection, resumeConnection } from '../node-internals.ts';
 import { grouped, headerOf } from './headers.ts';
 import { endSocket } from './linger.ts';
 import { asProxyError } from './problem.ts';
@@ -89,6 +89,8 @@ class WebSocketExchange implements UpstreamExchange {
   #upstreamRequest: NodeRequest | undefined;
   #response: IncomingMessage | undefined;
   #isConnected = false;
+  /** Why the end of the connection is not the end of a response; undefined if it is. */
+  #faultOfEnd: Error | undefined;
   #interimResponses = 0;
   #isOver = false;
 
@@ -121,6 +123,8 @@ class WebSocketExchange implements UpstreamExchange {
     // Node drops headers above its default of 1000 silently.
     request.maxHeadersCount = 0;
     request.once('socket', (socket) => {
+      // Before Node's own listener, which takes it for the end of a response that has no length.
+      socket.prependOnceListener('end', () => (this.#faultOfEnd = faultOfEnd(socket)));
       socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
         this.#isConnected = true;
         if (this.#isOver) return;
@@ -133,7 +137,8 @@ class WebSocketExchange implements UpstreamExchange {
   #takeOver(): void {
     const request = this.#upstreamRequest;
     if (request === undefined) return;
-    const [forward] = request.listeners('upgrade') as [Forward];
+    const [forward] = request.listeners('upgrade') as (Forward | undefined)[];
+    if (forward === undefined) throw new Error('this version of http-proxy-3 has no listener for upgrades');
     for (const event of ['upgrade', 'response', 'error']) request.removeAllListeners(event);
     request.on('error', (error) => this.fail(this.#meaningOf(error)));
     request.on('information', () => {
@@ -156,20 +161,30 @@ class WebSocketExchange implements UpstreamExchange {
       return;
     }
     this.#response = response;
-    try {
-      listener.onHead(statusCode, statusMessage, [...rawHeaders]);
-    } catch (error) {
-      this.fail(error);
-      return;
-    }
-    response.on('data', (chunk: Buffer) => {
-      if (!this.#isOver) listener.onData(chunk);
-    });
+    this.#try(() => listener.onHead(statusCode, statusMessage, [...rawHeaders]));
+    const endsWithConnection = !('content-length' in response.headers || 'transfer-encoding' in response.headers);
+    response.on('data', (chunk: Buffer) => this.#try(() => listener.onData(chunk)));
     response.on('end', () => {
-      if (this.#isOver) return;
-      this.#isOver = true;
-      listener.onEnd();
+      if (endsWithConnection && this.#faultOfEnd !== undefined) {
+        this.fail(brokenConnection(this.#server, this.#faultOfEnd));
+        return;
+      }
+      this.#try(() => {
+        this.#isOver = true;
+        listener.onEnd();
+      });
     });
+  }
+
+  /** Does nothing once the exchange is over. */
+  #try(act: () => void): void {
+    if (this.#isOver) return;
+    try {
+      act();
+    } catch (error) {
+      this.#isOver = false;
+      this.fail(error);
+    }
   }
 
   #onUpgrade(response: IncomingMessage, upstream: Socket, forward: () => void): void {

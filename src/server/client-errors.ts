@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { networkCode, type Outcome, ProxyError } from '../errors.ts';
+import { BodyReader } from '../proxy/body-reader.ts';
 import { endAfterResponse, endSocket } from '../proxy/linger.ts';
 import { rawProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
@@ -18,9 +19,18 @@ export function onClientError(error: Error, socket: Duplex, pipelining: Pipelini
     endAfterResponse(pipelining.lastResponse(socket) ?? answering, socket);
   } else if (inBodyOf === undefined) {
     endSocket(socket, rawProblem(clientProblem(code, 'not_sent'), requestIdOf([])));
-  } else if (answering?.req === inBodyOf && !answering.headersSent) {
-    // A body that breaks may have been on its way to the provider already.
-    endSocket(socket, rawProblem(clientProblem(code, 'unknown'), requestIdOf([])));
+  } else if (answering !== undefined && answering.req !== inBodyOf) {
+    // The request that broke waits behind another one, which gets its response.
+    endAfterResponse(answering, socket);
+  } else if (answering !== undefined && !answering.headersSent) {
+    const reader = BodyReader.ifAny(inBodyOf);
+    if (reader === undefined) {
+      endSocket(socket, rawProblem(clientProblem(code, 'unknown'), requestIdOf([])));
+      return;
+    }
+    endAfterResponse(answering, socket);
+    // Whoever reads it knows whether a part of it is with the provider already.
+    reader.breakOff(clientProblem(code, 'not_sent'));
   } else {
     socket.destroy();
   }

@@ -15,8 +15,11 @@ import {
 /** How often connections are looked at that Node does not read. Milliseconds. */
 const LOST_CHECK_MS = 2000;
 
-/** A client that takes nothing of a finished response for this long, or twice as long, is reset. Milliseconds. */
-const UNREAD_MS = 10_000;
+/**
+ * A client that takes nothing of a finished response for this long, or twice as long, is reset. Milliseconds. For responses
+ * of Wakala's own: those of providers have the deadline of their route.
+ */
+const UNREAD_MS = 60_000;
 
 /** A response that its client has not taken. */
 interface Unread {
@@ -107,7 +110,7 @@ export class Connections {
   /** Closes connections that were reset while Node could not notice: what is done for their clients ends with them. */
   #closeLost(): void {
     for (const socket of this.#speaking) {
-      const isUnnoticed = socket.writableLength > 0 || socket.readableEnded || socket.isPaused();
+      const isUnnoticed = socket.writableLength > 0 || socket.readableEnded || socket.readableFlowing !== true;
       if (isUnnoticed && isConnectionLost(socket)) socket.destroy();
     }
   }

@@ -12,6 +12,7 @@ const POLL_MS = 20;
 /**
  * Lets a server finish: answers close their connections by now, then nothing new is taken, then what is under way may
  * finish until `timeoutMs` is over. `onClosing` is called when nothing more can come, to end what never ends by itself.
+ * @param isBusy whether anything is under way that no connection of a client shows, such as a payment whose client left
  * @returns true if nothing had to be cut off
  */
 export async function drainServer(
@@ -19,6 +20,7 @@ export async function drainServer(
   timeoutMs: number,
   now: () => number,
   onClosing: () => void,
+  isBusy: () => boolean,
 ): Promise<boolean> {
   const startedMs = now();
   const elapsedMs = () => now() - startedMs;
@@ -38,7 +40,8 @@ export async function drainServer(
   const clean = await Promise.race([closed.then(() => true), late]);
   isOver.abort();
   if (!clean) server.closeAllConnections();
-  return clean;
+  while (isBusy() && elapsedMs() < timeoutMs) await sleep(POLL_MS);
+  return clean && !isBusy();
 }
 
 function openConnections(server: Server): Promise<number> {

@@ -70,7 +70,6 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
   // Since Node 26, the stream of a request with a body is not the socket of its connection, and has errors of its own.
   server.on('connect', (req: IncomingMessage, socket: Duplex) => {
     socket.on('error', ignoreError);
-    socket.once('end', () => endSocket(socket));
     discardInput(socket);
     afterResponses(req.socket, () =>
       refuseRaw(req, socket, tooManyHeaders(req.rawHeaders) ?? methodNotAllowed('CONNECT')),

@@ -34,7 +34,7 @@ export class Pipelining {
     const queue = this.#queues.get(socket) ?? this.#open(socket, res);
     queue.waiting += 1;
     queue.last = res;
-    // In case a new version of Node has another parser.
+    // `dropRequests` enforces the limit. This is the fallback if Node's parser changes.
     if (queue.waiting > MAX_WAITING) socket.destroy();
     res.once('socket', () => {
       queue.waiting -= 1;

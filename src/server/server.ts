@@ -131,6 +131,7 @@ export class RunningServer implements ServingProcess {
         this.#core.upgrades.close();
         this.#connections.closeQuiet();
       },
+      () => this.#core.journal.inFlight > 0,
     );
     this.#admin.close();
     this.#admin.closeAllConnections();

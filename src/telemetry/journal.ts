@@ -35,6 +35,11 @@ export class Journal {
     return activity;
   }
 
+  /** Requests of all routes that are under way. */
+  get inFlight(): number {
+    return [...this.#activities.values()].reduce((sum, { inFlight }) => sum + inFlight, 0);
+  }
+
   /** Says in the log what happens to a request. */
   say(level: 'info' | 'warn' | 'error', trail: Trail, message: string, more: LogFields = {}): void {
     this.#log[level]({ ...lineOf(trail), ...more }, message);

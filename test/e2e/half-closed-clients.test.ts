@@ -92,13 +92,29 @@ describe('a client that closes its sending side behind its request', () => {
     expect(client.received.toString()).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 .*paid$/s);
   });
 
+  it('gets the response to a request that is followed by half of another one, or by CONNECT', async () => {
+    for (const next of [POST.slice(0, -1), 'CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\n\r\n']) {
+      const upstream = await RawUpstream.start(() => {});
+      const proxy = await startProxyTo(upstream);
+      const client = await RawClient.open(proxy.port);
+      client.send(POST + next);
+      client.socket.end();
+      const { send } = await upstream.request();
+      setTimeout(() => send(reply(200, 'paid')), 100);
+      expect((await finalAnswer(client)).body.toString()).toBe('paid');
+      expect(upstream.requests).toHaveLength(1);
+    }
+  });
+
   it('gets a problem if its body is not complete', async () => {
     const upstream = await RawUpstream.start(() => reply(200));
     const proxy = await startProxyTo(upstream);
     const client = await RawClient.open(proxy.port);
     client.send(POST.slice(0, -1));
     client.socket.end();
-    expect(await client.answer()).toMatchObject({ status: 400 });
+    const answer = await client.answer();
+    expect([answer.status, answer.json()['outcome']]).toEqual([400, 'not_sent']);
+    expect(await proxy.logged('request failed')).toMatchObject({ code: 'bad_request', outcome: 'not_sent' });
     expect(upstream.requests).toHaveLength(0);
   });
 
@@ -171,5 +187,34 @@ describe('a client that does not read its responses', () => {
     client.socket.resume();
     expect(await client.ending).toBe('broken');
     await expect.poll(async () => (await proxy.server.snapshot()).routes[0]?.inFlight).toBe(0);
+  });
+});
+
+describe('a client that reads slowly', () => {
+  const LONG = Buffer.alloc(30 * 1024 * 1024, 'x');
+
+  it('gets all of a long response, though that takes many times the deadline', async () => {
+    const upstream = await RawUpstream.start(() => reply(200, LONG));
+    const proxy = await startProxyTo(upstream, { timeout: '500ms' });
+    const client = await RawClient.open(proxy.port);
+    let bytes = 0;
+    client.socket.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      client.socket.pause();
+      setTimeout(() => client.socket.resume(), 10);
+    });
+    client.send(GET);
+    await expect.poll(() => bytes, { timeout: 60_000 }).toBeGreaterThan(LONG.length);
+  }, 90_000);
+
+  it('is reset if it reads nothing for as long, and the provider is not blamed', async () => {
+    const upstream = await RawUpstream.start(() => reply(200, LONG));
+    const proxy = await startProxyTo(upstream, { timeout: '300ms' });
+    const client = await RawClient.open(proxy.port);
+    client.socket.pause();
+    client.send(GET);
+    await proxy.logged('client did not read the response');
+    await expect.poll(async () => (await proxy.server.snapshot()).routes[0]?.inFlight).toBe(0);
+    expect(proxy.logText()).not.toContain('upstream_timeout');
   });
 });

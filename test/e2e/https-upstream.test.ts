@@ -1,15 +1,18 @@
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { TLSSocket } from 'node:tls';
 import { expect, it, onTestFinished } from 'vitest';
 import { issue } from '../config/certificate.ts';
 import { ask } from '../support/proxy-ask.ts';
 import { freePort } from '../support/free-port.ts';
 import { CliProcess, configFile } from '../support/proxy-process.ts';
+import { RawClient } from '../support/raw-client.ts';
 
+const TOKEN = JSON.stringify({ access_token: 't-https-1', expires_in: 60 });
 const authority = issue({ name: 'authority', isCa: true });
 const { cert, key } = issue({ name: 'provider', issuer: authority });
 
@@ -28,11 +31,30 @@ async function provider(): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-async function answerOver(env: Record<string, string>) {
-  const url = `https://localhost:${await provider()}`;
+/**
+ * A provider that refuses WebSocket handshakes by a response without a length, whose connection then ends with a FIN and no
+ * `close_notify`: what anyone on the way can do without the key.
+ */
+async function cutOffProvider(): Promise<number> {
+  const server = createTcpServer((tcp) => {
+    const socket = new TLSSocket(tcp, { isServer: true, cert, key }).on('error', () => {});
+    socket.on('data', (bytes: Buffer) => {
+      if (bytes.includes('/token')) socket.end(`HTTP/1.1 200 OK\r\ncontent-length: ${TOKEN.length}\r\n\r\n${TOKEN}`);
+      else socket.write('HTTP/1.1 403 No\r\n\r\nhalf of it', () => setTimeout(() => tcp.end(), 5));
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+async function serving(env: Record<string, string>, upstreamPort: number): Promise<number> {
+  const url = `https://localhost:${upstreamPort}`;
   const route = {
     environment: 'production',
     upstream: url,
+    websocket: true,
     token: { request: { path: '/token' }, response: { access_token: 'access_token', expires_in: 'expires_in' } },
   };
   const config = configFile({
@@ -42,14 +64,23 @@ async function answerOver(env: Record<string, string>) {
   });
   const cli = new CliProcess(['serve', '-c', config], { env });
   const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
-  return await ask(Number(port), '/api/pay');
+  return Number(port);
 }
 
-it('a provider over HTTPS is asked for its token and called, where its certificate is trusted', async () => {
+async function answerOver(env: Record<string, string>) {
+  return await ask(await serving(env, await provider()), '/api/pay');
+}
+
+/** For `NODE_EXTRA_CA_CERTS`. */
+function authorityFile(): string {
   const folder = mkdtempSync(join(tmpdir(), 'wakala-test-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   writeFileSync(join(folder, 'ca.pem'), authority.cert);
-  const answer = await answerOver({ NODE_EXTRA_CA_CERTS: join(folder, 'ca.pem') });
+  return join(folder, 'ca.pem');
+}
+
+it('a provider over HTTPS is asked for its token and called, where its certificate is trusted', async () => {
+  const answer = await answerOver({ NODE_EXTRA_CA_CERTS: authorityFile() });
   expect([answer.status, answer.body.toString()]).toEqual([200, 'paid']);
 }, 60_000);
 
@@ -57,4 +88,13 @@ it('a provider whose certificate is not trusted gets no credentials, whatever th
   const answer = await answerOver({ NODE_TLS_REJECT_UNAUTHORIZED: '0' });
   expect(answer.status).toBe(503);
   expect(answer.json()).toMatchObject({ code: 'token_unavailable', outcome: 'not_sent' });
+}, 60_000);
+
+it('a refused WebSocket handshake whose response was cut off does not pass for whole', async () => {
+  const port = await serving({ NODE_EXTRA_CA_CERTS: authorityFile() }, await cutOffProvider());
+  const client = await RawClient.open(port);
+  client.send(
+    ['GET /api/ws HTTP/1.1', 'Host: localhost', 'Connection: Upgrade', 'Upgrade: websocket', '', ''].join('\r\n'),
+  );
+  await expect(client.answer()).rejects.toThrow('the connection ended within an answer');
 }, 60_000);

@@ -191,3 +191,28 @@ describe('a response to a request that was sent before its token was replaced', 
     expect(upstream.tokens).toHaveLength(2);
   });
 });
+
+describe('a refusal of the token by its status alone', () => {
+  const HEAD = 'HTTP/1.1 401 As Scripted\r\ncontent-length: 100\r\n\r\n';
+
+  it('is acted on before its body has come', async () => {
+    const upstream = await RawUpstream.start(refusingFirstToken(() => reply(200, 'paid'), () => Buffer.from(HEAD)));
+    const proxy = await startProxyTo(upstream);
+    const answer = await ask(proxy.port, '/api/pay', { body: 'body' });
+    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+  });
+
+  it('is acted on although its connection breaks meanwhile', async () => {
+    const upstream = await RawUpstream.start((request) => {
+      if (upstream.requests.length > 1) return reply(200, 'paid');
+      upstream.delayTokensMs = 100;
+      request.send(HEAD);
+      setTimeout(() => request.socket.resetAndDestroy(), 20);
+      return undefined;
+    });
+    const proxy = await startProxyTo(upstream);
+    const answer = await ask(proxy.port, '/api/pay', { body: 'body' });
+    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    expect(upstream.requests).toHaveLength(2);
+  });
+});

@@ -85,6 +85,7 @@ describe('a body reader', () => {
         reader.listen(0, {
           onChunk: (chunk) => heard.push(chunk.toString()),
           onEnd: () => heard.push(`end of ${reader.take().toString()}`),
+          onBroken: () => heard.push('broken'),
         });
       }, 100);
     });

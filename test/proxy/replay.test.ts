@@ -3,7 +3,7 @@ import { decideReplay } from '../../src/proxy/replay.ts';
 
 describe('decideReplay', () => {
   it.each([
-    // attempt, hasBody, isMethodAllowed, isClientGone
+    // attempt, isBodyAvailable, isMethodAllowed, isClientGone
     [1, true, true, false, 'replay'],
     [1, true, true, true, 'relay'],
     [1, true, false, false, 'relay'],
@@ -22,8 +22,8 @@ describe('decideReplay', () => {
     [2, false, false, true, 'relay'],
   ] as const)(
     'attempt %i, body here: %s, method allowed: %s, client gone: %s: %s',
-    (attempt, hasBody, isMethodAllowed, isClientGone, decision) => {
-      expect(decideReplay({ attempt, hasBody, isMethodAllowed, isClientGone })).toBe(decision);
+    (attempt, isBodyAvailable, isMethodAllowed, isClientGone, decision) => {
+      expect(decideReplay({ attempt, isBodyAvailable, isMethodAllowed, isClientGone })).toBe(decision);
     },
   );
 });

@@ -34,7 +34,7 @@ describe('drain', () => {
     // Of a broken TLS connection, node may keep all but what would keep the process alive.
     const code = `const { drainServer } = await import(${JSON.stringify(drain)});
       const server = { getConnections: (tell) => tell(null, 1), close() {}, closeAllConnections() {} };
-      console.log(await drainServer(server, 200, Date.now, () => {}));`;
+      console.log(await drainServer(server, 200, Date.now, () => {}, () => false));`;
     expect(execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' })).toBe('false\n');
   });
 
@@ -44,6 +44,20 @@ describe('drain', () => {
     expect(clean).toBe(true);
     expect(tookMs).toBeLessThan(1000);
     await expect(ask(proxy.port, '/api/x')).rejects.toThrow('ECONNREFUSED');
+  });
+
+  it('waits for a payment whose client left, and logs its outcome', async () => {
+    const { proxy, upstream } = await start();
+    const client = await RawClient.open(proxy.port);
+    client.send('POST /api/held HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\npay');
+    const held = await upstream.request();
+    client.socket.resetAndDestroy();
+    await expect.poll(async () => (await proxy.server.snapshot()).connections).toBe(0);
+    const draining = proxy.server.drain();
+    await proxy.logged('draining');
+    setTimeout(() => held.send(reply(200, 'paid')), 200);
+    expect(await draining).toBe(true);
+    expect(await proxy.logged('client left; the provider had the request')).toMatchObject({ status: 200 });
   });
 
   it('waits for what is under way, and closes its connection behind the answer', async () => {

@@ -33,8 +33,8 @@ export interface Dialing {
 }
 
 /**
- * Opens one connection to one origin, and may throw what would keep it from doing so. This is the place for another way there, such as a tunnel through a proxy. A
- * socket that has no `onread`, as TLS over another socket, passes the chunks of its `data` events to `onRead`.
+ * Opens one connection to one origin, and may throw what would keep it from doing so. This is the place for another way
+ * there, such as a tunnel through a proxy. A socket that has no `onread`, as TLS over another socket, passes the chunks of its `data` events to `onRead`.
  */
 export type Dial = (listener: DialListener) => Dialing;
 

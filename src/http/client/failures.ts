@@ -1,6 +1,6 @@
 import { networkCode, ProxyError } from '../../errors.ts';
 
-const MAY_HAVE_ACTED = 'It may have acted on the request: check the outcome there before you send it again.';
+export const MAY_HAVE_ACTED = 'It may have acted on the request: check the outcome there before you send it again.';
 
 /** No connection could be opened. `server` is its host, with the port if that is not the usual one. */
 export function unreachable(server: string, cause: unknown): ProxyError {

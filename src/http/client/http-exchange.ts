@@ -26,7 +26,10 @@ export interface ClientRequest {
  * come before `onSent`, and end without it. An exception thrown by a handler ends the exchange with `onError`.
  */
 export interface ResponseHandler {
-  /** The first byte is about to be written. It can be called before `send` returns. Called once, also if sent again. */
+  /**
+   * The first byte is about to be written. It can be called before `send` returns. Called once, also if the client sends
+   * the request again on a new connection.
+   */
   onSending(): void;
   /** All bytes were handed to the socket. */
   onSent(): void;

@@ -8,8 +8,8 @@
  *    no upgrade is ever requested.
  * 3. A header line is `token ":" OWS value OWS CRLF`, without line folding and control characters. A head has at most
  *    16 KiB.
- * 4. `Content-Length` is a decimal number; a second line must repeat the number. `Transfer-Encoding` is one line that is
- *    exactly `chunked`, in any case of letters, and in HTTP/1.1 only. Around both there are spaces, but no tabs, which
+ * 4. `Content-Length` is one line with a decimal number. `Transfer-Encoding` is one line that is exactly
+ *    `chunked`, in any case of letters, and in HTTP/1.1 only. Around both there are spaces, but no tabs, which
  *    other parsers do not skip. There are never both. With neither, the body ends with the connection.
  * 5. A chunk size has 1 to 16 hex digits. Chunk extensions (256 bytes for each chunk, 16 KiB in all) and trailers
  *    (16 KiB) are checked and dropped; trailers may not frame the message.
