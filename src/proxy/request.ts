@@ -131,7 +131,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#context = context;
     this.#trail = context.trail;
     this.#redaction = route.redaction;
-    const path = (route.basePath + context.below.path) || '/';
+    const path = route.basePath + context.below.path || '/';
     this.#call = { client: context.client, method: req.method ?? 'GET', path, sentAtMs: 0 };
     this.#deadline = route.deadlines.start(this);
     route.activity.inFlight += 1;
@@ -484,7 +484,9 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       const detail = 'The provider could not be connected to in time. Nothing was sent.';
       return new ProxyError('upstream_timeout', detail, { outcome: 'not_sent' });
     }
-    const cause = this.#isSent ? 'The provider did not answer in time.' : 'The request was not sent completely in time.';
+    const cause = this.#isSent
+      ? 'The provider did not answer in time.'
+      : 'The request was not sent completely in time.';
     return new ProxyError('upstream_timeout', `${cause} ${MAY_HAVE_ACTED}`);
   }
 

@@ -13,7 +13,9 @@ async function upload(response: Buffer | string, ...lines: string[]) {
   });
   const proxy = await startProxyTo(upstream, { replay_limit: 4 });
   const client = await RawClient.open(proxy.port);
-  client.send(['POST /api/pay HTTP/1.1', 'Host: localhost', `Content-Length: ${LENGTH}`, ...lines, '', ''].join('\r\n'));
+  client.send(
+    ['POST /api/pay HTTP/1.1', 'Host: localhost', `Content-Length: ${LENGTH}`, ...lines, '', ''].join('\r\n'),
+  );
   client.send(Buffer.alloc((LENGTH / 3) * 2, 'x'));
   return { client, proxy };
 }

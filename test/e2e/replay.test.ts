@@ -196,7 +196,12 @@ describe('a refusal of the token by its status alone', () => {
   const HEAD = 'HTTP/1.1 401 As Scripted\r\ncontent-length: 100\r\n\r\n';
 
   it('is acted on before its body has come', async () => {
-    const upstream = await RawUpstream.start(refusingFirstToken(() => reply(200, 'paid'), () => Buffer.from(HEAD)));
+    const upstream = await RawUpstream.start(
+      refusingFirstToken(
+        () => reply(200, 'paid'),
+        () => Buffer.from(HEAD),
+      ),
+    );
     const proxy = await startProxyTo(upstream);
     const answer = await ask(proxy.port, '/api/pay', { body: 'body' });
     expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);

@@ -93,7 +93,7 @@ const REFUSED: Refused[] = [
   {
     name: 'a tab behind chunked, which node only sees once it has given the request out',
     bytes: coded('Transfer-Encoding: chunked\t'),
-    expected: '400 bad_request unknown',
+    expected: '400 bad_request',
   },
   {
     name: 'chunks on HTTP/1.0',

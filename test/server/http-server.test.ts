@@ -111,14 +111,18 @@ describe('what is no HTTP', () => {
     expect(upstream.received).toHaveLength(0);
   });
 
-  it('a chunk that breaks is answered 400: the request may have been on its way', async () => {
+  it.each([
+    ['while it is gathered', 'not_sent', 64],
+    ['while it is streamed: a part of it may have been sent', 'unknown', 1],
+  ] as const)('a chunk that breaks is answered 400, %s', async (_, outcome, replayLimit) => {
     const upstream = await start();
-    const proxy = await startProxyTo(upstream);
+    const proxy = await startProxyTo(upstream, { replay_limit: replayLimit });
     const client = await RawClient.open(proxy.port);
     client.send('POST /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n');
-    expectProblem(await client.answer(), { status: 400, code: 'bad_request', outcome: 'unknown' });
+    expectProblem(await client.answer(), { status: 400, code: 'bad_request', outcome });
     await client.ending;
     expect(upstream.requests).toHaveLength(0);
+    expect(await proxy.logged('request failed')).toMatchObject({ code: 'bad_request', outcome });
   });
 
   it('behind a request whose answer is owed ends the connection behind that answer, without another', async () => {

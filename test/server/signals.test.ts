@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { ask } from '../support/proxy-ask.ts';
 import { freePort } from '../support/free-port.ts';
 import { CliProcess, configFile } from '../support/proxy-process.ts';
@@ -75,7 +75,9 @@ describe('a running wakala', { timeout: 60_000 }, () => {
   ])('%s', async (_, options, isOpen) => {
     const { cli } = await serve({}, { NODE_OPTIONS: options });
     const [, port] = await cli.until(/Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)/);
-    const opened = once(connect(Number(port), '127.0.0.1'), 'connect');
+    const socket = connect(Number(port), '127.0.0.1').on('error', () => {});
+    onTestFinished(() => void socket.destroy());
+    const opened = once(socket, 'connect');
     await expect(
       opened.then(
         () => true,
