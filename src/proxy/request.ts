@@ -512,7 +512,8 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #fail(error: ProxyError): void {
     if (this.#state === 'done') return;
     const { journal } = this.#context;
-    journal.failed(this.#trail, error, this.#context.handshake ? 'websocket handshake failed' : 'request failed');
+    if (this.#context.handshake === undefined) journal.failed(this.#trail, error, 'request failed');
+    else journal.failed(this.#trail, error, 'websocket handshake failed');
     if (!this.#isClientGone) this.#trail.status = error.status;
     this.#finish();
     if (!this.#isClientGone) sendProblem(this.#serverResponse(), error, this.#context.requestId, this.#ownHeaders());
