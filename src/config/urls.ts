@@ -63,12 +63,14 @@ function checkEnvironment(path: Path, url: URL, environment: Environment, report
     if (environment === 'production') report.problem(path, text);
     else if (!isLoopbackName(url.hostname)) report.warn(path, text);
   }
-  const known = builtInHosts().get(url.hostname.replace(/\.$/, ''));
+  const known = BUILT_IN_HOSTS.get(url.hostname.replace(/\.$/, ''));
   if (known === undefined || known.environments.has(environment)) return;
   const [other] = known.environments;
   const remedy = `set \`environment: ${other}\` on the route, or leave the URL out`;
   report.problem(path, `this is the ${other} host of \`${known.provider}\`, on a ${environment} route; ${remedy}`);
 }
+
+const BUILT_IN_HOSTS = builtInHosts();
 
 /** Every host of a built-in provider, with the environments that it serves. */
 function builtInHosts(): Map<string, { provider: string; environments: Set<Environment> }> {

@@ -40,18 +40,16 @@ export class Refusals {
   readonly #clock: Clock;
   #unproven = 0;
   #lastUnprovenMs = -Infinity;
-  readonly #lastByClient = new LRUCache<string, number>({ max: MAX_CLIENTS });
   /** The call that forced the last exchange, while that is unproven. */
   #forcedBy: TokenCall | undefined;
   /** When the latest call that was accepted with the current token was sent. */
   #acceptedSentAtMs = -Infinity;
   readonly #waiting = new Set<WaitingCall>();
+  // These reserve memory for all that they may hold, so they are made when they are needed: most tokens are never refused.
+  /** When each client last forced an exchange that is unproven. */
+  #lastByClient: LRUCache<string, number> | undefined;
   /** By client, method and path. */
-  readonly #quiet = new LRUCache<string, RefusedCall>({
-    max: MAX_QUIET,
-    maxSize: MAX_QUIET_CHARACTERS,
-    sizeCalculation: (_, key) => key.length,
-  });
+  #quiet: LRUCache<string, RefusedCall> | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -59,11 +57,11 @@ export class Refusals {
 
   /** Whether this call may force an exchange now. While wary, only if `waitForAcceptance` was false. */
   mayForce(call: TokenCall): boolean {
-    const quiet = this.#quiet.get(keyOf(call));
+    const quiet = this.#quiet?.get(keyOf(call));
     if (quiet !== undefined && this.#isQuiet(quiet)) return false;
     if (!this.isWary()) return true;
     if (this.#isWithin(CREDENTIAL_MS, this.#lastUnprovenMs)) return false;
-    return call.client === undefined || !this.#isWithin(CLIENT_MS, this.#lastByClient.get(call.client) ?? -Infinity);
+    return call.client === undefined || !this.#isWithin(CLIENT_MS, this.#lastByClient?.get(call.client) ?? -Infinity);
   }
 
   isWary(): boolean {
@@ -92,7 +90,10 @@ export class Refusals {
   forced(call: TokenCall): void {
     this.#unproven = this.#isWithin(FORGET_MS, this.#lastUnprovenMs) ? this.#unproven + 1 : 1;
     this.#lastUnprovenMs = this.#clock.now();
-    if (call.client !== undefined) this.#lastByClient.set(call.client, this.#lastUnprovenMs);
+    if (call.client !== undefined) {
+      this.#lastByClient ??= new LRUCache({ max: MAX_CLIENTS });
+      this.#lastByClient.set(call.client, this.#lastUnprovenMs);
+    }
     this.#forcedBy = call;
   }
 
@@ -107,7 +108,7 @@ export class Refusals {
     if (call !== this.#forcedBy) return;
     this.#forcedBy = undefined;
     this.#unproven = 0;
-    if (call.client !== undefined) this.#lastByClient.delete(call.client);
+    if (call.client !== undefined) this.#lastByClient?.delete(call.client);
   }
 
   /** The provider accepted the current token on this call. */
@@ -116,18 +117,23 @@ export class Refusals {
       this.#acceptedSentAtMs = call.sentAtMs;
       if (this.#waiting.size > 0) this.#endWaits();
     }
-    if (this.#quiet.size > 0) this.#quiet.delete(keyOf(call));
+    if (this.#quiet !== undefined && this.#quiet.size > 0) this.#quiet.delete(keyOf(call));
   }
 
   /** The provider refused the fresh token on this call too. */
   refusedAgain(call: TokenCall): void {
     const { client, method, path } = call;
+    this.#quiet ??= new LRUCache({
+      max: MAX_QUIET,
+      maxSize: MAX_QUIET_CHARACTERS,
+      sizeCalculation: (_, key) => key.length,
+    });
     this.#quiet.set(keyOf(call), { client, call: `${method} ${path}`, untilMs: this.#clock.now() + QUIET_MS });
   }
 
   /** The calls that are quiet now. */
   refusedCalls(): RefusedCall[] {
-    return [...this.#quiet.values()].filter((call) => this.#isQuiet(call));
+    return [...(this.#quiet?.values() ?? [])].filter((call) => this.#isQuiet(call));
   }
 
   #endWaits(): void {
