@@ -43,8 +43,9 @@ describe.runIf(isRoot)('the first process of a container', { timeout: 60_000 }, 
     const ended = once(child, 'exit') as Promise<[number]>;
     // It reads its configuration now.
     await appeared(`${file}.opened`);
-    const [first = 0] = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').split(' ').map(Number);
-    process.kill(first, 'SIGTERM');
+    const [, first] = /^(\d+) $/.exec(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8')) ?? [];
+    expect(first).toBeDefined();
+    process.kill(Number(first), 'SIGTERM');
     writeFileSync(`${file}.go`, '');
     const [code] = await ended;
     expect([0, 143]).toContain(code);

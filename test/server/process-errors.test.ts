@@ -70,7 +70,7 @@ describe('the process lives on', { timeout: 60_000 }, () => {
     const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"workers":2,"msg":"ready"/);
     cli.signal('SIGUSR2');
     await sleep(100);
-    process.kill(cli.children()[0] ?? 0, 'SIGKILL');
+    process.kill(cli.children()[0]!, 'SIGKILL');
     await cli.until(/"error":"ENOENT","msg":"a worker could not be started; trying again"/);
     expect((await ask(Number(port), '/api/x')).status).toBe(200);
     cli.signal('SIGUSR2');

@@ -146,7 +146,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     await vi.waitUntil(() => lines().length === 20, 10_000);
     const numbers = new Set(lines().map((line) => /"worker":(\d+)/.exec(line)?.[1]));
     expect([...numbers].sort()).toEqual(['1', '2']);
-    process.kill(cli.children()[0] ?? 0, 'SIGKILL');
+    process.kill(cli.children()[0]!, 'SIGKILL');
     await cli.until(/"worker":[12],.*"msg":"a worker died/);
     expect(cli.stderr).toMatch(/"level":"info","time":"[^"]*","listen":[^\n]*"msg":"ready"/);
   });
