@@ -4,7 +4,7 @@ import type { RequestBody } from '../http/client/http-exchange.ts';
 import type { Trail } from '../telemetry/trail.ts';
 import { BodyReader } from './body-reader.ts';
 
-/** A request body as it goes out. A stream can be read once, so that there is no second attempt with it. */
+/** A request body to send. A stream can be read only once: a request with one is never sent a second time. */
 export type Body = RequestBody;
 
 const NONE: Body = { kind: 'none' };

@@ -435,7 +435,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
         this.#fail(new ProxyError('request_timeout', 'The request body did not arrive in time. Nothing was sent.'));
         break;
       case 'acquiring':
-        this.#fail(new ProxyError('token_unavailable', 'No token could be had in time. Nothing was sent.'));
+        this.#fail(new ProxyError('token_unavailable', 'No token was received in time. Nothing was sent.'));
         break;
       case 'sending':
       case 'judging':

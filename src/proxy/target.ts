@@ -1,8 +1,6 @@
 import { ProxyError } from '../errors.ts';
 import { decodedFully } from '../percent.ts';
 
-export { decodedFully };
-
 /** A request target in origin form, cut but never changed: `path + query` is what the client sent. */
 export interface Target {
   readonly path: string;

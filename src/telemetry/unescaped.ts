@@ -13,7 +13,7 @@ const LOWER_U = 0x75;
 const CHUNK = 8192;
 
 /**
- * Decodes percent escapes, as often as there are any, and the `\uXXXX` of JSON strings. A character that an escape
+ * Decodes percent escapes, as often as there are any, and the `\u` escapes of JSON strings. A character that an escape
  * stands for may complete another escape, so each is decoded on a stack as soon as it is complete: one pass.
  */
 export function unescaped(original: string): Unescaped {

@@ -12,7 +12,8 @@ import { DeadTokenRules } from '../../src/proxy/dead-token.ts';
 import { responseHeaders, refuseNominatedFraming, requestHeaders } from '../../src/proxy/headers.ts';
 import { placeholderUse } from '../../src/proxy/placeholder.ts';
 import { requestIdOf } from '../../src/proxy/request-id.ts';
-import { decodedFully, parseTarget } from '../../src/proxy/target.ts';
+import { decodedFully } from '../../src/percent.ts';
+import { parseTarget } from '../../src/proxy/target.ts';
 import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
 import {
   maskedBody,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import { decodedFully, parseTarget } from '../../src/proxy/target.ts';
+import { decodedFully } from '../../src/percent.ts';
+import { parseTarget } from '../../src/proxy/target.ts';
 
 const HOST = 'localhost:8080';
 

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
+import { isListening } from './free-port.ts';
 
 export interface SpawnNodeOptions {
   readonly cwd: string;
@@ -20,20 +20,8 @@ export async function spawnNode(args: readonly string[], { cwd, env, port }: Spa
   });
   let printed = '';
   child.stderr.on('data', (chunk) => (printed += String(chunk)));
-  while (!(await listens(port))) {
+  while (!(await isListening(port))) {
     if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${printed}`);
     await sleep(20);
-  }
-}
-
-async function listens(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
   }
 }

@@ -19,7 +19,7 @@ export interface SocketReader {
   onRead(length: number, buffer: Buffer): void;
 }
 
-/** Is told what became of a dial: exactly one of the two, later, unless the dial was destroyed before. */
+/** Hears how a dial ended: one of the two is called, after `dial` has returned. Neither is called after `destroy`. */
 export interface DialListener extends SocketReader {
   /** The connection is open, TLS included. The listener handles the events of the socket from now on. */
   onConnected(socket: Socket): void;

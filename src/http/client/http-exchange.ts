@@ -88,16 +88,6 @@ export class Exchange {
     return this.#hasStarted;
   }
 
-  /** Whether the whole request was handed to the socket. */
-  get isSent(): boolean {
-    return this.#isSent;
-  }
-
-  /** Whether the response is complete, or there will be none. */
-  get isOver(): boolean {
-    return this.#isOver;
-  }
-
   get isPaused(): boolean {
     return this.#isPaused;
   }

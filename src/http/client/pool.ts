@@ -20,8 +20,6 @@ export interface PoolOptions {
   readonly connectTimeoutMs: number;
   /** Shared by all pools of a thread. */
   readonly buffers: ReadBuffers;
-  /** Only a request that is sent again may go beyond it. No limit unless given. */
-  readonly maxConnections?: number;
   /** All connections of a pool have the same identity, and resume each other's TLS sessions. */
   readonly tls?: TlsIdentity;
   /** Another way to the origin than a direct connection. */
@@ -62,7 +60,6 @@ export class ConnectionPool implements ConnectionOwner, Carrier {
   readonly #clock: Clock;
   readonly #heads: RequestHeads;
   readonly #dial: Dial;
-  readonly #maxConnections: number;
 
   /** Every connection, those that are being opened included. */
   readonly #connections = new Set<Connection>();
@@ -76,7 +73,7 @@ export class ConnectionPool implements ConnectionOwner, Carrier {
   #resting: Connection[] = [];
   #restedOneTurn: Connection[] = [];
   #isTurnAwaited = false;
-  /** Requests for which no connection is being opened: they wait for a resting one, or because of the limit. */
+  /** Requests for which no connection is being opened: they wait for a resting one. */
   readonly #queue: Exchange[] = [];
 
   #isRetired = false;
@@ -93,7 +90,6 @@ export class ConnectionPool implements ConnectionOwner, Carrier {
     this.#clock = options.clock ?? monotonicClock;
     this.#heads = new RequestHeads(target.hostHeader);
     this.#dial = options.dial ?? directDial(target, options.tls);
-    this.#maxConnections = options.maxConnections ?? Infinity;
   }
 
   /**
@@ -109,7 +105,7 @@ export class ConnectionPool implements ConnectionOwner, Carrier {
     }
     const connection = this.#takeIdle();
     if (connection !== undefined) connection.send(exchange, true);
-    else if (this.#queue.length < this.#restingCount || this.#isFull) this.#queue.push(exchange);
+    else if (this.#queue.length < this.#restingCount) this.#queue.push(exchange);
     else this.#open(exchange);
     return exchange;
   }
@@ -147,10 +143,6 @@ export class ConnectionPool implements ConnectionOwner, Carrier {
 
   // Opening
 
-  get #isFull(): boolean {
-    return this.#connections.size >= this.#maxConnections;
-  }
-
   #open(exchange: Exchange): void {
     const connection = new Connection(this, this.#options.buffers, this.#server);
     exchange.connectBy ??= this.#clock.now() + this.#options.connectTimeoutMs;
@@ -173,7 +165,7 @@ export class ConnectionPool implements ConnectionOwner, Carrier {
 
   /** Enough connections are being opened for the requests that no resting connection will take. */
   #openForQueue(): void {
-    while (this.#queue.length > this.#restingCount && !this.#isFull && !this.#isClosed) {
+    while (this.#queue.length > this.#restingCount && !this.#isClosed) {
       const exchange = this.#queue.shift();
       if (exchange !== undefined) this.#open(exchange);
     }

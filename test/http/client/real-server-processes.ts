@@ -4,11 +4,11 @@ import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { type AddressInfo, connect } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { issue } from '../../config/certificate.ts';
-import { freePort } from '../../support/free-port.ts';
+import { freePort, isListening } from '../../support/free-port.ts';
 import { requireTool } from '../../support/tools.ts';
 
 export const AUTHORITY = issue({ name: 'Test CA', isCa: true });
@@ -228,22 +228,10 @@ async function listening(child: ChildProcess, ports: readonly number[]): Promise
   let printed = '';
   child.stderr?.on('data', (chunk) => (printed += String(chunk)));
   for (const port of ports) {
-    while (!(await accepts(port))) {
+    while (!(await isListening(port))) {
       if (child.exitCode !== null) throw new Error(`${child.spawnfile} ended with ${child.exitCode}: ${printed}`);
       await delay(20);
     }
-  }
-}
-
-async function accepts(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
   }
 }
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { type Dial, directDial, originOf } from '../../../src/http/client/dial.ts';
+import { freePort } from '../../support/free-port.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
-import { closedPort, poolTo, RawServer, response, send, sent, turns, until } from './harness.ts';
+import { poolTo, RawServer, response, send, sent, turns, until } from './harness.ts';
 
 const REPEATABLE = ['GET', 'HEAD', 'OPTIONS'];
 const OTHERS = ['POST', 'PUT', 'PATCH', 'DELETE', 'TRACE', 'PROPFIND'];
@@ -40,7 +41,7 @@ describe('connecting', () => {
   });
 
   it('where nobody listens is upstream_unreachable, not_sent', async () => {
-    const recorder = await sent(poolTo(`http://127.0.0.1:${await closedPort()}`), { method: 'POST', body: BODY });
+    const recorder = await sent(poolTo(`http://127.0.0.1:${await freePort()}`), { method: 'POST', body: BODY });
     expect(recorder.summary).toBe('upstream_unreachable not_sent');
     expect(recorder.error?.message).toContain('(ECONNREFUSED)');
   });
