@@ -1,17 +1,17 @@
 import type { Context } from 'hono';
-import type { Route } from '../config/config.ts';
+import type { RouteConfig } from '../config/config.ts';
 import { iso } from './format.ts';
 import type { AdminContext } from './listener.ts';
-import { type AdminProblem, problemAnswer } from './problem.ts';
+import { type AdminProblem, problemIn } from './problem.ts';
 import { NOT_KEPT, requestOf } from './requests.ts';
 import type { RefreshResult } from './snapshot.ts';
 
 /** Gets a new token for a route. One process asks; the others hear of it. */
-export async function refreshAnswer(c: Context, context: AdminContext): Promise<Response> {
+export async function refreshResponse(c: Context, context: AdminContext): Promise<Response> {
   const given = c.req.param('name') ?? '';
   const route = routeNamed(context.config().routes, given);
   if (route === undefined) {
-    return problemAnswer(c, { status: 404, code: 'no_such_route', detail: `No route is named ${given}.` });
+    return problemIn(c, { status: 404, code: 'no_such_route', detail: `No route is named ${given}.` });
   }
   const result = await refreshed(context, route.name);
   const problem = refreshProblem(route.name, result);
@@ -21,7 +21,7 @@ export async function refreshAnswer(c: Context, context: AdminContext): Promise<
   }
   if (problem !== undefined) {
     if (result.kind === 'failed' && result.retryAfterS !== undefined) c.header('retry-after', `${result.retryAfterS}`);
-    return problemAnswer(c, problem);
+    return problemIn(c, problem);
   }
   const { fingerprint, expiresAtMs } = result as Extract<RefreshResult, { kind: 'refreshed' }>;
   return c.json({ route: route.name, fingerprint, expires_at: iso(expiresAtMs) });
@@ -52,22 +52,22 @@ function refreshProblem(route: string, result: RefreshResult): AdminProblem | un
 }
 
 /** By its name, `/mpesa/*`, or what of it people type: `/mpesa`, `mpesa`. */
-function routeNamed(routes: readonly Route[], given: string): Route | undefined {
+function routeNamed(routes: readonly RouteConfig[], given: string): RouteConfig | undefined {
   const prefix = `/${given.replace(/^\//, '')}`;
   return routes.find(({ name }) => name === given) ?? routes.find((route) => route.prefix === prefix);
 }
 
 /** Sends a recorded request again, where providers are emulated. */
-export async function replayAnswer(c: Context, context: AdminContext): Promise<Response> {
+export async function resendResponse(c: Context, context: AdminContext): Promise<Response> {
   const found = await requestOf(context.processes(), c.req.param('id') ?? '');
-  if (found === undefined) return problemAnswer(c, NOT_KEPT);
+  if (found === undefined) return problemIn(c, NOT_KEPT);
   const { serving, details } = found;
   if (serving.replay === undefined) {
     const detail = 'Requests are sent again only where the providers are emulated: a payment must not happen twice.';
-    return problemAnswer(c, { status: 403, code: 'not_emulated', detail });
+    return problemIn(c, { status: 403, code: 'not_emulated', detail });
   }
   const result = await serving.replay(details.number);
-  if (result.kind === 'refused') return problemAnswer(c, { status: 409, code: 'not_sent', detail: result.why });
+  if (result.kind === 'refused') return problemIn(c, { status: 409, code: 'not_sent', detail: result.why });
   if (wantsPage(c)) return c.redirect(`/requests?q=${encodeURIComponent(result.requestId)}`, 303);
   return c.json({ request_id: result.requestId, status: result.status });
 }

@@ -1,7 +1,7 @@
-import type { Route } from '../config/config.ts';
+import type { RouteConfig } from '../config/config.ts';
 import type { LastFailure } from '../telemetry/activity.ts';
 import type { StoreStatus } from '../tokens/shared/open.ts';
-import { inWords } from './format.ts';
+import { formatDuration } from './format.ts';
 import type { Reloads } from './listener.ts';
 import type { Advice } from './network-advice.ts';
 import type { CredentialSnapshot } from './snapshot.ts';
@@ -20,8 +20,8 @@ export interface Problem extends Advice {
   readonly untilMs?: number | undefined;
 }
 
-export interface Judged {
-  readonly route: Route;
+export interface RouteDiagnosis {
+  readonly route: RouteConfig;
   readonly credential: CredentialSnapshot | undefined;
   /** The last call that failed, unless the provider answered since. */
   readonly failure: LastFailure | undefined;
@@ -35,7 +35,7 @@ const CLOCK_MS = 30_000;
 const NAMED_CALLS = 3;
 
 /** How a route is, and all that is wrong with it, the worst first. */
-export function routeAdvice(judged: Judged): { readonly state: State; readonly problems: readonly Problem[] } {
+export function routeAdvice(judged: RouteDiagnosis): { readonly state: State; readonly problems: readonly Problem[] } {
   const found = [...tokenProblems(judged), ...callProblems(judged), ...refusedCalls(judged), ...clockProblems(judged)];
   const problems = [...found.filter(isFailing), ...found.filter((problem) => !isFailing(problem))];
   return { state: problems[0]?.state ?? 'ok', problems };
@@ -45,7 +45,7 @@ function isFailing({ state }: Problem): boolean {
   return state === 'failing';
 }
 
-function tokenProblems({ route, credential, nowMs }: Judged): Problem[] {
+function tokenProblems({ route, credential, nowMs }: RouteDiagnosis): Problem[] {
   const failure = credential?.failure;
   if (credential === undefined || failure === undefined) return [];
   const advice = tokenAdvice(route, failure);
@@ -59,13 +59,13 @@ function tokenProblems({ route, credential, nowMs }: Judged): Problem[] {
   return [{ ...about, state: 'warning', what: `${advice.what} ${meanwhile}` }];
 }
 
-function callProblems({ route, failure }: Judged): Problem[] {
+function callProblems({ route, failure }: RouteDiagnosis): Problem[] {
   const advice = failure && upstreamAdvice(route, failure);
   if (advice === undefined) return [];
   return [{ ...advice, state: failure?.code === 'overloaded' ? 'warning' : 'failing', atMs: failure?.atMs }];
 }
 
-function refusedCalls({ route, credential }: Judged): Problem[] {
+function refusedCalls({ route, credential }: RouteDiagnosis): Problem[] {
   const calls = credential?.refusedCalls ?? [];
   const [first] = calls;
   if (first === undefined) return [];
@@ -86,7 +86,7 @@ function refusedCalls({ route, credential }: Judged): Problem[] {
   ];
 }
 
-function clockProblems({ route, credential }: Judged): Problem[] {
+function clockProblems({ route, credential }: RouteDiagnosis): Problem[] {
   const skewMs = credential?.clockSkewMs ?? 0;
   if (Math.abs(skewMs) <= CLOCK_MS) return [];
   const side = skewMs > 0 ? 'behind' : 'ahead of';
@@ -94,7 +94,7 @@ function clockProblems({ route, credential }: Judged): Problem[] {
     {
       code: 'clock_off',
       state: 'warning',
-      what: `The clock of this machine is ${inWords(Math.abs(skewMs))} ${side} that of ${tokenHostOf(route)}.`,
+      what: `The clock of this machine is ${formatDuration(Math.abs(skewMs))} ${side} that of ${tokenHostOf(route)}.`,
       todo: 'Turn time synchronisation (NTP) on for this machine, with `timedatectl set-ntp true` for example. Certificates and tokens are judged by its clock.',
     },
   ];

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Clock } from '../clock.ts';
-import type { Feed, News } from './feed.ts';
+import type { EventFeed, FeedEvent } from './feed.ts';
 
 /** What a listener may leave unread, unless one message is longer, before it is dropped. Bytes. */
 const MAX_UNREAD = 256 * 1024;
@@ -15,7 +15,7 @@ const encoder = new TextEncoder();
  * @param connection that the stream is written to. It is destroyed if its client does not read what it is told.
  */
 export function eventStream(
-  feed: Feed,
+  feed: EventFeed,
   clock: Clock,
   brief: boolean,
   connection: Pick<ServerResponse, 'writableLength' | 'destroy'>,
@@ -45,7 +45,12 @@ export function eventStream(
   );
 }
 
-function listenWithHeartbeat(feed: Feed, clock: Clock, brief: boolean, send: (bytes: Uint8Array) => void): () => void {
+function listenWithHeartbeat(
+  feed: EventFeed,
+  clock: Clock,
+  brief: boolean,
+  send: (bytes: Uint8Array) => void,
+): () => void {
   let isFirst = true;
   let cancel = () => {};
   const beat = () => {
@@ -67,7 +72,7 @@ function listenWithHeartbeat(feed: Feed, clock: Clock, brief: boolean, send: (by
 }
 
 /** The same bytes for every listener: what one leaves unread takes no memory of its own. */
-function encoded(news: News, kind: 'brief' | 'whole' | 'changed'): Uint8Array {
+function encoded(news: FeedEvent, kind: 'brief' | 'whole' | 'changed'): Uint8Array {
   let bytes = news.encoded.get(kind);
   if (bytes === undefined) {
     bytes = encoder.encode(kind === 'brief' ? briefly(news) : textOf(news[kind], news.requests));
@@ -81,7 +86,7 @@ function textOf(routes: unknown, requests: readonly unknown[]): string {
   return told + requests.map((request) => event('request', request)).join('');
 }
 
-function briefly({ changed, requests }: News): string {
+function briefly({ changed, requests }: FeedEvent): string {
   const told = changed === undefined ? '' : event('routes', {});
   return requests.length === 0 ? told : told + event('request', {});
 }

@@ -6,7 +6,7 @@ import type { ServingProcess } from './snapshot.ts';
 import { type Overview, overviewOf } from './view.ts';
 
 /** What changed since the poll before. */
-export interface News {
+export interface FeedEvent {
   /** All that is to be told, with every route; undefined if nothing changed. */
   readonly whole: Json | undefined;
   /** The same with those routes that changed. */
@@ -17,7 +17,7 @@ export interface News {
   readonly encoded: Map<string, Uint8Array>;
 }
 
-type Listener = (news: News) => void;
+type Listener = (news: FeedEvent) => void;
 
 const EVERY_MS = 1000;
 
@@ -28,14 +28,14 @@ const MOST_REQUESTS = 200;
 const MOST_LISTENERS = 50;
 
 /** One poll of all processes a second, shared by all who listen; none while nobody does. */
-export class Feed {
+export class EventFeed {
   readonly #context: AdminContext;
   readonly #listeners = new Set<Listener>();
   /** Number of the newest request known, by process. */
   readonly #newest = new Map<number, number>();
   #routes = new Map<string, string>();
   #rest = '';
-  #last: News | undefined;
+  #last: FeedEvent | undefined;
   #cancel: (() => void) | undefined;
 
   constructor(context: AdminContext) {
@@ -82,7 +82,7 @@ export class Feed {
     this.#cancel = this.#context.clock.after(EVERY_MS, () => void this.#run(false));
   }
 
-  async #poll(isFirst: boolean): Promise<News> {
+  async #poll(isFirst: boolean): Promise<FeedEvent> {
     const run = this.#cancel;
     const [overview, requests] = await Promise.all([overviewOf(this.#context), this.#newRequests(isFirst)]);
     // Ended and begun anew meanwhile: what was remembered belongs to the new one.
@@ -125,7 +125,7 @@ export class Feed {
   }
 }
 
-function newsOf(whole: Json | undefined, changed: Json | undefined, requests: readonly Json[]): News {
+function newsOf(whole: Json | undefined, changed: Json | undefined, requests: readonly Json[]): FeedEvent {
   return { whole, changed, requests, encoded: new Map() };
 }
 

@@ -1,7 +1,7 @@
 /** Times, sizes and counts as people read them. The script of the pages has a copy of `inWords`. */
 
 /** `12 s`, `59 min 12 s`, `3 h 5 min`, `2 d 4 h`. */
-export function inWords(ms: number): string {
+export function formatDuration(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   if (seconds < 60) return `${seconds} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;

@@ -2,7 +2,7 @@ import type { Context, MiddlewareHandler } from 'hono';
 import { isLoopbackName } from '../loopback.ts';
 import { hasAdminToken, isLocalHost } from './caller.ts';
 import type { AdminContext } from './listener.ts';
-import { problemAnswer } from './problem.ts';
+import { problemIn } from './problem.ts';
 
 /** No part of a page comes from elsewhere, none runs inside another page. */
 const CONTENT_SECURITY_POLICY = [
@@ -65,5 +65,5 @@ function strangePage(c: Context): Response | undefined {
   const isGet = c.req.method === 'GET' || c.req.method === 'HEAD';
   if (isGet && isOwn && c.req.header('sec-fetch-dest') === 'document') return undefined;
   const detail = "Only the dashboard's own pages, and clients that are no browsers, are answered here.";
-  return problemAnswer(c, { status: 403, code: 'origin_refused', detail });
+  return problemIn(c, { status: 403, code: 'origin_refused', detail });
 }

@@ -1,5 +1,5 @@
 import { latencyAt } from '../telemetry/latency.ts';
-import { type Point, STEP_MS } from '../telemetry/series.ts';
+import { type Bucket, BUCKET_MS } from '../telemetry/series.ts';
 import type { Problem } from './advice.ts';
 import type { StoreStatus } from '../tokens/shared/open.ts';
 import { iso } from './format.ts';
@@ -122,9 +122,9 @@ function recentJson({ perSecond, p50Ms, p95Ms, p99Ms }: Traffic): Json {
   return { per_second: perSecond, p50_ms: p50Ms ?? null, p95_ms: p95Ms ?? null, p99_ms: p99Ms ?? null };
 }
 
-export function pointJson({ step, statuses, latency, refusals, exchanges }: Point): Json {
+export function bucketJson({ step, statuses, latency, refusals, exchanges }: Bucket): Json {
   return {
-    at: iso(step * STEP_MS),
+    at: iso(step * BUCKET_MS),
     by_status: statusesJson(statuses),
     p50_ms: latencyAt(latency, 0.5) ?? null,
     p95_ms: latencyAt(latency, 0.95) ?? null,

@@ -1,4 +1,4 @@
-import type { Point } from '../telemetry/series.ts';
+import type { Bucket } from '../telemetry/series.ts';
 import type { RefusedCall } from '../tokens/tally.ts';
 import type { CredentialSnapshot, RouteCounts, RouteSnapshot, TokenSnapshot } from './snapshot.ts';
 
@@ -78,7 +78,7 @@ export function sumOfCounts(one: RouteCounts, other: RouteCounts): RouteCounts {
 }
 
 /** By step, oldest first. */
-function mergedPoints(one: readonly Point[], other: readonly Point[]): readonly Point[] {
+function mergedPoints(one: readonly Bucket[], other: readonly Bucket[]): readonly Bucket[] {
   const points = new Map(one.map((point) => [point.step, point]));
   for (const point of other) {
     const known = points.get(point.step);
@@ -87,7 +87,7 @@ function mergedPoints(one: readonly Point[], other: readonly Point[]): readonly 
   return [...points.values()].sort((a, b) => a.step - b.step);
 }
 
-function mergedPoint(one: Point, other: Point): Point {
+function mergedPoint(one: Bucket, other: Bucket): Bucket {
   return {
     step: one.step,
     statuses: sumsOf(one.statuses, other.statuses),

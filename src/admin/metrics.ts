@@ -1,6 +1,6 @@
 import type { AdminContext } from './listener.ts';
 import { Exposition } from './metrics/exposition.ts';
-import { Ledger } from './metrics/ledger.ts';
+import { CounterAccumulator } from './metrics/ledger.ts';
 import { configMetrics, connectionMetrics, processMetrics } from './metrics/processes.ts';
 import { routeMetrics } from './metrics/routes.ts';
 import { tokenMetrics } from './metrics/tokens.ts';
@@ -9,7 +9,7 @@ import type { ProcessSnapshot } from './snapshot.ts';
 /** The metrics of all processes together, as Prometheus reads them. */
 export class Metrics {
   readonly #context: AdminContext;
-  readonly #ledger = new Ledger();
+  readonly #ledger = new CounterAccumulator();
 
   constructor(context: AdminContext) {
     this.#context = context;

@@ -23,7 +23,7 @@ export const UNREADABLE: AdminProblem = {
 const CONTENT_TYPE = 'application/problem+json';
 
 /** An answer in problem details (RFC 9457). */
-export function problemAnswer(c: Context, problem: AdminProblem): Response {
+export function problemIn(c: Context, problem: AdminProblem): Response {
   return c.body(bodyOf(problem), problem.status, { 'content-type': CONTENT_TYPE });
 }
 

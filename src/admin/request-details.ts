@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts';
 import type { RecordedDetails, RecordedMessage } from '../telemetry/recorder.ts';
-import type { AttemptTrail } from '../telemetry/trail.ts';
+import type { AttemptRecord } from '../telemetry/trail.ts';
 import { curlOf } from './curl.ts';
 import { requestView, type RequestView } from './request-view.ts';
 import { type Span, spansOf } from './spans.ts';
@@ -13,7 +13,7 @@ export interface RequestDetails {
   readonly detail: string | undefined;
   readonly clientLeft: boolean;
   readonly spans: readonly Span[];
-  readonly attempts: readonly AttemptTrail[];
+  readonly attempts: readonly AttemptRecord[];
   /** How often the provider called the token dead. */
   readonly refusals: number;
   readonly requestBytes: number;

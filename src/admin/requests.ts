@@ -13,7 +13,7 @@ export const NOT_KEPT: AdminProblem = {
 };
 
 /** A request and the process that recorded it. */
-export interface Found {
+export interface FoundRequest {
   readonly serving: ServingProcess;
   readonly details: RecordedDetails;
 }
@@ -33,7 +33,7 @@ export async function requestsOf(
 }
 
 /** The request of an id, `<pid>-<number>`; undefined if it is not kept any more. */
-export async function requestOf(processes: readonly ServingProcess[], id: string): Promise<Found | undefined> {
+export async function requestOf(processes: readonly ServingProcess[], id: string): Promise<FoundRequest | undefined> {
   const [, pid, text] = /^(\d{1,10})-(\d{1,15})$/.exec(id) ?? [];
   const serving = processes.find((known) => String(known.pid) === pid);
   if (serving === undefined) return undefined;

@@ -1,8 +1,8 @@
 import type { LastFailure } from '../telemetry/activity.ts';
 import type { RecordedDetails, RecordedRequest } from '../telemetry/recorder.ts';
-import type { Point } from '../telemetry/series.ts';
+import type { Bucket } from '../telemetry/series.ts';
 import type { StoreStatus } from '../tokens/shared/open.ts';
-import type { RefusedCall, TokenFailure, ExchangeTally } from '../tokens/tally.ts';
+import type { RefusedCall, TokenFailure, ExchangeStats } from '../tokens/tally.ts';
 import type { LifetimeSource } from '../tokens/token.ts';
 
 /** Refused calls that are shown; more are counted. */
@@ -65,7 +65,7 @@ export interface CredentialSnapshot {
   /** When the next attempt may be made after a failure; 0 if now. */
   readonly retryAtMs: number;
   readonly failure: TokenFailure | undefined;
-  readonly exchanges: ExchangeTally['counts'];
+  readonly exchanges: ExchangeStats['counts'];
   /** How far the token endpoint's clock is ahead of ours. */
   readonly clockSkewMs: number | undefined;
   /** The newest of those that the provider refuses with a fresh token as well, masked and cut; up to 20. */
@@ -93,7 +93,7 @@ export interface RouteSnapshot {
   readonly counts: RouteCounts | undefined;
   /** The last failure, unless the provider answered since. */
   readonly failure: LastFailure | undefined;
-  readonly points: readonly Point[];
+  readonly points: readonly Bucket[];
 }
 
 /** Counts since the process began; see `telemetry/activity.ts`. */

@@ -1,9 +1,9 @@
-import type { Route } from '../config/config.ts';
+import type { RouteConfig } from '../config/config.ts';
 import type { TokenFailure } from '../tokens/tally.ts';
 import { type Advice, networkAdvice } from './network-advice.ts';
 
 /** Why a route gets no new token, and what to do about it. */
-export function tokenAdvice(route: Route, failure: TokenFailure): Advice {
+export function tokenAdvice(route: RouteConfig, failure: TokenFailure): Advice {
   if (failure.code === 'token_denied') return deniedAdvice(route);
   const host = tokenHostOf(route);
   if (/did not answer within/.test(failure.detail)) return slowAdvice(host);
@@ -12,13 +12,13 @@ export function tokenAdvice(route: Route, failure: TokenFailure): Advice {
 }
 
 /** Host of the token endpoint, with its port if it is unusual. */
-export function tokenHostOf({ provider, authServer }: Route): string {
+export function tokenHostOf({ provider, authServer }: RouteConfig): string {
   const path = 'fixed' in provider.token ? '' : provider.token.request.path;
   const whole = /^https?:\/\//.test(path) && URL.canParse(path) ? path : authServer;
   return new URL(whole).host;
 }
 
-function deniedAdvice(route: Route): Advice {
+function deniedAdvice(route: RouteConfig): Advice {
   const { provider, environment, name } = route;
   const fields = provider.credentials.map((field) => `\`${field.name}\``).join(' and ') || 'the credentials';
   const host = tokenHostOf(route);
@@ -45,7 +45,7 @@ function slowAdvice(host: string): Advice {
 }
 
 /** Of an answer that came, but gave no token. */
-function answerAdvice({ name }: Route, detail: string, host: string): Advice {
+function answerAdvice({ name }: RouteConfig, detail: string, host: string): Advice {
   const asked = `The token endpoint at ${host}`;
   const status = /it answered (\d{3})/.exec(detail)?.[1] ?? '';
   const cases: (readonly [applies: boolean, ...advice: [code: string, what: string, todo: string]])[] = [

@@ -1,5 +1,5 @@
 import { latencyAt } from '../telemetry/latency.ts';
-import { type Point, STEP_MS, STEPS, stepAt } from '../telemetry/series.ts';
+import { type Bucket, BUCKET_MS, BUCKETS, bucketAt } from '../telemetry/series.ts';
 import { sumsOf } from './merge.ts';
 import type { RouteSnapshot } from './snapshot.ts';
 
@@ -13,7 +13,7 @@ export interface Traffic {
   readonly p99Ms: number | undefined;
   readonly steps: Steps;
   /** Those steps in which anything happened, oldest first. */
-  readonly points: readonly Point[];
+  readonly points: readonly Bucket[];
 }
 
 /** The steps of the window: `first` up to and including `last`, the last one that is whole. */
@@ -28,8 +28,8 @@ const STEPS_OF_RATE = 6;
 
 /** @param startedAtMs of the process that runs the longest */
 export function stepsUntil(nowMs: number, startedAtMs: number): Steps {
-  const last = stepAt(nowMs) - 1;
-  return { first: last - STEPS + 1, last, isWhole: nowMs - startedAtMs < STEPS * STEP_MS };
+  const last = bucketAt(nowMs) - 1;
+  return { first: last - BUCKETS + 1, last, isWhole: nowMs - startedAtMs < BUCKETS * BUCKET_MS };
 }
 
 export function trafficOf(route: RouteSnapshot | undefined, steps: Steps): Traffic {
@@ -37,7 +37,7 @@ export function trafficOf(route: RouteSnapshot | undefined, steps: Steps): Traff
   const latency = steps.isWhole ? (route?.counts?.latency ?? []) : latencyOf(points);
   const recent = points.filter(({ step }) => step > steps.last - STEPS_OF_RATE);
   return {
-    perSecond: recent.reduce((sum, point) => sum + requestsIn(point), 0) / ((STEPS_OF_RATE * STEP_MS) / 1000),
+    perSecond: recent.reduce((sum, point) => sum + requestsIn(point), 0) / ((STEPS_OF_RATE * BUCKET_MS) / 1000),
     p50Ms: latencyAt(latency, 0.5),
     p95Ms: latencyAt(latency, 0.95),
     p99Ms: latencyAt(latency, 0.99),
@@ -46,10 +46,10 @@ export function trafficOf(route: RouteSnapshot | undefined, steps: Steps): Traff
   };
 }
 
-export function requestsIn({ statuses }: Point): number {
+export function requestsIn({ statuses }: Bucket): number {
   return statuses.reduce((sum, n) => sum + n, 0);
 }
 
-function latencyOf(points: readonly Point[]): number[] {
+function latencyOf(points: readonly Bucket[]): number[] {
   return points.reduce<number[]>((sum, { latency }) => sumsOf(sum, latency), []);
 }

@@ -1,11 +1,11 @@
-import type { Route } from '../config/config.ts';
+import type { RouteConfig } from '../config/config.ts';
 import type { LastFailure } from '../telemetry/activity.ts';
 import { type Advice, networkAdvice } from './network-advice.ts';
 
 const UNSURE = 'The provider may have acted on the call: ask it for the outcome before the app sends it again.';
 
 /** Why the last call of a route failed, and what to do about it; undefined if its token was the reason. */
-export function upstreamAdvice(route: Route, failure: LastFailure): Advice | undefined {
+export function upstreamAdvice(route: RouteConfig, failure: LastFailure): Advice | undefined {
   const { host } = new URL(route.upstream);
   switch (failure.code) {
     case 'token_denied':
@@ -44,7 +44,7 @@ export function upstreamAdvice(route: Route, failure: LastFailure): Advice | und
   }
 }
 
-function timeoutAdvice({ timeoutMs }: Route, failure: LastFailure, host: string): Advice {
+function timeoutAdvice({ timeoutMs }: RouteConfig, failure: LastFailure, host: string): Advice {
   if (failure.detail.includes('could not be connected')) return apiAdvice(networkAdvice('ETIMEDOUT', host), failure);
   return {
     code: 'api_slow',

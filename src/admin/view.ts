@@ -1,4 +1,4 @@
-import type { Config, Route } from '../config/config.ts';
+import type { Config, RouteConfig } from '../config/config.ts';
 import type { StoreStatus } from '../tokens/shared/open.ts';
 import { type Problem, reloadProblem, routeAdvice, type State, storeProblem } from './advice.ts';
 import { snapshotsOf } from './collect.ts';
@@ -12,7 +12,7 @@ export type TokenState = 'none' | 'asking' | 'valid' | 'lapsed' | 'fixed';
 
 /** One route over all processes. */
 export interface RouteView {
-  readonly config: Route;
+  readonly config: RouteConfig;
   readonly state: State;
   readonly problems: readonly Problem[];
   readonly tokenState: TokenState;
@@ -64,7 +64,7 @@ function worstStore(processes: readonly ProcessSnapshot[]): StoreStatus | undefi
 
 /** @param nowMs epoch milliseconds */
 export function routeViews(
-  routes: readonly Route[],
+  routes: readonly RouteConfig[],
   processes: readonly ProcessSnapshot[],
   nowMs: number,
 ): readonly RouteView[] {

@@ -1,6 +1,6 @@
 import type { ListenAddress } from '../config/config.ts';
-import { examineConfig } from '../config/load.ts';
-import { printExaminedJson, printProblems } from './examined.ts';
+import { validateConfig } from '../config/load.ts';
+import { printConfigJson, printProblems } from './examined.ts';
 import { EXIT, type Io } from './io.ts';
 import { routeLines } from './route-table.ts';
 
@@ -15,10 +15,10 @@ export interface CheckOptions {
 /** Says whether a configuration file is good, without network. Exit code: 0 good, 3 not. */
 export function check(options: CheckOptions, io: Pick<Io, 'stdout' | 'stderr' | 'env'>): number {
   const { config: file, json, listen, admin } = options;
-  const checked = examineConfig(file, { env: io.env, listen, admin });
+  const checked = validateConfig(file, { env: io.env, listen, admin });
   const routes = checked.config?.routes ?? [];
   if (json) {
-    printExaminedJson(
+    printConfigJson(
       checked,
       ({ name, provider, environment, upstream }) => ({ name, provider: provider.name, environment, upstream }),
       io,

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { Config, ListenAddress } from '../config/config.ts';
-import { defaultConfig, examineConfig, type Loaded, loadConfig } from '../config/load.ts';
+import { defaultConfig, validateConfig, type Loaded, loadConfig } from '../config/load.ts';
 import { startServer } from '../server/server.ts';
 import type { LevelledLog } from '../telemetry/log.ts';
 import { Emulation } from './dev/emulation.ts';
@@ -58,7 +58,7 @@ async function run(first: Config, { options, io, terminal, log, emulation }: Dev
     log.level = next.log.level;
     serving.config = next;
   };
-  const examine = () => examineConfig(options.config, { ...options, env: io.env, emulated: true });
+  const examine = () => validateConfig(options.config, { ...options, env: io.env, emulated: true });
   const reload = new DevReload({ file: options.config, examine, apply, emulation });
   const stop = stopSignal();
   const server = await startServer(config, { log, emulated: true, reloads: () => reload.reloads });

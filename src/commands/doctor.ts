@@ -1,5 +1,5 @@
 import { systemClock } from '../clock.ts';
-import { type Examined, examineConfig } from '../config/load.ts';
+import { type ValidatedConfig, validateConfig } from '../config/load.ts';
 import { ConfigError, formatProblem } from '../errors.ts';
 import { guardedLookup } from '../lookup.ts';
 import { networkTransport } from '../tokens/transport.ts';
@@ -24,7 +24,7 @@ export interface DoctorOptions {
  * refused, 5 something could not be reached; where both, 4.
  */
 export async function doctor({ config: file, route, json }: DoctorOptions, io: Io): Promise<number> {
-  const examined = examineConfig(file, { env: io.env });
+  const examined = validateConfig(file, { env: io.env });
   const { config, warnings } = examined;
   if (config === undefined) return reportBadConfig(examined, json, io);
   const selected = selectRoutes(config.routes, route);
@@ -50,7 +50,7 @@ export async function doctor({ config: file, route, json }: DoctorOptions, io: I
   }
 }
 
-function reportBadConfig(examined: Examined, json: boolean, io: Io): number {
+function reportBadConfig(examined: ValidatedConfig, json: boolean, io: Io): number {
   if (!json) return reportStartFailure(new ConfigError(examined.problems), io);
   io.stdout(jsonReport({ routes: [], tokenStore: undefined }, examined));
   return EXIT.config;

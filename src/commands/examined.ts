@@ -1,14 +1,14 @@
-import type { Route } from '../config/config.ts';
-import type { Examined } from '../config/load.ts';
+import type { RouteConfig } from '../config/config.ts';
+import type { ValidatedConfig } from '../config/load.ts';
 import { formatProblem } from '../errors.ts';
 import type { Io } from './io.ts';
 
 type Output = Pick<Io, 'stdout' | 'stderr'>;
 
 /** Prints what came of reading a file as one JSON object, with its routes as `described` gives them. */
-export function printExaminedJson(
-  { config, problems, warnings }: Examined,
-  described: (route: Route) => object,
+export function printConfigJson(
+  { config, problems, warnings }: ValidatedConfig,
+  described: (route: RouteConfig) => object,
   io: Output,
 ): void {
   const routes = config?.routes.map(described) ?? [];
@@ -16,7 +16,7 @@ export function printExaminedJson(
 }
 
 /** Prints problems and warnings by their place in the file. */
-export function printProblems(file: string, { config, problems, warnings }: Examined, io: Output): void {
+export function printProblems(file: string, { config, problems, warnings }: ValidatedConfig, io: Output): void {
   for (const problem of problems) io.stderr(`${formatProblem(problem)}\n`);
   for (const { message, ...place } of warnings) {
     io.stderr(`${formatProblem({ ...place, message: `warning: ${message}` })}\n`);

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { FileFault } from '../config/files.ts';
+import { FileError } from '../config/files.ts';
 import { networkCode } from '../errors.ts';
 import type { Environment } from '../providers/provider.ts';
 import { providers } from '../providers/registry.ts';
@@ -48,7 +48,7 @@ export async function init(options: InitOptions, io: Output, openDialog?: () => 
       return INTERRUPTED;
     }
     if (error instanceof FileExists) return refuse(thereAlready(file), io);
-    const why = error instanceof FileFault ? error.message : networkCode(error);
+    const why = error instanceof FileError ? error.message : networkCode(error);
     io.stderr(`wakala init: cannot write in ${dirname(file)}: ${why}\n`);
     return EXIT.runtime;
   }

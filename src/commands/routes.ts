@@ -1,9 +1,9 @@
-import type { AllowRule, Route } from '../config/config.ts';
+import type { AllowRule, RouteConfig } from '../config/config.ts';
 import { DEFAULTS } from '../config/defaults.ts';
-import { examineConfig } from '../config/load.ts';
+import { validateConfig } from '../config/load.ts';
 import { formatDuration, parseDuration } from '../config/units.ts';
 import { isFixed } from '../providers/provider.ts';
-import { printExaminedJson, printProblems } from './examined.ts';
+import { printConfigJson, printProblems } from './examined.ts';
 import { EXIT, type Io } from './io.ts';
 import { routeLines } from './route-table.ts';
 
@@ -18,21 +18,21 @@ const WIDTH = 100;
 
 /** Lists where each route leads and what it lets through, without network. Exit code: 0, or 3 for a bad file. */
 export function routes({ config: file, json }: RoutesOptions, io: Pick<Io, 'stdout' | 'stderr' | 'env'>): number {
-  const examined = examineConfig(file, { env: io.env });
-  if (json) printExaminedJson(examined, described, io);
+  const examined = validateConfig(file, { env: io.env });
+  if (json) printConfigJson(examined, described, io);
   else printProblems(file, examined, io);
   if (examined.config === undefined) return EXIT.config;
   if (!json) io.stdout(tableOf(examined.config.routes));
   return EXIT.ok;
 }
 
-function tableOf(all: readonly Route[]): string {
+function tableOf(all: readonly RouteConfig[]): string {
   const [head = '', ...lines] = routeLines(all, [['ROUTE', 'PROVIDER', 'ENVIRONMENT', 'UPSTREAM']]);
   const blocks = all.map((route, i) => [lines[i] ?? '', ...detailsOf(route)]);
   return [head, ...blocks.flat(), ''].join('\n');
 }
 
-function detailsOf(route: Route): string[] {
+function detailsOf(route: RouteConfig): string[] {
   const token = tokenEndpointOf(route);
   const details: [label: string, parts: readonly string[]][] = [
     ['token', [token === null ? 'a fixed key; none is asked for' : endpointInWords(token)]],
@@ -50,7 +50,7 @@ interface TokenEndpoint {
 }
 
 /** Where the token is asked for; null for a fixed key. Placeholders in it stay as they are. */
-function tokenEndpointOf({ provider, authServer }: Route): TokenEndpoint | null {
+function tokenEndpointOf({ provider, authServer }: RouteConfig): TokenEndpoint | null {
   if (isFixed(provider.token)) return null;
   const { method, path, oauth2 } = provider.token.request;
   if (oauth2?.issuer !== undefined) return { method, url: null, issuer: oauth2.issuer };
@@ -62,7 +62,7 @@ function endpointInWords({ method, url, issuer = '' }: TokenEndpoint): string {
 }
 
 /** What of it is not as it would be by default. */
-function settingsOf(route: Route): string[] {
+function settingsOf(route: RouteConfig): string[] {
   const { timeoutMs, connectTimeoutMs, replay, maxConcurrency, tokenPaths } = route;
   const { websocket, maxWebsockets, websocketIdleTimeoutMs } = route;
   const usual = (key: 'timeout' | 'connect_timeout' | 'websocket_idle_timeout') => parseDuration(DEFAULTS[key]);
@@ -98,7 +98,7 @@ function ruleText({ method, path, prefix }: AllowRule): string {
   return `${method} ${path}${prefix ? '*' : ''}`;
 }
 
-function described(route: Route): object {
+function described(route: RouteConfig): object {
   const { name, prefix, provider, environment, upstream, allow, replay } = route;
   return {
     name,

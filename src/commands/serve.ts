@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { systemClock } from '../clock.ts';
-import { examineConfig, loadConfig } from '../config/load.ts';
+import { validateConfig, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../errors.ts';
 import { Reloader } from '../server/reload.ts';
 import type { PrimaryOptions } from '../server/primary.ts';
@@ -31,7 +31,7 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
           : EXIT.runtime;
       }
     }
-    const examine = () => examineConfig(options.config, { listen, admin, env: io.env });
+    const examine = () => validateConfig(options.config, { listen, admin, env: io.env });
     const { config, problems, warnings, files, texts } = examine();
     if (config === undefined) throw new ConfigError(problems);
     const log = logFor(config, io);

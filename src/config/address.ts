@@ -63,7 +63,7 @@ export function isLinkLocal(host: string): boolean {
 }
 
 /** Both would listen on the same port of at least one address. */
-export function collide(a: ListenAddress, b: ListenAddress): boolean {
+export function overlaps(a: ListenAddress, b: ListenAddress): boolean {
   return a.port !== 0 && a.port === b.port && (isWild(a.host) || isWild(b.host) || a.host === b.host);
 }
 

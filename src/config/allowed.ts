@@ -1,11 +1,11 @@
 import { isIPv6 } from 'node:net';
 import { isLoopbackName } from '../loopback.ts';
 import { isHostName } from './address.ts';
-import type { Report } from './problems.ts';
+import type { Diagnostics } from './problems.ts';
 import type { Path } from './tree.ts';
 
 /** The entries of `allowed_hosts`: host names, each with a port or without. */
-export function readHosts(path: Path, hosts: readonly string[], report: Report): string[] {
+export function readHosts(path: Path, hosts: readonly string[], report: Diagnostics): string[] {
   return hosts.map((host, i) => {
     if (!isHost(host)) {
       const url = URL.parse(host.includes('://') ? host : `http://${host}`);
@@ -17,7 +17,7 @@ export function readHosts(path: Path, hosts: readonly string[], report: Report):
 }
 
 /** The entries of `allowed_origins`, as browsers write them. */
-export function readOrigins(path: Path, origins: readonly string[], report: Report): string[] {
+export function readOrigins(path: Path, origins: readonly string[], report: Diagnostics): string[] {
   return origins.map((origin, i) => {
     if (!isOrigin(origin)) {
       const scheme = isLoopbackName(origin.split(/[:/]/, 1)[0] ?? '') ? 'http' : 'https';
@@ -42,7 +42,7 @@ function isOrigin(text: string): boolean {
 }
 
 /** What to write instead, unless that would show a value from elsewhere. */
-function hint(path: Path, meant: string | undefined, fits: (text: string) => boolean, report: Report): string {
+function hint(path: Path, meant: string | undefined, fits: (text: string) => boolean, report: Diagnostics): string {
   const shown = meant !== undefined && fits(meant) && !report.isInterpolated(path);
   return shown ? `; write \`${meant}\`` : '';
 }

@@ -4,12 +4,12 @@ import { formatAddress } from './address.ts';
 import type { Client, ListenAddress } from './config.ts';
 import { BOUNDS } from './defaults.ts';
 import { didYouMean } from './nearest.ts';
-import type { Report } from './problems.ts';
+import type { Diagnostics } from './problems.ts';
 import type { ConfigInput } from './schema.ts';
 import type { Path } from './tree.ts';
 
 /** An address that others can reach needs a word on who may call. */
-export function checkAccess(input: ConfigInput, listen: ListenAddress, report: Report): void {
+export function checkAccess(input: ConfigInput, listen: ListenAddress, report: Diagnostics): void {
   const bad = (key: string) => report.isSilenced([key]);
   if (input.open === true && input.clients !== undefined) {
     report.problem(['open'], '`open: true` contradicts `clients`; keep one of them');
@@ -27,11 +27,11 @@ export function checkAccess(input: ConfigInput, listen: ListenAddress, report: R
 }
 
 /** Whether callers are known by their certificates; also if that was meant, and what was said is bad. */
-function asksForCertificates(input: ConfigInput, report: Report): boolean {
+function asksForCertificates(input: ConfigInput, report: Diagnostics): boolean {
   return input.listen?.tls?.client_ca !== undefined || report.isSilenced(['listen', 'tls', 'client_ca']);
 }
 
-export function readClients(input: ConfigInput, report: Report): Client[] {
+export function readClients(input: ConfigInput, report: Diagnostics): Client[] {
   const names = new Set<string>();
   const keys = new Set<string>();
   const routes = report.keysAt(['routes']);
@@ -55,7 +55,7 @@ export function readClients(input: ConfigInput, report: Report): Client[] {
   });
 }
 
-function checkName(path: Path, name: string, seen: Set<string>, report: Report): void {
+function checkName(path: Path, name: string, seen: Set<string>, report: Diagnostics): void {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
     report.problem(path, 'must be 1 to 64 letters, digits, `.`, `_` or `-`, the first a letter or digit');
   } else if (seen.has(name)) {
@@ -64,15 +64,15 @@ function checkName(path: Path, name: string, seen: Set<string>, report: Report):
   seen.add(name);
 }
 
-function checkKey(path: Path, key: string, seen: Set<string>, report: Report): void {
-  const fault = bearerFault(key);
+function checkKey(path: Path, key: string, seen: Set<string>, report: Diagnostics): void {
+  const fault = bearerError(key);
   if (fault !== undefined) report.problem(path, fault);
   else if (seen.has(key)) report.problem(path, 'is the key of another client already; give each its own');
   seen.add(key);
 }
 
 /** Why this cannot be what a caller proves itself with; undefined if it can. */
-export function bearerFault(key: string): string | undefined {
+export function bearerError(key: string): string | undefined {
   const { min, max } = BOUNDS.clientKeyLength;
   if (key.length < min) return `is too short: at least ${min} characters, e.g. from \`openssl rand -hex 32\``;
   if (key.length > max) return `is too long: at most ${max} characters`;

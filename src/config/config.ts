@@ -36,7 +36,7 @@ export interface AllowRule {
 }
 
 /** A route, resolved: nothing in it refers to the file, the environment or a default any more. */
-export interface Route {
+export interface RouteConfig {
   /** As written in the file: `/mpesa/*`. */
   readonly name: string;
   /** What is cut off: `/mpesa`; empty for `/*`. */
@@ -71,7 +71,7 @@ export interface Route {
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 /** Where replicas share their tokens. */
-export interface TokenStore {
+export interface TokenStoreConfig {
   /** With its password, if it has one. */
   readonly url: Secret;
   /** The first seals, each opens. */
@@ -101,7 +101,7 @@ export interface Config {
   /** What the admin listener asks for before it shows more than its health. */
   readonly adminToken: Secret | undefined;
   readonly environment: Environment;
-  readonly routes: readonly Route[];
+  readonly routes: readonly RouteConfig[];
   readonly clients: readonly Client[];
   readonly open: boolean;
   readonly allowedHosts: readonly string[];
@@ -109,7 +109,7 @@ export interface Config {
   /** Processes that serve; 1 is this one alone. */
   readonly workers: number;
   /** Undefined: each process has its own tokens. */
-  readonly tokenStore: TokenStore | undefined;
+  readonly tokenStore: TokenStoreConfig | undefined;
   readonly maxConnections: number | undefined;
   readonly drainTimeoutMs: number;
   readonly log: LogSettings;

@@ -1,7 +1,7 @@
 import { type CredentialField, defaultOf, type Environment, isFixed, type Provider } from '../providers/provider.ts';
 import { placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
-import type { Report } from './problems.ts';
+import type { Diagnostics } from './problems.ts';
 import { isHeaderValue } from './http-words.ts';
 import type { Path } from './tree.ts';
 
@@ -9,7 +9,11 @@ import type { Path } from './tree.ts';
 const EMULATED = 'emulated';
 
 /** The credential fields of a route: the provider's, or, for a custom exchange, whatever names the file has. */
-export function credentialFields(path: Path, base: Provider | undefined, report: Report): readonly CredentialField[] {
+export function credentialFields(
+  path: Path,
+  base: Provider | undefined,
+  report: Diagnostics,
+): readonly CredentialField[] {
   const at = [...path, 'credentials'];
   const names = report.keysAt(at);
   if (base !== undefined) {
@@ -40,7 +44,7 @@ export function credentialValues(
     report,
     emulated,
     environment,
-  }: { readonly report: Report; readonly emulated: boolean; readonly environment: Environment },
+  }: { readonly report: Diagnostics; readonly emulated: boolean; readonly environment: Environment },
 ): Map<string, Secret> {
   const at = [...path, 'credentials'];
   const values = new Map<string, Secret>();
@@ -56,7 +60,7 @@ export function credentialValues(
   return values;
 }
 
-function checkValue(path: Path, value: string, report: Report): void {
+function checkValue(path: Path, value: string, report: Diagnostics): void {
   if (/^["'`]|["'`]$/.test(value)) report.warn(path, 'starts or ends with a quote; is it part of the value?');
   if (value !== value.trim()) report.warn(path, 'starts or ends with a space or a newline; is it part of the value?');
 }
@@ -66,7 +70,7 @@ export function checkFixedToken(
   path: Path,
   base: Provider | undefined,
   values: ReadonlyMap<string, Secret>,
-  report: Report,
+  report: Diagnostics,
 ) {
   if (base === undefined) return;
   const inHeaders = new Set(headerTemplates(base).flatMap(placeholdersIn));

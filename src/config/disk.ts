@@ -10,7 +10,7 @@ import {
   statSync,
 } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { type Disk, FileFault, type Folder } from './files.ts';
+import { type Disk, FileError, type Folder } from './files.ts';
 
 /** No configuration, secret or certificate is longer. */
 const MAX_FILE_BYTES = 1024 * 1024;
@@ -52,7 +52,7 @@ export function readRegularFile(path: string): { bytes: Buffer; stats: Stats } {
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {
     const stats = fstatSync(descriptor);
-    if (!stats.isFile()) throw new FileFault(`it is ${kindOf(stats)}, not a regular file`);
+    if (!stats.isFile()) throw new FileError(`it is ${kindOf(stats)}, not a regular file`);
     if (stats.size > MAX_FILE_BYTES) throw tooLarge();
     return { bytes: readAll(descriptor, stats.size), stats };
   } finally {
@@ -60,8 +60,8 @@ export function readRegularFile(path: string): { bytes: Buffer; stats: Stats } {
   }
 }
 
-function tooLarge(): FileFault {
-  return new FileFault('it is larger than 1 MiB');
+function tooLarge(): FileError {
+  return new FileError('it is larger than 1 MiB');
 }
 
 /** Reads to the end, which may lie beyond `size`: the file may have grown, and files under /proc have size 0. */

@@ -1,14 +1,14 @@
 import type { Encoding, Environment, Exchange, ExchangeRequest, ExchangeResponse } from '../providers/provider.ts';
-import { headerFault, isHeaderValue, pathFault } from './http-words.ts';
-import type { Report } from './problems.ts';
+import { headerError, isHeaderValue, pathError } from './http-words.ts';
+import type { Diagnostics } from './problems.ts';
 import type { RequestInput, ResponseInput } from './schema-token.ts';
 import type { Templates } from './templates.ts';
 import type { Path } from './tree.ts';
 import { checkedUrl } from './urls.ts';
 
 /** What the parts of an exchange are read with. */
-export interface Reading {
-  readonly report: Report;
+export interface ExchangeContext {
+  readonly report: Diagnostics;
   readonly templates: Templates;
   readonly environment: Environment;
 }
@@ -28,7 +28,7 @@ export function readExchange(
   path: Path,
   input: ExchangeInput,
   base: Partial<Exchange>,
-  reading: Reading,
+  reading: ExchangeContext,
   extra: readonly string[] = [],
 ): Exchange | undefined {
   const request = readRequest([...path, 'request'], input.request, base.request, reading, extra);
@@ -40,7 +40,7 @@ function readRequest(
   path: Path,
   input: RequestInput | undefined,
   base: ExchangeRequest | undefined,
-  reading: Reading,
+  reading: ExchangeContext,
   extra: readonly string[],
 ): ExchangeRequest | undefined {
   const target = readTarget(path, input, base, reading, extra);
@@ -73,7 +73,7 @@ function readTarget(
   at: Path,
   input: RequestInput | undefined,
   base: ExchangeRequest | undefined,
-  { report, templates, environment }: Reading,
+  { report, templates, environment }: ExchangeContext,
   extra: readonly string[],
 ): string | undefined {
   const { path, url } = input ?? {};
@@ -85,7 +85,7 @@ function readTarget(
   } else if (path !== undefined) {
     const template = templates.plain([...at, 'path'], path, extra);
     const query = path.includes('?') ? 'put the part after `?` under `query`' : undefined;
-    const fault = query ?? pathFault(path.replace(/\{\w+\}/g, 'x'));
+    const fault = query ?? pathError(path.replace(/\{\w+\}/g, 'x'));
     if (fault !== undefined) report.problem([...at, 'path'], fault);
     return template;
   } else if (base === undefined) {
@@ -98,7 +98,7 @@ function readTarget(
 function readBody(
   path: Path,
   input: RequestInput,
-  reading: Reading,
+  reading: ExchangeContext,
   extra: readonly string[],
 ): ExchangeRequest['body'] {
   const [encoding, ...others] = ENCODINGS.filter((name) => input[name] !== undefined);
@@ -112,7 +112,7 @@ function readBody(
 function readBasic(
   path: Path,
   basic: { username: string; password: string },
-  { templates }: Reading,
+  { templates }: ExchangeContext,
   extra: readonly string[],
 ): readonly [string, string] {
   return [
@@ -124,16 +124,16 @@ function readBasic(
 function templatesOf(
   path: Path,
   input: Readonly<Record<string, string>>,
-  { templates }: Reading,
+  { templates }: ExchangeContext,
   extra: readonly string[],
 ): Record<string, string> {
   const entries = Object.entries(input);
   return Object.fromEntries(entries.map(([name, value]) => [name, templates.text([...path, name], value, extra)]));
 }
 
-function checkHeaders(path: Path, headers: Readonly<Record<string, string>>, report: Report): void {
+function checkHeaders(path: Path, headers: Readonly<Record<string, string>>, report: Diagnostics): void {
   for (const [name, value] of Object.entries(headers)) {
-    const fault = name.toLowerCase() === 'authorization' ? undefined : headerFault(name);
+    const fault = name.toLowerCase() === 'authorization' ? undefined : headerError(name);
     if (fault !== undefined) report.problem(path, `\`${name}\`: ${fault}`, name);
     else if (!isHeaderValue(value)) report.problem([...path, name], 'holds a character that no header can carry');
   }
@@ -143,7 +143,7 @@ function readResponse(
   path: Path,
   input: ResponseInput | undefined,
   base: ExchangeResponse | undefined,
-  report: Report,
+  report: Diagnostics,
 ): ExchangeResponse | undefined {
   for (const [key, value] of Object.entries(input ?? {})) {
     if (value === undefined || value.split('.').every((part) => part !== '')) continue;

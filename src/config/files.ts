@@ -84,7 +84,7 @@ export class Files {
 }
 
 /** A file that is not read, though it could be. Its message is for users. */
-export class FileFault extends Error {
+export class FileError extends Error {
   override readonly name = 'FileFault';
 }
 
@@ -97,8 +97,8 @@ const FAULTS: Readonly<Record<string, string>> = {
 };
 
 /** Why a file could not be read. */
-export function readFault(error: unknown): string {
-  if (error instanceof FileFault) return error.message;
+export function readError(error: unknown): string {
+  if (error instanceof FileError) return error.message;
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
   return FAULTS[code] ?? code;
 }

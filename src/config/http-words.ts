@@ -22,7 +22,7 @@ const RESERVED: readonly string[] = [
 ];
 
 /** Why this cannot be a method that is let through; undefined if it can. */
-export function methodFault(method: string): string | undefined {
+export function methodError(method: string): string | undefined {
   if (METHODS.includes(method)) return undefined;
   if (METHODS.includes(method.toUpperCase())) return `methods are written in capitals: \`${method.toUpperCase()}\``;
   return `not a method; it must be one of ${METHODS.join(', ')}${didYouMean(method.toUpperCase(), METHODS)}`;
@@ -33,16 +33,16 @@ export function parseAllow(text: string): Parsed<AllowRule> {
   const match = /^(\S+) +(\/\S*)$/.exec(text);
   if (match === null) return { problem: 'must be `METHOD /path`, such as `POST /v1/payments` or `GET /*`' };
   const [, method = '', path = ''] = match;
-  const fault = method === '*' ? undefined : methodFault(method);
+  const fault = method === '*' ? undefined : methodError(method);
   if (fault !== undefined) return { problem: fault };
   const prefix = path.endsWith('*');
   const exact = prefix ? path.slice(0, -1) : path;
-  const problem = pathFault(exact);
+  const problem = pathError(exact);
   return problem === undefined ? { value: { method, path: exact, prefix } } : { problem };
 }
 
 /** Why no request can ever have this path; undefined if one can. */
-export function pathFault(path: string): string | undefined {
+export function pathError(path: string): string | undefined {
   if (!path.startsWith('/')) return 'must start with `/`';
   if (path.includes('*')) return '`*` may stand only at the end';
   if (/[?#]/.test(path)) return 'a path holds no query and no fragment';
@@ -54,7 +54,7 @@ export function pathFault(path: string): string | undefined {
 }
 
 /** Why a route cannot set this header on API calls; undefined if it can. */
-export function headerFault(name: string): string | undefined {
+export function headerError(name: string): string | undefined {
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return 'not a header name';
   const plain = name.toLowerCase().replaceAll('_', '-');
   if (plain === 'authorization')

@@ -1,5 +1,5 @@
-import { readFault } from './files.ts';
-import type { Report } from './problems.ts';
+import { readError } from './files.ts';
+import type { Diagnostics } from './problems.ts';
 import type { Source } from './source.ts';
 import { getAt, type Path, pathId, setAt } from './tree.ts';
 
@@ -97,7 +97,7 @@ function fromFile(path: string, readFile: Lookups['readFile']): string | Fault {
   try {
     return withoutNewline(readFile(path));
   } catch (error) {
-    return { text: `cannot read the file \`${path}\`: ${readFault(error)}`, missing: true };
+    return { text: `cannot read the file \`${path}\`: ${readError(error)}`, missing: true };
   }
 }
 
@@ -113,7 +113,7 @@ function withoutNewline(value: string): string {
 export function interpolate(
   source: Source,
   lookups: Lookups,
-  report: Report,
+  report: Diagnostics,
   mayBeMissing: (path: Path) => boolean,
 ): Interpolation {
   const byPath = new Map<string, readonly Segment[]>();

@@ -1,9 +1,9 @@
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import type { Config, ListenAddress } from './config.ts';
 import { SystemDisk } from './disk.ts';
-import { type Disk, Files, readFault } from './files.ts';
+import { type Disk, Files, readError } from './files.ts';
 import { interpolate, type Lookups } from './interpolate.ts';
-import { Report } from './problems.ts';
+import { Diagnostics } from './problems.ts';
 import { resolveConfig } from './resolve.ts';
 import { parseSource } from './source.ts';
 import { STARTER } from './starter.ts';
@@ -34,7 +34,7 @@ export interface Loaded {
 }
 
 /** What came of reading a file: a configuration, or problems. */
-export interface Examined {
+export interface ValidatedConfig {
   readonly config: Config | undefined;
   readonly problems: readonly ConfigProblem[];
   readonly warnings: readonly ConfigProblem[];
@@ -46,13 +46,13 @@ export interface Examined {
 
 /** Reads, checks and resolves a configuration file. Throws a ConfigError with every problem it has. */
 export function loadConfig(file: string, options: LoadOptions = {}): Loaded {
-  const { config, problems, warnings, files } = examineConfig(file, options);
+  const { config, problems, warnings, files } = validateConfig(file, options);
   if (config === undefined) throw new ConfigError(problems);
   return { config, warnings, files };
 }
 
 /** The same for those who want to know all about a bad file too. Never throws for what is wrong with the file. */
-export function examineConfig(file: string, options: LoadOptions = {}): Examined {
+export function validateConfig(file: string, options: LoadOptions = {}): ValidatedConfig {
   const disk = new SystemDisk();
   const { text, readFile = disk.readFile, fileMode = disk.fileMode, folders = disk.folders } = options;
   const read = (path: string) => (path === file && text !== undefined ? text : readFile(path));
@@ -66,10 +66,10 @@ export function examineConfig(file: string, options: LoadOptions = {}): Examined
 }
 
 /** Throws a ConfigError only where the file cannot be read at all. */
-function examine(file: string, files: Files, options: LoadOptions): Omit<Examined, 'files' | 'texts'> {
+function examine(file: string, files: Files, options: LoadOptions): Omit<ValidatedConfig, 'files' | 'texts'> {
   const { env = process.env, emulated = false, now = Date.now(), listen, admin } = options;
   const source = parseSource(file, readConfig(file, files));
-  const report = new Report(source);
+  const report = new Diagnostics(source);
   const lookups = { env, readFile: (path: string) => files.read(path) };
   const interpolation = interpolate(source, lookups, report, (path) => emulated && mayBeMissing(path));
   const input = validate(source.values, interpolation, report);
@@ -94,7 +94,7 @@ function readConfig(file: string, files: Files): string {
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
     const absent = 'there is no such file; `wakala init` writes one, and `wakala dev` runs without';
-    const message = code === 'ENOENT' ? absent : `cannot be read: ${readFault(error)}`;
+    const message = code === 'ENOENT' ? absent : `cannot be read: ${readError(error)}`;
     throw new ConfigError([{ file, line: 1, column: 1, key: '', message }]);
   }
 }

@@ -1,15 +1,15 @@
 import type { ClientAuth, CredentialField, Environment, OAuth2 } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import { readAssertionKey, readClientCertificate } from './oauth2-keys.ts';
-import type { Report } from './problems.ts';
+import type { Diagnostics } from './problems.ts';
 import type { RouteInput } from './schema.ts';
 import type { OAuth2Input } from './schema-oauth2.ts';
 import type { Templates } from './templates.ts';
 import type { Path } from './tree.ts';
 
 /** What a route's `oauth2` is read with. */
-export interface OAuth2Reading {
-  readonly report: Report;
+export interface OAuth2Context {
+  readonly report: Diagnostics;
   readonly templates: Templates;
   readonly environment: Environment;
   /** Hosts, keys and credentials will be replaced. */
@@ -35,7 +35,7 @@ export function neededFields(
   path: Path,
   fields: readonly CredentialField[],
   input: RouteInput,
-  report: Report,
+  report: Diagnostics,
 ): readonly CredentialField[] {
   const auth = input.oauth2?.client_auth ?? DEFAULT_AUTH;
   if (auth === 'client_secret_basic' || auth === 'client_secret_post') return fields;
@@ -47,7 +47,7 @@ export function neededFields(
 }
 
 /** Reports keys that the way of client authentication has no use for. */
-export function checkUses(at: Path, written: OAuth2Input, report: Report): void {
+export function checkUses(at: Path, written: OAuth2Input, report: Diagnostics): void {
   const auth = written.client_auth ?? DEFAULT_AUTH;
   for (const key of new Set(Object.values(KEYS_OF).flat())) {
     if (written[key] === undefined || KEYS_OF[auth].includes(key)) continue;
@@ -72,7 +72,7 @@ export class Secrets {
 }
 
 /** How the client shows who it is. */
-export function readClient(at: Path, written: OAuth2Input, reading: OAuth2Reading, secrets: Secrets): OAuth2 {
+export function readClient(at: Path, written: OAuth2Input, reading: OAuth2Context, secrets: Secrets): OAuth2 {
   const { templates } = reading;
   const { issuer, client_auth: clientAuth = DEFAULT_AUTH, resource = [] } = written;
   const text = (key: 'key_id' | 'assertion_audience') => {

@@ -1,13 +1,13 @@
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { type Algorithm, ALGORITHMS, readSigningKey, type SigningKey } from '../client-assertion.ts';
-import { certificateFault, certificatesIn, dateWarnings, faultOf, keyFault } from './pem.ts';
-import type { Report } from './problems.ts';
+import { certificateError, certificatesIn, dateWarnings, faultOf, keyError } from './pem.ts';
+import type { Diagnostics } from './problems.ts';
 import type { OAuth2Input } from './schema-oauth2.ts';
 import type { Path } from './tree.ts';
 
 interface KeyReading {
-  readonly report: Report;
+  readonly report: Diagnostics;
   readonly emulated: boolean;
   /** Milliseconds since the Unix epoch. */
   readonly now: number;
@@ -40,7 +40,7 @@ export function readAssertionKey(at: Path, written: OAuth2Input, { report, emula
   return { key, algorithm: algorithmFor(at, algorithm, signing, report), keyId: signing.keyId };
 }
 
-function algorithmFor(at: Path, written: Algorithm | undefined, signing: SigningKey, report: Report): Algorithm {
+function algorithmFor(at: Path, written: Algorithm | undefined, signing: SigningKey, report: Diagnostics): Algorithm {
   const own = signing.algorithm;
   const [usual = 'RS256'] = signing.algorithms;
   const wanted = written ?? (own === undefined ? usual : ALGORITHMS.find((each) => each === own));
@@ -68,7 +68,7 @@ export function readClientCertificate(
     cert: '`cert` is missing (the certificate of the client, as PEM)',
     key: '`key` is missing (the private key of the certificate, as PEM)',
   };
-  const faults = { cert: certificateFault(cert), key: keyFault(key) };
+  const faults = { cert: certificateError(cert), key: keyError(key) };
   for (const name of ['cert', 'key'] as const) {
     const isMissing = texts[name].trim() === '';
     const isWritten = report.keysAt(at).includes(name);
@@ -81,7 +81,7 @@ export function readClientCertificate(
   return texts;
 }
 
-function checkPair(at: Path, { cert, key }: { cert: string; key: string }, report: Report, now: number): void {
+function checkPair(at: Path, { cert, key }: { cert: string; key: string }, report: Diagnostics, now: number): void {
   const read = certificatesIn(cert);
   const all = read.filter((certificate): certificate is X509Certificate => certificate !== undefined);
   if (all.length < read.length || all.length === 0) {

@@ -1,8 +1,8 @@
 import type { CredentialField, ExchangeRequest, OAuth2, Provider } from '../providers/provider.ts';
 import { isLoopbackName } from '../loopback.ts';
 import type { Secret } from '../secret.ts';
-import { checkUses, clientFields, type OAuth2Reading, readClient, Secrets } from './oauth2-client.ts';
-import type { Report } from './problems.ts';
+import { checkUses, clientFields, type OAuth2Context, readClient, Secrets } from './oauth2-client.ts';
+import type { Diagnostics } from './problems.ts';
 import type { RouteInput } from './schema.ts';
 import type { OAuth2Input } from './schema-oauth2.ts';
 import type { Path } from './tree.ts';
@@ -21,7 +21,7 @@ export interface OAuth2Route {
 }
 
 /** Reports an `oauth2` on a route of another provider. */
-export function refuseOAuth2(path: Path, input: RouteInput, report: Report): void {
+export function refuseOAuth2(path: Path, input: RouteInput, report: Diagnostics): void {
   if (input.oauth2 === undefined || input.provider === OAUTH2) return;
   const remedy = input.provider === undefined ? 'add `provider: oauth2`' : 'leave out one of the two';
   report.problem(path, `\`oauth2\` belongs to \`provider: oauth2\`; ${remedy}`, 'oauth2');
@@ -32,7 +32,7 @@ export function readOAuth2(
   path: Path,
   base: Provider,
   input: RouteInput,
-  reading: OAuth2Reading,
+  reading: OAuth2Context,
 ): OAuth2Route | undefined {
   const { report } = reading;
   const at = [...path, 'oauth2'];
@@ -61,7 +61,7 @@ export function readOAuth2(
 }
 
 /** What other keys of the route say of the exchange is said by `oauth2` alone. */
-function checkRest(path: Path, { auth_server, encoding, token }: RouteInput, report: Report): void {
+function checkRest(path: Path, { auth_server, encoding, token }: RouteInput, report: Diagnostics): void {
   const refuse = (at: Path, key: string, value: unknown, text: string) => {
     if (value !== undefined) report.problem(at, `${text}; leave out \`${key}\``, key);
   };
@@ -73,7 +73,7 @@ function checkRest(path: Path, { auth_server, encoding, token }: RouteInput, rep
   }
 }
 
-function checkTexts(at: Path, written: OAuth2Input, report: Report): void {
+function checkTexts(at: Path, written: OAuth2Input, report: Diagnostics): void {
   for (const [key, value] of Object.entries(written)) {
     const texts = Array.isArray(value) ? value : [value];
     texts.forEach((text, i) => {
@@ -85,13 +85,13 @@ function checkTexts(at: Path, written: OAuth2Input, report: Report): void {
 }
 
 /** RFC 8707 2: an absolute URI without a fragment. */
-function checkResource(place: Path, text: string, report: Report): void {
+function checkResource(place: Path, text: string, report: Diagnostics): void {
   if (URL.canParse(text) && !text.includes('#')) return;
   report.problem(place, 'must be a whole URL such as `https://api.example.com`, without a fragment (`#...`)');
 }
 
 /** The origin of the server. */
-function readServer(at: Path, written: OAuth2Input, reading: OAuth2Reading): string | undefined {
+function readServer(at: Path, written: OAuth2Input, reading: OAuth2Context): string | undefined {
   const { report, emulated } = reading;
   const { issuer, token_endpoint: endpoint } = written;
   if (issuer !== undefined && endpoint !== undefined) {
@@ -110,7 +110,7 @@ function readServer(at: Path, written: OAuth2Input, reading: OAuth2Reading): str
 /** Stands for a server that is not named, where it will be replaced anyway. */
 const EMULATED = 'http://127.0.0.1';
 
-function checkServer(at: Path, text: string, reading: OAuth2Reading, written: OAuth2Input): string | undefined {
+function checkServer(at: Path, text: string, reading: OAuth2Context, written: OAuth2Input): string | undefined {
   const { report, environment } = reading;
   const url = URL.parse(text);
   const isPlain = url?.protocol === 'http:';
@@ -134,7 +134,7 @@ function requestsOf(
   base: Provider,
   written: OAuth2Input,
   oauth2: OAuth2,
-  { reading, secrets }: { readonly reading: OAuth2Reading; readonly secrets: Secrets },
+  { reading, secrets }: { readonly reading: OAuth2Context; readonly secrets: Secrets },
 ): { readonly token: ExchangeRequest; readonly refresh: ExchangeRequest } {
   const { templates } = reading;
   const text = (key: 'scope' | 'audience') => {

@@ -37,7 +37,7 @@ export function dateWarnings(
 }
 
 /** Why a PEM text gives no private key; undefined if it gives one. `cert` and `key` are what the two are called. */
-export function keyFault(text: string): string | undefined {
+export function keyError(text: string): string | undefined {
   if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) {
     const swapped = text.includes('-----BEGIN CERTIFICATE-----');
     const remedy = swapped ? 'are `cert` and `key` swapped?' : 'it must be PEM, with `-----BEGIN PRIVATE KEY-----`';
@@ -51,7 +51,7 @@ export function keyFault(text: string): string | undefined {
 }
 
 /** Why a PEM text gives no certificate of one's own; undefined if it seems to hold one. */
-export function certificateFault(text: string): string | undefined {
+export function certificateError(text: string): string | undefined {
   if (text.includes('-----BEGIN CERTIFICATE-----')) return undefined;
   const swapped = text.includes('PRIVATE KEY-----');
   const remedy = swapped ? 'are `cert` and `key` swapped?' : 'it must be PEM, with `-----BEGIN CERTIFICATE-----`';

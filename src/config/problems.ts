@@ -8,7 +8,7 @@ import { dotted, type Path, pathId } from './tree.ts';
  * What is wrong with a configuration file, gathered while it is checked. Messages name the key and never show a
  * value that came from the environment or a file.
  */
-export class Report {
+export class Diagnostics {
   readonly #source: Source;
   readonly #problems: ConfigProblem[] = [];
   readonly #warnings: ConfigProblem[] = [];

@@ -10,9 +10,9 @@ import {
 } from '../providers/provider.ts';
 import { pathBelow, placeOf } from '../same-server.ts';
 import { DEFAULTS } from './defaults.ts';
-import { readExchange, type Reading } from './exchange.ts';
-import { headerFault, isHeaderValue } from './http-words.ts';
-import { deadAnswer, madeUpSamples, withMapped } from './samples.ts';
+import { readExchange, type ExchangeContext } from './exchange.ts';
+import { headerError, isHeaderValue } from './http-words.ts';
+import { deadTokenResponse, generatedSamples, withMapped } from './samples.ts';
 import type { RouteInput } from './schema.ts';
 import type { TokenInput } from './schema-token.ts';
 import type { Path } from './tree.ts';
@@ -31,7 +31,7 @@ export function exchangesOf(
   path: Path,
   base: Provider | undefined,
   input: RouteInput,
-  reading: Reading,
+  reading: ExchangeContext,
 ): Exchanges | undefined {
   const { report } = reading;
   const at = [...path, 'token'];
@@ -57,7 +57,7 @@ function readRefresh(
   { refresh }: TokenInput,
   token: Exchange,
   base: Exchange | undefined,
-  reading: Reading,
+  reading: ExchangeContext,
 ): Exchange | undefined {
   if (refresh === undefined) return base;
   const path = [...at, 'refresh'];
@@ -70,7 +70,7 @@ function readRefresh(
 }
 
 /** The provider of a route: the parts that the route changes, over the built-in one or over plain defaults. */
-export function assembled(
+export function buildProvider(
   base: Provider | undefined,
   route: { readonly name: string; readonly token: TokenInput | undefined; readonly loginPaths: readonly TokenPath[] },
   { token, refresh }: Exchanges,
@@ -81,12 +81,12 @@ export function assembled(
   const lifetimeMs = route.token?.default_lifetime ?? parseDuration(DEFAULTS.default_lifetime) ?? 0;
   const written = route.token?.default_lifetime !== undefined || base === undefined;
   const defaultLifetimeS = written ? lifetimeMs / 1000 : base.defaultLifetimeS;
-  const made = madeUpSamples(token.response, deadToken, defaultLifetimeS);
+  const made = generatedSamples(token.response, deadToken, defaultLifetimeS);
   const samples = base && {
     ...base.samples,
     tokenAnswer: withMapped(base.samples.tokenAnswer, token.response),
-    ...(route.token?.dead_token && { deadAnswer: deadAnswer(deadToken) }),
-    ...(route.token?.denied_token && { deniedAnswer: deadAnswer(deniedToken ?? []) }),
+    ...(route.token?.dead_token && { deadAnswer: deadTokenResponse(deadToken) }),
+    ...(route.token?.denied_token && { deniedAnswer: deadTokenResponse(deniedToken ?? []) }),
   };
   return {
     name: base?.name ?? CUSTOM,
@@ -116,7 +116,7 @@ function answerRule({ status, body }: NonNullable<TokenInput['dead_token']>[numb
 }
 
 /** The exchanges with the headers that their answers give. */
-export function withAnswerHeaders(
+export function withResponseHeaders(
   { token, refresh }: Exchanges,
   headers: Readonly<Record<string, string>> | undefined,
 ): Exchanges {
@@ -146,13 +146,13 @@ export function headersOf(
   path: Path,
   base: readonly HeaderRule[],
   input: Readonly<Record<string, string>>,
-  { report, templates }: Reading,
+  { report, templates }: ExchangeContext,
 ): HeaderRule[] {
   const seen = new Set<string>();
   const own = Object.entries(input).map(([name, value]): HeaderRule => {
     const twice = seen.has(name.toLowerCase()) ? 'given twice (names are the same in any case)' : undefined;
     seen.add(name.toLowerCase());
-    const fault = headerFault(name) ?? twice;
+    const fault = headerError(name) ?? twice;
     if (fault !== undefined) report.problem(path, `\`${name}\`: ${fault}`, name);
     else if (!isHeaderValue(value)) report.problem([...path, name], 'holds a character that no header can carry');
     return { name, value: templates.text([...path, name], value), mode: 'set' };

@@ -1,25 +1,25 @@
 import { type Environment, isFixed, type Provider } from '../providers/provider.ts';
 import { providerNamed } from '../providers/registry.ts';
-import type { AllowRule, Route } from './config.ts';
+import type { AllowRule, RouteConfig } from './config.ts';
 import { checkFixedToken, credentialFields, credentialValues } from './credentials.ts';
 import { DEFAULTS } from './defaults.ts';
-import type { Reading } from './exchange.ts';
-import { methodFault, parseAllow, pathFault } from './http-words.ts';
+import type { ExchangeContext } from './exchange.ts';
+import { methodError, parseAllow, pathError } from './http-words.ts';
 import type { SegmentsByPath } from './interpolate.ts';
 import { OAUTH2, readOAuth2, refuseOAuth2 } from './oauth2.ts';
 import { neededFields } from './oauth2-client.ts';
-import type { Report } from './problems.ts';
-import { assembled, exchangesOf, headersOf, loginPaths, withAnswerHeaders } from './provider-of.ts';
+import type { Diagnostics } from './problems.ts';
+import { buildProvider, exchangesOf, headersOf, loginPaths, withResponseHeaders } from './provider-of.ts';
 import type { RouteInput } from './schema.ts';
 import { Templates } from './templates.ts';
-import { answerHeadersOf, tokenHeaderOf } from './token-header.ts';
+import { responseHeadersOf, tokenHeaderOf } from './token-header.ts';
 import type { Path } from './tree.ts';
 import { parseDuration, parseSize } from './units.ts';
 import { checkedUrl } from './urls.ts';
 
 /** What routes are resolved with. */
-export interface Resolving {
-  readonly report: Report;
+export interface RouteContext {
+  readonly report: Diagnostics;
   readonly segments: SegmentsByPath;
   readonly environment: Environment;
   /** Credentials and hosts will be replaced: they may be missing. */
@@ -31,7 +31,7 @@ export interface Resolving {
 }
 
 /** One route, or undefined where it cannot be made; then a problem is reported, or deferred. */
-export function resolveRoute(name: string, input: RouteInput, resolving: Resolving): Route | undefined {
+export function resolveRoute(name: string, input: RouteInput, resolving: RouteContext): RouteConfig | undefined {
   const { report, emulated } = resolving;
   const path = ['routes', name];
   const environment = input.environment ?? resolving.environment;
@@ -49,7 +49,7 @@ export function resolveRoute(name: string, input: RouteInput, resolving: Resolvi
   checkFixedToken(path, base, values, report);
   const names = fields.map((field) => field.name);
   const templates = new Templates(resolving.segments, report, names);
-  const reading: Reading = { report, templates, environment };
+  const reading: ExchangeContext = { report, templates, environment };
   const oauth2 =
     base?.name === OAUTH2 ? readOAuth2(path, base, input, { ...reading, emulated, now: resolving.now }) : undefined;
   if (base?.name === OAUTH2 && oauth2 === undefined) return undefined;
@@ -74,7 +74,7 @@ export function resolveRoute(name: string, input: RouteInput, resolving: Resolvi
   };
 }
 
-function checkPattern(path: Path, name: string, report: Report): void {
+function checkPattern(path: Path, name: string, report: Diagnostics): void {
   const at = path.slice(0, -1);
   const prefix = name.replace(/\/?\*$/, '');
   if (!name.startsWith('/') || !name.endsWith('/*')) {
@@ -86,11 +86,11 @@ function checkPattern(path: Path, name: string, report: Report): void {
   const braces = /[{}]/.test(prefix)
     ? 'a route holds no braces; references are replaced in values, not in keys'
     : undefined;
-  const fault = percent ?? braces ?? pathFault(name.slice(0, -1));
+  const fault = percent ?? braces ?? pathError(name.slice(0, -1));
   if (fault !== undefined) report.problem(at, `\`${name}\`: ${fault}`, name);
 }
 
-function hasProvider(path: Path, input: RouteInput, base: Provider | undefined, report: Report): boolean {
+function hasProvider(path: Path, input: RouteInput, base: Provider | undefined, report: Diagnostics): boolean {
   if (base !== undefined || input.token !== undefined) return true;
   if (input.oauth2 !== undefined) return false;
   if (!report.isSilenced([...path, 'token'])) {
@@ -100,14 +100,14 @@ function hasProvider(path: Path, input: RouteInput, base: Provider | undefined, 
   return false;
 }
 
-type Hosts = Pick<Route, 'upstream' | 'authServer'>;
+type Hosts = Pick<RouteConfig, 'upstream' | 'authServer'>;
 
 function readHosts(
   path: Path,
   input: RouteInput,
   base: Provider | undefined,
   environment: Environment,
-  { report, emulated }: Resolving,
+  { report, emulated }: RouteContext,
 ): Hosts | undefined {
   const read = (key: 'upstream' | 'auth_server') => {
     const text = input[key];
@@ -132,7 +132,7 @@ function readProvider(
   input: RouteInput,
   base: Provider | undefined,
   hosts: Hosts | undefined,
-  reading: Reading,
+  reading: ExchangeContext,
 ): Provider | undefined {
   const { report } = reading;
   const headers = headersOf([...path, 'headers'], base?.headers ?? [], input.headers ?? {}, reading);
@@ -146,27 +146,27 @@ function readProvider(
     return { ...base, headers, ...(tokenHeader && { tokenHeader }) };
   }
   const known = base === undefined || isFixed(base.token) ? undefined : base.token.response.headers;
-  const answerHeaders = answerHeadersOf(path, known, input, put, report);
+  const answerHeaders = responseHeadersOf(path, known, input, put, report);
   const asked = exchangesOf(path, base, input, reading);
   if (asked === undefined || hosts === undefined) return undefined;
-  const exchanges = withAnswerHeaders(asked, answerHeaders);
+  const exchanges = withResponseHeaders(asked, answerHeaders);
   const logins = loginPaths(exchanges, hosts.upstream, hosts.authServer);
-  return assembled(base, { name, token: input.token, loginPaths: logins }, exchanges, put);
+  return buildProvider(base, { name, token: input.token, loginPaths: logins }, exchanges, put);
 }
 
-function warnOfUnused(path: Path, names: readonly string[], templates: Templates, report: Report): void {
+function warnOfUnused(path: Path, names: readonly string[], templates: Templates, report: Diagnostics): void {
   for (const name of names) {
     if (!templates.used.has(name)) report.warn([...path, 'credentials', name], `no \`{${name}}\` refers to it`);
   }
 }
 
 type Limits = Pick<
-  Route,
+  RouteConfig,
   'timeoutMs' | 'connectTimeoutMs' | 'maxBodyBytes' | 'replayLimitBytes' | 'replay' | 'maxConcurrency'
 >;
 
 /** Defaults that would contradict a smaller value of the user's follow it; only what is written can be a problem. */
-function readLimits(path: Path, input: RouteInput, report: Report): Limits {
+function readLimits(path: Path, input: RouteInput, report: Diagnostics): Limits {
   const timeoutMs = input.timeout ?? parseDuration(DEFAULTS.timeout) ?? 0;
   const maxBodyBytes = input.max_body ?? parseSize(DEFAULTS.max_body) ?? 0;
   if (input.connect_timeout !== undefined && input.connect_timeout > timeoutMs) {
@@ -185,9 +185,9 @@ function readLimits(path: Path, input: RouteInput, report: Report): Limits {
   };
 }
 
-type Websocket = Pick<Route, 'websocket' | 'maxWebsockets' | 'websocketIdleTimeoutMs'>;
+type Websocket = Pick<RouteConfig, 'websocket' | 'maxWebsockets' | 'websocketIdleTimeoutMs'>;
 
-function readWebsocket(path: Path, input: RouteInput, report: Report): Websocket {
+function readWebsocket(path: Path, input: RouteInput, report: Diagnostics): Websocket {
   const { websocket = false } = input;
   for (const key of ['max_websockets', 'websocket_idle_timeout'] as const) {
     if (!websocket && input[key] !== undefined) report.warn([...path, key], 'has no effect without `websocket: true`');
@@ -199,16 +199,16 @@ function readWebsocket(path: Path, input: RouteInput, report: Report): Websocket
   };
 }
 
-function readReplay(path: Path, replay: boolean | readonly string[], report: Report): Route['replay'] {
+function readReplay(path: Path, replay: boolean | readonly string[], report: Diagnostics): RouteConfig['replay'] {
   if (typeof replay === 'boolean') return replay;
   replay.forEach((method, i) => {
-    const fault = methodFault(method);
+    const fault = methodError(method);
     if (fault !== undefined) report.problem([...path, i], fault);
   });
   return new Set(replay);
 }
 
-function readAllow(path: Path, allow: readonly string[], report: Report): AllowRule[] {
+function readAllow(path: Path, allow: readonly string[], report: Diagnostics): AllowRule[] {
   return allow.flatMap((text, i) => {
     const parsed = parseAllow(text);
     if ('value' in parsed) return [parsed.value];

@@ -1,13 +1,13 @@
 import { availableParallelism } from 'node:os';
 import { Secret } from '../secret.ts';
-import { collide, formatAddress, parseAddress } from './address.ts';
+import { overlaps, formatAddress, parseAddress } from './address.ts';
 import { readHosts, readOrigins } from './allowed.ts';
-import { bearerFault, checkAccess, readClients } from './clients.ts';
-import type { Config, ListenAddress, Route } from './config.ts';
+import { bearerError, checkAccess, readClients } from './clients.ts';
+import type { Config, ListenAddress, RouteConfig } from './config.ts';
 import { DEFAULTS } from './defaults.ts';
 import type { Files } from './files.ts';
 import type { Interpolation } from './interpolate.ts';
-import type { Report } from './problems.ts';
+import type { Diagnostics } from './problems.ts';
 import { resolveRoute } from './resolve-route.ts';
 import type { ConfigInput } from './schema.ts';
 import { checkFileModes } from './secret-files.ts';
@@ -30,7 +30,7 @@ export interface ResolveOptions {
 }
 
 /** The whole configuration with defaults filled in. It is good only if `report` has no problems afterwards. */
-export function resolveConfig(file: string, input: ConfigInput, report: Report, options: ResolveOptions): Config {
+export function resolveConfig(file: string, input: ConfigInput, report: Diagnostics, options: ResolveOptions): Config {
   const environment = input.environment ?? DEFAULTS.environment;
   const { emulated, files, now } = options;
   const { segments, fileReferences } = options.interpolation;
@@ -51,7 +51,7 @@ export function resolveConfig(file: string, input: ConfigInput, report: Report, 
   checkAccess(input, listen, report);
   checkFileModes(file, fileReferences, { input, report, files, emulated });
   if (!emulated) checkLoops(input, { listen, admin }, report);
-  if (admin !== undefined && collide(listen, admin)) {
+  if (admin !== undefined && overlaps(listen, admin)) {
     report.problem(['admin'], `is on the same port as \`listen\` (${formatAddress(listen)}); choose another`);
   }
   return {
@@ -95,15 +95,15 @@ function adminOf(input: ConfigInput, options: ResolveOptions): ListenAddress | u
   return admin === false ? undefined : admin;
 }
 
-function readAdminToken({ admin }: ConfigInput, report: Report): Secret | undefined {
+function readAdminToken({ admin }: ConfigInput, report: Diagnostics): Secret | undefined {
   const token = admin === false ? undefined : admin?.token;
-  const fault = token === undefined ? undefined : bearerFault(token);
+  const fault = token === undefined ? undefined : bearerError(token);
   if (fault !== undefined) report.problem(['admin', 'token'], fault);
   return token === undefined ? undefined : new Secret(token);
 }
 
 /** Emulated routes lead elsewhere, whatever the file says. */
-function checkLoops(input: ConfigInput, own: OwnListeners, report: Report): void {
+function checkLoops(input: ConfigInput, own: OwnListeners, report: Diagnostics): void {
   for (const [name, { upstream, auth_server, oauth2, token }] of Object.entries(input.routes)) {
     const check = (path: Path, url: string | undefined) => checkLoop(['routes', name, ...path], url, own, report);
     check(['upstream'], upstream);
@@ -115,7 +115,11 @@ function checkLoops(input: ConfigInput, own: OwnListeners, report: Report): void
   }
 }
 
-function resolveRoutes(input: ConfigInput, report: Report, resolving: Parameters<typeof resolveRoute>[2]): Route[] {
+function resolveRoutes(
+  input: ConfigInput,
+  report: Diagnostics,
+  resolving: Parameters<typeof resolveRoute>[2],
+): RouteConfig[] {
   const entries = Object.entries(input.routes);
   if (report.keysAt(['routes']).length === 0) {
     report.problem(

@@ -5,7 +5,7 @@ const LIFETIME_S = 3600;
 const REFRESH_LIFETIME_S = 86_400;
 
 /** What a service described by `token:` alone would answer, so that it can be emulated like a built-in one. */
-export function madeUpSamples(
+export function generatedSamples(
   response: ExchangeResponse,
   deadToken: readonly DeadTokenRule[],
   defaultLifetimeS: number,
@@ -17,7 +17,7 @@ export function madeUpSamples(
     accessLifetimeS: saysLifetime ? LIFETIME_S : defaultLifetimeS,
     ...(response.refreshToken !== undefined && { refreshLifetimeS: REFRESH_LIFETIME_S }),
     deniedAnswer: { status: 401, body: { error: 'invalid_client' } },
-    deadAnswer: deadAnswer(deadToken),
+    deadAnswer: deadTokenResponse(deadToken),
     call: { method: 'GET', path: '/' },
   };
 }
@@ -39,7 +39,7 @@ export function withMapped(answer: JsonObject, response: ExchangeResponse): Json
 }
 
 /** An answer that the first of the rules takes for a dead token. */
-export function deadAnswer([rule]: readonly DeadTokenRule[]): Samples['deadAnswer'] {
+export function deadTokenResponse([rule]: readonly DeadTokenRule[]): Samples['deadAnswer'] {
   const fields = Object.entries(rule?.body ?? { error: 'invalid_token' });
   return {
     status: rule?.status ?? 401,

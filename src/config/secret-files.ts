@@ -2,14 +2,14 @@ import { resolve } from 'node:path';
 import { DEFAULTS } from './defaults.ts';
 import type { Files } from './files.ts';
 import type { FileReference } from './interpolate.ts';
-import type { Report } from './problems.ts';
+import type { Diagnostics } from './problems.ts';
 import type { ConfigInput } from './schema.ts';
 import type { Path } from './tree.ts';
 
 /** What the modes of files are checked with. */
-export interface ModeReading {
+export interface FileModeContext {
   readonly input: ConfigInput;
-  readonly report: Report;
+  readonly report: Diagnostics;
   readonly files: Files;
   /** Real credentials will not be used: a file that others may read or write stops nothing. */
   readonly emulated: boolean;
@@ -30,13 +30,13 @@ export interface FileUse {
  * Reports what other users of this machine may do to the configuration and the files of its `${file:...}`: read one
  * that holds a secret, write any of them, or put another in its place.
  */
-export function checkFileModes(config: string, references: readonly FileReference[], reading: ModeReading): void {
+export function checkFileModes(config: string, references: readonly FileReference[], reading: FileModeContext): void {
   checkFileMode({ path: [], file: resolve(config), isSecret: false }, reading);
   for (const { path, file } of references) checkFileMode({ path, file, isSecret: isSecret(path) }, reading);
 }
 
 /** The same for one file. */
-export function checkFileMode({ path, file, isSecret, isNameHidden = false }: FileUse, reading: ModeReading): void {
+export function checkFileMode({ path, file, isSecret, isNameHidden = false }: FileUse, reading: FileModeContext): void {
   const { files } = reading;
   const [shown, name] = isNameHidden ? ['this file', 'FILE'] : [`\`${files.absolute(file)}\``, files.absolute(file)];
   const isRead = isSecret && files.isReadByOthers(file);
@@ -55,7 +55,7 @@ export function checkFileMode({ path, file, isSecret, isNameHidden = false }: Fi
 }
 
 /** A problem in production, else a warning. */
-function reportMode(path: Path, text: string, { input, report, emulated }: ModeReading): void {
+function reportMode(path: Path, text: string, { input, report, emulated }: FileModeContext): void {
   if (isProduction(path, input) && !emulated) report.problem(path, text);
   else report.warn(path, text);
 }

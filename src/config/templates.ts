@@ -2,7 +2,7 @@ import type { CredentialField } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import type { Segment, SegmentsByPath } from './interpolate.ts';
 import { didYouMean } from './nearest.ts';
-import type { Report } from './problems.ts';
+import type { Diagnostics } from './problems.ts';
 import { dotted, type Path, pathId } from './tree.ts';
 
 /** Wider than what is filled in (`template.ts`), so that a misspelt name is noticed. */
@@ -14,14 +14,14 @@ const PLACEHOLDER = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
  */
 export class Templates {
   readonly #segments: SegmentsByPath;
-  readonly #report: Report;
+  readonly #report: Diagnostics;
   readonly #names: readonly string[];
   readonly #used = new Set<string>();
   readonly #fields: CredentialField[] = [];
   readonly #values = new Map<string, Secret>();
 
   /** `names` are the credential fields of the route. */
-  constructor(segments: SegmentsByPath, report: Report, names: readonly string[]) {
+  constructor(segments: SegmentsByPath, report: Diagnostics, names: readonly string[]) {
     this.#segments = segments;
     this.#report = report;
     this.#names = names;

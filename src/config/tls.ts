@@ -2,12 +2,12 @@ import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:cry
 import { createSecureContext } from 'node:tls';
 import { Secret } from '../secret.ts';
 import type { TlsFiles } from './config.ts';
-import { readFault } from './files.ts';
-import { certificatesIn, dateWarnings, faultOf, keyFault } from './pem.ts';
+import { readError } from './files.ts';
+import { certificatesIn, dateWarnings, faultOf, keyError } from './pem.ts';
 import type { TlsInput } from './schema.ts';
-import { checkFileMode, type ModeReading } from './secret-files.ts';
+import { checkFileMode, type FileModeContext } from './secret-files.ts';
 
-export interface TlsReading extends ModeReading {
+export interface TlsContext extends FileModeContext {
   /** Milliseconds since the Unix epoch. */
   readonly now: number;
 }
@@ -21,7 +21,7 @@ interface Certificates {
 type FileKey = keyof TlsInput;
 
 /** The files of `listen.tls`. Undefined, and a problem reported, where one cannot be used. */
-export function readTls(tls: TlsInput, reading: TlsReading): TlsFiles | undefined {
+export function readTls(tls: TlsInput, reading: TlsContext): TlsFiles | undefined {
   const { files, report } = reading;
   const cert = readCertificates('cert', tls.cert, reading);
   const key = readKey(tls.key, reading);
@@ -44,7 +44,7 @@ function at(key: FileKey) {
   return ['listen', 'tls', key];
 }
 
-function readPem(key: FileKey, path: string, reading: TlsReading): string | undefined {
+function readPem(key: FileKey, path: string, reading: TlsContext): string | undefined {
   const { files, report } = reading;
   // A message that quoted the value, as one about a path does, would print the key.
   const fault =
@@ -65,12 +65,12 @@ function readPem(key: FileKey, path: string, reading: TlsReading): string | unde
   } catch (error) {
     const shown = report.isInterpolated(at(key)) ? 'the file named here' : `the file \`${path}\``;
     const folder = 'a relative path starts at the folder of this configuration';
-    report.problem(at(key), `cannot read ${shown}: ${readFault(error)}; ${folder}`);
+    report.problem(at(key), `cannot read ${shown}: ${readError(error)}; ${folder}`);
     return undefined;
   }
 }
 
-function readCertificates(key: 'cert' | 'client_ca', path: string, reading: TlsReading): Certificates | undefined {
+function readCertificates(key: 'cert' | 'client_ca', path: string, reading: TlsContext): Certificates | undefined {
   const text = readPem(key, path, reading);
   if (text === undefined) return undefined;
   const { report } = reading;
@@ -94,11 +94,11 @@ function readCertificates(key: 'cert' | 'client_ca', path: string, reading: TlsR
   return { text, all };
 }
 
-function readKey(path: string, reading: TlsReading): { text: string; object: KeyObject } | undefined {
+function readKey(path: string, reading: TlsContext): { text: string; object: KeyObject } | undefined {
   const text = readPem('key', path, reading);
   if (text === undefined) return undefined;
   const { report } = reading;
-  const fault = keyFault(text);
+  const fault = keyError(text);
   if (fault !== undefined) {
     report.problem(at('key'), fault);
     return undefined;
@@ -106,7 +106,7 @@ function readKey(path: string, reading: TlsReading): { text: string; object: Key
   return { text, object: createPrivateKey(text) };
 }
 
-function checkPair({ all }: Certificates, key: KeyObject, { report }: TlsReading): boolean {
+function checkPair({ all }: Certificates, key: KeyObject, { report }: TlsContext): boolean {
   const [own, ...chain] = all;
   if (own?.checkPrivateKey(key) === true) return true;
   if (chain.some((certificate) => certificate.checkPrivateKey(key))) {

@@ -1,6 +1,6 @@
 import { BEARER, type HeaderRule, type TokenHeader } from '../providers/provider.ts';
-import { headerFault } from './http-words.ts';
-import type { Report } from './problems.ts';
+import { headerError } from './http-words.ts';
+import type { Diagnostics } from './problems.ts';
 import type { RouteInput } from './schema.ts';
 import type { Path } from './tree.ts';
 
@@ -12,14 +12,14 @@ export function tokenHeaderOf(
   base: TokenHeader | undefined,
   { token_header: input }: RouteInput,
   headers: readonly HeaderRule[],
-  report: Report,
+  report: Diagnostics,
 ): TokenHeader | undefined {
   if (input === undefined) return base;
   const at = [...path, 'token_header'];
   const { name = base?.name ?? BEARER.name } = input;
   const scheme = input.scheme ?? (isAuthorization(name) ? BEARER.scheme : '');
   if (report.keysAt(at).length === 0) report.problem(at, 'is empty; name a header', 'name');
-  const fault = isAuthorization(name) ? undefined : headerFault(name);
+  const fault = isAuthorization(name) ? undefined : headerError(name);
   if (fault !== undefined) report.problem([...at, 'name'], fault);
   else if (headers.some((rule) => plain(rule.name) === plain(name))) {
     report.problem([...at, 'name'], 'is set under `headers` as well; the token goes here');
@@ -38,18 +38,18 @@ function isAuthorization(name: string): boolean {
 }
 
 /** Paths into the token answer by the names of the headers that they fill: the route's, over the provider's. */
-export function answerHeadersOf(
+export function responseHeadersOf(
   path: Path,
   base: Readonly<Record<string, string>> | undefined,
   { headers_from_token: input }: RouteInput,
   taken: { readonly headers: readonly HeaderRule[]; readonly tokenHeader: TokenHeader | undefined },
-  report: Report,
+  report: Diagnostics,
 ): Readonly<Record<string, string>> | undefined {
   if (input === undefined) return base;
   const at = [...path, 'headers_from_token'];
   const seen = new Set<string>();
   const faultIn = (name: string) => {
-    if (headerFault(name) !== undefined) return headerFault(name);
+    if (headerError(name) !== undefined) return headerError(name);
     if (seen.has(plain(name))) return 'given twice (names are the same in any case, and with `_` for `-`)';
     if (plain(name) === plain((taken.tokenHeader ?? BEARER).name)) return 'carries the token; choose another header';
     const isSet = taken.headers.some((rule) => plain(rule.name) === plain(name));

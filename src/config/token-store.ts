@@ -1,13 +1,13 @@
 import { isLoopbackName } from '../loopback.ts';
 import { Secret } from '../secret.ts';
-import type { TokenStore } from './config.ts';
+import type { TokenStoreConfig } from './config.ts';
 import { BOUNDS } from './defaults.ts';
-import type { Report } from './problems.ts';
+import type { Diagnostics } from './problems.ts';
 import type { ConfigInput } from './schema.ts';
 import type { Path } from './tree.ts';
 
 /** Where replicas share their tokens, and what they seal them with. */
-export function readTokenStore({ token_store: input }: ConfigInput, report: Report): TokenStore | undefined {
+export function readTokenStore({ token_store: input }: ConfigInput, report: Diagnostics): TokenStoreConfig | undefined {
   if (input === undefined) return undefined;
   const path: Path = ['token_store'];
   const fault = urlFault(input.redis);
@@ -27,7 +27,7 @@ export function readTokenStore({ token_store: input }: ConfigInput, report: Repo
 }
 
 /** The password goes over such a connection as it is; the tokens are sealed. */
-function warnOfClearText(path: Path, text: string, report: Report): void {
+function warnOfClearText(path: Path, text: string, report: Diagnostics): void {
   const url = URL.parse(text);
   if (url === null || url.protocol === 'rediss:' || isLoopbackName(url.hostname)) return;
   report.warn(path, 'is not encrypted on its way: whoever is in between sees its password; use `rediss://`');

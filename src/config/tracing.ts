@@ -1,11 +1,11 @@
 import { isLoopbackName } from '../loopback.ts';
 import type { Tracing } from './config.ts';
-import type { Report } from './problems.ts';
+import type { Diagnostics } from './problems.ts';
 import type { ConfigInput } from './schema.ts';
 import type { Path } from './tree.ts';
 
 /** Where traces go. */
-export function readTracing({ tracing: input }: ConfigInput, report: Report): Tracing | undefined {
+export function readTracing({ tracing: input }: ConfigInput, report: Diagnostics): Tracing | undefined {
   if (input === undefined) return undefined;
   const path: Path = ['tracing', 'otlp'];
   const url = URL.parse(input.otlp);

@@ -3,14 +3,19 @@ import type { Environment } from '../providers/provider.ts';
 import { isLoopbackName } from '../loopback.ts';
 import { formatAddress, isLinkLocal, leadsTo } from './address.ts';
 import type { ListenAddress } from './config.ts';
-import type { Report } from './problems.ts';
+import type { Diagnostics } from './problems.ts';
 import type { Path } from './tree.ts';
 
 /**
  * Checks the URL given at `path` and returns its origin and path without a trailing slash; undefined if it cannot
  * be used. Bad for the environment is a problem too, but leaves the URL usable for further checks.
  */
-export function checkedUrl(path: Path, text: string, environment: Environment, report: Report): string | undefined {
+export function checkedUrl(
+  path: Path,
+  text: string,
+  environment: Environment,
+  report: Diagnostics,
+): string | undefined {
   const url = URL.parse(text);
   const fault = url === null ? 'must be a whole URL such as `https://api.example.com/v1`' : urlFault(text, url);
   if (fault !== undefined || url === null) {
@@ -31,7 +36,7 @@ export interface OwnListeners {
  * A URL at which this process itself would answer is a problem: at the proxy it is a loop, and at the admin listener
  * clients of the proxy could see and do what is for this machine alone.
  */
-export function checkLoop(path: Path, text: string | undefined, own: OwnListeners, report: Report): void {
+export function checkLoop(path: Path, text: string | undefined, own: OwnListeners, report: Diagnostics): void {
   const url = text === undefined ? null : URL.parse(text);
   if (url === null) return;
   const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
@@ -57,7 +62,7 @@ function urlFault(text: string, url: URL): string | undefined {
   return undefined;
 }
 
-function checkEnvironment(path: Path, url: URL, environment: Environment, report: Report): void {
+function checkEnvironment(path: Path, url: URL, environment: Environment, report: Diagnostics): void {
   if (url.protocol === 'http:') {
     const text = '`http:` would send tokens and payments in the clear; use `https:`';
     if (environment === 'production') report.problem(path, text);

@@ -2,7 +2,7 @@ import { isScalar, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import type { Interpolation, SegmentsByPath } from './interpolate.ts';
 import { didYouMean } from './nearest.ts';
-import type { Report } from './problems.ts';
+import type { Diagnostics } from './problems.ts';
 import { type ConfigInput, configSchema } from './schema.ts';
 import { getAt, type Path, pathId, prune, setAt } from './tree.ts';
 
@@ -23,7 +23,7 @@ const TYPES: Readonly<Record<string, string>> = {
  * Holds the values against the schema and reports what does not fit. What fits is returned, so that the checks
  * after this one find everything else that is wrong with the same file. `values` is changed on the way.
  */
-export function validate(values: unknown, { segments, missing }: Interpolation, report: Report): ConfigInput {
+export function validate(values: unknown, { segments, missing }: Interpolation, report: Diagnostics): ConfigInput {
   let result = parse(values);
   if (!result.success && retype(values, segments, result.error.issues)) result = parse(values);
   if (!result.success) for (const issue of flatten(result.error.issues)) reportIssue(issue, values, report);
@@ -91,7 +91,7 @@ function oneOf(values: readonly string[]): string {
   return values.length === 1 ? `\`${values[0]}\`` : `one of ${values.map((value) => `\`${value}\``).join(', ')}`;
 }
 
-function reportIssue(issue: Issue, values: unknown, report: Report): void {
+function reportIssue(issue: Issue, values: unknown, report: Diagnostics): void {
   const path = issue.path as Path;
   const value = getAt(values, path);
   if (issue.code === 'unrecognized_keys') {
@@ -108,7 +108,7 @@ function reportIssue(issue: Issue, values: unknown, report: Report): void {
 }
 
 /** There are too many to list them all. */
-function unknownProvider(path: Path, value: string, guess: string, report: Report): string {
+function unknownProvider(path: Path, value: string, guess: string, report: Diagnostics): string {
   const shown = report.isInterpolated(path) ? '' : ` ${report.quoted(path, value)}`;
   return `unknown provider${shown}${guess || '; `wakala providers` lists those there are'}`;
 }
@@ -117,12 +117,12 @@ function remedy(path: Path): string {
   return path.length === 1 ? '; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole' : '';
 }
 
-function reportKey(path: Path, key: string, report: Report): void {
+function reportKey(path: Path, key: string, report: Diagnostics): void {
   report.unknownKey(path, key, knownKeys(path));
 }
 
 /** Takes out what the issue is about, and marks it as known to be bad. */
-function cut(issue: Issue, values: unknown, report: Report): void {
+function cut(issue: Issue, values: unknown, report: Diagnostics): void {
   const path = issue.path as Path;
   if (issue.code === 'unrecognized_keys') for (const key of issue.keys) prune(values, [...path, key]);
   else report.silence(prune(values, path) ?? path);

@@ -1,13 +1,13 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { Hono } from 'hono';
-import { control, type EmulatorCore, stateOf } from './core.ts';
+import { control, type EmulatorState, stateOf } from './core.ts';
 import { ControlError } from './faults.ts';
-import { gate } from './gate.ts';
+import { requireToken } from './gate.ts';
 import { type EmulatorApp, type EmulatorContext, type EmulatorEnv, jsonBody, rawTarget } from './http.ts';
 import { tokenEndpoints } from './token-endpoint.ts';
 
 /** The API host: switches, the API below `basePath` and, unless another host has it, the token endpoint. */
-export function apiApp(core: EmulatorCore, basePath: string, hasAuthHost: boolean): EmulatorApp {
+export function apiApp(core: EmulatorState, basePath: string, hasAuthHost: boolean): EmulatorApp {
   const app = newApp(core);
   app.use('/_emulator', refuseBrowsers);
   app.get('/_emulator', (c) => c.json(stateOf(core)));
@@ -17,19 +17,19 @@ export function apiApp(core: EmulatorCore, basePath: string, hasAuthHost: boolea
     const { path } = rawTarget(c);
     return path === basePath || path.startsWith(`${basePath}/`) ? next() : c.notFound();
   });
-  app.use(gate(core, basePath));
+  app.use(requireToken(core, basePath));
   app.route(basePath === '' ? '/' : basePath, core.special.api(core));
   return app;
 }
 
 /** The host that only issues tokens. */
-export function authApp(core: EmulatorCore, basePath: string): EmulatorApp {
+export function authApp(core: EmulatorState, basePath: string): EmulatorApp {
   const app = newApp(core);
   app.use(tokenEndpoints(core, basePath));
   return app;
 }
 
-function newApp(core: EmulatorCore): EmulatorApp {
+function newApp(core: EmulatorState): EmulatorApp {
   const app = new Hono<EmulatorEnv>();
   app.use(async (c, next) => {
     await next();
@@ -56,7 +56,7 @@ async function refuseBrowsers(c: EmulatorContext, next: () => Promise<void>): Pr
   return c.json({ error: 'Not for browsers: send the request without an Origin, with curl for example.' }, 403);
 }
 
-async function switchOver(c: EmulatorContext, core: EmulatorCore): Promise<Response> {
+async function switchOver(c: EmulatorContext, core: EmulatorState): Promise<Response> {
   try {
     return c.json(control(core, await jsonBody(c)));
   } catch (error) {

@@ -8,10 +8,10 @@ import { type CallbackReport, Callbacks } from './callbacks.ts';
 import { emulatedCredentials, fixedTokenOf } from './credentials.ts';
 import { applyControls, type Controlled, type Counters, newCounters, newSwitches, shownSwitches } from './faults.ts';
 import { Issuer, type Random } from './issuer.ts';
-import type { ApiContext, Special } from './special.ts';
-import { specialOf } from './specials.ts';
+import type { ApiContext, ProviderEmulator } from './special.ts';
+import { providerEmulator } from './specials.ts';
 
-export interface CoreOptions {
+export interface EmulatorStateOptions {
   readonly clock?: Clock;
   readonly random?: Random;
   /** How long a transaction stays pending; its callback goes out then. */
@@ -27,8 +27,8 @@ export interface CoreOptions {
 }
 
 /** What one emulator is made of, before it listens: its token endpoint and its API share it. */
-export interface EmulatorCore extends Controlled, ApiContext {
-  readonly special: Special;
+export interface EmulatorState extends Controlled, ApiContext {
+  readonly special: ProviderEmulator;
   readonly credentials: ReadonlyMap<string, Secret>;
   readonly log: Log;
 }
@@ -41,10 +41,10 @@ export interface EmulatorStats extends Counters {
 const DEFAULT_CALLBACK_DELAY_MS = 500;
 const DEFAULT_REFRESH_LIFETIME_S = 7 * 86_400;
 
-export function newCore(provider: Provider, options: CoreOptions): EmulatorCore {
+export function newEmulatorState(provider: Provider, options: EmulatorStateOptions): EmulatorState {
   const { clock = systemClock, random = randomBytes, onCallback = () => undefined } = options;
   const { callbackDelayMs = DEFAULT_CALLBACK_DELAY_MS } = options;
-  const special = specialOf(provider);
+  const special = providerEmulator(provider);
   const issuer = new Issuer({
     subject: provider.name,
     format: provider.samples.tokenFormat,
@@ -76,18 +76,18 @@ function refreshLifetimeOf(provider: Provider): number | undefined {
   return provider.samples.refreshLifetimeS ?? DEFAULT_REFRESH_LIFETIME_S;
 }
 
-export function statsOf({ counters, issuer }: EmulatorCore): EmulatorStats {
+export function statsOf({ counters, issuer }: EmulatorState): EmulatorStats {
   return { ...counters, tokens_alive: issuer.tokensAlive() };
 }
 
 /** Switches what `json` says and gives the new state; throws a `ControlError` that says what may stand there. */
-export function control(core: EmulatorCore, json: unknown): JsonObject {
+export function control(core: EmulatorState, json: unknown): JsonObject {
   applyControls(core, json, core.special.controls);
   return stateOf(core);
 }
 
 /** What `GET /_emulator` shows. Holds no token. */
-export function stateOf(core: EmulatorCore): JsonObject {
+export function stateOf(core: EmulatorState): JsonObject {
   return {
     provider: core.provider.name,
     emulated: true,

@@ -2,11 +2,11 @@ import type { JsonObject } from '../json.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
 import { apiApp, authApp } from './apps.ts';
-import { control, type CoreOptions, type EmulatorStats, newCore, statsOf } from './core.ts';
+import { control, type EmulatorStateOptions, type EmulatorStats, newEmulatorState, statsOf } from './core.ts';
 import { type Listening, listen } from './listen.ts';
 import { emulatorPorts, hasAuthHost } from './ports.ts';
 
-export interface EmulatorOptions extends CoreOptions {
+export interface EmulatorOptions extends EmulatorStateOptions {
   /** 0 picks a free one; the default is the provider's own from `emulatorPorts`. */
   readonly port?: number;
   /** The same for a provider whose tokens come from another host than the API. */
@@ -30,7 +30,7 @@ export interface Emulator {
 
 /** A provider on this machine. Rejects with the socket's own error (`EADDRINUSE`) if it cannot listen. */
 export async function startEmulator(provider: Provider, options: EmulatorOptions = {}): Promise<Emulator> {
-  const core = newCore(provider, options);
+  const core = newEmulatorState(provider, options);
   const { api, auth, close } = await listenAll(provider, options, (basePath, isAuth) =>
     isAuth ? authApp(core, basePath) : apiApp(core, basePath, hasAuthHost(provider)),
   );

@@ -1,13 +1,13 @@
 import type { MiddlewareHandler } from 'hono';
 import { BEARER, type TokenHeader } from '../providers/provider.ts';
-import type { EmulatorCore } from './core.ts';
+import type { EmulatorState } from './core.ts';
 import { type EmulatorContext, type EmulatorEnv, rawTarget, sendRefusal } from './http.ts';
 
 /**
  * Lets an API call through only with a token that this emulator issued and that is alive, so that a 200 proves that
  * the token was put on the call. Everything else gets the provider's own answer to a dead token.
  */
-export function gate(core: EmulatorCore, basePath: string): MiddlewareHandler<EmulatorEnv> {
+export function requireToken(core: EmulatorState, basePath: string): MiddlewareHandler<EmulatorEnv> {
   return async (c, next) => {
     core.counters.api_calls += 1;
     await c.req.arrayBuffer();
@@ -23,7 +23,7 @@ export function gate(core: EmulatorCore, basePath: string): MiddlewareHandler<Em
 /** Why the call is refused, or undefined. */
 function refusal(
   c: EmulatorContext,
-  { switches, issuer, provider, special }: EmulatorCore,
+  { switches, issuer, provider, special }: EmulatorState,
   path: string,
 ): string | undefined {
   if (switches.refuseNextCalls > 0) {

@@ -4,7 +4,7 @@ import type { JsonObject } from '../json.ts';
 import { type EmulatorApp, type EmulatorContext, type EmulatorEnv, jsonBody } from './http.ts';
 import { isoTime, uuid } from './ids.ts';
 import { Replies } from './replies.ts';
-import type { ApiContext, Special } from './special.ts';
+import type { ApiContext, ProviderEmulator } from './special.ts';
 
 const MAX_OBJECTS = 1000;
 
@@ -16,7 +16,7 @@ const CREATIONS = [
 ] as const;
 
 /** Jeel Pay: checkouts and refunds, an `Idempotency-Key` on each, and a `tx_id` header on every answer. */
-export const jeel: Special = {
+export const jeel: ProviderEmulator = {
   does: 'has checkouts and refunds: what is made can be got. Each answer has a `tx_id`; the same `Idempotency-Key` gets the same answer.',
   // The sources disagree on which of the two it is.
   encodings: ['multipart', 'form'],

@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import type { JsonObject } from '../json.ts';
 import { type EmulatorApp, type EmulatorEnv, jsonBody } from './http.ts';
 import { isoTime, uuid } from './ids.ts';
-import type { ApiContext, Special } from './special.ts';
+import type { ApiContext, ProviderEmulator } from './special.ts';
 
 const MAX_TRANSACTIONS = 1000;
 
@@ -23,7 +23,7 @@ const KINDS: readonly Kind[] = [
 ];
 
 /** JPay Africa: collections and payouts that complete by themselves after the callback delay. */
-export const jpay: Special = {
+export const jpay: ProviderEmulator = {
   does: 'has collections and payouts, which are completed after half a second; the callback goes to `callback_url`.',
   malformedAnswer: () => ({ status: 400, body: { detail: 'Invalid request' } }),
   api: (context) => {

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import { type JsonObject, valueAt } from '../json.ts';
 import { type EmulatorApp, type EmulatorEnv, jsonBody } from './http.ts';
 import { isoTime, uuid } from './ids.ts';
-import type { ApiContext, Special } from './special.ts';
+import type { ApiContext, ProviderEmulator } from './special.ts';
 
 const MAX_OBJECTS = 1000;
 
@@ -29,7 +29,7 @@ interface Made {
 }
 
 /** Kopo Kopo: what is made is answered with 201, no body and a `Location`. */
-export const kopokopo: Special = {
+export const kopokopo: ProviderEmulator = {
   does:
     'has incoming payments and webhook subscriptions: 201 with an empty body and a `Location`, where they can be got. A ' +
     'payment succeeds after half a second, and the result goes to `_links.callback_url`, signed in ' +

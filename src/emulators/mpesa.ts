@@ -4,10 +4,10 @@ import { addC2b } from './mpesa-c2b.ts';
 import { darajaError } from './mpesa-fields.ts';
 import { addCommands } from './mpesa-results.ts';
 import { addStkPush } from './mpesa-stk.ts';
-import type { Special } from './special.ts';
+import type { ProviderEmulator } from './special.ts';
 
 /** Safaricom Daraja. Everything it accepts succeeds after the callback delay, and the callback really comes. */
-export const mpesa: Special = {
+export const mpesa: ProviderEmulator = {
   does:
     'has STK push and its query, C2B, B2C, B2B, balance, status and reversal. Results and confirmations go to the callback ' +
     'addresses of the call after half a second. A new token kills the former one.',

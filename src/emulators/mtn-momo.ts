@@ -4,7 +4,7 @@ import type { JsonObject } from '../json.ts';
 import { emulatedCredentials } from './credentials.ts';
 import { type Answer, type EmulatorApp, type EmulatorContext, type EmulatorEnv, jsonBody, send } from './http.ts';
 import { digits } from './ids.ts';
-import type { ApiContext, Special } from './special.ts';
+import type { ApiContext, ProviderEmulator } from './special.ts';
 
 const MAX_PAYMENTS = 1000;
 const KEY_HEADER = 'ocp-apim-subscription-key';
@@ -35,7 +35,7 @@ interface Payment {
 }
 
 /** MTN MoMo: payments are accepted with 202 and an empty body, and asked for by the reference that the client made. */
-export const mtnMomo: Special = {
+export const mtnMomo: ProviderEmulator = {
   does:
     'has `requesttopay`, `requesttowithdraw`, `transfer` and `deposit` of the three products (202, then the status by ' +
     '`X-Reference-Id`), the balance and the check of a number. A payment is pending for half a second; the test ' +

@@ -6,7 +6,7 @@ import { webhookUrlControl } from './faults.ts';
 import { type EmulatorContext, type EmulatorEnv, jsonBody, textOf } from './http.ts';
 import { isoTime, uuid } from './ids.ts';
 import { Replies } from './replies.ts';
-import type { ApiContext, Special } from './special.ts';
+import type { ApiContext, ProviderEmulator } from './special.ts';
 
 const MAX_TRANSACTIONS = 1000;
 
@@ -14,7 +14,7 @@ const MAX_TRANSACTIONS = 1000;
 export const PAYPACK_WEBHOOK_SECRET = 'emulated-paypack-webhook-secret';
 
 /** Paypack: cash-in and cash-out that succeed after the callback delay, with a signed webhook. */
-export const paypack: Special = {
+export const paypack: ProviderEmulator = {
   does:
     'has cash-in, cash-out, events and the merchant. A payment succeeds after half a second; a signed webhook goes to the ' +
     'address of the switch `webhook_url`. The same `Idempotency-Key` gets the same answer.',

@@ -5,7 +5,7 @@ import { type Answer, type EmulatorContext, type EmulatorEnv, jsonBody, send, te
 import { isoTime } from './ids.ts';
 import type { Random } from './issuer.ts';
 import { Replies } from './replies.ts';
-import type { ApiContext, Special } from './special.ts';
+import type { ApiContext, ProviderEmulator } from './special.ts';
 
 const MAX_ORDERS = 1000;
 const ORDERS = '/v2/checkout/orders';
@@ -20,7 +20,7 @@ interface Order {
 }
 
 /** PayPal: orders, which the buyer approves by himself after the callback delay, and their capture. */
-export const paypal: Special = {
+export const paypal: ProviderEmulator = {
   does:
     'has orders: create (201, with `links`), show and capture. The buyer approves after half a second; a capture before ' +
     'that gets 422 with `ORDER_NOT_APPROVED`. The same `PayPal-Request-Id` gets the same order.',

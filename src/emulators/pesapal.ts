@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import type { JsonObject } from '../json.ts';
 import { type EmulatorEnv, jsonBody, textOf } from './http.ts';
 import { isoTime, uuid } from './ids.ts';
-import type { ApiContext, Special } from './special.ts';
+import type { ApiContext, ProviderEmulator } from './special.ts';
 
 const MAX_OBJECTS = 1000;
 const NEEDED = ['id', 'currency', 'amount', 'description', 'callback_url', 'notification_id'];
@@ -15,7 +15,7 @@ interface Order {
 }
 
 /** Pesapal: addresses for notifications, orders and their status. Errors of calls come in a 200, as Pesapal's do. */
-export const pesapal: Special = {
+export const pesapal: ProviderEmulator = {
   does:
     'has `RegisterIPN`, `GetIpnList`, `SubmitOrderRequest` (its `notification_id` must be registered) and ' +
     '`GetTransactionStatus`. An order is paid after half a second, and the notification goes to the registered ' +

@@ -17,7 +17,7 @@ export interface ApiContext {
 }
 
 /** What an emulator does that the provider's definition does not say. */
-export interface Special {
+export interface ProviderEmulator {
   /** What it has, for people: the rest of a sentence that begins with "It". */
   readonly does: string;
   /** The API behind the token check, with paths below the base URL. */

@@ -8,9 +8,9 @@ import { mtnMomo } from './mtn-momo.ts';
 import { paypack } from './paypack.ts';
 import { paypal } from './paypal.ts';
 import { pesapal } from './pesapal.ts';
-import type { Special } from './special.ts';
+import type { ProviderEmulator } from './special.ts';
 
-const SPECIALS: ReadonlyMap<string, Special> = new Map([
+const SPECIALS: ReadonlyMap<string, ProviderEmulator> = new Map([
   ['jpay', jpay],
   ['mpesa', mpesa],
   ['jeel', jeel],
@@ -22,6 +22,6 @@ const SPECIALS: ReadonlyMap<string, Special> = new Map([
 ]);
 
 /** What is written out for this provider; any other is emulated from its definition alone, with an API that echoes. */
-export function specialOf(provider: Provider): Special {
+export function providerEmulator(provider: Provider): ProviderEmulator {
   return SPECIALS.get(provider.name) ?? echo;
 }

@@ -2,8 +2,8 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { MiddlewareHandler } from 'hono';
 import type { JsonObject } from '../json.ts';
 import { type Exchange, isFixed, type Provider } from '../providers/provider.ts';
-import { tokenAnswer } from '../providers/token-answer.ts';
-import type { EmulatorCore } from './core.ts';
+import { sampleTokenResponse } from '../providers/token-answer.ts';
+import type { EmulatorState } from './core.ts';
 import { ExchangeCheck } from './exchange-check.ts';
 import type { TokenEndpointMode } from './faults.ts';
 import { type EmulatorContext, type EmulatorEnv, rawTarget, send, sendRefusal } from './http.ts';
@@ -16,7 +16,7 @@ interface Endpoint {
 }
 
 /** Answers the token requests of the provider's definition; everything else goes on to `next`. */
-export function tokenEndpoints(core: EmulatorCore, basePath: string): MiddlewareHandler<EmulatorEnv> {
+export function tokenEndpoints(core: EmulatorState, basePath: string): MiddlewareHandler<EmulatorEnv> {
   const endpoints = endpointsOf(core, basePath);
   return async (c, next) => {
     const { path } = rawTarget(c);
@@ -39,7 +39,7 @@ async function meant(c: EmulatorContext, endpoints: readonly Endpoint[]): Promis
 }
 
 /** Where a provider's sources name two refresh paths, both work. */
-function endpointsOf(core: EmulatorCore, basePath: string): readonly Endpoint[] {
+function endpointsOf(core: EmulatorState, basePath: string): readonly Endpoint[] {
   const { provider, credentials, special } = core;
   if (isFixed(provider.token)) return [];
   const endpoint = (exchange: Exchange, isRefresh: boolean): Endpoint => {
@@ -59,7 +59,7 @@ function endpointsOf(core: EmulatorCore, basePath: string): readonly Endpoint[] 
   ];
 }
 
-async function answerWithFaults(c: EmulatorContext, core: EmulatorCore, endpoint: Endpoint): Promise<Response> {
+async function answerWithFaults(c: EmulatorContext, core: EmulatorState, endpoint: Endpoint): Promise<Response> {
   const { switches, counters, provider, clock } = core;
   counters.token_requests += 1;
   const body = new Uint8Array(await c.req.arrayBuffer());
@@ -82,7 +82,7 @@ async function answerWithFaults(c: EmulatorContext, core: EmulatorCore, endpoint
 
 function faultAnswer(
   c: EmulatorContext,
-  core: EmulatorCore,
+  core: EmulatorState,
   mode: Exclude<TokenEndpointMode, 'ok' | 'truncated' | 'down' | 'denied'>,
 ): Response {
   const { retryAfterS } = core.switches;
@@ -104,7 +104,7 @@ function faultAnswer(
 
 async function exchangeTokens(
   c: EmulatorContext,
-  core: EmulatorCore,
+  core: EmulatorState,
   { check, exchange, isRefresh }: Endpoint,
   body: Uint8Array,
 ): Promise<Response> {
@@ -120,10 +120,10 @@ async function exchangeTokens(
 }
 
 function answerOf(provider: Provider, exchange: Exchange, tokens: IssuedTokens): JsonObject {
-  return tokenAnswer(provider, exchange.response, { ...tokens, nowMs: tokens.issuedAtMs });
+  return sampleTokenResponse(provider, exchange.response, { ...tokens, nowMs: tokens.issuedAtMs });
 }
 
-function refuse(c: EmulatorContext, core: EmulatorCore, kind: 'malformed' | 'denied', reason: string): Response {
+function refuse(c: EmulatorContext, core: EmulatorState, kind: 'malformed' | 'denied', reason: string): Response {
   core.counters.denied += 1;
   core.log.debug({ emulator: core.provider.name, reason }, 'token request refused');
   const malformed = core.special.malformedAnswer ?? malformedAnswer;
@@ -140,7 +140,7 @@ function malformedAnswer(reason: string): { status: number; body: JsonObject } {
 }
 
 /** Sends the first half of a good answer under the length of the whole, then destroys the socket. */
-async function truncated(c: EmulatorContext, core: EmulatorCore, answer: Response): Promise<Response> {
+async function truncated(c: EmulatorContext, core: EmulatorState, answer: Response): Promise<Response> {
   if (answer.status !== 200) return answer;
   const text = Buffer.from(await answer.arrayBuffer());
   const { outgoing, incoming } = c.env;

@@ -11,7 +11,7 @@ import { endSocket, ignoreError } from '../proxy/linger.ts';
 import { asProxyError, rawProblem, sendProblem } from '../proxy/problem.ts';
 import { requestIdOf } from '../proxy/request-id.ts';
 import { RouteTable } from '../proxy/routes.ts';
-import { Core } from '../server/core.ts';
+import { Runtime } from '../server/core.ts';
 import { mayMissHeaders } from '../node-internals.ts';
 import { afterResponses, Pipelining } from '../server/pipelining.ts';
 import { createLog, maskedLog } from '../telemetry/log.ts';
@@ -61,7 +61,7 @@ export function createWakala(options: WakalaOptions): Wakala {
   const own = () => createLog({ level, format, tty: false, colour: false }, stderrSink());
   const log = options.log === undefined ? own() : maskedLog(options.log);
   const hasRoute = routeFinder(config);
-  const opening = Core.open(config, { log, keep: 0 });
+  const opening = Runtime.open(config, { log, keep: 0 });
   // Those who wait for it are told.
   opening.catch(() => undefined);
   const pipelining = new Pipelining();

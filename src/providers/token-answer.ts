@@ -2,7 +2,7 @@ import { type JsonObject, type JsonValue, valueAt, withValueAt } from '../json.t
 import type { ExchangeResponse, Provider } from './provider.ts';
 
 /** What a made-up token answer is to say. */
-export interface TokenAnswerValues {
+export interface SampleTokenValues {
   readonly accessToken: string;
   /** Undefined where none is given out. */
   readonly refreshToken: string | undefined;
@@ -18,7 +18,11 @@ const FIRST_EPOCH_MS = 1e11;
  * The provider's own token answer (`samples.tokenAnswer`) with these values in it. Every field keeps the JSON type
  * that the sample has: a lifetime in a string stays a string, a point in time stays epoch seconds, milliseconds or ISO.
  */
-export function tokenAnswer(provider: Provider, response: ExchangeResponse, values: TokenAnswerValues): JsonObject {
+export function sampleTokenResponse(
+  provider: Provider,
+  response: ExchangeResponse,
+  values: SampleTokenValues,
+): JsonObject {
   const sample = provider.samples.tokenAnswer;
   let answer = withValueAt(sample, response.accessToken, likeToken(sample, response.accessToken, values.accessToken));
   if (response.refreshToken !== undefined && values.refreshToken !== undefined) {

@@ -2,14 +2,14 @@ import type { IncomingMessage } from 'node:http';
 import { ProxyError } from '../errors.ts';
 import type { Access, Caller } from './access.ts';
 import { countOf, headerOf, refuseNominatedFraming } from './headers.ts';
-import type { Trail } from '../telemetry/trail.ts';
-import type { LiveRoute } from './live-route.ts';
+import type { RequestRecord } from '../telemetry/trail.ts';
+import type { Route } from './live-route.ts';
 import type { RouteTable } from './routes.ts';
 import { parseTarget, type Target } from './target.ts';
 
 /** A request that may come in: to a route, or to none. */
 export interface Admitted {
-  readonly route: LiveRoute | undefined;
+  readonly route: Route | undefined;
   readonly caller: Caller;
   /** Path below the route's prefix (the whole path where there is no route), and the query. */
   readonly below: Target;
@@ -20,7 +20,7 @@ export interface Admitted {
  * route it is for, also where it is refused.
  * @throws ProxyError for every request that must not
  */
-export function admit(req: IncomingMessage, access: Access, table: RouteTable<LiveRoute>, trail: Trail): Admitted {
+export function admit(req: IncomingMessage, access: Access, table: RouteTable<Route>, trail: RequestRecord): Admitted {
   const tooMany = tooManyHeaders(req.rawHeaders);
   if (tooMany !== undefined) throw tooMany;
   refuseBadFraming(req);

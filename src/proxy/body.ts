@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { ProxyError } from '../errors.ts';
 import type { RequestBody } from '../http/client/http-exchange.ts';
-import type { Trail } from '../telemetry/trail.ts';
+import type { RequestRecord } from '../telemetry/trail.ts';
 import { BodyReader } from './body-reader.ts';
 
 /** A request body to send. A stream can be read only once: a request with one is never sent a second time. */
@@ -21,7 +21,7 @@ export interface BodyLimits {
 export function receiveBody(
   req: IncomingMessage,
   limits: BodyLimits,
-  trail: Trail,
+  trail: RequestRecord,
   received: (body: Body) => void,
   failed: (error: ProxyError) => void,
 ): void {

@@ -165,6 +165,6 @@ function checkBackPressure(response: ClientResponse): void {
 }
 
 /** The reason phrase as it goes out: anything but plain ASCII, and a secret, gives way to the usual one. */
-export function reasonOf(reason: string, status: number, redaction: Redaction): string {
+export function reasonPhrase(reason: string, status: number, redaction: Redaction): string {
   return /[^\0-\x7f]/.test(reason) || redaction.isIn(reason) ? (http.STATUS_CODES[status] ?? '') : reason;
 }

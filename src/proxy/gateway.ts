@@ -3,17 +3,17 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
-import type { Journal } from '../telemetry/journal.ts';
+import type { RequestLog } from '../telemetry/journal.ts';
 import { maskedUnknownPath } from '../telemetry/mask.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
-import { Trail } from '../telemetry/trail.ts';
+import { RequestRecord } from '../telemetry/trail.ts';
 import type { FoundEndpoints } from '../tokens/found-endpoints.ts';
 import type { TokenSources } from '../tokens/sources.ts';
 import { Access, type Caller } from './access.ts';
 import { admit, type Admitted } from './admission.ts';
 import { answerPreflight, corsHeaders } from './cors.ts';
 import { headerOf } from './headers.ts';
-import { LiveRoute } from './live-route.ts';
+import { Route } from './live-route.ts';
 import { noRoute, sendLogin } from './local-app.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import { ProxiedRequest, type RequestContext } from './request.ts';
@@ -29,17 +29,17 @@ export interface GatewayContext {
   readonly foundEndpoints: FoundEndpoints;
   readonly pools: UpstreamPools;
   readonly clock: Clock;
-  readonly journal: Journal;
+  readonly journal: RequestLog;
   /** Undefined: requests are not traced. */
   readonly tracing: Tracing | undefined;
 }
 
 /** One configuration at work: which requests come in, and where each goes. */
 export class Gateway {
-  readonly routes: readonly LiveRoute[];
+  readonly routes: readonly Route[];
   readonly #access: Access;
-  readonly #table: RouteTable<LiveRoute>;
-  readonly #journal: Journal;
+  readonly #table: RouteTable<Route>;
+  readonly #journal: RequestLog;
   readonly #tracing: Tracing | undefined;
   /** Connections whose bytes cannot be trusted any more: what follows on them may be part of a refused body. */
   readonly #distrusted = new Set<Socket>();
@@ -49,7 +49,7 @@ export class Gateway {
     const endpoints = new TokenEndpoints(config.routes.flatMap(tokenEndpointsOf));
     this.routes = config.routes.map(
       (route) =>
-        new LiveRoute(
+        new Route(
           route,
           context.sources.for(route),
           context.pools.for(new URL(route.upstream).origin, route.connectTimeoutMs),
@@ -65,7 +65,7 @@ export class Gateway {
   }
 
   /** Judges a raw request. @throws ProxyError for one that may not come in */
-  admit(req: IncomingMessage, trail: Trail): Admitted {
+  admit(req: IncomingMessage, trail: RequestRecord): Admitted {
     return admit(req, this.#access, this.#table, trail);
   }
 
@@ -114,7 +114,7 @@ export class Gateway {
   }
 
   /** Notes what a request that goes to a route asks for, and begins its trace. */
-  begin(trail: Trail, route: LiveRoute, { client, origin }: Caller, below: Target): RequestContext {
+  begin(trail: RequestRecord, route: Route, { client, origin }: Caller, below: Target): RequestContext {
     trail.path = below.path;
     trail.query = below.query;
     trail.redaction = route.redaction;
@@ -157,8 +157,8 @@ function breakOff(this: ServerResponse): void {
   this.destroy();
 }
 
-export function trailOf({ rawHeaders, method = '' }: IncomingMessage): Trail {
-  return new Trail(requestIdOf(rawHeaders), method, rawHeaders);
+export function trailOf({ rawHeaders, method = '' }: IncomingMessage): RequestRecord {
+  return new RequestRecord(requestIdOf(rawHeaders), method, rawHeaders);
 }
 
 function refuseUpgrade(req: IncomingMessage): void {
@@ -172,7 +172,7 @@ export function upgradeRefused(): ProxyError {
   );
 }
 
-export function refuseOverload(route: LiveRoute): void {
+export function refuseOverload(route: Route): void {
   const { maxConcurrency, name } = route.config;
   if (maxConcurrency === undefined || route.activity.inFlight < maxConcurrency) return;
   throw new ProxyError('overloaded', `${name} has ${maxConcurrency} requests under way, its max_concurrency.`);

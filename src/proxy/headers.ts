@@ -60,7 +60,7 @@ export const CALL_OVERRIDES: ReadonlySet<string> = new Set(
     'x-forwarded-path',
     'x-forwarded-prefix',
     'x-forwarded-uri',
-  ].map(folded),
+  ].map(foldHeaderName),
 );
 
 /** Hop-by-hop on the way back. `content-length` stays: it is the provider's word on the body. */
@@ -112,18 +112,18 @@ export function requestHeaders(
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] ?? '';
     const value = raw[i + 1] ?? '';
-    const key = comparable(name);
+    const key = normalizeHeaderName(name);
     if (key === 'via') {
       refuseLoop(value);
       (hops ??= []).push(value);
     }
     if (NOT_FORWARDED.has(key) || key.startsWith('proxy-') || key.startsWith('x-forwarded-')) continue;
     if (route.replaced.has(key) || isAuthorization(key) || nominated?.has(key) === true) continue;
-    if (route.withheld?.has(folded(key)) === true) continue;
+    if (route.withheld?.has(foldHeaderName(key)) === true) continue;
     out.push(name, value);
   }
   for (const [name, value] of route.defaults) {
-    if (!has(out, comparable(name))) out.push(name, value);
+    if (!has(out, normalizeHeaderName(name))) out.push(name, value);
   }
   for (const [name, value] of route.set) out.push(name, value);
   const via = hops === undefined ? VIA : [...hops, VIA].join(', ');
@@ -160,7 +160,7 @@ export function responseHeaders(raw: readonly string[], status: number, redactio
     const value = raw[i + 1] ?? '';
     const key = name.toLowerCase();
     if (key === 'transfer-encoding') refuseOtherCodings(value);
-    if (NOT_RETURNED.has(key) || nominated?.has(comparable(key)) === true) continue;
+    if (NOT_RETURNED.has(key) || nominated?.has(normalizeHeaderName(key)) === true) continue;
     // Which pages may read an answer is decided here (`allowed_origins`), for here is where they ask.
     if (key.startsWith('access-control-')) continue;
     // RFC 9110 8.6: no Content-Length on a 1xx or 204.
@@ -216,25 +216,25 @@ export function countOf(list: readonly string[], lowerCaseName: string): number 
 
 function has(list: readonly string[], comparableName: string): boolean {
   for (let i = 0; i < list.length; i += 2) {
-    if (comparable(list[i] ?? '') === comparableName) return true;
+    if (normalizeHeaderName(list[i] ?? '') === comparableName) return true;
   }
   return false;
 }
 
 /** Lower case, with `-` for `_`: servers that make CGI-like names of headers see the two as one. */
-export function comparable(name: string): string {
+export function normalizeHeaderName(name: string): string {
   const lower = name.toLowerCase();
   return lower.includes('_') ? lower.replaceAll('_', '-') : lower;
 }
 
 /** A name without its separators, as some servers fold them away. */
-export function folded(name: string): string {
+export function foldHeaderName(name: string): string {
   return name.toLowerCase().replaceAll(/[-_]/g, '');
 }
 
 /** `authorization` with separators strewn in. */
 function isAuthorization(key: string): boolean {
-  return key.length > 13 && (key[0] === 'a' || key[0] === '-') && folded(key) === 'authorization';
+  return key.length > 13 && (key[0] === 'a' || key[0] === '-') && foldHeaderName(key) === 'authorization';
 }
 
 /** The names that `Connection` lines take out of the message (RFC 9110 7.6.1); undefined if none but the usual. */
@@ -246,7 +246,7 @@ function nominatedBy(list: readonly string[]): Set<string> | undefined {
     for (const option of (list[i + 1] ?? '').toLowerCase().split(',')) {
       const nominated = option.trim();
       if (nominated === '' || nominated === 'keep-alive' || nominated === 'close') continue;
-      (names ??= new Set()).add(comparable(nominated));
+      (names ??= new Set()).add(normalizeHeaderName(nominated));
     }
   }
   return names;

@@ -1,19 +1,19 @@
-import type { Route } from '../config/config.ts';
+import type { RouteConfig } from '../config/config.ts';
 import type { ConnectionPool } from '../http/client/pool.ts';
 import { BEARER, isFixed } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 import { Redaction } from '../redaction.ts';
-import type { Activity } from '../telemetry/activity.ts';
+import type { RouteStats } from '../telemetry/activity.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
 import { DeadTokenRules } from './dead-token.ts';
 import { Deadlines } from './deadlines.ts';
-import { CALL_OVERRIDES, comparable, folded, type HeaderList, type RouteHeaders } from './headers.ts';
+import { CALL_OVERRIDES, normalizeHeaderName, foldHeaderName, type HeaderList, type RouteHeaders } from './headers.ts';
 import { TokenPathGuard } from './token-paths.ts';
 
 /** A route with everything that serves it. */
-export class LiveRoute {
+export class Route {
   readonly prefix: string;
-  readonly config: Route;
+  readonly config: RouteConfig;
   readonly tokens: TokenSource;
   readonly pool: ConnectionPool;
   /** Path of the API base URL, put in front of every forwarded path: `/api/v1`, or empty. */
@@ -22,17 +22,17 @@ export class LiveRoute {
   readonly deadToken: DeadTokenRules;
   readonly tokenPaths: TokenPathGuard;
   readonly deadlines: Deadlines;
-  readonly activity: Activity;
+  readonly activity: RouteStats;
   #lastToken: Token | undefined;
   #authorization = '';
   #withToken: Readonly<HeaderList> = [];
   #redaction: Redaction | undefined;
 
   constructor(
-    config: Route,
+    config: RouteConfig,
     tokens: TokenSource,
     pool: ConnectionPool,
-    activity: Activity,
+    activity: RouteStats,
     tokenPaths?: TokenPathGuard,
   ) {
     this.config = config;
@@ -109,7 +109,7 @@ function issuedWith(token: Token | undefined): string[] {
 }
 
 /** Every credential but those that are no secret, and what HTTP Basic makes of two of them. */
-function secretsOf({ provider: { credentials: fields, token }, credentials }: Route): string[] {
+function secretsOf({ provider: { credentials: fields, token }, credentials }: RouteConfig): string[] {
   const valueOf = (name: string) => credentials.get(name)?.reveal();
   const values = fields.flatMap(({ name, secret }) => (secret ? [valueOf(name) ?? ''] : []));
   if (isFixed(token) || token.request.basic === undefined) return values;
@@ -117,7 +117,7 @@ function secretsOf({ provider: { credentials: fields, token }, credentials }: Ro
   return [...values, pair.join(':'), pair.map(encodeURIComponent).join(':')];
 }
 
-function routeHeaders(route: Route): RouteHeaders {
+function routeHeaders(route: RouteConfig): RouteHeaders {
   const rules = route.headers.map((rule) => {
     const template = typeof rule.value === 'string' ? rule.value : rule.value[route.environment];
     return { ...rule, value: fill(template, (name) => route.credentials.get(name)?.reveal()) };
@@ -125,16 +125,16 @@ function routeHeaders(route: Route): RouteHeaders {
   const of = (mode: 'set' | 'default') =>
     rules.filter((rule) => rule.mode === mode).map((rule) => [rule.name, rule.value] as const);
   const set = of('set');
-  const replaced = new Set(set.map(([name]) => comparable(name)));
+  const replaced = new Set(set.map(([name]) => normalizeHeaderName(name)));
   const { name } = route.provider.tokenHeader ?? BEARER;
   return { set, defaults: of('default'), replaced, tokenHeader: name, ...withheld(route) };
 }
 
 /** What is put on with the token, unless that is `authorization` alone, and what could get around `allow`. */
-function withheld({ provider, allow }: Route): Pick<RouteHeaders, 'withheld'> {
+function withheld({ provider, allow }: RouteConfig): Pick<RouteHeaders, 'withheld'> {
   const { token, tokenHeader = BEARER } = provider;
   const names = isFixed(token) ? [] : Object.keys(token.response.headers ?? {});
   if (tokenHeader.name.toLowerCase() !== BEARER.name) names.push(tokenHeader.name);
-  const all = new Set([...names.map(folded), ...(allow === undefined ? [] : CALL_OVERRIDES)]);
+  const all = new Set([...names.map(foldHeaderName), ...(allow === undefined ? [] : CALL_OVERRIDES)]);
   return all.size === 0 ? {} : { withheld: all };
 }

@@ -4,13 +4,13 @@ import { ProxyError } from '../errors.ts';
 import type { Caller } from './access.ts';
 import type { HeaderList } from './headers.ts';
 import { endResponse } from './linger.ts';
-import type { LiveRoute } from './live-route.ts';
+import type { Route } from './live-route.ts';
 import { placeholderLogin } from './placeholder.ts';
 
 /** Answers a login that a client makes through a route. The provider never sees it. */
 export function sendLogin(
   res: ServerResponse,
-  route: LiveRoute,
+  route: Route,
   caller: Caller,
   { requestId, nowMs, extraHeaders }: { requestId: string; nowMs: number; extraHeaders: Readonly<HeaderList> },
 ): void {
@@ -24,7 +24,7 @@ export function sendLogin(
 }
 
 /** For a path that no route has. It names the routes that this client may call, and no other. */
-export function noRoute(routes: readonly LiveRoute[], client: Client | undefined): ProxyError {
+export function noRoute(routes: readonly Route[], client: Client | undefined): ProxyError {
   const names = routes.map(({ config }) => config.name).filter((name) => client?.routes?.includes(name) ?? true);
   return new ProxyError('no_route', `No route has this path. Configured: ${names.join(', ')}.`);
 }

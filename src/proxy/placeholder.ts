@@ -1,9 +1,9 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Client } from '../config/config.ts';
 import { isFixed } from '../providers/provider.ts';
-import { jwtShaped, tokenAnswer } from '../providers/token-answer.ts';
+import { jwtShaped, sampleTokenResponse } from '../providers/token-answer.ts';
 import type { Caller } from './access.ts';
-import type { LiveRoute } from './live-route.ts';
+import type { Route } from './live-route.ts';
 
 /** Long enough that no client logs in again and again. Seconds. */
 const LIFETIME_S = 3600;
@@ -32,7 +32,7 @@ export interface PlaceholderUse {
  * at the provider. Where clients are known by keys it is signed with the client's own, so that any replica takes it.
  * Made with a placeholder, it gives one that expires when that does: else a stolen one could be renewed forever.
  */
-export function placeholderLogin(route: LiveRoute, { client, placeholderExpiresAtS }: Caller, nowMs: number): object {
+export function placeholderLogin(route: Route, { client, placeholderExpiresAtS }: Caller, nowMs: number): object {
   const { provider } = route.config;
   if (isFixed(provider.token)) return {};
   const iat = Math.floor(nowMs / 1000);
@@ -41,7 +41,7 @@ export function placeholderLogin(route: LiveRoute, { client, placeholderExpiresA
     const claims: Claims = { iss: 'wakala', sub: client?.name ?? '', iat, exp, kind };
     return sealed(claims, provider.samples.tokenFormat, client);
   };
-  return tokenAnswer(provider, provider.token.response, {
+  return sampleTokenResponse(provider, provider.token.response, {
     accessToken: make('access'),
     refreshToken: make('refresh'),
     lifetimeS: exp - iat,

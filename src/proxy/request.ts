@@ -4,17 +4,17 @@ import { MAY_HAVE_ACTED } from '../http/client/failures.ts';
 import type { ClientRequest, Exchange, ResponseHandler } from '../http/client/http-exchange.ts';
 import { resetConnection, unsentBytes } from '../node-internals.ts';
 import type { Redaction } from '../redaction.ts';
-import type { Journal } from '../telemetry/journal.ts';
+import type { RequestLog } from '../telemetry/journal.ts';
 import type { RequestTrace } from '../telemetry/tracing.ts';
-import type { AttemptTrail, TokenUse, Trail } from '../telemetry/trail.ts';
+import type { AttemptRecord, TokenUse, RequestRecord } from '../telemetry/trail.ts';
 import type { Token, TokenCall } from '../tokens/token.ts';
 import { type Body, expectsContinue, receiveBody } from './body.ts';
-import { ClientResponse, reasonOf, SMALL_BODY_BYTES } from './client-response.ts';
+import { ClientResponse, reasonPhrase, SMALL_BODY_BYTES } from './client-response.ts';
 import type { StatusVerdict } from './dead-token.ts';
 import type { Deadline, DeadlineOwner } from './deadlines.ts';
 import { type HeaderList, headerOf, requestHeaders, responseHeaders, tracedHeaders } from './headers.ts';
 import { discardBody } from './linger.ts';
-import type { LiveRoute } from './live-route.ts';
+import type { Route } from './live-route.ts';
 import { asProxyError, sendProblem } from './problem.ts';
 import { decideReplay } from './replay.ts';
 import { responseOn } from './socket-response.ts';
@@ -69,8 +69,8 @@ export interface RequestContext {
   /** Header lines that Wakala adds to every response. */
   readonly extraHeaders: Readonly<HeaderList>;
   /** The record of this request, for log, metrics and inspector. It is written here, and never read. */
-  readonly trail: Trail;
-  readonly journal: Journal;
+  readonly trail: RequestRecord;
+  readonly journal: RequestLog;
   /** Undefined unless requests are traced. */
   readonly trace: RequestTrace | undefined;
   /** For a WebSocket handshake; otherwise the pool of the route sends. */
@@ -90,11 +90,11 @@ export interface RequestContext {
  * A WebSocket handshake is a request without a body whose method is never replayed. Only a 101 leaves this path.
  */
 export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
-  readonly #route: LiveRoute;
+  readonly #route: Route;
   readonly #req: IncomingMessage;
   #res: ServerResponse | undefined;
   readonly #context: RequestContext;
-  readonly #trail: Trail;
+  readonly #trail: RequestRecord;
   readonly #call: TokenCall;
   readonly #deadline: Deadline;
   #state: State = 'receiving';
@@ -109,7 +109,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #redaction: Redaction;
   #tokenUse: TokenUse | undefined;
   #exchange: UpstreamExchange | undefined;
-  #times: AttemptTrail | undefined;
+  #times: AttemptRecord | undefined;
   /** Whether any byte of the request may have left. */
   #hasStarted = false;
   /** Whether all of it was handed to the socket. */
@@ -124,7 +124,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #unsentBytes = Infinity;
 
   /** @param res undefined for a WebSocket handshake: it gets one if it is refused */
-  constructor(route: LiveRoute, req: IncomingMessage, res: ServerResponse | undefined, context: RequestContext) {
+  constructor(route: Route, req: IncomingMessage, res: ServerResponse | undefined, context: RequestContext) {
     this.#route = route;
     this.#req = req;
     this.#res = res;
@@ -229,7 +229,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   onHead(status: number, reason: string, rawHeaders: string[]): void {
     this.#noteHead(status);
     const headers = responseHeaders(rawHeaders, status, this.#redaction);
-    const shownReason = reasonOf(reason, status, this.#redaction);
+    const shownReason = reasonPhrase(reason, status, this.#redaction);
     this.#response = new ClientResponse(this.#serverResponse(), status, shownReason, headers);
     this.#verdict = this.#route.deadToken.status(status);
     this.#state = 'judging';

@@ -1,4 +1,4 @@
-import type { Route } from '../config/config.ts';
+import type { RouteConfig } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
 import { decodedFully } from '../percent.ts';
 import { isFixed, type TokenPath } from '../providers/provider.ts';
@@ -15,7 +15,7 @@ export type TokenPathVerdict =
   | 'refused';
 
 /** The token endpoints that the configuration of a route names. `{name}` in a path stands for one segment. */
-export function tokenEndpointsOf({ provider, upstream, authServer }: Route): Place[] {
+export function tokenEndpointsOf({ provider, upstream, authServer }: RouteConfig): Place[] {
   const exchanges = isFixed(provider.token) ? [] : [provider.token, provider.refresh];
   const urls = exchanges.flatMap((exchange) => {
     const path = exchange?.request.path;
@@ -61,7 +61,7 @@ export class TokenPathGuard {
    * @param endpoints token endpoints, also of other routes: those on the upstream of this route are refused
    * @param found those that issuers name while this runs
    */
-  constructor(route: Route, endpoints = new TokenEndpoints(tokenEndpointsOf(route)), found?: FoundEndpoints) {
+  constructor(route: RouteConfig, endpoints = new TokenEndpoints(tokenEndpointsOf(route)), found?: FoundEndpoints) {
     this.#upstream = placeOf(route.upstream);
     const logins: readonly TokenPath[] = route.tokenPaths === 'placeholder' ? route.provider.tokenPaths : [];
     this.#exact = logins.map(({ method, path }) => ({ method, pattern: new RegExp(`^${patternOf(path)}$`) }));

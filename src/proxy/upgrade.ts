@@ -3,8 +3,8 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ProxyError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Journal } from '../telemetry/journal.ts';
-import type { Trail } from '../telemetry/trail.ts';
+import type { RequestLog } from '../telemetry/journal.ts';
+import type { RequestRecord } from '../telemetry/trail.ts';
 import { hasBody } from './body.ts';
 import { type Gateway, refuseOverload, trailOf, upgradeRefused } from './gateway.ts';
 import { asProxyError } from './problem.ts';
@@ -16,11 +16,11 @@ import { WebSocketProxy } from './websocket.ts';
 /** Lets WebSocket handshakes through to routes that allow it, with the token put on; everything else is refused. */
 export class UpgradeHandler {
   readonly #gateway: () => Gateway;
-  readonly #journal: Journal;
+  readonly #journal: RequestLog;
   readonly #proxy: WebSocketProxy;
   readonly #sockets = new Set<Socket>();
 
-  constructor(gateway: () => Gateway, log: Log, journal: Journal) {
+  constructor(gateway: () => Gateway, log: Log, journal: RequestLog) {
     this.#gateway = gateway;
     this.#journal = journal;
     this.#proxy = new WebSocketProxy((error) => log.warn({ error }, 'websocket failed'));
@@ -55,7 +55,7 @@ export class UpgradeHandler {
   }
 
   /** @throws ProxyError if the handshake may not be forwarded */
-  #forward(gateway: Gateway, req: IncomingMessage, socket: Socket, head: Buffer, trail: Trail): void {
+  #forward(gateway: Gateway, req: IncomingMessage, socket: Socket, head: Buffer, trail: RequestRecord): void {
     const { route, caller, below } = gateway.admit(req, trail);
     if (route === undefined) throw new ProxyError('no_route', 'No route has this path.');
     if (route.tokenPaths.judge(req.method ?? '', below.path) !== 'other') throw tokenPathRefused();

@@ -1,13 +1,13 @@
 import type { ProcessSnapshot, RefreshResult } from '../admin/snapshot.ts';
 import { type Clock, systemClock } from '../clock.ts';
-import type { Config, TokenStore } from '../config/config.ts';
+import type { Config, TokenStoreConfig } from '../config/config.ts';
 import type { Log } from '../log.ts';
 import { Gateway } from '../proxy/gateway.ts';
 import { asProxyError } from '../proxy/problem.ts';
 import { UpgradeHandler } from '../proxy/upgrade.ts';
 import { UpstreamPools } from '../proxy/upstream-pools.ts';
-import { Journal } from '../telemetry/journal.ts';
-import { STEP_MS, stepAt } from '../telemetry/series.ts';
+import { RequestLog } from '../telemetry/journal.ts';
+import { BUCKET_MS, bucketAt } from '../telemetry/series.ts';
 import { openTracing, type Tracing } from '../telemetry/tracing.ts';
 import type { OpenTokenStore } from '../tokens/shared/open.ts';
 import { FoundEndpoints } from '../tokens/found-endpoints.ts';
@@ -16,7 +16,7 @@ import { networkTransport } from '../tokens/transport.ts';
 import { routesSnapshot } from './snapshot.ts';
 import { version } from './version.ts';
 
-export interface CoreOptions {
+export interface RuntimeOptions {
   readonly log: Log;
   readonly clock?: Clock | undefined;
   /** What tokens are shared by, unless the configuration has a token store. */
@@ -32,8 +32,8 @@ interface Parts {
 }
 
 /** A proxy without its listeners: routes and their tokens, connections to providers, and what is known of requests. */
-export class Core {
-  readonly journal: Journal;
+export class Runtime {
+  readonly journal: RequestLog;
   readonly upgrades: UpgradeHandler;
   readonly #clock: Clock;
   readonly #tokenEndpoint: ReturnType<typeof networkTransport>;
@@ -45,12 +45,12 @@ export class Core {
   #gateway: Gateway;
   #cancelTick: () => void = () => {};
 
-  private constructor(config: Config, { log, keep }: CoreOptions, { tokenStore, tracing, clock }: Parts) {
+  private constructor(config: Config, { log, keep }: RuntimeOptions, { tokenStore, tracing, clock }: Parts) {
     this.#clock = clock;
     this.#tokenEndpoint = networkTransport(clock);
     this.#tokenStore = tokenStore;
     this.#tracing = tracing;
-    this.journal = new Journal({ log, keep });
+    this.journal = new RequestLog({ log, keep });
     this.journal.logsSuccess = config.log.requests;
     this.#sources = new TokenSources({
       clock,
@@ -66,11 +66,11 @@ export class Core {
   }
 
   /** @throws Error if what traces take is not installed */
-  static async open(config: Config, options: CoreOptions): Promise<Core> {
+  static async open(config: Config, options: RuntimeOptions): Promise<Runtime> {
     const { log, clock = systemClock, shared } = options;
     const tracing = await tracingOf(config, log);
     const tokenStore = config.tokenStore === undefined ? shared : await openStore(config.tokenStore, { clock, log });
-    return new Core(config, options, { tokenStore, tracing, clock });
+    return new Runtime(config, options, { tokenStore, tracing, clock });
   }
 
   get gateway(): Gateway {
@@ -97,7 +97,7 @@ export class Core {
       tokenStore: this.#tokenStore?.status?.(),
       upstreams: this.#pools.stats(),
       unrouted: Object.fromEntries(this.journal.unrouted.counts?.errors ?? []),
-      ...routesSnapshot(this.#gateway.routes, stepAt(this.#clock.now())),
+      ...routesSnapshot(this.#gateway.routes, bucketAt(this.#clock.now())),
     };
   }
 
@@ -129,10 +129,10 @@ export class Core {
   /** Ends a step of the last quarter of an hour, as long as this runs. */
   #tick(): void {
     const nowMs = this.#clock.now();
-    this.#cancelTick = this.#clock.after(STEP_MS - (nowMs % STEP_MS), () => {
+    this.#cancelTick = this.#clock.after(BUCKET_MS - (nowMs % BUCKET_MS), () => {
       const sources = new Map(this.#gateway.routes.map(({ config, tokens }) => [config.name, tokens]));
       const exchanges = (route: string) => sources.get(route)?.status().tally.total ?? 0;
-      this.journal.tick(stepAt(nowMs), exchanges);
+      this.journal.tick(bucketAt(nowMs), exchanges);
       this.#tick();
     });
   }
@@ -150,7 +150,7 @@ export class Core {
 }
 
 /** Loaded for those who have one. */
-async function openStore(settings: TokenStore, context: { clock: Clock; log: Log }): Promise<OpenTokenStore> {
+async function openStore(settings: TokenStoreConfig, context: { clock: Clock; log: Log }): Promise<OpenTokenStore> {
   const { openTokenStore } = await import('../tokens/shared/open.ts');
   return await openTokenStore(settings, { ...context, random: Math.random });
 }

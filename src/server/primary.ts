@@ -8,7 +8,7 @@ import type { Config, ListenAddress } from '../config/config.ts';
 import { networkCode } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { answerCall } from '../tokens/shared/channel.ts';
-import { MemoryBoards } from '../tokens/shared/memory.ts';
+import { MemoryStores } from '../tokens/shared/memory.ts';
 import { createAdminServer, listen } from './http-server.ts';
 import { ChannelProcess } from './process-channel.ts';
 import { refuseRestart } from './restart.ts';
@@ -39,7 +39,7 @@ const GRACE_MS = 5000;
 export class Primary {
   readonly #log: Log;
   readonly #clock: Clock;
-  readonly #boards: MemoryBoards;
+  readonly #boards: MemoryStores;
   /** Seals what the workers share, for as long as this process lives. */
   readonly #key = randomBytes(32).toString('hex');
   readonly #admin: Server;
@@ -61,7 +61,7 @@ export class Primary {
     this.#texts = texts;
     this.#log = log;
     this.#clock = clock;
-    this.#boards = new MemoryBoards(clock, (name, news) => this.#tellAll({ kind: 'board news', name, news }));
+    this.#boards = new MemoryStores(clock, (name, news) => this.#tellAll({ kind: 'board news', name, news }));
     const admin = adminListener({
       ready: () => !this.#draining && this.#ready.size > 0,
       reloads,

@@ -10,7 +10,7 @@ export interface ProcessCall {
   readonly args: readonly unknown[];
 }
 
-export interface ProcessAnswer {
+export interface ProcessReply {
   readonly kind: 'process answer';
   readonly id: number;
   readonly result: unknown;
@@ -23,7 +23,7 @@ const TIMEOUT_MS = { snapshot: 1000, records: 1000, details: 1000, refresh: 20_0
 export async function answerProcessCall(
   serving: ServingProcess,
   { id, call, args }: ProcessCall,
-): Promise<ProcessAnswer> {
+): Promise<ProcessReply> {
   const run = serving[call].bind(serving) as (...args: readonly unknown[]) => Promise<unknown>;
   return { kind: 'process answer', id, result: await run(...args) };
 }
@@ -42,7 +42,7 @@ export class ChannelProcess implements ServingProcess {
     this.#send = send;
   }
 
-  onAnswer({ id, result }: ProcessAnswer): void {
+  onAnswer({ id, result }: ProcessReply): void {
     this.#waiting.get(id)?.(result);
   }
 

@@ -2,7 +2,7 @@ import type { ReplayResult } from '../admin/snapshot.ts';
 import type { ListenAddress } from '../config/config.ts';
 import { networkCode } from '../errors.ts';
 import { http } from '../node-http.ts';
-import type { Trail } from '../telemetry/trail.ts';
+import type { RequestRecord } from '../telemetry/trail.ts';
 
 /** Headers that the new request has of its own. */
 const NOT_REPEATED = new Set(['connection', 'content-length', 'expect', 'host', 'transfer-encoding', 'x-request-id']);
@@ -10,7 +10,11 @@ const NOT_REPEATED = new Set(['connection', 'content-length', 'expect', 'host', 
 const TIMEOUT_MS = 10_000;
 
 /** Sends a recorded request through the proxy once more, as the client sent it. Only for emulated providers. */
-export async function replay(trail: Trail | undefined, prefix: string, proxy: ListenAddress): Promise<ReplayResult> {
+export async function resend(
+  trail: RequestRecord | undefined,
+  prefix: string,
+  proxy: ListenAddress,
+): Promise<ReplayResult> {
   const why = refusalOf(trail);
   if (trail === undefined || why !== undefined) return { kind: 'refused', why: why ?? '' };
   const headers: string[] = [];
@@ -40,7 +44,7 @@ export async function replay(trail: Trail | undefined, prefix: string, proxy: Li
   });
 }
 
-function refusalOf(trail: Trail | undefined): string | undefined {
+function refusalOf(trail: RequestRecord | undefined): string | undefined {
   if (trail === undefined) return 'This request is not kept any more.';
   if (trail.route === undefined || trail.path === undefined || trail.attempts.length === 0) {
     return 'This request went to no provider.';

@@ -8,11 +8,11 @@ import type { Log } from '../log.ts';
 import type { RecordedDetails, RecordedRequest } from '../telemetry/recorder.ts';
 import type { OpenTokenStore } from '../tokens/shared/open.ts';
 import type { Connections } from './connections.ts';
-import { Core } from './core.ts';
+import { Runtime } from './core.ts';
 import { drainServer } from './drain.ts';
 import { createAdminServer, createProxyServer, listen, type ProxyServer, setCertificates } from './http-server.ts';
 import { NO_RELOADS } from './reload.ts';
-import { replay } from './replay.ts';
+import { resend } from './replay.ts';
 import { refuseRestart } from './restart.ts';
 import { commit, version } from './version.ts';
 
@@ -37,7 +37,7 @@ export class RunningServer implements ServingProcess {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #startedAtMs: number;
-  readonly #core: Core;
+  readonly #core: Runtime;
   readonly #proxy: ProxyServer;
   readonly #connections: Connections;
   readonly #admin: Server;
@@ -46,7 +46,7 @@ export class RunningServer implements ServingProcess {
   #address: ListenAddress;
   #adminAddress: ListenAddress | undefined;
 
-  private constructor(config: Config, core: Core, options: Required<Omit<ServerOptions, 'shared'>>) {
+  private constructor(config: Config, core: Runtime, options: Required<Omit<ServerOptions, 'shared'>>) {
     const { log, clock, reloads, emulated } = options;
     this.#log = log;
     this.#clock = clock;
@@ -81,7 +81,7 @@ export class RunningServer implements ServingProcess {
     const { log, shared, clock = systemClock, reloads = () => NO_RELOADS, emulated = false } = options;
     // Of a worker's requests, the primary's admin listener tells.
     const keep = config.admin !== undefined || shared !== undefined ? KEPT_REQUESTS : 0;
-    const core = await Core.open(config, { log, clock, shared, keep });
+    const core = await Runtime.open(config, { log, clock, shared, keep });
     const server = new RunningServer(config, core, { log, clock, reloads, emulated });
     try {
       server.#address = await listen(server.#proxy, config.listen, '--listen');
@@ -167,7 +167,7 @@ export class RunningServer implements ServingProcess {
   #replay(number: number): Promise<ReplayResult> {
     const found = this.#core.journal.recorder?.unmasked(number);
     const prefix = this.#config.routes.find(({ name }) => name === found?.route)?.prefix ?? '';
-    return replay(found, prefix, this.#address);
+    return resend(found, prefix, this.#address);
   }
 }
 

@@ -7,14 +7,14 @@ import {
   type TokenSnapshot,
 } from '../admin/snapshot.ts';
 import { isFixed } from '../providers/provider.ts';
-import type { LiveRoute } from '../proxy/live-route.ts';
+import type { Route } from '../proxy/live-route.ts';
 import type { Counts } from '../telemetry/activity.ts';
 import { maskedCall } from '../telemetry/mask.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
 
 /** What the routes of a process have to tell. `step`: the current one. */
 export function routesSnapshot(
-  routes: readonly LiveRoute[],
+  routes: readonly Route[],
   step: number,
 ): Pick<ProcessSnapshot, 'credentials' | 'routes'> {
   const names = new Map<TokenSource, string>();
@@ -26,7 +26,7 @@ export function routesSnapshot(
   };
 }
 
-function credentialSnapshot({ config, tokens }: LiveRoute): CredentialSnapshot {
+function credentialSnapshot({ config, tokens }: Route): CredentialSnapshot {
   const { token, tally, refusedCalls, ...status } = tokens.status();
   return {
     name: config.name,
@@ -48,7 +48,7 @@ function tokenSnapshot(token: Token): TokenSnapshot {
   return { fingerprint, issuedAtMs, expiresAtMs, refreshAtMs, lifetimeSource, generation };
 }
 
-function routeSnapshot({ config, activity }: LiveRoute, credential: string, step: number): RouteSnapshot {
+function routeSnapshot({ config, activity }: Route, credential: string, step: number): RouteSnapshot {
   const { inFlight, counts, failure } = activity;
   return {
     name: config.name,

@@ -3,26 +3,26 @@ import { systemClock } from '../clock.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { Secret } from '../secret.ts';
 import type { LevelledLog } from '../telemetry/log.ts';
-import { type BoardAnswer, type BoardCall, type BoardNews, ChannelBoards } from '../tokens/shared/channel.ts';
+import { type StoreReply, type StoreCall, type StoreNotice, ChannelStores } from '../tokens/shared/channel.ts';
 import { shareBy } from '../tokens/shared/open.ts';
-import { Seal } from '../tokens/shared/seal.ts';
+import { TokenCipher } from '../tokens/shared/seal.ts';
 import type { ServingProcess } from '../admin/snapshot.ts';
-import { answerProcessCall, type ProcessAnswer, type ProcessCall } from './process-channel.ts';
+import { answerProcessCall, type ProcessReply, type ProcessCall } from './process-channel.ts';
 import { startServer } from './server.ts';
 
 export type FromWorker =
   | { readonly kind: 'ready'; readonly address: ListenAddress }
   | { readonly kind: 'failed'; readonly error: string }
-  | ProcessAnswer
-  | BoardCall;
+  | ProcessReply
+  | StoreCall;
 
 export type ToWorker =
   | { readonly kind: 'start'; readonly key: string; readonly owner: string; readonly texts: Texts }
   | { readonly kind: 'reload'; readonly texts: Texts }
   | { readonly kind: 'drain' }
   | ProcessCall
-  | BoardAnswer
-  | BoardNews;
+  | StoreReply
+  | StoreNotice;
 
 /** What a configuration is read from, by absolute path. */
 type Texts = ReadonlyMap<string, string>;
@@ -43,7 +43,7 @@ export function isWorker(): boolean {
  * @returns true if nothing had to be cut off
  */
 export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<boolean> {
-  const boards = new ChannelBoards(send);
+  const boards = new ChannelStores(send);
   const started = Promise.withResolvers<ToWorker & { kind: 'start' }>();
   const stop = Promise.withResolvers<undefined>();
   let reload = (texts: Texts) => void (missed = texts);
@@ -84,7 +84,7 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
   try {
     const config = withoutAdmin(configOf(texts));
     const log = logFor(config, cluster.worker?.id);
-    const shared = shareBy({ boards, seal: new Seal([new Secret(key)]), owner, clock: systemClock, log });
+    const shared = shareBy({ boards, seal: new TokenCipher([new Secret(key)]), owner, clock: systemClock, log });
     const server = await startServer(config, { log, shared });
     serving = server;
     reload = (changed) => {

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../errors.ts';
 import { latencyBucketOf, newLatencyBuckets } from './latency.ts';
-import { type Point, Series } from './series.ts';
-import type { TokenUse, Trail } from './trail.ts';
+import { type Bucket, TimeSeries } from './series.ts';
+import type { TokenUse, RequestRecord } from './trail.ts';
 
 /** What a second attempt came to. */
 export type ReplayOutcome = 'answered' | 'refused' | 'failed';
@@ -29,7 +29,7 @@ export interface LastFailure {
 }
 
 /** What a route does and did. It outlives the configuration: a route of the same name goes on counting. */
-export class Activity {
+export class RouteStats {
   /** Requests that wait for an answer right now. */
   inFlight = 0;
   /** WebSockets that are open, or whose handshake is under way. */
@@ -38,9 +38,9 @@ export class Activity {
   counts: Counts | undefined;
   /** The last failure, unless the provider answered since. */
   failure: LastFailure | undefined;
-  readonly #series = new Series();
+  readonly #series = new TimeSeries();
 
-  finished(trail: Trail): void {
+  finished(trail: RequestRecord): void {
     const counts = (this.counts ??= newCounts());
     const durationMs = trail.endedAt - trail.startedAt;
     countStatus(counts, trail.status);
@@ -73,7 +73,7 @@ export class Activity {
   }
 
   /** The last steps in which anything happened, oldest first. */
-  points(step: number): readonly Point[] {
+  points(step: number): readonly Bucket[] {
     return this.#series.points(step);
   }
 }
@@ -87,7 +87,7 @@ function countError({ errors }: Counts, code: ErrorCode): void {
   errors.set(code, (errors.get(code) ?? 0) + 1);
 }
 
-function replayOutcomeOf({ code, refusals }: Trail): ReplayOutcome {
+function replayOutcomeOf({ code, refusals }: RequestRecord): ReplayOutcome {
   if (code !== undefined) return 'failed';
   return refusals > 1 ? 'refused' : 'answered';
 }

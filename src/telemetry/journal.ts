@@ -1,36 +1,36 @@
 import { failureFields, type ProxyError } from '../errors.ts';
 import type { Log, LogFields } from '../log.ts';
-import { Activity } from './activity.ts';
+import { RouteStats } from './activity.ts';
 import { maskedPath, maskedUnknownPath } from './mask.ts';
-import { Recorder } from './recorder.ts';
-import type { Trail } from './trail.ts';
+import { RecentRequests } from './recorder.ts';
+import type { RequestRecord } from './trail.ts';
 
-export interface JournalOptions {
+export interface RequestLogOptions {
   readonly log: Log;
   /** How many of the last requests are kept; 0: none. */
   readonly keep: number;
 }
 
 /** What this process knows of its requests: counts for each route, the last requests, and lines in the log. */
-export class Journal {
-  readonly recorder: Recorder | undefined;
+export class RequestLog {
+  readonly recorder: RecentRequests | undefined;
   /** Whether requests that went well get a line in the log. */
   logsSuccess = false;
   /** Of requests that no route took. */
-  readonly unrouted = new Activity();
+  readonly unrouted = new RouteStats();
   readonly #log: Log;
-  readonly #activities = new Map<string, Activity>();
+  readonly #activities = new Map<string, RouteStats>();
 
-  constructor({ log, keep }: JournalOptions) {
+  constructor({ log, keep }: RequestLogOptions) {
     this.#log = log;
-    this.recorder = keep > 0 ? new Recorder(keep) : undefined;
+    this.recorder = keep > 0 ? new RecentRequests(keep) : undefined;
   }
 
   /** The activity of a route, the same for as long as this process lives. */
-  activity(route: string): Activity {
+  activity(route: string): RouteStats {
     const known = this.#activities.get(route);
     if (known !== undefined) return known;
-    const activity = new Activity();
+    const activity = new RouteStats();
     this.#activities.set(route, activity);
     return activity;
   }
@@ -41,7 +41,7 @@ export class Journal {
   }
 
   /** Says in the log what happens to a request. */
-  say(level: 'info' | 'warn' | 'error', trail: Trail, message: string, more: LogFields = {}): void {
+  say(level: 'info' | 'warn' | 'error', trail: RequestRecord, message: string, more: LogFields = {}): void {
     this.#log[level]({ ...lineOf(trail), ...more }, message);
   }
 
@@ -51,7 +51,7 @@ export class Journal {
   }
 
   /** Notes on the trail why wakala fails or refuses a request, and says it in the log. */
-  failed(trail: Trail, error: ProxyError, message: string): void {
+  failed(trail: RequestRecord, error: ProxyError, message: string): void {
     trail.code = error.code;
     trail.outcome = error.outcome;
     trail.detail = error.message;
@@ -63,7 +63,7 @@ export class Journal {
    * A request that was refused before it went anywhere. `target` is as it came: it may be a token path with a refresh
    * token in it, so it is not logged, and masked where it is shown.
    */
-  refused(trail: Trail, error: ProxyError, message: string, target: string): void {
+  refused(trail: RequestRecord, error: ProxyError, message: string, target: string): void {
     trail.path = undefined;
     this.failed(trail, error, message);
     trail.path = shownPath(target, trail.route);
@@ -72,14 +72,14 @@ export class Journal {
   }
 
   /** A request that was no provider's business, and was answered. */
-  answeredHere(trail: Trail): void {
+  answeredHere(trail: RequestRecord): void {
     const { status, code } = trail;
     this.#endedHere(trail);
     if (!this.logsSuccess && status < 400) return;
     this.say('info', trail, 'request', { status, ...(code === undefined ? {} : { code }), ...tookOf(trail) });
   }
 
-  #endedHere(trail: Trail): void {
+  #endedHere(trail: RequestRecord): void {
     trail.endedAt = performance.now();
     this.recorder?.add(trail);
     if (trail.code === undefined) return;
@@ -88,7 +88,7 @@ export class Journal {
   }
 
   /** A request is over; `activity` is that of its route. */
-  finished(trail: Trail, activity: Activity): void {
+  finished(trail: RequestRecord, activity: RouteStats): void {
     trail.endedAt = performance.now();
     activity.finished(trail);
     this.recorder?.add(trail);
@@ -105,13 +105,13 @@ function shownPath(target: string, route: string | undefined): string {
 }
 
 /** What a request took so far. */
-function tookOf({ use, attempts, startedAt }: Trail): LogFields {
+function tookOf({ use, attempts, startedAt }: RequestRecord): LogFields {
   const duration_ms = Math.round(performance.now() - startedAt);
   return { duration_ms, ...(use === undefined ? {} : { token: use }), attempts: attempts.length };
 }
 
 /** `status` is the provider's. */
-function lineOf(trail: Trail): LogFields {
+function lineOf(trail: RequestRecord): LogFields {
   const { requestId, route, client, method, path, attempts } = trail;
   const status = attempts.at(-1)?.status;
   return {

@@ -11,7 +11,7 @@ import {
 import { maskedPath } from './mask.ts';
 import { parentOf, traceparentOf } from './otlp-parent.ts';
 import type { RequestTrace } from './tracing.ts';
-import type { AttemptTrail, Trail } from './trail.ts';
+import type { AttemptRecord, RequestRecord } from './trail.ts';
 
 /** What the spans of every request on a route have in common. */
 export interface RouteSpans {
@@ -37,7 +37,7 @@ interface Wait {
 export class OtlpTrace implements RequestTrace {
   readonly continued: boolean;
   readonly #tracer: Tracer;
-  readonly #trail: Trail;
+  readonly #trail: RequestRecord;
   readonly #route: RouteSpans;
   readonly #method: string;
   readonly #span: Span;
@@ -46,7 +46,7 @@ export class OtlpTrace implements RequestTrace {
   #attempt: Span | undefined;
   #attempts = 0;
 
-  constructor(tracer: Tracer, trail: Trail, route: RouteSpans) {
+  constructor(tracer: Tracer, trail: RequestRecord, route: RouteSpans) {
     const parent = parentOf(trail.requestHeaders);
     const known = KNOWN.has(trail.method);
     this.continued = parent !== undefined;
@@ -124,7 +124,7 @@ export class OtlpTrace implements RequestTrace {
   }
 
   #tellAttempt(span: Span, code: string | undefined): void {
-    const times: AttemptTrail | undefined = this.#trail.attempts[this.#attempts - 1];
+    const times: AttemptRecord | undefined = this.#trail.attempts[this.#attempts - 1];
     // A handshake has its status on the trail alone.
     const status = times?.status || (code === undefined ? this.#trail.status : 0);
     span.setAttributes({ ...this.#route.client, 'http.request.method': this.#method });

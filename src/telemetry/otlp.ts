@@ -6,7 +6,7 @@ import { AlwaysOnSampler, BatchSpanProcessor, ParentBasedSampler, TracerProvider
 import { CollectorExporter } from './otlp-exporter.ts';
 import { OtlpTrace, type RouteSpans } from './otlp-request.ts';
 import type { RequestTrace, TracedRoute, Tracing, TracingOptions } from './tracing.ts';
-import type { Trail } from './trail.ts';
+import type { RequestRecord } from './trail.ts';
 
 /** How long the end of a process waits for its last spans. */
 const CLOSE_MS = 2000;
@@ -42,7 +42,7 @@ class OtlpTracing implements Tracing {
     this.#tracer = this.#provider.getTracer('wakala', version);
   }
 
-  begin(trail: Trail, route: TracedRoute): RequestTrace {
+  begin(trail: RequestRecord, route: TracedRoute): RequestTrace {
     let spans = this.#routes.get(route);
     if (spans === undefined) {
       spans = routeSpans(route, this.#options);

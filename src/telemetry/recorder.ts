@@ -1,10 +1,10 @@
 import { maskedBody, maskedHeaders, maskedPath, maskedQuery } from './mask.ts';
-import { KEPT_BYTES, Trail } from './trail.ts';
+import { KEPT_BYTES, RequestRecord } from './trail.ts';
 
 /** A recorded request as it leaves the recorder: what a client wrote in it is masked and cut. */
 export type RecordedRequest = Readonly<
   Pick<
-    Trail,
+    RequestRecord,
     | 'number'
     | 'requestId'
     | 'method'
@@ -54,8 +54,8 @@ const LOOKED_MS = 60_000;
  * before: a trail that lives on would have to be moved out of the way again and again when memory is cleaned up
  * (docs/decisions/0010-what-is-seen.md). They are masked when somebody looks, and once: the result is remembered.
  */
-export class Recorder {
-  readonly #ring: Trail[];
+export class RecentRequests {
+  readonly #ring: RequestRecord[];
   /** By the same index: what was shown of a request, which may be that of an older one. */
   readonly #shown: (RecordedRequest | undefined)[] = [];
   #count = 0;
@@ -65,14 +65,14 @@ export class Recorder {
   #wellInSecond = 0;
 
   constructor(size: number) {
-    this.#ring = Array.from({ length: size }, () => new Trail('', '', []));
+    this.#ring = Array.from({ length: size }, () => new RequestRecord('', '', []));
   }
 
   /**
    * Keeps what a trail says now, unless it went well as so many did in this second. Headers are kept of requests that
    * failed or whose bodies are kept, and of all while somebody looks.
    */
-  add(trail: Trail): void {
+  add(trail: RequestRecord): void {
     const failed = trail.status < 200 || trail.status >= 400 || trail.code !== undefined;
     if (!failed && this.#isOneTooMany(trail.endedAt)) {
       this.#passedOver += 1;
@@ -114,12 +114,12 @@ export class Recorder {
   }
 
   /** One request as it came, with all that is secret in it: to be sent again, where providers are emulated. */
-  unmasked(number: number): Trail | undefined {
+  unmasked(number: number): RequestRecord | undefined {
     const kept = this.#at(number);
-    return kept && new Trail('', '', []).copy(kept, true);
+    return kept && new RequestRecord('', '', []).copy(kept, true);
   }
 
-  #at(number: number): Trail | undefined {
+  #at(number: number): RequestRecord | undefined {
     const kept = this.#ring[number % this.#ring.length];
     return number > 0 && kept?.number === number ? kept : undefined;
   }
@@ -143,7 +143,7 @@ export class Recorder {
   }
 }
 
-function maskedRequest(trail: Trail): RecordedRequest {
+function maskedRequest(trail: RequestRecord): RecordedRequest {
   const { number, requestId, method, route, client, atMs, startedAt, receivedAt, tokenMs, endedAt, refusals } = trail;
   const { status, use, code, outcome, detail, clientLeft, hasHeaders, requestBytes, answerBytes } = trail;
   return {
@@ -156,7 +156,7 @@ function maskedRequest(trail: Trail): RecordedRequest {
 }
 
 /** Exported for tests. */
-export function maskedDetails(trail: Trail): RecordedDetails {
+export function maskedDetails(trail: RequestRecord): RecordedDetails {
   const { bodies, requestHeaders, requestBytes, answerHeaders, answerBytes } = trail;
   return {
     ...maskedRequest(trail),

@@ -2,13 +2,13 @@ import type { Counts } from './activity.ts';
 import { newLatencyBuckets } from './latency.ts';
 
 /** Length of a step. Milliseconds. */
-export const STEP_MS = 10_000;
+export const BUCKET_MS = 10_000;
 
 /** Steps that are kept: a quarter of an hour. */
-export const STEPS = 90;
+export const BUCKETS = 90;
 
 /** What happened within one step. */
-export interface Point {
+export interface Bucket {
   /** Counts steps since the Unix epoch, so that it is the same in every process. */
   readonly step: number;
   /** Requests by the first digit of their status; 0: the client left. */
@@ -26,13 +26,13 @@ interface Totals {
   readonly exchanges: number;
 }
 
-export function stepAt(epochMs: number): number {
-  return Math.floor(epochMs / STEP_MS);
+export function bucketAt(epochMs: number): number {
+  return Math.floor(epochMs / BUCKET_MS);
 }
 
 /** The last quarter of an hour of a route in steps: the differences between what its counters said. */
-export class Series {
-  #points: Point[] = [];
+export class TimeSeries {
+  #points: Bucket[] = [];
   #before: Totals = { statuses: new Float64Array(6), latency: newLatencyBuckets(), refusals: 0, exchanges: 0 };
 
   tick(step: number, counts: Counts | undefined, exchanges: number): void {
@@ -41,12 +41,12 @@ export class Series {
     this.#before = now;
     const point = difference(step, before, now);
     if (point !== undefined) this.#points.push(point);
-    const oldest = step - STEPS;
+    const oldest = step - BUCKETS;
     if ((this.#points[0]?.step ?? step) <= oldest) this.#points = this.#points.filter((known) => known.step > oldest);
   }
 
-  points(step: number): readonly Point[] {
-    return this.#points.filter((point) => point.step > step - STEPS);
+  points(step: number): readonly Bucket[] {
+    return this.#points.filter((point) => point.step > step - BUCKETS);
   }
 }
 
@@ -58,7 +58,7 @@ function totalsOf(counts: Counts | undefined, exchanges: number): Totals {
 }
 
 /** Undefined if nothing happened. */
-function difference(step: number, before: Totals, now: Totals): Point | undefined {
+function difference(step: number, before: Totals, now: Totals): Bucket | undefined {
   const statuses = minus(now.statuses, before.statuses);
   const refusals = now.refusals - before.refusals;
   const exchanges = now.exchanges - before.exchanges;

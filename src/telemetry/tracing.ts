@@ -1,6 +1,6 @@
 import { networkCode } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Trail } from './trail.ts';
+import type { RequestRecord } from './trail.ts';
 
 /** The spans of one request: one for all of it, and below that each wait for a token and each attempt. */
 export interface RequestTrace {
@@ -24,7 +24,7 @@ export interface TracedRoute {
 
 /** Where the traces of this process go. */
 export interface Tracing {
-  begin(trail: Trail, route: TracedRoute): RequestTrace;
+  begin(trail: RequestRecord, route: TracedRoute): RequestTrace;
   /** Sends what is left, and waits for that two seconds at most. Never rejects. */
   close(): Promise<void>;
 }

@@ -18,7 +18,7 @@ interface KeptBodies {
 }
 
 /** One sending of a request. Times are milliseconds on the scale of `performance.now`; 0: it never came to that. */
-export interface AttemptTrail {
+export interface AttemptRecord {
   sentAt: number;
   /** A connection was there, and the request began to leave on it. */
   connectedAt: number;
@@ -31,7 +31,7 @@ export interface AttemptTrail {
  * What became of one request, noted as it happens and kept for those who look. Nothing in it is masked: the recorder and
  * the log do that. Times are milliseconds on the scale of `performance.now`; 0: it never came to that.
  */
-export class Trail {
+export class RequestRecord {
   requestId: string;
   method: string;
   /** The client's headers, names and values by turns. */
@@ -55,7 +55,7 @@ export class Trail {
   receivedAt = 0;
   /** Spent waiting for a token, before the first attempt and between the two. */
   tokenMs = 0;
-  readonly attempts: AttemptTrail[] = [];
+  readonly attempts: AttemptRecord[] = [];
   /** How often the provider called the token dead. */
   refusals = 0;
   endedAt = 0;
@@ -134,7 +134,7 @@ export class Trail {
   }
 
   /** Takes over what another trail says; of its headers only if told to. */
-  copy(from: Trail, withHeaders: boolean): this {
+  copy(from: RequestRecord, withHeaders: boolean): this {
     this.requestId = from.requestId;
     this.method = from.method;
     this.atMs = from.atMs;
@@ -165,7 +165,7 @@ export class Trail {
     return this;
   }
 
-  #copyAttempts(from: readonly AttemptTrail[]): void {
+  #copyAttempts(from: readonly AttemptRecord[]): void {
     this.attempts.length = Math.min(this.attempts.length, from.length);
     for (let i = 0; i < from.length; i++) {
       const attempt = from[i];
@@ -184,10 +184,10 @@ export class Trail {
   }
 
   /** Begins to note another attempt; the answer of the one before is forgotten. */
-  onAttempt(): AttemptTrail {
+  onAttempt(): AttemptRecord {
     this.answerBytes = 0;
     this.#bodies?.answer.take();
-    const attempt: AttemptTrail = { sentAt: performance.now(), connectedAt: 0, answeredAt: 0, status: 0 };
+    const attempt: AttemptRecord = { sentAt: performance.now(), connectedAt: 0, answeredAt: 0, status: 0 };
     this.attempts.push(attempt);
     return attempt;
   }

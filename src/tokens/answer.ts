@@ -4,10 +4,10 @@ import type { DeadTokenRule, ExchangeResponse } from '../providers/provider.ts';
 import { Redaction } from '../redaction.ts';
 import { Secret } from '../secret.ts';
 import { lifetimeOf } from './lifetime.ts';
-import { type AnswerHeader, makeToken, type Token } from './token.ts';
+import { type ResponseHeader, makeToken, type Token } from './token.ts';
 
 /** What a token endpoint said. Holds a token: never log its body without `wordsOf`. */
-export interface TokenAnswer {
+export interface TokenResponse {
   readonly status: number;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>;
@@ -31,7 +31,7 @@ const HEADER_VALUE = /^[\x21-\x7e](?:[\x20-\x7e]{0,8190}[\x21-\x7e])?$/;
  * @throws ProxyError `token_denied` if it refused the credentials, `token_unavailable` if it gave no token
  */
 export function readToken(
-  answer: TokenAnswer,
+  answer: TokenResponse,
   response: ExchangeResponse,
   defaultLifetimeS: number,
   nowMs: number,
@@ -59,13 +59,13 @@ export function readToken(
   }
 }
 
-function refusal(answer: TokenAnswer, nowMs: number): ProxyError {
+function refusal(answer: TokenResponse, nowMs: number): ProxyError {
   if (DENIED.has(answer.status) && !isHtml(answer)) return denial(answer, nowMs);
   const page = isHtml(answer) ? ' with an HTML page' : '';
   return unavailable(`it answered ${answer.status}${page}`, undefined, retryAfterS(answer, nowMs));
 }
 
-function denial(answer: TokenAnswer, nowMs: number): ProxyError {
+function denial(answer: TokenResponse, nowMs: number): ProxyError {
   const retryAfter = retryAfterS(answer, nowMs);
   return new ProxyError(
     'token_denied',
@@ -76,7 +76,7 @@ function denial(answer: TokenAnswer, nowMs: number): ProxyError {
 }
 
 /** A page is a firewall's: it says nothing of credentials, whatever its status. */
-function isDenied(answer: TokenAnswer, rules: readonly DeadTokenRule[]): boolean {
+function isDenied(answer: TokenResponse, rules: readonly DeadTokenRule[]): boolean {
   const here = rules.filter(({ status }) => status === answer.status);
   if (here.length === 0 || isHtml(answer)) return false;
   const json = jsonIn(answer);
@@ -84,20 +84,20 @@ function isDenied(answer: TokenAnswer, rules: readonly DeadTokenRule[]): boolean
 }
 
 /** The headers that the answer gives; one that it has no sendable value for is left out. */
-function answerHeaders(json: unknown, { headers = {} }: ExchangeResponse): AnswerHeader[] {
-  return Object.entries(headers).flatMap(([name, path]): AnswerHeader[] => {
+function answerHeaders(json: unknown, { headers = {} }: ExchangeResponse): ResponseHeader[] {
+  return Object.entries(headers).flatMap(([name, path]): ResponseHeader[] => {
     const value = valueAt(json, path);
     if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return [];
     return HEADER_VALUE.test(String(value)) ? [[name, new Secret(String(value))]] : [];
   });
 }
 
-function isHtml(answer: TokenAnswer): boolean {
+function isHtml(answer: TokenResponse): boolean {
   return /^\s*</.test(answer.body) || (answer.headers['content-type'] ?? '').startsWith('text/html');
 }
 
 /** Undefined for a body that is no JSON: the parser's own message quotes the text, and with it perhaps a token. */
-export function jsonIn({ body }: TokenAnswer): unknown {
+export function jsonIn({ body }: TokenResponse): unknown {
   try {
     return JSON.parse(body.replace(/^\uFEFF/, ''));
   } catch {
@@ -105,7 +105,7 @@ export function jsonIn({ body }: TokenAnswer): unknown {
   }
 }
 
-function parse(answer: TokenAnswer): unknown {
+function parse(answer: TokenResponse): unknown {
   const json = jsonIn(answer);
   if (json === undefined) {
     const what = answer.body === '' ? 'an empty body' : isHtml(answer) ? 'an HTML page' : 'something that is no JSON';
@@ -122,7 +122,7 @@ function bearer(value: unknown): string | undefined {
 }
 
 /** The token endpoint's own time, in epoch milliseconds; undefined if it did not say. */
-export function serverNow(answer: TokenAnswer): number | undefined {
+export function serverNow(answer: TokenResponse): number | undefined {
   const date = dateOf(answer.headers['date'] ?? '');
   return Number.isNaN(date) ? undefined : date;
 }
@@ -133,7 +133,7 @@ function dateOf(value: string): number {
 }
 
 /** `Retry-After` (RFC 9110 10.2.3): seconds or an HTTP date. */
-export function retryAfterS(answer: TokenAnswer, nowMs: number): number | undefined {
+export function retryAfterS(answer: TokenResponse, nowMs: number): number | undefined {
   const value = answer.headers['retry-after']?.trim();
   if (value === undefined || value === '') return undefined;
   const seconds = /^\d+$/.test(value) ? Number(value) : (dateOf(value) - (serverNow(answer) ?? nowMs)) / 1000;
@@ -151,7 +151,7 @@ export function unavailable(what: string, cause?: unknown, retryAfterSeconds?: n
 const MIN_QUOTED = 32;
 
 /** A provider's words for the log: one short line, with every secret that was sent cut out of it. */
-export function wordsOf(answer: TokenAnswer, secrets: readonly string[]): string {
+export function wordsOf(answer: TokenResponse, secrets: readonly string[]): string {
   return new Redaction(secrets, 1, MIN_QUOTED)
     .redact(answer.body)
     .replace(/[\x00-\x1f\x7f]+/g, ' ')

@@ -4,9 +4,9 @@ import type { Log } from '../log.ts';
 import type { Secret } from '../secret.ts';
 import { unavailable } from './answer.ts';
 import { Backoff } from './backoff.ts';
-import type { TokenAsker } from './exchange.ts';
+import type { TokenFetcher } from './exchange.ts';
 import { Refusals } from './refusals.ts';
-import type { ExchangeTally } from './tally.ts';
+import type { ExchangeStats } from './tally.ts';
 import { isNewer, isSame, type Token, type TokenCall, type TokenSource, type TokenStatus } from './token.ts';
 
 export interface CacheContext {
@@ -17,7 +17,7 @@ export interface CacheContext {
   readonly random: () => number;
   readonly log: Log;
   /** What the asker counts. */
-  readonly tally: ExchangeTally;
+  readonly tally: ExchangeStats;
 }
 
 /**
@@ -25,11 +25,11 @@ export interface CacheContext {
  * in use, at once when it dies, later and later while the token endpoint fails.
  */
 export class CachedTokenSource implements TokenSource {
-  readonly #asker: TokenAsker;
+  readonly #asker: TokenFetcher;
   readonly #clock: Clock;
   readonly #provider: string;
   readonly #log: Log;
-  readonly #tally: ExchangeTally;
+  readonly #tally: ExchangeStats;
   readonly #backoff: Backoff;
   readonly #refusals: Refusals;
   #token: Token | undefined;
@@ -49,7 +49,7 @@ export class CachedTokenSource implements TokenSource {
   readonly #endWatch: (() => void) | undefined;
   #closed = false;
 
-  constructor(asker: TokenAsker, context: CacheContext) {
+  constructor(asker: TokenFetcher, context: CacheContext) {
     this.#asker = asker;
     this.#clock = context.clock;
     this.#provider = context.provider;
@@ -156,7 +156,7 @@ export class CachedTokenSource implements TokenSource {
     const refreshToken = this.#refreshToken;
     this.#refreshToken = undefined;
     try {
-      const token = await this.#asker.ask(refreshToken, this.#last);
+      const token = await this.#asker.fetch(refreshToken, this.#last);
       this.#backoff.succeeded();
       // News of a newer one may have come meanwhile.
       const held = this.#token;

@@ -3,7 +3,7 @@ import { isLinkLocalAddress } from '../link-local.ts';
 import { isLoopbackName } from '../loopback.ts';
 import { valueAt } from '../json.ts';
 import type { ClientAuth } from '../providers/provider.ts';
-import { jsonIn, retryAfterS, type TokenAnswer, unavailable } from './answer.ts';
+import { jsonIn, retryAfterS, type TokenResponse, unavailable } from './answer.ts';
 import type { TokenRequest } from './request.ts';
 
 /** Metadata is asked for anew after this long. */
@@ -13,7 +13,7 @@ const KEPT_MS = 3_600_000;
 const KEPT_AFTER_FAILURE_MS = 60_000;
 
 /** Sends one request. @throws ProxyError `token_unavailable` if there is no answer */
-export type Send = (request: TokenRequest) => Promise<TokenAnswer>;
+export type Send = (request: TokenRequest) => Promise<TokenResponse>;
 
 /** What a metadata document says: where tokens are asked for, or in words why that cannot be used. */
 type Reading = Found | { readonly fault: string };
@@ -86,7 +86,7 @@ export function metadataUrls(issuer: string): readonly string[] {
   ];
 }
 
-function read(answer: TokenAnswer, issuer: string, clientAuth: ClientAuth): Reading {
+function read(answer: TokenResponse, issuer: string, clientAuth: ClientAuth): Reading {
   if (answer.status !== 200) return { fault: `answered ${answer.status}` };
   const metadata = jsonIn(answer);
   const said = valueAt(metadata, 'issuer');

@@ -3,24 +3,24 @@ import { networkCode, ProxyError } from '../errors.ts';
 import type { Log, LogFields } from '../log.ts';
 import type { Exchange, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
-import { readToken, serverNow, type TokenAnswer, unavailable, wordsOf } from './answer.ts';
+import { readToken, serverNow, type TokenResponse, unavailable, wordsOf } from './answer.ts';
 import { Discovery, type Found } from './discovery.ts';
 import type { FoundEndpoints } from './found-endpoints.ts';
 import { tokenRequest, type TokenRequest } from './request.ts';
-import type { ExchangeTally, Grant } from './tally.ts';
+import type { ExchangeStats, Grant } from './tally.ts';
 import type { Token } from './token.ts';
 
 /** Sends one token request and reads its answer, up to 64 KiB; never follows a redirect. */
-export type TokenTransport = (request: TokenRequest, signal: AbortSignal) => Promise<TokenAnswer>;
+export type TokenTransport = (request: TokenRequest, signal: AbortSignal) => Promise<TokenResponse>;
 
 /** The base source: asks and remembers nothing. */
-export interface TokenAsker {
+export interface TokenFetcher {
   /**
    * Asks for a token: with the refresh token where one is given, and from the start if that fails.
    * @param after the last token that was had: another one is wanted. What came with it stays with a refreshed one.
    * @throws ProxyError `token_denied` or `token_unavailable`
    */
-  ask(refreshToken: Secret | undefined, after?: Token): Promise<Token>;
+  fetch(refreshToken: Secret | undefined, after?: Token): Promise<Token>;
   /** Calls back with tokens that others got for the same credential. @returns a function that ends it */
   watch?(adopt: (token: Token) => void): () => void;
 }
@@ -33,7 +33,7 @@ export interface ExchangeContext {
   readonly transport: TokenTransport;
   readonly clock: Clock;
   readonly log: Log;
-  readonly tally: ExchangeTally;
+  readonly tally: ExchangeStats;
   /** Gets every token endpoint that an issuer names, before a token is requested there. */
   readonly foundEndpoints?: FoundEndpoints | undefined;
 }
@@ -41,7 +41,7 @@ export interface ExchangeContext {
 /** One question may take this long, whatever the deadlines of those who wait for it. */
 export const EXCHANGE_TIMEOUT_MS = 15_000;
 
-export function tokenAsker(context: ExchangeContext): TokenAsker {
+export function tokenFetcher(context: ExchangeContext): TokenFetcher {
   const { provider, token, clock, log, tally } = context;
   const { issuer, clientAuth } = token.request.oauth2 ?? {};
   const discovery = issuer && clientAuth && new Discovery(issuer, clientAuth, clock);
@@ -57,7 +57,7 @@ export function tokenAsker(context: ExchangeContext): TokenAsker {
     }
   };
   return {
-    async ask(refreshToken, after) {
+    async fetch(refreshToken, after) {
       if (refreshToken !== undefined && provider.refresh !== undefined) {
         const note: Note = (fields) => log.info(fields, 'refresh failed');
         try {
@@ -183,7 +183,7 @@ async function send(
   signal: AbortSignal,
   who: string,
   note: Note,
-): Promise<TokenAnswer> {
+): Promise<TokenResponse> {
   const { transport, clock } = context;
   try {
     const answer = await transport(request, signal);

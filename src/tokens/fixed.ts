@@ -1,5 +1,5 @@
 import type { Secret } from '../secret.ts';
-import { ExchangeTally } from './tally.ts';
+import { ExchangeStats } from './tally.ts';
 import { makeToken, type Token, type TokenSource, type TokenStatus } from './token.ts';
 
 /** A bearer key that never expires and cannot be asked for anew. */
@@ -10,7 +10,7 @@ export function fixedTokenSource(key: Secret, nowMs: number): TokenSource {
     asking: false,
     retryAtMs: 0,
     failure: undefined,
-    tally: new ExchangeTally(),
+    tally: new ExchangeStats(),
     refusedCalls: [],
   };
   return {

@@ -9,7 +9,7 @@ const MAX_LIFETIME_MS = 366 * 86_400_000;
 const EPOCH_SECONDS_LIMIT = 1e11;
 
 /** The moments a lifetime is measured from. Epoch milliseconds. */
-export interface AnswerTime {
+export interface ResponseTime {
   readonly nowMs: number;
   /** The token endpoint's own clock, from its `Date` header: an absolute expiry counts from that. */
   readonly serverNowMs: number | undefined;
@@ -25,7 +25,7 @@ export function lifetimeOf(
   response: ExchangeResponse,
   accessToken: string,
   defaultLifetimeS: number,
-  time: AnswerTime,
+  time: ResponseTime,
 ): Lifetime {
   const from = time.serverNowMs ?? time.nowMs;
   const relativeS = numberOf(response.expiresIn === undefined ? undefined : valueAt(answer, response.expiresIn));

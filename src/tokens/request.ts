@@ -16,7 +16,7 @@ export interface TokenRequest {
 }
 
 /** What is not known before the moment of asking. */
-export interface Moment {
+export interface TokenRequestContext {
   /** The token endpoint, where it had to be found out first. */
   readonly endpoint?: string | undefined;
   /** By the token endpoint's clock, as far as that is known. Milliseconds since the Unix epoch. */
@@ -31,7 +31,7 @@ export async function tokenRequest(
   exchange: ExchangeRequest,
   authServer: string,
   valueOf: (name: string) => string | undefined,
-  moment: Moment = { nowMs: NaN },
+  moment: TokenRequestContext = { nowMs: NaN },
 ): Promise<TokenRequest> {
   const filled = (fields: Readonly<Record<string, string>> | undefined): Record<string, string> =>
     Object.fromEntries(Object.entries(fields ?? {}).map(([name, template]) => [name, fill(template, valueOf)]));
@@ -67,7 +67,7 @@ function oauth2Fields(
   { issuer, resources = [], assertion }: OAuth2,
   endpoint: string,
   valueOf: (name: string) => string | undefined,
-  { nowMs }: Moment,
+  { nowMs }: TokenRequestContext,
 ): Field[] {
   const fields = resources.map((template): Field => ['resource', fill(template, valueOf)]);
   if (assertion === undefined) return fields;

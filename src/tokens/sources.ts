@@ -4,10 +4,10 @@ import { isFixed, type Provider } from '../providers/provider.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import { CachedTokenSource, type CacheContext } from './cache.ts';
-import { type TokenAsker, tokenAsker, type TokenTransport } from './exchange.ts';
+import { type TokenFetcher, tokenFetcher, type TokenTransport } from './exchange.ts';
 import { fixedTokenSource } from './fixed.ts';
 import type { FoundEndpoints } from './found-endpoints.ts';
-import { ExchangeTally } from './tally.ts';
+import { ExchangeStats } from './tally.ts';
 import type { Token, TokenSource } from './token.ts';
 
 /** What makes two routes share a token: the same provider, asked at the same place, with the same credentials. */
@@ -20,7 +20,7 @@ export interface CredentialUse {
 export interface SourcesContext extends Omit<CacheContext, 'provider' | 'tally'> {
   readonly transport: TokenTransport;
   /** Makes the replicas share what `own` asks for; `name` stands for the credential. Undefined: each on its own. */
-  readonly share?: ((own: TokenAsker, name: string, provider: string) => TokenAsker) | undefined;
+  readonly share?: ((own: TokenFetcher, name: string, provider: string) => TokenFetcher) | undefined;
   /** Gets every token endpoint that an issuer names, before a token that is issued there can be used. */
   readonly foundEndpoints?: FoundEndpoints | undefined;
 }
@@ -66,8 +66,8 @@ export class TokenSources {
       const key = fill(provider.token.fixed, (name) => credentials.get(name)?.reveal());
       return fixedTokenSource(new Secret(key), this.#context.clock.now());
     }
-    const tally = new ExchangeTally();
-    const own = tokenAsker({ ...use, ...this.#context, token: provider.token, tally });
+    const tally = new ExchangeStats();
+    const own = tokenFetcher({ ...use, ...this.#context, token: provider.token, tally });
     const shared = this.#context.share?.(own, name, provider.name);
     const asker = shared === undefined ? own : adding(shared, this.#context.foundEndpoints);
     return new CachedTokenSource(asker, { ...this.#context, provider: provider.name, tally });
@@ -75,14 +75,14 @@ export class TokenSources {
 }
 
 /** An asker that also records the token endpoints that come with a token from another process. */
-function adding(asker: TokenAsker, endpoints: FoundEndpoints | undefined): TokenAsker {
+function adding(asker: TokenFetcher, endpoints: FoundEndpoints | undefined): TokenFetcher {
   if (endpoints === undefined) return asker;
   const add = (token: Token) => {
     for (const url of token.endpoints ?? []) endpoints.add(url);
     return token;
   };
   return {
-    ask: async (refreshToken, after) => add(await asker.ask(refreshToken, after)),
+    fetch: async (refreshToken, after) => add(await asker.fetch(refreshToken, after)),
     watch: (adopt) => asker.watch?.((token) => adopt(add(token))) ?? (() => {}),
   };
 }

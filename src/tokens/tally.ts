@@ -7,7 +7,7 @@ export type Grant = 'credentials' | 'refresh';
 export type ExchangeOutcome = 'ok' | 'denied' | 'unavailable';
 
 /** Counts of what one credential's token endpoint was asked and answered, since the process began. */
-export class ExchangeTally {
+export class ExchangeStats {
   readonly counts: Readonly<Record<Grant, Record<ExchangeOutcome, number>>> = {
     credentials: { ok: 0, denied: 0, unavailable: 0 },
     refresh: { ok: 0, denied: 0, unavailable: 0 },

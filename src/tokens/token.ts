@@ -1,11 +1,11 @@
 import { Secret } from '../secret.ts';
-import type { ExchangeTally, RefusedCall, TokenFailure } from './tally.ts';
+import type { ExchangeStats, RefusedCall, TokenFailure } from './tally.ts';
 
 /** Which rung of the ladder in `lifetime.ts` said how long the token lives. */
 export type LifetimeSource = 'expires_in' | 'expires_at' | 'jwt' | 'default' | 'fixed';
 
 /** A header of API calls whose value a token endpoint's answer gave. */
-export type AnswerHeader = readonly [name: string, value: Secret];
+export type ResponseHeader = readonly [name: string, value: Secret];
 
 /** One access token. All times are epoch milliseconds. */
 export interface Token {
@@ -19,7 +19,7 @@ export interface Token {
   readonly lifetimeSource: LifetimeSource;
   readonly refreshToken: Secret | undefined;
   /** Headers of API calls that came with it. */
-  readonly headers: readonly AnswerHeader[];
+  readonly headers: readonly ResponseHeader[];
   /** Its number among the tokens that all replicas share; 0 for one that was asked for alone. */
   readonly generation: number;
   /** Token endpoints that the metadata of its issuer named; undefined where the configuration names it. */
@@ -93,7 +93,7 @@ export interface TokenStatus {
   readonly retryAtMs: number;
   /** The last attempt's, if it failed. */
   readonly failure: TokenFailure | undefined;
-  readonly tally: ExchangeTally;
+  readonly tally: ExchangeStats;
   readonly refusedCalls: readonly RefusedCall[];
 }
 
@@ -110,7 +110,7 @@ export function makeToken(
   refreshToken: string | undefined,
   lifetime: Lifetime,
   nowMs: number,
-  headers: readonly AnswerHeader[] = [],
+  headers: readonly ResponseHeader[] = [],
 ): Token {
   const secret = new Secret(accessToken);
   const expiresAtMs = nowMs + lifetime.lifetimeMs;

@@ -4,7 +4,7 @@ import { ByteBuffer } from '../byte-buffer.ts';
 import type { Clock } from '../clock.ts';
 import { guardedLookup } from '../lookup.ts';
 import { http } from '../node-http.ts';
-import type { TokenAnswer } from './answer.ts';
+import type { TokenResponse } from './answer.ts';
 import type { TokenTransport } from './exchange.ts';
 import type { TokenRequest } from './request.ts';
 
@@ -83,7 +83,7 @@ async function bodyOf(answer: IncomingMessage): Promise<string> {
   return body.bytes.toString('utf8');
 }
 
-function firstValues(headers: IncomingMessage['headers']): TokenAnswer['headers'] {
+function firstValues(headers: IncomingMessage['headers']): TokenResponse['headers'] {
   return Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]),
   );

@@ -4,7 +4,7 @@ import { request } from 'node:https';
 import { connect, type ConnectionOptions, TLSSocket } from 'node:tls';
 import { onTestFinished } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
-import { examineConfig } from '../../src/config/load.ts';
+import { validateConfig } from '../../src/config/load.ts';
 import { type RunningServer, startServer } from '../../src/server/server.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { type Issued, issue } from '../config/certificate.ts';
@@ -56,7 +56,7 @@ export async function startTlsProxy(
   const read = (changed: Settings) => {
     const readFile = (path: string) =>
       path === 'proxy.config.yaml' ? JSON.stringify({ ...base, ...changed }) : (files[path] ?? '');
-    const { config, problems } = examineConfig('proxy.config.yaml', { readFile, env: {}, fileMode: () => 0o600 });
+    const { config, problems } = validateConfig('proxy.config.yaml', { readFile, env: {}, fileMode: () => 0o600 });
     if (config === undefined) throw new Error(problems.map(({ message }) => message).join('\n'));
     return config;
   };

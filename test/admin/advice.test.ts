@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { reloadProblem, routeAdvice, storeProblem } from '../../src/admin/advice.ts';
 import type { CredentialSnapshot } from '../../src/admin/snapshot.ts';
-import type { Route } from '../../src/config/config.ts';
+import type { RouteConfig } from '../../src/config/config.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import type { LastFailure } from '../../src/telemetry/activity.ts';
 import type { TokenFailure } from '../../src/tokens/tally.ts';
@@ -10,7 +10,7 @@ import { credentialSnapshot, tokenSnapshot } from './snapshots.ts';
 
 const NOW = Date.UTC(2026, 0, 1, 9);
 
-function routeIn(environment: 'sandbox' | 'production', more: object = {}): Route {
+function routeIn(environment: 'sandbox' | 'production', more: object = {}): RouteConfig {
   const credentials = { consumer_key: 'key-of-mpesa', consumer_secret: 'secret-of-mpesa' };
   const file = { routes: { '/mpesa/*': { provider: 'mpesa', environment, credentials, ...more } } };
   return adminConfig({ file }).routes[0]!;

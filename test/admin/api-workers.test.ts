@@ -5,7 +5,7 @@ import { requestDetails } from '../../src/admin/request-details.ts';
 import type { CredentialSnapshot, ProcessSnapshot, RouteSnapshot, ServingProcess } from '../../src/admin/snapshot.ts';
 import { newLatencyBuckets } from '../../src/telemetry/latency.ts';
 import { maskedDetails } from '../../src/telemetry/recorder.ts';
-import { Trail } from '../../src/telemetry/trail.ts';
+import { RequestRecord } from '../../src/telemetry/trail.ts';
 import { adminConfig, adminContext } from './context.ts';
 import { credentialSnapshot, ROUTE, routeCounts, tokenSnapshot } from './snapshots.ts';
 
@@ -35,7 +35,12 @@ function countsOf(ok: number) {
 }
 
 /** A worker without anything behind it. */
-function workerOf(pid: number, routes: RouteSnapshot[], credentials: CredentialSnapshot[], trails: Trail[] = []) {
+function workerOf(
+  pid: number,
+  routes: RouteSnapshot[],
+  credentials: CredentialSnapshot[],
+  trails: RequestRecord[] = [],
+) {
   const told: ProcessSnapshot = {
     pid,
     startedAtMs: Date.now() - 60_000,
@@ -64,8 +69,8 @@ function workerOf(pid: number, routes: RouteSnapshot[], credentials: CredentialS
   return { serving, asked };
 }
 
-function trailOf(number: number, requestId: string): Trail {
-  const trail = new Trail(requestId, 'GET', ['host', 'localhost:8080']);
+function trailOf(number: number, requestId: string): RequestRecord {
+  const trail = new RequestRecord(requestId, 'GET', ['host', 'localhost:8080']);
   return Object.assign(trail, { number, route: ROUTE, path: '/x', status: 200, endedAt: performance.now() });
 }
 
@@ -189,11 +194,14 @@ describe('requestDetails', () => {
     ['localhost:8080', "'http://localhost:8080/mpesa/x?a=1&b=it'\\''s'"],
     ['evil.example/$(id)', "'http://127.0.0.1:8080/mpesa/x?a=1&b=it'\\''s'"],
   ])('makes a curl line for the Host %s that a shell takes as it is', (host, url) => {
-    const trail = Object.assign(new Trail('a', 'GET', ['host', host, 'authorization', 'Bearer x', 'accept', "a'b"]), {
-      route: ROUTE,
-      path: '/x',
-      query: "?a=1&b=it's",
-    });
+    const trail = Object.assign(
+      new RequestRecord('a', 'GET', ['host', host, 'authorization', 'Bearer x', 'accept', "a'b"]),
+      {
+        route: ROUTE,
+        path: '/x',
+        query: "?a=1&b=it's",
+      },
+    );
     expect(requestDetails(1, maskedDetails(trail), adminConfig()).curl).toBe(`curl -sS ${url} -H 'accept: a'\\''b'`);
   });
 

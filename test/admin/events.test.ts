@@ -3,11 +3,11 @@ import { createServer, type IncomingMessage, request } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { eventStream } from '../../src/admin/events.ts';
-import { Feed } from '../../src/admin/feed.ts';
+import { EventFeed } from '../../src/admin/feed.ts';
 import { type AdminContext, adminListener } from '../../src/admin/listener.ts';
 import type { ServingProcess } from '../../src/admin/snapshot.ts';
-import { Recorder } from '../../src/telemetry/recorder.ts';
-import { Trail } from '../../src/telemetry/trail.ts';
+import { RecentRequests } from '../../src/telemetry/recorder.ts';
+import { RequestRecord } from '../../src/telemetry/trail.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
 import { ask } from '../support/proxy-ask.ts';
 import { reply } from '../support/upstream-raw.ts';
@@ -91,7 +91,7 @@ async function startCounted(changes: Partial<AdminContext> = {}) {
     credentials: [],
     routes: [],
   }));
-  const recorder = new Recorder(500);
+  const recorder = new RecentRequests(500);
   const serving: ServingProcess = {
     pid: 7,
     snapshot,
@@ -106,7 +106,8 @@ async function startCounted(changes: Partial<AdminContext> = {}) {
     server.close();
     server.closeAllConnections();
   });
-  const record = (requestId: string) => recorder.add(Object.assign(new Trail(requestId, 'GET', []), { status: 500 }));
+  const record = (requestId: string) =>
+    recorder.add(Object.assign(new RequestRecord(requestId, 'GET', []), { status: 500 }));
   return { clock, snapshot, server, context, record, port: (server.address() as AddressInfo).port };
 }
 
@@ -232,7 +233,7 @@ describe('eventStream', () => {
       version: 'x'.repeat(100_000),
     });
     const destroy = vi.fn();
-    eventStream(new Feed(context), clock, false, { writableLength: 0, destroy });
+    eventStream(new EventFeed(context), clock, false, { writableLength: 0, destroy });
     await settled();
     for (let polls = 0; polls < 10 && clock.timers > 0; polls++) await clock.advance(1000);
     expect(clock.timers).toBe(0);
@@ -243,7 +244,7 @@ describe('eventStream', () => {
     const { clock, context } = await startCounted();
     const destroy = vi.fn();
     const connection = { writableLength: 0, destroy };
-    eventStream(new Feed(context), clock, false, connection).getReader();
+    eventStream(new EventFeed(context), clock, false, connection).getReader();
     await settled();
     await clock.advance(2000);
     expect(destroy).not.toHaveBeenCalled();
@@ -255,7 +256,7 @@ describe('eventStream', () => {
 
   it('gives the same bytes to all listeners, so that what one leaves unread takes no memory of its own', async () => {
     const { clock, context } = await startCounted();
-    const feed = new Feed(context);
+    const feed = new EventFeed(context);
     const connection = { writableLength: 0, destroy: vi.fn() };
     const readers = [1, 2].map(() => eventStream(feed, clock, false, connection).getReader());
     await Promise.all(readers.map((reader) => reader.read()));
@@ -268,7 +269,7 @@ describe('eventStream', () => {
   it('keeps a listener that is told more at once than it may leave unread', async () => {
     const { clock, context } = await startCounted({ version: 'x'.repeat(1_000_000) });
     const destroy = vi.fn();
-    const reader = eventStream(new Feed(context), clock, false, { writableLength: 0, destroy }).getReader();
+    const reader = eventStream(new EventFeed(context), clock, false, { writableLength: 0, destroy }).getReader();
     let bytes = 0;
     for (let seconds = 0; seconds < 5; seconds++) {
       bytes += (await reader.read()).value?.length ?? 0;
@@ -280,7 +281,7 @@ describe('eventStream', () => {
 
   it('goes on telling those who do', async () => {
     const { clock, context } = await startCounted();
-    const feed = new Feed(context);
+    const feed = new EventFeed(context);
     const reader = eventStream(feed, clock, true, { writableLength: 0, destroy: vi.fn() }).getReader();
     let text = '';
     for (let seconds = 0; seconds < 5; seconds++) {

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { routesSnapshot } from '../../src/server/snapshot.ts';
-import type { LiveRoute } from '../../src/proxy/live-route.ts';
-import { Activity } from '../../src/telemetry/activity.ts';
-import { ExchangeTally } from '../../src/tokens/tally.ts';
+import type { Route } from '../../src/proxy/live-route.ts';
+import { RouteStats } from '../../src/telemetry/activity.ts';
+import { ExchangeStats } from '../../src/tokens/tally.ts';
 import { routeNamed } from '../proxy/route-of.ts';
 import { ask } from '../support/proxy-ask.ts';
 import { routeTo, startProxy } from '../support/proxy-server.ts';
@@ -119,10 +119,10 @@ describe('calls that are refused whatever the token', () => {
       call: `POST /pay/${i}/254712345678?${'a'.repeat(LONG)}`,
       untilMs: 1,
     }));
-    const status = { token: undefined, tally: new ExchangeTally(), asking: false, retryAtMs: 0, refusedCalls };
+    const status = { token: undefined, tally: new ExchangeStats(), asking: false, retryAtMs: 0, refusedCalls };
     const tokens = { status: () => status };
-    const route = { config: routeNamed('mpesa'), tokens, activity: new Activity() };
-    const { credentials } = routesSnapshot([route as unknown as LiveRoute], 0);
+    const route = { config: routeNamed('mpesa'), tokens, activity: new RouteStats() };
+    const { credentials } = routesSnapshot([route as unknown as Route], 0);
     expect(credentials[0]).toMatchObject({ refusedCallCount: 1000 });
     expect(credentials[0]?.refusedCalls).toHaveLength(20);
     expect(credentials[0]?.refusedCalls[0]?.call).toBe('POST /pay/0/254•••78?[cut]');

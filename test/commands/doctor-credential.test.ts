@@ -2,8 +2,8 @@ import type { RequestListener } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { originsIn, sentCredentials } from '../../src/commands/doctor/origins.ts';
 import { checkClock } from '../../src/commands/doctor/skew.ts';
-import { spokenDuration } from '../../src/commands/doctor/spoken.ts';
-import type { Route } from '../../src/config/config.ts';
+import { formatSeconds } from '../../src/commands/doctor/spoken.ts';
+import type { RouteConfig } from '../../src/config/config.ts';
 import { emulatedCredentials } from '../../src/emulators/credentials.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -19,14 +19,14 @@ import {
 } from './doctor-support.ts';
 
 /** A route to M-Pesa whose two environments are these bases, all of them on loopback. */
-function routeWithHosts(bases: { sandbox: string; production: string }, parts: Partial<Route> = {}): Route {
+function routeWithHosts(bases: { sandbox: string; production: string }, parts: Partial<RouteConfig> = {}): RouteConfig {
   const hosts = { sandbox: { api: bases.sandbox }, production: { api: bases.production } };
   const environment = parts.environment ?? 'production';
   const base = bases[environment];
   return mpesaRoute({ provider: { ...mpesa, hosts }, environment, upstream: base, authServer: base, ...parts });
 }
 
-async function atTokenEndpoint(listener: RequestListener, parts: Partial<Route> = {}) {
+async function atTokenEndpoint(listener: RequestListener, parts: Partial<RouteConfig> = {}) {
   const base = await serve(listener);
   return await diagnosed([mpesaRoute({ upstream: base, authServer: base, ...parts })]);
 }
@@ -69,7 +69,7 @@ describe('credentials that a provider refuses', () => {
     expect([code, production.stats().token_requests]).toEqual([4, 0]);
   });
 
-  it.each<[string, (bases: { sandbox: string; production: string }) => Partial<Route>]>([
+  it.each<[string, (bases: { sandbox: string; production: string }) => Partial<RouteConfig>]>([
     ['its API is a host of its own', ({ sandbox }) => ({ upstream: sandbox.replace('127.0.0.1', 'localhost') })],
     ['the token request names a whole URL', ({ production }) => ({ provider: elsewhere(production) })],
   ])('are not tried at the sandbox where %s', async (_, partsOf) => {
@@ -81,7 +81,7 @@ describe('credentials that a provider refuses', () => {
     expect([code, sandbox.stats().token_requests]).toEqual([4, 0]);
   });
 
-  function elsewhere(base: string): Route['provider'] {
+  function elsewhere(base: string): RouteConfig['provider'] {
     if ('fixed' in mpesa.token) throw new Error('no exchange');
     const { request } = mpesa.token;
     return { ...mpesa, token: { ...mpesa.token, request: { ...request, path: base + request.path } } };
@@ -222,7 +222,7 @@ it.each([
   [5_400_000, '1 h 30 min'],
   [366 * 86_400_000, '366 d'],
 ])('%d ms is spoken as %s', (ms, text) => {
-  expect(spokenDuration(ms)).toBe(text);
+  expect(formatSeconds(ms)).toBe(text);
 });
 
 it('a credential that only another part of the route sends is not blamed', () => {

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { checkEndpoint } from '../../src/commands/doctor/endpoint.ts';
 import { checkEnvironment } from '../../src/commands/doctor/environment.ts';
-import type { World } from '../../src/commands/doctor/world.ts';
+import type { Probes } from '../../src/commands/doctor/world.ts';
 import { guardedLookup } from '../../src/lookup.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { fixedToken } from '../../src/providers/static.ts';
@@ -27,7 +27,7 @@ import {
 
 const DAY_MS = 86_400_000;
 
-function endpoint(origin: string, world: Partial<World> = {}) {
+function endpoint(origin: string, world: Partial<Probes> = {}) {
   const transport = () => Promise.reject(new Error('nobody asks for a token here'));
   return checkEndpoint(origin, { clock: systemClock, lookup: guardedLookup, transport, ...world });
 }

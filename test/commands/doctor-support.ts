@@ -14,8 +14,8 @@ import { doctor } from '../../src/commands/doctor.ts';
 import { diagnose } from '../../src/commands/doctor/diagnose.ts';
 import type { CheckName, Finding } from '../../src/commands/doctor/finding.ts';
 import { exitCodeOf, jsonReport, textReport } from '../../src/commands/doctor/report.ts';
-import type { World } from '../../src/commands/doctor/world.ts';
-import type { Config, Route } from '../../src/config/config.ts';
+import type { Probes } from '../../src/commands/doctor/world.ts';
+import type { Config, RouteConfig } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
@@ -69,14 +69,14 @@ export function configOf(settings: Settings): Config {
 }
 
 /** A route to M-Pesa, resolved, with parts of it replaced by what no file can say. */
-export function mpesaRoute(parts: Partial<Route>): Route {
+export function mpesaRoute(parts: Partial<RouteConfig>): RouteConfig {
   const credentials = { consumer_key: 'ck-canary', consumer_secret: 'cs-canary' };
   const { routes } = configOf({ routes: { '/mpesa/*': { provider: 'mpesa', credentials } } });
   return { ...routes[0]!, ...parts };
 }
 
 /** Checks these routes without a file: over the real network, save for what `world` replaces. */
-export async function diagnosed(routes: readonly Route[], world: Partial<World> = {}) {
+export async function diagnosed(routes: readonly RouteConfig[], world: Partial<Probes> = {}) {
   const whole = { clock: systemClock, lookup: guardedLookup, transport: network(), ...world };
   const diagnosis = await diagnose({ tokenStore: undefined }, routes, { origins: () => undefined, world: whole });
   return {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { init, type InitOptions } from '../../src/commands/init.ts';
 import { type Dialog, DialogEnded, terminalDialog } from '../../src/commands/init/dialog.ts';
-import { examineConfig } from '../../src/config/load.ts';
+import { validateConfig } from '../../src/config/load.ts';
 
 const FILES = ['.env.example', '.gitignore', 'proxy.config.yaml'];
 const CLI = new URL('../../src/cli.ts', import.meta.url).pathname;
@@ -47,7 +47,7 @@ async function run(answers: readonly string[], options: Partial<InitOptions> = {
 /** What the written file says, all variables being set. */
 function written(config: string) {
   const names = [...readFileSync(config, 'utf8').matchAll(/: \$\{(\w+)\}/g)].map(([, name = '']) => name);
-  const examined = examineConfig(config, { env: Object.fromEntries(names.map((name) => [name, 'x'])) });
+  const examined = validateConfig(config, { env: Object.fromEntries(names.map((name) => [name, 'x'])) });
   if (examined.config === undefined) throw new Error(JSON.stringify(examined.problems));
   return examined.config;
 }

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { init, type InitOptions } from '../../src/commands/init.ts';
-import { examineConfig } from '../../src/config/load.ts';
+import { validateConfig } from '../../src/config/load.ts';
 import { neededCredentials, variableOf } from '../../src/config/starter.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
@@ -52,7 +52,7 @@ describe('init', () => {
       const names = variablesOf(chosen);
       const file = join(folder, 'proxy.config.yaml');
       const env = Object.fromEntries(names.map((name) => [name, 'some-value']));
-      const { config, problems, warnings } = examineConfig(file, { env });
+      const { config, problems, warnings } = validateConfig(file, { env });
       expect([problems, warnings]).toEqual([[], []]);
       expect(config?.routes.map(({ name, provider }) => [name, provider.name])).toEqual(
         chosen.map(({ name }) => [`/${name}/*`, name]),
@@ -60,7 +60,7 @@ describe('init', () => {
       expect(config?.environment).toBe('sandbox');
       // Not one of them is there for nothing.
       for (const name of names)
-        expect(examineConfig(file, { env: { ...env, [name]: undefined } }).problems).toHaveLength(1);
+        expect(validateConfig(file, { env: { ...env, [name]: undefined } }).problems).toHaveLength(1);
       const listed = [...textOf(folder, '.env.example').matchAll(/^(\w+)=(.*)$/gm)];
       expect(listed.map(([, name, value]) => [name, value])).toEqual(names.map((name) => [name, '']));
     },
@@ -88,7 +88,7 @@ describe('init', () => {
     const folder = emptyFolder();
     expect((await run(folder, { provider: ['JPAY,mpesa', 'jpay'], environment: 'production' })).code).toBe(0);
     const env = Object.fromEntries(variablesOf(providers).map((name) => [name, 'x']));
-    const { config } = examineConfig(join(folder, 'proxy.config.yaml'), { env });
+    const { config } = validateConfig(join(folder, 'proxy.config.yaml'), { env });
     expect(config?.routes.map(({ name, environment }) => [name, environment])).toEqual([
       ['/jpay/*', 'production'],
       ['/mpesa/*', 'production'],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { collide, formatAddress, isLinkLocal, leadsTo, parseAddress } from '../../src/config/address.ts';
+import { overlaps, formatAddress, isLinkLocal, leadsTo, parseAddress } from '../../src/config/address.ts';
 
 describe('parseAddress', () => {
   it.each([
@@ -69,14 +69,14 @@ describe('collide', () => {
   const at = (host: string, port: number) => ({ host, port });
 
   it('is true on the same port of the same or of every address', () => {
-    expect(collide(at('127.0.0.1', 80), at('127.0.0.1', 80))).toBe(true);
-    expect(collide(at('0.0.0.0', 80), at('127.0.0.1', 80))).toBe(true);
+    expect(overlaps(at('127.0.0.1', 80), at('127.0.0.1', 80))).toBe(true);
+    expect(overlaps(at('0.0.0.0', 80), at('127.0.0.1', 80))).toBe(true);
   });
 
   it('is false on other ports, other addresses, and where each port is a free one', () => {
-    expect(collide(at('127.0.0.1', 80), at('127.0.0.1', 81))).toBe(false);
-    expect(collide(at('127.0.0.1', 80), at('127.0.0.2', 80))).toBe(false);
-    expect(collide(at('127.0.0.1', 0), at('127.0.0.1', 0))).toBe(false);
+    expect(overlaps(at('127.0.0.1', 80), at('127.0.0.1', 81))).toBe(false);
+    expect(overlaps(at('127.0.0.1', 80), at('127.0.0.2', 80))).toBe(false);
+    expect(overlaps(at('127.0.0.1', 0), at('127.0.0.1', 0))).toBe(false);
   });
 });
 

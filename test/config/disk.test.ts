@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { examineConfig } from '../../src/config/load.ts';
+import { validateConfig } from '../../src/config/load.ts';
 import { issue } from './certificate.ts';
 import { mpesaWith } from './reading.ts';
 
@@ -32,7 +32,7 @@ function withSecret(secret: string): string {
 }
 
 function problemsOf(file: string): string[] {
-  return examineConfig(file, { env: {}, now: Date.now() }).problems.map(({ message }) => message);
+  return validateConfig(file, { env: {}, now: Date.now() }).problems.map(({ message }) => message);
 }
 
 /** `wakala check` in a process of its own, killed if it hangs. */
@@ -136,7 +136,7 @@ describe('a file of more than 1 MiB', () => {
 describe.runIf(process.platform === 'linux')('a file whose size is not known before it is read', () => {
   it('is read whole', () => {
     const text = withSecret('/proc/self/cmdline');
-    const { texts } = examineConfig(written(folder(), text), { env: {} });
+    const { texts } = validateConfig(written(folder(), text), { env: {} });
     expect(texts.get('/proc/self/cmdline')).toContain(process.execPath.split('/').at(-1));
   });
 });

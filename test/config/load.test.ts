@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { defaultConfig, examineConfig, loadConfig } from '../../src/config/load.ts';
+import { defaultConfig, validateConfig, loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { examine, FILE, good, mpesaWith, problemsOf } from './reading.ts';
 
@@ -59,7 +59,7 @@ describe('the files of a configuration', () => {
   });
 
   it('hold the file itself where it is not there', () => {
-    expect(examineConfig('/nowhere/proxy.config.yaml').files).toEqual(['/nowhere/proxy.config.yaml']);
+    expect(validateConfig('/nowhere/proxy.config.yaml').files).toEqual(['/nowhere/proxy.config.yaml']);
   });
 
   it('hold those of an emulated configuration', () => {

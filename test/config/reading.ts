@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
-import { type Examined, examineConfig, type LoadOptions } from '../../src/config/load.ts';
-import type { Config, Route } from '../../src/config/config.ts';
+import { type ValidatedConfig, validateConfig, type LoadOptions } from '../../src/config/load.ts';
+import type { Config, RouteConfig } from '../../src/config/config.ts';
 
 export const FILE = 'proxy.config.yaml';
 
@@ -12,14 +12,14 @@ export interface World extends Omit<LoadOptions, 'readFile' | 'fileMode' | 'fold
 }
 
 /** Reads a configuration from a text, with no file and no variable but those given. */
-export function examine(text: string, { files = {}, modes = {}, env = {}, ...options }: World = {}): Examined {
+export function examine(text: string, { files = {}, modes = {}, env = {}, ...options }: World = {}): ValidatedConfig {
   const readFile = (path: string) => {
     const found = path === FILE ? text : files[path];
     if (found === undefined) throw Object.assign(new Error('not there'), { code: 'ENOENT' });
     return found;
   };
   const folders = (path: string) => [{ path: dirname(path), mode: modes[dirname(path)] ?? 0 }];
-  return examineConfig(FILE, { ...options, env, readFile, fileMode: (path) => modes[path], folders });
+  return validateConfig(FILE, { ...options, env, readFile, fileMode: (path) => modes[path], folders });
 }
 
 /** `line:column key | message` of every problem, in order. */
@@ -31,7 +31,7 @@ export function warningsOf(text: string, world: World = {}): string[] {
   return examine(text, world).warnings.map(shown);
 }
 
-function shown({ line, column, key, message }: Examined['problems'][number]): string {
+function shown({ line, column, key, message }: ValidatedConfig['problems'][number]): string {
   return `${line}:${column} ${key} | ${message}`;
 }
 
@@ -58,13 +58,13 @@ export function topWith(...lines: string[]): string {
   return `${mpesaWith()}${lines.join('\n')}\n`;
 }
 
-export function routeOf(text: string, world: World = {}): Route {
+export function routeOf(text: string, world: World = {}): RouteConfig {
   const [route] = good(text, world).routes;
   if (route === undefined) throw new Error('no route');
   return route;
 }
 
 /** The resolved M-Pesa route with these lines added. */
-export function mpesaRoute(...lines: string[]): Route {
+export function mpesaRoute(...lines: string[]): RouteConfig {
   return routeOf(mpesaWith(...lines));
 }

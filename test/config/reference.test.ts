@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
 import { jsonSchema } from '../../src/config/json-schema.ts';
-import { examineConfig } from '../../src/config/load.ts';
+import { validateConfig } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/errors.ts';
 import { refuseRestart } from '../../src/server/restart.ts';
 import { ROOT, tableOf } from '../docs/documents.ts';
@@ -131,7 +131,7 @@ describe('a description', () => {
 function configOf(text: string): Config {
   const route =
     'routes:\n  /x/*: { provider: mpesa, credentials: { consumer_key: made-up, consumer_secret: made-up } }\n';
-  const { config, problems } = examineConfig('proxy.config.yaml', { env: {}, readFile: () => text + route });
+  const { config, problems } = validateConfig('proxy.config.yaml', { env: {}, readFile: () => text + route });
   if (config === undefined) throw new Error(problems.map(formatProblem).join('\n'));
   return config;
 }

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { examineConfig } from '../../src/config/load.ts';
+import { validateConfig } from '../../src/config/load.ts';
 import { issue } from './certificate.ts';
 import { mpesaWith, problemsOf, warningsOf, type World } from './reading.ts';
 
@@ -121,7 +121,7 @@ describe.skipIf(process.platform === 'win32')('on the disk', () => {
     writeFileSync(secret, 's');
     const file = join(folder, 'proxy.config.yaml');
     writeFileSync(file, mpesaWith().replace('consumer_key: k', `consumer_key: "\${file:${prepare(secret)}}"`));
-    return examineConfig(file, { env: {} }).warnings.length;
+    return validateConfig(file, { env: {} }).warnings.length;
   }
 
   it.each([

@@ -3,7 +3,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { examineConfig } from '../../src/config/load.ts';
+import { validateConfig } from '../../src/config/load.ts';
 import { ConfigMap } from '../server/support.ts';
 import { issue } from './certificate.ts';
 import { FILE, mpesaWith, problemsOf, warningsOf, type World } from './reading.ts';
@@ -127,7 +127,7 @@ function onDisk(prepare: (paths: { folder: string; config: string; secret: strin
   chmodSync(config, 0o644);
   chmodSync(secret, 0o600);
   prepare({ folder, config, secret });
-  return examineConfig(config, { env: {} }).problems.map(({ key }) => key);
+  return validateConfig(config, { env: {} }).problems.map(({ key }) => key);
 }
 
 const KEY = 'routes./mpesa/*.credentials.consumer_key';
@@ -146,7 +146,7 @@ describe.skipIf(process.platform === 'win32')('on the disk', () => {
 
   it('the folder counts that links lead to', () => {
     const map = new ConfigMap({ 'proxy.config.yaml': ENVIRONMENT.production + mpesaWith() });
-    const check = () => examineConfig(map.file('proxy.config.yaml'), { env: {} }).problems.length;
+    const check = () => validateConfig(map.file('proxy.config.yaml'), { env: {} }).problems.length;
     expect(check()).toBe(0);
     chmodSync(join(map.path, '..data'), 0o777);
     expect(check()).toBe(1);

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { once } from 'node:events';
 import path from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { examineConfig } from '../../src/config/load.ts';
+import { validateConfig } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/errors.ts';
 import { ROOT, textOf } from '../docs/documents.ts';
 import { ask, askJson, expectProblem } from '../support/proxy-ask.ts';
@@ -33,7 +33,7 @@ const PUSH = {
 /** The configuration in a folder of `deploy/compose`, with made-up secrets where the container has its own. */
 function examined(folder: string) {
   const file = `deploy/compose/${folder}/proxy.config.yaml`;
-  return examineConfig('/etc/wakala/proxy.config.yaml', {
+  return validateConfig('/etc/wakala/proxy.config.yaml', {
     env: {},
     fileMode: () => 0o400,
     readFile: (name) =>

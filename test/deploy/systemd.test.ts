@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { EXIT } from '../../src/commands/io.ts';
-import { examineConfig } from '../../src/config/load.ts';
+import { validateConfig } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/errors.ts';
 import { startEmulator } from '../../src/emulators/emulator.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
@@ -98,7 +98,7 @@ describe('deploy/systemd', () => {
 
   it('has a configuration that passes the check and reads the credentials of the unit, and no others', () => {
     const env = { WAKALA_CONFIG: '' };
-    const { config, problems, warnings, files } = examineConfig('/etc/wakala/proxy.config.yaml', {
+    const { config, problems, warnings, files } = validateConfig('/etc/wakala/proxy.config.yaml', {
       env,
       fileMode: () => 0o400,
       readFile: (name) => (name.startsWith('/run/') ? 'made-up-secret\n' : textOf(CONFIG)),

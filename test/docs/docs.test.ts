@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { EXIT } from '../../src/commands/io.ts';
 import { jsonSchema } from '../../src/config/json-schema.ts';
-import { control, newCore } from '../../src/emulators/core.ts';
+import { control, newEmulatorState } from '../../src/emulators/core.ts';
 import { TOKEN_ENDPOINT_MODES } from '../../src/emulators/faults.ts';
 import { emulatorPorts } from '../../src/emulators/ports.ts';
 import { emulatedCredentials } from '../../src/emulators/credentials.ts';
@@ -139,7 +139,7 @@ function at(node: object, ...keys: string[]): Record<string, { default?: unknown
 function emulator(name: string) {
   const provider = providerNamed(name);
   if (provider === undefined) throw new Error(`no provider ${name}`);
-  return newCore(provider, {});
+  return newEmulatorState(provider, {});
 }
 
 /** The emulator itself says which switches it has, when it is given one that it does not. */

@@ -3,7 +3,7 @@ import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { paypack } from '../../src/providers/paypack.ts';
 import { type ExchangeResponse, isFixed, type Provider } from '../../src/providers/provider.ts';
-import { jwtShaped, tokenAnswer } from '../../src/providers/token-answer.ts';
+import { jwtShaped, sampleTokenResponse } from '../../src/providers/token-answer.ts';
 import type { JsonObject } from '../../src/json.ts';
 
 const nowMs = Date.UTC(2026, 0, 1, 9);
@@ -11,11 +11,11 @@ const values = { accessToken: 'access-1', refreshToken: 'refresh-1', lifetimeS: 
 
 function answerOf(provider: Provider, over: Partial<typeof values> = {}) {
   if (isFixed(provider.token)) throw new Error('no exchange');
-  return tokenAnswer(provider, provider.token.response, { ...values, ...over });
+  return sampleTokenResponse(provider, provider.token.response, { ...values, ...over });
 }
 
 function withSample(sample: JsonObject, response: ExchangeResponse) {
-  return tokenAnswer({ ...mpesa, samples: { ...mpesa.samples, tokenAnswer: sample } }, response, values);
+  return sampleTokenResponse({ ...mpesa, samples: { ...mpesa.samples, tokenAnswer: sample } }, response, values);
 }
 
 describe('token answer', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isScalar, parseDocument, visit } from 'yaml';
-import { examineConfig } from '../../src/config/load.ts';
+import { validateConfig } from '../../src/config/load.ts';
 import { type Chance, fuzz } from './random.ts';
 
 const FILE = 'proxy.config.yaml';
@@ -186,7 +186,7 @@ function examine(text: string) {
     if (found === undefined) throw Object.assign(new Error('not there'), { code: 'ENOENT' });
     return found;
   };
-  return examineConfig(FILE, { env: ENV, readFile, fileMode: () => 0o600, now: 0 });
+  return validateConfig(FILE, { env: ENV, readFile, fileMode: () => 0o600, now: 0 });
 }
 
 /** Every key that has a value: nothing tells a secret from a key in the place of one. */

@@ -3,8 +3,8 @@ import { ProxyError } from '../../src/errors.ts';
 import {
   responseHeaders,
   CALL_OVERRIDES,
-  comparable,
-  folded,
+  normalizeHeaderName,
+  foldHeaderName,
   requestHeaders,
   type RouteHeaders,
 } from '../../src/proxy/headers.ts';
@@ -114,14 +114,14 @@ function checkRequest({ lines, route }: Input): void {
   const foreign = logins.filter(([name]) => name.replace(/[-_]/g, '').toLowerCase() === 'authorization');
   if (ours.length !== 1 || foreign.length !== 1) throw new Error(`Authorization: ${JSON.stringify(logins)}`);
   if (out.filter(([name]) => name === 'via').length !== 1) throw new Error('not one Via');
-  const kept = out.map(([name]) => comparable(name));
+  const kept = out.map(([name]) => normalizeHeaderName(name));
   const hop = kept.find((name) => NOT_SENT.includes(name) || name.startsWith('proxy-'));
   if (hop !== undefined) throw new Error(`${hop} was sent`);
-  const withheld = kept.find((name) => route.withheld?.has(folded(name)) === true);
+  const withheld = kept.find((name) => route.withheld?.has(foldHeaderName(name)) === true);
   if (withheld !== undefined) throw new Error(`${withheld} was sent`);
   const nominated = nominatedBy(lines);
   const set = new Set(
-    [...route.set, ...route.defaults].map(([name]) => comparable(name)).concat('via', 'authorization'),
+    [...route.set, ...route.defaults].map(([name]) => normalizeHeaderName(name)).concat('via', 'authorization'),
   );
   const named = kept.find((name) => nominated.has(name) && !set.has(name));
   if (named !== undefined) throw new Error(`${named} was sent, which Connection names`);
@@ -131,7 +131,7 @@ function checkRequest({ lines, route }: Input): void {
 
 function nominatedBy(lines: Lines): Set<string> {
   const values = lines.filter(([name]) => name.toLowerCase() === 'connection').map(([, value]) => value);
-  return new Set(values.flatMap((value) => value.split(',')).map((name) => comparable(name.trim())));
+  return new Set(values.flatMap((value) => value.split(',')).map((name) => normalizeHeaderName(name.trim())));
 }
 
 /** What went through is as it was, and in its order. */
@@ -164,7 +164,7 @@ function checkAnswer({ lines, status }: Input): void {
   const nominated = nominatedBy(lines);
   // `keep_alive` is no spelling of Keep-Alive to a client.
   nominated.delete('keep-alive');
-  const named = out.find(([name]) => nominated.has(comparable(name)));
+  const named = out.find(([name]) => nominated.has(normalizeHeaderName(name)));
   if (named !== undefined) throw new Error(`${named[0]} came back, which Connection names`);
 }
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { examineConfig, loadConfig } from '../../src/config/load.ts';
+import { validateConfig, loadConfig } from '../../src/config/load.ts';
 import { ProxyError } from '../../src/errors.ts';
 import { decodedFully } from '../../src/percent.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
@@ -106,7 +106,7 @@ describe('a missing colon', () => {
     'headers: { X-Key=canary-0123456789 }',
   ])('does not make a message that shows the secret: %s', (line) => {
     const text = `routes:\n  /mpesa/*:\n    provider: mpesa\n    ${line}\n`;
-    const { problems } = examineConfig('proxy.config.yaml', { readFile: () => text, env: {} });
+    const { problems } = validateConfig('proxy.config.yaml', { readFile: () => text, env: {} });
     expect(problems).not.toHaveLength(0);
     expect(JSON.stringify(problems)).not.toContain('canary');
   });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import { isFixed } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
-import { readToken, type TokenAnswer } from '../../src/tokens/answer.ts';
+import { readToken, type TokenResponse } from '../../src/tokens/answer.ts';
 import type { Token } from '../../src/tokens/token.ts';
 import { printed } from '../support/token-fakes.ts';
 import { type Chance, fuzz } from './random.ts';
@@ -18,7 +18,7 @@ const RESPONSES = [
   { accessToken: '__proto__.token', expiresIn: 'constructor.name' },
   { accessToken: 'list.0.token', expiresAt: 'list.0.until' },
 ];
-type Input = { readonly answer: TokenAnswer; readonly response: (typeof RESPONSES)[number] };
+type Input = { readonly answer: TokenResponse; readonly response: (typeof RESPONSES)[number] };
 
 const jwt = (claims: unknown) =>
   ['{}', JSON.stringify(claims), 'x'].map((part) => Buffer.from(part).toString('base64url'));

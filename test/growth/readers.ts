@@ -7,7 +7,7 @@ import { fits, requestView } from '../../src/admin/request-view.ts';
 import { isLinkLocalAddress } from '../../src/link-local.ts';
 import { isLoopbackName } from '../../src/loopback.ts';
 import { Access } from '../../src/proxy/access.ts';
-import { reasonOf } from '../../src/proxy/client-response.ts';
+import { reasonPhrase } from '../../src/proxy/client-response.ts';
 import { DeadTokenRules } from '../../src/proxy/dead-token.ts';
 import { responseHeaders, refuseNominatedFraming, requestHeaders } from '../../src/proxy/headers.ts';
 import { placeholderUse } from '../../src/proxy/placeholder.ts';
@@ -29,7 +29,7 @@ import { humanLine } from '../../src/telemetry/human-line.ts';
 import { parentOf } from '../../src/telemetry/otlp-parent.ts';
 import { maskedDetails } from '../../src/telemetry/recorder.ts';
 import { isSecretName, maskedText } from '../../src/telemetry/sensitive.ts';
-import { Trail } from '../../src/telemetry/trail.ts';
+import { RequestRecord } from '../../src/telemetry/trail.ts';
 import { jsonIn, readToken, retryAfterS, serverNow, wordsOf } from '../../src/tokens/answer.ts';
 import { adminConfig } from '../admin/context.ts';
 import { routeNamed } from '../proxy/route-of.ts';
@@ -66,8 +66,8 @@ function admit(to: Access, ...rawHeaders: string[]): unknown {
   return attempt(() => to.admit(req, rawHeaders[1] ?? ''));
 }
 
-function trailOf(text: string): Trail {
-  const trail = new Trail('id', 'GET', ['host', text, text, text]);
+function trailOf(text: string): RequestRecord {
+  const trail = new RequestRecord('id', 'GET', ['host', text, text, text]);
   trail.keepBodies();
   trail.onRequestBytes(Buffer.from(text));
   return Object.assign(trail, { path: text, query: `?${text}` });
@@ -120,7 +120,7 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   refuseNominatedFraming: (text) => attempt(() => refuseNominatedFraming(['connection', text])),
   responseHeaders: (text) =>
     attempt(() => responseHeaders([...lines('a', text, 4), 'b', text, 'connection', text], 200, REDACTION)),
-  reasonOf: (text) => reasonOf(text, 200, REDACTION),
+  reasonOf: (text) => reasonPhrase(text, 200, REDACTION),
   requestIdOf: (text) => requestIdOf(['x-request-id', text]),
   'Access.admit, Host': (text) => admit(access, 'host', text),
   'Access.admit, Origin': (text) => admit(access, 'host', 'localhost', 'origin', text),

@@ -1,9 +1,9 @@
 import { onTestFinished } from 'vitest';
 import { type Clock, systemClock } from '../../src/clock.ts';
-import type { Route } from '../../src/config/config.ts';
-import { tokenAsker } from '../../src/tokens/exchange.ts';
+import type { RouteConfig } from '../../src/config/config.ts';
+import { tokenFetcher } from '../../src/tokens/exchange.ts';
 import type { TokenRequest } from '../../src/tokens/request.ts';
-import { ExchangeTally } from '../../src/tokens/tally.ts';
+import { ExchangeStats } from '../../src/tokens/tally.ts';
 import { networkTransport } from '../../src/tokens/transport.ts';
 import { routeOf } from '../config/reading.ts';
 import { exchangeOf } from '../support/token-exchange.ts';
@@ -31,13 +31,13 @@ export function asking(oauth2: Settings, settings: Settings = {}, clock: Clock =
   return { route, ...askingFor(route, clock) };
 }
 
-export function askingFor(route: Route, clock: Clock = systemClock) {
+export function askingFor(route: RouteConfig, clock: Clock = systemClock) {
   const sent: TokenRequest[] = [];
   const { transport, close } = networkTransport(systemClock);
   onTestFinished(close);
   const log = new LogLines();
-  const tally = new ExchangeTally();
-  const asker = tokenAsker({
+  const tally = new ExchangeStats();
+  const asker = tokenFetcher({
     ...route,
     token: exchangeOf(route.provider),
     transport: (request, signal) => {

@@ -16,7 +16,7 @@ describe.each(['client_secret_basic', 'client_secret_post'] as const)('%s', (cli
   it('gets a token, with any characters in id and secret', async () => {
     const { issuer } = await oidcProvider(client);
     const { asker, sent } = asking({ issuer, client_auth, scope: 'payments', resource: RESOURCE });
-    const token = await asker.ask(undefined);
+    const token = await asker.fetch(undefined);
     expect(decodeJwt(token.accessToken.reveal())).toMatchObject({
       iss: issuer,
       client_id: CLIENT_ID,
@@ -31,7 +31,7 @@ describe.each(['client_secret_basic', 'client_secret_post'] as const)('%s', (cli
   it('with a wrong secret is a token_denied that shows no secret', async () => {
     const { issuer } = await oidcProvider({ ...client, client_secret: 'another made-up secret' });
     const { asker, log } = asking({ issuer, client_auth });
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     expect(log.lines).toMatchObject([{ fields: { status: 401, provider: 'oauth2' } }]);
     expect(String(log.lines[0]?.fields['provider_said'])).toContain('invalid_client');
@@ -43,7 +43,7 @@ describe('client_secret_basic', () => {
   it('encodes both parts as a form does, then joins them (RFC 6749 2.3.1)', async () => {
     const { issuer } = await oidcProvider({ client_secret: SECRET });
     const { asker, sent } = asking({ issuer });
-    await asker.ask(undefined);
+    await asker.fetch(undefined);
     const basic = Buffer.from(String(sent.at(-1)?.headers['authorization']).slice('Basic '.length), 'base64');
     expect(basic.toString()).toBe(
       'shop%2F1%3A+%22a%2Bb%22+%26+co:made-up%3Ds3cret%3A%2F%3F%26%3D%2B+%2541+%22quoted%22',
@@ -67,8 +67,8 @@ describe('private_key_jwt', () => {
       const key = format === 'PEM' ? pemOf(pair) : jwkOf(pair);
       const { asker, sent } = asking({ issuer, client_auth: 'private_key_jwt', key, algorithm });
       // The server takes no jti twice.
-      await asker.ask(undefined);
-      await asker.ask(undefined);
+      await asker.fetch(undefined);
+      await asker.fetch(undefined);
       const assertions = sent
         .filter(({ method }) => method === 'POST')
         .map((each) => fieldOf(each, 'client_assertion'));
@@ -83,7 +83,7 @@ describe('private_key_jwt', () => {
     const { endpoint } = await oidcProvider(registered('ES256', pair.publicKey.export({ format: 'jwk' })));
     const key = pemOf(pair);
     const { asker, sent } = asking({ token_endpoint: endpoint, client_auth: 'private_key_jwt', key });
-    await asker.ask(undefined);
+    await asker.fetch(undefined);
     expect(decodeJwt(fieldOf(sent[0], 'client_assertion')).aud).toBe(endpoint);
   });
 
@@ -92,7 +92,7 @@ describe('private_key_jwt', () => {
     const { issuer } = await oidcProvider(registered('ES256', known));
     const pem = pemOf(pairFor('ES256'));
     const { asker, log, sent } = asking({ issuer, client_auth: 'private_key_jwt', key: pem });
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     const assertion = fieldOf(sent.at(-1), 'client_assertion');
     expect(assertion).not.toBe('');
@@ -115,7 +115,7 @@ describe('tls_client_auth', () => {
     const { issuer } = await oidcProvider(registered, over);
     const { cert, key } = client;
     const { asker, sent } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });
-    expect((await asker.ask(undefined)).accessToken.reveal()).not.toBe('');
+    expect((await asker.fetch(undefined)).accessToken.reveal()).not.toBe('');
     expect(formOf(sent.at(-1))).toEqual([
       ['grant_type', 'client_credentials'],
       ['client_id', CLIENT_ID],
@@ -132,14 +132,14 @@ describe('tls_client_auth', () => {
       over,
     );
     const { asker } = asking({ issuer, client_auth: 'tls_client_auth', cert: own.cert, key: own.key });
-    expect((await asker.ask(undefined)).accessToken.reveal()).not.toBe('');
+    expect((await asker.fetch(undefined)).accessToken.reveal()).not.toBe('');
   });
 
   it('with the certificate of another client is a token_denied that does not show the key', async () => {
     const { issuer } = await oidcProvider(registered, over);
     const { cert, key } = issue({ name: 'other', issuer: authority });
     const { asker, log } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     expectNoSecret([log.lines, refusal], key, key.split('\n')[1]!);
   });
@@ -148,7 +148,7 @@ describe('tls_client_auth', () => {
     const { issuer } = await oidcProvider(registered, over);
     const { cert, key } = client;
     const { asker, sent } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });
-    await asker.ask(undefined);
+    await asker.fetch(undefined);
     expect(sent.map(({ method, certificate }) => [method, certificate !== undefined])).toEqual([
       ['GET', false],
       ['POST', true],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { examineConfig } from '../../src/config/load.ts';
+import { validateConfig } from '../../src/config/load.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { ask } from '../support/proxy-ask.ts';
 import { startProxy } from '../support/proxy-server.ts';
@@ -9,7 +9,7 @@ const MOMO = { api_user: 'u', api_key: 'k', subscription_key: 's' };
 
 function examine(route: object, environment = 'sandbox') {
   const text = JSON.stringify({ environment, routes: { '/x/*': route } });
-  const { config, problems, warnings } = examineConfig('proxy.config.yaml', { readFile: () => text, env: {} });
+  const { config, problems, warnings } = validateConfig('proxy.config.yaml', { readFile: () => text, env: {} });
   const values = [...(config?.routes[0]?.credentials ?? [])].map(([name, secret]) => [name, secret.reveal()]);
   return {
     values: Object.fromEntries(values) as Record<string, string>,

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { examineConfig } from '../../src/config/load.ts';
+import { validateConfig } from '../../src/config/load.ts';
 import { providers } from '../../src/providers/registry.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -35,7 +35,7 @@ describe('docs/providers', () => {
       for (const fact of [...traps, ...sources, ...addresses]) expect(text).toContain(fact);
       const yaml = /```yaml\n(.*?)```/s.exec(text)?.[1] ?? '';
       const names = [...yaml.matchAll(/\$\{(\w+)\}/g)].map(([, variable = '']) => [variable, 'made-up'] as const);
-      const { config, problems, warnings } = examineConfig('proxy.config.yaml', {
+      const { config, problems, warnings } = validateConfig('proxy.config.yaml', {
         readFile: () => yaml,
         env: Object.fromEntries(names),
       });

@@ -4,9 +4,9 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ProxyError } from '../../src/errors.ts';
 import { type Body, receiveBody } from '../../src/proxy/body.ts';
-import { Trail } from '../../src/telemetry/trail.ts';
+import { RequestRecord } from '../../src/telemetry/trail.ts';
 
-const TRAIL = new Trail('request-1', 'POST', []);
+const TRAIL = new RequestRecord('request-1', 'POST', []);
 const LIMITS = { replayLimitBytes: 8, maxBodyBytes: 16 };
 
 /** The head of a request, on a real connection that more can be written to. */

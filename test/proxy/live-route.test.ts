@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { requestHeaders } from '../../src/proxy/headers.ts';
-import { LiveRoute } from '../../src/proxy/live-route.ts';
-import { Activity } from '../../src/telemetry/activity.ts';
+import { Route } from '../../src/proxy/live-route.ts';
+import { RouteStats } from '../../src/telemetry/activity.ts';
 import { makeToken } from '../../src/tokens/token.ts';
 import { routeNamed } from './route-of.ts';
 
-function liveRoute(name: string, settings: Readonly<Record<string, unknown>> = {}): LiveRoute {
+function liveRoute(name: string, settings: Readonly<Record<string, unknown>> = {}): Route {
   // Neither is asked here.
-  return new LiveRoute(routeNamed(name, settings), {} as never, {} as never, new Activity());
+  return new Route(routeNamed(name, settings), {} as never, {} as never, new RouteStats());
 }
 
 describe('LiveRoute', () => {

@@ -1,9 +1,9 @@
-import type { Route } from '../../src/config/config.ts';
+import type { RouteConfig } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 
 /** A resolved route of a built-in provider, with made-up credentials. */
-export function routeNamed(name: string, settings: Readonly<Record<string, unknown>> = {}): Route {
+export function routeNamed(name: string, settings: Readonly<Record<string, unknown>> = {}): RouteConfig {
   const fields = providerNamed(name)?.credentials ?? [];
   const credentials = Object.fromEntries(fields.map((field) => [field.name, `value-of-${field.name}`]));
   const written = { routes: { [`/${name}/*`]: { provider: name, credentials, ...settings } } };

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import type { Config } from '../../src/config/config.ts';
-import { examineConfig } from '../../src/config/load.ts';
+import { validateConfig } from '../../src/config/load.ts';
 import { type Found, Reloader } from '../../src/server/reload.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { LogLines } from '../support/token-fakes.ts';
@@ -29,7 +29,7 @@ function start(options: { clock?: Clock; file?: string; refuse?: () => void; dur
   const applications = new Calls();
   const examinations = new Calls();
   const examine = (): Found => {
-    const found = examineConfig(file, { env: {} });
+    const found = validateConfig(file, { env: {} });
     options.during?.();
     examinations.call();
     return found;
@@ -41,7 +41,7 @@ function start(options: { clock?: Clock; file?: string; refuse?: () => void; dur
   };
   const reloader = new Reloader({ examine, apply, log, clock: options.clock ?? systemClock });
   onTestFinished(() => reloader.close());
-  reloader.watch(examineConfig(file, { env: {} }).files);
+  reloader.watch(validateConfig(file, { env: {} }).files);
   const secretNow = () => applied.at(-1)?.routes[0]?.credentials.get('consumer_secret')?.reveal();
   return { file, log, applied, applications, examinations, reloader, secretNow };
 }

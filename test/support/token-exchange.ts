@@ -1,11 +1,11 @@
 import { onTestFinished } from 'vitest';
 import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
 import { Secret } from '../../src/secret.ts';
-import { tokenAsker, type TokenAsker, type TokenTransport } from '../../src/tokens/exchange.ts';
+import { tokenFetcher, type TokenFetcher, type TokenTransport } from '../../src/tokens/exchange.ts';
 import { systemClock } from '../../src/clock.ts';
 import { networkTransport } from '../../src/tokens/transport.ts';
 import { ManualClock } from './manual-clock.ts';
-import { ExchangeTally } from '../../src/tokens/tally.ts';
+import { ExchangeStats } from '../../src/tokens/tally.ts';
 import { LogLines } from './token-fakes.ts';
 
 /** The secrets of one made-up app, one for each credential field: odd enough that any spelling of them is found. */
@@ -21,10 +21,10 @@ export function network(): TokenTransport {
 }
 
 export interface Asking {
-  readonly asker: TokenAsker;
+  readonly asker: TokenFetcher;
   readonly clock: ManualClock;
   readonly log: LogLines;
-  readonly tally: ExchangeTally;
+  readonly tally: ExchangeStats;
   readonly secrets: Readonly<Record<string, string>>;
 }
 
@@ -40,8 +40,8 @@ export function asking(
   const credentials = new Map(Object.entries(secrets).map(([name, value]) => [name, new Secret(value)]));
   const server = authServer ?? hosts?.auth ?? hosts?.api ?? '';
   const token = exchangeOf(provider);
-  const tally = new ExchangeTally();
-  const asker = tokenAsker({
+  const tally = new ExchangeStats();
+  const asker = tokenFetcher({
     provider,
     token,
     authServer: server,

@@ -2,10 +2,10 @@ import { inspect } from 'node:util';
 import { expect } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import type { Log, LogFields } from '../../src/log.ts';
-import type { TokenAsker } from '../../src/tokens/exchange.ts';
+import type { TokenFetcher } from '../../src/tokens/exchange.ts';
 import { makeToken, type Token, type TokenCall } from '../../src/tokens/token.ts';
 import { CachedTokenSource } from '../../src/tokens/cache.ts';
-import { ExchangeTally } from '../../src/tokens/tally.ts';
+import { ExchangeStats } from '../../src/tokens/tally.ts';
 import type { Secret } from '../../src/secret.ts';
 import { ManualClock } from './manual-clock.ts';
 
@@ -70,7 +70,7 @@ export async function refusalOf(promise: Promise<unknown>): Promise<ProxyError> 
 }
 
 /** Answers each question by a script, or waits until `answer` or `fail` is called. */
-export class FakeAsker implements TokenAsker {
+export class FakeAsker implements TokenFetcher {
   /** The refresh token of each question. */
   readonly asked: (string | undefined)[] = [];
   /** What the `n`th question gets, counted from 1; undefined leaves it waiting. */
@@ -85,7 +85,7 @@ export class FakeAsker implements TokenAsker {
     return this.asked.length;
   }
 
-  async ask(refreshToken: Secret | undefined): Promise<Token> {
+  async fetch(refreshToken: Secret | undefined): Promise<Token> {
     this.asked.push(refreshToken?.reveal());
     const answer = this.script?.(this.count);
     if (answer instanceof Error) throw answer;
@@ -117,7 +117,7 @@ export function cached(script?: (n: number, bench: { clock: ManualClock }) => To
     clock,
     log,
     random: () => chance.value,
-    tally: new ExchangeTally(),
+    tally: new ExchangeStats(),
   });
   return { asker, chance, clock, log, source };
 }

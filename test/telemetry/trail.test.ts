@@ -1,18 +1,18 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { Redaction } from '../../src/redaction.ts';
-import { Activity } from '../../src/telemetry/activity.ts';
-import { Recorder } from '../../src/telemetry/recorder.ts';
-import { Series, stepAt, STEPS } from '../../src/telemetry/series.ts';
-import { Trail } from '../../src/telemetry/trail.ts';
+import { RouteStats } from '../../src/telemetry/activity.ts';
+import { RecentRequests } from '../../src/telemetry/recorder.ts';
+import { TimeSeries, bucketAt, BUCKETS } from '../../src/telemetry/series.ts';
+import { RequestRecord } from '../../src/telemetry/trail.ts';
 
-function trailOf(fields: Partial<Trail> = {}): Trail {
-  const trail = new Trail('request-1', 'POST', []);
+function trailOf(fields: Partial<RequestRecord> = {}): RequestRecord {
+  const trail = new RequestRecord('request-1', 'POST', []);
   return Object.assign(trail, { status: 200, use: 'cached', endedAt: trail.startedAt + 12 }, fields);
 }
 
-function finished(...trails: Trail[]): Activity {
-  const activity = new Activity();
+function finished(...trails: RequestRecord[]): RouteStats {
+  const activity = new RouteStats();
   for (const trail of trails) activity.finished(trail);
   return activity;
 }
@@ -53,7 +53,7 @@ describe('a trail', () => {
     trail.onRequestBytes(gzipSync(`{"note":"${secret}","amount":1}`));
     trail.onAnswerBytes(Buffer.from(`{"note":"${secret}","amount":2}`));
     expect(trail.redacted(`/pay/${secret}`)).toBe('/pay/[redacted]');
-    const recorder = new Recorder(1);
+    const recorder = new RecentRequests(1);
     recorder.add(trail);
     for (const [listed] of [recorder.since(0), recorder.since(0)]) {
       expect([listed?.requestId, listed?.path, listed?.query]).toEqual([
@@ -80,7 +80,7 @@ describe('a trail', () => {
 
 describe('the recorder', () => {
   it('gives the newest first, and those after a number', () => {
-    const recorder = new Recorder(4);
+    const recorder = new RecentRequests(4);
     const trails = [1, 2, 3].map(() => trailOf());
     for (const trail of trails) recorder.add(trail);
     expect(recorder.since(0).map(({ number }) => number)).toEqual([3, 2, 1]);
@@ -90,7 +90,7 @@ describe('the recorder', () => {
   });
 
   it('overwrites the oldest, and counts them', () => {
-    const recorder = new Recorder(4);
+    const recorder = new RecentRequests(4);
     for (let i = 0; i < 10; i++) recorder.add(trailOf());
     expect(recorder.since(0).map(({ number }) => number)).toEqual([10, 9, 8, 7]);
     expect(recorder.dropped).toBe(6);
@@ -98,7 +98,7 @@ describe('the recorder', () => {
   });
 
   it('keeps what a trail said when it was added, whatever becomes of it', () => {
-    const recorder = new Recorder(4);
+    const recorder = new RecentRequests(4);
     const trail = trailOf({ path: '/a' });
     trail.onAttempt().status = 401;
     trail.onAttempt().status = 200;
@@ -112,7 +112,7 @@ describe('the recorder', () => {
   });
 
   it('keeps headers of what failed, of what has its bodies kept, and of all while somebody looks', () => {
-    const recorder = new Recorder(8);
+    const recorder = new RecentRequests(8);
     const headers = ['host', 'localhost'];
     const withBodies = trailOf({ requestHeaders: headers });
     withBodies.keepBodies();
@@ -137,7 +137,7 @@ describe('the recorder', () => {
   });
 
   it('gives what a client wrote masked and cut, and masks it once', () => {
-    const recorder = new Recorder(4);
+    const recorder = new RecentRequests(4);
     const long = 'a'.repeat(15_000);
     const headers = ['authorization', 'Bearer x', 'user-agent', long];
     const trail = trailOf({
@@ -165,7 +165,7 @@ describe('the recorder', () => {
   });
 
   it('gives a request as it came, to be sent again', () => {
-    const recorder = new Recorder(4);
+    const recorder = new RecentRequests(4);
     recorder.add(trailOf({ path: '/pay/254712345678', status: 500, requestHeaders: ['authorization', 'Bearer x'] }));
     expect(recorder.unmasked(1)).toMatchObject({
       path: '/pay/254712345678',
@@ -175,7 +175,7 @@ describe('the recorder', () => {
   });
 
   it('keeps a hundred in a second of those that go well, and all that fail', () => {
-    const recorder = new Recorder(1000);
+    const recorder = new RecentRequests(1000);
     for (let i = 0; i < 150; i++) recorder.add(trailOf({ endedAt: 5000 + i }));
     for (let i = 0; i < 50; i++) recorder.add(trailOf({ endedAt: 5200, status: i % 2 === 0 ? 502 : 0 }));
     expect([recorder.since(0).length, recorder.dropped]).toEqual([150, 50]);
@@ -223,7 +223,7 @@ describe('the activity of a route', () => {
   });
 
   it('has no counts where nobody called, for there may be many routes', () => {
-    const activity = new Activity();
+    const activity = new RouteStats();
     activity.tick(1, 0);
     expect([activity.counts, activity.points(1)]).toEqual([undefined, []]);
     activity.tick(2, 1);
@@ -248,15 +248,15 @@ describe('the last quarter of an hour', () => {
   });
 
   it('ends after ninety steps of ten seconds', () => {
-    const series = new Series();
+    const series = new TimeSeries();
     series.tick(1, undefined, 1);
-    expect(series.points(STEPS)).toHaveLength(1);
-    expect(series.points(STEPS + 1)).toEqual([]);
+    expect(series.points(BUCKETS)).toHaveLength(1);
+    expect(series.points(BUCKETS + 1)).toEqual([]);
     for (let step = 2; step < 500; step++) series.tick(step, undefined, step);
-    expect(series.points(499).map(({ step }) => step)).toEqual(Array.from({ length: STEPS }, (_, i) => 410 + i));
+    expect(series.points(499).map(({ step }) => step)).toEqual(Array.from({ length: BUCKETS }, (_, i) => 410 + i));
   });
 
   it('has the same steps in every process', () => {
-    expect([stepAt(0), stepAt(9999), stepAt(10_000)]).toEqual([0, 0, 1]);
+    expect([bucketAt(0), bucketAt(9999), bucketAt(10_000)]).toEqual([0, 0, 1]);
   });
 });

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import type { DeadTokenRule, ExchangeResponse } from '../../src/providers/provider.ts';
-import { readToken, type TokenAnswer, unavailable } from '../../src/tokens/answer.ts';
+import { readToken, type TokenResponse, unavailable } from '../../src/tokens/answer.ts';
 import { expectNoSecret } from '../support/token-fakes.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 1, 9);
 const RESPONSE: ExchangeResponse = { accessToken: 'access_token', expiresIn: 'expires_in', refreshToken: 'refresh' };
 
-type Answer = Partial<Omit<TokenAnswer, 'body'>> & { readonly body?: unknown };
+type Answer = Partial<Omit<TokenResponse, 'body'>> & { readonly body?: unknown };
 
 function read({ status = 200, headers = {}, body = '' }: Answer, response = RESPONSE) {
   const text = typeof body === 'string' ? body : JSON.stringify(body);

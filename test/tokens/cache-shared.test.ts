@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CachedTokenSource } from '../../src/tokens/cache.ts';
-import type { TokenAsker } from '../../src/tokens/exchange.ts';
-import { ExchangeTally } from '../../src/tokens/tally.ts';
+import type { TokenFetcher } from '../../src/tokens/exchange.ts';
+import { ExchangeStats } from '../../src/tokens/tally.ts';
 import { makeToken, type Token } from '../../src/tokens/token.ts';
 import { callOf } from '../support/token-fakes.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
@@ -14,12 +14,12 @@ function numbered(generation: number, name = `token-${generation}`): Token {
 }
 
 /** An asker whose answers are given by hand, and whose news too. */
-class HandAsker implements TokenAsker {
+class HandAsker implements TokenFetcher {
   readonly asked: (Token | undefined)[] = [];
   answer: (token: Token) => void = () => {};
   tell: (token: Token) => void = () => {};
 
-  ask(_refreshToken: unknown, after?: Token): Promise<Token> {
+  fetch(_refreshToken: unknown, after?: Token): Promise<Token> {
     this.asked.push(after);
     return new Promise((resolve) => (this.answer = resolve));
   }
@@ -38,7 +38,7 @@ function source() {
     clock,
     random: () => 0,
     log: SILENT,
-    tally: new ExchangeTally(),
+    tally: new ExchangeStats(),
   };
   return { asker, clock, cache: new CachedTokenSource(asker, context) };
 }

@@ -229,7 +229,7 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
   it('asks as documented, and reads the token and its lifetime', async () => {
     const { asker, clock, log, secrets } = asking(provider);
     const scope = endpoint(documented, secrets).reply(200, documented.answer);
-    const token = await asker.ask(undefined);
+    const token = await asker.fetch(undefined);
     expect(token.accessToken.reveal()).toBe(documented.token);
     expect(token.lifetimeSource).toBe(documented.source);
     expect(Math.round((token.expiresAtMs - clock.now()) / 1000)).toBe(documented.lifetimeS);
@@ -242,7 +242,7 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
     const { asker, log, secrets } = asking(provider);
     const { status, body } = provider.samples.deniedAnswer;
     endpoint(documented, secrets).reply(status, { ...body, echo: Object.values(secrets) });
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     expect(log.lines).toMatchObject([{ level: 'warn', fields: { provider: provider.name, status } }]);
     const hidden = provider.credentials.flatMap(({ name, secret }) => (secret ? [secrets[name]!] : []));
@@ -252,7 +252,7 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
   it('does not take its own trouble for wrong credentials', async () => {
     const { asker, secrets } = asking(provider);
     endpoint(documented, secrets).reply(500, { error: 'internal_error' });
-    expect((await refusalOf(asker.ask(undefined))).code).toBe('token_unavailable');
+    expect((await refusalOf(asker.fetch(undefined))).code).toBe('token_unavailable');
   });
 
   it('goes by its default where the answer says nothing of the lifetime', async () => {
@@ -260,7 +260,7 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
     const token = 'opaque-1';
     const answer = { token, access_token: token, accessToken: token, data: { accessToken: token } };
     endpoint(documented, secrets).reply(200, answer);
-    const got = await asker.ask(undefined);
+    const got = await asker.fetch(undefined);
     expect(got.lifetimeSource).toBe('default');
     expect(got.expiresAtMs - clock.now()).toBe(provider.defaultLifetimeS * 1000);
   });
@@ -270,7 +270,7 @@ describe('what is particular', () => {
   it('an hour is what a token of ClickPesa lives that is no JWT', async () => {
     const { asker, clock } = asking(named('clickpesa'));
     nock('https://api.clickpesa.com').post('/third-parties/generate-token').reply(200, { token: 'Bearer opaque-1' });
-    const token = await asker.ask(undefined);
+    const token = await asker.fetch(undefined);
     expect([token.accessToken.reveal(), token.expiresAtMs - clock.now()]).toEqual(['opaque-1', 3_600_000]);
   });
 
@@ -279,7 +279,7 @@ describe('what is particular', () => {
     nock('https://cybqa.pesapal.com')
       .post('/pesapalv3/api/Auth/RequestToken')
       .reply(200, { token: null, error: { code: 'api_error', message: 'try later' }, status: '500' });
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect([refusal.code, log.messages]).toEqual(['token_unavailable', ['token exchange failed']]);
   });
 
@@ -288,7 +288,7 @@ describe('what is particular', () => {
     nock('https://cybqa.pesapal.com')
       .post('/pesapalv3/api/Auth/RequestToken')
       .reply(200, { token: null, error: { code: 'consumer_key_unknown', message: '' }, status: '500' });
-    expect((await refusalOf(asker.ask(undefined))).code).toBe('token_denied');
+    expect((await refusalOf(asker.fetch(undefined))).code).toBe('token_denied');
   });
 
   it('a wrong subscription key of MTN MoMo, too', async () => {
@@ -296,7 +296,7 @@ describe('what is particular', () => {
     nock('https://sandbox.momodeveloper.mtn.com')
       .post(/token/)
       .reply(401, { statusCode: 401, message: 'Access denied due to invalid subscription key.' });
-    expect((await refusalOf(asker.ask(undefined))).code).toBe('token_denied');
+    expect((await refusalOf(asker.fetch(undefined))).code).toBe('token_denied');
   });
 
   it('KCB asks another host and path for tokens of production', async () => {
@@ -305,7 +305,7 @@ describe('what is particular', () => {
     const scope = nock('https://accounts.buni.kcbgroup.com')
       .post('/oauth2/token', { grant_type: 'client_credentials' })
       .reply(200, standard('bank-1', 3600));
-    expect((await asker.ask(undefined)).accessToken.reveal()).toBe('bank-1');
+    expect((await asker.fetch(undefined)).accessToken.reveal()).toBe('bank-1');
     expect(scope.isDone()).toBe(true);
   });
 });

@@ -42,7 +42,7 @@ describe('the exchange', () => {
       .basicAuth({ user: secrets['consumer_key']!, pass: secrets['consumer_secret']! })
       .matchHeader('user-agent', 'wakala')
       .reply(200, { access_token: 'm-1', expires_in: '3599' });
-    const token = await asker.ask(undefined);
+    const token = await asker.fetch(undefined);
     expect(token.accessToken.reveal()).toBe('m-1');
     expect(token).toMatchObject({ expiresAtMs: clock.now() + 3_599_000, lifetimeSource: 'expires_in' });
     expect(token.refreshToken).toBeUndefined();
@@ -57,7 +57,7 @@ describe('the exchange', () => {
       .post('/api/v1/auth/app/token', secrets)
       .matchHeader('content-type', 'application/json')
       .reply(200, { access, refresh: 'r-1', merchant_id: 1, app_code: 2, products: [] });
-    const token = await asker.ask(undefined);
+    const token = await asker.fetch(undefined);
     expect(token.accessToken.reveal()).toBe(access);
     expect(token.refreshToken?.reveal()).toBe('r-1');
     expect(token).toMatchObject({ expiresAtMs: clock.now() + 900_000, lifetimeSource: 'jwt' });
@@ -68,7 +68,7 @@ describe('the exchange', () => {
     const scope = nock('https://sandbox.api.jpay.africa')
       .post('/api/v1/auth/refresh', { refresh: 'r-1' })
       .reply(200, { access: 'j-2', refresh: 'r-2' });
-    const token = await asker.ask(new Secret('r-1'));
+    const token = await asker.fetch(new Secret('r-1'));
     expect(token.refreshToken?.reveal()).toBe('r-2');
     expect(token).toMatchObject({ lifetimeSource: 'default' });
     expect(scope.isDone()).toBe(true);
@@ -82,7 +82,7 @@ describe('the exchange', () => {
       )
       .matchHeader('content-type', /^multipart\/form-data; boundary=/)
       .reply(200, { access_token: 'j-1', token_type: 'Bearer', expires_in: 1991 });
-    const token = await asker.ask(undefined);
+    const token = await asker.fetch(undefined);
     expect(token.accessToken.reveal()).toBe('j-1');
     expect(token.expiresAtMs).toBe(clock.now() + 1_991_000);
   });
@@ -90,7 +90,7 @@ describe('the exchange', () => {
   it('of Paypack gives the token, its lifetime from a point in time', async () => {
     const { asker, clock } = asking(paypack);
     paypackLogin().reply(200, { ...PAYPACK_TOKEN, expires: String(START_S + 900) });
-    const token = await asker.ask(undefined);
+    const token = await asker.fetch(undefined);
     expect(token.accessToken.reveal()).toBe('a-fresh');
     expect(token).toMatchObject({ expiresAtMs: clock.now() + 900_000, lifetimeSource: 'expires_at' });
   });
@@ -100,7 +100,7 @@ describe('the exchange', () => {
     const skewS = 3600;
     const date = new Date((START_S + skewS) * 1000).toUTCString();
     paypackLogin().reply(200, { ...PAYPACK_TOKEN, expires: START_S + skewS + 900 }, { date });
-    expect((await asker.ask(undefined)).expiresAtMs).toBe(clock.now() + 900_000);
+    expect((await asker.fetch(undefined)).expiresAtMs).toBe(clock.now() + 900_000);
   });
 
   it('takes no notice of a refresh token where the provider knows no refresh', async () => {
@@ -108,7 +108,7 @@ describe('the exchange', () => {
     const scope = nock('https://sandbox.safaricom.co.ke')
       .get(/^\/oauth/)
       .reply(200, { access_token: 'm-1' });
-    expect((await asker.ask(new Secret('r-1'))).accessToken.reveal()).toBe('m-1');
+    expect((await asker.fetch(new Secret('r-1'))).accessToken.reveal()).toBe('m-1');
     expect(scope.isDone()).toBe(true);
   });
 });
@@ -118,7 +118,7 @@ describe('a refresh', () => {
     const { asker, log } = asking(paypack);
     const login = paypackLogin().reply(500);
     paypackRefresh().reply(200, PAYPACK_TOKEN);
-    const token = await asker.ask(new Secret(REFRESH_TOKEN));
+    const token = await asker.fetch(new Secret(REFRESH_TOKEN));
     expect(token.refreshToken?.reveal()).toBe('r-2');
     expect(login.isDone()).toBe(false);
     expect(log.lines).toEqual([]);
@@ -141,7 +141,7 @@ describe('a refresh', () => {
     const { asker } = asking(paypack);
     const refresh = paypackRefresh().reply(status, body);
     const login = paypackLogin().reply(200, PAYPACK_TOKEN);
-    expect((await asker.ask(new Secret(REFRESH_TOKEN))).accessToken.reveal()).toBe('a-fresh');
+    expect((await asker.fetch(new Secret(REFRESH_TOKEN))).accessToken.reveal()).toBe('a-fresh');
     expect(refresh.isDone()).toBe(true);
     expect(login.isDone()).toBe(true);
   });
@@ -150,14 +150,14 @@ describe('a refresh', () => {
     const { asker } = asking(paypack);
     paypackRefresh().replyWithError(Object.assign(new Error('broke off'), { code: 'ECONNRESET' }));
     paypackLogin().reply(200, PAYPACK_TOKEN);
-    expect((await asker.ask(new Secret(REFRESH_TOKEN))).accessToken.reveal()).toBe('a-fresh');
+    expect((await asker.fetch(new Secret(REFRESH_TOKEN))).accessToken.reveal()).toBe('a-fresh');
   });
 
   it.each([429, 500, 503])('answered with %d and a Retry-After asks for no login either', async (status) => {
     const { asker } = asking(paypack);
     paypackRefresh().reply(status, '{}', { 'retry-after': '17' });
     const login = paypackLogin().reply(200, PAYPACK_TOKEN);
-    const refusal = await refusalOf(asker.ask(new Secret(REFRESH_TOKEN)));
+    const refusal = await refusalOf(asker.fetch(new Secret(REFRESH_TOKEN)));
     expect(refusal).toMatchObject({ code: 'token_unavailable', retryAfterS: 17 });
     expect(login.isDone()).toBe(false);
   });
@@ -166,7 +166,7 @@ describe('a refresh', () => {
     const { asker } = asking(paypack);
     paypackRefresh().reply(500);
     paypackLogin().reply(401, { status: 401, message: 'invalid client credentials' });
-    expect((await refusalOf(asker.ask(new Secret(REFRESH_TOKEN)))).code).toBe('token_denied');
+    expect((await refusalOf(asker.fetch(new Secret(REFRESH_TOKEN)))).code).toBe('token_denied');
   });
 });
 
@@ -177,7 +177,7 @@ describe('a token endpoint', () => {
     const { asker } = asking(mpesa);
     login().reply(status, '', { location: 'https://elsewhere.example/token' });
     const target = nock('https://elsewhere.example').get('/token').reply(200, { access_token: 'stolen' });
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
     expect(refusal.message).toContain(`it answered ${status}`);
     expect(target.isDone()).toBe(false);
@@ -186,7 +186,7 @@ describe('a token endpoint', () => {
   it('that answers 204 gave no token', async () => {
     const { asker } = asking(mpesa);
     login().reply(204);
-    expect((await refusalOf(asker.ask(undefined))).message).toContain('204 with an empty body');
+    expect((await refusalOf(asker.fetch(undefined))).message).toContain('204 with an empty body');
   });
 
   it('that answers 100 MB is heard for 64 KiB', async () => {
@@ -201,26 +201,26 @@ describe('a token endpoint', () => {
       });
     const { asker } = asking(mpesa);
     login().reply(200, endless);
-    expect((await refusalOf(asker.ask(undefined))).message).toContain('answer longer than 64 KiB');
+    expect((await refusalOf(asker.fetch(undefined))).message).toContain('answer longer than 64 KiB');
     expect(pulledBytes).toBeLessThan(1e6);
   });
 
   it('that spells its header names its own way is understood', async () => {
     const { asker } = asking(mpesa);
     login().reply(429, '', { 'RETRY-AFTER': '5' });
-    expect((await refusalOf(asker.ask(undefined))).retryAfterS).toBe(5);
+    expect((await refusalOf(asker.fetch(undefined))).retryAfterS).toBe(5);
   });
 
   it('that repeats a header counts with its first', async () => {
     const { asker } = asking(mpesa);
     login().reply(429, '', ['Retry-After', '5', 'Retry-After', '9', 'Set-Cookie', 'a', 'Set-Cookie', 'b']);
-    expect((await refusalOf(asker.ask(undefined))).code).toBe('token_unavailable');
+    expect((await refusalOf(asker.fetch(undefined))).code).toBe('token_unavailable');
   });
 
   it('that refuses the credentials is quoted in the log and not in the error', async () => {
     const { asker, log } = asking(mpesa);
     login().reply(400, { errorCode: '400.008.01', errorMessage: 'Invalid Authentication passed' });
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     expectNoSecret(refusal, '400.008.01', 'Invalid Authentication passed');
     expect(log.lines).toEqual([
@@ -241,7 +241,7 @@ describe('a token endpoint', () => {
   it('whose 200 has no usable token is not quoted: there may be one under another name', async () => {
     const { asker, log } = asking(mpesa);
     login().reply(200, { accessToken: 'm-under-another-name' });
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect(log.messages).toEqual(['token exchange failed']);
     expectNoSecret([refusal, log.lines], 'm-under-another-name');
   });
@@ -258,7 +258,7 @@ describe('nothing secret', () => {
           const basic = request.headers.get('authorization');
           return `you sent ${[basic, basic?.split(' ')[1], ...Object.values(secrets)].join(', ')}`;
         });
-      const refusal = await refusalOf(asker.ask(undefined));
+      const refusal = await refusalOf(asker.fetch(undefined));
       expect(log.lines[0]?.fields['provider_said']).toBe(
         'you sent Basic [redacted], [redacted], [redacted], [redacted]',
       );
@@ -271,7 +271,7 @@ describe('nothing secret', () => {
     nock(/sandbox|paypack/)
       .post(/./)
       .reply(401, async (request: Request) => `you sent ${await request.text()}`);
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     expect(log.lines[0]?.fields['provider_said']).toMatch(/^you sent /);
     expectNoSecret([refusal, log.lines], ...Object.values(secrets));
@@ -283,7 +283,7 @@ describe('nothing secret', () => {
       const { asker, log, secrets } = asking(paypack);
       paypackRefresh().reply(status, (request: Request) => `no route ${request.url} for ${REFRESH_TOKEN}`);
       paypackLogin().reply(500, async (request: Request) => `you sent ${await request.text()}`);
-      const refusal = await refusalOf(asker.ask(new Secret(REFRESH_TOKEN)));
+      const refusal = await refusalOf(asker.fetch(new Secret(REFRESH_TOKEN)));
       expect(log.messages).toEqual(['refresh failed', 'authorizing afresh', 'token exchange failed']);
       expect(log.lines[0]?.fields['provider_said']).toMatch(/^no route .* for \[redacted\]$/);
       expectNoSecret([refusal, log.lines], REFRESH_TOKEN, ...Object.values(secrets));
@@ -295,7 +295,7 @@ describe('nothing secret', () => {
     const broken = new Error(`connect failed for ${PAYPACK}${REFRESH_PATH}`);
     paypackRefresh().replyWithError(Object.assign(broken, { code: 'EHOSTUNREACH' }));
     paypackLogin().reply(200, PAYPACK_TOKEN);
-    await asker.ask(new Secret(REFRESH_TOKEN));
+    await asker.fetch(new Secret(REFRESH_TOKEN));
     expect(log.lines.map(({ fields }) => fields['error'])).toEqual(['it could not be asked (EHOSTUNREACH)', undefined]);
     expectNoSecret(log.lines, REFRESH_TOKEN);
   });
@@ -303,7 +303,7 @@ describe('nothing secret', () => {
   it('is in the log of a refresh that works', async () => {
     const { asker, log, secrets } = asking(paypack);
     paypackRefresh().reply(200, PAYPACK_TOKEN);
-    const token = await asker.ask(new Secret(REFRESH_TOKEN));
+    const token = await asker.fetch(new Secret(REFRESH_TOKEN));
     expectNoSecret([token, log.lines], REFRESH_TOKEN, 'a-fresh', 'r-2', ...Object.values(secrets));
   });
 });

@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { ProxyError } from '../../src/errors.ts';
 import { CachedTokenSource } from '../../src/tokens/cache.ts';
-import type { TokenAsker } from '../../src/tokens/exchange.ts';
-import { ExchangeTally } from '../../src/tokens/tally.ts';
+import type { TokenFetcher } from '../../src/tokens/exchange.ts';
+import { ExchangeStats } from '../../src/tokens/tally.ts';
 import { makeToken, type Token, type TokenCall, type TokenSource } from '../../src/tokens/token.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { Random } from '../support/random.ts';
@@ -61,7 +61,7 @@ interface SimulatedRequest {
   readonly replay: boolean;
 }
 
-type MakeSource = (asker: TokenAsker, context: ConstructorParameters<typeof CachedTokenSource>[1]) => TokenSource;
+type MakeSource = (asker: TokenFetcher, context: ConstructorParameters<typeof CachedTokenSource>[1]) => TokenSource;
 
 const RUN_MS = 10 * 60_000;
 const NETWORK_MS = 20;
@@ -103,7 +103,7 @@ class World {
     this.#scenario = scenario;
     const context = { provider: 'simulated', clock: this.#clock, random: () => this.#random.next(), log: SILENT };
     this.#sources = Array.from({ length: scenario.replicas ?? 1 }, () =>
-      makeSource({ ask: () => this.#exchange() }, { ...context, tally: new ExchangeTally() }),
+      makeSource({ fetch: () => this.#exchange() }, { ...context, tally: new ExchangeStats() }),
     );
   }
 

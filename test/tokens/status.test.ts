@@ -3,7 +3,7 @@ import { ProxyError } from '../../src/errors.ts';
 import { fixedTokenSource } from '../../src/tokens/fixed.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { Secret } from '../../src/secret.ts';
-import type { TokenAnswer } from '../../src/tokens/answer.ts';
+import type { TokenResponse } from '../../src/tokens/answer.ts';
 import type { TokenTransport } from '../../src/tokens/exchange.ts';
 import { asking } from '../support/token-exchange.ts';
 import { cached, callOf, expectNoSecret, refusalOf, tokenOf } from '../support/token-fakes.ts';
@@ -94,7 +94,7 @@ describe('a renewal by hand', () => {
 });
 
 describe('the tally of a token endpoint', () => {
-  const answering = (...answers: Partial<TokenAnswer>[]): TokenTransport => {
+  const answering = (...answers: Partial<TokenResponse>[]): TokenTransport => {
     const left = [...answers];
     return async () => ({ status: 200, headers: {}, body: '', ...left.shift() });
   };
@@ -103,10 +103,10 @@ describe('the tally of a token endpoint', () => {
   it('counts each question by how it was asked and what came of it', async () => {
     const transport = answering(good, { status: 401 }, good, { status: 401 }, { status: 503 });
     const { asker, tally } = asking(jpay, { transport });
-    await asker.ask(undefined);
-    await asker.ask(new Secret('r-1'));
-    await refusalOf(asker.ask(undefined));
-    await refusalOf(asker.ask(undefined));
+    await asker.fetch(undefined);
+    await asker.fetch(new Secret('r-1'));
+    await refusalOf(asker.fetch(undefined));
+    await refusalOf(asker.fetch(undefined));
     expect(tally.counts).toEqual({
       credentials: { ok: 2, denied: 1, unavailable: 1 },
       refresh: { ok: 0, denied: 1, unavailable: 0 },
@@ -122,7 +122,7 @@ describe('the tally of a token endpoint', () => {
         ...good,
       }),
     });
-    await asker.ask(undefined);
+    await asker.fetch(undefined);
     expect(tally.clockSkewMs).toBeGreaterThan(88_000);
     expect(tally.clockSkewMs).toBeLessThanOrEqual(90_000);
   });
@@ -130,7 +130,7 @@ describe('the tally of a token endpoint', () => {
   it('counts what could not be asked, and keeps the code of the network alone', async () => {
     const secretCause = Object.assign(new Error('connect to canary-secret'), { code: 'ECONNREFUSED' });
     const { asker, tally } = asking(jpay, { transport: () => Promise.reject(secretCause) });
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect(refusal.cause).toEqual({ code: 'ECONNREFUSED' });
     expectNoSecret(refusal, 'canary-secret');
     expect([tally.counts.credentials.unavailable, tally.clockSkewMs]).toEqual([1, undefined]);

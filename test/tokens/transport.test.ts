@@ -124,7 +124,7 @@ describe('the network transport', () => {
       endless.pipe(response);
     });
     const { asker, log } = asking(mpesa, { authServer: url });
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect(refusal.message).toContain('it could not be asked (answer longer than 64 KiB)');
     await hungUp;
     // What the sockets of both ends hold is sent, and no more.
@@ -134,7 +134,7 @@ describe('the network transport', () => {
 
   it('says what failed where nobody listens', async () => {
     const { asker, log, secrets } = asking(mpesa, { authServer: await closedPort() });
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect(refusal).toMatchObject({ code: 'token_unavailable', outcome: 'not_sent' });
     expect(refusal.message).toContain('it could not be asked (ECONNREFUSED)');
     expectNoSecret([refusal, log.lines], ...Object.values(secrets));
@@ -142,7 +142,7 @@ describe('the network transport', () => {
 
   it('asks twice, not more, where nobody listens for a refresh either', async () => {
     const { asker, log } = asking(paypack, { authServer: await closedPort() });
-    const refusal = await refusalOf(asker.ask(new Secret('r-secret-1')));
+    const refusal = await refusalOf(asker.fetch(new Secret('r-secret-1')));
     expect(refusal.message).toContain('ECONNREFUSED');
     expect(log.messages).toEqual(['refresh failed', 'authorizing afresh', 'token exchange failed']);
     expectNoSecret([refusal, log.lines], 'r-secret-1');
@@ -151,7 +151,7 @@ describe('the network transport', () => {
   it('takes an answer that breaks off for none', async () => {
     const url = await serveBytes('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"access_token":"m-secret-1"}');
     const { asker, log } = asking(mpesa, { authServer: url });
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
     expectNoSecret([refusal, log.lines], 'm-secret-1');
   });
@@ -165,7 +165,7 @@ describe('the network transport', () => {
     ['no HTTP at all', '{"access_token":"m-secret-1"}\r\n\r\n'],
   ])('keeps nothing of an answer with %s', async (_, bytes) => {
     const { asker, log } = asking(mpesa, { authServer: await serveBytes(bytes) });
-    const refusal = await refusalOf(asker.ask(undefined));
+    const refusal = await refusalOf(asker.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
     expectNoSecret([refusal, log.lines], 'm-secret-1');
   });
@@ -203,7 +203,7 @@ describe('a token endpoint that does not answer', () => {
     const { url, requests, arrived } = await silent(head);
     const { asker, clock, log, secrets } = asking(mpesa, { authServer: url });
     let over = false;
-    const refusal = refusalOf(asker.ask(undefined)).finally(() => (over = true));
+    const refusal = refusalOf(asker.fetch(undefined)).finally(() => (over = true));
     await arrived;
     await clock.advance(14_999);
     expect(over).toBe(false);
@@ -219,7 +219,7 @@ describe('a token endpoint that does not answer', () => {
   it('on a refresh is given up, and the full exchange has 15 s of its own', async () => {
     const { url, requests, arrived } = await silent();
     const { asker, clock } = asking(paypack, { authServer: url });
-    const refusal = refusalOf(asker.ask(new Secret('r-1')));
+    const refusal = refusalOf(asker.fetch(new Secret('r-1')));
     await arrived;
     await clock.advance(15_000);
     while (requests.length < 2) await settled();
@@ -232,7 +232,7 @@ describe('a token endpoint that does not answer', () => {
   it('leaves no timer behind once it has answered', async () => {
     const url = await serve((_, response) => response.end('{"access_token":"m-1"}'));
     const { asker, clock } = asking(mpesa, { authServer: url });
-    await asker.ask(undefined);
+    await asker.fetch(undefined);
     expect(clock.delaysMs).toEqual([15_000]);
     expect(clock.timers).toBe(0);
   });

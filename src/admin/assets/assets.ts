@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Context } from 'hono';
-import { problemAnswer } from '../problem.ts';
+import { problemIn } from '../problem.ts';
 import { DASHBOARD_CSS } from './dashboard-css.ts';
 import { DASHBOARD_JS } from './dashboard-js.ts';
 import { ICON_SVG } from './icon-svg.ts';
@@ -27,9 +27,9 @@ export function assetUrl(name: string): string {
   return ASSETS.get(name)?.url ?? '';
 }
 
-export function assetAnswer(c: Context): Response {
+export function assetResponse(c: Context): Response {
   const found = ASSETS.get(c.req.param('name') ?? '');
-  if (found === undefined) return problemAnswer(c, { status: 404, code: 'not_found', detail: 'No such asset.' });
+  if (found === undefined) return problemIn(c, { status: 404, code: 'not_found', detail: 'No such asset.' });
   const isCurrent = found.url.endsWith(`?v=${c.req.query('v') ?? ''}`);
   const caching = isCurrent ? 'private, max-age=31536000, immutable' : 'no-cache';
   return c.body(found.text, 200, { 'content-type': found.contentType, 'cache-control': caching });

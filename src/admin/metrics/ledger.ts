@@ -11,7 +11,7 @@ interface Entry {
  * takes what that said last. Prometheus would take a sum that falls for a counter that began anew, and what is left of
  * it for that many new requests.
  */
-export class Ledger {
+export class CounterAccumulator {
   /** What each process said last, by pid. */
   readonly #entries = new Map<number, Entry>();
   /** Of all that are gone. */

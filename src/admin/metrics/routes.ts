@@ -1,4 +1,4 @@
-import type { Route } from '../../config/config.ts';
+import type { RouteConfig } from '../../config/config.ts';
 import { LATENCY_BOUNDS_MS } from '../../telemetry/latency.ts';
 import type { ProcessSnapshot, RouteCounts } from '../snapshot.ts';
 import { CountedHistogram, type Exposition } from './exposition.ts';
@@ -13,7 +13,7 @@ const STATUSES = ['left', '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 /** What the routes of the configuration are and did. A route that had no request yet has nothing but its `info`. */
 export function routeMetrics(
   exposition: Exposition,
-  routes: readonly Route[],
+  routes: readonly RouteConfig[],
   snapshots: readonly ProcessSnapshot[],
   totals: Totals,
 ): void {
@@ -30,7 +30,11 @@ export function routeMetrics(
 
 type Add = (route: string, counts: RouteCounts) => void;
 
-function routeInfo(exposition: Exposition, routes: readonly Route[], snapshots: readonly ProcessSnapshot[]): void {
+function routeInfo(
+  exposition: Exposition,
+  routes: readonly RouteConfig[],
+  snapshots: readonly ProcessSnapshot[],
+): void {
   const labels = ['route', 'provider', 'environment', 'upstream_host', 'credential'] as const;
   const help = 'A route of the configuration: where it leads, and the credential whose token it uses. Always 1.';
   const info = exposition.gauge('wakala_route_info', help, labels);

@@ -1,8 +1,8 @@
-import type { ExchangeTally } from '../../tokens/tally.ts';
+import type { ExchangeStats } from '../../tokens/tally.ts';
 import { sumOfCounts, sumOfExchanges, sums } from '../merge.ts';
 import type { ProcessSnapshot, RouteCounts } from '../snapshot.ts';
 
-type Exchanges = ExchangeTally['counts'];
+type Exchanges = ExchangeStats['counts'];
 
 /** What one or several processes have counted: none of it ever falls. */
 export interface Totals {

@@ -23,7 +23,7 @@ const SECTIONS = [
 const ELSEWHERE = ['/livez', '/readyz', '/metrics', '/api/routes', '/api/requests', '/api/events'];
 
 /** A whole page. Everything in it is text or made here: the library escapes the text. */
-export function pageAnswer(c: Context, context: AdminContext, page: Page, status: 200 | 404 = 200): Response {
+export function pageResponse(c: Context, context: AdminContext, page: Page, status: 200 | 404 = 200): Response {
   const nowMs = context.clock.now();
   const html = h('html', { lang: 'en' }, head(page), body(context, page, nowMs));
   return c.html(`<!doctype html>${String(html)}`, status);

@@ -3,7 +3,7 @@ import { type Child, jsx as h } from 'hono/jsx';
 import { plural, rate } from '../format.ts';
 import type { AdminContext } from '../listener.ts';
 import { type Overview, overviewOf, type RouteView } from '../view.ts';
-import { pageAnswer } from './layout.ts';
+import { pageResponse } from './layout.ts';
 import { problemBlock } from './problem.ts';
 import { routeArticle } from './route.ts';
 import { age, facts } from './words.ts';
@@ -13,7 +13,7 @@ import { storeInWords, workersTable } from './workers.ts';
 const MOST_ROUTES = 200;
 
 /** The page of all routes. `?q=` shows those that have it in their name, provider or upstream. */
-export async function overviewAnswer(c: Context, context: AdminContext): Promise<Response> {
+export async function overviewPage(c: Context, context: AdminContext): Promise<Response> {
   const overview = await overviewOf(context);
   const q = c.req.query('q')?.trim() ?? '';
   const reload = q === '' ? '/' : `/?q=${encodeURIComponent(q)}`;
@@ -23,7 +23,7 @@ export async function overviewAnswer(c: Context, context: AdminContext): Promise
     overview.routes.length > 1 || q !== '' ? filterForm(q) : null,
     live(overview, q),
   ];
-  return pageAnswer(c, context, { title: 'Routes', section: 'routes', isLive: true, reload, message, content });
+  return pageResponse(c, context, { title: 'Routes', section: 'routes', isLive: true, reload, message, content });
 }
 
 function filterForm(q: string): Child {

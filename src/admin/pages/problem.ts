@@ -1,6 +1,6 @@
 import { type Child, jsx as h } from 'hono/jsx';
 import type { Problem } from '../advice.ts';
-import { countdown, moment, words } from './words.ts';
+import { countdown, moment, stateLabel } from './words.ts';
 
 const NAMES = { failing: 'Failing', warning: 'Warning' };
 
@@ -15,8 +15,8 @@ export function problemBlock(problem: Problem, nowMs: number): Child {
   return h(
     'div',
     { class: `problem ${state}` },
-    h('p', { class: 'what' }, h('strong', {}, `${NAMES[state]}: `), words(what)),
-    h('p', { class: 'todo' }, h('strong', {}, 'What to do: '), words(todo)),
+    h('p', { class: 'what' }, h('strong', {}, `${NAMES[state]}: `), stateLabel(what)),
+    h('p', { class: 'todo' }, h('strong', {}, 'What to do: '), stateLabel(todo)),
     times.every((time) => time === null) ? null : h('p', { class: 'when' }, times),
   );
 }

@@ -4,23 +4,23 @@ import { bytes, count, millis } from '../format.ts';
 import type { AdminContext } from '../listener.ts';
 import { type RequestDetails, requestDetails, type ShownBody } from '../request-details.ts';
 import { NOT_KEPT, requestOf } from '../requests.ts';
-import { pageAnswer } from './layout.ts';
+import { pageResponse } from './layout.ts';
 import { status } from './requests.ts';
 import { timing } from './timing.ts';
-import { facts, moment, words } from './words.ts';
+import { facts, moment, stateLabel } from './words.ts';
 
 /** The page of one request. */
-export async function requestAnswer(c: Context, context: AdminContext): Promise<Response> {
+export async function requestPage(c: Context, context: AdminContext): Promise<Response> {
   const found = await requestOf(context.processes(), c.req.param('id') ?? '');
   const back = h('p', { class: 'back' }, h('a', { href: '/requests' }, 'All requests'));
   if (found === undefined) {
     const content = [h('h1', {}, 'Not kept'), h('p', {}, NOT_KEPT.detail), back];
-    return pageAnswer(c, context, { title: 'Not kept', section: 'requests', isLive: false, content }, 404);
+    return pageResponse(c, context, { title: 'Not kept', section: 'requests', isLive: false, content }, 404);
   }
   const details = requestDetails(found.serving.pid, found.details, context.config());
   const content = pageOf(details, found.serving.replay !== undefined, back);
   const { method, path } = details.view;
-  return pageAnswer(c, context, { title: `${method} ${path}`, section: 'requests', isLive: false, content });
+  return pageResponse(c, context, { title: `${method} ${path}`, section: 'requests', isLive: false, content });
 }
 
 function pageOf(details: RequestDetails, mayReplay: boolean, back: Child): Child {
@@ -46,7 +46,7 @@ function whatBecameOfIt({ view, detail, outcome, clientLeft }: RequestDetails): 
     h(
       'div',
       { class: 'problem failing' },
-      h('p', {}, h('strong', {}, `${view.code}: `), words(detail ?? '')),
+      h('p', {}, h('strong', {}, `${view.code}: `), stateLabel(detail ?? '')),
       h('p', {}, known),
     ),
     left,
@@ -90,7 +90,7 @@ function message(
     { class: 'message', 'aria-labelledby': id },
     h('h2', { id }, name, h('span', { class: 'size' }, bytes(size))),
     headers.length === 0 ? h('p', { class: 'why' }, none) : headerTable(name, headers),
-    body.kind === 'none' ? h('p', { class: 'why' }, words(`Body: ${body.why}`)) : text(name, body),
+    body.kind === 'none' ? h('p', { class: 'why' }, stateLabel(`Body: ${body.why}`)) : text(name, body),
   );
 }
 

@@ -5,7 +5,7 @@ import { count, millis, plural } from '../format.ts';
 import type { AdminContext } from '../listener.ts';
 import type { RequestFilter, RequestView } from '../request-view.ts';
 import { requestsOf } from '../requests.ts';
-import { pageAnswer } from './layout.ts';
+import { pageResponse } from './layout.ts';
 import { moment } from './words.ts';
 
 /** Rows on the page. */
@@ -15,12 +15,12 @@ const MOST_ROWS = 200;
 const MOST_OPTIONS = 200;
 
 /** The page of the last requests. The filters are those of the API. */
-export async function requestsAnswer(c: Context, context: AdminContext): Promise<Response> {
+export async function requestsPage(c: Context, context: AdminContext): Promise<Response> {
   const filter = filterOf(c);
   const { requests, fitting } = await requestsOf(context.processes(), filter, MOST_ROWS);
   const names = context.config().routes.map(({ name }) => name);
   const content = [h('h1', {}, 'Requests'), filterForm(filter, names), rows(requests, fitting)];
-  return pageAnswer(c, context, { title: 'Requests', section: 'requests', isLive: true, content });
+  return pageResponse(c, context, { title: 'Requests', section: 'requests', isLive: true, content });
 }
 
 const STATUSES = ['2xx', '3xx', '4xx', '5xx', 'error'];

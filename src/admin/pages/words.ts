@@ -1,20 +1,20 @@
 import { type Child, jsx as h } from 'hono/jsx';
-import { inWords, timeOfDay } from '../format.ts';
+import { formatDuration, timeOfDay } from '../format.ts';
 
 /** Text in which what stands between backticks is code. */
-export function words(text: string): Child {
+export function stateLabel(text: string): Child {
   return text.split('`').map((part, i) => (i % 2 === 0 ? part : h('code', {}, part)));
 }
 
 /** How long until a moment; the script of the page counts it down. `over`: what then stands there. */
 export function countdown(untilMs: number, nowMs: number, over: string): Child {
-  const left = untilMs <= nowMs ? over : inWords(untilMs - nowMs);
+  const left = untilMs <= nowMs ? over : formatDuration(untilMs - nowMs);
   return h('span', { 'data-until': String(untilMs), 'data-over': over }, left);
 }
 
 /** How long since a moment; the script of the page counts it up. */
 export function age(sinceMs: number, nowMs: number): Child {
-  return h('span', { 'data-since': String(sinceMs) }, inWords(nowMs - sinceMs));
+  return h('span', { 'data-since': String(sinceMs) }, formatDuration(nowMs - sinceMs));
 }
 
 /** Time of day, with the whole time for those who ask for it. */

@@ -1,4 +1,4 @@
-import type { Config, Route } from '../../config/config.ts';
+import type { Config, RouteConfig } from '../../config/config.ts';
 import { emulatedCredentials } from '../../emulators/credentials.ts';
 import type { Emulator } from '../../emulators/emulator.ts';
 import { type Emulators, type EmulatorsOptions, startEmulators } from '../../emulators/emulators.ts';
@@ -58,7 +58,7 @@ export class Emulation {
   }
 }
 
-function ledTo(route: Route, { apiUrl, authUrl }: Emulator): Route {
+function ledTo(route: RouteConfig, { apiUrl, authUrl }: Emulator): RouteConfig {
   const credentials = emulatedCredentials(route.provider);
   // A token request with a whole URL of its own would still go to the real host.
   const provider = withExchangesAt(route.provider, authUrl);

@@ -1,6 +1,6 @@
 import type { Reloads } from '../../admin/listener.ts';
 import type { Config } from '../../config/config.ts';
-import type { Examined } from '../../config/load.ts';
+import type { ValidatedConfig } from '../../config/load.ts';
 import { formatProblem } from '../../errors.ts';
 import { NO_RELOADS } from '../../server/reload.ts';
 import type { Emulated, Emulation } from './emulation.ts';
@@ -9,7 +9,7 @@ export interface DevReloadContext {
   /** As the user calls the file. */
   readonly file: string;
   /** Reads the configuration anew. Never throws for a bad one. */
-  readonly examine: () => Examined;
+  readonly examine: () => ValidatedConfig;
   /** Puts a good configuration to work, all of it or, if it throws, none. */
   readonly apply: (config: Config) => void;
   readonly emulation: Emulation;

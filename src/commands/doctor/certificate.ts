@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { connect, type PeerCertificate } from 'node:tls';
 import { networkCode } from '../../errors.ts';
 import { failed, type Finding, ok, warning } from './finding.ts';
-import { opened, type Place, spokenPlace, STEP_TIMEOUT_MS, type World } from './world.ts';
+import { opened, type Place, formatPlace, STEP_TIMEOUT_MS, type Probes } from './world.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -13,7 +13,7 @@ const FEW_DAYS = 14;
  * Says whether a host proves who it is. The handshake goes through whatever the certificate, so that its fault can be
  * told; nothing is sent after it.
  */
-export async function checkCertificate(place: Place, { lookup, clock }: Pick<World, 'lookup' | 'clock'>) {
+export async function checkCertificate(place: Place, { lookup, clock }: Pick<Probes, 'lookup' | 'clock'>) {
   const { host, port } = place;
   const servername = isIP(host) === 0 ? { servername: host } : {};
   const socket = connect({ host, port, lookup, rejectUnauthorized: false, ...servername });
@@ -79,7 +79,7 @@ function untrusted(code: string, host: string, certificate: PeerCertificate): Fi
 }
 
 function noHandshake(place: Place, code: string): Finding {
-  const at = spokenPlace(place);
+  const at = formatPlace(place);
   if (code === 'ETIMEDOUT') {
     const saw = `${at} did not finish the TLS handshake within ${STEP_TIMEOUT_MS / 1000} s`;
     return failed(

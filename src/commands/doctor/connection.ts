@@ -1,17 +1,17 @@
 import { connect } from 'node:net';
 import { networkCode } from '../../errors.ts';
 import { failed, type Finding, ok } from './finding.ts';
-import { opened, type Place, spokenPlace, STEP_TIMEOUT_MS, type World } from './world.ts';
+import { opened, type Place, formatPlace, STEP_TIMEOUT_MS, type Probes } from './world.ts';
 
 /** Says whether somebody takes connections there. */
-export async function checkConnection(place: Place, { lookup, clock }: Pick<World, 'lookup' | 'clock'>) {
+export async function checkConnection(place: Place, { lookup, clock }: Pick<Probes, 'lookup' | 'clock'>) {
   const startMs = clock.now();
   const socket = connect({ ...place, lookup });
   try {
     await opened(socket, 'connect', clock);
-    return ok(`connected to ${spokenPlace(place)} in ${Math.round(clock.now() - startMs)} ms`);
+    return ok(`connected to ${formatPlace(place)} in ${Math.round(clock.now() - startMs)} ms`);
   } catch (error) {
-    return unconnected(spokenPlace(place), networkCode(error));
+    return unconnected(formatPlace(place), networkCode(error));
   } finally {
     socket.destroy();
   }

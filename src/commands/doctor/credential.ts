@@ -1,4 +1,4 @@
-import type { Route } from '../../config/config.ts';
+import type { RouteConfig } from '../../config/config.ts';
 import { ProxyError } from '../../errors.ts';
 import { type Exchange, isFixed } from '../../providers/provider.ts';
 import { type Attempt, attemptExchange } from './exchange.ts';
@@ -6,9 +6,9 @@ import { failed, type Finding, ok, skipped } from './finding.ts';
 import { checkLifetime } from './lifetime.ts';
 import { type Origins, sentCredentials } from './origins.ts';
 import { checkClock } from './skew.ts';
-import { spokenDuration, spokenList } from './spoken.ts';
+import { formatSeconds, formatList } from './spoken.ts';
 import { sandboxFor, tokenUrl } from './token-url.ts';
-import type { World } from './world.ts';
+import type { Probes } from './world.ts';
 
 /** What one credential's token endpoint told. */
 export interface CredentialFindings {
@@ -18,9 +18,13 @@ export interface CredentialFindings {
 }
 
 /** Asks for a token with a route's credentials, once. */
-export async function checkCredential(route: Route, origins: Origins, world: World): Promise<CredentialFindings> {
+export async function checkCredential(
+  route: RouteConfig,
+  origins: Origins,
+  world: Probes,
+): Promise<CredentialFindings> {
   const { provider } = route;
-  if (isFixed(provider.token)) return unasked('a fixed key is put on calls as it is and never asked for');
+  if (isFixed(provider.token)) return notTried('a fixed key is put on calls as it is and never asked for');
   const attempt = await attemptExchange(route, provider.token, world);
   const { got, skewMs, answer } = attempt;
   return {
@@ -34,24 +38,24 @@ export async function checkCredential(route: Route, origins: Origins, world: Wor
 }
 
 /** The findings where no token is asked for. */
-export function unasked(why: string): CredentialFindings {
+export function notTried(why: string): CredentialFindings {
   return { token: skipped(why), lifetime: skipped('no token was asked for'), clock: skipped('no token was asked for') };
 }
 
 async function judge(
-  route: Route,
+  route: RouteConfig,
   token: Exchange,
   attempt: Attempt,
-  { origins, world }: { readonly origins: Origins; readonly world: World },
+  { origins, world }: { readonly origins: Origins; readonly world: Probes },
 ): Promise<Finding> {
   const { got, tookMs } = attempt;
   const host = new URL(tokenUrl(route) ?? route.upstream).host;
   if (!(got instanceof ProxyError)) {
-    return ok(`${host} gave out token ${got.fingerprint} in ${spokenDuration(tookMs)}`);
+    return ok(`${host} gave out token ${got.fingerprint} in ${formatSeconds(tookMs)}`);
   }
   if (got.code !== 'token_denied') return unavailable(attempt, got, token);
   const sent = sentCredentials(route, origins);
-  const check = sent.length === 0 ? 'check the token request of the route' : `check ${spokenList(sent)}`;
+  const check = sent.length === 0 ? 'check the token request of the route' : `check ${formatList(sent)}`;
   const { words, answer } = attempt;
   const refused = `${host} refused the credentials with ${answer?.status ?? 'a refusal'}`;
   const saw = words === undefined ? refused : `${refused} and said ${words}`;
@@ -68,7 +72,7 @@ async function judge(
 }
 
 /** Whether credentials that the production host refused are good at the sandbox. Never the other way round. */
-async function worksInSandbox(route: Route, token: Exchange, world: World): Promise<boolean> {
+async function worksInSandbox(route: RouteConfig, token: Exchange, world: Probes): Promise<boolean> {
   const authServer = sandboxFor(route);
   if (authServer === undefined) return false;
   const { provider, credentials } = route;
@@ -77,7 +81,7 @@ async function worksInSandbox(route: Route, token: Exchange, world: World): Prom
 }
 
 function unavailable(attempt: Attempt, error: ProxyError, token: Exchange): Finding {
-  const wait = error.retryAfterS === undefined ? '' : ` (come back in ${spokenDuration(error.retryAfterS * 1000)})`;
+  const wait = error.retryAfterS === undefined ? '' : ` (come back in ${formatSeconds(error.retryAfterS * 1000)})`;
   const said = attempt.words === undefined || attempt.answer?.isPage === true ? '' : `; it said ${attempt.words}`;
   return failed('unreachable', `${error.message.replace(/\.$/, '')}${wait}${said}`, remedyFor(attempt, token));
 }

@@ -1,18 +1,18 @@
-import type { Config, Route } from '../../config/config.ts';
+import type { Config, RouteConfig } from '../../config/config.ts';
 import { silentLog } from '../../log.ts';
 import { TokenSources } from '../../tokens/sources.ts';
 import type { TokenSource } from '../../tokens/token.ts';
-import { checkCredential, type CredentialFindings, unasked } from './credential.ts';
+import { checkCredential, type CredentialFindings, notTried } from './credential.ts';
 import { checkEndpoint, type EndpointFindings, isReachable } from './endpoint.ts';
 import { checkEnvironment } from './environment.ts';
 import type { Check, CheckName, Finding } from './finding.ts';
 import type { Origins } from './origins.ts';
 import { checkTokenStore } from './store.ts';
 import { tokenUrl } from './token-url.ts';
-import type { World } from './world.ts';
+import type { Probes } from './world.ts';
 
 export interface RouteDiagnosis {
-  readonly route: Route;
+  readonly route: RouteConfig;
   /** In the order they were made. */
   readonly checks: readonly Check[];
 }
@@ -26,11 +26,11 @@ export interface Diagnosis {
 /** Checks these routes at the same time: each host once, each credential once. The result has their order. */
 export async function diagnose(
   { tokenStore }: Pick<Config, 'tokenStore'>,
-  routes: readonly Route[],
-  { origins, world }: { readonly origins: Origins; readonly world: World },
+  routes: readonly RouteConfig[],
+  { origins, world }: { readonly origins: Origins; readonly world: Probes },
 ): Promise<Diagnosis> {
   const endpointAt = onceFor((origin: string) => checkEndpoint(origin, world));
-  const ask = onceFor((route: Route) => checkCredential(route, origins, world));
+  const ask = onceFor((route: RouteConfig) => checkCredential(route, origins, world));
   const firstUser = firstUsers(routes, world);
   const checked = await Promise.all(
     routes.map(async (route): Promise<RouteDiagnosis> => {
@@ -55,10 +55,13 @@ function onceFor<Key, Value>(make: (key: Key) => Value): (key: Key) => Value {
 }
 
 /** For each route the first that has the same token, as the proxy shares tokens. */
-function firstUsers(routes: readonly Route[], { clock, transport }: World): ReadonlyMap<Route, Route> {
+function firstUsers(
+  routes: readonly RouteConfig[],
+  { clock, transport }: Probes,
+): ReadonlyMap<RouteConfig, RouteConfig> {
   const sources = new TokenSources({ clock, transport, log: silentLog, random: Math.random }, routes.length);
-  const first = new Map<TokenSource, Route>();
-  const users = new Map<Route, Route>();
+  const first = new Map<TokenSource, RouteConfig>();
+  const users = new Map<RouteConfig, RouteConfig>();
   for (const route of routes) {
     const source = sources.for(route);
     users.set(route, first.get(source) ?? route);
@@ -70,21 +73,21 @@ function firstUsers(routes: readonly Route[], { clock, transport }: World): Read
 
 interface Asking {
   readonly endpointAt: (origin: string) => Promise<EndpointFindings>;
-  readonly ask: (route: Route) => Promise<CredentialFindings>;
+  readonly ask: (route: RouteConfig) => Promise<CredentialFindings>;
 }
 
 /** `first`: the route whose question for a token counts for this one too. */
-async function checkRoute(route: Route, first: Route, { endpointAt, ask }: Asking): Promise<Check[]> {
+async function checkRoute(route: RouteConfig, first: RouteConfig, { endpointAt, ask }: Asking): Promise<Check[]> {
   const environment = checkEnvironment(route);
   const api = new URL(route.upstream).origin;
   const auth = new URL(tokenUrl(route) ?? route.upstream).origin;
   const [apiFindings, authFindings] = await Promise.all([endpointAt(api), endpointAt(auth)]);
   const credential =
     environment.result === 'failed'
-      ? unasked('not asked: the host is not that of the environment')
+      ? notTried('not asked: the host is not that of the environment')
       : isReachable(authFindings) || tokenUrl(route) === undefined
         ? await ask(first)
-        : unasked('not asked: the token endpoint cannot be reached');
+        : notTried('not asked: the token endpoint cannot be reached');
   return [
     named('environment', environment),
     ...endpointChecks('', apiFindings),
@@ -103,7 +106,7 @@ function named(name: CheckName, finding: Finding): Check {
   return { name, ...finding };
 }
 
-function asOn(first: Route, finding: Finding): Finding {
+function asOn(first: RouteConfig, finding: Finding): Finding {
   if (finding.result === 'skipped') return finding;
   return {
     ...finding,

@@ -2,7 +2,7 @@ import { checkCertificate } from './certificate.ts';
 import { checkConnection } from './connection.ts';
 import { type Finding, skipped } from './finding.ts';
 import { checkName } from './names.ts';
-import { placeOf, type World } from './world.ts';
+import { placeOf, type Probes } from './world.ts';
 
 /** How one host can be reached. A step that fails makes those after it pointless. */
 export interface EndpointFindings {
@@ -12,7 +12,7 @@ export interface EndpointFindings {
 }
 
 /** `origin`: scheme, host and port. */
-export async function checkEndpoint(origin: string, world: World): Promise<EndpointFindings> {
+export async function checkEndpoint(origin: string, world: Probes): Promise<EndpointFindings> {
   const url = new URL(origin);
   const place = placeOf(url);
   const dns = await checkName(place.host, world);

@@ -1,10 +1,10 @@
-import type { Route } from '../../config/config.ts';
+import type { RouteConfig } from '../../config/config.ts';
 import { isLoopbackName } from '../../loopback.ts';
 import type { Hosts } from '../../providers/provider.ts';
 import { failed, type Finding, ok, warning } from './finding.ts';
 import { tokenUrl } from './token-url.ts';
 
-type Placed = Pick<Route, 'environment' | 'provider' | 'upstream' | 'authServer'>;
+type Placed = Pick<RouteConfig, 'environment' | 'provider' | 'upstream' | 'authServer'>;
 
 /** Says whether a route's hosts are those of its environment. */
 export function checkEnvironment(route: Placed): Finding {

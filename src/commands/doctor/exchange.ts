@@ -1,12 +1,12 @@
 import { networkCode, ProxyError } from '../../errors.ts';
 import { type Log, silentLog } from '../../log.ts';
 import type { Exchange } from '../../providers/provider.ts';
-import { type TokenAnswer, unavailable } from '../../tokens/answer.ts';
-import { tokenAsker } from '../../tokens/exchange.ts';
+import { type TokenResponse, unavailable } from '../../tokens/answer.ts';
+import { tokenFetcher } from '../../tokens/exchange.ts';
 import type { CredentialUse } from '../../tokens/sources.ts';
-import { ExchangeTally } from '../../tokens/tally.ts';
+import { ExchangeStats } from '../../tokens/tally.ts';
 import type { Token } from '../../tokens/token.ts';
-import type { World } from './world.ts';
+import type { Probes } from './world.ts';
 
 /** What a token endpoint's answer looked like; nothing of what it held. */
 export interface AnswerShape {
@@ -29,14 +29,14 @@ export interface Attempt {
 }
 
 /** Asks for a token in the way the proxy does, with the credentials, and keeps it from everyone. Never throws. */
-export async function attemptExchange(use: CredentialUse, token: Exchange, world: World): Promise<Attempt> {
+export async function attemptExchange(use: CredentialUse, token: Exchange, world: Probes): Promise<Attempt> {
   const { clock } = world;
-  const tally = new ExchangeTally();
+  const tally = new ExchangeStats();
   const startMs = clock.now();
   let answer: AnswerShape | undefined;
   let asked: string | undefined;
   let words: string | undefined;
-  const transport: World['transport'] = async (request, signal) => {
+  const transport: Probes['transport'] = async (request, signal) => {
     const whole = await world.transport(request, signal);
     answer = { status: whole.status, isPage: isPage(whole) };
     asked = request.method;
@@ -46,8 +46,8 @@ export async function attemptExchange(use: CredentialUse, token: Exchange, world
     const said = fields['provider_said'];
     if (typeof said === 'string' && said.trim() !== '') words = said;
   };
-  const asker = tokenAsker({ ...use, token, transport, clock, tally, log: { ...silentLog, warn } });
-  const got = await asker.ask(undefined).catch(proxyErrorOf);
+  const asker = tokenFetcher({ ...use, token, transport, clock, tally, log: { ...silentLog, warn } });
+  const got = await asker.fetch(undefined).catch(proxyErrorOf);
   return { got, answer, asked, words, skewMs: tally.clockSkewMs, tookMs: clock.now() - startMs };
 }
 
@@ -55,6 +55,6 @@ function proxyErrorOf(error: unknown): ProxyError {
   return error instanceof ProxyError ? error : unavailable(`it could not be asked (${networkCode(error)})`);
 }
 
-function isPage({ body, headers }: TokenAnswer): boolean {
+function isPage({ body, headers }: TokenResponse): boolean {
   return /^\s*</.test(body) || (headers['content-type'] ?? '').startsWith('text/html');
 }

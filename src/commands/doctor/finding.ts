@@ -1,4 +1,4 @@
-import { harmless } from './harmless.ts';
+import { escapeControls } from './harmless.ts';
 
 export type Result = 'ok' | 'warning' | 'failed' | 'skipped';
 
@@ -24,18 +24,18 @@ export interface Check extends Finding {
 }
 
 export function ok(saw: string): Finding {
-  return { result: 'ok', saw: harmless(saw), remedy: undefined, fault: undefined };
+  return { result: 'ok', saw: escapeControls(saw), remedy: undefined, fault: undefined };
 }
 
 export function warning(saw: string, remedy: string): Finding {
-  return { result: 'warning', saw: harmless(saw), remedy: harmless(remedy), fault: undefined };
+  return { result: 'warning', saw: escapeControls(saw), remedy: escapeControls(remedy), fault: undefined };
 }
 
 export function failed(fault: Fault, saw: string, remedy: string): Finding {
-  return { result: 'failed', saw: harmless(saw), remedy: harmless(remedy), fault };
+  return { result: 'failed', saw: escapeControls(saw), remedy: escapeControls(remedy), fault };
 }
 
 /** `why`: what makes the check pointless. */
 export function skipped(why: string): Finding {
-  return { result: 'skipped', saw: harmless(why), remedy: undefined, fault: undefined };
+  return { result: 'skipped', saw: escapeControls(why), remedy: undefined, fault: undefined };
 }

@@ -1,7 +1,7 @@
 import type { ExchangeResponse } from '../../providers/provider.ts';
 import type { Token } from '../../tokens/token.ts';
 import { type Finding, ok, warning } from './finding.ts';
-import { spokenDuration } from './spoken.ts';
+import { formatSeconds } from './spoken.ts';
 
 /** A token that lives shorter is worth a warning. */
 const SHORT_MS = 60_000;
@@ -9,11 +9,11 @@ const SHORT_MS = 60_000;
 /** Says how long a token lives, what said so, and when the next one is asked for. */
 export function checkLifetime(token: Token, response: ExchangeResponse, defaultLifetimeS: number): Finding {
   const lifetimeMs = token.expiresAtMs - token.issuedAtMs;
-  const lifetime = spokenDuration(lifetimeMs);
-  const ahead = `refreshed ${spokenDuration(token.expiresAtMs - token.refreshAtMs)} before its end`;
+  const lifetime = formatSeconds(lifetimeMs);
+  const ahead = `refreshed ${formatSeconds(token.expiresAtMs - token.refreshAtMs)} before its end`;
   if (token.lifetimeSource === 'default') {
     return warning(
-      `the answer says nothing of a lifetime, so ${spokenDuration(defaultLifetimeS * 1000)} is assumed; ${ahead}`,
+      `the answer says nothing of a lifetime, so ${formatSeconds(defaultLifetimeS * 1000)} is assumed; ${ahead}`,
       'set `token: {default_lifetime: ...}` on the route to what the provider documents',
     );
   }

@@ -2,9 +2,9 @@ import { isIP } from 'node:net';
 import { networkCode } from '../../errors.ts';
 import { isLinkLocalAddress } from '../../link-local.ts';
 import { failed, type Finding, ok } from './finding.ts';
-import { STEP_TIMEOUT_MS, tooLate, type World } from './world.ts';
+import { STEP_TIMEOUT_MS, timedOut, type Probes } from './world.ts';
 
-type Resolving = Pick<World, 'lookup' | 'clock'>;
+type Resolving = Pick<Probes, 'lookup' | 'clock'>;
 
 /** Says where the name of a host leads. */
 export async function checkName(host: string, world: Resolving): Promise<Finding> {
@@ -20,7 +20,7 @@ export async function checkName(host: string, world: Resolving): Promise<Finding
 
 function addressesOf(host: string, { lookup, clock }: Resolving): Promise<string[]> {
   return new Promise((resolve, reject) => {
-    const cancel = clock.after(STEP_TIMEOUT_MS, () => reject(tooLate()));
+    const cancel = clock.after(STEP_TIMEOUT_MS, () => reject(timedOut()));
     lookup(host, { all: true }, (error, found) => {
       cancel();
       if (error !== null) reject(error);

@@ -1,4 +1,4 @@
-import type { Route } from '../../config/config.ts';
+import type { RouteConfig } from '../../config/config.ts';
 import { parseSource } from '../../config/source.ts';
 import { getAt } from '../../config/tree.ts';
 import { isFixed } from '../../providers/provider.ts';
@@ -22,7 +22,7 @@ export function originsIn(file: string, text: string): Origins {
 }
 
 /** The credentials that a route's token request sends, each with where its value comes from. */
-export function sentCredentials({ name: route, provider }: Pick<Route, 'name' | 'provider'>, origins: Origins) {
+export function sentCredentials({ name: route, provider }: Pick<RouteConfig, 'name' | 'provider'>, origins: Origins) {
   if (isFixed(provider.token)) return [];
   const sent = new Set(placeholdersIn(JSON.stringify(provider.token.request)));
   return provider.credentials

@@ -1,4 +1,4 @@
-import type { Examined } from '../../config/load.ts';
+import type { ValidatedConfig } from '../../config/load.ts';
 import { EXIT } from '../io.ts';
 import type { Diagnosis, RouteDiagnosis } from './diagnose.ts';
 import type { Finding, Result } from './finding.ts';
@@ -12,7 +12,10 @@ export function exitCodeOf(diagnosis: Diagnosis): number {
 }
 
 /** One JSON object, whose names users rely on. */
-export function jsonReport(diagnosis: Diagnosis, { problems, warnings }: Pick<Examined, 'problems' | 'warnings'>) {
+export function jsonReport(
+  diagnosis: Diagnosis,
+  { problems, warnings }: Pick<ValidatedConfig, 'problems' | 'warnings'>,
+) {
   const report = {
     ok: problems.length === 0 && exitCodeOf(diagnosis) === EXIT.ok,
     problems,

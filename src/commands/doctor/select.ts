@@ -1,11 +1,11 @@
-import type { Route } from '../../config/config.ts';
+import type { RouteConfig } from '../../config/config.ts';
 import { didYouMean } from '../../config/nearest.ts';
 
 /** The routes a user means: all, or the one named as `/mpesa/*`, `/mpesa` or `mpesa`; else a sentence on what there is. */
 export function selectRoutes(
-  routes: readonly Route[],
+  routes: readonly RouteConfig[],
   named: string | undefined,
-): { readonly routes: readonly Route[] } | { readonly problem: string } {
+): { readonly routes: readonly RouteConfig[] } | { readonly problem: string } {
   if (named === undefined) return { routes };
   const found = routes.filter(({ name }) => bare(name) === bare(named));
   if (found.length > 0) return { routes: found };

@@ -6,7 +6,7 @@ const UNITS: readonly (readonly [name: string, ms: number])[] = [
 ];
 
 /** A duration in its two largest units, `59 min 59 s`; a short one as `1.5 s` or `40 ms`. `ms` is not negative. */
-export function spokenDuration(ms: number): string {
+export function formatSeconds(ms: number): string {
   if (ms < 950) return `${Math.round(ms)} ms`;
   if (ms < 9950) return `${Math.round(ms / 100) / 10} s`;
   let left = Math.round(ms / 1000) * 1000;
@@ -20,7 +20,7 @@ export function spokenDuration(ms: number): string {
 }
 
 /** `a`, `a and b`, `a, b and c`. */
-export function spokenList(items: readonly string[]): string {
+export function formatList(items: readonly string[]): string {
   const last = items.at(-1) ?? '';
   return items.length < 2 ? last : `${items.slice(0, -1).join(', ')} and ${last}`;
 }

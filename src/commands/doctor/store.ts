@@ -1,8 +1,8 @@
 import type { Clock } from '../../clock.ts';
-import type { TokenStore } from '../../config/config.ts';
+import type { TokenStoreConfig } from '../../config/config.ts';
 import { silentLog } from '../../log.ts';
-import { BoardDown } from '../../tokens/shared/board.ts';
-import { RedisBoards } from '../../tokens/shared/redis.ts';
+import { StoreUnavailable } from '../../tokens/shared/board.ts';
+import { RedisStores } from '../../tokens/shared/redis.ts';
 import { type Finding, ok, warning } from './finding.ts';
 
 /** A board that no credential has. */
@@ -12,16 +12,16 @@ const BOARD = 'doctor';
  * Says whether the token store can be used, as the proxy uses it and within the same time. Never worse than a warning:
  * without it, each process asks for its own tokens.
  */
-export async function checkTokenStore({ url }: TokenStore, clock: Clock): Promise<Finding> {
+export async function checkTokenStore({ url }: TokenStoreConfig, clock: Clock): Promise<Finding> {
   const { host } = new URL(url.reveal());
-  const boards = await RedisBoards.open({ url, clock, log: silentLog, random: Math.random });
+  const boards = await RedisStores.open({ url, clock, log: silentLog, random: Math.random });
   try {
     const { connected, failure } = boards.status();
     if (!connected) return unusable(host, failure ?? 'no connection in time');
     await boards.board(BOARD).read();
     return ok(`${host} is connected and runs Wakala's scripts`);
   } catch (error) {
-    if (!(error instanceof BoardDown)) throw error;
+    if (!(error instanceof StoreUnavailable)) throw error;
     return unusable(host, error.message);
   } finally {
     boards.close();

@@ -3,7 +3,7 @@ import type { Clock } from '../../clock.ts';
 import type { TokenTransport } from '../../tokens/exchange.ts';
 
 /** What the checks touch of the world around them. */
-export interface World {
+export interface Probes {
   readonly clock: Clock;
   readonly lookup: LookupFunction;
   readonly transport: TokenTransport;
@@ -25,18 +25,18 @@ export function placeOf({ hostname, protocol, port }: URL): Place {
 }
 
 /** `127.0.0.1:80`, `[::1]:80`. */
-export function spokenPlace({ host, port }: Place): string {
+export function formatPlace({ host, port }: Place): string {
   return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
 }
 
-export function tooLate(): Error {
+export function timedOut(): Error {
   return Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' });
 }
 
 /** Resolves on `event`. Rejects with the socket's error, or with `ETIMEDOUT` after 5 s; the socket is then destroyed. */
 export function opened(socket: Socket, event: 'connect' | 'secureConnect', clock: Clock): Promise<void> {
   return new Promise((resolve, reject) => {
-    const cancel = clock.after(STEP_TIMEOUT_MS, () => socket.destroy(tooLate()));
+    const cancel = clock.after(STEP_TIMEOUT_MS, () => socket.destroy(timedOut()));
     socket.once(event, () => {
       cancel();
       resolve();

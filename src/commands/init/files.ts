@@ -1,7 +1,7 @@
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { readRegularFile } from '../../config/disk.ts';
-import { FileFault, readFault } from '../../config/files.ts';
+import { FileError, readError } from '../../config/files.ts';
 import { ignoresEnv } from './gitignore.ts';
 import type { Plan } from './plan.ts';
 import { configText, ENV_HEAD, envText, variablesOf } from './texts.ts';
@@ -49,7 +49,7 @@ function readText(file: string): string {
   try {
     return readRegularFile(file).bytes.toString('utf8');
   } catch (error) {
-    throw new FileFault(`\`${basename(file)}\` cannot be read: ${readFault(error)}`, { cause: error });
+    throw new FileError(`\`${basename(file)}\` cannot be read: ${readError(error)}`, { cause: error });
   }
 }
 

@@ -1,5 +1,5 @@
 import { DEFAULTS } from '../../config/defaults.ts';
-import { examineConfig } from '../../config/load.ts';
+import { validateConfig } from '../../config/load.ts';
 import { didYouMean } from '../../config/nearest.ts';
 import type { Environment, Provider } from '../../providers/provider.ts';
 import { providerNamed, providers } from '../../providers/registry.ts';
@@ -33,7 +33,7 @@ export function providersNamed(texts: readonly string[]): readonly Provider[] | 
 /** The first problem that `wakala check` would find once the variables are set. */
 export function problemOf(plan: Plan): string | undefined {
   const env = Object.fromEntries(plan.providers.flatMap(variablesOf).map(({ name }) => [name, 'x']));
-  const { problems } = examineConfig('proxy.config.yaml', { env, readFile: () => configText(plan) });
+  const { problems } = validateConfig('proxy.config.yaml', { env, readFile: () => configText(plan) });
   return problems[0]?.message;
 }
 

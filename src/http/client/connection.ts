@@ -4,7 +4,7 @@ import { faultOfEnd } from '../../node-internals.ts';
 import type { DialListener } from './dial.ts';
 import type { Carrier, Exchange, RequestBody } from './http-exchange.ts';
 import { brokenBody, brokenConnection, handlerFailed, invalidResponse, wrongBodyLength } from './failures.ts';
-import type { Lease, ReadBuffers } from './read-buffers.ts';
+import type { BufferLease, ReadBuffers } from './read-buffers.ts';
 import { InvalidResponse, type ResponseListener, ResponseParser } from './response-parser.ts';
 
 /** Bodies up to this size are written together with the head, as one string. Bytes. */
@@ -50,7 +50,7 @@ export class Connection implements DialListener, ResponseListener, Carrier {
   #isReused = false;
   #isRequestComplete = true;
   /** The leased buffer that the socket reads into; undefined if that is the shared one. */
-  #lease: Lease | undefined;
+  #lease: BufferLease | undefined;
   #lastReadBytes = 0;
   /** Goes on with a streamed body once the socket takes more. */
   #onDrained: (() => void) | undefined;

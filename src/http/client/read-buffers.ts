@@ -6,7 +6,7 @@ const MIN_READ_BYTES = 16 * 1024;
 const MAX_FREE = 64;
 
 /** A buffer that one socket reads into, and whose pieces are read by others while it does. */
-export class Lease {
+export class BufferLease {
   /** Bytes up to here have been read into it. */
   filledBytes = 0;
   /** Whether a socket may still read into it. */
@@ -32,35 +32,35 @@ export class ReadBuffers {
   readonly scratch: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
   readonly #free: Buffer[] = [];
   /** By the memory that their pieces share. */
-  readonly #leases = new WeakMap<ArrayBufferLike, Lease>();
+  readonly #leases = new WeakMap<ArrayBufferLike, BufferLease>();
 
   /** Free buffers that wait for a large body. */
   get freeCount(): number {
     return this.#free.length;
   }
 
-  lease(): Lease {
-    const lease = new Lease(this.#free.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES));
+  lease(): BufferLease {
+    const lease = new BufferLease(this.#free.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES));
     this.#leases.set(lease.memory.buffer, lease);
     return lease;
   }
 
   /** Where the next read goes; undefined if there is too little room left. */
-  room(lease: Lease): Buffer | undefined {
+  room(lease: BufferLease): Buffer | undefined {
     if (lease.pieces.size === 0) lease.filledBytes = 0;
     if (lease.filledBytes === 0) return lease.memory;
     return BUFFER_BYTES - lease.filledBytes < MIN_READ_BYTES ? undefined : lease.memory.subarray(lease.filledBytes);
   }
 
   /** A piece of what was read into a leased buffer, without a copy. */
-  piece(lease: Lease, read: Buffer, start: number, end: number): Buffer {
+  piece(lease: BufferLease, read: Buffer, start: number, end: number): Buffer {
     const piece = read.subarray(start, end);
     lease.pieces.add(piece);
     return piece;
   }
 
   /** Nothing is read into it from now on, until all its pieces are back. */
-  detach(lease: Lease): void {
+  detach(lease: BufferLease): void {
     lease.isAttached = false;
     this.#reuse(lease);
   }
@@ -71,7 +71,7 @@ export class ReadBuffers {
     if (lease?.pieces.delete(piece) === true) this.#reuse(lease);
   }
 
-  #reuse(lease: Lease): void {
+  #reuse(lease: BufferLease): void {
     if (lease.isAttached || lease.pieces.size > 0) return;
     this.#leases.delete(lease.memory.buffer);
     if (this.#free.length < MAX_FREE) this.#free.push(lease.memory);

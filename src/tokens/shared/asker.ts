@@ -2,20 +2,20 @@ import type { Clock } from '../../clock.ts';
 import type { ProxyError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Secret } from '../../secret.ts';
-import { EXCHANGE_TIMEOUT_MS, type TokenAsker } from '../exchange.ts';
+import { EXCHANGE_TIMEOUT_MS, type TokenFetcher } from '../exchange.ts';
 import { isNewer, type Token } from '../token.ts';
-import { BoardDown, type Posted, type TokenBoard } from './board.ts';
-import { errorOf, failureNews, type News, openNews, sealNews } from './news.ts';
-import { type Seal, SealError } from './seal.ts';
+import { StoreUnavailable, type StoredToken, type TokenStore } from './board.ts';
+import { errorOf, failureEvent, type StoreEvent, decryptEvent, encryptEvent } from './news.ts';
+import { type TokenCipher, CipherError } from './seal.ts';
 
 /** How long a turn lasts unless it is renewed: how long the others wait for one who died in it. */
-export const TURN_MS = 3000;
+export const LEASE_MS = 3000;
 
 /**
  * How long a replica waits for the turns of others before it makes its own request: for one exchange and one turn. It
  * bounds what someone else can do who keeps a turn in the store.
  */
-export const WAIT_MS = EXCHANGE_TIMEOUT_MS + TURN_MS;
+export const WAIT_MS = EXCHANGE_TIMEOUT_MS + LEASE_MS;
 
 /** News may get lost: those who wait look for themselves as well. */
 const LOOK_MS = 250;
@@ -27,8 +27,8 @@ const MIN_REMAINING_MS = 1000;
 const MAX_AHEAD_MS = 2 * 365 * 86_400_000;
 
 export interface SharedContext {
-  readonly board: TokenBoard;
-  readonly seal: Seal;
+  readonly board: TokenStore;
+  readonly seal: TokenCipher;
   /** Name of the credential on the board: a hash. */
   readonly name: string;
   /** Whose token it is, for the log. */
@@ -45,8 +45,8 @@ export interface SharedContext {
  * Asks for a token that all replicas share: takes over one that another replica posted, or waits for the replica whose
  * turn it is to ask, or takes the turn. Where the board is down, it asks alone.
  */
-export class SharedAsker implements TokenAsker {
-  readonly #own: TokenAsker;
+export class SharedTokenFetcher implements TokenFetcher {
+  readonly #own: TokenFetcher;
   readonly #context: SharedContext;
   /** Whether the last attempt found the board down: said once, not for every token. */
   #alone = false;
@@ -55,25 +55,25 @@ export class SharedAsker implements TokenAsker {
   /** The newest token that came from the board or went there. Nothing older is taken from the board any more. */
   #newest: Token | undefined;
 
-  constructor(own: TokenAsker, context: SharedContext) {
+  constructor(own: TokenFetcher, context: SharedContext) {
     this.#own = own;
     this.#context = context;
   }
 
-  async ask(refreshToken: Secret | undefined, after?: Token): Promise<Token> {
+  async fetch(refreshToken: Secret | undefined, after?: Token): Promise<Token> {
     try {
       const token = await this.#shared(refreshToken, after);
       if (this.#alone) this.#context.log.info({ provider: this.#context.provider }, 'token store is back');
       this.#alone = false;
       return token;
     } catch (error) {
-      if (!(error instanceof BoardDown)) throw error;
+      if (!(error instanceof StoreUnavailable)) throw error;
       if (!this.#alone) {
         const fields = { provider: this.#context.provider, error: error.message };
         this.#context.log.warn(fields, 'token store cannot be asked; asking the provider alone');
       }
       this.#alone = true;
-      return await this.#own.ask(refreshToken, after);
+      return await this.#own.fetch(refreshToken, after);
     }
   }
 
@@ -100,7 +100,7 @@ export class SharedAsker implements TokenAsker {
       let found = this.#opened(await board.read());
       for (;;) {
         if (found !== undefined && isNewer(found, after)) return found;
-        const { fence, posted } = await board.acquire(owner, TURN_MS, this.#generation);
+        const { fence, posted } = await board.acquire(owner, LEASE_MS, this.#generation);
         found = this.#opened(posted);
         if (fence !== undefined) {
           if (found === undefined || !isNewer(found, after)) {
@@ -122,28 +122,29 @@ export class SharedAsker implements TokenAsker {
     const { board, owner, seal, name, clock } = this.#context;
     if (!this.#isNext(fence)) {
       await board.release(owner, undefined).catch(ignore);
-      throw new BoardDown('its numbers are out of range');
+      throw new StoreUnavailable('its numbers are out of range');
     }
     const stopRenewing = this.#renewing();
     let token: Token;
     try {
-      token = { ...(await this.#own.ask(refreshToken, after)), generation: fence };
+      token = { ...(await this.#own.fetch(refreshToken, after)), generation: fence };
     } catch (error) {
-      const news = failureNews(error, fence);
-      await board.release(owner, news && sealNews(news, this.#context)).catch(ignore);
+      const news = failureEvent(error, fence);
+      await board.release(owner, news && encryptEvent(news, this.#context)).catch(ignore);
       throw error;
     } finally {
       stopRenewing();
     }
     this.#newest = token;
     const remainingMs = token.expiresAtMs - clock.now();
-    const posted: Posted = { generation: fence, sealed: seal.seal(token, name, fence), remainingMs };
+    const posted: StoredToken = { generation: fence, sealed: seal.seal(token, name, fence), remainingMs };
     try {
-      if (await board.post(owner, posted, sealNews({ kind: 'posted', generation: fence }, this.#context))) return token;
+      if (await board.post(owner, posted, encryptEvent({ kind: 'posted', generation: fence }, this.#context)))
+        return token;
       // A turn that outlasted its time: the token of the one after it is the one that all others have.
       return this.#opened(await board.read()) ?? token;
     } catch (error) {
-      if (!(error instanceof BoardDown)) throw error;
+      if (!(error instanceof StoreUnavailable)) throw error;
       return token;
     }
   }
@@ -154,8 +155,8 @@ export class SharedAsker implements TokenAsker {
     let over = false;
     const next = () => {
       if (over) return;
-      cancel = clock.after(TURN_MS / 3, () => {
-        board.renew(owner, TURN_MS).then((kept) => {
+      cancel = clock.after(LEASE_MS / 3, () => {
+        board.renew(owner, LEASE_MS).then((kept) => {
           if (kept) next();
         }, next);
       });
@@ -179,7 +180,7 @@ export class SharedAsker implements TokenAsker {
   }
 
   /** The token that was posted, if it can be used and is not older than the newest one. */
-  #opened(posted: Posted | undefined): Token | undefined {
+  #opened(posted: StoredToken | undefined): Token | undefined {
     const { seal, name, clock, log, provider } = this.#context;
     if (posted === undefined || !(posted.remainingMs >= MIN_REMAINING_MS)) return undefined;
     const known = this.#newest;
@@ -188,12 +189,12 @@ export class SharedAsker implements TokenAsker {
       return posted.generation === known.generation && isAlive ? known : undefined;
     }
     try {
-      if (!this.#isNext(posted.generation)) throw new SealError('its number is out of range');
+      if (!this.#isNext(posted.generation)) throw new CipherError('its number is out of range');
       this.#newest = seal.open(posted.sealed, name, posted.generation, posted.remainingMs, clock.now());
       this.#unreadable = false;
       return this.#newest;
     } catch (error) {
-      if (!(error instanceof SealError)) throw error;
+      if (!(error instanceof CipherError)) throw error;
       const fields = { provider, error: error.message };
       if (!this.#unreadable) log.error(fields, 'token in the token store cannot be read; it is passed over');
       this.#unreadable = true;
@@ -202,12 +203,12 @@ export class SharedAsker implements TokenAsker {
   }
 
   /** News of a turn after that of the newest token, if a replica with a known key sent them. */
-  #opensNews(text: string): News | undefined {
+  #opensNews(text: string): StoreEvent | undefined {
     try {
-      const news = openNews(text, this.#context);
+      const news = decryptEvent(text, this.#context);
       return news !== undefined && this.#isNext(news.generation) ? news : undefined;
     } catch (error) {
-      if (!(error instanceof SealError)) throw error;
+      if (!(error instanceof CipherError)) throw error;
       this.#context.onForeignNews();
       return undefined;
     }
@@ -223,7 +224,7 @@ class TurnWait {
   #late = false;
   #wake: () => void = () => {};
 
-  constructor(board: TokenBoard, clock: Clock, open: (text: string) => News | undefined) {
+  constructor(board: TokenStore, clock: Clock, open: (text: string) => StoreEvent | undefined) {
     this.#clock = clock;
     let heard = 0;
     const endNews = board.subscribe((text) => {
@@ -261,7 +262,7 @@ class TurnWait {
     }
     this.#hasNews = false;
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#late) throw new BoardDown('the turns of others do not end');
+    if (this.#late) throw new StoreUnavailable('the turns of others do not end');
   }
 
   end(): void {

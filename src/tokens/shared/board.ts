@@ -1,5 +1,5 @@
 /** A token that some replica posted, as everyone can read it: sealed. */
-export interface Posted {
+export interface StoredToken {
   /** Grows with every exchange of this credential, whoever makes it. */
   readonly generation: number;
   readonly sealed: string;
@@ -8,11 +8,11 @@ export interface Posted {
 }
 
 /** What became of an attempt to be the one that asks. */
-export interface Turn {
+export interface Lease {
   /** The number of this turn, higher than that of every turn before; undefined if someone else has it. */
   readonly fence: number | undefined;
   /** What was posted at that very moment. */
-  readonly posted: Posted | undefined;
+  readonly posted: StoredToken | undefined;
 }
 
 /**
@@ -20,17 +20,17 @@ export interface Turn {
  * board passes on to all subscribers without reading them; they may get lost.
  * Every method @throws BoardDown when the board cannot be asked
  */
-export interface TokenBoard {
-  read(): Promise<Posted | undefined>;
+export interface TokenStore {
+  read(): Promise<StoredToken | undefined>;
   /** Takes the turn for `lockMs`, if nobody has it. Its number is higher than `above`, and than any turn's before. */
-  acquire(owner: string, lockMs: number, above: number): Promise<Turn>;
+  acquire(owner: string, lockMs: number, above: number): Promise<Lease>;
   /** Keeps a turn for another `lockMs`. @returns false if it was lost meanwhile */
   renew(owner: string, lockMs: number): Promise<boolean>;
   /**
    * Posts the token of a turn, ends the turn, and tells everyone; unless a later turn has posted already.
    * @returns false in that case
    */
-  post(owner: string, posted: Posted, news: string): Promise<boolean>;
+  post(owner: string, posted: StoredToken, news: string): Promise<boolean>;
   /** Ends a turn without a token. */
   release(owner: string, news: string | undefined): Promise<void>;
   /** @returns a function that ends it */
@@ -38,6 +38,6 @@ export interface TokenBoard {
 }
 
 /** The board cannot be asked now: whoever needs a token gets one alone. */
-export class BoardDown extends Error {
+export class StoreUnavailable extends Error {
   override readonly name = 'BoardDown';
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts';
-import type { Posted, TokenBoard, Turn } from './board.ts';
+import type { StoredToken, TokenStore, Lease } from './board.ts';
 
 interface Entry {
   posted: { readonly generation: number; readonly sealed: string; readonly untilMs: number } | undefined;
@@ -9,7 +9,7 @@ interface Entry {
 }
 
 /** A board in the memory of one process, for every credential: what the workers of a primary share. */
-export class MemoryBoards {
+export class MemoryStores {
   readonly #clock: Clock;
   readonly #tell: (name: string, news: string) => void;
   readonly #entries = new Map<string, Entry>();
@@ -21,7 +21,7 @@ export class MemoryBoards {
   }
 
   /** The board of a credential. News goes to `tell` alone. */
-  board(name: string): Omit<TokenBoard, 'subscribe'> {
+  board(name: string): Omit<TokenStore, 'subscribe'> {
     const entry = this.#entries.get(name) ?? { posted: undefined, turn: undefined, fence: 0, lastPosted: 0 };
     this.#entries.set(name, entry);
     return {
@@ -54,7 +54,7 @@ export class MemoryBoards {
     for (const entry of this.#entries.values()) if (entry.turn?.owner === owner) entry.turn = undefined;
   }
 
-  #acquire(entry: Entry, owner: string, lockMs: number, above: number): Turn {
+  #acquire(entry: Entry, owner: string, lockMs: number, above: number): Lease {
     const posted = this.#posted(entry);
     if (this.#turnOf(entry) !== undefined) return { fence: undefined, posted };
     entry.fence = Math.max(entry.fence, above) + 1;
@@ -66,7 +66,7 @@ export class MemoryBoards {
     return entry.turn !== undefined && entry.turn.untilMs > this.#clock.now() ? entry.turn : undefined;
   }
 
-  #posted({ posted }: Entry): Posted | undefined {
+  #posted({ posted }: Entry): StoredToken | undefined {
     const remainingMs = posted === undefined ? 0 : posted.untilMs - this.#clock.now();
     if (posted === undefined || remainingMs <= 0) return undefined;
     return { generation: posted.generation, sealed: posted.sealed, remainingMs };

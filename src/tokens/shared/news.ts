@@ -1,10 +1,10 @@
 import type { Clock } from '../../clock.ts';
 import { ProxyError } from '../../errors.ts';
 import { MAX_RETRY_AFTER_S } from '../answer.ts';
-import { type Seal, SealError } from './seal.ts';
+import { type TokenCipher, CipherError } from './seal.ts';
 
 /** What a replica tells the others about its turn. `generation` is the number of the turn. */
-export type News =
+export type StoreEvent =
   | { readonly kind: 'posted'; readonly generation: number }
   /** The exchange failed: those who wait for it need not make the same mistake one after the other. */
   | {
@@ -24,14 +24,14 @@ const MAX_LENGTH = 1024;
  */
 const FRESH_MS = 60_000;
 
-export interface NewsContext {
-  readonly seal: Seal;
+export interface EventContext {
+  readonly seal: TokenCipher;
   /** Name of the credential on the board. */
   readonly name: string;
   readonly clock: Clock;
 }
 
-export function sealNews(news: News, { seal, name, clock }: NewsContext): string {
+export function encryptEvent(news: StoreEvent, { seal, name, clock }: EventContext): string {
   return seal.sealJson({ ...news, sentAtMs: clock.now() }, aboutNews(name));
 }
 
@@ -39,9 +39,9 @@ export function sealNews(news: News, { seal, name, clock }: NewsContext): string
  * @returns undefined for a failure that is not fresh, and for news of an unknown kind or with a value out of range
  * @throws SealError if no replica that knows the encryption key sent it
  */
-export function openNews(text: string, { seal, name, clock }: NewsContext): News | undefined {
-  if (text.length > MAX_LENGTH) throw new SealError('it is too long');
-  const news = seal.openJson(text, aboutNews(name)) as News & { readonly sentAtMs: number };
+export function decryptEvent(text: string, { seal, name, clock }: EventContext): StoreEvent | undefined {
+  if (text.length > MAX_LENGTH) throw new CipherError('it is too long');
+  const news = seal.openJson(text, aboutNews(name)) as StoreEvent & { readonly sentAtMs: number };
   const { kind, generation } = news;
   if (!Number.isSafeInteger(generation)) return undefined;
   if (kind === 'posted') return { kind, generation };
@@ -54,7 +54,7 @@ export function openNews(text: string, { seal, name, clock }: NewsContext): News
 }
 
 /** News of the failed turn `generation`; undefined for an error that says nothing about the credential. */
-export function failureNews(error: unknown, generation: number): News | undefined {
+export function failureEvent(error: unknown, generation: number): StoreEvent | undefined {
   if (!(error instanceof ProxyError)) return undefined;
   const code = error.code === 'token_denied' ? error.code : 'token_unavailable';
   const { retryAfterS } = error;
@@ -62,7 +62,7 @@ export function failureNews(error: unknown, generation: number): News | undefine
 }
 
 /** The same failure for those who waited: in words of this replica, whatever the other one said. */
-export function errorOf({ code, retryAfterS }: News & { kind: 'failed' }): ProxyError {
+export function errorOf({ code, retryAfterS }: StoreEvent & { kind: 'failed' }): ProxyError {
   const what = code === 'token_denied' ? 'was refused the token' : 'requested the token and failed';
   const detail = `Another process of wakala ${what}. The log of that process has the reason.`;
   return new ProxyError(code, detail, retryAfterS === undefined ? {} : { retryAfterS });

@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
 import type { Log } from '../../log.ts';
 import type { Secret } from '../../secret.ts';
-import type { TokenAsker } from '../exchange.ts';
-import { SharedAsker } from './asker.ts';
-import type { TokenBoard } from './board.ts';
-import { RedisBoards } from './redis.ts';
-import { Seal } from './seal.ts';
+import type { TokenFetcher } from '../exchange.ts';
+import { SharedTokenFetcher } from './asker.ts';
+import type { TokenStore } from './board.ts';
+import { RedisStores } from './redis.ts';
+import { TokenCipher } from './seal.ts';
 
 export interface TokenStoreSettings {
   readonly url: Secret;
@@ -16,7 +16,7 @@ export interface TokenStoreSettings {
 
 export interface OpenTokenStore {
   /** Shares what `own` asks for with every replica that knows the credential by the same name. */
-  readonly share: (own: TokenAsker, name: string, provider: string) => TokenAsker;
+  readonly share: (own: TokenFetcher, name: string, provider: string) => TokenFetcher;
   /** Undefined where nothing lies between the processes that could fail. */
   readonly status: (() => StoreStatus) | undefined;
   close(): void;
@@ -31,8 +31,8 @@ export interface StoreStatus {
 
 /** What the askers of a process share with those of the others. */
 export interface Sharing {
-  readonly boards: { board(name: string): TokenBoard; close(): void; readonly status?: () => StoreStatus };
-  readonly seal: Seal;
+  readonly boards: { board(name: string): TokenStore; close(): void; readonly status?: () => StoreStatus };
+  readonly seal: TokenCipher;
   /** This process; no other has the same. */
   readonly owner: string;
   readonly clock: Clock;
@@ -47,7 +47,8 @@ export function shareBy({ boards, ...sharing }: Sharing): OpenTokenStore {
   };
   const context = { ...sharing, onForeignNews };
   return {
-    share: (own, name, provider) => new SharedAsker(own, { ...context, board: boards.board(name), name, provider }),
+    share: (own, name, provider) =>
+      new SharedTokenFetcher(own, { ...context, board: boards.board(name), name, provider }),
     status: boards.status?.bind(boards),
     close: () => boards.close(),
   };
@@ -58,6 +59,6 @@ export async function openTokenStore(
   { url, keys }: TokenStoreSettings,
   context: { readonly clock: Clock; readonly log: Log; readonly random: () => number },
 ): Promise<OpenTokenStore> {
-  const boards = await RedisBoards.open({ url, ...context });
-  return shareBy({ boards, seal: new Seal(keys), owner: randomUUID(), clock: context.clock, log: context.log });
+  const boards = await RedisStores.open({ url, ...context });
+  return shareBy({ boards, seal: new TokenCipher(keys), owner: randomUUID(), clock: context.clock, log: context.log });
 }

@@ -1,11 +1,11 @@
-import type { Posted, TokenBoard, Turn } from './board.ts';
-import { MAX_SEALED_LENGTH } from './seal.ts';
+import type { StoredToken, TokenStore, Lease } from './board.ts';
+import { MAX_ENCRYPTED_LENGTH } from './seal.ts';
 
 /** How long the numbering of an unused credential is remembered; a new one starts from the time, which is higher. */
 const NUMBERING_MS = 30 * 24 * 3_600_000;
 
 /** Longest value that a script returns: a number and a sealed text. A longer one is cut here, and refused for its length. */
-const MAX_LENGTH = String(20 + MAX_SEALED_LENGTH);
+const MAX_LENGTH = String(20 + MAX_ENCRYPTED_LENGTH);
 
 /**
  * Reads a key that someone else may have written. Nil if it has another type, false if it does not exist. Any other error
@@ -90,7 +90,7 @@ export interface ScriptRunner {
 }
 
 /** The board of one credential in Redis. */
-export class RedisBoard implements TokenBoard {
+export class RedisTokenStore implements TokenStore {
   readonly #all: ScriptRunner;
   readonly #name: string;
 
@@ -99,12 +99,12 @@ export class RedisBoard implements TokenBoard {
     this.#name = name;
   }
 
-  async read(): Promise<Posted | undefined> {
+  async read(): Promise<StoredToken | undefined> {
     const [token, remaining] = listOf(await this.#all.run(READ, this.#name, []));
     return postedOf(token, remaining);
   }
 
-  async acquire(owner: string, lockMs: number, above: number): Promise<Turn> {
+  async acquire(owner: string, lockMs: number, above: number): Promise<Lease> {
     const args = [owner, String(lockMs), String(NUMBERING_MS), String(above)];
     // A turn that was had too late is given back, or the others would wait for nobody.
     const late = (answer: unknown) => {
@@ -118,7 +118,7 @@ export class RedisBoard implements TokenBoard {
     return (await this.#all.run(RENEW, this.#name, [owner, String(lockMs)])) === 1;
   }
 
-  async post(owner: string, { generation, sealed, remainingMs }: Posted, news: string): Promise<boolean> {
+  async post(owner: string, { generation, sealed, remainingMs }: StoredToken, news: string): Promise<boolean> {
     const times = [String(Math.max(1, Math.floor(remainingMs))), String(NUMBERING_MS)];
     const args = [owner, String(generation), sealed, ...times, this.#channel, news];
     return (await this.#all.run(POST, this.#name, args)) === 1;
@@ -141,7 +141,7 @@ function listOf(answer: unknown): unknown[] {
   return Array.isArray(answer) ? answer : [];
 }
 
-function postedOf(token: unknown, remaining: unknown): Posted | undefined {
+function postedOf(token: unknown, remaining: unknown): StoredToken | undefined {
   const [, generation, sealed] = /^(\d{1,16}) (.+)$/.exec(typeof token === 'string' ? token : '') ?? [];
   if (generation === undefined || sealed === undefined) return undefined;
   return { generation: Number(generation), sealed, remainingMs: Number(remaining) };

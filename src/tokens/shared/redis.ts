@@ -2,9 +2,9 @@ import type { RedisClientType } from 'redis';
 import type { Clock } from '../../clock.ts';
 import type { Log } from '../../log.ts';
 import type { Secret } from '../../secret.ts';
-import { BoardDown, type TokenBoard } from './board.ts';
+import { StoreUnavailable, type TokenStore } from './board.ts';
 import type { StoreStatus } from './open.ts';
-import { RedisBoard, type ScriptRunner } from './redis-board.ts';
+import { RedisTokenStore, type ScriptRunner } from './redis-board.ts';
 
 /** A request for a token asks Redis at most three times, and waits for it at most a quarter of a second. */
 const COMMAND_TIMEOUT_MS = 80;
@@ -26,7 +26,7 @@ export interface RedisContext {
 }
 
 /** One connection to Redis for commands and one for news, for every credential of this process. */
-export class RedisBoards implements ScriptRunner {
+export class RedisStores implements ScriptRunner {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #commands: RedisClientType;
@@ -59,7 +59,7 @@ export class RedisBoards implements ScriptRunner {
   }
 
   /** Waits for a connection for a moment only: without Redis, everyone asks alone. */
-  static async open(context: RedisContext): Promise<RedisBoards> {
+  static async open(context: RedisContext): Promise<RedisStores> {
     const { createClient } = await import('redis');
     const client = createClient({
       url: context.url.reveal(),
@@ -70,13 +70,13 @@ export class RedisBoards implements ScriptRunner {
           Math.min(50 * 2 ** retries, LONGEST_RECONNECT_MS) * (0.5 + context.random() / 2),
       },
     });
-    const boards = new RedisBoards(context, client);
+    const boards = new RedisStores(context, client);
     await boards.#connect();
     return boards;
   }
 
-  board(name: string): TokenBoard {
-    return new RedisBoard(this, name);
+  board(name: string): TokenStore {
+    return new RedisTokenStore(this, name);
   }
 
   async run(
@@ -85,8 +85,8 @@ export class RedisBoards implements ScriptRunner {
     args: readonly string[],
     late: (answer: unknown) => void = ignore,
   ): Promise<unknown> {
-    if (!this.#commands.isReady) throw new BoardDown('not connected');
-    if (this.#clock.now() < this.#restUntilMs) throw new BoardDown('too slow a moment ago');
+    if (!this.#commands.isReady) throw new StoreUnavailable('not connected');
+    if (this.#clock.now() < this.#restUntilMs) throw new StoreUnavailable('too slow a moment ago');
     const answer = this.send(script, name, args);
     let cancel = () => {};
     const tooLate = new Promise<never>((_, reject) => {
@@ -94,7 +94,7 @@ export class RedisBoards implements ScriptRunner {
         // Where it was this process that stood still, the answer is there and only not read yet.
         cancel = this.#clock.after(0, () => {
           this.#restUntilMs = this.#clock.now() + REST_MS;
-          reject(new BoardDown('too slow'));
+          reject(new StoreUnavailable('too slow'));
         });
       });
     });
@@ -102,7 +102,7 @@ export class RedisBoards implements ScriptRunner {
       return await Promise.race([answer, tooLate]);
     } catch (error) {
       answer.then(late, ignore);
-      throw error instanceof BoardDown ? error : new BoardDown(reasonOf(error));
+      throw error instanceof StoreUnavailable ? error : new StoreUnavailable(reasonOf(error));
     } finally {
       cancel();
     }

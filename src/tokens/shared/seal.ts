@@ -20,15 +20,15 @@ const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
 /** Longest sealed text that is opened, in characters. Nothing that a token endpoint may send (64 KiB) needs as much. */
-export const MAX_SEALED_LENGTH = 256 * 1024;
+export const MAX_ENCRYPTED_LENGTH = 256 * 1024;
 
 /** A sealed text that no key here opens. */
-export class SealError extends Error {
+export class CipherError extends Error {
   override readonly name = 'SealError';
 }
 
 /** Seals what replicas share: AES-256-GCM. Of a token, the board's name and the generation are associated data. */
-export class Seal {
+export class TokenCipher {
   readonly #current: Key;
   readonly #byId: ReadonlyMap<string, Key>;
 
@@ -72,15 +72,15 @@ export class Seal {
 
   /** @throws SealError if it was sealed with another key, about something else, or was changed */
   openJson(sealed: string, about: string): object {
-    if (sealed.length > MAX_SEALED_LENGTH) throw new SealError('it is too long');
+    if (sealed.length > MAX_ENCRYPTED_LENGTH) throw new CipherError('it is too long');
     const [id = '', text = ''] = sealed.split('.', 2);
     const key = this.#byId.get(id);
     if (key === undefined) {
       const which = /^[0-9a-f]{8}$/.test(id) ? ` (${id})` : '';
-      throw new SealError(`it was sealed with another encryption key${which}`);
+      throw new CipherError(`it was sealed with another encryption key${which}`);
     }
     const bytes = Buffer.from(text, 'base64url');
-    if (bytes.length < IV_BYTES + TAG_BYTES) throw new SealError('it is cut short');
+    if (bytes.length < IV_BYTES + TAG_BYTES) throw new CipherError('it is cut short');
     const decipher = createDecipheriv(CIPHER, key.bytes, bytes.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES });
     decipher.setAAD(Buffer.from(about));
     decipher.setAuthTag(bytes.subarray(-TAG_BYTES));
@@ -88,7 +88,7 @@ export class Seal {
       const plain = Buffer.concat([decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]);
       return Object(JSON.parse(plain.toString('utf8'))) as object;
     } catch {
-      throw new SealError('it was changed, or is of another credential');
+      throw new CipherError('it was changed, or is of another credential');
     }
   }
 }
@@ -113,7 +113,7 @@ function tokenOf(
   remainingMs: number,
   nowMs: number,
 ): Token {
-  if (typeof a !== 'string' || !(l > 0)) throw new SealError('it is of another version');
+  if (typeof a !== 'string' || !(l > 0)) throw new CipherError('it is of another version');
   const headers = h.map(([name, value]) => [name, new Secret(value)] as const);
   const issuedAtMs = nowMs - Math.max(0, l - remainingMs);
   const token = { ...makeToken(a, r, { lifetimeMs: l, source: s }, issuedAtMs, headers), generation };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { formatProblem } from '../../../src/errors.ts';
-import { examineConfig } from '../../../src/config/load.ts';
+import { validateConfig } from '../../../src/config/load.ts';
 import { ask, askJson, expectProblem } from '../../support/proxy-ask.ts';
 import { hasTool } from '../../support/tools.ts';
 import { configIn, FOLDERS, podOf, probesOf, rendered, wakalaIn } from './manifests.ts';
@@ -11,7 +11,7 @@ const HAS_KUBECTL = hasTool('kubectl');
 /** As `wakala check` sees it in the pod. Files are read through their group, which takes nothing from their secrecy. */
 function checked(text: string, { mode = 0, emulated = false } = {}) {
   const readFile = (name: string) => (name.endsWith('proxy.config.yaml') ? text : madeUp());
-  const { problems, warnings } = examineConfig('/etc/wakala/proxy.config.yaml', {
+  const { problems, warnings } = validateConfig('/etc/wakala/proxy.config.yaml', {
     ...{ readFile, env: {}, emulated },
     fileMode: () => mode & ~0o040,
   });

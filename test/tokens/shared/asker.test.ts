@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../../src/errors.ts';
 import { Secret } from '../../../src/secret.ts';
-import type { TokenAsker } from '../../../src/tokens/exchange.ts';
-import { SharedAsker, TURN_MS, WAIT_MS } from '../../../src/tokens/shared/asker.ts';
-import type { Posted, TokenBoard } from '../../../src/tokens/shared/board.ts';
-import { MemoryBoards } from '../../../src/tokens/shared/memory.ts';
-import { failureNews, type News, sealNews } from '../../../src/tokens/shared/news.ts';
-import { Seal } from '../../../src/tokens/shared/seal.ts';
+import type { TokenFetcher } from '../../../src/tokens/exchange.ts';
+import { SharedTokenFetcher, LEASE_MS, WAIT_MS } from '../../../src/tokens/shared/asker.ts';
+import type { StoredToken, TokenStore } from '../../../src/tokens/shared/board.ts';
+import { MemoryStores } from '../../../src/tokens/shared/memory.ts';
+import { failureEvent, type StoreEvent, encryptEvent } from '../../../src/tokens/shared/news.ts';
+import { TokenCipher } from '../../../src/tokens/shared/seal.ts';
 import { makeToken, type Token } from '../../../src/tokens/token.ts';
 import { ManualClock, settled } from '../../support/manual-clock.ts';
 import { LogLines, refusalOf } from '../../support/token-fakes.ts';
 
 const ALONE = 'token store cannot be asked; asking the provider alone';
 const UNREADABLE = 'token in the token store cannot be read; it is passed over';
-const SEAL = new Seal([new Secret('an encryption key for tests, long enough')]);
+const SEAL = new TokenCipher([new Secret('an encryption key for tests, long enough')]);
 const NAME = 'credential';
 const HOUR_MS = 3_600_000;
 const CENTURY_MS = 100 * 365 * 24 * HOUR_MS;
@@ -25,9 +25,9 @@ function bench() {
   const tell = (news: string) => {
     for (const listener of [...listeners]) listener(news);
   };
-  const memory = new MemoryBoards(clock, (_name, news) => tell(news)).board(NAME);
+  const memory = new MemoryStores(clock, (_name, news) => tell(news)).board(NAME);
   const counts = { reads: 0, exchanges: 0, foreign: 0 };
-  const board: TokenBoard = {
+  const board: TokenStore = {
     ...memory,
     read: () => {
       counts.reads += 1;
@@ -39,13 +39,13 @@ function bench() {
     },
   };
   const log = new LogLines();
-  const replica = (owner: string, own: Partial<TokenAsker> = {}, changed: Partial<TokenBoard> = {}) => {
-    const ask = async () => {
+  const replica = (owner: string, own: Partial<TokenFetcher> = {}, changed: Partial<TokenStore> = {}) => {
+    const fetch = async () => {
       counts.exchanges += 1;
       return tokenNamed(`${owner}-${counts.exchanges}`, clock);
     };
-    return new SharedAsker(
-      { ask, ...own },
+    return new SharedTokenFetcher(
+      { fetch, ...own },
       {
         board: { ...board, ...changed },
         seal: SEAL,
@@ -65,25 +65,25 @@ function tokenNamed(name: string, clock: ManualClock): Token {
   return makeToken(name, undefined, { lifetimeMs: HOUR_MS, source: 'expires_in' }, clock.now());
 }
 
-function postedAs(name: string, generation: number, remainingMs: number, clock: ManualClock): Posted {
+function postedAs(name: string, generation: number, remainingMs: number, clock: ManualClock): StoredToken {
   return { generation, sealed: SEAL.seal(tokenNamed(name, clock), NAME, generation), remainingMs };
 }
 
 const nameOf = (token: Token) => token.accessToken.reveal();
-const news = (sent: News, clock: ManualClock) => sealNews(sent, { seal: SEAL, name: NAME, clock });
+const news = (sent: StoreEvent, clock: ManualClock) => encryptEvent(sent, { seal: SEAL, name: NAME, clock });
 
 describe('a replica that waits for the turn of another', () => {
   it('asks alone once the turn has lasted longer than any exchange may, and says so once', async () => {
     const { clock, board, counts, log, replica } = bench();
-    await board.acquire('a stranger', TURN_MS, 0);
+    await board.acquire('a stranger', LEASE_MS, 0);
     const holding = () => {
-      void board.renew('a stranger', TURN_MS);
-      clock.after(TURN_MS / 2, holding);
+      void board.renew('a stranger', LEASE_MS);
+      clock.after(LEASE_MS / 2, holding);
     };
     holding();
     const asker = replica('one');
     for (const exchanges of [1, 2]) {
-      const asked = asker.ask(undefined);
+      const asked = asker.fetch(undefined);
       await clock.advance(WAIT_MS - 1);
       expect(counts.exchanges).toBe(exchanges - 1);
       await clock.advance(1);
@@ -97,7 +97,7 @@ describe('a replica that waits for the turn of another', () => {
   it('does not look more often for news that were sent before, however often they come', async () => {
     const { clock, board, tell, counts, replica } = bench();
     await board.acquire('a stranger', 60_000, 0);
-    void replica('one').ask(undefined);
+    void replica('one').fetch(undefined);
     await settled();
     const { reads } = counts;
     const genuine = news({ kind: 'posted', generation: 5 }, clock);
@@ -112,9 +112,9 @@ describe('a replica that waits for the turn of another', () => {
   it('takes the failure of the other for its own, with its code and wait, and none of its words', async () => {
     const { replica, counts } = bench();
     const failing = Promise.withResolvers<Token>();
-    const first = replica('one', { ask: () => failing.promise }).ask(undefined);
+    const first = replica('one', { fetch: () => failing.promise }).fetch(undefined);
     await settled();
-    const second = replica('two').ask(undefined);
+    const second = replica('two').fetch(undefined);
     await settled();
     failing.reject(new ProxyError('token_denied', 'canary', { retryAfterS: 9 }));
     expect(await refusalOf(first)).toMatchObject({ code: 'token_denied', message: 'canary' });
@@ -127,13 +127,13 @@ describe('a replica that waits for the turn of another', () => {
   it('is not misled by a failure from before the token that it knows', async () => {
     const { clock, board, tell, replica } = bench();
     const one = replica('one');
-    const first = await one.ask(undefined);
-    const old = failureNews(new ProxyError('token_denied', 'no'), first.generation);
-    await board.acquire('a stranger', TURN_MS, 0);
-    const asked = one.ask(undefined, first);
+    const first = await one.fetch(undefined);
+    const old = failureEvent(new ProxyError('token_denied', 'no'), first.generation);
+    await board.acquire('a stranger', LEASE_MS, 0);
+    const asked = one.fetch(undefined, first);
     await settled();
     tell(news(old!, clock));
-    await clock.advance(TURN_MS);
+    await clock.advance(LEASE_MS);
     expect(nameOf(await asked)).toBe('one-2');
   });
 });
@@ -143,7 +143,7 @@ describe('a replica that is told of a new token', () => {
     const { counts, replica } = bench();
     const adopted: string[] = [];
     replica('two').watch((token) => adopted.push(nameOf(token)));
-    await replica('one').ask(undefined);
+    await replica('one').fetch(undefined);
     await settled();
     expect(adopted).toEqual(['one-1']);
     // One of each: that of the replica that asked, and that of the one that was told.
@@ -200,14 +200,14 @@ describe('a token on the board', () => {
   ])('that is said to live %s lives no longer than when it was issued', async (_, remainingMs, expectedMs) => {
     const { clock, replica } = bench();
     const read = async () => postedAs('posted', 7, remainingMs, clock);
-    const token = await replica('one', {}, { read }).ask(undefined);
+    const token = await replica('one', {}, { read }).fetch(undefined);
     expect([nameOf(token), token.expiresAtMs - clock.now()]).toEqual(['posted', expectedMs]);
   });
 
   it.each([NaN, -1, -2, 0, 999, undefined as never, 'soon' as never])('with %s ms left is passed over', async (ms) => {
     const { clock, replica } = bench();
     const read = async () => postedAs('posted', 7, ms, clock);
-    expect(nameOf(await replica('one', {}, { read }).ask(undefined))).toBe('one-1');
+    expect(nameOf(await replica('one', {}, { read }).fetch(undefined))).toBe('one-1');
   });
 
   it.each([0, -1, 1.5, NaN, 2 ** 53, 1e300])(
@@ -216,20 +216,20 @@ describe('a token on the board', () => {
       const { clock, log, replica } = bench();
       const read = async () => postedAs('posted', number, HOUR_MS, clock);
       const asker = replica('one', {}, { read });
-      expect(nameOf(await asker.ask(undefined))).toBe('one-1');
+      expect(nameOf(await asker.fetch(undefined))).toBe('one-1');
       expect(log.messages.filter((message) => message === UNREADABLE)).toHaveLength(1);
     },
   );
 
   it('that lay there before is not taken for a newer one, whatever life it is given', async () => {
     const { clock, replica } = bench();
-    let under: Posted | undefined;
+    let under: StoredToken | undefined;
     const asker = replica('two', {}, { read: async () => under });
     const old = (under = postedAs('old', 7, HOUR_MS, clock));
-    await asker.ask(undefined);
+    await asker.fetch(undefined);
     under = postedAs('newer', 8, HOUR_MS, clock);
-    const newer = await asker.ask(undefined);
-    expect([nameOf(newer), (await asker.ask(undefined)) === newer]).toEqual(['newer', true]);
+    const newer = await asker.fetch(undefined);
+    expect([nameOf(newer), (await asker.fetch(undefined)) === newer]).toEqual(['newer', true]);
     await clock.advance(HOUR_MS / 2);
     // One that was asked for alone has no number: it is compared by its time.
     const alone = tokenNamed('alone', clock);
@@ -237,7 +237,7 @@ describe('a token on the board', () => {
     const replayed = [old, { ...postedAs('newer', 8, HOUR_MS, clock) }];
     for (const posted of replayed) {
       under = { ...posted, remainingMs: CENTURY_MS };
-      expect(nameOf(await asker.ask(undefined, alone))).toMatch(/^two-/);
+      expect(nameOf(await asker.fetch(undefined, alone))).toMatch(/^two-/);
     }
   });
 });
@@ -246,12 +246,12 @@ describe('the number of a turn', () => {
   it.each([NaN, -1, 0, 7.5, 2 ** 53, 1e300, Infinity])('%s is not taken: the replica asks alone', async (fence) => {
     const { log, replica } = bench();
     const released: string[] = [];
-    const changed: Partial<TokenBoard> = {
+    const changed: Partial<TokenStore> = {
       acquire: async () => ({ fence, posted: undefined }),
       release: async (owner) => void released.push(owner),
       post: () => Promise.reject(new Error('posted')),
     };
-    const token = await replica('one', {}, changed).ask(undefined);
+    const token = await replica('one', {}, changed).fetch(undefined);
     expect([nameOf(token), token.generation, released]).toEqual(['one-1', 0, ['one']]);
     expect(log.lines.filter(({ message }) => message === ALONE)).toMatchObject([
       { fields: { error: 'its numbers are out of range' } },
@@ -261,10 +261,10 @@ describe('the number of a turn', () => {
   it('is above that of every token that the replica knows, also on a board that forgot all', async () => {
     const { clock, replica } = bench();
     const known = clock.now() * 1000;
-    let under: Posted | undefined = postedAs('posted', known, HOUR_MS, clock);
+    let under: StoredToken | undefined = postedAs('posted', known, HOUR_MS, clock);
     const asker = replica('one', {}, { read: async () => under });
-    const first = await asker.ask(undefined);
+    const first = await asker.fetch(undefined);
     under = undefined;
-    expect((await asker.ask(undefined, first)).generation).toBe(known + 1);
+    expect((await asker.fetch(undefined, first)).generation).toBe(known + 1);
   });
 });

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { silentLog } from '../../../src/log.ts';
 import { Secret } from '../../../src/secret.ts';
-import { BoardDown, type Posted, type TokenBoard } from '../../../src/tokens/shared/board.ts';
-import { RedisBoards } from '../../../src/tokens/shared/redis.ts';
+import { StoreUnavailable, type StoredToken, type TokenStore } from '../../../src/tokens/shared/board.ts';
+import { RedisStores } from '../../../src/tokens/shared/redis.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { hasTool } from '../../support/tools.ts';
 import { PATIENT } from './provider.ts';
@@ -14,34 +14,34 @@ const SHORT_MS = 150;
 /** What a replica tells the others: sealed, and nothing that a board reads. */
 const NEWS = 'sealed "news"';
 
-async function boardsOf(redis: RedisServer): Promise<RedisBoards> {
+async function boardsOf(redis: RedisServer): Promise<RedisStores> {
   const context = { clock: PATIENT, log: silentLog, random: Math.random };
-  const boards = await RedisBoards.open({ url: new Secret(redis.url), ...context });
+  const boards = await RedisStores.open({ url: new Secret(redis.url), ...context });
   onTestFinished(() => boards.close());
   return boards;
 }
 
-async function boardOf(redis: RedisServer): Promise<TokenBoard> {
+async function boardOf(redis: RedisServer): Promise<TokenStore> {
   return (await boardsOf(redis)).board(NAME);
 }
 
 const start = async () => await boardOf(await RedisServer.start());
 
-const posted = (generation: number, sealed: string, remainingMs = LONG_MS): Posted => ({
+const posted = (generation: number, sealed: string, remainingMs = LONG_MS): StoredToken => ({
   generation,
   sealed,
   remainingMs,
 });
 
 /** @throws if the turn is someone else's */
-async function turn(board: TokenBoard, owner: string, lockMs = LONG_MS): Promise<number> {
+async function turn(board: TokenStore, owner: string, lockMs = LONG_MS): Promise<number> {
   const { fence } = await board.acquire(owner, lockMs, 0);
   if (fence === undefined) throw new Error(`${owner} did not get the turn`);
   return fence;
 }
 
 /** The news that a board hears from here on, once Redis knows that it listens. */
-async function heardBy(board: TokenBoard, redis: RedisServer): Promise<string[]> {
+async function heardBy(board: TokenStore, redis: RedisServer): Promise<string[]> {
   const heard: string[] = [];
   onTestFinished(board.subscribe((news) => heard.push(news)));
   await listening(redis);
@@ -247,8 +247,8 @@ describe.runIf(hasTool('redis-server'))('a board in Redis', { timeout: 60_000 },
   it('says that it is down while Redis is away, and works when it is there', async () => {
     const redis = await RedisServer.absent();
     const board = await boardOf(redis);
-    await expect(board.read()).rejects.toBeInstanceOf(BoardDown);
-    await expect(board.acquire('one', LONG_MS, 0)).rejects.toBeInstanceOf(BoardDown);
+    await expect(board.read()).rejects.toBeInstanceOf(StoreUnavailable);
+    await expect(board.acquire('one', LONG_MS, 0)).rejects.toBeInstanceOf(StoreUnavailable);
     await redis.run();
     await vi.waitFor(async () => expect(await board.read()).toBeUndefined(), 10_000);
   });
@@ -269,7 +269,7 @@ describe.runIf(hasTool('redis-server'))('a board in Redis', { timeout: 60_000 },
     const redis = await RedisServer.start();
     const board = await boardOf(redis);
     redis.pause();
-    await expect(board.read()).rejects.toBeInstanceOf(BoardDown);
+    await expect(board.read()).rejects.toBeInstanceOf(StoreUnavailable);
     redis.resume();
     await vi.waitFor(async () => expect(await board.read()).toBeUndefined(), 10_000);
   });

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { BoardDown } from '../../../src/tokens/shared/board.ts';
-import { answerCall, type BoardCall, ChannelBoards } from '../../../src/tokens/shared/channel.ts';
-import { MemoryBoards } from '../../../src/tokens/shared/memory.ts';
+import { StoreUnavailable } from '../../../src/tokens/shared/board.ts';
+import { answerCall, type StoreCall, ChannelStores } from '../../../src/tokens/shared/channel.ts';
+import { MemoryStores } from '../../../src/tokens/shared/memory.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
 describe('the boards of a primary, as its worker sees them', () => {
   it('answer each call, and pass on the news of a credential to those who listen for it', async () => {
     const told: [name: string, news: string][] = [];
-    const boards = new MemoryBoards(new ManualClock(), (name, news) => told.push([name, news]));
-    const channel: ChannelBoards = new ChannelBoards((call) => {
+    const boards = new MemoryStores(new ManualClock(), (name, news) => told.push([name, news]));
+    const channel: ChannelStores = new ChannelStores((call) => {
       void answerCall(boards, call).then((answer) => channel.onMessage(answer));
     });
     const board = channel.board('credential');
@@ -26,12 +26,12 @@ describe('the boards of a primary, as its worker sees them', () => {
   });
 
   it('are down for calls under way and for every later one when the primary is gone', async () => {
-    const sent: BoardCall[] = [];
-    const channel = new ChannelBoards((call) => sent.push(call));
+    const sent: StoreCall[] = [];
+    const channel = new ChannelStores((call) => sent.push(call));
     const board = channel.board('credential');
     const underWay = [board.read(), board.acquire('worker 1', 1000, 0), board.release('worker 1', undefined)];
     channel.close();
-    for (const call of [...underWay, board.read()]) await expect(call).rejects.toBeInstanceOf(BoardDown);
+    for (const call of [...underWay, board.read()]) await expect(call).rejects.toBeInstanceOf(StoreUnavailable);
     expect(sent).toHaveLength(3);
   });
 });

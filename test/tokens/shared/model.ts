@@ -1,9 +1,9 @@
 import type { Clock } from '../../../src/clock.ts';
 import type { Log } from '../../../src/log.ts';
 import { Secret } from '../../../src/secret.ts';
-import { SharedAsker, WAIT_MS } from '../../../src/tokens/shared/asker.ts';
-import type { Posted, TokenBoard, Turn } from '../../../src/tokens/shared/board.ts';
-import { Seal } from '../../../src/tokens/shared/seal.ts';
+import { SharedTokenFetcher, WAIT_MS } from '../../../src/tokens/shared/asker.ts';
+import type { StoredToken, TokenStore, Lease } from '../../../src/tokens/shared/board.ts';
+import { TokenCipher } from '../../../src/tokens/shared/seal.ts';
 import { makeToken, type Token } from '../../../src/tokens/token.ts';
 
 /** What the explorer may let happen beside the next step of a replica. */
@@ -39,7 +39,7 @@ interface Choice {
 const MAX_RUNS = 100_000;
 
 const LIFETIME_MS = 3_600_000;
-const SEAL = new Seal([new Secret('a key for the model check, long enough')]);
+const SEAL = new TokenCipher([new Secret('a key for the model check, long enough')]);
 const NAME = 'credential';
 const STRANGER = 'a stranger';
 const SILENT: Log = { debug: noop, info: noop, warn: noop, error: noop };
@@ -49,7 +49,7 @@ class World {
   readonly issued: string[] = [];
   readonly generations: number[] = [];
   faults = 0;
-  #token: Posted | undefined;
+  #token: StoredToken | undefined;
   #turn: { owner: string; fence: number } | undefined;
   #fence = 1;
   #lastPosted = 1;
@@ -73,7 +73,7 @@ class World {
     if (allowed.endlessTurn === true) this.#turn = { owner: STRANGER, fence: 0 };
   }
 
-  get posted(): Posted | undefined {
+  get posted(): StoredToken | undefined {
     return this.#token;
   }
 
@@ -81,15 +81,15 @@ class World {
   start(owner: string, after: Token | undefined, done: (token: Token | undefined) => void): void {
     this.#alive.add(owner);
     const own = {
-      ask: () =>
+      fetch: () =>
         this.#step(owner, 'exchange', () => {
           this.issued.push(`token-${this.issued.length + 1}-by-${owner}`);
           return makeToken(this.issued.at(-1) ?? '', undefined, { lifetimeMs: LIFETIME_MS, source: 'expires_in' }, 0);
         }),
     };
     const context = { seal: SEAL, name: NAME, provider: 'model', owner, log: SILENT, onForeignNews: noop };
-    const asker = new SharedAsker(own, { ...context, board: this.#board(owner), clock: this.#clock(owner) });
-    asker.ask(undefined, after).then(done, () => done(undefined));
+    const asker = new SharedTokenFetcher(own, { ...context, board: this.#board(owner), clock: this.#clock(owner) });
+    asker.fetch(undefined, after).then(done, () => done(undefined));
   }
 
   /** All that may happen now, in a fixed order. */
@@ -156,7 +156,7 @@ class World {
     });
   }
 
-  #board(owner: string): TokenBoard {
+  #board(owner: string): TokenStore {
     return {
       read: () => this.#step(owner, 'read', () => this.#token),
       acquire: (_owner, _lockMs, above) => this.#step(owner, 'acquire', () => this.#acquire(owner, above)),
@@ -176,7 +176,7 @@ class World {
     };
   }
 
-  #acquire(owner: string, above: number): Turn {
+  #acquire(owner: string, above: number): Lease {
     if (this.#turn !== undefined) return { fence: undefined, posted: this.#token };
     this.#fence = Math.max(this.#fence, above) + 1;
     this.#version += 1;
@@ -184,7 +184,7 @@ class World {
     return { fence: this.#fence, posted: this.#token };
   }
 
-  #post(owner: string, posted: Posted, news: string): boolean {
+  #post(owner: string, posted: StoredToken, news: string): boolean {
     if (this.#turn?.owner === owner) this.#turn = undefined;
     this.#version += 1;
     if (this.#fenced && posted.generation <= this.#lastPosted) return false;
@@ -257,7 +257,7 @@ export async function explore(
   }
 }
 
-export function opened(posted: Posted): string {
+export function opened(posted: StoredToken): string {
   return SEAL.open(posted.sealed, NAME, posted.generation, posted.remainingMs, 0).accessToken.reveal();
 }
 

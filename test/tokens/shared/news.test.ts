@@ -1,46 +1,46 @@
 import { describe, expect, it } from 'vitest';
 import { Secret } from '../../../src/secret.ts';
 import { ProxyError } from '../../../src/errors.ts';
-import { errorOf, failureNews, type News, openNews, sealNews } from '../../../src/tokens/shared/news.ts';
-import { Seal, SealError } from '../../../src/tokens/shared/seal.ts';
+import { errorOf, failureEvent, type StoreEvent, decryptEvent, encryptEvent } from '../../../src/tokens/shared/news.ts';
+import { TokenCipher, CipherError } from '../../../src/tokens/shared/seal.ts';
 import { makeToken } from '../../../src/tokens/token.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
 const KEY = new Secret('an encryption key for tests, long enough');
 
 function context(name = 'credential', key = KEY) {
-  return { seal: new Seal([key]), name, clock: new ManualClock() };
+  return { seal: new TokenCipher([key]), name, clock: new ManualClock() };
 }
 
-const FAILED: News = { kind: 'failed', generation: 7, code: 'token_unavailable', retryAfterS: 30 };
+const FAILED: StoreEvent = { kind: 'failed', generation: 7, code: 'token_unavailable', retryAfterS: 30 };
 
 describe('news', () => {
-  it.each<News>([
+  it.each<StoreEvent>([
     { kind: 'posted', generation: 7 },
     FAILED,
     { kind: 'failed', generation: 7, code: 'token_denied' },
     { ...FAILED, retryAfterS: 1 },
     { ...FAILED, retryAfterS: 3600 },
   ])('arrive as they were sent: %j', (news) => {
-    expect(openNews(sealNews(news, context()), context())).toEqual(news);
+    expect(decryptEvent(encryptEvent(news, context()), context())).toEqual(news);
   });
 
   it('are opened by nobody who has another key, for no other credential, and after no change', () => {
-    const text = sealNews(FAILED, context());
+    const text = encryptEvent(FAILED, context());
     const other = context('credential', new Secret('another encryption key for tests, long enough'));
-    expect(() => openNews(text, other)).toThrow(SealError);
-    expect(() => openNews(text, context('another'))).toThrow(SealError);
+    expect(() => decryptEvent(text, other)).toThrow(CipherError);
+    expect(() => decryptEvent(text, context('another'))).toThrow(CipherError);
     for (let i = 0; i < text.length - 1; i++) {
       const changed = text.slice(0, i) + (text[i] === 'x' ? 'y' : 'x') + text.slice(i + 1);
-      expect(() => openNews(changed, context())).toThrow(SealError);
+      expect(() => decryptEvent(changed, context())).toThrow(CipherError);
     }
   });
 
   it('are not taken for a token, nor a token for news', () => {
     const { seal, name } = context();
     const token = makeToken('canary', undefined, { lifetimeMs: 3_600_000, source: 'expires_in' }, 0);
-    expect(() => openNews(seal.seal(token, name, 7), context())).toThrow(SealError);
-    expect(() => seal.open(sealNews(FAILED, context()), name, 7, 1000, 0)).toThrow(SealError);
+    expect(() => decryptEvent(seal.seal(token, name, 7), context())).toThrow(CipherError);
+    expect(() => seal.open(encryptEvent(FAILED, context()), name, 7, 1000, 0)).toThrow(CipherError);
   });
 
   it.each([
@@ -51,13 +51,13 @@ describe('news', () => {
     JSON.stringify({ kind: 'posted', generation: 9 }),
     'x'.repeat(10_000),
   ])('are nothing that is not sealed: %.40s', (text) => {
-    expect(() => openNews(text, context())).toThrow(SealError);
+    expect(() => decryptEvent(text, context())).toThrow(CipherError);
   });
 
   it('longer than any are not decrypted', () => {
     const { seal, name } = context();
     const text = seal.sealJson({ ...FAILED, sentAtMs: 0, more: 'x'.repeat(1000) }, `${name}\0news`);
-    expect(() => openNews(text, context())).toThrow('it is too long');
+    expect(() => decryptEvent(text, context())).toThrow('it is too long');
   });
 
   it.each<[what: string, changed: object]>([
@@ -75,12 +75,12 @@ describe('news', () => {
   ])('%s are dropped', (_, changed) => {
     const { seal, name, clock } = context();
     const text = seal.sealJson({ ...FAILED, sentAtMs: clock.now(), ...changed }, `${name}\0news`);
-    expect(openNews(text, context())).toBeUndefined();
+    expect(decryptEvent(text, context())).toBeUndefined();
   });
 
   it.each([null, 'text', 7, []])('that are %j are dropped', (value) => {
     const { seal, name } = context();
-    expect(openNews(seal.sealJson(value as object, `${name}\0news`), context())).toBeUndefined();
+    expect(decryptEvent(seal.sealJson(value as object, `${name}\0news`), context())).toBeUndefined();
   });
 });
 
@@ -88,9 +88,9 @@ describe('a failure', () => {
   it('is told with its code and wait, and without its words', () => {
     const cause = new Error('canary');
     const error = new ProxyError('token_denied', 'canary', { retryAfterS: 9, cause });
-    const news = failureNews(error, 7);
+    const news = failureEvent(error, 7);
     expect(news).toEqual({ kind: 'failed', generation: 7, code: 'token_denied', retryAfterS: 9 });
-    const told = errorOf(news as News & { kind: 'failed' });
+    const told = errorOf(news as StoreEvent & { kind: 'failed' });
     expect(told).toMatchObject({ code: 'token_denied', outcome: 'not_sent', retryAfterS: 9 });
     expect(told.message).toBe(
       'Another process of wakala was refused the token. The log of that process has the reason.',
@@ -98,6 +98,6 @@ describe('a failure', () => {
   });
 
   it('that is a fault of the program is not told', () => {
-    expect(failureNews(new TypeError('canary'), 7)).toBeUndefined();
+    expect(failureEvent(new TypeError('canary'), 7)).toBeUndefined();
   });
 });
