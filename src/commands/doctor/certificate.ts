@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { connect, type PeerCertificate } from 'node:tls';
+import { connect as connectTls, type PeerCertificate } from 'node:tls';
 import { networkCode } from '../../errors.ts';
 import { failed, type Finding, ok, warning } from './finding.ts';
 import { opened, type Place, formatPlace, STEP_TIMEOUT_MS, type Probes } from './world.ts';
@@ -16,7 +16,7 @@ const FEW_DAYS = 14;
 export async function checkCertificate(place: Place, { lookup, clock }: Pick<Probes, 'lookup' | 'clock'>) {
   const { host, port } = place;
   const servername = isIP(host) === 0 ? { servername: host } : {};
-  const socket = connect({ host, port, lookup, rejectUnauthorized: false, ...servername });
+  const socket = connectTls({ host, port, lookup, rejectUnauthorized: false, ...servername });
   try {
     await opened(socket, 'secureConnect', clock);
     const certificate = socket.getPeerCertificate();

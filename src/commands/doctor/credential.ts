@@ -53,7 +53,7 @@ async function judge(
   if (!(got instanceof ProxyError)) {
     return ok(`${host} gave out token ${got.fingerprint} in ${formatSeconds(tookMs)}`);
   }
-  if (got.code !== 'token_denied') return unavailable(attempt, got, token);
+  if (got.code !== 'token_denied') return failedToFetch(attempt, got, token);
   const sent = sentCredentials(route, origins);
   const check = sent.length === 0 ? 'check the token request of the route' : `check ${formatList(sent)}`;
   const { words, answer } = attempt;
@@ -80,7 +80,7 @@ async function worksInSandbox(route: RouteConfig, token: Exchange, world: Probes
   return !(got instanceof ProxyError);
 }
 
-function unavailable(attempt: Attempt, error: ProxyError, token: Exchange): Finding {
+function failedToFetch(attempt: Attempt, error: ProxyError, token: Exchange): Finding {
   const wait = error.retryAfterS === undefined ? '' : ` (come back in ${formatSeconds(error.retryAfterS * 1000)})`;
   const said = attempt.words === undefined || attempt.answer?.isPage === true ? '' : `; it said ${attempt.words}`;
   return failed('unreachable', `${error.message.replace(/\.$/, '')}${wait}${said}`, remedyFor(attempt, token));
