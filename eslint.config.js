@@ -18,7 +18,7 @@ const READS_ENVIRONMENT = {
 const LOADS_MUCH = {
   name: 'node:http',
   allowTypeImports: true,
-  message: 'Take `http` from src/node-http.ts: an import of node:http loads another HTTP client.',
+  message: 'Take `http` from src/http/node-internals.ts: an import of node:http loads another HTTP client.',
 };
 const READS_DISK = ['fs', 'node:fs', 'fs/promises', 'node:fs/promises'].map((name) => ({
   name,

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { format, resolveConfig } from 'prettier';
 import { jsonSchema } from '../src/config/json-schema.ts';
-import { DURATION_PATTERN, SIZE_PATTERN } from '../src/config/units.ts';
+import { DURATION_PATTERN, SIZE_PATTERN } from '../src/config/values.ts';
 
 const FOLDER = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../docs');
 const FILE = path.join(FOLDER, 'configuration-reference.md');

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import { fieldInWords, headerInWords, requestInWords, rulesInWords, snippet } from '../src/commands/providers.ts';
 import { variableOf } from '../src/config/starter.ts';
-import { emulatedCredentials } from '../src/emulators/credentials.ts';
-import { emulatorPorts } from '../src/emulators/ports.ts';
-import { specialOf } from '../src/emulators/specials.ts';
+import { emulatedCredentials } from '../src/emulators/emulator-state.ts';
+import { emulatorPorts } from '../src/emulators/emulator.ts';
+import { specialOf } from '../src/emulators/provider-emulators.ts';
 import { isFixed } from '../src/providers/provider.ts';
 import { providers } from '../src/providers/registry.ts';
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-import { keepDebuggerClosed } from './commands/debugger.ts';
-import { leaveOnEarlySignals } from './commands/early-signals.ts';
+import { keepDebuggerClosed } from './commands/process-signals.ts';
+import { leaveOnEarlySignals } from './commands/process-signals.ts';
 
 leaveOnEarlySignals();
 keepDebuggerClosed();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ByteBuffer } from '../src/byte-buffer.ts';
+import { ByteBuffer } from '../src/http/byte-buffer.ts';
 
 function filled(...pieces: readonly (string | Buffer)[]): ByteBuffer {
   const buffer = new ByteBuffer();

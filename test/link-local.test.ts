@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isLinkLocalAddress } from '../src/link-local.ts';
+import { isLinkLocalAddress } from '../src/http/ip-address.ts';
 
 describe('a link-local address or a metadata service', () => {
   it.each([

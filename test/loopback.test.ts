@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isLoopbackAddress, isLoopbackName, isPrivateName } from '../src/loopback.ts';
+import { isLoopbackAddress, isLoopbackName, isPrivateName } from '../src/http/ip-address.ts';
 
 const ADDRESSES = [
   '127.0.0.1',

@@ -16,7 +16,7 @@ import {
   resetConnection,
   unfinishedRequest,
   unsentBytes,
-} from '../src/node-internals.ts';
+} from '../src/http/node-internals.ts';
 import { issue } from './config/certificate.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { pathBelow, placeOf } from '../src/same-server.ts';
+import { pathBelow, placeOf } from '../src/http/url-path.ts';
 
 const below = (base: string, url: string) => pathBelow(placeOf(base), placeOf(url));
 

@@ -1,16 +1,117 @@
 import type { HttpBindings } from '@hono/node-server';
-import type { Context } from 'hono';
-import { refreshResponse, resendResponse } from './actions.ts';
-import type { Endpoint } from './endpoint.ts';
-import { eventStream } from './events.ts';
-import { EventFeed } from './feed.ts';
-import { filterOf, filterProblem } from './filter.ts';
-import { overviewJson, bucketJson, requestJson, routeJson, detailsJson } from './json.ts';
+import type { Context, Handler } from 'hono';
+import type { RouteConfig } from '../config/config.ts';
+import { bucketJson, detailsJson, overviewJson, requestJson, routeJson } from './api-json.ts';
+import { EventFeed, eventStream } from './events.ts';
+import { iso } from './format.ts';
 import type { AdminContext } from './listener.ts';
-import { problemIn } from './problem.ts';
-import { requestDetails } from './request-details.ts';
-import { NOT_KEPT, requestOf, requestsOf } from './requests.ts';
+import { type AdminProblem, problemIn } from './problem-response.ts';
+import { MOST_REQUESTS, NOT_KEPT, requestDetails, type RequestFilter, requestOf, requestsOf } from './request-view.ts';
+import type { RefreshResult } from './snapshot.ts';
 import { overviewOf } from './view.ts';
+
+/** A path and what its one method does; GET answers HEAD as well. */
+export type Endpoint = readonly [method: 'GET' | 'POST', path: string, handler: Handler];
+
+/** Values of the `token` filter. */
+export const TOKEN_USES = ['cached', 'fetched', 'replayed', 'not-replayed'];
+
+/** What a query asks for. Empty fields, as a form sends them, ask for nothing. */
+export function filterOf(c: Context): RequestFilter {
+  const field = (name: string) => c.req.query(name)?.trim() || undefined;
+  return {
+    route: field('route'),
+    status: field('status'),
+    method: field('method'),
+    token: field('token'),
+    q: field('q'),
+  };
+}
+
+export function filterProblem({ status, token }: RequestFilter, limit: string): AdminProblem | undefined {
+  const wrong = (detail: string): AdminProblem => ({ status: 400, code: 'bad_filter', detail });
+  if (status !== undefined && !/^([1-5]\d\d|[1-5]xx|error)$/i.test(status)) {
+    return wrong('`status` must be a status such as 200, a class such as 4xx, or error.');
+  }
+  if (token !== undefined && !TOKEN_USES.includes(token)) {
+    return wrong(`\`token\` must be one of ${TOKEN_USES.join(', ')}.`);
+  }
+  if (!/^\d{1,4}$/.test(limit) || Number(limit) < 1 || Number(limit) > MOST_REQUESTS) {
+    return wrong(`\`limit\` must be a number from 1 to ${MOST_REQUESTS}.`);
+  }
+  return undefined;
+}
+
+/** Gets a new token for a route. One process asks; the others hear of it. */
+export async function refreshResponse(c: Context, context: AdminContext): Promise<Response> {
+  const given = c.req.param('name') ?? '';
+  const route = routeNamed(context.config().routes, given);
+  if (route === undefined) {
+    return problemIn(c, { status: 404, code: 'no_such_route', detail: `No route is named ${given}.` });
+  }
+  const result = await refreshed(context, route.name);
+  const problem = refreshProblem(route.name, result);
+  if (wantsPage(c)) {
+    const outcome = problem === undefined ? 'refreshed' : 'not_refreshed';
+    return c.redirect(`/?${outcome}=${encodeURIComponent(route.name)}`, 303);
+  }
+  if (problem !== undefined) {
+    if (result.kind === 'failed' && result.retryAfterS !== undefined) c.header('retry-after', `${result.retryAfterS}`);
+    return problemIn(c, problem);
+  }
+  const { fingerprint, expiresAtMs } = result as Extract<RefreshResult, { kind: 'refreshed' }>;
+  return c.json({ route: route.name, fingerprint, expires_at: iso(expiresAtMs) });
+}
+
+async function refreshed(context: AdminContext, route: string): Promise<RefreshResult> {
+  const [first] = context.processes();
+  const nobody = { kind: 'failed', code: 'no_process', retryAfterS: 1 } as const;
+  if (first === undefined) return { ...nobody, detail: 'No process serves right now.' };
+  try {
+    return await first.refresh(route);
+  } catch {
+    return { ...nobody, detail: `Process ${first.pid} gave no answer in time.` };
+  }
+}
+
+function refreshProblem(route: string, result: RefreshResult): AdminProblem | undefined {
+  switch (result.kind) {
+    case 'refreshed':
+      return undefined;
+    case 'fixed':
+      return { status: 409, code: 'fixed_key', detail: `${route} uses a fixed key: there is nothing to ask for.` };
+    case 'no such route':
+      return { status: 404, code: 'no_such_route', detail: `${route} is not served any more.` };
+    case 'failed':
+      return { status: result.code === 'token_denied' ? 502 : 503, code: result.code, detail: result.detail };
+  }
+}
+
+/** By its name, `/mpesa/*`, or what of it people type: `/mpesa`, `mpesa`. */
+function routeNamed(routes: readonly RouteConfig[], given: string): RouteConfig | undefined {
+  const prefix = `/${given.replace(/^\//, '')}`;
+  return routes.find(({ name }) => name === given) ?? routes.find((route) => route.prefix === prefix);
+}
+
+/** Sends a recorded request again, where providers are emulated. */
+export async function resendResponse(c: Context, context: AdminContext): Promise<Response> {
+  const found = await requestOf(context.processes(), c.req.param('id') ?? '');
+  if (found === undefined) return problemIn(c, NOT_KEPT);
+  const { serving, details } = found;
+  if (serving.replay === undefined) {
+    const detail = 'Requests are sent again only where the providers are emulated: a payment must not happen twice.';
+    return problemIn(c, { status: 403, code: 'not_emulated', detail });
+  }
+  const result = await serving.replay(details.number);
+  if (result.kind === 'refused') return problemIn(c, { status: 409, code: 'not_sent', detail: result.why });
+  if (wantsPage(c)) return c.redirect(`/requests?q=${encodeURIComponent(result.requestId)}`, 303);
+  return c.json({ request_id: result.requestId, status: result.status });
+}
+
+/** A form of a page sent it, where no script runs. */
+function wantsPage(c: Context): boolean {
+  return (c.req.header('accept') ?? '').includes('text/html');
+}
 
 /** The JSON API. */
 export function api(context: AdminContext): Endpoint[] {

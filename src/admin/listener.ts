@@ -1,9 +1,29 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
-import { cameThroughWakala } from '../via.ts';
-import { hasAdminToken, isLocalRequest } from './caller.ts';
+import { cameThroughWakala } from '../http/header-list.ts';
+import { isLoopbackAddress, isLoopbackName } from '../http/ip-address.ts';
+import type { Secret } from '../secret.ts';
 import type { ServingProcess } from './snapshot.ts';
+
+/** Whether a Host header names this machine. A web page can have its own name lead here (DNS rebinding). */
+export function isLocalHost(host: string | undefined): boolean {
+  return isLoopbackName((host ?? '').replace(/:\d*$/, ''));
+}
+
+/** Whether a program on this machine sent a request to this machine by a name of its own. */
+export function isLocalRequest({ socket, headers }: IncomingMessage): boolean {
+  return isLoopbackAddress(socket.remoteAddress ?? '') && isLocalHost(headers.host);
+}
+
+/** Whether an Authorization header holds the admin token: as a bearer token, or as the password of any user. */
+export function hasAdminToken(token: Secret | undefined, authorization: string | undefined): boolean {
+  const [, scheme = '', given = ''] = /^(bearer|basic) +(\S+)$/i.exec(authorization?.trim() ?? '') ?? [];
+  if (token === undefined || given === '') return false;
+  if (scheme.toLowerCase() === 'bearer') return token.equals(given);
+  const [, password = ''] = /^[^:]*:([^]*)$/.exec(Buffer.from(given, 'base64').toString('utf8')) ?? [];
+  return token.equals(password);
+}
 
 export interface AdminContext {
   /** False from the moment that draining begins. Never depends on a provider. */
@@ -67,7 +87,7 @@ type AppListener = (req: IncomingMessage, res: ServerResponse) => Promise<void>;
 
 async function loadApp(context: AdminContext): Promise<AppListener> {
   const [{ getRequestListener, RequestError }, { adminApp }, { FAILED, problemResponse, UNREADABLE }] =
-    await Promise.all([import('@hono/node-server'), import('./app.ts'), import('./problem.ts')]);
+    await Promise.all([import('@hono/node-server'), import('./app.ts'), import('./problem-response.ts')]);
   return getRequestListener(adminApp(context).fetch, {
     overrideGlobalObjects: false,
     errorHandler: (error) => problemResponse(error instanceof RequestError ? UNREADABLE : FAILED),

@@ -1,8 +1,8 @@
-import type { LastFailure } from '../telemetry/activity.ts';
-import type { RecordedDetails, RecordedRequest } from '../telemetry/recorder.ts';
-import type { Bucket } from '../telemetry/series.ts';
-import type { StoreStatus } from '../tokens/shared/open.ts';
-import type { RefusedCall, TokenFailure, ExchangeStats } from '../tokens/tally.ts';
+import type { LastFailure } from '../telemetry/route-stats.ts';
+import type { RecordedDetails, RecordedRequest } from '../telemetry/recent-requests.ts';
+import type { Bucket } from '../telemetry/route-stats.ts';
+import type { StoreStatus } from '../tokens/store/open.ts';
+import type { RefusedCall, TokenFailure, ExchangeStats } from '../tokens/exchange-stats.ts';
 import type { LifetimeSource } from '../tokens/token.ts';
 
 /** Refused calls that are shown; more are counted. */

@@ -1,4 +1,4 @@
-import { didYouMean } from '../config/nearest.ts';
+import { didYouMean } from '../config/diagnostics.ts';
 import { startEmulators } from '../emulators/emulators.ts';
 import type { Provider } from '../providers/provider.ts';
 import { providerNamed, providers } from '../providers/registry.ts';

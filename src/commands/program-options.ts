@@ -1,5 +1,5 @@
 import { Argument, InvalidArgumentError, Option } from 'commander';
-import { parseAddress } from '../config/address.ts';
+import { parseAddress } from '../config/values.ts';
 import type { ListenAddress } from '../config/config.ts';
 import { providers } from '../providers/registry.ts';
 

@@ -1,5 +1,5 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
-import { didYouMean } from '../config/nearest.ts';
+import { didYouMean } from '../config/diagnostics.ts';
 import type { Environment } from '../providers/provider.ts';
 import { versionLine } from '../server/version.ts';
 import { EXIT, type Io } from './io.ts';
@@ -40,7 +40,7 @@ function addRunCommands(program: Command, io: Io): void {
     .addHelpText('after', examples('wakala dev', 'wakala dev --listen 127.0.0.1:9000 --admin false'))
     .action((options: RunOptions, command: Command) => {
       const configGiven = command.getOptionValueSource('config') === 'cli';
-      return exitWith(async () => (await import('./dev.ts')).dev({ ...options, configGiven }, io));
+      return exitWith(async () => (await import('./dev/dev.ts')).dev({ ...options, configGiven }, io));
     });
   program
     .command('emulate')
@@ -77,7 +77,10 @@ function addSetUpCommands(program: Command, io: Io): void {
     .addHelpText('after', examples('wakala init', 'wakala init --provider mpesa --provider jpay --yes'))
     .action((options: InitWords) =>
       exitWith(async () => {
-        const [{ init }, { terminalDialog }] = await Promise.all([import('./init.ts'), import('./init/dialog.ts')]);
+        const [{ init }, { terminalDialog }] = await Promise.all([
+          import('./init/init.ts'),
+          import('./init/wizard.ts'),
+        ]);
         return init(options, io, terminalDialog());
       }),
     );
@@ -112,7 +115,7 @@ function addConfigCommands(program: Command, io: Io): void {
     .option('--json', 'print the result as JSON', false)
     .addHelpText('after', examples('wakala check', 'wakala check -c staging.yaml --json'))
     .action((options: RunOptions & { json: boolean }) =>
-      exitWith(async () => (await import('./check.ts')).check(options, io)),
+      exitWith(async () => (await import('./config-commands.ts')).check(options, io)),
     );
   program
     .command('routes')
@@ -121,7 +124,7 @@ function addConfigCommands(program: Command, io: Io): void {
     .option('--json', 'print the result as JSON', false)
     .addHelpText('after', examples('wakala routes', "wakala routes --json | jq -r '.routes[].upstream'"))
     .action((options: { config: string; json: boolean }) =>
-      exitWith(async () => (await import('./routes.ts')).routes(options, io)),
+      exitWith(async () => (await import('./config-commands.ts')).routes(options, io)),
     );
   program
     .command('doctor')
@@ -131,7 +134,7 @@ function addConfigCommands(program: Command, io: Io): void {
     .option('--json', 'print the result as JSON', false)
     .addHelpText('after', examples('wakala doctor', 'wakala doctor mpesa', 'wakala doctor --json'))
     .action((route: string | undefined, { config, json }: { config: string; json: boolean }) =>
-      exitWith(async () => (await import('./doctor.ts')).doctor({ config, route, json }, io)),
+      exitWith(async () => (await import('./doctor/doctor.ts')).doctor({ config, route, json }, io)),
     );
 }
 
@@ -149,7 +152,7 @@ function addOtherCommands(program: Command, io: Io): void {
     .command('schema')
     .description('print the JSON Schema of the configuration file, for editors')
     .addHelpText('after', examples('wakala schema > proxy.config.schema.json'))
-    .action(() => exitWith(async () => (await import('./schema.ts')).schema({}, io)));
+    .action(() => exitWith(async () => (await import('./config-commands.ts')).schema({}, io)));
   program
     .command('healthcheck')
     .description('ask a running proxy whether it is ready: exit 0 if so')

@@ -1,4 +1,4 @@
-import { didYouMean } from '../config/nearest.ts';
+import { didYouMean } from '../config/diagnostics.ts';
 import { defaultInWords, routeText, variableOf } from '../config/starter.ts';
 import {
   type CredentialField,

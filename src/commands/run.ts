@@ -1,9 +1,9 @@
 import type { Config } from '../config/config.ts';
 import { ConfigError, formatProblem } from '../errors.ts';
 import type { ConfigProblem } from '../errors.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../logger.ts';
 import { createLog, type LevelledLog } from '../telemetry/log.ts';
-import { endEarlySignals } from './early-signals.ts';
+import { endEarlySignals } from './process-signals.ts';
 import { EXIT, type Io, wantsColour } from './io.ts';
 
 /** A logger as the configuration and the terminal ask for it. Logs go to stderr. */

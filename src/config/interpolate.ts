@@ -1,7 +1,7 @@
 import { readError } from './files.ts';
-import type { Diagnostics } from './problems.ts';
+import type { Diagnostics } from './diagnostics.ts';
 import type { Source } from './source.ts';
-import { getAt, type Path, pathId, setAt } from './tree.ts';
+import { getAt, type Path, pathId, setAt } from './source.ts';
 
 /** A piece of a text: as it stands in the file, or put in place of a `${...}`. */
 export interface Segment {

@@ -1,10 +1,10 @@
 import { isScalar, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import type { Interpolation, SegmentsByPath } from './interpolate.ts';
-import { didYouMean } from './nearest.ts';
-import type { Diagnostics } from './problems.ts';
+import { didYouMean } from './diagnostics.ts';
+import type { Diagnostics } from './diagnostics.ts';
 import { type ConfigInput, configSchema } from './schema.ts';
-import { getAt, type Path, pathId, prune, setAt } from './tree.ts';
+import { getAt, type Path, pathId, prune, setAt } from './source.ts';
 
 type Issue = z.core.$ZodIssue;
 type Schemas = Readonly<Record<string, z.core.$ZodType>>;

@@ -3,7 +3,7 @@ import { request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
 import type { Clock } from '../clock.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
-import { isLoopbackAddress } from '../loopback.ts';
+import { isLoopbackAddress } from '../http/ip-address.ts';
 
 /** What became of one callback. */
 export interface CallbackReport {

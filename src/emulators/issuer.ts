@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
-import { jwtShaped } from '../providers/token-answer.ts';
+import { jwtShaped } from '../providers/sample-response.ts';
 
 /** That many random bytes. */
 export type Random = (bytes: number) => Buffer;

@@ -5,20 +5,20 @@ import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { configSchema } from '../config/schema.ts';
 import { ConfigError, ProxyError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import type { Log } from '../logger.ts';
 import { holdBody } from '../proxy/body.ts';
-import { endSocket, ignoreError } from '../proxy/linger.ts';
-import { asProxyError, rawProblem, sendProblem } from '../proxy/problem.ts';
-import { requestIdOf } from '../proxy/request-id.ts';
-import { RouteTable } from '../proxy/routes.ts';
-import { Runtime } from '../server/core.ts';
-import { mayMissHeaders } from '../node-internals.ts';
+import { endSocket, ignoreError } from '../http/linger.ts';
+import { asProxyError, rawProblem, sendProblem } from '../http/problem.ts';
+import { requestIdOf } from '../proxy/gateway.ts';
+import { RouteTable } from '../proxy/route.ts';
+import { Runtime } from '../server/runtime.ts';
+import { mayMissHeaders } from '../http/node-internals.ts';
 import { afterResponses, Pipelining } from '../server/pipelining.ts';
 import { createLog, maskedLog } from '../telemetry/log.ts';
 
 export { ConfigError } from '../errors.ts';
 export type { ConfigProblem } from '../errors.ts';
-export type { Log, LogFields } from '../log.ts';
+export type { Log, LogFields } from '../logger.ts';
 
 /** What stands in `proxy.config.yaml`, as an object. */
 export type WakalaConfig = z.input<typeof configSchema>;

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { ProxyError } from '../errors.ts';
 import type { RequestBody } from '../http/client/http-exchange.ts';
-import type { RequestRecord } from '../telemetry/trail.ts';
-import { BodyReader } from './body-reader.ts';
+import type { RequestRecord } from '../telemetry/request-record.ts';
+import { BodyReader } from '../http/body-reader.ts';
 
 /** A request body to send. A stream can be read only once: a request with one is never sent a second time. */
 export type Body = RequestBody;

@@ -1,27 +1,139 @@
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
-import type { RequestLog } from '../telemetry/journal.ts';
+import { countOf, type HeaderList, headerOf, refuseNominatedFraming } from '../http/header-list.ts';
+import { asProxyError, sendProblem } from '../http/problem.ts';
 import { maskedUnknownPath } from '../telemetry/mask.ts';
+import type { RequestLog } from '../telemetry/request-log.ts';
+import { RequestRecord } from '../telemetry/request-record.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
-import { RequestRecord } from '../telemetry/trail.ts';
-import type { FoundEndpoints } from '../tokens/found-endpoints.ts';
-import type { TokenSources } from '../tokens/sources.ts';
+import type { FoundEndpoints } from '../tokens/discovery.ts';
+import type { TokenSources } from '../tokens/token-sources.ts';
 import { Access, type Caller } from './access.ts';
-import { admit, type Admitted } from './admission.ts';
-import { answerPreflight, corsHeaders } from './cors.ts';
-import { headerOf } from './headers.ts';
-import { Route } from './live-route.ts';
-import { noRoute, sendLogin } from './local-app.ts';
-import { asProxyError, sendProblem } from './problem.ts';
+import { noRoute, sendLogin } from './login.ts';
 import { ProxiedRequest, type RequestContext } from './request.ts';
-import { requestIdOf } from './request-id.ts';
-import { RouteTable } from './routes.ts';
-import type { Target } from './target.ts';
+import { Route, RouteTable } from './route.ts';
+import { parseTarget, type Target } from './target.ts';
 import { TokenEndpoints, tokenEndpointsOf, TokenPathGuard, tokenPathRefused } from './token-paths.ts';
 import type { UpstreamPools } from './upstream-pools.ts';
+
+/** What may be taken over from a client without harm to logs and headers. */
+const SANE = /^[A-Za-z0-9._:@/+=-]{1,128}$/;
+
+/** The client's `x-request-id`, if sane, else a new one. */
+export function requestIdOf(rawHeaders: readonly string[]): string {
+  const given = headerOf(rawHeaders, 'x-request-id');
+  return given !== undefined && SANE.test(given) ? given : randomUUID();
+}
+
+/** How long a browser may remember a preflight's answer. Seconds. */
+const PREFLIGHT_S = 600;
+
+const NONE: Readonly<HeaderList> = [];
+
+/** What lets a page of an allowed origin read an answer (Fetch standard, "CORS protocol"); empty without an origin. */
+export function corsHeaders(origin: string | undefined): Readonly<HeaderList> {
+  if (origin === undefined) return NONE;
+  return [
+    ...['access-control-allow-origin', origin],
+    ...['access-control-expose-headers', 'wakala-token, x-request-id, proxy-status, retry-after'],
+    ...['vary', 'Origin'],
+  ];
+}
+
+/** Answers the question that a browser asks before a page's request; it is ours to answer, never the provider's. */
+export function answerPreflight(
+  req: IncomingMessage,
+  res: ServerResponse,
+  { origin, preflight }: { readonly origin: string | undefined; readonly preflight: string },
+  requestId: string,
+): void {
+  const headers = headerOf(req.rawHeaders, 'access-control-request-headers');
+  res.writeHead(204, [
+    ...corsHeaders(origin),
+    ...['access-control-allow-methods', preflight],
+    ...(headers === undefined ? [] : ['access-control-allow-headers', headers]),
+    ...['access-control-max-age', String(PREFLIGHT_S)],
+    ...['x-request-id', requestId],
+  ]);
+  res.end();
+}
+
+/** A request that may come in: to a route, or to none. */
+export interface Admitted {
+  readonly route: Route | undefined;
+  readonly caller: Caller;
+  /** Path below the route's prefix (the whole path where there is no route), and the query. */
+  readonly below: Target;
+}
+
+/**
+ * Decides on the raw request alone whether it may come in, and where it goes. Notes on the trail who sent it and which
+ * route it is for, also where it is refused.
+ * @throws ProxyError for every request that must not
+ */
+export function admit(req: IncomingMessage, access: Access, table: RouteTable<Route>, trail: RequestRecord): Admitted {
+  const tooMany = tooManyHeaders(req.rawHeaders);
+  if (tooMany !== undefined) throw tooMany;
+  refuseBadFraming(req);
+  refuseNominatedFraming(req.rawHeaders);
+  const host = headerOf(req.rawHeaders, 'host') ?? '';
+  const caller = access.admit(req, host);
+  const { client } = caller;
+  trail.client = client?.name;
+  if (req.method === 'TRACE' || req.method === 'CONNECT') throw methodNotAllowed(req.method);
+  const target = parseTarget(req.url ?? '', host);
+  const route = table.match(target.path);
+  trail.route = route?.config.name;
+  if (route === undefined) return { route, caller, below: target };
+  if (client?.routes !== undefined && !client.routes.includes(route.config.name)) {
+    throw new ProxyError('client_forbidden', `The client \`${client.name}\` may not call ${route.config.name}.`);
+  }
+  const below = { path: target.path.slice(route.prefix.length), query: target.query };
+  if (!route.allows(caller.preflight ?? req.method ?? '', below.path)) {
+    throw new ProxyError('path_refused', `This call is not in the \`allow\` list of ${route.config.name}.`);
+  }
+  return { route, caller, below };
+}
+
+/** Header lines that a request may have. */
+const MAX_HEADERS = 200;
+
+/** The refusal of a request with too many header lines. */
+export function tooManyHeaders(rawHeaders: readonly string[]): ProxyError | undefined {
+  const count = rawHeaders.length / 2;
+  if (count <= MAX_HEADERS) return undefined;
+  return new ProxyError(
+    'header_too_large',
+    `The request has ${count} header lines. Send at most ${MAX_HEADERS}. Nothing was sent.`,
+  );
+}
+
+/** What node's parser lets through and a strict upstream would not (RFC 9112 3.2, 6.1). */
+function refuseBadFraming(req: IncomingMessage): void {
+  const raw = req.rawHeaders;
+  if (req.httpVersionMajor !== 1) throw badRequest('only HTTP/1.1 and HTTP/1.0 are spoken');
+  if (countOf(raw, 'host') !== 1) throw badRequest('exactly one Host header is needed');
+  if (!/^[\w.\-[\]:]*$/.test(headerOf(raw, 'host') ?? '')) throw badRequest('the Host header is malformed');
+  const codings = countOf(raw, 'transfer-encoding');
+  if (codings === 0) return;
+  if (codings > 1 || headerOf(raw, 'transfer-encoding')?.toLowerCase() !== 'chunked') {
+    throw badRequest('the only Transfer-Encoding taken is `chunked`');
+  }
+  if (req.httpVersion === '1.0') throw badRequest('HTTP/1.0 knows no Transfer-Encoding');
+  if (countOf(raw, 'content-length') > 0) throw badRequest('Transfer-Encoding and Content-Length exclude each other');
+}
+
+export function methodNotAllowed(method: string): ProxyError {
+  return new ProxyError('method_not_allowed', `${method} is not forwarded.`);
+}
+
+function badRequest(what: string): ProxyError {
+  return new ProxyError('bad_request', `The request was refused: ${what}. Nothing was sent.`);
+}
 
 export interface GatewayContext {
   readonly sources: TokenSources;

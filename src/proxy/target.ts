@@ -1,5 +1,5 @@
 import { ProxyError } from '../errors.ts';
-import { decodedFully } from '../percent.ts';
+import { decodedFully } from '../http/url-path.ts';
 
 /** A request target in origin form, cut but never changed: `path + query` is what the client sent. */
 export interface Target {

@@ -1,9 +1,9 @@
 import type { RouteConfig } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
-import { decodedFully } from '../percent.ts';
+import { decodedFully } from '../http/url-path.ts';
 import { isFixed, type TokenPath } from '../providers/provider.ts';
-import { pathBelow, type Place, placeOf } from '../same-server.ts';
-import type { FoundEndpoints } from '../tokens/found-endpoints.ts';
+import { pathBelow, type Place, placeOf } from '../http/url-path.ts';
+import type { FoundEndpoints } from '../tokens/discovery.ts';
 
 /** What a path below a route is to the token endpoint. */
 export type TokenPathVerdict =

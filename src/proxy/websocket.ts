@@ -1,18 +1,25 @@
 import type { ClientRequest as NodeRequest, IncomingMessage } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import type { ProxyServer } from 'http-proxy-3';
-import { networkCode } from '../errors.ts';
+import { networkCode, ProxyError } from '../errors.ts';
 import { brokenConnection, connectTimeout, invalidResponse, unreachable } from '../http/client/failures.ts';
 import type { ClientRequest } from '../http/client/http-exchange.ts';
-import { guardedLookup } from '../lookup.ts';
-import { http } from '../node-http.ts';
-import { faultOfEnd, pauseConnection, resumeConnection } from '../node-internals.ts';
-import { grouped, headerOf } from './headers.ts';
-import { endSocket } from './linger.ts';
-import { asProxyError } from './problem.ts';
-import type { UpstreamExchange, UpstreamListener } from './request.ts';
+import { grouped, headerOf } from '../http/header-list.ts';
+import { guardedLookup } from '../http/ip-address.ts';
+import { endSocket } from '../http/linger.ts';
+import { faultOfEnd, http, pauseConnection, resumeConnection } from '../http/node-internals.ts';
+import { asProxyError } from '../http/problem.ts';
+import type { Log } from '../logger.ts';
+import type { RequestLog } from '../telemetry/request-log.ts';
+import type { RequestRecord } from '../telemetry/request-record.ts';
+import { hasBody } from './body.ts';
+import { responseOn } from './client-response.ts';
+import { type Gateway, refuseOverload, trailOf, upgradeRefused } from './gateway.ts';
+import { ProxiedRequest, type UpstreamExchange, type UpstreamListener } from './request.ts';
+import { tokenPathRefused } from './token-paths.ts';
 
 /** Interim responses (1xx) that a handshake may get. */
 const MAX_INTERIM = 32;
@@ -274,5 +281,83 @@ class WebSocketExchange implements UpstreamExchange {
     }
     if (code.startsWith('HPE_')) return invalidResponse(this.#server, `Node's parser says ${code}`, error);
     return brokenConnection(this.#server, error);
+  }
+}
+
+/** Lets WebSocket handshakes through to routes that allow it, with the token put on; everything else is refused. */
+export class UpgradeHandler {
+  readonly #gateway: () => Gateway;
+  readonly #journal: RequestLog;
+  readonly #proxy: WebSocketProxy;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(gateway: () => Gateway, log: Log, journal: RequestLog) {
+    this.#gateway = gateway;
+    this.#journal = journal;
+    this.#proxy = new WebSocketProxy((error) => log.warn({ error }, 'websocket failed'));
+  }
+
+  /** `socket` is what Node gives out: typed as a stream, always a socket. */
+  handle(req: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy());
+    const gateway = this.#gateway();
+    if (!(socket instanceof Socket) || gateway.distrusts(req.socket)) {
+      socket.destroy();
+      return;
+    }
+    const trail = trailOf(req);
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    try {
+      this.#forward(gateway, req, socket, head, trail);
+    } catch (thrown) {
+      gateway.refuse(req, responseOn(socket, req), asProxyError(thrown), { trail, isUpgrade: true });
+    }
+  }
+
+  /** Ends every WebSocket: none of them ends by itself. */
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** How many there are. */
+  get open(): number {
+    return this.#sockets.size;
+  }
+
+  /** @throws ProxyError if the handshake may not be forwarded */
+  #forward(gateway: Gateway, req: IncomingMessage, socket: Socket, head: Buffer, trail: RequestRecord): void {
+    const { route, caller, below } = gateway.admit(req, trail);
+    if (route === undefined) throw new ProxyError('no_route', 'No route has this path.');
+    if (route.tokenPaths.judge(req.method ?? '', below.path) !== 'other') throw tokenPathRefused();
+    if (!route.config.websocket) throw upgradeRefused();
+    if (req.headers.upgrade?.trim().toLowerCase() !== 'websocket' || req.method !== 'GET') {
+      throw new ProxyError('upgrade_refused', 'Only `Upgrade: websocket` on a GET is forwarded.');
+    }
+    // Its bytes would be taken for those of the WebSocket.
+    if (hasBody(req))
+      throw new ProxyError('bad_request', 'A WebSocket handshake may not have a body. Nothing was sent.');
+    refuseOverload(route);
+    const { activity } = route;
+    const { maxWebsockets, name, connectTimeoutMs, websocketIdleTimeoutMs, upstream } = route.config;
+    if (activity.websockets >= maxWebsockets) {
+      throw new ProxyError('overloaded', `${name} has ${maxWebsockets} WebSockets open, its max_websockets.`);
+    }
+    const handshake = {
+      ...{ req, socket, head, connectTimeoutMs },
+      origin: new URL(upstream).origin,
+      idleTimeoutMs: websocketIdleTimeoutMs,
+      onIdle: () => this.#journal.say('info', trail, 'idle websocket closed'),
+    };
+    const request = new ProxiedRequest(route, req, undefined, {
+      ...gateway.begin(trail, route, caller, below),
+      handshake: { send: (sent, listener) => this.#proxy.send(handshake, sent, listener) },
+    });
+    activity.websockets += 1;
+    socket.once('close', () => {
+      activity.websockets -= 1;
+      request.onClientClosed();
+    });
+    request.start();
   }
 }

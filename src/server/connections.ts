@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { ignoreError } from '../proxy/linger.ts';
+import { ignoreError } from '../http/linger.ts';
 import type { ProxyServer } from './http-server.ts';
 import {
   currentResponse,
@@ -10,7 +10,7 @@ import {
   resetConnection,
   unfinishedRequest,
   unsentBytes,
-} from '../node-internals.ts';
+} from '../http/node-internals.ts';
 
 /** How often connections are looked at that Node does not read. Milliseconds. */
 const LOST_CHECK_MS = 2000;

@@ -1,20 +1,90 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
-import { networkCode, ProxyError } from '../errors.ts';
-import { http } from '../node-http.ts';
-import type { Gateway } from '../proxy/gateway.ts';
-import { methodNotAllowed, tooManyHeaders } from '../proxy/admission.ts';
-import { discardInput, endSocket, ignoreError } from '../proxy/linger.ts';
-import { rawProblem, sendProblem } from '../proxy/problem.ts';
-import { requestIdOf } from '../proxy/request-id.ts';
-import type { UpgradeHandler } from '../proxy/upgrade.ts';
-import { onClientError } from './client-errors.ts';
+import { formatAddress } from '../config/values.ts';
+import { networkCode, type Outcome, ProxyError } from '../errors.ts';
+import { BodyReader } from '../http/body-reader.ts';
+import { discardInput, endAfterResponse, endSocket, ignoreError } from '../http/linger.ts';
+import {
+  allowHalfClosedClients,
+  currentResponse,
+  http,
+  isConnectionLost,
+  unfinishedRequest,
+} from '../http/node-internals.ts';
+import { rawProblem, sendProblem } from '../http/problem.ts';
+import { type Gateway, methodNotAllowed, requestIdOf, tooManyHeaders } from '../proxy/gateway.ts';
+import type { UpgradeHandler } from '../proxy/websocket.ts';
 import { Connections } from './connections.ts';
-import { serveHalfClosedClients } from './half-close.ts';
 import { afterResponses, Pipelining } from './pipelining.ts';
+
+/** Time for the reset of a client that is gone. Milliseconds. */
+const ANSWER_MS = 250;
+
+/**
+ * Serves clients that close their sending side behind their request, and closes the connections of those that closed
+ * their socket altogether. Each sends the same FIN. While its response is awaited, such a client is sent an interim
+ * response (`100 Continue`), which HTTP/1.1 has every client skip; if nobody is there, the kernel answers with a reset.
+ */
+export function serveHalfClosedClients(server: ProxyServer): void {
+  allowHalfClosedClients(server);
+  server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
+    socket.once('end', () => probe(socket));
+  });
+}
+
+function probe(socket: Socket): void {
+  const response = currentResponse(socket);
+  // HTTP/1.0 has no interim responses. Such a client is found gone when its response is written.
+  if (response === undefined || response.headersSent || !socket.writable || response.req.httpVersion === '1.0') return;
+  response.writeContinue();
+  const timer = setTimeout(() => {
+    if (isConnectionLost(socket)) socket.destroy();
+  }, ANSWER_MS);
+  timer.unref();
+}
+
+/** What node's parser refuses (RFC 9112): answered, unless another answer is owed or was given to the same request. */
+export function onClientError(error: Error, socket: Duplex, pipelining: Pipelining): void {
+  const code = networkCode(error);
+  const answering = currentResponse(socket);
+  const inBodyOf = unfinishedRequest(socket);
+  if (!socket.writable || code === 'ECONNRESET') {
+    socket.destroy();
+  } else if (inBodyOf === undefined && answering !== undefined) {
+    // Requests that arrived before still get their responses.
+    endAfterResponse(pipelining.lastResponse(socket) ?? answering, socket);
+  } else if (inBodyOf === undefined) {
+    endSocket(socket, rawProblem(clientProblem(code, 'not_sent'), requestIdOf([])));
+  } else if (answering !== undefined && answering.req !== inBodyOf) {
+    // The request that broke waits behind another one, which gets its response.
+    endAfterResponse(answering, socket);
+  } else if (answering !== undefined && !answering.headersSent) {
+    const reader = BodyReader.ifAny(inBodyOf);
+    if (reader === undefined) {
+      endSocket(socket, rawProblem(clientProblem(code, 'unknown'), requestIdOf([])));
+      return;
+    }
+    endAfterResponse(answering, socket);
+    // Whoever reads it knows whether a part of it is with the provider already.
+    reader.breakOff(clientProblem(code, 'not_sent'));
+  } else {
+    socket.destroy();
+  }
+}
+
+function clientProblem(code: string, outcome: Outcome): ProxyError {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new ProxyError('header_too_large', 'The header block is larger than 16 KiB.');
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new ProxyError('request_timeout', 'The request head did not arrive in time.');
+    default:
+      return new ProxyError('bad_request', `The request is no valid HTTP/1.1 (${code}).`, { outcome });
+  }
+}
 
 export interface ProxyServerContext {
   readonly gateway: () => Gateway;

@@ -1,8 +1,8 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { holdBody } from '../proxy/body.ts';
-import { endAfterResponse } from '../proxy/linger.ts';
-import { currentResponse, dropRequests } from '../node-internals.ts';
+import { endAfterResponse } from '../http/linger.ts';
+import { currentResponse, dropRequests } from '../http/node-internals.ts';
 
 /** How many requests may wait on one connection behind the one that is handled. */
 const MAX_WAITING = 16;

@@ -1,6 +1,6 @@
 import type { ProcessSnapshot, RefreshResult, ServingProcess } from '../admin/snapshot.ts';
 import type { Clock } from '../clock.ts';
-import type { RecordedDetails, RecordedRequest } from '../telemetry/recorder.ts';
+import type { RecordedDetails, RecordedRequest } from '../telemetry/recent-requests.ts';
 
 /** What a primary asks one of its workers, by number. */
 export interface ProcessCall {

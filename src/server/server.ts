@@ -1,20 +1,121 @@
 import type { Server } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { adminListener, type Reloads } from '../admin/listener.ts';
 import type { ProcessSnapshot, RefreshResult, ReplayResult, ServingProcess } from '../admin/snapshot.ts';
 import { type Clock, systemClock } from '../clock.ts';
-import { formatAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
-import type { Log } from '../log.ts';
-import type { RecordedDetails, RecordedRequest } from '../telemetry/recorder.ts';
-import type { OpenTokenStore } from '../tokens/shared/open.ts';
+import { formatAddress } from '../config/values.ts';
+import { networkCode } from '../errors.ts';
+import { http } from '../http/node-internals.ts';
+import type { Log } from '../logger.ts';
+import type { RecordedDetails, RecordedRequest } from '../telemetry/recent-requests.ts';
+import type { RequestRecord } from '../telemetry/request-record.ts';
+import type { OpenTokenStore } from '../tokens/store/open.ts';
 import type { Connections } from './connections.ts';
-import { Runtime } from './core.ts';
-import { drainServer } from './drain.ts';
 import { createAdminServer, createProxyServer, listen, type ProxyServer, setCertificates } from './http-server.ts';
-import { NO_RELOADS } from './reload.ts';
-import { resend } from './replay.ts';
-import { refuseRestart } from './restart.ts';
+import { NO_RELOADS, refuseRestart } from './reload.ts';
+import { Runtime } from './runtime.ts';
 import { commit, version } from './version.ts';
+
+/** How long idle connections stay open, so that a request already on its way on one of them is still answered. */
+const LAME_DUCK_MS = 2000;
+
+/** How long a connection that was accepted last has to send its request. */
+const ACCEPTED_MS = 100;
+
+const POLL_MS = 20;
+
+/**
+ * Lets a server finish: answers close their connections by now, then nothing new is taken, then what is under way may
+ * finish until `timeoutMs` is over. `onClosing` is called when nothing more can come, to end what never ends by itself.
+ * @param isBusy whether anything is under way that no connection of a client shows, such as a payment whose client left
+ * @returns true if nothing had to be cut off
+ */
+export async function drainServer(
+  server: Server,
+  timeoutMs: number,
+  now: () => number,
+  onClosing: () => void,
+  isBusy: () => boolean,
+): Promise<boolean> {
+  const startedMs = now();
+  const elapsedMs = () => now() - startedMs;
+  const lameDuckMs = Math.min(LAME_DUCK_MS, timeoutMs / 2);
+  while ((await openConnections(server)) > 0 && elapsedMs() < lameDuckMs) await sleep(POLL_MS);
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => {
+      resolve();
+    });
+  });
+  // What was accepted last may have its request on the way.
+  await Promise.race([closed, sleep(Math.min(ACCEPTED_MS, timeoutMs / 4))]);
+  onClosing();
+  const isOver = new AbortController();
+  // This timer keeps the process alive. An open connection does not always do so.
+  const late = sleep(Math.max(0, timeoutMs - elapsedMs()), false, { signal: isOver.signal });
+  const clean = await Promise.race([closed.then(() => true), late]);
+  isOver.abort();
+  if (!clean) server.closeAllConnections();
+  while (isBusy() && elapsedMs() < timeoutMs) await sleep(POLL_MS);
+  return clean && !isBusy();
+}
+
+function openConnections(server: Server): Promise<number> {
+  return new Promise((resolve) => {
+    server.getConnections((_error, count) => {
+      resolve(count);
+    });
+  });
+}
+
+/** Headers that the new request has of its own. */
+const NOT_REPEATED = new Set(['connection', 'content-length', 'expect', 'host', 'transfer-encoding', 'x-request-id']);
+
+const TIMEOUT_MS = 10_000;
+
+/** Sends a recorded request through the proxy once more, as the client sent it. Only for emulated providers. */
+export async function resend(
+  trail: RequestRecord | undefined,
+  prefix: string,
+  proxy: ListenAddress,
+): Promise<ReplayResult> {
+  const why = refusalOf(trail);
+  if (trail === undefined || why !== undefined) return { kind: 'refused', why: why ?? '' };
+  const headers: string[] = [];
+  for (let i = 0; i < trail.requestHeaders.length; i += 2) {
+    const [name = '', value = ''] = trail.requestHeaders.slice(i, i + 2);
+    if (!NOT_REPEATED.has(name.toLowerCase())) headers.push(name, value);
+  }
+  const body = trail.bodies?.request ?? new Uint8Array();
+  const { host, port } = proxy;
+  const own = ['host', `127.0.0.1:${port}`, 'content-length', String(body.length)];
+  const path = `${prefix}${trail.path ?? ''}${trail.query}`;
+  const options = { host, port, method: trail.method, path, headers: [...headers, ...own], timeout: TIMEOUT_MS };
+  return new Promise((resolve) => {
+    const sent = http.request(options, (answer) => {
+      const { statusCode: status = 0 } = answer;
+      // Also where the answer breaks off.
+      answer.resume().once('close', () => {
+        resolve({ kind: 'sent', requestId: String(answer.headers['x-request-id'] ?? ''), status });
+      });
+    });
+    sent.maxHeadersCount = 0;
+    sent.once('timeout', () => sent.destroy());
+    sent.on('error', (error) => {
+      resolve({ kind: 'refused', why: `The proxy gave no answer (${networkCode(error)}).` });
+    });
+    sent.end(body);
+  });
+}
+
+function refusalOf(trail: RequestRecord | undefined): string | undefined {
+  if (trail === undefined) return 'This request is not kept any more.';
+  if (trail.route === undefined || trail.path === undefined || trail.attempts.length === 0) {
+    return 'This request went to no provider.';
+  }
+  const kept = trail.bodies?.request.length ?? 0;
+  return kept < trail.requestBytes ? 'Its body is longer than what is kept of it.' : undefined;
+}
 
 export interface ServerOptions {
   readonly log: Log;

@@ -1,9 +1,9 @@
 import { pino } from 'pino';
 import { networkCode } from '../errors.ts';
-import type { Log, LogFields } from '../log.ts';
-import { humanLine } from './human-line.ts';
+import type { Log, LogFields } from '../logger.ts';
+import { humanLine } from './pretty.ts';
 import { maskedPath, maskedUrl } from './mask.ts';
-import { maskedText } from './sensitive.ts';
+import { maskedText } from './mask-text.ts';
 
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';

@@ -1,6 +1,6 @@
 import { constants, gunzipSync } from 'node:zlib';
-import { CUT, HIDDEN, isOpaque, isSecretName, maskedText } from './sensitive.ts';
-import { unescaped } from './unescaped.ts';
+import { CUT, HIDDEN, isOpaque, isSecretName, maskedText } from './mask-text.ts';
+import { unescaped } from './mask-text.ts';
 
 /** Of a path, of a query and of a header's value, no more than this is shown. Characters. */
 const MOST_SHOWN = 512;

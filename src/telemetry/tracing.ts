@@ -1,6 +1,6 @@
 import { networkCode } from '../errors.ts';
-import type { Log } from '../log.ts';
-import type { RequestRecord } from './trail.ts';
+import type { Log } from '../logger.ts';
+import type { RequestRecord } from './request-record.ts';
 
 /** The spans of one request: one for all of it, and below that each wait for a token and each attempt. */
 export interface RequestTrace {

@@ -1,10 +1,35 @@
 import type { Clock } from '../clock.ts';
-import { isLinkLocalAddress } from '../link-local.ts';
-import { isLoopbackName } from '../loopback.ts';
+import { isLinkLocalAddress, isLoopbackName } from '../http/ip-address.ts';
 import { valueAt } from '../json.ts';
 import type { ClientAuth } from '../providers/provider.ts';
-import { jsonIn, retryAfterS, type TokenResponse, unavailable } from './answer.ts';
-import type { TokenRequest } from './request.ts';
+import type { TokenRequest } from './token-request.ts';
+import { jsonIn, retryAfterS, type TokenResponse, unavailable } from './token-response.ts';
+
+/** So many are remembered: an issuer has one, and another one after it moved. */
+const MAX = 1000;
+
+/** Every token endpoint that an issuer's metadata named since this process started. */
+export class FoundEndpoints {
+  readonly #urls = new Set<string>();
+  #version = 0;
+
+  /** Changes with every URL that is added. */
+  get version(): number {
+    return this.#version;
+  }
+
+  get urls(): Iterable<string> {
+    return this.#urls;
+  }
+
+  add(url: string): void {
+    if (this.#urls.has(url)) return;
+    const [oldest] = this.#urls;
+    if (this.#urls.size === MAX && oldest !== undefined) this.#urls.delete(oldest);
+    this.#urls.add(url);
+    this.#version += 1;
+  }
+}
 
 /** Metadata is asked for anew after this long. */
 const KEPT_MS = 3_600_000;

@@ -1,13 +1,13 @@
 import type { Clock } from '../clock.ts';
 import { networkCode, ProxyError } from '../errors.ts';
-import type { Log, LogFields } from '../log.ts';
+import type { Log, LogFields } from '../logger.ts';
 import type { Exchange, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
-import { readToken, serverNow, type TokenResponse, unavailable, wordsOf } from './answer.ts';
+import { readToken, serverNow, type TokenResponse, unavailable, wordsOf } from './token-response.ts';
 import { Discovery, type Found } from './discovery.ts';
-import type { FoundEndpoints } from './found-endpoints.ts';
-import { tokenRequest, type TokenRequest } from './request.ts';
-import type { ExchangeStats, Grant } from './tally.ts';
+import type { FoundEndpoints } from './discovery.ts';
+import { tokenRequest, type TokenRequest } from './token-request.ts';
+import type { ExchangeStats, Grant } from './exchange-stats.ts';
 import type { Token } from './token.ts';
 
 /** Sends one token request and reads its answer, up to 64 KiB; never follows a redirect. */

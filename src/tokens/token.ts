@@ -1,5 +1,5 @@
 import { Secret } from '../secret.ts';
-import type { ExchangeStats, RefusedCall, TokenFailure } from './tally.ts';
+import type { ExchangeStats, RefusedCall, TokenFailure } from './exchange-stats.ts';
 
 /** Which rung of the ladder in `lifetime.ts` said how long the token lives. */
 export type LifetimeSource = 'expires_in' | 'expires_at' | 'jwt' | 'default' | 'fixed';

@@ -1,12 +1,12 @@
 import type { Agent, IncomingMessage, RequestOptions } from 'node:http';
 import { Agent as TlsAgent, request as sendTls } from 'node:https';
-import { ByteBuffer } from '../byte-buffer.ts';
+import { ByteBuffer } from '../http/byte-buffer.ts';
 import type { Clock } from '../clock.ts';
-import { guardedLookup } from '../lookup.ts';
-import { http } from '../node-http.ts';
-import type { TokenResponse } from './answer.ts';
+import { guardedLookup } from '../http/ip-address.ts';
+import { http } from '../http/node-internals.ts';
+import type { TokenResponse } from './token-response.ts';
 import type { TokenTransport } from './exchange.ts';
-import type { TokenRequest } from './request.ts';
+import type { TokenRequest } from './token-request.ts';
 
 /** At most this much of a token endpoint's answer is read. Bytes. */
 const MAX_ANSWER_BYTES = 64 * 1024;

@@ -2,7 +2,7 @@ import { lookup, type LookupAddress } from 'node:dns';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { guardedLookup } from '../../src/lookup.ts';
+import { guardedLookup } from '../../src/http/ip-address.ts';
 import { ask, expectProblem } from '../support/proxy-ask.ts';
 import { routeTo, startProxy } from '../support/proxy-server.ts';
 import { rawAsk } from '../support/raw-client.ts';

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { reloadProblem, routeAdvice, storeProblem } from '../../src/admin/advice.ts';
+import { reloadProblem, routeAdvice, storeProblem } from '../../src/diagnosis/diagnosis.ts';
 import type { CredentialSnapshot } from '../../src/admin/snapshot.ts';
 import type { RouteConfig } from '../../src/config/config.ts';
 import type { ErrorCode } from '../../src/errors.ts';
-import type { LastFailure } from '../../src/telemetry/activity.ts';
-import type { TokenFailure } from '../../src/tokens/tally.ts';
+import type { LastFailure } from '../../src/telemetry/route-stats.ts';
+import type { TokenFailure } from '../../src/tokens/exchange-stats.ts';
 import { adminConfig } from './context.ts';
 import { credentialSnapshot, tokenSnapshot } from './snapshots.ts';
 

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { adminApp } from '../../src/admin/app.ts';
-import { mergedCredential, mergedRoute } from '../../src/admin/merge.ts';
-import { requestDetails } from '../../src/admin/request-details.ts';
+import { mergedCredential, mergedRoute } from '../../src/admin/view.ts';
+import { requestDetails } from '../../src/admin/request-view.ts';
 import type { CredentialSnapshot, ProcessSnapshot, RouteSnapshot, ServingProcess } from '../../src/admin/snapshot.ts';
-import { newLatencyBuckets } from '../../src/telemetry/latency.ts';
-import { maskedDetails } from '../../src/telemetry/recorder.ts';
-import { RequestRecord } from '../../src/telemetry/trail.ts';
+import { newLatencyBuckets } from '../../src/telemetry/route-stats.ts';
+import { maskedDetails } from '../../src/telemetry/recent-requests.ts';
+import { RequestRecord } from '../../src/telemetry/request-record.ts';
 import { adminConfig, adminContext } from './context.ts';
 import { credentialSnapshot, ROUTE, routeCounts, tokenSnapshot } from './snapshots.ts';
 

@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/logger.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { type RunningServer, startServer } from '../../src/server/server.ts';
 import { routeTo, routeToEmulator, type Settings } from '../support/proxy-server.ts';

@@ -1,5 +1,5 @@
 import type { CredentialSnapshot, RouteCounts, TokenSnapshot } from '../../src/admin/snapshot.ts';
-import { newLatencyBuckets } from '../../src/telemetry/latency.ts';
+import { newLatencyBuckets } from '../../src/telemetry/route-stats.ts';
 
 /** The route that all of these are about. */
 export const ROUTE = '/mpesa/*';

@@ -1,10 +1,10 @@
 import type { RequestListener } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { originsIn, sentCredentials } from '../../src/commands/doctor/origins.ts';
-import { checkClock } from '../../src/commands/doctor/skew.ts';
-import { formatSeconds } from '../../src/commands/doctor/spoken.ts';
+import { originsIn, sentCredentials } from '../../src/commands/doctor/token-checks.ts';
+import { checkClock } from '../../src/commands/doctor/token-checks.ts';
+import { formatSeconds } from '../../src/commands/doctor/finding.ts';
 import type { RouteConfig } from '../../src/config/config.ts';
-import { emulatedCredentials } from '../../src/emulators/credentials.ts';
+import { emulatedCredentials } from '../../src/emulators/emulator-state.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import {

@@ -4,8 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { init, type InitOptions } from '../../src/commands/init.ts';
-import { type Dialog, DialogEnded, terminalDialog } from '../../src/commands/init/dialog.ts';
+import { init, type InitOptions } from '../../src/commands/init/init.ts';
+import { type Dialog, DialogEnded, terminalDialog } from '../../src/commands/init/wizard.ts';
 import { validateConfig } from '../../src/config/load.ts';
 
 const FILES = ['.env.example', '.gitignore', 'proxy.config.yaml'];

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { init, type InitOptions } from '../../src/commands/init.ts';
+import { init, type InitOptions } from '../../src/commands/init/init.ts';
 import { validateConfig } from '../../src/config/load.ts';
 import { neededCredentials, variableOf } from '../../src/config/starter.ts';
 import type { Provider } from '../../src/providers/provider.ts';

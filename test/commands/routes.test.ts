@@ -2,8 +2,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { check } from '../../src/commands/check.ts';
-import { routes } from '../../src/commands/routes.ts';
+import { check } from '../../src/commands/config-commands.ts';
+import { routes } from '../../src/commands/config-commands.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'wakala-routes-'));
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { schema } from '../../src/commands/schema.ts';
+import { schema } from '../../src/commands/config-commands.ts';
 
 it('schema prints what proxy.config.schema.json holds', () => {
   let stdout = '';

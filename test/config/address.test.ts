@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { overlaps, formatAddress, isLinkLocal, leadsTo, parseAddress } from '../../src/config/address.ts';
+import { overlaps, formatAddress, isLinkLocal, leadsTo, parseAddress } from '../../src/config/values.ts';
 
 describe('parseAddress', () => {
   it.each([

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { didYouMean, nearest } from '../../src/config/nearest.ts';
+import { didYouMean, nearest } from '../../src/config/diagnostics.ts';
 
 describe('nearest', () => {
   it.each([

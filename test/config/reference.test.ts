@@ -6,7 +6,7 @@ import type { Config } from '../../src/config/config.ts';
 import { jsonSchema } from '../../src/config/json-schema.ts';
 import { validateConfig } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/errors.ts';
-import { refuseRestart } from '../../src/server/restart.ts';
+import { refuseRestart } from '../../src/server/reload.ts';
 import { ROOT, tableOf } from '../docs/documents.ts';
 
 const run = promisify(execFile);

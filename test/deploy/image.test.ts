@@ -3,7 +3,7 @@ import { cpSync, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { assignments, contextFiles, parseDockerfile, substitute } from '../../deploy/test/dockerfile.ts';
-import { DEFAULTS } from '../../src/config/defaults.ts';
+import { DEFAULTS } from '../../src/config/schema.ts';
 import { ROOT, textOf } from '../docs/documents.ts';
 import { temporaryDirectory } from '../support/proxy-process.ts';
 

@@ -4,7 +4,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startEmulator } from '../../src/emulators/emulator.ts';
 import { startEmulators } from '../../src/emulators/emulators.ts';
-import { emulatorPorts } from '../../src/emulators/ports.ts';
+import { emulatorPorts } from '../../src/emulators/emulator.ts';
 import { jeel } from '../../src/providers/jeel.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { paypack } from '../../src/providers/paypack.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ControlError } from '../../src/emulators/faults.ts';
+import { ControlError } from '../../src/emulators/controls.ts';
 import type { Emulator } from '../../src/emulators/emulator.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { withExchangesAt } from '../../src/emulators/exchanges-at.ts';
+import { withExchangesAt } from '../../src/emulators/emulated-provider.ts';
 import type { Exchange, Provider } from '../../src/providers/provider.ts';
 import { fixedToken } from '../../src/providers/static.ts';
 import { ask, call, emulate, exchange, refresh, sampleCall, sendExchange } from './support.ts';

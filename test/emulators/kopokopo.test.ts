@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { KOPOKOPO_API_KEY } from '../../src/emulators/kopokopo.ts';
+import { KOPOKOPO_API_KEY } from '../../src/emulators/kopokopo-emulator.ts';
 import { kopokopo } from '../../src/providers/kopokopo.ts';
 import { call, emulate, jsonOf, listener, tokenOf } from './support.ts';
 

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { PAYPACK_WEBHOOK_SECRET } from '../../src/emulators/paypack.ts';
+import { PAYPACK_WEBHOOK_SECRET } from '../../src/emulators/paypack-emulator.ts';
 import { paypack } from '../../src/providers/paypack.ts';
 import { call, emulate, jsonOf, listener, tokenOf } from './support.ts';
 

@@ -3,7 +3,7 @@ import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { paypack } from '../../src/providers/paypack.ts';
 import { type ExchangeResponse, isFixed, type Provider } from '../../src/providers/provider.ts';
-import { jwtShaped, sampleTokenResponse } from '../../src/providers/token-answer.ts';
+import { jwtShaped, sampleTokenResponse } from '../../src/providers/sample-response.ts';
 import type { JsonObject } from '../../src/json.ts';
 
 const nowMs = Date.UTC(2026, 0, 1, 9);

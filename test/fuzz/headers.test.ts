@@ -7,7 +7,7 @@ import {
   foldHeaderName,
   requestHeaders,
   type RouteHeaders,
-} from '../../src/proxy/headers.ts';
+} from '../../src/http/header-list.ts';
 import { Redaction } from '../../src/redaction.ts';
 import { type Chance, fuzz } from './random.ts';
 

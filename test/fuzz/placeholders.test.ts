@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { Client } from '../../src/config/config.ts';
-import { placeholderUse } from '../../src/proxy/placeholder.ts';
+import { placeholderUse } from '../../src/proxy/login.ts';
 import { Secret } from '../../src/secret.ts';
 import { type Chance, fuzz } from './random.ts';
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/logger.ts';
 import { type RunningServer, startServer } from '../../src/server/server.ts';
 import { rawRequest } from './corpus.ts';
 import { fuzz } from './random.ts';

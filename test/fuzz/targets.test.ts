@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { ProxyError } from '../../src/errors.ts';
-import { RouteTable } from '../../src/proxy/routes.ts';
+import { RouteTable } from '../../src/proxy/route.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
 import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
 import type { Provider } from '../../src/providers/provider.ts';

@@ -1,18 +1,18 @@
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { isHost } from '../../src/admin/host.ts';
-import { requestDetails } from '../../src/admin/request-details.ts';
+import { isHost } from '../../src/admin/request-view.ts';
+import { requestDetails } from '../../src/admin/request-view.ts';
 import { fits, requestView } from '../../src/admin/request-view.ts';
-import { isLinkLocalAddress } from '../../src/link-local.ts';
-import { isLoopbackName } from '../../src/loopback.ts';
+import { isLinkLocalAddress } from '../../src/http/ip-address.ts';
+import { isLoopbackName } from '../../src/http/ip-address.ts';
 import { Access } from '../../src/proxy/access.ts';
 import { reasonPhrase } from '../../src/proxy/client-response.ts';
-import { DeadTokenRules } from '../../src/proxy/dead-token.ts';
-import { responseHeaders, refuseNominatedFraming, requestHeaders } from '../../src/proxy/headers.ts';
-import { placeholderUse } from '../../src/proxy/placeholder.ts';
-import { requestIdOf } from '../../src/proxy/request-id.ts';
-import { decodedFully } from '../../src/percent.ts';
+import { DeadTokenRules } from '../../src/proxy/route.ts';
+import { responseHeaders, refuseNominatedFraming, requestHeaders } from '../../src/http/header-list.ts';
+import { placeholderUse } from '../../src/proxy/login.ts';
+import { requestIdOf } from '../../src/proxy/gateway.ts';
+import { decodedFully } from '../../src/http/url-path.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
 import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
 import {
@@ -25,12 +25,12 @@ import {
   maskedUrl,
 } from '../../src/telemetry/mask.ts';
 import { Redaction } from '../../src/redaction.ts';
-import { humanLine } from '../../src/telemetry/human-line.ts';
-import { parentOf } from '../../src/telemetry/otlp-parent.ts';
-import { maskedDetails } from '../../src/telemetry/recorder.ts';
-import { isSecretName, maskedText } from '../../src/telemetry/sensitive.ts';
-import { RequestRecord } from '../../src/telemetry/trail.ts';
-import { jsonIn, readToken, retryAfterS, serverNow, wordsOf } from '../../src/tokens/answer.ts';
+import { humanLine } from '../../src/telemetry/pretty.ts';
+import { parentOf } from '../../src/telemetry/otlp.ts';
+import { maskedDetails } from '../../src/telemetry/recent-requests.ts';
+import { isSecretName, maskedText } from '../../src/telemetry/mask-text.ts';
+import { RequestRecord } from '../../src/telemetry/request-record.ts';
+import { jsonIn, readToken, retryAfterS, serverNow, wordsOf } from '../../src/tokens/token-response.ts';
 import { adminConfig } from '../admin/context.ts';
 import { routeNamed } from '../proxy/route-of.ts';
 

@@ -6,7 +6,7 @@ import { Hono } from 'hono';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createWakala, type Wakala, type WakalaConfig, type WakalaOptions } from '../../src/library/index.ts';
 import { wakala } from '../../src/library/hono.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/logger.ts';
 import { ask, askJson, expectProblem } from '../support/proxy-ask.ts';
 import { routeTo } from '../support/proxy-server.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';

@@ -1,9 +1,9 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Emulation } from '../../src/commands/dev/emulation.ts';
-import { routes } from '../../src/commands/routes.ts';
+import { routes } from '../../src/commands/config-commands.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { startServer } from '../../src/server/server.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/logger.ts';
 import { run } from '../commands/doctor-support.ts';
 import { ask } from '../support/proxy-ask.ts';
 import { configFile } from '../support/proxy-process.ts';

@@ -4,7 +4,7 @@ import { valueAt } from '../../src/json.ts';
 import { type DeadTokenRule, defaultOf, type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
 import { providerNamed, providers } from '../../src/providers/registry.ts';
 import { placeholdersIn } from '../../src/providers/template.ts';
-import { readToken } from '../../src/tokens/answer.ts';
+import { readToken } from '../../src/tokens/token-response.ts';
 
 interface Asked {
   readonly provider: Provider;

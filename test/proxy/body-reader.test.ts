@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { pauseConnection, resumeConnection } from '../../src/node-internals.ts';
-import { BodyReader } from '../../src/proxy/body-reader.ts';
+import { pauseConnection, resumeConnection } from '../../src/http/node-internals.ts';
+import { BodyReader } from '../../src/http/body-reader.ts';
 
 /** Most that may wait: 32 KiB, and what node had read and not parsed yet. Bytes. */
 const MOST_WAITING = (32 + 64) * 1024;

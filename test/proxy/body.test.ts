@@ -4,7 +4,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ProxyError } from '../../src/errors.ts';
 import { type Body, receiveBody } from '../../src/proxy/body.ts';
-import { RequestRecord } from '../../src/telemetry/trail.ts';
+import { RequestRecord } from '../../src/telemetry/request-record.ts';
 
 const TRAIL = new RequestRecord('request-1', 'POST', []);
 const LIMITS = { replayLimitBytes: 8, maxBodyBytes: 16 };

@@ -1,6 +1,6 @@
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { DeadTokenRules } from '../../src/proxy/dead-token.ts';
+import { DeadTokenRules } from '../../src/proxy/route.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 
 const rules = new DeadTokenRules(mpesa.deadToken);

@@ -7,7 +7,7 @@ import {
   refuseNominatedFraming,
   requestHeaders,
   type RouteHeaders,
-} from '../../src/proxy/headers.ts';
+} from '../../src/http/header-list.ts';
 import { Redaction } from '../../src/redaction.ts';
 
 const NO_HEADERS: RouteHeaders = { set: [], defaults: [], replaced: new Set() };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { requestHeaders } from '../../src/proxy/headers.ts';
-import { Route } from '../../src/proxy/live-route.ts';
-import { RouteStats } from '../../src/telemetry/activity.ts';
+import { requestHeaders } from '../../src/http/header-list.ts';
+import { Route } from '../../src/proxy/route.ts';
+import { RouteStats } from '../../src/telemetry/route-stats.ts';
 import { makeToken } from '../../src/tokens/token.ts';
 import { routeNamed } from './route-of.ts';
 

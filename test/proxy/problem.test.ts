@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError, type ErrorCode } from '../../src/errors.ts';
-import { asProxyError, problemOf, rawProblem } from '../../src/proxy/problem.ts';
+import { asProxyError, problemOf, rawProblem } from '../../src/http/problem.ts';
 
 const TABLE: readonly [code: ErrorCode, status: number, outcome: string, proxyStatus: string][] = [
   ['bad_request_target', 400, 'not_sent', 'http_request_denied'],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RouteTable } from '../../src/proxy/routes.ts';
+import { RouteTable } from '../../src/proxy/route.ts';
 
 function tableOf(...prefixes: string[]) {
   return new RouteTable(prefixes.map((prefix) => ({ prefix })));

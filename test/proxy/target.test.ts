@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import { decodedFully } from '../../src/percent.ts';
+import { decodedFully } from '../../src/http/url-path.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
 
 const HOST = 'localhost:8080';

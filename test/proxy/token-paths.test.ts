@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TokenEndpoints, TokenPathGuard } from '../../src/proxy/token-paths.ts';
-import { placeOf } from '../../src/same-server.ts';
+import { placeOf } from '../../src/http/url-path.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { routeNamed } from './route-of.ts';
 

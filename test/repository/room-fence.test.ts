@@ -37,7 +37,7 @@ describe('the table of rooms', () => {
   test.each([
     ['src/secret.ts', 'base'],
     ['src/cli.ts', 'cli'],
-    ['src/tokens/cache.ts', 'tokens'],
+    ['src/tokens/token-source.ts', 'tokens'],
     ['src/admin/pages/home.ts', 'admin'],
     ['src/http/client/pool.ts', 'http'],
     ['test/secret.test.ts', undefined],
@@ -50,11 +50,11 @@ describe('the table of rooms', () => {
 describe('allows', () => {
   test.each([
     ['base from base', 'src/errors.ts', `import { Secret } from './secret.ts';`],
-    ['downward', 'src/tokens/cache.ts', `import { mpesa } from '../providers/mpesa.ts';`],
+    ['downward', 'src/tokens/token-source.ts', `import { mpesa } from '../providers/mpesa.ts';`],
     ['a room its own files', 'src/admin/pages/home.ts', `import { app } from '../app.ts';`],
     ['http the files of src/ itself', 'src/http/client/pool.ts', `import { ProxyError } from '../../errors.ts';`],
-    ['types where the table says types', 'src/proxy/routes.ts', `import type { Route } from '../config/config.ts';`],
-    ['types in place', 'src/proxy/routes.ts', `type Route = import('../config/config.ts').Route;`],
+    ['types where the table says types', 'src/proxy/route.ts', `import type { Route } from '../config/config.ts';`],
+    ['types in place', 'src/proxy/route.ts', `type Route = import('../config/config.ts').Route;`],
     ['exported types', 'src/admin/api.ts', `export type { Route } from '../config/config.ts';`],
     ['packages and Node itself', 'src/providers/mpesa.ts', `import 'hono'; import 'node:fs';`],
     ['exports without a source', 'src/secret.ts', `export const a = 1; export { a as b };`],
@@ -69,8 +69,8 @@ describe('refuses', () => {
   test.each([
     ['upward', 'src/providers/mpesa.ts', `import { a } from '../tokens/cache.ts';`],
     ['sideways', 'src/emulators/app.ts', `import { a } from '../admin/app.ts';`],
-    ['types as well', 'src/tokens/cache.ts', `import type { Route } from '../config/config.ts';`],
-    ['types in place', 'src/tokens/cache.ts', `type Route = import('../config/config.ts').Route;`],
+    ['types as well', 'src/tokens/token-source.ts', `import type { Route } from '../config/config.ts';`],
+    ['types in place', 'src/tokens/token-source.ts', `type Route = import('../config/config.ts').Route;`],
     ['import for its effect', 'src/telemetry/log.ts', `import '../tokens/cache.ts';`],
     ['import()', 'src/telemetry/log.ts', `await import('../tokens/cache.ts');`],
     ['export *', 'src/secret.ts', `export * from './providers/provider.ts';`],
@@ -85,7 +85,7 @@ describe('refuses', () => {
   });
 
   test('says which rooms may be imported', () => {
-    expect(problems('src/tokens/cache.ts', `import { a } from '../proxy/request.ts';`)).toEqual([
+    expect(problems('src/tokens/token-source.ts', `import { a } from '../proxy/request.ts';`)).toEqual([
       'tokens may not import proxy. It may import base, providers and itself.',
     ]);
     expect(problems('src/secret.ts', `import { a } from './proxy/request.ts';`)).toEqual([

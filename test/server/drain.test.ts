@@ -30,7 +30,7 @@ async function timed<T>(promise: Promise<T>): Promise<[T, number]> {
 
 describe('drain', () => {
   it('keeps the process alive until its time is over, though nothing else does', () => {
-    const drain = new URL('../../src/server/drain.ts', import.meta.url).href;
+    const drain = new URL('../../src/server/server.ts', import.meta.url).href;
     // Of a broken TLS connection, node may keep all but what would keep the process alive.
     const code = `const { drainServer } = await import(${JSON.stringify(drain)});
       const server = { getConnections: (tell) => tell(null, 1), close() {}, closeAllConnections() {} };

@@ -5,7 +5,7 @@ import { connect } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startEmulator } from '../../src/emulators/emulator.ts';
 import { createWakala, type WakalaConfig } from '../../src/library/index.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/logger.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { makePki, startTlsProxy, tlsFiles } from '../access/support.ts';
 import { expectProblem } from '../support/proxy-ask.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/logger.ts';
 import { startServer } from '../../src/server/server.ts';
 import { ask, expectProblem } from '../support/proxy-ask.ts';
 import { routeTo, type Settings, startProxy, startProxyTo } from '../support/proxy-server.ts';

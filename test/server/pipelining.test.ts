@@ -9,7 +9,7 @@ import { connect as connectTls } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startEmulator } from '../../src/emulators/emulator.ts';
 import { createWakala } from '../../src/library/index.ts';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/logger.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { Pipelining } from '../../src/server/pipelining.ts';
 import { makePki, SHOP, startTlsProxy, tlsFiles } from '../access/support.ts';

@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
-import { FileWatch } from '../../src/server/watch.ts';
+import { FileWatch } from '../../src/server/reload.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
 import { Calls, ConfigMap, folder, rewrite } from './support.ts';
 

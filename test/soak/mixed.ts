@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { TokenEndpointMode } from '../../src/emulators/faults.ts';
+import type { TokenEndpointMode } from '../../src/emulators/controls.ts';
 import { bodyOf, type Payment, paymentOf } from './faults.ts';
 import { judgeOutcome, judgeSendings } from './ledger.ts';
 import { type FaultyProvider, faultyProvider, IDLE_AFTER_MS, secretsOf, TOKEN_SOCKETS } from './never-twice.ts';

@@ -3,7 +3,7 @@ import type { Clock } from '../../src/clock.ts';
 import { systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
-import type { Log } from '../../src/log.ts';
+import type { Log } from '../../src/logger.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { type RunningServer, startServer } from '../../src/server/server.ts';
 import { createLog } from '../../src/telemetry/log.ts';

@@ -5,7 +5,7 @@ import { tokenFetcher, type TokenFetcher, type TokenTransport } from '../../src/
 import { systemClock } from '../../src/clock.ts';
 import { networkTransport } from '../../src/tokens/transport.ts';
 import { ManualClock } from './manual-clock.ts';
-import { ExchangeStats } from '../../src/tokens/tally.ts';
+import { ExchangeStats } from '../../src/tokens/exchange-stats.ts';
 import { LogLines } from './token-fakes.ts';
 
 /** The secrets of one made-up app, one for each credential field: odd enough that any spelling of them is found. */

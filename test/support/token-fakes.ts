@@ -1,11 +1,11 @@
 import { inspect } from 'node:util';
 import { expect } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import type { Log, LogFields } from '../../src/log.ts';
+import type { Log, LogFields } from '../../src/logger.ts';
 import type { TokenFetcher } from '../../src/tokens/exchange.ts';
 import { makeToken, type Token, type TokenCall } from '../../src/tokens/token.ts';
-import { CachedTokenSource } from '../../src/tokens/cache.ts';
-import { ExchangeStats } from '../../src/tokens/tally.ts';
+import { CachedTokenSource } from '../../src/tokens/token-source.ts';
+import { ExchangeStats } from '../../src/tokens/exchange-stats.ts';
 import type { Secret } from '../../src/secret.ts';
 import { ManualClock } from './manual-clock.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { latencyAt, latencyBucketOf, LATENCY_BOUNDS_MS, newLatencyBuckets } from '../../src/telemetry/latency.ts';
+import { latencyAt, latencyBucketOf, LATENCY_BOUNDS_MS, newLatencyBuckets } from '../../src/telemetry/route-stats.ts';
 
 function counted(...durationsMs: number[]): Float64Array {
   const buckets = newLatencyBuckets();

@@ -9,7 +9,7 @@ import {
   maskedUnknownPath,
   maskedUrl,
 } from '../../src/telemetry/mask.ts';
-import { isSecretName } from '../../src/telemetry/sensitive.ts';
+import { isSecretName } from '../../src/telemetry/mask-text.ts';
 
 const UUID = '123e4567-e89b-12d3-a456-426614174000';
 const TOKEN = 'abcdefghijklmnopqrstuvwxyz0123456789';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { silentLog } from '../../src/log.ts';
+import { silentLog } from '../../src/logger.ts';
 import { openTracing } from '../../src/telemetry/tracing.ts';
 
 const OPTIONS = {

@@ -1,10 +1,10 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { Redaction } from '../../src/redaction.ts';
-import { RouteStats } from '../../src/telemetry/activity.ts';
-import { RecentRequests } from '../../src/telemetry/recorder.ts';
-import { TimeSeries, bucketAt, BUCKETS } from '../../src/telemetry/series.ts';
-import { RequestRecord } from '../../src/telemetry/trail.ts';
+import { RouteStats } from '../../src/telemetry/route-stats.ts';
+import { RecentRequests } from '../../src/telemetry/recent-requests.ts';
+import { TimeSeries, bucketAt, BUCKETS } from '../../src/telemetry/route-stats.ts';
+import { RequestRecord } from '../../src/telemetry/request-record.ts';
 
 function trailOf(fields: Partial<RequestRecord> = {}): RequestRecord {
   const trail = new RequestRecord('request-1', 'POST', []);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import type { DeadTokenRule, ExchangeResponse } from '../../src/providers/provider.ts';
-import { readToken, type TokenResponse, unavailable } from '../../src/tokens/answer.ts';
+import { readToken, type TokenResponse, unavailable } from '../../src/tokens/token-response.ts';
 import { expectNoSecret } from '../support/token-fakes.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 1, 9);

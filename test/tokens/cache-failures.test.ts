@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import { Backoff } from '../../src/tokens/backoff.ts';
+import { Backoff } from '../../src/tokens/token-source.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { cached, DOWN, refusalOf, tokenOf } from '../support/token-fakes.ts';
 

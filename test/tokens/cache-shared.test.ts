@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { CachedTokenSource } from '../../src/tokens/cache.ts';
+import { CachedTokenSource } from '../../src/tokens/token-source.ts';
 import type { TokenFetcher } from '../../src/tokens/exchange.ts';
-import { ExchangeStats } from '../../src/tokens/tally.ts';
+import { ExchangeStats } from '../../src/tokens/exchange-stats.ts';
 import { makeToken, type Token } from '../../src/tokens/token.ts';
 import { callOf } from '../support/token-fakes.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';

@@ -1,7 +1,7 @@
 import nock from 'nock';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../src/json.ts';
-import { jwtShaped } from '../../src/providers/token-answer.ts';
+import { jwtShaped } from '../../src/providers/sample-response.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { ManualClock } from '../support/manual-clock.ts';

@@ -5,7 +5,7 @@ import { jeel } from '../../src/providers/jeel.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { paypack } from '../../src/providers/paypack.ts';
-import { jwtShaped } from '../../src/providers/token-answer.ts';
+import { jwtShaped } from '../../src/providers/sample-response.ts';
 import { Secret } from '../../src/secret.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { asking } from '../support/token-exchange.ts';

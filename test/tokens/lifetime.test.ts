@@ -1,8 +1,8 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { jwtShaped } from '../../src/providers/token-answer.ts';
+import { jwtShaped } from '../../src/providers/sample-response.ts';
 import type { ExchangeResponse } from '../../src/providers/provider.ts';
 import type { JsonObject, JsonValue } from '../../src/json.ts';
-import { lifetimeOf } from '../../src/tokens/lifetime.ts';
+import { lifetimeOf } from '../../src/tokens/token-response.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 1, 9);
 const NOW_S = NOW_MS / 1000;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Refusals } from '../../src/tokens/refusals.ts';
+import { Refusals } from '../../src/tokens/token-source.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
 import { callOf } from '../support/token-fakes.ts';
 

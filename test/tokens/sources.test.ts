@@ -5,8 +5,8 @@ import { isFixed, type OAuth2, type Provider } from '../../src/providers/provide
 import { fixedToken } from '../../src/providers/static.ts';
 import { Secret } from '../../src/secret.ts';
 import type { TokenTransport } from '../../src/tokens/exchange.ts';
-import type { TokenRequest } from '../../src/tokens/request.ts';
-import { type CredentialUse, TokenSources } from '../../src/tokens/sources.ts';
+import type { TokenRequest } from '../../src/tokens/token-request.ts';
+import { type CredentialUse, TokenSources } from '../../src/tokens/token-sources.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { callOf, expectNoSecret, LogLines } from '../support/token-fakes.ts';
 

@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { paypack } from '../../src/providers/paypack.ts';
 import { Secret } from '../../src/secret.ts';
-import type { TokenRequest } from '../../src/tokens/request.ts';
+import type { TokenRequest } from '../../src/tokens/token-request.ts';
 import { settled } from '../support/manual-clock.ts';
 import { asking, network } from '../support/token-exchange.ts';
 import { expectNoSecret, refusalOf } from '../support/token-fakes.ts';

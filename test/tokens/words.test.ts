@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { wordsOf } from '../../src/tokens/answer.ts';
+import { wordsOf } from '../../src/tokens/token-response.ts';
 
 const words = (body: string, ...secrets: string[]) => wordsOf({ status: 401, headers: {}, body }, secrets);
 

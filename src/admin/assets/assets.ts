@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Context } from 'hono';
-import { problemIn } from '../problem.ts';
+import { problemIn } from '../problem-response.ts';
 import { DASHBOARD_CSS } from './dashboard-css.ts';
 import { DASHBOARD_JS } from './dashboard-js.ts';
 import { ICON_SVG } from './icon-svg.ts';

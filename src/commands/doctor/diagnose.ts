@@ -1,15 +1,100 @@
-import type { Config, RouteConfig } from '../../config/config.ts';
-import { silentLog } from '../../log.ts';
-import { TokenSources } from '../../tokens/sources.ts';
+import type { Clock } from '../../clock.ts';
+import type { Config, RouteConfig, TokenStoreConfig } from '../../config/config.ts';
+import { isLoopbackName } from '../../http/ip-address.ts';
+import { silentLog } from '../../logger.ts';
+import type { Hosts } from '../../providers/provider.ts';
+import { RedisStores } from '../../tokens/store/redis.ts';
+import { StoreUnavailable } from '../../tokens/store/store.ts';
+import { TokenSources } from '../../tokens/token-sources.ts';
 import type { TokenSource } from '../../tokens/token.ts';
-import { checkCredential, type CredentialFindings, notTried } from './credential.ts';
-import { checkEndpoint, type EndpointFindings, isReachable } from './endpoint.ts';
-import { checkEnvironment } from './environment.ts';
-import type { Check, CheckName, Finding } from './finding.ts';
-import type { Origins } from './origins.ts';
-import { checkTokenStore } from './store.ts';
-import { tokenUrl } from './token-url.ts';
-import type { Probes } from './world.ts';
+import { type Check, type CheckName, failed, type Finding, ok, warning } from './finding.ts';
+import { checkEndpoint, type EndpointFindings, isReachable } from './network-checks.ts';
+import type { Probes } from './probes.ts';
+import { checkCredential, type CredentialFindings, notTried, type Origins, tokenUrl } from './token-checks.ts';
+
+type Placed = Pick<RouteConfig, 'environment' | 'provider' | 'upstream' | 'authServer'>;
+
+/** Says whether a route's hosts are those of its environment. */
+export function checkEnvironment(route: Placed): Finding {
+  const { environment, provider, upstream } = route;
+  const spoken = environment === 'production' ? 'PRODUCTION (real money)' : 'sandbox';
+  const hosts = [...new Set([upstream, tokenUrl(route) ?? upstream].map((url) => new URL(url).host))];
+  const other = environment === 'production' ? 'sandbox' : 'production';
+  const known = hostsOf(provider.hosts?.[environment]);
+  const misplaced = hosts.find((host) => hostsOf(provider.hosts?.[other]).includes(host) && !known.includes(host));
+  if (misplaced !== undefined) {
+    return failed(
+      'wrong',
+      `${spoken}, but ${misplaced} is the ${other} host of \`${provider.name}\``,
+      `set \`environment: ${other}\` on the route, or leave the URL out of it`,
+    );
+  }
+  const own = hosts.find((host) => !known.includes(host));
+  if (own === undefined) return ok(`${spoken}, at the host of \`${provider.name}\` for it`);
+  return environment === 'production' ? strangeProduction(spoken, own) : ok(`${spoken}, at ${own}`);
+}
+
+function hostsOf(hosts: Hosts | undefined): string[] {
+  return hosts === undefined ? [] : [hosts.api, hosts.auth ?? hosts.api].map((url) => new URL(url).host);
+}
+
+/** A production route to a host that is no built-in one. */
+function strangeProduction(spoken: string, host: string): Finding {
+  const saw = `${spoken}, at ${host}`;
+  if (isLoopbackName(new URL(`http://${host}`).hostname)) {
+    return warning(`${saw}, which is this machine`, "name the provider's own host, unless a gateway of yours is there");
+  }
+  if (/\b(sandbox|staging|stage|test|testing|uat|dev|demo)\b/i.test(host)) {
+    return warning(
+      `${saw}, whose name is that of a test system`,
+      'set `environment: sandbox` on the route, or name the production host',
+    );
+  }
+  return ok(saw);
+}
+
+/** A board that no credential has. */
+const BOARD = 'doctor';
+
+/**
+ * Says whether the token store can be used, as the proxy uses it and within the same time. Never worse than a warning:
+ * without it, each process asks for its own tokens.
+ */
+export async function checkTokenStore({ url }: TokenStoreConfig, clock: Clock): Promise<Finding> {
+  const { host } = new URL(url.reveal());
+  const boards = await RedisStores.open({ url, clock, log: silentLog, random: Math.random });
+  try {
+    const { connected, failure } = boards.status();
+    if (!connected) return unusable(host, failure ?? 'no connection in time');
+    await boards.board(BOARD).read();
+    return ok(`${host} is connected and runs Wakala's scripts`);
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    return unusable(host, error.message);
+  } finally {
+    boards.close();
+  }
+}
+
+function unusable(host: string, reason: string): Finding {
+  const saw = `${host} cannot be used (${reason}), so each process asks for tokens of its own`;
+  return warning(saw, remedyFor(reason));
+}
+
+function remedyFor(reason: string): string {
+  switch (reason) {
+    case 'WRONGPASS':
+    case 'NOAUTH':
+    case 'ERR':
+      return 'check user and password in `token_store.redis`';
+    case 'NOPERM':
+      return 'allow its user EVAL, PUBLISH and SUBSCRIBE, on keys and channels that begin with `wakala:`';
+    case 'too slow':
+      return 'put Redis nearer to Wakala, or find out what keeps it busy: it must answer within 80 ms';
+    default:
+      return 'check host and port in `token_store.redis`, and whether Redis is up and may be reached from here';
+  }
+}
 
 export interface RouteDiagnosis {
   readonly route: RouteConfig;

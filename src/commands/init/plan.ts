@@ -1,9 +1,10 @@
-import { DEFAULTS } from '../../config/defaults.ts';
+import { stringify } from 'yaml';
+import { didYouMean } from '../../config/diagnostics.ts';
 import { validateConfig } from '../../config/load.ts';
-import { didYouMean } from '../../config/nearest.ts';
+import { DEFAULTS } from '../../config/schema.ts';
+import { neededCredentials, routeText, variableOf } from '../../config/starter.ts';
 import type { Environment, Provider } from '../../providers/provider.ts';
 import { providerNamed, providers } from '../../providers/registry.ts';
-import { configText, variablesOf } from './texts.ts';
 
 /** What the configuration to be written says. */
 export interface Plan {
@@ -40,4 +41,66 @@ export function problemOf(plan: Plan): string | undefined {
 function hintFor(name: string): string {
   const names = providers.map((provider) => provider.name);
   return didYouMean(name, names) || `; there are ${names.join(', ')}`;
+}
+
+/** An environment variable that the configuration refers to. */
+export interface Variable {
+  readonly name: string;
+  readonly provider: Provider;
+  /** Where the user finds its value, in the provider's own words. */
+  readonly description: string;
+}
+
+/** Those that the file of `configText` refers to; a credential that may be left out stands there as a comment. */
+export function variablesOf(provider: Provider): Variable[] {
+  return neededCredentials(provider).map(({ name, description }) => ({
+    name: variableOf(provider, name),
+    provider,
+    description,
+  }));
+}
+
+/** The configuration file. It passes `wakala check` once its variables are set. */
+export function configText(plan: Plan): string {
+  const [first] = plan.providers;
+  return `# yaml-language-server: $schema=./proxy.config.schema.json
+# \`wakala schema > proxy.config.schema.json\` gives your editor completion.
+
+# Your app calls http://${plan.listen}/${first?.name ?? ''}/... without any auth code; Wakala puts the token on the call.
+listen: ${scalar(plan.listen)}
+# Dashboard, metrics and health, for this machine only; \`false\` turns them off.
+admin: ${scalar(DEFAULTS.admin)}
+
+# Which hosts every route uses, sandbox or production; a route may have an \`environment\` of its own.
+environment: ${plan.environment}
+
+# \${NAME} comes from an environment variable; \${file:/run/secrets/name} would come from a file.
+# \`wakala dev\` needs none of them. \`wakala providers NAME\` tells all about a provider.
+routes:
+${plan.providers.map((provider) => routeOf(provider, plan.upstreams[provider.name])).join('\n')}`;
+}
+
+/** What goes into .env.example about these variables: every one empty, and where its value is found. */
+export function envText(variables: readonly Variable[]): string {
+  const byProvider = Map.groupBy(variables, ({ provider }) => provider);
+  const blocks = [...byProvider].map(([provider, own]) =>
+    [`# ${provider.title}`, ...own.flatMap(({ name, description }) => [`# ${description}`, `${name}=`]), ''].join('\n'),
+  );
+  return blocks.join('\n');
+}
+
+export const ENV_HEAD = `# Copy this to .env and fill it in. Wakala reads the environment, not this file:
+#   set -a; . ./.env; set +a
+# In .env, put values in single quotes: the shell that reads them may take other characters for its own.
+
+`;
+
+function routeOf(provider: Provider, upstream: string | undefined): string {
+  const text = `  # ${provider.title}\n${routeText(provider)}`;
+  if (upstream !== undefined) return text.replace(/(?<=^ +upstream: ).*$/m, () => scalar(upstream));
+  return text.replace(/^( +)(?=upstream: )/m, '$1# An example: put the base URL of your API here.\n$1');
+}
+
+function scalar(value: string): string {
+  return stringify(value, { lineWidth: 0 }).trimEnd();
 }

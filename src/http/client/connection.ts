@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { ProxyError } from '../../errors.ts';
-import { faultOfEnd } from '../../node-internals.ts';
+import { faultOfEnd } from '../node-internals.ts';
 import type { DialListener } from './dial.ts';
 import type { Carrier, Exchange, RequestBody } from './http-exchange.ts';
 import { brokenBody, brokenConnection, handlerFailed, invalidResponse, wrongBodyLength } from './failures.ts';

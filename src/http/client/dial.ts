@@ -7,9 +7,9 @@ import {
   getCACertificates,
   type SecureContext,
 } from 'node:tls';
-import { isLinkLocalAddress } from '../../link-local.ts';
-import { guardedLookup } from '../../lookup.ts';
-import { keepSessionEvents } from '../../node-internals.ts';
+import { isLinkLocalAddress } from '../ip-address.ts';
+import { guardedLookup } from '../ip-address.ts';
+import { keepSessionEvents } from '../node-internals.ts';
 
 /** Where the bytes of a connection go. */
 export interface SocketReader {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { decodedFully } from '../../../src/percent.ts';
+import { decodedFully } from '../../../src/http/url-path.ts';
 import { valuesOf } from '../../support/raw-message.ts';
 import { reply } from '../../support/upstream-raw.ts';
 import { type StrictRequest, strictRequest } from './strict-request.ts';

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/logger.ts';
 import { Secret } from '../../../src/secret.ts';
-import { StoreUnavailable, type StoredToken, type TokenStore } from '../../../src/tokens/shared/board.ts';
-import { RedisStores } from '../../../src/tokens/shared/redis.ts';
+import { StoreUnavailable, type StoredToken, type TokenStore } from '../../../src/tokens/store/store.ts';
+import { RedisStores } from '../../../src/tokens/store/redis.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { hasTool } from '../../support/tools.ts';
 import { PATIENT } from './provider.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { StoreUnavailable } from '../../../src/tokens/shared/board.ts';
-import { answerCall, type StoreCall, ChannelStores } from '../../../src/tokens/shared/channel.ts';
-import { MemoryStores } from '../../../src/tokens/shared/memory.ts';
+import { StoreUnavailable } from '../../../src/tokens/store/store.ts';
+import { answerCall, type StoreCall, ChannelStores } from '../../../src/tokens/store/channel.ts';
+import { MemoryStores } from '../../../src/tokens/store/memory.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
 describe('the boards of a primary, as its worker sees them', () => {

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { silentLog } from '../../../src/log.ts';
+import { silentLog } from '../../../src/logger.ts';
 import { Secret } from '../../../src/secret.ts';
 import type { TokenFetcher } from '../../../src/tokens/exchange.ts';
-import { SharedTokenFetcher } from '../../../src/tokens/shared/asker.ts';
-import { MemoryStores } from '../../../src/tokens/shared/memory.ts';
-import { TokenCipher } from '../../../src/tokens/shared/seal.ts';
+import { SharedTokenFetcher } from '../../../src/tokens/store/coordinator.ts';
+import { MemoryStores } from '../../../src/tokens/store/memory.ts';
+import { TokenCipher } from '../../../src/tokens/store/cipher.ts';
 import { makeToken, type Token } from '../../../src/tokens/token.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 

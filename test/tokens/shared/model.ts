@@ -1,9 +1,9 @@
 import type { Clock } from '../../../src/clock.ts';
-import type { Log } from '../../../src/log.ts';
+import type { Log } from '../../../src/logger.ts';
 import { Secret } from '../../../src/secret.ts';
-import { SharedTokenFetcher, WAIT_MS } from '../../../src/tokens/shared/asker.ts';
-import type { StoredToken, TokenStore, Lease } from '../../../src/tokens/shared/board.ts';
-import { TokenCipher } from '../../../src/tokens/shared/seal.ts';
+import { SharedTokenFetcher, WAIT_MS } from '../../../src/tokens/store/coordinator.ts';
+import type { StoredToken, TokenStore, Lease } from '../../../src/tokens/store/store.ts';
+import { TokenCipher } from '../../../src/tokens/store/cipher.ts';
 import { makeToken, type Token } from '../../../src/tokens/token.ts';
 
 /** What the explorer may let happen beside the next step of a replica. */

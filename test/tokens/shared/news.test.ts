@@ -1,8 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { Secret } from '../../../src/secret.ts';
 import { ProxyError } from '../../../src/errors.ts';
-import { errorOf, failureEvent, type StoreEvent, decryptEvent, encryptEvent } from '../../../src/tokens/shared/news.ts';
-import { TokenCipher, CipherError } from '../../../src/tokens/shared/seal.ts';
+import {
+  errorOf,
+  failureEvent,
+  type StoreEvent,
+  decryptEvent,
+  encryptEvent,
+} from '../../../src/tokens/store/coordinator.ts';
+import { TokenCipher, CipherError } from '../../../src/tokens/store/cipher.ts';
 import { makeToken } from '../../../src/tokens/token.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 

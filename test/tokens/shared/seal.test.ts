@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Secret } from '../../../src/secret.ts';
-import { TokenCipher, CipherError } from '../../../src/tokens/shared/seal.ts';
+import { TokenCipher, CipherError } from '../../../src/tokens/store/cipher.ts';
 import { makeToken } from '../../../src/tokens/token.ts';
 
 const OLD = new Secret('the old encryption key, long enough');

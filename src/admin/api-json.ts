@@ -1,0 +1,185 @@
+import type { Problem } from '../diagnosis/diagnosis.ts';
+import { type Bucket, BUCKET_MS, latencyAt } from '../telemetry/route-stats.ts';
+import type { StoreStatus } from '../tokens/store/open.ts';
+import { iso } from './format.ts';
+import { type RequestDetails, type RequestView, type ShownBody, total } from './request-view.ts';
+import { type CredentialSnapshot, MOST_REFUSED_CALLS, type ProcessSnapshot, type RouteCounts } from './snapshot.ts';
+import type { Overview, RouteView, Traffic } from './view.ts';
+
+/** What the API answers: snake_case names, times in ISO 8601, null for what is not there. */
+export type Json = Record<string, unknown>;
+
+/** All of it; `routes`: those to tell of, with or without the points of their last quarter of an hour. */
+export function overviewJson(overview: Overview, routes: readonly Json[]): Json {
+  const { atMs, version, commit, emulated, processes, problems } = overview;
+  return {
+    at: iso(atMs),
+    version,
+    commit: commit === '' ? null : commit,
+    emulated,
+    problems: problems.map(problemJson),
+    token_store: storeJson(overview.tokenStore),
+    processes: processes.map(processJson),
+    routes,
+  };
+}
+
+function processJson(told: ProcessSnapshot): Json {
+  const { pid, startedAtMs, rssBytes, cpuSeconds, connections, websockets, recordsDropped, upstreams } = told;
+  return {
+    pid,
+    started_at: iso(startedAtMs),
+    rss_bytes: rssBytes,
+    cpu_seconds: cpuSeconds,
+    connections,
+    websockets,
+    records_dropped: recordsDropped,
+    token_store: storeJson(told.tokenStore),
+    upstreams,
+    unrouted: told.unrouted,
+  };
+}
+
+function storeJson(store: StoreStatus | undefined): Json | null {
+  return store === undefined ? null : { connected: store.connected, failure: store.failure ?? null };
+}
+
+export function routeJson(view: RouteView): Json {
+  const { config, live, credential } = view;
+  return {
+    name: config.name,
+    provider: config.provider.name,
+    title: config.provider.title,
+    environment: config.environment,
+    upstream: config.upstream,
+    state: view.state,
+    problems: view.problems.map(problemJson),
+    credential: live?.credential ?? null,
+    token: tokenJson(view),
+    asking: credential?.asking ?? false,
+    retry_at: iso(credential?.retryAtMs),
+    exchanges: credential === undefined ? null : exchangesJson(credential),
+    clock_skew_ms: credential?.clockSkewMs ?? null,
+    refused_calls: refusedCallsJson(credential),
+    refused_call_count: credential?.refusedCallCount ?? 0,
+    in_flight: live?.inFlight ?? 0,
+    requests: live?.counts === undefined ? null : countsJson(live.counts),
+    recent: recentJson(view.traffic),
+  };
+}
+
+function problemJson({ code, state, what, todo, atMs, untilMs }: Problem): Json {
+  return { code, state, what, todo, at: iso(atMs), until: iso(untilMs) };
+}
+
+function tokenJson({ tokenState, credential }: RouteView): Json {
+  const token = credential?.token;
+  return {
+    state: tokenState,
+    fingerprint: token?.fingerprint ?? null,
+    issued_at: iso(token?.issuedAtMs),
+    expires_at: iso(token?.expiresAtMs),
+    refresh_at: iso(token?.refreshAtMs),
+    lifetime_source: token?.lifetimeSource ?? null,
+    generation: token?.generation ?? null,
+  };
+}
+
+function refusedCallsJson(credential: CredentialSnapshot | undefined): Json[] {
+  const calls = credential?.refusedCalls.slice(0, MOST_REFUSED_CALLS) ?? [];
+  return calls.map(({ client, call, untilMs }) => ({ client: client ?? null, call, until: iso(untilMs) }));
+}
+
+function exchangesJson({ exchanges: { credentials, refresh } }: CredentialSnapshot): Json {
+  return {
+    ok: credentials.ok + refresh.ok,
+    denied: credentials.denied + refresh.denied,
+    unavailable: credentials.unavailable + refresh.unavailable,
+    by_grant: { credentials, refresh },
+  };
+}
+
+function countsJson(counts: RouteCounts): Json {
+  return {
+    total: counts.statuses.reduce((sum, n) => sum + n, 0),
+    by_status: statusesJson(counts.statuses),
+    by_token: counts.uses,
+    token_refusals: counts.refusals,
+    replays: counts.replays,
+    errors: counts.errors,
+  };
+}
+
+function statusesJson([left = 0, , s2 = 0, s3 = 0, s4 = 0, s5 = 0]: readonly number[]): Json {
+  return { '2xx': s2, '3xx': s3, '4xx': s4, '5xx': s5, client_left: left };
+}
+
+function recentJson({ perSecond, p50Ms, p95Ms, p99Ms }: Traffic): Json {
+  return { per_second: perSecond, p50_ms: p50Ms ?? null, p95_ms: p95Ms ?? null, p99_ms: p99Ms ?? null };
+}
+
+export function bucketJson({ step, statuses, latency, refusals, exchanges }: Bucket): Json {
+  return {
+    at: iso(step * BUCKET_MS),
+    by_status: statusesJson(statuses),
+    p50_ms: latencyAt(latency, 0.5) ?? null,
+    p95_ms: latencyAt(latency, 0.95) ?? null,
+    p99_ms: latencyAt(latency, 0.99) ?? null,
+    token_refusals: refusals,
+    exchanges,
+  };
+}
+
+export function requestJson(view: RequestView): Json {
+  const { id, requestId, atMs, method, path, route, status, durationMs, use, attempts, client, code } = view;
+  return {
+    id,
+    request_id: requestId,
+    at: iso(atMs),
+    method,
+    path,
+    route: route ?? null,
+    status: status === 0 ? null : status,
+    duration_ms: rounded(durationMs),
+    token: use ?? null,
+    attempts,
+    client: client ?? null,
+    code: code ?? null,
+  };
+}
+
+export function detailsJson(details: RequestDetails): Json {
+  const { view, spans } = details;
+  return {
+    ...requestJson(view),
+    outcome: details.outcome ?? null,
+    detail: details.detail ?? null,
+    client_left: details.clientLeft,
+    token_refusals: details.refusals,
+    timing: {
+      client_body_ms: rounded(total(spans, 'client body')),
+      token_ms: rounded(total(spans, 'token')),
+      connecting_ms: rounded(total(spans, 'connecting')),
+      first_byte_ms: rounded(total(spans, 'first byte')),
+      answer_body_ms: rounded(total(spans, 'answer body')),
+    },
+    statuses: details.attempts.map(({ status }) => (status === 0 ? null : status)),
+    request: {
+      bytes: details.requestBytes,
+      headers: details.requestHeaders,
+      body: bodyJson(details.requestBody),
+    },
+    answer: { bytes: details.answerBytes, headers: details.answerHeaders, body: bodyJson(details.answerBody) },
+    curl: details.curl ?? null,
+  };
+}
+
+function bodyJson(body: ShownBody): Json {
+  return body.kind === 'text'
+    ? { text: body.text, bytes_cut: body.cut, why_not: null }
+    : { text: null, bytes_cut: 0, why_not: body.why };
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}

@@ -1,0 +1,190 @@
+import type { AllowRule, ListenAddress, RouteConfig } from '../config/config.ts';
+import { jsonSchemaText } from '../config/json-schema.ts';
+import { validateConfig, type ValidatedConfig } from '../config/load.ts';
+import { DEFAULTS } from '../config/schema.ts';
+import { formatDuration, parseDuration } from '../config/values.ts';
+import { formatProblem } from '../errors.ts';
+import { isFixed } from '../providers/provider.ts';
+import { EXIT, type Io } from './io.ts';
+
+/** Name, provider, environment and upstream of every route, in columns below `head`. Production is in capitals. */
+export function routeLines(routes: readonly RouteConfig[], head: readonly (readonly string[])[] = []): string[] {
+  const rows = [...head, ...routes.map(cellsOf)];
+  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '));
+}
+
+function cellsOf({ name, provider, environment, upstream }: RouteConfig): string[] {
+  return [name, provider.name, environment === 'production' ? 'PRODUCTION' : environment, upstream];
+}
+
+type Output = Pick<Io, 'stdout' | 'stderr'>;
+
+/** Prints what came of reading a file as one JSON object, with its routes as `described` gives them. */
+export function printConfigJson(
+  { config, problems, warnings }: ValidatedConfig,
+  described: (route: RouteConfig) => object,
+  io: Output,
+): void {
+  const routes = config?.routes.map(described) ?? [];
+  io.stdout(`${JSON.stringify({ ok: config !== undefined, problems, warnings, routes }, null, 2)}\n`);
+}
+
+/** Prints problems and warnings by their place in the file. */
+export function printProblems(file: string, { config, problems, warnings }: ValidatedConfig, io: Output): void {
+  for (const problem of problems) io.stderr(`${formatProblem(problem)}\n`);
+  for (const { message, ...place } of warnings) {
+    io.stderr(`${formatProblem({ ...place, message: `warning: ${message}` })}\n`);
+  }
+  if (config === undefined) {
+    io.stderr(`${file}: ${problems.length === 1 ? '1 problem' : `${problems.length} problems`}\n`);
+  }
+}
+
+export interface CheckOptions {
+  /** Path of the configuration file. */
+  readonly config: string;
+  readonly json: boolean;
+  readonly listen?: ListenAddress | undefined;
+  readonly admin?: ListenAddress | false | undefined;
+}
+
+/** Says whether a configuration file is good, without network. Exit code: 0 good, 3 not. */
+export function check(options: CheckOptions, io: Pick<Io, 'stdout' | 'stderr' | 'env'>): number {
+  const { config: file, json, listen, admin } = options;
+  const checked = validateConfig(file, { env: io.env, listen, admin });
+  const routes = checked.config?.routes ?? [];
+  if (json) {
+    printConfigJson(
+      checked,
+      ({ name, provider, environment, upstream }) => ({ name, provider: provider.name, environment, upstream }),
+      io,
+    );
+  } else printProblems(file, checked, io);
+  if (checked.config === undefined) return EXIT.config;
+  if (!json) {
+    io.stdout(`${file}: ok, ${routes.length === 1 ? '1 route' : `${routes.length} routes`}\n`);
+    for (const line of routeLines(routes)) io.stdout(`  ${line}\n`);
+  }
+  return EXIT.ok;
+}
+
+export interface RoutesOptions {
+  /** Path of the configuration file. */
+  readonly config: string;
+  readonly json: boolean;
+}
+
+/** Columns that lines are broken to fit. */
+const WIDTH = 100;
+
+/** Lists where each route leads and what it lets through, without network. Exit code: 0, or 3 for a bad file. */
+export function routes({ config: file, json }: RoutesOptions, io: Pick<Io, 'stdout' | 'stderr' | 'env'>): number {
+  const examined = validateConfig(file, { env: io.env });
+  if (json) printConfigJson(examined, described, io);
+  else printProblems(file, examined, io);
+  if (examined.config === undefined) return EXIT.config;
+  if (!json) io.stdout(tableOf(examined.config.routes));
+  return EXIT.ok;
+}
+
+function tableOf(all: readonly RouteConfig[]): string {
+  const [head = '', ...lines] = routeLines(all, [['ROUTE', 'PROVIDER', 'ENVIRONMENT', 'UPSTREAM']]);
+  const blocks = all.map((route, i) => [lines[i] ?? '', ...detailsOf(route)]);
+  return [head, ...blocks.flat(), ''].join('\n');
+}
+
+function detailsOf(route: RouteConfig): string[] {
+  const token = tokenEndpointOf(route);
+  const details: [label: string, parts: readonly string[]][] = [
+    ['token', [token === null ? 'a fixed key; none is asked for' : endpointInWords(token)]],
+    ['allow', (route.allow ?? []).map(ruleText)],
+    ['set', settingsOf(route)],
+  ];
+  return details.flatMap(([label, parts]) => (parts.length === 0 ? [] : wrapped(`  ${label.padEnd(7)}`, parts)));
+}
+
+interface TokenEndpoint {
+  readonly method: string;
+  /** Null where the metadata of the issuer says it. */
+  readonly url: string | null;
+  readonly issuer?: string;
+}
+
+/** Where the token is asked for; null for a fixed key. Placeholders in it stay as they are. */
+function tokenEndpointOf({ provider, authServer }: RouteConfig): TokenEndpoint | null {
+  if (isFixed(provider.token)) return null;
+  const { method, path, oauth2 } = provider.token.request;
+  if (oauth2?.issuer !== undefined) return { method, url: null, issuer: oauth2.issuer };
+  return { method, url: /^https?:\/\//.test(path) ? path : authServer + path };
+}
+
+function endpointInWords({ method, url, issuer = '' }: TokenEndpoint): string {
+  return `${method} ${url ?? `where the metadata of ${issuer} says`}`;
+}
+
+/** What of it is not as it would be by default. */
+function settingsOf(route: RouteConfig): string[] {
+  const { timeoutMs, connectTimeoutMs, replay, maxConcurrency, tokenPaths } = route;
+  const { websocket, maxWebsockets, websocketIdleTimeoutMs } = route;
+  const usual = (key: 'timeout' | 'connect_timeout' | 'websocket_idle_timeout') => parseDuration(DEFAULTS[key]);
+  return [
+    ...(timeoutMs === usual('timeout') ? [] : [`timeout ${formatDuration(timeoutMs)}`]),
+    ...(connectTimeoutMs === Math.min(usual('connect_timeout') ?? 0, timeoutMs)
+      ? []
+      : [`connect_timeout ${formatDuration(connectTimeoutMs)}`]),
+    ...(replay === true ? [] : [`replay ${replay === false ? 'false' : [...replay].join(' ')}`]),
+    ...(maxConcurrency === undefined ? [] : [`max_concurrency ${maxConcurrency}`]),
+    ...(tokenPaths === 'placeholder' ? [] : [`token_paths ${tokenPaths}`]),
+    ...(websocket ? ['websocket'] : []),
+    ...(maxWebsockets === DEFAULTS.max_websockets ? [] : [`max_websockets ${maxWebsockets}`]),
+    ...(websocketIdleTimeoutMs === usual('websocket_idle_timeout')
+      ? []
+      : [`websocket_idle_timeout ${formatDuration(websocketIdleTimeoutMs)}`]),
+  ];
+}
+
+/** The parts with commas between them, on as many lines as it takes; a part is never broken. */
+function wrapped(label: string, parts: readonly string[]): string[] {
+  const lines = parts.reduce<string[]>((done, part) => {
+    const last = done.at(-1);
+    // The comma behind the line counts too.
+    const fits = last !== undefined && `${label}${last}, ${part},`.length <= WIDTH;
+    return fits ? [...done.slice(0, -1), `${last}, ${part}`] : [...done, part];
+  }, []);
+  const indent = ' '.repeat(label.length);
+  return lines.map((line, i) => `${i === 0 ? label : indent}${line}${i < lines.length - 1 ? ',' : ''}`);
+}
+
+function ruleText({ method, path, prefix }: AllowRule): string {
+  return `${method} ${path}${prefix ? '*' : ''}`;
+}
+
+function described(route: RouteConfig): object {
+  const { name, prefix, provider, environment, upstream, allow, replay } = route;
+  return {
+    name,
+    prefix,
+    provider: provider.name,
+    environment,
+    upstream,
+    token_endpoint: tokenEndpointOf(route),
+    allow: allow?.map(ruleText) ?? null,
+    websocket: route.websocket,
+    max_websockets: route.maxWebsockets,
+    websocket_idle_timeout_ms: route.websocketIdleTimeoutMs,
+    token_paths: route.tokenPaths,
+    timeout_ms: route.timeoutMs,
+    connect_timeout_ms: route.connectTimeoutMs,
+    max_body_bytes: route.maxBodyBytes,
+    replay_limit_bytes: route.replayLimitBytes,
+    replay: typeof replay === 'boolean' ? replay : [...replay],
+    max_concurrency: route.maxConcurrency ?? null,
+  };
+}
+
+/** Prints the JSON Schema of the configuration file. Exit code: 0. */
+export function schema(_options: object, io: Pick<Io, 'stdout'>): number {
+  io.stdout(jsonSchemaText());
+  return EXIT.ok;
+}

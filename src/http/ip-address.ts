@@ -1,0 +1,164 @@
+import { lookup, type LookupAddress, type LookupAllOptions, type LookupOneOptions } from 'node:dns';
+import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
+
+/** An IP address without brackets and zone: `[fe80::1%eth0]` is `fe80::1`. */
+export function bareAddress(address: string): string {
+  return address.replace(/^\[(.*)\]$/, '$1').split('%', 1)[0] ?? '';
+}
+
+/** A host without the brackets of an IPv6 address, or without the dots at the end of a name. */
+export function hostWithoutMarks(host: string): string {
+  if (host.startsWith('[') && host.endsWith(']')) return host.slice(1, -1);
+  let end = host.length;
+  while (host[end - 1] === '.') end -= 1;
+  return host.slice(0, end);
+}
+
+/** The IPv4 address that a connection to an IPv4-mapped IPv6 address goes to (RFC 4291 2.5.5.2). */
+export function mappedIPv4(address: string): string | undefined {
+  const bytes = bytesOf(address);
+  return startsWith(bytes, MAPPED) ? dotted(bytes, 12) : undefined;
+}
+
+/**
+ * Every IPv4 address that an IPv6 address may stand for, on this machine or at a translator or tunnel on the way:
+ * IPv4-mapped and IPv4-compatible (RFC 4291 2.5.5), IPv4-translated (RFC 2765 2.1), NAT64 (RFC 6052, RFC 8215),
+ * 6to4 (RFC 3056), Teredo (RFC 4380) and ISATAP (RFC 5214). NAT64 prefixes that an operator chose are not known here.
+ */
+export function embeddedIPv4(address: string): string[] {
+  const bytes = bytesOf(address);
+  if ([MAPPED, COMPATIBLE, TRANSLATED, NAT64].some((prefix) => startsWith(bytes, prefix))) return [dotted(bytes, 12)];
+  if (startsWith(bytes, LOCAL_NAT64)) {
+    // RFC 6052 2.2: behind a prefix of 48, 56, 64 or 96 bits, and never in byte 8.
+    const skipping = [...bytes.slice(0, 8), ...bytes.slice(9)];
+    return [dotted(skipping, 6), dotted(skipping, 7), dotted(skipping, 8), dotted(bytes, 12)];
+  }
+  if (startsWith(bytes, SIX_TO_FOUR)) return [dotted(bytes, 2)];
+  if (startsWith(bytes, TEREDO)) {
+    const client = bytes.map((byte) => byte ^ 0xff);
+    return [dotted(bytes, 4), dotted(client, 12)];
+  }
+  const interfaceId = bytes.slice(8);
+  return ISATAP.some((prefix) => startsWith(interfaceId, prefix)) ? [dotted(bytes, 12)] : [];
+}
+
+const MAPPED = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+const COMPATIBLE = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const TRANSLATED = [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0];
+const NAT64 = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
+const LOCAL_NAT64 = [0, 0x64, 0xff, 0x9b, 0, 1];
+const SIX_TO_FOUR = [0x20, 0x02];
+const TEREDO = [0x20, 0x01, 0, 0];
+/** Of the interface identifier, whatever the prefix before it. */
+const ISATAP = [
+  [0, 0, 0x5e, 0xfe],
+  [2, 0, 0x5e, 0xfe],
+];
+
+/** The 16 bytes of an IPv6 address; none for anything else. */
+function bytesOf(address: string): number[] {
+  const bare = bareAddress(address);
+  if (isIP(bare) !== 6) return [];
+  const text = withoutDots(bare);
+  const [head = [], tail = []] = text.split('::').map((part) => part.split(':').filter((group) => group !== ''));
+  const zeros = new Array<string>(8 - head.length - tail.length).fill('0');
+  return [...head, ...zeros, ...tail].flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 0xff]);
+}
+
+/** An IPv6 address whose last four bytes may be written as an IPv4 address, with these as two groups. */
+function withoutDots(address: string): string {
+  const tailStart = address.lastIndexOf(':') + 1;
+  const tail = address.slice(tailStart);
+  if (!tail.includes('.')) return address;
+  const [w = 0, x = 0, y = 0, z = 0] = tail.split('.').map(Number);
+  return `${address.slice(0, tailStart)}${((w << 8) | x).toString(16)}:${((y << 8) | z).toString(16)}`;
+}
+
+function startsWith(bytes: readonly number[], prefix: readonly number[]): boolean {
+  return bytes.length > 0 && prefix.every((byte, i) => byte === bytes[i]);
+}
+
+function dotted(bytes: readonly number[], at: number): string {
+  return bytes.slice(at, at + 4).join('.');
+}
+
+/** True for an IP address of this machine's loopback range: 127.0.0.0/8 or `::1`, in brackets or not. */
+export function isLoopbackAddress(address: string): boolean {
+  const bare = address.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  const v4 = mappedIPv4(bare) ?? bare;
+  return bare === '::1' || (isIPv4(v4) && v4.startsWith('127.'));
+}
+
+/** True for a host name that stands for this machine (RFC 6761 6.3) or a loopback address. */
+export function isLoopbackName(name: string): boolean {
+  const lower = name.toLowerCase();
+  return lower === 'localhost' || lower.endsWith('.localhost') || isLoopbackAddress(lower);
+}
+
+/**
+ * Ends of names that no public name server answers for: RFC 6761 (`localhost`, `test`), RFC 6762 (`local`), RFC 8375
+ * (`home.arpa`), ICANN's `internal`; and `svc`, by which Kubernetes names a service within its cluster.
+ */
+const PRIVATE_END = /\.(localhost|test|local|home\.arpa|internal|svc)$/;
+
+/**
+ * True for a host that nobody can make a public name server answer for: an IP address (IPv6 in brackets), a name of one
+ * part, or one with a private end. A web page whose own name leads here (DNS rebinding) has none of these.
+ */
+export function isPrivateName(name: string): boolean {
+  const bare = name.toLowerCase().replace(/\.$/, '');
+  if (bare.startsWith('[')) return !bare.includes('.') || isIPv6(bare.slice(1, -1));
+  return !bare.includes('.') || isIPv4(bare) || PRIVATE_END.test(bare);
+}
+
+function blockList(...ranges: [address: string, bits: number, family: 'ipv4' | 'ipv6'][]): BlockList {
+  const list = new BlockList();
+  for (const range of ranges) list.addSubnet(...range);
+  return list;
+}
+
+/** Link-local ranges (RFC 3927, RFC 4291 2.5.6), and where clouds serve machine credentials to whoever asks. */
+const REFUSED = blockList(
+  ['169.254.0.0', 16, 'ipv4'],
+  ['fe80::', 10, 'ipv6'],
+  // AWS and Google over IPv6.
+  ['fd00:ec2::', 32, 'ipv6'],
+  ['fd20:ce::254', 128, 'ipv6'],
+  // Alibaba, Azure, Oracle.
+  ['100.100.100.200', 32, 'ipv4'],
+  ['168.63.129.16', 32, 'ipv4'],
+  ['192.0.0.192', 32, 'ipv4'],
+);
+
+/**
+ * True for an IP address that is link-local or a cloud's metadata service, and so never a payment API: in brackets or
+ * not, with a zone or not, IPv4 within IPv6 or not. False for anything that is no IP address.
+ */
+export function isLinkLocalAddress(ip: string): boolean {
+  const bare = bareAddress(ip);
+  const family = isIP(bare);
+  if (family !== 6) return family === 4 && REFUSED.check(bare);
+  return REFUSED.check(bare, 'ipv6') || embeddedIPv4(bare).some((address) => REFUSED.check(address));
+}
+
+type Options = LookupOneOptions | LookupAllOptions;
+type Callback = (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void;
+
+/**
+ * `dns.lookup` for outgoing connections, which fails with `LINK_LOCAL_ADDRESS` for a name that leads to a link-local
+ * address or a cloud's metadata service: DNS does not decide who gets a token.
+ */
+export function guardedLookup(hostname: string, options: Options, callback: Callback): void {
+  lookup(hostname, { ...options, all: true }, (error, addresses) => {
+    if (error !== null) {
+      callback(error, []);
+    } else if (addresses.some(({ address }) => isLinkLocalAddress(address))) {
+      const refused = new Error('the name leads to a link-local or metadata address');
+      callback(Object.assign(refused, { code: 'LINK_LOCAL_ADDRESS' }), []);
+    } else if (options.all === true) {
+      callback(null, addresses);
+    } else {
+      callback(null, addresses[0]?.address ?? '', addresses[0]?.family);
+    }
+  });
+}

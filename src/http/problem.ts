@@ -1,0 +1,85 @@
+import type { ServerResponse } from 'node:http';
+import { type ErrorCode, ProxyError } from '../errors.ts';
+import type { HeaderList } from './header-list.ts';
+import { endResponse } from './linger.ts';
+import { http } from './node-internals.ts';
+
+/** Error types of the Proxy-Status registry (RFC 9209 2.3). */
+const PROXY_STATUS: Partial<Record<ErrorCode, string>> = {
+  upstream_unreachable: 'destination_unavailable',
+  upstream_reset: 'connection_terminated',
+  upstream_invalid: 'http_protocol_error',
+  upstream_timeout: 'http_response_timeout',
+  overloaded: 'connection_limit_reached',
+  token_denied: 'proxy_configuration_error',
+  token_unavailable: 'destination_unavailable',
+  internal_error: 'proxy_internal_error',
+  loop_detected: 'proxy_loop_detected',
+};
+
+/** An answer of wakala's own, ready to be written: problem details (RFC 9457). */
+export interface Problem {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export function problemOf(error: ProxyError, requestId: string): Problem {
+  const body = JSON.stringify({
+    type: `urn:wakala:error:${error.code}`,
+    title: error.code.replaceAll('_', ' '),
+    status: error.status,
+    detail: error.message,
+    code: error.code,
+    outcome: error.outcome,
+    request_id: requestId,
+  });
+  const headers: Record<string, string> = {
+    'content-type': 'application/problem+json',
+    'content-length': String(Buffer.byteLength(body)),
+    'cache-control': 'no-store',
+    'x-request-id': requestId,
+    'proxy-status': `wakala; error=${PROXY_STATUS[error.code] ?? 'http_request_denied'}`,
+  };
+  if (error.status === 401) headers['www-authenticate'] = 'Bearer realm="wakala"';
+  if (error.status === 405) headers['allow'] = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
+  if (error.status === 503) headers['retry-after'] = String(error.retryAfterS ?? 1);
+  return { status: error.status, headers, body };
+}
+
+/** Writes a problem, if nothing was written yet; otherwise destroys the connection. */
+export function sendProblem(
+  res: ServerResponse,
+  error: ProxyError,
+  requestId: string,
+  extra: Readonly<HeaderList> = [],
+): void {
+  if (res.destroyed || res.writableEnded) return;
+  if (res.headersSent) {
+    res.destroy();
+    return;
+  }
+  const problem = problemOf(error, requestId);
+  // The reason is said in any case: node would take up one that it refused a moment ago.
+  const headers = [...Object.entries(problem.headers).flat(), ...extra];
+  res.writeHead(problem.status, http.STATUS_CODES[problem.status] ?? '', headers);
+  if (error.status === 400) {
+    // Where framing cannot be trusted, nothing more is read.
+    res.end(problem.body);
+    return;
+  }
+  endResponse(res, problem.body);
+}
+
+/** Anything thrown that is no ProxyError is a fault of wakala's. */
+export function asProxyError(error: unknown): ProxyError {
+  if (error instanceof ProxyError) return error;
+  return new ProxyError('internal_error', 'Wakala failed on this request; its log has the reason.', { cause: error });
+}
+
+/** A problem as bytes, for a socket that has no response object. */
+export function rawProblem(error: ProxyError, requestId: string): string {
+  const { status, headers, body } = problemOf(error, requestId);
+  const lines = Object.entries({ ...headers, connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `HTTP/1.1 ${status} ${http.STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`;
+}

@@ -1,0 +1,225 @@
+import {
+  type CredentialSnapshot,
+  MOST_REFUSED_CALLS,
+  type ProcessSnapshot,
+  type RefreshResult,
+  type RouteCounts,
+  type RouteSnapshot,
+  type TokenSnapshot,
+} from '../admin/snapshot.ts';
+import { type Clock, systemClock } from '../clock.ts';
+import type { Config, TokenStoreConfig } from '../config/config.ts';
+import { asProxyError } from '../http/problem.ts';
+import type { Log } from '../logger.ts';
+import { isFixed } from '../providers/provider.ts';
+import { Gateway } from '../proxy/gateway.ts';
+import type { Route } from '../proxy/route.ts';
+import { UpstreamPools } from '../proxy/upstream-pools.ts';
+import { UpgradeHandler } from '../proxy/websocket.ts';
+import { maskedCall } from '../telemetry/mask.ts';
+import { RequestLog } from '../telemetry/request-log.ts';
+import { BUCKET_MS, bucketAt, type Counts } from '../telemetry/route-stats.ts';
+import { openTracing, type Tracing } from '../telemetry/tracing.ts';
+import { FoundEndpoints } from '../tokens/discovery.ts';
+import type { OpenTokenStore } from '../tokens/store/open.ts';
+import { TokenSources } from '../tokens/token-sources.ts';
+import type { Token, TokenSource } from '../tokens/token.ts';
+import { networkTransport } from '../tokens/transport.ts';
+import { version } from './version.ts';
+
+/** What the routes of a process have to tell. `step`: the current one. */
+export function routesSnapshot(
+  routes: readonly Route[],
+  step: number,
+): Pick<ProcessSnapshot, 'credentials' | 'routes'> {
+  const names = new Map<TokenSource, string>();
+  for (const { tokens, config } of routes) if (!names.has(tokens)) names.set(tokens, config.name);
+  const named = routes.filter(({ tokens, config }) => names.get(tokens) === config.name);
+  return {
+    credentials: named.map(credentialSnapshot),
+    routes: routes.map((route) => routeSnapshot(route, names.get(route.tokens) ?? '', step)),
+  };
+}
+
+function credentialSnapshot({ config, tokens }: Route): CredentialSnapshot {
+  const { token, tally, refusedCalls, ...status } = tokens.status();
+  return {
+    name: config.name,
+    provider: config.provider.name,
+    fixed: isFixed(config.provider.token),
+    token: token && tokenSnapshot(token),
+    exchanges: tally.counts,
+    clockSkewMs: tally.clockSkewMs,
+    refusedCalls: refusedCalls
+      .slice(0, MOST_REFUSED_CALLS)
+      .map((refused) => ({ ...refused, call: maskedCall(refused.call) })),
+    refusedCallCount: refusedCalls.length,
+    ...status,
+  };
+}
+
+function tokenSnapshot(token: Token): TokenSnapshot {
+  const { fingerprint, issuedAtMs, expiresAtMs, refreshAtMs, lifetimeSource, generation } = token;
+  return { fingerprint, issuedAtMs, expiresAtMs, refreshAtMs, lifetimeSource, generation };
+}
+
+function routeSnapshot({ config, activity }: Route, credential: string, step: number): RouteSnapshot {
+  const { inFlight, counts, failure } = activity;
+  return {
+    name: config.name,
+    credential,
+    inFlight,
+    counts: counts && countsSnapshot(counts),
+    failure,
+    points: activity.points(step),
+  };
+}
+
+function countsSnapshot({ statuses, latency, errors, ...counts }: Counts): RouteCounts {
+  return { ...counts, statuses: [...statuses], latency: [...latency], errors: Object.fromEntries(errors) };
+}
+
+export interface RuntimeOptions {
+  readonly log: Log;
+  readonly clock?: Clock | undefined;
+  /** What tokens are shared by, unless the configuration has a token store. */
+  readonly shared?: OpenTokenStore | undefined;
+  /** How many of the last requests are kept for the inspector. */
+  readonly keep: number;
+}
+
+interface Parts {
+  readonly tokenStore: OpenTokenStore | undefined;
+  readonly tracing: Tracing | undefined;
+  readonly clock: Clock;
+}
+
+/** A proxy without its listeners: routes and their tokens, connections to providers, and what is known of requests. */
+export class Runtime {
+  readonly journal: RequestLog;
+  readonly upgrades: UpgradeHandler;
+  readonly #clock: Clock;
+  readonly #tokenEndpoint: ReturnType<typeof networkTransport>;
+  readonly #tokenStore: OpenTokenStore | undefined;
+  readonly #tracing: Tracing | undefined;
+  readonly #pools = new UpstreamPools();
+  readonly #foundEndpoints = new FoundEndpoints();
+  readonly #sources: TokenSources;
+  #gateway: Gateway;
+  #cancelTick: () => void = () => {};
+
+  private constructor(config: Config, { log, keep }: RuntimeOptions, { tokenStore, tracing, clock }: Parts) {
+    this.#clock = clock;
+    this.#tokenEndpoint = networkTransport(clock);
+    this.#tokenStore = tokenStore;
+    this.#tracing = tracing;
+    this.journal = new RequestLog({ log, keep });
+    this.journal.logsSuccess = config.log.requests;
+    this.#sources = new TokenSources({
+      clock,
+      log,
+      random: Math.random,
+      transport: this.#tokenEndpoint.transport,
+      share: tokenStore?.share,
+      foundEndpoints: this.#foundEndpoints,
+    });
+    this.#gateway = this.#gatewayOf(config);
+    this.upgrades = new UpgradeHandler(() => this.#gateway, log, this.journal);
+    this.#tick();
+  }
+
+  /** @throws Error if what traces take is not installed */
+  static async open(config: Config, options: RuntimeOptions): Promise<Runtime> {
+    const { log, clock = systemClock, shared } = options;
+    const tracing = await tracingOf(config, log);
+    const tokenStore = config.tokenStore === undefined ? shared : await openStore(config.tokenStore, { clock, log });
+    return new Runtime(config, options, { tokenStore, tracing, clock });
+  }
+
+  get gateway(): Gateway {
+    return this.#gateway;
+  }
+
+  /**
+   * Serves another configuration from the next request on; those under way finish with the old one. Tokens whose
+   * credentials did not change are kept. `commit` is run between the last thing that may throw and the change.
+   */
+  apply(config: Config, commit: () => void): void {
+    const gateway = this.#gatewayOf(config);
+    commit();
+    this.journal.logsSuccess = config.log.requests;
+    this.#gateway = gateway;
+    this.#sources.retain(new Set(gateway.routes.map((route) => route.tokens)));
+    this.#pools.retain(new Set(gateway.routes.map((route) => route.pool)));
+  }
+
+  snapshot(): Omit<ProcessSnapshot, 'pid' | 'startedAtMs' | 'rssBytes' | 'cpuSeconds' | 'connections'> {
+    return {
+      websockets: this.upgrades.open,
+      recordsDropped: this.journal.recorder?.dropped ?? 0,
+      tokenStore: this.#tokenStore?.status?.(),
+      upstreams: this.#pools.stats(),
+      unrouted: Object.fromEntries(this.journal.unrouted.counts?.errors ?? []),
+      ...routesSnapshot(this.#gateway.routes, bucketAt(this.#clock.now())),
+    };
+  }
+
+  /** Gets a new token for a route's credential, at once. */
+  async refresh(route: string): Promise<RefreshResult> {
+    const source = this.#gateway.routes.find(({ config }) => config.name === route)?.tokens;
+    if (source === undefined) return { kind: 'no such route' };
+    try {
+      const token = await source.renew();
+      if (token === undefined) return { kind: 'fixed' };
+      return { kind: 'refreshed', fingerprint: token.fingerprint, expiresAtMs: token.expiresAtMs };
+    } catch (error) {
+      const { code, message, retryAfterS } = asProxyError(error);
+      return { kind: 'failed', code, detail: message, retryAfterS };
+    }
+  }
+
+  /** Ends every connection to a provider, whatever is under way on it. */
+  async close(): Promise<void> {
+    this.#cancelTick();
+    this.upgrades.close();
+    this.#sources.close();
+    this.#tokenStore?.close();
+    this.#tokenEndpoint.close();
+    this.#pools.close();
+    await this.#tracing?.close();
+  }
+
+  /** Ends a step of the last quarter of an hour, as long as this runs. */
+  #tick(): void {
+    const nowMs = this.#clock.now();
+    this.#cancelTick = this.#clock.after(BUCKET_MS - (nowMs % BUCKET_MS), () => {
+      const sources = new Map(this.#gateway.routes.map(({ config, tokens }) => [config.name, tokens]));
+      const exchanges = (route: string) => sources.get(route)?.status().tally.total ?? 0;
+      this.journal.tick(bucketAt(nowMs), exchanges);
+      this.#tick();
+    });
+  }
+
+  #gatewayOf(config: Config): Gateway {
+    return new Gateway(config, {
+      sources: this.#sources,
+      foundEndpoints: this.#foundEndpoints,
+      pools: this.#pools,
+      clock: this.#clock,
+      journal: this.journal,
+      tracing: this.#tracing,
+    });
+  }
+}
+
+/** Loaded for those who have one. */
+async function openStore(settings: TokenStoreConfig, context: { clock: Clock; log: Log }): Promise<OpenTokenStore> {
+  const { openTokenStore } = await import('../tokens/store/open.ts');
+  return await openTokenStore(settings, { ...context, random: Math.random });
+}
+
+/** @throws Error if OpenTelemetry is needed and not installed */
+async function tracingOf({ tracing, listen, tls }: Config, log: Log): Promise<Tracing | undefined> {
+  if (tracing === undefined) return undefined;
+  return await openTracing({ ...tracing, listen, scheme: tls ? 'https' : 'http', version: version(), log });
+}

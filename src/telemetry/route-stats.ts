@@ -1,0 +1,213 @@
+import type { ErrorCode } from '../errors.ts';
+import type { RequestRecord, TokenUse } from './request-record.ts';
+
+/** Upper bounds of the buckets that durations are counted in, inclusive. Milliseconds; a last bucket has no bound. */
+export const LATENCY_BOUNDS_MS: readonly number[] = [
+  1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10_000,
+  15_000, 20_000, 30_000, 60_000,
+];
+
+export function newLatencyBuckets(): Float64Array {
+  return new Float64Array(LATENCY_BOUNDS_MS.length + 1);
+}
+
+/** Index of the bucket that a duration counts in. */
+export function latencyBucketOf(ms: number): number {
+  let low = 0;
+  let high = LATENCY_BOUNDS_MS.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ms <= (LATENCY_BOUNDS_MS[middle] ?? 0)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/**
+ * The duration that a share of all did not exceed, as far as the buckets tell: a straight line within the bucket.
+ * @param share from 0 to 1
+ * @returns milliseconds; undefined if nothing was counted
+ */
+export function latencyAt(buckets: ArrayLike<number>, share: number): number | undefined {
+  let total = 0;
+  for (let i = 0; i < buckets.length; i++) total += buckets[i] ?? 0;
+  if (total === 0) return undefined;
+  let left = share * total;
+  for (let i = 0; i < buckets.length; i++) {
+    const count = buckets[i] ?? 0;
+    const from = i === 0 ? 0 : (LATENCY_BOUNDS_MS[i - 1] ?? 0);
+    if (count > 0 && left <= count) return from + ((LATENCY_BOUNDS_MS[i] ?? from) - from) * (left / count);
+    left -= count;
+  }
+  return LATENCY_BOUNDS_MS.at(-1);
+}
+
+/** Length of a step. Milliseconds. */
+export const BUCKET_MS = 10_000;
+
+/** Steps that are kept: a quarter of an hour. */
+export const BUCKETS = 90;
+
+/** What happened within one step. */
+export interface Bucket {
+  /** Counts steps since the Unix epoch, so that it is the same in every process. */
+  readonly step: number;
+  /** Requests by the first digit of their status; 0: the client left. */
+  readonly statuses: readonly number[];
+  readonly latency: readonly number[];
+  /** Requests whose token the provider called dead. */
+  readonly refusals: number;
+  readonly exchanges: number;
+}
+
+interface Totals {
+  readonly statuses: ArrayLike<number>;
+  readonly latency: ArrayLike<number>;
+  readonly refusals: number;
+  readonly exchanges: number;
+}
+
+export function bucketAt(epochMs: number): number {
+  return Math.floor(epochMs / BUCKET_MS);
+}
+
+/** The last quarter of an hour of a route in steps: the differences between what its counters said. */
+export class TimeSeries {
+  #points: Bucket[] = [];
+  #before: Totals = { statuses: new Float64Array(6), latency: newLatencyBuckets(), refusals: 0, exchanges: 0 };
+
+  tick(step: number, counts: Counts | undefined, exchanges: number): void {
+    const now = totalsOf(counts, exchanges);
+    const before = this.#before;
+    this.#before = now;
+    const point = difference(step, before, now);
+    if (point !== undefined) this.#points.push(point);
+    const oldest = step - BUCKETS;
+    if ((this.#points[0]?.step ?? step) <= oldest) this.#points = this.#points.filter((known) => known.step > oldest);
+  }
+
+  points(step: number): readonly Bucket[] {
+    return this.#points.filter((point) => point.step > step - BUCKETS);
+  }
+}
+
+function totalsOf(counts: Counts | undefined, exchanges: number): Totals {
+  if (counts === undefined) {
+    return { statuses: new Float64Array(6), latency: newLatencyBuckets(), refusals: 0, exchanges };
+  }
+  return { statuses: counts.statuses.slice(), latency: counts.latency.slice(), refusals: counts.refusals, exchanges };
+}
+
+/** Undefined if nothing happened. */
+function difference(step: number, before: Totals, now: Totals): Bucket | undefined {
+  const statuses = minus(now.statuses, before.statuses);
+  const refusals = now.refusals - before.refusals;
+  const exchanges = now.exchanges - before.exchanges;
+  if (exchanges === 0 && refusals === 0 && statuses.every((count) => count === 0)) return undefined;
+  return { step, statuses, latency: minus(now.latency, before.latency), refusals, exchanges };
+}
+
+function minus(now: ArrayLike<number>, before: ArrayLike<number>): number[] {
+  return Array.from(now, (count, i) => count - (before[i] ?? 0));
+}
+
+/** What a second attempt came to. */
+export type ReplayOutcome = 'answered' | 'refused' | 'failed';
+
+/** Counts since the process began. */
+export interface Counts {
+  /** By the first digit of the status; 0: the client left before it got one. */
+  readonly statuses: Float64Array;
+  readonly latency: Float64Array;
+  latencySumMs: number;
+  readonly uses: Record<TokenUse, number>;
+  /** How often the provider called a token dead. */
+  refusals: number;
+  readonly replays: Record<ReplayOutcome, number>;
+  readonly errors: Map<ErrorCode, number>;
+}
+
+/** The last request that wakala could not have answered by the provider. */
+export interface LastFailure {
+  readonly code: ErrorCode;
+  readonly detail: string;
+  /** Epoch milliseconds. */
+  readonly atMs: number;
+  readonly requestId: string;
+}
+
+/** What a route does and did. It outlives the configuration: a route of the same name goes on counting. */
+export class RouteStats {
+  /** Requests that wait for an answer right now. */
+  inFlight = 0;
+  /** WebSockets that are open, or whose handshake is under way. */
+  websockets = 0;
+  /** Undefined until there was a request: there may be many routes that nobody calls. */
+  counts: Counts | undefined;
+  /** The last failure, unless the provider answered since. */
+  failure: LastFailure | undefined;
+  readonly #series = new TimeSeries();
+
+  finished(trail: RequestRecord): void {
+    const counts = (this.counts ??= newCounts());
+    const durationMs = trail.endedAt - trail.startedAt;
+    countStatus(counts, trail.status);
+    const bucket = latencyBucketOf(durationMs);
+    counts.latency[bucket] = (counts.latency[bucket] ?? 0) + 1;
+    counts.latencySumMs += durationMs;
+    if (trail.use !== undefined) counts.uses[trail.use] += 1;
+    if (trail.use === 'replayed') counts.replays[replayOutcomeOf(trail)] += 1;
+    counts.refusals += trail.refusals;
+    if (trail.code === undefined) {
+      if (trail.status !== 0) this.failure = undefined;
+      return;
+    }
+    countError(counts, trail.code);
+    if (trail.status < 500) return;
+    const { code, detail = '', requestId, atMs } = trail;
+    this.failure = { code, detail, atMs, requestId };
+  }
+
+  /** A request that was refused before it went anywhere: it says nothing of how long requests take. */
+  refused(status: number, code: ErrorCode): void {
+    const counts = (this.counts ??= newCounts());
+    countStatus(counts, status);
+    countError(counts, code);
+  }
+
+  /** Ends a step. `exchanges`: token exchanges so far. */
+  tick(step: number, exchanges: number): void {
+    if (this.counts !== undefined || exchanges > 0) this.#series.tick(step, this.counts, exchanges);
+  }
+
+  /** The last steps in which anything happened, oldest first. */
+  points(step: number): readonly Bucket[] {
+    return this.#series.points(step);
+  }
+}
+
+function countStatus({ statuses }: Counts, status: number): void {
+  const kind = Math.floor(status / 100);
+  statuses[kind] = (statuses[kind] ?? 0) + 1;
+}
+
+function countError({ errors }: Counts, code: ErrorCode): void {
+  errors.set(code, (errors.get(code) ?? 0) + 1);
+}
+
+function replayOutcomeOf({ code, refusals }: RequestRecord): ReplayOutcome {
+  if (code !== undefined) return 'failed';
+  return refusals > 1 ? 'refused' : 'answered';
+}
+
+function newCounts(): Counts {
+  return {
+    statuses: new Float64Array(6),
+    latency: newLatencyBuckets(),
+    latencySumMs: 0,
+    refusals: 0,
+    uses: { cached: 0, fetched: 0, replayed: 0, 'not-replayed': 0 },
+    replays: { answered: 0, refused: 0, failed: 0 },
+    errors: new Map(),
+  };
+}

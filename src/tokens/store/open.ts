@@ -1,0 +1,64 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../../clock.ts';
+import type { Log } from '../../logger.ts';
+import type { Secret } from '../../secret.ts';
+import type { TokenFetcher } from '../exchange.ts';
+import { TokenCipher } from './cipher.ts';
+import { SharedTokenFetcher } from './coordinator.ts';
+import { RedisStores } from './redis.ts';
+import type { TokenStore } from './store.ts';
+
+export interface TokenStoreSettings {
+  readonly url: Secret;
+  /** The first seals, each opens. */
+  readonly keys: readonly [Secret, ...Secret[]];
+}
+
+export interface OpenTokenStore {
+  /** Shares what `own` asks for with every replica that knows the credential by the same name. */
+  readonly share: (own: TokenFetcher, name: string, provider: string) => TokenFetcher;
+  /** Undefined where nothing lies between the processes that could fail. */
+  readonly status: (() => StoreStatus) | undefined;
+  close(): void;
+}
+
+/** How the connection to a token store is. */
+export interface StoreStatus {
+  readonly connected: boolean;
+  /** Code of what went wrong last: `ECONNREFUSED`, `WRONGPASS`. */
+  readonly failure: string | undefined;
+}
+
+/** What the askers of a process share with those of the others. */
+export interface Sharing {
+  readonly boards: { board(name: string): TokenStore; close(): void; readonly status?: () => StoreStatus };
+  readonly seal: TokenCipher;
+  /** This process; no other has the same. */
+  readonly owner: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export function shareBy({ boards, ...sharing }: Sharing): OpenTokenStore {
+  let complained = false;
+  const onForeignNews = () => {
+    if (!complained) sharing.log.warn({}, 'message in the token store is not sealed with a known key; ignored');
+    complained = true;
+  };
+  const context = { ...sharing, onForeignNews };
+  return {
+    share: (own, name, provider) =>
+      new SharedTokenFetcher(own, { ...context, board: boards.board(name), name, provider }),
+    status: boards.status?.bind(boards),
+    close: () => boards.close(),
+  };
+}
+
+/** Connects to a token store in the background. Without it, each process asks for its own tokens. */
+export async function openTokenStore(
+  { url, keys }: TokenStoreSettings,
+  context: { readonly clock: Clock; readonly log: Log; readonly random: () => number },
+): Promise<OpenTokenStore> {
+  const boards = await RedisStores.open({ url, ...context });
+  return shareBy({ boards, seal: new TokenCipher(keys), owner: randomUUID(), clock: context.clock, log: context.log });
+}

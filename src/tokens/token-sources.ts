@@ -1,0 +1,105 @@
+import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { isFixed, type Provider } from '../providers/provider.ts';
+import { fill, placeholdersIn } from '../providers/template.ts';
+import { Secret } from '../secret.ts';
+import type { FoundEndpoints } from './discovery.ts';
+import { ExchangeStats } from './exchange-stats.ts';
+import { type TokenFetcher, tokenFetcher, type TokenTransport } from './exchange.ts';
+import { type CacheContext, CachedTokenSource, fixedTokenSource } from './token-source.ts';
+import type { Token, TokenSource } from './token.ts';
+
+/** What makes two routes share a token: the same provider, asked at the same place, with the same credentials. */
+export interface CredentialUse {
+  readonly provider: Provider;
+  readonly authServer: string;
+  readonly credentials: ReadonlyMap<string, Secret>;
+}
+
+export interface SourcesContext extends Omit<CacheContext, 'provider' | 'tally'> {
+  readonly transport: TokenTransport;
+  /** Makes the replicas share what `own` asks for; `name` stands for the credential. Undefined: each on its own. */
+  readonly share?: ((own: TokenFetcher, name: string, provider: string) => TokenFetcher) | undefined;
+  /** Gets every token endpoint that an issuer names, before a token that is issued there can be used. */
+  readonly foundEndpoints?: FoundEndpoints | undefined;
+}
+
+const MAX_CREDENTIALS = 10_000;
+
+/** One token source for each credential, kept when a new configuration still uses it. */
+export class TokenSources {
+  readonly #context: SourcesContext;
+  readonly #byCredential: LRUCache<string, TokenSource>;
+
+  /** `credentials`: how many will be asked for; more than the usual bound if the configuration has more. */
+  constructor(context: SourcesContext, credentials = MAX_CREDENTIALS) {
+    this.#context = context;
+    this.#byCredential = new LRUCache({ max: Math.max(credentials, MAX_CREDENTIALS) });
+  }
+
+  for(use: CredentialUse): TokenSource {
+    const key = keyOf(use);
+    const known = this.#byCredential.get(key);
+    if (known !== undefined) return known;
+    const source = this.#make(use, key);
+    this.#byCredential.set(key, source);
+    return source;
+  }
+
+  /** Ends every source that is not among these: its credentials are no longer in the configuration. */
+  retain(used: ReadonlySet<TokenSource>): void {
+    for (const [key, source] of [...this.#byCredential.entries()]) {
+      if (used.has(source)) continue;
+      source.close();
+      this.#byCredential.delete(key);
+    }
+  }
+
+  close(): void {
+    for (const source of this.#byCredential.values()) source.close();
+  }
+
+  #make(use: CredentialUse, name: string): TokenSource {
+    const { provider, credentials } = use;
+    if (isFixed(provider.token)) {
+      const key = fill(provider.token.fixed, (name) => credentials.get(name)?.reveal());
+      return fixedTokenSource(new Secret(key), this.#context.clock.now());
+    }
+    const tally = new ExchangeStats();
+    const own = tokenFetcher({ ...use, ...this.#context, token: provider.token, tally });
+    const shared = this.#context.share?.(own, name, provider.name);
+    const asker = shared === undefined ? own : adding(shared, this.#context.foundEndpoints);
+    return new CachedTokenSource(asker, { ...this.#context, provider: provider.name, tally });
+  }
+}
+
+/** An asker that also records the token endpoints that come with a token from another process. */
+function adding(asker: TokenFetcher, endpoints: FoundEndpoints | undefined): TokenFetcher {
+  if (endpoints === undefined) return asker;
+  const add = (token: Token) => {
+    for (const url of token.endpoints ?? []) endpoints.add(url);
+    return token;
+  };
+  return {
+    fetch: async (refreshToken, after) => add(await asker.fetch(refreshToken, after)),
+    watch: (adopt) => asker.watch?.((token) => adopt(add(token))) ?? (() => {}),
+  };
+}
+
+/**
+ * Everything that the token depends on, hashed, so that no secret lies in a key. A credential that only a header of the
+ * route uses makes no other token.
+ */
+function keyOf(use: CredentialUse): string {
+  const { provider, authServer, credentials } = use;
+  const { name, token, refresh, defaultLifetimeS, deniedToken } = provider;
+  const definition = JSON.stringify([name, token, refresh, defaultLifetimeS, ...(deniedToken ? [deniedToken] : [])]);
+  const asked = new Set(placeholdersIn(definition));
+  const values = [...credentials]
+    .filter(([name]) => asked.has(name))
+    .map(([name, secret]) => [name, secret.reveal()])
+    .sort();
+  return createHash('sha256')
+    .update(JSON.stringify([definition, authServer, values]))
+    .digest('hex');
+}
