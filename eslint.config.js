@@ -1,7 +1,6 @@
 import { defineConfig } from 'eslint/config';
 import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
-import roomFence from './scripts/eslint/room-fence.js';
 
 const NO_MODULE_STATE = ['Program > VariableDeclaration', 'Program > ExportNamedDeclaration > VariableDeclaration'].map(
   (selector) => ({
@@ -74,13 +73,11 @@ export default defineConfig(
   {
     name: 'src',
     files: ['src/**/*.ts'],
-    plugins: { regexp, wakala: { rules: { 'room-fence': roomFence } } },
+    plugins: { regexp },
     rules: {
-      'wakala/room-fence': 'error',
       // A hostile text must not make a pattern take time that grows with the square of its length.
       'regexp/no-super-linear-backtracking': ['error', { report: 'potential' }],
       'regexp/no-super-linear-move': ['error', { report: 'potential', ignorePartial: false }],
-      'max-lines': ['error', { max: 300, skipBlankLines: true, skipComments: true }],
       'no-console': 'error',
       'no-restricted-syntax': ['error', ...NO_MODULE_STATE],
       'no-restricted-properties': ['error', READS_ENVIRONMENT],
@@ -92,22 +89,17 @@ export default defineConfig(
     },
   },
   {
-    name: 'a file is one concept, read from top to bottom',
-    files: ['src/http/**/*.ts', 'src/proxy/request.ts'],
-    rules: { 'max-lines': ['error', { max: 500, skipBlankLines: true, skipComments: true }] },
-  },
-  {
-    name: 'rooms that a proxy in production does not load',
+    name: 'layers that a proxy in production does not load',
     files: ['src/emulators/**/*.ts'],
     rules: { '@typescript-eslint/no-restricted-imports': 'off' },
   },
   {
-    name: 'rooms that read the disk and the environment',
+    name: 'layers that read the disk and the environment',
     files: ['src/config/disk.ts', 'src/config/load.ts', 'src/server/**/*.ts', 'src/commands/**/*.ts', 'src/cli.ts'],
     rules: { 'no-restricted-properties': 'off', 'no-restricted-imports': 'off' },
   },
   {
-    name: 'rooms that talk to the terminal',
+    name: 'layers that talk to the terminal',
     files: ['src/commands/**/*.ts', 'src/cli.ts'],
     rules: { 'no-console': 'off' },
   },

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
-import { keepDebuggerClosed } from './commands/process-signals.ts';
-import { leaveOnEarlySignals } from './commands/process-signals.ts';
+import { keepDebuggerClosed, leaveOnEarlySignals } from './commands/process-signals.ts';
 
 leaveOnEarlySignals();
 keepDebuggerClosed();

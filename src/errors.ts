@@ -35,7 +35,7 @@ export function statusOf(code: string): number | undefined {
 /** `not_sent`: the provider surely never saw the request. `unknown`: it may have, and may have acted on it. */
 export type Outcome = 'not_sent' | 'unknown';
 
-export interface ProxyErrorOptions {
+interface ProxyErrorOptions {
   readonly cause?: unknown;
   /** Overrides the code's usual outcome, where more is known. */
   readonly outcome?: Outcome;

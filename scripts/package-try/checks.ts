@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Program } from './program.ts';
-import { environment, type Installed, run } from './program.ts';
+import { environment, type Installed, type Program, run } from './program.ts';
 import { breakConnections, pipeline, sendManyHeaders } from './strangers.ts';
 
 type Check = (installed: Installed, running: (args: readonly string[]) => Program) => Promise<void>;

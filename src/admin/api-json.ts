@@ -1,9 +1,14 @@
 import type { Problem } from '../diagnosis/diagnosis.ts';
 import { type Bucket, BUCKET_MS, latencyAt } from '../telemetry/route-stats.ts';
-import type { StoreStatus } from '../tokens/store/open.ts';
-import { iso } from './format.ts';
+import type { StoreStatus } from '../tokens/store/store.ts';
+import { iso } from '../format.ts';
 import { type RequestDetails, type RequestView, type ShownBody, total } from './request-view.ts';
-import { type CredentialSnapshot, MOST_REFUSED_CALLS, type ProcessSnapshot, type RouteCounts } from './snapshot.ts';
+import {
+  type CredentialSnapshot,
+  MOST_REFUSED_CALLS,
+  type ProcessSnapshot,
+  type RouteCounts,
+} from '../telemetry/snapshot.ts';
 import type { Overview, RouteView, Traffic } from './view.ts';
 
 /** What the API answers: snake_case names, times in ISO 8601, null for what is not there. */

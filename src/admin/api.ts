@@ -3,11 +3,11 @@ import type { Context, Handler } from 'hono';
 import type { RouteConfig } from '../config/config.ts';
 import { bucketJson, detailsJson, overviewJson, requestJson, routeJson } from './api-json.ts';
 import { EventFeed, eventStream } from './events.ts';
-import { iso } from './format.ts';
-import type { AdminContext } from './listener.ts';
+import { iso } from '../format.ts';
+import type { AdminContext } from './context.ts';
 import { type AdminProblem, problemIn } from './problem-response.ts';
 import { MOST_REQUESTS, NOT_KEPT, requestDetails, type RequestFilter, requestOf, requestsOf } from './request-view.ts';
-import type { RefreshResult } from './snapshot.ts';
+import type { RefreshResult } from '../telemetry/snapshot.ts';
 import { overviewOf } from './view.ts';
 
 /** A path and what its one method does; GET answers HEAD as well. */
@@ -28,7 +28,7 @@ export function filterOf(c: Context): RequestFilter {
   };
 }
 
-export function filterProblem({ status, token }: RequestFilter, limit: string): AdminProblem | undefined {
+function filterProblem({ status, token }: RequestFilter, limit: string): AdminProblem | undefined {
   const wrong = (detail: string): AdminProblem => ({ status: 400, code: 'bad_filter', detail });
   if (status !== undefined && !/^([1-5]\d\d|[1-5]xx|error)$/i.test(status)) {
     return wrong('`status` must be a status such as 200, a class such as 4xx, or error.');
@@ -43,7 +43,7 @@ export function filterProblem({ status, token }: RequestFilter, limit: string): 
 }
 
 /** Gets a new token for a route. One process asks; the others hear of it. */
-export async function refreshResponse(c: Context, context: AdminContext): Promise<Response> {
+async function refreshResponse(c: Context, context: AdminContext): Promise<Response> {
   const given = c.req.param('name') ?? '';
   const route = routeNamed(context.config().routes, given);
   if (route === undefined) {
@@ -94,7 +94,7 @@ function routeNamed(routes: readonly RouteConfig[], given: string): RouteConfig 
 }
 
 /** Sends a recorded request again, where providers are emulated. */
-export async function resendResponse(c: Context, context: AdminContext): Promise<Response> {
+async function resendResponse(c: Context, context: AdminContext): Promise<Response> {
   const found = await requestOf(context.processes(), c.req.param('id') ?? '');
   if (found === undefined) return problemIn(c, NOT_KEPT);
   const { serving, details } = found;

@@ -1,7 +1,8 @@
 import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { isLoopbackName } from '../http/ip-address.ts';
 import { api, type Endpoint } from './api.ts';
-import { type AdminContext, hasAdminToken, isLocalHost } from './listener.ts';
+import { hasAdminToken, isLocalHost } from './caller.ts';
+import type { AdminContext } from './context.ts';
 import type { Metrics } from './metrics.ts';
 import { FAILED, problemIn } from './problem-response.ts';
 import { snapshotsOf } from './view.ts';
@@ -19,7 +20,7 @@ const CONTENT_SECURITY_POLICY = [
 ].join('; ');
 
 /** On a loopback address, every request must name this machine. Metrics are behind this alone. */
-export function hostGuard(context: AdminContext): MiddlewareHandler {
+function hostGuard(context: AdminContext): MiddlewareHandler {
   return async (c, next) => {
     if (isOnLoopback(context) && !isLocalHost(c.req.header('host'))) return c.text('host refused\n', 403);
     await next();
@@ -28,7 +29,7 @@ export function hostGuard(context: AdminContext): MiddlewareHandler {
 }
 
 /** Who may see the admin app, and who may act in it. */
-export function guard(context: AdminContext): MiddlewareHandler {
+function guard(context: AdminContext): MiddlewareHandler {
   return async (c, next) => {
     c.header('cache-control', 'no-store');
     c.header('content-security-policy', CONTENT_SECURITY_POLICY);

@@ -2,13 +2,13 @@ import type { ServerResponse } from 'node:http';
 import type { Clock } from '../clock.ts';
 import type { RecordedRequest } from '../telemetry/recent-requests.ts';
 import { type Json, overviewJson, requestJson, routeJson } from './api-json.ts';
-import type { AdminContext } from './listener.ts';
+import type { AdminContext } from './context.ts';
 import { requestView } from './request-view.ts';
-import type { ServingProcess } from './snapshot.ts';
+import type { ServingProcess } from '../telemetry/snapshot.ts';
 import { type Overview, overviewOf } from './view.ts';
 
 /** What changed since the poll before. */
-export interface FeedEvent {
+interface FeedEvent {
   /** All that is to be told, with every route; undefined if nothing changed. */
   readonly whole: Json | undefined;
   /** The same with those routes that changed. */

@@ -1,53 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import type { Clock } from '../clock.ts';
-import type { Config } from '../config/config.ts';
 import { cameThroughWakala } from '../http/header-list.ts';
-import { isLoopbackAddress, isLoopbackName } from '../http/ip-address.ts';
-import type { Secret } from '../secret.ts';
-import type { ServingProcess } from './snapshot.ts';
-
-/** Whether a Host header names this machine. A web page can have its own name lead here (DNS rebinding). */
-export function isLocalHost(host: string | undefined): boolean {
-  return isLoopbackName((host ?? '').replace(/:\d*$/, ''));
-}
-
-/** Whether a program on this machine sent a request to this machine by a name of its own. */
-export function isLocalRequest({ socket, headers }: IncomingMessage): boolean {
-  return isLoopbackAddress(socket.remoteAddress ?? '') && isLocalHost(headers.host);
-}
-
-/** Whether an Authorization header holds the admin token: as a bearer token, or as the password of any user. */
-export function hasAdminToken(token: Secret | undefined, authorization: string | undefined): boolean {
-  const [, scheme = '', given = ''] = /^(bearer|basic) +(\S+)$/i.exec(authorization?.trim() ?? '') ?? [];
-  if (token === undefined || given === '') return false;
-  if (scheme.toLowerCase() === 'bearer') return token.equals(given);
-  const [, password = ''] = /^[^:]*:([^]*)$/.exec(Buffer.from(given, 'base64').toString('utf8')) ?? [];
-  return token.equals(password);
-}
-
-export interface AdminContext {
-  /** False from the moment that draining begins. Never depends on a provider. */
-  readonly ready: () => boolean;
-  readonly reloads: () => Reloads;
-  readonly config: () => Config;
-  /** All that serve: this one alone, or the workers of this primary. */
-  readonly processes: () => readonly ServingProcess[];
-  /** The providers are emulated. */
-  readonly emulated: boolean;
-  /** Of wakala. */
-  readonly version: string;
-  /** That it was built from; empty where that is not known. */
-  readonly commit: string;
-  readonly clock: Clock;
-}
-
-/** What became of changed configurations. */
-export interface Reloads {
-  readonly taken: number;
-  readonly refused: number;
-  /** Why the configuration on disk is not the one that serves. It makes nobody unready: the old one is good. */
-  readonly failure: string | undefined;
-}
+import { hasAdminToken, isLocalRequest } from './caller.ts';
+import type { AdminContext } from './context.ts';
 
 /**
  * The admin listener: `/livez` says that the process answers, `/readyz` that it takes requests, both without

@@ -2,12 +2,12 @@ import { Counter, Gauge, type Metric, Registry } from 'prom-client';
 import type { RouteConfig } from '../config/config.ts';
 import { LATENCY_BOUNDS_MS } from '../telemetry/route-stats.ts';
 import type { ExchangeStats } from '../tokens/exchange-stats.ts';
-import type { AdminContext } from './listener.ts';
-import type { CredentialSnapshot, ProcessSnapshot, RouteCounts, TokenSnapshot } from './snapshot.ts';
+import type { AdminContext } from './context.ts';
+import type { CredentialSnapshot, ProcessSnapshot, RouteCounts, TokenSnapshot } from '../telemetry/snapshot.ts';
 import { sumOfCounts, sumOfExchanges, sums } from './view.ts';
 
 /** Metrics that are made for one scrape: whoever counts knows nothing of Prometheus. */
-export class Exposition {
+class Exposition {
   readonly #registry = new Registry();
 
   /** Empty, or 0 if it has no labels; `name` ends in `_total`. */
@@ -41,7 +41,7 @@ interface Sample {
 }
 
 /** A histogram of what was counted already: prom-client's own takes one observation after the other. */
-export class CountedHistogram {
+class CountedHistogram {
   readonly name: string;
   readonly help: string;
   readonly #samples: Sample[] = [];
@@ -70,7 +70,7 @@ export class CountedHistogram {
 type Exchanges = ExchangeStats['counts'];
 
 /** What one or several processes have counted: none of it ever falls. */
-export interface Totals {
+interface Totals {
   /** By the name of the route; those that had requests. */
   readonly routes: ReadonlyMap<string, RouteCounts>;
   /** By the name of the credential. */
@@ -81,7 +81,7 @@ export interface Totals {
   readonly cpuSeconds: number;
 }
 
-export const NOTHING: Totals = {
+const NOTHING: Totals = {
   routes: new Map(),
   exchanges: new Map(),
   unrouted: {},
@@ -89,7 +89,7 @@ export const NOTHING: Totals = {
   cpuSeconds: 0,
 };
 
-export function totalsOf({ routes, credentials, unrouted, recordsDropped, cpuSeconds }: ProcessSnapshot): Totals {
+function totalsOf({ routes, credentials, unrouted, recordsDropped, cpuSeconds }: ProcessSnapshot): Totals {
   return {
     routes: new Map(routes.flatMap(({ name, counts }) => (counts === undefined ? [] : [[name, counts] as const]))),
     exchanges: new Map(credentials.map(({ name, exchanges }) => [name, exchanges])),
@@ -99,7 +99,7 @@ export function totalsOf({ routes, credentials, unrouted, recordsDropped, cpuSec
   };
 }
 
-export function sumOf(one: Totals, other: Totals): Totals {
+function sumOf(one: Totals, other: Totals): Totals {
   return {
     routes: sumOfMaps(one.routes, other.routes, sumOfCounts),
     exchanges: sumOfMaps(one.exchanges, other.exchanges, sumOfExchanges),
@@ -132,7 +132,7 @@ interface Entry {
  * takes what that said last. Prometheus would take a sum that falls for a counter that began anew, and what is left of
  * it for that many new requests.
  */
-export class CounterAccumulator {
+class CounterAccumulator {
   /** What each process said last, by pid. */
   readonly #entries = new Map<number, Entry>();
   /** Of all that are gone. */
@@ -155,7 +155,7 @@ export class CounterAccumulator {
 }
 
 /** Which wakala this is, and whether it serves what lies on the disk. */
-export function configMetrics(exposition: Exposition, { version, commit, reloads }: AdminContext): void {
+function configMetrics(exposition: Exposition, { version, commit, reloads }: AdminContext): void {
   const build = 'The version of wakala that runs, and the commit it was built from. Always 1.';
   exposition.gauge('wakala_build_info', build, ['version', 'commit']).set({ version, commit }, 1);
   const { taken, refused, failure } = reloads();
@@ -167,7 +167,7 @@ export function configMetrics(exposition: Exposition, { version, commit, reloads
   exposition.gauge('wakala_config_stale', stale).set(failure === undefined ? 0 : 1);
 }
 
-export function connectionMetrics(exposition: Exposition, snapshots: readonly ProcessSnapshot[]): void {
+function connectionMetrics(exposition: Exposition, snapshots: readonly ProcessSnapshot[]): void {
   const sum = (of: (snapshot: ProcessSnapshot) => number) => snapshots.reduce((total, one) => total + of(one), 0);
   exposition.gauge('wakala_client_connections', 'Open connections of clients.').set(sum((one) => one.connections));
   exposition.gauge('wakala_websockets', 'Open WebSockets.').set(sum((one) => one.websockets));
@@ -199,7 +199,7 @@ function upstreamMetrics(exposition: Exposition, snapshots: readonly ProcessSnap
 }
 
 /** Of the processes that serve. A primary, which only looks after them, is not among them. */
-export function processMetrics(
+function processMetrics(
   exposition: Exposition,
   snapshots: readonly ProcessSnapshot[],
   { recordsDropped, cpuSeconds }: Totals,
@@ -226,13 +226,13 @@ export function processMetrics(
 }
 
 /** Seconds. Each is one of the bounds that durations are counted by, so nothing is guessed. */
-export const DURATION_BOUNDS: readonly number[] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60];
+const DURATION_BOUNDS: readonly number[] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60];
 
 /** By the index in `RouteCounts.statuses`. */
 const STATUSES = ['left', '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
 
 /** What the routes of the configuration are and did. A route that had no request yet has nothing but its `info`. */
-export function routeMetrics(
+function routeMetrics(
   exposition: Exposition,
   routes: readonly RouteConfig[],
   snapshots: readonly ProcessSnapshot[],
@@ -341,7 +341,7 @@ function tokens(exposition: Exposition): Add {
 const LABELS = ['credential', 'provider'] as const;
 
 /** How the credentials' tokens are doing, and what their token endpoints were asked. */
-export function tokenMetrics(
+function tokenMetrics(
   exposition: Exposition,
   snapshots: readonly ProcessSnapshot[],
   totals: Totals,

@@ -3,14 +3,14 @@ import { CUT, HIDDEN } from '../telemetry/mask-text.ts';
 import type { RecordedDetails, RecordedMessage, RecordedRequest } from '../telemetry/recent-requests.ts';
 import type { AttemptRecord, TokenUse } from '../telemetry/request-record.ts';
 import type { AdminProblem } from './problem-response.ts';
-import type { ServingProcess } from './snapshot.ts';
+import type { ServingProcess } from '../telemetry/snapshot.ts';
 
 /** Whether a Host header is one: a name or an address, perhaps with a port. */
 export function isHost(text: string): boolean {
   return /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(text);
 }
 
-export function formatHost({ host, port }: ListenAddress): string {
+function formatHost({ host, port }: ListenAddress): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
@@ -25,7 +25,7 @@ export interface Span {
 }
 
 /** The whole time of a request in stretches, one after another without a gap. */
-export function spansOf(recorded: RecordedRequest): Span[] {
+function spansOf(recorded: RecordedRequest): Span[] {
   const spans: Span[] = [];
   let at = recorded.startedAt;
   const until = (kind: SpanKind, end: number) => {
@@ -132,7 +132,7 @@ export const NOT_KEPT: AdminProblem = {
 };
 
 /** A request and the process that recorded it. */
-export interface FoundRequest {
+interface FoundRequest {
   readonly serving: ServingProcess;
   readonly details: RecordedDetails;
 }
@@ -168,12 +168,7 @@ const OWN =
  * A line for a POSIX shell that sends a request to the proxy again, without the Authorization or any other hidden
  * header. What is masked in it has to be put in by hand.
  */
-export function curlOf(
-  view: RequestView,
-  headers: RequestDetails['requestHeaders'],
-  body: ShownBody,
-  config: Config,
-): string {
+function curlOf(view: RequestView, headers: RequestDetails['requestHeaders'], body: ShownBody, config: Config): string {
   const [, host = ''] = headers.find(([name]) => name.toLowerCase() === 'host') ?? [];
   const proxy = isHost(host) ? host : formatHost(config.listen);
   const scheme = config.tls === undefined ? 'http' : 'https';

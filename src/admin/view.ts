@@ -2,8 +2,8 @@ import type { Config, RouteConfig } from '../config/config.ts';
 import { type Problem, reloadProblem, routeAdvice, type State, storeProblem } from '../diagnosis/diagnosis.ts';
 import { type Bucket, BUCKET_MS, bucketAt, BUCKETS, latencyAt } from '../telemetry/route-stats.ts';
 import type { RefusedCall } from '../tokens/exchange-stats.ts';
-import type { StoreStatus } from '../tokens/store/open.ts';
-import type { AdminContext } from './listener.ts';
+import type { StoreStatus } from '../tokens/store/store.ts';
+import type { AdminContext } from './context.ts';
 import type {
   CredentialSnapshot,
   ProcessSnapshot,
@@ -11,7 +11,7 @@ import type {
   RouteSnapshot,
   ServingProcess,
   TokenSnapshot,
-} from './snapshot.ts';
+} from '../telemetry/snapshot.ts';
 
 /** What every process that serves has to tell; one that gives no answer is left out. */
 export async function snapshotsOf(processes: readonly ServingProcess[]): Promise<ProcessSnapshot[]> {
@@ -115,7 +115,7 @@ function mergedPoint(one: Bucket, other: Bucket): Bucket {
 }
 
 /** Element by element. */
-export function sumsOf(one: readonly number[], other: readonly number[]): number[] {
+function sumsOf(one: readonly number[], other: readonly number[]): number[] {
   const [long, short] = one.length >= other.length ? [one, other] : [other, one];
   return long.map((n, i) => n + (short[i] ?? 0));
 }
@@ -154,12 +154,12 @@ export interface Steps {
 const STEPS_OF_RATE = 6;
 
 /** @param startedAtMs of the process that runs the longest */
-export function stepsUntil(nowMs: number, startedAtMs: number): Steps {
+function stepsUntil(nowMs: number, startedAtMs: number): Steps {
   const last = bucketAt(nowMs) - 1;
   return { first: last - BUCKETS + 1, last, isWhole: nowMs - startedAtMs < BUCKETS * BUCKET_MS };
 }
 
-export function trafficOf(route: RouteSnapshot | undefined, steps: Steps): Traffic {
+function trafficOf(route: RouteSnapshot | undefined, steps: Steps): Traffic {
   const points = route?.points ?? [];
   const latency = steps.isWhole ? (route?.counts?.latency ?? []) : latencyOf(points);
   const recent = points.filter(({ step }) => step > steps.last - STEPS_OF_RATE);
@@ -182,7 +182,7 @@ function latencyOf(points: readonly Bucket[]): number[] {
 }
 
 /** Where a credential's token stands: `lapsed` is one that ran out while nobody used it. */
-export type TokenState = 'none' | 'asking' | 'valid' | 'lapsed' | 'fixed';
+type TokenState = 'none' | 'asking' | 'valid' | 'lapsed' | 'fixed';
 
 /** One route over all processes. */
 export interface RouteView {
@@ -237,7 +237,7 @@ function worstStore(processes: readonly ProcessSnapshot[]): StoreStatus | undefi
 }
 
 /** @param nowMs epoch milliseconds */
-export function routeViews(
+function routeViews(
   routes: readonly RouteConfig[],
   processes: readonly ProcessSnapshot[],
   nowMs: number,

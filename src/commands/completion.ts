@@ -4,9 +4,9 @@ import { EXIT, type Io } from './io.ts';
 import { DEFAULT_COMMAND } from './program-options.ts';
 
 /** What stands after an option: nothing, a file, one of a few words, or something that nobody can guess. */
-export type Value = 'none' | 'file' | 'free' | readonly string[];
+type Value = 'none' | 'file' | 'free' | readonly string[];
 
-export interface OptionWords {
+interface OptionWords {
   /** As they are typed: `-c`, `--config`. */
   readonly names: readonly string[];
   readonly description: string;
@@ -14,7 +14,7 @@ export interface OptionWords {
   readonly repeatable: boolean;
 }
 
-export interface CommandWords {
+interface CommandWords {
   readonly name: string;
   readonly description: string;
   readonly options: readonly OptionWords[];
@@ -23,7 +23,7 @@ export interface CommandWords {
 }
 
 /** Everything that can be typed, read from the program itself. */
-export interface Vocabulary {
+interface Vocabulary {
   readonly program: string;
   readonly commands: readonly CommandWords[];
   /** What may stand where there is no command: options of the program, and of the command that then runs. */
@@ -31,7 +31,7 @@ export interface Vocabulary {
 }
 
 /** `byDefault` is the command that runs where none is named. */
-export function vocabularyOf(program: Command, byDefault: string): Vocabulary {
+function vocabularyOf(program: Command, byDefault: string): Vocabulary {
   const help = program.createHelp();
   const visible = help.visibleCommands(program);
   const names = visible.map((command) => command.name());
@@ -69,7 +69,7 @@ function wordsOf(argument: Argument | undefined, commands: readonly string[]): r
 }
 
 /** A completion script for bash 3.2 and later. */
-export function bashScript({ program, commands, options }: Vocabulary): string {
+function bashScript({ program, commands, options }: Vocabulary): string {
   const names = commands.map(({ name }) => name);
   const values = [
     ...valueCases('', options),
@@ -125,7 +125,7 @@ function typed(options: readonly OptionWords[]): string {
 }
 
 /** A completion script for fish 3. */
-export function fishScript({ program, commands, options }: Vocabulary): string {
+function fishScript({ program, commands, options }: Vocabulary): string {
   const names = commands.map(({ name }) => name).join(' ');
   const lines = [
     ...commands.map(({ name, description }) =>
@@ -163,7 +163,7 @@ function fishQuoted(text: string): string {
 }
 
 /** A completion script for zsh, to be sourced after compinit or put into a folder of `fpath` as `_wakala`. */
-export function zshScript({ program, commands, options }: Vocabulary): string {
+function zshScript({ program, commands, options }: Vocabulary): string {
   const described = commands.map(({ name, description }) => `    ${quoted(`${name}:${description}`)}`);
   const cases = commands.map(
     (command) => `    ${command.name})
@@ -225,7 +225,7 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-export interface CompletionOptions {
+interface CompletionOptions {
   readonly shell: string | undefined;
   /** The program whose commands and options are completed. */
   readonly program: Command;

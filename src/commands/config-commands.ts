@@ -8,7 +8,7 @@ import { isFixed } from '../providers/provider.ts';
 import { EXIT, type Io } from './io.ts';
 
 /** Name, provider, environment and upstream of every route, in columns below `head`. Production is in capitals. */
-export function routeLines(routes: readonly RouteConfig[], head: readonly (readonly string[])[] = []): string[] {
+function routeLines(routes: readonly RouteConfig[], head: readonly (readonly string[])[] = []): string[] {
   const rows = [...head, ...routes.map(cellsOf)];
   const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '));
@@ -21,7 +21,7 @@ function cellsOf({ name, provider, environment, upstream }: RouteConfig): string
 type Output = Pick<Io, 'stdout' | 'stderr'>;
 
 /** Prints what came of reading a file as one JSON object, with its routes as `described` gives them. */
-export function printConfigJson(
+function printConfigJson(
   { config, problems, warnings }: ValidatedConfig,
   described: (route: RouteConfig) => object,
   io: Output,
@@ -31,7 +31,7 @@ export function printConfigJson(
 }
 
 /** Prints problems and warnings by their place in the file. */
-export function printProblems(file: string, { config, problems, warnings }: ValidatedConfig, io: Output): void {
+function printProblems(file: string, { config, problems, warnings }: ValidatedConfig, io: Output): void {
   for (const problem of problems) io.stderr(`${formatProblem(problem)}\n`);
   for (const { message, ...place } of warnings) {
     io.stderr(`${formatProblem({ ...place, message: `warning: ${message}` })}\n`);
@@ -41,7 +41,7 @@ export function printProblems(file: string, { config, problems, warnings }: Vali
   }
 }
 
-export interface CheckOptions {
+interface CheckOptions {
   /** Path of the configuration file. */
   readonly config: string;
   readonly json: boolean;
@@ -69,7 +69,7 @@ export function check(options: CheckOptions, io: Pick<Io, 'stdout' | 'stderr' | 
   return EXIT.ok;
 }
 
-export interface RoutesOptions {
+interface RoutesOptions {
   /** Path of the configuration file. */
   readonly config: string;
   readonly json: boolean;

@@ -6,7 +6,7 @@ import { createLog } from '../telemetry/log.ts';
 import { EXIT, type Io, wantsColour } from './io.ts';
 import { reportStartFailure, stopSignal } from './run.ts';
 
-export interface EmulateOptions {
+interface EmulateOptions {
   /** Providers to emulate; empty means all that have hosts of their own. */
   readonly names: readonly string[];
   readonly freePorts: boolean;

@@ -9,7 +9,7 @@ import { http } from '../http/node-internals.ts';
 import { EXIT, type Io } from './io.ts';
 import { reportStartFailure } from './run.ts';
 
-export interface HealthcheckOptions {
+interface HealthcheckOptions {
   readonly config: string;
   readonly admin?: ListenAddress | false | undefined;
 }

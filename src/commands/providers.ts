@@ -12,7 +12,7 @@ import {
 import { providerNamed, providers as builtIn } from '../providers/registry.ts';
 import { EXIT, type Io } from './io.ts';
 
-export interface ProvidersOptions {
+interface ProvidersOptions {
   /** The provider to tell about; undefined lists them all. */
   readonly name?: string | undefined;
   readonly json: boolean;
@@ -134,7 +134,7 @@ export function requestInWords({ method, path, query, headers, basic, body }: Ex
   return parts.join('; ');
 }
 
-export function responseInWords(response: ExchangeResponse, defaultLifetimeS: number): string {
+function responseInWords(response: ExchangeResponse, defaultLifetimeS: number): string {
   const { accessToken, expiresIn, expiresAt, refreshToken } = response;
   const parts = [`token in \`${accessToken}\``];
   if (refreshToken !== undefined) parts.push(`refresh token in \`${refreshToken}\``);

@@ -1,6 +1,5 @@
 import type { Config } from '../config/config.ts';
-import { ConfigError, formatProblem } from '../errors.ts';
-import type { ConfigProblem } from '../errors.ts';
+import { ConfigError, type ConfigProblem, formatProblem } from '../errors.ts';
 import type { Log } from '../logger.ts';
 import { createLog, type LevelledLog } from '../telemetry/log.ts';
 import { endEarlySignals } from './process-signals.ts';

@@ -9,7 +9,7 @@ import { startServer } from '../server/server.ts';
 import { EXIT, type Io } from './io.ts';
 import { logFor, logWarnings, reportStartFailure, stopSignal } from './run.ts';
 
-export interface ServeOptions {
+interface ServeOptions {
   readonly config: string;
   readonly listen?: ListenAddress | undefined;
   readonly admin?: ListenAddress | false | undefined;

@@ -68,7 +68,7 @@ export interface RouteConfig {
   readonly inspectBodies: boolean;
 }
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 /** Where replicas share their tokens. */
 export interface TokenStoreConfig {
@@ -78,7 +78,7 @@ export interface TokenStoreConfig {
   readonly keys: readonly [Secret, ...Secret[]];
 }
 
-export interface LogSettings {
+interface LogSettings {
   readonly level: LogLevel;
   readonly format: 'pretty' | 'json' | 'auto';
   /** Whether requests that went well get a line. */

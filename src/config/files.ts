@@ -1,6 +1,5 @@
 import { dirname, resolve } from 'node:path';
 import type { Diagnostics } from './diagnostics.ts';
-import type { FileReference } from './interpolate.ts';
 import { type ConfigInput, DEFAULTS } from './schema.ts';
 import type { Path } from './source.ts';
 
@@ -119,7 +118,7 @@ export interface FileModeContext {
 const IN_KUBERNETES = '(in Kubernetes, set `defaultMode: 0440` on the volume and `fsGroup` on the pod)';
 
 /** A file that was read for the value at `path`. */
-export interface FileUse {
+interface FileUse {
   readonly path: Path;
   readonly file: string;
   readonly isSecret: boolean;
@@ -172,4 +171,11 @@ function isSecret([top, second, third, fourth]: Path): boolean {
 function isProduction([top, name]: Path, input: ConfigInput): boolean {
   const routes = Object.entries(input.routes).filter(([route]) => top !== 'routes' || route === name);
   return routes.some(([, { environment = input.environment ?? DEFAULTS.environment }]) => environment === 'production');
+}
+
+/** A `${file:...}` whose file could be read. */
+export interface FileReference {
+  readonly path: Path;
+  /** As it is named in the reference. */
+  readonly file: string;
 }

@@ -1,7 +1,6 @@
-import { readError } from './files.ts';
 import type { Diagnostics } from './diagnostics.ts';
-import type { Source } from './source.ts';
-import { getAt, type Path, pathId, setAt } from './source.ts';
+import { type FileReference, readError } from './files.ts';
+import { getAt, type Path, pathId, setAt, type Source } from './source.ts';
 
 /** A piece of a text: as it stands in the file, or put in place of a `${...}`. */
 export interface Segment {
@@ -9,13 +8,6 @@ export interface Segment {
   readonly literal: boolean;
   /** The file it was read from, as it is named in the reference. */
   readonly file?: string | undefined;
-}
-
-/** A `${file:...}` whose file could be read. */
-export interface FileReference {
-  readonly path: Path;
-  /** As it is named in the reference. */
-  readonly file: string;
 }
 
 /** Where references lead. `readFile` throws where the file cannot be read. */
@@ -41,9 +33,13 @@ export interface Interpolation {
 }
 
 const OPENING = '$' + '{';
+
 const ESCAPE = `$${OPENING}`;
+
 const REFERENCE = /\$\$\{|\$\{([^}]*)(\}?)/g;
+
 const WRITTEN = ['NAME', 'NAME:-default', 'file:/path'].map((inner) => `\`${OPENING}${inner}}\``);
+
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /** Replaces `${NAME}`, `${NAME:-default}` and `${file:/path}` in one text; `$${` stands for a plain `${`. */

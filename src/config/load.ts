@@ -5,9 +5,8 @@ import { type Disk, Files, readError } from './files.ts';
 import { interpolate, type Lookups } from './interpolate.ts';
 import { Diagnostics } from './diagnostics.ts';
 import { resolveConfig } from './resolve.ts';
-import { parseSource } from './source.ts';
+import { parseSource, type Path } from './source.ts';
 import { STARTER } from './starter.ts';
-import type { Path } from './source.ts';
 import { validate } from './validate.ts';
 
 /** What is not given of a disk is this machine's. */

@@ -19,7 +19,7 @@ import { certificateError, certificatesIn, dateWarnings, faultOf, keyError } fro
 import { checkedUrl } from './values.ts';
 
 /** What a route's `oauth2` is read with. */
-export interface OAuth2Context {
+interface OAuth2Context {
   readonly report: Diagnostics;
   readonly templates: Templates;
   readonly environment: Environment;
@@ -58,7 +58,7 @@ export function neededFields(
 }
 
 /** Reports keys that the way of client authentication has no use for. */
-export function checkUses(at: Path, written: OAuth2Input, report: Diagnostics): void {
+function checkUses(at: Path, written: OAuth2Input, report: Diagnostics): void {
   const auth = written.client_auth ?? DEFAULT_AUTH;
   for (const key of new Set(Object.values(KEYS_OF).flat())) {
     if (written[key] === undefined || KEYS_OF[auth].includes(key)) continue;
@@ -70,7 +70,7 @@ export function checkUses(at: Path, written: OAuth2Input, report: Diagnostics): 
 }
 
 /** Secrets of the block, under the names by which the exchange refers to them. */
-export class Secrets {
+class Secrets {
   readonly fields: CredentialField[] = [];
   readonly values = new Map<string, Secret>();
 
@@ -83,7 +83,7 @@ export class Secrets {
 }
 
 /** How the client shows who it is. */
-export function readClient(at: Path, written: OAuth2Input, reading: OAuth2Context, secrets: Secrets): OAuth2 {
+function readClient(at: Path, written: OAuth2Input, reading: OAuth2Context, secrets: Secrets): OAuth2 {
   const { templates } = reading;
   const { issuer, client_auth: clientAuth = DEFAULT_AUTH, resource = [] } = written;
   const text = (key: 'key_id' | 'assertion_audience') => {
@@ -113,7 +113,7 @@ export function readClient(at: Path, written: OAuth2Input, reading: OAuth2Contex
 }
 
 /** What of it stands in the form of a token request. */
-export function clientFields(auth: ClientAuth): Readonly<Record<string, string>> {
+function clientFields(auth: ClientAuth): Readonly<Record<string, string>> {
   if (auth === 'client_secret_basic') return {};
   const id = { client_id: '{client_id}' };
   return auth === 'client_secret_post' ? { ...id, client_secret: '{client_secret}' } : id;
@@ -127,7 +127,7 @@ interface KeyReading {
 }
 
 /** What an assertion is signed with. */
-export interface AssertionKey {
+interface AssertionKey {
   /** PEM or JWK. */
   readonly key: string;
   readonly algorithm: Algorithm;
@@ -136,7 +136,7 @@ export interface AssertionKey {
 }
 
 /** The key of `private_key_jwt`. What is wrong with it is reported; where it is missing, something stands for it. */
-export function readAssertionKey(at: Path, written: OAuth2Input, { report, emulated }: KeyReading): AssertionKey {
+function readAssertionKey(at: Path, written: OAuth2Input, { report, emulated }: KeyReading): AssertionKey {
   const { key, algorithm } = written;
   const none: AssertionKey = { key: '', algorithm: algorithm ?? 'RS256', keyId: undefined };
   if (key === undefined) {
@@ -171,7 +171,7 @@ function algorithmFor(at: Path, written: Algorithm | undefined, signing: Signing
 }
 
 /** Certificate and key of `tls_client_auth`. What is wrong with them is reported. */
-export function readClientCertificate(
+function readClientCertificate(
   at: Path,
   { cert = '', key = '' }: OAuth2Input,
   { report, emulated, now }: KeyReading,
@@ -220,7 +220,7 @@ function checkPair(at: Path, { cert, key }: { cert: string; key: string }, repor
 export const OAUTH2 = 'oauth2';
 
 /** What `oauth2` of a route makes of the provider of that name. */
-export interface OAuth2Route {
+interface OAuth2Route {
   readonly provider: Provider;
   readonly authServer: string;
   /** Secrets of the block, as credentials beside those of the provider. */

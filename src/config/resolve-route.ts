@@ -25,11 +25,7 @@ import { checkedUrl, isHeaderValue, methodError, parseAllow, parseDuration, pars
 const EMULATED = 'emulated';
 
 /** The credential fields of a route: the provider's, or, for a custom exchange, whatever names the file has. */
-export function credentialFields(
-  path: Path,
-  base: Provider | undefined,
-  report: Diagnostics,
-): readonly CredentialField[] {
+function credentialFields(path: Path, base: Provider | undefined, report: Diagnostics): readonly CredentialField[] {
   const at = [...path, 'credentials'];
   const names = report.keysAt(at);
   if (base !== undefined) {
@@ -52,7 +48,7 @@ export function credentialFields(
  * The credentials' values. One that is left out, or empty, is what the provider says it is then. Missing ones are
  * reported, unless they are to be replaced anyway.
  */
-export function credentialValues(
+function credentialValues(
   path: Path,
   fields: readonly CredentialField[],
   input: Readonly<Record<string, string>>,
@@ -82,7 +78,7 @@ function checkValue(path: Path, value: string, report: Diagnostics): void {
 }
 
 /** What is put into a header as it is must be fit for one: a fixed token, and credentials that headers name. */
-export function checkFixedToken(
+function checkFixedToken(
   path: Path,
   base: Provider | undefined,
   values: ReadonlyMap<string, Secret>,
@@ -106,7 +102,7 @@ function headerTemplates({ token, headers }: Provider): string[] {
 }
 
 /** What routes are resolved with. */
-export interface RouteContext {
+interface RouteContext {
   readonly report: Diagnostics;
   readonly segments: SegmentsByPath;
   readonly environment: Environment;

@@ -21,7 +21,7 @@ import {
 } from './values.ts';
 
 /** The entries of `allowed_hosts`: host names, each with a port or without. */
-export function readHosts(path: Path, hosts: readonly string[], report: Diagnostics): string[] {
+function readHosts(path: Path, hosts: readonly string[], report: Diagnostics): string[] {
   return hosts.map((host, i) => {
     if (!isHost(host)) {
       const url = URL.parse(host.includes('://') ? host : `http://${host}`);
@@ -33,7 +33,7 @@ export function readHosts(path: Path, hosts: readonly string[], report: Diagnost
 }
 
 /** The entries of `allowed_origins`, as browsers write them. */
-export function readOrigins(path: Path, origins: readonly string[], report: Diagnostics): string[] {
+function readOrigins(path: Path, origins: readonly string[], report: Diagnostics): string[] {
   return origins.map((origin, i) => {
     if (!isOrigin(origin)) {
       const scheme = isLoopbackName(origin.split(/[:/]/, 1)[0] ?? '') ? 'http' : 'https';
@@ -64,7 +64,7 @@ function hint(path: Path, meant: string | undefined, fits: (text: string) => boo
 }
 
 /** An address that others can reach needs a word on who may call. */
-export function checkAccess(input: ConfigInput, listen: ListenAddress, report: Diagnostics): void {
+function checkAccess(input: ConfigInput, listen: ListenAddress, report: Diagnostics): void {
   const bad = (key: string) => report.isSilenced([key]);
   if (input.open === true && input.clients !== undefined) {
     report.problem(['open'], '`open: true` contradicts `clients`; keep one of them');
@@ -86,7 +86,7 @@ function asksForCertificates(input: ConfigInput, report: Diagnostics): boolean {
   return input.listen?.tls?.client_ca !== undefined || report.isSilenced(['listen', 'tls', 'client_ca']);
 }
 
-export function readClients(input: ConfigInput, report: Diagnostics): Client[] {
+function readClients(input: ConfigInput, report: Diagnostics): Client[] {
   const names = new Set<string>();
   const keys = new Set<string>();
   const routes = report.keysAt(['routes']);
@@ -127,7 +127,7 @@ function checkKey(path: Path, key: string, seen: Set<string>, report: Diagnostic
 }
 
 /** Why this cannot be what a caller proves itself with; undefined if it can. */
-export function bearerError(key: string): string | undefined {
+function bearerError(key: string): string | undefined {
   const { min, max } = BOUNDS.clientKeyLength;
   if (key.length < min) return `is too short: at least ${min} characters, e.g. from \`openssl rand -hex 32\``;
   if (key.length > max) return `is too long: at most ${max} characters`;
@@ -136,7 +136,7 @@ export function bearerError(key: string): string | undefined {
 }
 
 /** Where replicas share their tokens, and what they seal them with. */
-export function readTokenStore({ token_store: input }: ConfigInput, report: Diagnostics): TokenStoreConfig | undefined {
+function readTokenStore({ token_store: input }: ConfigInput, report: Diagnostics): TokenStoreConfig | undefined {
   if (input === undefined) return undefined;
   const path: Path = ['token_store'];
   const fault = urlFault(input.redis);
@@ -172,7 +172,7 @@ function urlFault(text: string): string | undefined {
 }
 
 /** Where traces go. */
-export function readTracing({ tracing: input }: ConfigInput, report: Diagnostics): Tracing | undefined {
+function readTracing({ tracing: input }: ConfigInput, report: Diagnostics): Tracing | undefined {
   if (input === undefined) return undefined;
   const path: Path = ['tracing', 'otlp'];
   const url = URL.parse(input.otlp);
@@ -189,7 +189,7 @@ export function readTracing({ tracing: input }: ConfigInput, report: Diagnostics
   return { otlp: `${url.origin}${url.pathname}`.replace(/(?<!\/)\/+$/, '').replace(/\/v1\/traces$/, '') };
 }
 
-export interface ResolveOptions {
+interface ResolveOptions {
   readonly interpolation: Interpolation;
   readonly files: Files;
   readonly emulated: boolean;

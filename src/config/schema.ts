@@ -92,7 +92,7 @@ export function size(description: string, bounds: Bounds, defaultText: string) {
 }
 
 /** A whole number within bounds. */
-export function count(description: string, { min, max }: Bounds, fallback?: number) {
+function count(description: string, { min, max }: Bounds, fallback?: number) {
   const message = `must be a whole number between ${min} and ${max}`;
   return z
     .int({ error: message })
@@ -115,7 +115,7 @@ interface Range {
 }
 
 /** A sentence for descriptions: `From 1ms to 24h.` The JSON Schema of a text cannot say it otherwise. */
-export function fromTo({ min, max }: Range, format: typeof formatDuration | typeof formatSize): string {
+function fromTo({ min, max }: Range, format: typeof formatDuration | typeof formatSize): string {
   return `From \`${format(min)}\` to \`${format(max)}\`.`;
 }
 

@@ -72,7 +72,7 @@ export interface Entry {
   readonly value: Node | null;
 }
 
-export interface Position {
+interface Position {
   readonly line: number;
   readonly column: number;
 }

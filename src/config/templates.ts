@@ -1,8 +1,7 @@
 import type { CredentialField } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import type { Segment, SegmentsByPath } from './interpolate.ts';
-import { didYouMean } from './diagnostics.ts';
-import type { Diagnostics } from './diagnostics.ts';
+import { type Diagnostics, didYouMean } from './diagnostics.ts';
 import { dotted, type Path, pathId } from './source.ts';
 
 /** Wider than what is filled in (`template.ts`), so that a misspelt name is noticed. */

@@ -73,7 +73,7 @@ export function faultOf(attempt: () => unknown): string | undefined {
   }
 }
 
-export interface TlsContext extends FileModeContext {
+interface TlsContext extends FileModeContext {
   /** Milliseconds since the Unix epoch. */
   readonly now: number;
 }

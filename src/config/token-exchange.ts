@@ -39,7 +39,7 @@ const ENCODINGS: readonly Encoding[] = ['json', 'form', 'multipart'];
  * The exchange spelled out at `path`, over the one it changes parts of, if there is one. Undefined, and a problem
  * reported, where something is missing. `extra` are placeholders beside credentials.
  */
-export function readExchange(
+function readExchange(
   path: Path,
   input: ExchangeInput,
   base: Partial<Exchange>,
@@ -249,7 +249,7 @@ const LIFETIME_S = 3600;
 const REFRESH_LIFETIME_S = 86_400;
 
 /** What a service described by `token:` alone would answer, so that it can be emulated like a built-in one. */
-export function generatedSamples(
+function generatedSamples(
   response: ExchangeResponse,
   deadToken: readonly DeadTokenRule[],
   defaultLifetimeS: number,
@@ -267,7 +267,7 @@ export function generatedSamples(
 }
 
 /** `answer` with a value at every place where the mapping looks for one. */
-export function withMapped(answer: JsonObject, response: ExchangeResponse): JsonObject {
+function withMapped(answer: JsonObject, response: ExchangeResponse): JsonObject {
   const wanted: [path: string | undefined, value: string | number][] = [
     [response.accessToken, ''],
     [response.refreshToken, ''],
@@ -283,7 +283,7 @@ export function withMapped(answer: JsonObject, response: ExchangeResponse): Json
 }
 
 /** An answer that the first of the rules takes for a dead token. */
-export function deadTokenResponse([rule]: readonly DeadTokenRule[]): Samples['deadAnswer'] {
+function deadTokenResponse([rule]: readonly DeadTokenRule[]): Samples['deadAnswer'] {
   const fields = Object.entries(rule?.body ?? { error: 'invalid_token' });
   return {
     status: rule?.status ?? 401,
@@ -292,7 +292,7 @@ export function deadTokenResponse([rule]: readonly DeadTokenRule[]): Samples['de
 }
 
 /** Name of the providers that are made from a route's `token` alone. */
-export const CUSTOM = 'custom';
+const CUSTOM = 'custom';
 
 interface Exchanges {
   readonly token: Exchange;

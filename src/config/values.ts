@@ -49,7 +49,7 @@ export function formatSize(bytes: number): string {
   return unit === undefined ? String(bytes) : `${bytes / (BYTES[unit] ?? 1)}${unit}`;
 }
 
-export type Parsed<T> = { readonly value: T } | { readonly problem: string };
+type Parsed<T> = { readonly value: T } | { readonly problem: string };
 
 const HINT = '`127.0.0.1:8080` for this machine only, `0.0.0.0:8080` for every interface';
 

@@ -1,13 +1,13 @@
-import { formatDuration } from '../admin/format.ts';
-import type { Reloads } from '../admin/listener.ts';
-import type { CredentialSnapshot } from '../admin/snapshot.ts';
+import { formatDuration } from '../format.ts';
+
+import type { CredentialSnapshot, Reloads } from '../telemetry/snapshot.ts';
 import type { RouteConfig } from '../config/config.ts';
 import type { LastFailure } from '../telemetry/route-stats.ts';
 import type { TokenFailure } from '../tokens/exchange-stats.ts';
-import type { StoreStatus } from '../tokens/store/open.ts';
+import type { StoreStatus } from '../tokens/store/store.ts';
 
 /** Something that is wrong, in words for a person who never saw it before. */
-export interface Advice {
+interface Advice {
   /** A short lasting name of the case. */
   readonly code: string;
   readonly what: string;
@@ -98,7 +98,7 @@ const CASES: readonly (readonly [code: string, of: RegExp, words: Words])[] = [
 ];
 
 /** What a network error's code says of a host; undefined for a code that says nothing. */
-export function networkAdvice(code: string, host: string): Advice | undefined {
+function networkAdvice(code: string, host: string): Advice | undefined {
   const found = CASES.find(([, of]) => of.test(code));
   if (found === undefined) return undefined;
   const { what, todo } = found[2](host);
@@ -106,7 +106,7 @@ export function networkAdvice(code: string, host: string): Advice | undefined {
 }
 
 /** Why a route gets no new token, and what to do about it. */
-export function tokenAdvice(route: RouteConfig, failure: TokenFailure): Advice {
+function tokenAdvice(route: RouteConfig, failure: TokenFailure): Advice {
   if (failure.code === 'token_denied') return deniedAdvice(route);
   const host = tokenHostOf(route);
   if (/did not answer within/.test(failure.detail)) return slowAdvice(host);
@@ -115,7 +115,7 @@ export function tokenAdvice(route: RouteConfig, failure: TokenFailure): Advice {
 }
 
 /** Host of the token endpoint, with its port if it is unusual. */
-export function tokenHostOf({ provider, authServer }: RouteConfig): string {
+function tokenHostOf({ provider, authServer }: RouteConfig): string {
   const path = 'fixed' in provider.token ? '' : provider.token.request.path;
   const whole = /^https?:\/\//.test(path) && URL.canParse(path) ? path : authServer;
   return new URL(whole).host;
@@ -197,7 +197,7 @@ const REMEDIES = {
 const UNSURE = 'The provider may have acted on the call: ask it for the outcome before the app sends it again.';
 
 /** Why the last call of a route failed, and what to do about it; undefined if its token was the reason. */
-export function upstreamAdvice(route: RouteConfig, failure: LastFailure): Advice | undefined {
+function upstreamAdvice(route: RouteConfig, failure: LastFailure): Advice | undefined {
   const { host } = new URL(route.upstream);
   switch (failure.code) {
     case 'token_denied':
@@ -269,7 +269,7 @@ export interface Problem extends Advice {
   readonly untilMs?: number | undefined;
 }
 
-export interface RouteDiagnosis {
+interface RouteDiagnosis {
   readonly route: RouteConfig;
   readonly credential: CredentialSnapshot | undefined;
   /** The last call that failed, unless the provider answered since. */

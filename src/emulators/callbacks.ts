@@ -14,7 +14,7 @@ export interface CallbackReport {
   readonly error?: string;
 }
 
-export interface CallbacksOptions {
+interface CallbacksOptions {
   readonly provider: string;
   readonly clock: Clock;
   readonly delayMs: number;

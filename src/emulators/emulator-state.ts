@@ -2,34 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { type Clock, systemClock } from '../clock.ts';
 import type { JsonObject } from '../json.ts';
 import { type Log, silentLog } from '../logger.ts';
-import { defaultOf, isFixed, type Provider } from '../providers/provider.ts';
-import { fill } from '../providers/template.ts';
-import { Secret } from '../secret.ts';
+import { isFixed, type Provider } from '../providers/provider.ts';
+import type { Secret } from '../secret.ts';
 import { type CallbackReport, Callbacks } from './callbacks.ts';
 import { applyControls, type Controlled, type Counters, newCounters, newSwitches, shownSwitches } from './controls.ts';
+import { emulatedCredentials, fixedTokenOf } from './emulated-provider.ts';
 import { Issuer, type Random } from './issuer.ts';
 import type { ApiContext, ProviderEmulator } from './provider-emulator.ts';
 import { providerEmulator } from './provider-emulators.ts';
-
-/**
- * The credentials an emulator of this provider accepts, by field name. Secrets are made from the names alone, so they
- * are the same after every restart: `emulated-mpesa-consumer-key`. What is no secret is as the sandbox has it.
- */
-export function emulatedCredentials(provider: Provider): ReadonlyMap<string, Secret> {
-  return new Map(
-    provider.credentials.map((field) => {
-      const made = `emulated-${provider.name}-${field.name}`.replaceAll('_', '-');
-      return [field.name, new Secret(defaultOf(field, 'sandbox') ?? field.example ?? made)];
-    }),
-  );
-}
-
-/** The one token of a provider whose token is a credential; undefined where tokens are asked for. */
-export function fixedTokenOf(provider: Provider): string | undefined {
-  if (!isFixed(provider.token)) return undefined;
-  const credentials = emulatedCredentials(provider);
-  return fill(provider.token.fixed, (name) => credentials.get(name)?.reveal());
-}
 
 export interface EmulatorStateOptions {
   readonly clock?: Clock;
@@ -59,6 +39,7 @@ export interface EmulatorStats extends Counters {
 }
 
 const DEFAULT_CALLBACK_DELAY_MS = 500;
+
 const DEFAULT_REFRESH_LIFETIME_S = 7 * 86_400;
 
 export function newEmulatorState(provider: Provider, options: EmulatorStateOptions): EmulatorState {

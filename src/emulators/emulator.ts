@@ -28,7 +28,7 @@ import {
 } from './provider-emulator.ts';
 import { tokenEndpoints } from './token-endpoint.ts';
 
-export interface Listening {
+interface Listening {
   /** With the port it really has: `http://127.0.0.1:9912`. */
   readonly origin: string;
   /** Cuts idle and busy connections too. */
@@ -114,7 +114,7 @@ function originOf({ address, port, family }: AddressInfo): string {
  * Lets an API call through only with a token that this emulator issued and that is alive, so that a 200 proves that
  * the token was put on the call. Everything else gets the provider's own answer to a dead token.
  */
-export function requireToken(core: EmulatorState, basePath: string): MiddlewareHandler<EmulatorEnv> {
+function requireToken(core: EmulatorState, basePath: string): MiddlewareHandler<EmulatorEnv> {
   return async (c, next) => {
     core.counters.api_calls += 1;
     await c.req.arrayBuffer();
@@ -163,7 +163,7 @@ function valuesOf(c: EmulatorContext, name: string): string[] {
 }
 
 /** The API host: switches, the API below `basePath` and, unless another host has it, the token endpoint. */
-export function apiApp(core: EmulatorState, basePath: string, hasAuthHost: boolean): EmulatorApp {
+function apiApp(core: EmulatorState, basePath: string, hasAuthHost: boolean): EmulatorApp {
   const app = newApp(core);
   app.use('/_emulator', refuseBrowsers);
   app.get('/_emulator', (c) => c.json(stateOf(core)));
@@ -179,7 +179,7 @@ export function apiApp(core: EmulatorState, basePath: string, hasAuthHost: boole
 }
 
 /** The host that only issues tokens. */
-export function authApp(core: EmulatorState, basePath: string): EmulatorApp {
+function authApp(core: EmulatorState, basePath: string): EmulatorApp {
   const app = newApp(core);
   app.use(tokenEndpoints(core, basePath));
   return app;
@@ -222,7 +222,7 @@ async function switchOver(c: EmulatorContext, core: EmulatorState): Promise<Resp
 }
 
 /** Where an emulator listens unless told otherwise. `auth` only where tokens come from another host than the API. */
-export interface EmulatorPorts {
+interface EmulatorPorts {
   readonly api: number;
   readonly auth: number | undefined;
 }
@@ -263,7 +263,7 @@ export function emulatorPorts(providers: readonly Provider[]): readonly Emulator
   });
 }
 
-export function hasAuthHost(provider: Provider): boolean {
+function hasAuthHost(provider: Provider): boolean {
   return provider.hosts?.sandbox.auth !== undefined;
 }
 

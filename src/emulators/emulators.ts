@@ -1,6 +1,5 @@
 import type { Provider } from '../providers/provider.ts';
-import { type Emulator, type EmulatorOptions, startEmulator } from './emulator.ts';
-import { emulatorPorts } from './emulator.ts';
+import { type Emulator, type EmulatorOptions, emulatorPorts, startEmulator } from './emulator.ts';
 
 export interface EmulatorsOptions extends Omit<EmulatorOptions, 'port' | 'authPort'> {
   /** `fixed`: each on its own port, the same after every restart. `free`: any. */

@@ -16,7 +16,7 @@ import {
 } from './provider-emulator.ts';
 
 /** An error in Daraja's form. The status stands in front of the code. */
-export function darajaError(random: Random, errorCode: string, errorMessage: string): Answer {
+function darajaError(random: Random, errorCode: string, errorMessage: string): Answer {
   const requestId = `${digits(random, 5)}-${digits(random, 8)}-1`;
   return { status: Number(errorCode.slice(0, 3)), body: { requestId, errorCode, errorMessage } };
 }
@@ -37,13 +37,13 @@ const FORMATS: Readonly<Record<string, RegExp>> = {
 };
 
 /** Daraja's answer to the first of these fields that is missing or wrong; undefined if all is well. */
-export function invalidField(random: Random, body: JsonObject, names: readonly string[]): Answer | undefined {
+function invalidField(random: Random, body: JsonObject, names: readonly string[]): Answer | undefined {
   const wrong = names.find((name) => !(FORMATS[name] ?? /./).test(textOf(body, name)));
   return wrong === undefined ? undefined : darajaError(random, '400.002.02', `Bad Request - Invalid ${wrong}`);
 }
 
 /** Ten characters like those of an M-Pesa receipt. */
-export function receipt(random: Random): string {
+function receipt(random: Random): string {
   const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
   return [...random(10)].map((byte) => letters[byte % letters.length]).join('');
 }
@@ -51,7 +51,7 @@ export function receipt(random: Random): string {
 const MAX_SHORT_CODES = 1000;
 
 /** Customer to business: a registered confirmation URL hears of every simulated payment. */
-export function addC2b(app: EmulatorApp, context: ApiContext): void {
+function addC2b(app: EmulatorApp, context: ApiContext): void {
   const { random, callbacks } = context;
   const confirmationUrls = new LRUCache<string, string>({ max: MAX_SHORT_CODES });
   const accepted = (description: string) => ({
@@ -163,7 +163,7 @@ const COMMANDS: readonly Command[] = [
 ];
 
 /** B2C, B2B, balance, status and reversal: all of them succeed. */
-export function addCommands(app: EmulatorApp, context: ApiContext): void {
+function addCommands(app: EmulatorApp, context: ApiContext): void {
   for (const command of COMMANDS) {
     app.post(command.path, async (c) => {
       const body = (await jsonBody(c)) ?? {};
@@ -222,7 +222,7 @@ interface Push {
 }
 
 /** The payment prompt on the customer's phone (STK push), always paid after the callback delay, and its query. */
-export function addStkPush(app: EmulatorApp, context: ApiContext): void {
+function addStkPush(app: EmulatorApp, context: ApiContext): void {
   const pushes = new LRUCache<string, Push>({ max: MAX_PUSHES });
   app.post('/mpesa/stkpush/v1/processrequest', async (c) => {
     const body = (await jsonBody(c)) ?? {};

@@ -1,7 +1,7 @@
 import { Hono } from 'hono';
 import { LRUCache } from 'lru-cache';
 import type { JsonObject } from '../json.ts';
-import { emulatedCredentials } from './emulator-state.ts';
+import { emulatedCredentials } from './emulated-provider.ts';
 import {
   type Answer,
   type ApiContext,

@@ -15,7 +15,7 @@ import { type EmulatorContext, type EmulatorEnv, type ProviderEmulator, rawTarge
  * The API of a provider that only its definition describes: answers every call with what arrived. `path` and `query`
  * are as they were on the wire; `body` is parsed if it is JSON, else text, and null if there is none.
  */
-export const echo: ProviderEmulator = {
+const echo: ProviderEmulator = {
   does: 'has an API that answers every call with what arrived: method, path, query and body.',
   api: () => {
     const app = new Hono<EmulatorEnv>();

@@ -18,7 +18,7 @@ const MEDIA_TYPES: Readonly<Record<Encoding, string>> = {
 };
 
 /** The fields of a body in one of the encodings, each with all its values; or, as a string, why it is none. */
-export async function bodyFields(
+async function bodyFields(
   body: Uint8Array,
   contentType: string,
   encodings: readonly Encoding[],
@@ -54,7 +54,7 @@ function everyValue(fields: Readonly<Record<string, unknown>>): ReadonlyMap<stri
 }
 
 /** A request that came to a token endpoint, as it was on the wire. */
-export interface ReceivedExchange {
+interface ReceivedExchange {
   readonly method: string;
   /** Percent-encoded, without the query. */
   readonly path: string;
@@ -65,7 +65,7 @@ export interface ReceivedExchange {
 }
 
 /** `malformed`: not the question this endpoint expects. `denied`: the right question with a wrong credential. */
-export type Verdict =
+type Verdict =
   | { readonly kind: 'accepted'; readonly refreshToken: string | undefined }
   | { readonly kind: 'malformed' | 'denied'; readonly reason: string };
 
@@ -80,7 +80,7 @@ class Refusal extends Error {
 }
 
 /** Judges requests to one token endpoint by its definition. */
-export class ExchangeCheck {
+class ExchangeCheck {
   readonly #request: ExchangeRequest;
   readonly #encodings: readonly Encoding[];
   readonly #credentials: ReadonlyMap<string, Secret>;

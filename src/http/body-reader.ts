@@ -10,7 +10,7 @@ const MAX_WAITING = 32 * 1024;
 /** A chunk below this size, behind another one, waits for the others of the same read. Bytes. */
 const SMALL_CHUNK = 4096;
 
-export interface BodyListener {
+interface BodyListener {
   onChunk(chunk: Buffer): void;
   onEnd(): void;
   /** What follows is no valid HTTP, or nothing follows. */

@@ -1,6 +1,4 @@
 import { ProxyError } from '../errors.ts';
-import type { Redaction } from '../redaction.ts';
-import type { RequestTrace } from '../telemetry/tracing.ts';
 
 /** What this proxy adds to the `Via` header of each request that it sends (RFC 9110 7.6.3). */
 export const VIA = '1.1 wakala';
@@ -20,7 +18,7 @@ export type HeaderList = string[];
  * - `x-script-name`: a middleware that many WSGI apps copied
  * - `x-original-uri`, `x-original-method`: Authelia and other authorization services, behind nginx
  */
-const ORIGINAL_REQUEST = [
+const ORIGINAL_REQUEST_HEADERS = [
   'path-info',
   'script-name',
   'x-original-method',
@@ -36,11 +34,11 @@ const ORIGINAL_REQUEST = [
  * - `x-method-override`: IBM Maximo
  * - `x-http-method`: OData and SharePoint
  */
-const METHOD_OVERRIDES = ['x-http-method', 'x-http-method-override', 'x-method-override'];
+const METHOD_OVERRIDE_HEADERS = ['x-http-method', 'x-http-method-override', 'x-method-override'];
 
 /** Hop-by-hop (RFC 9110 7.6.1), framing that is ours to say, and what is replaced. Names with `-` for `_`. */
-const NOT_FORWARDED = new Set([
-  ...ORIGINAL_REQUEST,
+export const NOT_FORWARDED_HEADERS = new Set([
+  ...ORIGINAL_REQUEST_HEADERS,
   'authorization',
   'connection',
   'content-length',
@@ -59,10 +57,10 @@ const NOT_FORWARDED = new Set([
 ]);
 
 /** Headers that could turn a call which `allow` lets through into another one. Names as `folded` makes them. */
-export const CALL_OVERRIDES: ReadonlySet<string> = new Set(
+export const OVERRIDE_HEADERS: ReadonlySet<string> = new Set(
   [
-    ...METHOD_OVERRIDES,
-    ...ORIGINAL_REQUEST,
+    ...METHOD_OVERRIDE_HEADERS,
+    ...ORIGINAL_REQUEST_HEADERS,
     'x-forwarded-method',
     'x-forwarded-path',
     'x-forwarded-prefix',
@@ -71,7 +69,7 @@ export const CALL_OVERRIDES: ReadonlySet<string> = new Set(
 );
 
 /** Hop-by-hop on the way back. `content-length` stays: it is the provider's word on the body. */
-const NOT_RETURNED = new Set([
+export const NOT_RETURNED_HEADERS = new Set([
   'connection',
   'keep-alive',
   'proxy-authenticate',
@@ -84,110 +82,10 @@ const NOT_RETURNED = new Set([
 ]);
 
 /** Headers that a `Connection` line may not take away: what is left would be another message. */
-const NOT_NOMINABLE = new Set(['content-length', 'host', 'transfer-encoding']);
-
-/** What a route puts on its API calls. Names as they go out. */
-export interface RouteHeaders {
-  /** Replace the client's. */
-  readonly set: readonly (readonly [name: string, value: string])[];
-  /** Yield to the client's. */
-  readonly defaults: readonly (readonly [name: string, value: string])[];
-  /** Names of `set` as `comparable` makes them: the client's own are dropped. */
-  readonly replaced: ReadonlySet<string>;
-  /** Name of the header that carries the token; `authorization` unless given. */
-  readonly tokenHeader?: string;
-  /** Names, as `folded` makes them: the client's own are dropped. */
-  readonly withheld?: ReadonlySet<string>;
-}
-
-/**
- * The headers of an API call: the client's in their order, less what is hop-by-hop or not theirs to say, then the
- * route's, then `Via`, then the token and what came with it. What `Connection` names goes before the token comes, so no
- * client can strip it.
- * @param authorization value of the header that carries the token
- * @throws ProxyError `bad_request` or `loop_detected`
- */
-export function requestHeaders(
-  raw: readonly string[],
-  route: RouteHeaders,
-  authorization: string,
-  withToken: Readonly<HeaderList> = [],
-): HeaderList {
-  const out: HeaderList = [];
-  const nominated = nominatedBy(raw);
-  let hops: string[] | undefined;
-  for (let i = 0; i < raw.length; i += 2) {
-    const name = raw[i] ?? '';
-    const value = raw[i + 1] ?? '';
-    const key = normalizeHeaderName(name);
-    if (key === 'via') {
-      refuseLoop(value);
-      (hops ??= []).push(value);
-    }
-    if (NOT_FORWARDED.has(key) || key.startsWith('proxy-') || key.startsWith('x-forwarded-')) continue;
-    if (route.replaced.has(key) || isAuthorization(key) || nominated?.has(key) === true) continue;
-    if (route.withheld?.has(foldHeaderName(key)) === true) continue;
-    out.push(name, value);
-  }
-  for (const [name, value] of route.defaults) {
-    if (!has(out, normalizeHeaderName(name))) out.push(name, value);
-  }
-  for (const [name, value] of route.set) out.push(name, value);
-  const via = hops === undefined ? VIA : [...hops, VIA].join(', ');
-  out.push('via', via, route.tokenHeader ?? 'authorization', authorization);
-  if (withToken.length > 0) out.push(...withToken);
-  return out;
-}
-
-/**
- * Begins a traced attempt: its `traceparent` takes the place of the client's. A `tracestate` goes on in the trace that
- * it came with, and in no other (W3C Trace Context 3.3).
- */
-export function tracedHeaders(headers: Readonly<HeaderList>, trace: RequestTrace): HeaderList {
-  const out: HeaderList = [];
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = headers[i] ?? '';
-    const key = name.toLowerCase();
-    if (key !== 'traceparent' && (key !== 'tracestate' || trace.continued)) out.push(name, headers[i + 1] ?? '');
-  }
-  out.push('traceparent', trace.attempt());
-  return out;
-}
-
-/**
- * The headers of a response, in their order, less what is hop-by-hop and any that holds a secret. The provider's own
- * `x-request-id` stays readable as `x-upstream-request-id`.
- * @throws ProxyError `upstream_invalid`
- */
-export function responseHeaders(raw: readonly string[], status: number, redaction: Redaction): HeaderList {
-  const out: HeaderList = [];
-  const nominated = nominatedBy(raw);
-  for (let i = 0; i < raw.length; i += 2) {
-    const name = raw[i] ?? '';
-    const value = raw[i + 1] ?? '';
-    const key = name.toLowerCase();
-    if (key === 'transfer-encoding') refuseOtherCodings(value);
-    if (NOT_RETURNED.has(key) || nominated?.has(normalizeHeaderName(key)) === true) continue;
-    // Which pages may read an answer is decided here (`allowed_origins`), for here is where they ask.
-    if (key.startsWith('access-control-')) continue;
-    // RFC 9110 8.6: no Content-Length on a 1xx or 204.
-    if ((status === 204 || status < 200) && key === 'content-length') continue;
-    out.push(key === 'x-request-id' ? 'x-upstream-request-id' : name, value);
-  }
-  return redaction.cleanHeaders(out);
-}
-
-/** A coding that nobody undoes would pass for the body itself (RFC 9112 6.1). */
-function refuseOtherCodings(value: string): void {
-  if (value.trim().toLowerCase() === 'chunked') return;
-  throw new ProxyError(
-    'upstream_invalid',
-    "The provider's answer has a Transfer-Encoding other than chunked. It may have acted on the request.",
-  );
-}
+const FRAMING_HEADERS = new Set(['content-length', 'host', 'transfer-encoding']);
 
 /** By name, for those who take no list. Names in another case are the same. Has no prototype: any name may be in it. */
-export function grouped(list: Readonly<HeaderList>): Record<string, string | string[]> {
+export function headersByName(list: Readonly<HeaderList>): Record<string, string | string[]> {
   const names = new Map<string, string>();
   const headers = Object.create(null) as Record<string, string | string[]>;
   for (let i = 0; i < list.length; i += 2) {
@@ -203,7 +101,7 @@ export function grouped(list: Readonly<HeaderList>): Record<string, string | str
 }
 
 /** The value of the first line with this lower-case name. */
-export function headerOf(list: readonly string[], lowerCaseName: string): string | undefined {
+export function headerValue(list: readonly string[], lowerCaseName: string): string | undefined {
   for (let i = 0; i < list.length; i += 2) {
     const name = list[i] ?? '';
     if (name.length === lowerCaseName.length && name.toLowerCase() === lowerCaseName) return list[i + 1];
@@ -212,7 +110,7 @@ export function headerOf(list: readonly string[], lowerCaseName: string): string
 }
 
 /** How many lines have this lower-case name. */
-export function countOf(list: readonly string[], lowerCaseName: string): number {
+export function countHeaders(list: readonly string[], lowerCaseName: string): number {
   let count = 0;
   for (let i = 0; i < list.length; i += 2) {
     const name = list[i] ?? '';
@@ -221,7 +119,7 @@ export function countOf(list: readonly string[], lowerCaseName: string): number 
   return count;
 }
 
-function has(list: readonly string[], comparableName: string): boolean {
+export function hasHeader(list: readonly string[], comparableName: string): boolean {
   for (let i = 0; i < list.length; i += 2) {
     if (normalizeHeaderName(list[i] ?? '') === comparableName) return true;
   }
@@ -240,12 +138,12 @@ export function foldHeaderName(name: string): string {
 }
 
 /** `authorization` with separators strewn in. */
-function isAuthorization(key: string): boolean {
+export function isAuthorization(key: string): boolean {
   return key.length > 13 && (key[0] === 'a' || key[0] === '-') && foldHeaderName(key) === 'authorization';
 }
 
 /** The names that `Connection` lines take out of the message (RFC 9110 7.6.1); undefined if none but the usual. */
-function nominatedBy(list: readonly string[]): Set<string> | undefined {
+export function connectionOptions(list: readonly string[]): Set<string> | undefined {
   let names: Set<string> | undefined;
   for (let i = 0; i < list.length; i += 2) {
     const name = list[i] ?? '';
@@ -260,22 +158,23 @@ function nominatedBy(list: readonly string[]): Set<string> | undefined {
 }
 
 /** @throws ProxyError `bad_request` if `Connection` would take away what frames the message */
-export function refuseNominatedFraming(raw: readonly string[]): void {
-  const nominated = nominatedBy(raw);
+export function refuseFramingInConnection(raw: readonly string[]): void {
+  const nominated = connectionOptions(raw);
   if (nominated === undefined) return;
-  for (const name of NOT_NOMINABLE) {
+  for (const name of FRAMING_HEADERS) {
     if (nominated.has(name)) {
       throw new ProxyError('bad_request', `A Connection header may not name \`${name}\`. Nothing was sent.`);
     }
   }
 }
 
-/** @throws ProxyError `loop_detected` if one of the hops of a `Via` line is wakala */
-function refuseLoop(via: string): void {
-  if (cameThroughWakala(via)) {
-    throw new ProxyError(
-      'loop_detected',
-      'This request has been through wakala already: an upstream in the configuration leads back to this proxy.',
-    );
-  }
-}
+/** Headers whose values are nobody's secret. Of any other it is only said that it was there. */
+export const UNMASKED_HEADERS = new Set(
+  (
+    'accept accept-encoding accept-language age allow cache-control content-encoding content-language content-length ' +
+    'connection content-type date etag expect host idempotency-key last-modified origin prefer retry-after sec-fetch-dest ' +
+    'sec-fetch-mode sec-fetch-site server traceparent transfer-encoding upgrade user-agent vary via wakala-token ' +
+    'x-callback-url x-emulated-by x-emulated-reason x-idempotency-key x-reference-id x-request-id x-target-environment ' +
+    'x-upstream-request-id x-webhook-mode'
+  ).split(' '),
+);

@@ -2,7 +2,7 @@ import { lookup, type LookupAddress, type LookupAllOptions, type LookupOneOption
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
 
 /** An IP address without brackets and zone: `[fe80::1%eth0]` is `fe80::1`. */
-export function bareAddress(address: string): string {
+function bareAddress(address: string): string {
   return address.replace(/^\[(.*)\]$/, '$1').split('%', 1)[0] ?? '';
 }
 
@@ -25,7 +25,7 @@ export function mappedIPv4(address: string): string | undefined {
  * IPv4-mapped and IPv4-compatible (RFC 4291 2.5.5), IPv4-translated (RFC 2765 2.1), NAT64 (RFC 6052, RFC 8215),
  * 6to4 (RFC 3056), Teredo (RFC 4380) and ISATAP (RFC 5214). NAT64 prefixes that an operator chose are not known here.
  */
-export function embeddedIPv4(address: string): string[] {
+function embeddedIPv4(address: string): string[] {
   const bytes = bytesOf(address);
   if ([MAPPED, COMPATIBLE, TRANSLATED, NAT64].some((prefix) => startsWith(bytes, prefix))) return [dotted(bytes, 12)];
   if (startsWith(bytes, LOCAL_NAT64)) {

@@ -18,7 +18,7 @@ const PROXY_STATUS: Partial<Record<ErrorCode, string>> = {
 };
 
 /** An answer of wakala's own, ready to be written: problem details (RFC 9457). */
-export interface Problem {
+interface Problem {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;

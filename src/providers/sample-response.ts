@@ -2,7 +2,7 @@ import { type JsonObject, type JsonValue, valueAt, withValueAt } from '../json.t
 import type { ExchangeResponse, Provider } from './provider.ts';
 
 /** What a made-up token answer is to say. */
-export interface SampleTokenValues {
+interface SampleTokenValues {
   readonly accessToken: string;
   /** Undefined where none is given out. */
   readonly refreshToken: string | undefined;

@@ -3,16 +3,16 @@ import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import type { Client, Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
-import { headerOf } from '../http/header-list.ts';
+import { headerValue } from '../http/header-list.ts';
 import { isLoopbackName, isPrivateName } from '../http/ip-address.ts';
-import { type PlaceholderUse, placeholderUse } from './login.ts';
+import { type Caller, type PlaceholderUse, placeholderUse } from './login.ts';
 
 /**
  * Where a browser says that a request comes from (https://www.w3.org/TR/fetch-metadata/): a page of another origin, its
  * own user or a page from here, or nothing. Pages cannot set these headers. `fetch` of Node.js sends
  * `sec-fetch-mode: cors` and nothing else of the kind.
  */
-export function requestedBy(raw: readonly string[]): 'foreign page' | 'own' | undefined {
+function requestedBy(raw: readonly string[]): 'foreign page' | 'own' | undefined {
   let isOwn = false;
   let isPage = false;
   for (let i = 0; i < raw.length; i += 2) {
@@ -39,23 +39,11 @@ export function requestedBy(raw: readonly string[]): 'foreign page' | 'own' | un
  * Whether a browser sent this, and a page may be behind it. Every browser calls itself Mozilla. With a GET or HEAD it
  * need not send Origin; with any other method it does.
  */
-export function isBrowserGet(method: string | undefined, raw: readonly string[]): boolean {
-  return (method === 'GET' || method === 'HEAD') && /^mozilla\//i.test(headerOf(raw, 'user-agent') ?? '');
+function isBrowserGet(method: string | undefined, raw: readonly string[]): boolean {
+  return (method === 'GET' || method === 'HEAD') && /^mozilla\//i.test(headerValue(raw, 'user-agent') ?? '');
 }
 
 const AUTHORIZATION = /^(bearer|basic) +(\S+)$/i;
-
-/** Who sent a request. */
-export interface Caller {
-  /** Undefined where anyone may call. */
-  readonly client: Client | undefined;
-  /** When the placeholder expires that the client showed in place of its key or certificate. Epoch seconds. */
-  readonly placeholderExpiresAtS: number | undefined;
-  /** The allowed origin of the web page that sent it; undefined if no page did. */
-  readonly origin: string | undefined;
-  /** The method that a browser asks about before it sends a page's request; undefined for any other request. */
-  readonly preflight: string | undefined;
-}
 
 /** What a Host line names. `private`: another machine, by a name that no web page can have. */
 type HostKind = 'loopback' | 'allowed' | 'private' | 'public';
@@ -103,7 +91,7 @@ export class Access {
     }
     const origin = this.#originOf(req, isExposed && kind !== 'loopback');
     const asks = origin !== undefined && req.method === 'OPTIONS';
-    const preflight = asks ? headerOf(req.rawHeaders, 'access-control-request-method') : undefined;
+    const preflight = asks ? headerValue(req.rawHeaders, 'access-control-request-method') : undefined;
     if (this.#needsNoKey || preflight !== undefined)
       return { client: undefined, placeholderExpiresAtS: undefined, origin, preflight };
     return { ...this.#identityOf(req), origin, preflight };
@@ -126,7 +114,7 @@ export class Access {
 
   /** The origin of the web page that sent a request, if it is one of `allowed_origins`. */
   allowedOrigin(raw: readonly string[]): string | undefined {
-    const origin = headerOf(raw, 'origin');
+    const origin = headerValue(raw, 'origin');
     return origin !== undefined && this.#allowedOrigins.has(origin.toLowerCase()) ? origin : undefined;
   }
 
@@ -136,7 +124,7 @@ export class Access {
    * @throws ProxyError `origin_refused`
    */
   #originOf({ method, rawHeaders: raw }: IncomingMessage, saysNothing: boolean): string | undefined {
-    if (headerOf(raw, 'origin') !== undefined) {
+    if (headerValue(raw, 'origin') !== undefined) {
       const origin = this.allowedOrigin(raw);
       if (origin === undefined) throw pageRefused();
       return origin;
@@ -158,12 +146,12 @@ export class Access {
     const raw = req.rawHeaders;
     const client =
       this.#fromCertificate(req) ??
-      this.#fromKey(headerOf(raw, 'authorization')) ??
-      this.#fromKey(headerOf(raw, 'proxy-authorization'));
+      this.#fromKey(headerValue(raw, 'authorization')) ??
+      this.#fromKey(headerValue(raw, 'proxy-authorization'));
     if (client !== undefined) return { client, placeholderExpiresAtS: undefined };
     const use =
-      this.#fromPlaceholder(headerOf(raw, 'authorization')) ??
-      this.#fromPlaceholder(headerOf(raw, 'proxy-authorization'));
+      this.#fromPlaceholder(headerValue(raw, 'authorization')) ??
+      this.#fromPlaceholder(headerValue(raw, 'proxy-authorization'));
     if (use !== undefined) return { client: use.client, placeholderExpiresAtS: use.expiresAtS };
     throw new ProxyError(
       'client_unauthorized',

@@ -9,7 +9,7 @@ export type Body = RequestBody;
 
 const NONE: Body = { kind: 'none' };
 
-export interface BodyLimits {
+interface BodyLimits {
   readonly maxBodyBytes: number;
   readonly replayLimitBytes: number;
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { ByteBuffer } from '../http/byte-buffer.ts';
-import { type HeaderList, headerOf } from '../http/header-list.ts';
+import { type HeaderList, headerValue } from '../http/header-list.ts';
 import { discardInput, endResponse, endSocket, ignoreError } from '../http/linger.ts';
 import { http, resetConnection } from '../http/node-internals.ts';
 import type { Redaction } from '../redaction.ts';
@@ -29,7 +29,7 @@ export function responseOn(socket: Socket, req: IncomingMessage): ServerResponse
 }
 
 /** Where the bytes of a response come from. */
-export interface ResponseSource {
+interface ResponseSource {
   pause(): void;
   resume(): void;
   /** Takes back a chunk that was written, so that its memory is used again. */
@@ -70,7 +70,7 @@ export class ClientResponse {
   /** Whether the whole body is sure to be small, so that it can go out in one write. */
   isSmall(method: string): boolean {
     if (method === 'HEAD' || this.status === 204 || this.status === 304) return true;
-    const length = headerOf(this.headers, 'content-length');
+    const length = headerValue(this.headers, 'content-length');
     return length !== undefined && Number(length) <= SMALL_BODY_BYTES;
   }
 
@@ -176,7 +176,7 @@ export class ClientResponse {
   breakOff(): void {
     const { socket } = this.#res;
     // Without chunks or a length, an orderly close is the end of the body: only a reset tells it apart.
-    const isEndedByClose = !this.#res.chunkedEncoding && headerOf(this.headers, 'content-length') === undefined;
+    const isEndedByClose = !this.#res.chunkedEncoding && headerValue(this.headers, 'content-length') === undefined;
     if (isEndedByClose && socket !== null) resetConnection(socket);
     this.#res.destroy();
   }

@@ -4,16 +4,16 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
-import { countOf, type HeaderList, headerOf, refuseNominatedFraming } from '../http/header-list.ts';
+import { countHeaders, type HeaderList, headerValue, refuseFramingInConnection } from '../http/header-list.ts';
 import { asProxyError, sendProblem } from '../http/problem.ts';
 import { maskedUnknownPath } from '../telemetry/mask.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
 import { RequestRecord } from '../telemetry/request-record.ts';
-import type { Tracing } from '../telemetry/tracing.ts';
+import type { Tracing } from '../telemetry/otlp.ts';
 import type { FoundEndpoints } from '../tokens/discovery.ts';
 import type { TokenSources } from '../tokens/token-sources.ts';
-import { Access, type Caller } from './access.ts';
-import { noRoute, sendLogin } from './login.ts';
+import { Access } from './access.ts';
+import { noRoute, sendLogin, type Caller } from './login.ts';
 import { ProxiedRequest, type RequestContext } from './request.ts';
 import { Route, RouteTable } from './route.ts';
 import { parseTarget, type Target } from './target.ts';
@@ -25,7 +25,7 @@ const SANE = /^[A-Za-z0-9._:@/+=-]{1,128}$/;
 
 /** The client's `x-request-id`, if sane, else a new one. */
 export function requestIdOf(rawHeaders: readonly string[]): string {
-  const given = headerOf(rawHeaders, 'x-request-id');
+  const given = headerValue(rawHeaders, 'x-request-id');
   return given !== undefined && SANE.test(given) ? given : randomUUID();
 }
 
@@ -35,7 +35,7 @@ const PREFLIGHT_S = 600;
 const NONE: Readonly<HeaderList> = [];
 
 /** What lets a page of an allowed origin read an answer (Fetch standard, "CORS protocol"); empty without an origin. */
-export function corsHeaders(origin: string | undefined): Readonly<HeaderList> {
+function corsHeaders(origin: string | undefined): Readonly<HeaderList> {
   if (origin === undefined) return NONE;
   return [
     ...['access-control-allow-origin', origin],
@@ -45,13 +45,13 @@ export function corsHeaders(origin: string | undefined): Readonly<HeaderList> {
 }
 
 /** Answers the question that a browser asks before a page's request; it is ours to answer, never the provider's. */
-export function answerPreflight(
+function answerPreflight(
   req: IncomingMessage,
   res: ServerResponse,
   { origin, preflight }: { readonly origin: string | undefined; readonly preflight: string },
   requestId: string,
 ): void {
-  const headers = headerOf(req.rawHeaders, 'access-control-request-headers');
+  const headers = headerValue(req.rawHeaders, 'access-control-request-headers');
   res.writeHead(204, [
     ...corsHeaders(origin),
     ...['access-control-allow-methods', preflight],
@@ -63,7 +63,7 @@ export function answerPreflight(
 }
 
 /** A request that may come in: to a route, or to none. */
-export interface Admitted {
+interface Admitted {
   readonly route: Route | undefined;
   readonly caller: Caller;
   /** Path below the route's prefix (the whole path where there is no route), and the query. */
@@ -79,8 +79,8 @@ export function admit(req: IncomingMessage, access: Access, table: RouteTable<Ro
   const tooMany = tooManyHeaders(req.rawHeaders);
   if (tooMany !== undefined) throw tooMany;
   refuseBadFraming(req);
-  refuseNominatedFraming(req.rawHeaders);
-  const host = headerOf(req.rawHeaders, 'host') ?? '';
+  refuseFramingInConnection(req.rawHeaders);
+  const host = headerValue(req.rawHeaders, 'host') ?? '';
   const caller = access.admit(req, host);
   const { client } = caller;
   trail.client = client?.name;
@@ -116,15 +116,16 @@ export function tooManyHeaders(rawHeaders: readonly string[]): ProxyError | unde
 function refuseBadFraming(req: IncomingMessage): void {
   const raw = req.rawHeaders;
   if (req.httpVersionMajor !== 1) throw badRequest('only HTTP/1.1 and HTTP/1.0 are spoken');
-  if (countOf(raw, 'host') !== 1) throw badRequest('exactly one Host header is needed');
-  if (!/^[\w.\-[\]:]*$/.test(headerOf(raw, 'host') ?? '')) throw badRequest('the Host header is malformed');
-  const codings = countOf(raw, 'transfer-encoding');
+  if (countHeaders(raw, 'host') !== 1) throw badRequest('exactly one Host header is needed');
+  if (!/^[\w.\-[\]:]*$/.test(headerValue(raw, 'host') ?? '')) throw badRequest('the Host header is malformed');
+  const codings = countHeaders(raw, 'transfer-encoding');
   if (codings === 0) return;
-  if (codings > 1 || headerOf(raw, 'transfer-encoding')?.toLowerCase() !== 'chunked') {
+  if (codings > 1 || headerValue(raw, 'transfer-encoding')?.toLowerCase() !== 'chunked') {
     throw badRequest('the only Transfer-Encoding taken is `chunked`');
   }
   if (req.httpVersion === '1.0') throw badRequest('HTTP/1.0 knows no Transfer-Encoding');
-  if (countOf(raw, 'content-length') > 0) throw badRequest('Transfer-Encoding and Content-Length exclude each other');
+  if (countHeaders(raw, 'content-length') > 0)
+    throw badRequest('Transfer-Encoding and Content-Length exclude each other');
 }
 
 export function methodNotAllowed(method: string): ProxyError {
@@ -135,7 +136,7 @@ function badRequest(what: string): ProxyError {
   return new ProxyError('bad_request', `The request was refused: ${what}. Nothing was sent.`);
 }
 
-export interface GatewayContext {
+interface GatewayContext {
   readonly sources: TokenSources;
   /** Token endpoints that issuers name while this runs. */
   readonly foundEndpoints: FoundEndpoints;
@@ -274,7 +275,7 @@ export function trailOf({ rawHeaders, method = '' }: IncomingMessage): RequestRe
 }
 
 function refuseUpgrade(req: IncomingMessage): void {
-  if (headerOf(req.rawHeaders, 'upgrade')?.trim().toLowerCase() === 'websocket') throw upgradeRefused();
+  if (headerValue(req.rawHeaders, 'upgrade')?.trim().toLowerCase() === 'websocket') throw upgradeRefused();
 }
 
 export function upgradeRefused(): ProxyError {

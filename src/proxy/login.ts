@@ -6,7 +6,6 @@ import type { HeaderList } from '../http/header-list.ts';
 import { endResponse } from '../http/linger.ts';
 import { isFixed } from '../providers/provider.ts';
 import { jwtShaped, sampleTokenResponse } from '../providers/sample-response.ts';
-import type { Caller } from './access.ts';
 import type { Route } from './route.ts';
 
 /** Long enough that no client logs in again and again. Seconds. */
@@ -36,7 +35,7 @@ export interface PlaceholderUse {
  * at the provider. Where clients are known by keys it is signed with the client's own, so that any replica takes it.
  * Made with a placeholder, it gives one that expires when that does: else a stolen one could be renewed forever.
  */
-export function placeholderLogin(route: Route, { client, placeholderExpiresAtS }: Caller, nowMs: number): object {
+function placeholderLogin(route: Route, { client, placeholderExpiresAtS }: Caller, nowMs: number): object {
   const { provider } = route.config;
   if (isFixed(provider.token)) return {};
   const iat = Math.floor(nowMs / 1000);
@@ -111,4 +110,16 @@ export function sendLogin(
 export function noRoute(routes: readonly Route[], client: Client | undefined): ProxyError {
   const names = routes.map(({ config }) => config.name).filter((name) => client?.routes?.includes(name) ?? true);
   return new ProxyError('no_route', `No route has this path. Configured: ${names.join(', ')}.`);
+}
+
+/** Who sent a request. */
+export interface Caller {
+  /** Undefined where anyone may call. */
+  readonly client: Client | undefined;
+  /** When the placeholder expires that the client showed in place of its key or certificate. Epoch seconds. */
+  readonly placeholderExpiresAtS: number | undefined;
+  /** The allowed origin of the web page that sent it; undefined if no page did. */
+  readonly origin: string | undefined;
+  /** The method that a browser asks about before it sends a page's request; undefined for any other request. */
+  readonly preflight: string | undefined;
 }

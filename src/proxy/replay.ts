@@ -1,5 +1,5 @@
 /** What the decision about a second attempt depends on, and nothing else. */
-export interface RefusedAttempt {
+interface RefusedAttempt {
   /** 1 or 2. There is no third. */
   readonly attempt: number;
   /** Whether all of the request body, if it has one, is still here. A streamed body is not. */

@@ -5,19 +5,18 @@ import type { ClientRequest, Exchange, ResponseHandler } from '../http/client/ht
 import { resetConnection, unsentBytes } from '../http/node-internals.ts';
 import type { Redaction } from '../redaction.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
-import type { RequestTrace } from '../telemetry/tracing.ts';
+import type { RequestTrace } from '../telemetry/otlp.ts';
 import type { AttemptRecord, TokenUse, RequestRecord } from '../telemetry/request-record.ts';
 import type { Token, TokenCall } from '../tokens/token.ts';
 import { type Body, expectsContinue, receiveBody } from './body.ts';
-import { ClientResponse, reasonPhrase, SMALL_BODY_BYTES } from './client-response.ts';
-import type { StatusVerdict } from './route.ts';
+import { ClientResponse, reasonPhrase, responseOn, SMALL_BODY_BYTES } from './client-response.ts';
+import type { Route, StatusVerdict } from './route.ts';
 import type { Deadline, DeadlineOwner } from './deadlines.ts';
-import { type HeaderList, headerOf, requestHeaders, responseHeaders, tracedHeaders } from '../http/header-list.ts';
+import { type HeaderList, headerValue } from '../http/header-list.ts';
+import { requestHeaders, responseHeaders, tracedHeaders } from './headers.ts';
 import { discardBody } from '../http/linger.ts';
-import type { Route } from './route.ts';
 import { asProxyError, sendProblem } from '../http/problem.ts';
 import { decideReplay } from './replay.ts';
-import { responseOn } from './client-response.ts';
 import type { Target } from './target.ts';
 import { tokenPathRefused } from './token-paths.ts';
 
@@ -55,7 +54,7 @@ export interface UpstreamListener extends ResponseHandler {
   onUpgrade(rawHeaders: readonly string[]): HeaderList;
 }
 
-export interface Sender {
+interface Sender {
   /** @throws ProxyError `not_sent` */
   send(request: ClientRequest, listener: UpstreamListener): UpstreamExchange;
 }
@@ -285,7 +284,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #isRefusalOfToken(): boolean {
     const response = this.#response;
     if (response === undefined || this.#verdict !== 'look') return this.#verdict === 'dead';
-    const encoding = headerOf(response.headers, 'content-encoding');
+    const encoding = headerValue(response.headers, 'content-encoding');
     return this.#route.deadToken.body(response.status, response.held(), encoding);
   }
 

@@ -1,12 +1,11 @@
 import type { RouteConfig } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
-import { decodedFully } from '../http/url-path.ts';
+import { decodedFully, pathBelow, type Place, placeOf } from '../http/url-path.ts';
 import { isFixed, type TokenPath } from '../providers/provider.ts';
-import { pathBelow, type Place, placeOf } from '../http/url-path.ts';
 import type { FoundEndpoints } from '../tokens/discovery.ts';
 
 /** What a path below a route is to the token endpoint. */
-export type TokenPathVerdict =
+type TokenPathVerdict =
   /** An API call like any other. */
   | 'other'
   /** One of the provider's logins, spelled as documented: answered here. */
@@ -96,7 +95,7 @@ export function tokenPathRefused(): ProxyError {
 }
 
 /** Paths that are known in any spelling. `{name}` stands for one segment. */
-export class Paths {
+class Paths {
   readonly #plain: ReadonlySet<string>;
   readonly #patterns: readonly RegExp[];
 

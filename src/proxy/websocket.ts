@@ -7,7 +7,7 @@ import type { ProxyServer } from 'http-proxy-3';
 import { networkCode, ProxyError } from '../errors.ts';
 import { brokenConnection, connectTimeout, invalidResponse, unreachable } from '../http/client/failures.ts';
 import type { ClientRequest } from '../http/client/http-exchange.ts';
-import { grouped, headerOf } from '../http/header-list.ts';
+import { headersByName, headerValue } from '../http/header-list.ts';
 import { guardedLookup } from '../http/ip-address.ts';
 import { endSocket } from '../http/linger.ts';
 import { faultOfEnd, http, pauseConnection, resumeConnection } from '../http/node-internals.ts';
@@ -37,7 +37,7 @@ const AGENTS = {
 type Forward = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
 
 /** The client's side of a handshake, and where it goes. */
-export interface Handshake {
+interface Handshake {
   readonly req: IncomingMessage;
   readonly socket: Socket;
   /** Bytes that the client sent behind its handshake. */
@@ -51,7 +51,7 @@ export interface Handshake {
 }
 
 /** Sends WebSocket handshakes through http-proxy-3, which is loaded for the first one: most configurations have none. */
-export class WebSocketProxy {
+class WebSocketProxy {
   readonly #onError: (code: string) => void;
   readonly #exchanges = new WeakMap<IncomingMessage, WebSocketExchange>();
   #loading: Promise<ProxyServer> | undefined;
@@ -113,7 +113,7 @@ class WebSocketExchange implements UpstreamExchange {
     const { req, socket, head, origin, connectTimeoutMs } = this.#handshake;
     try {
       // http-proxy-3 sends the headers that it finds here.
-      req.headers = grouped([...this.#request.headers, 'connection', 'Upgrade', 'upgrade', 'websocket']);
+      req.headers = headersByName([...this.#request.headers, 'connection', 'Upgrade', 'upgrade', 'websocket']);
       const agent = origin.startsWith('https:') ? AGENTS.tls : AGENTS.plain;
       const options = { target: origin, changeOrigin: true, agent, connectTimeout: connectTimeoutMs };
       proxy.ws(req, socket, head, options, () => socket.destroy());
@@ -195,14 +195,14 @@ class WebSocketExchange implements UpstreamExchange {
   }
 
   #onUpgrade(response: IncomingMessage, upstream: Socket, forward: () => void): void {
-    const upgrade = headerOf(response.rawHeaders, 'upgrade') ?? '';
+    const upgrade = headerValue(response.rawHeaders, 'upgrade') ?? '';
     if (this.#isOver || upgrade.trim().toLowerCase() !== 'websocket') {
       upstream.destroy();
       this.#refuse('it switched to another protocol');
       return;
     }
     try {
-      response.headers = grouped(this.#listener.onUpgrade(response.rawHeaders));
+      response.headers = headersByName(this.#listener.onUpgrade(response.rawHeaders));
     } catch (error) {
       upstream.destroy();
       this.fail(error);

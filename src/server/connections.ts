@@ -1,9 +1,8 @@
-import type { ServerResponse } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import { Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { ignoreError } from '../http/linger.ts';
-import type { ProxyServer } from './http-server.ts';
 import {
   currentResponse,
   isConnectionLost,
@@ -129,3 +128,5 @@ function isBusy(socket: Socket): boolean {
 function peerOf(socket: Socket): string {
   return `${socket.remoteAddress} ${socket.remotePort}`;
 }
+
+export type ProxyServer = Server | TlsServer;

@@ -17,7 +17,7 @@ import {
 import { rawProblem, sendProblem } from '../http/problem.ts';
 import { type Gateway, methodNotAllowed, requestIdOf, tooManyHeaders } from '../proxy/gateway.ts';
 import type { UpgradeHandler } from '../proxy/websocket.ts';
-import { Connections } from './connections.ts';
+import { Connections, type ProxyServer } from './connections.ts';
 import { afterResponses, Pipelining } from './pipelining.ts';
 
 /** Time for the reset of a client that is gone. Milliseconds. */
@@ -28,7 +28,7 @@ const ANSWER_MS = 250;
  * their socket altogether. Each sends the same FIN. While its response is awaited, such a client is sent an interim
  * response (`100 Continue`), which HTTP/1.1 has every client skip; if nobody is there, the kernel answers with a reset.
  */
-export function serveHalfClosedClients(server: ProxyServer): void {
+function serveHalfClosedClients(server: ProxyServer): void {
   allowHalfClosedClients(server);
   server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
     socket.once('end', () => probe(socket));
@@ -47,7 +47,7 @@ function probe(socket: Socket): void {
 }
 
 /** What node's parser refuses (RFC 9112): answered, unless another answer is owed or was given to the same request. */
-export function onClientError(error: Error, socket: Duplex, pipelining: Pipelining): void {
+function onClientError(error: Error, socket: Duplex, pipelining: Pipelining): void {
   const code = networkCode(error);
   const answering = currentResponse(socket);
   const inBodyOf = unfinishedRequest(socket);
@@ -86,7 +86,7 @@ function clientProblem(code: string, outcome: Outcome): ProxyError {
   }
 }
 
-export interface ProxyServerContext {
+interface ProxyServerContext {
   readonly gateway: () => Gateway;
   readonly upgrades: UpgradeHandler;
   readonly config: () => Config;
@@ -109,8 +109,6 @@ const LIMITS = {
 } as const;
 
 const TLS_SETTINGS = { handshakeTimeout: 10_000, allowHalfOpen: true } as const;
-
-export type ProxyServer = Server | TlsServer;
 
 /** The listener that clients call. */
 export function createProxyServer(context: ProxyServerContext): { server: ProxyServer; connections: Connections } {

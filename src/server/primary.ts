@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import cluster, { type Worker } from 'node:cluster';
 import type { Server } from 'node:http';
-import { adminListener, type Reloads } from '../admin/listener.ts';
+import { adminListener } from '../admin/listener.ts';
+import type { Reloads } from '../telemetry/snapshot.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { formatAddress } from '../config/values.ts';
 import type { Config, ListenAddress } from '../config/config.ts';

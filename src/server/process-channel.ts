@@ -1,4 +1,4 @@
-import type { ProcessSnapshot, RefreshResult, ServingProcess } from '../admin/snapshot.ts';
+import type { ProcessSnapshot, RefreshResult, ServingProcess } from '../telemetry/snapshot.ts';
 import type { Clock } from '../clock.ts';
 import type { RecordedDetails, RecordedRequest } from '../telemetry/recent-requests.ts';
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type FSWatcher, watch } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Reloads } from '../admin/listener.ts';
+import type { Reloads } from '../telemetry/snapshot.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { readRegularFile } from '../config/disk.ts';
@@ -141,7 +141,7 @@ export interface Found {
   readonly texts: ReadonlyMap<string, string>;
 }
 
-export interface ReloadContext {
+interface ReloadContext {
   /** Reads the configuration anew. Never throws for a bad one. */
   readonly examine: () => Found;
   /** Puts a good configuration to work, all of it or, if it throws, none. */

@@ -6,7 +6,7 @@ import {
   type RouteCounts,
   type RouteSnapshot,
   type TokenSnapshot,
-} from '../admin/snapshot.ts';
+} from '../telemetry/snapshot.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Config, TokenStoreConfig } from '../config/config.ts';
 import { asProxyError } from '../http/problem.ts';
@@ -19,7 +19,8 @@ import { UpgradeHandler } from '../proxy/websocket.ts';
 import { maskedCall } from '../telemetry/mask.ts';
 import { RequestLog } from '../telemetry/request-log.ts';
 import { BUCKET_MS, bucketAt, type Counts } from '../telemetry/route-stats.ts';
-import { openTracing, type Tracing } from '../telemetry/tracing.ts';
+import { openTracing } from '../telemetry/tracing.ts';
+import type { Tracing } from '../telemetry/otlp.ts';
 import { FoundEndpoints } from '../tokens/discovery.ts';
 import type { OpenTokenStore } from '../tokens/store/open.ts';
 import { TokenSources } from '../tokens/token-sources.ts';
@@ -79,7 +80,7 @@ function countsSnapshot({ statuses, latency, errors, ...counts }: Counts): Route
   return { ...counts, statuses: [...statuses], latency: [...latency], errors: Object.fromEntries(errors) };
 }
 
-export interface RuntimeOptions {
+interface RuntimeOptions {
   readonly log: Log;
   readonly clock?: Clock | undefined;
   /** What tokens are shared by, unless the configuration has a token store. */

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { adminListener, type Reloads } from '../admin/listener.ts';
-import type { ProcessSnapshot, RefreshResult, ReplayResult, ServingProcess } from '../admin/snapshot.ts';
+import { adminListener } from '../admin/listener.ts';
+import type { ProcessSnapshot, RefreshResult, Reloads, ReplayResult, ServingProcess } from '../telemetry/snapshot.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { formatAddress } from '../config/values.ts';
@@ -11,8 +11,8 @@ import type { Log } from '../logger.ts';
 import type { RecordedDetails, RecordedRequest } from '../telemetry/recent-requests.ts';
 import type { RequestRecord } from '../telemetry/request-record.ts';
 import type { OpenTokenStore } from '../tokens/store/open.ts';
-import type { Connections } from './connections.ts';
-import { createAdminServer, createProxyServer, listen, type ProxyServer, setCertificates } from './http-server.ts';
+import type { Connections, ProxyServer } from './connections.ts';
+import { createAdminServer, createProxyServer, listen, setCertificates } from './http-server.ts';
 import { NO_RELOADS, refuseRestart } from './reload.ts';
 import { Runtime } from './runtime.ts';
 import { commit, version } from './version.ts';
@@ -74,11 +74,7 @@ const NOT_REPEATED = new Set(['connection', 'content-length', 'expect', 'host', 
 const TIMEOUT_MS = 10_000;
 
 /** Sends a recorded request through the proxy once more, as the client sent it. Only for emulated providers. */
-export async function resend(
-  trail: RequestRecord | undefined,
-  prefix: string,
-  proxy: ListenAddress,
-): Promise<ReplayResult> {
+async function resend(trail: RequestRecord | undefined, prefix: string, proxy: ListenAddress): Promise<ReplayResult> {
   const why = refusalOf(trail);
   if (trail === undefined || why !== undefined) return { kind: 'refused', why: why ?? '' };
   const headers: string[] = [];
@@ -117,7 +113,7 @@ function refusalOf(trail: RequestRecord | undefined): string | undefined {
   return kept < trail.requestBytes ? 'Its body is longer than what is kept of it.' : undefined;
 }
 
-export interface ServerOptions {
+interface ServerOptions {
   readonly log: Log;
   readonly clock?: Clock;
   /** What became of changed configurations. */

@@ -6,7 +6,7 @@ import type { LevelledLog } from '../telemetry/log.ts';
 import { type StoreReply, type StoreCall, type StoreNotice, ChannelStores } from '../tokens/store/channel.ts';
 import { shareBy } from '../tokens/store/open.ts';
 import { TokenCipher } from '../tokens/store/cipher.ts';
-import type { ServingProcess } from '../admin/snapshot.ts';
+import type { ServingProcess } from '../telemetry/snapshot.ts';
 import { answerProcessCall, type ProcessReply, type ProcessCall } from './process-channel.ts';
 import { startServer } from './server.ts';
 
@@ -27,7 +27,7 @@ export type ToWorker =
 /** What a configuration is read from, by absolute path. */
 type Texts = ReadonlyMap<string, string>;
 
-export interface WorkerOptions {
+interface WorkerOptions {
   /** @throws ConfigError */
   readonly configOf: (texts: Texts) => Config;
   readonly logFor: (config: Config, worker: number | undefined) => LevelledLog;

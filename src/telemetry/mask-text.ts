@@ -1,5 +1,5 @@
 /** A text as a server that decodes it reads it, and where its characters stand in the original. */
-export interface Unescaped {
+interface Unescaped {
   readonly text: string;
   /** Index in the original of each character, and at the end the original's length; undefined: they are the same. */
   readonly starts: Int32Array | undefined;
@@ -96,7 +96,7 @@ export function isSecretName(name: string): boolean {
   return SECRET_NAME.test(snake.toLowerCase());
 }
 
-export interface MaskOptions {
+interface MaskOptions {
   /** The text is the beginning of a longer one: its last word, which may be part of a number, is left out. */
   readonly isCut?: boolean;
   /** Long words stay, because ids are harmless here. */

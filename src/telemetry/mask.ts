@@ -1,6 +1,6 @@
 import { constants, gunzipSync } from 'node:zlib';
-import { CUT, HIDDEN, isOpaque, isSecretName, maskedText } from './mask-text.ts';
-import { unescaped } from './mask-text.ts';
+import { UNMASKED_HEADERS } from '../http/header-list.ts';
+import { CUT, HIDDEN, isOpaque, isSecretName, maskedText, unescaped } from './mask-text.ts';
 
 /** Of a path, of a query and of a header's value, no more than this is shown. Characters. */
 const MOST_SHOWN = 512;
@@ -14,23 +14,12 @@ const MOST_BODY = 64 * 1024;
 /** A list of JSON that is nested deeper is not shown: its indentation alone would be much longer than the body. */
 const MOST_DEPTH = 64;
 
-/** Headers whose values are nobody's secret. Of any other it is only said that it was there. */
-const SHOWN = new Set(
-  (
-    'accept accept-encoding accept-language age allow cache-control content-encoding content-language content-length ' +
-    'connection content-type date etag expect host idempotency-key last-modified origin prefer retry-after sec-fetch-dest ' +
-    'sec-fetch-mode sec-fetch-site server traceparent transfer-encoding upgrade user-agent vary via wakala-token ' +
-    'x-callback-url x-emulated-by x-emulated-reason x-idempotency-key x-reference-id x-request-id x-target-environment ' +
-    'x-upstream-request-id x-webhook-mode'
-  ).split(' '),
-);
-
 /** The header lines of a message, with the values of all but harmless headers hidden. */
 export function maskedHeaders(list: readonly string[]): [name: string, value: string][] {
   const masked: [string, string][] = [];
   for (let i = 0; i < Math.min(list.length, MOST_LINES * 2); i += 2) {
     const name = list[i] ?? '';
-    masked.push([cut(name), SHOWN.has(name.toLowerCase()) ? maskedValue(list[i + 1] ?? '') : HIDDEN]);
+    masked.push([cut(name), UNMASKED_HEADERS.has(name.toLowerCase()) ? maskedValue(list[i + 1] ?? '') : HIDDEN]);
   }
   const more = list.length / 2 - masked.length;
   if (more > 0) masked.push([CUT, `${more} more lines`]);

@@ -26,7 +26,6 @@ import { http } from '../http/node-internals.ts';
 import type { Log } from '../logger.ts';
 import { maskedPath } from './mask.ts';
 import type { AttemptRecord, RequestRecord } from './request-record.ts';
-import type { RequestTrace, TracedRoute, Tracing, TracingOptions } from './tracing.ts';
 
 const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
 
@@ -72,7 +71,7 @@ type Spans = Parameters<SpanExporter['export']>[0];
 type Done = Parameters<SpanExporter['export']>[1];
 
 /** Sends batches to a collector. Of those that fail, the log has the first, and then the first that does not. */
-export class CollectorExporter implements SpanExporter {
+class CollectorExporter implements SpanExporter {
   readonly #exporter: OTLPTraceExporter;
   readonly #agent: InstanceType<typeof http.Agent>;
   readonly #log: Log;
@@ -131,7 +130,7 @@ function whatFailed(error: Error): string {
 }
 
 /** What the spans of every request on a route have in common. */
-export interface RouteSpans {
+interface RouteSpans {
   readonly name: string;
   readonly prefix: string;
   /** Of the span for the whole request. */
@@ -151,7 +150,7 @@ interface Wait {
 }
 
 /** Spans of one request, timed by its trail. Nothing that a client or the provider sent is in them unmasked. */
-export class OtlpTrace implements RequestTrace {
+class OtlpTrace implements RequestTrace {
   readonly continued: boolean;
   readonly #tracer: Tracer;
   readonly #trail: RequestRecord;
@@ -345,4 +344,41 @@ function routeSpans({ name, prefix, upstream }: TracedRoute, { listen, scheme }:
 
 export function openOtlp(options: TracingOptions): Tracing {
   return new OtlpTracing(options);
+}
+
+/** The spans of one request: one for all of it, and below that each wait for a token and each attempt. */
+export interface RequestTrace {
+  /** Whether it belongs to the client's own trace, and the client's `tracestate` with it. */
+  readonly continued: boolean;
+  /** From now until the next attempt the request waits for a token. An attempt before it is over. */
+  waitsForToken(): void;
+  /** Begins an attempt. @returns its `traceparent` (W3C Trace Context 3.2) */
+  attempt(): string;
+  /** The trail is finished: what it says goes into the spans. */
+  end(): void;
+}
+
+/** What a trace tells of a route. */
+interface TracedRoute {
+  readonly name: string;
+  readonly prefix: string;
+  /** API base URL. */
+  readonly upstream: string;
+}
+
+/** Where the traces of this process go. */
+export interface Tracing {
+  begin(trail: RequestRecord, route: TracedRoute): RequestTrace;
+  /** Sends what is left, and waits for that two seconds at most. Never rejects. */
+  close(): Promise<void>;
+}
+
+export interface TracingOptions {
+  /** Base URL of a collector that takes OTLP over HTTP; `/v1/traces` comes behind it. */
+  readonly otlp: string;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly scheme: 'http' | 'https';
+  /** Of wakala. */
+  readonly version: string;
+  readonly log: Log;
 }

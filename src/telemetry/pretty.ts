@@ -1,7 +1,7 @@
 import { statusOf } from '../errors.ts';
 import type { TokenUse } from './request-record.ts';
 
-export interface HumanLineOptions {
+interface HumanLineOptions {
   readonly colour: boolean;
   /** Every request gets a line at its end. */
   readonly requests?: boolean;

@@ -5,7 +5,7 @@ import { RecentRequests } from './recent-requests.ts';
 import type { RequestRecord } from './request-record.ts';
 import { RouteStats } from './route-stats.ts';
 
-export interface RequestLogOptions {
+interface RequestLogOptions {
   readonly log: Log;
   /** How many of the last requests are kept; 0: none. */
   readonly keep: number;

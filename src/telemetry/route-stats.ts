@@ -112,7 +112,7 @@ function minus(now: ArrayLike<number>, before: ArrayLike<number>): number[] {
 }
 
 /** What a second attempt came to. */
-export type ReplayOutcome = 'answered' | 'refused' | 'failed';
+type ReplayOutcome = 'answered' | 'refused' | 'failed';
 
 /** Counts since the process began. */
 export interface Counts {

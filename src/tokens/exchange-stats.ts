@@ -4,7 +4,7 @@ import type { ErrorCode } from '../errors.ts';
 export type Grant = 'credentials' | 'refresh';
 
 /** What came of it: a token, a refusal of what was sent, or no sensible answer. */
-export type ExchangeOutcome = 'ok' | 'denied' | 'unavailable';
+type ExchangeOutcome = 'ok' | 'denied' | 'unavailable';
 
 /** Counts of what one credential's token endpoint was asked and answered, since the process began. */
 export class ExchangeStats {

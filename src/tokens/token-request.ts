@@ -16,7 +16,7 @@ export interface TokenRequest {
 }
 
 /** What is not known before the moment of asking. */
-export interface TokenRequestContext {
+interface TokenRequestContext {
   /** The token endpoint, where it had to be found out first. */
   readonly endpoint?: string | undefined;
   /** By the token endpoint's clock, as far as that is known. Milliseconds since the Unix epoch. */

@@ -12,7 +12,7 @@ const MAX_LIFETIME_MS = 366 * 86_400_000;
 const EPOCH_SECONDS_LIMIT = 1e11;
 
 /** The moments a lifetime is measured from. Epoch milliseconds. */
-export interface ResponseTime {
+interface ResponseTime {
   readonly nowMs: number;
   /** The token endpoint's own clock, from its `Date` header: an absolute expiry counts from that. */
   readonly serverNowMs: number | undefined;

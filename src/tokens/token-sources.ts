@@ -16,7 +16,7 @@ export interface CredentialUse {
   readonly credentials: ReadonlyMap<string, Secret>;
 }
 
-export interface SourcesContext extends Omit<CacheContext, 'provider' | 'tally'> {
+interface SourcesContext extends Omit<CacheContext, 'provider' | 'tally'> {
   readonly transport: TokenTransport;
   /** Makes the replicas share what `own` asks for; `name` stands for the credential. Undefined: each on its own. */
   readonly share?: ((own: TokenFetcher, name: string, provider: string) => TokenFetcher) | undefined;

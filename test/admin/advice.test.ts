@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { reloadProblem, routeAdvice, storeProblem } from '../../src/diagnosis/diagnosis.ts';
-import type { CredentialSnapshot } from '../../src/admin/snapshot.ts';
+import type { CredentialSnapshot } from '../../src/telemetry/snapshot.ts';
 import type { RouteConfig } from '../../src/config/config.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import type { LastFailure } from '../../src/telemetry/route-stats.ts';

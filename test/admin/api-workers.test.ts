@@ -2,7 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { adminApp } from '../../src/admin/app.ts';
 import { mergedCredential, mergedRoute } from '../../src/admin/view.ts';
 import { requestDetails } from '../../src/admin/request-view.ts';
-import type { CredentialSnapshot, ProcessSnapshot, RouteSnapshot, ServingProcess } from '../../src/admin/snapshot.ts';
+import type {
+  CredentialSnapshot,
+  ProcessSnapshot,
+  RouteSnapshot,
+  ServingProcess,
+} from '../../src/telemetry/snapshot.ts';
 import { newLatencyBuckets } from '../../src/telemetry/route-stats.ts';
 import { maskedDetails } from '../../src/telemetry/recent-requests.ts';
 import { RequestRecord } from '../../src/telemetry/request-record.ts';

@@ -1,4 +1,4 @@
-import type { AdminContext } from '../../src/admin/listener.ts';
+import type { AdminContext } from '../../src/admin/context.ts';
 import { systemClock } from '../../src/clock.ts';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';

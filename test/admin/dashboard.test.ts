@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { adminApp } from '../../src/admin/app.ts';
-import type { AdminContext } from '../../src/admin/listener.ts';
+import type { AdminContext } from '../../src/admin/context.ts';
 import { ask } from '../support/proxy-ask.ts';
 import { reply } from '../support/upstream-raw.ts';
 import { adminConfig, adminContext, type AdminSettings } from './context.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { AdminContext } from '../../src/admin/listener.ts';
+import type { AdminContext } from '../../src/admin/context.ts';
 import { Metrics } from '../../src/admin/metrics.ts';
-import type { CredentialSnapshot, ProcessSnapshot, RouteCounts } from '../../src/admin/snapshot.ts';
+import type { CredentialSnapshot, ProcessSnapshot, RouteCounts } from '../../src/telemetry/snapshot.ts';
 import { LATENCY_BOUNDS_MS, latencyBucketOf, newLatencyBuckets } from '../../src/telemetry/route-stats.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { adminConfig, adminContext } from './context.ts';

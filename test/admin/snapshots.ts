@@ -1,4 +1,4 @@
-import type { CredentialSnapshot, RouteCounts, TokenSnapshot } from '../../src/admin/snapshot.ts';
+import type { CredentialSnapshot, RouteCounts, TokenSnapshot } from '../../src/telemetry/snapshot.ts';
 import { newLatencyBuckets } from '../../src/telemetry/route-stats.ts';
 
 /** The route that all of these are about. */

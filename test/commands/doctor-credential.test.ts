@@ -1,10 +1,9 @@
 import type { RequestListener } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { originsIn, sentCredentials } from '../../src/commands/doctor/token-checks.ts';
-import { checkClock } from '../../src/commands/doctor/token-checks.ts';
+import { checkClock, originsIn, sentCredentials } from '../../src/commands/doctor/token-checks.ts';
 import { formatSeconds } from '../../src/commands/doctor/finding.ts';
 import type { RouteConfig } from '../../src/config/config.ts';
-import { emulatedCredentials } from '../../src/emulators/emulator-state.ts';
+import { emulatedCredentials } from '../../src/emulators/emulated-provider.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import {

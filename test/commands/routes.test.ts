@@ -2,8 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { check } from '../../src/commands/config-commands.ts';
-import { routes } from '../../src/commands/config-commands.ts';
+import { check, routes } from '../../src/commands/config-commands.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'wakala-routes-'));
 

@@ -7,7 +7,7 @@ import { jsonSchema } from '../../src/config/json-schema.ts';
 import { control, newEmulatorState } from '../../src/emulators/emulator-state.ts';
 import { TOKEN_ENDPOINT_MODES } from '../../src/emulators/controls.ts';
 import { emulatorPorts } from '../../src/emulators/emulator.ts';
-import { emulatedCredentials } from '../../src/emulators/emulator-state.ts';
+import { emulatedCredentials } from '../../src/emulators/emulated-provider.ts';
 import { providerNamed, providers } from '../../src/providers/registry.ts';
 import { blocksOf, DOCUMENTS, exists, ROOT, sectionOf, tableOf, textOf } from './documents.ts';
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { emulatedCredentials } from '../../src/emulators/emulator-state.ts';
+import { emulatedCredentials } from '../../src/emulators/emulated-provider.ts';
 import { jeel } from '../../src/providers/jeel.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';

@@ -1,13 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import {
-  responseHeaders,
-  CALL_OVERRIDES,
-  normalizeHeaderName,
-  foldHeaderName,
-  requestHeaders,
-  type RouteHeaders,
-} from '../../src/http/header-list.ts';
+import { OVERRIDE_HEADERS, normalizeHeaderName, foldHeaderName } from '../../src/http/header-list.ts';
+import { responseHeaders, requestHeaders, type RouteHeaders } from '../../src/proxy/headers.ts';
 import { Redaction } from '../../src/redaction.ts';
 import { type Chance, fuzz } from './random.ts';
 
@@ -72,7 +66,7 @@ const VALUES = [
 const ROUTES: readonly RouteHeaders[] = [
   { set: [], defaults: [], replaced: new Set() },
   { set: [['X-Mode', 'live']], defaults: [['x_default', 'ours']], replaced: new Set(['x-mode']) },
-  { set: [], defaults: [], replaced: new Set(), withheld: CALL_OVERRIDES },
+  { set: [], defaults: [], replaced: new Set(), withheld: OVERRIDE_HEADERS },
 ];
 
 type Lines = readonly (readonly [name: string, value: string])[];

@@ -1,15 +1,13 @@
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { isHost } from '../../src/admin/request-view.ts';
-import { requestDetails } from '../../src/admin/request-view.ts';
-import { fits, requestView } from '../../src/admin/request-view.ts';
-import { isLinkLocalAddress } from '../../src/http/ip-address.ts';
-import { isLoopbackName } from '../../src/http/ip-address.ts';
+import { fits, isHost, requestDetails, requestView } from '../../src/admin/request-view.ts';
+import { isLinkLocalAddress, isLoopbackName } from '../../src/http/ip-address.ts';
 import { Access } from '../../src/proxy/access.ts';
 import { reasonPhrase } from '../../src/proxy/client-response.ts';
 import { DeadTokenRules } from '../../src/proxy/route.ts';
-import { responseHeaders, refuseNominatedFraming, requestHeaders } from '../../src/http/header-list.ts';
+import { refuseFramingInConnection } from '../../src/http/header-list.ts';
+import { responseHeaders, requestHeaders } from '../../src/proxy/headers.ts';
 import { placeholderUse } from '../../src/proxy/login.ts';
 import { requestIdOf } from '../../src/proxy/gateway.ts';
 import { decodedFully } from '../../src/http/url-path.ts';
@@ -117,7 +115,7 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
     attempt(() => requestHeaders(lines('connection', text, 4), routeHeaders, 'x')),
   'requestHeaders, one Connection line': (text) =>
     attempt(() => requestHeaders(['connection', text], routeHeaders, 'x')),
-  refuseNominatedFraming: (text) => attempt(() => refuseNominatedFraming(['connection', text])),
+  refuseNominatedFraming: (text) => attempt(() => refuseFramingInConnection(['connection', text])),
   responseHeaders: (text) =>
     attempt(() => responseHeaders([...lines('a', text, 4), 'b', text, 'connection', text], 200, REDACTION)),
   reasonOf: (text) => reasonPhrase(text, 200, REDACTION),

@@ -1,6 +1,5 @@
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { metadataUrls } from '../../src/tokens/discovery.ts';
 import { ManualClock } from '../support/manual-clock.ts';

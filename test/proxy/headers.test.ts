@@ -1,13 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import {
-  responseHeaders,
-  countOf,
-  headerOf,
-  refuseNominatedFraming,
-  requestHeaders,
-  type RouteHeaders,
-} from '../../src/http/header-list.ts';
+import { countHeaders, headerValue, refuseFramingInConnection } from '../../src/http/header-list.ts';
+import { responseHeaders, requestHeaders, type RouteHeaders } from '../../src/proxy/headers.ts';
 import { Redaction } from '../../src/redaction.ts';
 
 const NO_HEADERS: RouteHeaders = { set: [], defaults: [], replaced: new Set() };
@@ -124,10 +118,10 @@ describe('requestHeaders', () => {
   });
 
   it('adds itself to the Via lines that are there', () => {
-    const via = (raw: string[]) => headerOf(requestHeaders(raw, NO_HEADERS, 'x'), 'via');
+    const via = (raw: string[]) => headerValue(requestHeaders(raw, NO_HEADERS, 'x'), 'via');
     expect(via(['Via', '1.0 fred'])).toBe('1.0 fred, 1.1 wakala');
     expect(via(['Via', '1.0 fred', 'via', '1.1 a, 1.1 b'])).toBe('1.0 fred, 1.1 a, 1.1 b, 1.1 wakala');
-    expect(countOf(requestHeaders(['Via', '1.0 fred', 'via', '1.1 b'], NO_HEADERS, 'x'), 'via')).toBe(1);
+    expect(countHeaders(requestHeaders(['Via', '1.0 fred', 'via', '1.1 b'], NO_HEADERS, 'x'), 'via')).toBe(1);
   });
 
   it.each(['1.1 wakala', '1.0 fred,1.1 wakala', '1.1 Wakala , 1.1 b'])('refuses the loop in Via: %s', (value) => {
@@ -157,15 +151,15 @@ describe('refuseNominatedFraming', () => {
   it.each(['content-length', 'Content-Length', 'transfer-encoding', 'host', 'x, Content_Length'])(
     'refuses Connection: %s',
     (value) => {
-      expect(codeOf(() => refuseNominatedFraming(['a', '1', 'Connection', value]))).toBe('bad_request');
-      expect(codeOf(() => refuseNominatedFraming(['Connection', 'close', 'connection', value]))).toBe('bad_request');
+      expect(codeOf(() => refuseFramingInConnection(['a', '1', 'Connection', value]))).toBe('bad_request');
+      expect(codeOf(() => refuseFramingInConnection(['Connection', 'close', 'connection', value]))).toBe('bad_request');
     },
   );
 
   it.each(['close', 'keep-alive', 'x-content-length', 'authorization', 'upgrade', ''])(
     'takes Connection: %j',
     (value) => {
-      expect(codeOf(() => refuseNominatedFraming(['Connection', value]))).toBe('none');
+      expect(codeOf(() => refuseFramingInConnection(['Connection', value]))).toBe('none');
     },
   );
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { requestHeaders } from '../../src/http/header-list.ts';
+import { requestHeaders } from '../../src/proxy/headers.ts';
 import { Route } from '../../src/proxy/route.ts';
 import { RouteStats } from '../../src/telemetry/route-stats.ts';
 import { makeToken } from '../../src/tokens/token.ts';

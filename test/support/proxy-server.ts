@@ -1,6 +1,5 @@
 import { onTestFinished } from 'vitest';
-import type { Clock } from '../../src/clock.ts';
-import { systemClock } from '../../src/clock.ts';
+import { type Clock, systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
 import type { Log } from '../../src/logger.ts';

@@ -1,9 +1,8 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { Redaction } from '../../src/redaction.ts';
-import { RouteStats } from '../../src/telemetry/route-stats.ts';
+import { bucketAt, BUCKETS, RouteStats, TimeSeries } from '../../src/telemetry/route-stats.ts';
 import { RecentRequests } from '../../src/telemetry/recent-requests.ts';
-import { TimeSeries, bucketAt, BUCKETS } from '../../src/telemetry/route-stats.ts';
 import { RequestRecord } from '../../src/telemetry/request-record.ts';
 
 function trailOf(fields: Partial<RequestRecord> = {}): RequestRecord {

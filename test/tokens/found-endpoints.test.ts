@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../support/manual-clock.ts';
-import { Discovery } from '../../src/tokens/discovery.ts';
-import { FoundEndpoints } from '../../src/tokens/discovery.ts';
+import { Discovery, FoundEndpoints } from '../../src/tokens/discovery.ts';
 
 const ISSUER = 'https://login.bank.example';
 const PLAIN = `${ISSUER}/token`;

@@ -1,9 +1,9 @@
 import type { Context } from 'hono';
 import { type Child, jsx as h } from 'hono/jsx';
 import { assetUrl } from '../assets/assets.ts';
-import type { AdminContext } from '../listener.ts';
+import type { AdminContext } from '../context.ts';
 
-export interface Page {
+interface Page {
   readonly title: string;
   /** Which entry of the navigation it belongs to. */
   readonly section: 'routes' | 'requests';

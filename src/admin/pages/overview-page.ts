@@ -1,32 +1,13 @@
 import type { Context } from 'hono';
 import { type Child, jsx as h } from 'hono/jsx';
-import type { Problem } from '../../diagnosis/diagnosis.ts';
-import type { StoreStatus } from '../../tokens/store/open.ts';
-import { age, bytes, count, countdown, facts, moment, plural, rate, stateLabel } from '../format.ts';
-import type { AdminContext } from '../listener.ts';
-import type { ProcessSnapshot } from '../snapshot.ts';
+import { bytes, count, plural, rate } from '../../format.ts';
+import type { ProcessSnapshot } from '../../telemetry/snapshot.ts';
+import type { StoreStatus } from '../../tokens/store/store.ts';
+import type { AdminContext } from '../context.ts';
 import { type Overview, overviewOf, type RouteView } from '../view.ts';
+import { age, facts } from './elements.ts';
 import { pageResponse } from './layout.ts';
-import { routeArticle } from './route-article.ts';
-
-const NAMES = { failing: 'Failing', warning: 'Warning' };
-
-/** What is wrong, what to do about it, and when. */
-export function problemBlock(problem: Problem, nowMs: number): Child {
-  const { state, what, todo, atMs, untilMs } = problem;
-  const again = problem.code === 'token_refused_for_calls' ? 'Left alone for another ' : 'The next try may be made in ';
-  const times = [
-    atMs === undefined ? null : ['Last seen at ', moment(atMs), '. '],
-    untilMs === undefined ? null : [again, countdown(untilMs, nowMs, '0 s'), '.'],
-  ];
-  return h(
-    'div',
-    { class: `problem ${state}` },
-    h('p', { class: 'what' }, h('strong', {}, `${NAMES[state]}: `), stateLabel(what)),
-    h('p', { class: 'todo' }, h('strong', {}, 'What to do: '), stateLabel(todo)),
-    times.every((time) => time === null) ? null : h('p', { class: 'when' }, times),
-  );
-}
+import { problemBlock, routeArticle } from './route-article.ts';
 
 const COLUMNS = [
   'Process',
@@ -40,12 +21,12 @@ const COLUMNS = [
   'Token store',
 ];
 
-export function storeInWords({ connected, failure }: StoreStatus): string {
+function storeInWords({ connected, failure }: StoreStatus): string {
   return connected ? 'connected' : `away (${failure ?? 'no connection'})`;
 }
 
 /** A row for each process. */
-export function workersTable({ processes, atMs }: Overview): Child {
+function workersTable({ processes, atMs }: Overview): Child {
   return h(
     'section',
     { id: 'workers', 'aria-labelledby': 'workers-title' },

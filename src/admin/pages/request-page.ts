@@ -1,7 +1,8 @@
 import type { Context } from 'hono';
 import { type Child, jsx as h } from 'hono/jsx';
-import { bytes, count, facts, millis, moment, stateLabel } from '../format.ts';
-import type { AdminContext } from '../listener.ts';
+import { facts, moment, withCode } from './elements.ts';
+import { bytes, count, millis } from '../../format.ts';
+import type { AdminContext } from '../context.ts';
 import {
   NOT_KEPT,
   type RequestDetails,
@@ -23,7 +24,7 @@ const NAMES: Readonly<Record<SpanKind, string>> = {
 };
 
 /** Where the time of a request went: a row for each stretch. */
-export function timing(spans: readonly Span[], attempts: RequestDetails['attempts']): Child {
+function timing(spans: readonly Span[], attempts: RequestDetails['attempts']): Child {
   const wholeMs = spans.reduce((sum, { lengthMs }) => sum + lengthMs, 0);
   const rows = spans.map((span, i) => row(span, wholeMs, attemptOf(spans, i, attempts.length)));
   return h(
@@ -113,7 +114,7 @@ function whatBecameOfIt({ view, detail, outcome, clientLeft }: RequestDetails): 
     h(
       'div',
       { class: 'problem failing' },
-      h('p', {}, h('strong', {}, `${view.code}: `), stateLabel(detail ?? '')),
+      h('p', {}, h('strong', {}, `${view.code}: `), withCode(detail ?? '')),
       h('p', {}, known),
     ),
     left,
@@ -157,7 +158,7 @@ function message(
     { class: 'message', 'aria-labelledby': id },
     h('h2', { id }, name, h('span', { class: 'size' }, bytes(size))),
     headers.length === 0 ? h('p', { class: 'why' }, none) : headerTable(name, headers),
-    body.kind === 'none' ? h('p', { class: 'why' }, stateLabel(`Body: ${body.why}`)) : text(name, body),
+    body.kind === 'none' ? h('p', { class: 'why' }, withCode(`Body: ${body.why}`)) : text(name, body),
   );
 }
 

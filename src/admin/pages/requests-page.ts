@@ -1,8 +1,9 @@
 import type { Context } from 'hono';
 import { type Child, jsx as h } from 'hono/jsx';
 import { filterOf, TOKEN_USES } from '../api.ts';
-import { count, millis, moment, plural } from '../format.ts';
-import type { AdminContext } from '../listener.ts';
+import { moment } from './elements.ts';
+import { count, millis, plural } from '../../format.ts';
+import type { AdminContext } from '../context.ts';
 import { type RequestFilter, requestsOf, type RequestView } from '../request-view.ts';
 import { pageResponse } from './layout.ts';
 

@@ -1,12 +1,13 @@
 import { type Child, jsx as h } from 'hono/jsx';
+import type { Problem } from '../../diagnosis/diagnosis.ts';
+import { count, millis, plural, rate } from '../../format.ts';
 import { latencyAt } from '../../telemetry/route-stats.ts';
 import type { LifetimeSource } from '../../tokens/token.ts';
-import { age, count, countdown, facts, millis, plural, rate } from '../format.ts';
 import { type Overview, requestsIn, type RouteView, type Steps } from '../view.ts';
-import { problemBlock } from './overview-page.ts';
+import { age, countdown, facts, moment, withCode } from './elements.ts';
 
 /** One kind of thing over time: a value for each step in which there is one. */
-export interface Line {
+interface Line {
   /** Class that gives it its colour. */
   readonly name: string;
   readonly values: ReadonlyMap<number, number>;
@@ -15,7 +16,7 @@ export interface Line {
 const HEIGHT = 32;
 
 /** Bars on top of one another, a step each. `label` says in words what can be seen. */
-export function bars(lines: readonly Line[], steps: Steps, label: string): Child {
+function bars(lines: readonly Line[], steps: Steps, label: string): Child {
   const tops = new Map<number, number>();
   for (const { values } of lines) for (const [step, n] of values) tops.set(step, (tops.get(step) ?? 0) + n);
   const scale = HEIGHT / Math.max(1, ...tops.values());
@@ -33,7 +34,7 @@ export function bars(lines: readonly Line[], steps: Steps, label: string): Child
 }
 
 /** Stairs, a step each, with gaps where there is no value. */
-export function stairs(lines: readonly Line[], steps: Steps, label: string): Child {
+function stairs(lines: readonly Line[], steps: Steps, label: string): Child {
   const scale = (HEIGHT - 2) / Math.max(1, ...lines.flatMap(({ values }) => [...values.values()]));
   const paths = lines.map(({ name, values }) => {
     let before = NaN;
@@ -234,3 +235,22 @@ function refreshForm(name: string): Child {
     h('button', { type: 'submit', 'aria-label': `Refresh token now: ${name}` }, 'Refresh token now'),
   );
 }
+
+/** What is wrong, what to do about it, and when. */
+export function problemBlock(problem: Problem, nowMs: number): Child {
+  const { state, what, todo, atMs, untilMs } = problem;
+  const again = problem.code === 'token_refused_for_calls' ? 'Left alone for another ' : 'The next try may be made in ';
+  const times = [
+    atMs === undefined ? null : ['Last seen at ', moment(atMs), '. '],
+    untilMs === undefined ? null : [again, countdown(untilMs, nowMs, '0 s'), '.'],
+  ];
+  return h(
+    'div',
+    { class: `problem ${state}` },
+    h('p', { class: 'what' }, h('strong', {}, `${NAMES[state]}: `), withCode(what)),
+    h('p', { class: 'todo' }, h('strong', {}, 'What to do: '), withCode(todo)),
+    times.every((time) => time === null) ? null : h('p', { class: 'when' }, times),
+  );
+}
+
+const NAMES = { failing: 'Failing', warning: 'Warning' };

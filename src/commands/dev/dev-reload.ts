@@ -1,11 +1,11 @@
-import type { Reloads } from '../../admin/listener.ts';
+import type { Reloads } from '../../telemetry/snapshot.ts';
 import type { Config } from '../../config/config.ts';
 import type { ValidatedConfig } from '../../config/load.ts';
 import { formatProblem } from '../../errors.ts';
 import { NO_RELOADS } from '../../server/reload.ts';
 import type { Emulated, Emulation } from './emulation.ts';
 
-export interface DevReloadContext {
+interface DevReloadContext {
   /** As the user calls the file. */
   readonly file: string;
   /** Reads the configuration anew. Never throws for a bad one. */

@@ -13,7 +13,7 @@ import { Emulation } from './emulation.ts';
 import { hasKeys, KEY_LINE, pressKey, readKeys, type Terminal, thisTerminal } from './keys.ts';
 
 /** One line that works when pasted into a POSIX shell. */
-export function curlLine(base: string, call: Provider['samples']['call']): string {
+function curlLine(base: string, call: Provider['samples']['call']): string {
   const url = quoted(base + call.path);
   if (call.json === undefined) return `curl -sS ${call.method === 'GET' ? '' : `-X ${call.method} `}${url}`;
   return `curl -sS ${url} -H 'content-type: application/json' -d ${quoted(JSON.stringify(call.json))}`;
@@ -23,7 +23,7 @@ function quoted(text: string): string {
   return /^[\w:/.\-?=&]+$/.test(text) && !text.includes('&') ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-export interface StartScreen {
+interface StartScreen {
   /** With the emulators for upstreams. */
   readonly config: Config;
   readonly address: ListenAddress;
@@ -35,7 +35,7 @@ export interface StartScreen {
 }
 
 /** What is where, and one line to paste for each route. */
-export function startScreen({ config, address, admin, emulation, colour, keys }: StartScreen): string {
+function startScreen({ config, address, admin, emulation, colour, keys }: StartScreen): string {
   const bold = (text: string) => (colour ? `\u001b[1m${text}\u001b[0m` : text);
   const banner = colour ? '\u001b[30;43m EMULATED \u001b[0m' : '[EMULATED]';
   const base = `${config.tls === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
@@ -82,7 +82,7 @@ function troubleLines(emulators: readonly Emulator[], keys: boolean): readonly s
   ];
 }
 
-export interface DevOptions {
+interface DevOptions {
   readonly config: string;
   /** Whether the user named the file: one that is then missing is an error. */
   readonly configGiven: boolean;

@@ -1,8 +1,8 @@
 import type { Config, RouteConfig } from '../../config/config.ts';
-import { emulatedCredentials } from '../../emulators/emulator-state.ts';
+
 import type { Emulator } from '../../emulators/emulator.ts';
 import { type Emulators, type EmulatorsOptions, startEmulators } from '../../emulators/emulators.ts';
-import { withExchangesAt } from '../../emulators/emulated-provider.ts';
+import { withExchangesAt, emulatedCredentials } from '../../emulators/emulated-provider.ts';
 import type { Provider } from '../../providers/provider.ts';
 
 /** A configuration whose every route leads to an emulator on this machine, with the emulator's credentials. */

@@ -34,7 +34,7 @@ function inForeground(): boolean {
   }
 }
 
-export const CTRL_C = '\u0003';
+const CTRL_C = '\u0003';
 
 /**
  * Gives every key to `onKey` until it is closed. Text that was pasted, and keys that send more than one character, are
@@ -76,7 +76,7 @@ function keysIn(text: string): readonly string[] {
 }
 
 /** What the keys of `wakala dev` act on. */
-export interface KeyContext {
+interface KeyContext {
   readonly emulation: Pick<Emulation, 'emulators'>;
   readonly admin: ListenAddress | undefined;
   readonly reload: Pick<DevReload, 'reload'>;

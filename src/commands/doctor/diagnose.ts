@@ -60,7 +60,7 @@ const BOARD = 'doctor';
  * Says whether the token store can be used, as the proxy uses it and within the same time. Never worse than a warning:
  * without it, each process asks for its own tokens.
  */
-export async function checkTokenStore({ url }: TokenStoreConfig, clock: Clock): Promise<Finding> {
+async function checkTokenStore({ url }: TokenStoreConfig, clock: Clock): Promise<Finding> {
   const { host } = new URL(url.reveal());
   const boards = await RedisStores.open({ url, clock, log: silentLog, random: Math.random });
   try {

@@ -12,7 +12,7 @@ import { exitCodeOf, jsonReport, textReport } from './report.ts';
 import { originsIn } from './token-checks.ts';
 
 /** The routes a user means: all, or the one named as `/mpesa/*`, `/mpesa` or `mpesa`; else a sentence on what there is. */
-export function selectRoutes(
+function selectRoutes(
   routes: readonly RouteConfig[],
   named: string | undefined,
 ): { readonly routes: readonly RouteConfig[] } | { readonly problem: string } {
@@ -29,7 +29,7 @@ function bare(name: string): string {
   return name.replace(/^\//, '').replace(/\/?\*?$/, '');
 }
 
-export interface DoctorOptions {
+interface DoctorOptions {
   /** Path of the configuration file. */
   readonly config: string;
   /** The route to check, as `/mpesa/*`, `/mpesa` or `mpesa`; undefined: all. */

@@ -2,7 +2,7 @@
  * A text without the characters that steer a terminal or turn the direction of writing: providers and certificates
  * name themselves as they like.
  */
-export function escapeControls(text: string): string {
+function escapeControls(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, '?');
 }
 
@@ -36,7 +36,7 @@ export function formatList(items: readonly string[]): string {
 export type Result = 'ok' | 'warning' | 'failed' | 'skipped';
 
 /** What kind of failure the exit code tells: refused credentials, something out of reach, or something else wrong. */
-export type Fault = 'denied' | 'unreachable' | 'wrong';
+type Fault = 'denied' | 'unreachable' | 'wrong';
 
 /** What one check saw, and what to do about it: a sentence each, fit for a terminal. */
 export interface Finding {

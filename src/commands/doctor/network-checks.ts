@@ -8,7 +8,7 @@ import { formatPlace, opened, type Place, placeOf, type Probes, STEP_TIMEOUT_MS,
 type Resolving = Pick<Probes, 'lookup' | 'clock'>;
 
 /** Says where the name of a host leads. */
-export async function checkName(host: string, world: Resolving): Promise<Finding> {
+async function checkName(host: string, world: Resolving): Promise<Finding> {
   if (isLinkLocalAddress(host)) return forbidden(host);
   if (isIP(host) !== 0) return ok(`${host} is an address, not a name`);
   try {
@@ -61,7 +61,7 @@ function forbidden(host: string): Finding {
 }
 
 /** Says whether somebody takes connections there. */
-export async function checkConnection(place: Place, { lookup, clock }: Pick<Probes, 'lookup' | 'clock'>) {
+async function checkConnection(place: Place, { lookup, clock }: Pick<Probes, 'lookup' | 'clock'>) {
   const startMs = clock.now();
   const socket = connect({ ...place, lookup });
   try {
@@ -109,7 +109,7 @@ const FEW_DAYS = 14;
  * Says whether a host proves who it is. The handshake goes through whatever the certificate, so that its fault can be
  * told; nothing is sent after it.
  */
-export async function checkCertificate(place: Place, { lookup, clock }: Pick<Probes, 'lookup' | 'clock'>) {
+async function checkCertificate(place: Place, { lookup, clock }: Pick<Probes, 'lookup' | 'clock'>) {
   const { host, port } = place;
   const servername = isIP(host) === 0 ? { servername: host } : {};
   const socket = connectTls({ host, port, lookup, rejectUnauthorized: false, ...servername });

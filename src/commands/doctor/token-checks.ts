@@ -29,7 +29,7 @@ export function tokenUrl({ provider, authServer }: Pick<RouteConfig, 'provider' 
  * The sandbox to try credentials at that the production host refused. Undefined unless the route is a production one
  * at the provider's own hosts, and these are others than the sandbox's.
  */
-export function sandboxFor(route: Pick<RouteConfig, 'provider' | 'environment' | 'upstream' | 'authServer'>) {
+function sandboxFor(route: Pick<RouteConfig, 'provider' | 'environment' | 'upstream' | 'authServer'>) {
   const { provider, environment, upstream, authServer } = route;
   const { hosts, token } = provider;
   if (environment !== 'production' || hosts === undefined || isFixed(token)) return undefined;
@@ -78,13 +78,13 @@ export function sentCredentials({ name: route, provider }: Pick<RouteConfig, 'na
 }
 
 /** What a token endpoint's answer looked like; nothing of what it held. */
-export interface AnswerShape {
+interface AnswerShape {
   readonly status: number;
   readonly isPage: boolean;
 }
 
 /** What came of asking for a token once. */
-export interface Attempt {
+interface Attempt {
   readonly got: Token | ProxyError;
   /** Undefined where there was no whole answer. */
   readonly answer: AnswerShape | undefined;
@@ -98,7 +98,7 @@ export interface Attempt {
 }
 
 /** Asks for a token in the way the proxy does, with the credentials, and keeps it from everyone. Never throws. */
-export async function attemptExchange(use: CredentialUse, token: Exchange, world: Probes): Promise<Attempt> {
+async function attemptExchange(use: CredentialUse, token: Exchange, world: Probes): Promise<Attempt> {
   const { clock } = world;
   const tally = new ExchangeStats();
   const startMs = clock.now();
@@ -132,7 +132,7 @@ function isPage({ body, headers }: TokenResponse): boolean {
 const SHORT_MS = 60_000;
 
 /** Says how long a token lives, what said so, and when the next one is asked for. */
-export function checkLifetime(token: Token, response: ExchangeResponse, defaultLifetimeS: number): Finding {
+function checkLifetime(token: Token, response: ExchangeResponse, defaultLifetimeS: number): Finding {
   const lifetimeMs = token.expiresAtMs - token.issuedAtMs;
   const lifetime = formatSeconds(lifetimeMs);
   const ahead = `refreshed ${formatSeconds(token.expiresAtMs - token.refreshAtMs)} before its end`;

@@ -10,7 +10,7 @@ import { configText, ENV_HEAD, envText, type Plan, providersNamed, UNASKED, vari
 import { askPlan, type Dialog, DialogEnded, type Given } from './wizard.ts';
 
 /** What to type after the files are written, for a POSIX shell in the folder where `wakala init` ran. */
-export function nextSteps(file: string): string {
+function nextSteps(file: string): string {
   const beside = (name: string) => shellWord(join(dirname(file), name));
   const named = file === 'proxy.config.yaml' ? '' : ` -c ${shellWord(file)}`;
   const env = beside('.env');
@@ -37,7 +37,7 @@ function shellWord(text: string): string {
  * Whether the rules of a .gitignore keep the file `.env` beside it out of Git. The last rule that matches wins, and `!`
  * turns it round (gitignore(5)). Character classes are not read: a rule with one counts as none that matches.
  */
-export function ignoresEnv(rules: string): boolean {
+function ignoresEnv(rules: string): boolean {
   let ignored = false;
   for (const line of rules.split(/\r?\n/)) {
     const [, not, pattern = ''] = /^(!?)(?:\*\*\/|\/)?(.*)$/.exec(line.replace(/(?<! ) +$/, '')) ?? [];
@@ -55,7 +55,7 @@ function matchesEnv(pattern: string): boolean {
 }
 
 /** A file that is to be written is there already. */
-export class FileExists extends Error {
+class FileExists extends Error {
   override readonly name = 'FileExists';
 }
 
@@ -64,7 +64,7 @@ export class FileExists extends Error {
  * line that it has. Throws FileExists, having written nothing, where the configuration is there; else FileFault or as
  * `node:fs` does.
  */
-export function writeFiles(file: string, plan: Plan, tell: (line: string) => void): void {
+function writeFiles(file: string, plan: Plan, tell: (line: string) => void): void {
   if (!isCreated(file, configText(plan))) throw new FileExists(file);
   tell(`wrote ${file}: ${plan.providers.map(({ name }) => `/${name}/*`).join(', ')}`);
   tell(addVariables(join(dirname(file), '.env.example'), plan));

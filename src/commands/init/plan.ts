@@ -44,7 +44,7 @@ function hintFor(name: string): string {
 }
 
 /** An environment variable that the configuration refers to. */
-export interface Variable {
+interface Variable {
   readonly name: string;
   readonly provider: Provider;
   /** Where the user finds its value, in the provider's own words. */

@@ -7,12 +7,11 @@ import {
   getCACertificates,
   type SecureContext,
 } from 'node:tls';
-import { isLinkLocalAddress } from '../ip-address.ts';
-import { guardedLookup } from '../ip-address.ts';
+import { guardedLookup, isLinkLocalAddress } from '../ip-address.ts';
 import { keepSessionEvents } from '../node-internals.ts';
 
 /** Where the bytes of a connection go. */
-export interface SocketReader {
+interface SocketReader {
   /** The buffer for the next read, never an empty one. */
   nextBuffer(): Buffer;
   /** The first `length` bytes of `buffer` were read. They stay valid during the call. */
@@ -39,7 +38,7 @@ export interface Dialing {
 export type Dial = (listener: DialListener) => Dialing;
 
 /** Scheme, host and port of an upstream. */
-export interface Origin {
+interface Origin {
   readonly isTls: boolean;
   /** A name or an IP address, without brackets. */
   readonly host: string;

@@ -29,7 +29,7 @@ const MAX_LENGTH = 1024;
  */
 const FRESH_MS = 60_000;
 
-export interface EventContext {
+interface EventContext {
   readonly seal: TokenCipher;
   /** Name of the credential on the board. */
   readonly name: string;
@@ -96,7 +96,7 @@ const MIN_REMAINING_MS = 1000;
 /** Turns are numbered by the time in microseconds, or a little above. A number that is further ahead was forged. */
 const MAX_AHEAD_MS = 2 * 365 * 86_400_000;
 
-export interface SharedContext {
+interface SharedContext {
   readonly board: TokenStore;
   readonly seal: TokenCipher;
   /** Name of the credential on the board: a hash. */

@@ -6,9 +6,9 @@ import type { TokenFetcher } from '../exchange.ts';
 import { TokenCipher } from './cipher.ts';
 import { SharedTokenFetcher } from './coordinator.ts';
 import { RedisStores } from './redis.ts';
-import type { TokenStore } from './store.ts';
+import type { StoreStatus, TokenStore } from './store.ts';
 
-export interface TokenStoreSettings {
+interface TokenStoreSettings {
   readonly url: Secret;
   /** The first seals, each opens. */
   readonly keys: readonly [Secret, ...Secret[]];
@@ -22,15 +22,8 @@ export interface OpenTokenStore {
   close(): void;
 }
 
-/** How the connection to a token store is. */
-export interface StoreStatus {
-  readonly connected: boolean;
-  /** Code of what went wrong last: `ECONNREFUSED`, `WRONGPASS`. */
-  readonly failure: string | undefined;
-}
-
 /** What the askers of a process share with those of the others. */
-export interface Sharing {
+interface Sharing {
   readonly boards: { board(name: string): TokenStore; close(): void; readonly status?: () => StoreStatus };
   readonly seal: TokenCipher;
   /** This process; no other has the same. */

@@ -3,8 +3,7 @@ import type { Clock } from '../../clock.ts';
 import type { Log } from '../../logger.ts';
 import type { Secret } from '../../secret.ts';
 import { MAX_ENCRYPTED_LENGTH } from './cipher.ts';
-import type { StoreStatus } from './open.ts';
-import { type Lease, type StoredToken, StoreUnavailable, type TokenStore } from './store.ts';
+import { type Lease, type StoredToken, type StoreStatus, StoreUnavailable, type TokenStore } from './store.ts';
 
 /** How long the numbering of an unused credential is remembered; a new one starts from the time, which is higher. */
 const NUMBERING_MS = 30 * 24 * 3_600_000;
@@ -82,7 +81,7 @@ if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
 return 1`;
 
 /** What a board needs of the connections to Redis. */
-export interface ScriptRunner {
+interface ScriptRunner {
   /**
    * Runs a script on the keys of a credential.
    * @param late gets the answer that comes when nobody waits for it any more
@@ -95,7 +94,7 @@ export interface ScriptRunner {
 }
 
 /** The board of one credential in Redis. */
-export class RedisTokenStore implements TokenStore {
+class RedisTokenStore implements TokenStore {
   readonly #all: ScriptRunner;
   readonly #name: string;
 
@@ -163,7 +162,7 @@ const LONGEST_RECONNECT_MS = 2000;
 /** How long a start waits for Redis, so that the first request finds what the others share. */
 const START_MS = 1000;
 
-export interface RedisContext {
+interface RedisContext {
   readonly url: Secret;
   readonly clock: Clock;
   readonly log: Log;

@@ -41,3 +41,10 @@ export interface TokenStore {
 export class StoreUnavailable extends Error {
   override readonly name = 'BoardDown';
 }
+
+/** How the connection to a token store is. */
+export interface StoreStatus {
+  readonly connected: boolean;
+  /** Code of what went wrong last: `ECONNREFUSED`, `WRONGPASS`. */
+  readonly failure: string | undefined;
+}

@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { emulatedCredentials } from '../../../src/emulators/emulator-state.ts';
+import { emulatedCredentials } from '../../../src/emulators/emulated-provider.ts';
 import { variableOf } from '../../../src/config/starter.ts';
 import { providers } from '../../../src/providers/registry.ts';
 import { isOurs, ROOT } from '../documents.ts';

@@ -1,5 +1,4 @@
-import type { RawHead } from '../../support/raw-message.ts';
-import { valuesOf } from '../../support/raw-message.ts';
+import { type RawHead, valuesOf } from '../../support/raw-message.ts';
 
 /** A request as a server reads it that forgives nothing. */
 export interface StrictRequest extends RawHead {

@@ -2,10 +2,16 @@ import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../../src/errors.ts';
 import { Secret } from '../../../src/secret.ts';
 import type { TokenFetcher } from '../../../src/tokens/exchange.ts';
-import { SharedTokenFetcher, LEASE_MS, WAIT_MS } from '../../../src/tokens/store/coordinator.ts';
+import {
+  encryptEvent,
+  failureEvent,
+  LEASE_MS,
+  SharedTokenFetcher,
+  type StoreEvent,
+  WAIT_MS,
+} from '../../../src/tokens/store/coordinator.ts';
 import type { StoredToken, TokenStore } from '../../../src/tokens/store/store.ts';
 import { MemoryStores } from '../../../src/tokens/store/memory.ts';
-import { failureEvent, type StoreEvent, encryptEvent } from '../../../src/tokens/store/coordinator.ts';
 import { TokenCipher } from '../../../src/tokens/store/cipher.ts';
 import { makeToken, type Token } from '../../../src/tokens/token.ts';
 import { ManualClock, settled } from '../../support/manual-clock.ts';

@@ -1,9 +1,8 @@
-import type { LastFailure } from '../telemetry/route-stats.ts';
-import type { RecordedDetails, RecordedRequest } from '../telemetry/recent-requests.ts';
-import type { Bucket } from '../telemetry/route-stats.ts';
-import type { StoreStatus } from '../tokens/store/open.ts';
-import type { RefusedCall, TokenFailure, ExchangeStats } from '../tokens/exchange-stats.ts';
+import type { ExchangeStats, RefusedCall, TokenFailure } from '../tokens/exchange-stats.ts';
+import type { StoreStatus } from '../tokens/store/store.ts';
 import type { LifetimeSource } from '../tokens/token.ts';
+import type { RecordedDetails, RecordedRequest } from './recent-requests.ts';
+import type { Bucket, LastFailure } from './route-stats.ts';
 
 /** Refused calls that are shown; more are counted. */
 export const MOST_REFUSED_CALLS = 20;
@@ -45,7 +44,7 @@ export interface ProcessSnapshot {
 }
 
 /** Connections to one origin. */
-export interface UpstreamSnapshot {
+interface UpstreamSnapshot {
   readonly origin: string;
   readonly busy: number;
   readonly idle: number;
@@ -123,3 +122,11 @@ export type RefreshResult =
 export type ReplayResult =
   | { readonly kind: 'sent'; readonly requestId: string; readonly status: number }
   | { readonly kind: 'refused'; readonly why: string };
+
+/** What became of changed configurations. */
+export interface Reloads {
+  readonly taken: number;
+  readonly refused: number;
+  /** Why the configuration on disk is not the one that serves. It makes nobody unready: the old one is good. */
+  readonly failure: string | undefined;
+}
