@@ -11,7 +11,7 @@ const ROOT = path.resolve(import.meta.dirname, '..');
 /** The oldest that package.json allows, the newest of the next major, and between them the one of the project. */
 const WANTED = [oldest(), undefined, '26'];
 const CHECK_MS = 60_000;
-const INTERNALS = ['test/node-internals.test.ts', 'test/http/client/node-facts.test.ts'];
+const INTERNALS = ['test/http/node-internals.test.ts', 'test/http/client/node-facts.test.ts'];
 
 const temporary = mkdtempSync(path.join(tmpdir(), 'wakala-package-'));
 let [passed, failed] = [0, 0];

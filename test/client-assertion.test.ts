@@ -3,7 +3,7 @@ import { decodeProtectedHeader, jwtVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { ALGORITHMS, clientAssertion, readSigningKey } from '../src/client-assertion.ts';
 import { issue } from './config/certificate.ts';
-import { jwkOf, pairFor, pemOf } from './oauth2/keys.ts';
+import { jwkOf, pairFor, pemOf } from './e2e/oauth2/keys.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 1, 9);
 const INPUT = { clientId: 'shop', audience: 'https://login.example', keyId: undefined, nowMs: NOW_MS } as const;

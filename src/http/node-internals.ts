@@ -11,7 +11,7 @@ import { getSystemErrorName } from 'node:util';
 export const http = process.getBuiltinModule('node:http');
 
 /*
- * Everything that reads or changes private fields of Node's objects. `test/node-internals.test.ts` fails on a version of
+ * Everything that reads or changes private fields of Node's objects. `test/http/node-internals.test.ts` fails on a version of
  * Node where one of these fields is missing or works differently.
  */
 

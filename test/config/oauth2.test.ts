@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isFixed } from '../../src/providers/provider.ts';
-import { pairFor, jwkOf, pemOf } from '../oauth2/keys.ts';
+import { pairFor, jwkOf, pemOf } from '../e2e/oauth2/keys.ts';
 import { issue } from './certificate.ts';
 import { examine, problemsOf, routeOf, warningsOf, type World } from './reading.ts';
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { connect } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { makePki, startTlsProxy, tlsFiles } from '../access/support.ts';
+import { makePki, startTlsProxy, tlsFiles } from './access/support.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { type RawAnswer, RawClient } from '../support/raw-client.ts';
 import { RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';

@@ -7,7 +7,7 @@ import { startEmulator } from '../../src/emulators/emulator.ts';
 import { createWakala, type WakalaConfig } from '../../src/library/index.ts';
 import { silentLog } from '../../src/logger.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
-import { makePki, startTlsProxy, tlsFiles } from '../access/support.ts';
+import { makePki, startTlsProxy, tlsFiles } from '../e2e/access/support.ts';
 import { expectProblem } from '../support/proxy-ask.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { RawClient, rawAsk } from '../support/raw-client.ts';

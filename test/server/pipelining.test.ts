@@ -11,7 +11,7 @@ import { createWakala } from '../../src/library/index.ts';
 import { silentLog } from '../../src/logger.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { Pipelining } from '../../src/server/pipelining.ts';
-import { makePki, SHOP, startTlsProxy, tlsFiles } from '../access/support.ts';
+import { makePki, SHOP, startTlsProxy, tlsFiles } from '../e2e/access/support.ts';
 import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
 import { RawReader } from '../support/raw-message.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';

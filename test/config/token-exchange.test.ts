@@ -1,0 +1,425 @@
+import { describe, expect, it } from 'vitest';
+import { mpesa } from '../../src/providers/mpesa.ts';
+import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { mpesaRoute, mpesaWith, problemsOf, routeOf, warningsOf } from './reading.ts';
+
+const STATIC = 'routes:\n  /x/*:\n    provider: static\n    upstream: https://a.example\n    credentials: {token: t}\n';
+
+describe('token_header', () => {
+  it.each([
+    ['token_header: {name: X-Api-Key}', { name: 'X-Api-Key', scheme: '' }],
+    ['token_header: {name: X-Api-Key, scheme: Token}', { name: 'X-Api-Key', scheme: 'Token' }],
+    ['token_header: {scheme: Token}', { name: 'authorization', scheme: 'Token' }],
+    ['token_header: {name: AUTHORIZATION}', { name: 'AUTHORIZATION', scheme: 'Bearer' }],
+    ['token_header: {name: Authorization, scheme: ""}', { name: 'Authorization', scheme: '' }],
+  ])('%s is %j', (line, expected) => {
+    expect(mpesaRoute(line).provider.tokenHeader).toEqual(expected);
+  });
+
+  it('is `Authorization: Bearer` where nothing is said', () => {
+    expect(mpesaRoute().provider.tokenHeader).toBeUndefined();
+  });
+
+  it('works for a fixed key too', () => {
+    const { provider } = routeOf(`${STATIC}    token_header: {name: X-Api-Key}\n`);
+    expect(provider.tokenHeader).toEqual({ name: 'X-Api-Key', scheme: '' });
+  });
+
+  it.each([
+    ['token_header: {}', '5:5 routes./mpesa/*.token_header.name', 'is empty'],
+    ['token_header: {name: "X Api"}', '5:26 routes./mpesa/*.token_header.name', 'not a header name'],
+    ['token_header: {name: Host}', '5:26 routes./mpesa/*.token_header.name', 'belongs to the connection'],
+    [
+      'token_header: {name: proxy_authorization}',
+      '5:26 routes./mpesa/*.token_header.name',
+      'belongs to the connection',
+    ],
+    ['token_header: {scheme: "Bearer "}', '5:28 routes./mpesa/*.token_header.scheme', 'one word'],
+    ['token_header: {scheme: "a b"}', '5:28 routes./mpesa/*.token_header.scheme', 'one word'],
+    ['token_header: {nam: X-Api-Key}', '5:20 routes./mpesa/*.token_header.nam', 'did you mean `name`?'],
+  ])('%s is a problem', (line, place, reason) => {
+    const [problem = ''] = problemsOf(mpesaWith(line));
+    expect(problem).toContain(reason);
+    expect(problem.slice(0, place.length + 3)).toBe(`${place} | `);
+  });
+
+  it('cannot be a header that is set as well, in any spelling', () => {
+    const text = mpesaWith('headers: {x_api_key: a}', 'token_header: {name: X-Api-Key}');
+    expect(problemsOf(text)).toEqual([expect.stringMatching(/^6:26 .*is set under `headers` as well/)]);
+  });
+});
+
+describe('headers_from_token', () => {
+  it('is read from every token answer, that of a refresh too', () => {
+    const route = routeOf(
+      [
+        'routes:',
+        '  /jpay/*:',
+        '    provider: jpay',
+        '    credentials: {app_key: k, app_secret: s}',
+        '    headers_from_token: {X-App-Code: app_code}',
+        '',
+      ].join('\n'),
+    );
+    const { token, refresh } = route.provider;
+    if (isFixed(token)) throw new Error('fixed');
+    const headers = { 'X-App-Code': 'app_code' };
+    expect([token.response, refresh?.response]).toEqual([
+      { accessToken: 'access', refreshToken: 'refresh', headers },
+      { accessToken: 'access', refreshToken: 'refresh', headers },
+    ]);
+  });
+
+  it('finds something in the emulator', () => {
+    const { samples } = mpesaRoute('headers_from_token: {X-App-Code: data.app_code}').provider;
+    expect(samples.tokenAnswer).toMatchObject({ data: { app_code: 'emulated-X-App-Code' } });
+  });
+
+  it.each([
+    ['headers_from_token: {"X App": a}', '5:26 routes./mpesa/*.headers_from_token.X App', 'not a header name'],
+    [
+      'headers_from_token: {Authorization: a}',
+      '5:26 routes./mpesa/*.headers_from_token.Authorization',
+      'cannot be set',
+    ],
+    ['headers_from_token: {Host: a}', '5:26 routes./mpesa/*.headers_from_token.Host', 'belongs to the connection'],
+    ['headers_from_token: {X-A: a, x_a: b}', '5:34 routes./mpesa/*.headers_from_token.x_a', 'given twice'],
+    ['headers_from_token: {X-A: a..b}', '5:31 routes./mpesa/*.headers_from_token.X-A', 'a dotted path'],
+    ['headers_from_token: {X-A: ""}', '5:31 routes./mpesa/*.headers_from_token.X-A', 'a dotted path'],
+    ['headers_from_token: [a]', '5:25 routes./mpesa/*.headers_from_token', 'a mapping'],
+  ])('%s is a problem', (line, place, reason) => {
+    const problems = problemsOf(mpesaWith(line));
+    expect(problems).toEqual([expect.stringContaining(reason)]);
+    expect(problems[0]?.slice(0, place.length + 3)).toBe(`${place} | `);
+  });
+
+  it('cannot be the header of the token, nor one that is set', () => {
+    const token = mpesaWith('token_header: {name: X-Api-Key}', 'headers_from_token: {x-api-key: a}');
+    expect(problemsOf(token)).toEqual([expect.stringMatching(/^6:26 .*carries the token/)]);
+    const set = mpesaWith('headers: {X-A: a}', 'headers_from_token: {x_a: a}');
+    expect(problemsOf(set)).toEqual([expect.stringMatching(/^6:26 .*is set under `headers` as well/)]);
+  });
+
+  it('has no place on a route of a fixed key', () => {
+    expect(problemsOf(`${STATIC}    headers_from_token: {X-A: a}\n`)).toEqual([
+      expect.stringMatching(/^6:5 routes\.\/x\/\*\.headers_from_token \| .*asks for no token/),
+    ]);
+  });
+});
+
+describe('denied_token', () => {
+  it('takes the place of the rules of the provider, and is what the emulator answers', () => {
+    const { provider } = mpesaRoute('token: {denied_token: [{status: 500, body: {error: login_failed}}]}');
+    expect(provider.deniedToken).toEqual([{ status: 500, body: { error: 'login_failed' } }]);
+    expect(provider.samples.deniedAnswer).toEqual({ status: 500, body: { error: 'login_failed' } });
+    expect(provider.deadToken).toHaveLength(3);
+  });
+
+  it.each([
+    ['token: {denied_token: []}', /^5:27 .*is empty/],
+    ['token: {denied_token: [{status: 99}]}', /^5:37 .*at least 200/],
+    ['token: {denied_token: [{body: {a: b}}]}', /^5:28 .*`status` is missing/],
+  ])('%s is a problem', (line, expected) => {
+    expect(problemsOf(mpesaWith(line))).toEqual([expect.stringMatching(expected)]);
+  });
+});
+
+/** A route with these lines of `token`, the first of them line 5, column 7. */
+function custom(...lines: string[]): string {
+  return [
+    'routes:',
+    '  /acme/*:',
+    '    upstream: https://api.acme.example/v1',
+    '    token:',
+    ...lines.map((line) => `      ${line}`),
+    '    credentials: {id: i, key: k}',
+    '',
+  ].join('\n');
+}
+
+const RESPONSE = 'response: {access_token: data.token}';
+const REQUEST = 'request: {path: /login, json: {id: "{id}", key: "{key}"}}';
+
+function exchangeOf(provider: Provider): Exchange {
+  if (isFixed(provider.token)) throw new Error('fixed');
+  return provider.token;
+}
+
+describe('an exchange spelled out', () => {
+  it('is resolved with plain defaults', () => {
+    const { provider, authServer } = routeOf(custom(REQUEST, RESPONSE));
+    expect(authServer).toBe('https://api.acme.example/v1');
+    expect(provider).toMatchObject({
+      name: 'custom',
+      token: {
+        request: { method: 'POST', path: '/login', body: { encoding: 'json', fields: { id: '{id}', key: '{key}' } } },
+        response: { accessToken: 'data.token' },
+      },
+      defaultLifetimeS: 300,
+      deadToken: [{ status: 401 }],
+      headers: [],
+      tokenPaths: [{ method: 'POST', path: '/login' }],
+    });
+    expect(provider.refresh).toBeUndefined();
+    expect(provider.credentials.map((field) => field.name)).toEqual(['id', 'key']);
+  });
+
+  it('may say everything', () => {
+    const { provider } = routeOf(
+      custom(
+        'request:',
+        '  method: GET',
+        '  url: https://auth.acme.example/token',
+        '  query: {grant_type: client_credentials}',
+        '  headers: {x-id: "{id}", authorization: "Key {key}"}',
+        '  basic: {username: "{id}", password: "{key}"}',
+        'response: {access_token: a, expires_in: b, expires_at: c, refresh_token: d}',
+        'refresh: {request: {path: "/refresh/{refresh_token}"}, response: {access_token: e}}',
+        'default_lifetime: 20s',
+        'dead_token: [{status: 400, body: {error.code: 17, error.kind: dead}}, {status: 401}]',
+      ),
+    );
+    expect(provider).toMatchObject({
+      token: {
+        request: {
+          method: 'GET',
+          path: 'https://auth.acme.example/token',
+          query: { grant_type: 'client_credentials' },
+          headers: { 'x-id': '{id}', authorization: 'Key {key}' },
+          basic: ['{id}', '{key}'],
+        },
+        response: { accessToken: 'a', expiresIn: 'b', expiresAt: 'c', refreshToken: 'd' },
+      },
+      refresh: {
+        request: { method: 'POST', path: '/refresh/{refresh_token}' },
+        response: { accessToken: 'e', expiresIn: 'b', refreshToken: 'd' },
+      },
+      defaultLifetimeS: 20,
+      deadToken: [{ status: 400, body: { 'error.code': 17, 'error.kind': 'dead' } }, { status: 401 }],
+      tokenPaths: [{ method: 'POST', path: '/refresh/{refresh_token}' }],
+    });
+  });
+
+  it.each(['json', 'form', 'multipart'])('may send its fields as %s', (encoding) => {
+    const { provider } = routeOf(custom(`request: {path: /login, ${encoding}: {a: "{id}", b: "{key}"}}`, RESPONSE));
+    expect(exchangeOf(provider).request.body).toEqual({ encoding, fields: { a: '{id}', b: '{key}' } });
+  });
+
+  it('has samples that its own mapping can read', () => {
+    const { samples } = routeOf(
+      custom(
+        REQUEST,
+        'response: {access_token: data.token, expires_in: data.ttl, refresh_token: next}',
+        'dead_token: [{status: 400, body: {error.code: 17}}]',
+      ),
+    ).provider;
+    expect(samples).toMatchObject({
+      tokenAnswer: { data: { token: '', ttl: 3600 }, next: '' },
+      tokenFormat: 'opaque',
+      accessLifetimeS: 3600,
+      deadAnswer: { status: 400, body: { error: { code: 17 } } },
+    });
+    expect(routeOf(custom(REQUEST, RESPONSE, 'default_lifetime: 20s')).provider.samples.accessLifetimeS).toBe(20);
+  });
+
+  it('can be called through the route only where it is on the API host', () => {
+    const at = (url: string) => custom(`request: {url: "${url}", json: {id: "{id}", key: "{key}"}}`, RESPONSE);
+    expect(routeOf(at('https://api.acme.example/v1/login')).provider.tokenPaths).toEqual([
+      { method: 'POST', path: '/login' },
+    ]);
+    expect(routeOf(at('https://api.acme.example/login')).provider.tokenPaths).toEqual([]);
+    expect(routeOf(at('https://auth.acme.example/v1/login')).provider.tokenPaths).toEqual([]);
+    const elsewhere = custom(REQUEST, RESPONSE).replace(
+      '    token:',
+      '    auth_server: https://auth.acme.example\n    token:',
+    );
+    expect(routeOf(elsewhere).provider.tokenPaths).toEqual([]);
+  });
+
+  it.each([
+    [[RESPONSE], '4:5 routes./acme/*.token.request.path', 'needs a `path`'],
+    [[REQUEST], '4:5 routes./acme/*.token.response.access_token', 'where in the answer the token is'],
+    [[REQUEST, 'response: {expires_in: a}'], '6:7 routes./acme/*.token.response.access_token', 'where in the answer'],
+    [[REQUEST, 'response: {access_token: a..b}'], '6:32 routes./acme/*.token.response.access_token', 'dotted path'],
+    [['request: {path: login}', RESPONSE], '5:23 routes./acme/*.token.request.path', 'must start with `/`'],
+    [['request: {path: "/login?a=b"}', RESPONSE], '5:23 routes./acme/*.token.request.path', 'under `query`'],
+    [['request: {path: /a/../b}', RESPONSE], '5:23 routes./acme/*.token.request.path', '`..`'],
+    [
+      ['request: {path: /a, url: "https://a.example"}', RESPONSE],
+      '5:27 routes./acme/*.token.request.url',
+      'both given',
+    ],
+    [['request: {url: /login}', RESPONSE], '5:22 routes./acme/*.token.request.url', 'a whole URL'],
+    [['request: {url: "http://169.254.169.254/"}', RESPONSE], '5:22 routes./acme/*.token.request.url', 'link-local'],
+    [['request: {path: /a, json: {}, form: {}}', RESPONSE], '5:37 routes./acme/*.token.request.form', 'one body'],
+    [
+      ['request: {method: GET, path: /a, json: {}}', RESPONSE],
+      '5:16 routes./acme/*.token.request',
+      'a GET request has no body',
+    ],
+    [
+      ['request: {method: PUT, path: /a}', RESPONSE],
+      '5:25 routes./acme/*.token.request.method',
+      'one of `GET`, `POST`',
+    ],
+    [
+      ['request: {path: /a, headers: {host: x}}', RESPONSE],
+      '5:37 routes./acme/*.token.request.headers.host',
+      'cannot be set',
+    ],
+    [['request: {path: /a, json: {a: 1}}', RESPONSE], '5:37 routes./acme/*.token.request.json.a', 'put it in quotes'],
+    [
+      [REQUEST, RESPONSE, 'refresh: {request: {path: /refresh}}'],
+      '6:7 routes./acme/*.token.response.refresh_token',
+      'no refresh token',
+    ],
+    [
+      [REQUEST, 'response: {access_token: a, refresh_token: b}', 'refresh: {}'],
+      '7:7 routes./acme/*.token.refresh.request.path',
+      'needs a `path`',
+    ],
+    [['default_lifetime: 0s', REQUEST, RESPONSE], '5:25 routes./acme/*.token.default_lifetime', 'between 1s and'],
+  ])('%j is a problem', (lines, place, reason) => {
+    const problems = problemsOf(custom(...lines));
+    expect(problems).toEqual([expect.stringContaining(reason)]);
+    expect(problems[0]?.slice(0, place.length + 3)).toBe(`${place} | `);
+  });
+
+  it('needs an upstream', () => {
+    expect(problemsOf(custom(REQUEST, RESPONSE).replace(/ {4}upstream.*\n/, ''))).toEqual([
+      expect.stringMatching(/^2:3 routes\.\/acme\/\*\.upstream \| /),
+    ]);
+  });
+
+  it('must not ask over `http:` in production', () => {
+    const text = custom('request: {url: "http://auth.acme.example/"}', RESPONSE);
+    expect(problemsOf(`environment: production\n${text}`)).toEqual([expect.stringMatching(/^6:22 .*`http:`/)]);
+  });
+
+  it('names credentials freely, but so that a placeholder can name them', () => {
+    const withNames = (names: string) =>
+      custom(REQUEST, RESPONSE).replace('{id: i, key: k}', `{id: i, key: k, ${names}}`);
+    expect(warningsOf(withNames('spare: x'))).toEqual([
+      '7:41 routes./acme/*.credentials.spare | routes./acme/*.credentials.spare: no `{spare}` refers to it',
+    ]);
+    for (const name of ['refresh_token', 'a-b', 'Key', '1a']) {
+      expect(problemsOf(withNames(`${name}: x`))).toEqual([expect.stringMatching(/^7:34 .*choose another name/)]);
+    }
+  });
+});
+
+describe('placeholders', () => {
+  it('that are unknown are a problem with what they may mean', () => {
+    expect(problemsOf(custom('request: {path: /login, json: {id: "{di}", key: "{keey}"}}', RESPONSE))).toEqual([
+      '5:42 routes./acme/*.token.request.json.id | routes./acme/*.token.request.json.id: unknown placeholder `{di}`; did you mean `id`?',
+      '5:55 routes./acme/*.token.request.json.key | routes./acme/*.token.request.json.key: unknown placeholder `{keey}`; did you mean `key`?',
+    ]);
+  });
+
+  it('may be the refresh token only where there is one', () => {
+    expect(problemsOf(custom('request: {path: "/x/{refresh_token}", json: {a: "{id}{key}"}}', RESPONSE))).toEqual([
+      expect.stringMatching(/^5:23 .*unknown placeholder `\{refresh_token\}`; it is known only under `refresh`/),
+    ]);
+  });
+
+  it('are only names in braces: other braces are text', () => {
+    expect(problemsOf(custom('request: {path: /login, json: {a: "{} {1} { id } {id} {key}"}}', RESPONSE))).toEqual([]);
+  });
+
+  it('in what came through a reference are text, and stay apart from those in the file', () => {
+    const text = custom('request: {path: /login, json: {a: "${S}{id}", b: "${S}", c: "{key}"}}', RESPONSE);
+    const { provider, credentials } = routeOf(text, { env: { S: 'canary{id}{unknown}' } });
+    expect(exchangeOf(provider).request.body?.fields).toEqual({ a: '{value_1}{id}', b: '{value_2}', c: '{key}' });
+    expect(credentials.get('value_1')?.reveal()).toBe('canary{id}{unknown}');
+  });
+
+  it('made for references keep clear of the names in the file', () => {
+    const text = custom('request: {path: /login, json: {a: "${S}", b: "{value_1}"}}', RESPONSE).replace(
+      '{id: i, key: k}',
+      '{value_1: v}',
+    );
+    const { provider } = routeOf(text, { env: { S: 's' } });
+    expect(exchangeOf(provider).request.body?.fields).toEqual({ a: '{value_2}', b: '{value_1}' });
+  });
+
+  it('a path may be put together from references', () => {
+    const { provider } = routeOf(custom('request: {path: "/${V}/login", json: {a: "{id}{key}"}}', RESPONSE), {
+      env: { V: 'v2' },
+    });
+    expect(exchangeOf(provider).request.path).toBe('/v2/login');
+  });
+});
+
+describe("parts over a provider's own exchange", () => {
+  it('change only what they name', () => {
+    const route = mpesaRoute(
+      'token: {request: {query: {a: b}, headers: {user-agent: x}}, response: {expires_in: ttl}}',
+    );
+    expect(route.provider.token).toEqual({
+      request: {
+        method: 'GET',
+        path: '/oauth/v1/generate',
+        query: { grant_type: 'client_credentials', a: 'b' },
+        headers: { 'user-agent': 'x' },
+        basic: ['{consumer_key}', '{consumer_secret}'],
+      },
+      response: { accessToken: 'access_token', expiresIn: 'ttl' },
+    });
+    expect(route.provider).toMatchObject({ name: 'mpesa', deadToken: mpesa.deadToken, defaultLifetimeS: 3599 });
+    expect(route.provider.samples.tokenAnswer).toEqual({ access_token: '', expires_in: '3599', ttl: 3600 });
+  });
+
+  it('can move the refresh path of Paypack', () => {
+    const route = routeOf(
+      [
+        'routes:',
+        '  /paypack/*:',
+        '    provider: paypack',
+        '    credentials: {client_id: a, client_secret: b}',
+        '    token: { refresh: { request: { path: "/auth/agents/refresh/{refresh_token}" } } }',
+        '',
+      ].join('\n'),
+    );
+    expect(route.provider.refresh?.request).toMatchObject({
+      method: 'GET',
+      path: '/auth/agents/refresh/{refresh_token}',
+      headers: { accept: 'application/json' },
+    });
+    expect(route.provider.tokenPaths).toEqual([
+      { method: 'POST', path: '/auth/agents/authorize' },
+      { method: 'GET', path: '/auth/refresh/{refresh_token}' },
+      { method: 'GET', path: '/auth/agents/refresh/{refresh_token}' },
+    ]);
+  });
+
+  it('change lifetime and dead token rules', () => {
+    const { provider } = mpesaRoute('token: {default_lifetime: 10m, dead_token: [{status: 403}]}');
+    expect(provider).toMatchObject({ defaultLifetimeS: 600, deadToken: [{ status: 403 }] });
+    expect(provider.samples.deadAnswer).toEqual({ status: 403, body: { error: 'invalid_token' } });
+  });
+
+  it('leave the built-in provider as it is', () => {
+    const before = JSON.stringify(mpesa);
+    mpesaRoute('token: {default_lifetime: 10m, request: {path: /x}}', 'headers: {x-a: b}');
+    expect(JSON.stringify(mpesa)).toBe(before);
+  });
+});
+
+describe('encoding', () => {
+  const jeel = (line: string) =>
+    `routes:\n  /jeel/*:\n    provider: jeel\n    credentials: {client_id: a, client_secret: b}\n    ${line}\n`;
+
+  it.each(['multipart', 'form', 'json'])('switches the body of the token request to %s', (encoding) => {
+    const { request } = exchangeOf(routeOf(jeel(`encoding: ${encoding}`)).provider);
+    expect(request.body).toEqual({
+      encoding,
+      fields: { client_id: '{client_id}', client_secret: '{client_secret}', grant_type: 'client_credentials' },
+    });
+  });
+
+  it('is a problem where there is no body', () => {
+    expect(problemsOf(mpesaWith('encoding: form'))).toEqual([
+      '5:15 routes./mpesa/*.encoding | routes./mpesa/*.encoding: the token request of this provider has no body to encode',
+    ]);
+  });
+});

@@ -1,0 +1,146 @@
+import { describe, expect, it } from 'vitest';
+import { type Answer, ask, expectProblem } from '../../support/proxy-ask.ts';
+import { routeTo, type Settings, startProxy } from '../../support/proxy-server.ts';
+import { RawUpstream, reply } from '../../support/upstream-raw.ts';
+import { basic, bearer, SHOP } from './support.ts';
+
+const ORIGIN = 'https://app.example';
+const PREFLIGHT = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' };
+const FOREIGN_CORS = [
+  'access-control-allow-origin: *',
+  'Access-Control-Allow-Origin: https://evil.example',
+  'access-control-allow-credentials: true',
+  'access-control-expose-headers: x-secret',
+];
+
+async function start(settings: Settings = {}) {
+  const upstream = await RawUpstream.start((request) =>
+    request.target === '/dead' ? reply(401, '', ...FOREIGN_CORS) : reply(200, 'fine', ...FOREIGN_CORS),
+  );
+  const mpesa = {
+    provider: 'mpesa',
+    upstream: upstream.origin,
+    credentials: { consumer_key: 'k', consumer_secret: 's' },
+  };
+  const proxy = await startProxy({
+    allowed_origins: [ORIGIN, 'http://localhost:3000'],
+    routes: {
+      '/api/*': routeTo(upstream, { allow: ['* /x', '* /dead', '* /small'], max_body: 10 }),
+      '/mpesa/*': mpesa,
+    },
+    ...settings,
+  });
+  const call = (method: string, path: string, headers: Record<string, string>, body?: string): Promise<Answer> =>
+    ask(proxy.port, path, { method, headers, ...(body === undefined ? {} : { body }) });
+  return { upstream, proxy, call };
+}
+
+function allowedOrigins(answer: Answer): string[] {
+  return answer.rawHeaders.filter(
+    (_, i) => i % 2 === 1 && answer.rawHeaders[i - 1]?.toLowerCase() === 'access-control-allow-origin',
+  );
+}
+
+describe.each([
+  ['without a clients list', {}],
+  ['with a clients list', { clients: [SHOP] }],
+])('a preflight of an allowed origin, %s,', (_, settings) => {
+  it.each(['/api/x', '/api/x?a=b', '/mpesa/oauth/v1/generate', '/nowhere'])(
+    'of %s is answered 204 here and goes nowhere',
+    async (path) => {
+      const { upstream, call } = await start(settings);
+      const answer = await call('OPTIONS', path, { origin: ORIGIN, ...PREFLIGHT });
+      expect(answer.status).toBe(204);
+      expect(allowedOrigins(answer)).toEqual([ORIGIN]);
+      expect(answer.header('access-control-allow-methods')).toBe('POST');
+      expect(answer.header('vary')).toBe('Origin');
+      expect(answer.header('x-request-id')).toBeDefined();
+      expect(upstream.received).toHaveLength(0);
+    },
+  );
+
+  it('is answered for each allowed origin with its own name', async () => {
+    const { call } = await start(settings);
+    const answer = await call('OPTIONS', '/api/x', { origin: 'http://localhost:3000', ...PREFLIGHT });
+    expect(allowedOrigins(answer)).toEqual(['http://localhost:3000']);
+  });
+
+  it('of a foreign origin is refused with 403, and lets no page read that', async () => {
+    const { upstream, call } = await start(settings);
+    for (const origin of ['https://evil.example', 'null', 'http://localhost:3001', `${ORIGIN}.evil.example`]) {
+      const answer = await call('OPTIONS', '/api/x', { origin, ...PREFLIGHT });
+      expectProblem(answer, { status: 403, code: 'origin_refused', outcome: 'not_sent' });
+      expect(allowedOrigins(answer)).toEqual([]);
+    }
+    expect(upstream.received).toHaveLength(0);
+  });
+});
+
+describe('an OPTIONS that is no preflight', () => {
+  it('goes to the provider like any call', async () => {
+    const { upstream, call } = await start();
+    expect((await call('OPTIONS', '/api/x', {})).status).toBe(200);
+    expect((await call('OPTIONS', '/api/x', PREFLIGHT)).status).toBe(200);
+    expect(upstream.requests.map(({ method, target }) => `${method} ${target}`)).toEqual(['OPTIONS /x', 'OPTIONS /x']);
+  });
+});
+
+describe('an answer to a page of an allowed origin names that origin exactly once', () => {
+  const page = { origin: ORIGIN };
+
+  it.each([
+    ['the provider answers', 'GET', '/api/x', 200],
+    ['the provider answers a HEAD', 'HEAD', '/api/x', 200],
+    ['the provider refuses every token', 'GET', '/api/dead', 401],
+    ['there is no such route', 'GET', '/nowhere', 404],
+    ['a placeholder is given out', 'GET', '/mpesa/oauth/v1/generate', 200],
+    ['the token path is misspelt', 'GET', '/mpesa/oauth/v1/generate/', 403],
+  ])('where %s', async (_, method, path, status) => {
+    const { call } = await start();
+    const answer = await call(method, path, page);
+    expect([answer.status, ...allowedOrigins(answer)]).toEqual([status, ORIGIN]);
+    expect(answer.header('access-control-allow-credentials')).toBeUndefined();
+    expect(answer.header('access-control-expose-headers')).toContain('wakala-token');
+  });
+
+  it('where the body is too large', async () => {
+    const { call } = await start();
+    const answer = await call('POST', '/api/x', page, 'longer than ten');
+    expect([answer.status, ...allowedOrigins(answer)]).toEqual([413, ORIGIN]);
+  });
+
+  it.each([
+    ['the target is refused', '/api//x', 400],
+    ['the call is not in `allow`', '/api/other', 403],
+  ])('where %s', async (_, path, status) => {
+    const { call } = await start();
+    const answer = await call('GET', path, page);
+    expect([answer.status, ...allowedOrigins(answer)]).toEqual([status, ORIGIN]);
+  });
+
+  it('where the key is missing, wrong, or good for other routes', async () => {
+    const { call } = await start({ clients: [SHOP] });
+    const answers = [
+      await call('GET', '/api/x', page),
+      await call('GET', '/api/x', { ...page, ...bearer('wrong-key-0123456789') }),
+      await call('GET', '/mpesa/x', { ...page, ...bearer(SHOP.key) }),
+      await call('GET', '/api/x', { ...page, ...basic(SHOP) }),
+    ];
+    expect(answers.map((answer) => [answer.status, ...allowedOrigins(answer)])).toEqual([
+      [401, ORIGIN],
+      [401, ORIGIN],
+      [403, ORIGIN],
+      [200, ORIGIN],
+    ]);
+  });
+});
+
+describe('an answer to anyone else', () => {
+  it("names no origin, whatever the provider's answer says", async () => {
+    const { call } = await start();
+    const answer = await call('GET', '/api/x', {});
+    const names = answer.rawHeaders.filter((__, i) => i % 2 === 0).map((name) => name.toLowerCase());
+    expect(answer.status).toBe(200);
+    expect(names.filter((name) => name.startsWith('access-control-'))).toEqual([]);
+  });
+});

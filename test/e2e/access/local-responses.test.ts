@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import { ask } from '../../support/proxy-ask.ts';
+import { routeTo, type Settings, startProxy } from '../../support/proxy-server.ts';
+import { type RawAnswer, rawAsk } from '../../support/raw-client.ts';
+import { RawUpstream, reply } from '../../support/upstream-raw.ts';
+import { basic, SHOP, TILL } from './support.ts';
+
+const LOGIN = '/mpesa/oauth/v1/generate?grant_type=client_credentials';
+const MPESA = { provider: 'mpesa', credentials: { consumer_key: 'k', consumer_secret: 's' } };
+
+async function start(settings: Settings = {}) {
+  const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+  const routes = { '/api/*': routeTo(upstream), '/other/*': routeTo(upstream), '/mpesa/*': MPESA };
+  const proxy = await startProxy({ routes, ...settings });
+  const get = (target: string, host: string) => rawAsk(proxy.port, `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  return { proxy, get };
+}
+
+function expectNoRoute(answer: RawAnswer): void {
+  expect([answer.status, ...answer.values('content-type')]).toEqual([404, 'application/problem+json']);
+  expect(answer.json()).toMatchObject({ code: 'no_route', outcome: 'not_sent' });
+}
+
+describe('a Host that is no part of a URL', () => {
+  it.each(['localhost:99999', 'localhost:', '127.0.0.1:65536', '[::1]:99999', '[::1]:'])(
+    'changes nothing in what Wakala answers on a loopback address: %j',
+    async (host) => {
+      const { get } = await start();
+      expectNoRoute(await get('/nowhere', host));
+      expectNoRoute(await get(`http://${host}/nowhere`, host));
+      const login = await get(LOGIN, host);
+      expect([login.status, Object.keys(login.json())]).toEqual([200, ['access_token', 'expires_in']]);
+    },
+  );
+
+  it.each(['[::1', '[', ']', 'a:b:c', ':', ':80', '', '-', '_', '999999999999'])(
+    'changes nothing in what Wakala answers on an open address: %j',
+    async (host) => {
+      const { get } = await start({ listen: '0.0.0.0:0', open: true });
+      expectNoRoute(await get('/nowhere', host));
+      const login = await get(LOGIN, host);
+      expect([login.status, Object.keys(login.json())]).toEqual([200, ['access_token', 'expires_in']]);
+    },
+  );
+});
+
+describe('404 no_route', () => {
+  const detailFor = async (settings: Settings, headers: Record<string, string> = {}) => {
+    const { proxy } = await start(settings);
+    const answer = await ask(proxy.port, '/nowhere', { headers });
+    expect(answer.status).toBe(404);
+    return String(answer.json()['detail']);
+  };
+
+  it('names every route where anyone may call', async () => {
+    expect(await detailFor({})).toContain('/api/*, /other/*, /mpesa/*');
+  });
+
+  it('names to a client the routes that it may call, and no other', async () => {
+    const clients = [SHOP, TILL];
+    const limited = await detailFor({ clients }, basic(SHOP));
+    expect(limited).toContain('/api/*');
+    expect(limited).not.toMatch(/other|mpesa/);
+    expect(await detailFor({ clients }, basic(TILL))).toContain('/api/*, /other/*, /mpesa/*');
+  });
+});
+
+describe('what Wakala answers by itself', () => {
+  it('takes the body of its request off the connection, which then carries the next one', async () => {
+    const { proxy } = await start();
+    const body = 'x'.repeat(100_000);
+    const login = `GET ${LOGIN} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    const answers = await rawAsk(proxy.port, login);
+    expect(answers.status).toBe(200);
+    expect(answers.values('connection')).not.toContain('close');
+  });
+});

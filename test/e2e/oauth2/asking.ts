@@ -1,0 +1,61 @@
+import { onTestFinished } from 'vitest';
+import { type Clock, systemClock } from '../../../src/clock.ts';
+import type { RouteConfig } from '../../../src/config/config.ts';
+import { ExchangeStats } from '../../../src/tokens/exchange-stats.ts';
+import { tokenFetcher } from '../../../src/tokens/exchange.ts';
+import type { TokenRequest } from '../../../src/tokens/token-request.ts';
+import { networkTransport } from '../../../src/tokens/transport.ts';
+import { routeOf } from '../../config/reading.ts';
+import { exchangeOf } from '../../support/token-exchange.ts';
+import { LogLines } from '../../support/token-fakes.ts';
+import { CLIENT_ID, SECRET } from './servers.ts';
+
+export type Settings = Readonly<Record<string, unknown>>;
+
+/** A configuration with one route, `/bank/*`, whose `oauth2` this is. JSON is YAML. */
+export function configOf(oauth2: Settings | undefined, settings: Settings = {}): string {
+  const secret = oauth2?.['client_auth'] === undefined || String(oauth2['client_auth']).startsWith('client_secret');
+  const route = {
+    provider: 'oauth2',
+    upstream: 'https://api.bank.example',
+    credentials: { client_id: CLIENT_ID, ...(secret && { client_secret: SECRET }) },
+    ...(oauth2 && { oauth2 }),
+    ...settings,
+  };
+  return JSON.stringify({ routes: { '/bank/*': route } });
+}
+
+/** How Wakala asks for tokens for such a route, over the network. Keeps what it sent. */
+export function asking(oauth2: Settings, settings: Settings = {}, clock: Clock = systemClock) {
+  const route = routeOf(configOf(oauth2, settings));
+  return { route, ...askingFor(route, clock) };
+}
+
+export function askingFor(route: RouteConfig, clock: Clock = systemClock) {
+  const sent: TokenRequest[] = [];
+  const { transport, close } = networkTransport(systemClock);
+  onTestFinished(close);
+  const log = new LogLines();
+  const tally = new ExchangeStats();
+  const asker = tokenFetcher({
+    ...route,
+    token: exchangeOf(route.provider),
+    transport: (request, signal) => {
+      sent.push(request);
+      return transport(request, signal);
+    },
+    clock,
+    log,
+    tally,
+  });
+  return { asker, sent, log, tally };
+}
+
+/** The fields of a form that was sent, in order. */
+export function formOf(request: TokenRequest | undefined): [name: string, value: string][] {
+  return [...new URLSearchParams(Buffer.from(request?.body ?? '').toString('utf8'))];
+}
+
+export function fieldOf(request: TokenRequest | undefined, name: string): string {
+  return formOf(request).find(([each]) => each === name)?.[1] ?? '';
+}

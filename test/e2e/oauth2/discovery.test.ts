@@ -1,0 +1,197 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { metadataUrls } from '../../../src/tokens/discovery.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
+import { refusalOf } from '../../support/token-fakes.ts';
+import { asking } from './asking.ts';
+import { type Arrived, type MadeUp, madeUpServer, mockServer, oidcProvider, SECRET } from './servers.ts';
+
+const OAUTH = '/.well-known/oauth-authorization-server';
+const OPENID = '/.well-known/openid-configuration';
+
+/** An issuer with these answers at its places of metadata, and a token endpoint at `/token`. */
+function issuerWith(answers: Readonly<Record<string, (origin: string) => MadeUp>>) {
+  return madeUpServer(({ path }, origin): MadeUp => {
+    if (path === '/token') return { json: { access_token: 'token-1', expires_in: 3600 } };
+    return answers[path]?.(origin) ?? { status: 404, text: 'not here' };
+  });
+}
+
+const good = (origin: string) => ({ json: { issuer: origin, token_endpoint: `${origin}/token` } });
+const pathsOf = (arrived: readonly Arrived[]) => arrived.map(({ path }) => path);
+
+describe('an issuer', () => {
+  it.each([
+    ['https://login.example', [OAUTH, OPENID]],
+    ['https://login.example/', [OAUTH, OPENID]],
+    ['https://login.example/tenants/1', [`${OAUTH}/tenants/1`, `/tenants/1${OPENID}`]],
+    ['https://login.example/tenants/1/', [`${OAUTH}/tenants/1`, `/tenants/1${OPENID}`]],
+    ['https://login.example:8443/a', [`${OAUTH}/a`, `/a${OPENID}`]],
+  ])('%s has its metadata at %j', (issuer, paths) => {
+    const { origin } = new URL(issuer);
+    expect(metadataUrls(issuer)).toEqual(paths.map((path) => `${origin}${path}`));
+  });
+
+  it('with metadata of OAuth 2.0 (RFC 8414) is asked once, and its token endpoint is used', async () => {
+    const { issuer, endpoint } = await oidcProvider({ client_secret: SECRET });
+    const { asker, sent } = asking({ issuer });
+    await asker.fetch(undefined);
+    expect(sent.map(({ url }) => url)).toEqual([`${issuer}${OAUTH}`, endpoint]);
+  });
+
+  it('with metadata of OpenID Connect alone is found at the second place', async () => {
+    const { issuer } = await mockServer();
+    const { asker, sent } = asking({ issuer });
+    await asker.fetch(undefined);
+    expect(sent.map(({ url }) => url)).toEqual([`${issuer}${OAUTH}`, `${issuer}${OPENID}`, `${issuer}/token`]);
+  });
+
+  it('with a path has its metadata where the RFC inserts it', async () => {
+    const { origin, arrived } = await issuerWith({
+      [`${OAUTH}/tenants/1`]: (here) => ({ json: { issuer: `${here}/tenants/1`, token_endpoint: `${here}/token` } }),
+    });
+    await asking({ issuer: `${origin}/tenants/1` }).asker.fetch(undefined);
+    expect(pathsOf(arrived)).toEqual([`${OAUTH}/tenants/1`, '/token']);
+  });
+
+  it('may name itself with a slash at its end', async () => {
+    const { origin } = await issuerWith({
+      [OAUTH]: (here) => ({ json: { issuer: `${here}/`, token_endpoint: `${here}/token` } }),
+    });
+    await asking({ issuer: `${origin}/` }).asker.fetch(undefined);
+    const refusal = await refusalOf(asking({ issuer: origin }).asker.fetch(undefined));
+    expect(refusal.message).toContain(`${OAUTH} is of another issuer: it has a \`/\` at its end there`);
+  });
+
+  it('is sent no credentials', async () => {
+    const { origin, arrived } = await issuerWith({ [OAUTH]: good });
+    await asking({ issuer: origin }).asker.fetch(undefined);
+    expect(arrived[0]?.headers).not.toHaveProperty('authorization');
+    expect(arrived[0]?.form).toEqual([]);
+  });
+});
+
+describe('metadata', () => {
+  const at = (answer: (origin: string) => MadeUp) => ({ [OAUTH]: answer });
+  const naming = (endpoint: unknown) => at((issuer) => ({ json: { issuer, token_endpoint: endpoint } }));
+
+  it.each([
+    [
+      'of another issuer',
+      at(() => ({ json: { issuer: 'https://evil.example', token_endpoint: 'https://evil.example/' } })),
+      'is of another issuer',
+    ],
+    ['that names no issuer', at((origin) => ({ json: { token_endpoint: `${origin}/token` } })), 'it has no `issuer`'],
+    ['that is no JSON', at(() => ({ text: '<html>' })), 'it has no `issuer`'],
+    ['that is a list', at(() => ({ json: [] })), 'it has no `issuer`'],
+    ['that is not there', {}, 'answered 404'],
+    ['that fails', at(() => ({ status: 500, json: {} })), 'answered 500'],
+    [
+      'that is elsewhere',
+      at((origin) => ({ status: 302, headers: { location: `${origin}/moved` }, json: {} })),
+      'answered 302',
+    ],
+    ['without a token endpoint', naming(undefined), 'names no `token_endpoint`'],
+    ['with a token endpoint that is no text', naming({}), 'names no `token_endpoint`'],
+    ['with a token endpoint that is no URL', naming('/token'), 'names a `token_endpoint` that is no plain URL'],
+    ['with a token endpoint of another scheme', naming('file:///etc/passwd'), 'that is no plain URL'],
+    ['with a password in its token endpoint', naming('https://a:b@login.example/'), 'that is no plain URL'],
+    ['with a token endpoint without TLS', naming('http://login.example/token'), 'names a `token_endpoint` without TLS'],
+    ['with a token endpoint at a metadata service', naming('https://169.254.169.254/token'), 'link-local'],
+  ] as const)('%s is not used: token_unavailable, in words', async (_, answers, reason) => {
+    const { origin, arrived } = await issuerWith(answers);
+    const { asker, log } = asking({ issuer: origin });
+    const refusal = await refusalOf(asker.fetch(undefined));
+    expect(refusal.code).toBe('token_unavailable');
+    expect(refusal.message).toContain('its issuer does not say where it is (');
+    expect(refusal.message).toContain(`${OAUTH} `);
+    expect(refusal.message).toContain(reason);
+    // Both places, nothing else: no redirect is followed, and nobody is asked for a token.
+    expect(pathsOf(arrived)).toEqual([OAUTH, OPENID]);
+    expect(log.lines).toMatchObject([
+      { level: 'warn', message: 'token exchange failed', fields: { issuer: origin, error: refusal.message } },
+    ]);
+  });
+
+  it('at the second place is used where that at the first cannot be', async () => {
+    const { origin } = await issuerWith({
+      [OAUTH]: () => ({ json: { issuer: 'https://else.example' } }),
+      [OPENID]: good,
+    });
+    expect((await asking({ issuer: origin }).asker.fetch(undefined)).accessToken.reveal()).toBe('token-1');
+  });
+
+  it('of more than 64 KiB is not read', async () => {
+    const { origin } = await issuerWith({
+      [OAUTH]: (issuer) => ({ json: { issuer, token_endpoint: `${issuer}/token`, padding: 'x'.repeat(64 * 1024) } }),
+    });
+    const refusal = await refusalOf(asking({ issuer: origin }).asker.fetch(undefined));
+    expect(refusal).toMatchObject({ code: 'token_unavailable' });
+    expect(refusal.message).toContain('its issuer could not be asked (answer longer than 64 KiB)');
+  });
+
+  it('that asks for patience is not asked for sooner', async () => {
+    const { origin } = await issuerWith(at(() => ({ status: 429, headers: { 'retry-after': '17' }, json: {} })));
+    expect((await refusalOf(asking({ issuer: origin }).asker.fetch(undefined))).retryAfterS).toBe(17);
+  });
+
+  it('of an issuer that nobody answers for is a token_unavailable', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    await once(server, 'close');
+    const refusal = await refusalOf(asking({ issuer: `http://127.0.0.1:${port}` }).asker.fetch(undefined));
+    expect(refusal.code).toBe('token_unavailable');
+    expect(refusal.message).toContain('its issuer could not be asked (ECONNREFUSED)');
+  });
+});
+
+describe('what an issuer said', () => {
+  it('is kept for an hour, and not longer', async () => {
+    const clock = new ManualClock();
+    const { origin, arrived } = await issuerWith({ [OAUTH]: good });
+    const { asker } = asking({ issuer: origin }, {}, clock);
+    await asker.fetch(undefined);
+    await clock.advance(3_600_000 - 1);
+    await asker.fetch(undefined);
+    expect(pathsOf(arrived)).toEqual([OAUTH, '/token', '/token']);
+    await clock.advance(1);
+    await asker.fetch(undefined);
+    expect(pathsOf(arrived).slice(3)).toEqual([OAUTH, '/token']);
+  });
+
+  it('serves on while the metadata cannot be had, and a minute later it is asked for again', async () => {
+    const clock = new ManualClock();
+    let down = false;
+    const { origin, arrived } = await issuerWith({
+      [OAUTH]: (here) => (down ? { status: 503, json: {} } : good(here)),
+    });
+    const { asker } = asking({ issuer: origin }, {}, clock);
+    await asker.fetch(undefined);
+    down = true;
+    await clock.advance(3_600_000);
+    await asker.fetch(undefined);
+    await clock.advance(60_000 - 1);
+    await asker.fetch(undefined);
+    expect(pathsOf(arrived)).toEqual([OAUTH, '/token', OAUTH, OPENID, '/token', '/token']);
+    await clock.advance(1);
+    await asker.fetch(undefined);
+    expect(pathsOf(arrived).slice(6)).toEqual([OAUTH, OPENID, '/token']);
+  });
+
+  it('is forgotten once the token endpoint is gone from there', async () => {
+    let moved = false;
+    const { origin, arrived } = await madeUpServer(({ path }, here): MadeUp => {
+      if (path === OAUTH) return { json: { issuer: here, token_endpoint: moved ? `${here}/new` : `${here}/old` } };
+      return path === (moved ? '/new' : '/old') ? { json: { access_token: 't' } } : { status: 404, json: {} };
+    });
+    const { asker } = asking({ issuer: origin });
+    await asker.fetch(undefined);
+    moved = true;
+    await refusalOf(asker.fetch(undefined));
+    await asker.fetch(undefined);
+    expect(pathsOf(arrived)).toEqual([OAUTH, '/old', '/old', OAUTH, '/new']);
+  });
+});

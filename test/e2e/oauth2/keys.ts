@@ -1,0 +1,28 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import type { Algorithm } from '../../../src/client-assertion.ts';
+
+export interface Pair {
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
+}
+
+/** A pair of keys of the kind that this algorithm takes. */
+export function pairFor(algorithm: Algorithm): Pair {
+  switch (algorithm) {
+    case 'ES256':
+      return generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    case 'RS256':
+    case 'PS256':
+      return generateKeyPairSync('rsa', { modulusLength: 2048 });
+    case 'EdDSA':
+      return generateKeyPairSync('ed25519');
+  }
+}
+
+export function pemOf({ privateKey }: Pair): string {
+  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+export function jwkOf({ privateKey }: Pair, more: Readonly<Record<string, unknown>> = {}): string {
+  return JSON.stringify({ ...privateKey.export({ format: 'jwk' }), ...more });
+}

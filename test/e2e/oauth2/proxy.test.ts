@@ -1,0 +1,238 @@
+import { createServer, type IncomingMessage, request } from 'node:http';
+import { describe, expect, it } from 'vitest';
+import { ask } from '../../support/proxy-ask.ts';
+import { startProxy } from '../../support/proxy-server.ts';
+import { expectNoSecret } from '../../support/token-fakes.ts';
+import type { Settings } from './asking.ts';
+import { CLIENT_ID, listening, madeUpServer, madeUpTokens, mockServer, oidcProvider, SECRET } from './servers.ts';
+
+const CREDENTIALS = { client_id: CLIENT_ID, client_secret: SECRET };
+
+/** An API that answers with the headers of each call; one that says `dead: 1` gets a 401 until `dead` is empty. */
+async function api(dead = new Set<string>()) {
+  return madeUpServer(({ path, headers }) => {
+    const isDead = dead.has(String(headers['authorization'] ?? headers['x-api-key']));
+    return { status: isDead ? 401 : 200, json: { path, headers } };
+  });
+}
+
+async function proxyTo(upstream: string, oauth2: Settings, settings: Settings = {}) {
+  const route = { provider: 'oauth2', upstream, credentials: CREDENTIALS, oauth2, ...settings };
+  return startProxy({ routes: { '/bank/*': route } });
+}
+
+function headersIn(answer: { json(): Record<string, unknown> }): Record<string, string> {
+  return answer.json()['headers'] as Record<string, string>;
+}
+
+describe('a route of `provider: oauth2`', () => {
+  it('calls the API with a token of a real server, and keeps it', async () => {
+    const { issuer } = await mockServer();
+    const { origin } = await api();
+    const { port, logText } = await proxyTo(origin, { issuer, scope: 'payments' });
+    const first = await ask(port, '/bank/v1/payments');
+    const second = await ask(port, '/bank/v1/payments');
+    expect([first, second].map((answer) => answer.header('wakala-token'))).toEqual(['fetched', 'cached']);
+    expect(headersIn(second)['authorization']).toMatch(/^Bearer eyJ/);
+    expect(headersIn(second)['authorization']).toBe(headersIn(first)['authorization']);
+    expectNoSecret(logText(), SECRET, String(headersIn(first)['authorization']).slice('Bearer '.length));
+  });
+
+  it('gets another token when one dies, and sends the call once more', async () => {
+    const dead = new Set<string>();
+    const { origin } = await api(dead);
+    const tokens = await madeUpTokens();
+    const { port } = await proxyTo(origin, { token_endpoint: tokens.endpoint });
+    await ask(port, '/bank/x');
+    dead.add('Bearer token-1');
+    const answer = await ask(port, '/bank/x');
+    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    expect(headersIn(answer)['authorization']).toBe('Bearer token-2');
+  });
+
+  it('shares its token with a route to another API that asks in the same way, and with no other', async () => {
+    const tokens = await madeUpTokens();
+    const [one, two] = [await api(), await api()];
+    const route = (upstream: string, scope: string) => ({
+      provider: 'oauth2',
+      upstream,
+      credentials: CREDENTIALS,
+      oauth2: { token_endpoint: tokens.endpoint, scope },
+    });
+    const { port } = await startProxy({
+      routes: { '/a/*': route(one.origin, 'x'), '/b/*': route(two.origin, 'x'), '/c/*': route(two.origin, 'y') },
+    });
+    const used: (string | undefined)[] = [];
+    for (const name of ['a', 'b', 'c']) used.push(headersIn(await ask(port, `/${name}/`))['authorization']);
+    expect(used).toEqual(['Bearer token-1', 'Bearer token-1', 'Bearer token-2']);
+  });
+
+  it('answers 502 token_denied for a wrong secret, and says in the log alone what the server said', async () => {
+    const { issuer } = await oidcProvider({ client_secret: 'another made-up secret' });
+    const { origin, arrived } = await api();
+    const { port, logText } = await proxyTo(origin, { issuer });
+    const answer = await ask(port, '/bank/x');
+    expect([answer.status, answer.json()['code']]).toEqual([502, 'token_denied']);
+    expect(answer.text).not.toContain('invalid_client');
+    expect(logText()).toContain('invalid_client');
+    expectNoSecret([logText(), answer.text], SECRET);
+    expect(arrived).toEqual([]);
+  });
+
+  it('answers 503 token_unavailable in clear words where the issuer is another', async () => {
+    const imposter = await madeUpServer(() => ({ json: { issuer: 'https://login.bank.example' } }));
+    const { origin } = await api();
+    const { port } = await proxyTo(origin, { issuer: imposter.origin });
+    const answer = await ask(port, '/bank/x');
+    expect([answer.status, answer.json()['code']]).toEqual([503, 'token_unavailable']);
+    expect(answer.json()['detail']).toContain('is of another issuer');
+  });
+});
+
+describe('token_header', () => {
+  const OTHER_SPELLINGS = ['X-Api-Key', 'x-api-key', 'X_API_KEY', 'x-api_key', 'xapikey', 'X--Api-Key', '_X_Api_Key'];
+
+  it.each([
+    [{ name: 'X-Api-Key' }, 'x-api-key', 'token-1'],
+    [{ name: 'X-Api-Key', scheme: 'Token' }, 'x-api-key', 'Token token-1'],
+    [{ scheme: 'Token' }, 'authorization', 'Token token-1'],
+    [{ name: 'authorization' }, 'authorization', 'Bearer token-1'],
+    [{ name: 'Authorization', scheme: '' }, 'authorization', 'token-1'],
+  ])('%j puts the token into %s as %j', async (token_header, name, value) => {
+    const [tokens, { origin, arrived }] = [await madeUpTokens(), await api()];
+    const { port } = await proxyTo(origin, { token_endpoint: tokens.endpoint }, { token_header });
+    await ask(port, '/bank/x', { headers: { Authorization: 'Bearer mine', Connection: `${name}, close` } });
+    const headers = arrived[0]?.headers ?? {};
+    expect(headers[name]).toBe(value);
+    if (name !== 'authorization') expect(headers).not.toHaveProperty('authorization');
+  });
+
+  it.each(OTHER_SPELLINGS)("keeps the client's own %s away from the API", async (spelling) => {
+    const [tokens, { origin, arrived }] = [await madeUpTokens(), await api()];
+    const { port } = await proxyTo(
+      origin,
+      { token_endpoint: tokens.endpoint },
+      { token_header: { name: 'X-Api-Key' } },
+    );
+    await ask(port, '/bank/x', { headers: { [spelling]: 'mine', 'X-Api-Key-Id': 'kept' } });
+    expect(JSON.stringify(arrived[0]?.headers)).not.toContain('mine');
+    expect(arrived[0]?.headers).toMatchObject({ 'x-api-key': 'token-1', 'x-api-key-id': 'kept' });
+  });
+
+  it('carries a fixed key too', async () => {
+    const { origin, arrived } = await api();
+    const route = { provider: 'static', upstream: origin, credentials: { token: 'made-up-key' } };
+    const { port } = await startProxy({ routes: { '/x/*': { ...route, token_header: { name: 'X-Api-Key' } } } });
+    await ask(port, '/x/', { headers: { 'x-api-key': 'mine' } });
+    expect(arrived[0]?.headers['x-api-key']).toBe('made-up-key');
+  });
+
+  it('changes nothing in this: no header of an answer holds the token', async () => {
+    const tokens = await madeUpTokens(() => ({ access_token: 'made-up-token' }));
+    const leaky = await madeUpServer(({ headers }) => ({
+      headers: { 'x-echo': `key=${String(headers['x-api-key'])}`, 'x-other': 'kept' },
+      json: {},
+    }));
+    const { port } = await proxyTo(
+      leaky.origin,
+      { token_endpoint: tokens.endpoint },
+      { token_header: { name: 'X-Api-Key' } },
+    );
+    const answer = await ask(port, '/bank/x');
+    expect([answer.header('x-echo'), answer.header('x-other')]).toEqual([undefined, 'kept']);
+  });
+
+  it('is where a refused token is noticed and replaced', async () => {
+    const dead = new Set<string>();
+    const [tokens, { origin }] = [await madeUpTokens(), await api(dead)];
+    const { port } = await proxyTo(
+      origin,
+      { token_endpoint: tokens.endpoint },
+      { token_header: { name: 'X-Api-Key' } },
+    );
+    await ask(port, '/bank/x');
+    dead.add('token-1');
+    const answer = await ask(port, '/bank/x');
+    expect([answer.status, headersIn(answer)['x-api-key']]).toEqual([200, 'token-2']);
+  });
+});
+
+describe('a WebSocket handshake', () => {
+  it('has the token and its company under the names of the route, and none of the client’s own', async () => {
+    const tokens = await madeUpTokens(() => ({ app_code: 7310 }));
+    const server = createServer();
+    const shaken = Promise.withResolvers<IncomingMessage>();
+    server.on('upgrade', (req, socket) => {
+      shaken.resolve(req);
+      socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    });
+    const { port } = await proxyTo(
+      await listening(server),
+      { token_endpoint: tokens.endpoint },
+      { websocket: true, token_header: { name: 'X-Api-Key' }, headers_from_token: { 'X-App-Code': 'app_code' } },
+    );
+    const headers = { Connection: 'Upgrade', Upgrade: 'websocket', x_api_key: 'mine', 'X-App-Code': 'mine' };
+    const outgoing = request({ host: '127.0.0.1', port, path: '/bank/ws', headers, agent: false });
+    outgoing.on('upgrade', (_answer, socket) => socket.destroy()).on('error', () => {});
+    outgoing.end();
+    const { headers: arrived } = await shaken.promise;
+    expect(arrived).toMatchObject({ 'x-api-key': 'token-1', 'x-app-code': '7310' });
+    expect(JSON.stringify(arrived)).not.toContain('mine');
+    expect(arrived).not.toHaveProperty('authorization');
+  });
+});
+
+describe('headers_from_token', () => {
+  const HEADERS = { headers_from_token: { 'X-App-Code': 'data.app_code', 'X-Merchant': 'merchant' } };
+
+  it('puts values of the token answer on every call, in place of the client’s own', async () => {
+    const tokens = await madeUpTokens(() => ({ data: { app_code: 7310 }, merchant: 'shop 1' }));
+    const { origin, arrived } = await api();
+    const { port } = await proxyTo(origin, { token_endpoint: tokens.endpoint }, HEADERS);
+    await ask(port, '/bank/x', { headers: { x_app_code: 'mine', 'x-merchant': 'mine', Connection: 'x-app-code' } });
+    await ask(port, '/bank/x');
+    for (const { headers } of arrived) expect(headers).toMatchObject({ 'x-app-code': '7310', 'x-merchant': 'shop 1' });
+    expect(JSON.stringify(arrived)).not.toContain('mine');
+  });
+
+  it.each([
+    ['is missing', {}],
+    ['is an object', { merchant: { id: 1 } }],
+    ['is null', { merchant: null }],
+    ['holds a line break', { merchant: 'shop\r\nx-evil: 1' }],
+    ['holds a character beyond ASCII', { merchant: 'shöp' }],
+    ['is empty', { merchant: '' }],
+  ])('leaves out a value that %s, says so once, and keeps the client’s own away all the same', async (_, extra) => {
+    const tokens = await madeUpTokens(() => ({ data: { app_code: true }, ...extra }));
+    const dead = new Set<string>();
+    const { origin, arrived } = await api(dead);
+    const { port, log } = await proxyTo(origin, { token_endpoint: tokens.endpoint }, HEADERS);
+    await ask(port, '/bank/x', { headers: { 'X-Merchant': 'mine' } });
+    dead.add('Bearer token-1');
+    await ask(port, '/bank/x', { headers: { 'X-Merchant': 'mine' } });
+    expect(arrived.length).toBe(3);
+    for (const { headers } of arrived) {
+      expect(headers['x-app-code']).toBe('true');
+      expect(headers).not.toHaveProperty('x-merchant');
+    }
+    const said = log.filter(({ msg }) => String(msg).startsWith('token answer has no value'));
+    expect(said).toMatchObject([{ header: 'X-Merchant', path: 'merchant', provider: 'oauth2' }]);
+  });
+
+  it('keeps what an answer to a refresh does not say again', async () => {
+    const tokens = await madeUpTokens((n) => ({
+      refresh_token: `refresh-${n}`,
+      ...(n === 1 && { data: { app_code: 1 }, merchant: 'first' }),
+      ...(n === 2 && { merchant: 'second' }),
+    }));
+    const dead = new Set<string>();
+    const { origin, arrived } = await api(dead);
+    const { port, log } = await proxyTo(origin, { token_endpoint: tokens.endpoint }, HEADERS);
+    await ask(port, '/bank/x');
+    dead.add('Bearer token-1');
+    await ask(port, '/bank/x');
+    expect(Object.fromEntries(tokens.arrived[1]?.form ?? [])).toMatchObject({ grant_type: 'refresh_token' });
+    expect(arrived.at(-1)?.headers).toMatchObject({ 'x-app-code': '1', 'x-merchant': 'second' });
+    expect(log.filter(({ msg }) => String(msg).startsWith('token answer has no value'))).toEqual([]);
+  });
+});

@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import type { JsonObject } from '../../src/json.ts';
+import { jpay } from '../../src/providers/jpay.ts';
+import { mpesa } from '../../src/providers/mpesa.ts';
+import { paypack } from '../../src/providers/paypack.ts';
+import { type ExchangeResponse, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { jwtShaped, sampleTokenResponse } from '../../src/providers/sample-response.ts';
+
+const nowMs = Date.UTC(2026, 0, 1, 9);
+const values = { accessToken: 'access-1', refreshToken: 'refresh-1', lifetimeS: 120, nowMs };
+
+function answerOf(provider: Provider, over: Partial<typeof values> = {}) {
+  if (isFixed(provider.token)) throw new Error('no exchange');
+  return sampleTokenResponse(provider, provider.token.response, { ...values, ...over });
+}
+
+function withSample(sample: JsonObject, response: ExchangeResponse) {
+  return sampleTokenResponse({ ...mpesa, samples: { ...mpesa.samples, tokenAnswer: sample } }, response, values);
+}
+
+describe('token answer', () => {
+  it('keeps a lifetime in a string a string', () => {
+    expect(answerOf(mpesa)).toEqual({ access_token: 'access-1', expires_in: '120' });
+  });
+
+  it('keeps an absolute expiry in epoch seconds', () => {
+    expect(answerOf(paypack)).toEqual({ access: 'access-1', refresh: 'refresh-1', expires: nowMs / 1000 + 120 });
+  });
+
+  it('keeps the other fields of the sample', () => {
+    expect(answerOf(jpay)).toEqual({
+      access: 'access-1',
+      refresh: 'refresh-1',
+      merchant_id: 4021,
+      app_code: 7310,
+      products: ['collections', 'payouts'],
+    });
+  });
+
+  it('leaves the lifetime of the sample where it is infinite', () => {
+    expect(answerOf(mpesa, { lifetimeS: Infinity })).toMatchObject({ expires_in: '3599' });
+  });
+
+  it.each([
+    ['2024-01-01T00:00:00.1234567Z', '2026-01-01T09:02:00.0000000Z'],
+    ['2024-01-01T00:00:00Z', '2026-01-01T09:02:00Z'],
+    ['2024-01-01T00:00:00.123', '2026-01-01T09:02:00.000'],
+    [1_700_000_000_000, nowMs + 120_000],
+    ['1700000000', String(nowMs / 1000 + 120)],
+  ])('writes a point in time the way of %s', (sample, expected) => {
+    expect(withSample({ token: '', at: sample }, { accessToken: 'token', expiresAt: 'at' })).toMatchObject({
+      at: expected,
+    });
+  });
+
+  it('fills nested paths, and puts "Bearer " before the token where the sample does', () => {
+    const sample = { data: { token: 'Bearer x', kind: 'app' } };
+    expect(withSample(sample, { accessToken: 'data.token' })).toEqual({
+      data: { token: 'Bearer access-1', kind: 'app' },
+    });
+  });
+
+  it('makes three parts of which the middle one is the payload', () => {
+    const parts = jwtShaped({ iss: 'someone', exp: 5 }).split('.');
+    expect(parts).toHaveLength(3);
+    expect(JSON.parse(Buffer.from(parts[1]!, 'base64url').toString())).toEqual({ iss: 'someone', exp: 5 });
+  });
+});

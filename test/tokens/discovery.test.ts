@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { Discovery, FoundEndpoints } from '../../src/tokens/discovery.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+
+const ISSUER = 'https://login.bank.example';
+const PLAIN = `${ISSUER}/token`;
+const ALIAS = 'https://mtls.bank.example/token';
+
+describe('the token endpoints that issuers named', () => {
+  it('are told apart by a version when there is another one', () => {
+    const found = new FoundEndpoints();
+    found.add(PLAIN);
+    const { version } = found;
+    found.add(PLAIN);
+    expect(found.version).toBe(version);
+    found.add(ALIAS);
+    expect(found.version).not.toBe(version);
+    expect([...found.urls]).toEqual([PLAIN, ALIAS]);
+  });
+
+  it('are a thousand at most: the oldest go first', () => {
+    const found = new FoundEndpoints();
+    for (let i = 0; i < 1100; i++) found.add(`${PLAIN}/${i}`);
+    const urls = [...found.urls];
+    expect([urls.length, urls[0], urls.at(-1), found.version]).toEqual([1000, `${PLAIN}/100`, `${PLAIN}/1099`, 1100]);
+  });
+});
+
+describe('what metadata names', () => {
+  it.each([
+    ['tls_client_auth', ALIAS],
+    ['client_secret_basic', PLAIN],
+  ] as const)('is found whole with %s, and %s is where tokens are requested', async (clientAuth, endpoint) => {
+    const metadata = { issuer: ISSUER, token_endpoint: PLAIN, mtls_endpoint_aliases: { token_endpoint: ALIAS } };
+    const discovery = new Discovery(ISSUER, clientAuth, new ManualClock());
+    const found = await discovery.find(async () => ({ status: 200, headers: {}, body: JSON.stringify(metadata) }));
+    expect(found).toMatchObject({ endpoint, named: [PLAIN, ALIAS] });
+  });
+
+  it.each([undefined, 7, 'no URL', null])('is left out where it is no URL: %j', async (alias) => {
+    const metadata = { issuer: ISSUER, token_endpoint: PLAIN, mtls_endpoint_aliases: { token_endpoint: alias } };
+    const discovery = new Discovery(ISSUER, 'client_secret_basic', new ManualClock());
+    const found = await discovery.find(async () => ({ status: 200, headers: {}, body: JSON.stringify(metadata) }));
+    expect(found.named).toEqual([PLAIN]);
+  });
+});
