@@ -174,7 +174,7 @@ export function detailsJson(details: RequestDetails): Json {
       headers: details.requestHeaders,
       body: bodyJson(details.requestBody),
     },
-    answer: { bytes: details.answerBytes, headers: details.answerHeaders, body: bodyJson(details.answerBody) },
+    answer: { bytes: details.responseBytes, headers: details.responseHeaders, body: bodyJson(details.responseBody) },
     curl: details.curl ?? null,
   };
 }

@@ -98,11 +98,11 @@ async function resendResponse(c: Context, context: AdminContext): Promise<Respon
   const found = await requestOf(context.processes(), c.req.param('id') ?? '');
   if (found === undefined) return problemIn(c, NOT_KEPT);
   const { serving, details } = found;
-  if (serving.replay === undefined) {
+  if (serving.resend === undefined) {
     const detail = 'Requests are sent again only where the providers are emulated: a payment must not happen twice.';
     return problemIn(c, { status: 403, code: 'not_emulated', detail });
   }
-  const result = await serving.replay(details.number);
+  const result = await serving.resend(details.number);
   if (result.kind === 'refused') return problemIn(c, { status: 409, code: 'not_sent', detail: result.why });
   if (wantsPage(c)) return c.redirect(`/requests?q=${encodeURIComponent(result.requestId)}`, 303);
   return c.json({ request_id: result.requestId, status: result.status });

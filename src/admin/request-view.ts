@@ -40,8 +40,8 @@ function spansOf(recorded: RecordedRequest): Span[] {
     until('token', attempt.sentAt);
     until('connecting', orEnd(attempt.connectedAt));
     if (attempt.connectedAt === 0) return spans;
-    until('first byte', orEnd(attempt.answeredAt));
-    if (attempt.answeredAt === 0) return spans;
+    until('first byte', orEnd(attempt.respondedAt));
+    if (attempt.respondedAt === 0) return spans;
   }
   until(recorded.attempts.length === 0 ? 'token' : 'answer body', recorded.endedAt);
   return spans;
@@ -106,7 +106,7 @@ function pathOf({ route = '', path = '', query }: RecordedRequest): string {
 }
 
 /** Searches what is shown, not what is hidden. */
-export function fits(view: RequestView, { route, status, method, token, q }: RequestFilter): boolean {
+export function matchesFilter(view: RequestView, { route, status, method, token, q }: RequestFilter): boolean {
   if (route !== undefined && view.route !== route) return false;
   if (method !== undefined && view.method !== method.toUpperCase()) return false;
   if (token !== undefined && view.use !== token) return false;
@@ -147,7 +147,7 @@ export async function requestsOf(
     processes.map(async (serving) => (await serving.records(0)).map((recorded) => requestView(serving.pid, recorded))),
   );
   const all = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
-  const fitting = all.filter((view) => fits(view, filter)).sort((a, b) => b.atMs - a.atMs);
+  const fitting = all.filter((view) => matchesFilter(view, filter)).sort((a, b) => b.atMs - a.atMs);
   return { requests: fitting.slice(0, limit), fitting: fitting.length };
 }
 
@@ -214,13 +214,13 @@ export interface RequestDetails {
   /** How often the provider called the token dead. */
   readonly refusals: number;
   readonly requestBytes: number;
-  readonly answerBytes: number;
+  readonly responseBytes: number;
   /** Those of requests that went well are kept only while somebody looks. */
   readonly hasHeaders: boolean;
   readonly requestHeaders: readonly (readonly [name: string, value: string])[];
-  readonly answerHeaders: readonly (readonly [name: string, value: string])[];
+  readonly responseHeaders: readonly (readonly [name: string, value: string])[];
   readonly requestBody: ShownBody;
-  readonly answerBody: ShownBody;
+  readonly responseBody: ShownBody;
   /** A line that sends it to the proxy again; undefined where its path was not kept. */
   readonly curl: string | undefined;
 }
@@ -233,7 +233,7 @@ export type ShownBody =
 /** @param pid of the process that recorded it */
 export function requestDetails(pid: number, recorded: RecordedDetails, config: Config): RequestDetails {
   const view = requestView(pid, recorded);
-  const { request, response, requestBytes, answerBytes, path } = recorded;
+  const { request, response, requestBytes, responseBytes: responseBytes, path } = recorded;
   const why = whyNoBodies(recorded, config);
   const requestBody = shownBody(request, requestBytes, why);
   return {
@@ -245,12 +245,12 @@ export function requestDetails(pid: number, recorded: RecordedDetails, config: C
     attempts: recorded.attempts,
     refusals: recorded.refusals,
     requestBytes,
-    answerBytes,
+    responseBytes,
     hasHeaders: recorded.hasHeaders,
     requestHeaders: request.headers,
-    answerHeaders: response.headers,
+    responseHeaders: response.headers,
     requestBody,
-    answerBody: shownBody(response, answerBytes, why),
+    responseBody: shownBody(response, responseBytes, why),
     curl: path === undefined ? undefined : curlOf(view, request.headers, requestBody, config),
   };
 }

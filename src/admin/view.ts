@@ -1,5 +1,5 @@
 import type { Config, RouteConfig } from '../config/config.ts';
-import { type Problem, reloadProblem, routeAdvice, type State, storeProblem } from '../diagnosis/diagnosis.ts';
+import { type Problem, reloadProblem, diagnoseRoute, type State, storeProblem } from '../diagnosis/diagnosis.ts';
 import { type Bucket, BUCKET_MS, bucketAt, BUCKETS, latencyAt } from '../telemetry/route-stats.ts';
 import type { RefusedCall } from '../tokens/exchange-stats.ts';
 import type { StoreStatus } from '../tokens/store/store.ts';
@@ -51,7 +51,7 @@ export function mergedRoute(all: readonly RouteSnapshot[]): RouteSnapshot {
       inFlight: one.inFlight + other.inFlight,
       counts: one.counts && other.counts ? sumOfCounts(one.counts, other.counts) : (one.counts ?? other.counts),
       failure: latest(one.failure, other.failure),
-      points: mergedPoints(one.points, other.points),
+      buckets: mergedBuckets(one.buckets, other.buckets),
     }),
     first,
   );
@@ -95,16 +95,16 @@ export function sumOfCounts(one: RouteCounts, other: RouteCounts): RouteCounts {
 }
 
 /** By step, oldest first. */
-function mergedPoints(one: readonly Bucket[], other: readonly Bucket[]): readonly Bucket[] {
+function mergedBuckets(one: readonly Bucket[], other: readonly Bucket[]): readonly Bucket[] {
   const points = new Map(one.map((point) => [point.step, point]));
   for (const point of other) {
     const known = points.get(point.step);
-    points.set(point.step, known === undefined ? point : mergedPoint(known, point));
+    points.set(point.step, known === undefined ? point : mergedBucket(known, point));
   }
   return [...points.values()].sort((a, b) => a.step - b.step);
 }
 
-function mergedPoint(one: Bucket, other: Bucket): Bucket {
+function mergedBucket(one: Bucket, other: Bucket): Bucket {
   return {
     step: one.step,
     statuses: sumsOf(one.statuses, other.statuses),
@@ -160,7 +160,7 @@ function stepsUntil(nowMs: number, startedAtMs: number): Steps {
 }
 
 function trafficOf(route: RouteSnapshot | undefined, steps: Steps): Traffic {
-  const points = route?.points ?? [];
+  const points = route?.buckets ?? [];
   const latency = steps.isWhole ? (route?.counts?.latency ?? []) : latencyOf(points);
   const recent = points.filter(({ step }) => step > steps.last - STEPS_OF_RATE);
   return {
@@ -252,7 +252,7 @@ function routeViews(
     const credential = merged.get(route?.credential ?? '');
     const judged = { route: config, credential, failure: route?.failure, nowMs };
     const tokenState = tokenStateOf(credential, nowMs);
-    return { config, ...routeAdvice(judged), tokenState, credential, live: route, traffic: trafficOf(route, steps) };
+    return { config, ...diagnoseRoute(judged), tokenState, credential, live: route, traffic: trafficOf(route, steps) };
   });
 }
 

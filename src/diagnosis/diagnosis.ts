@@ -98,7 +98,7 @@ const CASES: readonly (readonly [code: string, of: RegExp, words: Words])[] = [
 ];
 
 /** What a network error's code says of a host; undefined for a code that says nothing. */
-function networkAdvice(code: string, host: string): Advice | undefined {
+function diagnoseNetwork(code: string, host: string): Advice | undefined {
   const found = CASES.find(([, of]) => of.test(code));
   if (found === undefined) return undefined;
   const { what, todo } = found[2](host);
@@ -106,11 +106,11 @@ function networkAdvice(code: string, host: string): Advice | undefined {
 }
 
 /** Why a route gets no new token, and what to do about it. */
-function tokenAdvice(route: RouteConfig, failure: TokenFailure): Advice {
+function diagnoseToken(route: RouteConfig, failure: TokenFailure): Advice {
   if (failure.code === 'token_denied') return deniedAdvice(route);
   const host = tokenHostOf(route);
   if (/did not answer within/.test(failure.detail)) return slowAdvice(host);
-  const network = failure.cause === undefined ? undefined : networkAdvice(failure.cause, host);
+  const network = failure.cause === undefined ? undefined : diagnoseNetwork(failure.cause, host);
   return network ?? answerAdvice(route, failure.detail, host);
 }
 
@@ -197,7 +197,7 @@ const REMEDIES = {
 const UNSURE = 'The provider may have acted on the call: ask it for the outcome before the app sends it again.';
 
 /** Why the last call of a route failed, and what to do about it; undefined if its token was the reason. */
-function upstreamAdvice(route: RouteConfig, failure: LastFailure): Advice | undefined {
+function diagnoseCall(route: RouteConfig, failure: LastFailure): Advice | undefined {
   const { host } = new URL(route.upstream);
   switch (failure.code) {
     case 'token_denied':
@@ -237,7 +237,7 @@ function upstreamAdvice(route: RouteConfig, failure: LastFailure): Advice | unde
 }
 
 function timeoutAdvice({ timeoutMs }: RouteConfig, failure: LastFailure, host: string): Advice {
-  if (failure.detail.includes('could not be connected')) return apiAdvice(networkAdvice('ETIMEDOUT', host), failure);
+  if (failure.detail.includes('could not be connected')) return apiAdvice(diagnoseNetwork('ETIMEDOUT', host), failure);
   return {
     code: 'api_slow',
     what: `${host} took the call but did not answer within ${timeoutMs / 1000} s.`,
@@ -247,7 +247,7 @@ function timeoutAdvice({ timeoutMs }: RouteConfig, failure: LastFailure, host: s
 
 function unreachableAdvice(failure: LastFailure, host: string): Advice {
   const [, code = ''] = /\(([^()]+)\)/.exec(failure.detail) ?? [];
-  return apiAdvice(networkAdvice(code, host), failure);
+  return apiAdvice(diagnoseNetwork(code, host), failure);
 }
 
 function apiAdvice(advice: Advice | undefined, { detail }: LastFailure): Advice {
@@ -284,7 +284,10 @@ const CLOCK_MS = 30_000;
 const NAMED_CALLS = 3;
 
 /** How a route is, and all that is wrong with it, the worst first. */
-export function routeAdvice(judged: RouteDiagnosis): { readonly state: State; readonly problems: readonly Problem[] } {
+export function diagnoseRoute(judged: RouteDiagnosis): {
+  readonly state: State;
+  readonly problems: readonly Problem[];
+} {
   const found = [...tokenProblems(judged), ...callProblems(judged), ...refusedCalls(judged), ...clockProblems(judged)];
   const problems = [...found.filter(isFailing), ...found.filter((problem) => !isFailing(problem))];
   return { state: problems[0]?.state ?? 'ok', problems };
@@ -297,7 +300,7 @@ function isFailing({ state }: Problem): boolean {
 function tokenProblems({ route, credential, nowMs }: RouteDiagnosis): Problem[] {
   const failure = credential?.failure;
   if (credential === undefined || failure === undefined) return [];
-  const advice = tokenAdvice(route, failure);
+  const advice = diagnoseToken(route, failure);
   const about = {
     ...advice,
     atMs: failure.atMs,
@@ -309,7 +312,7 @@ function tokenProblems({ route, credential, nowMs }: RouteDiagnosis): Problem[] 
 }
 
 function callProblems({ route, failure }: RouteDiagnosis): Problem[] {
-  const advice = failure && upstreamAdvice(route, failure);
+  const advice = failure && diagnoseCall(route, failure);
   if (advice === undefined) return [];
   return [{ ...advice, state: failure?.code === 'overloaded' ? 'warning' : 'failing', atMs: failure?.atMs }];
 }

@@ -88,7 +88,7 @@ export function createWakala(options: WakalaOptions): Wakala {
       }
       const wasRead = isRead(req);
       if (!wasRead) holdBody(req);
-      pipelining.whenItsTurn(req, res, () => handle(req, res, wasRead));
+      pipelining.afterPendingResponse(req, res, () => handle(req, res, wasRead));
     },
     upgrade: (req, socket, head) => {
       socket.on('error', ignoreError);

@@ -21,7 +21,7 @@ interface BodyLimits {
 export function receiveBody(
   req: IncomingMessage,
   limits: BodyLimits,
-  trail: RequestRecord,
+  record: RequestRecord,
   received: (body: Body) => void,
   failed: (error: ProxyError) => void,
 ): void {
@@ -40,7 +40,7 @@ export function receiveBody(
   let gathers = length === undefined || length <= replayLimitBytes;
   reader.listen(gathers ? replayLimitBytes : 0, {
     onChunk(chunk) {
-      trail.onRequestBytes(chunk);
+      record.onRequestBytes(chunk);
       if (!gathers || reader.waiting <= replayLimitBytes) return;
       gathers = false;
       if (reader.waiting > maxBodyBytes) failed(tooLarge(maxBodyBytes));

@@ -67,15 +67,15 @@ interface Admitted {
   readonly route: Route | undefined;
   readonly caller: Caller;
   /** Path below the route's prefix (the whole path where there is no route), and the query. */
-  readonly below: Target;
+  readonly rest: Target;
 }
 
 /**
- * Decides on the raw request alone whether it may come in, and where it goes. Notes on the trail who sent it and which
+ * Decides on the raw request alone whether it may come in, and where it goes. Notes on the record who sent it and which
  * route it is for, also where it is refused.
  * @throws ProxyError for every request that must not
  */
-export function admit(req: IncomingMessage, access: Access, table: RouteTable<Route>, trail: RequestRecord): Admitted {
+export function admit(req: IncomingMessage, access: Access, table: RouteTable<Route>, record: RequestRecord): Admitted {
   const tooMany = tooManyHeaders(req.rawHeaders);
   if (tooMany !== undefined) throw tooMany;
   refuseBadFraming(req);
@@ -83,12 +83,12 @@ export function admit(req: IncomingMessage, access: Access, table: RouteTable<Ro
   const host = headerValue(req.rawHeaders, 'host') ?? '';
   const caller = access.admit(req, host);
   const { client } = caller;
-  trail.client = client?.name;
+  record.client = client?.name;
   if (req.method === 'TRACE' || req.method === 'CONNECT') throw methodNotAllowed(req.method);
   const target = parseTarget(req.url ?? '', host);
   const route = table.match(target.path);
-  trail.route = route?.config.name;
-  if (route === undefined) return { route, caller, below: target };
+  record.route = route?.config.name;
+  if (route === undefined) return { route, caller, rest: target };
   if (client?.routes !== undefined && !client.routes.includes(route.config.name)) {
     throw new ProxyError('client_forbidden', `The client \`${client.name}\` may not call ${route.config.name}.`);
   }
@@ -96,7 +96,7 @@ export function admit(req: IncomingMessage, access: Access, table: RouteTable<Ro
   if (!route.allows(caller.preflight ?? req.method ?? '', below.path)) {
     throw new ProxyError('path_refused', `This call is not in the \`allow\` list of ${route.config.name}.`);
   }
-  return { route, caller, below };
+  return { route, caller, rest: below };
 }
 
 /** Header lines that a request may have. */
@@ -142,7 +142,7 @@ interface GatewayContext {
   readonly foundEndpoints: FoundEndpoints;
   readonly pools: UpstreamPools;
   readonly clock: Clock;
-  readonly journal: RequestLog;
+  readonly requestLog: RequestLog;
   /** Undefined: requests are not traced. */
   readonly tracing: Tracing | undefined;
 }
@@ -152,7 +152,7 @@ export class Gateway {
   readonly routes: readonly Route[];
   readonly #access: Access;
   readonly #table: RouteTable<Route>;
-  readonly #journal: RequestLog;
+  readonly #requestLog: RequestLog;
   readonly #tracing: Tracing | undefined;
   /** Connections whose bytes cannot be trusted any more: what follows on them may be part of a refused body. */
   readonly #distrusted = new Set<Socket>();
@@ -166,20 +166,20 @@ export class Gateway {
           route,
           context.sources.for(route),
           context.pools.for(new URL(route.upstream).origin, route.connectTimeoutMs),
-          context.journal.activity(route.name),
+          context.requestLog.statsOf(route.name),
           new TokenPathGuard(route, endpoints, context.foundEndpoints),
         ),
     );
     this.#access = new Access(config, () => context.clock.now());
     this.#table = new RouteTable(this.routes);
-    this.#journal = context.journal;
+    this.#requestLog = context.requestLog;
     this.#tracing = context.tracing;
     this.#clock = context.clock;
   }
 
   /** Judges a raw request. @throws ProxyError for one that may not come in */
-  admit(req: IncomingMessage, trail: RequestRecord): Admitted {
-    return admit(req, this.#access, this.#table, trail);
+  admit(req: IncomingMessage, record: RequestRecord): Admitted {
+    return admit(req, this.#access, this.#table, record);
   }
 
   /** Whether a connection ends with the answer to a request on it that was refused. */
@@ -190,26 +190,26 @@ export class Gateway {
   handle(req: IncomingMessage, res: ServerResponse): void {
     res.on('error', breakOff);
     if (this.distrusts(req.socket)) return;
-    const trail = trailOf(req);
-    const { requestId } = trail;
+    const record = recordOf(req);
+    const { requestId } = record;
     try {
-      const { route, caller, below } = this.admit(req, trail);
+      const { route, caller, rest: below } = this.admit(req, record);
       const { client, origin, preflight } = caller;
       if (preflight !== undefined) {
         answerPreflight(req, res, { origin, preflight }, requestId);
         return;
       }
-      const verdict = route?.tokenPaths.judge(req.method ?? '', below.path) ?? 'other';
+      const verdict = route?.tokenPaths.classify(req.method ?? '', below.path) ?? 'other';
       if (verdict === 'refused') throw tokenPathRefused();
       if (route === undefined || verdict === 'login') {
         const extraHeaders = corsHeaders(origin);
-        trail.path = maskedUnknownPath(below.path);
+        record.path = maskedUnknownPath(below.path);
         res.once('close', () => {
-          trail.status = res.statusCode;
-          this.#journal.answeredHere(trail);
+          record.status = res.statusCode;
+          this.#requestLog.finishedLocally(record);
         });
         if (route === undefined) {
-          trail.code = 'no_route';
+          record.code = 'no_route';
           sendProblem(res, noRoute(this.routes, client), requestId, extraHeaders);
         } else {
           sendLogin(res, route, caller, { requestId, nowMs: this.#clock.now(), extraHeaders });
@@ -218,28 +218,28 @@ export class Gateway {
       }
       refuseUpgrade(req);
       refuseOverload(route);
-      const request = new ProxiedRequest(route, req, res, this.begin(trail, route, caller, below));
+      const request = new ProxiedRequest(route, req, res, this.begin(record, route, caller, below));
       res.on('close', () => request.onClientClosed());
       request.start();
     } catch (thrown) {
-      this.refuse(req, res, asProxyError(thrown), { trail });
+      this.refuse(req, res, asProxyError(thrown), { record });
     }
   }
 
   /** Notes what a request that goes to a route asks for, and begins its trace. */
-  begin(trail: RequestRecord, route: Route, { client, origin }: Caller, below: Target): RequestContext {
-    trail.path = below.path;
-    trail.query = below.query;
-    trail.redaction = route.redaction;
-    if (route.config.inspectBodies) trail.keepBodies();
+  begin(record: RequestRecord, route: Route, { client, origin }: Caller, below: Target): RequestContext {
+    record.path = below.path;
+    record.query = below.query;
+    record.redaction = route.redaction;
+    if (route.config.inspectBodies) record.keepBodies();
     return {
-      requestId: trail.requestId,
+      requestId: record.requestId,
       client: client?.name,
-      below,
+      rest: below,
       extraHeaders: corsHeaders(origin),
-      trail,
-      journal: this.#journal,
-      trace: this.#tracing?.begin(trail, route.config),
+      record: record,
+      requestLog: this.#requestLog,
+      trace: this.#tracing?.begin(record, route.config),
     };
   }
 
@@ -248,13 +248,13 @@ export class Gateway {
     req: IncomingMessage,
     res: ServerResponse,
     error: ProxyError,
-    { trail = trailOf(req), isUpgrade = false } = {},
+    { record = recordOf(req), isUpgrade = false } = {},
   ): void {
     const target = req.url ?? '';
-    if (isUpgrade) this.#journal.refused(trail, error, 'upgrade refused', target);
-    else this.#journal.refused(trail, error, 'request refused', target);
+    if (isUpgrade) this.#requestLog.refused(record, error, 'upgrade refused', target);
+    else this.#requestLog.refused(record, error, 'request refused', target);
     if (error.status === 400) this.#distrust(req.socket, res);
-    sendProblem(res, error, trail.requestId, corsHeaders(this.#access.allowedOrigin(req.rawHeaders)));
+    sendProblem(res, error, record.requestId, corsHeaders(this.#access.allowedOrigin(req.rawHeaders)));
   }
 
   /** RFC 9112 6.1, 6.3: after bad framing the connection ends with the answer. */
@@ -270,7 +270,7 @@ function breakOff(this: ServerResponse): void {
   this.destroy();
 }
 
-export function trailOf({ rawHeaders, method = '' }: IncomingMessage): RequestRecord {
+export function recordOf({ rawHeaders, method = '' }: IncomingMessage): RequestRecord {
   return new RequestRecord(requestIdOf(rawHeaders), method, rawHeaders);
 }
 
@@ -287,6 +287,6 @@ export function upgradeRefused(): ProxyError {
 
 export function refuseOverload(route: Route): void {
   const { maxConcurrency, name } = route.config;
-  if (maxConcurrency === undefined || route.activity.inFlight < maxConcurrency) return;
+  if (maxConcurrency === undefined || route.stats.inFlight < maxConcurrency) return;
   throw new ProxyError('overloaded', `${name} has ${maxConcurrency} requests under way, its max_concurrency.`);
 }

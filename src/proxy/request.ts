@@ -10,7 +10,7 @@ import type { AttemptRecord, TokenUse, RequestRecord } from '../telemetry/reques
 import type { Token, TokenCall } from '../tokens/token.ts';
 import { type Body, expectsContinue, receiveBody } from './body.ts';
 import { ClientResponse, reasonPhrase, responseOn, SMALL_BODY_BYTES } from './client-response.ts';
-import type { Route, StatusVerdict } from './route.ts';
+import type { Route, StatusMeaning } from './route.ts';
 import type { Deadline, DeadlineOwner } from './deadlines.ts';
 import { type HeaderList, headerValue } from '../http/header-list.ts';
 import { requestHeaders, responseHeaders, tracedHeaders } from './headers.ts';
@@ -64,12 +64,12 @@ export interface RequestContext {
   /** Name of the client; undefined where there is no `clients` list. */
   readonly client: string | undefined;
   /** Path below the route's prefix, and the query, as the client sent them. */
-  readonly below: Target;
+  readonly rest: Target;
   /** Header lines that Wakala adds to every response. */
   readonly extraHeaders: Readonly<HeaderList>;
   /** The record of this request, for log, metrics and inspector. It is written here, and never read. */
-  readonly trail: RequestRecord;
-  readonly journal: RequestLog;
+  readonly record: RequestRecord;
+  readonly requestLog: RequestLog;
   /** Undefined unless requests are traced. */
   readonly trace: RequestTrace | undefined;
   /** For a WebSocket handshake; otherwise the pool of the route sends. */
@@ -93,7 +93,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   readonly #req: IncomingMessage;
   #res: ServerResponse | undefined;
   readonly #context: RequestContext;
-  readonly #trail: RequestRecord;
+  readonly #record: RequestRecord;
   readonly #call: TokenCall;
   readonly #deadline: Deadline;
   #state: State = 'receiving';
@@ -114,7 +114,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   /** Whether all of it was handed to the socket. */
   #isSent = false;
   #response: ClientResponse | undefined;
-  #verdict: StatusVerdict = 'alive';
+  #verdict: StatusMeaning = 'alive';
   /** Whether all of the response has arrived. */
   #isComplete = false;
   /** Why a refused response broke off while another token was awaited. */
@@ -128,12 +128,12 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#req = req;
     this.#res = res;
     this.#context = context;
-    this.#trail = context.trail;
+    this.#record = context.record;
     this.#redaction = route.redaction;
-    const path = route.basePath + context.below.path || '/';
+    const path = route.basePath + context.rest.path || '/';
     this.#call = { client: context.client, method: req.method ?? 'GET', path, sentAtMs: 0 };
     this.#deadline = route.deadlines.start(this);
-    route.activity.inFlight += 1;
+    route.stats.inFlight += 1;
   }
 
   // receiving
@@ -145,7 +145,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       receiveBody(
         this.#req,
         config,
-        this.#trail,
+        this.#record,
         (body) => this.#onBody(body),
         (error) => this.#fail(error),
       );
@@ -157,7 +157,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #onBody(body: Body): void {
     if (this.#state !== 'receiving') return;
     this.#body = body;
-    this.#trail.receivedAt = performance.now();
+    this.#record.receivedAt = performance.now();
     const token = this.#route.tokens.current();
     if (token === undefined) this.#acquire();
     else this.#send(token, 'cached');
@@ -172,7 +172,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#route.tokens.token().then(
       (token) => {
         if (this.#state !== 'acquiring') return;
-        this.#trail.tokenMs = performance.now() - startedAt;
+        this.#record.tokenMs = performance.now() - startedAt;
         this.#send(token, 'fetched');
       },
       (error: unknown) => {
@@ -186,7 +186,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   /** The only place that sends. */
   #send(token: Token, use: TokenUse): void {
     const route = this.#route;
-    const { below, trace, handshake } = this.#context;
+    const { rest: below, trace, handshake } = this.#context;
     this.#state = 'sending';
     this.#attempt += 1;
     this.#token = token;
@@ -201,8 +201,8 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       const authorization = route.authorization(token);
       const headers = requestHeaders(this.#req.rawHeaders, route.headers, authorization, route.withToken(token));
       this.#redaction = route.redactionOf(token);
-      this.#trail.redaction = this.#redaction;
-      this.#times = this.#trail.onAttempt();
+      this.#record.redaction = this.#redaction;
+      this.#times = this.#record.onAttempt();
       this.#call.sentAtMs = this.#times.sentAt;
       const request: ClientRequest = {
         method: this.#call.method,
@@ -246,8 +246,8 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     const headers = responseHeaders(rawHeaders, 101, this.#redaction);
     headers.push('connection', 'Upgrade', 'upgrade', 'websocket');
     headers.push('x-request-id', this.#context.requestId, ...this.#ownHeaders());
-    this.#trail.answerHeaders = headers;
-    this.#trail.status = 101;
+    this.#record.responseHeaders = headers;
+    this.#record.status = 101;
     if (this.#token !== undefined) this.#route.tokens.served(this.#token, this.#call);
     this.#finish();
     return headers;
@@ -255,7 +255,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   #noteHead(status: number): void {
     if (this.#times === undefined) return;
-    this.#times.answeredAt = performance.now();
+    this.#times.respondedAt = performance.now();
     this.#times.status = status;
   }
 
@@ -264,7 +264,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   onData(chunk: Buffer): void {
     const response = this.#response;
     if (response === undefined) return;
-    this.#trail.onAnswerBytes(chunk);
+    this.#record.onResponseBytes(chunk);
     if (this.#state === 'relaying') {
       this.#deadline.restart();
       response.write(chunk);
@@ -295,7 +295,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       this.#relay();
       return;
     }
-    this.#trail.refusals += 1;
+    this.#record.refusals += 1;
     const decision = decideReplay({
       attempt: this.#attempt,
       isBodyAvailable: this.#body.kind !== 'stream',
@@ -330,13 +330,13 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     const startedAt = performance.now();
     void next.then((token) => {
       if (this.#state !== 'refreshing') return;
-      this.#trail.tokenMs += performance.now() - startedAt;
-      if (token === undefined || this.#route.tokenPaths.isFound(this.#context.below.path)) {
+      this.#record.tokenMs += performance.now() - startedAt;
+      if (token === undefined || this.#route.tokenPaths.isFound(this.#context.rest.path)) {
         this.#relayRefusal();
         return;
       }
       this.#exchange?.abort();
-      this.#context.journal.say('info', this.#trail, 'sent again with a new token');
+      this.#context.requestLog.log('info', this.#record, 'sent again with a new token');
       this.#send(token, 'replayed');
     });
   }
@@ -357,8 +357,8 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       return;
     }
     response.headers.push('x-request-id', this.#context.requestId, ...this.#ownHeaders());
-    this.#trail.status = response.status;
-    this.#trail.answerHeaders = response.headers;
+    this.#record.status = response.status;
+    this.#record.responseHeaders = response.headers;
     this.#deadline.restart();
     try {
       if (this.#isComplete) {
@@ -401,14 +401,14 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     const wasSent = this.#isSent && this.#state !== 'refreshing';
     this.#state = 'done';
     this.#deadline.clear();
-    const { journal, trace } = this.#context;
-    const { activity } = this.#route;
+    const { requestLog: requestLog, trace } = this.#context;
+    const { stats: activity } = this.#route;
     activity.inFlight -= 1;
     if (this.#body.kind === 'stream') discardBody(this.#req);
     if (wasSent && this.#isClientGone && !SAFE_METHODS.has(this.#call.method)) {
-      journal.say('warn', this.#trail, 'client left; the provider had the request');
+      requestLog.log('warn', this.#record, 'client left; the provider had the request');
     }
-    journal.finished(this.#trail, activity);
+    requestLog.finished(this.#record, activity);
     trace?.end();
   }
 
@@ -422,7 +422,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   #breakOff(error: ProxyError): void {
-    this.#context.journal.failed(this.#trail, error, 'answer broke off');
+    this.#context.requestLog.failed(this.#record, error, 'answer broke off');
     this.#finish();
     this.#response?.breakOff();
   }
@@ -474,7 +474,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       this.#deadline.restart();
       return;
     }
-    this.#context.journal.say('info', this.#trail, 'client did not read the response');
+    this.#context.requestLog.log('info', this.#record, 'client did not read the response');
     resetConnection(socket);
   }
 
@@ -496,7 +496,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   onClientClosed(): void {
     if (this.#state === 'done') return;
     this.#isClientGone = true;
-    this.#trail.clientLeft = true;
+    this.#record.clientLeft = true;
     const isWaiting = this.#state === 'sending' || this.#state === 'judging';
     if (isWaiting && this.#isSent && !SAFE_METHODS.has(this.#call.method)) return;
     this.#abort();
@@ -510,17 +510,17 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   /** Ends the request with a problem response, unless the client is gone. */
   #fail(error: ProxyError): void {
     if (this.#state === 'done') return;
-    const { journal } = this.#context;
-    if (this.#context.handshake === undefined) journal.failed(this.#trail, error, 'request failed');
-    else journal.failed(this.#trail, error, 'websocket handshake failed');
-    if (!this.#isClientGone) this.#trail.status = error.status;
+    const { requestLog: requestLog } = this.#context;
+    if (this.#context.handshake === undefined) requestLog.failed(this.#record, error, 'request failed');
+    else requestLog.failed(this.#record, error, 'websocket handshake failed');
+    if (!this.#isClientGone) this.#record.status = error.status;
     this.#finish();
     if (!this.#isClientGone) sendProblem(this.#serverResponse(), error, this.#context.requestId, this.#ownHeaders());
   }
 
   #setTokenUse(use: TokenUse): void {
     this.#tokenUse = use;
-    this.#trail.use = use;
+    this.#record.use = use;
   }
 
   /** Header lines of every response, besides `x-request-id`. */

@@ -13,7 +13,7 @@ import { Deadlines } from './deadlines.ts';
 import { TokenPathGuard } from './token-paths.ts';
 
 /** What a status alone says: `dead`, `alive`, or that the body must be looked at. */
-export type StatusVerdict = 'dead' | 'alive' | 'look';
+export type StatusMeaning = 'dead' | 'alive' | 'look';
 
 /** Longest that a compressed body may become when it is looked at. Bytes. */
 const MAX_DECODED = 64 * 1024;
@@ -30,7 +30,7 @@ export class DeadTokenRules {
     }
   }
 
-  status(status: number): StatusVerdict {
+  status(status: number): StatusMeaning {
     const rules = this.#byStatus.get(status);
     if (rules === undefined) return 'alive';
     return rules.some((rule) => rule.body === undefined) ? 'dead' : 'look';
@@ -104,7 +104,7 @@ export class Route {
   readonly deadToken: DeadTokenRules;
   readonly tokenPaths: TokenPathGuard;
   readonly deadlines: Deadlines;
-  readonly activity: RouteStats;
+  readonly stats: RouteStats;
   #lastToken: Token | undefined;
   #authorization = '';
   #withToken: Readonly<HeaderList> = [];
@@ -121,7 +121,7 @@ export class Route {
     this.prefix = config.prefix;
     this.tokens = tokens;
     this.pool = pool;
-    this.activity = activity;
+    this.stats = activity;
     this.basePath = basePathOf(config.upstream);
     this.headers = routeHeaders(config);
     this.deadToken = new DeadTokenRules(config.provider.deadToken);

@@ -5,7 +5,7 @@ import { isFixed, type TokenPath } from '../providers/provider.ts';
 import type { FoundEndpoints } from '../tokens/discovery.ts';
 
 /** What a path below a route is to the token endpoint. */
-type TokenPathVerdict =
+type TokenPathMatch =
   /** An API call like any other. */
   | 'other'
   /** One of the provider's logins, spelled as documented: answered here. */
@@ -69,7 +69,7 @@ export class TokenPathGuard {
   }
 
   /** `path` is raw and below the prefix. */
-  judge(method: string, path: string): TokenPathVerdict {
+  classify(method: string, path: string): TokenPathMatch {
     if (!this.#named.has(path)) return 'other';
     const login = this.#exact.some((exact) => exact.method === method && exact.pattern.test(path));
     return login ? 'login' : 'refused';

@@ -17,7 +17,7 @@ import type { RequestLog } from '../telemetry/request-log.ts';
 import type { RequestRecord } from '../telemetry/request-record.ts';
 import { hasBody } from './body.ts';
 import { responseOn } from './client-response.ts';
-import { type Gateway, refuseOverload, trailOf, upgradeRefused } from './gateway.ts';
+import { type Gateway, refuseOverload, recordOf, upgradeRefused } from './gateway.ts';
 import { ProxiedRequest, type UpstreamExchange, type UpstreamListener } from './request.ts';
 import { tokenPathRefused } from './token-paths.ts';
 
@@ -287,13 +287,13 @@ class WebSocketExchange implements UpstreamExchange {
 /** Lets WebSocket handshakes through to routes that allow it, with the token put on; everything else is refused. */
 export class UpgradeHandler {
   readonly #gateway: () => Gateway;
-  readonly #journal: RequestLog;
+  readonly #requestLog: RequestLog;
   readonly #proxy: WebSocketProxy;
   readonly #sockets = new Set<Socket>();
 
-  constructor(gateway: () => Gateway, log: Log, journal: RequestLog) {
+  constructor(gateway: () => Gateway, log: Log, requestLog: RequestLog) {
     this.#gateway = gateway;
-    this.#journal = journal;
+    this.#requestLog = requestLog;
     this.#proxy = new WebSocketProxy((error) => log.warn({ error }, 'websocket failed'));
   }
 
@@ -305,13 +305,13 @@ export class UpgradeHandler {
       socket.destroy();
       return;
     }
-    const trail = trailOf(req);
+    const record = recordOf(req);
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
     try {
-      this.#forward(gateway, req, socket, head, trail);
+      this.#forward(gateway, req, socket, head, record);
     } catch (thrown) {
-      gateway.refuse(req, responseOn(socket, req), asProxyError(thrown), { trail, isUpgrade: true });
+      gateway.refuse(req, responseOn(socket, req), asProxyError(thrown), { record, isUpgrade: true });
     }
   }
 
@@ -326,10 +326,10 @@ export class UpgradeHandler {
   }
 
   /** @throws ProxyError if the handshake may not be forwarded */
-  #forward(gateway: Gateway, req: IncomingMessage, socket: Socket, head: Buffer, trail: RequestRecord): void {
-    const { route, caller, below } = gateway.admit(req, trail);
+  #forward(gateway: Gateway, req: IncomingMessage, socket: Socket, head: Buffer, record: RequestRecord): void {
+    const { route, caller, rest: below } = gateway.admit(req, record);
     if (route === undefined) throw new ProxyError('no_route', 'No route has this path.');
-    if (route.tokenPaths.judge(req.method ?? '', below.path) !== 'other') throw tokenPathRefused();
+    if (route.tokenPaths.classify(req.method ?? '', below.path) !== 'other') throw tokenPathRefused();
     if (!route.config.websocket) throw upgradeRefused();
     if (req.headers.upgrade?.trim().toLowerCase() !== 'websocket' || req.method !== 'GET') {
       throw new ProxyError('upgrade_refused', 'Only `Upgrade: websocket` on a GET is forwarded.');
@@ -338,7 +338,7 @@ export class UpgradeHandler {
     if (hasBody(req))
       throw new ProxyError('bad_request', 'A WebSocket handshake may not have a body. Nothing was sent.');
     refuseOverload(route);
-    const { activity } = route;
+    const { stats: activity } = route;
     const { maxWebsockets, name, connectTimeoutMs, websocketIdleTimeoutMs, upstream } = route.config;
     if (activity.websockets >= maxWebsockets) {
       throw new ProxyError('overloaded', `${name} has ${maxWebsockets} WebSockets open, its max_websockets.`);
@@ -347,10 +347,10 @@ export class UpgradeHandler {
       ...{ req, socket, head, connectTimeoutMs },
       origin: new URL(upstream).origin,
       idleTimeoutMs: websocketIdleTimeoutMs,
-      onIdle: () => this.#journal.say('info', trail, 'idle websocket closed'),
+      onIdle: () => this.#requestLog.log('info', record, 'idle websocket closed'),
     };
     const request = new ProxiedRequest(route, req, undefined, {
-      ...gateway.begin(trail, route, caller, below),
+      ...gateway.begin(record, route, caller, below),
       handshake: { send: (sent, listener) => this.#proxy.send(handshake, sent, listener) },
     });
     activity.websockets += 1;

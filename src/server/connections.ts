@@ -74,7 +74,7 @@ export class Connections {
   }
 
   /** Answers under way are the last on their connections. */
-  endWithAnswers(): void {
+  closeAfterResponses(): void {
     for (const socket of this.#speaking) {
       const answer = currentResponse(socket);
       if (answer !== undefined) answer.shouldKeepAlive = false;
@@ -82,7 +82,7 @@ export class Connections {
   }
 
   /** Closes every connection on which nothing is under way, also one on which nothing ever was. */
-  closeQuiet(): void {
+  closeIdle(): void {
     const busy = new Set<string>();
     for (const socket of this.#speaking) {
       if (isBusy(socket)) busy.add(peerOf(socket));

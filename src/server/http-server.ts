@@ -118,7 +118,7 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
     else context.gateway().handle(req, res);
   };
   const pipelining = new Pipelining();
-  const handle: RequestListener = (req, res) => pipelining.whenItsTurn(req, res, take);
+  const handle: RequestListener = (req, res) => pipelining.afterPendingResponse(req, res, take);
   const options = {
     ...LIMITS,
     // Java's client offers h2c on every plain request: that is answered as the plain request it also is. Older nodes
@@ -134,7 +134,7 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
   serveHalfClosedClients(server);
   const connections = new Connections(server, () => context.config().maxConnections ?? Infinity);
   server.on('checkContinue', handle);
-  server.on('checkExpectation', (req, res) => pipelining.whenItsTurn(req, res, refuseExpectation));
+  server.on('checkExpectation', (req, res) => pipelining.afterPendingResponse(req, res, refuseExpectation));
   // Since Node 26, the stream of a request with a body is not the socket of its connection, and has errors of its own.
   server.on('connect', (req: IncomingMessage, socket: Duplex) => {
     socket.on('error', ignoreError);
@@ -160,7 +160,7 @@ export function createAdminServer(listener: RequestListener): Server {
   const pipelining = new Pipelining();
   const server = http.createServer((req, res) => {
     res.on('error', ignoreError);
-    pipelining.whenItsTurn(req, res, listener);
+    pipelining.afterPendingResponse(req, res, listener);
   });
   bound(server, pipelining);
   return server;

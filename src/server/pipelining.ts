@@ -24,7 +24,7 @@ export class Pipelining {
   readonly #queues = new WeakMap<Duplex, Queue>();
 
   /** Handles a request once the responses before its own are written. */
-  whenItsTurn(req: IncomingMessage, res: ServerResponse, handle: RequestListener): void {
+  afterPendingResponse(req: IncomingMessage, res: ServerResponse, handle: RequestListener): void {
     if (res.socket !== null) {
       handle(req, res);
       return;

@@ -40,7 +40,7 @@ const GRACE_MS = 5000;
 export class Primary {
   readonly #log: Log;
   readonly #clock: Clock;
-  readonly #boards: MemoryStores;
+  readonly #stores: MemoryStores;
   /** Seals what the workers share, for as long as this process lives. */
   readonly #key = randomBytes(32).toString('hex');
   readonly #admin: Server;
@@ -62,7 +62,7 @@ export class Primary {
     this.#texts = texts;
     this.#log = log;
     this.#clock = clock;
-    this.#boards = new MemoryStores(clock, (name, news) => this.#tellAll({ kind: 'board news', name, news }));
+    this.#stores = new MemoryStores(clock, (name, news) => this.#tellAll({ kind: 'board news', name, news }));
     const admin = adminListener({
       ready: () => !this.#draining && this.#ready.size > 0,
       reloads,
@@ -138,7 +138,7 @@ export class Primary {
     worker.on('exit', (code, signal) => {
       this.#ready.delete(worker.id);
       this.#processes.delete(worker.id);
-      this.#boards.forget(ownerOf(worker));
+      this.#stores.forget(ownerOf(worker));
       if (this.#draining) {
         if (code !== 0) this.#clean = false;
       } else {
@@ -196,7 +196,7 @@ export class Primary {
         this.#processes.get(worker.id)?.onAnswer(message);
         break;
       case 'board':
-        void answerCall(this.#boards, message).then((answer) => tell(worker, answer));
+        void answerCall(this.#stores, message).then((answer) => tell(worker, answer));
         break;
     }
   }

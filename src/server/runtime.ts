@@ -18,7 +18,7 @@ import { UpstreamPools } from '../proxy/upstream-pools.ts';
 import { UpgradeHandler } from '../proxy/websocket.ts';
 import { maskedCall } from '../telemetry/mask.ts';
 import { RequestLog } from '../telemetry/request-log.ts';
-import { BUCKET_MS, bucketAt, type Counts } from '../telemetry/route-stats.ts';
+import { BUCKET_MS, bucketAt, type RouteCounters } from '../telemetry/route-stats.ts';
 import { openTracing } from '../telemetry/tracing.ts';
 import type { Tracing } from '../telemetry/otlp.ts';
 import { FoundEndpoints } from '../tokens/discovery.ts';
@@ -43,14 +43,14 @@ export function routesSnapshot(
 }
 
 function credentialSnapshot({ config, tokens }: Route): CredentialSnapshot {
-  const { token, tally, refusedCalls, ...status } = tokens.status();
+  const { token, stats: stats, refusedCalls, ...status } = tokens.status();
   return {
     name: config.name,
     provider: config.provider.name,
     fixed: isFixed(config.provider.token),
     token: token && tokenSnapshot(token),
-    exchanges: tally.counts,
-    clockSkewMs: tally.clockSkewMs,
+    exchanges: stats.counts,
+    clockSkewMs: stats.clockSkewMs,
     refusedCalls: refusedCalls
       .slice(0, MOST_REFUSED_CALLS)
       .map((refused) => ({ ...refused, call: maskedCall(refused.call) })),
@@ -64,7 +64,7 @@ function tokenSnapshot(token: Token): TokenSnapshot {
   return { fingerprint, issuedAtMs, expiresAtMs, refreshAtMs, lifetimeSource, generation };
 }
 
-function routeSnapshot({ config, activity }: Route, credential: string, step: number): RouteSnapshot {
+function routeSnapshot({ config, stats: activity }: Route, credential: string, step: number): RouteSnapshot {
   const { inFlight, counts, failure } = activity;
   return {
     name: config.name,
@@ -72,11 +72,11 @@ function routeSnapshot({ config, activity }: Route, credential: string, step: nu
     inFlight,
     counts: counts && countsSnapshot(counts),
     failure,
-    points: activity.points(step),
+    buckets: activity.buckets(step),
   };
 }
 
-function countsSnapshot({ statuses, latency, errors, ...counts }: Counts): RouteCounts {
+function countsSnapshot({ statuses, latency, errors, ...counts }: RouteCounters): RouteCounts {
   return { ...counts, statuses: [...statuses], latency: [...latency], errors: Object.fromEntries(errors) };
 }
 
@@ -97,7 +97,7 @@ interface Parts {
 
 /** A proxy without its listeners: routes and their tokens, connections to providers, and what is known of requests. */
 export class Runtime {
-  readonly journal: RequestLog;
+  readonly requestLog: RequestLog;
   readonly upgrades: UpgradeHandler;
   readonly #clock: Clock;
   readonly #tokenEndpoint: ReturnType<typeof networkTransport>;
@@ -114,8 +114,8 @@ export class Runtime {
     this.#tokenEndpoint = networkTransport(clock);
     this.#tokenStore = tokenStore;
     this.#tracing = tracing;
-    this.journal = new RequestLog({ log, keep });
-    this.journal.logsSuccess = config.log.requests;
+    this.requestLog = new RequestLog({ log, keep });
+    this.requestLog.logsSuccess = config.log.requests;
     this.#sources = new TokenSources({
       clock,
       log,
@@ -125,7 +125,7 @@ export class Runtime {
       foundEndpoints: this.#foundEndpoints,
     });
     this.#gateway = this.#gatewayOf(config);
-    this.upgrades = new UpgradeHandler(() => this.#gateway, log, this.journal);
+    this.upgrades = new UpgradeHandler(() => this.#gateway, log, this.requestLog);
     this.#tick();
   }
 
@@ -148,7 +148,7 @@ export class Runtime {
   apply(config: Config, commit: () => void): void {
     const gateway = this.#gatewayOf(config);
     commit();
-    this.journal.logsSuccess = config.log.requests;
+    this.requestLog.logsSuccess = config.log.requests;
     this.#gateway = gateway;
     this.#sources.retain(new Set(gateway.routes.map((route) => route.tokens)));
     this.#pools.retain(new Set(gateway.routes.map((route) => route.pool)));
@@ -157,10 +157,10 @@ export class Runtime {
   snapshot(): Omit<ProcessSnapshot, 'pid' | 'startedAtMs' | 'rssBytes' | 'cpuSeconds' | 'connections'> {
     return {
       websockets: this.upgrades.open,
-      recordsDropped: this.journal.recorder?.dropped ?? 0,
+      recordsDropped: this.requestLog.recentRequests?.dropped ?? 0,
       tokenStore: this.#tokenStore?.status?.(),
       upstreams: this.#pools.stats(),
-      unrouted: Object.fromEntries(this.journal.unrouted.counts?.errors ?? []),
+      unrouted: Object.fromEntries(this.requestLog.unrouted.counts?.errors ?? []),
       ...routesSnapshot(this.#gateway.routes, bucketAt(this.#clock.now())),
     };
   }
@@ -195,8 +195,8 @@ export class Runtime {
     const nowMs = this.#clock.now();
     this.#cancelTick = this.#clock.after(BUCKET_MS - (nowMs % BUCKET_MS), () => {
       const sources = new Map(this.#gateway.routes.map(({ config, tokens }) => [config.name, tokens]));
-      const exchanges = (route: string) => sources.get(route)?.status().tally.total ?? 0;
-      this.journal.tick(bucketAt(nowMs), exchanges);
+      const exchanges = (route: string) => sources.get(route)?.status().stats.total ?? 0;
+      this.requestLog.tick(bucketAt(nowMs), exchanges);
       this.#tick();
     });
   }
@@ -207,7 +207,7 @@ export class Runtime {
       foundEndpoints: this.#foundEndpoints,
       pools: this.#pools,
       clock: this.#clock,
-      journal: this.journal,
+      requestLog: this.requestLog,
       tracing: this.#tracing,
     });
   }

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { adminListener } from '../admin/listener.ts';
-import type { ProcessSnapshot, RefreshResult, Reloads, ReplayResult, ServingProcess } from '../telemetry/snapshot.ts';
+import type { ProcessSnapshot, RefreshResult, Reloads, ResendResult, ServingProcess } from '../telemetry/snapshot.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { formatAddress } from '../config/values.ts';
@@ -74,19 +74,19 @@ const NOT_REPEATED = new Set(['connection', 'content-length', 'expect', 'host', 
 const TIMEOUT_MS = 10_000;
 
 /** Sends a recorded request through the proxy once more, as the client sent it. Only for emulated providers. */
-async function resend(trail: RequestRecord | undefined, prefix: string, proxy: ListenAddress): Promise<ReplayResult> {
-  const why = refusalOf(trail);
-  if (trail === undefined || why !== undefined) return { kind: 'refused', why: why ?? '' };
+async function resend(record: RequestRecord | undefined, prefix: string, proxy: ListenAddress): Promise<ResendResult> {
+  const why = refusalOf(record);
+  if (record === undefined || why !== undefined) return { kind: 'refused', why: why ?? '' };
   const headers: string[] = [];
-  for (let i = 0; i < trail.requestHeaders.length; i += 2) {
-    const [name = '', value = ''] = trail.requestHeaders.slice(i, i + 2);
+  for (let i = 0; i < record.requestHeaders.length; i += 2) {
+    const [name = '', value = ''] = record.requestHeaders.slice(i, i + 2);
     if (!NOT_REPEATED.has(name.toLowerCase())) headers.push(name, value);
   }
-  const body = trail.bodies?.request ?? new Uint8Array();
+  const body = record.bodies?.request ?? new Uint8Array();
   const { host, port } = proxy;
   const own = ['host', `127.0.0.1:${port}`, 'content-length', String(body.length)];
-  const path = `${prefix}${trail.path ?? ''}${trail.query}`;
-  const options = { host, port, method: trail.method, path, headers: [...headers, ...own], timeout: TIMEOUT_MS };
+  const path = `${prefix}${record.path ?? ''}${record.query}`;
+  const options = { host, port, method: record.method, path, headers: [...headers, ...own], timeout: TIMEOUT_MS };
   return new Promise((resolve) => {
     const sent = http.request(options, (answer) => {
       const { statusCode: status = 0 } = answer;
@@ -104,13 +104,13 @@ async function resend(trail: RequestRecord | undefined, prefix: string, proxy: L
   });
 }
 
-function refusalOf(trail: RequestRecord | undefined): string | undefined {
-  if (trail === undefined) return 'This request is not kept any more.';
-  if (trail.route === undefined || trail.path === undefined || trail.attempts.length === 0) {
+function refusalOf(record: RequestRecord | undefined): string | undefined {
+  if (record === undefined) return 'This request is not kept any more.';
+  if (record.route === undefined || record.path === undefined || record.attempts.length === 0) {
     return 'This request went to no provider.';
   }
-  const kept = trail.bodies?.request.length ?? 0;
-  return kept < trail.requestBytes ? 'Its body is longer than what is kept of it.' : undefined;
+  const kept = record.bodies?.request.length ?? 0;
+  return kept < record.requestBytes ? 'Its body is longer than what is kept of it.' : undefined;
 }
 
 interface ServerOptions {
@@ -130,11 +130,11 @@ const KEPT_REQUESTS = 500;
 /** A proxy at work: its listeners, and the configuration that they serve. */
 export class RunningServer implements ServingProcess {
   readonly pid = process.pid;
-  readonly replay: ServingProcess['replay'];
+  readonly resend: ServingProcess['resend'];
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #startedAtMs: number;
-  readonly #core: Runtime;
+  readonly #runtime: Runtime;
   readonly #proxy: ProxyServer;
   readonly #connections: Connections;
   readonly #admin: Server;
@@ -149,7 +149,7 @@ export class RunningServer implements ServingProcess {
     this.#clock = clock;
     this.#startedAtMs = clock.now();
     this.#config = config;
-    this.#core = core;
+    this.#runtime = core;
     this.#address = config.listen;
     const { server, connections } = createProxyServer({
       gateway: () => core.gateway,
@@ -159,7 +159,7 @@ export class RunningServer implements ServingProcess {
     });
     this.#proxy = server;
     this.#connections = connections;
-    this.replay = emulated ? (number) => this.#replay(number) : undefined;
+    this.resend = emulated ? (number) => this.#replay(number) : undefined;
     const admin = adminListener({
       ready: () => !this.#draining,
       reloads,
@@ -210,7 +210,7 @@ export class RunningServer implements ServingProcess {
    */
   apply(config: Config): void {
     refuseRestart(this.#config, config);
-    this.#core.apply(config, () => setCertificates(this.#proxy, config.tls));
+    this.#runtime.apply(config, () => setCertificates(this.#proxy, config.tls));
     this.#config = config;
   }
 
@@ -219,20 +219,20 @@ export class RunningServer implements ServingProcess {
     this.#draining = true;
     const { drainTimeoutMs } = this.#config;
     this.#log.info({ timeout_ms: drainTimeoutMs }, 'draining');
-    this.#connections.endWithAnswers();
+    this.#connections.closeAfterResponses();
     const clean = await drainServer(
       this.#proxy,
       drainTimeoutMs,
       () => this.#clock.now(),
       () => {
-        this.#core.upgrades.close();
-        this.#connections.closeQuiet();
+        this.#runtime.upgrades.close();
+        this.#connections.closeIdle();
       },
-      () => this.#core.journal.inFlight > 0,
+      () => this.#runtime.requestLog.inFlight > 0,
     );
     this.#admin.close();
     this.#admin.closeAllConnections();
-    await this.#core.close();
+    await this.#runtime.close();
     this.#log.info({ clean }, 'stopped');
     return clean;
   }
@@ -245,24 +245,24 @@ export class RunningServer implements ServingProcess {
       rssBytes: process.memoryUsage.rss(),
       cpuSeconds: (user + system) / 1e6,
       connections: this.#connections.open,
-      ...this.#core.snapshot(),
+      ...this.#runtime.snapshot(),
     };
   }
 
   async records(after: number): Promise<readonly RecordedRequest[]> {
-    return this.#core.journal.recorder?.since(after) ?? [];
+    return this.#runtime.requestLog.recentRequests?.since(after) ?? [];
   }
 
   async details(number: number): Promise<RecordedDetails | undefined> {
-    return this.#core.journal.recorder?.details(number);
+    return this.#runtime.requestLog.recentRequests?.details(number);
   }
 
   refresh(route: string): Promise<RefreshResult> {
-    return this.#core.refresh(route);
+    return this.#runtime.refresh(route);
   }
 
-  #replay(number: number): Promise<ReplayResult> {
-    const found = this.#core.journal.recorder?.unmasked(number);
+  #replay(number: number): Promise<ResendResult> {
+    const found = this.#runtime.requestLog.recentRequests?.unmasked(number);
     const prefix = this.#config.routes.find(({ name }) => name === found?.route)?.prefix ?? '';
     return resend(found, prefix, this.#address);
   }

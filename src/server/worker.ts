@@ -43,7 +43,7 @@ export function isWorker(): boolean {
  * @returns true if nothing had to be cut off
  */
 export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<boolean> {
-  const boards = new ChannelStores(send);
+  const stores = new ChannelStores(send);
   const started = Promise.withResolvers<ToWorker & { kind: 'start' }>();
   const stop = Promise.withResolvers<undefined>();
   let reload = (texts: Texts) => void (missed = texts);
@@ -64,7 +64,7 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
         if (serving !== undefined) answerProcessCall(serving, message).then(send, () => undefined);
         break;
       default:
-        boards.onMessage(message);
+        stores.onMessage(message);
     }
   });
   // Emitted for a message to a primary that is gone. `disconnect` follows.
@@ -72,7 +72,7 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
   cluster.worker?.on('disconnect', () => {
     // Else node would end this process at once, with the requests that it has under way.
     if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;
-    boards.close();
+    stores.close();
     stop.resolve(undefined);
   });
   // What is sent to a whole group of processes is for the primary, which tells its workers.
@@ -84,7 +84,13 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
   try {
     const config = withoutAdmin(configOf(texts));
     const log = logFor(config, cluster.worker?.id);
-    const shared = shareBy({ boards, seal: new TokenCipher([new Secret(key)]), owner, clock: systemClock, log });
+    const shared = shareBy({
+      stores: stores,
+      cipher: new TokenCipher([new Secret(key)]),
+      owner,
+      clock: systemClock,
+      log,
+    });
     const server = await startServer(config, { log, shared });
     serving = server;
     reload = (changed) => {

@@ -145,15 +145,15 @@ const KNOWN = new Set(['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT
 interface Wait {
   readonly span: Span;
   readonly from: number;
-  /** What the trail had counted before. */
+  /** What the record had counted before. */
   readonly tokenMs: number;
 }
 
-/** Spans of one request, timed by its trail. Nothing that a client or the provider sent is in them unmasked. */
+/** Spans of one request, timed by its record. Nothing that a client or the provider sent is in them unmasked. */
 class OtlpTrace implements RequestTrace {
   readonly continued: boolean;
   readonly #tracer: Tracer;
-  readonly #trail: RequestRecord;
+  readonly #record: RequestRecord;
   readonly #route: RouteSpans;
   readonly #method: string;
   readonly #span: Span;
@@ -162,17 +162,17 @@ class OtlpTrace implements RequestTrace {
   #attempt: Span | undefined;
   #attempts = 0;
 
-  constructor(tracer: Tracer, trail: RequestRecord, route: RouteSpans) {
-    const parent = parentOf(trail.requestHeaders);
-    const known = KNOWN.has(trail.method);
+  constructor(tracer: Tracer, record: RequestRecord, route: RouteSpans) {
+    const parent = parentOf(record.requestHeaders);
+    const known = KNOWN.has(record.method);
     this.continued = parent !== undefined;
     this.#tracer = tracer;
-    this.#trail = trail;
+    this.#record = record;
     this.#route = route;
-    this.#method = known ? trail.method : '_OTHER';
+    this.#method = known ? record.method : '_OTHER';
     this.#span = tracer.startSpan(
-      `${known ? trail.method : 'HTTP'} ${route.name}`,
-      { kind: SpanKind.SERVER, startTime: this.#epochMs(trail.startedAt) },
+      `${known ? record.method : 'HTTP'} ${route.name}`,
+      { kind: SpanKind.SERVER, startTime: this.#epochMs(record.startedAt) },
       parent === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent),
     );
     this.#context = trace.setSpan(ROOT_CONTEXT, this.#span);
@@ -182,7 +182,7 @@ class OtlpTrace implements RequestTrace {
     const from = performance.now();
     this.#endAttempt(from, undefined);
     const span = this.#child('token wait', SpanKind.INTERNAL, from);
-    this.#wait = { span, from, tokenMs: this.#trail.tokenMs };
+    this.#wait = { span, from, tokenMs: this.#record.tokenMs };
   }
 
   attempt(): string {
@@ -194,7 +194,7 @@ class OtlpTrace implements RequestTrace {
   }
 
   end(): void {
-    const { code, endedAt, status } = this.#trail;
+    const { code, endedAt, status } = this.#record;
     this.#endWait(endedAt);
     this.#endAttempt(endedAt, code);
     if (this.#span.isRecording()) {
@@ -207,7 +207,7 @@ class OtlpTrace implements RequestTrace {
   }
 
   #attributes(): Attributes {
-    const { requestId, path = '', use, status, outcome, clientLeft } = this.#trail;
+    const { requestId, path = '', use, status, outcome, clientLeft } = this.#record;
     return {
       ...this.#route.server,
       'http.request.method': this.#method,
@@ -220,13 +220,13 @@ class OtlpTrace implements RequestTrace {
     };
   }
 
-  /** A wait that the trail does not count came to nothing. */
+  /** A wait that the record does not count came to nothing. */
   #endWait(at: number): void {
     const wait = this.#wait;
     if (wait === undefined) return;
     this.#wait = undefined;
-    const waitedMs = this.#trail.tokenMs - wait.tokenMs;
-    if (waitedMs === 0 && this.#trail.code !== undefined) markFailed(wait.span, this.#trail.code);
+    const waitedMs = this.#record.tokenMs - wait.tokenMs;
+    if (waitedMs === 0 && this.#record.code !== undefined) markFailed(wait.span, this.#record.code);
     wait.span.end(this.#epochMs(waitedMs > 0 ? Math.min(wait.from + waitedMs, at) : at));
   }
 
@@ -240,13 +240,13 @@ class OtlpTrace implements RequestTrace {
   }
 
   #tellAttempt(span: Span, code: string | undefined): void {
-    const times: AttemptRecord | undefined = this.#trail.attempts[this.#attempts - 1];
-    // A handshake has its status on the trail alone.
-    const status = times?.status || (code === undefined ? this.#trail.status : 0);
+    const times: AttemptRecord | undefined = this.#record.attempts[this.#attempts - 1];
+    // A handshake has its status on the record alone.
+    const status = times?.status || (code === undefined ? this.#record.status : 0);
     span.setAttributes({ ...this.#route.client, 'http.request.method': this.#method });
     if (this.#attempts > 1) span.setAttribute('http.request.resend_count', this.#attempts - 1);
     if (times !== undefined && times.connectedAt > 0) span.addEvent('connected', this.#epochMs(times.connectedAt));
-    if (times !== undefined && times.answeredAt > 0) span.addEvent('answered', this.#epochMs(times.answeredAt));
+    if (times !== undefined && times.respondedAt > 0) span.addEvent('answered', this.#epochMs(times.respondedAt));
     if (status > 0) span.setAttribute('http.response.status_code', status);
     if (code !== undefined) markFailed(span, code);
     else if (status >= 400) markFailed(span, String(status));
@@ -257,9 +257,9 @@ class OtlpTrace implements RequestTrace {
     return this.#tracer.startSpan(name, { kind, startTime: this.#epochMs(from) }, this.#context);
   }
 
-  /** All times of a request hang on the one moment that the trail has on both scales. */
+  /** All times of a request hang on the one moment that the record has on both scales. */
   #epochMs(at: number): number {
-    return this.#trail.atMs + (at - this.#trail.startedAt);
+    return this.#record.atMs + (at - this.#record.startedAt);
   }
 }
 
@@ -302,13 +302,13 @@ class OtlpTracing implements Tracing {
     this.#tracer = this.#provider.getTracer('wakala', version);
   }
 
-  begin(trail: RequestRecord, route: TracedRoute): RequestTrace {
+  begin(record: RequestRecord, route: TracedRoute): RequestTrace {
     let spans = this.#routes.get(route);
     if (spans === undefined) {
       spans = routeSpans(route, this.#options);
       this.#routes.set(route, spans);
     }
-    return new OtlpTrace(this.#tracer, trail, spans);
+    return new OtlpTrace(this.#tracer, record, spans);
   }
 
   async close(): Promise<void> {
@@ -354,7 +354,7 @@ export interface RequestTrace {
   waitsForToken(): void;
   /** Begins an attempt. @returns its `traceparent` (W3C Trace Context 3.2) */
   attempt(): string;
-  /** The trail is finished: what it says goes into the spans. */
+  /** The record is finished: what it says goes into the spans. */
   end(): void;
 }
 
@@ -368,7 +368,7 @@ interface TracedRoute {
 
 /** Where the traces of this process go. */
 export interface Tracing {
-  begin(trail: RequestRecord, route: TracedRoute): RequestTrace;
+  begin(record: RequestRecord, route: TracedRoute): RequestTrace;
   /** Sends what is left, and waits for that two seconds at most. Never rejects. */
   close(): Promise<void>;
 }

@@ -27,7 +27,7 @@ export type RecordedRequest = Readonly<
     | 'clientLeft'
     | 'hasHeaders'
     | 'requestBytes'
-    | 'answerBytes'
+    | 'responseBytes'
   >
 >;
 
@@ -51,7 +51,7 @@ const LOOKED_MS = 60_000;
 
 /**
  * The last requests of this process, the oldest overwritten by the newest. They are copied into places that were made
- * before: a trail that lives on would have to be moved out of the way again and again when memory is cleaned up
+ * before: a record that lives on would have to be moved out of the way again and again when memory is cleaned up
  * (docs/decisions/0010-what-is-seen.md). They are masked when somebody looks, and once: the result is remembered.
  */
 export class RecentRequests {
@@ -69,19 +69,19 @@ export class RecentRequests {
   }
 
   /**
-   * Keeps what a trail says now, unless it went well as so many did in this second. Headers are kept of requests that
+   * Keeps what a record says now, unless it went well as so many did in this second. Headers are kept of requests that
    * failed or whose bodies are kept, and of all while somebody looks.
    */
-  add(trail: RequestRecord): void {
-    const failed = trail.status < 200 || trail.status >= 400 || trail.code !== undefined;
-    if (!failed && this.#isOneTooMany(trail.endedAt)) {
+  add(record: RequestRecord): void {
+    const failed = record.status < 200 || record.status >= 400 || record.code !== undefined;
+    if (!failed && this.#isOneTooMany(record.endedAt)) {
       this.#passedOver += 1;
       return;
     }
     this.#count += 1;
-    trail.number = this.#count;
-    const withHeaders = failed || trail.keepsBodies || trail.endedAt - this.#lookedAt < LOOKED_MS;
-    this.#ring[this.#count % this.#ring.length]?.copy(trail, withHeaders);
+    record.number = this.#count;
+    const withHeaders = failed || record.keepsBodies || record.endedAt - this.#lookedAt < LOOKED_MS;
+    this.#ring[this.#count % this.#ring.length]?.copy(record, withHeaders);
   }
 
   /** How many are not here any more, or never were. */
@@ -143,25 +143,35 @@ export class RecentRequests {
   }
 }
 
-function maskedRequest(trail: RequestRecord): RecordedRequest {
-  const { number, requestId, method, route, client, atMs, startedAt, receivedAt, tokenMs, endedAt, refusals } = trail;
-  const { status, use, code, outcome, detail, clientLeft, hasHeaders, requestBytes, answerBytes } = trail;
+function maskedRequest(record: RequestRecord): RecordedRequest {
+  const { number, requestId, method, route, client, atMs, startedAt, receivedAt, tokenMs, endedAt, refusals } = record;
+  const {
+    status,
+    use,
+    code,
+    outcome,
+    detail,
+    clientLeft,
+    hasHeaders,
+    requestBytes,
+    responseBytes: responseBytes,
+  } = record;
   return {
     ...{ number, requestId, method, route, client, atMs, startedAt, receivedAt, tokenMs, endedAt, refusals },
-    ...{ status, use, code, outcome, detail, clientLeft, hasHeaders, requestBytes, answerBytes },
-    path: trail.path && maskedPath(trail.path),
-    query: maskedQuery(trail.query),
-    attempts: trail.attempts.map((attempt) => ({ ...attempt })),
+    ...{ status, use, code, outcome, detail, clientLeft, hasHeaders, requestBytes, responseBytes: responseBytes },
+    path: record.path && maskedPath(record.path),
+    query: maskedQuery(record.query),
+    attempts: record.attempts.map((attempt) => ({ ...attempt })),
   };
 }
 
 /** Exported for tests. */
-export function maskedDetails(trail: RequestRecord): RecordedDetails {
-  const { bodies, requestHeaders, requestBytes, answerHeaders, answerBytes } = trail;
+export function maskedDetails(record: RequestRecord): RecordedDetails {
+  const { bodies, requestHeaders, requestBytes, responseHeaders, responseBytes } = record;
   return {
-    ...maskedRequest(trail),
+    ...maskedRequest(record),
     request: maskedMessage(requestHeaders, bodies?.request, requestBytes),
-    response: maskedMessage(answerHeaders, bodies?.answer, answerBytes),
+    response: maskedMessage(responseHeaders, bodies?.response, responseBytes),
   };
 }
 

@@ -13,7 +13,7 @@ interface RequestLogOptions {
 
 /** What this process knows of its requests: counts for each route, the last requests, and lines in the log. */
 export class RequestLog {
-  readonly recorder: RecentRequests | undefined;
+  readonly recentRequests: RecentRequests | undefined;
   /** Whether requests that went well get a line in the log. */
   logsSuccess = false;
   /** Of requests that no route took. */
@@ -23,11 +23,11 @@ export class RequestLog {
 
   constructor({ log, keep }: RequestLogOptions) {
     this.#log = log;
-    this.recorder = keep > 0 ? new RecentRequests(keep) : undefined;
+    this.recentRequests = keep > 0 ? new RecentRequests(keep) : undefined;
   }
 
   /** The activity of a route, the same for as long as this process lives. */
-  activity(route: string): RouteStats {
+  statsOf(route: string): RouteStats {
     const known = this.#activities.get(route);
     if (known !== undefined) return known;
     const activity = new RouteStats();
@@ -41,8 +41,8 @@ export class RequestLog {
   }
 
   /** Says in the log what happens to a request. */
-  say(level: 'info' | 'warn' | 'error', trail: RequestRecord, message: string, more: LogFields = {}): void {
-    this.#log[level]({ ...lineOf(trail), ...more }, message);
+  log(level: 'info' | 'warn' | 'error', record: RequestRecord, message: string, more: LogFields = {}): void {
+    this.#log[level]({ ...lineOf(record), ...more }, message);
   }
 
   /** Ends a step of the last quarter of an hour. `exchanges`: how many token exchanges a route has seen so far. */
@@ -50,50 +50,50 @@ export class RequestLog {
     for (const [route, activity] of this.#activities) activity.tick(step, exchanges(route));
   }
 
-  /** Notes on the trail why wakala fails or refuses a request, and says it in the log. */
-  failed(trail: RequestRecord, error: ProxyError, message: string): void {
-    trail.code = error.code;
-    trail.outcome = error.outcome;
-    trail.detail = error.message;
+  /** Notes on the record why wakala fails or refuses a request, and says it in the log. */
+  failed(record: RequestRecord, error: ProxyError, message: string): void {
+    record.code = error.code;
+    record.outcome = error.outcome;
+    record.detail = error.message;
     const level = error.status === 500 ? 'error' : error.status > 500 ? 'warn' : 'info';
-    this.say(level, trail, message, { ...tookOf(trail), ...failureFields(error) });
+    this.log(level, record, message, { ...tookOf(record), ...failureFields(error) });
   }
 
   /**
    * A request that was refused before it went anywhere. `target` is as it came: it may be a token path with a refresh
    * token in it, so it is not logged, and masked where it is shown.
    */
-  refused(trail: RequestRecord, error: ProxyError, message: string, target: string): void {
-    trail.path = undefined;
-    this.failed(trail, error, message);
-    trail.path = shownPath(target, trail.route);
-    trail.status = error.status;
-    this.#endedHere(trail);
+  refused(record: RequestRecord, error: ProxyError, message: string, target: string): void {
+    record.path = undefined;
+    this.failed(record, error, message);
+    record.path = shownPath(target, record.route);
+    record.status = error.status;
+    this.#endedHere(record);
   }
 
   /** A request that was no provider's business, and was answered. */
-  answeredHere(trail: RequestRecord): void {
-    const { status, code } = trail;
-    this.#endedHere(trail);
+  finishedLocally(record: RequestRecord): void {
+    const { status, code } = record;
+    this.#endedHere(record);
     if (!this.logsSuccess && status < 400) return;
-    this.say('info', trail, 'request', { status, ...(code === undefined ? {} : { code }), ...tookOf(trail) });
+    this.log('info', record, 'request', { status, ...(code === undefined ? {} : { code }), ...tookOf(record) });
   }
 
-  #endedHere(trail: RequestRecord): void {
-    trail.endedAt = performance.now();
-    this.recorder?.add(trail);
-    if (trail.code === undefined) return;
-    const activity = trail.route === undefined ? this.unrouted : this.activity(trail.route);
-    activity.refused(trail.status, trail.code);
+  #endedHere(record: RequestRecord): void {
+    record.endedAt = performance.now();
+    this.recentRequests?.add(record);
+    if (record.code === undefined) return;
+    const activity = record.route === undefined ? this.unrouted : this.statsOf(record.route);
+    activity.refused(record.status, record.code);
   }
 
   /** A request is over; `activity` is that of its route. */
-  finished(trail: RequestRecord, activity: RouteStats): void {
-    trail.endedAt = performance.now();
-    activity.finished(trail);
-    this.recorder?.add(trail);
-    if (trail.code !== undefined || trail.clientLeft) return;
-    if (this.logsSuccess || trail.status >= 400) this.say('info', trail, 'request', tookOf(trail));
+  finished(record: RequestRecord, activity: RouteStats): void {
+    record.endedAt = performance.now();
+    activity.finished(record);
+    this.recentRequests?.add(record);
+    if (record.code !== undefined || record.clientLeft) return;
+    if (this.logsSuccess || record.status >= 400) this.log('info', record, 'request', tookOf(record));
   }
 }
 
@@ -111,15 +111,15 @@ function tookOf({ use, attempts, startedAt }: RequestRecord): LogFields {
 }
 
 /** `status` is the provider's. */
-function lineOf(trail: RequestRecord): LogFields {
-  const { requestId, route, client, method, path, attempts } = trail;
+function lineOf(record: RequestRecord): LogFields {
+  const { requestId, route, client, method, path, attempts } = record;
   const status = attempts.at(-1)?.status;
   return {
     request_id: requestId,
     route,
     ...(client !== undefined && { client }),
     method,
-    path: path && trail.redacted(maskedPath(path)),
+    path: path && record.redacted(maskedPath(path)),
     ...(status !== 0 && { status }),
   };
 }

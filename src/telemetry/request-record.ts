@@ -14,7 +14,7 @@ const MAX_DECODED = 1024 * 1024;
 
 interface KeptBodies {
   readonly request: Uint8Array;
-  readonly answer: Uint8Array;
+  readonly response: Uint8Array;
 }
 
 /** One sending of a request. Times are milliseconds on the scale of `performance.now`; 0: it never came to that. */
@@ -23,7 +23,7 @@ export interface AttemptRecord {
   /** A connection was there, and the request began to leave on it. */
   connectedAt: number;
   /** The head of the answer was in. */
-  answeredAt: number;
+  respondedAt: number;
   status: number;
 }
 
@@ -69,8 +69,8 @@ export class RequestRecord {
   /** The client closed its connection before the end. */
   clientLeft = false;
   requestBytes = 0;
-  answerBytes = 0;
-  answerHeaders: readonly string[] = [];
+  responseBytes = 0;
+  responseHeaders: readonly string[] = [];
   /** Of a recorded request. Undefined unless bodies are kept: what there is of them, up to 16 KiB each. */
   bodies: KeptBodies | undefined = undefined;
   #bodies: { readonly request: ByteBuffer; readonly answer: ByteBuffer } | undefined;
@@ -106,10 +106,10 @@ export class RequestRecord {
     this.path = this.path && cut(this.path);
     this.query = cut(this.query);
     this.requestHeaders = this.requestHeaders.map(cut);
-    this.answerHeaders = this.answerHeaders.map(cut);
+    this.responseHeaders = this.responseHeaders.map(cut);
     if (this.bodies !== undefined) {
-      const { request, answer } = this.bodies;
-      this.bodies = { request: cutBody(request, redaction), answer: cutBody(answer, redaction) };
+      const { request, response: answer } = this.bodies;
+      this.bodies = { request: cutBody(request, redaction), response: cutBody(answer, redaction) };
     }
     this.#redaction = undefined;
   }
@@ -120,7 +120,7 @@ export class RequestRecord {
 
   /** What is kept of the bodies so far. */
   keptBodies(): KeptBodies | undefined {
-    return this.#bodies && { request: this.#bodies.request.bytes, answer: this.#bodies.answer.bytes };
+    return this.#bodies && { request: this.#bodies.request.bytes, response: this.#bodies.answer.bytes };
   }
 
   onRequestBytes(chunk: Buffer): void {
@@ -128,12 +128,12 @@ export class RequestRecord {
     this.requestBytes += chunk.length;
   }
 
-  onAnswerBytes(chunk: Buffer): void {
+  onResponseBytes(chunk: Buffer): void {
     if (this.#bodies !== undefined) keep(this.#bodies.answer, chunk);
-    this.answerBytes += chunk.length;
+    this.responseBytes += chunk.length;
   }
 
-  /** Takes over what another trail says; of its headers only if told to. */
+  /** Takes over what another record says; of its headers only if told to. */
   copy(from: RequestRecord, withHeaders: boolean): this {
     this.requestId = from.requestId;
     this.method = from.method;
@@ -155,11 +155,11 @@ export class RequestRecord {
     this.detail = from.detail;
     this.clientLeft = from.clientLeft;
     this.requestBytes = from.requestBytes;
-    this.answerBytes = from.answerBytes;
+    this.responseBytes = from.responseBytes;
     this.bodies = from.bodies ?? from.keptBodies();
     this.hasHeaders = withHeaders && from.hasHeaders;
     this.requestHeaders = withHeaders ? from.requestHeaders : NONE;
-    this.answerHeaders = withHeaders ? from.answerHeaders : NONE;
+    this.responseHeaders = withHeaders ? from.responseHeaders : NONE;
     this.#redaction = from.#redaction;
     this.#copyAttempts(from.attempts);
     return this;
@@ -170,24 +170,24 @@ export class RequestRecord {
     for (let i = 0; i < from.length; i++) {
       const attempt = from[i];
       if (attempt === undefined) continue;
-      const { sentAt, connectedAt, answeredAt, status } = attempt;
+      const { sentAt, connectedAt, respondedAt: answeredAt, status } = attempt;
       const own = this.attempts[i];
       if (own === undefined) {
-        this.attempts.push({ sentAt, connectedAt, answeredAt, status });
+        this.attempts.push({ sentAt, connectedAt, respondedAt: answeredAt, status });
         continue;
       }
       own.sentAt = sentAt;
       own.connectedAt = connectedAt;
-      own.answeredAt = answeredAt;
+      own.respondedAt = answeredAt;
       own.status = status;
     }
   }
 
   /** Begins to note another attempt; the answer of the one before is forgotten. */
   onAttempt(): AttemptRecord {
-    this.answerBytes = 0;
+    this.responseBytes = 0;
     this.#bodies?.answer.take();
-    const attempt: AttemptRecord = { sentAt: performance.now(), connectedAt: 0, answeredAt: 0, status: 0 };
+    const attempt: AttemptRecord = { sentAt: performance.now(), connectedAt: 0, respondedAt: 0, status: 0 };
     this.attempts.push(attempt);
     return attempt;
   }

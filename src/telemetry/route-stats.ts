@@ -76,7 +76,7 @@ export class TimeSeries {
   #points: Bucket[] = [];
   #before: Totals = { statuses: new Float64Array(6), latency: newLatencyBuckets(), refusals: 0, exchanges: 0 };
 
-  tick(step: number, counts: Counts | undefined, exchanges: number): void {
+  tick(step: number, counts: RouteCounters | undefined, exchanges: number): void {
     const now = totalsOf(counts, exchanges);
     const before = this.#before;
     this.#before = now;
@@ -86,12 +86,12 @@ export class TimeSeries {
     if ((this.#points[0]?.step ?? step) <= oldest) this.#points = this.#points.filter((known) => known.step > oldest);
   }
 
-  points(step: number): readonly Bucket[] {
+  buckets(step: number): readonly Bucket[] {
     return this.#points.filter((point) => point.step > step - BUCKETS);
   }
 }
 
-function totalsOf(counts: Counts | undefined, exchanges: number): Totals {
+function totalsOf(counts: RouteCounters | undefined, exchanges: number): Totals {
   if (counts === undefined) {
     return { statuses: new Float64Array(6), latency: newLatencyBuckets(), refusals: 0, exchanges };
   }
@@ -115,7 +115,7 @@ function minus(now: ArrayLike<number>, before: ArrayLike<number>): number[] {
 type ReplayOutcome = 'answered' | 'refused' | 'failed';
 
 /** Counts since the process began. */
-export interface Counts {
+export interface RouteCounters {
   /** By the first digit of the status; 0: the client left before it got one. */
   readonly statuses: Float64Array;
   readonly latency: Float64Array;
@@ -143,28 +143,28 @@ export class RouteStats {
   /** WebSockets that are open, or whose handshake is under way. */
   websockets = 0;
   /** Undefined until there was a request: there may be many routes that nobody calls. */
-  counts: Counts | undefined;
+  counts: RouteCounters | undefined;
   /** The last failure, unless the provider answered since. */
   failure: LastFailure | undefined;
   readonly #series = new TimeSeries();
 
-  finished(trail: RequestRecord): void {
+  finished(record: RequestRecord): void {
     const counts = (this.counts ??= newCounts());
-    const durationMs = trail.endedAt - trail.startedAt;
-    countStatus(counts, trail.status);
+    const durationMs = record.endedAt - record.startedAt;
+    countStatus(counts, record.status);
     const bucket = latencyBucketOf(durationMs);
     counts.latency[bucket] = (counts.latency[bucket] ?? 0) + 1;
     counts.latencySumMs += durationMs;
-    if (trail.use !== undefined) counts.uses[trail.use] += 1;
-    if (trail.use === 'replayed') counts.replays[replayOutcomeOf(trail)] += 1;
-    counts.refusals += trail.refusals;
-    if (trail.code === undefined) {
-      if (trail.status !== 0) this.failure = undefined;
+    if (record.use !== undefined) counts.uses[record.use] += 1;
+    if (record.use === 'replayed') counts.replays[replayOutcomeOf(record)] += 1;
+    counts.refusals += record.refusals;
+    if (record.code === undefined) {
+      if (record.status !== 0) this.failure = undefined;
       return;
     }
-    countError(counts, trail.code);
-    if (trail.status < 500) return;
-    const { code, detail = '', requestId, atMs } = trail;
+    countError(counts, record.code);
+    if (record.status < 500) return;
+    const { code, detail = '', requestId, atMs } = record;
     this.failure = { code, detail, atMs, requestId };
   }
 
@@ -181,17 +181,17 @@ export class RouteStats {
   }
 
   /** The last steps in which anything happened, oldest first. */
-  points(step: number): readonly Bucket[] {
-    return this.#series.points(step);
+  buckets(step: number): readonly Bucket[] {
+    return this.#series.buckets(step);
   }
 }
 
-function countStatus({ statuses }: Counts, status: number): void {
+function countStatus({ statuses }: RouteCounters, status: number): void {
   const kind = Math.floor(status / 100);
   statuses[kind] = (statuses[kind] ?? 0) + 1;
 }
 
-function countError({ errors }: Counts, code: ErrorCode): void {
+function countError({ errors }: RouteCounters, code: ErrorCode): void {
   errors.set(code, (errors.get(code) ?? 0) + 1);
 }
 
@@ -200,7 +200,7 @@ function replayOutcomeOf({ code, refusals }: RequestRecord): ReplayOutcome {
   return refusals > 1 ? 'refused' : 'answered';
 }
 
-function newCounts(): Counts {
+function newCounts(): RouteCounters {
   return {
     statuses: new Float64Array(6),
     latency: newLatencyBuckets(),

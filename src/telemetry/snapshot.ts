@@ -18,7 +18,7 @@ export interface ServingProcess {
   /** Gets a new token for a route's credential, at once. */
   refresh(route: string): Promise<RefreshResult>;
   /** Sends a recorded request again, to an emulated provider; undefined where providers are real. */
-  readonly replay?: ((number: number) => Promise<ReplayResult>) | undefined;
+  readonly resend?: ((number: number) => Promise<ResendResult>) | undefined;
 }
 
 /** What one process that serves has to tell. Plain data without secrets. Times are epoch milliseconds. */
@@ -92,7 +92,7 @@ export interface RouteSnapshot {
   readonly counts: RouteCounts | undefined;
   /** The last failure, unless the provider answered since. */
   readonly failure: LastFailure | undefined;
-  readonly points: readonly Bucket[];
+  readonly buckets: readonly Bucket[];
 }
 
 /** Counts since the process began; see `telemetry/activity.ts`. */
@@ -119,7 +119,7 @@ export type RefreshResult =
       readonly retryAfterS: number | undefined;
     };
 
-export type ReplayResult =
+export type ResendResult =
   | { readonly kind: 'sent'; readonly requestId: string; readonly status: number }
   | { readonly kind: 'refused'; readonly why: string };
 

@@ -32,7 +32,7 @@ export interface ExchangeContext {
   readonly transport: TokenTransport;
   readonly clock: Clock;
   readonly log: Log;
-  readonly tally: ExchangeStats;
+  readonly stats: ExchangeStats;
   /** Gets every token endpoint that an issuer names, before a token is requested there. */
   readonly foundEndpoints?: FoundEndpoints | undefined;
 }
@@ -41,24 +41,24 @@ export interface ExchangeContext {
 export const EXCHANGE_TIMEOUT_MS = 15_000;
 
 export function tokenFetcher(context: ExchangeContext): TokenFetcher {
-  const { provider, token, clock, log, tally } = context;
+  const { provider, token, clock, log, stats: stats } = context;
   const { issuer, clientAuth } = token.request.oauth2 ?? {};
   const discovery = issuer && clientAuth && new Discovery(issuer, clientAuth, clock);
-  const asking: Asking = { ...context, discovery: discovery || undefined, missed: new Set() };
+  const asking: FetchContext = { ...context, discovery: discovery || undefined, missed: new Set() };
   const tallied = async (grant: Grant, asked: Promise<Token>) => {
     try {
       const token = await asked;
-      tally.add(grant, 'ok');
+      stats.add(grant, 'ok');
       return token;
     } catch (error) {
-      tally.add(grant, error instanceof ProxyError && error.code === 'token_denied' ? 'denied' : 'unavailable');
+      stats.add(grant, error instanceof ProxyError && error.code === 'token_denied' ? 'denied' : 'unavailable');
       throw error;
     }
   };
   return {
     async fetch(refreshToken, after) {
       if (refreshToken !== undefined && provider.refresh !== undefined) {
-        const note: Note = (fields) => log.info(fields, 'refresh failed');
+        const note: OnFailure = (fields) => log.info(fields, 'refresh failed');
         try {
           const token = await tallied('refresh', exchange(asking, provider.refresh, refreshToken, note));
           return completed(asking, provider.refresh, token, after);
@@ -67,14 +67,14 @@ export function tokenFetcher(context: ExchangeContext): TokenFetcher {
           log.info({ provider: provider.name }, 'authorizing afresh');
         }
       }
-      const note: Note = (fields) => log.warn(fields, 'token exchange failed');
+      const note: OnFailure = (fields) => log.warn(fields, 'token exchange failed');
       return completed(asking, token, await tallied('credentials', exchange(asking, token, undefined, note)));
     },
   };
 }
 
-/** An asker's own: what it was made with, and what it found out since. */
-interface Asking extends ExchangeContext {
+/** An fetcher's own: what it was made with, and what it found out since. */
+interface FetchContext extends ExchangeContext {
   /** Undefined where it is known from the start whom to ask. */
   readonly discovery: Discovery | undefined;
   /** Headers that an answer had no value for: said once, not for every token. */
@@ -82,7 +82,12 @@ interface Asking extends ExchangeContext {
 }
 
 /** The token with the headers that `before` had and its own answer did not give. */
-function completed({ log, provider, missed }: Asking, { response }: Exchange, token: Token, before?: Token): Token {
+function completed(
+  { log, provider, missed }: FetchContext,
+  { response }: Exchange,
+  token: Token,
+  before?: Token,
+): Token {
   const has = (name: string) => token.headers.some(([given]) => given === name);
   const kept = (before?.headers ?? []).filter(([name]) => !has(name));
   const headers = [...token.headers, ...kept];
@@ -96,14 +101,19 @@ function completed({ log, provider, missed }: Asking, { response }: Exchange, to
 }
 
 /** Logs a failure, as grave as it is. */
-type Note = (fields: LogFields) => void;
+type OnFailure = (fields: LogFields) => void;
 
 /** A token endpoint that says when to come back means the full exchange as well. */
 function isThrottled(error: unknown): boolean {
   return error instanceof ProxyError && error.retryAfterS !== undefined;
 }
 
-async function exchange(asking: Asking, asked: Exchange, refreshToken: Secret | undefined, note: Note): Promise<Token> {
+async function exchange(
+  asking: FetchContext,
+  asked: Exchange,
+  refreshToken: Secret | undefined,
+  note: OnFailure,
+): Promise<Token> {
   const { clock } = asking;
   const abort = new AbortController();
   const cancel = clock.after(EXCHANGE_TIMEOUT_MS, () => abort.abort());
@@ -117,7 +127,7 @@ async function exchange(asking: Asking, asked: Exchange, refreshToken: Secret | 
 }
 
 /** Undefined where it is known without asking. */
-async function endpointOf(asking: Asking, signal: AbortSignal, note: Note): Promise<Found | undefined> {
+async function endpointOf(asking: FetchContext, signal: AbortSignal, note: OnFailure): Promise<Found | undefined> {
   const { provider, discovery, token, foundEndpoints } = asking;
   if (discovery === undefined) return undefined;
   const place = { provider: provider.name, issuer: token.request.oauth2?.issuer };
@@ -132,23 +142,23 @@ async function endpointOf(asking: Asking, signal: AbortSignal, note: Note): Prom
   }
 }
 
-interface Question {
+interface ExchangeQuestion {
   readonly refreshToken: Secret | undefined;
   readonly signal: AbortSignal;
-  readonly note: Note;
+  readonly note: OnFailure;
 }
 
 async function exchangeAt(
   endpoint: string | undefined,
-  asking: Asking,
+  asking: FetchContext,
   asked: Exchange,
-  { refreshToken, signal, note }: Question,
+  { refreshToken, signal, note }: ExchangeQuestion,
 ): Promise<Token> {
-  const { provider, clock, tally, discovery } = asking;
+  const { provider, clock, stats: stats, discovery } = asking;
   const values = new Map([...asking.credentials].map(([name, secret]) => [name, secret.reveal()]));
   if (refreshToken !== undefined) values.set('refresh_token', refreshToken.reveal());
   // Its clock decides whether a signature is too old, or not yet good.
-  const moment = { endpoint, nowMs: clock.now() + (tally.clockSkewMs ?? 0) };
+  const moment = { endpoint, nowMs: clock.now() + (stats.clockSkewMs ?? 0) };
   const request = await tokenRequest(asked.request, asking.authServer, (name) => values.get(name), moment);
   const place = { provider: provider.name, token_host: new URL(request.url).host };
   const answer = await send(asking, request, signal, 'it', (fields) => {
@@ -177,17 +187,17 @@ function proofsIn({ headers, body }: TokenRequest): string[] {
 
 /** `who` is asked, in words. */
 async function send(
-  context: Asking,
+  context: FetchContext,
   request: TokenRequest,
   signal: AbortSignal,
   who: string,
-  note: Note,
+  note: OnFailure,
 ): Promise<TokenResponse> {
   const { transport, clock } = context;
   try {
     const answer = await transport(request, signal);
     const serverNowMs = serverNow(answer);
-    context.tally.clockSkewMs = serverNowMs === undefined ? undefined : serverNowMs - clock.now();
+    context.stats.clockSkewMs = serverNowMs === undefined ? undefined : serverNowMs - clock.now();
     return answer;
   } catch (cause) {
     const what = signal.aborted

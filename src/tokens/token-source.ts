@@ -237,7 +237,7 @@ export function fixedTokenSource(key: Secret, nowMs: number): TokenSource {
     asking: false,
     retryAtMs: 0,
     failure: undefined,
-    tally: new ExchangeStats(),
+    stats: new ExchangeStats(),
     refusedCalls: [],
   };
   return {
@@ -259,8 +259,8 @@ export interface CacheContext {
   /** Uniform in [0, 1), like `Math.random`. */
   readonly random: () => number;
   readonly log: Log;
-  /** What the asker counts. */
-  readonly tally: ExchangeStats;
+  /** What the fetcher counts. */
+  readonly stats: ExchangeStats;
 }
 
 /**
@@ -268,11 +268,11 @@ export interface CacheContext {
  * in use, at once when it dies, later and later while the token endpoint fails.
  */
 export class CachedTokenSource implements TokenSource {
-  readonly #asker: TokenFetcher;
+  readonly #fetcher: TokenFetcher;
   readonly #clock: Clock;
   readonly #provider: string;
   readonly #log: Log;
-  readonly #tally: ExchangeStats;
+  readonly #stats: ExchangeStats;
   readonly #backoff: Backoff;
   readonly #refusals: Refusals;
   #token: Token | undefined;
@@ -292,15 +292,15 @@ export class CachedTokenSource implements TokenSource {
   readonly #endWatch: (() => void) | undefined;
   #closed = false;
 
-  constructor(asker: TokenFetcher, context: CacheContext) {
-    this.#asker = asker;
+  constructor(fetcher: TokenFetcher, context: CacheContext) {
+    this.#fetcher = fetcher;
     this.#clock = context.clock;
     this.#provider = context.provider;
     this.#log = context.log;
-    this.#tally = context.tally;
+    this.#stats = context.stats;
     this.#backoff = new Backoff(context.clock, context.random);
     this.#refusals = new Refusals(context.clock);
-    this.#endWatch = asker.watch?.((token) => this.#adopt(token));
+    this.#endWatch = fetcher.watch?.((token) => this.#adopt(token));
   }
 
   current(): Token | undefined {
@@ -374,7 +374,7 @@ export class CachedTokenSource implements TokenSource {
       asking: this.#underWay !== undefined,
       retryAtMs: this.#backoff.retryAtMs,
       failure: this.#backoff.failure(),
-      tally: this.#tally,
+      stats: this.#stats,
       refusedCalls: this.#refusals.refusedCalls(),
     };
   }
@@ -399,7 +399,7 @@ export class CachedTokenSource implements TokenSource {
     const refreshToken = this.#refreshToken;
     this.#refreshToken = undefined;
     try {
-      const token = await this.#asker.fetch(refreshToken, this.#last);
+      const token = await this.#fetcher.fetch(refreshToken, this.#last);
       this.#backoff.succeeded();
       // News of a newer one may have come meanwhile.
       const held = this.#token;

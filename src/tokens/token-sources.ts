@@ -16,7 +16,7 @@ export interface CredentialUse {
   readonly credentials: ReadonlyMap<string, Secret>;
 }
 
-interface SourcesContext extends Omit<CacheContext, 'provider' | 'tally'> {
+interface SourcesContext extends Omit<CacheContext, 'provider' | 'stats'> {
   readonly transport: TokenTransport;
   /** Makes the replicas share what `own` asks for; `name` stands for the credential. Undefined: each on its own. */
   readonly share?: ((own: TokenFetcher, name: string, provider: string) => TokenFetcher) | undefined;
@@ -65,24 +65,24 @@ export class TokenSources {
       const key = fill(provider.token.fixed, (name) => credentials.get(name)?.reveal());
       return fixedTokenSource(new Secret(key), this.#context.clock.now());
     }
-    const tally = new ExchangeStats();
-    const own = tokenFetcher({ ...use, ...this.#context, token: provider.token, tally });
+    const stats = new ExchangeStats();
+    const own = tokenFetcher({ ...use, ...this.#context, token: provider.token, stats: stats });
     const shared = this.#context.share?.(own, name, provider.name);
-    const asker = shared === undefined ? own : adding(shared, this.#context.foundEndpoints);
-    return new CachedTokenSource(asker, { ...this.#context, provider: provider.name, tally });
+    const fetcher = shared === undefined ? own : adding(shared, this.#context.foundEndpoints);
+    return new CachedTokenSource(fetcher, { ...this.#context, provider: provider.name, stats: stats });
   }
 }
 
-/** An asker that also records the token endpoints that come with a token from another process. */
-function adding(asker: TokenFetcher, endpoints: FoundEndpoints | undefined): TokenFetcher {
-  if (endpoints === undefined) return asker;
+/** An fetcher that also records the token endpoints that come with a token from another process. */
+function adding(fetcher: TokenFetcher, endpoints: FoundEndpoints | undefined): TokenFetcher {
+  if (endpoints === undefined) return fetcher;
   const add = (token: Token) => {
     for (const url of token.endpoints ?? []) endpoints.add(url);
     return token;
   };
   return {
-    fetch: async (refreshToken, after) => add(await asker.fetch(refreshToken, after)),
-    watch: (adopt) => asker.watch?.((token) => adopt(add(token))) ?? (() => {}),
+    fetch: async (refreshToken, after) => add(await fetcher.fetch(refreshToken, after)),
+    watch: (adopt) => fetcher.watch?.((token) => adopt(add(token))) ?? (() => {}),
   };
 }
 

@@ -93,7 +93,7 @@ export interface TokenStatus {
   readonly retryAtMs: number;
   /** The last attempt's, if it failed. */
   readonly failure: TokenFailure | undefined;
-  readonly tally: ExchangeStats;
+  readonly stats: ExchangeStats;
   readonly refusedCalls: readonly RefusedCall[];
 }
 

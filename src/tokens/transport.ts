@@ -23,7 +23,7 @@ export function networkTransport(clock: Clock): { transport: TokenTransport; clo
   const tls = new TlsAgent({ keepAlive: false, lookup: guardedLookup, rejectUnauthorized: true });
   return {
     transport: async (request, signal) => {
-      const answer = await ask(request, signal, { plain, tls, clock });
+      const answer = await send(request, signal, { plain, tls, clock });
       const { statusCode = 0, headers } = answer;
       return { status: statusCode, headers: firstValues(headers), body: await bodyOf(answer) };
     },
@@ -34,14 +34,18 @@ export function networkTransport(clock: Clock): { transport: TokenTransport; clo
   };
 }
 
-interface Means {
+interface TransportContext {
   readonly plain: Agent;
   readonly tls: TlsAgent;
   readonly clock: Clock;
 }
 
 /** Resolves with the head of the answer. */
-function ask(request: TokenRequest, signal: AbortSignal, { plain, tls, clock }: Means): Promise<IncomingMessage> {
+function send(
+  request: TokenRequest,
+  signal: AbortSignal,
+  { plain, tls, clock }: TransportContext,
+): Promise<IncomingMessage> {
   const { method, url, headers, body, certificate } = request;
   return new Promise((resolve, reject) => {
     const framing = body === undefined ? {} : { 'content-length': body.length };

@@ -20,7 +20,15 @@ function credentialOf(changes: Partial<CredentialSnapshot>): CredentialSnapshot 
 }
 
 function routeWith(changes: Partial<RouteSnapshot>): RouteSnapshot {
-  return { name: ROUTE, credential: ROUTE, inFlight: 0, counts: undefined, failure: undefined, points: [], ...changes };
+  return {
+    name: ROUTE,
+    credential: ROUTE,
+    inFlight: 0,
+    counts: undefined,
+    failure: undefined,
+    buckets: [],
+    ...changes,
+  };
 }
 
 function pointAt(step: number, statuses: number[], exchanges = 0) {
@@ -44,7 +52,7 @@ function workerOf(
   pid: number,
   routes: RouteSnapshot[],
   credentials: CredentialSnapshot[],
-  trails: RequestRecord[] = [],
+  records: RequestRecord[] = [],
 ) {
   const told: ProcessSnapshot = {
     pid,
@@ -64,8 +72,8 @@ function workerOf(
   const serving: ServingProcess = {
     pid,
     snapshot: async () => told,
-    records: async (after) => trails.filter(({ number }) => number > after),
-    details: async (number) => trails.filter((trail) => trail.number === number).map(maskedDetails)[0],
+    records: async (after) => records.filter(({ number }) => number > after),
+    details: async (number) => records.filter((record) => record.number === number).map(maskedDetails)[0],
     refresh: async (route) => {
       asked.push(route);
       return { kind: 'refreshed', fingerprint: 'abcdef01', expiresAtMs: Infinity };
@@ -75,8 +83,8 @@ function workerOf(
 }
 
 function trailOf(number: number, requestId: string): RequestRecord {
-  const trail = new RequestRecord(requestId, 'GET', ['host', 'localhost:8080']);
-  return Object.assign(trail, { number, route: ROUTE, path: '/x', status: 200, endedAt: performance.now() });
+  const record = new RequestRecord(requestId, 'GET', ['host', 'localhost:8080']);
+  return Object.assign(record, { number, route: ROUTE, path: '/x', status: 200, endedAt: performance.now() });
 }
 
 describe('several workers', () => {
@@ -172,9 +180,9 @@ describe('mergedRoute', () => {
   });
 
   it('puts points together by their step', () => {
-    const { points } = mergedRoute([
-      routeWith({ points: [pointAt(1, [0, 0, 1]), pointAt(3, [0, 0, 1], 1)] }),
-      routeWith({ points: [pointAt(2, [0, 0, 5]), pointAt(3, [0, 0, 2, 4], 1)] }),
+    const { buckets: points } = mergedRoute([
+      routeWith({ buckets: [pointAt(1, [0, 0, 1]), pointAt(3, [0, 0, 1], 1)] }),
+      routeWith({ buckets: [pointAt(2, [0, 0, 5]), pointAt(3, [0, 0, 2, 4], 1)] }),
     ]);
     expect(points.map(({ step, statuses, exchanges }) => [step, statuses, exchanges])).toEqual([
       [1, [0, 0, 1], 0],
@@ -189,8 +197,8 @@ describe('requestDetails', () => {
     const credentials = { consumer_key: 'k', consumer_secret: 's' };
     const routes = { [ROUTE]: { provider: 'mpesa', environment: 'production', credentials } };
     const config = adminConfig({ file: { routes, inspect_bodies: true } });
-    const trail = Object.assign(trailOf(1, 'a'), { requestBytes: 10 });
-    expect(requestDetails(1, maskedDetails(trail), config).requestBody).toMatchObject({
+    const record = Object.assign(trailOf(1, 'a'), { requestBytes: 10 });
+    expect(requestDetails(1, maskedDetails(record), config).requestBody).toMatchObject({
       why: expect.stringMatching(/never/) as string,
     });
   });
@@ -199,7 +207,7 @@ describe('requestDetails', () => {
     ['localhost:8080', "'http://localhost:8080/mpesa/x?a=1&b=it'\\''s'"],
     ['evil.example/$(id)', "'http://127.0.0.1:8080/mpesa/x?a=1&b=it'\\''s'"],
   ])('makes a curl line for the Host %s that a shell takes as it is', (host, url) => {
-    const trail = Object.assign(
+    const record = Object.assign(
       new RequestRecord('a', 'GET', ['host', host, 'authorization', 'Bearer x', 'accept', "a'b"]),
       {
         route: ROUTE,
@@ -207,20 +215,20 @@ describe('requestDetails', () => {
         query: "?a=1&b=it's",
       },
     );
-    expect(requestDetails(1, maskedDetails(trail), adminConfig()).curl).toBe(`curl -sS ${url} -H 'accept: a'\\''b'`);
+    expect(requestDetails(1, maskedDetails(record), adminConfig()).curl).toBe(`curl -sS ${url} -H 'accept: a'\\''b'`);
   });
 
   it('gives the time of a request that never got a token to the token', () => {
-    const trail = Object.assign(trailOf(1, 'a'), { startedAt: 100, receivedAt: 110, endedAt: 150 });
-    expect(requestDetails(1, maskedDetails(trail), adminConfig()).spans).toEqual([
+    const record = Object.assign(trailOf(1, 'a'), { startedAt: 100, receivedAt: 110, endedAt: 150 });
+    expect(requestDetails(1, maskedDetails(record), adminConfig()).spans).toEqual([
       { kind: 'client body', fromMs: 0, lengthMs: 10 },
       { kind: 'token', fromMs: 10, lengthMs: 40 },
     ]);
   });
 
   it('gives the time of a request whose body never came to the body', () => {
-    const trail = Object.assign(trailOf(1, 'a'), { startedAt: 100, endedAt: 150 });
-    expect(requestDetails(1, maskedDetails(trail), adminConfig()).spans).toEqual([
+    const record = Object.assign(trailOf(1, 'a'), { startedAt: 100, endedAt: 150 });
+    expect(requestDetails(1, maskedDetails(record), adminConfig()).spans).toEqual([
       { kind: 'client body', fromMs: 0, lengthMs: 50 },
     ]);
   });

@@ -24,7 +24,7 @@ function process(written: Partial<ProcessSnapshot> = {}, ofRoute?: RouteCounts):
     tokenStore: undefined,
     upstreams: [],
     credentials: [credentialSnapshot()],
-    routes: [{ name: ROUTE, credential: ROUTE, inFlight: 0, counts: ofRoute, failure: undefined, points: [] }],
+    routes: [{ name: ROUTE, credential: ROUTE, inFlight: 0, counts: ofRoute, failure: undefined, buckets: [] }],
     ...written,
   };
 }
@@ -273,7 +273,7 @@ describe('what a route is called', () => {
     const config = { ...written, routes: written.routes.map((route) => ({ ...route, name })) };
     const snapshot = process({
       credentials: [],
-      routes: [{ name, credential: name, inFlight: 1, counts: routeCounts(), failure: undefined, points: [] }],
+      routes: [{ name, credential: name, inFlight: 1, counts: routeCounts(), failure: undefined, buckets: [] }],
     });
     const found = await scraper({ config: () => config })([snapshot]);
     expect(found.text).toContain(String.raw`wakala_requests_in_flight{route="/a\"b\\n,c:d/*"} 1`);
@@ -289,7 +289,7 @@ describe('what a route is called', () => {
       inFlight: 0,
       counts: routeCounts(),
       failure: undefined,
-      points: [],
+      buckets: [],
     };
     const found = await scrapeOf(process({ routes: [gone] }));
     expect(found.all('wakala_requests_total')).toEqual([]);
@@ -306,7 +306,7 @@ describe('10,000 routes that nobody called', () => {
       inFlight: 0,
       counts: undefined,
       failure: undefined,
-      points: [],
+      buckets: [],
     }));
     const scrape = scraper({}, { routes: Object.fromEntries(names.map((name) => [name, route])) });
     const found = await scrape([process({ routes })]);

@@ -5,7 +5,8 @@ import { ROOT, sectionOf, tableOf, textOf } from '../docs/documents.ts';
 
 const FILE = 'docs/operations.md';
 
-const CALL = /(?:\b[lL]og|#log)(?:\.(debug|info|warn|error)|\[\w+\])\(|\b(?:journal|this)\.(?:say|failed|refused)\(/g;
+const CALL =
+  /(?:\b[lL]og|#log)(?:\.(debug|info|warn|error)|\[\w+\])\(|\b(?:requestLog|this)\.(?:say|failed|refused)\(/g;
 
 /** What `src/` logs, by its message: the levels of the calls that say so themselves. */
 const LOGGED = new Map<string, Set<string>>();
@@ -23,7 +24,7 @@ interface LogCall {
   readonly level: string | undefined;
 }
 
-/** Calls of a log or of the journal that end with a plain text. */
+/** Calls of a log or of the requestLog that end with a plain text. */
 function logCallsIn(source: string): LogCall[] {
   return [...source.matchAll(CALL)].flatMap(({ 0: call, 1: method, index }) => {
     const args = argumentsAt(source, index + call.length);

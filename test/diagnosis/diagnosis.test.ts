@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RouteConfig } from '../../src/config/config.ts';
-import { reloadProblem, routeAdvice, storeProblem } from '../../src/diagnosis/diagnosis.ts';
+import { reloadProblem, diagnoseRoute, storeProblem } from '../../src/diagnosis/diagnosis.ts';
 import type { ErrorCode } from '../../src/errors.ts';
 import type { LastFailure } from '../../src/telemetry/route-stats.ts';
 import type { CredentialSnapshot } from '../../src/telemetry/snapshot.ts';
@@ -19,7 +19,7 @@ function routeIn(environment: 'sandbox' | 'production', more: object = {}): Rout
 const SANDBOX = routeIn('sandbox');
 
 function adviceFor(changes: Partial<CredentialSnapshot>, route = SANDBOX, failure?: LastFailure) {
-  return routeAdvice({ route, credential: credentialSnapshot(changes), failure, nowMs: NOW });
+  return diagnoseRoute({ route, credential: credentialSnapshot(changes), failure, nowMs: NOW });
 }
 
 const TOKEN = tokenSnapshot(NOW);
@@ -92,7 +92,7 @@ describe('routeAdvice on a route without a token', () => {
   it('says that all is well where nothing was asked for yet', () => {
     expect(adviceFor({})).toEqual({ state: 'ok', problems: [] });
     const untold = { route: SANDBOX, credential: undefined, failure: undefined, nowMs: NOW };
-    expect(routeAdvice(untold)).toEqual({ state: 'ok', problems: [] });
+    expect(diagnoseRoute(untold)).toEqual({ state: 'ok', problems: [] });
   });
 
   it('names the host that a token request spells out, where it is another one', () => {

@@ -5,7 +5,7 @@ import { json, RawUpstream, reply } from '../support/upstream-raw.ts';
 
 const CROWD = 500;
 
-function tally(answers: readonly Answer[]): Record<string, number> {
+function stats(answers: readonly Answer[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const answer of answers) {
     const key = `${answer.status} ${answer.header('wakala-token') ?? 'none'}`;
@@ -37,7 +37,7 @@ describe('500 requests at once', () => {
     const answers = await crowd(() =>
       ask(proxy.port, `/mpesa${path}`, { agent, method: 'POST', body: JSON.stringify(body) }),
     );
-    expect(tally(answers)).toEqual({ '200 fetched': CROWD });
+    expect(stats(answers)).toEqual({ '200 fetched': CROWD });
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: CROWD, refused: 0 });
   });
 
@@ -68,7 +68,7 @@ describe('500 requests at once', () => {
     await ask(proxy.port, '/api/warm');
     const agent = keepAlive();
     const answers = await crowd((i) => ask(proxy.port, `/api/${i}`, { agent, method: 'POST', body: `pay ${i}` }));
-    expect(tally(answers)).toEqual({ '200 replayed': CROWD });
+    expect(stats(answers)).toEqual({ '200 replayed': CROWD });
     expect(upstream.tokens).toHaveLength(2);
     expect(upstream.requests).toHaveLength(1 + 2 * CROWD);
   });

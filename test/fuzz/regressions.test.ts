@@ -69,13 +69,13 @@ describe('a token path', () => {
     '/auth/refresh/%3fx',
     '/auth/agents/refresh/%23x',
   ])('with a refresh token of any form in it is never forwarded: %s', (path) => {
-    expect(['login', 'refused']).toContain(paypack.judge('GET', path));
+    expect(['login', 'refused']).toContain(paypack.classify('GET', path));
   });
 
   it.each(['/oauth2/%09token', '/oauth2/token%20', '/oauth2%2f%20token', '/oauth2/token%3fa=b', '/oauth2/token%23'])(
     'is not hidden by what a server may drop: %s',
     (path) => {
-      expect(jeel.judge('POST', path)).toBe('refused');
+      expect(jeel.classify('POST', path)).toBe('refused');
     },
   );
 });

@@ -128,7 +128,7 @@ function checkTokenPaths({ guard, provider }: (typeof routes)[number], below: st
     });
     if (!reached) continue;
     for (const each of [method, 'GET', 'POST', 'PUT', 'DELETE', 'HEAD', 'get']) {
-      if (guard.judge(each, below) === 'other') throw new Error(`${each} may reach the token endpoint ${path}`);
+      if (guard.classify(each, below) === 'other') throw new Error(`${each} may reach the token endpoint ${path}`);
     }
   }
 }
@@ -165,5 +165,5 @@ describe('a request target', () => {
 });
 
 function guarded({ guard, prefix }: (typeof routes)[number], path: string): boolean {
-  return guard.judge('POST', path.slice(prefix.length)) !== 'other';
+  return guard.classify('POST', path.slice(prefix.length)) !== 'other';
 }

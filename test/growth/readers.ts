@@ -1,7 +1,7 @@
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { fits, isHost, requestDetails, requestView } from '../../src/admin/request-view.ts';
+import { matchesFilter, isHost, requestDetails, requestView } from '../../src/admin/request-view.ts';
 import { isLinkLocalAddress, isLoopbackName } from '../../src/http/ip-address.ts';
 import { Access } from '../../src/proxy/access.ts';
 import { reasonPhrase } from '../../src/proxy/client-response.ts';
@@ -65,10 +65,10 @@ function admit(to: Access, ...rawHeaders: string[]): unknown {
 }
 
 function trailOf(text: string): RequestRecord {
-  const trail = new RequestRecord('id', 'GET', ['host', text, text, text]);
-  trail.keepBodies();
-  trail.onRequestBytes(Buffer.from(text));
-  return Object.assign(trail, { path: text, query: `?${text}` });
+  const record = new RequestRecord('id', 'GET', ['host', text, text, text]);
+  record.keepBodies();
+  record.onRequestBytes(Buffer.from(text));
+  return Object.assign(record, { path: text, query: `?${text}` });
 }
 
 function answerOf(body: string, headers: Record<string, string> = {}) {
@@ -96,7 +96,8 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
     humanLine(JSON.stringify({ level: 'info', time: '', msg: 'callback', url: `http://a/${text}?${text}` }), {
       colour: false,
     }),
-  'fits, searching': (text) => fits(requestView(1, maskedDetails(trailOf(text))), { q: text.slice(text.length / 2) }),
+  'fits, searching': (text) =>
+    matchesFilter(requestView(1, maskedDetails(trailOf(text))), { q: text.slice(text.length / 2) }),
   requestDetails: (text) => requestDetails(1, maskedDetails(trailOf(text)), config),
   maskedCall: (text) => maskedCall(`POST /${text}?${text}`),
   maskedUrl: (text) => maskedUrl(`http://a/${text}?${text}`),
@@ -108,7 +109,7 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   parseTarget: (text) => attempt(() => parseTarget(`/${text}`, 'a')),
   'parseTarget, absolute': (text) => attempt(() => parseTarget(`http://${text}`, text)),
   decodedFully,
-  'TokenPathGuard.judge': (text) => guard.judge('POST', `/auth/${text}`),
+  'TokenPathGuard.judge': (text) => guard.classify('POST', `/auth/${text}`),
   'requestHeaders, one line': (text) => attempt(() => requestHeaders(['a', text, text, 'b'], routeHeaders, 'Bearer x')),
   'requestHeaders, many Via lines': (text) => attempt(() => requestHeaders(lines('via', text, 4), routeHeaders, 'x')),
   'requestHeaders, many Connection lines': (text) =>

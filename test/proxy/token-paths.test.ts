@@ -37,29 +37,29 @@ describe.each(logins)('$method $path of $name', ({ name, method, path }) => {
   const guard = new TokenPathGuard(routeNamed(name));
 
   it('is a login as it is documented', () => {
-    expect(guard.judge(method, path)).toBe('login');
+    expect(guard.classify(method, path)).toBe('login');
   });
 
   it('is refused with any other method', () => {
     const others = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'get', 'post', 'PURGE'];
-    const verdicts = others.filter((other) => other !== method).map((other) => guard.judge(other, path));
+    const verdicts = others.filter((other) => other !== method).map((other) => guard.classify(other, path));
     expect(new Set(verdicts)).toEqual(new Set(['refused']));
   });
 
   it.each(SPELLINGS)('never leaves %s', (_, spell) => {
     expect(spell(path)).not.toBe(path);
-    expect(guard.judge(method, spell(path))).not.toBe('other');
-    expect(guard.judge('GET', spell(path))).not.toBe('other');
+    expect(guard.classify(method, spell(path))).not.toBe('other');
+    expect(guard.classify('GET', spell(path))).not.toBe('other');
   });
 
   it('is refused where the route says so', () => {
     const refusing = new TokenPathGuard(routeNamed(name, { token_paths: 'refuse' }));
-    expect(refusing.judge(method, path)).toBe('refused');
-    expect(refusing.judge(method, path.toUpperCase())).toBe('refused');
+    expect(refusing.classify(method, path)).toBe('refused');
+    expect(refusing.classify(method, path.toUpperCase())).toBe('refused');
   });
 
   it.each([`/x${path}`, `${path}/more`, '/', ''])('leaves %j alone', (other) => {
-    expect(guard.judge(method, other)).toBe('other');
+    expect(guard.classify(method, other)).toBe('other');
   });
 });
 
@@ -67,35 +67,35 @@ describe('TokenPathGuard', () => {
   const paypack = new TokenPathGuard(routeNamed('paypack'));
 
   it('takes any one segment for the refresh token, and just one', () => {
-    expect(paypack.judge('GET', '/auth/refresh/eyJ.a.b')).toBe('login');
-    expect(paypack.judge('GET', '/auth/refresh/')).toBe('other');
-    expect(paypack.judge('GET', '/auth/refresh/a/b')).toBe('other');
+    expect(paypack.classify('GET', '/auth/refresh/eyJ.a.b')).toBe('login');
+    expect(paypack.classify('GET', '/auth/refresh/')).toBe('other');
+    expect(paypack.classify('GET', '/auth/refresh/a/b')).toBe('other');
   });
 
   it.each(['/transactions/cashin', '/auth', '/auth/agents', '/auth/agents/authorized', '/events/transactions'])(
     'lets %s through as an ordinary call',
     (path) => {
-      expect(paypack.judge('POST', path)).toBe('other');
+      expect(paypack.classify('POST', path)).toBe('other');
     },
   );
 
   it.each(['/a%252fb%2ftoken', '/%6fauth%252fv3%2ftoken', `/a%${'25'.repeat(30)}2fb/token`])(
     'sees one segment also where a server decodes once and another does not: %s',
     (path) => {
-      expect(new TokenPathGuard(routeNamed('mtn-momo')).judge('POST', path)).not.toBe('other');
+      expect(new TokenPathGuard(routeNamed('mtn-momo')).classify('POST', path)).not.toBe('other');
     },
   );
 
   it.each(['/%20/token', '/%20/token;x=y', '/%20/token%3fx', '/%20/token;x%3fy'])(
     'sees a segment of nothing but a space as one that some server keeps: %s',
     (path) => {
-      expect(new TokenPathGuard(routeNamed('mtn-momo')).judge('POST', path)).not.toBe('other');
+      expect(new TokenPathGuard(routeNamed('mtn-momo')).classify('POST', path)).not.toBe('other');
     },
   );
 
   it('guards nothing where no token is asked for', () => {
     const fixed = routeNamed('static', { upstream: 'http://127.0.0.1:1' });
-    expect(new TokenPathGuard(fixed).judge('POST', '/oauth2/token')).toBe('other');
+    expect(new TokenPathGuard(fixed).classify('POST', '/oauth2/token')).toBe('other');
   });
 });
 

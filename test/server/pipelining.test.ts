@@ -247,7 +247,7 @@ it('a connection is closed where more wait, though the parser of Node could not 
   const wait = () => {
     const res = Object.assign(new EventEmitter(), { socket: null });
     const req = { socket, headers: {} } as unknown as IncomingMessage;
-    pipelining.whenItsTurn(req, res as unknown as ServerResponse, () => undefined);
+    pipelining.afterPendingResponse(req, res as unknown as ServerResponse, () => undefined);
   };
   for (let i = 1; i < MOST; i++) wait();
   expect(socket.destroyed).toBe(false);

@@ -21,8 +21,8 @@ describe('what is kept of a request', () => {
   it('is where it went, what it waited for, and how much there was of it', async () => {
     const { newest, proxy } = await toUpstream(() => reply(201, 'hello'));
     await ask(proxy.port, '/api/pay/x?n=1', { body: 'abc', headers: { 'x-request-id': 'id-1' } });
-    const trail = await newest();
-    expect(trail).toMatchObject({
+    const record = await newest();
+    expect(record).toMatchObject({
       requestId: 'id-1',
       method: 'POST',
       route: '/api/*',
@@ -31,17 +31,17 @@ describe('what is kept of a request', () => {
       status: 201,
       use: 'fetched',
       requestBytes: 3,
-      answerBytes: 5,
+      responseBytes: 5,
       code: undefined,
     });
-    expect((await proxy.server.details(trail.number))?.request.body).toBeUndefined();
-    const [attempt] = trail.attempts;
+    expect((await proxy.server.details(record.number))?.request.body).toBeUndefined();
+    const [attempt] = record.attempts;
     const moments = [
-      ...[trail.startedAt, trail.receivedAt, trail.receivedAt + trail.tokenMs],
-      ...[attempt!.sentAt, attempt!.connectedAt, attempt!.answeredAt, trail.endedAt],
+      ...[record.startedAt, record.receivedAt, record.receivedAt + record.tokenMs],
+      ...[attempt!.sentAt, attempt!.connectedAt, attempt!.respondedAt, record.endedAt],
     ];
     expect([...moments].sort((a, b) => a - b)).toEqual(moments);
-    expect([trail.tokenMs > 0, trail.attempts.length, attempt?.status]).toEqual([true, 1, 201]);
+    expect([record.tokenMs > 0, record.attempts.length, attempt?.status]).toEqual([true, 1, 201]);
   });
 
   it('is both attempts where the token was dead', async () => {
@@ -49,10 +49,10 @@ describe('what is kept of a request', () => {
     await ask(proxy.port, '/jpay/transactions');
     emulator.control({ expire_tokens: true });
     await ask(proxy.port, '/jpay/transactions');
-    const [trail] = await proxy.server.records(0);
-    expect(trail).toMatchObject({ use: 'replayed', refusals: 1 });
-    expect(trail?.attempts.map(({ status }) => status)).toEqual([401, trail?.status]);
-    expect(trail?.tokenMs).toBeGreaterThan(0);
+    const [record] = await proxy.server.records(0);
+    expect(record).toMatchObject({ use: 'replayed', refusals: 1 });
+    expect(record?.attempts.map(({ status }) => status)).toEqual([401, record?.status]);
+    expect(record?.tokenMs).toBeGreaterThan(0);
   });
 
   it('is the reason where wakala answers itself', async () => {

@@ -21,14 +21,14 @@ export function network(): TokenTransport {
 }
 
 export interface Asking {
-  readonly asker: TokenFetcher;
+  readonly fetcher: TokenFetcher;
   readonly clock: ManualClock;
   readonly log: LogLines;
-  readonly tally: ExchangeStats;
+  readonly stats: ExchangeStats;
   readonly secrets: Readonly<Record<string, string>>;
 }
 
-/** An asker for a provider at `authServer`, or at its sandbox, over the network unless told otherwise. */
+/** An fetcher for a provider at `authServer`, or at its sandbox, over the network unless told otherwise. */
 export function asking(
   provider: Provider,
   { authServer, transport = network() }: { authServer?: string; transport?: TokenTransport } = {},
@@ -40,8 +40,8 @@ export function asking(
   const credentials = new Map(Object.entries(secrets).map(([name, value]) => [name, new Secret(value)]));
   const server = authServer ?? hosts?.auth ?? hosts?.api ?? '';
   const token = exchangeOf(provider);
-  const tally = new ExchangeStats();
-  const asker = tokenFetcher({
+  const stats = new ExchangeStats();
+  const fetcher = tokenFetcher({
     provider,
     token,
     authServer: server,
@@ -49,9 +49,9 @@ export function asking(
     transport,
     clock,
     log,
-    tally,
+    stats: stats,
   });
-  return { asker, tally, clock, log, secrets };
+  return { fetcher, stats, clock, log, secrets };
 }
 
 export function exchangeOf(provider: Provider): Exchange {

@@ -111,15 +111,15 @@ export function cached(script?: (n: number, bench: { clock: ManualClock }) => To
   const clock = new ManualClock();
   const log = new LogLines();
   const chance = { value: 0 };
-  const asker = new FakeAsker(script === undefined ? undefined : (n) => script(n, { clock }));
-  const source = new CachedTokenSource(asker, {
+  const fetcher = new FakeAsker(script === undefined ? undefined : (n) => script(n, { clock }));
+  const source = new CachedTokenSource(fetcher, {
     provider: 'mpesa',
     clock,
     log,
     random: () => chance.value,
-    tally: new ExchangeStats(),
+    stats: new ExchangeStats(),
   });
-  return { asker, chance, clock, log, source };
+  return { fetcher, chance, clock, log, source };
 }
 
 /** A call that was sent at `sentAtMs`. */

@@ -6,54 +6,54 @@ import { RequestRecord } from '../../src/telemetry/request-record.ts';
 import { bucketAt, BUCKETS, RouteStats, TimeSeries } from '../../src/telemetry/route-stats.ts';
 
 function trailOf(fields: Partial<RequestRecord> = {}): RequestRecord {
-  const trail = new RequestRecord('request-1', 'POST', []);
-  return Object.assign(trail, { status: 200, use: 'cached', endedAt: trail.startedAt + 12 }, fields);
+  const record = new RequestRecord('request-1', 'POST', []);
+  return Object.assign(record, { status: 200, use: 'cached', endedAt: record.startedAt + 12 }, fields);
 }
 
-function finished(...trails: RequestRecord[]): RouteStats {
+function finished(...records: RequestRecord[]): RouteStats {
   const activity = new RouteStats();
-  for (const trail of trails) activity.finished(trail);
+  for (const record of records) activity.finished(record);
   return activity;
 }
 
-describe('a trail', () => {
+describe('a record', () => {
   it('keeps no body unless told to, and counts its bytes in any case', () => {
-    const trail = trailOf();
-    trail.onRequestBytes(Buffer.from('{"amount":1}'));
-    trail.onAnswerBytes(Buffer.from('ok'));
-    expect([trail.requestBytes, trail.answerBytes, trail.keptBodies()]).toEqual([12, 2, undefined]);
+    const record = trailOf();
+    record.onRequestBytes(Buffer.from('{"amount":1}'));
+    record.onResponseBytes(Buffer.from('ok'));
+    expect([record.requestBytes, record.responseBytes, record.keptBodies()]).toEqual([12, 2, undefined]);
   });
 
   it('keeps the first 16 KiB of a body, whatever the chunks', () => {
-    const trail = trailOf();
-    trail.keepBodies();
-    for (let i = 0; i < 5; i++) trail.onAnswerBytes(Buffer.alloc(5000, String(i)));
-    const kept = String(trail.keptBodies()?.answer);
+    const record = trailOf();
+    record.keepBodies();
+    for (let i = 0; i < 5; i++) record.onResponseBytes(Buffer.alloc(5000, String(i)));
+    const kept = String(record.keptBodies()?.response);
     expect(kept).toBe('0'.repeat(5000) + '1'.repeat(5000) + '2'.repeat(5000) + '3'.repeat(16_384 - 15_000));
-    expect(trail.answerBytes).toBe(25_000);
+    expect(record.responseBytes).toBe(25_000);
   });
 
   it('holds on to no larger buffer than what it keeps', () => {
-    const trail = trailOf();
-    trail.keepBodies();
-    trail.onRequestBytes(Buffer.alloc(1024 * 1024).subarray(10, 20));
-    expect(trail.keptBodies()?.request.buffer.byteLength).toBe(10);
+    const record = trailOf();
+    record.keepBodies();
+    record.onRequestBytes(Buffer.alloc(1024 * 1024).subarray(10, 20));
+    expect(record.keptBodies()?.request.buffer.byteLength).toBe(10);
   });
 
   it('shows none of the secrets that went out with it, nor does its line in the log', () => {
     const secret = 'real-token-0123';
     const basic = Buffer.from(`user:${secret}`).toString('base64');
-    const trail = trailOf({
+    const record = trailOf({
       ...{ requestId: `id-${secret}`, path: `/pay/${secret}`, query: `?q=${encodeURIComponent(secret)}&p=%72` },
-      ...{ requestHeaders: ['user-agent', `curl ${secret}`], answerHeaders: ['server', basic] },
+      ...{ requestHeaders: ['user-agent', `curl ${secret}`], responseHeaders: ['server', basic] },
     });
-    trail.redaction = new Redaction([secret]);
-    trail.keepBodies();
-    trail.onRequestBytes(gzipSync(`{"note":"${secret}","amount":1}`));
-    trail.onAnswerBytes(Buffer.from(`{"note":"${secret}","amount":2}`));
-    expect(trail.redacted(`/pay/${secret}`)).toBe('/pay/[redacted]');
+    record.redaction = new Redaction([secret]);
+    record.keepBodies();
+    record.onRequestBytes(gzipSync(`{"note":"${secret}","amount":1}`));
+    record.onResponseBytes(Buffer.from(`{"note":"${secret}","amount":2}`));
+    expect(record.redacted(`/pay/${secret}`)).toBe('/pay/[redacted]');
     const recorder = new RecentRequests(1);
-    recorder.add(trail);
+    recorder.add(record);
     for (const [listed] of [recorder.since(0), recorder.since(0)]) {
       expect([listed?.requestId, listed?.path, listed?.query]).toEqual([
         ...['id-[redacted]', '/pay/[redacted]', '?q=[redacted]&p=%72'],
@@ -67,23 +67,23 @@ describe('a trail', () => {
   });
 
   it('forgets the answer of the first attempt when there is a second', () => {
-    const trail = trailOf();
-    trail.keepBodies();
-    trail.onAttempt();
-    trail.onAnswerBytes(Buffer.from('dead token'));
-    trail.onAttempt();
-    trail.onAnswerBytes(Buffer.from('ok'));
-    expect([trail.attempts.length, trail.answerBytes, String(trail.keptBodies()?.answer)]).toEqual([2, 2, 'ok']);
+    const record = trailOf();
+    record.keepBodies();
+    record.onAttempt();
+    record.onResponseBytes(Buffer.from('dead token'));
+    record.onAttempt();
+    record.onResponseBytes(Buffer.from('ok'));
+    expect([record.attempts.length, record.responseBytes, String(record.keptBodies()?.response)]).toEqual([2, 2, 'ok']);
   });
 });
 
 describe('the recorder', () => {
   it('gives the newest first, and those after a number', () => {
     const recorder = new RecentRequests(4);
-    const trails = [1, 2, 3].map(() => trailOf());
-    for (const trail of trails) recorder.add(trail);
+    const records = [1, 2, 3].map(() => trailOf());
+    for (const record of records) recorder.add(record);
     expect(recorder.since(0).map(({ number }) => number)).toEqual([3, 2, 1]);
-    expect(trails[0]).toMatchObject({ ...recorder.since(0)[2], hasHeaders: true });
+    expect(records[0]).toMatchObject({ ...recorder.since(0)[2], hasHeaders: true });
     expect(recorder.since(2).map(({ number }) => number)).toEqual([3]);
     expect([recorder.since(3), recorder.dropped]).toEqual([[], 0]);
   });
@@ -96,14 +96,14 @@ describe('the recorder', () => {
     expect(recorder.since(8).map(({ number }) => number)).toEqual([10, 9]);
   });
 
-  it('keeps what a trail said when it was added, whatever becomes of it', () => {
+  it('keeps what a record said when it was added, whatever becomes of it', () => {
     const recorder = new RecentRequests(4);
-    const trail = trailOf({ path: '/a' });
-    trail.onAttempt().status = 401;
-    trail.onAttempt().status = 200;
-    recorder.add(trail);
-    trail.path = '/b';
-    trail.attempts[1]!.status = 500;
+    const record = trailOf({ path: '/a' });
+    record.onAttempt().status = 401;
+    record.onAttempt().status = 200;
+    recorder.add(record);
+    record.path = '/b';
+    record.attempts[1]!.status = 500;
     const [kept] = recorder.since(0);
     expect([kept?.path, kept?.attempts.map(({ status }) => status)]).toEqual(['/a', [401, 200]]);
     for (let i = 0; i < 4; i++) recorder.add(trailOf());
@@ -115,13 +115,13 @@ describe('the recorder', () => {
     const headers = ['host', 'localhost'];
     const withBodies = trailOf({ requestHeaders: headers });
     withBodies.keepBodies();
-    for (const trail of [
+    for (const record of [
       trailOf({ requestHeaders: headers }),
       trailOf({ requestHeaders: headers, status: 404 }),
       trailOf({ requestHeaders: headers, code: 'upstream_reset' }),
       withBodies,
     ]) {
-      recorder.add(trail);
+      recorder.add(record);
     }
     const shown = () =>
       recorder
@@ -139,15 +139,15 @@ describe('the recorder', () => {
     const recorder = new RecentRequests(4);
     const long = 'a'.repeat(15_000);
     const headers = ['authorization', 'Bearer x', 'user-agent', long];
-    const trail = trailOf({
+    const record = trailOf({
       path: '/pay/254712345678',
       query: `?pin=1234&${long}`,
       status: 500,
       requestHeaders: headers,
     });
-    trail.keepBodies();
-    trail.onRequestBytes(Buffer.from('{"pin":"1234"}'));
-    recorder.add(trail);
+    record.keepBodies();
+    record.onRequestBytes(Buffer.from('{"pin":"1234"}'));
+    recorder.add(record);
     const [shown] = recorder.since(0);
     expect(shown).toMatchObject({ path: '/pay/254•••78', query: '?pin=[redacted]&[cut]' });
     expect(recorder.since(0)[0]).toBe(shown);
@@ -224,9 +224,9 @@ describe('the activity of a route', () => {
   it('has no counts where nobody called, for there may be many routes', () => {
     const activity = new RouteStats();
     activity.tick(1, 0);
-    expect([activity.counts, activity.points(1)]).toEqual([undefined, []]);
+    expect([activity.counts, activity.buckets(1)]).toEqual([undefined, []]);
     activity.tick(2, 1);
-    expect([activity.counts, activity.points(2).map(({ exchanges }) => exchanges)]).toEqual([undefined, [1]]);
+    expect([activity.counts, activity.buckets(2).map(({ exchanges }) => exchanges)]).toEqual([undefined, [1]]);
   });
 });
 
@@ -238,7 +238,7 @@ describe('the last quarter of an hour', () => {
     activity.finished(trailOf({ status: 500 }));
     activity.finished(trailOf({ status: 404, refusals: 2 }));
     activity.tick(102, 3);
-    const points = activity.points(102);
+    const points = activity.buckets(102);
     expect(points.map(({ step, statuses, exchanges, refusals }) => ({ step, statuses, exchanges, refusals }))).toEqual([
       { step: 100, statuses: [0, 0, 1, 0, 0, 0], exchanges: 1, refusals: 0 },
       { step: 102, statuses: [0, 0, 0, 0, 1, 1], exchanges: 2, refusals: 2 },
@@ -249,10 +249,10 @@ describe('the last quarter of an hour', () => {
   it('ends after ninety steps of ten seconds', () => {
     const series = new TimeSeries();
     series.tick(1, undefined, 1);
-    expect(series.points(BUCKETS)).toHaveLength(1);
-    expect(series.points(BUCKETS + 1)).toEqual([]);
+    expect(series.buckets(BUCKETS)).toHaveLength(1);
+    expect(series.buckets(BUCKETS + 1)).toEqual([]);
     for (let step = 2; step < 500; step++) series.tick(step, undefined, step);
-    expect(series.points(499).map(({ step }) => step)).toEqual(Array.from({ length: BUCKETS }, (_, i) => 410 + i));
+    expect(series.buckets(499).map(({ step }) => step)).toEqual(Array.from({ length: BUCKETS }, (_, i) => 410 + i));
   });
 
   it('has the same steps in every process', () => {

@@ -227,9 +227,9 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
   const provider = named(documented.name);
 
   it('asks as documented, and reads the token and its lifetime', async () => {
-    const { asker, clock, log, secrets } = asking(provider);
+    const { fetcher, clock, log, secrets } = asking(provider);
     const scope = endpoint(documented, secrets).reply(200, documented.answer);
-    const token = await asker.fetch(undefined);
+    const token = await fetcher.fetch(undefined);
     expect(token.accessToken.reveal()).toBe(documented.token);
     expect(token.lifetimeSource).toBe(documented.source);
     expect(Math.round((token.expiresAtMs - clock.now()) / 1000)).toBe(documented.lifetimeS);
@@ -239,10 +239,10 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
   });
 
   it('says in its own way that the credentials are wrong, and shows none of them', async () => {
-    const { asker, log, secrets } = asking(provider);
+    const { fetcher, log, secrets } = asking(provider);
     const { status, body } = provider.samples.deniedAnswer;
     endpoint(documented, secrets).reply(status, { ...body, echo: Object.values(secrets) });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     expect(log.lines).toMatchObject([{ level: 'warn', fields: { provider: provider.name, status } }]);
     const hidden = provider.credentials.flatMap(({ name, secret }) => (secret ? [secrets[name]!] : []));
@@ -250,17 +250,17 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
   });
 
   it('does not take its own trouble for wrong credentials', async () => {
-    const { asker, secrets } = asking(provider);
+    const { fetcher, secrets } = asking(provider);
     endpoint(documented, secrets).reply(500, { error: 'internal_error' });
-    expect((await refusalOf(asker.fetch(undefined))).code).toBe('token_unavailable');
+    expect((await refusalOf(fetcher.fetch(undefined))).code).toBe('token_unavailable');
   });
 
   it('goes by its default where the answer says nothing of the lifetime', async () => {
-    const { asker, clock, secrets } = asking(provider);
+    const { fetcher, clock, secrets } = asking(provider);
     const token = 'opaque-1';
     const answer = { token, access_token: token, accessToken: token, data: { accessToken: token } };
     endpoint(documented, secrets).reply(200, answer);
-    const got = await asker.fetch(undefined);
+    const got = await fetcher.fetch(undefined);
     expect(got.lifetimeSource).toBe('default');
     expect(got.expiresAtMs - clock.now()).toBe(provider.defaultLifetimeS * 1000);
   });
@@ -268,44 +268,44 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
 
 describe('what is particular', () => {
   it('an hour is what a token of ClickPesa lives that is no JWT', async () => {
-    const { asker, clock } = asking(named('clickpesa'));
+    const { fetcher, clock } = asking(named('clickpesa'));
     nock('https://api.clickpesa.com').post('/third-parties/generate-token').reply(200, { token: 'Bearer opaque-1' });
-    const token = await asker.fetch(undefined);
+    const token = await fetcher.fetch(undefined);
     expect([token.accessToken.reveal(), token.expiresAtMs - clock.now()]).toEqual(['opaque-1', 3_600_000]);
   });
 
   it('another error of Pesapal in a 200 is trouble, not a refusal of the credentials', async () => {
-    const { asker, log } = asking(named('pesapal'));
+    const { fetcher, log } = asking(named('pesapal'));
     nock('https://cybqa.pesapal.com')
       .post('/pesapalv3/api/Auth/RequestToken')
       .reply(200, { token: null, error: { code: 'api_error', message: 'try later' }, status: '500' });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect([refusal.code, log.messages]).toEqual(['token_unavailable', ['token exchange failed']]);
   });
 
   it('a key that Pesapal does not know is a refusal', async () => {
-    const { asker } = asking(named('pesapal'));
+    const { fetcher } = asking(named('pesapal'));
     nock('https://cybqa.pesapal.com')
       .post('/pesapalv3/api/Auth/RequestToken')
       .reply(200, { token: null, error: { code: 'consumer_key_unknown', message: '' }, status: '500' });
-    expect((await refusalOf(asker.fetch(undefined))).code).toBe('token_denied');
+    expect((await refusalOf(fetcher.fetch(undefined))).code).toBe('token_denied');
   });
 
   it('a wrong subscription key of MTN MoMo, too', async () => {
-    const { asker } = asking(named('mtn-momo'));
+    const { fetcher } = asking(named('mtn-momo'));
     nock('https://sandbox.momodeveloper.mtn.com')
       .post(/token/)
       .reply(401, { statusCode: 401, message: 'Access denied due to invalid subscription key.' });
-    expect((await refusalOf(asker.fetch(undefined))).code).toBe('token_denied');
+    expect((await refusalOf(fetcher.fetch(undefined))).code).toBe('token_denied');
   });
 
   it('KCB asks another host and path for tokens of production', async () => {
     const auth = named('kcb-buni').hosts?.production.auth;
-    const { asker } = asking(named('kcb-buni'), { authServer: auth! });
+    const { fetcher } = asking(named('kcb-buni'), { authServer: auth! });
     const scope = nock('https://accounts.buni.kcbgroup.com')
       .post('/oauth2/token', { grant_type: 'client_credentials' })
       .reply(200, standard('bank-1', 3600));
-    expect((await asker.fetch(undefined)).accessToken.reveal()).toBe('bank-1');
+    expect((await fetcher.fetch(undefined)).accessToken.reveal()).toBe('bank-1');
     expect(scope.isDone()).toBe(true);
   });
 });

@@ -35,14 +35,14 @@ const paypackRefresh = () => nock(PAYPACK).get(REFRESH_PATH);
 
 describe('the exchange', () => {
   it('of M-Pesa gives the token, its lifetime from a string', async () => {
-    const { asker, clock, log, secrets } = asking(mpesa);
+    const { fetcher, clock, log, secrets } = asking(mpesa);
     const scope = nock('https://sandbox.safaricom.co.ke', { badheaders: ['content-type', 'transfer-encoding'] })
       .get('/oauth/v1/generate')
       .query({ grant_type: 'client_credentials' })
       .basicAuth({ user: secrets['consumer_key']!, pass: secrets['consumer_secret']! })
       .matchHeader('user-agent', 'wakala')
       .reply(200, { access_token: 'm-1', expires_in: '3599' });
-    const token = await asker.fetch(undefined);
+    const token = await fetcher.fetch(undefined);
     expect(token.accessToken.reveal()).toBe('m-1');
     expect(token).toMatchObject({ expiresAtMs: clock.now() + 3_599_000, lifetimeSource: 'expires_in' });
     expect(token.refreshToken).toBeUndefined();
@@ -51,74 +51,74 @@ describe('the exchange', () => {
   });
 
   it('of JPay gives the token, its lifetime from the JWT', async () => {
-    const { asker, clock, secrets } = asking(jpay);
+    const { fetcher, clock, secrets } = asking(jpay);
     const access = jwtShaped({ exp: START_S + 900 });
     nock('https://sandbox.api.jpay.africa')
       .post('/api/v1/auth/app/token', secrets)
       .matchHeader('content-type', 'application/json')
       .reply(200, { access, refresh: 'r-1', merchant_id: 1, app_code: 2, products: [] });
-    const token = await asker.fetch(undefined);
+    const token = await fetcher.fetch(undefined);
     expect(token.accessToken.reveal()).toBe(access);
     expect(token.refreshToken?.reveal()).toBe('r-1');
     expect(token).toMatchObject({ expiresAtMs: clock.now() + 900_000, lifetimeSource: 'jwt' });
   });
 
   it('of JPay refreshes with the refresh token and takes the new one', async () => {
-    const { asker } = asking(jpay);
+    const { fetcher } = asking(jpay);
     const scope = nock('https://sandbox.api.jpay.africa')
       .post('/api/v1/auth/refresh', { refresh: 'r-1' })
       .reply(200, { access: 'j-2', refresh: 'r-2' });
-    const token = await asker.fetch(new Secret('r-1'));
+    const token = await fetcher.fetch(new Secret('r-1'));
     expect(token.refreshToken?.reveal()).toBe('r-2');
     expect(token).toMatchObject({ lifetimeSource: 'default' });
     expect(scope.isDone()).toBe(true);
   });
 
   it('of Jeel gives the token from its own host, asked for as multipart', async () => {
-    const { asker, clock, secrets } = asking(jeel);
+    const { fetcher, clock, secrets } = asking(jeel);
     nock('https://auth.sandbox.jeel.co')
       .post('/oauth2/token', (body: string) =>
         [secrets['client_id']!, secrets['client_secret']!, 'client_credentials'].every((value) => body.includes(value)),
       )
       .matchHeader('content-type', /^multipart\/form-data; boundary=/)
       .reply(200, { access_token: 'j-1', token_type: 'Bearer', expires_in: 1991 });
-    const token = await asker.fetch(undefined);
+    const token = await fetcher.fetch(undefined);
     expect(token.accessToken.reveal()).toBe('j-1');
     expect(token.expiresAtMs).toBe(clock.now() + 1_991_000);
   });
 
   it('of Paypack gives the token, its lifetime from a point in time', async () => {
-    const { asker, clock } = asking(paypack);
+    const { fetcher, clock } = asking(paypack);
     paypackLogin().reply(200, { ...PAYPACK_TOKEN, expires: String(START_S + 900) });
-    const token = await asker.fetch(undefined);
+    const token = await fetcher.fetch(undefined);
     expect(token.accessToken.reveal()).toBe('a-fresh');
     expect(token).toMatchObject({ expiresAtMs: clock.now() + 900_000, lifetimeSource: 'expires_at' });
   });
 
   it("counts a point in time from the server's clock", async () => {
-    const { asker, clock } = asking(paypack);
+    const { fetcher, clock } = asking(paypack);
     const skewS = 3600;
     const date = new Date((START_S + skewS) * 1000).toUTCString();
     paypackLogin().reply(200, { ...PAYPACK_TOKEN, expires: START_S + skewS + 900 }, { date });
-    expect((await asker.fetch(undefined)).expiresAtMs).toBe(clock.now() + 900_000);
+    expect((await fetcher.fetch(undefined)).expiresAtMs).toBe(clock.now() + 900_000);
   });
 
   it('takes no notice of a refresh token where the provider knows no refresh', async () => {
-    const { asker } = asking(mpesa);
+    const { fetcher } = asking(mpesa);
     const scope = nock('https://sandbox.safaricom.co.ke')
       .get(/^\/oauth/)
       .reply(200, { access_token: 'm-1' });
-    expect((await asker.fetch(new Secret('r-1'))).accessToken.reveal()).toBe('m-1');
+    expect((await fetcher.fetch(new Secret('r-1'))).accessToken.reveal()).toBe('m-1');
     expect(scope.isDone()).toBe(true);
   });
 });
 
 describe('a refresh', () => {
   it('puts the refresh token into the path and does not ask for a login', async () => {
-    const { asker, log } = asking(paypack);
+    const { fetcher, log } = asking(paypack);
     const login = paypackLogin().reply(500);
     paypackRefresh().reply(200, PAYPACK_TOKEN);
-    const token = await asker.fetch(new Secret(REFRESH_TOKEN));
+    const token = await fetcher.fetch(new Secret(REFRESH_TOKEN));
     expect(token.refreshToken?.reveal()).toBe('r-2');
     expect(login.isDone()).toBe(false);
     expect(log.lines).toEqual([]);
@@ -138,35 +138,35 @@ describe('a refresh', () => {
     ['no token', 200, '{"message":"ok"}'],
     ['a token that is dead already', 200, JSON.stringify({ ...PAYPACK_TOKEN, expires: START_S })],
   ])('answered with %s falls back to the full exchange, once', async (_, status, body) => {
-    const { asker } = asking(paypack);
+    const { fetcher } = asking(paypack);
     const refresh = paypackRefresh().reply(status, body);
     const login = paypackLogin().reply(200, PAYPACK_TOKEN);
-    expect((await asker.fetch(new Secret(REFRESH_TOKEN))).accessToken.reveal()).toBe('a-fresh');
+    expect((await fetcher.fetch(new Secret(REFRESH_TOKEN))).accessToken.reveal()).toBe('a-fresh');
     expect(refresh.isDone()).toBe(true);
     expect(login.isDone()).toBe(true);
   });
 
   it('that breaks off falls back to the full exchange', async () => {
-    const { asker } = asking(paypack);
+    const { fetcher } = asking(paypack);
     paypackRefresh().replyWithError(Object.assign(new Error('broke off'), { code: 'ECONNRESET' }));
     paypackLogin().reply(200, PAYPACK_TOKEN);
-    expect((await asker.fetch(new Secret(REFRESH_TOKEN))).accessToken.reveal()).toBe('a-fresh');
+    expect((await fetcher.fetch(new Secret(REFRESH_TOKEN))).accessToken.reveal()).toBe('a-fresh');
   });
 
   it.each([429, 500, 503])('answered with %d and a Retry-After asks for no login either', async (status) => {
-    const { asker } = asking(paypack);
+    const { fetcher } = asking(paypack);
     paypackRefresh().reply(status, '{}', { 'retry-after': '17' });
     const login = paypackLogin().reply(200, PAYPACK_TOKEN);
-    const refusal = await refusalOf(asker.fetch(new Secret(REFRESH_TOKEN)));
+    const refusal = await refusalOf(fetcher.fetch(new Secret(REFRESH_TOKEN)));
     expect(refusal).toMatchObject({ code: 'token_unavailable', retryAfterS: 17 });
     expect(login.isDone()).toBe(false);
   });
 
   it('and a login that both fail give the failure of the login', async () => {
-    const { asker } = asking(paypack);
+    const { fetcher } = asking(paypack);
     paypackRefresh().reply(500);
     paypackLogin().reply(401, { status: 401, message: 'invalid client credentials' });
-    expect((await refusalOf(asker.fetch(new Secret(REFRESH_TOKEN)))).code).toBe('token_denied');
+    expect((await refusalOf(fetcher.fetch(new Secret(REFRESH_TOKEN)))).code).toBe('token_denied');
   });
 });
 
@@ -174,19 +174,19 @@ describe('a token endpoint', () => {
   const login = () => nock('https://sandbox.safaricom.co.ke').get(/^\/oauth/);
 
   it.each([301, 302, 303, 307, 308])('that redirects with %d is not followed', async (status) => {
-    const { asker } = asking(mpesa);
+    const { fetcher } = asking(mpesa);
     login().reply(status, '', { location: 'https://elsewhere.example/token' });
     const target = nock('https://elsewhere.example').get('/token').reply(200, { access_token: 'stolen' });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
     expect(refusal.message).toContain(`it answered ${status}`);
     expect(target.isDone()).toBe(false);
   });
 
   it('that answers 204 gave no token', async () => {
-    const { asker } = asking(mpesa);
+    const { fetcher } = asking(mpesa);
     login().reply(204);
-    expect((await refusalOf(asker.fetch(undefined))).message).toContain('204 with an empty body');
+    expect((await refusalOf(fetcher.fetch(undefined))).message).toContain('204 with an empty body');
   });
 
   it('that answers 100 MB is heard for 64 KiB', async () => {
@@ -199,28 +199,28 @@ describe('a token endpoint', () => {
           this.push(pulledBytes > 100e6 ? null : chunk);
         },
       });
-    const { asker } = asking(mpesa);
+    const { fetcher } = asking(mpesa);
     login().reply(200, endless);
-    expect((await refusalOf(asker.fetch(undefined))).message).toContain('answer longer than 64 KiB');
+    expect((await refusalOf(fetcher.fetch(undefined))).message).toContain('answer longer than 64 KiB');
     expect(pulledBytes).toBeLessThan(1e6);
   });
 
   it('that spells its header names its own way is understood', async () => {
-    const { asker } = asking(mpesa);
+    const { fetcher } = asking(mpesa);
     login().reply(429, '', { 'RETRY-AFTER': '5' });
-    expect((await refusalOf(asker.fetch(undefined))).retryAfterS).toBe(5);
+    expect((await refusalOf(fetcher.fetch(undefined))).retryAfterS).toBe(5);
   });
 
   it('that repeats a header counts with its first', async () => {
-    const { asker } = asking(mpesa);
+    const { fetcher } = asking(mpesa);
     login().reply(429, '', ['Retry-After', '5', 'Retry-After', '9', 'Set-Cookie', 'a', 'Set-Cookie', 'b']);
-    expect((await refusalOf(asker.fetch(undefined))).code).toBe('token_unavailable');
+    expect((await refusalOf(fetcher.fetch(undefined))).code).toBe('token_unavailable');
   });
 
   it('that refuses the credentials is quoted in the log and not in the error', async () => {
-    const { asker, log } = asking(mpesa);
+    const { fetcher, log } = asking(mpesa);
     login().reply(400, { errorCode: '400.008.01', errorMessage: 'Invalid Authentication passed' });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     expectNoSecret(refusal, '400.008.01', 'Invalid Authentication passed');
     expect(log.lines).toEqual([
@@ -239,9 +239,9 @@ describe('a token endpoint', () => {
   });
 
   it('whose 200 has no usable token is not quoted: there may be one under another name', async () => {
-    const { asker, log } = asking(mpesa);
+    const { fetcher, log } = asking(mpesa);
     login().reply(200, { accessToken: 'm-under-another-name' });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(log.messages).toEqual(['token exchange failed']);
     expectNoSecret([refusal, log.lines], 'm-under-another-name');
   });
@@ -251,14 +251,14 @@ describe('nothing secret', () => {
   it.each([400, 401, 403, 404, 500, 503])(
     'is in the log or the error when M-Pesa echoes it with %d',
     async (status) => {
-      const { asker, log, secrets } = asking(mpesa);
+      const { fetcher, log, secrets } = asking(mpesa);
       nock('https://sandbox.safaricom.co.ke')
         .get(/^\/oauth/)
         .reply(status, (request: Request) => {
           const basic = request.headers.get('authorization');
           return `you sent ${[basic, basic?.split(' ')[1], ...Object.values(secrets)].join(', ')}`;
         });
-      const refusal = await refusalOf(asker.fetch(undefined));
+      const refusal = await refusalOf(fetcher.fetch(undefined));
       expect(log.lines[0]?.fields['provider_said']).toBe(
         'you sent Basic [redacted], [redacted], [redacted], [redacted]',
       );
@@ -267,11 +267,11 @@ describe('nothing secret', () => {
   );
 
   it.each([jpay, paypack, jeel])('is in the log or the error when $name echoes the login', async (provider) => {
-    const { asker, log, secrets } = asking(provider);
+    const { fetcher, log, secrets } = asking(provider);
     nock(/sandbox|paypack/)
       .post(/./)
       .reply(401, async (request: Request) => `you sent ${await request.text()}`);
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     expect(log.lines[0]?.fields['provider_said']).toMatch(/^you sent /);
     expectNoSecret([refusal, log.lines], ...Object.values(secrets));
@@ -280,10 +280,10 @@ describe('nothing secret', () => {
   it.each([400, 404, 500])(
     'is in the log or the error when a failed refresh echoes its URL with %d',
     async (status) => {
-      const { asker, log, secrets } = asking(paypack);
+      const { fetcher, log, secrets } = asking(paypack);
       paypackRefresh().reply(status, (request: Request) => `no route ${request.url} for ${REFRESH_TOKEN}`);
       paypackLogin().reply(500, async (request: Request) => `you sent ${await request.text()}`);
-      const refusal = await refusalOf(asker.fetch(new Secret(REFRESH_TOKEN)));
+      const refusal = await refusalOf(fetcher.fetch(new Secret(REFRESH_TOKEN)));
       expect(log.messages).toEqual(['refresh failed', 'authorizing afresh', 'token exchange failed']);
       expect(log.lines[0]?.fields['provider_said']).toMatch(/^no route .* for \[redacted\]$/);
       expectNoSecret([refusal, log.lines], REFRESH_TOKEN, ...Object.values(secrets));
@@ -291,19 +291,19 @@ describe('nothing secret', () => {
   );
 
   it('is in the log when a refresh breaks off, though the network error names the URL', async () => {
-    const { asker, log } = asking(paypack);
+    const { fetcher, log } = asking(paypack);
     const broken = new Error(`connect failed for ${PAYPACK}${REFRESH_PATH}`);
     paypackRefresh().replyWithError(Object.assign(broken, { code: 'EHOSTUNREACH' }));
     paypackLogin().reply(200, PAYPACK_TOKEN);
-    await asker.fetch(new Secret(REFRESH_TOKEN));
+    await fetcher.fetch(new Secret(REFRESH_TOKEN));
     expect(log.lines.map(({ fields }) => fields['error'])).toEqual(['it could not be asked (EHOSTUNREACH)', undefined]);
     expectNoSecret(log.lines, REFRESH_TOKEN);
   });
 
   it('is in the log of a refresh that works', async () => {
-    const { asker, log, secrets } = asking(paypack);
+    const { fetcher, log, secrets } = asking(paypack);
     paypackRefresh().reply(200, PAYPACK_TOKEN);
-    const token = await asker.fetch(new Secret(REFRESH_TOKEN));
+    const token = await fetcher.fetch(new Secret(REFRESH_TOKEN));
     expectNoSecret([token, log.lines], REFRESH_TOKEN, 'a-fresh', 'r-2', ...Object.values(secrets));
   });
 });

@@ -61,7 +61,7 @@ interface SimulatedRequest {
   readonly replay: boolean;
 }
 
-type MakeSource = (asker: TokenFetcher, context: ConstructorParameters<typeof CachedTokenSource>[1]) => TokenSource;
+type MakeSource = (fetcher: TokenFetcher, context: ConstructorParameters<typeof CachedTokenSource>[1]) => TokenSource;
 
 const RUN_MS = 10 * 60_000;
 const NETWORK_MS = 20;
@@ -73,7 +73,7 @@ const SILENT = { debug: noop, info: noop, warn: noop, error: noop };
 
 export async function simulate(
   scenario: Scenario,
-  makeSource: MakeSource = (asker, context) => new CachedTokenSource(asker, context),
+  makeSource: MakeSource = (fetcher, context) => new CachedTokenSource(fetcher, context),
 ): Promise<Figures> {
   const world = new World(scenario, makeSource);
   await world.run();
@@ -103,7 +103,7 @@ class World {
     this.#scenario = scenario;
     const context = { provider: 'simulated', clock: this.#clock, random: () => this.#random.next(), log: SILENT };
     this.#sources = Array.from({ length: scenario.replicas ?? 1 }, () =>
-      makeSource({ fetch: () => this.#exchange() }, { ...context, tally: new ExchangeStats() }),
+      makeSource({ fetch: () => this.#exchange() }, { ...context, stats: new ExchangeStats() }),
     );
   }
 

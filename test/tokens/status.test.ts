@@ -18,22 +18,22 @@ describe('the status of a credential', () => {
   });
 
   it('tells that one is being asked for', async () => {
-    const { asker, clock, source } = cached();
+    const { fetcher, clock, source } = cached();
     const waiting = source.token();
     expect(source.status().asking).toBe(true);
-    asker.answer(tokenOf(clock, 'first'));
+    fetcher.answer(tokenOf(clock, 'first'));
     await waiting;
     expect(source.status().asking).toBe(false);
   });
 
   it('tells of no token while the refused one is set aside', async () => {
-    const { asker, clock, source } = cached((_, { clock }) => tokenOf(clock, 'first'));
+    const { fetcher, clock, source } = cached((_, { clock }) => tokenOf(clock, 'first'));
     const first = await source.token();
-    asker.script = undefined;
+    fetcher.script = undefined;
     const rejected = source.reject(first, callOf('GET', '/x'));
     expect(source.status()).toMatchObject({ token: undefined, asking: true });
     const second = tokenOf(clock, 'second');
-    asker.answer(second);
+    fetcher.answer(second);
     await rejected;
     expect(source.status()).toMatchObject({ token: second, asking: false });
   });
@@ -72,28 +72,28 @@ describe('the status of a credential', () => {
 
 describe('a renewal by hand', () => {
   it('asks at once while the token serves on, and then gives the new one', async () => {
-    const { asker, clock, source } = cached();
+    const { fetcher, clock, source } = cached();
     const first = source.token();
-    asker.answer(tokenOf(clock, 'first'));
+    fetcher.answer(tokenOf(clock, 'first'));
     await first;
     const renewal = source.renew();
     expect(source.current()?.accessToken.reveal()).toBe('first');
-    asker.answer(tokenOf(clock, 'second'));
+    fetcher.answer(tokenOf(clock, 'second'));
     expect((await renewal).accessToken.reveal()).toBe('second');
     expect(source.current()?.accessToken.reveal()).toBe('second');
   });
 
   it('shares the exchange under way, and waits out a backoff like everyone', async () => {
-    const { asker, source } = cached();
+    const { fetcher, source } = cached();
     const waiting = [refusalOf(source.token()), refusalOf(source.renew()), refusalOf(source.renew())];
-    asker.fail(new ProxyError('token_denied', 'Wrong.'));
+    fetcher.fail(new ProxyError('token_denied', 'Wrong.'));
     await Promise.all(waiting);
     expect((await refusalOf(source.renew())).retryAfterS).toBe(1);
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
   });
 });
 
-describe('the tally of a token endpoint', () => {
+describe('the stats of a token endpoint', () => {
   const answering = (...answers: Partial<TokenResponse>[]): TokenTransport => {
     const left = [...answers];
     return async () => ({ status: 200, headers: {}, body: '', ...left.shift() });
@@ -102,37 +102,37 @@ describe('the tally of a token endpoint', () => {
 
   it('counts each question by how it was asked and what came of it', async () => {
     const transport = answering(good, { status: 401 }, good, { status: 401 }, { status: 503 });
-    const { asker, tally } = asking(jpay, { transport });
-    await asker.fetch(undefined);
-    await asker.fetch(new Secret('r-1'));
-    await refusalOf(asker.fetch(undefined));
-    await refusalOf(asker.fetch(undefined));
-    expect(tally.counts).toEqual({
+    const { fetcher, stats } = asking(jpay, { transport });
+    await fetcher.fetch(undefined);
+    await fetcher.fetch(new Secret('r-1'));
+    await refusalOf(fetcher.fetch(undefined));
+    await refusalOf(fetcher.fetch(undefined));
+    expect(stats.counts).toEqual({
       credentials: { ok: 2, denied: 1, unavailable: 1 },
       refresh: { ok: 0, denied: 1, unavailable: 0 },
     });
-    expect(tally.total).toBe(5);
+    expect(stats.total).toBe(5);
   });
 
   it('knows how far ahead the clock of the token endpoint is, from its last Date', async () => {
-    const { asker, clock, tally } = asking(jpay, {
+    const { fetcher, clock, stats } = asking(jpay, {
       transport: async () => ({
         status: 200,
         headers: { date: new Date(clock.now() + 90_000).toUTCString() },
         ...good,
       }),
     });
-    await asker.fetch(undefined);
-    expect(tally.clockSkewMs).toBeGreaterThan(88_000);
-    expect(tally.clockSkewMs).toBeLessThanOrEqual(90_000);
+    await fetcher.fetch(undefined);
+    expect(stats.clockSkewMs).toBeGreaterThan(88_000);
+    expect(stats.clockSkewMs).toBeLessThanOrEqual(90_000);
   });
 
   it('counts what could not be asked, and keeps the code of the network alone', async () => {
     const secretCause = Object.assign(new Error('connect to canary-secret'), { code: 'ECONNREFUSED' });
-    const { asker, tally } = asking(jpay, { transport: () => Promise.reject(secretCause) });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const { fetcher, stats } = asking(jpay, { transport: () => Promise.reject(secretCause) });
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.cause).toEqual({ code: 'ECONNREFUSED' });
     expectNoSecret(refusal, 'canary-secret');
-    expect([tally.counts.credentials.unavailable, tally.clockSkewMs]).toEqual([1, undefined]);
+    expect([stats.counts.credentials.unavailable, stats.clockSkewMs]).toEqual([1, undefined]);
   });
 });

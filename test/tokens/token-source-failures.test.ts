@@ -11,13 +11,13 @@ const down = (retryAfterS: number) => new ProxyError('token_unavailable', 'No to
 
 describe('a failed exchange', () => {
   it('fails all its waiters with the one failure, saying when to come back', async () => {
-    const { asker, source } = cached();
+    const { fetcher, source } = cached();
     const waiting = Array.from({ length: 50 }, () => refusalOf(source.token()));
-    asker.fail(DOWN);
+    fetcher.fail(DOWN);
     const refusals = new Set(await Promise.all(waiting));
     expect(refusals.size).toBe(1);
     expect([...refusals][0]).toMatchObject({ code: 'token_unavailable', message: DOWN.message, retryAfterS: 1 });
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
   });
 
   it('keeps its code, its words and its cause for whoever comes before the time', async () => {
@@ -30,13 +30,13 @@ describe('a failed exchange', () => {
   });
 
   it('of any other kind counts as an endpoint that could not be asked', async () => {
-    const { asker, clock, source } = cached(() => new TypeError('surprise'));
+    const { fetcher, clock, source } = cached(() => new TypeError('surprise'));
     const refusal = await refusalOf(source.token());
     expect(refusal).toMatchObject({ code: 'token_unavailable', retryAfterS: 1 });
     expect(refusal.message).not.toContain('surprise');
     await clock.advance(999);
     await refusalOf(source.token());
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
   });
 
   it('counts down in whole seconds, rounded up', async () => {
@@ -52,12 +52,12 @@ describe('a failed exchange', () => {
   });
 
   it('asks no more than once in the time, however many come', async () => {
-    const { asker, clock, source } = cached(() => DOWN);
+    const { fetcher, clock, source } = cached(() => DOWN);
     for (let n = 0; n < 100; n++) {
       await refusalOf(source.token());
       await clock.advance(9);
     }
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
   });
 
   it.each<[string, number, number]>([
@@ -67,50 +67,50 @@ describe('a failed exchange', () => {
   ])('is followed by the next question after 1 s doubling to 30 s %s', async (_, chance, share) => {
     const bench = cached(() => DOWN);
     bench.chance.value = chance;
-    const { asker, clock, source } = bench;
+    const { fetcher, clock, source } = bench;
     await refusalOf(source.token());
     for (const [failures, wholeMs] of LADDER_MS.entries()) {
       const delayMs = Math.ceil(wholeMs * share);
       await clock.advance(delayMs - 1);
       await refusalOf(source.token());
-      expect(asker.count).toBe(failures + 1);
+      expect(fetcher.count).toBe(failures + 1);
       await clock.advance(1);
       await refusalOf(source.token());
-      expect(asker.count).toBe(failures + 2);
+      expect(fetcher.count).toBe(failures + 2);
     }
   });
 
   it('begins at 1 s again after a success', async () => {
-    const { asker, clock, source } = cached((n, { clock: now }) => (n === 4 ? tokenOf(now, 't') : DOWN));
+    const { fetcher, clock, source } = cached((n, { clock: now }) => (n === 4 ? tokenOf(now, 't') : DOWN));
     for (const delayMs of [1000, 2000, 4000]) {
       await refusalOf(source.token());
       await clock.advance(delayMs);
     }
     const { refreshAtMs } = await source.token();
     await clock.advance(refreshAtMs - clock.now());
-    expect(asker.count).toBe(5);
+    expect(fetcher.count).toBe(5);
     await clock.advance(999);
-    expect(asker.count).toBe(5);
+    expect(fetcher.count).toBe(5);
     await clock.advance(1);
-    expect(asker.count).toBe(6);
+    expect(fetcher.count).toBe(6);
   });
 
   it('is followed by nothing of its own accord while there is no token to keep', async () => {
-    const { asker, clock, source } = cached(() => DOWN);
+    const { fetcher, clock, source } = cached(() => DOWN);
     await refusalOf(source.token());
     await clock.advance(86_400_000);
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
   });
 
   it('with a Retry-After beyond the backoff is not repeated before that', async () => {
-    const { asker, clock, source } = cached(() => down(120));
+    const { fetcher, clock, source } = cached(() => down(120));
     expect((await refusalOf(source.token())).retryAfterS).toBe(120);
     await clock.advance(119_999);
     expect((await refusalOf(source.token())).retryAfterS).toBe(1);
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
     await clock.advance(1);
     await refusalOf(source.token());
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it.each([
@@ -122,18 +122,18 @@ describe('a failed exchange', () => {
     [3601, 3600],
     [3600, 3600],
   ])('with a Retry-After of %d s is repeated after %i s', async (retryAfterS, waitS) => {
-    const { asker, clock, source } = cached(() => down(retryAfterS));
+    const { fetcher, clock, source } = cached(() => down(retryAfterS));
     expect((await refusalOf(source.token())).retryAfterS).toBe(waitS);
     await clock.advance(waitS * 1000 - 1);
     await refusalOf(source.token());
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
     await clock.advance(1);
     await refusalOf(source.token());
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('with a Retry-After within the backoff is not repeated before the backoff ends', async () => {
-    const { asker, clock, source } = cached((n) => (n < 4 ? DOWN : down(3)));
+    const { fetcher, clock, source } = cached((n) => (n < 4 ? DOWN : down(3)));
     for (const delayMs of [1000, 2000, 4000]) {
       await refusalOf(source.token());
       await clock.advance(delayMs);
@@ -141,10 +141,10 @@ describe('a failed exchange', () => {
     await refusalOf(source.token());
     await clock.advance(7999);
     await refusalOf(source.token());
-    expect(asker.count).toBe(4);
+    expect(fetcher.count).toBe(4);
     await clock.advance(1);
     await refusalOf(source.token());
-    expect(asker.count).toBe(5);
+    expect(fetcher.count).toBe(5);
   });
 });
 
@@ -155,7 +155,7 @@ describe('a token that is still valid', () => {
     const token = await bench.source.token();
     bench.source.current();
     await bench.clock.advance(80_000);
-    expect(bench.asker.count).toBe(2);
+    expect(bench.fetcher.count).toBe(2);
     return { ...bench, token };
   }
 
@@ -170,35 +170,35 @@ describe('a token that is still valid', () => {
   });
 
   it('is asked for anew by itself after 1, 2, 4, 8 s, until it ends', async () => {
-    const { asker, clock } = await failing();
+    const { fetcher, clock } = await failing();
     const counts: number[] = [];
     for (const ms of [999, 1, 1999, 1, 3999, 1, 7999, 1]) {
       await clock.advance(ms);
-      counts.push(asker.count);
+      counts.push(fetcher.count);
     }
     expect(counts).toEqual([2, 3, 3, 4, 4, 5, 5, 6]);
     await clock.advance(86_400_000);
-    expect(asker.count).toBe(6);
+    expect(fetcher.count).toBe(6);
     expect(clock.timers).toBe(0);
   });
 
   it('causes no question of its own while the endpoint is backed off from', async () => {
-    const { asker, clock, source } = await failing();
+    const { fetcher, clock, source } = await failing();
     await clock.advance(500);
     for (let n = 0; n < 100; n++) source.current();
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('is replaced as soon as the endpoint is back', async () => {
-    const { asker, clock, source } = await failing();
-    asker.script = () => tokenOf(clock, 't-2', { lifetimeMs: 100_000 });
+    const { fetcher, clock, source } = await failing();
+    fetcher.script = () => tokenOf(clock, 't-2', { lifetimeMs: 100_000 });
     await clock.advance(1000);
-    expect(asker.count).toBe(3);
+    expect(fetcher.count).toBe(3);
     expect(source.current()?.accessToken.reveal()).toBe('t-2');
   });
 
   it('is asked for anew by itself though the timer of the backoff fires early', async () => {
-    const { asker, clock, source } = cached((n, { clock: now }) =>
+    const { fetcher, clock, source } = cached((n, { clock: now }) =>
       n === 1 ? tokenOf(now, 't-1', { lifetimeMs: 100_000 }) : DOWN,
     );
     const after = clock.after.bind(clock);
@@ -206,20 +206,20 @@ describe('a token that is still valid', () => {
     await source.token();
     source.current();
     await clock.advance(80_000);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
     await clock.advance(1001);
-    expect(asker.count).toBe(3);
+    expect(fetcher.count).toBe(3);
   });
 
   it('lapses without a question where nobody uses it, though the endpoint failed', async () => {
-    const { asker, clock, source } = cached((n, { clock: now }) =>
+    const { fetcher, clock, source } = cached((n, { clock: now }) =>
       n < 3 ? tokenOf(now, `t-${n}`, { lifetimeMs: 100_000 }) : DOWN,
     );
     await source.token();
     source.current();
     await clock.advance(80_000);
     await clock.advance(86_400_000);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 });
 

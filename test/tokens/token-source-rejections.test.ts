@@ -15,59 +15,59 @@ const valueOf = (token: Token | undefined) => token?.accessToken.reveal();
 
 describe('a refused token', () => {
   it('is replaced, and the new one is given for the second attempt', async () => {
-    const { asker, source } = fresh();
+    const { fetcher, source } = fresh();
     const dead = await source.token();
     source.served(dead, callOf('GET', '/x'));
     const next = await source.reject(dead, callOf('GET', '/x'));
     expect(valueOf(next)).toBe('t-2');
     expect(source.current()).toBe(next);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('that 500 requests were refused with costs one exchange', async () => {
-    const { asker, clock, source } = cached();
+    const { fetcher, clock, source } = cached();
     const waiting = source.token();
-    asker.answer(tokenOf(clock, 't-1'));
+    fetcher.answer(tokenOf(clock, 't-1'));
     const dead = await waiting;
     const rejected = Array.from({ length: 500 }, (_, n) => source.reject(dead, callOf('POST', `/pay/${n % 7}`)));
     const next = tokenOf(clock, 't-2');
-    asker.answer(next);
+    fetcher.answer(next);
     expect(new Set(await Promise.all(rejected))).toEqual(new Set([next]));
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('that was replaced meanwhile gives the newer one without an exchange', async () => {
-    const { asker, source } = fresh();
+    const { fetcher, source } = fresh();
     const dead = await source.token();
     const next = await source.reject(dead, callOf('GET', '/x'));
     for (let n = 0; n < 10; n++) expect(await source.reject(dead, callOf('GET', '/y'))).toBe(next);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
     expect(source.current()).toBe(next);
   });
 
   it('that was replaced meanwhile gives the newer one to a quiet call too', async () => {
-    const { asker, source } = fresh();
+    const { fetcher, source } = fresh();
     const dead = await source.token();
     const next = await source.reject(dead, callOf('GET', '/x'));
     source.refusedAgain(next!, callOf('GET', '/x'));
     expect(await source.reject(dead, callOf('GET', '/x'))).toBe(next);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('whose refresh is under way already waits for that one', async () => {
-    const { asker, clock, source } = cached((n, { clock: now }) => tokenOf(now, `t-${n}`, { lifetimeMs: 100_000 }));
+    const { fetcher, clock, source } = cached((n, { clock: now }) => tokenOf(now, `t-${n}`, { lifetimeMs: 100_000 }));
     const dead = await source.token();
     source.current();
-    asker.script = undefined;
+    fetcher.script = undefined;
     await clock.advance(80_000);
     const next = source.reject(dead, callOf('GET', '/x'));
-    asker.answer(tokenOf(clock, 't-ahead'));
+    fetcher.answer(tokenOf(clock, 't-ahead'));
     expect(valueOf(await next)).toBe('t-ahead');
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('is replaced at once each time, where each call that forced an exchange was then accepted', async () => {
-    const { asker, source } = fresh();
+    const { fetcher, source } = fresh();
     let token: Token | undefined = await source.token();
     for (let n = 1; n <= 10; n++) {
       const call = callOf('POST', '/pay', n);
@@ -75,7 +75,7 @@ describe('a refused token', () => {
       expect(valueOf(token)).toBe(`t-${n + 1}`);
       source.served(token!, call);
     }
-    expect(asker.count).toBe(11);
+    expect(fetcher.count).toBe(11);
   });
 
   it('shows in the log by its fingerprint alone', async () => {
@@ -95,28 +95,28 @@ describe('while a forced exchange runs, the refused token', () => {
   async function forcing() {
     const bench = fresh();
     const first = await bench.source.token();
-    bench.asker.script = undefined;
+    bench.fetcher.script = undefined;
     const rejected = bench.source.reject(first, callOf('GET', '/x', 100));
     return { ...bench, first, rejected };
   }
 
   it('is set aside, and requests wait for the next one', async () => {
-    const { asker, clock, source, rejected } = await forcing();
+    const { fetcher, clock, source, rejected } = await forcing();
     expect(source.current()).toBeUndefined();
     const waiting = source.token();
-    asker.answer(tokenOf(clock, 't-2'));
+    fetcher.answer(tokenOf(clock, 't-2'));
     expect([valueOf(await waiting), valueOf(await rejected)]).toEqual(['t-2', 't-2']);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('stays current if a call that was sent later was accepted before', async () => {
-    const { asker, source } = fresh();
+    const { fetcher, source } = fresh();
     const first = await source.token();
     source.served(first, callOf('GET', '/ok', 101));
-    asker.script = undefined;
+    fetcher.script = undefined;
     void source.reject(first, callOf('GET', '/x', 100));
     expect(source.current()).toBe(first);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('is current again as soon as a call that was sent later is accepted', async () => {
@@ -128,79 +128,79 @@ describe('while a forced exchange runs, the refused token', () => {
   });
 
   it('is current again if the exchange fails, also for the requests that waited for it', async () => {
-    const { asker, first, source, rejected } = await forcing();
+    const { fetcher, first, source, rejected } = await forcing();
     const waiting = [source.token(), source.token()];
-    asker.fail(DOWN);
+    fetcher.fail(DOWN);
     expect(await Promise.all(waiting)).toEqual([first, first]);
     expect(await rejected).toBeUndefined();
     expect(source.current()).toBe(first);
   });
 
   it('is not current again if it expired meanwhile', async () => {
-    const { asker, clock, source, rejected } = await forcing();
+    const { fetcher, clock, source, rejected } = await forcing();
     const waiting = refusalOf(source.token());
     await clock.advance(3_600_000);
-    asker.fail(DOWN);
+    fetcher.fail(DOWN);
     expect((await waiting).code).toBe('token_unavailable');
     expect(await rejected).toBeUndefined();
     expect(source.current()).toBeUndefined();
   });
 
   it('stays current if the exchange before it failed', async () => {
-    const { asker, clock, first, source, rejected } = await forcing();
-    asker.fail(DOWN);
+    const { fetcher, clock, first, source, rejected } = await forcing();
+    fetcher.fail(DOWN);
     await rejected;
     await clock.advance(1000);
     void source.reject(first, callOf('GET', '/x', 200));
-    expect(asker.count).toBe(3);
+    expect(fetcher.count).toBe(3);
     expect(source.current()).toBe(first);
   });
 });
 
 describe('a token endpoint that fails', () => {
   it('is not asked again before the backoff ends', async () => {
-    const { asker, clock, source } = cached((n, { clock: now }) => (n === 2 ? DOWN : tokenOf(now, `t-${n}`)));
+    const { fetcher, clock, source } = cached((n, { clock: now }) => (n === 2 ? DOWN : tokenOf(now, `t-${n}`)));
     const first = await source.token();
     expect(await source.reject(first, callOf('GET', '/x'))).toBeUndefined();
     await clock.advance(999);
     expect(await source.reject(first, callOf('GET', '/x'))).toBeUndefined();
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
     await clock.advance(1);
     expect(valueOf(await source.reject(first, callOf('GET', '/x')))).toBe('t-3');
   });
 
   it('does not count: a dead token is replaced by the first exchange that works', async () => {
-    const { asker, clock, source } = cached((n, { clock: now }) => (n === 1 ? tokenOf(now, 't-1') : DOWN));
+    const { fetcher, clock, source } = cached((n, { clock: now }) => (n === 1 ? tokenOf(now, 't-1') : DOWN));
     const first = await source.token();
     for (let n = 0; n < 6; n++) {
       expect(await source.reject(first, callOf('GET', '/x'))).toBeUndefined();
       await clock.advance(QUIET_MS);
     }
-    expect(asker.count).toBe(7);
-    asker.script = () => tokenOf(clock, 't-8');
+    expect(fetcher.count).toBe(7);
+    fetcher.script = () => tokenOf(clock, 't-8');
     expect(valueOf(await source.reject(first, callOf('GET', '/x')))).toBe('t-8');
   });
 
   it('leaves a token that is refreshed ahead current when a call is refused', async () => {
-    const { asker, clock, source } = cached((n, { clock: now }) =>
+    const { fetcher, clock, source } = cached((n, { clock: now }) =>
       n === 1 ? tokenOf(now, 't-1', { lifetimeMs: 100_000 }) : DOWN,
     );
     const first = await source.token();
     source.current();
     await clock.advance(80_000);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
     expect(await source.reject(first, callOf('GET', '/x'))).toBeUndefined();
     expect(await source.token()).toBe(first);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 });
 
 describe('a token endpoint that gives the refused token again', () => {
   it('gives no ground for a second attempt', async () => {
-    const { asker, log, source } = stuck();
+    const { fetcher, log, source } = stuck();
     const dead = await source.token();
     expect(await source.reject(dead, callOf('GET', '/x'))).toBeUndefined();
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
     expect(log.messages).toContain('token endpoint gave the refused token again');
     expectNoSecret(log.lines, 't-same');
   });
@@ -212,20 +212,20 @@ describe('a token endpoint that gives the refused token again', () => {
   });
 
   it('is not asked again for the same call for 30 s', async () => {
-    const { asker, clock, source } = stuck();
+    const { fetcher, clock, source } = stuck();
     await source.reject(await source.token(), callOf('GET', '/x'));
     const refuse = () => source.reject(source.current()!, callOf('GET', '/x'));
     for (let n = 0; n < 100; n++) expect(await refuse()).toBeUndefined();
     await clock.advance(QUIET_MS - 1);
     await refuse();
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
     await clock.advance(1);
     await refuse();
-    expect(asker.count).toBe(3);
+    expect(fetcher.count).toBe(3);
   });
 
   it('is asked twice for many calls, and then once in 5 s', async () => {
-    const { asker, clock, source } = stuck();
+    const { fetcher, clock, source } = stuck();
     await source.token();
     const refuseMany = async () => {
       const all = Array.from({ length: 100 }, (_, n) => `/x/${n}`);
@@ -234,32 +234,32 @@ describe('a token endpoint that gives the refused token again', () => {
       await refused;
     };
     for (const path of ['/a', '/b']) await source.reject(source.current()!, callOf('GET', path));
-    expect(asker.count).toBe(3);
+    expect(fetcher.count).toBe(3);
     await clock.advance(4000);
     await refuseMany();
-    expect(asker.count).toBe(3);
+    expect(fetcher.count).toBe(3);
     await refuseMany();
-    expect(asker.count).toBe(4);
+    expect(fetcher.count).toBe(4);
   });
 
   it('is asked once, and complained about once, for 500 requests refused at once', async () => {
-    const { asker, log, source } = stuck();
+    const { fetcher, log, source } = stuck();
     const dead = await source.token();
     const refused = Array.from({ length: 500 }, (_, n) => source.reject(dead, callOf('GET', `/x/${n}`)));
     expect(new Set(await Promise.all(refused))).toEqual(new Set([undefined]));
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
     expect(log.messages.filter((message) => message.includes('again'))).toHaveLength(1);
   });
 });
 
 describe('a call whose fresh token was refused too', () => {
   it('forces no exchange, and the token stays current', async () => {
-    const { asker, source } = fresh();
+    const { fetcher, source } = fresh();
     const token = await source.reject(await source.token(), callOf('POST', '/bad'));
     source.refusedAgain(token!, callOf('POST', '/bad'));
     expect(await source.reject(token!, callOf('POST', '/bad'))).toBeUndefined();
     expect(source.current()).toBe(token);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('is not made quiet by a token that was replaced meanwhile', async () => {
@@ -292,47 +292,47 @@ describe('after two unproven exchanges', () => {
   }
 
   it('a refused call waits a second, and forces one if no later call is accepted', async () => {
-    const { asker, clock, source, token } = await wary();
+    const { fetcher, clock, source, token } = await wary();
     const refused = source.reject(token, callOf('POST', '/pay', 100));
     source.served(token, callOf('GET', '/ok', 100));
     await clock.advance(999);
-    expect([asker.count, source.current()]).toEqual([3, token]);
+    expect([fetcher.count, source.current()]).toEqual([3, token]);
     await clock.advance(1);
     expect(valueOf(await refused)).toBe('t-4');
   });
 
   it('a refusal passes when a later call is accepted with the same token', async () => {
-    const { asker, source, token } = await wary();
+    const { fetcher, source, token } = await wary();
     const refused = source.reject(token, callOf('POST', '/pay', 100));
     await settled();
     source.served(token, callOf('GET', '/ok', 101));
     expect(await refused).toBeUndefined();
-    expect([asker.count, source.current()]).toEqual([3, token]);
+    expect([fetcher.count, source.current()]).toEqual([3, token]);
   });
 
   it('500 refused calls wait together, and cost one exchange', async () => {
-    const { asker, clock, source, token } = await wary();
+    const { fetcher, clock, source, token } = await wary();
     const refused = Array.from({ length: 500 }, (_, n) => source.reject(token, callOf('POST', `/pay/${n}`, 100)));
     await clock.advance(1000);
     expect(new Set((await Promise.all(refused)).map(valueOf))).toEqual(new Set(['t-4']));
-    expect(asker.count).toBe(4);
+    expect(fetcher.count).toBe(4);
   });
 
   it('a refused call that waits gets the token that comes meanwhile', async () => {
-    const { asker, source, token } = await wary();
+    const { fetcher, source, token } = await wary();
     const refused = source.reject(token, callOf('POST', '/pay', 100));
     const renewed = await source.renew();
     expect(await refused).toBe(renewed);
-    expect(asker.count).toBe(4);
+    expect(fetcher.count).toBe(4);
   });
 
   it('refusals pass within 5 s of the last one, whatever the path', async () => {
-    const { asker, clock, source, token } = await wary();
+    const { fetcher, clock, source, token } = await wary();
     const refused = source.reject(token, callOf('GET', '/c'));
     await clock.advance(1000);
     const next = await refused;
     for (let n = 0; n < 100; n++) expect(await source.reject(next!, callOf('GET', `/d/${n}`))).toBeUndefined();
-    expect(asker.count).toBe(4);
+    expect(fetcher.count).toBe(4);
   });
 
   it('the next one is at once again if the last was proven', async () => {
@@ -346,9 +346,9 @@ describe('after two unproven exchanges', () => {
   });
 
   it('a token is still refreshed ahead of its expiry', async () => {
-    const { asker, clock, source, token } = await wary();
+    const { fetcher, clock, source, token } = await wary();
     source.current();
     await clock.advance(token.refreshAtMs - clock.now());
-    expect(asker.count).toBe(4);
+    expect(fetcher.count).toBe(4);
   });
 });

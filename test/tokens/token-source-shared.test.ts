@@ -13,7 +13,7 @@ function numbered(generation: number, name = `token-${generation}`): Token {
   return { ...makeToken(name, undefined, { lifetimeMs: HOUR_MS, source: 'expires_in' }, 0), generation };
 }
 
-/** An asker whose answers are given by hand, and whose news too. */
+/** An fetcher whose answers are given by hand, and whose news too. */
 class HandAsker implements TokenFetcher {
   readonly asked: (Token | undefined)[] = [];
   answer: (token: Token) => void = () => {};
@@ -31,72 +31,72 @@ class HandAsker implements TokenFetcher {
 }
 
 function source() {
-  const asker = new HandAsker();
+  const fetcher = new HandAsker();
   const clock = new ManualClock(0);
   const context = {
     provider: 'test',
     clock,
     random: () => 0,
     log: SILENT,
-    tally: new ExchangeStats(),
+    stats: new ExchangeStats(),
   };
-  return { asker, clock, cache: new CachedTokenSource(asker, context) };
+  return { fetcher, clock, cache: new CachedTokenSource(fetcher, context) };
 }
 
 describe('a cached token that replicas share', () => {
   it('is taken over when another replica posts a newer one', () => {
-    const { asker, cache } = source();
-    asker.tell(numbered(1));
+    const { fetcher, cache } = source();
+    fetcher.tell(numbered(1));
     expect(cache.current()?.generation).toBe(1);
-    asker.tell(numbered(3));
-    asker.tell(numbered(2));
+    fetcher.tell(numbered(3));
+    fetcher.tell(numbered(2));
     expect(cache.current()?.generation).toBe(3);
-    expect(asker.asked).toEqual([]);
+    expect(fetcher.asked).toEqual([]);
   });
 
   it('is one token, whichever way it came: a refusal of it asks for another', async () => {
-    const { asker, cache } = source();
+    const { fetcher, cache } = source();
     const waiting = cache.token();
     // The news overtakes the answer that waits for the same exchange.
-    asker.tell(numbered(1));
-    asker.answer(numbered(1));
+    fetcher.tell(numbered(1));
+    fetcher.answer(numbered(1));
     const held = await waiting;
     const next = cache.reject(numbered(1), callOf('GET', '/x'));
     await settled();
-    expect(asker.asked).toHaveLength(2);
-    expect(asker.asked[1]?.generation).toBe(held.generation);
-    asker.answer(numbered(2));
+    expect(fetcher.asked).toHaveLength(2);
+    expect(fetcher.asked[1]?.generation).toBe(held.generation);
+    fetcher.answer(numbered(2));
     expect((await next)?.generation).toBe(2);
   });
 
   it('does not make a call quiet that was refused with it, if it was issued before the first refusal', async () => {
-    const { asker, cache, clock } = source();
-    asker.tell(numbered(1));
+    const { fetcher, cache, clock } = source();
+    fetcher.tell(numbered(1));
     await clock.advance(5000);
     const call = callOf('GET', '/x');
     const rejected = cache.reject(numbered(1), call);
     // Another replica got this one meanwhile, and it died too.
-    asker.answer(numbered(2));
+    fetcher.answer(numbered(2));
     const second = await rejected;
     cache.refusedAgain(second!, call);
     expect(cache.status().refusedCalls).toEqual([]);
     void cache.reject(second!, callOf('GET', '/x'));
-    expect(asker.asked).toHaveLength(2);
+    expect(fetcher.asked).toHaveLength(2);
   });
 
   it('is not replaced by an older answer that comes after newer news', async () => {
-    const { asker, cache } = source();
+    const { fetcher, cache } = source();
     const waiting = cache.token();
-    asker.tell(numbered(5));
-    asker.answer(numbered(4));
+    fetcher.tell(numbered(5));
+    fetcher.answer(numbered(4));
     expect((await waiting).generation).toBe(5);
     expect(cache.current()?.generation).toBe(5);
   });
 
   it('is not taken over once the source is closed', () => {
-    const { asker, cache } = source();
+    const { fetcher, cache } = source();
     cache.close();
-    asker.tell(numbered(1));
+    fetcher.tell(numbered(1));
     expect(cache.current()).toBeUndefined();
   });
 });

@@ -10,46 +10,46 @@ const living = (lifetimeMs: number) =>
 
 describe('a cached token', () => {
   it('is there at once, without a promise, once it was fetched', async () => {
-    const { asker, source } = living(100_000);
+    const { fetcher, source } = living(100_000);
     expect(source.current()).toBeUndefined();
     const token = await source.token();
     expect(source.current()).toBe(token);
     expect(await source.token()).toBe(token);
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
   });
 
   it('is not asked for before anyone wants it', async () => {
-    const { asker, clock, source } = living(100_000);
+    const { fetcher, clock, source } = living(100_000);
     expect(source.current()).toBeUndefined();
     await clock.advance(DAY_MS);
-    expect(asker.count).toBe(0);
+    expect(fetcher.count).toBe(0);
     expect(clock.timers).toBe(0);
   });
 
   it.each([50, 500])('is asked for once for %d waiting callers', async (callers) => {
-    const { asker, clock, source } = cached();
+    const { fetcher, clock, source } = cached();
     const waiting = Array.from({ length: callers }, () => source.token());
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
     const token = tokenOf(clock, 't-1');
-    asker.answer(token);
+    fetcher.answer(token);
     expect(new Set(await Promise.all(waiting))).toEqual(new Set([token]));
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
   });
 
   it('is shared with a caller that comes while the answer arrives', async () => {
-    const { asker, clock, source } = cached();
+    const { fetcher, clock, source } = cached();
     const first = source.token();
-    asker.answer(tokenOf(clock, 't-1'));
+    fetcher.answer(tokenOf(clock, 't-1'));
     await Promise.resolve();
     const second = source.token();
     expect(await second).toBe(await first);
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
   });
 
   it('serves until a millisecond before its end, and not at its end', async () => {
-    const { asker, clock, source } = living(100_000);
+    const { fetcher, clock, source } = living(100_000);
     const token = await source.token();
-    asker.script = undefined;
+    fetcher.script = undefined;
     await clock.advance(99_999);
     expect(source.current()).toBe(token);
     await clock.advance(1);
@@ -57,13 +57,13 @@ describe('a cached token', () => {
   });
 
   it('is asked for anew by the first caller after its end, once for all', async () => {
-    const { asker, clock, source } = living(100_000);
+    const { fetcher, clock, source } = living(100_000);
     await source.token();
     await clock.advance(100_000);
     const [one, two] = await Promise.all([source.token(), source.token()]);
     expect(one).toBe(two);
     expect(one.accessToken.reveal()).toBe('t-2');
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('is logged by its fingerprint, with how long it lives and who said so', async () => {
@@ -82,142 +82,142 @@ describe('a cached token', () => {
 
 describe('a refresh ahead of expiry', () => {
   it('comes by itself for a token in use, when its margin begins and not before', async () => {
-    const { asker, clock, source } = living(100_000);
+    const { fetcher, clock, source } = living(100_000);
     await source.token();
     source.current();
     await clock.advance(79_999);
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
     await clock.advance(1);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
     expect(source.current()?.accessToken.reveal()).toBe('t-2');
   });
 
   it('leaves the old token serving until the new one is there', async () => {
-    const { asker, clock, source } = cached();
+    const { fetcher, clock, source } = cached();
     const waiting = source.token();
-    asker.answer(tokenOf(clock, 't-1', { lifetimeMs: 100_000 }));
+    fetcher.answer(tokenOf(clock, 't-1', { lifetimeMs: 100_000 }));
     const old = await waiting;
     source.current();
     await clock.advance(80_000);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
     expect(source.current()).toBe(old);
     expect(await source.token()).toBe(old);
-    asker.answer(tokenOf(clock, 't-2'));
+    fetcher.answer(tokenOf(clock, 't-2'));
     await clock.advance(0);
     expect(source.current()?.accessToken.reveal()).toBe('t-2');
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('does not come for a token that nobody used: it lapses', async () => {
-    const { asker, clock, source } = living(100_000);
+    const { fetcher, clock, source } = living(100_000);
     await source.token();
     source.current();
     await clock.advance(80_000);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
     await clock.advance(DAY_MS);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
     expect(clock.timers).toBe(0);
   });
 
   it('is started by a caller in the margin, who gets the old token at once', async () => {
-    const { asker, clock, source } = living(100_000);
+    const { fetcher, clock, source } = living(100_000);
     await source.token();
     source.current();
     await clock.advance(80_000);
     await clock.advance(79_999);
     const second = source.current();
     expect(second?.accessToken.reveal()).toBe('t-2');
-    asker.script = undefined;
+    fetcher.script = undefined;
     await clock.advance(1);
-    expect(asker.count).toBe(3);
+    expect(fetcher.count).toBe(3);
     expect(source.current()).toBe(second);
   });
 
   it('is started by the first use of a token, where that is in its margin', async () => {
-    const { asker, clock, source } = living(100_000);
+    const { fetcher, clock, source } = living(100_000);
     await source.token();
     source.current();
     await clock.advance(80_000 + 85_000);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
     expect(source.current()?.accessToken.reveal()).toBe('t-2');
-    expect(asker.count).toBe(3);
+    expect(fetcher.count).toBe(3);
     await clock.advance(0);
     expect(source.current()?.accessToken.reveal()).toBe('t-3');
   });
 
   it('is one for any number of callers in the margin', async () => {
-    const { asker, clock, source } = living(100_000);
+    const { fetcher, clock, source } = living(100_000);
     await source.token();
     source.current();
-    asker.script = undefined;
+    fetcher.script = undefined;
     await clock.advance(80_000);
     for (let n = 0; n < 500; n++) {
       source.current();
       void source.token();
     }
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('waits its time for a token that outlives the longest timer', async () => {
     const lifetimeMs = 60 * DAY_MS;
-    const { asker, clock, source } = living(lifetimeMs);
+    const { fetcher, clock, source } = living(lifetimeMs);
     await source.token();
     source.current();
     await clock.advance(MAX_TIMER_MS + 1);
     await clock.advance(lifetimeMs - 30_000 - MAX_TIMER_MS - 2);
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
     await clock.advance(1);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
     expect(Math.max(...clock.delaysMs)).toBeLessThanOrEqual(MAX_TIMER_MS);
   });
 
   it('comes for a token that is first used after the longest timer', async () => {
     const lifetimeMs = 60 * DAY_MS;
-    const { asker, clock, source } = living(lifetimeMs);
+    const { fetcher, clock, source } = living(lifetimeMs);
     await source.token();
     await clock.advance(lifetimeMs / 2);
     source.current();
     await clock.advance(lifetimeMs / 2 - 30_000);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('does not come before its time where a timer fires early', async () => {
-    const { asker, clock, source } = living(100_000);
+    const { fetcher, clock, source } = living(100_000);
     const after = clock.after.bind(clock);
     clock.after = (delayMs, callback) => after(Math.max(1, delayMs - 1), callback);
     await source.token();
     source.current();
     await clock.advance(79_999);
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
     await clock.advance(1);
-    expect(asker.count).toBe(2);
+    expect(fetcher.count).toBe(2);
   });
 
   it('stops when the source is closed', async () => {
-    const { asker, clock, source } = living(100_000);
+    const { fetcher, clock, source } = living(100_000);
     await source.token();
     source.current();
     expect(clock.timers).toBe(1);
     source.close();
     expect(clock.timers).toBe(0);
     await clock.advance(DAY_MS);
-    expect(asker.count).toBe(1);
+    expect(fetcher.count).toBe(1);
   });
 
   it('is not planned for a token that arrives after the source was closed', async () => {
-    const { asker, clock, source } = cached();
+    const { fetcher, clock, source } = cached();
     const waiting = source.token();
     source.close();
-    asker.answer(tokenOf(clock, 't-1'));
+    fetcher.answer(tokenOf(clock, 't-1'));
     expect((await waiting).accessToken.reveal()).toBe('t-1');
     expect(clock.timers).toBe(0);
   });
 
   it('is not planned after a failure that arrives after the source was closed', async () => {
-    const { asker, clock, source } = cached();
+    const { fetcher, clock, source } = cached();
     const waiting = source.token();
     source.close();
-    asker.fail(DOWN);
+    fetcher.fail(DOWN);
     await expect(waiting).rejects.toThrow(DOWN.message);
     expect(clock.timers).toBe(0);
   });
@@ -225,49 +225,49 @@ describe('a refresh ahead of expiry', () => {
 
 describe('a refresh token', () => {
   it('is the newest one each time, and is used once', async () => {
-    const { asker, clock, source } = living(100_000);
+    const { fetcher, clock, source } = living(100_000);
     await source.token();
     for (let n = 0; n < 4; n++) {
       source.current();
       await clock.advance(80_000);
     }
-    expect(asker.asked).toEqual([undefined, 'r-1', 'r-2', 'r-3', 'r-4']);
+    expect(fetcher.asked).toEqual([undefined, 'r-1', 'r-2', 'r-3', 'r-4']);
   });
 
   it('outlives the access token it came with', async () => {
-    const { asker, clock, source } = living(100_000);
+    const { fetcher, clock, source } = living(100_000);
     await source.token();
     await clock.advance(DAY_MS);
     await source.token();
-    expect(asker.asked).toEqual([undefined, 'r-1', 'r-2']);
+    expect(fetcher.asked).toEqual([undefined, 'r-1', 'r-2']);
   });
 
   it('is used when the access token dies early', async () => {
-    const { asker, source } = living(100_000);
+    const { fetcher, source } = living(100_000);
     const token = await source.token();
     await source.reject(token, callOf('GET', '/x'));
-    expect(asker.asked).toEqual([undefined, 'r-1']);
+    expect(fetcher.asked).toEqual([undefined, 'r-1']);
   });
 
   it('is not tried again after a question that failed', async () => {
-    const { asker, clock, source } = cached((n, { clock: now }) =>
+    const { fetcher, clock, source } = cached((n, { clock: now }) =>
       n === 2 ? DOWN : tokenOf(now, `t-${n}`, { lifetimeMs: 100_000, refreshToken: `r-${n}` }),
     );
     await source.token();
     source.current();
     await clock.advance(80_000);
     await clock.advance(1000);
-    expect(asker.asked).toEqual([undefined, 'r-1', undefined]);
+    expect(fetcher.asked).toEqual([undefined, 'r-1', undefined]);
   });
 
   it('is gone when an answer brings none', async () => {
-    const { asker, clock, source } = cached((n, { clock: now }) =>
+    const { fetcher, clock, source } = cached((n, { clock: now }) =>
       tokenOf(now, `t-${n}`, n === 1 ? { lifetimeMs: 100_000, refreshToken: 'r-1' } : { lifetimeMs: 100_000 }),
     );
     for (let n = 0; n < 2; n++) {
       await source.token();
       await clock.advance(100_000);
     }
-    expect(asker.asked).toEqual([undefined, 'r-1', undefined]);
+    expect(fetcher.asked).toEqual([undefined, 'r-1', undefined]);
   });
 });

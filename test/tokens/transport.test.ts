@@ -123,8 +123,8 @@ describe('the network transport', () => {
       });
       endless.pipe(response);
     });
-    const { asker, log } = asking(mpesa, { authServer: url });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const { fetcher, log } = asking(mpesa, { authServer: url });
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.message).toContain('it could not be asked (answer longer than 64 KiB)');
     await hungUp;
     // What the sockets of both ends hold is sent, and no more.
@@ -133,16 +133,16 @@ describe('the network transport', () => {
   });
 
   it('says what failed where nobody listens', async () => {
-    const { asker, log, secrets } = asking(mpesa, { authServer: await closedPort() });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const { fetcher, log, secrets } = asking(mpesa, { authServer: await closedPort() });
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal).toMatchObject({ code: 'token_unavailable', outcome: 'not_sent' });
     expect(refusal.message).toContain('it could not be asked (ECONNREFUSED)');
     expectNoSecret([refusal, log.lines], ...Object.values(secrets));
   });
 
   it('asks twice, not more, where nobody listens for a refresh either', async () => {
-    const { asker, log } = asking(paypack, { authServer: await closedPort() });
-    const refusal = await refusalOf(asker.fetch(new Secret('r-secret-1')));
+    const { fetcher, log } = asking(paypack, { authServer: await closedPort() });
+    const refusal = await refusalOf(fetcher.fetch(new Secret('r-secret-1')));
     expect(refusal.message).toContain('ECONNREFUSED');
     expect(log.messages).toEqual(['refresh failed', 'authorizing afresh', 'token exchange failed']);
     expectNoSecret([refusal, log.lines], 'r-secret-1');
@@ -150,8 +150,8 @@ describe('the network transport', () => {
 
   it('takes an answer that breaks off for none', async () => {
     const url = await serveBytes('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"access_token":"m-secret-1"}');
-    const { asker, log } = asking(mpesa, { authServer: url });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const { fetcher, log } = asking(mpesa, { authServer: url });
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
     expectNoSecret([refusal, log.lines], 'm-secret-1');
   });
@@ -164,8 +164,8 @@ describe('the network transport', () => {
     ['two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{"access_token":"m-secret-1"}'],
     ['no HTTP at all', '{"access_token":"m-secret-1"}\r\n\r\n'],
   ])('keeps nothing of an answer with %s', async (_, bytes) => {
-    const { asker, log } = asking(mpesa, { authServer: await serveBytes(bytes) });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const { fetcher, log } = asking(mpesa, { authServer: await serveBytes(bytes) });
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
     expectNoSecret([refusal, log.lines], 'm-secret-1');
   });
@@ -201,9 +201,9 @@ describe('a token endpoint that does not answer', () => {
     ['to the end', '{"access_token":"m-secret-1",'],
   ])('%s is given up after 15 s and not a millisecond before', async (_, head) => {
     const { url, requests, arrived } = await silent(head);
-    const { asker, clock, log, secrets } = asking(mpesa, { authServer: url });
+    const { fetcher, clock, log, secrets } = asking(mpesa, { authServer: url });
     let over = false;
-    const refusal = refusalOf(asker.fetch(undefined)).finally(() => (over = true));
+    const refusal = refusalOf(fetcher.fetch(undefined)).finally(() => (over = true));
     await arrived;
     await clock.advance(14_999);
     expect(over).toBe(false);
@@ -218,8 +218,8 @@ describe('a token endpoint that does not answer', () => {
 
   it('on a refresh is given up, and the full exchange has 15 s of its own', async () => {
     const { url, requests, arrived } = await silent();
-    const { asker, clock } = asking(paypack, { authServer: url });
-    const refusal = refusalOf(asker.fetch(new Secret('r-1')));
+    const { fetcher, clock } = asking(paypack, { authServer: url });
+    const refusal = refusalOf(fetcher.fetch(new Secret('r-1')));
     await arrived;
     await clock.advance(15_000);
     while (requests.length < 2) await settled();
@@ -231,8 +231,8 @@ describe('a token endpoint that does not answer', () => {
 
   it('leaves no timer behind once it has answered', async () => {
     const url = await serve((_, response) => response.end('{"access_token":"m-1"}'));
-    const { asker, clock } = asking(mpesa, { authServer: url });
-    await asker.fetch(undefined);
+    const { fetcher, clock } = asking(mpesa, { authServer: url });
+    await fetcher.fetch(undefined);
     expect(clock.delaysMs).toEqual([15_000]);
     expect(clock.timers).toBe(0);
   });

@@ -86,7 +86,7 @@ export async function requestPage(c: Context, context: AdminContext): Promise<Re
     return pageResponse(c, context, { title: 'Not kept', section: 'requests', isLive: false, content }, 404);
   }
   const details = requestDetails(found.serving.pid, found.details, context.config());
-  const content = pageOf(details, found.serving.replay !== undefined, back);
+  const content = pageOf(details, found.serving.resend !== undefined, back);
   const { method, path } = details.view;
   return pageResponse(c, context, { title: `${method} ${path}`, section: 'requests', isLive: false, content });
 }
@@ -100,7 +100,7 @@ function pageOf(details: RequestDetails, mayReplay: boolean, back: Child): Child
     about(details),
     timing(details.spans, details.attempts),
     message('Request', details, details.requestBytes, details.requestHeaders, details.requestBody),
-    message('Answer', details, details.answerBytes, details.answerHeaders, details.answerBody),
+    message('Answer', details, details.responseBytes, details.responseHeaders, details.responseBody),
     again(details, mayReplay),
   ];
 }

@@ -66,7 +66,7 @@ async function checkTokenStore({ url }: TokenStoreConfig, clock: Clock): Promise
   try {
     const { connected, failure } = boards.status();
     if (!connected) return unusable(host, failure ?? 'no connection in time');
-    await boards.board(BOARD).read();
+    await boards.storeOf(BOARD).read();
     return ok(`${host} is connected and runs Wakala's scripts`);
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;

@@ -100,7 +100,7 @@ interface Attempt {
 /** Asks for a token in the way the proxy does, with the credentials, and keeps it from everyone. Never throws. */
 async function attemptExchange(use: CredentialUse, token: Exchange, world: Probes): Promise<Attempt> {
   const { clock } = world;
-  const tally = new ExchangeStats();
+  const stats = new ExchangeStats();
   const startMs = clock.now();
   let answer: AnswerShape | undefined;
   let asked: string | undefined;
@@ -115,9 +115,9 @@ async function attemptExchange(use: CredentialUse, token: Exchange, world: Probe
     const said = fields['provider_said'];
     if (typeof said === 'string' && said.trim() !== '') words = said;
   };
-  const asker = tokenFetcher({ ...use, token, transport, clock, tally, log: { ...silentLog, warn } });
-  const got = await asker.fetch(undefined).catch(proxyErrorOf);
-  return { got, answer, asked, words, skewMs: tally.clockSkewMs, tookMs: clock.now() - startMs };
+  const fetcher = tokenFetcher({ ...use, token, transport, clock, stats: stats, log: { ...silentLog, warn } });
+  const got = await fetcher.fetch(undefined).catch(proxyErrorOf);
+  return { got, answer, asked, words, skewMs: stats.clockSkewMs, tookMs: clock.now() - startMs };
 }
 
 function proxyErrorOf(error: unknown): ProxyError {

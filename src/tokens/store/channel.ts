@@ -6,7 +6,7 @@ export interface StoreCall {
   readonly kind: 'board';
   readonly id: number;
   readonly name: string;
-  readonly call: 'read' | 'acquire' | 'renew' | 'post' | 'release';
+  readonly call: 'read' | 'acquire' | 'renew' | 'save' | 'release';
   readonly args: readonly unknown[];
 }
 
@@ -23,13 +23,13 @@ export interface StoreNotice {
 }
 
 /** Answers a worker's call. Messages between a primary and its workers are trusted: they are one program. */
-export async function answerCall(boards: MemoryStores, { id, name, call, args }: StoreCall): Promise<StoreReply> {
-  const board = boards.board(name);
-  const run = board[call] as (...args: readonly unknown[]) => Promise<unknown>;
+export async function answerCall(stores: MemoryStores, { id, name, call, args }: StoreCall): Promise<StoreReply> {
+  const store = stores.storeOf(name);
+  const run = store[call] as (...args: readonly unknown[]) => Promise<unknown>;
   return { kind: 'board answer', id, result: await run(...args) };
 }
 
-/** The primary's boards as a worker sees them. */
+/** The primary's stores as a worker sees them. */
 export class ChannelStores {
   readonly #send: (call: StoreCall) => void;
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
@@ -51,13 +51,13 @@ export class ChannelStores {
     this.#waiting.delete(message.id);
   }
 
-  board(name: string): TokenStore {
+  storeOf(name: string): TokenStore {
     const call = (what: StoreCall['call'], ...args: unknown[]) => this.#call(name, what, args);
     return {
       read: async () => (await call('read')) as StoredToken | undefined,
       acquire: async (owner, lockMs, above) => (await call('acquire', owner, lockMs, above)) as Lease,
       renew: async (owner, lockMs) => (await call('renew', owner, lockMs)) as boolean,
-      post: async (owner, posted, news) => (await call('post', owner, posted, news)) as boolean,
+      save: async (owner, posted, news) => (await call('save', owner, posted, news)) as boolean,
       release: async (owner, news) => {
         await call('release', owner, news);
       },
@@ -69,7 +69,7 @@ export class ChannelStores {
     };
   }
 
-  /** From now on the board is down, also for calls under way: the primary is no more. */
+  /** From now on the store is down, also for calls under way: the primary is no more. */
   close(): void {
     this.#closed = true;
     for (const { reject } of this.#waiting.values()) reject(new StoreUnavailable('the primary is gone'));

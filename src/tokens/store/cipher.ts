@@ -26,7 +26,7 @@ export class CipherError extends Error {
   override readonly name = 'SealError';
 }
 
-/** Seals what replicas share: AES-256-GCM. Of a token, the board's name and the generation are associated data. */
+/** Seals what replicas share: AES-256-GCM. Of a token, the store's name and the generation are associated data. */
 export class TokenCipher {
   readonly #current: Key;
   readonly #byId: ReadonlyMap<string, Key>;
@@ -38,7 +38,7 @@ export class TokenCipher {
     this.#byId = new Map(all.map((key) => [key.id, key]));
   }
 
-  seal(token: Token, name: string, generation: number): string {
+  encrypt(token: Token, name: string, generation: number): string {
     const { accessToken, refreshToken, issuedAtMs, expiresAtMs, lifetimeSource, headers, endpoints } = token;
     const content: Content = {
       a: accessToken.reveal(),
@@ -48,20 +48,20 @@ export class TokenCipher {
       ...(headers.length === 0 ? {} : { h: headers.map(([header, value]) => [header, value.reveal()] as const) }),
       ...(endpoints === undefined ? {} : { e: endpoints }),
     };
-    return this.sealJson(content, aboutToken(name, generation));
+    return this.encryptJson(content, aboutToken(name, generation));
   }
 
   /**
    * @param remainingMs how long it still lives; never longer than when it was issued
    * @throws SealError if it was sealed with another key, for another place, or was changed
    */
-  open(sealed: string, name: string, generation: number, remainingMs: number, nowMs: number): Token {
-    const content = this.openJson(sealed, aboutToken(name, generation)) as Partial<Content>;
+  decrypt(sealed: string, name: string, generation: number, remainingMs: number, nowMs: number): Token {
+    const content = this.decryptJson(sealed, aboutToken(name, generation)) as Partial<Content>;
     return tokenOf(content, generation, remainingMs, nowMs);
   }
 
   /** @param about what the value belongs to: it opens with the same alone */
-  sealJson(value: object, about: string): string {
+  encryptJson(value: object, about: string): string {
     const iv = randomBytes(IV_BYTES);
     const cipher = createCipheriv(CIPHER, this.#current.bytes, iv, { authTagLength: TAG_BYTES });
     cipher.setAAD(Buffer.from(about));
@@ -70,7 +70,7 @@ export class TokenCipher {
   }
 
   /** @throws SealError if it was sealed with another key, about something else, or was changed */
-  openJson(sealed: string, about: string): object {
+  decryptJson(sealed: string, about: string): object {
     if (sealed.length > MAX_ENCRYPTED_LENGTH) throw new CipherError('it is too long');
     const [id = '', text = ''] = sealed.split('.', 2);
     const key = this.#byId.get(id);

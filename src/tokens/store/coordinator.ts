@@ -30,23 +30,23 @@ const MAX_LENGTH = 1024;
 const FRESH_MS = 60_000;
 
 interface EventContext {
-  readonly seal: TokenCipher;
-  /** Name of the credential on the board. */
+  readonly cipher: TokenCipher;
+  /** Name of the credential on the store. */
   readonly name: string;
   readonly clock: Clock;
 }
 
-export function encryptEvent(news: StoreEvent, { seal, name, clock }: EventContext): string {
-  return seal.sealJson({ ...news, sentAtMs: clock.now() }, aboutNews(name));
+export function encryptEvent(news: StoreEvent, { cipher: seal, name, clock }: EventContext): string {
+  return seal.encryptJson({ ...news, sentAtMs: clock.now() }, aboutNews(name));
 }
 
 /**
  * @returns undefined for a failure that is not fresh, and for news of an unknown kind or with a value out of range
  * @throws SealError if no replica that knows the encryption key sent it
  */
-export function decryptEvent(text: string, { seal, name, clock }: EventContext): StoreEvent | undefined {
+export function decryptEvent(text: string, { cipher: seal, name, clock }: EventContext): StoreEvent | undefined {
   if (text.length > MAX_LENGTH) throw new CipherError('it is too long');
-  const news = seal.openJson(text, aboutNews(name)) as StoreEvent & { readonly sentAtMs: number };
+  const news = seal.decryptJson(text, aboutNews(name)) as StoreEvent & { readonly sentAtMs: number };
   const { kind, generation } = news;
   if (!Number.isSafeInteger(generation)) return undefined;
   if (kind === 'posted') return { kind, generation };
@@ -88,7 +88,7 @@ export const LEASE_MS = 3000;
 export const WAIT_MS = EXCHANGE_TIMEOUT_MS + LEASE_MS;
 
 /** News may get lost: those who wait look for themselves as well. */
-const LOOK_MS = 250;
+const POLL_MS = 250;
 
 /** A token that lives no longer than this is not worth taking over. */
 const MIN_REMAINING_MS = 1000;
@@ -97,9 +97,9 @@ const MIN_REMAINING_MS = 1000;
 const MAX_AHEAD_MS = 2 * 365 * 86_400_000;
 
 interface SharedContext {
-  readonly board: TokenStore;
-  readonly seal: TokenCipher;
-  /** Name of the credential on the board: a hash. */
+  readonly store: TokenStore;
+  readonly cipher: TokenCipher;
+  /** Name of the credential on the store: a hash. */
   readonly name: string;
   /** Whose token it is, for the log. */
   readonly provider: string;
@@ -108,21 +108,21 @@ interface SharedContext {
   readonly clock: Clock;
   readonly log: Log;
   /** Called for each message that no replica with a known encryption key sent. */
-  readonly onForeignNews: () => void;
+  readonly onForeignMessage: () => void;
 }
 
 /**
  * Asks for a token that all replicas share: takes over one that another replica posted, or waits for the replica whose
- * turn it is to ask, or takes the turn. Where the board is down, it asks alone.
+ * turn it is to ask, or takes the turn. Where the store is down, it asks alone.
  */
 export class SharedTokenFetcher implements TokenFetcher {
   readonly #own: TokenFetcher;
   readonly #context: SharedContext;
-  /** Whether the last attempt found the board down: said once, not for every token. */
+  /** Whether the last attempt found the store down: said once, not for every token. */
   #alone = false;
-  /** Whether the last token on the board could not be opened: logged once, not at every read. */
+  /** Whether the last token on the store could not be opened: logged once, not at every read. */
   #unreadable = false;
-  /** The newest token that came from the board or went there. Nothing older is taken from the board any more. */
+  /** The newest token that came from the store or went there. Nothing older is taken from the store any more. */
   #newest: Token | undefined;
 
   constructor(own: TokenFetcher, context: SharedContext) {
@@ -149,13 +149,13 @@ export class SharedTokenFetcher implements TokenFetcher {
 
   /** Calls back with tokens that other replicas posted. @returns a function that ends it */
   watch(adopt: (token: Token) => void): () => void {
-    const { board } = this.#context;
+    const { store: store } = this.#context;
     const read = coalesced(async () => {
-      const token = this.#opened(await board.read());
+      const token = this.#opened(await store.read());
       if (token !== undefined) adopt(token);
     });
     let heard = 0;
-    return board.subscribe((text) => {
+    return store.subscribe((text) => {
       const news = this.#opensNews(text);
       if (news?.kind !== 'posted' || news.generation <= heard) return;
       heard = news.generation;
@@ -164,23 +164,23 @@ export class SharedTokenFetcher implements TokenFetcher {
   }
 
   async #shared(refreshToken: Secret | undefined, after: Token | undefined): Promise<Token> {
-    const { board, owner, clock } = this.#context;
-    const wait = new TurnWait(board, clock, (text) => this.#opensNews(text));
+    const { store: store, owner, clock } = this.#context;
+    const wait = new EventWait(store, clock, (text) => this.#opensNews(text));
     try {
-      let found = this.#opened(await board.read());
+      let found = this.#opened(await store.read());
       for (;;) {
         if (found !== undefined && isNewer(found, after)) return found;
-        const { fence, posted } = await board.acquire(owner, LEASE_MS, this.#generation);
+        const { fencingNumber: fencingNumber, stored: posted } = await store.acquire(owner, LEASE_MS, this.#generation);
         found = this.#opened(posted);
-        if (fence !== undefined) {
+        if (fencingNumber !== undefined) {
           if (found === undefined || !isNewer(found, after)) {
-            return await this.#inTurn(fence, found?.refreshToken ?? refreshToken, found ?? after);
+            return await this.#inTurn(fencingNumber, found?.refreshToken ?? refreshToken, found ?? after);
           }
-          await board.release(owner, undefined).catch(ignore);
+          await store.release(owner, undefined).catch(ignore);
           return found;
         }
-        await wait.news(LOOK_MS);
-        found = this.#opened(await board.read());
+        await wait.news(POLL_MS);
+        found = this.#opened(await store.read());
       }
     } finally {
       wait.end();
@@ -188,31 +188,35 @@ export class SharedTokenFetcher implements TokenFetcher {
   }
 
   /** Asks, while the others wait. */
-  async #inTurn(fence: number, refreshToken: Secret | undefined, after: Token | undefined): Promise<Token> {
-    const { board, owner, seal, name, clock } = this.#context;
-    if (!this.#isNext(fence)) {
-      await board.release(owner, undefined).catch(ignore);
+  async #inTurn(fencingNumber: number, refreshToken: Secret | undefined, after: Token | undefined): Promise<Token> {
+    const { store: store, owner, cipher: seal, name, clock } = this.#context;
+    if (!this.#isNext(fencingNumber)) {
+      await store.release(owner, undefined).catch(ignore);
       throw new StoreUnavailable('its numbers are out of range');
     }
     const stopRenewing = this.#renewing();
     let token: Token;
     try {
-      token = { ...(await this.#own.fetch(refreshToken, after)), generation: fence };
+      token = { ...(await this.#own.fetch(refreshToken, after)), generation: fencingNumber };
     } catch (error) {
-      const news = failureEvent(error, fence);
-      await board.release(owner, news && encryptEvent(news, this.#context)).catch(ignore);
+      const news = failureEvent(error, fencingNumber);
+      await store.release(owner, news && encryptEvent(news, this.#context)).catch(ignore);
       throw error;
     } finally {
       stopRenewing();
     }
     this.#newest = token;
     const remainingMs = token.expiresAtMs - clock.now();
-    const posted: StoredToken = { generation: fence, sealed: seal.seal(token, name, fence), remainingMs };
+    const posted: StoredToken = {
+      generation: fencingNumber,
+      encrypted: seal.encrypt(token, name, fencingNumber),
+      remainingMs,
+    };
     try {
-      if (await board.post(owner, posted, encryptEvent({ kind: 'posted', generation: fence }, this.#context)))
+      if (await store.save(owner, posted, encryptEvent({ kind: 'posted', generation: fencingNumber }, this.#context)))
         return token;
       // A turn that outlasted its time: the token of the one after it is the one that all others have.
-      return this.#opened(await board.read()) ?? token;
+      return this.#opened(await store.read()) ?? token;
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
       return token;
@@ -220,13 +224,13 @@ export class SharedTokenFetcher implements TokenFetcher {
   }
 
   #renewing(): () => void {
-    const { board, owner, clock } = this.#context;
+    const { store: store, owner, clock } = this.#context;
     let cancel = () => {};
     let over = false;
     const next = () => {
       if (over) return;
       cancel = clock.after(LEASE_MS / 3, () => {
-        board.renew(owner, LEASE_MS).then((kept) => {
+        store.renew(owner, LEASE_MS).then((kept) => {
           if (kept) next();
         }, next);
       });
@@ -251,7 +255,7 @@ export class SharedTokenFetcher implements TokenFetcher {
 
   /** The token that was posted, if it can be used and is not older than the newest one. */
   #opened(posted: StoredToken | undefined): Token | undefined {
-    const { seal, name, clock, log, provider } = this.#context;
+    const { cipher: seal, name, clock, log, provider } = this.#context;
     if (posted === undefined || !(posted.remainingMs >= MIN_REMAINING_MS)) return undefined;
     const known = this.#newest;
     if (known !== undefined && posted.generation <= known.generation) {
@@ -260,7 +264,7 @@ export class SharedTokenFetcher implements TokenFetcher {
     }
     try {
       if (!this.#isNext(posted.generation)) throw new CipherError('its number is out of range');
-      this.#newest = seal.open(posted.sealed, name, posted.generation, posted.remainingMs, clock.now());
+      this.#newest = seal.decrypt(posted.encrypted, name, posted.generation, posted.remainingMs, clock.now());
       this.#unreadable = false;
       return this.#newest;
     } catch (error) {
@@ -279,14 +283,14 @@ export class SharedTokenFetcher implements TokenFetcher {
       return news !== undefined && this.#isNext(news.generation) ? news : undefined;
     } catch (error) {
       if (!(error instanceof CipherError)) throw error;
-      this.#context.onForeignNews();
+      this.#context.onForeignMessage();
       return undefined;
     }
   }
 }
 
 /** One wait for the turns of other replicas. It hears their news and ends after `WAIT_MS`. */
-class TurnWait {
+class EventWait {
   readonly #clock: Clock;
   readonly #end: () => void;
   #failure: ProxyError | undefined;
@@ -294,10 +298,10 @@ class TurnWait {
   #late = false;
   #wake: () => void = () => {};
 
-  constructor(board: TokenStore, clock: Clock, open: (text: string) => StoreEvent | undefined) {
+  constructor(store: TokenStore, clock: Clock, open: (text: string) => StoreEvent | undefined) {
     this.#clock = clock;
     let heard = 0;
-    const endNews = board.subscribe((text) => {
+    const endNews = store.subscribe((text) => {
       const news = open(text);
       if (news === undefined || news.generation <= heard) return;
       heard = news.generation;

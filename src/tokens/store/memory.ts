@@ -4,11 +4,11 @@ import type { Lease, StoredToken, TokenStore } from './store.ts';
 interface Entry {
   posted: { readonly generation: number; readonly sealed: string; readonly untilMs: number } | undefined;
   turn: { readonly owner: string; readonly untilMs: number } | undefined;
-  fence: number;
+  fencingNumber: number;
   lastPosted: number;
 }
 
-/** A board in the memory of one process, for every credential: what the workers of a primary share. */
+/** A store in the memory of one process, for every credential: what the workers of a primary share. */
 export class MemoryStores {
   readonly #clock: Clock;
   readonly #tell: (name: string, news: string) => void;
@@ -20,9 +20,9 @@ export class MemoryStores {
     this.#tell = tell;
   }
 
-  /** The board of a credential. News goes to `tell` alone. */
-  board(name: string): Omit<TokenStore, 'subscribe'> {
-    const entry = this.#entries.get(name) ?? { posted: undefined, turn: undefined, fence: 0, lastPosted: 0 };
+  /** The store of a credential. News goes to `tell` alone. */
+  storeOf(name: string): Omit<TokenStore, 'subscribe'> {
+    const entry = this.#entries.get(name) ?? { posted: undefined, turn: undefined, fencingNumber: 0, lastPosted: 0 };
     this.#entries.set(name, entry);
     return {
       read: async () => this.#posted(entry),
@@ -32,9 +32,9 @@ export class MemoryStores {
         if (kept) entry.turn = { owner, untilMs: this.#clock.now() + lockMs };
         return kept;
       },
-      post: async (owner, posted, news) => {
+      save: async (owner, posted, news) => {
         if (this.#turnOf(entry)?.owner === owner) entry.turn = undefined;
-        const { generation, sealed, remainingMs } = posted;
+        const { generation, encrypted: sealed, remainingMs } = posted;
         if (generation <= entry.lastPosted) return false;
         entry.lastPosted = generation;
         entry.posted = { generation, sealed, untilMs: this.#clock.now() + remainingMs };
@@ -56,10 +56,10 @@ export class MemoryStores {
 
   #acquire(entry: Entry, owner: string, lockMs: number, above: number): Lease {
     const posted = this.#posted(entry);
-    if (this.#turnOf(entry) !== undefined) return { fence: undefined, posted };
-    entry.fence = Math.max(entry.fence, above) + 1;
+    if (this.#turnOf(entry) !== undefined) return { fencingNumber: undefined, stored: posted };
+    entry.fencingNumber = Math.max(entry.fencingNumber, above) + 1;
     entry.turn = { owner, untilMs: this.#clock.now() + lockMs };
-    return { fence: entry.fence, posted };
+    return { fencingNumber: entry.fencingNumber, stored: posted };
   }
 
   #turnOf(entry: Entry): Entry['turn'] {
@@ -69,6 +69,6 @@ export class MemoryStores {
   #posted({ posted }: Entry): StoredToken | undefined {
     const remainingMs = posted === undefined ? 0 : posted.untilMs - this.#clock.now();
     if (posted === undefined || remainingMs <= 0) return undefined;
-    return { generation: posted.generation, sealed: posted.sealed, remainingMs };
+    return { generation: posted.generation, encrypted: posted.sealed, remainingMs };
   }
 }

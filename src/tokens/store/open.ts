@@ -22,28 +22,28 @@ export interface OpenTokenStore {
   close(): void;
 }
 
-/** What the askers of a process share with those of the others. */
+/** What the fetchers of a process share with those of the others. */
 interface Sharing {
-  readonly boards: { board(name: string): TokenStore; close(): void; readonly status?: () => StoreStatus };
-  readonly seal: TokenCipher;
+  readonly stores: { storeOf(name: string): TokenStore; close(): void; readonly status?: () => StoreStatus };
+  readonly cipher: TokenCipher;
   /** This process; no other has the same. */
   readonly owner: string;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-export function shareBy({ boards, ...sharing }: Sharing): OpenTokenStore {
+export function shareBy({ stores: stores, ...sharing }: Sharing): OpenTokenStore {
   let complained = false;
-  const onForeignNews = () => {
+  const onForeignMessage = () => {
     if (!complained) sharing.log.warn({}, 'message in the token store is not sealed with a known key; ignored');
     complained = true;
   };
-  const context = { ...sharing, onForeignNews };
+  const context = { ...sharing, onForeignMessage };
   return {
     share: (own, name, provider) =>
-      new SharedTokenFetcher(own, { ...context, board: boards.board(name), name, provider }),
-    status: boards.status?.bind(boards),
-    close: () => boards.close(),
+      new SharedTokenFetcher(own, { ...context, store: stores.storeOf(name), name, provider }),
+    status: stores.status?.bind(stores),
+    close: () => stores.close(),
   };
 }
 
@@ -52,6 +52,12 @@ export async function openTokenStore(
   { url, keys }: TokenStoreSettings,
   context: { readonly clock: Clock; readonly log: Log; readonly random: () => number },
 ): Promise<OpenTokenStore> {
-  const boards = await RedisStores.open({ url, ...context });
-  return shareBy({ boards, seal: new TokenCipher(keys), owner: randomUUID(), clock: context.clock, log: context.log });
+  const stores = await RedisStores.open({ url, ...context });
+  return shareBy({
+    stores: stores,
+    cipher: new TokenCipher(keys),
+    owner: randomUUID(),
+    clock: context.clock,
+    log: context.log,
+  });
 }

@@ -53,11 +53,11 @@ if not last or not posted then
   redis.call('DEL', KEYS[3])
   return redis.error_reply('TAMPERED numbering')
 end
-local fence = string.format('%.0f', math.max(last + 1, posted + 1, tonumber(ARGV[4]) + 1, now))
-redis.call('HSET', KEYS[3], 'fence', fence)
+local fencingNumber = string.format('%.0f', math.max(last + 1, posted + 1, tonumber(ARGV[4]) + 1, now))
+redis.call('HSET', KEYS[3], 'fence', fencingNumber)
 redis.call('PEXPIRE', KEYS[3], ARGV[3])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-answer[1] = fence
+answer[1] = fencingNumber
 return answer`;
 
 const RENEW = `${GET}
@@ -80,7 +80,7 @@ redis.call('DEL', KEYS[2])
 if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[2], ARGV[3]) end
 return 1`;
 
-/** What a board needs of the connections to Redis. */
+/** What a store needs of the connections to Redis. */
 interface ScriptRunner {
   /**
    * Runs a script on the keys of a credential.
@@ -93,7 +93,7 @@ interface ScriptRunner {
   subscribe(channel: string, onNews: (news: string) => void): () => void;
 }
 
-/** The board of one credential in Redis. */
+/** The store of one credential in Redis. */
 class RedisTokenStore implements TokenStore {
   readonly #all: ScriptRunner;
   readonly #name: string;
@@ -114,15 +114,22 @@ class RedisTokenStore implements TokenStore {
     const late = (answer: unknown) => {
       if (listOf(answer)[0] !== '') this.#all.send(RELEASE, this.#name, [owner, '', '']).catch(() => undefined);
     };
-    const [fence, token, remaining] = listOf(await this.#all.run(ACQUIRE, this.#name, args, late));
-    return { fence: fence === '' ? undefined : Number(fence), posted: postedOf(token, remaining) };
+    const [fencingNumber, token, remaining] = listOf(await this.#all.run(ACQUIRE, this.#name, args, late));
+    return {
+      fencingNumber: fencingNumber === '' ? undefined : Number(fencingNumber),
+      stored: postedOf(token, remaining),
+    };
   }
 
   async renew(owner: string, lockMs: number): Promise<boolean> {
     return (await this.#all.run(RENEW, this.#name, [owner, String(lockMs)])) === 1;
   }
 
-  async post(owner: string, { generation, sealed, remainingMs }: StoredToken, news: string): Promise<boolean> {
+  async save(
+    owner: string,
+    { generation, encrypted: sealed, remainingMs }: StoredToken,
+    news: string,
+  ): Promise<boolean> {
     const times = [String(Math.max(1, Math.floor(remainingMs))), String(NUMBERING_MS)];
     const args = [owner, String(generation), sealed, ...times, this.#channel, news];
     return (await this.#all.run(POST, this.#name, args)) === 1;
@@ -148,7 +155,7 @@ function listOf(answer: unknown): unknown[] {
 function postedOf(token: unknown, remaining: unknown): StoredToken | undefined {
   const [, generation, sealed] = /^(\d{1,16}) (.+)$/.exec(typeof token === 'string' ? token : '') ?? [];
   if (generation === undefined || sealed === undefined) return undefined;
-  return { generation: Number(generation), sealed, remainingMs: Number(remaining) };
+  return { generation: Number(generation), encrypted: sealed, remainingMs: Number(remaining) };
 }
 
 /** A request for a token asks Redis at most three times, and waits for it at most a quarter of a second. */
@@ -215,12 +222,12 @@ export class RedisStores implements ScriptRunner {
           Math.min(50 * 2 ** retries, LONGEST_RECONNECT_MS) * (0.5 + context.random() / 2),
       },
     });
-    const boards = new RedisStores(context, client);
-    await boards.#connect();
-    return boards;
+    const stores = new RedisStores(context, client);
+    await stores.#connect();
+    return stores;
   }
 
-  board(name: string): TokenStore {
+  storeOf(name: string): TokenStore {
     return new RedisTokenStore(this, name);
   }
 

@@ -2,23 +2,23 @@
 export interface StoredToken {
   /** Grows with every exchange of this credential, whoever makes it. */
   readonly generation: number;
-  readonly sealed: string;
-  /** How long it still lives, by the clock of the board. Milliseconds. */
+  readonly encrypted: string;
+  /** How long it still lives, by the clock of the store. Milliseconds. */
   readonly remainingMs: number;
 }
 
 /** What became of an attempt to be the one that asks. */
 export interface Lease {
   /** The number of this turn, higher than that of every turn before; undefined if someone else has it. */
-  readonly fence: number | undefined;
+  readonly fencingNumber: number | undefined;
   /** What was posted at that very moment. */
-  readonly posted: StoredToken | undefined;
+  readonly stored: StoredToken | undefined;
 }
 
 /**
  * Where the replicas of one credential meet. Every call is atomic, and bounded in time. News are sealed texts that the
- * board passes on to all subscribers without reading them; they may get lost.
- * Every method @throws BoardDown when the board cannot be asked
+ * store passes on to all subscribers without reading them; they may get lost.
+ * Every method @throws BoardDown when the store cannot be asked
  */
 export interface TokenStore {
   read(): Promise<StoredToken | undefined>;
@@ -30,14 +30,14 @@ export interface TokenStore {
    * Posts the token of a turn, ends the turn, and tells everyone; unless a later turn has posted already.
    * @returns false in that case
    */
-  post(owner: string, posted: StoredToken, news: string): Promise<boolean>;
+  save(owner: string, posted: StoredToken, news: string): Promise<boolean>;
   /** Ends a turn without a token. */
   release(owner: string, news: string | undefined): Promise<void>;
   /** @returns a function that ends it */
   subscribe(onNews: (news: string) => void): () => void;
 }
 
-/** The board cannot be asked now: whoever needs a token gets one alone. */
+/** The store cannot be asked now: whoever needs a token gets one alone. */
 export class StoreUnavailable extends Error {
   override readonly name = 'BoardDown';
 }

@@ -36,8 +36,8 @@ export function askingFor(route: RouteConfig, clock: Clock = systemClock) {
   const { transport, close } = networkTransport(systemClock);
   onTestFinished(close);
   const log = new LogLines();
-  const tally = new ExchangeStats();
-  const asker = tokenFetcher({
+  const stats = new ExchangeStats();
+  const fetcher = tokenFetcher({
     ...route,
     token: exchangeOf(route.provider),
     transport: (request, signal) => {
@@ -46,9 +46,9 @@ export function askingFor(route: RouteConfig, clock: Clock = systemClock) {
     },
     clock,
     log,
-    tally,
+    stats: stats,
   });
-  return { asker, sent, log, tally };
+  return { fetcher, sent, log, stats };
 }
 
 /** The fields of a form that was sent, in order. */

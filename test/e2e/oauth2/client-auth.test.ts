@@ -15,8 +15,8 @@ describe.each(['client_secret_basic', 'client_secret_post'] as const)('%s', (cli
 
   it('gets a token, with any characters in id and secret', async () => {
     const { issuer } = await oidcProvider(client);
-    const { asker, sent } = asking({ issuer, client_auth, scope: 'payments', resource: RESOURCE });
-    const token = await asker.fetch(undefined);
+    const { fetcher, sent } = asking({ issuer, client_auth, scope: 'payments', resource: RESOURCE });
+    const token = await fetcher.fetch(undefined);
     expect(decodeJwt(token.accessToken.reveal())).toMatchObject({
       iss: issuer,
       client_id: CLIENT_ID,
@@ -30,8 +30,8 @@ describe.each(['client_secret_basic', 'client_secret_post'] as const)('%s', (cli
 
   it('with a wrong secret is a token_denied that shows no secret', async () => {
     const { issuer } = await oidcProvider({ ...client, client_secret: 'another made-up secret' });
-    const { asker, log } = asking({ issuer, client_auth });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const { fetcher, log } = asking({ issuer, client_auth });
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     expect(log.lines).toMatchObject([{ fields: { status: 401, provider: 'oauth2' } }]);
     expect(String(log.lines[0]?.fields['provider_said'])).toContain('invalid_client');
@@ -42,8 +42,8 @@ describe.each(['client_secret_basic', 'client_secret_post'] as const)('%s', (cli
 describe('client_secret_basic', () => {
   it('encodes both parts as a form does, then joins them (RFC 6749 2.3.1)', async () => {
     const { issuer } = await oidcProvider({ client_secret: SECRET });
-    const { asker, sent } = asking({ issuer });
-    await asker.fetch(undefined);
+    const { fetcher, sent } = asking({ issuer });
+    await fetcher.fetch(undefined);
     const basic = Buffer.from(String(sent.at(-1)?.headers['authorization']).slice('Basic '.length), 'base64');
     expect(basic.toString()).toBe(
       'shop%2F1%3A+%22a%2Bb%22+%26+co:made-up%3Ds3cret%3A%2F%3F%26%3D%2B+%2541+%22quoted%22',
@@ -65,10 +65,10 @@ describe('private_key_jwt', () => {
       const pair = pairFor(algorithm);
       const { issuer } = await oidcProvider(registered(algorithm, pair.publicKey.export({ format: 'jwk' })));
       const key = format === 'PEM' ? pemOf(pair) : jwkOf(pair);
-      const { asker, sent } = asking({ issuer, client_auth: 'private_key_jwt', key, algorithm });
+      const { fetcher, sent } = asking({ issuer, client_auth: 'private_key_jwt', key, algorithm });
       // The server takes no jti twice.
-      await asker.fetch(undefined);
-      await asker.fetch(undefined);
+      await fetcher.fetch(undefined);
+      await fetcher.fetch(undefined);
       const assertions = sent
         .filter(({ method }) => method === 'POST')
         .map((each) => fieldOf(each, 'client_assertion'));
@@ -82,8 +82,8 @@ describe('private_key_jwt', () => {
     const pair = pairFor('ES256');
     const { endpoint } = await oidcProvider(registered('ES256', pair.publicKey.export({ format: 'jwk' })));
     const key = pemOf(pair);
-    const { asker, sent } = asking({ token_endpoint: endpoint, client_auth: 'private_key_jwt', key });
-    await asker.fetch(undefined);
+    const { fetcher, sent } = asking({ token_endpoint: endpoint, client_auth: 'private_key_jwt', key });
+    await fetcher.fetch(undefined);
     expect(decodeJwt(fieldOf(sent[0], 'client_assertion')).aud).toBe(endpoint);
   });
 
@@ -91,8 +91,8 @@ describe('private_key_jwt', () => {
     const known = pairFor('ES256').publicKey.export({ format: 'jwk' });
     const { issuer } = await oidcProvider(registered('ES256', known));
     const pem = pemOf(pairFor('ES256'));
-    const { asker, log, sent } = asking({ issuer, client_auth: 'private_key_jwt', key: pem });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const { fetcher, log, sent } = asking({ issuer, client_auth: 'private_key_jwt', key: pem });
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     const assertion = fieldOf(sent.at(-1), 'client_assertion');
     expect(assertion).not.toBe('');
@@ -114,8 +114,8 @@ describe('tls_client_auth', () => {
   it('shows the certificate to the token endpoint, with the client id in the body', async () => {
     const { issuer } = await oidcProvider(registered, over);
     const { cert, key } = client;
-    const { asker, sent } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });
-    expect((await asker.fetch(undefined)).accessToken.reveal()).not.toBe('');
+    const { fetcher, sent } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });
+    expect((await fetcher.fetch(undefined)).accessToken.reveal()).not.toBe('');
     expect(formOf(sent.at(-1))).toEqual([
       ['grant_type', 'client_credentials'],
       ['client_id', CLIENT_ID],
@@ -131,15 +131,15 @@ describe('tls_client_auth', () => {
       { token_endpoint_auth_method: 'self_signed_tls_client_auth', jwks: { keys: [{ ...jwk, x5c }] } },
       over,
     );
-    const { asker } = asking({ issuer, client_auth: 'tls_client_auth', cert: own.cert, key: own.key });
-    expect((await asker.fetch(undefined)).accessToken.reveal()).not.toBe('');
+    const { fetcher } = asking({ issuer, client_auth: 'tls_client_auth', cert: own.cert, key: own.key });
+    expect((await fetcher.fetch(undefined)).accessToken.reveal()).not.toBe('');
   });
 
   it('with the certificate of another client is a token_denied that does not show the key', async () => {
     const { issuer } = await oidcProvider(registered, over);
     const { cert, key } = issue({ name: 'other', issuer: authority });
-    const { asker, log } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const { fetcher, log } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     expectNoSecret([log.lines, refusal], key, key.split('\n')[1]!);
   });
@@ -147,8 +147,8 @@ describe('tls_client_auth', () => {
   it('is not shown to the issuer when its metadata is asked for', async () => {
     const { issuer } = await oidcProvider(registered, over);
     const { cert, key } = client;
-    const { asker, sent } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });
-    await asker.fetch(undefined);
+    const { fetcher, sent } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });
+    await fetcher.fetch(undefined);
     expect(sent.map(({ method, certificate }) => [method, certificate !== undefined])).toEqual([
       ['GET', false],
       ['POST', true],

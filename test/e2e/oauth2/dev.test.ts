@@ -68,7 +68,7 @@ describe('wakala dev with `provider: oauth2`', () => {
   it('checks the credentials', async () => {
     const { route } = await emulated({ issuer: ISSUER, client_auth: 'client_secret_post' });
     const other = { ...route, credentials: new Map([...route.credentials].slice(0, 1)) };
-    await expect(askingFor(other).asker.fetch(undefined)).rejects.toMatchObject({ code: 'token_denied' });
+    await expect(askingFor(other).fetcher.fetch(undefined)).rejects.toMatchObject({ code: 'token_denied' });
   });
 
   it('has the token in the header of the route, and headers that came with it', async () => {

@@ -35,15 +35,15 @@ describe('an issuer', () => {
 
   it('with metadata of OAuth 2.0 (RFC 8414) is asked once, and its token endpoint is used', async () => {
     const { issuer, endpoint } = await oidcProvider({ client_secret: SECRET });
-    const { asker, sent } = asking({ issuer });
-    await asker.fetch(undefined);
+    const { fetcher, sent } = asking({ issuer });
+    await fetcher.fetch(undefined);
     expect(sent.map(({ url }) => url)).toEqual([`${issuer}${OAUTH}`, endpoint]);
   });
 
   it('with metadata of OpenID Connect alone is found at the second place', async () => {
     const { issuer } = await mockServer();
-    const { asker, sent } = asking({ issuer });
-    await asker.fetch(undefined);
+    const { fetcher, sent } = asking({ issuer });
+    await fetcher.fetch(undefined);
     expect(sent.map(({ url }) => url)).toEqual([`${issuer}${OAUTH}`, `${issuer}${OPENID}`, `${issuer}/token`]);
   });
 
@@ -51,7 +51,7 @@ describe('an issuer', () => {
     const { origin, arrived } = await issuerWith({
       [`${OAUTH}/tenants/1`]: (here) => ({ json: { issuer: `${here}/tenants/1`, token_endpoint: `${here}/token` } }),
     });
-    await asking({ issuer: `${origin}/tenants/1` }).asker.fetch(undefined);
+    await asking({ issuer: `${origin}/tenants/1` }).fetcher.fetch(undefined);
     expect(pathsOf(arrived)).toEqual([`${OAUTH}/tenants/1`, '/token']);
   });
 
@@ -59,14 +59,14 @@ describe('an issuer', () => {
     const { origin } = await issuerWith({
       [OAUTH]: (here) => ({ json: { issuer: `${here}/`, token_endpoint: `${here}/token` } }),
     });
-    await asking({ issuer: `${origin}/` }).asker.fetch(undefined);
-    const refusal = await refusalOf(asking({ issuer: origin }).asker.fetch(undefined));
+    await asking({ issuer: `${origin}/` }).fetcher.fetch(undefined);
+    const refusal = await refusalOf(asking({ issuer: origin }).fetcher.fetch(undefined));
     expect(refusal.message).toContain(`${OAUTH} is of another issuer: it has a \`/\` at its end there`);
   });
 
   it('is sent no credentials', async () => {
     const { origin, arrived } = await issuerWith({ [OAUTH]: good });
-    await asking({ issuer: origin }).asker.fetch(undefined);
+    await asking({ issuer: origin }).fetcher.fetch(undefined);
     expect(arrived[0]?.headers).not.toHaveProperty('authorization');
     expect(arrived[0]?.form).toEqual([]);
   });
@@ -101,8 +101,8 @@ describe('metadata', () => {
     ['with a token endpoint at a metadata service', naming('https://169.254.169.254/token'), 'link-local'],
   ] as const)('%s is not used: token_unavailable, in words', async (_, answers, reason) => {
     const { origin, arrived } = await issuerWith(answers);
-    const { asker, log } = asking({ issuer: origin });
-    const refusal = await refusalOf(asker.fetch(undefined));
+    const { fetcher, log } = asking({ issuer: origin });
+    const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
     expect(refusal.message).toContain('its issuer does not say where it is (');
     expect(refusal.message).toContain(`${OAUTH} `);
@@ -119,21 +119,21 @@ describe('metadata', () => {
       [OAUTH]: () => ({ json: { issuer: 'https://else.example' } }),
       [OPENID]: good,
     });
-    expect((await asking({ issuer: origin }).asker.fetch(undefined)).accessToken.reveal()).toBe('token-1');
+    expect((await asking({ issuer: origin }).fetcher.fetch(undefined)).accessToken.reveal()).toBe('token-1');
   });
 
   it('of more than 64 KiB is not read', async () => {
     const { origin } = await issuerWith({
       [OAUTH]: (issuer) => ({ json: { issuer, token_endpoint: `${issuer}/token`, padding: 'x'.repeat(64 * 1024) } }),
     });
-    const refusal = await refusalOf(asking({ issuer: origin }).asker.fetch(undefined));
+    const refusal = await refusalOf(asking({ issuer: origin }).fetcher.fetch(undefined));
     expect(refusal).toMatchObject({ code: 'token_unavailable' });
     expect(refusal.message).toContain('its issuer could not be asked (answer longer than 64 KiB)');
   });
 
   it('that asks for patience is not asked for sooner', async () => {
     const { origin } = await issuerWith(at(() => ({ status: 429, headers: { 'retry-after': '17' }, json: {} })));
-    expect((await refusalOf(asking({ issuer: origin }).asker.fetch(undefined))).retryAfterS).toBe(17);
+    expect((await refusalOf(asking({ issuer: origin }).fetcher.fetch(undefined))).retryAfterS).toBe(17);
   });
 
   it('of an issuer that nobody answers for is a token_unavailable', async () => {
@@ -142,7 +142,7 @@ describe('metadata', () => {
     const { port } = server.address() as AddressInfo;
     server.close();
     await once(server, 'close');
-    const refusal = await refusalOf(asking({ issuer: `http://127.0.0.1:${port}` }).asker.fetch(undefined));
+    const refusal = await refusalOf(asking({ issuer: `http://127.0.0.1:${port}` }).fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
     expect(refusal.message).toContain('its issuer could not be asked (ECONNREFUSED)');
   });
@@ -152,13 +152,13 @@ describe('what an issuer said', () => {
   it('is kept for an hour, and not longer', async () => {
     const clock = new ManualClock();
     const { origin, arrived } = await issuerWith({ [OAUTH]: good });
-    const { asker } = asking({ issuer: origin }, {}, clock);
-    await asker.fetch(undefined);
+    const { fetcher } = asking({ issuer: origin }, {}, clock);
+    await fetcher.fetch(undefined);
     await clock.advance(3_600_000 - 1);
-    await asker.fetch(undefined);
+    await fetcher.fetch(undefined);
     expect(pathsOf(arrived)).toEqual([OAUTH, '/token', '/token']);
     await clock.advance(1);
-    await asker.fetch(undefined);
+    await fetcher.fetch(undefined);
     expect(pathsOf(arrived).slice(3)).toEqual([OAUTH, '/token']);
   });
 
@@ -168,16 +168,16 @@ describe('what an issuer said', () => {
     const { origin, arrived } = await issuerWith({
       [OAUTH]: (here) => (down ? { status: 503, json: {} } : good(here)),
     });
-    const { asker } = asking({ issuer: origin }, {}, clock);
-    await asker.fetch(undefined);
+    const { fetcher } = asking({ issuer: origin }, {}, clock);
+    await fetcher.fetch(undefined);
     down = true;
     await clock.advance(3_600_000);
-    await asker.fetch(undefined);
+    await fetcher.fetch(undefined);
     await clock.advance(60_000 - 1);
-    await asker.fetch(undefined);
+    await fetcher.fetch(undefined);
     expect(pathsOf(arrived)).toEqual([OAUTH, '/token', OAUTH, OPENID, '/token', '/token']);
     await clock.advance(1);
-    await asker.fetch(undefined);
+    await fetcher.fetch(undefined);
     expect(pathsOf(arrived).slice(6)).toEqual([OAUTH, OPENID, '/token']);
   });
 
@@ -187,11 +187,11 @@ describe('what an issuer said', () => {
       if (path === OAUTH) return { json: { issuer: here, token_endpoint: moved ? `${here}/new` : `${here}/old` } };
       return path === (moved ? '/new' : '/old') ? { json: { access_token: 't' } } : { status: 404, json: {} };
     });
-    const { asker } = asking({ issuer: origin });
-    await asker.fetch(undefined);
+    const { fetcher } = asking({ issuer: origin });
+    await fetcher.fetch(undefined);
     moved = true;
-    await refusalOf(asker.fetch(undefined));
-    await asker.fetch(undefined);
+    await refusalOf(fetcher.fetch(undefined));
+    await fetcher.fetch(undefined);
     expect(pathsOf(arrived)).toEqual([OAUTH, '/old', '/old', OAUTH, '/new']);
   });
 });

@@ -10,13 +10,13 @@ import { madeUpServer, madeUpTokens, mockServer, oidcProvider, SECRET } from './
 describe('what is asked for', () => {
   it('is on the wire as it is in the file: scope, audience, and each resource', async () => {
     const { endpoint, arrived } = await madeUpTokens();
-    const { asker } = asking({
+    const { fetcher } = asking({
       token_endpoint: endpoint,
       scope: 'payments:write refunds',
       audience: 'https://api.bank.example/v1?x=1&y=2',
       resource: ['https://api.bank.example/a', 'urn:bank:b'],
     });
-    await asker.fetch(undefined);
+    await fetcher.fetch(undefined);
     expect(arrived[0]?.form).toEqual([
       ['grant_type', 'client_credentials'],
       ['scope', 'payments:write refunds'],
@@ -29,7 +29,7 @@ describe('what is asked for', () => {
 
   it('may be one resource alone, and nothing else', async () => {
     const { endpoint, arrived } = await madeUpTokens();
-    await asking({ token_endpoint: endpoint, resource: 'https://api.bank.example' }).asker.fetch(undefined);
+    await asking({ token_endpoint: endpoint, resource: 'https://api.bank.example' }).fetcher.fetch(undefined);
     expect(arrived[0]?.form).toEqual([
       ['grant_type', 'client_credentials'],
       ['resource', 'https://api.bank.example'],
@@ -39,21 +39,21 @@ describe('what is asked for', () => {
   it('is what a server gives a token for', async () => {
     const { issuer } = await oidcProvider({ client_secret: SECRET });
     const resource = 'https://api.bank.example/v1';
-    const token = await asking({ issuer, scope: 'payments', resource }).asker.fetch(undefined);
+    const token = await asking({ issuer, scope: 'payments', resource }).fetcher.fetch(undefined);
     expect(decodeJwt(token.accessToken.reveal())).toMatchObject({ scope: 'payments', aud: resource });
-    const without = await asking({ issuer, resource }).asker.fetch(undefined);
+    const without = await asking({ issuer, resource }).fetcher.fetch(undefined);
     expect(decodeJwt(without.accessToken.reveal())).not.toHaveProperty('scope');
   });
 
   it('goes to a token endpoint with a query of its own', async () => {
     const { endpoint, arrived } = await madeUpTokens();
-    await asking({ token_endpoint: `${endpoint}?policy=b2c_1` }).asker.fetch(undefined);
+    await asking({ token_endpoint: `${endpoint}?policy=b2c_1` }).fetcher.fetch(undefined);
     expect(arrived[0]?.path).toBe('/token?policy=b2c_1');
   });
 
   it('may be changed in what `token` merges: query, headers, where the answer holds what', async () => {
     const { origin, arrived } = await madeUpServer(() => ({ json: { data: { t: 'token-x' } } }));
-    const { asker } = asking(
+    const { fetcher } = asking(
       { token_endpoint: `${origin}/token` },
       {
         token: {
@@ -63,7 +63,7 @@ describe('what is asked for', () => {
         },
       },
     );
-    const token = await asker.fetch(undefined);
+    const token = await fetcher.fetch(undefined);
     expect([token.accessToken.reveal(), token.expiresAtMs - token.issuedAtMs]).toEqual(['token-x', 20_000]);
     expect(arrived[0]).toMatchObject({ path: '/token?v=2', headers: { 'x-tenant': 'a' } });
   });
@@ -75,12 +75,12 @@ describe('a refresh token', () => {
     server.service.on('beforeResponse', (response: { readonly body: object }) => {
       Object.assign(response.body, { refresh_token: 'refresh-1' });
     });
-    const { asker, sent, tally } = asking({ issuer, scope: 'payments', client_auth: 'client_secret_post' });
-    const first = await asker.fetch(undefined);
+    const { fetcher, sent, stats } = asking({ issuer, scope: 'payments', client_auth: 'client_secret_post' });
+    const first = await fetcher.fetch(undefined);
     expect(first.refreshToken?.reveal()).toBe('refresh-1');
-    const second = await asker.fetch(first.refreshToken, first);
+    const second = await fetcher.fetch(first.refreshToken, first);
     expect(second.accessToken.reveal()).not.toBe('');
-    expect(tally.counts.refresh.ok).toBe(1);
+    expect(stats.counts.refresh.ok).toBe(1);
     expect(fieldOf(sent.at(-1), 'grant_type')).toBe('refresh_token');
     expect(fieldOf(sent.at(-1), 'refresh_token')).toBe('refresh-1');
     expect(fieldOf(sent.at(-1), 'client_secret')).toBe(SECRET);
@@ -90,14 +90,14 @@ describe('a refresh token', () => {
   it('is sent with a new assertion, at the same resources', async () => {
     const { endpoint, arrived } = await madeUpTokens();
     const key = pemOf(pairFor('EdDSA'));
-    const { asker } = asking({
+    const { fetcher } = asking({
       token_endpoint: endpoint,
       client_auth: 'private_key_jwt',
       key,
       resource: 'https://api.bank.example',
     });
-    await asker.fetch(undefined);
-    await asker.fetch(new Secret('refresh-1'));
+    await fetcher.fetch(undefined);
+    await fetcher.fetch(new Secret('refresh-1'));
     const [first, second] = arrived.map(({ form }) => Object.fromEntries(form));
     expect(second).toMatchObject({ grant_type: 'refresh_token', resource: 'https://api.bank.example' });
     expect(second?.['client_assertion']).not.toBe(first?.['client_assertion']);
@@ -109,17 +109,17 @@ describe('a refresh token', () => {
         ? { status: 400, json: { error: 'invalid_grant', error_description: 'refresh-1 is gone' } }
         : { json: { access_token: 'fresh', expires_in: 60 } },
     );
-    const { asker, log } = asking({ token_endpoint: `${origin}/token` });
-    expect((await asker.fetch(new Secret('refresh-1'))).accessToken.reveal()).toBe('fresh');
+    const { fetcher, log } = asking({ token_endpoint: `${origin}/token` });
+    expect((await fetcher.fetch(new Secret('refresh-1'))).accessToken.reveal()).toBe('fresh');
     expect(arrived).toHaveLength(2);
     expectNoSecret(log.lines, 'refresh-1', SECRET);
   });
 
   it('in the file takes the place of the client credentials', async () => {
     const { endpoint, arrived } = await madeUpTokens((n) => ({ refresh_token: `next-${n}` }));
-    const { asker, log } = asking({ token_endpoint: endpoint, refresh_token: 'given-made-up', scope: 'payments' });
-    const first = await asker.fetch(undefined);
-    await asker.fetch(first.refreshToken, first);
+    const { fetcher, log } = asking({ token_endpoint: endpoint, refresh_token: 'given-made-up', scope: 'payments' });
+    const first = await fetcher.fetch(undefined);
+    await fetcher.fetch(first.refreshToken, first);
     expect(arrived.map(({ form }) => form)).toEqual([
       [
         ['grant_type', 'refresh_token'],
@@ -147,8 +147,8 @@ describe('an assertion', () => {
         : { ...dated, json: { issuer, token_endpoint: `${issuer}/token` } },
     );
     const key = pemOf(pairFor('ES256'));
-    const { asker } = asking({ issuer: origin, client_auth: 'private_key_jwt', key }, {}, new ManualClock());
-    await asker.fetch(undefined);
+    const { fetcher } = asking({ issuer: origin, client_auth: 'private_key_jwt', key }, {}, new ManualClock());
+    await fetcher.fetch(undefined);
     const assertion = Object.fromEntries(arrived.at(-1)?.form ?? [])['client_assertion'] ?? '';
     expect(decodeJwt(assertion)).toMatchObject({ iat: serverMs / 1000, exp: serverMs / 1000 + 60, aud: origin });
   });
@@ -159,7 +159,7 @@ describe('an assertion', () => {
   ])('with %j is for %s', async (more, audience) => {
     const { endpoint, arrived } = await madeUpTokens();
     const key = pemOf(pairFor('ES256'));
-    await asking({ token_endpoint: endpoint, client_auth: 'private_key_jwt', key, ...more }).asker.fetch(undefined);
+    await asking({ token_endpoint: endpoint, client_auth: 'private_key_jwt', key, ...more }).fetcher.fetch(undefined);
     const assertion = Object.fromEntries(arrived[0]?.form ?? [])['client_assertion'] ?? '';
     expect(decodeJwt(assertion).aud).toBe(audience === 'token_endpoint' ? endpoint : audience);
   });

@@ -24,16 +24,16 @@ const NAME = 'credential';
 const HOUR_MS = 3_600_000;
 const CENTURY_MS = 100 * 365 * 24 * HOUR_MS;
 
-/** Replicas at one board in memory. `board` is theirs, for someone else who gets at it; so are `tell` and `reads`. */
+/** Replicas at one store in memory. `store` is theirs, for someone else who gets at it; so are `tell` and `reads`. */
 function bench() {
   const clock = new ManualClock();
   const listeners = new Set<(news: string) => void>();
   const tell = (news: string) => {
     for (const listener of [...listeners]) listener(news);
   };
-  const memory = new MemoryStores(clock, (_name, news) => tell(news)).board(NAME);
+  const memory = new MemoryStores(clock, (_name, news) => tell(news)).storeOf(NAME);
   const counts = { reads: 0, exchanges: 0, foreign: 0 };
-  const board: TokenStore = {
+  const store: TokenStore = {
     ...memory,
     read: () => {
       counts.reads += 1;
@@ -53,18 +53,18 @@ function bench() {
     return new SharedTokenFetcher(
       { fetch, ...own },
       {
-        board: { ...board, ...changed },
-        seal: SEAL,
+        store: { ...store, ...changed },
+        cipher: SEAL,
         name: NAME,
         provider: 'mpesa',
         owner,
         clock,
         log,
-        onForeignNews: () => (counts.foreign += 1),
+        onForeignMessage: () => (counts.foreign += 1),
       },
     );
   };
-  return { clock, board, tell, counts, log, replica };
+  return { clock, store, tell, counts, log, replica };
 }
 
 function tokenNamed(name: string, clock: ManualClock): Token {
@@ -72,24 +72,24 @@ function tokenNamed(name: string, clock: ManualClock): Token {
 }
 
 function postedAs(name: string, generation: number, remainingMs: number, clock: ManualClock): StoredToken {
-  return { generation, sealed: SEAL.seal(tokenNamed(name, clock), NAME, generation), remainingMs };
+  return { generation, encrypted: SEAL.encrypt(tokenNamed(name, clock), NAME, generation), remainingMs };
 }
 
 const nameOf = (token: Token) => token.accessToken.reveal();
-const news = (sent: StoreEvent, clock: ManualClock) => encryptEvent(sent, { seal: SEAL, name: NAME, clock });
+const news = (sent: StoreEvent, clock: ManualClock) => encryptEvent(sent, { cipher: SEAL, name: NAME, clock });
 
 describe('a replica that waits for the turn of another', () => {
   it('asks alone once the turn has lasted longer than any exchange may, and says so once', async () => {
-    const { clock, board, counts, log, replica } = bench();
-    await board.acquire('a stranger', LEASE_MS, 0);
+    const { clock, store, counts, log, replica } = bench();
+    await store.acquire('a stranger', LEASE_MS, 0);
     const holding = () => {
-      void board.renew('a stranger', LEASE_MS);
+      void store.renew('a stranger', LEASE_MS);
       clock.after(LEASE_MS / 2, holding);
     };
     holding();
-    const asker = replica('one');
+    const fetcher = replica('one');
     for (const exchanges of [1, 2]) {
-      const asked = asker.fetch(undefined);
+      const asked = fetcher.fetch(undefined);
       await clock.advance(WAIT_MS - 1);
       expect(counts.exchanges).toBe(exchanges - 1);
       await clock.advance(1);
@@ -101,8 +101,8 @@ describe('a replica that waits for the turn of another', () => {
   });
 
   it('does not look more often for news that were sent before, however often they come', async () => {
-    const { clock, board, tell, counts, replica } = bench();
-    await board.acquire('a stranger', 60_000, 0);
+    const { clock, store, tell, counts, replica } = bench();
+    await store.acquire('a stranger', 60_000, 0);
     void replica('one').fetch(undefined);
     await settled();
     const { reads } = counts;
@@ -131,11 +131,11 @@ describe('a replica that waits for the turn of another', () => {
   });
 
   it('is not misled by a failure from before the token that it knows', async () => {
-    const { clock, board, tell, replica } = bench();
+    const { clock, store, tell, replica } = bench();
     const one = replica('one');
     const first = await one.fetch(undefined);
     const old = failureEvent(new ProxyError('token_denied', 'no'), first.generation);
-    await board.acquire('a stranger', LEASE_MS, 0);
+    await store.acquire('a stranger', LEASE_MS, 0);
     const asked = one.fetch(undefined, first);
     await settled();
     tell(news(old!, clock));
@@ -198,7 +198,7 @@ describe('a replica that is told of a new token', () => {
   });
 });
 
-describe('a token on the board', () => {
+describe('a token on the store', () => {
   it.each([
     ['a century', CENTURY_MS, HOUR_MS],
     ['for ever', Infinity, HOUR_MS],
@@ -221,8 +221,8 @@ describe('a token on the board', () => {
     async (number) => {
       const { clock, log, replica } = bench();
       const read = async () => postedAs('posted', number, HOUR_MS, clock);
-      const asker = replica('one', {}, { read });
-      expect(nameOf(await asker.fetch(undefined))).toBe('one-1');
+      const fetcher = replica('one', {}, { read });
+      expect(nameOf(await fetcher.fetch(undefined))).toBe('one-1');
       expect(log.messages.filter((message) => message === UNREADABLE)).toHaveLength(1);
     },
   );
@@ -230,12 +230,12 @@ describe('a token on the board', () => {
   it('that lay there before is not taken for a newer one, whatever life it is given', async () => {
     const { clock, replica } = bench();
     let under: StoredToken | undefined;
-    const asker = replica('two', {}, { read: async () => under });
+    const fetcher = replica('two', {}, { read: async () => under });
     const old = (under = postedAs('old', 7, HOUR_MS, clock));
-    await asker.fetch(undefined);
+    await fetcher.fetch(undefined);
     under = postedAs('newer', 8, HOUR_MS, clock);
-    const newer = await asker.fetch(undefined);
-    expect([nameOf(newer), (await asker.fetch(undefined)) === newer]).toEqual(['newer', true]);
+    const newer = await fetcher.fetch(undefined);
+    expect([nameOf(newer), (await fetcher.fetch(undefined)) === newer]).toEqual(['newer', true]);
     await clock.advance(HOUR_MS / 2);
     // One that was asked for alone has no number: it is compared by its time.
     const alone = tokenNamed('alone', clock);
@@ -243,34 +243,37 @@ describe('a token on the board', () => {
     const replayed = [old, { ...postedAs('newer', 8, HOUR_MS, clock) }];
     for (const posted of replayed) {
       under = { ...posted, remainingMs: CENTURY_MS };
-      expect(nameOf(await asker.fetch(undefined, alone))).toMatch(/^two-/);
+      expect(nameOf(await fetcher.fetch(undefined, alone))).toMatch(/^two-/);
     }
   });
 });
 
 describe('the number of a turn', () => {
-  it.each([NaN, -1, 0, 7.5, 2 ** 53, 1e300, Infinity])('%s is not taken: the replica asks alone', async (fence) => {
-    const { log, replica } = bench();
-    const released: string[] = [];
-    const changed: Partial<TokenStore> = {
-      acquire: async () => ({ fence, posted: undefined }),
-      release: async (owner) => void released.push(owner),
-      post: () => Promise.reject(new Error('posted')),
-    };
-    const token = await replica('one', {}, changed).fetch(undefined);
-    expect([nameOf(token), token.generation, released]).toEqual(['one-1', 0, ['one']]);
-    expect(log.lines.filter(({ message }) => message === ALONE)).toMatchObject([
-      { fields: { error: 'its numbers are out of range' } },
-    ]);
-  });
+  it.each([NaN, -1, 0, 7.5, 2 ** 53, 1e300, Infinity])(
+    '%s is not taken: the replica asks alone',
+    async (fencingNumber) => {
+      const { log, replica } = bench();
+      const released: string[] = [];
+      const changed: Partial<TokenStore> = {
+        acquire: async () => ({ fencingNumber: fencingNumber, stored: undefined }),
+        release: async (owner) => void released.push(owner),
+        save: () => Promise.reject(new Error('posted')),
+      };
+      const token = await replica('one', {}, changed).fetch(undefined);
+      expect([nameOf(token), token.generation, released]).toEqual(['one-1', 0, ['one']]);
+      expect(log.lines.filter(({ message }) => message === ALONE)).toMatchObject([
+        { fields: { error: 'its numbers are out of range' } },
+      ]);
+    },
+  );
 
-  it('is above that of every token that the replica knows, also on a board that forgot all', async () => {
+  it('is above that of every token that the replica knows, also on a store that forgot all', async () => {
     const { clock, replica } = bench();
     const known = clock.now() * 1000;
     let under: StoredToken | undefined = postedAs('posted', known, HOUR_MS, clock);
-    const asker = replica('one', {}, { read: async () => under });
-    const first = await asker.fetch(undefined);
+    const fetcher = replica('one', {}, { read: async () => under });
+    const first = await fetcher.fetch(undefined);
     under = undefined;
-    expect((await asker.fetch(undefined, first)).generation).toBe(known + 1);
+    expect((await fetcher.fetch(undefined, first)).generation).toBe(known + 1);
   });
 });

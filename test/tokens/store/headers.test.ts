@@ -11,10 +11,10 @@ import { ManualClock } from '../../support/manual-clock.ts';
 const APP_CODE = ['X-App-Code', new Secret('7310')] as const;
 const shown = ({ headers }: Token) => headers.map(([name, value]) => [name, value.reveal()]);
 
-/** Two replicas at one board; `before` are the tokens in whose place each was asked for another. */
+/** Two replicas at one store; `before` are the tokens in whose place each was asked for another. */
 function replicas() {
   const clock = new ManualClock();
-  const boards = new MemoryStores(clock, () => {});
+  const stores = new MemoryStores(clock, () => {});
   const seal = new TokenCipher([new Secret('an encryption key for tests, long enough')]);
   const before: (Token | undefined)[] = [];
   const own: TokenFetcher = {
@@ -25,9 +25,9 @@ function replicas() {
     },
   };
   const replica = (owner: string) => {
-    const board = { ...boards.board('credential'), subscribe: () => () => {} };
-    const context = { seal, name: 'credential', provider: 'jpay', owner, clock, log: silentLog };
-    return new SharedTokenFetcher(own, { ...context, board, onForeignNews: () => {} });
+    const store = { ...stores.storeOf('credential'), subscribe: () => () => {} };
+    const context = { cipher: seal, name: 'credential', provider: 'jpay', owner, clock, log: silentLog };
+    return new SharedTokenFetcher(own, { ...context, store: store, onForeignMessage: () => {} });
   };
   return { one: replica('one'), two: replica('two'), before };
 }

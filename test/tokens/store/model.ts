@@ -25,7 +25,7 @@ export interface Run {
   readonly generations: readonly number[];
   /** What each replica that lived came to hold. */
   readonly held: readonly (string | undefined)[];
-  /** What lies on the board in the end. */
+  /** What lies on the store in the end. */
   readonly posted: string | undefined;
   readonly faults: number;
 }
@@ -44,21 +44,21 @@ const NAME = 'credential';
 const STRANGER = 'a stranger';
 const SILENT: Log = { debug: noop, info: noop, warn: noop, error: noop };
 
-/** The world of one run: a provider that kills old tokens, a board, and replicas that take one step at a time. */
+/** The world of one run: a provider that kills old tokens, a store, and replicas that take one step at a time. */
 class World {
   readonly issued: string[] = [];
   readonly generations: number[] = [];
   faults = 0;
   #token: StoredToken | undefined;
-  #turn: { owner: string; fence: number } | undefined;
-  #fence = 1;
+  #turn: { owner: string; fencingNumber: number } | undefined;
+  #fencingNumber = 1;
   #lastPosted = 1;
   readonly #fenced: boolean;
   readonly #allowed: Faults;
   readonly #listeners = new Map<string, Set<(news: string) => void>>();
   readonly #pending = new Map<string, { what: string; step: () => void }[]>();
   readonly #timers = new Map<string, { callback: () => void; version: number }[]>();
-  /** How often the board has changed: whoever looks again at the same sees the same. */
+  /** How often the store has changed: whoever looks again at the same sees the same. */
   #version = 0;
   readonly #alive = new Set<string>();
   /** Ends the wait of a replica for the turns of others. */
@@ -70,7 +70,7 @@ class World {
   constructor(fenced: boolean, allowed: Faults) {
     this.#fenced = fenced;
     this.#allowed = allowed;
-    if (allowed.endlessTurn === true) this.#turn = { owner: STRANGER, fence: 0 };
+    if (allowed.endlessTurn === true) this.#turn = { owner: STRANGER, fencingNumber: 0 };
   }
 
   get posted(): StoredToken | undefined {
@@ -87,9 +87,9 @@ class World {
           return makeToken(this.issued.at(-1) ?? '', undefined, { lifetimeMs: LIFETIME_MS, source: 'expires_in' }, 0);
         }),
     };
-    const context = { seal: SEAL, name: NAME, provider: 'model', owner, log: SILENT, onForeignNews: noop };
-    const asker = new SharedTokenFetcher(own, { ...context, board: this.#board(owner), clock: this.#clock(owner) });
-    asker.fetch(undefined, after).then(done, () => done(undefined));
+    const context = { cipher: SEAL, name: NAME, provider: 'model', owner, log: SILENT, onForeignMessage: noop };
+    const fetcher = new SharedTokenFetcher(own, { ...context, store: this.#store(owner), clock: this.#clock(owner) });
+    fetcher.fetch(undefined, after).then(done, () => done(undefined));
   }
 
   /** All that may happen now, in a fixed order. */
@@ -156,12 +156,12 @@ class World {
     });
   }
 
-  #board(owner: string): TokenStore {
+  #store(owner: string): TokenStore {
     return {
       read: () => this.#step(owner, 'read', () => this.#token),
       acquire: (_owner, _lockMs, above) => this.#step(owner, 'acquire', () => this.#acquire(owner, above)),
       renew: () => Promise.resolve(true),
-      post: (_owner, posted, news) => this.#step(owner, 'post', () => this.#post(owner, posted, news)),
+      save: (_owner, posted, news) => this.#step(owner, 'post', () => this.#post(owner, posted, news)),
       release: (_owner, news) =>
         this.#step(owner, 'release', () => {
           if (this.#turn?.owner === owner) this.#turn = undefined;
@@ -177,11 +177,11 @@ class World {
   }
 
   #acquire(owner: string, above: number): Lease {
-    if (this.#turn !== undefined) return { fence: undefined, posted: this.#token };
-    this.#fence = Math.max(this.#fence, above) + 1;
+    if (this.#turn !== undefined) return { fencingNumber: undefined, stored: this.#token };
+    this.#fencingNumber = Math.max(this.#fencingNumber, above) + 1;
     this.#version += 1;
-    this.#turn = { owner, fence: this.#fence };
-    return { fence: this.#fence, posted: this.#token };
+    this.#turn = { owner, fencingNumber: this.#fencingNumber };
+    return { fencingNumber: this.#fencingNumber, stored: this.#token };
   }
 
   #post(owner: string, posted: StoredToken, news: string): boolean {
@@ -258,7 +258,7 @@ export async function explore(
 }
 
 export function opened(posted: StoredToken): string {
-  return SEAL.open(posted.sealed, NAME, posted.generation, posted.remainingMs, 0).accessToken.reveal();
+  return SEAL.decrypt(posted.encrypted, NAME, posted.generation, posted.remainingMs, 0).accessToken.reveal();
 }
 
 /** Until nothing is left to do without another step. */

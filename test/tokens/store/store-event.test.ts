@@ -15,7 +15,7 @@ import { ManualClock } from '../../support/manual-clock.ts';
 const KEY = new Secret('an encryption key for tests, long enough');
 
 function context(name = 'credential', key = KEY) {
-  return { seal: new TokenCipher([key]), name, clock: new ManualClock() };
+  return { cipher: new TokenCipher([key]), name, clock: new ManualClock() };
 }
 
 const FAILED: StoreEvent = { kind: 'failed', generation: 7, code: 'token_unavailable', retryAfterS: 30 };
@@ -43,10 +43,10 @@ describe('news', () => {
   });
 
   it('are not taken for a token, nor a token for news', () => {
-    const { seal, name } = context();
+    const { cipher: seal, name } = context();
     const token = makeToken('canary', undefined, { lifetimeMs: 3_600_000, source: 'expires_in' }, 0);
-    expect(() => decryptEvent(seal.seal(token, name, 7), context())).toThrow(CipherError);
-    expect(() => seal.open(encryptEvent(FAILED, context()), name, 7, 1000, 0)).toThrow(CipherError);
+    expect(() => decryptEvent(seal.encrypt(token, name, 7), context())).toThrow(CipherError);
+    expect(() => seal.decrypt(encryptEvent(FAILED, context()), name, 7, 1000, 0)).toThrow(CipherError);
   });
 
   it.each([
@@ -61,8 +61,8 @@ describe('news', () => {
   });
 
   it('longer than any are not decrypted', () => {
-    const { seal, name } = context();
-    const text = seal.sealJson({ ...FAILED, sentAtMs: 0, more: 'x'.repeat(1000) }, `${name}\0news`);
+    const { cipher: seal, name } = context();
+    const text = seal.encryptJson({ ...FAILED, sentAtMs: 0, more: 'x'.repeat(1000) }, `${name}\0news`);
     expect(() => decryptEvent(text, context())).toThrow('it is too long');
   });
 
@@ -79,14 +79,14 @@ describe('news', () => {
     ['that are more than a minute old', { sentAtMs: new ManualClock().now() - 60_001 }],
     ['of more than a minute from now', { sentAtMs: new ManualClock().now() + 60_001 }],
   ])('%s are dropped', (_, changed) => {
-    const { seal, name, clock } = context();
-    const text = seal.sealJson({ ...FAILED, sentAtMs: clock.now(), ...changed }, `${name}\0news`);
+    const { cipher: seal, name, clock } = context();
+    const text = seal.encryptJson({ ...FAILED, sentAtMs: clock.now(), ...changed }, `${name}\0news`);
     expect(decryptEvent(text, context())).toBeUndefined();
   });
 
   it.each([null, 'text', 7, []])('that are %j are dropped', (value) => {
-    const { seal, name } = context();
-    expect(decryptEvent(seal.sealJson(value as object, `${name}\0news`), context())).toBeUndefined();
+    const { cipher: seal, name } = context();
+    expect(decryptEvent(seal.encryptJson(value as object, `${name}\0news`), context())).toBeUndefined();
   });
 });
 

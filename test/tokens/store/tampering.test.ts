@@ -105,13 +105,13 @@ describe.runIf(hasTool('redis-server'))('someone who may write to the token stor
     await redis.ask(`HSET ${keyOf('numbering')} ${field} ${value}`);
     await healed(provider, ...proxies);
     // The number is gone, and the next one is of today.
-    const fence = /fence\r\n\$\d+\r\n(\d+)/.exec(await redis.ask(`HGETALL ${keyOf('numbering')}`))?.[1];
-    expect(Math.abs(Number(fence) / 1000 - Date.now())).toBeLessThan(60_000);
+    const fencingNumber = /fence\r\n\$\d+\r\n(\d+)/.exec(await redis.ask(`HGETALL ${keyOf('numbering')}`))?.[1];
+    expect(Math.abs(Number(fencingNumber) / 1000 - Date.now())).toBeLessThan(60_000);
   });
 
   it('is told apart in the log where the numbers were made useless', async () => {
     const { redis, provider, proxies, keyOf } = await sharing(1);
-    await redis.ask(`HSET ${keyOf('numbering')} fence 9007199254740992`);
+    await redis.ask(`HSET ${keyOf('numbering')} fencingNumber 9007199254740992`);
     provider.killTokens();
     await expectServed(...proxies);
     expect(lines(proxies[0]!, ALONE)).toMatchObject([{ error: 'TAMPERED' }]);
@@ -133,7 +133,7 @@ describe.runIf(hasTool('redis-server'))('someone who may write to the token stor
 
   it('cannot make tokens compare as older by setting the numbers forward, then back', async () => {
     const { redis, provider, proxies, keyOf } = await sharing();
-    await redis.ask(`HSET ${keyOf('numbering')} fence ${Date.now() * 1000 + 300 * 86_400_000_000}`);
+    await redis.ask(`HSET ${keyOf('numbering')} fencingNumber ${Date.now() * 1000 + 300 * 86_400_000_000}`);
     expect(await exchangesAfterDeath(provider, ...proxies)).toBe(1);
     await redis.ask(`DEL ${keyOf('numbering')} ${keyOf('token')}`);
     for (let i = 0; i < 3; i++) expect(await exchangesAfterDeath(provider, ...proxies)).toBe(1);
