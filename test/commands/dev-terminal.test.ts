@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { ask } from '../support/proxy-ask.ts';
 import { CLI, Desk, hasPty, KEY_LINE, ROOT, sitDown } from './dev-desk.ts';
 
-const KEYBOARD = join(ROOT, 'src', 'commands', 'dev', 'keyboard.ts');
+const KEYBOARD = join(ROOT, 'src', 'commands', 'dev', 'keys.ts');
 
 function isAlive(pid: number): boolean {
   try {
