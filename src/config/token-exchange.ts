@@ -1,4 +1,4 @@
-import { pathBelow, placeOf } from '../http/url-path.ts';
+import { relativePath, locationOf } from '../http/url-path.ts';
 import { type JsonObject, valueAt, withValueAt } from '../json.ts';
 import {
   BEARER,
@@ -407,7 +407,7 @@ export function loginPaths({ token, refresh }: Exchanges, upstream: string, auth
     if (exchange === undefined) return [];
     const { method, path } = exchange.request;
     const url = path.startsWith('/') ? `${authServer}${path}` : path;
-    const below = URL.canParse(url) ? pathBelow(placeOf(upstream), placeOf(url)) : undefined;
+    const below = URL.canParse(url) ? relativePath(locationOf(upstream), locationOf(url)) : undefined;
     return below === undefined || below === '' || below.includes('%') ? [] : [{ method, path: below }];
   });
   const [login, next] = logins;

@@ -1,5 +1,6 @@
 import { isIP, isIPv6 } from 'node:net';
-import { hostWithoutMarks, isLinkLocalAddress, isLoopbackName, mappedIPv4 } from '../http/ip-address.ts';
+import { NOT_CONFIGURABLE_HEADERS, normalizeHeaderName } from '../http/header-list.ts';
+import { hostWithoutBrackets, isLinkLocalAddress, isLoopbackName, mappedIPv4 } from '../http/ip-address.ts';
 import type { Environment } from '../providers/provider.ts';
 import { providers } from '../providers/registry.ts';
 import type { AllowRule, ListenAddress } from './config.ts';
@@ -128,29 +129,12 @@ function isWild(host: string): boolean {
 
 /** A host in one spelling: an IPv6 address without brackets and as short as it can be, IPv4 within it as IPv4. */
 function bareHost(host: string): string {
-  const bare = hostWithoutMarks(host.toLowerCase());
+  const bare = hostWithoutBrackets(host.toLowerCase());
   if (isIP(bare) !== 6) return bare;
   return mappedIPv4(bare) ?? URL.parse(`http://[${bare}]`)?.hostname.slice(1, -1) ?? bare;
 }
 
 const METHODS: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
-
-/** Headers that the proxy or the connection sets; a route may not. */
-const RESERVED: readonly string[] = [
-  'authorization',
-  'host',
-  'content-length',
-  'transfer-encoding',
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authorization',
-  'proxy-authenticate',
-  'te',
-  'trailer',
-  'upgrade',
-  'expect',
-];
 
 /** Why this cannot be a method that is let through; undefined if it can. */
 export function methodError(method: string): string | undefined {
@@ -187,10 +171,10 @@ export function pathError(path: string): string | undefined {
 /** Why a route cannot set this header on API calls; undefined if it can. */
 export function headerError(name: string): string | undefined {
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return 'not a header name';
-  const plain = name.toLowerCase().replaceAll('_', '-');
+  const plain = normalizeHeaderName(name);
   if (plain === 'authorization')
     return 'cannot be set here: the token goes there; for a fixed key use `provider: static`';
-  if (RESERVED.includes(plain)) return 'cannot be set here: it belongs to the connection';
+  if (NOT_CONFIGURABLE_HEADERS.has(plain)) return 'cannot be set here: it belongs to the connection';
   return undefined;
 }
 

@@ -4,37 +4,37 @@ import { ProxyError } from '../errors.ts';
 import { ByteBuffer } from './byte-buffer.ts';
 import { pauseConnection, resumeConnection } from './node-internals.ts';
 
-/** At most this much of a streamed body waits to be taken; then its connection is paused. Bytes. */
-const MAX_WAITING = 32 * 1024;
+/** The connection is paused while more than this of a streamed body is buffered. Bytes. */
+const MAX_BUFFERED_BYTES = 32 * 1024;
 
-/** A chunk below this size, behind another one, waits for the others of the same read. Bytes. */
-const SMALL_CHUNK = 4096;
+/** After a chunk smaller than this, wait for the other chunks of the same read. Bytes. */
+const SMALL_CHUNK_BYTES = 4096;
 
 interface BodyListener {
   onChunk(chunk: Buffer): void;
   onEnd(): void;
-  /** What follows is no valid HTTP, or nothing follows. */
-  onBroken(error: ProxyError): void;
+  /** The rest of the body is invalid or will not arrive. */
+  onError(error: ProxyError): void;
 }
 
 const READER = Symbol('body reader');
 
-/** A request whose body may have a reader. */
+/** A request that may have a reader. */
 type Request = IncomingMessage & { [READER]?: BodyReader };
 
 /**
- * Reads the body of a request as it arrives, and keeps what was not taken yet in one buffer. The stream of the request
- * would keep each chunk as an object, some 400 bytes for a chunk of one byte, and count that one byte.
+ * Reads a request body as it arrives and keeps unread bytes in one buffer. The stream of node:http would keep each chunk
+ * as an object: about 400 bytes for a chunk of one byte, while its high-water mark counts only that byte.
  */
 export class BodyReader {
   readonly #req: Request;
-  readonly #waiting = new ByteBuffer();
+  readonly #buffered = new ByteBuffer();
   #listener: BodyListener | undefined;
-  #maxWaiting = MAX_WAITING;
+  #maxBufferedBytes = MAX_BUFFERED_BYTES;
   #state: 'reading' | 'paused' | 'ended' | 'discarded' = 'reading';
   #error: ProxyError | undefined;
-  /** Whether what comes next is taken at once. */
-  #wanted = false;
+  /** Whether `chunks` is waiting for the next bytes. */
+  #isConsumerWaiting = false;
   #wake: () => void = () => undefined;
 
   private constructor(req: Request) {
@@ -45,51 +45,53 @@ export class BodyReader {
     req.on('close', () => this.#wake());
   }
 
-  /** The reader of this body. Begins to read. */
+  /** The reader of this request. Starts reading if there was none. */
   static of(req: Request): BodyReader {
     return req[READER] ?? new BodyReader(req);
   }
 
-  static ifAny(req: Request): BodyReader | undefined {
+  static find(req: Request): BodyReader | undefined {
     return req[READER];
   }
 
-  /** Bytes that wait to be taken. */
-  get waiting(): number {
-    return this.#waiting.length;
+  get bufferedBytes(): number {
+    return this.#buffered.length;
   }
 
-  /** Calls back for what has arrived and what arrives. More than 32 KiB may wait if `maxWaiting` says so. */
-  listen(maxWaiting: number, listener: BodyListener): void {
-    this.#maxWaiting = Math.max(maxWaiting, MAX_WAITING);
+  /**
+   * Calls the listener with the bytes that are already buffered, and from then on.
+   * @param maxBufferedBytes raises the limit at which the connection is paused
+   */
+  listen(maxBufferedBytes: number, listener: BodyListener): void {
+    this.#maxBufferedBytes = Math.max(maxBufferedBytes, MAX_BUFFERED_BYTES);
     this.#resume();
-    if (this.waiting > 0) listener.onChunk(this.#waiting.bytes);
+    if (this.bufferedBytes > 0) listener.onChunk(this.#buffered.bytes);
     this.#listener = listener;
     if (this.#state === 'ended') listener.onEnd();
-    if (this.#error !== undefined) listener.onBroken(this.#error);
+    if (this.#error !== undefined) listener.onError(this.#error);
   }
 
-  /** All bytes that wait. */
+  /** Removes and returns the buffered bytes. */
   take(): Buffer {
-    this.#wanted = false;
+    this.#isConsumerWaiting = false;
     this.#resume();
-    return this.#waiting.take();
+    return this.#buffered.take();
   }
 
-  /** Tells that the rest of the body will not come. */
-  breakOff(error: ProxyError): void {
+  /** The rest of the body will not arrive. */
+  fail(error: ProxyError): void {
     this.#error = error;
-    this.#listener?.onBroken(error);
+    this.#listener?.onError(error);
     this.#wake();
   }
 
-  /** The body as it comes. @throws ProxyError `unknown` where it breaks off */
+  /** The chunks of the body as they arrive. @throws ProxyError with outcome `unknown` if the body is incomplete */
   async *chunks(): AsyncGenerator<Buffer> {
-    this.#maxWaiting = MAX_WAITING;
-    let taken = SMALL_CHUNK;
+    this.#maxBufferedBytes = MAX_BUFFERED_BYTES;
+    let lastChunkBytes = SMALL_CHUNK_BYTES;
     for (;;) {
-      if (this.waiting > 0) {
-        taken = this.waiting;
+      if (this.bufferedBytes > 0) {
+        lastChunkBytes = this.bufferedBytes;
         yield this.take();
       } else if (this.#state === 'ended') {
         return;
@@ -98,14 +100,15 @@ export class BodyReader {
       } else if (this.#state === 'discarded' || this.#req.destroyed) {
         throw new ProxyError('bad_request', 'The request body broke off.', { outcome: 'unknown' });
       } else {
-        this.#wanted = true;
+        this.#isConsumerWaiting = true;
         await new Promise<void>((resolve) => (this.#wake = resolve));
-        if (taken < SMALL_CHUNK && this.waiting < SMALL_CHUNK && this.#state === 'reading') await setImmediate();
+        const areChunksSmall = lastChunkBytes < SMALL_CHUNK_BYTES && this.bufferedBytes < SMALL_CHUNK_BYTES;
+        if (areChunksSmall && this.#state === 'reading') await setImmediate();
       }
     }
   }
 
-  /** Reads the rest for nothing. */
+  /** Reads and drops the rest of the body. */
   discard(): void {
     this.take();
     if (this.#state === 'reading') this.#state = 'discarded';
@@ -114,9 +117,10 @@ export class BodyReader {
 
   #onChunk(chunk: Buffer): void {
     if (this.#state === 'discarded') return;
-    this.#waiting.append(chunk);
+    this.#buffered.append(chunk);
     this.#listener?.onChunk(chunk);
-    if (!this.#wanted && this.#state === 'reading' && this.waiting > this.#maxWaiting) this.#pause();
+    const isFull = this.bufferedBytes > this.#maxBufferedBytes;
+    if (isFull && !this.#isConsumerWaiting && this.#state === 'reading') this.#pause();
     this.#wake();
   }
 

@@ -1,56 +1,56 @@
 const EMPTY = Buffer.alloc(0);
 
-/** A first chunk may keep at most this much more memory alive than it has bytes. Bytes. */
-const MAX_SLACK = 4096;
+/** A first chunk is kept without a copy if its memory is at most this much larger than the chunk. Bytes. */
+const MAX_UNUSED_BYTES = 4096;
 
-/** Smallest allocation. Bytes. */
-const MIN_CAPACITY = 512;
+/** Smallest allocation for more than one chunk. Bytes. */
+const MIN_CAPACITY_BYTES = 512;
 
 /**
- * Bytes that arrive in pieces, in one growing buffer: it takes at most twice the memory of its bytes, however small the
- * pieces are. A list of the pieces would take some 400 bytes for each piece of one byte.
+ * Collects chunks in one growing buffer. It uses at most twice the memory of its bytes, however small the chunks are. A
+ * list of chunks would use about 400 bytes for each chunk of one byte.
  */
 export class ByteBuffer {
-  /** The first chunk as it was given, or the bytes in a buffer of our own with room for more. */
+  /** The first chunk itself, or a larger buffer that belongs to this object. */
   #store: Buffer = EMPTY;
-  #isOwn = false;
+  #isOwned = false;
   #length = 0;
 
   get length(): number {
     return this.#length;
   }
 
-  /** All bytes so far. Stays valid and unchanged when more are appended. */
+  /** The bytes so far. The result stays valid and unchanged when more are appended. */
   get bytes(): Buffer {
     return this.#length === this.#store.length ? this.#store : this.#store.subarray(0, this.#length);
   }
 
-  /** A first chunk is not copied, unless it is a small part of a larger buffer. */
+  /** A first chunk is not copied, unless it is a small part of a large buffer. */
   append(chunk: Buffer): void {
     const length = this.#length + chunk.length;
-    if (this.#length === 0 && chunk.buffer.byteLength - length <= MAX_SLACK) {
+    if (this.#length === 0 && chunk.buffer.byteLength - length <= MAX_UNUSED_BYTES) {
       this.#store = chunk;
-      this.#isOwn = false;
+      this.#isOwned = false;
     } else {
-      if (!this.#isOwn || this.#store.length < length) this.#grow(length);
+      if (!this.#isOwned || this.#store.length < length) this.#grow(length);
       this.#store.set(chunk, this.#length);
     }
     this.#length = length;
   }
 
-  /** Empties it. @returns all bytes so far */
+  /** Removes and returns all bytes. */
   take(): Buffer {
     const { bytes } = this;
     this.#store = EMPTY;
-    this.#isOwn = false;
+    this.#isOwned = false;
     this.#length = 0;
     return bytes;
   }
 
   #grow(needed: number): void {
-    const grown = Buffer.allocUnsafeSlow(this.#length === 0 ? needed : Math.max(2 * needed, MIN_CAPACITY));
+    const grown = Buffer.allocUnsafeSlow(this.#length === 0 ? needed : Math.max(2 * needed, MIN_CAPACITY_BYTES));
     grown.set(this.bytes);
     this.#store = grown;
-    this.#isOwn = true;
+    this.#isOwned = true;
   }
 }

@@ -1,13 +1,13 @@
 import { lookup, type LookupAddress, type LookupAllOptions, type LookupOneOptions } from 'node:dns';
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
 
-/** An IP address without brackets and zone: `[fe80::1%eth0]` is `fe80::1`. */
+/** An IP address without brackets and zone: `fe80::1` for `[fe80::1%eth0]`. */
 function bareAddress(address: string): string {
   return address.replace(/^\[(.*)\]$/, '$1').split('%', 1)[0] ?? '';
 }
 
-/** A host without the brackets of an IPv6 address, or without the dots at the end of a name. */
-export function hostWithoutMarks(host: string): string {
+/** A host without the brackets of an IPv6 address, or a name without trailing dots. */
+export function hostWithoutBrackets(host: string): string {
   if (host.startsWith('[') && host.endsWith(']')) return host.slice(1, -1);
   let end = host.length;
   while (host[end - 1] === '.') end -= 1;
@@ -21,22 +21,24 @@ export function mappedIPv4(address: string): string | undefined {
 }
 
 /**
- * Every IPv4 address that an IPv6 address may stand for, on this machine or at a translator or tunnel on the way:
+ * Every IPv4 address that a packet to this IPv6 address may reach, directly or through a translator or tunnel:
  * IPv4-mapped and IPv4-compatible (RFC 4291 2.5.5), IPv4-translated (RFC 2765 2.1), NAT64 (RFC 6052, RFC 8215),
- * 6to4 (RFC 3056), Teredo (RFC 4380) and ISATAP (RFC 5214). NAT64 prefixes that an operator chose are not known here.
+ * 6to4 (RFC 3056), Teredo (RFC 4380) and ISATAP (RFC 5214). Network-specific NAT64 prefixes are
+ * not covered.
  */
 function embeddedIPv4(address: string): string[] {
   const bytes = bytesOf(address);
   if ([MAPPED, COMPATIBLE, TRANSLATED, NAT64].some((prefix) => startsWith(bytes, prefix))) return [dotted(bytes, 12)];
   if (startsWith(bytes, LOCAL_NAT64)) {
-    // RFC 6052 2.2: behind a prefix of 48, 56, 64 or 96 bits, and never in byte 8.
-    const skipping = [...bytes.slice(0, 8), ...bytes.slice(9)];
-    return [dotted(skipping, 6), dotted(skipping, 7), dotted(skipping, 8), dotted(bytes, 12)];
+    // RFC 6052 2.2: the address follows a prefix of 48, 56, 64 or 96 bits and skips byte 8.
+    const withoutByte8 = [...bytes.slice(0, 8), ...bytes.slice(9)];
+    return [6, 7, 8].map((at) => dotted(withoutByte8, at)).concat(dotted(bytes, 12));
   }
   if (startsWith(bytes, SIX_TO_FOUR)) return [dotted(bytes, 2)];
   if (startsWith(bytes, TEREDO)) {
-    const client = bytes.map((byte) => byte ^ 0xff);
-    return [dotted(bytes, 4), dotted(client, 12)];
+    // RFC 4380 4: the server, then the client with its bits inverted.
+    const inverted = bytes.map((byte) => byte ^ 0xff);
+    return [dotted(bytes, 4), dotted(inverted, 12)];
   }
   const interfaceId = bytes.slice(8);
   return ISATAP.some((prefix) => startsWith(interfaceId, prefix)) ? [dotted(bytes, 12)] : [];
@@ -49,13 +51,13 @@ const NAT64 = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
 const LOCAL_NAT64 = [0, 0x64, 0xff, 0x9b, 0, 1];
 const SIX_TO_FOUR = [0x20, 0x02];
 const TEREDO = [0x20, 0x01, 0, 0];
-/** Of the interface identifier, whatever the prefix before it. */
+/** Start of the interface identifier, after any prefix. */
 const ISATAP = [
   [0, 0, 0x5e, 0xfe],
   [2, 0, 0x5e, 0xfe],
 ];
 
-/** The 16 bytes of an IPv6 address; none for anything else. */
+/** The 16 bytes of an IPv6 address. Empty for anything else. */
 function bytesOf(address: string): number[] {
   const bare = bareAddress(address);
   if (isIP(bare) !== 6) return [];
@@ -65,7 +67,7 @@ function bytesOf(address: string): number[] {
   return [...head, ...zeros, ...tail].flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 0xff]);
 }
 
-/** An IPv6 address whose last four bytes may be written as an IPv4 address, with these as two groups. */
+/** Rewrites `::ffff:192.0.2.1` as `::ffff:c000:201` (RFC 4291 2.2). */
 function withoutDots(address: string): string {
   const tailStart = address.lastIndexOf(':') + 1;
   const tail = address.slice(tailStart);
@@ -82,33 +84,33 @@ function dotted(bytes: readonly number[], at: number): string {
   return bytes.slice(at, at + 4).join('.');
 }
 
-/** True for an IP address of this machine's loopback range: 127.0.0.0/8 or `::1`, in brackets or not. */
+/** Whether this is a loopback address, with or without brackets: 127.0.0.0/8 or `::1`. */
 export function isLoopbackAddress(address: string): boolean {
   const bare = address.replace(/^\[(.*)\]$/, '$1').toLowerCase();
   const v4 = mappedIPv4(bare) ?? bare;
   return bare === '::1' || (isIPv4(v4) && v4.startsWith('127.'));
 }
 
-/** True for a host name that stands for this machine (RFC 6761 6.3) or a loopback address. */
+/** Whether this host is a loopback address or a `localhost` name (RFC 6761 6.3). */
 export function isLoopbackName(name: string): boolean {
   const lower = name.toLowerCase();
   return lower === 'localhost' || lower.endsWith('.localhost') || isLoopbackAddress(lower);
 }
 
 /**
- * Ends of names that no public name server answers for: RFC 6761 (`localhost`, `test`), RFC 6762 (`local`), RFC 8375
- * (`home.arpa`), ICANN's `internal`; and `svc`, by which Kubernetes names a service within its cluster.
+ * Suffixes that do not exist in the public DNS: RFC 6761 (`localhost`, `test`), RFC 6762 (`local`), RFC 8375
+ * (`home.arpa`), ICANN's `internal`, and `svc` for services in a Kubernetes cluster.
  */
-const PRIVATE_END = /\.(localhost|test|local|home\.arpa|internal|svc)$/;
+const PRIVATE_SUFFIX = /\.(localhost|test|local|home\.arpa|internal|svc)$/;
 
 /**
- * True for a host that nobody can make a public name server answer for: an IP address (IPv6 in brackets), a name of one
- * part, or one with a private end. A web page whose own name leads here (DNS rebinding) has none of these.
+ * Whether no public DNS record can make this host resolve to this machine: an IP address (IPv6 in brackets), a name
+ * without dots, or a name with a private suffix. A web page that uses DNS rebinding needs a public name.
  */
 export function isPrivateName(name: string): boolean {
   const bare = name.toLowerCase().replace(/\.$/, '');
   if (bare.startsWith('[')) return !bare.includes('.') || isIPv6(bare.slice(1, -1));
-  return !bare.includes('.') || isIPv4(bare) || PRIVATE_END.test(bare);
+  return !bare.includes('.') || isIPv4(bare) || PRIVATE_SUFFIX.test(bare);
 }
 
 function blockList(...ranges: [address: string, bits: number, family: 'ipv4' | 'ipv6'][]): BlockList {
@@ -117,11 +119,14 @@ function blockList(...ranges: [address: string, bits: number, family: 'ipv4' | '
   return list;
 }
 
-/** Link-local ranges (RFC 3927, RFC 4291 2.5.6), and where clouds serve machine credentials to whoever asks. */
-const REFUSED = blockList(
+/**
+ * Link-local ranges (RFC 3927, RFC 4291 2.5.6) and cloud metadata services, which give machine credentials to any
+ * process that requests them.
+ */
+const BLOCKED_ADDRESSES = blockList(
   ['169.254.0.0', 16, 'ipv4'],
   ['fe80::', 10, 'ipv6'],
-  // AWS and Google over IPv6.
+  // AWS and Google, over IPv6.
   ['fd00:ec2::', 32, 'ipv6'],
   ['fd20:ce::254', 128, 'ipv6'],
   // Alibaba, Azure, Oracle.
@@ -131,29 +136,31 @@ const REFUSED = blockList(
 );
 
 /**
- * True for an IP address that is link-local or a cloud's metadata service, and so never a payment API: in brackets or
- * not, with a zone or not, IPv4 within IPv6 or not. False for anything that is no IP address.
+ * Whether this is the IP address of a cloud metadata service or link-local, and so never a payment API. Accepts
+ * brackets, a zone, and IPv4 embedded in IPv6. False for anything that is not an IP address.
  */
 export function isLinkLocalAddress(ip: string): boolean {
   const bare = bareAddress(ip);
   const family = isIP(bare);
-  if (family !== 6) return family === 4 && REFUSED.check(bare);
-  return REFUSED.check(bare, 'ipv6') || embeddedIPv4(bare).some((address) => REFUSED.check(address));
+  if (family !== 6) return family === 4 && BLOCKED_ADDRESSES.check(bare);
+  return (
+    BLOCKED_ADDRESSES.check(bare, 'ipv6') || embeddedIPv4(bare).some((address) => BLOCKED_ADDRESSES.check(address))
+  );
 }
 
 type Options = LookupOneOptions | LookupAllOptions;
 type Callback = (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void;
 
 /**
- * `dns.lookup` for outgoing connections, which fails with `LINK_LOCAL_ADDRESS` for a name that leads to a link-local
- * address or a cloud's metadata service: DNS does not decide who gets a token.
+ * `dns.lookup` for outgoing connections. Fails with `LINK_LOCAL_ADDRESS` if the name resolves to a link-local address or
+ * a metadata service, so that a DNS record cannot send a token there.
  */
 export function guardedLookup(hostname: string, options: Options, callback: Callback): void {
   lookup(hostname, { ...options, all: true }, (error, addresses) => {
     if (error !== null) {
       callback(error, []);
     } else if (addresses.some(({ address }) => isLinkLocalAddress(address))) {
-      const refused = new Error('the name leads to a link-local or metadata address');
+      const refused = new Error('the name resolves to a link-local or metadata address');
       callback(Object.assign(refused, { code: 'LINK_LOCAL_ADDRESS' }), []);
     } else if (options.all === true) {
       callback(null, addresses);

@@ -1,16 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { BodyReader } from './body-reader.ts';
-import { replaceClose } from './node-internals.ts';
+import { replaceDestroySoon } from './node-internals.ts';
 
-/** How long a client may go on sending what nobody wants before its connection is cut. */
+/** How long a connection stays open after its response while the client is still sending. */
 const LINGER_MS = 2000;
 
+/*
+ * Closing connections without losing responses. A TCP connection that is closed with unread bytes is reset, and the
+ * client may then lose the response. So the server reads and drops what the client still sends for a short time, as RFC
+ * 9112 9.6 recommends ("lingering close").
+ */
+
 /**
- * Ends a response, also where the body of its request is still coming. What the client goes on sending is read for
- * nothing, for a moment: a connection that closes on unread bytes is reset, and its client may lose the response (RFC
- * 9112 9.6).
- * @param rest the last part of its body
+ * Ends a response whose request body may still be arriving.
+ * @param rest the last part of the response body
  */
 export function endResponse(res: ServerResponse, rest?: string, encoding: BufferEncoding = 'utf8'): void {
   const { req } = res;
@@ -23,17 +27,17 @@ export function endResponse(res: ServerResponse, rest?: string, encoding: Buffer
   else res.end(rest, encoding);
 }
 
-/** Destroys a connection that is kept, unless the body ends soon. Then it can carry the next request. */
+/** If the request body ends in time, the connection can be reused. Otherwise it is destroyed. */
 function destroyIfEndless(req: IncomingMessage): void {
   const timer = setTimeout(() => req.socket.destroy(), LINGER_MS);
   timer.unref();
   for (const event of ['end', 'close']) req.once(event, () => clearTimeout(timer));
 }
 
-/** Reads what is left of a body for nothing, so that its connection can carry the next request. */
+/** Reads and drops the rest of a request body, so that the connection can carry the next request. */
 export function discardBody(req: IncomingMessage): void {
   if (req.readableEnded) return;
-  const reader = BodyReader.ifAny(req);
+  const reader = BodyReader.find(req);
   if (reader !== undefined) {
     reader.discard();
     return;
@@ -43,8 +47,8 @@ export function discardBody(req: IncomingMessage): void {
 }
 
 /**
- * Writes the last bytes of a connection and closes it, also where the client leaves its own side open. A client that
- * resets it meanwhile does not end the process.
+ * Writes the last bytes to a connection and closes it. Destroys it if the client leaves its side open. Handles the
+ * socket's errors from now on.
  */
 export function endSocket(socket: Duplex, bytes = ''): void {
   socket.on('error', ignoreError);
@@ -55,24 +59,24 @@ export function endSocket(socket: Duplex, bytes = ''): void {
   socket.end(bytes);
 }
 
-/** Ends a connection behind a response. What the client sends until then is dropped. May be called again. */
+/** Closes a connection after a response. Further input from the client is dropped. Can be called more than once. */
 export function endAfterResponse(res: ServerResponse, socket: Duplex): void {
   const end = () => endSocket(socket);
-  if (!replaceClose(socket, end)) return;
-  // Where the head went out before, as one that keeps the connection.
+  if (!replaceDestroySoon(socket, end)) return;
+  // The head may already be sent with keep-alive. Then node:http does not close the connection itself.
   res.once('close', end);
   res.shouldKeepAlive = false;
   discardInput(socket);
 }
 
-/** Reads and drops whatever a client still sends on a connection. Reading also shows when the client leaves. */
+/** Reads and drops further input on a connection. Without reading, a disconnect of the client goes unnoticed. */
 export function discardInput(socket: Duplex): void {
   socket.removeAllListeners('data');
   socket.on('data', () => undefined);
   socket.resume();
 }
 
-/** A listener for `error`, which ends the process where nobody listens. `close` follows on a socket. */
+/** Listener for `error` on sockets and streams: without one, the error ends the process. `close` follows it. */
 export function ignoreError(): void {
   return;
 }

@@ -1,9 +1,12 @@
-import { hostWithoutMarks, isLoopbackName, mappedIPv4 } from './ip-address.ts';
+import { hostWithoutBrackets, isLoopbackName, mappedIPv4 } from './ip-address.ts';
 
-/** Percent escapes undone as often as there are any, so that no number of servers behind each other sees more. */
-export function decodedFully(path: string): string {
+/**
+ * Decodes percent escapes until none are left: `%2541` becomes `A`. No chain of servers that each decode once can see
+ * more than this. Each escape becomes one character (a byte), not UTF-8. Runs in linear time.
+ */
+export function decodeFully(path: string): string {
   if (!path.includes('%')) return path;
-  // What an escape turns into may complete the one before it: undone on a stack, in one pass.
+  // A decoded character may complete an escape that began before it, so the output is a stack.
   const decoded: string[] = [];
   for (const character of path) {
     decoded.push(character);
@@ -20,35 +23,40 @@ function escapeAtEnd(characters: readonly string[]): string | undefined {
   return /^[0-9a-f]{2}$/i.test(hex) ? hex : undefined;
 }
 
-/** Where a URL leads, in a form in which different spellings are the same. */
-export interface Place {
-  /** Host and port. All names and addresses of this machine are one host, and the ports of http and https one port. */
+/** Server and path of a URL, normalized so that different spellings of one endpoint compare as equal. */
+export interface UrlLocation {
+  /**
+   * Host and port. All loopback names and addresses are `localhost`. The default ports of http and https are both
+   * empty.
+   */
   readonly server: string;
-  /** Of the path, as they are written. `{name}` stays as it is. */
+  /** Path segments as written. A placeholder `{name}` stays as it is. */
   readonly segments: readonly string[];
-  /** The same without percent-encoding and in lower case, since servers differ in what they take for the same. */
-  readonly plain: readonly string[];
+  /** Path segments, fully decoded and in lower case, since servers differ in which spellings they treat as equal. */
+  readonly normalizedSegments: readonly string[];
 }
 
-export function placeOf(text: string): Place {
-  const { hostname, port, pathname } = new URL(text);
-  const host = hostWithoutMarks(hostname);
+export function locationOf(url: string): UrlLocation {
+  const { hostname, port, pathname } = new URL(url);
+  const host = hostWithoutBrackets(hostname);
   const address = mappedIPv4(host) ?? host;
-  const isHere = isLoopbackName(address) || address === '0.0.0.0' || address === '::';
+  const isThisMachine = isLoopbackName(address) || address === '0.0.0.0' || address === '::';
   const path = pathname.replace(/%7B(\w+)%7D/gi, '{$1}');
   const segments = path.split('/').filter((segment) => segment !== '');
   return {
-    server: `${isHere ? 'localhost' : address}:${port}`,
+    server: `${isThisMachine ? 'localhost' : address}:${port}`,
     segments,
-    plain: segments.map((segment) => decodedFully(segment).toLowerCase()),
+    normalizedSegments: segments.map((segment) => decodeFully(segment).toLowerCase()),
   };
 }
 
 /**
- * The path of a place below a base URL, as it is written: `/token`, or empty if it is the base itself.
- * @returns undefined if it is on another server, or not below the base
+ * The path of a location relative to a base URL, as written: `/token`, or empty if it is the base.
+ * @returns undefined if it is on another server or outside the base path
  */
-export function pathBelow(base: Place, place: Place): string | undefined {
-  if (base.server !== place.server || !base.plain.every((segment, i) => segment === place.plain[i])) return undefined;
-  return place.segments.slice(base.segments.length).reduce((path, segment) => `${path}/${segment}`, '');
+export function relativePath(base: UrlLocation, location: UrlLocation): string | undefined {
+  if (base.server !== location.server) return undefined;
+  const isWithin = base.normalizedSegments.every((segment, i) => segment === location.normalizedSegments[i]);
+  if (!isWithin) return undefined;
+  return location.segments.slice(base.segments.length).reduce((path, segment) => `${path}/${segment}`, '');
 }

@@ -12,7 +12,7 @@ import { asProxyError, rawProblem, sendProblem } from '../http/problem.ts';
 import { requestIdOf } from '../proxy/gateway.ts';
 import { RouteTable } from '../proxy/route.ts';
 import { Runtime } from '../server/runtime.ts';
-import { mayMissHeaders } from '../http/node-internals.ts';
+import { mayHaveDroppedHeaders } from '../http/node-internals.ts';
 import { afterResponses, Pipelining } from '../server/pipelining.ts';
 import { createLog, maskedLog } from '../telemetry/log.ts';
 
@@ -134,7 +134,7 @@ function routeFinder({ routes }: Config): Wakala['hasRoute'] {
 
 /** The refusal of a request of which the app's server may have dropped header lines. */
 function missesHeaders(req: IncomingMessage): ProxyError | undefined {
-  if (!mayMissHeaders(req)) return undefined;
+  if (!mayHaveDroppedHeaders(req)) return undefined;
   return new ProxyError(
     'header_too_large',
     "The request has as many header lines as the app's server keeps, so some may be missing. Send fewer, or raise the " +

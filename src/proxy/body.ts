@@ -41,15 +41,15 @@ export function receiveBody(
   reader.listen(gathers ? replayLimitBytes : 0, {
     onChunk(chunk) {
       record.onRequestBytes(chunk);
-      if (!gathers || reader.waiting <= replayLimitBytes) return;
+      if (!gathers || reader.bufferedBytes <= replayLimitBytes) return;
       gathers = false;
-      if (reader.waiting > maxBodyBytes) failed(tooLarge(maxBodyBytes));
+      if (reader.bufferedBytes > maxBodyBytes) failed(tooLarge(maxBodyBytes));
       else received({ kind: 'stream', chunks: streamed(reader, maxBodyBytes), length });
     },
     onEnd() {
-      if (gathers) received(reader.waiting === 0 ? NONE : { kind: 'bytes', bytes: reader.take() });
+      if (gathers) received(reader.bufferedBytes === 0 ? NONE : { kind: 'bytes', bytes: reader.take() });
     },
-    onBroken(error) {
+    onError(error) {
       if (gathers) failed(error);
     },
   });

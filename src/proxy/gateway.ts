@@ -4,7 +4,13 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
-import { countHeaders, type HeaderList, headerValue, refuseFramingInConnection } from '../http/header-list.ts';
+import {
+  CORS_EXPOSED_HEADERS,
+  countHeaders,
+  type HeaderList,
+  headerValue,
+  refuseFramingInConnection,
+} from '../http/header-list.ts';
 import { asProxyError, sendProblem } from '../http/problem.ts';
 import { maskedUnknownPath } from '../telemetry/mask.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
@@ -32,6 +38,8 @@ export function requestIdOf(rawHeaders: readonly string[]): string {
 /** How long a browser may remember a preflight's answer. Seconds. */
 const PREFLIGHT_S = 600;
 
+const EXPOSED_HEADERS = CORS_EXPOSED_HEADERS.join(', ');
+
 const NONE: Readonly<HeaderList> = [];
 
 /** What lets a page of an allowed origin read an answer (Fetch standard, "CORS protocol"); empty without an origin. */
@@ -39,7 +47,7 @@ function corsHeaders(origin: string | undefined): Readonly<HeaderList> {
   if (origin === undefined) return NONE;
   return [
     ...['access-control-allow-origin', origin],
-    ...['access-control-expose-headers', 'wakala-token, x-request-id, proxy-status, retry-after'],
+    ...['access-control-expose-headers', EXPOSED_HEADERS],
     ...['vary', 'Origin'],
   ];
 }

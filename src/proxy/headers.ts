@@ -1,14 +1,14 @@
 import { ProxyError } from '../errors.ts';
 import {
   cameThroughWakala,
-  foldHeaderName,
+  compactHeaderName,
   hasHeader,
   type HeaderList,
-  isAuthorization,
+  isAuthorizationVariant,
   connectionOptions,
   normalizeHeaderName,
-  NOT_FORWARDED_HEADERS,
-  NOT_RETURNED_HEADERS,
+  isForwardedHeader,
+  isReturnedHeader,
   VIA,
 } from '../http/header-list.ts';
 import type { Redaction } from '../redaction.ts';
@@ -52,9 +52,9 @@ export function requestHeaders(
       refuseLoop(value);
       (hops ??= []).push(value);
     }
-    if (NOT_FORWARDED_HEADERS.has(key) || key.startsWith('proxy-') || key.startsWith('x-forwarded-')) continue;
-    if (route.replaced.has(key) || isAuthorization(key) || nominated?.has(key) === true) continue;
-    if (route.withheld?.has(foldHeaderName(key)) === true) continue;
+    if (!isForwardedHeader(key)) continue;
+    if (route.replaced.has(key) || isAuthorizationVariant(key) || nominated?.has(key) === true) continue;
+    if (route.withheld?.has(compactHeaderName(key)) === true) continue;
     out.push(name, value);
   }
   for (const [name, value] of route.defaults) {
@@ -95,9 +95,7 @@ export function responseHeaders(raw: readonly string[], status: number, redactio
     const value = raw[i + 1] ?? '';
     const key = name.toLowerCase();
     if (key === 'transfer-encoding') refuseOtherCodings(value);
-    if (NOT_RETURNED_HEADERS.has(key) || nominated?.has(normalizeHeaderName(key)) === true) continue;
-    // Which pages may read an answer is decided here (`allowed_origins`), for here is where they ask.
-    if (key.startsWith('access-control-')) continue;
+    if (!isReturnedHeader(key) || nominated?.has(normalizeHeaderName(key)) === true) continue;
     // RFC 9110 8.6: no Content-Length on a 1xx or 204.
     if ((status === 204 || status < 200) && key === 'content-length') continue;
     out.push(key === 'x-request-id' ? 'x-upstream-request-id' : name, value);

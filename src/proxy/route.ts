@@ -1,7 +1,7 @@
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import type { RouteConfig } from '../config/config.ts';
 import type { ConnectionPool } from '../http/client/pool.ts';
-import { OVERRIDE_HEADERS, foldHeaderName, type HeaderList, normalizeHeaderName } from '../http/header-list.ts';
+import { OVERRIDE_HEADERS, compactHeaderName, type HeaderList, normalizeHeaderName } from '../http/header-list.ts';
 import type { RouteHeaders } from './headers.ts';
 import { valueAt } from '../json.ts';
 import { BEARER, type DeadTokenRule, isFixed } from '../providers/provider.ts';
@@ -217,6 +217,6 @@ function withheld({ provider, allow }: RouteConfig): Pick<RouteHeaders, 'withhel
   const { token, tokenHeader = BEARER } = provider;
   const names = isFixed(token) ? [] : Object.keys(token.response.headers ?? {});
   if (tokenHeader.name.toLowerCase() !== BEARER.name) names.push(tokenHeader.name);
-  const all = new Set([...names.map(foldHeaderName), ...(allow === undefined ? [] : OVERRIDE_HEADERS)]);
+  const all = new Set([...names.map(compactHeaderName), ...(allow === undefined ? [] : OVERRIDE_HEADERS)]);
   return all.size === 0 ? {} : { withheld: all };
 }

@@ -1,5 +1,5 @@
 import { ProxyError } from '../errors.ts';
-import { decodedFully } from '../http/url-path.ts';
+import { decodeFully } from '../http/url-path.ts';
 
 /** A request target in origin form, cut but never changed: `path + query` is what the client sent. */
 export interface Target {
@@ -41,7 +41,7 @@ function refuseOddities(origin: string): void {
   if (/\0|%00/.test(origin)) throw refused('it has a NUL');
   const path = origin.split('?', 1)[0] ?? '';
   if (path.includes('//')) throw refused('its path has an empty segment (`//`)');
-  const decoded = decodedFully(path);
+  const decoded = decodeFully(path);
   if (decoded.includes('\0')) throw refused('it has a NUL');
   // Servers that parse what they decoded as a URL drop some of these, and see other segments.
   if (/[\0-\x1f\x7f]/.test(decoded)) throw refused('its path has an encoded control character');

@@ -1,6 +1,6 @@
 import type { RouteConfig } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
-import { decodedFully, pathBelow, type Place, placeOf } from '../http/url-path.ts';
+import { decodeFully, relativePath, type UrlLocation, locationOf } from '../http/url-path.ts';
 import { isFixed, type TokenPath } from '../providers/provider.ts';
 import type { FoundEndpoints } from '../tokens/discovery.ts';
 
@@ -14,34 +14,34 @@ type TokenPathMatch =
   | 'refused';
 
 /** The token endpoints that the configuration of a route names. `{name}` in a path stands for one segment. */
-export function tokenEndpointsOf({ provider, upstream, authServer }: RouteConfig): Place[] {
+export function tokenEndpointsOf({ provider, upstream, authServer }: RouteConfig): UrlLocation[] {
   const exchanges = isFixed(provider.token) ? [] : [provider.token, provider.refresh];
   const urls = exchanges.flatMap((exchange) => {
     const path = exchange?.request.path;
     return path === undefined ? [] : path.startsWith('/') ? authServer + path : path;
   });
-  return [...urls, ...provider.tokenPaths.map(({ path }) => upstream + path)].map(placeOf);
+  return [...urls, ...provider.tokenPaths.map(({ path }) => upstream + path)].map(locationOf);
 }
 
 /** Token endpoints, and those of them that are below an API. Each API is looked up once, however many routes lead there. */
 export class TokenEndpoints {
   /** By server, then by their path in any spelling. */
-  readonly #servers = new Map<string, Map<string, Place>>();
+  readonly #servers = new Map<string, Map<string, UrlLocation>>();
   readonly #below = new Map<string, Paths>();
 
-  constructor(places: Iterable<Place>) {
+  constructor(places: Iterable<UrlLocation>) {
     for (const place of places) {
-      const known = this.#servers.get(place.server) ?? new Map<string, Place>();
+      const known = this.#servers.get(place.server) ?? new Map<string, UrlLocation>();
       this.#servers.set(place.server, known.set(place.segments.join('/'), place));
     }
   }
 
-  below(base: Place): Paths {
-    const key = `${base.server}/${base.plain.join('/')}`;
+  below(base: UrlLocation): Paths {
+    const key = `${base.server}/${base.normalizedSegments.join('/')}`;
     const known = this.#below.get(key);
     if (known !== undefined) return known;
     const places = [...(this.#servers.get(base.server)?.values() ?? [])];
-    const paths = new Paths(places.flatMap((place) => pathBelow(base, place) ?? []));
+    const paths = new Paths(places.flatMap((place) => relativePath(base, place) ?? []));
     this.#below.set(key, paths);
     return paths;
   }
@@ -49,7 +49,7 @@ export class TokenEndpoints {
 
 /** Keeps the provider's real token endpoint out of reach: in any spelling, a client's login never leaves. */
 export class TokenPathGuard {
-  readonly #upstream: Place;
+  readonly #upstream: UrlLocation;
   readonly #exact: readonly { readonly method: string; readonly pattern: RegExp }[];
   readonly #named: Paths;
   readonly #foundEndpoints: FoundEndpoints | undefined;
@@ -61,7 +61,7 @@ export class TokenPathGuard {
    * @param found those that issuers name while this runs
    */
   constructor(route: RouteConfig, endpoints = new TokenEndpoints(tokenEndpointsOf(route)), found?: FoundEndpoints) {
-    this.#upstream = placeOf(route.upstream);
+    this.#upstream = locationOf(route.upstream);
     const logins: readonly TokenPath[] = route.tokenPaths === 'placeholder' ? route.provider.tokenPaths : [];
     this.#exact = logins.map(({ method, path }) => ({ method, pattern: new RegExp(`^${patternOf(path)}$`) }));
     this.#named = endpoints.below(this.#upstream);
@@ -84,7 +84,7 @@ export class TokenPathGuard {
     if (found === undefined) return false;
     if (this.#version !== found.version) {
       this.#version = found.version;
-      this.#found = new TokenEndpoints([...found.urls].map(placeOf)).below(this.#upstream);
+      this.#found = new TokenEndpoints([...found.urls].map(locationOf)).below(this.#upstream);
     }
     return this.#found.has(path);
   }
@@ -102,7 +102,7 @@ class Paths {
   constructor(paths: readonly string[]) {
     const isPattern = (path: string) => /\{\w+\}/.test(path);
     this.#plain = new Set(paths.filter((path) => !isPattern(path)).flatMap(readingsOf));
-    this.#patterns = paths.filter(isPattern).map((path) => new RegExp(`^${patternOf(decodedFully(path))}$`, 'i'));
+    this.#patterns = paths.filter(isPattern).map((path) => new RegExp(`^${patternOf(decodeFully(path))}$`, 'i'));
   }
 
   has(path: string): boolean {
@@ -125,7 +125,7 @@ function readingsOf(path: string): string[] {
   if (!/[%; ]/.test(path)) return [joined(path.toLowerCase().split('/'))];
   return levelsOf(path).flatMap((level) => {
     // An encoded slash may also be data: a refresh token with a slash in it is still one segment.
-    const read = level.split('/').map((segment) => decodedFully(segment).toLowerCase().replaceAll('/', '\u0001'));
+    const read = level.split('/').map((segment) => decodeFully(segment).toLowerCase().replaceAll('/', '\u0001'));
     const wholes = [read, withoutQuery(read)];
     const bare = wholes.flatMap((segments) => [segments, segments.map(withoutParameters)]);
     return bare.flatMap((segments) => [joined(segments), joined(segments.map(trimmed))]);
@@ -144,7 +144,7 @@ const MAX_LEVELS = 8;
 function levelsOf(path: string): string[] {
   const levels = [path];
   for (let next = decodedOnce(path); next !== levels.at(-1); next = decodedOnce(next)) {
-    if (levels.length === MAX_LEVELS) return [...levels, decodedFully(path)];
+    if (levels.length === MAX_LEVELS) return [...levels, decodeFully(path)];
     levels.push(next);
   }
   return levels;

@@ -10,7 +10,7 @@ import type { ClientRequest } from '../http/client/http-exchange.ts';
 import { headersByName, headerValue } from '../http/header-list.ts';
 import { guardedLookup } from '../http/ip-address.ts';
 import { endSocket } from '../http/linger.ts';
-import { faultOfEnd, http, pauseConnection, resumeConnection } from '../http/node-internals.ts';
+import { prematureEndError, http, pauseConnection, resumeConnection } from '../http/node-internals.ts';
 import { asProxyError } from '../http/problem.ts';
 import type { Log } from '../logger.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
@@ -131,7 +131,7 @@ class WebSocketExchange implements UpstreamExchange {
     request.maxHeadersCount = 0;
     request.once('socket', (socket) => {
       // Before Node's own listener, which takes it for the end of a response that has no length.
-      socket.prependOnceListener('end', () => (this.#faultOfEnd = faultOfEnd(socket)));
+      socket.prependOnceListener('end', () => (this.#faultOfEnd = prematureEndError(socket)));
       socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
         this.#isConnected = true;
         if (this.#isOver) return;

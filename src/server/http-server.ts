@@ -62,14 +62,14 @@ function onClientError(error: Error, socket: Duplex, pipelining: Pipelining): vo
     // The request that broke waits behind another one, which gets its response.
     endAfterResponse(answering, socket);
   } else if (answering !== undefined && !answering.headersSent) {
-    const reader = BodyReader.ifAny(inBodyOf);
+    const reader = BodyReader.find(inBodyOf);
     if (reader === undefined) {
       endSocket(socket, rawProblem(clientProblem(code, 'unknown'), requestIdOf([])));
       return;
     }
     endAfterResponse(answering, socket);
     // Whoever reads it knows whether a part of it is with the provider already.
-    reader.breakOff(clientProblem(code, 'not_sent'));
+    reader.fail(clientProblem(code, 'not_sent'));
   } else {
     socket.destroy();
   }

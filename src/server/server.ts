@@ -6,6 +6,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { formatAddress } from '../config/values.ts';
 import { networkCode } from '../errors.ts';
+import { NOT_RESENT_HEADERS } from '../http/header-list.ts';
 import { http } from '../http/node-internals.ts';
 import type { Log } from '../logger.ts';
 import type { RecordedDetails, RecordedRequest } from '../telemetry/recent-requests.ts';
@@ -68,9 +69,6 @@ function openConnections(server: Server): Promise<number> {
   });
 }
 
-/** Headers that the new request has of its own. */
-const NOT_REPEATED = new Set(['connection', 'content-length', 'expect', 'host', 'transfer-encoding', 'x-request-id']);
-
 const TIMEOUT_MS = 10_000;
 
 /** Sends a recorded request through the proxy once more, as the client sent it. Only for emulated providers. */
@@ -80,7 +78,7 @@ async function resend(record: RequestRecord | undefined, prefix: string, proxy: 
   const headers: string[] = [];
   for (let i = 0; i < record.requestHeaders.length; i += 2) {
     const [name = '', value = ''] = record.requestHeaders.slice(i, i + 2);
-    if (!NOT_REPEATED.has(name.toLowerCase())) headers.push(name, value);
+    if (!NOT_RESENT_HEADERS.has(name.toLowerCase())) headers.push(name, value);
   }
   const body = record.bodies?.request ?? new Uint8Array();
   const { host, port } = proxy;

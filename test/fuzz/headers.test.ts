@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import { OVERRIDE_HEADERS, normalizeHeaderName, foldHeaderName } from '../../src/http/header-list.ts';
+import { OVERRIDE_HEADERS, normalizeHeaderName, compactHeaderName } from '../../src/http/header-list.ts';
 import { responseHeaders, requestHeaders, type RouteHeaders } from '../../src/proxy/headers.ts';
 import { Redaction } from '../../src/redaction.ts';
 import { type Chance, fuzz } from './random.ts';
@@ -111,7 +111,7 @@ function checkRequest({ lines, route }: Input): void {
   const kept = out.map(([name]) => normalizeHeaderName(name));
   const hop = kept.find((name) => NOT_SENT.includes(name) || name.startsWith('proxy-'));
   if (hop !== undefined) throw new Error(`${hop} was sent`);
-  const withheld = kept.find((name) => route.withheld?.has(foldHeaderName(name)) === true);
+  const withheld = kept.find((name) => route.withheld?.has(compactHeaderName(name)) === true);
   if (withheld !== undefined) throw new Error(`${withheld} was sent`);
   const nominated = nominatedBy(lines);
   const set = new Set(

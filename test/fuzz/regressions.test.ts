@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { validateConfig, loadConfig } from '../../src/config/load.ts';
 import { ProxyError } from '../../src/errors.ts';
-import { decodedFully } from '../../src/http/url-path.ts';
+import { decodeFully } from '../../src/http/url-path.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
 import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
 import { readToken } from '../../src/tokens/token-response.ts';
@@ -84,7 +84,7 @@ describe('percent escapes within percent escapes', () => {
   it('are undone in a time that grows with their length alone', () => {
     const nested = `%${'25'.repeat(7900)}41`;
     const startedMs = performance.now();
-    expect(decodedFully(nested)).toBe('A');
+    expect(decodeFully(nested)).toBe('A');
     expect(performance.now() - startedMs).toBeLessThan(60);
   });
 });

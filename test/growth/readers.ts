@@ -10,7 +10,7 @@ import { refuseFramingInConnection } from '../../src/http/header-list.ts';
 import { responseHeaders, requestHeaders } from '../../src/proxy/headers.ts';
 import { placeholderUse } from '../../src/proxy/login.ts';
 import { requestIdOf } from '../../src/proxy/gateway.ts';
-import { decodedFully } from '../../src/http/url-path.ts';
+import { decodeFully } from '../../src/http/url-path.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
 import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
 import {
@@ -108,7 +108,7 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   isLinkLocalAddress,
   parseTarget: (text) => attempt(() => parseTarget(`/${text}`, 'a')),
   'parseTarget, absolute': (text) => attempt(() => parseTarget(`http://${text}`, text)),
-  decodedFully,
+  decodedFully: decodeFully,
   'TokenPathGuard.judge': (text) => guard.classify('POST', `/auth/${text}`),
   'requestHeaders, one line': (text) => attempt(() => requestHeaders(['a', text, text, 'b'], routeHeaders, 'Bearer x')),
   'requestHeaders, many Via lines': (text) => attempt(() => requestHeaders(lines('via', text, 4), routeHeaders, 'x')),

@@ -56,7 +56,7 @@ describe('a body reader', () => {
     await expect.poll(() => requests.length).toBe(1);
     const [[req, reader]] = requests as [[IncomingMessage, BodyReader]];
     await untilStill(req);
-    expect(reader.waiting).toBeLessThanOrEqual(MOST_WAITING);
+    expect(reader.bufferedBytes).toBeLessThanOrEqual(MOST_WAITING);
     expect(req.readableLength).toBe(0);
     expect((await read(reader)).equals(body)).toBe(true);
   });
@@ -85,7 +85,7 @@ describe('a body reader', () => {
         reader.listen(0, {
           onChunk: (chunk) => heard.push(chunk.toString()),
           onEnd: () => heard.push(`end of ${reader.take().toString()}`),
-          onBroken: () => heard.push('broken'),
+          onError: () => heard.push('broken'),
         });
       }, 100);
     });

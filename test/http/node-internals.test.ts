@@ -9,9 +9,9 @@ import {
   currentResponse,
   dropRequests,
   isConnectionLost,
-  keepSessionEvents,
-  mayMissHeaders,
-  replaceClose,
+  enableSessionEvents,
+  mayHaveDroppedHeaders,
+  replaceDestroySoon,
   resetConnection,
   unfinishedRequest,
   unsentBytes,
@@ -104,7 +104,7 @@ describe.each([
     const { req } = await exchange(0);
     const answers = [null, 0, 1, 2].map((count) => {
       server.maxHeadersCount = count;
-      return mayMissHeaders(req);
+      return mayHaveDroppedHeaders(req);
     });
     // It has one header line, Host.
     expect(answers).toEqual([false, false, true, false]);
@@ -177,8 +177,8 @@ describe.each([
     const { client, exchange } = await start(tls);
     client.write(GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
     const { req, res } = await exchange(0);
-    const closing = new Promise<void>((resolve) => expect(replaceClose(req.socket, resolve)).toBe(true));
-    expect(replaceClose(req.socket, () => {})).toBe(false);
+    const closing = new Promise<void>((resolve) => expect(replaceDestroySoon(req.socket, resolve)).toBe(true));
+    expect(replaceDestroySoon(req.socket, () => {})).toBe(false);
     res.end('x');
     await closing;
     expect(req.socket.destroyed).toBe(false);
@@ -197,7 +197,7 @@ describe('a TLS client', () => {
       ]);
     const client = connectTls({ port, host: 'two.test', rejectUnauthorized: false, lookup });
     onTestFinished(() => void client.destroy());
-    keepSessionEvents(client);
+    enableSessionEvents(client);
     await once(client, 'session');
     expect(client.remoteAddress).toBe('127.0.0.1');
   });

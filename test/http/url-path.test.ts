@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { pathBelow, placeOf } from '../../src/http/url-path.ts';
+import { relativePath, locationOf } from '../../src/http/url-path.ts';
 
-const below = (base: string, url: string) => pathBelow(placeOf(base), placeOf(url));
+const below = (base: string, url: string) => relativePath(locationOf(base), locationOf(url));
 
 describe('the server of a URL', () => {
   it.each([
@@ -24,7 +24,7 @@ describe('the server of a URL', () => {
     ['http://192.0.2.1', 'http://3221225985'],
     ['https://xn--bcher-kva.example', 'https://bücher.example'],
   ])('%s is that of %s', (one, other) => {
-    expect(placeOf(other).server).toBe(placeOf(one).server);
+    expect(locationOf(other).server).toBe(locationOf(one).server);
   });
 
   it.each([
@@ -35,7 +35,7 @@ describe('the server of a URL', () => {
     ['http://192.0.2.1', 'http://192.0.2.2'],
     ['http://[2001:db8::1]', 'http://[2001:db8::2]'],
   ])('%s is not that of %s', (one, other) => {
-    expect(placeOf(other).server).not.toBe(placeOf(one).server);
+    expect(locationOf(other).server).not.toBe(locationOf(one).server);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import { decodedFully } from '../../src/http/url-path.ts';
+import { decodeFully } from '../../src/http/url-path.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
 
 const HOST = 'localhost:8080';
@@ -132,6 +132,6 @@ describe('decodedFully', () => {
     ['%zz%', '%zz%'],
     ['100%25', '100%'],
   ])('makes %s into %s', (encoded, decoded) => {
-    expect(decodedFully(encoded)).toBe(decoded);
+    expect(decodeFully(encoded)).toBe(decoded);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TokenEndpoints, TokenPathGuard } from '../../src/proxy/token-paths.ts';
-import { placeOf } from '../../src/http/url-path.ts';
+import { locationOf } from '../../src/http/url-path.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { routeNamed } from './route-of.ts';
 
@@ -101,13 +101,13 @@ describe('TokenPathGuard', () => {
 
 describe('TokenEndpoints', () => {
   it('looks an API up once, however many routes lead there', () => {
-    const endpoints = new TokenEndpoints([placeOf('https://api.example.com/v1/token')]);
+    const endpoints = new TokenEndpoints([locationOf('https://api.example.com/v1/token')]);
     const [one, same, other] = [
       'https://API.example.com/v1',
       'https://api.example.com/v1/',
       'https://api.example.com/v2',
     ]
-      .map(placeOf)
+      .map(locationOf)
       .map((api) => endpoints.below(api));
     expect(same).toBe(one);
     expect([one?.has('/token'), other?.has('/token')]).toEqual([true, false]);

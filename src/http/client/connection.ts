@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import type { ProxyError } from '../../errors.ts';
-import { faultOfEnd } from '../node-internals.ts';
+import { prematureEndError } from '../node-internals.ts';
 import type { DialListener } from './dial.ts';
-import type { Carrier, Exchange, RequestBody } from './http-exchange.ts';
+import type { ExchangeOwner, Exchange, RequestBody } from './http-exchange.ts';
 import { brokenBody, brokenConnection, handlerFailed, invalidResponse, wrongBodyLength } from './failures.ts';
 import type { BufferLease, ReadBuffers } from './read-buffers.ts';
 import { InvalidResponse, type ResponseListener, ResponseParser } from './response-parser.ts';
@@ -29,7 +29,7 @@ export interface ConnectionOwner {
 }
 
 /** One connection to an upstream. It carries one request at a time. */
-export class Connection implements DialListener, ResponseListener, Carrier {
+export class Connection implements DialListener, ResponseListener, ExchangeOwner {
   /** Times for the pool, on its clock. Milliseconds. Connecting has failed if it takes longer than until then. */
   connectBy = 0;
   openedAt = 0;
@@ -92,7 +92,7 @@ export class Connection implements DialListener, ResponseListener, Carrier {
     this.#isReused = isReused;
     this.#isRequestComplete = false;
     this.requests += 1;
-    exchange.carrier = this;
+    exchange.owner = this;
     this.#parser.start(request.method);
     if (exchange.isPaused) this.setPaused(true);
     try {
@@ -160,7 +160,7 @@ export class Connection implements DialListener, ResponseListener, Carrier {
   nextBuffer(): Buffer {
     const lease = this.#lease;
     const isLarge = this.#isLargeBody();
-    const room = isLarge && lease !== undefined ? this.#buffers.room(lease) : undefined;
+    const room = isLarge && lease !== undefined ? this.#buffers.freeSpace(lease) : undefined;
     if (room !== undefined) return room;
     if (lease !== undefined) this.#buffers.detach(lease);
     this.#lease = isLarge ? this.#buffers.lease() : undefined;
@@ -200,7 +200,7 @@ export class Connection implements DialListener, ResponseListener, Carrier {
     const lease = this.#lease;
     // The next read of any connection overwrites the shared buffer.
     const isCopied = lease === undefined || end - start < MIN_PIECE_BYTES;
-    exchange.handler.onData(isCopied ? copyOf(buffer, start, end) : this.#buffers.piece(lease, buffer, start, end));
+    exchange.handler.onData(isCopied ? copyOf(buffer, start, end) : this.#buffers.slice(lease, buffer, start, end));
   }
 
   /** The response is complete. */
@@ -233,7 +233,7 @@ export class Connection implements DialListener, ResponseListener, Carrier {
 
   #onEnd(socket: Socket): void {
     const isExpected = this.#parser.endsWithConnection;
-    const fault = isExpected ? faultOfEnd(socket) : undefined;
+    const fault = isExpected ? prematureEndError(socket) : undefined;
     if (isExpected && fault === undefined) this.#finish(false);
     else this.#onBroken(fault);
   }
@@ -243,7 +243,7 @@ export class Connection implements DialListener, ResponseListener, Carrier {
     this.#exchange = undefined;
     this.close();
     if (exchange === undefined) return;
-    if (this.#isReused && !this.#parser.hasStarted && exchange.isRepeatable) {
+    if (this.#isReused && !this.#parser.hasStarted && exchange.mayResend) {
       exchange.isResent = true;
       this.#owner.resend(exchange);
     } else {

@@ -8,7 +8,7 @@ import {
   type SecureContext,
 } from 'node:tls';
 import { guardedLookup, isLinkLocalAddress } from '../ip-address.ts';
-import { keepSessionEvents } from '../node-internals.ts';
+import { enableSessionEvents } from '../node-internals.ts';
 
 /** Where the bytes of a connection go. */
 interface SocketReader {
@@ -124,7 +124,7 @@ function tlsOpener(origin: Origin, identity: TlsIdentity): Opener {
       ...(isIP(name) === 0 && { servername: name }),
     };
     const socket = connectTls(options);
-    keepSessionEvents(socket);
+    enableSessionEvents(socket);
     socket.on('session', (next) => (session = next));
     socket.once('error', () => (session = undefined));
     return { socket, readyEvent: 'secureConnect' };

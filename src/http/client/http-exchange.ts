@@ -49,7 +49,7 @@ export interface ResponseHandler {
 }
 
 /** Who holds an exchange: the pool while it waits, then its connection. */
-export interface Carrier {
+export interface ExchangeOwner {
   /** The exchange was aborted. */
   drop(exchange: Exchange): void;
   /** Reads no more from the socket, or reads on. */
@@ -65,7 +65,7 @@ export class Exchange {
   readonly head: string;
   readonly handler: ResponseHandler;
   /** For the pool and the connection. */
-  carrier: Carrier;
+  owner: ExchangeOwner;
   /** For the pool: connections for it that could not be opened, and until when one must be. Milliseconds. */
   failedDials = 0;
   connectBy: number | undefined;
@@ -76,11 +76,11 @@ export class Exchange {
   #isOver = false;
   #isPaused = false;
 
-  constructor(request: ClientRequest, head: string, handler: ResponseHandler, carrier: Carrier) {
+  constructor(request: ClientRequest, head: string, handler: ResponseHandler, carrier: ExchangeOwner) {
     this.request = request;
     this.head = head;
     this.handler = handler;
-    this.carrier = carrier;
+    this.owner = carrier;
   }
 
   /** Whether any byte of the request may have left. */
@@ -93,7 +93,7 @@ export class Exchange {
   }
 
   /** Whether the request may be sent again although the server may have seen it (RFC 9110 9.2.2). */
-  get isRepeatable(): boolean {
+  get mayResend(): boolean {
     const { method, body } = this.request;
     return body.kind === 'none' && (method === 'GET' || method === 'HEAD' || method === 'OPTIONS');
   }
@@ -102,20 +102,20 @@ export class Exchange {
   abort(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.carrier.drop(this);
+    this.owner.drop(this);
   }
 
   /** Stops reading from the server. Some pieces that were read already may still come, and the end with them. */
   pause(): void {
     if (this.#isPaused || this.#isOver) return;
     this.#isPaused = true;
-    this.carrier.setPaused(true);
+    this.owner.setPaused(true);
   }
 
   resume(): void {
     if (!this.#isPaused || this.#isOver) return;
     this.#isPaused = false;
-    this.carrier.setPaused(false);
+    this.owner.setPaused(false);
   }
 
   /**
@@ -123,7 +123,7 @@ export class Exchange {
    * any more: after the callback of the write that it went into, and only if that reported no error.
    */
   release(chunk: Buffer): void {
-    this.carrier.release(chunk);
+    this.owner.release(chunk);
   }
 
   /** For the connection, before its first write. */

@@ -2,7 +2,13 @@ import { type Clock, systemClock } from '../../clock.ts';
 import type { ProxyError } from '../../errors.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 import { type Dial, type Dialing, directDial, originOf, type TlsIdentity } from './dial.ts';
-import { type Carrier, type ClientRequest, Exchange, type RequestBody, type ResponseHandler } from './http-exchange.ts';
+import {
+  type ExchangeOwner,
+  type ClientRequest,
+  Exchange,
+  type RequestBody,
+  type ResponseHandler,
+} from './http-exchange.ts';
 import { brokenConnection, connectTimeout, invalidRequest, poolClosed, unreachable } from './failures.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import { type Framing, RequestHeads } from './request-head.ts';
@@ -54,7 +60,7 @@ const monotonicClock: Clock = {
  *   without a body are sent once more, on a new connection.
  * - Anything else: `upstream_reset`, `unknown`. Nothing is sent again.
  */
-export class ConnectionPool implements ConnectionOwner, Carrier {
+export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
   readonly #server: string;
   readonly #options: PoolOptions;
   readonly #clock: Clock;
@@ -70,9 +76,9 @@ export class ConnectionPool implements ConnectionOwner, Carrier {
    * Connections whose response was completed in this turn of the event loop, and in the last one. They are idle after a
    * whole turn: until then a FIN or bytes that nobody asked for may lie in the kernel's buffer unseen.
    */
-  #resting: Connection[] = [];
-  #restedOneTurn: Connection[] = [];
-  #isTurnAwaited = false;
+  #settling: Connection[] = [];
+  #settledOneIteration: Connection[] = [];
+  #isIterationAwaited = false;
   /** Requests for which no connection is being opened: they wait for a resting one. */
   readonly #queue: Exchange[] = [];
 
@@ -105,13 +111,13 @@ export class ConnectionPool implements ConnectionOwner, Carrier {
     }
     const connection = this.#takeIdle();
     if (connection !== undefined) connection.send(exchange, true);
-    else if (this.#queue.length < this.#restingCount) this.#queue.push(exchange);
+    else if (this.#queue.length < this.#settlingCount) this.#queue.push(exchange);
     else this.#open(exchange);
     return exchange;
   }
 
   stats(): PoolStats {
-    const idle = this.#idle.length + this.#restingCount;
+    const idle = this.#idle.length + this.#settlingCount;
     const openedForOne = [...this.#dialing.keys()].filter(({ openedFor }) => openedFor !== undefined);
     return {
       busy: this.#connections.size - this.#dialing.size - idle,
@@ -165,7 +171,7 @@ export class ConnectionPool implements ConnectionOwner, Carrier {
 
   /** Enough connections are being opened for the requests that no resting connection will take. */
   #openForQueue(): void {
-    while (this.#queue.length > this.#restingCount && !this.#isClosed) {
+    while (this.#queue.length > this.#settlingCount && !this.#isClosed) {
       const exchange = this.#queue.shift();
       if (exchange !== undefined) this.#open(exchange);
     }
@@ -210,28 +216,28 @@ export class ConnectionPool implements ConnectionOwner, Carrier {
 
   // Reusing
 
-  get #restingCount(): number {
-    return this.#resting.length + this.#restedOneTurn.length;
+  get #settlingCount(): number {
+    return this.#settling.length + this.#settledOneIteration.length;
   }
 
   onReusable(connection: Connection): void {
-    this.#resting.push(connection);
-    this.#awaitTurn();
+    this.#settling.push(connection);
+    this.#awaitIteration();
   }
 
-  #awaitTurn(): void {
-    if (this.#isTurnAwaited) return;
-    this.#isTurnAwaited = true;
-    setImmediate(endTurn, this);
+  #awaitIteration(): void {
+    if (this.#isIterationAwaited) return;
+    this.#isIterationAwaited = true;
+    setImmediate(endIteration, this);
   }
 
   /** For `endTurn`. */
-  onTurn(): void {
-    const rested = this.#restedOneTurn;
-    this.#restedOneTurn = this.#resting;
-    this.#resting = [];
-    this.#isTurnAwaited = false;
-    if (this.#restedOneTurn.length > 0) this.#awaitTurn();
+  onIteration(): void {
+    const rested = this.#settledOneIteration;
+    this.#settledOneIteration = this.#settling;
+    this.#settling = [];
+    this.#isIterationAwaited = false;
+    if (this.#settledOneIteration.length > 0) this.#awaitIteration();
     const now = this.#clock.now();
     for (const connection of rested) {
       if (connection.isUsable) this.#reuse(connection, now);
@@ -283,7 +289,7 @@ export class ConnectionPool implements ConnectionOwner, Carrier {
 
   onClosed(connection: Connection): void {
     this.#connections.delete(connection);
-    for (const list of [this.#idle, this.#resting, this.#restedOneTurn]) {
+    for (const list of [this.#idle, this.#settling, this.#settledOneIteration]) {
       const place = list.indexOf(connection);
       if (place !== -1) list.splice(place, 1);
     }
@@ -291,7 +297,7 @@ export class ConnectionPool implements ConnectionOwner, Carrier {
   }
 
   resend(exchange: Exchange): void {
-    exchange.carrier = this;
+    exchange.owner = this;
     exchange.failedDials = 0;
     exchange.connectBy = undefined;
     if (this.#isClosed) exchange.fail(poolClosed(this.#server, true));
@@ -340,8 +346,8 @@ export class ConnectionPool implements ConnectionOwner, Carrier {
   }
 }
 
-function endTurn(pool: ConnectionPool): void {
-  pool.onTurn();
+function endIteration(pool: ConnectionPool): void {
+  pool.onIteration();
 }
 
 function framingOf(body: RequestBody): Framing {

@@ -12,7 +12,7 @@ export class BufferLease {
   /** Whether a socket may still read into it. */
   isAttached = true;
   /** Pieces that were given away and did not come back. */
-  readonly pieces = new Set<Buffer>();
+  readonly slices = new Set<Buffer>();
   readonly memory: Buffer;
 
   constructor(memory: Buffer) {
@@ -46,16 +46,16 @@ export class ReadBuffers {
   }
 
   /** Where the next read goes; undefined if there is too little room left. */
-  room(lease: BufferLease): Buffer | undefined {
-    if (lease.pieces.size === 0) lease.filledBytes = 0;
+  freeSpace(lease: BufferLease): Buffer | undefined {
+    if (lease.slices.size === 0) lease.filledBytes = 0;
     if (lease.filledBytes === 0) return lease.memory;
     return BUFFER_BYTES - lease.filledBytes < MIN_READ_BYTES ? undefined : lease.memory.subarray(lease.filledBytes);
   }
 
   /** A piece of what was read into a leased buffer, without a copy. */
-  piece(lease: BufferLease, read: Buffer, start: number, end: number): Buffer {
+  slice(lease: BufferLease, read: Buffer, start: number, end: number): Buffer {
     const piece = read.subarray(start, end);
-    lease.pieces.add(piece);
+    lease.slices.add(piece);
     return piece;
   }
 
@@ -68,11 +68,11 @@ export class ReadBuffers {
   /** Takes back a piece that nobody reads any more. Anything else, and a second time, is ignored. */
   release(piece: Buffer): void {
     const lease = this.#leases.get(piece.buffer);
-    if (lease?.pieces.delete(piece) === true) this.#reuse(lease);
+    if (lease?.slices.delete(piece) === true) this.#reuse(lease);
   }
 
   #reuse(lease: BufferLease): void {
-    if (lease.isAttached || lease.pieces.size > 0) return;
+    if (lease.isAttached || lease.slices.size > 0) return;
     this.#leases.delete(lease.memory.buffer);
     if (this.#free.length < MAX_FREE) this.#free.push(lease.memory);
   }

@@ -1,3 +1,4 @@
+import { CLIENT_SET_HEADERS } from '../header-list.ts';
 import { invalidRequest } from './failures.ts';
 
 /** How the body of a request is delimited: not at all, by its length in bytes, or by chunked coding. */
@@ -54,27 +55,13 @@ export class RequestHeads {
 
   #checkName(name: string, place: number): void {
     if (!TOKEN.test(name)) throw invalidRequest('a header name has a character that is not allowed');
-    if (isFraming(name)) throw invalidRequest(`its header ${name.toLowerCase()} is set by the client itself`);
+    if (CLIENT_SET_HEADERS.has(name.toLowerCase()))
+      throw invalidRequest(`its header ${name.toLowerCase()} is set by the client itself`);
     if (place < MAX_REMEMBERED) this.#checked[place] = name;
   }
 
   #checkValue(name: string, value: string, place: number): void {
     if (NOT_IN_VALUE.test(value)) throw invalidRequest(`its header ${name} has a character that is not allowed`);
     if (place < MAX_REMEMBERED) this.#checked[place] = value;
-  }
-}
-
-function isFraming(name: string): boolean {
-  switch (name.length) {
-    case 4:
-      return name.toLowerCase() === 'host';
-    case 10:
-      return name.toLowerCase() === 'connection';
-    case 14:
-      return name.toLowerCase() === 'content-length';
-    case 17:
-      return name.toLowerCase() === 'transfer-encoding';
-    default:
-      return false;
   }
 }

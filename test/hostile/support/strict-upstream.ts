@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { decodedFully } from '../../../src/http/url-path.ts';
+import { decodeFully } from '../../../src/http/url-path.ts';
 import { valuesOf } from '../../support/raw-message.ts';
 import { reply } from '../../support/upstream-raw.ts';
 import { type StrictRequest, strictRequest } from './strict-request.ts';
@@ -103,7 +103,7 @@ export class StrictUpstream {
     if (credentials.length !== 1 || name !== 'authorization') fault(`Authorization as ${JSON.stringify(credentials)}`);
     if (!this.#tokens.some((token) => value === `Bearer ${token}`)) fault(`the Authorization ${JSON.stringify(value)}`);
     if (!/^\/base\/[a-z]+(?=[/?]|$)/.test(request.target)) fault('a path outside every base path');
-    const path = decodedFully(request.target.split('?', 1)[0] ?? '');
+    const path = decodeFully(request.target.split('?', 1)[0] ?? '');
     if (/(^|[/\\])\.{1,2}([/\\;]|$)/.test(path)) fault('a dot segment');
     const handshake = request.target.startsWith(`${BASE}/ws/`) ? ['upgrade', 'websocket'] : ['', ''];
     if (!/^(keep-alive|close|)$/.test(spoken('connection').replace(handshake[0]!, ''))) fault('another Connection');

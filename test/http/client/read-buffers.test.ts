@@ -7,7 +7,7 @@ describe('a leased buffer', () => {
   it('is free again once it is detached and all its pieces are back', () => {
     const buffers = new ReadBuffers();
     const lease = buffers.lease();
-    const [one, two] = [buffers.piece(lease, lease.memory, 0, 10), buffers.piece(lease, lease.memory, 10, 20)];
+    const [one, two] = [buffers.slice(lease, lease.memory, 0, 10), buffers.slice(lease, lease.memory, 10, 20)];
     buffers.release(one);
     buffers.detach(lease);
     expect(buffers.freeCount).toBe(0);
@@ -19,7 +19,7 @@ describe('a leased buffer', () => {
   it('is not free while a socket may read into it', () => {
     const buffers = new ReadBuffers();
     const lease = buffers.lease();
-    buffers.release(buffers.piece(lease, lease.memory, 0, 10));
+    buffers.release(buffers.slice(lease, lease.memory, 0, 10));
     expect(buffers.freeCount).toBe(0);
     buffers.detach(lease);
     expect(buffers.freeCount).toBe(1);
@@ -28,7 +28,7 @@ describe('a leased buffer', () => {
   it('counts a piece that is given back twice once', () => {
     const buffers = new ReadBuffers();
     const lease = buffers.lease();
-    const [one, two] = [buffers.piece(lease, lease.memory, 0, 10), buffers.piece(lease, lease.memory, 10, 20)];
+    const [one, two] = [buffers.slice(lease, lease.memory, 0, 10), buffers.slice(lease, lease.memory, 10, 20)];
     buffers.detach(lease);
     buffers.release(one);
     buffers.release(one);
@@ -44,12 +44,12 @@ describe('a leased buffer', () => {
   it('of an earlier lease is not freed by its old pieces', () => {
     const buffers = new ReadBuffers();
     const first = buffers.lease();
-    const old = buffers.piece(first, first.memory, 0, 10);
+    const old = buffers.slice(first, first.memory, 0, 10);
     buffers.detach(first);
     buffers.release(old);
     const second = buffers.lease();
     expect(second.memory).toBe(first.memory);
-    buffers.piece(second, second.memory, 0, 10);
+    buffers.slice(second, second.memory, 0, 10);
     buffers.detach(second);
     buffers.release(old);
     expect(buffers.freeCount).toBe(0);
@@ -65,24 +65,24 @@ describe('a leased buffer', () => {
   it('is read into behind its pieces, as long as 16 KiB are left', () => {
     const buffers = new ReadBuffers();
     const lease = buffers.lease();
-    expect(buffers.room(lease)).toBe(lease.memory);
-    buffers.piece(lease, lease.memory, 0, 16 * KIB);
+    expect(buffers.freeSpace(lease)).toBe(lease.memory);
+    buffers.slice(lease, lease.memory, 0, 16 * KIB);
     lease.filledBytes = 16 * KIB;
-    const room = buffers.room(lease)!;
+    const room = buffers.freeSpace(lease)!;
     expect([room.length, room.byteOffset - lease.memory.byteOffset]).toEqual([48 * KIB, 16 * KIB]);
     lease.filledBytes = 48 * KIB;
-    expect(buffers.room(lease)?.length).toBe(16 * KIB);
+    expect(buffers.freeSpace(lease)?.length).toBe(16 * KIB);
     lease.filledBytes = 48 * KIB + 1;
-    expect(buffers.room(lease)).toBeUndefined();
+    expect(buffers.freeSpace(lease)).toBeUndefined();
   });
 
   it('is read into from its beginning when all its pieces are back', () => {
     const buffers = new ReadBuffers();
     const lease = buffers.lease();
-    const piece = buffers.piece(lease, lease.memory, 0, 60 * KIB);
+    const piece = buffers.slice(lease, lease.memory, 0, 60 * KIB);
     lease.filledBytes = 60 * KIB;
     buffers.release(piece);
-    expect(buffers.room(lease)).toBe(lease.memory);
+    expect(buffers.freeSpace(lease)).toBe(lease.memory);
     expect(lease.filledBytes).toBe(0);
   });
 });
