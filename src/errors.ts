@@ -35,12 +35,108 @@ export function statusOf(code: string): number | undefined {
 /** `not_sent`: the provider surely never saw the request. `unknown`: it may have, and may have acted on it. */
 export type Outcome = 'not_sent' | 'unknown';
 
+/** What took too long. */
+export type TimeoutPhase =
+  /** Opening the connection to the upstream, TLS included. */
+  | 'connect'
+  /** Sending the request to the upstream. */
+  | 'send'
+  /** Waiting for the response of the upstream. */
+  | 'response'
+  /** Waiting for the response of the token endpoint or the issuer. */
+  | 'token';
+
+/**
+ * Why something failed. Code decides on this and never on the text of a message. It is plain data without secrets, so
+ * that it can go to other processes. A `host` has its port if that is not the usual one.
+ */
+export type Reason =
+  /** No connection could be opened, or it broke before a token came. `code` is that of Node, OpenSSL or the resolver. */
+  | { readonly kind: 'network'; readonly code: string; readonly host: string }
+  | { readonly kind: 'timeout'; readonly phase: TimeoutPhase; readonly timeoutMs: number; readonly host: string }
+  /** The connection to the upstream broke after a part of the request was sent. */
+  | { readonly kind: 'connection_lost'; readonly host: string }
+  /** The response is not valid HTTP. `rule` says what it breaks and quotes nothing of it. */
+  | { readonly kind: 'malformed_response'; readonly rule: string; readonly host: string | undefined }
+  /** The token endpoint responded with an error status. */
+  | { readonly kind: 'http_status'; readonly status: number }
+  /** The token endpoint responded with a web page, usually of a firewall. */
+  | { readonly kind: 'html_page'; readonly status: number }
+  | { readonly kind: 'credentials_refused'; readonly status: number }
+  /** The token endpoint responded with success, but its response has no token that can be sent. */
+  | { readonly kind: 'no_usable_token'; readonly rule: TokenRule; readonly status: number }
+  | { readonly kind: 'token_expired_at_once' }
+  /** The metadata of the issuer (RFC 8414) names no token endpoint that can be used. `status` is its last response's. */
+  | { readonly kind: 'no_token_endpoint'; readonly status: number; readonly host: string }
+  /** A limit of the configuration is reached. `key` is its name there. */
+  | { readonly kind: 'limit'; readonly key: LimitKey }
+  /** The upstream leads back to this proxy. */
+  | { readonly kind: 'loop' }
+  /** Wakala is stopping, or the configuration of the upstream changed. */
+  | { readonly kind: 'shutdown' }
+  /** Wakala itself is at fault. */
+  | { readonly kind: 'internal' };
+
+/** What is wrong with a successful token response. */
+export type TokenRule = 'empty_body' | 'not_json' | 'field_missing' | 'not_sendable';
+
+export type LimitKey = 'max_concurrency' | 'max_websockets' | 'max_connections';
+
+type FieldChecks<Fields> = { readonly [Name in Exclude<keyof Fields, 'kind'>]-?: (value: unknown) => boolean };
+
+const isHost = (value: unknown) => typeof value === 'string' && /^[!-~]{1,270}$/.test(value);
+const isCode = (value: unknown) => typeof value === 'string' && /^[ -~]{1,100}$/.test(value);
+const isCount = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 0;
+const isOneOf =
+  <Name extends string>(names: Readonly<Record<Name, true>>) =>
+  (value: unknown) =>
+    typeof value === 'string' && Object.hasOwn(names, value);
+
+/** The fields of each kind of reason, with what their values have to be. */
+const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Reason, { kind: Kind }>> } = {
+  network: { code: isCode, host: isHost },
+  timeout: {
+    phase: isOneOf<TimeoutPhase>({ connect: true, send: true, response: true, token: true }),
+    timeoutMs: isCount,
+    host: isHost,
+  },
+  connection_lost: { host: isHost },
+  malformed_response: { rule: isCode, host: (value) => value === undefined || isHost(value) },
+  http_status: { status: isCount },
+  html_page: { status: isCount },
+  credentials_refused: { status: isCount },
+  no_usable_token: {
+    rule: isOneOf<TokenRule>({ empty_body: true, not_json: true, field_missing: true, not_sendable: true }),
+    status: isCount,
+  },
+  token_expired_at_once: {},
+  no_token_endpoint: { status: isCount, host: isHost },
+  limit: { key: isOneOf<LimitKey>({ max_concurrency: true, max_websockets: true, max_connections: true }) },
+  loop: {},
+  shutdown: {},
+  internal: {},
+};
+
+/** A reason that another process sent, with nothing else in it; undefined if this version does not know it. */
+export function readReason(value: unknown): Reason | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { kind, ...given } = value as Record<string, unknown>;
+  if (typeof kind !== 'string' || !Object.hasOwn(REASON_FIELDS, kind)) return undefined;
+  const checks: [name: string, isValid: (value: unknown) => boolean][] = Object.entries(
+    REASON_FIELDS[kind as Reason['kind']],
+  );
+  if (!checks.every(([name, isValid]) => isValid(given[name]))) return undefined;
+  return Object.fromEntries([['kind', kind], ...checks.map(([name]) => [name, given[name]])]) as Reason;
+}
+
 interface ProxyErrorOptions {
+  /** Left out where the code says it all: the client has to change its request. */
+  readonly reason?: Reason | undefined;
   readonly cause?: unknown;
   /** Overrides the code's usual outcome, where more is known. */
   readonly outcome?: Outcome;
   /** Whole seconds, for `Retry-After`. */
-  readonly retryAfterS?: number;
+  readonly retryAfterS?: number | undefined;
 }
 
 /**
@@ -52,6 +148,7 @@ export class ProxyError extends Error {
   readonly code: ErrorCode;
   readonly status: number;
   readonly outcome: Outcome;
+  readonly reason: Reason | undefined;
   readonly retryAfterS: number | undefined;
 
   constructor(code: ErrorCode, detail: string, options: ProxyErrorOptions = {}) {
@@ -59,6 +156,7 @@ export class ProxyError extends Error {
     this.code = code;
     this.status = CODES[code].status;
     this.outcome = options.outcome ?? CODES[code].outcome;
+    this.reason = options.reason;
     this.retryAfterS = options.retryAfterS;
   }
 }
@@ -99,6 +197,13 @@ export function networkCode(error: unknown): string {
     cause = cause.cause;
   }
   return 'unknown error';
+}
+
+/** The reason of an error that Node's network modules threw. */
+export function networkReason(error: unknown, host: string): Reason {
+  const code = networkCode(error);
+  // The codes of Node's HTTP parser.
+  return code.startsWith('HPE_') ? { kind: 'malformed_response', rule: code, host } : { kind: 'network', code, host };
 }
 
 /** What a log line says of a failure. */

@@ -106,12 +106,48 @@ function diagnoseNetwork(code: string, host: string): Advice | undefined {
 }
 
 /** Why a route gets no new token, and what to do about it. */
-function diagnoseToken(route: RouteConfig, failure: TokenFailure): Advice {
-  if (failure.code === 'token_denied') return deniedAdvice(route);
+function diagnoseToken(route: RouteConfig, { code, reason, detail }: TokenFailure): Advice {
   const host = tokenHostOf(route);
-  if (/did not answer within/.test(failure.detail)) return slowAdvice(host);
-  const network = failure.cause === undefined ? undefined : diagnoseNetwork(failure.cause, host);
-  return network ?? answerAdvice(route, failure.detail, host);
+  const asked = `The token endpoint at ${host}`;
+  const again = `\`wakala doctor '${route.name}'\``;
+  if (code === 'token_denied') return deniedAdvice(route);
+  switch (reason?.kind) {
+    case 'timeout':
+      return slowAdvice(reason.host);
+    case 'network': {
+      const network = diagnoseNetwork(reason.code, reason.host);
+      if (network !== undefined) return network;
+      break;
+    }
+    case 'malformed_response':
+      return { code: 'no_http', ...NO_HTTP(reason.host ?? host) };
+    case 'html_page': {
+      const what = `${asked} answered ${reason.status} with a web page in place of a token: a firewall or a maintenance page.`;
+      return { code: 'token_endpoint_html', what, todo: REMEDIES.html };
+    }
+    case 'token_expired_at_once': {
+      const what = `${asked} gave a token that has expired already.`;
+      return { code: 'token_expired_at_once', what, todo: REMEDIES.expired };
+    }
+    case 'http_status':
+    case 'no_token_endpoint':
+    case 'no_usable_token': {
+      const { status } = reason;
+      if (status === 429) {
+        const what = `${asked} says that it is asked too often (429).`;
+        return { code: 'token_endpoint_throttles', what, todo: REMEDIES.throttles };
+      }
+      if (status >= 500) {
+        return { code: 'token_endpoint_down', what: `${asked} is down: it answered ${status}.`, todo: REMEDIES.down };
+      }
+      const what = `${asked} answered ${status}, but gave no token that can be used. ${detail}`;
+      const todo = `${REMEDIES.unusable} ${again} shows the exchange step by step.`;
+      return { code: 'token_answer_unusable', what, todo };
+    }
+    default:
+      break;
+  }
+  return { code: 'token_unavailable', what: detail, todo: `${again} tries every step of it, one after another.` };
 }
 
 /** Host of the token endpoint, with its port if it is unusual. */
@@ -145,42 +181,6 @@ function slowAdvice(host: string): Advice {
     what: `The token endpoint at ${host} takes the connection but does not answer in time.`,
     todo: 'It is overloaded or half down: nothing on this side is wrong. Wakala goes on trying as calls come; the status page of the provider tells more.',
   };
-}
-
-/** Of an answer that came, but gave no token. */
-function answerAdvice({ name }: RouteConfig, detail: string, host: string): Advice {
-  const asked = `The token endpoint at ${host}`;
-  const status = /it answered (\d{3})/.exec(detail)?.[1] ?? '';
-  const cases: (readonly [applies: boolean, ...advice: [code: string, what: string, todo: string]])[] = [
-    [
-      status === '429',
-      'token_endpoint_throttles',
-      `${asked} says that it is asked too often (429).`,
-      REMEDIES.throttles,
-    ],
-    [
-      detail.includes('HTML page'),
-      'token_endpoint_html',
-      `${asked} answered ${status} with a web page in place of a token: a firewall or a maintenance page.`,
-      REMEDIES.html,
-    ],
-    [status.startsWith('5'), 'token_endpoint_down', `${asked} is down: it answered ${status}.`, REMEDIES.down],
-    [
-      detail.includes('expired already'),
-      'token_expired_at_once',
-      `${asked} gave a token that has expired already.`,
-      REMEDIES.expired,
-    ],
-    [
-      status !== '',
-      'token_answer_unusable',
-      `${asked} answered ${status}, but gave no token that can be used. ${detail}`,
-      `${REMEDIES.unusable} \`wakala doctor '${name}'\` shows the exchange step by step.`,
-    ],
-    [true, 'token_unavailable', detail, `\`wakala doctor '${name}'\` tries every step of it, one after another.`],
-  ];
-  const [, code, what, todo] = cases.find(([applies]) => applies) ?? [true, 'token_unavailable', detail, ''];
-  return { code, what, todo };
 }
 
 const REMEDIES = {
@@ -237,7 +237,10 @@ function diagnoseCall(route: RouteConfig, failure: LastFailure): Advice | undefi
 }
 
 function timeoutAdvice({ timeoutMs }: RouteConfig, failure: LastFailure, host: string): Advice {
-  if (failure.detail.includes('could not be connected')) return apiAdvice(diagnoseNetwork('ETIMEDOUT', host), failure);
+  const { reason } = failure;
+  if (reason?.kind === 'timeout' && reason.phase === 'connect') {
+    return apiAdvice(diagnoseNetwork('ETIMEDOUT', host), failure);
+  }
   return {
     code: 'api_slow',
     what: `${host} took the call but did not answer within ${timeoutMs / 1000} s.`,
@@ -246,8 +249,8 @@ function timeoutAdvice({ timeoutMs }: RouteConfig, failure: LastFailure, host: s
 }
 
 function unreachableAdvice(failure: LastFailure, host: string): Advice {
-  const [, code = ''] = /\(([^()]+)\)/.exec(failure.detail) ?? [];
-  return apiAdvice(diagnoseNetwork(code, host), failure);
+  const { reason } = failure;
+  return apiAdvice(reason?.kind === 'network' ? diagnoseNetwork(reason.code, host) : undefined, failure);
 }
 
 function apiAdvice(advice: Advice | undefined, { detail }: LastFailure): Advice {

@@ -74,7 +74,10 @@ export function sendProblem(
 /** Anything thrown that is no ProxyError is a fault of wakala's. */
 export function asProxyError(error: unknown): ProxyError {
   if (error instanceof ProxyError) return error;
-  return new ProxyError('internal_error', 'Wakala failed on this request; its log has the reason.', { cause: error });
+  return new ProxyError('internal_error', 'Wakala failed on this request; its log has the reason.', {
+    reason: { kind: 'internal' },
+    cause: error,
+  });
 }
 
 /** A problem as bytes, for a socket that has no response object. */

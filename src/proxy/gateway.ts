@@ -296,5 +296,7 @@ export function upgradeRefused(): ProxyError {
 export function refuseOverload(route: Route): void {
   const { maxConcurrency, name } = route.config;
   if (maxConcurrency === undefined || route.stats.inFlight < maxConcurrency) return;
-  throw new ProxyError('overloaded', `${name} has ${maxConcurrency} requests under way, its max_concurrency.`);
+  throw new ProxyError('overloaded', `${name} has ${maxConcurrency} requests under way, its max_concurrency.`, {
+    reason: { kind: 'limit', key: 'max_concurrency' },
+  });
 }

@@ -109,6 +109,7 @@ function refuseOtherCodings(value: string): void {
   throw new ProxyError(
     'upstream_invalid',
     "The provider's answer has a Transfer-Encoding other than chunked. It may have acted on the request.",
+    { reason: { kind: 'malformed_response', rule: 'it has a Transfer-Encoding other than chunked', host: undefined } },
   );
 }
 
@@ -118,6 +119,7 @@ function refuseLoop(via: string): void {
     throw new ProxyError(
       'loop_detected',
       'This request has been through wakala already: an upstream in the configuration leads back to this proxy.',
+      { reason: { kind: 'loop' } },
     );
   }
 }

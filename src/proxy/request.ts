@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ProxyError } from '../errors.ts';
+import { ProxyError, type Reason, type TimeoutPhase } from '../errors.ts';
 import { MAY_HAVE_ACTED } from '../http/client/failures.ts';
 import type { ClientRequest, Exchange, ResponseHandler } from '../http/client/http-exchange.ts';
 import { resetConnection, unsentBytes } from '../http/node-internals.ts';
@@ -434,7 +434,11 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
         this.#fail(new ProxyError('request_timeout', 'The request body did not arrive in time. Nothing was sent.'));
         break;
       case 'acquiring':
-        this.#fail(new ProxyError('token_unavailable', 'No token was received in time. Nothing was sent.'));
+        this.#fail(
+          new ProxyError('token_unavailable', 'No token was received in time. Nothing was sent.', {
+            reason: this.#timeout('token', this.#route.config.authServer),
+          }),
+        );
         break;
       case 'sending':
       case 'judging':
@@ -479,14 +483,21 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   #upstreamTimeout(): ProxyError {
+    const { upstream } = this.#route.config;
     if (!this.#hasStarted) {
       const detail = 'The provider could not be connected to in time. Nothing was sent.';
-      return new ProxyError('upstream_timeout', detail, { outcome: 'not_sent' });
+      const reason = this.#timeout('connect', upstream);
+      return new ProxyError('upstream_timeout', detail, { reason, outcome: 'not_sent' });
     }
     const cause = this.#isSent
       ? 'The provider did not answer in time.'
       : 'The request was not sent completely in time.';
-    return new ProxyError('upstream_timeout', `${cause} ${MAY_HAVE_ACTED}`);
+    const reason = this.#timeout(this.#isSent ? 'response' : 'send', upstream);
+    return new ProxyError('upstream_timeout', `${cause} ${MAY_HAVE_ACTED}`, { reason });
+  }
+
+  #timeout(phase: TimeoutPhase, server: string): Reason {
+    return { kind: 'timeout', phase, timeoutMs: this.#route.config.timeoutMs, host: new URL(server).host };
   }
 
   /**

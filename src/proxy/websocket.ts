@@ -341,7 +341,9 @@ export class UpgradeHandler {
     const { stats: activity } = route;
     const { maxWebsockets, name, connectTimeoutMs, websocketIdleTimeoutMs, upstream } = route.config;
     if (activity.websockets >= maxWebsockets) {
-      throw new ProxyError('overloaded', `${name} has ${maxWebsockets} WebSockets open, its max_websockets.`);
+      throw new ProxyError('overloaded', `${name} has ${maxWebsockets} WebSockets open, its max_websockets.`, {
+        reason: { kind: 'limit', key: 'max_websockets' },
+      });
     }
     const handshake = {
       ...{ req, socket, head, connectTimeoutMs },

@@ -212,7 +212,10 @@ function refuseOverLimit(gateway: Gateway, req: IncomingMessage, res: ServerResp
 }
 
 function overLimit(): ProxyError {
-  return new ProxyError('overloaded', 'Wakala has max_connections open.', { retryAfterS: 1 });
+  return new ProxyError('overloaded', 'Wakala has max_connections open.', {
+    reason: { kind: 'limit', key: 'max_connections' },
+    retryAfterS: 1,
+  });
 }
 
 /** Listens, or says which address it could not have. @returns the address it has, with its real port */

@@ -54,6 +54,7 @@ export class RequestLog {
   failed(record: RequestRecord, error: ProxyError, message: string): void {
     record.code = error.code;
     record.outcome = error.outcome;
+    record.reason = error.reason;
     record.detail = error.message;
     const level = error.status === 500 ? 'error' : error.status > 500 ? 'warn' : 'info';
     this.log(level, record, message, { ...tookOf(record), ...failureFields(error) });

@@ -1,5 +1,5 @@
 import { constants, gunzipSync } from 'node:zlib';
-import type { ErrorCode, Outcome } from '../errors.ts';
+import type { ErrorCode, Outcome, Reason } from '../errors.ts';
 import { ByteBuffer } from '../http/byte-buffer.ts';
 import type { Redaction } from '../redaction.ts';
 
@@ -64,6 +64,7 @@ export class RequestRecord {
   use: TokenUse | undefined = undefined;
   code: ErrorCode | undefined = undefined;
   outcome: Outcome | undefined = undefined;
+  reason: Reason | undefined = undefined;
   /** What wakala told the client. */
   detail: string | undefined = undefined;
   /** The client closed its connection before the end. */
@@ -152,6 +153,7 @@ export class RequestRecord {
     this.use = from.use;
     this.code = from.code;
     this.outcome = from.outcome;
+    this.reason = from.reason;
     this.detail = from.detail;
     this.clientLeft = from.clientLeft;
     this.requestBytes = from.requestBytes;

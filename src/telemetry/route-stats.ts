@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../errors.ts';
+import type { ErrorCode, Reason } from '../errors.ts';
 import type { RequestRecord, TokenUse } from './request-record.ts';
 
 /** Upper bounds of the buckets that durations are counted in, inclusive. Milliseconds; a last bucket has no bound. */
@@ -130,6 +130,7 @@ export interface RouteCounters {
 /** The last request that wakala could not have answered by the provider. */
 export interface LastFailure {
   readonly code: ErrorCode;
+  readonly reason: Reason | undefined;
   readonly detail: string;
   /** Epoch milliseconds. */
   readonly atMs: number;
@@ -164,8 +165,8 @@ export class RouteStats {
     }
     countError(counts, record.code);
     if (record.status < 500) return;
-    const { code, detail = '', requestId, atMs } = record;
-    this.failure = { code, detail, atMs, requestId };
+    const { code, reason, detail = '', requestId, atMs } = record;
+    this.failure = { code, reason, detail, atMs, requestId };
   }
 
   /** A request that was refused before it went anywhere: it says nothing of how long requests take. */

@@ -83,14 +83,20 @@ export class Discovery {
   async #lookUp(send: Send): Promise<Found> {
     const faults: string[] = [];
     let waitS: number | undefined;
+    let status = 0;
     for (const url of metadataUrls(this.#issuer)) {
       const answer = await send({ method: 'GET', url, headers: HEADERS, body: undefined });
+      status = answer.status;
       const reading = read(answer, this.#issuer, this.#clientAuth);
       if ('endpoint' in reading) return reading;
       faults.push(`${new URL(url).pathname} ${reading.fault}`);
       waitS ??= retryAfterS(answer, this.#clock.now());
     }
-    throw unavailable(`its issuer does not say where it is (${faults.join('; ')})`, undefined, waitS);
+    throw unavailable(
+      `its issuer does not say where it is (${faults.join('; ')})`,
+      { kind: 'no_token_endpoint', status, host: new URL(this.#issuer).host },
+      { retryAfterS: waitS },
+    );
   }
 
   /** The endpoint was not there: before the next question it is looked up. */

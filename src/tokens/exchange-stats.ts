@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../errors.ts';
+import type { ErrorCode, Reason } from '../errors.ts';
 
 /** How a token was asked for: with the credentials, or with a refresh token. */
 export type Grant = 'credentials' | 'refresh';
@@ -32,8 +32,8 @@ export interface TokenFailure {
   readonly code: ErrorCode;
   /** For people: what happened. */
   readonly detail: string;
-  /** Code of the network's own error, such as `ECONNREFUSED` or `ENOTFOUND`. */
-  readonly cause: string | undefined;
+  /** Undefined if another process failed that did not say why. */
+  readonly reason: Reason | undefined;
   /** Epoch milliseconds. */
   readonly atMs: number;
 }

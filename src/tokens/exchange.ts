@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import { networkCode, ProxyError } from '../errors.ts';
+import { networkCode, networkReason, ProxyError, type Reason } from '../errors.ts';
 import type { Log, LogFields } from '../logger.ts';
 import type { Exchange, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
@@ -200,12 +200,17 @@ async function send(
     context.stats.clockSkewMs = serverNowMs === undefined ? undefined : serverNowMs - clock.now();
     return answer;
   } catch (cause) {
+    const { host } = new URL(request.url);
+    const code = signal.aborted ? 'ETIMEDOUT' : networkCode(cause);
     const what = signal.aborted
       ? `${who} did not answer within ${EXCHANGE_TIMEOUT_MS / 1000} s`
-      : `${who} could not be asked (${networkCode(cause)})`;
+      : `${who} could not be asked (${code})`;
+    const reason: Reason = signal.aborted
+      ? { kind: 'timeout', phase: 'token', timeoutMs: EXCHANGE_TIMEOUT_MS, host }
+      : networkReason(cause, host);
     note({ error: what });
     // Of its cause the code alone: a parser's error carries the answer it could not read, token and all.
-    throw unavailable(what, { code: signal.aborted ? 'ETIMEDOUT' : networkCode(cause) });
+    throw unavailable(what, reason, { cause: { code } });
   }
 }
 

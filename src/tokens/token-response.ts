@@ -1,4 +1,4 @@
-import { ProxyError } from '../errors.ts';
+import { ProxyError, type Reason, type TokenRule } from '../errors.ts';
 import { valueAt } from '../json.ts';
 import type { DeadTokenRule, ExchangeResponse } from '../providers/provider.ts';
 import { Redaction } from '../redaction.ts';
@@ -108,10 +108,16 @@ export function readToken(
   const json = parse(answer);
   const accessToken = bearer(valueAt(json, response.accessToken));
   if (accessToken === undefined) {
-    throw unavailable(`it answered ${answer.status} without a token at \`${response.accessToken}\``);
+    throw unavailable(
+      `it answered ${answer.status} without a token at \`${response.accessToken}\``,
+      noToken('field_missing', answer),
+    );
   }
   if (!HEADER_SAFE.test(accessToken))
-    throw unavailable('its token is longer than 8 KiB or holds characters that no header may carry');
+    throw unavailable(
+      'its token is longer than 8 KiB or holds characters that no header may carry',
+      noToken('not_sendable', answer),
+    );
   const refresh = response.refreshToken === undefined ? undefined : valueAt(json, response.refreshToken);
   try {
     const lifetime = lifetimeOf(json, response, accessToken, defaultLifetimeS, {
@@ -121,24 +127,30 @@ export function readToken(
     const refreshToken = typeof refresh === 'string' && refresh !== '' ? refresh : undefined;
     return makeToken(accessToken, refreshToken, lifetime, nowMs, answerHeaders(json, response));
   } catch (cause) {
-    throw unavailable('it gave a token that has expired already', cause);
+    throw unavailable('it gave a token that has expired already', { kind: 'token_expired_at_once' }, { cause });
   }
 }
 
 function refusal(answer: TokenResponse, nowMs: number): ProxyError {
   if (DENIED.has(answer.status) && !isHtml(answer)) return denial(answer, nowMs);
-  const page = isHtml(answer) ? ' with an HTML page' : '';
-  return unavailable(`it answered ${answer.status}${page}`, undefined, retryAfterS(answer, nowMs));
+  const { status } = answer;
+  const wait = { retryAfterS: retryAfterS(answer, nowMs) };
+  if (isHtml(answer))
+    return unavailable(`it answered ${status} with an HTML page`, { kind: 'html_page', status }, wait);
+  return unavailable(`it answered ${status}`, { kind: 'http_status', status }, wait);
 }
 
 function denial(answer: TokenResponse, nowMs: number): ProxyError {
-  const retryAfter = retryAfterS(answer, nowMs);
   return new ProxyError(
     'token_denied',
     'The provider refused the credentials of this route. Its own words are in the log of wakala; `wakala doctor` ' +
       'tells which credentials these are, and what to do.',
-    retryAfter === undefined ? {} : { retryAfterS: retryAfter },
+    { reason: { kind: 'credentials_refused', status: answer.status }, retryAfterS: retryAfterS(answer, nowMs) },
   );
+}
+
+function noToken(rule: TokenRule, { status }: TokenResponse): Reason {
+  return { kind: 'no_usable_token', rule, status };
 }
 
 /** A page is a firewall's: it says nothing of credentials, whatever its status. */
@@ -173,11 +185,11 @@ export function jsonIn({ body }: TokenResponse): unknown {
 
 function parse(answer: TokenResponse): unknown {
   const json = jsonIn(answer);
-  if (json === undefined) {
-    const what = answer.body === '' ? 'an empty body' : isHtml(answer) ? 'an HTML page' : 'something that is no JSON';
-    throw unavailable(`it answered ${answer.status} with ${what}`);
-  }
-  return json;
+  if (json !== undefined) return json;
+  const { status, body } = answer;
+  if (body === '') throw unavailable(`it answered ${status} with an empty body`, noToken('empty_body', answer));
+  if (isHtml(answer)) throw unavailable(`it answered ${status} with an HTML page`, { kind: 'html_page', status });
+  throw unavailable(`it answered ${status} with something that is no JSON`, noToken('not_json', answer));
 }
 
 /** The bare token: some providers send it with "Bearer " in front. */
@@ -206,11 +218,13 @@ export function retryAfterS(answer: TokenResponse, nowMs: number): number | unde
   return seconds > 0 ? Math.min(Math.ceil(seconds), MAX_RETRY_AFTER_S) : undefined;
 }
 
-export function unavailable(what: string, cause?: unknown, retryAfterSeconds?: number): ProxyError {
-  return new ProxyError('token_unavailable', `No token could be had from the provider's token endpoint: ${what}.`, {
-    cause,
-    ...(retryAfterSeconds === undefined ? {} : { retryAfterS: retryAfterSeconds }),
-  });
+export function unavailable(
+  what: string,
+  reason: Reason,
+  more: { readonly cause?: unknown; readonly retryAfterS?: number | undefined } = {},
+): ProxyError {
+  const detail = `No token could be had from the provider's token endpoint: ${what}.`;
+  return new ProxyError('token_unavailable', detail, { ...more, reason });
 }
 
 /** Providers cut what they quote: so much of the beginning of a secret counts as the secret. Characters. */

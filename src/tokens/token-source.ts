@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { type Clock, MAX_TIMER_MS } from '../clock.ts';
-import { networkCode, ProxyError } from '../errors.ts';
+import { ProxyError } from '../errors.ts';
 import type { Log } from '../logger.ts';
 import type { Secret } from '../secret.ts';
 import { ExchangeStats, type RefusedCall, type TokenFailure } from './exchange-stats.ts';
@@ -54,8 +54,7 @@ export class Backoff {
   failure(): TokenFailure | undefined {
     const last = this.#error;
     if (last === undefined) return undefined;
-    const cause = last.cause === undefined ? undefined : networkCode(last.cause);
-    return { code: last.code, detail: last.message, cause, atMs: this.#failedAtMs };
+    return { code: last.code, detail: last.message, reason: last.reason, atMs: this.#failedAtMs };
   }
 
   /** What everyone gets who asks before the time: the last failure, saying how long to wait. */
@@ -63,7 +62,8 @@ export class Backoff {
     const remainingMs = this.remainingMs();
     const last = this.#error;
     if (last === undefined || remainingMs === 0) return undefined;
-    return new ProxyError(last.code, last.message, { cause: last.cause, retryAfterS: Math.ceil(remainingMs / 1000) });
+    const { reason, cause } = last;
+    return new ProxyError(last.code, last.message, { reason, cause, retryAfterS: Math.ceil(remainingMs / 1000) });
   }
 }
 
@@ -407,7 +407,8 @@ export class CachedTokenSource implements TokenSource {
       this.#keep(token);
       return token;
     } catch (cause) {
-      const error = cause instanceof ProxyError ? cause : unavailable('it could not be asked', cause);
+      const error =
+        cause instanceof ProxyError ? cause : unavailable('it could not be asked', { kind: 'internal' }, { cause });
       this.#backoff.failed(error);
       this.#setAsideFor = undefined;
       this.#schedule(this.#backoff.remainingMs());

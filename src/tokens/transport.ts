@@ -69,7 +69,7 @@ function send(
     sent.once('response', resolve);
     sent.once('upgrade', (_answer, socket) => {
       socket.destroy();
-      reject(Object.assign(new Error('switched protocols'), { code: 'switched protocols unasked' }));
+      reject(Object.assign(new Error('switched protocols'), { code: 'UNEXPECTED_UPGRADE' }));
     });
     sent.on('error', reject);
     sent.end(body);
@@ -81,7 +81,7 @@ async function bodyOf(answer: IncomingMessage): Promise<string> {
   for await (const chunk of answer as AsyncIterable<Buffer>) {
     body.append(chunk);
     if (body.length > MAX_ANSWER_BYTES) {
-      throw Object.assign(new Error('answer too long'), { code: 'answer longer than 64 KiB' });
+      throw Object.assign(new Error('answer too long'), { code: 'RESPONSE_TOO_LONG' });
     }
   }
   return body.bytes.toString('utf8');

@@ -157,7 +157,7 @@ describe('mergedCredential', () => {
 
   it('keeps the last failure, and every refused call of every client once', () => {
     const refused = (client: string, call: string, untilMs: number) => ({ client, call, untilMs });
-    const failure = (atMs: number) => ({ code: 'token_denied', detail: '', cause: undefined, atMs }) as const;
+    const failure = (atMs: number) => ({ code: 'token_denied', detail: '', reason: undefined, atMs }) as const;
     const merged = mergedCredential([
       credentialOf({ failure: failure(1), refusedCalls: [refused('shop', 'GET /a', 5)], asking: true }),
       credentialOf({ failure: failure(2), refusedCalls: [refused('shop', 'GET /a', 4)], retryAtMs: 9 }),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RouteConfig } from '../../src/config/config.ts';
 import { reloadProblem, diagnoseRoute, storeProblem } from '../../src/diagnosis/diagnosis.ts';
-import type { ErrorCode } from '../../src/errors.ts';
+import type { ErrorCode, Reason } from '../../src/errors.ts';
 import type { LastFailure } from '../../src/telemetry/route-stats.ts';
 import type { CredentialSnapshot } from '../../src/telemetry/snapshot.ts';
 import type { TokenFailure } from '../../src/tokens/exchange-stats.ts';
@@ -24,41 +24,55 @@ function adviceFor(changes: Partial<CredentialSnapshot>, route = SANDBOX, failur
 
 const TOKEN = tokenSnapshot(NOW);
 
-const unavailable = (what: string, cause?: string): TokenFailure => ({
+const unavailable = (reason: Reason | undefined): TokenFailure => ({
   code: 'token_unavailable',
-  detail: `No token could be had from the provider's token endpoint: ${what}.`,
-  cause,
+  detail: 'What happened.',
+  reason,
   atMs: NOW - 2000,
 });
-const asked = (cause: string) => unavailable(`it could not be asked (${cause})`, cause);
-const DENIED: TokenFailure = { code: 'token_denied', detail: 'refused', cause: undefined, atMs: NOW - 2000 };
+const HOST = 'sandbox.safaricom.co.ke';
+const network = (code: string, host = HOST) => unavailable({ kind: 'network', code, host });
+const DENIED: TokenFailure = {
+  code: 'token_denied',
+  detail: 'refused',
+  reason: { kind: 'credentials_refused', status: 401 },
+  atMs: NOW - 2000,
+};
 
 describe('routeAdvice on a route without a token', () => {
   it.each([
-    [asked('ECONNREFUSED'), 'connection_refused', 'refuses connections'],
-    [asked('ENOTFOUND'), 'dns_no_such_name', 'No host is named sandbox.safaricom.co.ke'],
-    [asked('EAI_AGAIN'), 'dns_no_answer', 'The DNS resolver of this machine'],
-    [asked('ENETUNREACH'), 'unreachable', 'no way from this machine'],
-    [asked('ETIMEDOUT'), 'timeout', 'did not answer in time'],
-    [asked('ECONNRESET'), 'connection_reset', 'broke the connection off'],
-    [asked('CERT_HAS_EXPIRED'), 'tls_expired', 'has expired'],
-    [asked('CERT_NOT_YET_VALID'), 'tls_not_yet_valid', 'not valid yet'],
-    [asked('ERR_TLS_CERT_ALTNAME_INVALID'), 'tls_other_name', 'for another name'],
-    [asked('SELF_SIGNED_CERT_IN_CHAIN'), 'tls_untrusted', 'nobody that this machine trusts'],
-    [asked('DEPTH_ZERO_SELF_SIGNED_CERT'), 'tls_untrusted', 'nobody that this machine trusts'],
-    [asked('UNABLE_TO_VERIFY_LEAF_SIGNATURE'), 'tls_untrusted', 'nobody that this machine trusts'],
-    [asked('EPROTO'), 'tls_failed', 'could not agree on TLS'],
-    [asked('ERR_SSL_WRONG_VERSION_NUMBER'), 'tls_failed', 'could not agree on TLS'],
-    [asked('LINK_LOCAL_ADDRESS'), 'link_local_address', 'metadata address'],
-    [asked('HPE_INVALID_CONSTANT'), 'no_http', 'no valid HTTP'],
-    [unavailable('it did not answer within 15 s', 'ETIMEDOUT'), 'token_endpoint_slow', 'takes the connection but'],
-    [unavailable('it answered 500'), 'token_endpoint_down', 'is down: it answered 500'],
-    [unavailable('it answered 503 with an HTML page'), 'token_endpoint_html', 'answered 503 with a web page'],
-    [unavailable('it answered 200 with an HTML page'), 'token_endpoint_html', 'answered 200 with a web page'],
-    [unavailable('it answered 429'), 'token_endpoint_throttles', 'asked too often'],
-    [unavailable('it gave a token that has expired already'), 'token_expired_at_once', 'has expired already'],
-    [unavailable('it answered 200 without a token at `x`'), 'token_answer_unusable', 'gave no token that can be used'],
-    [unavailable('something new'), 'token_unavailable', 'something new'],
+    [network('ECONNREFUSED'), 'connection_refused', 'refuses connections'],
+    [network('ENOTFOUND'), 'dns_no_such_name', 'No host is named sandbox.safaricom.co.ke'],
+    [network('EAI_AGAIN'), 'dns_no_answer', 'The DNS resolver of this machine'],
+    [network('ENETUNREACH'), 'unreachable', 'no way from this machine'],
+    [network('ETIMEDOUT'), 'timeout', 'did not answer in time'],
+    [network('ECONNRESET'), 'connection_reset', 'broke the connection off'],
+    [network('CERT_HAS_EXPIRED'), 'tls_expired', 'has expired'],
+    [network('CERT_NOT_YET_VALID'), 'tls_not_yet_valid', 'not valid yet'],
+    [network('ERR_TLS_CERT_ALTNAME_INVALID'), 'tls_other_name', 'for another name'],
+    [network('SELF_SIGNED_CERT_IN_CHAIN'), 'tls_untrusted', 'nobody that this machine trusts'],
+    [network('DEPTH_ZERO_SELF_SIGNED_CERT'), 'tls_untrusted', 'nobody that this machine trusts'],
+    [network('UNABLE_TO_VERIFY_LEAF_SIGNATURE'), 'tls_untrusted', 'nobody that this machine trusts'],
+    [network('EPROTO'), 'tls_failed', 'could not agree on TLS'],
+    [network('ERR_SSL_WRONG_VERSION_NUMBER'), 'tls_failed', 'could not agree on TLS'],
+    [network('LINK_LOCAL_ADDRESS'), 'link_local_address', 'metadata address'],
+    [unavailable({ kind: 'malformed_response', rule: 'HPE_INVALID_CONSTANT', host: HOST }), 'no_http', 'no valid HTTP'],
+    [
+      unavailable({ kind: 'timeout', phase: 'token', timeoutMs: 15_000, host: HOST }),
+      'token_endpoint_slow',
+      'takes the connection but',
+    ],
+    [unavailable({ kind: 'http_status', status: 500 }), 'token_endpoint_down', 'is down: it answered 500'],
+    [unavailable({ kind: 'html_page', status: 503 }), 'token_endpoint_html', 'answered 503 with a web page'],
+    [unavailable({ kind: 'html_page', status: 200 }), 'token_endpoint_html', 'answered 200 with a web page'],
+    [unavailable({ kind: 'http_status', status: 429 }), 'token_endpoint_throttles', 'asked too often'],
+    [unavailable({ kind: 'token_expired_at_once' }), 'token_expired_at_once', 'has expired already'],
+    [
+      unavailable({ kind: 'no_usable_token', rule: 'field_missing', status: 200 }),
+      'token_answer_unusable',
+      'gave no token that can be used',
+    ],
+    [unavailable(undefined), 'token_unavailable', 'What happened.'],
   ])('tells %o apart as %s', (failure, code, words) => {
     const { state, problems } = adviceFor({ failure });
     expect({ state, code: problems[0]?.code }).toEqual({ state: 'failing', code });
@@ -102,17 +116,21 @@ describe('routeAdvice on a route without a token', () => {
     };
     const file = { routes: { '/x/*': { upstream: 'https://api.example', credentials: { key: 'k' }, token } } };
     const route = adminConfig({ file }).routes[0]!;
-    expect(adviceFor({ failure: asked('ENOTFOUND') }, route).problems[0]?.what).toContain('login.example');
+    expect(adviceFor({ failure: network('ENOTFOUND', 'login.example') }, route).problems[0]?.what).toContain(
+      'login.example',
+    );
   });
 });
 
 describe('routeAdvice on a route with a token', () => {
   it('warns only, since calls go through until the token runs out', () => {
-    const { state, problems } = adviceFor({ token: TOKEN, failure: unavailable('it answered 500') });
+    const { state, problems } = adviceFor({ token: TOKEN, failure: unavailable({ kind: 'http_status', status: 500 }) });
     expect(state).toBe('warning');
     expect(problems[0]?.what).toContain('Calls still go through');
     const ended = { ...TOKEN, expiresAtMs: NOW };
-    expect(adviceFor({ token: ended, failure: unavailable('it answered 500') }).state).toBe('failing');
+    expect(adviceFor({ token: ended, failure: unavailable({ kind: 'http_status', status: 500 }) }).state).toBe(
+      'failing',
+    );
   });
 
   it.each([
@@ -144,9 +162,15 @@ describe('routeAdvice on a route with a token', () => {
 });
 
 describe('routeAdvice on a route whose last call failed', () => {
-  const failure = (code: ErrorCode, detail: string): LastFailure => ({ code, detail, atMs: NOW, requestId: 'r-1' });
-  const unreachable = (why: string) =>
-    failure('upstream_unreachable', `The provider could not be connected to (${why}). Nothing was sent.`);
+  const failure = (code: ErrorCode, detail: string, reason?: Reason): LastFailure => ({
+    ...{ code, detail, reason },
+    atMs: NOW,
+    requestId: 'r-1',
+  });
+  const unreachable = (code: string) =>
+    failure('upstream_unreachable', 'The provider could not be connected to.', { kind: 'network', code, host: HOST });
+  const timeout = (phase: 'connect' | 'response') =>
+    failure('upstream_timeout', '', { kind: 'timeout', phase, timeoutMs: 60_000, host: HOST });
 
   it.each([
     [unreachable('ECONNREFUSED'), 'api_connection_refused', 'refuses connections'],
@@ -156,8 +180,8 @@ describe('routeAdvice on a route whose last call failed', () => {
     [unreachable('whatever'), 'api_unreachable', 'could not be connected to'],
     [failure('upstream_reset', ''), 'api_reset', 'broke the connection off'],
     [failure('upstream_invalid', ''), 'api_no_http', 'no valid HTTP'],
-    [failure('upstream_timeout', 'The provider did not answer in time.'), 'api_slow', 'within 60 s'],
-    [failure('upstream_timeout', 'could not be connected to in time'), 'api_timeout', 'Nothing was sent'],
+    [timeout('response'), 'api_slow', 'within 60 s'],
+    [timeout('connect'), 'api_timeout', 'Nothing was sent'],
     [failure('loop_detected', ''), 'loop', 'leads here again'],
     [failure('internal_error', 'Wakala failed.'), 'internal_error', 'Wakala failed.'],
   ])('tells %o apart as %s', (last, code, words) => {

@@ -201,7 +201,7 @@ describe('a token endpoint', () => {
       });
     const { fetcher } = asking(mpesa);
     login().reply(200, endless);
-    expect((await refusalOf(fetcher.fetch(undefined))).message).toContain('answer longer than 64 KiB');
+    expect((await refusalOf(fetcher.fetch(undefined))).message).toContain('RESPONSE_TOO_LONG');
     expect(pulledBytes).toBeLessThan(1e6);
   });
 

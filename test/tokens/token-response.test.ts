@@ -194,9 +194,9 @@ describe('a token endpoint that refuses', () => {
 
 describe('an unavailable token', () => {
   it('has a cause only if there is one', () => {
-    expect(Object.hasOwn(unavailable('it slept'), 'cause')).toBe(false);
+    expect(Object.hasOwn(unavailable('it slept', { kind: 'internal' }), 'cause')).toBe(false);
     const cause = new Error('x');
-    expect(unavailable('it slept', cause).cause).toBe(cause);
+    expect(unavailable('it slept', { kind: 'internal' }, { cause }).cause).toBe(cause);
   });
 });
 

@@ -106,7 +106,7 @@ describe('the network transport', () => {
     const url = await serve((_, response) => response.end('x'.repeat(bytes)));
     const length = network()(get(url), never).then(({ body }) => body.length);
     if (whole) expect(await length).toBe(bytes);
-    else await expect(length).rejects.toMatchObject({ code: 'answer longer than 64 KiB' });
+    else await expect(length).rejects.toMatchObject({ code: 'RESPONSE_TOO_LONG' });
   });
 
   it('hangs up on an answer of 100 MB instead of reading it', async () => {
@@ -125,7 +125,7 @@ describe('the network transport', () => {
     });
     const { fetcher, log } = asking(mpesa, { authServer: url });
     const refusal = await refusalOf(fetcher.fetch(undefined));
-    expect(refusal.message).toContain('it could not be asked (answer longer than 64 KiB)');
+    expect(refusal.message).toContain('it could not be asked (RESPONSE_TOO_LONG)');
     await hungUp;
     // What the sockets of both ends hold is sent, and no more.
     expect(sent).toBeLessThan(20e6);

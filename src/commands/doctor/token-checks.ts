@@ -121,7 +121,9 @@ async function attemptExchange(use: CredentialUse, token: Exchange, world: Probe
 }
 
 function proxyErrorOf(error: unknown): ProxyError {
-  return error instanceof ProxyError ? error : unavailable(`it could not be asked (${networkCode(error)})`);
+  return error instanceof ProxyError
+    ? error
+    : unavailable(`it could not be asked (${networkCode(error)})`, { kind: 'internal' });
 }
 
 function isPage({ body, headers }: TokenResponse): boolean {

@@ -1,38 +1,51 @@
-import { networkCode, ProxyError } from '../../errors.ts';
+import { networkCode, networkReason, ProxyError } from '../../errors.ts';
 
 export const MAY_HAVE_ACTED = 'It may have acted on the request: check the outcome there before you send it again.';
 
 /** No connection could be opened. `server` is its host, with the port if that is not the usual one. */
 export function unreachable(server: string, cause: unknown): ProxyError {
   const detail = `Could not connect to ${server} (${networkCode(cause)}). The request was not sent.`;
-  return new ProxyError('upstream_unreachable', detail, { cause, outcome: 'not_sent' });
+  return new ProxyError('upstream_unreachable', detail, {
+    reason: networkReason(cause, server),
+    cause,
+    outcome: 'not_sent',
+  });
 }
 
 export function connectTimeout(server: string, timeoutMs: number): ProxyError {
   const detail = `Could not connect to ${server} within ${timeoutMs} ms. The request was not sent.`;
-  return new ProxyError('upstream_timeout', detail, { outcome: 'not_sent' });
+  const reason = { kind: 'timeout', phase: 'connect', timeoutMs, host: server } as const;
+  return new ProxyError('upstream_timeout', detail, { reason, outcome: 'not_sent' });
 }
 
 /** @param cause undefined if the server closed the connection in an orderly way */
 export function brokenConnection(server: string, cause: unknown): ProxyError {
   const how = cause === undefined ? 'the server closed it' : networkCode(cause);
   const detail = `The connection to ${server} broke before the response was complete (${how}). ${MAY_HAVE_ACTED}`;
-  return new ProxyError('upstream_reset', detail, { cause, outcome: 'unknown' });
+  return new ProxyError('upstream_reset', detail, {
+    reason: { kind: 'connection_lost', host: server },
+    cause,
+    outcome: 'unknown',
+  });
 }
 
 export function invalidResponse(server: string, why: string, cause?: unknown): ProxyError {
   const detail = `The response from ${server} is not valid HTTP: ${why}. ${MAY_HAVE_ACTED}`;
-  return new ProxyError('upstream_invalid', detail, { cause, outcome: 'unknown' });
+  return new ProxyError('upstream_invalid', detail, {
+    reason: { kind: 'malformed_response', rule: why, host: server },
+    cause,
+    outcome: 'unknown',
+  });
 }
 
 /** @param hasStarted whether a part of the request was sent */
 export function poolClosed(server: string, hasStarted: boolean): ProxyError {
   if (!hasStarted) {
     const detail = `Wakala is shutting down its connections to ${server}. The request was not sent.`;
-    return new ProxyError('upstream_unreachable', detail, { outcome: 'not_sent' });
+    return new ProxyError('upstream_unreachable', detail, { reason: { kind: 'shutdown' }, outcome: 'not_sent' });
   }
   const detail = `Wakala shut down its connection to ${server} before the response was complete. ${MAY_HAVE_ACTED}`;
-  return new ProxyError('upstream_reset', detail, { outcome: 'unknown' });
+  return new ProxyError('upstream_reset', detail, { reason: { kind: 'shutdown' }, outcome: 'unknown' });
 }
 
 /** The stream of a request body failed after a part of the request was sent. */
@@ -50,12 +63,12 @@ export function wrongBodyLength(): ProxyError {
 /** The request would not be exactly one HTTP request. */
 export function invalidRequest(why: string): ProxyError {
   const detail = `The request cannot be sent: ${why}. Nothing was sent.`;
-  return new ProxyError('internal_error', detail, { outcome: 'not_sent' });
+  return new ProxyError('internal_error', detail, { reason: { kind: 'internal' }, outcome: 'not_sent' });
 }
 
 /** A response handler threw. */
 export function handlerFailed(cause: unknown): ProxyError {
   if (cause instanceof ProxyError) return cause;
   const detail = 'Wakala failed while it handled the response. The request may have been sent.';
-  return new ProxyError('internal_error', detail, { cause, outcome: 'unknown' });
+  return new ProxyError('internal_error', detail, { reason: { kind: 'internal' }, cause, outcome: 'unknown' });
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts';
-import { ProxyError } from '../../errors.ts';
+import { ProxyError, readReason, type Reason } from '../../errors.ts';
 import type { Log } from '../../logger.ts';
 import type { Secret } from '../../secret.ts';
 import { EXCHANGE_TIMEOUT_MS, type TokenFetcher } from '../exchange.ts';
@@ -18,6 +18,8 @@ export type StoreEvent =
       readonly code: 'token_denied' | 'token_unavailable';
       /** Whole seconds, up to an hour. */
       readonly retryAfterS?: number;
+      /** Undefined if the sender is of a version that sends none, or of one that sends a kind this one does not know. */
+      readonly reason?: Reason;
     };
 
 /** Longest text that is opened, in characters. News have about 200. */
@@ -53,9 +55,11 @@ export function decryptEvent(text: string, { cipher: seal, name, clock }: EventC
   if (kind !== 'failed' || !(Math.abs(clock.now() - news.sentAtMs) <= FRESH_MS)) return undefined;
   const { code, retryAfterS } = news;
   if (code !== 'token_denied' && code !== 'token_unavailable') return undefined;
-  if (retryAfterS === undefined) return { kind, generation, code };
+  const reason = readReason(news.reason);
+  const failure = { kind, generation, code, ...(reason !== undefined && { reason }) };
+  if (retryAfterS === undefined) return failure;
   const isWait = Number.isInteger(retryAfterS) && retryAfterS > 0 && retryAfterS <= MAX_RETRY_AFTER_S;
-  return isWait ? { kind, generation, code, retryAfterS } : undefined;
+  return isWait ? { ...failure, retryAfterS } : undefined;
 }
 
 /** News of the failed turn `generation`; undefined for an error that says nothing about the credential. */
@@ -63,14 +67,22 @@ export function failureEvent(error: unknown, generation: number): StoreEvent | u
   if (!(error instanceof ProxyError)) return undefined;
   const code = error.code === 'token_denied' ? error.code : 'token_unavailable';
   const { retryAfterS } = error;
-  return { kind: 'failed', generation, code, ...(retryAfterS === undefined ? {} : { retryAfterS }) };
+  // Within the bounds that the reader checks, so that the message stays short.
+  const reason = readReason(error.reason);
+  return {
+    kind: 'failed',
+    generation,
+    code,
+    ...(retryAfterS !== undefined && { retryAfterS }),
+    ...(reason !== undefined && { reason }),
+  };
 }
 
 /** The same failure for those who waited: in words of this replica, whatever the other one said. */
-export function errorOf({ code, retryAfterS }: StoreEvent & { kind: 'failed' }): ProxyError {
+export function errorOf({ code, retryAfterS, reason }: StoreEvent & { kind: 'failed' }): ProxyError {
   const what = code === 'token_denied' ? 'was refused the token' : 'requested the token and failed';
   const detail = `Another process of wakala ${what}. The log of that process has the reason.`;
-  return new ProxyError(code, detail, retryAfterS === undefined ? {} : { retryAfterS });
+  return new ProxyError(code, detail, { reason, retryAfterS });
 }
 
 /** Unlike the `name` and number of a token, so that neither opens as the other. */

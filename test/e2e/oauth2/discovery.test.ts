@@ -128,7 +128,7 @@ describe('metadata', () => {
     });
     const refusal = await refusalOf(asking({ issuer: origin }).fetcher.fetch(undefined));
     expect(refusal).toMatchObject({ code: 'token_unavailable' });
-    expect(refusal.message).toContain('its issuer could not be asked (answer longer than 64 KiB)');
+    expect(refusal.message).toContain('its issuer could not be asked (RESPONSE_TOO_LONG)');
   });
 
   it('that asks for patience is not asked for sooner', async () => {

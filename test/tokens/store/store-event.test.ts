@@ -27,9 +27,28 @@ describe('news', () => {
     { kind: 'failed', generation: 7, code: 'token_denied' },
     { ...FAILED, retryAfterS: 1 },
     { ...FAILED, retryAfterS: 3600 },
+    { ...FAILED, reason: { kind: 'network', code: 'ECONNREFUSED', host: 'auth.example.com' } },
   ])('arrive as they were sent: %j', (news) => {
     expect(decryptEvent(encryptEvent(news, context()), context())).toEqual(news);
   });
+
+  it('stay short enough to be read, whatever the reason is', () => {
+    const reason = { kind: 'network', code: 'C'.repeat(100), host: 'h'.repeat(270) } as const;
+    const event = failureEvent(new ProxyError('token_unavailable', '', { retryAfterS: 3600, reason }), 2 ** 52);
+    expect(event).toMatchObject({ reason });
+    expect(decryptEvent(encryptEvent(event as StoreEvent, context()), context())).toEqual(event);
+    const endless = new ProxyError('token_unavailable', '', { reason: { ...reason, host: 'h'.repeat(271) } });
+    expect(failureEvent(endless, 7)).not.toHaveProperty('reason');
+  });
+
+  it.each([{ kind: 'from a later version' }, { kind: 'toString' }, { kind: 'http_status' }, 'network', null])(
+    'lose a reason that this version does not know: %j',
+    (reason) => {
+      const { cipher, name, clock } = context();
+      const text = cipher.encryptJson({ ...FAILED, sentAtMs: clock.now(), reason }, `${name}\0news`);
+      expect(decryptEvent(text, context())).toEqual(FAILED);
+    },
+  );
 
   it('are opened by nobody who has another key, for no other credential, and after no change', () => {
     const text = encryptEvent(FAILED, context());
@@ -93,11 +112,12 @@ describe('news', () => {
 describe('a failure', () => {
   it('is told with its code and wait, and without its words', () => {
     const cause = new Error('canary');
-    const error = new ProxyError('token_denied', 'canary', { retryAfterS: 9, cause });
+    const reason = { kind: 'credentials_refused', status: 401 } as const;
+    const error = new ProxyError('token_denied', 'canary', { reason, retryAfterS: 9, cause });
     const news = failureEvent(error, 7);
-    expect(news).toEqual({ kind: 'failed', generation: 7, code: 'token_denied', retryAfterS: 9 });
+    expect(news).toEqual({ kind: 'failed', generation: 7, code: 'token_denied', retryAfterS: 9, reason });
     const told = errorOf(news as StoreEvent & { kind: 'failed' });
-    expect(told).toMatchObject({ code: 'token_denied', outcome: 'not_sent', retryAfterS: 9 });
+    expect(told).toMatchObject({ code: 'token_denied', outcome: 'not_sent', retryAfterS: 9, reason });
     expect(told.message).toBe(
       'Another process of wakala was refused the token. The log of that process has the reason.',
     );
