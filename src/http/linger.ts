@@ -29,6 +29,8 @@ export function endResponse(res: ServerResponse, rest?: string, encoding: Buffer
 
 /** If the request body ends in time, the connection can be reused. Otherwise it is destroyed. */
 function destroyIfEndless(req: IncomingMessage): void {
+  // A request without a body has ended already, and emits no events (`optimizeEmptyRequests`).
+  if (req.readableEnded) return;
   const timer = setTimeout(() => req.socket.destroy(), LINGER_MS);
   timer.unref();
   for (const event of ['end', 'close']) req.once(event, () => clearTimeout(timer));

@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { silentLog } from '../../src/logger.ts';
 import { startServer } from '../../src/server/server.ts';
-import { ask, expectProblem } from '../support/proxy-ask.ts';
+import { ask, expectProblem, keepAlive } from '../support/proxy-ask.ts';
 import { routeTo, type Settings, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
@@ -34,6 +34,18 @@ describe('the listener', () => {
     expect([...servers]).toMatchObject([
       { headersTimeout: 10_000, maxHeaderSize: 16_384, requestTimeout: 0, keepAliveTimeout: 65_000 },
     ]);
+  });
+
+  it('keeps a connection alive after it refused a request without a body on it', async () => {
+    const upstream = await RawUpstream.start((request) => {
+      // Longer than a client may go on sending the body of a refused request: 2 s.
+      setTimeout(() => request.socket.write(reply(200, 'fine')), 2500);
+      return undefined;
+    });
+    const { port } = await startProxyTo(upstream);
+    const agent = keepAlive(1);
+    expect((await ask(port, '/nowhere', { agent })).status).toBe(404);
+    expect((await ask(port, '/api/x', { agent, body: '{}' })).status).toBe(200);
   });
 
   it('says whose port is taken, and how to choose another', async () => {
