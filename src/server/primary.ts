@@ -2,26 +2,25 @@ import { randomBytes } from 'node:crypto';
 import cluster, { type Worker } from 'node:cluster';
 import type { Server } from 'node:http';
 import { adminListener } from '../admin/listener.ts';
-import type { Reloads } from '../telemetry/snapshot.ts';
+import type { Reloads, ServingProcess } from '../telemetry/snapshot.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import { formatAddress } from '../config/values.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { networkCode } from '../errors.ts';
 import type { Log } from '../logger.ts';
-import { answerCall } from '../tokens/store/channel.ts';
 import { MemoryStores } from '../tokens/store/memory.ts';
 import { createAdminServer, listen } from './http-server.ts';
-import { ChannelProcess } from './process-channel.ts';
 import { refuseRestart } from './reload.ts';
+import { Rpc } from './rpc.ts';
 import { commit, version } from './version.ts';
-import type { FromWorker, ToWorker } from './worker.ts';
+import { type ConfigTexts, remoteProcess, storeRequests, type WorkerRpc } from './worker-rpc.ts';
 
 export interface PrimaryOptions {
   readonly log: Log;
   readonly clock?: Clock;
   readonly reloads: () => Reloads;
   /** What the configuration was read from: a worker reads the same, whatever lies on the disk by then. */
-  readonly texts: ReadonlyMap<string, string>;
+  readonly texts: ConfigTexts;
   /** Program and arguments of a worker. */
   readonly exec: string;
   readonly args: readonly string[];
@@ -44,13 +43,14 @@ export class Primary {
   /** Seals what the workers share, for as long as this process lives. */
   readonly #key = randomBytes(32).toString('hex');
   readonly #admin: Server;
-  readonly #ready = new Set<number>();
   /** By the id of the worker. */
-  readonly #processes = new Map<number, ChannelProcess>();
+  readonly #rpcs = new Map<number, WorkerRpc>();
+  /** Workers that are ready, by id. */
+  readonly #ready = new Map<number, ServingProcess>();
   /** Functions that cancel the delayed starts of workers. */
   readonly #restarts = new Set<() => void>();
   #config: Config;
-  #texts: ReadonlyMap<string, string>;
+  #texts: ConfigTexts;
   #draining = false;
   #clean = true;
   #changed: PromiseWithResolvers<undefined> = Promise.withResolvers();
@@ -62,12 +62,14 @@ export class Primary {
     this.#texts = texts;
     this.#log = log;
     this.#clock = clock;
-    this.#stores = new MemoryStores(clock, (name, news) => this.#tellAll({ kind: 'board news', name, news }));
+    this.#stores = new MemoryStores(clock, (name, event) => {
+      for (const rpc of this.#rpcs.values()) rpc.notify('storeEvent', name, event);
+    });
     const admin = adminListener({
       ready: () => !this.#draining && this.#ready.size > 0,
       reloads,
       config: () => this.#config,
-      processes: () => workers().flatMap(({ id }) => this.#processes.get(id) ?? []),
+      processes: () => [...this.#ready.values()],
       emulated: false,
       version: version(),
       commit: commit(),
@@ -81,7 +83,6 @@ export class Primary {
     const primary = new Primary(config, options);
     // Structured clones, in which `undefined` stays what it is.
     cluster.setupPrimary({ exec: options.exec, args: [...options.args], serialization: 'advanced' });
-    cluster.on('message', (worker, message: FromWorker) => primary.#onMessage(worker, message));
     try {
       if (config.admin !== undefined) await listen(primary.#admin, config.admin, '--admin');
       for (let i = 0; i < config.workers; i++) primary.#fork();
@@ -98,18 +99,18 @@ export class Primary {
   }
 
   /** Has every worker take a configuration over. @throws Error if that takes a restart */
-  apply(config: Config, texts: ReadonlyMap<string, string>): void {
+  apply(config: Config, texts: ConfigTexts): void {
     refuseRestart(this.#config, config);
     this.#config = config;
     this.#texts = texts;
-    this.#tellAll({ kind: 'reload', texts });
+    for (const rpc of this.#rpcs.values()) rpc.notify('applyConfig', texts);
   }
 
   /** Has every worker finish what it has under way, then stops. @returns true if nothing had to be cut off */
   async drain(): Promise<boolean> {
     this.#forkNoMore();
     this.#log.info({ timeout_ms: this.#config.drainTimeoutMs }, 'draining');
-    this.#tellAll({ kind: 'drain' });
+    for (const rpc of this.#rpcs.values()) rpc.notify('drain');
     const late = this.#clock.after(this.#config.drainTimeoutMs + GRACE_MS, () => {
       this.#clean = false;
       for (const worker of workers()) worker.process.kill('SIGKILL');
@@ -131,13 +132,16 @@ export class Primary {
   }
 
   #follow(worker: Worker, startedMs: number): void {
+    const rpc = this.#connect(worker);
     // Also emitted for a message to a worker that is about to end. `exit` follows then.
     worker.on('error', (error: unknown) => {
       if (worker.process.pid === undefined) this.#onNotStarted(error);
     });
+    worker.on('disconnect', () => rpc.close());
     worker.on('exit', (code, signal) => {
+      rpc.close();
+      this.#rpcs.delete(worker.id);
       this.#ready.delete(worker.id);
-      this.#processes.delete(worker.id);
       this.#stores.forget(ownerOf(worker));
       if (this.#draining) {
         if (code !== 0) this.#clean = false;
@@ -149,7 +153,38 @@ export class Primary {
       this.#change();
     });
     if (worker.process.pid === undefined) return;
-    worker.send({ kind: 'start', key: this.#key, owner: ownerOf(worker), texts: this.#texts } satisfies ToWorker);
+    this.#rpcs.set(worker.id, rpc);
+    rpc.notify('start', { encryptionKey: this.#key, owner: ownerOf(worker), texts: this.#texts });
+  }
+
+  #connect(worker: Worker): WorkerRpc {
+    const rpc: WorkerRpc = new Rpc({
+      clock: this.#clock,
+      send: (message) => {
+        if (!worker.isConnected()) return false;
+        // The callback gets the error of a worker that is about to end. `disconnect` follows.
+        worker.send(message, () => undefined);
+        return true;
+      },
+      handlers: {
+        requests: storeRequests(this.#stores),
+        notifications: {
+          ready: (address) => {
+            // A message may arrive after the exit of its worker.
+            if (!this.#rpcs.has(worker.id)) return;
+            this.#ready.set(worker.id, remoteProcess(worker.process.pid ?? 0, rpc));
+            this.#address = address;
+            this.#change();
+          },
+          failed: (message) => {
+            this.#failure = message;
+            this.#change();
+          },
+        },
+      },
+    });
+    worker.on('message', (message: unknown) => rpc.receive(message));
+    return rpc;
   }
 
   /** The machine is out of processes, memory or file descriptors, or the binary of Node is being replaced. */
@@ -177,30 +212,6 @@ export class Primary {
     for (const cancel of this.#restarts) cancel();
   }
 
-  #onMessage(worker: Worker, message: FromWorker): void {
-    switch (message.kind) {
-      case 'ready':
-        this.#ready.add(worker.id);
-        this.#processes.set(
-          worker.id,
-          new ChannelProcess(worker.process.pid ?? 0, this.#clock, (call) => tell(worker, call)),
-        );
-        this.#address = message.address;
-        this.#change();
-        break;
-      case 'failed':
-        this.#failure = message.error;
-        this.#change();
-        break;
-      case 'process answer':
-        this.#processes.get(worker.id)?.onAnswer(message);
-        break;
-      case 'board':
-        void answerCall(this.#stores, message).then((answer) => tell(worker, answer));
-        break;
-    }
-  }
-
   async #allReady(): Promise<void> {
     const late = this.#clock.after(START_MS, () => {
       this.#failure = 'the workers were not ready in time';
@@ -209,10 +220,6 @@ export class Primary {
     while (this.#ready.size < this.#config.workers && this.#failure === undefined) await this.#changed.promise;
     late();
     if (this.#failure !== undefined) throw new Error(this.#failure);
-  }
-
-  #tellAll(message: ToWorker): void {
-    for (const worker of workers()) tell(worker, message);
   }
 
   #change(): void {
@@ -228,9 +235,4 @@ function workers(): Worker[] {
 
 function ownerOf(worker: Worker): string {
   return `worker ${worker.id}`;
-}
-
-/** A worker that is about to end takes no more messages. */
-function tell(worker: Worker, message: ToWorker): void {
-  if (worker.isConnected()) worker.send(message, () => undefined);
 }

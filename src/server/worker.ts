@@ -1,35 +1,18 @@
 import cluster from 'node:cluster';
 import { systemClock } from '../clock.ts';
-import type { Config, ListenAddress } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
 import { Secret } from '../secret.ts';
 import type { LevelledLog } from '../telemetry/log.ts';
-import { type StoreReply, type StoreCall, type StoreNotice, ChannelStores } from '../tokens/store/channel.ts';
 import { shareBy } from '../tokens/store/open.ts';
 import { TokenCipher } from '../tokens/store/cipher.ts';
 import type { ServingProcess } from '../telemetry/snapshot.ts';
-import { answerProcessCall, type ProcessReply, type ProcessCall } from './process-channel.ts';
+import { Rpc } from './rpc.ts';
 import { startServer } from './server.ts';
-
-export type FromWorker =
-  | { readonly kind: 'ready'; readonly address: ListenAddress }
-  | { readonly kind: 'failed'; readonly error: string }
-  | ProcessReply
-  | StoreCall;
-
-export type ToWorker =
-  | { readonly kind: 'start'; readonly key: string; readonly owner: string; readonly texts: Texts }
-  | { readonly kind: 'reload'; readonly texts: Texts }
-  | { readonly kind: 'drain' }
-  | ProcessCall
-  | StoreReply
-  | StoreNotice;
-
-/** What a configuration is read from, by absolute path. */
-type Texts = ReadonlyMap<string, string>;
+import { type ConfigTexts, type PrimaryRpc, RemoteStores, type WorkerSettings } from './worker-rpc.ts';
 
 interface WorkerOptions {
   /** @throws ConfigError */
-  readonly configOf: (texts: Texts) => Config;
+  readonly configOf: (texts: ConfigTexts) => Config;
   readonly logFor: (config: Config, worker: number | undefined) => LevelledLog;
 }
 
@@ -43,36 +26,48 @@ export function isWorker(): boolean {
  * @returns true if nothing had to be cut off
  */
 export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<boolean> {
-  const stores = new ChannelStores(send);
-  const started = Promise.withResolvers<ToWorker & { kind: 'start' }>();
+  const started = Promise.withResolvers<WorkerSettings>();
   const stop = Promise.withResolvers<undefined>();
-  let reload = (texts: Texts) => void (missed = texts);
-  let missed: Texts | undefined;
   let serving: ServingProcess | undefined;
-  process.on('message', (message: ToWorker) => {
-    switch (message.kind) {
-      case 'start':
-        started.resolve(message);
-        break;
-      case 'reload':
-        reload(message.texts);
-        break;
-      case 'drain':
-        stop.resolve(undefined);
-        break;
-      case 'process':
-        if (serving !== undefined) answerProcessCall(serving, message).then(send, () => undefined);
-        break;
-      default:
-        stores.onMessage(message);
-    }
+  let latestTexts: ConfigTexts | undefined;
+  let applyLatest = () => {};
+  const running = () => {
+    if (serving === undefined) throw new Error('the worker is not ready');
+    return serving;
+  };
+  const rpc: PrimaryRpc = new Rpc({
+    clock: systemClock,
+    send: (message) => {
+      if (!process.connected) return false;
+      process.send?.(message);
+      return true;
+    },
+    handlers: {
+      requests: {
+        snapshot: async () => running().snapshot(),
+        records: async (after) => running().records(after),
+        details: async (number) => running().details(number),
+        refresh: async (route) => running().refresh(route),
+      },
+      notifications: {
+        start: (settings) => started.resolve(settings),
+        applyConfig: (texts) => {
+          latestTexts = texts;
+          applyLatest();
+        },
+        drain: () => stop.resolve(undefined),
+        storeEvent: (name, event) => stores.onEvent(name, event),
+      },
+    },
   });
+  const stores = new RemoteStores(rpc);
+  process.on('message', (message: unknown) => rpc.receive(message));
   // Emitted for a message to a primary that is gone. `disconnect` follows.
   process.on('error', () => undefined);
   cluster.worker?.on('disconnect', () => {
     // Else node would end this process at once, with the requests that it has under way.
     if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;
-    stores.close();
+    rpc.close();
     stop.resolve(undefined);
   });
   // What is sent to a whole group of processes is for the primary, which tells its workers.
@@ -80,30 +75,32 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
     .on('SIGINT', () => undefined)
     .on('SIGHUP', () => undefined)
     .on('SIGTERM', () => stop.resolve(undefined));
-  const { key, owner, texts } = await started.promise;
+  const { encryptionKey, owner, texts } = await started.promise;
   try {
     const config = withoutAdmin(configOf(texts));
     const log = logFor(config, cluster.worker?.id);
     const shared = shareBy({
-      stores: stores,
-      cipher: new TokenCipher([new Secret(key)]),
+      stores,
+      cipher: new TokenCipher([new Secret(encryptionKey)]),
       owner,
       clock: systemClock,
       log,
     });
     const server = await startServer(config, { log, shared });
     serving = server;
-    reload = (changed) => {
-      const next = withoutAdmin(configOf(changed));
+    applyLatest = () => {
+      if (latestTexts === undefined) return;
+      const next = withoutAdmin(configOf(latestTexts));
       server.apply(next);
       log.level = next.log.level;
     };
-    if (missed !== undefined) reload(missed);
-    send({ kind: 'ready', address: server.address });
+    // The primary may have reloaded its configuration while this worker started.
+    applyLatest();
+    rpc.notify('ready', server.address);
     await stop.promise;
     return await server.drain();
   } catch (error) {
-    send({ kind: 'failed', error: error instanceof Error ? error.message : String(error) });
+    rpc.notify('failed', error instanceof Error ? error.message : String(error));
     throw error;
   } finally {
     if (process.connected) process.disconnect();
@@ -113,8 +110,4 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
 /** The admin listener is the primary's. */
 function withoutAdmin(config: Config): Config {
   return { ...config, admin: undefined };
-}
-
-function send(message: FromWorker): void {
-  if (process.connected) process.send?.(message);
 }

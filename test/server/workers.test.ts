@@ -1,8 +1,8 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { freePort } from '../support/free-port.ts';
-import { ask } from '../support/proxy-ask.ts';
+import { ask, keepAlive } from '../support/proxy-ask.ts';
 import { CliProcess, configFile } from '../support/proxy-process.ts';
 import { routeTo, type Settings } from '../support/proxy-server.ts';
 import { valuesOf } from '../support/raw-message.ts';
@@ -173,6 +173,22 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     answerHeld();
     expect((await held).text).toBe('late');
     await vi.waitUntil(() => !children.some(isAlive), 20_000);
+  });
+
+  it.each<[string, NodeJS.Signals]>([
+    ['hangs', 'SIGSTOP'],
+    ['dies', 'SIGKILL'],
+  ])('fetch their own token when the primary %s while they wait for one', async (_, signal) => {
+    const { cli, port } = await serve({ drain_timeout: '10s' });
+    onTestFinished(() => cli.signal('SIGKILL'));
+    // The primary hands new connections to the workers, so the worker has its connection before the primary stops.
+    const agent = keepAlive(1);
+    await ask(port, '/unrouted', { agent });
+    cli.signal('SIGSTOP');
+    const response = ask(port, '/api/x', { body: '{}', agent });
+    await sleep(200);
+    cli.signal(signal);
+    expect(await response).toMatchObject({ status: 200 });
   });
 
   it('say why they cannot start, once, with exit code 1', async () => {

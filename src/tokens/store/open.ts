@@ -24,7 +24,7 @@ export interface OpenTokenStore {
 
 /** What the fetchers of a process share with those of the others. */
 interface Sharing {
-  readonly stores: { storeOf(name: string): TokenStore; close(): void; readonly status?: () => StoreStatus };
+  readonly stores: { storeOf(name: string): TokenStore; close?(): void; readonly status?: () => StoreStatus };
   readonly cipher: TokenCipher;
   /** This process; no other has the same. */
   readonly owner: string;
@@ -32,7 +32,7 @@ interface Sharing {
   readonly log: Log;
 }
 
-export function shareBy({ stores: stores, ...sharing }: Sharing): OpenTokenStore {
+export function shareBy({ stores, ...sharing }: Sharing): OpenTokenStore {
   let complained = false;
   const onForeignMessage = () => {
     if (!complained) sharing.log.warn({}, 'message in the token store is not sealed with a known key; ignored');
@@ -43,7 +43,7 @@ export function shareBy({ stores: stores, ...sharing }: Sharing): OpenTokenStore
     share: (own, name, provider) =>
       new SharedTokenFetcher(own, { ...context, store: stores.storeOf(name), name, provider }),
     status: stores.status?.bind(stores),
-    close: () => stores.close(),
+    close: () => stores.close?.(),
   };
 }
 
@@ -54,7 +54,7 @@ export async function openTokenStore(
 ): Promise<OpenTokenStore> {
   const stores = await RedisStores.open({ url, ...context });
   return shareBy({
-    stores: stores,
+    stores,
     cipher: new TokenCipher(keys),
     owner: randomUUID(),
     clock: context.clock,

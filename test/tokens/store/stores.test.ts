@@ -63,7 +63,7 @@ describe.runIf(hasTool('redis-server'))('a store in Redis', { timeout: 60_000 },
     const fencingNumber = await turn(store, 'one');
     expect(await store.save('one', posted(fencingNumber, 'sealed text'), NEWS)).toBe(true);
     const read = await store.read();
-    expect(read).toMatchObject({ generation: fencingNumber, sealed: 'sealed text' });
+    expect(read).toMatchObject({ generation: fencingNumber, encrypted: 'sealed text' });
     expect(read?.remainingMs).toBeGreaterThan(0);
     expect(read?.remainingMs).toBeLessThanOrEqual(LONG_MS);
   });
@@ -97,11 +97,11 @@ describe.runIf(hasTool('redis-server'))('a store in Redis', { timeout: 60_000 },
     await store.save('one', posted(fencingNumber, 'sealed'), NEWS);
     expect((await store.acquire('two', LONG_MS, 0)).stored).toMatchObject({
       generation: fencingNumber,
-      sealed: 'sealed',
+      encrypted: 'sealed',
     });
     expect(await store.acquire('three', LONG_MS, 0)).toMatchObject({
       fencingNumber: undefined,
-      posted: { generation: fencingNumber, sealed: 'sealed' },
+      stored: { generation: fencingNumber, encrypted: 'sealed' },
     });
   });
 
@@ -158,7 +158,7 @@ describe.runIf(hasTool('redis-server'))('a store in Redis', { timeout: 60_000 },
     await store.save('two', posted(late, 'newer'), NEWS);
     const heard = await heardBy(store, redis);
     expect(await store.save('one', posted(early, 'older'), NEWS)).toBe(false);
-    expect(await store.read()).toMatchObject({ generation: late, sealed: 'newer' });
+    expect(await store.read()).toMatchObject({ generation: late, encrypted: 'newer' });
     expect(heard).toEqual([]);
   });
 
@@ -170,7 +170,7 @@ describe.runIf(hasTool('redis-server'))('a store in Redis', { timeout: 60_000 },
     expect(await store.save('one', posted(early, 'older'), NEWS)).toBe(true);
     expect(await store.renew('two', LONG_MS)).toBe(true);
     expect(await store.save('two', posted(late, 'newer'), NEWS)).toBe(true);
-    expect(await store.read()).toMatchObject({ generation: late, sealed: 'newer' });
+    expect(await store.read()).toMatchObject({ generation: late, encrypted: 'newer' });
   });
 
   it('ends the turn with a post, and tells the others', async () => {
@@ -210,7 +210,7 @@ describe.runIf(hasTool('redis-server'))('a store in Redis', { timeout: 60_000 },
     await sleep(2 * SHORT_MS);
     const late = await turn(store, 'two');
     await store.save('two', posted(late, 'sealed', 1000), NEWS);
-    expect(await store.read()).toMatchObject({ sealed: 'sealed' });
+    expect(await store.read()).toMatchObject({ encrypted: 'sealed' });
     await sleep(1100);
     expect(await store.read()).toBeUndefined();
     expect(await store.save('one', posted(early, 'older'), NEWS)).toBe(false);

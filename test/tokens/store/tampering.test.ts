@@ -111,7 +111,7 @@ describe.runIf(hasTool('redis-server'))('someone who may write to the token stor
 
   it('is told apart in the log where the numbers were made useless', async () => {
     const { redis, provider, proxies, keyOf } = await sharing(1);
-    await redis.ask(`HSET ${keyOf('numbering')} fencingNumber 9007199254740992`);
+    await redis.ask(`HSET ${keyOf('numbering')} fence 9007199254740992`);
     provider.killTokens();
     await expectServed(...proxies);
     expect(lines(proxies[0]!, ALONE)).toMatchObject([{ error: 'TAMPERED' }]);
