@@ -8,7 +8,7 @@ import { fieldInWords, headerInWords, requestInWords, rulesInWords, snippet } fr
 import { variableOf } from '../src/config/starter.ts';
 import { emulatedCredentials } from '../src/emulators/emulated-provider.ts';
 import { emulatorPorts } from '../src/emulators/emulator.ts';
-import { providerEmulator } from '../src/emulators/provider-emulators.ts';
+import { providerEmulator } from '../src/emulators/emulator-registry.ts';
 import { isFixed } from '../src/providers/provider.ts';
 import { providers } from '../src/providers/registry.ts';
 

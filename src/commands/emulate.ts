@@ -1,5 +1,5 @@
 import { didYouMean } from '../config/diagnostics.ts';
-import { startEmulators } from '../emulators/emulators.ts';
+import { startEmulators } from '../emulators/emulator.ts';
 import type { Provider } from '../providers/provider.ts';
 import { providerNamed, providers } from '../providers/registry.ts';
 import { createLog } from '../telemetry/log.ts';

@@ -9,7 +9,7 @@ import { applyControls, type Controlled, type Counters, newCounters, newSwitches
 import { emulatedCredentials, fixedTokenOf } from './emulated-provider.ts';
 import { Issuer, type Random } from './issuer.ts';
 import type { ApiContext, ProviderEmulator } from './provider-emulator.ts';
-import { providerEmulator } from './provider-emulators.ts';
+import { providerEmulator } from './emulator-registry.ts';
 
 export interface EmulatorStateOptions {
   readonly clock?: Clock;

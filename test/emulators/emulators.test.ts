@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { emulatorPorts, startEmulator } from '../../src/emulators/emulator.ts';
-import { startEmulators } from '../../src/emulators/emulators.ts';
+import { startEmulators } from '../../src/emulators/emulator.ts';
 import { jeel } from '../../src/providers/jeel.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { paypack } from '../../src/providers/paypack.ts';

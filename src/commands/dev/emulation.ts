@@ -1,7 +1,7 @@
 import type { Config, RouteConfig } from '../../config/config.ts';
 
 import type { Emulator } from '../../emulators/emulator.ts';
-import { type Emulators, type EmulatorsOptions, startEmulators } from '../../emulators/emulators.ts';
+import { type Emulators, type EmulatorsOptions, startEmulators } from '../../emulators/emulator.ts';
 import { withExchangesAt, emulatedCredentials } from '../../emulators/emulated-provider.ts';
 import type { Provider } from '../../providers/provider.ts';
 
