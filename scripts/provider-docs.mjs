@@ -8,7 +8,7 @@ import { fieldInWords, headerInWords, requestInWords, rulesInWords, snippet } fr
 import { variableOf } from '../src/config/starter.ts';
 import { emulatedCredentials } from '../src/emulators/emulated-provider.ts';
 import { emulatorPorts } from '../src/emulators/emulator.ts';
-import { providerEmulator } from '../src/emulators/emulator-registry.ts';
+import { providerEmulatorOf } from '../src/emulators/emulator-registry.ts';
 import { isFixed } from '../src/providers/provider.ts';
 import { providers } from '../src/providers/registry.ts';
 
@@ -149,7 +149,7 @@ function emulated(provider, api, auth) {
   const mark = `<!-- body ${call.method} http://127.0.0.1:8080/${provider.name}${call.path} -->`;
   const body =
     call.json === undefined ? '' : `\n\n${mark}\n\n\`\`\`json\n${JSON.stringify(call.json, null, 2)}\n\`\`\``;
-  return `\`wakala dev\` and \`wakala emulate ${provider.name}\` serve it on http://127.0.0.1:${api}${where}. It ${isFixed(provider.token) ? 'takes the one key below' : 'emulates the token endpoint as described above'}, and ${providerEmulator(provider).does} See [emulators](../emulators.md) for how to break it.
+  return `\`wakala dev\` and \`wakala emulate ${provider.name}\` serve it on http://127.0.0.1:${api}${where}. It ${isFixed(provider.token) ? 'takes the one key below' : 'emulates the token endpoint as described above'}, and ${providerEmulatorOf(provider).summary} See [emulators](../emulators.md) for how to break it.
 
 ${table(['credential', 'of the emulator'], values)}
 

@@ -5,11 +5,11 @@ import type { Clock } from '../clock.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
 import { isLoopbackAddress } from '../http/ip-address.ts';
 
-/** What became of one callback. */
+/** The result of one callback. */
 export interface CallbackReport {
   readonly provider: string;
   readonly url: string;
-  /** Of the answer; absent where there was none. */
+  /** Status of the response; absent if there was none. */
   readonly status?: number;
   readonly error?: string;
 }
@@ -25,7 +25,7 @@ const TIMEOUT_MS = 5_000;
 const MAX_REPORTS = 50;
 const NOT_LOOPBACK = 'not delivered: not a loopback address';
 
-/** Sends what a provider sends by itself, a little later, and only to this machine. Redirects are not followed. */
+/** Sends the callbacks of an emulated provider, after a delay and only to this machine. Does not follow redirects. */
 export class Callbacks {
   readonly #options: CallbacksOptions;
   readonly #reports: CallbackReport[] = [];
@@ -35,7 +35,7 @@ export class Callbacks {
     this.#options = options;
   }
 
-  /** `body` is made when the callback goes out. `headers` may depend on its bytes. */
+  /** `body` is called when the callback is sent. `headers` gets the bytes of the body, to sign them. */
   send(url: string, body: () => JsonObject, headers: (bytes: Buffer) => Record<string, string> = () => ({})): void {
     if (!isLoopbackUrl(url)) {
       this.#report(url, { error: NOT_LOOPBACK });
@@ -49,12 +49,12 @@ export class Callbacks {
     this.#cancels.add(cancel);
   }
 
-  /** The last ones, newest first. */
+  /** The latest reports, newest first. */
   recent(): readonly JsonValue[] {
     return this.#reports.map(({ url, status, error }) => ({ url, status: status ?? null, error: error ?? null }));
   }
 
-  /** Whatever has not arrived yet never will. */
+  /** Drops callbacks that wait and aborts those under way. */
   close(): void {
     for (const cancel of this.#cancels) cancel();
     this.#cancels.clear();
@@ -64,12 +64,12 @@ export class Callbacks {
     const request = post(url, {
       method: 'POST',
       agent: false,
-      lookup: loopbackLookup,
+      lookup: lookupLocalhost,
       headers: { 'content-type': 'application/json', 'content-length': bytes.length, ...headers },
     });
     const abort = () => void request.destroy();
     const cancelTimeout = this.#options.clock.after(TIMEOUT_MS, () => {
-      request.destroy(new Error(`no answer within ${TIMEOUT_MS} ms`));
+      request.destroy(new Error(`no response within ${TIMEOUT_MS} ms`));
     });
     const settle = (outcome: { status: number } | { error: string }) => {
       cancelTimeout();
@@ -92,7 +92,7 @@ export class Callbacks {
   }
 }
 
-/** 127.0.0.0/8, `[::1]`, or literally `localhost`: callers name the address, so no other may be reached. */
+/** Whether the host is in 127.0.0.0/8, `[::1]` or `localhost`. API calls name the URL, so no other host is allowed. */
 export function isLoopbackUrl(text: string): boolean {
   const url = URL.parse(text);
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return false;
@@ -103,8 +103,8 @@ function post(url: URL, options: RequestOptions): ClientRequest {
   return url.protocol === 'https:' ? httpsRequest(url, options) : httpRequest(url, options);
 }
 
-/** `localhost` without asking the resolver, which may know another one. */
-const loopbackLookup: LookupFunction = (_hostname, options, callback) => {
+/** Resolves `localhost` without DNS or the hosts file, which may map it to another address. */
+const lookupLocalhost: LookupFunction = (_hostname, options, callback) => {
   if (options.all) {
     callback(null, [
       { address: '127.0.0.1', family: 4 },

@@ -1,65 +1,66 @@
 import type { JsonObject } from '../json.ts';
 import type { Issuer } from './issuer.ts';
 
-/** How the token endpoint behaves. All but `ok` and `truncated` issue nothing. */
+/** How the token endpoint behaves. Only `ok` and `truncated` issue tokens. */
 export const TOKEN_ENDPOINT_MODES = [
   'ok',
-  /** Destroys the socket. */
+  /** Closes the connection without a response. */
   'down',
   '429',
   '500',
-  /** A page with status 200. */
+  /** An HTML page with status 200. */
   'html',
-  /** A good answer whose end never comes. */
+  /** The first half of a token response, then a closed connection. */
   'truncated',
-  /** Refuses any credentials. */
+  /** Refuses all credentials. */
   'denied',
   /** Status 200 and no body. */
   'empty',
-  /** The status of a refusal and no body. */
+  /** The status of refused credentials and no body. */
   'denied-empty',
 ] as const;
 export type TokenEndpointMode = (typeof TOKEN_ENDPOINT_MODES)[number];
 
-/** What can be switched while an emulator runs. */
+/** Faults and settings that can change while an emulator runs. */
 export interface Switches {
   tokenEndpoint: TokenEndpointMode;
-  /** Seconds, sent as `Retry-After` by `429` and `500`. */
+  /** `Retry-After` of the modes `429` and `500`, in seconds. */
   retryAfterS: number | undefined;
   tokenDelayMs: number;
-  /** Calls below this path get the dead-token answer whatever their token. */
+  /** Calls below this path get the response to a dead token, whatever their token. */
   refusePath: string | undefined;
   refuseNextCalls: number;
-  /** Where providers whose webhooks are set on a dashboard send them. */
+  /** Receives the webhooks of providers that have no callback URL in their calls. */
   webhookUrl: string | undefined;
 }
 
-/** Since the start or the last reset. `tokens_alive` is as of now. */
+/** Counted since the start or the last reset. */
 export interface Counters {
-  /** Requests to the token endpoint, whatever came of them. */
+  /** All requests to the token endpoint, refused ones included. */
   token_requests: number;
   exchanges: number;
   refreshes: number;
   denied: number;
   api_calls: number;
-  /** API calls that got the dead-token answer. */
+  /** API calls that got the response to a dead token. */
   refused: number;
 }
 
-export interface Controlled {
+export interface ControlTarget {
   readonly switches: Switches;
   readonly counters: Counters;
   readonly issuer: Issuer;
 }
 
-/** A key that `POST /_emulator` takes. */
+/** A key of `POST /_emulator`. */
 export interface Control {
+  /** For the error message: "`key` must be ...". */
   readonly expects: string;
   readonly accepts: (value: unknown) => boolean;
-  readonly apply: (target: Controlled, value: unknown) => void;
+  readonly apply: (target: ControlTarget, value: unknown) => void;
 }
 
-/** What `POST /_emulator` says to a request that changes nothing. */
+/** A body of `POST /_emulator` that was refused. The message is for the user. */
 export class ControlError extends Error {
   override readonly name = 'ControlError';
 }
@@ -76,10 +77,10 @@ function noFaults(): Omit<Switches, 'webhookUrl'> {
   return { tokenEndpoint: 'ok', retryAfterS: undefined, tokenDelayMs: 0, refusePath: undefined, refuseNextCalls: 0 };
 }
 
-function control<T>(
+function defineControl<T>(
   expects: string,
   accepts: (value: unknown) => value is T,
-  apply: (target: Controlled, value: T) => void,
+  apply: (target: ControlTarget, value: T) => void,
 ): Control {
   return {
     expects,
@@ -100,57 +101,61 @@ const isUrl = (value: unknown): value is string | null =>
   value === null || (typeof value === 'string' && URL.canParse(value));
 const isMode = (value: unknown): value is TokenEndpointMode => TOKEN_ENDPOINT_MODES.some((mode) => mode === value);
 
-/** Applied in this order, so that `reset` comes before what is sent along with it. */
+/** In the order in which they are applied: `reset` comes before the other keys of the same request. */
 const CONTROLS: Readonly<Record<string, Control>> = {
-  /** Faults and counters only: tokens and transactions stay. */
-  reset: control('true', isTrue, ({ switches, counters, issuer }) => {
+  // Tokens and transactions stay.
+  reset: defineControl('true', isTrue, ({ switches, counters, issuer }) => {
     Object.assign(switches, noFaults());
     Object.assign(counters, newCounters());
-    issuer.restore();
+    issuer.reset();
   }),
-  expire_tokens: control('true', isTrue, ({ issuer }) => issuer.expireAll()),
-  revoke_refresh_tokens: control('true', isTrue, ({ issuer }) => issuer.revokeRefreshTokens()),
-  refuse_next_tokens: control('a count', isCount, ({ issuer }, count) => (issuer.refuseNext = count)),
-  refuse_next_calls: control('a count', isCount, ({ switches }, count) => (switches.refuseNextCalls = count)),
-  refuse_path: control('a path that begins with /, or null', isPath, ({ switches }, path) => {
+  expire_tokens: defineControl('true', isTrue, ({ issuer }) => issuer.expireAll()),
+  revoke_refresh_tokens: defineControl('true', isTrue, ({ issuer }) => issuer.revokeRefreshTokens()),
+  refuse_next_tokens: defineControl('a count', isCount, ({ issuer }, count) => (issuer.refuseNext = count)),
+  refuse_next_calls: defineControl('a count', isCount, ({ switches }, count) => (switches.refuseNextCalls = count)),
+  refuse_path: defineControl('a path that begins with /, or null', isPath, ({ switches }, path) => {
     switches.refusePath = path ?? undefined;
   }),
-  token_endpoint: control(`one of ${TOKEN_ENDPOINT_MODES.join(', ')}`, isMode, ({ switches }, mode) => {
+  token_endpoint: defineControl(`one of ${TOKEN_ENDPOINT_MODES.join(', ')}`, isMode, ({ switches }, mode) => {
     switches.tokenEndpoint = mode;
   }),
-  retry_after: control('seconds, or null', isCountOrNull, ({ switches }, seconds) => {
+  retry_after: defineControl('seconds, or null', isCountOrNull, ({ switches }, seconds) => {
     switches.retryAfterS = seconds ?? undefined;
   }),
-  token_delay_ms: control('milliseconds', isCount, ({ switches }, delayMs) => (switches.tokenDelayMs = delayMs)),
-  lifetime: control('whole seconds above 0, or null', isLifetime, ({ issuer }, seconds) => {
+  token_delay_ms: defineControl('milliseconds', isCount, ({ switches }, delayMs) => (switches.tokenDelayMs = delayMs)),
+  lifetime: defineControl('whole seconds above 0, or null', isLifetime, ({ issuer }, seconds) => {
     issuer.lifetimeS = seconds ?? undefined;
   }),
 };
 
-/** For emulators that send webhooks to one address. */
-export const webhookUrlControl: Control = control('a URL, or null', isUrl, ({ switches }, url) => {
+/** For emulators of providers that send all webhooks to one address. */
+export const webhookUrlControl: Control = defineControl('a URL, or null', isUrl, ({ switches }, url) => {
   switches.webhookUrl = url ?? undefined;
 });
 
-/** Switches everything that `json` says, or nothing: then throws a `ControlError` that says what may stand there. */
-export function applyControls(target: Controlled, json: unknown, more: Readonly<Record<string, Control>> = {}): void {
-  const controls = { ...CONTROLS, ...more };
+/** Applies all keys of `json`, or none: then it throws a `ControlError` that names the wrong key and what it accepts. */
+export function applyControls(
+  target: ControlTarget,
+  json: unknown,
+  additional: Readonly<Record<string, Control>> = {},
+): void {
+  const controls = { ...CONTROLS, ...additional };
   const allowed = `Allowed keys: ${Object.keys(controls).join(', ')}.`;
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new ControlError(`Expected a JSON object. ${allowed}`);
+    throw new ControlError(`The body is not a JSON object. ${allowed}`);
   }
-  const wanted = new Map<string, unknown>(Object.entries(json));
-  for (const [key, value] of wanted) {
+  const values = new Map<string, unknown>(Object.entries(json));
+  for (const [key, value] of values) {
     if (!Object.hasOwn(controls, key)) throw new ControlError(`Unknown key "${key}". ${allowed}`);
     if (!controls[key]?.accepts(value)) throw new ControlError(`"${key}" must be ${controls[key]?.expects ?? ''}.`);
   }
   for (const [key, each] of Object.entries(controls)) {
-    if (wanted.has(key)) each.apply(target, wanted.get(key));
+    if (values.has(key)) each.apply(target, values.get(key));
   }
 }
 
 /** The switches as `GET /_emulator` shows them, under the keys that set them. */
-export function shownSwitches({ switches, issuer }: Controlled): JsonObject {
+export function switchesAsJson({ switches, issuer }: ControlTarget): JsonObject {
   return {
     token_endpoint: switches.tokenEndpoint,
     retry_after: switches.retryAfterS ?? null,

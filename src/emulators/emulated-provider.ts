@@ -3,45 +3,45 @@ import { fill } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 
 /**
- * The provider with exchanges that name a whole URL moved to the emulator at `authUrl`, which serves them under the
- * same path. Exchanges that are relative stay as they are: they follow the auth server of the route.
+ * The provider with absolute token URLs moved to the emulator at `authUrl`, which serves them under the same path.
+ * Relative URLs stay: they are resolved against the auth server of the route.
  */
 export function withExchangesAt(provider: Provider, authUrl: string): Provider {
   const { origin } = new URL(authUrl);
-  const moved = (exchange: Exchange): Exchange => ({
+  const move = (exchange: Exchange): Exchange => ({
     ...exchange,
     request: {
       ...exchange.request,
       path: exchange.request.path.replace(/^https?:\/\/[^/?]+/i, origin),
-      ...(exchange.request.oauth2 && { oauth2: emulable(exchange.request.oauth2) }),
+      ...(exchange.request.oauth2 && { oauth2: withoutIssuerAndKeys(exchange.request.oauth2) }),
     },
   });
   return {
     ...provider,
-    token: isFixed(provider.token) ? provider.token : moved(provider.token),
-    ...(provider.refresh && { refresh: moved(provider.refresh) }),
+    token: isFixed(provider.token) ? provider.token : move(provider.token),
+    ...(provider.refresh && { refresh: move(provider.refresh) }),
   };
 }
 
-/** Without an issuer, whose metadata is elsewhere, and without what takes a real key: signatures and certificates. */
-function emulable({ clientAuth, resources }: OAuth2): OAuth2 {
+/** An emulator serves no issuer metadata and checks neither client assertions nor client certificates. */
+function withoutIssuerAndKeys({ clientAuth, resources }: OAuth2): OAuth2 {
   return { clientAuth, ...(resources && { resources }) };
 }
 
 /**
- * The credentials an emulator of this provider accepts, by field name. Secrets are made from the names alone, so they
- * are the same after every restart: `emulated-mpesa-consumer-key`. What is no secret is as the sandbox has it.
+ * The credentials that an emulator of this provider accepts, by field name. A field with a sandbox default or an example
+ * has that value. Others are built from names (`emulated-mpesa-consumer-key`), so they survive a restart.
  */
 export function emulatedCredentials(provider: Provider): ReadonlyMap<string, Secret> {
   return new Map(
     provider.credentials.map((field) => {
-      const made = `emulated-${provider.name}-${field.name}`.replaceAll('_', '-');
-      return [field.name, new Secret(defaultOf(field, 'sandbox') ?? field.example ?? made)];
+      const generated = `emulated-${provider.name}-${field.name}`.replaceAll('_', '-');
+      return [field.name, new Secret(defaultOf(field, 'sandbox') ?? field.example ?? generated)];
     }),
   );
 }
 
-/** The one token of a provider whose token is a credential; undefined where tokens are asked for. */
+/** The token of a provider whose token is one of its credentials; undefined for a provider with a token endpoint. */
 export function fixedTokenOf(provider: Provider): string | undefined {
   if (!isFixed(provider.token)) return undefined;
   const credentials = emulatedCredentials(provider);

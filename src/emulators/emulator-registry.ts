@@ -12,19 +12,19 @@ import { pesapal } from './pesapal-emulator.ts';
 import { type EmulatorContext, type EmulatorEnv, type ProviderEmulator, rawTarget } from './provider-emulator.ts';
 
 /**
- * The API of a provider that only its definition describes: answers every call with what arrived. `path` and `query`
- * are as they were on the wire; `body` is parsed if it is JSON, else text, and null if there is none.
+ * The API of a provider without an emulator: returns each request. `path` and `query` are not decoded. `body` is the
+ * parsed JSON, the text if it is not JSON, or null if it is empty.
  */
 const echo: ProviderEmulator = {
-  does: 'has an API that answers every call with what arrived: method, path, query and body.',
+  summary: 'has an API that returns each request: method, path, query and body.',
   api: () => {
     const app = new Hono<EmulatorEnv>();
-    app.all('*', async (c) => c.json({ method: c.req.method, ...rawTarget(c), body: await shownBody(c) }));
+    app.all('*', async (c) => c.json({ method: c.req.method, ...rawTarget(c), body: await parsedBody(c) }));
     return app;
   },
 };
 
-async function shownBody(c: EmulatorContext): Promise<JsonValue> {
+async function parsedBody(c: EmulatorContext): Promise<JsonValue> {
   const text = await c.req.text();
   if (text === '') return null;
   try {
@@ -34,7 +34,7 @@ async function shownBody(c: EmulatorContext): Promise<JsonValue> {
   }
 }
 
-const SPECIALS: ReadonlyMap<string, ProviderEmulator> = new Map([
+const PROVIDER_EMULATORS: ReadonlyMap<string, ProviderEmulator> = new Map([
   ['jpay', jpay],
   ['mpesa', mpesa],
   ['jeel', jeel],
@@ -45,7 +45,7 @@ const SPECIALS: ReadonlyMap<string, ProviderEmulator> = new Map([
   ['kopokopo', kopokopo],
 ]);
 
-/** What is written out for this provider; any other is emulated from its definition alone, with an API that echoes. */
-export function providerEmulator(provider: Provider): ProviderEmulator {
-  return SPECIALS.get(provider.name) ?? echo;
+/** The emulator of a built-in provider. Any other provider has the API that returns each request. */
+export function providerEmulatorOf(provider: Provider): ProviderEmulator {
+  return PROVIDER_EMULATORS.get(provider.name) ?? echo;
 }

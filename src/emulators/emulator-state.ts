@@ -5,35 +5,42 @@ import { type Log, silentLog } from '../logger.ts';
 import { isFixed, type Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
 import { type CallbackReport, Callbacks } from './callbacks.ts';
-import { applyControls, type Controlled, type Counters, newCounters, newSwitches, shownSwitches } from './controls.ts';
+import {
+  applyControls,
+  type ControlTarget,
+  type Counters,
+  newCounters,
+  newSwitches,
+  switchesAsJson,
+} from './controls.ts';
 import { emulatedCredentials, fixedTokenOf } from './emulated-provider.ts';
 import { Issuer, type Random } from './issuer.ts';
 import type { ApiContext, ProviderEmulator } from './provider-emulator.ts';
-import { providerEmulator } from './emulator-registry.ts';
+import { providerEmulatorOf } from './emulator-registry.ts';
 
 export interface EmulatorStateOptions {
   readonly clock?: Clock;
   readonly random?: Random;
-  /** How long a transaction stays pending; its callback goes out then. */
+  /** How long a transaction stays pending. Its callback is sent afterwards. Default: 500. */
   readonly callbackDelayMs?: number;
   readonly onCallback?: (report: CallbackReport) => void;
-  /** Where webhooks go that the real provider sets on its dashboard. Loopback only. */
+  /** Receives the webhooks whose address is set in the real provider's dashboard. Loopback only. */
   readonly webhookUrl?: string;
-  /** In place of `samples.accessLifetimeS`. Seconds. */
+  /** Lifetime of access tokens in seconds. Default: `samples.accessLifetimeS` of the provider. */
   readonly lifetimeS?: number;
-  /** A new access token kills the former one. Default: as the provider does. */
+  /** A new access token invalidates the previous one. Default: as the provider does. */
   readonly singleToken?: boolean;
   readonly log?: Log;
 }
 
-/** What one emulator is made of, before it listens: its token endpoint and its API share it. */
-export interface EmulatorState extends Controlled, ApiContext {
-  readonly special: ProviderEmulator;
+/** The state that the token endpoint and the API of one emulator share. */
+export interface EmulatorState extends ControlTarget, ApiContext {
+  readonly providerEmulator: ProviderEmulator;
   readonly credentials: ReadonlyMap<string, Secret>;
   readonly log: Log;
 }
 
-/** Counted since the start or the last reset; `tokens_alive` is as of now. */
+/** Counters since the start or the last reset, and the number of tokens that are valid now. */
 export interface EmulatorStats extends Counters {
   tokens_alive: number;
 }
@@ -45,7 +52,7 @@ const DEFAULT_REFRESH_LIFETIME_S = 7 * 86_400;
 export function newEmulatorState(provider: Provider, options: EmulatorStateOptions): EmulatorState {
   const { clock = systemClock, random = randomBytes, onCallback = () => undefined } = options;
   const { callbackDelayMs = DEFAULT_CALLBACK_DELAY_MS } = options;
-  const special = providerEmulator(provider);
+  const special = providerEmulatorOf(provider);
   const issuer = new Issuer({
     subject: provider.name,
     format: provider.samples.tokenFormat,
@@ -58,7 +65,7 @@ export function newEmulatorState(provider: Provider, options: EmulatorStateOptio
   });
   return {
     provider,
-    special,
+    providerEmulator: special,
     issuer,
     clock,
     random,
@@ -71,29 +78,33 @@ export function newEmulatorState(provider: Provider, options: EmulatorStateOptio
   };
 }
 
-/** Undefined where the provider gives out no refresh tokens. */
+/** Undefined if the provider issues no refresh tokens. */
 function refreshLifetimeOf(provider: Provider): number | undefined {
   if (isFixed(provider.token) || provider.token.response.refreshToken === undefined) return undefined;
   return provider.samples.refreshLifetimeS ?? DEFAULT_REFRESH_LIFETIME_S;
 }
 
 export function statsOf({ counters, issuer }: EmulatorState): EmulatorStats {
-  return { ...counters, tokens_alive: issuer.tokensAlive() };
+  return { ...counters, tokens_alive: issuer.liveTokenCount() };
 }
 
-/** Switches what `json` says and gives the new state; throws a `ControlError` that says what may stand there. */
-export function control(core: EmulatorState, json: unknown): JsonObject {
-  applyControls(core, json, core.special.controls);
-  return stateOf(core);
+/**
+ * Applies the body of `POST /_emulator`: all of it, or nothing if a key or value is wrong.
+ * @returns the new state, as `GET /_emulator` shows it
+ * @throws ControlError that names the wrong key and what it accepts
+ */
+export function control(state: EmulatorState, json: unknown): JsonObject {
+  applyControls(state, json, state.providerEmulator.controls);
+  return stateAsJson(state);
 }
 
-/** What `GET /_emulator` shows. Holds no token. */
-export function stateOf(core: EmulatorState): JsonObject {
+/** The body of `GET /_emulator`. Contains no token. */
+export function stateAsJson(state: EmulatorState): JsonObject {
   return {
-    provider: core.provider.name,
+    provider: state.provider.name,
     emulated: true,
-    switches: shownSwitches(core),
-    counters: { ...statsOf(core) },
-    callbacks: core.callbacks.recent(),
+    switches: switchesAsJson(state),
+    counters: { ...statsOf(state) },
+    callbacks: state.callbacks.recent(),
   };
 }

@@ -2,17 +2,146 @@ import type { JsonObject } from '../json.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
 import { apiApp, authApp } from './emulator-app.ts';
-import { listen, type Listening } from './emulator-server.ts';
+import { listen } from './emulator-server.ts';
 import { control, type EmulatorStateOptions, type EmulatorStats, newEmulatorState, statsOf } from './emulator-state.ts';
 
-/** Where an emulator listens unless told otherwise. `auth` only where tokens come from another host than the API. */
+export interface EmulatorOptions extends EmulatorStateOptions {
+  /** 0 picks a free port. Default: the provider's port from `emulatorPorts`. */
+  readonly port?: number;
+  /** The same for the host that issues tokens, if the provider has one. */
+  readonly authPort?: number;
+  /** The address to listen on. Default: `127.0.0.1`. */
+  readonly host?: string;
+}
+
+/** A provider that runs on this machine. */
+export interface Emulator {
+  readonly provider: Provider;
+  /** With the base path of the provider's API and no trailing slash. */
+  readonly apiUrl: string;
+  /** Base URL of the token requests. The same as `apiUrl` if the provider has one host. */
+  readonly authUrl: string;
+  readonly credentials: ReadonlyMap<string, Secret>;
+  /** Does what `POST /_emulator` does: returns the new state, or throws a `ControlError`. */
+  control(json: JsonObject): JsonObject;
+  stats(): EmulatorStats;
+  /** Closes every connection and drops callbacks that were not sent. Resolves when the ports are free. */
+  close(): Promise<void>;
+}
+
+/** Starts an emulator. Rejects with the socket's error (`EADDRINUSE`) if it cannot listen. */
+export async function startEmulator(provider: Provider, options: EmulatorOptions = {}): Promise<Emulator> {
+  const state = newEmulatorState(provider, options);
+  const { host = '127.0.0.1' } = options;
+  const [ports] = emulatorPorts([provider]);
+  const { api: apiHost, auth: authHost } = provider.hosts?.sandbox ?? {};
+  const apiPath = basePathOf(apiHost);
+  const authPath = basePathOf(authHost);
+  const api = await listen(
+    apiApp(state, { basePath: apiPath, issuesTokens: authHost === undefined }),
+    host,
+    options.port ?? ports?.api ?? 0,
+  );
+  let auth = api;
+  if (authHost !== undefined) {
+    try {
+      auth = await listen(authApp(state, authPath), host, options.authPort ?? ports?.auth ?? 0);
+    } catch (error) {
+      await api.close();
+      throw error;
+    }
+  }
+  const apiUrl = api.origin + apiPath;
+  return {
+    provider,
+    apiUrl,
+    authUrl: authHost === undefined ? apiUrl : auth.origin + authPath,
+    credentials: state.credentials,
+    control: (json) => control(state, json),
+    stats: () => statsOf(state),
+    close: async () => {
+      state.callbacks.close();
+      await Promise.all([api.close(), auth.close()]);
+    },
+  };
+}
+
+/** `/api/v1` of `https://sandbox.api.jpay.africa/api/v1`; empty if the URL has no path. */
+function basePathOf(baseUrl: string | undefined): string {
+  return baseUrl === undefined ? '' : new URL(baseUrl).pathname.replace(/(?<!\/)\/+$/, '');
+}
+
+export interface EmulatorsOptions extends Omit<EmulatorOptions, 'port' | 'authPort'> {
+  /** `fixed`: the ports of `emulatorPorts`, the same after every restart. `free`: any free port. */
+  readonly ports?: 'fixed' | 'free';
+}
+
+/** Emulators that were started together. */
+export interface Emulators {
+  /** In the order of the providers. */
+  readonly emulators: readonly Emulator[];
+  /** Messages for the user about fixed ports that were in use. */
+  readonly notes: readonly string[];
+  close(): Promise<void>;
+}
+
+/** Starts all emulators or none. An emulator whose fixed port is in use gets a free port, and a note reports it. */
+export async function startEmulators(
+  providers: readonly Provider[],
+  { ports = 'fixed', ...options }: EmulatorsOptions = {},
+): Promise<Emulators> {
+  const emulators: Emulator[] = [];
+  const notes: string[] = [];
+  const close = async () => {
+    await Promise.all(emulators.map((emulator) => emulator.close()));
+  };
+  const fixed = emulatorPorts(providers);
+  try {
+    for (const [index, provider] of providers.entries()) {
+      const wanted = ports === 'fixed' ? fixed[index] : undefined;
+      const { emulator, note } = await startOrMove(provider, options, wanted);
+      emulators.push(emulator);
+      if (note !== undefined) notes.push(note);
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { emulators, notes, close };
+}
+
+/** Starts an emulator on the wanted ports, or on free ones if they are in use. */
+async function startOrMove(
+  provider: Provider,
+  options: EmulatorOptions,
+  wanted: EmulatorPorts | undefined,
+): Promise<{ emulator: Emulator; note?: string }> {
+  const onFreePorts = () => startEmulator(provider, { ...options, port: 0, authPort: 0 });
+  if (wanted === undefined) return { emulator: await onFreePorts() };
+  try {
+    return { emulator: await startEmulator(provider, { ...options, port: wanted.api, authPort: wanted.auth ?? 0 }) };
+  } catch (error) {
+    if (!isPortUnavailable(error)) throw error;
+    const emulator = await onFreePorts();
+    const inUse = wanted.auth === undefined ? `port ${wanted.api}` : `port ${wanted.api} or ${wanted.auth}`;
+    const urls = [...new Set([emulator.apiUrl, emulator.authUrl])].join(' and ');
+    return { emulator, note: `${inUse} is in use, so ${provider.name} is emulated at ${urls}` };
+  }
+}
+
+function isPortUnavailable(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'EADDRINUSE' || error.code === 'EACCES');
+}
+
+/** Default ports of one emulator. */
 interface EmulatorPorts {
   readonly api: number;
+  /** Only for a provider that issues tokens on another host than its API. */
   readonly auth: number | undefined;
 }
 
-/** Known ones keep their port whatever else is emulated, so that people can paste it into their app. */
-const FIXED: ReadonlyMap<string, { readonly api: number; readonly auth?: number }> = new Map([
+/** A built-in provider keeps its port whatever else is emulated, so that its URL can be pasted into an app. */
+const FIXED_PORTS: ReadonlyMap<string, { readonly api: number; readonly auth?: number }> = new Map([
   ['oauth2', { api: 9910 }],
   ['jpay', { api: 9911 }],
   ['mpesa', { api: 9912 }],
@@ -34,154 +163,20 @@ const FIXED: ReadonlyMap<string, { readonly api: number; readonly auth?: number 
   ['clickpesa', { api: 9929 }],
 ]);
 
-const FIRST_OTHER_PORT = 9930;
+const FIRST_CUSTOM_PORT = 9930;
 
-/** The ports of each, in the same order. Others than the built-in ones count up from 9930. */
+/** The default ports of each provider, in the same order. Providers that are not built in get ports from 9930 up. */
 export function emulatorPorts(providers: readonly Provider[]): readonly EmulatorPorts[] {
-  const taken = new Set<string>();
-  let next = FIRST_OTHER_PORT;
+  const seen = new Set<string>();
+  let next = FIRST_CUSTOM_PORT;
   return providers.map((provider) => {
-    const fixed = taken.has(provider.name) ? undefined : FIXED.get(provider.name);
-    taken.add(provider.name);
+    const fixed = seen.has(provider.name) ? undefined : FIXED_PORTS.get(provider.name);
+    seen.add(provider.name);
     const api = fixed?.api ?? next++;
     return { api, auth: hasAuthHost(provider) ? (fixed?.auth ?? next++) : undefined };
   });
 }
 
-export function hasAuthHost(provider: Provider): boolean {
+function hasAuthHost(provider: Provider): boolean {
   return provider.hosts?.sandbox.auth !== undefined;
-}
-
-export interface EmulatorOptions extends EmulatorStateOptions {
-  /** 0 picks a free one; the default is the provider's own from `emulatorPorts`. */
-  readonly port?: number;
-  /** The same for a provider whose tokens come from another host than the API. */
-  readonly authPort?: number;
-  readonly host?: string;
-}
-
-export interface Emulator {
-  readonly provider: Provider;
-  /** With the base path of the provider's API and no trailing slash. */
-  readonly apiUrl: string;
-  /** Base of the token exchange; the same as `apiUrl` where the provider has one host. */
-  readonly authUrl: string;
-  readonly credentials: ReadonlyMap<string, Secret>;
-  /** Does what `POST /_emulator` does: gives the new state, or throws a `ControlError`. */
-  control(json: JsonObject): JsonObject;
-  stats(): EmulatorStats;
-  /** Cuts every connection and drops callbacks not yet sent; resolves when the ports are free. */
-  close(): Promise<void>;
-}
-
-/** A provider on this machine. Rejects with the socket's own error (`EADDRINUSE`) if it cannot listen. */
-export async function startEmulator(provider: Provider, options: EmulatorOptions = {}): Promise<Emulator> {
-  const core = newEmulatorState(provider, options);
-  const { api, auth, close } = await listenAll(provider, options, (basePath, isAuth) =>
-    isAuth ? authApp(core, basePath) : apiApp(core, basePath, hasAuthHost(provider)),
-  );
-  return {
-    provider,
-    apiUrl: api,
-    authUrl: auth,
-    credentials: core.credentials,
-    control: (json) => control(core, json),
-    stats: () => statsOf(core),
-    close: async () => {
-      core.callbacks.close();
-      await close();
-    },
-  };
-}
-
-/** Both listeners or none. */
-async function listenAll(
-  provider: Provider,
-  { host = '127.0.0.1', port, authPort }: EmulatorOptions,
-  appFor: (basePath: string, isAuth: boolean) => Parameters<typeof listen>[0],
-): Promise<{ api: string; auth: string; close: () => Promise<void> }> {
-  const [ports] = emulatorPorts([provider]);
-  const { api: apiHost, auth: authHost } = provider.hosts?.sandbox ?? {};
-  const apiPath = pathOf(apiHost);
-  const api = await listen(appFor(apiPath, false), host, port ?? ports?.api ?? 0);
-  const apiUrl = api.origin + apiPath;
-  if (authHost === undefined) return { api: apiUrl, auth: apiUrl, close: () => api.close() };
-  const authPath = pathOf(authHost);
-  const auth = await listen(appFor(authPath, true), host, authPort ?? ports?.auth ?? 0).catch(
-    async (error: unknown): Promise<Listening> => {
-      await api.close();
-      throw error;
-    },
-  );
-  return {
-    api: apiUrl,
-    auth: auth.origin + authPath,
-    close: async () => {
-      await Promise.all([api.close(), auth.close()]);
-    },
-  };
-}
-
-/** `/api/v1` of `https://sandbox.api.jpay.africa/api/v1`; empty where there is none. */
-function pathOf(baseUrl: string | undefined): string {
-  return baseUrl === undefined ? '' : new URL(baseUrl).pathname.replace(/(?<!\/)\/+$/, '');
-}
-
-export interface EmulatorsOptions extends Omit<EmulatorOptions, 'port' | 'authPort'> {
-  /** `fixed`: each on its own port, the same after every restart. `free`: any. */
-  readonly ports?: 'fixed' | 'free';
-}
-
-export interface Emulators {
-  /** In the order of the providers. */
-  readonly emulators: readonly Emulator[];
-  /** Sentences for the user, about ports that others had taken. */
-  readonly notes: readonly string[];
-  close(): Promise<void>;
-}
-
-/** All of them, or none. One whose fixed port is busy takes a free one, and a note says so. */
-export async function startEmulators(
-  providers: readonly Provider[],
-  { ports = 'fixed', ...options }: EmulatorsOptions = {},
-): Promise<Emulators> {
-  const emulators: Emulator[] = [];
-  const notes: string[] = [];
-  const close = async () => {
-    await Promise.all(emulators.map((emulator) => emulator.close()));
-  };
-  const fixed = emulatorPorts(providers);
-  try {
-    for (const [index, provider] of providers.entries()) {
-      const { api, auth } = ports === 'fixed' ? (fixed[index] ?? {}) : {};
-      emulators.push(await startOnPorts(provider, options, api ?? 0, auth ?? 0, notes));
-    }
-  } catch (error) {
-    await close();
-    throw error;
-  }
-  return { emulators, notes, close };
-}
-
-async function startOnPorts(
-  provider: Provider,
-  options: EmulatorOptions,
-  port: number,
-  authPort: number,
-  notes: string[],
-): Promise<Emulator> {
-  try {
-    return await startEmulator(provider, { ...options, port, authPort });
-  } catch (error) {
-    if (!isTaken(error)) throw error;
-    const emulator = await startEmulator(provider, { ...options, port: 0, authPort: 0 });
-    const wanted = authPort === 0 ? `port ${port}` : `port ${port} or ${authPort}`;
-    const instead = [...new Set([emulator.apiUrl, emulator.authUrl])].join(' and ');
-    notes.push(`${wanted} is taken, so ${provider.name} is emulated on ${instead}`);
-    return emulator;
-  }
-}
-
-function isTaken(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'EADDRINUSE' || error.code === 'EACCES');
 }

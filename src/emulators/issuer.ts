@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import { jwtShaped } from '../providers/sample-response.ts';
 
-/** That many random bytes. */
+/** Returns the given number of random bytes. */
 export type Random = (bytes: number) => Buffer;
 
 export interface IssuedTokens {
@@ -13,41 +13,42 @@ export interface IssuedTokens {
 }
 
 export interface IssuerOptions {
-  /** Whom the tokens are for; goes into a JWT as `sub`. */
+  /** The claim `sub` of JWTs. */
   readonly subject: string;
   readonly format: 'jwt' | 'opaque';
   readonly accessLifetimeS: number;
-  /** Undefined: no refresh tokens are given out. */
+  /** Undefined: no refresh tokens are issued. */
   readonly refreshLifetimeS: number | undefined;
-  /** A new access token kills the former one. */
+  /** A new access token invalidates the previous one. */
   readonly singleToken: boolean;
-  /** A token that was agreed on elsewhere: alive without being issued, and it never expires by itself. */
+  /** A token that is valid without being issued and that does not expire: the key of a provider with a fixed token. */
   readonly fixedToken: string | undefined;
   readonly clock: Clock;
   readonly random: Random;
 }
 
-interface Lease {
+interface TokenEntry {
   readonly expiresAtMs: number;
-  /** Issued, but refused by the API from the start. */
-  readonly refused: boolean;
+  /** The API refuses this token although it was issued. */
+  readonly isRefused: boolean;
 }
 
-/** Beyond this many, the oldest tokens are forgotten, which makes them dead. */
+/** The least recently used tokens beyond this number become invalid. */
 const MAX_TOKENS = 10_000;
 
-/** Gives out tokens and knows which of them are alive. Talks to nobody. */
+/** Issues tokens and knows which of them are valid. */
 export class Issuer {
   readonly #options: IssuerOptions;
-  readonly #access = new LRUCache<string, Lease>({ max: MAX_TOKENS });
-  readonly #refresh = new LRUCache<string, Lease>({ max: MAX_TOKENS });
+  readonly #access = new LRUCache<string, TokenEntry>({ max: MAX_TOKENS });
+  readonly #refresh = new LRUCache<string, TokenEntry>({ max: MAX_TOKENS });
   #lifetimeS: number;
-  #refuseNext = 0;
+  /** How many of the next access tokens the API will refuse. */
+  refuseNext = 0;
 
   constructor(options: IssuerOptions) {
     this.#options = options;
     this.#lifetimeS = options.accessLifetimeS;
-    this.restore();
+    this.reset();
   }
 
   issue(): IssuedTokens {
@@ -55,30 +56,30 @@ export class Issuer {
   }
 
   /**
-   * New tokens for a refresh token, or undefined if it is dead. With `rotate` it is dead from then on and another one
-   * comes with the answer; without, it stays good and none comes.
+   * New tokens for a refresh token; undefined if the refresh token is invalid. `rotate` replaces the refresh token;
+   * without it, the refresh token stays valid and no other is issued.
    */
   refresh(refreshToken: string, options: { readonly rotate: boolean }): IssuedTokens | undefined {
-    if (!this.#alive(this.#refresh.get(refreshToken))) return undefined;
+    if (!this.#isAlive(this.#refresh.get(refreshToken))) return undefined;
     if (!options.rotate) return this.#issue(undefined);
     this.#refresh.delete(refreshToken);
     return this.issue();
   }
 
   accepts(accessToken: string): boolean {
-    return this.#alive(this.#access.get(accessToken));
+    return this.#isAlive(this.#access.get(accessToken));
   }
 
-  tokensAlive(): number {
-    return [...this.#access.values()].filter((lease) => this.#alive(lease)).length;
+  liveTokenCount(): number {
+    return [...this.#access.values()].filter((entry) => this.#isAlive(entry)).length;
   }
 
-  /** Back to how it began, save that tokens issued so far stay as they are. */
-  restore(): void {
+  /** Removes all faults. Issued tokens stay. */
+  reset(): void {
     const { accessLifetimeS, fixedToken } = this.#options;
     this.#lifetimeS = accessLifetimeS;
-    this.#refuseNext = 0;
-    if (fixedToken !== undefined) this.#access.set(fixedToken, { expiresAtMs: Infinity, refused: false });
+    this.refuseNext = 0;
+    if (fixedToken !== undefined) this.#access.set(fixedToken, { expiresAtMs: Infinity, isRefused: false });
   }
 
   expireAll(): void {
@@ -89,16 +90,7 @@ export class Issuer {
     this.#refresh.clear();
   }
 
-  /** How many of the next tokens the API refuses from the start. */
-  get refuseNext(): number {
-    return this.#refuseNext;
-  }
-
-  set refuseNext(count: number) {
-    this.#refuseNext = count;
-  }
-
-  /** Seconds that tokens issued from now on live. */
+  /** Lifetime of the next access tokens, in seconds. */
   get lifetimeS(): number {
     return this.#lifetimeS;
   }
@@ -109,25 +101,25 @@ export class Issuer {
 
   #issue(refreshLifetimeS: number | undefined): IssuedTokens {
     if (this.#options.singleToken) this.#access.clear();
-    const refused = this.#refuseNext > 0;
-    if (refused) this.#refuseNext -= 1;
+    const isRefused = this.refuseNext > 0;
+    if (isRefused) this.refuseNext -= 1;
     return {
-      accessToken: this.#newToken(this.#access, this.#lifetimeS, refused),
+      accessToken: this.#newToken(this.#access, this.#lifetimeS, isRefused),
       refreshToken: refreshLifetimeS === undefined ? undefined : this.#newToken(this.#refresh, refreshLifetimeS, false),
       lifetimeS: this.#lifetimeS,
       issuedAtMs: this.#options.clock.now(),
     };
   }
 
-  #alive(lease: Lease | undefined): boolean {
-    return lease !== undefined && !lease.refused && this.#options.clock.now() < lease.expiresAtMs;
+  #isAlive(entry: TokenEntry | undefined): boolean {
+    return entry !== undefined && !entry.isRefused && this.#options.clock.now() < entry.expiresAtMs;
   }
 
-  #newToken(leases: LRUCache<string, Lease>, lifetimeS: number, refused: boolean): string {
+  #newToken(entries: LRUCache<string, TokenEntry>, lifetimeS: number, isRefused: boolean): string {
     const nowMs = this.#options.clock.now();
     const expiresAtMs = nowMs + lifetimeS * 1000;
     const token = this.#options.format === 'jwt' ? this.#jwt(nowMs, expiresAtMs) : this.#id(21);
-    leases.set(token, { expiresAtMs, refused });
+    entries.set(token, { expiresAtMs, isRefused });
     return token;
   }
 

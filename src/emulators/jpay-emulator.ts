@@ -8,11 +8,12 @@ import {
   isoTime,
   jsonBody,
   type ProviderEmulator,
-  uuid,
+  randomUuid,
 } from './provider-emulator.ts';
 
 const MAX_TRANSACTIONS = 1000;
 
+/** A kind of transaction. */
 interface Kind {
   readonly path: string;
   readonly idField: string;
@@ -28,10 +29,11 @@ const KINDS: readonly Kind[] = [
   { path: '/payments/payouts', idField: 'payout_id', required: ['amount', 'ref_no'] },
 ];
 
-/** JPay Africa: collections and payouts that complete by themselves after the callback delay. */
+/** JPay Africa: collections and payouts that complete after the callback delay. */
 export const jpay: ProviderEmulator = {
-  does: 'has collections and payouts, which are completed after half a second; the callback goes to `callback_url`.',
-  malformedAnswer: () => ({ status: 400, body: { detail: 'Invalid request' } }),
+  summary:
+    'has collections and payouts. They complete after half a second, and the callback is sent to `callback_url`.',
+  malformedRequestResponse: () => ({ status: 400, body: { detail: 'Invalid request' } }),
   api: (context) => {
     const app = new Hono<EmulatorEnv>();
     for (const kind of KINDS) addKind(app, context, kind);
@@ -42,13 +44,18 @@ export const jpay: ProviderEmulator = {
 
 function addKind(app: EmulatorApp, context: ApiContext, kind: Kind): void {
   const transactions = new LRUCache<string, Transaction>({ max: MAX_TRANSACTIONS });
-  const show = (transaction: Transaction) => shown(transaction, context);
+  const show = (transaction: Transaction) => transactionAsJson(transaction, context);
   app.post(`${kind.path}/initiate`, async (c) => {
     const body = await jsonBody(c);
     if (body === undefined) return c.json({ detail: 'Invalid request' }, 400);
-    const problems = problemsOf(body, kind);
-    if (Object.keys(problems).length > 0) return c.json(problems, 400);
-    const transaction = { id: uuid(context.random), idField: kind.idField, body, createdAtMs: context.clock.now() };
+    const errors = fieldErrors(body, kind);
+    if (Object.keys(errors).length > 0) return c.json(errors, 400);
+    const transaction = {
+      id: randomUuid(context.random),
+      idField: kind.idField,
+      body,
+      createdAtMs: context.clock.now(),
+    };
     transactions.set(transaction.id, transaction);
     if (typeof body['callback_url'] === 'string') context.callbacks.send(body['callback_url'], () => show(transaction));
     return c.json(show(transaction));
@@ -70,24 +77,27 @@ interface Transaction {
   readonly createdAtMs: number;
 }
 
-function shown({ id, idField, body, createdAtMs }: Transaction, { clock, callbackDelayMs }: ApiContext): JsonObject {
+function transactionAsJson(
+  { id, idField, body, createdAtMs }: Transaction,
+  { clock, callbackDelayMs }: ApiContext,
+): JsonObject {
   const completed = clock.now() >= createdAtMs + callbackDelayMs;
   return { ...body, [idField]: id, status: completed ? 'COMPLETED' : 'PENDING', created_at: isoTime(createdAtMs) };
 }
 
-function problemsOf(body: JsonObject, { required }: Kind): JsonObject {
+function fieldErrors(body: JsonObject, { required }: Kind): JsonObject {
   const missing = required.filter((name) => body[name] === undefined || body[name] === null || body[name] === '');
-  const problems: Record<string, string[]> = Object.fromEntries(
+  const errors: Record<string, string[]> = Object.fromEntries(
     missing.map((name) => [name, ['This field is required.']]),
   );
-  const wrong = (name: string, isRight: (value: unknown) => boolean, message: string) => {
-    if (body[name] !== undefined && !missing.includes(name) && !isRight(body[name])) problems[name] = [message];
+  const check = (name: string, isValid: (value: unknown) => boolean, message: string) => {
+    if (body[name] !== undefined && !missing.includes(name) && !isValid(body[name])) errors[name] = [message];
   };
-  wrong(
+  check(
     'amount',
     (value) => /^\d+(\.\d{1,2})?$/.test(String(value)) && Number(value) > 0,
     'A valid amount is required.',
   );
-  wrong('payfrom', (value) => /^\+[1-9]\d{6,14}$/.test(String(value)), 'Enter a phone number in E.164 format.');
-  return problems;
+  check('payfrom', (value) => /^\+[1-9]\d{6,14}$/.test(String(value)), 'Enter a phone number in E.164 format.');
+  return errors;
 }

@@ -3,205 +3,55 @@ import { LRUCache } from 'lru-cache';
 import type { JsonObject, JsonValue } from '../json.ts';
 import type { Random } from './issuer.ts';
 import {
-  type Answer,
+  type EmulatedResponse,
   type ApiContext,
-  digits,
-  eastAfricaStamp,
+  randomDigits,
+  eastAfricaTimestamp,
   type EmulatorApp,
   type EmulatorEnv,
   jsonBody,
   type ProviderEmulator,
-  send,
-  textOf,
+  sendJson,
+  fieldText,
 } from './provider-emulator.ts';
 
-/** An error in Daraja's form. The status stands in front of the code. */
-function darajaError(random: Random, errorCode: string, errorMessage: string): Answer {
-  const requestId = `${digits(random, 5)}-${digits(random, 8)}-1`;
-  return { status: Number(errorCode.slice(0, 3)), body: { requestId, errorCode, errorMessage } };
-}
-
-/** What a field may hold, by its name. Others need only be there. */
-const FORMATS: Readonly<Record<string, RegExp>> = {
-  Amount: /^[1-9]\d*(?:\.\d+)?$/,
-  BusinessShortCode: /^\d{5,7}$/,
-  ShortCode: /^\d{5,7}$/,
-  Timestamp: /^\d{14}$/,
-  PhoneNumber: /^254[17]\d{8}$/,
-  Msisdn: /^254[17]\d{8}$/,
-  CallBackURL: /^https?:\/\/.+/,
-  ResultURL: /^https?:\/\/.+/,
-  QueueTimeOutURL: /^https?:\/\/.+/,
-  ConfirmationURL: /^https?:\/\/.+/,
-  ValidationURL: /^https?:\/\/.+/,
+/** Safaricom Daraja. Every accepted request succeeds after the callback delay and sends its callback. */
+export const mpesa: ProviderEmulator = {
+  summary:
+    'has STK push and its query, C2B, B2C, B2B, balance, status and reversal. Results and confirmations are sent to the ' +
+    'callback URLs of the call after half a second. A new token invalidates the previous one.',
+  singleToken: true,
+  // C2B has a different error code for a dead token.
+  deadTokenResponse: (path) =>
+    path.startsWith('/mpesa/c2b/')
+      ? {
+          status: 400,
+          body: { requestId: '11728-2929992-1', errorCode: '400.003.01', errorMessage: 'Invalid Access Token' },
+        }
+      : undefined,
+  malformedRequestResponse: (reason, random) =>
+    reason.includes('grant_type')
+      ? darajaError(random, '400.008.02', 'Invalid grant type passed')
+      : darajaError(random, '400.008.01', 'Invalid Authentication passed'),
+  firewall: (headers) =>
+    headers.has('user-agent')
+      ? undefined
+      : new Response('<!doctype html><title>Request Rejected</title>The requested URL was rejected.', {
+          status: 403,
+          headers: { 'content-type': 'text/html' },
+        }),
+  api: (context) => {
+    const app = new Hono<EmulatorEnv>();
+    addStkPush(app, context);
+    addC2b(app, context);
+    addCommands(app, context);
+    app.all('*', (c) => sendJson(c, darajaError(context.random, '404.001.01', 'Resource not found')));
+    return app;
+  },
 };
 
-/** Daraja's answer to the first of these fields that is missing or wrong; undefined if all is well. */
-function invalidField(random: Random, body: JsonObject, names: readonly string[]): Answer | undefined {
-  const wrong = names.find((name) => !(FORMATS[name] ?? /./).test(textOf(body, name)));
-  return wrong === undefined ? undefined : darajaError(random, '400.002.02', `Bad Request - Invalid ${wrong}`);
-}
-
-/** Ten characters like those of an M-Pesa receipt. */
-function receipt(random: Random): string {
-  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
-  return [...random(10)].map((byte) => letters[byte % letters.length]).join('');
-}
-
-const MAX_SHORT_CODES = 1000;
-
-/** Customer to business: a registered confirmation URL hears of every simulated payment. */
-function addC2b(app: EmulatorApp, context: ApiContext): void {
-  const { random, callbacks } = context;
-  const confirmationUrls = new LRUCache<string, string>({ max: MAX_SHORT_CODES });
-  const accepted = (description: string) => ({
-    // Daraja spells it so.
-    OriginatorCoversationID: `${digits(random, 5)}-${digits(random, 8)}-1`,
-    ResponseCode: '0',
-    ResponseDescription: description,
-  });
-
-  app.post('/mpesa/c2b/:version{v[12]}/registerurl', async (c) => {
-    const body = (await jsonBody(c)) ?? {};
-    const refusal = invalidField(random, body, ['ShortCode', 'ResponseType', 'ConfirmationURL', 'ValidationURL']);
-    if (refusal !== undefined) return send(c, refusal);
-    confirmationUrls.set(textOf(body, 'ShortCode'), textOf(body, 'ConfirmationURL'));
-    return c.json(accepted('Success'));
-  });
-
-  app.post('/mpesa/c2b/:version{v[12]}/simulate', async (c) => {
-    const body = (await jsonBody(c)) ?? {};
-    const refusal = invalidField(random, body, ['ShortCode', 'CommandID', 'Amount', 'Msisdn']);
-    if (refusal !== undefined) return send(c, refusal);
-    const url = confirmationUrls.get(textOf(body, 'ShortCode'));
-    if (url !== undefined) callbacks.send(url, () => confirmation(body, context));
-    return c.json(accepted('Accept the service request successfully.'));
-  });
-}
-
-function confirmation(body: JsonObject, { clock, random }: ApiContext): JsonObject {
-  return {
-    TransactionType: textOf(body, 'CommandID') === 'CustomerBuyGoodsOnline' ? 'Buy Goods' : 'Pay Bill',
-    TransID: receipt(random),
-    TransTime: eastAfricaStamp(clock.now()),
-    TransAmount: Number(textOf(body, 'Amount')).toFixed(2),
-    BusinessShortCode: textOf(body, 'ShortCode'),
-    BillRefNumber: textOf(body, 'BillRefNumber'),
-    InvoiceNumber: '',
-    OrgAccountBalance: '',
-    ThirdPartyTransID: '',
-    MSISDN: textOf(body, 'Msisdn'),
-    FirstName: 'Emulated',
-    MiddleName: '',
-    LastName: 'Customer',
-  };
-}
-
-/** A command that is accepted at once and whose outcome comes to its `ResultURL`. */
-interface Command {
-  readonly path: string;
-  readonly required: readonly string[];
-  /** The named values of the outcome. */
-  readonly result: (body: JsonObject, transactionId: string, stamp: string) => Readonly<Record<string, JsonValue>>;
-}
-
-const REPLY_FIELDS = ['Remarks', 'QueueTimeOutURL', 'ResultURL'];
-const PAYMENT_FIELDS = ['SecurityCredential', 'CommandID', 'Amount', 'PartyA', 'PartyB', ...REPLY_FIELDS];
-const ORDER_FIELDS = ['Initiator', 'SecurityCredential', 'CommandID'];
-
-const b2cResult: Command['result'] = (body, transactionId, stamp) => ({
-  TransactionAmount: Number(textOf(body, 'Amount')),
-  TransactionReceipt: transactionId,
-  B2CRecipientIsRegisteredCustomer: 'Y',
-  ReceiverPartyPublicName: `${textOf(body, 'PartyB')} - Emulated Customer`,
-  TransactionCompletedDateTime: stamp,
-});
-
-const COMMANDS: readonly Command[] = [
-  { path: '/mpesa/b2c/v1/paymentrequest', required: ['InitiatorName', ...PAYMENT_FIELDS], result: b2cResult },
-  {
-    path: '/mpesa/b2c/v3/paymentrequest',
-    required: ['OriginatorConversationID', 'InitiatorName', ...PAYMENT_FIELDS],
-    result: b2cResult,
-  },
-  {
-    path: '/mpesa/b2b/v1/paymentrequest',
-    required: ['Initiator', ...PAYMENT_FIELDS],
-    result: (body, _transactionId, stamp) => ({
-      Amount: textOf(body, 'Amount'),
-      TransCompletedTime: stamp,
-      ReceiverPartyPublicName: `${textOf(body, 'PartyB')} - Emulated Business`,
-      Currency: 'KES',
-    }),
-  },
-  {
-    path: '/mpesa/accountbalance/v1/query',
-    required: [...ORDER_FIELDS, 'PartyA', 'IdentifierType', ...REPLY_FIELDS],
-    result: (_body, _transactionId, stamp) => ({
-      AccountBalance: 'Working Account|KES|100000.00|100000.00|0.00|0.00&Utility Account|KES|0.00|0.00|0.00|0.00',
-      BOCompletedTime: stamp,
-    }),
-  },
-  {
-    path: '/mpesa/transactionstatus/v1/query',
-    required: [...ORDER_FIELDS, 'TransactionID', 'PartyA', 'IdentifierType', 'QueueTimeOutURL', 'ResultURL'],
-    result: (body, _transactionId, stamp) => ({
-      ReceiptNo: textOf(body, 'TransactionID'),
-      TransactionStatus: 'Completed',
-      FinalisedTime: stamp,
-    }),
-  },
-  {
-    path: '/mpesa/reversal/v1/request',
-    required: [...ORDER_FIELDS, 'TransactionID', 'Amount', 'ReceiverParty', ...REPLY_FIELDS],
-    result: (body, _transactionId, stamp) => ({
-      OriginalTransactionID: textOf(body, 'TransactionID'),
-      Amount: Number(textOf(body, 'Amount')),
-      TransCompletedTime: stamp,
-    }),
-  },
-];
-
-/** B2C, B2B, balance, status and reversal: all of them succeed. */
-function addCommands(app: EmulatorApp, context: ApiContext): void {
-  for (const command of COMMANDS) {
-    app.post(command.path, async (c) => {
-      const body = (await jsonBody(c)) ?? {};
-      const refusal = invalidField(context.random, body, command.required);
-      if (refusal !== undefined) return send(c, refusal);
-      const ids = {
-        ConversationID: `AG_${eastAfricaStamp(context.clock.now()).slice(0, 8)}_${context.random(10).toString('hex')}`,
-        OriginatorConversationID:
-          textOf(body, 'OriginatorConversationID') || `${digits(context.random, 5)}-${digits(context.random, 8)}-1`,
-      };
-      context.callbacks.send(textOf(body, 'ResultURL'), () => outcome(command, body, ids, context));
-      return c.json({
-        ...ids,
-        ResponseCode: '0',
-        ResponseDescription: 'Accept the service request successfully.',
-      });
-    });
-  }
-}
-
-function outcome(command: Command, body: JsonObject, ids: JsonObject, { clock, random }: ApiContext): JsonObject {
-  const transactionId = receipt(random);
-  const named = Object.entries(command.result(body, transactionId, eastAfricaStamp(clock.now())));
-  return {
-    Result: {
-      ResultType: 0,
-      ResultCode: 0,
-      ResultDesc: 'The service request is processed successfully.',
-      ...ids,
-      TransactionID: transactionId,
-      ResultParameters: { ResultParameter: named.map(([Key, Value]) => ({ Key, Value })) },
-      ReferenceData: { ReferenceItem: { Key: 'QueueTimeoutURL', Value: textOf(body, 'QueueTimeOutURL') } },
-    },
-  };
-}
-
 const MAX_PUSHES = 1000;
-const DONE = 'The service request is processed successfully.';
+const SUCCESS_DESCRIPTION = 'The service request is processed successfully.';
 const LOGIN_FIELDS = ['BusinessShortCode', 'Password', 'Timestamp'];
 const PUSH_FIELDS = [
   ...LOGIN_FIELDS,
@@ -221,16 +71,16 @@ interface Push {
   readonly completesAtMs: number;
 }
 
-/** The payment prompt on the customer's phone (STK push), always paid after the callback delay, and its query. */
+/** The payment prompt on the customer's phone (STK push) and its query. Every push is paid after the callback delay. */
 function addStkPush(app: EmulatorApp, context: ApiContext): void {
   const pushes = new LRUCache<string, Push>({ max: MAX_PUSHES });
   app.post('/mpesa/stkpush/v1/processrequest', async (c) => {
     const body = (await jsonBody(c)) ?? {};
-    const refusal = refusalOf(body, PUSH_FIELDS, context);
-    if (refusal !== undefined) return send(c, refusal);
+    const error = stkPushError(body, PUSH_FIELDS, context);
+    if (error !== undefined) return sendJson(c, error);
     const push = newPush(context);
     pushes.set(push.checkoutRequestId, push);
-    context.callbacks.send(textOf(body, 'CallBackURL'), () => paidCallback(push, body, context));
+    context.callbacks.send(fieldText(body, 'CallBackURL'), () => stkPushCallback(push, body, context));
     return c.json({
       MerchantRequestID: push.merchantRequestId,
       CheckoutRequestID: push.checkoutRequestId,
@@ -241,26 +91,30 @@ function addStkPush(app: EmulatorApp, context: ApiContext): void {
   });
   app.post('/mpesa/stkpushquery/v1/query', async (c) => {
     const body = (await jsonBody(c)) ?? {};
-    const refusal = refusalOf(body, [...LOGIN_FIELDS, 'CheckoutRequestID'], context);
-    return send(c, refusal ?? outcomeOf(pushes.peek(textOf(body, 'CheckoutRequestID')), context));
+    const error = stkPushError(body, [...LOGIN_FIELDS, 'CheckoutRequestID'], context);
+    return sendJson(c, error ?? stkPushStatus(pushes.peek(fieldText(body, 'CheckoutRequestID')), context));
   });
 }
 
 function newPush({ clock, random, callbackDelayMs }: ApiContext): Push {
   return {
-    merchantRequestId: `${digits(random, 5)}-${digits(random, 8)}-1`,
-    checkoutRequestId: `ws_CO_${eastAfricaStamp(clock.now())}${digits(random, 9)}`,
+    merchantRequestId: `${randomDigits(random, 5)}-${randomDigits(random, 8)}-1`,
+    checkoutRequestId: `ws_CO_${eastAfricaTimestamp(clock.now())}${randomDigits(random, 9)}`,
     completesAtMs: clock.now() + callbackDelayMs,
   };
 }
 
-function refusalOf(body: JsonObject, fields: readonly string[], { random }: ApiContext): Answer | undefined {
+function stkPushError(
+  body: JsonObject,
+  fields: readonly string[],
+  { random }: ApiContext,
+): EmulatedResponse | undefined {
   const invalid = invalidField(random, body, fields);
-  if (invalid !== undefined || passwordFits(body)) return invalid;
+  if (invalid !== undefined || hasValidPassword(body)) return invalid;
   return darajaError(random, '500.001.1001', 'Wrong credentials');
 }
 
-function outcomeOf(push: Push | undefined, { clock, random }: ApiContext): Answer {
+function stkPushStatus(push: Push | undefined, { clock, random }: ApiContext): EmulatedResponse {
   if (push === undefined) return darajaError(random, '500.001.1001', 'The transaction does not exist');
   if (clock.now() < push.completesAtMs) {
     return darajaError(random, '500.001.1001', 'The transaction is being processed');
@@ -273,24 +127,24 @@ function outcomeOf(push: Push | undefined, { clock, random }: ApiContext): Answe
       MerchantRequestID: push.merchantRequestId,
       CheckoutRequestID: push.checkoutRequestId,
       ResultCode: '0',
-      ResultDesc: DONE,
+      ResultDesc: SUCCESS_DESCRIPTION,
     },
   };
 }
 
-/** Base64 of short code, passkey and timestamp. Any passkey will do. */
-function passwordFits(body: JsonObject): boolean {
-  const password = Buffer.from(textOf(body, 'Password'), 'base64').toString();
-  return password.startsWith(textOf(body, 'BusinessShortCode')) && password.endsWith(textOf(body, 'Timestamp'));
+/** The password is Base64 of short code, passkey and timestamp. Any passkey is accepted. */
+function hasValidPassword(body: JsonObject): boolean {
+  const password = Buffer.from(fieldText(body, 'Password'), 'base64').toString();
+  return password.startsWith(fieldText(body, 'BusinessShortCode')) && password.endsWith(fieldText(body, 'Timestamp'));
 }
 
-/** `ResultCode` is a number here and a string in the query's answer, as with the real one. */
-function paidCallback(push: Push, body: JsonObject, { clock, random }: ApiContext): JsonObject {
+/** `ResultCode` is a number here and a string in the response of the query, as in the real API. */
+function stkPushCallback(push: Push, body: JsonObject, { clock, random }: ApiContext): JsonObject {
   const item = [
-    { Name: 'Amount', Value: Number(textOf(body, 'Amount')) },
-    { Name: 'MpesaReceiptNumber', Value: receipt(random) },
-    { Name: 'TransactionDate', Value: Number(eastAfricaStamp(clock.now())) },
-    { Name: 'PhoneNumber', Value: Number(textOf(body, 'PhoneNumber')) },
+    { Name: 'Amount', Value: Number(fieldText(body, 'Amount')) },
+    { Name: 'MpesaReceiptNumber', Value: receiptNumber(random) },
+    { Name: 'TransactionDate', Value: Number(eastAfricaTimestamp(clock.now())) },
+    { Name: 'PhoneNumber', Value: Number(fieldText(body, 'PhoneNumber')) },
   ];
   return {
     Body: {
@@ -298,44 +152,195 @@ function paidCallback(push: Push, body: JsonObject, { clock, random }: ApiContex
         MerchantRequestID: push.merchantRequestId,
         CheckoutRequestID: push.checkoutRequestId,
         ResultCode: 0,
-        ResultDesc: DONE,
+        ResultDesc: SUCCESS_DESCRIPTION,
         CallbackMetadata: { Item: item },
       },
     },
   };
 }
 
-/** Safaricom Daraja. Everything it accepts succeeds after the callback delay, and the callback really comes. */
-export const mpesa: ProviderEmulator = {
-  does:
-    'has STK push and its query, C2B, B2C, B2B, balance, status and reversal. Results and confirmations go to the callback ' +
-    'addresses of the call after half a second. A new token kills the former one.',
-  singleToken: true,
-  // C2B has a code of its own for a dead token; all else answers like STK.
-  deadAnswer: (path) =>
-    path.startsWith('/mpesa/c2b/')
-      ? {
-          status: 400,
-          body: { requestId: '11728-2929992-1', errorCode: '400.003.01', errorMessage: 'Invalid Access Token' },
-        }
-      : undefined,
-  malformedAnswer: (reason, random) =>
-    reason.includes('grant_type')
-      ? darajaError(random, '400.008.02', 'Invalid grant type passed')
-      : darajaError(random, '400.008.01', 'Invalid Authentication passed'),
-  firewall: (headers) =>
-    headers.has('user-agent')
-      ? undefined
-      : new Response('<!doctype html><title>Request Rejected</title>The requested URL was rejected.', {
-          status: 403,
-          headers: { 'content-type': 'text/html' },
-        }),
-  api: (context) => {
-    const app = new Hono<EmulatorEnv>();
-    addStkPush(app, context);
-    addC2b(app, context);
-    addCommands(app, context);
-    app.all('*', (c) => send(c, darajaError(context.random, '404.001.01', 'Resource not found')));
-    return app;
+const MAX_SHORT_CODES = 1000;
+
+/** Customer to business: every simulated payment is reported to the registered confirmation URL. */
+function addC2b(app: EmulatorApp, context: ApiContext): void {
+  const { random, callbacks } = context;
+  const confirmationUrls = new LRUCache<string, string>({ max: MAX_SHORT_CODES });
+  const accepted = (description: string) => ({
+    // Daraja's spelling.
+    OriginatorCoversationID: `${randomDigits(random, 5)}-${randomDigits(random, 8)}-1`,
+    ResponseCode: '0',
+    ResponseDescription: description,
+  });
+
+  app.post('/mpesa/c2b/:version{v[12]}/registerurl', async (c) => {
+    const body = (await jsonBody(c)) ?? {};
+    const error = invalidField(random, body, ['ShortCode', 'ResponseType', 'ConfirmationURL', 'ValidationURL']);
+    if (error !== undefined) return sendJson(c, error);
+    confirmationUrls.set(fieldText(body, 'ShortCode'), fieldText(body, 'ConfirmationURL'));
+    return c.json(accepted('Success'));
+  });
+
+  app.post('/mpesa/c2b/:version{v[12]}/simulate', async (c) => {
+    const body = (await jsonBody(c)) ?? {};
+    const error = invalidField(random, body, ['ShortCode', 'CommandID', 'Amount', 'Msisdn']);
+    if (error !== undefined) return sendJson(c, error);
+    const url = confirmationUrls.get(fieldText(body, 'ShortCode'));
+    if (url !== undefined) callbacks.send(url, () => c2bConfirmation(body, context));
+    return c.json(accepted('Accept the service request successfully.'));
+  });
+}
+
+function c2bConfirmation(body: JsonObject, { clock, random }: ApiContext): JsonObject {
+  return {
+    TransactionType: fieldText(body, 'CommandID') === 'CustomerBuyGoodsOnline' ? 'Buy Goods' : 'Pay Bill',
+    TransID: receiptNumber(random),
+    TransTime: eastAfricaTimestamp(clock.now()),
+    TransAmount: Number(fieldText(body, 'Amount')).toFixed(2),
+    BusinessShortCode: fieldText(body, 'ShortCode'),
+    BillRefNumber: fieldText(body, 'BillRefNumber'),
+    InvoiceNumber: '',
+    OrgAccountBalance: '',
+    ThirdPartyTransID: '',
+    MSISDN: fieldText(body, 'Msisdn'),
+    FirstName: 'Emulated',
+    MiddleName: '',
+    LastName: 'Customer',
+  };
+}
+
+/** A command that is accepted at once. Its result is sent to its `ResultURL`. */
+interface Command {
+  readonly path: string;
+  readonly required: readonly string[];
+  /** The result parameters. */
+  readonly result: (body: JsonObject, transactionId: string, timestamp: string) => Readonly<Record<string, JsonValue>>;
+}
+
+const RESULT_FIELDS = ['Remarks', 'QueueTimeOutURL', 'ResultURL'];
+const PAYMENT_FIELDS = ['SecurityCredential', 'CommandID', 'Amount', 'PartyA', 'PartyB', ...RESULT_FIELDS];
+const ORDER_FIELDS = ['Initiator', 'SecurityCredential', 'CommandID'];
+
+const b2cResult: Command['result'] = (body, transactionId, timestamp) => ({
+  TransactionAmount: Number(fieldText(body, 'Amount')),
+  TransactionReceipt: transactionId,
+  B2CRecipientIsRegisteredCustomer: 'Y',
+  ReceiverPartyPublicName: `${fieldText(body, 'PartyB')} - Emulated Customer`,
+  TransactionCompletedDateTime: timestamp,
+});
+
+const COMMANDS: readonly Command[] = [
+  { path: '/mpesa/b2c/v1/paymentrequest', required: ['InitiatorName', ...PAYMENT_FIELDS], result: b2cResult },
+  {
+    path: '/mpesa/b2c/v3/paymentrequest',
+    required: ['OriginatorConversationID', 'InitiatorName', ...PAYMENT_FIELDS],
+    result: b2cResult,
   },
+  {
+    path: '/mpesa/b2b/v1/paymentrequest',
+    required: ['Initiator', ...PAYMENT_FIELDS],
+    result: (body, _transactionId, timestamp) => ({
+      Amount: fieldText(body, 'Amount'),
+      TransCompletedTime: timestamp,
+      ReceiverPartyPublicName: `${fieldText(body, 'PartyB')} - Emulated Business`,
+      Currency: 'KES',
+    }),
+  },
+  {
+    path: '/mpesa/accountbalance/v1/query',
+    required: [...ORDER_FIELDS, 'PartyA', 'IdentifierType', ...RESULT_FIELDS],
+    result: (_body, _transactionId, timestamp) => ({
+      AccountBalance: 'Working Account|KES|100000.00|100000.00|0.00|0.00&Utility Account|KES|0.00|0.00|0.00|0.00',
+      BOCompletedTime: timestamp,
+    }),
+  },
+  {
+    path: '/mpesa/transactionstatus/v1/query',
+    required: [...ORDER_FIELDS, 'TransactionID', 'PartyA', 'IdentifierType', 'QueueTimeOutURL', 'ResultURL'],
+    result: (body, _transactionId, timestamp) => ({
+      ReceiptNo: fieldText(body, 'TransactionID'),
+      TransactionStatus: 'Completed',
+      FinalisedTime: timestamp,
+    }),
+  },
+  {
+    path: '/mpesa/reversal/v1/request',
+    required: [...ORDER_FIELDS, 'TransactionID', 'Amount', 'ReceiverParty', ...RESULT_FIELDS],
+    result: (body, _transactionId, timestamp) => ({
+      OriginalTransactionID: fieldText(body, 'TransactionID'),
+      Amount: Number(fieldText(body, 'Amount')),
+      TransCompletedTime: timestamp,
+    }),
+  },
+];
+
+/** B2C, B2B, balance, status and reversal. All of them succeed. */
+function addCommands(app: EmulatorApp, context: ApiContext): void {
+  for (const command of COMMANDS) {
+    app.post(command.path, async (c) => {
+      const body = (await jsonBody(c)) ?? {};
+      const error = invalidField(context.random, body, command.required);
+      if (error !== undefined) return sendJson(c, error);
+      const ids = {
+        ConversationID: `AG_${eastAfricaTimestamp(context.clock.now()).slice(0, 8)}_${context.random(10).toString('hex')}`,
+        OriginatorConversationID:
+          fieldText(body, 'OriginatorConversationID') ||
+          `${randomDigits(context.random, 5)}-${randomDigits(context.random, 8)}-1`,
+      };
+      context.callbacks.send(fieldText(body, 'ResultURL'), () => commandResult(command, body, ids, context));
+      return c.json({
+        ...ids,
+        ResponseCode: '0',
+        ResponseDescription: 'Accept the service request successfully.',
+      });
+    });
+  }
+}
+
+function commandResult(command: Command, body: JsonObject, ids: JsonObject, { clock, random }: ApiContext): JsonObject {
+  const transactionId = receiptNumber(random);
+  const named = Object.entries(command.result(body, transactionId, eastAfricaTimestamp(clock.now())));
+  return {
+    Result: {
+      ResultType: 0,
+      ResultCode: 0,
+      ResultDesc: 'The service request is processed successfully.',
+      ...ids,
+      TransactionID: transactionId,
+      ResultParameters: { ResultParameter: named.map(([Key, Value]) => ({ Key, Value })) },
+      ReferenceData: { ReferenceItem: { Key: 'QueueTimeoutURL', Value: fieldText(body, 'QueueTimeOutURL') } },
+    },
+  };
+}
+
+/** An error in Daraja's format. The code begins with the HTTP status. */
+function darajaError(random: Random, errorCode: string, errorMessage: string): EmulatedResponse {
+  const requestId = `${randomDigits(random, 5)}-${randomDigits(random, 8)}-1`;
+  return { status: Number(errorCode.slice(0, 3)), body: { requestId, errorCode, errorMessage } };
+}
+
+/** Patterns of required fields. A required field that is not listed must only be present. */
+const FORMATS: Readonly<Record<string, RegExp>> = {
+  Amount: /^[1-9]\d*(?:\.\d+)?$/,
+  BusinessShortCode: /^\d{5,7}$/,
+  ShortCode: /^\d{5,7}$/,
+  Timestamp: /^\d{14}$/,
+  PhoneNumber: /^254[17]\d{8}$/,
+  Msisdn: /^254[17]\d{8}$/,
+  CallBackURL: /^https?:\/\/.+/,
+  ResultURL: /^https?:\/\/.+/,
+  QueueTimeOutURL: /^https?:\/\/.+/,
+  ConfirmationURL: /^https?:\/\/.+/,
+  ValidationURL: /^https?:\/\/.+/,
 };
+
+/** Daraja's error for the first field that is missing or invalid; undefined if all are valid. */
+function invalidField(random: Random, body: JsonObject, names: readonly string[]): EmulatedResponse | undefined {
+  const invalid = names.find((name) => !(FORMATS[name] ?? /./).test(fieldText(body, name)));
+  return invalid === undefined ? undefined : darajaError(random, '400.002.02', `Bad Request - Invalid ${invalid}`);
+}
+
+/** Ten letters and digits, like an M-Pesa receipt number. */
+function receiptNumber(random: Random): string {
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
+  return [...random(10)].map((byte) => letters[byte % letters.length]).join('');
+}

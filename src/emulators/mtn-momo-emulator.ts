@@ -3,21 +3,21 @@ import { LRUCache } from 'lru-cache';
 import type { JsonObject } from '../json.ts';
 import { emulatedCredentials } from './emulated-provider.ts';
 import {
-  type Answer,
+  type EmulatedResponse,
   type ApiContext,
-  digits,
+  randomDigits,
   type EmulatorApp,
   type EmulatorContext,
   type EmulatorEnv,
   jsonBody,
   type ProviderEmulator,
-  send,
+  sendJson,
 } from './provider-emulator.ts';
 
 const MAX_PAYMENTS = 1000;
 const KEY_HEADER = 'ocp-apim-subscription-key';
 
-/** Where money moves: each is a path, and who is at the other end. */
+/** The payment operations: the path and the field of the other party. */
 const OPERATIONS = [
   { path: '/collection/v1_0/requesttopay', party: 'payer' },
   { path: '/collection/v1_0/requesttowithdraw', party: 'payer' },
@@ -27,8 +27,8 @@ const OPERATIONS = [
 ] as const;
 type Operation = (typeof OPERATIONS)[number];
 
-/** Numbers of the real sandbox with an end of their own; any other succeeds. */
-const ENDS: ReadonlyMap<string, JsonObject> = new Map([
+/** Test numbers of the real sandbox and their outcomes. A payment with any other number succeeds. */
+const SANDBOX_OUTCOMES: ReadonlyMap<string, JsonObject> = new Map([
   ['46733123450', { status: 'FAILED', reason: 'INTERNAL_PROCESSING_ERROR' }],
   ['46733123451', { status: 'FAILED', reason: 'APPROVAL_REJECTED' }],
   ['46733123452', { status: 'FAILED', reason: 'EXPIRED' }],
@@ -42,17 +42,17 @@ interface Payment {
   readonly createdAtMs: number;
 }
 
-/** MTN MoMo: payments are accepted with 202 and an empty body, and asked for by the reference that the client made. */
+/** MTN MoMo: a payment gets 202 and an empty body. The client chooses the reference and reads the status with it. */
 export const mtnMomo: ProviderEmulator = {
-  does:
+  summary:
     'has `requesttopay`, `requesttowithdraw`, `transfer` and `deposit` of the three products (202, then the status by ' +
-    '`X-Reference-Id`), the balance and the check of a number. A payment is pending for half a second; the test ' +
-    'numbers 46733123450 to 46733123454 fail as in the real sandbox, where the only currency is EUR. A callback goes ' +
-    'to `X-Callback-Url`. Calls without the right subscription key get 401.',
+    '`X-Reference-Id`), the balance and the check of a number. A payment is pending for half a second. The test ' +
+    'numbers 46733123450 to 46733123454 fail as in the real sandbox, and EUR is the only currency. The callback is sent ' +
+    'to `X-Callback-Url`. A call with a wrong subscription key gets 401.',
   api: (context) => {
     const app = new Hono<EmulatorEnv>();
     const key = emulatedCredentials(context.provider).get('subscription_key')?.reveal();
-    app.use(async (c, next) => (c.req.header(KEY_HEADER) === key ? next() : send(c, WRONG_KEY)));
+    app.use(async (c, next) => (c.req.header(KEY_HEADER) === key ? next() : sendJson(c, WRONG_KEY)));
     for (const operation of OPERATIONS) addOperation(app, context, operation);
     for (const product of ['collection', 'disbursement', 'remittance']) {
       app.get(`/${product}/v1_0/account/balance`, (c) => c.json({ availableBalance: '1000', currency: 'EUR' }));
@@ -63,7 +63,7 @@ export const mtnMomo: ProviderEmulator = {
   },
 };
 
-const WRONG_KEY: Answer = {
+const WRONG_KEY: EmulatedResponse = {
   status: 401,
   body: { statusCode: 401, message: 'Access denied due to invalid subscription key.' },
 };
@@ -73,44 +73,46 @@ function addOperation(app: EmulatorApp, context: ApiContext, operation: Operatio
   app.post(operation.path, async (c) => {
     const id = c.req.header('x-reference-id') ?? '';
     const body = await jsonBody(c);
-    const problem = problemOf(c, body, id, operation) ?? (payments.has(id) ? DUPLICATE : undefined);
-    if (body === undefined || problem !== undefined) return send(c, problem ?? failed(400, 'BAD_REQUEST', 'no JSON'));
+    const error = requestError(c, body, id, operation) ?? (payments.has(id) ? DUPLICATE : undefined);
+    if (body === undefined || error !== undefined)
+      return sendJson(c, error ?? errorResponse(400, 'BAD_REQUEST', 'no JSON'));
     const payment = {
       body,
       partyId: partyOf(body, operation),
-      transactionId: digits(context.random, 10),
+      transactionId: randomDigits(context.random, 10),
       createdAtMs: context.clock.now(),
     };
     payments.set(id, payment);
-    const callback = c.req.header('x-callback-url');
-    if (callback !== undefined) context.callbacks.send(callback, () => shown(payment, context));
+    const callbackUrl = c.req.header('x-callback-url');
+    if (callbackUrl !== undefined) context.callbacks.send(callbackUrl, () => paymentAsJson(payment, context));
     return c.body(null, 202);
   });
   app.get(`${operation.path}/:id`, (c) => {
     const payment = payments.peek(c.req.param('id') ?? '');
-    if (payment === undefined) return send(c, failed(404, 'RESOURCE_NOT_FOUND', 'Requested resource was not found.'));
-    return c.json(shown(payment, context));
+    if (payment === undefined)
+      return sendJson(c, errorResponse(404, 'RESOURCE_NOT_FOUND', 'Requested resource was not found.'));
+    return c.json(paymentAsJson(payment, context));
   });
 }
 
-const DUPLICATE = failed(409, 'RESOURCE_ALREADY_EXIST', 'Duplicated reference id. Creation of resource failed.');
+const DUPLICATE = errorResponse(409, 'RESOURCE_ALREADY_EXIST', 'Duplicated reference id. Creation of resource failed.');
 
-function problemOf(
+function requestError(
   c: EmulatorContext,
   body: JsonObject | undefined,
   id: string,
   operation: Operation,
-): Answer | undefined {
+): EmulatedResponse | undefined {
   if (!/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i.test(id)) {
-    return failed(400, 'BAD_REQUEST', 'X-Reference-Id must be a UUID of version 4');
+    return errorResponse(400, 'BAD_REQUEST', 'X-Reference-Id must be a UUID of version 4');
   }
   if (c.req.header('x-target-environment') === undefined) {
-    return failed(400, 'BAD_REQUEST', 'X-Target-Environment is missing');
+    return errorResponse(400, 'BAD_REQUEST', 'X-Target-Environment is missing');
   }
   if (body === undefined || !(Number(body['amount']) > 0) || partyOf(body, operation) === '') {
-    return failed(400, 'BAD_REQUEST', `amount, currency and ${operation.party} are needed`);
+    return errorResponse(400, 'BAD_REQUEST', `amount, currency and ${operation.party} are required`);
   }
-  return body['currency'] === 'EUR' ? undefined : failed(500, 'INVALID_CURRENCY', 'Currency not supported.');
+  return body['currency'] === 'EUR' ? undefined : errorResponse(500, 'INVALID_CURRENCY', 'Currency not supported.');
 }
 
 function partyOf(body: JsonObject, { party }: Operation): string {
@@ -119,17 +121,17 @@ function partyOf(body: JsonObject, { party }: Operation): string {
   return typeof id === 'string' || typeof id === 'number' ? String(id) : '';
 }
 
-function shown(
+function paymentAsJson(
   { body, partyId, transactionId, createdAtMs }: Payment,
   { clock, callbackDelayMs }: ApiContext,
 ): JsonObject {
   if (clock.now() < createdAtMs + callbackDelayMs) return { ...body, status: 'PENDING' };
   return {
     ...body,
-    ...(ENDS.get(partyId) ?? { financialTransactionId: transactionId, status: 'SUCCESSFUL' }),
+    ...(SANDBOX_OUTCOMES.get(partyId) ?? { financialTransactionId: transactionId, status: 'SUCCESSFUL' }),
   };
 }
 
-function failed(status: number, code: string, message: string): Answer {
+function errorResponse(status: number, code: string, message: string): EmulatedResponse {
   return { status, body: { code, message } };
 }

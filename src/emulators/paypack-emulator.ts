@@ -10,49 +10,49 @@ import {
   isoTime,
   jsonBody,
   type ProviderEmulator,
-  Replies,
-  textOf,
-  uuid,
+  IdempotentResponses,
+  fieldText,
+  randomUuid,
 } from './provider-emulator.ts';
 
 const MAX_TRANSACTIONS = 1000;
 
-/** What webhooks are signed with, as the dashboard would show it. */
+/** Signs webhooks. The real provider shows its secret in the dashboard. */
 export const PAYPACK_WEBHOOK_SECRET = 'emulated-paypack-webhook-secret';
 
 /** Paypack: cash-in and cash-out that succeed after the callback delay, with a signed webhook. */
 export const paypack: ProviderEmulator = {
-  does:
-    'has cash-in, cash-out, events and the merchant. A payment succeeds after half a second; a signed webhook goes to the ' +
-    'address of the switch `webhook_url`. The same `Idempotency-Key` gets the same answer.',
-  // Its own client libraries send it so.
-  bareToken: true,
-  malformedAnswer: (reason) => ({ status: 400, body: failed(400, reason) }),
+  summary:
+    'has cash-in, cash-out, events and the merchant. A payment succeeds after half a second, and a signed webhook is ' +
+    'sent to the URL in the switch `webhook_url`. The same `Idempotency-Key` returns the same response.',
+  // Paypack's client libraries send the token without a scheme.
+  acceptsBareToken: true,
+  malformedRequestResponse: (reason) => ({ status: 400, body: errorBody(400, reason) }),
   controls: { webhook_url: webhookUrlControl },
   api: (context) => {
     const app = new Hono<EmulatorEnv>();
-    const ledger = new Ledger(context);
-    const replies = new Replies<JsonObject>();
+    const transactions = new Transactions(context);
+    const responses = new IdempotentResponses<JsonObject>();
     for (const kind of ['CASHIN', 'CASHOUT'] as const) {
       const path = `/transactions/${kind.toLowerCase()}`;
       app.post(path, async (c) => {
         const body = await jsonBody(c);
-        const problem = problemOf(body);
-        if (body === undefined || problem !== undefined) return c.json(failed(400, problem ?? 'invalid body'), 400);
+        const error = requestError(body);
+        if (body === undefined || error !== undefined) return c.json(errorBody(400, error ?? 'invalid body'), 400);
         const mode = c.req.header('x-webhook-mode');
-        return c.json(replies.once(path, idempotencyKey(c), () => ledger.add(kind, body, mode)));
+        return c.json(responses.once(path, idempotencyKey(c), () => transactions.add(kind, body, mode)));
       });
     }
     app.get('/transactions/find/:ref', (c) => {
-      const found = ledger.find(c.req.param('ref'));
-      return found === undefined ? c.json(failed(404, 'transaction not found'), 404) : c.json(found);
+      const found = transactions.find(c.req.param('ref'));
+      return found === undefined ? c.json(errorBody(404, 'transaction not found'), 404) : c.json(found);
     });
-    app.get('/transactions/list', (c) => c.json(page(c, 'transactions', ledger.list())));
-    app.get('/events/transactions', (c) => c.json(page(c, 'transactions', ledger.events())));
+    app.get('/transactions/list', (c) => c.json(page(c, 'transactions', transactions.list())));
+    app.get('/events/transactions', (c) => c.json(page(c, 'transactions', transactions.events())));
     app.get('/merchants/me', (c) =>
       c.json({ id: 'emulated-merchant', name: 'Emulated Merchant', mode: c.req.header('x-webhook-mode') ?? null }),
     );
-    app.all('*', (c) => c.json(failed(404, 'not found'), 404));
+    app.all('*', (c) => c.json(errorBody(404, 'not found'), 404));
     return app;
   },
 };
@@ -62,14 +62,15 @@ interface Transaction {
   readonly kind: 'CASHIN' | 'CASHOUT';
   readonly amount: number;
   readonly client: string;
-  /** The `X-Webhook-Mode` it was made with. */
+  /** `X-Webhook-Mode` of the request that created it. */
   readonly mode: string | undefined;
   readonly createdAtMs: number;
   readonly createdEventId: string;
   readonly processedEventId: string;
 }
 
-class Ledger {
+/** The transactions and their events, in memory. */
+class Transactions {
   readonly #context: ApiContext;
   readonly #transactions = new LRUCache<string, Transaction>({ max: MAX_TRANSACTIONS });
 
@@ -80,18 +81,18 @@ class Ledger {
   add(kind: Transaction['kind'], body: JsonObject, mode: string | undefined): JsonObject {
     const { random, clock, callbacks, switches } = this.#context;
     const transaction: Transaction = {
-      ref: uuid(random),
+      ref: randomUuid(random),
       kind,
       amount: Number(body['amount']),
-      client: textOf(body, 'number'),
+      client: fieldText(body, 'number'),
       mode,
       createdAtMs: clock.now(),
-      createdEventId: uuid(random),
-      processedEventId: uuid(random),
+      createdEventId: randomUuid(random),
+      processedEventId: randomUuid(random),
     };
     this.#transactions.set(transaction.ref, transaction);
     if (switches.webhookUrl !== undefined) {
-      callbacks.send(switches.webhookUrl, () => this.#processed(transaction), signature);
+      callbacks.send(switches.webhookUrl, () => this.#processedEvent(transaction), signatureHeaders);
     }
     const { ref, amount, createdAtMs } = transaction;
     return { ref, status: 'pending', amount, provider: networkOf(transaction), kind, created_at: isoTime(createdAtMs) };
@@ -99,17 +100,17 @@ class Ledger {
 
   find(ref: string): JsonObject | undefined {
     const transaction = this.#transactions.peek(ref);
-    return transaction && this.#shown(transaction);
+    return transaction && this.#asJson(transaction);
   }
 
   /** Newest first. */
   list(): JsonObject[] {
-    return [...this.#transactions.values()].map((transaction) => this.#shown(transaction));
+    return [...this.#transactions.values()].map((transaction) => this.#asJson(transaction));
   }
 
   events(): JsonObject[] {
     return [...this.#transactions.values()].flatMap((transaction) => [
-      ...(this.#isProcessed(transaction) ? [this.#processed(transaction)] : []),
+      ...(this.#isProcessed(transaction) ? [this.#processedEvent(transaction)] : []),
       this.#event('transaction:created', transaction.createdEventId, transaction, 'pending'),
     ]);
   }
@@ -118,7 +119,7 @@ class Ledger {
     return this.#context.clock.now() >= createdAtMs + this.#context.callbackDelayMs;
   }
 
-  #processed(transaction: Transaction): JsonObject {
+  #processedEvent(transaction: Transaction): JsonObject {
     return this.#event('transaction:processed', transaction.processedEventId, transaction, 'successful');
   }
 
@@ -129,11 +130,11 @@ class Ledger {
       event_kind: kind,
       created_at: isoTime(createdAtMs),
       webhook_mode: mode ?? null,
-      data: { ...this.#shown(transaction), status },
+      data: { ...this.#asJson(transaction), status },
     };
   }
 
-  #shown(transaction: Transaction): JsonObject {
+  #asJson(transaction: Transaction): JsonObject {
     const { ref, kind, amount, client, createdAtMs } = transaction;
     return {
       ref,
@@ -149,12 +150,12 @@ class Ledger {
   }
 }
 
-/** Rwandan mobile numbers: 072 and 073 are Airtel's. */
+/** Of Rwandan mobile numbers, 072 and 073 belong to Airtel. */
 function networkOf({ client }: Transaction): string {
   return /^(?:\+?250)?0?7[23]/.test(client) ? 'airtel' : 'mtn';
 }
 
-function signature(body: Buffer): Record<string, string> {
+function signatureHeaders(body: Buffer): Record<string, string> {
   return { 'x-paypack-signature': createHmac('sha256', PAYPACK_WEBHOOK_SECRET).update(body).digest('base64') };
 }
 
@@ -162,10 +163,10 @@ function idempotencyKey(c: EmulatorContext): string | undefined {
   return c.req.header('idempotency-key') ?? c.req.query('Idempotency-Key') ?? c.req.query('idempotency-key');
 }
 
-function problemOf(body: JsonObject | undefined): string | undefined {
+function requestError(body: JsonObject | undefined): string | undefined {
   if (body === undefined) return 'invalid body';
   if (typeof body['amount'] !== 'number' || !(body['amount'] > 0)) return 'invalid amount';
-  if (!/^(?:\+?250)?0?7\d{8}$/.test(textOf(body, 'number'))) return 'invalid phone number';
+  if (!/^(?:\+?250)?0?7\d{8}$/.test(fieldText(body, 'number'))) return 'invalid phone number';
   return undefined;
 }
 
@@ -175,6 +176,6 @@ function page(c: EmulatorContext, name: string, all: readonly JsonObject[]): Jso
   return { total: all.length, limit, offset, [name]: all.slice(offset, offset + limit) };
 }
 
-function failed(status: number, message: string): JsonObject {
+function errorBody(status: number, message: string): JsonObject {
   return { status, message };
 }

@@ -3,16 +3,16 @@ import { LRUCache } from 'lru-cache';
 import type { JsonObject } from '../json.ts';
 import type { Random } from './issuer.ts';
 import {
-  type Answer,
+  type EmulatedResponse,
   type ApiContext,
   type EmulatorContext,
   type EmulatorEnv,
   isoTime,
   jsonBody,
   type ProviderEmulator,
-  Replies,
-  send,
-  textOf,
+  IdempotentResponses,
+  sendJson,
+  fieldText,
 } from './provider-emulator.ts';
 
 const MAX_ORDERS = 1000;
@@ -27,40 +27,40 @@ interface Order {
   captureId: string | undefined;
 }
 
-/** PayPal: orders, which the buyer approves by himself after the callback delay, and their capture. */
+/** PayPal: orders and their capture. The buyer approves an order after the callback delay. */
 export const paypal: ProviderEmulator = {
-  does:
-    'has orders: create (201, with `links`), show and capture. The buyer approves after half a second; a capture before ' +
-    'that gets 422 with `ORDER_NOT_APPROVED`. The same `PayPal-Request-Id` gets the same order.',
+  summary:
+    'has orders: create (201, with `links`), show and capture. The buyer approves after half a second. A capture before ' +
+    'that gets 422 with `ORDER_NOT_APPROVED`. The same `PayPal-Request-Id` returns the same order.',
   api: (context) => {
     const app = new Hono<EmulatorEnv>();
     const orders = new LRUCache<string, Order>({ max: MAX_ORDERS });
-    const replies = new Replies<JsonObject>();
+    const responses = new IdempotentResponses<{ id: string }>();
     app.post(ORDERS, async (c) => {
       const body = await jsonBody(c);
       const units = unitsOf(body);
-      if (body === undefined || units.length === 0) return send(c, INVALID);
-      const made = replies.once(ORDERS, c.req.header('paypal-request-id'), () => {
-        const order = newOrder(textOf(body, 'intent'), units, context);
+      if (body === undefined || units.length === 0) return sendJson(c, INVALID);
+      const { id } = responses.once(ORDERS, c.req.header('paypal-request-id'), () => {
+        const order = newOrder(fieldText(body, 'intent'), units, context);
         orders.set(order.id, order);
         return { id: order.id };
       });
-      const order = orders.peek(textOf(made, 'id'));
-      return order === undefined ? send(c, NOT_FOUND) : c.json(created(c, order, context), 201);
+      const order = orders.peek(id);
+      return order === undefined ? sendJson(c, NOT_FOUND) : c.json(createdOrderAsJson(c, order, context), 201);
     });
     app.get(`${ORDERS}/:id`, (c) => {
       const order = orders.peek(c.req.param('id'));
-      return order === undefined ? send(c, NOT_FOUND) : c.json(whole(c, order, context));
+      return order === undefined ? sendJson(c, NOT_FOUND) : c.json(orderAsJson(c, order, context));
     });
     app.post(`${ORDERS}/:id/capture`, (c) => {
       const order = orders.peek(c.req.param('id'));
-      if (order === undefined) return send(c, NOT_FOUND);
-      if (order.captureId !== undefined) return send(c, unprocessable('ORDER_ALREADY_CAPTURED'));
-      if (statusOf(order, context) !== 'APPROVED') return send(c, unprocessable('ORDER_NOT_APPROVED'));
+      if (order === undefined) return sendJson(c, NOT_FOUND);
+      if (order.captureId !== undefined) return sendJson(c, unprocessable('ORDER_ALREADY_CAPTURED'));
+      if (statusOf(order, context) !== 'APPROVED') return sendJson(c, unprocessable('ORDER_NOT_APPROVED'));
       order.captureId = paypalId(context.random);
-      return c.json(whole(c, order, context), 201);
+      return c.json(orderAsJson(c, order, context), 201);
     });
-    app.all('*', (c) => send(c, NOT_FOUND));
+    app.all('*', (c) => sendJson(c, NOT_FOUND));
     return app;
   },
 };
@@ -74,7 +74,7 @@ function newOrder(intent: string, units: readonly JsonObject[], { random, clock 
   return { id: paypalId(random), intent, units, createdAtMs: clock.now(), captureId: undefined };
 }
 
-/** 17 letters and digits, as they are everywhere at PayPal. */
+/** 17 letters and digits, like PayPal's own IDs. */
 function paypalId(random: Random): string {
   return [...random(17)].map((byte) => ID_LETTERS[byte % ID_LETTERS.length]).join('');
 }
@@ -84,13 +84,13 @@ function statusOf({ createdAtMs, captureId }: Order, { clock, callbackDelayMs }:
   return clock.now() >= createdAtMs + callbackDelayMs ? 'APPROVED' : 'CREATED';
 }
 
-/** The short answer to a new order, unless the client asks for the whole of it. */
-function created(c: EmulatorContext, order: Order, context: ApiContext): JsonObject {
-  if (c.req.header('prefer')?.includes('return=representation') === true) return whole(c, order, context);
+/** The minimal response to a new order, unless the client prefers the full representation (RFC 7240). */
+function createdOrderAsJson(c: EmulatorContext, order: Order, context: ApiContext): JsonObject {
+  if (c.req.header('prefer')?.includes('return=representation') === true) return orderAsJson(c, order, context);
   return { id: order.id, status: statusOf(order, context), links: linksOf(c, order) };
 }
 
-function whole(c: EmulatorContext, order: Order, context: ApiContext): JsonObject {
+function orderAsJson(c: EmulatorContext, order: Order, context: ApiContext): JsonObject {
   const { id, intent, units, createdAtMs, captureId } = order;
   const captures = [{ id: captureId ?? '', status: 'COMPLETED', final_capture: true }];
   return {
@@ -112,7 +112,7 @@ function linksOf(c: EmulatorContext, { id }: Order): JsonObject[] {
   ];
 }
 
-const NOT_FOUND: Answer = {
+const NOT_FOUND: EmulatedResponse = {
   status: 404,
   body: {
     name: 'RESOURCE_NOT_FOUND',
@@ -121,7 +121,7 @@ const NOT_FOUND: Answer = {
   },
 };
 
-const INVALID: Answer = {
+const INVALID: EmulatedResponse = {
   status: 400,
   body: {
     name: 'INVALID_REQUEST',
@@ -130,7 +130,7 @@ const INVALID: Answer = {
   },
 };
 
-function unprocessable(issue: string): Answer {
+function unprocessable(issue: string): EmulatedResponse {
   const message = 'The requested action could not be performed, semantically incorrect, or failed business validation.';
   return { status: 422, body: { name: 'UNPROCESSABLE_ENTITY', message, details: [{ issue }] } };
 }

@@ -9,61 +9,69 @@ import type { Callbacks } from './callbacks.ts';
 import type { Control, Switches } from './controls.ts';
 import type { Random } from './issuer.ts';
 
-/** A version 4 UUID (RFC 9562). */
-export function uuid(random: Random): string {
-  const bytes = random(16);
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-}
-
-/** That many decimal digits, the first of them not 0. */
-export function digits(random: Random, count: number): string {
-  const all = [...random(count)].map((byte) => byte % 10).join('');
-  return all.replace(/^0/, '1');
-}
-
-/** `yyyyMMddHHmmss` in East Africa Time, which has no daylight saving. */
-export function eastAfricaStamp(timeMs: number): string {
-  const shifted = new Date(timeMs + 3 * 3_600_000).toISOString();
-  return shifted.replace(/\D/g, '').slice(0, 14);
-}
-
-export function isoTime(timeMs: number): string {
-  return new Date(timeMs).toISOString();
-}
-
-/** Hono's types for an app on a Node server. */
+/** Types of a Hono app on a Node server. */
 export interface EmulatorEnv {
   Bindings: HttpBindings;
 }
 export type EmulatorApp = Hono<EmulatorEnv>;
 export type EmulatorContext = Context<EmulatorEnv>;
 
-export interface Answer {
+export interface EmulatedResponse {
   readonly status: number;
   readonly body: JsonObject;
 }
 
-/** The answer as a response of this request. */
-export function send(c: EmulatorContext, answer: Answer): Response {
-  return c.json(answer.body, answer.status as ContentfulStatusCode);
+/** What an emulated API may use. */
+export interface ApiContext {
+  readonly provider: Provider;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly callbacks: Callbacks;
+  /** How long a transaction stays pending. Its callback is sent afterwards. */
+  readonly callbackDelayMs: number;
+  readonly switches: Switches;
 }
 
-/** Says in a header why an emulator refused; the body stays the provider's own. */
-export function sendRefusal(c: EmulatorContext, answer: Answer, reason: string): Response {
+/** What the emulator of one provider does beyond the provider's definition. */
+export interface ProviderEmulator {
+  /** For the documentation: the end of a sentence that begins with "It". */
+  readonly summary: string;
+  /** The API, with paths below the base URL. It is called only after the token was checked. */
+  readonly api: (context: ApiContext) => EmulatorApp;
+  /** A new access token invalidates the previous one. */
+  readonly singleToken?: boolean;
+  /** API calls may send the token without its scheme. */
+  readonly acceptsBareToken?: boolean;
+  /** Encodings that the token endpoint accepts besides the definition's. */
+  readonly encodings?: readonly Encoding[];
+  /** The response to a dead token on paths that do not use `samples.deadAnswer`. The path is below the base URL. */
+  readonly deadTokenResponse?: (path: string) => EmulatedResponse | undefined;
+  /** The response to a token request with a wrong method, body or field name. Default: RFC 6749. */
+  readonly malformedRequestResponse?: (reason: string, random: Random) => EmulatedResponse;
+  /** Runs before the token endpoint. A returned response replaces that of the token endpoint. */
+  readonly firewall?: (headers: Headers) => Response | undefined;
+  /** Additional keys of `POST /_emulator`. */
+  readonly controls?: Readonly<Record<string, Control>>;
+}
+
+export function sendJson(c: EmulatorContext, { status, body }: EmulatedResponse): Response {
+  return c.json(body, status as ContentfulStatusCode);
+}
+
+/** Sends the provider's own error body. The header `x-emulated-reason` says why the emulator refused. */
+export function sendRefusal(c: EmulatorContext, response: EmulatedResponse, reason: string): Response {
   c.header('x-emulated-reason', reason.replace(/[^\x20-\x7e]/g, '?'));
-  return send(c, answer);
+  return sendJson(c, response);
 }
 
-/** The request's path and query as they were on the wire, percent escapes and all. */
+/** Path and query as the client sent them, without decoding. */
 export function rawTarget(c: EmulatorContext): { readonly path: string; readonly query: string } {
   const target = (c.env.incoming.url ?? '/').replace(/^https?:\/\/[^/?]*/i, '');
   const end = target.indexOf('?');
   return end === -1 ? { path: target, query: '' } : { path: target.slice(0, end), query: target.slice(end + 1) };
 }
 
-/** The body as a JSON object, whatever its content type says; undefined if it is none. */
+/** The body as a JSON object, whatever its content type; undefined if it is not one. */
 export async function jsonBody(c: EmulatorContext): Promise<JsonObject | undefined> {
   try {
     const value: unknown = JSON.parse(await c.req.text());
@@ -73,57 +81,48 @@ export async function jsonBody(c: EmulatorContext): Promise<JsonObject | undefin
   }
 }
 
-/** A scalar field as text, as providers take numbers with and without quotes; empty if it is neither. */
-export function textOf(body: JsonObject, name: string): string {
+/** A string or number field as text, because providers accept numbers with and without quotes. Else empty. */
+export function fieldText(body: JsonObject, name: string): string {
   const value = body[name];
   return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 }
 
-const MAX_REPLIES = 1000;
+/** A version 4 UUID (RFC 9562). */
+export function randomUuid(random: Random): string {
+  const bytes = random(16);
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
 
-/** Remembers what an `Idempotency-Key` was answered with. */
-export class Replies<T extends JsonObject> {
-  readonly #byKey = new LRUCache<string, T>({ max: MAX_REPLIES });
+/** `count` decimal digits. The first is not 0. */
+export function randomDigits(random: Random, count: number): string {
+  const all = [...random(count)].map((byte) => byte % 10).join('');
+  return all.replace(/^0/, '1');
+}
 
-  /** The first answer under this key for this operation; without a key, a new one each time. */
-  once(operation: string, key: string | undefined, make: () => T): T {
-    if (key === undefined || key === '') return make();
+/** `yyyyMMddHHmmss` in East Africa Time (UTC+3 all year). */
+export function eastAfricaTimestamp(timeMs: number): string {
+  const shifted = new Date(timeMs + 3 * 3_600_000).toISOString();
+  return shifted.replace(/\D/g, '').slice(0, 14);
+}
+
+export function isoTime(timeMs: number): string {
+  return new Date(timeMs).toISOString();
+}
+
+const MAX_IDEMPOTENCY_KEYS = 1000;
+
+/** Remembers the response to each idempotency key. */
+export class IdempotentResponses<T extends JsonObject> {
+  readonly #byKey = new LRUCache<string, T>({ max: MAX_IDEMPOTENCY_KEYS });
+
+  /** The first response for this operation and key. Without a key, every call creates a response. */
+  once(operation: string, key: string | undefined, create: () => T): T {
+    if (key === undefined || key === '') return create();
     const id = `${operation} ${key}`;
-    const answer = this.#byKey.get(id) ?? make();
-    this.#byKey.set(id, answer);
-    return answer;
+    const response = this.#byKey.get(id) ?? create();
+    this.#byKey.set(id, response);
+    return response;
   }
-}
-
-/** What an emulated API may use. */
-export interface ApiContext {
-  readonly provider: Provider;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly callbacks: Callbacks;
-  /** How long a transaction stays pending; its callback goes out then. */
-  readonly callbackDelayMs: number;
-  readonly switches: Switches;
-}
-
-/** What an emulator does that the provider's definition does not say. */
-export interface ProviderEmulator {
-  /** What it has, for people: the rest of a sentence that begins with "It". */
-  readonly does: string;
-  /** The API behind the token check, with paths below the base URL. */
-  readonly api: (context: ApiContext) => EmulatorApp;
-  /** A new access token kills the former one. */
-  readonly singleToken?: boolean;
-  /** API calls may carry the token without its scheme. */
-  readonly bareToken?: boolean;
-  /** Encodings the token endpoint takes beside the definition's own. */
-  readonly encodings?: readonly Encoding[];
-  /** Where a dead token gets something else than `samples.deadAnswer`. The path is below the base URL. */
-  readonly deadAnswer?: (path: string) => Answer | undefined;
-  /** What the token endpoint says to a request that is not even the right question. */
-  readonly malformedAnswer?: (reason: string, random: Random) => Answer;
-  /** Stands before the token endpoint and may answer in its place. */
-  readonly firewall?: (headers: Headers) => Response | undefined;
-  /** Further keys of `POST /_emulator`. */
-  readonly controls?: Readonly<Record<string, Control>>;
 }

@@ -109,6 +109,6 @@ describe('all emulators', () => {
     const { emulators, notes, close } = await startEmulators([own]);
     onTestFinished(close);
     expect(emulators[0]?.apiUrl).not.toContain(':9930/');
-    expect(notes).toEqual([`port 9930 is taken, so own is emulated on ${emulators[0]!.apiUrl}`]);
+    expect(notes).toEqual([`port 9930 is in use, so own is emulated at ${emulators[0]!.apiUrl}`]);
   });
 });

@@ -27,7 +27,7 @@ describe('issuer', () => {
     expect(issuer.accepts(accessToken)).toBe(true);
     clock.advance(1);
     expect(issuer.accepts(accessToken)).toBe(false);
-    expect(issuer.tokensAlive()).toBe(0);
+    expect(issuer.liveTokenCount()).toBe(0);
   });
 
   it('accepts a refresh token once and gives another one', () => {
@@ -88,7 +88,7 @@ describe('issuer', () => {
     expect(issuer.accepts('fixed')).toBe(true);
     issuer.expireAll();
     expect(issuer.accepts('fixed')).toBe(false);
-    issuer.restore();
+    issuer.reset();
     expect(issuer.accepts('fixed')).toBe(true);
   });
 });
