@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { type CallbackReport, Callbacks, isLoopbackUrl } from '../../src/emulators/callbacks.ts';
-import { HandClock, listener } from './support.ts';
+import { ManualClock, startCallbackServer } from './support.ts';
 
 function setUp() {
-  const clock = new HandClock();
+  const clock = new ManualClock();
   const reports: CallbackReport[] = [];
   const { promise, resolve } = Promise.withResolvers<CallbackReport>();
   const onCallback = (report: CallbackReport) => {
@@ -19,9 +19,9 @@ function setUp() {
 }
 
 describe('callbacks', () => {
-  it.each(['127.0.0.1', 'localhost'])('are delivered to %s after the delay', async (host) => {
+  it.each(['127.0.0.1', 'localhost'])('are sent to %s after the delay', async (host) => {
     const { clock, callbacks, reported } = setUp();
-    const app = await listener(204);
+    const app = await startCallbackServer(204);
     const url = `http://${host}:${app.port}/hook?a=1`;
     callbacks.send(url, () => ({ hello: 'there' }));
     const next = app.next();
@@ -44,7 +44,7 @@ describe('callbacks', () => {
     'http://169.254.169.254/latest',
     'file:///etc/hosts',
     'not a url',
-  ])('are not delivered to %s', (url) => {
+  ])('are not sent to %s', (url) => {
     const { clock, callbacks, reports } = setUp();
     callbacks.send(url, () => ({}));
     expect(reports).toEqual([{ provider: 'test', url, error: 'not delivered: not a loopback address' }]);
@@ -52,21 +52,21 @@ describe('callbacks', () => {
   });
 
   it.each(['http://127.0.0.1/', 'http://127.9.8.7:80/', 'http://[::1]:3000/', 'https://localhost/', 'http://0x7f.1/'])(
-    'take %s for loopback',
+    '%s is a loopback URL',
     (url) => expect(isLoopbackUrl(url)).toBe(true),
   );
 
   it('do not follow a redirect', async () => {
     const { clock, callbacks, reported } = setUp();
-    const target = await listener();
-    const app = await listener(307, { location: `${target.url}/elsewhere` });
+    const target = await startCallbackServer();
+    const app = await startCallbackServer(307, { location: `${target.url}/elsewhere` });
     callbacks.send(app.url, () => ({}));
     clock.advance(500);
     expect((await reported).status).toBe(307);
     expect(target.received).toEqual([]);
   });
 
-  it('that cannot be delivered are reported and shown, and nothing else happens', async () => {
+  it('that fail are reported and listed', async () => {
     const { clock, callbacks, reported } = setUp();
     callbacks.send('http://127.0.0.1:1/', () => ({}));
     clock.advance(500);
@@ -76,7 +76,7 @@ describe('callbacks', () => {
     ]);
   });
 
-  it('that wait when it closes are never sent', () => {
+  it('that are pending at close are never sent', () => {
     const { clock, callbacks } = setUp();
     callbacks.send('http://127.0.0.1:1/', () => ({}));
     callbacks.close();

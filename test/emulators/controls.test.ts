@@ -3,18 +3,18 @@ import { ControlError } from '../../src/emulators/controls.ts';
 import type { Emulator } from '../../src/emulators/emulator.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
-import { ask, call, emulate, exchange, refresh, sampleCall, tokenOf } from './support.ts';
+import { send, callApi, emulate, requestToken, refreshTokens, sampleCall, tokenOf } from './support.ts';
 
 function controlUrl(emulator: Emulator): string {
   return `${new URL(emulator.apiUrl).origin}/_emulator`;
 }
 
 function post(emulator: Emulator, body: string, headers: Record<string, string> = {}) {
-  return ask(controlUrl(emulator), { method: 'POST', body, headers });
+  return send(controlUrl(emulator), { method: 'POST', body, headers });
 }
 
 describe('POST /_emulator', () => {
-  it('switches, and says how things stand now', async () => {
+  it('changes the switches and returns the new state', async () => {
     const { emulator } = await emulate(jpay);
     const { status, json } = await post(emulator, '{"token_endpoint": "429", "retry_after": 7, "lifetime": 20}');
     expect(status).toBe(200);
@@ -23,17 +23,17 @@ describe('POST /_emulator', () => {
       switches: { token_endpoint: '429', retry_after: 7, lifetime: 20 },
       counters: { exchanges: 0, tokens_alive: 0 },
     });
-    expect((await ask(controlUrl(emulator))).json).toEqual(json);
+    expect((await send(controlUrl(emulator))).json).toEqual(json);
   });
 
-  it('switches nothing if one key is unknown, and lists those it knows', async () => {
+  it('changes nothing if one key is unknown, and lists the allowed keys', async () => {
     const { emulator } = await emulate(jpay);
     const { status, json } = await post(emulator, '{"token_endpoint": "down", "expire": true}');
     expect(status).toBe(400);
     expect(json['error']).toContain('Unknown key "expire"');
     expect(json['error']).toContain('expire_tokens, revoke_refresh_tokens');
     expect(json['error']).not.toContain('webhook_url');
-    expect((await exchange(emulator)).status).toBe(200);
+    expect((await requestToken(emulator)).status).toBe(200);
   });
 
   it.each([
@@ -51,33 +51,33 @@ describe('POST /_emulator', () => {
     expect((await post(emulator, body)).status).toBe(400);
   });
 
-  it('is not for browsers', async () => {
+  it('refuses requests from browsers', async () => {
     const { emulator } = await emulate(jpay);
     const guarded = [
       await post(emulator, '{"reset": true}', { origin: 'http://127.0.0.1:3000' }),
-      await ask(controlUrl(emulator), { headers: { 'sec-fetch-site': 'cross-site' } }),
+      await send(controlUrl(emulator), { headers: { 'sec-fetch-site': 'cross-site' } }),
       await post(emulator, '{"reset": true}', { 'sec-fetch-site': 'same-site' }),
-      await ask(controlUrl(emulator), { headers: { 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'no-cors' } }),
+      await send(controlUrl(emulator), { headers: { 'sec-fetch-site': 'same-site', 'sec-fetch-mode': 'no-cors' } }),
     ];
     expect(guarded.map(({ status }) => status)).toEqual([403, 403, 403, 403]);
   });
 
-  it('is what control() does', async () => {
+  it('does the same as control()', async () => {
     const { emulator } = await emulate(jpay);
     expect(emulator.control({ lifetime: 5 })).toMatchObject({ switches: { lifetime: 5 } });
     expect(() => emulator.control({ nonsense: true })).toThrow(ControlError);
   });
 
-  it('shows no token', async () => {
+  it('returns no token', async () => {
     const { emulator } = await emulate(jpay);
-    const { json } = await exchange(emulator);
-    const { text } = await ask(controlUrl(emulator));
+    const { json } = await requestToken(emulator);
+    const { text } = await send(controlUrl(emulator));
     expect(text).not.toContain(String(json['access']));
   });
 });
 
 describe('switches', () => {
-  it('expire_tokens kills what was issued, not what will be', async () => {
+  it('expire_tokens invalidates issued tokens but not later ones', async () => {
     const { emulator } = await emulate(jpay);
     const token = await tokenOf(emulator);
     emulator.control({ expire_tokens: true });
@@ -85,15 +85,15 @@ describe('switches', () => {
     expect((await sampleCall(emulator, await tokenOf(emulator))).status).toBe(200);
   });
 
-  it('revoke_refresh_tokens leaves only the full exchange', async () => {
+  it('revoke_refresh_tokens invalidates refresh tokens but not access tokens', async () => {
     const { emulator } = await emulate(jpay);
-    const { json } = await exchange(emulator);
+    const { json } = await requestToken(emulator);
     emulator.control({ revoke_refresh_tokens: true });
-    expect((await refresh(emulator, String(json['refresh']))).status).toBe(401);
+    expect((await refreshTokens(emulator, String(json['refresh']))).status).toBe(401);
     expect((await sampleCall(emulator, String(json['access']))).status).toBe(200);
   });
 
-  it('refuse_next_tokens issues tokens that never work', async () => {
+  it('refuse_next_tokens issues tokens that the API refuses', async () => {
     const { emulator } = await emulate(mpesa);
     emulator.control({ refuse_next_tokens: 1 });
     expect((await sampleCall(emulator, await tokenOf(emulator))).json).toEqual(mpesa.samples.deadAnswer.body);
@@ -110,38 +110,38 @@ describe('switches', () => {
     expect(emulator.stats()).toMatchObject({ api_calls: 3, refused: 2 });
   });
 
-  it('refuse_path refuses below that path until it is null', async () => {
+  it('refuse_path refuses calls below that path until it is null', async () => {
     const { emulator } = await emulate(mpesa);
     const token = await tokenOf(emulator);
     emulator.control({ refuse_path: '/mpesa/stkpush/' });
     expect((await sampleCall(emulator, token)).json).toEqual(mpesa.samples.deadAnswer.body);
-    expect((await call(emulator, token, '/mpesa/b2c/v1/paymentrequest', {})).json).toMatchObject({
+    expect((await callApi(emulator, token, '/mpesa/b2c/v1/paymentrequest', {})).json).toMatchObject({
       errorCode: '400.002.02',
     });
     emulator.control({ refuse_path: null });
     expect((await sampleCall(emulator, token)).status).toBe(200);
   });
 
-  it('lifetime is that of new tokens', async () => {
+  it('lifetime sets the lifetime of new tokens', async () => {
     const { emulator, clock } = await emulate(mpesa);
     emulator.control({ lifetime: 20 });
-    const { json } = await exchange(emulator);
+    const { json } = await requestToken(emulator);
     expect(json['expires_in']).toBe('20');
     clock.advance(20_000);
     expect((await sampleCall(emulator, String(json['access_token']))).status).toBe(404);
   });
 
-  it('reset clears faults and counters and leaves tokens alive', async () => {
+  it('reset clears faults and counters and keeps tokens valid', async () => {
     const { emulator } = await emulate(jpay);
     const token = await tokenOf(emulator);
     emulator.control({ token_endpoint: 'down', refuse_next_calls: 5, lifetime: 3 });
     emulator.control({ reset: true });
     expect(emulator.stats()).toMatchObject({ token_requests: 0, exchanges: 0, tokens_alive: 1 });
     expect((await sampleCall(emulator, token)).status).toBe(200);
-    expect((await exchange(emulator)).status).toBe(200);
+    expect((await requestToken(emulator)).status).toBe(200);
   });
 
-  it('reset comes before what is sent along with it', async () => {
+  it('reset is applied before the other keys of the request', async () => {
     const { emulator } = await emulate(jpay);
     expect(emulator.control({ lifetime: 3, reset: true })).toMatchObject({ switches: { lifetime: 3 } });
   });
@@ -155,22 +155,22 @@ describe('token_endpoint', () => {
     ['empty', 200, null],
     ['denied', 401, null],
     ['denied-empty', 401, null],
-  ])('%s answers %i and issues nothing', async (mode, status, retryAfter) => {
+  ])('%s responds with %i and issues no token', async (mode, status, retryAfter) => {
     const { emulator } = await emulate(jpay);
     emulator.control({ token_endpoint: mode, retry_after: 7 });
-    const reply = await exchange(emulator);
+    const reply = await requestToken(emulator);
     expect([reply.status, reply.headers.get('retry-after')]).toEqual([status, retryAfter]);
     expect(reply.headers.get('x-emulated-by')).toBe('wakala');
     expect(emulator.stats()).toMatchObject({ token_requests: 1, exchanges: 0, tokens_alive: 0 });
     emulator.control({ token_endpoint: 'ok' });
-    expect((await exchange(emulator)).status).toBe(200);
+    expect((await requestToken(emulator)).status).toBe(200);
   });
 
-  it('html is a page, the empty ones are empty, denied has the words of the provider', async () => {
+  it('html responds with a page, empty and denied-empty with no body, denied with the body of the provider', async () => {
     const { emulator } = await emulate(jpay);
     const replyTo = (mode: string) => {
       emulator.control({ token_endpoint: mode });
-      return exchange(emulator);
+      return requestToken(emulator);
     };
     const page = await replyTo('html');
     expect(page.headers.get('content-type')).toMatch(/^text\/html/);
@@ -180,23 +180,23 @@ describe('token_endpoint', () => {
     expect((await replyTo('denied')).json).toEqual(jpay.samples.deniedAnswer.body);
   });
 
-  it('down breaks the connection', async () => {
+  it('down closes the connection without a response', async () => {
     const { emulator } = await emulate(jpay);
     emulator.control({ token_endpoint: 'down' });
-    await expect(exchange(emulator)).rejects.toThrow('fetch failed');
+    await expect(requestToken(emulator)).rejects.toThrow('fetch failed');
   });
 
-  it('truncated breaks off within a good answer', async () => {
+  it('truncated closes the connection within a token response', async () => {
     const { emulator } = await emulate(mpesa);
     emulator.control({ token_endpoint: 'truncated' });
-    await expect(exchange(emulator)).rejects.toThrow('terminated');
+    await expect(requestToken(emulator)).rejects.toThrow('terminated');
     expect(emulator.stats().exchanges).toBe(1);
   });
 
-  it('waits for token_delay_ms of its clock', async () => {
+  it('responds after token_delay_ms', async () => {
     const { emulator, clock } = await emulate(jpay);
     emulator.control({ token_delay_ms: 1000 });
-    const reply = exchange(emulator);
+    const reply = requestToken(emulator);
     await expect.poll(() => clock.waiting).toBe(1);
     expect(emulator.stats()).toMatchObject({ token_requests: 1, exchanges: 0 });
     clock.advance(1000);

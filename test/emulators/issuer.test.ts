@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { Issuer, type IssuerOptions } from '../../src/emulators/issuer.ts';
-import { HandClock } from './support.ts';
+import { ManualClock } from './support.ts';
 
 function setUp(options: Partial<IssuerOptions> = {}) {
-  const clock = new HandClock();
+  const clock = new ManualClock();
   const issuer = new Issuer({
     subject: 'test',
     format: 'opaque',
@@ -20,7 +20,7 @@ function setUp(options: Partial<IssuerOptions> = {}) {
 }
 
 describe('issuer', () => {
-  it('keeps a token alive until the last millisecond of its lifetime and no longer', () => {
+  it('accepts a token until the last millisecond of its lifetime', () => {
     const { clock, issuer } = setUp();
     const { accessToken } = issuer.issue();
     clock.advance(59_999);
@@ -30,7 +30,7 @@ describe('issuer', () => {
     expect(issuer.liveTokenCount()).toBe(0);
   });
 
-  it('accepts a refresh token once and gives another one', () => {
+  it('accepts a rotating refresh token once and issues a new one', () => {
     const { issuer } = setUp();
     const first = issuer.issue();
     const second = issuer.refresh(first.refreshToken!, { rotate: true });
@@ -40,28 +40,28 @@ describe('issuer', () => {
     expect(issuer.refresh(second!.refreshToken!, { rotate: true })).toBeDefined();
   });
 
-  it('accepts a refresh token again and again where it does not rotate', () => {
+  it('accepts a refresh token repeatedly without rotation', () => {
     const { issuer } = setUp();
     const { refreshToken } = issuer.issue();
     expect(issuer.refresh(refreshToken!, { rotate: false })?.refreshToken).toBeUndefined();
     expect(issuer.refresh(refreshToken!, { rotate: false })).toBeDefined();
   });
 
-  it('lets refresh tokens expire too', () => {
+  it('refuses an expired refresh token', () => {
     const { clock, issuer } = setUp();
     const { refreshToken } = issuer.issue();
     clock.advance(600_000);
     expect(issuer.refresh(refreshToken!, { rotate: true })).toBeUndefined();
   });
 
-  it('kills the former token with a new one where there is only one at a time', () => {
+  it('invalidates the previous token in single-token mode', () => {
     const { issuer } = setUp({ singleToken: true });
     const first = issuer.issue();
     const second = issuer.issue();
     expect([issuer.accepts(first.accessToken), issuer.accepts(second.accessToken)]).toEqual([false, true]);
   });
 
-  it('writes issue and expiry times into a JWT that says whose it is', () => {
+  it('writes issuer, subject, issue time and expiry into a JWT', () => {
     const { clock, issuer } = setUp({ format: 'jwt' });
     const { accessToken } = issuer.issue();
     const [header = '', payload = '', signature = ''] = accessToken.split('.');
@@ -76,14 +76,14 @@ describe('issuer', () => {
     expect(signature).toMatch(/^[\w-]+$/);
   });
 
-  it('refuses the wanted number of new tokens from the start', () => {
+  it('issues as many refused tokens as requested', () => {
     const { issuer } = setUp();
     issuer.refuseNext = 2;
     const accepted = [issuer.issue(), issuer.issue(), issuer.issue()].map((each) => issuer.accepts(each.accessToken));
     expect(accepted).toEqual([false, false, true]);
   });
 
-  it('has a fixed token alive from the start, and again after it was expired and restored', () => {
+  it('accepts a fixed token at the start and again after expiry and reset', () => {
     const { issuer } = setUp({ fixedToken: 'fixed' });
     expect(issuer.accepts('fixed')).toBe(true);
     issuer.expireAll();

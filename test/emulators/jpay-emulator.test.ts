@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { jpay } from '../../src/providers/jpay.ts';
-import { call, emulate, jsonOf, listener, tokenOf } from './support.ts';
+import { callApi, emulate, jsonOf, startCallbackServer, tokenOf } from './support.ts';
 
 const CHECKOUTS = '/payments/collections/checkouts';
 const checkout = jpay.samples.call.json!;
@@ -8,36 +8,36 @@ const checkout = jpay.samples.call.json!;
 it.each([
   [CHECKOUTS, 'checkout_id', checkout],
   ['/payments/payouts', 'payout_id', { amount: '50.00', ref_no: 'P-1' }],
-])('what %s initiates can be got and is listed, pending at first and then completed', async (path, idField, body) => {
+])('%s creates a transaction that can be read and listed and completes later', async (path, idField, body) => {
   const { emulator, clock } = await emulate(jpay);
   const token = await tokenOf(emulator);
-  const { status, json } = await call(emulator, token, `${path}/initiate`, body);
+  const { status, json } = await callApi(emulator, token, `${path}/initiate`, body);
   expect([status, json['status']]).toEqual([200, 'PENDING']);
   const id = String(json[idField]);
   clock.advance(500);
-  const got = await call(emulator, token, `${path}/${id}`);
+  const got = await callApi(emulator, token, `${path}/${id}`);
   expect(got.json).toMatchObject({ ...body, [idField]: id, status: 'COMPLETED' });
-  const list = await call(emulator, token, path);
+  const list = await callApi(emulator, token, path);
   expect(list.json).toMatchObject({ count: 1, results: [got.json] });
 });
 
-it('an unknown id is an ordinary 404', async () => {
+it('an unknown id returns 404', async () => {
   const { emulator } = await emulate(jpay);
-  const reply = await call(emulator, await tokenOf(emulator), `${CHECKOUTS}/unknown`);
+  const reply = await callApi(emulator, await tokenOf(emulator), `${CHECKOUTS}/unknown`);
   expect(reply).toMatchObject({ status: 404, json: { detail: 'Not found.' } });
 });
 
-it('every missing or malformed field is named', async () => {
+it('the error names every missing or malformed field', async () => {
   const { emulator } = await emulate(jpay);
   const body = { ...checkout, payfrom: '0700', amount: '-1', ref_no: '' };
-  const { status, json } = await call(emulator, await tokenOf(emulator), `${CHECKOUTS}/initiate`, body);
+  const { status, json } = await callApi(emulator, await tokenOf(emulator), `${CHECKOUTS}/initiate`, body);
   expect([status, Object.keys(json).sort()]).toEqual([400, ['amount', 'payfrom', 'ref_no']]);
 });
 
-it('the callback URL hears of the completed checkout', async () => {
+it('the completed checkout is sent to the callback URL', async () => {
   const { emulator, clock } = await emulate(jpay);
-  const app = await listener();
-  await call(emulator, await tokenOf(emulator), `${CHECKOUTS}/initiate`, { ...checkout, callback_url: app.url });
+  const app = await startCallbackServer();
+  await callApi(emulator, await tokenOf(emulator), `${CHECKOUTS}/initiate`, { ...checkout, callback_url: app.url });
   const next = app.next();
   clock.advance(500);
   expect(jsonOf((await next).body)).toMatchObject({ status: 'COMPLETED', ref_no: 'INV-1001' });

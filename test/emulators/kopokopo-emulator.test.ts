@@ -2,18 +2,18 @@ import { createHmac } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { KOPOKOPO_API_KEY } from '../../src/emulators/kopokopo-emulator.ts';
 import { kopokopo } from '../../src/providers/kopokopo.ts';
-import { call, emulate, jsonOf, listener, tokenOf } from './support.ts';
+import { callApi, emulate, jsonOf, startCallbackServer, tokenOf } from './support.ts';
 
 const { path: PAYMENTS, json: payment } = kopokopo.samples.call;
 
-it('a payment is made with 201 and no body, found at its Location, and succeeds', async () => {
+it('creating a payment returns 201, no body and a Location, and the payment succeeds', async () => {
   const { emulator, clock } = await emulate(kopokopo);
   const token = await tokenOf(emulator);
-  const made = await call(emulator, token, PAYMENTS, payment);
+  const made = await callApi(emulator, token, PAYMENTS, payment);
   expect([made.status, made.text]).toEqual([201, '']);
   const location = made.headers.get('location') ?? '';
   expect(location.startsWith(`${emulator.apiUrl}${PAYMENTS}/`)).toBe(true);
-  const show = async () => (await call(emulator, token, new URL(location).pathname)).json;
+  const show = async () => (await callApi(emulator, token, new URL(location).pathname)).json;
   expect(await show()).toMatchObject({ data: { type: 'incoming_payment', attributes: { status: 'Pending' } } });
   clock.advance(500);
   expect(await show()).toMatchObject({
@@ -28,10 +28,10 @@ it('a payment is made with 201 and no body, found at its Location, and succeeds'
   });
 });
 
-it('sends the signed result to the callback address', async () => {
+it('the signed result is sent to the callback URL', async () => {
   const { emulator, clock } = await emulate(kopokopo);
-  const app = await listener();
-  await call(emulator, await tokenOf(emulator), PAYMENTS, { ...payment, _links: { callback_url: `${app.url}/k2` } });
+  const app = await startCallbackServer();
+  await callApi(emulator, await tokenOf(emulator), PAYMENTS, { ...payment, _links: { callback_url: `${app.url}/k2` } });
   const next = app.next();
   clock.advance(500);
   const { url, headers, body } = await next;
@@ -40,22 +40,22 @@ it('sends the signed result to the callback address', async () => {
   expect(headers['x-kopokopo-signature']).toBe(createHmac('sha256', KOPOKOPO_API_KEY).update(body).digest('hex'));
 });
 
-it('subscribes to webhooks', async () => {
+it('a webhook subscription can be created and read', async () => {
   const { emulator } = await emulate(kopokopo);
   const token = await tokenOf(emulator);
   const subscription = { event_type: 'b2b_transaction_received', url: 'https://shop.example/hook', scope: 'till' };
-  const made = await call(emulator, token, '/api/v1/webhook_subscriptions', subscription);
-  const found = await call(emulator, token, new URL(made.headers.get('location')!).pathname);
+  const made = await callApi(emulator, token, '/api/v1/webhook_subscriptions', subscription);
+  const found = await callApi(emulator, token, new URL(made.headers.get('location')!).pathname);
   expect(found.json).toMatchObject({ data: { type: 'webhook_subscription', attributes: subscription } });
 });
 
-it('refuses what lacks something, and knows no other', async () => {
+it('a missing field returns 400 and an unknown id 404', async () => {
   const { emulator } = await emulate(kopokopo);
   const token = await tokenOf(emulator);
   const rest = Object.fromEntries(Object.entries(payment!).filter(([name]) => name !== 'till_number'));
-  expect(await call(emulator, token, PAYMENTS, rest)).toMatchObject({
+  expect(await callApi(emulator, token, PAYMENTS, rest)).toMatchObject({
     status: 400,
     json: { error_message: 'till_number is missing' },
   });
-  expect((await call(emulator, token, `${PAYMENTS}/none`)).status).toBe(404);
+  expect((await callApi(emulator, token, `${PAYMENTS}/none`)).status).toBe(404);
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { CallbackReport } from '../../src/emulators/callbacks.ts';
 import type { JsonObject } from '../../src/json.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
-import { call, emulate, jsonOf, listener, tokenOf } from './support.ts';
+import { callApi, emulate, jsonOf, startCallbackServer, tokenOf } from './support.ts';
 
 const push = mpesa.samples.call.json!;
 const PUSH = '/mpesa/stkpush/v1/processrequest';
@@ -13,7 +13,7 @@ async function setUp() {
   const reports: CallbackReport[] = [];
   const { emulator, clock } = await emulate(mpesa, { onCallback: (report) => reports.push(report) });
   const token = await tokenOf(emulator);
-  return { clock, reports, post: (path: string, json: JsonObject) => call(emulator, token, path, json) };
+  return { clock, reports, post: (path: string, json: JsonObject) => callApi(emulator, token, path, json) };
 }
 
 function login(): JsonObject {
@@ -46,7 +46,7 @@ const orderPaths = [
 ];
 
 describe('STK push', () => {
-  it('can be queried: being processed at first, then done with a result code that is a string', async () => {
+  it('can be queried: it is being processed at first and has a string result code later', async () => {
     const { clock, post } = await setUp();
     const { json } = await post(PUSH, push);
     expect(json).toMatchObject({
@@ -63,7 +63,7 @@ describe('STK push', () => {
     });
   });
 
-  it('that nobody made answers a query with 500.001.1001', async () => {
+  it('query for an unknown push returns 500.001.1001', async () => {
     const { post } = await setUp();
     const reply = await post(QUERY, { ...login(), CheckoutRequestID: 'ws_CO_0' });
     expect(reply).toMatchObject({ status: 500, json: { errorCode: '500.001.1001' } });
@@ -76,22 +76,22 @@ describe('STK push', () => {
     ['CallBackURL', 'ftp://x'],
     ['Timestamp', '2026'],
     ['AccountReference', null],
-  ])('refuses %s of %j by its name', async (field, value) => {
+  ])('with %s %j returns an error that names the field', async (field, value) => {
     const { post } = await setUp();
     const { status, json } = await post(PUSH, { ...push, [field]: value });
     expect(status).toBe(400);
     expect(json).toMatchObject({ errorCode: '400.002.02', errorMessage: `Bad Request - Invalid ${field}` });
   });
 
-  it('refuses a password that is not of this short code and timestamp', async () => {
+  it('with a password for another short code and timestamp is refused', async () => {
     const { post } = await setUp();
     const reply = await post(PUSH, { ...push, Password: Buffer.from('other').toString('base64') });
     expect(reply).toMatchObject({ status: 500, json: { errorMessage: 'Wrong credentials' } });
   });
 
-  it('calls back with a result code that is a number', async () => {
+  it('sends a callback with a numeric result code', async () => {
     const { clock, post } = await setUp();
-    const app = await listener();
+    const app = await startCallbackServer();
     const { json } = await post(PUSH, { ...push, CallBackURL: `${app.url}/stk` });
     const next = app.next();
     clock.advance(DELAY_MS);
@@ -104,9 +104,9 @@ describe('STK push', () => {
 });
 
 describe('C2B', () => {
-  it.each(['v1', 'v2'])('%s tells the registered URL of a simulated payment', async (version) => {
+  it.each(['v1', 'v2'])('%s sends a simulated payment to the registered URL', async (version) => {
     const { clock, post } = await setUp();
-    const app = await listener();
+    const app = await startCallbackServer();
     const urls = { ConfirmationURL: `${app.url}/confirm`, ValidationURL: `${app.url}/validate` };
     const registered = await post(`/mpesa/c2b/${version}/registerurl`, {
       ShortCode: '600000',
@@ -129,9 +129,9 @@ describe('C2B', () => {
 });
 
 describe.each(orderPaths)('%s', (path) => {
-  it('is accepted, and its result comes to the ResultURL', async () => {
+  it('is accepted, and its result is sent to the ResultURL', async () => {
     const { clock, post } = await setUp();
-    const app = await listener();
+    const app = await startCallbackServer();
     const { json } = await post(path, { ...order, ResultURL: app.url });
     expect(json).toMatchObject({ OriginatorConversationID: 'own-id-1', ResponseCode: '0' });
     const next = app.next();
@@ -141,13 +141,13 @@ describe.each(orderPaths)('%s', (path) => {
     });
   });
 
-  it('needs a ResultURL', async () => {
+  it('requires a ResultURL', async () => {
     const { post } = await setUp();
     expect((await post(path, order)).json).toMatchObject({ errorMessage: 'Bad Request - Invalid ResultURL' });
   });
 });
 
-it('B2C v3 needs an id of the caller, v1 does not', async () => {
+it('B2C v3 requires an OriginatorConversationID, v1 does not', async () => {
   const { post } = await setUp();
   const without = { ...order, OriginatorConversationID: null, ResultURL: 'http://127.0.0.1:1/' };
   expect((await post('/mpesa/b2c/v1/paymentrequest', without)).status).toBe(200);

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { paypal } from '../../src/providers/paypal.ts';
-import { call, emulate, tokenOf } from './support.ts';
+import { callApi, emulate, tokenOf } from './support.ts';
 
 const ORDERS = '/v2/checkout/orders';
 const { json: order } = paypal.samples.call;
@@ -9,8 +9,8 @@ async function start() {
   const { emulator, clock } = await emulate(paypal);
   const token = await tokenOf(emulator);
   const post = (path: string, headers: Record<string, string> = {}, json = order!) =>
-    call(emulator, token, path, json, headers);
-  return { emulator, clock, post, get: (path: string) => call(emulator, token, path) };
+    callApi(emulator, token, path, json, headers);
+  return { emulator, clock, post, get: (path: string) => callApi(emulator, token, path) };
 }
 
 it('an order is created, approved by the buyer, and captured once', async () => {
@@ -39,7 +39,7 @@ it('an order is created, approved by the buyer, and captured once', async () => 
   expect(await post(`${ORDERS}/${id}/capture`)).toMatchObject(issue('ORDER_ALREADY_CAPTURED'));
 });
 
-it('the same PayPal-Request-Id gets the same order', async () => {
+it('the same PayPal-Request-Id returns the same order', async () => {
   const { post } = await start();
   const ids = await Promise.all(
     ['a', 'a', 'b'].map(async (id) => (await post(ORDERS, { 'paypal-request-id': id })).json['id']),
@@ -48,13 +48,13 @@ it('the same PayPal-Request-Id gets the same order', async () => {
   expect(ids[2]).not.toBe(ids[0]);
 });
 
-it('the whole order comes where it is preferred', async () => {
+it('Prefer: return=representation returns the whole order', async () => {
   const { post } = await start();
   expect((await post(ORDERS, { prefer: 'return=representation' })).json).toMatchObject({ intent: 'CAPTURE' });
   expect(Object.keys((await post(ORDERS)).json)).toEqual(['id', 'status', 'links']);
 });
 
-it('an unknown order and one without units are errors in its own form', async () => {
+it('an unknown order and an order without units return errors in the format of PayPal', async () => {
   const { post, get } = await start();
   expect(await get(`${ORDERS}/NONE`)).toMatchObject({ status: 404, json: { name: 'RESOURCE_NOT_FOUND' } });
   expect(await post(`${ORDERS}/NONE/capture`)).toMatchObject({ status: 404 });

@@ -1,16 +1,16 @@
 import { expect, it } from 'vitest';
 import type { JsonObject } from '../../src/json.ts';
 import { pesapal } from '../../src/providers/pesapal.ts';
-import { call, emulate, jsonOf, listener, tokenOf } from './support.ts';
+import { callApi, emulate, jsonOf, startCallbackServer, tokenOf } from './support.ts';
 
 const SUBMIT = '/api/Transactions/SubmitOrderRequest';
 
 async function start() {
   const { emulator, clock } = await emulate(pesapal);
   const token = await tokenOf(emulator);
-  const post = async (path: string, json: JsonObject) => (await call(emulator, token, path, json)).json;
+  const post = async (path: string, json: JsonObject) => (await callApi(emulator, token, path, json)).json;
   const register = async (url: string) => post('/api/URLSetup/RegisterIPN', { url, ipn_notification_type: 'POST' });
-  return { clock, post, register, get: async (path: string) => (await call(emulator, token, path)).json };
+  return { clock, post, register, get: async (path: string) => (await callApi(emulator, token, path)).json };
 }
 
 function orderFor(notification_id: string): JsonObject {
@@ -25,9 +25,9 @@ function orderFor(notification_id: string): JsonObject {
   };
 }
 
-it('an order for a registered address is paid, and the address is told', async () => {
+it('an order with a registered notification URL is paid and notified', async () => {
   const { clock, post, register, get } = await start();
-  const app = await listener();
+  const app = await startCallbackServer();
   const address = await register(`${app.url}/ipn`);
   expect(address).toMatchObject({ url: `${app.url}/ipn`, ipn_status: 1, notification_type: 1, status: '200' });
   expect(await get('/api/URLSetup/GetIpnList')).toEqual([address]);
@@ -47,7 +47,7 @@ it('an order for a registered address is paid, and the address is told', async (
   expect(await status()).toMatchObject({ payment_status_description: 'Completed', status_code: 1, currency: 'KES' });
 });
 
-it('errors come in a 200: an address nobody registered, a field left out, an unknown order', async () => {
+it('errors have status 200: unregistered notification URL, missing field, unknown order', async () => {
   const { post, get } = await start();
   const failed = (code: string) => ({ error: { code }, status: '500' });
   expect(await post(SUBMIT, orderFor('none'))).toMatchObject(failed('invalid_notification_id'));

@@ -8,8 +8,8 @@ import { type JsonObject, valueAt } from '../../src/json.ts';
 import { type ExchangeRequest, isFixed, type Provider } from '../../src/providers/provider.ts';
 import { fill } from '../../src/providers/template.ts';
 
-/** Moves only when told to. */
-export class HandClock implements Clock {
+/** A clock that moves only with `advance`. */
+export class ManualClock implements Clock {
   #nowMs = Date.UTC(2026, 0, 1, 9);
   #timers: { atMs: number; callback: () => void }[] = [];
 
@@ -37,12 +37,12 @@ export class HandClock implements Clock {
   }
 }
 
-/** On free ports, with a clock that stands still; closed when the test ends. */
+/** Starts an emulator on free ports with a manual clock. It is closed when the test ends. */
 export async function emulate(
   provider: Provider,
   options: Partial<EmulatorOptions> = {},
-): Promise<{ emulator: Emulator; clock: HandClock }> {
-  const clock = new HandClock();
+): Promise<{ emulator: Emulator; clock: ManualClock }> {
+  const clock = new ManualClock();
   const emulator = await startEmulator(provider, { port: 0, authPort: 0, clock, ...options });
   onTestFinished(() => emulator.close());
   return { emulator, clock };
@@ -55,7 +55,7 @@ export interface Reply {
   readonly text: string;
 }
 
-export async function ask(url: string, init?: RequestInit): Promise<Reply> {
+export async function send(url: string, init?: RequestInit): Promise<Reply> {
   const response = await fetch(url, { redirect: 'manual', ...init });
   const text = await response.text();
   const isJson = response.headers.get('content-type')?.startsWith('application/json') ?? false;
@@ -67,18 +67,18 @@ export async function ask(url: string, init?: RequestInit): Promise<Reply> {
   };
 }
 
-/** Asks for a token as the definition says, with `values` over the emulated credentials. */
-export async function exchange(emulator: Emulator, values: Record<string, string> = {}): Promise<Reply> {
-  if (isFixed(emulator.provider.token)) throw new Error('a fixed token is not asked for');
-  return sendExchange(emulator, emulator.provider.token.request, values);
+/** Requests a token. `values` override the emulated credentials. */
+export async function requestToken(emulator: Emulator, values: Record<string, string> = {}): Promise<Reply> {
+  if (isFixed(emulator.provider.token)) throw new Error('this provider has a fixed token');
+  return sendTokenRequest(emulator, emulator.provider.token.request, values);
 }
 
-export async function refresh(emulator: Emulator, refreshToken: string): Promise<Reply> {
+export async function refreshTokens(emulator: Emulator, refreshToken: string): Promise<Reply> {
   if (emulator.provider.refresh === undefined) throw new Error('this provider has no refresh');
-  return sendExchange(emulator, emulator.provider.refresh.request, { refresh_token: refreshToken });
+  return sendTokenRequest(emulator, emulator.provider.refresh.request, { refresh_token: refreshToken });
 }
 
-export async function sendExchange(
+export async function sendTokenRequest(
   emulator: Emulator,
   request: ExchangeRequest,
   values: Record<string, string> = {},
@@ -97,12 +97,12 @@ export async function sendExchange(
     headers.set('authorization', `Basic ${Buffer.from(request.basic.map(filled).join(':')).toString('base64')}`);
   }
   if (request.body?.encoding === 'json') headers.set('content-type', 'application/json');
-  const body = request.body && encoded(request.body.encoding, fields);
+  const body = request.body && encodeBody(request.body.encoding, fields);
   const url = emulator.authUrl + filled(request.path) + (query === '' ? '' : `?${query}`);
-  return ask(url, { method: request.method, headers, ...(body !== undefined && { body }) });
+  return send(url, { method: request.method, headers, ...(body !== undefined && { body }) });
 }
 
-function encoded(
+function encodeBody(
   encoding: 'json' | 'form' | 'multipart',
   fields: [string, string][],
 ): string | URLSearchParams | FormData {
@@ -113,21 +113,21 @@ function encoded(
   return form;
 }
 
-/** A new access token. */
+/** Requests a token and returns the access token. */
 export async function tokenOf(emulator: Emulator): Promise<string> {
-  if (isFixed(emulator.provider.token)) throw new Error('a fixed token is not asked for');
-  const { json } = await exchange(emulator);
+  if (isFixed(emulator.provider.token)) throw new Error('this provider has a fixed token');
+  const { json } = await requestToken(emulator);
   return String(valueAt(json, emulator.provider.token.response.accessToken));
 }
 
-export async function call(
+export async function callApi(
   emulator: Emulator,
   token: string | undefined,
   path: string,
   json?: JsonObject,
   headers: Record<string, string> = {},
 ): Promise<Reply> {
-  return ask(emulator.apiUrl + path, {
+  return send(emulator.apiUrl + path, {
     method: json === undefined ? 'GET' : 'POST',
     headers: {
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
@@ -138,7 +138,7 @@ export async function call(
   });
 }
 
-/** The headers that a route of the sandbox puts on its calls. */
+/** The headers that a sandbox route adds to its calls. */
 export function routeHeaders({ provider, credentials }: Emulator): Record<string, string> {
   const valueOf = (name: string) => credentials.get(name)?.reveal();
   const values = provider.headers.map(({ name, value }): [string, string] => [
@@ -148,10 +148,10 @@ export function routeHeaders({ provider, credentials }: Emulator): Record<string
   return Object.fromEntries(values);
 }
 
-/** The provider's own sample call, as it comes from a route. */
+/** Sends the provider's sample call with the headers of a route. */
 export async function sampleCall(emulator: Emulator, token: string | undefined): Promise<Reply> {
   const { path, json } = emulator.provider.samples.call;
-  return call(emulator, token, path, json, routeHeaders(emulator));
+  return callApi(emulator, token, path, json, routeHeaders(emulator));
 }
 
 export interface Received {
@@ -160,8 +160,8 @@ export interface Received {
   readonly body: Buffer;
 }
 
-/** A server of the developer's own that hears callbacks. */
-export async function listener(status = 200, headers: Record<string, string> = {}) {
+/** A server that receives callbacks. */
+export async function startCallbackServer(status = 200, headers: Record<string, string> = {}) {
   const received: Received[] = [];
   const waiting: ((request: Received) => void)[] = [];
   const server: Server = createServer((request, response) => {
@@ -185,7 +185,7 @@ export async function listener(status = 200, headers: Record<string, string> = {
     url: `http://127.0.0.1:${port}`,
     port,
     received,
-    /** The next one that comes in. */
+    /** Resolves with the next request. */
     next: () => {
       const { promise, resolve } = Promise.withResolvers<Received>();
       waiting.push(resolve);

@@ -7,7 +7,16 @@ import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { paypack } from '../../src/providers/paypack.ts';
 import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
-import { ask, call, emulate, exchange, refresh, sampleCall, sendExchange, tokenOf } from './support.ts';
+import {
+  send,
+  callApi,
+  emulate,
+  requestToken,
+  refreshTokens,
+  sampleCall,
+  sendTokenRequest,
+  tokenOf,
+} from './support.ts';
 
 const four = [jpay, mpesa, jeel, paypack];
 
@@ -16,8 +25,8 @@ function exchangeOf({ token }: Provider): Exchange {
   return token;
 }
 
-describe.each(four)('token endpoint of $name', (provider) => {
-  it('gives a token that its API then accepts', async () => {
+describe.each(four)('the token endpoint of $name', (provider) => {
+  it('issues a token that its API accepts', async () => {
     const { emulator } = await emulate(provider);
     const reply = await sampleCall(emulator, await tokenOf(emulator));
     expect(reply.status).toBe(200);
@@ -25,31 +34,34 @@ describe.each(four)('token endpoint of $name', (provider) => {
     expect(emulator.stats()).toMatchObject({ token_requests: 1, exchanges: 1, denied: 0, api_calls: 1, refused: 0 });
   });
 
-  it('answers with the fields and JSON types of the real one', async () => {
+  it('responds with the fields and JSON types of the real provider', async () => {
     const { emulator } = await emulate(provider);
-    const { json, headers } = await exchange(emulator);
+    const { json, headers } = await requestToken(emulator);
     const types = (object: object) => Object.entries(object).map(([key, value]) => [key, typeof value]);
     expect(types(json)).toEqual(types(provider.samples.tokenAnswer));
     expect(headers.get('content-type')).toBe('application/json');
   });
 
-  it.each(provider.credentials.map(({ name }) => name))('refuses a wrong %s in its own words', async (name) => {
-    const { emulator } = await emulate(provider);
-    const { status, json } = await exchange(emulator, { [name]: 'wrong' });
-    expect({ status, body: json }).toEqual(provider.samples.deniedAnswer);
-    expect(emulator.stats()).toMatchObject({ exchanges: 0, denied: 1, tokens_alive: 0 });
-  });
+  it.each(provider.credentials.map(({ name }) => name))(
+    'refuses a wrong %s with the response of the real provider',
+    async (name) => {
+      const { emulator } = await emulate(provider);
+      const { status, json } = await requestToken(emulator, { [name]: 'wrong' });
+      expect({ status, body: json }).toEqual(provider.samples.deniedAnswer);
+      expect(emulator.stats()).toMatchObject({ exchanges: 0, denied: 1, tokens_alive: 0 });
+    },
+  );
 
-  it('refuses another method', async () => {
+  it('refuses a wrong method', async () => {
     const { emulator } = await emulate(provider);
     const { path } = exchangeOf(provider).request;
     const method = exchangeOf(provider).request.method === 'GET' ? 'POST' : 'GET';
-    const reply = await ask(emulator.authUrl + path, { method });
+    const reply = await send(emulator.authUrl + path, { method });
     expect(reply.status).toBe(400);
     expect(reply.headers.get('x-emulated-reason')).toContain(`not ${method}`);
   });
 
-  it('gives a token that dies at the end of its lifetime', async () => {
+  it('issues a token that expires at the end of its lifetime', async () => {
     const { emulator, clock } = await emulate(provider, { lifetimeS: 20 });
     const token = await tokenOf(emulator);
     clock.advance(19_999);
@@ -59,8 +71,8 @@ describe.each(four)('token endpoint of $name', (provider) => {
   });
 });
 
-describe('token endpoint', () => {
-  it('has credentials that are made from the names alone', () => {
+describe('the token endpoint', () => {
+  it('accepts credentials that are built from names', () => {
     const shown = [...emulatedCredentials(mpesa)].map(([name, secret]) => [name, secret.reveal()]);
     expect(shown).toEqual([
       ['consumer_key', 'emulated-mpesa-consumer-key'],
@@ -68,38 +80,38 @@ describe('token endpoint', () => {
     ]);
   });
 
-  it.each([jpay, paypack])('of $name takes no form', async (provider) => {
+  it.each([jpay, paypack])('of $name refuses a form', async (provider) => {
     const { emulator } = await emulate(provider);
     const { request } = exchangeOf(provider);
-    const reply = await sendExchange(emulator, { ...request, body: { ...request.body!, encoding: 'form' } });
+    const reply = await sendTokenRequest(emulator, { ...request, body: { ...request.body!, encoding: 'form' } });
     expect(reply.status).toBe(400);
     expect(reply.headers.get('x-emulated-reason')).toBe('expected content-type application/json');
   });
 
-  it('of jeel takes multipart and form, and no JSON', async () => {
+  it('of jeel accepts multipart and form, but not JSON', async () => {
     const { emulator } = await emulate(jeel);
     const { request } = exchangeOf(jeel);
     const asked = async (encoding: 'multipart' | 'form' | 'json') =>
-      (await sendExchange(emulator, { ...request, body: { ...request.body!, encoding } })).status;
+      (await sendTokenRequest(emulator, { ...request, body: { ...request.body!, encoding } })).status;
     expect([await asked('multipart'), await asked('form'), await asked('json')]).toEqual([200, 200, 400]);
   });
 
-  it('of jeel is on its own host alone', async () => {
+  it('of jeel is only on the token host', async () => {
     const { emulator } = await emulate(jeel);
     expect(new URL(emulator.authUrl).port).not.toBe(new URL(emulator.apiUrl).port);
     const form = new FormData();
-    expect((await ask(`${emulator.apiUrl}/oauth2/token`, { method: 'POST', body: form })).status).toBe(401);
-    expect((await call({ ...emulator, apiUrl: emulator.authUrl }, undefined, '/v3/checkout/1')).status).toBe(404);
+    expect((await send(`${emulator.apiUrl}/oauth2/token`, { method: 'POST', body: form })).status).toBe(401);
+    expect((await callApi({ ...emulator, apiUrl: emulator.authUrl }, undefined, '/v3/checkout/1')).status).toBe(404);
     expect(emulator.stats().token_requests).toBe(0);
   });
 
-  it('refuses a repeated field, a missing field and a body that is broken', async () => {
+  it('refuses a repeated field, a missing field and a broken body', async () => {
     const { emulator } = await emulate(jeel);
     const { body } = exchangeOf(jeel).request;
     const secret = emulator.credentials.get('client_secret')!.reveal();
     const form = new URLSearchParams({ ...body!.fields, client_id: 'emulated-jeel-client-id', client_secret: secret });
     const reasonFor = async (sent: string, type = 'application/x-www-form-urlencoded') => {
-      const reply = await ask(`${emulator.authUrl}/oauth2/token`, {
+      const reply = await send(`${emulator.authUrl}/oauth2/token`, {
         method: 'POST',
         headers: { 'content-type': type },
         body: sent,
@@ -121,15 +133,15 @@ describe('token endpoint', () => {
     ]);
   });
 
-  it('of mpesa refuses another grant type and a request without Basic', async () => {
+  it('of mpesa refuses a wrong grant type and a request without Basic', async () => {
     const { emulator } = await emulate(mpesa);
-    const grant = await sendExchange(emulator, { ...exchangeOf(mpesa).request, query: { grant_type: 'password' } });
+    const grant = await sendTokenRequest(emulator, { ...exchangeOf(mpesa).request, query: { grant_type: 'password' } });
     expect(grant.json).toMatchObject({ errorCode: '400.008.02' });
-    const noBasic = await ask(`${emulator.authUrl}/oauth/v1/generate?grant_type=client_credentials`);
+    const noBasic = await send(`${emulator.authUrl}/oauth/v1/generate?grant_type=client_credentials`);
     expect(noBasic.json).toEqual(mpesa.samples.deniedAnswer.body);
   });
 
-  it("of mpesa gives a request without User-Agent the firewall's page", async () => {
+  it("of mpesa responds to a request without User-Agent with the firewall's page", async () => {
     const { emulator } = await emulate(mpesa);
     const sent = request(`${emulator.authUrl}/oauth/v1/generate?grant_type=client_credentials`, { agent: false }).end();
     const [response] = (await once(sent, 'response')) as [IncomingMessage];
@@ -137,7 +149,7 @@ describe('token endpoint', () => {
     expect([response.statusCode, response.headers['content-type']]).toEqual([403, 'text/html']);
   });
 
-  it('of mpesa kills the former token with a new one, unless told otherwise', async () => {
+  it('of mpesa invalidates the previous token unless singleToken is false', async () => {
     for (const singleToken of [undefined, false]) {
       const { emulator } = await emulate(mpesa, singleToken === undefined ? {} : { singleToken });
       const first = await tokenOf(emulator);
@@ -147,24 +159,24 @@ describe('token endpoint', () => {
   });
 });
 
-describe.each([jpay, paypack])('refresh at $name', (provider) => {
-  it('gives two new tokens, and the old refresh token is dead', async () => {
+describe.each([jpay, paypack])('a refresh at $name', (provider) => {
+  it('issues two new tokens and invalidates the old refresh token', async () => {
     const { emulator } = await emulate(provider);
-    const first = (await exchange(emulator)).json;
-    const second = (await refresh(emulator, String(first['refresh']))).json;
+    const first = (await requestToken(emulator)).json;
+    const second = (await refreshTokens(emulator, String(first['refresh']))).json;
     expect(second['access']).not.toBe(first['access']);
     expect(second['refresh']).not.toBe(first['refresh']);
     expect((await sampleCall(emulator, String(second['access']))).status).toBe(200);
-    const again = await refresh(emulator, String(first['refresh']));
+    const again = await refreshTokens(emulator, String(first['refresh']));
     expect({ status: again.status, body: again.json }).toEqual(provider.samples.deniedAnswer);
     expect(emulator.stats()).toMatchObject({ exchanges: 1, refreshes: 1, denied: 1, token_requests: 3 });
   });
 });
 
-it('paypack refreshes under both of the paths that its sources name', async () => {
+it('paypack refreshes under both paths that its sources name', async () => {
   const { emulator } = await emulate(paypack);
-  const { json } = await exchange(emulator);
-  const reply = await sendExchange(
+  const { json } = await requestToken(emulator);
+  const reply = await sendTokenRequest(
     emulator,
     { ...paypack.refresh!.request, path: '/auth/agents/refresh/{refresh_token}' },
     { refresh_token: String(json['refresh']) },

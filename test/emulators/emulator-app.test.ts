@@ -5,7 +5,7 @@ import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { paypack } from '../../src/providers/paypack.ts';
 import { providers } from '../../src/providers/registry.ts';
-import { ask, call, emulate, sampleCall, tokenOf } from './support.ts';
+import { callApi, emulate, sampleCall, send, tokenOf } from './support.ts';
 
 const c2bDead = {
   requestId: '11728-2929992-1',
@@ -16,8 +16,8 @@ const c2bDead = {
 describe.each(providers)('the API of $name', (provider) => {
   it.each([
     ['without a token', undefined],
-    ['with a token of nobody', 'made-up'],
-  ])('answers a call %s byte for byte as the real one answers a dead token', async (_case, token) => {
+    ['with an unknown token', 'made-up'],
+  ])('responds to a call %s like the real API to a dead token, byte for byte', async (_case, token) => {
     const { emulator } = await emulate(provider);
     const reply = await sampleCall(emulator, token);
     expect(reply.status).toBe(provider.samples.deadAnswer.status);
@@ -27,31 +27,34 @@ describe.each(providers)('the API of $name', (provider) => {
   });
 });
 
-describe('the gate', () => {
-  it.each(['/mpesa/c2b/v1/simulate', '/mpesa/c2b/v2/registerurl'])('answers mpesa %s with 400.003.01', async (path) => {
+describe('the token check', () => {
+  it.each(['/mpesa/c2b/v1/simulate', '/mpesa/c2b/v2/registerurl'])('refuses mpesa %s with 400.003.01', async (path) => {
     const { emulator } = await emulate(mpesa);
-    const { status, json } = await call(emulator, 'dead', path, {});
+    const { status, json } = await callApi(emulator, 'dead', path, {});
     expect({ status, json }).toEqual({ status: 400, json: c2bDead });
   });
 
-  it.each([jpay, mpesa, jeel, paypack])('lets an unknown path of $name be an ordinary not-found', async (provider) => {
-    const { emulator } = await emulate(provider);
-    const { status, json } = await call(emulator, await tokenOf(emulator), '/no/such/thing');
-    expect(status).toBe(404);
-    expect(json['errorCode'] ?? '404.001.01').toBe('404.001.01');
-    expect(emulator.stats().refused).toBe(0);
-  });
+  it.each([jpay, mpesa, jeel, paypack])(
+    'lets the API of $name respond to an unknown path with 404',
+    async (provider) => {
+      const { emulator } = await emulate(provider);
+      const { status, json } = await callApi(emulator, await tokenOf(emulator), '/no/such/thing');
+      expect(status).toBe(404);
+      expect(json['errorCode'] ?? '404.001.01').toBe('404.001.01');
+      expect(emulator.stats().refused).toBe(0);
+    },
+  );
 
-  it('knows nothing above the base path', async () => {
+  it('responds with 404 outside the base path', async () => {
     const { emulator } = await emulate(jpay);
     const token = await tokenOf(emulator);
     const { origin } = new URL(emulator.apiUrl);
-    const reply = await ask(`${origin}/payments/payouts`, { headers: { authorization: `Bearer ${token}` } });
+    const reply = await send(`${origin}/payments/payouts`, { headers: { authorization: `Bearer ${token}` } });
     expect(reply.status).toBe(404);
     expect(emulator.stats().api_calls).toBe(0);
   });
 
-  it('refuses a second Authorization header beside the good one', async () => {
+  it('refuses a second Authorization header', async () => {
     const { emulator } = await emulate(mpesa);
     const token = await tokenOf(emulator);
     const status = await new Promise((resolve, reject) => {
@@ -68,7 +71,7 @@ describe('the gate', () => {
 
   it.each(['Basic abc', 'Bearer', 'Bearer a b', 'Bearer'])('refuses Authorization: %s', async (value) => {
     const { emulator } = await emulate(jpay);
-    const reply = await ask(`${emulator.apiUrl}/payments/payouts`, { headers: { authorization: value } });
+    const reply = await send(`${emulator.apiUrl}/payments/payouts`, { headers: { authorization: value } });
     expect(reply.status).toBe(401);
   });
 });

@@ -2,8 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { emulatorPorts, startEmulator } from '../../src/emulators/emulator.ts';
-import { startEmulators } from '../../src/emulators/emulator.ts';
+import { emulatorPorts, startEmulator, startEmulators } from '../../src/emulators/emulator.ts';
 import { jeel } from '../../src/providers/jeel.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { paypack } from '../../src/providers/paypack.ts';
@@ -11,8 +10,8 @@ import type { Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { emulate } from './support.ts';
 
-const own: Provider = { ...jpay, name: 'own' };
-const ownWithAuth: Provider = { ...jeel, name: 'own' };
+const custom: Provider = { ...jpay, name: 'own' };
+const customWithAuth: Provider = { ...jeel, name: 'own' };
 
 async function busyPort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -22,8 +21,8 @@ async function busyPort(): Promise<number> {
 }
 
 describe('emulator ports', () => {
-  it('are fixed for the built-in providers and count up for others', () => {
-    expect(emulatorPorts([own, ...providers, ownWithAuth, own])).toEqual([
+  it('are fixed for built-in providers and count up for others', () => {
+    expect(emulatorPorts([custom, ...providers, customWithAuth, custom])).toEqual([
       { api: 9930, auth: undefined },
       { api: 9911, auth: undefined },
       { api: 9912, auth: undefined },
@@ -49,14 +48,14 @@ describe('emulator ports', () => {
     ]);
   });
 
-  it('are each used once among the built-in providers, and by none of the admin listener', () => {
+  it('of built-in providers are unique and differ from the admin port', () => {
     const all = emulatorPorts(providers).flatMap(({ api, auth }) => [api, ...(auth === undefined ? [] : [auth])]);
     expect(new Set(all).size).toBe(all.length);
     expect(all).not.toContain(9901);
     for (const port of all) expect(port).toBeLessThan(9930);
   });
 
-  it('are each used once, also where a provider is there twice', () => {
+  it('are unique if a provider appears twice', () => {
     expect(emulatorPorts([jpay, jpay]).map(({ api }) => api)).toEqual([9911, 9930]);
   });
 });
@@ -70,7 +69,7 @@ describe('an emulator', () => {
     expect(one.authUrl).toBe(one.apiUrl);
   });
 
-  it('cuts idle connections when it closes', async () => {
+  it('closes idle connections when it closes', async () => {
     const emulator = await startEmulator(jpay, { port: 0 });
     const socket = connect(Number(new URL(emulator.apiUrl).port), '127.0.0.1');
     await once(socket, 'connect');
@@ -82,7 +81,7 @@ describe('an emulator', () => {
     await emulator.close();
   });
 
-  it('gives up its first port if it cannot have the second', async () => {
+  it('releases the API port if the token port is in use', async () => {
     const { emulator } = await emulate(jpay);
     const free = Number(new URL(emulator.apiUrl).port);
     await emulator.close();
@@ -103,10 +102,10 @@ describe('all emulators', () => {
     await expect(fetch(emulators[0]!.apiUrl)).rejects.toThrow('fetch failed');
   });
 
-  it('take a free port for a fixed one that is busy, and say so', async () => {
-    const taken = await startEmulators([own]).catch(() => undefined);
+  it('use a free port if a fixed port is in use, and report it', async () => {
+    const taken = await startEmulators([custom]).catch(() => undefined);
     onTestFinished(() => taken?.close());
-    const { emulators, notes, close } = await startEmulators([own]);
+    const { emulators, notes, close } = await startEmulators([custom]);
     onTestFinished(close);
     expect(emulators[0]?.apiUrl).not.toContain(':9930/');
     expect(notes).toEqual([`port 9930 is in use, so own is emulated at ${emulators[0]!.apiUrl}`]);

@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { withExchangesAt } from '../../src/emulators/emulated-provider.ts';
 import type { Exchange, Provider } from '../../src/providers/provider.ts';
 import { fixedToken } from '../../src/providers/static.ts';
-import { ask, call, emulate, exchange, refresh, sampleCall, sendExchange } from './support.ts';
+import { callApi, emulate, refreshTokens, requestToken, sampleCall, send, sendTokenRequest } from './support.ts';
 
-/** With every part that an exchange may have. */
+/** Uses every part of a token request. */
 const custom = {
   name: 'custom',
   title: 'Custom',
@@ -49,21 +49,21 @@ const definition: Exchange = custom.token;
 
 async function tokens(provider: Provider = custom) {
   const { emulator } = await emulate(provider);
-  const { json } = await exchange(emulator);
+  const { json } = await requestToken(emulator);
   return { emulator, ...(json['data'] as { token: string; again: string; ttl: number }) };
 }
 
-describe('an emulator of a definition', () => {
-  it('takes its exchange and answers in its fields', async () => {
+describe('the emulator of a custom provider', () => {
+  it('accepts the defined token request and responds with the defined fields', async () => {
     const { emulator, token, again, ttl } = await tokens();
     expect([typeof token, typeof again, ttl]).toEqual(['string', 'string', 3600]);
-    expect((await call(emulator, token, '/x')).status).toBe(200);
-    expect(await call(emulator, undefined, '/x')).toMatchObject({ status: 419, json: { error: 'old' } });
+    expect((await callApi(emulator, token, '/x')).status).toBe(200);
+    expect(await callApi(emulator, undefined, '/x')).toMatchObject({ status: 419, json: { error: 'old' } });
   });
 
-  it.each(['user', 'key', 'scope'])('denies a wrong %s, wherever it stands', async (name) => {
+  it.each(['user', 'key', 'scope'])('refuses a wrong %s in any part of the request', async (name) => {
     const { emulator } = await emulate(custom);
-    expect(await exchange(emulator, { [name]: 'wrong' })).toMatchObject({ status: 403, json: { error: 'no' } });
+    expect(await requestToken(emulator, { [name]: 'wrong' })).toMatchObject({ status: 403, json: { error: 'no' } });
   });
 
   it.each([
@@ -71,64 +71,64 @@ describe('an emulator of a definition', () => {
     ['query', { query: {} }, 'expected one query parameter v, a string'],
     ['headers', { headers: {} }, 'expected one header api-key, a string'],
     ['encoding', { body: { encoding: 'json', fields: {} } }, 'expected content-type application/x-www-form-urlencoded'],
-  ] as const)('says what is wrong with the %s', async (_part, change, reason) => {
+  ] as const)('reports what is wrong with the %s', async (_part, change, reason) => {
     const { emulator } = await emulate(custom);
-    const reply = await sendExchange(emulator, { ...definition.request, ...change });
+    const reply = await sendTokenRequest(emulator, { ...definition.request, ...change });
     expect([reply.status, reply.headers.get('x-emulated-reason')]).toEqual([400, reason]);
     expect(reply.json).toEqual({ error: 'invalid_request', error_description: reason });
   });
 
-  it('refreshes without rotation where the answer has no refresh token', async () => {
+  it('refreshes without rotation if the refresh response has no refresh token', async () => {
     const { emulator, again } = await tokens();
-    const first = await refresh(emulator, again);
-    const second = await refresh(emulator, again);
+    const first = await refreshTokens(emulator, again);
+    const second = await refreshTokens(emulator, again);
     expect([first.status, second.status]).toEqual([200, 200]);
-    expect((await refresh(emulator, 'unknown')).status).toBe(403);
+    expect((await refreshTokens(emulator, 'unknown')).status).toBe(403);
   });
 
-  it('takes a body in pieces as it takes a whole one', async () => {
+  it('accepts a chunked body', async () => {
     const { emulator, token } = await tokens();
     const headers = { authorization: `Bearer ${token}` };
     const pieces = Readable.from(['in ', 'many ', 'pieces'].map((piece) => Buffer.from(piece)));
-    const chunked = await ask(`${emulator.apiUrl}/x`, { method: 'POST', headers, body: pieces, duplex: 'half' });
-    const whole = await ask(`${emulator.apiUrl}/x`, { method: 'POST', headers, body: 'in many pieces' });
+    const chunked = await send(`${emulator.apiUrl}/x`, { method: 'POST', headers, body: pieces, duplex: 'half' });
+    const whole = await send(`${emulator.apiUrl}/x`, { method: 'POST', headers, body: 'in many pieces' });
     expect([chunked.json['body'], whole.json['body']]).toEqual(['in many pieces', 'in many pieces']);
   });
 
-  it('refuses a body of more than 16 MiB, with a length and in chunks', async () => {
+  it('refuses a body of more than 16 MiB, with a content length or chunked', async () => {
     const { emulator } = await tokens();
     const body = Buffer.alloc(16 * 1024 * 1024 + 1);
-    const whole = await ask(`${emulator.apiUrl}/x`, { method: 'POST', body });
-    const chunked = await ask(`${emulator.apiUrl}/x`, { method: 'POST', body: Readable.from([body]), duplex: 'half' });
+    const whole = await send(`${emulator.apiUrl}/x`, { method: 'POST', body });
+    const chunked = await send(`${emulator.apiUrl}/x`, { method: 'POST', body: Readable.from([body]), duplex: 'half' });
     expect([whole.status, chunked.status]).toEqual([413, 413]);
   });
 
-  it('echoes a call, path and query byte for byte', async () => {
+  it('returns path and query of a call without decoding them', async () => {
     const { emulator, token } = await tokens();
-    const reply = await call(emulator, token, '/a%2Fb/c?x=%41&x=b+c', { some: ['json'] });
+    const reply = await callApi(emulator, token, '/a%2Fb/c?x=%41&x=b+c', { some: ['json'] });
     expect(reply.json).toEqual({
       method: 'POST',
       path: '/a%2Fb/c',
       query: 'x=%41&x=b+c',
       body: { some: ['json'] },
     });
-    expect((await call(emulator, token, '/')).json).toEqual({ method: 'GET', path: '/', query: '', body: null });
+    expect((await callApi(emulator, token, '/')).json).toEqual({ method: 'GET', path: '/', query: '', body: null });
   });
 
-  it('serves an exchange that names a whole URL under its path', async () => {
+  it('serves an absolute token URL under its path', async () => {
     const request = { ...definition.request, path: 'https://id.example.test/oauth/{scope}' };
     const provider: Provider = { ...custom, token: { ...definition, request } };
     const { emulator } = await emulate(provider);
     const moved = withExchangesAt(provider, emulator.authUrl);
     expect(moved.token).toMatchObject({ request: { path: `${emulator.authUrl}/oauth/{scope}` } });
     expect(moved.refresh).toEqual(custom.refresh);
-    const reply = await sendExchange(emulator, { ...definition.request, path: '/oauth/{scope}' });
+    const reply = await sendTokenRequest(emulator, { ...definition.request, path: '/oauth/{scope}' });
     expect(reply.status).toBe(200);
   });
 });
 
-describe('an emulator of a fixed key', () => {
-  it('accepts its one emulated key', async () => {
+describe('the emulator of a fixed token', () => {
+  it('accepts the emulated token', async () => {
     const { emulator } = await emulate(fixedToken);
     const key = emulator.credentials.get('token')!.reveal();
     expect(key).toBe('emulated-static-token');
@@ -136,7 +136,7 @@ describe('an emulator of a fixed key', () => {
     expect((await sampleCall(emulator, 'other')).status).toBe(401);
   });
 
-  it('refuses it after expire_tokens until reset', async () => {
+  it('refuses the token after expire_tokens until reset', async () => {
     const { emulator } = await emulate(fixedToken);
     const key = emulator.credentials.get('token')!.reveal();
     emulator.control({ expire_tokens: true });
