@@ -50,9 +50,9 @@ describe.each(withTokenEndpoint)('the emulator of %s', (name, { provider, token 
   it('refuses a token at the end of its lifetime', async () => {
     const { emulator, clock } = await emulate(provider);
     const given = (await tokenOf(emulator)).replace('Bearer ', '');
-    clock.advance(provider.samples.accessLifetimeS * 1000 - 1);
+    await clock.advance(provider.samples.accessLifetimeS * 1000 - 1);
     expect((await sampleCall(emulator, given)).status).toBeLessThan(300);
-    clock.advance(1);
+    await clock.advance(1);
     const { status, json } = await sampleCall(emulator, given);
     expect({ status, body: json }).toEqual(provider.samples.deadAnswer);
   });

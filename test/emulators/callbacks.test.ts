@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type CallbackReport, Callbacks, isLoopbackUrl } from '../../src/emulators/callbacks.ts';
-import { ManualClock, startCallbackServer } from './support.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { startCallbackServer } from './support.ts';
 
 function setUp() {
   const clock = new ManualClock();
@@ -25,9 +26,9 @@ describe('callbacks', () => {
     const url = `http://${host}:${app.port}/hook?a=1`;
     callbacks.send(url, () => ({ hello: 'there' }));
     const next = app.next();
-    clock.advance(499);
-    expect(clock.waiting).toBe(1);
-    clock.advance(1);
+    await clock.advance(499);
+    expect(clock.timers).toBe(1);
+    await clock.advance(1);
     expect((await next).body.toString()).toBe('{"hello":"there"}');
     expect(await reported).toEqual({ provider: 'test', url, status: 204 });
   });
@@ -48,7 +49,7 @@ describe('callbacks', () => {
     const { clock, callbacks, reports } = setUp();
     callbacks.send(url, () => ({}));
     expect(reports).toEqual([{ provider: 'test', url, error: 'not delivered: not a loopback address' }]);
-    expect(clock.waiting).toBe(0);
+    expect(clock.timers).toBe(0);
   });
 
   it.each(['http://127.0.0.1/', 'http://127.9.8.7:80/', 'http://[::1]:3000/', 'https://localhost/', 'http://0x7f.1/'])(
@@ -61,7 +62,7 @@ describe('callbacks', () => {
     const target = await startCallbackServer();
     const app = await startCallbackServer(307, { location: `${target.url}/elsewhere` });
     callbacks.send(app.url, () => ({}));
-    clock.advance(500);
+    await clock.advance(500);
     expect((await reported).status).toBe(307);
     expect(target.received).toEqual([]);
   });
@@ -69,7 +70,7 @@ describe('callbacks', () => {
   it('that fail are reported and listed', async () => {
     const { clock, callbacks, reported } = setUp();
     callbacks.send('http://127.0.0.1:1/', () => ({}));
-    clock.advance(500);
+    await clock.advance(500);
     expect((await reported).error).toContain('ECONNREFUSED');
     expect(callbacks.recent()).toEqual([
       { url: 'http://127.0.0.1:1/', status: null, error: expect.stringContaining('ECONNREFUSED') as string },
@@ -80,6 +81,6 @@ describe('callbacks', () => {
     const { clock, callbacks } = setUp();
     callbacks.send('http://127.0.0.1:1/', () => ({}));
     callbacks.close();
-    expect(clock.waiting).toBe(0);
+    expect(clock.timers).toBe(0);
   });
 });

@@ -127,7 +127,7 @@ describe('switches', () => {
     emulator.control({ lifetime: 20 });
     const { json } = await requestToken(emulator);
     expect(json['expires_in']).toBe('20');
-    clock.advance(20_000);
+    await clock.advance(20_000);
     expect((await sampleCall(emulator, String(json['access_token']))).status).toBe(404);
   });
 
@@ -197,9 +197,9 @@ describe('token_endpoint', () => {
     const { emulator, clock } = await emulate(jpay);
     emulator.control({ token_delay_ms: 1000 });
     const reply = requestToken(emulator);
-    await expect.poll(() => clock.waiting).toBe(1);
+    await expect.poll(() => clock.timers).toBe(1);
     expect(emulator.stats()).toMatchObject({ token_requests: 1, exchanges: 0 });
-    clock.advance(1000);
+    await clock.advance(1000);
     expect((await reply).status).toBe(200);
   });
 });

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { Issuer, type IssuerOptions } from '../../src/emulators/issuer.ts';
-import { ManualClock } from './support.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 function setUp(options: Partial<IssuerOptions> = {}) {
   const clock = new ManualClock();
@@ -20,12 +20,12 @@ function setUp(options: Partial<IssuerOptions> = {}) {
 }
 
 describe('issuer', () => {
-  it('accepts a token until the last millisecond of its lifetime', () => {
+  it('accepts a token until the last millisecond of its lifetime', async () => {
     const { clock, issuer } = setUp();
     const { accessToken } = issuer.issue();
-    clock.advance(59_999);
+    await clock.advance(59_999);
     expect(issuer.accepts(accessToken)).toBe(true);
-    clock.advance(1);
+    await clock.advance(1);
     expect(issuer.accepts(accessToken)).toBe(false);
     expect(issuer.liveTokenCount()).toBe(0);
   });
@@ -47,10 +47,10 @@ describe('issuer', () => {
     expect(issuer.refresh(refreshToken!, { rotate: false })).toBeDefined();
   });
 
-  it('refuses an expired refresh token', () => {
+  it('refuses an expired refresh token', async () => {
     const { clock, issuer } = setUp();
     const { refreshToken } = issuer.issue();
-    clock.advance(600_000);
+    await clock.advance(600_000);
     expect(issuer.refresh(refreshToken!, { rotate: true })).toBeUndefined();
   });
 

@@ -14,7 +14,7 @@ it.each([
   const { status, json } = await callApi(emulator, token, `${path}/initiate`, body);
   expect([status, json['status']]).toEqual([200, 'PENDING']);
   const id = String(json[idField]);
-  clock.advance(500);
+  await clock.advance(500);
   const got = await callApi(emulator, token, `${path}/${id}`);
   expect(got.json).toMatchObject({ ...body, [idField]: id, status: 'COMPLETED' });
   const list = await callApi(emulator, token, path);
@@ -39,6 +39,6 @@ it('the completed checkout is sent to the callback URL', async () => {
   const app = await startCallbackServer();
   await callApi(emulator, await tokenOf(emulator), `${CHECKOUTS}/initiate`, { ...checkout, callback_url: app.url });
   const next = app.next();
-  clock.advance(500);
+  await clock.advance(500);
   expect(jsonOf((await next).body)).toMatchObject({ status: 'COMPLETED', ref_no: 'INV-1001' });
 });

@@ -15,7 +15,7 @@ it('creating a payment returns 201, no body and a Location, and the payment succ
   expect(location.startsWith(`${emulator.apiUrl}${PAYMENTS}/`)).toBe(true);
   const show = async () => (await callApi(emulator, token, new URL(location).pathname)).json;
   expect(await show()).toMatchObject({ data: { type: 'incoming_payment', attributes: { status: 'Pending' } } });
-  clock.advance(500);
+  await clock.advance(500);
   expect(await show()).toMatchObject({
     data: {
       attributes: {
@@ -33,7 +33,7 @@ it('the signed result is sent to the callback URL', async () => {
   const app = await startCallbackServer();
   await callApi(emulator, await tokenOf(emulator), PAYMENTS, { ...payment, _links: { callback_url: `${app.url}/k2` } });
   const next = app.next();
-  clock.advance(500);
+  await clock.advance(500);
   const { url, headers, body } = await next;
   expect(url).toBe('/k2');
   expect(jsonOf(body)).toMatchObject({ data: { attributes: { status: 'Success' } } });

@@ -54,9 +54,9 @@ describe('STK push', () => {
       CheckoutRequestID: expect.stringMatching(/^ws_CO_\d+$/) as string,
     });
     const query = { ...login(), CheckoutRequestID: json['CheckoutRequestID']! };
-    clock.advance(DELAY_MS - 1);
+    await clock.advance(DELAY_MS - 1);
     expect(await post(QUERY, query)).toMatchObject({ status: 500, json: { errorCode: '500.001.1001' } });
-    clock.advance(1);
+    await clock.advance(1);
     expect(await post(QUERY, query)).toMatchObject({
       status: 200,
       json: { ResultCode: '0', CheckoutRequestID: json['CheckoutRequestID'] },
@@ -94,7 +94,7 @@ describe('STK push', () => {
     const app = await startCallbackServer();
     const { json } = await post(PUSH, { ...push, CallBackURL: `${app.url}/stk` });
     const next = app.next();
-    clock.advance(DELAY_MS);
+    await clock.advance(DELAY_MS);
     const { url, body } = await next;
     expect(url).toBe('/stk');
     expect(jsonOf(body)).toMatchObject({
@@ -123,7 +123,7 @@ describe('C2B', () => {
     });
     expect(paid.json).toHaveProperty('OriginatorCoversationID');
     const next = app.next();
-    clock.advance(DELAY_MS);
+    await clock.advance(DELAY_MS);
     expect(jsonOf((await next).body)).toMatchObject({ TransAmount: '5.00', BillRefNumber: 'INV-1' });
   });
 });
@@ -135,7 +135,7 @@ describe.each(orderPaths)('%s', (path) => {
     const { json } = await post(path, { ...order, ResultURL: app.url });
     expect(json).toMatchObject({ OriginatorConversationID: 'own-id-1', ResponseCode: '0' });
     const next = app.next();
-    clock.advance(DELAY_MS);
+    await clock.advance(DELAY_MS);
     expect(jsonOf((await next).body)).toMatchObject({
       Result: { ResultCode: 0, ConversationID: json['ConversationID'], OriginatorConversationID: 'own-id-1' },
     });

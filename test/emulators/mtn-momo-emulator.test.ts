@@ -39,7 +39,7 @@ it.each([
   const made = await post(path, { ...rest, [party]: payer });
   expect([made.status, made.text]).toEqual([202, '']);
   expect((await get(`${path}/${ID}`)).json).toMatchObject({ externalId: 'INV-1001', amount: '100', status: 'PENDING' });
-  clock.advance(500);
+  await clock.advance(500);
   const done = (await get(`${path}/${ID}`)).json;
   expect(done).toMatchObject({
     status: 'SUCCESSFUL',
@@ -55,7 +55,7 @@ it.each([
 ])('the test number %s has the same outcome as in the real sandbox', async (partyId, end) => {
   const { clock, post, get } = await start();
   await post(REQUEST, { ...payment, payer: { ...payment.payer, partyId } });
-  clock.advance(500);
+  await clock.advance(500);
   expect((await get(`${REQUEST}/${ID}`)).json).toMatchObject(end);
 });
 
@@ -105,7 +105,7 @@ it('the callback is sent when the payment is complete', async () => {
   const app = await startCallbackServer();
   await post(REQUEST, payment, { 'x-callback-url': `${app.url}/momo` });
   const next = app.next();
-  clock.advance(500);
+  await clock.advance(500);
   expect(jsonOf((await next).body)).toMatchObject({ externalId: 'INV-1001', status: 'SUCCESSFUL' });
 });
 

@@ -17,7 +17,7 @@ it.each([
   expect(json).toMatchObject({ status: 'pending', amount: 100, kind, provider: network });
   const find = () => callApi(emulator, token, `/transactions/find/${String(json['ref'])}`);
   expect((await find()).json).toMatchObject({ ref: json['ref'], client: number, status: 'pending' });
-  clock.advance(500);
+  await clock.advance(500);
   expect((await find()).json).toMatchObject({ status: 'successful' });
   expect((await callApi(emulator, token, '/transactions/list')).json).toMatchObject({ total: 1 });
 });
@@ -65,7 +65,7 @@ it('a signed webhook is sent to the URL of the switch', async () => {
   emulator.control({ webhook_url: `${app.url}/hook` });
   const { json } = await callApi(emulator, await tokenOf(emulator), CASHIN, cashIn);
   const next = app.next();
-  clock.advance(500);
+  await clock.advance(500);
   const { url, headers, body } = await next;
   expect(url).toBe('/hook');
   expect(jsonOf(body)).toMatchObject({
@@ -80,8 +80,8 @@ it('webhooks are sent to the URL of the start option, and none without it', asyn
   const app = await startCallbackServer();
   for (const options of [{ webhookUrl: app.url }, {}]) {
     const { emulator, clock } = await emulate(paypack, options);
-    const waitingBefore = clock.waiting;
+    const waitingBefore = clock.timers;
     await callApi(emulator, await tokenOf(emulator), CASHIN, cashIn);
-    expect(clock.waiting - waitingBefore).toBe('webhookUrl' in options ? 1 : 0);
+    expect(clock.timers - waitingBefore).toBe('webhookUrl' in options ? 1 : 0);
   }
 });

@@ -26,7 +26,7 @@ it('an order is created, approved by the buyer, and captured once', async () => 
   ]);
   const issue = (name: string) => ({ status: 422, json: { details: [{ issue: name }] } });
   expect(await post(`${ORDERS}/${id}/capture`)).toMatchObject(issue('ORDER_NOT_APPROVED'));
-  clock.advance(500);
+  await clock.advance(500);
   expect((await get(`${ORDERS}/${id}`)).json).toMatchObject({ id, intent: 'CAPTURE', status: 'APPROVED' });
   const captured = await post(`${ORDERS}/${id}/capture`);
   expect(captured).toMatchObject({

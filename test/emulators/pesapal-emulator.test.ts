@@ -38,7 +38,7 @@ it('an order with a registered notification URL is paid and notified', async () 
   const status = () => get(`/api/Transactions/GetTransactionStatus?orderTrackingId=${id}`);
   expect(await status()).toMatchObject({ payment_status_description: 'INVALID', status_code: 0, amount: 100 });
   const next = app.next();
-  clock.advance(500);
+  await clock.advance(500);
   expect(jsonOf((await next).body)).toEqual({
     OrderNotificationType: 'IPNCHANGE',
     OrderTrackingId: id,

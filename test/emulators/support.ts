@@ -2,40 +2,11 @@ import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
-import type { Clock } from '../../src/clock.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulators/emulator.ts';
 import { type JsonObject, valueAt } from '../../src/json.ts';
 import { type ExchangeRequest, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { fill } from '../../src/providers/template.ts';
-
-/** A clock that moves only with `advance`. */
-export class ManualClock implements Clock {
-  #nowMs = Date.UTC(2026, 0, 1, 9);
-  #timers: { atMs: number; callback: () => void }[] = [];
-
-  now(): number {
-    return this.#nowMs;
-  }
-
-  after(delayMs: number, callback: () => void): () => void {
-    const timer = { atMs: this.#nowMs + delayMs, callback };
-    this.#timers.push(timer);
-    return () => {
-      this.#timers = this.#timers.filter((each) => each !== timer);
-    };
-  }
-
-  get waiting(): number {
-    return this.#timers.length;
-  }
-
-  advance(ms: number): void {
-    this.#nowMs += ms;
-    const due = this.#timers.filter((timer) => timer.atMs <= this.#nowMs).sort((a, b) => a.atMs - b.atMs);
-    this.#timers = this.#timers.filter((timer) => timer.atMs > this.#nowMs);
-    for (const { callback } of due) callback();
-  }
-}
 
 /** Starts an emulator on free ports with a manual clock. It is closed when the test ends. */
 export async function emulate(

@@ -64,9 +64,9 @@ describe.each(four)('the token endpoint of $name', (provider) => {
   it('issues a token that expires at the end of its lifetime', async () => {
     const { emulator, clock } = await emulate(provider, { lifetimeS: 20 });
     const token = await tokenOf(emulator);
-    clock.advance(19_999);
+    await clock.advance(19_999);
     expect((await sampleCall(emulator, token)).status).toBe(200);
-    clock.advance(1);
+    await clock.advance(1);
     expect((await sampleCall(emulator, token)).json).toEqual(provider.samples.deadAnswer.body);
   });
 });
