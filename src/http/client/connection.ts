@@ -7,41 +7,42 @@ import { brokenBody, brokenConnection, handlerFailed, invalidResponse, wrongBody
 import type { BufferLease, ReadBuffers } from './read-buffers.ts';
 import { InvalidResponse, type ResponseListener, ResponseParser } from './response-parser.ts';
 
-/** Bodies up to this size are written together with the head, as one string. Bytes. */
+/** A body up to this size is written together with the head, as one string. Bytes. */
 const MAX_JOINED_BYTES = 4 * 1024;
-/** A body of which so much is still to come is read into leased buffers. Bytes. */
+/** A body with at least this much left is read into leased buffers. Bytes. */
 const LARGE_BODY_BYTES = 32 * 1024;
-/** A read of this size shows that a body of unknown length is large. Bytes. */
+/** A body of unknown length is treated as large after a read of this size. Bytes. */
 const LARGE_READ_BYTES = 16 * 1024;
-/** Smaller pieces of a leased buffer are copied: each would keep the whole buffer from being used again. Bytes. */
-const MIN_PIECE_BYTES = 4 * 1024;
+/** Smaller slices of a leased buffer are copied: each slice keeps the whole buffer in use. Bytes. */
+const MIN_SLICE_BYTES = 4 * 1024;
 
 /** The pool that a connection belongs to. */
 export interface ConnectionOwner {
   onConnected(connection: Connection): void;
   onDialFailed(connection: Connection, error: unknown): void;
-  /** A response is complete, and the connection can carry another request. */
+  /** A response is complete and the connection can carry another request. */
   onReusable(connection: Connection): void;
   /** An open connection was closed. Called once. */
   onClosed(connection: Connection): void;
-  /** A repeatable request found the connection broken: it goes on a new one. */
+  /** The connection broke. The exchange may be resent on a new connection. */
   resend(exchange: Exchange): void;
 }
 
 /** One connection to an upstream. It carries one request at a time. */
 export class Connection implements DialListener, ResponseListener, ExchangeOwner {
-  /** Times for the pool, on its clock. Milliseconds. Connecting has failed if it takes longer than until then. */
+  // Times on the clock of the pool. Milliseconds.
+  /** Deadline for opening the connection. */
   connectBy = 0;
   openedAt = 0;
-  /** Valid while it is idle. */
+  /** Valid while the connection is idle. */
   idleUntil = 0;
-  /** Requests that were sent on it. */
+  /** Number of requests sent on it. */
   requests = 0;
-  /** While it is being opened: the exchange that it is opened for, unless that went elsewhere. */
+  /** The exchange that the connection is being opened for, unless another connection has taken it. */
   openedFor: Exchange | undefined;
   readonly #owner: ConnectionOwner;
   readonly #buffers: ReadBuffers;
-  /** Name of the server in messages. */
+  /** Host of the server, for error messages. */
   readonly #server: string;
   readonly #parser = new ResponseParser(this);
   #socket: Socket | undefined;
@@ -49,10 +50,10 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
   #exchange: Exchange | undefined;
   #isReused = false;
   #isRequestComplete = true;
-  /** The leased buffer that the socket reads into; undefined if that is the shared one. */
+  /** The leased buffer that the socket reads into. Undefined while it reads into the shared one. */
   #lease: BufferLease | undefined;
   #lastReadBytes = 0;
-  /** Goes on with a streamed body once the socket takes more. */
+  /** Resumes writing a streamed body. */
   #onDrained: (() => void) | undefined;
 
   constructor(owner: ConnectionOwner, buffers: ReadBuffers, server: string) {
@@ -61,7 +62,7 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
     this.#server = server;
   }
 
-  /** Whether a request can be written. A socket may be broken before its event tells. */
+  /** Whether a request can be written. A socket may be closed before its event arrives. */
   get isUsable(): boolean {
     return !this.#isClosed && this.#socket?.writable === true;
   }
@@ -85,7 +86,7 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
     this.#owner.onDialFailed(this, error);
   }
 
-  /** @param isReused whether it may be stale: it was idle, or carried another request */
+  /** @param isReused whether the server may have closed the connection meanwhile: it has carried a request before */
   send(exchange: Exchange, isReused: boolean): void {
     const { request } = exchange;
     this.#exchange = exchange;
@@ -125,7 +126,7 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
     exchange.sent();
   }
 
-  /** Writes the chunks as they come. Stops taking them once the exchange is over. */
+  /** Writes the chunks as they arrive. Stops reading them once the exchange is over. */
   async #writeStream(exchange: Exchange, socket: Socket, body: RequestBody & { kind: 'stream' }): Promise<void> {
     try {
       let sentBytes = 0;
@@ -160,8 +161,8 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
   nextBuffer(): Buffer {
     const lease = this.#lease;
     const isLarge = this.#isLargeBody();
-    const room = isLarge && lease !== undefined ? this.#buffers.freeSpace(lease) : undefined;
-    if (room !== undefined) return room;
+    const space = isLarge && lease !== undefined ? this.#buffers.freeSpace(lease) : undefined;
+    if (space !== undefined) return space;
     if (lease !== undefined) this.#buffers.detach(lease);
     this.#lease = isLarge ? this.#buffers.lease() : undefined;
     return this.#lease?.memory ?? this.#buffers.scratch;
@@ -175,7 +176,7 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
   onRead(length: number, buffer: Buffer): void {
     if (this.#lease !== undefined) this.#lease.filledBytes += length;
     this.#lastReadBytes = length;
-    // Bytes that nobody asked for must not become the response to the next request.
+    // Unsolicited bytes must not become the response to the next request (RFC 9112 9.2).
     if (this.#exchange === undefined) {
       this.close();
       return;
@@ -198,12 +199,11 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
     const exchange = this.#exchange;
     if (exchange === undefined) return;
     const lease = this.#lease;
-    // The next read of any connection overwrites the shared buffer.
-    const isCopied = lease === undefined || end - start < MIN_PIECE_BYTES;
-    exchange.handler.onData(isCopied ? copyOf(buffer, start, end) : this.#buffers.slice(lease, buffer, start, end));
+    // The shared buffer must be copied: the next read of any connection overwrites it.
+    const mustCopy = lease === undefined || end - start < MIN_SLICE_BYTES;
+    exchange.handler.onData(mustCopy ? copyOf(buffer, start, end) : this.#buffers.slice(lease, buffer, start, end));
   }
 
-  /** The response is complete. */
   #finish(isCleanEnd: boolean): void {
     const exchange = this.#exchange;
     if (exchange === undefined) return;
@@ -251,7 +251,7 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
     }
   }
 
-  /** Closes the connection; what it carries ends with this error. */
+  /** Closes the connection. Its exchange ends with this error. */
   fail(error: ProxyError): void {
     const exchange = this.#exchange;
     this.#exchange = undefined;
@@ -268,15 +268,15 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
   }
 }
 
-/** @returns false if the socket should drain first */
+/** @returns false if the socket must drain before the next write */
 function writeChunk(socket: Socket, chunk: Buffer, isChunked: boolean): boolean {
   if (!isChunked) return socket.write(chunk);
   socket.cork();
   socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1');
   socket.write(chunk);
-  const isTaken = socket.write('\r\n', 'latin1');
+  const canWriteMore = socket.write('\r\n', 'latin1');
   socket.uncork();
-  return isTaken;
+  return canWriteMore;
 }
 
 function copyOf(buffer: Buffer, start: number, end: number): Buffer {

@@ -10,30 +10,31 @@ import {
 import { guardedLookup, isLinkLocalAddress } from '../ip-address.ts';
 import { enableSessionEvents } from '../node-internals.ts';
 
-/** Where the bytes of a connection go. */
+/** Receives the bytes of a connection. */
 interface SocketReader {
-  /** The buffer for the next read, never an empty one. */
+  /** The buffer for the next read. Never empty. */
   nextBuffer(): Buffer;
-  /** The first `length` bytes of `buffer` were read. They stay valid during the call. */
+  /** The first `length` bytes of `buffer` were read. They are valid only during the call. */
   onRead(length: number, buffer: Buffer): void;
 }
 
-/** Hears how a dial ended: one of the two is called, after `dial` has returned. Neither is called after `destroy`. */
+/** Receives the result of a dial: one of the two methods is called, after `dial` has returned and not after `destroy`. */
 export interface DialListener extends SocketReader {
-  /** The connection is open, TLS included. The listener handles the events of the socket from now on. */
+  /** The connection is open, including TLS. From now on the listener handles the events of the socket. */
   onConnected(socket: Socket): void;
   onDialFailed(error: unknown): void;
 }
 
 /** A connection that is being opened. */
 export interface Dialing {
-  /** Gives it up; its listener hears nothing more. */
+  /** Cancels the attempt. The listener is not called any more. */
   destroy(): void;
 }
 
 /**
- * Opens one connection to one origin, and may throw what would keep it from doing so. This is the place for another way
- * there, such as a tunnel through a proxy. A socket that has no `onread`, as TLS over another socket, passes the chunks of its `data` events to `onRead`.
+ * Opens one connection to one origin. May throw an error instead of reporting it. Another implementation can connect
+ * through a proxy, for example. A socket without `onread`, such as TLS over another socket, passes the chunks of its
+ * `data` events to `onRead`.
  */
 export type Dial = (listener: DialListener) => Dialing;
 
@@ -43,20 +44,20 @@ interface Origin {
   /** A name or an IP address, without brackets. */
   readonly host: string;
   readonly port: number;
-  /** Value of the Host header: without a port if it is the scheme's own. */
+  /** Value of the Host header, without the default port of the scheme. */
   readonly hostHeader: string;
 }
 
-/** How this side and the server prove who they are. PEM texts. */
+/** TLS settings of a connection. Certificates and keys are PEM texts. */
 export interface TlsIdentity {
-  /** Authorities that are trusted in addition to those that Node trusts. */
+  /** Certificate authorities in addition to those that Node trusts. */
   readonly ca?: readonly string[];
-  /** Certificate of this client, with its chain. */
+  /** Client certificate and its chain. */
   readonly cert?: string;
   readonly key?: string;
-  /** What the server's certificate must be for, and what SNI asks for. The host of the origin unless given. */
+  /** Name for SNI and for checking the server's certificate. Default: the host of the origin. */
   readonly servername?: string;
-  /** `TLSv1.2` unless given. */
+  /** Default: `TLSv1.2`. */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3';
 }
 
@@ -73,15 +74,15 @@ export function originOf(text: string): Origin {
   };
 }
 
-/** Direct connections to an origin. Names and addresses that are link-local are refused on every one of them. */
+/** Opens direct connections to an origin. Each connection is refused if it would go to a link-local address. */
 export function directDial(origin: Origin, tls: TlsIdentity = {}): Dial {
   const open = origin.isTls ? tlsOpener(origin, tls) : tcpOpener(origin);
   return (listener) => {
     const { socket, readyEvent } = open(onreadOf(listener));
-    const failed = (error: Error) => listener.onDialFailed(error);
-    socket.once('error', failed);
+    const onError = (error: Error) => listener.onDialFailed(error);
+    socket.once('error', onError);
     socket.once(readyEvent, () => {
-      socket.off('error', failed);
+      socket.off('error', onError);
       socket.setNoDelay(true);
       listener.onConnected(socket);
     });
@@ -103,24 +104,24 @@ function tcpOpener(origin: Origin): Opener {
   });
 }
 
-/** The certificate is always verified, and sessions are resumed with this identity alone. */
+/** Always verifies the certificate. Sessions are resumed only between connections of the same opener. */
 function tlsOpener(origin: Origin, identity: TlsIdentity): Opener {
   const name = identity.servername ?? origin.host;
   let context: SecureContext | undefined;
   let session: Buffer | undefined;
   return (onread) => {
     context ??= secureContextOf(identity);
-    // `onread` is documented for `tls.connect`, and missing in its types.
+    // `tls.connect` documents `onread`, but its types omit it.
     const options: ConnectionOptions & { readonly onread: OnReadOpts } = {
       ...addressOf(origin),
       onread,
       secureContext: context,
-      // Said explicitly: otherwise NODE_TLS_REJECT_UNAUTHORIZED decides.
+      // Explicit, so that NODE_TLS_REJECT_UNAUTHORIZED has no effect.
       rejectUnauthorized: true,
       ALPNProtocols: ['http/1.1'],
       ...(session !== undefined && { session }),
       checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
-      // An IP address is not a server name (RFC 6066 3).
+      // SNI does not allow IP addresses (RFC 6066 3).
       ...(isIP(name) === 0 && { servername: name }),
     };
     const socket = connectTls(options);

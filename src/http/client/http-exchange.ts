@@ -1,75 +1,74 @@
 import type { ProxyError } from '../../errors.ts';
 import { handlerFailed } from './failures.ts';
 
-/** A body that is sent: none, bytes, or a stream that can be read once. */
+/** Methods that change nothing at the server (RFC 9110 9.2.1). TRACE is safe too, but is never forwarded. */
+export const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** A request body. A stream can be read only once. */
 export type RequestBody =
   | { readonly kind: 'none' }
   | { readonly kind: 'bytes'; readonly bytes: Buffer }
-  /** `length` in bytes; undefined sends it in chunks. A chunk must not be changed once it was given. */
+  /** `length` is in bytes. If undefined, the body is sent chunked. A chunk must not be changed after it was yielded. */
   | { readonly kind: 'stream'; readonly chunks: AsyncIterable<Buffer>; readonly length: number | undefined };
 
 export interface ClientRequest {
   readonly method: string;
-  /** Path and query as they go on the wire. */
+  /** Path and query as they are written in the request line (RFC 9112 3.2.1). */
   readonly target: string;
-  /**
-   * Names and values by turns. `host`, `connection`, `content-length` and `transfer-encoding` are the client's own and
-   * may not be among them.
-   */
+  /** Names and values in turn, without `CLIENT_SET_HEADERS`: the client writes those itself. */
   readonly headers: readonly string[];
   readonly body: RequestBody;
 }
 
 /**
- * Is told what becomes of one request: `onSending`, `onSent`, `onHead`, `onData` any number of times, `onEnd`. `onError`
- * can come at any point instead of what is left, and nothing comes after `onEnd`, `onError` or `abort`. A response may
- * come before `onSent`, and end without it. An exception thrown by a handler ends the exchange with `onError`.
+ * Callbacks for one request, in this order: `onSending`, `onSent`, `onHead`, `onData` any number of times, `onEnd`.
+ * `onError` can replace the remaining calls at any point. Nothing is called after `onEnd`, `onError` or `abort`. A
+ * response can start before `onSent` and end without it. If a callback throws, the exchange ends with `onError`.
  */
 export interface ResponseHandler {
   /**
-   * The first byte is about to be written. It can be called before `send` returns. Called once, also if the client sends
-   * the request again on a new connection.
+   * The first byte is about to be written. Can be called before `send` returns. Called once, even if the client resends
+   * the request on a new connection.
    */
   onSending(): void;
-  /** All bytes were handed to the socket. */
+  /** All bytes of the request were written to the socket. */
   onSent(): void;
   /**
-   * The head of the final response; interim ones (1xx) are dropped.
-   * @param rawHeaders names and values by turns, one pair for each line; the handler may keep and change it
+   * The head of the final response. Interim responses (1xx) are dropped.
+   * @param rawHeaders names and values in turn, one pair for each line; the handler may keep and change it
    */
   onHead(status: number, reason: string, rawHeaders: string[]): void;
   /**
-   * A piece of the body. It belongs to the handler and is never overwritten, unless the handler gives it back by
-   * `exchange.release`. Pieces that were read before `pause` still come.
+   * A chunk of the body. It belongs to the handler and is never overwritten, unless the handler returns it with
+   * `exchange.release`. Chunks that were read before `pause` are still delivered.
    */
   onData(chunk: Buffer): void;
   onEnd(): void;
-  /** `outcome` is `not_sent` exactly if no byte was handed to a socket. */
+  /** `error.outcome` is `not_sent` if and only if no byte was written to a socket. */
   onError(error: ProxyError): void;
 }
 
-/** Who holds an exchange: the pool while it waits, then its connection. */
+/** What an exchange belongs to: the pool while it waits, then its connection. */
 export interface ExchangeOwner {
   /** The exchange was aborted. */
   drop(exchange: Exchange): void;
-  /** Reads no more from the socket, or reads on. */
   setPaused(isPaused: boolean): void;
-  /** Takes back a piece of a body. */
+  /** Returns a chunk of a body for reuse. */
   release(chunk: Buffer): void;
 }
 
-/** One request and its response, on whatever connection it is. */
+/** One request and its response. It can wait for a connection, and can move to another one. */
 export class Exchange {
   readonly request: ClientRequest;
   /** Request line and header lines. */
   readonly head: string;
   readonly handler: ResponseHandler;
-  /** For the pool and the connection. */
   owner: ExchangeOwner;
-  /** For the pool: connections for it that could not be opened, and until when one must be. Milliseconds. */
+  /** Failed attempts to open a connection for it. */
   failedDials = 0;
+  /** Deadline for opening a connection, on the clock of the pool. Milliseconds. */
   connectBy: number | undefined;
-  /** Whether it was sent on a second connection after the first one broke. */
+  /** Whether it was resent on a second connection after the first one broke. */
   isResent = false;
   #hasStarted = false;
   #isSent = false;
@@ -83,7 +82,7 @@ export class Exchange {
     this.owner = carrier;
   }
 
-  /** Whether any byte of the request may have left. */
+  /** Whether any byte of the request may have been sent. */
   get hasStarted(): boolean {
     return this.#hasStarted;
   }
@@ -92,20 +91,20 @@ export class Exchange {
     return this.#isPaused;
   }
 
-  /** Whether the request may be sent again although the server may have seen it (RFC 9110 9.2.2). */
+  /** Whether the client may resend the request although the server may have received it (RFC 9110 9.2.2). */
   get mayResend(): boolean {
     const { method, body } = this.request;
-    return body.kind === 'none' && (method === 'GET' || method === 'HEAD' || method === 'OPTIONS');
+    return body.kind === 'none' && SAFE_METHODS.has(method);
   }
 
-  /** Closes the connection, or leaves the queue. The handler hears nothing more. */
+  /** Closes the connection or leaves the queue. No handler is called after this. */
   abort(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.owner.drop(this);
   }
 
-  /** Stops reading from the server. Some pieces that were read already may still come, and the end with them. */
+  /** Stops reading from the server. Chunks that were already read may still be delivered, and the end as well. */
   pause(): void {
     if (this.#isPaused || this.#isOver) return;
     this.#isPaused = true;
@@ -119,21 +118,21 @@ export class Exchange {
   }
 
   /**
-   * Gives a piece of the body back, so that its memory is used again. Optional, and only for a piece that nobody reads
-   * any more: after the callback of the write that it went into, and only if that reported no error.
+   * Returns a chunk of the body so that its memory can be reused. Optional. Only for a chunk that nothing reads any more:
+   * after the callback of the write that used it, if that reported no error.
    */
   release(chunk: Buffer): void {
     this.owner.release(chunk);
   }
 
-  /** For the connection, before its first write. */
+  /** Called by the connection before its first write. */
   start(): void {
     if (this.#hasStarted) return;
     this.#hasStarted = true;
     this.handler.onSending();
   }
 
-  /** For the connection, after its last write. */
+  /** Called by the connection after its last write. */
   sent(): void {
     if (this.#isSent || this.#isOver) return;
     this.#isSent = true;

@@ -13,52 +13,52 @@ import { brokenConnection, connectTimeout, invalidRequest, poolClosed, unreachab
 import type { ReadBuffers } from './read-buffers.ts';
 import { type Framing, RequestHeads } from './request-head.ts';
 
-/** How long an idle connection is kept if the server does not say how long it keeps it. */
+/** How long an idle connection is kept if the server sends no `Keep-Alive: timeout`. */
 const IDLE_MS = 4000;
-/** How long before the server closes an idle connection it is closed here. */
+/** An idle connection is closed this long before the server would close it. */
 const KEEP_ALIVE_MARGIN_MS = 2000;
-/** Older connections are closed once they are idle, so that changes of DNS are followed. */
+/** Older connections are closed once they are idle, to follow DNS changes. */
 const MAX_AGE_MS = 5 * 60_000;
 const MAX_REQUESTS = 10_000;
 
 export interface PoolOptions {
-  /** Time for opening a connection, TLS included, and for the second attempt if the first one fails. */
+  /** Time limit for opening a connection, including TLS and a second attempt. */
   readonly connectTimeoutMs: number;
   /** Shared by all pools of a thread. */
   readonly buffers: ReadBuffers;
-  /** All connections of a pool have the same identity, and resume each other's TLS sessions. */
+  /** Shared by all connections of a pool. They resume each other's TLS sessions. */
   readonly tls?: TlsIdentity;
-  /** Another way to the origin than a direct connection. */
+  /** Default: a direct connection to the origin. */
   readonly dial?: Dial;
-  /** Only differences between its times count. */
+  /** Default: a monotonic clock. Only time differences matter. */
   readonly clock?: Clock;
 }
 
 export interface PoolStats {
-  /** Connections that carry a request. */
+  /** Number of connections that carry a request. */
   readonly busy: number;
   readonly idle: number;
-  /** Requests that wait for a connection. */
+  /** Number of requests that wait for a connection. */
   readonly waiting: number;
 }
 
-/** Nobody can set it back or forward, unlike the time of day. */
+/** Not affected by changes of the system time. */
 const monotonicClock: Clock = {
   now: () => performance.now(),
   after: (ms, callback) => systemClock.after(ms, callback),
 };
 
 /**
- * Sends requests to one origin, over HTTP/1.1 connections that are reused.
+ * Sends requests to one origin over persistent HTTP/1.1 connections (RFC 9112 9.3), one request at a time on each.
  *
- * What can fail, and what follows:
+ * How failures are handled:
  *
- * - Connecting: one more attempt within the same time, for any method. Then `upstream_unreachable` or
- *   `upstream_timeout`, `not_sent`.
- * - An idle connection was closed before a byte was written: another connection, for any method.
- * - A reused connection broke after the request was written, and before a byte of a response: GET, HEAD and OPTIONS
- *   without a body are sent once more, on a new connection.
- * - Anything else: `upstream_reset`, `unknown`. Nothing is sent again.
+ * - A connection cannot be opened: one more attempt within the same time limit, for any method. Then
+ *   `upstream_unreachable` or `upstream_timeout`, `not_sent`.
+ * - An idle connection was closed before a byte was written: use another connection, for any method.
+ * - A reused connection broke after the request was written and before the first byte of a response: resend GET, HEAD
+ *   and OPTIONS without a body once, on a new connection (RFC 9112 9.3.1).
+ * - Anything else: `upstream_reset`, `unknown`. The request is not sent again.
  */
 export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
   readonly #server: string;
@@ -67,24 +67,24 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
   readonly #heads: RequestHeads;
   readonly #dial: Dial;
 
-  /** Every connection, those that are being opened included. */
+  /** All connections, including those that are being opened. */
   readonly #connections = new Set<Connection>();
   readonly #dialing = new Map<Connection, Dialing>();
-  /** The last one in is the first one out, so that those that are not needed reach their idle timeout. */
+  /** A stack, so that surplus connections reach their idle timeout. */
   readonly #idle: Connection[] = [];
   /**
-   * Connections whose response was completed in this turn of the event loop, and in the last one. They are idle after a
-   * whole turn: until then a FIN or bytes that nobody asked for may lie in the kernel's buffer unseen.
+   * Connections whose response was completed in this iteration of the event loop, and in the previous one. They become
+   * idle after a whole iteration: until then, a FIN or unsolicited bytes may be unread in the kernel's buffer.
    */
   #settling: Connection[] = [];
   #settledOneIteration: Connection[] = [];
   #isIterationAwaited = false;
-  /** Requests for which no connection is being opened: they wait for a resting one. */
+  /** Requests that wait for a settling connection. None is being opened for them. */
   readonly #queue: Exchange[] = [];
 
   #isRetired = false;
   #isClosed = false;
-  /** When the one timer fires, for whatever is due first. */
+  /** When the only timer fires, for the earliest deadline. */
   #timerAt = Infinity;
   #clearTimer: (() => void) | undefined;
 
@@ -99,7 +99,7 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
   }
 
   /**
-   * Sends a request, at once if there is an idle connection.
+   * Sends a request, immediately if there is an idle connection.
    * @throws ProxyError `internal_error`, `not_sent`, if it would not be exactly one HTTP request
    */
   send(request: ClientRequest, handler: ResponseHandler): Exchange {
@@ -132,7 +132,7 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     for (const connection of [...this.#idle]) connection.close();
   }
 
-  /** Closes everything at once; requests under way fail. */
+  /** Closes all connections now. Requests in flight fail. */
   close(): void {
     this.#isClosed = true;
     this.#clearTimer?.();
@@ -147,7 +147,7 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     for (const exchange of waiting) exchange.fail(poolClosed(this.#server, exchange.hasStarted));
   }
 
-  // Opening
+  // Opening connections
 
   #open(exchange: Exchange): void {
     const connection = new Connection(this, this.#options.buffers, this.#server);
@@ -159,7 +159,7 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     this.#setTimer(connection.connectBy);
   }
 
-  /** A dial that fails at once is told of later, as any other. */
+  /** A synchronous failure is reported later, like any other. */
   #startDial(connection: Connection): Dialing {
     try {
       return this.#dial(connection);
@@ -169,7 +169,7 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     }
   }
 
-  /** Enough connections are being opened for the requests that no resting connection will take. */
+  /** Opens connections for the queued requests that no settling connection will take. */
   #openForQueue(): void {
     while (this.#queue.length > this.#settlingCount && !this.#isClosed) {
       const exchange = this.#queue.shift();
@@ -209,12 +209,12 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     this.#openForQueue();
   }
 
-  /** A request that was sent once already, on a connection that broke, may have been received. */
+  /** A request that is being resent may have been received on the first connection. */
   #failUnsent(exchange: Exchange, error: ProxyError): void {
     exchange.fail(exchange.hasStarted ? brokenConnection(this.#server, error.cause ?? error) : error);
   }
 
-  // Reusing
+  // Reusing connections
 
   get #settlingCount(): number {
     return this.#settling.length + this.#settledOneIteration.length;
@@ -231,35 +231,35 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     setImmediate(endIteration, this);
   }
 
-  /** For `endTurn`. */
+  /** Called by `endIteration`. */
   onIteration(): void {
-    const rested = this.#settledOneIteration;
+    const settled = this.#settledOneIteration;
     this.#settledOneIteration = this.#settling;
     this.#settling = [];
     this.#isIterationAwaited = false;
     if (this.#settledOneIteration.length > 0) this.#awaitIteration();
     const now = this.#clock.now();
-    for (const connection of rested) {
+    for (const connection of settled) {
       if (connection.isUsable) this.#reuse(connection, now);
     }
     this.#openForQueue();
   }
 
   #reuse(connection: Connection, now: number): void {
-    const isWornOut = connection.requests >= MAX_REQUESTS || now - connection.openedAt >= MAX_AGE_MS;
-    const exchange = isWornOut || this.#isRetired ? undefined : this.#nextWaiting();
+    const isExpired = connection.requests >= MAX_REQUESTS || now - connection.openedAt >= MAX_AGE_MS;
+    const exchange = isExpired || this.#isRetired ? undefined : this.#nextWaiting();
     if (exchange !== undefined) connection.send(exchange, true);
-    else if (isWornOut) connection.close();
+    else if (isExpired) connection.close();
     else this.#keepIdle(connection, now);
   }
 
-  /** The request that has waited longest: in the queue, or for a connection that is still being opened. */
+  /** The next request in the queue, otherwise the first that waits for its own connection to open. */
   #nextWaiting(): Exchange | undefined {
     const queued = this.#queue.shift();
     if (queued !== undefined) return queued;
     for (const connection of this.#dialing.keys()) {
       const exchange = connection.openedFor;
-      // What is sent again goes on a new connection.
+      // A resent request needs a new connection.
       if (exchange === undefined || exchange.isResent) continue;
       connection.openedFor = undefined;
       return exchange;
@@ -290,8 +290,8 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
   onClosed(connection: Connection): void {
     this.#connections.delete(connection);
     for (const list of [this.#idle, this.#settling, this.#settledOneIteration]) {
-      const place = list.indexOf(connection);
-      if (place !== -1) list.splice(place, 1);
+      const index = list.indexOf(connection);
+      if (index !== -1) list.splice(index, 1);
     }
     this.#openForQueue();
   }
@@ -304,25 +304,25 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     else this.#open(exchange);
   }
 
-  // Exchanges that wait
+  // Waiting exchanges
 
   drop(exchange: Exchange): void {
-    const place = this.#queue.indexOf(exchange);
-    if (place !== -1) this.#queue.splice(place, 1);
+    const index = this.#queue.indexOf(exchange);
+    if (index !== -1) this.#queue.splice(index, 1);
     for (const connection of this.#dialing.keys()) {
       if (connection.openedFor === exchange) connection.openedFor = undefined;
     }
   }
 
   setPaused(): void {
-    // Its connection is told when there is one.
+    // Nothing is read yet. `Connection.send` applies the state of the exchange.
   }
 
   release(chunk: Buffer): void {
     this.#options.buffers.release(chunk);
   }
 
-  // Time
+  // Timer
 
   #setTimer(at: number): void {
     if (at >= this.#timerAt) return;

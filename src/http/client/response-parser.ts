@@ -1,31 +1,32 @@
 /**
- * Reads HTTP/1.1 responses (RFC 9112) from pieces of any size. Nothing is repaired: what is not exactly a response is
- * refused, and the number of the rule is in the error.
+ * Parses HTTP/1.1 responses (RFC 9112) from buffers of any size. Nothing is repaired: input that is not exactly a
+ * response is refused with the number of the rule that it breaks.
  *
- * 1. The status line is `HTTP/1.0|1.1 SP 3DIGIT SP [reason]`, with a status of 100 to 599. The second space may be
- *    missing if the reason is empty.
- * 2. Interim responses (1xx) are dropped, at most 32. They have no body and do not close the connection. 101 is refused:
- *    no upgrade is ever requested.
- * 3. A header line is `token ":" OWS value OWS CRLF`, without line folding and control characters. A head has at most
- *    16 KiB.
- * 4. `Content-Length` is one line with a decimal number. `Transfer-Encoding` is one line that is exactly
- *    `chunked`, in any case of letters, and in HTTP/1.1 only. Around both there are spaces, but no tabs, which
- *    other parsers do not skip. There are never both. With neither, the body ends with the connection.
- * 5. A chunk size has 1 to 16 hex digits. Chunk extensions (256 bytes for each chunk, 16 KiB in all) and trailers
- *    (16 KiB) are checked and dropped; trailers may not frame the message.
- * 6. A response to HEAD, a 204 and a 304 have no body.
+ * 1. Status line (RFC 9112 4): `HTTP/1.0|1.1 SP 3DIGIT SP [reason]`, with a status of 100 to 599. The second space may
+ *    be missing if the reason is empty.
+ * 2. Interim responses (RFC 9110 15.2): at most 32, dropped. They have no body and do not close the connection. 101 is
+ *    refused, because this client never requests an upgrade.
+ * 3. Header line (RFC 9112 5): `token ":" OWS value OWS CRLF`, without line folding or control characters. A head has at
+ *    most 16 KiB.
+ * 4. Body length (RFC 9112 6.3): `Content-Length` is one line with a decimal number. `Transfer-Encoding` is one line
+ *    that is exactly `chunked`, case-insensitive, and only in HTTP/1.1. Both values may be surrounded by spaces, but not
+ *    by tabs, which some parsers do not skip. Both headers together are refused. With neither, the body ends with the
+ *    connection.
+ * 5. Chunks (RFC 9112 7.1): a chunk size has 1 to 16 hex digits. Chunk extensions (256 bytes per chunk, 16 KiB in total)
+ *    and trailers (16 KiB) are checked and dropped. A trailer may not be a framing header.
+ * 6. Responses to HEAD, 204 and 304 have no body (RFC 9112 6.3).
  * 7. `read` stops after the last byte of the response. The caller closes the connection if there are more.
  */
 
-/** Receives one response: one head, any number of body pieces. */
+/** Receives one response: one head, any number of body parts. */
 export interface ResponseListener {
-  /** @param rawHeaders names and values by turns, as the server spelled them; one pair for each line */
+  /** @param rawHeaders names and values in turn, as the server spelled them; one pair for each line */
   onHead(status: number, reason: string, rawHeaders: string[]): void;
-  /** Body bytes from `start` to `end`, without chunked coding. The buffer may be overwritten after the call. */
+  /** Body bytes from `start` to `end`, without the chunked coding. The buffer is valid only during the call. */
   onBody(buffer: Buffer, start: number, end: number): void;
 }
 
-/** The server sent something that is not an HTTP/1.1 response. The message quotes nothing that it sent. */
+/** The server sent something that is not an HTTP/1.1 response. The message quotes no bytes of the server. */
 export class InvalidResponse extends Error {
   override readonly name = 'InvalidResponse';
   /** Number in the list at the top of response-parser.ts. */
@@ -37,7 +38,7 @@ export class InvalidResponse extends Error {
   }
 }
 
-/** Of a head, of trailers, and of all chunk extensions of one response. Bytes. */
+/** Limit for a head, for trailers, and for all chunk extensions of one response. Bytes. */
 const MAX_HEAD_BYTES = 16 * 1024;
 const MAX_INTERIM_RESPONSES = 32;
 const MAX_EXTENSION_BYTES = 256;
@@ -71,24 +72,24 @@ const HEX_DIGITS = hexDigits();
 const IS_TOKEN = charactersOf((code) => /[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(String.fromCharCode(code)));
 const IS_TEXT = charactersOf((code) => code === TAB || (code >= SPACE && code !== 0x7f));
 
-/** Reads one response after the other from one connection. */
+/** Parses the responses of one connection, one after another. */
 export class ResponseParser {
-  /** Whether any byte of the response was read. */
+  /** Whether any byte of the response has arrived. */
   hasStarted = false;
-  /** Whether the server keeps the connection open after this response. Valid once the head was read. */
+  /** Whether the server keeps the connection open after this response. Valid after the head. */
   keepsAlive = false;
   /** The `timeout` of the server's `Keep-Alive` header. Milliseconds. */
   keepAliveMs: number | undefined;
-  /** Body bytes that are still to come as far as they are known: of the body, or of the current chunk. */
+  /** Known body bytes that have not arrived: of the body, or of the current chunk. */
   remainingBytes = 0;
 
   readonly #listener: ResponseListener;
   #state = COMPLETE;
   #isHeadRequest = false;
   #interimResponses = 0;
-  /** What was read so far of a head, of trailers or of a chunk extension that came in pieces. */
+  /** The incomplete head, trailers or chunk extension, if it is split across reads. */
   #text = '';
-  /** Length of the line in `#text` that has not ended yet, and its last byte. */
+  /** Length of the incomplete line at the end of `#text`, and its last byte. */
   #lineLength = 0;
   #lastByte = 0;
   #chunkSizeDigits = 0;
@@ -107,7 +108,7 @@ export class ResponseParser {
     return this.#state === BODY_BY_CLOSE;
   }
 
-  /** Expects the response to a request with this method. */
+  /** Starts the response to a request with this method. */
   start(method: string): void {
     this.hasStarted = false;
     this.#state = HEAD;
@@ -118,7 +119,7 @@ export class ResponseParser {
   }
 
   /**
-   * Reads bytes up to `length`.
+   * Reads `length` bytes of the buffer.
    * @returns how many of them belong to the response; fewer than `length` only if it is complete
    * @throws InvalidResponse
    */
@@ -168,7 +169,7 @@ export class ResponseParser {
     this.#lastByte = 0;
   }
 
-  /** Reads a head, or trailers: lines up to an empty one. */
+  /** Reads a head or trailers: lines up to an empty line. */
   #readBlock(buffer: Buffer, start: number, end: number): number {
     if (this.#state === HEAD && this.#text.length < PREFIX.length) this.#checkPrefix(buffer, start, end);
     const limit = start + MAX_HEAD_BYTES - this.#text.length;
@@ -180,8 +181,8 @@ export class ResponseParser {
       if (byte === LF) {
         if (lastByte !== CR) throw new InvalidResponse(3, 'it has a header line that does not end with CRLF');
         if (at - lineStart === 1) {
-          const piece = buffer.toString('latin1', start, at + 1);
-          const text = this.#text === '' ? piece : this.#text + piece;
+          const part = buffer.toString('latin1', start, at + 1);
+          const text = this.#text === '' ? part : this.#text + part;
           this.#startBlock();
           if (this.#state === HEAD) this.#endHead(text);
           else this.#endTrailers(text);
@@ -197,7 +198,7 @@ export class ResponseParser {
     return end;
   }
 
-  /** Refuses what is no HTTP/1 at its first byte, without waiting for a line to end. */
+  /** Refuses input that is not HTTP/1 at the first wrong byte, without waiting for the end of a line. */
   #checkPrefix(buffer: Buffer, start: number, end: number): void {
     let at = start;
     for (let i = this.#text.length; i < PREFIX.length && at < end; i++, at++) {
@@ -268,7 +269,7 @@ export class ResponseParser {
     return end;
   }
 
-  /** Reads what follows the `;` after a chunk size. */
+  /** Reads the part of a chunk size line after `;`. */
   #readExtension(buffer: Buffer, start: number, length: number): number {
     let end = start;
     while (end < length && buffer[end] !== CR) end += 1;
@@ -308,11 +309,10 @@ export class ResponseParser {
   }
 }
 
-/** A response head: its status line, its header lines, and what they say about framing. */
+/** A response head: status line, header lines, and the framing that they define. */
 class Head {
   readonly status: number;
   readonly reason: string;
-  /** Names and values by turns. */
   readonly rawHeaders: string[] = [];
   contentLength: number | undefined;
   isChunked = false;
@@ -382,7 +382,7 @@ class Head {
     }
   }
 
-  /** RFC 9112 6.3 lets a client accept the same number twice. Node does not, so nothing relies on it. */
+  /** RFC 9112 6.3 allows a client to accept a repeated, identical value. Node's parser does not, and neither does this. */
   #readContentLength(value: string): void {
     const length = /^ *\d{1,16} *$/.test(value) ? Number(value) : NaN;
     if (!Number.isSafeInteger(length)) throw new InvalidResponse(4, 'its Content-Length is not a number');
@@ -390,7 +390,7 @@ class Head {
     this.contentLength = length;
   }
 
-  /** Only `chunked` is decoded here (RFC 9112 6.1), and HTTP/1.0 does not have it. */
+  /** Only `chunked` is decoded here (RFC 9112 6.1). HTTP/1.0 does not define it. */
   #readTransferEncoding(value: string): void {
     if (this.isChunked || !this.#isHttp11 || !/^ *chunked *$/i.test(value)) {
       throw new InvalidResponse(4, 'it has a Transfer-Encoding other than chunked');
@@ -410,7 +410,7 @@ function statusAt(text: string, at: number): number {
   return status;
 }
 
-/** Where the header name that starts here ends: the index of its colon. */
+/** The index of the colon after the header name that starts here. */
 function nameEnd(text: string, start: number): number {
   let at = start;
   while (IS_TOKEN[text.charCodeAt(at)] === 1) at += 1;
@@ -418,7 +418,7 @@ function nameEnd(text: string, start: number): number {
   return at;
 }
 
-/** Where the line that `start` is in ends: the index of its CRLF. */
+/** The index of the CRLF that ends the line. */
 function lineEnd(text: string, start: number): number {
   const end = textEnd(text, start);
   if (text.charCodeAt(end) !== CR || text.charCodeAt(end + 1) !== LF) {
@@ -427,7 +427,7 @@ function lineEnd(text: string, start: number): number {
   return end;
 }
 
-/** The index of the first character that is neither visible nor blank. */
+/** The index of the first character that a field value cannot have. */
 function textEnd(text: string, start: number): number {
   let at = start;
   while (IS_TEXT[text.charCodeAt(at)] === 1) at += 1;
@@ -442,15 +442,15 @@ function hasOption(list: string, option: string): boolean {
   return list === option || (list.includes(option) && list.split(',').some((part) => part.trim() === option));
 }
 
-function expectByte(byte: number | undefined, expected: number, otherwise: string): void {
-  if (byte !== expected) throw new InvalidResponse(5, `it has ${otherwise}`);
+function expectByte(byte: number | undefined, expected: number, fault: string): void {
+  if (byte !== expected) throw new InvalidResponse(5, `it has ${fault}`);
 }
 
 function invalidChunkSize(): InvalidResponse {
   return new InvalidResponse(5, 'it has a malformed chunk size');
 }
 
-/** RFC 9112 7.1.1, without blanks around `;` and `=`. Each part begins in one way only, so that matching is linear. */
+/** RFC 9112 7.1.1, without whitespace around `;` and `=`. The pattern is unambiguous, so that matching is linear. */
 function extensionPattern(): RegExp {
   const token = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
   const quoted = '"(?:[\\t !#-[\\]-~\\x80-\\xff]|\\\\[\\t -~\\x80-\\xff])*"';
