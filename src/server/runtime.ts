@@ -146,12 +146,16 @@ export class Runtime {
    * credentials did not change are kept. `commit` is run between the last thing that may throw and the change.
    */
   apply(config: Config, commit: () => void): void {
-    const gateway = this.#gatewayOf(config);
-    commit();
-    this.requestLog.logsSuccess = config.log.requests;
-    this.#gateway = gateway;
-    this.#sources.retain(new Set(gateway.routes.map((route) => route.tokens)));
-    this.#pools.retain(new Set(gateway.routes.map((route) => route.pool)));
+    try {
+      const gateway = this.#gatewayOf(config);
+      commit();
+      this.requestLog.logsSuccess = config.log.requests;
+      this.#gateway = gateway;
+    } finally {
+      // If this throws, these close what was opened for the new configuration.
+      this.#sources.retain(new Set(this.#gateway.routes.map((route) => route.tokens)));
+      this.#pools.retain(new Set(this.#gateway.routes.map((route) => route.pool)));
+    }
   }
 
   snapshot(): Omit<ProcessSnapshot, 'pid' | 'startedAtMs' | 'rssBytes' | 'cpuSeconds' | 'connections'> {

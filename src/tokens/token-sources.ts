@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import { isFixed, type Provider } from '../providers/provider.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
@@ -24,17 +23,16 @@ interface SourcesContext extends Omit<CacheContext, 'provider' | 'stats'> {
   readonly foundEndpoints?: FoundEndpoints | undefined;
 }
 
-const MAX_CREDENTIALS = 10_000;
-
-/** One token source for each credential, kept when a new configuration still uses it. */
+/**
+ * One token source for each credential. A source lives as long as a configuration uses it: `retain` closes the others.
+ * There is no other bound, since each source belongs to a route in the configuration.
+ */
 export class TokenSources {
   readonly #context: SourcesContext;
-  readonly #byCredential: LRUCache<string, TokenSource>;
+  readonly #byCredential = new Map<string, TokenSource>();
 
-  /** `credentials`: how many will be asked for; more than the usual bound if the configuration has more. */
-  constructor(context: SourcesContext, credentials = MAX_CREDENTIALS) {
+  constructor(context: SourcesContext) {
     this.#context = context;
-    this.#byCredential = new LRUCache({ max: Math.max(credentials, MAX_CREDENTIALS) });
   }
 
   for(use: CredentialUse): TokenSource {
@@ -46,9 +44,9 @@ export class TokenSources {
     return source;
   }
 
-  /** Ends every source that is not among these: its credentials are no longer in the configuration. */
+  /** Closes every source that is not in `used`: no route of the configuration has its credential. */
   retain(used: ReadonlySet<TokenSource>): void {
-    for (const [key, source] of [...this.#byCredential.entries()]) {
+    for (const [key, source] of this.#byCredential) {
       if (used.has(source)) continue;
       source.close();
       this.#byCredential.delete(key);
@@ -56,7 +54,7 @@ export class TokenSources {
   }
 
   close(): void {
-    for (const source of this.#byCredential.values()) source.close();
+    this.retain(new Set());
   }
 
   #make(use: CredentialUse, name: string): TokenSource {

@@ -1,5 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
+import { silentLog } from '../../src/logger.ts';
+import { Runtime } from '../../src/server/runtime.ts';
 import { ask, expectProblem, keepAlive } from '../support/proxy-ask.ts';
 import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -158,6 +160,21 @@ describe('a request under way when the configuration changes', () => {
     const answer = await asked;
     expect([answer.status, answer.text, answer.header('wakala-token')]).toEqual([200, 'old', 'replayed']);
     expect(next.received).toHaveLength(0);
+  });
+});
+
+describe('a configuration that cannot be applied', () => {
+  it('leaves nothing open, and the old one keeps serving', async () => {
+    const to = (origin: string) => configOf({ routes: { '/api/*': routeTo({ origin }) } });
+    const runtime = await Runtime.open(to('http://127.0.0.1:1'), { log: silentLog, keep: 0 });
+    onTestFinished(() => runtime.close());
+    const { gateway } = runtime;
+    const fail = () => {
+      throw new Error('bad certificate');
+    };
+    expect(() => runtime.apply(to('http://127.0.0.1:2'), fail)).toThrow('bad certificate');
+    expect(runtime.gateway).toBe(gateway);
+    expect(runtime.snapshot().upstreams).toMatchObject([{ origin: 'http://127.0.0.1:1' }]);
   });
 });
 

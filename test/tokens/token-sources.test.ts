@@ -189,10 +189,8 @@ describe('all token sources', () => {
     expectNoSecret(log.lines, KEY, SECRET, 'sk-made-up', 't-1');
   });
 
-  it('are kept beyond the usual bound where a configuration has more credentials', () => {
-    const clock = new ManualClock();
-    const context = { clock, log: new LogLines(), random: () => 0, transport: () => Promise.reject(new Error('none')) };
-    const all = new TokenSources(context, 10_001);
+  it('are shared and stay open, however many credentials a configuration has', () => {
+    const { sources: all } = sources();
     const fixed = (n: number) => use({ provider: fixedToken, credentials: credentials({ token: `sk-${n}` }) });
     const first = all.for(fixed(0));
     for (let n = 1; n <= 10_000; n++) all.for(fixed(n));

@@ -144,7 +144,7 @@ function firstUsers(
   routes: readonly RouteConfig[],
   { clock, transport }: Probes,
 ): ReadonlyMap<RouteConfig, RouteConfig> {
-  const sources = new TokenSources({ clock, transport, log: silentLog, random: Math.random }, routes.length);
+  const sources = new TokenSources({ clock, transport, log: silentLog, random: Math.random });
   const first = new Map<TokenSource, RouteConfig>();
   const users = new Map<RouteConfig, RouteConfig>();
   for (const route of routes) {
