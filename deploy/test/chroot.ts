@@ -48,7 +48,7 @@ export class Chroot implements Engine {
     const startedMs = Date.now();
     const inside = this.#inside([...entrypoint, ...(args.length > 0 ? args : command)]);
     const child = new Child(inside, { env: this.#environment() });
-    await child.until(/"msg":"ready"/);
+    await child.until(/"event":"ready"/);
     return {
       output: child,
       pid: child.pid,

@@ -90,7 +90,7 @@ export class Podman implements Engine {
     const name = `wakala-${++this.#count}`;
     const command = ['podman', 'run', '--rm', `--name=${name}`, ...this.#locked(), IMAGE, ...args];
     const child = new Child(command, { env: this.#environment });
-    await child.until(/"msg":"ready"/);
+    await child.until(/"event":"ready"/);
     const pid = Number(await this.#podman(['inspect', '--format={{.State.Pid}}', name]));
     return {
       output: child,

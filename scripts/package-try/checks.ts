@@ -61,7 +61,7 @@ export const CHECKS: Readonly<Record<string, Check>> = {
     const route =
       "{ provider: static, upstream: 'https://api.example', credentials: { token: made-up }, websocket: true }";
     const served = running([CLI, 'serve', '-c', configFile(installed, 'strangers', api, `  /ws/*: ${route}`)]);
-    const listen = await served.until(/"listen":"([^"]+)".*"msg":"ready"/);
+    const listen = await served.until(/"event":"ready","listen":"([^"]+)"/);
     const port = Number(listen.split(':')[1]);
     const call = `http://${listen}/paypack/transactions/cashin`;
     await breakConnections(port, '/paypack/transactions/list');
@@ -91,7 +91,7 @@ async function serve(installed: Installed, running: (args: readonly string[]) =>
   const emulate = running([CLI, 'emulate', 'paypack', '--free-ports', '--json']);
   const api = await emulate.until(/"api":"([^"]+)"/);
   const served = running([CLI, 'serve', '-c', configFile(installed, name, api, more)]);
-  const listen = await served.until(/"listen":"([^"]+)".*"msg":"ready"/);
+  const listen = await served.until(/"event":"ready","listen":"([^"]+)"/);
   const call = `http://${listen}/paypack/transactions/cashin`;
   assert.equal(await tokenOf(call), 'fetched');
   for (let i = 0; i < 8; i++) assert.equal(await tokenOf(call), 'cached');

@@ -33,7 +33,7 @@ export async function emulate(options: EmulateOptions, io: Io): Promise<number> 
     const running = await startEmulators(chosen.length === 0 ? all : chosen, {
       ports: options.freePorts ? 'free' : 'fixed',
       log,
-      onCallback: (report) => log.info({ ...report }, 'callback'),
+      onCallback: (report) => log.info('emulator_callback', { ...report }),
     });
     io.stdout(options.json ? jsonOf(running.emulators) : textOf(running.emulators, running.notes));
     await stop;

@@ -11,7 +11,7 @@ export function logFor(config: Config, io: Io, worker?: number): LevelledLog {
 }
 
 export function logWarnings(warnings: readonly ConfigProblem[], log: Log): void {
-  for (const { file, line, column, message } of warnings) log.warn({ file, line, column }, message);
+  for (const { file, line, column, message } of warnings) log.warn('config_warning', { file, line, column }, message);
 }
 
 /** Prints what went wrong before anything ran. @returns the exit code that says so */

@@ -53,7 +53,7 @@ function newApp(state: EmulatorState): EmulatorApp {
   });
   app.notFound((c) => c.json({ error: 'not_found', error_description: `The emulator has no ${c.req.path}` }, 404));
   app.onError((error, c) => {
-    state.log.error({ emulator: state.provider.name, error: error.message }, 'the emulator failed');
+    state.log.error('emulator_failed', { emulator: state.provider.name, error: error.message });
     return c.json({ error: 'emulator_failed' }, 500);
   });
   return app;
@@ -93,7 +93,7 @@ function requireToken(state: EmulatorState, basePath: string): MiddlewareHandler
     const reason = refusalReason(c, state, path);
     if (reason === undefined) return next();
     state.counters.refused += 1;
-    state.log.debug({ emulator: state.provider.name, method: c.req.method, path, reason }, 'API call refused');
+    state.log.debug('emulator_call_refused', { emulator: state.provider.name, method: c.req.method, path, reason });
     return sendRefusal(
       c,
       state.providerEmulator.deadTokenResponse?.(path) ?? state.provider.samples.deadAnswer,

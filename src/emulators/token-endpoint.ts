@@ -131,7 +131,7 @@ async function respondWithTokens(
 function refuse(c: EmulatorContext, state: EmulatorState, kind: 'malformed' | 'denied', reason: string): Response {
   const { provider, providerEmulator, random } = state;
   state.counters.denied += 1;
-  state.log.debug({ emulator: provider.name, reason }, 'token request refused');
+  state.log.debug('emulator_token_refused', { emulator: provider.name, reason });
   if (kind === 'denied') return sendRefusal(c, provider.samples.deniedAnswer, reason);
   const response = providerEmulator.malformedRequestResponse?.(reason, random) ?? invalidRequest(reason);
   return sendRefusal(c, response, reason);

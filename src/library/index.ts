@@ -5,7 +5,7 @@ import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { configSchema } from '../config/schema.ts';
 import { ConfigError, ProxyError } from '../errors.ts';
-import type { Log } from '../logger.ts';
+import type { LogTarget } from '../logger.ts';
 import { holdBody } from '../proxy/body.ts';
 import { endSocket, ignoreError } from '../http/linger.ts';
 import { asProxyError, rawProblem, sendProblem } from '../http/problem.ts';
@@ -14,11 +14,11 @@ import { RouteTable } from '../proxy/route.ts';
 import { Runtime } from '../server/runtime.ts';
 import { mayHaveDroppedHeaders } from '../http/node-internals.ts';
 import { afterResponses, Pipelining } from '../server/pipelining.ts';
-import { createLog, maskedLog } from '../telemetry/log.ts';
+import { createLog, logTo } from '../telemetry/log.ts';
 
 export { ConfigError } from '../errors.ts';
 export type { ConfigProblem } from '../errors.ts';
-export type { Log, LogFields } from '../logger.ts';
+export type { LogEvent, LogFields, LogTarget as Log } from '../logger.ts';
 
 /** What stands in `proxy.config.yaml`, as an object. */
 export type WakalaConfig = z.input<typeof configSchema>;
@@ -29,7 +29,7 @@ export interface WakalaOptions {
   /** Where `${NAME}` comes from; `process.env` unless given. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Where log lines go; as `log` in the configuration says, to standard error, unless given. */
-  readonly log?: Log;
+  readonly log?: LogTarget;
 }
 
 /** A proxy inside of an app: the same as the command, without its listeners. */
@@ -59,7 +59,7 @@ export function createWakala(options: WakalaOptions): Wakala {
   const config = configOf(options);
   const { level, format } = config.log;
   const own = () => createLog({ level, format, tty: false, colour: false }, stderrSink());
-  const log = options.log === undefined ? own() : maskedLog(options.log);
+  const log = options.log === undefined ? own() : logTo(options.log);
   const hasRoute = routeFinder(config);
   const opening = Runtime.open(config, { log, keep: 0 });
   // Those who wait for it are told.

@@ -259,8 +259,7 @@ export class Gateway {
     { record = recordOf(req), isUpgrade = false } = {},
   ): void {
     const target = req.url ?? '';
-    if (isUpgrade) this.#requestLog.refused(record, error, 'upgrade refused', target);
-    else this.#requestLog.refused(record, error, 'request refused', target);
+    this.#requestLog.refused(isUpgrade ? 'upgrade_refused' : 'request_refused', record, error, target);
     if (error.status === 400) this.#distrust(req.socket, res);
     sendProblem(res, error, record.requestId, corsHeaders(this.#access.allowedOrigin(req.rawHeaders)));
   }

@@ -336,7 +336,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
         return;
       }
       this.#exchange?.abort();
-      this.#context.requestLog.log('info', this.#record, 'sent again with a new token');
+      this.#context.requestLog.log('info', 'request_replayed', this.#record);
       this.#send(token, 'replayed');
     });
   }
@@ -406,7 +406,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     activity.inFlight -= 1;
     if (this.#body.kind === 'stream') discardBody(this.#req);
     if (wasSent && this.#isClientGone && !SAFE_METHODS.has(this.#call.method)) {
-      requestLog.log('warn', this.#record, 'client left; the provider had the request');
+      requestLog.log('warn', 'client_disconnected', this.#record);
     }
     requestLog.finished(this.#record, activity);
     trace?.end();
@@ -422,7 +422,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   #breakOff(error: ProxyError): void {
-    this.#context.requestLog.failed(this.#record, error, 'answer broke off');
+    this.#context.requestLog.failed('response_incomplete', this.#record, error);
     this.#finish();
     this.#response?.breakOff();
   }
@@ -478,7 +478,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       this.#deadline.restart();
       return;
     }
-    this.#context.requestLog.log('info', this.#record, 'client did not read the response');
+    this.#context.requestLog.log('info', 'response_not_read', this.#record);
     resetConnection(socket);
   }
 
@@ -522,8 +522,8 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #fail(error: ProxyError): void {
     if (this.#state === 'done') return;
     const { requestLog: requestLog } = this.#context;
-    if (this.#context.handshake === undefined) requestLog.failed(this.#record, error, 'request failed');
-    else requestLog.failed(this.#record, error, 'websocket handshake failed');
+    if (this.#context.handshake === undefined) requestLog.failed('request_failed', this.#record, error);
+    else requestLog.failed('websocket_handshake_failed', this.#record, error);
     if (!this.#isClientGone) this.#record.status = error.status;
     this.#finish();
     if (!this.#isClientGone) sendProblem(this.#serverResponse(), error, this.#context.requestId, this.#ownHeaders());

@@ -294,7 +294,7 @@ export class UpgradeHandler {
   constructor(gateway: () => Gateway, log: Log, requestLog: RequestLog) {
     this.#gateway = gateway;
     this.#requestLog = requestLog;
-    this.#proxy = new WebSocketProxy((error) => log.warn({ error }, 'websocket failed'));
+    this.#proxy = new WebSocketProxy((error) => log.warn('websocket_failed', { error }));
   }
 
   /** `socket` is what Node gives out: typed as a stream, always a socket. */
@@ -349,7 +349,7 @@ export class UpgradeHandler {
       ...{ req, socket, head, connectTimeoutMs },
       origin: new URL(upstream).origin,
       idleTimeoutMs: websocketIdleTimeoutMs,
-      onIdle: () => this.#requestLog.log('info', record, 'idle websocket closed'),
+      onIdle: () => this.#requestLog.log('info', 'websocket_idle_closed', record),
     };
     const request = new ProxiedRequest(route, req, undefined, {
       ...gateway.begin(record, route, caller, below),

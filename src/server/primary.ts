@@ -94,7 +94,7 @@ export class Primary {
       throw error;
     }
     const address = primary.#address === undefined ? '' : formatAddress(primary.#address);
-    options.log.info({ listen: address, routes: config.routes.length, workers: config.workers }, 'ready');
+    options.log.info('ready', { listen: address, routes: config.routes.length, workers: config.workers });
     return primary;
   }
 
@@ -109,7 +109,7 @@ export class Primary {
   /** Has every worker finish what it has under way, then stops. @returns true if nothing had to be cut off */
   async drain(): Promise<boolean> {
     this.#forkNoMore();
-    this.#log.info({ timeout_ms: this.#config.drainTimeoutMs }, 'draining');
+    this.#log.info('draining', { timeout_ms: this.#config.drainTimeoutMs });
     for (const rpc of this.#rpcs.values()) rpc.notify('drain');
     const late = this.#clock.after(this.#config.drainTimeoutMs + GRACE_MS, () => {
       this.#clean = false;
@@ -119,7 +119,7 @@ export class Primary {
     late();
     this.#admin.close();
     this.#admin.closeAllConnections();
-    this.#log.info({ clean: this.#clean }, 'stopped');
+    this.#log.info('stopped', { clean: this.#clean });
     return this.#clean;
   }
 
@@ -146,7 +146,7 @@ export class Primary {
       if (this.#draining) {
         if (code !== 0) this.#clean = false;
       } else {
-        this.#log.error({ worker: worker.id, code, signal }, 'a worker died; another takes its place');
+        this.#log.error('worker_died', { worker: worker.id, code, signal });
         if (this.#clock.now() - startedMs < SHORT_LIFE_MS) this.#forkLater();
         else this.#fork();
       }
@@ -189,7 +189,7 @@ export class Primary {
 
   /** The machine is out of processes, memory or file descriptors, or the binary of Node is being replaced. */
   #onNotStarted(error: unknown): void {
-    this.#log.error({ error: networkCode(error) }, 'a worker could not be started; trying again');
+    this.#log.error('worker_start_failed', { error: networkCode(error) });
     this.#forkLater();
   }
 

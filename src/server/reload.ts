@@ -186,17 +186,19 @@ export class Reloader {
     // A file that was not known before may have changed since it was read.
     while (this.#watch.of(found.files)) found = this.#context.examine();
     if (found.config === undefined) {
-      for (const { file, line, column, message } of found.problems) log.error({ file, line, column }, message);
+      for (const { file, line, column, message } of found.problems)
+        log.error('config_error', { file, line, column }, message);
       const [first] = found.problems;
       const more = found.problems.length > 1 ? `, and ${found.problems.length - 1} more` : '';
       this.#failed(first === undefined ? 'it could not be read' : formatProblem(first) + more);
       return;
     }
-    for (const { file, line, column, message } of found.warnings) log.warn({ file, line, column }, message);
+    for (const { file, line, column, message } of found.warnings)
+      log.warn('config_warning', { file, line, column }, message);
     try {
       this.#context.apply(found.config, found.texts);
       this.#reloads = { ...this.#reloads, taken: this.#reloads.taken + 1, failure: undefined };
-      log.info({ reason, routes: found.config.routes.length }, 'configuration reloaded');
+      log.info('config_reloaded', { reason, routes: found.config.routes.length });
     } catch (error) {
       this.#failed(error instanceof Error ? error.message : String(error));
     }
@@ -209,6 +211,6 @@ export class Reloader {
   #failed(why: string): void {
     const failure = `reload refused, the old configuration serves on: ${why}`;
     this.#reloads = { ...this.#reloads, refused: this.#reloads.refused + 1, failure };
-    this.#context.log.error({ error: why }, 'reload refused; the old configuration serves on');
+    this.#context.log.error('config_reload_refused', { error: why });
   }
 }

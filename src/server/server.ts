@@ -188,7 +188,7 @@ export class RunningServer implements ServingProcess {
     }
     // Of workers, the primary tells it once for all.
     const level = shared === undefined ? 'info' : 'debug';
-    log[level]({ listen: formatAddress(server.#address), routes: config.routes.length }, 'ready');
+    log[level]('ready', { listen: formatAddress(server.#address), routes: config.routes.length });
     return server;
   }
 
@@ -216,7 +216,7 @@ export class RunningServer implements ServingProcess {
   async drain(): Promise<boolean> {
     this.#draining = true;
     const { drainTimeoutMs } = this.#config;
-    this.#log.info({ timeout_ms: drainTimeoutMs }, 'draining');
+    this.#log.info('draining', { timeout_ms: drainTimeoutMs });
     this.#connections.closeAfterResponses();
     const clean = await drainServer(
       this.#proxy,
@@ -231,7 +231,7 @@ export class RunningServer implements ServingProcess {
     this.#admin.close();
     this.#admin.closeAllConnections();
     await this.#runtime.close();
-    this.#log.info({ clean }, 'stopped');
+    this.#log.info('stopped', { clean });
     return clean;
   }
 

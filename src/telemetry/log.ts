@@ -1,24 +1,24 @@
 import { pino } from 'pino';
 import { networkCode } from '../errors.ts';
-import type { Log, LogFields } from '../logger.ts';
-import { humanLine } from './pretty.ts';
+import { type Log, LOG_MESSAGES, type LogFields, type LogTarget } from '../logger.ts';
+import { prettyLine } from './pretty.ts';
 import { maskedPath, maskedUrl } from './mask.ts';
 import { maskedText } from './mask-text.ts';
 
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly format: 'pretty' | 'json' | 'auto';
-  /** Whether `sink` is a terminal: `auto` means one human line there, JSON elsewhere. */
+  /** Whether `sink` is a terminal. `auto` is `pretty` on a terminal and `json` elsewhere. */
   readonly tty: boolean;
   readonly colour: boolean;
-  /** Requests that go well get a line, so for people what that line tells gets none of its own. */
+  /** Whether every request gets a line when it ends. Pretty lines that would repeat it are left out. */
   readonly requests?: boolean;
-  /** Number of the worker whose log it is; undefined where one process does all. */
+  /** Number of the worker process; undefined without workers. */
   readonly worker?: number | undefined;
 }
 
-/** Fields that never carry their value, whoever logs them: the last net below `Secret`. */
-const NEVER = [
+/** Values of these fields are never written. `Secret` redacts itself; this also covers a plain string. */
+const NEVER_LOGGED = [
   'authorization',
   'proxy_authorization',
   'token_value',
@@ -33,44 +33,52 @@ export interface LevelledLog extends Log {
   level: string;
 }
 
-/** A logger on a sink that takes whole lines. Written synchronously: nothing is lost when the process ends. */
+/** Writes whole lines to `sink`, synchronously: no line is lost when the process ends. */
 export function createLog(options: LogOptions, sink: (line: string) => void): LevelledLog {
-  const pretty = options.format === 'pretty' || (options.format === 'auto' && options.tty);
+  const isPretty = options.format === 'pretty' || (options.format === 'auto' && options.tty);
   const write = (json: string) => {
-    const line = pretty ? humanLine(json, options) : json;
+    const line = isPretty ? prettyLine(json, options) : json;
     if (line !== '') sink(line);
   };
-  return pino(
+  const logger = pino(
     {
       level: options.level,
       base: options.worker === undefined ? null : { worker: options.worker },
-      redact: { paths: NEVER, censor: '[redacted]' },
-      formatters: { level: (label) => ({ level: label }), log: loggedFields },
+      redact: { paths: NEVER_LOGGED, censor: '[redacted]' },
+      formatters: { level: (label) => ({ level: label }) },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
     },
     { write },
   );
-}
-
-/** Another log, with the fields of its lines as `createLog` writes them. */
-export function maskedLog(log: Log): Log {
   return {
-    debug: (fields, message) => log.debug(loggedFields(fields), message),
-    info: (fields, message) => log.info(loggedFields(fields), message),
-    warn: (fields, message) => log.warn(loggedFields(fields), message),
-    error: (fields, message) => log.error(loggedFields(fields), message),
+    ...logTo(logger),
+    get level() {
+      return logger.level;
+    },
+    set level(level) {
+      logger.level = level;
+    },
   };
 }
 
-/** Fields with words of a client or a provider, masked whoever logs them. */
+/** A log that writes to a logger such as pino's: adds `event` and masks the fields. */
+export function logTo(target: LogTarget): Log {
+  const method =
+    (level: keyof LogTarget): Log[typeof level] =>
+    (event, fields = {}, message = LOG_MESSAGES[event]) =>
+      target[level]({ event, ...maskedFields(fields) }, message);
+  return { debug: method('debug'), info: method('info'), warn: method('warn'), error: method('error') };
+}
+
+/** Fields that may hold text of a client or a provider. */
 const MASKS: Readonly<Record<string, (text: string) => string>> = {
   path: maskedPath,
   url: maskedUrl,
   provider_said: (text) => maskedText(text),
 };
 
-/** An error's message, stack and causes may quote what nobody should read: of one, only its code is told. */
-function loggedFields(fields: LogFields): Record<string, unknown> {
+/** Errors become their code: the message, stack and causes may quote a secret. */
+function maskedFields(fields: LogFields): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => {
       if (value instanceof Error) return [name, networkCode(value)];

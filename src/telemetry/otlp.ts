@@ -113,12 +113,12 @@ class CollectorExporter implements SpanExporter {
   }
 
   #onSent(): void {
-    if (this.#lost > 0) this.#log.info({ lost: this.#lost }, 'traces reach the collector again');
+    if (this.#lost > 0) this.#log.info('trace_export_recovered', { lost: this.#lost });
     this.#lost = 0;
   }
 
   #onLost(count: number, error: Error): void {
-    if (this.#lost === 0) this.#log.warn({ error: whatFailed(error) }, 'traces do not reach the collector');
+    if (this.#lost === 0) this.#log.warn('trace_export_failed', { error: whatFailed(error) });
     this.#lost += count;
   }
 }

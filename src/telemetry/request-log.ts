@@ -1,5 +1,5 @@
 import { failureFields, type ProxyError } from '../errors.ts';
-import type { Log, LogFields } from '../logger.ts';
+import type { Log, LogEvent, LogFields } from '../logger.ts';
 import { maskedPath, maskedUnknownPath } from './mask.ts';
 import { RecentRequests } from './recent-requests.ts';
 import type { RequestRecord } from './request-record.ts';
@@ -40,9 +40,9 @@ export class RequestLog {
     return [...this.#activities.values()].reduce((sum, { inFlight }) => sum + inFlight, 0);
   }
 
-  /** Says in the log what happens to a request. */
-  log(level: 'info' | 'warn' | 'error', record: RequestRecord, message: string, more: LogFields = {}): void {
-    this.#log[level]({ ...lineOf(record), ...more }, message);
+  /** Logs an event of a request. */
+  log(level: 'info' | 'warn' | 'error', event: LogEvent, record: RequestRecord, more: LogFields = {}): void {
+    this.#log[level](event, { ...lineOf(record), ...more });
   }
 
   /** Ends a step of the last quarter of an hour. `exchanges`: how many token exchanges a route has seen so far. */
@@ -51,22 +51,22 @@ export class RequestLog {
   }
 
   /** Notes on the record why wakala fails or refuses a request, and says it in the log. */
-  failed(record: RequestRecord, error: ProxyError, message: string): void {
+  failed(event: LogEvent, record: RequestRecord, error: ProxyError): void {
     record.code = error.code;
     record.outcome = error.outcome;
     record.reason = error.reason;
     record.detail = error.message;
     const level = error.status === 500 ? 'error' : error.status > 500 ? 'warn' : 'info';
-    this.log(level, record, message, { ...tookOf(record), ...failureFields(error) });
+    this.log(level, event, record, { ...tookOf(record), ...failureFields(error) });
   }
 
   /**
    * A request that was refused before it went anywhere. `target` is as it came: it may be a token path with a refresh
    * token in it, so it is not logged, and masked where it is shown.
    */
-  refused(record: RequestRecord, error: ProxyError, message: string, target: string): void {
+  refused(event: LogEvent, record: RequestRecord, error: ProxyError, target: string): void {
     record.path = undefined;
-    this.failed(record, error, message);
+    this.failed(event, record, error);
     record.path = shownPath(target, record.route);
     record.status = error.status;
     this.#endedHere(record);
@@ -77,7 +77,11 @@ export class RequestLog {
     const { status, code } = record;
     this.#endedHere(record);
     if (!this.logsSuccess && status < 400) return;
-    this.log('info', record, 'request', { status, ...(code === undefined ? {} : { code }), ...tookOf(record) });
+    this.log('info', 'request_finished', record, {
+      status,
+      ...(code === undefined ? {} : { code }),
+      ...tookOf(record),
+    });
   }
 
   #endedHere(record: RequestRecord): void {
@@ -94,7 +98,7 @@ export class RequestLog {
     activity.finished(record);
     this.recentRequests?.add(record);
     if (record.code !== undefined || record.clientLeft) return;
-    if (this.logsSuccess || record.status >= 400) this.log('info', record, 'request', tookOf(record));
+    if (this.logsSuccess || record.status >= 400) this.log('info', 'request_finished', record, tookOf(record));
   }
 }
 

@@ -58,16 +58,16 @@ export function tokenFetcher(context: ExchangeContext): TokenFetcher {
   return {
     async fetch(refreshToken, after) {
       if (refreshToken !== undefined && provider.refresh !== undefined) {
-        const note: OnFailure = (fields) => log.info(fields, 'refresh failed');
+        const note: OnFailure = (fields) => log.info('token_refresh_failed', fields);
         try {
           const token = await tallied('refresh', exchange(asking, provider.refresh, refreshToken, note));
           return completed(asking, provider.refresh, token, after);
         } catch (error) {
           if (isThrottled(error)) throw error;
-          log.info({ provider: provider.name }, 'authorizing afresh');
+          log.info('token_reauthorizing', { provider: provider.name });
         }
       }
-      const note: OnFailure = (fields) => log.warn(fields, 'token exchange failed');
+      const note: OnFailure = (fields) => log.warn('token_exchange_failed', fields);
       return completed(asking, token, await tallied('credentials', exchange(asking, token, undefined, note)));
     },
   };
@@ -95,7 +95,7 @@ function completed(
     if (missed.has(name) || headers.some(([given]) => given === name)) continue;
     missed.add(name);
     const fields = { provider: provider.name, header: name, path };
-    log.warn(fields, 'token answer has no value for a header that can be sent; it is left out');
+    log.warn('token_header_missing', fields);
   }
   return kept.length === 0 ? token : { ...token, headers };
 }

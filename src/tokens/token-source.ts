@@ -431,15 +431,12 @@ export class CachedTokenSource implements TokenSource {
     this.#refreshToken = token.refreshToken;
     this.#used = false;
     this.#schedule(token.refreshAtMs - this.#clock.now());
-    this.#log.info(
-      {
-        provider: this.#provider,
-        token: token.fingerprint,
-        lifetime_s: Math.round((token.expiresAtMs - token.issuedAtMs) / 1000),
-        lifetime_source: token.lifetimeSource,
-      },
-      'token fetched',
-    );
+    this.#log.info('token_fetched', {
+      provider: this.#provider,
+      token: token.fingerprint,
+      lifetime_s: Math.round((token.expiresAtMs - token.issuedAtMs) / 1000),
+      lifetime_source: token.lifetimeSource,
+    });
   }
 
   /** Whether `refused` is still the current token and no exchange is under way. */
@@ -453,14 +450,14 @@ export class CachedTokenSource implements TokenSource {
 
   #force(refused: Token, call: TokenCall): void {
     const fields = { provider: this.#provider, token: refused.fingerprint };
-    this.#log.info({ ...fields, method: call.method }, 'provider refused the token; asking for another');
+    this.#log.info('token_refused', { ...fields, method: call.method });
     // After a failed exchange the token stays in use: the token endpoint may take long to fail each time.
     if (this.#backoff.failure() === undefined) this.#setAsideFor = call;
     this.#next().then(
       (next) => {
         this.#refusals.forced(call);
         if (next.accessToken.equals(refused.accessToken.reveal())) {
-          this.#log.warn(fields, 'token endpoint gave the refused token again');
+          this.#log.warn('token_unchanged', fields);
         }
       },
       () => {},

@@ -136,7 +136,7 @@ describe.runIf(process.platform === 'linux')('/metrics of workers', { timeout: 2
     const admin = `127.0.0.1:${adminPort}`;
     const routes = { '/api/*': routeTo(upstream) };
     const cli = new CliProcess(['serve', '-c', configFile({ listen: '127.0.0.1:0', admin, workers: 2, routes })]);
-    const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"workers":2,"msg":"ready"/);
+    const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)".*"workers":2/);
     await Promise.all(Array.from({ length: 20 }, () => ask(Number(port), '/api/x', { body: '{}' })));
     const found = new Scrape((await ask(adminPort, '/metrics')).text);
     expect(found.value('wakala_workers')).toBe(2);
@@ -145,7 +145,7 @@ describe.runIf(process.platform === 'linux')('/metrics of workers', { timeout: 2
     expect(found.value('wakala_token_exchanges_total', { outcome: 'ok' })).toBe(1);
     expect(found.all('wakala_token_valid')).toMatchObject([{ value: 1 }]);
     process.kill(cli.children()[0]!, 'SIGKILL');
-    await cli.until(/"msg":"a worker died; another takes its place"/);
+    await cli.until(/"event":"worker_died"/);
     const after = new Scrape((await ask(adminPort, '/metrics')).text);
     expect(after.value('wakala_requests_total', { route: '/api/*', status: '2xx' })).toBe(20);
   });

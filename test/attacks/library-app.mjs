@@ -12,4 +12,4 @@ const server = tls === undefined ? http.createServer(wakala.handler) : https.cre
 server.on('upgrade', wakala.upgrade);
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
-process.stderr.write(`${JSON.stringify({ listen: `127.0.0.1:${server.address().port}`, msg: 'ready' })}\n`);
+process.stderr.write(`${JSON.stringify({ event: 'ready', listen: `127.0.0.1:${server.address().port}` })}\n`);

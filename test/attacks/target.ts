@@ -132,7 +132,7 @@ export class Target implements Endpoint {
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-KEPT);
     });
-    const port = () => /"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/.exec(this.#stderr)?.[1];
+    const port = () => /"event":"ready","listen":"127\.0\.0\.1:(\d+)"/.exec(this.#stderr)?.[1];
     const started = await eventually(START_MS, () => this.ended || port() !== undefined);
     if (!started || this.ended) throw new Error(`it did not start:\n${this.#stderr}`);
     this.#port = Number(port());

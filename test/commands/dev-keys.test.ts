@@ -22,9 +22,9 @@ describe.skipIf(!hasPty)('wakala dev at a terminal', { timeout: 60_000 }, () => 
     expect(await desk.emulator('mpesa')).toMatchObject({ counters: { tokens_alive: 0 } });
     expect((await ask(desk.proxy, '/paypack/transactions/list')).header('wakala-token')).toBe('replayed');
     const line =
-      / 200 {3}GET \/paypack\/\* \/transactions\/list {2}\d+ ms {2}token was dead: refreshed and sent again {2}#[0-9a-f]{8}\n/;
+      / 200 {3}GET \/paypack\/\* \/transactions\/list {2}\d+ ms {2}token was refused: sent again with a new one {2}#[0-9a-f]{8}\n/;
     await desk.until(line);
-    expect(desk.screen).not.toContain('sent again with a new token');
+    expect(desk.screen).not.toContain('request sent again');
   });
 
   it('has the next token refused at x', async () => {

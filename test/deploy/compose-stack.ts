@@ -80,7 +80,7 @@ export class ComposeStack {
     const file = path.join(config, 'proxy.config.yaml');
     writeFileSync(file, this.#toHere('wakala', readFileSync(file, 'utf8')));
     const cli = new CliProcess(service.command ?? [], { env: this.#imageEnv() });
-    const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
+    const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
     this.wakalaPort = Number(port);
     this.#here.set('wakala:8080', `127.0.0.1:${port}`);
     return cli;

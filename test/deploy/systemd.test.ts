@@ -113,13 +113,13 @@ describe('deploy/systemd', () => {
   it('starts, serves, reloads and stops as the unit says', { timeout: 60_000 }, async () => {
     const { args, env } = await machine();
     const wakala = new CliProcess(args, { env });
-    const [, port] = await wakala.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
+    const [, port] = await wakala.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
     const { json } = mpesa.samples.call;
     const answer = await askJson(Number(port), '/mpesa/mpesa/stkpush/v1/processrequest', json);
     expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'fetched']);
     const [, signal = ''] = /^\/bin\/kill -(\w+) \$MAINPID$/.exec(setting('ExecReload')) ?? [];
     wakala.signal(`SIG${signal}` as NodeJS.Signals);
-    await wakala.until(/"msg":"configuration reloaded"/);
+    await wakala.until(/"event":"config_reloaded"/);
     wakala.signal('SIGTERM');
     expect(await wakala.exited).toBe(0);
   });

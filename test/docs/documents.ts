@@ -20,7 +20,7 @@
  * running print (in their own terminals). Each line of it occurs in that order.
  * `...` on a line of its own stands for lines left out, within a line for anything. Not compared (`blocks/
  * expected-output.ts`): ids, times, durations written with a space (`24 ms`), fingerprints, commits, high ports, the
- * values of a line of JSON (its keys are, and `msg`, `code` and `outcome`), and how far columns stand apart. All of a
+ * values of a line of JSON (its keys are, and `event`, `code` and `outcome`), and how far columns stand apart. All of a
  * `json` block is one such value.
  *
  * Marks stand in a comment above the block, several with commas: `<!-- kubernetes, file pod.yaml -->`.

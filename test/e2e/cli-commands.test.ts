@@ -52,14 +52,14 @@ describe('wakala healthcheck', LIMITS, () => {
     const routes = { '/api/*': routeTo({ origin: 'http://127.0.0.1:9' }) };
     const config = configFile({ listen: '127.0.0.1:0', admin, routes });
     const cli = new CliProcess(['serve', '-c', config]);
-    const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
+    const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
     const ready = await runCli(['healthcheck', '-c', config]);
     expect(ready).toMatchObject({ code: 0, stderr: '' });
     // A connection in the middle of a request keeps the proxy draining.
     const client = await RawClient.open(Number(port));
     client.send('POST /api/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf');
     cli.signal('SIGTERM');
-    await cli.until(/"msg":"draining"/);
+    await cli.until(/"event":"draining"/);
     expect((await runCli(['healthcheck', '--admin', admin])).code).toBe(1);
     client.socket.destroy();
     await cli.exited;

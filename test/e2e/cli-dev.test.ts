@@ -81,7 +81,7 @@ describe('wakala dev', { timeout: 60_000 }, () => {
 
   it('shows no keys where there is no terminal, and logs in JSON there', async () => {
     const cli = await dev();
-    await cli.until(/"msg":"ready"/);
+    await cli.until(/"event":"ready"/);
     expect(cli.stdout).not.toContain('keys');
   });
 

@@ -6,7 +6,7 @@ import { routeTo, type Settings } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
-const LISTENING = /"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/;
+const LISTENING = /"event":"ready","listen":"127\.0\.0\.1:(\d+)"/;
 
 async function serve(upstream: RawUpstream, settings: Settings = {}) {
   const adminPort = await freePort();
@@ -30,14 +30,14 @@ describe('wakala serve', { timeout: 60_000 }, () => {
       client.send('POST /api/held HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\npay');
       const held = await upstream.request();
       cli.signal(signal);
-      await cli.until(/"msg":"draining"/);
+      await cli.until(/"event":"draining"/);
       expect((await ask(adminPort, '/readyz')).status).toBe(503);
       expect((await ask(adminPort, '/livez')).status).toBe(200);
       held.send(reply(200, 'paid'));
       const answer = await client.answer();
       expect([answer.status, answer.body.toString(), ...answer.values('connection')]).toEqual([200, 'paid', 'close']);
       expect(await cli.exited).toBe(0);
-      expect(cli.stderr).toContain('"msg":"stopped"');
+      expect(cli.stderr).toContain('"event":"stopped"');
     },
   );
 
@@ -49,7 +49,7 @@ describe('wakala serve', { timeout: 60_000 }, () => {
     client.send(request);
     expect((await client.answer()).values('connection')).toEqual(['keep-alive']);
     cli.signal('SIGTERM');
-    await cli.until(/"msg":"draining"/);
+    await cli.until(/"event":"draining"/);
     client.send(request);
     const last = await client.answer();
     expect([last.status, ...last.values('connection')]).toEqual([200, 'close']);

@@ -36,7 +36,7 @@ describe.each(WAYS)('a client that leaves before the answer (%s)', (leave) => {
     expect((await ask(proxy.port, '/api/fine')).text).toBe('fine');
     expect(request.socket.destroyed).toBe(false);
     request.send(reply(200, 'paid'));
-    expect(await proxy.logged('client left; the provider had the request')).toMatchObject({
+    expect(await proxy.logged('client_disconnected')).toMatchObject({
       method: 'POST',
       path: '/pay',
       status: 200,
@@ -50,7 +50,7 @@ describe.each(WAYS)('a client that leaves before the answer (%s)', (leave) => {
     const closed = once(socket, 'close');
     client.socket[leave]();
     await closed;
-    expect(await proxy.logged('request failed')).toMatchObject({ code: 'upstream_timeout', outcome: 'unknown' });
+    expect(await proxy.logged('request_failed')).toMatchObject({ code: 'upstream_timeout', outcome: 'unknown' });
   });
 });
 
@@ -70,7 +70,7 @@ describe('a client that is known to have left', () => {
     await once(client.socket, 'close');
     await ask(proxy.port, '/nowhere');
     hold.resolve(undefined);
-    await proxy.logged('client left; the provider had the request');
+    await proxy.logged('client_disconnected');
     const next = await ask(proxy.port, '/api/pay', { body: 'next' });
     expect(next.status).toBe(200);
     expect(upstream.requests.map((request) => request.body.toString())).toEqual(['body', 'next']);

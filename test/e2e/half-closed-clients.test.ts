@@ -114,7 +114,7 @@ describe('a client that closes its sending side behind its request', () => {
     client.socket.end();
     const answer = await client.answer();
     expect([answer.status, answer.json()['outcome']]).toEqual([400, 'not_sent']);
-    expect(await proxy.logged('request failed')).toMatchObject({ code: 'bad_request', outcome: 'not_sent' });
+    expect(await proxy.logged('request_failed')).toMatchObject({ code: 'bad_request', outcome: 'not_sent' });
     expect(upstream.requests).toHaveLength(0);
   });
 
@@ -175,7 +175,7 @@ describe('a client that does not read its responses', () => {
     const proxy = await startProxyTo(upstream, { timeout: '300ms' });
     const client = await RawClient.open(proxy.port);
     client.socket.pause();
-    const stalled = proxy.logged('client did not read the response');
+    const stalled = proxy.logged('response_not_read');
     let isOver = false;
     void stalled.then(() => (isOver = true));
     // Until the buffers of both kernels are full: at most 150 MB.
@@ -213,7 +213,7 @@ describe('a client that reads slowly', () => {
     const client = await RawClient.open(proxy.port);
     client.socket.pause();
     client.send(GET);
-    await proxy.logged('client did not read the response');
+    await proxy.logged('response_not_read');
     await expect.poll(async () => (await proxy.server.snapshot()).routes[0]?.inFlight).toBe(0);
     expect(proxy.logText()).not.toContain('upstream_timeout');
   });

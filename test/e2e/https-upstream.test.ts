@@ -63,7 +63,7 @@ async function serving(env: Record<string, string>, upstreamPort: number): Promi
     routes: { '/api/*': route },
   });
   const cli = new CliProcess(['serve', '-c', config], { env });
-  const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
+  const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
   return Number(port);
 }
 

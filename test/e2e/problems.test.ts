@@ -63,7 +63,7 @@ describe('x-request-id', () => {
     const upstream = await RawUpstream.start((request) => void request.socket.resetAndDestroy());
     const proxy = await startProxyTo(upstream);
     await ask(proxy.port, '/api/x', { headers: { 'x-request-id': 'order-7' } });
-    expect(await proxy.logged('request failed')).toMatchObject({ request_id: 'order-7', code: 'upstream_reset' });
+    expect(await proxy.logged('request_failed')).toMatchObject({ request_id: 'order-7', code: 'upstream_reset' });
   });
 });
 

@@ -105,7 +105,7 @@ describe('an answer that breaks off after its head', () => {
     await expect(client.answer()).rejects.toThrow('ended within an answer');
     expect(client.received.toString('latin1')).not.toContain('0\r\n\r\n');
     await expect(ask(proxy.port, '/api/x')).rejects.toThrow();
-    expect(await proxy.logged('answer broke off')).toMatchObject({ code: 'upstream_reset', outcome: 'unknown' });
+    expect(await proxy.logged('response_incomplete')).toMatchObject({ code: 'upstream_reset', outcome: 'unknown' });
   });
 
   it('and is small makes 502, for nothing of it was sent yet', async () => {
@@ -136,7 +136,7 @@ describe('an answer that breaks off after its head', () => {
     const upstream = await RawUpstream.start(() => 'HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nhalf');
     const proxy = await startProxyTo(upstream, { timeout: '150ms' });
     await expect(rawAsk(proxy.port, GET)).rejects.toThrow('ended within an answer');
-    expect(await proxy.logged('answer broke off')).toMatchObject({ code: 'upstream_timeout' });
+    expect(await proxy.logged('response_incomplete')).toMatchObject({ code: 'upstream_timeout' });
   });
 });
 

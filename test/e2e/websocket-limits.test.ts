@@ -61,7 +61,7 @@ describe('an open WebSocket', () => {
     const closed = once(upstreams[0]!, 'close');
     expect(await client.ending).toBe('clean');
     await closed;
-    expect(await proxy.logged('idle websocket closed')).toMatchObject({ level: 'info', route: '/ws/*' });
+    expect(await proxy.logged('websocket_idle_closed')).toMatchObject({ level: 'info', route: '/ws/*' });
   });
 
   it.each(['the client', 'the provider'])('is not idle while %s alone sends now and then', async (who) => {

@@ -138,7 +138,7 @@ describe('a response that refuses a handshake', () => {
     const silent = await RawClient.open(started.proxy.port);
     silent.send(handshake('/ws/silent'));
     await expect(silent.answer()).rejects.toThrow('ended within');
-    expect(await started.proxy.logged('answer broke off')).toMatchObject({ code: 'upstream_timeout' });
+    expect(await started.proxy.logged('response_incomplete')).toMatchObject({ code: 'upstream_timeout' });
   });
 
   it('that is cut breaks the connection of the client, also of one that knows no chunks', async () => {

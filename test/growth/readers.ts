@@ -23,7 +23,7 @@ import {
   maskedUrl,
 } from '../../src/telemetry/mask.ts';
 import { Redaction } from '../../src/redaction.ts';
-import { humanLine } from '../../src/telemetry/pretty.ts';
+import { prettyLine } from '../../src/telemetry/pretty.ts';
 import { parentOf } from '../../src/telemetry/otlp.ts';
 import { maskedDetails } from '../../src/telemetry/recent-requests.ts';
 import { isSecretName, maskedText } from '../../src/telemetry/mask-text.ts';
@@ -90,12 +90,17 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   maskedBody: (text) => maskedBody(Buffer.from(text), undefined),
   'maskedBody of JSON': (text) => maskedBody(Buffer.from(JSON.stringify({ a: text, [text]: 1 })), undefined),
   'maskedBody, compressed': (text) => maskedBody(gzipSync(text), 'gzip'),
-  humanLine: (text) =>
-    humanLine(JSON.stringify({ level: 'info', time: '', msg: 'request', path: text, odd: text }), { colour: true }),
-  'humanLine of a callback': (text) =>
-    humanLine(JSON.stringify({ level: 'info', time: '', msg: 'callback', url: `http://a/${text}?${text}` }), {
-      colour: false,
+  prettyLine: (text) =>
+    prettyLine(JSON.stringify({ level: 'info', time: '', event: 'request_finished', path: text, odd: text }), {
+      colour: true,
     }),
+  'prettyLine of a callback': (text) =>
+    prettyLine(
+      JSON.stringify({ level: 'info', time: '', event: 'emulator_callback', url: `http://a/${text}?${text}` }),
+      {
+        colour: false,
+      },
+    ),
   'fits, searching': (text) =>
     matchesFilter(requestView(1, maskedDetails(trailOf(text))), { q: text.slice(text.length / 2) }),
   requestDetails: (text) => requestDetails(1, maskedDetails(trailOf(text)), config),

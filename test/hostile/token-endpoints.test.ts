@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import type { LogEvent } from '../../src/logger.ts';
 import { json, reply } from '../support/upstream-raw.ts';
 import {
   authorizations,
@@ -212,15 +213,15 @@ describe('a storm', () => {
     const bench = await startTokenBench((socket, asked, number) =>
       number % 2 === 1 ? GOOD(socket, asked, number) : json(500, {}),
     );
-    const times = (message: string) => bench.proxy.log.filter((line) => line['msg'] === message).length;
+    const times = (event: LogEvent) => bench.proxy.log.filter((line) => line['event'] === event).length;
     for (let i = 1; i <= 20; i++) {
       expect((await call(bench)).status).toBe(200);
       // From the second time on, in the background.
-      await vi.waitUntil(() => times('token fetched') === i, 10_000);
+      await vi.waitUntil(() => times('token_fetched') === i, 10_000);
       bench.clock.shiftMs += HOUR_MS - 20_000;
       expect((await call(bench)).status).toBe(200);
       // The refresh in the background fails; what is left of the lifetime is longer than the backoff.
-      await vi.waitUntil(() => times('token exchange failed') === i, 10_000);
+      await vi.waitUntil(() => times('token_exchange_failed') === i, 10_000);
       bench.clock.shiftMs += 10_000;
     }
     expect(bench.endpoint.exchanges).toBeLessThanOrEqual(61);

@@ -147,7 +147,7 @@ describe('every provider in one configuration, emulated', () => {
         expect([response.status, response.header('wakala-token')]).toEqual([samples.deadAnswer.status, 'not-replayed']);
       }
       const words = log.map((line) => JSON.parse(line) as Record<string, unknown>);
-      const said = words.findLast((line) => line['provider'] === name && line['msg'] === 'token exchange failed');
+      const said = words.findLast((line) => line['provider'] === name && line['event'] === 'token_exchange_failed');
       expect(said?.['status']).toBe(samples.deniedAnswer.status);
     },
   );

@@ -57,7 +57,7 @@ describe('drain', () => {
     await proxy.logged('draining');
     setTimeout(() => held.send(reply(200, 'paid')), 200);
     expect(await draining).toBe(true);
-    expect(await proxy.logged('client left; the provider had the request')).toMatchObject({ status: 200 });
+    expect(await proxy.logged('client_disconnected')).toMatchObject({ status: 200 });
   });
 
   it('waits for what is under way, and closes its connection behind the answer', async () => {

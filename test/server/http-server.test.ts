@@ -134,7 +134,7 @@ describe('what is no HTTP', () => {
     expectProblem(await client.answer(), { status: 400, code: 'bad_request', outcome });
     await client.ending;
     expect(upstream.requests).toHaveLength(0);
-    expect(await proxy.logged('request failed')).toMatchObject({ code: 'bad_request', outcome });
+    expect(await proxy.logged('request_failed')).toMatchObject({ code: 'bad_request', outcome });
   });
 
   it('behind a request whose answer is owed ends the connection behind that answer, without another', async () => {

@@ -67,11 +67,11 @@ describe('the process lives on', { timeout: 60_000 }, () => {
     const cli = new CliProcess(['serve', '-c', file], {
       env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` },
     });
-    const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"workers":2,"msg":"ready"/);
+    const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)".*"workers":2/);
     cli.signal('SIGUSR2');
     await sleep(100);
     process.kill(cli.children()[0]!, 'SIGKILL');
-    await cli.until(/"error":"ENOENT","msg":"a worker could not be started; trying again"/);
+    await cli.until(/"event":"worker_start_failed","error":"ENOENT"/);
     expect((await ask(Number(port), '/api/x')).status).toBe(200);
     cli.signal('SIGUSR2');
     await vi.waitUntil(() => cli.children().length === 2, 20_000);

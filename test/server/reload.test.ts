@@ -52,7 +52,7 @@ describe('Reloader', () => {
     rewrite(file, GOOD('5s'));
     await applications.until(1);
     expect(applied.map(({ routes }) => routes[0]?.timeoutMs)).toEqual([5000]);
-    expect(log.messages).toContain('configuration reloaded');
+    expect(log.events).toContain('config_reloaded');
   });
 
   it('applies a changed secret, though the file is as it was', async () => {

@@ -161,7 +161,7 @@ describe('lines in the log', () => {
   it('are one for each request where that is said, with what it took', async () => {
     const { proxy } = await toUpstream(() => reply(200, ''), {}, { log: { requests: true } });
     await ask(proxy.port, '/api/x', { headers: { 'x-request-id': 'id-1' } });
-    const line = await proxy.logged('request');
+    const line = await proxy.logged('request_finished');
     expect(line).toMatchObject({
       ...{ level: 'info', request_id: 'id-1', route: '/api/*', method: 'GET', path: '/x', status: 200 },
       ...{ token: 'fetched', attempts: 1 },
@@ -173,10 +173,10 @@ describe('lines in the log', () => {
     const { proxy } = await toUpstream(({ target }) => reply(target === '/bad' ? 409 : 200, ''));
     await ask(proxy.port, '/api/x');
     await ask(proxy.port, '/api/bad');
-    await proxy.logged('request');
-    expect(proxy.log.filter(({ msg }) => msg === 'request').map(({ path, status }) => [path, status])).toEqual([
-      ['/bad', 409],
-    ]);
+    await proxy.logged('request_finished');
+    expect(
+      proxy.log.filter(({ event }) => event === 'request_finished').map(({ path, status }) => [path, status]),
+    ).toEqual([['/bad', 409]]);
   });
 
   it('hide phone numbers, numbers of cards and what may be a token in the path, and name the client', async () => {
@@ -184,7 +184,7 @@ describe('lines in the log', () => {
     const { proxy } = await toUpstream(() => reply(409, ''), {}, { clients });
     const path = `/to/254712345678/card/4111111111111111/${'x'.repeat(40)}/${'7'.repeat(20)}`;
     await ask(proxy.port, `/api${path}`, { headers: { authorization: 'Bearer made-up-key-of-the-shop' } });
-    const line = await proxy.logged('request');
+    const line = await proxy.logged('request_finished');
     expect(line).toMatchObject({ client: 'shop', path: `/to/254•••78/card/411•••11/[redacted]/777•••77` });
   });
 
@@ -192,6 +192,6 @@ describe('lines in the log', () => {
     const { proxy } = await toUpstream(({ socket }) => void socket.destroy(), {}, { log: { requests: true } });
     await ask(proxy.port, '/api/x', { headers: { 'x-request-id': 'id-1' } });
     const lines = proxy.log.filter(({ request_id }) => request_id === 'id-1');
-    expect(lines.map(({ msg, code }) => [msg, code])).toEqual([['request failed', 'upstream_reset']]);
+    expect(lines.map(({ event, code }) => [event, code])).toEqual([['request_failed', 'upstream_reset']]);
   });
 });

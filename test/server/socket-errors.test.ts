@@ -115,7 +115,7 @@ async function serve(settings: Settings = {}) {
   );
   const routes = { '/api/*': routeTo(upstream, { websocket: true, timeout: '1s' }) };
   const cli = new CliProcess(['serve', '-c', configFile({ admin: false, drain_timeout: '30s', routes, ...settings })]);
-  const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
+  const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
   return { cli, port: Number(port) };
 }
 
@@ -142,7 +142,7 @@ describe('a connection that breaks never ends the process', { timeout: 120_000 }
         const listener = { port: serving.port, tls };
         await run(listener, attack, end);
         const statuses = [await statusOf(listener), await statusOf(listener)];
-        if (statuses.join() === '200,200' && !serving.cli.stderr.includes('a worker died')) continue;
+        if (statuses.join() === '200,200' && !serving.cli.stderr.includes('worker_died')) continue;
         fatal.push(`${attack.name} ${ending}: ${statuses.join()}`);
         serving.cli.signal('SIGKILL');
         serving = undefined;
@@ -151,7 +151,7 @@ describe('a connection that breaks never ends the process', { timeout: 120_000 }
     expect(fatal).toEqual([]);
     serving?.cli.signal('SIGTERM');
     expect(await serving?.cli.exited).toBe(0);
-    expect(serving?.cli.stderr).not.toContain('a worker died');
+    expect(serving?.cli.stderr).not.toContain('worker_died');
   });
 
   it('over max_connections', async () => {

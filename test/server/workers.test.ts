@@ -8,7 +8,7 @@ import { routeTo, type Settings } from '../support/proxy-server.ts';
 import { valuesOf } from '../support/raw-message.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
-const READY = /"listen":"127\.0\.0\.1:(\d+)".*"workers":2,"msg":"ready"/;
+const READY = /"event":"ready","listen":"127\.0\.0\.1:(\d+)".*"workers":2/;
 
 async function serve(settings: Settings = {}) {
   const dead = new Set<string>();
@@ -65,7 +65,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     await calls(port, 10);
     const [first = 0, second = 0] = cli.children();
     process.kill(first, 'SIGKILL');
-    await cli.until(/"msg":"a worker died; another takes its place"/);
+    await cli.until(/"event":"worker_died"/);
     expect(await calls(port, 20)).toEqual(new Set([200]));
     await vi.waitUntil(() => cli.children().length === 2, 20_000);
     expect(cli.children()).toContain(second);
@@ -81,7 +81,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
       await vi.waitUntil(() => cli.children().length === 2, 20_000);
       // From the second round on they die young, and the next start waits.
       for (const pid of cli.children()) process.kill(pid, 'SIGKILL');
-      await vi.waitUntil(() => (cli.stderr.match(/a worker died/g) ?? []).length >= 2 * (round + 1), 20_000);
+      await vi.waitUntil(() => (cli.stderr.match(/"worker_died"/g) ?? []).length >= 2 * (round + 1), 20_000);
     }
     // A connection that a dying worker was given is never answered.
     const status = () =>
@@ -102,11 +102,11 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     for (let round = 0; round < 2; round++) {
       await vi.waitUntil(() => cli.children().length === 2, 20_000);
       for (const pid of cli.children()) process.kill(pid, 'SIGKILL');
-      await vi.waitUntil(() => (cli.stderr.match(/a worker died/g) ?? []).length >= 2 * (round + 1), 20_000);
+      await vi.waitUntil(() => (cli.stderr.match(/"worker_died"/g) ?? []).length >= 2 * (round + 1), 20_000);
     }
     cli.signal('SIGTERM');
     expect(await cli.exited).toBe(0);
-    expect(cli.stderr.match(/"msg":"stopped"/g)).toHaveLength(1);
+    expect(cli.stderr.match(/"event":"stopped"/g)).toHaveLength(1);
   });
 
   it('take a changed file over, all of them, and refuse what takes a restart', async () => {
@@ -130,25 +130,26 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     const { cli, file, port } = await serve();
     writeFileSync(file, 'routes: [');
     cli.signal('SIGHUP');
-    await cli.until(/reload refused/);
+    await cli.until(/config_reload_refused/);
     const [first = 0] = cli.children();
     process.kill(first, 'SIGKILL');
-    await cli.until(/"msg":"a worker died; another takes its place"/);
+    await cli.until(/"event":"worker_died"/);
     await vi.waitUntil(async () => cli.children().length === 2 && (await calls(port, 4)).has(200), 20_000);
     for (let i = 0; i < 5; i++) expect(await calls(port, 8)).toEqual(new Set([200]));
-    expect(cli.stderr.match(/a worker died/g)).toHaveLength(1);
+    expect(cli.stderr.match(/"worker_died"/g)).toHaveLength(1);
   });
 
   it('say in each line of the log which of them it is, by the number that the primary tells of one that died', async () => {
     const { cli, port } = await serve({ log: { requests: true } });
     await calls(port, 20);
-    const lines = () => cli.stderr.split('\n').flatMap((line) => (line.includes('"msg":"request"') ? [line] : []));
+    const lines = () =>
+      cli.stderr.split('\n').flatMap((line) => (line.includes('"event":"request_finished"') ? [line] : []));
     await vi.waitUntil(() => lines().length === 20, 10_000);
     const numbers = new Set(lines().map((line) => /"worker":(\d+)/.exec(line)?.[1]));
     expect([...numbers].sort()).toEqual(['1', '2']);
     process.kill(cli.children()[0]!, 'SIGKILL');
-    await cli.until(/"worker":[12],.*"msg":"a worker died/);
-    expect(cli.stderr).toMatch(/"level":"info","time":"[^"]*","listen":[^\n]*"msg":"ready"/);
+    await cli.until(/"event":"worker_died","worker":[12]/);
+    expect(cli.stderr).toMatch(/"level":"info","time":"[^"]*","event":"ready","listen":/);
   });
 
   it('finish what is under way on SIGTERM, and the exit code is 0', async () => {
@@ -157,7 +158,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     const held = ask(port, '/api/held', { body: '{}' });
     await vi.waitUntil(() => upstream.requests.some(({ target }) => target === '/held'), 10_000);
     cli.signal('SIGTERM');
-    await cli.until(/"msg":"draining"/);
+    await cli.until(/"event":"draining"/);
     answerHeld();
     expect((await held).text).toBe('late');
     expect(await cli.exited).toBe(0);
@@ -169,7 +170,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     await vi.waitUntil(() => upstream.requests.some(({ target }) => target === '/held'), 10_000);
     const children = cli.children();
     cli.signal('SIGKILL');
-    await cli.until(/"msg":"draining"/);
+    await cli.until(/"event":"draining"/);
     answerHeld();
     expect((await held).text).toBe('late');
     await vi.waitUntil(() => !children.some(isAlive), 20_000);
@@ -210,7 +211,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
       routes: { '/api/*': routeTo(upstream) },
     });
     const cli = new CliProcess(['serve', '-c', file]);
-    await cli.until(/"msg":"ready"/);
+    await cli.until(/"event":"ready"/);
     expect(await ask(Number((await cli.until(/127\.0\.0\.1:(\d+)/))[1]), '/api/x', { body: '{}' })).toMatchObject({
       status: 200,
     });

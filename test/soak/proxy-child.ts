@@ -77,7 +77,7 @@ export class ProxyChild {
       child.signal('SIGKILL');
       await child.exited;
     });
-    const [, port] = await child.logs(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/, 0, 60_000);
+    const [, port] = await child.logs(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/, 0, 60_000);
     child.#port = Number(port);
     return child;
   }

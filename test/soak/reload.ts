@@ -55,7 +55,7 @@ export function reloads({ count, seed }: Counted): Promise<Row> {
       const after = proxy.logged;
       if (!bad) generation = step;
       writeFileSync(file, bad ? random.pick(SPOILERS)(settings(step)) : configText(settings(step)));
-      await proxy.logs(bad ? /reload refused/ : /configuration reloaded/, after);
+      await proxy.logs(bad ? /config_reload_refused/ : /config_reloaded/, after);
       const ready = await ask(port, '/readyz');
       const detail = String(ready.field('detail') ?? '');
       must(row, 'lost', ready.status === 200, `/readyz says ${ready.status}`);
@@ -120,7 +120,7 @@ export function rotatedSecret({ count, seed }: Counted): Promise<Row> {
       const after = proxy.logged;
       if (rotation > 0) {
         mount(folder, rotation);
-        await proxy.logs(/configuration reloaded/, after, SOONER_THAN_POLLED_MS);
+        await proxy.logs(/config_reloaded/, after, SOONER_THAN_POLLED_MS);
       }
       row.tried += 1;
       const { status } = await ask(proxy.port, '/api/x', { body: 'pay' });

@@ -2,7 +2,7 @@ import { onTestFinished } from 'vitest';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
-import type { Log } from '../../src/logger.ts';
+import type { Log, LogEvent } from '../../src/logger.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { type RunningServer, startServer } from '../../src/server/server.ts';
 import { createLog } from '../../src/telemetry/log.ts';
@@ -19,7 +19,7 @@ export interface StartedProxy {
   /** The same as text. */
   logText(): string;
   /** Waits for a line with this message. */
-  logged(message: string): Promise<Record<string, unknown>>;
+  logged(event: LogEvent): Promise<Record<string, unknown>>;
 }
 
 /** A proxy on a free port with this configuration; stopped when the test ends. */
@@ -37,7 +37,7 @@ export async function startProxy(settings: Settings, clock: Clock = systemClock)
     server,
     log: lines.parsed,
     logText: () => lines.texts.join(''),
-    logged: (message) => lines.line(message),
+    logged: (event) => lines.line(event),
   };
 }
 
@@ -93,9 +93,9 @@ class LogLines {
   );
   #added: PromiseWithResolvers<undefined> = Promise.withResolvers();
 
-  async line(message: string): Promise<Record<string, unknown>> {
+  async line(event: LogEvent): Promise<Record<string, unknown>> {
     for (;;) {
-      const found = this.parsed.find((line) => line['msg'] === message);
+      const found = this.parsed.find((line) => line['event'] === event);
       if (found !== undefined) return found;
       await this.#added.promise;
     }

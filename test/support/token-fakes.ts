@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { expect } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import type { Log, LogFields } from '../../src/logger.ts';
+import type { Log, LogEvent, LogFields } from '../../src/logger.ts';
 import type { TokenFetcher } from '../../src/tokens/exchange.ts';
 import { makeToken, type Token, type TokenCall } from '../../src/tokens/token.ts';
 import { CachedTokenSource } from '../../src/tokens/token-source.ts';
@@ -11,8 +11,8 @@ import { ManualClock } from './manual-clock.ts';
 
 export interface LogLine {
   readonly level: keyof Log;
+  readonly event: LogEvent;
   readonly fields: LogFields;
-  readonly message: string;
 }
 
 /** A log that keeps its lines. */
@@ -23,13 +23,13 @@ export class LogLines implements Log {
   readonly warn = this.#keeping('warn');
   readonly error = this.#keeping('error');
 
-  get messages(): string[] {
-    return this.lines.map(({ message }) => message);
+  get events(): LogEvent[] {
+    return this.lines.map(({ event }) => event);
   }
 
   #keeping(level: keyof Log) {
-    return (fields: LogFields, message: string): void => {
-      this.lines.push({ level, fields, message });
+    return (event: LogEvent, fields: LogFields = {}): void => {
+      this.lines.push({ level, event, fields });
     };
   }
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Io, wantsColour } from '../../src/commands/io.ts';
 import { ProxyError } from '../../src/errors.ts';
+import type { LogEvent } from '../../src/logger.ts';
 import { Secret } from '../../src/secret.ts';
 import { createLog, type LogOptions } from '../../src/telemetry/log.ts';
 
@@ -26,25 +27,26 @@ describe('a log', () => {
     ['silent', []],
   ] as const)('of level %s writes %s', (level, written) => {
     const { log, parsed } = logging({ level });
-    for (const each of LEVELS) log[each]({}, each);
+    for (const each of LEVELS) log[each]('ready');
     expect(parsed().map(({ level: of }) => of)).toEqual(written);
   });
 
   it('can be given another level while it is in use', () => {
     const { log, lines } = logging({ level: 'error' });
-    log.info({}, 'not seen');
+    log.info('draining');
     log.level = 'info';
-    log.info({}, 'seen');
+    log.info('stopped');
     expect(lines).toHaveLength(1);
   });
 
-  it('writes one JSON object a line: level, time, fields, message', () => {
+  it('writes one JSON object a line: level, time, event, fields, message', () => {
     const { log, lines, parsed } = logging();
-    log.warn({ route: '/api/*', status: 502, path: '/a\nb' }, 'request\nfailed');
+    log.warn('request_failed', { route: '/api/*', status: 502, path: '/a\nb' });
     expect(lines).toHaveLength(1);
     expect(lines[0]?.indexOf('\n')).toBe(lines[0]!.length - 1);
     const [line] = parsed();
-    expect(line).toMatchObject({ level: 'warn', route: '/api/*', status: 502, path: '/a\nb', msg: 'request\nfailed' });
+    expect(Object.keys(line ?? {})).toEqual(['level', 'time', 'event', 'route', 'status', 'path', 'msg']);
+    expect(line).toMatchObject({ level: 'warn', event: 'request_failed', path: '/a\nb', msg: 'request failed' });
     expect(new Date(String(line?.['time'])).getTime()).toBeGreaterThan(Date.now() - 60_000);
   });
 
@@ -55,20 +57,20 @@ describe('a log', () => {
     ['json', true, false],
   ] as const)('of format %s, on a terminal: %s, is for people: %s', (format, tty, pretty) => {
     const { log, lines } = logging({ format, tty });
-    log.info({}, 'ready');
+    log.info('ready');
     expect(lines[0]?.startsWith('{')).toBe(!pretty);
   });
 });
 
 describe('a line for people', () => {
-  const pretty = (fields: object, message: string, colour = false) => {
+  const pretty = (fields: object, event: LogEvent = 'token_exchange_failed', colour = false) => {
     const { log, lines } = logging({ format: 'pretty', colour });
-    log.warn({ ...fields }, message);
+    log.warn(event, { ...fields });
     return lines.join('');
   };
 
   it('has time, level, message and fields', () => {
-    const line = pretty({ provider: 'mpesa', status: 500, took: undefined }, 'token exchange failed');
+    const line = pretty({ provider: 'mpesa', status: 500, took: undefined });
     expect(line).toMatch(/^\d\d:\d\d:\d\d WARN {2}token exchange failed {2}provider=mpesa status=500\n$/);
   });
 
@@ -77,15 +79,15 @@ describe('a line for people', () => {
   });
 
   it('quotes what would fall apart, and stays one line', () => {
-    const line = pretty({ a: 'two words', b: 'a="b"', c: 'x\ny=z', d: { e: [1] }, f: null }, 'odd');
+    const line = pretty({ a: 'two words', b: 'a="b"', c: 'x\ny=z', d: { e: [1] }, f: null });
     expect(line).toContain('a="two words" b="a=\\"b\\"" c="x\\ny=z"');
     expect(line).toContain('f=null');
     expect(line.match(/\n/g)).toHaveLength(1);
   });
 
   it('is coloured only if that is wanted', () => {
-    expect(pretty({ a: 1 }, 'message')).not.toContain(ESCAPE);
-    expect(pretty({ a: 1 }, 'message', true)).toContain(`${ESCAPE}33mWARN `);
+    expect(pretty({ a: 1 })).not.toContain(ESCAPE);
+    expect(pretty({ a: 1 }, 'ready', true)).toContain(`${ESCAPE}33mWARN `);
   });
 
   it.each([
@@ -97,13 +99,13 @@ describe('a line for people', () => {
     ['a carriage return', 'a\rb'],
     ['a direction override', 'a\u202eb'],
   ])('lets %s in a field do nothing to the terminal', (_, value) => {
-    const line = pretty({ path: value }, 'request failed');
+    const line = pretty({ path: value }, 'request_failed');
     expect(line.slice(0, -1)).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e]/);
   });
 
   it('is never coloured where it is JSON', () => {
     const { log, lines } = logging({ colour: true });
-    log.error({}, 'message');
+    log.error('ready');
     expect(lines[0]).not.toContain(ESCAPE);
   });
 });
@@ -113,9 +115,9 @@ describe('a line about a request', () => {
   const about = { request_id: ID, route: '/mpesa/*', method: 'POST', path: '/stkpush/v1/query' };
   const done = { ...about, status: 200, duration_ms: 12, token: 'cached', attempts: 1 };
   const failed = { ...about, code: 'upstream_unreachable', outcome: 'not_sent', error: 'No connection.' };
-  const pretty = (fields: object, message = 'request', options: Partial<LogOptions> = {}) => {
+  const pretty = (fields: object, event: LogEvent = 'request_finished', options: Partial<LogOptions> = {}) => {
     const { log, lines } = logging({ format: 'pretty', ...options });
-    log.info({ ...fields }, message);
+    log.info(event, { ...fields });
     return lines.join('').slice('12:00:00 '.length);
   };
 
@@ -125,31 +127,31 @@ describe('a line about a request', () => {
 
   it.each([
     ['fetched', 'token fetched'],
-    ['replayed', 'token was dead: refreshed and sent again'],
-    ['not-replayed', 'token was dead: not sent again'],
+    ['replayed', 'token was refused: sent again with a new one'],
+    ['not-replayed', 'token was refused: not sent again'],
   ])('says what wakala-token: %s means', (token, words) => {
     expect(pretty({ ...done, token })).toContain(`  12 ms  ${words}  #1baa11a0`);
   });
 
   it('says that wakala answered by itself', () => {
     expect(pretty({ ...about, duration_ms: 12, attempts: 0 })).toMatch(
-      /^- {5}POST .* {2}12 ms {2}answered by wakala {2}#/,
+      /^- {5}POST .* {2}12 ms {2}answered by Wakala {2}#/,
     );
   });
 
   it('has the status, code and reason of a failure', () => {
-    const line = pretty({ ...failed, cause: 'ECONNREFUSED' }, 'request failed');
+    const line = pretty({ ...failed, cause: 'ECONNREFUSED' }, 'request_failed');
     const said = '502   POST /mpesa/* /stkpush/v1/query  upstream_unreachable: No connection.  #1baa11a0';
     expect(line).toBe(`${said}  cause=ECONNREFUSED\n`);
   });
 
   it('says when the provider may have acted on it, and what it answered', () => {
-    const line = pretty({ ...failed, code: 'upstream_reset', outcome: 'unknown', status: 200 }, 'request failed');
-    expect(line).toContain('the provider may have acted on it  the provider answered 200');
+    const line = pretty({ ...failed, code: 'upstream_reset', outcome: 'unknown', status: 200 }, 'request_failed');
+    expect(line).toContain('the provider may have acted on it  the provider responded 200');
   });
 
   it('has the level in place of a status where the code is none', () => {
-    expect(pretty({ ...about, code: 'odd' }, 'request refused')).toMatch(/^INFO {2}POST .* {2}odd {2}#/);
+    expect(pretty({ ...about, code: 'odd' }, 'request_refused')).toMatch(/^INFO {2}POST .* {2}odd {2}#/);
   });
 
   it.each([
@@ -159,27 +161,29 @@ describe('a line about a request', () => {
     [404, '33'],
     [503, '31'],
   ])('of status %s is coloured by its class', (status, code) => {
-    expect(pretty({ ...done, status }, 'request', { colour: true })).toMatch(`${ESCAPE}${code}m${status}  ${ESCAPE}0m`);
+    expect(pretty({ ...done, status }, 'request_finished', { colour: true })).toMatch(
+      `${ESCAPE}${code}m${status}  ${ESCAPE}0m`,
+    );
   });
 
-  it.each(['request', 'client left; the provider had the request'])('hides phone numbers and tokens: %s', (message) => {
-    const line = pretty({ ...done, path: `/to/254712345678/${CANARY.repeat(2)}` }, message);
+  it.each(['request_finished', 'client_disconnected'] as const)('hides phone numbers and tokens: %s', (event) => {
+    const line = pretty({ ...done, path: `/to/254712345678/${CANARY.repeat(2)}` }, event);
     expect(line).not.toMatch(/4712345|canary/);
     expect(line).toContain('/to/254');
   });
 
   it('tells a second attempt in the one line at its end, where requests have lines', () => {
-    expect(pretty(about, 'sent again with a new token', { requests: true })).toBe('');
-    expect(pretty(about, 'sent again with a new token')).toContain('sent again with a new token');
+    expect(pretty(about, 'request_replayed', { requests: true })).toBe('');
+    expect(pretty(about, 'request_replayed')).toContain('sent again with a new token');
   });
 
   it('is the same JSON as ever where it is not for people', () => {
     const { log, parsed } = logging({ requests: true });
-    log.info({ ...done }, 'request');
-    log.info({ ...about }, 'sent again with a new token');
+    log.info('request_finished', done);
+    log.info('request_replayed', about);
     expect(parsed()).toMatchObject([
-      { ...done, msg: 'request' },
-      { ...about, msg: 'sent again with a new token' },
+      { ...done, event: 'request_finished' },
+      { ...about, event: 'request_replayed' },
     ]);
   });
 });
@@ -188,8 +192,11 @@ describe('what a client or a provider wrote', () => {
   it.each(['json', 'pretty'] as const)('is masked and cut in a %s line, whoever logs it', (format) => {
     const { log, lines } = logging({ format });
     const long = `/a/${'b/'.repeat(10_000)}`;
-    log.info({ path: '/to/254712345678', url: 'http://127.0.0.1/cb?token=abc' }, 'callback');
-    log.info({ path: long, provider_said: `{"access_token":"${CANARY}","phone":"254712345678"}` }, 'odd');
+    log.info('emulator_callback', { path: '/to/254712345678', url: 'http://127.0.0.1/cb?token=abc' });
+    log.info('token_exchange_failed', {
+      path: long,
+      provider_said: `{"access_token":"${CANARY}","phone":"254712345678"}`,
+    });
     expect(lines.join('')).not.toMatch(/4712345|abc|canary/);
     expect(lines.join('').length).toBeLessThan(2000);
     expect(lines[1]).toContain('[cut]');
@@ -199,7 +206,7 @@ describe('what a client or a provider wrote', () => {
 describe('a line about a callback', () => {
   const pretty = (fields: object) => {
     const { log, lines } = logging({ format: 'pretty' });
-    log.info({ provider: 'mpesa', url: 'http://127.0.0.1:3000/cb?token=abc', ...fields }, 'callback');
+    log.info('emulator_callback', { provider: 'mpesa', url: 'http://127.0.0.1:3000/cb?token=abc', ...fields });
     return lines.join('').slice('12:00:00 '.length);
   };
 
@@ -241,7 +248,7 @@ describe.each(['json', 'pretty'] as const)('no secret is in a %s line', (format)
 
   it.each([...FIELDS, 'password'])('whose field %s holds one', (name) => {
     const { log, lines } = logging({ format });
-    log.info({ [name]: CANARY, status: 200 }, 'request');
+    log.info('request_finished', { [name]: CANARY, status: 200 });
     expect(lines[0]).not.toContain(CANARY);
     expect(lines[0]).toContain('[redacted]');
     expect(lines[0]).toContain('200');
@@ -249,7 +256,8 @@ describe.each(['json', 'pretty'] as const)('no secret is in a %s line', (format)
 
   it('whose field holds a Secret, at any depth', () => {
     const { log, lines } = logging({ format });
-    log.error({ key: new Secret(CANARY), deep: { list: [new Secret(CANARY)] } }, `key ${String(new Secret(CANARY))}`);
+    const message = `key ${String(new Secret(CANARY))}`;
+    log.error('config_error', { key: new Secret(CANARY), deep: { list: [new Secret(CANARY)] } }, message);
     expect(lines.join('')).not.toContain(CANARY);
     expect(lines.join('')).toContain('[redacted]');
   });
@@ -257,15 +265,15 @@ describe.each(['json', 'pretty'] as const)('no secret is in a %s line', (format)
   it.each(['error', 'err', 'cause', 'reason'])('whose field %s is an error caused by one', (name) => {
     const { log, lines } = logging({ format });
     const cause = new Error(`connect to https://x/${CANARY}`, { cause: new Error(CANARY) });
-    log.error({ [name]: new ProxyError('token_unavailable', 'No token could be had.', { cause }) }, 'failed');
-    log.error({ [name]: Object.assign(new Error('outer', { cause }), { body: CANARY }) }, 'failed');
+    log.error('emulator_failed', { [name]: new ProxyError('token_unavailable', 'No token could be had.', { cause }) });
+    log.error('emulator_failed', { [name]: Object.assign(new Error('outer', { cause }), { body: CANARY }) });
     expect(lines).toHaveLength(2);
     expect(lines.join('')).not.toContain(CANARY);
   });
 
   it('that is made of an error alone', () => {
     const { log, lines } = logging({ format });
-    log.error(new Error('outer', { cause: new Error(CANARY) }) as never, 'failed');
+    log.error('emulator_failed', new Error('outer', { cause: new Error(CANARY) }) as never);
     expect(lines).toHaveLength(1);
     expect(lines.join('')).not.toContain(CANARY);
   });

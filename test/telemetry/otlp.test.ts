@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { LogEvent } from '../../src/logger.ts';
 import { parentOf, traceparentOf } from '../../src/telemetry/otlp.ts';
 import { issue } from '../config/certificate.ts';
 import { Collector } from '../support/collector.ts';
@@ -53,13 +54,13 @@ describe('a traceparent', () => {
   });
 });
 
-const FAILING = 'traces do not reach the collector';
-const AGAIN = 'traces reach the collector again';
+const FAILING = 'trace_export_failed';
+const AGAIN = 'trace_export_recovered';
 
 async function startWith(otlp: string) {
   const upstream = await RawUpstream.start(() => reply(200, 'paid'));
   const proxy = await startProxy({ routes: { '/api/*': routeTo(upstream) }, tracing: { otlp } });
-  const said = (message: string) => proxy.log.filter((line) => line['msg'] === message);
+  const said = (event: LogEvent) => proxy.log.filter((line) => line['event'] === event);
   return { upstream, proxy, said };
 }
 
@@ -168,7 +169,7 @@ describe('a process', () => {
     const upstream = await RawUpstream.start(() => reply(200, 'paid'));
     const env = { NODE_EXTRA_CA_CERTS: fileOf('ca.pem', ca.cert) };
     const cli = new CliProcess(['serve', '-c', settings(upstream, collector.origin)], { env });
-    const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
+    const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
     await ask(Number(port), '/api/x');
     cli.signal('SIGTERM');
     expect(await cli.exited).toBe(0);
@@ -179,7 +180,7 @@ describe('a process', () => {
     const collector = await Collector.start({ status: () => undefined });
     const upstream = await RawUpstream.start(() => reply(200, 'paid'));
     const cli = new CliProcess(['serve', '-c', settings(upstream, collector.origin)]);
-    const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
+    const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
     await ask(Number(port), '/api/x');
     cli.signal('SIGTERM');
     expect(await cli.exited).toBe(0);
@@ -189,7 +190,7 @@ describe('a process', () => {
     const collector = await Collector.start();
     const upstream = await RawUpstream.start(() => reply(200, 'paid'));
     const cli = new CliProcess(['serve', '-c', settings(upstream, collector.origin, { workers: 2 })]);
-    const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"workers":2,"msg":"ready"/);
+    const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)".*"workers":2/);
     await Promise.all(Array.from({ length: 20 }, () => ask(Number(port), '/api/x')));
     cli.signal('SIGTERM');
     expect(await cli.exited).toBe(0);

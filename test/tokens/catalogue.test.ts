@@ -280,7 +280,7 @@ describe('what is particular', () => {
       .post('/pesapalv3/api/Auth/RequestToken')
       .reply(200, { token: null, error: { code: 'api_error', message: 'try later' }, status: '500' });
     const refusal = await refusalOf(fetcher.fetch(undefined));
-    expect([refusal.code, log.messages]).toEqual(['token_unavailable', ['token exchange failed']]);
+    expect([refusal.code, log.events]).toEqual(['token_unavailable', ['token_exchange_failed']]);
   });
 
   it('a key that Pesapal does not know is a refusal', async () => {

@@ -226,7 +226,7 @@ describe('a token endpoint', () => {
     expect(log.lines).toEqual([
       {
         level: 'warn',
-        message: 'token exchange failed',
+        event: 'token_exchange_failed',
         fields: {
           provider: 'mpesa',
           token_host: 'sandbox.safaricom.co.ke',
@@ -242,7 +242,7 @@ describe('a token endpoint', () => {
     const { fetcher, log } = asking(mpesa);
     login().reply(200, { accessToken: 'm-under-another-name' });
     const refusal = await refusalOf(fetcher.fetch(undefined));
-    expect(log.messages).toEqual(['token exchange failed']);
+    expect(log.events).toEqual(['token_exchange_failed']);
     expectNoSecret([refusal, log.lines], 'm-under-another-name');
   });
 });
@@ -284,7 +284,7 @@ describe('nothing secret', () => {
       paypackRefresh().reply(status, (request: Request) => `no route ${request.url} for ${REFRESH_TOKEN}`);
       paypackLogin().reply(500, async (request: Request) => `you sent ${await request.text()}`);
       const refusal = await refusalOf(fetcher.fetch(new Secret(REFRESH_TOKEN)));
-      expect(log.messages).toEqual(['refresh failed', 'authorizing afresh', 'token exchange failed']);
+      expect(log.events).toEqual(['token_refresh_failed', 'token_reauthorizing', 'token_exchange_failed']);
       expect(log.lines[0]?.fields['provider_said']).toMatch(/^no route .* for \[redacted\]$/);
       expectNoSecret([refusal, log.lines], REFRESH_TOKEN, ...Object.values(secrets));
     },

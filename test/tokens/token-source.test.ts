@@ -73,7 +73,7 @@ describe('a cached token', () => {
     await source.token();
     expect(log.lines[0]).toEqual({
       level: 'info',
-      message: 'token fetched',
+      event: 'token_fetched',
       fields: { provider: 'mpesa', token: token.fingerprint, lifetime_s: 100, lifetime_source: 'expires_in' },
     });
     expectNoSecret([log.lines, source], 't-1', 't-2', 'r-1', 'r-2');

@@ -129,7 +129,7 @@ describe('the network transport', () => {
     await hungUp;
     // What the sockets of both ends hold is sent, and no more.
     expect(sent).toBeLessThan(20e6);
-    expect(log.messages).toEqual(['token exchange failed']);
+    expect(log.events).toEqual(['token_exchange_failed']);
   });
 
   it('says what failed where nobody listens', async () => {
@@ -144,7 +144,7 @@ describe('the network transport', () => {
     const { fetcher, log } = asking(paypack, { authServer: await closedPort() });
     const refusal = await refusalOf(fetcher.fetch(new Secret('r-secret-1')));
     expect(refusal.message).toContain('ECONNREFUSED');
-    expect(log.messages).toEqual(['refresh failed', 'authorizing afresh', 'token exchange failed']);
+    expect(log.events).toEqual(['token_refresh_failed', 'token_reauthorizing', 'token_exchange_failed']);
     expectNoSecret([refusal, log.lines], 'r-secret-1');
   });
 

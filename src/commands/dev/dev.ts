@@ -100,7 +100,7 @@ export async function dev(options: DevOptions, io: Io, terminal: Terminal = this
     const { config, warnings } = configFor(options, io);
     const log = logFor(config, io);
     logWarnings(warnings, log);
-    const emulation = new Emulation({ log, onCallback: (report) => log.info({ ...report }, 'callback') });
+    const emulation = new Emulation({ log, onCallback: (report) => log.info('emulator_callback', { ...report }) });
     try {
       return await run(config, { options, io, terminal, log, emulation });
     } finally {

@@ -111,8 +111,8 @@ async function attemptExchange(use: CredentialUse, token: Exchange, world: Probe
     asked = request.method;
     return whole;
   };
-  const warn: Log['warn'] = (fields) => {
-    const said = fields['provider_said'];
+  const warn: Log['warn'] = (_event, fields) => {
+    const said = fields?.['provider_said'];
     if (typeof said === 'string' && said.trim() !== '') words = said;
   };
   const fetcher = tokenFetcher({ ...use, token, transport, clock, stats: stats, log: { ...silentLog, warn } });

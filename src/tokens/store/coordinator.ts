@@ -145,14 +145,14 @@ export class SharedTokenFetcher implements TokenFetcher {
   async fetch(refreshToken: Secret | undefined, after?: Token): Promise<Token> {
     try {
       const token = await this.#shared(refreshToken, after);
-      if (this.#alone) this.#context.log.info({ provider: this.#context.provider }, 'token store is back');
+      if (this.#alone) this.#context.log.info('token_store_available', { provider: this.#context.provider });
       this.#alone = false;
       return token;
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
       if (!this.#alone) {
         const fields = { provider: this.#context.provider, error: error.message };
-        this.#context.log.warn(fields, 'token store cannot be asked; asking the provider alone');
+        this.#context.log.warn('token_store_unavailable', fields);
       }
       this.#alone = true;
       return await this.#own.fetch(refreshToken, after);
@@ -282,7 +282,7 @@ export class SharedTokenFetcher implements TokenFetcher {
     } catch (error) {
       if (!(error instanceof CipherError)) throw error;
       const fields = { provider, error: error.message };
-      if (!this.#unreadable) log.error(fields, 'token in the token store cannot be read; it is passed over');
+      if (!this.#unreadable) log.error('token_store_token_unreadable', fields);
       this.#unreadable = true;
       return undefined;
     }

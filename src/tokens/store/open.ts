@@ -35,7 +35,7 @@ interface Sharing {
 export function shareBy({ stores, ...sharing }: Sharing): OpenTokenStore {
   let complained = false;
   const onForeignMessage = () => {
-    if (!complained) sharing.log.warn({}, 'message in the token store is not sealed with a known key; ignored');
+    if (!complained) sharing.log.warn('token_store_message_ignored');
     complained = true;
   };
   const context = { ...sharing, onForeignMessage };

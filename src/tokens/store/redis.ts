@@ -294,7 +294,7 @@ export class RedisStores implements ScriptRunner {
   #connected(): void {
     this.#restUntilMs = 0;
     if (!this.#commands.isReady || !this.#news.isReady) return;
-    if (this.#complained) this.#log.info({}, 'token store is connected');
+    if (this.#complained) this.#log.info('token_store_connected');
     this.#failure = undefined;
     this.#complained = false;
     for (const [channel, { heard }] of this.#channels) this.#listen(channel, heard);
@@ -304,7 +304,7 @@ export class RedisStores implements ScriptRunner {
     this.#failure = reasonOf(error);
     if (this.#complained) return;
     this.#complained = true;
-    this.#log.warn({ error: this.#failure }, 'token store is not connected; tokens are asked for alone until it is');
+    this.#log.warn('token_store_disconnected', { error: this.#failure });
   }
 }
 

@@ -61,7 +61,7 @@ export class PodProcess {
       [9901, await freePort()],
     ]);
     const pod = new PodProcess(manifests, ports, redis ?? { port: await freePort(), password: madeUp() });
-    await pod.cli.until(/"msg":"ready"/);
+    await pod.cli.until(/"event":"ready"/);
     return pod;
   }
 

@@ -111,7 +111,7 @@ describe.runIf(HAS_KUBECTL)('a mounted ConfigMap or Secret that the kubelet swap
       .poll(readiness, { timeout: 10_000 })
       .toMatchObject({ status: 'ready', detail: expect.any(String) as string });
     pod.reconfigure((text) => `${text}max_connections: 500\n`);
-    await pod.cli.until(/"msg":"configuration reloaded"/);
+    await pod.cli.until(/"event":"config_reloaded"/);
     expect(await readiness()).toEqual({ status: 'ready' });
   });
 
@@ -121,7 +121,7 @@ describe.runIf(HAS_KUBECTL)('a mounted ConfigMap or Secret that the kubelet swap
     const withKey = (key: string) => ask(pod.port, '/nowhere', { headers: { authorization: `Bearer ${key}` } });
     expect((await withKey(next)).status).toBe(401);
     pod.secretFiles.swap({ ...pod.secrets, client_shop: next });
-    await pod.cli.until(/"msg":"configuration reloaded"/);
+    await pod.cli.until(/"event":"config_reloaded"/);
     expect((await withKey(next)).status).toBe(404);
     expect((await withKey(pod.secrets['client_shop'] ?? '')).status).toBe(401);
   });

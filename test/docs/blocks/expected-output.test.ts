@@ -36,9 +36,9 @@ describe('a text block', () => {
   });
 
   it('shows JSON with the keys that are there, and what happened', () => {
-    expect(text('{"msg":"ready","time":"then"}', '{"msg":"ready","time":"now"}')).toBe('');
-    expect(text('{"msg":"ready","time":"then"}', '{"msg":"stopped","time":"now"}')).not.toBe('');
-    expect(text('{"msg":"ready"}', '{"msg":"ready","time":"now"}')).not.toBe('');
+    expect(text('{"event":"ready","time":"then"}', '{"event":"ready","time":"now"}')).toBe('');
+    expect(text('{"event":"ready","time":"then"}', '{"event":"stopped","time":"now"}')).not.toBe('');
+    expect(text('{"event":"ready"}', '{"event":"ready","time":"now"}')).not.toBe('');
   });
 });
 

@@ -1,5 +1,5 @@
 /** Members of JSON whose values are compared too: they say what happened. */
-const TELLING = ['msg', 'code', 'outcome'];
+const TELLING = ['event', 'code', 'outcome'];
 
 /** What differs from run to run, and the word it is compared as. */
 const VARYING: readonly (readonly [pattern: RegExp, word: string])[] = [

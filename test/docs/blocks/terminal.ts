@@ -18,7 +18,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** What Wakala says once all that it serves listens: `dev` and `emulate`, `serve`, `emulate --json`. */
-const READY = /Ctrl-C stops (it|them)\.|"msg":"ready"|\bready\b.*listen|^\{"emulators":/m;
+const READY = /Ctrl-C stops (it|them)\.|"event":"ready"|\bready\b.*listen|^\{"emulators":/m;
 /** Programs that serve only while they run themselves, such as a test suite. */
 const ENDS = /^(--test|test|vitest)$/;
 const POLL_MS = 20;

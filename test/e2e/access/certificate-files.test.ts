@@ -22,7 +22,7 @@ describe('certificate files that are renewed on the disk', { timeout: 60_000 }, 
     write('cert.pem', pki.server.cert);
     write('key.pem', pki.server.key);
     const cli = new CliProcess(['serve', '-c', file]);
-    const [, port] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
+    const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
     const serial = async () => (await askTls(Number(port), '/api/x', { ca: pki.ca.cert })).serial;
     const first = await serial();
     const renewed = issue({ name: 'localhost', issuer: pki.ca });
@@ -30,7 +30,7 @@ describe('certificate files that are renewed on the disk', { timeout: 60_000 }, 
     await cli.until(/does not belong to the certificate/);
     expect(await serial()).toBe(first);
     write('key.pem', renewed.key);
-    await cli.until(/"configuration reloaded"/);
+    await cli.until(/"config_reloaded"/);
     expect(await serial()).not.toBe(first);
     expect(cli.stderr).not.toContain('PRIVATE KEY');
   });

@@ -99,7 +99,7 @@ describe('a proxy with a clients list', () => {
     await call(bearer(SHOP.key));
     await call(basic(SHOP), '/other/x');
     await call(bearer(`${SHOP.key}0`));
-    expect(proxy.log.filter(({ msg }) => msg === 'request refused')).toHaveLength(2);
+    expect(proxy.log.filter(({ event }) => event === 'request_refused')).toHaveLength(2);
     expect(proxy.logText()).not.toContain(SHOP.key);
   });
 });

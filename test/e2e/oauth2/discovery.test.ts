@@ -110,7 +110,7 @@ describe('metadata', () => {
     // Both places, nothing else: no redirect is followed, and nobody is asked for a token.
     expect(pathsOf(arrived)).toEqual([OAUTH, OPENID]);
     expect(log.lines).toMatchObject([
-      { level: 'warn', message: 'token exchange failed', fields: { issuer: origin, error: refusal.message } },
+      { level: 'warn', event: 'token_exchange_failed', fields: { issuer: origin, error: refusal.message } },
     ]);
   });
 

@@ -51,7 +51,7 @@ export async function start(connections: number, onRequest: (socket: Socket, hea
     '-c',
     configFile({ ...common, routes: { '/api/*': { ...route, token, websocket: true } } }),
   ]);
-  const [, found] = await cli.until(/"listen":"127\.0\.0\.1:(\d+)".*"msg":"ready"/);
+  const [, found] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
   const port = Number(found);
   for (let i = 0; i < 20; i++) expect((await fetch(`http://127.0.0.1:${port}/api/warm`)).status).toBe(200);
   const clients = await Promise.all(Array.from({ length: connections }, () => open(port)));

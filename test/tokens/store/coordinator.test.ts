@@ -17,8 +17,8 @@ import { makeToken, type Token } from '../../../src/tokens/token.ts';
 import { ManualClock, settled } from '../../support/manual-clock.ts';
 import { LogLines, refusalOf } from '../../support/token-fakes.ts';
 
-const ALONE = 'token store cannot be asked; asking the provider alone';
-const UNREADABLE = 'token in the token store cannot be read; it is passed over';
+const ALONE = 'token_store_unavailable';
+const UNREADABLE = 'token_store_token_unreadable';
 const SEAL = new TokenCipher([new Secret('an encryption key for tests, long enough')]);
 const NAME = 'credential';
 const HOUR_MS = 3_600_000;
@@ -95,7 +95,7 @@ describe('a replica that waits for the turn of another', () => {
       await clock.advance(1);
       expect(nameOf(await asked)).toBe(`one-${exchanges}`);
     }
-    expect(log.lines.filter(({ message }) => message === ALONE)).toMatchObject([
+    expect(log.lines.filter(({ event }) => event === ALONE)).toMatchObject([
       { level: 'warn', fields: { provider: 'mpesa', error: 'the turns of others do not end' } },
     ]);
   });
@@ -223,7 +223,7 @@ describe('a token on the store', () => {
       const read = async () => postedAs('posted', number, HOUR_MS, clock);
       const fetcher = replica('one', {}, { read });
       expect(nameOf(await fetcher.fetch(undefined))).toBe('one-1');
-      expect(log.messages.filter((message) => message === UNREADABLE)).toHaveLength(1);
+      expect(log.events.filter((event) => event === UNREADABLE)).toHaveLength(1);
     },
   );
 
@@ -261,7 +261,7 @@ describe('the number of a turn', () => {
       };
       const token = await replica('one', {}, changed).fetch(undefined);
       expect([nameOf(token), token.generation, released]).toEqual(['one-1', 0, ['one']]);
-      expect(log.lines.filter(({ message }) => message === ALONE)).toMatchObject([
+      expect(log.lines.filter(({ event }) => event === ALONE)).toMatchObject([
         { fields: { error: 'its numbers are out of range' } },
       ]);
     },

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import type { LogEvent } from '../../../src/logger.ts';
 import { systemClock } from '../../../src/clock.ts';
 import type { StartedProxy } from '../../support/proxy-server.ts';
 import { RedisServer } from '../../support/redis-server.ts';
@@ -7,15 +8,15 @@ import { CREDENTIAL, exchangesAfterDeath, expectServed, HEALED, healed, KEY, Pro
 
 const OTHER_KEY = 'another encryption key for tests, long enough';
 
-const NOT_CONNECTED = 'token store is not connected; tokens are asked for alone until it is';
-const CONNECTED = 'token store is connected';
-const ALONE = 'token store cannot be asked; asking the provider alone';
-const UNREADABLE = 'token in the token store cannot be read; it is passed over';
+const NOT_CONNECTED = 'token_store_disconnected';
+const CONNECTED = 'token_store_connected';
+const ALONE = 'token_store_unavailable';
+const UNREADABLE = 'token_store_token_unreadable';
 
-const lines = ({ log }: StartedProxy, message: string) => log.filter(({ msg }) => msg === message);
+const lines = ({ log }: StartedProxy, name: LogEvent) => log.filter(({ event }) => event === name);
 
 /** Fingerprints of the tokens that a replica had so far: what it has twice, from the news and from a wait, is one. */
-const tokensOf = (proxy: StartedProxy) => [...new Set(lines(proxy, 'token fetched').map(({ token }) => token))];
+const tokensOf = (proxy: StartedProxy) => [...new Set(lines(proxy, 'token_fetched').map(({ token }) => token))];
 
 async function connectedAgain(...proxies: readonly StartedProxy[]): Promise<void> {
   await Promise.all(proxies.map((proxy) => proxy.logged(CONNECTED)));
@@ -51,7 +52,7 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     expect(await exchangesAfterDeath(provider, first)).toBe(1);
     await expectServed(await provider.replica(redis.url));
     expect(provider.exchanges).toBe(2);
-    expect(lines(first, 'token store is back')).toHaveLength(1);
+    expect(lines(first, 'token_store_available')).toHaveLength(1);
   });
 
   it('dies while in use go on, get tokens by themselves, and share again when it is back', async () => {

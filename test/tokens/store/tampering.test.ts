@@ -1,15 +1,16 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, it, vi } from 'vitest';
+import type { LogEvent } from '../../../src/logger.ts';
 import { ask } from '../../support/proxy-ask.ts';
 import type { StartedProxy } from '../../support/proxy-server.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { hasTool } from '../../support/tools.ts';
 import { exchangesAfterDeath, expectServed, healed, Provider } from './provider.ts';
 
-const UNREADABLE = 'token in the token store cannot be read; it is passed over';
-const IGNORED = 'message in the token store is not sealed with a known key; ignored';
-const ALONE = 'token store cannot be asked; asking the provider alone';
+const UNREADABLE = 'token_store_token_unreadable';
+const IGNORED = 'token_store_message_ignored';
+const ALONE = 'token_store_unavailable';
 const CENTURY_MS = 100 * 365 * 86_400_000;
 
 /** Replicas that share one token by now, and the keys of that token in Redis. */
@@ -25,7 +26,7 @@ async function sharing(replicas = 2) {
   return { redis, provider, proxies, start, keyOf };
 }
 
-const lines = ({ log }: StartedProxy, message: string) => log.filter(({ msg }) => msg === message);
+const lines = ({ log }: StartedProxy, name: LogEvent) => log.filter(({ event }) => event === name);
 
 /** Sends inline commands over one connection, and waits until Redis answered the last of them. */
 async function pipeline(redis: RedisServer, commands: readonly string[]): Promise<void> {
@@ -85,7 +86,7 @@ describe.runIf(hasTool('redis-server'))('someone who may write to the token stor
     await proxies[0]!.logged(IGNORED);
     await expectServed(...proxies);
     expect(await scriptsRun(redis)).toBe(scripts);
-    expect(proxies[0]!.log.slice(logged).map(({ msg }) => msg)).toEqual([IGNORED]);
+    expect(proxies[0]!.log.slice(logged).map(({ event }) => event)).toEqual([IGNORED]);
     expect(await exchangesAfterDeath(provider, ...proxies)).toBe(1);
   });
 
