@@ -1,12 +1,11 @@
-// Writes docs/configuration-reference.md: every key of the configuration, all of it from the JSON Schema.
+// Writes docs/configuration-reference.md: every key of the configuration, all of it from src/config/schema.ts.
 // With `--check` it writes nothing, and exits with 1 if the file is not what it would write.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { format, resolveConfig } from 'prettier';
-import { jsonSchema } from '../src/config/json-schema.ts';
-import { DURATION_PATTERN, SIZE_PATTERN } from '../src/config/values.ts';
+import { documentedSchema } from '../src/config/json-schema.ts';
 
 const FOLDER = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../docs');
 const FILE = path.join(FOLDER, 'configuration-reference.md');
@@ -17,7 +16,7 @@ const NOTE = '<!-- Made by scripts/config-docs.mjs; do not edit. -->';
 const MANY = 8;
 const PAGES = { provider: 'providers/README.md' };
 
-const schema = jsonSchema();
+const schema = documentedSchema();
 const route = schema.properties.routes.additionalProperties;
 const guideHeadings = readFileSync(path.join(FOLDER, GUIDE), 'utf8').match(/(?<=^### ).*$/gm) ?? [];
 const top = { node: schema, heading: 'Top-level keys', guide: (key) => guideLink(`\`${key}\``) };
@@ -91,13 +90,13 @@ function section(level) {
   const { node, heading, about } = level;
   const rows = Object.entries(node.properties).map(([key, value]) => {
     const required = node.required?.includes(key) === true;
-    const { meaning, range, fallback } = readDescription(value);
-    const name = level.guide === undefined ? code(key) : `[${code(key)}](${level.guide(key)})`;
+    const { description, range, omitted, default: written = value.fallback } = value;
+    const link = level.guide?.(key);
     return [
-      name,
-      valueInWords(key, value, value.description) + range,
-      required ? 'required' : (fallback ?? code(value.default)),
-      meaning,
+      link === undefined ? code(key) : `[${code(key)}](${link})`,
+      valueInWords(key, value) + (range === undefined ? '' : `, ${code(range[0])} to ${code(range[1])}`),
+      required ? 'required' : (omitted ?? code(written)),
+      description,
     ];
   });
   const intro = {
@@ -109,19 +108,13 @@ function section(level) {
   return `${hashes} ${heading}\n\n${lead}${table(['key', 'value', 'default', 'meaning'], rows)}`;
 }
 
-/** A description ends with a range (`From 1ms to 24h.`) and with what holds by default, where the schema cannot say it. */
-function readDescription({ description }) {
-  const [, rest, fallback] = /^(.*?)(?: Default: (.*)\.)?$/s.exec(description);
-  const [, meaning, from, to] = /^(.*?)(?: From (`\w+`) to (`\w+`)\.)?$/s.exec(rest);
-  return { meaning, range: from === undefined ? '' : `, ${from} to ${to}`, fallback };
-}
-
-function valueInWords(key, node, description) {
+function valueInWords(key, node) {
   const level = node.properties && levelOf(node);
   if (level !== undefined) return `[mapping](#${anchor(level.heading)})`;
+  if (node.kind !== undefined) return `[${node.kind}](${GUIDE}#units)`;
   if (node.const !== undefined) return code(node.const);
   if (node.enum !== undefined) return namesInWords(key, node.enum);
-  if (node.anyOf !== undefined) return alternatives(key, node.anyOf, description);
+  if (node.anyOf !== undefined) return inList(node.anyOf.map((each) => valueInWords(key, each)));
   switch (node.type) {
     case 'array':
       return node.items.properties === undefined
@@ -136,30 +129,18 @@ function valueInWords(key, node, description) {
     case 'number':
       return 'number';
     default:
-      return textInWords(node, description);
+      return 'text';
   }
-}
-
-function alternatives(key, nodes, description) {
-  // What is written as a reference is a text only until it is replaced.
-  const real = nodes.filter(({ pattern }) => pattern !== '\\$\\{.+\\}');
-  if (real.some(({ pattern }) => pattern === SIZE_PATTERN)) return `[size](${GUIDE}#units)`;
-  return inList(real.map((node) => valueInWords(key, node, description)));
 }
 
 function entriesInWords({ additionalProperties }) {
   const level = levelOf(additionalProperties);
   if (level !== undefined) return `mapping of [mappings](#${anchor(level.heading)})`;
-  return additionalProperties.anyOf === undefined ? 'mapping of texts' : 'mapping of texts or numbers';
+  return Array.isArray(additionalProperties.type) ? 'mapping of texts or numbers' : 'mapping of texts';
 }
 
 function namesInWords(key, names) {
   return names.length > MANY ? `one of [${names.length} names](${PAGES[key]})` : names.map(code).join(', ');
-}
-
-function textInWords({ pattern }, description = '') {
-  if (pattern === DURATION_PATTERN) return `[duration](${GUIDE}#units)`;
-  return description.includes('`host:port`') ? `[address](${GUIDE}#units)` : 'text';
 }
 
 function inList(words) {
@@ -167,11 +148,10 @@ function inList(words) {
   return words.length === 1 ? last : `${words.slice(0, -1).join(', ')} or ${last}`;
 }
 
-/** @throws Error if the guide has no section for a key */
+/** The section of the guide about a key; undefined if it has none. */
 function guideLink(...headings) {
   const found = headings.find((heading) => guideHeadings.includes(heading));
-  if (found === undefined) throw new Error(`docs/${GUIDE} has no section "${headings.at(-1)}"`);
-  return `${GUIDE}#${anchor(found)}`;
+  return found === undefined ? undefined : `${GUIDE}#${anchor(found)}`;
 }
 
 /** As GitHub makes them. */

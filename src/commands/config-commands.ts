@@ -1,8 +1,8 @@
 import type { AllowRule, ListenAddress, RouteConfig } from '../config/config.ts';
 import { jsonSchemaText } from '../config/json-schema.ts';
 import { validateConfig, type ValidatedConfig } from '../config/load.ts';
-import { DEFAULTS } from '../config/schema.ts';
-import { formatDuration, parseDuration } from '../config/values.ts';
+import { settingDefault, SETTINGS } from '../config/schema.ts';
+import { formatDuration, formatSize } from '../config/values.ts';
 import { formatProblem } from '../errors.ts';
 import { isFixed } from '../providers/provider.ts';
 import { EXIT, type Io } from './io.ts';
@@ -123,25 +123,31 @@ function endpointInWords({ method, url, issuer = '' }: TokenEndpoint): string {
   return `${method} ${url ?? `where the metadata of ${issuer} says`}`;
 }
 
-/** What of it is not as it would be by default. */
+/** The settings that differ from their defaults, as a file has them. `allow` has its own line. */
 function settingsOf(route: RouteConfig): string[] {
-  const { timeoutMs, connectTimeoutMs, replay, maxConcurrency, tokenPaths } = route;
-  const { websocket, maxWebsockets, websocketIdleTimeoutMs } = route;
-  const usual = (key: 'timeout' | 'connect_timeout' | 'websocket_idle_timeout') => parseDuration(DEFAULTS[key]);
-  return [
-    ...(timeoutMs === usual('timeout') ? [] : [`timeout ${formatDuration(timeoutMs)}`]),
-    ...(connectTimeoutMs === Math.min(usual('connect_timeout') ?? 0, timeoutMs)
-      ? []
-      : [`connect_timeout ${formatDuration(connectTimeoutMs)}`]),
-    ...(replay === true ? [] : [`replay ${replay === false ? 'false' : [...replay].join(' ')}`]),
-    ...(maxConcurrency === undefined ? [] : [`max_concurrency ${maxConcurrency}`]),
-    ...(tokenPaths === 'placeholder' ? [] : [`token_paths ${tokenPaths}`]),
-    ...(websocket ? ['websocket'] : []),
-    ...(maxWebsockets === DEFAULTS.max_websockets ? [] : [`max_websockets ${maxWebsockets}`]),
-    ...(websocketIdleTimeoutMs === usual('websocket_idle_timeout')
-      ? []
-      : [`websocket_idle_timeout ${formatDuration(websocketIdleTimeoutMs)}`]),
-  ];
+  const changed = SETTINGS.filter(
+    (setting) => setting.key !== 'allow' && route[setting.property] !== settingDefault(setting, route),
+  );
+  return changed.map(({ key, property, kind }) => {
+    const value = route[property];
+    return value === true ? key : `${key} ${settingText(value, kind)}`;
+  });
+}
+
+function settingText(value: unknown, kind: 'duration' | 'size' | undefined): string {
+  if (typeof value === 'number' && kind === 'duration') return formatDuration(value);
+  if (typeof value === 'number' && kind === 'size') return formatSize(value);
+  return value instanceof Set ? [...(value as Set<string>)].join(' ') : String(value);
+}
+
+/** The settings under their names in snake_case: `timeout_ms`. */
+function settingsAsJson(route: RouteConfig): Record<string, unknown> {
+  const entries = SETTINGS.map(({ property }): [string, unknown] => {
+    const name = property.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    const value = route[property] ?? null;
+    return [name, value instanceof Set ? [...value] : value];
+  });
+  return Object.fromEntries(entries);
 }
 
 /** The parts with commas between them, on as many lines as it takes; a part is never broken. */
@@ -161,7 +167,7 @@ function ruleText({ method, path, prefix }: AllowRule): string {
 }
 
 function described(route: RouteConfig): object {
-  const { name, prefix, provider, environment, upstream, allow, replay } = route;
+  const { name, prefix, provider, environment, upstream, allow } = route;
   return {
     name,
     prefix,
@@ -169,17 +175,8 @@ function described(route: RouteConfig): object {
     environment,
     upstream,
     token_endpoint: tokenEndpointOf(route),
+    ...settingsAsJson(route),
     allow: allow?.map(ruleText) ?? null,
-    websocket: route.websocket,
-    max_websockets: route.maxWebsockets,
-    websocket_idle_timeout_ms: route.websocketIdleTimeoutMs,
-    token_paths: route.tokenPaths,
-    timeout_ms: route.timeoutMs,
-    connect_timeout_ms: route.connectTimeoutMs,
-    max_body_bytes: route.maxBodyBytes,
-    replay_limit_bytes: route.replayLimitBytes,
-    replay: typeof replay === 'boolean' ? replay : [...replay],
-    max_concurrency: route.maxConcurrency ?? null,
   };
 }
 

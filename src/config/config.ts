@@ -1,17 +1,12 @@
 import type { Environment, HeaderRule, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
+import type { RouteSettings } from './schema.ts';
+import type { ListenAddress } from './values.ts';
 
-/** An address to listen on. Port 0 picks a free one. */
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
-}
+export type { AllowRule, ListenAddress } from './values.ts';
 
-/** What the proxy serves TLS with: absolute paths, and the PEM texts that were read from them. */
+/** What the proxy serves TLS with, as PEM. */
 export interface TlsFiles {
-  readonly certFile: string;
-  readonly keyFile: string;
-  readonly clientCaFile: string | undefined;
   /** The server's own certificate first, then its chain. */
   readonly cert: string;
   readonly key: Secret;
@@ -28,15 +23,8 @@ export interface Client {
   readonly routes: readonly string[] | undefined;
 }
 
-/** `METHOD path`, where `*` for the method is any. `prefix`: the path ended in `*`, which is left out here. */
-export interface AllowRule {
-  readonly method: string;
-  readonly path: string;
-  readonly prefix: boolean;
-}
-
 /** A route, resolved: nothing in it refers to the file, the environment or a default any more. */
-export interface RouteConfig {
+export interface RouteConfig extends RouteSettings {
   /** As written in the file: `/mpesa/*`. */
   readonly name: string;
   /** What is cut off: `/mpesa`; empty for `/*`. */
@@ -51,19 +39,6 @@ export interface RouteConfig {
   /** Credential values by field name, and those that `headers` and `token` got through `${...}`: `value_1`. */
   readonly credentials: ReadonlyMap<string, Secret>;
   readonly headers: readonly HeaderRule[];
-  readonly timeoutMs: number;
-  readonly connectTimeoutMs: number;
-  readonly maxBodyBytes: number;
-  readonly replayLimitBytes: number;
-  /** Methods that may be sent again after a dead token; `true` is all, `false` none. */
-  readonly replay: boolean | ReadonlySet<string>;
-  /** Undefined: everything. */
-  readonly allow: readonly AllowRule[] | undefined;
-  readonly tokenPaths: 'placeholder' | 'refuse';
-  readonly maxConcurrency: number | undefined;
-  readonly websocket: boolean;
-  readonly maxWebsockets: number;
-  readonly websocketIdleTimeoutMs: number;
   /** Whether the inspector keeps bodies; never in production. */
   readonly inspectBodies: boolean;
 }

@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import type { Diagnostics } from './diagnostics.ts';
-import { type ConfigInput, DEFAULTS } from './schema.ts';
+import type { ConfigInput } from './schema.ts';
 import type { Path } from './source.ts';
 
 /** The disk, as a configuration sees it. */
@@ -170,7 +170,7 @@ function isSecret([top, second, third, fourth]: Path): boolean {
 /** Whether the value is used in production: that of a route by this route, any other by any route. */
 function isProduction([top, name]: Path, input: ConfigInput): boolean {
   const routes = Object.entries(input.routes).filter(([route]) => top !== 'routes' || route === name);
-  return routes.some(([, { environment = input.environment ?? DEFAULTS.environment }]) => environment === 'production');
+  return routes.some(([, { environment = input.environment }]) => environment === 'production');
 }
 
 /** A `${file:...}` whose file could be read. */

@@ -5,6 +5,7 @@ import { type Disk, Files, readError } from './files.ts';
 import { interpolate, type Lookups } from './interpolate.ts';
 import { Diagnostics } from './diagnostics.ts';
 import { resolveConfig } from './resolve.ts';
+import { resolveRoutes } from './resolve-route.ts';
 import { parseSource, type Path } from './source.ts';
 import { STARTER } from './starter.ts';
 import { validate } from './validate.ts';
@@ -72,7 +73,8 @@ function examine(file: string, files: Files, options: LoadOptions): Omit<Validat
   const lookups = { env, readFile: (path: string) => files.read(path) };
   const interpolation = interpolate(source, lookups, report, (path) => emulated && mayBeMissing(path));
   const input = validate(source.values, interpolation, report);
-  const config = resolveConfig(file, input, report, { interpolation, files, emulated, now, listen, admin });
+  const routes = resolveRoutes(input, { report, segments: interpolation.segments, emulated, now });
+  const config = resolveConfig(file, input, report, { routes, interpolation, files, emulated, now, listen, admin });
   const { problems, warnings } = report;
   return { config: problems.length > 0 ? undefined : config, problems, warnings };
 }

@@ -12,7 +12,7 @@ import type {
 } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import type { Diagnostics } from './diagnostics.ts';
-import type { OAuth2Input, RouteInput } from './schema.ts';
+import { fallbackOf, oauth2, type OAuth2Input, type RouteInput } from './schema.ts';
 import type { Path } from './source.ts';
 import type { Templates } from './templates.ts';
 import { certificateError, certificatesIn, dateWarnings, faultOf, keyError } from './tls.ts';
@@ -29,7 +29,7 @@ interface OAuth2Context {
   readonly now: number;
 }
 
-const DEFAULT_AUTH: ClientAuth = 'client_secret_basic';
+const DEFAULT_AUTH = fallbackOf(oauth2.shape.client_auth);
 
 /** Keys of the block that belong to some ways of client authentication only. */
 const KEYS_OF: Readonly<Record<ClientAuth, readonly (keyof OAuth2Input)[]>> = {

@@ -2,11 +2,11 @@ import { type CredentialField, defaultOf, type Environment, isFixed, type Provid
 import { providerNamed } from '../providers/registry.ts';
 import { placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
-import type { AllowRule, RouteConfig } from './config.ts';
+import type { RouteConfig } from './config.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { SegmentsByPath } from './interpolate.ts';
 import { neededFields, OAUTH2, readOAuth2, refuseOAuth2 } from './oauth2.ts';
-import { DEFAULTS, type RouteInput } from './schema.ts';
+import { type ConfigInput, type RouteInput, type RouteSettings, settingDefault, SETTINGS } from './schema.ts';
 import type { Path } from './source.ts';
 import { Templates } from './templates.ts';
 import {
@@ -19,7 +19,7 @@ import {
   tokenHeaderOf,
   withResponseHeaders,
 } from './token-exchange.ts';
-import { checkedUrl, isHeaderValue, methodError, parseAllow, parseDuration, parseSize, pathError } from './values.ts';
+import { checkedUrl, isHeaderValue, pathError } from './values.ts';
 
 /** Stands for a credential that is not there, where values will be replaced anyway. */
 const EMULATED = 'emulated';
@@ -105,24 +105,41 @@ function headerTemplates({ token, headers }: Provider): string[] {
 interface RouteContext {
   readonly report: Diagnostics;
   readonly segments: SegmentsByPath;
-  readonly environment: Environment;
   /** Credentials and hosts will be replaced: they may be missing. */
   readonly emulated: boolean;
   /** Milliseconds since the Unix epoch. */
   readonly now: number;
-  /** What `inspect_bodies` says. */
-  readonly inspectBodies: boolean;
+}
+
+/** The routes of the file that can be made. For each of the others a problem is reported. */
+export function resolveRoutes(input: ConfigInput, context: RouteContext): RouteConfig[] {
+  const { report } = context;
+  if (report.keysAt(['routes']).length === 0) {
+    report.problem(
+      ['routes'],
+      'is empty; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole',
+    );
+  }
+  return Object.entries(input.routes).flatMap(([name, route]) => {
+    const resolved = resolveRoute(name, route, input, context);
+    if (resolved === undefined) report.undefer(['routes', name]);
+    return resolved ?? [];
+  });
 }
 
 /** One route, or undefined where it cannot be made; then a problem is reported, or deferred. */
-export function resolveRoute(name: string, input: RouteInput, resolving: RouteContext): RouteConfig | undefined {
+function resolveRoute(
+  name: string,
+  input: RouteInput,
+  top: ConfigInput,
+  resolving: RouteContext,
+): RouteConfig | undefined {
   const { report, emulated } = resolving;
   const path = ['routes', name];
-  const environment = input.environment ?? resolving.environment;
+  const environment = input.environment ?? top.environment;
   const base = input.provider === undefined ? undefined : providerNamed(input.provider);
   checkPattern(path, name, report);
-  const limits = readLimits(path, input, report);
-  const allow = input.allow && readAllow([...path, 'allow'], input.allow, report);
+  const settings = readSettings(path, input, report);
   const hosts = readHosts(path, input, base, environment, resolving);
   refuseOAuth2(path, input, report);
   if (!hasProvider(path, input, base, report)) return undefined;
@@ -150,11 +167,8 @@ export function resolveRoute(name: string, input: RouteInput, resolving: RouteCo
     ...placed,
     credentials: new Map([...values, ...(oauth2?.values ?? []), ...templates.values]),
     headers: provider.headers,
-    ...limits,
-    allow,
-    tokenPaths: input.token_paths ?? 'placeholder',
-    ...readWebsocket(path, input, report),
-    inspectBodies: resolving.inspectBodies && (resolving.emulated || environment !== 'production'),
+    ...settings,
+    inspectBodies: (top.inspect_bodies ?? emulated) && (emulated || environment !== 'production'),
   };
 }
 
@@ -244,59 +258,23 @@ function warnOfUnused(path: Path, names: readonly string[], templates: Templates
   }
 }
 
-type Limits = Pick<
-  RouteConfig,
-  'timeoutMs' | 'connectTimeoutMs' | 'maxBodyBytes' | 'replayLimitBytes' | 'replay' | 'maxConcurrency'
->;
-
-/** Defaults that would contradict a smaller value of the user's follow it; only what is written can be a problem. */
-function readLimits(path: Path, input: RouteInput, report: Diagnostics): Limits {
-  const timeoutMs = input.timeout ?? parseDuration(DEFAULTS.timeout) ?? 0;
-  const maxBodyBytes = input.max_body ?? parseSize(DEFAULTS.max_body) ?? 0;
-  if (input.connect_timeout !== undefined && input.connect_timeout > timeoutMs) {
-    report.problem([...path, 'connect_timeout'], 'is longer than `timeout`, which it is part of');
+/** The settings of a route. A default above the key that bounds it is lowered; a written value above it is a problem. */
+function readSettings(path: Path, input: RouteInput, report: Diagnostics): RouteSettings {
+  const values: Record<string, unknown> = {};
+  for (const { key, property } of SETTINGS) values[property] = input[key];
+  const settings = values as unknown as RouteSettings;
+  for (const setting of SETTINGS) {
+    const { key, property, kind, atMost, onlyWith } = setting;
+    const at = [...path, key];
+    const isWritten = report.keysAt(path).includes(key) && !report.isSilenced(at);
+    if (!isWritten) {
+      if (atMost !== undefined) values[property] = settingDefault(setting, settings);
+    } else if (atMost !== undefined && Number(input[key]) > input[atMost]) {
+      const comparison = kind === 'duration' ? 'longer' : 'larger';
+      report.problem(at, `is ${comparison} than \`${atMost}\`; lower it, or raise \`${atMost}\``);
+    } else if (onlyWith !== undefined && !input[onlyWith]) {
+      report.warn(at, `has no effect without \`${onlyWith}: true\``);
+    }
   }
-  if (input.replay_limit !== undefined && input.replay_limit > maxBodyBytes) {
-    report.problem([...path, 'replay_limit'], 'is larger than `max_body`, so no body could ever use it');
-  }
-  return {
-    timeoutMs,
-    maxBodyBytes,
-    connectTimeoutMs: input.connect_timeout ?? Math.min(parseDuration(DEFAULTS.connect_timeout) ?? 0, timeoutMs),
-    replayLimitBytes: input.replay_limit ?? Math.min(parseSize(DEFAULTS.replay_limit) ?? 0, maxBodyBytes),
-    replay: readReplay([...path, 'replay'], input.replay ?? true, report),
-    maxConcurrency: input.max_concurrency,
-  };
-}
-
-type Websocket = Pick<RouteConfig, 'websocket' | 'maxWebsockets' | 'websocketIdleTimeoutMs'>;
-
-function readWebsocket(path: Path, input: RouteInput, report: Diagnostics): Websocket {
-  const { websocket = false } = input;
-  for (const key of ['max_websockets', 'websocket_idle_timeout'] as const) {
-    if (!websocket && input[key] !== undefined) report.warn([...path, key], 'has no effect without `websocket: true`');
-  }
-  return {
-    websocket,
-    maxWebsockets: input.max_websockets ?? DEFAULTS.max_websockets,
-    websocketIdleTimeoutMs: input.websocket_idle_timeout ?? parseDuration(DEFAULTS.websocket_idle_timeout) ?? 0,
-  };
-}
-
-function readReplay(path: Path, replay: boolean | readonly string[], report: Diagnostics): RouteConfig['replay'] {
-  if (typeof replay === 'boolean') return replay;
-  replay.forEach((method, i) => {
-    const fault = methodError(method);
-    if (fault !== undefined) report.problem([...path, i], fault);
-  });
-  return new Set(replay);
-}
-
-function readAllow(path: Path, allow: readonly string[], report: Diagnostics): AllowRule[] {
-  return allow.flatMap((text, i) => {
-    const parsed = parseAllow(text);
-    if ('value' in parsed) return [parsed.value];
-    report.problem([...path, i], parsed.problem);
-    return [];
-  });
+  return settings;
 }

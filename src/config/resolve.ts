@@ -6,19 +6,10 @@ import type { Client, Config, ListenAddress, RouteConfig, TokenStoreConfig, Trac
 import { type Diagnostics, didYouMean } from './diagnostics.ts';
 import { checkFileModes, type Files } from './files.ts';
 import type { Interpolation } from './interpolate.ts';
-import { resolveRoute } from './resolve-route.ts';
-import { BOUNDS, type ConfigInput, DEFAULTS } from './schema.ts';
+import { CLIENT_KEY_LENGTH, type ConfigInput, MIN_ENCRYPTION_KEY_LENGTH } from './schema.ts';
 import type { Path } from './source.ts';
 import { readTls } from './tls.ts';
-import {
-  checkLoop,
-  formatAddress,
-  isHostName,
-  overlaps,
-  type OwnListeners,
-  parseAddress,
-  parseDuration,
-} from './values.ts';
+import { checkLoop, formatAddress, isHostName, overlaps, type OwnListeners } from './values.ts';
 
 /** The entries of `allowed_hosts`: host names, each with a port or without. */
 function readHosts(path: Path, hosts: readonly string[], report: Diagnostics): string[] {
@@ -66,10 +57,10 @@ function hint(path: Path, meant: string | undefined, fits: (text: string) => boo
 /** An address that others can reach needs a word on who may call. */
 function checkAccess(input: ConfigInput, listen: ListenAddress, report: Diagnostics): void {
   const bad = (key: string) => report.isSilenced([key]);
-  if (input.open === true && input.clients !== undefined) {
+  if (input.open && input.clients !== undefined) {
     report.problem(['open'], '`open: true` contradicts `clients`; keep one of them');
   }
-  if (isLoopbackName(listen.host) || input.open === true || input.clients !== undefined) return;
+  if (isLoopbackName(listen.host) || input.open || input.clients !== undefined) return;
   if (bad('open') || bad('clients') || bad('listen') || asksForCertificates(input, report)) return;
   const reach = `anyone who can reach ${formatAddress(listen)} could spend with your credentials`;
   const remedies = [
@@ -83,7 +74,7 @@ function checkAccess(input: ConfigInput, listen: ListenAddress, report: Diagnost
 
 /** Whether callers are known by their certificates; also if that was meant, and what was said is bad. */
 function asksForCertificates(input: ConfigInput, report: Diagnostics): boolean {
-  return input.listen?.tls?.client_ca !== undefined || report.isSilenced(['listen', 'tls', 'client_ca']);
+  return input.listen.tls?.client_ca !== undefined || report.isSilenced(['listen', 'tls', 'client_ca']);
 }
 
 function readClients(input: ConfigInput, report: Diagnostics): Client[] {
@@ -128,7 +119,7 @@ function checkKey(path: Path, key: string, seen: Set<string>, report: Diagnostic
 
 /** Why this cannot be what a caller proves itself with; undefined if it can. */
 function bearerError(key: string): string | undefined {
-  const { min, max } = BOUNDS.clientKeyLength;
+  const { min, max } = CLIENT_KEY_LENGTH;
   if (key.length < min) return `is too short: at least ${min} characters, e.g. from \`openssl rand -hex 32\``;
   if (key.length > max) return `is too long: at most ${max} characters`;
   if (/^[!-~]*$/.test(key)) return undefined;
@@ -146,7 +137,7 @@ function readTokenStore({ token_store: input }: ConfigInput, report: Diagnostics
   const keys: [string, ...string[]] = [input.encryption_key, ...previous];
   keys.forEach((key, i) => {
     const at = i === 0 ? [...path, 'encryption_key'] : [...path, 'previous_keys', i - 1];
-    const { min } = BOUNDS.encryptionKeyLength;
+    const min = MIN_ENCRYPTION_KEY_LENGTH;
     if (key.length < min)
       report.problem(at, `is too short: at least ${min} characters, e.g. from \`openssl rand -hex 32\``);
     else if (keys.indexOf(key) < i) report.problem(at, 'is listed already');
@@ -190,6 +181,7 @@ function readTracing({ tracing: input }: ConfigInput, report: Diagnostics): Trac
 }
 
 interface ResolveOptions {
+  readonly routes: readonly RouteConfig[];
   readonly interpolation: Interpolation;
   readonly files: Files;
   readonly emulated: boolean;
@@ -200,27 +192,17 @@ interface ResolveOptions {
   readonly admin: ListenAddress | false | undefined;
 }
 
-/** The whole configuration with defaults filled in. It is good only if `report` has no problems afterwards. */
+/** The whole configuration. It is good only if `report` has no problems afterwards. */
 export function resolveConfig(file: string, input: ConfigInput, report: Diagnostics, options: ResolveOptions): Config {
-  const environment = input.environment ?? DEFAULTS.environment;
-  const { emulated, files, now } = options;
-  const { segments, fileReferences } = options.interpolation;
-  const listen = options.listen ?? input.listen?.address ?? addressOf(DEFAULTS.listen);
-  const admin = adminOf(input, options);
-  const routes = resolveRoutes(input, report, {
-    segments,
-    emulated,
-    environment,
-    now,
-    report,
-    inspectBodies: input.inspect_bodies ?? emulated,
-  });
-  const tls = input.listen?.tls && readTls(input.listen.tls, { input, report, files, emulated, now });
+  const { routes, interpolation, emulated, files, now } = options;
+  const listen = options.listen ?? input.listen.address;
+  const admin = (options.admin ?? (input.admin && input.admin.address)) || undefined;
+  const tls = input.listen.tls && readTls(input.listen.tls, { input, report, files, emulated, now });
   const clients = readClients(input, report);
   const adminToken = readAdminToken(input, report);
   const tokenStore = readTokenStore(input, report);
   checkAccess(input, listen, report);
-  checkFileModes(file, fileReferences, { input, report, files, emulated });
+  checkFileModes(file, interpolation.fileReferences, { input, report, files, emulated });
   if (!emulated) checkLoops(input, { listen, admin }, report);
   if (admin !== undefined && overlaps(listen, admin)) {
     report.problem(['admin'], `is on the same port as \`listen\` (${formatAddress(listen)}); choose another`);
@@ -231,43 +213,24 @@ export function resolveConfig(file: string, input: ConfigInput, report: Diagnost
     tls,
     admin,
     adminToken: admin && adminToken,
-    environment,
+    environment: input.environment,
     routes,
     clients,
-    open: input.open ?? false,
+    open: input.open,
     allowedHosts: readHosts(['allowed_hosts'], input.allowed_hosts ?? [], report),
     allowedOrigins: readOrigins(['allowed_origins'], input.allowed_origins ?? [], report),
-    workers: emulated ? 1 : workersOf(input),
+    workers: emulated ? 1 : input.workers === 'auto' ? availableParallelism() : input.workers,
     // Emulated providers are this process's own.
     tokenStore: emulated ? undefined : tokenStore,
     maxConnections: input.max_connections,
-    drainTimeoutMs: input.drain_timeout ?? parseDuration(DEFAULTS.drain_timeout) ?? 0,
-    log: {
-      level: input.log?.level ?? 'info',
-      format: input.log?.format ?? 'auto',
-      requests: input.log?.requests ?? emulated,
-    },
+    drainTimeoutMs: input.drain_timeout,
+    log: { ...input.log, requests: input.log.requests ?? emulated },
     tracing: readTracing(input, report),
   };
 }
 
-function workersOf({ workers = 1 }: ConfigInput): number {
-  return workers === 'auto' ? availableParallelism() : workers;
-}
-
-function addressOf(text: string): ListenAddress {
-  const parsed = parseAddress(text);
-  if ('problem' in parsed) throw new Error(`not an address: ${text}`);
-  return parsed.value;
-}
-
-function adminOf(input: ConfigInput, options: ResolveOptions): ListenAddress | undefined {
-  const admin = options.admin ?? (input.admin && input.admin.address) ?? addressOf(DEFAULTS.admin);
-  return admin === false ? undefined : admin;
-}
-
 function readAdminToken({ admin }: ConfigInput, report: Diagnostics): Secret | undefined {
-  const token = admin === false ? undefined : admin?.token;
+  const token = admin === false ? undefined : admin.token;
   const fault = token === undefined ? undefined : bearerError(token);
   if (fault !== undefined) report.problem(['admin', 'token'], fault);
   return token === undefined ? undefined : new Secret(token);
@@ -284,23 +247,4 @@ function checkLoops(input: ConfigInput, own: OwnListeners, report: Diagnostics):
     check(['token', 'request', 'url'], token?.request?.url);
     check(['token', 'refresh', 'request', 'url'], token?.refresh?.request?.url);
   }
-}
-
-function resolveRoutes(
-  input: ConfigInput,
-  report: Diagnostics,
-  resolving: Parameters<typeof resolveRoute>[2],
-): RouteConfig[] {
-  const entries = Object.entries(input.routes);
-  if (report.keysAt(['routes']).length === 0) {
-    report.problem(
-      ['routes'],
-      'is empty; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole',
-    );
-  }
-  return entries.flatMap(([name, route]) => {
-    const resolved = resolveRoute(name, route, resolving);
-    if (resolved === undefined) report.undefer(['routes', name]);
-    return resolved ?? [];
-  });
 }

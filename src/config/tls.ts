@@ -88,7 +88,7 @@ type FileKey = keyof TlsInput;
 
 /** The files of `listen.tls`. Undefined, and a problem reported, where one cannot be used. */
 export function readTls(tls: TlsInput, reading: TlsContext): TlsFiles | undefined {
-  const { files, report } = reading;
+  const { report } = reading;
   const cert = readCertificates('cert', tls.cert, reading);
   const key = readKey(tls.key, reading);
   const clientCa = tls.client_ca === undefined ? undefined : readCertificates('client_ca', tls.client_ca, reading);
@@ -97,9 +97,6 @@ export function readTls(tls: TlsInput, reading: TlsContext): TlsFiles | undefine
   const contextFault = faultOf(() => createSecureContext({ cert: cert.text, key: key.text, ca: clientCa?.text }));
   if (contextFault !== undefined) report.problem(at('cert'), `cannot be served: ${contextFault}`);
   return {
-    certFile: files.absolute(tls.cert),
-    keyFile: files.absolute(tls.key),
-    clientCaFile: tls.client_ca && files.absolute(tls.client_ca),
     cert: cert.text,
     key: new Secret(key.text),
     clientCa: clientCa?.text,

@@ -16,10 +16,17 @@ import {
   type TokenPath,
 } from '../providers/provider.ts';
 import type { Diagnostics } from './diagnostics.ts';
-import { DEFAULTS, type RequestInput, type ResponseInput, type RouteInput, type TokenInput } from './schema.ts';
+import {
+  fallbackOf,
+  type RequestInput,
+  type ResponseInput,
+  type RouteInput,
+  token,
+  type TokenInput,
+} from './schema.ts';
 import type { Path } from './source.ts';
 import type { Templates } from './templates.ts';
-import { checkedUrl, headerError, isHeaderValue, parseDuration, pathError } from './values.ts';
+import { checkedUrl, headerError, isHeaderValue, pathError } from './values.ts';
 
 /** What the parts of an exchange are read with. */
 export interface ExchangeContext {
@@ -33,6 +40,8 @@ interface ExchangeInput {
   readonly response?: ResponseInput | undefined;
 }
 
+const DEFAULT_LIFETIME_MS = fallbackOf(token.shape.default_lifetime);
+const DEFAULT_METHOD = fallbackOf(token.shape.request.unwrap().shape.method);
 const ENCODINGS: readonly Encoding[] = ['json', 'form', 'multipart'];
 
 /**
@@ -66,7 +75,7 @@ function readRequest(
   });
   const { basic } = input;
   const body = readBody(path, input, reading, extra) ?? base?.body;
-  const method = input.method ?? base?.method ?? 'POST';
+  const method = input.method ?? base?.method ?? DEFAULT_METHOD;
   if (method === 'GET' && body !== undefined) {
     reading.report.problem(path, 'a GET request has no body; use `method: POST`, or put the fields under `query`');
   }
@@ -351,9 +360,9 @@ export function buildProvider(
 ): Provider {
   const deadToken = route.token?.dead_token?.map(answerRule) ?? base?.deadToken ?? [{ status: 401 }];
   const deniedToken = route.token?.denied_token?.map(answerRule) ?? base?.deniedToken;
-  const lifetimeMs = route.token?.default_lifetime ?? parseDuration(DEFAULTS.default_lifetime) ?? 0;
-  const written = route.token?.default_lifetime !== undefined || base === undefined;
-  const defaultLifetimeS = written ? lifetimeMs / 1000 : base.defaultLifetimeS;
+  const lifetimeMs = route.token?.default_lifetime;
+  const providerLifetimeS = base?.defaultLifetimeS ?? DEFAULT_LIFETIME_MS / 1000;
+  const defaultLifetimeS = lifetimeMs === undefined ? providerLifetimeS : lifetimeMs / 1000;
   const made = generatedSamples(token.response, deadToken, defaultLifetimeS);
   const samples = base && {
     ...base.samples,

@@ -3,9 +3,25 @@ import { NOT_CONFIGURABLE_HEADERS, normalizeHeaderName } from '../http/header-li
 import { hostWithoutBrackets, isLinkLocalAddress, isLoopbackName, mappedIPv4 } from '../http/ip-address.ts';
 import type { Environment } from '../providers/provider.ts';
 import { providers } from '../providers/registry.ts';
-import type { AllowRule, ListenAddress } from './config.ts';
 import { type Diagnostics, didYouMean } from './diagnostics.ts';
 import type { Path } from './source.ts';
+
+/** An address to listen on. Port 0 picks a free one. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `METHOD path`, where `*` for the method is any. `prefix`: the path ended in `*`, which is left out here. */
+export interface AllowRule {
+  readonly method: string;
+  readonly path: string;
+  readonly prefix: boolean;
+}
+
+/** A duration or size as the source code of this program writes it. */
+export type DurationText = `${number}${'ms' | 's' | 'm' | 'h'}`;
+export type SizeText = `${number}${'' | 'KiB' | 'MiB' | 'GiB'}`;
 
 const MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 const BYTES: Readonly<Record<string, number>> = {
@@ -50,7 +66,8 @@ export function formatSize(bytes: number): string {
   return unit === undefined ? String(bytes) : `${bytes / (BYTES[unit] ?? 1)}${unit}`;
 }
 
-type Parsed<T> = { readonly value: T } | { readonly problem: string };
+/** A value, or why a text gives none. */
+export type Parsed<T> = { readonly value: T } | { readonly problem: string };
 
 const HINT = '`127.0.0.1:8080` for this machine only, `0.0.0.0:8080` for every interface';
 
@@ -137,10 +154,16 @@ function bareHost(host: string): string {
 const METHODS: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 /** Why this cannot be a method that is let through; undefined if it can. */
-export function methodError(method: string): string | undefined {
+function methodError(method: string): string | undefined {
   if (METHODS.includes(method)) return undefined;
   if (METHODS.includes(method.toUpperCase())) return `methods are written in capitals: \`${method.toUpperCase()}\``;
   return `not a method; it must be one of ${METHODS.join(', ')}${didYouMean(method.toUpperCase(), METHODS)}`;
+}
+
+/** Reads the name of a method. */
+export function parseMethod(text: string): Parsed<string> {
+  const problem = methodError(text);
+  return problem === undefined ? { value: text } : { problem };
 }
 
 /** Reads `GET /v1/payments/*`. */

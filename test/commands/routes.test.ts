@@ -53,11 +53,16 @@ describe('routes', () => {
   token  POST https://auth.jeel.co/oauth2/token
 /paystack/*  static    sandbox      https://api.paystack.co
   token  a fixed key; none is asked for
-  set    connect_timeout 1500ms, replay GET PUT, max_concurrency 5, token_paths refuse, websocket,
+  set    connect_timeout 1500ms, replay GET PUT, token_paths refuse, max_concurrency 5, websocket,
          max_websockets 50, websocket_idle_timeout 90s
 `,
       stderr: '',
     });
+  });
+
+  it('shows sizes that differ from their defaults', () => {
+    const { stdout } = run(FILE.replace('timeout: 10s', 'max_body: 32KiB'));
+    expect(stdout).toContain('  set    max_body 32KiB, websocket\n');
   });
 
   it('says that nothing is sent again where replay is off', () => {

@@ -30,13 +30,10 @@ function withFile(path: string, text: string): World {
 }
 
 describe('listen.tls', () => {
-  it('is read with absolute paths and the texts of the files, the key as a secret', () => {
+  it('is the text of each file, the key as a secret', () => {
     const config = good(listening(MUTUAL), { files });
     expect(config.listen).toEqual({ host: '127.0.0.1', port: 8443 });
     expect(config.tls).toMatchObject({
-      certFile: '/tls/cert.pem',
-      keyFile: '/tls/key.pem',
-      clientCaFile: '/tls/ca.pem',
       cert: server.cert,
       clientCa: ca.cert,
     });
@@ -45,7 +42,7 @@ describe('listen.tls', () => {
   });
 
   it('needs no client_ca', () => {
-    expect(good(listening(), { files }).tls).toMatchObject({ clientCaFile: undefined, clientCa: undefined });
+    expect(good(listening(), { files }).tls).toMatchObject({ clientCa: undefined });
   });
 
   it('finds files beside the configuration file, and names them all', () => {
@@ -57,7 +54,7 @@ describe('listen.tls', () => {
   it('takes paths from variables', () => {
     const env = { CERT: '/tls/chain.pem' };
     const { tls } = good(listening('{cert: "${CERT}", key: /tls/key.pem}'), { files, env });
-    expect(tls).toMatchObject({ certFile: '/tls/chain.pem', cert: server.cert + ca.cert });
+    expect(tls).toMatchObject({ cert: server.cert + ca.cert });
   });
 
   it('stays where the command line names another address, and in an emulated configuration', () => {

@@ -3,7 +3,7 @@ import { cpSync, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { assignments, contextFiles, parseDockerfile, substitute } from '../../deploy/test/dockerfile.ts';
-import { DEFAULTS } from '../../src/config/schema.ts';
+import { DEFAULT_ADDRESSES } from '../../src/config/schema.ts';
 import { ROOT, textOf } from '../docs/documents.ts';
 import { temporaryDirectory } from '../support/proxy-process.ts';
 
@@ -67,7 +67,7 @@ describe('the final stage', () => {
   });
 
   test('names the ports that the configuration has by default', () => {
-    const ports = [DEFAULTS.listen, DEFAULTS.admin].map((address) => address.split(':')[1]);
+    const ports = Object.values(DEFAULT_ADDRESSES).map((address) => address.split(':')[1]);
     expect(of('EXPOSE')).toEqual([ports.join(' ')]);
   });
 

@@ -93,13 +93,14 @@ describe('README.md', () => {
 });
 
 describe('docs/configuration.md', () => {
-  it('has a heading for every key', () => {
-    const text = textOf('docs/configuration.md');
+  it('has no section for a key that does not exist', () => {
     const keys = [
       ...Object.keys(at(jsonSchema(), 'properties')),
       ...Object.keys(at(jsonSchema(), 'properties', 'routes', 'additionalProperties', 'properties')),
     ];
-    expect(keys.filter((key) => !text.includes(`\n### \`${key}\``))).toEqual([]);
+    const sections = [...textOf('docs/configuration.md').matchAll(/^### `(\w+)`/gm)].map(([, key = '']) => key);
+    expect(sections.length).toBeGreaterThan(30);
+    expect(sections.filter((key) => !keys.includes(key))).toEqual([]);
   });
 });
 

@@ -1,7 +1,7 @@
 import { stringify } from 'yaml';
 import { didYouMean } from '../../config/diagnostics.ts';
 import { validateConfig } from '../../config/load.ts';
-import { DEFAULTS } from '../../config/schema.ts';
+import { DEFAULT_ADDRESSES, DEFAULTS } from '../../config/schema.ts';
 import { neededCredentials, routeText, variableOf } from '../../config/starter.ts';
 import type { Environment, Provider } from '../../providers/provider.ts';
 import { providerNamed, providers } from '../../providers/registry.ts';
@@ -17,7 +17,7 @@ export interface Plan {
 }
 
 /** What the user did not say. */
-export const UNASKED = { environment: DEFAULTS.environment, listen: DEFAULTS.listen, upstreams: {} } as const;
+export const UNASKED = { environment: DEFAULTS.environment, listen: DEFAULT_ADDRESSES.listen, upstreams: {} } as const;
 
 /** Providers by name, each once; names may be joined by commas or blanks. */
 export function providersNamed(texts: readonly string[]): readonly Provider[] | { readonly problem: string } {
@@ -69,7 +69,7 @@ export function configText(plan: Plan): string {
 # Your app calls http://${plan.listen}/${first?.name ?? ''}/... without any auth code; Wakala puts the token on the call.
 listen: ${scalar(plan.listen)}
 # Dashboard, metrics and health, for this machine only; \`false\` turns them off.
-admin: ${scalar(DEFAULTS.admin)}
+admin: ${scalar(DEFAULT_ADDRESSES.admin)}
 
 # Which hosts every route uses, sandbox or production; a route may have an \`environment\` of its own.
 environment: ${plan.environment}
