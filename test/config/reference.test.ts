@@ -92,7 +92,7 @@ describe(FILE, () => {
 
   it('tells the range of each duration and size', () => {
     const values = KEYS.flatMap((key) => rowOf(key)?.[1] ?? []).filter((value) => /^\[(duration|size)\]/.test(value));
-    expect(values).toHaveLength(7);
+    expect(values.length).toBeGreaterThanOrEqual(7);
     for (const value of values) expect(value).toMatch(/\), \d+(ms|s)? to \d+\w+$/);
   });
 });
