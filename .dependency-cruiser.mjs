@@ -4,13 +4,13 @@
  */
 const LAYERS = {
   base: { imports: [] },
-  http: { imports: ['base'] },
   providers: { imports: ['base'] },
+  diagnosis: { imports: ['base', 'providers'] },
+  http: { imports: ['base', 'diagnosis'] },
   config: { imports: ['base', 'http', 'providers'] },
-  tokens: { imports: ['base', 'http', 'providers'] },
-  telemetry: { imports: ['base', 'http', 'tokens'] },
+  tokens: { imports: ['base', 'http', 'providers', 'diagnosis'] },
+  telemetry: { imports: ['base', 'http', 'diagnosis', 'tokens'] },
   proxy: { imports: ['base', 'http', 'providers', 'tokens', 'telemetry'], types: ['config'] },
-  diagnosis: { imports: ['base', 'tokens', 'telemetry'], types: ['config'] },
   admin: { imports: ['base', 'http', 'tokens', 'telemetry', 'diagnosis'], types: ['config'] },
   emulators: { imports: ['base', 'http', 'providers'], types: ['config'] },
   server: {

@@ -37,8 +37,10 @@ export type Outcome = 'not_sent' | 'unknown';
 
 /** What took too long. */
 export type TimeoutPhase =
-  /** Opening the connection to the upstream, TLS included. */
+  /** Opening a connection, TLS included where the two are not measured apart. */
   | 'connect'
+  /** The TLS handshake. */
+  | 'tls'
   /** Sending the request to the upstream. */
   | 'send'
   /** Waiting for the response of the upstream. */
@@ -66,14 +68,17 @@ export type Reason =
   /** The token endpoint responded with success, but its response has no token that can be sent. */
   | { readonly kind: 'no_usable_token'; readonly rule: TokenRule; readonly status: number }
   | { readonly kind: 'token_expired_at_once' }
-  /** The metadata of the issuer (RFC 8414) names no token endpoint that can be used. `status` is its last response's. */
-  | { readonly kind: 'no_token_endpoint'; readonly status: number; readonly host: string }
+  /**
+   * The metadata of the issuer (RFC 8414) names no token endpoint that can be used. `problem` says why, and `status` is
+   * that of the last response.
+   */
+  | { readonly kind: 'no_token_endpoint'; readonly problem: string; readonly status: number; readonly host: string }
   /** A limit of the configuration is reached. `key` is its name there. */
   | { readonly kind: 'limit'; readonly key: LimitKey }
   /** The upstream leads back to this proxy. */
   | { readonly kind: 'loop' }
-  /** Wakala is stopping, or the configuration of the upstream changed. */
-  | { readonly kind: 'shutdown' }
+  /** Wakala is stopping, or the configuration of the upstream changed. Nothing was sent. */
+  | { readonly kind: 'shutdown'; readonly host: string }
   /** Wakala itself is at fault. */
   | { readonly kind: 'internal' };
 
@@ -85,6 +90,7 @@ export type LimitKey = 'max_concurrency' | 'max_websockets' | 'max_connections';
 type FieldChecks<Fields> = { readonly [Name in Exclude<keyof Fields, 'kind'>]-?: (value: unknown) => boolean };
 
 const isHost = (value: unknown) => typeof value === 'string' && /^[!-~]{1,270}$/.test(value);
+const isProblem = (value: unknown) => typeof value === 'string' && /^[ -~]{1,200}$/.test(value);
 const isCode = (value: unknown) => typeof value === 'string' && /^[ -~]{1,100}$/.test(value);
 const isCount = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 0;
 const isOneOf =
@@ -96,7 +102,7 @@ const isOneOf =
 const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Reason, { kind: Kind }>> } = {
   network: { code: isCode, host: isHost },
   timeout: {
-    phase: isOneOf<TimeoutPhase>({ connect: true, send: true, response: true, token: true }),
+    phase: isOneOf<TimeoutPhase>({ connect: true, tls: true, send: true, response: true, token: true }),
     timeoutMs: isCount,
     host: isHost,
   },
@@ -110,10 +116,10 @@ const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Re
     status: isCount,
   },
   token_expired_at_once: {},
-  no_token_endpoint: { status: isCount, host: isHost },
+  no_token_endpoint: { problem: isProblem, status: isCount, host: isHost },
   limit: { key: isOneOf<LimitKey>({ max_concurrency: true, max_websockets: true, max_connections: true }) },
   loop: {},
-  shutdown: {},
+  shutdown: { host: isHost },
   internal: {},
 };
 

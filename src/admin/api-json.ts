@@ -1,4 +1,4 @@
-import type { Problem } from '../diagnosis/diagnosis.ts';
+import type { Diagnostic } from './route-health.ts';
 import { type Bucket, BUCKET_MS, latencyAt } from '../telemetry/route-stats.ts';
 import type { StoreStatus } from '../tokens/store/store.ts';
 import { iso } from '../format.ts';
@@ -16,13 +16,13 @@ export type Json = Record<string, unknown>;
 
 /** All of it; `routes`: those to tell of, with or without the points of their last quarter of an hour. */
 export function overviewJson(overview: Overview, routes: readonly Json[]): Json {
-  const { atMs, version, commit, emulated, processes, problems } = overview;
+  const { atMs, version, commit, emulated, processes, diagnostics } = overview;
   return {
     at: iso(atMs),
     version,
     commit: commit === '' ? null : commit,
     emulated,
-    problems: problems.map(problemJson),
+    problems: diagnostics.map(diagnosticJson),
     token_store: storeJson(overview.tokenStore),
     processes: processes.map(processJson),
     routes,
@@ -58,7 +58,7 @@ export function routeJson(view: RouteView): Json {
     environment: config.environment,
     upstream: config.upstream,
     state: view.state,
-    problems: view.problems.map(problemJson),
+    problems: view.diagnostics.map(diagnosticJson),
     credential: live?.credential ?? null,
     token: tokenJson(view),
     asking: credential?.asking ?? false,
@@ -73,8 +73,8 @@ export function routeJson(view: RouteView): Json {
   };
 }
 
-function problemJson({ code, state, what, todo, atMs, untilMs }: Problem): Json {
-  return { code, state, what, todo, at: iso(atMs), until: iso(untilMs) };
+function diagnosticJson({ code, state, what, hint, atMs, untilMs }: Diagnostic): Json {
+  return { code, state, what, todo: hint, at: iso(atMs), until: iso(untilMs) };
 }
 
 function tokenJson({ tokenState, credential }: RouteView): Json {

@@ -1,5 +1,5 @@
 import type { Config, RouteConfig } from '../config/config.ts';
-import { type Problem, reloadProblem, diagnoseRoute, type State, storeProblem } from '../diagnosis/diagnosis.ts';
+import { type Diagnostic, type Health, reloadHealth, routeHealth, storeHealth } from './route-health.ts';
 import { type Bucket, BUCKET_MS, bucketAt, BUCKETS, latencyAt } from '../telemetry/route-stats.ts';
 import type { RefusedCall } from '../tokens/exchange-stats.ts';
 import type { StoreStatus } from '../tokens/store/store.ts';
@@ -187,8 +187,8 @@ type TokenState = 'none' | 'asking' | 'valid' | 'lapsed' | 'fixed';
 /** One route over all processes. */
 export interface RouteView {
   readonly config: RouteConfig;
-  readonly state: State;
-  readonly problems: readonly Problem[];
+  readonly state: Health;
+  readonly diagnostics: readonly Diagnostic[];
   readonly tokenState: TokenState;
   /** Undefined until a process told of it. */
   readonly credential: CredentialSnapshot | undefined;
@@ -209,7 +209,7 @@ export interface Overview {
   /** Of the process that is worst off; undefined where there is no store. */
   readonly tokenStore: StoreStatus | undefined;
   /** Of wakala as a whole. */
-  readonly problems: readonly Problem[];
+  readonly diagnostics: readonly Diagnostic[];
 }
 
 /** Asks every process and puts together what they tell. */
@@ -227,7 +227,9 @@ export async function overviewOf(context: AdminContext): Promise<Overview> {
     processes,
     routes: routeViews(config.routes, processes, atMs),
     tokenStore,
-    problems: [reloadProblem(context.reloads()), storeProblem(tokenStore)].filter((problem) => problem !== undefined),
+    diagnostics: [reloadHealth(context.reloads()), storeHealth(tokenStore)].filter(
+      (diagnostic) => diagnostic !== undefined,
+    ),
   };
 }
 
@@ -250,9 +252,9 @@ function routeViews(
     const told = live.get(config.name);
     const route = told && mergedRoute(told);
     const credential = merged.get(route?.credential ?? '');
-    const judged = { route: config, credential, failure: route?.failure, nowMs };
+    const health = routeHealth({ route: config, credential, failure: route?.failure, nowMs });
     const tokenState = tokenStateOf(credential, nowMs);
-    return { config, ...diagnoseRoute(judged), tokenState, credential, live: route, traffic: trafficOf(route, steps) };
+    return { config, ...health, tokenState, credential, live: route, traffic: trafficOf(route, steps) };
   });
 }
 

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { type ErrorCode, ProxyError } from '../errors.ts';
+import { hintFor } from '../diagnosis/diagnosis.ts';
 import type { HeaderList } from './header-list.ts';
 import { endResponse } from './linger.ts';
 import { http } from './node-internals.ts';
@@ -25,11 +26,12 @@ interface Problem {
 }
 
 export function problemOf(error: ProxyError, requestId: string): Problem {
+  const hint = hintFor(error);
   const body = JSON.stringify({
     type: `urn:wakala:error:${error.code}`,
     title: error.code.replaceAll('_', ' '),
     status: error.status,
-    detail: error.message,
+    detail: hint === undefined ? error.message : `${error.message} ${hint}`,
     code: error.code,
     outcome: error.outcome,
     request_id: requestId,

@@ -153,6 +153,6 @@ function bodyGone(): ProxyError {
   return new ProxyError(
     'internal_error',
     'The body of this request was read before it came to wakala: mount wakala before body parsers. Nothing was sent.',
-    { reason: { kind: 'internal' }, outcome: 'not_sent' },
+    { outcome: 'not_sent' },
   );
 }

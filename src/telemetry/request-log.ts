@@ -1,3 +1,4 @@
+import { hintFor } from '../diagnosis/diagnosis.ts';
 import { failureFields, type ProxyError } from '../errors.ts';
 import type { Log, LogEvent, LogFields } from '../logger.ts';
 import { maskedPath, maskedUnknownPath } from './mask.ts';
@@ -57,7 +58,13 @@ export class RequestLog {
     record.reason = error.reason;
     record.detail = error.message;
     const level = error.status === 500 ? 'error' : error.status > 500 ? 'warn' : 'info';
-    this.log(level, event, record, { ...tookOf(record), ...failureFields(error) });
+    // The hint of a token failure is logged with the token request.
+    const hint = error.code === 'upstream_unreachable' ? hintFor(error) : undefined;
+    this.log(level, event, record, {
+      ...tookOf(record),
+      ...failureFields(error),
+      ...(hint !== undefined && { hint }),
+    });
   }
 
   /**

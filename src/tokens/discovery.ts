@@ -92,9 +92,10 @@ export class Discovery {
       faults.push(`${new URL(url).pathname} ${reading.fault}`);
       waitS ??= retryAfterS(answer, this.#clock.now());
     }
+    const problem = faults.join('; ');
     throw unavailable(
-      `its issuer does not say where it is (${faults.join('; ')})`,
-      { kind: 'no_token_endpoint', status, host: new URL(this.#issuer).host },
+      `its issuer does not say where it is (${problem})`,
+      { kind: 'no_token_endpoint', problem: problem.slice(0, 200), status, host: new URL(this.#issuer).host },
       { retryAfterS: waitS },
     );
   }

@@ -1,4 +1,6 @@
 import type { Clock } from '../clock.ts';
+import { diagnose } from '../diagnosis/diagnosis.ts';
+import { tokenContext } from '../diagnosis/diagnosis-context.ts';
 import { networkCode, networkReason, ProxyError, type Reason } from '../errors.ts';
 import type { Log, LogFields } from '../logger.ts';
 import type { Exchange, Provider } from '../providers/provider.ts';
@@ -137,7 +139,7 @@ async function endpointOf(asking: FetchContext, signal: AbortSignal, note: OnFai
     for (const url of found.named) foundEndpoints?.add(url);
     return found;
   } catch (error) {
-    note({ ...place, error: messageOf(error) });
+    note({ ...place, error: messageOf(error), ...hintField(asking, error) });
     throw error;
   }
 }
@@ -174,7 +176,8 @@ async function exchangeAt(
     const known = new Set(provider.credentials.flatMap(({ name, secret }) => (secret ? [] : [name])));
     const secrets = [...values].flatMap(([name, value]) => (known.has(name) ? [] : [value]));
     const words = failed ? { provider_said: wordsOf(answer, [...secrets, ...proofsIn(request)]) } : {};
-    note({ ...place, status: answer.status, error: messageOf(error), ...words });
+    const hint = hintField(asking, error, words.provider_said);
+    note({ ...place, status: answer.status, error: messageOf(error), ...words, ...hint });
     throw error;
   }
 }
@@ -208,10 +211,16 @@ async function send(
     const reason: Reason = signal.aborted
       ? { kind: 'timeout', phase: 'token', timeoutMs: EXCHANGE_TIMEOUT_MS, host }
       : networkReason(cause, host);
-    note({ error: what });
     // Of its cause the code alone: a parser's error carries the answer it could not read, token and all.
-    throw unavailable(what, reason, { cause: { code } });
+    const failure = unavailable(what, reason, { cause: { code } });
+    note({ error: what, ...hintField(context, failure) });
+    throw failure;
   }
+}
+
+function hintField(context: FetchContext, error: unknown, providerSaid?: string): { readonly hint?: string } {
+  if (!(error instanceof ProxyError) || error.reason === undefined) return {};
+  return { hint: diagnose(error.reason, { ...tokenContext(context), providerSaid }).hint };
 }
 
 function messageOf(error: unknown): string {

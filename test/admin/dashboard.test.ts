@@ -81,8 +81,8 @@ describe('the dashboard', () => {
     expect(articlesOf((await ask(admin.port, '/')).text)).toEqual(['/paypack/*', '/raw/*']);
     await ask(admin.proxyPort, '/paypack/me');
     const { text } = await ask(admin.port, '/');
-    expect(text).toContain('refused the credentials of this route');
-    expect(text).toContain('What to do: </strong>Copy <code>client_id</code>');
+    expect(text).toContain('refused the credentials at its sandbox host');
+    expect(text).toContain('What to do: </strong>Check <code>client_id</code>');
   });
 
   it('says PRODUCTION in words, EMULATED where it is, and its version', async () => {

@@ -102,7 +102,7 @@ describe.runIf(HAS_CHROMIUM)('the dashboard in a browser', () => {
     admin.emulator.control({ token_endpoint: 'denied' });
     await ask(admin.proxyPort, '/paypack/me');
     const article = articleOf(page, '/paypack/*');
-    await article.getByText(/refused the credentials of this route on its sandbox host/).waitFor();
+    await article.getByText(/refused the credentials at its sandbox host/).waitFor();
     await article.getByText(/Copy client_id and client_secret once more/).waitFor();
     expect(await page.locator('article').first().getAttribute('id')).toBe('route:/paypack/*');
     admin.emulator.control({ reset: true });

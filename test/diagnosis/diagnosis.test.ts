@@ -1,226 +1,280 @@
 import { describe, expect, it } from 'vitest';
-import type { RouteConfig } from '../../src/config/config.ts';
-import { reloadProblem, diagnoseRoute, storeProblem } from '../../src/diagnosis/diagnosis.ts';
-import type { ErrorCode, Reason } from '../../src/errors.ts';
-import type { LastFailure } from '../../src/telemetry/route-stats.ts';
-import type { CredentialSnapshot } from '../../src/telemetry/snapshot.ts';
-import type { TokenFailure } from '../../src/tokens/exchange-stats.ts';
-import { adminConfig } from '../admin/context.ts';
-import { credentialSnapshot, tokenSnapshot } from '../admin/snapshots.ts';
+import { diagnose, diagnoseClock, diagnoseStore, hintFor } from '../../src/diagnosis/diagnosis.ts';
+import { type DiagnosisContext, tokenContext } from '../../src/diagnosis/diagnosis-context.ts';
+import { ProxyError, type Reason } from '../../src/errors.ts';
+import { providerNamed } from '../../src/providers/registry.ts';
 
-const NOW = Date.UTC(2026, 0, 1, 9);
+const HOST = 'api.example.com';
+const UPSTREAM: DiagnosisContext = { server: 'upstream', host: HOST, key: 'upstream' };
+const TOKEN: DiagnosisContext = { server: 'token endpoint', host: 'auth.example.com', key: 'auth_server' };
+const MPESA: DiagnosisContext = {
+  ...TOKEN,
+  route: '/mpesa/*',
+  provider: 'M-Pesa',
+  credentials: ['`consumer_key`', '`consumer_secret`'],
+};
+const DOCTOR: DiagnosisContext = { ...MPESA, route: undefined, environment: 'sandbox', providerSaid: '{"e":1}' };
+const IN_PRODUCTION: DiagnosisContext = { ...MPESA, environment: 'production' };
 
-function routeIn(environment: 'sandbox' | 'production', more: object = {}): RouteConfig {
-  const credentials = { consumer_key: 'key-of-mpesa', consumer_secret: 'secret-of-mpesa' };
-  const file = { routes: { '/mpesa/*': { provider: 'mpesa', environment, credentials, ...more } } };
-  return adminConfig({ file }).routes[0]!;
-}
-
-const SANDBOX = routeIn('sandbox');
-
-function adviceFor(changes: Partial<CredentialSnapshot>, route = SANDBOX, failure?: LastFailure) {
-  return diagnoseRoute({ route, credential: credentialSnapshot(changes), failure, nowMs: NOW });
-}
-
-const TOKEN = tokenSnapshot(NOW);
-
-const unavailable = (reason: Reason | undefined): TokenFailure => ({
-  code: 'token_unavailable',
-  detail: 'What happened.',
-  reason,
-  atMs: NOW - 2000,
+const network = (code: string, host = HOST): Reason => ({ kind: 'network', code, host });
+const timeout = (phase: 'connect' | 'tls' | 'send' | 'response' | 'token'): Reason => ({
+  ...{ kind: 'timeout', phase, host: HOST },
+  timeoutMs: 2500,
 });
-const HOST = 'sandbox.safaricom.co.ke';
-const network = (code: string, host = HOST) => unavailable({ kind: 'network', code, host });
-const DENIED: TokenFailure = {
-  code: 'token_denied',
-  detail: 'refused',
-  reason: { kind: 'credentials_refused', status: 401 },
-  atMs: NOW - 2000,
+const noToken = (rule: 'empty_body' | 'not_json' | 'field_missing' | 'not_sendable'): Reason => ({
+  ...{ kind: 'no_usable_token', rule },
+  status: 200,
+});
+
+type Row = [reason: Reason, context: DiagnosisContext, code: string, what: string, hint: string];
+
+/** At least one row for each kind: a kind without one is a type error. */
+const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
+  network: [
+    [network('ENOTFOUND'), TOKEN, 'dns_no_such_name', 'no address for api.example.com (ENOTFOUND).', '`auth_server`'],
+    [network('ENOTFOUND', 'a.example:81'), UPSTREAM, 'api_dns_no_such_name', 'a.example:81', '`nslookup a.example`'],
+    [network('ENODATA'), TOKEN, 'dns_no_such_name', 'no address', 'is spelled'],
+    [network('EAI_AGAIN'), TOKEN, 'dns_no_answer', 'resolver of this machine', '/etc/resolv.conf'],
+    [network('ETIMEOUT'), TOKEN, 'dns_no_answer', 'resolver of this machine', '/etc/resolv.conf'],
+    [network('ECONNREFUSED'), TOKEN, 'connection_refused', 'refuses connections', 'host and port in `auth_server`'],
+    [network('ECONNREFUSED'), UPSTREAM, 'api_connection_refused', 'refuses connections', 'port in `upstream`'],
+    [network('EHOSTUNREACH'), TOKEN, 'unreachable', 'no network route', 'VPN'],
+    [network('ENETUNREACH'), TOKEN, 'unreachable', 'no network route', 'VPN'],
+    [network('ETIMEDOUT'), TOKEN, 'timeout', 'did not accept a connection in time', 'firewall'],
+    [network('ECONNRESET'), TOKEN, 'connection_reset', 'closed the connection before it responded', 'every time'],
+    [network('EPIPE'), TOKEN, 'connection_reset', 'closed the connection', 'every time'],
+    [network('CERT_HAS_EXPIRED'), TOKEN, 'tls_expired', 'has expired', 'date and time of this machine'],
+    [network('CERT_NOT_YET_VALID'), TOKEN, 'tls_not_yet_valid', 'is not valid yet', 'NTP'],
+    [network('ERR_TLS_CERT_ALTNAME_INVALID'), TOKEN, 'tls_other_name', 'for another name', 'captive portal'],
+    [network('DEPTH_ZERO_SELF_SIGNED_CERT'), TOKEN, 'tls_untrusted', 'is self-signed', 'NODE_EXTRA_CA_CERTS'],
+    [network('SELF_SIGNED_CERT_IN_CHAIN'), TOKEN, 'tls_untrusted', 'does not trust', 'NODE_EXTRA_CA_CERTS'],
+    [network('UNABLE_TO_VERIFY_LEAF_SIGNATURE'), TOKEN, 'tls_untrusted', 'does not trust', 'its chain'],
+    [network('ERR_SSL_WRONG_VERSION_NUMBER'), TOKEN, 'tls_failed', 'does not speak TLS', '`http:`'],
+    [network('EPROTO'), TOKEN, 'tls_failed', 'TLS handshake with api.example.com failed', 'intercepts TLS'],
+    [network('LINK_LOCAL_ADDRESS'), TOKEN, 'link_local_address', 'metadata address', 'DNS entry'],
+    [network('RESPONSE_TOO_LONG'), TOKEN, 'response_too_long', 'longer than 64 KiB', 'another server'],
+    [network('UNEXPECTED_UPGRADE'), TOKEN, 'no_http', 'switched to another protocol', 'tell the provider'],
+    [network('ENEW'), TOKEN, 'unreachable', 'cannot reach api.example.com (ENEW).', 'host and port in `auth_server`'],
+    [network('ENEW'), UPSTREAM, 'api_unreachable', 'cannot reach', '`upstream`'],
+  ],
+  timeout: [
+    [timeout('connect'), UPSTREAM, 'api_timeout', 'did not accept a connection within 2.5 s', 'firewall'],
+    [timeout('connect'), TOKEN, 'timeout', 'did not accept a connection', 'firewall'],
+    [timeout('tls'), UPSTREAM, 'api_timeout', 'did not finish the TLS handshake within 2.5 s', 'intercepts TLS'],
+    [timeout('send'), UPSTREAM, 'api_slow', 'did not take the whole request', 'Check the outcome'],
+    [timeout('response'), UPSTREAM, 'api_slow', 'did not respond within 2.5 s', 'raise `timeout`'],
+    [timeout('token'), TOKEN, 'token_endpoint_slow', 'accepted a token request but did not respond', 'keeps retrying'],
+  ],
+  connection_lost: [
+    [{ kind: 'connection_lost', host: HOST }, UPSTREAM, 'api_reset', 'broke before the response', 'Check the outcome'],
+  ],
+  malformed_response: [
+    [
+      { kind: 'malformed_response', rule: 'it has two Content-Length lines', host: HOST },
+      UPSTREAM,
+      'api_no_http',
+      'The response of api.example.com is not valid HTTP: it has two Content-Length lines.',
+      'Check the outcome',
+    ],
+    [
+      { kind: 'malformed_response', rule: 'HPE_INVALID_CONSTANT', host: undefined },
+      TOKEN,
+      'no_http',
+      'The response of auth.example.com is not valid HTTP: HPE_INVALID_CONSTANT.',
+      'the scheme (http or https) in `auth_server`',
+    ],
+  ],
+  http_status: [
+    [{ kind: 'http_status', status: 500 }, TOKEN, 'token_endpoint_down', 'HTTP 500 from auth.example.com', 'failing'],
+    [{ kind: 'http_status', status: 429 }, TOKEN, 'token_endpoint_throttles', 'too many (HTTP 429)', '`token_store`'],
+    [{ kind: 'http_status', status: 302 }, TOKEN, 'token_answer_unusable', 'HTTP 302', 'does not follow redirects'],
+    [{ kind: 'http_status', status: 404 }, TOKEN, 'token_answer_unusable', 'HTTP 404', 'path and method'],
+  ],
+  html_page: [
+    [{ kind: 'html_page', status: 503 }, TOKEN, 'token_endpoint_html', 'a web page instead of a token', 'in a browser'],
+  ],
+  credentials_refused: [
+    [
+      { kind: 'credentials_refused', status: 401 },
+      { ...MPESA, environment: 'sandbox' },
+      'denied_in_sandbox',
+      'M-Pesa refused the credentials at its sandbox host auth.example.com (HTTP 401).',
+      'Check `consumer_key` and `consumer_secret`: copy them again',
+    ],
+    [
+      { kind: 'credentials_refused', status: 400 },
+      DOCTOR,
+      'denied_in_sandbox',
+      'M-Pesa refused the credentials at its sandbox host auth.example.com (HTTP 400) and said {"e":1}.',
+      'without quotes or spaces around them. They may also be production credentials.',
+    ],
+    [
+      { kind: 'credentials_refused', status: 401 },
+      IN_PRODUCTION,
+      'denied_in_production',
+      'at its production host auth.example.com',
+      "they are wrong, or they are sandbox credentials, which production does not know. `wakala doctor '/mpesa/*'` tells which. The log has what the provider said.",
+    ],
+    [
+      { kind: 'credentials_refused', status: 401 },
+      { ...IN_PRODUCTION, worksInSandbox: true },
+      'denied_in_production',
+      'its sandbox accepts them: they are sandbox credentials.',
+      'Set `environment: sandbox`',
+    ],
+    [
+      { kind: 'credentials_refused', status: 401 },
+      { server: 'token endpoint' },
+      'denied',
+      'The provider refused the credentials at the token endpoint (HTTP 401).',
+      'Check the credentials of the route',
+    ],
+  ],
+  no_usable_token: [
+    [noToken('empty_body'), TOKEN, 'token_answer_unusable', 'HTTP 200, but with an empty body.', '`auth_server`'],
+    [noToken('not_json'), TOKEN, 'token_answer_unusable', 'not JSON', '`token.response`'],
+    [noToken('field_missing'), TOKEN, 'token_answer_unusable', 'without a token', '`access_token`'],
+    [noToken('not_sendable'), TOKEN, 'token_answer_unusable', 'longer than 8 KiB', '`token.response`'],
+  ],
+  token_expired_at_once: [
+    [{ kind: 'token_expired_at_once' }, TOKEN, 'token_expired_at_once', 'has expired already', 'NTP'],
+  ],
+  no_token_endpoint: [
+    [
+      { kind: 'no_token_endpoint', problem: '/x is of another issuer', status: 200, host: 'id.example.com' },
+      TOKEN,
+      'token_answer_unusable',
+      'The metadata of the issuer id.example.com names no token endpoint that Wakala can use: /x is of another issuer.',
+      'Write `issuer` exactly',
+    ],
+    [
+      { kind: 'no_token_endpoint', problem: 'x', status: 502, host: 'id.example.com' },
+      TOKEN,
+      'token_endpoint_down',
+      'HTTP 502 from id.example.com',
+      'failing',
+    ],
+    [
+      { kind: 'no_token_endpoint', problem: 'x', status: 429, host: 'id.example.com' },
+      TOKEN,
+      'token_endpoint_throttles',
+      'id.example.com',
+      '`token_store`',
+    ],
+  ],
+  limit: [
+    [{ kind: 'limit', key: 'max_concurrency' }, UPSTREAM, 'overloaded', '`max_concurrency`', 'Raise `max_concurrency`'],
+  ],
+  loop: [[{ kind: 'loop' }, UPSTREAM, 'loop', 'came back to Wakala', 'Set `upstream`']],
+  shutdown: [[{ kind: 'shutdown', host: HOST }, UPSTREAM, 'shutdown', 'connections to api.example.com', 'again']],
+  internal: [
+    [{ kind: 'internal' }, UPSTREAM, 'internal_error', 'Wakala itself failed', 'report'],
+    [{ kind: 'internal' }, TOKEN, 'token_unavailable', 'while it requested a token', 'report'],
+  ],
 };
 
-describe('routeAdvice on a route without a token', () => {
-  it.each([
-    [network('ECONNREFUSED'), 'connection_refused', 'refuses connections'],
-    [network('ENOTFOUND'), 'dns_no_such_name', 'No host is named sandbox.safaricom.co.ke'],
-    [network('EAI_AGAIN'), 'dns_no_answer', 'The DNS resolver of this machine'],
-    [network('ENETUNREACH'), 'unreachable', 'no way from this machine'],
-    [network('ETIMEDOUT'), 'timeout', 'did not answer in time'],
-    [network('ECONNRESET'), 'connection_reset', 'broke the connection off'],
-    [network('CERT_HAS_EXPIRED'), 'tls_expired', 'has expired'],
-    [network('CERT_NOT_YET_VALID'), 'tls_not_yet_valid', 'not valid yet'],
-    [network('ERR_TLS_CERT_ALTNAME_INVALID'), 'tls_other_name', 'for another name'],
-    [network('SELF_SIGNED_CERT_IN_CHAIN'), 'tls_untrusted', 'nobody that this machine trusts'],
-    [network('DEPTH_ZERO_SELF_SIGNED_CERT'), 'tls_untrusted', 'nobody that this machine trusts'],
-    [network('UNABLE_TO_VERIFY_LEAF_SIGNATURE'), 'tls_untrusted', 'nobody that this machine trusts'],
-    [network('EPROTO'), 'tls_failed', 'could not agree on TLS'],
-    [network('ERR_SSL_WRONG_VERSION_NUMBER'), 'tls_failed', 'could not agree on TLS'],
-    [network('LINK_LOCAL_ADDRESS'), 'link_local_address', 'metadata address'],
-    [unavailable({ kind: 'malformed_response', rule: 'HPE_INVALID_CONSTANT', host: HOST }), 'no_http', 'no valid HTTP'],
-    [
-      unavailable({ kind: 'timeout', phase: 'token', timeoutMs: 15_000, host: HOST }),
-      'token_endpoint_slow',
-      'takes the connection but',
-    ],
-    [unavailable({ kind: 'http_status', status: 500 }), 'token_endpoint_down', 'is down: it answered 500'],
-    [unavailable({ kind: 'html_page', status: 503 }), 'token_endpoint_html', 'answered 503 with a web page'],
-    [unavailable({ kind: 'html_page', status: 200 }), 'token_endpoint_html', 'answered 200 with a web page'],
-    [unavailable({ kind: 'http_status', status: 429 }), 'token_endpoint_throttles', 'asked too often'],
-    [unavailable({ kind: 'token_expired_at_once' }), 'token_expired_at_once', 'has expired already'],
-    [
-      unavailable({ kind: 'no_usable_token', rule: 'field_missing', status: 200 }),
-      'token_answer_unusable',
-      'gave no token that can be used',
-    ],
-    [unavailable(undefined), 'token_unavailable', 'What happened.'],
-  ])('tells %o apart as %s', (failure, code, words) => {
-    const { state, problems } = adviceFor({ failure });
-    expect({ state, code: problems[0]?.code }).toEqual({ state: 'failing', code });
-    expect(problems[0]?.what).toContain(words);
-    expect(problems[0]?.todo).not.toBe('');
-    expect(problems).toHaveLength(1);
+describe('the diagnosis', () => {
+  it.each(Object.values(ROWS).flat())('of %j at %o is %s', (reason, context, code, what, hint) => {
+    const diagnosis = diagnose(reason, context);
+    expect(diagnosis.code).toBe(code);
+    expect(diagnosis.what).toContain(what);
+    expect(diagnosis.hint).toContain(hint);
+    for (const text of [diagnosis.what, diagnosis.hint]) expect(text).toMatch(/^\S.*[^.]\.$/);
   });
 
-  it('says in the sandbox that the secret is wrong, and which fields to copy', () => {
-    const [problem] = adviceFor({ failure: DENIED }).problems;
-    expect(problem).toMatchObject({ code: 'denied_in_sandbox', state: 'failing' });
-    expect(problem?.what).toContain('sandbox.safaricom.co.ke: they are wrong');
-    expect(problem?.todo).toContain('`consumer_key` and `consumer_secret`');
-  });
-
-  it('names both causes in production, and the command that tells which', () => {
-    const [problem] = adviceFor({ failure: DENIED }, routeIn('production')).problems;
-    expect(problem?.code).toBe('denied_in_production');
-    expect(problem?.what).toContain('production host api.safaricom.co.ke');
-    expect(problem?.todo).toMatch(/those of the sandbox.*`wakala doctor '\/mpesa\/\*'` tells which/);
-  });
-
-  it('says when it was, and when the next try may be', () => {
-    expect(adviceFor({ failure: DENIED, retryAtMs: NOW + 8000 }).problems[0]).toMatchObject({
-      atMs: NOW - 2000,
-      untilMs: NOW + 8000,
-    });
-    expect(adviceFor({ failure: DENIED, retryAtMs: NOW }).problems[0]?.untilMs).toBeUndefined();
-  });
-
-  it('says that all is well where nothing was asked for yet', () => {
-    expect(adviceFor({})).toEqual({ state: 'ok', problems: [] });
-    const untold = { route: SANDBOX, credential: undefined, failure: undefined, nowMs: NOW };
-    expect(diagnoseRoute(untold)).toEqual({ state: 'ok', problems: [] });
-  });
-
-  it('names the host that a token request spells out, where it is another one', () => {
-    const token = {
-      request: { url: 'https://login.example/token', json: { key: '{key}' } },
-      response: { access_token: 'token' },
+  it.each<[code: string, what: string]>([
+    ['CERT_HAS_EXPIRED', 'expired on 2026-03-01 (CERT_HAS_EXPIRED).'],
+    ['CERT_NOT_YET_VALID', 'is not valid before an unknown day (CERT_NOT_YET_VALID).'],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'is for a.example, b.example (ERR_TLS_CERT_ALTNAME_INVALID).'],
+    ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', ', `Example CA` (UNABLE_TO_GET_ISSUER_CERT_LOCALLY).'],
+  ])('of %s says what the certificate says, if it was looked at', (code, what) => {
+    const certificate = {
+      names: 'a.example, b.example',
+      issuer: 'Example CA',
+      validFromMs: NaN,
+      validUntilMs: Date.UTC(2026, 2, 1),
     };
-    const file = { routes: { '/x/*': { upstream: 'https://api.example', credentials: { key: 'k' }, token } } };
-    const route = adminConfig({ file }).routes[0]!;
-    expect(adviceFor({ failure: network('ENOTFOUND', 'login.example') }, route).problems[0]?.what).toContain(
-      'login.example',
-    );
+    expect(diagnose(network(code), { ...UPSTREAM, certificate }).what).toContain(what);
   });
 });
 
-describe('routeAdvice on a route with a token', () => {
-  it('warns only, since calls go through until the token runs out', () => {
-    const { state, problems } = adviceFor({ token: TOKEN, failure: unavailable({ kind: 'http_status', status: 500 }) });
-    expect(state).toBe('warning');
-    expect(problems[0]?.what).toContain('Calls still go through');
-    const ended = { ...TOKEN, expiresAtMs: NOW };
-    expect(adviceFor({ token: ended, failure: unavailable({ kind: 'http_status', status: 500 }) }).state).toBe(
-      'failing',
-    );
+describe('the context of a token request', () => {
+  it('names the token endpoint, its key and the credentials', () => {
+    const provider = providerNamed('mpesa')!;
+    const route = { name: '/mpesa/*', provider, environment: 'sandbox', authServer: 'https://a.example:444' } as const;
+    expect(tokenContext(route)).toEqual({
+      server: 'token endpoint',
+      host: 'a.example:444',
+      key: 'auth_server',
+      route: '/mpesa/*',
+      provider: provider.title,
+      environment: 'sandbox',
+      credentials: ['`consumer_key`', '`consumer_secret`'],
+    });
   });
 
+  it.each<['issuer' | 'token_endpoint', string | undefined]>([
+    ['issuer', 'https://id.example'],
+    ['token_endpoint', undefined],
+  ])('names `%s` under `oauth2`', (key, issuer) => {
+    const provider = providerNamed('mpesa')!;
+    if ('fixed' in provider.token) throw new Error('mpesa has an exchange');
+    const oauth2 = { clientAuth: 'client_secret_basic', ...(issuer !== undefined && { issuer }) } as const;
+    const request = { ...provider.token.request, path: 'https://t.example/token', oauth2 };
+    const token = { ...provider.token, request };
+    const context = tokenContext({ provider: { ...provider, token }, authServer: 'https://a.example' });
+    expect(context).toMatchObject({ key, host: 't.example' });
+  });
+});
+
+describe('the hint for problems and the log', () => {
+  const reason: Reason = { kind: 'network', code: 'ECONNREFUSED', host: HOST };
+
+  it('comes from the same table', () => {
+    expect(hintFor(new ProxyError('upstream_unreachable', '', { reason }))).toBe(diagnose(reason, UPSTREAM).hint);
+    const { hint } = diagnose(reason, { server: 'token endpoint' });
+    expect(hintFor(new ProxyError('token_unavailable', '', { reason }))).toBe(hint);
+    expect(hint).toContain('host and port in the configuration');
+  });
+
+  it('is left out if the detail says what to do, or there is no reason', () => {
+    const lost = new ProxyError('upstream_reset', '', { reason: { kind: 'connection_lost', host: HOST } });
+    expect(hintFor(lost)).toBeUndefined();
+    const refused = { kind: 'credentials_refused', status: 401 } as const;
+    expect(hintFor(new ProxyError('token_denied', '', { reason: refused }))).toBeUndefined();
+    expect(hintFor(new ProxyError('token_unavailable', ''))).toBeUndefined();
+  });
+});
+
+describe('the diagnosis of the clock', () => {
   it.each([
-    [30_001, 'clock_off', 'is 30 s behind that of sandbox.safaricom.co.ke'],
-    [-125_000, 'clock_off', 'is 2 min 5 s ahead of that of'],
-  ])('says of a skew of %i ms whose clock is ahead', (clockSkewMs, code, words) => {
-    const { state, problems } = adviceFor({ token: TOKEN, clockSkewMs });
-    expect({ state, code: problems[0]?.code }).toEqual({ state: 'warning', code });
-    expect(problems[0]?.what).toContain(words);
-    expect(problems[0]?.todo).toContain('NTP');
+    [30_001, 'is 30 s behind that of auth.example.com.'],
+    [-125_000, 'is 2 min 5 s ahead of that of auth.example.com.'],
+  ])('of a skew of %i ms says which clock is ahead', (skewMs, what) => {
+    const diagnosis = diagnoseClock(skewMs, 'auth.example.com');
+    expect(diagnosis?.what).toContain(what);
+    expect(diagnosis?.hint).toContain('NTP');
   });
 
-  it.each([30_000, -30_000, 0, undefined])('does not mind a skew of %s ms', (clockSkewMs) => {
-    expect(adviceFor({ token: TOKEN, clockSkewMs }).state).toBe('ok');
-  });
-
-  it('names the calls that are refused whatever the token is', () => {
-    const calls = ['b2c', 'b2b', 'stk', 'c2b', 'x'].map((name, i) => ({
-      client: name === 'b2b' ? 'shop' : undefined,
-      call: `POST /${name}`,
-      untilMs: NOW + i,
-    }));
-    const { state, problems } = adviceFor({ token: TOKEN, refusedCalls: calls });
-    expect({ state, code: problems[0]?.code }).toEqual({ state: 'warning', code: 'token_refused_for_calls' });
-    expect(problems[0]?.what).toContain('POST /b2c, POST /b2b by shop, POST /stk and 2 more');
-    expect(problems[0]?.todo).toContain('API product');
-    expect(problems[0]?.untilMs).toBe(NOW + 4);
+  it.each([30_000, -30_000, 0, undefined])('of a skew of %s ms is that nothing is wrong', (skewMs) => {
+    expect(diagnoseClock(skewMs, HOST)).toBeUndefined();
   });
 });
 
-describe('routeAdvice on a route whose last call failed', () => {
-  const failure = (code: ErrorCode, detail: string, reason?: Reason): LastFailure => ({
-    ...{ code, detail, reason },
-    atMs: NOW,
-    requestId: 'r-1',
-  });
-  const unreachable = (code: string) =>
-    failure('upstream_unreachable', 'The provider could not be connected to.', { kind: 'network', code, host: HOST });
-  const timeout = (phase: 'connect' | 'response') =>
-    failure('upstream_timeout', '', { kind: 'timeout', phase, timeoutMs: 60_000, host: HOST });
-
+describe('the diagnosis of the token store', () => {
   it.each([
-    [unreachable('ECONNREFUSED'), 'api_connection_refused', 'refuses connections'],
-    [unreachable('ENOTFOUND'), 'api_dns_no_such_name', 'No host is named'],
-    [unreachable('EAI_AGAIN'), 'api_dns_no_answer', 'DNS resolver'],
-    [unreachable('CERT_HAS_EXPIRED'), 'api_tls_expired', 'certificate'],
-    [unreachable('whatever'), 'api_unreachable', 'could not be connected to'],
-    [failure('upstream_reset', ''), 'api_reset', 'broke the connection off'],
-    [failure('upstream_invalid', ''), 'api_no_http', 'no valid HTTP'],
-    [timeout('response'), 'api_slow', 'within 60 s'],
-    [timeout('connect'), 'api_timeout', 'Nothing was sent'],
-    [failure('loop_detected', ''), 'loop', 'leads here again'],
-    [failure('internal_error', 'Wakala failed.'), 'internal_error', 'Wakala failed.'],
-  ])('tells %o apart as %s', (last, code, words) => {
-    const { state, problems } = adviceFor({ token: TOKEN }, SANDBOX, last);
-    expect({ state, code: problems[0]?.code }).toEqual({ state: 'failing', code });
-    expect(problems[0]?.what).toContain(words);
-    expect(problems[0]?.todo).not.toBe('');
+    ['WRONGPASS', 'user and password in `token_store.redis`'],
+    ['NOAUTH', 'user and password'],
+    ['ERR', 'user and password'],
+    ['NOPERM', 'EVAL, PUBLISH and SUBSCRIBE'],
+    ['TOO_SLOW', 'within 80 ms'],
+    ['ECONNREFUSED', 'host and port in `token_store.redis`'],
+  ])('by the code %s', (code, hint) => {
+    expect(diagnoseStore(code).what).toContain(`cannot be used (${code}).`);
+    expect(diagnoseStore(code).hint).toContain(hint);
   });
 
-  it('only warns of calls that were turned away', () => {
-    const { state, problems } = adviceFor({}, SANDBOX, failure('overloaded', '/mpesa/* has 2 requests under way.'));
-    expect({ state, code: problems[0]?.code }).toEqual({ state: 'warning', code: 'overloaded' });
-  });
-
-  it('leaves it to the credential to say what is wrong with its token', () => {
-    expect(adviceFor({ token: TOKEN }, SANDBOX, failure('token_denied', '')).state).toBe('ok');
-    expect(adviceFor({ failure: DENIED }, SANDBOX, failure('token_denied', '')).problems).toHaveLength(1);
-  });
-
-  it('puts what fails before what is a warning', () => {
-    const { state, problems } = adviceFor({ token: TOKEN, clockSkewMs: 90_000 }, SANDBOX, unreachable('ECONNREFUSED'));
-    expect(state).toBe('failing');
-    expect(problems.map(({ code }) => code)).toEqual(['api_connection_refused', 'clock_off']);
-  });
-});
-
-describe('what is said of wakala as a whole', () => {
-  it('says why the token store is away, and that each copy asks alone meanwhile', () => {
-    expect(storeProblem(undefined)).toBeUndefined();
-    expect(storeProblem({ connected: true, failure: undefined })).toBeUndefined();
-    const refused = storeProblem({ connected: false, failure: 'ECONNREFUSED' });
-    expect(refused?.what).toMatch(/\(ECONNREFUSED\).*each copy of Wakala asks for tokens of its own/);
-    expect(storeProblem({ connected: false, failure: 'WRONGPASS' })?.todo).toContain('refuses the login');
-  });
-
-  it('says why the configuration on disk is not the one that serves', () => {
-    expect(reloadProblem({ taken: 1, refused: 0, failure: undefined })).toBeUndefined();
-    const problem = reloadProblem({ taken: 0, refused: 1, failure: 'proxy.config.yaml:3:1: unknown key' });
-    expect(problem?.what).toContain('proxy.config.yaml:3:1: unknown key');
-    expect(problem?.todo).toContain('wakala check');
+  it('needs no code', () => {
+    expect(diagnoseStore(undefined).what).toMatch(/^The token store \(Redis\) cannot be used\. Each process/);
   });
 });

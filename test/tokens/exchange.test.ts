@@ -233,6 +233,7 @@ describe('a token endpoint', () => {
           status: 400,
           error: refusal.message,
           provider_said: '{"errorCode":"400.008.01","errorMessage":"Invalid Authentication passed"}',
+          hint: expect.stringContaining('Check `consumer_key` and `consumer_secret`') as unknown,
         },
       },
     ]);

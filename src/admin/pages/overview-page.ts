@@ -7,7 +7,7 @@ import type { AdminContext } from '../context.ts';
 import { type Overview, overviewOf, type RouteView } from '../view.ts';
 import { age, facts } from './elements.ts';
 import { pageResponse } from './layout.ts';
-import { problemBlock, routeArticle } from './route-article.ts';
+import { diagnosticBlock, routeArticle } from './route-article.ts';
 
 const COLUMNS = [
   'Process',
@@ -116,7 +116,7 @@ function live(overview: Overview, q: string): Child {
     'div',
     { id: 'live-routes', 'data-live': true },
     summary(overview),
-    ...overview.problems.map((problem) => problemBlock(problem, overview.atMs)),
+    ...overview.diagnostics.map((diagnostic) => diagnosticBlock(diagnostic, overview.atMs)),
     ...shown.map((view) => routeArticle(view, overview)),
     shown.length === 0 ? h('p', { class: 'empty' }, 'No route fits.') : null,
     rest > 0 ? h('p', { class: 'empty' }, `${plural(rest, 'more route')} not shown; the filter finds them.`) : null,

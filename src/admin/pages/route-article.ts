@@ -1,5 +1,5 @@
 import { type Child, jsx as h } from 'hono/jsx';
-import type { Problem } from '../../diagnosis/diagnosis.ts';
+import type { Diagnostic } from '../route-health.ts';
 import { count, millis, plural, rate } from '../../format.ts';
 import { latencyAt } from '../../telemetry/route-stats.ts';
 import type { LifetimeSource } from '../../tokens/token.ts';
@@ -69,7 +69,7 @@ export function routeArticle(view: RouteView, { atMs, processes }: Overview): Ch
     'article',
     { id: `route:${name}`, class: `route ${view.state}`, 'aria-labelledby': `name:${name}` },
     h('div', { class: 'columns' }, who(view), token(view, atMs), requests(view), latency(view, processes)),
-    ...view.problems.map((problem) => problemBlock(problem, atMs)),
+    ...view.diagnostics.map((diagnostic) => diagnosticBlock(diagnostic, atMs)),
   );
 }
 
@@ -237,9 +237,9 @@ function refreshForm(name: string): Child {
 }
 
 /** What is wrong, what to do about it, and when. */
-export function problemBlock(problem: Problem, nowMs: number): Child {
-  const { state, what, todo, atMs, untilMs } = problem;
-  const again = problem.code === 'token_refused_for_calls' ? 'Left alone for another ' : 'The next try may be made in ';
+export function diagnosticBlock(diagnostic: Diagnostic, nowMs: number): Child {
+  const { code, state, what, hint, atMs, untilMs } = diagnostic;
+  const again = code === 'token_refused_for_calls' ? 'Left alone for another ' : 'The next try may be made in ';
   const times = [
     atMs === undefined ? null : ['Last seen at ', moment(atMs), '. '],
     untilMs === undefined ? null : [again, countdown(untilMs, nowMs, '0 s'), '.'],
@@ -248,7 +248,7 @@ export function problemBlock(problem: Problem, nowMs: number): Child {
     'div',
     { class: `problem ${state}` },
     h('p', { class: 'what' }, h('strong', {}, `${NAMES[state]}: `), withCode(what)),
-    h('p', { class: 'todo' }, h('strong', {}, 'What to do: '), withCode(todo)),
+    h('p', { class: 'todo' }, h('strong', {}, 'What to do: '), withCode(hint)),
     times.every((time) => time === null) ? null : h('p', { class: 'when' }, times),
   );
 }

@@ -42,10 +42,16 @@ export function invalidResponse(server: string, why: string, cause?: unknown): P
 export function poolClosed(server: string, hasStarted: boolean): ProxyError {
   if (!hasStarted) {
     const detail = `Wakala is shutting down its connections to ${server}. The request was not sent.`;
-    return new ProxyError('upstream_unreachable', detail, { reason: { kind: 'shutdown' }, outcome: 'not_sent' });
+    return new ProxyError('upstream_unreachable', detail, {
+      reason: { kind: 'shutdown', host: server },
+      outcome: 'not_sent',
+    });
   }
   const detail = `Wakala shut down its connection to ${server} before the response was complete. ${MAY_HAVE_ACTED}`;
-  return new ProxyError('upstream_reset', detail, { reason: { kind: 'shutdown' }, outcome: 'unknown' });
+  return new ProxyError('upstream_reset', detail, {
+    reason: { kind: 'connection_lost', host: server },
+    outcome: 'unknown',
+  });
 }
 
 /** The stream of a request body failed after a part of the request was sent. */
@@ -63,7 +69,7 @@ export function wrongBodyLength(): ProxyError {
 /** The request would not be exactly one HTTP request. */
 export function invalidRequest(why: string): ProxyError {
   const detail = `The request cannot be sent: ${why}. Nothing was sent.`;
-  return new ProxyError('internal_error', detail, { reason: { kind: 'internal' }, outcome: 'not_sent' });
+  return new ProxyError('internal_error', detail, { outcome: 'not_sent' });
 }
 
 /** A response handler threw. */
