@@ -146,9 +146,7 @@ function emulated(provider, api, auth) {
   const { call } = provider.samples;
   const values = [...emulatedCredentials(provider)].map(([name, secret]) => [code(name), code(secret.reveal())]);
   const where = auth === undefined ? '' : `, its token host on http://127.0.0.1:${auth}`;
-  const mark = `<!-- body ${call.method} http://127.0.0.1:8080/${provider.name}${call.path} -->`;
-  const body =
-    call.json === undefined ? '' : `\n\n${mark}\n\n\`\`\`json\n${JSON.stringify(call.json, null, 2)}\n\`\`\``;
+  const body = call.json === undefined ? '' : `\n\n\`\`\`json\n${JSON.stringify(call.json, null, 2)}\n\`\`\``;
   return `\`wakala dev\` and \`wakala emulate ${provider.name}\` serve it on http://127.0.0.1:${api}${where}. It ${isFixed(provider.token) ? 'takes the one key below' : 'emulates the token endpoint as described above'}, and ${providerEmulatorOf(provider).summary} See [emulators](../emulators.md) for how to break it.
 
 ${table(['credential', 'of the emulator'], values)}

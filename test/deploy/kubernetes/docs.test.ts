@@ -20,8 +20,7 @@ class Reader {
   constructor() {
     const checkout = path.join(this.folder, 'wakala/deploy/kubernetes');
     cpSync(path.join(ROOT, 'deploy/kubernetes'), checkout, { recursive: true });
-    for (const { marks, text } of BLOCKS) {
-      const name = marks.get('file');
+    for (const { name, text } of BLOCKS) {
       if (name !== undefined) this.write(name, text);
     }
   }
@@ -42,7 +41,7 @@ class Reader {
 }
 
 describe('docs/kubernetes.md', () => {
-  const manifests = BLOCKS.filter(({ language, marks }) => language === 'yaml' && marks.has('kubernetes'));
+  const manifests = BLOCKS.filter(({ language, mark }) => language === 'yaml' && mark === 'kubernetes');
 
   it.each(manifests.map((block) => [placeOf(block), block] as const))('%s keeps to its schema', (_, { text }) => {
     expect(problemsOf(parseDocument(text, { version: '1.1' }).toJS() as object)).toEqual([]);
@@ -57,7 +56,7 @@ describe('docs/kubernetes.md', () => {
   });
 
   it('shows the configuration of the gateway as it is', () => {
-    const shown = BLOCKS.find(({ marks }) => marks.get('file') === 'gateway/proxy.config.yaml');
+    const shown = BLOCKS.find(({ name }) => name === 'gateway/proxy.config.yaml');
     expect(parse(shown?.text ?? '')).toEqual(parse(textOf('deploy/kubernetes/overlays/gateway/proxy.config.yaml')));
   });
 
@@ -86,7 +85,7 @@ describe.runIf(hasTool('kubectl'))('what a reader of docs/kubernetes.md has in t
   });
 
   it.each(['shop', 'gateway'])('%s has the configuration that stands on the page', (folder) => {
-    const shown = BLOCKS.find(({ marks }) => marks.get('file') === `${folder}/proxy.config.yaml`);
+    const shown = BLOCKS.find(({ name }) => name === `${folder}/proxy.config.yaml`);
     expect(configIn(reader.rendered(folder))).toBe(shown?.text);
   });
 
@@ -133,7 +132,7 @@ describe.runIf(hasTool('kubectl'))('what a reader of docs/kubernetes.md has in t
   });
 
   it('has the last word on what the component replaces', () => {
-    const shop = BLOCKS.find(({ marks }) => marks.get('file') === 'shop/deployment.yaml');
+    const shop = BLOCKS.find(({ name }) => name === 'shop/deployment.yaml');
     reader.write('own/deployment.yaml', shop?.text ?? '');
     reader.write(
       'own/kustomization.yaml',

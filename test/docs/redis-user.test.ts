@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { textOf } from '../docs/documents.ts';
+import { textOf } from './documents.ts';
 import { ask } from '../support/proxy-ask.ts';
 import { routeTo, startProxy } from '../support/proxy-server.ts';
 import { RedisServer } from '../support/redis-server.ts';

@@ -1,14 +1,16 @@
 import { compileFunction } from 'node:vm';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startEmulator } from '../../../src/emulators/emulator.ts';
-import { providerNamed } from '../../../src/providers/registry.ts';
-import { routeToEmulator, startProxy } from '../../support/proxy-server.ts';
-import { blocksFor } from './runners.ts';
+import { startEmulator } from '../../src/emulators/emulator.ts';
+import { providerNamed } from '../../src/providers/registry.ts';
+import { routeToEmulator, startProxy } from '../support/proxy-server.ts';
+import { blocksOf } from './documents.ts';
 
 type StkPush = (order: unknown) => Promise<{ readonly ResponseCode?: string }>;
 type Globals = { readonly env: Readonly<Record<string, string>> };
 
-const [before = '', after = '', ...more] = blocksFor('before-and-after').map(({ text }) => text);
+const [before = '', after = '', ...more] = blocksOf('README.md').flatMap(({ language, text }) =>
+  language === 'js' ? text : [],
+);
 
 async function mpesa() {
   const provider = providerNamed('mpesa')!;

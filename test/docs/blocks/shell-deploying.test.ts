@@ -1,4 +1,0 @@
-import { describeShellPages } from './pages.ts';
-import { DEPLOYING, shellPages } from './runners.ts';
-
-describeShellPages(shellPages().filter((file) => DEPLOYING.test(file)));
