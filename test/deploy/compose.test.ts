@@ -1,34 +1,76 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
-import { once } from 'node:events';
 import path from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { validateConfig } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/errors.ts';
 import { ROOT, textOf } from '../docs/documents.ts';
-import { ask, askJson, expectProblem } from '../support/proxy-ask.ts';
 import { temporaryDirectory } from '../support/proxy-process.ts';
 import { hasTool } from '../support/tools.ts';
-import { FOLDER, milliseconds, mountsOf, readCompose, secretsOf } from './compose-file.ts';
-import { ComposeStack } from './compose-stack.ts';
+
+/** Where the paths of deploy/compose.yaml, and of what is laid over it, start. */
+const FOLDER = path.join(ROOT, 'deploy');
+
+interface SecretUse {
+  readonly source: string;
+  readonly target?: string;
+}
+
+interface Service {
+  readonly build?: { readonly context: string; readonly dockerfile: string };
+  readonly ports?: readonly string[];
+  readonly volumes?: readonly string[];
+  readonly secrets?: readonly (string | SecretUse)[];
+  readonly networks?: readonly string[];
+  readonly group_add?: readonly string[];
+  readonly profiles?: readonly string[];
+  readonly depends_on?: readonly string[] | Readonly<Record<string, { readonly condition: string }>>;
+  readonly healthcheck?: { readonly test: readonly string[] };
+  readonly stop_grace_period?: string;
+  readonly mem_limit?: string;
+}
+
+interface Compose {
+  readonly services: Readonly<Record<string, Service>>;
+  readonly networks?: Readonly<Record<string, { readonly internal?: boolean }>>;
+  readonly secrets: Readonly<Record<string, { readonly file: string }>>;
+}
+
+/** Reads a Compose file of `deploy/`. */
+function readCompose(file: string): Compose {
+  return parse(textOf(`deploy/${file}`)) as Compose;
+}
+
+/** What a service finds at which place: folders of the repository, by their path in the container. */
+function mountsOf({ volumes = [] }: Service): ReadonlyMap<string, string> {
+  return new Map(
+    volumes.map((volume) => {
+      const [source = '', target = ''] = volume.split(':');
+      return [target, path.join(FOLDER, source)];
+    }),
+  );
+}
+
+/** The names of the secrets that a service is given, by their path in the container. */
+function secretsOf({ secrets = [] }: Service): ReadonlyMap<string, string> {
+  return new Map(
+    secrets.map((use) => {
+      const { source, target = source } = typeof use === 'string' ? { source: use } : use;
+      return [path.posix.resolve('/run/secrets', target), source];
+    }),
+  );
+}
+
+/** A duration as Compose writes it, in milliseconds. */
+function milliseconds(duration = ''): number {
+  const [, count, unit] = /^(\d+)(ms|s|m)$/.exec(duration) ?? [];
+  return Number(count) * ({ ms: 1, s: 1000, m: 60_000 }[unit ?? ''] ?? NaN);
+}
 
 const COMPOSE = readCompose('compose.yaml');
 const LIVE = readCompose('compose/live.yaml');
 const SERVICES = Object.entries(COMPOSE.services);
-const PUSH = {
-  BusinessShortCode: '174379',
-  Password: Buffer.from('174379made-up-passkey20260101120000').toString('base64'),
-  Timestamp: '20260101120000',
-  TransactionType: 'CustomerPayBillOnline',
-  Amount: '100',
-  PartyA: '254700000001',
-  PartyB: '174379',
-  PhoneNumber: '254700000001',
-  CallBackURL: 'https://shop.example/mpesa',
-  AccountReference: 'order1',
-  TransactionDesc: 'order1',
-};
 
 /** The configuration in a folder of `deploy/compose`, with made-up secrets where the container has its own. */
 function examined(folder: string) {
@@ -139,55 +181,10 @@ describe('deploy/compose/live.yaml', () => {
   });
 });
 
-describe.runIf(hasTool('redis-server'))('the stack', { timeout: 120_000 }, () => {
-  it('takes a payment, keeps strangers out, shares its token and stops gently', async () => {
-    const stack = await ComposeStack.prepare(COMPOSE);
-    await stack.redis();
-    await stack.emulators();
-    const wakala = await stack.wakala();
-    expect([stack.health('wakala'), stack.health('emulators')]).toEqual([0, 0]);
-    const app = new URL(await stack.app());
-
-    const order = { amount: 100, number: '0780000001' };
-    const asked = await askJson(Number(app.port), '/orders/1/payment', order);
-    expect([asked.status, asked.json()['state']]).toEqual([202, 'pending']);
-    await vi.waitFor(async () => {
-      const { status, json } = await ask(Number(app.port), '/orders/1/payment');
-      expect([status, json()['state']]).toEqual([200, 'successful']);
-    }, 10_000);
-
-    const path = '/mpesa/mpesa/stkpush/v1/processrequest';
-    const push = await askJson(stack.wakalaPort, path, PUSH, { authorization: `Bearer ${stack.secret('shop_key')}` });
-    expect([push.status, push.json()['ResponseCode']]).toEqual([200, '0']);
-    expectProblem(await askJson(stack.wakalaPort, path, PUSH), { status: 401, code: 'client_unauthorized' });
-
-    expect(await redis(stack, 'DBSIZE')).toContain('NOAUTH');
-    const size = await redis(stack, `AUTH ${stack.secret('redis_password')}`, 'DBSIZE');
-    expect(Number(/:(\d+)\r\n/.exec(size)?.[1])).toBeGreaterThan(0);
-
-    wakala.signal('SIGTERM');
-    expect(await wakala.exited).toBe(0);
-    expect(stack.health('wakala')).not.toBe(0);
-  });
-
-  it('has made-up secrets of its own, which nobody takes for real ones', () => {
+describe('deploy/compose/secrets/emulated', () => {
+  it('is made up, and nobody takes it for real', () => {
     for (const [name, { file }] of Object.entries(COMPOSE.secrets)) {
       expect(readFileSync(path.join(FOLDER, file), 'utf8'), name).toMatch(/^made-up-.*-for-the-emulators\n$/);
     }
   });
 });
-
-/** What Redis says to these commands on a connection of their own. */
-async function redis({ redisPort }: ComposeStack, ...commands: readonly string[]): Promise<string> {
-  const socket = connect(redisPort, '127.0.0.1');
-  try {
-    let said = '';
-    for (const command of commands) {
-      socket.write(`${command}\r\n`);
-      said += String((await once(socket, 'data')) as [Buffer]);
-    }
-    return said;
-  } finally {
-    socket.destroy();
-  }
-}

@@ -1,83 +1,143 @@
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ROOT, textOf } from '../../docs/documents.ts';
+import { validateConfig } from '../../../src/config/load.ts';
+import { formatProblem } from '../../../src/errors.ts';
+import { textOf } from '../../docs/documents.ts';
 import { hasTool } from '../../support/tools.ts';
-import { linkProblems } from './link-policy.ts';
-import { FOLDERS, nameOf, ofKind, podOf, rendered, wakalaIn } from './manifests.ts';
-import { type End, lets, OWN } from './network.ts';
-import { podProblems } from './pod-policy.ts';
-import { proxyProblems } from './proxy-policy.ts';
+import { configIn, containersOf, FOLDERS, nameOf, ofKind, podOf, rendered, wakalaIn } from './manifests.ts';
 import { problemsOf } from './schemas.ts';
 
-const { version } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { version: string };
+const { version } = JSON.parse(textOf('package.json')) as { version: string };
+
+/** The user of the image. */
+const USER = 65_532;
+/** Readable by owner and group. */
+const SECRET_MODE = 0o440;
+
+/** A configuration as `wakala check` sees it in the pod. */
+function examined(text: string, { emulated = false, mode = 0o400 } = {}) {
+  return validateConfig('/etc/wakala/proxy.config.yaml', {
+    env: {},
+    emulated,
+    fileMode: () => mode,
+    readFile: (name) => (name.endsWith('proxy.config.yaml') ? text : `made-up-content-of${name.replaceAll('/', '-')}`),
+  });
+}
 
 describe.runIf(hasTool('kubectl'))('deploy/kubernetes, rendered', () => {
   describe.each(FOLDERS)('%s', (folder) => {
-    it('keeps to the schemas of its kinds', () => {
+    const isEmulated = folder === 'overlays/dev';
+    const isSidecar = folder === 'overlays/sidecar';
+
+    it('keeps to the schemas of its kinds, and holds no Secret', () => {
       const manifests = rendered(folder);
       expect(manifests.length).toBeGreaterThan(1);
       expect(manifests.flatMap((one) => problemsOf(one).map((problem) => `${nameOf(one)}: ${problem}`))).toEqual([]);
+      expect(ofKind(manifests, 'Secret')).toEqual([]);
     });
 
-    it('passes Pod Security "restricted", and our own rules for pods', () => {
-      expect(ofKind(rendered(folder), 'Deployment').flatMap(podProblems)).toEqual([]);
+    it('passes Pod Security "restricted", with a read-only root and without a token of the API server', () => {
+      for (const pod of ofKind(rendered(folder), 'Deployment').map(podOf)) {
+        expect(pod).toMatchObject({ automountServiceAccountToken: false, enableServiceLinks: false });
+        expect([pod.hostNetwork, pod.hostPID, pod.hostIPC]).toEqual([undefined, undefined, undefined]);
+        for (const { name, securityContext } of containersOf(pod)) {
+          const { runAsUser, ...context } = { ...pod.securityContext, ...securityContext };
+          expect(runAsUser, name).toBeGreaterThan(0);
+          expect(context, name).toMatchObject({
+            runAsNonRoot: true,
+            readOnlyRootFilesystem: true,
+            allowPrivilegeEscalation: false,
+            seccompProfile: { type: 'RuntimeDefault' },
+          });
+          expect(securityContext?.capabilities, name).toEqual({ drop: ['ALL'] });
+        }
+      }
     });
 
-    it('runs Wakala as its own user, with probes on the admin listener, secrets in files, and time to drain', () => {
-      expect(proxyProblems(rendered(folder))).toEqual([]);
+    it('limits memory and not CPU, and names the version of each image', () => {
+      for (const { name, image, resources } of ofKind(rendered(folder), 'Deployment')
+        .map(podOf)
+        .flatMap(containersOf)) {
+        expect(image, name).toMatch(/:\d[\w.-]+$/);
+        expect(Object.keys(resources?.limits ?? {}), name).toEqual(['memory']);
+        expect(Object.keys(resources?.requests ?? {}).sort(), name).toEqual(['cpu', 'memory']);
+      }
     });
 
-    it('refers to nothing that is not there', () => {
-      expect(linkProblems(rendered(folder))).toEqual([]);
+    it('mounts read-only, and has secrets in files that others cannot read', () => {
+      for (const pod of ofKind(rendered(folder), 'Deployment').map(podOf)) {
+        for (const { secret } of pod.volumes ?? []) expect(secret?.defaultMode ?? SECRET_MODE).toBe(SECRET_MODE);
+        for (const { env = [], envFrom, volumeMounts = [] } of containersOf(pod)) {
+          expect(envFrom).toBeUndefined();
+          expect(env.filter(({ valueFrom }) => valueFrom !== undefined)).toEqual([]);
+          // A file that is mounted by `subPath` is never replaced.
+          for (const mount of volumeMounts) expect(mount).toMatchObject({ readOnly: true });
+          for (const mount of volumeMounts) expect(mount).not.toHaveProperty('subPath');
+        }
+      }
     });
 
-    it('has the image, and where it says so the version, of this repository', () => {
+    it('runs Wakala as the user of its image, who can read its secrets', () => {
       const { deployment, container } = wakalaIn(rendered(folder));
-      expect(container.image).toBe(`wakala:${version}`);
-      const said = deployment.spec?.template.metadata?.labels?.['app.kubernetes.io/version'];
-      expect(said).toBe(folder === 'overlays/sidecar' ? undefined : version);
-    });
-  });
-
-  it('runs Wakala in the same way in each, save what makes a sidecar or an emulation of it', () => {
-    const common = FOLDERS.map((folder) => {
-      const { deployment, container } = wakalaIn(rendered(folder));
-      const { image, resources, securityContext, livenessProbe } = container;
       const pod = podOf(deployment).securityContext;
-      return {
-        ...{
-          image,
-          resources,
-          periods: livenessProbe?.periodSeconds,
-          user: securityContext?.runAsUser ?? pod?.runAsUser,
-        },
-        ...{ capabilities: securityContext?.capabilities, fsGroup: pod?.fsGroup },
-        config: container.args?.slice(1),
-      };
+      expect(container.image).toBe(`wakala:${version}`);
+      expect({ ...pod, ...container.securityContext }).toMatchObject({ runAsUser: USER, fsGroup: USER });
+      const mounts = container.volumeMounts?.map(({ mountPath }) => mountPath);
+      expect(mounts).toEqual(isEmulated ? ['/etc/wakala'] : ['/etc/wakala', '/run/secrets/wakala']);
     });
-    for (const one of common) expect(one).toEqual(common[0]);
+
+    it('asks the admin listener for its health; only readiness knows that it drains', () => {
+      const { container } = wakalaIn(rendered(folder));
+      const port = isSidecar ? 'wakala-admin' : 'admin';
+      expect(container.ports).toContainEqual({ name: port, containerPort: 9901 });
+      expect(container).toMatchObject({
+        startupProbe: { httpGet: { path: '/readyz', port } },
+        livenessProbe: { httpGet: { path: '/livez', port } },
+        readinessProbe: { httpGet: { path: '/readyz', port } },
+      });
+    });
+
+    it('has a configuration that passes the check, also in production', () => {
+      const text = configIn(rendered(folder));
+      const { problems, warnings } = examined(text, { emulated: isEmulated });
+      expect(problems.map(formatProblem)).toEqual([]);
+      // Said in the file itself: a managed Redis with TLS is better.
+      const clear = expect.stringContaining('is not encrypted on its way') as string;
+      expect(warnings.map(({ message }) => message)).toEqual(folder === 'overlays/gateway' ? [clear] : []);
+      const production = text.replace('environment: sandbox', 'environment: production');
+      expect(examined(production, { emulated: isEmulated }).problems).toEqual([]);
+    });
+
+    it('has every secret of its configuration in a file', () => {
+      const text = configIn(rendered(folder)).replace(/^ *#.*$/gm, '');
+      const values = [...text.matchAll(/(?:token|key|secret|password): '?([^'\n]*)/g)].map(([, value]) => value);
+      const plain = values.filter((value) => !/^\$\{file:\/run\/secrets\/wakala\/\w+\}$/.test(value ?? ''));
+      expect(plain).toEqual(isEmulated ? [expect.stringContaining('emulated-admin-token')] : []);
+    });
+
+    it('listens where its callers are: a sidecar on loopback', () => {
+      const { listen, admin } = examined(configIn(rendered(folder)), { emulated: isEmulated }).config!;
+      expect(listen).toEqual({ host: isSidecar ? '127.0.0.1' : '0.0.0.0', port: 8080 });
+      expect(admin).toMatchObject({ host: '0.0.0.0', port: 9901 });
+    });
+
+    it('has more time to stop than it sleeps and drains', () => {
+      const { deployment, container } = wakalaIn(rendered(folder));
+      const sleepMs = (container.lifecycle?.preStop?.sleep?.seconds ?? 0) * 1000;
+      const { drainTimeoutMs } = examined(configIn(rendered(folder)), { emulated: isEmulated }).config!;
+      const graceMs = (podOf(deployment).terminationGracePeriodSeconds ?? 30) * 1000;
+      expect(graceMs).toBeGreaterThan(sleepMs + drainTimeoutMs);
+    });
   });
 
-  it('gives the credentials of the sidecar to no other container of the pod', () => {
+  it('restarts the sidecar always, and mounts its secrets into no other container', () => {
     const pod = podOf(wakalaIn(rendered('overlays/sidecar')).deployment);
-    const mounting = [...(pod.initContainers ?? []), ...pod.containers].filter(({ volumeMounts = [] }) =>
-      volumeMounts.some(({ name }) =>
-        pod.volumes?.some((volume) => volume.name === name && volume.secret !== undefined),
-      ),
-    );
-    expect(mounting.map(({ name }) => name)).toEqual(['wakala']);
+    expect(pod.initContainers).toMatchObject([{ name: 'wakala', restartPolicy: 'Always' }]);
+    expect(pod.containers.map(({ volumeMounts }) => volumeMounts)).toEqual([undefined]);
   });
 
   it('names all of the emulation so that it takes the place of nothing real', () => {
     const names = rendered('overlays/dev').map(({ metadata }) => metadata?.name);
     expect(names.filter((name) => !/^wakala-emulated(-\w{10})?$/.test(name ?? ''))).toEqual([]);
-    const real = rendered('overlays/gateway').map(nameOf);
-    expect(
-      rendered('overlays/dev')
-        .map(nameOf)
-        .filter((name) => real.includes(name)),
-    ).toEqual([]);
   });
 
   it('rolls pods out for a new configuration, but not the app beside which Wakala runs', () => {
@@ -89,66 +149,63 @@ describe.runIf(hasTool('kubectl'))('deploy/kubernetes, rendered', () => {
   });
 });
 
-describe.runIf(hasTool('kubectl'))('the network policies of the gateway', () => {
-  const manifests = () => rendered('overlays/gateway');
-  const pod = (labels: Record<string, string>, namespace: Record<string, string> = {}): End => ({
-    pod: labels,
-    namespace,
-  });
-  const CLIENTS = { 'kubernetes.io/metadata.name': 'shop', 'wakala-clients': 'allowed' };
-  const CLIENT = { 'wakala-client': 'true' };
-  const MONITORING = { 'kubernetes.io/metadata.name': 'monitoring' };
-  const SYSTEM = { 'kubernetes.io/metadata.name': 'kube-system' };
-  const WAKALA = pod({ 'app.kubernetes.io/name': 'wakala', 'app.kubernetes.io/instance': 'wakala' }, OWN);
-  const REDIS = pod({ 'app.kubernetes.io/name': 'wakala-redis' }, OWN);
+describe.runIf(hasTool('kubectl'))('the gateway', () => {
+  const of = <K extends Parameters<typeof ofKind>[1]>(kind: K, name: string) =>
+    ofKind(rendered('overlays/gateway'), kind).find(({ metadata }) => metadata?.name === name);
+  const WAKALA = { 'app.kubernetes.io/name': 'wakala', 'app.kubernetes.io/instance': 'wakala' };
+  const REDIS = { 'app.kubernetes.io/name': 'wakala-redis' };
 
   it.each([
-    ['let a client in a namespace of clients', pod(CLIENT, CLIENTS), 8080, true],
-    ['do not let another pod in a namespace of clients', pod({}, CLIENTS), 8080, false],
-    ['do not let a client in another namespace', pod(CLIENT, { 'kubernetes.io/metadata.name': 'other' }), 8080, false],
-    ['do not let a client, on the admin port,', pod(CLIENT, CLIENTS), 9901, false],
-    ['let Prometheus, on the admin port,', pod({ app: 'prometheus' }, MONITORING), 9901, true],
-    ['do not let Prometheus, on the port of the proxy,', pod({ app: 'prometheus' }, MONITORING), 8080, false],
-    ['do not let the Internet', { address: '203.0.113.7' }, 8080, false],
-  ] as const)('%s call Wakala', (_, end, port, expected) => {
-    expect(lets(manifests(), 'Ingress', { deployment: 'wakala', end, protocol: 'TCP', port })).toBe(expected);
+    ['wakala', WAKALA],
+    ['wakala-redis', REDIS],
+  ])('has a Service and a network policy for the pods of %s', (name, labels) => {
+    expect(of('Deployment', name)?.spec?.selector.matchLabels).toEqual(labels);
+    expect(of('Deployment', name)?.spec?.template.metadata?.labels).toMatchObject(labels);
+    expect(of('Service', name)?.spec?.selector).toEqual(labels);
+    expect(of('NetworkPolicy', name)?.spec?.podSelector?.matchLabels).toEqual(labels);
   });
 
-  it.each([
-    ['let Wakala ask DNS by UDP', pod({ 'k8s-app': 'kube-dns' }, SYSTEM), 'UDP', 53, true],
-    ['let Wakala ask DNS by TCP', pod({ 'k8s-app': 'kube-dns' }, SYSTEM), 'TCP', 53, true],
-    ['do not let Wakala reach another pod of the system', pod({ app: 'x' }, SYSTEM), 'TCP', 53, false],
-    ['let Wakala reach its Redis', REDIS, 'TCP', 6379, true],
-    [
-      'do not let Wakala reach a Redis elsewhere',
-      pod({ 'app.kubernetes.io/name': 'wakala-redis' }, CLIENTS),
-      'TCP',
-      6379,
-      false,
-    ],
-    ['let Wakala reach a provider', { address: '203.0.113.7' }, 'TCP', 443, true],
-    ['let Wakala reach a provider by IPv6', { address: '2001:db8::7' }, 'TCP', 443, true],
-    ['do not let Wakala reach a provider without TLS', { address: '203.0.113.7' }, 'TCP', 80, false],
-    ['do not let Wakala reach the metadata service', { address: '169.254.169.254' }, 'TCP', 443, false],
-    ['do not let Wakala reach the metadata service by IPv6', { address: 'fd00:ec2::254' }, 'TCP', 443, false],
-    ['do not let Wakala reach what is link-local', { address: 'fe80::1' }, 'TCP', 443, false],
-    ['do not let Wakala reach the API server', { address: '10.96.0.1' }, 'TCP', 443, false],
-    ['do not let Wakala reach another pod', pod({ app: 'x' }, OWN), 'TCP', 443, false],
-  ] as const)('%s', (_, end, protocol, port, expected) => {
-    expect(lets(manifests(), 'Egress', { deployment: 'wakala', end, protocol, port })).toBe(expected);
+  it('is scaled, and never to a single copy', () => {
+    const target = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'wakala' };
+    expect(of('HorizontalPodAutoscaler', 'wakala')?.spec).toMatchObject({ scaleTargetRef: target, minReplicas: 2 });
+    // Set here, it would be reset by each `kubectl apply`.
+    expect(of('Deployment', 'wakala')?.spec?.replicas).toBeUndefined();
+    expect(of('PodDisruptionBudget', 'wakala')?.spec?.selector?.matchLabels).toEqual(WAKALA);
   });
 
-  it('let Wakala alone reach Redis, and Redis nobody', () => {
-    const reaches = (end: End) =>
-      lets(manifests(), 'Ingress', { deployment: 'wakala-redis', end, protocol: 'TCP', port: 6379 });
-    expect([reaches(WAKALA), reaches(pod({ app: 'x' }, OWN)), reaches({ address: '203.0.113.7' })]).toEqual([
-      true,
-      false,
-      false,
+  it('is called by its clients, and by Prometheus on the admin port', () => {
+    const clients = {
+      namespaceSelector: { matchLabels: { 'wakala-clients': 'allowed' } },
+      podSelector: { matchLabels: { 'wakala-client': 'true' } },
+    };
+    const monitoring = { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } };
+    expect(of('NetworkPolicy', 'wakala')?.spec?.ingress).toEqual([
+      { from: [clients], ports: [{ port: 'http', protocol: 'TCP' }] },
+      { from: [monitoring], ports: [{ port: 'admin', protocol: 'TCP' }] },
     ]);
-    for (const end of [WAKALA, { address: '203.0.113.7' }, pod({ 'k8s-app': 'kube-dns' }, SYSTEM)]) {
-      expect(lets(manifests(), 'Egress', { deployment: 'wakala-redis', end, protocol: 'TCP', port: 443 })).toBe(false);
-    }
+  });
+
+  it('reaches DNS, its Redis, and the Internet by TLS: no private address, no metadata service', () => {
+    const { egress = [], policyTypes } = of('NetworkPolicy', 'wakala')?.spec ?? {};
+    expect(policyTypes).toEqual(['Ingress', 'Egress']);
+    const [dns, redis, internet, ...more] = egress;
+    expect(more).toEqual([]);
+    expect(dns).toMatchObject({ to: [{ podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } } }] });
+    expect(redis).toEqual({ to: [{ podSelector: { matchLabels: REDIS } }], ports: [{ port: 6379, protocol: 'TCP' }] });
+    const v4 = ['10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16'];
+    const v6 = ['::1/128', 'fc00::/7', 'fe80::/10'];
+    expect(internet).toEqual({
+      to: [{ ipBlock: { cidr: '0.0.0.0/0', except: v4 } }, { ipBlock: { cidr: '::/0', except: v6 } }],
+      ports: [{ port: 443, protocol: 'TCP' }],
+    });
+  });
+
+  it('alone reaches Redis, and Redis nobody', () => {
+    expect(of('NetworkPolicy', 'wakala-redis')?.spec).toMatchObject({
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [{ from: [{ podSelector: { matchLabels: WAKALA } }], ports: [{ port: 'redis', protocol: 'TCP' }] }],
+    });
+    expect(of('NetworkPolicy', 'wakala-redis')?.spec?.egress).toBeUndefined();
   });
 });
 
@@ -156,5 +213,18 @@ describe('deploy/kubernetes', () => {
   it('says the version of this repository', () => {
     const files = ['base/kustomization.yaml', 'base/deployment.yaml', 'components/sidecar/sidecar.yaml'];
     for (const file of files) expect(textOf(`deploy/kubernetes/${file}`), file).toContain(version);
+  });
+});
+
+describe('problemsOf', () => {
+  const monitor = { apiVersion: 'monitoring.coreos.com/v1', kind: 'ServiceMonitor', metadata: { name: 'wakala' } };
+
+  it.each([
+    [{ apiVersion: 'v2', kind: 'Deployment' }, 'no schema is known for Deployment of v2'],
+    [{ initContainers: [{ restart: 1 }] }, 'spec.initContainers.0.restart is an unknown field'],
+    [{ volumes: [{ name: 'x', secret: { defaultMode: 'rw' } }] }, 'spec.volumes.0.secret.defaultMode must be integer'],
+    [{ ...monitor, spec: { selector: {}, endpoint: [] } }, 'spec.endpoint is an unknown field'],
+  ])('finds what is wrong with %j', (manifest, problem) => {
+    expect(problemsOf(manifest)).toContain(problem);
   });
 });

@@ -7,7 +7,6 @@ import type { IPodDisruptionBudget } from 'kubernetes-models/policy/v1/PodDisrup
 import type { IConfigMap } from 'kubernetes-models/v1/ConfigMap';
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPodSpec } from 'kubernetes-models/v1/PodSpec';
-import type { IProbe } from 'kubernetes-models/v1/Probe';
 import type { ISecret } from 'kubernetes-models/v1/Secret';
 import type { IService } from 'kubernetes-models/v1/Service';
 import type { IServiceAccount } from 'kubernetes-models/v1/ServiceAccount';
@@ -55,10 +54,6 @@ export function nameOf({ kind, metadata }: Manifest): string {
   return `${kind} ${metadata?.name ?? ''}`;
 }
 
-export function labelsOf(deployment: Of<'Deployment'>): Readonly<Record<string, string>> {
-  return deployment.spec?.template.metadata?.labels ?? {};
-}
-
 export function podOf({ spec }: Of<'Deployment'>): IPodSpec {
   const pod = spec?.template.spec;
   if (pod === undefined) throw new Error('a Deployment without a pod');
@@ -89,13 +84,8 @@ export function configIn(manifests: readonly Manifest[]): string {
   return text;
 }
 
-/** Probes by the name of their field. */
-export function probesOf(container: IContainer): ReadonlyMap<string, IProbe> {
-  const names = ['startupProbe', 'livenessProbe', 'readinessProbe'] as const;
-  return new Map(names.flatMap((name) => (container[name] === undefined ? [] : [[name, container[name]] as const])));
-}
-
-/** A container's port by its name or number; undefined if it has none such. */
-export function portOf({ ports = [] }: IContainer, port: string | number | undefined): number | undefined {
-  return ports.find(({ name, containerPort }) => name === port || containerPort === port)?.containerPort;
+/** Names of the secret files that a configuration reads. */
+export function secretsIn(config: string): string[] {
+  const names = [...config.matchAll(/\$\{file:\/run\/secrets\/wakala\/(\w+)\}/g)].map(([, name = '']) => name);
+  return [...new Set(names)].sort();
 }
