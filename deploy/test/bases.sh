@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes stand-ins for the two base images of deploy/Dockerfile, for machines that reach no image registry:
+# Makes the two base images of deploy/Dockerfile from Debian packages, for machines that reach no image registry:
 #
 #   bases.sh CACHE NODE
 #

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Engine } from './engine.ts';
+import type { Podman } from './podman.ts';
 import type { Report } from './report.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -21,7 +21,7 @@ interface Manifest {
 }
 
 /** What the image is made of, and what it says of itself. */
-export async function checkImage({ root, settings }: Engine, report: Report, commit: string): Promise<void> {
+export async function checkImage({ root, settings }: Podman, report: Report, commit: string): Promise<void> {
   const manifest = json<Manifest>(path.join(ROOT, 'package.json'));
   const entries = readdirSync(root, { recursive: true, withFileTypes: true }).map((entry) => {
     const file = path.join(entry.parentPath, entry.name);

@@ -1,9 +1,87 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { cgroupMemory } from './cgroup.ts';
 import { Child, finish, type Finished, output } from './child.ts';
-import type { Engine, ImageSettings, Memory, Running } from './engine.ts';
-import type { Recipe } from './recipe.ts';
+
+/** What deploy/Dockerfile says of the image, as podman understood it. */
+export interface ImageSettings {
+  readonly user: string;
+  readonly entrypoint: readonly string[];
+  readonly command: readonly string[];
+  readonly environment: readonly string[];
+  readonly ports: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly healthcheck: readonly string[];
+  readonly stopSignal: string;
+}
+
+export interface Running {
+  readonly output: Child;
+  /** Of the program, on this machine. */
+  readonly pid: number;
+  /** Runs the image's own health check inside. */
+  healthcheck(): Promise<Finished>;
+  /** Stops it as `podman stop` does. @returns its exit code */
+  stop(): Promise<number | null>;
+  /** Of everything in it; undefined where the kernel counts nothing. */
+  memory(): Memory | undefined;
+  /** Paths below the root that are not as the image has them, mount points aside. */
+  changes(): Promise<readonly string[]>;
+}
+
+export interface Memory {
+  readonly limit: number;
+  /** With what the kernel keeps of files, which it gives back under pressure. */
+  readonly peak: number;
+  readonly killed: number;
+}
+
+/** What is left of these bytes, in a figure. */
+export function mebibytes(bytes: number): string {
+  return `${(bytes / 1024 ** 2).toFixed(0)} MiB`;
+}
+
+/** A field of /proc/PID/status: `VmRSS` (resident now) and `VmHWM` (at its highest) in bytes, the others as they stand. */
+export function processStatus(pid: number): { resident: number; peak: number; field: (name: string) => string } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const field = (name: string) => new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(status)?.[1] ?? '';
+  const bytes = (name: string) => Number.parseInt(field(name), 10) * 1024;
+  return { resident: bytes('VmRSS'), peak: bytes('VmHWM'), field };
+}
+
+/** What a build of the image is made from. */
+export interface Recipe {
+  /** The repository. */
+  readonly context: string;
+  readonly dockerfile: string;
+  readonly builderTar: string;
+  readonly runtimeTar: string;
+  /** For the time of the build only; none of it is in the image. */
+  readonly npmrc: string;
+  /** The certificate authorities of this machine, at the path that `npmrc` names. */
+  readonly certificates: string;
+  readonly args: Readonly<Record<string, string>>;
+}
+
+/** Settings of npm that say how to reach the registry; all others have no say in what is installed. */
+const ROUTES = /^(registry|@[^:=]+:registry|\/\/.*|proxy|https-proxy|noproxy|strict-ssl)\s*=/;
+
+/** Writes an .npmrc with this machine's way to the registry. @returns the paths of it and of the CA bundle it names */
+export async function npmSettings(directory: string): Promise<{ npmrc: string; certificates: string }> {
+  const config = async (key: string) => {
+    const value = await output(['npm', 'config', 'get', key]);
+    return value === 'null' || value === 'undefined' ? '' : value;
+  };
+  const files = [await config('globalconfig'), await config('userconfig')];
+  const lines = files.filter((file) => existsSync(file)).flatMap((file) => readFileSync(file, 'utf8').split('\n'));
+  const { NODE_EXTRA_CA_CERTS: extra = '', SSL_CERT_FILE: bundle = '' } = process.env;
+  const candidates = [await config('cafile'), extra, bundle, '/etc/ssl/certs/ca-certificates.crt'];
+  const certificates = candidates.find((file) => file !== '' && existsSync(file));
+  if (certificates === undefined) throw new Error('this machine has no bundle of certificate authorities');
+  const settings = [...lines.filter((line) => ROUTES.test(line)), `registry=${await config('registry')}`];
+  const npmrc = path.join(directory, 'npmrc');
+  writeFileSync(npmrc, [...settings, `cafile=${certificates}`, ''].join('\n'), { mode: 0o600 });
+  return { npmrc, certificates };
+}
 
 const IMAGE = 'localhost/wakala:0.1.0';
 const BUILDER = 'localhost/builder:test';
@@ -20,15 +98,13 @@ const LOCKED = [
 ];
 
 /** Podman with storage, locks and settings of its own below a directory, so that nobody else's are touched. */
-export class Podman implements Engine {
-  readonly isContainer = true;
+export class Podman {
   readonly name: string;
   readonly #directory: string;
   readonly #volumes = new Map<string, string>();
   readonly #environment: NodeJS.ProcessEnv;
   #settings: ImageSettings | undefined;
   #root = '';
-  #count = 0;
 
   /** @param driver `overlay` or `vfs`; @param runtime `crun` or `runc` */
   constructor(directory: string, version: string, driver: string, runtime: string) {
@@ -70,10 +146,12 @@ export class Podman implements Engine {
     return this.#settings;
   }
 
+  /** The image's root file system, to look at. */
   get root(): string {
     return this.#root;
   }
 
+  /** A directory of this machine that the program sees at this path, and cannot write to. Before the first start only. */
   volume(target: string): string {
     const directory = path.join(this.#directory, 'volumes', target);
     mkdirSync(directory, { recursive: true });
@@ -81,14 +159,16 @@ export class Podman implements Engine {
     return directory;
   }
 
+  /** Runs the image's entrypoint with these arguments to its end, as the image's user or another. */
   run(args: readonly string[], user = this.settings.user): Promise<Finished> {
     const command = ['podman', 'run', '--rm', `--user=${user}`, ...this.#locked(), IMAGE, ...args];
     return finish(command, { env: this.#environment });
   }
 
-  async start(args: readonly string[]): Promise<Running> {
-    const name = `wakala-${++this.#count}`;
-    const command = ['podman', 'run', '--rm', `--name=${name}`, ...this.#locked(), IMAGE, ...args];
+  /** Starts the image as it is. */
+  async start(): Promise<Running> {
+    const name = 'wakala';
+    const command = ['podman', 'run', '--rm', `--name=${name}`, ...this.#locked(), IMAGE];
     const child = new Child(command, { env: this.#environment });
     await child.until(/"event":"ready"/);
     const pid = Number(await this.#podman(['inspect', '--format={{.State.Pid}}', name]));
@@ -182,4 +262,38 @@ function changed(diff: string, targets: readonly string[]): string[] {
   const made = ['/etc/hosts', '/etc/resolv.conf', '/etc/hostname', '/run/.containerenv', '/etc/mtab', ...targets];
   const paths = diff.split('\n').flatMap((line) => /^[ACD] (.+)$/.exec(line)?.[1] ?? []);
   return paths.filter((at) => !made.some((target) => target === at || target.startsWith(`${at}/`)));
+}
+
+/** What the kernel counts of the control group that a process is in; undefined if it has no limit. Versions 1 and 2. */
+function cgroupMemory(pid: number): Memory | undefined {
+  const groups = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
+  const [, first] = /^\d+:memory:(.*)$/m.exec(groups) ?? [];
+  if (first !== undefined) {
+    const read = reader(`/sys/fs/cgroup/memory${first}`);
+    return limited({
+      limit: Number(read('memory.limit_in_bytes')),
+      peak: Number(read('memory.max_usage_in_bytes')),
+      killed: count(read('memory.oom_control'), 'oom_kill'),
+    });
+  }
+  const [, second = ''] = /^0::(.*)$/m.exec(groups) ?? [];
+  const read = reader(`/sys/fs/cgroup${second}`);
+  return limited({
+    limit: Number(read('memory.max')),
+    peak: Number(read('memory.peak') || read('memory.current')),
+    killed: count(read('memory.events'), 'oom_kill'),
+  });
+}
+
+function reader(directory: string): (name: string) => string {
+  return (name) => (existsSync(`${directory}/${name}`) ? readFileSync(`${directory}/${name}`, 'utf8').trim() : '');
+}
+
+/** Without a limit there is `max`, or a number beyond any machine's memory. */
+function limited(memory: Memory): Memory | undefined {
+  return memory.limit > 0 && memory.limit < 2 ** 50 ? memory : undefined;
+}
+
+function count(text: string, name: string): number {
+  return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
 }

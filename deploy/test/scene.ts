@@ -1,10 +1,10 @@
 import { once } from 'node:events';
+import { chownSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { Agent, request } from 'undici';
 import { Child } from './child.ts';
-import type { Engine } from './engine.ts';
-import { MountedFiles } from './mounted-files.ts';
+import type { Podman } from './podman.ts';
 import { Upstream } from './upstream.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -35,7 +35,7 @@ export class Scene {
   /** What the client calls with, and no output may show. */
   clientKey = 'made-up-key-of-the-shop';
 
-  static async set(engine: Engine): Promise<Scene> {
+  static async set(podman: Podman): Promise<Scene> {
     // It must not outlive this process.
     const node = ['setpriv', '--pdeathsig=KILL', process.execPath, path.join(ROOT, 'src/cli.ts')];
     const emulators = new Child([...node, 'emulate', 'paypack', '--free-ports', '--json']);
@@ -43,11 +43,11 @@ export class Scene {
     const [emulator] = (JSON.parse(line) as { emulators: Emulator[] }).emulators;
     if (emulator === undefined) throw new Error('no emulator started');
     const ports = [await freePort(), await freePort()] as const;
-    return new Scene(engine, await Upstream.start(), emulators, emulator, ports);
+    return new Scene(podman, await Upstream.start(), emulators, emulator, ports);
   }
 
   private constructor(
-    engine: Engine,
+    podman: Podman,
     upstream: Upstream,
     emulators: Child,
     emulator: Emulator,
@@ -58,8 +58,8 @@ export class Scene {
     this.#emulator = emulator;
     this.#port = port;
     this.#adminPort = adminPort;
-    this.config = new MountedFiles(engine.volume('/etc/wakala'));
-    this.secrets = new MountedFiles(engine.volume('/run/secrets/wakala'));
+    this.config = new MountedFiles(podman.volume('/etc/wakala'));
+    this.secrets = new MountedFiles(podman.volume('/run/secrets/wakala'));
     this.writeSecrets();
     this.config.write({ 'proxy.config.yaml': this.configuration() });
   }
@@ -147,4 +147,40 @@ async function freePort(): Promise<number> {
   server.close();
   await once(server, 'close');
   return port;
+}
+
+/** The image's user. */
+const USER = 65532;
+
+/**
+ * Files in a directory as Kubernetes lays out those of a ConfigMap or Secret: each is a link through `..data`, which is
+ * a link to a directory of its own for each version, and changes for all files in one step.
+ */
+class MountedFiles {
+  readonly #directory: string;
+  #version = 0;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Puts these files in the place of all former ones. Only the image's user may read them. */
+  write(files: Readonly<Record<string, string>>): void {
+    const former = `..version_${this.#version}`;
+    const version = `..version_${++this.#version}`;
+    mkdirSync(this.#at(version));
+    for (const [name, content] of Object.entries(files)) {
+      const file = this.#at(version, name);
+      writeFileSync(file, content, { mode: 0o400 });
+      chownSync(file, USER, USER);
+    }
+    symlinkSync(version, this.#at('..data_tmp'));
+    renameSync(this.#at('..data_tmp'), this.#at('..data'));
+    if (this.#version > 1) rmSync(this.#at(former), { recursive: true });
+    else for (const name of Object.keys(files)) symlinkSync(path.join('..data', name), this.#at(name));
+  }
+
+  #at(...names: string[]): string {
+    return path.join(this.#directory, ...names);
+  }
 }
