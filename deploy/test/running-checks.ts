@@ -141,13 +141,13 @@ export async function checkReload(scene: Scene, running: Running, report: Report
   await report.check('a swapped configuration is taken: its new route is there', async () => {
     assert.equal((await scene.call('/more/any')).status, 404);
     const more = `  /more/*: { provider: static, upstream: '${scene.upstream.origin}', credentials: { token: made-up-more-token } }\n`;
-    await reload(() => scene.config.write({ [CONFIG]: scene.configuration(more) }), /configuration reloaded/);
+    await reload(() => scene.config.write({ [CONFIG]: scene.configuration(more) }), /config_reloaded/);
     assert.equal((await scene.call('/more/any')).status, 200);
   });
   await report.check('a bad one is refused, and the old one serves on', async () => {
-    await reload(() => scene.config.write({ [CONFIG]: 'routes: 1\n' }), /reload refused/);
+    await reload(() => scene.config.write({ [CONFIG]: 'routes: 1\n' }), /config_reload_refused/);
     assert.equal((await scene.call('/more/any')).status, 200);
-    await reload(() => scene.config.write({ [CONFIG]: scene.configuration() }), /configuration reloaded/);
+    await reload(() => scene.config.write({ [CONFIG]: scene.configuration() }), /config_reloaded/);
     assert.equal((await scene.call('/more/any')).status, 404);
   });
   await report.check('a swapped secret is taken: the old key of the client is refused', async () => {
@@ -155,7 +155,7 @@ export async function checkReload(scene: Scene, running: Running, report: Report
     await reload(() => {
       scene.clientKey = 'made-up-key-of-the-shop-2';
       scene.writeSecrets();
-    }, /configuration reloaded/);
+    }, /config_reloaded/);
     assert.equal((await scene.call('/files/any', old)).status, 401);
     assert.equal((await scene.call('/files/any')).status, 200);
   });
@@ -170,18 +170,18 @@ export async function checkStop(scene: Scene, running: Running, report: Report):
     const call = scene.call('/files/held');
     await Promise.race([scene.upstream.held(), call]);
     const stopped = running.stop();
-    await running.output.until(/"msg":"draining"/);
+    await running.output.until(/"event":"draining"/);
     while ((await scene.readiness()) === 200) await sleep(20);
     scene.upstream.release();
     const { status, body, headers } = await call;
     assert.deepEqual([status, body, headers['connection']], [200, 'released', 'close']);
     assert.equal(await stopped, 0);
-    assert.match(running.output.stderr, /"clean":true,"msg":"stopped"/);
+    assert.match(running.output.stderr, /"event":"stopped","clean":true/);
   });
   await report.check('its log is JSON, line by line, and shows no secret', () => {
     const { stdout, stderr } = running.output;
     const lines = stderr.trim().split('\n');
-    for (const line of lines) assert.equal(typeof (JSON.parse(line) as { msg: unknown }).msg, 'string', line);
+    for (const line of lines) assert.equal(typeof (JSON.parse(line) as { event: unknown }).event, 'string', line);
     const shown = scene.secretValues.filter((secret) => (stdout + stderr).includes(secret));
     assert.deepEqual(shown, []);
     return `${lines.length} lines`;

@@ -25,7 +25,7 @@ async function start(folder: string, replaced: Readonly<Record<string, string>> 
   const args = container.args?.map((arg) => arg.replace('/etc/wakala/proxy.config.yaml', file)) ?? [];
   const env = Object.fromEntries((container.env ?? []).map(({ name, value = '' }) => [name, value]));
   const cli = new CliProcess(args, { env });
-  await cli.until(/"msg":"ready"/);
+  await cli.until(/"event":"ready"/);
   for (const { httpGet } of [container.startupProbe!, container.livenessProbe!, container.readinessProbe!]) {
     expect((await ask(adminPort, httpGet?.path ?? '')).status, httpGet?.path).toBe(200);
   }
