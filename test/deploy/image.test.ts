@@ -33,7 +33,7 @@ describe('deploy/Dockerfile', () => {
   });
 
   it('names the ports that the configuration has by default', () => {
-    const ports = [DEFAULT_ADDRESSES.listen, DEFAULTS.admin].map((address) => address.split(':')[1]);
+    const ports = Object.values(DEFAULT_ADDRESSES).map((address) => address.split(':')[1]);
     expect(IMAGE).toContain(`\nEXPOSE ${ports.join(' ')}\n`);
   });
 
