@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ask } from '../support/proxy-ask.ts';
-import { type Desk, hasPty, KEY_LINE, sitDown } from './dev-desk.ts';
+import { type Desk, hasPty, KEY_LINE, sitDown } from './dev-session.ts';
 
 const routes = (...names: string[]) =>
   `routes:\n${names.map((name) => `  /${name}/*: {provider: ${name}}\n`).join('')}`;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ask } from '../support/proxy-ask.ts';
-import { CLI, Desk, hasPty, KEY_LINE, ROOT, sitDown } from './dev-desk.ts';
+import { CLI, Desk, hasPty, KEY_LINE, ROOT, sitDown } from './dev-session.ts';
 
 const KEYBOARD = join(ROOT, 'src', 'commands', 'dev', 'keys.ts');
 

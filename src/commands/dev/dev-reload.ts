@@ -3,7 +3,7 @@ import type { Config } from '../../config/config.ts';
 import type { ValidatedConfig } from '../../config/load.ts';
 import { formatProblem } from '../../errors.ts';
 import { NO_RELOADS } from '../../server/reload.ts';
-import type { Emulated, Emulation } from './emulation.ts';
+import type { Emulated, Emulation } from './dev-emulators.ts';
 
 interface DevReloadContext {
   /** As the user calls the file. */

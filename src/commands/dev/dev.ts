@@ -9,8 +9,8 @@ import type { LevelledLog } from '../../telemetry/log.ts';
 import { EXIT, type Io, wantsColour } from '../io.ts';
 import { askToStop, logFor, logWarnings, reportStartFailure, stopSignal } from '../run.ts';
 import { DevReload } from './dev-reload.ts';
-import { Emulation } from './emulation.ts';
-import { hasKeys, KEY_LINE, pressKey, readKeys, type Terminal, thisTerminal } from './keys.ts';
+import { Emulation } from './dev-emulators.ts';
+import { hasKeys, KEY_LINE, pressKey, readKeys, type Terminal, thisTerminal } from './dev-keys.ts';
 
 /** One line that works when pasted into a POSIX shell. */
 function curlLine(base: string, call: Provider['samples']['call']): string {

@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { routes } from '../../../src/commands/config-commands.ts';
-import { Emulation } from '../../../src/commands/dev/emulation.ts';
+import { Emulation } from '../../../src/commands/dev/dev-emulators.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 import { silentLog } from '../../../src/logger.ts';
 import { startServer } from '../../../src/server/server.ts';

@@ -1,8 +1,6 @@
 import type { Config, RouteConfig } from '../../config/config.ts';
-
-import type { Emulator } from '../../emulators/emulator.ts';
-import { type Emulators, type EmulatorsOptions, startEmulators } from '../../emulators/emulator.ts';
-import { withExchangesAt, emulatedCredentials } from '../../emulators/emulated-provider.ts';
+import { emulatedCredentials, withExchangesAt } from '../../emulators/emulated-provider.ts';
+import { type Emulator, type Emulators, type EmulatorsOptions, startEmulators } from '../../emulators/emulator.ts';
 import type { Provider } from '../../providers/provider.ts';
 
 /** A configuration whose every route leads to an emulator on this machine, with the emulator's credentials. */

@@ -4,8 +4,8 @@ import type { ListenAddress } from '../../config/config.ts';
 import { formatAddress } from '../../config/values.ts';
 import type { Emulator } from '../../emulators/emulator.ts';
 import { isFixed } from '../../providers/provider.ts';
+import type { Emulation } from './dev-emulators.ts';
 import type { DevReload } from './dev-reload.ts';
-import type { Emulation } from './emulation.ts';
 
 /** The ends of a terminal that a command talks to. */
 export interface Terminal {
