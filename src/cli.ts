@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-import { keepDebuggerClosed, leaveOnEarlySignals } from './commands/process-signals.ts';
+import { keepDebuggerClosed, exitOnEarlySignals } from './commands/process-signals.ts';
 
-leaveOnEarlySignals();
+exitOnEarlySignals();
 keepDebuggerClosed();
 const { main } = await import('./commands/program.ts');
 await main(process.argv);

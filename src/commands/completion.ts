@@ -3,87 +3,114 @@ import { didYouMean } from '../config/diagnostics.ts';
 import { EXIT, type Io } from './io.ts';
 import { DEFAULT_COMMAND } from './program-options.ts';
 
-/** What stands after an option: nothing, a file, one of a few words, or something that nobody can guess. */
-type Value = 'none' | 'file' | 'free' | readonly string[];
+interface CompletionOptions {
+  readonly shell: string | undefined;
+  /** The program whose commands and options are completed. */
+  readonly program: Command;
+}
 
-interface OptionWords {
-  /** As they are typed: `-c`, `--config`. */
+/** Prints a completion script for the program. @returns the exit code: 0, or 2 for an unknown shell */
+export function completion({ shell, program }: CompletionOptions, io: Pick<Io, 'stdout' | 'stderr'>): number {
+  const scripts = new Map([
+    ['bash', bashScript],
+    ['zsh', zshScript],
+    ['fish', fishScript],
+  ]);
+  const shells = [...scripts.keys()];
+  const script = scripts.get(shell ?? '');
+  if (script === undefined) {
+    const problem =
+      shell === undefined ? 'no shell is named' : `no script for \`${shell}\`${didYouMean(shell, shells)}`;
+    io.stderr(`wakala completion: ${problem}\nShells: ${shells.join(', ')}\n`);
+    return EXIT.usage;
+  }
+  io.stdout(script(describeProgram(program)));
+  return EXIT.ok;
+}
+
+/** The value that follows an option: none, a file, one of several words, or free text. */
+type OptionValue = 'none' | 'file' | 'free' | readonly string[];
+
+interface OptionSpec {
+  /** `-c` and `--config`. */
   readonly names: readonly string[];
   readonly description: string;
-  readonly value: Value;
-  readonly repeatable: boolean;
+  readonly value: OptionValue;
+  readonly isRepeatable: boolean;
 }
 
-interface CommandWords {
+interface CommandSpec {
   readonly name: string;
   readonly description: string;
-  readonly options: readonly OptionWords[];
-  /** What its arguments may be; none where they cannot be guessed. */
-  readonly words: readonly string[];
+  readonly options: readonly OptionSpec[];
+  /** The words that its arguments accept; empty for free text. */
+  readonly argumentChoices: readonly string[];
 }
 
-/** Everything that can be typed, read from the program itself. */
-interface Vocabulary {
-  readonly program: string;
-  readonly commands: readonly CommandWords[];
-  /** What may stand where there is no command: options of the program, and of the command that then runs. */
-  readonly options: readonly OptionWords[];
+/** Everything that can be completed, read from the program. */
+interface ProgramSpec {
+  readonly name: string;
+  readonly commands: readonly CommandSpec[];
+  /** The options without a command: those of the program and of the default command. */
+  readonly options: readonly OptionSpec[];
 }
 
-/** `byDefault` is the command that runs where none is named. */
-function vocabularyOf(program: Command, byDefault: string): Vocabulary {
+function describeProgram(program: Command): ProgramSpec {
   const help = program.createHelp();
   const visible = help.visibleCommands(program);
   const names = visible.map((command) => command.name());
   const commands = visible.map((command) => ({
     name: command.name(),
     description: command.description(),
-    options: help.visibleOptions(command).map(optionWords),
-    words: wordsOf(command.registeredArguments[0], names),
+    options: help.visibleOptions(command).map(describeOption),
+    argumentChoices: argumentChoices(command.registeredArguments[0], names),
   }));
-  const own = help.visibleOptions(program).map(optionWords);
-  const borrowed = commands.find(({ name }) => name === byDefault)?.options ?? [];
-  const known = new Set(own.flatMap((option) => option.names));
-  const options = [...own, ...borrowed.filter((option) => !option.names.some((name) => known.has(name)))];
-  return { program: program.name(), commands, options };
+  const programOptions = help.visibleOptions(program).map(describeOption);
+  const defaultOptions = commands.find(({ name }) => name === DEFAULT_COMMAND)?.options ?? [];
+  const known = new Set(programOptions.flatMap((option) => option.names));
+  const options = [
+    ...programOptions,
+    ...defaultOptions.filter((option) => !option.names.some((name) => known.has(name))),
+  ];
+  return { name: program.name(), commands, options };
 }
 
-function optionWords(option: Option): OptionWords {
+function describeOption(option: Option): OptionSpec {
   const { short, long, description, variadic } = option;
   return {
     names: [short, long].filter((name) => name !== undefined),
     description,
     value: valueOf(option),
-    repeatable: variadic || Array.isArray(option.defaultValue),
+    isRepeatable: variadic || Array.isArray(option.defaultValue),
   };
 }
 
-function valueOf({ flags, argChoices, required, optional }: Option): Value {
+function valueOf({ flags, argChoices, required, optional }: Option): OptionValue {
   if (!required && !optional) return 'none';
   return argChoices ?? (/[<[]file[\]>]/.test(flags) ? 'file' : 'free');
 }
 
-/** `help` takes the name of a command. */
-function wordsOf(argument: Argument | undefined, commands: readonly string[]): readonly string[] {
+/** `help` accepts the names of the commands. */
+function argumentChoices(argument: Argument | undefined, commands: readonly string[]): readonly string[] {
   return argument?.name() === 'command' ? commands : (argument?.argChoices ?? []);
 }
 
 /** A completion script for bash 3.2 and later. */
-function bashScript({ program, commands, options }: Vocabulary): string {
+function bashScript({ name: program, commands, options }: ProgramSpec): string {
   const names = commands.map(({ name }) => name);
-  const values = [
-    ...valueCases('', options),
-    ...commands.flatMap((command) => valueCases(command.name, command.options)),
+  const valueCases = [
+    ...bashValueCases('', options),
+    ...commands.flatMap((command) => bashValueCases(command.name, command.options)),
   ];
-  const rest = commands.flatMap(({ name, options: own, words }) => [
-    `    ${name}:-*) words='${typed(own)}' ;;`,
-    `    ${name}:*) words='${words.length > 0 ? words.join(' ') : typed(own)}' ;;`,
+  const argumentCases = commands.flatMap(({ name, options: own, argumentChoices: words }) => [
+    `    ${name}:-*) words='${optionNames(own)}' ;;`,
+    `    ${name}:*) words='${words.length > 0 ? words.join(' ') : optionNames(own)}' ;;`,
   ]);
   return `# Completion of ${program} for bash. In ~/.bashrc: source <(${program} completion bash)
 _${program}() {
   local word="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD - 1]}" command='' words='' files='' line
   COMPREPLY=()
-  # bash takes --option=value apart.
+  # bash splits --option=value at the equals sign.
   if [[ $word == '=' ]]; then word=''; elif [[ $before == '=' ]]; then before="\${COMP_WORDS[COMP_CWORD - 2]}"; fi
   if ((COMP_CWORD > 1)); then
     case "\${COMP_WORDS[1]}" in
@@ -91,12 +118,12 @@ _${program}() {
     esac
   fi
   case "$command:$before" in
-${values.join('\n')}
+${valueCases.join('\n')}
     *)
       case "$command:$word" in
-${rest.map((line) => `    ${line}`).join('\n')}
-        :-*) words='${typed(options)}' ;;
-        *) if ((COMP_CWORD == 1)); then words='${names.join(' ')}'; else words='${typed(options)}'; fi ;;
+${argumentCases.map((line) => `    ${line}`).join('\n')}
+        :-*) words='${optionNames(options)}' ;;
+        *) if ((COMP_CWORD == 1)); then words='${names.join(' ')}'; else words='${optionNames(options)}'; fi ;;
       esac
       ;;
   esac
@@ -111,63 +138,25 @@ complete -F _${program} ${program}
 `;
 }
 
-function valueCases(command: string, options: readonly OptionWords[]): string[] {
+function bashValueCases(command: string, options: readonly OptionSpec[]): string[] {
   return options.flatMap(({ names, value }) => {
     if (value === 'none') return [];
     const patterns = names.map((name) => `${command}:${name}`).join(' | ');
-    const then = value === 'file' ? 'files=yes' : value === 'free' ? 'return' : `words='${value.join(' ')}'`;
-    return [`    ${patterns}) ${then} ;;`];
+    const action = value === 'file' ? 'files=yes' : value === 'free' ? 'return' : `words='${value.join(' ')}'`;
+    return [`    ${patterns}) ${action} ;;`];
   });
 }
 
-function typed(options: readonly OptionWords[]): string {
+function optionNames(options: readonly OptionSpec[]): string {
   return options.flatMap(({ names }) => names).join(' ');
 }
 
-/** A completion script for fish 3. */
-function fishScript({ program, commands, options }: Vocabulary): string {
-  const names = commands.map(({ name }) => name).join(' ');
-  const lines = [
-    ...commands.map(({ name, description }) =>
-      [`-n '__fish_is_nth_token 1'`, `-a ${name}`, `-d ${fishQuoted(description)}`].join(' '),
-    ),
-    ...options.map((option) => `-n 'not __fish_seen_subcommand_from ${names}' ${fishOptionWords(option)}`),
-    ...commands.flatMap(commandLines),
-  ];
-  return `# Completion of ${program} for fish: ${program} completion fish > ~/.config/fish/completions/${program}.fish
-complete -c ${program} -f
-${lines.map((line) => `complete -c ${program} ${line}\n`).join('')}`;
-}
-
-function commandLines({ name, options, words }: CommandWords): string[] {
-  const seen = `-n '__fish_seen_subcommand_from ${name}'`;
-  const named = words.length > 0 ? [`${seen} -a ${fishQuoted(words.join(' '))}`] : [];
-  return [...named, ...options.map((option) => `${seen} ${fishOptionWords(option)}`)];
-}
-
-function fishOptionWords({ names, description, value }: OptionWords): string {
-  const spelled = names.map((name) => (name.startsWith('--') ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`));
-  const after =
-    value === 'none'
-      ? []
-      : value === 'file'
-        ? ['-r -F']
-        : value === 'free'
-          ? ['-x']
-          : [`-x -a ${fishQuoted(value.join(' '))}`];
-  return [...spelled, ...after, `-d ${fishQuoted(description)}`].join(' ');
-}
-
-function fishQuoted(text: string): string {
-  return `'${text.replace(/[\\']/g, '\\$&')}'`;
-}
-
-/** A completion script for zsh, to be sourced after compinit or put into a folder of `fpath` as `_wakala`. */
-function zshScript({ program, commands, options }: Vocabulary): string {
-  const described = commands.map(({ name, description }) => `    ${quoted(`${name}:${description}`)}`);
+/** A completion script for zsh: to source after compinit, or to save as `_wakala` in a folder of `fpath`. */
+function zshScript({ name: program, commands, options }: ProgramSpec): string {
+  const described = commands.map(({ name, description }) => `    ${zshQuoted(`${name}:${description}`)}`);
   const cases = commands.map(
     (command) => `    ${command.name})
-${inner(argumentsCall([...command.options.map(optionSpec), ...wordSpecs(command)]))}
+${indent(zshArguments([...command.options.map(zshOption), ...zshArgumentChoices(command)]))}
       ;;`,
   );
   return `#compdef ${program}
@@ -182,10 +171,10 @@ ${described.join('\n')}
     return
   fi
   if [[ $words[2] == -* ]]; then
-${argumentsCall(options.map(optionSpec))}
+${zshArguments(options.map(zshOption))}
     return
   fi
-  # _arguments takes the first word for the command.
+  # _arguments expects the command as the first word.
   shift words
   (( CURRENT-- ))
   case $words[1] in
@@ -200,48 +189,65 @@ fi
 `;
 }
 
-function argumentsCall(specs: readonly string[]): string {
+function zshArguments(specs: readonly string[]): string {
   return `    _arguments -s ${specs.map((spec) => `\\\n      ${spec}`).join(' ')}`;
 }
 
-function inner(lines: string): string {
+function indent(lines: string): string {
   return lines.replaceAll(/^/gm, '  ');
 }
 
 /** `'(-c --config)'{-c,--config}'[configuration file]:value:_files'`. */
-function optionSpec({ names, description, value, repeatable }: OptionWords): string {
-  const excluded = repeatable ? quoted('*') : quoted(`(${names.join(' ')})`);
-  const spelled = names.length > 1 ? `{${names.join(',')}}` : names.join('');
+function zshOption({ names, description, value, isRepeatable }: OptionSpec): string {
+  const excluded = isRepeatable ? zshQuoted('*') : zshQuoted(`(${names.join(' ')})`);
+  const flags = names.length > 1 ? `{${names.join(',')}}` : names.join('');
   const action = value === 'file' ? '_files' : value === 'free' ? ' ' : value === 'none' ? '' : `(${value.join(' ')})`;
-  const told = `[${description.replace(/[[\]\\]/g, '\\$&')}]`;
-  return `${excluded}${spelled}${quoted(value === 'none' ? told : `${told}:value:${action}`)}`;
+  const label = `[${description.replace(/[[\]\\]/g, '\\$&')}]`;
+  return `${excluded}${flags}${zshQuoted(value === 'none' ? label : `${label}:value:${action}`)}`;
 }
 
-function wordSpecs({ words }: CommandWords): string[] {
-  return words.length > 0 ? [quoted(`*:name:(${words.join(' ')})`)] : [];
+function zshArgumentChoices({ argumentChoices: words }: CommandSpec): string[] {
+  return words.length > 0 ? [zshQuoted(`*:name:(${words.join(' ')})`)] : [];
 }
 
-function quoted(text: string): string {
+function zshQuoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-interface CompletionOptions {
-  readonly shell: string | undefined;
-  /** The program whose commands and options are completed. */
-  readonly program: Command;
+/** A completion script for fish 3. */
+function fishScript({ name: program, commands, options }: ProgramSpec): string {
+  const names = commands.map(({ name }) => name).join(' ');
+  const lines = [
+    ...commands.map(({ name, description }) =>
+      [`-n '__fish_is_nth_token 1'`, `-a ${name}`, `-d ${fishQuoted(description)}`].join(' '),
+    ),
+    ...options.map((option) => `-n 'not __fish_seen_subcommand_from ${names}' ${fishOption(option)}`),
+    ...commands.flatMap(fishCommandLines),
+  ];
+  return `# Completion of ${program} for fish: ${program} completion fish > ~/.config/fish/completions/${program}.fish
+complete -c ${program} -f
+${lines.map((line) => `complete -c ${program} ${line}\n`).join('')}`;
 }
 
-const SCRIPTS = { bash: bashScript, zsh: zshScript, fish: fishScript };
+function fishCommandLines({ name, options, argumentChoices: words }: CommandSpec): string[] {
+  const condition = `-n '__fish_seen_subcommand_from ${name}'`;
+  const choices = words.length > 0 ? [`${condition} -a ${fishQuoted(words.join(' '))}`] : [];
+  return [...choices, ...options.map((option) => `${condition} ${fishOption(option)}`)];
+}
 
-/** Prints a completion script, made from the program as it is. Exit code: 0, or 2 for a shell that has none. */
-export function completion({ shell, program }: CompletionOptions, io: Pick<Io, 'stdout' | 'stderr'>): number {
-  const shells = Object.keys(SCRIPTS);
-  const script = Object.entries(SCRIPTS).find(([name]) => name === shell)?.[1];
-  if (script === undefined) {
-    const why = shell === undefined ? 'name a shell' : `none for \`${shell}\`${didYouMean(shell, shells)}`;
-    io.stderr(`wakala completion: ${why}; there are ${shells.join(', ')}\n`);
-    return EXIT.usage;
-  }
-  io.stdout(script(vocabularyOf(program, DEFAULT_COMMAND)));
-  return EXIT.ok;
+function fishOption({ names, description, value }: OptionSpec): string {
+  const flags = names.map((name) => (name.startsWith('--') ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`));
+  const argument =
+    value === 'none'
+      ? []
+      : value === 'file'
+        ? ['-r -F']
+        : value === 'free'
+          ? ['-x']
+          : [`-x -a ${fishQuoted(value.join(' '))}`];
+  return [...flags, ...argument, `-d ${fishQuoted(description)}`].join(' ');
+}
+
+function fishQuoted(text: string): string {
+  return `'${text.replace(/[\\']/g, '\\$&')}'`;
 }

@@ -1,5 +1,5 @@
 import { didYouMean } from '../config/diagnostics.ts';
-import { startEmulators } from '../emulators/emulator.ts';
+import { type Emulator, startEmulators } from '../emulators/emulator.ts';
 import type { Provider } from '../providers/provider.ts';
 import { providerNamed, providers } from '../providers/registry.ts';
 import { createLog } from '../telemetry/log.ts';
@@ -7,17 +7,19 @@ import { EXIT, type Io, wantsColour } from './io.ts';
 import { reportStartFailure, stopSignal } from './run.ts';
 
 interface EmulateOptions {
-  /** Providers to emulate; empty means all that have hosts of their own. */
+  /** Providers to emulate. Empty: all built-in providers that have hosts. */
   readonly names: readonly string[];
   readonly freePorts: boolean;
-  /** One JSON object on stdout in place of prose. */
+  /** Print one JSON object instead of text. */
   readonly json: boolean;
 }
 
-/** Runs the emulators alone, for other people's test suites. */
+/** Runs the emulated providers without the proxy, for the test suites of apps. */
 export async function emulate(options: EmulateOptions, io: Io): Promise<number> {
   if (io.env['NODE_ENV'] === 'production') {
-    io.stderr('wakala emulate: NODE_ENV is production. Emulated providers take no real payments.\n');
+    io.stderr(
+      'wakala emulate: NODE_ENV is production, and emulated providers accept no real payments. Unset NODE_ENV to run them.\n',
+    );
     return EXIT.usage;
   }
   const chosen: Provider[] = [];
@@ -35,7 +37,7 @@ export async function emulate(options: EmulateOptions, io: Io): Promise<number> 
       log,
       onCallback: (report) => log.info('emulator_callback', { ...report }),
     });
-    io.stdout(options.json ? jsonOf(running.emulators) : textOf(running.emulators, running.notes));
+    io.stdout(options.json ? emulatorsAsJson(running.emulators) : emulatorsAsText(running.emulators, running.notes));
     await stop;
     await running.close();
     return EXIT.ok;
@@ -44,36 +46,34 @@ export async function emulate(options: EmulateOptions, io: Io): Promise<number> 
   }
 }
 
-type Started = Awaited<ReturnType<typeof startEmulators>>['emulators'];
-
 function unknownProvider(name: string, io: Io): number {
   const names = providers.map((provider) => provider.name);
-  const hint = didYouMean(name, names) || '; `wakala providers` lists them';
-  io.stderr(`wakala emulate: no provider is named \`${name}\`${hint}\n`);
+  const hint = didYouMean(name, names) || '. Run `wakala providers` to list them.';
+  io.stderr(`wakala emulate: unknown provider \`${name}\`${hint}\n`);
   return EXIT.usage;
 }
 
-function credentialsOf(emulator: Started[number]): [string, string][] {
-  // Emulated credentials are made from names alone; they open nothing.
+function revealedCredentials(emulator: Emulator): [string, string][] {
+  // Emulated credentials are built from names and are not secret.
   return [...emulator.credentials].map(([name, secret]) => [name, secret.reveal()]);
 }
 
-function jsonOf(emulators: Started): string {
-  const shown = emulators.map((emulator) => ({
+function emulatorsAsJson(emulators: readonly Emulator[]): string {
+  const list = emulators.map((emulator) => ({
     provider: emulator.provider.name,
     api: emulator.apiUrl,
     auth: emulator.authUrl,
-    credentials: Object.fromEntries(credentialsOf(emulator)),
+    credentials: Object.fromEntries(revealedCredentials(emulator)),
   }));
-  return `${JSON.stringify({ emulators: shown })}\n`;
+  return `${JSON.stringify({ emulators: list })}\n`;
 }
 
-function textOf(emulators: Started, notes: readonly string[]): string {
+function emulatorsAsText(emulators: readonly Emulator[], notes: readonly string[]): string {
   const lines = ['', '  wakala emulate  [EMULATED]  no credentials, no network, no money', ''];
   for (const emulator of emulators) {
     lines.push(`  ${emulator.provider.name}`, `    api   ${emulator.apiUrl}`);
     if (emulator.authUrl !== emulator.apiUrl) lines.push(`    auth  ${emulator.authUrl}`);
-    for (const [name, value] of credentialsOf(emulator)) lines.push(`    ${name}  ${value}`);
+    for (const [name, value] of revealedCredentials(emulator)) lines.push(`    ${name}  ${value}`);
     lines.push('');
   }
   return [...lines, ...notes.map((note) => `  note  ${note}`), '  Ctrl-C stops them.', '', ''].join('\n');

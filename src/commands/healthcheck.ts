@@ -16,7 +16,7 @@ interface HealthcheckOptions {
 
 const TIMEOUT_MS = 3000;
 
-/** Asks a running proxy's `/readyz`: for container health checks, without curl. */
+/** Requests `/readyz` of a running proxy, for container health checks in an image without curl. */
 export async function healthcheck(options: HealthcheckOptions, io: Io): Promise<number> {
   let admin: ListenAddress | undefined;
   try {
@@ -25,29 +25,29 @@ export async function healthcheck(options: HealthcheckOptions, io: Io): Promise<
     return reportStartFailure(error, io);
   }
   if (admin === undefined) {
-    io.stderr('wakala healthcheck: the admin listener is off; turn it on or name it with --admin\n');
+    io.stderr('wakala healthcheck: the admin listener is off. Turn it on, or pass its address with --admin.\n');
     return EXIT.usage;
   }
-  const url = `http://${formatAddress(reachable(admin))}/readyz`;
+  const url = `http://${formatAddress(connectableAddress(admin))}/readyz`;
   try {
-    // Without an agent: the global one may go through a proxy of the environment.
+    // The global agent may use the proxy of HTTP_PROXY.
     const request = http.get(url, { agent: false, signal: AbortSignal.timeout(TIMEOUT_MS) });
     const [response] = (await once(request, 'response')) as [IncomingMessage];
     io.stdout(`${await text(response)}\n`);
     return response.statusCode === 200 ? EXIT.ok : EXIT.runtime;
   } catch (error) {
-    io.stderr(`wakala healthcheck: nothing answers at ${url} (${networkCode(error)})\n`);
+    io.stderr(`wakala healthcheck: no response from ${url} (${networkCode(error)}). Is Wakala running?\n`);
     return EXIT.unreachable;
   }
 }
 
-/** Secrets are not needed to ask after someone's health. */
+/** The admin address of the configuration. `emulated` loads it without its secrets, which are not needed. */
 function adminOf(file: string, io: Io): ListenAddress | undefined {
   return loadConfig(file, { env: io.env, emulated: true }).config.admin;
 }
 
-/** An address that means "all interfaces" is asked on this machine's own. */
-function reachable({ host, port }: ListenAddress): ListenAddress {
+/** The loopback address instead of a wildcard address. */
+function connectableAddress({ host, port }: ListenAddress): ListenAddress {
   if (host === '0.0.0.0') return { host: '127.0.0.1', port };
   return host === '::' ? { host: '::1', port } : { host, port };
 }

@@ -1,9 +1,9 @@
 /**
- * Keeps SIGUSR1 from opening Node's debugger. That listens on a loopback port, through which every user of the machine
- * could read tokens. One that was opened before this is closed, unless an option of Node asked for it.
+ * Prevents SIGUSR1 from starting Node's debugger. The debugger listens on a loopback port, so every user of the machine
+ * could read tokens through it. A debugger that is already open is closed, unless an `--inspect` option started it.
  */
 export function keepDebuggerClosed(): void {
-  // Node opens the debugger only where nothing listens for the signal.
+  // Node starts the debugger only if the signal has no listener.
   process.on('SIGUSR1', () => undefined);
   const options = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].join(' ');
   const inspector = process.getBuiltinModule('node:inspector');
@@ -12,19 +12,19 @@ export function keepDebuggerClosed(): void {
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
-/** What they do to any other process that does not listen for them. */
-const leave = (signal: NodeJS.Signals) => process.exit(signal === 'SIGTERM' ? 143 : 130);
+/** The default action of the signal, with its usual exit code. */
+const exit = (signal: NodeJS.Signals) => process.exit(signal === 'SIGTERM' ? 143 : 130);
 
 /**
- * The first process of a container gets no signal that it does not listen for: one that came while it starts would be
- * lost, and whoever sent it would wait and then kill.
+ * The kernel does not apply the default action of a signal to process 1 of a container. Without these listeners, a
+ * signal during the start would be lost, and the container would be killed after its grace period.
  */
-export function leaveOnEarlySignals(): void {
+export function exitOnEarlySignals(): void {
   if (process.pid !== 1) return;
-  for (const signal of SIGNALS) process.on(signal, leave);
+  for (const signal of SIGNALS) process.on(signal, exit);
 }
 
-/** From here on, somebody else listens. */
-export function endEarlySignals(): void {
-  for (const signal of SIGNALS) process.off(signal, leave);
+/** Called when the command listens for the signals. */
+export function stopExitingOnSignals(): void {
+  for (const signal of SIGNALS) process.off(signal, exit);
 }

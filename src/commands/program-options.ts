@@ -5,10 +5,10 @@ import { providers } from '../providers/registry.ts';
 
 const DEFAULT_FILE = 'proxy.config.yaml';
 
-/** What runs where no command is named. */
+/** The command that runs if none is named. */
 export const DEFAULT_COMMAND = 'serve';
 
-/** What the options that most commands share come to. */
+/** The options that most commands share. */
 export interface RunOptions {
   config: string;
   listen?: ListenAddress;
@@ -20,29 +20,32 @@ export function configOption(): Option {
 }
 
 export function listenOption(): Option {
-  return new Option('--listen <host:port>', "the proxy's address, in place of the file's").argParser(address);
+  return new Option('--listen <host:port>', 'address of the proxy; overrides the configuration').argParser(address);
 }
 
 export function adminOption(): Option {
-  return new Option('--admin <host:port>', "the admin listener's address, or `false`").argParser(adminAddress);
+  return new Option(
+    '--admin <host:port>',
+    'address of the admin listener, or `false`; overrides the configuration',
+  ).argParser(adminAddress);
 }
 
-/** May be given several times. The command itself says what is wrong with a name, and which one was meant. */
+/** May be repeated. The command validates the names itself, so that it can suggest the right one. */
 export function providerOption(): Option {
-  return new Option('--provider <name>', 'a provider to write a route for; may be repeated')
+  return new Option('--provider <name>', 'provider to write a route for; may be repeated')
     .choices(providerNames())
-    .argParser((name: string, before: readonly string[]) => [...before, name])
-    .default([], 'asked for');
+    .argParser((name: string, previous: readonly string[]) => [...previous, name])
+    .default([], 'asks');
 }
 
-/** Providers by name. As with the option, the command judges the names: `choices` are shown and completed. */
+/** Provider names. The command validates them; `choices` are for the help and shell completion. */
 export function providerArgument(syntax: '[name]' | '[provider...]', description: string): Argument {
   const argument = new Argument(syntax, description).choices(providerNames());
   if (!argument.variadic) return argument.argParser((name: string) => name);
-  return argument.argParser((name: string, before: readonly string[] | undefined) => [...(before ?? []), name]);
+  return argument.argParser((name: string, previous: readonly string[] | undefined) => [...(previous ?? []), name]);
 }
 
-/** Lines for the end of a command's `--help`. */
+/** The examples at the end of a command's `--help`. */
 export function examples(...lines: string[]): string {
   return `\nExamples:\n${lines.map((line) => `  $ ${line}\n`).join('')}`;
 }

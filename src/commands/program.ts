@@ -14,7 +14,7 @@ import {
   type RunOptions,
 } from './program-options.ts';
 
-/** `run` gives the exit code. Each command is loaded when it is called: serving needs no emulators. */
+/** `run` returns the exit code. It imports its command, so that `serve` does not load the emulators. */
 async function exitWith(run: () => Promise<number>): Promise<void> {
   process.exitCode = await run();
 }
@@ -33,7 +33,7 @@ function addRunCommands(program: Command, io: Io): void {
     .action((options: RunOptions) => exitWith(async () => (await import('./serve.ts')).serve(options, io)));
   program
     .command('dev')
-    .description('run the proxy in front of emulated providers: no credentials, no network')
+    .description('run the proxy with emulated providers: no credentials, no network')
     .addOption(configOption())
     .addOption(listenOption())
     .addOption(adminOption())
@@ -44,38 +44,35 @@ function addRunCommands(program: Command, io: Io): void {
     });
   program
     .command('emulate')
-    .addArgument(providerArgument('[provider...]', 'all of them unless named'))
-    .description('run the emulated providers alone, for your own test suite')
-    .option('--free-ports', 'take any free port instead of the fixed ones', false)
-    .option('--json', 'print addresses and emulated credentials as one JSON object', false)
+    .addArgument(providerArgument('[provider...]', 'default: all'))
+    .description('run the emulated providers without the proxy, for your test suite')
+    .option('--free-ports', 'use free ports instead of the fixed ones', false)
+    .option('--json', 'print addresses and emulated credentials as JSON', false)
     .addHelpText('after', examples('wakala emulate', 'wakala emulate mpesa --free-ports --json'))
     .action((names: string[] | undefined, options: { freePorts: boolean; json: boolean }) =>
       exitWith(async () => (await import('./emulate.ts')).emulate({ names: names ?? [], ...options }, io)),
     );
 }
 
-interface InitWords {
+interface InitOptions {
   config: string;
   provider: readonly string[];
   environment?: Environment;
   yes: boolean;
 }
 
-function addSetUpCommands(program: Command, io: Io): void {
+function addSetupCommands(program: Command, io: Io): void {
   program
     .command('init')
-    .description('write a configuration, .env.example and .gitignore; asks on a terminal, never overwrites')
+    .description('write a configuration, .env.example and .gitignore; overwrites nothing')
     .addOption(configOption())
     .addOption(providerOption())
     .addOption(
-      new Option('--environment <name>', 'hosts that the routes use (default: sandbox)').choices([
-        'sandbox',
-        'production',
-      ]),
+      new Option('--environment <name>', 'hosts of the routes (default: sandbox)').choices(['sandbox', 'production']),
     )
-    .option('-y, --yes', 'ask nothing, take the defaults', false)
+    .option('-y, --yes', 'ask no questions and use the defaults', false)
     .addHelpText('after', examples('wakala init', 'wakala init --provider mpesa --provider jpay --yes'))
-    .action((options: InitWords) =>
+    .action((options: InitOptions) =>
       exitWith(async () => {
         const [{ init }, { terminalDialog }] = await Promise.all([
           import('./init/init.ts'),
@@ -87,11 +84,11 @@ function addSetUpCommands(program: Command, io: Io): void {
   program
     .command('completion')
     .addArgument(
-      new Argument('[shell]', 'the shell to complete for')
+      new Argument('[shell]', 'shell to complete for')
         .choices(['bash', 'zsh', 'fish'])
         .argParser((shell: string) => shell),
     )
-    .description('print a script that makes your shell complete commands, options and names')
+    .description('print a shell script that completes commands, options and names')
     .addHelpText(
       'after',
       examples(
@@ -108,7 +105,7 @@ function addSetUpCommands(program: Command, io: Io): void {
 function addConfigCommands(program: Command, io: Io): void {
   program
     .command('check')
-    .description('say what is wrong with the configuration, all of it, offline')
+    .description('report all problems in the configuration, offline')
     .addOption(configOption())
     .addOption(listenOption())
     .addOption(adminOption())
@@ -119,7 +116,7 @@ function addConfigCommands(program: Command, io: Io): void {
     );
   program
     .command('routes')
-    .description('list where each route leads, how it gets its token and what it lets through, offline')
+    .description('list the routes with upstream, token request and allowed calls, offline')
     .addOption(configOption())
     .option('--json', 'print the result as JSON', false)
     .addHelpText('after', examples('wakala routes', "wakala routes --json | jq -r '.routes[].upstream'"))
@@ -128,8 +125,8 @@ function addConfigCommands(program: Command, io: Io): void {
     );
   program
     .command('doctor')
-    .argument('[route]', 'a route such as mpesa; all of them unless named')
-    .description('find out why a route does not work: DNS, TCP, TLS, token, clock; asks the providers')
+    .argument('[route]', 'route such as mpesa; default: all')
+    .description('check DNS, TCP, TLS, token and clock of each route; connects to the providers')
     .addOption(configOption())
     .option('--json', 'print the result as JSON', false)
     .addHelpText('after', examples('wakala doctor', 'wakala doctor mpesa', 'wakala doctor --json'))
@@ -141,8 +138,8 @@ function addConfigCommands(program: Command, io: Io): void {
 function addOtherCommands(program: Command, io: Io): void {
   program
     .command('providers')
-    .addArgument(providerArgument('[name]', 'the provider to tell all about'))
-    .description('list the built-in providers, or tell all about one')
+    .addArgument(providerArgument('[name]', 'provider to show'))
+    .description('list the built-in providers, or show one')
     .option('--json', 'print as JSON', false)
     .addHelpText('after', examples('wakala providers', 'wakala providers mpesa'))
     .action((name: string | undefined, options: { json: boolean }) =>
@@ -155,14 +152,14 @@ function addOtherCommands(program: Command, io: Io): void {
     .action(() => exitWith(async () => (await import('./config-commands.ts')).schema({}, io)));
   program
     .command('healthcheck')
-    .description('ask a running proxy whether it is ready: exit 0 if so')
+    .description('exit with 0 if the running proxy is ready')
     .addOption(configOption())
     .addOption(adminOption())
     .addHelpText('after', examples('wakala healthcheck', 'wakala healthcheck --admin 127.0.0.1:9901'))
     .action((options: RunOptions) => exitWith(async () => (await import('./healthcheck.ts')).healthcheck(options, io)));
 }
 
-/** Every command with its options. Running one sets the exit code of this process. */
+/** All commands and their options. Running a command sets the exit code of this process. */
 export function wakalaProgram(io: Io): Command {
   const program = new Command('wakala')
     .description('Authenticating reverse proxy for payment APIs')
@@ -174,16 +171,16 @@ export function wakalaProgram(io: Io): Command {
       '\nExit codes: 0 ok, 1 runtime, 2 usage, 3 configuration, 4 credentials refused, 5 unreachable',
     );
   addRunCommands(program, io);
-  addSetUpCommands(program, io);
+  addSetupCommands(program, io);
   addConfigCommands(program, io);
   addOtherCommands(program, io);
   for (const command of program.commands) command.exitOverride();
   return program;
 }
 
-/** The command line. Sets the exit code; the process ends when nothing is left to do. */
+/** Runs the command line and sets the exit code. */
 export async function main(argv: string[]): Promise<void> {
-  // The reader of the output may go away (EPIPE). A proxy goes on without its log.
+  // If the reader of the output exits (EPIPE), the proxy continues without its log.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const io: Io = {
     stdout: (text) => void process.stdout.write(text),
@@ -191,16 +188,15 @@ export async function main(argv: string[]): Promise<void> {
     env: process.env,
     tty: process.stderr.isTTY,
   };
-  // As with every variable of the configuration, an empty one is as good as none.
+  // An empty variable counts as unset, as in the configuration.
   if (process.env['WAKALA_CONFIG'] === '') delete process.env['WAKALA_CONFIG'];
   const program = wakalaProgram(io);
-  const [word = ''] = argv.slice(2);
-  const names = program.commands.map((command) => command.name());
-  // The default command would take a misspelled one for an argument of its own.
-  if (/^\w/.test(word) && ![...names, 'help'].includes(word)) {
-    io.stderr(
-      `wakala: there is no command \`${word}\`${didYouMean(word, names) || `; there are ${names.join(', ')}`}\n`,
-    );
+  const [command = ''] = argv.slice(2);
+  const names = program.commands.map((each) => each.name());
+  // Without this check, the default command would get an unknown command as its argument.
+  if (/^\w/.test(command) && ![...names, 'help'].includes(command)) {
+    const hint = didYouMean(command, names) || `. Commands: ${names.join(', ')}`;
+    io.stderr(`wakala: unknown command \`${command}\`${hint}\n`);
     process.exitCode = EXIT.usage;
     return;
   }

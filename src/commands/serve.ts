@@ -15,11 +15,11 @@ interface ServeOptions {
   readonly admin?: ListenAddress | false | undefined;
 }
 
-/** Runs the proxy until a signal asks it to stop. SIGHUP, or a changed file, makes it read its configuration anew. */
+/** Runs the proxy until SIGTERM or SIGINT. SIGHUP or a changed file reloads the configuration. */
 export async function serve(options: ServeOptions, io: Io): Promise<number> {
   try {
     const { listen, admin } = options;
-    // A primary talks to its workers over a channel.
+    // A worker has an IPC channel to its primary.
     if (process.channel !== undefined) {
       const { isWorker, runWorker } = await import('../server/worker.ts');
       const configOf = (texts: ReadonlyMap<string, string>) =>
@@ -60,7 +60,7 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
   }
 }
 
-/** One process, or several; a worker is started by the same command. */
+/** Starts one process or several. The primary starts its workers with the same command. */
 async function start(config: Config, options: Pick<PrimaryOptions, 'log' | 'reloads' | 'texts'>): Promise<Running> {
   if (config.workers === 1) return await startServer(config, options);
   const { Primary } = await import('../server/primary.ts');
@@ -68,13 +68,13 @@ async function start(config: Config, options: Pick<PrimaryOptions, 'log' | 'relo
   return await Primary.start(config, { ...options, exec, args });
 }
 
-/** What serves, whatever it consists of. */
+/** A server or a primary with its workers. */
 interface Running {
   apply(config: Config, texts: ReadonlyMap<string, string>): void;
   drain(): Promise<boolean>;
 }
 
-/** A worker has no disk of its own to look at: it is given what its primary read. */
+/** Reads files from the texts that the primary read, so that all workers use the same configuration. */
 function readerOf(texts: ReadonlyMap<string, string>): (path: string) => string {
   return (path) => {
     const text = texts.get(resolve(path));

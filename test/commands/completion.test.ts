@@ -31,13 +31,13 @@ function folderWith(files: readonly string[]): string {
 }
 
 describe('completion', () => {
-  it('exits 2 for a shell that has none, and says which have', () => {
+  it('exits 2 for an unknown shell and lists the known ones', () => {
     expect(run('fihs')).toEqual({
       code: 2,
       stdout: '',
-      stderr: 'wakala completion: none for `fihs`; did you mean `fish`?; there are bash, zsh, fish\n',
+      stderr: 'wakala completion: no script for `fihs`; did you mean `fish`?\nShells: bash, zsh, fish\n',
     });
-    expect(run('tcsh').stderr).toBe('wakala completion: none for `tcsh`; there are bash, zsh, fish\n');
+    expect(run('tcsh').stderr).toBe('wakala completion: no script for `tcsh`\nShells: bash, zsh, fish\n');
   });
 
   it.each(SHELLS)('prints a script for %s with every command and long option of the program', (shell) => {
@@ -50,7 +50,7 @@ describe('completion', () => {
     expect([...COMMANDS, ...spelled, ...PROVIDERS].filter((word) => !words.has(word))).toEqual([]);
   });
 
-  it.each(SHELLS)('prints for %s what a program has that it never saw', (shell) => {
+  it.each(SHELLS)('describes any program in the script for %s', (shell) => {
     const program = new Command('wakala');
     program
       .command('serve')
@@ -63,7 +63,7 @@ describe('completion', () => {
 });
 
 describe.skipIf(!has('bash'))('the script for bash', () => {
-  /** What bash would offer for the last of the words. */
+  /** The completions of bash for the last word. */
   function offered(words: readonly string[], folder = folderWith([])): string[] {
     const typed = words.map((word) => `'${word}'`).join(' ');
     const text = `${run('bash').stdout}
@@ -114,45 +114,47 @@ COMP_WORDS=(${typed}); COMP_CWORD=${words.length - 1}; _wakala; printf '%s\\n' "
 describe('the script for zsh', () => {
   const { stdout } = run('zsh');
 
-  /** bash reads all of what this script uses of zsh's syntax, though it could not run it. */
-  const reader = has('zsh') ? 'zsh' : 'bash';
-  it(`is one that ${reader} can read`, () => {
-    const { status, stderr } = spawnSync(reader, ['-n'], { input: stdout, encoding: 'utf8' });
+  /** bash can parse the syntax that this script uses, but not run it. */
+  const parser = has('zsh') ? 'zsh' : 'bash';
+  it(`is valid syntax for ${parser}`, () => {
+    const { status, stderr } = spawnSync(parser, ['-n'], { input: stdout, encoding: 'utf8' });
     expect([status, stderr]).toEqual([0, '']);
-    expect(spawnSync(reader, ['-n'], { input: stdout.replace('esac', ''), encoding: 'utf8' }).status).not.toBe(0);
+    expect(spawnSync(parser, ['-n'], { input: stdout.replace('esac', ''), encoding: 'utf8' }).status).not.toBe(0);
   });
 
-  it('serves as a file in fpath and when it is sourced', () => {
+  it('works as a file in fpath and with source', () => {
     expect(stdout.split('\n')[0]).toBe('#compdef wakala');
     expect(stdout).toMatch(/funcstack\[1\] == _wakala[^]*compdef _wakala wakala/);
   });
 
-  it('says of each option what it does and what stands after it', () => {
+  it('describes each option and its value', () => {
     expect(stdout).toContain("'(-c --config)'{-c,--config}'[configuration file]:value:_files'");
-    expect(stdout).toContain("'(--listen)'--listen'[the proxy'\\''s address, in place of the file'\\''s]:value: '");
+    expect(stdout).toContain("'(--listen)'--listen'[address of the proxy; overrides the configuration]:value: '");
     expect(stdout).toMatch(/'\*'--provider'\[[^\]]*\]:value:\(jpay mpesa/);
     expect(stdout).toContain(`'*:name:(${PROVIDERS.join(' ')})'`);
     const program = new Command('wakala');
-    program.command('serve').option('--sea', 'a [b] c');
-    expect(run('zsh', program).stdout).toContain("'(--sea)'--sea'[a \\[b\\] c]'");
+    program.command('serve').option('--sea', "a [b] sea's");
+    expect(run('zsh', program).stdout).toContain("'(--sea)'--sea'[a \\[b\\] sea'\\''s]'");
   });
 });
 
 describe('the script for fish', () => {
   const { stdout } = run('fish');
 
-  it('is lines of `complete`, whose quotes are closed', () => {
+  it('consists of `complete` lines with closed quotes', () => {
     const word = String.raw`(?:[^\s'\\]+|'(?:[^'\\]|\\.)*')`;
     const lines = stdout.trimEnd().split('\n').slice(1);
     expect(lines.length).toBeGreaterThan(50);
     expect(lines.filter((line) => !new RegExp(`^complete -c wakala(?: ${word})+$`).test(line))).toEqual([]);
   });
 
-  it('says of each option what it does and what stands after it', () => {
+  it('describes each option and its value', () => {
     const seen = "complete -c wakala -n '__fish_seen_subcommand_from init'";
     expect(stdout).toContain(`${seen} -s c -l config -r -F -d 'configuration file'\n`);
     expect(stdout).toContain(`${seen} -l provider -x -a '${PROVIDERS.join(' ')}' -d `);
-    expect(stdout).toContain("-d 'the proxy\\'s address, in place of the file\\'s'\n");
+    const program = new Command('wakala');
+    program.command('serve').option('--sea', "the sea's");
+    expect(run('fish', program).stdout).toContain("-d 'the sea\\'s'\n");
   });
 
   it.runIf(has('fish'))('completes in fish', () => {

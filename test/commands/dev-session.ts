@@ -12,18 +12,18 @@ export const CLI = join(ROOT, 'src', 'cli.ts');
 export const hasPty =
   spawnSync('python3', ['-c', 'import pty']).status === 0 && spawnSync('stty', ['--version']).status === 0;
 
-/** What passes between this process and a terminal that runs a shell script. */
+/** A Python program that runs a command in a pseudoterminal. */
 const RELAY = 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)';
 
 const ANY_PORTS = ['--listen', '127.0.0.1:0', '--admin', '127.0.0.1:0'];
 
-/** `wakala dev` in front of somebody at a terminal. */
-export class Desk {
+/** `wakala dev` at a pseudoterminal. */
+export class DevSession {
   readonly folder = mkdtempSync(join(tmpdir(), 'wakala-dev-'));
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   #screen = '';
-  #read = 0;
-  #ended = false;
+  #readTo = 0;
+  #hasEnded = false;
   #change: PromiseWithResolvers<undefined> = Promise.withResolvers();
 
   constructor({
@@ -32,7 +32,7 @@ export class Desk {
     env = {},
     shell = (command: string) => `echo "pid=$$"; exec ${command}`,
     config,
-  }: DeskOptions = {}) {
+  }: DevSessionOptions = {}) {
     const command = [...program, ...args].map((word) => `'${word}'`).join(' ');
     const inner = shell(command);
     if (config !== undefined) writeFileSync(this.file, config);
@@ -47,16 +47,16 @@ export class Desk {
       this.#child.kill('SIGKILL');
       rmSync(this.folder, { recursive: true, force: true });
     });
-    this.#child.stdout.setEncoding('utf8').on('data', (text: string) => this.#changed(() => (this.#screen += text)));
-    this.#child.on('close', () => this.#changed(() => (this.#ended = true)));
+    this.#child.stdout.setEncoding('utf8').on('data', (text: string) => this.#update(() => (this.#screen += text)));
+    this.#child.on('close', () => this.#update(() => (this.#hasEnded = true)));
   }
 
-  /** The configuration that it reads unless it is told otherwise. */
+  /** The default configuration file. */
   get file(): string {
     return join(this.folder, 'proxy.config.yaml');
   }
 
-  /** As it came, escapes and all. */
+  /** The output with escape sequences. */
   get raw(): string {
     return this.#screen;
   }
@@ -69,15 +69,15 @@ export class Desk {
     this.#child.stdin.write(keys);
   }
 
-  /** Waits for text after what was waited for last. */
+  /** Waits for text after the previous match. */
   async until(pattern: RegExp): Promise<RegExpExecArray> {
     for (;;) {
-      const found = pattern.exec(this.screen.slice(this.#read));
+      const found = pattern.exec(this.screen.slice(this.#readTo));
       if (found !== null) {
-        this.#read += found.index + found[0].length;
+        this.#readTo += found.index + found[0].length;
         return found;
       }
-      if (this.#ended) throw new Error(`it ended without ${String(pattern)}:\n${this.screen}`);
+      if (this.#hasEnded) throw new Error(`the process ended without ${String(pattern)}:\n${this.screen}`);
       await this.#change.promise;
     }
   }
@@ -86,8 +86,8 @@ export class Desk {
     return Number(/pid=(\d+)/.exec(this.screen)?.[1]);
   }
 
-  /** Closes the window. */
-  leave(): void {
+  /** Closes the terminal. */
+  closeTerminal(): void {
     this.#child.kill('SIGKILL');
   }
 
@@ -95,11 +95,11 @@ export class Desk {
   async end(): Promise<{ code: number; before: string; after: string }> {
     const [, code] = await this.until(/code=(\d+)\n/);
     await this.until(/closed/);
-    return { code: Number(code), before: this.written('before'), after: this.written('after') };
+    return { code: Number(code), before: this.readFile('before'), after: this.readFile('after') };
   }
 
-  /** The text of a file in its folder; empty where there is none. */
-  written(name: string): string {
+  /** The text of a file in its folder; empty if there is none. */
+  readFile(name: string): string {
     const path = join(this.folder, name);
     return existsSync(path) ? readFileSync(path, 'utf8') : '';
   }
@@ -116,18 +116,18 @@ export class Desk {
     return (await ask(this.portOf(new RegExp(`/${route}/\\*`)), '/_emulator')).json();
   }
 
-  #changed(apply: () => void): void {
+  #update(apply: () => void): void {
     apply();
     this.#change.resolve(undefined);
     this.#change = Promise.withResolvers();
   }
 }
 
-export interface DeskOptions {
+export interface DevSessionOptions {
   readonly program?: readonly string[];
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** What the shell is told; it says `pid=`. */
+  /** The shell script that runs the command. It prints `pid=`. */
   readonly shell?: (command: string) => string;
   readonly config?: string;
 }
@@ -135,9 +135,9 @@ export interface DeskOptions {
 export const KEY_LINE =
   /keys {2}h help, e expire tokens, x refuse the next token, d dashboard, r reload, c clear, q quit\n/;
 
-/** A desk where the start screen is shown. */
-export async function sitDown(options?: DeskOptions) {
-  const desk = new Desk(options);
-  await desk.until(KEY_LINE);
-  return desk;
+/** Starts a session and waits for the start screen. */
+export async function startDevSession(options?: DevSessionOptions) {
+  const session = new DevSession(options);
+  await session.until(KEY_LINE);
+  return session;
 }

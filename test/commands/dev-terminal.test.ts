@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ask } from '../support/proxy-ask.ts';
-import { CLI, Desk, hasPty, KEY_LINE, ROOT, sitDown } from './dev-session.ts';
+import { CLI, DevSession, hasPty, KEY_LINE, ROOT, startDevSession } from './dev-session.ts';
 
-const KEYBOARD = join(ROOT, 'src', 'commands', 'dev', 'keys.ts');
+const KEYS_MODULE = join(ROOT, 'src', 'commands', 'dev', 'dev-keys.ts');
 
 function isAlive(pid: number): boolean {
   try {
@@ -16,81 +16,81 @@ function isAlive(pid: number): boolean {
   }
 }
 
-describe.skipIf(!hasPty)('the terminal is as it was', { timeout: 60_000 }, () => {
-  it.each<[string, (desk: Desk) => void, number]>([
-    ['q', (desk) => desk.press('q'), 0],
-    ['Ctrl-C', (desk) => desk.press('\u0003'), 0],
-    ['SIGTERM', (desk) => void process.kill(desk.pid, 'SIGTERM'), 0],
-    ['SIGHUP', (desk) => void process.kill(desk.pid, 'SIGHUP'), 129],
-    ['SIGQUIT', (desk) => void process.kill(desk.pid, 'SIGQUIT'), 131],
+describe.skipIf(!hasPty)('the terminal mode is restored', { timeout: 60_000 }, () => {
+  it.each<[string, (session: DevSession) => void, number]>([
+    ['q', (session) => session.press('q'), 0],
+    ['Ctrl-C', (session) => session.press('\u0003'), 0],
+    ['SIGTERM', (session) => void process.kill(session.pid, 'SIGTERM'), 0],
+    ['SIGHUP', (session) => void process.kill(session.pid, 'SIGHUP'), 129],
+    ['SIGQUIT', (session) => void process.kill(session.pid, 'SIGQUIT'), 131],
   ])('after %s', async (_, leave, expected) => {
-    const desk = await sitDown();
-    const during = spawnSync('stty', ['-a', '-F', `/proc/${desk.pid}/fd/0`], { encoding: 'utf8' }).stdout;
+    const session = await startDevSession();
+    const during = spawnSync('stty', ['-a', '-F', `/proc/${session.pid}/fd/0`], { encoding: 'utf8' }).stdout;
     expect(during).toContain('-icanon');
-    leave(desk);
-    const { code, before, after } = await desk.end();
+    leave(session);
+    const { code, before, after } = await session.end();
     expect([code, after]).toEqual([expected, before]);
     expect(before).toMatch(/(?<!-)icanon/);
   });
 
-  it('after a second Ctrl-C, which does not wait for requests under way', async () => {
-    const desk = await sitDown();
-    await ask(desk.portOf(/\/paypack\/\*/), '/_emulator', { method: 'POST', body: '{"token_delay_ms": 600000}' });
-    const waiting = ask(desk.proxy, '/paypack/transactions/list').catch(() => 'cut off');
-    await expect.poll(async () => (await desk.emulator('paypack'))['counters']).toMatchObject({ token_requests: 1 });
-    desk.press('\u0003');
-    await desk.until(/draining/);
-    desk.press('\u0003');
-    const { code, before, after } = await desk.end();
+  it('after a second Ctrl-C, which does not wait for requests in progress', async () => {
+    const session = await startDevSession();
+    await ask(session.portOf(/\/paypack\/\*/), '/_emulator', { method: 'POST', body: '{"token_delay_ms": 600000}' });
+    const waiting = ask(session.proxy, '/paypack/transactions/list').catch(() => 'cut off');
+    await expect.poll(async () => (await session.emulator('paypack'))['counters']).toMatchObject({ token_requests: 1 });
+    session.press('\u0003');
+    await session.until(/draining/);
+    session.press('\u0003');
+    const { code, before, after } = await session.end();
     expect([code, after]).toEqual([1, before]);
     expect(await waiting).toBe('cut off');
   });
 
-  it('or gone, and the process with it', async () => {
-    const desk = await sitDown();
-    const { pid } = desk;
-    desk.leave();
+  it('and the process ends when the terminal closes', async () => {
+    const session = await startDevSession();
+    const { pid } = session;
+    session.closeTerminal();
     await expect.poll(() => isAlive(pid), { timeout: 20_000 }).toBe(false);
   });
 
-  it('after an error that nobody expected', async () => {
+  it('after an unexpected error', async () => {
     const script =
-      `import { readKeys, thisTerminal } from ${JSON.stringify(KEYBOARD)};` +
-      'readKeys(thisTerminal(), () => { throw new Error("unexpected"); }); console.log("armed");';
-    const desk = new Desk({ program: [process.execPath, '--input-type=module', '-e', script], args: [] });
-    await desk.until(/armed/);
-    desk.press('a');
-    await desk.until(/Error: unexpected/);
-    const { code, before, after } = await desk.end();
+      `import { readKeys, processTerminal } from ${JSON.stringify(KEYS_MODULE)};` +
+      'readKeys(processTerminal(), () => { throw new Error("unexpected"); }); console.log("armed");';
+    const session = new DevSession({ program: [process.execPath, '--input-type=module', '-e', script], args: [] });
+    await session.until(/armed/);
+    session.press('a');
+    await session.until(/Error: unexpected/);
+    const { code, before, after } = await session.end();
     expect([code, after]).toEqual([1, before]);
   });
 
-  it('after it could not start', async () => {
-    const desk = new Desk({ args: ['-c', 'nowhere.yaml'] });
-    const { code, before, after } = await desk.end();
+  it('after a failed start', async () => {
+    const session = new DevSession({ args: ['-c', 'nowhere.yaml'] });
+    const { code, before, after } = await session.end();
     expect([code, after]).toEqual([3, before]);
   });
 });
 
-describe.skipIf(!hasPty)('wakala dev leaves keys alone', { timeout: 60_000 }, () => {
+describe.skipIf(!hasPty)('wakala dev reads no keys', { timeout: 60_000 }, () => {
   it.each([
-    ['where stdin is no terminal', (command: string) => `echo "pid=$$"; exec ${command} < /dev/null`],
-    ['where stdout is no terminal', (command: string) => `echo "pid=$$"; exec ${command} > out.txt`],
-    ['in a job in the background', (command: string) => `set -m; ${command} & echo "pid=$!"; wait`],
+    ['if stdin is not a terminal', (command: string) => `echo "pid=$$"; exec ${command} < /dev/null`],
+    ['if stdout is not a terminal', (command: string) => `echo "pid=$$"; exec ${command} > out.txt`],
+    ['in a background job', (command: string) => `set -m; ${command} & echo "pid=$!"; wait`],
   ])('%s', async (_, shell) => {
-    const desk = new Desk({ shell });
-    await desk.until(/pid=\d+/);
-    await desk.until(/ready/);
-    await expect.poll(() => desk.screen + desk.written('out.txt')).toContain('Ctrl-C stops it');
-    const settings = spawnSync('stty', ['-a', '-F', `/proc/${desk.pid}/fd/2`], { encoding: 'utf8' }).stdout;
+    const session = new DevSession({ shell });
+    await session.until(/pid=\d+/);
+    await session.until(/ready/);
+    await expect.poll(() => session.screen + session.readFile('out.txt')).toContain('Ctrl-C stops it');
+    const settings = spawnSync('stty', ['-a', '-F', `/proc/${session.pid}/fd/2`], { encoding: 'utf8' }).stdout;
     expect(settings).toMatch(/(?<!-)icanon/);
-    expect(desk.screen + desk.written('out.txt')).not.toMatch(KEY_LINE);
-    process.kill(desk.pid, 'SIGTERM');
-    await desk.end();
+    expect(session.screen + session.readFile('out.txt')).not.toMatch(KEY_LINE);
+    process.kill(session.pid, 'SIGTERM');
+    await session.end();
   });
 });
 
-/** A checkout whose build is done at once. @returns its `npm start` */
+/** Creates a checkout with an empty build script. @returns the path of its start script */
 function startScript(): string {
   const root = mkdtempSync(join(tmpdir(), 'wakala-start-'));
   onTestFinished(() => rmSync(root, { recursive: true, force: true }));
@@ -103,16 +103,16 @@ function startScript(): string {
 }
 
 describe.skipIf(!hasPty)('npm start', { timeout: 60_000 }, () => {
-  it.each<[string, (desk: Desk) => void]>([
-    ['q', (desk) => desk.press('q')],
-    ['Ctrl-C', (desk) => desk.press('\u0003')],
-    ['SIGTERM', (desk) => void process.kill(desk.pid, 'SIGTERM')],
-  ])('passes keys on, and the terminal is as it was after %s', async (_, leave) => {
-    const desk = await sitDown({ program: [process.execPath, startScript()] });
-    desk.press('e');
-    await desk.until(/no token is alive/);
-    leave(desk);
-    const { code, before, after } = await desk.end();
+  it.each<[string, (session: DevSession) => void]>([
+    ['q', (session) => session.press('q')],
+    ['Ctrl-C', (session) => session.press('\u0003')],
+    ['SIGTERM', (session) => void process.kill(session.pid, 'SIGTERM')],
+  ])('passes keys on and restores the terminal mode after %s', async (_, leave) => {
+    const session = await startDevSession({ program: [process.execPath, startScript()] });
+    session.press('e');
+    await session.until(/There is no valid token/);
+    leave(session);
+    const { code, before, after } = await session.end();
     expect([code, after]).toEqual([0, before]);
   });
 });
@@ -122,8 +122,8 @@ describe.skipIf(!hasPty)('the start screen', { timeout: 60_000 }, () => {
     [{ NO_COLOR: '1' }, false],
     [{ NO_COLOR: '' }, true],
     [{ NO_COLOR: '1', FORCE_COLOR: '1' }, false],
-  ])('at a terminal with %j is coloured: %s', async (env, coloured) => {
-    const desk = await sitDown({ env });
-    expect(desk.raw.includes('\u001b[30;43m EMULATED')).toBe(coloured);
+  ])('with %j is coloured: %s', async (env, coloured) => {
+    const session = await startDevSession({ env });
+    expect(session.raw.includes('\u001b[30;43m EMULATED')).toBe(coloured);
   });
 });

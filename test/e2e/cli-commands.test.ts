@@ -65,7 +65,7 @@ describe('wakala healthcheck', LIMITS, () => {
     await cli.exited;
     const gone = await runCli(['healthcheck', '--admin', admin]);
     expect(gone.code).toBe(5);
-    expect(gone.stderr).toContain(`nothing answers at http://${admin}/readyz`);
+    expect(gone.stderr).toContain(`no response from http://${admin}/readyz`);
   });
 
   it('exits 2 where the admin listener is off', async () => {
@@ -143,7 +143,7 @@ describe('wakala', LIMITS, () => {
   ])('asks whether %s meant %s, and exits 2', async (typed, meant) => {
     const { code, stderr } = await runCli([typed]);
     expect(code).toBe(2);
-    expect(stderr).toContain(`there is no command \`${typed}\`; did you mean \`${meant}\`?`);
+    expect(stderr).toContain(`unknown command \`${typed}\`; did you mean \`${meant}\`?`);
   });
 
   it.each([[['serve', '--nonsense']], [['serve', '--listen', 'nowhere']], [['--prot', '1']]])(

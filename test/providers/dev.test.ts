@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Emulation } from '../../src/commands/dev/dev-emulators.ts';
+import { DevEmulators } from '../../src/commands/dev/dev-emulators.ts';
 import { defaultConfig, loadConfig } from '../../src/config/load.ts';
 import { isFixed, type Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
@@ -22,7 +22,7 @@ function shape(value: unknown): unknown {
 
 /** All of the catalogue in one file, as `wakala dev` runs it: no credentials, no network. */
 describe('every provider in one configuration, emulated', () => {
-  const emulation = new Emulation({ ports: 'free' });
+  const emulators = new DevEmulators({ ports: 'free' });
   let server: RunningServer;
   const log: string[] = [];
 
@@ -30,18 +30,18 @@ describe('every provider in one configuration, emulated', () => {
     const routes = Object.fromEntries(CATALOGUE.map(({ name }) => [`/${name}/*`, { provider: name }]));
     const written = JSON.stringify({ listen: '127.0.0.1:0', admin: false, drain_timeout: '0s', routes });
     const read = { readFile: () => written, env: {}, emulated: true };
-    const { config, started } = await emulation.emulate(loadConfig('proxy.config.yaml', read).config);
-    emulation.adopt(started);
+    const { config, started } = await emulators.emulate(loadConfig('proxy.config.yaml', read).config);
+    emulators.keep(started);
     const format = { level: 'debug', format: 'json', tty: false, colour: false } as const;
     server = await startServer(config, { log: createLog(format, (line) => void log.push(line)) });
   });
 
   afterAll(async () => {
     await server.drain();
-    await emulation.close();
+    await emulators.close();
   });
 
-  const emulatorOf = (name: string) => emulation.emulators.find(({ provider }) => provider.name === name)!;
+  const emulatorOf = (name: string) => emulators.running.find(({ provider }) => provider.name === name)!;
 
   function call(name: string, path: string, json?: unknown, headers: Record<string, string> = {}) {
     const { port } = server.address;
@@ -153,7 +153,7 @@ describe('every provider in one configuration, emulated', () => {
   );
 
   it('nothing secret was logged', () => {
-    const secrets = emulation.emulators.flatMap(({ provider, credentials }) =>
+    const secrets = emulators.running.flatMap(({ provider, credentials }) =>
       provider.credentials.filter(({ secret }) => secret).map(({ name }) => credentials.get(name)!.reveal()),
     );
     expect(secrets.length).toBeGreaterThan(20);

@@ -4,27 +4,27 @@ import type { ListenAddress } from '../../config/config.ts';
 import { formatAddress } from '../../config/values.ts';
 import type { Emulator } from '../../emulators/emulator.ts';
 import { isFixed } from '../../providers/provider.ts';
-import type { Emulation } from './dev-emulators.ts';
+import type { DevEmulators } from './dev-emulators.ts';
 import type { DevReload } from './dev-reload.ts';
 
-/** The ends of a terminal that a command talks to. */
+/** The terminal of a command. */
 export interface Terminal {
   readonly input: Pick<ReadStream, 'isTTY' | 'setRawMode' | 'setEncoding' | 'on' | 'off' | 'resume' | 'pause'>;
-  /** Whether what goes to stdout is seen on a terminal. */
-  readonly screen: boolean;
+  /** Whether stdout is a terminal. */
+  readonly isOutputTty: boolean;
 }
 
-export function thisTerminal(): Terminal {
-  return { input: process.stdin, screen: process.stdout.isTTY };
+export function processTerminal(): Terminal {
+  return { input: process.stdin, isOutputTty: process.stdout.isTTY };
 }
 
-/** Whether keys can be read one by one, and somebody sees what they do. */
-export function hasKeys({ input, screen }: Terminal): boolean {
-  return input.isTTY && screen && inForeground();
+/** Whether single keys can be read and their results are visible. */
+export function canReadKeys({ input, isOutputTty: screen }: Terminal): boolean {
+  return input.isTTY && screen && isForegroundJob();
 }
 
-/** A job that its shell put into the background (`wakala dev &`) would be stopped for touching the terminal. */
-function inForeground(): boolean {
+/** A background job (`wakala dev &`) that changes the terminal is stopped by its shell. */
+function isForegroundJob(): boolean {
   if (process.platform === 'win32') return true;
   try {
     const args = ['-o', 'stat=', '-p', String(process.pid)];
@@ -37,9 +37,9 @@ function inForeground(): boolean {
 const CTRL_C = '\u0003';
 
 /**
- * Gives every key to `onKey` until it is closed. Text that was pasted, and keys that send more than one character, are
- * left out. The terminal is as it was after `close`, and however else this process ends, save for SIGKILL.
- * @returns close, which may be called again
+ * Calls `onKey` for every key until it is closed. Pasted text and keys that send several characters are ignored. The
+ * terminal's mode is restored by `close` and by any exit of this process other than SIGKILL.
+ * @returns `close`, which may be called again
  */
 export function readKeys({ input }: Terminal, onKey: (key: string) => void): () => void {
   const onData = (text: string) => {
@@ -50,16 +50,16 @@ export function readKeys({ input }: Terminal, onKey: (key: string) => void): () 
     input.setRawMode(false);
     input.pause();
     process.off('exit', close);
-    for (const [signal, leave] of leaving) process.off(signal, leave);
+    for (const [signal, exit] of exits) process.off(signal, exit);
   };
-  // They would end the process without a word, and leave the terminal as it is.
-  const leaving = [
+  // The default action of these signals ends the process without the exit event, and so without `close`.
+  const exits = [
     ['SIGHUP', () => process.exit(129)],
     ['SIGQUIT', () => process.exit(131)],
   ] as const;
-  for (const [signal, leave] of leaving) process.on(signal, leave);
+  for (const [signal, exit] of exits) process.on(signal, exit);
   process.on('exit', close);
-  // The terminal may go away: its keys with it.
+  // The terminal may be closed.
   input.on('error', () => undefined);
   input.setRawMode(true);
   input.setEncoding('utf8');
@@ -68,72 +68,82 @@ export function readKeys({ input }: Terminal, onKey: (key: string) => void): () 
   return close;
 }
 
-/** A key may come with Enter, and several at once where the line is slow. */
+/** A key may arrive with Enter, and a slow line may deliver several keys at once. */
 function keysIn(text: string): readonly string[] {
-  // What arrows and the like send begins with an escape.
+  // Arrow keys and other special keys send escape sequences.
   const plain = text.replace(/\u001b(?:\[[0-9;?]*[ -/]*[@-~]|O.|[^[O])?/g, '');
   return plain.split(/[\r\n]+|(\u0003)/).filter((piece) => piece?.length === 1);
 }
 
-/** What the keys of `wakala dev` act on. */
+/** What the keys act on. */
 interface KeyContext {
-  readonly emulation: Pick<Emulation, 'emulators'>;
+  readonly emulators: Pick<DevEmulators, 'running'>;
   readonly admin: ListenAddress | undefined;
   readonly reload: Pick<DevReload, 'reload'>;
   readonly startScreen: () => string;
-  /** Stops as a signal does; asked a second time, at once. */
+  /** Does what SIGINT does: the second call exits at once. */
   readonly stop: () => void;
   readonly print: (text: string) => void;
 }
 
 interface Key {
   readonly name: string;
-  /** In the line of keys. */
-  readonly short: string;
-  /** In the help. */
-  readonly does: string;
-  /** Gives the line that says what came of it. */
+  /** For the line of keys. */
+  readonly label: string;
+  /** For the help. */
+  readonly description: string;
+  /** @returns the text to print */
   readonly press: (context: KeyContext) => string | Promise<string>;
 }
 
-const CLEAR = '\u001b[2J\u001b[H';
+const CLEAR_SCREEN = '\u001b[2J\u001b[H';
 
 const KEYS: readonly Key[] = [
-  { name: 'h', short: 'help', does: 'this help', press: () => HELP },
+  { name: 'h', label: 'help', description: 'show this help', press: () => HELP },
   {
     name: 'e',
-    short: 'expire tokens',
-    does: 'expire all tokens: the next call gets another, and the app does not notice',
-    press: ({ emulation }) => expire(emulation.emulators),
+    label: 'expire tokens',
+    description: 'expire all tokens; the next call requests a new one and succeeds',
+    press: ({ emulators }) => expireTokens(emulators.running),
   },
   {
     name: 'x',
-    short: 'refuse the next token',
-    does: 'refuse the next token that each emulator gives out, from the start',
-    press: ({ emulation }) => refuseNext(emulation.emulators),
+    label: 'refuse the next token',
+    description: 'refuse the next token that each emulator issues',
+    press: ({ emulators }) => refuseNextTokens(emulators.running),
   },
-  { name: 'd', short: 'dashboard', does: "the dashboard's address", press: ({ admin }) => dashboard(admin) },
+  {
+    name: 'd',
+    label: 'dashboard',
+    description: 'show the address of the dashboard',
+    press: ({ admin }) => dashboardAddress(admin),
+  },
   {
     name: 'r',
-    short: 'reload',
-    does: 'read the configuration file again, all or nothing',
-    press: async ({ reload }) => said(await reload.reload()),
+    label: 'reload',
+    description: 'reload the configuration file; an invalid file changes nothing',
+    press: async ({ reload }) => indentLines(await reload.reload()),
   },
   {
     name: 'c',
-    short: 'clear',
-    does: 'clear the screen, and show the start screen again',
-    press: ({ startScreen }) => CLEAR + startScreen(),
+    label: 'clear',
+    description: 'clear the screen and show the start screen',
+    press: ({ startScreen }) => CLEAR_SCREEN + startScreen(),
   },
-  { name: 'q', short: 'quit', does: 'quit, as Ctrl-C does; a second Ctrl-C does not wait', press: quit },
+  {
+    name: 'q',
+    label: 'quit',
+    description: 'quit after the requests in progress, like Ctrl-C; a second Ctrl-C quits at once',
+    press: quit,
+  },
 ];
 
-const HELP = `\n${KEYS.map(({ name, does }) => `  ${name}  ${does}\n`).join('')}\n`;
+const HELP = `\n${KEYS.map(({ name, description }) => `  ${name}  ${description}\n`).join('')}\n`;
 
 /** `h help, e expire tokens, ...` */
-export const KEY_LINE = KEYS.map(({ name, short }) => `${name} ${short}`).join(', ');
+export const KEY_LINE = KEYS.map(({ name, label }) => `${name} ${label}`).join(', ');
 
-/** Does what the key is for, and says it. Does nothing for a key that has no meaning. */
+/** Runs a key's action and prints its result. Other keys do nothing. */
 export async function pressKey(name: string, context: KeyContext): Promise<void> {
   if (name === CTRL_C) {
     context.stop();
@@ -143,42 +153,45 @@ export async function pressKey(name: string, context: KeyContext): Promise<void>
   if (text !== undefined) context.print(text);
 }
 
-function said(lines: readonly string[]): string {
+function indentLines(lines: readonly string[]): string {
   return lines.map((line) => `  ${line}\n`).join('');
 }
 
-/** A fixed key cannot be asked for anew: a route would be dead until the emulator is reset. */
-function asked(emulators: readonly Emulator[]): readonly Emulator[] {
+/** A fixed token cannot be requested again: without it, its route would fail until the emulator is reset. */
+function withTokenEndpoint(emulators: readonly Emulator[]): readonly Emulator[] {
   return emulators.filter(({ provider }) => !isFixed(provider.token));
 }
 
-function expire(emulators: readonly Emulator[]): string {
-  const alive = asked(emulators).flatMap((emulator) => {
+function expireTokens(emulators: readonly Emulator[]): string {
+  const expired = withTokenEndpoint(emulators).flatMap((emulator) => {
     const { tokens_alive: count } = emulator.stats();
     emulator.control({ expire_tokens: true });
     return count === 0 ? [] : [{ name: emulator.provider.name, count }];
   });
-  const total = alive.reduce((sum, { count }) => sum + count, 0);
-  if (total === 0) return said(['no token is alive: call a route first, then expire its token']);
-  const each = alive.map(({ name, count }) => `${name} ${count}`).join(', ');
-  return said([`${total === 1 ? '1 token' : `${total} tokens`} expired (${each}): the next call gets another`]);
+  const total = expired.reduce((sum, { count }) => sum + count, 0);
+  if (total === 0) return indentLines(['There is no valid token. Call a route first.']);
+  const each = expired.map(({ name, count }) => `${name} ${count}`).join(', ');
+  return indentLines([
+    `${total === 1 ? '1 token' : `${total} tokens`} expired (${each}). The next call requests a new one.`,
+  ]);
 }
 
-function refuseNext(emulators: readonly Emulator[]): string {
-  const targets = asked(emulators);
-  if (targets.length === 0) return said(['no emulator gives out tokens']);
+function refuseNextTokens(emulators: readonly Emulator[]): string {
+  const targets = withTokenEndpoint(emulators);
+  if (targets.length === 0) return indentLines(['No emulator issues tokens.']);
   for (const emulator of targets) emulator.control({ refuse_next_tokens: 1 });
   const names = targets.map(({ provider }) => provider.name).join(', ');
-  return said([`the next token will be refused from the start (${names}): e makes the next call ask for it`]);
+  return indentLines([`The next token will be refused (${names}). Press e to make the next call request it.`]);
 }
 
-function dashboard(admin: ListenAddress | undefined): string {
-  return said([admin === undefined ? 'there is no dashboard: `admin` is off' : `http://${formatAddress(admin)}`]);
+function dashboardAddress(admin: ListenAddress | undefined): string {
+  if (admin !== undefined) return indentLines([`http://${formatAddress(admin)}`]);
+  return indentLines(['The dashboard is off. Restart with --admin 127.0.0.1:9901 to turn it on.']);
 }
 
 function quit({ stop, print }: KeyContext): string {
-  // Said first: asked a second time, it does not come back.
-  print(said(['quitting when the requests under way are answered; Ctrl-C does not wait']));
+  // A second stop exits at once, so print first.
+  print(indentLines(['Quitting after the requests in progress. Press Ctrl-C to quit at once.']));
   stop();
   return '';
 }

@@ -3,24 +3,25 @@ import type { Config } from '../../config/config.ts';
 import type { ValidatedConfig } from '../../config/load.ts';
 import { formatProblem } from '../../errors.ts';
 import { NO_RELOADS } from '../../server/reload.ts';
-import type { Emulated, Emulation } from './dev-emulators.ts';
+import type { Emulators } from '../../emulators/emulator.ts';
+import type { DevEmulators } from './dev-emulators.ts';
 
 interface DevReloadContext {
-  /** As the user calls the file. */
+  /** The path of the configuration file, as the user typed it. */
   readonly file: string;
-  /** Reads the configuration anew. Never throws for a bad one. */
-  readonly examine: () => ValidatedConfig;
-  /** Puts a good configuration to work, all of it or, if it throws, none. */
+  /** Reads and validates the configuration file. Does not throw if it is invalid. */
+  readonly validate: () => ValidatedConfig;
+  /** Makes the server use a configuration. Throws, and changes nothing, if that needs a restart. */
   readonly apply: (config: Config) => void;
-  readonly emulation: Emulation;
+  readonly emulators: DevEmulators;
 }
 
-/** Takes a changed file over when it is asked to, all or nothing: with a bad one the old configuration serves on. */
+/** Reloads the configuration of `wakala dev` on demand. An invalid file changes nothing. */
 export class DevReload {
   readonly #context: DevReloadContext;
   #reloads = NO_RELOADS;
-  #underWay: Promise<readonly string[]> | undefined;
-  #closed = false;
+  #pending: Promise<readonly string[]> | undefined;
+  #isClosed = false;
 
   constructor(context: DevReloadContext) {
     this.#context = context;
@@ -30,58 +31,67 @@ export class DevReload {
     return this.#reloads;
   }
 
-  /** Never rejects; one at a time. @returns what came of it, in lines for the user */
+  /** Reloads the file, or joins a reload in progress. Never rejects. @returns the result, as lines for the user */
   async reload(): Promise<readonly string[]> {
-    if (this.#closed) return [];
-    this.#underWay ??= this.#reload().finally(() => (this.#underWay = undefined));
-    return await this.#underWay;
+    if (this.#isClosed) return [];
+    this.#pending ??= this.#reload().finally(() => (this.#pending = undefined));
+    return await this.#pending;
   }
 
-  /** From now on nothing is taken over; resolves when none is under way. */
+  /** Ends reloading. Resolves when none is in progress. */
   async close(): Promise<void> {
-    this.#closed = true;
-    await this.#underWay;
+    this.#isClosed = true;
+    await this.#pending;
   }
 
   async #reload(): Promise<readonly string[]> {
     try {
-      const { config, problems, warnings } = this.#context.examine();
+      const { config, problems, warnings } = this.#context.validate();
       if (config === undefined) {
         const [first = 'it could not be read', ...more] = problems.map(formatProblem);
-        return [first, ...more, this.#refused(more.length === 0 ? first : `${first}, and ${more.length} more`, '')];
+        this.#recordFailure(more.length === 0 ? first : `${first}, and ${more.length} more`);
+        return [first, ...more, this.#notLoaded('')];
       }
-      const started = await this.#take(config);
+      const started = await this.#apply(config);
       this.#reloads = { ...this.#reloads, taken: this.#reloads.taken + 1, failure: undefined };
-      const warned = warnings.map((warning) => `warning: ${formatProblem(warning)}`);
-      return [...warned, ...started.notes.map((note) => `note: ${note}`), this.#taken(config, started)];
+      return [
+        ...warnings.map((warning) => `warning: ${formatProblem(warning)}`),
+        ...started.notes.map((note) => `note: ${note}`),
+        this.#loaded(config, started),
+      ];
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      return [this.#refused(why, `: ${why}`)];
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#recordFailure(reason);
+      return [this.#notLoaded(`: ${reason}`)];
     }
   }
 
-  async #take(config: Config): Promise<Emulated['started']> {
-    const { emulation, apply } = this.#context;
-    const emulated = await emulation.emulate(config);
+  /** @returns the emulators that were started for the configuration */
+  async #apply(config: Config): Promise<Emulators> {
+    const { emulators, apply } = this.#context;
+    const emulated = await emulators.emulate(config);
     try {
       apply(emulated.config);
     } catch (error) {
       await emulated.started.close();
       throw error;
     }
-    emulation.adopt(emulated.started);
+    emulators.keep(emulated.started);
     return emulated.started;
   }
 
-  #taken({ routes }: Config, { emulators }: Emulated['started']): string {
-    const count = routes.length === 1 ? '1 route' : `${routes.length} routes`;
-    const also = emulators.map(({ provider, apiUrl }) => `; ${provider.name} is now emulated at ${apiUrl}`);
-    return `${this.#context.file} is read again: ${count}${also.join('')}. c shows the curl lines`;
+  #recordFailure(reason: string): void {
+    const failure = `reload refused, the old configuration serves on: ${reason}`;
+    this.#reloads = { ...this.#reloads, refused: this.#reloads.refused + 1, failure };
   }
 
-  #refused(why: string, shown: string): string {
-    const failure = `reload refused, the old configuration serves on: ${why}`;
-    this.#reloads = { ...this.#reloads, refused: this.#reloads.refused + 1, failure };
-    return `${this.#context.file} is not taken over, the old configuration serves on${shown}`;
+  #loaded({ routes }: Config, { emulators }: Emulators): string {
+    const count = routes.length === 1 ? '1 route' : `${routes.length} routes`;
+    const added = emulators.map(({ provider, apiUrl }) => `${provider.name} is now emulated at ${apiUrl}. `).join('');
+    return `${this.#context.file} was reloaded: ${count}. ${added}Press c for the curl commands.`;
+  }
+
+  #notLoaded(reason: string): string {
+    return `${this.#context.file} was not loaded${reason}. The old configuration stays active.`;
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { routes } from '../../../src/commands/config-commands.ts';
-import { Emulation } from '../../../src/commands/dev/dev-emulators.ts';
+import { DevEmulators } from '../../../src/commands/dev/dev-emulators.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 import { silentLog } from '../../../src/logger.ts';
 import { startServer } from '../../../src/server/server.ts';
@@ -19,19 +19,19 @@ async function emulated(oauth2: Settings, settings: Settings = {}) {
     throw Object.assign(new Error('not there'), { code: 'ENOENT' });
   };
   const { config: written } = loadConfig('proxy.config.yaml', { readFile, env: {}, emulated: true });
-  const emulation = new Emulation({ ports: 'free' });
+  const emulation = new DevEmulators({ ports: 'free' });
   onTestFinished(() => emulation.close());
   const { started, config } = await emulation.emulate({
     ...written,
     listen: { host: '127.0.0.1', port: 0 },
     admin: undefined,
   });
-  emulation.adopt(started);
+  emulation.keep(started);
   const server = await startServer(config, { log: silentLog, emulated: true });
   onTestFinished(async () => {
     await server.drain();
   });
-  return { port: server.address.port, route: config.routes[0]!, emulators: emulation.emulators };
+  return { port: server.address.port, route: config.routes[0]!, emulators: emulation.running };
 }
 
 const ISSUER = 'https://login.bank.example';
