@@ -85,7 +85,7 @@ function algorithmsOf({ asymmetricKeyType: type, asymmetricKeyDetails: details =
   return `is ${kind}; it must be RSA, EC on P-256, or Ed25519`;
 }
 
-export interface AssertionInput {
+export interface ClientAssertionOptions {
   readonly clientId: string;
   readonly audience: string;
   /** PEM or JWK. */
@@ -100,7 +100,7 @@ export interface AssertionInput {
  * A JWT with which a client shows who it is (RFC 7523 2.2, 3), another one at each call.
  * @throws TypeError if the key cannot be read
  */
-export function clientAssertion({ clientId, audience, key, algorithm, keyId, nowMs }: AssertionInput): string {
+export function clientAssertion({ clientId, audience, key, algorithm, keyId, nowMs }: ClientAssertionOptions): string {
   const signing = readSigningKey(key);
   if ('fault' in signing) throw new TypeError(`the key of the client assertion ${signing.fault}`);
   const iat = Math.floor(nowMs / 1000);

@@ -61,7 +61,7 @@ export function routeJson(view: RouteView): Json {
     problems: view.diagnostics.map(diagnosticJson),
     credential: live?.credential ?? null,
     token: tokenJson(view),
-    asking: credential?.asking ?? false,
+    asking: credential?.isFetching ?? false,
     retry_at: iso(credential?.retryAtMs),
     exchanges: credential === undefined ? null : exchangesJson(credential),
     clock_skew_ms: credential?.clockSkewMs ?? null,

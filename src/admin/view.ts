@@ -29,7 +29,7 @@ export function mergedCredential(all: readonly CredentialSnapshot[]): Credential
     (one, other) => ({
       ...one,
       token: newestToken(one.token, other.token),
-      asking: one.asking || other.asking,
+      isFetching: one.isFetching || other.isFetching,
       retryAtMs: Math.max(one.retryAtMs, other.retryAtMs),
       failure: latest(one.failure, other.failure),
       exchanges: sumOfExchanges(one.exchanges, other.exchanges),
@@ -271,6 +271,6 @@ function grouped<T extends { readonly name: string }>(all: readonly T[]): Map<st
 function tokenStateOf(credential: CredentialSnapshot | undefined, nowMs: number): TokenState {
   if (credential?.fixed === true) return 'fixed';
   if (credential?.token !== undefined && credential.token.expiresAtMs > nowMs) return 'valid';
-  if (credential?.asking === true) return 'asking';
+  if (credential?.isFetching === true) return 'asking';
   return credential?.token === undefined ? 'none' : 'lapsed';
 }

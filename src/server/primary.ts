@@ -10,7 +10,7 @@ import { networkCode } from '../errors.ts';
 import type { Log } from '../logger.ts';
 import { MemoryStores } from '../tokens/store/memory.ts';
 import { createAdminServer, listen } from './http-server.ts';
-import { refuseRestart } from './reload.ts';
+import { assertNoRestartNeeded } from './reload.ts';
 import { Rpc } from './rpc.ts';
 import { commit, version } from './version.ts';
 import { type ConfigTexts, remoteProcess, storeRequests, type WorkerRpc } from './worker-rpc.ts';
@@ -100,7 +100,7 @@ export class Primary {
 
   /** Has every worker take a configuration over. @throws Error if that takes a restart */
   apply(config: Config, texts: ConfigTexts): void {
-    refuseRestart(this.#config, config);
+    assertNoRestartNeeded(this.#config, config);
     this.#config = config;
     this.#texts = texts;
     for (const rpc of this.#rpcs.values()) rpc.notify('applyConfig', texts);

@@ -10,7 +10,7 @@ import { type ConfigProblem, formatProblem } from '../errors.ts';
 import type { Log } from '../logger.ts';
 
 /** @throws Error if a running server cannot take a configuration over */
-export function refuseRestart(before: Config, after: Config): void {
+export function assertNoRestartNeeded(before: Config, after: Config): void {
   if (listenersOf(after) !== listenersOf(before)) {
     throw new Error('`listen`, `admin`, and turning TLS or `client_ca` on or off take a restart');
   }
@@ -45,7 +45,7 @@ const POLL_MS = 10_000;
  * Tells when the content of any of some files has changed. Folders are watched, not files, since Kubernetes swaps a
  * link beside them; and content is compared, since neither an event nor its absence says anything for sure.
  */
-export class FileWatch {
+export class FileWatcher {
   readonly #clock: Clock;
   readonly #onChange: () => void;
   /** Files by their content, as it was last looked at. */
@@ -131,7 +131,7 @@ function contentOf(file: string): string {
 }
 
 /** A configuration as it was found on disk: the good one, or what is wrong with it. */
-export interface Found {
+export interface ExaminedConfig {
   readonly config: Config | undefined;
   readonly problems: readonly ConfigProblem[];
   readonly warnings: readonly ConfigProblem[];
@@ -143,7 +143,7 @@ export interface Found {
 
 interface ReloadContext {
   /** Reads the configuration anew. Never throws for a bad one. */
-  readonly examine: () => Found;
+  readonly examine: () => ExaminedConfig;
   /** Puts a good configuration to work, all of it or, if it throws, none. */
   readonly apply: (config: Config, texts: ReadonlyMap<string, string>) => void;
   readonly log: Log;
@@ -155,12 +155,12 @@ export const NO_RELOADS: Reloads = { taken: 0, refused: 0, failure: undefined };
 /** Takes a changed configuration over, all or nothing: with a bad one the old one serves on. */
 export class Reloader {
   readonly #context: ReloadContext;
-  readonly #watch: FileWatch;
+  readonly #watch: FileWatcher;
   #reloads = NO_RELOADS;
 
   constructor(context: ReloadContext) {
     this.#context = context;
-    this.#watch = new FileWatch(context.clock, () => this.reload('a file changed'));
+    this.#watch = new FileWatcher(context.clock, () => this.reload('a file changed'));
   }
 
   get reloads(): Reloads {

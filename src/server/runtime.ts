@@ -22,7 +22,7 @@ import { BUCKET_MS, bucketAt, type RouteCounters } from '../telemetry/route-stat
 import { openTracing } from '../telemetry/tracing.ts';
 import type { Tracing } from '../telemetry/otlp.ts';
 import { FoundEndpoints } from '../tokens/discovery.ts';
-import type { OpenTokenStore } from '../tokens/store/open.ts';
+import type { TokenSharing } from '../tokens/store/open.ts';
 import { TokenSources } from '../tokens/token-sources.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
 import { networkTransport } from '../tokens/transport.ts';
@@ -84,13 +84,13 @@ interface RuntimeOptions {
   readonly log: Log;
   readonly clock?: Clock | undefined;
   /** What tokens are shared by, unless the configuration has a token store. */
-  readonly shared?: OpenTokenStore | undefined;
+  readonly shared?: TokenSharing | undefined;
   /** How many of the last requests are kept for the inspector. */
   readonly keep: number;
 }
 
 interface Parts {
-  readonly tokenStore: OpenTokenStore | undefined;
+  readonly tokenStore: TokenSharing | undefined;
   readonly tracing: Tracing | undefined;
   readonly clock: Clock;
 }
@@ -101,7 +101,7 @@ export class Runtime {
   readonly upgrades: UpgradeHandler;
   readonly #clock: Clock;
   readonly #tokenEndpoint: ReturnType<typeof networkTransport>;
-  readonly #tokenStore: OpenTokenStore | undefined;
+  readonly #tokenStore: TokenSharing | undefined;
   readonly #tracing: Tracing | undefined;
   readonly #pools = new UpstreamPools();
   readonly #foundEndpoints = new FoundEndpoints();
@@ -218,7 +218,7 @@ export class Runtime {
 }
 
 /** Loaded for those who have one. */
-async function openStore(settings: TokenStoreConfig, context: { clock: Clock; log: Log }): Promise<OpenTokenStore> {
+async function openStore(settings: TokenStoreConfig, context: { clock: Clock; log: Log }): Promise<TokenSharing> {
   const { openTokenStore } = await import('../tokens/store/open.ts');
   return await openTokenStore(settings, { ...context, random: Math.random });
 }

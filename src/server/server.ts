@@ -11,10 +11,10 @@ import { http } from '../http/node-internals.ts';
 import type { Log } from '../logger.ts';
 import type { RecordedDetails, RecordedRequest } from '../telemetry/recent-requests.ts';
 import type { RequestRecord } from '../telemetry/request-record.ts';
-import type { OpenTokenStore } from '../tokens/store/open.ts';
+import type { TokenSharing } from '../tokens/store/open.ts';
 import type { Connections, ProxyServer } from './connections.ts';
 import { createAdminServer, createProxyServer, listen, setCertificates } from './http-server.ts';
-import { NO_RELOADS, refuseRestart } from './reload.ts';
+import { NO_RELOADS, assertNoRestartNeeded } from './reload.ts';
 import { Runtime } from './runtime.ts';
 import { commit, version } from './version.ts';
 
@@ -117,7 +117,7 @@ interface ServerOptions {
   /** What became of changed configurations. */
   readonly reloads?: () => Reloads;
   /** Of a worker: what it shares its tokens with, unless the configuration has a token store. */
-  readonly shared?: OpenTokenStore;
+  readonly shared?: TokenSharing;
   /** The providers are emulated: requests may be sent again by hand. */
   readonly emulated?: boolean;
 }
@@ -207,7 +207,7 @@ export class RunningServer implements ServingProcess {
    * @throws Error if it would need other listeners than there are
    */
   apply(config: Config): void {
-    refuseRestart(this.#config, config);
+    assertNoRestartNeeded(this.#config, config);
     this.#runtime.apply(config, () => setCertificates(this.#proxy, config.tls));
     this.#config = config;
   }

@@ -3,7 +3,7 @@ import { systemClock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { Secret } from '../secret.ts';
 import type { LevelledLog } from '../telemetry/log.ts';
-import { shareBy } from '../tokens/store/open.ts';
+import { createSharing } from '../tokens/store/open.ts';
 import { TokenCipher } from '../tokens/store/cipher.ts';
 import type { ServingProcess } from '../telemetry/snapshot.ts';
 import { Rpc } from './rpc.ts';
@@ -79,7 +79,7 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
   try {
     const config = withoutAdmin(configOf(texts));
     const log = logFor(config, cluster.worker?.id);
-    const shared = shareBy({
+    const shared = createSharing({
       stores,
       cipher: new TokenCipher([new Secret(encryptionKey)]),
       owner,

@@ -60,7 +60,7 @@ export interface CredentialSnapshot {
   /** A fixed key: it is never asked for, and never expires. */
   readonly fixed: boolean;
   readonly token: TokenSnapshot | undefined;
-  readonly asking: boolean;
+  readonly isFetching: boolean;
   /** When the next attempt may be made after a failure; 0 if now. */
   readonly retryAtMs: number;
   readonly failure: TokenFailure | undefined;

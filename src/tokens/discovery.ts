@@ -3,7 +3,7 @@ import { isLinkLocalAddress, isLoopbackName } from '../http/ip-address.ts';
 import { valueAt } from '../json.ts';
 import type { ClientAuth } from '../providers/provider.ts';
 import type { TokenRequest } from './token-request.ts';
-import { jsonIn, retryAfterS, type TokenResponse, unavailable } from './token-response.ts';
+import { parseJsonBody, retryAfterS, type TokenResponse, tokenUnavailable } from './token-response.ts';
 
 /** So many are remembered: an issuer has one, and another one after it moved. */
 const MAX = 1000;
@@ -93,7 +93,7 @@ export class Discovery {
       waitS ??= retryAfterS(answer, this.#clock.now());
     }
     const problem = faults.join('; ');
-    throw unavailable(
+    throw tokenUnavailable(
       `its issuer does not say where it is (${problem})`,
       { kind: 'no_token_endpoint', problem: problem.slice(0, 200), status, host: new URL(this.#issuer).host },
       { retryAfterS: waitS },
@@ -120,7 +120,7 @@ export function metadataUrls(issuer: string): readonly string[] {
 
 function read(answer: TokenResponse, issuer: string, clientAuth: ClientAuth): Reading {
   if (answer.status !== 200) return { fault: `answered ${answer.status}` };
-  const metadata = jsonIn(answer);
+  const metadata = parseJsonBody(answer);
   const said = valueAt(metadata, 'issuer');
   if (typeof said !== 'string') return { fault: 'is no metadata: it has no `issuer`' };
   // RFC 8414 3.3: identical, or whoever answers there could pass for any issuer.

@@ -5,7 +5,7 @@ import { networkCode, networkReason, ProxyError, type Reason } from '../errors.t
 import type { Log, LogFields } from '../logger.ts';
 import type { Exchange, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
-import { readToken, serverNow, type TokenResponse, unavailable, wordsOf } from './token-response.ts';
+import { readToken, serverTimeMs, type TokenResponse, tokenUnavailable, redactedBody } from './token-response.ts';
 import { Discovery, type Found, type FoundEndpoints } from './discovery.ts';
 import { tokenRequest, type TokenRequest } from './token-request.ts';
 import type { ExchangeStats, Grant } from './exchange-stats.ts';
@@ -175,7 +175,7 @@ async function exchangeAt(
     // A 2xx without a usable token may still hold one under another name.
     const known = new Set(provider.credentials.flatMap(({ name, secret }) => (secret ? [] : [name])));
     const secrets = [...values].flatMap(([name, value]) => (known.has(name) ? [] : [value]));
-    const words = failed ? { provider_said: wordsOf(answer, [...secrets, ...proofsIn(request)]) } : {};
+    const words = failed ? { provider_said: redactedBody(answer, [...secrets, ...proofsIn(request)]) } : {};
     const hint = hintField(asking, error, words.provider_said);
     note({ ...place, status: answer.status, error: messageOf(error), ...words, ...hint });
     throw error;
@@ -199,7 +199,7 @@ async function send(
   const { transport, clock } = context;
   try {
     const answer = await transport(request, signal);
-    const serverNowMs = serverNow(answer);
+    const serverNowMs = serverTimeMs(answer);
     context.stats.clockSkewMs = serverNowMs === undefined ? undefined : serverNowMs - clock.now();
     return answer;
   } catch (cause) {
@@ -212,7 +212,7 @@ async function send(
       ? { kind: 'timeout', phase: 'token', timeoutMs: EXCHANGE_TIMEOUT_MS, host }
       : networkReason(cause, host);
     // Of its cause the code alone: a parser's error carries the answer it could not read, token and all.
-    const failure = unavailable(what, reason, { cause: { code } });
+    const failure = tokenUnavailable(what, reason, { cause: { code } });
     note({ error: what, ...hintField(context, failure) });
     throw failure;
   }

@@ -23,7 +23,7 @@ interface ResponseTime {
  * provider's default. A field that is there but no time at all is passed over.
  * @throws RangeError if the first that speaks says that the token is dead already
  */
-export function lifetimeOf(
+export function tokenLifetime(
   answer: unknown,
   response: ExchangeResponse,
   accessToken: string,
@@ -108,26 +108,26 @@ export function readToken(
   const json = parse(answer);
   const accessToken = bearer(valueAt(json, response.accessToken));
   if (accessToken === undefined) {
-    throw unavailable(
+    throw tokenUnavailable(
       `it answered ${answer.status} without a token at \`${response.accessToken}\``,
       noToken('field_missing', answer),
     );
   }
   if (!HEADER_SAFE.test(accessToken))
-    throw unavailable(
+    throw tokenUnavailable(
       'its token is longer than 8 KiB or holds characters that no header may carry',
       noToken('not_sendable', answer),
     );
   const refresh = response.refreshToken === undefined ? undefined : valueAt(json, response.refreshToken);
   try {
-    const lifetime = lifetimeOf(json, response, accessToken, defaultLifetimeS, {
+    const lifetime = tokenLifetime(json, response, accessToken, defaultLifetimeS, {
       nowMs,
-      serverNowMs: serverNow(answer),
+      serverNowMs: serverTimeMs(answer),
     });
     const refreshToken = typeof refresh === 'string' && refresh !== '' ? refresh : undefined;
     return makeToken(accessToken, refreshToken, lifetime, nowMs, answerHeaders(json, response));
   } catch (cause) {
-    throw unavailable('it gave a token that has expired already', { kind: 'token_expired_at_once' }, { cause });
+    throw tokenUnavailable('it gave a token that has expired already', { kind: 'token_expired_at_once' }, { cause });
   }
 }
 
@@ -136,8 +136,8 @@ function refusal(answer: TokenResponse, nowMs: number): ProxyError {
   const { status } = answer;
   const wait = { retryAfterS: retryAfterS(answer, nowMs) };
   if (isHtml(answer))
-    return unavailable(`it answered ${status} with an HTML page`, { kind: 'html_page', status }, wait);
-  return unavailable(`it answered ${status}`, { kind: 'http_status', status }, wait);
+    return tokenUnavailable(`it answered ${status} with an HTML page`, { kind: 'html_page', status }, wait);
+  return tokenUnavailable(`it answered ${status}`, { kind: 'http_status', status }, wait);
 }
 
 function denial(answer: TokenResponse, nowMs: number): ProxyError {
@@ -157,7 +157,7 @@ function noToken(rule: TokenRule, { status }: TokenResponse): Reason {
 function isDenied(answer: TokenResponse, rules: readonly DeadTokenRule[]): boolean {
   const here = rules.filter(({ status }) => status === answer.status);
   if (here.length === 0 || isHtml(answer)) return false;
-  const json = jsonIn(answer);
+  const json = parseJsonBody(answer);
   return here.some(({ body = {} }) => Object.entries(body).every(([path, value]) => valueAt(json, path) === value));
 }
 
@@ -175,7 +175,7 @@ function isHtml(answer: TokenResponse): boolean {
 }
 
 /** Undefined for a body that is no JSON: the parser's own message quotes the text, and with it perhaps a token. */
-export function jsonIn({ body }: TokenResponse): unknown {
+export function parseJsonBody({ body }: TokenResponse): unknown {
   try {
     return JSON.parse(body.replace(/^\uFEFF/, ''));
   } catch {
@@ -184,12 +184,12 @@ export function jsonIn({ body }: TokenResponse): unknown {
 }
 
 function parse(answer: TokenResponse): unknown {
-  const json = jsonIn(answer);
+  const json = parseJsonBody(answer);
   if (json !== undefined) return json;
   const { status, body } = answer;
-  if (body === '') throw unavailable(`it answered ${status} with an empty body`, noToken('empty_body', answer));
-  if (isHtml(answer)) throw unavailable(`it answered ${status} with an HTML page`, { kind: 'html_page', status });
-  throw unavailable(`it answered ${status} with something that is no JSON`, noToken('not_json', answer));
+  if (body === '') throw tokenUnavailable(`it answered ${status} with an empty body`, noToken('empty_body', answer));
+  if (isHtml(answer)) throw tokenUnavailable(`it answered ${status} with an HTML page`, { kind: 'html_page', status });
+  throw tokenUnavailable(`it answered ${status} with something that is no JSON`, noToken('not_json', answer));
 }
 
 /** The bare token: some providers send it with "Bearer " in front. */
@@ -200,7 +200,7 @@ function bearer(value: unknown): string | undefined {
 }
 
 /** The token endpoint's own time, in epoch milliseconds; undefined if it did not say. */
-export function serverNow(answer: TokenResponse): number | undefined {
+export function serverTimeMs(answer: TokenResponse): number | undefined {
   const date = dateOf(answer.headers['date'] ?? '');
   return Number.isNaN(date) ? undefined : date;
 }
@@ -214,11 +214,11 @@ function dateOf(value: string): number {
 export function retryAfterS(answer: TokenResponse, nowMs: number): number | undefined {
   const value = answer.headers['retry-after']?.trim();
   if (value === undefined || value === '') return undefined;
-  const seconds = /^\d+$/.test(value) ? Number(value) : (dateOf(value) - (serverNow(answer) ?? nowMs)) / 1000;
+  const seconds = /^\d+$/.test(value) ? Number(value) : (dateOf(value) - (serverTimeMs(answer) ?? nowMs)) / 1000;
   return seconds > 0 ? Math.min(Math.ceil(seconds), MAX_RETRY_AFTER_S) : undefined;
 }
 
-export function unavailable(
+export function tokenUnavailable(
   what: string,
   reason: Reason,
   more: { readonly cause?: unknown; readonly retryAfterS?: number | undefined } = {},
@@ -231,7 +231,7 @@ export function unavailable(
 const MIN_QUOTED = 32;
 
 /** A provider's words for the log: one short line, with every secret that was sent cut out of it. */
-export function wordsOf(answer: TokenResponse, secrets: readonly string[]): string {
+export function redactedBody(answer: TokenResponse, secrets: readonly string[]): string {
   return new Redaction(secrets, 1, MIN_QUOTED)
     .redact(answer.body)
     .replace(/[\x00-\x1f\x7f]+/g, ' ')

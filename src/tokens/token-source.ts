@@ -5,7 +5,7 @@ import type { Log } from '../logger.ts';
 import type { Secret } from '../secret.ts';
 import { ExchangeStats, type RefusedCall, type TokenFailure } from './exchange-stats.ts';
 import type { TokenFetcher } from './exchange.ts';
-import { MAX_RETRY_AFTER_S, unavailable } from './token-response.ts';
+import { MAX_RETRY_AFTER_S, tokenUnavailable } from './token-response.ts';
 import { isNewer, isSame, makeToken, type Token, type TokenCall, type TokenSource, type TokenStatus } from './token.ts';
 
 const FIRST_MS = 1000;
@@ -105,7 +105,7 @@ const MAX_QUIET_CHARACTERS = 256 * 1024;
  *
  * The reasons and the figures are in docs/decisions/0002-forced-refreshes.md.
  */
-export class Refusals {
+export class ForcedRefreshes {
   readonly #clock: Clock;
   #unproven = 0;
   #lastUnprovenMs = -Infinity;
@@ -234,7 +234,7 @@ export function fixedTokenSource(key: Secret, nowMs: number): TokenSource {
   const token: Token = makeToken(key.reveal(), undefined, { lifetimeMs: Infinity, source: 'fixed' }, nowMs);
   const status: TokenStatus = {
     token,
-    asking: false,
+    isFetching: false,
     retryAtMs: 0,
     failure: undefined,
     stats: new ExchangeStats(),
@@ -274,7 +274,7 @@ export class CachedTokenSource implements TokenSource {
   readonly #log: Log;
   readonly #stats: ExchangeStats;
   readonly #backoff: Backoff;
-  readonly #refusals: Refusals;
+  readonly #refusals: ForcedRefreshes;
   #token: Token | undefined;
   /** The last one that was had, whatever became of it. */
   #last: Token | undefined;
@@ -299,7 +299,7 @@ export class CachedTokenSource implements TokenSource {
     this.#log = context.log;
     this.#stats = context.stats;
     this.#backoff = new Backoff(context.clock, context.random);
-    this.#refusals = new Refusals(context.clock);
+    this.#refusals = new ForcedRefreshes(context.clock);
     this.#endWatch = fetcher.watch?.((token) => this.#adopt(token));
   }
 
@@ -371,7 +371,7 @@ export class CachedTokenSource implements TokenSource {
   status(): TokenStatus {
     return {
       token: this.#setAsideFor === undefined ? this.#token : undefined,
-      asking: this.#underWay !== undefined,
+      isFetching: this.#underWay !== undefined,
       retryAtMs: this.#backoff.retryAtMs,
       failure: this.#backoff.failure(),
       stats: this.#stats,
@@ -408,7 +408,9 @@ export class CachedTokenSource implements TokenSource {
       return token;
     } catch (cause) {
       const error =
-        cause instanceof ProxyError ? cause : unavailable('it could not be asked', { kind: 'internal' }, { cause });
+        cause instanceof ProxyError
+          ? cause
+          : tokenUnavailable('it could not be asked', { kind: 'internal' }, { cause });
       this.#backoff.failed(error);
       this.#setAsideFor = undefined;
       this.#schedule(this.#backoff.remainingMs());

@@ -9,7 +9,7 @@ import { type CacheContext, CachedTokenSource, fixedTokenSource } from './token-
 import type { Token, TokenSource } from './token.ts';
 
 /** What makes two routes share a token: the same provider, asked at the same place, with the same credentials. */
-export interface CredentialUse {
+export interface TokenCredential {
   readonly provider: Provider;
   readonly authServer: string;
   readonly credentials: ReadonlyMap<string, Secret>;
@@ -35,7 +35,7 @@ export class TokenSources {
     this.#context = context;
   }
 
-  for(use: CredentialUse): TokenSource {
+  for(use: TokenCredential): TokenSource {
     const key = keyOf(use);
     const known = this.#byCredential.get(key);
     if (known !== undefined) return known;
@@ -57,7 +57,7 @@ export class TokenSources {
     this.retain(new Set());
   }
 
-  #make(use: CredentialUse, name: string): TokenSource {
+  #make(use: TokenCredential, name: string): TokenSource {
     const { provider, credentials } = use;
     if (isFixed(provider.token)) {
       const key = fill(provider.token.fixed, (name) => credentials.get(name)?.reveal());
@@ -88,7 +88,7 @@ function adding(fetcher: TokenFetcher, endpoints: FoundEndpoints | undefined): T
  * Everything that the token depends on, hashed, so that no secret lies in a key. A credential that only a header of the
  * route uses makes no other token.
  */
-function keyOf(use: CredentialUse): string {
+function keyOf(use: TokenCredential): string {
   const { provider, authServer, credentials } = use;
   const { name, token, refresh, defaultLifetimeS, deniedToken } = provider;
   const definition = JSON.stringify([name, token, refresh, defaultLifetimeS, ...(deniedToken ? [deniedToken] : [])]);

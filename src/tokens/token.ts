@@ -88,7 +88,7 @@ export interface TokenStatus {
   /** The last one, which may have expired; undefined while it is set aside after a refusal. */
   readonly token: Token | undefined;
   /** Whether one is being asked for right now. */
-  readonly asking: boolean;
+  readonly isFetching: boolean;
   /** After a failure: when the next attempt may be made; 0 if now. */
   readonly retryAtMs: number;
   /** The last attempt's, if it failed. */

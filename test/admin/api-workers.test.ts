@@ -159,7 +159,7 @@ describe('mergedCredential', () => {
     const refused = (client: string, call: string, untilMs: number) => ({ client, call, untilMs });
     const failure = (atMs: number) => ({ code: 'token_denied', detail: '', reason: undefined, atMs }) as const;
     const merged = mergedCredential([
-      credentialOf({ failure: failure(1), refusedCalls: [refused('shop', 'GET /a', 5)], asking: true }),
+      credentialOf({ failure: failure(1), refusedCalls: [refused('shop', 'GET /a', 5)], isFetching: true }),
       credentialOf({ failure: failure(2), refusedCalls: [refused('shop', 'GET /a', 4)], retryAtMs: 9 }),
       credentialOf({ refusedCalls: [refused('shop', 'GET /b', 3), refused('till', 'GET /a', 2)] }),
     ]);

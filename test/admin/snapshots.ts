@@ -12,7 +12,7 @@ export function credentialSnapshot(changes: Partial<CredentialSnapshot> = {}): C
     provider: 'mpesa',
     fixed: false,
     token: undefined,
-    asking: false,
+    isFetching: false,
     retryAtMs: 0,
     failure: undefined,
     exchanges: { credentials: none, refresh: none },

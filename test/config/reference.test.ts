@@ -6,7 +6,7 @@ import type { Config } from '../../src/config/config.ts';
 import { jsonSchema } from '../../src/config/json-schema.ts';
 import { validateConfig } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/errors.ts';
-import { refuseRestart } from '../../src/server/reload.ts';
+import { assertNoRestartNeeded } from '../../src/server/reload.ts';
 import { ROOT, tableOf } from '../docs/documents.ts';
 
 const run = promisify(execFile);
@@ -123,8 +123,8 @@ describe('a description', () => {
   ])('says of %s whether a change takes a restart', (key, value) => {
     const before = configOf('');
     const after = configOf(`${key}: ${value}\n`);
-    if (takesRestart(key)) expect(() => refuseRestart(before, after)).toThrow(/take(s)? a restart/);
-    else expect(() => refuseRestart(before, after)).not.toThrow();
+    if (takesRestart(key)) expect(() => assertNoRestartNeeded(before, after)).toThrow(/take(s)? a restart/);
+    else expect(() => assertNoRestartNeeded(before, after)).not.toThrow();
   });
 });
 

@@ -28,7 +28,7 @@ import { parentOf } from '../../src/telemetry/otlp.ts';
 import { maskedDetails } from '../../src/telemetry/recent-requests.ts';
 import { isSecretName, maskedText } from '../../src/telemetry/mask-text.ts';
 import { RequestRecord } from '../../src/telemetry/request-record.ts';
-import { jsonIn, readToken, retryAfterS, serverNow, wordsOf } from '../../src/tokens/token-response.ts';
+import { parseJsonBody, readToken, retryAfterS, serverTimeMs, redactedBody } from '../../src/tokens/token-response.ts';
 import { adminConfig } from '../admin/context.ts';
 import { routeNamed } from '../proxy/route-of.ts';
 
@@ -135,15 +135,15 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   placeholderUse: (text) => placeholderUse(`a.${text}.${text}`, () => undefined, 0),
   'DeadTokenRules.body': (text) => deadToken.body(401, Buffer.from(text), undefined),
   parentOf: (text) => parentOf(['traceparent', `00-${text}`, 'traceparent', text]),
-  jsonIn: (text) => jsonIn(answerOf(text)),
+  jsonIn: (text) => parseJsonBody(answerOf(text)),
   'readToken, body': (text) => attempt(() => readToken(answerOf(text), RESPONSE, 60, 0)),
   'readToken, token': (text) => tokenIn({ access_token: text }),
   'readToken, expires_in': (text) => tokenIn({ expires_in: text }),
   'readToken, expires_at': (text) => tokenIn({ expires_at: text }),
   'readToken, JWT': (text) => tokenIn({ access_token: `a.${Buffer.from(text).toString('base64url')}.c` }),
-  serverNow: (text) => serverNow(answerOf('', { date: `Mon, ${text}` })),
+  serverNow: (text) => serverTimeMs(answerOf('', { date: `Mon, ${text}` })),
   retryAfterS: (text) => retryAfterS(answerOf('', { 'retry-after': text }), 0),
   'redact, a short secret': (text) => REDACTION.redact(text),
   'redact, a secret that is nearly there': (text) => new Redaction([`${text.slice(0, 2000)}x`]).redact(text),
-  'wordsOf, many secrets': (text) => wordsOf(answerOf(text), [`${text.slice(0, 4000)}x`, SECRET, 'b', text]),
+  'wordsOf, many secrets': (text) => redactedBody(answerOf(text), [`${text.slice(0, 4000)}x`, SECRET, 'b', text]),
 };

@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import type { Config } from '../../src/config/config.ts';
 import { validateConfig } from '../../src/config/load.ts';
-import { type Found, Reloader } from '../../src/server/reload.ts';
+import { type ExaminedConfig, Reloader } from '../../src/server/reload.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { LogLines } from '../support/token-fakes.ts';
 import { Calls, ConfigMap, folder, rewrite } from './support.ts';
@@ -28,7 +28,7 @@ function start(options: { clock?: Clock; file?: string; refuse?: () => void; dur
   const applied: Config[] = [];
   const applications = new Calls();
   const examinations = new Calls();
-  const examine = (): Found => {
+  const examine = (): ExaminedConfig => {
     const found = validateConfig(file, { env: {} });
     options.during?.();
     examinations.call();

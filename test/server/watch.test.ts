@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
-import { FileWatch } from '../../src/server/reload.ts';
+import { FileWatcher } from '../../src/server/reload.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
 import { Calls, ConfigMap, folder, rewrite } from './support.ts';
 
@@ -20,7 +20,7 @@ const POLL_MS = 10_000;
 
 function watching(...files: string[]) {
   const changes = new Calls();
-  const watch = new FileWatch(systemClock, changes.call);
+  const watch = new FileWatcher(systemClock, changes.call);
   onTestFinished(() => watch.close());
   watch.of(files);
   return { changes, watch };
@@ -30,7 +30,7 @@ function watching(...files: string[]) {
 function polling(...files: string[]) {
   const changes = new Calls();
   const clock = new ManualClock();
-  const watch = new FileWatch(clock, changes.call);
+  const watch = new FileWatcher(clock, changes.call);
   onTestFinished(() => watch.close());
   watch.of(files);
   return { changes, clock, watch };

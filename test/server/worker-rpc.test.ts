@@ -10,7 +10,7 @@ import {
 import { Secret } from '../../src/secret.ts';
 import { TokenCipher } from '../../src/tokens/store/cipher.ts';
 import { MemoryStores } from '../../src/tokens/store/memory.ts';
-import { shareBy } from '../../src/tokens/store/open.ts';
+import { createSharing } from '../../src/tokens/store/open.ts';
 import { StoreUnavailable } from '../../src/tokens/store/store.ts';
 import { makeToken } from '../../src/tokens/token.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
@@ -125,7 +125,7 @@ describe('the token stores of a primary, as a worker sees them', () => {
     const system = primaryAndWorker();
     const { clock, primary, remote } = system;
     const token = makeToken('made-up-token', undefined, { lifetimeMs: 60_000, source: 'expires_in' }, clock.now());
-    const shared = shareBy({
+    const shared = createSharing({
       stores: remote,
       cipher: new TokenCipher([new Secret('an encryption key for tests, long enough')]),
       owner: 'worker 1',

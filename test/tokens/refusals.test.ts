@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { Refusals } from '../../src/tokens/token-source.ts';
+import { ForcedRefreshes } from '../../src/tokens/token-source.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
 import { callOf } from '../support/token-fakes.ts';
 
 function start() {
   const clock = new ManualClock();
-  return { clock, refusals: new Refusals(clock) };
+  return { clock, refusals: new ForcedRefreshes(clock) };
 }
 
 /** The rule after one unproven exchange of each of these clients, in this order and at the same time. */
@@ -41,7 +41,7 @@ describe('a refused call forces an exchange', () => {
 
   it('at once when the clock was set back since the last exchange', () => {
     let nowMs = 1_000_000;
-    const refusals = new Refusals({ now: () => nowMs, after: () => () => {} });
+    const refusals = new ForcedRefreshes({ now: () => nowMs, after: () => () => {} });
     refusals.forced(callOf('GET', '/a'));
     refusals.forced(callOf('GET', '/b'));
     refusals.refusedAgain(callOf('GET', '/c'));

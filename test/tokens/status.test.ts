@@ -20,10 +20,10 @@ describe('the status of a credential', () => {
   it('tells that one is being asked for', async () => {
     const { fetcher, clock, source } = cached();
     const waiting = source.token();
-    expect(source.status().asking).toBe(true);
+    expect(source.status().isFetching).toBe(true);
     fetcher.answer(tokenOf(clock, 'first'));
     await waiting;
-    expect(source.status().asking).toBe(false);
+    expect(source.status().isFetching).toBe(false);
   });
 
   it('tells of no token while the refused one is set aside', async () => {

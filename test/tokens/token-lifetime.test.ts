@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { JsonObject, JsonValue } from '../../src/json.ts';
 import type { ExchangeResponse } from '../../src/providers/provider.ts';
 import { jwtShaped } from '../../src/providers/sample-response.ts';
-import { lifetimeOf } from '../../src/tokens/token-response.ts';
+import { tokenLifetime } from '../../src/tokens/token-response.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 1, 9);
 const NOW_S = NOW_MS / 1000;
@@ -19,7 +19,7 @@ interface Case {
 }
 
 function lifetime({ token = 'opaque', serverNowMs, ...answer }: Case, response = BOTH) {
-  return lifetimeOf(answer, response, token, DEFAULT_S, { nowMs: NOW_MS, serverNowMs });
+  return tokenLifetime(answer, response, token, DEFAULT_S, { nowMs: NOW_MS, serverNowMs });
 }
 
 const jwt = (payload: JsonObject) => jwtShaped(payload);
@@ -71,7 +71,7 @@ describe('a relative lifetime', () => {
   it('is found below a dotted path', () => {
     const response = { accessToken: 'token', expiresIn: 'data.token.ttl' };
     const answer = { data: { token: { ttl: 90 } } };
-    expect(lifetimeOf(answer, response, 'opaque', DEFAULT_S, { nowMs: NOW_MS, serverNowMs: undefined })).toEqual({
+    expect(tokenLifetime(answer, response, 'opaque', DEFAULT_S, { nowMs: NOW_MS, serverNowMs: undefined })).toEqual({
       lifetimeMs: 90_000,
       source: 'expires_in',
     });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import type { DeadTokenRule, ExchangeResponse } from '../../src/providers/provider.ts';
-import { readToken, type TokenResponse, unavailable } from '../../src/tokens/token-response.ts';
+import { readToken, type TokenResponse, tokenUnavailable } from '../../src/tokens/token-response.ts';
 import { expectNoSecret } from '../support/token-fakes.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 1, 9);
@@ -194,9 +194,9 @@ describe('a token endpoint that refuses', () => {
 
 describe('an unavailable token', () => {
   it('has a cause only if there is one', () => {
-    expect(Object.hasOwn(unavailable('it slept', { kind: 'internal' }), 'cause')).toBe(false);
+    expect(Object.hasOwn(tokenUnavailable('it slept', { kind: 'internal' }), 'cause')).toBe(false);
     const cause = new Error('x');
-    expect(unavailable('it slept', { kind: 'internal' }, { cause }).cause).toBe(cause);
+    expect(tokenUnavailable('it slept', { kind: 'internal' }, { cause }).cause).toBe(cause);
   });
 });
 

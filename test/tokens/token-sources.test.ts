@@ -6,18 +6,18 @@ import { fixedToken } from '../../src/providers/static.ts';
 import { Secret } from '../../src/secret.ts';
 import type { TokenTransport } from '../../src/tokens/exchange.ts';
 import type { TokenRequest } from '../../src/tokens/token-request.ts';
-import { type CredentialUse, TokenSources } from '../../src/tokens/token-sources.ts';
+import { type TokenCredential, TokenSources } from '../../src/tokens/token-sources.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { callOf, expectNoSecret, LogLines } from '../support/token-fakes.ts';
 
 const KEY = 'ck-made-up-1';
 const SECRET = 'cs-made-up-1';
 
-function credentials(values: Readonly<Record<string, string>>): CredentialUse['credentials'] {
+function credentials(values: Readonly<Record<string, string>>): TokenCredential['credentials'] {
   return new Map(Object.entries(values).map(([name, value]) => [name, new Secret(value)]));
 }
 
-function use(over: Partial<CredentialUse> = {}): CredentialUse {
+function use(over: Partial<TokenCredential> = {}): TokenCredential {
   return {
     provider: mpesa,
     authServer: 'https://sandbox.safaricom.co.ke',
@@ -60,7 +60,7 @@ describe('routes with one credential', () => {
     expect(all.for(use({ provider: structuredClone(mpesa) }))).toBe(all.for(use()));
   });
 
-  it.each<[string, Partial<CredentialUse>]>([
+  it.each<[string, Partial<TokenCredential>]>([
     [
       'a credential that the token request does not use',
       { credentials: credentials({ consumer_key: KEY, consumer_secret: SECRET, subscription_key: 'other' }) },
@@ -79,7 +79,7 @@ describe('routes with one credential', () => {
     expect(requests).toHaveLength(1);
   });
 
-  it.each<[string, Partial<CredentialUse>]>([
+  it.each<[string, Partial<TokenCredential>]>([
     ['a value of a credential', { credentials: credentials({ consumer_key: KEY, consumer_secret: 'cs-made-up-2' }) }],
     ['which field has which value', { credentials: credentials({ consumer_key: SECRET, consumer_secret: KEY }) }],
     ['the auth server', { authServer: 'https://api.safaricom.co.ke' }],
@@ -130,7 +130,7 @@ describe('routes of `provider: oauth2`', () => {
     expect(all.for(route())).toBe(all.for(route()));
   });
 
-  it.each<[string, CredentialUse]>([
+  it.each<[string, TokenCredential]>([
     ['the issuer', route({ issuer: 'https://login.example/' })],
     ['the client authentication', route({ clientAuth: 'client_secret_post' })],
     ['the resources', route({ resources: ['https://a.example'] })],

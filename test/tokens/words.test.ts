@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { wordsOf } from '../../src/tokens/token-response.ts';
+import { redactedBody } from '../../src/tokens/token-response.ts';
 
-const words = (body: string, ...secrets: string[]) => wordsOf({ status: 401, headers: {}, body }, secrets);
+const words = (body: string, ...secrets: string[]) => redactedBody({ status: 401, headers: {}, body }, secrets);
 
 describe("a provider's words for the log", () => {
   it('have every secret cut out, wherever and however often it stands', () => {

@@ -12,8 +12,8 @@ import {
 import { placeholdersIn } from '../../providers/template.ts';
 import { ExchangeStats } from '../../tokens/exchange-stats.ts';
 import { tokenFetcher } from '../../tokens/exchange.ts';
-import { type TokenResponse, unavailable } from '../../tokens/token-response.ts';
-import type { CredentialUse } from '../../tokens/token-sources.ts';
+import { type TokenResponse, tokenUnavailable } from '../../tokens/token-response.ts';
+import type { TokenCredential } from '../../tokens/token-sources.ts';
 import type { Token } from '../../tokens/token.ts';
 import { failed, type Finding, formatList, formatSeconds, ok, skipped, warning } from './finding.ts';
 import type { Probes } from './probes.ts';
@@ -98,7 +98,7 @@ interface Attempt {
 }
 
 /** Asks for a token in the way the proxy does, with the credentials, and keeps it from everyone. Never throws. */
-async function attemptExchange(use: CredentialUse, token: Exchange, world: Probes): Promise<Attempt> {
+async function attemptExchange(use: TokenCredential, token: Exchange, world: Probes): Promise<Attempt> {
   const { clock } = world;
   const stats = new ExchangeStats();
   const startMs = clock.now();
@@ -123,7 +123,7 @@ async function attemptExchange(use: CredentialUse, token: Exchange, world: Probe
 function proxyErrorOf(error: unknown): ProxyError {
   return error instanceof ProxyError
     ? error
-    : unavailable(`it could not be asked (${networkCode(error)})`, { kind: 'internal' });
+    : tokenUnavailable(`it could not be asked (${networkCode(error)})`, { kind: 'internal' });
 }
 
 function isPage({ body, headers }: TokenResponse): boolean {

@@ -79,7 +79,7 @@ export function failureEvent(error: unknown, generation: number): StoreEvent | u
 }
 
 /** The same failure for those who waited: in words of this replica, whatever the other one said. */
-export function errorOf({ code, retryAfterS, reason }: StoreEvent & { kind: 'failed' }): ProxyError {
+export function errorFromEvent({ code, retryAfterS, reason }: StoreEvent & { kind: 'failed' }): ProxyError {
   const what = code === 'token_denied' ? 'was refused the token' : 'requested the token and failed';
   const detail = `Another process of wakala ${what}. The log of that process has the reason.`;
   return new ProxyError(code, detail, { reason, retryAfterS });
@@ -91,13 +91,13 @@ function aboutNews(name: string): string {
 }
 
 /** How long a turn lasts unless it is renewed: how long the others wait for one who died in it. */
-export const LEASE_MS = 3000;
+export const LEASE_DURATION_MS = 3000;
 
 /**
  * How long a replica waits for the turns of others before it makes its own request: for one exchange and one turn. It
  * bounds what someone else can do who keeps a turn in the store.
  */
-export const WAIT_MS = EXCHANGE_TIMEOUT_MS + LEASE_MS;
+export const MAX_LEASE_WAIT_MS = EXCHANGE_TIMEOUT_MS + LEASE_DURATION_MS;
 
 /** News may get lost: those who wait look for themselves as well. */
 const POLL_MS = 250;
@@ -182,7 +182,11 @@ export class SharedTokenFetcher implements TokenFetcher {
       let found = this.#opened(await store.read());
       for (;;) {
         if (found !== undefined && isNewer(found, after)) return found;
-        const { fencingNumber: fencingNumber, stored: posted } = await store.acquire(owner, LEASE_MS, this.#generation);
+        const { fencingNumber: fencingNumber, stored: posted } = await store.acquire(
+          owner,
+          LEASE_DURATION_MS,
+          this.#generation,
+        );
         found = this.#opened(posted);
         if (fencingNumber !== undefined) {
           if (found === undefined || !isNewer(found, after)) {
@@ -241,8 +245,8 @@ export class SharedTokenFetcher implements TokenFetcher {
     let over = false;
     const next = () => {
       if (over) return;
-      cancel = clock.after(LEASE_MS / 3, () => {
-        store.renew(owner, LEASE_MS).then((kept) => {
+      cancel = clock.after(LEASE_DURATION_MS / 3, () => {
+        store.renew(owner, LEASE_DURATION_MS).then((kept) => {
           if (kept) next();
         }, next);
       });
@@ -317,11 +321,11 @@ class EventWait {
       const news = open(text);
       if (news === undefined || news.generation <= heard) return;
       heard = news.generation;
-      if (news.kind === 'failed') this.#failure = errorOf(news);
+      if (news.kind === 'failed') this.#failure = errorFromEvent(news);
       this.#hasNews = true;
       this.#wake();
     });
-    const cancel = clock.after(WAIT_MS, () => {
+    const cancel = clock.after(MAX_LEASE_WAIT_MS, () => {
       this.#late = true;
       this.#wake();
     });

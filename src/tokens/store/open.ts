@@ -14,7 +14,7 @@ interface TokenStoreSettings {
   readonly keys: readonly [Secret, ...Secret[]];
 }
 
-export interface OpenTokenStore {
+export interface TokenSharing {
   /** Shares what `own` asks for with every replica that knows the credential by the same name. */
   readonly share: (own: TokenFetcher, name: string, provider: string) => TokenFetcher;
   /** Undefined where nothing lies between the processes that could fail. */
@@ -32,7 +32,7 @@ interface Sharing {
   readonly log: Log;
 }
 
-export function shareBy({ stores, ...sharing }: Sharing): OpenTokenStore {
+export function createSharing({ stores, ...sharing }: Sharing): TokenSharing {
   let complained = false;
   const onForeignMessage = () => {
     if (!complained) sharing.log.warn('token_store_message_ignored');
@@ -51,9 +51,9 @@ export function shareBy({ stores, ...sharing }: Sharing): OpenTokenStore {
 export async function openTokenStore(
   { url, keys }: TokenStoreSettings,
   context: { readonly clock: Clock; readonly log: Log; readonly random: () => number },
-): Promise<OpenTokenStore> {
+): Promise<TokenSharing> {
   const stores = await RedisStores.open({ url, ...context });
-  return shareBy({
+  return createSharing({
     stores,
     cipher: new TokenCipher(keys),
     owner: randomUUID(),

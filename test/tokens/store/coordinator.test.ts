@@ -6,10 +6,10 @@ import { TokenCipher } from '../../../src/tokens/store/cipher.ts';
 import {
   encryptEvent,
   failureEvent,
-  LEASE_MS,
+  LEASE_DURATION_MS,
   SharedTokenFetcher,
   type StoreEvent,
-  WAIT_MS,
+  MAX_LEASE_WAIT_MS,
 } from '../../../src/tokens/store/coordinator.ts';
 import { MemoryStores } from '../../../src/tokens/store/memory.ts';
 import type { StoredToken, TokenStore } from '../../../src/tokens/store/store.ts';
@@ -81,16 +81,16 @@ const news = (sent: StoreEvent, clock: ManualClock) => encryptEvent(sent, { ciph
 describe('a replica that waits for the turn of another', () => {
   it('asks alone once the turn has lasted longer than any exchange may, and says so once', async () => {
     const { clock, store, counts, log, replica } = bench();
-    await store.acquire('a stranger', LEASE_MS, 0);
+    await store.acquire('a stranger', LEASE_DURATION_MS, 0);
     const holding = () => {
-      void store.renew('a stranger', LEASE_MS);
-      clock.after(LEASE_MS / 2, holding);
+      void store.renew('a stranger', LEASE_DURATION_MS);
+      clock.after(LEASE_DURATION_MS / 2, holding);
     };
     holding();
     const fetcher = replica('one');
     for (const exchanges of [1, 2]) {
       const asked = fetcher.fetch(undefined);
-      await clock.advance(WAIT_MS - 1);
+      await clock.advance(MAX_LEASE_WAIT_MS - 1);
       expect(counts.exchanges).toBe(exchanges - 1);
       await clock.advance(1);
       expect(nameOf(await asked)).toBe(`one-${exchanges}`);
@@ -135,11 +135,11 @@ describe('a replica that waits for the turn of another', () => {
     const one = replica('one');
     const first = await one.fetch(undefined);
     const old = failureEvent(new ProxyError('token_denied', 'no'), first.generation);
-    await store.acquire('a stranger', LEASE_MS, 0);
+    await store.acquire('a stranger', LEASE_DURATION_MS, 0);
     const asked = one.fetch(undefined, first);
     await settled();
     tell(news(old!, clock));
-    await clock.advance(LEASE_MS);
+    await clock.advance(LEASE_DURATION_MS);
     expect(nameOf(await asked)).toBe('one-2');
   });
 });

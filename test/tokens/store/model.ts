@@ -2,7 +2,7 @@ import type { Clock } from '../../../src/clock.ts';
 import type { Log } from '../../../src/logger.ts';
 import { Secret } from '../../../src/secret.ts';
 import { TokenCipher } from '../../../src/tokens/store/cipher.ts';
-import { SharedTokenFetcher, WAIT_MS } from '../../../src/tokens/store/coordinator.ts';
+import { SharedTokenFetcher, MAX_LEASE_WAIT_MS } from '../../../src/tokens/store/coordinator.ts';
 import type { Lease, StoredToken, TokenStore } from '../../../src/tokens/store/store.ts';
 import { makeToken, type Token } from '../../../src/tokens/token.ts';
 
@@ -204,7 +204,7 @@ class World {
     return {
       now: () => 0,
       after: (delayMs, callback) => {
-        if (delayMs === WAIT_MS) this.#waits.set(owner, callback);
+        if (delayMs === MAX_LEASE_WAIT_MS) this.#waits.set(owner, callback);
         if (delayMs > 500) return noop;
         const timers = this.#timers.get(owner) ?? [];
         const timer = { callback, version: this.#version };

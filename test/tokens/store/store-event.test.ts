@@ -5,7 +5,7 @@ import { CipherError, TokenCipher } from '../../../src/tokens/store/cipher.ts';
 import {
   decryptEvent,
   encryptEvent,
-  errorOf,
+  errorFromEvent,
   failureEvent,
   type StoreEvent,
 } from '../../../src/tokens/store/coordinator.ts';
@@ -116,7 +116,7 @@ describe('a failure', () => {
     const error = new ProxyError('token_denied', 'canary', { reason, retryAfterS: 9, cause });
     const news = failureEvent(error, 7);
     expect(news).toEqual({ kind: 'failed', generation: 7, code: 'token_denied', retryAfterS: 9, reason });
-    const told = errorOf(news as StoreEvent & { kind: 'failed' });
+    const told = errorFromEvent(news as StoreEvent & { kind: 'failed' });
     expect(told).toMatchObject({ code: 'token_denied', outcome: 'not_sent', retryAfterS: 9, reason });
     expect(told.message).toBe(
       'Another process of wakala was refused the token. The log of that process has the reason.',
