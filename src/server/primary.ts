@@ -142,7 +142,7 @@ export class Primary {
       rpc.close();
       this.#rpcs.delete(worker.id);
       this.#ready.delete(worker.id);
-      this.#stores.forget(ownerOf(worker));
+      this.#stores.releaseAll(ownerOf(worker));
       if (this.#draining) {
         if (code !== 0) this.#clean = false;
       } else {

@@ -131,6 +131,8 @@ async function available<T>(response: Promise<T>): Promise<T> {
   try {
     return await response;
   } catch (error) {
-    throw error instanceof RpcError ? new StoreUnavailable(`primary process: ${error.message}`) : error;
+    if (!(error instanceof RpcError)) throw error;
+    const code = error.reason === 'disconnected' ? 'not_connected' : error.reason;
+    throw new StoreUnavailable(code, `primary process: ${error.message}`);
   }
 }

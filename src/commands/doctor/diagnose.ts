@@ -65,31 +65,31 @@ async function checkTokenStore({ url }: TokenStoreConfig, clock: Clock): Promise
   const boards = await RedisStores.open({ url, clock, log: silentLog, random: Math.random });
   try {
     const { connected, failure } = boards.status();
-    if (!connected) return unusable(host, failure ?? 'no connection in time');
+    if (!connected) return unusable(host, failure ?? 'no connection in time', failure);
     await boards.storeOf(BOARD).read();
     return ok(`${host} is connected and runs Wakala's scripts`);
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
-    return unusable(host, error.message);
+    return unusable(host, error.message, error.code);
   } finally {
     boards.close();
   }
 }
 
-function unusable(host: string, reason: string): Finding {
+function unusable(host: string, reason: string, code: string | undefined): Finding {
   const saw = `${host} cannot be used (${reason}), so each process asks for tokens of its own`;
-  return warning(saw, remedyFor(reason));
+  return warning(saw, remedyFor(code));
 }
 
-function remedyFor(reason: string): string {
-  switch (reason) {
+function remedyFor(code: string | undefined): string {
+  switch (code) {
     case 'WRONGPASS':
     case 'NOAUTH':
     case 'ERR':
       return 'check user and password in `token_store.redis`';
     case 'NOPERM':
       return 'allow its user EVAL, PUBLISH and SUBSCRIBE, on keys and channels that begin with `wakala:`';
-    case 'too slow':
+    case 'timeout':
       return 'put Redis nearer to Wakala, or find out what keeps it busy: it must answer within 80 ms';
     default:
       return 'check host and port in `token_store.redis`, and whether Redis is up and may be reached from here';

@@ -8,10 +8,10 @@ import { isNewer, type Token } from '../token.ts';
 import { CipherError, type TokenCipher } from './cipher.ts';
 import { type StoredToken, StoreUnavailable, type TokenStore } from './store.ts';
 
-/** What a replica tells the others about its turn. `generation` is the number of the turn. */
+/** What the holder of a lease tells the other replicas. `generation` is the number of the lease. */
 export type StoreEvent =
-  | { readonly kind: 'posted'; readonly generation: number }
-  /** The exchange failed: those who wait for it need not make the same mistake one after the other. */
+  | { readonly kind: 'stored'; readonly generation: number }
+  /** The exchange failed. Replicas that wait for its token fail too, instead of making the same exchange in turn. */
   | {
       readonly kind: 'failed';
       readonly generation: number;
@@ -22,47 +22,55 @@ export type StoreEvent =
       readonly reason?: Reason;
     };
 
-/** Longest text that is opened, in characters. News have about 200. */
-const MAX_LENGTH = 1024;
+/** On the wire, `stored` is `posted`, so that replicas of several versions work together during a rolling update. */
+const STORED_ON_WIRE = 'posted';
+
+/** Longest event that is decrypted, in characters. Events have about 200. */
+const MAX_EVENT_LENGTH = 1024;
 
 /**
- * News of a failure are believed for this long, so that nobody can replay an old failure. Replicas whose clocks differ
- * by more do not share failures: each makes its own request.
+ * An older failure is ignored, so that nobody can replay it. Replicas whose clocks differ by more do not share failures:
+ * each makes its own request.
  */
-const FRESH_MS = 60_000;
+const MAX_FAILURE_AGE_MS = 60_000;
 
 interface EventContext {
   readonly cipher: TokenCipher;
-  /** Name of the credential on the store. */
+  /** Name of the credential in the store. */
   readonly name: string;
   readonly clock: Clock;
 }
 
-export function encryptEvent(news: StoreEvent, { cipher: seal, name, clock }: EventContext): string {
-  return seal.encryptJson({ ...news, sentAtMs: clock.now() }, aboutNews(name));
+export function encryptEvent(event: StoreEvent, { cipher, name, clock }: EventContext): string {
+  const kind = event.kind === 'stored' ? STORED_ON_WIRE : event.kind;
+  return cipher.encryptJson({ ...event, kind, sentAtMs: clock.now() }, associatedData(name));
 }
 
 /**
- * @returns undefined for a failure that is not fresh, and for news of an unknown kind or with a value out of range
- * @throws SealError if no replica that knows the encryption key sent it
+ * @returns undefined for a failure that is too old, and for an event of an unknown kind or with a value out of range
+ * @throws CipherError if the sender does not know the encryption key
  */
-export function decryptEvent(text: string, { cipher: seal, name, clock }: EventContext): StoreEvent | undefined {
-  if (text.length > MAX_LENGTH) throw new CipherError('it is too long');
-  const news = seal.decryptJson(text, aboutNews(name)) as StoreEvent & { readonly sentAtMs: number };
-  const { kind, generation } = news;
-  if (!Number.isSafeInteger(generation)) return undefined;
-  if (kind === 'posted') return { kind, generation };
-  if (kind !== 'failed' || !(Math.abs(clock.now() - news.sentAtMs) <= FRESH_MS)) return undefined;
-  const { code, retryAfterS } = news;
+export function decryptEvent(text: string, { cipher, name, clock }: EventContext): StoreEvent | undefined {
+  if (text.length > MAX_EVENT_LENGTH) throw new CipherError('too long');
+  const { kind, generation, sentAtMs, code, retryAfterS, ...rest } = cipher.decryptJson(text, associatedData(name)) as {
+    readonly [field: string]: unknown;
+  };
+  if (!isSafeInteger(generation)) return undefined;
+  if (kind === STORED_ON_WIRE) return { kind: 'stored', generation };
+  if (kind !== 'failed' || !(Math.abs(clock.now() - Number(sentAtMs)) <= MAX_FAILURE_AGE_MS)) return undefined;
   if (code !== 'token_denied' && code !== 'token_unavailable') return undefined;
-  const reason = readReason(news.reason);
-  const failure = { kind, generation, code, ...(reason !== undefined && { reason }) };
+  const reason = readReason(rest['reason']);
+  const failure = { kind, generation, code, ...(reason !== undefined && { reason }) } as const;
   if (retryAfterS === undefined) return failure;
-  const isWait = Number.isInteger(retryAfterS) && retryAfterS > 0 && retryAfterS <= MAX_RETRY_AFTER_S;
-  return isWait ? { ...failure, retryAfterS } : undefined;
+  const isValid = isSafeInteger(retryAfterS) && retryAfterS > 0 && retryAfterS <= MAX_RETRY_AFTER_S;
+  return isValid ? { ...failure, retryAfterS } : undefined;
 }
 
-/** News of the failed turn `generation`; undefined for an error that says nothing about the credential. */
+function isSafeInteger(value: unknown): value is number {
+  return Number.isSafeInteger(value);
+}
+
+/** The event for a failed exchange. Undefined for an error that says nothing about the credential. */
 export function failureEvent(error: unknown, generation: number): StoreEvent | undefined {
   if (!(error instanceof ProxyError)) return undefined;
   const code = error.code === 'token_denied' ? error.code : 'token_unavailable';
@@ -78,225 +86,225 @@ export function failureEvent(error: unknown, generation: number): StoreEvent | u
   };
 }
 
-/** The same failure for those who waited: in words of this replica, whatever the other one said. */
+/** The failure of another replica. The text is from this replica, since clients see it. */
 export function errorFromEvent({ code, retryAfterS, reason }: StoreEvent & { kind: 'failed' }): ProxyError {
   const what = code === 'token_denied' ? 'was refused the token' : 'requested the token and failed';
-  const detail = `Another process of wakala ${what}. The log of that process has the reason.`;
+  const detail = `Another process of Wakala ${what}. The log of that process has the reason.`;
   return new ProxyError(code, detail, { reason, retryAfterS });
 }
 
-/** Unlike the `name` and number of a token, so that neither opens as the other. */
-function aboutNews(name: string): string {
+/** Differs from that of every token, so that an event cannot be decrypted as a token. */
+function associatedData(name: string): string {
   return `${name}\0news`;
 }
 
-/** How long a turn lasts unless it is renewed: how long the others wait for one who died in it. */
+/** A lease expires after this time unless it is renewed. So long the others wait if its holder dies. */
 export const LEASE_DURATION_MS = 3000;
 
 /**
- * How long a replica waits for the turns of others before it makes its own request: for one exchange and one turn. It
- * bounds what someone else can do who keeps a turn in the store.
+ * How long a replica waits for the leases of others before it makes its own request: the time for one exchange and one
+ * lease. It limits the harm if someone else holds the lease for ever.
  */
 export const MAX_LEASE_WAIT_MS = EXCHANGE_TIMEOUT_MS + LEASE_DURATION_MS;
 
-/** News may get lost: those who wait look for themselves as well. */
-const POLL_MS = 250;
+/** Events may get lost, so a replica that waits also reads the store this often. */
+const POLL_INTERVAL_MS = 250;
 
-/** A token that lives no longer than this is not worth taking over. */
+/** A stored token that expires sooner is ignored. */
 const MIN_REMAINING_MS = 1000;
 
-/** Turns are numbered by the time in microseconds, or a little above. A number that is further ahead was forged. */
+/** Leases are numbered by the time in microseconds, or a little above. A number further ahead is forged. */
 const MAX_AHEAD_MS = 2 * 365 * 86_400_000;
 
 interface SharedContext {
   readonly store: TokenStore;
   readonly cipher: TokenCipher;
-  /** Name of the credential on the store: a hash. */
+  /** Name of the credential in the store: a hash. */
   readonly name: string;
-  /** Whose token it is, for the log. */
+  /** For the log. */
   readonly provider: string;
-  /** This replica; no other has the same. */
+  /** Name of this replica; each has another. */
   readonly owner: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** Called for each message that no replica with a known encryption key sent. */
+  /** Called for each event whose sender does not know the encryption key. */
   readonly onForeignMessage: () => void;
 }
 
 /**
- * Asks for a token that all replicas share: takes over one that another replica posted, or waits for the replica whose
- * turn it is to ask, or takes the turn. Where the store is down, it asks alone.
+ * Fetches a token that all replicas share. It uses the stored token if that is newer than the caller's. Otherwise it
+ * acquires the lease and requests a token, or waits for the replica that holds the lease. While the store is unavailable,
+ * it requests a token without sharing it.
+ *
+ * The protocol is in docs/decisions/0008-shared-tokens.md.
  */
 export class SharedTokenFetcher implements TokenFetcher {
-  readonly #own: TokenFetcher;
+  readonly #provider: TokenFetcher;
   readonly #context: SharedContext;
-  /** Whether the last attempt found the store down: said once, not for every token. */
-  #alone = false;
-  /** Whether the last token on the store could not be opened: logged once, not at every read. */
-  #unreadable = false;
-  /** The newest token that came from the store or went there. Nothing older is taken from the store any more. */
+  /** Whether the last fetch found the store unavailable. That is logged once, not for every token. */
+  #isUnavailable = false;
+  /** Whether the stored token could not be decrypted. That is logged once, not at every read. */
+  #isUnreadable = false;
+  /** The newest token that was read from the store or saved there. An older one is never used again. */
   #newest: Token | undefined;
 
-  constructor(own: TokenFetcher, context: SharedContext) {
-    this.#own = own;
+  /** @param provider requests tokens from the provider */
+  constructor(provider: TokenFetcher, context: SharedContext) {
+    this.#provider = provider;
     this.#context = context;
   }
 
   async fetch(refreshToken: Secret | undefined, after?: Token): Promise<Token> {
+    const { log, provider } = this.#context;
     try {
-      const token = await this.#shared(refreshToken, after);
-      if (this.#alone) this.#context.log.info('token_store_available', { provider: this.#context.provider });
-      this.#alone = false;
+      const token = await this.#fetchShared(refreshToken, after);
+      if (this.#isUnavailable) log.info('token_store_available', { provider });
+      this.#isUnavailable = false;
       return token;
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
-      if (!this.#alone) {
-        const fields = { provider: this.#context.provider, error: error.message };
-        this.#context.log.warn('token_store_unavailable', fields);
-      }
-      this.#alone = true;
-      return await this.#own.fetch(refreshToken, after);
+      if (!this.#isUnavailable) log.warn('token_store_unavailable', { provider, error: error.message });
+      this.#isUnavailable = true;
+      return await this.#provider.fetch(refreshToken, after);
     }
   }
 
-  /** Calls back with tokens that other replicas posted. @returns a function that ends it */
+  /** Calls back with tokens that other replicas stored. @returns a function that ends it */
   watch(adopt: (token: Token) => void): () => void {
-    const { store: store } = this.#context;
+    const { store } = this.#context;
     const read = coalesced(async () => {
-      const token = this.#opened(await store.read());
+      const token = this.#decryptToken(await store.read());
       if (token !== undefined) adopt(token);
     });
-    let heard = 0;
+    let lastGeneration = 0;
     return store.subscribe((text) => {
-      const news = this.#opensNews(text);
-      if (news?.kind !== 'posted' || news.generation <= heard) return;
-      heard = news.generation;
+      const event = this.#decryptEvent(text);
+      if (event?.kind !== 'stored' || event.generation <= lastGeneration) return;
+      lastGeneration = event.generation;
       read();
     });
   }
 
-  async #shared(refreshToken: Secret | undefined, after: Token | undefined): Promise<Token> {
-    const { store: store, owner, clock } = this.#context;
-    const wait = new EventWait(store, clock, (text) => this.#opensNews(text));
+  async #fetchShared(refreshToken: Secret | undefined, after: Token | undefined): Promise<Token> {
+    const { store, owner, clock } = this.#context;
+    const wait = new LeaseWait(store, clock, (text) => this.#decryptEvent(text));
     try {
-      let found = this.#opened(await store.read());
+      let token = this.#decryptToken(await store.read());
       for (;;) {
-        if (found !== undefined && isNewer(found, after)) return found;
-        const { fencingNumber: fencingNumber, stored: posted } = await store.acquire(
-          owner,
-          LEASE_DURATION_MS,
-          this.#generation,
-        );
-        found = this.#opened(posted);
+        if (token !== undefined && isNewer(token, after)) return token;
+        const { fencingNumber, stored } = await store.acquire(owner, LEASE_DURATION_MS, this.#newestGeneration);
+        token = this.#decryptToken(stored);
         if (fencingNumber !== undefined) {
-          if (found === undefined || !isNewer(found, after)) {
-            return await this.#inTurn(fencingNumber, found?.refreshToken ?? refreshToken, found ?? after);
+          if (token === undefined || !isNewer(token, after)) {
+            return await this.#fetchWithLease(fencingNumber, token?.refreshToken ?? refreshToken, token ?? after);
           }
           await store.release(owner, undefined).catch(ignore);
-          return found;
+          return token;
         }
-        await wait.news(POLL_MS);
-        found = this.#opened(await store.read());
+        await wait.nextEvent(POLL_INTERVAL_MS);
+        token = this.#decryptToken(await store.read());
       }
     } finally {
       wait.end();
     }
   }
 
-  /** Asks, while the others wait. */
-  async #inTurn(fencingNumber: number, refreshToken: Secret | undefined, after: Token | undefined): Promise<Token> {
-    const { store: store, owner, cipher: seal, name, clock } = this.#context;
-    if (!this.#isNext(fencingNumber)) {
+  /** Requests a token while this replica holds the lease, and stores it. */
+  async #fetchWithLease(
+    fencingNumber: number,
+    refreshToken: Secret | undefined,
+    after: Token | undefined,
+  ): Promise<Token> {
+    const { store, owner, cipher, name, clock } = this.#context;
+    if (!this.#mayFollow(fencingNumber)) {
       await store.release(owner, undefined).catch(ignore);
-      throw new StoreUnavailable('its numbers are out of range');
+      throw new StoreUnavailable('out_of_range', 'number of the lease out of range');
     }
-    const stopRenewing = this.#renewing();
+    const stopRenewing = this.#keepLease();
     let token: Token;
     try {
-      token = { ...(await this.#own.fetch(refreshToken, after)), generation: fencingNumber };
+      token = { ...(await this.#provider.fetch(refreshToken, after)), generation: fencingNumber };
     } catch (error) {
-      const news = failureEvent(error, fencingNumber);
-      await store.release(owner, news && encryptEvent(news, this.#context)).catch(ignore);
+      const event = failureEvent(error, fencingNumber);
+      await store.release(owner, event && encryptEvent(event, this.#context)).catch(ignore);
       throw error;
     } finally {
       stopRenewing();
     }
     this.#newest = token;
-    const remainingMs = token.expiresAtMs - clock.now();
-    const posted: StoredToken = {
+    const toStore: StoredToken = {
       generation: fencingNumber,
-      encrypted: seal.encrypt(token, name, fencingNumber),
-      remainingMs,
+      encrypted: cipher.encrypt(token, name, fencingNumber),
+      remainingMs: token.expiresAtMs - clock.now(),
     };
+    const event = encryptEvent({ kind: 'stored', generation: fencingNumber }, this.#context);
     try {
-      if (await store.save(owner, posted, encryptEvent({ kind: 'posted', generation: fencingNumber }, this.#context)))
-        return token;
-      // A turn that outlasted its time: the token of the one after it is the one that all others have.
-      return this.#opened(await store.read()) ?? token;
+      if (await store.save(owner, toStore, event)) return token;
+      // The lease expired during the exchange. All others use the token of a later lease, so use that too.
+      return this.#decryptToken(await store.read()) ?? token;
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
       return token;
     }
   }
 
-  #renewing(): () => void {
-    const { store: store, owner, clock } = this.#context;
+  /** Renews the lease until the returned function is called, or until the lease is lost. */
+  #keepLease(): () => void {
+    const { store, owner, clock } = this.#context;
     let cancel = () => {};
-    let over = false;
-    const next = () => {
-      if (over) return;
+    let isStopped = false;
+    const schedule = () => {
+      if (isStopped) return;
       cancel = clock.after(LEASE_DURATION_MS / 3, () => {
-        store.renew(owner, LEASE_DURATION_MS).then((kept) => {
-          if (kept) next();
-        }, next);
+        store.renew(owner, LEASE_DURATION_MS).then((isHeld) => {
+          if (isHeld) schedule();
+        }, schedule);
       });
     };
-    next();
+    schedule();
     return () => {
-      over = true;
+      isStopped = true;
       cancel();
     };
   }
 
-  /** Number of the newest token that is known of. */
-  get #generation(): number {
+  get #newestGeneration(): number {
     return this.#newest?.generation ?? 0;
   }
 
-  /** Whether a number may be that of a token after the newest one. */
-  #isNext(generation: number): boolean {
+  /** Whether a token of this generation may come after the newest one. */
+  #mayFollow(generation: number): boolean {
     const highest = (this.#context.clock.now() + MAX_AHEAD_MS) * 1000;
-    return Number.isSafeInteger(generation) && generation > this.#generation && generation <= highest;
+    return Number.isSafeInteger(generation) && generation > this.#newestGeneration && generation <= highest;
   }
 
-  /** The token that was posted, if it can be used and is not older than the newest one. */
-  #opened(posted: StoredToken | undefined): Token | undefined {
-    const { cipher: seal, name, clock, log, provider } = this.#context;
-    if (posted === undefined || !(posted.remainingMs >= MIN_REMAINING_MS)) return undefined;
-    const known = this.#newest;
-    if (known !== undefined && posted.generation <= known.generation) {
-      const isAlive = known.expiresAtMs - clock.now() >= MIN_REMAINING_MS;
-      return posted.generation === known.generation && isAlive ? known : undefined;
+  /** @returns undefined if the stored token cannot be used, or is older than the newest one */
+  #decryptToken(stored: StoredToken | undefined): Token | undefined {
+    const { cipher, name, clock, log, provider } = this.#context;
+    if (stored === undefined || !(stored.remainingMs >= MIN_REMAINING_MS)) return undefined;
+    const newest = this.#newest;
+    if (newest !== undefined && stored.generation <= newest.generation) {
+      const isAlive = newest.expiresAtMs - clock.now() >= MIN_REMAINING_MS;
+      return stored.generation === newest.generation && isAlive ? newest : undefined;
     }
     try {
-      if (!this.#isNext(posted.generation)) throw new CipherError('its number is out of range');
-      this.#newest = seal.decrypt(posted.encrypted, name, posted.generation, posted.remainingMs, clock.now());
-      this.#unreadable = false;
+      if (!this.#mayFollow(stored.generation)) throw new CipherError('generation out of range');
+      this.#newest = cipher.decrypt(stored.encrypted, name, stored.generation, stored.remainingMs, clock.now());
+      this.#isUnreadable = false;
       return this.#newest;
     } catch (error) {
       if (!(error instanceof CipherError)) throw error;
-      const fields = { provider, error: error.message };
-      if (!this.#unreadable) log.error('token_store_token_unreadable', fields);
-      this.#unreadable = true;
+      if (!this.#isUnreadable) log.error('token_store_token_unreadable', { provider, error: error.message });
+      this.#isUnreadable = true;
       return undefined;
     }
   }
 
-  /** News of a turn after that of the newest token, if a replica with a known key sent them. */
-  #opensNews(text: string): StoreEvent | undefined {
+  /** @returns undefined for an event of a lease before the newest token, or of a sender without a known key */
+  #decryptEvent(text: string): StoreEvent | undefined {
     try {
-      const news = decryptEvent(text, this.#context);
-      return news !== undefined && this.#isNext(news.generation) ? news : undefined;
+      const event = decryptEvent(text, this.#context);
+      return event !== undefined && this.#mayFollow(event.generation) ? event : undefined;
     } catch (error) {
       if (!(error instanceof CipherError)) throw error;
       this.#context.onForeignMessage();
@@ -305,54 +313,54 @@ export class SharedTokenFetcher implements TokenFetcher {
   }
 }
 
-/** One wait for the turns of other replicas. It hears their news and ends after `WAIT_MS`. */
-class EventWait {
+/** Waits while other replicas hold the lease, for `MAX_LEASE_WAIT_MS` in all. */
+class LeaseWait {
   readonly #clock: Clock;
   readonly #end: () => void;
   #failure: ProxyError | undefined;
-  #hasNews = false;
-  #late = false;
+  #hasEvent = false;
+  #isOver = false;
   #wake: () => void = () => {};
 
-  constructor(store: TokenStore, clock: Clock, open: (text: string) => StoreEvent | undefined) {
+  constructor(store: TokenStore, clock: Clock, decrypt: (text: string) => StoreEvent | undefined) {
     this.#clock = clock;
-    let heard = 0;
-    const endNews = store.subscribe((text) => {
-      const news = open(text);
-      if (news === undefined || news.generation <= heard) return;
-      heard = news.generation;
-      if (news.kind === 'failed') this.#failure = errorFromEvent(news);
-      this.#hasNews = true;
+    let lastGeneration = 0;
+    const unsubscribe = store.subscribe((text) => {
+      const event = decrypt(text);
+      if (event === undefined || event.generation <= lastGeneration) return;
+      lastGeneration = event.generation;
+      if (event.kind === 'failed') this.#failure = errorFromEvent(event);
+      this.#hasEvent = true;
       this.#wake();
     });
-    const cancel = clock.after(MAX_LEASE_WAIT_MS, () => {
-      this.#late = true;
+    const cancelTimeout = clock.after(MAX_LEASE_WAIT_MS, () => {
+      this.#isOver = true;
       this.#wake();
     });
     this.#end = () => {
-      endNews();
-      cancel();
+      unsubscribe();
+      cancelTimeout();
     };
   }
 
   /**
-   * Waits for news since the last call, `ms` at most.
-   * @throws ProxyError if the news is that the exchange failed
-   * @throws BoardDown if the wait is over
+   * Waits for an event since the last call, but not longer than `timeoutMs`.
+   * @throws ProxyError if the exchange of another replica failed
+   * @throws StoreUnavailable if the wait is over
    */
-  async news(ms: number): Promise<void> {
-    if (!this.#hasNews && !this.#late) {
+  async nextEvent(timeoutMs: number): Promise<void> {
+    if (!this.#hasEvent && !this.#isOver) {
       await new Promise<void>((resolve) => {
-        const cancel = this.#clock.after(ms, resolve);
+        const cancel = this.#clock.after(timeoutMs, resolve);
         this.#wake = () => {
           cancel();
           resolve();
         };
       });
     }
-    this.#hasNews = false;
+    this.#hasEvent = false;
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#late) throw new StoreUnavailable('the turns of others do not end');
+    if (this.#isOver) throw new StoreUnavailable('lease_held', 'others hold the lease for too long');
   }
 
   end(): void {
@@ -360,20 +368,20 @@ class EventWait {
   }
 }
 
-/** Runs `work` once at a time. Calls during a run lead to one more run. A run that fails is left at that. */
+/** Runs `work` once at a time. Calls during a run lead to one more run. Failures are ignored. */
 function coalesced(work: () => Promise<void>): () => void {
-  let running = false;
-  let again = false;
+  let isRunning = false;
+  let runAgain = false;
   const run = async () => {
-    running = true;
+    isRunning = true;
     do {
-      again = false;
+      runAgain = false;
       await work().catch(ignore);
-    } while (again);
-    running = false;
+    } while (runAgain);
+    isRunning = false;
   };
   return () => {
-    if (running) again = true;
+    if (isRunning) runAgain = true;
     else void run();
   };
 }

@@ -2,73 +2,82 @@ import type { Clock } from '../../clock.ts';
 import type { Lease, StoredToken, TokenStore } from './store.ts';
 
 interface Entry {
-  posted: { readonly generation: number; readonly sealed: string; readonly untilMs: number } | undefined;
-  turn: { readonly owner: string; readonly untilMs: number } | undefined;
-  fencingNumber: number;
-  lastPosted: number;
+  token: { readonly generation: number; readonly encrypted: string; readonly expiresAtMs: number } | undefined;
+  lease: { readonly owner: string; readonly expiresAtMs: number } | undefined;
+  lastFencingNumber: number;
+  /** Outlives the token, so that no older token takes its place. */
+  lastGeneration: number;
 }
 
-/** A store in the memory of one process, for every credential: what the workers of a primary share. */
+/** Token stores in the memory of one process, by credential. The workers of a primary share them. */
 export class MemoryStores {
   readonly #clock: Clock;
-  readonly #tell: (name: string, news: string) => void;
+  readonly #sendEvent: (name: string, event: string) => void;
   readonly #entries = new Map<string, Entry>();
 
-  /** `tell` is called with all news. */
-  constructor(clock: Clock, tell: (name: string, news: string) => void) {
+  /** @param sendEvent sends an event of the credential `name` to all its subscribers */
+  constructor(clock: Clock, sendEvent: (name: string, event: string) => void) {
     this.#clock = clock;
-    this.#tell = tell;
+    this.#sendEvent = sendEvent;
   }
 
-  /** The store of a credential. News goes to `tell` alone. */
+  /** @param name of the credential */
   storeOf(name: string): Omit<TokenStore, 'subscribe'> {
-    const entry = this.#entries.get(name) ?? { posted: undefined, turn: undefined, fencingNumber: 0, lastPosted: 0 };
-    this.#entries.set(name, entry);
+    const entry = this.#entryOf(name);
     return {
-      read: async () => this.#posted(entry),
-      acquire: async (owner, lockMs, above) => this.#acquire(entry, owner, lockMs, above),
-      renew: async (owner, lockMs) => {
-        const kept = this.#turnOf(entry)?.owner === owner;
-        if (kept) entry.turn = { owner, untilMs: this.#clock.now() + lockMs };
-        return kept;
-      },
-      save: async (owner, posted, news) => {
-        if (this.#turnOf(entry)?.owner === owner) entry.turn = undefined;
-        const { generation, encrypted: sealed, remainingMs } = posted;
-        if (generation <= entry.lastPosted) return false;
-        entry.lastPosted = generation;
-        entry.posted = { generation, sealed, untilMs: this.#clock.now() + remainingMs };
-        this.#tell(name, news);
+      read: async () => this.#read(entry),
+      acquire: async (owner, durationMs, above) => this.#acquire(entry, owner, durationMs, above),
+      renew: async (owner, durationMs) => {
+        if (!this.#holdsLease(entry, owner)) return false;
+        entry.lease = { owner, expiresAtMs: this.#clock.now() + durationMs };
         return true;
       },
-      release: async (owner, news) => {
-        if (this.#turnOf(entry)?.owner !== owner) return;
-        entry.turn = undefined;
-        if (news !== undefined) this.#tell(name, news);
+      save: async (owner, { generation, encrypted, remainingMs }, event) => {
+        if (this.#holdsLease(entry, owner)) entry.lease = undefined;
+        if (generation <= entry.lastGeneration) return false;
+        entry.lastGeneration = generation;
+        entry.token = { generation, encrypted, expiresAtMs: this.#clock.now() + remainingMs };
+        this.#sendEvent(name, event);
+        return true;
+      },
+      release: async (owner, event) => {
+        if (!this.#holdsLease(entry, owner)) return;
+        entry.lease = undefined;
+        if (event !== undefined) this.#sendEvent(name, event);
       },
     };
   }
 
-  /** Ends every turn of an owner that is no more. */
-  forget(owner: string): void {
-    for (const entry of this.#entries.values()) if (entry.turn?.owner === owner) entry.turn = undefined;
+  /** Releases every lease of an owner that has ended. */
+  releaseAll(owner: string): void {
+    for (const entry of this.#entries.values()) if (entry.lease?.owner === owner) entry.lease = undefined;
   }
 
-  #acquire(entry: Entry, owner: string, lockMs: number, above: number): Lease {
-    const posted = this.#posted(entry);
-    if (this.#turnOf(entry) !== undefined) return { fencingNumber: undefined, stored: posted };
-    entry.fencingNumber = Math.max(entry.fencingNumber, above) + 1;
-    entry.turn = { owner, untilMs: this.#clock.now() + lockMs };
-    return { fencingNumber: entry.fencingNumber, stored: posted };
+  #entryOf(name: string): Entry {
+    let entry = this.#entries.get(name);
+    if (entry === undefined) {
+      entry = { token: undefined, lease: undefined, lastFencingNumber: 0, lastGeneration: 0 };
+      this.#entries.set(name, entry);
+    }
+    return entry;
   }
 
-  #turnOf(entry: Entry): Entry['turn'] {
-    return entry.turn !== undefined && entry.turn.untilMs > this.#clock.now() ? entry.turn : undefined;
+  #read({ token }: Entry): StoredToken | undefined {
+    if (token === undefined) return undefined;
+    const remainingMs = token.expiresAtMs - this.#clock.now();
+    return remainingMs > 0 ? { generation: token.generation, encrypted: token.encrypted, remainingMs } : undefined;
   }
 
-  #posted({ posted }: Entry): StoredToken | undefined {
-    const remainingMs = posted === undefined ? 0 : posted.untilMs - this.#clock.now();
-    if (posted === undefined || remainingMs <= 0) return undefined;
-    return { generation: posted.generation, encrypted: posted.sealed, remainingMs };
+  #acquire(entry: Entry, owner: string, durationMs: number, above: number): Lease {
+    const stored = this.#read(entry);
+    const nowMs = this.#clock.now();
+    if (entry.lease !== undefined && entry.lease.expiresAtMs > nowMs) return { fencingNumber: undefined, stored };
+    entry.lastFencingNumber = Math.max(entry.lastFencingNumber, above) + 1;
+    entry.lease = { owner, expiresAtMs: nowMs + durationMs };
+    return { fencingNumber: entry.lastFencingNumber, stored };
+  }
+
+  #holdsLease({ lease }: Entry, owner: string): boolean {
+    return lease?.owner === owner && lease.expiresAtMs > this.#clock.now();
   }
 }

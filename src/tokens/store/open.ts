@@ -8,56 +8,57 @@ import { SharedTokenFetcher } from './coordinator.ts';
 import { RedisStores } from './redis.ts';
 import type { StoreStatus, TokenStore } from './store.ts';
 
-interface TokenStoreSettings {
-  readonly url: Secret;
-  /** The first seals, each opens. */
-  readonly keys: readonly [Secret, ...Secret[]];
-}
-
+/** Lets the replicas share their tokens: copies of Wakala with one Redis, or the workers of one primary. */
 export interface TokenSharing {
-  /** Shares what `own` asks for with every replica that knows the credential by the same name. */
-  readonly share: (own: TokenFetcher, name: string, provider: string) => TokenFetcher;
-  /** Undefined where nothing lies between the processes that could fail. */
+  /**
+   * Makes a fetcher share its tokens with all replicas.
+   * @param name stands for the credential; it is the same in all replicas
+   * @param provider for the log
+   */
+  readonly share: (fetcher: TokenFetcher, name: string, provider: string) => TokenFetcher;
+  /** Undefined for workers, which have no connection that could fail. */
   readonly status: (() => StoreStatus) | undefined;
   close(): void;
 }
 
-/** What the fetchers of a process share with those of the others. */
-interface Sharing {
+interface SharingContext {
   readonly stores: { storeOf(name: string): TokenStore; close?(): void; readonly status?: () => StoreStatus };
   readonly cipher: TokenCipher;
-  /** This process; no other has the same. */
+  /** Name of this replica; each has another. */
   readonly owner: string;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-export function createSharing({ stores, ...sharing }: Sharing): TokenSharing {
-  let complained = false;
+export function createSharing({ stores, ...context }: SharingContext): TokenSharing {
+  let isLogged = false;
   const onForeignMessage = () => {
-    if (!complained) sharing.log.warn('token_store_message_ignored');
-    complained = true;
+    if (!isLogged) context.log.warn('token_store_message_ignored');
+    isLogged = true;
   };
-  const context = { ...sharing, onForeignMessage };
   return {
-    share: (own, name, provider) =>
-      new SharedTokenFetcher(own, { ...context, store: stores.storeOf(name), name, provider }),
+    share: (fetcher, name, provider) =>
+      new SharedTokenFetcher(fetcher, { ...context, onForeignMessage, store: stores.storeOf(name), name, provider }),
     status: stores.status?.bind(stores),
     close: () => stores.close?.(),
   };
 }
 
-/** Connects to a token store in the background. Without it, each process asks for its own tokens. */
+interface TokenStoreSettings {
+  readonly url: Secret;
+  /** The first encrypts, each decrypts. */
+  readonly keys: readonly [Secret, ...Secret[]];
+}
+
+/**
+ * Connects to Redis. It waits up to a second, and goes on connecting in the background: while there is no connection,
+ * each process requests its own tokens.
+ */
 export async function openTokenStore(
   { url, keys }: TokenStoreSettings,
   context: { readonly clock: Clock; readonly log: Log; readonly random: () => number },
 ): Promise<TokenSharing> {
   const stores = await RedisStores.open({ url, ...context });
-  return createSharing({
-    stores,
-    cipher: new TokenCipher(keys),
-    owner: randomUUID(),
-    clock: context.clock,
-    log: context.log,
-  });
+  const { clock, log } = context;
+  return createSharing({ stores, cipher: new TokenCipher(keys), owner: randomUUID(), clock, log });
 }

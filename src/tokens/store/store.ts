@@ -1,50 +1,73 @@
-/** A token that some replica posted, as everyone can read it: sealed. */
+/** The token of a credential as it lies in a store, where all replicas can read it. */
 export interface StoredToken {
-  /** Grows with every exchange of this credential, whoever makes it. */
+  /** Number of the lease under which the token was fetched. A higher number is a newer token. */
   readonly generation: number;
+  /** The token, encrypted by `TokenCipher`. */
   readonly encrypted: string;
-  /** How long it still lives, by the clock of the store. Milliseconds. */
+  /** Milliseconds until the token expires, by the clock of the store. */
   readonly remainingMs: number;
 }
 
-/** What became of an attempt to be the one that asks. */
+/** The result of an attempt to acquire the lease. */
 export interface Lease {
-  /** The number of this turn, higher than that of every turn before; undefined if someone else has it. */
+  /** Number of the lease, higher than that of every earlier lease. Undefined if another replica holds it. */
   readonly fencingNumber: number | undefined;
-  /** What was posted at that very moment. */
+  /** The stored token at the moment of the attempt. */
   readonly stored: StoredToken | undefined;
 }
 
 /**
- * Where the replicas of one credential meet. Every call is atomic, and bounded in time. News are sealed texts that the
- * store passes on to all subscribers without reading them; they may get lost.
- * Every method @throws BoardDown when the store cannot be asked
+ * What the replicas share for one credential: its token, the lease to fetch the next one, and events. Every method is
+ * one atomic step with a time limit. Events are encrypted texts, which the store passes on without reading them; they
+ * may get lost.
+ *
+ * Every method that returns a promise @throws StoreUnavailable if the store does not respond
  */
 export interface TokenStore {
   read(): Promise<StoredToken | undefined>;
-  /** Takes the turn for `lockMs`, if nobody has it. Its number is higher than `above`, and than any turn's before. */
-  acquire(owner: string, lockMs: number, above: number): Promise<Lease>;
-  /** Keeps a turn for another `lockMs`. @returns false if it was lost meanwhile */
-  renew(owner: string, lockMs: number): Promise<boolean>;
   /**
-   * Posts the token of a turn, ends the turn, and tells everyone; unless a later turn has posted already.
-   * @returns false in that case
+   * Acquires the lease if no other replica holds it.
+   * @param above the fencing number is higher than this
    */
-  save(owner: string, posted: StoredToken, news: string): Promise<boolean>;
-  /** Ends a turn without a token. */
-  release(owner: string, news: string | undefined): Promise<void>;
-  /** @returns a function that ends it */
-  subscribe(onNews: (news: string) => void): () => void;
+  acquire(owner: string, durationMs: number, above: number): Promise<Lease>;
+  /** Extends a lease to `durationMs` from now. @returns false if it has expired */
+  renew(owner: string, durationMs: number): Promise<boolean>;
+  /**
+   * Stores a token, releases the lease, and sends `event` to all subscribers.
+   * @returns false, and stores nothing, if a token of a later lease is stored
+   */
+  save(owner: string, token: StoredToken, event: string): Promise<boolean>;
+  /** Releases a lease without a token. Sends `event`, if there is one, to all subscribers. */
+  release(owner: string, event: string | undefined): Promise<void>;
+  /** @returns a function that ends the subscription */
+  subscribe(onEvent: (event: string) => void): () => void;
 }
 
-/** The store cannot be asked now: whoever needs a token gets one alone. */
+/** The token store does not respond. A replica that needs a token then requests its own from the provider. */
 export class StoreUnavailable extends Error {
-  override readonly name = 'BoardDown';
+  override readonly name = 'StoreUnavailable';
+  readonly code: StoreFailureCode;
+
+  /** @param message the code says it all if it is left out */
+  constructor(code: StoreFailureCode, message: string = code) {
+    super(message);
+    this.code = code;
+  }
 }
 
-/** How the connection to a token store is. */
+/**
+ * - `not_connected`, `timeout`
+ * - `paused`: a request timed out a moment ago, so none is sent now
+ * - `lease_held`: other replicas hold the lease for longer than an exchange may take
+ * - `out_of_range`: the store numbers its leases in a way that no store does
+ * - a code of Redis, such as `OOM`, or of the network
+ */
+export type StoreFailureCode =
+  'not_connected' | 'timeout' | 'paused' | 'lease_held' | 'out_of_range' | (string & Record<never, never>);
+
+/** State of the connection to a token store. */
 export interface StoreStatus {
   readonly connected: boolean;
-  /** Code of what went wrong last: `ECONNREFUSED`, `WRONGPASS`. */
+  /** Code of the last failure, such as `ECONNREFUSED` or `WRONGPASS`. */
   readonly failure: string | undefined;
 }

@@ -17,21 +17,21 @@ import { makeToken, type Token } from '../../../src/tokens/token.ts';
 import { ManualClock, settled } from '../../support/manual-clock.ts';
 import { LogLines, refusalOf } from '../../support/token-fakes.ts';
 
-const ALONE = 'token_store_unavailable';
+const UNAVAILABLE = 'token_store_unavailable';
 const UNREADABLE = 'token_store_token_unreadable';
-const SEAL = new TokenCipher([new Secret('an encryption key for tests, long enough')]);
+const CIPHER = new TokenCipher([new Secret('an encryption key for tests, long enough')]);
 const NAME = 'credential';
 const HOUR_MS = 3_600_000;
 const CENTURY_MS = 100 * 365 * 24 * HOUR_MS;
 
-/** Replicas at one store in memory. `store` is theirs, for someone else who gets at it; so are `tell` and `reads`. */
-function bench() {
+/** Replicas with one store in memory. A stranger can use `store` and `send` too. */
+function system() {
   const clock = new ManualClock();
-  const listeners = new Set<(news: string) => void>();
-  const tell = (news: string) => {
-    for (const listener of [...listeners]) listener(news);
+  const listeners = new Set<(event: string) => void>();
+  const send = (event: string) => {
+    for (const listener of [...listeners]) listener(event);
   };
-  const memory = new MemoryStores(clock, (_name, news) => tell(news)).storeOf(NAME);
+  const memory = new MemoryStores(clock, (_name, event) => send(event)).storeOf(NAME);
   const counts = { reads: 0, exchanges: 0, foreign: 0 };
   const store: TokenStore = {
     ...memory,
@@ -39,22 +39,22 @@ function bench() {
       counts.reads += 1;
       return memory.read();
     },
-    subscribe: (onNews) => {
-      listeners.add(onNews);
-      return () => listeners.delete(onNews);
+    subscribe: (onEvent) => {
+      listeners.add(onEvent);
+      return () => listeners.delete(onEvent);
     },
   };
   const log = new LogLines();
-  const replica = (owner: string, own: Partial<TokenFetcher> = {}, changed: Partial<TokenStore> = {}) => {
+  const replica = (owner: string, provider: Partial<TokenFetcher> = {}, changed: Partial<TokenStore> = {}) => {
     const fetch = async () => {
       counts.exchanges += 1;
       return tokenNamed(`${owner}-${counts.exchanges}`, clock);
     };
     return new SharedTokenFetcher(
-      { fetch, ...own },
+      { fetch, ...provider },
       {
         store: { ...store, ...changed },
-        cipher: SEAL,
+        cipher: CIPHER,
         name: NAME,
         provider: 'mpesa',
         owner,
@@ -64,59 +64,59 @@ function bench() {
       },
     );
   };
-  return { clock, store, tell, counts, log, replica };
+  return { clock, store, send, counts, log, replica };
 }
 
 function tokenNamed(name: string, clock: ManualClock): Token {
   return makeToken(name, undefined, { lifetimeMs: HOUR_MS, source: 'expires_in' }, clock.now());
 }
 
-function postedAs(name: string, generation: number, remainingMs: number, clock: ManualClock): StoredToken {
-  return { generation, encrypted: SEAL.encrypt(tokenNamed(name, clock), NAME, generation), remainingMs };
+function storedToken(name: string, generation: number, remainingMs: number, clock: ManualClock): StoredToken {
+  return { generation, encrypted: CIPHER.encrypt(tokenNamed(name, clock), NAME, generation), remainingMs };
 }
 
 const nameOf = (token: Token) => token.accessToken.reveal();
-const news = (sent: StoreEvent, clock: ManualClock) => encryptEvent(sent, { cipher: SEAL, name: NAME, clock });
+const encrypted = (event: StoreEvent, clock: ManualClock) => encryptEvent(event, { cipher: CIPHER, name: NAME, clock });
 
-describe('a replica that waits for the turn of another', () => {
-  it('asks alone once the turn has lasted longer than any exchange may, and says so once', async () => {
-    const { clock, store, counts, log, replica } = bench();
+describe('a replica that waits for the lease of another', () => {
+  it('requests its own token if the lease lasts longer than any exchange may, and logs that once', async () => {
+    const { clock, store, counts, log, replica } = system();
     await store.acquire('a stranger', LEASE_DURATION_MS, 0);
-    const holding = () => {
+    const keep = () => {
       void store.renew('a stranger', LEASE_DURATION_MS);
-      clock.after(LEASE_DURATION_MS / 2, holding);
+      clock.after(LEASE_DURATION_MS / 2, keep);
     };
-    holding();
+    keep();
     const fetcher = replica('one');
     for (const exchanges of [1, 2]) {
-      const asked = fetcher.fetch(undefined);
+      const fetched = fetcher.fetch(undefined);
       await clock.advance(MAX_LEASE_WAIT_MS - 1);
       expect(counts.exchanges).toBe(exchanges - 1);
       await clock.advance(1);
-      expect(nameOf(await asked)).toBe(`one-${exchanges}`);
+      expect(nameOf(await fetched)).toBe(`one-${exchanges}`);
     }
-    expect(log.lines.filter(({ event }) => event === ALONE)).toMatchObject([
-      { level: 'warn', fields: { provider: 'mpesa', error: 'the turns of others do not end' } },
+    expect(log.lines.filter(({ event }) => event === UNAVAILABLE)).toMatchObject([
+      { level: 'warn', fields: { provider: 'mpesa', error: 'others hold the lease for too long' } },
     ]);
   });
 
-  it('does not look more often for news that were sent before, however often they come', async () => {
-    const { clock, store, tell, counts, replica } = bench();
+  it('reads the store once for an event, however often it is replayed', async () => {
+    const { clock, store, send, counts, replica } = system();
     await store.acquire('a stranger', 60_000, 0);
     void replica('one').fetch(undefined);
     await settled();
     const { reads } = counts;
-    const genuine = news({ kind: 'posted', generation: 5 }, clock);
+    const genuine = encrypted({ kind: 'stored', generation: 5 }, clock);
     for (let i = 0; i < 1000; i++) {
-      tell(genuine);
+      send(genuine);
       await Promise.resolve();
     }
     await settled();
     expect(counts.reads - reads).toBe(1);
   });
 
-  it('takes the failure of the other for its own, with its code and wait, and none of its words', async () => {
-    const { replica, counts } = bench();
+  it('fails with the code and wait of the other, but not with its message', async () => {
+    const { replica, counts } = system();
     const failing = Promise.withResolvers<Token>();
     const first = replica('one', { fetch: () => failing.promise }).fetch(undefined);
     await settled();
@@ -124,156 +124,156 @@ describe('a replica that waits for the turn of another', () => {
     await settled();
     failing.reject(new ProxyError('token_denied', 'canary', { retryAfterS: 9 }));
     expect(await refusalOf(first)).toMatchObject({ code: 'token_denied', message: 'canary' });
-    const told = await refusalOf(second);
-    expect(told).toMatchObject({ code: 'token_denied', retryAfterS: 9 });
-    expect(told.message).not.toContain('canary');
+    const received = await refusalOf(second);
+    expect(received).toMatchObject({ code: 'token_denied', retryAfterS: 9 });
+    expect(received.message).not.toContain('canary');
     expect(counts).toMatchObject({ exchanges: 0, foreign: 0 });
   });
 
-  it('is not misled by a failure from before the token that it knows', async () => {
-    const { clock, store, tell, replica } = bench();
+  it('ignores a failure of a lease before the token that it knows', async () => {
+    const { clock, store, send, replica } = system();
     const one = replica('one');
     const first = await one.fetch(undefined);
     const old = failureEvent(new ProxyError('token_denied', 'no'), first.generation);
     await store.acquire('a stranger', LEASE_DURATION_MS, 0);
-    const asked = one.fetch(undefined, first);
+    const fetched = one.fetch(undefined, first);
     await settled();
-    tell(news(old!, clock));
+    send(encrypted(old!, clock));
     await clock.advance(LEASE_DURATION_MS);
-    expect(nameOf(await asked)).toBe('one-2');
+    expect(nameOf(await fetched)).toBe('one-2');
   });
 });
 
-describe('a replica that is told of a new token', () => {
-  it('reads it once, and adopts it', async () => {
-    const { counts, replica } = bench();
+describe('a replica that receives an event of a new token', () => {
+  it('reads the token once, and adopts it', async () => {
+    const { counts, replica } = system();
     const adopted: string[] = [];
     replica('two').watch((token) => adopted.push(nameOf(token)));
     await replica('one').fetch(undefined);
     await settled();
     expect(adopted).toEqual(['one-1']);
-    // One of each: that of the replica that asked, and that of the one that was told.
+    // One read of each replica.
     expect(counts.reads).toBe(2);
   });
 
-  it('reads nothing for news that nobody with a known key sent', async () => {
-    const { tell, counts, replica } = bench();
+  it('does not read the store for an event that is not encrypted with a known key', async () => {
+    const { send, counts, replica } = system();
     replica('one').watch(() => {});
-    for (let i = 0; i < 1000; i++) tell(JSON.stringify({ kind: 'posted', generation: i }));
+    for (let i = 0; i < 1000; i++) send(JSON.stringify({ kind: 'stored', generation: i }));
     await settled();
     expect(counts).toMatchObject({ reads: 0, foreign: 1000 });
   });
 
-  it('has one read under way and one more waiting at most, however many news are played back', async () => {
-    const { clock, tell, counts, replica } = bench();
+  it('runs one read, and has one more pending at most, however many events are replayed', async () => {
+    const { clock, send, counts, replica } = system();
     const slow = Promise.withResolvers<undefined>();
     const read = () => {
       counts.reads += 1;
       return slow.promise;
     };
     replica('one', {}, { read }).watch(() => {});
-    for (let i = 1; i <= 1000; i++) tell(news({ kind: 'posted', generation: i }, clock));
-    for (let i = 1; i <= 1000; i++) tell(news({ kind: 'posted', generation: i }, clock));
+    for (let i = 1; i <= 1000; i++) send(encrypted({ kind: 'stored', generation: i }, clock));
+    for (let i = 1; i <= 1000; i++) send(encrypted({ kind: 'stored', generation: i }, clock));
     await settled();
     expect(counts.reads).toBe(1);
     slow.resolve(undefined);
     await settled();
-    for (let i = 1; i <= 1000; i++) tell(news({ kind: 'posted', generation: i }, clock));
+    for (let i = 1; i <= 1000; i++) send(encrypted({ kind: 'stored', generation: i }, clock));
     await settled();
     expect(counts.reads).toBe(2);
   });
 
-  it('goes on hearing news after a read that failed', async () => {
-    const { clock, tell, counts, replica } = bench();
+  it('still handles events after a read that failed', async () => {
+    const { clock, send, counts, replica } = system();
     const read = () => {
       counts.reads += 1;
       return Promise.reject(new Error('canary'));
     };
     replica('one', {}, { read }).watch(() => {});
     for (const generation of [1, 2]) {
-      tell(news({ kind: 'posted', generation }, clock));
+      send(encrypted({ kind: 'stored', generation }, clock));
       await settled();
       expect(counts.reads).toBe(generation);
     }
   });
 });
 
-describe('a token on the store', () => {
+describe('a stored token', () => {
   it.each([
-    ['a century', CENTURY_MS, HOUR_MS],
+    ['for a century', CENTURY_MS, HOUR_MS],
     ['for ever', Infinity, HOUR_MS],
-    ['half an hour', HOUR_MS / 2, HOUR_MS / 2],
-  ])('that is said to live %s lives no longer than when it was issued', async (_, remainingMs, expectedMs) => {
-    const { clock, replica } = bench();
-    const read = async () => postedAs('posted', 7, remainingMs, clock);
+    ['for half an hour', HOUR_MS / 2, HOUR_MS / 2],
+  ])('that the store keeps %s lives no longer than when it was issued', async (_, remainingMs, expectedMs) => {
+    const { clock, replica } = system();
+    const read = async () => storedToken('stored', 7, remainingMs, clock);
     const token = await replica('one', {}, { read }).fetch(undefined);
-    expect([nameOf(token), token.expiresAtMs - clock.now()]).toEqual(['posted', expectedMs]);
+    expect([nameOf(token), token.expiresAtMs - clock.now()]).toEqual(['stored', expectedMs]);
   });
 
-  it.each([NaN, -1, -2, 0, 999, undefined as never, 'soon' as never])('with %s ms left is passed over', async (ms) => {
-    const { clock, replica } = bench();
-    const read = async () => postedAs('posted', 7, ms, clock);
+  it.each([NaN, -1, -2, 0, 999, undefined as never, 'soon' as never])('with %s ms left is ignored', async (ms) => {
+    const { clock, replica } = system();
+    const read = async () => storedToken('stored', 7, ms, clock);
     expect(nameOf(await replica('one', {}, { read }).fetch(undefined))).toBe('one-1');
   });
 
   it.each([0, -1, 1.5, NaN, 2 ** 53, 1e300])(
-    'with the number %s is passed over, and it is said once',
-    async (number) => {
-      const { clock, log, replica } = bench();
-      const read = async () => postedAs('posted', number, HOUR_MS, clock);
+    'with the generation %s is ignored, and that is logged once',
+    async (generation) => {
+      const { clock, log, replica } = system();
+      const read = async () => storedToken('stored', generation, HOUR_MS, clock);
       const fetcher = replica('one', {}, { read });
       expect(nameOf(await fetcher.fetch(undefined))).toBe('one-1');
       expect(log.events.filter((event) => event === UNREADABLE)).toHaveLength(1);
     },
   );
 
-  it('that lay there before is not taken for a newer one, whatever life it is given', async () => {
-    const { clock, replica } = bench();
-    let under: StoredToken | undefined;
-    const fetcher = replica('two', {}, { read: async () => under });
-    const old = (under = postedAs('old', 7, HOUR_MS, clock));
+  it('that is replayed is not used in place of a newer one, whatever lifetime the store gives', async () => {
+    const { clock, replica } = system();
+    let current: StoredToken | undefined;
+    const fetcher = replica('two', {}, { read: async () => current });
+    const old = (current = storedToken('old', 7, HOUR_MS, clock));
     await fetcher.fetch(undefined);
-    under = postedAs('newer', 8, HOUR_MS, clock);
+    current = storedToken('newer', 8, HOUR_MS, clock);
     const newer = await fetcher.fetch(undefined);
     expect([nameOf(newer), (await fetcher.fetch(undefined)) === newer]).toEqual(['newer', true]);
     await clock.advance(HOUR_MS / 2);
-    // One that was asked for alone has no number: it is compared by its time.
-    const alone = tokenNamed('alone', clock);
+    // A token that was fetched without the store has no generation. It is compared by its time.
+    const unshared = tokenNamed('unshared', clock);
     await clock.advance(1000);
-    const replayed = [old, { ...postedAs('newer', 8, HOUR_MS, clock) }];
-    for (const posted of replayed) {
-      under = { ...posted, remainingMs: CENTURY_MS };
-      expect(nameOf(await fetcher.fetch(undefined, alone))).toMatch(/^two-/);
+    const replayed = [old, { ...storedToken('newer', 8, HOUR_MS, clock) }];
+    for (const token of replayed) {
+      current = { ...token, remainingMs: CENTURY_MS };
+      expect(nameOf(await fetcher.fetch(undefined, unshared))).toMatch(/^two-/);
     }
   });
 });
 
-describe('the number of a turn', () => {
+describe('the number of a lease', () => {
   it.each([NaN, -1, 0, 7.5, 2 ** 53, 1e300, Infinity])(
-    '%s is not taken: the replica asks alone',
+    '%s is refused: the replica requests its own token',
     async (fencingNumber) => {
-      const { log, replica } = bench();
+      const { log, replica } = system();
       const released: string[] = [];
       const changed: Partial<TokenStore> = {
-        acquire: async () => ({ fencingNumber: fencingNumber, stored: undefined }),
+        acquire: async () => ({ fencingNumber, stored: undefined }),
         release: async (owner) => void released.push(owner),
-        save: () => Promise.reject(new Error('posted')),
+        save: () => Promise.reject(new Error('saved')),
       };
       const token = await replica('one', {}, changed).fetch(undefined);
       expect([nameOf(token), token.generation, released]).toEqual(['one-1', 0, ['one']]);
-      expect(log.lines.filter(({ event }) => event === ALONE)).toMatchObject([
-        { fields: { error: 'its numbers are out of range' } },
+      expect(log.lines.filter(({ event }) => event === UNAVAILABLE)).toMatchObject([
+        { fields: { error: 'number of the lease out of range' } },
       ]);
     },
   );
 
-  it('is above that of every token that the replica knows, also on a store that forgot all', async () => {
-    const { clock, replica } = bench();
+  it('is higher than that of every token that the replica knows, even if the store lost everything', async () => {
+    const { clock, replica } = system();
     const known = clock.now() * 1000;
-    let under: StoredToken | undefined = postedAs('posted', known, HOUR_MS, clock);
-    const fetcher = replica('one', {}, { read: async () => under });
+    let current: StoredToken | undefined = storedToken('stored', known, HOUR_MS, clock);
+    const fetcher = replica('one', {}, { read: async () => current });
     const first = await fetcher.fetch(undefined);
-    under = undefined;
+    current = undefined;
     expect((await fetcher.fetch(undefined, first)).generation).toBe(known + 1);
   });
 });

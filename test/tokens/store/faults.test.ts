@@ -10,12 +10,12 @@ const OTHER_KEY = 'another encryption key for tests, long enough';
 
 const NOT_CONNECTED = 'token_store_disconnected';
 const CONNECTED = 'token_store_connected';
-const ALONE = 'token_store_unavailable';
+const UNAVAILABLE = 'token_store_unavailable';
 const UNREADABLE = 'token_store_token_unreadable';
 
 const lines = ({ log }: StartedProxy, name: LogEvent) => log.filter(({ event }) => event === name);
 
-/** Fingerprints of the tokens that a replica had so far: what it has twice, from the news and from a wait, is one. */
+/** Fingerprints of the tokens that a replica has had. It may get one twice: by an event and by a wait. */
 const tokensOf = (proxy: StartedProxy) => [...new Set(lines(proxy, 'token_fetched').map(({ token }) => token))];
 
 async function connectedAgain(...proxies: readonly StartedProxy[]): Promise<void> {
@@ -33,12 +33,12 @@ async function everythingIn(redis: RedisServer): Promise<Map<string, string>> {
 }
 
 async function generationIn(redis: RedisServer): Promise<number> {
-  const [, posted = ''] = [...(await everythingIn(redis))].find(([key]) => key.endsWith(':token')) ?? [];
-  return Number(/^\$\d+\r\n(\d+) /.exec(posted)?.[1]);
+  const [, stored = ''] = [...(await everythingIn(redis))].find(([key]) => key.endsWith(':token')) ?? [];
+  return Number(/^\$\d+\r\n(\d+) /.exec(stored)?.[1]);
 }
 
 describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout: 60_000 }, () => {
-  it('is absent at start serve alone, say so once, and share when it comes', async () => {
+  it('is absent at the start serve requests, log that once, and share tokens when it comes', async () => {
     const redis = await RedisServer.absent();
     const provider = await Provider.start();
     const first = await provider.replica(redis.url);
@@ -47,7 +47,7 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     await redis.run();
     await connectedAgain(first);
     expect(lines(first, NOT_CONNECTED)).toHaveLength(1);
-    expect(lines(first, ALONE)).toHaveLength(1);
+    expect(lines(first, UNAVAILABLE)).toHaveLength(1);
 
     expect(await exchangesAfterDeath(provider, first)).toBe(1);
     await expectServed(await provider.replica(redis.url));
@@ -55,7 +55,7 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     expect(lines(first, 'token_store_available')).toHaveLength(1);
   });
 
-  it('dies while in use go on, get tokens by themselves, and share again when it is back', async () => {
+  it('dies while in use fetch their own tokens, and share again when it is back', async () => {
     const redis = await RedisServer.start();
     const provider = await Provider.start();
     const all = await Promise.all([provider.replica(redis.url), provider.replica(redis.url)]);
@@ -78,26 +78,26 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     }
   });
 
-  it('answers no more serve soon all the same, and share again when it answers', async () => {
+  it('stops responding still serve quickly, and share again when it responds', async () => {
     const redis = await RedisServer.start();
     const provider = await Provider.start();
     const connected = await provider.replica(redis.url, {}, systemClock);
     redis.pause();
-    const late = await provider.replica(redis.url, {}, systemClock);
+    const connecting = await provider.replica(redis.url, {}, systemClock);
     const startedMs = performance.now();
     await expectServed(connected);
-    await expectServed(late);
+    await expectServed(connecting);
     expect(provider.exchanges).toBe(2);
-    await expectServed(connected, late);
+    await expectServed(connected, connecting);
     expect(provider.exchanges).toBe(2);
-    expect(await exchangesAfterDeath(provider, connected, late)).toBe(2);
+    expect(await exchangesAfterDeath(provider, connected, connecting)).toBe(2);
     expect(performance.now() - startedMs).toBeLessThan(3000);
 
     redis.resume();
-    expect(await healed(provider, connected, late)).toBeLessThanOrEqual(12);
+    expect(await healed(provider, connected, connecting)).toBeLessThanOrEqual(12);
   });
 
-  it('dies while one of them asks still serve all that wait', async () => {
+  it('dies during an exchange still serve all requests that wait', async () => {
     const redis = await RedisServer.start();
     const provider = await Provider.start();
     const both = await Promise.all([provider.replica(redis.url), provider.replica(redis.url)]);
@@ -114,19 +114,19 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     expect(await healed(provider, ...both)).toBeLessThanOrEqual(6);
   });
 
-  it('became a read-only copy, as in a failover, serve alone, and share when it takes writes again', async () => {
+  it('became a read-only copy, as in a failover, fetch their own tokens, and share when it accepts writes again', async () => {
     const redis = await RedisServer.start();
     const provider = await Provider.start();
     const both = await Promise.all([provider.replica(redis.url), provider.replica(redis.url)]);
     await redis.ask(`REPLICAOF 127.0.0.1 1`);
     await expectServed(...both);
     expect(provider.exchanges).toBe(2);
-    expect(lines(both[0], ALONE)[0]).toMatchObject({ error: 'READONLY' });
+    expect(lines(both[0], UNAVAILABLE)[0]).toMatchObject({ error: 'READONLY' });
     await redis.ask('REPLICAOF NO ONE');
     expect(await healed(provider, ...both)).toBeLessThanOrEqual(6);
   });
 
-  it('refuses their password serve alone, and say why without the password', async () => {
+  it('refuses their password fetch their own tokens, and log why without the password', async () => {
     const redis = await RedisServer.start(['--requirepass', 'the-right-password']);
     const provider = await Provider.start();
     const url = redis.url.replace('//', '//:canary-wrong-password@');
@@ -139,7 +139,7 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     }
   });
 
-  it('wants a password that they lack serve alone, and say why', async () => {
+  it('requires a password that they lack fetch their own tokens, and log why', async () => {
     const redis = await RedisServer.start(['--requirepass', 'the-right-password']);
     const provider = await Provider.start();
     const proxy = await provider.replica(redis.url);
@@ -147,7 +147,7 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     expect((await proxy.logged(NOT_CONNECTED))['error']).toMatch(/^(WRONGPASS|NOAUTH)$/);
   });
 
-  it('accepts their password only later share from then on', async () => {
+  it('accepts their password later share from then on', async () => {
     const redis = await RedisServer.start();
     const provider = await Provider.start();
     await redis.ask('CONFIG SET requirepass the-right-password');
@@ -161,7 +161,7 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     await healed(provider, ...all);
   });
 
-  it('accepts their password share', async () => {
+  it('accepts their password share tokens', async () => {
     const redis = await RedisServer.start(['--requirepass', 'the-right-password']);
     const provider = await Provider.start();
     const url = redis.url.replace('//', '//:the-right-password@');
@@ -171,19 +171,19 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     for (const proxy of all) expect(proxy.logText()).not.toContain('the-right-password');
   });
 
-  it('is full serve alone, say so, and share when there is room', async () => {
+  it('is full fetch their own tokens, log that, and share when there is room', async () => {
     const redis = await RedisServer.start(['--maxmemory-policy', 'noeviction']);
     const provider = await Provider.start();
     await redis.ask('CONFIG SET maxmemory 1');
     const all = await Promise.all([provider.replica(redis.url), provider.replica(redis.url)]);
     await expectServed(...all, ...all);
     expect(provider.exchanges).toBe(2);
-    for (const proxy of all) expect(await proxy.logged(ALONE)).toMatchObject({ error: 'OOM' });
+    for (const proxy of all) expect(await proxy.logged(UNAVAILABLE)).toMatchObject({ error: 'OOM' });
     await redis.ask('CONFIG SET maxmemory 0');
     expect(await healed(provider, ...all)).toBeLessThanOrEqual(6);
   });
 
-  it('forgot everything share the next token, and it is newer for all', async () => {
+  it('lost everything share the next token, and it is newer for all', async () => {
     const redis = await RedisServer.start();
     const provider = await Provider.start();
     const [first, second] = await Promise.all([provider.replica(redis.url), provider.replica(redis.url)]);
@@ -195,7 +195,7 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     expect(await exchangesAfterDeath(provider, first)).toBe(1);
     expect(await generationIn(redis)).toBeGreaterThan(generation);
 
-    // The second replica heard of it: it never shows the dead token again.
+    // The second replica got the event: it never sends the dead token again.
     await vi.waitFor(() => expect(tokensOf(second)).toHaveLength(2), HEALED);
     const requests = provider.upstream.requests.length;
     await expectServed(second);
@@ -203,7 +203,7 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     expect(provider.exchanges).toBe(2);
   });
 
-  it('forgot everything share the next token, if both need it at once', async () => {
+  it('lost everything share the next token if both need it at once', async () => {
     const redis = await RedisServer.start();
     const provider = await Provider.start();
     const all = await Promise.all([provider.replica(redis.url), provider.replica(redis.url)]);
@@ -212,7 +212,7 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     expect(await exchangesAfterDeath(provider, ...all)).toBe(1);
   });
 
-  it('holds a token under another key pass it over with an error, and serve', async () => {
+  it('has a token with another key ignore it, log an error, and serve', async () => {
     const redis = await RedisServer.start();
     const provider = await Provider.start();
     const first = await provider.replica(redis.url);
@@ -231,7 +231,7 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     }
   });
 
-  it('holds a token under their previous key take it over', async () => {
+  it('has a token with their previous key use it', async () => {
     const redis = await RedisServer.start();
     const provider = await Provider.start();
     await expectServed(await provider.replica(redis.url));
@@ -240,13 +240,13 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     await expectServed(next);
     expect(provider.exchanges).toBe(1);
 
-    // What it posts is under the new key.
+    // It saves its own token with the new key.
     expect(await exchangesAfterDeath(provider, next)).toBe(1);
     await expectServed(await provider.replica(redis.url, { encryption_key: OTHER_KEY }));
     expect(provider.exchanges).toBe(2);
   });
 
-  it('is read by others give nothing away', async () => {
+  it('is read by others reveal nothing', async () => {
     const redis = await RedisServer.start();
     const provider = await Provider.start();
     await expectServed(await provider.replica(redis.url));

@@ -11,13 +11,13 @@ import { ManualClock } from '../../support/manual-clock.ts';
 const APP_CODE = ['X-App-Code', new Secret('7310')] as const;
 const shown = ({ headers }: Token) => headers.map(([name, value]) => [name, value.reveal()]);
 
-/** Two replicas at one store; `before` are the tokens in whose place each was asked for another. */
+/** Two replicas with one store. `before`: the tokens that each request to the provider was to replace. */
 function replicas() {
   const clock = new ManualClock();
   const stores = new MemoryStores(clock, () => {});
-  const seal = new TokenCipher([new Secret('an encryption key for tests, long enough')]);
+  const cipher = new TokenCipher([new Secret('an encryption key for tests, long enough')]);
   const before: (Token | undefined)[] = [];
-  const own: TokenFetcher = {
+  const provider: TokenFetcher = {
     fetch: async (_refreshToken, after) => {
       before.push(after);
       const lifetime = { lifetimeMs: 3_600_000, source: 'expires_in' } as const;
@@ -26,25 +26,25 @@ function replicas() {
   };
   const replica = (owner: string) => {
     const store = { ...stores.storeOf('credential'), subscribe: () => () => {} };
-    const context = { cipher: seal, name: 'credential', provider: 'jpay', owner, clock, log: silentLog };
-    return new SharedTokenFetcher(own, { ...context, store: store, onForeignMessage: () => {} });
+    const context = { cipher, name: 'credential', provider: 'jpay', owner, clock, log: silentLog };
+    return new SharedTokenFetcher(provider, { ...context, store, onForeignMessage: () => {} });
   };
   return { one: replica('one'), two: replica('two'), before };
 }
 
-describe('headers that came with a token', () => {
-  it('come to every replica that takes the token over', async () => {
+describe('headers of a token response', () => {
+  it('reach every replica that uses the token', async () => {
     const { one, two, before } = replicas();
     await one.fetch(undefined);
     expect(shown(await two.fetch(undefined))).toEqual([['X-App-Code', '7310']]);
     expect(before).toEqual([undefined]);
   });
 
-  it('are at hand for the replica that refreshes a token which another one got', async () => {
+  it('are known to the replica that refreshes a token of another replica', async () => {
     const { one, two, before } = replicas();
     await one.fetch(undefined);
-    const taken = await two.fetch(undefined);
-    await two.fetch(taken.refreshToken, taken);
+    const shared = await two.fetch(undefined);
+    await two.fetch(shared.refreshToken, shared);
     expect(before.slice(1).map((token) => token && shown(token))).toEqual([[['X-App-Code', '7310']]]);
   });
 });

@@ -6,27 +6,27 @@ import { SharedTokenFetcher, MAX_LEASE_WAIT_MS } from '../../../src/tokens/store
 import type { Lease, StoredToken, TokenStore } from '../../../src/tokens/store/store.ts';
 import { makeToken, type Token } from '../../../src/tokens/token.ts';
 
-/** What the explorer may let happen beside the next step of a replica. */
+/** What may happen besides the next step of a replica. */
 export interface Faults {
   /** How many replicas may die, at any step. */
   readonly crashes: number;
-  /** How many turns may run out while their owner is held up. */
+  /** How many leases may expire while their holder is blocked. */
   readonly expiries: number;
-  /** How many replicas may have waited long enough for the turns of others. */
-  readonly lateWaits?: number;
-  /** Someone else has the turn, and it never ends. */
-  readonly endlessTurn?: boolean;
+  /** How many replicas may give up waiting for the leases of others. */
+  readonly timedOutWaits?: number;
+  /** A stranger holds the lease for ever. */
+  readonly endlessLease?: boolean;
 }
 
 export interface Run {
   /** Tokens that the provider issued, in order: each kills the one before. */
   readonly issued: readonly string[];
-  /** Generations in the order in which they were posted. */
+  /** Generations in the order in which they were saved. */
   readonly generations: readonly number[];
-  /** What each replica that lived came to hold. */
+  /** The token that each replica ended with; undefined for one that died or is not done. */
   readonly held: readonly (string | undefined)[];
-  /** What lies on the store in the end. */
-  readonly posted: string | undefined;
+  /** The token in the store at the end. */
+  readonly stored: string | undefined;
   readonly faults: number;
 }
 
@@ -39,60 +39,64 @@ interface Choice {
 const MAX_RUNS = 100_000;
 
 const LIFETIME_MS = 3_600_000;
-const SEAL = new TokenCipher([new Secret('a key for the model check, long enough')]);
+const CIPHER = new TokenCipher([new Secret('a key for the model check, long enough')]);
 const NAME = 'credential';
 const STRANGER = 'a stranger';
 const SILENT: Log = { debug: noop, info: noop, warn: noop, error: noop };
 
-/** The world of one run: a provider that kills old tokens, a store, and replicas that take one step at a time. */
-class World {
+/** One run: a provider that kills old tokens, a store, and replicas that take one step at a time. */
+class System {
   readonly issued: string[] = [];
   readonly generations: number[] = [];
   faults = 0;
   #token: StoredToken | undefined;
-  #turn: { owner: string; fencingNumber: number } | undefined;
+  #lease: { owner: string; fencingNumber: number } | undefined;
   #fencingNumber = 1;
-  #lastPosted = 1;
+  #lastGeneration = 1;
   readonly #fenced: boolean;
   readonly #allowed: Faults;
-  readonly #listeners = new Map<string, Set<(news: string) => void>>();
+  readonly #listeners = new Map<string, Set<(event: string) => void>>();
   readonly #pending = new Map<string, { what: string; step: () => void }[]>();
   readonly #timers = new Map<string, { callback: () => void; version: number }[]>();
-  /** How often the store has changed: whoever looks again at the same sees the same. */
+  /** How often the store has changed. A replica need not read the same version twice. */
   #version = 0;
   readonly #alive = new Set<string>();
-  /** Ends the wait of a replica for the turns of others. */
+  /** By replica: ends its wait for the leases of others. */
   readonly #waits = new Map<string, () => void>();
   #crashes = 0;
   #expiries = 0;
-  #lateWaits = 0;
+  #timedOutWaits = 0;
 
   constructor(fenced: boolean, allowed: Faults) {
     this.#fenced = fenced;
     this.#allowed = allowed;
-    if (allowed.endlessTurn === true) this.#turn = { owner: STRANGER, fencingNumber: 0 };
+    if (allowed.endlessLease === true) this.#lease = { owner: STRANGER, fencingNumber: 0 };
   }
 
-  get posted(): StoredToken | undefined {
+  get stored(): StoredToken | undefined {
     return this.#token;
   }
 
-  /** Starts a replica; `done` gets what it came to hold. */
+  /** Starts a replica. `done` gets its token. */
   start(owner: string, after: Token | undefined, done: (token: Token | undefined) => void): void {
     this.#alive.add(owner);
-    const own = {
+    const provider = {
       fetch: () =>
         this.#step(owner, 'exchange', () => {
           this.issued.push(`token-${this.issued.length + 1}-by-${owner}`);
           return makeToken(this.issued.at(-1) ?? '', undefined, { lifetimeMs: LIFETIME_MS, source: 'expires_in' }, 0);
         }),
     };
-    const context = { cipher: SEAL, name: NAME, provider: 'model', owner, log: SILENT, onForeignMessage: noop };
-    const fetcher = new SharedTokenFetcher(own, { ...context, store: this.#store(owner), clock: this.#clock(owner) });
+    const context = { cipher: CIPHER, name: NAME, provider: 'model', owner, log: SILENT, onForeignMessage: noop };
+    const fetcher = new SharedTokenFetcher(provider, {
+      ...context,
+      store: this.#store(owner),
+      clock: this.#clock(owner),
+    });
     fetcher.fetch(undefined, after).then(done, () => done(undefined));
   }
 
-  /** All that may happen now, in a fixed order. */
+  /** Everything that may happen now, in a fixed order. */
   choices(): Choice[] {
     const choices: Choice[] = [];
     for (const owner of this.#alive) {
@@ -100,19 +104,19 @@ class World {
       const [timer] = this.#timers.get(owner) ?? [];
       if (next !== undefined) choices.push({ name: `${owner}: ${next.what}`, happen: () => this.#run(owner) });
       else if (timer !== undefined && timer.version !== this.#version) {
-        choices.push({ name: `${owner}: looks again`, happen: () => this.#fire(owner) });
+        choices.push({ name: `${owner}: reads again`, happen: () => this.#fire(owner) });
       }
-      const { lateWaits = 0 } = this.#allowed;
-      if (timer !== undefined && this.#lateWaits < lateWaits) {
-        choices.push({ name: `${owner}: has waited enough`, happen: () => this.#waitsNoMore(owner) });
+      const { timedOutWaits = 0 } = this.#allowed;
+      if (timer !== undefined && this.#timedOutWaits < timedOutWaits) {
+        choices.push({ name: `${owner}: gives up waiting`, happen: () => this.#giveUpWaiting(owner) });
       }
       if ((next ?? timer) !== undefined && this.#crashes < this.#allowed.crashes) {
         choices.push({ name: `${owner} dies`, happen: () => this.#crash(owner) });
       }
     }
-    if (this.#turn?.owner === STRANGER) return choices;
-    if (this.#turn !== undefined && (this.#expiries < this.#allowed.expiries || !this.#alive.has(this.#turn.owner))) {
-      choices.push({ name: 'the turn runs out', happen: () => this.#expire() });
+    if (this.#lease?.owner === STRANGER) return choices;
+    if (this.#lease !== undefined && (this.#expiries < this.#allowed.expiries || !this.#alive.has(this.#lease.owner))) {
+      choices.push({ name: 'the lease expires', happen: () => this.#expire() });
     }
     return choices;
   }
@@ -125,8 +129,8 @@ class World {
     this.#timers.get(owner)?.shift()?.callback();
   }
 
-  #waitsNoMore(owner: string): void {
-    this.#lateWaits += 1;
+  #giveUpWaiting(owner: string): void {
+    this.#timedOutWaits += 1;
     this.faults += 1;
     this.#waits.get(owner)?.();
   }
@@ -139,15 +143,15 @@ class World {
   }
 
   #expire(): void {
-    if (this.#turn !== undefined && this.#alive.has(this.#turn.owner)) {
+    if (this.#lease !== undefined && this.#alive.has(this.#lease.owner)) {
       this.#expiries += 1;
       this.faults += 1;
     }
-    this.#turn = undefined;
+    this.#lease = undefined;
     this.#version += 1;
   }
 
-  /** A step of a replica: it happens when it is chosen, and its outcome is known then. */
+  /** A step of a replica, which happens when it is chosen. */
   #step<T>(owner: string, what: string, effect: () => T): Promise<T> {
     return new Promise((resolve) => {
       const queue = this.#pending.get(owner) ?? [];
@@ -159,47 +163,47 @@ class World {
   #store(owner: string): TokenStore {
     return {
       read: () => this.#step(owner, 'read', () => this.#token),
-      acquire: (_owner, _lockMs, above) => this.#step(owner, 'acquire', () => this.#acquire(owner, above)),
+      acquire: (_owner, _durationMs, above) => this.#step(owner, 'acquire', () => this.#acquire(owner, above)),
       renew: () => Promise.resolve(true),
-      save: (_owner, posted, news) => this.#step(owner, 'post', () => this.#post(owner, posted, news)),
-      release: (_owner, news) =>
+      save: (_owner, token, event) => this.#step(owner, 'save', () => this.#save(owner, token, event)),
+      release: (_owner, event) =>
         this.#step(owner, 'release', () => {
-          if (this.#turn?.owner === owner) this.#turn = undefined;
+          if (this.#lease?.owner === owner) this.#lease = undefined;
           this.#version += 1;
-          if (news !== undefined) this.#tell(news);
+          if (event !== undefined) this.#send(event);
         }),
-      subscribe: (onNews) => {
+      subscribe: (onEvent) => {
         const mine = this.#listeners.get(owner) ?? new Set();
-        this.#listeners.set(owner, mine.add(onNews));
-        return () => mine.delete(onNews);
+        this.#listeners.set(owner, mine.add(onEvent));
+        return () => mine.delete(onEvent);
       },
     };
   }
 
   #acquire(owner: string, above: number): Lease {
-    if (this.#turn !== undefined) return { fencingNumber: undefined, stored: this.#token };
+    if (this.#lease !== undefined) return { fencingNumber: undefined, stored: this.#token };
     this.#fencingNumber = Math.max(this.#fencingNumber, above) + 1;
     this.#version += 1;
-    this.#turn = { owner, fencingNumber: this.#fencingNumber };
+    this.#lease = { owner, fencingNumber: this.#fencingNumber };
     return { fencingNumber: this.#fencingNumber, stored: this.#token };
   }
 
-  #post(owner: string, posted: StoredToken, news: string): boolean {
-    if (this.#turn?.owner === owner) this.#turn = undefined;
+  #save(owner: string, token: StoredToken, event: string): boolean {
+    if (this.#lease?.owner === owner) this.#lease = undefined;
     this.#version += 1;
-    if (this.#fenced && posted.generation <= this.#lastPosted) return false;
-    this.#lastPosted = posted.generation;
-    this.#token = posted;
-    this.generations.push(posted.generation);
-    this.#tell(news);
+    if (this.#fenced && token.generation <= this.#lastGeneration) return false;
+    this.#lastGeneration = token.generation;
+    this.#token = token;
+    this.generations.push(token.generation);
+    this.#send(event);
     return true;
   }
 
-  #tell(news: string): void {
-    for (const listeners of this.#listeners.values()) for (const listener of [...listeners]) listener(news);
+  #send(event: string): void {
+    for (const listeners of this.#listeners.values()) for (const listener of [...listeners]) listener(event);
   }
 
-  /** Timers of a replica fire when they are chosen; renewals never do, which is the worst that can happen to them. */
+  /** The timers of a replica fire when they are chosen. Those that renew the lease never fire, which is the worst case. */
   #clock(owner: string): Clock {
     return {
       now: () => 0,
@@ -229,14 +233,14 @@ export async function explore(
   let path: number[] = [];
   for (let runs = 1; ; runs++) {
     if (runs > MAX_RUNS) throw new Error(`more than ${MAX_RUNS} interleavings`);
-    const world = new World(fenced, faults);
+    const system = new System(fenced, faults);
     const held: (Token | undefined)[] = [];
-    for (let i = 0; i < replicas; i++) world.start(`r${i}`, after, (token) => (held[i] = token));
+    for (let i = 0; i < replicas; i++) system.start(`r${i}`, after, (token) => (held[i] = token));
     const trace: string[] = [];
     const widths: number[] = [];
     await settled();
     for (let depth = 0; depth < maxSteps; depth++) {
-      const choices = world.choices();
+      const choices = system.choices();
       const choice = choices[path[depth] ?? 0];
       if (choice === undefined) break;
       widths.push(choices.length);
@@ -244,10 +248,10 @@ export async function explore(
       choice.happen();
       await settled();
     }
-    const { issued, generations, posted, faults: happened } = world;
-    const name = posted === undefined ? undefined : opened(posted);
+    const { issued, generations, stored, faults: happened } = system;
+    const name = stored === undefined ? undefined : decrypted(stored);
     const names = Array.from({ length: replicas }, (_, i) => held[i]?.accessToken.reveal());
-    check({ issued, generations, held: names, posted: name, faults: happened }, trace);
+    check({ issued, generations, held: names, stored: name, faults: happened }, trace);
     // The next path in depth-first order: the last choice that has a sibling left.
     const next = widths.map((_, depth) => path[depth] ?? 0);
     while (next.length > 0 && (next.at(-1) ?? 0) + 1 >= (widths[next.length - 1] ?? 0)) next.pop();
@@ -257,11 +261,11 @@ export async function explore(
   }
 }
 
-export function opened(posted: StoredToken): string {
-  return SEAL.decrypt(posted.encrypted, NAME, posted.generation, posted.remainingMs, 0).accessToken.reveal();
+function decrypted(stored: StoredToken): string {
+  return CIPHER.decrypt(stored.encrypted, NAME, stored.generation, stored.remainingMs, 0).accessToken.reveal();
 }
 
-/** Until nothing is left to do without another step. */
+/** Resolves when only another step can continue the run. */
 async function settled(): Promise<void> {
   for (let i = 0; i < 12; i++) await Promise.resolve();
 }

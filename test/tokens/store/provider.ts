@@ -7,13 +7,13 @@ import { RawUpstream, reply } from '../../support/upstream-raw.ts';
 export const KEY = 'an encryption key for tests, long enough';
 export const CREDENTIAL = 'canary-api-key';
 
-/** Gives a command more time than it has otherwise: the machine may be busy with other tests. */
+/** Gives scripts more time than in production: the machine may be busy with other tests. */
 export const PATIENT: Clock = {
   now: () => systemClock.now(),
   after: (delayMs, callback) => systemClock.after(delayMs < 100 ? 1000 : delayMs, callback),
 };
 
-/** Enough for every reconnection, and for a turn whose owner is gone. */
+/** Enough for every reconnect, and for the lease of a replica that died to expire. */
 export const HEALED = { timeout: 30_000, interval: 500 };
 
 /** A provider that can kill all tokens it issued so far. */
@@ -59,7 +59,7 @@ export async function expectServed(...proxies: readonly StartedProxy[]): Promise
   expect(await Promise.all(proxies.map(statusOf))).toEqual(proxies.map(() => 200));
 }
 
-/** @returns how many exchanges it takes to serve requests to all of these once their tokens are dead */
+/** Kills the tokens. @returns how many exchanges all of these need to serve requests again */
 export async function exchangesAfterDeath(provider: Provider, ...proxies: readonly StartedProxy[]): Promise<number> {
   const before = provider.exchanges;
   provider.killTokens();
@@ -67,7 +67,7 @@ export async function exchangesAfterDeath(provider: Provider, ...proxies: readon
   return provider.exchanges - before;
 }
 
-/** Waits until one exchange serves all of these. @returns how many exchanges there were until then */
+/** Waits until all of these share one exchange. @returns how many exchanges there were until then */
 export async function healed(provider: Provider, ...proxies: readonly StartedProxy[]): Promise<number> {
   const before = provider.exchanges;
   await vi.waitFor(async () => expect(await exchangesAfterDeath(provider, ...proxies)).toBe(1), HEALED);

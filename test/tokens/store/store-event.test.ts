@@ -20,19 +20,19 @@ function context(name = 'credential', key = KEY) {
 
 const FAILED: StoreEvent = { kind: 'failed', generation: 7, code: 'token_unavailable', retryAfterS: 30 };
 
-describe('news', () => {
+describe('an event', () => {
   it.each<StoreEvent>([
-    { kind: 'posted', generation: 7 },
+    { kind: 'stored', generation: 7 },
     FAILED,
     { kind: 'failed', generation: 7, code: 'token_denied' },
     { ...FAILED, retryAfterS: 1 },
     { ...FAILED, retryAfterS: 3600 },
     { ...FAILED, reason: { kind: 'network', code: 'ECONNREFUSED', host: 'auth.example.com' } },
-  ])('arrive as they were sent: %j', (news) => {
-    expect(decryptEvent(encryptEvent(news, context()), context())).toEqual(news);
+  ])('is the same after encryption and decryption: %j', (event) => {
+    expect(decryptEvent(encryptEvent(event, context()), context())).toEqual(event);
   });
 
-  it('stay short enough to be read, whatever the reason is', () => {
+  it('is short enough to be read, whatever its reason is', () => {
     const reason = { kind: 'network', code: 'C'.repeat(100), host: 'h'.repeat(270) } as const;
     const event = failureEvent(new ProxyError('token_unavailable', '', { retryAfterS: 3600, reason }), 2 ** 52);
     expect(event).toMatchObject({ reason });
@@ -42,7 +42,7 @@ describe('news', () => {
   });
 
   it.each([{ kind: 'from a later version' }, { kind: 'toString' }, { kind: 'http_status' }, 'network', null])(
-    'lose a reason that this version does not know: %j',
+    'loses a reason that this version does not know: %j',
     (reason) => {
       const { cipher, name, clock } = context();
       const text = cipher.encryptJson({ ...FAILED, sentAtMs: clock.now(), reason }, `${name}\0news`);
@@ -50,7 +50,7 @@ describe('news', () => {
     },
   );
 
-  it('are opened by nobody who has another key, for no other credential, and after no change', () => {
+  it('is not decrypted with another key, for another credential, or after a change', () => {
     const text = encryptEvent(FAILED, context());
     const other = context('credential', new Secret('another encryption key for tests, long enough'));
     expect(() => decryptEvent(text, other)).toThrow(CipherError);
@@ -61,11 +61,11 @@ describe('news', () => {
     }
   });
 
-  it('are not taken for a token, nor a token for news', () => {
-    const { cipher: seal, name } = context();
+  it('is not decrypted as a token, nor a token as an event', () => {
+    const { cipher, name } = context();
     const token = makeToken('canary', undefined, { lifetimeMs: 3_600_000, source: 'expires_in' }, 0);
-    expect(() => decryptEvent(seal.encrypt(token, name, 7), context())).toThrow(CipherError);
-    expect(() => seal.decrypt(encryptEvent(FAILED, context()), name, 7, 1000, 0)).toThrow(CipherError);
+    expect(() => decryptEvent(cipher.encrypt(token, name, 7), context())).toThrow(CipherError);
+    expect(() => cipher.decrypt(encryptEvent(FAILED, context()), name, 7, 1000, 0)).toThrow(CipherError);
   });
 
   it.each([
@@ -75,14 +75,14 @@ describe('news', () => {
     JSON.stringify(FAILED),
     JSON.stringify({ kind: 'posted', generation: 9 }),
     'x'.repeat(10_000),
-  ])('are nothing that is not sealed: %.40s', (text) => {
+  ])('is not read if it is not encrypted: %.40s', (text) => {
     expect(() => decryptEvent(text, context())).toThrow(CipherError);
   });
 
-  it('longer than any are not decrypted', () => {
-    const { cipher: seal, name } = context();
-    const text = seal.encryptJson({ ...FAILED, sentAtMs: 0, more: 'x'.repeat(1000) }, `${name}\0news`);
-    expect(() => decryptEvent(text, context())).toThrow('it is too long');
+  it('is not decrypted if it is too long', () => {
+    const { cipher, name } = context();
+    const text = cipher.encryptJson({ ...FAILED, sentAtMs: 0, more: 'x'.repeat(1000) }, `${name}\0news`);
+    expect(() => decryptEvent(text, context())).toThrow('too long');
   });
 
   it.each<[what: string, changed: object]>([
@@ -91,39 +91,50 @@ describe('news', () => {
       { retryAfterS },
     ]),
     ...['upstream_reset', 'canary', '', 5, null].map((code): [string, object] => [`with the code ${code}`, { code }]),
-    ...['7', 7.5, 1e300, NaN, null].map((generation): [string, object] => [`of turn ${generation}`, { generation }]),
+    ...['7', 7.5, 1e300, NaN, null].map((generation): [string, object] => [
+      `with the generation ${generation}`,
+      { generation },
+    ]),
     ['of an unknown kind', { kind: 'other' }],
-    ['that tell no time', { sentAtMs: undefined }],
-    ['that tell a time that is none', { sentAtMs: 'now' }],
-    ['that are more than a minute old', { sentAtMs: new ManualClock().now() - 60_001 }],
-    ['of more than a minute from now', { sentAtMs: new ManualClock().now() + 60_001 }],
-  ])('%s are dropped', (_, changed) => {
-    const { cipher: seal, name, clock } = context();
-    const text = seal.encryptJson({ ...FAILED, sentAtMs: clock.now(), ...changed }, `${name}\0news`);
+    ['without a time', { sentAtMs: undefined }],
+    ['with a time that is not a number', { sentAtMs: 'now' }],
+    ['that is more than a minute old', { sentAtMs: new ManualClock().now() - 60_001 }],
+    ['from more than a minute ahead', { sentAtMs: new ManualClock().now() + 60_001 }],
+  ])('%s is ignored', (_, changed) => {
+    const { cipher, name, clock } = context();
+    const text = cipher.encryptJson({ ...FAILED, sentAtMs: clock.now(), ...changed }, `${name}\0news`);
     expect(decryptEvent(text, context())).toBeUndefined();
   });
 
-  it.each([null, 'text', 7, []])('that are %j are dropped', (value) => {
-    const { cipher: seal, name } = context();
-    expect(decryptEvent(seal.encryptJson(value as object, `${name}\0news`), context())).toBeUndefined();
+  it.each([null, 'text', 7, []])('that is %j is ignored', (value) => {
+    const { cipher, name } = context();
+    expect(decryptEvent(cipher.encryptJson(value as object, `${name}\0news`), context())).toBeUndefined();
   });
 });
 
-describe('a failure', () => {
-  it('is told with its code and wait, and without its words', () => {
+describe('an event on the wire', () => {
+  it('has the names that earlier versions read', () => {
+    const { cipher, name } = context();
+    const event = cipher.decryptJson(encryptEvent({ kind: 'stored', generation: 7 }, context()), `${name}\0news`);
+    expect(event).toEqual({ kind: 'posted', generation: 7, sentAtMs: new ManualClock().now() });
+  });
+});
+
+describe('a failed exchange', () => {
+  it('is sent with its code, reason and wait, but without its message', () => {
     const cause = new Error('canary');
     const reason = { kind: 'credentials_refused', status: 401 } as const;
     const error = new ProxyError('token_denied', 'canary', { reason, retryAfterS: 9, cause });
-    const news = failureEvent(error, 7);
-    expect(news).toEqual({ kind: 'failed', generation: 7, code: 'token_denied', retryAfterS: 9, reason });
-    const told = errorFromEvent(news as StoreEvent & { kind: 'failed' });
-    expect(told).toMatchObject({ code: 'token_denied', outcome: 'not_sent', retryAfterS: 9, reason });
-    expect(told.message).toBe(
-      'Another process of wakala was refused the token. The log of that process has the reason.',
+    const event = failureEvent(error, 7);
+    expect(event).toEqual({ kind: 'failed', generation: 7, code: 'token_denied', retryAfterS: 9, reason });
+    const received = errorFromEvent(event as StoreEvent & { kind: 'failed' });
+    expect(received).toMatchObject({ code: 'token_denied', outcome: 'not_sent', retryAfterS: 9, reason });
+    expect(received.message).toBe(
+      'Another process of Wakala was refused the token. The log of that process has the reason.',
     );
   });
 
-  it('that is a fault of the program is not told', () => {
+  it('is not sent if the cause is a bug', () => {
     expect(failureEvent(new TypeError('canary'), 7)).toBeUndefined();
   });
 });

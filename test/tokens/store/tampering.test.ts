@@ -10,10 +10,10 @@ import { exchangesAfterDeath, expectServed, healed, Provider } from './provider.
 
 const UNREADABLE = 'token_store_token_unreadable';
 const IGNORED = 'token_store_message_ignored';
-const ALONE = 'token_store_unavailable';
+const UNAVAILABLE = 'token_store_unavailable';
 const CENTURY_MS = 100 * 365 * 86_400_000;
 
-/** Replicas that share one token by now, and the keys of that token in Redis. */
+/** Replicas that share one token, and the keys of that token in Redis. */
 async function sharing(replicas = 2) {
   const redis = await RedisServer.start();
   const provider = await Provider.start();
@@ -28,7 +28,7 @@ async function sharing(replicas = 2) {
 
 const lines = ({ log }: StartedProxy, name: LogEvent) => log.filter(({ event }) => event === name);
 
-/** Sends inline commands over one connection, and waits until Redis answered the last of them. */
+/** Sends inline commands over one connection, and waits until Redis responded to the last of them. */
 async function pipeline(redis: RedisServer, commands: readonly string[]): Promise<void> {
   const socket = connect(redis.port, '127.0.0.1');
   await once(socket, 'connect');
@@ -44,31 +44,31 @@ async function scriptsRun(redis: RedisServer): Promise<number> {
   return Number(/cmdstat_eval:calls=(\d+)/.exec(await redis.ask('INFO commandstats'))?.[1]);
 }
 
-/** As an argument of an inline command. */
+/** A text as an argument of an inline command. */
 const quoted = (text: string) => JSON.stringify(text);
 
-describe.runIf(hasTool('redis-server'))('someone who may write to the token store', { timeout: 90_000 }, () => {
+describe.runIf(hasTool('redis-server'))('a stranger who can write to the token store', { timeout: 90_000 }, () => {
   it.each([
-    ['without an end', (turn: string) => `SET ${turn} nobody`],
-    ['that lasts for years', (turn: string) => `SET ${turn} nobody PX ${CENTURY_MS}`],
-    ['of another type', (turn: string) => `LPUSH ${turn} nobody`],
-  ])('stops no replica with a turn %s: it is taken over', async (_, command) => {
+    ['without an expiry', (lease: string) => `SET ${lease} stranger`],
+    ['that lasts for years', (lease: string) => `SET ${lease} stranger PX ${CENTURY_MS}`],
+    ['of another type', (lease: string) => `LPUSH ${lease} stranger`],
+  ])('cannot stop a replica with a lease %s: the replica replaces it', async (_, command) => {
     const { redis, provider, proxies, keyOf } = await sharing();
     await redis.ask(command(keyOf('turn')));
     expect(await exchangesAfterDeath(provider, ...proxies)).toBe(1);
   });
 
-  it('cannot have a text of its own shown to clients, nor hold replicas back', async () => {
+  it('cannot have a text shown to clients, or delay replicas', async () => {
     const { redis, provider, proxies, keyOf } = await sharing(1);
-    const waits = { kind: 'failed', code: 'token_denied', message: 'canary: call +254700000000', retryAfterS: 1e9 };
-    await redis.ask(`SET ${keyOf('turn')} nobody PX 2500`);
+    const failure = { kind: 'failed', code: 'token_denied', message: 'canary: call +254700000000', retryAfterS: 1e9 };
+    await redis.ask(`SET ${keyOf('turn')} stranger PX 2500`);
     provider.killTokens();
     const waiting = ask(proxies[0]!.port, '/api/x', { body: '{}' });
     await vi.waitFor(async () =>
       expect(Number((await redis.ask(`PTTL ${keyOf('turn')}`)).slice(1))).toBeLessThan(2000),
     );
-    for (const news of [waits, { ...waits, retryAfterS: 'soon' }, { ...waits, code: 'no_such_code' }]) {
-      await redis.ask(`PUBLISH ${keyOf('news')} ${quoted(JSON.stringify(news))}`);
+    for (const event of [failure, { ...failure, retryAfterS: 'soon' }, { ...failure, code: 'no_such_code' }]) {
+      await redis.ask(`PUBLISH ${keyOf('news')} ${quoted(JSON.stringify(event))}`);
     }
     const answer = await waiting;
     expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
@@ -101,21 +101,21 @@ describe.runIf(hasTool('redis-server'))('someone who may write to the token stor
     ['posted', '9007199254740992'],
     ['posted', 'inf'],
     ['posted', 'canary'],
-  ])('does not stop the sharing for good with %s set to %s', async (field, value) => {
+  ])('cannot stop the sharing for ever with %s set to %s', async (field, value) => {
     const { redis, provider, proxies, keyOf } = await sharing();
     await redis.ask(`HSET ${keyOf('numbering')} ${field} ${value}`);
     await healed(provider, ...proxies);
-    // The number is gone, and the next one is of today.
+    // The number is deleted, and the next one is from the current time.
     const fencingNumber = /fence\r\n\$\d+\r\n(\d+)/.exec(await redis.ask(`HGETALL ${keyOf('numbering')}`))?.[1];
     expect(Math.abs(Number(fencingNumber) / 1000 - Date.now())).toBeLessThan(60_000);
   });
 
-  it('is told apart in the log where the numbers were made useless', async () => {
+  it('is visible in the log if the numbers cannot be used', async () => {
     const { redis, provider, proxies, keyOf } = await sharing(1);
     await redis.ask(`HSET ${keyOf('numbering')} fence 9007199254740992`);
     provider.killTokens();
     await expectServed(...proxies);
-    expect(lines(proxies[0]!, ALONE)).toMatchObject([{ error: 'TAMPERED' }]);
+    expect(lines(proxies[0]!, UNAVAILABLE)).toMatchObject([{ error: 'TAMPERED' }]);
   });
 
   it.each([
@@ -125,16 +125,16 @@ describe.runIf(hasTool('redis-server'))('someone who may write to the token stor
     ],
     ['numbers of another type', (key: string) => `LPUSH ${key} x`],
     ['no numbers at all', (key: string) => `DEL ${key}`],
-  ])('does not stop the sharing for good with %s', async (_, command) => {
+  ])('cannot stop the sharing for ever with %s', async (_, command) => {
     const { redis, provider, proxies, keyOf } = await sharing();
     await redis.ask(`DEL ${keyOf('numbering')}`);
     await redis.ask(command(keyOf('numbering'), 364 * 86_400_000_000));
     await healed(provider, ...proxies);
   });
 
-  it('cannot make tokens compare as older by setting the numbers forward, then back', async () => {
+  it('cannot make new tokens look older with numbers that go forward, then back', async () => {
     const { redis, provider, proxies, keyOf } = await sharing();
-    await redis.ask(`HSET ${keyOf('numbering')} fencingNumber ${Date.now() * 1000 + 300 * 86_400_000_000}`);
+    await redis.ask(`HSET ${keyOf('numbering')} fence ${Date.now() * 1000 + 300 * 86_400_000_000}`);
     expect(await exchangesAfterDeath(provider, ...proxies)).toBe(1);
     await redis.ask(`DEL ${keyOf('numbering')} ${keyOf('token')}`);
     for (let i = 0; i < 3; i++) expect(await exchangesAfterDeath(provider, ...proxies)).toBe(1);
@@ -142,10 +142,10 @@ describe.runIf(hasTool('redis-server'))('someone who may write to the token stor
 
   it.each([
     ['of another type', (key: string) => [`DEL ${key}`, `HSET ${key} a b`]],
-    ['that never expires and cannot be read', (key: string) => [`SET ${key} "7 canary.canary"`]],
+    ['that never expires and cannot be decrypted', (key: string) => [`SET ${key} "7 canary.canary"`]],
     ['that is no token', (key: string) => [`SET ${key} canary PX 60000`]],
-    ['with a number above all', (key: string) => [`SET ${key} "9007199254740992999 canary.canary" PX 60000`]],
-  ])('gets no replica to fail with a token %s', async (_, commands) => {
+    ['with the highest number', (key: string) => [`SET ${key} "9007199254740992999 canary.canary" PX 60000`]],
+  ])('cannot make a replica fail with a token %s', async (_, commands) => {
     const { redis, provider, start, proxies, keyOf } = await sharing(1);
     for (const command of commands(keyOf('token'))) await redis.ask(command);
     await expectServed(await start());
@@ -164,10 +164,10 @@ describe.runIf(hasTool('redis-server'))('someone who may write to the token stor
     expect((await sent()) - before).toBeLessThan(2_000_000);
   });
 
-  it('logs one line, not one for each look, with tokens that cannot be read', async () => {
+  it('causes one log line, not one for each read, with tokens that cannot be decrypted', async () => {
     const { redis, start, keyOf } = await sharing(1);
     await redis.ask(`SET ${keyOf('token')} "7 canary.canary" PX 60000`);
-    await redis.ask(`SET ${keyOf('turn')} nobody PX 2500`);
+    await redis.ask(`SET ${keyOf('turn')} stranger PX 2500`);
     const proxy = await start();
     await expectServed(proxy);
     expect(lines(proxy, UNREADABLE)).toHaveLength(1);
