@@ -138,8 +138,9 @@ function diagnoseTimeout({ phase, timeoutMs, host }: ReasonOf<'timeout'>, contex
 }
 
 /** The token endpoint or the issuer responded with an error status. */
-function diagnoseStatus(status: number, host: string, { key }: DiagnosisContext): Diagnosis {
-  const what = `The token request failed: HTTP ${status} from ${host}.`;
+function diagnoseStatus(status: number, host: string, { key, providerSaid }: DiagnosisContext): Diagnosis {
+  const said = providerSaid === undefined ? '' : `, which said ${providerSaid}`;
+  const what = `The token request failed: HTTP ${status} from ${host}${said}.`;
   if (status === 429) {
     return {
       code: 'token_endpoint_throttles',
@@ -200,11 +201,12 @@ export function diagnoseClock(skewMs: number | undefined, host: string): Diagnos
  * Why the token store cannot be used.
  * @param failure code of Redis, of the network or of `StoreUnavailable`, such as `WRONGPASS` or `ECONNREFUSED`
  */
-export function diagnoseStore(failure: string | undefined): Diagnosis {
+export function diagnoseStore(failure: string | undefined, host?: string): Diagnosis {
+  const where = host === undefined ? '' : ` at ${host}`;
   const why = failure === undefined ? '' : ` (${failure})`;
   return {
     code: 'token_store_away',
-    what: `The token store (Redis) cannot be used${why}. Each process requests its own tokens until it can; requests go on.`,
+    what: `The token store (Redis)${where} cannot be used${why}. Each process requests its own tokens until it can; requests go on.`,
     hint: storeHint(failure),
   };
 }
@@ -217,7 +219,8 @@ function storeHint(failure: string | undefined): string {
       return 'Redis refuses the login: check user and password in `token_store.redis`.';
     case 'NOPERM':
       return 'Allow the Redis user EVAL, PUBLISH and SUBSCRIBE on keys and channels that begin with `wakala:`.';
-    case 'TOO_SLOW':
+    case 'timeout':
+    case 'paused':
       return 'Put Redis nearer to Wakala, or find out what keeps it busy: it must respond within 80 ms.';
     default:
       return 'Check host and port in `token_store.redis`, and that Redis runs and this machine can reach it. Wakala reconnects by itself.';

@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { checkClock, originsIn, sentCredentials } from '../../src/commands/doctor/token-checks.ts';
-import { formatSeconds } from '../../src/commands/doctor/finding.ts';
+import { formatSeconds } from '../../src/commands/doctor/check-result.ts';
 import type { RouteConfig } from '../../src/config/config.ts';
 import { emulatedCredentials } from '../../src/emulators/emulated-provider.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
@@ -39,24 +39,26 @@ describe('credentials that a provider refuses', () => {
     return { sandbox, production, bases: { sandbox: sandbox.apiUrl, production: production.apiUrl } };
   }
 
-  it('in production and that its sandbox takes are sandbox credentials', async () => {
+  it('in production and that its sandbox accepts are sandbox credentials', async () => {
     const { sandbox, production, bases } = await twoHosts();
     const { code, check, printed } = await diagnosed([routeWithHosts(bases, { credentials })]);
     const token = check('token');
-    expect(token).toMatchObject({ result: 'failed', fault: 'denied' });
-    expect(token.saw).toContain('these are sandbox credentials on the production host');
-    expect(token.remedy).toMatch(/^set `environment: sandbox` on the route, or use the production credentials/);
+    expect(token).toMatchObject({ result: 'failed', failure: 'denied' });
+    expect(token.what).toContain('its sandbox accepts them: they are sandbox credentials');
+    expect(token.hint).toMatch(/^Set `environment: sandbox` on the route, or use the production credentials/);
     expect([code, sandbox.stats().exchanges, production.stats().token_requests]).toEqual([4, 1, 1]);
     expect(printed).toContain('PRODUCTION');
     expect(printed).not.toMatch(/emulated-mpesa-consumer/);
   });
 
-  it('in both are just wrong', async () => {
+  it('in both environments are wrong', async () => {
     const { sandbox, bases } = await twoHosts();
     sandbox.control({ token_endpoint: 'denied' });
     const { code, check } = await diagnosed([routeWithHosts(bases, { credentials })]);
-    expect(check('token').saw).toMatch(/refused the credentials with 400 and said \{/);
-    expect(check('token').remedy).toMatch(/^check `consumer_key` \(Consumer key of the app.*`wakala providers mpesa`/);
+    expect(check('token').what).toMatch(
+      /refused the credentials at its production host [\d.:]+ \(HTTP 400\) and said \{/,
+    );
+    expect(check('token').hint).toMatch(/^Check `consumer_key` \(Consumer key of the app.*`wakala providers mpesa`/);
     expect([code, sandbox.stats().token_requests]).toEqual([4, 1]);
   });
 
@@ -64,14 +66,14 @@ describe('credentials that a provider refuses', () => {
     const { sandbox, production, bases } = await twoHosts();
     sandbox.control({ token_endpoint: 'denied' });
     const { code, check } = await diagnosed([routeWithHosts(bases, { environment: 'sandbox', credentials })]);
-    expect(check('token').remedy).toContain('production credentials on a sandbox host look just like this');
+    expect(check('token').hint).toContain('They may also be production credentials');
     expect([code, production.stats().token_requests]).toEqual([4, 0]);
   });
 
   it.each<[string, (bases: { sandbox: string; production: string }) => Partial<RouteConfig>]>([
-    ['its API is a host of its own', ({ sandbox }) => ({ upstream: sandbox.replace('127.0.0.1', 'localhost') })],
-    ['the token request names a whole URL', ({ production }) => ({ provider: elsewhere(production) })],
-  ])('are not tried at the sandbox where %s', async (_, partsOf) => {
+    ['`upstream` is a custom host', ({ sandbox }) => ({ upstream: sandbox.replace('127.0.0.1', 'localhost') })],
+    ['the token request has an absolute URL', ({ production }) => ({ provider: elsewhere(production) })],
+  ])('are not tried at the sandbox if %s', async (_, partsOf) => {
     const { sandbox, bases } = await twoHosts();
     const whole = routeWithHosts(bases, { credentials });
     const parts = partsOf(bases);
@@ -86,7 +88,7 @@ describe('credentials that a provider refuses', () => {
     return { ...mpesa, token: { ...mpesa.token, request: { ...request, path: base + request.path } } };
   }
 
-  it('are named with where they come from, and never with what they are', () => {
+  it('are named with where they come from, without their values', () => {
     const text = [
       'routes:',
       '  /x/*:',
@@ -106,32 +108,37 @@ describe('credentials that a provider refuses', () => {
 });
 
 describe('a token endpoint', () => {
-  it.each<[string, RequestListener, string, string]>([
-    ['a page', (_, r) => r.end('<html>blocked</html>'), 'answered 200 with an HTML page', 'a firewall or a wrong host'],
-    ['a page with 403', (_, r) => r.writeHead(403).end('<html>'), 'answered 403 with an HTML page', 'a firewall'],
-    ['no JSON', (_, r) => r.end('t-canary'), 'answered 200 with something that is no JSON', 'token: {response'],
-    ['no token', (_, r) => r.end('{"t":"t-canary"}'), 'without a token at `access_token`', 'token: {response'],
+  it.each<[string, RequestListener, what: string, hint: string]>([
+    ['a page', (_, r) => r.end('<html>blocked</html>'), 'a web page instead of a token (HTTP 200)', 'in a browser'],
     [
-      '500',
-      (_, r) => r.writeHead(500).end('{"e":1}'),
-      'answered 500; it said {"e":1}',
-      "the trouble is the provider's",
+      'a page with 403',
+      (_, r) => r.writeHead(403).end('<html>'),
+      'a web page instead of a token (HTTP 403)',
+      'firewall',
     ],
-    ['429', (_, r) => r.writeHead(429, { 'retry-after': '90' }).end(), '429 (come back in 1 min 30 s)', 'one Wakala'],
-    ['404', (_, r) => r.writeHead(404).end('{}'), 'answered 404', 'path and method'],
-    ['a redirect', (_, r) => r.writeHead(302, { location: '/' }).end(), 'answered 302', 'redirects are not followed'],
-    ['nothing', (request) => request.socket.destroy(), 'could not be asked (ECONNRESET)', 'try again'],
-  ])('that answers %s gave out no token: exit code 5', async (_, listener, saw, remedy) => {
+    ['no JSON', (_, r) => r.end('t-canary'), 'something that is not JSON', '`token.response`'],
+    ['no token', (_, r) => r.end('{"t":"t-canary"}'), 'HTTP 200, but without a token', '`access_token`'],
+    ['500', (_, r) => r.writeHead(500).end('{"e":1}'), ', which said {"e":1}.', 'The provider is failing'],
+    [
+      '429',
+      (_, r) => r.writeHead(429, { 'retry-after': '90' }).end(),
+      '(HTTP 429). It allows the next request in 1 min 30 s.',
+      'other copies of Wakala',
+    ],
+    ['404', (_, r) => r.writeHead(404).end('{}'), 'HTTP 404', 'path and method'],
+    ['a redirect', (_, r) => r.writeHead(302, { location: '/' }).end(), 'HTTP 302', 'does not follow redirects'],
+    ['nothing', (request) => request.socket.destroy(), 'closed the connection before it responded', 'every time'],
+  ])('that responds with %s sends no token: exit code 5', async (_, listener, what, hint) => {
     const { code, check, printed } = await atTokenEndpoint(listener);
-    expect(check('token')).toMatchObject({ result: 'failed', fault: 'unreachable' });
-    expect(check('token').saw).toContain(saw);
-    expect(check('token').remedy).toContain(remedy);
+    expect(check('token')).toMatchObject({ result: 'failed', failure: 'unreachable' });
+    expect(check('token').what).toContain(what);
+    expect(check('token').hint).toContain(hint);
     expect(check('lifetime').result).toBe('skipped');
     expect(code).toBe(5);
     expect(printed).not.toContain('canary');
   });
 
-  it('that never answers is given up after 15 s', async () => {
+  it('that never responds is given up after 15 s', async () => {
     const clock = new ManualClock();
     const asked = Promise.withResolvers<undefined>();
     const port = await serveSockets((socket) => void socket.once('data', () => asked.resolve(undefined)));
@@ -140,14 +147,14 @@ describe('a token endpoint', () => {
     await asked.promise;
     await clock.advance(15_000);
     const { code, check } = await found;
-    expect(check('token').saw).toContain('did not answer within 15 s');
+    expect(check('token').what).toContain('did not respond within 15 s');
     expect(check('clock').result).toBe('skipped');
     expect(code).toBe(5);
   });
 
-  it('that shows marks which steer a terminal shows question marks', async () => {
+  it('that sends terminal control characters gets question marks instead', async () => {
     const { check } = await atTokenEndpoint((_, r) => r.writeHead(401).end('{"e":"\u009b31m\u202e"}'));
-    expect(check('token').saw).toMatch(/said \{"e":"\?31m\?"\}$/);
+    expect(check('token').what).toMatch(/said \{"e":"\?31m\?"\}\.$/);
   });
 });
 
@@ -156,21 +163,21 @@ describe('the lifetime of a token', () => {
     atTokenEndpoint((_, response) => response.end(JSON.stringify({ access_token: 't', ...fields })));
 
   it.each([
-    ['60', 'ok', '1 min, as `expires_in` says; refreshed 12 s before its end'],
-    [59, 'warning', '59 s, as `expires_in` says; refreshed 12 s before its end'],
-    [3600, 'ok', '1 h, as `expires_in` says; refreshed 30 s before its end'],
-  ])('of %s seconds gets: %s', async (expires_in, result, saw) => {
+    ['60', 'ok', '1 min (from `expires_in`), refreshed 12 s before it ends'],
+    [59, 'warning', '59 s (from `expires_in`), refreshed 12 s before it ends.'],
+    [3600, 'ok', '1 h (from `expires_in`), refreshed 30 s before it ends'],
+  ])('of %s seconds gets: %s', async (expires_in, result, what) => {
     const { code, check } = await answering({ expires_in });
-    expect(check('lifetime')).toMatchObject({ result, saw });
+    expect(check('lifetime')).toMatchObject({ result, what });
     expect(code).toBe(0);
   });
 
-  it('that nothing tells is a guess: a warning', async () => {
+  it('that the response does not have is assumed, with a warning', async () => {
     const { code, check } = await answering({});
     expect(check('lifetime')).toMatchObject({
       result: 'warning',
-      saw: containing('so 59 min 59 s is assumed'),
-      remedy: containing('default_lifetime'),
+      what: containing('Wakala assumes 59 min 59 s'),
+      hint: containing('default_lifetime'),
     });
     expect(code).toBe(0);
   });
@@ -178,22 +185,24 @@ describe('the lifetime of a token', () => {
   it('may come from the token itself', async () => {
     const exp = Math.floor(Date.now() / 1000) + 900;
     const access_token = `e30.${Buffer.from(JSON.stringify({ exp })).toString('base64url')}.x`;
-    expect((await answering({ access_token })).check('lifetime').saw).toMatch(/, as `exp` in the token itself says/);
+    expect((await answering({ access_token })).check('lifetime').what).toContain('from `exp` in the token itself');
   });
 });
 
 describe("this machine's clock", () => {
-  it('that is ten minutes ahead is wrong: exit code 1, and says who is ahead', async () => {
+  it('that is ten minutes ahead is a failure: exit code 1', async () => {
     const { code, check } = await atTokenEndpoint(tokens(new Date(Date.now() - 600_000)));
-    expect(check('clock')).toMatchObject({ result: 'failed', remedy: containing('NTP') });
-    expect(check('clock').saw).toMatch(/^this machine's clock is 10 min( \d s)? ahead of the token endpoint's$/);
+    expect(check('clock')).toMatchObject({ result: 'failed', hint: containing('NTP') });
+    expect(check('clock').what).toMatch(
+      /^The clock of this machine is (10 min \d|9 min 59) s ahead of that of 127\.0\.0\.1:\d+\.$/,
+    );
     expect(code).toBe(1);
   });
 
-  it('is compared with a refusal too', async () => {
+  it('is also compared if the credentials were refused', async () => {
     const date = new Date(Date.now() + 600_000).toUTCString();
     const { code, check } = await atTokenEndpoint((_, response) => response.writeHead(401, { date }).end('{}'));
-    expect(check('clock').saw).toMatch(/behind the token endpoint's$/);
+    expect(check('clock').what).toMatch(/ behind that of 127\.0\.0\.1:\d+\.$/);
     expect(code).toBe(4);
   });
 
@@ -205,7 +214,7 @@ describe("this machine's clock", () => {
     [-300_001, 'failed'],
     [undefined, 'skipped'],
   ])('%s ms off gets: %s', (skewMs, result) => {
-    expect(checkClock(skewMs).result).toBe(result);
+    expect(checkClock(skewMs, 'auth.example.com').result).toBe(result);
   });
 });
 
@@ -220,11 +229,11 @@ it.each([
   [3_605_000, '1 h'],
   [5_400_000, '1 h 30 min'],
   [366 * 86_400_000, '366 d'],
-])('%d ms is spoken as %s', (ms, text) => {
+])('%d ms is formatted as %s', (ms, text) => {
   expect(formatSeconds(ms)).toBe(text);
 });
 
-it('a credential that only another part of the route sends is not blamed', () => {
+it('a credential that the token request does not send is not listed', () => {
   const route = {
     upstream: 'http://127.0.0.1:1',
     credentials: { key: 'k', api_version: 'v' },

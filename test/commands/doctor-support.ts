@@ -11,10 +11,10 @@ import {
 import { expect, onTestFinished } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { doctor } from '../../src/commands/doctor/doctor.ts';
-import { diagnose } from '../../src/commands/doctor/diagnose.ts';
-import type { CheckName, Finding } from '../../src/commands/doctor/finding.ts';
+import type { CheckName, CheckResult } from '../../src/commands/doctor/check-result.ts';
 import { exitCodeOf, jsonReport, textReport } from '../../src/commands/doctor/report.ts';
 import type { Probes } from '../../src/commands/doctor/probes.ts';
+import { runChecks } from '../../src/commands/doctor/run-checks.ts';
 import type { Config, RouteConfig } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
@@ -75,15 +75,15 @@ export function mpesaRoute(parts: Partial<RouteConfig>): RouteConfig {
   return { ...routes[0]!, ...parts };
 }
 
-/** Checks these routes without a file: over the real network, save for what `world` replaces. */
-export async function diagnosed(routes: readonly RouteConfig[], world: Partial<Probes> = {}) {
-  const whole = { clock: systemClock, lookup: guardedLookup, transport: network(), ...world };
-  const diagnosis = await diagnose({ tokenStore: undefined }, routes, { origins: () => undefined, world: whole });
+/** Checks these routes without a file, over the real network except for what `replaced` replaces. */
+export async function diagnosed(routes: readonly RouteConfig[], replaced: Partial<Probes> = {}) {
+  const probes = { clock: systemClock, lookup: guardedLookup, transport: network(), ...replaced };
+  const checks = await runChecks({ tokenStore: undefined }, routes, { origins: () => undefined, probes });
   return {
-    code: exitCodeOf(diagnosis),
-    printed: textReport(diagnosis, false) + jsonReport(diagnosis, { problems: [], warnings: [] }),
-    check(name: CheckName, index = 0): Finding {
-      const check = diagnosis.routes[index]!.checks.find((each) => each.name === name);
+    code: exitCodeOf(checks),
+    printed: textReport(checks, false) + jsonReport(checks, { problems: [], warnings: [] }),
+    check(name: CheckName, index = 0): CheckResult {
+      const check = checks.routes[index]!.checks.find((each) => each.name === name);
       expect(check, name).toBeDefined();
       return check!;
     },
@@ -100,7 +100,7 @@ export async function serveTls({ cert, key }: Issued, listener: RequestListener 
   return await listening(createHttpsServer({ cert, key }, listener));
 }
 
-/** Somebody who takes connections and lets `onSocket` do with them what it likes. @returns the port */
+/** A TCP server whose connections `onSocket` handles. @returns the port */
 export async function serveSockets(onSocket: (socket: Socket) => void = () => undefined): Promise<number> {
   return await listening(createTcpServer(onSocket));
 }
@@ -119,7 +119,7 @@ async function listening(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** Gives out one token after the other, like M-Pesa. */
+/** A token endpoint with a new token for each request, like M-Pesa's. */
 export function tokens(date?: Date): RequestListener {
   let count = 0;
   return (_, response) => {
@@ -128,7 +128,7 @@ export function tokens(date?: Date): RequestListener {
   };
 }
 
-/** A resolver to which every name is this machine. */
+/** A resolver that resolves every name to this machine. */
 export const everyNameIsHere: LookupFunction = (_, options, callback) => {
   if (options.all === true) callback(null, [{ address: '127.0.0.1', family: 4 }]);
   else callback(null, '127.0.0.1', 4);

@@ -23,24 +23,24 @@ const ALL_FINE = {
 function steady({ stdout }: Ran): string[] {
   const plain = stdout
     .replace(/127\.0\.0\.1:\d+/g, 'HOST')
-    .replace(/token [0-9a-f]{8} in [\d.]+ m?s/, 'token FINGERPRINT in TIME')
+    .replace(/token [0-9a-f]{8} from HOST in [\d.]+ m?s/, 'token FINGERPRINT from HOST in TIME')
     .replace(/in \d+ ms/g, 'in TIME');
   return plain.split('\n');
 }
 
 describe('doctor', () => {
-  it('finds nothing wrong with an emulated provider, and says what it saw', async () => {
+  it('finds nothing wrong with an emulated provider', async () => {
     const emulator = await emulated('mpesa');
     const ran = await run({ routes: { '/mpesa/*': routeToEmulator(emulator) } });
     expect(steady(ran)).toEqual([
       '/mpesa/*  mpesa  sandbox  http://HOST',
       '  ok       environment  sandbox, at HOST',
-      '  ok       dns          127.0.0.1 is an address, not a name',
+      '  ok       dns          127.0.0.1 is an IP address',
       '  ok       tcp          connected to HOST in TIME',
       '  skipped  tls          `http:` has no TLS',
-      '  ok       token        HOST gave out token FINGERPRINT in TIME',
-      '  ok       lifetime     59 min 59 s, as `expires_in` says; refreshed 30 s before its end',
-      "  ok       clock        this machine's clock agrees with the token endpoint's",
+      '  ok       token        received token FINGERPRINT from HOST in TIME',
+      '  ok       lifetime     59 min 59 s (from `expires_in`), refreshed 30 s before it ends',
+      '  ok       clock        the clock of this machine agrees with that of HOST',
       '',
       '1 route: all fine (6 ok, 1 skipped)',
       '',
@@ -49,26 +49,28 @@ describe('doctor', () => {
     expect(emulator.stats()).toMatchObject({ token_requests: 1, exchanges: 1 });
   });
 
-  it('checks the host of the tokens too where it is another', async () => {
+  it('also checks the host of the tokens if it is another one', async () => {
     const ran = await run({ routes: { '/jeel/*': routeToEmulator(await emulated('jeel')) } }, { json: true });
     expect(resultsOf(ran, '/jeel/*')).toEqual({ ...ALL_FINE, auth_dns: 'ok', auth_tcp: 'ok', auth_tls: 'skipped' });
     expect(ran.code).toBe(0);
   });
 
-  it('says which credentials were refused and where they come from, with exit code 4', async () => {
+  it('names refused credentials and where they come from, with exit code 4', async () => {
     const emulator = await emulated('mpesa');
     const credentials = { consumer_key: '${KEY}', consumer_secret: 'written-canary' };
     const settings = { routes: { '/mpesa/*': routeToEmulator(emulator, { credentials }) } };
     const ran = await run(settings, { env: { KEY: 'key-canary' } });
     expect(ran.code).toBe(4);
     const [refused, remedy] = ran.stdout.split('\n').slice(5);
-    expect(refused).toMatch(/^ {2}FAILED {3}token .* refused the credentials with 400 and said \{.*Invalid Auth/);
-    expect(remedy).toContain('-> check `consumer_key` (from $KEY) and `consumer_secret` (from FILE); production');
+    expect(refused).toMatch(
+      /^ {2}FAILED {3}token .* refused the credentials at .* \(HTTP 400\) and said \{.*Invalid Auth/,
+    );
+    expect(remedy).toContain('-> Check `consumer_key` (from $KEY) and `consumer_secret` (from FILE): copy');
     expect(ran.stdout).toContain('\n1 route: credentials were refused (');
     expect(emulator.stats().token_requests).toBe(1);
   });
 
-  it('says what nobody answers, with exit code 5, and asks for no token there', async () => {
+  it('reports an unreachable host with exit code 5, and requests no token there', async () => {
     const upstream = `http://127.0.0.1:${await freePort()}`;
     const credentials = { consumer_key: 'k', consumer_secret: 's' };
     const ran = await run({ routes: { '/mpesa/*': { provider: 'mpesa', upstream, credentials } } }, { json: true });
@@ -82,7 +84,7 @@ describe('doctor', () => {
     expect(ran.code).toBe(5);
   });
 
-  it('says 4 where one route was refused and another cannot be reached', async () => {
+  it('exits with 4 if one route is refused and another cannot be reached', async () => {
     const emulator = await emulated('mpesa');
     emulator.control({ token_endpoint: 'denied' });
     const gone = fixedRoute(`http://127.0.0.1:${await freePort()}`);
@@ -91,24 +93,24 @@ describe('doctor', () => {
     expect(await run({ routes }, { route: 'gone' })).toMatchObject({ code: 5 });
   });
 
-  it('never asks for a fixed key', async () => {
+  it('requests no token for a fixed key', async () => {
     let asked = 0;
     const upstream = await serve((_, response) => response.end(String((asked += 1))));
     const ran = await run({ routes: { '/wave/*': fixedRoute(upstream) } }, { json: true });
     expect(resultsOf(ran, '/wave/*')).toMatchObject({ tcp: 'ok', token: 'skipped', lifetime: 'skipped' });
-    expect(ran.stdout).toContain('never asked for');
+    expect(ran.stdout).toContain('a fixed key');
     expect([ran.code, asked]).toEqual([0, 0]);
   });
 
-  it('asks once for credentials that two routes share, and repeats the result in the order of the file', async () => {
+  it('requests one token for two routes with the same credentials, and reports in the order of the file', async () => {
     const emulator = await emulated('mpesa');
     const route = routeToEmulator(emulator);
     const other = { ...route, credentials: { consumer_key: 'other', consumer_secret: 'other' } };
     const ran = await run({ routes: { '/b/*': route, '/a/*': { ...route, timeout: '9s' }, '/c/*': other } });
     const tokenLines = ran.stdout.split('\n').filter((line) => /^ {2}\S+ +token /.test(line));
     expect(tokenLines).toEqual([
-      matching(/^ {2}ok {7}token {8}127.* gave out token [0-9a-f]{8} /),
-      matching(/^ {2}ok {7}token {8}as on \/b\/\*, asked once for the same credentials: .* token [0-9a-f]{8} /),
+      matching(/^ {2}ok {7}token {8}received token [0-9a-f]{8} /),
+      matching(/^ {2}ok {7}token {8}shares the token of \/b\/\*: received token [0-9a-f]{8} /),
       matching(/^ {2}FAILED/),
     ]);
     expect(ran.stdout.match(/^\/\w/gm)).toEqual(['/b', '/a', '/c']);
@@ -123,7 +125,7 @@ describe('doctor', () => {
     expect([ran.code, jpay.stats().token_requests]).toEqual([0, 0]);
   });
 
-  it('knows no route by a misspelt name, guesses which is meant, and asks nobody', async () => {
+  it('suggests a route for a misspelled name, and sends nothing', async () => {
     const emulator = await emulated('mpesa');
     const settings = { routes: { '/mpesa/*': routeToEmulator(emulator) } };
     expect(await run(settings, { route: 'mpsea' })).toEqual({
@@ -134,12 +136,12 @@ describe('doctor', () => {
     expect(await run(settings, { route: 'x', json: true })).toEqual({
       code: 2,
       stdout: '',
-      stderr: 'wakala doctor: no route is named `x`; there are /mpesa/*\n',
+      stderr: 'wakala doctor: no route is named `x`; the routes are /mpesa/*\n',
     });
     expect(emulator.stats().token_requests).toBe(0);
   });
 
-  it('says what is wrong with a bad file, with exit code 3', async () => {
+  it('reports an invalid file with exit code 3', async () => {
     expect(await run('routes: {}\nopne: true\n')).toMatchObject({
       code: 3,
       stdout: '',
@@ -150,7 +152,7 @@ describe('doctor', () => {
     expect(json).toMatchObject({ code: 3, stderr: '' });
   });
 
-  it('passes the warnings of the configuration on, and is content all the same', async () => {
+  it('prints the warnings of the configuration, with exit code 0', async () => {
     const upstream = await serve(tokens());
     const credentials = { consumer_key: 'k-canary"', consumer_secret: 's-canary' };
     const settings = { routes: { '/mpesa/*': { provider: 'mpesa', upstream, credentials } } };
@@ -199,7 +201,7 @@ describe('doctor', () => {
     });
   });
 
-  it('is coloured on a terminal alone, and not where NO_COLOR is set', async () => {
+  it('is coloured only on a terminal, and not if NO_COLOR is set', async () => {
     const settings = { routes: { '/wave/*': fixedRoute(await serve(tokens())) } };
     expect((await run(settings, { tty: true })).stdout).toContain(`${ESC}32mok`);
     expect((await run(settings)).stdout).not.toContain(ESC);
@@ -238,18 +240,18 @@ describe.skipIf(!hasTool('redis-server'))('doctor and the token store', () => {
     return { code: ran.code, ...token_store };
   };
 
-  it('is content with one that runs its scripts', async () => {
+  it('is ok if the store runs the scripts', async () => {
     const redis = await RedisServer.start(['--requirepass', 'pw-canary']);
     const store = await storeAt(redis.url.replace('//', '//:pw-canary@'));
     expect(store).toMatchObject({ code: 0, result: 'ok', saw: containing(`127.0.0.1:${redis.port}`) });
   });
 
-  it('warns of one that is gone, for requests go on without it', async () => {
+  it('warns if the store cannot be reached', async () => {
     const redis = await RedisServer.absent();
     expect(await storeAt(redis.url)).toMatchObject({
       code: 0,
       result: 'warning',
-      saw: `127.0.0.1:${redis.port} cannot be used (ECONNREFUSED), so each process asks for tokens of its own`,
+      saw: containing(`at 127.0.0.1:${redis.port} cannot be used (ECONNREFUSED). Each process requests its own tokens`),
       remedy: containing('host and port'),
     });
   });
@@ -257,21 +259,21 @@ describe.skipIf(!hasTool('redis-server'))('doctor and the token store', () => {
   it.each([
     ['a wrong password', '//:wrong-canary@', 'WRONGPASS'],
     ['no password', '//', 'NOAUTH'],
-  ])('warns of one that wants another password than it got: %s', async (_, at, reason) => {
+  ])('warns if the login is refused: %s', async (_, at, reason) => {
     const redis = await RedisServer.start(['--requirepass', 'pw-canary']);
     expect(await storeAt(redis.url.replace('//', at))).toMatchObject({
       code: 0,
       result: 'warning',
       saw: containing(`(${reason})`),
-      remedy: 'check user and password in `token_store.redis`',
+      remedy: 'Redis refuses the login: check user and password in `token_store.redis`.',
     });
   });
 
-  it('is shown as a block of its own', async () => {
+  it('has its own block', async () => {
     const redis = await RedisServer.absent();
     const routes = { '/wave/*': fixedRoute(await serve(tokens())) };
     const ran = await run({ token_store: { redis: redis.url, encryption_key: KEY }, routes });
-    expect(ran.stdout).toMatch(/\n\ntoken store\n {2}WARN {5}redis {8}127/);
+    expect(ran.stdout).toMatch(/\n\ntoken store\n {2}WARN {5}redis {8}The token store/);
     expect(ran.stdout).toMatch(/\n1 route: all fine \(3 ok, 1 warning, 4 skipped\)\n$/);
   });
 });

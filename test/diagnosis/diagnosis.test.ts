@@ -267,7 +267,8 @@ describe('the diagnosis of the token store', () => {
     ['NOAUTH', 'user and password'],
     ['ERR', 'user and password'],
     ['NOPERM', 'EVAL, PUBLISH and SUBSCRIBE'],
-    ['TOO_SLOW', 'within 80 ms'],
+    ['timeout', 'within 80 ms'],
+    ['paused', 'within 80 ms'],
     ['ECONNREFUSED', 'host and port in `token_store.redis`'],
   ])('by the code %s', (code, hint) => {
     expect(diagnoseStore(code).what).toContain(`cannot be used (${code}).`);

@@ -1,42 +1,25 @@
-import { isIP, type LookupFunction, type Socket } from 'node:net';
+import type { LookupFunction, Socket } from 'node:net';
 import type { Clock } from '../../clock.ts';
 import type { TokenTransport } from '../../tokens/exchange.ts';
 
-/** What the checks touch of the world around them. */
+/** How the checks reach the network and the time. */
 export interface Probes {
   readonly clock: Clock;
   readonly lookup: LookupFunction;
   readonly transport: TokenTransport;
 }
 
-/** Time for each of: finding an address, connecting, a TLS handshake. */
+/** For the lookup, the connection and the TLS handshake each. */
 export const STEP_TIMEOUT_MS = 5000;
 
-/** An address that can be connected to. */
-export interface Place {
-  /** A name or an IP address, without brackets. */
-  readonly host: string;
-  readonly port: number;
+export class StepTimeout extends Error {
+  override readonly name = 'StepTimeout';
 }
 
-export function placeOf({ hostname, protocol, port }: URL): Place {
-  const host = hostname.replace(/^\[(.*)\]$/, '$1');
-  return { host, port: Number(port || (protocol === 'https:' ? 443 : 80)) };
-}
-
-/** `127.0.0.1:80`, `[::1]:80`. */
-export function formatPlace({ host, port }: Place): string {
-  return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
-}
-
-export function timedOut(): Error {
-  return Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' });
-}
-
-/** Resolves on `event`. Rejects with the socket's error, or with `ETIMEDOUT` after 5 s; the socket is then destroyed. */
-export function opened(socket: Socket, event: 'connect' | 'secureConnect', clock: Clock): Promise<void> {
+/** Resolves on `event`. Rejects with the error of the socket, or after 5 s with `StepTimeout`; the socket is then destroyed. */
+export function waitForEvent(socket: Socket, event: 'connect' | 'secureConnect', clock: Clock): Promise<void> {
   return new Promise((resolve, reject) => {
-    const cancel = clock.after(STEP_TIMEOUT_MS, () => socket.destroy(timedOut()));
+    const cancel = clock.after(STEP_TIMEOUT_MS, () => socket.destroy(new StepTimeout()));
     socket.once(event, () => {
       cancel();
       resolve();

@@ -1,6 +1,8 @@
 import type { RouteConfig } from '../../config/config.ts';
 import { getAt, parseSource } from '../../config/source.ts';
-import { networkCode, ProxyError } from '../../errors.ts';
+import { diagnose, diagnoseClock } from '../../diagnosis/diagnosis.ts';
+import { isAbsoluteUrl, tokenContext } from '../../diagnosis/diagnosis-context.ts';
+import { ProxyError } from '../../errors.ts';
 import { type Log, silentLog } from '../../logger.ts';
 import {
   type Environment,
@@ -12,29 +14,22 @@ import {
 import { placeholdersIn } from '../../providers/template.ts';
 import { ExchangeStats } from '../../tokens/exchange-stats.ts';
 import { tokenFetcher } from '../../tokens/exchange.ts';
-import { type TokenResponse, tokenUnavailable } from '../../tokens/token-response.ts';
+import { tokenUnavailable } from '../../tokens/token-response.ts';
 import type { TokenCredential } from '../../tokens/token-sources.ts';
 import type { Token } from '../../tokens/token.ts';
-import { failed, type Finding, formatList, formatSeconds, ok, skipped, warning } from './finding.ts';
+import { type CheckResult, failed, formatSeconds, ok, skipped, warning } from './check-result.ts';
 import type { Probes } from './probes.ts';
 
-/** Where a route's token is asked for, placeholders and all; undefined for a fixed key. */
-export function tokenUrl({ provider, authServer }: Pick<RouteConfig, 'provider' | 'authServer'>): string | undefined {
-  if (isFixed(provider.token)) return undefined;
-  const { path } = provider.token.request;
-  return isWholeUrl(path) ? path : authServer + path;
-}
-
 /**
- * The sandbox to try credentials at that the production host refused. Undefined unless the route is a production one
- * at the provider's own hosts, and these are others than the sandbox's.
+ * The sandbox where credentials can be tried that the production host refused. Undefined unless the route uses the
+ * provider's own production hosts, and the sandbox has other hosts.
  */
 function sandboxFor(route: Pick<RouteConfig, 'provider' | 'environment' | 'upstream' | 'authServer'>) {
   const { provider, environment, upstream, authServer } = route;
   const { hosts, token } = provider;
   if (environment !== 'production' || hosts === undefined || isFixed(token)) return undefined;
-  const atOwnHosts = upstream === hosts.production.api && authServer === authOf(hosts, 'production');
-  if (!atOwnHosts || isWholeUrl(token.request.path)) return undefined;
+  const usesOwnHosts = upstream === hosts.production.api && authServer === authOf(hosts, 'production');
+  if (!usesOwnHosts || isAbsoluteUrl(token.request.path)) return undefined;
   const sandbox = authOf(hosts, 'sandbox');
   return sandbox === authServer ? undefined : sandbox;
 }
@@ -44,19 +39,15 @@ function authOf(hosts: NonNullable<Provider['hosts']>, environment: Environment)
   return auth ?? api;
 }
 
-function isWholeUrl(path: string): boolean {
-  return /^https?:\/\//.test(path);
-}
-
-/** Where the value of a credential comes from, `$MPESA_CONSUMER_KEY`; undefined where that is not known. */
+/** Where the value of a credential comes from, such as `$MPESA_CONSUMER_KEY`; undefined if that is not known. */
 export type Origins = (route: string, field: string) => string | undefined;
 
-/** Reads them from the text of a good configuration file. Never shows a value. */
+/** Reads them from the text of a valid configuration file. Never returns a value. */
 export function originsIn(file: string, text: string): Origins {
   const { values } = parseSource(file, text);
   return (route, field) => {
     const written = getAt(values, ['routes', route, 'credentials', field]);
-    // A value without references may be written as a number too.
+    // A value without references may also be written as a number.
     if (typeof written === 'number') return file;
     if (typeof written !== 'string') return undefined;
     const references = [...written.matchAll(/(?<!\$)\$\{(?:file:([^}]*)|([A-Za-z_][A-Za-z0-9_]*))/g)];
@@ -77,195 +68,143 @@ export function sentCredentials({ name: route, provider }: Pick<RouteConfig, 'na
     });
 }
 
-/** What a token endpoint's answer looked like; nothing of what it held. */
-interface AnswerShape {
-  readonly status: number;
-  readonly isPage: boolean;
-}
-
-/** What came of asking for a token once. */
+/** The result of one token request. */
 interface Attempt {
-  readonly got: Token | ProxyError;
-  /** Undefined where there was no whole answer. */
-  readonly answer: AnswerShape | undefined;
-  /** Method of the request that it answers. */
-  readonly asked: string | undefined;
-  /** The provider's own words on a refusal, the secrets cut out of them. */
-  readonly words: string | undefined;
-  /** How far the token endpoint's clock is ahead of ours. Milliseconds; undefined if it did not say. */
+  readonly token: Token | ProxyError;
+  readonly hasResponse: boolean;
+  /** What the provider said about a refusal, without secrets. */
+  readonly providerSaid: string | undefined;
+  /** How far the clock of the token endpoint is ahead of this machine's. Milliseconds; undefined if it is not known. */
   readonly skewMs: number | undefined;
-  readonly tookMs: number;
+  readonly durationMs: number;
 }
 
-/** Asks for a token in the way the proxy does, with the credentials, and keeps it from everyone. Never throws. */
-async function attemptExchange(use: TokenCredential, token: Exchange, world: Probes): Promise<Attempt> {
-  const { clock } = world;
+/** Requests a token with the credentials, as the proxy does, and does not store it. Never throws. */
+async function requestToken(use: TokenCredential, exchange: Exchange, probes: Probes): Promise<Attempt> {
+  const { clock } = probes;
   const stats = new ExchangeStats();
   const startMs = clock.now();
-  let answer: AnswerShape | undefined;
-  let asked: string | undefined;
-  let words: string | undefined;
+  let hasResponse = false;
+  let providerSaid: string | undefined;
   const transport: Probes['transport'] = async (request, signal) => {
-    const whole = await world.transport(request, signal);
-    answer = { status: whole.status, isPage: isPage(whole) };
-    asked = request.method;
-    return whole;
+    const response = await probes.transport(request, signal);
+    hasResponse = true;
+    return response;
   };
-  const warn: Log['warn'] = (_event, fields) => {
-    const said = fields?.['provider_said'];
-    if (typeof said === 'string' && said.trim() !== '') words = said;
+  const warn: Log['warn'] = (_event, fields = {}) => {
+    const said = fields['provider_said'];
+    if (typeof said === 'string' && said.trim() !== '') providerSaid = said;
   };
-  const fetcher = tokenFetcher({ ...use, token, transport, clock, stats: stats, log: { ...silentLog, warn } });
-  const got = await fetcher.fetch(undefined).catch(proxyErrorOf);
-  return { got, answer, asked, words, skewMs: stats.clockSkewMs, tookMs: clock.now() - startMs };
+  const log = { ...silentLog, warn };
+  const fetcher = tokenFetcher({ ...use, token: exchange, transport, clock, stats, log });
+  const token = await fetcher.fetch(undefined).catch(proxyErrorOf);
+  return { token, hasResponse, providerSaid, skewMs: stats.clockSkewMs, durationMs: clock.now() - startMs };
 }
 
-function proxyErrorOf(error: unknown): ProxyError {
-  return error instanceof ProxyError
-    ? error
-    : tokenUnavailable(`it could not be asked (${networkCode(error)})`, { kind: 'internal' });
+function proxyErrorOf(cause: unknown): ProxyError {
+  if (cause instanceof ProxyError) return cause;
+  return tokenUnavailable('Wakala could not send it', { kind: 'internal' }, { cause });
 }
 
-function isPage({ body, headers }: TokenResponse): boolean {
-  return /^\s*</.test(body) || (headers['content-type'] ?? '').startsWith('text/html');
-}
+/** A shorter lifetime is worth a warning. */
+const MIN_LIFETIME_MS = 60_000;
 
-/** A token that lives shorter is worth a warning. */
-const SHORT_MS = 60_000;
-
-/** Says how long a token lives, what said so, and when the next one is asked for. */
-function checkLifetime(token: Token, response: ExchangeResponse, defaultLifetimeS: number): Finding {
+function checkLifetime(token: Token, response: ExchangeResponse, defaultLifetimeS: number): CheckResult {
   const lifetimeMs = token.expiresAtMs - token.issuedAtMs;
-  const lifetime = formatSeconds(lifetimeMs);
-  const ahead = `refreshed ${formatSeconds(token.expiresAtMs - token.refreshAtMs)} before its end`;
+  const refreshed = `refreshed ${formatSeconds(token.expiresAtMs - token.refreshAtMs)} before it ends`;
   if (token.lifetimeSource === 'default') {
-    return warning(
-      `the answer says nothing of a lifetime, so ${formatSeconds(defaultLifetimeS * 1000)} is assumed; ${ahead}`,
-      'set `token: {default_lifetime: ...}` on the route to what the provider documents',
-    );
+    return warning({
+      what: `The response has no lifetime. Wakala assumes ${formatSeconds(defaultLifetimeS * 1000)}; ${refreshed}.`,
+      hint: 'Set `token: {default_lifetime: ...}` on the route to what the provider documents.',
+    });
   }
-  const saw = `${lifetime}, as ${sourceOf(token, response)} says; ${ahead}`;
-  if (lifetimeMs >= SHORT_MS) return ok(saw);
-  const remedy = 'ask the provider whether it means seconds: so short a life costs an exchange every time';
-  return warning(saw, remedy);
+  const what = `${formatSeconds(lifetimeMs)} (from ${lifetimeFieldOf(token, response)}), ${refreshed}`;
+  if (lifetimeMs >= MIN_LIFETIME_MS) return ok(what);
+  const hint = 'Ask the provider whether the number means seconds: so short a lifetime causes many token requests.';
+  return warning({ what: `${what}.`, hint });
 }
 
-/** The field of the answer that told the lifetime. */
-function sourceOf({ lifetimeSource }: Token, { expiresIn, expiresAt }: ExchangeResponse): string {
+function lifetimeFieldOf({ lifetimeSource }: Token, { expiresIn, expiresAt }: ExchangeResponse): string {
   if (lifetimeSource === 'expires_in') return `\`${expiresIn ?? 'expires_in'}\``;
-  if (lifetimeSource === 'expires_at') return `\`${expiresAt ?? 'expires_at'}\` (a point in time)`;
+  if (lifetimeSource === 'expires_at') return `\`${expiresAt ?? 'expires_at'}\`, a point in time`;
   return '`exp` in the token itself';
 }
 
-/** Above this the two clocks differ more than delay and rounding explain. */
-const NOTABLE_MS = 30_000;
-
 /** Above this, tokens and signatures with a time in them are refused. */
-const HARMFUL_MS = 5 * 60_000;
+const HARMFUL_SKEW_MS = 5 * 60_000;
 
-/** `skewMs`: how far the token endpoint's clock is ahead of ours; undefined if it did not say. */
-export function checkClock(skewMs: number | undefined): Finding {
-  if (skewMs === undefined) return skipped("the token endpoint's answer has no `Date`");
-  const apart = Math.abs(skewMs);
-  const saw = `this machine's clock is ${formatSeconds(apart)} ${skewMs > 0 ? 'behind' : 'ahead of'} the token endpoint's`;
-  // The header has whole seconds.
-  if (apart <= NOTABLE_MS) return ok(apart < 2000 ? "this machine's clock agrees with the token endpoint's" : saw);
-  const remedy = "synchronise this machine's clock with NTP, for example with chrony (`chronyc tracking` shows it)";
-  return apart > HARMFUL_MS ? failed('wrong', saw, remedy) : warning(saw, remedy);
+/** @param skewMs how far the clock at `host` is ahead of this machine's; undefined if the response does not say */
+export function checkClock(skewMs: number | undefined, host: string): CheckResult {
+  if (skewMs === undefined) return skipped('the response has no `Date`');
+  const diagnosis = diagnoseClock(skewMs, host);
+  if (diagnosis !== undefined) {
+    return Math.abs(skewMs) > HARMFUL_SKEW_MS ? failed('wrong', diagnosis) : warning(diagnosis);
+  }
+  // `Date` has whole seconds.
+  const difference = Math.abs(skewMs) < 2000 ? '' : `, within ${formatSeconds(Math.abs(skewMs))}`;
+  return ok(`the clock of this machine agrees with that of ${host}${difference}`);
 }
 
-/** What one credential's token endpoint told. */
-export interface CredentialFindings {
-  readonly token: Finding;
-  readonly lifetime: Finding;
-  readonly clock: Finding;
+export interface CredentialChecks {
+  readonly token: CheckResult;
+  readonly lifetime: CheckResult;
+  readonly clock: CheckResult;
 }
 
-/** Asks for a token with a route's credentials, once. */
-export async function checkCredential(
-  route: RouteConfig,
-  origins: Origins,
-  world: Probes,
-): Promise<CredentialFindings> {
+/** Requests one token with the credentials of a route. */
+export async function checkCredential(route: RouteConfig, origins: Origins, probes: Probes): Promise<CredentialChecks> {
   const { provider } = route;
-  if (isFixed(provider.token)) return notTried('a fixed key is put on calls as it is and never asked for');
-  const attempt = await attemptExchange(route, provider.token, world);
-  const { got, skewMs, answer } = attempt;
+  if (isFixed(provider.token)) return skippedChecks('a fixed key: there is no token request');
+  const attempt = await requestToken(route, provider.token, probes);
+  const { token, hasResponse, skewMs } = attempt;
   return {
-    token: await judge(route, provider.token, attempt, { origins, world }),
+    token: await checkToken(route, provider.token, attempt, { origins, probes }),
     lifetime:
-      got instanceof ProxyError
+      token instanceof ProxyError
         ? skipped('there is no token')
-        : checkLifetime(got, provider.token.response, provider.defaultLifetimeS),
-    clock: answer === undefined ? skipped('there is no answer to compare with') : checkClock(skewMs),
+        : checkLifetime(token, provider.token.response, provider.defaultLifetimeS),
+    clock: hasResponse
+      ? checkClock(skewMs, tokenContext(route).host ?? 'the token endpoint')
+      : skipped('there is no response to compare with'),
   };
 }
 
-/** The findings where no token is asked for. */
-export function notTried(why: string): CredentialFindings {
-  return { token: skipped(why), lifetime: skipped('no token was asked for'), clock: skipped('no token was asked for') };
+/** The checks of a credential if no token is requested. */
+export function skippedChecks(why: string): CredentialChecks {
+  return { token: skipped(why), lifetime: skipped('there is no token'), clock: skipped('there is no response') };
 }
 
-async function judge(
+async function checkToken(
   route: RouteConfig,
-  token: Exchange,
-  attempt: Attempt,
-  { origins, world }: { readonly origins: Origins; readonly world: Probes },
-): Promise<Finding> {
-  const { got, tookMs } = attempt;
-  const host = new URL(tokenUrl(route) ?? route.upstream).host;
-  if (!(got instanceof ProxyError)) {
-    return ok(`${host} gave out token ${got.fingerprint} in ${formatSeconds(tookMs)}`);
+  exchange: Exchange,
+  { token, providerSaid, durationMs }: Attempt,
+  { origins, probes }: { readonly origins: Origins; readonly probes: Probes },
+): Promise<CheckResult> {
+  const context = tokenContext(route);
+  if (!(token instanceof ProxyError)) {
+    return ok(`received token ${token.fingerprint} from ${context.host} in ${formatSeconds(durationMs)}`);
   }
-  if (got.code !== 'token_denied') return failedToFetch(attempt, got, token);
-  const sent = sentCredentials(route, origins);
-  const check = sent.length === 0 ? 'check the token request of the route' : `check ${formatList(sent)}`;
-  const { words, answer } = attempt;
-  const refused = `${host} refused the credentials with ${answer?.status ?? 'a refusal'}`;
-  const saw = words === undefined ? refused : `${refused} and said ${words}`;
-  if (await worksInSandbox(route, token, world)) {
-    return failed(
-      'denied',
-      `${refused}, and the sandbox took them: these are sandbox credentials on the production host`,
-      `set \`environment: sandbox\` on the route, or use the production credentials: ${check}`,
-    );
-  }
-  const hint = route.environment === 'sandbox' ? '; production credentials on a sandbox host look just like this' : '';
-  const traps = route.provider.traps.length > 0 ? `; \`wakala providers ${route.provider.name}\` tells more` : '';
-  return failed('denied', saw, `${check}${hint}${traps}`);
+  const { reason, retryAfterS } = token;
+  const wait = retryAfterS === undefined ? '' : ` It allows the next request in ${formatSeconds(retryAfterS * 1000)}.`;
+  const isDenied = token.code === 'token_denied';
+  const { what, hint } = diagnose(reason ?? { kind: 'internal' }, {
+    ...context,
+    // Doctor does not recommend itself.
+    route: undefined,
+    credentials: sentCredentials(route, origins),
+    worksInSandbox: isDenied && (await worksInSandbox(route, exchange, probes)),
+    providerSaid,
+  });
+  const { name, traps } = route.provider;
+  const more = isDenied && traps.length > 0 ? ` \`wakala providers ${name}\` has more about this provider.` : '';
+  return failed(isDenied ? 'denied' : 'unreachable', { what: `${what}${wait}`, hint: `${hint}${more}` });
 }
 
-/** Whether credentials that the production host refused are good at the sandbox. Never the other way round. */
-async function worksInSandbox(route: RouteConfig, token: Exchange, world: Probes): Promise<boolean> {
+/** Whether the sandbox accepts credentials that the production host refused. It never tries the other way round. */
+async function worksInSandbox(route: RouteConfig, exchange: Exchange, probes: Probes): Promise<boolean> {
   const authServer = sandboxFor(route);
   if (authServer === undefined) return false;
   const { provider, credentials } = route;
-  const { got } = await attemptExchange({ provider, authServer, credentials }, token, world);
-  return !(got instanceof ProxyError);
-}
-
-function failedToFetch(attempt: Attempt, error: ProxyError, token: Exchange): Finding {
-  const wait = error.retryAfterS === undefined ? '' : ` (come back in ${formatSeconds(error.retryAfterS * 1000)})`;
-  const said = attempt.words === undefined || attempt.answer?.isPage === true ? '' : `; it said ${attempt.words}`;
-  return failed('unreachable', `${error.message.replace(/\.$/, '')}${wait}${said}`, remedyFor(attempt, token));
-}
-
-function remedyFor({ answer, asked }: Attempt, { request }: Exchange): string {
-  if (answer === undefined) return 'try again; if it stays so, ask the provider whether its token endpoint is up';
-  const { status, isPage } = answer;
-  const { oauth2 } = request;
-  // The last that was asked was the issuer: it did not say where to ask for tokens.
-  if (oauth2?.issuer !== undefined && asked === 'GET' && status < 500 && status !== 429) {
-    return 'check `issuer`: it is written as its metadata has it; for a server without metadata set `token_endpoint`';
-  }
-  const place = oauth2 === undefined ? 'auth_server' : oauth2.issuer === undefined ? 'token_endpoint' : 'issuer';
-  if (status === 429) return 'wait, and let one Wakala hold this credential: too many ask for tokens with it';
-  if (isPage) {
-    return `a firewall or a wrong host answers: check \`${place}\`, and whether the provider must allow this machine's address`;
-  }
-  if (status >= 500) return "the trouble is the provider's: try again later, and see its status page";
-  if (status >= 300 && status < 400) return `redirects are not followed: name the place itself as \`${place}\``;
-  if (status < 300) return 'compare `token: {response: ...}` of the route with what the provider documents';
-  if (oauth2 !== undefined) return `check \`${place}\` under \`oauth2\` of the route`;
-  return 'check `auth_server` of the route, and path and method of its token request';
+  const { token } = await requestToken({ provider, authServer, credentials }, exchange, probes);
+  return !(token instanceof ProxyError);
 }
