@@ -6,7 +6,7 @@ import { loadConfig } from '../config/load.ts';
 import type { configSchema } from '../config/schema.ts';
 import { ConfigError, ProxyError } from '../errors.ts';
 import type { LogTarget } from '../logger.ts';
-import { holdBody } from '../proxy/body.ts';
+import { startReadingBody } from '../proxy/body.ts';
 import { endSocket, ignoreError } from '../http/linger.ts';
 import { asProxyError, rawProblem, sendProblem } from '../http/problem.ts';
 import { requestIdOf } from '../proxy/gateway.ts';
@@ -87,7 +87,7 @@ export function createWakala(options: WakalaOptions): Wakala {
         return;
       }
       const wasRead = isRead(req);
-      if (!wasRead) holdBody(req);
+      if (!wasRead) startReadingBody(req);
       pipelining.afterPendingResponse(req, res, () => handle(req, res, wasRead));
     },
     upgrade: (req, socket, head) => {

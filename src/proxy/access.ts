@@ -5,14 +5,14 @@ import type { Client, Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
 import { headerValue } from '../http/header-list.ts';
 import { isLoopbackName, isPrivateName } from '../http/ip-address.ts';
-import { type Caller, type PlaceholderUse, placeholderUse } from './login.ts';
+import { type Caller, type VerifiedPlaceholder, verifyPlaceholder } from './login.ts';
 
 /**
  * Where a browser says that a request comes from (https://www.w3.org/TR/fetch-metadata/): a page of another origin, its
  * own user or a page from here, or nothing. Pages cannot set these headers. `fetch` of Node.js sends
  * `sec-fetch-mode: cors` and nothing else of the kind.
  */
-function requestedBy(raw: readonly string[]): 'foreign page' | 'own' | undefined {
+function initiatorOf(raw: readonly string[]): 'foreign page' | 'own' | undefined {
   let isOwn = false;
   let isPage = false;
   for (let i = 0; i < raw.length; i += 2) {
@@ -50,7 +50,7 @@ type HostKind = 'loopback' | 'allowed' | 'private' | 'public';
 
 /** Who may call: on a loopback address anyone on this machine but a web page, elsewhere only known clients. */
 export class Access {
-  readonly #loopback: boolean;
+  readonly #listensOnLoopback: boolean;
   readonly #needsNoKey: boolean;
   readonly #allowedHosts: ReadonlySet<string>;
   readonly #allowedOrigins: ReadonlySet<string>;
@@ -63,11 +63,11 @@ export class Access {
   #lastHostKind: HostKind = 'public';
 
   constructor(config: Config, now: () => number) {
-    this.#loopback = isLoopbackName(config.listen.host);
+    this.#listensOnLoopback = isLoopbackName(config.listen.host);
     this.#allowedHosts = new Set(config.allowedHosts.map((host) => host.toLowerCase()));
     this.#allowedOrigins = new Set(config.allowedOrigins.map((origin) => origin.toLowerCase()));
     this.#byKey = new Map(
-      config.clients.flatMap((client) => (client.key === undefined ? [] : [[digest(client.key.reveal()), client]])),
+      config.clients.flatMap((client) => (client.key === undefined ? [] : [[sha256(client.key.reveal()), client]])),
     );
     this.#byName = new Map(config.clients.map((client) => [client.name, client]));
     this.#needsNoKey = this.#byName.size === 0;
@@ -83,7 +83,7 @@ export class Access {
     const kind = this.#hostKind(host);
     // Over TLS, a page under another name would have to show a certificate, and browsers say where requests come from.
     const isExposed = this.#needsNoKey && !(req.socket instanceof TLSSocket);
-    if (this.#loopback ? kind === 'private' || kind === 'public' : isExposed && kind === 'public') {
+    if (this.#listensOnLoopback ? kind === 'private' || kind === 'public' : isExposed && kind === 'public') {
       throw new ProxyError(
         'host_refused',
         'The name in the Host header is not one of this proxy. If it is yours, add it to `allowed_hosts`. Nothing was sent.',
@@ -126,11 +126,11 @@ export class Access {
   #originOf({ method, rawHeaders: raw }: IncomingMessage, saysNothing: boolean): string | undefined {
     if (headerValue(raw, 'origin') !== undefined) {
       const origin = this.allowedOrigin(raw);
-      if (origin === undefined) throw pageRefused();
+      if (origin === undefined) throw originRefused();
       return origin;
     }
-    const source = requestedBy(raw);
-    if (source === 'foreign page') throw pageRefused();
+    const source = initiatorOf(raw);
+    if (source === 'foreign page') throw originRefused();
     if (source === undefined && saysNothing && isBrowserGet(method, raw)) {
       throw new ProxyError(
         'origin_refused',
@@ -169,26 +169,26 @@ export class Access {
 
   #fromKey(header: string | undefined): Client | undefined {
     const [, scheme = '', credentials = ''] = AUTHORIZATION.exec(header?.trim() ?? '') ?? [];
-    if (scheme.toLowerCase() === 'bearer') return this.#byKey.get(digest(credentials));
+    if (scheme.toLowerCase() === 'bearer') return this.#byKey.get(sha256(credentials));
     const [, name, key = ''] = /^([^:]*):([^]*)$/.exec(Buffer.from(credentials, 'base64').toString('utf8')) ?? [];
-    const client = this.#byKey.get(digest(key));
+    const client = this.#byKey.get(sha256(key));
     return client?.name === name ? client : undefined;
   }
 
-  #fromPlaceholder(header: string | undefined): PlaceholderUse | undefined {
+  #fromPlaceholder(header: string | undefined): VerifiedPlaceholder | undefined {
     const [, scheme = '', token = ''] = AUTHORIZATION.exec(header?.trim() ?? '') ?? [];
     if (scheme.toLowerCase() !== 'bearer') return undefined;
-    return placeholderUse(token, (name) => this.#byName.get(name), this.#now());
+    return verifyPlaceholder(token, (name) => this.#byName.get(name), this.#now());
   }
 }
 
-function pageRefused(): ProxyError {
+function originRefused(): ProxyError {
   return new ProxyError(
     'origin_refused',
     'A web page sent this. If it is yours, name its origin under `allowed_origins`.',
   );
 }
 
-function digest(value: string): string {
+function sha256(value: string): string {
   return createHash('sha256').update(value).digest('base64');
 }

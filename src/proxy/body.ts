@@ -44,7 +44,7 @@ export function receiveBody(
       if (!gathers || reader.bufferedBytes <= replayLimitBytes) return;
       gathers = false;
       if (reader.bufferedBytes > maxBodyBytes) failed(tooLarge(maxBodyBytes));
-      else received({ kind: 'stream', chunks: streamed(reader, maxBodyBytes), length });
+      else received({ kind: 'stream', chunks: limitedChunks(reader, maxBodyBytes), length });
     },
     onEnd() {
       if (gathers) received(reader.bufferedBytes === 0 ? NONE : { kind: 'bytes', bytes: reader.take() });
@@ -53,7 +53,7 @@ export function receiveBody(
       if (gathers) failed(error);
     },
   });
-  if (!gathers && length !== undefined) received({ kind: 'stream', chunks: streamed(reader, maxBodyBytes), length });
+  if (!gathers && length !== undefined) received({ kind: 'stream', chunks: limitedChunks(reader, maxBodyBytes), length });
 }
 
 export function hasBody({ headers }: IncomingMessage): boolean {
@@ -61,7 +61,7 @@ export function hasBody({ headers }: IncomingMessage): boolean {
 }
 
 /** Begins to read the body of a request that has to wait: unread, it would take far more memory than its bytes. */
-export function holdBody(req: IncomingMessage): void {
+export function startReadingBody(req: IncomingMessage): void {
   if (hasBody(req)) BodyReader.of(req);
 }
 
@@ -72,7 +72,7 @@ export function expectsContinue(req: IncomingMessage, maxBodyBytes: number): boo
 }
 
 /** The body as it comes. Throws where it is too long. */
-async function* streamed(reader: BodyReader, maxBodyBytes: number): AsyncGenerator<Buffer> {
+async function* limitedChunks(reader: BodyReader, maxBodyBytes: number): AsyncGenerator<Buffer> {
   let length = 0;
   for await (const chunk of reader.chunks()) {
     length += chunk.length;

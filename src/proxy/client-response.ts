@@ -10,7 +10,7 @@ import type { Redaction } from '../redaction.ts';
  * A response on a connection that node gave away for an upgrade. The connection ends with it; what the client goes on
  * sending until then is read for nothing.
  */
-export function responseOn(socket: Socket, req: IncomingMessage): ServerResponse {
+export function responseForSocket(socket: Socket, req: IncomingMessage): ServerResponse {
   // Over TLS, a reset is noticed only by reading: unread, the connection would stay open.
   discardInput(socket);
   const res = new http.ServerResponse(req);
@@ -173,7 +173,7 @@ export class ClientResponse {
   }
 
   /** Breaks the connection, so that the client cannot take half a response for a whole one. */
-  breakOff(): void {
+  abort(): void {
     const { socket } = this.#res;
     // Without chunks or a length, an orderly close is the end of the body: only a reset tells it apart.
     const isEndedByClose = !this.#res.chunkedEncoding && headerValue(this.headers, 'content-length') === undefined;

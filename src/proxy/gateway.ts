@@ -27,16 +27,16 @@ import { TokenEndpoints, tokenEndpointsOf, TokenPathGuard, tokenPathRefused } fr
 import type { UpstreamPools } from './upstream-pools.ts';
 
 /** What may be taken over from a client without harm to logs and headers. */
-const SANE = /^[A-Za-z0-9._:@/+=-]{1,128}$/;
+const VALID_REQUEST_ID = /^[A-Za-z0-9._:@/+=-]{1,128}$/;
 
 /** The client's `x-request-id`, if sane, else a new one. */
 export function requestIdOf(rawHeaders: readonly string[]): string {
   const given = headerValue(rawHeaders, 'x-request-id');
-  return given !== undefined && SANE.test(given) ? given : randomUUID();
+  return given !== undefined && VALID_REQUEST_ID.test(given) ? given : randomUUID();
 }
 
 /** How long a browser may remember a preflight's answer. Seconds. */
-const PREFLIGHT_S = 600;
+const PREFLIGHT_MAX_AGE_S = 600;
 
 const EXPOSED_HEADERS = CORS_EXPOSED_HEADERS.join(', ');
 
@@ -53,7 +53,7 @@ function corsHeaders(origin: string | undefined): Readonly<HeaderList> {
 }
 
 /** Answers the question that a browser asks before a page's request; it is ours to answer, never the provider's. */
-function answerPreflight(
+function sendPreflightResponse(
   req: IncomingMessage,
   res: ServerResponse,
   { origin, preflight }: { readonly origin: string | undefined; readonly preflight: string },
@@ -64,7 +64,7 @@ function answerPreflight(
     ...corsHeaders(origin),
     ...['access-control-allow-methods', preflight],
     ...(headers === undefined ? [] : ['access-control-allow-headers', headers]),
-    ...['access-control-max-age', String(PREFLIGHT_S)],
+    ...['access-control-max-age', String(PREFLIGHT_MAX_AGE_S)],
     ...['x-request-id', requestId],
   ]);
   res.end();
@@ -86,7 +86,7 @@ interface Admitted {
 export function admit(req: IncomingMessage, access: Access, table: RouteTable<Route>, record: RequestRecord): Admitted {
   const tooMany = tooManyHeaders(req.rawHeaders);
   if (tooMany !== undefined) throw tooMany;
-  refuseBadFraming(req);
+  refuseInvalidFraming(req);
   refuseFramingInConnection(req.rawHeaders);
   const host = headerValue(req.rawHeaders, 'host') ?? '';
   const caller = access.admit(req, host);
@@ -121,7 +121,7 @@ export function tooManyHeaders(rawHeaders: readonly string[]): ProxyError | unde
 }
 
 /** What node's parser lets through and a strict upstream would not (RFC 9112 3.2, 6.1). */
-function refuseBadFraming(req: IncomingMessage): void {
+function refuseInvalidFraming(req: IncomingMessage): void {
   const raw = req.rawHeaders;
   if (req.httpVersionMajor !== 1) throw badRequest('only HTTP/1.1 and HTTP/1.0 are spoken');
   if (countHeaders(raw, 'host') !== 1) throw badRequest('exactly one Host header is needed');
@@ -163,7 +163,7 @@ export class Gateway {
   readonly #requestLog: RequestLog;
   readonly #tracing: Tracing | undefined;
   /** Connections whose bytes cannot be trusted any more: what follows on them may be part of a refused body. */
-  readonly #distrusted = new Set<Socket>();
+  readonly #closing = new Set<Socket>();
   readonly #clock: Clock;
 
   constructor(config: Config, context: GatewayContext) {
@@ -191,20 +191,20 @@ export class Gateway {
   }
 
   /** Whether a connection ends with the answer to a request on it that was refused. */
-  distrusts(socket: Socket): boolean {
-    return this.#distrusted.size > 0 && this.#distrusted.has(socket);
+  isClosing(socket: Socket): boolean {
+    return this.#closing.size > 0 && this.#closing.has(socket);
   }
 
   handle(req: IncomingMessage, res: ServerResponse): void {
-    res.on('error', breakOff);
-    if (this.distrusts(req.socket)) return;
-    const record = recordOf(req);
+    res.on('error', destroyOnError);
+    if (this.isClosing(req.socket)) return;
+    const record = createRecord(req);
     const { requestId } = record;
     try {
       const { route, caller, rest: below } = this.admit(req, record);
       const { client, origin, preflight } = caller;
       if (preflight !== undefined) {
-        answerPreflight(req, res, { origin, preflight }, requestId);
+        sendPreflightResponse(req, res, { origin, preflight }, requestId);
         return;
       }
       const verdict = route?.tokenPaths.classify(req.method ?? '', below.path) ?? 'other';
@@ -224,9 +224,9 @@ export class Gateway {
         }
         return;
       }
-      refuseUpgrade(req);
+      refuseWebSocket(req);
       refuseOverload(route);
-      const request = new ProxiedRequest(route, req, res, this.begin(record, route, caller, below));
+      const request = new ProxiedRequest(route, req, res, this.createContext(record, route, caller, below));
       res.on('close', () => request.onClientClosed());
       request.start();
     } catch (thrown) {
@@ -235,7 +235,7 @@ export class Gateway {
   }
 
   /** Notes what a request that goes to a route asks for, and begins its trace. */
-  begin(record: RequestRecord, route: Route, { client, origin }: Caller, below: Target): RequestContext {
+  createContext(record: RequestRecord, route: Route, { client, origin }: Caller, below: Target): RequestContext {
     record.path = below.path;
     record.query = below.query;
     record.redaction = route.redaction;
@@ -256,32 +256,32 @@ export class Gateway {
     req: IncomingMessage,
     res: ServerResponse,
     error: ProxyError,
-    { record = recordOf(req), isUpgrade = false } = {},
+    { record = createRecord(req), isUpgrade = false } = {},
   ): void {
     const target = req.url ?? '';
     this.#requestLog.refused(isUpgrade ? 'upgrade_refused' : 'request_refused', record, error, target);
-    if (error.status === 400) this.#distrust(req.socket, res);
+    if (error.status === 400) this.#closeAfterResponse(req.socket, res);
     sendProblem(res, error, record.requestId, corsHeaders(this.#access.allowedOrigin(req.rawHeaders)));
   }
 
   /** RFC 9112 6.1, 6.3: after bad framing the connection ends with the answer. */
-  #distrust(socket: Socket, res: ServerResponse): void {
+  #closeAfterResponse(socket: Socket, res: ServerResponse): void {
     res.shouldKeepAlive = false;
-    this.#distrusted.add(socket);
-    socket.once('close', () => this.#distrusted.delete(socket));
+    this.#closing.add(socket);
+    socket.once('close', () => this.#closing.delete(socket));
   }
 }
 
 /** Listens for `error` on a response: node:http emits it for a write after the end, for example by a faulty app. */
-function breakOff(this: ServerResponse): void {
+function destroyOnError(this: ServerResponse): void {
   this.destroy();
 }
 
-export function recordOf({ rawHeaders, method = '' }: IncomingMessage): RequestRecord {
+export function createRecord({ rawHeaders, method = '' }: IncomingMessage): RequestRecord {
   return new RequestRecord(requestIdOf(rawHeaders), method, rawHeaders);
 }
 
-function refuseUpgrade(req: IncomingMessage): void {
+function refuseWebSocket(req: IncomingMessage): void {
   if (headerValue(req.rawHeaders, 'upgrade')?.trim().toLowerCase() === 'websocket') throw upgradeRefused();
 }
 

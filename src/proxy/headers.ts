@@ -25,7 +25,7 @@ export interface RouteHeaders {
   /** Name of the header that carries the token; `authorization` unless given. */
   readonly tokenHeader?: string;
   /** Names, as `folded` makes them: the client's own are dropped. */
-  readonly withheld?: ReadonlySet<string>;
+  readonly blocked?: ReadonlySet<string>;
 }
 
 /**
@@ -54,7 +54,7 @@ export function requestHeaders(
     }
     if (!isForwardedHeader(key)) continue;
     if (route.replaced.has(key) || isAuthorizationVariant(key) || nominated?.has(key) === true) continue;
-    if (route.withheld?.has(compactHeaderName(key)) === true) continue;
+    if (route.blocked?.has(compactHeaderName(key)) === true) continue;
     out.push(name, value);
   }
   for (const [name, value] of route.defaults) {

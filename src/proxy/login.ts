@@ -9,10 +9,10 @@ import { jwtShaped, sampleTokenResponse } from '../providers/sample-response.ts'
 import type { Route } from './route.ts';
 
 /** Long enough that no client logs in again and again. Seconds. */
-const LIFETIME_S = 3600;
+const PLACEHOLDER_LIFETIME_S = 3600;
 
 /** In an opaque placeholder, before its claims. */
-const MARK = 'wakala-placeholder';
+const PLACEHOLDER_MARK = 'wakala-placeholder';
 
 interface Claims {
   readonly iss: 'wakala';
@@ -24,7 +24,7 @@ interface Claims {
 }
 
 /** A client that showed a placeholder that is still good. */
-export interface PlaceholderUse {
+export interface VerifiedPlaceholder {
   readonly client: Client;
   /** Epoch seconds. */
   readonly expiresAtS: number;
@@ -39,10 +39,10 @@ function placeholderLogin(route: Route, { client, placeholderExpiresAtS }: Calle
   const { provider } = route.config;
   if (isFixed(provider.token)) return {};
   const iat = Math.floor(nowMs / 1000);
-  const exp = placeholderExpiresAtS ?? iat + LIFETIME_S;
+  const exp = placeholderExpiresAtS ?? iat + PLACEHOLDER_LIFETIME_S;
   const make = (kind: Claims['kind']) => {
     const claims: Claims = { iss: 'wakala', sub: client?.name ?? '', iat, exp, kind };
-    return sealed(claims, provider.samples.tokenFormat, client);
+    return signedPlaceholder(claims, provider.samples.tokenFormat, client);
   };
   return sampleTokenResponse(provider, provider.token.response, {
     accessToken: make('access'),
@@ -53,13 +53,13 @@ function placeholderLogin(route: Route, { client, placeholderExpiresAtS }: Calle
 }
 
 /** The use of a placeholder, if it is one, is still good, and was made with the key of the client it names. */
-export function placeholderUse(
+export function verifyPlaceholder(
   token: string,
   clientNamed: (name: string) => Client | undefined,
   nowMs: number,
-): PlaceholderUse | undefined {
+): VerifiedPlaceholder | undefined {
   const [, payload = '', signature = ''] = token.split('.');
-  const claims = claimsIn(payload);
+  const claims = decodeClaims(payload);
   if (claims === undefined || claims.kind !== 'access' || claims.exp * 1000 <= nowMs) return undefined;
   const client = clientNamed(claims.sub);
   const expected = Buffer.from(client === undefined ? '' : (signatureOf(payload, client) ?? ''));
@@ -68,18 +68,18 @@ export function placeholderUse(
   return timingSafeEqual(expected, given) ? { client, expiresAtS: claims.exp } : undefined;
 }
 
-function sealed(claims: Claims, format: 'jwt' | 'opaque', client: Client | undefined): string {
+function signedPlaceholder(claims: Claims, format: 'jwt' | 'opaque', client: Client | undefined): string {
   const payload = Buffer.from(JSON.stringify(claims)).toString('base64url');
-  const [header = ''] = format === 'jwt' ? jwtShaped({ ...claims }).split('.') : [MARK];
+  const [header = ''] = format === 'jwt' ? jwtShaped({ ...claims }).split('.') : [PLACEHOLDER_MARK];
   return `${header}.${payload}.${signatureOf(payload, client) ?? 'unsigned'}`;
 }
 
 function signatureOf(payload: string, client: Client | undefined): string | undefined {
   if (client?.key === undefined) return undefined;
-  return createHmac('sha256', client.key.reveal()).update(`${MARK}.${payload}`).digest('base64url');
+  return createHmac('sha256', client.key.reveal()).update(`${PLACEHOLDER_MARK}.${payload}`).digest('base64url');
 }
 
-function claimsIn(payload: string): Claims | undefined {
+function decodeClaims(payload: string): Claims | undefined {
   try {
     const claims = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as Claims | null;
     return claims?.iss === 'wakala' && typeof claims.sub === 'string' && Number.isFinite(claims.exp)

@@ -9,8 +9,8 @@ import type { RequestTrace } from '../telemetry/otlp.ts';
 import type { AttemptRecord, TokenUse, RequestRecord } from '../telemetry/request-record.ts';
 import type { Token, TokenCall } from '../tokens/token.ts';
 import { type Body, expectsContinue, receiveBody } from './body.ts';
-import { ClientResponse, reasonPhrase, responseOn, SMALL_BODY_BYTES } from './client-response.ts';
-import type { Route, StatusMeaning } from './route.ts';
+import { ClientResponse, reasonPhrase, responseForSocket, SMALL_BODY_BYTES } from './client-response.ts';
+import type { Route, StatusClassification } from './route.ts';
 import type { Deadline, DeadlineOwner } from './deadlines.ts';
 import { type HeaderList, headerValue } from '../http/header-list.ts';
 import { requestHeaders, responseHeaders, tracedHeaders } from './headers.ts';
@@ -54,7 +54,7 @@ export interface UpstreamListener extends ResponseHandler {
   onUpgrade(rawHeaders: readonly string[]): HeaderList;
 }
 
-interface Sender {
+interface UpstreamSender {
   /** @throws ProxyError `not_sent` */
   send(request: ClientRequest, listener: UpstreamListener): UpstreamExchange;
 }
@@ -73,7 +73,7 @@ export interface RequestContext {
   /** Undefined unless requests are traced. */
   readonly trace: RequestTrace | undefined;
   /** For a WebSocket handshake; otherwise the pool of the route sends. */
-  readonly handshake?: Sender;
+  readonly handshake?: UpstreamSender;
 }
 
 /**
@@ -108,13 +108,13 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #redaction: Redaction;
   #tokenUse: TokenUse | undefined;
   #exchange: UpstreamExchange | undefined;
-  #times: AttemptRecord | undefined;
+  #attemptRecord: AttemptRecord | undefined;
   /** Whether any byte of the request may have left. */
   #hasStarted = false;
   /** Whether all of it was handed to the socket. */
   #isSent = false;
   #response: ClientResponse | undefined;
-  #verdict: StatusMeaning = 'alive';
+  #classification: StatusClassification = 'alive';
   /** Whether all of the response has arrived. */
   #isComplete = false;
   /** Why a refused response broke off while another token was awaited. */
@@ -197,13 +197,13 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#isComplete = false;
     try {
       // An issuer may have named its token endpoint while this request waited for a token.
-      if (route.tokenPaths.isFound(below.path)) throw tokenPathRefused();
+      if (route.tokenPaths.isDiscovered(below.path)) throw tokenPathRefused();
       const authorization = route.authorization(token);
-      const headers = requestHeaders(this.#req.rawHeaders, route.headers, authorization, route.withToken(token));
+      const headers = requestHeaders(this.#req.rawHeaders, route.headers, authorization, route.tokenHeaders(token));
       this.#redaction = route.redactionOf(token);
       this.#record.redaction = this.#redaction;
-      this.#times = this.#record.onAttempt();
-      this.#call.sentAtMs = this.#times.sentAt;
+      this.#attemptRecord = this.#record.onAttempt();
+      this.#call.sentAtMs = this.#attemptRecord.sentAt;
       const request: ClientRequest = {
         method: this.#call.method,
         target: this.#call.path + below.query,
@@ -218,7 +218,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   onSending(): void {
     this.#hasStarted = true;
-    if (this.#times !== undefined) this.#times.connectedAt = performance.now();
+    if (this.#attemptRecord !== undefined) this.#attemptRecord.connectedAt = performance.now();
   }
 
   onSent(): void {
@@ -226,26 +226,26 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   onHead(status: number, reason: string, rawHeaders: string[]): void {
-    this.#noteHead(status);
+    this.#recordHead(status);
     const headers = responseHeaders(rawHeaders, status, this.#redaction);
     const shownReason = reasonPhrase(reason, status, this.#redaction);
     this.#response = new ClientResponse(this.#serverResponse(), status, shownReason, headers);
-    this.#verdict = this.#route.deadToken.status(status);
+    this.#classification = this.#route.deadToken.classifyStatus(status);
     this.#state = 'judging';
-    if (this.#verdict === 'alive') this.#noteAccepted(status);
+    if (this.#classification === 'alive') this.#reportAccepted(status);
     // Held until it is complete: the body of a response that must be looked at, and a small response, which then goes
     // out in one write. Others go on after the current read, so that an invalid first read still becomes a 502.
-    if (this.#verdict === 'look' || (this.#verdict === 'alive' && this.#response.isSmall(this.#call.method))) return;
+    if (this.#classification === 'look' || (this.#classification === 'alive' && this.#response.isSmall(this.#call.method))) return;
     process.nextTick(() => {
-      if (this.#state === 'judging') this.#judge(this.#verdict === 'dead');
+      if (this.#state === 'judging') this.#onClassified(this.#classification === 'dead');
     });
   }
 
   onUpgrade(rawHeaders: readonly string[]): HeaderList {
-    this.#noteHead(101);
+    this.#recordHead(101);
     const headers = responseHeaders(rawHeaders, 101, this.#redaction);
     headers.push('connection', 'Upgrade', 'upgrade', 'websocket');
-    headers.push('x-request-id', this.#context.requestId, ...this.#ownHeaders());
+    headers.push('x-request-id', this.#context.requestId, ...this.#extraHeaders());
     this.#record.responseHeaders = headers;
     this.#record.status = 101;
     if (this.#token !== undefined) this.#route.tokens.served(this.#token, this.#call);
@@ -253,10 +253,10 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     return headers;
   }
 
-  #noteHead(status: number): void {
-    if (this.#times === undefined) return;
-    this.#times.respondedAt = performance.now();
-    this.#times.status = status;
+  #recordHead(status: number): void {
+    if (this.#attemptRecord === undefined) return;
+    this.#attemptRecord.respondedAt = performance.now();
+    this.#attemptRecord.status = status;
   }
 
   // judging
@@ -272,26 +272,26 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     }
     response.hold(chunk);
     // Where the body must be looked at, a longer one is not a refusal of the token.
-    if (this.#state === 'judging' && response.heldBytes > SMALL_BODY_BYTES) this.#judge(this.#verdict === 'dead');
+    if (this.#state === 'judging' && response.heldBytes > SMALL_BODY_BYTES) this.#onClassified(this.#classification === 'dead');
   }
 
   onEnd(): void {
     this.#isComplete = true;
     if (this.#state === 'relaying') this.#flush();
-    else if (this.#state === 'judging') this.#judge(this.#isRefusalOfToken());
+    else if (this.#state === 'judging') this.#onClassified(this.#isRefusalOfToken());
   }
 
   #isRefusalOfToken(): boolean {
     const response = this.#response;
-    if (response === undefined || this.#verdict !== 'look') return this.#verdict === 'dead';
+    if (response === undefined || this.#classification !== 'look') return this.#classification === 'dead';
     const encoding = headerValue(response.headers, 'content-encoding');
-    return this.#route.deadToken.body(response.status, response.held(), encoding);
+    return this.#route.deadToken.matchesBody(response.status, response.held(), encoding);
   }
 
-  #judge(isTokenDead: boolean): void {
+  #onClassified(isTokenDead: boolean): void {
     const token = this.#token;
     if (!isTokenDead || token === undefined) {
-      if (this.#verdict === 'look') this.#noteAccepted(this.#response?.status ?? 0);
+      if (this.#classification === 'look') this.#reportAccepted(this.#response?.status ?? 0);
       this.#relay();
       return;
     }
@@ -317,7 +317,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   /** Errors and redirects may come from something in front of the provider that does not look at the token. */
-  #noteAccepted(status: number): void {
+  #reportAccepted(status: number): void {
     if (status < 300 && this.#token !== undefined) this.#route.tokens.served(this.#token, this.#call);
   }
 
@@ -331,7 +331,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     void next.then((token) => {
       if (this.#state !== 'refreshing') return;
       this.#record.tokenMs += performance.now() - startedAt;
-      if (token === undefined || this.#route.tokenPaths.isFound(this.#context.rest.path)) {
+      if (token === undefined || this.#route.tokenPaths.isDiscovered(this.#context.rest.path)) {
         this.#relayRefusal();
         return;
       }
@@ -356,7 +356,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       this.#abort();
       return;
     }
-    response.headers.push('x-request-id', this.#context.requestId, ...this.#ownHeaders());
+    response.headers.push('x-request-id', this.#context.requestId, ...this.#extraHeaders());
     this.#record.status = response.status;
     this.#record.responseHeaders = response.headers;
     this.#deadline.restart();
@@ -417,14 +417,14 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   /** The exchange with the upstream failed. */
   onError(error: ProxyError): void {
     if (this.#state === 'refreshing') this.#refusalError = error;
-    else if (this.#state === 'relaying') this.#breakOff(error);
+    else if (this.#state === 'relaying') this.#abortResponse(error);
     else this.#fail(error);
   }
 
-  #breakOff(error: ProxyError): void {
+  #abortResponse(error: ProxyError): void {
     this.#context.requestLog.failed('response_incomplete', this.#record, error);
     this.#finish();
-    this.#response?.breakOff();
+    this.#response?.abort();
   }
 
   /** From `relaying` on, the deadline bounds each silence, so that a long response may take its time. */
@@ -450,14 +450,14 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
         break;
       case 'relaying':
         if (this.#response?.isWaitingForClient === true) {
-          this.#onClientSilent();
+          this.#onClientStalled();
           break;
         }
         this.#exchange?.abort();
-        this.#breakOff(this.#upstreamTimeout());
+        this.#abortResponse(this.#upstreamTimeout());
         break;
       case 'flushing':
-        this.#onClientSilent();
+        this.#onClientStalled();
         break;
       case 'done':
         break;
@@ -470,7 +470,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   /** The client took nothing for as long as the deadline, unless bytes that it did not take have left Node since. */
-  #onClientSilent(): void {
+  #onClientStalled(): void {
     const { socket } = this.#req;
     const unsent = unsentBytes(socket);
     if (unsent < this.#unsentBytes) {
@@ -526,7 +526,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     else requestLog.failed('websocket_handshake_failed', this.#record, error);
     if (!this.#isClientGone) this.#record.status = error.status;
     this.#finish();
-    if (!this.#isClientGone) sendProblem(this.#serverResponse(), error, this.#context.requestId, this.#ownHeaders());
+    if (!this.#isClientGone) sendProblem(this.#serverResponse(), error, this.#context.requestId, this.#extraHeaders());
   }
 
   #setTokenUse(use: TokenUse): void {
@@ -535,12 +535,12 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   /** Header lines of every response, besides `x-request-id`. */
-  #ownHeaders(): HeaderList {
+  #extraHeaders(): HeaderList {
     const { extraHeaders } = this.#context;
     return this.#tokenUse === undefined ? [...extraHeaders] : ['wakala-token', this.#tokenUse, ...extraHeaders];
   }
 
   #serverResponse(): ServerResponse {
-    return (this.#res ??= responseOn(this.#req.socket, this.#req));
+    return (this.#res ??= responseForSocket(this.#req.socket, this.#req));
   }
 }

@@ -13,10 +13,10 @@ import { Deadlines } from './deadlines.ts';
 import { TokenPathGuard } from './token-paths.ts';
 
 /** What a status alone says: `dead`, `alive`, or that the body must be looked at. */
-export type StatusMeaning = 'dead' | 'alive' | 'look';
+export type StatusClassification = 'dead' | 'alive' | 'look';
 
 /** Longest that a compressed body may become when it is looked at. Bytes. */
-const MAX_DECODED = 64 * 1024;
+const MAX_DECODED_BYTES = 64 * 1024;
 
 /** A provider's dead-token rules, ready to ask. */
 export class DeadTokenRules {
@@ -30,17 +30,17 @@ export class DeadTokenRules {
     }
   }
 
-  status(status: number): StatusMeaning {
+  classifyStatus(status: number): StatusClassification {
     const rules = this.#byStatus.get(status);
     if (rules === undefined) return 'alive';
     return rules.some((rule) => rule.body === undefined) ? 'dead' : 'look';
   }
 
   /** `body` is whole and as it came; `encoding` is its Content-Encoding. */
-  body(status: number, body: Buffer, encoding: string | undefined): boolean {
+  matchesBody(status: number, body: Buffer, encoding: string | undefined): boolean {
     let json: unknown;
     try {
-      json = JSON.parse(decoded(body, encoding).toString('utf8'));
+      json = JSON.parse(decodeBody(body, encoding).toString('utf8'));
     } catch {
       return false;
     }
@@ -50,8 +50,8 @@ export class DeadTokenRules {
   }
 }
 
-function decoded(body: Buffer, encoding: string | undefined): Buffer {
-  const limit = { maxOutputLength: MAX_DECODED };
+function decodeBody(body: Buffer, encoding: string | undefined): Buffer {
+  const limit = { maxOutputLength: MAX_DECODED_BYTES };
   switch (encoding?.trim().toLowerCase()) {
     case 'gzip':
     case 'x-gzip':
@@ -107,7 +107,7 @@ export class Route {
   readonly stats: RouteStats;
   #lastToken: Token | undefined;
   #authorization = '';
-  #withToken: Readonly<HeaderList> = [];
+  #tokenHeaders: Readonly<HeaderList> = [];
   #redaction: Redaction | undefined;
 
   constructor(
@@ -136,9 +136,9 @@ export class Route {
   }
 
   /** The other headers that came with a token; made once for each. */
-  withToken(token: Token): Readonly<HeaderList> {
+  tokenHeaders(token: Token): Readonly<HeaderList> {
     this.#prepare(token);
-    return this.#withToken;
+    return this.#tokenHeaders;
   }
 
   /** Finds the secrets of this route and of a token; made once for each. */
@@ -149,7 +149,7 @@ export class Route {
 
   /** The same for the token that was used last, if there was any. */
   get redaction(): Redaction {
-    return (this.#redaction ??= new Redaction([...secretsOf(this.config), ...issuedWith(this.#lastToken)]));
+    return (this.#redaction ??= new Redaction([...secretsOfConfig(this.config), ...secretsOfToken(this.#lastToken)]));
   }
 
   #prepare(token: Token): void {
@@ -158,7 +158,7 @@ export class Route {
     const { scheme } = this.config.provider.tokenHeader ?? BEARER;
     const accessToken = token.accessToken.reveal();
     this.#authorization = scheme === '' ? accessToken : `${scheme} ${accessToken}`;
-    this.#withToken = token.headers.flatMap(([name, value]) => [name, value.reveal()]);
+    this.#tokenHeaders = token.headers.flatMap(([name, value]) => [name, value.reveal()]);
     this.#redaction = undefined;
   }
 
@@ -184,14 +184,14 @@ function basePathOf(base: string): string {
   return base.replace(/^[a-z]+:\/\/[^/]*/i, '').replace(/\/$/, '');
 }
 
-function issuedWith(token: Token | undefined): string[] {
+function secretsOfToken(token: Token | undefined): string[] {
   if (token === undefined) return [];
   const secrets = [token.accessToken, ...token.headers.map(([, value]) => value)];
   return [...secrets, ...(token.refreshToken === undefined ? [] : [token.refreshToken])].map((one) => one.reveal());
 }
 
 /** Every credential but those that are no secret, and what HTTP Basic makes of two of them. */
-function secretsOf({ provider: { credentials: fields, token }, credentials }: RouteConfig): string[] {
+function secretsOfConfig({ provider: { credentials: fields, token }, credentials }: RouteConfig): string[] {
   const valueOf = (name: string) => credentials.get(name)?.reveal();
   const values = fields.flatMap(({ name, secret }) => (secret ? [valueOf(name) ?? ''] : []));
   if (isFixed(token) || token.request.basic === undefined) return values;
@@ -218,5 +218,5 @@ function withheld({ provider, allow }: RouteConfig): Pick<RouteHeaders, 'withhel
   const names = isFixed(token) ? [] : Object.keys(token.response.headers ?? {});
   if (tokenHeader.name.toLowerCase() !== BEARER.name) names.push(tokenHeader.name);
   const all = new Set([...names.map(compactHeaderName), ...(allow === undefined ? [] : OVERRIDE_HEADERS)]);
-  return all.size === 0 ? {} : { withheld: all };
+  return all.size === 0 ? {} : { blocked: all };
 }

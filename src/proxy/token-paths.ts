@@ -27,7 +27,7 @@ export function tokenEndpointsOf({ provider, upstream, authServer }: RouteConfig
 export class TokenEndpoints {
   /** By server, then by their path in any spelling. */
   readonly #servers = new Map<string, Map<string, UrlLocation>>();
-  readonly #below = new Map<string, Paths>();
+  readonly #pathSets = new Map<string, PathSet>();
 
   constructor(places: Iterable<UrlLocation>) {
     for (const place of places) {
@@ -36,24 +36,24 @@ export class TokenEndpoints {
     }
   }
 
-  below(base: UrlLocation): Paths {
+  under(base: UrlLocation): PathSet {
     const key = `${base.server}/${base.normalizedSegments.join('/')}`;
-    const known = this.#below.get(key);
+    const known = this.#pathSets.get(key);
     if (known !== undefined) return known;
     const places = [...(this.#servers.get(base.server)?.values() ?? [])];
-    const paths = new Paths(places.flatMap((place) => relativePath(base, place) ?? []));
-    this.#below.set(key, paths);
+    const paths = new PathSet(places.flatMap((place) => relativePath(base, place) ?? []));
+    this.#pathSets.set(key, paths);
     return paths;
   }
 }
 
 /** Keeps the provider's real token endpoint out of reach: in any spelling, a client's login never leaves. */
 export class TokenPathGuard {
-  readonly #upstream: UrlLocation;
-  readonly #exact: readonly { readonly method: string; readonly pattern: RegExp }[];
-  readonly #named: Paths;
-  readonly #foundEndpoints: FoundEndpoints | undefined;
-  #found = new Paths([]);
+  readonly #base: UrlLocation;
+  readonly #logins: readonly { readonly method: string; readonly pattern: RegExp }[];
+  readonly #configured: PathSet;
+  readonly #discoveredEndpoints: FoundEndpoints | undefined;
+  #discovered = new PathSet([]);
   #version = 0;
 
   /**
@@ -61,17 +61,17 @@ export class TokenPathGuard {
    * @param found those that issuers name while this runs
    */
   constructor(route: RouteConfig, endpoints = new TokenEndpoints(tokenEndpointsOf(route)), found?: FoundEndpoints) {
-    this.#upstream = locationOf(route.upstream);
+    this.#base = locationOf(route.upstream);
     const logins: readonly TokenPath[] = route.tokenPaths === 'placeholder' ? route.provider.tokenPaths : [];
-    this.#exact = logins.map(({ method, path }) => ({ method, pattern: new RegExp(`^${patternOf(path)}$`) }));
-    this.#named = endpoints.below(this.#upstream);
-    this.#foundEndpoints = found;
+    this.#logins = logins.map(({ method, path }) => ({ method, pattern: new RegExp(`^${pathPattern(path)}$`) }));
+    this.#configured = endpoints.under(this.#base);
+    this.#discoveredEndpoints = found;
   }
 
   /** `path` is raw and below the prefix. */
   classify(method: string, path: string): TokenPathMatch {
-    if (!this.#named.has(path)) return 'other';
-    const login = this.#exact.some((exact) => exact.method === method && exact.pattern.test(path));
+    if (!this.#configured.has(path)) return 'other';
+    const login = this.#logins.some((exact) => exact.method === method && exact.pattern.test(path));
     return login ? 'login' : 'refused';
   }
 
@@ -79,14 +79,14 @@ export class TokenPathGuard {
    * Whether an issuer named this path as a token endpoint. What it named is known once a token is there, so this is to
    * be asked right before a request is sent.
    */
-  isFound(path: string): boolean {
-    const found = this.#foundEndpoints;
+  isDiscovered(path: string): boolean {
+    const found = this.#discoveredEndpoints;
     if (found === undefined) return false;
     if (this.#version !== found.version) {
       this.#version = found.version;
-      this.#found = new TokenEndpoints([...found.urls].map(locationOf)).below(this.#upstream);
+      this.#discovered = new TokenEndpoints([...found.urls].map(locationOf)).under(this.#base);
     }
-    return this.#found.has(path);
+    return this.#discovered.has(path);
   }
 }
 
@@ -95,19 +95,19 @@ export function tokenPathRefused(): ProxyError {
 }
 
 /** Paths that are known in any spelling. `{name}` stands for one segment. */
-class Paths {
+class PathSet {
   readonly #plain: ReadonlySet<string>;
   readonly #patterns: readonly RegExp[];
 
   constructor(paths: readonly string[]) {
     const isPattern = (path: string) => /\{\w+\}/.test(path);
-    this.#plain = new Set(paths.filter((path) => !isPattern(path)).flatMap(readingsOf));
-    this.#patterns = paths.filter(isPattern).map((path) => new RegExp(`^${patternOf(decodeFully(path))}$`, 'i'));
+    this.#plain = new Set(paths.filter((path) => !isPattern(path)).flatMap(interpretationsOf));
+    this.#patterns = paths.filter(isPattern).map((path) => new RegExp(`^${pathPattern(decodeFully(path))}$`, 'i'));
   }
 
   has(path: string): boolean {
     if (this.#plain.size === 0 && this.#patterns.length === 0) return false;
-    const readings = readingsOf(path);
+    const readings = interpretationsOf(path);
     return (
       readings.some((reading) => this.#plain.has(reading)) ||
       this.#patterns.some((pattern) => readings.some((reading) => pattern.test(reading)))
@@ -116,19 +116,19 @@ class Paths {
 }
 
 /** A regular expression for a token path; `{name}` stands for one segment. */
-function patternOf(path: string): string {
+function pathPattern(path: string): string {
   return path.replace(/\{\w+\}|[.*+?^$()|[\]\\{}]/g, (part) => (part.length > 1 ? '[^/]+' : `\\${part}`));
 }
 
 /** Every way in which some server might read a path below a route, in lower case: for some, case makes no difference. */
-function readingsOf(path: string): string[] {
-  if (!/[%; ]/.test(path)) return [joined(path.toLowerCase().split('/'))];
-  return levelsOf(path).flatMap((level) => {
+function interpretationsOf(path: string): string[] {
+  if (!/[%; ]/.test(path)) return [joinSegments(path.toLowerCase().split('/'))];
+  return decodingsOf(path).flatMap((level) => {
     // An encoded slash may also be data: a refresh token with a slash in it is still one segment.
     const read = level.split('/').map((segment) => decodeFully(segment).toLowerCase().replaceAll('/', '\u0001'));
     const wholes = [read, withoutQuery(read)];
     const bare = wholes.flatMap((segments) => [segments, segments.map(withoutParameters)]);
-    return bare.flatMap((segments) => [joined(segments), joined(segments.map(trimmed))]);
+    return bare.flatMap((segments) => [joinSegments(segments), joinSegments(segments.map(trimmed))]);
   });
 }
 
@@ -138,24 +138,24 @@ function trimmed(segment: string): string {
 }
 
 /** Servers behind each other that each decode what they got: more are taken for any number of them. */
-const MAX_LEVELS = 8;
+const MAX_DECODINGS = 8;
 
 /** A path as it is, decoded once, twice, and so on until nothing is left to decode: each may be split into segments. */
-function levelsOf(path: string): string[] {
+function decodingsOf(path: string): string[] {
   const levels = [path];
-  for (let next = decodedOnce(path); next !== levels.at(-1); next = decodedOnce(next)) {
-    if (levels.length === MAX_LEVELS) return [...levels, decodeFully(path)];
+  for (let next = decodeOnce(path); next !== levels.at(-1); next = decodeOnce(next)) {
+    if (levels.length === MAX_DECODINGS) return [...levels, decodeFully(path)];
     levels.push(next);
   }
   return levels;
 }
 
-function decodedOnce(path: string): string {
+function decodeOnce(path: string): string {
   return path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
 }
 
 /** Without empty segments and a trailing slash. */
-function joined(segments: readonly string[]): string {
+function joinSegments(segments: readonly string[]): string {
   return segments.filter((segment) => segment !== '').reduce((whole, segment) => `${whole}/${segment}`, '');
 }
 

@@ -16,16 +16,16 @@ import type { Log } from '../logger.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
 import type { RequestRecord } from '../telemetry/request-record.ts';
 import { hasBody } from './body.ts';
-import { responseOn } from './client-response.ts';
-import { type Gateway, refuseOverload, recordOf, upgradeRefused } from './gateway.ts';
+import { responseForSocket } from './client-response.ts';
+import { type Gateway, refuseOverload, createRecord, upgradeRefused } from './gateway.ts';
 import { ProxiedRequest, type UpstreamExchange, type UpstreamListener } from './request.ts';
 import { tokenPathRefused } from './token-paths.ts';
 
 /** Interim responses (1xx) that a handshake may get. */
-const MAX_INTERIM = 32;
+const MAX_INTERIM_RESPONSES = 32;
 
 /** How long one side of a WebSocket may stay open once the other has closed. Milliseconds. */
-const CLOSE_MS = 2000;
+const CLOSE_TIMEOUT_MS = 2000;
 
 /** A connection for each handshake, which is then the WebSocket's own. */
 const AGENTS = {
@@ -97,9 +97,9 @@ class WebSocketExchange implements UpstreamExchange {
   #response: IncomingMessage | undefined;
   #isConnected = false;
   /** Why the end of the connection is not the end of a response; undefined if it is. */
-  #faultOfEnd: Error | undefined;
+  #endError: Error | undefined;
   #interimResponses = 0;
-  #isOver = false;
+  #isDone = false;
 
   constructor(handshake: Handshake, request: ClientRequest, listener: UpstreamListener) {
     this.#handshake = handshake;
@@ -109,7 +109,7 @@ class WebSocketExchange implements UpstreamExchange {
   }
 
   start(proxy: ProxyServer): void {
-    if (this.#isOver) return;
+    if (this.#isDone) return;
     const { req, socket, head, origin, connectTimeoutMs } = this.#handshake;
     try {
       // http-proxy-3 sends the headers that it finds here.
@@ -131,10 +131,10 @@ class WebSocketExchange implements UpstreamExchange {
     request.maxHeadersCount = 0;
     request.once('socket', (socket) => {
       // Before Node's own listener, which takes it for the end of a response that has no length.
-      socket.prependOnceListener('end', () => (this.#faultOfEnd = prematureEndError(socket)));
+      socket.prependOnceListener('end', () => (this.#endError = prematureEndError(socket)));
       socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
         this.#isConnected = true;
-        if (this.#isOver) return;
+        if (this.#isDone) return;
         this.#listener.onSending();
         this.#listener.onSent();
       });
@@ -147,10 +147,10 @@ class WebSocketExchange implements UpstreamExchange {
     const [forward] = request.listeners('upgrade') as (Forward | undefined)[];
     if (forward === undefined) throw new Error('this version of http-proxy-3 has no listener for upgrades');
     for (const event of ['upgrade', 'response', 'error']) request.removeAllListeners(event);
-    request.on('error', (error) => this.fail(this.#meaningOf(error)));
+    request.on('error', (error) => this.fail(this.#proxyErrorOf(error)));
     request.on('information', () => {
       this.#interimResponses += 1;
-      if (this.#interimResponses > MAX_INTERIM) this.#refuse('it sent too many interim responses');
+      if (this.#interimResponses > MAX_INTERIM_RESPONSES) this.#failInvalid('it sent too many interim responses');
     });
     request.once('upgrade', (response: IncomingMessage, upstream: Socket, head: Buffer) => {
       this.#onUpgrade(response, upstream, () => forward.call(request, response, upstream, head));
@@ -162,9 +162,9 @@ class WebSocketExchange implements UpstreamExchange {
     const { statusCode = 0, statusMessage = '', rawHeaders } = response;
     const listener = this.#listener;
     response.on('error', (error) => this.fail(brokenConnection(this.#server, error)));
-    if (this.#isOver) return;
+    if (this.#isDone) return;
     if (statusCode < 200 || statusCode > 599) {
-      this.#refuse('its status is out of range');
+      this.#failInvalid('its status is out of range');
       return;
     }
     this.#response = response;
@@ -172,12 +172,12 @@ class WebSocketExchange implements UpstreamExchange {
     const endsWithConnection = !('content-length' in response.headers || 'transfer-encoding' in response.headers);
     response.on('data', (chunk: Buffer) => this.#try(() => listener.onData(chunk)));
     response.on('end', () => {
-      if (endsWithConnection && this.#faultOfEnd !== undefined) {
-        this.fail(brokenConnection(this.#server, this.#faultOfEnd));
+      if (endsWithConnection && this.#endError !== undefined) {
+        this.fail(brokenConnection(this.#server, this.#endError));
         return;
       }
       this.#try(() => {
-        this.#isOver = true;
+        this.#isDone = true;
         listener.onEnd();
       });
     });
@@ -185,20 +185,20 @@ class WebSocketExchange implements UpstreamExchange {
 
   /** Does nothing once the exchange is over. */
   #try(act: () => void): void {
-    if (this.#isOver) return;
+    if (this.#isDone) return;
     try {
       act();
     } catch (error) {
-      this.#isOver = false;
+      this.#isDone = false;
       this.fail(error);
     }
   }
 
   #onUpgrade(response: IncomingMessage, upstream: Socket, forward: () => void): void {
     const upgrade = headerValue(response.rawHeaders, 'upgrade') ?? '';
-    if (this.#isOver || upgrade.trim().toLowerCase() !== 'websocket') {
+    if (this.#isDone || upgrade.trim().toLowerCase() !== 'websocket') {
       upstream.destroy();
-      this.#refuse('it switched to another protocol');
+      this.#failInvalid('it switched to another protocol');
       return;
     }
     try {
@@ -208,7 +208,7 @@ class WebSocketExchange implements UpstreamExchange {
       this.fail(error);
       return;
     }
-    this.#isOver = true;
+    this.#isDone = true;
     forward();
     this.#closeWhenIdle(upstream);
   }
@@ -232,7 +232,7 @@ class WebSocketExchange implements UpstreamExchange {
         const timer = setTimeout(() => {
           socket.destroy();
           other.destroy();
-        }, CLOSE_MS);
+        }, CLOSE_TIMEOUT_MS);
         timer.unref();
       });
     };
@@ -244,7 +244,7 @@ class WebSocketExchange implements UpstreamExchange {
   }
 
   abort(): void {
-    this.#isOver = true;
+    this.#isDone = true;
     this.#upstreamRequest?.destroy();
   }
 
@@ -261,18 +261,18 @@ class WebSocketExchange implements UpstreamExchange {
     return;
   }
 
-  #refuse(why: string): void {
+  #failInvalid(why: string): void {
     this.fail(invalidResponse(this.#server, why));
   }
 
   fail(error: unknown): void {
-    if (this.#isOver) return;
+    if (this.#isDone) return;
     this.abort();
     this.#listener.onError(asProxyError(error));
   }
 
   /** What an error of the request means, above all whether the upstream may have seen it. */
-  #meaningOf(error: Error): unknown {
+  #proxyErrorOf(error: Error): unknown {
     const code = networkCode(error);
     if (!this.#isConnected) {
       const isTimeout = code === 'ECONNECT_TIMEOUT';
@@ -301,17 +301,17 @@ export class UpgradeHandler {
   handle(req: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => socket.destroy());
     const gateway = this.#gateway();
-    if (!(socket instanceof Socket) || gateway.distrusts(req.socket)) {
+    if (!(socket instanceof Socket) || gateway.isClosing(req.socket)) {
       socket.destroy();
       return;
     }
-    const record = recordOf(req);
+    const record = createRecord(req);
     this.#sockets.add(socket);
     socket.once('close', () => this.#sockets.delete(socket));
     try {
       this.#forward(gateway, req, socket, head, record);
     } catch (thrown) {
-      gateway.refuse(req, responseOn(socket, req), asProxyError(thrown), { record, isUpgrade: true });
+      gateway.refuse(req, responseForSocket(socket, req), asProxyError(thrown), { record, isUpgrade: true });
     }
   }
 
@@ -321,7 +321,7 @@ export class UpgradeHandler {
   }
 
   /** How many there are. */
-  get open(): number {
+  get openCount(): number {
     return this.#sockets.size;
   }
 
@@ -352,7 +352,7 @@ export class UpgradeHandler {
       onIdle: () => this.#requestLog.log('info', 'websocket_idle_closed', record),
     };
     const request = new ProxiedRequest(route, req, undefined, {
-      ...gateway.begin(record, route, caller, below),
+      ...gateway.createContext(record, route, caller, below),
       handshake: { send: (sent, listener) => this.#proxy.send(handshake, sent, listener) },
     });
     activity.websockets += 1;

@@ -1,6 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { holdBody } from '../proxy/body.ts';
+import { startReadingBody } from '../proxy/body.ts';
 import { endAfterResponse } from '../http/linger.ts';
 import { currentResponse, dropRequests } from '../http/node-internals.ts';
 
@@ -29,7 +29,7 @@ export class Pipelining {
       handle(req, res);
       return;
     }
-    holdBody(req);
+    startReadingBody(req);
     const { socket } = req;
     const queue = this.#queues.get(socket) ?? this.#open(socket, res);
     queue.waiting += 1;

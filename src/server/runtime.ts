@@ -160,7 +160,7 @@ export class Runtime {
 
   snapshot(): Omit<ProcessSnapshot, 'pid' | 'startedAtMs' | 'rssBytes' | 'cpuSeconds' | 'connections'> {
     return {
-      websockets: this.upgrades.open,
+      websockets: this.upgrades.openCount,
       recordsDropped: this.requestLog.recentRequests?.dropped ?? 0,
       tokenStore: this.#tokenStore?.status?.(),
       upstreams: this.#pools.stats(),

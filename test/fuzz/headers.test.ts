@@ -66,7 +66,7 @@ const VALUES = [
 const ROUTES: readonly RouteHeaders[] = [
   { set: [], defaults: [], replaced: new Set() },
   { set: [['X-Mode', 'live']], defaults: [['x_default', 'ours']], replaced: new Set(['x-mode']) },
-  { set: [], defaults: [], replaced: new Set(), withheld: OVERRIDE_HEADERS },
+  { set: [], defaults: [], replaced: new Set(), blocked: OVERRIDE_HEADERS },
 ];
 
 type Lines = readonly (readonly [name: string, value: string])[];
@@ -111,7 +111,7 @@ function checkRequest({ lines, route }: Input): void {
   const kept = out.map(([name]) => normalizeHeaderName(name));
   const hop = kept.find((name) => NOT_SENT.includes(name) || name.startsWith('proxy-'));
   if (hop !== undefined) throw new Error(`${hop} was sent`);
-  const withheld = kept.find((name) => route.withheld?.has(compactHeaderName(name)) === true);
+  const withheld = kept.find((name) => route.blocked?.has(compactHeaderName(name)) === true);
   if (withheld !== undefined) throw new Error(`${withheld} was sent`);
   const nominated = nominatedBy(lines);
   const set = new Set(

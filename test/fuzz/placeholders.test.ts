@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { Client } from '../../src/config/config.ts';
-import { placeholderUse } from '../../src/proxy/login.ts';
+import { verifyPlaceholder } from '../../src/proxy/login.ts';
 import { Secret } from '../../src/secret.ts';
 import { type Chance, fuzz } from './random.ts';
 
@@ -103,7 +103,7 @@ function placeholder(chance: Chance): Input {
 
 /** The client that the token opens for. @throws Error if it does so for longer than its claims say */
 function nameOf({ token }: Input): string | undefined {
-  const use = placeholderUse(token, (name) => clients.get(name), NOW_MS);
+  const use = verifyPlaceholder(token, (name) => clients.get(name), NOW_MS);
   if (use === undefined) return undefined;
   const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { exp: unknown };
   if (use.expiresAtS !== exp) throw new Error(`it expires at ${use.expiresAtS}, not at ${String(exp)}`);

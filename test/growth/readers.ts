@@ -8,7 +8,7 @@ import { reasonPhrase } from '../../src/proxy/client-response.ts';
 import { DeadTokenRules } from '../../src/proxy/route.ts';
 import { refuseFramingInConnection } from '../../src/http/header-list.ts';
 import { responseHeaders, requestHeaders } from '../../src/proxy/headers.ts';
-import { placeholderUse } from '../../src/proxy/login.ts';
+import { verifyPlaceholder } from '../../src/proxy/login.ts';
 import { requestIdOf } from '../../src/proxy/gateway.ts';
 import { decodeFully } from '../../src/http/url-path.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
@@ -132,8 +132,8 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   'Access.admit, Basic': (text) =>
     admit(known, 'host', 'localhost', 'authorization', `Basic ${Buffer.from(text).toString('base64')}`),
   'Access.admit, odd credentials': (text) => admit(known, 'host', 'localhost', 'authorization', text),
-  placeholderUse: (text) => placeholderUse(`a.${text}.${text}`, () => undefined, 0),
-  'DeadTokenRules.body': (text) => deadToken.body(401, Buffer.from(text), undefined),
+  placeholderUse: (text) => verifyPlaceholder(`a.${text}.${text}`, () => undefined, 0),
+  'DeadTokenRules.body': (text) => deadToken.matchesBody(401, Buffer.from(text), undefined),
   parentOf: (text) => parentOf(['traceparent', `00-${text}`, 'traceparent', text]),
   jsonIn: (text) => parseJsonBody(answerOf(text)),
   'readToken, body': (text) => attempt(() => readToken(answerOf(text), RESPONSE, 60, 0)),

@@ -70,16 +70,16 @@ describe('DeadTokenRules', () => {
     [402, 'alive'],
     [500, 'alive'],
   ])('makes of status %i alone: %s', (status, verdict) => {
-    expect(rules.status(status)).toBe(verdict);
+    expect(rules.classifyStatus(status)).toBe(verdict);
   });
 
   it('calls a status dead that has one rule without a body among others', () => {
     const mixed = new DeadTokenRules([{ status: 403, body: { code: 'x' } }, { status: 403 }]);
-    expect(mixed.status(403)).toBe('dead');
+    expect(mixed.classifyStatus(403)).toBe('dead');
   });
 
   it('takes every status for alive where there are no rules', () => {
-    expect(new DeadTokenRules([]).status(401)).toBe('alive');
+    expect(new DeadTokenRules([]).classifyStatus(401)).toBe('alive');
   });
 
   it.each([
@@ -92,7 +92,7 @@ describe('DeadTokenRules', () => {
     [404, 404, false],
     [500, '404.001.03', false],
   ])('judges %i with %s: %s', (status, errorCode, dead) => {
-    expect(rules.body(status, body(errorCode), undefined)).toBe(dead);
+    expect(rules.matchesBody(status, body(errorCode), undefined)).toBe(dead);
   });
 
   it.each([
@@ -103,8 +103,8 @@ describe('DeadTokenRules', () => {
     ['deflate', deflateSync],
     ['identity', (bytes: Buffer) => bytes],
   ])('looks into a body in %s', (encoding, compress) => {
-    expect(rules.body(404, compress(body('404.001.03')), encoding)).toBe(true);
-    expect(rules.body(404, compress(body('404.001.01')), encoding)).toBe(false);
+    expect(rules.matchesBody(404, compress(body('404.001.03')), encoding)).toBe(true);
+    expect(rules.matchesBody(404, compress(body('404.001.01')), encoding)).toBe(false);
   });
 
   it.each([
@@ -118,7 +118,7 @@ describe('DeadTokenRules', () => {
     ['plain text that says it is gzip', body('404.001.03'), 'gzip'],
     ['an encoding it does not know', body('404.001.03').reverse(), 'zstd'],
   ])('takes %s for a token that is alive', (_, bytes, encoding) => {
-    expect(rules.body(404, bytes, encoding)).toBe(false);
+    expect(rules.matchesBody(404, bytes, encoding)).toBe(false);
   });
 
   it('unpacks up to 64 KiB and no more', () => {
@@ -126,21 +126,21 @@ describe('DeadTokenRules', () => {
       const bare = body('404.001.03');
       return gzipSync(Buffer.concat([bare, Buffer.alloc(length - bare.length, ' ')]));
     };
-    expect(rules.body(404, padded(64 * 1024), 'gzip')).toBe(true);
-    expect(rules.body(404, padded(64 * 1024 + 1), 'gzip')).toBe(false);
+    expect(rules.matchesBody(404, padded(64 * 1024), 'gzip')).toBe(true);
+    expect(rules.matchesBody(404, padded(64 * 1024 + 1), 'gzip')).toBe(false);
   });
 
   it('wants every field of one rule, deep ones and numbers too', () => {
     const deep = new DeadTokenRules([{ status: 200, body: { 'error.code': 7, 'error.kind': 'auth' } }]);
     const said = (error: object) => Buffer.from(JSON.stringify({ error }));
-    expect(deep.body(200, said({ code: 7, kind: 'auth', more: true }), undefined)).toBe(true);
-    expect(deep.body(200, said({ code: 7 }), undefined)).toBe(false);
-    expect(deep.body(200, said({ code: '7', kind: 'auth' }), undefined)).toBe(false);
+    expect(deep.matchesBody(200, said({ code: 7, kind: 'auth', more: true }), undefined)).toBe(true);
+    expect(deep.matchesBody(200, said({ code: 7 }), undefined)).toBe(false);
+    expect(deep.matchesBody(200, said({ code: '7', kind: 'auth' }), undefined)).toBe(false);
   });
 
   it('never looks beyond own keys', () => {
     const sly = new DeadTokenRules([{ status: 400, body: { 'constructor.name': 'Object' } }]);
-    expect(sly.body(400, Buffer.from('{}'), undefined)).toBe(false);
+    expect(sly.matchesBody(400, Buffer.from('{}'), undefined)).toBe(false);
   });
 });
 

@@ -108,7 +108,7 @@ describe('TokenEndpoints', () => {
       'https://api.example.com/v2',
     ]
       .map(locationOf)
-      .map((api) => endpoints.below(api));
+      .map((api) => endpoints.under(api));
     expect(same).toBe(one);
     expect([one?.has('/token'), other?.has('/token')]).toEqual([true, false]);
   });
