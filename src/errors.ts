@@ -32,7 +32,10 @@ export function statusOf(code: string): number | undefined {
   return Object.hasOwn(CODES, code) ? CODES[code as ErrorCode].status : undefined;
 }
 
-/** `not_sent`: the provider surely never saw the request. `unknown`: it may have, and may have acted on it. */
+/**
+ * `not_sent`: the provider did not act on the request. It never received it, or it refused the token of a first attempt
+ * and the second attempt was not sent. `unknown`: the provider may have acted on it.
+ */
 export type Outcome = 'not_sent' | 'unknown';
 
 /** What took too long. */

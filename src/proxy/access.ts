@@ -5,23 +5,31 @@ import type { Client, Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
 import { headerValue } from '../http/header-list.ts';
 import { isLoopbackName, isPrivateName } from '../http/ip-address.ts';
-import { type Caller, type VerifiedPlaceholder, verifyPlaceholder } from './login.ts';
+import { type CallerIdentity, type VerifiedPlaceholder, verifyPlaceholder } from './login.ts';
+
+/** Who sent a request. */
+export interface Caller extends CallerIdentity {
+  /** The allowed origin of the web page that sent it. Undefined if it has no Origin header. */
+  readonly origin: string | undefined;
+  /** The method that a CORS preflight asks about. Undefined for any other request. */
+  readonly preflight: string | undefined;
+}
 
 /**
- * Where a browser says that a request comes from (https://www.w3.org/TR/fetch-metadata/): a page of another origin, its
- * own user or a page from here, or nothing. Pages cannot set these headers. `fetch` of Node.js sends
- * `sec-fetch-mode: cors` and nothing else of the kind.
+ * What initiated a request, from the headers of the Fetch Metadata standard (https://www.w3.org/TR/fetch-metadata/).
+ * Pages cannot set them. `fetch` of Node.js sends only `sec-fetch-mode: cors`.
+ * @returns undefined if the headers do not say
  */
-function initiatorOf(raw: readonly string[]): 'foreign page' | 'own' | undefined {
-  let isOwn = false;
+function initiatorOf(raw: readonly string[]): 'cross-origin page' | 'same origin or user' | undefined {
+  let isSameOriginOrUser = false;
   let isPage = false;
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] ?? '';
     if (name.length !== 14) continue;
     switch (name.toLowerCase()) {
       case 'sec-fetch-site':
-        if (!/^(none|same-origin)$/i.test(raw[i + 1] ?? '')) return 'foreign page';
-        isOwn = true;
+        if (!/^(none|same-origin)$/i.test(raw[i + 1] ?? '')) return 'cross-origin page';
+        isSameOriginOrUser = true;
         break;
       case 'sec-fetch-mode':
         isPage ||= raw[i + 1]?.toLowerCase() !== 'cors';
@@ -31,34 +39,38 @@ function initiatorOf(raw: readonly string[]): 'foreign page' | 'own' | undefined
         break;
     }
   }
-  if (isOwn) return 'own';
-  return isPage ? 'foreign page' : undefined;
+  if (isSameOriginOrUser) return 'same origin or user';
+  return isPage ? 'cross-origin page' : undefined;
 }
 
 /**
- * Whether a browser sent this, and a page may be behind it. Every browser calls itself Mozilla. With a GET or HEAD it
- * need not send Origin; with any other method it does.
+ * Whether a page may have sent this through a browser without an Origin header: browsers omit it only for GET and HEAD.
+ * The User-Agent of every browser starts with `Mozilla/`.
  */
 function isBrowserGet(method: string | undefined, raw: readonly string[]): boolean {
   return (method === 'GET' || method === 'HEAD') && /^mozilla\//i.test(headerValue(raw, 'user-agent') ?? '');
 }
 
+/** `Bearer` (RFC 6750 2.1) or `Basic` (RFC 7617 2) credentials. */
 const AUTHORIZATION = /^(bearer|basic) +(\S+)$/i;
 
-/** What a Host line names. `private`: another machine, by a name that no web page can have. */
+/** What a Host header names. `private`: another machine, by a name that no web page can have (`isPrivateName`). */
 type HostKind = 'loopback' | 'allowed' | 'private' | 'public';
 
-/** Who may call: on a loopback address anyone on this machine but a web page, elsewhere only known clients. */
+/**
+ * Decides who may call. On a loopback address: every program on this machine, but no web page. Otherwise: configured
+ * `clients`. Host and Origin are checked against DNS rebinding and cross-origin requests.
+ */
 export class Access {
   readonly #listensOnLoopback: boolean;
   readonly #needsNoKey: boolean;
   readonly #allowedHosts: ReadonlySet<string>;
   readonly #allowedOrigins: ReadonlySet<string>;
-  /** By the SHA-256 of the key, so that looking one up tells nothing about any other. */
+  /** By the SHA-256 of the key, so that the time of a lookup reveals nothing about the keys. */
   readonly #byKey: ReadonlyMap<string, Client>;
   readonly #byName: ReadonlyMap<string, Client>;
   readonly #now: () => number;
-  /** The Host line that came last: most come again and again. */
+  /** Cache of the last Host header: most requests repeat it. */
   #lastHost: string | undefined;
   #lastHostKind: HostKind = 'public';
 
@@ -75,25 +87,26 @@ export class Access {
   }
 
   /**
-   * Lets a request in, or not. `host` is its one Host line. A browser's preflight carries no key: it is let in, and
-   * must not be forwarded.
+   * Identifies the caller. A CORS preflight carries no key: it is admitted without one and must not be forwarded.
+   * @param host value of the only Host header
    * @throws ProxyError `host_refused`, `origin_refused` or `client_unauthorized`
    */
   admit(req: IncomingMessage, host: string): Caller {
     const kind = this.#hostKind(host);
-    // Over TLS, a page under another name would have to show a certificate, and browsers say where requests come from.
+    // Over TLS, DNS rebinding fails at the certificate, and browsers send Fetch Metadata.
     const isExposed = this.#needsNoKey && !(req.socket instanceof TLSSocket);
     if (this.#listensOnLoopback ? kind === 'private' || kind === 'public' : isExposed && kind === 'public') {
       throw new ProxyError(
         'host_refused',
-        'The name in the Host header is not one of this proxy. If it is yours, add it to `allowed_hosts`. Nothing was sent.',
+        'The Host header does not name this proxy. If the name is yours, add it to `allowed_hosts`. Nothing was sent.',
       );
     }
     const origin = this.#originOf(req, isExposed && kind !== 'loopback');
-    const asks = origin !== undefined && req.method === 'OPTIONS';
-    const preflight = asks ? headerValue(req.rawHeaders, 'access-control-request-method') : undefined;
-    if (this.#needsNoKey || preflight !== undefined)
+    const mayBePreflight = origin !== undefined && req.method === 'OPTIONS';
+    const preflight = mayBePreflight ? headerValue(req.rawHeaders, 'access-control-request-method') : undefined;
+    if (this.#needsNoKey || preflight !== undefined) {
       return { client: undefined, placeholderExpiresAtS: undefined, origin, preflight };
+    }
     return { ...this.#identityOf(req), origin, preflight };
   }
 
@@ -112,47 +125,49 @@ export class Access {
     return isPrivateName(name) ? 'private' : 'public';
   }
 
-  /** The origin of the web page that sent a request, if it is one of `allowed_origins`. */
+  /** The Origin header of a request, if it is one of `allowed_origins`. */
   allowedOrigin(raw: readonly string[]): string | undefined {
     const origin = headerValue(raw, 'origin');
     return origin !== undefined && this.#allowedOrigins.has(origin.toLowerCase()) ? origin : undefined;
   }
 
   /**
-   * The same, for a request that is to be let in.
-   * @param saysNothing browsers do not say where this request comes from: they do over TLS and to loopback names only
+   * The same, but refuses requests of other pages.
+   * @param lacksMetadata browsers send no Fetch Metadata on this connection: they do over TLS and to loopback names only
    * @throws ProxyError `origin_refused`
    */
-  #originOf({ method, rawHeaders: raw }: IncomingMessage, saysNothing: boolean): string | undefined {
+  #originOf({ method, rawHeaders: raw }: IncomingMessage, lacksMetadata: boolean): string | undefined {
     if (headerValue(raw, 'origin') !== undefined) {
       const origin = this.allowedOrigin(raw);
       if (origin === undefined) throw originRefused();
       return origin;
     }
-    const source = initiatorOf(raw);
-    if (source === 'foreign page') throw originRefused();
-    if (source === undefined && saysNothing && isBrowserGet(method, raw)) {
+    const initiator = initiatorOf(raw);
+    if (initiator === 'cross-origin page') throw originRefused();
+    if (initiator === undefined && lacksMetadata && isBrowserGet(method, raw)) {
       throw new ProxyError(
         'origin_refused',
-        'A browser sent this, and over plain HTTP it does not say whether a web page asked for it. Use `tls` or ' +
-          '`clients`, or a client whose User-Agent does not begin with Mozilla.',
+        'A browser sent this request over plain HTTP, where it does not say whether a web page made it. Use `tls` or ' +
+          '`clients`, or a client whose User-Agent does not start with Mozilla.',
       );
     }
     return undefined;
   }
 
-  /** A key counts before a placeholder, in either header: some libraries send their old token when they log in again. */
-  #identityOf(req: IncomingMessage): Pick<Caller, 'client' | 'placeholderExpiresAtS'> {
+  /** A key in either header takes precedence over a placeholder: some libraries send their old token at a new login. */
+  #identityOf(req: IncomingMessage): CallerIdentity {
     const raw = req.rawHeaders;
     const client =
       this.#fromCertificate(req) ??
       this.#fromKey(headerValue(raw, 'authorization')) ??
       this.#fromKey(headerValue(raw, 'proxy-authorization'));
     if (client !== undefined) return { client, placeholderExpiresAtS: undefined };
-    const use =
+    const placeholder =
       this.#fromPlaceholder(headerValue(raw, 'authorization')) ??
       this.#fromPlaceholder(headerValue(raw, 'proxy-authorization'));
-    if (use !== undefined) return { client: use.client, placeholderExpiresAtS: use.expiresAtS };
+    if (placeholder !== undefined) {
+      return { client: placeholder.client, placeholderExpiresAtS: placeholder.expiresAtS };
+    }
     throw new ProxyError(
       'client_unauthorized',
       'Send the key of one of the configured `clients` as `Authorization: Bearer <key>` or `Proxy-Authorization: ' +
@@ -160,7 +175,7 @@ export class Access {
     );
   }
 
-  /** The certificate was verified against `client_ca` before any request was read. */
+  /** The TLS handshake has verified the certificate against `client_ca`. */
   #fromCertificate({ socket }: IncomingMessage): Client | undefined {
     if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined;
     const name = socket.getPeerX509Certificate()?.toLegacyObject().subject.CN;
@@ -185,7 +200,7 @@ export class Access {
 function originRefused(): ProxyError {
   return new ProxyError(
     'origin_refused',
-    'A web page sent this. If it is yours, name its origin under `allowed_origins`.',
+    'A web page sent this request. If it is yours, add its origin to `allowed_origins`.',
   );
 }
 

@@ -4,10 +4,7 @@ import type { RequestBody } from '../http/client/http-exchange.ts';
 import type { RequestRecord } from '../telemetry/request-record.ts';
 import { BodyReader } from '../http/body-reader.ts';
 
-/** A request body to send. A stream can be read only once: a request with one is never sent a second time. */
-export type Body = RequestBody;
-
-const NONE: Body = { kind: 'none' };
+const NO_BODY: RequestBody = { kind: 'none' };
 
 interface BodyLimits {
   readonly maxBodyBytes: number;
@@ -15,63 +12,69 @@ interface BodyLimits {
 }
 
 /**
- * Gathers a body of up to `replayLimitBytes`; passes a longer one on as a stream. Calls back once, at once where
- * there is no body.
+ * Collects a body of up to `replayLimitBytes`, and passes a longer one on as a stream. Calls `onBody` or `onError` once,
+ * synchronously if there is no body.
  */
 export function receiveBody(
   req: IncomingMessage,
   limits: BodyLimits,
   record: RequestRecord,
-  received: (body: Body) => void,
-  failed: (error: ProxyError) => void,
+  onBody: (body: RequestBody) => void,
+  onError: (error: ProxyError) => void,
 ): void {
   const { maxBodyBytes, replayLimitBytes } = limits;
   const declared = req.headers['content-length'];
   const length = declared === undefined ? undefined : Number(declared);
   if (!hasBody(req)) {
-    received(NONE);
+    onBody(NO_BODY);
     return;
   }
   if (length !== undefined && length > maxBodyBytes) {
-    failed(tooLarge(maxBodyBytes));
+    onError(tooLarge(maxBodyBytes));
     return;
   }
   const reader = BodyReader.of(req);
-  let gathers = length === undefined || length <= replayLimitBytes;
-  reader.listen(gathers ? replayLimitBytes : 0, {
+  let isCollecting = length === undefined || length <= replayLimitBytes;
+  reader.listen(isCollecting ? replayLimitBytes : 0, {
     onChunk(chunk) {
       record.onRequestBytes(chunk);
-      if (!gathers || reader.bufferedBytes <= replayLimitBytes) return;
-      gathers = false;
-      if (reader.bufferedBytes > maxBodyBytes) failed(tooLarge(maxBodyBytes));
-      else received({ kind: 'stream', chunks: limitedChunks(reader, maxBodyBytes), length });
+      if (!isCollecting || reader.bufferedBytes <= replayLimitBytes) return;
+      isCollecting = false;
+      if (reader.bufferedBytes > maxBodyBytes) onError(tooLarge(maxBodyBytes));
+      else onBody({ kind: 'stream', chunks: limitedChunks(reader, maxBodyBytes), length });
     },
     onEnd() {
-      if (gathers) received(reader.bufferedBytes === 0 ? NONE : { kind: 'bytes', bytes: reader.take() });
+      if (isCollecting) onBody(reader.bufferedBytes === 0 ? NO_BODY : { kind: 'bytes', bytes: reader.take() });
     },
     onError(error) {
-      if (gathers) failed(error);
+      if (isCollecting) onError(error);
     },
   });
-  if (!gathers && length !== undefined) received({ kind: 'stream', chunks: limitedChunks(reader, maxBodyBytes), length });
+  if (!isCollecting && length !== undefined) {
+    onBody({ kind: 'stream', chunks: limitedChunks(reader, maxBodyBytes), length });
+  }
 }
 
+/** RFC 9112 6: Content-Length or Transfer-Encoding signals a body. */
 export function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
-/** Begins to read the body of a request that has to wait: unread, it would take far more memory than its bytes. */
+/**
+ * Starts reading the body of a request that has to wait. The stream of node:http would keep it in far more memory than
+ * its bytes (see BodyReader).
+ */
 export function startReadingBody(req: IncomingMessage): void {
   if (hasBody(req)) BodyReader.of(req);
 }
 
-/** `Expect: 100-continue` (RFC 9110 10.1.1) is answered here, once it is clear that the body is wanted. */
+/** Whether to send 100 (Continue) for an `Expect: 100-continue` (RFC 9110 10.1.1). Not for a body that is too large. */
 export function expectsContinue(req: IncomingMessage, maxBodyBytes: number): boolean {
   if (req.headers.expect === undefined || req.httpVersion !== '1.1') return false;
   return Number(req.headers['content-length'] ?? 0) <= maxBodyBytes;
 }
 
-/** The body as it comes. Throws where it is too long. */
+/** The chunks of the body as they arrive. Throws once there are more than `maxBodyBytes`. */
 async function* limitedChunks(reader: BodyReader, maxBodyBytes: number): AsyncGenerator<Buffer> {
   let length = 0;
   for await (const chunk of reader.chunks()) {
@@ -84,7 +87,7 @@ async function* limitedChunks(reader: BodyReader, maxBodyBytes: number): AsyncGe
 function tooLarge(maxBodyBytes: number, outcome: 'not_sent' | 'unknown' = 'not_sent'): ProxyError {
   return new ProxyError(
     'body_too_large',
-    `The request body is larger than this route's max_body of ${maxBodyBytes} bytes.`,
+    `The request body is larger than ${maxBodyBytes} bytes, the limit set by max_body.`,
     { outcome },
   );
 }

@@ -7,17 +7,17 @@ import { http, resetConnection } from '../http/node-internals.ts';
 import type { Redaction } from '../redaction.ts';
 
 /**
- * A response on a connection that node gave away for an upgrade. The connection ends with it; what the client goes on
- * sending until then is read for nothing.
+ * A response on a socket that node:http has handed over for an upgrade. The connection closes after it. Further input of
+ * the client is read and dropped.
  */
 export function responseForSocket(socket: Socket, req: IncomingMessage): ServerResponse {
-  // Over TLS, a reset is noticed only by reading: unread, the connection would stay open.
+  // Over TLS, a reset is noticed only by reading. Otherwise the connection would stay open.
   discardInput(socket);
   const res = new http.ServerResponse(req);
   res.on('error', ignoreError);
   res.shouldKeepAlive = false;
   res.assignSocket(socket);
-  // Node does this for connections that are still its own.
+  // node:http does this itself for sockets that it has not handed over.
   const onDrain = () => res.emit('drain');
   socket.on('drain', onDrain);
   res.once('finish', () => {
@@ -28,38 +28,41 @@ export function responseForSocket(socket: Socket, req: IncomingMessage): ServerR
   return res;
 }
 
-/** Where the bytes of a response come from. */
+/** The upstream side of a streamed response. */
 interface ResponseSource {
   pause(): void;
   resume(): void;
-  /** Takes back a chunk that was written, so that its memory is used again. */
+  /** Returns a chunk that was written, so that its memory can be reused. */
   release(chunk: Buffer): void;
 }
 
-/** Bodies up to this size go out in one write with the head. Bytes. */
+/** A body up to this size is written together with the head. Bytes. */
 export const SMALL_BODY_BYTES = 16 * 1024;
 
-/** Chunks below this size are written together with others. Bytes. */
+/** Smaller chunks are collected before they are written. Bytes. */
 const SMALL_CHUNK_BYTES = 4096;
 
-/** The response of an upstream on its way to the client: held at first, then sent whole or streamed. */
+/** A response that is relayed to the client: held at first, then sent whole or streamed. */
 export class ClientResponse {
   readonly status: number;
   readonly headers: HeaderList;
   readonly #res: ServerResponse;
   readonly #reason: string;
-  /** What was not written yet. */
+  /** Bytes that are not written yet. */
   readonly #held = new ByteBuffer();
-  /** Undefined until it is streamed. */
+  /** Set once the response is streamed. */
   #source: ResponseSource | undefined;
   #onProgress: () => void = () => undefined;
-  /** Whether small chunks wait until those before them are written. */
-  #isGathering = false;
-  /** Whether the last write was not taken at once. A fast client gets one turn before the source is paused: a pause costs. */
+  /** Whether small chunks are held until the previous write is complete. */
+  #isCollecting = false;
+  /**
+   * Whether the kernel did not take the last write at once. A fast client gets one event-loop iteration before the source
+   * is paused, because pausing is expensive.
+   */
   #isClientSlow = false;
-  #isDraining = false;
+  #isWaitingForDrain = false;
 
-  /** @param headers names and values by turns; more may be added until it is sent */
+  /** @param headers names and values in turn; more may be added until the response is sent */
   constructor(res: ServerResponse, status: number, reason: string, headers: HeaderList) {
     this.#res = res;
     this.status = status;
@@ -67,7 +70,7 @@ export class ClientResponse {
     this.headers = headers;
   }
 
-  /** Whether the whole body is sure to be small, so that it can go out in one write. */
+  /** Whether the body is known to be small, so that it can be sent in one write. */
   isSmall(method: string): boolean {
     if (method === 'HEAD' || this.status === 204 || this.status === 304) return true;
     const length = headerValue(this.headers, 'content-length');
@@ -82,16 +85,16 @@ export class ClientResponse {
     return this.#held.bytes;
   }
 
-  /** Whether the source is paused because the client has not taken what was written. */
+  /** Whether the source is paused because the client is slow to read. */
   get isWaitingForClient(): boolean {
-    return this.#isDraining;
+    return this.#isWaitingForDrain;
   }
 
   hold(chunk: Buffer): void {
     this.#held.append(chunk);
   }
 
-  /** Sends head and body, all of it held, in one write. Latin-1 keeps every byte and lets Node join it to the head. */
+  /** Sends the head and the complete, held body in one write. As a Latin-1 string, Node joins the body to the head. */
   sendWhole(): void {
     this.#res.writeHead(this.status, this.#reason, this.headers);
     if (this.heldBytes === 0) endResponse(this.#res);
@@ -99,16 +102,16 @@ export class ClientResponse {
   }
 
   /**
-   * Sends the head and what is held. The rest follows through `write`.
-   * @param source is paused while the client is slow
-   * @param onProgress is called when a slow client has taken all that was written
+   * Sends the head and the held bytes. The rest follows through `write`.
+   * @param source paused while the client is slow
+   * @param onProgress called when a slow client has taken everything that was written
    */
   startStreaming(source: ResponseSource, onProgress: () => void): void {
     this.#source = source;
     this.#onProgress = onProgress;
     this.#res.writeHead(this.status, this.#reason, this.headers);
-    // The head leaves in this turn even if no body follows, and in one packet with what does. The socket is corked, not
-    // the response: that would put off chunks past an end in the same turn.
+    // Send the head in this event-loop iteration, in one packet with the body bytes that are available. The socket is
+    // corked, not the response: a corked response would delay chunks past an `end` in the same iteration.
     const { socket } = this.#res;
     socket?.cork();
     process.nextTick(() => socket?.uncork());
@@ -119,7 +122,7 @@ export class ClientResponse {
   write(chunk: Buffer): void {
     if (chunk.length >= SMALL_CHUNK_BYTES) {
       this.#writeHeld();
-      // Where the write failed, something may still read the chunk: it is not given back.
+      // After a failed write, something may still read the chunk, so it is not returned.
       this.#write(chunk, (error) => {
         if (error === null || error === undefined) this.#source?.release(chunk);
       });
@@ -128,16 +131,16 @@ export class ClientResponse {
     this.#held.append(chunk);
     if (this.heldBytes >= SMALL_CHUNK_BYTES) {
       this.#writeHeld();
-    } else if (!this.#isGathering) {
-      this.#isGathering = true;
-      process.nextTick(() => this.#writeGathered());
+    } else if (!this.#isCollecting) {
+      this.#isCollecting = true;
+      process.nextTick(() => this.#writeCollected());
     }
   }
 
-  /** Each write costs some 1000 bytes until the client has read it: the next small chunks wait for that. */
-  #writeGathered(): void {
-    this.#isGathering = this.heldBytes > 0 && !this.#res.destroyed;
-    if (this.#isGathering) this.#writeHeld(() => this.#writeGathered());
+  /** A pending write takes about 1000 bytes of memory, so small chunks are held until the previous write is complete. */
+  #writeCollected(): void {
+    this.#isCollecting = this.heldBytes > 0 && !this.#res.destroyed;
+    if (this.#isCollecting) this.#writeHeld(() => this.#writeCollected());
   }
 
   #writeHeld(onWritten?: () => void): void {
@@ -146,21 +149,21 @@ export class ClientResponse {
 
   #write(bytes: Buffer, onWritten?: (error: Error | null | undefined) => void): void {
     if (this.#res.write(bytes, onWritten)) return;
-    // Node hands the bytes to the kernel at the end of this turn. A client that was fast so far is likely to take them.
+    // Node passes the bytes to the kernel after this callback. If the client was fast so far, do not pause yet.
     if (this.#isClientSlow) this.#source?.pause();
     process.nextTick(checkBackPressure, this);
   }
 
-  /** For `checkBackPressure`. Pauses the source while bytes wait for the client. */
+  /** Called on the next tick. Pauses the source while the client is slow to read. */
   checkBackPressure(): void {
     this.#isClientSlow = this.#res.writableLength > 0;
     if (!this.#isClientSlow) {
       this.#source?.resume();
-    } else if (!this.#isDraining) {
-      this.#isDraining = true;
+    } else if (!this.#isWaitingForDrain) {
+      this.#isWaitingForDrain = true;
       this.#source?.pause();
       this.#res.once('drain', () => {
-        this.#isDraining = false;
+        this.#isWaitingForDrain = false;
         this.#onProgress();
         this.#source?.resume();
       });
@@ -172,10 +175,10 @@ export class ClientResponse {
     endResponse(this.#res);
   }
 
-  /** Breaks the connection, so that the client cannot take half a response for a whole one. */
+  /** Closes the connection so that the client cannot mistake a part of the response for all of it (RFC 9112 8). */
   abort(): void {
     const { socket } = this.#res;
-    // Without chunks or a length, an orderly close is the end of the body: only a reset tells it apart.
+    // Without chunks or a length, an orderly close would be the end of the body (RFC 9112 6.3). A reset is not.
     const isEndedByClose = !this.#res.chunkedEncoding && headerValue(this.headers, 'content-length') === undefined;
     if (isEndedByClose && socket !== null) resetConnection(socket);
     this.#res.destroy();
@@ -186,7 +189,7 @@ function checkBackPressure(response: ClientResponse): void {
   response.checkBackPressure();
 }
 
-/** The reason phrase as it goes out: anything but plain ASCII, and a secret, gives way to the usual one. */
+/** The reason phrase to send. One that is not ASCII or contains a secret is replaced by the standard phrase. */
 export function reasonPhrase(reason: string, status: number, redaction: Redaction): string {
   return /[^\0-\x7f]/.test(reason) || redaction.isIn(reason) ? (http.STATUS_CODES[status] ?? '') : reason;
 }

@@ -1,75 +1,75 @@
-/** Told once, when its time is up. */
+/** Called once, when its deadline is reached. */
 export interface DeadlineOwner {
   onDeadline(): void;
 }
 
 /**
- * Deadlines of one length. The one set first is due first, so a list and a single timer do for all of them: setting,
- * moving and clearing one costs no timer.
+ * Deadlines of the same duration. They expire in the order in which they were started, so a linked list and a single
+ * timer are enough. Starting, restarting and clearing a deadline touches no timer.
  */
 export class Deadlines {
   readonly #ms: number;
-  /** A ring through this entry, soonest first. */
-  readonly #ring = new Deadline(this, undefined);
-  #armed = false;
+  /** Entry of a circular, doubly linked list, earliest deadline first. */
+  readonly #list = new Deadline(this, undefined);
+  #isTimerSet = false;
 
   /** @param ms at most 2^31 - 1 */
   constructor(ms: number) {
     this.#ms = ms;
   }
 
-  /** Due in `ms` from now. */
+  /** Expires in `ms` from now. */
   start(owner: DeadlineOwner): Deadline {
     const deadline = new Deadline(this, owner);
     this.restart(deadline);
     return deadline;
   }
 
-  /** Due in `ms` from now, whenever it was due before. */
+  /** Expires in `ms` from now, whatever its time was before. */
   restart(deadline: Deadline): void {
     deadline.clear();
-    deadline.linkBefore(this.#ring, performance.now() + this.#ms);
-    if (!this.#armed) this.#arm(this.#ms);
+    deadline.linkBefore(this.#list, performance.now() + this.#ms);
+    if (!this.#isTimerSet) this.#setTimer(this.#ms);
   }
 
-  #arm(ms: number): void {
-    this.#armed = true;
-    // What waits for an answer keeps the process alive by its connections.
+  #setTimer(ms: number): void {
+    this.#isTimerSet = true;
+    // Does not keep the process alive: the connections of a waiting request do.
     setTimeout(() => this.#run(), ms).unref();
   }
 
   #run(): void {
-    this.#armed = false;
-    // A timer may be early by less than its own unit.
+    this.#isTimerSet = false;
+    // A timer can fire up to a millisecond early.
     const now = performance.now() + 1;
     try {
-      for (let next = this.#ring.next; next !== this.#ring && next.dueAt <= now; next = this.#ring.next) {
+      for (let next = this.#list.next; next !== this.#list && next.dueAt <= now; next = this.#list.next) {
         next.clear();
         next.owner?.onDeadline();
       }
     } finally {
-      const { next } = this.#ring;
-      if (next !== this.#ring && !this.#armed) this.#arm(next.dueAt - performance.now());
+      const { next } = this.#list;
+      if (next !== this.#list && !this.#isTimerSet) this.#setTimer(next.dueAt - performance.now());
     }
   }
 }
 
-/** One deadline; cleared, it never comes. */
+/** One deadline. A cleared deadline never calls its owner. */
 export class Deadline {
   readonly owner: DeadlineOwner | undefined;
   next: Deadline = this;
-  /** On the scale of `performance.now`. Milliseconds. */
+  /** Milliseconds on the scale of `performance.now`. */
   dueAt = 0;
-  readonly #all: Deadlines;
+  readonly #deadlines: Deadlines;
   #previous: Deadline = this;
 
-  constructor(all: Deadlines, owner: DeadlineOwner | undefined) {
-    this.#all = all;
+  constructor(deadlines: Deadlines, owner: DeadlineOwner | undefined) {
+    this.#deadlines = deadlines;
     this.owner = owner;
   }
 
   restart(): void {
-    this.#all.restart(this);
+    this.#deadlines.restart(this);
   }
 
   linkBefore(other: Deadline, dueAt: number): void {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
-import type { Config } from '../config/config.ts';
+import type { Client, Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
 import {
   CORS_EXPOSED_HEADERS,
@@ -18,153 +18,44 @@ import { RequestRecord } from '../telemetry/request-record.ts';
 import type { Tracing } from '../telemetry/otlp.ts';
 import type { FoundEndpoints } from '../tokens/discovery.ts';
 import type { TokenSources } from '../tokens/token-sources.ts';
-import { Access } from './access.ts';
-import { noRoute, sendLogin, type Caller } from './login.ts';
+import { Access, type Caller } from './access.ts';
+import { sendLogin } from './login.ts';
 import { ProxiedRequest, type RequestContext } from './request.ts';
 import { Route, RouteTable } from './route.ts';
 import { parseTarget, type Target } from './target.ts';
 import { TokenEndpoints, tokenEndpointsOf, TokenPathGuard, tokenPathRefused } from './token-paths.ts';
 import type { UpstreamPools } from './upstream-pools.ts';
 
-/** What may be taken over from a client without harm to logs and headers. */
-const VALID_REQUEST_ID = /^[A-Za-z0-9._:@/+=-]{1,128}$/;
-
-/** The client's `x-request-id`, if sane, else a new one. */
-export function requestIdOf(rawHeaders: readonly string[]): string {
-  const given = headerValue(rawHeaders, 'x-request-id');
-  return given !== undefined && VALID_REQUEST_ID.test(given) ? given : randomUUID();
-}
-
-/** How long a browser may remember a preflight's answer. Seconds. */
-const PREFLIGHT_MAX_AGE_S = 600;
-
-const EXPOSED_HEADERS = CORS_EXPOSED_HEADERS.join(', ');
-
-const NONE: Readonly<HeaderList> = [];
-
-/** What lets a page of an allowed origin read an answer (Fetch standard, "CORS protocol"); empty without an origin. */
-function corsHeaders(origin: string | undefined): Readonly<HeaderList> {
-  if (origin === undefined) return NONE;
-  return [
-    ...['access-control-allow-origin', origin],
-    ...['access-control-expose-headers', EXPOSED_HEADERS],
-    ...['vary', 'Origin'],
-  ];
-}
-
-/** Answers the question that a browser asks before a page's request; it is ours to answer, never the provider's. */
-function sendPreflightResponse(
-  req: IncomingMessage,
-  res: ServerResponse,
-  { origin, preflight }: { readonly origin: string | undefined; readonly preflight: string },
-  requestId: string,
-): void {
-  const headers = headerValue(req.rawHeaders, 'access-control-request-headers');
-  res.writeHead(204, [
-    ...corsHeaders(origin),
-    ...['access-control-allow-methods', preflight],
-    ...(headers === undefined ? [] : ['access-control-allow-headers', headers]),
-    ...['access-control-max-age', String(PREFLIGHT_MAX_AGE_S)],
-    ...['x-request-id', requestId],
-  ]);
-  res.end();
-}
-
-/** A request that may come in: to a route, or to none. */
-interface Admitted {
-  readonly route: Route | undefined;
-  readonly caller: Caller;
-  /** Path below the route's prefix (the whole path where there is no route), and the query. */
-  readonly rest: Target;
-}
-
-/**
- * Decides on the raw request alone whether it may come in, and where it goes. Notes on the record who sent it and which
- * route it is for, also where it is refused.
- * @throws ProxyError for every request that must not
- */
-export function admit(req: IncomingMessage, access: Access, table: RouteTable<Route>, record: RequestRecord): Admitted {
-  const tooMany = tooManyHeaders(req.rawHeaders);
-  if (tooMany !== undefined) throw tooMany;
-  refuseInvalidFraming(req);
-  refuseFramingInConnection(req.rawHeaders);
-  const host = headerValue(req.rawHeaders, 'host') ?? '';
-  const caller = access.admit(req, host);
-  const { client } = caller;
-  record.client = client?.name;
-  if (req.method === 'TRACE' || req.method === 'CONNECT') throw methodNotAllowed(req.method);
-  const target = parseTarget(req.url ?? '', host);
-  const route = table.match(target.path);
-  record.route = route?.config.name;
-  if (route === undefined) return { route, caller, rest: target };
-  if (client?.routes !== undefined && !client.routes.includes(route.config.name)) {
-    throw new ProxyError('client_forbidden', `The client \`${client.name}\` may not call ${route.config.name}.`);
-  }
-  const below = { path: target.path.slice(route.prefix.length), query: target.query };
-  if (!route.allows(caller.preflight ?? req.method ?? '', below.path)) {
-    throw new ProxyError('path_refused', `This call is not in the \`allow\` list of ${route.config.name}.`);
-  }
-  return { route, caller, rest: below };
-}
-
-/** Header lines that a request may have. */
-const MAX_HEADERS = 200;
-
-/** The refusal of a request with too many header lines. */
-export function tooManyHeaders(rawHeaders: readonly string[]): ProxyError | undefined {
-  const count = rawHeaders.length / 2;
-  if (count <= MAX_HEADERS) return undefined;
-  return new ProxyError(
-    'header_too_large',
-    `The request has ${count} header lines. Send at most ${MAX_HEADERS}. Nothing was sent.`,
-  );
-}
-
-/** What node's parser lets through and a strict upstream would not (RFC 9112 3.2, 6.1). */
-function refuseInvalidFraming(req: IncomingMessage): void {
-  const raw = req.rawHeaders;
-  if (req.httpVersionMajor !== 1) throw badRequest('only HTTP/1.1 and HTTP/1.0 are spoken');
-  if (countHeaders(raw, 'host') !== 1) throw badRequest('exactly one Host header is needed');
-  if (!/^[\w.\-[\]:]*$/.test(headerValue(raw, 'host') ?? '')) throw badRequest('the Host header is malformed');
-  const codings = countHeaders(raw, 'transfer-encoding');
-  if (codings === 0) return;
-  if (codings > 1 || headerValue(raw, 'transfer-encoding')?.toLowerCase() !== 'chunked') {
-    throw badRequest('the only Transfer-Encoding taken is `chunked`');
-  }
-  if (req.httpVersion === '1.0') throw badRequest('HTTP/1.0 knows no Transfer-Encoding');
-  if (countHeaders(raw, 'content-length') > 0)
-    throw badRequest('Transfer-Encoding and Content-Length exclude each other');
-}
-
-export function methodNotAllowed(method: string): ProxyError {
-  return new ProxyError('method_not_allowed', `${method} is not forwarded.`);
-}
-
-function badRequest(what: string): ProxyError {
-  return new ProxyError('bad_request', `The request was refused: ${what}. Nothing was sent.`);
-}
-
 interface GatewayContext {
   readonly sources: TokenSources;
-  /** Token endpoints that issuers name while this runs. */
+  /** Token endpoints that issuers name at run time. */
   readonly foundEndpoints: FoundEndpoints;
   readonly pools: UpstreamPools;
   readonly clock: Clock;
   readonly requestLog: RequestLog;
-  /** Undefined: requests are not traced. */
+  /** Undefined if requests are not traced. */
   readonly tracing: Tracing | undefined;
 }
 
-/** One configuration at work: which requests come in, and where each goes. */
+/** A request that passed admission. */
+interface Admitted {
+  /** Undefined if no route has this path. */
+  readonly route: Route | undefined;
+  readonly caller: Caller;
+  /** Path without the route's prefix, and query. The whole path if there is no route. */
+  readonly rest: Target;
+}
+
+/** Admits and dispatches the requests of one configuration: `handle` -> `admit` -> `#dispatch` -> `ProxiedRequest`. */
 export class Gateway {
   readonly routes: readonly Route[];
   readonly #access: Access;
   readonly #table: RouteTable<Route>;
   readonly #requestLog: RequestLog;
   readonly #tracing: Tracing | undefined;
-  /** Connections whose bytes cannot be trusted any more: what follows on them may be part of a refused body. */
-  readonly #closing = new Set<Socket>();
   readonly #clock: Clock;
+  /** Connections that close after a 400: what follows on them may be part of the refused request. */
+  readonly #closing = new Set<Socket>();
 
   constructor(config: Config, context: GatewayContext) {
     const endpoints = new TokenEndpoints(config.routes.flatMap(tokenEndpointsOf));
@@ -185,73 +76,99 @@ export class Gateway {
     this.#clock = context.clock;
   }
 
-  /** Judges a raw request. @throws ProxyError for one that may not come in */
-  admit(req: IncomingMessage, record: RequestRecord): Admitted {
-    return admit(req, this.#access, this.#table, record);
-  }
-
-  /** Whether a connection ends with the answer to a request on it that was refused. */
-  isClosing(socket: Socket): boolean {
-    return this.#closing.size > 0 && this.#closing.has(socket);
-  }
-
   handle(req: IncomingMessage, res: ServerResponse): void {
     res.on('error', destroyOnError);
     if (this.isClosing(req.socket)) return;
     const record = createRecord(req);
-    const { requestId } = record;
     try {
-      const { route, caller, rest: below } = this.admit(req, record);
-      const { client, origin, preflight } = caller;
-      if (preflight !== undefined) {
-        sendPreflightResponse(req, res, { origin, preflight }, requestId);
-        return;
-      }
-      const verdict = route?.tokenPaths.classify(req.method ?? '', below.path) ?? 'other';
-      if (verdict === 'refused') throw tokenPathRefused();
-      if (route === undefined || verdict === 'login') {
-        const extraHeaders = corsHeaders(origin);
-        record.path = maskedUnknownPath(below.path);
-        res.once('close', () => {
-          record.status = res.statusCode;
-          this.#requestLog.finishedLocally(record);
-        });
-        if (route === undefined) {
-          record.code = 'no_route';
-          sendProblem(res, noRoute(this.routes, client), requestId, extraHeaders);
-        } else {
-          sendLogin(res, route, caller, { requestId, nowMs: this.#clock.now(), extraHeaders });
-        }
-        return;
-      }
-      refuseWebSocket(req);
-      refuseOverload(route);
-      const request = new ProxiedRequest(route, req, res, this.createContext(record, route, caller, below));
-      res.on('close', () => request.onClientClosed());
-      request.start();
-    } catch (thrown) {
-      this.refuse(req, res, asProxyError(thrown), { record });
+      this.#dispatch(req, res, this.admit(req, record), record);
+    } catch (error) {
+      this.refuse(req, res, asProxyError(error), { record });
     }
   }
 
-  /** Notes what a request that goes to a route asks for, and begins its trace. */
-  createContext(record: RequestRecord, route: Route, { client, origin }: Caller, below: Target): RequestContext {
-    record.path = below.path;
-    record.query = below.query;
+  /**
+   * Checks framing, caller, method, target and `allow` on the raw request, and finds its route. Writes caller and route to
+   * the record, also for a request that is refused.
+   * @throws ProxyError for a request that must not be forwarded
+   */
+  admit(req: IncomingMessage, record: RequestRecord): Admitted {
+    const tooMany = tooManyHeaders(req.rawHeaders);
+    if (tooMany !== undefined) throw tooMany;
+    refuseInvalidFraming(req);
+    refuseFramingInConnection(req.rawHeaders);
+    const host = headerValue(req.rawHeaders, 'host') ?? '';
+    const caller = this.#access.admit(req, host);
+    const { client } = caller;
+    record.client = client?.name;
+    if (req.method === 'TRACE' || req.method === 'CONNECT') throw methodNotAllowed(req.method);
+    const target = parseTarget(req.url ?? '', host);
+    const route = this.#table.match(target.path);
+    record.route = route?.config.name;
+    if (route === undefined) return { route, caller, rest: target };
+    const { name } = route.config;
+    if (client?.routes !== undefined && !client.routes.includes(name)) {
+      const detail = `The client \`${client.name}\` may not use ${name}. Add the route to its \`routes\`.`;
+      throw new ProxyError('client_forbidden', detail);
+    }
+    const rest = { path: target.path.slice(route.prefix.length), query: target.query };
+    if (!route.allows(caller.preflight ?? req.method ?? '', rest.path)) {
+      throw new ProxyError('path_refused', `This call is not in the \`allow\` list of ${name}.`);
+    }
+    return { route, caller, rest };
+  }
+
+  /** Responds to the request here, or starts to forward it. @throws ProxyError */
+  #dispatch(req: IncomingMessage, res: ServerResponse, admitted: Admitted, record: RequestRecord): void {
+    const { route, caller, rest } = admitted;
+    const { client, origin, preflight } = caller;
+    const { requestId } = record;
+    if (preflight !== undefined) {
+      sendPreflightResponse(req, res, { origin, preflight }, requestId);
+      return;
+    }
+    const tokenPath = route?.tokenPaths.classify(req.method ?? '', rest.path) ?? 'other';
+    if (tokenPath === 'refused') throw tokenPathRefused();
+    if (route === undefined || tokenPath === 'login') {
+      const extraHeaders = corsHeaders(origin);
+      record.path = maskedUnknownPath(rest.path);
+      res.once('close', () => {
+        record.status = res.statusCode;
+        this.#requestLog.finishedLocally(record);
+      });
+      if (route === undefined) {
+        record.code = 'no_route';
+        sendProblem(res, noRoute(this.routes, client), requestId, extraHeaders);
+      } else {
+        sendLogin(res, route, caller, { requestId, nowMs: this.#clock.now(), extraHeaders });
+      }
+      return;
+    }
+    if (headerValue(req.rawHeaders, 'upgrade')?.trim().toLowerCase() === 'websocket') throw upgradeRefused();
+    refuseOverload(route);
+    const request = new ProxiedRequest(route, req, res, this.createContext(record, route, caller, rest));
+    res.on('close', () => request.onClientClosed());
+    request.start();
+  }
+
+  /** Writes the target of a request that goes to a route to the record, and starts its trace. */
+  createContext(record: RequestRecord, route: Route, { client, origin }: Caller, rest: Target): RequestContext {
+    record.path = rest.path;
+    record.query = rest.query;
     record.redaction = route.redaction;
     if (route.config.inspectBodies) record.keepBodies();
     return {
       requestId: record.requestId,
       client: client?.name,
-      rest: below,
+      rest,
       extraHeaders: corsHeaders(origin),
-      record: record,
+      record,
       requestLog: this.#requestLog,
       trace: this.#tracing?.begin(record, route.config),
     };
   }
 
-  /** Answers with a problem. */
+  /** Logs the error and sends it as a problem response. */
   refuse(
     req: IncomingMessage,
     res: ServerResponse,
@@ -264,7 +181,12 @@ export class Gateway {
     sendProblem(res, error, record.requestId, corsHeaders(this.#access.allowedOrigin(req.rawHeaders)));
   }
 
-  /** RFC 9112 6.1, 6.3: after bad framing the connection ends with the answer. */
+  /** Whether a connection closes after a response that was already decided. Further requests on it are ignored. */
+  isClosing(socket: Socket): boolean {
+    return this.#closing.size > 0 && this.#closing.has(socket);
+  }
+
+  /** RFC 9112 6.1, 6.3: after invalid framing, the connection closes after the response. */
   #closeAfterResponse(socket: Socket, res: ServerResponse): void {
     res.shouldKeepAlive = false;
     this.#closing.add(socket);
@@ -272,30 +194,118 @@ export class Gateway {
   }
 }
 
-/** Listens for `error` on a response: node:http emits it for a write after the end, for example by a faulty app. */
+/** Listener for `error` on a response. node:http emits it for a write after the end, for example by an app. */
 function destroyOnError(this: ServerResponse): void {
   this.destroy();
+}
+
+// Request ID and record
+
+/** What is safe in log lines and headers. */
+const VALID_REQUEST_ID = /^[A-Za-z0-9._:@/+=-]{1,128}$/;
+
+/** The client's `x-request-id` if it is valid, otherwise a new UUID. */
+export function requestIdOf(rawHeaders: readonly string[]): string {
+  const given = headerValue(rawHeaders, 'x-request-id');
+  return given !== undefined && VALID_REQUEST_ID.test(given) ? given : randomUUID();
 }
 
 export function createRecord({ rawHeaders, method = '' }: IncomingMessage): RequestRecord {
   return new RequestRecord(requestIdOf(rawHeaders), method, rawHeaders);
 }
 
-function refuseWebSocket(req: IncomingMessage): void {
-  if (headerValue(req.rawHeaders, 'upgrade')?.trim().toLowerCase() === 'websocket') throw upgradeRefused();
+// Admission
+
+/** Limit for the number of header lines of a request. */
+const MAX_HEADERS = 200;
+
+/** The error for a request with too many header lines. Undefined if the number is within the limit. */
+export function tooManyHeaders(rawHeaders: readonly string[]): ProxyError | undefined {
+  const count = rawHeaders.length / 2;
+  if (count <= MAX_HEADERS) return undefined;
+  return new ProxyError(
+    'header_too_large',
+    `The request has ${count} header lines. Send at most ${MAX_HEADERS}. Nothing was sent.`,
+  );
+}
+
+/**
+ * Refuses framing that Node's parser accepts and a strict upstream would not: RFC 9112 3.2 (Host), 6.1
+ * (Transfer-Encoding).
+ */
+function refuseInvalidFraming(req: IncomingMessage): void {
+  const raw = req.rawHeaders;
+  if (req.httpVersionMajor !== 1) throw badRequest('only HTTP/1.1 and HTTP/1.0 are supported');
+  if (countHeaders(raw, 'host') !== 1) throw badRequest('it must have exactly one Host header');
+  if (!/^[\w.\-[\]:]*$/.test(headerValue(raw, 'host') ?? '')) throw badRequest('its Host header is malformed');
+  const codings = countHeaders(raw, 'transfer-encoding');
+  if (codings === 0) return;
+  if (codings > 1 || headerValue(raw, 'transfer-encoding')?.toLowerCase() !== 'chunked') {
+    throw badRequest('only the Transfer-Encoding `chunked` is supported');
+  }
+  if (req.httpVersion === '1.0') throw badRequest('HTTP/1.0 has no Transfer-Encoding');
+  if (countHeaders(raw, 'content-length') > 0) throw badRequest('it has both Transfer-Encoding and Content-Length');
+}
+
+function badRequest(fault: string): ProxyError {
+  return new ProxyError('bad_request', `The request was refused: ${fault}. Nothing was sent.`);
+}
+
+export function methodNotAllowed(method: string): ProxyError {
+  return new ProxyError('method_not_allowed', `${method} requests are not forwarded.`);
 }
 
 export function upgradeRefused(): ProxyError {
-  return new ProxyError(
-    'upgrade_refused',
-    'This route forwards no WebSockets; `websocket: true` on it lets them through.',
-  );
+  const detail = 'This route does not forward WebSockets. To allow them, set `websocket: true` on it.';
+  return new ProxyError('upgrade_refused', detail);
 }
 
 export function refuseOverload(route: Route): void {
   const { maxConcurrency, name } = route.config;
   if (maxConcurrency === undefined || route.stats.inFlight < maxConcurrency) return;
-  throw new ProxyError('overloaded', `${name} has ${maxConcurrency} requests under way, its max_concurrency.`, {
-    reason: { kind: 'limit', key: 'max_concurrency' },
-  });
+  const detail = `${name} has ${maxConcurrency} requests in flight, the limit set by max_concurrency. Send it again later.`;
+  throw new ProxyError('overloaded', detail, { reason: { kind: 'limit', key: 'max_concurrency' } });
+}
+
+/** For a path without a route. Names only the routes that this client may use. */
+function noRoute(routes: readonly Route[], client: Client | undefined): ProxyError {
+  const names = routes.map(({ config }) => config.name).filter((name) => client?.routes?.includes(name) ?? true);
+  return new ProxyError('no_route', `No route has this path. Configured: ${names.join(', ')}.`);
+}
+
+// CORS
+
+/** How long a browser may cache a preflight response. Seconds. */
+const PREFLIGHT_MAX_AGE_S = 600;
+
+const EXPOSED_HEADERS = CORS_EXPOSED_HEADERS.join(', ');
+
+const NONE: Readonly<HeaderList> = [];
+
+/** Headers that let a page of an allowed origin read a response (Fetch standard, "CORS protocol"). */
+function corsHeaders(origin: string | undefined): Readonly<HeaderList> {
+  if (origin === undefined) return NONE;
+  return [
+    ...['access-control-allow-origin', origin],
+    ...['access-control-expose-headers', EXPOSED_HEADERS],
+    ...['vary', 'Origin'],
+  ];
+}
+
+/** Responds to a CORS preflight. It is never forwarded. */
+function sendPreflightResponse(
+  req: IncomingMessage,
+  res: ServerResponse,
+  { origin, preflight }: { readonly origin: string | undefined; readonly preflight: string },
+  requestId: string,
+): void {
+  const headers = headerValue(req.rawHeaders, 'access-control-request-headers');
+  res.writeHead(204, [
+    ...corsHeaders(origin),
+    ...['access-control-allow-methods', preflight],
+    ...(headers === undefined ? [] : ['access-control-allow-headers', headers]),
+    ...['access-control-max-age', String(PREFLIGHT_MAX_AGE_S)],
+    ...['x-request-id', requestId],
+  ]);
+  res.end();
 }

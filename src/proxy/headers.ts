@@ -1,4 +1,5 @@
 import { ProxyError } from '../errors.ts';
+import { MAY_HAVE_ACTED } from '../http/client/failures.ts';
 import {
   cameThroughWakala,
   compactHeaderName,
@@ -14,46 +15,46 @@ import {
 import type { Redaction } from '../redaction.ts';
 import type { RequestTrace } from '../telemetry/otlp.ts';
 
-/** What a route puts on its API calls. Names as they go out. */
+/** The headers that a route adds to API calls, and those of the client that it drops. */
 export interface RouteHeaders {
-  /** Replace the client's. */
+  /** Replace the client's headers of the same name. */
   readonly set: readonly (readonly [name: string, value: string])[];
-  /** Yield to the client's. */
+  /** Sent unless the client sends a header of the same name. */
   readonly defaults: readonly (readonly [name: string, value: string])[];
-  /** Names of `set` as `comparable` makes them: the client's own are dropped. */
+  /** Normalized names of `set`. */
   readonly replaced: ReadonlySet<string>;
-  /** Name of the header that carries the token; `authorization` unless given. */
+  /** Name of the header that carries the token. Default: `authorization`. */
   readonly tokenHeader?: string;
-  /** Names, as `folded` makes them: the client's own are dropped. */
+  /** Compact names of further headers of the client to drop (`compactHeaderName`). */
   readonly blocked?: ReadonlySet<string>;
 }
 
 /**
- * The headers of an API call: the client's in their order, less what is hop-by-hop or not theirs to say, then the
- * route's, then `Via`, then the token and what came with it. What `Connection` names goes before the token comes, so no
- * client can strip it.
+ * The headers of an API call: the client's in their order, without hop-by-hop and replaced ones, then the route's, then
+ * `Via`, the token and the headers issued with it. The client's `Connection` options apply only to its own headers, so
+ * that a client cannot remove the token.
  * @param authorization value of the header that carries the token
- * @throws ProxyError `bad_request` or `loop_detected`
+ * @throws ProxyError `loop_detected`
  */
 export function requestHeaders(
   raw: readonly string[],
   route: RouteHeaders,
   authorization: string,
-  withToken: Readonly<HeaderList> = [],
+  tokenHeaders: Readonly<HeaderList> = [],
 ): HeaderList {
   const out: HeaderList = [];
-  const nominated = connectionOptions(raw);
-  let hops: string[] | undefined;
+  const hopByHop = connectionOptions(raw);
+  let viaValues: string[] | undefined;
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] ?? '';
     const value = raw[i + 1] ?? '';
     const key = normalizeHeaderName(name);
     if (key === 'via') {
       refuseLoop(value);
-      (hops ??= []).push(value);
+      (viaValues ??= []).push(value);
     }
-    if (!isForwardedHeader(key)) continue;
-    if (route.replaced.has(key) || isAuthorizationVariant(key) || nominated?.has(key) === true) continue;
+    if (!isForwardedHeader(key) || hopByHop?.has(key) === true) continue;
+    if (route.replaced.has(key) || isAuthorizationVariant(key)) continue;
     if (route.blocked?.has(compactHeaderName(key)) === true) continue;
     out.push(name, value);
   }
@@ -61,15 +62,15 @@ export function requestHeaders(
     if (!hasHeader(out, normalizeHeaderName(name))) out.push(name, value);
   }
   for (const [name, value] of route.set) out.push(name, value);
-  const via = hops === undefined ? VIA : [...hops, VIA].join(', ');
+  const via = viaValues === undefined ? VIA : [...viaValues, VIA].join(', ');
   out.push('via', via, route.tokenHeader ?? 'authorization', authorization);
-  if (withToken.length > 0) out.push(...withToken);
+  if (tokenHeaders.length > 0) out.push(...tokenHeaders);
   return out;
 }
 
 /**
- * Begins a traced attempt: its `traceparent` takes the place of the client's. A `tracestate` goes on in the trace that
- * it came with, and in no other (W3C Trace Context 3.3).
+ * Starts the span of a traced attempt and replaces the client's `traceparent`. A `tracestate` is forwarded only if the
+ * client's trace is continued (W3C Trace Context 3.3).
  */
 export function tracedHeaders(headers: Readonly<HeaderList>, trace: RequestTrace): HeaderList {
   const out: HeaderList = [];
@@ -83,19 +84,19 @@ export function tracedHeaders(headers: Readonly<HeaderList>, trace: RequestTrace
 }
 
 /**
- * The headers of a response, in their order, less what is hop-by-hop and any that holds a secret. The provider's own
- * `x-request-id` stays readable as `x-upstream-request-id`.
+ * The headers of a response in their order, without hop-by-hop headers and those that contain a secret. The provider's
+ * `x-request-id` is renamed to `x-upstream-request-id`.
  * @throws ProxyError `upstream_invalid`
  */
 export function responseHeaders(raw: readonly string[], status: number, redaction: Redaction): HeaderList {
   const out: HeaderList = [];
-  const nominated = connectionOptions(raw);
+  const hopByHop = connectionOptions(raw);
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] ?? '';
     const value = raw[i + 1] ?? '';
     const key = name.toLowerCase();
     if (key === 'transfer-encoding') refuseOtherCodings(value);
-    if (!isReturnedHeader(key) || nominated?.has(normalizeHeaderName(key)) === true) continue;
+    if (!isReturnedHeader(key) || hopByHop?.has(normalizeHeaderName(key)) === true) continue;
     // RFC 9110 8.6: no Content-Length on a 1xx or 204.
     if ((status === 204 || status < 200) && key === 'content-length') continue;
     out.push(key === 'x-request-id' ? 'x-upstream-request-id' : name, value);
@@ -103,22 +104,22 @@ export function responseHeaders(raw: readonly string[], status: number, redactio
   return redaction.cleanHeaders(out);
 }
 
-/** A coding that nobody undoes would pass for the body itself (RFC 9112 6.1). */
+/** Only `chunked` is decoded here. Any other coding would reach the client as part of the body (RFC 9112 6.1). */
 function refuseOtherCodings(value: string): void {
   if (value.trim().toLowerCase() === 'chunked') return;
   throw new ProxyError(
     'upstream_invalid',
-    "The provider's answer has a Transfer-Encoding other than chunked. It may have acted on the request.",
+    `The response has a Transfer-Encoding other than chunked. ${MAY_HAVE_ACTED}`,
     { reason: { kind: 'malformed_response', rule: 'it has a Transfer-Encoding other than chunked', host: undefined } },
   );
 }
 
-/** @throws ProxyError `loop_detected` if one of the hops of a `Via` line is wakala */
+/** @throws ProxyError `loop_detected` if this `Via` header names wakala */
 function refuseLoop(via: string): void {
   if (cameThroughWakala(via)) {
     throw new ProxyError(
       'loop_detected',
-      'This request has been through wakala already: an upstream in the configuration leads back to this proxy.',
+      'The request has already passed through Wakala: an `upstream` in the configuration leads back to this proxy.',
       { reason: { kind: 'loop' } },
     );
   }

@@ -1,24 +1,110 @@
-/** What the decision about a second attempt depends on, and nothing else. */
+/*
+ * When a request is sent a second time. The only ground is the provider's own statement that the token is dead: a 401
+ * says that the request was not applied (RFC 9110 15.5.2), and a provider's `deadToken` rules name its documented
+ * equivalents. A proxy must not retry a request for any other reason (RFC 9110 9.2.2).
+ *
+ * Two parts: `DeadTokenRules` tells whether a response says so, and `decideReplay` tells what follows. The HTTP client
+ * has its own, lower-level rule for safe requests on connections that broke (`Exchange.mayResend`).
+ */
+
+import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
+import type { RouteConfig } from '../config/config.ts';
+import { ProxyError } from '../errors.ts';
+import type { RequestBody } from '../http/client/http-exchange.ts';
+import { valueAt } from '../json.ts';
+import type { DeadTokenRule } from '../providers/provider.ts';
+
+/** What the status of a response says about the token. */
+export type StatusClassification = 'dead' | 'alive' | 'depends_on_body';
+
+/** Limit for a decompressed body. Bytes. */
+const MAX_DECODED_BYTES = 64 * 1024;
+
+/** The dead-token rules of a provider, indexed by status. */
+export class DeadTokenRules {
+  readonly #byStatus = new Map<number, DeadTokenRule[]>();
+
+  constructor(rules: readonly DeadTokenRule[]) {
+    for (const rule of rules) {
+      const sameStatus = this.#byStatus.get(rule.status);
+      if (sameStatus === undefined) this.#byStatus.set(rule.status, [rule]);
+      else sameStatus.push(rule);
+    }
+  }
+
+  classifyStatus(status: number): StatusClassification {
+    const rules = this.#byStatus.get(status);
+    if (rules === undefined) return 'alive';
+    return rules.some((rule) => rule.body === undefined) ? 'dead' : 'depends_on_body';
+  }
+
+  /**
+   * Whether the body says that the token is dead. A body that cannot be read does not.
+   * @param body complete, still encoded
+   * @param encoding its Content-Encoding
+   */
+  matchesBody(status: number, body: Buffer, encoding: string | undefined): boolean {
+    let json: unknown;
+    try {
+      json = JSON.parse(decodeBody(body, encoding).toString('utf8'));
+    } catch {
+      return false;
+    }
+    return (this.#byStatus.get(status) ?? []).some((rule) =>
+      Object.entries(rule.body ?? {}).every(([path, value]) => valueAt(json, path) === value),
+    );
+  }
+}
+
+function decodeBody(body: Buffer, encoding: string | undefined): Buffer {
+  const limit = { maxOutputLength: MAX_DECODED_BYTES };
+  switch (encoding?.trim().toLowerCase()) {
+    case 'gzip':
+    case 'x-gzip':
+      return gunzipSync(body, limit);
+    case 'deflate':
+      return inflateSync(body, limit);
+    case 'br':
+      return brotliDecompressSync(body, limit);
+    default:
+      return body;
+  }
+}
+
+/** Everything that the decision about a second attempt depends on. */
 interface RefusedAttempt {
   /** 1 or 2. There is no third. */
   readonly attempt: number;
-  /** Whether all of the request body, if it has one, is still here. A streamed body is not. */
-  readonly isBodyAvailable: boolean;
-  /** Whether the route's `replay` allows a second attempt for this method. Never true for a WebSocket handshake. */
-  readonly isMethodAllowed: boolean;
+  readonly method: string;
+  /** `replay` of the route: for all methods, for none, or for these. */
+  readonly policy: RouteConfig['replay'];
+  /** A WebSocket handshake is not replayed. */
+  readonly isHandshake: boolean;
+  /** A body above `replay_limit` was streamed and is no longer available. */
+  readonly body: RequestBody['kind'];
   readonly isClientGone: boolean;
 }
 
 /**
- * Decides what follows when the provider says that the token is dead. Its refusal says that the request was not applied
- * (RFC 9110 15.5.2), and is the only ground on which a request is sent twice.
- * @returns `replay`: get another token and send the request once more. `relay`: the client gets the refusal.
+ * Decides what follows after the provider refused the token of an attempt.
+ * @returns `replay`: get another token and send the request again. `relay`: pass the refusal to the client.
  */
-export function decideReplay({
-  attempt,
-  isBodyAvailable,
-  isMethodAllowed,
-  isClientGone,
-}: RefusedAttempt): 'replay' | 'relay' {
-  return attempt === 1 && isBodyAvailable && isMethodAllowed && !isClientGone ? 'replay' : 'relay';
+export function decideReplay(refused: RefusedAttempt): 'replay' | 'relay' {
+  const { attempt, method, policy, isHandshake, body, isClientGone } = refused;
+  if (attempt !== 1 || isHandshake || body === 'stream' || isClientGone) return 'relay';
+  return policy === true || (policy !== false && policy.has(method)) ? 'replay' : 'relay';
+}
+
+/**
+ * The error of a second attempt that was not sent, with the first attempt in its message. The outcome stays `not_sent`:
+ * the provider refused the first attempt without applying it, so the client can safely send the request again. That is
+ * the same ground on which Wakala made the second attempt.
+ * @param refusedStatus of the response to the first attempt
+ */
+export function unsentReplay(error: ProxyError, refusedStatus: number): ProxyError {
+  const first =
+    `This was the second attempt: the provider refused the first one with status ${refusedStatus} because of its token ` +
+    'and did not act on it.';
+  const { code, message, reason, cause, outcome, retryAfterS } = error;
+  return new ProxyError(code, `${message} ${first}`, { reason, cause, outcome, retryAfterS });
 }

@@ -1,55 +1,58 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ProxyError, type Reason, type TimeoutPhase } from '../errors.ts';
 import { MAY_HAVE_ACTED } from '../http/client/failures.ts';
-import type { ClientRequest, Exchange, ResponseHandler } from '../http/client/http-exchange.ts';
+import {
+  type ClientRequest,
+  type Exchange,
+  type RequestBody,
+  type ResponseHandler,
+  SAFE_METHODS,
+} from '../http/client/http-exchange.ts';
 import { resetConnection, unsentBytes } from '../http/node-internals.ts';
 import type { Redaction } from '../redaction.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
 import type { RequestTrace } from '../telemetry/otlp.ts';
 import type { AttemptRecord, TokenUse, RequestRecord } from '../telemetry/request-record.ts';
 import type { Token, TokenCall } from '../tokens/token.ts';
-import { type Body, expectsContinue, receiveBody } from './body.ts';
+import { expectsContinue, receiveBody } from './body.ts';
 import { ClientResponse, reasonPhrase, responseForSocket, SMALL_BODY_BYTES } from './client-response.ts';
-import type { Route, StatusClassification } from './route.ts';
+import type { Route } from './route.ts';
 import type { Deadline, DeadlineOwner } from './deadlines.ts';
 import { type HeaderList, headerValue } from '../http/header-list.ts';
 import { requestHeaders, responseHeaders, tracedHeaders } from './headers.ts';
 import { discardBody } from '../http/linger.ts';
 import { asProxyError, sendProblem } from '../http/problem.ts';
-import { decideReplay } from './replay.ts';
+import { decideReplay, type StatusClassification, unsentReplay } from './replay.ts';
 import type { Target } from './target.ts';
 import { tokenPathRefused } from './token-paths.ts';
 
-/** What a request waits for. */
+/** What a request is waiting for. */
 type State =
-  /** The client's body, up to the route's `replay_limit`. A longer one is streamed, and not waited for. */
+  /** The client's body, up to `replay_limit`. A longer body is streamed and not waited for. */
   | 'receiving'
-  /** A token. Skipped where one is cached. */
+  /** A token. Skipped if one is cached. */
   | 'acquiring'
   /** The head of the response. */
   | 'sending'
-  /** The rest of a small response, or of one whose body may say that the token is dead. */
-  | 'judging'
+  /** The rest of a response that is held: it is small, or its body may say that the token is dead. */
+  | 'classifying'
   /** Another token for the second attempt. The refused response is held. */
   | 'refreshing'
-  /** The end of the response, while it goes to the client. */
+  /** The end of the response, while it is streamed to the client. */
   | 'relaying'
-  /** The client, which has not taken all of the response yet. */
+  /** The client, to read the rest of the response. */
   | 'flushing'
   | 'done';
 
-/** Methods that change nothing (RFC 9110 9.2.1). Nobody needs their outcome once the client is gone. */
-const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
-
-/** A request on its way through a pool of connections, or a WebSocket handshake. */
+/** A request in flight on a connection pool, or a WebSocket handshake. */
 export type UpstreamExchange = Pick<Exchange, 'abort' | 'pause' | 'resume' | 'release'>;
 
-/** Is told what becomes of a request or a WebSocket handshake. */
+/** Callbacks for a request or a WebSocket handshake. */
 export interface UpstreamListener extends ResponseHandler {
   /**
-   * The upstream accepted a WebSocket handshake. Nothing else is called after it.
-   * @returns header lines of the client's 101 response, names and values by turns
-   * @throws ProxyError if it may not be accepted
+   * The upstream accepted a WebSocket handshake. No other callback follows.
+   * @returns the headers of the 101 response to the client
+   * @throws ProxyError if the response is invalid
    */
   onUpgrade(rawHeaders: readonly string[]): HeaderList;
 }
@@ -61,32 +64,32 @@ interface UpstreamSender {
 
 export interface RequestContext {
   readonly requestId: string;
-  /** Name of the client; undefined where there is no `clients` list. */
+  /** Name of the client. Undefined if there is no `clients` list. */
   readonly client: string | undefined;
-  /** Path below the route's prefix, and the query, as the client sent them. */
+  /** Path without the route's prefix, and query, as the client sent them. */
   readonly rest: Target;
-  /** Header lines that Wakala adds to every response. */
+  /** Headers that Wakala adds to every response. */
   readonly extraHeaders: Readonly<HeaderList>;
-  /** The record of this request, for log, metrics and inspector. It is written here, and never read. */
+  /** The record of this request for the log, metrics, traces and the inspector. It is only written here, never read. */
   readonly record: RequestRecord;
   readonly requestLog: RequestLog;
-  /** Undefined unless requests are traced. */
+  /** Undefined if the request is not traced. */
   readonly trace: RequestTrace | undefined;
-  /** For a WebSocket handshake; otherwise the pool of the route sends. */
+  /** Sends a WebSocket handshake. Undefined for other requests, which the route's pool sends. */
   readonly handshake?: UpstreamSender;
 }
 
 /**
- * One request to a route, from its head to the last byte of its response:
+ * One request to a route as a state machine, from its head to the last byte of the response:
  *
- *     receiving -> acquiring -> sending -> judging -> relaying -> flushing -> done
- *                                  ^          |
- *                                  +-- refreshing (once, if the provider says that the token is dead)
+ *     receiving -> acquiring -> sending -> classifying -> relaying -> flushing -> done
+ *                                  ^            |
+ *                                  +------- refreshing (at most once, if the provider says that the token is dead)
  *
- * Where a token is cached and there is no body, all up to `sending` happens in one turn of the event loop. Failures,
- * deadlines and clients that leave end it in any state; the parts of this class are in the order of the states.
+ * With a cached token and no body, everything up to `sending` happens synchronously. An error, the deadline or a
+ * disconnect of the client can end the request in any state. The methods are in the order of the states.
  *
- * A WebSocket handshake is a request without a body whose method is never replayed. Only a 101 leaves this path.
+ * A WebSocket handshake is a request without a body that is never replayed. After a 101 the request is done.
  */
 export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   readonly #route: Route;
@@ -97,32 +100,34 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   readonly #call: TokenCall;
   readonly #deadline: Deadline;
   #state: State = 'receiving';
-  #body: Body = { kind: 'none' };
+  #body: RequestBody = { kind: 'none' };
   #isClientGone = false;
-  /** 1 or 2, once it is sent. */
+  /** Number of the current attempt: 1 or 2, and 0 before the first. */
   #attempt = 0;
+  /** Status of the first attempt, if the provider refused its token. */
+  #refusedStatus = 0;
 
-  // Of the current attempt.
+  // The current attempt
   #token: Token | undefined;
-  /** Finds the secrets of this token, which may not be the route's current one any more. */
+  /** Finds the secrets of this attempt's token. The route may have a newer token by now. */
   #redaction: Redaction;
   #tokenUse: TokenUse | undefined;
   #exchange: UpstreamExchange | undefined;
   #attemptRecord: AttemptRecord | undefined;
-  /** Whether any byte of the request may have left. */
+  /** Whether any byte of the request may have been sent. */
   #hasStarted = false;
-  /** Whether all of it was handed to the socket. */
+  /** Whether the complete request was written to the socket. */
   #isSent = false;
   #response: ClientResponse | undefined;
   #classification: StatusClassification = 'alive';
-  /** Whether all of the response has arrived. */
+  /** Whether the complete response has arrived. */
   #isComplete = false;
-  /** Why a refused response broke off while another token was awaited. */
+  /** Why the refused response failed while the request was waiting for another token. */
   #refusalError: ProxyError | undefined;
-  /** What the client had not taken at the last deadline. */
+  /** Bytes that the client had not taken at the last deadline. */
   #unsentBytes = Infinity;
 
-  /** @param res undefined for a WebSocket handshake: it gets one if it is refused */
+  /** @param res undefined for a WebSocket handshake; it is created if the handshake is refused */
   constructor(route: Route, req: IncomingMessage, res: ServerResponse | undefined, context: RequestContext) {
     this.#route = route;
     this.#req = req;
@@ -154,7 +159,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     }
   }
 
-  #onBody(body: Body): void {
+  #onBody(body: RequestBody): void {
     if (this.#state !== 'receiving') return;
     this.#body = body;
     this.#record.receivedAt = performance.now();
@@ -186,7 +191,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   /** The only place that sends. */
   #send(token: Token, use: TokenUse): void {
     const route = this.#route;
-    const { rest: below, trace, handshake } = this.#context;
+    const { rest, trace, handshake } = this.#context;
     this.#state = 'sending';
     this.#attempt += 1;
     this.#token = token;
@@ -196,8 +201,8 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#response = undefined;
     this.#isComplete = false;
     try {
-      // An issuer may have named its token endpoint while this request waited for a token.
-      if (route.tokenPaths.isDiscovered(below.path)) throw tokenPathRefused();
+      // Discovery may have found a token endpoint on this route while the request was waiting for a token.
+      if (route.tokenPaths.isDiscovered(rest.path)) throw tokenPathRefused();
       const authorization = route.authorization(token);
       const headers = requestHeaders(this.#req.rawHeaders, route.headers, authorization, route.tokenHeaders(token));
       this.#redaction = route.redactionOf(token);
@@ -206,7 +211,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       this.#call.sentAtMs = this.#attemptRecord.sentAt;
       const request: ClientRequest = {
         method: this.#call.method,
-        target: this.#call.path + below.query,
+        target: this.#call.path + rest.query,
         headers: trace === undefined ? headers : tracedHeaders(headers, trace),
         body: this.#body,
       };
@@ -228,16 +233,17 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   onHead(status: number, reason: string, rawHeaders: string[]): void {
     this.#recordHead(status);
     const headers = responseHeaders(rawHeaders, status, this.#redaction);
-    const shownReason = reasonPhrase(reason, status, this.#redaction);
-    this.#response = new ClientResponse(this.#serverResponse(), status, shownReason, headers);
+    const phrase = reasonPhrase(reason, status, this.#redaction);
+    this.#response = new ClientResponse(this.#serverResponse(), status, phrase, headers);
     this.#classification = this.#route.deadToken.classifyStatus(status);
-    this.#state = 'judging';
+    this.#state = 'classifying';
     if (this.#classification === 'alive') this.#reportAccepted(status);
-    // Held until it is complete: the body of a response that must be looked at, and a small response, which then goes
-    // out in one write. Others go on after the current read, so that an invalid first read still becomes a 502.
-    if (this.#classification === 'look' || (this.#classification === 'alive' && this.#response.isSmall(this.#call.method))) return;
+    // Hold the response until it is complete if its body decides, or if it is small enough for a single write.
+    if (this.#classification === 'depends_on_body') return;
+    if (this.#classification === 'alive' && this.#response.isSmall(this.#call.method)) return;
+    // Otherwise continue after the current read: if that turns out to be invalid, a 502 can still be sent.
     process.nextTick(() => {
-      if (this.#state === 'judging') this.#onClassified(this.#classification === 'dead');
+      if (this.#state === 'classifying') this.#onClassified(this.#classification === 'dead');
     });
   }
 
@@ -259,7 +265,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#attemptRecord.status = status;
   }
 
-  // judging
+  // classifying
 
   onData(chunk: Buffer): void {
     const response = this.#response;
@@ -271,19 +277,21 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       return;
     }
     response.hold(chunk);
-    // Where the body must be looked at, a longer one is not a refusal of the token.
-    if (this.#state === 'judging' && response.heldBytes > SMALL_BODY_BYTES) this.#onClassified(this.#classification === 'dead');
+    // A body too long to be held does not match any dead-token rule.
+    if (this.#state === 'classifying' && response.heldBytes > SMALL_BODY_BYTES)
+      this.#onClassified(this.#classification === 'dead');
   }
 
   onEnd(): void {
     this.#isComplete = true;
     if (this.#state === 'relaying') this.#flush();
-    else if (this.#state === 'judging') this.#onClassified(this.#isRefusalOfToken());
+    else if (this.#state === 'classifying') this.#onClassified(this.#isTokenDead());
   }
 
-  #isRefusalOfToken(): boolean {
+  /** Whether the complete response says that the token is dead. */
+  #isTokenDead(): boolean {
     const response = this.#response;
-    if (response === undefined || this.#classification !== 'look') return this.#classification === 'dead';
+    if (response === undefined || this.#classification !== 'depends_on_body') return this.#classification === 'dead';
     const encoding = headerValue(response.headers, 'content-encoding');
     return this.#route.deadToken.matchesBody(response.status, response.held(), encoding);
   }
@@ -291,19 +299,21 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #onClassified(isTokenDead: boolean): void {
     const token = this.#token;
     if (!isTokenDead || token === undefined) {
-      if (this.#classification === 'look') this.#reportAccepted(this.#response?.status ?? 0);
+      if (this.#classification === 'depends_on_body') this.#reportAccepted(this.#response?.status ?? 0);
       this.#relay();
       return;
     }
     this.#record.refusals += 1;
     const decision = decideReplay({
       attempt: this.#attempt,
-      isBodyAvailable: this.#body.kind !== 'stream',
-      isMethodAllowed: this.#context.handshake === undefined && this.#route.mayReplay(this.#call.method),
+      method: this.#call.method,
+      policy: this.#route.config.replay,
+      isHandshake: this.#context.handshake !== undefined,
+      body: this.#body.kind,
       isClientGone: this.#isClientGone,
     });
     if (this.#attempt === 1) {
-      // Whatever becomes of this request, the next one needs another token.
+      // Even if this request is not replayed, the next one needs another token.
       const next = this.#route.tokens.reject(token, this.#call);
       this.#setTokenUse('not-replayed');
       if (decision === 'replay') {
@@ -316,7 +326,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#relay();
   }
 
-  /** Errors and redirects may come from something in front of the provider that does not look at the token. */
+  /** Only 2xx counts: errors and redirects may come from a gateway that does not check the token. */
   #reportAccepted(status: number): void {
     if (status < 300 && this.#token !== undefined) this.#route.tokens.served(this.#token, this.#call);
   }
@@ -325,6 +335,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   #refresh(next: Promise<Token | undefined>): void {
     this.#state = 'refreshing';
+    this.#refusedStatus = this.#response?.status ?? 0;
     if (!this.#isComplete) this.#exchange?.pause();
     this.#context.trace?.waitsForToken();
     const startedAt = performance.now();
@@ -341,7 +352,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     });
   }
 
-  /** There is no second attempt after all. */
+  /** Relays the refused response because no second attempt is possible. */
   #relayRefusal(): void {
     if (this.#refusalError === undefined) this.#relay();
     else this.#fail(this.#refusalError);
@@ -397,22 +408,22 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   #finish(): void {
     if (this.#state === 'done') return;
-    // What was refused because of its token was not applied.
+    // The provider refused the first attempt and did not apply it.
     const wasSent = this.#isSent && this.#state !== 'refreshing';
     this.#state = 'done';
     this.#deadline.clear();
-    const { requestLog: requestLog, trace } = this.#context;
-    const { stats: activity } = this.#route;
-    activity.inFlight -= 1;
+    const { requestLog, trace } = this.#context;
+    const { stats } = this.#route;
+    stats.inFlight -= 1;
     if (this.#body.kind === 'stream') discardBody(this.#req);
     if (wasSent && this.#isClientGone && !SAFE_METHODS.has(this.#call.method)) {
       requestLog.log('warn', 'client_disconnected', this.#record);
     }
-    requestLog.finished(this.#record, activity);
+    requestLog.finished(this.#record, stats);
     trace?.end();
   }
 
-  // In any state
+  // Any state
 
   /** The exchange with the upstream failed. */
   onError(error: ProxyError): void {
@@ -427,7 +438,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#response?.abort();
   }
 
-  /** From `relaying` on, the deadline bounds each silence, so that a long response may take its time. */
+  /** From `relaying` on, the deadline limits each period without progress, not the whole response. */
   onDeadline(): void {
     switch (this.#state) {
       case 'receiving':
@@ -435,13 +446,13 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
         break;
       case 'acquiring':
         this.#fail(
-          new ProxyError('token_unavailable', 'No token was received in time. Nothing was sent.', {
+          new ProxyError('token_unavailable', 'The token endpoint did not respond in time. Nothing was sent.', {
             reason: this.#timeout('token', this.#route.config.authServer),
           }),
         );
         break;
       case 'sending':
-      case 'judging':
+      case 'classifying':
         this.#exchange?.abort();
         this.#fail(this.#upstreamTimeout());
         break;
@@ -469,7 +480,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#deadline.restart();
   }
 
-  /** The client took nothing for as long as the deadline, unless bytes that it did not take have left Node since. */
+  /** Resets the connection, unless the kernel took some bytes for the client since the last deadline. */
   #onClientStalled(): void {
     const { socket } = this.#req;
     const unsent = unsentBytes(socket);
@@ -485,12 +496,12 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #upstreamTimeout(): ProxyError {
     const { upstream } = this.#route.config;
     if (!this.#hasStarted) {
-      const detail = 'The provider could not be connected to in time. Nothing was sent.';
+      const detail = 'The connection to the provider was not established in time. Nothing was sent.';
       const reason = this.#timeout('connect', upstream);
       return new ProxyError('upstream_timeout', detail, { reason, outcome: 'not_sent' });
     }
     const cause = this.#isSent
-      ? 'The provider did not answer in time.'
+      ? 'The provider did not respond in time.'
       : 'The request was not sent completely in time.';
     const reason = this.#timeout(this.#isSent ? 'response' : 'send', upstream);
     return new ProxyError('upstream_timeout', `${cause} ${MAY_HAVE_ACTED}`, { reason });
@@ -501,15 +512,15 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   /**
-   * The client's connection was closed or reset. No protocol takes a payment back: once it is sent completely, its
-   * outcome is waited for and logged.
+   * The client's connection was closed or reset. An unsafe request that was fully sent is not aborted: it cannot be taken
+   * back, so its outcome is awaited and logged.
    */
   onClientClosed(): void {
     if (this.#state === 'done') return;
     this.#isClientGone = true;
     this.#record.clientLeft = true;
-    const isWaiting = this.#state === 'sending' || this.#state === 'judging';
-    if (isWaiting && this.#isSent && !SAFE_METHODS.has(this.#call.method)) return;
+    const isAwaitingResponse = this.#state === 'sending' || this.#state === 'classifying';
+    if (isAwaitingResponse && this.#isSent && !SAFE_METHODS.has(this.#call.method)) return;
     this.#abort();
   }
 
@@ -519,9 +530,11 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   /** Ends the request with a problem response, unless the client is gone. */
-  #fail(error: ProxyError): void {
+  #fail(failure: ProxyError): void {
     if (this.#state === 'done') return;
-    const { requestLog: requestLog } = this.#context;
+    const isUnsentReplay = this.#attempt === 2 && failure.outcome === 'not_sent';
+    const error = isUnsentReplay ? unsentReplay(failure, this.#refusedStatus) : failure;
+    const { requestLog } = this.#context;
     if (this.#context.handshake === undefined) requestLog.failed('request_failed', this.#record, error);
     else requestLog.failed('websocket_handshake_failed', this.#record, error);
     if (!this.#isClientGone) this.#record.status = error.status;
@@ -534,7 +547,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#record.use = use;
   }
 
-  /** Header lines of every response, besides `x-request-id`. */
+  /** Headers that Wakala adds to every response, besides `x-request-id`. */
   #extraHeaders(): HeaderList {
     const { extraHeaders } = this.#context;
     return this.#tokenUse === undefined ? [...extraHeaders] : ['wakala-token', this.#tokenUse, ...extraHeaders];

@@ -4,16 +4,16 @@ import { decodeFully, relativePath, type UrlLocation, locationOf } from '../http
 import { isFixed, type TokenPath } from '../providers/provider.ts';
 import type { FoundEndpoints } from '../tokens/discovery.ts';
 
-/** What a path below a route is to the token endpoint. */
+/** How a path on a route relates to the provider's token endpoints. */
 type TokenPathMatch =
-  /** An API call like any other. */
+  /** An API call. */
   | 'other'
-  /** One of the provider's logins, spelled as documented: answered here. */
+  /** A login as the provider documents it. Wakala responds with a placeholder. */
   | 'login'
-  /** A login in another spelling or with another method: never forwarded. */
+  /** A login in another spelling or with another method. Never forwarded. */
   | 'refused';
 
-/** The token endpoints that the configuration of a route names. `{name}` in a path stands for one segment. */
+/** The token endpoints in the configuration of a route. `{name}` in a path stands for one segment. */
 export function tokenEndpointsOf({ provider, upstream, authServer }: RouteConfig): UrlLocation[] {
   const exchanges = isFixed(provider.token) ? [] : [provider.token, provider.refresh];
   const urls = exchanges.flatMap((exchange) => {
@@ -23,31 +23,32 @@ export function tokenEndpointsOf({ provider, upstream, authServer }: RouteConfig
   return [...urls, ...provider.tokenPaths.map(({ path }) => upstream + path)].map(locationOf);
 }
 
-/** Token endpoints, and those of them that are below an API. Each API is looked up once, however many routes lead there. */
+/** A set of token endpoints. Caches the paths for each base URL, however many routes share it. */
 export class TokenEndpoints {
-  /** By server, then by their path in any spelling. */
+  /** By server, then by path. */
   readonly #servers = new Map<string, Map<string, UrlLocation>>();
   readonly #pathSets = new Map<string, PathSet>();
 
-  constructor(places: Iterable<UrlLocation>) {
-    for (const place of places) {
-      const known = this.#servers.get(place.server) ?? new Map<string, UrlLocation>();
-      this.#servers.set(place.server, known.set(place.segments.join('/'), place));
+  constructor(locations: Iterable<UrlLocation>) {
+    for (const location of locations) {
+      const known = this.#servers.get(location.server) ?? new Map<string, UrlLocation>();
+      this.#servers.set(location.server, known.set(location.segments.join('/'), location));
     }
   }
 
+  /** The endpoints under a base URL, relative to it. */
   under(base: UrlLocation): PathSet {
     const key = `${base.server}/${base.normalizedSegments.join('/')}`;
     const known = this.#pathSets.get(key);
     if (known !== undefined) return known;
-    const places = [...(this.#servers.get(base.server)?.values() ?? [])];
-    const paths = new PathSet(places.flatMap((place) => relativePath(base, place) ?? []));
+    const locations = [...(this.#servers.get(base.server)?.values() ?? [])];
+    const paths = new PathSet(locations.flatMap((location) => relativePath(base, location) ?? []));
     this.#pathSets.set(key, paths);
     return paths;
   }
 }
 
-/** Keeps the provider's real token endpoint out of reach: in any spelling, a client's login never leaves. */
+/** Makes sure that no request reaches a token endpoint through a route, in any spelling of its path. */
 export class TokenPathGuard {
   readonly #base: UrlLocation;
   readonly #logins: readonly { readonly method: string; readonly pattern: RegExp }[];
@@ -57,114 +58,116 @@ export class TokenPathGuard {
   #version = 0;
 
   /**
-   * @param endpoints token endpoints, also of other routes: those on the upstream of this route are refused
-   * @param found those that issuers name while this runs
+   * @param endpoints token endpoints of all routes: those under the upstream of this route are refused
+   * @param discovered token endpoints from the metadata of issuers (RFC 8414), which can change at run time
    */
-  constructor(route: RouteConfig, endpoints = new TokenEndpoints(tokenEndpointsOf(route)), found?: FoundEndpoints) {
+  constructor(
+    route: RouteConfig,
+    endpoints = new TokenEndpoints(tokenEndpointsOf(route)),
+    discovered?: FoundEndpoints,
+  ) {
     this.#base = locationOf(route.upstream);
     const logins: readonly TokenPath[] = route.tokenPaths === 'placeholder' ? route.provider.tokenPaths : [];
     this.#logins = logins.map(({ method, path }) => ({ method, pattern: new RegExp(`^${pathPattern(path)}$`) }));
     this.#configured = endpoints.under(this.#base);
-    this.#discoveredEndpoints = found;
+    this.#discoveredEndpoints = discovered;
   }
 
-  /** `path` is raw and below the prefix. */
+  /** @param path raw, without the route's prefix */
   classify(method: string, path: string): TokenPathMatch {
     if (!this.#configured.has(path)) return 'other';
-    const login = this.#logins.some((exact) => exact.method === method && exact.pattern.test(path));
-    return login ? 'login' : 'refused';
+    const isLogin = this.#logins.some((login) => login.method === method && login.pattern.test(path));
+    return isLogin ? 'login' : 'refused';
   }
 
   /**
-   * Whether an issuer named this path as a token endpoint. What it named is known once a token is there, so this is to
-   * be asked right before a request is sent.
+   * Whether an issuer's metadata names this path as a token endpoint. The metadata is fetched before the first token, so
+   * call this right before a request is sent.
    */
   isDiscovered(path: string): boolean {
-    const found = this.#discoveredEndpoints;
-    if (found === undefined) return false;
-    if (this.#version !== found.version) {
-      this.#version = found.version;
-      this.#discovered = new TokenEndpoints([...found.urls].map(locationOf)).under(this.#base);
+    const endpoints = this.#discoveredEndpoints;
+    if (endpoints === undefined) return false;
+    if (this.#version !== endpoints.version) {
+      this.#version = endpoints.version;
+      this.#discovered = new TokenEndpoints([...endpoints.urls].map(locationOf)).under(this.#base);
     }
     return this.#discovered.has(path);
   }
 }
 
 export function tokenPathRefused(): ProxyError {
-  return new ProxyError('path_refused', "The provider's token endpoint is not reachable through wakala.");
+  return new ProxyError('path_refused', "Requests to the provider's token endpoint are not forwarded.");
 }
 
-/** Paths that are known in any spelling. `{name}` stands for one segment. */
+/** A set of paths that matches every spelling of them. `{name}` stands for one segment. */
 class PathSet {
-  readonly #plain: ReadonlySet<string>;
+  readonly #exact: ReadonlySet<string>;
   readonly #patterns: readonly RegExp[];
 
   constructor(paths: readonly string[]) {
     const isPattern = (path: string) => /\{\w+\}/.test(path);
-    this.#plain = new Set(paths.filter((path) => !isPattern(path)).flatMap(interpretationsOf));
+    this.#exact = new Set(paths.filter((path) => !isPattern(path)).flatMap(interpretationsOf));
     this.#patterns = paths.filter(isPattern).map((path) => new RegExp(`^${pathPattern(decodeFully(path))}$`, 'i'));
   }
 
   has(path: string): boolean {
-    if (this.#plain.size === 0 && this.#patterns.length === 0) return false;
-    const readings = interpretationsOf(path);
+    if (this.#exact.size === 0 && this.#patterns.length === 0) return false;
+    const interpretations = interpretationsOf(path);
     return (
-      readings.some((reading) => this.#plain.has(reading)) ||
-      this.#patterns.some((pattern) => readings.some((reading) => pattern.test(reading)))
+      interpretations.some((interpretation) => this.#exact.has(interpretation)) ||
+      this.#patterns.some((pattern) => interpretations.some((interpretation) => pattern.test(interpretation)))
     );
   }
 }
 
-/** A regular expression for a token path; `{name}` stands for one segment. */
+/** A regular expression for a token path. `{name}` stands for one segment. */
 function pathPattern(path: string): string {
   return path.replace(/\{\w+\}|[.*+?^$()|[\]\\{}]/g, (part) => (part.length > 1 ? '[^/]+' : `\\${part}`));
 }
 
-/** Every way in which some server might read a path below a route, in lower case: for some, case makes no difference. */
+/**
+ * Every path that a server might read from this raw path. Servers differ in how often they decode, and in how they treat
+ * case, path parameters, encoded slashes, spaces, empty segments and an encoded `?`. All results are in lower case.
+ */
 function interpretationsOf(path: string): string[] {
   if (!/[%; ]/.test(path)) return [joinSegments(path.toLowerCase().split('/'))];
-  return decodingsOf(path).flatMap((level) => {
-    // An encoded slash may also be data: a refresh token with a slash in it is still one segment.
-    const read = level.split('/').map((segment) => decodeFully(segment).toLowerCase().replaceAll('/', '\u0001'));
-    const wholes = [read, withoutQuery(read)];
-    const bare = wholes.flatMap((segments) => [segments, segments.map(withoutParameters)]);
-    return bare.flatMap((segments) => [joinSegments(segments), joinSegments(segments.map(trimmed))]);
+  return decodingsOf(path).flatMap((decoded) => {
+    // An encoded slash may also be data: a refresh token that contains a slash is still one segment.
+    const segments = decoded.split('/').map((part) => decodeFully(part).toLowerCase().replaceAll('/', '\u0001'));
+    return [segments, withoutQuery(segments)]
+      .flatMap((whole) => [whole, whole.map(withoutParameters)])
+      .flatMap((whole) => [joinSegments(whole), joinSegments(whole.map((segment) => segment.trim()))]);
   });
 }
 
-/** Spaces around a segment are dropped by some servers; one of nothing else may also be a name. */
-function trimmed(segment: string): string {
-  return segment.trim();
-}
-
-/** Servers behind each other that each decode what they got: more are taken for any number of them. */
+/** Longest chain of servers for which each decoding step is tried. Beyond it, only the fully decoded path. */
 const MAX_DECODINGS = 8;
 
-/** A path as it is, decoded once, twice, and so on until nothing is left to decode: each may be split into segments. */
+/** The path itself, decoded once, decoded twice, and so on until nothing changes. */
 function decodingsOf(path: string): string[] {
-  const levels = [path];
-  for (let next = decodeOnce(path); next !== levels.at(-1); next = decodeOnce(next)) {
-    if (levels.length === MAX_DECODINGS) return [...levels, decodeFully(path)];
-    levels.push(next);
+  const decodings = [path];
+  for (let next = decodeOnce(path); next !== decodings.at(-1); next = decodeOnce(next)) {
+    if (decodings.length === MAX_DECODINGS) return [...decodings, decodeFully(path)];
+    decodings.push(next);
   }
-  return levels;
+  return decodings;
 }
 
 function decodeOnce(path: string): string {
   return path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
 }
 
-/** Without empty segments and a trailing slash. */
+/** Joins segments without empty ones: `/a/b`. */
 function joinSegments(segments: readonly string[]): string {
-  return segments.filter((segment) => segment !== '').reduce((whole, segment) => `${whole}/${segment}`, '');
+  return segments.filter((segment) => segment !== '').reduce((path, segment) => `${path}/${segment}`, '');
 }
 
-/** Path parameters (`;x`) are no part of a segment for servers that know them. */
+/** Some servers do not treat path parameters (`;x`, RFC 3986 3.3) as a part of the segment. */
 function withoutParameters(segment: string): string {
   return segment.split(';', 1)[0] ?? '';
 }
 
-/** A `?` or `#` that came to light ends the path for a server that parses what it decoded. */
+/** A server that parses the decoded path as a URL ends it at a decoded `?` or `#`. */
 function withoutQuery(segments: readonly string[]): string[] {
   const [path = ''] = segments.join('/').split(/[?#]/, 1);
   return path.split('/');

@@ -1,10 +1,10 @@
 import { ConnectionPool, type PoolStats } from '../http/client/pool.ts';
 import { ReadBuffers } from '../http/client/read-buffers.ts';
 
-/** Connection pools of this process, one for each origin and connect timeout. */
+/** The connection pools of this process, one for each origin and connect timeout. They outlive a reload. */
 export class UpstreamPools {
   readonly #pools = new Map<string, { readonly origin: string; readonly pool: ConnectionPool }>();
-  /** Pools that no route uses any more, until their last request is over. */
+  /** Pools that no route uses any more, until their last request has finished. */
   readonly #retired = new Set<ConnectionPool>();
   readonly #buffers = new ReadBuffers();
 
@@ -18,7 +18,7 @@ export class UpstreamPools {
     return pool;
   }
 
-  /** Retires every pool that is not among these: requests under way finish, and may have a second attempt. */
+  /** Retires every other pool. Its requests in flight finish and can still make a second attempt. */
   retain(used: ReadonlySet<ConnectionPool>): void {
     for (const pool of this.#retired) {
       if (isUnused(pool)) this.#retired.delete(pool);
@@ -35,7 +35,7 @@ export class UpstreamPools {
     return [...this.#pools.values()].map(({ origin, pool }) => ({ origin, ...pool.stats() }));
   }
 
-  /** Closes every connection; requests under way fail. */
+  /** Closes all connections. Requests in flight fail. */
   close(): void {
     for (const { pool } of this.#pools.values()) pool.close();
     for (const pool of this.#retired) pool.close();

@@ -21,42 +21,42 @@ import { type Gateway, refuseOverload, createRecord, upgradeRefused } from './ga
 import { ProxiedRequest, type UpstreamExchange, type UpstreamListener } from './request.ts';
 import { tokenPathRefused } from './token-paths.ts';
 
-/** Interim responses (1xx) that a handshake may get. */
+/** Limit for interim responses (1xx) to a handshake. */
 const MAX_INTERIM_RESPONSES = 32;
 
-/** How long one side of a WebSocket may stay open once the other has closed. Milliseconds. */
+/** How long one side of a WebSocket may stay open after the other has closed. Milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000;
 
-/** A connection for each handshake, which is then the WebSocket's own. */
+/** Without keep-alive: each handshake opens its own connection, which the WebSocket then uses. */
 const AGENTS = {
   plain: new http.Agent({ lookup: guardedLookup }),
   tls: new TlsAgent({ lookup: guardedLookup, rejectUnauthorized: true }),
 };
 
-/** What http-proxy-3 does with a 101. */
+/** The listener of http-proxy-3 for a 101 response. */
 type Forward = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
 
-/** The client's side of a handshake, and where it goes. */
+/** The client side of a handshake, and its upstream. */
 interface Handshake {
   readonly req: IncomingMessage;
   readonly socket: Socket;
-  /** Bytes that the client sent behind its handshake. */
+  /** Bytes that the client sent after the handshake. */
   readonly head: Buffer;
-  /** Such as `https://api.example.com`. */
+  /** Origin of the upstream, such as `https://api.example.com`. */
   readonly origin: string;
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
-  /** A WebSocket was closed because no byte had moved. */
+  /** The WebSocket is being closed because it was idle. */
   readonly onIdle: () => void;
 }
 
-/** Sends WebSocket handshakes through http-proxy-3, which is loaded for the first one: most configurations have none. */
+/** Sends WebSocket handshakes through http-proxy-3. It is loaded for the first one: most configurations do not need it. */
 class WebSocketProxy {
   readonly #onError: (code: string) => void;
   readonly #exchanges = new WeakMap<IncomingMessage, WebSocketExchange>();
   #loading: Promise<ProxyServer> | undefined;
 
-  /** @param onError is told of errors of WebSockets that nobody else is told of */
+  /** @param onError called with the code of errors that no exchange handles */
   constructor(onError: (code: string) => void) {
     this.#onError = onError;
   }
@@ -75,7 +75,7 @@ class WebSocketProxy {
     this.#loading ??= import('http-proxy-3').then(({ createProxyServer }) => {
       const proxy = createProxyServer({});
       proxy.on('proxyReqWs', (request, req) => this.#exchanges.get(req)?.onRequest(request));
-      // Each handshake has its own error callback; without a listener a late error would end the process.
+      // Each handshake has its own error callback. Without this listener, a late error would end the process.
       proxy.on('error', (error) => this.#onError(networkCode(error)));
       return proxy;
     });
@@ -84,9 +84,9 @@ class WebSocketProxy {
 }
 
 /**
- * One handshake. http-proxy-3 makes the request and, after a 101, joins the two connections. In between, this class
- * takes the place of its listeners: by itself it writes every other response without waiting for the client, and
- * accepts any protocol. `takeOver` is the only place that relies on more than its documented interface.
+ * One handshake (RFC 6455 4). http-proxy-3 makes the request and, after a 101, joins the two connections. In between,
+ * this class replaces its listeners: http-proxy-3 would write any other response without back-pressure, and would accept
+ * any protocol. Only `#takeOver` relies on undocumented behaviour of http-proxy-3.
  */
 class WebSocketExchange implements UpstreamExchange {
   readonly #handshake: Handshake;
@@ -96,7 +96,7 @@ class WebSocketExchange implements UpstreamExchange {
   #upstreamRequest: NodeRequest | undefined;
   #response: IncomingMessage | undefined;
   #isConnected = false;
-  /** Why the end of the connection is not the end of a response; undefined if it is. */
+  /** Why the end of the connection is not the end of a response. Undefined if it is. */
   #endError: Error | undefined;
   #interimResponses = 0;
   #isDone = false;
@@ -112,7 +112,7 @@ class WebSocketExchange implements UpstreamExchange {
     if (this.#isDone) return;
     const { req, socket, head, origin, connectTimeoutMs } = this.#handshake;
     try {
-      // http-proxy-3 sends the headers that it finds here.
+      // http-proxy-3 forwards these headers.
       req.headers = headersByName([...this.#request.headers, 'connection', 'Upgrade', 'upgrade', 'websocket']);
       const agent = origin.startsWith('https:') ? AGENTS.tls : AGENTS.plain;
       const options = { target: origin, changeOrigin: true, agent, connectTimeout: connectTimeoutMs };
@@ -123,14 +123,14 @@ class WebSocketExchange implements UpstreamExchange {
     }
   }
 
-  /** The request, before http-proxy-3 sends it. */
+  /** Called with the upstream request before http-proxy-3 sends it. */
   onRequest(request: NodeRequest): void {
     this.#upstreamRequest = request;
     request.path = this.#request.target;
-    // Node drops headers above its default of 1000 silently.
+    // Node silently drops response headers above its default of 1000.
     request.maxHeadersCount = 0;
     request.once('socket', (socket) => {
-      // Before Node's own listener, which takes it for the end of a response that has no length.
+      // Must run before Node's own listener, which treats it as the end of a response without length.
       socket.prependOnceListener('end', () => (this.#endError = prematureEndError(socket)));
       socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
         this.#isConnected = true;
@@ -183,7 +183,7 @@ class WebSocketExchange implements UpstreamExchange {
     });
   }
 
-  /** Does nothing once the exchange is over. */
+  /** Calls a handler unless the exchange is over. An error of the handler ends the exchange. */
   #try(act: () => void): void {
     if (this.#isDone) return;
     try {
@@ -213,12 +213,12 @@ class WebSocketExchange implements UpstreamExchange {
     this.#closeWhenIdle(upstream);
   }
 
-  /** Closes both connections once no byte has moved in either direction for the route's limit, or one side has closed. */
+  /** Closes both connections when no byte was transferred for `websocket_idle_timeout`, or when one side has closed. */
   #closeWhenIdle(upstream: Socket): void {
     const { socket: client, idleTimeoutMs, onIdle } = this.#handshake;
     const watch = (socket: Socket, other: Socket) => {
       socket.setTimeout(idleTimeoutMs).on('timeout', () => {
-        // Nothing comes from it while the other is slow to take what has come: that one's own timeout decides.
+        // This side is paused because the other one is slow to read. The timeout of the other side decides.
         if (socket.writableLength === 0 && other.writableLength > 0) {
           socket.setTimeout(idleTimeoutMs);
           return;
@@ -227,7 +227,7 @@ class WebSocketExchange implements UpstreamExchange {
         socket.destroy();
         other.destroy();
       });
-      // A WebSocket that one side has closed is over (RFC 6455 7.1.1); the other side has a moment to follow.
+      // After one side has closed its TCP connection, the WebSocket is closed (RFC 6455 7.1.1). Let the other side finish.
       socket.once('end', () => {
         const timer = setTimeout(() => {
           socket.destroy();
@@ -238,7 +238,7 @@ class WebSocketExchange implements UpstreamExchange {
     };
     watch(client, upstream);
     watch(upstream, client);
-    // A reset has no `end`, and http-proxy-3 leaves the other side as it is.
+    // A reset has no `end` event, and http-proxy-3 does not close the other side.
     client.once('close', () => upstream.destroy());
     upstream.once('close', () => endSocket(client));
   }
@@ -256,13 +256,13 @@ class WebSocketExchange implements UpstreamExchange {
     if (this.#response !== undefined) resumeConnection(this.#response);
   }
 
-  /** Chunks are Node's own: their memory is not used again. */
+  /** Chunks come from node:http, which does not reuse their memory. */
   release(): void {
     return;
   }
 
-  #failInvalid(why: string): void {
-    this.fail(invalidResponse(this.#server, why));
+  #failInvalid(fault: string): void {
+    this.fail(invalidResponse(this.#server, fault));
   }
 
   fail(error: unknown): void {
@@ -271,7 +271,7 @@ class WebSocketExchange implements UpstreamExchange {
     this.#listener.onError(asProxyError(error));
   }
 
-  /** What an error of the request means, above all whether the upstream may have seen it. */
+  /** Translates an error of the request. The upstream may have received the request once it was connected. */
   #proxyErrorOf(error: Error): unknown {
     const code = networkCode(error);
     if (!this.#isConnected) {
@@ -279,12 +279,12 @@ class WebSocketExchange implements UpstreamExchange {
       const { connectTimeoutMs } = this.#handshake;
       return isTimeout ? connectTimeout(this.#server, connectTimeoutMs) : unreachable(this.#server, error);
     }
-    if (code.startsWith('HPE_')) return invalidResponse(this.#server, `Node's parser says ${code}`, error);
+    if (code.startsWith('HPE_')) return invalidResponse(this.#server, `Node's parser reports ${code}`, error);
     return brokenConnection(this.#server, error);
   }
 }
 
-/** Lets WebSocket handshakes through to routes that allow it, with the token put on; everything else is refused. */
+/** Handles `upgrade` events: forwards WebSocket handshakes to routes with `websocket: true`, and refuses all others. */
 export class UpgradeHandler {
   readonly #gateway: () => Gateway;
   readonly #requestLog: RequestLog;
@@ -297,7 +297,7 @@ export class UpgradeHandler {
     this.#proxy = new WebSocketProxy((error) => log.warn('websocket_failed', { error }));
   }
 
-  /** `socket` is what Node gives out: typed as a stream, always a socket. */
+  /** @param socket typed as a stream by Node, but always a Socket */
   handle(req: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => socket.destroy());
     const gateway = this.#gateway();
@@ -315,35 +315,35 @@ export class UpgradeHandler {
     }
   }
 
-  /** Ends every WebSocket: none of them ends by itself. */
+  /** Closes all WebSockets. They would stay open indefinitely. */
   close(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** How many there are. */
+  /** Number of open connections. */
   get openCount(): number {
     return this.#sockets.size;
   }
 
   /** @throws ProxyError if the handshake may not be forwarded */
   #forward(gateway: Gateway, req: IncomingMessage, socket: Socket, head: Buffer, record: RequestRecord): void {
-    const { route, caller, rest: below } = gateway.admit(req, record);
+    const { route, caller, rest } = gateway.admit(req, record);
     if (route === undefined) throw new ProxyError('no_route', 'No route has this path.');
-    if (route.tokenPaths.classify(req.method ?? '', below.path) !== 'other') throw tokenPathRefused();
+    if (route.tokenPaths.classify(req.method ?? '', rest.path) !== 'other') throw tokenPathRefused();
     if (!route.config.websocket) throw upgradeRefused();
     if (req.headers.upgrade?.trim().toLowerCase() !== 'websocket' || req.method !== 'GET') {
-      throw new ProxyError('upgrade_refused', 'Only `Upgrade: websocket` on a GET is forwarded.');
+      throw new ProxyError('upgrade_refused', 'Only GET requests with `Upgrade: websocket` can be upgraded.');
     }
-    // Its bytes would be taken for those of the WebSocket.
-    if (hasBody(req))
-      throw new ProxyError('bad_request', 'A WebSocket handshake may not have a body. Nothing was sent.');
+    // The upstream would treat the body as WebSocket frames.
+    if (hasBody(req)) {
+      throw new ProxyError('bad_request', 'A WebSocket handshake must not have a body. Nothing was sent.');
+    }
     refuseOverload(route);
-    const { stats: activity } = route;
+    const { stats } = route;
     const { maxWebsockets, name, connectTimeoutMs, websocketIdleTimeoutMs, upstream } = route.config;
-    if (activity.websockets >= maxWebsockets) {
-      throw new ProxyError('overloaded', `${name} has ${maxWebsockets} WebSockets open, its max_websockets.`, {
-        reason: { kind: 'limit', key: 'max_websockets' },
-      });
+    if (stats.websockets >= maxWebsockets) {
+      const detail = `${name} has ${maxWebsockets} open WebSockets, the limit set by max_websockets. Connect again later.`;
+      throw new ProxyError('overloaded', detail, { reason: { kind: 'limit', key: 'max_websockets' } });
     }
     const handshake = {
       ...{ req, socket, head, connectTimeoutMs },
@@ -352,12 +352,12 @@ export class UpgradeHandler {
       onIdle: () => this.#requestLog.log('info', 'websocket_idle_closed', record),
     };
     const request = new ProxiedRequest(route, req, undefined, {
-      ...gateway.createContext(record, route, caller, below),
+      ...gateway.createContext(record, route, caller, rest),
       handshake: { send: (sent, listener) => this.#proxy.send(handshake, sent, listener) },
     });
-    activity.websockets += 1;
+    stats.websockets += 1;
     socket.once('close', () => {
-      activity.websockets -= 1;
+      stats.websockets -= 1;
       request.onClientClosed();
     });
     request.start();

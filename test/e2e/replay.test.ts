@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { ask, expectProblem } from '../support/proxy-ask.ts';
 import { startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
-import { chunk, RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
+import { chunk, json, RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
 
 const LIMIT = 64;
 
@@ -130,6 +130,23 @@ describe('a second attempt', () => {
     const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
     expect([answer.status, answer.text, answer.header('wakala-token')]).toEqual([401, 'dead', 'not-replayed']);
     expect([upstream.requests.length, upstream.tokens.length]).toEqual([1, 2]);
+  });
+});
+
+describe('a second attempt that cannot connect', () => {
+  it('is not_sent, since the provider refused the first one without acting on it', async () => {
+    const issuer = await RawUpstream.start(() => undefined);
+    const upstream = await RawUpstream.start(() => {
+      upstream.stopListening();
+      return json(401, { error: 'dead' }, 'connection: close');
+    });
+    const proxy = await startProxyTo(upstream, { auth_server: issuer.origin });
+    const answer = await ask(proxy.port, '/api/pay', { body: 'body' });
+    expectProblem(answer, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
+    expect(answer.json()['detail']).toMatch(
+      /^Could not connect to .* The request was not sent\. This was the second attempt: .* status 401 .* did not act/,
+    );
+    expect([upstream.requests.length, issuer.tokens.length]).toEqual([1, 2]);
   });
 });
 

@@ -38,7 +38,9 @@ describe('an open WebSocket', () => {
     await expect.poll(() => handshakes.length).toBe(2);
     const answer = await (await open(proxy.port)).answer();
     expect([answer.status, answer.json()]).toMatchObject([503, { code: 'overloaded', outcome: 'not_sent' }]);
-    expect(answer.json()['detail']).toBe('/ws/* has 2 WebSockets open, its max_websockets.');
+    expect(answer.json()['detail']).toBe(
+      '/ws/* has 2 open WebSockets, the limit set by max_websockets. Connect again later.',
+    );
     expect(answer.values('retry-after')).toEqual(['1']);
     expect(handshakes).toHaveLength(2);
     // Its own deadline ends it.

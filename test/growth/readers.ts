@@ -5,7 +5,7 @@ import { matchesFilter, isHost, requestDetails, requestView } from '../../src/ad
 import { isLinkLocalAddress, isLoopbackName } from '../../src/http/ip-address.ts';
 import { Access } from '../../src/proxy/access.ts';
 import { reasonPhrase } from '../../src/proxy/client-response.ts';
-import { DeadTokenRules } from '../../src/proxy/route.ts';
+import { DeadTokenRules } from '../../src/proxy/replay.ts';
 import { refuseFramingInConnection } from '../../src/http/header-list.ts';
 import { responseHeaders, requestHeaders } from '../../src/proxy/headers.ts';
 import { verifyPlaceholder } from '../../src/proxy/login.ts';
@@ -133,7 +133,7 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
     admit(known, 'host', 'localhost', 'authorization', `Basic ${Buffer.from(text).toString('base64')}`),
   'Access.admit, odd credentials': (text) => admit(known, 'host', 'localhost', 'authorization', text),
   placeholderUse: (text) => verifyPlaceholder(`a.${text}.${text}`, () => undefined, 0),
-  'DeadTokenRules.body': (text) => deadToken.matchesBody(401, Buffer.from(text), undefined),
+  'DeadTokenRules.matchesBody': (text) => deadToken.matchesBody(401, Buffer.from(text), undefined),
   parentOf: (text) => parentOf(['traceparent', `00-${text}`, 'traceparent', text]),
   jsonIn: (text) => parseJsonBody(answerOf(text)),
   'readToken, body': (text) => attempt(() => readToken(answerOf(text), RESPONSE, 60, 0)),

@@ -3,10 +3,11 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ProxyError } from '../../src/errors.ts';
-import { type Body, receiveBody } from '../../src/proxy/body.ts';
+import type { RequestBody } from '../../src/http/client/http-exchange.ts';
+import { receiveBody } from '../../src/proxy/body.ts';
 import { RequestRecord } from '../../src/telemetry/request-record.ts';
 
-const TRAIL = new RequestRecord('request-1', 'POST', []);
+const RECORD = new RequestRecord('request-1', 'POST', []);
 const LIMITS = { replayLimitBytes: 8, maxBodyBytes: 16 };
 
 /** The head of a request, on a real connection that more can be written to. */
@@ -25,11 +26,11 @@ async function incoming(...lines: string[]): Promise<{ req: IncomingMessage; soc
   return { req, socket };
 }
 
-function received(req: IncomingMessage, limits = LIMITS): Promise<Body | ProxyError> {
-  return new Promise((resolve) => receiveBody(req, limits, TRAIL, resolve, resolve));
+function received(req: IncomingMessage, limits = LIMITS): Promise<RequestBody | ProxyError> {
+  return new Promise((resolve) => receiveBody(req, limits, RECORD, resolve, resolve));
 }
 
-async function bytesOf(body: Body | ProxyError): Promise<string> {
+async function bytesOf(body: RequestBody | ProxyError): Promise<string> {
   if (!('kind' in body) || body.kind !== 'stream') throw new Error('no stream');
   const chunks: Buffer[] = [];
   for await (const chunk of body.chunks) chunks.push(chunk);
@@ -43,11 +44,11 @@ function chunks(...parts: string[]): string {
 describe('receiveBody', () => {
   it.each([[[]], [['Content-Length: 0']]])('calls back in the same turn where there is none: %j', async (lines) => {
     const { req } = await incoming(...lines);
-    const seen: Body[] = [];
+    const seen: RequestBody[] = [];
     receiveBody(
       req,
       LIMITS,
-      TRAIL,
+      RECORD,
       (body) => seen.push(body),
       () => {},
     );

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { type RawMessage, RawReader, valuesOf } from './raw-message.ts';
 
@@ -38,13 +38,15 @@ export class RawUpstream {
   /** How long its token endpoint takes. */
   delayTokensMs = 0;
   readonly port: number;
+  readonly #server: Server;
   readonly #script: Script;
   readonly #options: UpstreamOptions;
   readonly #received: Buffer[] = [];
   #arrived: PromiseWithResolvers<undefined> = Promise.withResolvers();
 
-  private constructor(port: number, script: Script, options: UpstreamOptions) {
-    this.port = port;
+  private constructor(server: Server, script: Script, options: UpstreamOptions) {
+    this.port = (server.address() as AddressInfo).port;
+    this.#server = server;
     this.#script = script;
     this.#options = options;
   }
@@ -53,7 +55,7 @@ export class RawUpstream {
     const server = createServer();
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const upstream = new RawUpstream((server.address() as AddressInfo).port, script, options);
+    const upstream = new RawUpstream(server, script, options);
     server.on('connection', (socket) => upstream.#serve(socket));
     onTestFinished(() => {
       for (const socket of upstream.sockets) socket.destroy();
@@ -64,6 +66,11 @@ export class RawUpstream {
 
   get origin(): string {
     return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Refuses new connections from now on. Open ones stay. */
+  stopListening(): void {
+    this.#server.close();
   }
 
   /** Everything that came in on any connection. */

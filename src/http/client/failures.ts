@@ -1,6 +1,7 @@
 import { networkCode, networkReason, ProxyError } from '../../errors.ts';
 
-export const MAY_HAVE_ACTED = 'It may have acted on the request: check the outcome there before you send it again.';
+export const MAY_HAVE_ACTED =
+  'The provider may have acted on the request. Check the outcome there before you send it again.';
 
 /** No connection could be opened. `server` is its host, with the port if that is not the usual one. */
 export function unreachable(server: string, cause: unknown): ProxyError {
