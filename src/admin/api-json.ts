@@ -1,14 +1,11 @@
 import type { Diagnostic } from './route-health.ts';
-import { type Bucket, BUCKET_MS, latencyAt } from '../telemetry/route-stats.ts';
+import { latencyAt } from '../telemetry/latency.ts';
+import { PROCESS_METRIC_ENTRIES, ROUTE_COUNTER_ENTRIES, type RouteCounts } from '../telemetry/metrics.ts';
+import { type Bucket, BUCKET_MS } from '../telemetry/route-stats.ts';
 import type { StoreStatus } from '../tokens/store/store.ts';
 import { iso } from '../format.ts';
 import { type RequestDetails, type RequestView, type ShownBody, total } from './request-view.ts';
-import {
-  type CredentialSnapshot,
-  MOST_REFUSED_CALLS,
-  type ProcessSnapshot,
-  type RouteCounts,
-} from '../telemetry/snapshot.ts';
+import { type CredentialSnapshot, MOST_REFUSED_CALLS, type ProcessSnapshot } from '../telemetry/snapshot.ts';
 import type { Overview, RouteView, Traffic } from './view.ts';
 
 /** What the API answers: snake_case names, times in ISO 8601, null for what is not there. */
@@ -30,15 +27,11 @@ export function overviewJson(overview: Overview, routes: readonly Json[]): Json 
 }
 
 function processJson(told: ProcessSnapshot): Json {
-  const { pid, startedAtMs, rssBytes, cpuSeconds, connections, websockets, recordsDropped, upstreams } = told;
+  const { pid, startedAtMs, upstreams } = told;
   return {
     pid,
     started_at: iso(startedAtMs),
-    rss_bytes: rssBytes,
-    cpu_seconds: cpuSeconds,
-    connections,
-    websockets,
-    records_dropped: recordsDropped,
+    ...metricsJson(PROCESS_METRIC_ENTRIES, told),
     token_store: storeJson(told.tokenStore),
     upstreams,
     unrouted: told.unrouted,
@@ -108,11 +101,16 @@ function countsJson(counts: RouteCounts): Json {
   return {
     total: counts.statuses.reduce((sum, n) => sum + n, 0),
     by_status: statusesJson(counts.statuses),
-    by_token: counts.uses,
-    token_refusals: counts.refusals,
-    replays: counts.replays,
-    errors: counts.errors,
+    ...metricsJson(ROUTE_COUNTER_ENTRIES, counts),
   };
+}
+
+/** The values that have a field of their own in the API. */
+function metricsJson<Key extends string>(
+  metrics: readonly (readonly [Key, { readonly json?: string }])[],
+  values: { readonly [Name in NoInfer<Key>]: unknown },
+): Json {
+  return Object.fromEntries(metrics.flatMap(([key, { json }]) => (json === undefined ? [] : [[json, values[key]]])));
 }
 
 function statusesJson([left = 0, , s2 = 0, s3 = 0, s4 = 0, s5 = 0]: readonly number[]): Json {

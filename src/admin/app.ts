@@ -78,7 +78,7 @@ export function adminApp(context: AdminContext): Hono {
   app.use(hostGuard(context));
   app.get('/metrics', async (c) => {
     metrics ??= import('./metrics.ts').then(({ Metrics }) => new Metrics(context));
-    const { contentType, text } = await (await metrics).render(await snapshotsOf(context.processes()));
+    const { contentType, text } = (await metrics).render(await snapshotsOf(context.processes()));
     return c.body(text, 200, { 'content-type': contentType, 'cache-control': 'no-store' });
   });
   app.use(guard(context));

@@ -1,133 +1,24 @@
 import type { Config, RouteConfig } from '../config/config.ts';
 import { type Diagnostic, type Health, reloadHealth, routeHealth, storeHealth } from './route-health.ts';
-import { type Bucket, BUCKET_MS, bucketAt, BUCKETS, latencyAt } from '../telemetry/route-stats.ts';
-import type { RefusedCall } from '../tokens/exchange-stats.ts';
+import { latencyAt } from '../telemetry/latency.ts';
+import { sumOfCounts } from '../telemetry/metrics.ts';
+import { type Bucket, BUCKET_MS, bucketAt, BUCKETS } from '../telemetry/route-stats.ts';
 import type { StoreStatus } from '../tokens/store/store.ts';
 import type { AdminContext } from './context.ts';
-import type {
-  CredentialSnapshot,
-  ProcessSnapshot,
-  RouteCounts,
-  RouteSnapshot,
-  ServingProcess,
-  TokenSnapshot,
+import {
+  type CredentialSnapshot,
+  groupByName,
+  mergedCredential,
+  mergedRoute,
+  type ProcessSnapshot,
+  type RouteSnapshot,
+  type ServingProcess,
 } from '../telemetry/snapshot.ts';
 
 /** What every process that serves has to tell; one that gives no answer is left out. */
 export async function snapshotsOf(processes: readonly ServingProcess[]): Promise<ProcessSnapshot[]> {
   const answers = await Promise.allSettled(processes.map((serving) => serving.snapshot()));
   return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
-}
-
-type Exchanges = CredentialSnapshot['exchanges'];
-
-/** One credential as all processes know it; at least one does. */
-export function mergedCredential(all: readonly CredentialSnapshot[]): CredentialSnapshot {
-  const [first, ...others] = all;
-  if (first === undefined) throw new Error('no process knows this credential');
-  return others.reduce(
-    (one, other) => ({
-      ...one,
-      token: newestToken(one.token, other.token),
-      isFetching: one.isFetching || other.isFetching,
-      retryAtMs: Math.max(one.retryAtMs, other.retryAtMs),
-      failure: latest(one.failure, other.failure),
-      exchanges: sumOfExchanges(one.exchanges, other.exchanges),
-      clockSkewMs: other.clockSkewMs ?? one.clockSkewMs,
-      refusedCalls: unionOfCalls(one.refusedCalls, other.refusedCalls),
-      refusedCallCount: Math.max(one.refusedCallCount, other.refusedCallCount),
-    }),
-    first,
-  );
-}
-
-/** One route as all processes know it; at least one does. */
-export function mergedRoute(all: readonly RouteSnapshot[]): RouteSnapshot {
-  const [first, ...others] = all;
-  if (first === undefined) throw new Error('no process knows this route');
-  return others.reduce(
-    (one, other) => ({
-      ...one,
-      inFlight: one.inFlight + other.inFlight,
-      counts: one.counts && other.counts ? sumOfCounts(one.counts, other.counts) : (one.counts ?? other.counts),
-      failure: latest(one.failure, other.failure),
-      buckets: mergedBuckets(one.buckets, other.buckets),
-    }),
-    first,
-  );
-}
-
-/** The highest number among those that all share; else the one issued last. */
-function newestToken(one: TokenSnapshot | undefined, other: TokenSnapshot | undefined): TokenSnapshot | undefined {
-  if (one === undefined || other === undefined) return one ?? other;
-  if (one.generation !== other.generation) return one.generation > other.generation ? one : other;
-  return one.issuedAtMs >= other.issuedAtMs ? one : other;
-}
-
-function latest<T extends { readonly atMs: number }>(one: T | undefined, other: T | undefined): T | undefined {
-  if (one === undefined || other === undefined) return one ?? other;
-  return one.atMs >= other.atMs ? one : other;
-}
-
-function unionOfCalls(one: readonly RefusedCall[], other: readonly RefusedCall[]): readonly RefusedCall[] {
-  const latest = new Map<string, RefusedCall>();
-  for (const refused of [...one, ...other]) {
-    const key = JSON.stringify([refused.client, refused.call]);
-    if (refused.untilMs > (latest.get(key)?.untilMs ?? 0)) latest.set(key, refused);
-  }
-  return [...latest.values()];
-}
-
-export function sumOfExchanges(one: Exchanges, other: Exchanges): Exchanges {
-  return { credentials: sums(one.credentials, other.credentials), refresh: sums(one.refresh, other.refresh) };
-}
-
-export function sumOfCounts(one: RouteCounts, other: RouteCounts): RouteCounts {
-  return {
-    statuses: sumsOf(one.statuses, other.statuses),
-    latency: sumsOf(one.latency, other.latency),
-    latencySumMs: one.latencySumMs + other.latencySumMs,
-    uses: sums(one.uses, other.uses),
-    refusals: one.refusals + other.refusals,
-    replays: sums(one.replays, other.replays),
-    errors: sums(one.errors, other.errors),
-  };
-}
-
-/** By step, oldest first. */
-function mergedBuckets(one: readonly Bucket[], other: readonly Bucket[]): readonly Bucket[] {
-  const points = new Map(one.map((point) => [point.step, point]));
-  for (const point of other) {
-    const known = points.get(point.step);
-    points.set(point.step, known === undefined ? point : mergedBucket(known, point));
-  }
-  return [...points.values()].sort((a, b) => a.step - b.step);
-}
-
-function mergedBucket(one: Bucket, other: Bucket): Bucket {
-  return {
-    step: one.step,
-    statuses: sumsOf(one.statuses, other.statuses),
-    latency: sumsOf(one.latency, other.latency),
-    refusals: one.refusals + other.refusals,
-    exchanges: one.exchanges + other.exchanges,
-  };
-}
-
-/** Element by element. */
-function sumsOf(one: readonly number[], other: readonly number[]): number[] {
-  const [long, short] = one.length >= other.length ? [one, other] : [other, one];
-  return long.map((n, i) => n + (short[i] ?? 0));
-}
-
-/** Name by name. */
-export function sums<Name extends string>(
-  one: Readonly<Record<Name, number>>,
-  other: Readonly<Record<Name, number>>,
-): Record<Name, number> {
-  const all: Record<string, number> = { ...one };
-  for (const [name, n] of Object.entries<number>(other)) all[name] = (all[name] ?? 0) + n;
-  return all;
 }
 
 /** The last quarter of an hour of a route. */
@@ -161,7 +52,7 @@ function stepsUntil(nowMs: number, startedAtMs: number): Steps {
 
 function trafficOf(route: RouteSnapshot | undefined, steps: Steps): Traffic {
   const points = route?.buckets ?? [];
-  const latency = steps.isWhole ? (route?.counts?.latency ?? []) : latencyOf(points);
+  const latency = steps.isWhole ? (route?.counts?.latency.buckets ?? []) : latencyOf(points);
   const recent = points.filter(({ step }) => step > steps.last - STEPS_OF_RATE);
   return {
     perSecond: recent.reduce((sum, point) => sum + requestsIn(point), 0) / ((STEPS_OF_RATE * BUCKET_MS) / 1000),
@@ -177,8 +68,8 @@ export function requestsIn({ statuses }: Bucket): number {
   return statuses.reduce((sum, n) => sum + n, 0);
 }
 
-function latencyOf(points: readonly Bucket[]): number[] {
-  return points.reduce<number[]>((sum, { latency }) => sumsOf(sum, latency), []);
+function latencyOf(points: readonly Bucket[]): readonly number[] {
+  return points.reduce<readonly number[]>((sum, { latency }) => sumOfCounts(sum, latency), []);
 }
 
 /** Where a credential's token stands: `lapsed` is one that ran out while nobody used it. */
@@ -244,8 +135,8 @@ function routeViews(
   processes: readonly ProcessSnapshot[],
   nowMs: number,
 ): readonly RouteView[] {
-  const live = grouped(processes.flatMap((told) => told.routes));
-  const credentials = grouped(processes.flatMap((told) => told.credentials));
+  const live = groupByName(processes.flatMap((told) => told.routes));
+  const credentials = groupByName(processes.flatMap((told) => told.credentials));
   const merged = new Map([...credentials].map(([name, all]) => [name, mergedCredential(all)]));
   const steps = stepsUntil(nowMs, Math.min(...processes.map(({ startedAtMs }) => startedAtMs)));
   return routes.map((config) => {
@@ -256,16 +147,6 @@ function routeViews(
     const tokenState = tokenStateOf(credential, nowMs);
     return { config, ...health, tokenState, credential, live: route, traffic: trafficOf(route, steps) };
   });
-}
-
-function grouped<T extends { readonly name: string }>(all: readonly T[]): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const each of all) {
-    const group = groups.get(each.name);
-    if (group === undefined) groups.set(each.name, [each]);
-    else group.push(each);
-  }
-  return groups;
 }
 
 function tokenStateOf(credential: CredentialSnapshot | undefined, nowMs: number): TokenState {

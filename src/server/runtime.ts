@@ -3,7 +3,6 @@ import {
   MOST_REFUSED_CALLS,
   type ProcessSnapshot,
   type RefreshResult,
-  type RouteCounts,
   type RouteSnapshot,
   type TokenSnapshot,
 } from '../telemetry/snapshot.ts';
@@ -18,7 +17,8 @@ import { UpstreamPools } from '../proxy/upstream-pools.ts';
 import { UpgradeHandler } from '../proxy/websocket.ts';
 import { maskedCall } from '../telemetry/mask.ts';
 import { RequestLog } from '../telemetry/request-log.ts';
-import { BUCKET_MS, bucketAt, type RouteCounters } from '../telemetry/route-stats.ts';
+import { copyCounts } from '../telemetry/metrics.ts';
+import { BUCKET_MS, bucketAt } from '../telemetry/route-stats.ts';
 import { openTracing } from '../telemetry/tracing.ts';
 import type { Tracing } from '../telemetry/otlp.ts';
 import { FoundEndpoints } from '../tokens/discovery.ts';
@@ -49,7 +49,7 @@ function credentialSnapshot({ config, tokens }: Route): CredentialSnapshot {
     provider: config.provider.name,
     fixed: isFixed(config.provider.token),
     token: token && tokenSnapshot(token),
-    exchanges: stats.counts,
+    exchanges: copyCounts(stats.counts),
     clockSkewMs: stats.clockSkewMs,
     refusedCalls: refusedCalls
       .slice(0, MOST_REFUSED_CALLS)
@@ -70,14 +70,10 @@ function routeSnapshot({ config, stats: activity }: Route, credential: string, s
     name: config.name,
     credential,
     inFlight,
-    counts: counts && countsSnapshot(counts),
+    counts: counts && copyCounts(counts),
     failure,
     buckets: activity.buckets(step),
   };
-}
-
-function countsSnapshot({ statuses, latency, errors, ...counts }: RouteCounters): RouteCounts {
-  return { ...counts, statuses: [...statuses], latency: [...latency], errors: Object.fromEntries(errors) };
 }
 
 interface RuntimeOptions {
@@ -164,7 +160,7 @@ export class Runtime {
       recordsDropped: this.requestLog.recentRequests?.dropped ?? 0,
       tokenStore: this.#tokenStore?.status?.(),
       upstreams: this.#pools.stats(),
-      unrouted: Object.fromEntries(this.requestLog.unrouted.counts?.errors ?? []),
+      unrouted: { ...this.requestLog.unrouted.counts?.errors },
       ...routesSnapshot(this.#gateway.routes, bucketAt(this.#clock.now())),
     };
   }

@@ -1,46 +1,7 @@
 import type { ErrorCode, Reason } from '../errors.ts';
-import type { RequestRecord, TokenUse } from './request-record.ts';
-
-/** Upper bounds of the buckets that durations are counted in, inclusive. Milliseconds; a last bucket has no bound. */
-export const LATENCY_BOUNDS_MS: readonly number[] = [
-  1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10_000,
-  15_000, 20_000, 30_000, 60_000,
-];
-
-export function newLatencyBuckets(): Float64Array {
-  return new Float64Array(LATENCY_BOUNDS_MS.length + 1);
-}
-
-/** Index of the bucket that a duration counts in. */
-export function latencyBucketOf(ms: number): number {
-  let low = 0;
-  let high = LATENCY_BOUNDS_MS.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (ms <= (LATENCY_BOUNDS_MS[middle] ?? 0)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
-}
-
-/**
- * The duration that a share of all did not exceed, as far as the buckets tell: a straight line within the bucket.
- * @param share from 0 to 1
- * @returns milliseconds; undefined if nothing was counted
- */
-export function latencyAt(buckets: ArrayLike<number>, share: number): number | undefined {
-  let total = 0;
-  for (let i = 0; i < buckets.length; i++) total += buckets[i] ?? 0;
-  if (total === 0) return undefined;
-  let left = share * total;
-  for (let i = 0; i < buckets.length; i++) {
-    const count = buckets[i] ?? 0;
-    const from = i === 0 ? 0 : (LATENCY_BOUNDS_MS[i - 1] ?? 0);
-    if (count > 0 && left <= count) return from + ((LATENCY_BOUNDS_MS[i] ?? from) - from) * (left / count);
-    left -= count;
-  }
-  return LATENCY_BOUNDS_MS.at(-1);
-}
+import { latencyBucketOf, newLatencyBuckets } from './latency.ts';
+import { newRouteCounters, type ReplayOutcome, type RouteCounters } from './metrics.ts';
+import type { RequestRecord } from './request-record.ts';
 
 /** Length of a step. Milliseconds. */
 export const BUCKET_MS = 10_000;
@@ -95,7 +56,12 @@ function totalsOf(counts: RouteCounters | undefined, exchanges: number): Totals 
   if (counts === undefined) {
     return { statuses: new Float64Array(6), latency: newLatencyBuckets(), refusals: 0, exchanges };
   }
-  return { statuses: counts.statuses.slice(), latency: counts.latency.slice(), refusals: counts.refusals, exchanges };
+  return {
+    statuses: counts.statuses.slice(),
+    latency: counts.latency.buckets.slice(),
+    refusals: counts.refusals,
+    exchanges,
+  };
 }
 
 /** Undefined if nothing happened. */
@@ -109,22 +75,6 @@ function difference(step: number, before: Totals, now: Totals): Bucket | undefin
 
 function minus(now: ArrayLike<number>, before: ArrayLike<number>): number[] {
   return Array.from(now, (count, i) => count - (before[i] ?? 0));
-}
-
-/** What a second attempt came to. */
-type ReplayOutcome = 'answered' | 'refused' | 'failed';
-
-/** Counts since the process began. */
-export interface RouteCounters {
-  /** By the first digit of the status; 0: the client left before it got one. */
-  readonly statuses: Float64Array;
-  readonly latency: Float64Array;
-  latencySumMs: number;
-  readonly uses: Record<TokenUse, number>;
-  /** How often the provider called a token dead. */
-  refusals: number;
-  readonly replays: Record<ReplayOutcome, number>;
-  readonly errors: Map<ErrorCode, number>;
 }
 
 /** The last request that wakala could not have answered by the provider. */
@@ -150,12 +100,10 @@ export class RouteStats {
   readonly #series = new TimeSeries();
 
   finished(record: RequestRecord): void {
-    const counts = (this.counts ??= newCounts());
+    const counts = (this.counts ??= newRouteCounters());
     const durationMs = record.endedAt - record.startedAt;
     countStatus(counts, record.status);
-    const bucket = latencyBucketOf(durationMs);
-    counts.latency[bucket] = (counts.latency[bucket] ?? 0) + 1;
-    counts.latencySumMs += durationMs;
+    countLatency(counts, durationMs);
     if (record.use !== undefined) counts.uses[record.use] += 1;
     if (record.use === 'replayed') counts.replays[replayOutcomeOf(record)] += 1;
     counts.refusals += record.refusals;
@@ -171,7 +119,7 @@ export class RouteStats {
 
   /** A request that was refused before it went anywhere: it says nothing of how long requests take. */
   refused(status: number, code: ErrorCode): void {
-    const counts = (this.counts ??= newCounts());
+    const counts = (this.counts ??= newRouteCounters());
     countStatus(counts, status);
     countError(counts, code);
   }
@@ -192,23 +140,17 @@ function countStatus({ statuses }: RouteCounters, status: number): void {
   statuses[kind] = (statuses[kind] ?? 0) + 1;
 }
 
+function countLatency({ latency }: RouteCounters, durationMs: number): void {
+  const bucket = latencyBucketOf(durationMs);
+  latency.buckets[bucket] = (latency.buckets[bucket] ?? 0) + 1;
+  latency.sumMs += durationMs;
+}
+
 function countError({ errors }: RouteCounters, code: ErrorCode): void {
-  errors.set(code, (errors.get(code) ?? 0) + 1);
+  errors[code] = (errors[code] ?? 0) + 1;
 }
 
 function replayOutcomeOf({ code, refusals }: RequestRecord): ReplayOutcome {
   if (code !== undefined) return 'failed';
   return refusals > 1 ? 'refused' : 'answered';
-}
-
-function newCounts(): RouteCounters {
-  return {
-    statuses: new Float64Array(6),
-    latency: newLatencyBuckets(),
-    latencySumMs: 0,
-    refusals: 0,
-    uses: { cached: 0, fetched: 0, replayed: 0, 'not-replayed': 0 },
-    replays: { answered: 0, refused: 0, failed: 0 },
-    errors: new Map(),
-  };
 }

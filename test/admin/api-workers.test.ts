@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { adminApp } from '../../src/admin/app.ts';
-import { mergedCredential, mergedRoute } from '../../src/admin/view.ts';
 import { requestDetails } from '../../src/admin/request-view.ts';
 import type {
   CredentialSnapshot,
@@ -8,7 +7,8 @@ import type {
   RouteSnapshot,
   ServingProcess,
 } from '../../src/telemetry/snapshot.ts';
-import { newLatencyBuckets } from '../../src/telemetry/route-stats.ts';
+import { newLatencyBuckets } from '../../src/telemetry/latency.ts';
+import { mergedCredential, mergedRoute } from '../../src/telemetry/snapshot.ts';
 import { maskedDetails } from '../../src/telemetry/recent-requests.ts';
 import { RequestRecord } from '../../src/telemetry/request-record.ts';
 import { adminConfig, adminContext } from './context.ts';
@@ -38,8 +38,7 @@ function pointAt(step: number, statuses: number[], exchanges = 0) {
 function countsOf(ok: number) {
   return routeCounts({
     statuses: [0, 0, ok, 0, 0, 0],
-    latency: [ok, ...newLatencyBuckets()].slice(0, -1),
-    latencySumMs: ok,
+    latency: { buckets: [ok, ...newLatencyBuckets()].slice(0, -1), sumMs: ok },
     uses: { cached: ok },
     refusals: 1,
     replays: { answered: 1 },

@@ -121,7 +121,7 @@ describe('calls that are refused whatever the token', () => {
     }));
     const status = { token: undefined, stats: new ExchangeStats(), asking: false, retryAtMs: 0, refusedCalls };
     const tokens = { status: () => status };
-    const route = { config: routeNamed('mpesa'), tokens, activity: new RouteStats() };
+    const route = { config: routeNamed('mpesa'), tokens, stats: new RouteStats() };
     const { credentials } = routesSnapshot([route as unknown as Route], 0);
     expect(credentials[0]).toMatchObject({ refusedCallCount: 1000 });
     expect(credentials[0]?.refusedCalls).toHaveLength(20);

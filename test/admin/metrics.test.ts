@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { AdminContext } from '../../src/admin/context.ts';
 import { Metrics } from '../../src/admin/metrics.ts';
-import type { CredentialSnapshot, ProcessSnapshot, RouteCounts } from '../../src/telemetry/snapshot.ts';
-import { LATENCY_BOUNDS_MS, latencyBucketOf, newLatencyBuckets } from '../../src/telemetry/route-stats.ts';
+import { LATENCY_BOUNDS_MS, latencyBucketOf, newLatencyBuckets } from '../../src/telemetry/latency.ts';
+import type { RouteCounts } from '../../src/telemetry/metrics.ts';
+import type { CredentialSnapshot, ProcessSnapshot } from '../../src/telemetry/snapshot.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { adminConfig, adminContext } from './context.ts';
 import { Scrape } from './metrics-text.ts';
@@ -36,7 +37,7 @@ function scraper(context: Partial<AdminContext> = {}, file: Readonly<Record<stri
   const metrics = new Metrics(adminContext({ clock: CLOCK, processes: () => processes(alive), ...context }, { file }));
   return async (heard: readonly ProcessSnapshot[], pids = heard.map(({ pid }) => pid)) => {
     alive = pids;
-    return new Scrape((await metrics.render(heard)).text);
+    return new Scrape(metrics.render(heard).text);
   };
 }
 
@@ -148,7 +149,7 @@ describe('a histogram', () => {
     for (const seconds of [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60]) {
       const latency = newLatencyBuckets();
       for (const ms of [seconds * 1000, seconds * 1000 + 0.01]) latency[latencyBucketOf(ms)]! += 1;
-      const found = buckets(await scrapeOf(process({}, routeCounts({ latency: [...latency] }))));
+      const found = buckets(await scrapeOf(process({}, routeCounts({ latency: { buckets: [...latency], sumMs: 0 } }))));
       const [at, all] = [found[String(seconds)], found['+Inf']];
       expect({ seconds, at, all }).toEqual({ seconds, at: 1, all: 2 });
     }
@@ -162,11 +163,11 @@ describe('a histogram', () => {
   });
 
   it('never falls from one bound to the next, and ends with the count', async () => {
-    const latency = LATENCY_BOUNDS_MS.map((_, i) => i + 1).concat(100);
-    const found = await scrapeOf(process({}, routeCounts({ latency, latencySumMs: 12_345 })));
+    const buckets = LATENCY_BOUNDS_MS.map((_, i) => i + 1).concat(100);
+    const found = await scrapeOf(process({}, routeCounts({ latency: { buckets, sumMs: 12_345 } })));
     const values = found.all('wakala_request_duration_seconds_bucket').map(({ value }) => value);
     expect(values).toEqual([...values].sort((a, b) => a - b));
-    const total = latency.reduce((sum, count) => sum + count, 0);
+    const total = buckets.reduce((sum, count) => sum + count, 0);
     expect([values.at(-1), found.value('wakala_request_duration_seconds_count')]).toEqual([total, total]);
     expect(found.value('wakala_request_duration_seconds_sum')).toBe(12.345);
   });

@@ -1,5 +1,5 @@
-import type { CredentialSnapshot, RouteCounts, TokenSnapshot } from '../../src/telemetry/snapshot.ts';
-import { newLatencyBuckets } from '../../src/telemetry/route-stats.ts';
+import { copyCounts, newRouteCounters, type RouteCounts } from '../../src/telemetry/metrics.ts';
+import type { CredentialSnapshot, TokenSnapshot } from '../../src/telemetry/snapshot.ts';
 
 /** The route that all of these are about. */
 export const ROUTE = '/mpesa/*';
@@ -36,16 +36,13 @@ export function tokenSnapshot(nowMs: number, changes: Partial<TokenSnapshot> = {
   };
 }
 
-/** Of a route that nobody called yet. */
-export function routeCounts(changes: Partial<RouteCounts> = {}): RouteCounts {
-  return {
-    statuses: [0, 0, 0, 0, 0, 0],
-    latency: [...newLatencyBuckets()],
-    latencySumMs: 0,
-    uses: { cached: 0, fetched: 0, replayed: 0, 'not-replayed': 0 },
-    refusals: 0,
-    replays: { answered: 0, refused: 0, failed: 0 },
-    errors: {},
-    ...changes,
-  };
+type Changes = Partial<Omit<RouteCounts, 'uses' | 'replays'>> & {
+  readonly uses?: Partial<RouteCounts['uses']>;
+  readonly replays?: Partial<RouteCounts['replays']>;
+};
+
+/** Counts of a route that was not called yet. */
+export function routeCounts({ uses, replays, ...changes }: Changes = {}): RouteCounts {
+  const none = copyCounts(newRouteCounters());
+  return { ...none, uses: { ...none.uses, ...uses }, replays: { ...none.replays, ...replays }, ...changes };
 }

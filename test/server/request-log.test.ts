@@ -121,7 +121,7 @@ describe('the counts of a route', () => {
     await expect.poll(async () => (await proxy.server.snapshot()).unrouted).toEqual({ no_route: 1, host_refused: 1 });
     const [{ counts } = {}] = (await proxy.server.snapshot()).routes;
     expect(counts).toMatchObject({ statuses: [0, 0, 1, 0, 1, 0], errors: { path_refused: 1 } });
-    expect(counts?.latency.reduce((sum, count) => sum + count)).toBe(1);
+    expect(counts?.latency.buckets.reduce((sum, count) => sum + count)).toBe(1);
   });
 
   it('are those of all its credentials, each told once', async () => {

@@ -194,8 +194,8 @@ describe('the activity of a route', () => {
 
   it('sums durations, and counts them in buckets', () => {
     const { counts } = finished(trailOf(), trailOf());
-    expect(counts?.latencySumMs).toBeCloseTo(24);
-    expect(counts?.latency.reduce((sum, count) => sum + count)).toBe(2);
+    expect(counts?.latency.sumMs).toBeCloseTo(24);
+    expect(counts?.latency.buckets.reduce((sum, count) => sum + count)).toBe(2);
   });
 
   it.each([

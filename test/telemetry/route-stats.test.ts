@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LATENCY_BOUNDS_MS, latencyAt, latencyBucketOf, newLatencyBuckets } from '../../src/telemetry/route-stats.ts';
+import { LATENCY_BOUNDS_MS, latencyAt, latencyBucketOf, newLatencyBuckets } from '../../src/telemetry/latency.ts';
 
 function counted(...durationsMs: number[]): Float64Array {
   const buckets = newLatencyBuckets();

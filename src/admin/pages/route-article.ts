@@ -1,7 +1,7 @@
 import { type Child, jsx as h } from 'hono/jsx';
 import type { Diagnostic } from '../route-health.ts';
 import { count, millis, plural, rate } from '../../format.ts';
-import { latencyAt } from '../../telemetry/route-stats.ts';
+import { latencyAt } from '../../telemetry/latency.ts';
 import type { LifetimeSource } from '../../tokens/token.ts';
 import { type Overview, requestsIn, type RouteView, type Steps } from '../view.ts';
 import { age, countdown, facts, moment, withCode } from './elements.ts';
