@@ -3,10 +3,7 @@ export interface JsonObject {
   readonly [key: string]: JsonValue;
 }
 
-/**
- * The value at a dotted path (`data.accessToken`), or undefined. Only own keys count, so that a path can never
- * reach `__proto__`.
- */
+/** The value at a dotted path (`data.accessToken`), or undefined. Reads only own keys, so never `__proto__`. */
 export function valueAt(root: unknown, path: string): unknown {
   let value = root;
   for (const key of path.split('.')) {
@@ -16,11 +13,11 @@ export function valueAt(root: unknown, path: string): unknown {
   return value;
 }
 
-/** A copy of `root` with `value` at the dotted path; missing objects on the way are made. */
+/** A copy of `root` with `value` at the dotted path. Missing objects are created, and values in the way replaced. */
 export function withValueAt(root: JsonObject, path: string, value: JsonValue): JsonObject {
   const [key = '', ...rest] = path.split('.');
   if (rest.length === 0) return { ...root, [key]: value };
-  const below = Object.hasOwn(root, key) ? root[key] : undefined;
-  const object = typeof below === 'object' && below !== null && !Array.isArray(below) ? (below as JsonObject) : {};
+  const child = Object.hasOwn(root, key) ? root[key] : undefined;
+  const object = typeof child === 'object' && child !== null && !Array.isArray(child) ? (child as JsonObject) : {};
   return { ...root, [key]: withValueAt(object, rest.join('.'), value) };
 }

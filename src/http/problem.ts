@@ -18,7 +18,7 @@ const PROXY_STATUS: Partial<Record<ErrorCode, string>> = {
   loop_detected: 'proxy_loop_detected',
 };
 
-/** An answer of wakala's own, ready to be written: problem details (RFC 9457). */
+/** A response of Wakala itself: problem details (RFC 9457). */
 interface Problem {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -49,7 +49,7 @@ export function problemOf(error: ProxyError, requestId: string): Problem {
   return { status: error.status, headers, body };
 }
 
-/** Writes a problem, if nothing was written yet; otherwise destroys the connection. */
+/** Sends a problem response. If the head of another response was sent, destroys the connection instead. */
 export function sendProblem(
   res: ServerResponse,
   error: ProxyError,
@@ -62,27 +62,27 @@ export function sendProblem(
     return;
   }
   const problem = problemOf(error, requestId);
-  // The reason is said in any case: node would take up one that it refused a moment ago.
+  // The reason phrase is explicit: after a `writeHead` that threw, node:http would use the phrase that it refused.
   const headers = [...Object.entries(problem.headers).flat(), ...extra];
   res.writeHead(problem.status, http.STATUS_CODES[problem.status] ?? '', headers);
   if (error.status === 400) {
-    // Where framing cannot be trusted, nothing more is read.
+    // After a framing error, nothing more is read from the connection.
     res.end(problem.body);
     return;
   }
   endResponse(res, problem.body);
 }
 
-/** Anything thrown that is no ProxyError is a fault of wakala's. */
+/** Any other error is a fault of Wakala. */
 export function asProxyError(error: unknown): ProxyError {
   if (error instanceof ProxyError) return error;
-  return new ProxyError('internal_error', 'Wakala failed on this request; its log has the reason.', {
+  return new ProxyError('internal_error', 'Wakala failed to handle this request. The log has the error.', {
     reason: { kind: 'internal' },
     cause: error,
   });
 }
 
-/** A problem as bytes, for a socket that has no response object. */
+/** A problem response as text, for a socket without a response object. */
 export function rawProblem(error: ProxyError, requestId: string): string {
   const { status, headers, body } = problemOf(error, requestId);
   const lines = Object.entries({ ...headers, connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);

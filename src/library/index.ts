@@ -6,7 +6,7 @@ import { loadConfig } from '../config/load.ts';
 import type { configSchema } from '../config/schema.ts';
 import { ConfigError, ProxyError } from '../errors.ts';
 import type { LogTarget } from '../logger.ts';
-import { startReadingBody } from '../proxy/body.ts';
+import { hasBody, startReadingBody } from '../proxy/body.ts';
 import { endSocket, ignoreError } from '../http/linger.ts';
 import { asProxyError, rawProblem, sendProblem } from '../http/problem.ts';
 import { requestIdOf } from '../proxy/gateway.ts';
@@ -20,40 +20,43 @@ export { ConfigError } from '../errors.ts';
 export type { ConfigProblem } from '../errors.ts';
 export type { LogEvent, LogFields, LogTarget as Log } from '../logger.ts';
 
-/** What stands in `proxy.config.yaml`, as an object. */
+/** The content of `proxy.config.yaml` as an object. */
 export type WakalaConfig = z.input<typeof configSchema>;
 
 export interface WakalaOptions {
-  /** Path of a configuration file, or what would stand in one. */
+  /** Path of a configuration file, or its content as an object. */
   readonly config: string | WakalaConfig;
-  /** Where `${NAME}` comes from; `process.env` unless given. */
+  /** Variables for `${NAME}` in the configuration. Default: `process.env`. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Where log lines go; as `log` in the configuration says, to standard error, unless given. */
+  /** Receives log lines. Default: standard error, in the level and format of `log` in the configuration. */
   readonly log?: LogTarget;
 }
 
-/** A proxy inside of an app: the same as the command, without its listeners. */
+/** A proxy to mount in an app: the same as the command, without its listeners. */
 export interface Wakala {
   /**
-   * Answers a request of `node:http`. It takes the request as it came: nothing may have read its body. With `next`, as
-   * Express and connect have it, requests that no route takes are passed on; without, they get 404.
+   * Handles a request of `node:http`. Nothing may have read its body before. With `next`, as in Express and connect,
+   * requests without a route are passed on. Without it, they get 404.
    */
   readonly handler: (req: IncomingMessage, res: ServerResponse, next?: (error?: unknown) => void) => void;
-  /** Answers an `upgrade` event of `node:http`: WebSockets, where a route lets them through. */
+  /** Handles an `upgrade` event of `node:http`: WebSockets, on routes with `websocket: true`. */
   readonly upgrade: (req: IncomingMessage, socket: Duplex, head: Buffer) => void;
-  /** Whether a route takes this request target (path and query, as they came). */
+  /** Whether a route has this request target: `url` of a request of `node:http`. */
   readonly hasRoute: (target: string) => boolean;
-  /** Ends every connection to a provider. To be called when the app's own server is closed. */
+  /** Closes all connections to providers. Call it after the app's server is closed. */
   readonly close: () => Promise<void>;
 }
 
-/** What a configuration may be called in messages where it is no file. */
-const OPTIONS = 'createWakala({ config })';
+/** Stands for the file name in error messages if the configuration is an object. */
+const OBJECT_NAME = 'createWakala({ config })';
 
 /**
- * Makes a proxy to mount in an app. Who may call is decided as by the command: `listen` says where the app listens, and
- * on an address that others can reach `clients` is required. There is no admin listener, and no reload.
- * @throws ConfigError with all that is wrong with the configuration
+ * Creates a proxy to mount in an app. The same callers are admitted as by the command: set `listen` to the address of
+ * the app's server; if other machines can reach it, `clients` is required. There is no admin listener and no reload.
+ * @throws ConfigError with all problems of the configuration
+ * @example
+ * const wakala = createWakala({ config: 'proxy.config.yaml' });
+ * createServer(wakala.handler).listen(8080, '127.0.0.1');
  */
 export function createWakala(options: WakalaOptions): Wakala {
   const config = configOf(options);
@@ -62,13 +65,13 @@ export function createWakala(options: WakalaOptions): Wakala {
   const log = options.log === undefined ? own() : logTo(options.log);
   const hasRoute = routeFinder(config);
   const opening = Runtime.open(config, { log, keep: 0 });
-  // Those who wait for it are told.
+  // Reported by `handle`, `upgrade` and `close`, which await it.
   opening.catch(() => undefined);
   const pipelining = new Pipelining();
   const handle = (req: IncomingMessage, res: ServerResponse, wasRead: boolean) => {
     opening.then(
       ({ gateway }) => {
-        const refusal = missesHeaders(req) ?? (wasRead ? bodyGone() : undefined);
+        const refusal = droppedHeaders(req) ?? (wasRead ? bodyWasRead() : undefined);
         if (refusal === undefined) gateway.handle(req, res);
         else gateway.refuse(req, res, refusal);
       },
@@ -76,7 +79,7 @@ export function createWakala(options: WakalaOptions): Wakala {
     );
   };
   const upgrade = async (req: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const refusal = missesHeaders(req);
+    const refusal = droppedHeaders(req);
     if (refusal !== undefined) endSocket(socket, rawProblem(refusal, requestIdOf(req.rawHeaders)));
     else (await opening).upgrades.handle(req, socket, head);
   };
@@ -103,7 +106,7 @@ export function createWakala(options: WakalaOptions): Wakala {
   };
 }
 
-/** Writes to standard error. A reader that goes away (EPIPE) does not end the app. */
+/** Writes to standard error. Ignores errors: a closed pipe (EPIPE) must not end the app. */
 function stderrSink(): (line: string) => void {
   const { stderr } = process;
   if (!stderr.listeners('error').includes(ignoreError)) stderr.on('error', ignoreError);
@@ -112,11 +115,11 @@ function stderrSink(): (line: string) => void {
 
 function configOf({ config, env }: WakalaOptions): Config {
   const isFile = typeof config === 'string';
-  const file = isFile ? config : OPTIONS;
+  const file = isFile ? config : OBJECT_NAME;
   const text = isFile ? {} : { text: JSON.stringify(config, null, 2) };
   const loaded = loadConfig(file, { ...text, ...(env === undefined ? {} : { env }), admin: false }).config;
   if (loaded.workers > 1 || loaded.tls !== undefined) {
-    const message = '`workers` and `listen.tls` are for the command alone: here the app serves';
+    const message = '`workers` and `listen.tls` apply only to the command. Configure them on the server of the app';
     throw new ConfigError([
       { file, line: 1, column: 1, key: loaded.tls === undefined ? 'workers' : 'listen', message },
     ]);
@@ -132,8 +135,8 @@ function routeFinder({ routes }: Config): Wakala['hasRoute'] {
   };
 }
 
-/** The refusal of a request of which the app's server may have dropped header lines. */
-function missesHeaders(req: IncomingMessage): ProxyError | undefined {
+/** The error for a request whose header lines the app's server may have dropped. */
+function droppedHeaders(req: IncomingMessage): ProxyError | undefined {
   if (!mayHaveDroppedHeaders(req)) return undefined;
   return new ProxyError(
     'header_too_large',
@@ -142,17 +145,15 @@ function missesHeaders(req: IncomingMessage): ProxyError | undefined {
   );
 }
 
-/** Whether something before us took the body off the connection. */
+/** Whether something else, such as a body parser, has read the body. */
 function isRead(req: IncomingMessage): boolean {
-  const { headers } = req;
-  const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
-  return hasBody && (req.readableDidRead || req.readableEnded);
+  return hasBody(req) && (req.readableDidRead || req.readableEnded);
 }
 
-function bodyGone(): ProxyError {
+function bodyWasRead(): ProxyError {
   return new ProxyError(
     'internal_error',
-    'The body of this request was read before it came to wakala: mount wakala before body parsers. Nothing was sent.',
+    'The request body was read before the request reached Wakala. Mount Wakala before body parsers. Nothing was sent.',
     { outcome: 'not_sent' },
   );
 }
