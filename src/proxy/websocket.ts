@@ -21,6 +21,86 @@ import { type Gateway, refuseOverload, createRecord, upgradeRefused } from './ga
 import { ProxiedRequest, type UpstreamExchange, type UpstreamListener } from './request.ts';
 import { tokenPathRefused } from './token-paths.ts';
 
+/** Handles `upgrade` events: forwards WebSocket handshakes to routes with `websocket: true`, and refuses all others. */
+export class UpgradeHandler {
+  readonly #gateway: () => Gateway;
+  readonly #requestLog: RequestLog;
+  readonly #proxy: WebSocketProxy;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(gateway: () => Gateway, log: Log, requestLog: RequestLog) {
+    this.#gateway = gateway;
+    this.#requestLog = requestLog;
+    this.#proxy = new WebSocketProxy((error) => log.warn('websocket_failed', { error }));
+  }
+
+  /** @param socket typed as a stream by Node, but always a Socket */
+  handle(req: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy());
+    const gateway = this.#gateway();
+    if (!(socket instanceof Socket) || gateway.isClosing(req.socket)) {
+      socket.destroy();
+      return;
+    }
+    const record = createRecord(req);
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    try {
+      this.#forward(gateway, req, socket, head, record);
+    } catch (thrown) {
+      gateway.refuse(req, responseForSocket(socket, req), asProxyError(thrown), { record, isUpgrade: true });
+    }
+  }
+
+  /** Closes all WebSockets. They would stay open indefinitely. */
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Number of open connections. */
+  get openCount(): number {
+    return this.#sockets.size;
+  }
+
+  /** @throws ProxyError if the handshake may not be forwarded */
+  #forward(gateway: Gateway, req: IncomingMessage, socket: Socket, head: Buffer, record: RequestRecord): void {
+    const { route, caller, rest } = gateway.admit(req, record);
+    if (route === undefined) throw new ProxyError('no_route', 'No route has this path.');
+    if (route.tokenPaths.classify(req.method ?? '', rest.path) !== 'other') throw tokenPathRefused();
+    if (!route.config.websocket) throw upgradeRefused();
+    if (req.headers.upgrade?.trim().toLowerCase() !== 'websocket' || req.method !== 'GET') {
+      throw new ProxyError('upgrade_refused', 'Only GET requests with `Upgrade: websocket` can be upgraded.');
+    }
+    // The upstream would treat the body as WebSocket frames.
+    if (hasBody(req)) {
+      throw new ProxyError('bad_request', 'A WebSocket handshake must not have a body. Nothing was sent.');
+    }
+    refuseOverload(route);
+    const { stats } = route;
+    const { maxWebsockets, name, connectTimeoutMs, websocketIdleTimeoutMs, upstream } = route.config;
+    if (stats.websockets >= maxWebsockets) {
+      const detail = `${name} has ${maxWebsockets} open WebSockets, the limit set by max_websockets. Connect again later.`;
+      throw new ProxyError('overloaded', detail, { reason: { kind: 'limit', key: 'max_websockets' } });
+    }
+    const handshake = {
+      ...{ req, socket, head, connectTimeoutMs },
+      origin: new URL(upstream).origin,
+      idleTimeoutMs: websocketIdleTimeoutMs,
+      onIdle: () => this.#requestLog.log('info', 'websocket_idle_closed', record),
+    };
+    const request = new ProxiedRequest(route, req, undefined, {
+      ...gateway.createContext(record, route, caller, rest),
+      handshake: { send: (sent, listener) => this.#proxy.send(handshake, sent, listener) },
+    });
+    stats.websockets += 1;
+    socket.once('close', () => {
+      stats.websockets -= 1;
+      request.onClientClosed();
+    });
+    request.start();
+  }
+}
+
 /** Limit for interim responses (1xx) to a handshake. */
 const MAX_INTERIM_RESPONSES = 32;
 
@@ -281,85 +361,5 @@ class WebSocketExchange implements UpstreamExchange {
     }
     if (code.startsWith('HPE_')) return invalidResponse(this.#server, `Node's parser reports ${code}`, error);
     return brokenConnection(this.#server, error);
-  }
-}
-
-/** Handles `upgrade` events: forwards WebSocket handshakes to routes with `websocket: true`, and refuses all others. */
-export class UpgradeHandler {
-  readonly #gateway: () => Gateway;
-  readonly #requestLog: RequestLog;
-  readonly #proxy: WebSocketProxy;
-  readonly #sockets = new Set<Socket>();
-
-  constructor(gateway: () => Gateway, log: Log, requestLog: RequestLog) {
-    this.#gateway = gateway;
-    this.#requestLog = requestLog;
-    this.#proxy = new WebSocketProxy((error) => log.warn('websocket_failed', { error }));
-  }
-
-  /** @param socket typed as a stream by Node, but always a Socket */
-  handle(req: IncomingMessage, socket: Duplex, head: Buffer): void {
-    socket.on('error', () => socket.destroy());
-    const gateway = this.#gateway();
-    if (!(socket instanceof Socket) || gateway.isClosing(req.socket)) {
-      socket.destroy();
-      return;
-    }
-    const record = createRecord(req);
-    this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
-    try {
-      this.#forward(gateway, req, socket, head, record);
-    } catch (thrown) {
-      gateway.refuse(req, responseForSocket(socket, req), asProxyError(thrown), { record, isUpgrade: true });
-    }
-  }
-
-  /** Closes all WebSockets. They would stay open indefinitely. */
-  close(): void {
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
-  /** Number of open connections. */
-  get openCount(): number {
-    return this.#sockets.size;
-  }
-
-  /** @throws ProxyError if the handshake may not be forwarded */
-  #forward(gateway: Gateway, req: IncomingMessage, socket: Socket, head: Buffer, record: RequestRecord): void {
-    const { route, caller, rest } = gateway.admit(req, record);
-    if (route === undefined) throw new ProxyError('no_route', 'No route has this path.');
-    if (route.tokenPaths.classify(req.method ?? '', rest.path) !== 'other') throw tokenPathRefused();
-    if (!route.config.websocket) throw upgradeRefused();
-    if (req.headers.upgrade?.trim().toLowerCase() !== 'websocket' || req.method !== 'GET') {
-      throw new ProxyError('upgrade_refused', 'Only GET requests with `Upgrade: websocket` can be upgraded.');
-    }
-    // The upstream would treat the body as WebSocket frames.
-    if (hasBody(req)) {
-      throw new ProxyError('bad_request', 'A WebSocket handshake must not have a body. Nothing was sent.');
-    }
-    refuseOverload(route);
-    const { stats } = route;
-    const { maxWebsockets, name, connectTimeoutMs, websocketIdleTimeoutMs, upstream } = route.config;
-    if (stats.websockets >= maxWebsockets) {
-      const detail = `${name} has ${maxWebsockets} open WebSockets, the limit set by max_websockets. Connect again later.`;
-      throw new ProxyError('overloaded', detail, { reason: { kind: 'limit', key: 'max_websockets' } });
-    }
-    const handshake = {
-      ...{ req, socket, head, connectTimeoutMs },
-      origin: new URL(upstream).origin,
-      idleTimeoutMs: websocketIdleTimeoutMs,
-      onIdle: () => this.#requestLog.log('info', 'websocket_idle_closed', record),
-    };
-    const request = new ProxiedRequest(route, req, undefined, {
-      ...gateway.createContext(record, route, caller, rest),
-      handshake: { send: (sent, listener) => this.#proxy.send(handshake, sent, listener) },
-    });
-    stats.websockets += 1;
-    socket.once('close', () => {
-      stats.websockets -= 1;
-      request.onClientClosed();
-    });
-    request.start();
   }
 }
