@@ -18,7 +18,7 @@ export interface DiagnosisContext {
   readonly key?: 'upstream' | 'auth_server' | 'token_endpoint' | 'issuer' | undefined;
   /** Name of the route, for the command line of `wakala doctor`. Left out if doctor itself asks. */
   readonly route?: string | undefined;
-  /** The provider's title. */
+  /** The provider's title, if it names one provider. */
   readonly provider?: string | undefined;
   readonly environment?: Environment | undefined;
   /** The credentials that were sent: their names in backticks, with where they come from if that is known. */
@@ -72,7 +72,8 @@ export function tokenContext(route: DiagnosedRoute): DiagnosisContext {
     host: new URL(URL.canParse(url) ? url : authServer).host,
     key: oauth2 === undefined ? 'auth_server' : oauth2.issuer === undefined ? 'token_endpoint' : 'issuer',
     route: name,
-    provider: provider.title,
+    // A provider without known hosts has a title that names no server, such as "Any OAuth 2.0 server".
+    provider: provider.hosts === undefined ? undefined : provider.title,
     environment,
     credentials: provider.credentials.map((field) => `\`${field.name}\``),
   };

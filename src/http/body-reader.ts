@@ -98,7 +98,7 @@ export class BodyReader {
       } else if (this.#error !== undefined) {
         throw new ProxyError(this.#error.code, this.#error.message, { outcome: 'unknown' });
       } else if (this.#state === 'discarded' || this.#req.destroyed) {
-        throw new ProxyError('bad_request', 'The request body broke off.', { outcome: 'unknown' });
+        throw new ProxyError('bad_request', 'The request body ended early.', { outcome: 'unknown' });
       } else {
         this.#isConsumerWaiting = true;
         await new Promise<void>((resolve) => (this.#wake = resolve));

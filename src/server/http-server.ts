@@ -82,7 +82,7 @@ function clientProblem(code: string, outcome: Outcome): ProxyError {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new ProxyError('request_timeout', 'The request head did not arrive in time.');
     default:
-      return new ProxyError('bad_request', `The request is no valid HTTP/1.1 (${code}).`, { outcome });
+      return new ProxyError('bad_request', `The request is not valid HTTP/1.1 (${code}).`, { outcome });
   }
 }
 
@@ -173,7 +173,7 @@ function bound(server: ProxyServer, pipelining: Pipelining): void {
 }
 
 function refuseExpectation({ rawHeaders }: IncomingMessage, res: ServerResponse): void {
-  const unmet = new ProxyError('expectation_failed', 'The only expectation that can be met is 100-continue.');
+  const unmet = new ProxyError('expectation_failed', 'The only expectation that Wakala supports is 100-continue.');
   sendProblem(res, tooManyHeaders(rawHeaders) ?? unmet, requestIdOf(rawHeaders));
 }
 
@@ -212,7 +212,7 @@ function refuseOverLimit(gateway: Gateway, req: IncomingMessage, res: ServerResp
 }
 
 function overLimit(): ProxyError {
-  return new ProxyError('overloaded', 'Wakala has max_connections open.', {
+  return new ProxyError('overloaded', 'Wakala has as many connections open as max_connections allows. Retry later.', {
     reason: { kind: 'limit', key: 'max_connections' },
     retryAfterS: 1,
   });

@@ -94,7 +94,7 @@ export class Discovery {
     }
     const problem = faults.join('; ');
     throw tokenUnavailable(
-      `its issuer does not say where it is (${problem})`,
+      `the issuer names no usable token endpoint (${problem})`,
       { kind: 'no_token_endpoint', problem: problem.slice(0, 200), status, host: new URL(this.#issuer).host },
       { retryAfterS: waitS },
     );
@@ -119,7 +119,7 @@ export function metadataUrls(issuer: string): readonly string[] {
 }
 
 function read(answer: TokenResponse, issuer: string, clientAuth: ClientAuth): Reading {
-  if (answer.status !== 200) return { fault: `answered ${answer.status}` };
+  if (answer.status !== 200) return { fault: `responded with HTTP ${answer.status}` };
   const metadata = parseJsonBody(answer);
   const said = valueAt(metadata, 'issuer');
   if (typeof said !== 'string') return { fault: 'is no metadata: it has no `issuer`' };

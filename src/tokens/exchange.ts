@@ -135,7 +135,7 @@ async function endpointOf(asking: FetchContext, signal: AbortSignal, note: OnFai
   const place = { provider: provider.name, issuer: token.request.oauth2?.issuer };
   try {
     // What is wrong is said below, once.
-    const found = await discovery.find((request) => send(asking, request, signal, 'its issuer', () => {}));
+    const found = await discovery.find((request) => send(asking, request, signal, () => {}));
     for (const url of found.named) foundEndpoints?.add(url);
     return found;
   } catch (error) {
@@ -163,7 +163,7 @@ async function exchangeAt(
   const moment = { endpoint, nowMs: clock.now() + (stats.clockSkewMs ?? 0) };
   const request = await tokenRequest(asked.request, asking.authServer, (name) => values.get(name), moment);
   const place = { provider: provider.name, token_host: new URL(request.url).host };
-  const answer = await send(asking, request, signal, 'it', (fields) => {
+  const answer = await send(asking, request, signal, (fields) => {
     discovery?.forget();
     note({ ...place, ...fields });
   });
@@ -188,12 +188,10 @@ function proofsIn({ headers, body }: TokenRequest): string[] {
   return [...(headers['authorization']?.split(' ').slice(1) ?? []), ...(assertion === undefined ? [] : [assertion])];
 }
 
-/** `who` is asked, in words. */
 async function send(
   context: FetchContext,
   request: TokenRequest,
   signal: AbortSignal,
-  who: string,
   note: OnFailure,
 ): Promise<TokenResponse> {
   const { transport, clock } = context;
@@ -206,8 +204,8 @@ async function send(
     const { host } = new URL(request.url);
     const code = signal.aborted ? 'ETIMEDOUT' : networkCode(cause);
     const what = signal.aborted
-      ? `${who} did not answer within ${EXCHANGE_TIMEOUT_MS / 1000} s`
-      : `${who} could not be asked (${code})`;
+      ? `no response from ${host} within ${EXCHANGE_TIMEOUT_MS / 1000} s`
+      : `${code} at ${host}`;
     const reason: Reason = signal.aborted
       ? { kind: 'timeout', phase: 'token', timeoutMs: EXCHANGE_TIMEOUT_MS, host }
       : networkReason(cause, host);

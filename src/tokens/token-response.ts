@@ -109,13 +109,13 @@ export function readToken(
   const accessToken = bearer(valueAt(json, response.accessToken));
   if (accessToken === undefined) {
     throw tokenUnavailable(
-      `it answered ${answer.status} without a token at \`${response.accessToken}\``,
+      `HTTP ${answer.status} without a token at \`${response.accessToken}\``,
       noToken('field_missing', answer),
     );
   }
   if (!HEADER_SAFE.test(accessToken))
     throw tokenUnavailable(
-      'its token is longer than 8 KiB or holds characters that no header may carry',
+      'the token is longer than 8 KiB or has characters that no header can carry',
       noToken('not_sendable', answer),
     );
   const refresh = response.refreshToken === undefined ? undefined : valueAt(json, response.refreshToken);
@@ -127,7 +127,7 @@ export function readToken(
     const refreshToken = typeof refresh === 'string' && refresh !== '' ? refresh : undefined;
     return makeToken(accessToken, refreshToken, lifetime, nowMs, answerHeaders(json, response));
   } catch (cause) {
-    throw tokenUnavailable('it gave a token that has expired already', { kind: 'token_expired_at_once' }, { cause });
+    throw tokenUnavailable('the token has expired already', { kind: 'token_expired_at_once' }, { cause });
   }
 }
 
@@ -135,16 +135,15 @@ function refusal(answer: TokenResponse, nowMs: number): ProxyError {
   if (DENIED.has(answer.status) && !isHtml(answer)) return denial(answer, nowMs);
   const { status } = answer;
   const wait = { retryAfterS: retryAfterS(answer, nowMs) };
-  if (isHtml(answer))
-    return tokenUnavailable(`it answered ${status} with an HTML page`, { kind: 'html_page', status }, wait);
-  return tokenUnavailable(`it answered ${status}`, { kind: 'http_status', status }, wait);
+  if (isHtml(answer)) return tokenUnavailable(`HTTP ${status} with a web page`, { kind: 'html_page', status }, wait);
+  return tokenUnavailable(`HTTP ${status}`, { kind: 'http_status', status }, wait);
 }
 
 function denial(answer: TokenResponse, nowMs: number): ProxyError {
   return new ProxyError(
     'token_denied',
-    'The provider refused the credentials of this route. Its own words are in the log of wakala; `wakala doctor` ' +
-      'tells which credentials these are, and what to do.',
+    'The provider refused the credentials of this route. The log of Wakala has what it said, and `wakala doctor` ' +
+      'shows which credentials they are and what to do.',
     { reason: { kind: 'credentials_refused', status: answer.status }, retryAfterS: retryAfterS(answer, nowMs) },
   );
 }
@@ -187,9 +186,9 @@ function parse(answer: TokenResponse): unknown {
   const json = parseJsonBody(answer);
   if (json !== undefined) return json;
   const { status, body } = answer;
-  if (body === '') throw tokenUnavailable(`it answered ${status} with an empty body`, noToken('empty_body', answer));
-  if (isHtml(answer)) throw tokenUnavailable(`it answered ${status} with an HTML page`, { kind: 'html_page', status });
-  throw tokenUnavailable(`it answered ${status} with something that is no JSON`, noToken('not_json', answer));
+  if (body === '') throw tokenUnavailable(`HTTP ${status} with an empty body`, noToken('empty_body', answer));
+  if (isHtml(answer)) throw tokenUnavailable(`HTTP ${status} with a web page`, { kind: 'html_page', status });
+  throw tokenUnavailable(`HTTP ${status} with a body that is not JSON`, noToken('not_json', answer));
 }
 
 /** The bare token: some providers send it with "Bearer " in front. */
@@ -223,7 +222,7 @@ export function tokenUnavailable(
   reason: Reason,
   more: { readonly cause?: unknown; readonly retryAfterS?: number | undefined } = {},
 ): ProxyError {
-  const detail = `No token could be had from the provider's token endpoint: ${what}.`;
+  const detail = `The token request failed: ${what}.`;
   return new ProxyError('token_unavailable', detail, { ...more, reason });
 }
 

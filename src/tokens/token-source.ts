@@ -410,7 +410,7 @@ export class CachedTokenSource implements TokenSource {
       const error =
         cause instanceof ProxyError
           ? cause
-          : tokenUnavailable('it could not be asked', { kind: 'internal' }, { cause });
+          : tokenUnavailable('Wakala could not send it', { kind: 'internal' }, { cause });
       this.#backoff.failed(error);
       this.#setAsideFor = undefined;
       this.#schedule(this.#backoff.remainingMs());

@@ -179,7 +179,7 @@ describe('a token endpoint', () => {
     const target = nock('https://elsewhere.example').get('/token').reply(200, { access_token: 'stolen' });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
-    expect(refusal.message).toContain(`it answered ${status}`);
+    expect(refusal.message).toContain(`HTTP ${status}`);
     expect(target.isDone()).toBe(false);
   });
 
@@ -297,7 +297,7 @@ describe('nothing secret', () => {
     paypackRefresh().replyWithError(Object.assign(broken, { code: 'EHOSTUNREACH' }));
     paypackLogin().reply(200, PAYPACK_TOKEN);
     await fetcher.fetch(new Secret(REFRESH_TOKEN));
-    expect(log.lines.map(({ fields }) => fields['error'])).toEqual(['it could not be asked (EHOSTUNREACH)', undefined]);
+    expect(log.lines.map(({ fields }) => fields['error'])).toEqual(['EHOSTUNREACH at payments.paypack.rw', undefined]);
     expectNoSecret(log.lines, REFRESH_TOKEN);
   });
 

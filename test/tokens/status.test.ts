@@ -40,11 +40,11 @@ describe('the status of a credential', () => {
 
   it('keeps a failure with its reason until one succeeds, and tells when the next attempt may be', async () => {
     const reason = { kind: 'network', code: 'ENOTFOUND', host: 'auth.example.com' } as const;
-    const error = new ProxyError('token_unavailable', 'It could not be asked.', { reason });
+    const error = new ProxyError('token_unavailable', 'It failed.', { reason });
     const { clock, source } = cached((n, { clock }) => (n === 1 ? error : tokenOf(clock, 'second')));
     const startMs = clock.now();
     await refusalOf(source.token());
-    const failure = { code: 'token_unavailable', detail: 'It could not be asked.', reason, atMs: startMs };
+    const failure = { code: 'token_unavailable', detail: 'It failed.', reason, atMs: startMs };
     expect(source.status()).toMatchObject({ failure, retryAtMs: startMs + 1000 });
     await clock.advance(1000);
     expect(source.status()).toMatchObject({ failure, retryAtMs: 0 });

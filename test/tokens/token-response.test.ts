@@ -96,11 +96,11 @@ describe('a token answer without a usable token', () => {
   it.each<[string, Answer, RegExp]>([
     ['204 and no body', { status: 204 }, /204 with an empty body/],
     ['an empty body', { body: '' }, /200 with an empty body/],
-    ['an HTML page', { headers: { 'content-type': 'text/html' }, body: HTML }, /200 with an HTML page/],
-    ['an HTML page that calls itself JSON', { body: `\n  ${HTML}` }, /200 with an HTML page/],
-    ['truncated JSON', { body: '{"access_token":"t-secret-tok' }, /something that is no JSON/],
-    ['plain text', { body: 't-secret-token' }, /something that is no JSON/],
-    ['two documents', { body: '{"access_token":"t-secret-token"}{}' }, /something that is no JSON/],
+    ['an HTML page', { headers: { 'content-type': 'text/html' }, body: HTML }, /200 with a web page/],
+    ['an HTML page that calls itself JSON', { body: `\n  ${HTML}` }, /200 with a web page/],
+    ['truncated JSON', { body: '{"access_token":"t-secret-tok' }, /a body that is not JSON/],
+    ['plain text', { body: 't-secret-token' }, /a body that is not JSON/],
+    ['two documents', { body: '{"access_token":"t-secret-token"}{}' }, /a body that is not JSON/],
     ['no token', { body: { token: 't-secret-token' } }, /without a token at `access_token`/],
     ['an error in a 200', { body: { error: { code: 'invalid' }, status: '500' } }, /without a token at/],
     ['null for a token', { body: { access_token: null } }, /without a token at/],
@@ -111,12 +111,12 @@ describe('a token answer without a usable token', () => {
     ['"Bearer " and no more', { body: { access_token: 'Bearer ' } }, /without a token at/],
     ['null', { body: 'null' }, /without a token at/],
     ['a list', { body: '[]' }, /without a token at/],
-    ['a token with a line break', { body: { access_token: 't-secret-token\r\nx-evil: 1' } }, /no header may carry/],
-    ['a token with a bare LF', { body: { access_token: 't-secret-token\nx' } }, /no header may carry/],
-    ['a token with a space', { body: { access_token: 't-secret-token x' } }, /no header may carry/],
-    ['a token with a tab', { body: { access_token: 't-secret-token\tx' } }, /no header may carry/],
-    ['a token with a NUL', { body: { access_token: 't-secret-token\0' } }, /no header may carry/],
-    ['a token that is not ASCII', { body: { access_token: 't-secret-tokén' } }, /no header may carry/],
+    ['a token with a line break', { body: { access_token: 't-secret-token\r\nx-evil: 1' } }, /no header can carry/],
+    ['a token with a bare LF', { body: { access_token: 't-secret-token\nx' } }, /no header can carry/],
+    ['a token with a space', { body: { access_token: 't-secret-token x' } }, /no header can carry/],
+    ['a token with a tab', { body: { access_token: 't-secret-token\tx' } }, /no header can carry/],
+    ['a token with a NUL', { body: { access_token: 't-secret-token\0' } }, /no header can carry/],
+    ['a token that is not ASCII', { body: { access_token: 't-secret-tokén' } }, /no header can carry/],
     ['a token that is dead already', { body: { access_token: 't-secret-token', expires_in: 0 } }, /expired already/],
   ])('is unavailable for %s', (_, answer, why) => {
     const error = refused(answer);
@@ -162,7 +162,7 @@ describe('a token endpoint that refuses', () => {
     ]) {
       const error = refused(answer);
       expect(error.code).toBe('token_unavailable');
-      expect(error.message).toContain(`${status} with an HTML page`);
+      expect(error.message).toContain(`${status} with a web page`);
       expectNoSecret(error, 'Incident', 'Blocked');
     }
   });

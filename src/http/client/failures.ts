@@ -58,7 +58,7 @@ export function poolClosed(server: string, hasStarted: boolean): ProxyError {
 /** The stream of a request body failed after a part of the request was sent. */
 export function brokenBody(cause: unknown): ProxyError {
   if (cause instanceof ProxyError) return cause;
-  const detail = 'The request body broke off. A part of the request was sent.';
+  const detail = 'The request body ended early. A part of the request was sent.';
   return new ProxyError('bad_request', detail, { cause, outcome: 'unknown' });
 }
 

@@ -89,7 +89,7 @@ export function failureEvent(error: unknown, generation: number): StoreEvent | u
 /** The failure of another replica. The text is from this replica, since clients see it. */
 export function errorFromEvent({ code, retryAfterS, reason }: StoreEvent & { kind: 'failed' }): ProxyError {
   const what = code === 'token_denied' ? 'was refused the token' : 'requested the token and failed';
-  const detail = `Another process of Wakala ${what}. The log of that process has the reason.`;
+  const detail = `Another process of Wakala ${what}. Its log has the reason.`;
   return new ProxyError(code, detail, { reason, retryAfterS });
 }
 

@@ -103,14 +103,14 @@ describe('wakala doctor with `provider: oauth2`', () => {
   it('asks for a token as the proxy does', async () => {
     const { issuer } = await oidcProvider({ client_secret: SECRET });
     const { code, stdout } = await run(await config({ issuer }));
-    expect(stdout).toMatch(/ok +token +127\.0\.0\.1:\d+ gave out token [0-9a-f]{8}/);
+    expect(stdout).toMatch(/ok +token +received token [0-9a-f]{8} from 127\.0\.0\.1:\d+/);
     expect(code).toBe(0);
   });
 
   it('names the credentials that were refused', async () => {
     const { issuer } = await oidcProvider({ client_secret: 'another made-up secret' });
     const { code, stdout } = await run(await config({ issuer }));
-    expect(stdout).toMatch(/FAILED +token +\S+ refused the credentials with 401/);
+    expect(stdout).toMatch(/FAILED +token +.* refused the credentials at .* \(HTTP 401\)/);
     expect(stdout).toContain('`client_secret` (from FILE)');
     expect(stdout).not.toContain(SECRET);
     expect(code).toBe(4);
@@ -119,8 +119,8 @@ describe('wakala doctor with `provider: oauth2`', () => {
   it('says what is wrong with the metadata of an issuer, and what to do', async () => {
     const { origin } = await madeUpServer(() => ({ status: 404, json: {} }));
     const { code, stdout } = await run(await config({ issuer: origin }));
-    expect(stdout).toContain('/.well-known/oauth-authorization-server answered 404');
-    expect(stdout).toMatch(/-> check `issuer`/);
+    expect(stdout).toContain('/.well-known/oauth-authorization-server responded with HTTP 404');
+    expect(stdout).toMatch(/-> Write `issuer` exactly/);
     expect(code).toBe(5);
   });
 });

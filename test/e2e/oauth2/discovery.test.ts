@@ -85,12 +85,12 @@ describe('metadata', () => {
     ['that names no issuer', at((origin) => ({ json: { token_endpoint: `${origin}/token` } })), 'it has no `issuer`'],
     ['that is no JSON', at(() => ({ text: '<html>' })), 'it has no `issuer`'],
     ['that is a list', at(() => ({ json: [] })), 'it has no `issuer`'],
-    ['that is not there', {}, 'answered 404'],
-    ['that fails', at(() => ({ status: 500, json: {} })), 'answered 500'],
+    ['that is not there', {}, 'responded with HTTP 404'],
+    ['that fails', at(() => ({ status: 500, json: {} })), 'responded with HTTP 500'],
     [
       'that is elsewhere',
       at((origin) => ({ status: 302, headers: { location: `${origin}/moved` }, json: {} })),
-      'answered 302',
+      'responded with HTTP 302',
     ],
     ['without a token endpoint', naming(undefined), 'names no `token_endpoint`'],
     ['with a token endpoint that is no text', naming({}), 'names no `token_endpoint`'],
@@ -104,7 +104,7 @@ describe('metadata', () => {
     const { fetcher, log } = asking({ issuer: origin });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
-    expect(refusal.message).toContain('its issuer does not say where it is (');
+    expect(refusal.message).toContain('the issuer names no usable token endpoint (');
     expect(refusal.message).toContain(`${OAUTH} `);
     expect(refusal.message).toContain(reason);
     // Both places, nothing else: no redirect is followed, and nobody is asked for a token.
@@ -128,7 +128,7 @@ describe('metadata', () => {
     });
     const refusal = await refusalOf(asking({ issuer: origin }).fetcher.fetch(undefined));
     expect(refusal).toMatchObject({ code: 'token_unavailable' });
-    expect(refusal.message).toContain('its issuer could not be asked (RESPONSE_TOO_LONG)');
+    expect(refusal.message).toContain('RESPONSE_TOO_LONG at ');
   });
 
   it('that asks for patience is not asked for sooner', async () => {
@@ -144,7 +144,7 @@ describe('metadata', () => {
     await once(server, 'close');
     const refusal = await refusalOf(asking({ issuer: `http://127.0.0.1:${port}` }).fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
-    expect(refusal.message).toContain('its issuer could not be asked (ECONNREFUSED)');
+    expect(refusal.message).toContain('ECONNREFUSED at ');
   });
 });
 
