@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 /** These keep both cores busy for minutes: other tests beside them would run into their time limits. */
-const LOAD = ['test/attacks/**/*.test.ts', 'test/soak/strangers.test.ts', 'test/hostile/*-memory.test.ts'];
+const LOAD = ['test/attacks/**/*.test.ts', 'test/soak/hostile-clients.test.ts', 'test/hostile/*-memory.test.ts'];
 
 export default defineConfig({
   test: {

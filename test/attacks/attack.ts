@@ -1,5 +1,5 @@
 import type { Scope } from '../soak/scope.ts';
-import { HonestClients } from './honest.ts';
+import { HonestClients } from './paying-clients.ts';
 import { Provider, type Route } from './provider.ts';
 import { type Kind, type Product, type Settings, Target } from './target.ts';
 

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { answer } from '../soak/http-upstream.ts';
 import type { Attack } from './attack.ts';
-import { keepsCpu, keepsMemory } from './harm.ts';
+import { keepsCpu, keepsMemory } from './resource-limits.ts';
 import { handshake } from './resets.ts';
 import type { Kind, Target } from './target.ts';
 import { head, Wire } from './wire.ts';

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { answer } from '../soak/http-upstream.ts';
 import { eventually } from '../soak/scope.ts';
 import type { Attack } from './attack.ts';
-import { idle, keepsMemory } from './harm.ts';
+import { idle, keepsMemory } from './resource-limits.ts';
 import { keyLine, STRANGER_KEY, type Target } from './target.ts';
 import { head, type Wire } from './wire.ts';
 

@@ -5,7 +5,7 @@ import type { Agent } from 'node:http';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { issue } from '../config/certificate.ts';
-import { type Answer, ask, type Asked } from '../soak/ask.ts';
+import { type Answer, ask, type Asked } from '../soak/send-request.ts';
 import { childrenOf, cpuMs, forgetPeak, isComputing, killNow, residentMiB } from '../soak/proc.ts';
 import { temporaryFolder } from '../soak/proxy-child.ts';
 import { eventually, inTime, type Scope } from '../soak/scope.ts';

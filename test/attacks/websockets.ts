@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { answer } from '../soak/http-upstream.ts';
 import { eventually } from '../soak/scope.ts';
 import type { Attack } from './attack.ts';
-import { keepsMemory } from './harm.ts';
+import { keepsMemory } from './resource-limits.ts';
 import { handshake } from './resets.ts';
 import type { Target } from './target.ts';
 import type { Wire } from './wire.ts';

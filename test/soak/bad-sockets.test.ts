@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { badSockets } from './bad-sockets.ts';
-import { saidOf } from './row.ts';
+import { saidOf } from './scenario-result.ts';
 
 describe.skipIf(process.platform !== 'linux')('150 slow and 80 silent connections', () => {
   it('are closed for good by the proxy, and ordinary requests pass meanwhile', async () => {

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { ask } from './ask.ts';
+import { ask } from './send-request.ts';
 import { answer, HttpUpstream } from './http-upstream.ts';
 import { connection } from './payment-client.ts';
 import { configIn, ProxyChild } from './proxy-child.ts';
-import { must, newRow, type Row, wrong } from './row.ts';
+import { must, newRow, type Row, wrong } from './scenario-result.ts';
 import { eventually, inParallel, type Scope, within } from './scope.ts';
 
 export interface BadSockets {

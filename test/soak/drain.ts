@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ask } from './ask.ts';
+import { ask } from './send-request.ts';
 import { paymentOf } from './faults.ts';
 import { answer, HttpUpstream } from './http-upstream.ts';
 import { Ledger } from './ledger.ts';
@@ -9,7 +9,7 @@ import { connection, type Outcome, pay } from './payment-client.ts';
 import { freePort } from '../support/free-port.ts';
 import { configIn, ProxyChild } from './proxy-child.ts';
 import { Random } from '../support/random.ts';
-import { must, newRow, type Row, Tally, wrong } from './row.ts';
+import { must, newRow, type Row, Tally, wrong } from './scenario-result.ts';
 import { inTime, type Scope, within } from './scope.ts';
 
 const CLIENTS = 40;

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { type RawMessage, RawReader, valuesOf } from '../support/raw-message.ts';
 import { json } from '../support/upstream-raw.ts';
-import { answerWith } from './faulty-answers.ts';
+import { answerWith } from './faulty-responses.ts';
 import { type Fault, paymentWithId } from './faults.ts';
 import type { Ledger } from './ledger.ts';
 import { Random } from '../support/random.ts';

@@ -1,6 +1,6 @@
 import { compareResponses } from '../http/client/differential.ts';
 import { compareOverSockets } from '../http/client/differential-sockets.ts';
-import { newRow, type Row, wrong } from './row.ts';
+import { newRow, type Row, wrong } from './scenario-result.ts';
 
 export interface GeneratedResponsesOptions {
   /** Responses that this client's parser and Node's client read. */

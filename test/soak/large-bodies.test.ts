@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { largeBodies } from './large-bodies.ts';
-import { saidOf } from './row.ts';
+import { saidOf } from './scenario-result.ts';
 
 describe.skipIf(process.platform !== 'linux')('large bodies', () => {
   it('are refused with 413 above max_body, pass below it, and are never held in memory', async () => {

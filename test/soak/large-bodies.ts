@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { answer, HttpUpstream } from './http-upstream.ts';
 import { forgetPeak, residentMiB } from './proc.ts';
 import { configIn, ProxyChild } from './proxy-child.ts';
-import { must, newRow, type Row } from './row.ts';
+import { must, newRow, type Row } from './scenario-result.ts';
 import { within } from './scope.ts';
 
 export interface LargeBodies {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { leavingClients } from './leaving-clients.ts';
-import { saidOf } from './row.ts';
+import { saidOf } from './scenario-result.ts';
 
 describe.skipIf(process.platform !== 'linux')('150 clients that leave at every moment', () => {
   it('leave no socket, no taken place and no memory behind, and disturb nobody who stays', async () => {

@@ -2,12 +2,12 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ask } from './ask.ts';
+import { ask } from './send-request.ts';
 import { answer, HttpUpstream } from './http-upstream.ts';
 import type { Counted } from './never-twice.ts';
 import { configIn, ProxyChild } from './proxy-child.ts';
 import { type Random, randomOf } from '../support/random.ts';
-import { must, newRow, type Row, Tally, wrong } from './row.ts';
+import { must, newRow, type Row, Tally, wrong } from './scenario-result.ts';
 import { eventually, inParallel, within } from './scope.ts';
 
 const AT_A_TIME = 32;

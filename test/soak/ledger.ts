@@ -1,5 +1,5 @@
 import type { Outcome } from './payment-client.ts';
-import { type Row, wrong } from './row.ts';
+import { type Row, wrong } from './scenario-result.ts';
 
 /** What the upstream saw of one payment. */
 interface Entry {

@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Answer, ask } from './ask.ts';
+import { type Answer, ask } from './send-request.ts';
 import { answer, HttpUpstream } from './http-upstream.ts';
 import type { Counted } from './never-twice.ts';
 import { connection } from './payment-client.ts';
 import { configIn, ProxyChild } from './proxy-child.ts';
-import { must, newRow, type Row } from './row.ts';
+import { must, newRow, type Row } from './scenario-result.ts';
 import { inTime, within } from './scope.ts';
 
 const PLACES = 20;

@@ -9,7 +9,7 @@ import { type FaultyProvider, faultyProvider, IDLE_AFTER_MS, secretsOf, TOKEN_SO
 import { connection, pay, wordsFor } from './payment-client.ts';
 import { configIn, configText, ProxyChild } from './proxy-child.ts';
 import { Random, randomOf } from '../support/random.ts';
-import { must, newRow, type Row, Tally } from './row.ts';
+import { must, newRow, type Row, Tally } from './scenario-result.ts';
 import { eventually, within } from './scope.ts';
 
 export interface Mixed {

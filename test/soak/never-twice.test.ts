@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { neverTwice } from './never-twice.ts';
-import { saidOf } from './row.ts';
+import { saidOf } from './scenario-result.ts';
 
 describe.skipIf(process.platform !== 'linux')('1,500 POSTs to an upstream that breaks in every way', () => {
   it('are executed once at most, answered with their own answers, and told the truth where they failed', async () => {

@@ -5,7 +5,7 @@ import { FaultyUpstream } from './faulty-upstream.ts';
 import { judgeOutcome, judgeSendings, Ledger } from './ledger.ts';
 import { connection, pay, wordsFor } from './payment-client.ts';
 import { configIn, ProxyChild } from './proxy-child.ts';
-import { must, newRow, type Row, Tally } from './row.ts';
+import { must, newRow, type Row, Tally } from './scenario-result.ts';
 import { eventually, inParallel, type Scope, within } from './scope.ts';
 
 export interface Counted {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { reloads, rotatedSecret } from './reload.ts';
-import { saidOf } from './row.ts';
+import { saidOf } from './scenario-result.ts';
 
 const SEED = 20260106;
 

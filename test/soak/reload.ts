@@ -2,14 +2,14 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ask } from './ask.ts';
+import { ask } from './send-request.ts';
 import { answer, HttpUpstream } from './http-upstream.ts';
 import { connection } from './payment-client.ts';
 import type { Counted } from './never-twice.ts';
 import { freePort } from '../support/free-port.ts';
 import { configIn, configText, ProxyChild, temporaryFolder } from './proxy-child.ts';
 import { Random } from '../support/random.ts';
-import { must, newRow, type Row, wrong } from './row.ts';
+import { must, newRow, type Row, wrong } from './scenario-result.ts';
 import { type Scope, within } from './scope.ts';
 
 const CLIENTS = 16;

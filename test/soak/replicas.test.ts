@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { hasTool } from '../support/tools.ts';
 import { replicasAtOnce, replicasKilled } from './replicas.ts';
-import { saidOf } from './row.ts';
+import { saidOf } from './scenario-result.ts';
 
 const SEED = 20260109;
 

@@ -3,10 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { RedisProcess } from '../support/redis-process.ts';
-import { ask } from './ask.ts';
+import { ask } from './send-request.ts';
 import type { Counted } from './never-twice.ts';
 import { configIn, ProxyChild } from './proxy-child.ts';
-import { must, newRow, type Row, Tally, wrong } from './row.ts';
+import { must, newRow, type Row, Tally, wrong } from './scenario-result.ts';
 import { inParallel, type Scope, within } from './scope.ts';
 
 const PATH = '/mpesa/mpesa/c2b/v1/registerurl';

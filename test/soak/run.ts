@@ -11,8 +11,8 @@ import { neverTwice } from './never-twice.ts';
 import { newSeed } from '../support/random.ts';
 import { reloads, rotatedSecret } from './reload.ts';
 import { replicasAtOnce, replicasKilled } from './replicas.ts';
-import { held, newRow, type Row, tableOf, wrong } from './row.ts';
-import { strangers } from './strangers.ts';
+import { held, newRow, type Row, tableOf, wrong } from './scenario-result.ts';
+import { strangers } from './hostile-clients.ts';
 
 const USAGE = `npm run soak [-- OPTIONS]: tries to make a proxy lose, double or leak something
 

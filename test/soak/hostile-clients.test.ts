@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { saidOf } from './row.ts';
-import { strangers } from './strangers.ts';
+import { strangers } from './hostile-clients.ts';
+import { saidOf } from './scenario-result.ts';
 
 describe.skipIf(process.platform !== 'linux')('strangers that break, stall and fill connections in every state', () => {
   it('end no process, take no memory, and disturb no payment', async () => {

@@ -7,16 +7,16 @@ import { type Endpoint, head, Wire } from '../attacks/wire.ts';
 import { issue } from '../config/certificate.ts';
 import { freePort } from '../support/free-port.ts';
 import { randomOf } from '../support/random.ts';
-import { ask } from './ask.ts';
 import { paymentOf } from './faults.ts';
+import { strangersApi } from './hostile-clients-api.ts';
+import { beStrange, STRANGER_KEY } from './hostile-connection.ts';
 import { judgeSendings, Ledger } from './ledger.ts';
 import { connection, pay, wordsFor } from './payment-client.ts';
 import { childrenOf, killNow, openSockets, residentMiB } from './proc.ts';
 import { configIn, ProxyChild, temporaryFolder } from './proxy-child.ts';
-import { must, newRow, type Row, Tally, wrong } from './row.ts';
+import { must, newRow, type Row, Tally, wrong } from './scenario-result.ts';
 import { eventually, inParallel, type Scope, within } from './scope.ts';
-import { beStrange, STRANGER_KEY } from './stranger.ts';
-import { strangersApi } from './strangers-api.ts';
+import { ask } from './send-request.ts';
 
 export interface Strangers {
   readonly seed: number;

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
+import type { Random } from '../support/random.ts';
 import { chunk, json } from '../support/upstream-raw.ts';
 import type { Fault } from './faults.ts';
-import type { Random } from '../support/random.ts';
 
 const STREAM_HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n';
 
