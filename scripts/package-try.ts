@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { nameOf, runMatrix } from '../test/attacks/matrix.ts';
+import { targetName, runMatrix } from '../test/attacks/matrix.ts';
 import { CHECKS } from './package-try/checks.ts';
 import { environment, type Installed, Program, run } from './package-try/program.ts';
 
@@ -55,7 +55,7 @@ async function internalsProblem(node: string): Promise<Error | undefined> {
 
 async function attack({ node, folder, name }: Installed & { readonly name: string }): Promise<void> {
   const product = { node, cli: path.join(folder, 'node_modules/wakala/dist/cli.js'), folder };
-  await runMatrix(product, ({ kind, attack, broken }) => note(name, `${nameOf(kind)}: ${attack.promise}`, broken));
+  await runMatrix(product, ({ kind, attack, broken }) => note(name, `${targetName(kind)}: ${attack.promise}`, broken));
 }
 
 /** Undefined if the check passes. Whatever it started is ended. */

@@ -1,5 +1,5 @@
 import type { Scope } from '../soak/scope.ts';
-import { HonestClients } from './paying-clients.ts';
+import { PayingClients } from './paying-clients.ts';
 import { Provider, type Route } from './provider.ts';
 import { type Kind, type Product, type Settings, Target } from './target.ts';
 
@@ -10,7 +10,7 @@ export interface Attack {
   /** What must hold although it is attacked: a fact, used as the title of a test. */
   readonly promise: string;
   /** Whether it is meant for a kind of target; all unless given. */
-  readonly on?: (kind: Kind) => boolean;
+  readonly appliesTo?: (kind: Kind) => boolean;
   /** It ends processes of the target itself: no honest clients run beside it. */
   readonly killsWorkers?: boolean;
   /** Sets the provider up. */
@@ -31,10 +31,10 @@ const LEFT_MIB = 40;
 /** A target and the attacks on it, run one after the other. */
 export class AttackRun {
   readonly #target: Target;
-  readonly #honest: HonestClients;
+  readonly #honest: PayingClients;
   readonly #prepared: ReadonlyMap<Attack, PreparedAttack>;
 
-  private constructor(target: Target, honest: HonestClients, prepared: ReadonlyMap<Attack, PreparedAttack>) {
+  private constructor(target: Target, honest: PayingClients, prepared: ReadonlyMap<Attack, PreparedAttack>) {
     this.#target = target;
     this.#honest = honest;
     this.#prepared = prepared;
@@ -42,7 +42,7 @@ export class AttackRun {
 
   static async start(scope: Scope, product: Product, kind: Kind, attacks: readonly Attack[]): Promise<AttackRun> {
     const provider = await Provider.start(scope);
-    const honest = new HonestClients(provider);
+    const honest = new PayingClients(provider);
     const prepared = new Map(attacks.map((attack) => [attack, attack.prepare(provider)]));
     const routes = Object.assign({}, honest.routes, ...[...prepared.values()].map((one) => one.routes)) as Route;
     const target = await Target.start(scope, product, kind, { ...SETTINGS, routes });
@@ -57,7 +57,7 @@ export class AttackRun {
     if (target.memoryMiB().now > target.baselineMiB + LEFT_MIB) await this.#restart();
     const pids = target.pids().join();
     const deaths = () => {
-      if (target.ended) return `the process died (${target.lastWords()})`;
+      if (target.hasEnded) return `the process died (${target.describeExit()})`;
       return attack.killsWorkers !== true && target.pids().join() !== pids ? 'a worker died' : undefined;
     };
     try {
@@ -92,6 +92,6 @@ export class AttackRun {
   /** What is loaded and compiled at the first requests is no harm that an attack does. */
   async #warmUp(): Promise<void> {
     for (let i = 0; i < 20; i++) await this.#honest.payOnce(this.#target);
-    this.#target.noteBaseline();
+    this.#target.recordBaseline();
   }
 }

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { BUILD_TIMEOUT_MS, ROOT, script } from '../repository/packed.ts';
 import type { Attack } from './attack.ts';
-import { attacksOn, KINDS, nameOf, runMatrix } from './matrix.ts';
+import { attacksOn, KINDS, targetName, runMatrix } from './matrix.ts';
 import type { Kind } from './target.ts';
 
 const product = { node: process.execPath, cli: path.join(ROOT, 'dist/cli.js'), folder: import.meta.dirname };
@@ -31,7 +31,7 @@ describe.skipIf(process.platform !== 'linux')('under attack', () => {
     );
   }, BUILD_TIMEOUT_MS);
 
-  describe.each(KINDS.map((kind) => [nameOf(kind), kind] as const))('%s', (_, kind) => {
+  describe.each(KINDS.map((kind) => [targetName(kind), kind] as const))('%s', (_, kind) => {
     for (const attack of attacksOn(kind)) {
       it(attack.promise, async () => expect(await outcomeOf(kind, attack).promise).toBeUndefined(), ATTACKS_MS);
     }

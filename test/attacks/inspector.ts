@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
-import { answer } from '../soak/http-upstream.ts';
+import { sendJson } from '../soak/http-upstream.ts';
 import type { Attack } from './attack.ts';
-import { keepsCpu, keepsMemory } from './resource-limits.ts';
+import { expectCpuWithin, expectMemoryWithin } from './resource-limits.ts';
 import { handshake } from './resets.ts';
 import type { Kind, Target } from './target.ts';
 import { head, Wire } from './wire.ts';
@@ -21,13 +21,13 @@ const LONG = 15_000;
 const PAGES = ['/', '/requests', '/api/routes', '/api/requests', '/metrics'];
 
 /** The page of the newest request on a route, and all the others. */
-async function look(target: Target, route: string): Promise<string[]> {
-  const { text } = await target.askAdmin(`/api/requests?route=${encodeURIComponent(route)}`);
+async function viewPages(target: Target, route: string): Promise<string[]> {
+  const { text } = await target.sendAdminRequest(`/api/requests?route=${encodeURIComponent(route)}`);
   const { requests } = JSON.parse(text) as { requests: { id: string }[] };
   const [{ id } = { id: 'none' }] = requests;
   const texts: string[] = [];
   for (const path of [...PAGES, `/api/requests/${id}`, `/requests/${id}`]) {
-    const page = await target.askAdmin(path);
+    const page = await target.sendAdminRequest(path);
     if (page.status !== 200) throw new Error(`${path} got ${page.status}`);
     texts.push(page.text);
   }
@@ -37,11 +37,11 @@ async function look(target: Target, route: string): Promise<string[]> {
 export const longRequests: Attack = {
   row: 5,
   promise: 'long queries, paths and headers block nothing when somebody looks at the inspector',
-  on,
+  appliesTo: on,
   prepare: (provider) => {
     provider.on('lengthy', (_, res) => {
       res.setHeader('etag', '1234567-'.repeat(LONG / 8));
-      answer(res, 404, {});
+      sendJson(res, 404, {});
     });
     const targets = [
       `?${'a'.repeat(LONG)}`,
@@ -54,14 +54,14 @@ export const longRequests: Attack = {
     return {
       routes: { '/lengthy/*': provider.route('lengthy') },
       run: (target) =>
-        keepsCpu(target, MOST_CPU_MS, async () => {
+        expectCpuWithin(target, MOST_CPU_MS, async () => {
           for (let i = 0; i < 60; i++) {
-            await target.ask(`/lengthy/x${targets[i % targets.length] ?? ''}`);
+            await target.sendRequest(`/lengthy/x${targets[i % targets.length] ?? ''}`);
             if (i % 3 === 0) {
-              await target.ask('/lengthy/y', { headers: { 'user-agent': agents[i % agents.length] ?? '' } });
+              await target.sendRequest('/lengthy/y', { headers: { 'user-agent': agents[i % agents.length] ?? '' } });
             }
           }
-          await look(target, '/lengthy/*');
+          await viewPages(target, '/lengthy/*');
         }),
     };
   },
@@ -70,7 +70,7 @@ export const longRequests: Attack = {
 export const compressedBodies: Attack = {
   row: 5,
   promise: 'compressed bodies block nothing when somebody looks at the inspector',
-  on,
+  appliesTo: on,
   prepare: (provider) => {
     const texts = ['a'.repeat(256 * 1024), 'a_'.repeat(128 * 1024), '1'.repeat(MIB), '[{"a":'.repeat(40_000)];
     const bodies = texts.map((text) => gzipSync(text));
@@ -85,11 +85,11 @@ export const compressedBodies: Attack = {
     return {
       routes: { '/zipped/*': provider.route('zipped') },
       run: (target) =>
-        keepsCpu(target, MOST_CPU_MS, async () => {
+        expectCpuWithin(target, MOST_CPU_MS, async () => {
           for (const [i, body] of bodies.entries()) {
             const headers = { 'content-encoding': 'gzip', 'content-type': 'text/plain' };
-            await target.ask(`/zipped/${i}`, { method: 'POST', headers, body });
-            await look(target, '/zipped/*');
+            await target.sendRequest(`/zipped/${i}`, { method: 'POST', headers, body });
+            await viewPages(target, '/zipped/*');
           }
         }),
     };
@@ -102,10 +102,10 @@ const PRIVATE = ['254712345678', '4111111111111111', 'ticket-5e8f'];
 export const refusedPaths: Attack = {
   row: 9,
   promise: 'phone numbers, cards and tickets in refused calls are shown nowhere',
-  on,
+  appliesTo: on,
   prepare: (provider) => {
     const [phone = '', card = '', ticket = ''] = PRIVATE;
-    provider.on('private', (_, res) => answer(res, 401, {}));
+    provider.on('private', (_, res) => sendJson(res, 401, {}));
     provider.onUpgrade('private', (_, socket) => {
       socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
     });
@@ -114,16 +114,16 @@ export const refusedPaths: Attack = {
       run: async (target) => {
         const events = await Wire.openTcp(target.adminPort);
         events.send(head('GET /api/events HTTP/1.1', `Host: 127.0.0.1:${target.adminPort}`));
-        await events.until(/event: routes/);
+        await events.waitFor(/event: routes/);
         for (let i = 0; i < 4; i++) {
-          await target.ask(`/private/msisdn/${phone}/card/${card}?token=${ticket}`);
+          await target.sendRequest(`/private/msisdn/${phone}/card/${card}?token=${ticket}`);
           const wire = await target.open();
           wire.send(handshake(`/private/stream?ticket=${ticket}&phone=${phone}&card=${card}`));
-          await wire.until(/^HTTP\/1\.1 401/);
+          await wire.waitFor(/^HTTP\/1\.1 401/);
           wire.close();
         }
-        const texts = await look(target, '/private/*');
-        await events.until(/event: request[^]*private/);
+        const texts = await viewPages(target, '/private/*');
+        await events.waitFor(/event: request[^]*private/);
         // The routes that changed are told a second later.
         await delay(1500);
         events.close();
@@ -144,27 +144,27 @@ function around(text: string, found: string): string {
 export const longRefusedPaths: Attack = {
   row: 9,
   promise: 'long paths of refused calls make no large page, and silent listeners to events take no memory',
-  on,
+  appliesTo: on,
   prepare: (provider) => {
-    provider.on('long', (_, res) => answer(res, 401, {}));
+    provider.on('long', (_, res) => sendJson(res, 401, {}));
     return {
       routes: { '/long/*': provider.route('long') },
       run: async (target) => {
         const listeners: Wire[] = [];
         try {
-          await keepsMemory(target, MOST_MIB, async () => {
+          await expectMemoryWithin(target, MOST_MIB, async () => {
             for (let i = 0; i < 40; i++) {
               const listener = await Wire.openTcp(target.adminPort);
               listeners.push(listener);
               listener.send(head('GET /api/events HTTP/1.1', `Host: 127.0.0.1:${target.adminPort}`));
               listener.stopReading();
             }
-            for (let i = 0; i < 200; i++) await target.ask(`/long/${i}/${'x/'.repeat(LONG / 2)}`);
+            for (let i = 0; i < 200; i++) await target.sendRequest(`/long/${i}/${'x/'.repeat(LONG / 2)}`);
             // Listeners are told once a second.
             await delay(3000);
           });
           for (const path of PAGES) {
-            const { text } = await target.askAdmin(path);
+            const { text } = await target.sendAdminRequest(path);
             if (text.length > MIB) throw new Error(`${path} is ${(text.length / MIB).toFixed(1)} MiB`);
           }
         } finally {

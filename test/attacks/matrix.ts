@@ -1,6 +1,6 @@
 import { ATTACKS } from './attacks.ts';
 import { type Attack, AttackRun } from './attack.ts';
-import { inParallel, within } from '../soak/scope.ts';
+import { inParallel, withScope } from '../soak/scope.ts';
 import type { Kind, Product } from './target.ts';
 
 const AT_A_TIME = 3;
@@ -12,14 +12,14 @@ export const KINDS: readonly Kind[] = (['plain', 'TLS'] as const).flatMap((liste
   { form: 'library', listener, workers: 1 },
 ]);
 
-export function nameOf({ form, listener, workers }: Kind): string {
+export function targetName({ form, listener, workers }: Kind): string {
   const processes = workers === 1 ? '' : `, ${workers} workers`;
   return `the ${form}, ${listener} listener${processes}`;
 }
 
 /** The attacks that are meant for a kind of target. */
 export function attacksOn(kind: Kind, attacks: readonly Attack[] = ATTACKS): Attack[] {
-  return attacks.filter(({ on }) => on === undefined || on(kind));
+  return attacks.filter(({ appliesTo: on }) => on === undefined || on(kind));
 }
 
 export interface Outcome {
@@ -47,7 +47,7 @@ async function runOn(
   attacks: readonly Attack[],
   told: (outcome: Outcome) => void,
 ): Promise<void> {
-  await within(async (scope) => {
+  await withScope(async (scope) => {
     const run = await AttackRun.start(scope, product, kind, attacks);
     for (const attack of attacks) {
       const broken = await run.run(attack).then(

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { answer } from '../soak/http-upstream.ts';
+import { sendJson } from '../soak/http-upstream.ts';
 import { eventually } from '../soak/scope.ts';
 import type { Attack } from './attack.ts';
-import { idle, keepsMemory } from './resource-limits.ts';
-import { keyLine, STRANGER_KEY, type Target } from './target.ts';
+import { waitUntilIdle, expectMemoryWithin } from './resource-limits.ts';
+import { keyLine, ATTACKER_KEY, type Target } from './target.ts';
 import { head, type Wire } from './wire.ts';
 
 /** What a target's memory may grow by under one of these attacks. Those that get through cost several times as much. */
@@ -25,18 +25,18 @@ export const endlessPipeline: Attack = {
     let isHeld = true;
     provider.on('held', async (_, res) => {
       await eventually(60_000, () => !isHeld);
-      answer(res, 200, {});
+      sendJson(res, 200, {});
     });
     return {
       routes: { '/held/*': provider.route('held') },
       run: async (target) => {
-        const slow = head('GET /held/x HTTP/1.1', 'Host: localhost', keyLine(STRANGER_KEY));
+        const slow = head('GET /held/x HTTP/1.1', 'Host: localhost', keyLine(ATTACKER_KEY));
         const small = head('GET /x HTTP/1.1', 'Host: a');
         const posts = `${head('POST /held/x HTTP/1.1', 'Host: a', 'Content-Length: 2000')}${'x'.repeat(2000)}`;
         const large = head('GET /held/x HTTP/1.1', 'Host: a', `X: ${'x'.repeat(15_000)}`);
         const wires: Wire[] = [];
         try {
-          await keepsMemory(target, MOST_MIB, async () => {
+          await expectMemoryWithin(target, MOST_MIB, async () => {
             await Promise.all(
               [small, posts, large].map(async (request) => {
                 const wire = await target.open();
@@ -59,15 +59,15 @@ export const unreadResponses: Attack = {
   row: 3,
   promise: 'responses that a client asks for without end and does not read take no memory',
   prepare: (provider) => {
-    provider.on('large', (_, res) => answer(res, 200, { pad: 'x'.repeat(2 * MIB) }));
+    provider.on('large', (_, res) => sendJson(res, 200, { pad: 'x'.repeat(2 * MIB) }));
     return {
       routes: { '/large/*': provider.route('large') },
       run: async (target) => {
-        const large = head('GET /large/x HTTP/1.1', 'Host: localhost', keyLine(STRANGER_KEY));
+        const large = head('GET /large/x HTTP/1.1', 'Host: localhost', keyLine(ATTACKER_KEY));
         const refused = head('GET /x HTTP/1.1', 'Host: a');
         const wires: Wire[] = [];
         try {
-          await keepsMemory(target, MOST_MIB, async () => {
+          await expectMemoryWithin(target, MOST_MIB, async () => {
             const floods = [...Array<[string, number]>(8).fill([large, 0.1 * MIB]), [refused, 4 * MIB] as const];
             await Promise.all(
               floods.map(async ([request, maxBytes]) => {
@@ -95,14 +95,14 @@ export const tinyChunks: Attack = {
       const post = head(
         'POST /tiny/x HTTP/1.1',
         'Host: localhost',
-        keyLine(STRANGER_KEY),
+        keyLine(ATTACKER_KEY),
         'Transfer-Encoding: chunked',
       );
       // 64 KiB may be kept for a second attempt; the last byte is never sent.
       const body = '1\r\nx\r\n'.repeat(65_535);
       const wires = await openSome(target, 14);
       try {
-        await keepsMemory(target, MOST_MIB, () => Promise.all(wires.map((wire) => wire.sendAll(post + body))));
+        await expectMemoryWithin(target, MOST_MIB, () => Promise.all(wires.map((wire) => wire.sendAll(post + body))));
       } finally {
         closeAll(wires);
       }
@@ -136,9 +136,9 @@ export const tinyResponseChunks: Attack = {
       run: async (target) => {
         const wires = await openSome(target, 60);
         try {
-          await keepsMemory(target, MOST_MIB, async () => {
-            for (const wire of wires) wire.send(head('GET /drip/x HTTP/1.1', 'Host: localhost', keyLine(STRANGER_KEY)));
-            await eventually(20_000, () => sockets.length === wires.length || target.ended);
+          await expectMemoryWithin(target, MOST_MIB, async () => {
+            for (const wire of wires) wire.send(head('GET /drip/x HTTP/1.1', 'Host: localhost', keyLine(ATTACKER_KEY)));
+            await eventually(20_000, () => sockets.length === wires.length || target.hasEnded);
             await delay(200);
           });
         } finally {
@@ -153,11 +153,11 @@ export const tinyResponseChunks: Attack = {
 export const tinyInspectedChunks: Attack = {
   row: 7,
   promise: 'bodies that the inspector keeps take no more memory than their bytes, whatever chunks they come in',
-  on: ({ form }) => form === 'binary',
+  appliesTo: ({ form }) => form === 'binary',
   prepare: (provider) => {
     provider.on('kept', (req, res) => {
       req.resume();
-      req.on('end', () => answer(res, 200, {}));
+      req.on('end', () => sendJson(res, 200, {}));
     });
     return {
       routes: { '/kept/*': provider.route('kept') },
@@ -165,19 +165,19 @@ export const tinyInspectedChunks: Attack = {
         const post = head(
           'POST /kept/x HTTP/1.1',
           'Host: localhost',
-          keyLine(STRANGER_KEY),
+          keyLine(ATTACKER_KEY),
           'Transfer-Encoding: chunked',
         );
         const whole = `${post}${'1\r\nx\r\n'.repeat(16_384)}0\r\n\r\n`;
-        await keepsMemory(target, MOST_MIB, async () => {
+        await expectMemoryWithin(target, MOST_MIB, async () => {
           const wires = await openSome(target, 4);
-          for (let i = 1; i <= 20 && !target.ended; i++) {
+          for (let i = 1; i <= 20 && !target.hasEnded; i++) {
             for (const wire of wires) wire.send(whole);
             const responses = new RegExp(`(?:HTTP/1\\.1 200[^]*?){${i}}`);
-            await Promise.all(wires.map((wire) => wire.until(responses)));
+            await Promise.all(wires.map((wire) => wire.waitFor(responses)));
           }
           closeAll(wires);
-          await idle(target);
+          await waitUntilIdle(target);
         });
       },
     };

@@ -1,17 +1,17 @@
 import { Agent as PlainAgent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import { answer, textOf } from '../soak/http-upstream.ts';
+import { sendJson, readText } from '../soak/http-upstream.ts';
 import type { Provider, Route } from './provider.ts';
-import { HONEST_KEY, type Target } from './target.ts';
+import { PAYER_KEY, type Target } from './target.ts';
 
 const CLIENTS = 2;
 const PAUSE_MS = 20;
 /** Longer than any attack: a request that takes longer has no response to come. */
-const FORGOTTEN_MS = 120_000;
+const RESPONSE_TIMEOUT_MS = 120_000;
 
 /** Clients that pay through their own route for as long as an attack lasts. */
-export class HonestClients {
+export class PayingClients {
   readonly routes: Readonly<Record<string, Route>>;
   readonly #executed = new Map<string, number>();
   #sent = 0;
@@ -21,9 +21,9 @@ export class HonestClients {
 
   constructor(provider: Provider) {
     provider.on('honest', async (req, res) => {
-      const id = await textOf(req);
+      const id = await readText(req);
       this.#executed.set(id, (this.#executed.get(id) ?? 0) + 1);
-      answer(res, 200, { id });
+      sendJson(res, 200, { id });
     });
     this.routes = { '/honest/*': provider.route('honest') };
   }
@@ -59,9 +59,9 @@ export class HonestClients {
 
   async #pay(target: Target, agent?: PlainAgent): Promise<void> {
     const id = `payment-${this.#sent++}`;
-    const asked = { key: HONEST_KEY, body: id, timeoutMs: FORGOTTEN_MS, ...(agent && { agent }) };
+    const asked = { key: PAYER_KEY, body: id, timeoutMs: RESPONSE_TIMEOUT_MS, ...(agent && { agent }) };
     try {
-      const { status, text, field } = await target.ask(`/honest/${id}`, asked);
+      const { status, text, field } = await target.sendRequest(`/honest/${id}`, asked);
       const times = this.#executed.get(id);
       if (status !== 200) this.#faults.push(`${id} got ${status} ${text.slice(0, 200)}`);
       else if (field('id') !== id) this.#faults.push(`${id} got the response to ${String(field('id'))}`);

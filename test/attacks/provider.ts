@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { answer, type Handler, textOf } from '../soak/http-upstream.ts';
+import { sendJson, type Handler, readText } from '../soak/http-upstream.ts';
 import type { Scope } from '../soak/scope.ts';
 
 export type UpgradeHandler = (req: IncomingMessage, socket: Duplex) => void;
@@ -90,19 +90,19 @@ export class Provider {
   issue(key: string, res: ServerResponse): void {
     const tokens = this.#tokens.get(key) ?? [];
     this.#tokens.set(key, [...tokens, `at/${key}+${randomBytes(18).toString('hex')}/${tokens.length}==`]);
-    answer(res, 200, { access_token: this.tokensOf(key).at(-1), expires_in: 3600 });
+    sendJson(res, 200, { access_token: this.tokensOf(key).at(-1), expires_in: 3600 });
   }
 
   async #handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
     if (req.url === TOKEN_PATH) {
-      const { key } = JSON.parse(await textOf(req)) as { key: string };
+      const { key } = JSON.parse(await readText(req)) as { key: string };
       const exchange = this.#exchanges.get(key);
       if (exchange === undefined) this.issue(key, res);
       else await exchange(req, res);
       return;
     }
     const handler = this.#handlers.get(firstSegment(req.url));
-    if (handler === undefined) answer(res, 404, { error: 'no such API' });
+    if (handler === undefined) sendJson(res, 404, { error: 'no such API' });
     else await handler(req, res);
   }
 }

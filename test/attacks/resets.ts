@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { createServer, type Socket, type AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { answer } from '../soak/http-upstream.ts';
+import { sendJson } from '../soak/http-upstream.ts';
 import { Random } from '../support/random.ts';
 import type { Attack } from './attack.ts';
-import { keyLine, STRANGER_KEY, type Target } from './target.ts';
+import { keyLine, ATTACKER_KEY, type Target } from './target.ts';
 import { head, Wire } from './wire.ts';
 
 /** Connections for each way to break one. Some resets come before the response is written, some after. */
@@ -20,12 +20,12 @@ const UPGRADE_LINES = [
 
 /** A WebSocket handshake with the stranger's key. */
 export function handshake(path: string, ...lines: readonly string[]): string {
-  return head(`GET ${path} HTTP/1.1`, 'Host: localhost', keyLine(STRANGER_KEY), ...UPGRADE_LINES, ...lines);
+  return head(`GET ${path} HTTP/1.1`, 'Host: localhost', keyLine(ATTACKER_KEY), ...UPGRADE_LINES, ...lines);
 }
 
 /** Opens connections one after the other, sends these bytes and resets, each a little later than the one before. */
 async function resetAfter(target: Target, bytes: string): Promise<void> {
-  for (let i = 0; i < TIMES && !target.ended; i++) {
+  for (let i = 0; i < TIMES && !target.hasEnded; i++) {
     const wire = await target.open();
     wire.send(bytes);
     if (i % 4 > 0) await delay((i % 4) * 2 - 1);
@@ -79,12 +79,12 @@ export const resetOfPipelined: Attack = {
   prepare: (provider) => {
     provider.on('slow', async (_, res) => {
       await delay(60);
-      answer(res, 200, {});
+      sendJson(res, 200, {});
     });
     return {
       routes: { '/slow/*': provider.route('slow', { websocket: true }) },
       run: async (target) => {
-        const slow = head('GET /slow/x HTTP/1.1', 'Host: localhost', keyLine(STRANGER_KEY));
+        const slow = head('GET /slow/x HTTP/1.1', 'Host: localhost', keyLine(ATTACKER_KEY));
         const twoHosts = head('GET /slow/x HTTP/1.1', 'Host: a', 'Host: b');
         for (const first of [slow, twoHosts, head('GET /nowhere HTTP/1.1', 'Host: localhost')]) {
           for (const second of [CONNECT, handshake('/slow/x'), handshake('/nowhere')]) {
@@ -109,13 +109,13 @@ export const resetOfPipelined: Attack = {
 export const resetOverLimit: Attack = {
   row: 1,
   promise: 'a reset of a connection over `max_connections` ends no process',
-  on: ({ form }) => form === 'binary',
+  appliesTo: ({ form }) => form === 'binary',
   prepare: () => ({
     run: (running) =>
-      running.another({ max_connections: 1, workers: 1 }, async (target) => {
+      running.withOther({ max_connections: 1, workers: 1 }, async (target) => {
         const first = await target.open();
         for (const bytes of ['GET', CONNECT, handshake('/opens/x'), head('GET / HTTP/1.1', 'Host: localhost')]) {
-          for (let i = 0; i < TIMES && !target.ended; i++) {
+          for (let i = 0; i < TIMES && !target.hasEnded; i++) {
             const wire = await Wire.openTcp(target.port);
             wire.send(bytes);
             await delay(i % 4);
@@ -134,17 +134,17 @@ export const resetInEveryState: Attack = {
   prepare: (provider) => {
     provider.on('pay', (req, res) => {
       req.resume();
-      req.on('end', () => answer(res, 200, { pad: 'x'.repeat(40_000) }));
+      req.on('end', () => sendJson(res, 200, { pad: 'x'.repeat(40_000) }));
     });
     return {
       routes: { '/pay/*': provider.route('pay') },
       run: async (target) => {
         const random = new Random(14);
-        const post = head('POST /pay/x HTTP/1.1', 'Host: localhost', keyLine(STRANGER_KEY), 'Content-Length: 2000');
+        const post = head('POST /pay/x HTTP/1.1', 'Host: localhost', keyLine(ATTACKER_KEY), 'Content-Length: 2000');
         const chunked = head(
           'POST /pay/x HTTP/1.1',
           'Host: localhost',
-          keyLine(STRANGER_KEY),
+          keyLine(ATTACKER_KEY),
           'Transfer-Encoding: chunked',
           'Expect: 100-continue',
         );
@@ -155,7 +155,7 @@ export const resetInEveryState: Attack = {
           handshake('/pay/x'),
           handshake('/nowhere'),
         ];
-        for (let i = 0; i < 60 && !target.ended; i++) {
+        for (let i = 0; i < 60 && !target.hasEnded; i++) {
           const bytes = random.pick(requests) + random.pick(['', ...requests]);
           const wire = await target.open();
           wire.send(bytes.slice(0, random.between(0, bytes.length + 1)));
@@ -173,12 +173,12 @@ export const resetInEveryState: Attack = {
 export const brokenHandshakes: Attack = {
   row: 1,
   promise: 'TLS handshakes that break off end no process',
-  on: ({ listener }) => listener === 'TLS',
+  appliesTo: ({ listener }) => listener === 'TLS',
   prepare: () => ({
     run: async (target) => {
       const random = new Random(15);
       const hello = await clientHello(target);
-      for (let i = 0; i < 40 && !target.ended; i++) {
+      for (let i = 0; i < 40 && !target.hasEnded; i++) {
         const wire = await Wire.openTcp(target.port);
         const garbled = Buffer.from(hello);
         if (random.chance(0.3)) garbled[random.between(0, hello.length)] = random.between(0, 256);
@@ -208,7 +208,7 @@ async function clientHello({ ca }: Target): Promise<Buffer> {
 export const resetWhileOpening: Attack = {
   row: 1,
   promise: 'a reset after an Upgrade, while the library is still opening, ends no process',
-  on: ({ form }) => form === 'library',
+  appliesTo: ({ form }) => form === 'library',
   prepare: () => ({
     run: async (running) => {
       // A token store that takes the connection and says nothing.
@@ -219,7 +219,7 @@ export const resetWhileOpening: Attack = {
       const { port } = silent.address() as AddressInfo;
       try {
         const encryption_key = 'an encryption key that is long enough';
-        await running.another(
+        await running.withOther(
           { token_store: { redis: `redis://127.0.0.1:${port}`, encryption_key } },
           async (target) => {
             for (const path of ['/opens/x', '/nowhere']) await resetAfter(target, handshake(path));

@@ -2,24 +2,28 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../soak/scope.ts';
 import type { Target } from './target.ts';
 
-const LOOK_MS = 50;
+const POLL_MS = 50;
 /** How long a target may take to work off what it was sent. Long: the machine may be busy. */
 const IDLE_IN_MS = 60_000;
 /** Looks in a row, of which a target that only serves the honest clients computes in few. */
-const LOOKS = 10;
-const FEW = 3;
+const SAMPLES = 10;
+const MAX_BUSY_SAMPLES = 3;
 
 /**
  * Runs an attack while the target's memory is watched. What it holds at the end must be held until then: the target is
  * given time to work it off. @throws Error if it came to hold `mostMiB` more than after its start
  */
-export async function keepsMemory(target: Target, mostMiB: number, attack: () => Promise<unknown>): Promise<void> {
-  target.forgetPeak();
+export async function expectMemoryWithin(
+  target: Target,
+  mostMiB: number,
+  attack: () => Promise<unknown>,
+): Promise<void> {
+  target.resetPeakMemory();
   const grown = () => Math.round(target.memoryMiB().peak - target.baselineMiB);
-  await watched(
+  await runWatched(
     async () => {
       await attack();
-      await idle(target);
+      await waitUntilIdle(target);
     },
     () => (grown() > mostMiB ? `its memory grew by ${grown()} MiB` : undefined),
   );
@@ -29,28 +33,28 @@ export async function keepsMemory(target: Target, mostMiB: number, attack: () =>
  * Runs an attack while the target's CPU time is watched: as long as it computes, its event loop serves nobody.
  * @throws Error if it used more than `mostMs`
  */
-export async function keepsCpu(target: Target, mostMs: number, attack: () => Promise<unknown>): Promise<void> {
+export async function expectCpuWithin(target: Target, mostMs: number, attack: () => Promise<unknown>): Promise<void> {
   const before = target.cpuMs();
   const used = () => target.cpuMs() - before;
-  await watched(attack, () =>
+  await runWatched(attack, () =>
     used() > mostMs ? `its event loop was blocked for ${used()} ms of CPU time` : undefined,
   );
 }
 
 /** Waits until a target has little to do but to serve the honest clients. */
-export async function idle(target: Target): Promise<void> {
+export async function waitUntilIdle(target: Target): Promise<void> {
   await eventually(IDLE_IN_MS, async () => {
     let computing = 0;
-    for (let i = 0; i < LOOKS && !target.ended; i++) {
+    for (let i = 0; i < SAMPLES && !target.hasEnded; i++) {
       await delay(20);
       if (target.isComputing()) computing += 1;
     }
-    return computing <= FEW;
+    return computing <= MAX_BUSY_SAMPLES;
   });
 }
 
 /** Runs it until it is over or `harm` finds something; the target is killed after that, which ends the attack too. */
-async function watched(run: () => Promise<unknown>, harm: () => string | undefined): Promise<void> {
+async function runWatched(run: () => Promise<unknown>, harm: () => string | undefined): Promise<void> {
   const running = run();
   let isOver = false;
   const ended = () => (isOver = true);
@@ -58,7 +62,7 @@ async function watched(run: () => Promise<unknown>, harm: () => string | undefin
   while (!isOver) {
     const found = harm();
     if (found !== undefined) throw new Error(found);
-    await Promise.race([running, delay(LOOK_MS)]);
+    await Promise.race([running, delay(POLL_MS)]);
   }
   await running;
   const found = harm();

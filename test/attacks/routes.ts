@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
-import { answer, textOf } from '../soak/http-upstream.ts';
+import { sendJson, readText } from '../soak/http-upstream.ts';
 import type { Attack } from './attack.ts';
 import type { Provider } from './provider.ts';
-import { keyLine, STRANGER_KEY, type Target } from './target.ts';
+import { keyLine, ATTACKER_KEY, type Target } from './target.ts';
 import { head } from './wire.ts';
 
 const FORM = { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' } } as const;
@@ -12,14 +12,14 @@ function oauthServer(provider: Provider, name: string, tokenEndpoint: string): v
   const issuer = `${provider.origin}/${name}`;
   const metadata = { issuer, token_endpoint: tokenEndpoint };
   provider.on(name, (req, res) => {
-    if (req.url?.includes('.well-known') === true) answer(res, 200, metadata);
+    if (req.url?.includes('.well-known') === true) sendJson(res, 200, metadata);
     else if (/\/issue|\/%69ssue/.test(req.url ?? '')) provider.issue(name, res);
-    else answer(res, 200, {});
+    else sendJson(res, 200, {});
   });
 }
 
-async function mustNotIssue(target: Target, path: string): Promise<void> {
-  const { status, text } = await target.ask(path, { ...FORM, body: 'grant_type=client_credentials' });
+async function expectNoToken(target: Target, path: string): Promise<void> {
+  const { status, text } = await target.sendRequest(path, { ...FORM, body: 'grant_type=client_credentials' });
   if (text.includes('access_token')) throw new Error(`${path} got ${status} with a token`);
 }
 
@@ -32,7 +32,7 @@ export const discoveredEndpoint: Attack = {
     // RFC 8414 puts the well-known part in front of the issuer's path.
     provider.on('.well-known', (req, res) => {
       const name = names.find((one) => req.url?.endsWith(`/${one}`)) ?? '';
-      answer(res, 200, {
+      sendJson(res, 200, {
         issuer: `${provider.origin}/${name}`,
         token_endpoint: `${provider.origin}/${name}/issue`,
       });
@@ -48,11 +48,11 @@ export const discoveredEndpoint: Attack = {
       routes: Object.fromEntries(names.map((name) => [`/${name}/*`, route(name)])),
       run: async (target) => {
         // Before anything was found out, and after.
-        await mustNotIssue(target, '/found-cold/issue');
-        const { status } = await target.ask('/found/x');
+        await expectNoToken(target, '/found-cold/issue');
+        const { status } = await target.sendRequest('/found/x');
         if (status !== 200) throw new Error(`an honest call got ${status}`);
         for (const path of ['/found/issue', '/found/%69ssue', '/found//issue', '/found/ISSUE', '/found/x/../issue']) {
-          await mustNotIssue(target, path);
+          await expectNoToken(target, path);
         }
       },
     };
@@ -91,10 +91,10 @@ export const endpointSpellings: Attack = {
       },
       run: async (target) => {
         for (const name of [...Object.keys(spellings), 'escaped']) {
-          const { status } = await target.ask(`/${name}/x`);
+          const { status } = await target.sendRequest(`/${name}/x`);
           if (status !== 200) throw new Error(`an honest call by /${name} got ${status}`);
-          await mustNotIssue(target, `/${name}/issue`);
-          await mustNotIssue(target, `/${name}/%69ssue`);
+          await expectNoToken(target, `/${name}/issue`);
+          await expectNoToken(target, `/${name}/%69ssue`);
         }
       },
     };
@@ -111,7 +111,7 @@ export const overrideHeaders: Attack = {
     let seen: string[] = [];
     provider.on('allowed', (req: IncomingMessage, res) => {
       seen = req.rawHeaders.filter((_, i) => i % 2 === 0);
-      answer(res, 200, {});
+      sendJson(res, 200, {});
     });
     return {
       routes: { '/allowed/*': provider.route('allowed', { allow: ['POST /pay'] }) },
@@ -119,14 +119,18 @@ export const overrideHeaders: Attack = {
         for (const header of OVERRIDES) {
           for (const spelled of [header, header.toLowerCase(), header.replaceAll('-', '_'), header.toUpperCase()]) {
             const headers = { [spelled]: header.includes('URL') ? '/refund' : 'DELETE', 'X-Kept': '1' };
-            const { status } = await target.ask('/allowed/pay', { method: 'POST', headers, body: '{}' });
+            const { status } = await target.sendRequest('/allowed/pay', { method: 'POST', headers, body: '{}' });
             if (status !== 200 && status < 400) throw new Error(`${spelled} got ${status}`);
             if (seen.some((name) => name.toLowerCase() === spelled.toLowerCase())) {
               throw new Error(`\`${spelled}\` reached the API`);
             }
           }
         }
-        const { status } = await target.ask('/allowed/pay', { method: 'POST', headers: { 'X-Kept': '1' }, body: '{}' });
+        const { status } = await target.sendRequest('/allowed/pay', {
+          method: 'POST',
+          headers: { 'X-Kept': '1' },
+          body: '{}',
+        });
         if (status !== 200 || !seen.includes('X-Kept')) throw new Error('an honest call did not get through whole');
       },
     };
@@ -140,8 +144,8 @@ export const manyHeaders: Attack = {
     const arrived: { readonly key: string | undefined; readonly body: string; readonly lines: number }[] = [];
     provider.on('lines', async (req, res) => {
       const key = req.headers['idempotency-key'];
-      arrived.push({ key: String(key), body: await textOf(req), lines: req.rawHeaders.length / 2 });
-      answer(res, 200, {});
+      arrived.push({ key: String(key), body: await readText(req), lines: req.rawHeaders.length / 2 });
+      sendJson(res, 200, {});
     });
     return {
       routes: { '/lines/*': provider.route('lines') },
@@ -154,13 +158,13 @@ export const manyHeaders: Attack = {
             head(
               'POST /lines/x HTTP/1.1',
               'Host: localhost',
-              keyLine(STRANGER_KEY),
+              keyLine(ATTACKER_KEY),
               ...many,
               'Idempotency-Key: 7',
               'Content-Length: 4',
             ) + 'paid',
           );
-          const [, status] = await wire.until(/^HTTP\/1\.1 (\d{3})/);
+          const [, status] = await wire.waitFor(/^HTTP\/1\.1 (\d{3})/);
           wire.close();
           const seen = arrived.pop();
           if (seen === undefined) {

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import path from 'node:path';
 import { ATTACKS } from './attacks.ts';
-import { KINDS, nameOf, runMatrix } from './matrix.ts';
+import { KINDS, targetName, runMatrix } from './matrix.ts';
 
 const USAGE = `npm run attacks [-- OPTIONS]: attacks the built product as a stranger would
 
@@ -34,15 +34,15 @@ async function main(): Promise<void> {
     // A package may import itself; one that is installed is imported by what stands beside it.
     folder: options.package === ROOT ? import.meta.dirname : path.resolve(options.package, '../..'),
   };
-  const kinds = KINDS.filter((kind) => nameOf(kind).includes(options.target));
-  const attacks = ATTACKS.filter(({ row, promise }) => `${row} ${promise}`.includes(options.only));
+  const kinds = KINDS.filter((kind) => targetName(kind).includes(options.target));
+  const attacks = ATTACKS.filter(({ row: row, promise }) => `${row} ${promise}`.includes(options.only));
   let [passed, failed] = [0, 0];
   await runMatrix(
     product,
     ({ kind, attack, broken }) => {
       if (broken === undefined) passed += 1;
       else failed += 1;
-      console.log(`${broken === undefined ? 'ok     ' : 'FAILED '} ${nameOf(kind)}: ${attack.promise}`);
+      console.log(`${broken === undefined ? 'ok     ' : 'FAILED '} ${targetName(kind)}: ${attack.promise}`);
       if (broken !== undefined) console.log(broken.message.replace(/^/gm, '        '));
     },
     { kinds, attacks },

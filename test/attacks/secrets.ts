@@ -25,14 +25,14 @@ function secretsIn({ headers }: IncomingMessage): string[] {
 }
 
 /** Header lines with every spelling of these secrets. */
-function echoed(secrets: readonly string[]): string[] {
+function echoHeaders(secrets: readonly string[]): string[] {
   return secrets.flatMap((secret, i) =>
     Object.values(SPELLINGS).map((spell, n) => `X-Echo-${i}-${n}: before ${spell(secret)} after`),
   );
 }
 
 /** @throws Error if a text has one of these secrets in it, in any spelling */
-function mustBeAbsent(text: string, secrets: readonly string[], where: string): void {
+function expectAbsent(text: string, secrets: readonly string[], where: string): void {
   const names = ['the token', 'a credential of `headers`'];
   for (const [i, secret] of secrets.entries()) {
     for (const [spelling, spell] of Object.entries(SPELLINGS)) {
@@ -49,13 +49,20 @@ export const spelledSecrets: Attack = {
     provider.on(name, (req, res) => {
       const [token = '', key = ''] = secretsIn(req);
       const reason = req.url?.endsWith('/reason') === true ? encodeURIComponent(token) : 'OK';
-      const lines = [`HTTP/1.1 200 ${reason}`, ...echoed([token, key]), 'X-Kept: 1', 'Content-Length: 2', '', '{}'];
+      const lines = [
+        `HTTP/1.1 200 ${reason}`,
+        ...echoHeaders([token, key]),
+        'X-Kept: 1',
+        'Content-Length: 2',
+        '',
+        '{}',
+      ];
       res.socket?.end(lines.join('\r\n'));
     });
     provider.onUpgrade(name, (req, socket) => {
       const status = req.url?.endsWith('/101') === true ? '101 Switching Protocols' : '403 Forbidden';
       const upgrade = ['Connection: Upgrade', 'Upgrade: websocket', 'X-Kept: 1'];
-      socket.write([`HTTP/1.1 ${status}`, ...upgrade, ...echoed(secretsIn(req)), '', ''].join('\r\n'));
+      socket.write([`HTTP/1.1 ${status}`, ...upgrade, ...echoHeaders(secretsIn(req)), '', ''].join('\r\n'));
       if (!status.startsWith('101')) socket.end();
     });
     const settings = {
@@ -68,10 +75,10 @@ export const spelledSecrets: Attack = {
       run: async (target) => {
         const secrets = () => [provider.tokensOf(name).at(-1) ?? '', API_KEY];
         for (const path of ['/spelled/headers', '/spelled/reason']) {
-          mustBeAbsent(await headOf(target, getOf(path)), secrets(), `the response to ${path}`);
+          expectAbsent(await responseHead(target, getRequest(path)), secrets(), `the response to ${path}`);
         }
         for (const path of ['/spelled/101', '/spelled/403']) {
-          mustBeAbsent(await headOf(target, handshake(path)), secrets(), `the response to the handshake ${path}`);
+          expectAbsent(await responseHead(target, handshake(path)), secrets(), `the response to the handshake ${path}`);
         }
       },
     };
@@ -99,7 +106,7 @@ export const splitSecrets: Attack = {
     return {
       routes: { '/split/*': provider.route('split') },
       run: async (target) => {
-        const head = await headOf(target, getOf('/split/x'));
+        const head = await responseHead(target, getRequest('/split/x'));
         const [token = ''] = provider.tokensOf('split');
         const joined = [...head.matchAll(/^x-half: (.*)\r$/gim)].map(([, half]) => half).join('');
         if (joined === token) throw new Error('the token came back in two halves');
@@ -111,7 +118,7 @@ export const splitSecrets: Attack = {
 export const secretsInInspector: Attack = {
   row: 14,
   promise: 'no spelling of a secret is shown by the inspector',
-  on: ({ form }) => form === 'binary',
+  appliesTo: ({ form }) => form === 'binary',
   prepare: (provider) => {
     const name = 'shown';
     provider.on(name, (req, res) => {
@@ -134,32 +141,32 @@ export const secretsInInspector: Attack = {
         }),
       },
       run: async (target) => {
-        await target.ask('/shown/x');
-        const { text } = await target.askAdmin('/api/requests?route=/shown/*');
+        await target.sendRequest('/shown/x');
+        const { text } = await target.sendAdminRequest('/api/requests?route=/shown/*');
         const { requests } = JSON.parse(text) as { requests: { id: string }[] };
         const [{ id } = { id: '' }] = requests;
         for (const path of ['/api/requests', `/api/requests/${id}`, `/requests/${id}`]) {
-          const page = await target.askAdmin(path);
+          const page = await target.sendAdminRequest(path);
           if (page.status !== 200) throw new Error(`${path} got ${page.status}`);
           // Slashes are escaped in JSON by some, and quotes and signs in HTML.
           const text = page.text.replaceAll('\\\\', '\\').replaceAll('&amp;', '&').replaceAll('&#39;', "'");
-          mustBeAbsent(text, [provider.tokensOf(name).at(-1) ?? '', API_KEY], path);
+          expectAbsent(text, [provider.tokensOf(name).at(-1) ?? '', API_KEY], path);
         }
       },
     };
   },
 };
 
-function getOf(path: string): string {
+function getRequest(path: string): string {
   return handshake(path).replace(/^(?:Connection|Upgrade|Sec-WebSocket-[\w-]+):.*\r\n/gm, '');
 }
 
 /** The head of the response to these bytes. */
-async function headOf(target: Target, bytes: string): Promise<string> {
+async function responseHead(target: Target, bytes: string): Promise<string> {
   const wire = await target.open();
   try {
     wire.send(bytes);
-    const [head] = await wire.until(/^HTTP\/1\.1 \d{3}[^]*?\r\n\r\n/);
+    const [head] = await wire.waitFor(/^HTTP\/1\.1 \d{3}[^]*?\r\n\r\n/);
     return head;
   } finally {
     wire.close();

@@ -5,10 +5,10 @@ import type { Agent } from 'node:http';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { issue } from '../config/certificate.ts';
-import { type Answer, ask, type Asked } from '../soak/send-request.ts';
-import { childrenOf, cpuMs, forgetPeak, isComputing, killNow, residentMiB } from '../soak/proc.ts';
+import { type ReceivedResponse, sendRequest, type RequestOptions } from '../soak/send-request.ts';
+import { childrenOf, cpuMs, resetPeakMemory, isComputing, killNow, residentMiB } from '../soak/proc.ts';
 import { temporaryFolder } from '../soak/proxy-child.ts';
-import { eventually, inTime, type Scope } from '../soak/scope.ts';
+import { eventually, withTimeout, type Scope } from '../soak/scope.ts';
 import { freePort } from '../support/free-port.ts';
 import { type Endpoint, Wire } from './wire.ts';
 
@@ -33,8 +33,8 @@ export interface Kind {
 export type Settings = Readonly<Record<string, unknown>>;
 
 /** The clients that every target knows. */
-export const HONEST_KEY = 'honest-key-0123456789';
-export const STRANGER_KEY = 'stranger-key-0123456789';
+export const PAYER_KEY = 'honest-key-0123456789';
+export const ATTACKER_KEY = 'stranger-key-0123456789';
 
 /** The header line that a client sends its key in. */
 export function keyLine(key: string): string {
@@ -80,8 +80,8 @@ export class Target implements Endpoint {
     const common = {
       listen: '127.0.0.1:0',
       clients: [
-        { name: 'honest', key: HONEST_KEY },
-        { name: 'stranger', key: STRANGER_KEY },
+        { name: 'honest', key: PAYER_KEY },
+        { name: 'stranger', key: ATTACKER_KEY },
       ],
       log: { level: 'info', format: 'json' },
       drain_timeout: '0s',
@@ -110,13 +110,13 @@ export class Target implements Endpoint {
   }
 
   /** Attacks another process of the same kind, with other settings. @throws Error if it died, whatever else it did */
-  async another(settings: Settings, attack: (target: Target) => Promise<void>): Promise<void> {
+  async withOther(settings: Settings, attack: (target: Target) => Promise<void>): Promise<void> {
     const target = await Target.start(this.#scope, this.#product, this.kind, { ...this.#settings, ...settings });
     const failed = await attack(target).then(
       () => undefined,
       (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
     );
-    if (target.ended) throw new Error(`the process died (${target.lastWords()})`);
+    if (target.hasEnded) throw new Error(`the process died (${target.describeExit()})`);
     await target.stop();
     if (failed !== undefined) throw failed;
   }
@@ -133,8 +133,8 @@ export class Target implements Endpoint {
       this.#stderr = (this.#stderr + text).slice(-KEPT);
     });
     const port = () => /"event":"ready","listen":"127\.0\.0\.1:(\d+)"/.exec(this.#stderr)?.[1];
-    const started = await eventually(START_MS, () => this.ended || port() !== undefined);
-    if (!started || this.ended) throw new Error(`it did not start:\n${this.#stderr}`);
+    const started = await eventually(START_MS, () => this.hasEnded || port() !== undefined);
+    if (!started || this.hasEnded) throw new Error(`it did not start:\n${this.#stderr}`);
     this.#port = Number(port());
     const guard = setInterval(() => {
       if (this.memoryMiB().now > KILLED_AT_MIB) child.kill('SIGKILL');
@@ -144,12 +144,12 @@ export class Target implements Endpoint {
 
   async stop(): Promise<void> {
     const child = this.#child;
-    if (child === undefined || this.ended) return;
+    if (child === undefined || this.hasEnded) return;
     const pids = this.pids();
     const exited = once(child, 'exit');
     // Workers end by themselves once their primary is gone; one that does not must not meet the next target.
     for (const pid of pids) killNow(pid);
-    await inTime(exited, START_MS, 'the end of a killed process');
+    await withTimeout(exited, START_MS, 'the end of a killed process');
   }
 
   get port(): number {
@@ -161,19 +161,19 @@ export class Target implements Endpoint {
     return this.#child?.pid ?? 0;
   }
 
-  get ended(): boolean {
+  get hasEnded(): boolean {
     return this.#child?.exitCode !== null || this.#child.signalCode !== null;
   }
 
   /** How it ended, and the last of its standard error. */
-  lastWords(): string {
+  describeExit(): string {
     const { exitCode, signalCode } = this.#child ?? {};
     return `${signalCode ?? `exit code ${exitCode}`}\n${this.#stderr.slice(-1500)}`;
   }
 
   /** Process ids of all its processes. */
   pids(): number[] {
-    return this.ended ? [] : [this.pid, ...childrenOf(this.pid)];
+    return this.hasEnded ? [] : [this.pid, ...childrenOf(this.pid)];
   }
 
   workerPids(): number[] {
@@ -195,7 +195,7 @@ export class Target implements Endpoint {
   }
 
   /** Notes how much memory it holds without being attacked. */
-  noteBaseline(): void {
+  recordBaseline(): void {
     this.#baselineMiB = this.memoryMiB().now;
   }
 
@@ -208,8 +208,8 @@ export class Target implements Endpoint {
     return sumOf(this.pids(), (pid) => Number(isComputing(pid))) > 0;
   }
 
-  forgetPeak(): void {
-    for (const pid of this.pids()) forgetPeak(pid);
+  resetPeakMemory(): void {
+    for (const pid of this.pids()) resetPeakMemory(pid);
   }
 
   open(): Promise<Wire> {
@@ -217,14 +217,21 @@ export class Target implements Endpoint {
   }
 
   /** Sends a request. @throws Error if no whole response comes */
-  ask(path: string, asked: Asked & { readonly key?: string; readonly agent?: Agent } = {}): Promise<Answer> {
-    const { key = STRANGER_KEY, headers = {} } = asked;
-    return ask(this.port, path, { ...asked, headers: { ...headers, authorization: `Bearer ${key}` }, ca: this.ca });
+  sendRequest(
+    path: string,
+    asked: RequestOptions & { readonly key?: string; readonly agent?: Agent } = {},
+  ): Promise<ReceivedResponse> {
+    const { key = ATTACKER_KEY, headers = {} } = asked;
+    return sendRequest(this.port, path, {
+      ...asked,
+      headers: { ...headers, authorization: `Bearer ${key}` },
+      ca: this.ca,
+    });
   }
 
   /** Sends a request to the admin listener. */
-  askAdmin(path: string, timeoutMs = 60_000): Promise<Answer> {
-    return ask(this.adminPort, path, { timeoutMs });
+  sendAdminRequest(path: string, timeoutMs = 60_000): Promise<ReceivedResponse> {
+    return sendRequest(this.adminPort, path, { timeoutMs });
   }
 }
 

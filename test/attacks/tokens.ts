@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { answer } from '../soak/http-upstream.ts';
+import { sendJson } from '../soak/http-upstream.ts';
 import type { Attack } from './attack.ts';
 import type { Provider } from './provider.ts';
 import { handshake } from './resets.ts';
-import { HONEST_KEY, type Target } from './target.ts';
+import { PAYER_KEY, type Target } from './target.ts';
 
 /** Hostile calls in one attack, two honest ones behind each: so either kind comes to every worker in turn. */
 const CALLS = 30;
@@ -14,29 +14,31 @@ const FREE = 2;
 const SPACING_MS = 5000;
 
 /** A call of another client with the same credential. @throws Error unless it goes well */
-async function callHonestly(target: Target, route: string): Promise<void> {
-  const { status, text } = await target.ask(`/${route}/good`, { key: HONEST_KEY });
+async function callAsPayer(target: Target, route: string): Promise<void> {
+  const { status, text } = await target.sendRequest(`/${route}/good`, { key: PAYER_KEY });
   if (status !== 200) throw new Error(`an honest call on the same credential got ${status} ${text.slice(0, 300)}`);
 }
 
 /** Calls a path that gets 401 whatever the token, spelled anew each time, by turns with honest calls. */
 async function forceExchanges(target: Target, route: string, provider: Provider): Promise<void> {
   const startedMs = performance.now();
-  const good = () => callHonestly(target, route);
+  const good = () => callAsPayer(target, route);
   await good();
   for (let i = 0; i < CALLS; i++) {
     const path = `/${route}/refused/${i}`;
-    const { status } = await target.ask(i % 2 === 0 ? path : `${path}/%6f`, { method: i % 3 === 0 ? 'PUT' : 'GET' });
+    const { status } = await target.sendRequest(i % 2 === 0 ? path : `${path}/%6f`, {
+      method: i % 3 === 0 ? 'PUT' : 'GET',
+    });
     if (status !== 401) throw new Error(`a refused call got ${status}, not the provider's own 401`);
     await good();
     await good();
   }
   const elapsed = Math.ceil((performance.now() - startedMs) / SPACING_MS);
-  mustBeRationed(provider.tokensOf(route).length, target, elapsed);
+  expectRationed(provider.tokensOf(route).length, target, elapsed);
 }
 
 /** Each worker may count for itself. */
-function mustBeRationed(exchanges: number, { kind: { workers } }: Target, spacings: number): void {
+function expectRationed(exchanges: number, { kind: { workers } }: Target, spacings: number): void {
   const most = 1 + workers * (FREE + spacings);
   if (exchanges > most) throw new Error(`${exchanges} exchanges for ${CALLS} hostile calls, where ${most} may be`);
 }
@@ -47,7 +49,7 @@ function api(provider: Provider, name: string, isDead: (token: string) => boolea
     req.resume();
     const token = (req.headers.authorization ?? '').replace(/^Bearer /, '');
     const refused = req.url?.includes('/refused') === true || isDead(token);
-    answer(res, refused ? 401 : 200, {});
+    sendJson(res, refused ? 401 : 200, {});
   });
 }
 
@@ -83,7 +85,7 @@ export const throttledEndpoint: Attack = {
     provider.onExchange('throttled', (_, res) => {
       if (provider.tokensOf('throttled').length > 0) {
         res.setHeader('retry-after', '600');
-        answer(res, 429, { error: 'slow_down' });
+        sendJson(res, 429, { error: 'slow_down' });
       } else provider.issue('throttled', res);
     });
     return {
@@ -108,13 +110,13 @@ export const refusedHandshakes: Attack = {
         for (let i = 0; i < CALLS; i++) {
           const wire = await target.open();
           wire.send(handshake(`/ws-forced/refused/${i}?n=${i}`));
-          await wire.until(/^HTTP\/1\.1 401[^]*\r\n\r\n/);
+          await wire.waitFor(/^HTTP\/1\.1 401[^]*\r\n\r\n/);
           wire.close();
-          await callHonestly(target, 'ws-forced');
-          await callHonestly(target, 'ws-forced');
+          await callAsPayer(target, 'ws-forced');
+          await callAsPayer(target, 'ws-forced');
         }
         const elapsed = Math.ceil((performance.now() - startedMs) / SPACING_MS);
-        mustBeRationed(provider.tokensOf('ws-forced').length, target, elapsed);
+        expectRationed(provider.tokensOf('ws-forced').length, target, elapsed);
       },
     };
   },
@@ -138,7 +140,7 @@ export const renewedPlaceholder: Attack = {
       for (let i = 0; i < 2; i++) {
         // Expiries are counted in whole seconds.
         if (i > 0) await delay(1100);
-        const login = await target.ask('/login/oauth/v1/generate', key === undefined ? {} : { key });
+        const login = await target.sendRequest('/login/oauth/v1/generate', key === undefined ? {} : { key });
         if (login.status !== 200 && i > 0) return;
         key = String(login.field('access_token'));
         const [, claims = ''] = key.split('.');

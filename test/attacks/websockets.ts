@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream';
-import { answer } from '../soak/http-upstream.ts';
+import { sendJson } from '../soak/http-upstream.ts';
 import { eventually } from '../soak/scope.ts';
 import type { Attack } from './attack.ts';
-import { keepsMemory } from './resource-limits.ts';
+import { expectMemoryWithin } from './resource-limits.ts';
 import { handshake } from './resets.ts';
 import type { Target } from './target.ts';
 import type { Wire } from './wire.ts';
@@ -39,7 +39,7 @@ export const unreadRefusal: Attack = {
       run: async (target) => {
         const wires: Wire[] = [];
         try {
-          await keepsMemory(target, MOST_MIB, async () => {
+          await expectMemoryWithin(target, MOST_MIB, async () => {
             for (let i = 0; i < 2; i++) {
               const wire = await target.open();
               wires.push(wire);
@@ -58,10 +58,10 @@ export const unreadRefusal: Attack = {
 };
 
 /** Ordinary requests on the route, until one gets through. */
-async function mustServe(target: Target, path: string, what: string): Promise<void> {
+async function expectServed(target: Target, path: string, what: string): Promise<void> {
   let last = '';
   const served = await eventually(BACK_IN_MS, async () => {
-    const { status, text } = await target.ask(path);
+    const { status, text } = await target.sendRequest(path);
     last = `${status} ${text.slice(0, 200)}`;
     return status === 200;
   });
@@ -72,11 +72,11 @@ export const stalledRefusal: Attack = {
   row: 6,
   promise: 'a refused handshake whose response never ends gives its place back, and its client hears of it',
   prepare: (provider) => {
-    provider.on('stalling', (_, res) => answer(res, 200, {}));
+    provider.on('stalling', (_, res) => sendJson(res, 200, {}));
     provider.onUpgrade('stalling', (_, socket) => {
       socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 100000\r\n\r\nbegin');
     });
-    provider.on('dumb', (_, res) => answer(res, 200, {}));
+    provider.on('dumb', (_, res) => sendJson(res, 200, {}));
     provider.onUpgrade('dumb', () => undefined);
     const settings = { websocket: true, timeout: '1s', max_concurrency: 2 };
     return {
@@ -86,10 +86,10 @@ export const stalledRefusal: Attack = {
           // In each process; where one gets more than its share, it refuses the others.
           const wires = await Promise.all(Array.from({ length: 2 * target.kind.workers }, () => target.open()));
           for (const wire of wires) wire.send(handshake(path));
-          for (const wire of wires) await wire.until(/^HTTP\/1\.1 (?:403|503|504)/);
-          await mustServe(target, path, 'refused handshakes hold `max_concurrency`');
+          for (const wire of wires) await wire.waitFor(/^HTTP\/1\.1 (?:403|503|504)/);
+          await expectServed(target, path, 'refused handshakes hold `max_concurrency`');
           for (const wire of wires) {
-            if (!(await wire.closes())) throw new Error('a connection whose handshake was refused stays open');
+            if (!(await wire.waitForClose())) throw new Error('a connection whose handshake was refused stays open');
           }
         };
         await Promise.all(['/stalling/x', '/dumb/x'].map(stall));
@@ -102,7 +102,7 @@ export const idleWebSockets: Attack = {
   row: 6,
   promise: 'open WebSockets take no place of `max_concurrency`',
   prepare: (provider) => {
-    provider.on('idle', (_, res) => answer(res, 200, {}));
+    provider.on('idle', (_, res) => sendJson(res, 200, {}));
     provider.onUpgrade('idle', (_, socket) => void socket.write(OPENS));
     return {
       routes: { '/idle/*': provider.route('idle', { websocket: true, max_concurrency: 2 }) },
@@ -111,10 +111,10 @@ export const idleWebSockets: Attack = {
         try {
           for (const wire of wires) {
             wire.send(handshake('/idle/x'));
-            await wire.until(/^HTTP\/1\.1 (?:101|503)/);
+            await wire.waitFor(/^HTTP\/1\.1 (?:101|503)/);
           }
           for (let i = 0; i < 2 * target.kind.workers; i++) {
-            const { status, text } = await target.ask('/idle/x');
+            const { status, text } = await target.sendRequest('/idle/x');
             if (status !== 200) throw new Error(`an ordinary request got ${status} ${text}`);
           }
         } finally {
@@ -142,7 +142,7 @@ export const halfClosedWebSockets: Attack = {
         for (const leave of ['end', 'close', 'reset'] as const) {
           const wire = await target.open();
           wire.send(handshake('/left/x'));
-          await wire.until(/^HTTP\/1\.1 101/);
+          await wire.waitFor(/^HTTP\/1\.1 101/);
           wire[leave]();
         }
         // A socket that is only half closed may still be written to.
@@ -173,7 +173,7 @@ export const refusalHeaders: Attack = {
         for (const status of [204, 403]) {
           const wire = await target.open();
           wire.send(handshake(`/heads/${status}`));
-          const [response] = await wire.until(/^HTTP\/1\.1 (?:204|403)[^]*?\r\n\r\n/);
+          const [response] = await wire.waitFor(/^HTTP\/1\.1 (?:204|403)[^]*?\r\n\r\n/);
           wire.close();
           const unwanted = /^(?:access-control-.*)$/im.exec(response) ?? [];
           const framing = status === 204 ? /^(?:transfer-encoding|content-length):.*$/im.exec(response) : null;

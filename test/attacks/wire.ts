@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { eventually, inTime } from '../soak/scope.ts';
+import { eventually, withTimeout } from '../soak/scope.ts';
 
 /** Where a listener is, and how it is spoken to. */
 export interface Endpoint {
@@ -11,7 +11,7 @@ export interface Endpoint {
 }
 
 /** How long an attacker waits for a response or a close. Long: the machine may be busy. */
-const PATIENCE_MS = 20_000;
+const RESPONSE_TIMEOUT_MS = 20_000;
 /** A peer that takes no bytes for this long is taken for one that has stopped reading. */
 const STALLED_MS = 1000;
 /** Received bytes that are kept. */
@@ -41,12 +41,12 @@ export class Wire {
     const raw = connect({ port, host: '127.0.0.1' });
     if (ca === undefined) {
       const wire = new Wire(raw, raw);
-      await inTime(once(raw, 'connect'), PATIENCE_MS, 'connecting');
+      await withTimeout(once(raw, 'connect'), RESPONSE_TIMEOUT_MS, 'connecting');
       return wire;
     }
     const socket = connectTls({ socket: raw, servername: 'localhost', ca });
     const wire = new Wire(raw, socket);
-    await inTime(once(socket, 'secureConnect'), PATIENCE_MS, 'the TLS handshake');
+    await withTimeout(once(socket, 'secureConnect'), RESPONSE_TIMEOUT_MS, 'the TLS handshake');
     return wire;
   }
 
@@ -94,9 +94,9 @@ export class Wire {
   }
 
   /** Waits until the received bytes match. @throws Error if the connection ends before, or nothing comes */
-  async until(pattern: RegExp): Promise<RegExpExecArray> {
+  async waitFor(pattern: RegExp): Promise<RegExpExecArray> {
     let found: RegExpExecArray | null = null;
-    await eventually(PATIENCE_MS, () => (found = pattern.exec(this.#received)) !== null || this.#closed);
+    await eventually(RESPONSE_TIMEOUT_MS, () => (found = pattern.exec(this.#received)) !== null || this.#closed);
     if (found === null) {
       const end = this.#closed ? 'the connection ended' : 'no response came';
       throw new Error(`${end}: expected ${String(pattern)} in ${JSON.stringify(this.#received.slice(-500))}`);
@@ -105,7 +105,7 @@ export class Wire {
   }
 
   /** Waits until the peer closed the connection. @returns whether it did */
-  async closes(timeoutMs = PATIENCE_MS): Promise<boolean> {
+  async waitForClose(timeoutMs = RESPONSE_TIMEOUT_MS): Promise<boolean> {
     return eventually(timeoutMs, () => this.#closed);
   }
 

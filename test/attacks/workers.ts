@@ -1,34 +1,34 @@
 import { eventually } from '../soak/scope.ts';
 import type { Attack } from './attack.ts';
-import { HONEST_KEY, type Target } from './target.ts';
+import { PAYER_KEY, type Target } from './target.ts';
 
 const BACK_IN_MS = 30_000;
 
 export const workersKilled: Attack = {
   row: 2,
   promise: 'the port is served again after all workers died, also with `admin: false`',
-  on: ({ workers }) => workers === 2,
+  appliesTo: ({ workers }) => workers === 2,
   prepare: () => ({
     run: (running) =>
-      running.another({ admin: false }, async (target) => {
+      running.withOther({ admin: false }, async (target) => {
         const killed: number[] = [];
         // Those that follow on the first live so shortly that the next ones start after a pause.
         for (let round = 0; round < 2; round++) {
           const alive = () => target.workerPids().filter((pid) => !killed.includes(pid));
-          await eventually(BACK_IN_MS, () => target.ended || alive().length === 2);
+          await eventually(BACK_IN_MS, () => target.hasEnded || alive().length === 2);
           for (const pid of alive()) {
             process.kill(pid, 'SIGKILL');
             killed.push(pid);
           }
         }
-        const isBack = await eventually(BACK_IN_MS, async () => target.ended || (await answers(target)));
+        const isBack = await eventually(BACK_IN_MS, async () => target.hasEnded || (await isServing(target)));
         if (!isBack) throw new Error('the port is not served any more');
       }),
   }),
 };
 
-async function answers(target: Target): Promise<boolean> {
-  return target.ask('/honest/after', { key: HONEST_KEY, timeoutMs: 5000 }).then(
+async function isServing(target: Target): Promise<boolean> {
+  return target.sendRequest('/honest/after', { key: PAYER_KEY, timeoutMs: 5000 }).then(
     ({ status }) => status === 200,
     () => false,
   );

@@ -1,59 +1,59 @@
 import { randomOf } from '../support/random.ts';
 
-/** What becomes of a payment at the upstream, and how likely it is. The first eight are no faults. */
+/** What the upstream does with a payment, with weights. */
 const WEIGHTS = {
   fine: 40,
   slow: 4,
   chunked: 5,
   long: 2,
   'early hint': 2,
-  'closes, saying so': 4,
+  'closes with a header': 4,
   'closes silently': 4,
   'server error': 4,
-  /** 401, once: the token is dead. */
+  /** 401, once: the token is rejected. */
   'dead token': 3,
   'reset before the body': 3,
   'reset in the body': 3,
   'reset after the body': 3,
   'reset in the head': 2,
-  'reset in a short answer': 2,
+  'reset in a short response': 2,
   'reset in a stream': 2,
   'stalls before the body': 0.7,
   'stalls after the body': 0.7,
-  'stalls in the answer': 0.7,
+  'stalls in the response': 0.7,
   'no HTTP': 2,
-  /** Refuses the body with a 413 that it does not read to the end. */
+  /** Responds with 413 and does not read the rest of the body. */
   'refuses early': 2,
-  /** Answers, and resets the idle connection a moment later. */
+  /** Responds, and resets the idle connection shortly after. */
   'drops when idle': 4,
-  /** Answers, and resets the connection when the next request arrives on it. */
-  'drops when asked again': 4,
-  /** Answers, and accepts no connection for a moment. */
+  /** Responds, and resets the connection when the next request arrives on it. */
+  'drops on the next request': 4,
+  /** Responds, and accepts no connections for a moment. */
   'goes down': 0.3,
 } as const;
 
 export type Fault = keyof typeof WEIGHTS;
 
-const MILD = ['fine', 'slow', 'chunked', 'long', 'early hint', 'closes, saying so'] as const;
+const HARMLESS = ['fine', 'slow', 'chunked', 'long', 'early hint', 'closes with a header'] as const;
 
 export function isFault(fault: Fault): boolean {
-  return !MILD.some((mild) => mild === fault);
+  return !HARMLESS.some((mild) => mild === fault);
 }
 
-/** A POST to be made: all about it follows from the seed and its number. */
+/** A POST request. The seed and its number determine everything about it. */
 export interface Payment {
   readonly id: string;
   readonly fault: Fault;
   readonly bodyBytes: number;
   readonly chunked: boolean;
-  /** Pause between two pieces of the body, in milliseconds; 0 for none. */
+  /** Pause between two pieces of the body. 0 for none. */
   readonly pauseMs: number;
 }
 
 export function paymentOf(seed: number, number: number): Payment {
   const random = randomOf(seed, number);
   const fault = random.weighted(WEIGHTS);
-  // Small ones, some near the replay limit of 64 KiB, and some that are streamed.
+  // Small bodies, bodies below the replay limit of 64 KiB, and streamed bodies.
   const size = random.next();
   const bodyBytes =
     size < 0.7
@@ -70,7 +70,7 @@ export function paymentOf(seed: number, number: number): Payment {
   };
 }
 
-/** The payment that an id belongs to. */
+/** The payment with an id. */
 export function paymentWithId(id: string): Payment | undefined {
   const [, seed, number] = /^pay-(\d+)-(\d+)$/.exec(id) ?? [];
   return number === undefined ? undefined : paymentOf(Number(seed), Number(number));

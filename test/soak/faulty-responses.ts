@@ -5,11 +5,11 @@ import type { Fault } from './faults.ts';
 
 const STREAM_HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n';
 
-/** Long enough to be relayed as it comes. */
+/** Long enough for the proxy to stream the response. */
 const PAD = 'x'.repeat(40_000);
 
-/** Answers an executed payment, as well or badly as its fault says. */
-export function answerWith(socket: Socket, fault: Fault, id: string, random: Random): void {
+/** Responds to an executed payment as its fault says. */
+export function respondWith(socket: Socket, fault: Fault, id: string, random: Random): void {
   const whole = json(200, { id });
   const half = whole.length - Math.ceil(id.length / 2);
   switch (fault) {
@@ -32,7 +32,7 @@ export function answerWith(socket: Socket, fault: Fault, id: string, random: Ran
     case 'early hint':
       socket.write(`HTTP/1.1 103 Early Hints\r\nlink: </style>\r\n\r\n${whole.toString('latin1')}`);
       break;
-    case 'closes, saying so':
+    case 'closes with a header':
       socket.end(json(200, { id }, 'connection: close'));
       break;
     case 'closes silently':
@@ -45,17 +45,17 @@ export function answerWith(socket: Socket, fault: Fault, id: string, random: Ran
       socket.resetAndDestroy();
       break;
     case 'reset in the head':
-      breakAfter(socket, whole.subarray(0, random.between(1, 30)));
+      resetAfter(socket, whole.subarray(0, random.between(1, 30)));
       break;
-    case 'reset in a short answer':
-      breakAfter(socket, whole.subarray(0, half));
+    case 'reset in a short response':
+      resetAfter(socket, whole.subarray(0, half));
       break;
     case 'reset in a stream':
-      breakAfter(socket, Buffer.from(STREAM_HEAD + chunk(`{"id":"${id}","pad":"${PAD}`).toString()));
+      resetAfter(socket, Buffer.from(STREAM_HEAD + chunk(`{"id":"${id}","pad":"${PAD}`).toString()));
       break;
     case 'stalls after the body':
       break;
-    case 'stalls in the answer':
+    case 'stalls in the response':
       socket.write(STREAM_HEAD + chunk('{"id":').toString());
       break;
     case 'no HTTP':
@@ -69,7 +69,7 @@ export function answerWith(socket: Socket, fault: Fault, id: string, random: Ran
       break;
     case 'fine':
     case 'dead token':
-    case 'drops when asked again':
+    case 'drops on the next request':
     case 'goes down':
       socket.write(whole);
       break;
@@ -77,11 +77,11 @@ export function answerWith(socket: Socket, fault: Fault, id: string, random: Ran
     case 'reset in the body':
     case 'refuses early':
     case 'stalls before the body':
-      throw new Error(`${fault}: its body was not to be read`);
+      throw new Error(`${fault}: the body must not be read`);
   }
 }
 
-/** Sends these bytes, sees them off, then resets the connection. */
-function breakAfter(socket: Socket, bytes: Buffer): void {
+/** Sends the bytes, waits until they are written, then resets the connection. */
+function resetAfter(socket: Socket, bytes: Buffer): void {
   socket.write(bytes, () => setTimeout(() => socket.resetAndDestroy(), 2));
 }

@@ -2,35 +2,35 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { type RawMessage, RawReader, valuesOf } from '../support/raw-message.ts';
 import { json } from '../support/upstream-raw.ts';
-import { answerWith } from './faulty-responses.ts';
+import { respondWith } from './faulty-responses.ts';
 import { type Fault, paymentWithId } from './faults.ts';
 import type { Ledger } from './ledger.ts';
 import { Random } from '../support/random.ts';
 import type { Scope } from './scope.ts';
 
-/** A token that served fewer calls than this is not declared dead: a fresh one that is refused is rationed. */
-const SERVES_FIRST = 30;
+/** A token is rejected only after this many calls, because the proxy limits token requests after a rejected new token. */
+const MIN_CALLS_PER_TOKEN = 30;
 const DOWN_MS = 15;
 
-/** A payment whose head has come in. */
-interface Visit {
+/** A payment whose request head was received. */
+interface PaymentHead {
   readonly id: string;
   readonly fault: Fault;
 }
 
-/** A payment API that keeps a ledger and does to each payment, and to its connection, what the payment's fault says. */
+/** A payment API that records payments in a ledger and treats each payment as its fault says. */
 export class FaultyUpstream {
   readonly sockets = new Set<Socket>();
-  /** Every token that it was shown. */
+  /** Every token that it received. */
   readonly tokens = new Set<string>();
-  /** How many new connections of a hundred it cuts at once. */
-  cutsNewPercent = 0.5;
+  /** Percentage of new connections that it resets at once. */
+  resetsNewPercent = 0.5;
   readonly #ledger: Ledger;
   readonly #server: Server;
   readonly #random: Random;
   readonly #port: number;
-  readonly #doomed = new WeakSet<Socket>();
-  readonly #dead = new Set<string>();
+  readonly #resetOnNext = new WeakSet<Socket>();
+  readonly #deadTokens = new Set<string>();
   readonly #served = new Map<string, number>();
 
   private constructor(server: Server, ledger: Ledger, seed: number) {
@@ -57,7 +57,7 @@ export class FaultyUpstream {
     return `http://127.0.0.1:${this.#port}`;
   }
 
-  /** Takes no connections for a while. */
+  /** Accepts no connections for `forMs`. */
   goDown(forMs: number): void {
     if (!this.#server.listening) return;
     this.#server.close();
@@ -66,47 +66,47 @@ export class FaultyUpstream {
 
   #serve(socket: Socket): void {
     this.sockets.add(socket);
-    // Resets are what it is all about.
+    // Resets are expected.
     socket.on('error', () => {});
     socket.on('close', () => this.sockets.delete(socket));
-    if (this.#random.chance(this.cutsNewPercent / 100)) {
+    if (this.#random.chance(this.resetsNewPercent / 100)) {
       socket.resetAndDestroy();
       return;
     }
     const reader = new RawReader();
-    let visit: Visit | undefined;
-    let deaf = false;
+    let head: PaymentHead | undefined;
+    let isIgnoring = false;
     socket.on('data', (bytes) => {
-      if (deaf) return;
+      if (isIgnoring) return;
       reader.push(bytes);
-      if (visit === undefined) {
-        visit = this.#visitOf(reader);
-        if (visit === undefined) return;
-        deaf = this.#onHead(socket, visit);
+      if (head === undefined) {
+        head = this.#paymentHeadOf(reader);
+        if (head === undefined) return;
+        isIgnoring = this.#onHead(socket, head);
       }
-      const message = deaf ? undefined : reader.take('empty');
+      const message = isIgnoring ? undefined : reader.take('empty');
       if (message === undefined) return;
-      this.#onWhole(socket, visit, message);
-      visit = undefined;
+      this.#onWhole(socket, head, message);
+      head = undefined;
     });
   }
 
-  #visitOf(reader: RawReader): Visit | undefined {
-    const head = reader.peekHead();
-    if (head === undefined) return undefined;
-    const [id = ''] = valuesOf(head, 'idempotency-key');
-    if (id !== '') this.#ledger.count(id, 'sighted');
+  #paymentHeadOf(reader: RawReader): PaymentHead | undefined {
+    const message = reader.peekHead();
+    if (message === undefined) return undefined;
+    const [id = ''] = valuesOf(message, 'idempotency-key');
+    if (id !== '') this.#ledger.count(id, 'received');
     return { id, fault: paymentWithId(id)?.fault ?? 'fine' };
   }
 
-  /** @returns whether the rest of the request is left unread */
-  #onHead(socket: Socket, { id, fault }: Visit): boolean {
-    if (this.#doomed.has(socket) || fault === 'reset before the body') {
+  /** @returns whether to ignore the rest of the request */
+  #onHead(socket: Socket, { id, fault }: PaymentHead): boolean {
+    if (this.#resetOnNext.has(socket) || fault === 'reset before the body') {
       socket.resetAndDestroy();
       return true;
     }
     if (fault === 'reset in the body') {
-      // What is there of it goes unread, and the rest finds nobody.
+      // Part of the body arrived but is not read.
       setImmediate(() => socket.resetAndDestroy());
       return true;
     }
@@ -114,12 +114,13 @@ export class FaultyUpstream {
     return fault === 'refuses early' || fault === 'stalls before the body';
   }
 
-  #onWhole(socket: Socket, { id, fault }: Visit, message: RawMessage): void {
+  #onWhole(socket: Socket, { id, fault }: PaymentHead, message: RawMessage): void {
     const [token = ''] = valuesOf(message, 'authorization');
     this.tokens.add(token.replace(/^Bearer /, ''));
     const served = this.#served.get(token) ?? 0;
-    if (fault === 'dead token' && served >= SERVES_FIRST && this.#ledger.of(id).refused === 0) this.#dead.add(token);
-    if (this.#dead.has(token)) {
+    if (fault === 'dead token' && served >= MIN_CALLS_PER_TOKEN && this.#ledger.of(id).refused === 0)
+      this.#deadTokens.add(token);
+    if (this.#deadTokens.has(token)) {
       if (id !== '') this.#ledger.count(id, 'refused');
       socket.write(json(401, { error: 'dead token' }));
       return;
@@ -129,8 +130,8 @@ export class FaultyUpstream {
       this.#ledger.count(id, 'executed');
       if (!message.body.includes(`"id":"${id}"`)) this.#ledger.mixedUp += 1;
     }
-    answerWith(socket, fault, id, this.#random);
+    respondWith(socket, fault, id, this.#random);
     if (fault === 'goes down') this.goDown(DOWN_MS);
-    if (fault === 'drops when asked again') this.#doomed.add(socket);
+    if (fault === 'drops on the next request') this.#resetOnNext.add(socket);
   }
 }

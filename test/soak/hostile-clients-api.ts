@@ -2,39 +2,39 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Provider } from '../attacks/provider.ts';
-import { answer, textOf } from './http-upstream.ts';
+import { sendJson, readText } from './http-upstream.ts';
 import type { Ledger } from './ledger.ts';
 
 const LARGE = 'x'.repeat(1024 * 1024);
 const DRIP_MS = 50;
 
-/** An API for honest payments below `/pay/`, and for all that strangers ask for. It keeps to every rule itself. */
-export function strangersApi(provider: Provider, ledger: Ledger): void {
+/** An API for payments below `/pay/`, and for the requests of hostile clients. The API itself is well-behaved. */
+export function serveHostileClientsApi(provider: Provider, ledger: Ledger): void {
   provider.on('api', async (req, res) => {
     const [, , call = '', id = ''] = (req.url ?? '').split(/[/?]/);
     if (call === 'pay') await onPayment(req, res, id, ledger);
-    else await onStranger(req, res, call);
+    else await onHostileRequest(req, res, call);
   });
   provider.onUpgrade('api', (req, socket) => onUpgrade(req, socket));
 }
 
 async function onPayment(req: IncomingMessage, res: ServerResponse, id: string, ledger: Ledger): Promise<void> {
-  ledger.count(id, 'sighted');
-  const body = await textOf(req);
+  ledger.count(id, 'received');
+  const body = await readText(req);
   if (!body.includes(`"id":"${id}"`)) ledger.mixedUp += 1;
   ledger.count(id, 'executed');
-  answer(res, 200, { id });
+  sendJson(res, 200, { id });
 }
 
-async function onStranger(req: IncomingMessage, res: ServerResponse, call: string): Promise<void> {
-  await textOf(req);
+async function onHostileRequest(req: IncomingMessage, res: ServerResponse, call: string): Promise<void> {
+  await readText(req);
   switch (call) {
     case 'slow':
       await delay(150);
-      answer(res, 200, {});
+      sendJson(res, 200, {});
       break;
     case 'large':
-      answer(res, 200, { pad: LARGE });
+      sendJson(res, 200, { pad: LARGE });
       break;
     case 'endless':
       while (!res.destroyed) {
@@ -49,10 +49,10 @@ async function onStranger(req: IncomingMessage, res: ServerResponse, call: strin
       res.destroy();
       break;
     case 'refused':
-      answer(res, 401, {});
+      sendJson(res, 401, {});
       break;
     default:
-      answer(res, 200, {});
+      sendJson(res, 200, {});
   }
 }
 
@@ -63,7 +63,7 @@ function onUpgrade({ url = '' }: IncomingMessage, socket: Duplex): void {
     return;
   }
   socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
-  // It reads, and keeps its own side open when the other one is closed.
+  // Read everything, and keep this side open after the other side was closed.
   socket.resume();
   const dripping = setInterval(() => socket.write('drip'), DRIP_MS);
   socket.on('close', () => clearInterval(dripping));

@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import { strangers } from './hostile-clients.ts';
-import { saidOf } from './scenario-result.ts';
+import { hostileClients } from './hostile-clients.ts';
+import { failureMessage } from './scenario-result.ts';
 
-describe.skipIf(process.platform !== 'linux')('strangers that break, stall and fill connections in every state', () => {
-  it('end no process, take no memory, and disturb no payment', async () => {
-    const row = await strangers({
+describe.skipIf(process.platform !== 'linux')('clients that break, stall and flood connections in every state', () => {
+  it('crash no process, use no memory and affect no payment', async () => {
+    const result = await hostileClients({
       seed: 20260114,
       connections: 200,
       forMs: 60_000,
-      atATime: 24,
-      mostHeldMs: 150,
+      parallel: 24,
+      maxIdleMs: 150,
       timed: false,
     });
-    expect(row, saidOf(row)).toMatchObject({ lost: 0, doubled: 0, leaked: 0 });
-    expect(row.answered).toBeGreaterThan(100);
-    expect(row.answered).toBe(row.tried);
+    expect(result, failureMessage(result)).toMatchObject({ lost: 0, doubled: 0, leaked: 0 });
+    expect(result.answered).toBeGreaterThan(100);
+    expect(result.answered).toBe(result.tried);
   }, 240_000);
 });

@@ -2,9 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Endpoint, head, Wire } from '../attacks/wire.ts';
 import type { Random } from '../support/random.ts';
 
-export const STRANGER_KEY = 'stranger-key-0123456789';
+export const HOSTILE_KEY = 'hostile-key-0123456789';
 
-const KEY = `Authorization: Bearer ${STRANGER_KEY}`;
+const KEY = `Authorization: Bearer ${HOSTILE_KEY}`;
 const HOST = 'Host: localhost';
 const WEBSOCKET = [
   'Connection: Upgrade',
@@ -12,10 +12,10 @@ const WEBSOCKET = [
   'Sec-WebSocket-Version: 13',
   'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
 ];
-/** The most that fits in a request head of 16 KiB. */
+/** About as much as fits into a request head of 16 KiB. */
 const LONG = 'x'.repeat(15_000);
 
-/** What a stranger may send. The paths are those of the API in strangers.ts. */
+/** What a hostile client may send. The paths are those of hostile-clients-api.ts. */
 const REQUESTS = {
   get: head('GET /api/small HTTP/1.1', HOST, KEY),
   slow: head('GET /api/slow HTTP/1.1', HOST, KEY),
@@ -26,7 +26,7 @@ const REQUESTS = {
   'large post': head('POST /api/small HTTP/1.1', HOST, KEY, 'Content-Length: 200000') + 'x'.repeat(200_000),
   'tiny chunks': `${head('POST /api/small HTTP/1.1', HOST, KEY, 'Transfer-Encoding: chunked')}${'1\r\nx\r\n'.repeat(3000)}0\r\n\r\n`,
   expects: head('POST /api/small HTTP/1.1', HOST, KEY, 'Expect: 100-continue', 'Content-Length: 20') + 'x'.repeat(20),
-  'refused for good': head('GET /api/refused HTTP/1.1', HOST, KEY),
+  'always refused': head('GET /api/refused HTTP/1.1', HOST, KEY),
   'long query': head(`GET /api/small?${LONG} HTTP/1.1`, HOST, KEY),
   'long path': head(`GET /api/refused/${LONG} HTTP/1.1`, HOST, KEY),
   'no route': head('GET /nowhere/254712345678 HTTP/1.1', HOST, KEY),
@@ -43,39 +43,39 @@ const REQUESTS = {
 } as const;
 const KINDS = Object.keys(REQUESTS) as (keyof typeof REQUESTS)[];
 
-/** How a stranger leaves. */
+/** How a hostile client ends its connection. */
 const ENDINGS = ['reset', 'close', 'half-close', 'stall'] as const;
 
-/** How many bytes a stranger sends one by one at most; the rest follows in one piece. */
+/** How many bytes are sent one by one at most. The rest follows in one piece. */
 const SINGLE_BYTES = 200;
 
 /**
- * One connection of a stranger: a few requests, cut after any of their bytes or responses, sent in pieces or at once,
- * whose responses it may not read; then it leaves, one way or another. Chance decides all of it.
- * @returns what it did, in a few words
+ * One hostile connection: a few requests, truncated at any byte, sent in pieces or at once. The client may not read the
+ * responses, and ends the connection in a random way.
+ * @returns a short description of what it did
  */
-export async function beStrange(endpoint: Endpoint, random: Random, mostHeldMs: number): Promise<string> {
+export async function runHostileConnection(endpoint: Endpoint, random: Random, maxIdleMs: number): Promise<string> {
   const kinds = Array.from({ length: random.pick([1, 1, 1, 2, 3, 20]) }, () => random.pick(KINDS));
   const bytes = Buffer.from(kinds.map((kind) => REQUESTS[kind]).join(''), 'latin1');
   const sent = random.chance(0.5) ? bytes : bytes.subarray(0, random.between(0, bytes.length));
   const ending = random.pick(ENDINGS);
-  // On a TLS listener: in place of a handshake.
+  // On a TLS listener, plain bytes replace the handshake.
   const wire = await (random.chance(0.1) ? Wire.openTcp(endpoint.port) : Wire.open(endpoint));
   try {
     if (random.chance(0.3)) wire.stopReading();
-    await sendIn(wire, sent, random);
-    await delay(random.chance(0.3) ? 0 : random.between(0, mostHeldMs));
+    await sendBytes(wire, sent, random);
+    await delay(random.chance(0.3) ? 0 : random.between(0, maxIdleMs));
     if (ending === 'reset') wire.reset();
     else if (ending === 'half-close') wire.end();
-    if (ending === 'half-close' || ending === 'stall') await wire.closes(random.between(0, 2 * mostHeldMs));
+    if (ending === 'half-close' || ending === 'stall') await wire.waitForClose(random.between(0, 2 * maxIdleMs));
   } finally {
-    // A reset may still be on its way.
+    // A reset may still be in progress.
     if (ending !== 'reset') wire.close();
   }
   return `${kinds.length === 1 ? kinds[0] : 'pipelined'}, ${ending}`;
 }
 
-async function sendIn(wire: Wire, bytes: Buffer, random: Random): Promise<void> {
+async function sendBytes(wire: Wire, bytes: Buffer, random: Random): Promise<void> {
   const how = random.pick(['at once', 'in pieces', 'byte by byte']);
   let at = 0;
   if (how === 'byte by byte') {

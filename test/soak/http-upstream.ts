@@ -7,19 +7,19 @@ import type { Scope } from './scope.ts';
 const TOKEN_PATH = '/issue/token';
 
 export interface HttpUpstreamOptions {
-  /** How long the token endpoint takes. Milliseconds. */
+  /** How long the token endpoint takes to respond. */
   readonly tokenDelayMs?: number;
-  /** Seconds that its tokens live. */
+  /** Lifetime of its tokens. */
   readonly lifetimeS?: number;
 }
 
 export type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
 
-/** An API that answers as its handler does, and issues the tokens for it. */
+/** An API with the given handler, and its token endpoint. */
 export class HttpUpstream {
   readonly origin: string;
   readonly sockets = new Set<Socket>();
-  /** The keys that tokens were asked for with, in order. */
+  /** The keys of the token requests, in order. */
   readonly keys: string[] = [];
 
   private constructor(origin: string) {
@@ -27,7 +27,7 @@ export class HttpUpstream {
   }
 
   static async start(scope: Scope, handler: Handler, options: HttpUpstreamOptions = {}): Promise<HttpUpstream> {
-    // It leaves it to the proxy to close connections, and does not say how long it would keep them.
+    // The proxy closes the connections, and gets no keep-alive timeout from this server.
     const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0 });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -47,7 +47,7 @@ export class HttpUpstream {
     return upstream;
   }
 
-  /** A route to it, for clients whose token is got with this key. */
+  /** A route to this API. `key` is the credential of its token requests. */
   route(key: string, settings: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
     return {
       upstream: this.origin,
@@ -62,23 +62,23 @@ export class HttpUpstream {
 
   async #issue(req: IncomingMessage, res: ServerResponse, options: HttpUpstreamOptions): Promise<void> {
     const { tokenDelayMs = 0, lifetimeS = 3600 } = options;
-    const { key } = JSON.parse(await textOf(req)) as { key: string };
+    const { key } = JSON.parse(await readText(req)) as { key: string };
     this.keys.push(key);
     if (tokenDelayMs > 0) await delay(tokenDelayMs);
-    // No keeping of this connection: what stays open then belongs to API calls.
+    // Close the token connection, so that open connections belong to API calls.
     res.setHeader('connection', 'close');
-    answer(res, 200, { access_token: `token-${this.keys.length}-for-${key}`, expires_in: lifetimeS });
+    sendJson(res, 200, { access_token: `token-${this.keys.length}-for-${key}`, expires_in: lifetimeS });
   }
 }
 
-export async function textOf(incoming: IncomingMessage): Promise<string> {
+export async function readText(incoming: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of incoming as AsyncIterable<Buffer>) chunks.push(chunk);
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** Answers with JSON and a length. */
-export function answer(res: ServerResponse, status: number, value: unknown): void {
+/** Responds with JSON and a content length. */
+export function sendJson(res: ServerResponse, status: number, value: unknown): void {
   const body = JSON.stringify(value);
   res.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) });
   res.end(body);

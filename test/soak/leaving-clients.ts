@@ -2,37 +2,37 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ask } from './send-request.ts';
-import { answer, HttpUpstream } from './http-upstream.ts';
-import type { Counted } from './never-twice.ts';
-import { configIn, ProxyChild } from './proxy-child.ts';
+import { sendRequest } from './send-request.ts';
+import { sendJson, HttpUpstream } from './http-upstream.ts';
+import type { ScenarioOptions } from './never-twice.ts';
+import { writeConfig, ProxyChild } from './proxy-child.ts';
 import { type Random, randomOf } from '../support/random.ts';
-import { must, newRow, type Row, Tally, wrong } from './scenario-result.ts';
-import { eventually, inParallel, within } from './scope.ts';
+import { expectThat, newResult, type ScenarioResult, Counts, recordFailure } from './scenario-result.ts';
+import { eventually, inParallel, withScope } from './scope.ts';
 
-const AT_A_TIME = 32;
+const PARALLEL_CLIENTS = 32;
 const MAX_CONCURRENCY = 200;
 const COLD_ROUTES = 8;
 const TIMEOUT_MS = 2000;
-const SETTLES_IN_MS = 15_000;
+const SETTLE_TIMEOUT_MS = 15_000;
 const USED_SLACK_MIB = 10;
 const RESIDENT_SLACK_MIB = 96;
 
-/** Where a client leaves. */
+/** The moment at which a client disconnects. */
 const PHASES = [
   'in the head',
   'before the body',
   'in the body',
   'in a stream',
-  'token',
-  'answer',
-  'in the answer',
+  'during the token request',
+  'before the response',
+  'in the response',
 ] as const;
 type Phase = (typeof PHASES)[number];
 
-/** An API that holds payments until it is told to answer them. */
+/** An API that holds payments until `respond` is called. */
 class HoldingApi {
-  /** How often each was seen whole. */
+  /** How often each payment was received completely. */
   readonly executed = new Map<string, number>();
   readonly #held = new Map<string, ServerResponse>();
   #arrived: PromiseWithResolvers<undefined> = Promise.withResolvers();
@@ -43,8 +43,8 @@ class HoldingApi {
       stream(res);
       return;
     }
-    // A request whose client left comes without its end.
-    if (!(await wasWhole(req))) return;
+    // The request of a client that disconnected may be incomplete.
+    if (!(await isComplete(req))) return;
     if (url.startsWith('/held/')) {
       this.executed.set(url, (this.executed.get(url) ?? 0) + 1);
       this.#held.set(url, res);
@@ -53,7 +53,7 @@ class HoldingApi {
       this.#arrived = Promise.withResolvers();
       return;
     }
-    answer(res, 200, { url });
+    sendJson(res, 200, { url });
   };
 
   get holdsNone(): boolean {
@@ -64,13 +64,13 @@ class HoldingApi {
     while (!urls.every((url) => this.#held.has(url))) await this.#arrived.promise;
   }
 
-  letGo(url: string): void {
+  respond(url: string): void {
     const res = this.#held.get(url);
-    if (res !== undefined) answer(res, 200, { url });
+    if (res !== undefined) sendJson(res, 200, { url });
   }
 }
 
-function wasWhole(req: IncomingMessage): Promise<boolean> {
+function isComplete(req: IncomingMessage): Promise<boolean> {
   return new Promise((resolve) => {
     req.on('end', () => resolve(true)).on('error', () => resolve(false));
     req.on('close', () => resolve(false));
@@ -78,7 +78,7 @@ function wasWhole(req: IncomingMessage): Promise<boolean> {
   });
 }
 
-/** Says something for as long as somebody listens. */
+/** Writes until the client disconnects. */
 function stream(res: ServerResponse): void {
   const piece = Buffer.alloc(16_384, 'x');
   const more = () => {
@@ -88,41 +88,42 @@ function stream(res: ServerResponse): void {
   more();
 }
 
-/** Clients that leave at every moment there is: nothing of them stays in the proxy. */
-export function leavingClients({ count, seed }: Counted): Promise<Row> {
-  return within(async (scope) => {
-    const row = newRow('leaving clients', seed);
+/** Clients that disconnect at every moment: the proxy keeps no socket, slot or memory of them. */
+export function leavingClients({ count, seed }: ScenarioOptions): Promise<ScenarioResult> {
+  return withScope(async (scope) => {
+    const result = newResult('leaving clients', seed);
     const api = new HoldingApi();
     const upstream = await HttpUpstream.start(scope, api.handle, { tokenDelayMs: 150, lifetimeS: 1 });
     const settings = { timeout: `${TIMEOUT_MS}ms`, max_concurrency: MAX_CONCURRENCY };
     const cold = Array.from({ length: COLD_ROUTES }, (_, i) => [`/cold${i}/*`, upstream.route(`key-${i}`, settings)]);
     const warm = { upstream: upstream.origin, provider: 'static', credentials: { token: 'static-token' }, ...settings };
     const routes = { '/api/*': warm, ...(Object.fromEntries(cold) as object) };
-    const proxy = await ProxyChild.start(scope, configIn(scope, { routes }));
-    const atRest = proxy.sockets();
-    const leave = (from: number, to: number) => leaveAll(proxy, api, row, { from, to, seed });
-    // A first round, so that what is loaded once and kept is not taken for a leak.
+    const proxy = await ProxyChild.start(scope, writeConfig(scope, { routes }));
+    const idleSockets = proxy.socketCount();
+    const leave = (from: number, to: number) => leaveAll(proxy, api, result, { from, to, seed });
+    // Warm up, so that memory that is allocated once does not count as a leak.
     await leave(0, Math.ceil(count / 5));
-    await everySlot(proxy, api, row);
+    await useEverySlot(proxy, api, result);
     const before = await proxy.settledMemory();
     await leave(Math.ceil(count / 5), count);
-    await everySlot(proxy, api, row);
-    const tooMany = await proxy.socketsOver(atRest, SETTLES_IN_MS);
-    must(row, 'leaked', tooMany === 0, `${tooMany} sockets stayed open`);
-    must(
-      row,
+    await useEverySlot(proxy, api, result);
+    const tooMany = await proxy.excessSockets(idleSockets, SETTLE_TIMEOUT_MS);
+    expectThat(result, 'leaked', tooMany === 0, `${tooMany} sockets stayed open`);
+    expectThat(
+      result,
       'leaked',
-      await eventually(SETTLES_IN_MS, () => upstream.sockets.size === 0),
-      'upstream connections stay',
+      await eventually(SETTLE_TIMEOUT_MS, () => upstream.sockets.size === 0),
+      'upstream connections stayed open',
     );
     const after = await proxy.settledMemory();
     const usedMiB = Math.round(after.usedMiB - before.usedMiB);
     const residentMiB = Math.round(after.residentMiB - before.residentMiB);
-    must(row, 'leaked', usedMiB < USED_SLACK_MIB, `${usedMiB} MiB more are in use`);
-    must(row, 'leaked', residentMiB < RESIDENT_SLACK_MIB, `${residentMiB} MiB more are resident`);
-    for (const [url, times] of api.executed) must(row, 'doubled', times === 1, `${url} was executed ${times} times`);
-    row.notes.push(`memory in use ${usedMiB} MiB more, resident ${residentMiB} MiB more`);
-    return row;
+    expectThat(result, 'leaked', usedMiB < USED_SLACK_MIB, `${usedMiB} MiB more are in use`);
+    expectThat(result, 'leaked', residentMiB < RESIDENT_SLACK_MIB, `${residentMiB} MiB more are resident`);
+    for (const [url, times] of api.executed)
+      expectThat(result, 'doubled', times === 1, `${url} was executed ${times} times`);
+    result.notes.push(`memory in use ${usedMiB} MiB more, resident ${residentMiB} MiB more`);
+    return result;
   });
 }
 
@@ -132,30 +133,35 @@ interface Range {
   readonly seed: number;
 }
 
-async function leaveAll(proxy: ProxyChild, api: HoldingApi, row: Row, { from, to, seed }: Range): Promise<void> {
-  const phases = new Tally();
-  await inParallel(to - from, AT_A_TIME, async (step) => {
+async function leaveAll(
+  proxy: ProxyChild,
+  api: HoldingApi,
+  result: ScenarioResult,
+  { from, to, seed }: Range,
+): Promise<void> {
+  const phases = new Counts();
+  await inParallel(to - from, PARALLEL_CLIENTS, async (step) => {
     const number = from + step;
     const random = randomOf(seed, number);
     const phase = random.pick(PHASES);
-    phases.count(phase);
-    row.tried += 1;
-    // One of five stays, and must be served as if nobody else had left.
-    if (random.chance(0.2)) await stay(proxy, row, random);
+    phases.add(phase);
+    result.tried += 1;
+    // One client in five stays and must be served normally.
+    if (random.chance(0.2)) await stay(proxy, result, random);
     else await leaveIn(phase, proxy, api, number, random);
-    row.survived = row.tried - row.answered - row.lost;
+    result.survived = result.tried - result.answered - result.lost;
   });
-  row.notes.push(phases.shown());
+  result.notes.push(phases.describe());
 }
 
-async function stay(proxy: ProxyChild, row: Row, random: Random): Promise<void> {
+async function stay(proxy: ProxyChild, result: ScenarioResult, random: Random): Promise<void> {
   const path = `/cold${random.between(0, COLD_ROUTES)}/stays`;
   try {
-    const { status } = await ask(proxy.port, path, { body: 'x'.repeat(random.between(1, 100_000)) });
-    if (status === 200) row.answered += 1;
-    else wrong(row, 'lost', `${path} got ${status}`);
+    const { status } = await sendRequest(proxy.port, path, { body: 'x'.repeat(random.between(1, 100_000)) });
+    if (status === 200) result.answered += 1;
+    else recordFailure(result, 'lost', `${path} got ${status}`);
   } catch (error) {
-    wrong(row, 'lost', `${path}: ${String(error)}`);
+    recordFailure(result, 'lost', `${path}: ${String(error)}`);
   }
 }
 
@@ -179,25 +185,25 @@ async function leaveIn(phase: Phase, proxy: ProxyChild, api: HoldingApi, number:
     case 'in a stream':
       post('/api/x', 1_000_000, 'x'.repeat(random.between(1, 500_000)));
       break;
-    case 'token':
+    case 'during the token request':
       post(`/cold${random.between(0, COLD_ROUTES)}${held}`, 4, 'body');
       break;
-    case 'answer':
+    case 'before the response':
       post(`/api${held}`, 4, 'body');
       await api.arrived(held);
       break;
-    case 'in the answer':
+    case 'in the response':
       socket.write('GET /api/endless HTTP/1.1\r\nHost: localhost\r\n\r\n');
       await once(socket, 'data');
       break;
   }
-  await delay(random.between(0, phase === 'token' ? 200 : 20));
-  await gone(socket, random);
-  // Nine of ten payments are answered once their client is gone; the rest run into the deadline.
-  if (random.chance(0.9)) setTimeout(() => api.letGo(held), random.between(0, 300));
+  await delay(random.between(0, phase === 'during the token request' ? 200 : 20));
+  await closeSocket(socket, random);
+  // Nine in ten payments get a response after their client disconnected. The others reach the timeout.
+  if (random.chance(0.9)) setTimeout(() => api.respond(held), random.between(0, 300));
 }
 
-async function gone(socket: Socket, random: Random): Promise<void> {
+async function closeSocket(socket: Socket, random: Random): Promise<void> {
   if (socket.destroyed) return;
   const closed = once(socket, 'close');
   if (random.chance(0.5)) socket.destroy();
@@ -205,14 +211,14 @@ async function gone(socket: Socket, random: Random): Promise<void> {
   await closed;
 }
 
-/** Every place that `max_concurrency` gives must be free again: one that is not means a 503. */
-async function everySlot(proxy: ProxyChild, api: HoldingApi, row: Row): Promise<void> {
-  must(row, 'leaked', await eventually(2 * TIMEOUT_MS, () => api.holdsNone), 'payments stay under way');
-  const urls = Array.from({ length: MAX_CONCURRENCY }, (_, i) => `/held/slot-${row.tried}-${i}`);
-  const asking = Promise.all(urls.map((url) => ask(proxy.port, `/api${url}`, { body: 'slot' })));
+/** Uses every slot of `max_concurrency`. A slot that was not released causes a 503. */
+async function useEverySlot(proxy: ProxyChild, api: HoldingApi, result: ScenarioResult): Promise<void> {
+  expectThat(result, 'leaked', await eventually(2 * TIMEOUT_MS, () => api.holdsNone), 'payments are still in progress');
+  const urls = Array.from({ length: MAX_CONCURRENCY }, (_, i) => `/held/slot-${result.tried}-${i}`);
+  const asking = Promise.all(urls.map((url) => sendRequest(proxy.port, `/api${url}`, { body: 'slot' })));
   const arrived = api.arrived(...urls);
   await Promise.race([arrived, asking]);
-  for (const url of urls) api.letGo(url);
+  for (const url of urls) api.respond(url);
   const refused = (await asking).filter(({ status }) => status !== 200).length;
-  must(row, 'leaked', refused === 0, `${refused} places of max_concurrency stayed taken`);
+  expectThat(result, 'leaked', refused === 0, `${refused} slots of max_concurrency were not released`);
 }

@@ -1,30 +1,30 @@
 import type { Outcome } from './payment-client.ts';
-import { type Row, wrong } from './scenario-result.ts';
+import { type ScenarioResult, recordFailure } from './scenario-result.ts';
 
-/** What the upstream saw of one payment. */
+/** What the upstream received of one payment. */
 interface Entry {
-  /** How often its head came in. */
-  sighted: number;
-  /** How often it was answered with 401. */
+  /** Requests whose head was received. */
+  received: number;
+  /** Requests that got 401. */
   refused: number;
-  /** How often its body was read to the end and not answered with 401. */
+  /** Requests whose body was received completely and that did not get 401. */
   executed: number;
 }
 
-const NOTHING: Entry = { sighted: 0, refused: 0, executed: 0 };
+const EMPTY: Entry = { received: 0, refused: 0, executed: 0 };
 
-/** The upstream's own book. */
+/** The upstream's record of payments. */
 export class Ledger {
   readonly #entries = new Map<string, Entry>();
-  /** Requests whose body was not that of their head. */
+  /** Requests whose body belongs to another payment than their head. */
   mixedUp = 0;
 
   of(id: string): Readonly<Entry> {
-    return this.#entries.get(id) ?? NOTHING;
+    return this.#entries.get(id) ?? EMPTY;
   }
 
   count(id: string, what: keyof Entry): void {
-    const entry = this.#entries.get(id) ?? { ...NOTHING };
+    const entry = this.#entries.get(id) ?? { ...EMPTY };
     entry[what] += 1;
     this.#entries.set(id, entry);
   }
@@ -33,45 +33,45 @@ export class Ledger {
     return this.#entries.keys();
   }
 
-  /** Forgets payments that are over and judged. */
+  /** Removes a payment that was checked. */
   forget(id: string): void {
     this.#entries.delete(id);
   }
 }
 
-/** Counts a payment that ran twice, or was sent again without ground. To be asked once nothing is under way. */
-export function judgeSendings(row: Row, id: string, ledger: Ledger): void {
-  const { sighted, refused, executed } = ledger.of(id);
-  if (executed > 1) wrong(row, 'doubled', `${id} was executed ${executed} times`);
-  else if (sighted > 2 || sighted - refused > 1)
-    wrong(row, 'doubled', `${id} was sent ${sighted} times, ${refused} refused`);
+/** Records a payment that was executed twice or resent without a 401. Call it when no request is in progress. */
+export function checkExecutions(result: ScenarioResult, id: string, ledger: Ledger): void {
+  const { received, refused, executed } = ledger.of(id);
+  if (executed > 1) recordFailure(result, 'doubled', `${id} was executed ${executed} times`);
+  else if (received > 2 || received - refused > 1)
+    recordFailure(result, 'doubled', `${id} was sent ${received} times, ${refused} refused`);
 }
 
-/** Counts what a client was told, and whether it is true. */
-export function judgeOutcome(row: Row, id: string, outcome: Outcome, ledger: Ledger): void {
-  const falsehood = falsehoodOf(id, outcome, ledger);
-  row.tried += 1;
-  if (falsehood !== undefined) wrong(row, 'lost', `${id}: ${falsehood}`);
-  else if (outcome.kind === 'answer') row.answered += 1;
-  else row.survived += 1;
+/** Counts a client's outcome, and records a failure if it contradicts the ledger. */
+export function checkOutcome(result: ScenarioResult, id: string, outcome: Outcome, ledger: Ledger): void {
+  const error = outcomeError(id, outcome, ledger);
+  result.tried += 1;
+  if (error !== undefined) recordFailure(result, 'lost', `${id}: ${error}`);
+  else if (outcome.kind === 'response') result.answered += 1;
+  else result.survived += 1;
 }
 
-function falsehoodOf(id: string, outcome: Outcome, ledger: Ledger): string | undefined {
-  const { sighted, refused, executed } = ledger.of(id);
+function outcomeError(id: string, outcome: Outcome, ledger: Ledger): string | undefined {
+  const { received, refused, executed } = ledger.of(id);
   switch (outcome.kind) {
-    case 'answer': {
+    case 'response': {
       const { status, echoed } = outcome;
-      if (status === 401) return executed > 0 || refused === 0 ? 'a 401 that nobody gave' : undefined;
-      if (echoed !== id) return `${status} with the answer to ${echoed ?? 'nothing'}`;
-      return status < 300 && executed === 0 ? `${status}, but it was never executed` : undefined;
+      if (status === 401) return executed > 0 || refused === 0 ? 'a 401 that the upstream did not send' : undefined;
+      if (echoed !== id) return `${status} with the response to ${echoed ?? 'nothing'}`;
+      return status < 300 && executed === 0 ? `${status}, but it was not executed` : undefined;
     }
     case 'problem': {
-      const { status, code, outcome: told } = outcome;
+      const { status, code, outcome: stated } = outcome;
       if (!/^(upstream|token)_/.test(code)) return `${status} ${code}`;
-      if (told === 'not_sent') return sighted > refused ? `${code} says not_sent, but it arrived` : undefined;
-      return told === 'unknown' ? undefined : `${code} says ${told ?? 'nothing'} of the outcome`;
+      if (stated === 'not_sent') return received > refused ? `${code} says not_sent, but it arrived` : undefined;
+      return stated === 'unknown' ? undefined : `${code} has the outcome ${stated ?? 'undefined'}`;
     }
     case 'broken':
-      return outcome.headSeen ? undefined : `the connection broke before any answer (${outcome.code})`;
+      return outcome.headSeen ? undefined : `the connection ended before a response (${outcome.code})`;
   }
 }

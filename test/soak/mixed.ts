@@ -4,24 +4,24 @@ import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TokenEndpointMode } from '../../src/emulators/controls.ts';
 import { bodyOf, type Payment, paymentOf } from './faults.ts';
-import { judgeOutcome, judgeSendings } from './ledger.ts';
-import { type FaultyProvider, faultyProvider, IDLE_AFTER_MS, secretsOf, TOKEN_SOCKETS } from './never-twice.ts';
-import { connection, pay, wordsFor } from './payment-client.ts';
-import { configIn, configText, ProxyChild } from './proxy-child.ts';
+import { checkOutcome, checkExecutions } from './ledger.ts';
+import { type FaultyProvider, faultyProvider, IDLE_TIMEOUT_MS, secretsOf, TOKEN_SOCKETS } from './never-twice.ts';
+import { connection, pay, describeOutcome } from './payment-client.ts';
+import { writeConfig, configText, ProxyChild } from './proxy-child.ts';
 import { Random, randomOf } from '../support/random.ts';
-import { must, newRow, type Row, Tally } from './scenario-result.ts';
-import { eventually, within } from './scope.ts';
+import { expectThat, newResult, type ScenarioResult, Counts } from './scenario-result.ts';
+import { eventually, withScope } from './scope.ts';
 
 export interface Mixed {
   readonly forMs: number;
   readonly seed: number;
-  /** Told once a minute how it goes. */
+  /** Called once a minute with the progress. */
   readonly report: (line: string) => void;
 }
 
 const CLIENTS = 32;
-const LEAVERS = 4;
-const MOST_PAYMENTS = 5_000_000;
+const LEAVING_CLIENTS = 4;
+const MAX_PAYMENTS = 5_000_000;
 const TOKEN_FAULTS: readonly TokenEndpointMode[] = ['429', '500', 'html', 'down', 'truncated', 'empty'];
 const USED_SLACK_MIB = 20;
 const RESIDENT_SLACK_MIB = 96;
@@ -29,73 +29,80 @@ const MINUTE_MS = 60_000;
 
 type Settings = FaultyProvider['settings'];
 
-/** Everything at once, for a time. */
-export function mixed({ forMs, seed, report }: Mixed): Promise<Row> {
-  return within(async (scope) => {
-    const row = newRow('mixed', seed);
+/** Payments, leaving clients, token faults and reloads at once, for a time. */
+export function mixed({ forMs, seed, report }: Mixed): Promise<ScenarioResult> {
+  return withScope(async (scope) => {
+    const result = newResult('mixed', seed);
     const faulty = await faultyProvider(scope, seed);
     const { ledger, upstream } = faulty;
-    const file = configIn(scope, faulty.settings);
+    const file = writeConfig(scope, faulty.settings);
     const proxy = await ProxyChild.start(scope, file, { secrets: () => secretsOf(faulty) });
-    const atRest = proxy.sockets();
+    const idleSockets = proxy.socketCount();
     const untilMs = Date.now() + forMs;
-    const going = () => Date.now() < untilMs && !proxy.ended && next < MOST_PAYMENTS;
-    const told = new Tally();
+    const isRunning = () => Date.now() < untilMs && !proxy.hasEnded && next < MAX_PAYMENTS;
+    const outcomes = new Counts();
     let next = 0;
     const client = async () => {
       const agent = connection(scope);
-      while (going()) {
+      while (isRunning()) {
         const payment = paymentOf(seed, next++);
         const outcome = await pay({ port: proxy.port, prefix: '/api', agent }, payment);
-        judgeOutcome(row, payment.id, outcome, ledger);
-        told.count(wordsFor(outcome));
+        checkOutcome(result, payment.id, outcome, ledger);
+        outcomes.add(describeOutcome(outcome));
         if (outcome.kind === 'problem' && outcome.status === 503) await delay(50);
       }
       agent.destroy();
     };
     const leaver = async () => {
-      while (going()) await leave(proxy.port, paymentOf(seed, next++), randomOf(seed, next));
+      while (isRunning()) await leave(proxy.port, paymentOf(seed, next++), randomOf(seed, next));
     };
     const line = async () => {
       const { usedMiB, residentMiB } = await proxy.settledMemory();
       const memory = `${usedMiB.toFixed(0)} MiB in use, ${residentMiB.toFixed(0)} MiB resident`;
-      const { answered, survived, lost } = row;
+      const { answered, survived, lost } = result;
       report(
-        `${next} payments: ${answered} answered, ${survived} survived, ${lost} lost; ${memory}; ${proxy.sockets()} sockets`,
+        `${next} payments: ${answered} answered, ${survived} survived, ${lost} lost; ${memory}; ${proxy.socketCount()} sockets`,
       );
       return { usedMiB, residentMiB };
     };
     const everyone = Promise.all([
       ...Array.from({ length: CLIENTS }, client),
-      ...Array.from({ length: LEAVERS }, leaver),
-      tokenFaults(faulty, going, new Random(seed + 1)),
-      reloading(proxy, faulty.settings, going, new Random(seed + 2)),
+      ...Array.from({ length: LEAVING_CLIENTS }, leaver),
+      tokenFaults(faulty, isRunning, new Random(seed + 1)),
+      reloading(proxy, faulty.settings, isRunning, new Random(seed + 2)),
     ]);
-    // What is loaded and compiled at first stays.
-    await atMost(everyone, Math.min(15_000, forMs / 4));
+    // Memory for code that is loaded at the start stays.
+    await waitAtMost(everyone, Math.min(15_000, forMs / 4));
     const before = await line();
-    while (going()) if (!(await atMost(everyone, MINUTE_MS))) await line();
+    while (isRunning()) if (!(await waitAtMost(everyone, MINUTE_MS))) await line();
     await everyone;
-    const left = await proxy.socketsOver(atRest + TOKEN_SOCKETS, IDLE_AFTER_MS);
-    must(row, 'leaked', left === 0, `${left} sockets stayed open`);
-    must(row, 'leaked', await eventually(IDLE_AFTER_MS, () => upstream.sockets.size === 0), 'upstream sockets');
+    const left = await proxy.excessSockets(idleSockets + TOKEN_SOCKETS, IDLE_TIMEOUT_MS);
+    expectThat(result, 'leaked', left === 0, `${left} sockets stayed open`);
+    expectThat(
+      result,
+      'leaked',
+      await eventually(IDLE_TIMEOUT_MS, () => upstream.sockets.size === 0),
+      'upstream sockets',
+    );
     const after = await line();
     const used = Math.round(after.usedMiB - before.usedMiB);
     const resident = Math.round(after.residentMiB - before.residentMiB);
-    must(row, 'leaked', used < USED_SLACK_MIB, `${used} MiB more are in use`);
-    must(row, 'leaked', resident < RESIDENT_SLACK_MIB, `${resident} MiB more are resident`);
-    must(row, 'leaked', proxy.leaks === 0, `${proxy.leaks} log lines hold a secret`);
-    for (const id of ledger.ids) judgeSendings(row, id, ledger);
-    must(row, 'lost', ledger.mixedUp === 0, `${ledger.mixedUp} requests had the body of another`);
-    const { exchanges, refreshes, token_requests: asked } = faulty.emulator.stats();
-    row.notes.push(`${used} MiB more in use, ${resident} MiB more resident`);
-    row.notes.push(`${asked} token requests, ${exchanges} logins, ${refreshes} refreshes; ${told.shown()}`);
-    return row;
+    expectThat(result, 'leaked', used < USED_SLACK_MIB, `${used} MiB more are in use`);
+    expectThat(result, 'leaked', resident < RESIDENT_SLACK_MIB, `${resident} MiB more are resident`);
+    expectThat(result, 'leaked', proxy.leakCount === 0, `${proxy.leakCount} log lines contain a secret`);
+    for (const id of ledger.ids) checkExecutions(result, id, ledger);
+    expectThat(result, 'lost', ledger.mixedUp === 0, `${ledger.mixedUp} requests had the body of another payment`);
+    const { exchanges, refreshes, token_requests: tokenRequests } = faulty.emulator.stats();
+    result.notes.push(`${used} MiB more in use, ${resident} MiB more resident`);
+    result.notes.push(
+      `${tokenRequests} token requests, ${exchanges} logins, ${refreshes} refreshes; ${outcomes.describe()}`,
+    );
+    return result;
   });
 }
 
-/** Waits for it, but not for longer than that. @returns whether it is over */
-async function atMost(everyone: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+/** Waits for the promise, at most `timeoutMs`. @returns whether it has settled */
+async function waitAtMost(everyone: Promise<unknown>, timeoutMs: number): Promise<boolean> {
   const stop = new AbortController();
   const over = everyone.then(() => true);
   const late = delay(timeoutMs, false, { signal: stop.signal }).catch(() => true);
@@ -104,7 +111,7 @@ async function atMost(everyone: Promise<unknown>, timeoutMs: number): Promise<bo
   return first;
 }
 
-/** Sends a payment, or a part of it, and goes. */
+/** Sends a payment or a part of it, then disconnects. */
 async function leave(port: number, payment: Payment, random: Random): Promise<void> {
   const { id } = payment;
   const body = bodyOf(payment);
@@ -120,9 +127,9 @@ async function leave(port: number, payment: Payment, random: Random): Promise<vo
   await closed;
 }
 
-/** A token endpoint that fails now and then, in every way it can. */
-async function tokenFaults({ emulator }: FaultyProvider, going: () => boolean, random: Random): Promise<void> {
-  while (going()) {
+/** Makes the token endpoint fail from time to time, in every way it can. */
+async function tokenFaults({ emulator }: FaultyProvider, isRunning: () => boolean, random: Random): Promise<void> {
+  while (isRunning()) {
     await delay(random.between(2000, 6000));
     const retryAfter = random.chance(0.3) ? 1 : null;
     emulator.control({ token_endpoint: random.pick(TOKEN_FAULTS), retry_after: retryAfter });
@@ -131,9 +138,14 @@ async function tokenFaults({ emulator }: FaultyProvider, going: () => boolean, r
   }
 }
 
-/** A new configuration every few seconds, a third of them bad. */
-async function reloading(proxy: ProxyChild, settings: Settings, going: () => boolean, random: Random): Promise<void> {
-  while (going()) {
+/** Writes a new configuration every few seconds. One in three is invalid. */
+async function reloading(
+  proxy: ProxyChild,
+  settings: Settings,
+  isRunning: () => boolean,
+  random: Random,
+): Promise<void> {
+  while (isRunning()) {
     await delay(random.between(1500, 5000));
     const drain = `${random.between(5, 60)}s`;
     writeFileSync(proxy.file, random.chance(1 / 3) ? 'routes: [' : configText({ ...settings, drain_timeout: drain }));

@@ -2,29 +2,29 @@ import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { isFault, paymentOf } from './faults.ts';
 import { FaultyUpstream } from './faulty-upstream.ts';
-import { judgeOutcome, judgeSendings, Ledger } from './ledger.ts';
-import { connection, pay, wordsFor } from './payment-client.ts';
-import { configIn, ProxyChild } from './proxy-child.ts';
-import { must, newRow, type Row, Tally } from './scenario-result.ts';
-import { eventually, inParallel, type Scope, within } from './scope.ts';
+import { checkOutcome, checkExecutions, Ledger } from './ledger.ts';
+import { connection, pay, describeOutcome } from './payment-client.ts';
+import { writeConfig, ProxyChild } from './proxy-child.ts';
+import { expectThat, newResult, type ScenarioResult, Counts } from './scenario-result.ts';
+import { eventually, inParallel, type Scope, withScope } from './scope.ts';
 
-export interface Counted {
+export interface ScenarioOptions {
   readonly count: number;
   readonly seed: number;
 }
 
 const CLIENTS = 48;
 
-/** Long enough for idle connections to the upstream to be dropped. */
-export const IDLE_AFTER_MS = 15_000;
+/** After this time, the proxy has closed idle connections to the upstream. */
+export const IDLE_TIMEOUT_MS = 15_000;
 
 /**
- * The emulator says that it keeps connections for a minute, so those to its token endpoint stay: two, where a login
- * followed at once on a refused refresh.
+ * The emulator keeps connections for a minute, so connections to its token endpoint stay open. There are two if a login
+ * followed immediately on a refused refresh.
  */
 export const TOKEN_SOCKETS = 2;
 
-/** A faulty API behind a proxy, with the tokens of an emulated provider. */
+/** A faulty API with the tokens of an emulated provider. */
 export interface FaultyProvider {
   readonly upstream: FaultyUpstream;
   readonly emulator: Emulator;
@@ -34,7 +34,7 @@ export interface FaultyProvider {
 
 export async function faultyProvider(scope: Scope, seed: number): Promise<FaultyProvider> {
   const provider = providerNamed('jpay');
-  if (provider === undefined) throw new Error('there is no jpay');
+  if (provider === undefined) throw new Error('the provider jpay is missing');
   const ledger = new Ledger();
   const upstream = await FaultyUpstream.start(scope, ledger, seed);
   const emulator = await startEmulator(provider, { port: 0, authPort: 0 });
@@ -49,39 +49,46 @@ export async function faultyProvider(scope: Scope, seed: number): Promise<Faulty
   return { upstream, emulator, ledger, settings: { routes: { '/api/*': route } } };
 }
 
-/** Everything that must not be in the log. */
+/** Texts that must not be in the log. */
 export function secretsOf({ upstream, emulator }: FaultyProvider): string[] {
   return [...upstream.tokens, ...[...emulator.credentials.values()].map((secret) => secret.reveal())];
 }
 
-/** POSTs by many kept connections to an upstream that breaks in every way there is: none is sent twice, none lies. */
-export function neverTwice({ count, seed }: Counted): Promise<Row> {
-  return within(async (scope) => {
-    const row = newRow('never twice', seed);
+/** POSTs over many kept connections to an upstream with every fault: none is executed twice, and every outcome is true. */
+export function neverTwice({ count, seed }: ScenarioOptions): Promise<ScenarioResult> {
+  return withScope(async (scope) => {
+    const result = newResult('never twice', seed);
     const faulty = await faultyProvider(scope, seed);
     const { ledger } = faulty;
-    const proxy = await ProxyChild.start(scope, configIn(scope, faulty.settings), { secrets: () => secretsOf(faulty) });
-    const socketsAtRest = proxy.sockets();
+    const proxy = await ProxyChild.start(scope, writeConfig(scope, faulty.settings), {
+      secrets: () => secretsOf(faulty),
+    });
+    const idleSockets = proxy.socketCount();
     const clients = Array.from({ length: CLIENTS }, () => connection(scope));
     let faults = 0;
-    const told = new Tally();
+    const outcomes = new Counts();
     await inParallel(count, CLIENTS, async (number, worker) => {
       const payment = paymentOf(seed, number);
       if (isFault(payment.fault)) faults += 1;
       const outcome = await pay({ port: proxy.port, prefix: '/api', agent: clients[worker]! }, payment);
-      judgeOutcome(row, payment.id, outcome, ledger);
-      told.count(wordsFor(outcome));
+      checkOutcome(result, payment.id, outcome, ledger);
+      outcomes.add(describeOutcome(outcome));
     });
     for (const client of clients) client.destroy();
-    const left = await proxy.socketsOver(socketsAtRest + TOKEN_SOCKETS, IDLE_AFTER_MS);
-    must(row, 'leaked', left === 0, `${left} sockets stayed open`);
-    must(row, 'leaked', await eventually(IDLE_AFTER_MS, () => faulty.upstream.sockets.size === 0), 'upstream sockets');
-    must(row, 'leaked', proxy.leaks === 0, `${proxy.leaks} log lines hold a secret`);
-    for (const id of ledger.ids) judgeSendings(row, id, ledger);
-    must(row, 'lost', ledger.mixedUp === 0, `${ledger.mixedUp} requests had the body of another`);
-    must(row, 'lost', !proxy.ended, 'the proxy died');
+    const left = await proxy.excessSockets(idleSockets + TOKEN_SOCKETS, IDLE_TIMEOUT_MS);
+    expectThat(result, 'leaked', left === 0, `${left} sockets stayed open`);
+    expectThat(
+      result,
+      'leaked',
+      await eventually(IDLE_TIMEOUT_MS, () => faulty.upstream.sockets.size === 0),
+      'upstream sockets',
+    );
+    expectThat(result, 'leaked', proxy.leakCount === 0, `${proxy.leakCount} log lines contain a secret`);
+    for (const id of ledger.ids) checkExecutions(result, id, ledger);
+    expectThat(result, 'lost', ledger.mixedUp === 0, `${ledger.mixedUp} requests had the body of another payment`);
+    expectThat(result, 'lost', !proxy.hasEnded, 'the proxy died');
     const { exchanges, refreshes } = faulty.emulator.stats();
-    row.notes.push(`${faults} faults, ${exchanges} logins, ${refreshes} refreshes; ${told.shown()}`);
-    return row;
+    result.notes.push(`${faults} faults, ${exchanges} logins, ${refreshes} refreshes; ${outcomes.describe()}`);
+    return result;
   });
 }

@@ -4,9 +4,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { bodyOf, type Payment } from './faults.ts';
 import type { Scope } from './scope.ts';
 
-/** What a client got for its payment. */
+/** The result of a payment for its client. */
 export type Outcome =
-  | { readonly kind: 'answer'; readonly status: number; readonly echoed: string | undefined; readonly closing: boolean }
+  | {
+      readonly kind: 'response';
+      readonly status: number;
+      readonly echoed: string | undefined;
+      readonly closing: boolean;
+    }
   | {
       readonly kind: 'problem';
       readonly status: number;
@@ -16,90 +21,90 @@ export type Outcome =
     }
   | { readonly kind: 'broken'; readonly headSeen: boolean; readonly code: string };
 
-/** Longer than the deadlines of the routes that are paid through: a client that waits for this long was forgotten. */
-const FORGOTTEN_MS = 10_000;
+/** Longer than the timeouts of the routes. A client that waits longer never gets a response. */
+const RESPONSE_TIMEOUT_MS = 10_000;
 
-/** One connection that is kept for the next request. */
+/** A keep-alive connection. */
 export function connection(scope: Scope, listener: 'plain' | 'TLS' = 'plain'): Agent {
   const agent = new (listener === 'TLS' ? TlsAgent : Agent)({ keepAlive: true, maxSockets: 1 });
   scope.onEnd(() => agent.destroy());
   return agent;
 }
 
-export interface Where {
+export interface PaymentTarget {
   readonly port: number;
-  /** Of the route, without the slash at its end. */
+  /** Prefix of the route, without a trailing slash. */
   readonly prefix: string;
   readonly agent: Agent;
-  /** PEM text of the certificate to trust: pays over TLS. */
+  /** PEM text of the certificate to trust. If it is set, the request uses TLS. */
   readonly ca?: string | undefined;
-  /** What the client proves itself with. */
+  /** The client's key for the proxy. */
   readonly key?: string;
 }
 
 /** Makes a payment. Never throws. */
-export function pay({ port, prefix, agent, ca, key }: Where, payment: Payment): Promise<Outcome> {
+export function pay({ port, prefix, agent, ca, key }: PaymentTarget, payment: Payment): Promise<Outcome> {
   const { id, chunked } = payment;
   const body = bodyOf(payment);
   const framing = chunked ? { 'transfer-encoding': 'chunked' } : { 'content-length': body.length };
   const authorization = key === undefined ? {} : { authorization: `Bearer ${key}` };
   const headers = { 'content-type': 'application/json', 'idempotency-key': id, ...framing, ...authorization };
   const options = { host: '127.0.0.1', port, path: `${prefix}/pay/${id}`, method: 'POST', headers, agent };
-  const asked = ca === undefined ? request(options) : requestTls({ ...options, ca, servername: 'localhost' });
+  const outgoing = ca === undefined ? request(options) : requestTls({ ...options, ca, servername: 'localhost' });
   return new Promise((resolve) => {
     let headSeen = false;
-    const broke = (error: Error) => resolve({ kind: 'broken', headSeen, code: codeOf(error) });
-    asked.setTimeout(FORGOTTEN_MS, () => asked.destroy(new Error('forgotten')));
-    asked.on('error', broke);
-    asked.on('close', () => {
+    const broke = (error: Error) => resolve({ kind: 'broken', headSeen, code: errorCode(error) });
+    outgoing.setTimeout(RESPONSE_TIMEOUT_MS, () => outgoing.destroy(new Error('no response in time')));
+    outgoing.on('error', broke);
+    outgoing.on('close', () => {
       if (!headSeen) broke(new Error('closed'));
     });
-    asked.on('response', (answer) => {
+    outgoing.on('response', (response) => {
       headSeen = true;
-      outcomeOf(answer).then(resolve, broke);
+      outcomeOf(response).then(resolve, broke);
     });
-    void send(asked, body, payment);
+    void send(outgoing, body, payment);
   });
 }
 
-async function send(asked: ClientRequest, body: Buffer, { chunked, pauseMs }: Payment): Promise<void> {
+async function send(outgoing: ClientRequest, body: Buffer, { chunked, pauseMs }: Payment): Promise<void> {
   if (!chunked && pauseMs === 0) {
-    asked.end(body);
+    outgoing.end(body);
     return;
   }
   const third = Math.ceil(body.length / 3);
-  for (let at = 0; at < body.length && !asked.destroyed; at += third) {
-    asked.write(body.subarray(at, at + third));
+  for (let at = 0; at < body.length && !outgoing.destroyed; at += third) {
+    outgoing.write(body.subarray(at, at + third));
     if (pauseMs > 0) await delay(pauseMs);
   }
-  asked.end();
+  outgoing.end();
 }
 
-async function outcomeOf(answer: IncomingMessage): Promise<Outcome> {
+async function outcomeOf(response: IncomingMessage): Promise<Outcome> {
   const chunks: Buffer[] = [];
-  for await (const chunk of answer as AsyncIterable<Buffer>) chunks.push(chunk);
-  const { statusCode: status = 0, headers } = answer;
+  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
+  const { statusCode: status = 0, headers } = response;
   const closing = headers.connection === 'close';
-  const json = parsed(Buffer.concat(chunks).toString('utf8'));
+  const json = parseJson(Buffer.concat(chunks).toString('utf8'));
   if (headers['content-type'] !== 'application/problem+json') {
-    return { kind: 'answer', status, echoed: json['id'], closing };
+    return { kind: 'response', status, echoed: json['id'], closing };
   }
   return { kind: 'problem', status, code: json['code'] ?? '', outcome: json['outcome'], closing };
 }
 
-/** An outcome in one or two words, to be counted. */
-export function wordsFor(outcome: Outcome): string {
+/** A short name of the outcome, for counting. */
+export function describeOutcome(outcome: Outcome): string {
   switch (outcome.kind) {
-    case 'answer':
+    case 'response':
       return String(outcome.status);
     case 'problem':
       return `${outcome.code} ${outcome.outcome ?? ''}`;
     case 'broken':
-      return 'broken off';
+      return 'connection broken';
   }
 }
 
-function parsed(text: string): Record<string, string | undefined> {
+function parseJson(text: string): Record<string, string | undefined> {
   try {
     return JSON.parse(text) as Record<string, string>;
   } catch {
@@ -107,6 +112,6 @@ function parsed(text: string): Record<string, string | undefined> {
   }
 }
 
-function codeOf(error: Error): string {
+function errorCode(error: Error): string {
   return 'code' in error ? String(error.code) : error.message;
 }

@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 
-/** What Linux says of a process, and does to it. */
-
+/** Number of open sockets of a process. All functions of this file need Linux. */
 export function openSockets(pid: number): number {
   const folder = `/proc/${pid}/fd`;
   return readdirSync(folder).filter((fd) => {
@@ -13,45 +12,45 @@ export function openSockets(pid: number): number {
   }).length;
 }
 
-/** Resident memory: now, and at its highest since the start or since `forgetPeak`. */
+/** Resident memory now, and its peak since the start or since `resetPeakMemory`. */
 export function residentMiB(pid: number): { now: number; peak: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const of = (name: string) => Number(new RegExp(`^${name}:\\s*(\\d+) kB`, 'm').exec(status)?.[1]) / 1024;
   return { now: of('VmRSS'), peak: of('VmHWM') };
 }
 
-export function forgetPeak(pid: number): void {
+export function resetPeakMemory(pid: number): void {
   writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }
 
-/** CPU time that a process used since its start, in milliseconds. Linux counts it in hundredths of a second. */
+/** CPU time of a process since its start, in milliseconds. The resolution is 10 ms. */
 export function cpuMs(pid: number): number {
   const fields = statOf(pid);
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-/** Whether a process computes now, or would if it were given a processor. */
+/** Whether a process is running or runnable. */
 export function isComputing(pid: number): boolean {
   return statOf(pid)[0] === 'R';
 }
 
-/** Fields of /proc/PID/stat from the third on, `state`. The second is the name in brackets, which may hold spaces. */
+/** The fields of /proc/PID/stat from the third, `state`. The second is the name in brackets and may contain spaces. */
 function statOf(pid: number): string[] {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
-/** Process ids of the children of a process. */
+/** Process IDs of the children. */
 export function childrenOf(pid: number): number[] {
   const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
   return (text.match(/\d+/g) ?? []).map(Number);
 }
 
-/** Kills a process, if it is still there. */
+/** Kills a process if it exists. */
 export function killNow(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It has ended.
+    // The process has ended.
   }
 }

@@ -4,16 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { openSockets } from './proc.ts';
-import { eventually, inTime, type Scope } from './scope.ts';
+import { eventually, withTimeout, type Scope } from './scope.ts';
 
 const CLI = new URL('../../src/cli.ts', import.meta.url).pathname;
 
-/** On SIGUSR2 the child collects its garbage and says how much memory is left in use. */
+/** On SIGUSR2, the child collects garbage and prints its memory usage. */
 const COLLECT =
   "process.on('SIGUSR2', () => { gc(); process.stderr.write(JSON.stringify({ collected: process.memoryUsage() }) + '\\n'); })";
 
-/** Lines of the log that are kept. */
-const KEPT = 5000;
+/** Log lines that are kept. */
+const MAX_LINES = 5000;
 
 export interface ChildOptions {
   /** Texts that must not be in the log. */
@@ -21,28 +21,28 @@ export interface ChildOptions {
 }
 
 export interface Memory {
-  /** By JavaScript objects and buffers. */
+  /** Used by JavaScript objects and buffers. */
   readonly usedMiB: number;
   readonly residentMiB: number;
 }
 
-/** A line of the log, with its number since the start. */
+/** A log line and its number since the start. */
 interface Line {
   readonly number: number;
   readonly text: string;
 }
 
-/** `wakala serve` in a process of its own, with a configuration file of its own. */
+/** `wakala serve` in a child process. */
 export class ProxyChild {
   readonly file: string;
   readonly exited: Promise<number | null>;
   readonly #child: ChildProcessByStdio<null, null, Readable>;
   readonly #secrets: () => Iterable<string>;
   readonly #lines: Line[] = [];
-  #logged = 0;
-  #leaks = 0;
+  #lineCount = 0;
+  #leakCount = 0;
   #port = 0;
-  #ended = false;
+  #hasEnded = false;
   #change: PromiseWithResolvers<undefined> = Promise.withResolvers();
 
   private constructor(file: string, { secrets = () => [] }: ChildOptions) {
@@ -59,25 +59,25 @@ export class ProxyChild {
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) this.#add(line);
-      this.#changed();
+      this.#notify();
     });
     this.exited = new Promise((resolve) => {
       this.#child.on('close', (code) => {
-        this.#ended = true;
-        this.#changed();
+        this.#hasEnded = true;
+        this.#notify();
         resolve(code);
       });
     });
   }
 
-  /** Resolves once it is ready. Killed when the scope ends. */
+  /** Resolves when the proxy is ready. The process is killed at the end of the scope. */
   static async start(scope: Scope, file: string, options: ChildOptions = {}): Promise<ProxyChild> {
     const child = new ProxyChild(file, options);
     scope.onEnd(async () => {
       child.signal('SIGKILL');
       await child.exited;
     });
-    const [, port] = await child.logs(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/, 0, 60_000);
+    const [, port] = await child.waitForLog(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/, 0, 60_000);
     child.#port = Number(port);
     return child;
   }
@@ -90,89 +90,89 @@ export class ProxyChild {
     return this.#child.pid ?? 0;
   }
 
-  get ended(): boolean {
-    return this.#ended;
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
-  /** How many lines were logged so far. */
-  get logged(): number {
-    return this.#logged;
+  /** Number of log lines so far. */
+  get lineCount(): number {
+    return this.#lineCount;
   }
 
-  /** How many of them had a secret in them. */
-  get leaks(): number {
-    return this.#leaks;
+  /** Number of log lines with a secret. */
+  get leakCount(): number {
+    return this.#leakCount;
   }
 
-  tail(lines = KEPT): string {
+  tail(lines = MAX_LINES): string {
     return this.#lines
       .slice(-lines)
       .map(({ text }) => text)
       .join('\n');
   }
 
-  /** Waits for a line that this matches, after the first `after` of them. */
-  logs(pattern: RegExp, after = this.#logged, timeoutMs = 20_000): Promise<RegExpExecArray> {
+  /** Waits for a log line that matches the pattern, not counting the first `after` lines. */
+  waitForLog(pattern: RegExp, after = this.#lineCount, timeoutMs = 20_000): Promise<RegExpExecArray> {
     const find = async () => {
       for (;;) {
         for (const { number, text } of this.#lines) {
           const found = number >= after ? pattern.exec(text) : null;
           if (found !== null) return found;
         }
-        if (this.#ended) throw new Error(`the proxy ended without ${String(pattern)}:\n${this.tail(20)}`);
+        if (this.#hasEnded) throw new Error(`the proxy ended without ${String(pattern)}:\n${this.tail(20)}`);
         await this.#change.promise;
       }
     };
-    return inTime(find(), timeoutMs, `a line like ${String(pattern)} in\n${this.tail(5)}\n`);
+    return withTimeout(find(), timeoutMs, `a line like ${String(pattern)} in\n${this.tail(5)}\n`);
   }
 
   signal(name: NodeJS.Signals): void {
     this.#child.kill(name);
   }
 
-  sockets(): number {
+  socketCount(): number {
     return openSockets(this.pid);
   }
 
-  /** Waits until no more sockets are open than `most`. @returns how many are too many in the end */
-  async socketsOver(most: number, timeoutMs: number): Promise<number> {
-    await eventually(timeoutMs, () => this.sockets() <= most);
-    return Math.max(0, this.sockets() - most);
+  /** Waits until at most `max` sockets are open. @returns how many sockets exceed `max` in the end */
+  async excessSockets(max: number, timeoutMs: number): Promise<number> {
+    await eventually(timeoutMs, () => this.socketCount() <= max);
+    return Math.max(0, this.socketCount() - max);
   }
 
-  /** Memory once garbage is collected, twice, since the first round leaves buffers to finalizers. */
+  /** Memory after two garbage collections, because the first leaves buffers to finalizers. */
   async settledMemory(): Promise<Memory> {
-    let said = '{}';
+    let usage = '{}';
     for (let round = 0; round < 2; round++) {
-      const after = this.#logged;
+      const after = this.#lineCount;
       this.signal('SIGUSR2');
-      [, said = '{}'] = await this.logs(/"collected":(.*)\}$/, after);
+      [, usage = '{}'] = await this.waitForLog(/"collected":(.*)\}$/, after);
     }
-    const { heapUsed, external, rss } = JSON.parse(said) as NodeJS.MemoryUsage;
+    const { heapUsed, external, rss } = JSON.parse(usage) as NodeJS.MemoryUsage;
     return { usedMiB: (heapUsed + external) / 2 ** 20, residentMiB: rss / 2 ** 20 };
   }
 
   #add(text: string): void {
-    for (const secret of this.#secrets()) if (secret !== '' && text.includes(secret)) this.#leaks += 1;
-    this.#lines.push({ number: this.#logged++, text });
-    if (this.#lines.length > 2 * KEPT) this.#lines.splice(0, KEPT);
+    for (const secret of this.#secrets()) if (secret !== '' && text.includes(secret)) this.#leakCount += 1;
+    this.#lines.push({ number: this.#lineCount++, text });
+    if (this.#lines.length > 2 * MAX_LINES) this.#lines.splice(0, MAX_LINES);
   }
 
-  #changed(): void {
+  #notify(): void {
     this.#change.resolve(undefined);
     this.#change = Promise.withResolvers();
   }
 }
 
-/** A folder that is removed when the scope ends. */
+/** Creates a folder that is removed at the end of the scope. */
 export function temporaryFolder(scope: Scope): string {
   const folder = mkdtempSync(join(tmpdir(), 'wakala-soak-'));
   scope.onEnd(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** A configuration file in a folder of its own. JSON is YAML. @returns its path */
-export function configIn(scope: Scope, settings: Readonly<Record<string, unknown>>): string {
+/** Writes a configuration file to a new folder, as JSON, which is valid YAML. @returns its path */
+export function writeConfig(scope: Scope, settings: Readonly<Record<string, unknown>>): string {
   const file = join(temporaryFolder(scope), 'proxy.config.yaml');
   writeFileSync(file, configText(settings));
   return file;

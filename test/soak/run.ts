@@ -10,16 +10,16 @@ import { mixed } from './mixed.ts';
 import { neverTwice } from './never-twice.ts';
 import { newSeed } from '../support/random.ts';
 import { reloads, rotatedSecret } from './reload.ts';
-import { replicasAtOnce, replicasKilled } from './replicas.ts';
-import { held, newRow, type Row, tableOf, wrong } from './scenario-result.ts';
-import { strangers } from './hostile-clients.ts';
+import { replicasAtOnce, replicasExpired } from './replicas.ts';
+import { hasPassed, newResult, type ScenarioResult, markdownTable, recordFailure } from './scenario-result.ts';
+import { hostileClients } from './hostile-clients.ts';
 
-const USAGE = `npm run soak [-- OPTIONS]: tries to make a proxy lose, double or leak something
+const USAGE = `npm run soak [-- OPTIONS]: runs load and fault scenarios; fails if the proxy loses, doubles or leaks anything
 
-  --quick        a tenth of everything
-  --minutes N    how long the strangers and the mixed load run, each (10)
-  --seed N       repeats what was decided by chance in another run
-  --only TEXT    only the scenarios that have this in their name
+  --quick        run a tenth of everything
+  --minutes N    duration of "hostile clients" and of "mixed", each (10)
+  --seed N       repeat the random choices of another run
+  --only TEXT    run only scenarios with this text in their name
 `;
 
 const { values: options } = parseArgs({
@@ -36,9 +36,9 @@ const seed = Number(options.seed ?? newSeed());
 const scaled = (count: number) => (options.quick ? Math.ceil(count / 10) : count);
 const forMs = Number(options.minutes ?? scaled(10)) * 60_000;
 
-const MOST_STRANGERS = 100_000;
+const MAX_HOSTILE_CONNECTIONS = 100_000;
 
-const SCENARIOS: Readonly<Record<string, () => Promise<Row>>> = {
+const SCENARIOS: Readonly<Record<string, () => Promise<ScenarioResult>>> = {
   'never twice': () => neverTwice({ count: scaled(10_000), seed }),
   'leaving clients': () => leavingClients({ count: scaled(1000), seed }),
   'bad sockets': () =>
@@ -58,10 +58,17 @@ const SCENARIOS: Readonly<Record<string, () => Promise<Row>>> = {
   drains: () => drains({ count: scaled(10), seed }),
   killed: () => killed({ count: scaled(10), seed }),
   'replicas at once': () => replicasAtOnce({ count: scaled(2000), seed }),
-  'replicas, tokens killed': () => replicasKilled({ forMs: scaled(60_000), seed }),
-  // A quarter of the time at each of four proxies.
-  strangers: () =>
-    strangers({ seed, connections: MOST_STRANGERS, forMs: forMs / 4, atATime: 48, mostHeldMs: 2000, timed: true }),
+  'replicas, tokens expired': () => replicasExpired({ forMs: scaled(60_000), seed }),
+  // A quarter of the time for each of four proxies.
+  'hostile clients': () =>
+    hostileClients({
+      seed,
+      connections: MAX_HOSTILE_CONNECTIONS,
+      forMs: forMs / 4,
+      parallel: 48,
+      maxIdleMs: 2000,
+      timed: true,
+    }),
   responses: () => generatedResponses({ count: scaled(1_000_000), overSockets: scaled(20_000), seed }),
   mixed: () => mixed({ forMs, seed, report: (line) => console.log(`${new Date().toISOString()}  ${line}`) }),
 };
@@ -73,26 +80,26 @@ async function main(): Promise<void> {
   }
   if (Number.isNaN(seed) || !(forMs > 0)) throw new Error(USAGE);
   console.log(`${new Date().toISOString()}  Node ${process.version}, ${availableParallelism()} cores, seed ${seed}`);
-  const rows: Row[] = [];
+  const results: ScenarioResult[] = [];
   for (const [name, run] of Object.entries(SCENARIOS)) {
     if (!name.includes(options.only)) continue;
     const startedMs = Date.now();
-    const row = await run().catch((error: unknown) => failed(name, error));
-    rows.push(row);
+    const result = await run().catch((error: unknown) => failed(name, error));
+    results.push(result);
     console.log(
-      `\n${row.scenario}: ${held(row) ? 'held' : 'FAILED'} after ${Math.round((Date.now() - startedMs) / 1000)} s`,
+      `\n${result.scenario}: ${hasPassed(result) ? 'passed' : 'FAILED'} after ${Math.round((Date.now() - startedMs) / 1000)} s`,
     );
-    for (const note of row.notes) console.log(`  ${note}`);
+    for (const note of result.notes) console.log(`  ${note}`);
   }
-  console.log(`\n${tableOf(rows)}`);
-  if (!rows.every(held)) process.exitCode = 1;
+  console.log(`\n${markdownTable(results)}`);
+  if (!results.every(hasPassed)) process.exitCode = 1;
 }
 
-/** A scenario that could not be run to its end proves nothing. */
-function failed(name: string, error: unknown): Row {
-  const row = newRow(name, seed);
-  wrong(row, 'lost', error instanceof Error ? (error.stack ?? error.message) : String(error));
-  return row;
+/** The result of a scenario that threw an error. */
+function failed(name: string, error: unknown): ScenarioResult {
+  const result = newResult(name, seed);
+  recordFailure(result, 'lost', error instanceof Error ? (error.stack ?? error.message) : String(error));
+  return result;
 }
 
 await main();

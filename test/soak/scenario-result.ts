@@ -1,57 +1,57 @@
-/** What came of a scenario. It held if nothing was lost, doubled or leaked. */
-export interface Row {
+/** The result of a scenario. It passed if nothing was lost, doubled or leaked. */
+export interface ScenarioResult {
   readonly scenario: string;
   readonly seed: number;
   tried: number;
-  /** Got the provider's answer, or the one that was due. */
+  /** Got the provider's response, or the expected one. */
   answered: number;
-  /** Met a fault that could not be hidden, and were told the truth about it. */
+  /** Met a fault that the proxy cannot hide, and got a correct error. */
   survived: number;
-  /** Got no answer, a wrong one, or were told what is not so. */
+  /** Got no response, a wrong response or a false error. */
   lost: number;
   /** Sent or executed more than once. */
   doubled: number;
-  /** Sockets, slots, memory or secrets that stayed or got out. */
+  /** Sockets, slots or memory that were not released, and secrets that were revealed. */
   leaked: number;
-  /** Measurements, and what was wrong. */
+  /** Measurements and failures. */
   readonly notes: string[];
 }
 
-export function newRow(scenario: string, seed: number): Row {
+export function newResult(scenario: string, seed: number): ScenarioResult {
   return { scenario, seed, tried: 0, answered: 0, survived: 0, lost: 0, doubled: 0, leaked: 0, notes: [] };
 }
 
-export type Wrong = 'lost' | 'doubled' | 'leaked';
+export type FailureKind = 'lost' | 'doubled' | 'leaked';
 
-/** Of each kind. */
+/** Notes for each kind of failure. */
 const MAX_NOTES = 8;
 
-/** Counts something that must not be, and says what it was. */
-export function wrong(row: Row, kind: Wrong, what: string, count = 1): void {
-  row[kind] += count;
-  const said = row.notes.filter((note) => note.startsWith(kind)).length;
-  if (said < MAX_NOTES) row.notes.push(`${kind}: ${what}`);
+/** Counts a failure and notes it. */
+export function recordFailure(result: ScenarioResult, kind: FailureKind, what: string, count = 1): void {
+  result[kind] += count;
+  const noted = result.notes.filter((note) => note.startsWith(kind)).length;
+  if (noted < MAX_NOTES) result.notes.push(`${kind}: ${what}`);
 }
 
-/** Counts it unless it holds. */
-export function must(row: Row, kind: Wrong, holds: boolean, what: string): void {
-  if (!holds) wrong(row, kind, what);
+/** Records a failure unless the condition holds. */
+export function expectThat(result: ScenarioResult, kind: FailureKind, holds: boolean, what: string): void {
+  if (!holds) recordFailure(result, kind, what);
 }
 
-export function held(row: Row): boolean {
-  return row.lost + row.doubled + row.leaked === 0;
+export function hasPassed(result: ScenarioResult): boolean {
+  return result.lost + result.doubled + result.leaked === 0;
 }
 
-/** For the message of a test that fails. */
-export function saidOf({ seed, notes }: Row): string {
+/** The message of a failed test. */
+export function failureMessage({ seed, notes }: ScenarioResult): string {
   return [`seed ${seed}`, ...notes].join('\n');
 }
 
 const COLUMNS = ['scenario', 'tried', 'answered', 'survived', 'lost', 'doubled', 'leaked', 'seed'] as const;
 
-/** As a Markdown table. */
-export function tableOf(rows: readonly Row[]): string {
-  const cells = [[...COLUMNS], ...rows.map((row) => COLUMNS.map((column) => String(row[column])))];
+/** The results as a Markdown table. */
+export function markdownTable(results: readonly ScenarioResult[]): string {
+  const cells = [[...COLUMNS], ...results.map((result) => COLUMNS.map((column) => String(result[column])))];
   const widths = COLUMNS.map((_, i) => Math.max(...cells.map((line) => line[i]!.length)));
   const lines = cells.map((line) =>
     line.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))),
@@ -60,11 +60,11 @@ export function tableOf(rows: readonly Row[]): string {
   return [lines[0]!, rule, ...lines.slice(1)].map((line) => `| ${line.join(' | ')} |`).join('\n');
 }
 
-/** Counts things by name. */
-export class Tally {
+/** Counts by name. */
+export class Counts {
   readonly #counts = new Map<string, number>();
 
-  count(name: string): void {
+  add(name: string): void {
     this.#counts.set(name, this.of(name) + 1);
   }
 
@@ -76,8 +76,8 @@ export class Tally {
     return [...this.#counts.values()].reduce((sum, count) => sum + count, 0);
   }
 
-  /** The most frequent first. */
-  shown(): string {
+  /** `3 timeout, 1 reset`: the most frequent first. */
+  describe(): string {
     const sorted = [...this.#counts].sort(([, a], [, b]) => b - a);
     return sorted.map(([name, count]) => `${count} ${name}`).join(', ');
   }

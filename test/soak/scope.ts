@@ -1,20 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Undoes in reverse order what a scenario started. */
+/** Collects cleanup functions and runs them in reverse order. */
 export class Scope {
-  readonly #undo: (() => unknown)[] = [];
+  readonly #cleanups: (() => unknown)[] = [];
 
-  onEnd(undo: () => unknown): void {
-    this.#undo.push(undo);
+  onEnd(cleanup: () => unknown): void {
+    this.#cleanups.push(cleanup);
   }
 
   async end(): Promise<void> {
-    for (const undo of this.#undo.splice(0).reverse()) await undo();
+    for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup();
   }
 }
 
-/** Runs something that starts servers and processes, and ends those whatever comes of it. */
-export async function within<T>(run: (scope: Scope) => Promise<T>): Promise<T> {
+/** Runs a function with a scope and ends the scope afterwards, also after an error. */
+export async function withScope<T>(run: (scope: Scope) => Promise<T>): Promise<T> {
   const scope = new Scope();
   try {
     return await run(scope);
@@ -23,7 +23,7 @@ export async function within<T>(run: (scope: Scope) => Promise<T>): Promise<T> {
   }
 }
 
-/** Runs `step` for 0, 1, 2, ... up to `count`, `workers` of them at a time. */
+/** Runs `step` for the numbers from 0 to `count - 1`, at most `workers` at a time. */
 export async function inParallel(
   count: number,
   workers: number,
@@ -37,8 +37,8 @@ export async function inParallel(
 }
 
 /**
- * Waits until `check` holds, for things that tell nobody when they change, such as the files in /proc.
- * @returns whether it held within `timeoutMs`
+ * Polls until `check` returns true, for state without events, such as files in /proc.
+ * @returns whether it became true within `timeoutMs`
  */
 export async function eventually(timeoutMs: number, check: () => boolean | Promise<boolean>): Promise<boolean> {
   const untilMs = Date.now() + timeoutMs;
@@ -49,12 +49,12 @@ export async function eventually(timeoutMs: number, check: () => boolean | Promi
   return true;
 }
 
-/** Settles as `promise` does, or fails after `timeoutMs`. */
-export async function inTime<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
+/** Settles like `promise`, or rejects after `timeoutMs`. */
+export async function withTimeout<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
+  const { promise: timeout, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error(`${what} took more than ${timeoutMs} ms`)), timeoutMs);
   try {
-    return await Promise.race([promise, late]);
+    return await Promise.race([promise, timeout]);
   } finally {
     clearTimeout(timer);
   }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
-import { forgetPeak, residentMiB } from '../../soak/proc.ts';
+import { resetPeakMemory, residentMiB } from '../../soak/proc.ts';
 import { CliProcess, configFile } from '../../support/proxy-process.ts';
 import { routeTo } from '../../support/proxy-server.ts';
 import { TOKEN_PATH } from '../../support/upstream-raw.ts';
@@ -56,7 +56,7 @@ export async function start(connections: number, onRequest: (socket: Socket, hea
   for (let i = 0; i < 20; i++) expect((await fetch(`http://127.0.0.1:${port}/api/warm`)).status).toBe(200);
   const clients = await Promise.all(Array.from({ length: connections }, () => open(port)));
   const before = residentMiB(cli.pid).now;
-  forgetPeak(cli.pid);
+  resetPeakMemory(cli.pid);
   return { clients, pid: cli.pid, growthMiB: () => Math.round(residentMiB(cli.pid).peak - before) };
 }
 
