@@ -55,7 +55,9 @@ async function internalsProblem(node: string): Promise<Error | undefined> {
 
 async function attack({ node, folder, name }: Installed & { readonly name: string }): Promise<void> {
   const product = { node, cli: path.join(folder, 'node_modules/wakala/dist/cli.js'), folder };
-  await runMatrix(product, ({ kind, attack, broken }) => note(name, `${targetName(kind)}: ${attack.promise}`, broken));
+  await runMatrix(product, ({ kind, attack, failure }) =>
+    note(name, `${targetName(kind)}: ${attack.promise}`, failure),
+  );
 }
 
 /** Undefined if the check passes. Whatever it started is ended. */

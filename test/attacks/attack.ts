@@ -3,95 +3,95 @@ import { PayingClients } from './paying-clients.ts';
 import { Provider, type Route } from './provider.ts';
 import { type Kind, type Product, type Settings, Target } from './target.ts';
 
-/** An attack on a running target, by whoever can connect to it. */
+/** An attack on a running target by a client that can connect to it. */
 export interface Attack {
-  /** Row of the table of what a penetration test broke. */
+  /** Row of the table in SECURITY.md that lists the findings of the penetration test. */
   readonly row: number;
-  /** What must hold although it is attacked: a fact, used as the title of a test. */
+  /** What must hold under the attack. Used as the title of a test. */
   readonly promise: string;
-  /** Whether it is meant for a kind of target; all unless given. */
+  /** Whether the attack applies to a kind of target. Default: all kinds. */
   readonly appliesTo?: (kind: Kind) => boolean;
-  /** It ends processes of the target itself: no honest clients run beside it. */
+  /** The attack kills processes of the target, so no paying clients run beside it. */
   readonly killsWorkers?: boolean;
-  /** Sets the provider up. */
+  /** Sets up the provider. */
   readonly prepare: (provider: Provider) => PreparedAttack;
 }
 
 export interface PreparedAttack {
   readonly routes?: Readonly<Record<string, Route>>;
-  /** @throws Error that says which promise broke */
+  /** @throws Error if the promise does not hold */
   readonly run: (target: Target) => Promise<void>;
 }
 
-/** What all targets have, beside the routes that the attacks need. */
+/** Settings of all targets. */
 const SETTINGS: Settings = { inspect_bodies: true };
-/** Memory that attacks may leave behind before the target is started anew for the next. */
-const LEFT_MIB = 40;
+/** If a target uses this much more memory than its baseline, it is restarted before the next attack. */
+const RESTART_AFTER_MIB = 40;
 
-/** A target and the attacks on it, run one after the other. */
+/** A target and its attacks, which run one after the other. */
 export class AttackRun {
   readonly #target: Target;
-  readonly #honest: PayingClients;
+  readonly #payers: PayingClients;
   readonly #prepared: ReadonlyMap<Attack, PreparedAttack>;
 
-  private constructor(target: Target, honest: PayingClients, prepared: ReadonlyMap<Attack, PreparedAttack>) {
+  private constructor(target: Target, payers: PayingClients, prepared: ReadonlyMap<Attack, PreparedAttack>) {
     this.#target = target;
-    this.#honest = honest;
+    this.#payers = payers;
     this.#prepared = prepared;
   }
 
   static async start(scope: Scope, product: Product, kind: Kind, attacks: readonly Attack[]): Promise<AttackRun> {
     const provider = await Provider.start(scope);
-    const honest = new PayingClients(provider);
+    const payers = new PayingClients(provider);
     const prepared = new Map(attacks.map((attack) => [attack, attack.prepare(provider)]));
-    const routes = Object.assign({}, honest.routes, ...[...prepared.values()].map((one) => one.routes)) as Route;
+    const routes = Object.assign({}, payers.routes, ...[...prepared.values()].map((one) => one.routes)) as Route;
     const target = await Target.start(scope, product, kind, { ...SETTINGS, routes });
-    const run = new AttackRun(target, honest, prepared);
+    const run = new AttackRun(target, payers, prepared);
     await run.#warmUp();
     return run;
   }
 
-  /** Honest clients run beside it. @throws Error that says which promise broke; the target is started anew then */
+  /** Runs an attack beside paying clients. If it throws an error, the target was restarted. @throws Error if the promise does not hold */
   async run(attack: Attack): Promise<void> {
     const target = this.#target;
-    if (target.memoryMiB().now > target.baselineMiB + LEFT_MIB) await this.#restart();
+    if (target.memoryMiB().now > target.baselineMiB + RESTART_AFTER_MIB) await this.#restart();
     const pids = target.pids().join();
-    const deaths = () => {
+    const processFailure = () => {
       if (target.hasEnded) return `the process died (${target.describeExit()})`;
       return attack.killsWorkers !== true && target.pids().join() !== pids ? 'a worker died' : undefined;
     };
     try {
-      await this.#attackedBy(attack);
-      const death = deaths();
-      if (death !== undefined) throw new Error(death);
+      await this.#attack(attack);
+      const failure = processFailure();
+      if (failure !== undefined) throw new Error(failure);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      const broken = [...new Set([deaths() ?? message, message])].join('\n');
+      const details = [...new Set([processFailure() ?? message, message])].join('\n');
       await this.#restart();
-      throw new Error(broken, { cause: error });
+      throw new Error(details, { cause: error });
     }
   }
 
-  async #attackedBy(attack: Attack): Promise<void> {
+  async #attack(attack: Attack): Promise<void> {
     const prepared = this.#prepared.get(attack);
-    if (prepared === undefined) throw new Error('it was not prepared');
-    if (attack.killsWorkers !== true) this.#honest.start(this.#target);
+    if (prepared === undefined) throw new Error('the attack was not prepared');
+    if (attack.killsWorkers !== true) this.#payers.start(this.#target);
     await prepared.run(this.#target);
-    await this.#honest.stop();
-    await this.#honest.payOnce(this.#target);
+    await this.#payers.stop();
+    await this.#payers.payOnce(this.#target);
   }
 
-  /** Whatever the target is still busy with ends. */
+  /** Restarts the target, which ends all of its work. */
   async #restart(): Promise<void> {
     await this.#target.stop();
-    await this.#honest.stop().catch(() => undefined);
+    await this.#payers.stop().catch(() => undefined);
     await this.#target.start();
     await this.#warmUp();
   }
 
-  /** What is loaded and compiled at the first requests is no harm that an attack does. */
+  /** Makes the first requests, so that memory for code that they load is part of the baseline. */
   async #warmUp(): Promise<void> {
-    for (let i = 0; i < 20; i++) await this.#honest.payOnce(this.#target);
+    for (let i = 0; i < 20; i++) await this.#payers.payOnce(this.#target);
     this.#target.recordBaseline();
   }
 }

@@ -8,7 +8,7 @@ import * as tokens from './tokens.ts';
 import * as websockets from './websockets.ts';
 import { workersKilled } from './workers.ts';
 
-/** In the order of the table. */
+/** In the order of the table in SECURITY.md. */
 export const ATTACKS: readonly Attack[] = [
   resets.resetAfterConnect,
   resets.resetAfterUpgrade,

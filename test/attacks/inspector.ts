@@ -7,20 +7,20 @@ import { handshake } from './resets.ts';
 import type { Kind, Target } from './target.ts';
 import { head, Wire } from './wire.ts';
 
-/** The admin listener, which the library has not. */
-const on = ({ form }: Kind) => form === 'binary';
+/** The library has no admin listener. */
+const appliesTo = ({ form }: Kind) => form === 'binary';
 
-/** CPU time that an attack and a look at its traces may take. Those that get through take ten times as much. */
-const MOST_CPU_MS = 4000;
-const MOST_MIB = 96;
+/** Maximum CPU time of an attack and of viewing its requests. A successful attack takes ten times as much. */
+const MAX_CPU_MS = 4000;
+const MAX_GROWTH_MIB = 96;
 const MIB = 1024 * 1024;
-/** The longest target that a request head of 16 KiB has room for, with its other lines. */
+/** About the longest request target that fits into a head of 16 KiB. */
 const LONG = 15_000;
 
-/** Everything that shows requests. */
+/** All pages and endpoints that show requests. */
 const PAGES = ['/', '/requests', '/api/routes', '/api/requests', '/metrics'];
 
-/** The page of the newest request on a route, and all the others. */
+/** Fetches all pages, including that of the latest request on a route. */
 async function viewPages(target: Target, route: string): Promise<string[]> {
   const { text } = await target.sendAdminRequest(`/api/requests?route=${encodeURIComponent(route)}`);
   const { requests } = JSON.parse(text) as { requests: { id: string }[] };
@@ -36,8 +36,8 @@ async function viewPages(target: Target, route: string): Promise<string[]> {
 
 export const longRequests: Attack = {
   row: 5,
-  promise: 'long queries, paths and headers block nothing when somebody looks at the inspector',
-  appliesTo: on,
+  promise: 'long queries, paths and headers do not block the event loop when the inspector shows them',
+  appliesTo,
   prepare: (provider) => {
     provider.on('lengthy', (_, res) => {
       res.setHeader('etag', '1234567-'.repeat(LONG / 8));
@@ -54,7 +54,7 @@ export const longRequests: Attack = {
     return {
       routes: { '/lengthy/*': provider.route('lengthy') },
       run: (target) =>
-        expectCpuWithin(target, MOST_CPU_MS, async () => {
+        expectCpuWithin(target, MAX_CPU_MS, async () => {
           for (let i = 0; i < 60; i++) {
             await target.sendRequest(`/lengthy/x${targets[i % targets.length] ?? ''}`);
             if (i % 3 === 0) {
@@ -69,8 +69,8 @@ export const longRequests: Attack = {
 
 export const compressedBodies: Attack = {
   row: 5,
-  promise: 'compressed bodies block nothing when somebody looks at the inspector',
-  appliesTo: on,
+  promise: 'compressed bodies do not block the event loop when the inspector shows them',
+  appliesTo,
   prepare: (provider) => {
     const texts = ['a'.repeat(256 * 1024), 'a_'.repeat(128 * 1024), '1'.repeat(MIB), '[{"a":'.repeat(40_000)];
     const bodies = texts.map((text) => gzipSync(text));
@@ -85,7 +85,7 @@ export const compressedBodies: Attack = {
     return {
       routes: { '/zipped/*': provider.route('zipped') },
       run: (target) =>
-        expectCpuWithin(target, MOST_CPU_MS, async () => {
+        expectCpuWithin(target, MAX_CPU_MS, async () => {
           for (const [i, body] of bodies.entries()) {
             const headers = { 'content-encoding': 'gzip', 'content-type': 'text/plain' };
             await target.sendRequest(`/zipped/${i}`, { method: 'POST', headers, body });
@@ -96,13 +96,13 @@ export const compressedBodies: Attack = {
   },
 };
 
-/** A phone number, a card and a ticket, which belong to customers. */
+/** Customer data: a phone number, a card and a ticket. */
 const PRIVATE = ['254712345678', '4111111111111111', 'ticket-5e8f'];
 
 export const refusedPaths: Attack = {
   row: 9,
-  promise: 'phone numbers, cards and tickets in refused calls are shown nowhere',
-  appliesTo: on,
+  promise: 'phone numbers, cards and tickets in refused calls are not shown',
+  appliesTo,
   prepare: (provider) => {
     const [phone = '', card = '', ticket = ''] = PRIVATE;
     provider.on('private', (_, res) => sendJson(res, 401, {}));
@@ -124,7 +124,7 @@ export const refusedPaths: Attack = {
         }
         const texts = await viewPages(target, '/private/*');
         await events.waitFor(/event: request[^]*private/);
-        // The routes that changed are told a second later.
+        // Events about changed routes are sent a second later.
         await delay(1500);
         events.close();
         for (const text of [...texts, events.received]) {
@@ -143,8 +143,8 @@ function around(text: string, found: string): string {
 
 export const longRefusedPaths: Attack = {
   row: 9,
-  promise: 'long paths of refused calls make no large page, and silent listeners to events take no memory',
-  appliesTo: on,
+  promise: 'long paths of refused calls do not produce large pages, and event listeners that do not read use no memory',
+  appliesTo,
   prepare: (provider) => {
     provider.on('long', (_, res) => sendJson(res, 401, {}));
     return {
@@ -152,7 +152,7 @@ export const longRefusedPaths: Attack = {
       run: async (target) => {
         const listeners: Wire[] = [];
         try {
-          await expectMemoryWithin(target, MOST_MIB, async () => {
+          await expectMemoryWithin(target, MAX_GROWTH_MIB, async () => {
             for (let i = 0; i < 40; i++) {
               const listener = await Wire.openTcp(target.adminPort);
               listeners.push(listener);
@@ -160,7 +160,7 @@ export const longRefusedPaths: Attack = {
               listener.stopReading();
             }
             for (let i = 0; i < 200; i++) await target.sendRequest(`/long/${i}/${'x/'.repeat(LONG / 2)}`);
-            // Listeners are told once a second.
+            // Events are sent once a second.
             await delay(3000);
           });
           for (const path of PAGES) {

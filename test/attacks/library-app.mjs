@@ -1,5 +1,5 @@
-// An app that mounts the library, as docs/library.md shows. Its argument is a JSON file: `config` for the library, and
-// `tls` with `cert` and `key` for its own server.
+// An app that mounts the library as in docs/library.md. Its argument is a JSON file with `config` for the library and
+// `tls` (`cert` and `key`) for the server.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';

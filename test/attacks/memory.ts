@@ -6,11 +6,11 @@ import { waitUntilIdle, expectMemoryWithin } from './resource-limits.ts';
 import { keyLine, ATTACKER_KEY, type Target } from './target.ts';
 import { head, type Wire } from './wire.ts';
 
-/** What a target's memory may grow by under one of these attacks. Those that get through cost several times as much. */
-const MOST_MIB = 96;
+/** Maximum memory growth in one of these attacks. A successful attack costs several times as much. */
+const MAX_GROWTH_MIB = 96;
 const MIB = 1024 * 1024;
 
-async function openSome(target: Target, count: number): Promise<Wire[]> {
+async function openMany(target: Target, count: number): Promise<Wire[]> {
   return Promise.all(Array.from({ length: count }, () => target.open()));
 }
 
@@ -20,7 +20,7 @@ function closeAll(wires: readonly Wire[]): void {
 
 export const endlessPipeline: Attack = {
   row: 3,
-  promise: 'requests pipelined without end behind a slow one take no memory',
+  promise: 'endless pipelined requests behind a slow one use no memory',
   prepare: (provider) => {
     let isHeld = true;
     provider.on('held', async (_, res) => {
@@ -36,7 +36,7 @@ export const endlessPipeline: Attack = {
         const large = head('GET /held/x HTTP/1.1', 'Host: a', `X: ${'x'.repeat(15_000)}`);
         const wires: Wire[] = [];
         try {
-          await expectMemoryWithin(target, MOST_MIB, async () => {
+          await expectMemoryWithin(target, MAX_GROWTH_MIB, async () => {
             await Promise.all(
               [small, posts, large].map(async (request) => {
                 const wire = await target.open();
@@ -57,7 +57,7 @@ export const endlessPipeline: Attack = {
 
 export const unreadResponses: Attack = {
   row: 3,
-  promise: 'responses that a client asks for without end and does not read take no memory',
+  promise: 'responses to endless requests from a client that does not read use no memory',
   prepare: (provider) => {
     provider.on('large', (_, res) => sendJson(res, 200, { pad: 'x'.repeat(2 * MIB) }));
     return {
@@ -67,7 +67,7 @@ export const unreadResponses: Attack = {
         const refused = head('GET /x HTTP/1.1', 'Host: a');
         const wires: Wire[] = [];
         try {
-          await expectMemoryWithin(target, MOST_MIB, async () => {
+          await expectMemoryWithin(target, MAX_GROWTH_MIB, async () => {
             const floods = [...Array<[string, number]>(8).fill([large, 0.1 * MIB]), [refused, 4 * MIB] as const];
             await Promise.all(
               floods.map(async ([request, maxBytes]) => {
@@ -88,7 +88,7 @@ export const unreadResponses: Attack = {
 
 export const tinyChunks: Attack = {
   row: 7,
-  promise: 'request bodies in chunks of one byte take no more memory than their bytes',
+  promise: 'request bodies in chunks of one byte use no more memory than their bytes',
   prepare: (provider) => ({
     routes: { '/tiny/*': provider.route('tiny') },
     run: async (target) => {
@@ -98,11 +98,13 @@ export const tinyChunks: Attack = {
         keyLine(ATTACKER_KEY),
         'Transfer-Encoding: chunked',
       );
-      // 64 KiB may be kept for a second attempt; the last byte is never sent.
+      // Up to 64 KiB may be kept for a replay. The last byte is not sent.
       const body = '1\r\nx\r\n'.repeat(65_535);
-      const wires = await openSome(target, 14);
+      const wires = await openMany(target, 14);
       try {
-        await expectMemoryWithin(target, MOST_MIB, () => Promise.all(wires.map((wire) => wire.sendAll(post + body))));
+        await expectMemoryWithin(target, MAX_GROWTH_MIB, () =>
+          Promise.all(wires.map((wire) => wire.sendAll(post + body))),
+        );
       } finally {
         closeAll(wires);
       }
@@ -112,9 +114,9 @@ export const tinyChunks: Attack = {
 
 export const tinyResponseChunks: Attack = {
   row: 7,
-  promise: 'responses in chunks of one byte take no more memory than their bytes',
+  promise: 'responses in chunks of one byte use no more memory than their bytes',
   prepare: (provider) => {
-    // As many as are held back before a response is passed on; the end never comes.
+    // As many as the proxy buffers before it starts to stream a response. The end is not sent.
     const chunks = '1\r\nx\r\n'.repeat(16_000);
     const sockets: { destroy: () => void }[] = [];
     provider.on('drip', (_, res) => {
@@ -134,9 +136,9 @@ export const tinyResponseChunks: Attack = {
         }),
       },
       run: async (target) => {
-        const wires = await openSome(target, 60);
+        const wires = await openMany(target, 60);
         try {
-          await expectMemoryWithin(target, MOST_MIB, async () => {
+          await expectMemoryWithin(target, MAX_GROWTH_MIB, async () => {
             for (const wire of wires) wire.send(head('GET /drip/x HTTP/1.1', 'Host: localhost', keyLine(ATTACKER_KEY)));
             await eventually(20_000, () => sockets.length === wires.length || target.hasEnded);
             await delay(200);
@@ -152,7 +154,7 @@ export const tinyResponseChunks: Attack = {
 
 export const tinyInspectedChunks: Attack = {
   row: 7,
-  promise: 'bodies that the inspector keeps take no more memory than their bytes, whatever chunks they come in',
+  promise: 'bodies kept by the inspector use no more memory than their bytes, whatever their chunks',
   appliesTo: ({ form }) => form === 'binary',
   prepare: (provider) => {
     provider.on('kept', (req, res) => {
@@ -169,8 +171,8 @@ export const tinyInspectedChunks: Attack = {
           'Transfer-Encoding: chunked',
         );
         const whole = `${post}${'1\r\nx\r\n'.repeat(16_384)}0\r\n\r\n`;
-        await expectMemoryWithin(target, MOST_MIB, async () => {
-          const wires = await openSome(target, 4);
+        await expectMemoryWithin(target, MAX_GROWTH_MIB, async () => {
+          const wires = await openMany(target, 4);
           for (let i = 1; i <= 20 && !target.hasEnded; i++) {
             for (const wire of wires) wire.send(whole);
             const responses = new RegExp(`(?:HTTP/1\\.1 200[^]*?){${i}}`);

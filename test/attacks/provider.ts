@@ -11,7 +11,7 @@ export type Route = Readonly<Record<string, unknown>>;
 
 const TOKEN_PATH = '/token';
 
-/** The API behind a target, and the token endpoint for it, in the attacker's own process. */
+/** The API and the token endpoint behind a target, in the process of the attacker. */
 export class Provider {
   readonly origin: string;
   readonly port: number;
@@ -34,7 +34,7 @@ export class Provider {
     const upgraded = new Set<Duplex>();
     server.on('connection', (socket: Socket) => socket.on('error', () => {}));
     server.on('request', (req, res) => {
-      // Attackers break requests off.
+      // Attackers abort requests.
       provider.#handle(req, res).catch(() => res.destroy());
     });
     server.on('upgrade', (req: IncomingMessage, socket: Duplex) => {
@@ -52,22 +52,22 @@ export class Provider {
     return provider;
   }
 
-  /** Answers requests below `/name`. */
+  /** Sets the handler of requests below `/name`. */
   on(name: string, handler: Handler): void {
     this.#handlers.set(name, handler);
   }
 
-  /** Answers requests to upgrade below `/name`. */
+  /** Sets the handler of upgrade requests below `/name`. */
   onUpgrade(name: string, handler: UpgradeHandler): void {
     this.#upgrades.set(name, handler);
   }
 
-  /** Answers the token requests made with this key; unless set, each gets a new token. */
+  /** Sets the handler of token requests with this key. Default: each gets a new token. */
   onExchange(key: string, handler: Handler): void {
     this.#exchanges.set(key, handler);
   }
 
-  /** A route to the API below `/name`, with a credential that no other route has. */
+  /** A route to the API below `/name`, with its own credential. */
   route(name: string, settings: Route = {}): Route {
     return {
       upstream: `${this.origin}/${name}`,
@@ -86,7 +86,7 @@ export class Provider {
     return this.#tokens.get(key) ?? [];
   }
 
-  /** Makes a token and sends it. It has characters that other encodings spell otherwise. */
+  /** Issues a token. It contains characters that other encodings escape. */
   issue(key: string, res: ServerResponse): void {
     const tokens = this.#tokens.get(key) ?? [];
     this.#tokens.set(key, [...tokens, `at/${key}+${randomBytes(18).toString('hex')}/${tokens.length}==`]);

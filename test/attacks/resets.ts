@@ -7,8 +7,8 @@ import type { Attack } from './attack.ts';
 import { keyLine, ATTACKER_KEY, type Target } from './target.ts';
 import { head, Wire } from './wire.ts';
 
-/** Connections for each way to break one. Some resets come before the response is written, some after. */
-const TIMES = 12;
+/** Connections per attack. Some are reset before the response is written, some after. */
+const CONNECTIONS = 12;
 
 const CONNECT = head('CONNECT a:1 HTTP/1.1', 'Host: a:1');
 const UPGRADE_LINES = [
@@ -18,27 +18,27 @@ const UPGRADE_LINES = [
   'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
 ];
 
-/** A WebSocket handshake with the stranger's key. */
+/** A WebSocket handshake with the attacker's key. */
 export function handshake(path: string, ...lines: readonly string[]): string {
   return head(`GET ${path} HTTP/1.1`, 'Host: localhost', keyLine(ATTACKER_KEY), ...UPGRADE_LINES, ...lines);
 }
 
-/** Opens connections one after the other, sends these bytes and resets, each a little later than the one before. */
+/** Opens connections one after the other, sends the bytes and resets each connection after a different delay. */
 async function resetAfter(target: Target, bytes: string): Promise<void> {
-  for (let i = 0; i < TIMES && !target.hasEnded; i++) {
+  for (let i = 0; i < CONNECTIONS && !target.hasEnded; i++) {
     const wire = await target.open();
     wire.send(bytes);
     if (i % 4 > 0) await delay((i % 4) * 2 - 1);
     if (i % 3 === 2) wire.close();
     else wire.reset();
   }
-  // What an unhandled error ends, it ends soon.
+  // An unhandled error ends the process within this time.
   await delay(100);
 }
 
 export const resetAfterConnect: Attack = {
   row: 1,
-  promise: 'a reset after CONNECT ends no process',
+  promise: 'a reset after CONNECT crashes no process',
   prepare: () => ({
     run: async (target) => {
       await resetAfter(target, CONNECT);
@@ -49,7 +49,7 @@ export const resetAfterConnect: Attack = {
 
 export const resetAfterUpgrade: Attack = {
   row: 1,
-  promise: 'a reset after an Upgrade ends no process, whatever the route and the path',
+  promise: 'a reset after an Upgrade crashes no process, whatever the route and the path',
   prepare: (provider) => {
     provider.onUpgrade('opens', (_, socket) => {
       socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
@@ -75,7 +75,7 @@ export const resetAfterUpgrade: Attack = {
 
 export const resetOfPipelined: Attack = {
   row: 1,
-  promise: 'a reset after CONNECT or an Upgrade behind a slow or refused request ends no process',
+  promise: 'a reset after CONNECT or an Upgrade behind a slow or refused request crashes no process',
   prepare: (provider) => {
     provider.on('slow', async (_, res) => {
       await delay(60);
@@ -91,7 +91,7 @@ export const resetOfPipelined: Attack = {
             await resetAfter(target, first + second);
           }
         }
-        // The reset arrives while the response to the first is still owed, and long after.
+        // The reset arrives before the response to the first request, and long after it.
         for (const waitMs of [20, 60, 120]) {
           for (const second of [CONNECT, handshake('/slow/x')]) {
             const wires = await Promise.all(Array.from({ length: 4 }, () => target.open()));
@@ -108,14 +108,14 @@ export const resetOfPipelined: Attack = {
 
 export const resetOverLimit: Attack = {
   row: 1,
-  promise: 'a reset of a connection over `max_connections` ends no process',
+  promise: 'a reset of a connection over `max_connections` crashes no process',
   appliesTo: ({ form }) => form === 'binary',
   prepare: () => ({
     run: (running) =>
       running.withOther({ max_connections: 1, workers: 1 }, async (target) => {
         const first = await target.open();
         for (const bytes of ['GET', CONNECT, handshake('/opens/x'), head('GET / HTTP/1.1', 'Host: localhost')]) {
-          for (let i = 0; i < TIMES && !target.hasEnded; i++) {
+          for (let i = 0; i < CONNECTIONS && !target.hasEnded; i++) {
             const wire = await Wire.openTcp(target.port);
             wire.send(bytes);
             await delay(i % 4);
@@ -130,7 +130,7 @@ export const resetOverLimit: Attack = {
 
 export const resetInEveryState: Attack = {
   row: 1,
-  promise: 'connections cut after any byte of a request end no process',
+  promise: 'connections closed after any byte of a request crash no process',
   prepare: (provider) => {
     provider.on('pay', (req, res) => {
       req.resume();
@@ -172,7 +172,7 @@ export const resetInEveryState: Attack = {
 
 export const brokenHandshakes: Attack = {
   row: 1,
-  promise: 'TLS handshakes that break off end no process',
+  promise: 'interrupted TLS handshakes crash no process',
   appliesTo: ({ listener }) => listener === 'TLS',
   prepare: () => ({
     run: async (target) => {
@@ -192,7 +192,7 @@ export const brokenHandshakes: Attack = {
   }),
 };
 
-/** The first message of a TLS client, taken from one that meets a server which never answers. */
+/** The first message of a TLS client, received by a server that does not respond. */
 async function clientHello({ ca }: Target): Promise<Buffer> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -207,11 +207,11 @@ async function clientHello({ ca }: Target): Promise<Buffer> {
 
 export const resetWhileOpening: Attack = {
   row: 1,
-  promise: 'a reset after an Upgrade, while the library is still opening, ends no process',
+  promise: 'a reset after an Upgrade while the library is starting crashes no process',
   appliesTo: ({ form }) => form === 'library',
   prepare: () => ({
     run: async (running) => {
-      // A token store that takes the connection and says nothing.
+      // A token store that accepts connections but does not respond.
       const silent = createServer().listen(0, '127.0.0.1');
       await once(silent, 'listening');
       const sockets: Socket[] = [];

@@ -3,19 +3,19 @@ import { eventually } from '../soak/scope.ts';
 import type { Target } from './target.ts';
 
 const POLL_MS = 50;
-/** How long a target may take to work off what it was sent. Long: the machine may be busy. */
+/** How long a target may take to process what it received. The machine may be busy. */
 const IDLE_IN_MS = 60_000;
-/** Looks in a row, of which a target that only serves the honest clients computes in few. */
+/** A target that only serves the paying clients is busy in at most `MAX_BUSY_SAMPLES` of these samples. */
 const SAMPLES = 10;
 const MAX_BUSY_SAMPLES = 3;
 
 /**
- * Runs an attack while the target's memory is watched. What it holds at the end must be held until then: the target is
- * given time to work it off. @throws Error if it came to hold `mostMiB` more than after its start
+ * Runs an attack and watches the target's memory until the target is idle again.
+ * @throws Error if it grew by more than `maxMiB` over its baseline
  */
 export async function expectMemoryWithin(
   target: Target,
-  mostMiB: number,
+  maxMiB: number,
   attack: () => Promise<unknown>,
 ): Promise<void> {
   target.resetPeakMemory();
@@ -25,23 +25,23 @@ export async function expectMemoryWithin(
       await attack();
       await waitUntilIdle(target);
     },
-    () => (grown() > mostMiB ? `its memory grew by ${grown()} MiB` : undefined),
+    () => (grown() > maxMiB ? `the memory grew by ${grown()} MiB` : undefined),
   );
 }
 
 /**
- * Runs an attack while the target's CPU time is watched: as long as it computes, its event loop serves nobody.
- * @throws Error if it used more than `mostMs`
+ * Runs an attack and watches the target's CPU time, during which its event loop is blocked.
+ * @throws Error if it used more than `maxMs`
  */
-export async function expectCpuWithin(target: Target, mostMs: number, attack: () => Promise<unknown>): Promise<void> {
+export async function expectCpuWithin(target: Target, maxMs: number, attack: () => Promise<unknown>): Promise<void> {
   const before = target.cpuMs();
   const used = () => target.cpuMs() - before;
   await runWatched(attack, () =>
-    used() > mostMs ? `its event loop was blocked for ${used()} ms of CPU time` : undefined,
+    used() > maxMs ? `the event loop was blocked for ${used()} ms of CPU time` : undefined,
   );
 }
 
-/** Waits until a target has little to do but to serve the honest clients. */
+/** Waits until a target does little more than serve the paying clients. */
 export async function waitUntilIdle(target: Target): Promise<void> {
   await eventually(IDLE_IN_MS, async () => {
     let computing = 0;
@@ -53,18 +53,18 @@ export async function waitUntilIdle(target: Target): Promise<void> {
   });
 }
 
-/** Runs it until it is over or `harm` finds something; the target is killed after that, which ends the attack too. */
-async function runWatched(run: () => Promise<unknown>, harm: () => string | undefined): Promise<void> {
+/** Runs an attack until it ends or `violation` returns a message. The caller then kills the target, which ends the attack. */
+async function runWatched(run: () => Promise<unknown>, violation: () => string | undefined): Promise<void> {
   const running = run();
   let isOver = false;
   const ended = () => (isOver = true);
   running.then(ended, ended);
   while (!isOver) {
-    const found = harm();
+    const found = violation();
     if (found !== undefined) throw new Error(found);
     await Promise.race([running, delay(POLL_MS)]);
   }
   await running;
-  const found = harm();
+  const found = violation();
   if (found !== undefined) throw new Error(found);
 }

@@ -7,7 +7,7 @@ import { head } from './wire.ts';
 
 const FORM = { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' } } as const;
 
-/** An OAuth 2.0 server on the host of the API. Its token endpoint answers whoever asks. */
+/** An OAuth 2.0 server on the host of the API. Its token endpoint issues a token to every client. */
 function oauthServer(provider: Provider, name: string, tokenEndpoint: string): void {
   const issuer = `${provider.origin}/${name}`;
   const metadata = { issuer, token_endpoint: tokenEndpoint };
@@ -25,11 +25,11 @@ async function expectNoToken(target: Target, path: string): Promise<void> {
 
 export const discoveredEndpoint: Attack = {
   row: 10,
-  promise: 'a token endpoint that was discovered on the host of the API is out of reach',
+  promise: 'clients cannot reach a discovered token endpoint on the host of the API',
   prepare: (provider) => {
     const names = ['found-cold', 'found'];
     for (const name of names) oauthServer(provider, name, `${provider.origin}/${name}/issue`);
-    // RFC 8414 puts the well-known part in front of the issuer's path.
+    // The well-known part comes before the issuer's path (RFC 8414, section 3).
     provider.on('.well-known', (req, res) => {
       const name = names.find((one) => req.url?.endsWith(`/${one}`)) ?? '';
       sendJson(res, 200, {
@@ -47,10 +47,10 @@ export const discoveredEndpoint: Attack = {
     return {
       routes: Object.fromEntries(names.map((name) => [`/${name}/*`, route(name)])),
       run: async (target) => {
-        // Before anything was found out, and after.
+        // Before the discovery and after it.
         await expectNoToken(target, '/found-cold/issue');
         const { status } = await target.sendRequest('/found/x');
-        if (status !== 200) throw new Error(`an honest call got ${status}`);
+        if (status !== 200) throw new Error(`an allowed call got ${status}`);
         for (const path of ['/found/issue', '/found/%69ssue', '/found//issue', '/found/ISSUE', '/found/x/../issue']) {
           await expectNoToken(target, path);
         }
@@ -61,7 +61,7 @@ export const discoveredEndpoint: Attack = {
 
 export const endpointSpellings: Attack = {
   row: 10,
-  promise: 'a token endpoint on the host of the API is out of reach however the configuration spells it',
+  promise: 'clients cannot reach a token endpoint on the host of the API, however the configuration spells it',
   prepare: (provider) => {
     const { port } = provider;
     const spellings: Readonly<Record<string, readonly [upstream: string, endpoint: string]>> = {
@@ -92,7 +92,7 @@ export const endpointSpellings: Attack = {
       run: async (target) => {
         for (const name of [...Object.keys(spellings), 'escaped']) {
           const { status } = await target.sendRequest(`/${name}/x`);
-          if (status !== 200) throw new Error(`an honest call by /${name} got ${status}`);
+          if (status !== 200) throw new Error(`an allowed call by /${name} got ${status}`);
           await expectNoToken(target, `/${name}/issue`);
           await expectNoToken(target, `/${name}/%69ssue`);
         }
@@ -101,12 +101,12 @@ export const endpointSpellings: Attack = {
   },
 };
 
-/** Headers that make frameworks run another method or path than those of the request line. */
+/** Headers that make frameworks use another method or path than those of the request line. */
 const OVERRIDES = ['X-HTTP-Method-Override', 'X-Method-Override', 'X-HTTP-Method', 'X-Original-URL', 'X-Rewrite-URL'];
 
 export const overrideHeaders: Attack = {
   row: 11,
-  promise: 'no header passes an `allow` list that makes the API run another call',
+  promise: 'headers that select another call do not pass an `allow` list',
   prepare: (provider) => {
     let seen: string[] = [];
     provider.on('allowed', (req: IncomingMessage, res) => {
@@ -131,7 +131,7 @@ export const overrideHeaders: Attack = {
           headers: { 'X-Kept': '1' },
           body: '{}',
         });
-        if (status !== 200 || !seen.includes('X-Kept')) throw new Error('an honest call did not get through whole');
+        if (status !== 200 || !seen.includes('X-Kept')) throw new Error('an allowed call did not arrive completely');
       },
     };
   },
@@ -139,7 +139,7 @@ export const overrideHeaders: Attack = {
 
 export const manyHeaders: Attack = {
   row: 12,
-  promise: 'no header or body is lost among many headers: they all arrive, or the request is refused',
+  promise: 'many headers lose no header or body: all arrive, or the request is refused',
   prepare: (provider) => {
     const arrived: { readonly key: string | undefined; readonly body: string; readonly lines: number }[] = [];
     provider.on('lines', async (req, res) => {
@@ -174,11 +174,11 @@ export const manyHeaders: Attack = {
           }
           const { key, body, lines } = seen;
           if (key !== '7' || body !== 'paid' || lines < count) {
-            throw new Error(`of ${count} lines ${lines} arrived, Idempotency-Key ${key}, body "${body}" (${status})`);
+            throw new Error(`${lines} of ${count} lines arrived, Idempotency-Key ${key}, body "${body}" (${status})`);
           }
           most = count;
         }
-        if (most > 200) throw new Error(`a request with ${most} header lines passed; 200 are the most`);
+        if (most > 200) throw new Error(`a request with ${most} header lines passed; the limit is 200`);
       },
     };
   },

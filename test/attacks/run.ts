@@ -1,15 +1,15 @@
-// Attacks the built product on a Node of choice. The last line is "N passed, N failed".
+// Attacks the built product. The last line of the output is "N passed, N failed".
 import { parseArgs } from 'node:util';
 import path from 'node:path';
 import { ATTACKS } from './attacks.ts';
 import { KINDS, targetName, runMatrix } from './matrix.ts';
 
-const USAGE = `npm run attacks [-- OPTIONS]: attacks the built product as a stranger would
+const USAGE = `npm run attacks [-- OPTIONS]: attacks the built product over the network
 
-  --node PATH      the Node that runs it (this one)
-  --package PATH   folder of an installed package (this repository)
-  --only TEXT      only the attacks that have this in their promise
-  --target TEXT    only the targets that have this in their name
+  --node PATH      Node executable (default: this one)
+  --package PATH   folder of an installed package (default: this repository)
+  --only TEXT      run only attacks with this text in their title
+  --target TEXT    run only targets with this text in their name
 `;
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -31,7 +31,7 @@ async function main(): Promise<void> {
   const product = {
     node: path.resolve(options.node),
     cli: path.join(options.package, 'dist/cli.js'),
-    // A package may import itself; one that is installed is imported by what stands beside it.
+    // This repository can import itself. An installed package is imported from the folder of node_modules.
     folder: options.package === ROOT ? import.meta.dirname : path.resolve(options.package, '../..'),
   };
   const kinds = KINDS.filter((kind) => targetName(kind).includes(options.target));
@@ -39,11 +39,11 @@ async function main(): Promise<void> {
   let [passed, failed] = [0, 0];
   await runMatrix(
     product,
-    ({ kind, attack, broken }) => {
-      if (broken === undefined) passed += 1;
+    ({ kind, attack, failure }) => {
+      if (failure === undefined) passed += 1;
       else failed += 1;
-      console.log(`${broken === undefined ? 'ok     ' : 'FAILED '} ${targetName(kind)}: ${attack.promise}`);
-      if (broken !== undefined) console.log(broken.message.replace(/^/gm, '        '));
+      console.log(`${failure === undefined ? 'ok     ' : 'FAILED '} ${targetName(kind)}: ${attack.promise}`);
+      if (failure !== undefined) console.log(failure.message.replace(/^/gm, '        '));
     },
     { kinds, attacks },
   );

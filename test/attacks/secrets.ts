@@ -5,11 +5,11 @@ import type { Target } from './target.ts';
 
 const API_KEY = 'api/key+0123456789abcdef==';
 
-/** How a provider may spell a secret that it sends back. */
+/** How a provider may encode a secret that it returns. */
 const SPELLINGS: Readonly<Record<string, (secret: string) => string>> = {
   literal: (secret) => secret,
   'percent-encoded': encodeURIComponent,
-  'percent-encoded to the last character': (secret) =>
+  'fully percent-encoded': (secret) =>
     [...Buffer.from(secret)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''),
   'as in JSON': (secret) => secret.replaceAll('/', '\\/'),
   'unicode escapes': (secret) =>
@@ -19,19 +19,19 @@ const SPELLINGS: Readonly<Record<string, (secret: string) => string>> = {
   'base64url of a header': (secret) => Buffer.from(`Bearer ${secret}`).toString('base64url'),
 };
 
-/** The secrets that a request brought to the provider. */
+/** The secrets in a request to the provider. */
 function secretsIn({ headers }: IncomingMessage): string[] {
   return [(headers.authorization ?? '').replace(/^Bearer /, ''), String(headers['x-api-key'])];
 }
 
-/** Header lines with every spelling of these secrets. */
+/** Header lines with every encoding of the secrets. */
 function echoHeaders(secrets: readonly string[]): string[] {
   return secrets.flatMap((secret, i) =>
     Object.values(SPELLINGS).map((spell, n) => `X-Echo-${i}-${n}: before ${spell(secret)} after`),
   );
 }
 
-/** @throws Error if a text has one of these secrets in it, in any spelling */
+/** @throws Error if the text contains one of the secrets in any encoding */
 function expectAbsent(text: string, secrets: readonly string[], where: string): void {
   const names = ['the token', 'a credential of `headers`'];
   for (const [i, secret] of secrets.entries()) {
@@ -43,7 +43,7 @@ function expectAbsent(text: string, secrets: readonly string[], where: string): 
 
 export const spelledSecrets: Attack = {
   row: 14,
-  promise: 'no spelling of a secret comes back in a response head',
+  promise: 'no encoding of a secret is returned in a response head',
   prepare: (provider) => {
     const name = 'spelled';
     provider.on(name, (req, res) => {
@@ -87,7 +87,7 @@ export const spelledSecrets: Attack = {
 
 export const splitSecrets: Attack = {
   row: 14,
-  promise: 'a token split over two header lines does not come back whole',
+  promise: 'a token split over two header lines is not returned',
   prepare: (provider) => {
     provider.on('split', (req, res) => {
       const [token = ''] = secretsIn(req);
@@ -109,7 +109,7 @@ export const splitSecrets: Attack = {
         const head = await responseHead(target, getRequest('/split/x'));
         const [token = ''] = provider.tokensOf('split');
         const joined = [...head.matchAll(/^x-half: (.*)\r$/gim)].map(([, half]) => half).join('');
-        if (joined === token) throw new Error('the token came back in two halves');
+        if (joined === token) throw new Error('the token was returned in two halves');
       },
     };
   },
@@ -117,7 +117,7 @@ export const splitSecrets: Attack = {
 
 export const secretsInInspector: Attack = {
   row: 14,
-  promise: 'no spelling of a secret is shown by the inspector',
+  promise: 'no encoding of a secret is shown by the inspector',
   appliesTo: ({ form }) => form === 'binary',
   prepare: (provider) => {
     const name = 'shown';
@@ -125,7 +125,7 @@ export const secretsInInspector: Attack = {
       const secrets = secretsIn(req);
       const spelled = secrets.flatMap((secret) => Object.values(SPELLINGS).map((spell) => spell(secret)));
       const body = spelled.join('\n');
-      // Headers whose values the inspector shows.
+      // The inspector shows the values of these headers.
       const shown = ['Server', 'ETag', 'Via', 'Content-Language', 'Vary'];
       const lines = shown.map(
         (header, i) => `${header}: ${spelled.filter((_, n) => n % shown.length === i).join(' ')}`,
@@ -148,7 +148,7 @@ export const secretsInInspector: Attack = {
         for (const path of ['/api/requests', `/api/requests/${id}`, `/requests/${id}`]) {
           const page = await target.sendAdminRequest(path);
           if (page.status !== 200) throw new Error(`${path} got ${page.status}`);
-          // Slashes are escaped in JSON by some, and quotes and signs in HTML.
+          // Undo the escaping of JSON and HTML.
           const text = page.text.replaceAll('\\\\', '\\').replaceAll('&amp;', '&').replaceAll('&#39;', "'");
           expectAbsent(text, [provider.tokensOf(name).at(-1) ?? '', API_KEY], path);
         }
@@ -161,7 +161,7 @@ function getRequest(path: string): string {
   return handshake(path).replace(/^(?:Connection|Upgrade|Sec-WebSocket-[\w-]+):.*\r\n/gm, '');
 }
 
-/** The head of the response to these bytes. */
+/** Sends the bytes and returns the head of the response. */
 async function responseHead(target: Target, bytes: string): Promise<string> {
   const wire = await target.open();
   try {

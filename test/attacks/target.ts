@@ -12,7 +12,7 @@ import { eventually, withTimeout, type Scope } from '../soak/scope.ts';
 import { freePort } from '../support/free-port.ts';
 import { type Endpoint, Wire } from './wire.ts';
 
-/** A build of the product, and the Node that runs it. */
+/** A build of the product and a Node executable. */
 export interface Product {
   /** Path of the Node executable. */
   readonly node: string;
@@ -22,7 +22,7 @@ export interface Product {
   readonly folder: string;
 }
 
-/** How the product is run. */
+/** How the product runs. */
 export interface Kind {
   readonly form: 'binary' | 'library';
   readonly listener: 'plain' | 'TLS';
@@ -32,23 +32,23 @@ export interface Kind {
 /** Top-level keys of the configuration. */
 export type Settings = Readonly<Record<string, unknown>>;
 
-/** The clients that every target knows. */
-export const PAYER_KEY = 'honest-key-0123456789';
-export const ATTACKER_KEY = 'stranger-key-0123456789';
+/** The keys of the two clients of every target. */
+export const PAYER_KEY = 'payer-key-0123456789';
+export const ATTACKER_KEY = 'attacker-key-0123456789';
 
-/** The header line that a client sends its key in. */
+/** The header line with a client's key. */
 export function keyLine(key: string): string {
   return `Authorization: Bearer ${key}`;
 }
 
 const START_MS = 60_000;
 const LIBRARY_APP = new URL('./library-app.mjs', import.meta.url);
-/** Characters of its standard error that are kept. */
-const KEPT = 4000;
-/** A target that holds more than this is killed, so that an attack that gets through takes no memory from others. */
-const KILLED_AT_MIB = 1536;
+/** Characters of standard error that are kept. */
+const MAX_STDERR = 4000;
+/** A target with more memory is killed, so that a successful attack does not affect other targets. */
+const KILL_AT_MIB = 1536;
 
-/** The product in a process of its own, which can be started again after an attack. */
+/** The product in a child process that can be restarted after an attack. */
 export class Target implements Endpoint {
   readonly kind: Kind;
   /** Of the admin listener; the library has none. */
@@ -80,8 +80,8 @@ export class Target implements Endpoint {
     const common = {
       listen: '127.0.0.1:0',
       clients: [
-        { name: 'honest', key: PAYER_KEY },
-        { name: 'stranger', key: ATTACKER_KEY },
+        { name: 'payer', key: PAYER_KEY },
+        { name: 'attacker', key: ATTACKER_KEY },
       ],
       log: { level: 'info', format: 'json' },
       drain_timeout: '0s',
@@ -100,16 +100,16 @@ export class Target implements Endpoint {
     this.#args = [product.cli, 'serve', '-c', write('proxy.config.yaml', JSON.stringify(config))];
   }
 
-  /** Starts it, and resolves once it listens. Killed when the scope ends. */
+  /** Starts a target and waits until it listens. It is killed at the end of the scope. */
   static async start(scope: Scope, product: Product, kind: Kind, settings: Settings): Promise<Target> {
-    // With port 0, workers that start after all others died would listen somewhere else.
+    // With port 0, workers that start after all others died would listen on another port.
     const target = new Target(scope, product, kind, settings, [await freePort(), await freePort()]);
     scope.onEnd(() => target.stop());
     await target.start();
     return target;
   }
 
-  /** Attacks another process of the same kind, with other settings. @throws Error if it died, whatever else it did */
+  /** Attacks another target of the same kind with other settings. @throws Error if it died or the attack succeeded */
   async withOther(settings: Settings, attack: (target: Target) => Promise<void>): Promise<void> {
     const target = await Target.start(this.#scope, this.#product, this.kind, { ...this.#settings, ...settings });
     const failed = await attack(target).then(
@@ -130,14 +130,14 @@ export class Target implements Endpoint {
     });
     this.#child = child;
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr = (this.#stderr + text).slice(-KEPT);
+      this.#stderr = (this.#stderr + text).slice(-MAX_STDERR);
     });
     const port = () => /"event":"ready","listen":"127\.0\.0\.1:(\d+)"/.exec(this.#stderr)?.[1];
     const started = await eventually(START_MS, () => this.hasEnded || port() !== undefined);
-    if (!started || this.hasEnded) throw new Error(`it did not start:\n${this.#stderr}`);
+    if (!started || this.hasEnded) throw new Error(`the target did not start:\n${this.#stderr}`);
     this.#port = Number(port());
     const guard = setInterval(() => {
-      if (this.memoryMiB().now > KILLED_AT_MIB) child.kill('SIGKILL');
+      if (this.memoryMiB().now > KILL_AT_MIB) child.kill('SIGKILL');
     }, 200);
     child.on('exit', () => clearInterval(guard));
   }
@@ -147,7 +147,7 @@ export class Target implements Endpoint {
     if (child === undefined || this.hasEnded) return;
     const pids = this.pids();
     const exited = once(child, 'exit');
-    // Workers end by themselves once their primary is gone; one that does not must not meet the next target.
+    // Workers end when their primary is gone. Kill them anyway, so that none affects the next target.
     for (const pid of pids) killNow(pid);
     await withTimeout(exited, START_MS, 'the end of a killed process');
   }
@@ -156,7 +156,7 @@ export class Target implements Endpoint {
     return this.#port;
   }
 
-  /** Of the process that was started: with workers, their primary. */
+  /** The process that was started; the primary if there are workers. */
   get pid(): number {
     return this.#child?.pid ?? 0;
   }
@@ -165,13 +165,13 @@ export class Target implements Endpoint {
     return this.#child?.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** How it ended, and the last of its standard error. */
+  /** The exit code or signal, and the end of standard error. */
   describeExit(): string {
     const { exitCode, signalCode } = this.#child ?? {};
     return `${signalCode ?? `exit code ${exitCode}`}\n${this.#stderr.slice(-1500)}`;
   }
 
-  /** Process ids of all its processes. */
+  /** Process IDs of all processes. */
   pids(): number[] {
     return this.hasEnded ? [] : [this.pid, ...childrenOf(this.pid)];
   }
@@ -180,12 +180,12 @@ export class Target implements Endpoint {
     return this.pids().slice(1);
   }
 
-  /** CPU time of all its processes. Milliseconds. */
+  /** CPU time of all processes. */
   cpuMs(): number {
     return sumOf(this.pids(), cpuMs);
   }
 
-  /** Resident memory of all its processes: now, and the sum of their peaks since `forgetPeak`. */
+  /** Resident memory of all processes: now, and the sum of their peaks since `resetPeakMemory`. */
   memoryMiB(): { now: number; peak: number } {
     const pids = this.pids();
     return {
@@ -194,7 +194,7 @@ export class Target implements Endpoint {
     };
   }
 
-  /** Notes how much memory it holds without being attacked. */
+  /** Stores the current memory as the baseline without an attack. */
   recordBaseline(): void {
     this.#baselineMiB = this.memoryMiB().now;
   }
@@ -203,7 +203,7 @@ export class Target implements Endpoint {
     return this.#baselineMiB;
   }
 
-  /** Whether any of its processes computes. */
+  /** Whether any process is running. */
   isComputing(): boolean {
     return sumOf(this.pids(), (pid) => Number(isComputing(pid))) > 0;
   }
@@ -216,7 +216,7 @@ export class Target implements Endpoint {
     return Wire.open(this);
   }
 
-  /** Sends a request. @throws Error if no whole response comes */
+  /** Sends a request. @throws Error without a complete response */
   sendRequest(
     path: string,
     asked: RequestOptions & { readonly key?: string; readonly agent?: Agent } = {},
@@ -235,7 +235,7 @@ export class Target implements Endpoint {
   }
 }
 
-/** The app that mounts the library, where it finds the package. */
+/** Copies the library app to where it finds the package. @returns its path */
 function libraryApp({ folder }: Product): string {
   const file = join(folder, 'library-app.mjs');
   if (file !== LIBRARY_APP.pathname) copyFileSync(LIBRARY_APP, file);

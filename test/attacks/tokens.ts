@@ -6,20 +6,20 @@ import type { Provider } from './provider.ts';
 import { handshake } from './resets.ts';
 import { PAYER_KEY, type Target } from './target.ts';
 
-/** Hostile calls in one attack, two honest ones behind each: so either kind comes to every worker in turn. */
+/** Hostile calls in one attack. Two payer calls follow each, so that every worker gets both kinds. */
 const CALLS = 30;
 
-/** Forced exchanges whose fresh token is refused too are spaced from the third on: for a credential, 5 s apart. */
-const FREE = 2;
+/** From the third on, forced exchanges of a credential whose new token is refused too are 5 s apart. */
+const UNSPACED_EXCHANGES = 2;
 const SPACING_MS = 5000;
 
-/** A call of another client with the same credential. @throws Error unless it goes well */
+/** A call of another client with the same credential. @throws Error if it fails */
 async function callAsPayer(target: Target, route: string): Promise<void> {
   const { status, text } = await target.sendRequest(`/${route}/good`, { key: PAYER_KEY });
-  if (status !== 200) throw new Error(`an honest call on the same credential got ${status} ${text.slice(0, 300)}`);
+  if (status !== 200) throw new Error(`a payer call with the same credential got ${status} ${text.slice(0, 300)}`);
 }
 
-/** Calls a path that gets 401 whatever the token, spelled anew each time, by turns with honest calls. */
+/** Alternates payer calls with calls that get 401 for every token, each with another path. */
 async function forceExchanges(target: Target, route: string, provider: Provider): Promise<void> {
   const startedMs = performance.now();
   const good = () => callAsPayer(target, route);
@@ -37,13 +37,13 @@ async function forceExchanges(target: Target, route: string, provider: Provider)
   expectRationed(provider.tokensOf(route).length, target, elapsed);
 }
 
-/** Each worker may count for itself. */
+/** Each worker counts separately. */
 function expectRationed(exchanges: number, { kind: { workers } }: Target, spacings: number): void {
-  const most = 1 + workers * (FREE + spacings);
-  if (exchanges > most) throw new Error(`${exchanges} exchanges for ${CALLS} hostile calls, where ${most} may be`);
+  const max = 1 + workers * (UNSPACED_EXCHANGES + spacings);
+  if (exchanges > max) throw new Error(`${exchanges} exchanges for ${CALLS} hostile calls, the limit is ${max}`);
 }
 
-/** An API that refuses `/refused/...` for every token, and `/good` for tokens that `isDead` names. */
+/** An API that refuses `/refused/...` for every token, and other paths for tokens that are dead. */
 function api(provider: Provider, name: string, isDead: (token: string) => boolean = () => false): void {
   provider.on(name, (req: IncomingMessage, res: ServerResponse) => {
     req.resume();
@@ -55,7 +55,7 @@ function api(provider: Provider, name: string, isDead: (token: string) => boolea
 
 export const refusedForGood: Attack = {
   row: 4,
-  promise: 'calls that are refused whatever the token force few exchanges, however their paths are spelled',
+  promise: 'calls that are refused for every token cause few exchanges, however their paths are spelled',
   prepare: (provider) => {
     api(provider, 'forced');
     return {
@@ -67,7 +67,7 @@ export const refusedForGood: Attack = {
 
 export const tokensThatKill: Attack = {
   row: 4,
-  promise: 'where a new token kills the one before, hostile calls disturb no honest one',
+  promise: 'if a new token invalidates the previous one, hostile calls do not affect other calls',
   prepare: (provider) => {
     api(provider, 'single', (token) => token !== provider.tokensOf('single').at(-1));
     return {
@@ -79,7 +79,7 @@ export const tokensThatKill: Attack = {
 
 export const throttledEndpoint: Attack = {
   row: 4,
-  promise: 'where the token endpoint throttles, hostile calls take nobody else the token that works',
+  promise: 'if the token endpoint throttles, hostile calls do not discard the valid token',
   prepare: (provider) => {
     api(provider, 'throttled');
     provider.onExchange('throttled', (_, res) => {
@@ -97,7 +97,7 @@ export const throttledEndpoint: Attack = {
 
 export const refusedHandshakes: Attack = {
   row: 4,
-  promise: 'WebSocket handshakes that are refused whatever the token force few exchanges',
+  promise: 'WebSocket handshakes that are refused for every token cause few exchanges',
   prepare: (provider) => {
     api(provider, 'ws-forced');
     provider.onUpgrade('ws-forced', (_, socket) => {
@@ -124,7 +124,7 @@ export const refusedHandshakes: Attack = {
 
 export const renewedPlaceholder: Attack = {
   row: 13,
-  promise: 'a placeholder token gets no placeholder that lives longer',
+  promise: 'a placeholder token cannot be exchanged for one that expires later',
   prepare: (provider) => ({
     routes: {
       '/login/*': {
@@ -138,7 +138,7 @@ export const renewedPlaceholder: Attack = {
       let key: string | undefined;
       const expiries: number[] = [];
       for (let i = 0; i < 2; i++) {
-        // Expiries are counted in whole seconds.
+        // Expiry times are whole seconds.
         if (i > 0) await delay(1100);
         const login = await target.sendRequest('/login/oauth/v1/generate', key === undefined ? {} : { key });
         if (login.status !== 200 && i > 0) return;

@@ -7,16 +7,16 @@ import { handshake } from './resets.ts';
 import type { Target } from './target.ts';
 import type { Wire } from './wire.ts';
 
-const MOST_MIB = 64;
+const MAX_GROWTH_MIB = 64;
 const MIB = 1024 * 1024;
-/** How long a place that an attack held may take to come back: the route's own deadline is one second. */
-const BACK_IN_MS = 20_000;
+/** How long the release of a slot may take. The timeout of the route is one second. */
+const RELEASE_TIMEOUT_MS = 20_000;
 
 const OPENS = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
 
 export const unreadRefusal: Attack = {
   row: 6,
-  promise: 'a refused handshake whose response nobody reads takes no memory',
+  promise: 'the unread response to a refused handshake uses no memory',
   prepare: (provider) => {
     const open = new Set<Duplex>();
     provider.onUpgrade('refusing', (_, socket) => {
@@ -39,7 +39,7 @@ export const unreadRefusal: Attack = {
       run: async (target) => {
         const wires: Wire[] = [];
         try {
-          await expectMemoryWithin(target, MOST_MIB, async () => {
+          await expectMemoryWithin(target, MAX_GROWTH_MIB, async () => {
             for (let i = 0; i < 2; i++) {
               const wire = await target.open();
               wires.push(wire);
@@ -57,10 +57,10 @@ export const unreadRefusal: Attack = {
   },
 };
 
-/** Ordinary requests on the route, until one gets through. */
+/** Sends ordinary requests on the route until one succeeds. */
 async function expectServed(target: Target, path: string, what: string): Promise<void> {
   let last = '';
-  const served = await eventually(BACK_IN_MS, async () => {
+  const served = await eventually(RELEASE_TIMEOUT_MS, async () => {
     const { status, text } = await target.sendRequest(path);
     last = `${status} ${text.slice(0, 200)}`;
     return status === 200;
@@ -70,20 +70,23 @@ async function expectServed(target: Target, path: string, what: string): Promise
 
 export const stalledRefusal: Attack = {
   row: 6,
-  promise: 'a refused handshake whose response never ends gives its place back, and its client hears of it',
+  promise: 'a refused handshake with an endless response releases its slot, and the connection is closed',
   prepare: (provider) => {
     provider.on('stalling', (_, res) => sendJson(res, 200, {}));
     provider.onUpgrade('stalling', (_, socket) => {
       socket.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 100000\r\n\r\nbegin');
     });
-    provider.on('dumb', (_, res) => sendJson(res, 200, {}));
-    provider.onUpgrade('dumb', () => undefined);
+    provider.on('no-response', (_, res) => sendJson(res, 200, {}));
+    provider.onUpgrade('no-response', () => undefined);
     const settings = { websocket: true, timeout: '1s', max_concurrency: 2 };
     return {
-      routes: { '/stalling/*': provider.route('stalling', settings), '/dumb/*': provider.route('dumb', settings) },
+      routes: {
+        '/stalling/*': provider.route('stalling', settings),
+        '/no-response/*': provider.route('no-response', settings),
+      },
       run: async (target) => {
         const stall = async (path: string) => {
-          // In each process; where one gets more than its share, it refuses the others.
+          // Enough for every process. A process with more than its share refuses the rest.
           const wires = await Promise.all(Array.from({ length: 2 * target.kind.workers }, () => target.open()));
           for (const wire of wires) wire.send(handshake(path));
           for (const wire of wires) await wire.waitFor(/^HTTP\/1\.1 (?:403|503|504)/);
@@ -92,7 +95,7 @@ export const stalledRefusal: Attack = {
             if (!(await wire.waitForClose())) throw new Error('a connection whose handshake was refused stays open');
           }
         };
-        await Promise.all(['/stalling/x', '/dumb/x'].map(stall));
+        await Promise.all(['/stalling/x', '/no-response/x'].map(stall));
       },
     };
   },
@@ -100,7 +103,7 @@ export const stalledRefusal: Attack = {
 
 export const idleWebSockets: Attack = {
   row: 6,
-  promise: 'open WebSockets take no place of `max_concurrency`',
+  promise: 'open WebSockets use no slot of `max_concurrency`',
   prepare: (provider) => {
     provider.on('idle', (_, res) => sendJson(res, 200, {}));
     provider.onUpgrade('idle', (_, socket) => void socket.write(OPENS));
@@ -128,7 +131,7 @@ export const idleWebSockets: Attack = {
 export const halfClosedWebSockets: Attack = {
   row: 6,
   promise:
-    'a WebSocket that its client has left is closed at the provider too, also if the provider keeps its side open',
+    'a WebSocket whose client disconnected is also closed at the provider, even if the provider keeps its side open',
   prepare: (provider) => {
     const open = new Set<Duplex>();
     provider.onUpgrade('left', (_, socket) => {
@@ -145,8 +148,8 @@ export const halfClosedWebSockets: Attack = {
           await wire.waitFor(/^HTTP\/1\.1 101/);
           wire[leave]();
         }
-        // A socket that is only half closed may still be written to.
-        const isClosed = await eventually(BACK_IN_MS, () => {
+        // Writing shows whether a half-closed socket is still open.
+        const isClosed = await eventually(RELEASE_TIMEOUT_MS, () => {
           for (const socket of open) socket.write('x');
           return open.size === 0;
         });
@@ -159,7 +162,7 @@ export const halfClosedWebSockets: Attack = {
 
 export const refusalHeaders: Attack = {
   row: 6,
-  promise: 'a refused handshake gets a response under the same rules as any other',
+  promise: 'the response to a refused handshake follows the same rules as any other response',
   prepare: (provider) => {
     provider.onUpgrade('heads', (req, socket) => {
       const common = 'Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Credentials: true\r\nX-Kept: 1\r\n';
