@@ -61,7 +61,7 @@ describe('an issuer', () => {
     });
     await asking({ issuer: `${origin}/` }).fetcher.fetch(undefined);
     const refusal = await refusalOf(asking({ issuer: origin }).fetcher.fetch(undefined));
-    expect(refusal.message).toContain(`${OAUTH} is of another issuer: it has a \`/\` at its end there`);
+    expect(refusal.message).toContain(`${OAUTH} belongs to another issuer: its \`issuer\` ends with \`/\``);
   });
 
   it('is sent no credentials', async () => {
@@ -80,7 +80,7 @@ describe('metadata', () => {
     [
       'of another issuer',
       at(() => ({ json: { issuer: 'https://evil.example', token_endpoint: 'https://evil.example/' } })),
-      'is of another issuer',
+      'belongs to another issuer',
     ],
     ['that names no issuer', at((origin) => ({ json: { token_endpoint: `${origin}/token` } })), 'it has no `issuer`'],
     ['that is no JSON', at(() => ({ text: '<html>' })), 'it has no `issuer`'],
@@ -94,9 +94,9 @@ describe('metadata', () => {
     ],
     ['without a token endpoint', naming(undefined), 'names no `token_endpoint`'],
     ['with a token endpoint that is no text', naming({}), 'names no `token_endpoint`'],
-    ['with a token endpoint that is no URL', naming('/token'), 'names a `token_endpoint` that is no plain URL'],
-    ['with a token endpoint of another scheme', naming('file:///etc/passwd'), 'that is no plain URL'],
-    ['with a password in its token endpoint', naming('https://a:b@login.example/'), 'that is no plain URL'],
+    ['with a token endpoint that is no URL', naming('/token'), 'names a `token_endpoint` that is not a plain URL'],
+    ['with a token endpoint of another scheme', naming('file:///etc/passwd'), 'that is not a plain URL'],
+    ['with a password in its token endpoint', naming('https://a:b@login.example/'), 'that is not a plain URL'],
     ['with a token endpoint without TLS', naming('http://login.example/token'), 'names a `token_endpoint` without TLS'],
     ['with a token endpoint at a metadata service', naming('https://169.254.169.254/token'), 'link-local'],
   ] as const)('%s is not used: token_unavailable, in words', async (_, answers, reason) => {
@@ -104,7 +104,7 @@ describe('metadata', () => {
     const { fetcher, log } = asking({ issuer: origin });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
-    expect(refusal.message).toContain('the issuer names no usable token endpoint (');
+    expect(refusal.message).toContain(' names no usable token endpoint (');
     expect(refusal.message).toContain(`${OAUTH} `);
     expect(refusal.message).toContain(reason);
     // Both places, nothing else: no redirect is followed, and nobody is asked for a token.

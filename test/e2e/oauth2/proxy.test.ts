@@ -85,7 +85,7 @@ describe('a route of `provider: oauth2`', () => {
     const { port } = await proxyTo(origin, { issuer: imposter.origin });
     const answer = await ask(port, '/bank/x');
     expect([answer.status, answer.json()['code']]).toEqual([503, 'token_unavailable']);
-    expect(answer.json()['detail']).toContain('is of another issuer');
+    expect(answer.json()['detail']).toContain('belongs to another issuer');
   });
 });
 
