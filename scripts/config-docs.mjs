@@ -1,5 +1,5 @@
 // Writes docs/configuration-reference.md: every key of the configuration, all of it from src/config/schema.ts.
-// With `--check` it writes nothing, and exits with 1 if the file is not what it would write.
+// With `--check` it writes nothing, and exits with 1 if the file is out of date.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,7 @@ const FILE = path.join(FOLDER, 'configuration-reference.md');
 const GUIDE = 'configuration.md';
 const NOTE = '<!-- Made by scripts/config-docs.mjs; do not edit. -->';
 
-/** More names than this do not fit into a cell: they have a page. */
+/** A longer list of names does not fit into a cell. It has a page. */
 const MANY = 8;
 const PAGES = { provider: 'providers/README.md' };
 
@@ -25,7 +25,7 @@ const perRoute = {
   heading: 'Route keys',
   guide: (key) => guideLink(`\`${key}\` of a route`, `\`${key}\``),
 };
-/** Mappings with keys of their own, each once, in the order of the page. */
+/** The mappings with known keys, without repeats, in the order of the page. */
 const levels = [];
 for (const level of [top, perRoute]) addLevel(level, '', level.guide);
 
@@ -40,7 +40,7 @@ if (process.argv.includes('--check')) {
   console.log('wrote docs/configuration-reference.md');
 }
 
-/** `guide` gives the link of a key here to its section in the guide; those below share that of the key they are in. */
+/** `guide` returns the link of a key to its section in the guide. Keys of a nested mapping have the link of its key. */
 function addLevel(level, prefix, guide) {
   levels.push(level);
   for (const [key, node] of Object.entries(level.node.properties)) {
@@ -52,7 +52,7 @@ function addLevel(level, prefix, guide) {
   }
 }
 
-/** The mapping that a value is or may be, or that its entries are, and what is put behind its name. */
+/** The mapping that a value or its entries are, and the suffix of its name. */
 function mappingIn(node) {
   if (node.properties !== undefined) return [node, ''];
   if (node.items?.properties !== undefined) return [node.items, '[]'];
@@ -69,7 +69,7 @@ function page() {
 
 ${NOTE}
 
-Every key of \`proxy.config.yaml\`, in the order of the schema (\`wakala schema\`). The guide has [examples and what \`check\` says](${GUIDE}); a key here leads to its section there. Any value may hold [\`\${NAME}\`, \`\${NAME:-default}\` or \`\${file:/path}\`](${GUIDE}#values-from-variables-and-files).
+Every key of \`proxy.config.yaml\`, in the order of the schema (\`wakala schema\`). Examples and the messages of \`check\` are in the [guide](${GUIDE}); each key links to its section. Any value may contain [\`\${NAME}\`, \`\${NAME:-default}\` or \`\${file:/path}\`](${GUIDE}#values-from-variables-and-files).
 
 ${contents()}
 
@@ -154,7 +154,7 @@ function guideLink(...headings) {
   return found === undefined ? undefined : `${GUIDE}#${anchor(found)}`;
 }
 
-/** As GitHub makes them. */
+/** The anchor that GitHub makes for a heading. */
 function anchor(heading) {
   return heading
     .toLowerCase()

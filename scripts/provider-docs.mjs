@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
-import { fieldInWords, headerInWords, requestInWords, rulesInWords, snippet } from '../src/commands/providers.ts';
+import { formatField, formatHeader, formatRequest, formatRules, snippet } from '../src/commands/providers.ts';
 import { variableOf } from '../src/config/starter.ts';
 import { emulatedCredentials } from '../src/emulators/emulated-provider.ts';
 import { emulatorPorts } from '../src/emulators/emulator.ts';
@@ -54,13 +54,13 @@ function index() {
 
 ${NOTE}
 
-Every built-in provider, with its credentials, its token request, what people trip over, and what its emulator does. \`wakala providers NAME\` tells the same in the terminal.
+Every built-in provider, with its credentials, its token request, its common mistakes and its emulator. \`wakala providers NAME\` prints the same in the terminal.
 
-Where a page says "not confirmed", nobody has seen it at the real service yet, or the sources disagree. If you have, please say so in an issue.
+"Not confirmed" means that we have not seen it at the real service, or that the sources disagree. If you have, please open an issue.
 
-${table(['provider', 'is', 'the token is asked for with', 'and lives'], rows)}
+${table(['key', 'provider', 'token request', 'lifetime'], rows)}
 
-A service that is not here needs no code: spell out its \`token\` exchange. See [adding a provider](../adding-a-provider.md).
+A service that is not listed needs no code: describe its exchange under \`token\`. See [adding a provider](../adding-a-provider.md).
 `;
 }
 
@@ -70,7 +70,7 @@ function page(provider, { api, auth }) {
     ['Credentials', credentials(provider)],
     ['Hosts', hosts(provider)],
     ['The token', token(provider)],
-    ['API calls', calls(provider)],
+    ['API requests', calls(provider)],
     ['Watch out', list(provider.traps)],
     ['Emulated', emulated(provider, api, auth)],
     ['Sources', list(provider.sources)],
@@ -80,27 +80,27 @@ function page(provider, { api, auth }) {
 }
 
 function configuration(provider) {
-  const hint = isFixed(provider.token) ? '' : ', and `wakala doctor` asks for a token';
+  const hint = isFixed(provider.token) ? '' : ', and `wakala doctor` requests a token';
   return `\`\`\`yaml
 ${snippet(provider).trimEnd()}
 \`\`\`
 
-Your app then calls \`http://127.0.0.1:8080/${provider.name}/...\` without any auth code. \`wakala check\` says whether the file is good${hint}.`;
+Your app then calls \`http://127.0.0.1:8080/${provider.name}/...\` without any auth code. \`wakala check\` checks the file${hint}.`;
 }
 
 function credentials(provider) {
   const rows = provider.credentials.map((field) => [
     code(field.name),
     code(variableOf(provider, field.name)),
-    fieldInWords(field),
+    formatField(field),
     field.secret ? 'yes' : 'no',
   ]);
-  const text = 'The variables are the names in the file above; any other will do.';
+  const text = 'The names of the variables are those of the file above. You may choose others.';
   return `${table(['key', 'variable', 'what it is', 'secret'], rows)}\n\n${text}`;
 }
 
 function hosts({ hosts: known }) {
-  if (known === undefined) return 'None of its own: set `upstream` on the route.';
+  if (known === undefined) return 'None: set `upstream` on the route.';
   const rows = ['sandbox', 'production'].map((environment) => {
     const { api, auth = api } = known[environment];
     return [environment, api, auth === api ? 'the same' : auth];
@@ -109,35 +109,35 @@ function hosts({ hosts: known }) {
 }
 
 function token({ token: exchange, refresh, defaultLifetimeS, deniedToken = [], tokenPaths }) {
-  if (isFixed(exchange)) return 'It is never asked for: the credential itself is put on every call.';
+  if (isFixed(exchange)) return 'It is never requested: the credential itself is sent on every request.';
   const logins = [...new Set(tokenPaths.map(({ method, path: where }) => code(`${method} ${where}`)))];
   const facts = [
-    `Asked for with ${inWords(exchange.request)}.`,
-    `Found in ${code(exchange.response.accessToken)} of the answer.`,
+    `Request: ${inWords(exchange.request)}.`,
+    `The token is in ${code(exchange.response.accessToken)} of the response.`,
     lifetime(exchange.response, defaultLifetimeS),
     ...(refresh === undefined
-      ? ['There is no refresh token: when it has run out, Wakala asks with the credentials again.']
-      : [`Refreshed with ${inWords(refresh.request)}; if that fails, Wakala asks with the credentials again.`]),
-    `Wrong credentials get 400, 401, 403 or 422${deniedToken.length > 0 ? `; here also ${rulesInWords(deniedToken)}` : ''}.`,
-    `A client that logs in by itself (${logins.join(', ')}) gets a placeholder from Wakala; the real token stays inside.`,
+      ? ['There is no refresh token. Wakala requests each token with the credentials.']
+      : [`Refresh: ${inWords(refresh.request)}. If it fails, Wakala requests a token with the credentials.`]),
+    `Wrong credentials get 400, 401, 403 or 422${deniedToken.length > 0 ? `; here also ${formatRules(deniedToken)}` : ''}.`,
+    `A client that requests a token itself (${logins.join(', ')}) gets a placeholder from Wakala, never the real token.`,
   ];
   return list(facts);
 }
 
 function lifetime({ expiresIn, expiresAt }, defaultLifetimeS) {
-  const otherwise = `If the answer does not say, what the token itself says (\`exp\` of a JWT), else ${inTime(defaultLifetimeS)}.`;
-  if (expiresIn !== undefined) return `Lives as many seconds as ${code(expiresIn)} says. ${otherwise}`;
-  if (expiresAt !== undefined) return `Lives until the point in time in ${code(expiresAt)}. ${otherwise}`;
-  return `The answer does not say how long it lives: as long as the token itself says (\`exp\` of a JWT), else ${inTime(defaultLifetimeS)}.`;
+  const otherwise = `Without it, the lifetime is that of the token itself (\`exp\` of a JWT), or ${inTime(defaultLifetimeS)}.`;
+  if (expiresIn !== undefined) return `Its lifetime in seconds is in ${code(expiresIn)}. ${otherwise}`;
+  if (expiresAt !== undefined) return `The time of its expiry is in ${code(expiresAt)}. ${otherwise}`;
+  return `The response has no lifetime. It is that of the token itself (\`exp\` of a JWT), or ${inTime(defaultLifetimeS)}.`;
 }
 
 function calls({ token: exchange, deadToken, headers }) {
   const dead = isFixed(exchange)
-    ? 'A refused key is passed on as it is: there is no other to be had.'
-    : `A token is dead when an API call gets ${rulesInWords(deadToken)}. Wakala then gets another and sends the call once more.`;
+    ? 'A response to a rejected key is passed on unchanged: there is no other key.'
+    : `A token is no longer valid if an API response is ${formatRules(deadToken)}. Wakala then requests another token and sends the request again.`;
   const set = headers.map(
     (rule) =>
-      `Wakala sets ${code(headerInWords({ ...rule, mode: 'set' }))}${rule.mode === 'default' ? ' unless the app sends its own' : ''}.`,
+      `Wakala sets ${code(formatHeader({ ...rule, mode: 'set' }))}${rule.mode === 'default' ? ' unless the app sends its own' : ''}.`,
   );
   return list([dead, ...set]);
 }
@@ -145,18 +145,18 @@ function calls({ token: exchange, deadToken, headers }) {
 function emulated(provider, api, auth) {
   const { call } = provider.samples;
   const values = [...emulatedCredentials(provider)].map(([name, secret]) => [code(name), code(secret.reveal())]);
-  const where = auth === undefined ? '' : `, its token host on http://127.0.0.1:${auth}`;
+  const where = auth === undefined ? '' : `, its token host at http://127.0.0.1:${auth}`;
   const body = call.json === undefined ? '' : `\n\n\`\`\`json\n${JSON.stringify(call.json, null, 2)}\n\`\`\``;
-  return `\`wakala dev\` and \`wakala emulate ${provider.name}\` serve it on http://127.0.0.1:${api}${where}. It ${isFixed(provider.token) ? 'takes the one key below' : 'emulates the token endpoint as described above'}, and ${providerEmulatorOf(provider).summary} See [emulators](../emulators.md) for how to break it.
+  return `\`wakala dev\` and \`wakala emulate ${provider.name}\` serve it at http://127.0.0.1:${api}${where}. It ${isFixed(provider.token) ? 'accepts the key below' : 'emulates the token endpoint as described above'}, and ${providerEmulatorOf(provider).summary} See [emulators](../emulators.md) for its faults.
 
-${table(['credential', 'of the emulator'], values)}
+${table(['credential', 'emulated value'], values)}
 
-A call to begin with: ${code(`${call.method} ${call.path}`)}${call.json === undefined ? '.' : ', with this body:'}${body}`;
+A first request: ${code(`${call.method} ${call.path}`)}${call.json === undefined ? '.' : ', with this body:'}${body}`;
 }
 
 function inWords(request) {
   const { basic, body } = request;
-  const url = requestInWords({ ...request, basic: undefined, headers: undefined, body: undefined });
+  const url = formatRequest({ ...request, basic: undefined, headers: undefined, body: undefined });
   const parts = [
     code(url),
     ...(basic === undefined ? [] : [`HTTP Basic of ${code(basic[0])} and ${code(basic[1])}`]),
@@ -182,7 +182,7 @@ function howInShort({ method, basic, body, headers }) {
 }
 
 function lifetimeInShort({ token: exchange, samples }) {
-  return isFixed(exchange) ? 'for ever' : inTime(samples.accessLifetimeS);
+  return isFixed(exchange) ? 'no expiry' : inTime(samples.accessLifetimeS);
 }
 
 function inTime(seconds) {

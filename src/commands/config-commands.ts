@@ -20,17 +20,17 @@ function cellsOf({ name, provider, environment, upstream }: RouteConfig): string
 
 type Output = Pick<Io, 'stdout' | 'stderr'>;
 
-/** Prints what came of reading a file as one JSON object, with its routes as `described` gives them. */
+/** Prints the result of reading a file as one JSON object. `toJson` describes a route. */
 function printConfigJson(
   { config, problems, warnings }: ValidatedConfig,
-  described: (route: RouteConfig) => object,
+  toJson: (route: RouteConfig) => object,
   io: Output,
 ): void {
-  const routes = config?.routes.map(described) ?? [];
+  const routes = config?.routes.map(toJson) ?? [];
   io.stdout(`${JSON.stringify({ ok: config !== undefined, problems, warnings, routes }, null, 2)}\n`);
 }
 
-/** Prints problems and warnings by their place in the file. */
+/** Prints the problems and then the warnings, each in the order of the file. */
 function printProblems(file: string, { config, problems, warnings }: ValidatedConfig, io: Output): void {
   for (const problem of problems) io.stderr(`${formatProblem(problem)}\n`);
   for (const { message, ...place } of warnings) {
@@ -49,7 +49,7 @@ interface CheckOptions {
   readonly admin?: ListenAddress | false | undefined;
 }
 
-/** Says whether a configuration file is good, without network. Exit code: 0 good, 3 not. */
+/** Checks a configuration file without using the network. Exit code: 0 for a valid file, otherwise 3. */
 export function check(options: CheckOptions, io: Pick<Io, 'stdout' | 'stderr' | 'env'>): number {
   const { config: file, json, listen, admin } = options;
   const checked = validateConfig(file, { env: io.env, listen, admin });
@@ -75,16 +75,16 @@ interface RoutesOptions {
   readonly json: boolean;
 }
 
-/** Columns that lines are broken to fit. */
+/** Longest line, in characters. */
 const WIDTH = 100;
 
-/** Lists where each route leads and what it lets through, without network. Exit code: 0, or 3 for a bad file. */
+/** Prints the target and the settings of each route without using the network. Exit code: 0, or 3 for an invalid file. */
 export function routes({ config: file, json }: RoutesOptions, io: Pick<Io, 'stdout' | 'stderr' | 'env'>): number {
-  const examined = validateConfig(file, { env: io.env });
-  if (json) printConfigJson(examined, described, io);
-  else printProblems(file, examined, io);
-  if (examined.config === undefined) return EXIT.config;
-  if (!json) io.stdout(tableOf(examined.config.routes));
+  const validated = validateConfig(file, { env: io.env });
+  if (json) printConfigJson(validated, routeAsJson, io);
+  else printProblems(file, validated, io);
+  if (validated.config === undefined) return EXIT.config;
+  if (!json) io.stdout(tableOf(validated.config.routes));
   return EXIT.ok;
 }
 
@@ -97,7 +97,7 @@ function tableOf(all: readonly RouteConfig[]): string {
 function detailsOf(route: RouteConfig): string[] {
   const token = tokenEndpointOf(route);
   const details: [label: string, parts: readonly string[]][] = [
-    ['token', [token === null ? 'a fixed key; none is asked for' : endpointInWords(token)]],
+    ['token', [token === null ? 'a fixed key; not requested' : formatEndpoint(token)]],
     ['allow', (route.allow ?? []).map(ruleText)],
     ['set', settingsOf(route)],
   ];
@@ -106,12 +106,12 @@ function detailsOf(route: RouteConfig): string[] {
 
 interface TokenEndpoint {
   readonly method: string;
-  /** Null where the metadata of the issuer says it. */
+  /** Null if only the metadata of the issuer names it. */
   readonly url: string | null;
   readonly issuer?: string;
 }
 
-/** Where the token is asked for; null for a fixed key. Placeholders in it stay as they are. */
+/** The token endpoint, with its placeholders; null for a fixed key. */
 function tokenEndpointOf({ provider, authServer }: RouteConfig): TokenEndpoint | null {
   if (isFixed(provider.token)) return null;
   const { method, path, oauth2 } = provider.token.request;
@@ -119,8 +119,8 @@ function tokenEndpointOf({ provider, authServer }: RouteConfig): TokenEndpoint |
   return { method, url: /^https?:\/\//.test(path) ? path : authServer + path };
 }
 
-function endpointInWords({ method, url, issuer = '' }: TokenEndpoint): string {
-  return `${method} ${url ?? `where the metadata of ${issuer} says`}`;
+function formatEndpoint({ method, url, issuer = '' }: TokenEndpoint): string {
+  return `${method} ${url ?? `token endpoint in the metadata of ${issuer}`}`;
 }
 
 /** The settings that differ from their defaults, as a file has them. `allow` has its own line. */
@@ -150,11 +150,11 @@ function settingsAsJson(route: RouteConfig): Record<string, unknown> {
   return Object.fromEntries(entries);
 }
 
-/** The parts with commas between them, on as many lines as it takes; a part is never broken. */
+/** The parts, separated by commas, on as many lines as needed. A part is never split. */
 function wrapped(label: string, parts: readonly string[]): string[] {
   const lines = parts.reduce<string[]>((done, part) => {
     const last = done.at(-1);
-    // The comma behind the line counts too.
+    // The comma at the end of the line counts too.
     const fits = last !== undefined && `${label}${last}, ${part},`.length <= WIDTH;
     return fits ? [...done.slice(0, -1), `${last}, ${part}`] : [...done, part];
   }, []);
@@ -166,7 +166,7 @@ function ruleText({ method, path, prefix }: AllowRule): string {
   return `${method} ${path}${prefix ? '*' : ''}`;
 }
 
-function described(route: RouteConfig): object {
+function routeAsJson(route: RouteConfig): object {
   const { name, prefix, provider, environment, upstream, allow } = route;
   return {
     name,

@@ -1,5 +1,5 @@
 import { didYouMean } from '../config/diagnostics.ts';
-import { defaultInWords, routeText, variableOf } from '../config/starter.ts';
+import { formatDefault, routeText, variableOf } from '../config/starter.ts';
 import {
   type CredentialField,
   type DeadTokenRule,
@@ -13,27 +13,27 @@ import { providerNamed, providers as builtIn } from '../providers/registry.ts';
 import { EXIT, type Io } from './io.ts';
 
 interface ProvidersOptions {
-  /** The provider to tell about; undefined lists them all. */
+  /** The provider to describe. Undefined: list all providers. */
   readonly name?: string | undefined;
   readonly json: boolean;
 }
 
 type Output = Pick<Io, 'stdout' | 'stderr'>;
 
-/** Lists the built-in providers, or tells all about one. Exit code: 0, or 2 for a name that is none. */
+/** Lists the built-in providers, or describes one. Exit code: 0, or 2 for an unknown name. */
 export function providers({ name, json }: ProvidersOptions, io: Output): number {
   if (name === undefined) {
-    io.stdout(json ? jsonText(builtIn.map(described)) : table());
+    io.stdout(json ? jsonText(builtIn.map(providerAsJson)) : table());
     return EXIT.ok;
   }
   const provider = providerNamed(name);
   if (provider === undefined) {
     const names = builtIn.map((known) => known.name);
-    const guess = didYouMean(name, names) || `; there are ${names.join(', ')}`;
-    io.stderr(`wakala providers: no provider is named \`${name}\`${guess}\n`);
+    const guess = didYouMean(name, names) || `; the providers are ${names.join(', ')}`;
+    io.stderr(`wakala providers: unknown provider \`${name}\`${guess}\n`);
     return EXIT.usage;
   }
-  io.stdout(json ? jsonText(described(provider)) : page(provider));
+  io.stdout(json ? jsonText(providerAsJson(provider)) : page(provider));
   return EXIT.ok;
 }
 
@@ -41,7 +41,7 @@ function jsonText(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 
-function described(provider: Provider) {
+function providerAsJson(provider: Provider) {
   const { name, title, hosts, credentials, token, refresh, deadToken, deniedToken, headers, traps, sources } = provider;
   return {
     name,
@@ -66,7 +66,7 @@ function table(): string {
   ];
   const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '));
-  return `${lines.join('\n')}\n\n\`wakala providers NAME\` tells more about one.\n`;
+  return `${lines.join('\n')}\n\n\`wakala providers NAME\` describes one provider.\n`;
 }
 
 function page(provider: Provider): string {
@@ -75,8 +75,8 @@ function page(provider: Provider): string {
   const sections: [heading: string, lines: readonly string[]][] = [
     ['Hosts', hostLines(provider)],
     ['Token', exchangeLines(provider)],
-    ['Headers', headers.map(headerInWords)],
-    ['Credentials', credentials.map((field) => `${field.name.padEnd(width)}  ${fieldInWords(field)}`)],
+    ['Headers', headers.map(formatHeader)],
+    ['Credentials', credentials.map((field) => `${field.name.padEnd(width)}  ${formatField(field)}`)],
     ['Watch out', traps.map((trap) => `- ${trap}`)],
     ['Sources', sources.map((source) => `- ${source}`)],
     ['Configuration', snippet(provider).trimEnd().split('\n')],
@@ -87,7 +87,7 @@ function page(provider: Provider): string {
 }
 
 function hostLines({ hosts }: Provider): string[] {
-  if (hosts === undefined) return ['none of its own: set `upstream` on the route'];
+  if (hosts === undefined) return ['none: set `upstream` on the route'];
   return (['sandbox', 'production'] as const).flatMap((environment) => {
     const { api, auth } = hosts[environment];
     const line = `${environment.padEnd(10)}  ${api}`;
@@ -96,36 +96,36 @@ function hostLines({ hosts }: Provider): string[] {
 }
 
 function exchangeLines({ token, refresh, defaultLifetimeS, deadToken, deniedToken = [] }: Provider): string[] {
-  if (isFixed(token)) return ['never asked for: the credential itself is put on every call'];
+  if (isFixed(token)) return ['never requested: the credential itself is sent on every request'];
   return [
-    `asked for with  ${requestInWords(token.request)}`,
-    `answer          ${responseInWords(token.response, defaultLifetimeS)}`,
-    ...(refresh === undefined ? [] : [`refreshed with  ${requestInWords(refresh.request)}`]),
-    ...(deniedToken.length === 0 ? [] : [`refused with    ${rulesInWords(deniedToken)}, too`]),
-    `dead when       an API call answers ${rulesInWords(deadToken)}`,
+    `request   ${formatRequest(token.request)}`,
+    `response  ${formatResponse(token.response, defaultLifetimeS)}`,
+    ...(refresh === undefined ? [] : [`refresh   ${formatRequest(refresh.request)}`]),
+    ...(deniedToken.length === 0 ? [] : [`denied    also ${formatRules(deniedToken)}`]),
+    `expired   if an API response is ${formatRules(deadToken)}`,
   ];
 }
 
 /** `401, or 404 with errorCode = 404.001.03`. */
-export function rulesInWords(rules: readonly DeadTokenRule[]): string {
+export function formatRules(rules: readonly DeadTokenRule[]): string {
   const words = rules.map(({ status, body = {} }) =>
     [status, ...Object.entries(body).map(([path, value]) => `with ${path} = ${value}`)].join(' '),
   );
   return words.join(', or ');
 }
 
-export function headerInWords({ name, value, mode }: HeaderRule): string {
+export function formatHeader({ name, value, mode }: HeaderRule): string {
   const values =
     typeof value === 'string' ? [value] : Object.entries(value).map(([where, one]) => `${one} in ${where}`);
   return `${name}: ${values.join(', ')}${mode === 'default' ? ' (unless the app sends its own)' : ''}`;
 }
 
-export function fieldInWords(field: CredentialField): string {
-  if (field.default !== undefined) return `${field.description} (left out, it is ${defaultInWords(field)})`;
-  return field.example === undefined ? field.description : `${field.description} (such as ${field.example})`;
+export function formatField(field: CredentialField): string {
+  if (field.default !== undefined) return `${field.description} (default: ${formatDefault(field)})`;
+  return field.example === undefined ? field.description : `${field.description} (for example ${field.example})`;
 }
 
-export function requestInWords({ method, path, query, headers, basic, body }: ExchangeRequest): string {
+export function formatRequest({ method, path, query, headers, basic, body }: ExchangeRequest): string {
   const parameters = new URLSearchParams(query).toString();
   const parts = [`${method} ${path}${parameters === '' ? '' : `?${parameters}`}`];
   if (basic !== undefined) parts.push(`Basic ${basic.join(':')}`);
@@ -134,17 +134,17 @@ export function requestInWords({ method, path, query, headers, basic, body }: Ex
   return parts.join('; ');
 }
 
-function responseInWords(response: ExchangeResponse, defaultLifetimeS: number): string {
+function formatResponse(response: ExchangeResponse, defaultLifetimeS: number): string {
   const { accessToken, expiresIn, expiresAt, refreshToken } = response;
   const parts = [`token in \`${accessToken}\``];
   if (refreshToken !== undefined) parts.push(`refresh token in \`${refreshToken}\``);
   if (expiresIn !== undefined) parts.push(`lifetime in seconds in \`${expiresIn}\``);
-  else if (expiresAt !== undefined) parts.push(`time of expiry in \`${expiresAt}\``);
-  else parts.push(`lifetime from the token itself, else ${Math.round(defaultLifetimeS / 60)} min`);
+  else if (expiresAt !== undefined) parts.push(`expiry time in \`${expiresAt}\``);
+  else parts.push(`lifetime from the token itself, or ${Math.round(defaultLifetimeS / 60)} min`);
   return parts.join(', ');
 }
 
-/** A whole file with one route, which is good once the variables are set. */
+/** A configuration file with one route, valid once the variables are set. */
 export function snippet(provider: Provider): string {
   return `routes:\n${routeText(provider)}`;
 }

@@ -7,36 +7,36 @@ export type { AllowRule, ListenAddress } from './values.ts';
 
 /** What the proxy serves TLS with, as PEM. */
 export interface TlsFiles {
-  /** The server's own certificate first, then its chain. */
+  /** The certificate of the server, followed by its chain. */
   readonly cert: string;
   readonly key: Secret;
-  /** Callers need a certificate that one of these has issued; undefined: they need none. */
+  /** Callers need a certificate issued by one of these. Undefined: they need none. */
   readonly clientCa: string | undefined;
 }
 
-/** A caller that may use the proxy where a `clients` list is set. */
+/** A client that may use the proxy. */
 export interface Client {
   readonly name: string;
-  /** Undefined only where certificates are asked for: the client is then known by the name in its own. */
+  /** Undefined only if certificates are required: the client is then identified by the name in its certificate. */
   readonly key: Secret | undefined;
-  /** Route names it may call; undefined: all. */
+  /** Names of the routes that it may call. Undefined: all. */
   readonly routes: readonly string[] | undefined;
 }
 
-/** A route, resolved: nothing in it refers to the file, the environment or a default any more. */
+/** A resolved route: every reference is replaced, and every default filled in. RouteSettings are in schema.ts. */
 export interface RouteConfig extends RouteSettings {
-  /** As written in the file: `/mpesa/*`. */
+  /** As in the file: `/mpesa/*`. */
   readonly name: string;
-  /** What is cut off: `/mpesa`; empty for `/*`. */
+  /** Removed from the path of a request: `/mpesa`. Empty for `/*`. */
   readonly prefix: string;
-  /** The built-in provider with the route's own `token`, `headers` and `encoding` merged in, or one made from them. */
+  /** The built-in provider with `token`, `headers` and `encoding` of the route merged in, or one made from them. */
   readonly provider: Provider;
   readonly environment: Environment;
-  /** API base URL without a trailing slash. Its origin and path are all that decides where a call goes. */
+  /** Base URL of the API without a trailing slash. It alone decides where a request goes. */
   readonly upstream: string;
-  /** Base URL of the token exchange, without a trailing slash. */
+  /** Base URL of the token endpoint without a trailing slash. */
   readonly authServer: string;
-  /** Credential values by field name, and those that `headers` and `token` got through `${...}`: `value_1`. */
+  /** Credentials by field name, and the `${...}` values of `headers` and `token` as `value_1`, `value_2`. */
   readonly credentials: ReadonlyMap<string, Secret>;
   readonly headers: readonly HeaderRule[];
   /** Whether the inspector keeps bodies; never in production. */
@@ -45,35 +45,35 @@ export interface RouteConfig extends RouteSettings {
 
 type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
-/** Where replicas share their tokens. */
+/** The Redis server in which replicas share tokens. */
 export interface TokenStoreConfig {
-  /** With its password, if it has one. */
+  /** With the password, if there is one. */
   readonly url: Secret;
-  /** The first seals, each opens. */
+  /** The first encrypts, all decrypt. */
   readonly keys: readonly [Secret, ...Secret[]];
 }
 
 interface LogSettings {
   readonly level: LogLevel;
   readonly format: 'pretty' | 'json' | 'auto';
-  /** Whether requests that went well get a line. */
+  /** Whether successful requests are logged. */
   readonly requests: boolean;
 }
 
 export interface Tracing {
-  /** Base URL of a collector that takes OTLP over HTTP, without a trailing slash; `/v1/traces` comes behind it. */
+  /** Base URL of a collector that accepts OTLP over HTTP, without a trailing slash and without `/v1/traces`. */
   readonly otlp: string;
 }
 
-/** A whole configuration, resolved and valid. */
+/** A resolved and valid configuration. */
 export interface Config {
-  /** Where it was read from, as the user gave it. */
+  /** The path of the file, as the user gave it. */
   readonly file: string;
   readonly listen: ListenAddress;
   /** Undefined: plain HTTP. */
   readonly tls: TlsFiles | undefined;
   readonly admin: ListenAddress | undefined;
-  /** What the admin listener asks for before it shows more than its health. */
+  /** The token that the dashboard and its API require. */
   readonly adminToken: Secret | undefined;
   readonly environment: Environment;
   readonly routes: readonly RouteConfig[];
@@ -81,13 +81,13 @@ export interface Config {
   readonly open: boolean;
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
-  /** Processes that serve; 1 is this one alone. */
+  /** Number of processes that serve. 1: only this process. */
   readonly workers: number;
   /** Undefined: each process has its own tokens. */
   readonly tokenStore: TokenStoreConfig | undefined;
   readonly maxConnections: number | undefined;
   readonly drainTimeoutMs: number;
   readonly log: LogSettings;
-  /** Undefined: no traces are sent. */
+  /** Undefined: no tracing. */
   readonly tracing: Tracing | undefined;
 }

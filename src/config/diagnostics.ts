@@ -2,7 +2,7 @@ import { isScalar, type Node } from 'yaml';
 import type { ConfigProblem } from '../errors.ts';
 import { dotted, type Entry, inOrder, type Path, pathId, type Source } from './source.ts';
 
-/** Edits (insert, delete, replace, swap of neighbours) that turn one word into the other. */
+/** The least number of edits (insert, delete, replace, swap neighbours) that turn one word into the other. */
 function distance(a: string, b: string): number {
   const rows: number[][] = Array.from({ length: a.length + 1 }, (_, i) => [i]);
   const cell = (i: number, j: number) => rows[i]?.[j] ?? (i < 0 || j < 0 ? Infinity : j);
@@ -17,7 +17,7 @@ function distance(a: string, b: string): number {
   return cell(a.length, b.length);
 }
 
-/** The candidate that `word` most likely is a misspelling of; undefined if none is near enough. */
+/** The candidate that `word` is most likely a misspelling of; undefined if none is close enough. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const plain = (text: string) => text.toLowerCase().replaceAll('-', '_');
   const limit = Math.min(3, Math.max(1, Math.floor(word.length / 3)));
@@ -28,15 +28,15 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   return ranked[0]?.candidate;
 }
 
-/** `; did you mean \`mpesa\`?`, or nothing. */
+/** `; did you mean \`mpesa\`?`, or an empty text. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   const guess = nearest(word.slice(0, 64), candidates);
   return guess === undefined ? '' : `; did you mean \`${guess}\`?`;
 }
 
 /**
- * What is wrong with a configuration file, gathered while it is checked. Messages name the key and never show a
- * value that came from the environment or a file.
+ * The problems and warnings of a configuration file, collected while it is checked. A message names the key and never
+ * shows a value that came from the environment or a file.
  */
 export class Diagnostics {
   readonly #source: Source;
@@ -45,12 +45,12 @@ export class Diagnostics {
   readonly #silenced = new Set<string>();
   readonly #interpolated = new Set<string>();
   readonly #deferred: { readonly path: Path; readonly text: string }[] = [];
-  /** Keys that may be secrets: `token abc` without its colon is a key, all of it. */
-  readonly #unshown: readonly string[];
+  /** Keys that may contain secrets: without its colon, the whole of `token abc` is a key. */
+  readonly #hiddenKeys: readonly string[];
 
   constructor(source: Source) {
     this.#source = source;
-    this.#unshown = keysWithoutValue(source.values).filter((key) => !/^([a-z_]+|\/[\w./-]*\*)$/.test(key));
+    this.#hiddenKeys = keysWithoutValue(source.values).filter((key) => !/^([a-z_]+|\/[\w./-]*\*)$/.test(key));
     for (const entry of source.duplicates) {
       this.#duplicate(entry);
       this.silence(entry.path);
@@ -65,25 +65,25 @@ export class Diagnostics {
     return inOrder(this.#warnings);
   }
 
-  /** Something is wrong with the value at `path`, or with its `child`: a key that is unknown there, or missing. */
+  /** Reports an error in the value at `path`, or in its `child`, a key that is missing or should not be there. */
   problem(path: Path, text: string, child?: string): void {
     if (!this.isSilenced(child === undefined ? path : [...path, child])) {
       this.#problems.push(this.#at(path, text, child));
     }
   }
 
-  /** Something that works, but is hardly meant. */
+  /** Reports something that works but is probably a mistake. */
   warn(path: Path, text: string): void {
     this.#warnings.push(this.#at(path, text));
   }
 
   unknownKey(path: Path, key: string, known: Iterable<string>): void {
     if (this.isSilenced(path)) return;
-    const hint = this.#unshown.includes(key) ? '; is a `:` missing?' : didYouMean(key, known);
+    const hint = this.#hiddenKeys.includes(key) ? '; is a `:` missing?' : didYouMean(key, known);
     this.#problems.push(this.#at(path, `unknown key \`${key}\`${hint}`, key));
   }
 
-  /** The value at `path` is known to be bad: whatever else is found there, or is missing there, follows from that. */
+  /** Marks the value at `path` as invalid: no further problem at or below it is reported. */
   silence(path: Path): void {
     this.#silenced.add(pathId(path));
   }
@@ -92,15 +92,16 @@ export class Diagnostics {
     return path.some((_, i) => this.#silenced.has(pathId(path.slice(0, i + 1))));
   }
 
-  /** A problem only if its route cannot do without the value. */
+  /** Notes a problem that counts only if the route cannot be made without the value. */
   defer(path: Path, text: string): void {
     this.#deferred.push({ path, text });
   }
 
-  /** Reports what was deferred below `path`. */
+  /** Reports the deferred problems below `path`. */
   undefer(path: Path): void {
-    for (const late of this.#deferred) {
-      if (path.every((key, i) => key === late.path[i])) this.#problems.push(this.#at(late.path, late.text));
+    for (const deferred of this.#deferred) {
+      const isBelow = path.every((key, i) => key === deferred.path[i]);
+      if (isBelow) this.#problems.push(this.#at(deferred.path, deferred.text));
     }
   }
 
@@ -112,13 +113,13 @@ export class Diagnostics {
     return this.#interpolated.has(pathId(path));
   }
 
-  /** The value in backquotes, for a message; where it came through `${...}`, words that stand for it. */
+  /** A space and the value in backquotes, for the end of a message. Empty for a value from `${...}`: it is not shown. */
   quoted(path: Path, value: string): string {
-    if (this.isInterpolated(path)) return 'the value given here';
-    return `\`${value.length > 80 ? `${value.slice(0, 77)}...` : value}\``;
+    if (this.isInterpolated(path)) return '';
+    return ` \`${value.length > 80 ? `${value.slice(0, 77)}...` : value}\``;
   }
 
-  /** The keys that the file has below `path`, whatever became of their values. */
+  /** The keys that the file has below `path`, with valid values or not. */
   keysAt(path: Path): readonly string[] {
     return this.#source.entries.get(pathId(path))?.keys ?? [];
   }
@@ -126,7 +127,7 @@ export class Diagnostics {
   #duplicate(entry: Entry): void {
     const key = String(entry.path.at(-1));
     const place = dotted(entry.path.slice(0, -1));
-    const message = `${place === '' ? '' : `${place}: `}\`${key}\` is given twice`;
+    const message = `${place === '' ? '' : `${place}: `}\`${key}\` is there twice; remove one`;
     const position = this.#source.position(entry.key);
     this.#problems.push({ file: this.#source.file, ...position, key: dotted(entry.path), message });
   }
@@ -136,16 +137,16 @@ export class Diagnostics {
     return {
       file: this.#source.file,
       ...this.#source.position(this.#node(path, child)),
-      key: this.#shown(dotted(child === undefined ? path : [...path, child])),
-      message: this.#shown(place === '' ? text : `${place}: ${text}`),
+      key: this.#withoutHiddenKeys(dotted(child === undefined ? path : [...path, child])),
+      message: this.#withoutHiddenKeys(place === '' ? text : `${place}: ${text}`),
     };
   }
 
-  #shown(text: string): string {
-    return this.#unshown.reduce((shown, key) => shown.replaceAll(key, '[not shown]'), text);
+  #withoutHiddenKeys(text: string): string {
+    return this.#hiddenKeys.reduce((shown, key) => shown.replaceAll(key, '[not shown]'), text);
   }
 
-  /** The value itself; the key of a child, of an empty value, or of the nearest value that is there. */
+  /** The node to point at: that of the value, or of the key for a child, an empty value or a value that is missing. */
   #node(path: Path, child: string | undefined): Node | null | undefined {
     if (child !== undefined) {
       const entry = this.#source.entries.get(pathId([...path, child]));
@@ -163,7 +164,7 @@ export class Diagnostics {
   }
 }
 
-/** Every key in a file's values that has no value itself. */
+/** Every key without a value, at any depth. */
 function keysWithoutValue(values: unknown): string[] {
   if (typeof values !== 'object' || values === null) return [];
   return Object.entries(values).flatMap(([key, value]) => (value === null ? [key] : keysWithoutValue(value)));

@@ -1,33 +1,35 @@
-import type { Diagnostics } from './diagnostics.ts';
-import { type FileReference, readError } from './files.ts';
-import { getAt, type Path, pathId, setAt, type Source } from './source.ts';
+import type { CredentialField } from '../providers/provider.ts';
+import { Secret } from '../secret.ts';
+import { type Diagnostics, didYouMean } from './diagnostics.ts';
+import { type FileReference, readError } from './disk.ts';
+import { dotted, getAt, type Path, pathId, setAt, type Source } from './source.ts';
 
-/** A piece of a text: as it stands in the file, or put in place of a `${...}`. */
+/** A piece of a text: literal text of the file, or the value of a `${...}`. */
 export interface Segment {
   readonly text: string;
   readonly literal: boolean;
-  /** The file it was read from, as it is named in the reference. */
+  /** The file of a `${file:...}`, as the reference names it. */
   readonly file?: string | undefined;
 }
 
-/** Where references lead. `readFile` throws where the file cannot be read. */
+/** Where the values of references come from. `readFile` throws if the file cannot be read. */
 export interface Lookups {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly readFile: (path: string) => string;
 }
 
-interface Fault {
+interface InvalidReference {
   readonly text: string;
-  /** Well written, but its variable or file is not there. */
-  readonly missing: boolean;
+  /** The reference is well-formed, but its variable or file does not exist. */
+  readonly isMissing: boolean;
 }
 
-/** The pieces of a text that holds references, by `pathId`. */
+/** The pieces of each text that contains references, by `pathId`. */
 export type SegmentsByPath = ReadonlyMap<string, readonly Segment[]>;
 
 export interface Interpolation {
   readonly segments: SegmentsByPath;
-  /** The values with a faulty reference, which are left as they are. */
+  /** The values with an invalid reference; they are not replaced. */
   readonly missing: readonly Path[];
   readonly fileReferences: readonly FileReference[];
 }
@@ -42,10 +44,10 @@ const WRITTEN = ['NAME', 'NAME:-default', 'file:/path'].map((inner) => `\`${OPEN
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-/** Replaces `${NAME}`, `${NAME:-default}` and `${file:/path}` in one text; `$${` stands for a plain `${`. */
-export function expand(text: string, lookups: Lookups): { segments: Segment[]; faults: Fault[] } {
+/** Replaces `${NAME}`, `${NAME:-default}` and `${file:/path}` in one text; `$${` is a literal `${`. */
+export function expand(text: string, lookups: Lookups): { segments: Segment[]; errors: InvalidReference[] } {
   const segments: Segment[] = [];
-  const faults: Fault[] = [];
+  const errors: InvalidReference[] = [];
   let from = 0;
   for (const match of text.matchAll(REFERENCE)) {
     if (match.index > from) segments.push({ text: text.slice(from, match.index), literal: true });
@@ -55,26 +57,29 @@ export function expand(text: string, lookups: Lookups): { segments: Segment[]; f
       const [, reference = '', closing] = match;
       const found = closing === '}' ? lookUp(reference, lookups) : unclosed();
       if (typeof found === 'string') segments.push({ text: found, literal: false, file: fileOf(reference) });
-      else faults.push(found);
+      else errors.push(found);
     }
   }
   if (from < text.length) segments.push({ text: text.slice(from), literal: true });
-  return { segments, faults };
+  return { segments, errors };
 }
 
-function unclosed(): Fault {
-  return { text: `a \`${OPENING}\` without its \`}\`; for a plain \`${OPENING}\` write \`${ESCAPE}\``, missing: false };
+function unclosed(): InvalidReference {
+  return {
+    text: `a \`${OPENING}\` without a closing \`}\`; for a literal \`${OPENING}\` write \`${ESCAPE}\``,
+    isMissing: false,
+  };
 }
 
-function lookUp(reference: string, { env, readFile }: Lookups): string | Fault {
-  if (reference.includes(OPENING)) return { text: 'a reference cannot stand inside another one', missing: false };
+function lookUp(reference: string, { env, readFile }: Lookups): string | InvalidReference {
+  if (reference.includes(OPENING)) return { text: 'a reference cannot contain another reference', isMissing: false };
   const file = fileOf(reference);
   if (file !== undefined) return fromFile(file, readFile);
   const [name = '', ...rest] = reference.split(':-');
   if (!NAME.test(name)) return malformed(name);
   const value = Object.hasOwn(env, name) ? env[name] : undefined;
   if (rest.length > 0 && (value === undefined || value === '')) return rest.join(':-');
-  if (value === undefined) return { text: `environment variable \`${name}\` is not set`, missing: true };
+  if (value === undefined) return { text: `environment variable \`${name}\` is not set`, isMissing: true };
   return withoutNewline(value);
 }
 
@@ -82,29 +87,29 @@ function fileOf(reference: string): string | undefined {
   return reference.startsWith('file:') ? reference.slice('file:'.length) : undefined;
 }
 
-function malformed(name: string): Fault {
-  if (name === '') return { text: `the reference names no variable; write ${WRITTEN[0]}`, missing: false };
-  const plain = `\`${ESCAPE}\` for a plain \`${OPENING}\``;
-  return { text: `malformed reference; write ${WRITTEN.join(' or ')}, and ${plain}`, missing: false };
+function malformed(name: string): InvalidReference {
+  if (name === '') return { text: `the reference names no variable; write ${WRITTEN[0]}`, isMissing: false };
+  const literal = `\`${ESCAPE}\` for a literal \`${OPENING}\``;
+  return { text: `malformed reference; write ${WRITTEN.join(' or ')}, and ${literal}`, isMissing: false };
 }
 
-function fromFile(path: string, readFile: Lookups['readFile']): string | Fault {
-  if (path.trim() === '') return { text: `the reference names no file; write ${WRITTEN[2]}`, missing: false };
+function fromFile(path: string, readFile: Lookups['readFile']): string | InvalidReference {
+  if (path.trim() === '') return { text: `the reference names no file; write ${WRITTEN[2]}`, isMissing: false };
   try {
     return withoutNewline(readFile(path));
   } catch (error) {
-    return { text: `cannot read the file \`${path}\`: ${readError(error)}`, missing: true };
+    return { text: `cannot read the file \`${path}\`: ${readError(error)}`, isMissing: true };
   }
 }
 
-/** Editors and `echo` end a file with a newline that no secret has. */
+/** Editors and `echo` end a file with a newline that is not part of the secret. */
 function withoutNewline(value: string): string {
   return value.replace(/\r?\n$/, '');
 }
 
 /**
- * Replaces the references in all values of the file, in place. A value with a faulty reference is reported once and
- * for all. `mayBeMissing` says for which values a variable or file that is not there is no problem for now.
+ * Replaces the references in all values of the file, in place. Reports each invalid reference, and marks its value as
+ * invalid. Where `mayBeMissing`, a variable or file that does not exist is deferred.
  */
 export function interpolate(
   source: Source,
@@ -118,18 +123,94 @@ export function interpolate(
   for (const { path } of source.entries.values()) {
     const text = getAt(source.values, path);
     if (typeof text !== 'string' || !text.includes(OPENING)) continue;
-    const { segments, faults } = expand(text, lookups);
+    const { segments, errors } = expand(text, lookups);
     const replaced = segments.some((segment) => !segment.literal);
-    if (replaced || faults.length > 0) report.markInterpolated(path);
-    for (const fault of faults) {
-      if (fault.missing && mayBeMissing(path)) report.defer(path, fault.text);
-      else report.problem(path, fault.text);
+    if (replaced || errors.length > 0) report.markInterpolated(path);
+    for (const error of errors) {
+      if (error.isMissing && mayBeMissing(path)) report.defer(path, error.text);
+      else report.problem(path, error.text);
     }
-    if (faults.length > 0) missing.push(path);
+    if (errors.length > 0) missing.push(path);
     else setAt(source.values, path, segments.map((segment) => segment.text).join(''));
     if (replaced) byPath.set(pathId(path), segments);
     for (const { file } of segments) if (file !== undefined) fileReferences.push({ path, file });
   }
   for (const path of missing) report.silence(path);
   return { segments: byPath, missing, fileReferences };
+}
+
+/** Wider than the placeholders that are filled in (providers/template.ts), so that a misspelled name is reported. */
+const PLACEHOLDER = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
+
+/**
+ * The texts of one route that may contain `{name}` placeholders. A value from `${...}` in such a text may be secret and
+ * may contain braces, so it becomes another credential, and a placeholder for that takes its place.
+ */
+export class Templates {
+  readonly #segments: SegmentsByPath;
+  readonly #report: Diagnostics;
+  readonly #names: readonly string[];
+  readonly #used = new Set<string>();
+  readonly #fields: CredentialField[] = [];
+  readonly #values = new Map<string, Secret>();
+
+  /** `names`: the credential fields of the route. */
+  constructor(segments: SegmentsByPath, report: Diagnostics, names: readonly string[]) {
+    this.#segments = segments;
+    this.#report = report;
+    this.#names = names;
+  }
+
+  /** The credentials made from `${...}`. */
+  get fields(): readonly CredentialField[] {
+    return this.#fields;
+  }
+
+  get values(): ReadonlyMap<string, Secret> {
+    return this.#values;
+  }
+
+  /** The names that the templates refer to. */
+  get used(): ReadonlySet<string> {
+    return this.#used;
+  }
+
+  /** The template at `path`. `extra`: names that it may refer to beside the credentials. */
+  text(path: Path, value: string, extra: readonly string[] = []): string {
+    const pieces = this.#pieces(path, value);
+    for (const piece of pieces) if (piece.literal) this.#check(path, piece.text, extra);
+    return pieces.map((piece) => (piece.literal ? piece.text : this.#asCredential(path, piece.text))).join('');
+  }
+
+  /** The same for a path or URL. It is not secret, and a credential in it would be percent-encoded, so it stays literal. */
+  plain(path: Path, value: string, extra: readonly string[] = []): string {
+    for (const piece of this.#pieces(path, value)) if (piece.literal) this.#check(path, piece.text, extra);
+    return value;
+  }
+
+  #pieces(path: Path, value: string): readonly Segment[] {
+    return this.#segments.get(pathId(path)) ?? [{ text: value, literal: true }];
+  }
+
+  #check(path: Path, text: string, extra: readonly string[]): void {
+    const known = [...this.#names, ...extra];
+    for (const [, name = ''] of text.matchAll(PLACEHOLDER)) {
+      this.#used.add(name);
+      if (known.includes(name)) continue;
+      const scope = extra.length === 0 && name === 'refresh_token' ? '; it can be used only under `refresh`' : '';
+      const remedy = known.length === 0 ? '; add it under `credentials`' : didYouMean(name, known) || scope;
+      this.#report.problem(path, `unknown placeholder \`{${name}}\`${remedy}`);
+    }
+  }
+
+  #asCredential(path: Path, text: string): string {
+    if (text === '') return '';
+    const taken = new Set([...this.#names, ...this.#values.keys()]);
+    let number = 1;
+    while (taken.has(`value_${number}`)) number++;
+    const name = `value_${number}`;
+    this.#values.set(name, new Secret(text));
+    this.#fields.push({ name, description: `From \`${dotted(path)}\` of the configuration`, secret: true });
+    return `{${name}}`;
+  }
 }

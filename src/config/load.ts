@@ -1,7 +1,7 @@
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import type { Config, ListenAddress } from './config.ts';
 import { SystemDisk } from './disk.ts';
-import { type Disk, Files, readError } from './files.ts';
+import { type Disk, Files, readError } from './disk.ts';
 import { interpolate, type Lookups } from './interpolate.ts';
 import { Diagnostics } from './diagnostics.ts';
 import { resolveConfig } from './resolve.ts';
@@ -10,63 +10,67 @@ import { parseSource, type Path } from './source.ts';
 import { STARTER } from './starter.ts';
 import { validate } from './validate.ts';
 
-/** What is not given of a disk is this machine's. */
+/** Disk functions that are not given are those of this machine. */
 export interface LoadOptions extends Partial<Disk> {
-  /** In place of what the configuration file holds: there is none, then. */
+  /** The text of the configuration, in place of a file. */
   readonly text?: string;
   readonly env?: Lookups['env'];
-  /** Milliseconds since the Unix epoch, to tell whether certificates have expired. */
+  /** Milliseconds since the Unix epoch, for the dates of certificates. */
   readonly now?: number;
-  /** Hosts and credentials of all routes will be replaced: `${...}` and credentials may be missing there. */
+  /** Emulators replace the hosts and credentials of all routes, so those and their `${...}` may be missing. */
   readonly emulated?: boolean;
-  /** In place of the address under `listen`; what stands there about TLS holds. */
+  /** Replaces the address of `listen`, not its `tls`. */
   readonly listen?: ListenAddress | undefined;
-  /** In place of the address under `admin`; a token that stands there holds. */
+  /** Replaces the address of `admin`, not its `token`. */
   readonly admin?: ListenAddress | false | undefined;
 }
 
+/** A valid configuration. */
 export interface Loaded {
   readonly config: Config;
-  /** What works, but is hardly meant. */
+  /** What works but is probably a mistake. */
   readonly warnings: readonly ConfigProblem[];
-  /** Absolute paths of everything that was read for it, the file itself first. */
+  /** Absolute paths of all files that were read, the configuration first. */
   readonly files: readonly string[];
 }
 
-/** What came of reading a file: a configuration, or problems. */
+/** A configuration, or the problems that prevent one. */
 export interface ValidatedConfig {
   readonly config: Config | undefined;
   readonly problems: readonly ConfigProblem[];
   readonly warnings: readonly ConfigProblem[];
-  /** Absolute paths of everything that was read for it, the file itself first, and of what could not be read. */
+  /** Absolute paths of all files that were read or could not be read, the configuration first. */
   readonly files: readonly string[];
-  /** What was read, by absolute path. Secrets among it. */
+  /** The texts of the files that were read, by absolute path. Some are secret. */
   readonly texts: ReadonlyMap<string, string>;
 }
 
-/** Reads, checks and resolves a configuration file. Throws a ConfigError with every problem it has. */
+/**
+ * Reads, checks and resolves a configuration file.
+ * @throws ConfigError with every problem of the file
+ */
 export function loadConfig(file: string, options: LoadOptions = {}): Loaded {
   const { config, problems, warnings, files } = validateConfig(file, options);
   if (config === undefined) throw new ConfigError(problems);
   return { config, warnings, files };
 }
 
-/** The same for those who want to know all about a bad file too. Never throws for what is wrong with the file. */
+/** The same, but returns the problems of the file in place of throwing. */
 export function validateConfig(file: string, options: LoadOptions = {}): ValidatedConfig {
   const disk = new SystemDisk();
   const { text, readFile = disk.readFile, fileMode = disk.fileMode, folders = disk.folders } = options;
   const read = (path: string) => (path === file && text !== undefined ? text : readFile(path));
   const files = new Files(file, { readFile: read, fileMode, folders });
   try {
-    return { ...examine(file, files, options), files: files.asked, texts: files.texts };
+    return { ...parseAndResolve(file, files, options), files: files.requested, texts: files.texts };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { config: undefined, problems: error.problems, warnings: [], files: files.asked, texts: files.texts };
+    return { config: undefined, problems: error.problems, warnings: [], files: files.requested, texts: files.texts };
   }
 }
 
-/** Throws a ConfigError only where the file cannot be read at all. */
-function examine(file: string, files: Files, options: LoadOptions): Omit<ValidatedConfig, 'files' | 'texts'> {
+/** @throws ConfigError only if the file cannot be read or is not YAML */
+function parseAndResolve(file: string, files: Files, options: LoadOptions): Omit<ValidatedConfig, 'files' | 'texts'> {
   const { env = process.env, emulated = false, now = Date.now(), listen, admin } = options;
   const source = parseSource(file, readConfig(file, files));
   const report = new Diagnostics(source);
@@ -79,7 +83,7 @@ function examine(file: string, files: Files, options: LoadOptions): Omit<Validat
   return { config: problems.length > 0 ? undefined : config, problems, warnings };
 }
 
-/** What `wakala dev` runs on where there is no file: a few built-in providers, emulated. */
+/** The configuration of `wakala dev` without a file: a few built-in providers, emulated. */
 export function defaultConfig(options: Pick<LoadOptions, 'listen' | 'admin'> = {}): Config {
   const readFile = () => STARTER;
   return loadConfig('(built in)', { ...options, readFile, env: {}, emulated: true }).config;
@@ -94,7 +98,7 @@ function readConfig(file: string, files: Files): string {
     return files.readConfig();
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-    const absent = 'there is no such file; `wakala init` writes one, and `wakala dev` runs without';
+    const absent = 'there is no such file; `wakala init` writes one, and `wakala dev` needs none';
     const message = code === 'ENOENT' ? absent : `cannot be read: ${readError(error)}`;
     throw new ConfigError([{ file, line: 1, column: 1, key: '', message }]);
   }

@@ -14,24 +14,23 @@ import { Secret } from '../secret.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { fallbackOf, oauth2, type OAuth2Input, type RouteInput } from './schema.ts';
 import type { Path } from './source.ts';
-import type { Templates } from './templates.ts';
-import { certificateError, certificatesIn, dateWarnings, faultOf, keyError } from './tls.ts';
+import type { Templates } from './interpolate.ts';
+import { certificateError, certificatesIn, dateWarnings, errorCodeOf, keyError } from './tls.ts';
 import { checkedUrl } from './values.ts';
 
-/** What a route's `oauth2` is read with. */
 interface OAuth2Context {
   readonly report: Diagnostics;
   readonly templates: Templates;
   readonly environment: Environment;
-  /** Hosts, keys and credentials will be replaced. */
+  /** Emulators replace the hosts, keys and credentials, which may therefore be missing. */
   readonly emulated: boolean;
   /** Milliseconds since the Unix epoch. */
   readonly now: number;
 }
 
-const DEFAULT_AUTH = fallbackOf(oauth2.shape.client_auth);
+const DEFAULT_CLIENT_AUTH = fallbackOf(oauth2.shape.client_auth);
 
-/** Keys of the block that belong to some ways of client authentication only. */
+/** Keys that only some methods of client authentication use. */
 const KEYS_OF: Readonly<Record<ClientAuth, readonly (keyof OAuth2Input)[]>> = {
   client_secret_basic: [],
   client_secret_post: [],
@@ -41,40 +40,40 @@ const KEYS_OF: Readonly<Record<ClientAuth, readonly (keyof OAuth2Input)[]>> = {
 
 const CLIENT_SECRET = 'client_secret';
 
-/** The credential fields that the route's way of client authentication needs. */
+/** The credential fields that the client authentication of the route needs. */
 export function neededFields(
   path: Path,
   fields: readonly CredentialField[],
   input: RouteInput,
   report: Diagnostics,
 ): readonly CredentialField[] {
-  const auth = input.oauth2?.client_auth ?? DEFAULT_AUTH;
+  const auth = input.oauth2?.client_auth ?? DEFAULT_CLIENT_AUTH;
   if (auth === 'client_secret_basic' || auth === 'client_secret_post') return fields;
-  const text = `\`${CLIENT_SECRET}\` is of no use with \`client_auth: ${auth}\`; leave it out`;
+  const text = `\`${CLIENT_SECRET}\` is not used with \`client_auth: ${auth}\`; remove it`;
   if (report.keysAt([...path, 'credentials']).includes(CLIENT_SECRET)) {
     report.problem([...path, 'credentials'], text, CLIENT_SECRET);
   }
   return fields.filter(({ name }) => name !== CLIENT_SECRET);
 }
 
-/** Reports keys that the way of client authentication has no use for. */
-function checkUses(at: Path, written: OAuth2Input, report: Diagnostics): void {
-  const auth = written.client_auth ?? DEFAULT_AUTH;
+/** Reports keys that the client authentication of the route does not use. */
+function checkUnused(at: Path, written: OAuth2Input, report: Diagnostics): void {
+  const auth = written.client_auth ?? DEFAULT_CLIENT_AUTH;
   for (const key of new Set(Object.values(KEYS_OF).flat())) {
     if (written[key] === undefined || KEYS_OF[auth].includes(key)) continue;
     const other =
       key === 'cert' || (key === 'key' && written.cert !== undefined) ? 'tls_client_auth' : 'private_key_jwt';
-    const remedy = written.client_auth === undefined ? `set \`client_auth: ${other}\`` : 'leave it out';
-    report.problem(at, `\`${key}\` is of no use with \`client_auth: ${auth}\`; ${remedy}`, key);
+    const remedy = written.client_auth === undefined ? `set \`client_auth: ${other}\`` : 'remove it';
+    report.problem(at, `\`${key}\` is not used with \`client_auth: ${auth}\`; ${remedy}`, key);
   }
 }
 
-/** Secrets of the block, under the names by which the exchange refers to them. */
+/** The secrets of the block, as credentials that the exchange refers to by name. */
 class Secrets {
   readonly fields: CredentialField[] = [];
   readonly values = new Map<string, Secret>();
 
-  /** @returns the placeholder for it */
+  /** @returns the placeholder */
   add(name: string, key: keyof OAuth2Input, value: string): string {
     this.fields.push({ name, description: `\`${key}\` under \`oauth2\``, secret: key !== 'cert' });
     this.values.set(name, new Secret(value));
@@ -82,10 +81,10 @@ class Secrets {
   }
 }
 
-/** How the client shows who it is. */
-function readClient(at: Path, written: OAuth2Input, reading: OAuth2Context, secrets: Secrets): OAuth2 {
-  const { templates } = reading;
-  const { issuer, client_auth: clientAuth = DEFAULT_AUTH, resource = [] } = written;
+/** The client authentication of the token request. */
+function readClient(at: Path, written: OAuth2Input, context: OAuth2Context, secrets: Secrets): OAuth2 {
+  const { templates } = context;
+  const { issuer, client_auth: clientAuth = DEFAULT_CLIENT_AUTH, resource = [] } = written;
   const text = (key: 'key_id' | 'assertion_audience') => {
     const value = written[key];
     return value === undefined ? undefined : templates.text([...at, key], value);
@@ -95,14 +94,14 @@ function readClient(at: Path, written: OAuth2Input, reading: OAuth2Context, secr
   });
   const common: OAuth2 = { clientAuth, ...(issuer && { issuer }), ...(resources.length > 0 && { resources }) };
   if (clientAuth === 'private_key_jwt') {
-    const { key, algorithm, keyId } = readAssertionKey(at, written, reading);
+    const { key, algorithm, keyId } = readAssertionKey(at, written, context);
     const kid = text('key_id') ?? keyId;
     const audience = text('assertion_audience');
     const assertion = { clientId: '{client_id}', key: secrets.add('client_key', 'key', key), algorithm };
     return { ...common, assertion: { ...assertion, ...(kid && { keyId: kid }), ...(audience && { audience }) } };
   }
   if (clientAuth === 'tls_client_auth') {
-    const { cert, key } = readClientCertificate(at, written, reading);
+    const { cert, key } = readClientCertificate(at, written, context);
     const certificate = {
       cert: secrets.add('client_certificate', 'cert', cert),
       key: secrets.add('client_key', 'key', key),
@@ -112,35 +111,35 @@ function readClient(at: Path, written: OAuth2Input, reading: OAuth2Context, secr
   return common;
 }
 
-/** What of it stands in the form of a token request. */
+/** The fields of the form that authenticate the client. */
 function clientFields(auth: ClientAuth): Readonly<Record<string, string>> {
   if (auth === 'client_secret_basic') return {};
   const id = { client_id: '{client_id}' };
   return auth === 'client_secret_post' ? { ...id, client_secret: '{client_secret}' } : id;
 }
 
-interface KeyReading {
+interface KeyContext {
   readonly report: Diagnostics;
   readonly emulated: boolean;
   /** Milliseconds since the Unix epoch. */
   readonly now: number;
 }
 
-/** What an assertion is signed with. */
+/** The key that signs the client assertion. */
 interface AssertionKey {
   /** PEM or JWK. */
   readonly key: string;
   readonly algorithm: Algorithm;
-  /** As the JWK names itself. */
+  /** `kid` of the JWK. */
   readonly keyId: string | undefined;
 }
 
-/** The key of `private_key_jwt`. What is wrong with it is reported; where it is missing, something stands for it. */
-function readAssertionKey(at: Path, written: OAuth2Input, { report, emulated }: KeyReading): AssertionKey {
+/** The key of `private_key_jwt`. Reports what is wrong with it; a missing key is empty. */
+function readAssertionKey(at: Path, written: OAuth2Input, { report, emulated }: KeyContext): AssertionKey {
   const { key, algorithm } = written;
   const none: AssertionKey = { key: '', algorithm: algorithm ?? 'RS256', keyId: undefined };
   if (key === undefined) {
-    const text = '`key` is missing (the private key of the client, as PEM or JWK)';
+    const text = '`key` is missing; add the private key of the client, as PEM or JWK';
     if (!emulated) report.problem(at, text, 'key');
     return none;
   }
@@ -159,38 +158,38 @@ function algorithmFor(at: Path, written: Algorithm | undefined, signing: Signing
   const wanted = written ?? (own === undefined ? usual : ALGORITHMS.find((each) => each === own));
   const list = (names: readonly string[]) => names.map((name) => `\`${name}\``).join(' or ');
   if (written !== undefined && own !== undefined && own !== written) {
-    report.problem([...at, 'algorithm'], 'is another than the `alg` in the JWK; leave it out');
+    report.problem([...at, 'algorithm'], 'differs from the `alg` of the JWK; remove it');
   } else if (wanted === undefined) {
-    report.problem([...at, 'key'], `its \`alg\` is none that can be used here; it must be ${list(ALGORITHMS)}`);
+    report.problem([...at, 'key'], `its \`alg\` is not supported; it must be ${list(ALGORITHMS)}`);
   } else if (!signing.algorithms.includes(wanted)) {
     const place = written === undefined ? 'key' : 'algorithm';
-    const text = written === undefined ? 'its `alg` does not fit the key itself' : 'does not fit the key';
+    const text = written === undefined ? 'its `alg` does not fit the key' : 'does not fit the key';
     report.problem([...at, place], `${text}, which is for ${list(signing.algorithms)}`);
   }
   return wanted ?? usual;
 }
 
-/** Certificate and key of `tls_client_auth`. What is wrong with them is reported. */
+/** The certificate and the key of `tls_client_auth`. Reports what is wrong with them. */
 function readClientCertificate(
   at: Path,
   { cert = '', key = '' }: OAuth2Input,
-  { report, emulated, now }: KeyReading,
+  { report, emulated, now }: KeyContext,
 ): { readonly cert: string; readonly key: string } {
   const texts = { cert, key };
   const missing = {
-    cert: '`cert` is missing (the certificate of the client, as PEM)',
-    key: '`key` is missing (the private key of the certificate, as PEM)',
+    cert: '`cert` is missing; add the certificate of the client, as PEM',
+    key: '`key` is missing; add the private key of the certificate, as PEM',
   };
-  const faults = { cert: certificateError(cert), key: keyError(key) };
+  const errors = { cert: certificateError(cert), key: keyError(key) };
   for (const name of ['cert', 'key'] as const) {
     const isMissing = texts[name].trim() === '';
     const isWritten = report.keysAt(at).includes(name);
     if (isMissing && !isWritten && !emulated) report.problem(at, missing[name], name);
     else if (!isMissing && !texts[name].includes('-----BEGIN')) {
-      report.problem([...at, name], 'it must be PEM; to read it from a file, write `$' + '{file:/path}`');
-    } else if (!isMissing && faults[name] !== undefined) report.problem([...at, name], faults[name]);
+      report.problem([...at, name], 'must be PEM; to read it from a file, write `$' + '{file:/path}`');
+    } else if (!isMissing && errors[name] !== undefined) report.problem([...at, name], errors[name]);
   }
-  if (faults.cert === undefined && faults.key === undefined) checkPair(at, texts, report, now);
+  if (errors.cert === undefined && errors.key === undefined) checkPair(at, texts, report, now);
   return texts;
 }
 
@@ -198,7 +197,7 @@ function checkPair(at: Path, { cert, key }: { cert: string; key: string }, repor
   const read = certificatesIn(cert);
   const all = read.filter((certificate): certificate is X509Certificate => certificate !== undefined);
   if (all.length < read.length || all.length === 0) {
-    report.problem([...at, 'cert'], 'is damaged; get it once more from its issuer');
+    report.problem([...at, 'cert'], 'is damaged; get it from its issuer again');
     return;
   }
   for (const warning of all.flatMap((each) => dateWarnings(each, now, 'the server refuses it'))) {
@@ -207,8 +206,8 @@ function checkPair(at: Path, { cert, key }: { cert: string; key: string }, repor
   const privateKey = createPrivateKey(key);
   const [own, ...chain] = all;
   if (own?.checkPrivateKey(privateKey) === true) {
-    const fault = faultOf(() => createSecureContext({ cert, key }));
-    if (fault !== undefined) report.problem([...at, 'cert'], `cannot be used: ${fault}`);
+    const error = errorCodeOf(() => createSecureContext({ cert, key }));
+    if (error !== undefined) report.problem([...at, 'cert'], `cannot be used: ${error}`);
   } else if (chain.some((certificate) => certificate.checkPrivateKey(privateKey))) {
     report.problem([...at, 'cert'], 'the certificate that belongs to `key` must come first, before its chain');
   } else {
@@ -216,14 +215,14 @@ function checkPair(at: Path, { cert, key }: { cert: string; key: string }, repor
   }
 }
 
-/** Name of the provider that `oauth2` of a route belongs to. */
+/** The name of the provider that uses `oauth2` of a route. */
 export const OAUTH2 = 'oauth2';
 
-/** What `oauth2` of a route makes of the provider of that name. */
+/** The provider `oauth2` with the settings of one route. */
 interface OAuth2Route {
   readonly provider: Provider;
   readonly authServer: string;
-  /** Secrets of the block, as credentials beside those of the provider. */
+  /** The secrets of the block, as credentials beside those of the provider. */
   readonly fields: readonly CredentialField[];
   readonly values: ReadonlyMap<string, Secret>;
 }
@@ -231,33 +230,33 @@ interface OAuth2Route {
 /** Reports an `oauth2` on a route of another provider. */
 export function refuseOAuth2(path: Path, input: RouteInput, report: Diagnostics): void {
   if (input.oauth2 === undefined || input.provider === OAUTH2) return;
-  const remedy = input.provider === undefined ? 'add `provider: oauth2`' : 'leave out one of the two';
+  const remedy = input.provider === undefined ? 'add `provider: oauth2`' : 'remove one of the two';
   report.problem(path, `\`oauth2\` belongs to \`provider: oauth2\`; ${remedy}`, 'oauth2');
 }
 
-/** The provider with everything that the route says of its server. Undefined, and a problem reported: too little. */
+/** The provider with the server of the route. Undefined if something is missing; then a problem is reported. */
 export function readOAuth2(
   path: Path,
   base: Provider,
   input: RouteInput,
-  reading: OAuth2Context,
+  context: OAuth2Context,
 ): OAuth2Route | undefined {
-  const { report } = reading;
+  const { report } = context;
   const at = [...path, 'oauth2'];
   const written = input.oauth2;
   if (written === undefined) {
-    const text = 'say where tokens come from: `oauth2: {issuer: https://...}`, or `oauth2: {token_endpoint: ...}`';
+    const text = 'the token server is missing; set `oauth2: {issuer: https://...}` or `oauth2: {token_endpoint: ...}`';
     report.problem(path, text, 'oauth2');
     return undefined;
   }
-  checkRest(path, input, report);
+  checkOtherKeys(path, input, report);
   checkTexts(at, written, report);
-  checkUses(at, written, report);
-  const authServer = readServer(at, written, reading);
+  checkUnused(at, written, report);
+  const authServer = readServer(at, written, context);
   const secrets = new Secrets();
-  const oauth2 = readClient(at, written, reading, secrets);
+  const oauth2 = readClient(at, written, context, secrets);
   if (authServer === undefined) return undefined;
-  const requests = requestsOf(at, base, written, oauth2, { reading, secrets });
+  const requests = requestsOf(at, base, written, oauth2, { context, secrets });
   const response = { accessToken: 'access_token', expiresIn: 'expires_in', refreshToken: 'refresh_token' };
   const provider: Provider = {
     ...base,
@@ -268,16 +267,16 @@ export function readOAuth2(
   return { provider, authServer, fields: secrets.fields, values: secrets.values };
 }
 
-/** What other keys of the route say of the exchange is said by `oauth2` alone. */
-function checkRest(path: Path, { auth_server, encoding, token }: RouteInput, report: Diagnostics): void {
+/** Reports other keys of the route that would describe the exchange too. */
+function checkOtherKeys(path: Path, { auth_server, encoding, token }: RouteInput, report: Diagnostics): void {
   const refuse = (at: Path, key: string, value: unknown, text: string) => {
-    if (value !== undefined) report.problem(at, `${text}; leave out \`${key}\``, key);
+    if (value !== undefined) report.problem(at, `${text}; remove \`${key}\``, key);
   };
-  refuse(path, 'auth_server', auth_server, '`oauth2` says where tokens come from');
-  refuse(path, 'encoding', encoding, 'OAuth 2.0 token requests are forms');
-  refuse([...path, 'token'], 'refresh', token?.refresh, '`oauth2` says how tokens are refreshed');
+  refuse(path, 'auth_server', auth_server, '`oauth2` names the token server');
+  refuse(path, 'encoding', encoding, 'an OAuth 2.0 token request is always a form');
+  refuse([...path, 'token'], 'refresh', token?.refresh, '`oauth2` defines the refresh request');
   for (const key of ['path', 'url', 'method', 'basic', 'json', 'form', 'multipart'] as const) {
-    refuse([...path, 'token', 'request'], key, token?.request?.[key], '`oauth2` says what the token request is');
+    refuse([...path, 'token', 'request'], key, token?.request?.[key], '`oauth2` defines the token request');
   }
 }
 
@@ -286,65 +285,67 @@ function checkTexts(at: Path, written: OAuth2Input, report: Diagnostics): void {
     const texts = Array.isArray(value) ? value : [value];
     texts.forEach((text, i) => {
       const place = Array.isArray(value) ? [...at, key, i] : [...at, key];
-      if (typeof text === 'string' && text.trim() === '') report.problem(place, 'is empty; leave it out');
+      if (typeof text === 'string' && text.trim() === '') report.problem(place, 'is empty; remove it');
       else if (key === 'resource' && typeof text === 'string') checkResource(place, text, report);
     });
   }
 }
 
-/** RFC 8707 2: an absolute URI without a fragment. */
+/** An absolute URI without a fragment (RFC 8707 section 2). */
 function checkResource(place: Path, text: string, report: Diagnostics): void {
   if (URL.canParse(text) && !text.includes('#')) return;
-  report.problem(place, 'must be a whole URL such as `https://api.example.com`, without a fragment (`#...`)');
+  report.problem(place, 'must be an absolute URL such as `https://api.example.com`, without a fragment (`#...`)');
 }
 
 /** The origin of the server. */
-function readServer(at: Path, written: OAuth2Input, reading: OAuth2Context): string | undefined {
-  const { report, emulated } = reading;
+function readServer(at: Path, written: OAuth2Input, context: OAuth2Context): string | undefined {
+  const { report, emulated } = context;
   const { issuer, token_endpoint: endpoint } = written;
   if (issuer !== undefined && endpoint !== undefined) {
     report.problem(at, '`issuer` and `token_endpoint` are both given; keep one', 'token_endpoint');
   }
   const [key, text] = issuer === undefined ? (['token_endpoint', endpoint] as const) : (['issuer', issuer] as const);
   if (text === undefined) {
-    if (emulated && ['issuer', 'token_endpoint'].some((each) => report.isSilenced([...at, each]))) return EMULATED;
-    const remedy = 'name its `issuer: https://...`, or the `token_endpoint` of a server without metadata';
+    if (emulated && ['issuer', 'token_endpoint'].some((each) => report.isSilenced([...at, each])))
+      return EMULATED_SERVER;
+    const remedy =
+      'the token server is missing; set `issuer: https://...`, or `token_endpoint` for a server without metadata';
     report.problem(at, remedy, 'issuer');
     return undefined;
   }
-  return checkServer([...at, key], text, reading, written);
+  return checkServer([...at, key], text, context, written);
 }
 
-/** Stands for a server that is not named, where it will be replaced anyway. */
-const EMULATED = 'http://127.0.0.1';
+/** The server of an emulated route that names none. */
+const EMULATED_SERVER = 'http://127.0.0.1';
 
-function checkServer(at: Path, text: string, reading: OAuth2Context, written: OAuth2Input): string | undefined {
-  const { report, environment } = reading;
+function checkServer(at: Path, text: string, context: OAuth2Context, written: OAuth2Input): string | undefined {
+  const { report, environment } = context;
   const url = URL.parse(text);
   const isPlain = url?.protocol === 'http:';
   if (isPlain && !isLoopbackName(url.hostname)) {
-    report.problem(at, '`http:` would send credentials and tokens in the clear; use `https:`');
+    report.problem(at, '`http:` would send credentials and tokens unencrypted; use `https:`');
     return undefined;
   }
   if (isPlain && written.client_auth === 'tls_client_auth') {
-    report.problem(at, '`tls_client_auth` shows its certificate in a TLS handshake; use `https:`');
+    report.problem(at, '`tls_client_auth` sends its certificate in a TLS handshake; use `https:`');
   }
-  // RFC 6749 3.2: a token endpoint may have a query; RFC 8414 2: an issuer may not.
+  // A token endpoint may have a query (RFC 6749 section 3.2), an issuer may not (RFC 8414 section 2).
   const base = at.at(-1) === 'token_endpoint' ? (text.split('?', 1)[0] ?? '') : text;
   if (checkedUrl(at, base, environment, report) === undefined || url === null) return undefined;
-  if (at.at(-1) === 'token_endpoint') reading.templates.plain(at, text);
+  if (at.at(-1) === 'token_endpoint') context.templates.plain(at, text);
   return url.origin;
 }
 
-/** The requests for a token and for the next one. */
+/** The token request and the refresh request. */
 function requestsOf(
   at: Path,
   base: Provider,
   written: OAuth2Input,
   oauth2: OAuth2,
-  { reading, secrets }: { readonly reading: OAuth2Context; readonly secrets: Secrets },
+  { context, secrets }: { readonly context: OAuth2Context; readonly secrets: Secrets },
 ): { readonly token: ExchangeRequest; readonly refresh: ExchangeRequest } {
-  const { templates } = reading;
+  const { templates } = context;
   const text = (key: 'scope' | 'audience') => {
     const value = written[key];
     return value === undefined ? {} : { [key]: templates.text([...at, key], value) };
@@ -371,7 +372,7 @@ function requestsOf(
   };
 }
 
-/** Where an emulator has its token endpoint, if the issuer alone is named. */
+/** The path of the emulated token endpoint, used if the route names only an issuer. */
 function pathOf({ token }: Provider): string {
   return 'fixed' in token ? '' : token.request.path;
 }

@@ -1,14 +1,19 @@
-import { type CredentialField, defaultOf, type Environment, isFixed, type Provider } from '../providers/provider.ts';
+import {
+  type CredentialField,
+  credentialDefault,
+  type Environment,
+  isFixed,
+  type Provider,
+} from '../providers/provider.ts';
 import { providerNamed } from '../providers/registry.ts';
 import { placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import type { RouteConfig } from './config.ts';
 import type { Diagnostics } from './diagnostics.ts';
-import type { SegmentsByPath } from './interpolate.ts';
+import { type SegmentsByPath, Templates } from './interpolate.ts';
 import { neededFields, OAUTH2, readOAuth2, refuseOAuth2 } from './oauth2.ts';
 import { type ConfigInput, type RouteInput, type RouteSettings, settingDefault, SETTINGS } from './schema.ts';
 import type { Path } from './source.ts';
-import { Templates } from './templates.ts';
 import {
   buildProvider,
   type ExchangeContext,
@@ -21,10 +26,82 @@ import {
 } from './token-exchange.ts';
 import { checkedUrl, isHeaderValue, pathError } from './values.ts';
 
-/** Stands for a credential that is not there, where values will be replaced anyway. */
-const EMULATED = 'emulated';
+interface RouteContext {
+  readonly report: Diagnostics;
+  readonly segments: SegmentsByPath;
+  /** Emulators replace the hosts and the credentials, which may therefore be missing. */
+  readonly emulated: boolean;
+  /** Milliseconds since the Unix epoch. */
+  readonly now: number;
+}
 
-/** The credential fields of a route: the provider's, or, for a custom exchange, whatever names the file has. */
+/** The routes of the file that can be resolved. Reports a problem for each of the others. */
+export function resolveRoutes(input: ConfigInput, context: RouteContext): RouteConfig[] {
+  const { report } = context;
+  if (report.keysAt(['routes']).length === 0) {
+    report.problem(
+      ['routes'],
+      'is empty; add at least one, such as `/mpesa/*`; `wakala providers mpesa` shows an example',
+    );
+  }
+  return Object.entries(input.routes).flatMap(([name, route]) => {
+    const resolved = resolveRoute(name, route, input, context);
+    if (resolved === undefined) report.undefer(['routes', name]);
+    return resolved ?? [];
+  });
+}
+
+/** One route. Undefined if it cannot be resolved; then a problem is reported or deferred. */
+function resolveRoute(
+  name: string,
+  input: RouteInput,
+  top: ConfigInput,
+  context: RouteContext,
+): RouteConfig | undefined {
+  const { report, emulated } = context;
+  const path = ['routes', name];
+  const environment = input.environment ?? top.environment;
+  const base = input.provider === undefined ? undefined : providerNamed(input.provider);
+  checkPattern(path, name, report);
+  const settings = readSettings(path, input, report);
+  const hosts = readHosts(path, input, base, environment, context);
+  refuseOAuth2(path, input, report);
+  if (!hasProvider(path, input, base, report)) return undefined;
+
+  const known = credentialFields(path, base, report);
+  const fields = base?.name === OAUTH2 ? neededFields(path, known, input, report) : known;
+  const values = credentialValues(path, fields, input.credentials ?? {}, { report, emulated, environment });
+  checkHeaderCredentials(path, base, values, report);
+  const names = fields.map((field) => field.name);
+  const templates = new Templates(context.segments, report, names);
+  const exchangeContext: ExchangeContext = { report, templates, environment };
+  const oauth2 =
+    base?.name === OAUTH2
+      ? readOAuth2(path, base, input, { ...exchangeContext, emulated, now: context.now })
+      : undefined;
+  if (base?.name === OAUTH2 && oauth2 === undefined) return undefined;
+  const urls = hosts && { ...hosts, ...(oauth2 && { authServer: oauth2.authServer }) };
+  const routeProvider = readProvider(path, name, input, oauth2?.provider ?? base, urls, exchangeContext);
+  if (routeProvider === undefined || urls === undefined) return undefined;
+  if (base === undefined) warnOfUnused(path, names, templates, report);
+  const provider = { ...routeProvider, credentials: [...fields, ...(oauth2?.fields ?? []), ...templates.fields] };
+  return {
+    name,
+    prefix: name.slice(0, -2),
+    provider,
+    environment,
+    ...urls,
+    credentials: new Map([...values, ...(oauth2?.values ?? []), ...templates.values]),
+    headers: provider.headers,
+    ...settings,
+    inspectBodies: (top.inspect_bodies ?? emulated) && (emulated || environment !== 'production'),
+  };
+}
+
+/** The value of a missing credential on an emulated route. */
+const EMULATED_CREDENTIAL = 'emulated';
+
+/** The credential fields of a route: those of the provider or, without one, the names that the file uses. */
 function credentialFields(path: Path, base: Provider | undefined, report: Diagnostics): readonly CredentialField[] {
   const at = [...path, 'credentials'];
   const names = report.keysAt(at);
@@ -34,19 +111,18 @@ function credentialFields(path: Path, base: Provider | undefined, report: Diagno
     return base.credentials;
   }
   for (const name of names) {
-    const reserved =
-      name === 'refresh_token' ? '`refresh_token` is the name of the token that is refreshed' : undefined;
+    const reserved = name === 'refresh_token' ? '`refresh_token` is reserved for the refresh token' : undefined;
     const malformed = /^[a-z][a-z0-9_]*$/.test(name) ? undefined : `\`${name}\` cannot be used as \`{name}\``;
-    const fault = reserved ?? malformed;
-    if (fault !== undefined)
-      report.problem(at, `${fault}; choose another name of small letters, digits and \`_\``, name);
+    const error = reserved ?? malformed;
+    if (error !== undefined)
+      report.problem(at, `${error}; choose another name, of lowercase letters, digits and \`_\``, name);
   }
   return names.map((name) => ({ name, description: `\`${name}\` under \`credentials\``, secret: true }));
 }
 
 /**
- * The credentials' values. One that is left out, or empty, is what the provider says it is then. Missing ones are
- * reported, unless they are to be replaced anyway.
+ * The values of the credentials. One that is left out or empty has the provider's default. Reports missing ones, unless
+ * the route is emulated.
  */
 function credentialValues(
   path: Path,
@@ -63,22 +139,25 @@ function credentialValues(
   for (const field of fields) {
     const { name, description } = field;
     const written = Object.hasOwn(input, name) ? input[name] : undefined;
-    const value = written === undefined || written === '' ? (defaultOf(field, environment) ?? written) : written;
+    const value =
+      written === undefined || written === '' ? (credentialDefault(field, environment) ?? written) : written;
     if (value === undefined && !emulated) report.problem(at, `\`${name}\` is missing (${description})`, name);
     else if (value === '' && !emulated) report.problem([...at, name], `is empty (${description})`);
     else if (value !== undefined) checkValue([...at, name], value, report);
-    values.set(name, new Secret(value === undefined || value === '' ? EMULATED : value));
+    values.set(name, new Secret(value === undefined || value === '' ? EMULATED_CREDENTIAL : value));
   }
   return values;
 }
 
 function checkValue(path: Path, value: string, report: Diagnostics): void {
-  if (/^["'`]|["'`]$/.test(value)) report.warn(path, 'starts or ends with a quote; is it part of the value?');
-  if (value !== value.trim()) report.warn(path, 'starts or ends with a space or a newline; is it part of the value?');
+  if (/^["'`]|["'`]$/.test(value))
+    report.warn(path, 'starts or ends with a quote; remove it unless it is part of the value');
+  if (value !== value.trim())
+    report.warn(path, 'starts or ends with a space or a newline; remove it unless it is part of the value');
 }
 
-/** What is put into a header as it is must be fit for one: a fixed token, and credentials that headers name. */
-function checkFixedToken(
+/** Checks the credentials that are sent in a header unchanged: a fixed token, and those that headers refer to. */
+function checkHeaderCredentials(
   path: Path,
   base: Provider | undefined,
   values: ReadonlyMap<string, Secret>,
@@ -89,87 +168,17 @@ function checkFixedToken(
   for (const [name, secret] of values) {
     if (!inHeaders.has(name)) continue;
     const at = [...path, 'credentials', name];
-    if (!isHeaderValue(secret.reveal())) report.problem(at, 'holds a line break or a character no header can carry');
+    if (!isHeaderValue(secret.reveal()))
+      report.problem(at, 'contains a character that a header cannot carry, such as a line break; remove it');
     if (isFixed(base.token) && /^bearer /i.test(secret.reveal()))
-      report.warn(at, 'begins with "Bearer ", which is put before it anyway');
+      report.warn(at, 'begins with "Bearer "; remove that, Wakala adds it');
   }
 }
 
 function headerTemplates({ token, headers }: Provider): string[] {
-  const asked = isFixed(token) ? [token.fixed] : Object.values(token.request.headers ?? {});
-  const called = headers.flatMap(({ value }) => (typeof value === 'string' ? [value] : Object.values(value)));
-  return [...asked, ...called];
-}
-
-/** What routes are resolved with. */
-interface RouteContext {
-  readonly report: Diagnostics;
-  readonly segments: SegmentsByPath;
-  /** Credentials and hosts will be replaced: they may be missing. */
-  readonly emulated: boolean;
-  /** Milliseconds since the Unix epoch. */
-  readonly now: number;
-}
-
-/** The routes of the file that can be made. For each of the others a problem is reported. */
-export function resolveRoutes(input: ConfigInput, context: RouteContext): RouteConfig[] {
-  const { report } = context;
-  if (report.keysAt(['routes']).length === 0) {
-    report.problem(
-      ['routes'],
-      'is empty; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole',
-    );
-  }
-  return Object.entries(input.routes).flatMap(([name, route]) => {
-    const resolved = resolveRoute(name, route, input, context);
-    if (resolved === undefined) report.undefer(['routes', name]);
-    return resolved ?? [];
-  });
-}
-
-/** One route, or undefined where it cannot be made; then a problem is reported, or deferred. */
-function resolveRoute(
-  name: string,
-  input: RouteInput,
-  top: ConfigInput,
-  resolving: RouteContext,
-): RouteConfig | undefined {
-  const { report, emulated } = resolving;
-  const path = ['routes', name];
-  const environment = input.environment ?? top.environment;
-  const base = input.provider === undefined ? undefined : providerNamed(input.provider);
-  checkPattern(path, name, report);
-  const settings = readSettings(path, input, report);
-  const hosts = readHosts(path, input, base, environment, resolving);
-  refuseOAuth2(path, input, report);
-  if (!hasProvider(path, input, base, report)) return undefined;
-
-  const known = credentialFields(path, base, report);
-  const fields = base?.name === OAUTH2 ? neededFields(path, known, input, report) : known;
-  const values = credentialValues(path, fields, input.credentials ?? {}, { report, emulated, environment });
-  checkFixedToken(path, base, values, report);
-  const names = fields.map((field) => field.name);
-  const templates = new Templates(resolving.segments, report, names);
-  const reading: ExchangeContext = { report, templates, environment };
-  const oauth2 =
-    base?.name === OAUTH2 ? readOAuth2(path, base, input, { ...reading, emulated, now: resolving.now }) : undefined;
-  if (base?.name === OAUTH2 && oauth2 === undefined) return undefined;
-  const placed = hosts && { ...hosts, ...(oauth2 && { authServer: oauth2.authServer }) };
-  const made = readProvider(path, name, input, oauth2?.provider ?? base, placed, reading);
-  if (made === undefined || placed === undefined) return undefined;
-  if (base === undefined) warnOfUnused(path, names, templates, report);
-  const provider = { ...made, credentials: [...fields, ...(oauth2?.fields ?? []), ...templates.fields] };
-  return {
-    name,
-    prefix: name.slice(0, -2),
-    provider,
-    environment,
-    ...placed,
-    credentials: new Map([...values, ...(oauth2?.values ?? []), ...templates.values]),
-    headers: provider.headers,
-    ...settings,
-    inspectBodies: (top.inspect_bodies ?? emulated) && (emulated || environment !== 'production'),
-  };
+  const onTokenRequest = isFixed(token) ? [token.fixed] : Object.values(token.request.headers ?? {});
+  const onApiRequest = headers.flatMap(({ value }) => (typeof value === 'string' ? [value] : Object.values(value)));
+  return [...onTokenRequest, ...onApiRequest];
 }
 
 function checkPattern(path: Path, name: string, report: Diagnostics): void {
@@ -177,22 +186,24 @@ function checkPattern(path: Path, name: string, report: Diagnostics): void {
   const prefix = name.replace(/\/?\*$/, '');
   if (!name.startsWith('/') || !name.endsWith('/*')) {
     const hint = `/${prefix.replace(/^\/+|(?<!\/)\/+$/g, '')}/*`.replace('//', '/');
-    report.problem(at, `\`${name}\`: a route starts with \`/\` and ends with \`/*\`; write \`${hint}\``, name);
+    report.problem(at, `\`${name}\`: a route must start with \`/\` and end with \`/*\`; write \`${hint}\``, name);
     return;
   }
-  const percent = prefix.includes('%') ? 'a route holds no `%`; paths are compared as they are sent' : undefined;
-  const braces = /[{}]/.test(prefix)
-    ? 'a route holds no braces; references are replaced in values, not in keys'
+  const percent = prefix.includes('%')
+    ? 'a route must not contain `%`; paths are compared as clients send them'
     : undefined;
-  const fault = percent ?? braces ?? pathError(name.slice(0, -1));
-  if (fault !== undefined) report.problem(at, `\`${name}\`: ${fault}`, name);
+  const braces = /[{}]/.test(prefix)
+    ? 'a route must not contain braces; references are replaced in values, not in keys'
+    : undefined;
+  const error = percent ?? braces ?? pathError(name.slice(0, -1));
+  if (error !== undefined) report.problem(at, `\`${name}\`: ${error}`, name);
 }
 
 function hasProvider(path: Path, input: RouteInput, base: Provider | undefined, report: Diagnostics): boolean {
   if (base !== undefined || input.token !== undefined) return true;
   if (input.oauth2 !== undefined) return false;
   if (!report.isSilenced([...path, 'token'])) {
-    const text = 'name a `provider` (`wakala providers` lists them), or spell out a `token` exchange';
+    const text = 'set `provider` (`wakala providers` lists them), or describe the exchange under `token`';
     report.problem(path, text, 'provider');
   }
   return false;
@@ -213,11 +224,11 @@ function readHosts(
   };
   const builtIn = base?.hosts?.[environment];
   const [upstream, authServer] = [read('upstream'), read('auth_server')];
-  const willBeGiven = emulated && report.isSilenced([...path, 'upstream']);
-  const api = upstream ?? builtIn?.api ?? (willBeGiven ? 'http://127.0.0.1' : undefined);
+  const isReplaced = emulated && report.isSilenced([...path, 'upstream']);
+  const api = upstream ?? builtIn?.api ?? (isReplaced ? 'http://127.0.0.1' : undefined);
   if (api === undefined) {
     const unknown = base === undefined && input.token === undefined;
-    const text = 'name the API as `upstream: https://...`; this route has no built-in one';
+    const text = 'the API is missing; set `upstream: https://...`';
     if (!unknown && input.upstream === undefined) report.problem(path, text, 'upstream');
     return undefined;
   }
@@ -230,31 +241,32 @@ function readProvider(
   input: RouteInput,
   base: Provider | undefined,
   hosts: Hosts | undefined,
-  reading: ExchangeContext,
+  context: ExchangeContext,
 ): Provider | undefined {
-  const { report } = reading;
-  const headers = headersOf([...path, 'headers'], base?.headers ?? [], input.headers ?? {}, reading);
+  const { report } = context;
+  const headers = headersOf([...path, 'headers'], base?.headers ?? [], input.headers ?? {}, context);
   const tokenHeader = tokenHeaderOf(path, base?.tokenHeader, input, headers, report);
-  const put = { headers, tokenHeader };
+  const apiHeaders = { headers, tokenHeader };
   if (base !== undefined && isFixed(base.token)) {
     for (const key of ['token', 'encoding', 'headers_from_token'] as const) {
-      const text = `\`${base.name}\` asks for no token; leave out \`${key}\`, or leave out \`provider\``;
+      const text = `\`${base.name}\` requests no token; remove \`${key}\`, or remove \`provider\``;
       if (input[key] !== undefined) report.problem(path, text, key);
     }
     return { ...base, headers, ...(tokenHeader && { tokenHeader }) };
   }
   const known = base === undefined || isFixed(base.token) ? undefined : base.token.response.headers;
-  const answerHeaders = responseHeadersOf(path, known, input, put, report);
-  const asked = exchangesOf(path, base, input, reading);
-  if (asked === undefined || hosts === undefined) return undefined;
-  const exchanges = withResponseHeaders(asked, answerHeaders);
+  const responseHeaders = responseHeadersOf(path, known, input, apiHeaders, report);
+  const resolved = exchangesOf(path, base, input, context);
+  if (resolved === undefined || hosts === undefined) return undefined;
+  const exchanges = withResponseHeaders(resolved, responseHeaders);
   const logins = loginPaths(exchanges, hosts.upstream, hosts.authServer);
-  return buildProvider(base, { name, token: input.token, loginPaths: logins }, exchanges, put);
+  return buildProvider(base, { name, token: input.token, loginPaths: logins }, exchanges, apiHeaders);
 }
 
 function warnOfUnused(path: Path, names: readonly string[], templates: Templates, report: Diagnostics): void {
   for (const name of names) {
-    if (!templates.used.has(name)) report.warn([...path, 'credentials', name], `no \`{${name}}\` refers to it`);
+    if (!templates.used.has(name))
+      report.warn([...path, 'credentials', name], `is not used: nothing refers to \`{${name}}\``);
   }
 }
 

@@ -106,7 +106,7 @@ export function duration(min: DurationText, max: DurationText) {
       if (ms !== undefined && ms >= minMs && ms <= maxMs) return ms;
       const message =
         ms === undefined
-          ? 'must be a duration: a whole number and a unit, `500ms`, `60s`, `5m` or `1h`'
+          ? 'must be a whole number and a unit, such as `500ms`, `60s`, `5m` or `1h`'
           : `must be between ${min} and ${max}`;
       context.issues.push({ code: 'custom', message, input: written });
       return z.NEVER;
@@ -140,21 +140,21 @@ function count(min: number, max: number) {
 /** `host:port`. */
 const address = parsed(parseAddress).meta({ kind: 'address' });
 
-/** What a caller may prove itself with has this many characters. */
+/** Length of a bearer token that callers send, in characters. */
 export const CLIENT_KEY_LENGTH = { min: 16, max: 4096 } as const;
 export const MIN_ENCRYPTION_KEY_LENGTH = 32;
 
 const request = field(
   z.strictObject({
     method: field(z.enum(['GET', 'POST']), {
-      doc: 'Method of the request; a `GET` has no body.',
+      doc: 'Method of the token request. A `GET` has no body.',
       fallback: 'POST',
     }),
     path: field(text, {
       doc: 'Path below `auth_server`: `/oauth2/token`.',
-      omitted: "the provider's; without one, `path` or `url` is required",
+      omitted: "the provider's; without a provider, `path` or `url` is required",
     }),
-    url: field(text, { doc: 'The whole URL, in place of `path`.', omitted: 'none' }),
+    url: field(text, { doc: 'Absolute URL, in place of `path`.', omitted: 'none' }),
     query: field(texts, { doc: 'Query parameters, by name.', omitted: "the provider's" }),
     headers: field(texts, { doc: 'Headers of the request, by name.', omitted: "the provider's" }),
     basic: field(
@@ -165,48 +165,48 @@ const request = field(
       { doc: 'HTTP Basic authentication.', omitted: "the provider's" },
     ),
     json: field(texts, {
-      doc: 'The body, as JSON; at most one of `json`, `form` and `multipart`.',
+      doc: 'Body as JSON. Set at most one of `json`, `form` and `multipart`.',
       omitted: "the provider's body",
     }),
-    form: field(texts, { doc: 'The body, as application/x-www-form-urlencoded.', omitted: "the provider's body" }),
-    multipart: field(texts, { doc: 'The body, as multipart/form-data.', omitted: "the provider's body" }),
+    form: field(texts, { doc: 'Body as application/x-www-form-urlencoded.', omitted: "the provider's body" }),
+    multipart: field(texts, { doc: 'Body as multipart/form-data.', omitted: "the provider's body" }),
   }),
   {
     doc:
-      'The request that asks for a token. `{name}` stands for a value under `credentials`. Over a built-in ' +
-      "provider's request, query and headers are merged by name; a body replaces the provider's whole body.",
+      'The token request. `{name}` stands for a value under `credentials`. With a built-in provider, query and headers ' +
+      "are merged by name, and a body replaces the provider's whole body.",
     omitted: "the provider's",
   },
 );
 
 const response = field(
   z.strictObject({
-    access_token: field(text, { doc: 'Where the token is.', omitted: "the provider's; required without one" }),
+    access_token: field(text, { doc: 'Path of the token.', omitted: "the provider's; required without a provider" }),
     expires_in: field(text, {
-      doc: 'Where its lifetime is: seconds, a number or a string.',
-      omitted: "the provider's, or nowhere",
+      doc: 'Path of its lifetime in seconds, a number or a string.',
+      omitted: "the provider's, or none",
     }),
     expires_at: field(text, {
-      doc: 'Where the time of its expiry is: epoch seconds, epoch milliseconds or ISO 8601.',
-      omitted: "the provider's, or nowhere",
+      doc: 'Path of the time of its expiry: epoch seconds, epoch milliseconds or ISO 8601.',
+      omitted: "the provider's, or none",
     }),
-    refresh_token: field(text, { doc: 'Where the refresh token is.', omitted: "the provider's, or nowhere" }),
+    refresh_token: field(text, { doc: 'Path of the refresh token.', omitted: "the provider's, or none" }),
   }),
   {
-    doc: 'Where the answer holds what: dotted paths into its JSON, such as `data.accessToken`.',
+    doc: 'How to read the token response: dotted paths into its JSON, such as `data.accessToken`.',
     omitted: "the provider's",
   },
 );
 
 const responseRule = field(
   z.strictObject({
-    status: field(z.int().min(200).max(599), { doc: 'Status of the answer.' }),
+    status: field(z.int().min(200).max(599), { doc: 'Status of the response.' }),
     body: field(z.record(text, z.union([text, z.number()], { error: 'must be a text or a number' })), {
       doc: 'Values that its JSON must have too, by dotted path.',
-      omitted: 'any body will do',
+      omitted: 'any body matches',
     }),
   }),
-  { doc: 'An answer: its status, and values of its JSON.' },
+  { doc: 'A response: its status, and values of its JSON.' },
 );
 
 export const token = z.strictObject({
@@ -214,72 +214,68 @@ export const token = z.strictObject({
   response,
   refresh: field(z.strictObject({ request, response }), {
     doc:
-      'How to exchange a refresh token for the next token; `{refresh_token}` stands for it. The answer is read as ' +
-      "the token request's answer is, unless `response` says otherwise.",
+      'How to exchange a refresh token for the next token; `{refresh_token}` stands for it. Without its own `response`, ' +
+      'the response is read like the token response.',
     omitted: "the provider's, or none",
   }),
   default_lifetime: field(duration('1s', '8760h'), {
-    doc:
-      'How long a token lives where neither the answer nor the token itself says so; a provider may have its own ' +
-      'default.',
+    doc: 'Lifetime of a token if neither the response nor the token itself says it. A provider may have its own default.',
     fallback: '5m',
   }),
-  dead_token: field(z.array(responseRule).min(1, { error: 'is empty; leave it out for a plain 401' }), {
-    doc: "API answers that mean that the token is dead; the list replaces the provider's.",
+  dead_token: field(z.array(responseRule).min(1, { error: 'is empty; remove it to use a plain 401' }), {
+    doc: "API responses that mean that the token is no longer valid. The list replaces the provider's.",
     omitted: "the provider's, or a plain 401",
   }),
-  denied_token: field(z.array(responseRule).min(1, { error: 'is empty; leave it out' }), {
-    doc: 'Answers to the token request that mean that the credentials are wrong, beside 400, 401, 403 and 422.',
+  denied_token: field(z.array(responseRule).min(1, { error: 'is empty; remove it' }), {
+    doc: 'Token responses that mean that the credentials are wrong, in addition to 400, 401, 403 and 422.',
     omitted: "the provider's, or none",
   }),
 });
 
 export const oauth2 = z.strictObject({
   issuer: field(text, {
-    doc: 'The server, exactly as it names itself in its metadata, which says where its token endpoint is.',
+    doc: 'URL of the authorization server, exactly as in its metadata, which names the token endpoint.',
     omitted: 'none; this or `token_endpoint` is required',
   }),
   token_endpoint: field(text, {
-    doc: 'The whole URL that tokens are asked for at, in place of `issuer`.',
-    omitted: 'what the metadata of `issuer` says',
+    doc: 'URL of the token endpoint, in place of `issuer`.',
+    omitted: 'the one in the metadata of `issuer`',
   }),
-  scope: field(text, { doc: 'The scopes asked for, with spaces between.', omitted: 'none' }),
+  scope: field(text, { doc: 'Requested scopes, separated by spaces.', omitted: 'none' }),
   audience: field(text, {
-    doc: 'The `audience` asked for, where the server has such a parameter.',
+    doc: 'Requested `audience`, if the server has that parameter.',
     omitted: 'none',
   }),
   resource: field(
-    z.union([text, z.array(text).min(1, { error: 'is empty; leave it out' })], {
+    z.union([text, z.array(text).min(1, { error: 'is empty; remove it' })], {
       error: 'must be a text or a list of texts',
     }),
-    { doc: 'The API that the token is for (RFC 8707): a URL, or a list of them.', omitted: 'none' },
+    { doc: 'The API that the token is for (RFC 8707): a URL, or a list of URLs.', omitted: 'none' },
   ),
   client_auth: field(z.enum(CLIENT_AUTHS), {
-    doc: 'How the client shows who it is.',
+    doc: 'Method of client authentication.',
     fallback: 'client_secret_basic',
   }),
   key: field(text, {
-    doc:
-      'The private key of `private_key_jwt` (PEM or JWK) or `tls_client_auth` (PEM), from a file: `$' +
-      '{file:/path}`.',
+    doc: 'Private key of `private_key_jwt` (PEM or JWK) or `tls_client_auth` (PEM), from a file: `$' + '{file:/path}`.',
     omitted: 'none; both require it',
   }),
-  key_id: field(text, { doc: '`kid` of the assertion of `private_key_jwt`.', omitted: "the JWK's own, or none" }),
+  key_id: field(text, { doc: '`kid` of the assertion of `private_key_jwt`.', omitted: "the JWK's, or none" }),
   algorithm: field(z.enum(ALGORITHMS), {
-    doc: 'What the assertion of `private_key_jwt` is signed with.',
-    omitted: "the JWK's `alg`, or what fits the key, for RSA `RS256`",
+    doc: 'Signature algorithm of the assertion of `private_key_jwt`.',
+    omitted: "the JWK's `alg`, or one that fits the key, `RS256` for RSA",
   }),
   assertion_audience: field(text, {
     doc: '`aud` of the assertion of `private_key_jwt`.',
-    omitted: '`issuer`, or `token_endpoint` where that is given',
+    omitted: '`issuer`, or else `token_endpoint`',
   }),
   cert: field(text, {
-    doc: 'The certificate of `tls_client_auth` as PEM, its chain after it.',
+    doc: 'Certificate of `tls_client_auth` as PEM, followed by its chain.',
     omitted: 'none; `tls_client_auth` requires it',
   }),
   refresh_token: field(text, {
-    doc: 'A refresh token that you were given: tokens are asked for with it.',
-    omitted: 'none; the client credentials will do',
+    doc: 'A refresh token that you already have, used to request tokens.',
+    omitted: 'none; the client credentials grant is used',
   }),
 });
 
@@ -313,26 +309,29 @@ const ROUTE_SETTINGS = {
   timeout: setting(
     'timeoutMs',
     field(duration('1ms', '24h'), {
-      doc: 'One deadline over body, token, attempt, refresh and second attempt, up to the head of the answer; then a bound on each silence.',
+      doc: 'One deadline for the request body, the token, both attempts and the refresh, up to the response headers. After that, the longest pause between two parts of the response body.',
       default: '60s',
     }),
   ),
   connect_timeout: setting(
     'connectTimeoutMs',
     field(duration('1ms', '24h'), {
-      doc: 'Time to connect to the API, TLS included; no longer than `timeout`.',
+      doc: 'Deadline for connecting to the API, including TLS. At most `timeout`.',
       default: '5s',
     }),
     { atMost: 'timeout' },
   ),
   max_body: setting(
     'maxBodyBytes',
-    field(size('0', '1024GiB'), { doc: 'Larger request bodies get 413 `body_too_large`.', default: '10MiB' }),
+    field(size('0', '1024GiB'), {
+      doc: 'Maximum size of a request body. A larger one gets 413 `body_too_large`.',
+      default: '10MiB',
+    }),
   ),
   replay_limit: setting(
     'replayLimitBytes',
     field(size('0', '64MiB'), {
-      doc: 'Request bodies up to this size are kept in memory for the second attempt; no larger than `max_body`.',
+      doc: 'Request bodies up to this size are kept in memory for a second attempt. At most `max_body`.',
       default: '64KiB',
     }),
     { atMost: 'max_body' },
@@ -343,18 +342,21 @@ const ROUTE_SETTINGS = {
       z.union([flag, z.array(parsed(parseMethod)).transform((methods) => new Set(methods))], {
         error: 'must be `true`, `false`, or a list of methods such as `[GET, POST]`',
       }),
-      { doc: 'What may be sent again after a dead token: all, nothing, or these methods.', default: true },
+      {
+        doc: 'Requests that may be sent again if the token was no longer valid: all, none, or those with these methods.',
+        default: true,
+      },
     ),
   ),
   allow: setting(
     'allow',
     field(
-      z.array(parsed(parseAllow)).min(1, { error: 'is empty and would refuse every call; leave it out to allow all' }),
+      z.array(parsed(parseAllow)).min(1, { error: 'is empty and would reject every request; remove it to allow all' }),
       {
         doc:
-          'The calls that may pass, as `METHOD /path` below the prefix: `*` for any method, a path may end in `*`. ' +
+          'Allowed requests, as `METHOD /path` below the prefix: `*` is any method, and a path may end in `*`. ' +
           'Others get 403 `path_refused`.',
-        omitted: 'all may',
+        omitted: 'all requests',
         examples: [['POST /mpesa/stkpush/*', 'GET /*']],
       },
     ),
@@ -363,29 +365,29 @@ const ROUTE_SETTINGS = {
     'tokenPaths',
     field(z.enum(['placeholder', 'refuse']), {
       doc:
-        "What becomes of calls to the provider's own login: a placeholder token, or 403 `path_refused`. " +
-        'None reaches the provider.',
+        "Response to requests for the provider's token endpoint: a placeholder token, or 403 `path_refused`. " +
+        'They are never forwarded.',
       default: 'placeholder',
     }),
   ),
   max_concurrency: setting(
     'maxConcurrency',
     field(count(1, 1_000_000), {
-      doc: 'Requests at once on this route, in each of the `workers`; more get 503 `overloaded`. Open WebSockets count apart.',
+      doc: 'Concurrent requests on this route, in each of the `workers`. More get 503 `overloaded`. Open WebSockets do not count.',
       omitted: 'no limit',
     }),
   ),
   websocket: setting(
     'websocket',
     field(flag, {
-      doc: 'Let WebSocket handshakes through, with the token on them; else they get 501 `upgrade_refused`.',
+      doc: 'Forwards WebSocket handshakes, with the token. Otherwise they get 501 `upgrade_refused`.',
       default: false,
     }),
   ),
   max_websockets: setting(
     'maxWebsockets',
     field(count(1, 1_000_000), {
-      doc: 'Open WebSockets at once on this route, in each of the `workers`; more get 503 `overloaded`.',
+      doc: 'Open WebSockets on this route, in each of the `workers`. More get 503 `overloaded`.',
       default: 1000,
     }),
     { onlyWith: 'websocket' },
@@ -393,7 +395,7 @@ const ROUTE_SETTINGS = {
   websocket_idle_timeout: setting(
     'websocketIdleTimeoutMs',
     field(duration('1ms', '24h'), {
-      doc: 'A WebSocket is closed after this long without a byte in either direction.',
+      doc: 'A WebSocket without a byte in either direction for this long is closed.',
       default: '10m',
     }),
     { onlyWith: 'websocket' },
@@ -430,113 +432,113 @@ const route = field(
   z.strictObject({
     provider: field(z.enum(providers.map((provider) => provider.name)), {
       doc: 'Built-in provider, as `wakala providers` lists them.',
-      omitted: 'none; `token` is spelled out instead',
+      omitted: 'none; `token` describes the exchange',
     }),
-    environment: field(environment, { doc: 'For this route only.', omitted: 'the top-level one' }),
+    environment: field(environment, { doc: 'Environment of this route.', omitted: 'the top-level `environment`' }),
     credentials: field(texts, {
-      doc: 'What the provider issued to you, as variables or files; `wakala providers NAME` lists the fields.',
+      doc: 'The credentials that the provider issued to you, from variables or files. `wakala providers NAME` lists the fields.',
       omitted: 'none; those that the provider needs are required',
     }),
-    upstream: field(text, { doc: 'Base URL of the API.', omitted: "the provider's; required where it has none" }),
+    upstream: field(text, { doc: 'Base URL of the API.', omitted: "the provider's; required if it has none" }),
     auth_server: field(text, {
-      doc: 'Base URL of the token exchange.',
-      omitted: "the provider's, or `upstream` where both are one host",
+      doc: 'Base URL of the token endpoint.',
+      omitted: "the provider's, or `upstream`",
     }),
     token: field(token, {
-      doc: 'How to ask for a token: all of it for a service without built-in provider, or the parts that differ.',
+      doc: 'How to request a token: everything for a service without a built-in provider, or the parts that differ.',
       omitted: "the provider's",
     }),
     oauth2: field(oauth2, {
-      doc: 'Where and how a route of `provider: oauth2` asks for tokens.',
+      doc: 'How a route with `provider: oauth2` requests tokens.',
       omitted: 'none; `provider: oauth2` requires it',
     }),
     encoding: field(z.enum(['multipart', 'form', 'json']), {
-      doc: 'How the fields of the token request travel.',
-      omitted: "the provider's way",
+      doc: 'Encoding of the body of the token request.',
+      omitted: "the provider's",
     }),
     headers: field(texts, {
       doc:
-        'Headers set on every API call; `{name}` stands for a value under `credentials`. ' +
-        'Those of the provider that are not named stay.',
+        'Headers set on every API request. `{name}` stands for a value under `credentials`. ' +
+        'Other headers of the provider stay.',
       omitted: "the provider's",
     }),
     token_header: field(
       z.strictObject({
         name: field(text, { doc: 'Name of the header.', fallback: 'Authorization' }),
         scheme: field(text, {
-          doc: 'What stands before the token, with a space between.',
-          omitted: '`Bearer` in `Authorization`, nothing elsewhere',
+          doc: 'Word before the token, separated by a space.',
+          omitted: '`Bearer` in `Authorization`, none in other headers',
         }),
       }),
       {
-        doc: 'Which header carries the token on API calls.',
-        omitted: "the provider's, mostly `Authorization: Bearer`",
+        doc: 'The header that carries the token on API requests.',
+        omitted: "the provider's, usually `Authorization: Bearer`",
       },
     ),
     headers_from_token: field(texts, {
-      doc: 'Headers set on every API call whose values the token answer gives: dotted paths into its JSON.',
+      doc: 'Headers set on every API request from the token response: dotted paths into its JSON.',
       omitted: "the provider's, or none",
     }),
     ...settingSchemas,
   }),
-  { doc: 'Where calls below this prefix go, and how their token is got.' },
+  { doc: 'Where requests below this prefix go, and how their token is requested.' },
 );
 
 const client = field(
   z.strictObject({
     name: text
-      .meta({ description: 'Name of the caller: user name of HTTP Basic, common name of a client certificate.' })
+      .meta({ description: 'Name of the client: the user name in HTTP Basic, or the common name in its certificate.' })
       .optional(),
     key: field(text, {
-      doc: `What the client sends as its bearer token; at least ${CLIENT_KEY_LENGTH.min} characters.`,
-      omitted: 'none, which only `listen.tls.client_ca` allows',
+      doc: `Bearer token that the client sends, at least ${CLIENT_KEY_LENGTH.min} characters.`,
+      omitted: 'none; allowed only with `listen.tls.client_ca`',
     }),
-    routes: field(z.array(text).min(1, { error: 'is empty; leave it out to allow all routes' }), {
-      doc: 'The routes it may call, as they are named under `routes`.',
+    routes: field(z.array(text).min(1, { error: 'is empty; remove it to allow all routes' }), {
+      doc: 'Routes that it may call, by their names under `routes`.',
       omitted: 'all',
     }),
   }),
-  { doc: 'A caller that may use the proxy.' },
+  { doc: 'A client that may use the proxy.' },
 ).meta({ required: ['name'] });
 
 const log = z.strictObject({
   level: field(z.enum(['debug', 'info', 'warn', 'error', 'silent']), {
-    doc: 'The least severity that is logged.',
+    doc: 'Lowest severity that is logged.',
     default: 'info',
   }),
   format: field(z.enum(['auto', 'pretty', 'json']), {
-    doc: '`pretty` is one line for people, `auto` that on a terminal and JSON elsewhere. A change takes a restart.',
+    doc: '`pretty` is for people. `auto` is `pretty` on a terminal and `json` elsewhere. A change takes a restart.',
     default: 'auto',
   }),
   requests: field(flag, {
-    doc: 'A line for each request that went well, too; the others get one anyway. `true` in `wakala dev`.',
+    doc: 'Logs successful requests too. Failed ones are always logged. `true` in `wakala dev`.',
     fallback: false,
   }),
 });
 
 const tokenStore = z.strictObject({
   redis: field(text, {
-    doc: 'Where Redis is: `redis://host:6379`, or `rediss://user:password@host:6379/0` over TLS.',
+    doc: 'URL of Redis: `redis://host:6379`, or `rediss://user:password@host:6379/0` over TLS.',
   }),
   encryption_key: field(text, {
     doc:
-      'What tokens are sealed with before they leave, the same for all replicas; ' +
+      'Key that encrypts the tokens in Redis, the same on all replicas, ' +
       `at least ${MIN_ENCRYPTION_KEY_LENGTH} characters.`,
   }),
   previous_keys: field(z.array(text), {
-    doc: 'Keys that still open what was sealed before `encryption_key` was changed.',
+    doc: 'Former values of `encryption_key`, which still decrypt.',
     omitted: 'none',
   }),
 });
 
 const tls = z.strictObject({
   cert: field(text, {
-    doc: 'PEM file of the certificate, its chain after it. A relative path starts at the folder of the configuration.',
+    doc: 'PEM file of the certificate, followed by its chain. A relative path starts at the folder of the configuration.',
   }),
-  key: field(text, { doc: 'PEM file of its private key, unencrypted.' }),
+  key: field(text, { doc: 'PEM file of its unencrypted private key.' }),
   client_ca: field(text, {
-    doc: 'PEM file of the authorities whose client certificates are taken: every caller then needs one.',
-    omitted: 'none is asked for',
+    doc: 'PEM file of the authorities that issue client certificates. Every client then needs one.',
+    omitted: 'no client certificates',
   }),
 });
 
@@ -572,7 +574,7 @@ export const configSchema = z
       ),
       {
         doc:
-          'Where the proxy listens: `host:port`; port 0 picks a free one. Where others can reach it, `clients`, ' +
+          'Address of the proxy: `host:port`; port 0 picks a free one. If other machines can reach it, `clients`, ' +
           '`listen.tls.client_ca` or `open: true` is required. A change takes a restart.',
         default: DEFAULT_ADDRESSES.listen,
       },
@@ -586,9 +588,9 @@ export const configSchema = z
             address: addressField,
             token: field(text, {
               doc:
-                'What the dashboard and its API ask for on an address that others can reach; ' +
+                'Token that the dashboard and its API require on an address that other machines can reach, ' +
                 `at least ${CLIENT_KEY_LENGTH.min} characters.`,
-              omitted: 'none; there they stay closed',
+              omitted: 'none; on such an address they stay closed',
             }),
           }),
         ],
@@ -596,63 +598,67 @@ export const configSchema = z
       ),
       {
         doc:
-          'Where `/livez`, `/readyz`, `/metrics` and the dashboard are: `host:port`, or `false` for nowhere. ' +
+          'Address of `/livez`, `/readyz`, `/metrics` and the dashboard: `host:port`, or `false` to turn them off. ' +
           'A change of the address takes a restart.',
         default: DEFAULT_ADDRESSES.admin,
       },
     ),
     environment: field(environment, {
-      doc: "Which of the providers' hosts every route uses that does not say otherwise.",
+      doc: 'Environment of every route that does not set its own. It selects the hosts of the providers.',
       default: 'sandbox',
     }),
     routes: field(z.record(text.meta({ pattern: '^/(.*/)?\\*$' }), route), {
-      doc: 'Routes by path prefix: `/mpesa/*`. The longest that matches whole segments wins; the prefix is cut off.',
+      doc: 'Routes by path prefix: `/mpesa/*`. The longest prefix of whole segments wins, and is removed from the path.',
     }),
-    clients: field(z.array(client).min(1, { error: 'is empty; leave it out, or name at least one client' }), {
-      doc: 'Who may call, where not just anyone may.',
+    clients: field(z.array(client).min(1, { error: 'is empty; remove it, or add at least one client' }), {
+      doc: 'The clients that may use the proxy.',
       omitted: 'anyone on this machine',
     }),
-    open: field(flag, { doc: 'Lets anyone call who can reach `listen`.', default: false }),
+    open: field(flag, { doc: 'Lets everyone who can reach `listen` use the proxy.', default: false }),
     allowed_hosts: field(z.array(text), {
-      doc: 'Host headers that are taken, beside loopback names and, with `open: true`, names that no web page can have.',
+      doc: 'Accepted `Host` headers, in addition to loopback names and, with `open: true`, names that no web page can have.',
       omitted: 'none',
     }),
     allowed_origins: field(z.array(text), {
-      doc: 'Web origins whose pages may call: `https://app.example`.',
+      doc: 'Web origins whose pages may use the proxy: `https://app.example`.',
       omitted: 'none',
     }),
     token_store: field(tokenStore, {
-      doc: 'Replicas with the same credentials share one token by way of Redis. A change takes a restart.',
+      doc: 'Shares tokens between replicas through Redis. A change takes a restart.',
       omitted: 'each process has its own tokens',
     }),
     workers: field(
-      z.union([z.literal('auto'), count(1, MAX_WORKERS).meta({ description: 'Processes that serve.' })], {
+      z.union([z.literal('auto'), count(1, MAX_WORKERS).meta({ description: 'Number of processes.' })], {
         error: `must be \`auto\` or a whole number from 1 to ${MAX_WORKERS}`,
       }),
       {
-        doc: 'Processes that serve the address; `auto`: one for each core. A change takes a restart.',
+        doc: 'Number of processes that serve; `auto` is one per core. A change takes a restart.',
         default: 1,
       },
     ),
     max_connections: field(count(1, 1_000_000), {
-      doc: 'Client connections at once, in each of the `workers`; requests on more get 503 `overloaded`.',
+      doc: 'Concurrent client connections, in each of the `workers`. Requests on more get 503 `overloaded`.',
       omitted: 'no limit',
     }),
     drain_timeout: field(duration('0ms', '1h'), {
-      doc: 'How long requests under way may take to finish at shutdown.',
+      doc: 'Time that running requests have to finish at shutdown.',
       default: '25s',
     }),
     inspect_bodies: field(flag, {
       doc:
-        'Keeps the bodies of the last requests for the inspector, masked; never those of production routes. ' +
+        'Keeps the masked bodies of recent requests for the inspector, never those of production routes. ' +
         '`true` in `wakala dev`.',
       fallback: false,
     }),
-    log: field(log, { doc: 'What is logged to standard error, and how.', default: {}, omitted: 'that of each key' }),
+    log: field(log, {
+      doc: 'What is logged to standard error, and how.',
+      default: {},
+      omitted: 'the default of each key',
+    }),
     tracing: field(
       z.strictObject({
         otlp: field(text, {
-          doc: 'Where the collector takes OTLP over HTTP, without `/v1/traces`: `http://127.0.0.1:4318`.',
+          doc: 'URL of a collector that accepts OTLP over HTTP, without `/v1/traces`: `http://127.0.0.1:4318`.',
         }),
       }),
       {
@@ -663,7 +669,7 @@ export const configSchema = z
   })
   .meta({ title: 'Wakala configuration', description: 'The configuration file of Wakala, proxy.config.yaml.' });
 
-/** The configuration that a file with nothing in it stands for. */
+/** The values of an empty file. */
 export const DEFAULTS = configSchema.parse({ routes: {} });
 
 /** The values of a file: units are numbers, addresses and rules are taken apart, defaults are filled in. */

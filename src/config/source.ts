@@ -18,7 +18,7 @@ export type Path = readonly (string | number)[];
 
 type Branch = Record<string | number, unknown>;
 
-/** A string that is the same for the same path and for no other. */
+/** A string that identifies the path. */
 export function pathId(path: Path): string {
   return JSON.stringify(path.map(String));
 }
@@ -42,7 +42,7 @@ export function getAt(root: unknown, path: Path): unknown {
   return value;
 }
 
-/** Replaces a value that is there already. */
+/** Replaces an existing value. */
 export function setAt(root: unknown, path: Path, value: unknown): void {
   const key = path.at(-1);
   const parent = branchAt(root, path.slice(0, -1));
@@ -50,8 +50,8 @@ export function setAt(root: unknown, path: Path, value: unknown): void {
 }
 
 /**
- * Takes out the value at `path`, or what holds it where that is missing or a list, so that no other path changes
- * its meaning. Returns the path that was taken out; undefined if there was nothing but the root.
+ * Removes the value at `path`. If it does not exist or is an entry of a list, removes what contains it, so that every
+ * other path keeps its meaning. Returns the path of what was removed; undefined if only the root is left.
  */
 export function prune(root: unknown, path: Path): Path | undefined {
   const key = path.at(-1);
@@ -63,10 +63,10 @@ export function prune(root: unknown, path: Path): Path | undefined {
   return path;
 }
 
-/** Where a value stands: its key, if it has one, and itself. */
+/** The place of a value in the file: the nodes of its key, if it has one, and of the value. */
 export interface Entry {
   readonly path: Path;
-  /** What the keys below it are. */
+  /** The keys directly below it. */
   readonly keys: string[];
   readonly key: Node | undefined;
   readonly value: Node | null;
@@ -77,29 +77,29 @@ interface Position {
   readonly column: number;
 }
 
-/** A configuration file, parsed: its values, and where each of them stands. */
+/** A parsed configuration file: its values, and the place of each. */
 export interface Source {
   readonly file: string;
   readonly values: unknown;
   /** By `pathId`. A value reached through an alias or a merge key has an entry at every path that leads to it. */
   readonly entries: ReadonlyMap<string, Entry>;
-  /** Keys that are given a second time in their mapping. */
+  /** Keys that occur a second time in their mapping. */
   readonly duplicates: readonly Entry[];
   position(node: Node | null | undefined): Position;
 }
 
-/** The parser's own messages quote the file, which may hold secrets; these do not. */
+/** Messages for the error codes of the parser. Its own messages quote the file, which may contain secrets. */
 const SYNTAX: Readonly<Record<string, string>> = {
-  BAD_ALIAS: 'this alias refers to no anchor',
-  BAD_DQ_ESCAPE: 'unknown escape in a double-quoted text; use single quotes or write `\\\\` for a backslash',
-  BAD_INDENT: 'wrong indentation; keys of one mapping start in the same column',
-  BAD_SCALAR_START: 'a text may not start with this character; put it in quotes',
+  BAD_ALIAS: 'this alias has no anchor',
+  BAD_DQ_ESCAPE: 'unknown escape in a double-quoted text; use single quotes, or write `\\\\` for a backslash',
+  BAD_INDENT: 'wrong indentation; start all keys of one mapping in the same column',
+  BAD_SCALAR_START: 'a text must not start with this character; put the text in quotes',
   BLOCK_AS_IMPLICIT_KEY: 'two keys on one line, or wrong indentation; if this is one text, put it in quotes',
   BLOCK_IN_FLOW: 'indented keys or lists are not allowed inside `{ }` or `[ ]`',
   KEY_OVER_1024_CHARS: 'the key is too long',
   MISSING_CHAR: 'a bracket, a quote, a comma or a colon is missing here',
-  MULTILINE_IMPLICIT_KEY: 'a key must stand on one line; is a `:` missing, or the indentation wrong?',
-  MULTIPLE_DOCS: 'a second document starts here (`---`); the configuration is one document',
+  MULTILINE_IMPLICIT_KEY: 'a key must be on one line; is a `:` missing, or the indentation wrong?',
+  MULTIPLE_DOCS: 'a second document starts here (`---`); the configuration must be one document',
   TAB_AS_INDENT: 'a tab is used for indentation; use spaces',
   TAG_RESOLVE_FAILED: 'tags (`!name`) are not supported',
   UNEXPECTED_TOKEN: 'unexpected text here; check the quotes and brackets before it',
@@ -112,7 +112,10 @@ function syntaxProblem(code: string, line: string): string {
   return flow ? `${message} (inside \`{ }\` or \`[ ]\`, write "\${NAME}" in quotes)` : message;
 }
 
-/** Reads the text of a configuration file. Throws a ConfigError with everything that makes it unreadable. */
+/**
+ * Parses the text of a configuration file.
+ * @throws ConfigError with every syntax error
+ */
 export function parseSource(file: string, text: string): Source {
   const lines = new LineCounter();
   const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true, uniqueKeys: false });
@@ -132,8 +135,8 @@ export function parseSource(file: string, text: string): Source {
   });
   if (problems.length > 0) throw new ConfigError(inOrder(problems));
   const offsetOf = (node: Node | null | undefined) => node?.range?.[0] ?? 0;
-  const fault = shapeFault(doc);
-  if (fault !== undefined) throw new ConfigError([problem(offsetOf(fault.node), fault.message)]);
+  const error = shapeError(doc);
+  if (error !== undefined) throw new ConfigError([problem(offsetOf(error.node), error.message)]);
   const values = valuesOf(doc, file);
   const index = indexed(doc);
   const odd = [...index.entries.values()].find(({ path }) => path.at(-1) === '__proto__');
@@ -146,45 +149,47 @@ export function inOrder(problems: readonly ConfigProblem[]): ConfigProblem[] {
   return [...unique.values()].sort((a, b) => a.line - b.line || a.column - b.column);
 }
 
-interface Fault {
+interface ShapeError {
   readonly node: Node | null;
   readonly message: string;
 }
 
-function shapeFault(doc: Document): Fault | undefined {
+function shapeError(doc: Document): ShapeError | undefined {
   const top = doc.contents;
   if (top === null || (isScalar(top) && top.value === null)) {
-    return { node: top, message: 'the file is empty; it needs at least `routes`. `wakala providers mpesa` shows one' };
+    return {
+      node: top,
+      message: 'the file is empty; add at least one route, `wakala providers mpesa` shows an example',
+    };
   }
-  const [fault] = nodeFaults(doc);
-  if (fault !== undefined) return fault;
+  const [error] = nodeErrors(doc);
+  if (error !== undefined) return error;
   if (!isMap(top)) {
-    return { node: top, message: 'the top of the file must be keys such as `routes:`, not a list or a single value' };
+    return { node: top, message: 'the file must start with keys such as `routes:`, not with a list or a single value' };
   }
   return undefined;
 }
 
-function nodeFaults(doc: Document): Fault[] {
-  const faults: Fault[] = [];
+function nodeErrors(doc: Document): ShapeError[] {
+  const errors: ShapeError[] = [];
   visit(doc, {
     Alias(_, alias) {
-      if (alias.resolve(doc) === undefined)
-        faults.push({ node: alias, message: 'this alias refers to no anchor before it' });
+      if (alias.resolve(doc) === undefined) errors.push({ node: alias, message: 'this alias has no anchor before it' });
     },
     Pair(_, { key }) {
       if (isScalar(key) && key.value !== null) return;
-      faults.push({ node: isNode(key) ? key : null, message: 'a key must be a text' });
+      errors.push({ node: isNode(key) ? key : null, message: 'a key must be a text' });
     },
   });
-  return faults;
+  return errors;
 }
 
-/** Plain values without sharing: an anchor used twice is two values, which may be treated apart. */
+/** Plain values. An anchor that is used twice becomes two values, so that each can be changed alone. */
 function valuesOf(doc: Document, file: string): unknown {
   try {
     return JSON.parse(JSON.stringify(doc.toJS()));
   } catch {
-    const message = 'anchors and aliases lead in a circle, or are used too often';
+    const message = 'anchors and aliases form a circle, or expand too far; write the values out';
     throw new ConfigError([{ file, line: 1, column: 1, key: '', message }]);
   }
 }

@@ -1,17 +1,17 @@
 import { providers } from '../providers/registry.ts';
 import type { CredentialField, Provider } from '../providers/provider.ts';
 
-/** The variable that a credential is read from: `MPESA_CONSUMER_KEY`. */
+/** The name of the environment variable of a credential: `MPESA_CONSUMER_KEY`. */
 export function variableOf(provider: Provider, field: string): string {
   return `${provider.name}_${field}`.toUpperCase().replace(/\W/g, '_');
 }
 
-/** The credentials that a route needs in any case; the others may be left out, at least in the sandbox. */
+/** The credentials that every route needs. The others have a default, at least in the sandbox. */
 export function neededCredentials({ credentials }: Provider): readonly CredentialField[] {
   return credentials.filter((field) => field.default === undefined);
 }
 
-/** The lines of a route for this provider, as they stand under `routes:`. What may be left out is a comment. */
+/** The lines of a route for this provider below `routes:`. Optional credentials are comments. */
 export function routeText(provider: Provider): string {
   const { name, hosts, credentials, settings = [] } = provider;
   const optional = credentials.filter((field) => field.default !== undefined);
@@ -22,24 +22,24 @@ export function routeText(provider: Provider): string {
     ...settings,
     '    credentials:',
     ...neededCredentials(provider).map((field) => `      ${field.name}: \${${variableOf(provider, field.name)}}`),
-    ...optional.map((field) => `      # ${field.name}: left out, it is ${defaultInWords(field)}`),
+    ...optional.map((field) => `      # ${field.name}: optional, default ${formatDefault(field)}`),
     '',
   ].join('\n');
 }
 
-/** What a field is if it is left out: `collection`, or `sandbox, but must be given in production`. */
-export function defaultInWords({ default: value }: CredentialField): string {
+/** The default of a credential: `collection`, or `sandbox; required in production`. */
+export function formatDefault({ default: value }: CredentialField): string {
   if (value === undefined || typeof value === 'string') return value ?? '';
   const environments = ['sandbox', 'production'] as const;
-  const given = environments.flatMap((environment) => value[environment] ?? []);
-  const needed = environments.filter((environment) => value[environment] === undefined);
-  return [...new Set(given), ...needed.map((environment) => `but must be given in ${environment}`)].join(', ');
+  const values = environments.flatMap((environment) => value[environment] ?? []);
+  const required = environments.filter((environment) => value[environment] === undefined);
+  return [...new Set(values), ...required.map((environment) => `required in ${environment}`)].join('; ');
 }
 
-/** What `wakala dev` runs without a file: few enough that the screen shows them all. */
+/** The providers that `wakala dev` runs without a file: few enough to fit on one screen. */
 const STARTERS = ['jpay', 'mpesa', 'jeel', 'paypack'];
 
-/** A file with a route for each of the providers that a first look needs. */
+/** The configuration of `wakala dev` without a file. */
 export const STARTER = `routes:\n${providers
   .filter((provider) => STARTERS.includes(provider.name))
   .map(routeText)

@@ -1,7 +1,7 @@
 import { relativePath, locationOf } from '../http/url-path.ts';
 import { type JsonObject, valueAt, withValueAt } from '../json.ts';
 import {
-  BEARER,
+  DEFAULT_TOKEN_HEADER,
   type DeadTokenRule,
   type Encoding,
   type Environment,
@@ -25,10 +25,9 @@ import {
   type TokenInput,
 } from './schema.ts';
 import type { Path } from './source.ts';
-import type { Templates } from './templates.ts';
+import type { Templates } from './interpolate.ts';
 import { checkedUrl, headerError, isHeaderValue, pathError } from './values.ts';
 
-/** What the parts of an exchange are read with. */
 export interface ExchangeContext {
   readonly report: Diagnostics;
   readonly templates: Templates;
@@ -45,18 +44,18 @@ const DEFAULT_METHOD = fallbackOf(token.shape.request.unwrap().shape.method);
 const ENCODINGS: readonly Encoding[] = ['json', 'form', 'multipart'];
 
 /**
- * The exchange spelled out at `path`, over the one it changes parts of, if there is one. Undefined, and a problem
- * reported, where something is missing. `extra` are placeholders beside credentials.
+ * The exchange at `path`, merged over `base`. Undefined if something is missing; then a problem is reported. `extra`:
+ * placeholders beside those of the credentials.
  */
 function readExchange(
   path: Path,
   input: ExchangeInput,
   base: Partial<Exchange>,
-  reading: ExchangeContext,
+  context: ExchangeContext,
   extra: readonly string[] = [],
 ): Exchange | undefined {
-  const request = readRequest([...path, 'request'], input.request, base.request, reading, extra);
-  const response = readResponse([...path, 'response'], input.response, base.response, reading.report);
+  const request = readRequest([...path, 'request'], input.request, base.request, context, extra);
+  const response = readResponse([...path, 'response'], input.response, base.response, context.report);
   return request && response && { request, response };
 }
 
@@ -64,35 +63,35 @@ function readRequest(
   path: Path,
   input: RequestInput | undefined,
   base: ExchangeRequest | undefined,
-  reading: ExchangeContext,
+  context: ExchangeContext,
   extra: readonly string[],
 ): ExchangeRequest | undefined {
-  const target = readTarget(path, input, base, reading, extra);
+  const target = readTarget(path, input, base, context, extra);
   if (input === undefined) return base;
   const record = (key: 'query' | 'headers') => ({
     ...base?.[key],
-    ...templatesOf([...path, key], input[key] ?? {}, reading, extra),
+    ...templatesOf([...path, key], input[key] ?? {}, context, extra),
   });
   const { basic } = input;
-  const body = readBody(path, input, reading, extra) ?? base?.body;
+  const body = readBody(path, input, context, extra) ?? base?.body;
   const method = input.method ?? base?.method ?? DEFAULT_METHOD;
   if (method === 'GET' && body !== undefined) {
-    reading.report.problem(path, 'a GET request has no body; use `method: POST`, or put the fields under `query`');
+    context.report.problem(path, 'a GET request has no body; use `method: POST`, or put the fields under `query`');
   }
-  checkHeaders([...path, 'headers'], input.headers ?? {}, reading.report);
+  checkHeaders([...path, 'headers'], input.headers ?? {}, context.report);
   if (target === undefined) return undefined;
   return {
     method,
     path: target,
     query: record('query'),
     headers: record('headers'),
-    ...(basic ? { basic: readBasic([...path, 'basic'], basic, reading, extra) } : base?.basic && { basic: base.basic }),
+    ...(basic ? { basic: readBasic([...path, 'basic'], basic, context, extra) } : base?.basic && { basic: base.basic }),
     ...(body && { body }),
     ...(base?.oauth2 && { oauth2: base.oauth2 }),
   };
 }
 
-/** The request's path, or its whole URL. */
+/** The path of the request, or its absolute URL. */
 function readTarget(
   at: Path,
   input: RequestInput | undefined,
@@ -102,18 +101,18 @@ function readTarget(
 ): string | undefined {
   const { path, url } = input ?? {};
   if (path !== undefined && url !== undefined) {
-    report.problem(at, '`path` and `url` are both given; keep one', 'url');
+    report.problem(at, '`path` and `url` are both set; keep one', 'url');
   } else if (url !== undefined) {
     const template = templates.plain([...at, 'url'], url, extra);
     return checkedUrl([...at, 'url'], template, environment, report) === undefined ? undefined : template;
   } else if (path !== undefined) {
     const template = templates.plain([...at, 'path'], path, extra);
     const query = path.includes('?') ? 'put the part after `?` under `query`' : undefined;
-    const fault = query ?? pathError(path.replace(/\{\w+\}/g, 'x'));
-    if (fault !== undefined) report.problem([...at, 'path'], fault);
+    const error = query ?? pathError(path.replace(/\{\w+\}/g, 'x'));
+    if (error !== undefined) report.problem([...at, 'path'], error);
     return template;
   } else if (base === undefined) {
-    const text = 'the token request needs a `path` below the API, or a whole `url`';
+    const text = 'the token request has no target; set `path`, or an absolute `url`';
     if (!report.isSilenced([...at, 'url'])) report.problem(at, text, 'path');
   }
   return base?.path;
@@ -122,15 +121,19 @@ function readTarget(
 function readBody(
   path: Path,
   input: RequestInput,
-  reading: ExchangeContext,
+  context: ExchangeContext,
   extra: readonly string[],
 ): ExchangeRequest['body'] {
   const [encoding, ...others] = ENCODINGS.filter((name) => input[name] !== undefined);
   if (encoding === undefined) return undefined;
   for (const other of others) {
-    reading.report.problem(path, `\`${encoding}\` and \`${other}\` are both given; a request has one body`, other);
+    context.report.problem(
+      path,
+      `\`${encoding}\` and \`${other}\` are both set, but a request has one body; keep one`,
+      other,
+    );
   }
-  return { encoding, fields: templatesOf([...path, encoding], input[encoding] ?? {}, reading, extra) };
+  return { encoding, fields: templatesOf([...path, encoding], input[encoding] ?? {}, context, extra) };
 }
 
 function readBasic(
@@ -157,9 +160,10 @@ function templatesOf(
 
 function checkHeaders(path: Path, headers: Readonly<Record<string, string>>, report: Diagnostics): void {
   for (const [name, value] of Object.entries(headers)) {
-    const fault = name.toLowerCase() === 'authorization' ? undefined : headerError(name);
-    if (fault !== undefined) report.problem(path, `\`${name}\`: ${fault}`, name);
-    else if (!isHeaderValue(value)) report.problem([...path, name], 'holds a character that no header can carry');
+    const error = name.toLowerCase() === 'authorization' ? undefined : headerError(name);
+    if (error !== undefined) report.problem(path, `\`${name}\`: ${error}`, name);
+    else if (!isHeaderValue(value))
+      report.problem([...path, name], 'contains a character that a header cannot carry; remove it');
   }
 }
 
@@ -171,11 +175,15 @@ function readResponse(
 ): ExchangeResponse | undefined {
   for (const [key, value] of Object.entries(input ?? {})) {
     if (value === undefined || value.split('.').every((part) => part !== '')) continue;
-    report.problem([...path, key], 'must be a dotted path into the answer, such as `data.accessToken`');
+    report.problem([...path, key], 'must be a dotted path into the response, such as `data.accessToken`');
   }
   const accessToken = input?.access_token ?? base?.accessToken;
   if (accessToken === undefined) {
-    report.problem(path, 'say where in the answer the token is, e.g. `access_token: access_token`', 'access_token');
+    report.problem(
+      path,
+      'the place of the token in the response is missing; set it, such as `access_token: access_token`',
+      'access_token',
+    );
     return undefined;
   }
   return {
@@ -189,7 +197,7 @@ function readResponse(
 
 const AUTHORIZATION = 'authorization';
 
-/** Which header carries the token: the route's, over the provider's. Undefined: as usual. */
+/** The header that carries the token: the route's or else the provider's. Undefined: `Authorization: Bearer`. */
 export function tokenHeaderOf(
   path: Path,
   base: TokenHeader | undefined,
@@ -199,19 +207,16 @@ export function tokenHeaderOf(
 ): TokenHeader | undefined {
   if (input === undefined) return base;
   const at = [...path, 'token_header'];
-  const { name = base?.name ?? BEARER.name } = input;
-  const scheme = input.scheme ?? (isAuthorization(name) ? BEARER.scheme : '');
-  if (report.keysAt(at).length === 0) report.problem(at, 'is empty; name a header', 'name');
-  const fault = isAuthorization(name) ? undefined : headerError(name);
-  if (fault !== undefined) report.problem([...at, 'name'], fault);
+  const { name = base?.name ?? DEFAULT_TOKEN_HEADER.name } = input;
+  const scheme = input.scheme ?? (isAuthorization(name) ? DEFAULT_TOKEN_HEADER.scheme : '');
+  if (report.keysAt(at).length === 0) report.problem(at, 'is empty; set the `name` of a header', 'name');
+  const error = isAuthorization(name) ? undefined : headerError(name);
+  if (error !== undefined) report.problem([...at, 'name'], error);
   else if (headers.some((rule) => plain(rule.name) === plain(name))) {
-    report.problem([...at, 'name'], 'is set under `headers` as well; the token goes here');
+    report.problem([...at, 'name'], 'is also set under `headers`; remove it there');
   }
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]*$/.test(scheme)) {
-    report.problem(
-      [...at, 'scheme'],
-      'must be one word such as `Bearer`, or empty; the space behind it comes by itself',
-    );
+    report.problem([...at, 'scheme'], 'must be one word such as `Bearer`, or empty; Wakala adds the space after it');
   }
   return { name, scheme };
 }
@@ -220,7 +225,7 @@ function isAuthorization(name: string): boolean {
   return name.toLowerCase() === AUTHORIZATION;
 }
 
-/** Paths into the token answer by the names of the headers that they fill: the route's, over the provider's. */
+/** Paths into the token response, by the header that each one fills: the route's, merged over the provider's. */
 export function responseHeadersOf(
   path: Path,
   base: Readonly<Record<string, string>> | undefined,
@@ -231,19 +236,20 @@ export function responseHeadersOf(
   if (input === undefined) return base;
   const at = [...path, 'headers_from_token'];
   const seen = new Set<string>();
-  const faultIn = (name: string) => {
+  const nameError = (name: string) => {
     if (headerError(name) !== undefined) return headerError(name);
-    if (seen.has(plain(name))) return 'given twice (names are the same in any case, and with `_` for `-`)';
-    if (plain(name) === plain((taken.tokenHeader ?? BEARER).name)) return 'carries the token; choose another header';
+    if (seen.has(plain(name))) return 'occurs twice (case and `_` for `-` make no difference); remove one';
+    if (plain(name) === plain((taken.tokenHeader ?? DEFAULT_TOKEN_HEADER).name))
+      return 'carries the token; choose another header';
     const isSet = taken.headers.some((rule) => plain(rule.name) === plain(name));
-    return isSet ? 'is set under `headers` as well; keep one' : undefined;
+    return isSet ? 'is also set under `headers`; keep one' : undefined;
   };
   for (const [name, value] of Object.entries(input)) {
-    const fault = faultIn(name);
+    const error = nameError(name);
     seen.add(plain(name));
-    if (fault !== undefined) report.problem(at, `\`${name}\`: ${fault}`, name);
+    if (error !== undefined) report.problem(at, `\`${name}\`: ${error}`, name);
     if (value.split('.').some((part) => part === '')) {
-      report.problem([...at, name], 'must be a dotted path into the token answer, such as `data.app_code`');
+      report.problem([...at, name], 'must be a dotted path into the token response, such as `data.app_code`');
     }
   }
   const kept = Object.entries(base ?? {}).filter(([name]) => !seen.has(plain(name)));
@@ -257,7 +263,7 @@ function plain(name: string): string {
 const LIFETIME_S = 3600;
 const REFRESH_LIFETIME_S = 86_400;
 
-/** What a service described by `token:` alone would answer, so that it can be emulated like a built-in one. */
+/** Sample responses of a service that only `token` describes, for its emulator. */
 function generatedSamples(
   response: ExchangeResponse,
   deadToken: readonly DeadTokenRule[],
@@ -265,18 +271,18 @@ function generatedSamples(
 ): Samples {
   const saysLifetime = response.expiresIn !== undefined || response.expiresAt !== undefined;
   return {
-    tokenAnswer: withMapped({}, response),
+    tokenResponse: withMapped({}, response),
     tokenFormat: 'opaque',
     accessLifetimeS: saysLifetime ? LIFETIME_S : defaultLifetimeS,
     ...(response.refreshToken !== undefined && { refreshLifetimeS: REFRESH_LIFETIME_S }),
-    deniedAnswer: { status: 401, body: { error: 'invalid_client' } },
-    deadAnswer: deadTokenResponse(deadToken),
+    deniedResponse: { status: 401, body: { error: 'invalid_client' } },
+    deadTokenResponse: responseMatching(deadToken),
     call: { method: 'GET', path: '/' },
   };
 }
 
-/** `answer` with a value at every place where the mapping looks for one. */
-function withMapped(answer: JsonObject, response: ExchangeResponse): JsonObject {
+/** The sample with a value at every path that the mapping reads. */
+function withMapped(sample: JsonObject, response: ExchangeResponse): JsonObject {
   const wanted: [path: string | undefined, value: string | number][] = [
     [response.accessToken, ''],
     [response.refreshToken, ''],
@@ -287,12 +293,12 @@ function withMapped(answer: JsonObject, response: ExchangeResponse): JsonObject 
   return wanted.reduce<JsonObject>(
     (made, [path, value]) =>
       path === undefined || valueAt(made, path) !== undefined ? made : withValueAt(made, path, value),
-    answer,
+    sample,
   );
 }
 
-/** An answer that the first of the rules takes for a dead token. */
-function deadTokenResponse([rule]: readonly DeadTokenRule[]): Samples['deadAnswer'] {
+/** A response that the first rule matches. */
+function responseMatching([rule]: readonly DeadTokenRule[]): Samples['deadTokenResponse'] {
   const fields = Object.entries(rule?.body ?? { error: 'invalid_token' });
   return {
     status: rule?.status ?? 401,
@@ -300,7 +306,7 @@ function deadTokenResponse([rule]: readonly DeadTokenRule[]): Samples['deadAnswe
   };
 }
 
-/** Name of the providers that are made from a route's `token` alone. */
+/** The name of a provider that only the `token` of a route describes. */
 const CUSTOM = 'custom';
 
 interface Exchanges {
@@ -308,23 +314,23 @@ interface Exchanges {
   readonly refresh: Exchange | undefined;
 }
 
-/** The built-in provider with the route's `token` merged in, or one made from it. Undefined: not enough is said. */
+/** The exchanges of the route: its `token` merged over the provider. Undefined if something is missing. */
 export function exchangesOf(
   path: Path,
   base: Provider | undefined,
   input: RouteInput,
-  reading: ExchangeContext,
+  context: ExchangeContext,
 ): Exchanges | undefined {
-  const { report } = reading;
+  const { report } = context;
   const at = [...path, 'token'];
   const written = input.token ?? {};
   const known = base === undefined || isFixed(base.token) ? {} : base.token;
-  const token = readExchange(at, written, known, reading);
-  const refresh = token && readRefresh(at, written, token, base?.refresh, reading);
+  const token = readExchange(at, written, known, context);
+  const refresh = token && readRefresh(at, written, token, base?.refresh, context);
   if (token === undefined) return undefined;
   if (input.encoding === undefined) return { token, refresh };
   if (token.request.body === undefined) {
-    report.problem([...path, 'encoding'], 'the token request of this provider has no body to encode');
+    report.problem([...path, 'encoding'], 'the token request of this provider has no body; remove `encoding`');
   }
   return { token: encoded(token, input.encoding), refresh };
 }
@@ -339,36 +345,37 @@ function readRefresh(
   { refresh }: TokenInput,
   token: Exchange,
   base: Exchange | undefined,
-  reading: ExchangeContext,
+  context: ExchangeContext,
 ): Exchange | undefined {
   if (refresh === undefined) return base;
   const path = [...at, 'refresh'];
   if (token.response.refreshToken === undefined) {
-    const text = 'the token answer names no refresh token; say where it is with `response: {refresh_token: ...}`';
-    reading.report.problem([...at, 'response'], text, 'refresh_token');
+    const text =
+      'the place of the refresh token in the token response is missing; set `response: {refresh_token: ...}`';
+    context.report.problem([...at, 'response'], text, 'refresh_token');
   }
   const known = base ?? { response: token.response };
-  return readExchange(path, refresh, known, reading, ['refresh_token']);
+  return readExchange(path, refresh, known, context, ['refresh_token']);
 }
 
-/** The provider of a route: the parts that the route changes, over the built-in one or over plain defaults. */
+/** The provider of a route: the settings of the route merged over the built-in provider, or over defaults. */
 export function buildProvider(
   base: Provider | undefined,
   route: { readonly name: string; readonly token: TokenInput | undefined; readonly loginPaths: readonly TokenPath[] },
   { token, refresh }: Exchanges,
   { headers, tokenHeader }: { readonly headers: readonly HeaderRule[]; readonly tokenHeader: TokenHeader | undefined },
 ): Provider {
-  const deadToken = route.token?.dead_token?.map(answerRule) ?? base?.deadToken ?? [{ status: 401 }];
-  const deniedToken = route.token?.denied_token?.map(answerRule) ?? base?.deniedToken;
+  const deadToken = route.token?.dead_token?.map(deadTokenRule) ?? base?.deadToken ?? [{ status: 401 }];
+  const deniedToken = route.token?.denied_token?.map(deadTokenRule) ?? base?.deniedToken;
   const lifetimeMs = route.token?.default_lifetime;
   const providerLifetimeS = base?.defaultLifetimeS ?? DEFAULT_LIFETIME_MS / 1000;
   const defaultLifetimeS = lifetimeMs === undefined ? providerLifetimeS : lifetimeMs / 1000;
   const made = generatedSamples(token.response, deadToken, defaultLifetimeS);
   const samples = base && {
     ...base.samples,
-    tokenAnswer: withMapped(base.samples.tokenAnswer, token.response),
-    ...(route.token?.dead_token && { deadAnswer: deadTokenResponse(deadToken) }),
-    ...(route.token?.denied_token && { deniedAnswer: deadTokenResponse(deniedToken ?? []) }),
+    tokenResponse: withMapped(base.samples.tokenResponse, token.response),
+    ...(route.token?.dead_token && { deadTokenResponse: responseMatching(deadToken) }),
+    ...(route.token?.denied_token && { deniedResponse: responseMatching(deniedToken ?? []) }),
   };
   return {
     name: base?.name ?? CUSTOM,
@@ -393,23 +400,23 @@ function hasPath(base: Provider | undefined, { method, path }: TokenPath): boole
   return base?.tokenPaths.some((known) => known.method === method && known.path === path) ?? false;
 }
 
-function answerRule({ status, body }: NonNullable<TokenInput['dead_token']>[number]): DeadTokenRule {
+function deadTokenRule({ status, body }: NonNullable<TokenInput['dead_token']>[number]): DeadTokenRule {
   return body === undefined ? { status } : { status, body };
 }
 
-/** The exchanges with the headers that their answers give. */
+/** The exchanges, with the headers that their responses fill. */
 export function withResponseHeaders(
   { token, refresh }: Exchanges,
   headers: Readonly<Record<string, string>> | undefined,
 ): Exchanges {
   if (headers === undefined) return { token, refresh };
-  const reading = (exchange: Exchange): Exchange => ({ ...exchange, response: { ...exchange.response, headers } });
-  return { token: reading(token), refresh: refresh && reading(refresh) };
+  const withHeaders = (exchange: Exchange): Exchange => ({ ...exchange, response: { ...exchange.response, headers } });
+  return { token: withHeaders(token), refresh: refresh && withHeaders(refresh) };
 }
 
 /**
- * The exchange's own paths, where they are on the API host and so can be called through the route. One with a percent
- * escape is no login that is answered here; it is refused in any spelling all the same.
+ * The paths of the exchanges below the API, which clients can call through the route. One with a percent escape gets no
+ * placeholder response here; the proxy refuses it in any spelling.
  */
 export function loginPaths({ token, refresh }: Exchanges, upstream: string, authServer: string): TokenPath[] {
   const logins = [token, refresh].flatMap((exchange) => {
@@ -423,7 +430,7 @@ export function loginPaths({ token, refresh }: Exchanges, upstream: string, auth
   return login?.path === next?.path && login?.method === next?.method ? logins.slice(0, 1) : logins;
 }
 
-/** The headers of API calls: the route's replace the provider's of the same name. */
+/** The headers of API requests. Those of the route replace those of the provider with the same name. */
 export function headersOf(
   path: Path,
   base: readonly HeaderRule[],
@@ -432,11 +439,12 @@ export function headersOf(
 ): HeaderRule[] {
   const seen = new Set<string>();
   const own = Object.entries(input).map(([name, value]): HeaderRule => {
-    const twice = seen.has(name.toLowerCase()) ? 'given twice (names are the same in any case)' : undefined;
+    const twice = seen.has(name.toLowerCase()) ? 'occurs twice (case makes no difference); remove one' : undefined;
     seen.add(name.toLowerCase());
-    const fault = headerError(name) ?? twice;
-    if (fault !== undefined) report.problem(path, `\`${name}\`: ${fault}`, name);
-    else if (!isHeaderValue(value)) report.problem([...path, name], 'holds a character that no header can carry');
+    const error = headerError(name) ?? twice;
+    if (error !== undefined) report.problem(path, `\`${name}\`: ${error}`, name);
+    else if (!isHeaderValue(value))
+      report.problem([...path, name], 'contains a character that a header cannot carry; remove it');
     return { name, value: templates.text([...path, name], value), mode: 'set' };
   });
   return [...base.filter((rule) => !seen.has(rule.name.toLowerCase())), ...own];

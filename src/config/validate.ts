@@ -19,8 +19,8 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Holds the values against the schema and reports what does not fit. What fits is returned, so that the checks
- * after this one find everything else that is wrong with the same file. `values` is changed on the way.
+ * Parses the values with the schema and reports what does not fit. Returns what fits, so that later checks find every
+ * other problem of the file. Changes `values`.
  */
 export function validate(values: unknown, { segments, missing }: Interpolation, report: Diagnostics): ConfigInput {
   let result = parse(values);
@@ -37,26 +37,25 @@ export function validate(values: unknown, { segments, missing }: Interpolation, 
 }
 
 function parse(values: unknown) {
-  return configSchema.safeParse(values, { error: plainWords });
+  return configSchema.safeParse(values, { error: messageOf });
 }
 
-/** The issues themselves; of a union, those of the one alternative that the value was meant to be. */
+/** The issues; for a union, those of the alternative that has the type of the value. */
 function flatten(issues: readonly Issue[], base: Path = []): Issue[] {
   return issues.flatMap((issue) => {
     const path = [...base, ...issue.path] as (string | number)[];
-    const meant =
-      issue.code === 'invalid_union' ? issue.errors.find((branch) => !branch.some(isOfAnotherKind)) : undefined;
+    const meant = issue.code === 'invalid_union' ? issue.errors.find((branch) => !branch.some(isOtherType)) : undefined;
     return meant === undefined ? [{ ...issue, path }] : flatten(meant, path);
   });
 }
 
-function isOfAnotherKind(issue: Issue): boolean {
+function isOtherType(issue: Issue): boolean {
   return issue.path.length === 0 && (issue.code === 'invalid_type' || issue.code === 'invalid_value');
 }
 
 /**
- * A `${...}` gives a text. Where the schema wants something else, its value is read as YAML would read it: `8` is
- * then a number. So a text that looks like a number stays one wherever a text is right.
+ * A `${...}` gives a text. Where the schema wants another type, the text is parsed as YAML, so `8` becomes a number.
+ * Where the schema wants a text, a text that looks like a number stays a text.
  */
 function retype(values: unknown, segments: SegmentsByPath, issues: readonly Issue[]): boolean {
   const wrong = flatten(issues).filter((issue) => {
@@ -73,7 +72,7 @@ function retype(values: unknown, segments: SegmentsByPath, issues: readonly Issu
   return retyped.length > 0;
 }
 
-function plainWords(issue: z.core.$ZodRawIssue): string {
+function messageOf(issue: z.core.$ZodRawIssue): string {
   if (issue.code === 'invalid_type') {
     const wanted = TYPES[issue.expected] ?? issue.expected;
     if (issue.input === null) return `is empty; it must be ${wanted}`;
@@ -106,28 +105,27 @@ function reportIssue(issue: Issue, values: unknown, report: Diagnostics): void {
   }
 }
 
-/** There are too many to list them all. */
+/** A message of its own: there are too many providers to list them all. */
 function unknownProvider(path: Path, value: string, guess: string, report: Diagnostics): string {
-  const shown = report.isInterpolated(path) ? '' : ` ${report.quoted(path, value)}`;
-  return `unknown provider${shown}${guess || '; `wakala providers` lists those there are'}`;
+  return `unknown provider${report.quoted(path, value)}${guess || '; `wakala providers` lists all'}`;
 }
 
 function remedy(path: Path): string {
-  return path.length === 1 ? '; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole' : '';
+  return path.length === 1 ? '; add at least one, such as `/mpesa/*`; `wakala providers mpesa` shows an example' : '';
 }
 
 function reportKey(path: Path, key: string, report: Diagnostics): void {
   report.unknownKey(path, key, knownKeys(path));
 }
 
-/** Takes out what the issue is about, and marks it as known to be bad. */
+/** Removes the value that the issue is about, and marks it as invalid. */
 function cut(issue: Issue, values: unknown, report: Diagnostics): void {
   const path = issue.path as Path;
   if (issue.code === 'unrecognized_keys') for (const key of issue.keys) prune(values, [...path, key]);
   else report.silence(prune(values, path) ?? path);
 }
 
-/** The keys that the schema has in the mapping at `path`. */
+/** The keys of the mapping at `path`, according to the schema. */
 function knownKeys(path: Path): string[] {
   let schema: z.core.$ZodType | undefined = configSchema;
   for (const key of path) schema = below(schema, key);
@@ -144,7 +142,7 @@ function below(schema: z.core.$ZodType | undefined, key: string | number): z.cor
   return undefined;
 }
 
-/** The schema without what is wrapped around it; of a union, every alternative. */
+/** The schema without its wrappers; for a union, every alternative. */
 function alternatives(schema: z.core.$ZodType | undefined): z.core.$ZodType[] {
   if (schema === undefined) return [];
   const def = schema._zod.def as { innerType?: z.core.$ZodType; in?: z.core.$ZodType; options?: z.core.$ZodType[] };

@@ -19,7 +19,7 @@ export interface AllowRule {
   readonly prefix: boolean;
 }
 
-/** A duration or size as the source code of this program writes it. */
+/** A duration or a size in the source code: the compiler rejects one without a known unit. */
 export type DurationText = `${number}${'ms' | 's' | 'm' | 'h'}`;
 export type SizeText = `${number}${'' | 'KiB' | 'MiB' | 'GiB'}`;
 
@@ -36,7 +36,7 @@ const BYTES: Readonly<Record<string, number>> = {
   GiB: 1024 ** 3,
 };
 
-/** As regular expressions for editors, to which a reference is as good as a value. */
+/** Regular expressions for editors. A `${...}` reference is as good as a value. */
 export const DURATION_PATTERN = '^[0-9]+(ms|s|m|h)$|\\$\\{.+\\}';
 export const SIZE_PATTERN = '^[0-9]+ ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?$|\\$\\{.+\\}';
 
@@ -46,58 +46,60 @@ function inUnits(text: string, pattern: RegExp, units: Readonly<Record<string, n
   return factor === undefined ? undefined : Number(match?.[1]) * factor;
 }
 
-/** Milliseconds of `500ms`, `60s`, `5m` or `1h`; undefined if it is none of these. */
+/** Milliseconds of `500ms`, `60s`, `5m` or `1h`; undefined for any other text. */
 export function parseDuration(text: string): number | undefined {
   return inUnits(text, /^([0-9]+)(ms|s|m|h)$/, MS);
 }
 
-/** Bytes of `64KiB`, `10MiB`, `1MB`, or of a plain whole number; undefined if it is none of these. */
+/** Bytes of `64KiB`, `10MiB`, `1MB` or a whole number without a unit; undefined for any other text. */
 export function parseSize(text: string): number | undefined {
   return inUnits(text, /^([0-9]+) ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?$/, BYTES);
 }
 
+/** In the largest unit that divides it: `60000` is `1m`. */
 export function formatDuration(ms: number): string {
   const unit = ['h', 'm', 's'].find((name) => ms >= (MS[name] ?? 1) && ms % (MS[name] ?? 1) === 0) ?? 'ms';
   return `${ms / (MS[unit] ?? 1)}${unit}`;
 }
 
+/** In the largest unit that divides it: `65536` is `64KiB`. */
 export function formatSize(bytes: number): string {
   const unit = ['GiB', 'MiB', 'KiB'].find((name) => bytes >= (BYTES[name] ?? 1) && bytes % (BYTES[name] ?? 1) === 0);
   return unit === undefined ? String(bytes) : `${bytes / (BYTES[unit] ?? 1)}${unit}`;
 }
 
-/** A value, or why a text gives none. */
+/** The value of a text, or what is wrong with the text. */
 export type Parsed<T> = { readonly value: T } | { readonly problem: string };
 
 const HINT = '`127.0.0.1:8080` for this machine only, `0.0.0.0:8080` for every interface';
 
-/** Reads `host:port`, with an IPv6 host in brackets. `localhost` is taken as 127.0.0.1, for it may mean `::1` only. */
+/** Parses `host:port`, an IPv6 host in brackets. `localhost` becomes 127.0.0.1: some systems resolve it to `::1` only. */
 export function parseAddress(text: string): Parsed<ListenAddress> {
   const match = /^(?:\[([^\]]*)\]|([^:]*)):([0-9]+)$/.exec(text);
-  if (match === null) return { problem: addressFault(text) };
+  if (match === null) return { problem: addressError(text) };
   const [, inBrackets, plain, digits] = match;
   const port = Number(digits);
   if (port > 65_535) return { problem: 'the port must be between 0 and 65535 (0 picks a free one)' };
   if (inBrackets !== undefined) {
-    if (!isIPv6(inBrackets)) return { problem: 'only an IPv6 address stands in brackets, as in `[::1]:8080`' };
+    if (!isIPv6(inBrackets)) return { problem: 'only an IPv6 address is written in brackets: `[::1]:8080`' };
     return { value: { host: inBrackets, port } };
   }
   const host = (plain ?? '').toLowerCase();
-  if (host === '' || host === '*') return { problem: `name the address to listen on: ${HINT}` };
+  if (host === '' || host === '*') return { problem: `the address to listen on is missing; write ${HINT}` };
   if (!isHostName(host)) return { problem: `not an address to listen on; write ${HINT}` };
   return { value: { host: host === 'localhost' ? '127.0.0.1' : host, port } };
 }
 
-function addressFault(text: string): string {
-  if (/^[0-9]+$/.test(text)) return `name the address too: ${HINT}`;
+function addressError(text: string): string {
+  if (/^[0-9]+$/.test(text)) return `the address to listen on is missing; write ${HINT}`;
   if (isIPv6(text) || /^[0-9a-f:]+:[0-9]+$/i.test(text)) {
     return 'an IPv6 address is written in brackets, with a port: `[::1]:8080`';
   }
-  if (text.includes('://')) return `leave out the scheme; write ${HINT}`;
+  if (text.includes('://')) return `must not contain a scheme; write ${HINT}`;
   return `must be an address and a port: ${HINT}`;
 }
 
-/** An IPv4 address or a DNS name. */
+/** Whether this is an IPv4 address or a DNS name. */
 export function isHostName(host: string): boolean {
   if (isIP(host) === 4) return true;
   const labels = host.split('.');
@@ -105,12 +107,12 @@ export function isHostName(host: string): boolean {
   return named && host.length <= 253 && !/^[0-9]+$/.test(labels.at(-1) ?? '');
 }
 
-/** `host:port` as one would type it. */
+/** `host:port`, an IPv6 host in brackets. */
 export function formatAddress({ host, port }: ListenAddress): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Names under which clouds serve machine credentials to whoever asks. */
+/** Host names of cloud metadata services, which give out the credentials of the machine. */
 const METADATA_NAMES: readonly string[] = [
   'metadata',
   'metadata.goog',
@@ -119,33 +121,33 @@ const METADATA_NAMES: readonly string[] = [
   'instance-data.ec2.internal',
 ];
 
-/** A link-local address or a cloud's metadata service: never a payment API. */
+/** Whether the host is a link-local address or a cloud metadata service. A payment API is neither. */
 export function isLinkLocal(host: string): boolean {
-  const bare = bareHost(host);
+  const bare = normalizeHost(host);
   return METADATA_NAMES.includes(bare) || isLinkLocalAddress(bare);
 }
 
-/** Both would listen on the same port of at least one address. */
+/** Whether both listen on the same port of at least one address. */
 export function overlaps(a: ListenAddress, b: ListenAddress): boolean {
-  return a.port !== 0 && a.port === b.port && (isWild(a.host) || isWild(b.host) || a.host === b.host);
+  return a.port !== 0 && a.port === b.port && (isWildcard(a.host) || isWildcard(b.host) || a.host === b.host);
 }
 
-/** A connection that this machine makes to `host` and `port` arrives at `listen`. */
+/** Whether a connection from this machine to `host` and `port` arrives at `listen`. */
 export function leadsTo(listen: ListenAddress, host: string, port: number): boolean {
   if (port === 0 || port !== listen.port) return false;
-  const [bare, own] = [bareHost(host), bareHost(listen.host)];
+  const [bare, own] = [normalizeHost(host), normalizeHost(listen.host)];
   if (bare === own) return true;
-  if (isWild(own)) return isWild(bare) || isLoopbackName(bare);
-  const isAnyLoopback = isWild(bare) || (isLoopbackName(bare) && isIP(bare) === 0);
+  if (isWildcard(own)) return isWildcard(bare) || isLoopbackName(bare);
+  const isAnyLoopback = isWildcard(bare) || (isLoopbackName(bare) && isIP(bare) === 0);
   return isAnyLoopback && isLoopbackName(own);
 }
 
-function isWild(host: string): boolean {
+function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
 
-/** A host in one spelling: an IPv6 address without brackets and as short as it can be, IPv4 within it as IPv4. */
-function bareHost(host: string): string {
+/** A host in its normal form: IPv6 without brackets and as short as possible, IPv4-mapped IPv6 as IPv4. */
+function normalizeHost(host: string): string {
   const bare = hostWithoutBrackets(host.toLowerCase());
   if (isIP(bare) !== 6) return bare;
   return mappedIPv4(bare) ?? URL.parse(`http://[${bare}]`)?.hostname.slice(1, -1) ?? bare;
@@ -153,62 +155,61 @@ function bareHost(host: string): string {
 
 const METHODS: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
-/** Why this cannot be a method that is let through; undefined if it can. */
+/** What is wrong with the name of a method; undefined if nothing is. */
 function methodError(method: string): string | undefined {
   if (METHODS.includes(method)) return undefined;
   if (METHODS.includes(method.toUpperCase())) return `methods are written in capitals: \`${method.toUpperCase()}\``;
   return `not a method; it must be one of ${METHODS.join(', ')}${didYouMean(method.toUpperCase(), METHODS)}`;
 }
 
-/** Reads the name of a method. */
+/** Parses the name of a method. */
 export function parseMethod(text: string): Parsed<string> {
   const problem = methodError(text);
   return problem === undefined ? { value: text } : { problem };
 }
 
-/** Reads `GET /v1/payments/*`. */
+/** Parses `GET /v1/payments/*`. */
 export function parseAllow(text: string): Parsed<AllowRule> {
   const match = /^(\S+) +(\/\S*)$/.exec(text);
   if (match === null) return { problem: 'must be `METHOD /path`, such as `POST /v1/payments` or `GET /*`' };
   const [, method = '', path = ''] = match;
-  const fault = method === '*' ? undefined : methodError(method);
-  if (fault !== undefined) return { problem: fault };
+  const error = method === '*' ? undefined : methodError(method);
+  if (error !== undefined) return { problem: error };
   const prefix = path.endsWith('*');
   const exact = prefix ? path.slice(0, -1) : path;
   const problem = pathError(exact);
   return problem === undefined ? { value: { method, path: exact, prefix } } : { problem };
 }
 
-/** Why no request can ever have this path; undefined if one can. */
+/** What is wrong with a path; undefined if a request can have it. */
 export function pathError(path: string): string | undefined {
   if (!path.startsWith('/')) return 'must start with `/`';
-  if (path.includes('*')) return '`*` may stand only at the end';
-  if (/[?#]/.test(path)) return 'a path holds no query and no fragment';
-  if (path.includes('//')) return 'a path holds no `//`';
-  if (/(^|\/)\.{1,2}(\/|$)/.test(path)) return 'a path holds no `.` or `..` segments';
-  if (!/^[!-~]*$/.test(path) || /["<>\\^`]/.test(path))
-    return 'a path holds only plain ASCII, no spaces or backslashes';
+  if (path.includes('*')) return '`*` is allowed only at the end';
+  if (/[?#]/.test(path)) return 'a path must not contain a query or a fragment';
+  if (path.includes('//')) return 'a path must not contain `//`';
+  if (/(^|\/)\.{1,2}(\/|$)/.test(path)) return 'a path must not contain `.` or `..` segments';
+  if (!/^[!-~]*$/.test(path) || /["<>\\^`]/.test(path)) return 'a path must be ASCII without spaces and backslashes';
   return undefined;
 }
 
-/** Why a route cannot set this header on API calls; undefined if it can. */
+/** Why a route cannot set this header on API requests; undefined if it can. */
 export function headerError(name: string): string | undefined {
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return 'not a header name';
   const plain = normalizeHeaderName(name);
   if (plain === 'authorization')
-    return 'cannot be set here: the token goes there; for a fixed key use `provider: static`';
+    return 'cannot be set here: it carries the token; for a fixed key use `provider: static`';
   if (NOT_CONFIGURABLE_HEADERS.has(plain)) return 'cannot be set here: it belongs to the connection';
   return undefined;
 }
 
-/** A header value that can be sent: no line break, no character beyond Latin-1 (RFC 9110, 5.5). */
+/** Whether a header can carry the value: no line break, no character beyond Latin-1 (RFC 9110 section 5.5). */
 export function isHeaderValue(value: string): boolean {
   return /^[\t\x20-\x7e\x80-\xff]*$/.test(value);
 }
 
 /**
- * Checks the URL given at `path` and returns its origin and path without a trailing slash; undefined if it cannot
- * be used. Bad for the environment is a problem too, but leaves the URL usable for further checks.
+ * Checks the URL at `path` and returns its origin and path without a trailing slash; undefined if it cannot be used.
+ * A URL that does not fit the environment is reported, but returned for further checks.
  */
 export function checkedUrl(
   path: Path,
@@ -217,24 +218,24 @@ export function checkedUrl(
   report: Diagnostics,
 ): string | undefined {
   const url = URL.parse(text);
-  const fault = url === null ? 'must be a whole URL such as `https://api.example.com/v1`' : urlFault(text, url);
-  if (fault !== undefined || url === null) {
-    report.problem(path, fault ?? 'not a URL');
+  const error = url === null ? 'must be an absolute URL such as `https://api.example.com/v1`' : urlError(text, url);
+  if (error !== undefined || url === null) {
+    report.problem(path, error ?? 'not a URL');
     return undefined;
   }
   checkEnvironment(path, url, environment, report);
   return `${url.origin}${url.pathname}`.replace(/(?<!\/)\/+$/, '');
 }
 
-/** Where this process itself listens. */
+/** The addresses that this process listens on. */
 export interface OwnListeners {
   readonly listen: ListenAddress;
   readonly admin: ListenAddress | undefined;
 }
 
 /**
- * A URL at which this process itself would answer is a problem: at the proxy it is a loop, and at the admin listener
- * clients of the proxy could see and do what is for this machine alone.
+ * Reports a URL that leads to this process. At the proxy it is a loop. At the admin listener it would give clients
+ * access to what only this machine may see and do.
  */
 export function checkLoop(path: Path, text: string | undefined, own: OwnListeners, report: Diagnostics): void {
   const url = text === undefined ? null : URL.parse(text);
@@ -242,21 +243,25 @@ export function checkLoop(path: Path, text: string | undefined, own: OwnListener
   const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
   const { listen, admin } = own;
   if (leadsTo(listen, url.hostname, port)) {
-    report.problem(path, `leads back to this proxy, which listens on ${formatAddress(listen)}; name the API itself`);
+    report.problem(
+      path,
+      `leads back to this proxy, which listens on ${formatAddress(listen)}; write the URL of the API`,
+    );
   } else if (admin !== undefined && leadsTo(admin, url.hostname, port)) {
     const text = `leads to the admin listener of this proxy (${formatAddress(admin)}), which clients must not reach`;
-    report.problem(path, `${text}; name the API itself`);
+    report.problem(path, `${text}; write the URL of the API`);
   }
 }
 
-function urlFault(text: string, url: URL): string | undefined {
+/** What is wrong with a base URL; undefined if nothing is. */
+function urlError(text: string, url: URL): string | undefined {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'must begin with `https://` (or `http://`)';
-  if (url.username !== '' || url.password !== '') return 'must hold no user name or password; use `credentials`';
-  if (text.includes('?')) return 'must hold no query (`?...`); the query of each call is passed on as it is';
-  if (text.includes('#')) return 'must hold no fragment (`#...`)';
-  if (/[\s\\]/.test(text)) return 'must hold no spaces or backslashes';
+  if (url.username !== '' || url.password !== '') return 'must not contain a user name or password; use `credentials`';
+  if (text.includes('?')) return 'must not contain a query (`?...`); the query of each request is passed on unchanged';
+  if (text.includes('#')) return 'must not contain a fragment (`#...`)';
+  if (/[\s\\]/.test(text)) return 'must not contain spaces or backslashes';
   if (/\/\/|\/\.{1,2}(\/|$)|%2e|%2f|%5c/i.test(text.replace(/^[a-z]+:\/\//i, ''))) {
-    return 'must hold no `//`, `.` or `..` in its path';
+    return 'must not contain `//`, `.` or `..` in its path';
   }
   if (isLinkLocal(url.hostname)) return 'must not be a link-local address or a metadata service';
   return undefined;
@@ -264,20 +269,20 @@ function urlFault(text: string, url: URL): string | undefined {
 
 function checkEnvironment(path: Path, url: URL, environment: Environment, report: Diagnostics): void {
   if (url.protocol === 'http:') {
-    const text = '`http:` would send tokens and payments in the clear; use `https:`';
+    const text = '`http:` would send tokens and payments unencrypted; use `https:`';
     if (environment === 'production') report.problem(path, text);
     else if (!isLoopbackName(url.hostname)) report.warn(path, text);
   }
   const known = BUILT_IN_HOSTS.get(url.hostname.replace(/\.$/, ''));
   if (known === undefined || known.environments.has(environment)) return;
   const [other] = known.environments;
-  const remedy = `set \`environment: ${other}\` on the route, or leave the URL out`;
+  const remedy = `set \`environment: ${other}\` on the route, or remove the URL`;
   report.problem(path, `this is the ${other} host of \`${known.provider}\`, on a ${environment} route; ${remedy}`);
 }
 
 const BUILT_IN_HOSTS = builtInHosts();
 
-/** Every host of a built-in provider, with the environments that it serves. */
+/** The hosts of the built-in providers, with the environments that each serves. */
 function builtInHosts(): Map<string, { provider: string; environments: Set<Environment> }> {
   const hosts = new Map<string, { provider: string; environments: Set<Environment> }>();
   for (const provider of providers) {

@@ -1,4 +1,4 @@
-import { defaultOf, type Exchange, isFixed, type OAuth2, type Provider } from '../providers/provider.ts';
+import { credentialDefault, type Exchange, isFixed, type OAuth2, type Provider } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 
@@ -36,7 +36,7 @@ export function emulatedCredentials(provider: Provider): ReadonlyMap<string, Sec
   return new Map(
     provider.credentials.map((field) => {
       const generated = `emulated-${provider.name}-${field.name}`.replaceAll('_', '-');
-      return [field.name, new Secret(defaultOf(field, 'sandbox') ?? field.example ?? generated)];
+      return [field.name, new Secret(credentialDefault(field, 'sandbox') ?? field.example ?? generated)];
     }),
   );
 }

@@ -1,6 +1,6 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { Hono, type MiddlewareHandler } from 'hono';
-import { BEARER, type TokenHeader } from '../providers/provider.ts';
+import { DEFAULT_TOKEN_HEADER, type TokenHeader } from '../providers/provider.ts';
 import { ControlError } from './controls.ts';
 import { control, type EmulatorState, stateAsJson } from './emulator-state.ts';
 import {
@@ -96,7 +96,7 @@ function requireToken(state: EmulatorState, basePath: string): MiddlewareHandler
     state.log.debug('emulator_call_refused', { emulator: state.provider.name, method: c.req.method, path, reason });
     return sendRefusal(
       c,
-      state.providerEmulator.deadTokenResponse?.(path) ?? state.provider.samples.deadAnswer,
+      state.providerEmulator.deadTokenResponse?.(path) ?? state.provider.samples.deadTokenResponse,
       reason,
     );
   };
@@ -113,8 +113,8 @@ function refusalReason(
     return 'refuse_next_calls is set';
   }
   if (switches.refusePath !== undefined && path.startsWith(switches.refusePath)) return 'refuse_path is set';
-  const header = provider.tokenHeader ?? BEARER;
-  const name = header.name === BEARER.name ? 'Authorization' : header.name;
+  const header = provider.tokenHeader ?? DEFAULT_TOKEN_HEADER;
+  const name = header.name === DEFAULT_TOKEN_HEADER.name ? 'Authorization' : header.name;
   const [value, ...more] = headerValues(c, header.name);
   if (value === undefined) return `no ${name} header`;
   if (more.length > 0) return `more than one ${name} header`;

@@ -44,7 +44,7 @@ export interface ProviderEmulator {
   readonly acceptsBareToken?: boolean;
   /** Encodings that the token endpoint accepts besides the definition's. */
   readonly encodings?: readonly Encoding[];
-  /** The response to a dead token on paths that do not use `samples.deadAnswer`. The path is below the base URL. */
+  /** The response to a dead token on paths that do not use `samples.deadTokenResponse`. The path is below the base URL. */
   readonly deadTokenResponse?: (path: string) => EmulatedResponse | undefined;
   /** The response to a token request with a wrong method, body or field name. Default: RFC 6749. */
   readonly malformedRequestResponse?: (reason: string, random: Random) => EmulatedResponse;

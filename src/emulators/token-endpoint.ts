@@ -83,7 +83,7 @@ async function respondWithFaults(c: EmulatorContext, state: EmulatorState, endpo
     return RESPONSE_ALREADY_SENT;
   }
   if (mode === 'denied' || mode === 'denied-empty') counters.denied += 1;
-  if (mode === 'denied') return sendRefusal(c, provider.samples.deniedAnswer, 'token_endpoint is set to denied');
+  if (mode === 'denied') return sendRefusal(c, provider.samples.deniedResponse, 'token_endpoint is set to denied');
   return faultResponse(c, state, mode);
 }
 
@@ -104,7 +104,7 @@ function faultResponse(
     case 'empty':
       return c.body('');
     case 'denied-empty':
-      c.status(state.provider.samples.deniedAnswer.status as 400);
+      c.status(state.provider.samples.deniedResponse.status as 400);
       return c.body('');
   }
 }
@@ -132,7 +132,7 @@ function refuse(c: EmulatorContext, state: EmulatorState, kind: 'malformed' | 'd
   const { provider, providerEmulator, random } = state;
   state.counters.denied += 1;
   state.log.debug('emulator_token_refused', { emulator: provider.name, reason });
-  if (kind === 'denied') return sendRefusal(c, provider.samples.deniedAnswer, reason);
+  if (kind === 'denied') return sendRefusal(c, provider.samples.deniedResponse, reason);
   const response = providerEmulator.malformedRequestResponse?.(reason, random) ?? invalidRequest(reason);
   return sendRefusal(c, response, reason);
 }

@@ -5,12 +5,12 @@ export const airtel: Provider = {
   title: 'Airtel Money (Airtel Africa)',
   sources: ['Airtel Africa developer portal, "Authorization" and "Collection APIs" (https://developers.airtel.africa)'],
   traps: [
-    'The token request is JSON, not a form, and `expires_in` is a string. Tokens of 180 s have been seen.',
-    'Every API call needs `X-Country` and `X-Currency`. Wakala sends those of the route unless the app sends its own.',
-    'A phone number (`msisdn`) goes without the country code.',
-    'With message signing switched on, version 2 of the APIs wants `x-signature` and `x-key`: the app makes them.',
-    'Not confirmed: what wrong credentials and dead tokens get, beside the status 401. Clients for Uganda use hosts of ' +
-      'their own (openapi.airtel.ug): if yours is one, set `upstream`.',
+    'The token request is JSON, not a form, and `expires_in` is a string. Some tokens live only 180 s.',
+    'Every API call needs `X-Country` and `X-Currency`. Wakala sends the values of the route unless the app sends its own.',
+    'Send a phone number (`msisdn`) without the country code.',
+    'If message signing is on, version 2 of the APIs requires `x-signature` and `x-key`: the app must send them.',
+    'Not confirmed: the bodies of the 401 responses to wrong credentials and expired tokens. Clients for Uganda use ' +
+      'another host (openapi.airtel.ug): set `upstream` for it.',
   ],
   hosts: {
     sandbox: { api: 'https://openapiuat.airtel.africa' },
@@ -38,7 +38,7 @@ export const airtel: Provider = {
     },
     response: { accessToken: 'access_token', expiresIn: 'expires_in' },
   },
-  // The shortest that is documented is 180 s; an answer that says nothing is trusted for five minutes at most.
+  // The shortest documented lifetime is 180 s. Without one in the response, assume five minutes at most.
   defaultLifetimeS: 300,
   deadToken: [{ status: 401 }],
   headers: [
@@ -47,14 +47,14 @@ export const airtel: Provider = {
   ],
   tokenPaths: [{ method: 'POST', path: '/auth/oauth2/token' }],
   samples: {
-    tokenAnswer: { access_token: '', expires_in: '180', token_type: 'bearer' },
+    tokenResponse: { access_token: '', expires_in: '180', token_type: 'bearer' },
     tokenFormat: 'opaque',
     accessLifetimeS: 180,
-    deniedAnswer: {
+    deniedResponse: {
       status: 401,
       body: { error: 'invalid_client', error_description: 'Invalid client authentication' },
     },
-    deadAnswer: { status: 401, body: { error: 'invalid_token', error_description: 'Invalid access token' } },
+    deadTokenResponse: { status: 401, body: { error: 'invalid_token', error_description: 'Invalid access token' } },
     call: {
       method: 'POST',
       path: '/merchant/v1/payments/',

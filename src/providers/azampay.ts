@@ -8,14 +8,14 @@ export const azampay: Provider = {
     'Client libraries, for the 423 of the token endpoint',
   ],
   traps: [
-    'The token comes from another host than the API (`authenticator-sandbox`, `authenticator`), and the API of ' +
-      'production is at `checkout.azampay.co.tz`.',
-    'Wrong credentials get a 423, also those that AzamPay has not activated yet.',
+    'Tokens come from another host than the API (`authenticator-sandbox`, `authenticator`). The production API is at ' +
+      '`checkout.azampay.co.tz`.',
+    'Wrong credentials get a 423, and so do credentials that AzamPay has not activated yet.',
     '`data.expire` is a point in time, not a lifetime.',
-    'Not confirmed: older clients also send `X-API-Key` on API calls (the "Token" of the app\'s settings page). If ' +
-      'yours is asked for it, set it under `headers` of the route.',
-    'Payouts are on hosts of their own (`api-disbursement-sandbox.azampay.co.tz`): make a second route with that ' +
-      '`upstream`. It shares the token.',
+    'Not confirmed: older clients also send `X-API-Key` on API requests (the "Token" of the app\'s settings page). If ' +
+      'the API requires it, set it under `headers` of the route.',
+    'Payouts have other hosts (`api-disbursement-sandbox.azampay.co.tz`): add a second route with that `upstream`. ' +
+      'It shares the token.',
   ],
   hosts: {
     sandbox: { api: 'https://sandbox.azampay.co.tz', auth: 'https://authenticator-sandbox.azampay.co.tz' },
@@ -43,7 +43,7 @@ export const azampay: Provider = {
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/AppRegistration/GenerateToken' }],
   samples: {
-    tokenAnswer: {
+    tokenResponse: {
       data: { accessToken: '', expire: '2026-01-01T15:00:00Z' },
       message: 'Token generated successfully',
       success: true,
@@ -51,7 +51,7 @@ export const azampay: Provider = {
     },
     tokenFormat: 'jwt',
     accessLifetimeS: 21_600,
-    deniedAnswer: {
+    deniedResponse: {
       status: 423,
       body: {
         data: null,
@@ -60,7 +60,7 @@ export const azampay: Provider = {
         statusCode: 423,
       },
     },
-    deadAnswer: { status: 401, body: { status: 'Error', message: 'Please Provide Valid Authorization' } },
+    deadTokenResponse: { status: 401, body: { status: 'Error', message: 'Please Provide Valid Authorization' } },
     call: {
       method: 'POST',
       path: '/azampay/mno/checkout',

@@ -10,13 +10,13 @@ export const clickpesa: Provider = {
       '(https://docs.clickpesa.com/api-reference/collection/ussd-push-requests/preview-ussd-push-request)',
   ],
   traps: [
-    '`token` already begins with "Bearer ". Wakala puts the word before it only once.',
-    'The answer says nothing about the lifetime: one hour, or what the token (a JWT) says.',
+    '`token` already begins with "Bearer ". Wakala does not add the word again.',
+    'The response has no lifetime: Wakala reads it from the token (a JWT), or assumes one hour.',
     'The credentials are headers (`client-id`, `api-key`), and the request has no body.',
-    'One host for both environments, as far as is known: only the credentials tell them apart. Not confirmed that ' +
-      'there is no other for tests.',
-    'With checksums switched on, each body needs a `checksum`: the app makes it.',
-    'Not confirmed: the bodies that wrong credentials and dead tokens get. The status alone counts.',
+    'Both environments use one host and differ only in the credentials. Not confirmed: whether there is another ' +
+      'host for tests.',
+    'If checksums are on, each body needs a `checksum`: the app must add it.',
+    'Not confirmed: the bodies of the responses to wrong credentials and expired tokens. Wakala checks only the status.',
   ],
   hosts: {
     sandbox: { api: 'https://api.clickpesa.com' },
@@ -39,11 +39,11 @@ export const clickpesa: Provider = {
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/third-parties/generate-token' }],
   samples: {
-    tokenAnswer: { success: true, token: 'Bearer ' },
+    tokenResponse: { success: true, token: 'Bearer ' },
     tokenFormat: 'jwt',
     accessLifetimeS: 3600,
-    deniedAnswer: { status: 401, body: { message: 'Unauthorized', statusCode: 401 } },
-    deadAnswer: { status: 401, body: { message: 'Unauthorized', statusCode: 401 } },
+    deniedResponse: { status: 401, body: { message: 'Unauthorized', statusCode: 401 } },
+    deadTokenResponse: { status: 401, body: { message: 'Unauthorized', statusCode: 401 } },
     call: {
       method: 'POST',
       path: '/third-parties/payments/preview-ussd-push-request',

@@ -1,8 +1,8 @@
 import type { Exchange } from './provider.ts';
 
 /**
- * The plain exchange for client credentials (RFC 6749 4.4), shown by Basic: a form that is posted, and an answer with
- * the standard's names. `id` and `secret` are names of credential fields.
+ * The client credentials grant (RFC 6749 section 4.4) with HTTP Basic. `id` and `secret` are the names of the credential
+ * fields.
  */
 export function clientCredentials(path: string, id: string, secret: string): Exchange {
   return {

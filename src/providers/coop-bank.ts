@@ -9,11 +9,11 @@ export const coopBank: Provider = {
     'Client libraries, for the host openapi.co-opbank.co.ke and the paths',
   ],
   traps: [
-    'One host for both environments, as far as is known: only the credentials tell them apart.',
-    'Not confirmed: older guides name a sandbox at https://developer.co-opbank.co.ke:8243. If your app is of that one, set `upstream`.',
-    'The bank lets in only addresses that it knows: ask it to add yours, else a firewall answers 403 with an HTML page.',
-    '`MessageReference` must be new for each call.',
-    'Not confirmed: the bodies that wrong credentials and dead tokens get. They are those of the gateway behind it (WSO2); the status alone counts.',
+    'Both environments use one host, as far as we know, and differ only in the credentials.',
+    'Not confirmed: older guides name a sandbox at https://developer.co-opbank.co.ke:8243. If your app is registered there, set `upstream`.',
+    'The bank accepts only known IP addresses: ask it to add yours. Otherwise a firewall responds with 403 and an HTML page.',
+    '`MessageReference` must be unique for each request.',
+    'Not confirmed: the bodies of the responses to wrong credentials and expired tokens. The samples are those of its gateway (WSO2). Wakala checks only the status.',
   ],
   hosts: {
     sandbox: { api: 'https://openapi.co-opbank.co.ke' },
@@ -29,14 +29,14 @@ export const coopBank: Provider = {
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/token' }],
   samples: {
-    tokenAnswer: { access_token: '', scope: 'am_application_scope default', token_type: 'Bearer', expires_in: 3600 },
+    tokenResponse: { access_token: '', scope: 'am_application_scope default', token_type: 'Bearer', expires_in: 3600 },
     tokenFormat: 'opaque',
     accessLifetimeS: 3600,
-    deniedAnswer: {
+    deniedResponse: {
       status: 401,
       body: { error: 'invalid_client', error_description: 'A valid OAuth client could not be found for client_id' },
     },
-    deadAnswer: {
+    deadTokenResponse: {
       status: 401,
       body: {
         fault: {

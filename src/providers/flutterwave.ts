@@ -8,11 +8,11 @@ export const flutterwave: Provider = {
     'Flutterwave v4 documentation, "Environments" (https://developer.flutterwave.com/docs/environments)',
   ],
   traps: [
-    'Version 3 of the API has a fixed secret key (`FLWSECK...`) and no token: take `provider: static` for it.',
-    'One host gives out the tokens of both environments; only the credentials tell them apart.',
+    'Version 3 of the API has a fixed secret key (`FLWSECK...`) and no token: use `provider: static`.',
+    'Both environments use one token host and differ only in the credentials.',
     'A token lives ten minutes.',
     'The page "Authentication" names another API host (https://api.flutterwave.cloud) than the page "Environments". ' +
-      'Not confirmed which of them stays: if yours is the former, set `upstream`.',
+      'Not confirmed: which of them is right. To use the former, set `upstream`.',
     'Test data is archived after 30 days.',
   ],
   hosts: {
@@ -39,7 +39,7 @@ export const flutterwave: Provider = {
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/realms/flutterwave/protocol/openid-connect/token' }],
   samples: {
-    tokenAnswer: {
+    tokenResponse: {
       access_token: '',
       expires_in: 600,
       refresh_expires_in: 0,
@@ -49,11 +49,11 @@ export const flutterwave: Provider = {
     },
     tokenFormat: 'jwt',
     accessLifetimeS: 600,
-    deniedAnswer: {
+    deniedResponse: {
       status: 401,
       body: { error: 'invalid_client', error_description: 'Invalid client or Invalid client credentials' },
     },
-    deadAnswer: {
+    deadTokenResponse: {
       status: 401,
       body: { status: 'failed', error: { type: 'UNAUTHORIZED', code: '10401', message: 'Unauthorized' } },
     },

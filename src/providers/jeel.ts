@@ -5,9 +5,9 @@ export const jeel: Provider = {
   title: 'Jeel Pay',
   sources: ['Jeel Pay public API documentation, "Authentication"; the official repository for the form encoding'],
   traps: [
-    'The token comes from another host than the API.',
-    'The documentation says multipart/form-data, a later official repository says form-urlencoded: if the token ' +
-      'endpoint refuses the first, set `encoding: form` on the route.',
+    'Tokens come from another host than the API.',
+    'The documentation says multipart/form-data, a later official repository form-urlencoded. If the token ' +
+      'endpoint rejects the former, set `encoding: form` on the route.',
     'The token endpoint is rate-limited.',
   ],
   hosts: {
@@ -34,14 +34,14 @@ export const jeel: Provider = {
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/oauth2/token' }],
   samples: {
-    tokenAnswer: { access_token: '', token_type: 'Bearer', expires_in: 1991 },
+    tokenResponse: { access_token: '', token_type: 'Bearer', expires_in: 1991 },
     tokenFormat: 'jwt',
     accessLifetimeS: 1991,
-    deniedAnswer: {
+    deniedResponse: {
       status: 401,
       body: { error: 'invalid_client' },
     },
-    deadAnswer: {
+    deadTokenResponse: {
       status: 401,
       body: {
         errors: [{ id: 'unauthorized', message: 'Unauthorized', description: 'Access token is invalid or expired' }],

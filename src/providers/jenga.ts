@@ -9,10 +9,10 @@ export const jenga: Provider = {
   ],
   traps: [
     '`expiresIn` is a point in time (ISO 8601), not a number of seconds. A token lives 15 minutes.',
-    'The API key is for the token request alone; API calls have the token.',
-    'Most API calls need a `Signature` header, made with your private key from fields of the call: the app makes it.',
-    'The answer has a `refreshToken` too. Wakala leaves it alone and asks with the credentials.',
-    'Not confirmed: the bodies that wrong credentials and dead tokens get. The status 401 alone counts.',
+    'The API key is sent only with the token request. API requests carry the token.',
+    'Most API requests need a `Signature` header, made with your private key from fields of the request: the app must send it.',
+    'The response has a `refreshToken` too. Wakala does not use it and requests tokens with the credentials.',
+    'Not confirmed: the bodies of the responses to wrong credentials and expired tokens. Wakala checks only for status 401.',
   ],
   hosts: {
     sandbox: { api: 'https://uat.finserve.africa' },
@@ -40,7 +40,7 @@ export const jenga: Provider = {
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/authentication/api/v3/authenticate/merchant' }],
   samples: {
-    tokenAnswer: {
+    tokenResponse: {
       accessToken: '',
       refreshToken: 'emulated',
       expiresIn: '2026-01-01T09:15:00Z',
@@ -49,11 +49,11 @@ export const jenga: Provider = {
     },
     tokenFormat: 'jwt',
     accessLifetimeS: 900,
-    deniedAnswer: {
+    deniedResponse: {
       status: 401,
       body: { status: false, code: 401, message: 'Invalid merchant credentials' },
     },
-    deadAnswer: { status: 401, body: { status: false, code: 401, message: 'Invalid or expired token' } },
+    deadTokenResponse: { status: 401, body: { status: false, code: 401, message: 'Invalid or expired token' } },
     call: { method: 'GET', path: '/v3-apis/account-api/v3.0/accounts/balances/KE/1450160649886' },
   },
 };

@@ -5,8 +5,8 @@ export const jpay: Provider = {
   title: 'JPay Africa',
   sources: ['JPay Africa API documentation, "Authentication"'],
   traps: [
-    'The token answer has no expiry field; the lifetime is read from the JWT (`exp`), else 15 minutes.',
-    'A refresh answers with a new refresh token too, and the old one is dead after use.',
+    'The token response has no lifetime: Wakala reads it from the JWT (`exp`), or assumes 15 minutes.',
+    'A refresh returns a new refresh token too. The old one is no longer valid after use.',
   ],
   hosts: {
     sandbox: { api: 'https://sandbox.api.jpay.africa/api/v1' },
@@ -40,12 +40,12 @@ export const jpay: Provider = {
     { method: 'POST', path: '/auth/refresh' },
   ],
   samples: {
-    tokenAnswer: { access: '', refresh: '', merchant_id: 4021, app_code: 7310, products: ['collections', 'payouts'] },
+    tokenResponse: { access: '', refresh: '', merchant_id: 4021, app_code: 7310, products: ['collections', 'payouts'] },
     tokenFormat: 'jwt',
     accessLifetimeS: 900,
     refreshLifetimeS: 7 * 86_400,
-    deniedAnswer: { status: 401, body: { detail: 'Invalid app credentials' } },
-    deadAnswer: { status: 401, body: { detail: 'Invalid or expired token' } },
+    deniedResponse: { status: 401, body: { detail: 'Invalid app credentials' } },
+    deadTokenResponse: { status: 401, body: { detail: 'Invalid or expired token' } },
     call: {
       method: 'POST',
       path: '/payments/collections/checkouts/initiate',

@@ -9,11 +9,11 @@ export const kcbBuni: Provider = {
     'Client libraries, for the production hosts',
   ],
   traps: [
-    'In production the tokens come from another host and another path (`/oauth2/token`) than in the sandbox (`/token`).',
-    'Not confirmed: the API host of production, https://api.buni.kcbgroup.com. If KCB gave you another one, set `upstream`.',
-    "`invoiceNumber` is the till number, a dash and your own reference; `sharedShortCode` is true for KCB's short code.",
+    'In production, tokens come from another host and another path (`/oauth2/token`) than in the sandbox (`/token`).',
+    'Not confirmed: the production API host, https://api.buni.kcbgroup.com. If KCB gave you another one, set `upstream`.',
+    '`invoiceNumber` is the till number, a dash and your reference. Set `sharedShortCode` to true for the short code of KCB.',
     'The portal is at sandbox.buni.kcbgroup.com, the sandbox API at uat.buni.kcbgroup.com.',
-    'Not confirmed: the bodies that wrong credentials and dead tokens get. They are those of the gateway behind it (WSO2); the status alone counts.',
+    'Not confirmed: the bodies of the responses to wrong credentials and expired tokens. The samples are those of its gateway (WSO2). Wakala checks only the status.',
   ],
   hosts: {
     sandbox: { api: 'https://uat.buni.kcbgroup.com' },
@@ -32,14 +32,14 @@ export const kcbBuni: Provider = {
     { method: 'POST', path: '/oauth2/token' },
   ],
   samples: {
-    tokenAnswer: { access_token: '', scope: 'default', token_type: 'Bearer', expires_in: 3600 },
+    tokenResponse: { access_token: '', scope: 'default', token_type: 'Bearer', expires_in: 3600 },
     tokenFormat: 'jwt',
     accessLifetimeS: 3600,
-    deniedAnswer: {
+    deniedResponse: {
       status: 401,
       body: { error: 'invalid_client', error_description: 'A valid OAuth client could not be found for client_id' },
     },
-    deadAnswer: {
+    deadTokenResponse: {
       status: 401,
       body: {
         code: '900901',

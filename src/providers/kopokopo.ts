@@ -10,13 +10,13 @@ export const kopokopo: Provider = {
       '(https://developers.kopokopo.com/guides/auth/using-an-access-token.html)',
   ],
   traps: [
-    'There is no refresh token; a token lives an hour.',
-    'A payment is answered with 201, an empty body and a `Location`. It names the real host: take the path after the ' +
-      'host and ask Wakala for it.',
-    'Requests without a `User-Agent` are refused. Wakala sends one for the token; the app must send its own on API calls.',
-    'Not confirmed: one guide names https://app.kopokopo.com for tokens of production, the official clients ' +
+    'There is no refresh token. A token lives one hour.',
+    'The response to a payment is a 201 with an empty body and a `Location` at the real host. Request its path from ' +
+      'Wakala.',
+    'Requests without a `User-Agent` are rejected. Wakala sends one on token requests. The app must send one on API requests.',
+    'Not confirmed: one guide names https://app.kopokopo.com for production tokens, the official clients ' +
       'https://api.kopokopo.com. If the latter fails, set `auth_server`.',
-    'Not confirmed: the body of the 401 for a dead token (`InvalidAccessToken`, `ExpiredAccessToken`). The status alone counts.',
+    'Not confirmed: the body of the 401 response to an expired token (`InvalidAccessToken`, `ExpiredAccessToken`). Wakala checks only the status.',
   ],
   hosts: {
     sandbox: { api: 'https://sandbox.kopokopo.com' },
@@ -42,10 +42,10 @@ export const kopokopo: Provider = {
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/oauth/token' }],
   samples: {
-    tokenAnswer: { access_token: '', token_type: 'Bearer', expires_in: 3600, created_at: 1_767_258_000 },
+    tokenResponse: { access_token: '', token_type: 'Bearer', expires_in: 3600, created_at: 1_767_258_000 },
     tokenFormat: 'opaque',
     accessLifetimeS: 3600,
-    deniedAnswer: {
+    deniedResponse: {
       status: 401,
       body: {
         error: 'invalid_client',
@@ -54,7 +54,10 @@ export const kopokopo: Provider = {
           'authentication method.',
       },
     },
-    deadAnswer: { status: 401, body: { error: 'ExpiredAccessToken', error_description: 'The access token expired' } },
+    deadTokenResponse: {
+      status: 401,
+      body: { error: 'ExpiredAccessToken', error_description: 'The access token expired' },
+    },
     call: {
       method: 'POST',
       path: '/api/v1/incoming_payments',

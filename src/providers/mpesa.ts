@@ -9,11 +9,11 @@ export const mpesa: Provider = {
   ],
   traps: [
     '`expires_in` is a string. There is no refresh token.',
-    'A dead token is not only a 401: STK answers 404 with `404.001.03`, C2B 400 with `400.003.01`.',
-    '`404.001.03` is also what an app gets for an API product it does not have: check the app in the portal.',
-    'A new token is reported to kill the former one: let one Wakala hold the credential, not each app.',
-    '`ResultCode` 4999 of an STK query means that the customer has not answered yet: it is no failure, so do not push again.',
-    'Callbacks of the real sandbox often never come; the emulator sends them to loopback addresses.',
+    'An expired token does not always get a 401: STK responds with 404 and `404.001.03`, C2B with 400 and `400.003.01`.',
+    'An app without the API product gets `404.001.03` too: check the app in the portal.',
+    'A new token is reported to invalidate the former one: use each credential in one Wakala only.',
+    '`ResultCode` 4999 of an STK query means that the customer has not responded yet. It is not a failure: do not push again.',
+    'The real sandbox often sends no callbacks. The emulator sends them to loopback addresses.',
   ],
   hosts: {
     sandbox: { api: 'https://sandbox.safaricom.co.ke' },
@@ -41,10 +41,10 @@ export const mpesa: Provider = {
   headers: [],
   tokenPaths: [{ method: 'GET', path: '/oauth/v1/generate' }],
   samples: {
-    tokenAnswer: { access_token: '', expires_in: '3599' },
+    tokenResponse: { access_token: '', expires_in: '3599' },
     tokenFormat: 'opaque',
     accessLifetimeS: 3599,
-    deniedAnswer: {
+    deniedResponse: {
       status: 400,
       body: {
         requestId: '4801-53-1',
@@ -52,7 +52,7 @@ export const mpesa: Provider = {
         errorMessage: 'Invalid Authentication passed',
       },
     },
-    deadAnswer: {
+    deadTokenResponse: {
       status: 404,
       body: { requestId: '11728-2929992-1', errorCode: '404.001.03', errorMessage: 'Invalid Access Token' },
     },

@@ -8,12 +8,12 @@ export const mtnMomo: Provider = {
     'mtvbrianking/laravel-mtn-momo, issues 38 and 46, for the 500 with `login_failed`',
   ],
   traps: [
-    'A token is good for one product. For a second one, make a second route with its own `product`, subscription key and credentials.',
-    'Wrong credentials get a 500 with `{"error":"login_failed"}`, not a 401. An API key that was made anew kills the former one.',
-    'A wrong subscription key gets a 401 too, so it looks like a dead token on API calls. Each product has its own key.',
+    'A token is valid for one product. For another product, add a route with its `product`, subscription key and credentials.',
+    'Wrong credentials get a 500 with `{"error":"login_failed"}`, not a 401. A new API key invalidates the former one.',
+    'A wrong subscription key gets a 401 too, so on API requests it looks like an expired token. Each product has its own key.',
     'In production, `target_environment` names the country: `mtnuganda`, `mtnghana`, `mtncameroon`. In the sandbox the only currency is EUR.',
-    '`requesttopay` and `transfer` need an `X-Reference-Id`, a new UUID (version 4) for each payment; it is what the status is asked for with. The answer is a 202 without a body.',
-    'Not confirmed: the body of the 401 that a dead token gets on an API call. The status alone counts.',
+    '`requesttopay` and `transfer` need an `X-Reference-Id`, a new UUID (version 4) for each payment. Use it to query the status. The response is a 202 without a body.',
+    'Not confirmed: the body of the 401 response to an expired token. Wakala checks only the status.',
   ],
   hosts: {
     sandbox: { api: 'https://sandbox.momodeveloper.mtn.com' },
@@ -67,11 +67,11 @@ export const mtnMomo: Provider = {
     { method: 'POST', path: '/{product}/token/' },
   ],
   samples: {
-    tokenAnswer: { access_token: '', token_type: 'access_token', expires_in: 3600 },
+    tokenResponse: { access_token: '', token_type: 'access_token', expires_in: 3600 },
     tokenFormat: 'jwt',
     accessLifetimeS: 3600,
-    deniedAnswer: { status: 500, body: { error: 'login_failed' } },
-    deadAnswer: {
+    deniedResponse: { status: 500, body: { error: 'login_failed' } },
+    deadTokenResponse: {
       status: 401,
       body: { statusCode: 401, message: 'Unauthorized. Access token is missing or invalid.' },
     },

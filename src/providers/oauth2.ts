@@ -1,8 +1,8 @@
 import type { Provider } from './provider.ts';
 
 /**
- * Any server of the client credentials grant (RFC 6749 4.4). What stands here is its plainest form; a route's `oauth2`
- * says where tokens come from, and whatever else is different (`config/oauth2.ts`).
+ * Any server with the client credentials grant (RFC 6749 section 4.4), in its simplest form. `oauth2` of a route sets the
+ * server and everything else that differs (config/oauth2.ts).
  */
 export const oauth2: Provider = {
   name: 'oauth2',
@@ -12,11 +12,11 @@ export const oauth2: Provider = {
     'RFC 7523 (private_key_jwt), 8705 (tls_client_auth)',
   ],
   traps: [
-    'Set `oauth2: {issuer: ...}` where the server has metadata, else `oauth2: {token_endpoint: ...}`.',
-    'The issuer is compared as it is written: `https://login.example` and `https://login.example/` are two.',
-    'Some servers take the secret in the body alone: `client_auth: client_secret_post`.',
-    '`scope`, `audience` and `resource` are names of the server: its documentation says which of them it wants.',
-    'With `private_key_jwt` or `tls_client_auth` there is no `client_secret`: the key stands under `oauth2`.',
+    'Set `oauth2: {issuer: ...}` if the server has metadata, otherwise `oauth2: {token_endpoint: ...}`.',
+    'The issuer must match exactly: `https://login.example` and `https://login.example/` are different issuers.',
+    'Some servers accept the secret only in the body: set `client_auth: client_secret_post`.',
+    'The documentation of the server says which of `scope`, `audience` and `resource` it needs.',
+    '`private_key_jwt` and `tls_client_auth` use no `client_secret`: the key is under `oauth2`.',
   ],
   settings: ['    oauth2:', '      token_endpoint: https://login.example.com/oauth2/token'],
   credentials: [
@@ -38,11 +38,11 @@ export const oauth2: Provider = {
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/oauth2/token' }],
   samples: {
-    tokenAnswer: { access_token: '', token_type: 'Bearer', expires_in: 3600 },
+    tokenResponse: { access_token: '', token_type: 'Bearer', expires_in: 3600 },
     tokenFormat: 'opaque',
     accessLifetimeS: 3600,
-    deniedAnswer: { status: 401, body: { error: 'invalid_client' } },
-    deadAnswer: { status: 401, body: { error: 'invalid_token' } },
+    deniedResponse: { status: 401, body: { error: 'invalid_client' } },
+    deadTokenResponse: { status: 401, body: { error: 'invalid_token' } },
     call: { method: 'GET', path: '/' },
   },
 };

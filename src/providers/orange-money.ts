@@ -9,12 +9,12 @@ export const orangeMoney: Provider = {
     'Orange Developer, "Authentication: 2-legged OAuth" (https://developer.orange.com)',
   ],
   traps: [
-    'One host for both environments: the path tells them apart, `/orange-money-webpay/dev/v1` for tests and ' +
-      '`/orange-money-webpay/{country}/v1` in production. The only currency of the tests is OUV.',
-    '`expires_in` says how long a token lives: an hour by the documentation, 90 days (7776000) in some countries.',
-    'The `merchant_key` stands in the body of each payment: the app sends it, not Wakala.',
-    'Keep the `notif_token` of the answer: only a notification that has it is real.',
-    'APIs of single countries (Orange Sonatel, Orange Cameroon) have other hosts and other logins: write a `token` block.',
+    'Both environments use one host and differ in the path: `/orange-money-webpay/dev/v1` for tests and ' +
+      '`/orange-money-webpay/{country}/v1` in production. The only test currency is OUV.',
+    '`expires_in` is the lifetime: one hour in the documentation, 90 days (7776000) in some countries.',
+    'The app must send the `merchant_key` in the body of each payment. Wakala does not.',
+    'Keep the `notif_token` of the response: only a notification with it is genuine.',
+    'APIs of single countries (Orange Sonatel, Orange Cameroon) have other hosts and token requests: write a `token` block.',
   ],
   hosts: {
     sandbox: { api: 'https://api.orange.com' },
@@ -30,14 +30,14 @@ export const orangeMoney: Provider = {
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/oauth/v3/token' }],
   samples: {
-    tokenAnswer: { token_type: 'Bearer', access_token: '', expires_in: 3600 },
+    tokenResponse: { token_type: 'Bearer', access_token: '', expires_in: 3600 },
     tokenFormat: 'opaque',
     accessLifetimeS: 3600,
-    deniedAnswer: {
+    deniedResponse: {
       status: 401,
       body: { error: 'invalid_client', error_description: 'The requested service needs credentials' },
     },
-    deadAnswer: {
+    deadTokenResponse: {
       status: 401,
       body: {
         code: 42,

@@ -5,9 +5,9 @@ export const paypack: Provider = {
   title: 'Paypack',
   sources: ['Paypack API documentation, "Authentication"; the official client libraries for the refresh path'],
   traps: [
-    'One base URL serves both environments; the header `X-Webhook-Mode` tells them apart.',
+    'Both environments use one base URL and differ in the header `X-Webhook-Mode`.',
     '`expires` is an absolute time in epoch seconds, not a lifetime.',
-    'The documentation names another refresh path than the official clients use; to switch, set ' +
+    'The documentation names another refresh path than the official clients use. To switch, set ' +
       '`token: { refresh: { request: { path: "/auth/agents/refresh/{refresh_token}" } } }`.',
   ],
   hosts: {
@@ -40,12 +40,12 @@ export const paypack: Provider = {
     { method: 'GET', path: '/auth/agents/refresh/{refresh_token}' },
   ],
   samples: {
-    tokenAnswer: { access: '', refresh: '', expires: 0 },
+    tokenResponse: { access: '', refresh: '', expires: 0 },
     tokenFormat: 'jwt',
     accessLifetimeS: 900,
     refreshLifetimeS: 5 * 86_400,
-    deniedAnswer: { status: 401, body: { status: 401, message: 'invalid client credentials' } },
-    deadAnswer: { status: 401, body: { status: 401, message: 'token is expired or invalid' } },
+    deniedResponse: { status: 401, body: { status: 401, message: 'invalid client credentials' } },
+    deadTokenResponse: { status: 401, body: { status: 401, message: 'token is expired or invalid' } },
     call: { method: 'POST', path: '/transactions/cashin', json: { amount: 100, number: '0780000001' } },
   },
 };

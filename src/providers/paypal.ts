@@ -9,10 +9,10 @@ export const paypal: Provider = {
     'PayPal REST API documentation, "Orders v2" (https://developer.paypal.com/docs/api/orders/v2/)',
   ],
   traps: [
-    'A token lives about nine hours. Asking for one before each call runs into the rate limits.',
-    'Credentials are of the sandbox or live; the ones are refused by the host of the others.',
-    'A missing permission is a 403 with `NOT_AUTHORIZED`: no other token helps.',
-    'Send `PayPal-Request-Id` with a POST, so that sending it again makes no second payment; Wakala passes it on.',
+    'A token lives about nine hours. Requesting one before each API request exceeds the rate limits.',
+    'Sandbox credentials do not work in production, and production credentials do not work in the sandbox.',
+    'A missing permission gets a 403 with `NOT_AUTHORIZED`: a new token does not help.',
+    'Send `PayPal-Request-Id` with a POST, so that a repeated request does not make a second payment. Wakala forwards it.',
   ],
   hosts: {
     sandbox: { api: 'https://api-m.sandbox.paypal.com' },
@@ -28,7 +28,7 @@ export const paypal: Provider = {
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/v1/oauth2/token' }],
   samples: {
-    tokenAnswer: {
+    tokenResponse: {
       scope: 'https://uri.paypal.com/services/payments/payment',
       access_token: '',
       token_type: 'Bearer',
@@ -38,11 +38,11 @@ export const paypal: Provider = {
     },
     tokenFormat: 'opaque',
     accessLifetimeS: 32_400,
-    deniedAnswer: {
+    deniedResponse: {
       status: 401,
       body: { error: 'invalid_client', error_description: 'Client Authentication failed' },
     },
-    deadAnswer: {
+    deadTokenResponse: {
       status: 401,
       body: { error: 'invalid_token', error_description: 'Token signature verification failed' },
     },

@@ -9,11 +9,11 @@ export const pesapal: Provider = {
     'Client libraries, for the error codes of the token endpoint',
   ],
   traps: [
-    'A token lives five minutes. `expiryDate` is a point in time with seven digits behind the second.',
-    'Wrong credentials get HTTP 200, with `error.code` in the body and no `token`. Keys of the sandbox are unknown in production, and the other way round.',
+    'A token lives five minutes. `expiryDate` is a point in time with seven fractional digits.',
+    'Wrong credentials get HTTP 200, with `error.code` in the body and no `token`. Sandbox keys do not work in production, and production keys do not work in the sandbox.',
     '`SubmitOrderRequest` needs a `notification_id`: register an address with `RegisterIPN` first.',
-    'Errors of API calls may come in a 200 as well: look at `error` and `status` in the body.',
-    'Not confirmed: what an API call with a dead token gets. 401 is what client libraries wait for.',
+    'API errors may have status 200 too: check `error` and `status` in the body.',
+    'Not confirmed: the response to an expired token. Client libraries expect 401.',
   ],
   hosts: {
     sandbox: { api: 'https://cybqa.pesapal.com/pesapalv3' },
@@ -44,7 +44,7 @@ export const pesapal: Provider = {
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/api/Auth/RequestToken' }],
   samples: {
-    tokenAnswer: {
+    tokenResponse: {
       token: '',
       expiryDate: '2026-01-01T09:05:00.5177702Z',
       error: null,
@@ -53,7 +53,7 @@ export const pesapal: Provider = {
     },
     tokenFormat: 'jwt',
     accessLifetimeS: 300,
-    deniedAnswer: {
+    deniedResponse: {
       status: 200,
       body: {
         token: null,
@@ -63,7 +63,7 @@ export const pesapal: Provider = {
         message: null,
       },
     },
-    deadAnswer: {
+    deadTokenResponse: {
       status: 401,
       body: {
         error: {

@@ -3,34 +3,34 @@ import type { JsonObject } from '../json.ts';
 
 export type Environment = 'sandbox' | 'production';
 
-/** Base URLs without a trailing slash. `auth` only where tokens come from another host than the API. */
+/** Base URLs without a trailing slash. `auth`: the host of the token endpoint, if it is not that of the API. */
 export interface Hosts {
   readonly api: string;
   readonly auth?: string;
 }
 
-/** A value the user must give under `credentials:`. */
+/** A key under `credentials` of a route. */
 export interface CredentialField {
   readonly name: string;
   /** Where the user finds it, in the provider's own words. */
   readonly description: string;
-  /** False for what may be shown, such as a merchant code. */
+  /** False for a value that may be shown, such as a merchant code. */
   readonly secret: boolean;
-  /** What it is if the user gives none: one value, or one for some of the environments. */
+  /** The value if the user sets none: one for all environments, or one for some of them. */
   readonly default?: string | Readonly<Partial<Record<Environment, string>>>;
-  /** A value as it may look; the emulator's too. Never of a secret. */
+  /** An example, which the emulator uses too. Never for a secret. */
   readonly example?: string;
 }
 
-/** What the field is in this environment if the user gives none; undefined if it must be given. */
-export function defaultOf(field: CredentialField, environment: Environment): string | undefined {
+/** The value of the field in this environment if the user sets none. Undefined: the field is required. */
+export function credentialDefault(field: CredentialField, environment: Environment): string | undefined {
   return typeof field.default === 'string' ? field.default : field.default?.[environment];
 }
 
-/** How the fields of a token request travel. */
+/** Encoding of the body of a token request. */
 export type Encoding = 'json' | 'form' | 'multipart';
 
-/** How a client shows to a token endpoint who it is (RFC 6749 2.3, RFC 7523 2.2, RFC 8705 2). */
+/** Methods of client authentication (RFC 6749 section 2.3, RFC 7523 section 2.2, RFC 8705 section 2). */
 export const CLIENT_AUTHS = [
   'client_secret_basic',
   'client_secret_post',
@@ -39,31 +39,31 @@ export const CLIENT_AUTHS = [
 ] as const;
 export type ClientAuth = (typeof CLIENT_AUTHS)[number];
 
-/** What OAuth 2.0 asks for beyond fields that can be spelled out. Strings of what is sent may hold placeholders. */
+/** Parts of an OAuth 2.0 token request that are not plain fields. Strings that are sent may contain placeholders. */
 export interface OAuth2 {
-  /** With `client_secret_basic`, user and password are form-encoded before they become Basic (RFC 6749 2.3.1). */
+  /** `client_secret_basic` form-encodes user and password before Basic encodes them (RFC 6749 section 2.3.1). */
   readonly clientAuth: ClientAuth;
-  /** Whose metadata names the token endpoint (RFC 8414), as it names itself there. The request's `path` is then none. */
+  /** The issuer whose metadata names the token endpoint (RFC 8414), exactly as in the metadata. It replaces `path`. */
   readonly issuer?: string;
-  /** Each a `resource` of its own in the body (RFC 8707). */
+  /** Each becomes one `resource` parameter of the body (RFC 8707). */
   readonly resources?: readonly string[];
-  /** With `private_key_jwt`. */
+  /** For `private_key_jwt`. */
   readonly assertion?: {
     readonly clientId: string;
     /** PEM or JWK. */
     readonly key: string;
     readonly algorithm: Algorithm;
     readonly keyId?: string;
-    /** Its `aud`; the issuer unless given, or the token endpoint where no issuer is known. */
+    /** `aud` of the assertion. Default: the issuer or, without one, the token endpoint. */
     readonly audience?: string;
   };
-  /** With `tls_client_auth`: PEM texts. */
+  /** For `tls_client_auth`, as PEM. */
   readonly certificate?: { readonly cert: string; readonly key: string };
 }
 
 /**
- * One request to a token endpoint. Strings may hold `{name}` placeholders: a credential field, or
- * `refresh_token`. In a path or query they are percent-encoded.
+ * A request to a token endpoint. Strings may contain `{name}` placeholders: a credential field, or `refresh_token`.
+ * They are percent-encoded in a path or query.
  */
 export interface ExchangeRequest {
   readonly method: 'GET' | 'POST';
@@ -77,7 +77,7 @@ export interface ExchangeRequest {
   readonly oauth2?: OAuth2;
 }
 
-/** Where the answer holds what: dotted paths into its JSON. */
+/** How to read a token response: dotted paths into its JSON. */
 export interface ExchangeResponse {
   readonly accessToken: string;
   /** Seconds from now: a number or a numeric string. */
@@ -85,7 +85,7 @@ export interface ExchangeResponse {
   /** A point in time: epoch seconds, epoch milliseconds, or an ISO 8601 string. */
   readonly expiresAt?: string;
   readonly refreshToken?: string;
-  /** Headers of API calls whose values the answer gives: paths by header name. Each value is a string, number or boolean. */
+  /** API request headers from the response: paths by header name. Each value is a string, a number or a boolean. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -95,77 +95,77 @@ export interface Exchange {
 }
 
 /**
- * An answer that means one thing: on an API call "this token is dead", of a token endpoint "these credentials are wrong".
- * Its status, and, where given, fields of its JSON body too.
+ * Matches a response by its status and by fields of its JSON body: an API response to a token that is no longer valid,
+ * or a token response to wrong credentials.
  */
 export interface DeadTokenRule {
   readonly status: number;
-  /** Dotted path to the exact value it must have. All must match. */
+  /** Exact values by dotted path. All must match. */
   readonly body?: Readonly<Record<string, string | number>>;
 }
 
-/** Which header carries the token on API calls. */
+/** The header that carries the token on API requests. */
 export interface TokenHeader {
   readonly name: string;
-  /** Stands before the token, with a space between; empty: the token alone. */
+  /** The word before the token, separated by a space. Empty: the token alone. */
   readonly scheme: string;
 }
 
-export const BEARER: TokenHeader = { name: 'authorization', scheme: 'Bearer' };
+export const DEFAULT_TOKEN_HEADER: TokenHeader = { name: 'authorization', scheme: 'Bearer' };
 
-/** A header put on API calls. */
+/** A header that is set on API requests. */
 export interface HeaderRule {
   readonly name: string;
-  /** One value, or one for each environment. May hold `{name}` placeholders of credential fields. */
+  /** One value, or one per environment. May contain `{name}` placeholders of credential fields. */
   readonly value: string | Readonly<Record<Environment, string>>;
-  /** `set` replaces the client's; `default` yields to it. */
+  /** `set` replaces the header of the client. `default` is used only if the client sends none. */
   readonly mode: 'set' | 'default';
 }
 
-/** A login of the provider's that clients may call through a route: answered here, never forwarded. */
+/** A path of the token endpoint. Wakala responds to requests for it on a route and never forwards them. */
 export interface TokenPath {
   readonly method: 'GET' | 'POST';
-  /** Below the route's prefix. A `{name}` segment matches any one segment. */
+  /** Below the prefix of the route. A `{name}` segment matches any segment. */
   readonly path: string;
 }
 
-/** What the provider really sends: the emulator and the placeholder logins answer in its words. */
+/** Responses of the real provider, for its emulator and for placeholder token responses. */
 export interface Samples {
-  /** One whole answer of the token endpoint. Token and lifetime fields are filled in, keeping their JSON types. */
-  readonly tokenAnswer: JsonObject;
+  /** A complete token response. Token and lifetime fields are filled in and keep their JSON types. */
+  readonly tokenResponse: JsonObject;
   readonly tokenFormat: 'jwt' | 'opaque';
   readonly accessLifetimeS: number;
   readonly refreshLifetimeS?: number;
-  /** What wrong credentials get from the token endpoint. */
-  readonly deniedAnswer: { readonly status: number; readonly body: JsonObject };
-  /** What an API call with a dead token gets. */
-  readonly deadAnswer: { readonly status: number; readonly body: JsonObject };
-  /** One API call that works on a fresh account; shown as a curl line by `wakala dev`. */
+  /** The token response to wrong credentials. */
+  readonly deniedResponse: { readonly status: number; readonly body: JsonObject };
+  /** The API response to a token that is no longer valid. */
+  readonly deadTokenResponse: { readonly status: number; readonly body: JsonObject };
+  /** An API request that works on a new account. `wakala dev` prints it as a curl command. */
   readonly call: { readonly method: 'GET' | 'POST'; readonly path: string; readonly json?: JsonObject };
 }
 
-/** A payment API as data: how to ask for its token, and what a dead one looks like. */
+/** A payment API as data: how to request its token, and how to recognise one that is no longer valid. */
 export interface Provider {
   readonly name: string;
   readonly title: string;
-  /** Where the facts come from. */
+  /** The sources of the facts. */
   readonly sources: readonly string[];
-  /** What people trip over; printed by `wakala providers NAME`. */
+  /** Common mistakes, printed by `wakala providers NAME`. */
   readonly traps: readonly string[];
-  /** What a route needs beside `upstream` and `credentials`, as its lines stand in a file. */
+  /** Lines that a route needs in the file, in addition to `upstream` and `credentials`. */
   readonly settings?: readonly string[];
-  /** Absent where the user must name the `upstream`. */
+  /** Without hosts the user must set `upstream`. */
   readonly hosts?: Readonly<Record<Environment, Hosts>>;
   readonly credentials: readonly CredentialField[];
-  /** How to ask. A fixed token (`static`) is never asked for: it is a credential. */
+  /** The token exchange. A fixed token (`static`) is a credential and is never requested. */
   readonly token: Exchange | { readonly fixed: string };
   readonly refresh?: Exchange;
-  /** Used when neither the answer nor the token itself says how long it lives. Seconds. */
+  /** Lifetime in seconds, if neither the response nor the token itself says it. */
   readonly defaultLifetimeS: number;
   readonly deadToken: readonly DeadTokenRule[];
-  /** Answers of the token endpoint that say that the credentials are wrong, beside a plain 400, 401, 403 or 422. */
+  /** Token responses to wrong credentials, in addition to 400, 401, 403 and 422. */
   readonly deniedToken?: readonly DeadTokenRule[];
-  /** `Authorization: Bearer` unless given. */
+  /** Default: `Authorization: Bearer`. */
   readonly tokenHeader?: TokenHeader;
   readonly headers: readonly HeaderRule[];
   readonly tokenPaths: readonly TokenPath[];

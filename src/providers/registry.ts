@@ -19,7 +19,7 @@ import type { Provider } from './provider.ts';
 import { fixedToken } from './static.ts';
 import { tingg } from './tingg.ts';
 
-/** Every built-in provider. Adding one that is plain data is a file beside this one and a line here. */
+/** Every built-in provider. To add one, write a file beside this one and add a line here. */
 export const providers: readonly Provider[] = [
   jpay,
   mpesa,

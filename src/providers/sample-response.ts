@@ -1,46 +1,46 @@
 import { type JsonObject, type JsonValue, valueAt, withValueAt } from '../json.ts';
 import type { ExchangeResponse, Provider } from './provider.ts';
 
-/** What a made-up token answer is to say. */
+/** The values of an emulated token response. */
 interface SampleTokenValues {
   readonly accessToken: string;
-  /** Undefined where none is given out. */
+  /** Undefined if the response has none. */
   readonly refreshToken: string | undefined;
-  /** Infinity leaves the lifetime fields as the sample has them. */
+  /** Infinity keeps the lifetime fields of the sample. */
   readonly lifetimeS: number;
   readonly nowMs: number;
 }
 
-/** Epoch values from here on are milliseconds, not seconds. */
+/** Epoch values from this one on are milliseconds, smaller ones are seconds. */
 const FIRST_EPOCH_MS = 1e11;
 
 /**
- * The provider's own token answer (`samples.tokenAnswer`) with these values in it. Every field keeps the JSON type
- * that the sample has: a lifetime in a string stays a string, a point in time stays epoch seconds, milliseconds or ISO.
+ * The token response of the provider (`samples.tokenResponse`) with these values. Every field keeps the JSON type of the
+ * sample: a lifetime in a string stays a string, a point in time stays epoch seconds, milliseconds or ISO 8601.
  */
 export function sampleTokenResponse(
   provider: Provider,
   response: ExchangeResponse,
   values: SampleTokenValues,
 ): JsonObject {
-  const sample = provider.samples.tokenAnswer;
-  let answer = withValueAt(sample, response.accessToken, likeToken(sample, response.accessToken, values.accessToken));
+  const sample = provider.samples.tokenResponse;
+  let result = withValueAt(sample, response.accessToken, likeToken(sample, response.accessToken, values.accessToken));
   if (response.refreshToken !== undefined && values.refreshToken !== undefined) {
-    answer = withValueAt(answer, response.refreshToken, likeToken(sample, response.refreshToken, values.refreshToken));
+    result = withValueAt(result, response.refreshToken, likeToken(sample, response.refreshToken, values.refreshToken));
   }
-  if (!Number.isFinite(values.lifetimeS)) return answer;
+  if (!Number.isFinite(values.lifetimeS)) return result;
   if (response.expiresIn !== undefined) {
     const asString = typeof valueAt(sample, response.expiresIn) === 'string';
-    answer = withValueAt(answer, response.expiresIn, asString ? String(values.lifetimeS) : values.lifetimeS);
+    result = withValueAt(result, response.expiresIn, asString ? String(values.lifetimeS) : values.lifetimeS);
   }
   if (response.expiresAt !== undefined) {
     const expiresAtMs = values.nowMs + values.lifetimeS * 1000;
-    answer = withValueAt(answer, response.expiresAt, likeTime(valueAt(sample, response.expiresAt), expiresAtMs));
+    result = withValueAt(result, response.expiresAt, likeTime(valueAt(sample, response.expiresAt), expiresAtMs));
   }
-  return answer;
+  return result;
 }
 
-/** Some providers put "Bearer " in front of the token itself. */
+/** Keeps the "Bearer " that some providers put before the token. */
 function likeToken(sample: JsonObject, path: string, token: string): string {
   const value = valueAt(sample, path);
   return typeof value === 'string' && value.startsWith('Bearer ') ? `Bearer ${token}` : token;
@@ -52,7 +52,7 @@ function likeTime(sample: unknown, timeMs: number): JsonValue {
   return typeof sample === 'string' ? String(epoch) : epoch;
 }
 
-/** ISO 8601 in UTC with as many fractional digits as the sample has, and with its `Z` or without. */
+/** ISO 8601 in UTC, with as many fractional digits as the sample, and a `Z` if the sample has one. */
 function likeIso(sample: string, timeMs: number): string {
   const [seconds = '', milliseconds = ''] = new Date(timeMs).toISOString().replace('Z', '').split('.');
   const digits = /\.(\d+)/.exec(sample)?.[1]?.length ?? 0;
@@ -61,8 +61,8 @@ function likeIso(sample: string, timeMs: number): string {
 }
 
 /**
- * A token with the three parts of a JWT (RFC 7519) and nobody's signature: whoever decodes it can read `iss` and
- * `exp`, whoever verifies it will refuse it.
+ * A token in the form of a JWT (RFC 7519) without a valid signature: a client that decodes it can read `iss` and `exp`,
+ * and one that verifies it rejects it.
  */
 export function jwtShaped(payload: JsonObject): string {
   const part = (value: JsonObject) => Buffer.from(JSON.stringify(value)).toString('base64url');

@@ -1,11 +1,11 @@
 import type { Provider } from './provider.ts';
 
-/** A fixed bearer key (Paystack, Wave, Tabby, Tamara and the like): put on every call, never asked for. */
+/** A fixed bearer key (Paystack, Wave, Tabby, Tamara): sent on every request, never requested. */
 export const fixedToken: Provider = {
   name: 'static',
   title: 'A fixed bearer key',
   sources: ['Paystack, Wave, Tabby and Tamara documentation'],
-  traps: ['The key never expires; when the provider refuses it, only a new one in the configuration helps.'],
+  traps: ['The key never expires. If the provider rejects it, put a new one into the configuration.'],
   credentials: [{ name: 'token', description: 'The secret key, without "Bearer "', secret: true }],
   token: { fixed: '{token}' },
   defaultLifetimeS: Infinity,
@@ -13,11 +13,11 @@ export const fixedToken: Provider = {
   headers: [],
   tokenPaths: [],
   samples: {
-    tokenAnswer: {},
+    tokenResponse: {},
     tokenFormat: 'opaque',
     accessLifetimeS: Infinity,
-    deniedAnswer: { status: 401, body: { message: 'Invalid key' } },
-    deadAnswer: { status: 401, body: { message: 'Invalid key' } },
+    deniedResponse: { status: 401, body: { message: 'Invalid key' } },
+    deadTokenResponse: { status: 401, body: { message: 'Invalid key' } },
     call: { method: 'GET', path: '/' },
   },
 };

@@ -6,8 +6,7 @@ export function placeholdersIn(template: string): string[] {
 }
 
 /**
- * Fills `{name}` placeholders. A name that `valueOf` does not know stays as it stands: braces in a value that the
- * user spelled out are just braces.
+ * Replaces `{name}` placeholders. One that `valueOf` does not know stays: a value of the user may contain braces.
  */
 export function fill(
   template: string,

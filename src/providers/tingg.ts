@@ -8,10 +8,10 @@ export const tingg: Provider = {
     'Tingg developer portal, OAuth token request (https://developer.tingg.africa)',
   ],
   traps: [
-    'The header `apikey` is needed on the token request and on every API call; Wakala sets it on both.',
+    'The token request and every API request need the header `apikey`. Wakala sets it on both.',
     'Version 2 of the checkout API has another token endpoint, whose tokens live 120 s. This is version 3: one hour.',
     '`country_code` has three letters (`KEN`), `account_number` at most 15 characters.',
-    'Not confirmed: the bodies that wrong credentials and dead tokens get. The status 401 alone counts.',
+    'Not confirmed: the bodies of the responses to wrong credentials and expired tokens. Wakala checks only for status 401.',
   ],
   hosts: {
     sandbox: { api: 'https://api-approval.tingg.africa' },
@@ -39,14 +39,14 @@ export const tingg: Provider = {
   headers: [{ name: 'apikey', value: '{api_key}', mode: 'set' }],
   tokenPaths: [{ method: 'POST', path: '/v1/oauth/token/request' }],
   samples: {
-    tokenAnswer: { token_type: 'bearer', expires_in: 3600, access_token: '' },
+    tokenResponse: { token_type: 'bearer', expires_in: 3600, access_token: '' },
     tokenFormat: 'opaque',
     accessLifetimeS: 3600,
-    deniedAnswer: {
+    deniedResponse: {
       status: 401,
       body: { error: 'invalid_client', error_description: 'The client credentials are invalid' },
     },
-    deadAnswer: {
+    deadTokenResponse: {
       status: 401,
       body: { error: 'invalid_token', error_description: 'The access token is invalid or has expired' },
     },

@@ -2,7 +2,7 @@ import type { RouteConfig } from '../config/config.ts';
 import type { ConnectionPool } from '../http/client/pool.ts';
 import { OVERRIDE_HEADERS, compactHeaderName, type HeaderList, normalizeHeaderName } from '../http/header-list.ts';
 import type { RouteHeaders } from './headers.ts';
-import { BEARER, isFixed } from '../providers/provider.ts';
+import { DEFAULT_TOKEN_HEADER, isFixed } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 import { Redaction } from '../redaction.ts';
 import type { RouteStats } from '../telemetry/route-stats.ts';
@@ -105,7 +105,7 @@ export class Route {
   #prepare(token: Token): void {
     if (token === this.#lastToken) return;
     this.#lastToken = token;
-    const { scheme } = this.config.provider.tokenHeader ?? BEARER;
+    const { scheme } = this.config.provider.tokenHeader ?? DEFAULT_TOKEN_HEADER;
     const accessToken = token.accessToken.reveal();
     this.#authorization = scheme === '' ? accessToken : `${scheme} ${accessToken}`;
     this.#tokenHeaders = token.headers.flatMap(([name, value]) => [name, value.reveal()]);
@@ -154,15 +154,15 @@ function routeHeaders(route: RouteConfig): RouteHeaders {
     rules.filter((rule) => rule.mode === mode).map((rule) => [rule.name, rule.value] as const);
   const set = withMode('set');
   const replaced = new Set(set.map(([name]) => normalizeHeaderName(name)));
-  const { name } = route.provider.tokenHeader ?? BEARER;
+  const { name } = route.provider.tokenHeader ?? DEFAULT_TOKEN_HEADER;
   return { set, defaults: withMode('default'), replaced, tokenHeader: name, ...blockedHeaders(route) };
 }
 
 /** The headers that Wakala sets with the token, besides `authorization`, and those that could circumvent `allow`. */
 function blockedHeaders({ provider, allow }: RouteConfig): Pick<RouteHeaders, 'blocked'> {
-  const { token, tokenHeader = BEARER } = provider;
+  const { token, tokenHeader = DEFAULT_TOKEN_HEADER } = provider;
   const names = isFixed(token) ? [] : Object.keys(token.response.headers ?? {});
-  if (tokenHeader.name.toLowerCase() !== BEARER.name) names.push(tokenHeader.name);
+  if (tokenHeader.name.toLowerCase() !== DEFAULT_TOKEN_HEADER.name) names.push(tokenHeader.name);
   const blocked = new Set([...names.map(compactHeaderName), ...(allow === undefined ? [] : OVERRIDE_HEADERS)]);
   return blocked.size === 0 ? {} : { blocked };
 }

@@ -2,43 +2,42 @@ import { clientAssertion } from '../client-assertion.ts';
 import type { Encoding, ExchangeRequest, OAuth2 } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 
-/** The value of `client_assertion_type` (RFC 7523 2.2). */
+/** RFC 7523 2.2. */
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
-/** A token request, ready to send. It contains secrets: never log any part of it. */
+/** A token request, ready to send. It holds secrets in the clear: never log any part of it. */
 export interface TokenRequest {
   readonly method: string;
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array | undefined;
-  /** Client certificate and its key for the TLS handshake, as PEM. */
+  /** What the client shows of itself in the TLS handshake: PEM texts. */
   readonly certificate?: { readonly cert: string; readonly key: string };
 }
 
-/** What is known only when a request is made. */
+/** What is not known before the moment of asking. */
 interface TokenRequestContext {
-  /** The token endpoint from the metadata of the issuer. Undefined if the configuration names it. */
+  /** The token endpoint, where it had to be found out first. */
   readonly endpoint?: string | undefined;
-  /** Epoch milliseconds, by the token endpoint's clock if that is known. */
+  /** By the token endpoint's clock, as far as that is known. Milliseconds since the Unix epoch. */
   readonly nowMs: number;
 }
 
 /**
- * Makes a token request from its template.
- * @param valueOf gives the values of the placeholders: the credentials and, for a refresh, `refresh_token`
- * @param context may be left out for an exchange without client assertion
+ * Fills an exchange's placeholders. `valueOf` knows the credential fields and, on a refresh, `refresh_token`.
+ * `moment` may be left out for an exchange that is the same at any time.
  */
 export async function tokenRequest(
   exchange: ExchangeRequest,
   authServer: string,
   valueOf: (name: string) => string | undefined,
-  context: TokenRequestContext = { nowMs: NaN },
+  moment: TokenRequestContext = { nowMs: NaN },
 ): Promise<TokenRequest> {
   const filled = (fields: Readonly<Record<string, string>> | undefined): Record<string, string> =>
     Object.fromEntries(Object.entries(fields ?? {}).map(([name, template]) => [name, fill(template, valueOf)]));
 
   const path = fill(exchange.path, valueOf, encodeURIComponent);
-  const endpoint = context.endpoint ?? (/^https?:\/\//i.test(path) ? path : authServer + path);
+  const endpoint = moment.endpoint ?? (/^https?:\/\//i.test(path) ? path : authServer + path);
   const url = new URL(endpoint);
   for (const [name, value] of Object.entries(filled(exchange.query))) url.searchParams.append(name, value);
 
@@ -48,23 +47,22 @@ export async function tokenRequest(
     ...lowerCased(filled(exchange.headers)),
   };
   if (exchange.basic !== undefined) {
-    // RFC 6749 2.3.1: form-encoded before Base64. Providers with their own protocols use plain Basic (RFC 7617).
-    const encodeField = exchange.oauth2?.clientAuth === 'client_secret_basic' ? formEncoded : String;
-    const [user, password] = exchange.basic.map((template) => encodeField(fill(template, valueOf)));
+    const encoded = exchange.oauth2?.clientAuth === 'client_secret_basic' ? formEncoded : String;
+    const [user, password] = exchange.basic.map((template) => encoded(fill(template, valueOf)));
     headers['authorization'] = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   }
   const certificate = certificateOf(exchange.oauth2, valueOf);
   const request = { method: exchange.method, url: url.href, headers, ...(certificate && { certificate }) };
   if (exchange.body === undefined) return { ...request, body: undefined };
   const fields = Object.entries(filled(exchange.body.fields));
-  const authentication = exchange.oauth2 === undefined ? [] : oauth2Fields(exchange.oauth2, endpoint, valueOf, context);
-  const { contentType, bytes } = await encode(exchange.body.encoding, [...fields, ...authentication]);
+  const proof = exchange.oauth2 === undefined ? [] : oauth2Fields(exchange.oauth2, endpoint, valueOf, moment);
+  const { contentType, bytes } = await encode(exchange.body.encoding, [...fields, ...proof]);
   return { ...request, headers: { ...headers, 'content-type': contentType }, body: bytes };
 }
 
 type Field = [name: string, value: string];
 
-/** The resources (RFC 8707) and the client assertion, which is new for each request. */
+/** The fields of a body that are made for each request, and those that may come more than once. */
 function oauth2Fields(
   { issuer, resources = [], assertion }: OAuth2,
   endpoint: string,
@@ -90,7 +88,7 @@ function certificateOf(oauth2: OAuth2 | undefined, valueOf: (name: string) => st
   return certificate && { cert: fill(certificate.cert, valueOf), key: fill(certificate.key, valueOf) };
 }
 
-/** A value in application/x-www-form-urlencoded (RFC 6749, appendix B). */
+/** One text as application/x-www-form-urlencoded writes a value (RFC 6749, appendix B). */
 function formEncoded(text: string): string {
   return new URLSearchParams([['', text]]).toString().slice(1);
 }

@@ -37,7 +37,7 @@ describe('check', () => {
         '',
       ].join('\n'),
       stderr:
-        'FILE:8:50: warning: routes./jpay/*.credentials.app_secret: starts or ends with a quote; is it part of the value?\n',
+        'FILE:8:50: warning: routes./jpay/*.credentials.app_secret: starts or ends with a quote; remove it unless it is part of the value\n',
     });
   });
 
@@ -48,7 +48,7 @@ describe('check', () => {
       stderr: [
         'FILE:9:1: unknown key `opne`; did you mean `open`?',
         'FILE:10:14: log.level: must be one of `debug`, `info`, `warn`, `error`, `silent`',
-        'FILE:8:50: warning: routes./jpay/*.credentials.app_secret: starts or ends with a quote; is it part of the value?',
+        'FILE:8:50: warning: routes./jpay/*.credentials.app_secret: starts or ends with a quote; remove it unless it is part of the value',
         'FILE: 2 problems',
         '',
       ].join('\n'),
@@ -64,7 +64,7 @@ describe('check', () => {
       code: 3,
       stdout: '',
       stderr:
-        'FILE:8:50: routes./jpay/*.credentials.app_secret: other users of this machine may read ' +
+        'FILE:8:50: routes./jpay/*.credentials.app_secret: other users of this machine can read ' +
         `\`${secret}\`; run \`chmod 600 ${secret}\` (in Kubernetes, set \`defaultMode: 0440\` on the volume and \`fsGroup\` on the pod)\n` +
         'FILE: 1 problem\n',
     });
@@ -91,7 +91,8 @@ describe('check', () => {
           line: 8,
           column: 50,
           key: 'routes./jpay/*.credentials.app_secret',
-          message: 'routes./jpay/*.credentials.app_secret: starts or ends with a quote; is it part of the value?',
+          message:
+            'routes./jpay/*.credentials.app_secret: starts or ends with a quote; remove it unless it is part of the value',
         },
       ],
       routes: [

@@ -24,7 +24,7 @@ async function run(answers: readonly string[], options: Partial<InitOptions> = {
   const [questions, said]: [string[], string[]] = [[], []];
   let [opened, closed, stdout, stderr] = [0, 0, '', ''];
   const dialog: Dialog = {
-    say: (text) => void said.push(text),
+    print: (text) => void said.push(text),
     ask: async (question) => {
       questions.push(question);
       const answer = left.shift();
@@ -96,11 +96,11 @@ describe('the wizard of init', () => {
       'localhost:1234',
     ]);
     expect([code, left]).toEqual([0, []]);
-    expect(said).toContain('no provider is named `mpsea`; did you mean `mpesa`?');
+    expect(said).toContain('unknown provider `mpsea`; did you mean `mpesa`?');
     expect(said).toContain('`sandbox` or `production`');
-    expect(said).toContain('must be a whole URL');
+    expect(said).toContain('must be an absolute URL');
     expect(said).toContain('use `https:`');
-    expect(said).toContain('name the address too');
+    expect(said).toContain('the address to listen on is missing');
     expect(said).toContain('`clients`');
     expect(said).toContain('is on the same port as `listen`');
     expect(written(config).listen).toEqual({ host: '127.0.0.1', port: 1234 });
@@ -136,7 +136,7 @@ describe('the wizard of init', () => {
     let stderr = '';
     const io = { stdout: () => undefined, stderr: (s: string) => void (stderr += s) };
     const dialog = {
-      say: () => undefined,
+      print: () => undefined,
       ask: async () => {
         writeFileSync(config, 'theirs\n');
         return '';
@@ -144,7 +144,7 @@ describe('the wizard of init', () => {
       close: () => undefined,
     };
     expect(await init({ config, provider: ['mpesa'], yes: false }, io, () => dialog)).toBe(2);
-    expect(stderr).toContain('is there already');
+    expect(stderr).toContain('exists already');
     expect(readdirSync(folder)).toEqual(['proxy.config.yaml']);
     expect(readFileSync(config, 'utf8')).toBe('theirs\n');
   });

@@ -72,7 +72,7 @@ describe('init', () => {
     const text = textOf(folder, 'proxy.config.yaml');
     expect(text.split('\n')[0]).toBe('# yaml-language-server: $schema=./proxy.config.schema.json');
     expect(text).toContain(
-      '    # An example: put the base URL of your API here.\n    upstream: https://api.example.com\n',
+      '    # An example: write the base URL of your API here.\n    upstream: https://api.example.com\n',
     );
   });
 
@@ -132,18 +132,18 @@ describe('init writes nothing and exits 2', () => {
 
   it('for a name that is no provider, and asks whether another was meant', async () => {
     const folder = emptyFolder();
-    const stderr = 'wakala init: no provider is named `mpsea`; did you mean `mpesa`?\n';
+    const stderr = 'wakala init: unknown provider `mpsea`; did you mean `mpesa`?\n';
     expect(await run(folder, { provider: ['jpay', 'mpsea'] })).toEqual({ code: 2, stdout: '', stderr });
-    expect((await run(folder, { provider: ['stripe'] })).stderr).toContain('; there are jpay, mpesa, jeel');
+    expect((await run(folder, { provider: ['stripe'] })).stderr).toContain('; the providers are jpay, mpesa, jeel');
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('where the configuration is there already', async () => {
+  it('where the configuration exists already', async () => {
     const folder = emptyFolder();
     writeFileSync(join(folder, 'proxy.config.yaml'), 'mine\n');
     const { code, stdout, stderr } = await run(folder);
     expect([code, stdout]).toEqual([2, '']);
-    expect(stderr).toContain('`FOLDER/proxy.config.yaml` is there already and stays as it is');
+    expect(stderr).toContain('`FOLDER/proxy.config.yaml` exists already');
     expect(readdirSync(folder)).toEqual(['proxy.config.yaml']);
     expect(textOf(folder, 'proxy.config.yaml')).toBe('mine\n');
   });
@@ -158,7 +158,7 @@ describe('init writes nothing and exits 2', () => {
   it('where there is no such folder', async () => {
     const folder = emptyFolder();
     const { code, stderr } = await run(folder, { config: join(folder, 'deep', 'proxy.config.yaml') });
-    expect([code, stderr]).toEqual([2, 'wakala init: there is no folder `FOLDER/deep`; make it first\n']);
+    expect([code, stderr]).toEqual([2, 'wakala init: there is no folder `FOLDER/deep`; create it first\n']);
     expect(existsSync(join(folder, 'deep'))).toBe(false);
   });
 });
@@ -187,7 +187,7 @@ describe('init beside files that are there', () => {
     const folder = emptyFolder();
     const before = 'export MPESA_CONSUMER_KEY=a\nMPESA_CONSUMER_SECRET = b\n';
     writeFileSync(join(folder, '.env.example'), before);
-    expect((await run(folder)).stdout).toContain('left FOLDER/.env.example as it is');
+    expect((await run(folder)).stdout).toContain('FOLDER/.env.example unchanged');
     expect(textOf(folder, '.env.example')).toBe(before);
   });
 

@@ -55,9 +55,9 @@ describe('providers', () => {
   it('says what is odd about MTN MoMo: its headers, its refusals, and what may be left out', () => {
     const { stdout } = run('mtn-momo');
     expect(stdout).toContain('header Ocp-Apim-Subscription-Key: {subscription_key}');
-    expect(stdout).toContain('refused with    500 with error = login_failed, too');
+    expect(stdout).toContain('denied    also 500 with error = login_failed');
     expect(stdout).toContain('Headers\n  Ocp-Apim-Subscription-Key: {subscription_key}\n  X-Target-Environment:');
-    expect(stdout).toContain('(left out, it is sandbox, but must be given in production)');
+    expect(stdout).toContain('(default: sandbox; required in production)');
     expect(stdout).not.toContain('MTN_MOMO_PRODUCT');
     expect(run('airtel').stdout).toContain('X-Country: {country} (unless the app sends its own)');
   });
@@ -79,8 +79,8 @@ describe('providers', () => {
     expect(run('mpsea')).toEqual({
       code: 2,
       stdout: '',
-      stderr: 'wakala providers: no provider is named `mpsea`; did you mean `mpesa`?\n',
+      stderr: 'wakala providers: unknown provider `mpsea`; did you mean `mpesa`?\n',
     });
-    expect(run('stripe').stderr).toContain('there are jpay, mpesa, jeel, paypack, static');
+    expect(run('stripe').stderr).toContain('the providers are jpay, mpesa, jeel, paypack, static');
   });
 });

@@ -52,7 +52,7 @@ describe('routes', () => {
 /jeel/*      jeel      PRODUCTION   https://api.jeel.co
   token  POST https://auth.jeel.co/oauth2/token
 /paystack/*  static    sandbox      https://api.paystack.co
-  token  a fixed key; none is asked for
+  token  a fixed key; not requested
   set    connect_timeout 1500ms, replay GET PUT, token_paths refuse, max_concurrency 5, websocket,
          max_websockets 50, websocket_idle_timeout 90s
 `,

@@ -12,8 +12,8 @@ function expanded(text: string): string | string[] {
     if (files[path] === undefined) throw Object.assign(new Error('no'), { code: 'ENOENT' });
     return files[path];
   };
-  const { segments, faults } = expand(text, { env, readFile });
-  return faults.length > 0 ? faults.map((fault) => fault.text) : segments.map((segment) => segment.text).join('');
+  const { segments, errors } = expand(text, { env, readFile });
+  return errors.length > 0 ? errors.map((error) => error.text) : segments.map((segment) => segment.text).join('');
 }
 
 describe('references', () => {
@@ -45,11 +45,11 @@ describe('references', () => {
     ['${toString}', 'environment variable `toString` is not set'],
     ['${}', 'names no variable'],
     ['${:-x}', 'names no variable'],
-    ['${NAME', 'without its `}`'],
+    ['${NAME', 'without a closing `}`'],
     ['${1NAME}', 'malformed reference'],
     ['${NA ME}', 'malformed reference'],
     ['${NAME-default}', 'malformed reference'],
-    ['${GONE:-${NAME}}', 'inside another'],
+    ['${GONE:-${NAME}}', 'contain another'],
     ['${file:}', 'names no file'],
     ['${file:/run/gone}', 'cannot read the file `/run/gone`: there is no such file'],
     ['${file:/run/denied}', 'cannot read the file `/run/denied`: no permission'],
@@ -131,7 +131,7 @@ describe('the type of a value that came through a reference', () => {
   it('is not shown where it is no known name', () => {
     const problems = problemsOf(mpesaWith().replace('provider: mpesa', 'provider: ${P}'), { env: { P: 'mpsea' } });
     expect(problems).toEqual([
-      '3:15 routes./mpesa/*.provider | routes./mpesa/*.provider: unknown provider; `wakala providers` lists those there are',
+      '3:15 routes./mpesa/*.provider | routes./mpesa/*.provider: unknown provider; `wakala providers` lists all',
     ]);
   });
 });

@@ -26,7 +26,7 @@ describe('loadConfig', () => {
 
   it('says what to do where there is no file', () => {
     expect(() => loadConfig('/nowhere/proxy.config.yaml')).toThrow(
-      '/nowhere/proxy.config.yaml:1:1: there is no such file; `wakala init` writes one, and `wakala dev` runs without',
+      '/nowhere/proxy.config.yaml:1:1: there is no such file; `wakala init` writes one, and `wakala dev` needs none',
     );
   });
 
@@ -121,7 +121,7 @@ describe('an emulated configuration', () => {
       '4:15 routes./mpesa/*.provider | routes./mpesa/*.provider: environment variable `PROVIDER` is not set',
       expect.stringMatching(/^7:14 routes\.\/jpay\/\*\.timeout /),
       expect.stringMatching(/^8:19 routes\.\/jpay\/\*\.credentials\.app_kye .*did you mean `app_key`/),
-      expect.stringMatching(/^8:48 routes\.\/jpay\/\*\.credentials\.app_secret .*without its/),
+      expect.stringMatching(/^8:48 routes\.\/jpay\/\*\.credentials\.app_secret .*without a closing/),
       expect.stringMatching(/^9:3 routes\.\/static\/\*\.upstream /),
     ]);
   });

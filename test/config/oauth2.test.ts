@@ -119,7 +119,7 @@ describe('the signature of private_key_jwt', () => {
       '9:18 routes./bank/*.oauth2.algorithm',
       '`alg`',
     ],
-    ['an `alg` of old', jwkOf(RSA, { alg: 'RS512' }), [], '8:12 routes./bank/*.oauth2.key', 'none that can be used'],
+    ['an `alg` of old', jwkOf(RSA, { alg: 'RS512' }), [], '8:12 routes./bank/*.oauth2.key', 'is not supported'],
     ['an `alg` that does not fit', jwkOf(RSA, { alg: 'ES256' }), [], '8:12 routes./bank/*.oauth2.key', 'does not fit'],
   ])('cannot be made with %s', (_, key, lines, place, reason) => {
     const problems = jwt(key, ...lines);
@@ -182,8 +182,8 @@ describe('the certificate of tls_client_auth', () => {
 
 describe('a problem is', () => {
   it.each([
-    ['no `oauth2`', bank([]).replace('    oauth2:\n', ''), '2:3 routes./bank/*.oauth2', 'say where tokens come from'],
-    ['no server', bank(['scope: x']), '5:5 routes./bank/*.oauth2.issuer', 'name its `issuer: https://...`'],
+    ['no `oauth2`', bank([]).replace('    oauth2:\n', ''), '2:3 routes./bank/*.oauth2', 'the token server is missing'],
+    ['no server', bank(['scope: x']), '5:5 routes./bank/*.oauth2.issuer', 'set `issuer: https://...`'],
     [
       'two servers',
       bank([ISSUER, 'token_endpoint: https://a.example/t']),
@@ -201,25 +201,25 @@ describe('a problem is', () => {
       '`http:` to another machine',
       bank(['issuer: http://login.bank.example']),
       '6:15 routes./bank/*.oauth2.issuer',
-      'in the clear',
+      'unencrypted',
     ],
     [
       'an issuer with a query',
       bank(['issuer: https://login.bank.example?x=1']),
       '6:15 routes./bank/*.oauth2.issuer',
-      'no query',
+      'not contain a query',
     ],
     [
       'an issuer that is no URL',
       bank(['issuer: login.bank.example']),
       '6:15 routes./bank/*.oauth2.issuer',
-      'a whole URL',
+      'an absolute URL',
     ],
     [
       'a token endpoint with a fragment',
       bank(['token_endpoint: "https://a.example/t#x"']),
       '6:23 routes./bank/*.oauth2.token_endpoint',
-      'no fragment',
+      'not contain a fragment',
     ],
     [
       'a metadata service',
@@ -250,7 +250,7 @@ describe('a problem is', () => {
       'a key of another way',
       bank([ISSUER, 'client_auth: client_secret_post', 'key_id: k']),
       '8:7 routes./bank/*.oauth2.key_id',
-      'leave it out',
+      'remove it',
     ],
     ['an empty text', bank([ISSUER, 'scope: ""']), '7:14 routes./bank/*.oauth2.scope', 'is empty'],
     ['an empty list', bank([ISSUER, 'resource: []']), '7:17 routes./bank/*.oauth2.resource', 'is empty'],
@@ -258,7 +258,7 @@ describe('a problem is', () => {
       'a resource that is no URL',
       bank([ISSUER, 'resource: [https://a.example, b]']),
       '7:37 routes./bank/*.oauth2.resource.1',
-      'a whole URL',
+      'an absolute URL',
     ],
     [
       'a resource with a fragment',
@@ -280,17 +280,17 @@ describe('a problem is', () => {
 
   it('a secret that is of no use, where a key shows who the client is', () => {
     expect(problemsOf(bank(JWT), withFiles({ key: pemOf(EC) }))).toEqual([
-      '9:33 routes./bank/*.credentials.client_secret | routes./bank/*.credentials: `client_secret` is of no use with `client_auth: private_key_jwt`; leave it out',
+      '9:33 routes./bank/*.credentials.client_secret | routes./bank/*.credentials: `client_secret` is not used with `client_auth: private_key_jwt`; remove it',
     ]);
   });
 
   it.each([
-    ['auth_server: https://login.bank.example', 'auth_server', 'leave out `auth_server`'],
-    ['encoding: json', 'encoding', 'leave out `encoding`'],
-    ['token: {refresh: {request: {path: /x}}}', 'token.refresh', 'leave out `refresh`'],
-    ['token: {request: {path: /x}}', 'token.request.path', 'leave out `path`'],
-    ['token: {request: {form: {a: b}}}', 'token.request.form', 'leave out `form`'],
-    ['token: {request: {basic: {username: a, password: b}}}', 'token.request.basic', 'leave out `basic`'],
+    ['auth_server: https://login.bank.example', 'auth_server', 'remove `auth_server`'],
+    ['encoding: json', 'encoding', 'remove `encoding`'],
+    ['token: {refresh: {request: {path: /x}}}', 'token.refresh', 'remove `refresh`'],
+    ['token: {request: {path: /x}}', 'token.request.path', 'remove `path`'],
+    ['token: {request: {form: {a: b}}}', 'token.request.form', 'remove `form`'],
+    ['token: {request: {basic: {username: a, password: b}}}', 'token.request.basic', 'remove `basic`'],
   ])('what `oauth2` says already: %s', (line, key, reason) => {
     const problems = problemsOf(`${bank([ISSUER])}    ${line}\n`);
     expect(problems.filter((problem) => problem.includes(` routes./bank/*.${key} | `))).toEqual([
@@ -301,7 +301,7 @@ describe('a problem is', () => {
   it('`oauth2` on a route of another provider, or of none', () => {
     const text = bank([ISSUER]);
     expect(problemsOf(text.replace('provider: oauth2', 'provider: jeel'))).toEqual([
-      expect.stringMatching(/^5:5 routes\.\/bank\/\*\.oauth2 \| .*belongs to `provider: oauth2`; leave out/),
+      expect.stringMatching(/^5:5 routes\.\/bank\/\*\.oauth2 \| .*belongs to `provider: oauth2`; remove/),
     ]);
     expect(problemsOf(text.replace('    provider: oauth2\n', ''))).toEqual([
       expect.stringMatching(/^4:5 routes\.\/bank\/\*\.oauth2 \| .*add `provider: oauth2`/),
@@ -325,7 +325,7 @@ describe('a problem is', () => {
     const text = `environment: production\n${bank(JWT, 'client_id: i')}`;
     const world = { ...withFiles({ key: pemOf(EC) }), modes: { '/run/key': 0o644 } };
     expect(problemsOf(text, world)).toEqual([
-      expect.stringMatching(/^9:12 .*other users of this machine may read `\/run\/key`/),
+      expect.stringMatching(/^9:12 .*other users of this machine can read `\/run\/key`/),
     ]);
   });
 

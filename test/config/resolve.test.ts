@@ -111,7 +111,7 @@ describe('who may call', () => {
 });
 
 describe('an upstream that is the proxy itself', () => {
-  const loop = (address: string) => `leads back to this proxy, which listens on ${address}; name the API itself`;
+  const loop = (address: string) => `leads back to this proxy, which listens on ${address}; write the URL of the API`;
   const routed = (listen: string, line: string) => `listen: "${listen}"\nopen: true\n${mpesaWith(line)}`;
 
   it.each([
@@ -143,7 +143,7 @@ describe('an upstream that is the proxy itself', () => {
     for (const host of [...spellings, '[::]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]']) {
       expect(problemsOf(mpesaWith(`upstream: "http://${host}:9901/x"`))).toEqual([
         '5:15 routes./mpesa/*.upstream | routes./mpesa/*.upstream: leads to the admin listener of this proxy ' +
-          '(127.0.0.1:9901), which clients must not reach; name the API itself',
+          '(127.0.0.1:9901), which clients must not reach; write the URL of the API',
       ]);
     }
   });
@@ -211,9 +211,9 @@ describe('clients', () => {
   });
 
   it.each([
-    [`{name: a, key: "${KEY.slice(1)}"}`, '6:20 clients.0.key', 'too short'],
-    [`{name: a, key: "${'x'.repeat(4097)}"}`, '6:20 clients.0.key', 'too long'],
-    [`{name: a, key: "${KEY} x"}`, '6:20 clients.0.key', 'holds a space'],
+    [`{name: a, key: "${KEY.slice(1)}"}`, '6:20 clients.0.key', 'shorter than 16'],
+    [`{name: a, key: "${'x'.repeat(4097)}"}`, '6:20 clients.0.key', 'longer than 4096'],
+    [`{name: a, key: "${KEY} x"}`, '6:20 clients.0.key', 'contains a space'],
     [`{name: a, key: "${KEY}é"}`, '6:20 clients.0.key', 'beyond ASCII'],
     [`{name: "a:b", key: "${KEY}"}`, '6:12 clients.0.name', 'letters, digits'],
     [`{name: "", key: "${KEY}"}`, '6:12 clients.0.name', 'letters, digits'],
@@ -235,8 +235,8 @@ describe('clients', () => {
 
   it('have each a name and a key of their own', () => {
     expect(problemsOf(topWith('clients:', `  - {name: a, key: ${KEY}}`, `  - {name: a, key: ${KEY}}`))).toEqual([
-      '7:12 clients.1.name | clients.1.name: another client is named `a` already',
-      '7:20 clients.1.key | clients.1.key: is the key of another client already; give each its own',
+      '7:12 clients.1.name | clients.1.name: another client has this name already; choose another',
+      '7:20 clients.1.key | clients.1.key: is also the key of another client; give each client a different key',
     ]);
   });
 });
@@ -270,10 +270,10 @@ describe('admin', () => {
   });
 
   it.each([
-    [KEY.slice(1), 'is too short: at least 16 characters'],
-    ['', 'is too short: at least 16 characters'],
-    ['x'.repeat(4097), 'is too long: at most 4096 characters'],
-    [`${KEY} x`, 'holds a space'],
+    [KEY.slice(1), 'is shorter than 16 characters'],
+    ['', 'is shorter than 16 characters'],
+    ['x'.repeat(4097), 'is longer than 4096 characters'],
+    [`${KEY} x`, 'contains a space'],
   ])('refuses the token %j', (token, reason) => {
     const [problem = '', ...others] = problemsOf(topWith(`admin: {address: "127.0.0.1:9901", token: "${token}"}`));
     expect(others).toEqual([]);
@@ -369,9 +369,9 @@ describe('what is shown', () => {
   });
 
   it.each([
-    ['"127.0.0.1:4318"', 'must be the URL of a collector such as `http://127.0.0.1:4318`, without user name'],
-    ['"http://u:p@127.0.0.1"', 'must be the URL of a collector such as `http://127.0.0.1:4318`, without user name'],
-    ['"http://127.0.0.1?x=1"', 'must hold no query (`?...`) and no fragment (`#...`)'],
+    ['"127.0.0.1:4318"', 'must be the URL of a collector such as `http://127.0.0.1:4318`, without a user name'],
+    ['"http://u:p@127.0.0.1"', 'must be the URL of a collector such as `http://127.0.0.1:4318`, without a user name'],
+    ['"http://127.0.0.1?x=1"', 'must not contain a query (`?...`) or a fragment (`#...`)'],
   ])('goes to no collector at %s', (otlp, problem) => {
     expect(problemsOf(topWith(`tracing: {otlp: ${otlp}}`))).toEqual([`5:17 tracing.otlp | tracing.otlp: ${problem}`]);
   });

@@ -30,7 +30,7 @@ function world(mode: number | undefined, more: World = {}): World {
 }
 
 const REMEDY =
-  'other users of this machine may read `/run/s`; run `chmod 600 /run/s` (in Kubernetes, set `defaultMode: 0440` on the volume and `fsGroup` on the pod)';
+  'other users of this machine can read `/run/s`; run `chmod 600 /run/s` (in Kubernetes, set `defaultMode: 0440` on the volume and `fsGroup` on the pod)';
 const SHARED = [
   `2:43 admin.token | admin.token: ${REMEDY}`,
   `3:26 clients.0.key | clients.0.key: ${REMEDY}`,
@@ -95,14 +95,14 @@ describe('a secret file that others may read', () => {
       'listen: {address: "127.0.0.1:8443", tls: {cert: /c, key: /k, client_ca: /c}}\nenvironment: production\n';
     const tls = { files: { '/c': cert, '/k': key }, modes: { '/c': 0o644, '/k': 0o640 } };
     expect(problemsOf(head + mpesaWith(), tls)).toEqual([
-      '1:58 listen.tls.key | listen.tls.key: other users of this machine may read `/k`; run `chmod 600 /k` ' +
+      '1:58 listen.tls.key | listen.tls.key: other users of this machine can read `/k`; run `chmod 600 /k` ' +
         '(in Kubernetes, set `defaultMode: 0440` on the volume and `fsGroup` on the pod)',
     ]);
     const [hidden = ''] = problemsOf(head.replace('key: /k', 'key: "${K}"') + mpesaWith(), {
       ...tls,
       env: { K: '/k' },
     });
-    expect(hidden).toContain('1:58 listen.tls.key | listen.tls.key: other users of this machine may read this file');
+    expect(hidden).toContain('1:58 listen.tls.key | listen.tls.key: other users of this machine can read this file');
     expect(hidden).not.toContain('/k');
   });
 

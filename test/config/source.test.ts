@@ -5,8 +5,8 @@ describe('what makes a file unreadable', () => {
   it.each([
     ['an empty file', '', '1:1  | the file is empty'],
     ['a file of comments', '# nothing\n', '1:1  | the file is empty'],
-    ['a list at the top', '- a\n- b\n', '1:1  | the top of the file must be keys'],
-    ['a single value', 'hello\n', '1:1  | the top of the file must be keys'],
+    ['a list at the top', '- a\n- b\n', '1:1  | the file must start with keys'],
+    ['a single value', 'hello\n', '1:1  | the file must start with keys'],
     ['two documents', 'routes: {}\n---\nroutes: {}\n', '2:1  | a second document'],
     ['a tab', 'routes:\n\t/a/*: {}\n', '2:1  | a tab'],
     ['an open bracket', 'listen: [1\n', '2:1  | '],
@@ -27,7 +27,7 @@ describe('what makes a file unreadable', () => {
 
   it('aliases in a circle', () => {
     expect(problemsOf('routes: &a\n  /a/*: *a\n')).toEqual([
-      '1:1  | anchors and aliases lead in a circle, or are used too often',
+      '1:1  | anchors and aliases form a circle, or expand too far; write the values out',
     ]);
   });
 
@@ -45,14 +45,14 @@ describe('what makes a file unreadable', () => {
 describe('duplicate keys', () => {
   it('are a problem at the second, beside all others', () => {
     expect(problemsOf(`${mpesaWith('timeout: 5s', 'timeout: 6s')}open: maybe\n`)).toEqual([
-      '6:5 routes./mpesa/*.timeout | routes./mpesa/*: `timeout` is given twice',
+      '6:5 routes./mpesa/*.timeout | routes./mpesa/*: `timeout` is there twice; remove one',
       '7:7 open | open: must be `true` or `false`',
     ]);
   });
 
   it('are a problem for routes too', () => {
     expect(problemsOf(`${mpesaWith()}  /mpesa/*: {}\n`)).toEqual([
-      '5:3 routes./mpesa/* | routes: `/mpesa/*` is given twice',
+      '5:3 routes./mpesa/* | routes: `/mpesa/*` is there twice; remove one',
     ]);
   });
 });

@@ -100,12 +100,12 @@ describe('a TLS file is a problem', () => {
 
   it('where its path is empty, or is no path but the text of the file', () => {
     expect(problemsOf(listening('{cert: /tls/cert.pem, key: ""}'), { files })).toEqual([
-      `${KEY}is empty; give the path of a PEM file`,
+      `${KEY}is empty; write the path of a PEM file`,
     ]);
     const text = listening('{cert: /tls/cert.pem, key: "${file:/tls/key.pem}"}');
     const found = examine(text, { files });
     expect(found.problems.map(({ message }) => message)).toEqual([
-      'listen.tls.key: is the text of a PEM file; give the path of the file instead',
+      'listen.tls.key: is the text of a PEM file; write the path of the file instead',
     ]);
     expect(JSON.stringify(found)).not.toContain('PRIVATE');
   });
@@ -118,32 +118,36 @@ describe('a TLS file is a problem', () => {
   });
 
   it.each([
-    ['/tls/cert.pem', 'nothing', `${CERT}holds no certificate; it must be PEM, with \`-----BEGIN CERTIFICATE-----\``],
-    ['/tls/cert.pem', server.key, `${CERT}holds no certificate; are \`cert\` and \`key\` swapped?`],
+    [
+      '/tls/cert.pem',
+      'nothing',
+      `${CERT}contains no certificate; it must be PEM, with \`-----BEGIN CERTIFICATE-----\``,
+    ],
+    ['/tls/cert.pem', server.key, `${CERT}contains no certificate; are \`cert\` and \`key\` swapped?`],
     [
       '/tls/cert.pem',
       server.cert.replace(/\n.{20}/, '\nAAAAAAAAAAAAAAAAAAAA'),
-      `${CERT}certificate 1 of the file is damaged; get the file once more from its issuer`,
+      `${CERT}certificate 1 of the file is damaged; get the file from its issuer again`,
     ],
-    ['/tls/key.pem', '', `${KEY}holds no private key; it must be PEM, with \`-----BEGIN PRIVATE KEY-----\``],
-    ['/tls/key.pem', server.cert, `${KEY}holds no private key; are \`cert\` and \`key\` swapped?`],
+    ['/tls/key.pem', '', `${KEY}contains no private key; it must be PEM, with \`-----BEGIN PRIVATE KEY-----\``],
+    ['/tls/key.pem', server.cert, `${KEY}contains no private key; are \`cert\` and \`key\` swapped?`],
     [
       '/tls/key.pem',
       server.key.replace(/\n.{20}/, '\nAAAAAAAAAAAAAAAAAAAA'),
-      `${KEY}its private key is damaged; copy the whole file once more`,
+      `${KEY}its private key is damaged; copy the whole file again`,
     ],
     [
       '/tls/key.pem',
       server.keys.privateKey
         .export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' })
         .toString(),
-      `${KEY}is encrypted, and there is nobody to ask for its passphrase; decrypt it with \`openssl pkey -in OLD -out NEW\``,
+      `${KEY}is encrypted, and Wakala cannot ask for a passphrase; decrypt it with \`openssl pkey -in OLD -out NEW\``,
     ],
     [
       '/tls/key.pem',
       other.key,
-      `${KEY}does not belong to the certificate in \`cert\`; name the key that the certificate was asked for with, or ` +
-        'have a new one issued for this key',
+      `${KEY}does not belong to the certificate in \`cert\`; use the key that the certificate was requested with, or ` +
+        'request a certificate for this key',
     ],
     [
       '/tls/cert.pem',
@@ -153,7 +157,7 @@ describe('a TLS file is a problem', () => {
     [
       '/tls/ca.pem',
       server.key,
-      '7:60 listen.tls.client_ca | listen.tls.client_ca: holds no certificate; it must be PEM, with ' +
+      '7:60 listen.tls.client_ca | listen.tls.client_ca: contains no certificate; it must be PEM, with ' +
         '`-----BEGIN CERTIFICATE-----`',
     ],
   ])('%#: %s', (path, text, problem) => {
@@ -163,7 +167,7 @@ describe('a TLS file is a problem', () => {
   it('where its key is too weak to be served', () => {
     const weak = issue({ name: 'weak', issuer: ca, keys: generateKeyPairSync('rsa', { modulusLength: 512 }) });
     const world = { files: { ...files, '/tls/cert.pem': weak.cert, '/tls/key.pem': weak.key } };
-    expect(problemsOf(listening(), world)).toEqual([`${CERT}cannot be served: ERR_SSL_EE_KEY_TOO_SMALL`]);
+    expect(problemsOf(listening(), world)).toEqual([`${CERT}cannot be used: ERR_SSL_EE_KEY_TOO_SMALL`]);
   });
 });
 
@@ -186,7 +190,7 @@ describe('the dates of a certificate', () => {
 
   it('are a warning from then on', () => {
     const soon = [
-      '7:15 listen.tls.cert | listen.tls.cert: expires soon, on 2030-06-30; renew it, or callers refuse to connect',
+      '7:15 listen.tls.cert | listen.tls.cert: expires soon, on 2030-06-30; renew it, or clients refuse to connect',
     ];
     expect(warnings(at(-14 * DAYS + 1))).toEqual(soon);
     expect(warnings(to)).toEqual(soon);
@@ -195,13 +199,13 @@ describe('the dates of a certificate', () => {
   it('are no more than a warning afterwards', () => {
     expect(warnings(at(1))).toEqual([
       '7:15 listen.tls.cert | listen.tls.cert: expired on 2030-06-30, by the clock of this machine; renew it, or ' +
-        'callers refuse to connect',
+        'clients refuse to connect',
     ]);
   });
 
   it('are a warning before they begin', () => {
     expect(warnings(new Date(from.getTime() - 1))).toEqual([
-      '7:15 listen.tls.cert | listen.tls.cert: is valid only from 2030-01-01; is the clock of this machine right?',
+      '7:15 listen.tls.cert | listen.tls.cert: is valid only from 2030-01-01; check the clock of this machine',
     ]);
   });
 
@@ -210,7 +214,7 @@ describe('the dates of a certificate', () => {
     const world = { ...withFile('/tls/ca.pem', ca.cert + old.cert), now: at(1).getTime() };
     expect(warningsOf(listening(MUTUAL), world)).toEqual([
       '7:60 listen.tls.client_ca | listen.tls.client_ca: expired on 2030-06-30, by the clock of this machine; ' +
-        'renew it, or no client is let in',
+        'renew it, or no client can connect',
     ]);
   });
 });
@@ -239,8 +243,8 @@ describe('client_ca', () => {
       ['b', KEY],
     ]);
     expect(problemsOf(listening(TLS, '0.0.0.0:8443', clients), { files })).toEqual([
-      '8:11 clients.0.key | clients.0: `key` is missing; the client sends it as its bearer token (only with ' +
-        '`listen.tls.client_ca` a client may do without)',
+      '8:11 clients.0.key | clients.0: `key` is missing; add the bearer token of the client, or require certificates ' +
+        'with `listen.tls.client_ca`',
     ]);
   });
 });

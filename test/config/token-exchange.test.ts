@@ -45,7 +45,7 @@ describe('token_header', () => {
 
   it('cannot be a header that is set as well, in any spelling', () => {
     const text = mpesaWith('headers: {x_api_key: a}', 'token_header: {name: X-Api-Key}');
-    expect(problemsOf(text)).toEqual([expect.stringMatching(/^6:26 .*is set under `headers` as well/)]);
+    expect(problemsOf(text)).toEqual([expect.stringMatching(/^6:26 .*is also set under `headers`/)]);
   });
 });
 
@@ -72,7 +72,7 @@ describe('headers_from_token', () => {
 
   it('finds something in the emulator', () => {
     const { samples } = mpesaRoute('headers_from_token: {X-App-Code: data.app_code}').provider;
-    expect(samples.tokenAnswer).toMatchObject({ data: { app_code: 'emulated-X-App-Code' } });
+    expect(samples.tokenResponse).toMatchObject({ data: { app_code: 'emulated-X-App-Code' } });
   });
 
   it.each([
@@ -83,7 +83,7 @@ describe('headers_from_token', () => {
       'cannot be set',
     ],
     ['headers_from_token: {Host: a}', '5:26 routes./mpesa/*.headers_from_token.Host', 'belongs to the connection'],
-    ['headers_from_token: {X-A: a, x_a: b}', '5:34 routes./mpesa/*.headers_from_token.x_a', 'given twice'],
+    ['headers_from_token: {X-A: a, x_a: b}', '5:34 routes./mpesa/*.headers_from_token.x_a', 'occurs twice'],
     ['headers_from_token: {X-A: a..b}', '5:31 routes./mpesa/*.headers_from_token.X-A', 'a dotted path'],
     ['headers_from_token: {X-A: ""}', '5:31 routes./mpesa/*.headers_from_token.X-A', 'a dotted path'],
     ['headers_from_token: [a]', '5:25 routes./mpesa/*.headers_from_token', 'a mapping'],
@@ -97,12 +97,12 @@ describe('headers_from_token', () => {
     const token = mpesaWith('token_header: {name: X-Api-Key}', 'headers_from_token: {x-api-key: a}');
     expect(problemsOf(token)).toEqual([expect.stringMatching(/^6:26 .*carries the token/)]);
     const set = mpesaWith('headers: {X-A: a}', 'headers_from_token: {x_a: a}');
-    expect(problemsOf(set)).toEqual([expect.stringMatching(/^6:26 .*is set under `headers` as well/)]);
+    expect(problemsOf(set)).toEqual([expect.stringMatching(/^6:26 .*is also set under `headers`/)]);
   });
 
   it('has no place on a route of a fixed key', () => {
     expect(problemsOf(`${STATIC}    headers_from_token: {X-A: a}\n`)).toEqual([
-      expect.stringMatching(/^6:5 routes\.\/x\/\*\.headers_from_token \| .*asks for no token/),
+      expect.stringMatching(/^6:5 routes\.\/x\/\*\.headers_from_token \| .*requests no token/),
     ]);
   });
 });
@@ -111,7 +111,7 @@ describe('denied_token', () => {
   it('takes the place of the rules of the provider, and is what the emulator answers', () => {
     const { provider } = mpesaRoute('token: {denied_token: [{status: 500, body: {error: login_failed}}]}');
     expect(provider.deniedToken).toEqual([{ status: 500, body: { error: 'login_failed' } }]);
-    expect(provider.samples.deniedAnswer).toEqual({ status: 500, body: { error: 'login_failed' } });
+    expect(provider.samples.deniedResponse).toEqual({ status: 500, body: { error: 'login_failed' } });
     expect(provider.deadToken).toHaveLength(3);
   });
 
@@ -214,10 +214,10 @@ describe('an exchange spelled out', () => {
       ),
     ).provider;
     expect(samples).toMatchObject({
-      tokenAnswer: { data: { token: '', ttl: 3600 }, next: '' },
+      tokenResponse: { data: { token: '', ttl: 3600 }, next: '' },
       tokenFormat: 'opaque',
       accessLifetimeS: 3600,
-      deadAnswer: { status: 400, body: { error: { code: 17 } } },
+      deadTokenResponse: { status: 400, body: { error: { code: 17 } } },
     });
     expect(routeOf(custom(REQUEST, RESPONSE, 'default_lifetime: 20s')).provider.samples.accessLifetimeS).toBe(20);
   });
@@ -237,19 +237,19 @@ describe('an exchange spelled out', () => {
   });
 
   it.each([
-    [[RESPONSE], '4:5 routes./acme/*.token.request.path', 'needs a `path`'],
-    [[REQUEST], '4:5 routes./acme/*.token.response.access_token', 'where in the answer the token is'],
-    [[REQUEST, 'response: {expires_in: a}'], '6:7 routes./acme/*.token.response.access_token', 'where in the answer'],
+    [[RESPONSE], '4:5 routes./acme/*.token.request.path', 'has no target'],
+    [[REQUEST], '4:5 routes./acme/*.token.response.access_token', 'the place of the token in the response is missing'],
+    [
+      [REQUEST, 'response: {expires_in: a}'],
+      '6:7 routes./acme/*.token.response.access_token',
+      'the place of the token in the response',
+    ],
     [[REQUEST, 'response: {access_token: a..b}'], '6:32 routes./acme/*.token.response.access_token', 'dotted path'],
     [['request: {path: login}', RESPONSE], '5:23 routes./acme/*.token.request.path', 'must start with `/`'],
     [['request: {path: "/login?a=b"}', RESPONSE], '5:23 routes./acme/*.token.request.path', 'under `query`'],
     [['request: {path: /a/../b}', RESPONSE], '5:23 routes./acme/*.token.request.path', '`..`'],
-    [
-      ['request: {path: /a, url: "https://a.example"}', RESPONSE],
-      '5:27 routes./acme/*.token.request.url',
-      'both given',
-    ],
-    [['request: {url: /login}', RESPONSE], '5:22 routes./acme/*.token.request.url', 'a whole URL'],
+    [['request: {path: /a, url: "https://a.example"}', RESPONSE], '5:27 routes./acme/*.token.request.url', 'both set'],
+    [['request: {url: /login}', RESPONSE], '5:22 routes./acme/*.token.request.url', 'an absolute URL'],
     [['request: {url: "http://169.254.169.254/"}', RESPONSE], '5:22 routes./acme/*.token.request.url', 'link-local'],
     [['request: {path: /a, json: {}, form: {}}', RESPONSE], '5:37 routes./acme/*.token.request.form', 'one body'],
     [
@@ -271,12 +271,12 @@ describe('an exchange spelled out', () => {
     [
       [REQUEST, RESPONSE, 'refresh: {request: {path: /refresh}}'],
       '6:7 routes./acme/*.token.response.refresh_token',
-      'no refresh token',
+      'the place of the refresh token',
     ],
     [
       [REQUEST, 'response: {access_token: a, refresh_token: b}', 'refresh: {}'],
       '7:7 routes./acme/*.token.refresh.request.path',
-      'needs a `path`',
+      'has no target',
     ],
     [['default_lifetime: 0s', REQUEST, RESPONSE], '5:25 routes./acme/*.token.default_lifetime', 'between 1s and'],
   ])('%j is a problem', (lines, place, reason) => {
@@ -300,7 +300,7 @@ describe('an exchange spelled out', () => {
     const withNames = (names: string) =>
       custom(REQUEST, RESPONSE).replace('{id: i, key: k}', `{id: i, key: k, ${names}}`);
     expect(warningsOf(withNames('spare: x'))).toEqual([
-      '7:41 routes./acme/*.credentials.spare | routes./acme/*.credentials.spare: no `{spare}` refers to it',
+      '7:41 routes./acme/*.credentials.spare | routes./acme/*.credentials.spare: is not used: nothing refers to `{spare}`',
     ]);
     for (const name of ['refresh_token', 'a-b', 'Key', '1a']) {
       expect(problemsOf(withNames(`${name}: x`))).toEqual([expect.stringMatching(/^7:34 .*choose another name/)]);
@@ -318,7 +318,7 @@ describe('placeholders', () => {
 
   it('may be the refresh token only where there is one', () => {
     expect(problemsOf(custom('request: {path: "/x/{refresh_token}", json: {a: "{id}{key}"}}', RESPONSE))).toEqual([
-      expect.stringMatching(/^5:23 .*unknown placeholder `\{refresh_token\}`; it is known only under `refresh`/),
+      expect.stringMatching(/^5:23 .*unknown placeholder `\{refresh_token\}`; it can be used only under `refresh`/),
     ]);
   });
 
@@ -366,7 +366,7 @@ describe("parts over a provider's own exchange", () => {
       response: { accessToken: 'access_token', expiresIn: 'ttl' },
     });
     expect(route.provider).toMatchObject({ name: 'mpesa', deadToken: mpesa.deadToken, defaultLifetimeS: 3599 });
-    expect(route.provider.samples.tokenAnswer).toEqual({ access_token: '', expires_in: '3599', ttl: 3600 });
+    expect(route.provider.samples.tokenResponse).toEqual({ access_token: '', expires_in: '3599', ttl: 3600 });
   });
 
   it('can move the refresh path of Paypack', () => {
@@ -395,7 +395,7 @@ describe("parts over a provider's own exchange", () => {
   it('change lifetime and dead token rules', () => {
     const { provider } = mpesaRoute('token: {default_lifetime: 10m, dead_token: [{status: 403}]}');
     expect(provider).toMatchObject({ defaultLifetimeS: 600, deadToken: [{ status: 403 }] });
-    expect(provider.samples.deadAnswer).toEqual({ status: 403, body: { error: 'invalid_token' } });
+    expect(provider.samples.deadTokenResponse).toEqual({ status: 403, body: { error: 'invalid_token' } });
   });
 
   it('leave the built-in provider as it is', () => {
@@ -419,7 +419,7 @@ describe('encoding', () => {
 
   it('is a problem where there is no body', () => {
     expect(problemsOf(mpesaWith('encoding: form'))).toEqual([
-      '5:15 routes./mpesa/*.encoding | routes./mpesa/*.encoding: the token request of this provider has no body to encode',
+      '5:15 routes./mpesa/*.encoding | routes./mpesa/*.encoding: the token request of this provider has no body; remove `encoding`',
     ]);
   });
 });

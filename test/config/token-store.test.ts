@@ -41,7 +41,7 @@ describe('token_store', () => {
   it.each([
     ['redis://127.0.0.1:6379', []],
     ['rediss://redis.example', []],
-    ['redis://redis.example', [expect.stringContaining('is not encrypted on its way') as string]],
+    ['redis://redis.example', [expect.stringContaining('unencrypted') as string]],
   ])('warns where the password of %s could be read on its way', (redis, warnings) => {
     const route = { provider: 'mpesa', credentials: { consumer_key: 'key', consumer_secret: 'secret' } };
     const written = JSON.stringify({ token_store: { redis, encryption_key: KEY }, routes: { '/mpesa/*': route } });
@@ -53,19 +53,19 @@ describe('token_store', () => {
     ['http://host:6379', 'must be `redis://host:6379` or'],
     ['host:6379', 'must be `redis://host:6379` or'],
     ['redis://', 'must be `redis://host:6379` or'],
-    ['redis://host/a/b', 'may have the number of a database for its path'],
-    ['redis://host/0?x=1', 'must hold no query'],
+    ['redis://host/a/b', 'must have no path, or the number of a database'],
+    ['redis://host/0?x=1', 'must not contain a query'],
   ])('refuses %s, and says how it is written', (redis, why) => {
     expect(problems({ redis, encryption_key: KEY })).toEqual([expect.stringContaining(`token_store.redis: ${why}`)]);
   });
 
   it('refuses keys that are short, the same twice, or missing, each where it stands', () => {
     expect(problems({ redis: 'redis://h', encryption_key: 'short', previous_keys: ['x', KEY] })).toEqual([
-      expect.stringContaining('token_store.encryption_key: is too short: at least 32 characters'),
-      expect.stringContaining('token_store.previous_keys.0: is too short'),
+      expect.stringContaining('token_store.encryption_key: is shorter than 32 characters'),
+      expect.stringContaining('token_store.previous_keys.0: is shorter than 32'),
     ]);
     expect(problems({ redis: 'redis://h', encryption_key: KEY, previous_keys: [KEY] })).toEqual([
-      'token_store.previous_keys.0: is listed already',
+      'token_store.previous_keys.0: is listed twice; remove it',
     ]);
     expect(problems({ redis: 'redis://h' })).toEqual([expect.stringContaining('`encryption_key` is missing')]);
   });

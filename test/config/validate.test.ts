@@ -33,7 +33,7 @@ describe('keys', () => {
 
   it('that are missing are named', () => {
     expect(problemsOf('open: false\n')).toEqual([
-      '1:1 routes | `routes` is missing; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole',
+      '1:1 routes | `routes` is missing; add at least one, such as `/mpesa/*`; `wakala providers mpesa` shows an example',
     ]);
     expect(problemsOf(topWith('listen: {}'))).toEqual(['5:1 listen.address | listen: `address` is missing']);
     expect(problemsOf(topWith('listen: {address: "127.0.0.1:80", tls: {}}'))).toEqual([
@@ -51,7 +51,7 @@ describe('types', () => {
     ['routes:', '1:1 routes | routes: is empty; it must be a mapping of keys to values'],
     [
       'routes: {}',
-      '1:9 routes | routes: is empty; name at least one, such as `/mpesa/*`; `wakala providers mpesa` shows it whole',
+      '1:9 routes | routes: is empty; add at least one, such as `/mpesa/*`; `wakala providers mpesa` shows an example',
     ],
     ['routes: [a]', '1:9 routes | routes: must be a mapping of keys to values'],
     ['routes:\n  /a/*:', '2:3 routes./a/* | routes./a/*: is empty; it must be a mapping of keys to values'],
@@ -68,7 +68,7 @@ describe('types', () => {
       'environment: prodution',
       '5:14 environment | environment: must be one of `sandbox`, `production`; did you mean `production`?',
     ],
-    ['clients: []', '5:10 clients | clients: is empty; leave it out, or name at least one client'],
+    ['clients: []', '5:10 clients | clients: is empty; remove it, or add at least one client'],
     ['clients: {a: b}', '5:10 clients | clients: must be a list'],
     ['clients: [a]', '5:11 clients.0 | clients.0: must be a mapping of keys to values'],
     ['allowed_hosts: a.example', '5:16 allowed_hosts | allowed_hosts: must be a list'],
@@ -85,22 +85,17 @@ describe('types', () => {
   it.each([
     ['timeout: 60', '5:14', 'timeout', 'a duration needs a unit: `60s` for seconds, `60ms` for milliseconds'],
     ['timeout: true', '5:14', 'timeout', 'must be a duration such as `500ms`, `60s`, `5m` or `1h`'],
-    [
-      'timeout: 1 min',
-      '5:14',
-      'timeout',
-      'must be a duration: a whole number and a unit, `500ms`, `60s`, `5m` or `1h`',
-    ],
+    ['timeout: 1 min', '5:14', 'timeout', 'must be a whole number and a unit, such as `500ms`, `60s`, `5m` or `1h`'],
     ['max_body: 10M', '5:15', 'max_body', 'must be a size such as `64KiB`, `10MiB`, `1MB`, or a whole number of bytes'],
     ['max_body: 1.5', '5:15', 'max_body', 'must be a size such as `64KiB`, `10MiB`, `1MB`, or a whole number of bytes'],
     ['replay: some', '5:13', 'replay', 'must be `true`, `false`, or a list of methods such as `[GET, POST]`'],
-    ['allow: []', '5:12', 'allow', 'is empty and would refuse every call; leave it out to allow all'],
+    ['allow: []', '5:12', 'allow', 'is empty and would reject every request; remove it to allow all'],
     ['headers: {x-a: 1}', '5:20', 'headers.x-a', 'must be a text; put it in quotes'],
     ['token_paths: answer', '5:18', 'token_paths', 'must be one of `placeholder`, `refuse`'],
     ['websocket: on', '5:16', 'websocket', 'must be `true` or `false`'],
     ['encoding: xml', '5:15', 'encoding', 'must be one of `multipart`, `form`, `json`'],
     ['upstream:', '5:5', 'upstream', 'is empty; it must be a text'],
-    ['token: {dead_token: []}', '5:25', 'token.dead_token', 'is empty; leave it out for a plain 401'],
+    ['token: {dead_token: []}', '5:25', 'token.dead_token', 'is empty; remove it to use a plain 401'],
   ])('on a route: %s', (line, place, key, message) => {
     expect(problemsOf(mpesaWith(line))).toEqual([
       `${place} routes./mpesa/*.${key} | routes./mpesa/*.${key}: ${message}`,
@@ -181,9 +176,9 @@ it('every problem is reported at once, in the order of the file', () => {
       '(Consumer secret of the same app)',
     '6:7 routes./mpesa/*.credentials.consumer_kye | routes./mpesa/*.credentials: unknown key `consumer_kye`; did you mean `consumer_key`?',
     '7:14 routes./mpesa/*.timeout | routes./mpesa/*.timeout: a duration needs a unit: `60s` for seconds, `60ms` for milliseconds',
-    '8:3 routes.mpesa | routes: `mpesa`: a route starts with `/` and ends with `/*`; write `/mpesa/*`',
+    '8:3 routes.mpesa | routes: `mpesa`: a route must start with `/` and end with `/*`; write `/mpesa/*`',
     '8:21 routes.mpesa.provider | routes.mpesa.provider: unknown provider `jpya`; did you mean `jpay`?',
-    '10:20 clients.0.key | clients.0.key: is too short: at least 16 characters, e.g. from `openssl rand -hex 32`',
+    '10:20 clients.0.key | clients.0.key: is shorter than 16 characters; make one with `openssl rand -hex 32`',
     '11:5 clients.1.name | clients.1: `name` is missing',
     '11:6 clients.1.nme | clients.1: unknown key `nme`; did you mean `name`?',
   ]);

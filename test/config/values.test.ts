@@ -76,9 +76,9 @@ describe('parseAddress', () => {
   });
 
   it.each([
-    [':8080', 'name the address to listen on'],
-    ['*:8080', 'name the address to listen on'],
-    ['8080', 'name the address too'],
+    [':8080', 'the address to listen on is missing'],
+    ['*:8080', 'the address to listen on is missing'],
+    ['8080', 'the address to listen on is missing'],
     ['127.0.0.1', 'an address and a port'],
     ['127.0.0.1:', 'an address and a port'],
     ['127.0.0.1:http', 'an address and a port'],
@@ -88,7 +88,7 @@ describe('parseAddress', () => {
     ['::1', 'in brackets'],
     ['::1:8080', 'in brackets'],
     ['[127.0.0.1]:80', 'only an IPv6 address'],
-    ['http://127.0.0.1:8080', 'leave out the scheme'],
+    ['http://127.0.0.1:8080', 'must not contain a scheme'],
     ['my host:80', 'not an address'],
   ])('refuses %s and says why', (text, reason) => {
     expect(parseAddress(text)).toMatchObject({ problem: expect.stringContaining(reason) as string });

@@ -23,11 +23,11 @@ function world(modes: World['modes'] = {}): World {
 function written(place: string, file: string, verb = 'write', command = `chmod go-w ${file}`): string {
   const remedy =
     verb === 'write' ? '' : ' (in Kubernetes, set `defaultMode: 0440` on the volume and `fsGroup` on the pod)';
-  return `${place}other users of this machine may ${verb} \`${file}\`; run \`${command}\`${remedy}`;
+  return `${place}other users of this machine can ${verb} \`${file}\`; run \`${command}\`${remedy}`;
 }
 
 function replaced(place: string, file: string, folder: string): string {
-  const what = `other users of this machine may replace \`${file}\`, as they may write its folder`;
+  const what = `other users of this machine can replace \`${file}\`, because they can write its folder`;
   return `${place}${what}; run \`chmod go-w ${folder}\` (in Kubernetes, mount it with \`readOnly: true\`)`;
 }
 
@@ -203,7 +203,7 @@ describe.runIf(isRoot)('a volume as Kubernetes mounts a ConfigMap', { timeout: 6
     const command = `"${process.execPath}" "${CLI}" check -c "${map.file('proxy.config.yaml')}"`;
     const readOnly = `mount --bind "${map.path}" "${map.path}" && mount -o remount,ro,bind "${map.path}"`;
     const run = (script: string) => spawnSync('unshare', ['--mount', 'sh', '-c', script], { encoding: 'utf8' });
-    expect(run(command).stderr).toContain('may replace');
+    expect(run(command).stderr).toContain('can replace');
     expect(run(`${readOnly} && ${command}`)).toMatchObject({ status: 0, stderr: '' });
   });
 });

@@ -30,7 +30,7 @@ describe.each(withTokenEndpoint)('the emulator of %s', (name, { provider, token 
     const { emulator, clock } = await emulate(provider);
     const { status, json } = await requestToken(emulator);
     expect(status).toBe(200);
-    expect(shape(json)).toEqual(shape(provider.samples.tokenAnswer));
+    expect(shape(json)).toEqual(shape(provider.samples.tokenResponse));
     const given = String(valueAt(json, token.response.accessToken)).replace('Bearer ', '');
     expect((await sampleCall(emulator, given)).status).toBe(CREATED.get(name) ?? 200);
     const { expiresAt } = token.response;
@@ -43,7 +43,7 @@ describe.each(withTokenEndpoint)('the emulator of %s', (name, { provider, token 
   it.each(inRequest)('refuses a wrong %s with the response of the real provider', async (field) => {
     const { emulator } = await emulate(provider);
     const { status, json } = await requestToken(emulator, { [field]: 'wrong' });
-    expect({ status, body: json }).toEqual(provider.samples.deniedAnswer);
+    expect({ status, body: json }).toEqual(provider.samples.deniedResponse);
     expect(emulator.stats()).toMatchObject({ exchanges: 0, denied: 1, tokens_alive: 0 });
   });
 
@@ -54,7 +54,7 @@ describe.each(withTokenEndpoint)('the emulator of %s', (name, { provider, token 
     expect((await sampleCall(emulator, given)).status).toBeLessThan(300);
     await clock.advance(1);
     const { status, json } = await sampleCall(emulator, given);
-    expect({ status, body: json }).toEqual(provider.samples.deadAnswer);
+    expect({ status, body: json }).toEqual(provider.samples.deadTokenResponse);
   });
 });
 

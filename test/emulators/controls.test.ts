@@ -96,7 +96,7 @@ describe('switches', () => {
   it('refuse_next_tokens issues tokens that the API refuses', async () => {
     const { emulator } = await emulate(mpesa);
     emulator.control({ refuse_next_tokens: 1 });
-    expect((await sampleCall(emulator, await tokenOf(emulator))).json).toEqual(mpesa.samples.deadAnswer.body);
+    expect((await sampleCall(emulator, await tokenOf(emulator))).json).toEqual(mpesa.samples.deadTokenResponse.body);
     expect((await sampleCall(emulator, await tokenOf(emulator))).status).toBe(200);
   });
 
@@ -114,7 +114,7 @@ describe('switches', () => {
     const { emulator } = await emulate(mpesa);
     const token = await tokenOf(emulator);
     emulator.control({ refuse_path: '/mpesa/stkpush/' });
-    expect((await sampleCall(emulator, token)).json).toEqual(mpesa.samples.deadAnswer.body);
+    expect((await sampleCall(emulator, token)).json).toEqual(mpesa.samples.deadTokenResponse.body);
     expect((await callApi(emulator, token, '/mpesa/b2c/v1/paymentrequest', {})).json).toMatchObject({
       errorCode: '400.002.02',
     });
@@ -177,7 +177,7 @@ describe('token_endpoint', () => {
     expect(page.text).toMatch(/^<!doctype html>/);
     expect((await replyTo('empty')).text).toBe('');
     expect((await replyTo('denied-empty')).text).toBe('');
-    expect((await replyTo('denied')).json).toEqual(jpay.samples.deniedAnswer.body);
+    expect((await replyTo('denied')).json).toEqual(jpay.samples.deniedResponse.body);
   });
 
   it('down closes the connection without a response', async () => {

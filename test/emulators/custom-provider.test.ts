@@ -36,11 +36,11 @@ const custom = {
   headers: [],
   tokenPaths: [],
   samples: {
-    tokenAnswer: { data: { token: '', ttl: 3600, again: '' } },
+    tokenResponse: { data: { token: '', ttl: 3600, again: '' } },
     tokenFormat: 'opaque',
     accessLifetimeS: 3600,
-    deniedAnswer: { status: 403, body: { error: 'no' } },
-    deadAnswer: { status: 419, body: { error: 'old' } },
+    deniedResponse: { status: 403, body: { error: 'no' } },
+    deadTokenResponse: { status: 419, body: { error: 'old' } },
     call: { method: 'GET', path: '/' },
   },
 } as const satisfies Provider;

@@ -20,8 +20,8 @@ describe.each(providers)('the API of $name', (provider) => {
   ])('responds to a call %s like the real API to a dead token, byte for byte', async (_case, token) => {
     const { emulator } = await emulate(provider);
     const reply = await sampleCall(emulator, token);
-    expect(reply.status).toBe(provider.samples.deadAnswer.status);
-    expect(reply.text).toBe(JSON.stringify(provider.samples.deadAnswer.body));
+    expect(reply.status).toBe(provider.samples.deadTokenResponse.status);
+    expect(reply.text).toBe(JSON.stringify(provider.samples.deadTokenResponse.body));
     expect(reply.headers.get('x-emulated-by')).toBe('wakala');
     expect(emulator.stats()).toMatchObject({ api_calls: 1, refused: 1 });
   });

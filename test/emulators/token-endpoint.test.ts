@@ -38,7 +38,7 @@ describe.each(four)('the token endpoint of $name', (provider) => {
     const { emulator } = await emulate(provider);
     const { json, headers } = await requestToken(emulator);
     const types = (object: object) => Object.entries(object).map(([key, value]) => [key, typeof value]);
-    expect(types(json)).toEqual(types(provider.samples.tokenAnswer));
+    expect(types(json)).toEqual(types(provider.samples.tokenResponse));
     expect(headers.get('content-type')).toBe('application/json');
   });
 
@@ -47,7 +47,7 @@ describe.each(four)('the token endpoint of $name', (provider) => {
     async (name) => {
       const { emulator } = await emulate(provider);
       const { status, json } = await requestToken(emulator, { [name]: 'wrong' });
-      expect({ status, body: json }).toEqual(provider.samples.deniedAnswer);
+      expect({ status, body: json }).toEqual(provider.samples.deniedResponse);
       expect(emulator.stats()).toMatchObject({ exchanges: 0, denied: 1, tokens_alive: 0 });
     },
   );
@@ -67,7 +67,7 @@ describe.each(four)('the token endpoint of $name', (provider) => {
     await clock.advance(19_999);
     expect((await sampleCall(emulator, token)).status).toBe(200);
     await clock.advance(1);
-    expect((await sampleCall(emulator, token)).json).toEqual(provider.samples.deadAnswer.body);
+    expect((await sampleCall(emulator, token)).json).toEqual(provider.samples.deadTokenResponse.body);
   });
 });
 
@@ -138,7 +138,7 @@ describe('the token endpoint', () => {
     const grant = await sendTokenRequest(emulator, { ...exchangeOf(mpesa).request, query: { grant_type: 'password' } });
     expect(grant.json).toMatchObject({ errorCode: '400.008.02' });
     const noBasic = await send(`${emulator.authUrl}/oauth/v1/generate?grant_type=client_credentials`);
-    expect(noBasic.json).toEqual(mpesa.samples.deniedAnswer.body);
+    expect(noBasic.json).toEqual(mpesa.samples.deniedResponse.body);
   });
 
   it("of mpesa responds to a request without User-Agent with the firewall's page", async () => {
@@ -168,7 +168,7 @@ describe.each([jpay, paypack])('a refresh at $name', (provider) => {
     expect(second['refresh']).not.toBe(first['refresh']);
     expect((await sampleCall(emulator, String(second['access']))).status).toBe(200);
     const again = await refreshTokens(emulator, String(first['refresh']));
-    expect({ status: again.status, body: again.json }).toEqual(provider.samples.deniedAnswer);
+    expect({ status: again.status, body: again.json }).toEqual(provider.samples.deniedResponse);
     expect(emulator.stats()).toMatchObject({ exchanges: 1, refreshes: 1, denied: 1, token_requests: 3 });
   });
 });

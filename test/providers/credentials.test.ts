@@ -65,7 +65,7 @@ describe('a credential that goes into a header', () => {
     const route = (value: string) => ({ provider: name, ...upstream, credentials: { ...credentials, [field]: value } });
     expect(examine(route('fit')).problems).toEqual([]);
     expect(examine(route('two\nlines')).problems).toEqual([
-      `routes./x/*.credentials.${field}: holds a line break or a character no header can carry`,
+      `routes./x/*.credentials.${field}: contains a character that a header cannot carry, such as a line break; remove it`,
     ]);
   });
 

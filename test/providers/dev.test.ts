@@ -83,14 +83,14 @@ describe('every provider in one configuration, emulated', () => {
       const login = () => ask(port, where, { method, ...(method === 'POST' && { body: '{"client_id":"theirs"}' }) });
       const { result, tokenRequests, apiCalls } = await counted(provider, login);
       expect([result.status, tokenRequests, apiCalls]).toEqual([200, 0, 0]);
-      expect(shape(result.json())).toEqual(shape(provider.samples.tokenAnswer));
+      expect(shape(result.json())).toEqual(shape(provider.samples.tokenResponse));
       if (isFixed(provider.token)) throw new Error('never asked for');
       const placeholder = String(valueAt(result.json(), provider.token.response.accessToken)).replace('Bearer ', '');
       const direct = await fetch(emulatorOf(provider.name).apiUrl + provider.samples.call.path, {
         method: provider.samples.call.method,
         headers: { authorization: `Bearer ${placeholder}` },
       });
-      expect(direct.status).toBe(provider.samples.deadAnswer.status);
+      expect(direct.status).toBe(provider.samples.deadTokenResponse.status);
     },
   );
 
@@ -144,11 +144,14 @@ describe('every provider in one configuration, emulated', () => {
       emulatorOf(name).control({ reset: true });
       // The dead token stays in use while there is no other: the client gets the provider's refusal.
       for (const response of [refused, next]) {
-        expect([response.status, response.header('wakala-token')]).toEqual([samples.deadAnswer.status, 'not-replayed']);
+        expect([response.status, response.header('wakala-token')]).toEqual([
+          samples.deadTokenResponse.status,
+          'not-replayed',
+        ]);
       }
       const words = log.map((line) => JSON.parse(line) as Record<string, unknown>);
       const said = words.findLast((line) => line['provider'] === name && line['event'] === 'token_exchange_failed');
-      expect(said?.['status']).toBe(samples.deniedAnswer.status);
+      expect(said?.['status']).toBe(samples.deniedResponse.status);
     },
   );
 

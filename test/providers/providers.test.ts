@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import { valueAt } from '../../src/json.ts';
-import { type DeadTokenRule, defaultOf, type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
+import {
+  type DeadTokenRule,
+  credentialDefault,
+  type Exchange,
+  isFixed,
+  type Provider,
+} from '../../src/providers/provider.ts';
 import { providerNamed, providers } from '../../src/providers/registry.ts';
 import { placeholdersIn } from '../../src/providers/template.ts';
 import { readToken } from '../../src/tokens/token-response.ts';
@@ -117,12 +123,12 @@ describe.each(asked)('%s', (_, { provider, token }) => {
   it('has a sample answer with a place for each field that is read', () => {
     const { accessToken, expiresIn, expiresAt, refreshToken } = token.response;
     for (const path of [accessToken, expiresIn, expiresAt, refreshToken].filter((path) => path !== undefined)) {
-      expect(valueAt(provider.samples.tokenAnswer, path)).toBeDefined();
+      expect(valueAt(provider.samples.tokenResponse, path)).toBeDefined();
     }
   });
 
   it('tells wrong credentials from trouble by its own sample', () => {
-    const { status, body } = provider.samples.deniedAnswer;
+    const { status, body } = provider.samples.deniedResponse;
     const answer = { status, headers: {}, body: JSON.stringify(body) };
     const read = () => readToken(answer, token.response, 60, 0, provider.deniedToken);
     expect(read).toThrow(ProxyError);
@@ -130,7 +136,7 @@ describe.each(asked)('%s', (_, { provider, token }) => {
   });
 
   it('knows refused credentials by a rule of its own only where no plain status says so', () => {
-    const denied = provider.samples.deniedAnswer;
+    const denied = provider.samples.deniedResponse;
     const isPlain = [400, 401, 403, 422].includes(denied.status);
     expect(isRuled(provider.deniedToken ?? [], denied)).toBe(!isPlain);
     for (const { status, body } of provider.deniedToken ?? []) {
@@ -139,12 +145,12 @@ describe.each(asked)('%s', (_, { provider, token }) => {
   });
 
   it('takes no good answer for refused credentials', () => {
-    const good = { status: 200, body: provider.samples.tokenAnswer };
+    const good = { status: 200, body: provider.samples.tokenResponse };
     expect(isRuled(provider.deniedToken ?? [], good)).toBe(false);
   });
 
   it('knows a dead token by its own sample', () => {
-    expect(isRuled(provider.deadToken, provider.samples.deadAnswer)).toBe(true);
+    expect(isRuled(provider.deadToken, provider.samples.deadTokenResponse)).toBe(true);
   });
 
   it('takes no 2xx for a dead token', () => {
@@ -197,7 +203,7 @@ describe('what is known of each provider', () => {
   it.each(['coop-bank', 'orange-money', 'clickpesa'])('%s: one host for both, and a trap says so', (name) => {
     const { hosts, traps } = providerNamed(name)!;
     expect(hosts?.sandbox).toEqual(hosts?.production);
-    expect(traps.join('\n')).toContain('One host for both environments');
+    expect(traps.join('\n')).toContain('Both environments use one host');
   });
 
   it.each(CATALOGUE)('%s: a dead token is 401, whatever the body', (name) => {
@@ -229,7 +235,7 @@ describe('what is known of each provider', () => {
   it('MTN MoMo: collections in the sandbox unless said otherwise, and no country is guessed', () => {
     const fields = new Map(providerNamed('mtn-momo')?.credentials.map((field) => [field.name, field]));
     const defaults = (['sandbox', 'production'] as const).map((environment) =>
-      ['product', 'target_environment', 'api_key'].map((name) => defaultOf(fields.get(name)!, environment)),
+      ['product', 'target_environment', 'api_key'].map((name) => credentialDefault(fields.get(name)!, environment)),
     );
     expect(defaults).toEqual([
       ['collection', 'sandbox', undefined],

@@ -15,7 +15,7 @@ function answerOf(provider: Provider, over: Partial<typeof values> = {}) {
 }
 
 function withSample(sample: JsonObject, response: ExchangeResponse) {
-  return sampleTokenResponse({ ...mpesa, samples: { ...mpesa.samples, tokenAnswer: sample } }, response, values);
+  return sampleTokenResponse({ ...mpesa, samples: { ...mpesa.samples, tokenResponse: sample } }, response, values);
 }
 
 describe('token answer', () => {

@@ -10,7 +10,7 @@ const valueOf = (name: string) =>
 
 describe('a template', () => {
   it.each([
-    ['no braces', 'no braces'],
+    ['not contain braces', 'not contain braces'],
     ['{a}', 'A/{b}$&'],
     ['{a}-{a}', 'A/{b}$&-A/{b}$&'],
     ['x{b_2}y', 'xy'],

@@ -56,7 +56,7 @@ describe('parseTarget', () => {
   });
 
   it.each(['/a%', '/a%2', '/a%2/', '/a%zz', '/a%g0', '/a?b=%', '/a?b=%f', '/a?b=%fg'])(
-    'refuses the invalid percent escape in %s',
+    'refuses the broken percent escape in %s',
     (raw) => {
       expect(refusal(raw)).toContain('percent escape');
     },
@@ -96,7 +96,7 @@ describe('parseTarget', () => {
     ['/a?b=c?d=e&f=%25', '/a', '?b=c?d=e&f=%25'],
     ['/a?b={c}|"<>^`', '/a', '?b={c}|"<>^`'],
     ['/\xe9?\xff', '/\xe9', '?\xff'],
-  ])('splits %s and keeps every byte', (raw, path, query) => {
+  ])('cuts %s and keeps every byte', (raw, path, query) => {
     expect(parseTarget(raw, HOST)).toEqual({ path, query });
   });
 
@@ -106,12 +106,12 @@ describe('parseTarget', () => {
     ['https://localhost:8080/a', '/a', ''],
     ['http://localhost:8080', '/', ''],
     ['http://localhost:8080?a', '/', '?a'],
-  ])('accepts the absolute form %s with its own host', (raw, path, query) => {
+  ])('takes the absolute form %s of its own host', (raw, path, query) => {
     expect(parseTarget(raw, HOST)).toEqual({ path, query });
   });
 
   it.each(['http://localhost/a', 'http://evil.example/a', 'http://user@localhost:8080/a', 'http:///a'])(
-    'refuses %s, whose authority differs from the Host header',
+    'refuses %s, whose authority is not its Host line',
     (raw) => {
       expect(refusal(raw)).toContain('authority');
     },
@@ -125,13 +125,13 @@ describe('parseTarget', () => {
   );
 });
 
-describe('decodeFully', () => {
+describe('decodedFully', () => {
   it.each([
     ['%2525252e', '.'],
     ['a%2fb', 'a/b'],
     ['%zz%', '%zz%'],
     ['100%25', '100%'],
-  ])('decodes %s to %s', (encoded, decoded) => {
+  ])('makes %s into %s', (encoded, decoded) => {
     expect(decodeFully(encoded)).toBe(decoded);
   });
 });

@@ -240,7 +240,7 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
 
   it('says in its own way that the credentials are wrong, and shows none of them', async () => {
     const { fetcher, log, secrets } = asking(provider);
-    const { status, body } = provider.samples.deniedAnswer;
+    const { status, body } = provider.samples.deniedResponse;
     endpoint(documented, secrets).reply(status, { ...body, echo: Object.values(secrets) });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_denied');

@@ -101,7 +101,7 @@ describe.runIf(hasTool('kubectl'))('deploy/kubernetes, rendered', () => {
       const { problems, warnings } = examined(text, { emulated: isEmulated });
       expect(problems.map(formatProblem)).toEqual([]);
       // Said in the file itself: a managed Redis with TLS is better.
-      const clear = expect.stringContaining('is not encrypted on its way') as string;
+      const clear = expect.stringContaining('sends the password unencrypted') as string;
       expect(warnings.map(({ message }) => message)).toEqual(folder === 'overlays/gateway' ? [clear] : []);
       const production = text.replace('environment: sandbox', 'environment: production');
       expect(examined(production, { emulated: isEmulated }).problems).toEqual([]);

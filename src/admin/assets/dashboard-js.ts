@@ -1,19 +1,16 @@
-// The script of the admin pages: updates durations, keeps the page current, and sends forms without leaving the page.
-'use strict';
+/** The script of the pages: counts times, keeps what is shown up to date, and sends forms without leaving the page. */
+export const DASHBOARD_JS = `'use strict';
 (() => {
   const live = document.querySelector('[data-live]');
   const state = document.getElementById('live');
   const pause = document.getElementById('pause');
-  // How far the clock of the server is ahead of this browser's.
   let aheadMs = Number(document.body.dataset.now) - Date.now();
   let events;
-  let isLoading = false;
-  // Arguments of the load that follows the current one.
-  let nextLoad;
+  let loading = false;
+  let again;
   document.documentElement.classList.add('js');
 
-  // Same as formatDuration in src/format.ts.
-  function formatDuration(ms) {
+  function inWords(ms) {
     const seconds = Math.max(0, Math.floor(ms / 1000));
     if (seconds < 60) return seconds + ' s';
     if (seconds < 3600) return Math.floor(seconds / 60) + ' min ' + (seconds % 60) + ' s';
@@ -26,12 +23,12 @@
     for (const element of document.querySelectorAll('[data-until], [data-since]')) {
       const { until, since, over } = element.dataset;
       const left = until === undefined ? now - Number(since) : Number(until) - now;
-      const text = until !== undefined && left <= 0 ? over : formatDuration(left);
+      const text = until !== undefined && left <= 0 ? over : inWords(left);
       if (element.textContent !== text) element.textContent = text;
     }
   }
 
-  // Changes `from` into `to` in place. Unchanged elements keep their focus, selection and open state.
+  // Makes \`from\` what \`to\` is and leaves what is the same alone: focus, selection and what is open stay.
   function morph(from, to) {
     if (from.nodeType !== Node.ELEMENT_NODE) {
       if (from.data !== to.data) from.data = to.data;
@@ -61,19 +58,19 @@
 
   const isPaused = () => pause?.getAttribute('aria-pressed') === 'true';
 
-  // `evenIfPaused`: after an action of the user.
-  async function load(evenIfPaused = false) {
+  // \`asked\`: by the one who looks, and so even while the page is paused.
+  async function load(asked) {
     if (live === null) return;
-    if (isLoading) {
-      nextLoad = { evenIfPaused: evenIfPaused || nextLoad?.evenIfPaused };
+    if (loading) {
+      again = { asked: asked || again?.asked };
       return;
     }
-    isLoading = true;
+    loading = true;
     try {
-      const response = await fetch(location.href, { headers: { accept: 'text/html' } });
-      if (!response.ok) return;
-      const text = await response.text();
-      if (isPaused() && !evenIfPaused) return;
+      const answer = await fetch(location.href, { headers: { accept: 'text/html' } });
+      if (!answer.ok) return;
+      const text = await answer.text();
+      if (isPaused() && !asked) return;
       const page = new DOMParser().parseFromString(text, 'text/html');
       const next = page.getElementById(live.id);
       if (next === null) return;
@@ -83,12 +80,12 @@
       if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
       tick();
     } catch {
-      // The event stream reports a lost connection.
+      // The stream of events says that the connection is lost.
     } finally {
-      isLoading = false;
-      const next = nextLoad;
-      nextLoad = undefined;
-      if (next !== undefined) void load(next.evenIfPaused);
+      loading = false;
+      const next = again;
+      again = undefined;
+      if (next !== undefined) void load(next.asked);
     }
   }
 
@@ -112,21 +109,21 @@
     state.className = name;
   }
 
-  function showMessage(text) {
+  function say(text) {
     document.getElementById('message').textContent = text;
   }
 
   async function send(form) {
-    const isResend = form.dataset.action === 'replay';
-    showMessage(isResend ? 'Sending …' : 'Requesting a token …');
+    const isReplay = form.dataset.action === 'replay';
+    say(isReplay ? 'Sending …' : 'Asking for a token …');
     try {
-      const response = await fetch(form.action, { method: 'POST', headers: { accept: 'application/json' } });
-      const json = await response.json();
-      if (!response.ok) showMessage(json.detail);
-      else if (isResend) location.href = '/requests?q=' + encodeURIComponent(json.request_id);
-      else showMessage(json.route + ' has a new token: its fingerprint is ' + json.fingerprint + '.');
+      const answer = await fetch(form.action, { method: 'POST', headers: { accept: 'application/json' } });
+      const json = await answer.json();
+      if (!answer.ok) say(json.detail);
+      else if (isReplay) location.href = '/requests?q=' + encodeURIComponent(json.request_id);
+      else say(json.route + ' has a new token: its fingerprint is ' + json.fingerprint + '.');
     } catch {
-      showMessage('Wakala did not respond.');
+      say('Wakala gave no answer.');
     }
     await load(true);
   }
@@ -135,11 +132,11 @@
     const field = document.getElementById(button.dataset.copy);
     try {
       await navigator.clipboard.writeText(field.value);
-      showMessage('Copied.');
+      say('Copied.');
     } catch {
-      // Only pages over TLS or from this machine may write to the clipboard.
+      // A page that did not come over TLS or from this machine may not write to the clipboard.
       field.select();
-      showMessage('Selected: press Ctrl+C to copy it.');
+      say('Selected: press Ctrl+C to copy it.');
     }
   }
 
@@ -157,9 +154,10 @@
     if (!isPaused()) void load();
   });
   document.addEventListener('visibilitychange', follow);
-  // Do not show the result of a form again after a reload.
+  // What a form without scripts said is not to be said again on a reload.
   if (/[?&](not_)?refreshed=/.test(location.search)) history.replaceState(null, '', '/');
   setInterval(tick, 1000);
   tick();
   follow();
 })();
+`;
