@@ -74,7 +74,7 @@ export default {
       name: 'no-orphans',
       comment: 'Nothing imports this file.',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/(cli|library/(index|hono))\\.ts$', orphan: true },
+      from: { path: '^src/', pathNot: '^src/(cli\\.ts|library/(index|hono)\\.ts|admin/assets/.*)$', orphan: true },
       to: {},
     },
     {

@@ -1,5 +1,5 @@
 // Makes dist/ from src/, unless dist/ was made from these very sources: the commands and the library as JavaScript, the
-// declarations of the library, the JSON Schema, and which commit it is.
+// files of the dashboard, the declarations of the library, the JSON Schema, and which commit it is.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -25,7 +25,9 @@ const COMMIT = 'commit';
 const SHEBANG = '#!/usr/bin/env node\n';
 
 const sources = filesIn(path.join(ROOT, 'src'));
-const foreign = sources.filter((file) => !file.endsWith('.ts'));
+/** Read at run time by `src/admin/assets.ts`, which is in a chunk: see `chunkFileNames` in build/bundle.mjs. */
+const assets = sources.filter((file) => /^admin\/assets\/[\w.-]+\.(css|js|svg)$/.test(file));
+const foreign = sources.filter((file) => !file.endsWith('.ts') && !assets.includes(file));
 if (foreign.length > 0) fail(`src/ holds what the build would leave out: ${foreign.join(', ')}`);
 
 const commit = commitOf();
@@ -50,7 +52,7 @@ function isCurrent() {
   return from === stamp && to === digestOfDist();
 }
 
-/** Text of each file of dist/, by its path there. The tools are loaded when there is something to do. */
+/** Content of each file of dist/, by its path there. The tools are loaded when there is something to do. */
 async function built() {
   const [{ declarations }, { bundle }] = await Promise.all(
     ['declarations', 'bundle'].map((name) => import(`./build/${name}.mjs`)),
@@ -59,6 +61,8 @@ async function built() {
     const files = declarations(ROOT);
     for (const [file, { code }] of await bundle(ROOT)) files.set(file, code);
     if (!files.get('cli.js')?.startsWith(SHEBANG)) throw new Error(`src/cli.ts must begin with ${SHEBANG.trim()}`);
+    for (const file of assets)
+      files.set(`chunks/assets/${path.basename(file)}`, readFileSync(path.join(ROOT, 'src', file)));
     files.set(SCHEMA, `${JSON.stringify(JSON.parse(readFileSync(path.join(ROOT, SCHEMA), 'utf8')))}\n`);
     return files;
   } catch (error) {

@@ -16,7 +16,7 @@ try {
   const folder = path.join(temporary, 'wakala');
   mkdirSync(folder);
   const lock = read('package-lock.json');
-  const shipped = Object.entries(lock.packages).filter(([, { dev }]) => dev !== true);
+  const shipped = Object.entries(lock.packages).filter(([, { dev, devOptional }]) => dev !== true && devOptional !== true);
   const packages = { ...Object.fromEntries(shipped), '': withoutOthers(lock.packages['']) };
   write(path.join(folder, 'package.json'), withoutOthers(read('package.json')));
   write(path.join(folder, 'package-lock.json'), { ...lock, packages });

@@ -16,7 +16,7 @@ describe('the value at a dotted path', () => {
   });
 
   it.each(['x', 'a.x', 'a.b.c.d', 'none.x', 'text.0', 'text.length', 'list.1', 'a..b', '.a', 'a.'])(
-    'is undefined at %j, where nothing is',
+    'is undefined at %j, which does not exist',
     (path) => {
       expect(valueAt(root, path)).toBeUndefined();
     },
@@ -34,7 +34,7 @@ describe('the value at a dotted path', () => {
     expect(valueAt(root, path)).toBeUndefined();
   });
 
-  it('is that of the own key where an answer names one `__proto__`', () => {
+  it('is that of an own key named `__proto__`', () => {
     expect(valueAt(JSON.parse('{"__proto__": {"token": "own"}}'), '__proto__.token')).toBe('own');
   });
 
@@ -44,13 +44,13 @@ describe('the value at a dotted path', () => {
 });
 
 describe('a copy with a value at a dotted path', () => {
-  it('leaves the original as it is', () => {
+  it('does not change the original', () => {
     const root: JsonObject = { a: { b: 1, c: 2 } };
     expect(withValueAt(root, 'a.b', 3)).toEqual({ a: { b: 3, c: 2 } });
     expect(root).toEqual({ a: { b: 1, c: 2 } });
   });
 
-  it('makes the objects that are missing on the way', () => {
+  it('creates missing objects', () => {
     expect(withValueAt({ z: 1 }, 'a.b.c', 'x')).toEqual({ z: 1, a: { b: { c: 'x' } } });
   });
 

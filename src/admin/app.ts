@@ -97,7 +97,7 @@ function pages(context: AdminContext): Endpoint[] {
     ['GET', '/', async (c) => (await import('./pages/overview-page.ts')).overviewPage(c, context)],
     ['GET', '/requests', async (c) => (await import('./pages/requests-page.ts')).requestsPage(c, context)],
     ['GET', '/requests/:id', async (c) => (await import('./pages/request-page.ts')).requestPage(c, context)],
-    ['GET', '/assets/:name', async (c) => (await import('./assets/assets.ts')).assetResponse(c)],
+    ['GET', '/assets/:name', async (c) => (await import('./assets.ts')).assetResponse(c)],
   ];
 }
 

@@ -5,10 +5,10 @@ import type { ClientAuth } from '../providers/provider.ts';
 import type { TokenRequest } from './token-request.ts';
 import { parseJsonBody, retryAfterS, type TokenResponse, tokenUnavailable } from './token-response.ts';
 
-/** So many are remembered: an issuer has one, and another one after it moved. */
-const MAX = 1000;
+/** An issuer has one token endpoint, and another one if it moves it. */
+const MAX_ENDPOINTS = 1000;
 
-/** Every token endpoint that an issuer's metadata named since this process started. */
+/** Every token endpoint that the metadata of an issuer has named since this process started. */
 export class FoundEndpoints {
   readonly #urls = new Set<string>();
   #version = 0;
@@ -25,36 +25,35 @@ export class FoundEndpoints {
   add(url: string): void {
     if (this.#urls.has(url)) return;
     const [oldest] = this.#urls;
-    if (this.#urls.size === MAX && oldest !== undefined) this.#urls.delete(oldest);
+    if (this.#urls.size === MAX_ENDPOINTS && oldest !== undefined) this.#urls.delete(oldest);
     this.#urls.add(url);
     this.#version += 1;
   }
 }
 
-/** Metadata is asked for anew after this long. */
-const KEPT_MS = 3_600_000;
+/** Metadata is requested again after this time. */
+const METADATA_TTL_MS = 3_600_000;
 
-/** What was found before is used for as long, where metadata cannot be had. */
-const KEPT_AFTER_FAILURE_MS = 60_000;
+/** If that fails, the known endpoint stays in use for this time. */
+const RETRY_INTERVAL_MS = 60_000;
 
-/** Sends one request. @throws ProxyError `token_unavailable` if there is no answer */
-export type Send = (request: TokenRequest) => Promise<TokenResponse>;
+/** @throws ProxyError `token_unavailable` if there is no response */
+type SendRequest = (request: TokenRequest) => Promise<TokenResponse>;
 
-/** What a metadata document says: where tokens are asked for, or in words why that cannot be used. */
-type Reading = Found | { readonly fault: string };
-
-export interface Found {
-  readonly endpoint: string;
-  /** Every token endpoint in the document, that for other ways to authenticate among them. */
-  readonly named: readonly string[];
+/** What the metadata of an issuer says about token endpoints. */
+export interface IssuerMetadata {
+  /** Where to request tokens. */
+  readonly tokenEndpoint: string;
+  /** Every token endpoint in the document, also those for other ways of client authentication. */
+  readonly allEndpoints: readonly string[];
 }
 
-/** Finds out from an issuer's metadata where its token endpoint is, and remembers it. */
+/** Finds the token endpoint of an issuer in its metadata (RFC 8414, OpenID Connect Discovery), and remembers it. */
 export class Discovery {
   readonly #issuer: string;
   readonly #clientAuth: ClientAuth;
   readonly #clock: Clock;
-  #found: (Found & { readonly untilMs: number }) | undefined;
+  #known: (IssuerMetadata & { readonly expiresAtMs: number }) | undefined;
 
   constructor(issuer: string, clientAuth: ClientAuth, clock: Clock) {
     this.#issuer = issuer;
@@ -63,52 +62,53 @@ export class Discovery {
   }
 
   /**
-   * The last that was found serves on while the metadata cannot be had.
-   * @throws ProxyError `token_unavailable` if there was never metadata that can be used
+   * Requests the metadata, at most once an hour. If that fails, the known metadata stays in use.
+   * @throws ProxyError `token_unavailable` if there is no known metadata
    */
-  async find(send: Send): Promise<Found> {
-    const known = this.#found;
-    if (known !== undefined && this.#clock.now() < known.untilMs) return known;
+  async find(send: SendRequest): Promise<IssuerMetadata> {
+    const known = this.#known;
+    if (known !== undefined && this.#clock.now() < known.expiresAtMs) return known;
     try {
-      const found = await this.#lookUp(send);
-      this.#found = { ...found, untilMs: this.#clock.now() + KEPT_MS };
-      return found;
+      const metadata = await this.#request(send);
+      this.#known = { ...metadata, expiresAtMs: this.#clock.now() + METADATA_TTL_MS };
+      return metadata;
     } catch (error) {
       if (known === undefined) throw error;
-      this.#found = { ...known, untilMs: this.#clock.now() + KEPT_AFTER_FAILURE_MS };
+      this.#known = { ...known, expiresAtMs: this.#clock.now() + RETRY_INTERVAL_MS };
       return known;
     }
   }
 
-  async #lookUp(send: Send): Promise<Found> {
-    const faults: string[] = [];
-    let waitS: number | undefined;
-    let status = 0;
-    for (const url of metadataUrls(this.#issuer)) {
-      const answer = await send({ method: 'GET', url, headers: HEADERS, body: undefined });
-      status = answer.status;
-      const reading = read(answer, this.#issuer, this.#clientAuth);
-      if ('endpoint' in reading) return reading;
-      faults.push(`${new URL(url).pathname} ${reading.fault}`);
-      waitS ??= retryAfterS(answer, this.#clock.now());
-    }
-    const problem = faults.join('; ');
-    throw tokenUnavailable(
-      `the issuer names no usable token endpoint (${problem})`,
-      { kind: 'no_token_endpoint', problem: problem.slice(0, 200), status, host: new URL(this.#issuer).host },
-      { retryAfterS: waitS },
-    );
+  /** Forgets the metadata: the token endpoint is not where it says. */
+  forget(): void {
+    this.#known = undefined;
   }
 
-  /** The endpoint was not there: before the next question it is looked up. */
-  forget(): void {
-    this.#found = undefined;
+  async #request(send: SendRequest): Promise<IssuerMetadata> {
+    const { host } = new URL(this.#issuer);
+    const problems: string[] = [];
+    let firstRetryAfterS: number | undefined;
+    let status = 0;
+    for (const url of metadataUrls(this.#issuer)) {
+      const response = await send({ method: 'GET', url, headers: HEADERS, body: undefined });
+      status = response.status;
+      const metadata = readMetadata(response, this.#issuer, this.#clientAuth);
+      if (typeof metadata !== 'string') return metadata;
+      problems.push(`${new URL(url).pathname} ${metadata}`);
+      firstRetryAfterS ??= retryAfterS(response, this.#clock.now());
+    }
+    const problem = problems.join('; ');
+    throw tokenUnavailable(
+      `the issuer ${host} names no usable token endpoint (${problem})`,
+      { kind: 'no_token_endpoint', problem: problem.slice(0, 200), status, host },
+      { retryAfterS: firstRetryAfterS },
+    );
   }
 }
 
 const HEADERS = { accept: 'application/json', 'user-agent': 'wakala' };
 
-/** Where an issuer's metadata may be, in the order they are asked: RFC 8414 3.1, then OpenID Connect Discovery 4.1. */
+/** Where an issuer's metadata may be, in the order of requests: RFC 8414 3.1, then OpenID Connect Discovery 4.1. */
 export function metadataUrls(issuer: string): readonly string[] {
   const { origin, pathname } = new URL(issuer);
   const path = pathname.replace(/\/$/, '');
@@ -118,35 +118,37 @@ export function metadataUrls(issuer: string): readonly string[] {
   ];
 }
 
-function read(answer: TokenResponse, issuer: string, clientAuth: ClientAuth): Reading {
-  if (answer.status !== 200) return { fault: `responded with HTTP ${answer.status}` };
-  const metadata = parseJsonBody(answer);
-  const said = valueAt(metadata, 'issuer');
-  if (typeof said !== 'string') return { fault: 'is no metadata: it has no `issuer`' };
-  // RFC 8414 3.3: identical, or whoever answers there could pass for any issuer.
-  if (said !== issuer) return { fault: misnamed(said, issuer) };
-  // RFC 8705 5: where certificates are asked for may be another place.
-  const alias = valueAt(metadata, 'mtls_endpoint_aliases.token_endpoint');
-  const plain = valueAt(metadata, 'token_endpoint');
-  const endpoint = clientAuth === 'tls_client_auth' ? (alias ?? plain) : plain;
-  if (typeof endpoint !== 'string') return { fault: 'names no `token_endpoint`' };
-  const fault = endpointFault(endpoint, issuer);
-  if (fault !== undefined) return { fault };
-  return { endpoint, named: [plain, alias].filter((url) => typeof url === 'string' && URL.canParse(url)) as string[] };
+/** @returns the metadata, or what is wrong with the response */
+function readMetadata(response: TokenResponse, issuer: string, clientAuth: ClientAuth): IssuerMetadata | string {
+  if (response.status !== 200) return `responded with HTTP ${response.status}`;
+  const json = parseJsonBody(response);
+  const actualIssuer = valueAt(json, 'issuer');
+  if (typeof actualIssuer !== 'string') return 'is not metadata: it has no `issuer`';
+  // RFC 8414 3.3: the two must be identical. Otherwise one issuer could pose as another.
+  if (actualIssuer !== issuer) return issuerMismatch(actualIssuer, issuer);
+  // RFC 8705 5: clients with a certificate may have to use another endpoint.
+  const mtlsEndpoint = valueAt(json, 'mtls_endpoint_aliases.token_endpoint');
+  const plainEndpoint = valueAt(json, 'token_endpoint');
+  const tokenEndpoint = clientAuth === 'tls_client_auth' ? (mtlsEndpoint ?? plainEndpoint) : plainEndpoint;
+  if (typeof tokenEndpoint !== 'string') return 'names no `token_endpoint`';
+  const problem = endpointProblem(tokenEndpoint, issuer);
+  if (problem !== undefined) return problem;
+  const isUrl = (url: unknown): url is string => typeof url === 'string' && URL.canParse(url);
+  return { tokenEndpoint, allEndpoints: [plainEndpoint, mtlsEndpoint].filter(isUrl) };
 }
 
-function misnamed(said: string, issuer: string): string {
-  const bare = (text: string) => text.replace(/\/$/, '');
-  const remedy = said.endsWith('/') ? 'has a `/` at its end there' : 'has no `/` at its end there';
-  return bare(said) === bare(issuer) ? `is of another issuer: it ${remedy}` : 'is of another issuer';
+function issuerMismatch(actual: string, expected: string): string {
+  const withoutSlash = (text: string) => text.replace(/\/$/, '');
+  if (withoutSlash(actual) !== withoutSlash(expected)) return 'belongs to another issuer';
+  return `belongs to another issuer: its \`issuer\` ${actual.endsWith('/') ? 'ends' : 'does not end'} with \`/\``;
 }
 
-function endpointFault(endpoint: string, issuer: string): string | undefined {
+function endpointProblem(endpoint: string, issuer: string): string | undefined {
   const url = URL.parse(endpoint);
   if (url === null || !/^https?:$/.test(url.protocol) || url.hash !== '' || url.username !== '') {
-    return 'names a `token_endpoint` that is no plain URL';
+    return 'names a `token_endpoint` that is not a plain URL';
   }
-  if (isLinkLocalAddress(url.hostname)) return 'names a `token_endpoint` at a link-local or metadata address';
-  const within = isLoopbackName(url.hostname) && isLoopbackName(new URL(issuer).hostname);
-  return url.protocol === 'https:' || within ? undefined : 'names a `token_endpoint` without TLS';
+  if (isLinkLocalAddress(url.hostname)) return 'names a `token_endpoint` at a link-local or cloud metadata address';
+  const isLocal = isLoopbackName(url.hostname) && isLoopbackName(new URL(issuer).hostname);
+  return url.protocol === 'https:' || isLocal ? undefined : 'names a `token_endpoint` without TLS';
 }

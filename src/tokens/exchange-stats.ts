@@ -1,20 +1,20 @@
 import type { ErrorCode, Reason } from '../errors.ts';
 
-/** How a token was asked for: with the credentials, or with a refresh token. */
+/** What was exchanged for a token: the credentials, or a refresh token. */
 export type Grant = 'credentials' | 'refresh';
 
-/** What came of it: a token, a refusal of what was sent, or no sensible answer. */
+/** A token, a refusal, or no usable response. */
 type ExchangeOutcome = 'ok' | 'denied' | 'unavailable';
 
-/** Counts of what one credential's token endpoint was asked and answered, since the process began. */
+/** Counts the exchanges of one credential since the process started. */
 export class ExchangeStats {
   readonly counts: Readonly<Record<Grant, Record<ExchangeOutcome, number>>> = {
     credentials: { ok: 0, denied: 0, unavailable: 0 },
     refresh: { ok: 0, denied: 0, unavailable: 0 },
   };
   /**
-   * How far the token endpoint's clock is ahead of this machine's, as its last `Date` header told it. Milliseconds,
-   * good to a second or two; undefined if it sent none.
+   * How far the token endpoint's clock is ahead of this machine's, in milliseconds, to a second or two. From the `Date`
+   * header of the last response; undefined if that had none.
    */
   clockSkewMs: number | undefined;
 
@@ -27,10 +27,10 @@ export class ExchangeStats {
   }
 }
 
-/** Why there is no new token. */
+/** Why the last exchange failed. */
 export interface TokenFailure {
   readonly code: ErrorCode;
-  /** For people: what happened. */
+  /** What happened, as a sentence. */
   readonly detail: string;
   /** Undefined if another process failed that did not say why. */
   readonly reason: Reason | undefined;
@@ -38,12 +38,12 @@ export interface TokenFailure {
   readonly atMs: number;
 }
 
-/** A call that the provider refused with a fresh token as well. */
+/** A call that the provider refused with a fresh token too. */
 export interface RefusedCall {
   /** Name of the client; undefined where there is no `clients` list. */
   readonly client: string | undefined;
   /** `POST /mpesa/b2c/v1/paymentrequest` */
   readonly call: string;
-  /** Until then its refusals force no exchange. Epoch milliseconds. */
+  /** Until then, refusals of this call force no exchange. Epoch milliseconds. */
   readonly untilMs: number;
 }

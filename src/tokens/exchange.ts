@@ -5,29 +5,30 @@ import { networkCode, networkReason, ProxyError, type Reason } from '../errors.t
 import type { Log, LogFields } from '../logger.ts';
 import type { Exchange, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
-import { readToken, serverTimeMs, type TokenResponse, tokenUnavailable, redactedBody } from './token-response.ts';
-import { Discovery, type Found, type FoundEndpoints } from './discovery.ts';
-import { tokenRequest, type TokenRequest } from './token-request.ts';
+import { Discovery, type FoundEndpoints, type IssuerMetadata } from './discovery.ts';
 import type { ExchangeStats, Grant } from './exchange-stats.ts';
+import { tokenRequest, type TokenRequest } from './token-request.ts';
+import { readToken, redactedBody, serverTimeMs, type TokenResponse, tokenUnavailable } from './token-response.ts';
 import type { Token } from './token.ts';
 
-/** Sends one token request and reads its answer, up to 64 KiB; never follows a redirect. */
+/** Sends a token request and reads the response, up to 64 KiB. It does not follow redirects. */
 export type TokenTransport = (request: TokenRequest, signal: AbortSignal) => Promise<TokenResponse>;
 
-/** The base source: asks and remembers nothing. */
+/** Fetches tokens for one credential, and remembers none. */
 export interface TokenFetcher {
   /**
-   * Asks for a token: with the refresh token where one is given, and from the start if that fails.
-   * @param after the last token that was had: another one is wanted. What came with it stays with a refreshed one.
+   * Uses the refresh token if there is one. If that fails, it uses the credentials.
+   * @param after the last token, to be replaced by another. A refreshed token keeps the headers of that one.
    * @throws ProxyError `token_denied` or `token_unavailable`
    */
   fetch(refreshToken: Secret | undefined, after?: Token): Promise<Token>;
-  /** Calls back with tokens that others got for the same credential. @returns a function that ends it */
+  /** Calls back with tokens that other processes fetched for this credential. @returns a function that ends it */
   watch?(adopt: (token: Token) => void): () => void;
 }
 
-export interface ExchangeContext {
+interface FetcherContext {
   readonly provider: Provider;
+  /** The exchange of credentials for a token. */
   readonly token: Exchange;
   readonly authServer: string;
   readonly credentials: ReadonlyMap<string, Secret>;
@@ -39,188 +40,174 @@ export interface ExchangeContext {
   readonly foundEndpoints?: FoundEndpoints | undefined;
 }
 
-/** One question may take this long, whatever the deadlines of those who wait for it. */
+/** Time limit of an exchange. It does not depend on the deadlines of the requests that wait for the token. */
 export const EXCHANGE_TIMEOUT_MS = 15_000;
 
-export function tokenFetcher(context: ExchangeContext): TokenFetcher {
-  const { provider, token, clock, log, stats: stats } = context;
-  const { issuer, clientAuth } = token.request.oauth2 ?? {};
-  const discovery = issuer && clientAuth && new Discovery(issuer, clientAuth, clock);
-  const asking: FetchContext = { ...context, discovery: discovery || undefined, missed: new Set() };
-  const tallied = async (grant: Grant, asked: Promise<Token>) => {
+/** Fetches tokens from the token endpoint of a provider. */
+export class ProviderTokenFetcher implements TokenFetcher {
+  readonly #context: FetcherContext;
+  /** Undefined if the configuration names the token endpoint. */
+  readonly #discovery: Discovery | undefined;
+  /** Headers that were missing in a token response. Each is logged once, not for every token. */
+  readonly #missingHeaders = new Set<string>();
+
+  constructor(context: FetcherContext) {
+    const { issuer, clientAuth } = context.token.request.oauth2 ?? {};
+    this.#context = context;
+    this.#discovery = issuer && clientAuth ? new Discovery(issuer, clientAuth, context.clock) : undefined;
+  }
+
+  async fetch(refreshToken: Secret | undefined, after?: Token): Promise<Token> {
+    const { provider, token: exchange, log } = this.#context;
+    if (refreshToken !== undefined && provider.refresh !== undefined) {
+      try {
+        const token = await this.#exchange('refresh', provider.refresh, refreshToken);
+        return this.#withHeaders(token, provider.refresh, after);
+      } catch (error) {
+        // `Retry-After` applies to the exchange of the credentials too.
+        if (error instanceof ProxyError && error.retryAfterS !== undefined) throw error;
+        log.info('token_reauthorizing', { provider: provider.name });
+      }
+    }
+    return this.#withHeaders(await this.#exchange('credentials', exchange, undefined), exchange);
+  }
+
+  /** One exchange, with its time limit and statistics. */
+  async #exchange(grant: Grant, exchange: Exchange, refreshToken: Secret | undefined): Promise<Token> {
+    const { clock, stats } = this.#context;
+    const abort = new AbortController();
+    const cancelTimeout = clock.after(EXCHANGE_TIMEOUT_MS, () => abort.abort());
     try {
-      const token = await asked;
+      const token = await this.#requestToken(grant, exchange, refreshToken, abort.signal);
       stats.add(grant, 'ok');
       return token;
     } catch (error) {
       stats.add(grant, error instanceof ProxyError && error.code === 'token_denied' ? 'denied' : 'unavailable');
       throw error;
+    } finally {
+      cancelTimeout();
     }
-  };
-  return {
-    async fetch(refreshToken, after) {
-      if (refreshToken !== undefined && provider.refresh !== undefined) {
-        const note: OnFailure = (fields) => log.info('token_refresh_failed', fields);
-        try {
-          const token = await tallied('refresh', exchange(asking, provider.refresh, refreshToken, note));
-          return completed(asking, provider.refresh, token, after);
-        } catch (error) {
-          if (isThrottled(error)) throw error;
-          log.info('token_reauthorizing', { provider: provider.name });
-        }
-      }
-      const note: OnFailure = (fields) => log.warn('token_exchange_failed', fields);
-      return completed(asking, token, await tallied('credentials', exchange(asking, token, undefined, note)));
-    },
-  };
-}
-
-/** An fetcher's own: what it was made with, and what it found out since. */
-interface FetchContext extends ExchangeContext {
-  /** Undefined where it is known from the start whom to ask. */
-  readonly discovery: Discovery | undefined;
-  /** Headers that an answer had no value for: said once, not for every token. */
-  readonly missed: Set<string>;
-}
-
-/** The token with the headers that `before` had and its own answer did not give. */
-function completed(
-  { log, provider, missed }: FetchContext,
-  { response }: Exchange,
-  token: Token,
-  before?: Token,
-): Token {
-  const has = (name: string) => token.headers.some(([given]) => given === name);
-  const kept = (before?.headers ?? []).filter(([name]) => !has(name));
-  const headers = [...token.headers, ...kept];
-  for (const [name, path] of Object.entries(response.headers ?? {})) {
-    if (missed.has(name) || headers.some(([given]) => given === name)) continue;
-    missed.add(name);
-    const fields = { provider: provider.name, header: name, path };
-    log.warn('token_header_missing', fields);
   }
-  return kept.length === 0 ? token : { ...token, headers };
-}
 
-/** Logs a failure, as grave as it is. */
-type OnFailure = (fields: LogFields) => void;
-
-/** A token endpoint that says when to come back means the full exchange as well. */
-function isThrottled(error: unknown): boolean {
-  return error instanceof ProxyError && error.retryAfterS !== undefined;
-}
-
-async function exchange(
-  asking: FetchContext,
-  asked: Exchange,
-  refreshToken: Secret | undefined,
-  note: OnFailure,
-): Promise<Token> {
-  const { clock } = asking;
-  const abort = new AbortController();
-  const cancel = clock.after(EXCHANGE_TIMEOUT_MS, () => abort.abort());
-  try {
-    const found = await endpointOf(asking, abort.signal, note);
-    const token = await exchangeAt(found?.endpoint, asking, asked, { refreshToken, signal: abort.signal, note });
-    return found === undefined ? token : { ...token, endpoints: found.named };
-  } finally {
-    cancel();
+  async #requestToken(
+    grant: Grant,
+    exchange: Exchange,
+    refreshToken: Secret | undefined,
+    signal: AbortSignal,
+  ): Promise<Token> {
+    const { provider, authServer, credentials, clock, stats } = this.#context;
+    const metadata = await this.#findEndpoint(grant, signal);
+    const values = new Map([...credentials].map(([name, secret]) => [name, secret.reveal()]));
+    if (refreshToken !== undefined) values.set('refresh_token', refreshToken.reveal());
+    const request = await tokenRequest(exchange.request, authServer, (name) => values.get(name), {
+      endpoint: metadata?.tokenEndpoint,
+      // The token endpoint checks the times of a client assertion by its own clock.
+      nowMs: clock.now() + (stats.clockSkewMs ?? 0),
+    });
+    const logFields = { provider: provider.name, token_host: new URL(request.url).host };
+    let response: TokenResponse;
+    try {
+      response = await this.#send(request, signal);
+    } catch (error) {
+      this.#discovery?.forget();
+      this.#logFailure(grant, error, logFields);
+      throw error;
+    }
+    if (response.status === 404 || response.status === 410) this.#discovery?.forget();
+    try {
+      const token = readToken(
+        response,
+        exchange.response,
+        provider.defaultLifetimeS,
+        clock.now(),
+        provider.deniedToken,
+      );
+      return metadata === undefined ? token : { ...token, endpoints: metadata.allEndpoints };
+    } catch (error) {
+      const isSuccess = response.status >= 200 && response.status <= 299;
+      // A successful response may hold a token under another name, so it is not quoted.
+      const providerSaid = isSuccess ? undefined : redactedBody(response, this.#secretsIn(request, values));
+      this.#logFailure(grant, error, { ...logFields, status: response.status }, providerSaid);
+      throw error;
+    }
   }
-}
 
-/** Undefined where it is known without asking. */
-async function endpointOf(asking: FetchContext, signal: AbortSignal, note: OnFailure): Promise<Found | undefined> {
-  const { provider, discovery, token, foundEndpoints } = asking;
-  if (discovery === undefined) return undefined;
-  const place = { provider: provider.name, issuer: token.request.oauth2?.issuer };
-  try {
-    // What is wrong is said below, once.
-    const found = await discovery.find((request) => send(asking, request, signal, () => {}));
-    for (const url of found.named) foundEndpoints?.add(url);
-    return found;
-  } catch (error) {
-    note({ ...place, error: messageOf(error), ...hintField(asking, error) });
-    throw error;
+  /** Undefined if the configuration names the token endpoint. */
+  async #findEndpoint(grant: Grant, signal: AbortSignal): Promise<IssuerMetadata | undefined> {
+    const { provider, token, foundEndpoints } = this.#context;
+    if (this.#discovery === undefined) return undefined;
+    try {
+      const metadata = await this.#discovery.find((request) => this.#send(request, signal));
+      for (const url of metadata.allEndpoints) foundEndpoints?.add(url);
+      return metadata;
+    } catch (error) {
+      this.#logFailure(grant, error, { provider: provider.name, issuer: token.request.oauth2?.issuer });
+      throw error;
+    }
   }
-}
 
-interface ExchangeQuestion {
-  readonly refreshToken: Secret | undefined;
-  readonly signal: AbortSignal;
-  readonly note: OnFailure;
-}
-
-async function exchangeAt(
-  endpoint: string | undefined,
-  asking: FetchContext,
-  asked: Exchange,
-  { refreshToken, signal, note }: ExchangeQuestion,
-): Promise<Token> {
-  const { provider, clock, stats: stats, discovery } = asking;
-  const values = new Map([...asking.credentials].map(([name, secret]) => [name, secret.reveal()]));
-  if (refreshToken !== undefined) values.set('refresh_token', refreshToken.reveal());
-  // Its clock decides whether a signature is too old, or not yet good.
-  const moment = { endpoint, nowMs: clock.now() + (stats.clockSkewMs ?? 0) };
-  const request = await tokenRequest(asked.request, asking.authServer, (name) => values.get(name), moment);
-  const place = { provider: provider.name, token_host: new URL(request.url).host };
-  const answer = await send(asking, request, signal, (fields) => {
-    discovery?.forget();
-    note({ ...place, ...fields });
-  });
-  if (answer.status === 404 || answer.status === 410) discovery?.forget();
-  try {
-    return readToken(answer, asked.response, provider.defaultLifetimeS, clock.now(), provider.deniedToken);
-  } catch (error) {
-    const failed = answer.status < 200 || answer.status > 299;
-    // A 2xx without a usable token may still hold one under another name.
-    const known = new Set(provider.credentials.flatMap(({ name, secret }) => (secret ? [] : [name])));
-    const secrets = [...values].flatMap(([name, value]) => (known.has(name) ? [] : [value]));
-    const words = failed ? { provider_said: redactedBody(answer, [...secrets, ...proofsIn(request)]) } : {};
-    const hint = hintField(asking, error, words.provider_said);
-    note({ ...place, status: answer.status, error: messageOf(error), ...words, ...hint });
-    throw error;
+  /** @throws ProxyError `token_unavailable` if there is no response */
+  async #send(request: TokenRequest, signal: AbortSignal): Promise<TokenResponse> {
+    const { transport, clock, stats } = this.#context;
+    try {
+      const response = await transport(request, signal);
+      const serverNowMs = serverTimeMs(response);
+      stats.clockSkewMs = serverNowMs === undefined ? undefined : serverNowMs - clock.now();
+      return response;
+    } catch (cause) {
+      const { host } = new URL(request.url);
+      const code = signal.aborted ? 'ETIMEDOUT' : networkCode(cause);
+      const problem = signal.aborted
+        ? `no response from ${host} within ${EXCHANGE_TIMEOUT_MS / 1000} s`
+        : `${code} at ${host}`;
+      const reason: Reason = signal.aborted
+        ? { kind: 'timeout', phase: 'token', timeoutMs: EXCHANGE_TIMEOUT_MS, host }
+        : networkReason(cause, host);
+      // Only the code of the cause: the error of a parser holds the response, and maybe a token.
+      throw tokenUnavailable(problem, reason, { cause: { code } });
+    }
   }
-}
 
-/** What a request shows of the client beside its credentials as they are. */
-function proofsIn({ headers, body }: TokenRequest): string[] {
-  const assertion = /(?:^|&)client_assertion=([^&]+)/.exec(Buffer.from(body ?? []).toString('latin1'))?.[1];
-  return [...(headers['authorization']?.split(' ').slice(1) ?? []), ...(assertion === undefined ? [] : [assertion])];
-}
-
-async function send(
-  context: FetchContext,
-  request: TokenRequest,
-  signal: AbortSignal,
-  note: OnFailure,
-): Promise<TokenResponse> {
-  const { transport, clock } = context;
-  try {
-    const answer = await transport(request, signal);
-    const serverNowMs = serverTimeMs(answer);
-    context.stats.clockSkewMs = serverNowMs === undefined ? undefined : serverNowMs - clock.now();
-    return answer;
-  } catch (cause) {
-    const { host } = new URL(request.url);
-    const code = signal.aborted ? 'ETIMEDOUT' : networkCode(cause);
-    const what = signal.aborted
-      ? `no response from ${host} within ${EXCHANGE_TIMEOUT_MS / 1000} s`
-      : `${code} at ${host}`;
-    const reason: Reason = signal.aborted
-      ? { kind: 'timeout', phase: 'token', timeoutMs: EXCHANGE_TIMEOUT_MS, host }
-      : networkReason(cause, host);
-    // Of its cause the code alone: a parser's error carries the answer it could not read, token and all.
-    const failure = tokenUnavailable(what, reason, { cause: { code } });
-    note({ error: what, ...hintField(context, failure) });
-    throw failure;
+  /** The texts that must not be logged: secret credentials, the Authorization header, and the client assertion. */
+  #secretsIn({ headers, body }: TokenRequest, values: ReadonlyMap<string, string>): string[] {
+    const publicFields = new Set(
+      this.#context.provider.credentials.flatMap((field) => (field.secret ? [] : field.name)),
+    );
+    const secrets = [...values].flatMap(([name, value]) => (publicFields.has(name) ? [] : value));
+    const assertion = /(?:^|&)client_assertion=([^&]+)/.exec(Buffer.from(body ?? []).toString('latin1'))?.[1];
+    const authorization = headers['authorization']?.split(' ').slice(1) ?? [];
+    return [...secrets, ...authorization, ...(assertion === undefined ? [] : [assertion])];
   }
-}
 
-function hintField(context: FetchContext, error: unknown, providerSaid?: string): { readonly hint?: string } {
-  if (!(error instanceof ProxyError) || error.reason === undefined) return {};
-  return { hint: diagnose(error.reason, { ...tokenContext(context), providerSaid }).hint };
-}
+  #logFailure(grant: Grant, error: unknown, request: LogFields, providerSaid?: string): void {
+    const { log } = this.#context;
+    const fields = {
+      ...request,
+      error: error instanceof Error ? error.message : String(error),
+      ...(providerSaid === undefined ? {} : { provider_said: providerSaid }),
+      ...this.#hint(error, providerSaid),
+    };
+    // After a failed refresh, Wakala uses the credentials. Nobody has to do anything yet.
+    if (grant === 'refresh') log.info('token_refresh_failed', fields);
+    else log.warn('token_exchange_failed', fields);
+  }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  #hint(error: unknown, providerSaid: string | undefined): { readonly hint?: string } {
+    if (!(error instanceof ProxyError) || error.reason === undefined) return {};
+    return { hint: diagnose(error.reason, { ...tokenContext(this.#context), providerSaid }).hint };
+  }
+
+  /** Adds the headers of the last token that the response of a refresh did not repeat. */
+  #withHeaders(token: Token, exchange: Exchange, after?: Token): Token {
+    const { log, provider } = this.#context;
+    const names = new Set(token.headers.map(([name]) => name));
+    const kept = (after?.headers ?? []).filter(([name]) => !names.has(name));
+    const headers = [...token.headers, ...kept];
+    for (const [name, path] of Object.entries(exchange.response.headers ?? {})) {
+      if (this.#missingHeaders.has(name) || headers.some(([given]) => given === name)) continue;
+      this.#missingHeaders.add(name);
+      log.warn('token_header_missing', { provider: provider.name, header: name, path });
+    }
+    return kept.length === 0 ? token : { ...token, headers };
+  }
 }

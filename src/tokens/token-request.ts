@@ -2,42 +2,43 @@ import { clientAssertion } from '../client-assertion.ts';
 import type { Encoding, ExchangeRequest, OAuth2 } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 
-/** RFC 7523 2.2. */
+/** The value of `client_assertion_type` (RFC 7523 2.2). */
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
-/** A token request, ready to send. It holds secrets in the clear: never log any part of it. */
+/** A token request, ready to send. It contains secrets: never log any part of it. */
 export interface TokenRequest {
   readonly method: string;
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array | undefined;
-  /** What the client shows of itself in the TLS handshake: PEM texts. */
+  /** Client certificate and its key for the TLS handshake, as PEM. */
   readonly certificate?: { readonly cert: string; readonly key: string };
 }
 
-/** What is not known before the moment of asking. */
+/** What is known only when a request is made. */
 interface TokenRequestContext {
-  /** The token endpoint, where it had to be found out first. */
+  /** The token endpoint from the metadata of the issuer. Undefined if the configuration names it. */
   readonly endpoint?: string | undefined;
-  /** By the token endpoint's clock, as far as that is known. Milliseconds since the Unix epoch. */
+  /** Epoch milliseconds, by the token endpoint's clock if that is known. */
   readonly nowMs: number;
 }
 
 /**
- * Fills an exchange's placeholders. `valueOf` knows the credential fields and, on a refresh, `refresh_token`.
- * `moment` may be left out for an exchange that is the same at any time.
+ * Makes a token request from its template.
+ * @param valueOf gives the values of the placeholders: the credentials and, for a refresh, `refresh_token`
+ * @param context may be left out for an exchange without client assertion
  */
 export async function tokenRequest(
   exchange: ExchangeRequest,
   authServer: string,
   valueOf: (name: string) => string | undefined,
-  moment: TokenRequestContext = { nowMs: NaN },
+  context: TokenRequestContext = { nowMs: NaN },
 ): Promise<TokenRequest> {
   const filled = (fields: Readonly<Record<string, string>> | undefined): Record<string, string> =>
     Object.fromEntries(Object.entries(fields ?? {}).map(([name, template]) => [name, fill(template, valueOf)]));
 
   const path = fill(exchange.path, valueOf, encodeURIComponent);
-  const endpoint = moment.endpoint ?? (/^https?:\/\//i.test(path) ? path : authServer + path);
+  const endpoint = context.endpoint ?? (/^https?:\/\//i.test(path) ? path : authServer + path);
   const url = new URL(endpoint);
   for (const [name, value] of Object.entries(filled(exchange.query))) url.searchParams.append(name, value);
 
@@ -47,22 +48,23 @@ export async function tokenRequest(
     ...lowerCased(filled(exchange.headers)),
   };
   if (exchange.basic !== undefined) {
-    const encoded = exchange.oauth2?.clientAuth === 'client_secret_basic' ? formEncoded : String;
-    const [user, password] = exchange.basic.map((template) => encoded(fill(template, valueOf)));
+    // RFC 6749 2.3.1: form-encoded before Base64. Providers with their own protocols use plain Basic (RFC 7617).
+    const encodeField = exchange.oauth2?.clientAuth === 'client_secret_basic' ? formEncoded : String;
+    const [user, password] = exchange.basic.map((template) => encodeField(fill(template, valueOf)));
     headers['authorization'] = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   }
   const certificate = certificateOf(exchange.oauth2, valueOf);
   const request = { method: exchange.method, url: url.href, headers, ...(certificate && { certificate }) };
   if (exchange.body === undefined) return { ...request, body: undefined };
   const fields = Object.entries(filled(exchange.body.fields));
-  const proof = exchange.oauth2 === undefined ? [] : oauth2Fields(exchange.oauth2, endpoint, valueOf, moment);
-  const { contentType, bytes } = await encode(exchange.body.encoding, [...fields, ...proof]);
+  const authentication = exchange.oauth2 === undefined ? [] : oauth2Fields(exchange.oauth2, endpoint, valueOf, context);
+  const { contentType, bytes } = await encode(exchange.body.encoding, [...fields, ...authentication]);
   return { ...request, headers: { ...headers, 'content-type': contentType }, body: bytes };
 }
 
 type Field = [name: string, value: string];
 
-/** The fields of a body that are made for each request, and those that may come more than once. */
+/** The resources (RFC 8707) and the client assertion, which is new for each request. */
 function oauth2Fields(
   { issuer, resources = [], assertion }: OAuth2,
   endpoint: string,
@@ -88,7 +90,7 @@ function certificateOf(oauth2: OAuth2 | undefined, valueOf: (name: string) => st
   return certificate && { cert: fill(certificate.cert, valueOf), key: fill(certificate.key, valueOf) };
 }
 
-/** One text as application/x-www-form-urlencoded writes a value (RFC 6749, appendix B). */
+/** A value in application/x-www-form-urlencoded (RFC 6749, appendix B). */
 function formEncoded(text: string): string {
   return new URLSearchParams([['', text]]).toString().slice(1);
 }

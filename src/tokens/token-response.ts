@@ -5,44 +5,43 @@ import { Redaction } from '../redaction.ts';
 import { Secret } from '../secret.ts';
 import { type Lifetime, makeToken, type ResponseHeader, type Token } from './token.ts';
 
-/** A token that lives longer than this is asked for anew all the same. */
+/** A token that lives longer is replaced after this time all the same. */
 const MAX_LIFETIME_MS = 366 * 86_400_000;
 
-/** Above this a number of seconds would lie in the year 5138, so it means milliseconds. */
-const EPOCH_SECONDS_LIMIT = 1e11;
+/** A larger number of seconds would be in the year 5138, so it is a number of milliseconds. */
+const MAX_EPOCH_SECONDS = 1e11;
 
-/** The moments a lifetime is measured from. Epoch milliseconds. */
+/** Epoch milliseconds. */
 interface ResponseTime {
   readonly nowMs: number;
-  /** The token endpoint's own clock, from its `Date` header: an absolute expiry counts from that. */
+  /** The token endpoint's clock, from its `Date` header. An absolute expiry is relative to it. */
   readonly serverNowMs: number | undefined;
 }
 
 /**
- * How long an access token lives: a relative field, else an absolute one, else the JWT's `exp`, else the
- * provider's default. A field that is there but no time at all is passed over.
- * @throws RangeError if the first that speaks says that the token is dead already
+ * How long an access token lives: from a relative field, an absolute field, the `exp` of a JWT, or the provider's
+ * default, in this order. A field whose value is not a time is ignored.
+ * @throws RangeError if the token has already expired
  */
 export function tokenLifetime(
-  answer: unknown,
-  response: ExchangeResponse,
+  json: unknown,
+  fields: ExchangeResponse,
   accessToken: string,
   defaultLifetimeS: number,
   time: ResponseTime,
 ): Lifetime {
-  const from = time.serverNowMs ?? time.nowMs;
-  const relativeS = numberOf(response.expiresIn === undefined ? undefined : valueAt(answer, response.expiresIn));
-  if (relativeS !== undefined) return alive(relativeS * 1000, 'expires_in');
-  const absoluteMs = momentOf(response.expiresAt === undefined ? undefined : valueAt(answer, response.expiresAt));
-  if (absoluteMs !== undefined) return alive(absoluteMs - from, 'expires_at');
+  const nowMs = time.serverNowMs ?? time.nowMs;
+  const relativeS = numberOf(fields.expiresIn === undefined ? undefined : valueAt(json, fields.expiresIn));
+  if (relativeS !== undefined) return checkedLifetime(relativeS * 1000, 'expires_in');
+  const absoluteMs = timestampMs(fields.expiresAt === undefined ? undefined : valueAt(json, fields.expiresAt));
+  if (absoluteMs !== undefined) return checkedLifetime(absoluteMs - nowMs, 'expires_at');
   const jwtMs = jwtExpiryMs(accessToken);
-  if (jwtMs !== undefined) return alive(jwtMs - from, 'jwt');
-  return alive(defaultLifetimeS * 1000, 'default');
+  if (jwtMs !== undefined) return checkedLifetime(jwtMs - nowMs, 'jwt');
+  return checkedLifetime(defaultLifetimeS * 1000, 'default');
 }
 
-function alive(lifetimeMs: number, source: Lifetime['source']): Lifetime {
-  if (Math.floor(lifetimeMs) < 1)
-    throw new RangeError(`the token endpoint gave a token that has expired already (${source})`);
+function checkedLifetime(lifetimeMs: number, source: Lifetime['source']): Lifetime {
+  if (Math.floor(lifetimeMs) < 1) throw new RangeError(`the token has already expired (${source})`);
   return { lifetimeMs: Math.min(lifetimeMs, MAX_LIFETIME_MS), source };
 }
 
@@ -52,15 +51,16 @@ function numberOf(value: unknown): number | undefined {
   return Number(value);
 }
 
-function momentOf(value: unknown): number | undefined {
+/** Epoch seconds, epoch milliseconds, or a date. A date without a time zone is in UTC. */
+function timestampMs(value: unknown): number | undefined {
   const number = numberOf(value);
-  if (number !== undefined) return number < EPOCH_SECONDS_LIMIT ? number * 1000 : number;
+  if (number !== undefined) return number < MAX_EPOCH_SECONDS ? number * 1000 : number;
   if (typeof value !== 'string') return undefined;
   const parsed = Date.parse(/(Z|[+-]\d\d:?\d\d|GMT|UTC)\s*$/i.test(value) ? value : `${value}Z`);
   return Number.isNaN(parsed) ? undefined : parsed;
 }
 
-/** The `exp` claim (RFC 7519 4.1.4) of a JWT, in milliseconds; undefined if it is none or has none. */
+/** The `exp` claim of a JWT (RFC 7519 4.1.4), in milliseconds. Undefined if there is none, or if it is not a JWT. */
 function jwtExpiryMs(token: string): number | undefined {
   const payload = token.split('.')[1];
   if (payload === undefined) return undefined;
@@ -72,79 +72,82 @@ function jwtExpiryMs(token: string): number | undefined {
   }
 }
 
-/** What a token endpoint said. Holds a token: never log its body without `wordsOf`. */
+/** A token endpoint's response. The body holds a token: log it only through `redactedBody`. */
 export interface TokenResponse {
   readonly status: number;
-  /** Names in lower case. */
+  /** Names are in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>;
   readonly body: string;
 }
 
-/** Statuses with which a token endpoint says that the credentials are wrong (RFC 6749 5.2, and the providers). */
-const DENIED = new Set([400, 401, 403, 422]);
+/** Statuses that mean wrong credentials (RFC 6749 5.2, and what providers send). */
+const DENIED_STATUSES = new Set([400, 401, 403, 422]);
 
-/** Longest `Retry-After` that is believed. */
+/** A longer `Retry-After` is cut to this. */
 export const MAX_RETRY_AFTER_S = 3600;
 
-/** What may stand in an Authorization header (RFC 9110 5.5), and no space, so that nothing can follow the token. */
-const HEADER_SAFE = /^[\x21-\x7e]{1,8192}$/;
+/** What an Authorization header may contain (RFC 9110 5.5), without spaces, so that nothing can follow the token. */
+const TOKEN_PATTERN = /^[\x21-\x7e]{1,8192}$/;
 
-/** The same, where spaces within do no harm. */
-const HEADER_VALUE = /^[\x21-\x7e](?:[\x20-\x7e]{0,8190}[\x21-\x7e])?$/;
+/** What any header value may contain. */
+const HEADER_VALUE_PATTERN = /^[\x21-\x7e](?:[\x20-\x7e]{0,8190}[\x21-\x7e])?$/;
 
 /**
- * Judges a token endpoint's answer. `denied` are the provider's own ways to refuse the credentials.
- * @throws ProxyError `token_denied` if it refused the credentials, `token_unavailable` if it gave no token
+ * Reads the token from a token endpoint's response.
+ * @param denied further responses of the provider that mean wrong credentials
+ * @throws ProxyError `token_denied` if the credentials were refused, `token_unavailable` if there is no usable token
  */
 export function readToken(
-  answer: TokenResponse,
-  response: ExchangeResponse,
+  response: TokenResponse,
+  fields: ExchangeResponse,
   defaultLifetimeS: number,
   nowMs: number,
   denied: readonly DeadTokenRule[] = [],
 ): Token {
-  if (isDenied(answer, denied)) throw denial(answer, nowMs);
-  if (answer.status < 200 || answer.status > 299) throw refusal(answer, nowMs);
-  const json = parse(answer);
-  const accessToken = bearer(valueAt(json, response.accessToken));
+  if (matchesAny(response, denied)) throw credentialsRefused(response, nowMs);
+  const { status } = response;
+  if (status < 200 || status > 299) throw statusError(response, nowMs);
+  const json = parse(response);
+  const accessToken = bareToken(valueAt(json, fields.accessToken));
   if (accessToken === undefined) {
     throw tokenUnavailable(
-      `HTTP ${answer.status} without a token at \`${response.accessToken}\``,
-      noToken('field_missing', answer),
+      `HTTP ${status} without a token at \`${fields.accessToken}\``,
+      noToken('field_missing', response),
     );
   }
-  if (!HEADER_SAFE.test(accessToken))
+  if (!TOKEN_PATTERN.test(accessToken)) {
     throw tokenUnavailable(
       'the token is longer than 8 KiB or has characters that no header can carry',
-      noToken('not_sendable', answer),
+      noToken('not_sendable', response),
     );
-  const refresh = response.refreshToken === undefined ? undefined : valueAt(json, response.refreshToken);
+  }
+  const refresh = fields.refreshToken === undefined ? undefined : valueAt(json, fields.refreshToken);
+  const refreshToken = typeof refresh === 'string' && refresh !== '' ? refresh : undefined;
   try {
-    const lifetime = tokenLifetime(json, response, accessToken, defaultLifetimeS, {
-      nowMs,
-      serverNowMs: serverTimeMs(answer),
-    });
-    const refreshToken = typeof refresh === 'string' && refresh !== '' ? refresh : undefined;
-    return makeToken(accessToken, refreshToken, lifetime, nowMs, answerHeaders(json, response));
+    const time = { nowMs, serverNowMs: serverTimeMs(response) };
+    const lifetime = tokenLifetime(json, fields, accessToken, defaultLifetimeS, time);
+    return makeToken(accessToken, refreshToken, lifetime, nowMs, responseHeaders(json, fields));
   } catch (cause) {
     throw tokenUnavailable('the token has expired already', { kind: 'token_expired_at_once' }, { cause });
   }
 }
 
-function refusal(answer: TokenResponse, nowMs: number): ProxyError {
-  if (DENIED.has(answer.status) && !isHtml(answer)) return denial(answer, nowMs);
-  const { status } = answer;
-  const wait = { retryAfterS: retryAfterS(answer, nowMs) };
-  if (isHtml(answer)) return tokenUnavailable(`HTTP ${status} with a web page`, { kind: 'html_page', status }, wait);
-  return tokenUnavailable(`HTTP ${status}`, { kind: 'http_status', status }, wait);
+function statusError(response: TokenResponse, nowMs: number): ProxyError {
+  const { status } = response;
+  const isPage = isHtml(response);
+  if (DENIED_STATUSES.has(status) && !isPage) return credentialsRefused(response, nowMs);
+  const retry = { retryAfterS: retryAfterS(response, nowMs) };
+  return isPage
+    ? tokenUnavailable(htmlPage(status), { kind: 'html_page', status }, retry)
+    : tokenUnavailable(`HTTP ${status}`, { kind: 'http_status', status }, retry);
 }
 
-function denial(answer: TokenResponse, nowMs: number): ProxyError {
+function credentialsRefused(response: TokenResponse, nowMs: number): ProxyError {
   return new ProxyError(
     'token_denied',
     'The provider refused the credentials of this route. The log of Wakala has what it said, and `wakala doctor` ' +
       'shows which credentials they are and what to do.',
-    { reason: { kind: 'credentials_refused', status: answer.status }, retryAfterS: retryAfterS(answer, nowMs) },
+    { reason: { kind: 'credentials_refused', status: response.status }, retryAfterS: retryAfterS(response, nowMs) },
   );
 }
 
@@ -152,28 +155,34 @@ function noToken(rule: TokenRule, { status }: TokenResponse): Reason {
   return { kind: 'no_usable_token', rule, status };
 }
 
-/** A page is a firewall's: it says nothing of credentials, whatever its status. */
-function isDenied(answer: TokenResponse, rules: readonly DeadTokenRule[]): boolean {
-  const here = rules.filter(({ status }) => status === answer.status);
-  if (here.length === 0 || isHtml(answer)) return false;
-  const json = parseJsonBody(answer);
-  return here.some(({ body = {} }) => Object.entries(body).every(([path, value]) => valueAt(json, path) === value));
+function htmlPage(status: number): string {
+  return `HTTP ${status} with a web page`;
 }
 
-/** The headers that the answer gives; one that it has no sendable value for is left out. */
-function answerHeaders(json: unknown, { headers = {} }: ExchangeResponse): ResponseHeader[] {
+/** An HTML page is from a firewall: it says nothing about credentials, whatever its status. */
+function matchesAny(response: TokenResponse, rules: readonly DeadTokenRule[]): boolean {
+  const withStatus = rules.filter(({ status }) => status === response.status);
+  if (withStatus.length === 0 || isHtml(response)) return false;
+  const json = parseJsonBody(response);
+  return withStatus.some(({ body = {} }) =>
+    Object.entries(body).every(([path, value]) => valueAt(json, path) === value),
+  );
+}
+
+/** The headers for API calls. A header without a value that can be sent is left out. */
+function responseHeaders(json: unknown, { headers = {} }: ExchangeResponse): ResponseHeader[] {
   return Object.entries(headers).flatMap(([name, path]): ResponseHeader[] => {
     const value = valueAt(json, path);
     if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return [];
-    return HEADER_VALUE.test(String(value)) ? [[name, new Secret(String(value))]] : [];
+    return HEADER_VALUE_PATTERN.test(String(value)) ? [[name, new Secret(String(value))]] : [];
   });
 }
 
-function isHtml(answer: TokenResponse): boolean {
-  return /^\s*</.test(answer.body) || (answer.headers['content-type'] ?? '').startsWith('text/html');
+function isHtml({ headers, body }: TokenResponse): boolean {
+  return /^\s*</.test(body) || (headers['content-type'] ?? '').startsWith('text/html');
 }
 
-/** Undefined for a body that is no JSON: the parser's own message quotes the text, and with it perhaps a token. */
+/** Undefined for a body that is not JSON. The parser's message is dropped, since it quotes the text and maybe a token. */
 export function parseJsonBody({ body }: TokenResponse): unknown {
   try {
     return JSON.parse(body.replace(/^\uFEFF/, ''));
@@ -182,57 +191,58 @@ export function parseJsonBody({ body }: TokenResponse): unknown {
   }
 }
 
-function parse(answer: TokenResponse): unknown {
-  const json = parseJsonBody(answer);
+function parse(response: TokenResponse): unknown {
+  const json = parseJsonBody(response);
   if (json !== undefined) return json;
-  const { status, body } = answer;
-  if (body === '') throw tokenUnavailable(`HTTP ${status} with an empty body`, noToken('empty_body', answer));
-  if (isHtml(answer)) throw tokenUnavailable(`HTTP ${status} with a web page`, { kind: 'html_page', status });
-  throw tokenUnavailable(`HTTP ${status} with a body that is not JSON`, noToken('not_json', answer));
+  const { status, body } = response;
+  if (body === '') throw tokenUnavailable(`HTTP ${status} with an empty body`, noToken('empty_body', response));
+  if (isHtml(response)) throw tokenUnavailable(htmlPage(status), { kind: 'html_page', status });
+  throw tokenUnavailable(`HTTP ${status} with a body that is not JSON`, noToken('not_json', response));
 }
 
-/** The bare token: some providers send it with "Bearer " in front. */
-function bearer(value: unknown): string | undefined {
+/** Some providers send the token with "Bearer " in front. */
+function bareToken(value: unknown): string | undefined {
   if (typeof value !== 'string') return undefined;
   const bare = value.replace(/^bearer\s+/i, '').trim();
   return bare === '' ? undefined : bare;
 }
 
-/** The token endpoint's own time, in epoch milliseconds; undefined if it did not say. */
-export function serverTimeMs(answer: TokenResponse): number | undefined {
-  const date = dateOf(answer.headers['date'] ?? '');
-  return Number.isNaN(date) ? undefined : date;
+/** The token endpoint's clock, in epoch milliseconds. Undefined if the response has no valid `Date` header. */
+export function serverTimeMs({ headers }: TokenResponse): number | undefined {
+  const dateMs = httpDateMs(headers['date'] ?? '');
+  return Number.isNaN(dateMs) ? undefined : dateMs;
 }
 
-/** An HTTP date (RFC 9110 5.6.7); NaN for what is none, though `Date.parse` might make something of it. */
-function dateOf(value: string): number {
+/** An HTTP date (RFC 9110 5.6.7). NaN for any other text, even if `Date.parse` accepts it. */
+function httpDateMs(value: string): number {
   return /^[A-Za-z]{3,9},? .*\d\d:\d\d:\d\d.*$/.test(value.trim()) ? Date.parse(value) : NaN;
 }
 
-/** `Retry-After` (RFC 9110 10.2.3): seconds or an HTTP date. */
-export function retryAfterS(answer: TokenResponse, nowMs: number): number | undefined {
-  const value = answer.headers['retry-after']?.trim();
+/** `Retry-After` (RFC 9110 10.2.3), in whole seconds. */
+export function retryAfterS(response: TokenResponse, nowMs: number): number | undefined {
+  const value = response.headers['retry-after']?.trim();
   if (value === undefined || value === '') return undefined;
-  const seconds = /^\d+$/.test(value) ? Number(value) : (dateOf(value) - (serverTimeMs(answer) ?? nowMs)) / 1000;
+  const serverNowMs = serverTimeMs(response) ?? nowMs;
+  const seconds = /^\d+$/.test(value) ? Number(value) : (httpDateMs(value) - serverNowMs) / 1000;
   return seconds > 0 ? Math.min(Math.ceil(seconds), MAX_RETRY_AFTER_S) : undefined;
 }
 
+/** @param problem completes "The token request failed: ..." */
 export function tokenUnavailable(
-  what: string,
+  problem: string,
   reason: Reason,
-  more: { readonly cause?: unknown; readonly retryAfterS?: number | undefined } = {},
+  options: { readonly cause?: unknown; readonly retryAfterS?: number | undefined } = {},
 ): ProxyError {
-  const detail = `The token request failed: ${what}.`;
-  return new ProxyError('token_unavailable', detail, { ...more, reason });
+  return new ProxyError('token_unavailable', `The token request failed: ${problem}.`, { ...options, reason });
 }
 
-/** Providers cut what they quote: so much of the beginning of a secret counts as the secret. Characters. */
-const MIN_QUOTED = 32;
+/** Providers may quote a part of a secret. A beginning of this many characters is redacted too. */
+const MIN_REDACTED_CHARACTERS = 32;
 
-/** A provider's words for the log: one short line, with every secret that was sent cut out of it. */
-export function redactedBody(answer: TokenResponse, secrets: readonly string[]): string {
-  return new Redaction(secrets, 1, MIN_QUOTED)
-    .redact(answer.body)
+/** The beginning of a response's body for the log: one line, without the secrets of the request. */
+export function redactedBody(response: TokenResponse, secrets: readonly string[]): string {
+  return new Redaction(secrets, 1, MIN_REDACTED_CHARACTERS)
+    .redact(response.body)
     .replace(/[\x00-\x1f\x7f]+/g, ' ')
     .slice(0, 300);
 }

@@ -8,10 +8,13 @@ import type { TokenFetcher } from './exchange.ts';
 import { MAX_RETRY_AFTER_S, tokenUnavailable } from './token-response.ts';
 import { isNewer, isSame, makeToken, type Token, type TokenCall, type TokenSource, type TokenStatus } from './token.ts';
 
-const FIRST_MS = 1000;
-const LONGEST_MS = 30_000;
+const FIRST_BACKOFF_MS = 1000;
+const MAX_BACKOFF_MS = 30_000;
 
-/** When to ask again after failures: 1 s doubling to 30 s, less up to half by chance, `Retry-After` honoured. */
+/**
+ * Delays exchanges after failures. The delay doubles from 1 s to 30 s and is shortened by up to half at random. It is at
+ * least `Retry-After`.
+ */
 export class Backoff {
   readonly #clock: Clock;
   readonly #random: () => number;
@@ -26,11 +29,12 @@ export class Backoff {
   }
 
   failed(error: ProxyError): void {
-    const whole = Math.min(FIRST_MS * 2 ** this.#failures, LONGEST_MS);
-    const delayMs = whole * (1 - this.#random() / 2);
+    const nowMs = this.#clock.now();
+    const maxDelayMs = Math.min(FIRST_BACKOFF_MS * 2 ** this.#failures, MAX_BACKOFF_MS);
+    const delayMs = maxDelayMs * (1 - this.#random() / 2);
     this.#failures += 1;
-    this.#failedAtMs = this.#clock.now();
-    this.#untilMs = this.#clock.now() + Math.max(delayMs, retryAfterMs(error));
+    this.#failedAtMs = nowMs;
+    this.#untilMs = nowMs + Math.max(delayMs, retryAfterMs(error));
     this.#error = error;
   }
 
@@ -40,25 +44,25 @@ export class Backoff {
     this.#error = undefined;
   }
 
-  /** Milliseconds until the next question may be asked; 0 if now. */
+  /** Milliseconds until the next exchange may start; 0 if now. */
   remainingMs(): number {
     return Math.max(0, this.#untilMs - this.#clock.now());
   }
 
-  /** When the next question may be asked, epoch milliseconds; 0 if now. */
+  /** When the next exchange may start, in epoch milliseconds; 0 if now. */
   get retryAtMs(): number {
     return this.remainingMs() === 0 ? 0 : this.#untilMs;
   }
 
-  /** The last failure, if nothing succeeded since. */
+  /** The last failure, if no exchange has succeeded since. */
   failure(): TokenFailure | undefined {
     const last = this.#error;
     if (last === undefined) return undefined;
     return { code: last.code, detail: last.message, reason: last.reason, atMs: this.#failedAtMs };
   }
 
-  /** What everyone gets who asks before the time: the last failure, saying how long to wait. */
-  refusal(): ProxyError | undefined {
+  /** The last failure with the time to wait, for requests that need a token before the next exchange may start. */
+  pendingError(): ProxyError | undefined {
     const remainingMs = this.remainingMs();
     const last = this.#error;
     if (last === undefined || remainingMs === 0) return undefined;
@@ -67,43 +71,43 @@ export class Backoff {
   }
 }
 
-/** 0 for what is no positive number: another replica may have published it. */
+/** Checked again here, since the error may come from another replica. */
 function retryAfterMs({ retryAfterS = 0 }: ProxyError): number {
   return retryAfterS > 0 ? Math.min(retryAfterS, MAX_RETRY_AFTER_S) * 1000 : 0;
 }
 
-/** From this many unproven exchanges on, each makes the rule wary for this long. */
-const WARY_FROM = 2;
+/** With this many unproven exchanges, the policy is wary for `WARY_MS` after the last one. */
+const MIN_UNPROVEN_FOR_WARY = 2;
 const WARY_MS = 30_000;
-/** Without another one, unproven exchanges are forgotten after this time. */
-const FORGET_MS = 10 * 60_000;
-/** While wary, how long a refused call waits for a later call to be accepted. */
-const WAIT_MS = 1000;
-/** While wary, the shortest time between two forced exchanges of the credential, and of one named client. */
-const CREDENTIAL_MS = 5000;
-const CLIENT_MS = 30_000;
+/** The count of unproven exchanges ends after this time without another one. */
+const UNPROVEN_TTL_MS = 10 * 60_000;
+/** While wary: how long a refused call waits for a later call to be accepted. */
+const ACCEPTANCE_WAIT_MS = 1000;
+/** While wary: the minimum time between two forced exchanges, for the credential and for one named client. */
+const MIN_INTERVAL_MS = 5000;
+const MIN_CLIENT_INTERVAL_MS = 30_000;
 /** How long a call is quiet. */
 const QUIET_MS = 30_000;
 
 const MAX_CLIENTS = 1000;
-const MAX_QUIET = 1000;
+const MAX_QUIET_CALLS = 1000;
 const MAX_QUIET_CHARACTERS = 256 * 1024;
 
 /**
- * Decides whether a refusal of the current token forces an exchange.
+ * Decides whether a call that was refused with the current token forces an exchange.
  *
- * A refusal means that the token is dead, or that the provider refuses this call with any token. An exchange for the
- * second kind does harm: the new token may kill the old one for all other calls, and the token endpoint may throttle. So
- * each forced exchange counts as unproven until the call that forced it is accepted with the fresh token. The count goes
- * back to 0 with a proven exchange, and after 10 minutes without an unproven one.
+ * A provider refuses a call because the token is dead, or because it refuses this call with any token. In the second case
+ * an exchange does harm: the new token may kill the old one for all other calls, and the token endpoint may throttle. So a
+ * forced exchange is _unproven_ until the very call that forced it is accepted with the fresh token. A proven exchange sets
+ * the number of unproven ones to 0; so do 10 minutes without another one.
  *
- * - Calm: a refusal forces an exchange at once.
- * - Wary, for 30 s after an unproven exchange if two or more are counted: the refused call waits up to 1 s. If a call that
- *   was sent later is accepted with the same token, the token is alive and the refusal passes. If none is, the call
- *   forces an exchange: at most one per 5 s for the credential, and one per 30 s for each named client.
- * - Quiet: a call whose fresh token was refused too forces nothing for 30 s, or until it is accepted.
+ * - _Calm_: a refused call forces an exchange at once.
+ * - _Wary_: for 30 s after an unproven exchange, if there are two or more. A refused call waits up to 1 s. If a later call
+ *   is accepted with the same token, the token is alive, and the refusal goes to the client. Otherwise the call forces an
+ *   exchange, but not more than one per 5 s for the credential and one per 30 s for each named client.
+ * - _Quiet_: a call that was refused with a fresh token too. It forces no exchange for 30 s, or until it is accepted.
  *
- * The reasons and the figures are in docs/decisions/0002-forced-refreshes.md.
+ * The reasons and measurements are in docs/decisions/0002-forced-refreshes.md.
  */
 export class ForcedRefreshes {
   readonly #clock: Clock;
@@ -114,27 +118,30 @@ export class ForcedRefreshes {
   /** When the latest call that was accepted with the current token was sent. */
   #acceptedSentAtMs = -Infinity;
   readonly #waiting = new Set<WaitingCall>();
-  // These reserve memory for all that they may hold, so they are made when they are needed: most tokens are never refused.
-  /** When each client last forced an exchange that is unproven. */
-  #lastByClient: LRUCache<string, number> | undefined;
+  // An LRUCache reserves memory for all its entries. Most tokens are never refused, so these are created when needed.
+  /** By client: when it last forced an exchange that is unproven. */
+  #lastUnprovenByClient: LRUCache<string, number> | undefined;
   /** By client, method and path. */
-  #quiet: LRUCache<string, RefusedCall> | undefined;
+  #quietCalls: LRUCache<string, RefusedCall> | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Whether this call may force an exchange now. While wary, only if `waitForAcceptance` was false. */
+  /** Whether this call may force an exchange now. While wary, call `waitForAcceptance` first. */
   mayForce(call: TokenCall): boolean {
-    const quiet = this.#quiet?.get(keyOf(call));
+    const quiet = this.#quietCalls?.get(keyOf(call));
     if (quiet !== undefined && this.#isQuiet(quiet)) return false;
     if (!this.isWary()) return true;
-    if (this.#isWithin(CREDENTIAL_MS, this.#lastUnprovenMs)) return false;
-    return call.client === undefined || !this.#isWithin(CLIENT_MS, this.#lastByClient?.get(call.client) ?? -Infinity);
+    if (this.#isWithin(MIN_INTERVAL_MS, this.#lastUnprovenMs)) return false;
+    return (
+      call.client === undefined ||
+      !this.#isWithin(MIN_CLIENT_INTERVAL_MS, this.#lastUnprovenByClient?.get(call.client) ?? -Infinity)
+    );
   }
 
   isWary(): boolean {
-    return this.#unproven >= WARY_FROM && this.#isWithin(WARY_MS, this.#lastUnprovenMs);
+    return this.#unproven >= MIN_UNPROVEN_FOR_WARY && this.#isWithin(WARY_MS, this.#lastUnprovenMs);
   }
 
   /** Whether a call that was sent after `refused` was accepted with the current token: then the token is alive. */
@@ -142,12 +149,12 @@ export class ForcedRefreshes {
     return this.#acceptedSentAtMs > refused.sentAtMs;
   }
 
-  /** Waits up to 1 s for `isAcceptedAfter` to become true; ends early when the token is replaced. */
+  /** Waits up to 1 s until `isAcceptedAfter` is true. @returns false if that time is over, or the token is replaced */
   async waitForAcceptance(refused: TokenCall): Promise<boolean> {
     if (this.isAcceptedAfter(refused)) return true;
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const waiting = { sentAtMs: refused.sentAtMs, resolve };
-    const cancelTimer = this.#clock.after(WAIT_MS, () => resolve(false));
+    const cancelTimer = this.#clock.after(ACCEPTANCE_WAIT_MS, () => resolve(false));
     this.#waiting.add(waiting);
     const accepted = await promise;
     this.#waiting.delete(waiting);
@@ -155,57 +162,57 @@ export class ForcedRefreshes {
     return accepted;
   }
 
-  /** The exchange that this call forced gave a token. */
+  /** The exchange that this call forced has succeeded. It is unproven. */
   forced(call: TokenCall): void {
-    this.#unproven = this.#isWithin(FORGET_MS, this.#lastUnprovenMs) ? this.#unproven + 1 : 1;
+    this.#unproven = this.#isWithin(UNPROVEN_TTL_MS, this.#lastUnprovenMs) ? this.#unproven + 1 : 1;
     this.#lastUnprovenMs = this.#clock.now();
     if (call.client !== undefined) {
-      this.#lastByClient ??= new LRUCache({ max: MAX_CLIENTS });
-      this.#lastByClient.set(call.client, this.#lastUnprovenMs);
+      this.#lastUnprovenByClient ??= new LRUCache({ max: MAX_CLIENTS });
+      this.#lastUnprovenByClient.set(call.client, this.#lastUnprovenMs);
     }
     this.#forcedBy = call;
   }
 
-  /** The current token was replaced. */
+  /** There is a new current token. */
   renewed(): void {
     this.#acceptedSentAtMs = -Infinity;
     for (const { resolve } of this.#waiting) resolve(false);
   }
 
-  /** The provider accepted this call: if it forced the last exchange, that exchange is proven. */
+  /** The provider accepted this call with any token. That proves the last exchange if this call forced it. */
   proves(call: TokenCall): void {
     if (call !== this.#forcedBy) return;
     this.#forcedBy = undefined;
     this.#unproven = 0;
-    if (call.client !== undefined) this.#lastByClient?.delete(call.client);
+    if (call.client !== undefined) this.#lastUnprovenByClient?.delete(call.client);
   }
 
   /** The provider accepted the current token on this call. */
   accepted(call: TokenCall): void {
     if (call.sentAtMs > this.#acceptedSentAtMs) {
       this.#acceptedSentAtMs = call.sentAtMs;
-      if (this.#waiting.size > 0) this.#endWaits();
+      if (this.#waiting.size > 0) this.#resolveWaiting();
     }
-    if (this.#quiet !== undefined && this.#quiet.size > 0) this.#quiet.delete(keyOf(call));
+    if (this.#quietCalls !== undefined && this.#quietCalls.size > 0) this.#quietCalls.delete(keyOf(call));
   }
 
-  /** The provider refused the fresh token on this call too. */
+  /** The provider refused this call with a fresh token too. The call becomes quiet. */
   refusedAgain(call: TokenCall): void {
     const { client, method, path } = call;
-    this.#quiet ??= new LRUCache({
-      max: MAX_QUIET,
+    this.#quietCalls ??= new LRUCache({
+      max: MAX_QUIET_CALLS,
       maxSize: MAX_QUIET_CHARACTERS,
       sizeCalculation: (_, key) => key.length,
     });
-    this.#quiet.set(keyOf(call), { client, call: `${method} ${path}`, untilMs: this.#clock.now() + QUIET_MS });
+    this.#quietCalls.set(keyOf(call), { client, call: `${method} ${path}`, untilMs: this.#clock.now() + QUIET_MS });
   }
 
   /** The calls that are quiet now. */
   refusedCalls(): RefusedCall[] {
-    return [...(this.#quiet?.values() ?? [])].filter((call) => this.#isQuiet(call));
+    return [...(this.#quietCalls?.values() ?? [])].filter((call) => this.#isQuiet(call));
   }
 
-  #endWaits(): void {
+  #resolveWaiting(): void {
     for (const { sentAtMs, resolve } of this.#waiting) if (sentAtMs < this.#acceptedSentAtMs) resolve(true);
   }
 
@@ -213,7 +220,7 @@ export class ForcedRefreshes {
     return this.#isWithin(QUIET_MS, untilMs - QUIET_MS);
   }
 
-  /** False for a time in the future: the clock was set back. */
+  /** False for a time in the future, which means that the clock was set back. */
   #isWithin(ms: number, sinceMs: number): boolean {
     const elapsedMs = this.#clock.now() - sinceMs;
     return elapsedMs >= 0 && elapsedMs < ms;
@@ -229,7 +236,7 @@ function keyOf({ client = '', method, path }: TokenCall): string {
   return `${client}\n${method} ${path}`;
 }
 
-/** A bearer key that never expires and cannot be asked for anew. */
+/** The source of a fixed key, which never expires and cannot be replaced. */
 export function fixedTokenSource(key: Secret, nowMs: number): TokenSource {
   const token: Token = makeToken(key.reveal(), undefined, { lifetimeMs: Infinity, source: 'fixed' }, nowMs);
   const status: TokenStatus = {
@@ -253,19 +260,19 @@ export function fixedTokenSource(key: Secret, nowMs: number): TokenSource {
 }
 
 export interface CacheContext {
-  /** Whose token it is, for the log. */
+  /** For the log. */
   readonly provider: string;
   readonly clock: Clock;
   /** Uniform in [0, 1), like `Math.random`. */
   readonly random: () => number;
   readonly log: Log;
-  /** What the fetcher counts. */
+  /** The statistics of the fetcher. */
   readonly stats: ExchangeStats;
 }
 
 /**
- * Remembers one token and decides when to ask for another: once for all who wait, ahead of expiry while the token is
- * in use, at once when it dies, later and later while the token endpoint fails.
+ * Keeps one token and decides when to fetch the next: before it expires if it is in use, when the provider refuses it, and
+ * after a delay if the exchange fails. Everyone who waits for a token waits for the same exchange.
  */
 export class CachedTokenSource implements TokenSource {
   readonly #fetcher: TokenFetcher;
@@ -274,23 +281,21 @@ export class CachedTokenSource implements TokenSource {
   readonly #log: Log;
   readonly #stats: ExchangeStats;
   readonly #backoff: Backoff;
-  readonly #refusals: ForcedRefreshes;
+  readonly #forcedRefreshes: ForcedRefreshes;
   #token: Token | undefined;
-  /** The last one that was had, whatever became of it. */
-  #last: Token | undefined;
-  /** Outlives the access token it came with; spent by the one refresh that tries it. */
+  /** For one refresh: a provider may accept a refresh token once. It is valid for longer than its access token. */
   #refreshToken: Secret | undefined;
-  #underWay: Promise<Token> | undefined;
+  #exchange: Promise<Token> | undefined;
   /**
-   * The refused call that set the current token aside: until the exchange ends, nobody uses the token, unless a later
+   * The refused call that set the current token aside. Nobody uses the token until the exchange ends, or until a later
    * call is accepted with it.
    */
   #setAsideFor: TokenCall | undefined;
-  /** Whether anyone used the current token: one that nobody uses is not refreshed ahead. */
-  #used = false;
+  /** Whether a request has used the current token. An unused token is not refreshed before it expires. */
+  #isUsed = false;
   #cancelTimer: () => void = () => {};
-  readonly #endWatch: (() => void) | undefined;
-  #closed = false;
+  readonly #unwatch: (() => void) | undefined;
+  #isClosed = false;
 
   constructor(fetcher: TokenFetcher, context: CacheContext) {
     this.#fetcher = fetcher;
@@ -299,8 +304,8 @@ export class CachedTokenSource implements TokenSource {
     this.#log = context.log;
     this.#stats = context.stats;
     this.#backoff = new Backoff(context.clock, context.random);
-    this.#refusals = new ForcedRefreshes(context.clock);
-    this.#endWatch = fetcher.watch?.((token) => this.#adopt(token));
+    this.#forcedRefreshes = new ForcedRefreshes(context.clock);
+    this.#unwatch = fetcher.watch?.((token) => this.#adopt(token));
   }
 
   current(): Token | undefined {
@@ -308,8 +313,8 @@ export class CachedTokenSource implements TokenSource {
     if (token === undefined) return undefined;
     const nowMs = this.#clock.now();
     if (nowMs >= token.expiresAtMs) return undefined;
-    if (this.#setAsideFor !== undefined && !this.#refusals.isAcceptedAfter(this.#setAsideFor)) return undefined;
-    this.#used = true;
+    if (this.#setAsideFor !== undefined && !this.#forcedRefreshes.isAcceptedAfter(this.#setAsideFor)) return undefined;
+    this.#isUsed = true;
     if (nowMs >= token.refreshAtMs) this.#refreshAhead();
     return token;
   }
@@ -319,10 +324,10 @@ export class CachedTokenSource implements TokenSource {
     if (current !== undefined) return current;
     try {
       const next = await this.#next();
-      this.#used = true;
+      this.#isUsed = true;
       return next;
     } catch (error) {
-      // A token that was set aside is current again.
+      // The exchange failed, so a token that was set aside is current again.
       const kept = this.current();
       if (kept === undefined) throw error;
       return kept;
@@ -331,11 +336,11 @@ export class CachedTokenSource implements TokenSource {
 
   async reject(refused: Token, call: TokenCall): Promise<Token | undefined> {
     call.refusedAtMs = this.#clock.now();
-    if (this.#isUndecided(refused)) {
+    if (this.#isCurrent(refused)) {
       if (!this.#mayForce(call)) return undefined;
-      const isAlive = this.#refusals.isWary() && (await this.#refusals.waitForAcceptance(call));
-      // Another call may have forced an exchange meanwhile.
-      if (this.#isUndecided(refused)) {
+      const isAlive = this.#forcedRefreshes.isWary() && (await this.#forcedRefreshes.waitForAcceptance(call));
+      // Another call may have forced an exchange during the wait.
+      if (this.#isCurrent(refused)) {
         if (isAlive || !this.#mayForce(call)) return undefined;
         this.#force(refused, call);
       }
@@ -346,64 +351,64 @@ export class CachedTokenSource implements TokenSource {
       this.refusedAgain(next, call);
       return undefined;
     } catch {
-      // The failure is logged where it happened; this request keeps the provider's own answer.
+      // The failure is logged already. The client gets the provider's refusal.
       return undefined;
     }
   }
 
   refusedAgain(token: Token, call: TokenCall): void {
-    // A token that is older than the first refusal may be dead too: another replica's, for example.
+    // A token from before the first refusal may be dead too. Another replica may have stored it.
     const isFresh = call.refusedAtMs === undefined || token.issuedAtMs >= call.refusedAtMs;
-    if (isFresh && isSame(this.#token, token)) this.#refusals.refusedAgain(call);
+    if (isFresh && isSame(this.#token, token)) this.#forcedRefreshes.refusedAgain(call);
   }
 
   served(token: Token, call: TokenCall): void {
-    this.#refusals.proves(call);
-    if (isSame(this.#token, token)) this.#refusals.accepted(call);
+    this.#forcedRefreshes.proves(call);
+    if (isSame(this.#token, token)) this.#forcedRefreshes.accepted(call);
   }
 
   async renew(): Promise<Token> {
     const token = await this.#next();
-    this.#used = true;
+    this.#isUsed = true;
     return token;
   }
 
   status(): TokenStatus {
     return {
       token: this.#setAsideFor === undefined ? this.#token : undefined,
-      isFetching: this.#underWay !== undefined,
+      isFetching: this.#exchange !== undefined,
       retryAtMs: this.#backoff.retryAtMs,
       failure: this.#backoff.failure(),
       stats: this.#stats,
-      refusedCalls: this.#refusals.refusedCalls(),
+      refusedCalls: this.#forcedRefreshes.refusedCalls(),
     };
   }
 
   close(): void {
-    this.#closed = true;
+    this.#isClosed = true;
     this.#cancelTimer();
-    this.#endWatch?.();
+    this.#unwatch?.();
   }
 
-  /** The exchange under way, or a new one, or the failure that all share until the backoff ends. */
+  /** Joins the exchange under way, or starts one. Fails at once during the backoff. */
   #next(): Promise<Token> {
-    if (this.#underWay !== undefined) return this.#underWay;
-    const refusal = this.#backoff.refusal();
-    if (refusal !== undefined) return Promise.reject(refusal);
-    const underWay = this.#ask().finally(() => (this.#underWay = undefined));
-    this.#underWay = underWay;
-    return underWay;
+    if (this.#exchange !== undefined) return this.#exchange;
+    const pendingError = this.#backoff.pendingError();
+    if (pendingError !== undefined) return Promise.reject(pendingError);
+    const exchange = this.#fetch().finally(() => (this.#exchange = undefined));
+    this.#exchange = exchange;
+    return exchange;
   }
 
-  async #ask(): Promise<Token> {
+  async #fetch(): Promise<Token> {
     const refreshToken = this.#refreshToken;
     this.#refreshToken = undefined;
     try {
-      const token = await this.#fetcher.fetch(refreshToken, this.#last);
+      const token = await this.#fetcher.fetch(refreshToken, this.#token);
       this.#backoff.succeeded();
-      // News of a newer one may have come meanwhile.
-      const held = this.#token;
-      if (held !== undefined && token.generation !== 0 && held.generation >= token.generation) return held;
+      // `#adopt` may have set a newer token during the exchange.
+      const current = this.#token;
+      if (current !== undefined && token.generation !== 0 && current.generation >= token.generation) return current;
       this.#keep(token);
       return token;
     } catch (cause) {
@@ -414,24 +419,23 @@ export class CachedTokenSource implements TokenSource {
       this.#backoff.failed(error);
       this.#setAsideFor = undefined;
       this.#schedule(this.#backoff.remainingMs());
-      throw this.#backoff.refusal() ?? error;
+      throw this.#backoff.pendingError() ?? error;
     }
   }
 
-  /** Takes over a token that another replica got. */
+  /** Uses a token that another replica fetched. */
   #adopt(token: Token): void {
-    if (this.#closed || !isNewer(token, this.#last)) return;
+    if (this.#isClosed || !isNewer(token, this.#token)) return;
     this.#backoff.succeeded();
     this.#keep(token);
   }
 
   #keep(token: Token): void {
-    this.#refusals.renewed();
+    this.#forcedRefreshes.renewed();
     this.#setAsideFor = undefined;
     this.#token = token;
-    this.#last = token;
     this.#refreshToken = token.refreshToken;
-    this.#used = false;
+    this.#isUsed = false;
     this.#schedule(token.refreshAtMs - this.#clock.now());
     this.#log.info('token_fetched', {
       provider: this.#provider,
@@ -441,23 +445,23 @@ export class CachedTokenSource implements TokenSource {
     });
   }
 
-  /** Whether `refused` is still the current token and no exchange is under way. */
-  #isUndecided(refused: Token): boolean {
-    return isSame(this.#token, refused) && this.#underWay === undefined;
+  /** Whether `refused` is the current token, and no exchange is under way that replaces it. */
+  #isCurrent(refused: Token): boolean {
+    return isSame(this.#token, refused) && this.#exchange === undefined;
   }
 
   #mayForce(call: TokenCall): boolean {
-    return this.#backoff.remainingMs() === 0 && this.#refusals.mayForce(call);
+    return this.#backoff.remainingMs() === 0 && this.#forcedRefreshes.mayForce(call);
   }
 
   #force(refused: Token, call: TokenCall): void {
     const fields = { provider: this.#provider, token: refused.fingerprint };
     this.#log.info('token_refused', { ...fields, method: call.method });
-    // After a failed exchange the token stays in use: the token endpoint may take long to fail each time.
+    // After a failed exchange the token stays in use, since the token endpoint may take 15 s to fail each time.
     if (this.#backoff.failure() === undefined) this.#setAsideFor = call;
     this.#next().then(
       (next) => {
-        this.#refusals.forced(call);
+        this.#forcedRefreshes.forced(call);
         if (next.accessToken.equals(refused.accessToken.reveal())) {
           this.#log.warn('token_unchanged', fields);
         }
@@ -467,23 +471,23 @@ export class CachedTokenSource implements TokenSource {
   }
 
   #refreshAhead(): void {
-    if (this.#underWay !== undefined || this.#backoff.remainingMs() > 0) return;
-    // Nobody waits for it: a failure is logged, backed off from, and the token still serves.
+    if (this.#exchange !== undefined || this.#backoff.remainingMs() > 0) return;
+    // Nobody waits for this exchange. If it fails, the token stays in use.
     this.#next().catch(() => {});
   }
 
-  /** Refreshes after `delayMs` if the token was used by then; one that nobody used is left to lapse. */
+  /** Refreshes after `delayMs` if the token has been used by then. An unused token expires. */
   #schedule(delayMs: number): void {
     this.#cancelTimer();
-    if (this.#closed || delayMs === Infinity) return;
+    if (this.#isClosed || delayMs === Infinity) return;
     this.#cancelTimer = this.#clock.after(Math.min(delayMs, MAX_TIMER_MS), () => {
       const token = this.#token;
       const nowMs = this.#clock.now();
       if (token === undefined || nowMs >= token.expiresAtMs) return;
-      // A timer may be early: it counts other milliseconds than the clock, and not more than 2^31 of them.
+      // The timer may fire early: it does not follow the clock when that is set, and is limited to 2^31 ms.
       const waitMs = Math.max(token.refreshAtMs - nowMs, this.#backoff.remainingMs());
       if (waitMs > 0) this.#schedule(waitMs);
-      else if (this.#used) this.#refreshAhead();
+      else if (this.#isUsed) this.#refreshAhead();
     });
   }
 }

@@ -4,11 +4,11 @@ import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import type { FoundEndpoints } from './discovery.ts';
 import { ExchangeStats } from './exchange-stats.ts';
-import { type TokenFetcher, tokenFetcher, type TokenTransport } from './exchange.ts';
+import { ProviderTokenFetcher, type TokenFetcher, type TokenTransport } from './exchange.ts';
 import { type CacheContext, CachedTokenSource, fixedTokenSource } from './token-source.ts';
 import type { Token, TokenSource } from './token.ts';
 
-/** What makes two routes share a token: the same provider, asked at the same place, with the same credentials. */
+/** What a token depends on. Routes for which all of it is the same share one token source. */
 export interface TokenCredential {
   readonly provider: Provider;
   readonly authServer: string;
@@ -17,9 +17,9 @@ export interface TokenCredential {
 
 interface SourcesContext extends Omit<CacheContext, 'provider' | 'stats'> {
   readonly transport: TokenTransport;
-  /** Makes the replicas share what `own` asks for; `name` stands for the credential. Undefined: each on its own. */
-  readonly share?: ((own: TokenFetcher, name: string, provider: string) => TokenFetcher) | undefined;
-  /** Gets every token endpoint that an issuer names, before a token that is issued there can be used. */
+  /** Makes a fetcher share its tokens with the other replicas; `name` stands for the credential. */
+  readonly share?: ((fetcher: TokenFetcher, name: string, provider: string) => TokenFetcher) | undefined;
+  /** Gets every token endpoint that an issuer names, before a token from there can be used. */
   readonly foundEndpoints?: FoundEndpoints | undefined;
 }
 
@@ -35,11 +35,11 @@ export class TokenSources {
     this.#context = context;
   }
 
-  for(use: TokenCredential): TokenSource {
-    const key = keyOf(use);
+  for(credential: TokenCredential): TokenSource {
+    const key = keyOf(credential);
     const known = this.#byCredential.get(key);
     if (known !== undefined) return known;
-    const source = this.#make(use, key);
+    const source = this.#make(credential, key);
     this.#byCredential.set(key, source);
     return source;
   }
@@ -57,22 +57,22 @@ export class TokenSources {
     this.retain(new Set());
   }
 
-  #make(use: TokenCredential, name: string): TokenSource {
-    const { provider, credentials } = use;
+  #make(credential: TokenCredential, name: string): TokenSource {
+    const { provider, credentials } = credential;
     if (isFixed(provider.token)) {
       const key = fill(provider.token.fixed, (name) => credentials.get(name)?.reveal());
       return fixedTokenSource(new Secret(key), this.#context.clock.now());
     }
     const stats = new ExchangeStats();
-    const own = tokenFetcher({ ...use, ...this.#context, token: provider.token, stats: stats });
+    const own = new ProviderTokenFetcher({ ...credential, ...this.#context, token: provider.token, stats });
     const shared = this.#context.share?.(own, name, provider.name);
-    const fetcher = shared === undefined ? own : adding(shared, this.#context.foundEndpoints);
-    return new CachedTokenSource(fetcher, { ...this.#context, provider: provider.name, stats: stats });
+    const fetcher = shared === undefined ? own : recordingEndpoints(shared, this.#context.foundEndpoints);
+    return new CachedTokenSource(fetcher, { ...this.#context, provider: provider.name, stats });
   }
 }
 
-/** An fetcher that also records the token endpoints that come with a token from another process. */
-function adding(fetcher: TokenFetcher, endpoints: FoundEndpoints | undefined): TokenFetcher {
+/** A fetcher that also records the token endpoints that come with a token of another process. */
+function recordingEndpoints(fetcher: TokenFetcher, endpoints: FoundEndpoints | undefined): TokenFetcher {
   if (endpoints === undefined) return fetcher;
   const add = (token: Token) => {
     for (const url of token.endpoints ?? []) endpoints.add(url);
@@ -85,16 +85,16 @@ function adding(fetcher: TokenFetcher, endpoints: FoundEndpoints | undefined): T
 }
 
 /**
- * Everything that the token depends on, hashed, so that no secret lies in a key. A credential that only a header of the
- * route uses makes no other token.
+ * A hash of everything that the token depends on. All replicas must compute the same key. A credential field that only
+ * headers of API calls use is not part of it.
  */
-function keyOf(use: TokenCredential): string {
-  const { provider, authServer, credentials } = use;
+function keyOf(credential: TokenCredential): string {
+  const { provider, authServer, credentials } = credential;
   const { name, token, refresh, defaultLifetimeS, deniedToken } = provider;
   const definition = JSON.stringify([name, token, refresh, defaultLifetimeS, ...(deniedToken ? [deniedToken] : [])]);
-  const asked = new Set(placeholdersIn(definition));
+  const usedFields = new Set(placeholdersIn(definition));
   const values = [...credentials]
-    .filter(([name]) => asked.has(name))
+    .filter(([name]) => usedFields.has(name))
     .map(([name, secret]) => [name, secret.reveal()])
     .sort();
   return createHash('sha256')

@@ -1,47 +1,47 @@
 import { Secret } from '../secret.ts';
 import type { ExchangeStats, RefusedCall, TokenFailure } from './exchange-stats.ts';
 
-/** Which rung of the ladder in `lifetime.ts` said how long the token lives. */
+/** Where the lifetime of a token comes from; see `tokenLifetime`. */
 export type LifetimeSource = 'expires_in' | 'expires_at' | 'jwt' | 'default' | 'fixed';
 
-/** A header of API calls whose value a token endpoint's answer gave. */
+/** A header for API calls, with a value from the token response. */
 export type ResponseHeader = readonly [name: string, value: Secret];
 
-/** One access token. All times are epoch milliseconds. */
+/** An access token. All times are epoch milliseconds. */
 export interface Token {
   /** Without "Bearer ". */
   readonly accessToken: Secret;
   readonly issuedAtMs: number;
-  /** Not used from here on. `Infinity` for a fixed key. */
+  /** The token is not used after this time. `Infinity` for a fixed key. */
   readonly expiresAtMs: number;
-  /** Asked for anew from here on, while this one still serves. */
+  /** From this time on, the next token is requested while this one is still used. */
   readonly refreshAtMs: number;
   readonly lifetimeSource: LifetimeSource;
   readonly refreshToken: Secret | undefined;
-  /** Headers of API calls that came with it. */
+  /** Headers for API calls from the token response. */
   readonly headers: readonly ResponseHeader[];
-  /** Its number among the tokens that all replicas share; 0 for one that was asked for alone. */
+  /** Number of the token among those that the replicas share; a higher number is newer. 0: not shared. */
   readonly generation: number;
-  /** Token endpoints that the metadata of its issuer named; undefined where the configuration names it. */
+  /** Token endpoints that the issuer's metadata named. Undefined if the configuration names the token endpoint. */
   readonly endpoints?: readonly string[] | undefined;
-  /** First 8 hex digits of its SHA-256: how it may be shown. */
+  /** First 8 hex digits of the SHA-256, for logs and the dashboard. */
   readonly fingerprint: string;
 }
 
-/** Whether a token is another than `after`, and came later. */
+/** Whether a token is a later one than `after`. */
 export function isNewer(token: Token, after: Token | undefined): boolean {
   if (after === undefined) return true;
-  // Asked for alone, one has no number: which came first is told by the time.
+  // Without a generation, the times decide.
   if (after.generation === 0) return token.issuedAtMs > after.issuedAtMs && token.fingerprint !== after.fingerprint;
   return token.generation > after.generation;
 }
 
-/** Whether two stand for one token: one that came to this process by two ways is two objects of one generation. */
+/** Whether two objects are the same token. A shared token may reach a process twice, with the same generation. */
 export function isSame(one: Token | undefined, other: Token): boolean {
   return one === other || (one !== undefined && one.generation !== 0 && one.generation === other.generation);
 }
 
-/** A request or WebSocket handshake as a token source sees it: one object for both attempts. */
+/** A request or WebSocket handshake, as a token source sees it. Both attempts use the same object. */
 export interface TokenCall {
   /** Name of the client; undefined where there is no `clients` list. */
   readonly client: string | undefined;
@@ -50,54 +50,54 @@ export interface TokenCall {
   readonly path: string;
   /** When the last attempt was sent. Milliseconds on the scale of `performance.now`. */
   sentAtMs: number;
-  /** When the first attempt was refused, by the token source's clock. Epoch milliseconds; set by the token source. */
+  /** When the first attempt was refused, in epoch milliseconds. The token source sets it. */
   refusedAtMs?: number;
 }
 
-/** One credential's token, shared by every route that uses it. */
+/** The token of one credential. All routes with this credential share it. */
 export interface TokenSource {
-  /** The token if it is valid now: the warm path, without a promise. */
+  /** The token, if it is valid now. Without a promise, since nearly every request takes this path. */
   current(): Token | undefined;
   /**
-   * Waits for the one exchange under way, or starts it.
+   * The valid token, or the next one. Waits for the exchange under way, or starts one.
    * @throws ProxyError `token_denied` or `token_unavailable`
    */
   token(): Promise<Token>;
   /**
    * The provider refused `token` on this call.
-   * @returns the token for a second attempt, or undefined if the refusal passes as it is
+   * @returns the token for a second attempt, or undefined if the refusal goes to the client
    */
   reject(token: Token, call: TokenCall): Promise<Token | undefined>;
-  /** The provider refused the second attempt's token too: the token was not what was wrong with this call. */
+  /** The provider refused the token of the second attempt too. So it refuses this call with any token. */
   refusedAgain(token: Token, call: TokenCall): void;
   /** The provider accepted `token` on this call. */
   served(token: Token, call: TokenCall): void;
   /**
-   * Asks for another token at once, whatever becomes of the current one; it serves on until then.
-   * @returns undefined if there is nothing to ask for: a fixed key
+   * Requests a new token now. Requests use the current one until then.
+   * @returns undefined for a fixed key
    * @throws ProxyError `token_denied` or `token_unavailable`
    */
   renew(): Promise<Token | undefined>;
   status(): TokenStatus;
-  /** Stops refreshing in the background. */
+  /** Ends refreshes in the background. */
   close(): void;
 }
 
-/** How a credential's token is doing, for those who look. Times are epoch milliseconds. */
+/** State of a token source, for metrics and the dashboard. Times are epoch milliseconds. */
 export interface TokenStatus {
-  /** The last one, which may have expired; undefined while it is set aside after a refusal. */
+  /** The last token, which may have expired. Undefined while it is set aside after a refusal. */
   readonly token: Token | undefined;
-  /** Whether one is being asked for right now. */
+  /** Whether an exchange is under way. */
   readonly isFetching: boolean;
-  /** After a failure: when the next attempt may be made; 0 if now. */
+  /** After a failure: when the next exchange may start. 0 if now. */
   readonly retryAtMs: number;
-  /** The last attempt's, if it failed. */
+  /** Of the last exchange, if it failed. */
   readonly failure: TokenFailure | undefined;
   readonly stats: ExchangeStats;
   readonly refusedCalls: readonly RefusedCall[];
 }
 
-/** Early-refresh margin: 30 s, never more than a fifth of the lifetime. */
+/** A token is refreshed this long before it expires, but at most a fifth of its lifetime. */
 const MARGIN_MS = 30_000;
 
 export interface Lifetime {

@@ -8,24 +8,27 @@ import type { TokenResponse } from './token-response.ts';
 import type { TokenTransport } from './exchange.ts';
 import type { TokenRequest } from './token-request.ts';
 
-/** At most this much of a token endpoint's answer is read. Bytes. */
-const MAX_ANSWER_BYTES = 64 * 1024;
+/** A longer response body is an error. */
+const MAX_BODY_BYTES = 64 * 1024;
 
-/** Size of the header block of a response. Bytes. */
+/** A response with a longer header block is an error. */
 const MAX_HEADER_BYTES = 16 * 1024;
 
 const CONNECT_TIMEOUT_MS = 5000;
 
-/** Talks to real token endpoints: HTTP/1.1, a connection each, TLS always verified, redirects never followed. */
+/**
+ * Sends token requests over the network: HTTP/1.1, one connection for each request, always with a verified certificate.
+ * It does not follow redirects.
+ */
 export function networkTransport(clock: Clock): { transport: TokenTransport; close(): void } {
-  // Agents of their own: the global ones do as the environment says.
+  // Not the global agents: those obey environment variables.
   const plain = new http.Agent({ keepAlive: false, lookup: guardedLookup });
   const tls = new TlsAgent({ keepAlive: false, lookup: guardedLookup, rejectUnauthorized: true });
   return {
     transport: async (request, signal) => {
-      const answer = await send(request, signal, { plain, tls, clock });
-      const { statusCode = 0, headers } = answer;
-      return { status: statusCode, headers: firstValues(headers), body: await bodyOf(answer) };
+      const response = await send(request, signal, { plain, tls, clock });
+      const { statusCode = 0, headers } = response;
+      return { status: statusCode, headers: firstValues(headers), body: await readBody(response) };
     },
     close: () => {
       plain.destroy();
@@ -40,7 +43,7 @@ interface TransportContext {
   readonly clock: Clock;
 }
 
-/** Resolves with the head of the answer. */
+/** Resolves when the head of the response is there. */
 function send(
   request: TokenRequest,
   signal: AbortSignal,
@@ -59,15 +62,15 @@ function send(
     const sent = url.startsWith('https:')
       ? sendTls(url, { ...options, ...certificate, agent: tls })
       : http.request(url, { ...options, agent: plain });
-    // Node drops headers above its default of 1000 silently, and `Retry-After` may be one of them.
+    // Without a limit: Node silently drops headers above the limit, and `Retry-After` may be one of them.
     sent.maxHeadersCount = 0;
-    const connected = clock.after(CONNECT_TIMEOUT_MS, () => {
+    const cancelTimeout = clock.after(CONNECT_TIMEOUT_MS, () => {
       sent.destroy(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' }));
     });
-    sent.once('socket', (socket) => socket.once(url.startsWith('https:') ? 'secureConnect' : 'connect', connected));
-    sent.once('close', connected);
+    sent.once('socket', (socket) => socket.once(url.startsWith('https:') ? 'secureConnect' : 'connect', cancelTimeout));
+    sent.once('close', cancelTimeout);
     sent.once('response', resolve);
-    sent.once('upgrade', (_answer, socket) => {
+    sent.once('upgrade', (_response, socket) => {
       socket.destroy();
       reject(Object.assign(new Error('switched protocols'), { code: 'UNEXPECTED_UPGRADE' }));
     });
@@ -76,12 +79,12 @@ function send(
   });
 }
 
-async function bodyOf(answer: IncomingMessage): Promise<string> {
+async function readBody(response: IncomingMessage): Promise<string> {
   const body = new ByteBuffer();
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
+  for await (const chunk of response as AsyncIterable<Buffer>) {
     body.append(chunk);
-    if (body.length > MAX_ANSWER_BYTES) {
-      throw Object.assign(new Error('answer too long'), { code: 'RESPONSE_TOO_LONG' });
+    if (body.length > MAX_BODY_BYTES) {
+      throw Object.assign(new Error('response too long'), { code: 'RESPONSE_TOO_LONG' });
     }
   }
   return body.bytes.toString('utf8');

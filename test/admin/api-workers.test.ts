@@ -162,7 +162,7 @@ describe('mergedCredential', () => {
       credentialOf({ failure: failure(2), refusedCalls: [refused('shop', 'GET /a', 4)], retryAtMs: 9 }),
       credentialOf({ refusedCalls: [refused('shop', 'GET /b', 3), refused('till', 'GET /a', 2)] }),
     ]);
-    expect(merged).toMatchObject({ failure: { atMs: 2 }, asking: true, retryAtMs: 9 });
+    expect(merged).toMatchObject({ failure: { atMs: 2 }, isFetching: true, retryAtMs: 9 });
     expect(merged.refusedCalls).toEqual([
       refused('shop', 'GET /a', 5),
       refused('shop', 'GET /b', 3),

@@ -119,7 +119,7 @@ describe('calls that are refused whatever the token', () => {
       call: `POST /pay/${i}/254712345678?${'a'.repeat(LONG)}`,
       untilMs: 1,
     }));
-    const status = { token: undefined, stats: new ExchangeStats(), asking: false, retryAtMs: 0, refusedCalls };
+    const status = { token: undefined, stats: new ExchangeStats(), isFetching: false, retryAtMs: 0, refusedCalls };
     const tokens = { status: () => status };
     const route = { config: routeNamed('mpesa'), tokens, stats: new RouteStats() };
     const { credentials } = routesSnapshot([route as unknown as Route], 0);

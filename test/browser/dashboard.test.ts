@@ -103,7 +103,7 @@ describe.runIf(HAS_CHROMIUM)('the dashboard in a browser', () => {
     await ask(admin.proxyPort, '/paypack/me');
     const article = articleOf(page, '/paypack/*');
     await article.getByText(/refused the credentials at its sandbox host/).waitFor();
-    await article.getByText(/Copy client_id and client_secret once more/).waitFor();
+    await article.getByText(/copy them again from the provider's portal/).waitFor();
     expect(await page.locator('article').first().getAttribute('id')).toBe('route:/paypack/*');
     admin.emulator.control({ reset: true });
     await expect.poll(async () => (await ask(admin.proxyPort, '/paypack/transactions/list')).status, WAIT).toBe(200);

@@ -10,7 +10,7 @@ async function start(script: Script, settings = {}) {
   return { upstream, proxy: await startProxyTo(upstream, settings) };
 }
 
-describe('an answer without a body', () => {
+describe('a response without a body', () => {
   it.each([
     ['204 with no length', 'GET', 'HTTP/1.1 204 No Content\r\n\r\n', []],
     [
@@ -22,7 +22,7 @@ describe('an answer without a body', () => {
     ['304 with no length', 'GET', 'HTTP/1.1 304 Not Modified\r\netag: "a"\r\n\r\n', []],
     ['HEAD with a length', 'HEAD', 'HTTP/1.1 200 OK\r\ncontent-length: 70000\r\n\r\n', ['70000']],
     ['HEAD with no length', 'HEAD', 'HTTP/1.1 200 OK\r\nx: y\r\n\r\n', []],
-  ])('%s gets no length that the provider did not give', async (_, method, bytes, lengths) => {
+  ])('%s gets no length that the provider did not send', async (_, method, bytes, lengths) => {
     const { proxy } = await start(() => bytes);
     const client = await RawClient.open(proxy.port);
     for (let time = 0; time < 2; time++) {
@@ -47,8 +47,8 @@ describe('an answer without a body', () => {
   });
 });
 
-describe('the head of an answer', () => {
-  it('keeps the order of its lines, and Set-Cookie as separate ones', async () => {
+describe('the head of a response', () => {
+  it('keeps the order of its lines, and separate Set-Cookie lines', async () => {
     const lines = ['Set-Cookie: b=1', 'tx_id: 7', 'Set-Cookie: a=2', 'X-Case: Kept', 'set-cookie: c=3'];
     const { proxy } = await start(() => reply(200, 'x', ...lines));
     const answer = await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -60,7 +60,7 @@ describe('the head of an answer', () => {
     expect(answer.start).toBe('HTTP/1.1 200 As Scripted');
   });
 
-  it.each([301, 302, 303, 307, 308])('of a %i passes, and the redirect is not followed', async (status) => {
+  it.each([301, 302, 303, 307, 308])('with status %i is relayed, and the redirect is not followed', async (status) => {
     const { upstream, proxy } = await start((request) =>
       request.target === '/x' ? reply(status, '', `location: ${upstream.origin}/elsewhere`) : reply(200, 'followed'),
     );
@@ -69,7 +69,7 @@ describe('the head of an answer', () => {
     expect(upstream.requests).toHaveLength(1);
   });
 
-  it('loses every header that holds the token', async () => {
+  it('loses every header that contains the token', async () => {
     const { upstream, proxy } = await start((request) => {
       const authorization = request.values('authorization')[0]!;
       return reply(200, 'x', `echo: ${authorization}`, `x-token: ${authorization.slice(7)}; path=/`, 'kept: yes');
@@ -81,7 +81,7 @@ describe('the head of an answer', () => {
     expect([answer.header('echo'), answer.header('x-token')]).toEqual([undefined, undefined]);
   });
 
-  it('carries no hop-by-hop line, and none of the trailers', async () => {
+  it('has no hop-by-hop headers and no trailers', async () => {
     const { proxy } = await start(
       () =>
         'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-late\r\nkeep-alive: timeout=5\r\n' +
@@ -93,7 +93,7 @@ describe('the head of an answer', () => {
     expect(answer.values('keep-alive')).not.toEqual(['timeout=5']);
   });
 
-  it('cannot claim another use of the token or another request id', async () => {
+  it('cannot override wakala-token or x-request-id', async () => {
     const { proxy } = await start(() => reply(200, 'x', 'wakala-token: replayed', 'x-request-id: theirs'));
     const answer = await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: mine\r\n\r\n');
     expect(answer.values('wakala-token')).toEqual(['fetched']);
@@ -102,8 +102,8 @@ describe('the head of an answer', () => {
   });
 });
 
-describe('interim answers', () => {
-  it.each([102, 103])('of %i are never mistaken for the answer', async (status) => {
+describe('interim responses', () => {
+  it.each([102, 103])('with status %i are not mistaken for the final response', async (status) => {
     const { proxy } = await start(
       () => `HTTP/1.1 ${status} Wait\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine`,
     );
@@ -116,10 +116,10 @@ describe('interim answers', () => {
   });
 });
 
-describe('a dead token in a compressed answer', () => {
+describe('a dead token in a compressed response', () => {
   const settings = { token: { ...deadTokenIn404() } };
 
-  it('is seen', async () => {
+  it('is recognized', async () => {
     const refusal = () =>
       reply(404, gzipSync(JSON.stringify({ errorCode: 'dead' })), 'content-encoding: gzip', 'content-type: a/b');
     const { proxy } = await start(
@@ -130,7 +130,7 @@ describe('a dead token in a compressed answer', () => {
     expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
   });
 
-  it('is no reason to change a byte of one that is alive', async () => {
+  it('is not assumed in a response that is relayed unchanged', async () => {
     const body = gzipSync(JSON.stringify({ errorCode: 'other' }));
     const { upstream, proxy } = await start(() => reply(404, body, 'content-encoding: gzip'), settings);
     const answer = await ask(proxy.port, '/api/x');
@@ -139,7 +139,7 @@ describe('a dead token in a compressed answer', () => {
     expect(upstream.requests).toHaveLength(1);
   });
 
-  it('is not looked for in an answer longer than 16 KiB, which passes whole', async () => {
+  it('is not searched for in a response of more than 16 KiB, which is relayed completely', async () => {
     const long = { errorCode: 'dead', padding: 'x'.repeat(20_000) };
     const { upstream, proxy } = await start(() => json(404, long), settings);
     const answer = await ask(proxy.port, '/api/x');

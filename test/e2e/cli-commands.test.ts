@@ -15,7 +15,7 @@ import { RawClient } from '../support/raw-client.ts';
 const LIMITS = { timeout: 60_000 };
 
 describe('wakala serve, when it cannot start,', LIMITS, () => {
-  it('says which address is taken and what to do about it, and exits 1', async () => {
+  it('names the address in use, says what to do, and exits 1', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     onTestFinished(() => void server.close());
@@ -30,7 +30,7 @@ describe('wakala serve, when it cannot start,', LIMITS, () => {
     expect(second?.stderr).toMatch(new RegExp(`127\\.0\\.0\\.1:${port} is in use by another process.*--admin`));
   });
 
-  it('says all that is wrong with a bad configuration, by line, and exits 3', async () => {
+  it('prints all problems of an invalid configuration with their lines, and exits 3', async () => {
     const file = configFile('listn: 127.0.0.1:0\nroutes:\n  /mpesa/*:\n    provider: mpessa\n');
     const { code, stdout, stderr } = await runCli(['serve', '-c', file]);
     expect([code, stdout]).toEqual([3, '']);
@@ -47,7 +47,7 @@ describe('wakala serve, when it cannot start,', LIMITS, () => {
 });
 
 describe('wakala healthcheck', LIMITS, () => {
-  it('exits 0 while the proxy is ready, 1 while it drains, and 5 where nothing answers', async () => {
+  it('exits 0 while the proxy is ready, 1 while it drains, and 5 if nothing responds', async () => {
     const admin = `127.0.0.1:${await freePort()}`;
     const routes = { '/api/*': routeTo({ origin: 'http://127.0.0.1:9' }) };
     const config = configFile({ listen: '127.0.0.1:0', admin, routes });
@@ -68,7 +68,7 @@ describe('wakala healthcheck', LIMITS, () => {
     expect(gone.stderr).toContain(`no response from http://${admin}/readyz`);
   });
 
-  it('exits 2 where the admin listener is off', async () => {
+  it('exits 2 if the admin listener is off', async () => {
     expect((await runCli(['healthcheck', '--admin', 'false'])).code).toBe(2);
   });
 });
@@ -82,7 +82,7 @@ describe('wakala init', LIMITS, () => {
     return folder;
   }
 
-  it('writes what wakala dev runs with as it is', async () => {
+  it('writes a configuration that wakala dev runs unchanged', async () => {
     const cwd = emptyFolder();
     expect(await runCli(['init', '--yes', ...asked], { cwd })).toMatchObject({ code: 0, stderr: '' });
     const dev = new CliProcess(['dev', '--listen', '127.0.0.1:0', '--admin', 'false'], { cwd });
@@ -97,7 +97,7 @@ describe('wakala init', LIMITS, () => {
     expect(await dev.exited).toBe(0);
   });
 
-  it('writes what wakala check takes once .env is filled in and loaded the way it says', async () => {
+  it('writes a configuration that wakala check accepts once .env is filled in and loaded as described', async () => {
     const cwd = emptyFolder();
     const { stdout } = await runCli(['init', ...asked], { cwd });
     const [, load = ''] = /^ {2}(set -a; .*set \+a) /m.exec(stdout) ?? [];
@@ -112,7 +112,7 @@ describe('wakala init', LIMITS, () => {
     expect((await runCli(['routes'], { cwd })).code).toBe(3);
   });
 
-  it('asks nothing without a terminal: it names the option instead, writes nothing and exits 2', async () => {
+  it('asks no questions without a terminal: it names the option, writes nothing and exits 2', async () => {
     const cwd = emptyFolder();
     const { code, stdout, stderr } = await runCli(['init'], { cwd });
     expect([code, stdout]).toEqual([2, '']);
@@ -120,7 +120,7 @@ describe('wakala init', LIMITS, () => {
     expect(() => readFileSync(join(cwd, 'proxy.config.yaml'))).toThrow('ENOENT');
   });
 
-  it('writes beside the file that -c names, and never over it', async () => {
+  it('writes beside the file given with -c and never overwrites it', async () => {
     const folder = emptyFolder();
     const config = join(folder, 'staging.yaml');
     const args = ['init', '-c', config, '--provider', 'jeel', '--environment', 'production'];
@@ -140,7 +140,7 @@ describe('wakala', LIMITS, () => {
     ['healthchek', 'healthcheck'],
     ['docter', 'doctor'],
     ['completions', 'completion'],
-  ])('asks whether %s meant %s, and exits 2', async (typed, meant) => {
+  ])('suggests for %s the command %s, and exits 2', async (typed, meant) => {
     const { code, stderr } = await runCli([typed]);
     expect(code).toBe(2);
     expect(stderr).toContain(`unknown command \`${typed}\`; did you mean \`${meant}\`?`);
@@ -159,13 +159,13 @@ describe('wakala', LIMITS, () => {
     [['check', '--jsno'], '--json'],
     [['init', '--provder', 'mpesa'], '--provider'],
     [['--lsiten', '127.0.0.1:1'], '--listen'],
-  ])('asks whether an option was misspelled in %j, and exits 2', async (args, meant) => {
+  ])('suggests an option for the misspelled one in %j, and exits 2', async (args, meant) => {
     const { code, stderr } = await runCli(args);
     expect(code).toBe(2);
     expect(stderr).toContain(`(Did you mean ${meant}?)`);
   });
 
-  it('completes in bash by the script it prints', async () => {
+  it('completes commands in bash with the script that it prints', async () => {
     const { code, stdout } = await runCli(['completion', 'bash']);
     expect(code).toBe(0);
     const text = `${stdout}\nCOMP_WORDS=(wakala rou); COMP_CWORD=1; _wakala; echo "\${COMPREPLY[@]}"`;
@@ -173,7 +173,7 @@ describe('wakala', LIMITS, () => {
   });
 
   it.each([[['completion', 'tcsh']], [['completion']]])(
-    'says which shells it completes for on %j, and exits 2',
+    'names the supported shells for %j, and exits 2',
     async (args) => {
       const { code, stdout, stderr } = await runCli(args);
       expect([code, stdout]).toEqual([2, '']);

@@ -17,7 +17,7 @@ function curlLines(screen: string): string[] {
 }
 
 describe('wakala dev', { timeout: 60_000 }, () => {
-  it('prints curl lines that all succeed in a shell, one for each provider, and stops on SIGINT', async () => {
+  it('prints curl lines that all work in a shell, one for each provider, and stops on SIGINT', async () => {
     const cli = await dev();
     const lines = curlLines(cli.stdout);
     const [calls, [trouble = '']] = [lines.slice(0, -1), lines.slice(-1)];
@@ -39,13 +39,13 @@ describe('wakala dev', { timeout: 60_000 }, () => {
     expect(await cli.exited).toBe(0);
   });
 
-  it('refuses to run where NODE_ENV is production', async () => {
+  it('refuses to run if NODE_ENV is production', async () => {
     const { code, stdout, stderr } = await runCli(['dev'], { env: { NODE_ENV: 'production' } });
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toContain('NODE_ENV is production');
   });
 
-  it("emulates the routes of the user's file without their credentials or hosts", async () => {
+  it('emulates the routes of a given file without its credentials or hosts', async () => {
     const file = configFile(
       'environment: production\nroutes:\n  /pay/*:\n    provider: jpay\n    credentials:\n' +
         '      app_key: ${NOT_SET}\n      app_secret: ${file:/not/there}\n  /own/*:\n    upstream: https://api.invalid\n' +
@@ -64,7 +64,7 @@ describe('wakala dev', { timeout: 60_000 }, () => {
     expect(await cli.exited).toBe(0);
   });
 
-  it('says which port is taken and how to choose another, and leaves none of its own open', async () => {
+  it('names the port in use, says how to choose another, and leaves no port open', async () => {
     const first = await dev();
     const [, taken = ''] = /proxy +http:\/\/(127\.0\.0\.1:\d+)/.exec(first.stdout) ?? [];
     const { code, stderr } = await runCli(['dev', '--listen', taken, '--admin', 'false']);
@@ -72,20 +72,20 @@ describe('wakala dev', { timeout: 60_000 }, () => {
     expect(stderr).toContain(`${taken} is in use by another process; choose another with --listen`);
   });
 
-  it('shows where the proxy, the dashboard and the inspector are', async () => {
+  it('prints the addresses of the proxy, the dashboard and the inspector', async () => {
     const cli = await dev();
     const [, admin = ''] = await cli.until(/\n {2}dashboard {2}(http:\/\/127\.0\.0\.1:\d+)\n/);
     expect(cli.stdout).toContain(`\n  inspector  ${admin}/requests\n`);
     expect(cli.stdout).toMatch(/^\n {2}wakala dev {2}\[EMULATED\].*\n\n {2}proxy {6}http:\/\/127\.0\.0\.1:\d+\n/);
   });
 
-  it('shows no keys where there is no terminal, and logs in JSON there', async () => {
+  it('shows no keyboard shortcuts without a terminal, and logs JSON', async () => {
     const cli = await dev();
     await cli.until(/"event":"ready"/);
     expect(cli.stdout).not.toContain('keys');
   });
 
-  it('says that a file it was told to use is not there', async () => {
+  it('says that the given file does not exist', async () => {
     const { code, stderr } = await runCli(['dev', '-c', 'nowhere.yaml']);
     expect(code).toBe(3);
     expect(stderr).toContain('nowhere.yaml:1:1');
@@ -93,7 +93,7 @@ describe('wakala dev', { timeout: 60_000 }, () => {
 });
 
 describe('wakala emulate', { timeout: 60_000 }, () => {
-  it('prints addresses and credentials as JSON, and serves there', async () => {
+  it('prints addresses and credentials as JSON, and serves them', async () => {
     const cli = new CliProcess(['emulate', 'mpesa', '--free-ports', '--json']);
     const [text] = await cli.until(/^\{.*\}$/m);
     const { emulators } = JSON.parse(text) as { emulators: { provider: string; api: string; credentials: object }[] };
@@ -106,7 +106,7 @@ describe('wakala emulate', { timeout: 60_000 }, () => {
     expect(await cli.exited).toBe(0);
   });
 
-  it('refuses to run where NODE_ENV is production, and a provider that is none', async () => {
+  it('refuses to run if NODE_ENV is production, and for an unknown provider', async () => {
     expect((await runCli(['emulate'], { env: { NODE_ENV: 'production' } })).code).toBe(2);
     const unknown = await runCli(['emulate', 'mpessa']);
     expect(unknown.code).toBe(2);

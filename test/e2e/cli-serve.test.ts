@@ -19,7 +19,7 @@ async function serve(upstream: RawUpstream, settings: Settings = {}) {
 
 describe('wakala serve', { timeout: 60_000 }, () => {
   it.each(['SIGTERM', 'SIGINT'] as const)(
-    'finishes what is under way on %s, unready meanwhile, and exits 0',
+    'finishes requests in flight on %s, is not ready meanwhile, and exits 0',
     async (signal) => {
       const upstream = await RawUpstream.start((request) =>
         request.target === '/held' ? undefined : reply(200, 'fine'),
@@ -41,7 +41,7 @@ describe('wakala serve', { timeout: 60_000 }, () => {
     },
   );
 
-  it('answers requests that come on a kept connection while it drains, and closes that', async () => {
+  it('serves requests on an open connection while it drains, and closes it', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const { cli, port } = await serve(upstream);
     const client = await RawClient.open(port);
@@ -57,7 +57,7 @@ describe('wakala serve', { timeout: 60_000 }, () => {
     expect(await cli.exited).toBe(0);
   });
 
-  it('is not held up by a connection on which nothing was ever sent', async () => {
+  it('does not wait for a connection without a request', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const { cli, port } = await serve(upstream);
     const silent = await RawClient.open(port);
@@ -67,7 +67,7 @@ describe('wakala serve', { timeout: 60_000 }, () => {
     expect(cli.stderr).toContain('"clean":true');
   });
 
-  it('cuts off what is not finished within drain_timeout, and exits 1', async () => {
+  it('aborts requests after drain_timeout, and exits 1', async () => {
     const upstream = await RawUpstream.start(() => {});
     const { cli, port } = await serve(upstream, { drain_timeout: '300ms' });
     const client = await RawClient.open(port);

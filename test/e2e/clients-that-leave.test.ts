@@ -16,8 +16,8 @@ async function start(settings: Record<string, unknown> = {}) {
 /** How a client leaves: with a FIN, or with a reset. */
 const WAYS = ['destroy', 'resetAndDestroy'] as const;
 
-describe.each(WAYS)('a client that leaves before the answer (%s)', (leave) => {
-  it.each(['GET', 'OPTIONS'])('has its %s cancelled at the provider', async (method) => {
+describe.each(WAYS)('a client that disconnects before the response (%s)', (leave) => {
+  it.each(['GET', 'OPTIONS'])('has its %s aborted at the provider', async (method) => {
     const { upstream, proxy, client } = await start();
     client.send(`${method} /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n`);
     const { socket } = await upstream.request();
@@ -27,7 +27,7 @@ describe.each(WAYS)('a client that leaves before the answer (%s)', (leave) => {
     expect((await ask(proxy.port, '/api/fine')).text).toBe('fine');
   });
 
-  it('has its POST finished if all of it was sent, and the log says so', async () => {
+  it('has its fully sent POST finished and logged', async () => {
     const { upstream, proxy, client } = await start();
     client.send(POST);
     const request = await upstream.request();
@@ -43,7 +43,7 @@ describe.each(WAYS)('a client that leaves before the answer (%s)', (leave) => {
     });
   });
 
-  it('has its POST waited for no longer than the deadline', async () => {
+  it('has its POST aborted at the deadline', async () => {
     const { upstream, proxy, client } = await start({ timeout: '300ms' });
     client.send(POST);
     const { socket } = await upstream.request();
@@ -54,8 +54,8 @@ describe.each(WAYS)('a client that leaves before the answer (%s)', (leave) => {
   });
 });
 
-describe('a client that is known to have left', () => {
-  it('has a POST not sent again if its token was dead, but the token is renewed', async () => {
+describe('a client that is known to be gone', () => {
+  it('has no second attempt after a dead token, but the token is renewed', async () => {
     const hold = Promise.withResolvers<undefined>();
     const dead = refusingFirstToken(() => reply(200, 'fine'));
     const upstream = await RawUpstream.start(async (request) => {
@@ -78,11 +78,11 @@ describe('a client that is known to have left', () => {
   });
 });
 
-describe.each(WAYS)('a client that leaves in the middle (%s)', (leave) => {
+describe.each(WAYS)('a client that disconnects in the middle (%s)', (leave) => {
   it.each([
     ['with a length', 'Content-Length: 100\r\n\r\nnot all'],
     ['in chunks', 'Transfer-Encoding: chunked\r\n\r\n7\r\nnot all\r\n'],
-  ])('of its own body %s never makes a whole request', async (_, lines) => {
+  ])('of its request body %s never makes a complete request', async (_, lines) => {
     const upstream = await RawUpstream.start(() => {}, { answersAt: 'head' });
     const proxy = await startProxyTo(upstream, { replay_limit: 4 });
     const client = await RawClient.open(proxy.port);
@@ -95,7 +95,7 @@ describe.each(WAYS)('a client that leaves in the middle (%s)', (leave) => {
     expect(upstream.received.toString().trimEnd()).toMatch(/not all$/);
   });
 
-  it('of an answer stops the provider', async () => {
+  it('of a response aborts the upstream request', async () => {
     const upstream = await RawUpstream.start(({ socket }) => {
       // A FIN says nothing of the client's reading side: the next write does.
       const more = setInterval(() => socket.write('3\r\nabc\r\n'), 20);
@@ -113,8 +113,8 @@ describe.each(WAYS)('a client that leaves in the middle (%s)', (leave) => {
   });
 });
 
-describe.each(WAYS)('a client that leaves while its token is fetched (%s)', (leave) => {
-  it('does not stop the exchange: the next one has the token', async () => {
+describe.each(WAYS)('a client that disconnects while its token is fetched (%s)', (leave) => {
+  it('does not abort the exchange: the next request has the token', async () => {
     const { emulator, proxy } = await startProxyToEmulator('mpesa');
     const { path, json } = emulator.provider.samples.call;
     emulator.control({ token_delay_ms: 300 });

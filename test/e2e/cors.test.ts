@@ -19,7 +19,7 @@ async function start() {
 }
 
 describe('a page of an allowed origin', () => {
-  it('has its preflight answered here, without a key', async () => {
+  it('gets a response to its preflight from Wakala, without a key', async () => {
     const { upstream, call } = await start();
     const answer = await call('OPTIONS', '/api/x', { origin: ORIGIN, ...PREFLIGHT });
     expect(answer.status).toBe(204);
@@ -30,7 +30,7 @@ describe('a page of an allowed origin', () => {
     expect(upstream.received).toHaveLength(0);
   });
 
-  it('can read the answer to its call, and no other page can', async () => {
+  it('can read the response to its call, and other pages cannot', async () => {
     const { call } = await start();
     const answer = await call('POST', '/api/x', { origin: ORIGIN, authorization: 'Bearer shop-key-0123456789' });
     expect([answer.status, answer.header('access-control-allow-origin')]).toEqual([200, ORIGIN]);
@@ -38,7 +38,7 @@ describe('a page of an allowed origin', () => {
     expect(answer.header('vary')).toContain('Origin');
   });
 
-  it('needs a key for anything but the preflight', async () => {
+  it('needs a key for everything except the preflight', async () => {
     const { upstream, call } = await start();
     expect((await call('POST', '/api/x', { origin: ORIGIN, ...PREFLIGHT })).status).toBe(401);
     expect((await call('OPTIONS', '/api/x', { origin: ORIGIN })).status).toBe(401);
@@ -47,7 +47,7 @@ describe('a page of an allowed origin', () => {
 });
 
 describe('any other page', () => {
-  it('has its preflight refused, and learns nothing', async () => {
+  it('gets a refusal of its preflight that it cannot read', async () => {
     const { upstream, call } = await start();
     const answer = await call('OPTIONS', '/api/x', { origin: 'https://evil.example', ...PREFLIGHT });
     expect(answer.status).toBe(403);
@@ -56,7 +56,7 @@ describe('any other page', () => {
   });
 });
 
-describe('a preflight for what `allow` refuses', () => {
+describe('a preflight for a call that `allow` refuses', () => {
   it('is refused', async () => {
     const { call } = await start();
     const headers = { origin: ORIGIN, 'access-control-request-method': 'DELETE' };

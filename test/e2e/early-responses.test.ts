@@ -20,13 +20,13 @@ async function upload(response: Buffer | string, ...lines: string[]) {
   return { client, proxy };
 }
 
-describe('a response that comes while the client still sends its body', () => {
+describe('a response before the client has sent its complete body', () => {
   it.each([
     ['without a body', reply(413), ''],
     ['with a small body', reply(413, 'large'), 'large'],
     ['in chunks', CHUNKED, 'large'],
     ['with a long body', reply(413, 'x'.repeat(100_000)), 'x'.repeat(100_000)],
-  ])('arrives whole and at once, and the connection carries the next request: %s', async (_, response, body) => {
+  ])('arrives completely and at once, and the connection carries the next request: %s', async (_, response, body) => {
     const { client } = await upload(response);
     const answer = await client.answer();
     expect([answer.status, answer.body.toString()]).toEqual([413, body]);
@@ -38,14 +38,14 @@ describe('a response that comes while the client still sends its body', () => {
   it.each([
     ['without a body', reply(204), 204],
     ['with a body', reply(413, 'large'), 413],
-  ])('arrives whole where the connection is closed behind it: %s', async (_, response, status) => {
+  ])('arrives completely if the connection closes after it: %s', async (_, response, status) => {
     const { client } = await upload(response, 'Connection: close');
     expect(await client.answer()).toMatchObject({ status });
     client.send(Buffer.alloc(LENGTH / 3, 'x'));
     expect(await client.ending).toBe('clean');
   });
 
-  it('ends the connection of a client that does not finish its body', async () => {
+  it('closes the connection of a client that does not finish its body', async () => {
     const { client, proxy } = await upload(reply(413));
     expect(await client.answer()).toMatchObject({ status: 413 });
     await client.ending;

@@ -12,7 +12,7 @@ async function start(settings: Record<string, unknown> = {}) {
 }
 
 describe('Expect: 100-continue', () => {
-  it('is answered here and not forwarded, with the token on the request', async () => {
+  it('gets a 100 from Wakala and is not forwarded; the request has the token', async () => {
     const { upstream, proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(
@@ -27,7 +27,7 @@ describe('Expect: 100-continue', () => {
     expect(request?.values('authorization')).toEqual([`Bearer ${upstream.tokens[0]!}`]);
   });
 
-  it('is answered once for a request in chunks that is sent twice', async () => {
+  it('gets one 100 for a chunked request that is sent twice', async () => {
     const upstream = await RawUpstream.start(() => (upstream.requests.length === 1 ? reply(401) : reply(200, 'fine')));
     const proxy = await startProxyTo(upstream);
     const client = await RawClient.open(proxy.port);
@@ -37,7 +37,7 @@ describe('Expect: 100-continue', () => {
     expect((await client.answer()).values('wakala-token')).toEqual(['replayed']);
   });
 
-  it('is not answered where the body is too large', async () => {
+  it('gets no 100 if the body is too large', async () => {
     const { upstream, proxy } = await start({ max_body: 10, replay_limit: 10 });
     const client = await RawClient.open(proxy.port);
     client.send(`POST /api/x HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 11\r\n\r\n`);
@@ -45,7 +45,7 @@ describe('Expect: 100-continue', () => {
     expect(upstream.received).toHaveLength(0);
   });
 
-  it('is not answered where the request is refused', async () => {
+  it('gets no 100 if the request is refused', async () => {
     const { upstream, proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(`POST /nowhere HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 4\r\n\r\n`);
@@ -55,7 +55,7 @@ describe('Expect: 100-continue', () => {
 });
 
 describe('any other expectation', () => {
-  it.each(['200-ok', 'x-magic', '101-continue'])('is answered 417: %s', async (value) => {
+  it.each(['200-ok', 'x-magic', '101-continue'])('gets a 417: %s', async (value) => {
     const { upstream, proxy } = await start();
     const answer = await rawAsk(proxy.port, `GET /api/x HTTP/1.1\r\n${HOST}Expect: ${value}\r\n\r\n`);
     expect([answer.status, answer.json()['code'], answer.json()['outcome']]).toEqual([
@@ -67,12 +67,12 @@ describe('any other expectation', () => {
   });
 });
 
-describe('a method that no proxy should forward', () => {
+describe('a method that a proxy must not forward', () => {
   it.each([
     ['TRACE', `TRACE /api/x HTTP/1.1\r\n${HOST}\r\n`],
     ['CONNECT', `CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n`],
     ['CONNECT on a route', `CONNECT /api/x HTTP/1.1\r\n${HOST}\r\n`],
-  ])('is answered 405: %s', async (_, bytes) => {
+  ])('gets a 405: %s', async (_, bytes) => {
     const { upstream, proxy } = await start();
     const answer = await rawAsk(proxy.port, bytes);
     expect([answer.status, answer.json()['code']]).toEqual([405, 'method_not_allowed']);
@@ -80,7 +80,7 @@ describe('a method that no proxy should forward', () => {
     expect(upstream.received).toHaveLength(0);
   });
 
-  it('does not let through a tunnel what follows a CONNECT', async () => {
+  it('does not tunnel what follows a CONNECT', async () => {
     const { upstream, proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(`CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\nGET /api/x HTTP/1.1\r\n${HOST}\r\n`);
@@ -91,7 +91,7 @@ describe('a method that no proxy should forward', () => {
 });
 
 describe('Upgrade', () => {
-  it.each([{}, { websocket: true }])('to h2c is answered as the plain request it is, with %j', async (settings) => {
+  it.each([{}, { websocket: true }])('to h2c is ignored, and the request forwarded, with %j', async (settings) => {
     const { upstream, proxy } = await start(settings);
     const answer = await rawAsk(
       proxy.port,
@@ -104,7 +104,7 @@ describe('Upgrade', () => {
     expect([request?.values('upgrade'), request?.values('http2-settings')]).toEqual([[], []]);
   });
 
-  it('to a WebSocket is answered 501 where no route forwards any', async () => {
+  it('to a WebSocket gets a 501 if the route does not forward them', async () => {
     const { upstream, proxy } = await start();
     const answer = await rawAsk(
       proxy.port,

@@ -151,7 +151,7 @@ function handshake(proxy: StartedProxy, number: number): Promise<number | undefi
 describe.each([
   ['without a list of clients', UNNAMED],
   ['with named clients', NAMED],
-])('a client whose calls are refused with any token, on a new path each time, %s', (_, settings) => {
+])('a client whose calls are refused with any token, each on a new path, %s', (_, settings) => {
   async function attack(options: ProviderOptions = {}, clock?: ShiftedClock) {
     const provider = await Provider.start(options);
     const proxy = await start(provider, settings, clock);
@@ -168,7 +168,7 @@ describe.each([
     expect(provider.exchanges).toBeLessThanOrEqual(6);
   });
 
-  it('costs a handful of exchanges when all its calls come at once', async () => {
+  it('costs a handful of exchanges if all its calls come at once', async () => {
     const { provider, proxy } = await attack();
     const results = await payDuring(proxy, async () => {
       for (let round = 0; round < 5; round++) {
@@ -179,7 +179,7 @@ describe.each([
     expect(provider.exchanges).toBeLessThanOrEqual(6);
   });
 
-  it('costs a handful of exchanges where the provider says so with 200 and a body', async () => {
+  it('costs a handful of exchanges if the provider refuses with 200 and a body', async () => {
     const upstream = await RawUpstream.start(({ target }) =>
       json(200, target.startsWith('/forbidden') ? { code: 'invalid token' } : { code: 'paid' }),
     );
@@ -193,13 +193,13 @@ describe.each([
     expect(upstream.tokens.length).toBeLessThanOrEqual(6);
   });
 
-  it('costs a handful of exchanges when nobody else calls', async () => {
+  it('costs a handful of exchanges if it is the only client', async () => {
     const { provider, calls } = await attack();
     await calls();
     expect(provider.exchanges).toBeLessThanOrEqual(6);
   });
 
-  it('disturbs few calls of others where a new token kills the old one, and loses none', async () => {
+  it('disturbs few calls of others if a new token kills the old one, and loses none', async () => {
     const { provider, proxy, calls } = await attack({ kills: true });
     const results = await payDuring(proxy, calls);
     expect(count(results, '200')).toBe(results.length);
@@ -207,7 +207,7 @@ describe.each([
     expect(provider.exchanges).toBeLessThanOrEqual(6);
   });
 
-  it('takes no token from others where the token endpoint throttles', async () => {
+  it('does not cost others their token if the token endpoint throttles', async () => {
     const { provider, proxy, calls } = await attack({ exchangesBeforeThrottling: 1 });
     const results = await payDuring(proxy, calls);
     expect(count(results, '200')).toBe(results.length);
@@ -215,7 +215,7 @@ describe.each([
     expect((await pay(proxy)).status).toBe(200);
   });
 
-  it('does not keep a dead token from being replaced before any call of others is lost', async () => {
+  it('does not prevent a dead token from being replaced before any call of others is lost', async () => {
     const clock = new ShiftedClock();
     const { provider, proxy } = await attack({ kills: true }, clock);
     let exchangesBefore = 0;
@@ -251,8 +251,8 @@ describe.each([
   });
 });
 
-describe("two replicas that do not share a token, and kill each other's", () => {
-  it('replace it for every call, though an attacker is at one of them', async () => {
+describe("two replicas that do not share tokens and invalidate each other's", () => {
+  it('replace the token for every call, even with an attacker on one of them', async () => {
     const clock = new ShiftedClock();
     const provider = await Provider.start({ kills: true });
     const [one, other] = await Promise.all([start(provider, UNNAMED, clock), start(provider, UNNAMED, clock)]);

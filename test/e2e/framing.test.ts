@@ -11,7 +11,7 @@ async function start() {
 const HOST = 'Host: localhost\r\n';
 const SMUGGLED = 'GET /api/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n';
 
-describe('a request with doubtful framing', () => {
+describe('a request with invalid framing', () => {
   it.each([
     ['two lengths', `POST /api/x HTTP/1.1\r\n${HOST}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab`],
     ['the same length twice', `POST /api/x HTTP/1.1\r\n${HOST}Content-Length: 1\r\nContent-Length: 1\r\n\r\na`],
@@ -41,7 +41,7 @@ describe('a request with doubtful framing', () => {
     ['another Host behind', `GET /api/x HTTP/1.1\r\n${HOST}Host: evil.example\r\n\r\n`],
     ['a Host with a path', 'GET /api/x HTTP/1.1\r\nHost: localhost/x\r\n\r\n'],
     ['no version', 'GET /api/x\r\n\r\n'],
-  ])('is refused with 400 and sends nothing: %s', async (_, bytes) => {
+  ])('gets a 400, and nothing is sent: %s', async (_, bytes) => {
     const { upstream, proxy } = await start();
     const answer = await rawAsk(proxy.port, bytes);
     expect([answer.status, answer.json()['outcome']]).toEqual([400, 'not_sent']);
@@ -59,7 +59,7 @@ describe('a request with doubtful framing', () => {
     expect(upstream.requests).toEqual([]);
   });
 
-  it('never smuggles a second request', async () => {
+  it('cannot smuggle a second request', async () => {
     const { upstream, proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(`POST /api/x HTTP/1.1\r\n${HOST}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`);
@@ -70,13 +70,13 @@ describe('a request with doubtful framing', () => {
   });
 });
 
-describe('a request with unusual but sound framing', () => {
+describe('a request with unusual but valid framing', () => {
   it.each([
     ['Chunked in capitals', `POST /api/x HTTP/1.1\r\n${HOST}Transfer-Encoding: CHUNKED\r\n\r\n1\r\na\r\n0\r\n\r\n`],
     ['a chunk extension', `POST /api/x HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n1;x=y\r\na\r\n0\r\n\r\n`],
     ['HTTP/1.0 with a length', `POST /api/x HTTP/1.0\r\n${HOST}Content-Length: 1\r\n\r\na`],
     ['leading zeros in a length', `POST /api/x HTTP/1.1\r\n${HOST}Content-Length: 0001\r\n\r\na`],
-  ])('is taken: %s', async (_, bytes) => {
+  ])('is forwarded: %s', async (_, bytes) => {
     const { upstream, proxy } = await start();
     expect((await rawAsk(proxy.port, bytes)).status).toBe(200);
     expect(upstream.requests.map((request) => [request.body.toString(), request.values('content-length')])).toEqual([
@@ -84,7 +84,7 @@ describe('a request with unusual but sound framing', () => {
     ]);
   });
 
-  it('may share a connection with others, one after the other or all at once', async () => {
+  it('can share a connection with others, sequentially or pipelined', async () => {
     const { upstream, proxy } = await start();
     const client = await RawClient.open(proxy.port);
     const request = (i: number) => `POST /api/${i} HTTP/1.1\r\n${HOST}Content-Length: 1\r\n\r\n${i}`;
@@ -100,7 +100,7 @@ describe('a header block', () => {
   it.each([
     [15 * 1024, 200],
     [17 * 1024, 431],
-  ])('of %i bytes is answered %i', async (size, status) => {
+  ])('of %i bytes gets a %i', async (size, status) => {
     const { proxy } = await start();
     const lines = Array.from({ length: 15 }, (_, i) => `a${i}: ${'b'.repeat(Math.floor(size / 15) - 10)}\r\n`).join('');
     expect((await rawAsk(proxy.port, `GET /api/x HTTP/1.1\r\n${HOST}${lines}\r\n`)).status).toBe(status);

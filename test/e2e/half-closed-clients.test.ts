@@ -18,11 +18,11 @@ async function finalAnswer(client: RawClient): Promise<RawAnswer> {
   }
 }
 
-describe('a client that closes its sending side behind its request', () => {
+describe('a client that closes its sending side after its request', () => {
   it.each([
     ['a GET', GET],
     ['a POST', POST],
-  ])('gets the response to %s, and its connection ends in order', async (_, request) => {
+  ])('gets the response to %s, and its connection closes cleanly', async (_, request) => {
     const upstream = await RawUpstream.start(() => {});
     const proxy = await startProxyTo(upstream);
     const client = await RawClient.open(proxy.port);
@@ -37,7 +37,7 @@ describe('a client that closes its sending side behind its request', () => {
     expect(await client.ending).toBe('clean');
   });
 
-  it('gets it while its token is fetched, and after a second attempt', async () => {
+  it('gets it while a token is fetched, and after a second attempt', async () => {
     const upstream = await RawUpstream.start(refusingFirstToken(() => reply(200, 'paid')));
     upstream.delayTokensMs = 50;
     const proxy = await startProxyTo(upstream);
@@ -49,7 +49,7 @@ describe('a client that closes its sending side behind its request', () => {
     expect(answer.values('wakala-token')).toEqual(['replayed']);
   });
 
-  it('gets all responses to requests that it pipelined', async () => {
+  it('gets all responses to pipelined requests', async () => {
     const upstream = await RawUpstream.start(({ target }) => reply(200, target));
     const proxy = await startProxyTo(upstream);
     const client = await RawClient.open(proxy.port);
@@ -59,7 +59,7 @@ describe('a client that closes its sending side behind its request', () => {
     expect(await client.ending).toBe('clean');
   });
 
-  it('gets a long body whole', async () => {
+  it('gets a long body completely', async () => {
     const body = Buffer.alloc(3 * 1024 * 1024, 'x');
     const upstream = await RawUpstream.start(() => reply(200, body));
     const proxy = await startProxyTo(upstream);
@@ -80,7 +80,7 @@ describe('a client that closes its sending side behind its request', () => {
     expect((await client.answer()).body.toString()).toBe('paid');
   });
 
-  it('gets one interim response, however long it waits', async () => {
+  it('gets only one interim response, however long it waits', async () => {
     const upstream = await RawUpstream.start(() => {});
     const proxy = await startProxyTo(upstream);
     const client = await RawClient.open(proxy.port);
@@ -92,7 +92,7 @@ describe('a client that closes its sending side behind its request', () => {
     expect(client.received.toString()).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 .*paid$/s);
   });
 
-  it('gets the response to a request that is followed by half of another one, or by CONNECT', async () => {
+  it('gets the response to a request that is followed by an incomplete one or by CONNECT', async () => {
     for (const next of [POST.slice(0, -1), 'CONNECT a:1 HTTP/1.1\r\nHost: localhost\r\n\r\n']) {
       const upstream = await RawUpstream.start(() => {});
       const proxy = await startProxyTo(upstream);
@@ -106,7 +106,7 @@ describe('a client that closes its sending side behind its request', () => {
     }
   });
 
-  it('gets a problem if its body is not complete', async () => {
+  it('gets a problem response if its body is incomplete', async () => {
     const upstream = await RawUpstream.start(() => reply(200));
     const proxy = await startProxyTo(upstream);
     const client = await RawClient.open(proxy.port);
@@ -134,7 +134,7 @@ describe('a client that closes its sending side behind its request', () => {
     expect(Buffer.concat(received).toString()).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 .*paid$/s);
   });
 
-  it('has its request ended by the deadline, and its connection closed', async () => {
+  it('has its request ended at the deadline, and its connection closed', async () => {
     const upstream = await RawUpstream.start(() => {});
     const proxy = await startProxyTo(upstream, { timeout: '200ms' });
     const client = await RawClient.open(proxy.port);
@@ -149,7 +149,7 @@ describe('a client that closes its sending side and then resets the connection',
   it.each([
     ['plain', false],
     ['TLS', true],
-  ])('has its request ended before any deadline on a %s listener', async (_, isTls) => {
+  ])('has its request ended before the deadline on a %s listener', async (_, isTls) => {
     const upstream = await RawUpstream.start(() => {});
     const routes = { '/api/*': routeTo(upstream, { timeout: '60s' }) };
     const proxy = await (isTls ? startTlsProxy({ routes }, tlsFiles(makePki())) : startProxy({ routes }));
@@ -170,7 +170,7 @@ describe('a client that closes its sending side and then resets the connection',
 });
 
 describe('a client that does not read its responses', () => {
-  it('is reset after a deadline of silence, and holds nothing from then on', async () => {
+  it('is reset after a deadline without progress, and uses no resources from then on', async () => {
     const upstream = await RawUpstream.start(() => reply(200, Buffer.alloc(15_000, 'x')));
     const proxy = await startProxyTo(upstream, { timeout: '300ms' });
     const client = await RawClient.open(proxy.port);
@@ -193,7 +193,7 @@ describe('a client that does not read its responses', () => {
 describe('a client that reads slowly', () => {
   const LONG = Buffer.alloc(30 * 1024 * 1024, 'x');
 
-  it('gets all of a long response, though that takes several times the deadline', async () => {
+  it('gets all of a long response, even if that takes several times the deadline', async () => {
     const upstream = await RawUpstream.start(() => reply(200, LONG));
     const proxy = await startProxyTo(upstream, { timeout: '1500ms' });
     const client = await RawClient.open(proxy.port);
@@ -207,7 +207,7 @@ describe('a client that reads slowly', () => {
     await expect.poll(() => bytes, { timeout: 60_000 }).toBeGreaterThan(LONG.length);
   }, 90_000);
 
-  it('is reset if it reads nothing for as long, and the provider is not blamed', async () => {
+  it('is reset if it reads nothing for that long, and the provider is not blamed', async () => {
     const upstream = await RawUpstream.start(() => reply(200, LONG));
     const proxy = await startProxyTo(upstream, { timeout: '300ms' });
     const client = await RawClient.open(proxy.port);

@@ -79,18 +79,18 @@ function authorityFile(): string {
   return join(folder, 'ca.pem');
 }
 
-it('a provider over HTTPS is asked for its token and called, where its certificate is trusted', async () => {
+it('a provider over HTTPS gets token requests and calls if its certificate is trusted', async () => {
   const answer = await answerOver({ NODE_EXTRA_CA_CERTS: authorityFile() });
   expect([answer.status, answer.body.toString()]).toEqual([200, 'paid']);
 }, 60_000);
 
-it('a provider whose certificate is not trusted gets no credentials, whatever the environment says', async () => {
+it('a provider whose certificate is not trusted gets no credentials, whatever the environment variables say', async () => {
   const answer = await answerOver({ NODE_TLS_REJECT_UNAUTHORIZED: '0' });
   expect(answer.status).toBe(503);
   expect(answer.json()).toMatchObject({ code: 'token_unavailable', outcome: 'not_sent' });
 }, 60_000);
 
-it('a refused WebSocket handshake whose response was cut off does not pass for whole', async () => {
+it('a truncated response to a refused WebSocket handshake is not taken for complete', async () => {
   const port = await serving({ NODE_EXTRA_CA_CERTS: authorityFile() }, await cutOffProvider());
   const client = await RawClient.open(port);
   client.send(

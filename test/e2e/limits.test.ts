@@ -5,7 +5,7 @@ import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
 describe('max_concurrency', () => {
-  it('lets that many requests through at once, and answers one more with 503 and Retry-After', async () => {
+  it('admits that many requests at once, and refuses another with 503 and Retry-After', async () => {
     const upstream = await RawUpstream.start(() => {});
     const proxy = await startProxyTo(upstream, { max_concurrency: 2 });
     const asking = [ask(proxy.port, '/api/1'), ask(proxy.port, '/api/2')];
@@ -22,7 +22,7 @@ describe('max_concurrency', () => {
     expect((await Promise.all([...asking, next])).map((answer) => answer.status)).toEqual([200, 200, 200]);
   });
 
-  it('is one number for each route', async () => {
+  it('is counted per route', async () => {
     const upstream = await RawUpstream.start((request) => (request.target === '/held' ? undefined : reply(200)));
     const route = routeTo(upstream, { max_concurrency: 1 });
     const proxy = await startProxy({ routes: { '/a/*': route, '/b/*': route } });
@@ -34,7 +34,7 @@ describe('max_concurrency', () => {
     expect((await held).status).toBe(200);
   });
 
-  it('is given back by requests that fail and clients that leave', async () => {
+  it('is freed by requests that fail and clients that disconnect', async () => {
     const upstream = await RawUpstream.start((request) => {
       if (request.target === '/reset') request.socket.resetAndDestroy();
       return request.target === '/fine' ? reply(200) : undefined;
@@ -52,7 +52,7 @@ describe('max_concurrency', () => {
 });
 
 describe('max_connections', () => {
-  it('lets that many connections in, and answers on one more with 503 until one has gone', async () => {
+  it('admits that many connections, and responds 503 on another until one is closed', async () => {
     const upstream = await RawUpstream.start(() => reply(200));
     const proxy = await startProxy({ max_connections: 2, routes: { '/api/*': routeTo(upstream) } });
     const request = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';

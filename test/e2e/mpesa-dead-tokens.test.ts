@@ -19,7 +19,7 @@ async function warmProxy() {
 }
 
 describe('a dead M-Pesa token', () => {
-  it('is seen in a 404 with 404.001.03 on STK', async () => {
+  it('is recognized in a 404 with 404.001.03 on STK', async () => {
     const { emulator, stk } = await warmProxy();
     emulator.control({ refuse_next_calls: 1 });
     const answer = await stk();
@@ -27,7 +27,7 @@ describe('a dead M-Pesa token', () => {
     expect(emulator.stats()).toMatchObject({ exchanges: 2, refused: 1 });
   });
 
-  it('is seen in a 400 with 400.003.01 on C2B', async () => {
+  it('is recognized in a 400 with 400.003.01 on C2B', async () => {
     const { emulator, proxy } = await warmProxy();
     emulator.control({ expire_tokens: true });
     const answer = await askJson(proxy.port, `/mpesa${C2B}`, C2B_BODY);
@@ -35,7 +35,7 @@ describe('a dead M-Pesa token', () => {
     expect(emulator.stats()).toMatchObject({ exchanges: 2, refused: 1 });
   });
 
-  it("passes as C2B's own 400 where the fresh one is refused as well", async () => {
+  it('relays the 400 of C2B if the new token is refused as well', async () => {
     const { emulator, proxy } = await warmProxy();
     emulator.control({ refuse_path: '/mpesa/c2b/' });
     const answer = await askJson(proxy.port, `/mpesa${C2B}`, C2B_BODY);
@@ -44,8 +44,8 @@ describe('a dead M-Pesa token', () => {
   });
 });
 
-describe('what is no dead M-Pesa token', () => {
-  it('passes as it is and refreshes nothing: an ordinary 404', async () => {
+describe('a response that does not mean a dead token', () => {
+  it('is relayed and refreshes nothing: an ordinary 404', async () => {
     const { emulator, proxy } = await warmProxy();
     const answer = await ask(proxy.port, '/mpesa/mpesa/nothing/here');
     expect([answer.status, answer.json()['errorCode']]).toEqual([404, '404.001.01']);
@@ -53,7 +53,7 @@ describe('what is no dead M-Pesa token', () => {
     expect(emulator.stats()).toMatchObject({ exchanges: 1, api_calls: 2, refused: 0 });
   });
 
-  it('passes as it is and refreshes nothing: an ordinary 400', async () => {
+  it('is relayed and refreshes nothing: an ordinary 400', async () => {
     const { emulator, proxy } = await warmProxy();
     const answer = await askJson(proxy.port, `/mpesa${C2B}`, { ShortCode: '600000' });
     expect(answer.status).toBe(400);

@@ -44,11 +44,14 @@ describe("the client's Authorization", () => {
     expect(upstream.received.includes('theirs')).toBe(false);
   });
 
-  it.each(['authorization', 'Authorization, x', 'via'])('cannot strip the token by Connection: %s', async (value) => {
-    const { request, upstream } = await sent('/api/x', [`Connection: ${value}`]);
-    expect(request.values('authorization')).toEqual([`Bearer ${upstream.tokens[0]!}`]);
-    expect(request.values('via')).toEqual(['1.1 wakala']);
-  });
+  it.each(['authorization', 'Authorization, x', 'via'])(
+    'cannot remove the token with Connection: %s',
+    async (value) => {
+      const { request, upstream } = await sent('/api/x', [`Connection: ${value}`]);
+      expect(request.values('authorization')).toEqual([`Bearer ${upstream.tokens[0]!}`]);
+      expect(request.values('via')).toEqual(['1.1 wakala']);
+    },
+  );
 });
 
 describe('the target', () => {
@@ -66,11 +69,11 @@ describe('the target', () => {
     ["/api/!$&'()*+,=:@", "/!$&'()*+,=:@"],
     ['/api/api/api', '/api/api'],
     ['http://localhost/api/x?y', '/x?y'],
-  ])('%s goes out as %s, byte for byte', async (target, expected) => {
+  ])('%s is sent as %s, byte for byte', async (target, expected) => {
     expect((await sent(target)).request.target).toBe(expected);
   });
 
-  it("has the base path of the upstream's URL in front", async () => {
+  it('starts with the path of the upstream URL', async () => {
     const upstream = await RawUpstream.start(() => reply(200));
     const proxy = await startProxyTo({ origin: `${upstream.origin}/base/v1` }, { auth_server: upstream.origin });
     await rawAsk(proxy.port, 'GET /api/x?y HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -90,7 +93,7 @@ describe('the target', () => {
     '/api/x#y',
     '*',
     'http://elsewhere.example/api/x',
-  ])('%s is refused with 400 before anything is sent', async (target) => {
+  ])('%s gets a 400 before anything is sent', async (target) => {
     const { upstream, proxy } = await start();
     const answer = await rawAsk(proxy.port, `GET ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
     expect([answer.status, answer.json()['code'], answer.json()['outcome']]).toEqual([
@@ -103,7 +106,7 @@ describe('the target', () => {
 });
 
 describe('the headers of a request', () => {
-  it('pass in their order and case, less what is hop-by-hop, plus Via, token and the upstream as Host', async () => {
+  it('keep their order and case, without hop-by-hop ones, plus Via, token and the upstream as Host', async () => {
     const { request, upstream } = await sent('/api/x', [
       'B: 1',
       'Keep-Alive: timeout=5',
@@ -133,12 +136,12 @@ describe('the headers of a request', () => {
     expect(request.values('host')).toEqual([`127.0.0.1:${upstream.port}`]);
   });
 
-  it('that a route sets replace what the client sent', async () => {
+  it('of a route replace those of the client', async () => {
     const { request } = await sent('/api/x', ['X-Mode: theirs', 'x-mode: too'], { headers: { 'X-Mode': 'ours' } });
     expect(request.values('x-mode')).toEqual(['ours']);
   });
 
-  it('that show a loop onto wakala are answered with 508', async () => {
+  it('that show a loop get a 508', async () => {
     const { upstream, proxy } = await start();
     const answer = await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nVia: 1.1 wakala\r\n\r\n');
     expect([answer.status, answer.json()['code'], answer.json()['outcome']]).toEqual([
@@ -149,7 +152,7 @@ describe('the headers of a request', () => {
     expect(upstream.requests).toEqual([]);
   });
 
-  it('that would take the framing away are refused', async () => {
+  it('that would remove the framing are refused', async () => {
     const { upstream, proxy } = await start();
     const head = 'POST /api/x HTTP/1.1\r\nHost: localhost\r\nConnection: content-length\r\nContent-Length: 1\r\n\r\na';
     expect((await rawAsk(proxy.port, head)).status).toBe(400);
@@ -158,7 +161,7 @@ describe('the headers of a request', () => {
 });
 
 describe('the body of a request', () => {
-  it.each(['DELETE', 'OPTIONS', 'PATCH', 'GET', 'PURGE'])('in chunks goes out framed with a %s', async (method) => {
+  it.each(['DELETE', 'OPTIONS', 'PATCH', 'GET', 'PURGE'])('in chunks is sent with %s', async (method) => {
     const { upstream, proxy } = await start();
     const head = `${method} /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n`;
     const answer = await rawAsk(proxy.port, `${head}4\r\nbody\r\n0\r\nX-Trailer: 1\r\n\r\n`);
@@ -169,7 +172,7 @@ describe('the body of a request', () => {
     expect(upstream.received.toString()).not.toContain('X-Trailer');
   });
 
-  it('that is missing is not framed on a GET, and is of length 0 on a POST', async () => {
+  it('that is missing has no framing on a GET, and length 0 on a POST', async () => {
     const { upstream, proxy } = await start();
     await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
     await rawAsk(proxy.port, 'POST /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');

@@ -31,7 +31,7 @@ function types(object: object) {
 describe.each(LOGINS)('the login of %s, %s %s', (name, method, path) => {
   const credentials = { app_key: 'k', app_secret: 's', client_id: 'i', client_secret: 's', refresh: 'r' };
 
-  it("is answered here with the provider's fields and types, and never reaches it", async () => {
+  it('gets a response with the fields and types of the provider, and never reaches it', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     const answer = await ask(proxy.port, `/${name}${path}`, {
       method,
@@ -46,14 +46,14 @@ describe.each(LOGINS)('the login of %s, %s %s', (name, method, path) => {
     expect(emulator.stats()).toMatchObject({ token_requests: 0, api_calls: 0 });
   });
 
-  it('is refused with 403 where the route says so', async () => {
+  it('gets a 403 if the route is configured so', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name, { token_paths: 'refuse' });
     const answer = await ask(proxy.port, `/${name}${path}`, { method });
     expectProblem(answer, { status: 403, code: 'path_refused', outcome: 'not_sent' });
     expect(emulator.stats().token_requests).toBe(0);
   });
 
-  it('is refused with 403 in any other spelling or with another method', async () => {
+  it('gets a 403 in any other spelling or with another method', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     const [bare = ''] = path.split('?');
     const spellings = [
@@ -80,7 +80,7 @@ describe.each(LOGINS)('the login of %s, %s %s', (name, method, path) => {
 });
 
 describe.each(NAMES)('a placeholder of %s', (name) => {
-  it('is none of the real tokens, and is thrown away on the next call', async () => {
+  it('is none of the real tokens, and is dropped from the next call', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     const [, method, path] = LOGINS.find(([of]) => of === name)!;
     const login = await ask(proxy.port, `/${name}${path}`, { method });
@@ -98,7 +98,7 @@ describe.each(NAMES)('a placeholder of %s', (name) => {
     expect(emulator.stats().token_requests).toBe(1);
   });
 
-  it('lives in the shape of a token that has yet to expire', async () => {
+  it('expires like a token of the provider', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     const [, method, path] = LOGINS.find(([of]) => of === name)!;
     const token = accessTokenIn(emulator, (await ask(proxy.port, `/${name}${path}`, { method })).json());
@@ -109,7 +109,7 @@ describe.each(NAMES)('a placeholder of %s', (name) => {
   });
 });
 
-describe('a placeholder, where clients are known by keys,', () => {
+describe('a placeholder, if clients have keys,', () => {
   const SHOP = { name: 'shop', key: 'shop-key-0123456789' };
   const LOGIN = '/mpesa/oauth/v1/generate?grant_type=client_credentials';
 
@@ -125,7 +125,7 @@ describe('a placeholder, where clients are known by keys,', () => {
     return { clock, emulator, proxy, call, login };
   }
 
-  it('comes for a Basic login with name and key, and is then good for calls', async () => {
+  it('is returned to a Basic login with name and key, and is then valid for calls', async () => {
     const { emulator, call, login } = await start();
     const token = String((await login(SHOP)).json()['access_token']);
     expect((await call(token)).status).toBe(200);
@@ -133,7 +133,7 @@ describe('a placeholder, where clients are known by keys,', () => {
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 1 });
   });
 
-  it('comes for nobody else', async () => {
+  it('is not returned to anyone else', async () => {
     const { proxy, login } = await start();
     expectProblem(await ask(proxy.port, LOGIN), { status: 401, code: 'client_unauthorized' });
     expectProblem(await login({ ...SHOP, key: 'another-key-0123456789' }), {
@@ -142,7 +142,7 @@ describe('a placeholder, where clients are known by keys,', () => {
     });
   });
 
-  it('is good for an hour', async () => {
+  it('is valid for an hour', async () => {
     const { clock, call, login } = await start();
     const answer = (await login(SHOP)).json();
     expect(answer['expires_in']).toBe('3600');
@@ -152,7 +152,7 @@ describe('a placeholder, where clients are known by keys,', () => {
     expect((await call(String(answer['access_token']))).status).toBe(401);
   });
 
-  it('is good for nothing once a letter of it is changed', async () => {
+  it('is invalid after a change of one letter', async () => {
     const { call, login } = await start();
     const token = String((await login(SHOP)).json()['access_token']);
     const [mark = '', payload = '', signature = ''] = token.split('.');

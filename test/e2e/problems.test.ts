@@ -12,8 +12,8 @@ async function start(top: Record<string, unknown> = {}, route: Record<string, un
   return { upstream, proxy };
 }
 
-describe("an answer of wakala's own", () => {
-  it('is problem+json with every field, and says so in Proxy-Status', async () => {
+describe('a problem response', () => {
+  it('is problem+json with all fields and a Proxy-Status', async () => {
     const { proxy } = await start();
     const answer = await ask(proxy.port, '/nowhere', { headers: { 'x-request-id': 'order-7' } });
     expect(answer.status).toBe(404);
@@ -33,7 +33,7 @@ describe("an answer of wakala's own", () => {
     });
   });
 
-  it('has no body for a HEAD', async () => {
+  it('has no body for HEAD', async () => {
     const { proxy } = await start();
     const answer = await rawAsk(proxy.port, 'HEAD /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n');
     expect([answer.status, ...answer.values('content-type')]).toEqual([404, 'application/problem+json']);
@@ -47,19 +47,19 @@ describe("an answer of wakala's own", () => {
 });
 
 describe('x-request-id', () => {
-  it.each(['order-7', 'a'.repeat(128), '01J:x/y+z='])('is taken over if sane: %s', async (id) => {
+  it.each(['order-7', 'a'.repeat(128), '01J:x/y+z='])('is kept if valid: %s', async (id) => {
     const { proxy } = await start();
     const answer = await ask(proxy.port, '/api/x', { headers: { 'x-request-id': id } });
     expect(answer.header('x-request-id')).toBe(id);
   });
 
-  it.each(['a b', 'a'.repeat(129), '"', '{}', ''])('is a new one in place of %j', async (id) => {
+  it.each(['a b', 'a'.repeat(129), '"', '{}', ''])('is replaced by a new one if it is %j', async (id) => {
     const { proxy } = await start();
     const answer = await ask(proxy.port, '/api/x', { headers: { 'x-request-id': id } });
     expect(answer.header('x-request-id')).toMatch(UUID);
   });
 
-  it('is in the log of a request that failed', async () => {
+  it('is in the log of a failed request', async () => {
     const upstream = await RawUpstream.start((request) => void request.socket.resetAndDestroy());
     const proxy = await startProxyTo(upstream);
     await ask(proxy.port, '/api/x', { headers: { 'x-request-id': 'order-7' } });
@@ -67,7 +67,7 @@ describe('x-request-id', () => {
   });
 });
 
-describe('a browser or a stranger', () => {
+describe('a browser or an unknown host', () => {
   it.each([
     ['another Host', 'GET /api/x HTTP/1.1\r\nHost: evil.example\r\n\r\n', 'host_refused'],
     ['an Origin', 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\r\n', 'origin_refused'],
@@ -77,14 +77,14 @@ describe('a browser or a stranger', () => {
       'GET /api/x HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\n\r\n',
       'origin_refused',
     ],
-  ])('with %s gets 403, and nothing is sent', async (_, bytes, code) => {
+  ])('with %s gets a 403, and nothing is sent', async (_, bytes, code) => {
     const { upstream, proxy } = await start();
     const answer = await rawAsk(proxy.port, bytes);
     expect([answer.status, answer.json()['code'], answer.json()['outcome']]).toEqual([403, code, 'not_sent']);
     expect(upstream.received).toHaveLength(0);
   });
 
-  it('gets through where the configuration names it', async () => {
+  it('is admitted if the configuration names it', async () => {
     const { proxy } = await start({ allowed_hosts: ['wakala.internal'], allowed_origins: ['https://app.example'] });
     const bytes = 'GET /api/x HTTP/1.1\r\nHost: wakala.internal\r\nOrigin: https://app.example\r\n\r\n';
     expect((await rawAsk(proxy.port, bytes)).status).toBe(200);
@@ -107,7 +107,7 @@ describe('clients', () => {
     ['authorization', 'Bearer shop-key-0123456789'],
     ['proxy-authorization', 'Bearer shop-key-0123456789'],
     ['authorization', `Basic ${Buffer.from('shop:shop-key-0123456789').toString('base64')}`],
-  ])('get in by %s: %s, and their key never reaches the provider', async (name, value) => {
+  ])('are admitted by %s: %s, and their key never reaches the provider', async (name, value) => {
     const { upstream, proxy } = await startWithClients();
     const answer = await ask(proxy.port, '/api/x', { headers: { [name]: value } });
     expect(answer.status).toBe(200);
@@ -115,7 +115,7 @@ describe('clients', () => {
     expect(upstream.received.toString()).not.toContain(value.split(' ')[1]);
   });
 
-  it('are turned away with 401 without a key, and with 403 on a route that is not theirs', async () => {
+  it('get a 401 without a key, and a 403 on routes of others', async () => {
     const { upstream, proxy } = await startWithClients();
     const stranger = await ask(proxy.port, '/api/x');
     expectProblem(stranger, { status: 401, code: 'client_unauthorized', outcome: 'not_sent' });
@@ -127,7 +127,7 @@ describe('clients', () => {
 });
 
 describe('allow', () => {
-  it('lets through what is on the list, and answers the rest with 403', async () => {
+  it('admits calls on the list, and refuses all others with 403', async () => {
     const { upstream, proxy } = await start({}, { allow: ['POST /pay/*', 'GET /balance'] });
     expect((await ask(proxy.port, '/api/pay/1', { body: 'x' })).status).toBe(200);
     expect((await ask(proxy.port, '/api/balance?a=b')).status).toBe(200);

@@ -26,7 +26,7 @@ function sampleCall(port: number, emulator: Emulator, headers: Record<string, st
 describe.each(NAMES)('%s', (name) => {
   const OK = CREATED.get(name) ?? 200;
 
-  it('asks for a token on a cold route and keeps it for the next call', async () => {
+  it('requests a token on a cold route and keeps it for the next call', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     const cold = await sampleCall(proxy.port, emulator);
     const warm = await sampleCall(proxy.port, emulator);
@@ -37,7 +37,7 @@ describe.each(NAMES)('%s', (name) => {
     expect(emulator.stats()).toMatchObject({ token_requests: 1, exchanges: 1, api_calls: 2, refused: 0 });
   });
 
-  it('gets another token where the cached one has died, and sends the call once more', async () => {
+  it('gets another token if the cached one is dead, and sends the call again', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     await sampleCall(proxy.port, emulator);
     emulator.control({ expire_tokens: true });
@@ -47,7 +47,7 @@ describe.each(NAMES)('%s', (name) => {
     expect((await sampleCall(proxy.port, emulator)).header('wakala-token')).toBe('cached');
   });
 
-  it('gets another token without a refused call where the cached one has run out', async () => {
+  it('gets another token without a refused call if the cached one has expired', async () => {
     const clock = new ShiftedClock();
     const { emulator, proxy } = await startProxyToEmulator(name, {}, clock);
     await sampleCall(proxy.port, emulator);
@@ -58,7 +58,7 @@ describe.each(NAMES)('%s', (name) => {
     expect(emulator.stats()).toMatchObject({ token_requests: 2, api_calls: 2, refused: 0 });
   });
 
-  it("gives the provider's own words where the fresh token is refused as well", async () => {
+  it('relays the response of the provider if the new token is refused as well', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     await sampleCall(proxy.port, emulator);
     emulator.control({ expire_tokens: true, refuse_next_tokens: 1 });
@@ -69,7 +69,7 @@ describe.each(NAMES)('%s', (name) => {
     expect(emulator.stats()).toMatchObject({ token_requests: 2, api_calls: 3, refused: 2 });
   });
 
-  it('sends a call twice at most where it is refused whatever the token', async () => {
+  it('sends a call at most twice if it is refused with any token', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     emulator.control({ refuse_path: emulator.provider.samples.call.path });
     const answer = await sampleCall(proxy.port, emulator);
@@ -80,7 +80,7 @@ describe.each(NAMES)('%s', (name) => {
 });
 
 describe('refresh tokens', () => {
-  it.each(['jpay', 'paypack'])('are used by %s in place of the credentials', async (name) => {
+  it.each(['jpay', 'paypack'])('are used by %s instead of the credentials', async (name) => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     await sampleCall(proxy.port, emulator);
     emulator.control({ expire_tokens: true });
@@ -88,7 +88,7 @@ describe('refresh tokens', () => {
     expect(emulator.stats()).toMatchObject({ exchanges: 1, refreshes: 1 });
   });
 
-  it.each(['jpay', 'paypack'])('that are dead make %s ask with the credentials again', async (name) => {
+  it.each(['jpay', 'paypack'])('that are dead make %s use the credentials again', async (name) => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     await sampleCall(proxy.port, emulator);
     emulator.control({ expire_tokens: true, revoke_refresh_tokens: true });
@@ -98,8 +98,8 @@ describe('refresh tokens', () => {
   });
 });
 
-describe("the provider's own headers", () => {
-  it('of Jeel Pay come through, `tx_id` too', async () => {
+describe('headers of the provider', () => {
+  it('from Jeel Pay are relayed, including `tx_id`', async () => {
     const { emulator, proxy } = await startProxyToEmulator('jeel');
     expect((await sampleCall(proxy.port, emulator)).header('tx_id')).toMatch(/^[0-9a-f-]{36}$/);
   });
@@ -116,7 +116,7 @@ describe("the provider's own headers", () => {
 });
 
 describe('an Idempotency-Key', () => {
-  it('makes a payment sent again after a dead token one payment', async () => {
+  it('makes a payment that is sent again after a dead token one payment', async () => {
     const { emulator, proxy } = await startProxyToEmulator('jeel');
     const first = await sampleCall(proxy.port, emulator, { 'idempotency-key': 'order-7' });
     emulator.control({ expire_tokens: true });

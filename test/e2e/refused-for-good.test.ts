@@ -16,8 +16,8 @@ async function start() {
   return { clock, upstream, refusal, call };
 }
 
-describe('a call that is refused whatever the token', () => {
-  it("gets the provider's own answer byte for byte after two sends and one more exchange", async () => {
+describe('a call that is refused with any token', () => {
+  it('gets the response of the provider byte for byte after two attempts and one exchange', async () => {
     const { upstream, refusal, call } = await start();
     const answer = await call('/forbidden');
     expect([answer.status, answer.text, answer.header('x-own')]).toEqual([401, refusal, 'word']);
@@ -25,7 +25,7 @@ describe('a call that is refused whatever the token', () => {
     expect([upstream.requests.length, upstream.tokens.length]).toEqual([2, 2]);
   });
 
-  it('costs no exchange and no second send for 30 s', async () => {
+  it('costs no exchange and no second attempt for 30 s', async () => {
     const { clock, upstream, refusal, call } = await start();
     await call('/forbidden');
     for (const secondsLater of [0, 10, 10, 9]) {
@@ -44,7 +44,7 @@ describe('a call that is refused whatever the token', () => {
     expect(upstream.tokens).toHaveLength(3);
   });
 
-  it('leaves every other call its token', async () => {
+  it('does not cost other calls their token', async () => {
     const { upstream, call } = await start();
     await call('/forbidden');
     const answers = [await call('/fine'), await call('/forbidden'), await call('/fine')];
@@ -56,7 +56,7 @@ describe('a call that is refused whatever the token', () => {
     expect(upstream.tokens).toHaveLength(2);
   });
 
-  it('is known by its client too: the same call of another client forces an exchange', async () => {
+  it('is tracked per client: the same call of another client forces an exchange', async () => {
     const upstream = await RawUpstream.start(() => reply(401, 'no'));
     const clients = ['shop', 'till'].map((name) => ({ name, key: `key-of-the-${name}-0123456789abcdef` }));
     const proxy = await startProxy({ clients, routes: { '/api/*': routeTo(upstream) } });
@@ -68,7 +68,7 @@ describe('a call that is refused whatever the token', () => {
     expect(uses).toEqual(['replayed', 'not-replayed', 'replayed', 'not-replayed']);
   });
 
-  it('keeps no other method or path from renewing a token that served and then died', async () => {
+  it('does not prevent other methods or paths from renewing a token that served and then died', async () => {
     const dead = new Set<string>();
     const upstream = await RawUpstream.start((request) => {
       const [authorization = ''] = request.values('authorization');
@@ -87,7 +87,7 @@ describe('a call that is refused whatever the token', () => {
     expect(upstream.tokens).toHaveLength(6);
   });
 
-  it('does not let a crowd of forbidden paths burn through tokens', async () => {
+  it('on many forbidden paths does not use up tokens', async () => {
     const { upstream, call } = await start();
     for (let i = 0; i < 20; i++) expect((await call(`/forbidden/${i}`)).status).toBe(401);
     expect(upstream.tokens.length).toBeLessThanOrEqual(3);

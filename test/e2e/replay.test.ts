@@ -25,7 +25,7 @@ async function askInChunks(port: number, body: Buffer) {
 }
 
 describe('replay_limit', () => {
-  it('lets a body of exactly this size be sent again', async () => {
+  it('allows a second attempt with a body of exactly this size', async () => {
     const { upstream, proxy } = await start();
     const body = randomBytes(LIMIT);
     const answer = await ask(proxy.port, '/api/pay', { body });
@@ -33,7 +33,7 @@ describe('replay_limit', () => {
     expect(upstream.requests.map((request) => request.body)).toEqual([body, body]);
   });
 
-  it('lets a body of one byte more pass once, and renews the token for the next', async () => {
+  it('streams a body that is one byte longer once, and renews the token for the next request', async () => {
     const { upstream, proxy } = await start();
     const body = randomBytes(LIMIT + 1);
     const answer = await ask(proxy.port, '/api/pay', { body });
@@ -46,7 +46,7 @@ describe('replay_limit', () => {
     expect(upstream.requests[1]?.values('authorization')).toEqual([`Bearer ${upstream.tokens[1]!}`]);
   });
 
-  it('holds for chunked bodies too, on both sides', async () => {
+  it('applies to chunked bodies', async () => {
     const [small, large] = [randomBytes(LIMIT), randomBytes(LIMIT + 1)];
     const first = await start();
     const answer = await askInChunks(first.proxy.port, small);
@@ -58,7 +58,7 @@ describe('replay_limit', () => {
     expect(second.upstream.requests.map((request) => request.body)).toEqual([large]);
   });
 
-  it('gives a chunked body that was held a length, and streams a longer one in chunks', async () => {
+  it('sends a collected chunked body with a length, and streams a longer one in chunks', async () => {
     const { upstream, proxy } = await start();
     await askInChunks(proxy.port, randomBytes(LIMIT));
     await askInChunks(proxy.port, randomBytes(LIMIT + 1));
@@ -81,7 +81,7 @@ describe('replay', () => {
     [['GET', 'PUT'], 'PUT', 'replayed'],
     [['GET', 'PUT'], 'POST', 'not-replayed'],
     [true, 'PATCH', 'replayed'],
-  ])('%j makes a %s %s', async (replay, method, use) => {
+  ])('with `replay: %j`, %s is %s', async (replay, method, use) => {
     const { upstream, proxy } = await start({ replay });
     const answer = await ask(proxy.port, '/api/pay', { method });
     expect(answer.header('wakala-token')).toBe(use);
@@ -92,7 +92,7 @@ describe('replay', () => {
 });
 
 describe('a second attempt', () => {
-  it('is the first one byte for byte but for the token', async () => {
+  it('is equal to the first one byte for byte, except for the token', async () => {
     const { upstream, proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(
@@ -110,13 +110,13 @@ describe('a second attempt', () => {
     );
   });
 
-  it('invents no Idempotency-Key', async () => {
+  it('has no invented Idempotency-Key', async () => {
     const { upstream, proxy } = await start();
     await ask(proxy.port, '/api/pay', { body: 'x' });
     expect(upstream.received.toString('latin1').toLowerCase()).not.toContain('idempotency');
   });
 
-  it.each([500, 502, 503, 429, 403, 409, 408])('is never made on a %i', async (status) => {
+  it.each([500, 502, 503, 429, 403, 409, 408])('is never made after status %i', async (status) => {
     const upstream = await RawUpstream.start(() => reply(status, 'no'));
     const proxy = await startProxyTo(upstream);
     const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
@@ -124,7 +124,7 @@ describe('a second attempt', () => {
     expect(upstream.requests).toHaveLength(1);
   });
 
-  it('is not made where the token endpoint gives the dead token again', async () => {
+  it('is not made if the token endpoint returns the dead token again', async () => {
     const upstream = await RawUpstream.start(() => reply(401, 'dead'), { oneToken: true });
     const proxy = await startProxyTo(upstream);
     const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
@@ -134,7 +134,7 @@ describe('a second attempt', () => {
 });
 
 describe('a second attempt that cannot connect', () => {
-  it('is not_sent, since the provider refused the first one without acting on it', async () => {
+  it('is not_sent, because the provider refused the first one without acting on it', async () => {
     const issuer = await RawUpstream.start(() => undefined);
     const upstream = await RawUpstream.start(() => {
       upstream.stopListening();
@@ -151,7 +151,7 @@ describe('a second attempt that cannot connect', () => {
 });
 
 describe('a body of 1 MiB', () => {
-  it('streams through intact', async () => {
+  it('is streamed unchanged', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const proxy = await startProxyTo(upstream);
     const body = randomBytes(1024 * 1024);
@@ -165,7 +165,7 @@ describe('a body of 1 MiB', () => {
 describe('max_body', () => {
   const settings = { max_body: 100, replay_limit: 64 };
 
-  it('is the largest body taken, by length and in chunks', async () => {
+  it('is the largest accepted body, by length and in chunks', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const proxy = await startProxyTo(upstream, settings);
     expect((await ask(proxy.port, '/api/x', { body: Buffer.alloc(100) })).status).toBe(200);
@@ -173,7 +173,7 @@ describe('max_body', () => {
     expect(upstream.requests.map((request) => request.body.length)).toEqual([100, 100]);
   });
 
-  it('refuses one byte more by its length before anything is sent', async () => {
+  it('refuses a declared length of one byte more before anything is sent', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const proxy = await startProxyTo(upstream, settings);
     const answer = await ask(proxy.port, '/api/x', { body: Buffer.alloc(101) });
@@ -182,7 +182,7 @@ describe('max_body', () => {
     expect(upstream.received).toHaveLength(0);
   });
 
-  it('refuses one byte more in chunks, and the provider never sees a whole request', async () => {
+  it('refuses one byte more in chunks, and the provider never receives a complete request', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const proxy = await startProxyTo(upstream, settings);
     const answer = await askInChunks(proxy.port, Buffer.alloc(101));
@@ -193,7 +193,7 @@ describe('max_body', () => {
 });
 
 describe('a response to a request that was sent before its token was replaced', () => {
-  it('has the headers dropped that repeat that token', async () => {
+  it('loses the headers that contain that token', async () => {
     const refusing = refusingFirstToken(() => reply(200, 'fine'));
     const upstream = await RawUpstream.start((request) => (request.target === '/held' ? undefined : refusing(request)));
     const proxy = await startProxyTo(upstream);
@@ -209,10 +209,10 @@ describe('a response to a request that was sent before its token was replaced', 
   });
 });
 
-describe('a refusal of the token by its status alone', () => {
+describe('a dead token that is recognized by status alone', () => {
   const HEAD = 'HTTP/1.1 401 As Scripted\r\ncontent-length: 100\r\n\r\n';
 
-  it('is acted on before its body has come', async () => {
+  it('is replaced before the body has arrived', async () => {
     const upstream = await RawUpstream.start(
       refusingFirstToken(
         () => reply(200, 'paid'),
@@ -224,7 +224,7 @@ describe('a refusal of the token by its status alone', () => {
     expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
   });
 
-  it('is acted on although its connection breaks meanwhile', async () => {
+  it('is replaced although the connection breaks meanwhile', async () => {
     const upstream = await RawUpstream.start((request) => {
       if (upstream.requests.length > 1) return reply(200, 'paid');
       upstream.delayTokensMs = 100;

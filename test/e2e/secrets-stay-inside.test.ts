@@ -76,7 +76,7 @@ async function throughAllThatHappens(port: number, { name, emulator }: Tapped): 
 }
 
 describe('credentials and tokens', { timeout: 60_000 }, () => {
-  it('are in nothing that the process writes or answers, whatever happens', async () => {
+  it('are in nothing that the process writes or sends', async () => {
     const working = await Promise.all(NAMES.map((name) => tapped(name)));
     const failing = await Promise.all(NAMES.flatMap((name) => FAULTS.map((fault) => tapped(name, fault))));
     const all = [...working, ...failing];
@@ -111,7 +111,7 @@ describe('credentials and tokens', { timeout: 60_000 }, () => {
     }
   });
 
-  it('are in no header, reason, log line or page of the inspector when the provider sends them back', async () => {
+  it('are in no header, reason phrase, log line or inspector page if the provider sends them back', async () => {
     const secrets = ['canary-api-key', 'canary user:canary/pass+word', 'canary-app-code'];
     const issued = { access_token: 'real-token-1-abc', code: secrets[2] };
     const upstream = await RawUpstream.start(({ target, values }) => {
@@ -161,7 +161,7 @@ describe('credentials and tokens', { timeout: 60_000 }, () => {
     expect(found).toEqual([[], [], [], []]);
   });
 
-  it('are not in what `check` and the start of a bad configuration print', async () => {
+  it('are not in the output of `check` and of a start with an invalid configuration', async () => {
     const mpesa = providerNamed('mpesa')!;
     const credentials = Object.fromEntries(mpesa.credentials.map(({ name }) => [name, `canary-${name}`]));
     const good = configFile({ routes: { '/mpesa/*': { provider: 'mpesa', credentials } } });

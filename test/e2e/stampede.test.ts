@@ -29,7 +29,7 @@ describe('500 requests at once', () => {
     expect(new Set(upstream.requests.map((request) => request.target))).toHaveProperty('size', CROWD);
   });
 
-  it('cost one exchange on a cold route whose token endpoint is slow, and all waited for it', async () => {
+  it('cost one exchange on a cold route with a slow token endpoint, and all wait for it', async () => {
     const { emulator, proxy } = await startProxyToEmulator('mpesa');
     const { path, json: body } = emulator.provider.samples.call;
     emulator.control({ token_delay_ms: 300 });
@@ -41,7 +41,7 @@ describe('500 requests at once', () => {
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: CROWD, refused: 0 });
   });
 
-  it('with a dead token cost one refresh, and every one is answered', async () => {
+  it('with a dead token cost one refresh, and all get a response', async () => {
     const { emulator, proxy } = await startProxyToEmulator('mpesa');
     const { path, json: body } = emulator.provider.samples.call;
     await askJson(proxy.port, `/mpesa${path}`, body);
@@ -54,7 +54,7 @@ describe('500 requests at once', () => {
     expect(emulator.stats().token_requests).toBe(2);
   });
 
-  it('that are all refused before any of them is answered cost one refresh', async () => {
+  it('that are all refused before any gets a response cost one refresh', async () => {
     const everyoneIn = Promise.withResolvers<undefined>();
     const upstream = await RawUpstream.start(async (request) => {
       if (request.target === '/warm') return reply(200);

@@ -8,8 +8,8 @@ import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { chunk, RawUpstream, reply } from '../support/upstream-raw.ts';
 
-describe('an answer that goes on', () => {
-  it('comes event by event: each is here before the provider sends the next', async () => {
+describe('a response that continues', () => {
+  it('is relayed event by event, each before the provider sends the next', async () => {
     const upstream = await RawUpstream.start(
       () => 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n',
     );
@@ -26,7 +26,7 @@ describe('an answer that goes on', () => {
     expect((await client.answer()).body.toString().split('\n\n')).toHaveLength(21);
   });
 
-  it('is not cut off by the deadline while it goes on', async () => {
+  it('is not aborted by the deadline while it continues', async () => {
     const upstream = await RawUpstream.start(() => 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n');
     const proxy = await startProxyTo(upstream, { timeout: '800ms' });
     const client = await RawClient.open(proxy.port);
@@ -42,7 +42,7 @@ describe('an answer that goes on', () => {
     expect((await client.answer()).body.toString()).toContain('tick 2;');
   });
 
-  it('without a length ends where the provider closes its connection', async () => {
+  it('without a length ends when the provider closes its connection', async () => {
     const upstream = await RawUpstream.start((request) => {
       request.send('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nall of it');
       request.socket.end();
@@ -52,9 +52,9 @@ describe('an answer that goes on', () => {
   });
 });
 
-describe('an answer of any size', () => {
+describe('a response of any size', () => {
   it.each([0, 1, 16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 64 * 1024, 1024 * 1024])(
-    'comes through intact: %i bytes, by length and in chunks',
+    'arrives unchanged: %i bytes, by length and in chunks',
     async (size) => {
       const body = Buffer.alloc(size);
       for (let i = 0; i < size; i++) body[i] = (i * 31 + (i >> 8)) & 255;
@@ -72,7 +72,7 @@ describe('an answer of any size', () => {
 });
 
 describe('a client that reads slowly', () => {
-  it('holds the provider back: what is on the way stays bounded, and nothing is lost', async () => {
+  it('slows down the provider: buffered bytes stay limited, and nothing is lost', async () => {
     const size = 64 * 1024 * 1024;
     const source = await startSource(size);
     const tokens = await RawUpstream.start(() => reply(200));

@@ -13,7 +13,7 @@ async function start(settings: Record<string, unknown> = {}, name = 'mpesa') {
 const BROKEN = ['down', '429', '500', 'html', 'truncated', 'empty'];
 
 describe.each(BROKEN)('a token endpoint that is %s', (mode) => {
-  it('makes a cold route answer 503 before anything was sent to the API', async () => {
+  it('gives a cold route a 503 before anything is sent to the API', async () => {
     const { emulator, call } = await start();
     emulator.control({ token_endpoint: mode });
     const answer = await call();
@@ -23,7 +23,7 @@ describe.each(BROKEN)('a token endpoint that is %s', (mode) => {
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 0 });
   });
 
-  it('is not asked again before the backoff ends, and then serves', async () => {
+  it('is not called again before the backoff ends, and then serves', async () => {
     const { clock, emulator, call } = await start();
     emulator.control({ token_endpoint: mode });
     await call();
@@ -34,7 +34,7 @@ describe.each(BROKEN)('a token endpoint that is %s', (mode) => {
     expect((await call()).status).toBe(200);
   });
 
-  it('is not noticed on a warm route', async () => {
+  it('has no effect on a warm route', async () => {
     const { emulator, call } = await start();
     await call();
     emulator.control({ token_endpoint: mode });
@@ -42,7 +42,7 @@ describe.each(BROKEN)('a token endpoint that is %s', (mode) => {
     expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'cached']);
   });
 
-  it('is not noticed while a token that should be renewed is still good', async () => {
+  it('has no effect while a token that is due for renewal is still valid', async () => {
     // A truncated answer of M-Pesa's would have killed the token.
     const { clock, emulator, call } = await start({}, 'jeel');
     await call();
@@ -52,7 +52,7 @@ describe.each(BROKEN)('a token endpoint that is %s', (mode) => {
     expect((await call()).status).toBe(200);
   });
 
-  it("leaves a call with a dead token the provider's own answer", async () => {
+  it('leaves a call with a dead token the response of the provider', async () => {
     const { emulator, call } = await start();
     await call();
     emulator.control({ token_endpoint: mode, expire_tokens: true });
@@ -64,7 +64,7 @@ describe.each(BROKEN)('a token endpoint that is %s', (mode) => {
 });
 
 describe.each(['denied', 'denied-empty'])('credentials that are %s', (mode) => {
-  it('make a cold route answer 502 in words of its own, before anything was sent', async () => {
+  it('give a cold route a 502 with a message of Wakala, before anything is sent', async () => {
     const { emulator, proxy, call } = await start();
     emulator.control({ token_endpoint: mode });
     const answer = await call();
@@ -85,7 +85,7 @@ describe.each(['denied', 'denied-empty'])('credentials that are %s', (mode) => {
     expect(emulator.stats().token_requests).toBe(2);
   });
 
-  it('are not noticed on a warm route', async () => {
+  it('have no effect on a warm route', async () => {
     const { emulator, call } = await start();
     await call();
     emulator.control({ token_endpoint: mode });
@@ -94,7 +94,7 @@ describe.each(['denied', 'denied-empty'])('credentials that are %s', (mode) => {
 });
 
 describe('Retry-After of a token endpoint', () => {
-  it.each(['429', '500'])('on a %s is passed on and kept to', async (mode) => {
+  it.each(['429', '500'])('on a %s is passed on and respected', async (mode) => {
     const { clock, emulator, call } = await start();
     emulator.control({ token_endpoint: mode, retry_after: 120 });
     expect((await call()).header('retry-after')).toBe('120');
@@ -110,20 +110,20 @@ describe('Retry-After of a token endpoint', () => {
 });
 
 describe('a token endpoint that is slow', () => {
-  it('makes a cold route answer 503 at its deadline, before anything was sent', async () => {
+  it('gives a cold route a 503 at its deadline, before anything is sent', async () => {
     const { emulator, call } = await start({ timeout: '200ms' });
     emulator.control({ token_delay_ms: 60_000 });
     expectProblem(await call(), { status: 503, code: 'token_unavailable', outcome: 'not_sent' });
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 0 });
   });
 
-  it('is waited for within the deadline', async () => {
+  it('is awaited within the deadline', async () => {
     const { emulator, call } = await start();
     emulator.control({ token_delay_ms: 200 });
     expect((await call()).status).toBe(200);
   });
 
-  it('still gives its token to the next call when the one that asked has left', async () => {
+  it('still provides the next call with a token when the first client has disconnected', async () => {
     const { emulator, call } = await start({ timeout: '200ms' });
     emulator.control({ token_delay_ms: 500 });
     const answers = [await call(), await call(), await call(), await call()];

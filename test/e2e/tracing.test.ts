@@ -30,7 +30,7 @@ async function linesOf(upstream: RawUpstream, count = 1): Promise<string[][]> {
 }
 
 describe('without `tracing`', () => {
-  it('the trace headers of a client go on as they are, byte for byte', async () => {
+  it('the trace headers of a client are forwarded byte for byte', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'paid'));
     const proxy = await startProxy({ routes: { '/api/*': routeTo(upstream) } });
     const lines = `TraceParent: ${SAMPLED}-odd\r\nTRACESTATE: a=1 ,b=2\r\ntracestate: c=3`;
@@ -47,7 +47,7 @@ describe('without `tracing`', () => {
 });
 
 describe('the trace of a request', () => {
-  it('that was sent again has two waits and two attempts, all of the client’s trace', async () => {
+  it('with a second attempt has two waits and two attempts, all in the trace of the client', async () => {
     const { upstream, collector, proxy, ended } = await start(refusingFirstToken(() => reply(200, 'paid')));
     upstream.delayTokensMs = 20;
     const headers = { traceparent: SAMPLED, tracestate: 'shop=1', 'x-request-id': 'order-7' };
@@ -105,7 +105,7 @@ describe('the trace of a request', () => {
     for (const wait of [fetched, refreshed]) expect(wait!.endMs - wait!.startMs).toBeGreaterThan(15);
   });
 
-  it('begins where the client has none, and none of another’s `tracestate` goes on in it', async () => {
+  it('starts without a trace of the client, and without another `tracestate`', async () => {
     const { upstream, collector, proxy, ended } = await start();
     await ask(proxy.port, '/api/a');
     await ask(proxy.port, '/api/b', { headers: { traceparent: `00-${'0'.repeat(32)}-${SPAN}-01`, tracestate: 'a=1' } });
@@ -123,7 +123,7 @@ describe('the trace of a request', () => {
     expect(roots[0]?.traceId).not.toBe(roots[1]?.traceId);
   });
 
-  it('stays unsent where the client’s is not sampled, and goes on all the same', async () => {
+  it('is not exported if the client does not sample it, and is still propagated', async () => {
     const { upstream, collector, proxy, ended } = await start();
     await ask(proxy.port, '/api/x', { headers: { TraceParent: `00-${TRACE}-${SPAN}-00`, tracestate: 'a=1' } });
     await ended();
@@ -132,21 +132,21 @@ describe('the trace of a request', () => {
     expect(upstream.requests[0]?.values('tracestate')).toEqual(['a=1']);
   });
 
-  it('has no name of its own for a method that is not of HTTP itself', async () => {
+  it('has no span name for a method that HTTP does not define', async () => {
     const { collector, proxy, ended } = await start();
     await ask(proxy.port, '/api/x', { method: 'PROPFIND' });
     await ended();
     expect(collector.span('HTTP /api/*').attributes['http.request.method']).toBe('_OTHER');
   });
 
-  it('keeps its line where the client names it in `Connection`', async () => {
+  it('keeps its header if the client names it in `Connection`', async () => {
     const { upstream, proxy } = await start();
     await ask(proxy.port, '/api/x', { headers: { connection: 'close, traceparent', traceparent: SAMPLED } });
     const [[, traceId] = []] = await linesOf(upstream);
     expect(traceId).toBe(TRACE);
   });
 
-  it('holds no token, secret, header, query, body or telephone number', async () => {
+  it('contains no token, secret, header, query, body or telephone number', async () => {
     const { upstream, collector, proxy, ended } = await start(refusingFirstToken(() => reply(200, 'canary-answer')));
     const opaque = 'canary-opaque-0123456789abcdef0123456789';
     await ask(proxy.port, `/api/pay/254708374149/${opaque}?pin=canary-query`, {
@@ -161,7 +161,7 @@ describe('the trace of a request', () => {
     for (const token of upstream.tokens) expect(sent).not.toContain(token);
   });
 
-  it('is not begun for a request that is refused, or answered by wakala itself', async () => {
+  it('is not started for a request that is refused or gets a response of Wakala itself', async () => {
     const { collector, proxy, ended } = await start();
     expect((await ask(proxy.port, '/elsewhere')).status).toBe(404);
     expect((await ask(proxy.port, '/api/issue/token', { method: 'DELETE' })).status).toBe(403);
@@ -171,7 +171,7 @@ describe('the trace of a request', () => {
 });
 
 describe('a failure', () => {
-  it('of the provider’s own is told with its status', async () => {
+  it('response of the provider is recorded with its status', async () => {
     const { collector, proxy, ended } = await start(({ target }) => reply(target === '/bad' ? 400 : 503, ''));
     await ask(proxy.port, '/api/bad');
     await ask(proxy.port, '/api/busy', { method: 'PUT' });
@@ -186,7 +186,7 @@ describe('a failure', () => {
     ]);
   });
 
-  it('to reach the provider has wakala’s code, on the attempt too', async () => {
+  it('to reach the provider has the code of Wakala, also on the attempt', async () => {
     const closed = `http://127.0.0.1:${await freePort()}`;
     const tokens = await RawUpstream.start(() => '');
     const collector = await Collector.start();
@@ -207,7 +207,7 @@ describe('a failure', () => {
     expect(attempt.attributes).not.toHaveProperty('http.response.status_code');
   });
 
-  it('to get a token is the wait’s, and there is no attempt', async () => {
+  it('to get a token belongs to the wait, and there is no attempt', async () => {
     const { collector, proxy, ended } = await start(undefined, { auth_server: `http://127.0.0.1:${await freePort()}` });
     await ask(proxy.port, '/api/x');
     await ended();
@@ -216,7 +216,7 @@ describe('a failure', () => {
       expect([span.failed, span.attributes['error.type']]).toEqual([true, 'token_unavailable']);
   });
 
-  it('amid the answer has the status that the client got', async () => {
+  it('during the response has the status that the client got', async () => {
     const { collector, proxy, ended } = await start((request) => {
       request.send('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n');
       request.send(chunk(Buffer.alloc(64 * 1024, 'a')));
@@ -230,7 +230,7 @@ describe('a failure', () => {
     expect(attributes).toMatchObject({ 'error.type': 'upstream_reset', 'http.response.status_code': 200 });
   });
 
-  it('is none of the server’s where the client’s body was too long, or where it left', async () => {
+  it('is not an error of the server if the body of the client was too long, or if it disconnected', async () => {
     const { upstream, collector, proxy, ended } = await start(() => undefined, { max_body: 4 });
     expect((await ask(proxy.port, '/api/x', { body: '12345' })).status).toBe(413);
     const client = await RawClient.open(proxy.port);
@@ -248,7 +248,7 @@ describe('a failure', () => {
 });
 
 describe('a WebSocket handshake', () => {
-  it('is a trace of its own, and ends with the answer', async () => {
+  it('is one trace that ends with the response', async () => {
     const lines: unknown[] = [];
     const server = createServer().on('upgrade', (req, socket) => {
       lines.push(req.headers['traceparent']);
@@ -278,7 +278,7 @@ describe('a WebSocket handshake', () => {
 });
 
 describe('another `tracing`', () => {
-  it('takes a restart', async () => {
+  it('needs a restart', async () => {
     const { upstream, proxy, collector } = await start();
     const configOf = (tracing: Settings) => {
       const written = { listen: '127.0.0.1:0', admin: false, routes: { '/api/*': routeTo(upstream) }, ...tracing };

@@ -9,7 +9,7 @@ import { chunk, RawUpstream, reply } from '../support/upstream-raw.ts';
 const GET = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';
 
 describe('an upstream that refuses connections', () => {
-  it('makes 502 upstream_unreachable, not_sent', async () => {
+  it('results in 502 upstream_unreachable, not_sent', async () => {
     const tokens = await RawUpstream.start(() => reply(200));
     const route = {
       ...routeTo(tokens),
@@ -24,31 +24,34 @@ describe('an upstream that refuses connections', () => {
   });
 });
 
-describe('an upstream that breaks off before the head', () => {
-  it.each(['GET', 'POST'])('makes 502 upstream_reset, unknown, for a %s, and is not asked again', async (method) => {
-    const upstream = await RawUpstream.start((request) => void request.socket.resetAndDestroy());
-    const proxy = await startProxyTo(upstream);
-    const answer = await ask(proxy.port, '/api/pay', method === 'POST' ? { body: 'x' } : {});
-    expectProblem(answer, { status: 502, code: 'upstream_reset', outcome: 'unknown' });
-    expect(answer.header('proxy-status')).toBe('wakala; error=connection_terminated');
-    expect(upstream.requests).toHaveLength(1);
-  });
+describe('an upstream that resets the connection before the head', () => {
+  it.each(['GET', 'POST'])(
+    'results in 502 upstream_reset, unknown, for a %s, and gets no second request',
+    async (method) => {
+      const upstream = await RawUpstream.start((request) => void request.socket.resetAndDestroy());
+      const proxy = await startProxyTo(upstream);
+      const answer = await ask(proxy.port, '/api/pay', method === 'POST' ? { body: 'x' } : {});
+      expectProblem(answer, { status: 502, code: 'upstream_reset', outcome: 'unknown' });
+      expect(answer.header('proxy-status')).toBe('wakala; error=connection_terminated');
+      expect(upstream.requests).toHaveLength(1);
+    },
+  );
 
-  it('in good order makes the same', async () => {
+  it('with a clean close has the same result', async () => {
     const upstream = await RawUpstream.start((request) => void request.socket.end());
     const proxy = await startProxyTo(upstream);
     expectProblem(await ask(proxy.port, '/api/pay', { body: 'x' }), { status: 502, code: 'upstream_reset' });
     expect(upstream.requests).toHaveLength(1);
   });
 
-  it('in the middle of the head makes the same', async () => {
+  it('within the head has the same result', async () => {
     const upstream = await RawUpstream.start((request) => void request.socket.end('HTTP/1.1 200 OK\r\nconte'));
     const proxy = await startProxyTo(upstream);
     expect((await ask(proxy.port, '/api/pay', { body: 'x' })).status).toBe(502);
     expect(upstream.requests).toHaveLength(1);
   });
 
-  it('on a kept connection makes the same: a payment is not sent again on another', async () => {
+  it('on a reused connection has the same result: a payment is not sent again on another', async () => {
     const upstream = await RawUpstream.start((request) =>
       request.target === '/warm' ? reply(200) : void request.socket.resetAndDestroy(),
     );
@@ -59,8 +62,8 @@ describe('an upstream that breaks off before the head', () => {
   });
 });
 
-describe('an upstream that does not answer', () => {
-  it('makes 504 upstream_timeout, unknown, at the deadline', async () => {
+describe('an upstream that does not respond', () => {
+  it('results in 504 upstream_timeout, unknown, at the deadline', async () => {
     const upstream = await RawUpstream.start(() => {});
     const proxy = await startProxyTo(upstream, { timeout: '150ms' });
     const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
@@ -69,7 +72,7 @@ describe('an upstream that does not answer', () => {
     expect(upstream.requests).toHaveLength(1);
   });
 
-  it('after a dead token makes the same', async () => {
+  it('after a dead token has the same result', async () => {
     const upstream = await RawUpstream.start(() => (upstream.requests.length === 1 ? reply(401) : undefined));
     const proxy = await startProxyTo(upstream, { timeout: '150ms' });
     const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
@@ -77,7 +80,7 @@ describe('an upstream that does not answer', () => {
     expect(answer.header('wakala-token')).toBe('replayed');
   });
 
-  it("has its connection closed, so that a late answer is nobody else's", async () => {
+  it('has its connection closed, so that a late response cannot reach another request', async () => {
     const upstream = await RawUpstream.start(() => {});
     const proxy = await startProxyTo(upstream, { timeout: '150ms' });
     const asking = ask(proxy.port, '/api/slow', { body: 'x' });
@@ -87,7 +90,7 @@ describe('an upstream that does not answer', () => {
   });
 });
 
-describe('an answer that breaks off after its head', () => {
+describe('a response that breaks off after its head', () => {
   it.each([
     ['of a known length', 'HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nhalf'],
     ['in chunks', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n'],
@@ -108,7 +111,7 @@ describe('an answer that breaks off after its head', () => {
     expect(await proxy.logged('response_incomplete')).toMatchObject({ code: 'upstream_reset', outcome: 'unknown' });
   });
 
-  it('and is small makes 502, for nothing of it was sent yet', async () => {
+  it('and is small results in 502, because nothing was sent yet', async () => {
     const upstream = await RawUpstream.start((request) => {
       request.send('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf');
       request.socket.end();
@@ -117,7 +120,7 @@ describe('an answer that breaks off after its head', () => {
     expectProblem(await ask(proxy.port, '/api/x'), { status: 502, code: 'upstream_reset', outcome: 'unknown' });
   });
 
-  it('to an HTTP/1.0 client, who has neither chunks nor length, ends in a reset', async () => {
+  it('to an HTTP/1.0 client without chunks or length ends in a reset', async () => {
     const upstream = await RawUpstream.start(async (request) => {
       request.send(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${chunk('half').toString()}`);
       await sentOn.promise;
@@ -132,7 +135,7 @@ describe('an answer that breaks off after its head', () => {
     expect(await client.ending).toBe('broken');
   });
 
-  it('stops coming is cut off at the deadline', async () => {
+  it('stops coming is aborted at the deadline', async () => {
     const upstream = await RawUpstream.start(() => 'HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nhalf');
     const proxy = await startProxyTo(upstream, { timeout: '150ms' });
     await expect(rawAsk(proxy.port, GET)).rejects.toThrow('ended within an answer');
@@ -140,7 +143,7 @@ describe('an answer that breaks off after its head', () => {
   });
 });
 
-describe('an answer that is no valid HTTP', () => {
+describe('a response that is not valid HTTP', () => {
   it.each([
     ['is no HTTP at all', 'SSH-2.0-OpenSSH\r\n\r\n'],
     ['has a status below 100', 'HTTP/1.1 099 Low\r\ncontent-length: 0\r\n\r\n'],
@@ -151,7 +154,7 @@ describe('an answer that is no valid HTTP', () => {
     ['has a control character in its reason', 'HTTP/1.1 200 O\x01K\r\ncontent-length: 0\r\n\r\n'],
     ['has a head of more than 16 KiB', `HTTP/1.1 200 OK\r\na: ${'b'.repeat(17_000)}\r\ncontent-length: 0\r\n\r\n`],
     ['switches protocols unasked', 'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n'],
-  ])('because it %s makes 502 upstream_invalid, and the process lives', async (_, bytes) => {
+  ])('because it %s results in 502 upstream_invalid, and the process keeps running', async (_, bytes) => {
     const upstream = await RawUpstream.start((request) => (request.target === '/bad' ? bytes : reply(200, 'fine')));
     const proxy = await startProxyTo(upstream);
     const answer = await ask(proxy.port, '/api/bad', { body: 'x' });

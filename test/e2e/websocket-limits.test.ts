@@ -12,7 +12,7 @@ async function open(port: number, path = '/ws/feed'): Promise<RawClient> {
 }
 
 describe('an open WebSocket', () => {
-  it('does not count towards max_concurrency; a handshake under way does', async () => {
+  it('does not count towards max_concurrency, but a handshake in flight does', async () => {
     const { proxy } = await startWebSockets(
       (req, socket) => {
         if (req.url === '/base/feed') switchToEcho(req, socket);
@@ -49,7 +49,7 @@ describe('an open WebSocket', () => {
     await expect.poll(async () => (await (await open(proxy.port)).answer()).status).toBe(101);
   });
 
-  it('is closed on both sides once it was idle for websocket_idle_timeout', async () => {
+  it('is closed on both sides after websocket_idle_timeout', async () => {
     const upstreams: Duplex[] = [];
     const { proxy, client } = await startWebSockets(
       (req, socket) => {
@@ -66,7 +66,7 @@ describe('an open WebSocket', () => {
     expect(await proxy.logged('websocket_idle_closed')).toMatchObject({ level: 'info', route: '/ws/*' });
   });
 
-  it.each(['the client', 'the provider'])('is not idle while %s alone sends now and then', async (who) => {
+  it.each(['the client', 'the provider'])('is not idle while only %s sends now and then', async (who) => {
     const upstreams: Duplex[] = [];
     const { client } = await startWebSockets(
       (req, socket) => {
@@ -86,7 +86,7 @@ describe('an open WebSocket', () => {
     expect([client.socket.closed, upstreams[0]!.closed]).toEqual([false, false]);
   });
 
-  it('is closed where one side closed and the other does not, and where a side does not read', async () => {
+  it('is closed if one side closes and the other does not, and if a side does not read', async () => {
     const { proxy } = await startWebSockets(
       (req, socket) => {
         socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n');

@@ -27,7 +27,7 @@ async function refusedWith(status: string, lines: string[], body = '') {
 }
 
 describe('a response that refuses a handshake', () => {
-  it('goes by the header rules of any other response', async () => {
+  it('follows the header rules of other responses', async () => {
     const lines = [
       ...['Content-Length: 2', 'Connection: close, X-Private', 'X-Private: 1', 'Keep-Alive: timeout=5', 'Upgrade: h2c'],
       ...['X-Request-Id: theirs', 'Set-Cookie: a=1', 'set-cookie: b=2', 'tx_id: 7', 'Wakala-Token: theirs'],
@@ -62,7 +62,7 @@ describe('a response that refuses a handshake', () => {
     expect(client.received.toString()).toMatch(/\r\n\r\n$/);
   });
 
-  it('has the headers for the allowed page also where wakala itself refuses', async () => {
+  it('has CORS headers for an allowed page, also if Wakala refuses', async () => {
     const { proxy, client } = await start(switchNever, { max_websockets: 1 }, CORS);
     client.send(handshake('/ws/silent'));
     await expect.poll(() => proxy.server.snapshot().then(({ websockets }) => websockets)).toBe(1);
@@ -80,7 +80,7 @@ describe('a response that refuses a handshake', () => {
     }
   });
 
-  it('of any size arrives whole, in chunks or by its length', async () => {
+  it('of any size arrives completely, in chunks or by its length', async () => {
     const body = Buffer.alloc(3 * 1024 * 1024, '0123456789abcdef').toString();
     const chunked = `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
     const cases = [
@@ -94,7 +94,7 @@ describe('a response that refuses a handshake', () => {
     }
   });
 
-  it('that a dead token gets is looked into, and the next handshake has a new token', async () => {
+  it('to a dead token is recognized, and the next handshake has a new token', async () => {
     const tokens: string[] = [];
     const {
       client,
@@ -124,7 +124,7 @@ describe('a response that refuses a handshake', () => {
     expect(tokens[0]).not.toBe(tokens[1]);
   });
 
-  it('may take longer than the deadline while it goes on, and breaks off after a silence of that length', async () => {
+  it('may take longer than the deadline while it continues, and is aborted after that long without progress', async () => {
     const pieces = 6;
     const started = await start(
       (socket, req) => {
@@ -141,7 +141,7 @@ describe('a response that refuses a handshake', () => {
     expect(await started.proxy.logged('response_incomplete')).toMatchObject({ code: 'upstream_timeout' });
   });
 
-  it('that is cut breaks the connection of the client, also of one that knows no chunks', async () => {
+  it('that is truncated breaks the connection of the client, also of one without chunks', async () => {
     const started = await start((socket) => {
       socket.write(`${head('403 No', 'Transfer-Encoding: chunked')}9c40\r\n${'x'.repeat(40_000)}\r\n`);
       setTimeout(() => socket.destroy(), 200);
@@ -154,7 +154,7 @@ describe('a response that refuses a handshake', () => {
     expect(await old.ending).toBe('broken');
   });
 
-  it('ends the connection although the client goes on sending', async () => {
+  it('closes the connection although the client continues to send', async () => {
     const { client } = await start((socket) => socket.end(`${head('403 No', 'Content-Length: 2')}no`));
     client.send(Buffer.concat([Buffer.from(handshake('/ws/feed')), Buffer.alloc(1024 * 1024)]));
     expect((await client.answer()).body.toString()).toBe('no');
@@ -173,7 +173,7 @@ describe('a handshake', () => {
     }
   });
 
-  it('keeps headers of any name, and same names in their order, both ways', async () => {
+  it('keeps headers of any name, and repeated names in order, in both directions', async () => {
     const lines = ['constructor: a', '__proto__: b', 'toString: c', 'X-Two: 1', 'x-two: 2', 'hasOwnProperty: d'];
     const { client, handshakes } = await start((socket) => {
       const switching = head('101 Switching Protocols', 'Connection: Upgrade', 'Upgrade: websocket', ...lines);
@@ -191,7 +191,7 @@ describe('a handshake', () => {
     expect(named(pairs).filter((line) => line.startsWith('x-two'))).toEqual(['x-two: 1', 'x-two: 2']);
   });
 
-  it('that is accepted goes by the header rules of any other response', async () => {
+  it('that is accepted follows the header rules of other responses', async () => {
     const { client } = await start(
       (socket) => {
         const lines = ['Connection: Upgrade, X-Private', 'Upgrade: websocket', 'X-Private: 1', 'X-Request-Id: theirs'];

@@ -8,7 +8,7 @@ import { RawUpstream, reply } from '../support/upstream-raw.ts';
 import { handshake, startWebSockets as start, switchToEcho } from '../support/websocket.ts';
 
 describe('a WebSocket', () => {
-  it('goes through with the token on its handshake, and every byte both ways', async () => {
+  it('is forwarded with the token on its handshake, and relays every byte in both directions', async () => {
     const { client, handshakes, tokens, port } = await start();
     client.send(handshake('/ws/feed?a=%2F&&b', 'Authorization: Bearer theirs', 'author_ization: theirs', 'X-Kept: 1'));
     const answer = await client.answer();
@@ -24,7 +24,7 @@ describe('a WebSocket', () => {
     expect(request?.rawHeaders.filter((name) => name.toLowerCase() === 'authorization')).toHaveLength(1);
   });
 
-  it('drops what would make another request of its handshake, where the route has `allow`', async () => {
+  it('drops headers that would make its handshake another request if the route has `allow`', async () => {
     const { client, handshakes } = await start(switchToEcho, { allow: ['GET /feed'] });
     const overrides = ['X-HTTP-Method-Override', 'x_http_method', 'XMethodOverride', 'X-Original-URL', 'X_REWRITE_URL'];
     client.send(handshake('/ws/feed', ...overrides.map((name) => `${name}: /admin`), 'Proxy: http://evil.example'));
@@ -32,7 +32,7 @@ describe('a WebSocket', () => {
     expect(handshakes.map(({ rawHeaders }) => rawHeaders.filter((text) => /admin|evil/.test(text)))).toEqual([[]]);
   });
 
-  it('loses every header of the answer that holds the token', async () => {
+  it('loses every header of the response that contains the token', async () => {
     const { client, tokens } = await start();
     client.send(handshake('/ws/feed'));
     expect((await client.answer()).values('x-echo')).toEqual([]);
@@ -57,7 +57,7 @@ describe('a WebSocket', () => {
     await closed;
   });
 
-  it('is refused where another route allows them and this one does not', async () => {
+  it('is refused if another route allows them and this one does not', async () => {
     const { client, handshakes } = await start();
     client.send(handshake('/api/feed'));
     const answer = await client.answer();
@@ -71,7 +71,7 @@ describe('a WebSocket', () => {
     ['a dot segment', '/ws/%2e%2e/feed', [], 400, 'bad_request_target'],
     ['a login', '/ws/issue/token', [], 403, 'path_refused'],
     ['a loop', '/ws/feed', ['Via: 1.1 wakala'], 508, 'loop_detected'],
-  ])('is refused for %s as any request is', async (_, path, lines, status, code) => {
+  ])('is refused for %s like any request', async (_, path, lines, status, code) => {
     // A login can only be called through the route where the API host issues the tokens.
     const settings = code === 'path_refused' ? { auth_server: undefined } : {};
     const { client, handshakes } = await start(switchToEcho, settings);
@@ -81,7 +81,7 @@ describe('a WebSocket', () => {
     expect(handshakes).toEqual([]);
   });
 
-  it('that the provider refuses gets the answer of the provider', async () => {
+  it('that the provider refuses relays its response', async () => {
     const { client } = await start((_, socket) => {
       socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno');
     });
@@ -90,7 +90,7 @@ describe('a WebSocket', () => {
     expect([answer.status, answer.body.toString()]).toEqual([403, 'no']);
   });
 
-  it('whose token is dead is refused, and the next handshake has a new token', async () => {
+  it('with a dead token is refused, and the next handshake has a new token', async () => {
     let shown = 0;
     const { client, proxy, handshakes, tokens } = await start((req, socket) => {
       shown += 1;
@@ -107,7 +107,7 @@ describe('a WebSocket', () => {
     );
   });
 
-  it('to an upstream that is gone makes 502, and the process lives', async () => {
+  it('to an unreachable upstream results in 502, and the process keeps running', async () => {
     const gone = await RawUpstream.start((request) => void request.socket.destroy());
     const proxy = await startProxyTo(gone, { websocket: true });
     const client = await RawClient.open(proxy.port);
@@ -116,7 +116,7 @@ describe('a WebSocket', () => {
     expect((await ask(proxy.port, '/nowhere')).status).toBe(404);
   });
 
-  it('whose provider does not answer the handshake is answered 504 at the deadline', async () => {
+  it('whose handshake gets no response results in 504 at the deadline', async () => {
     const silent = await RawUpstream.start(() => undefined);
     const proxy = await startProxyTo(silent, { websocket: true, timeout: '150ms' });
     const client = await RawClient.open(proxy.port);
@@ -129,14 +129,14 @@ describe('a WebSocket', () => {
     ]);
   });
 
-  it('has its request id and the use of the token in the answer', async () => {
+  it('has its request ID and the use of the token in the response', async () => {
     const { client } = await start();
     client.send(handshake('/ws/feed', 'X-Request-Id: feed-7'));
     const answer = await client.answer();
     expect([answer.values('x-request-id'), answer.values('wakala-token')]).toEqual([['feed-7'], ['fetched']]);
   });
 
-  it('leaves plain requests on its route as they are', async () => {
+  it('does not change plain requests on its route', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'plain'));
     const proxy = await startProxyTo(upstream, { websocket: true });
     expect((await ask(proxy.port, '/api/x')).text).toBe('plain');

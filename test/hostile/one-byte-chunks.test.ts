@@ -11,7 +11,7 @@ const GET = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';
 const POST = 'POST /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n';
 
 describe('bodies in chunks of one byte take no more memory than their bytes', { timeout: 120_000 }, () => {
-  it('where a request is gathered for a second attempt', async () => {
+  it('while a request is collected for a second attempt', async () => {
     const { clients, growthMiB } = await start(24, (socket) => void socket.end(response('done')));
     const whole = Buffer.concat([Buffer.from(POST), chunks(64 * 1024), Buffer.from(LAST_CHUNK)]);
     for (const client of clients) client.write(whole);
@@ -19,7 +19,7 @@ describe('bodies in chunks of one byte take no more memory than their bytes', { 
     expect(growthMiB()).toBeLessThan(MOST_MIB);
   });
 
-  it('where a request is streamed to an upstream that does not read', async () => {
+  it('while a request is streamed to an upstream that does not read', async () => {
     const { clients, pid, growthMiB } = await start(6, (socket) => void socket.pause());
     const many = chunks(10_000);
     for (const client of clients) {
@@ -30,7 +30,7 @@ describe('bodies in chunks of one byte take no more memory than their bytes', { 
     expect(growthMiB()).toBeLessThan(MOST_MIB);
   });
 
-  it('where requests wait behind a slow one on their connection', async () => {
+  it('while requests wait behind a slow one on their connection', async () => {
     const { clients, pid, growthMiB } = await start(24, () => undefined);
     const waiting = Buffer.concat([Buffer.from(POST), chunks(16_000), Buffer.from(LAST_CHUNK)]);
     for (const client of clients) client.write(Buffer.concat([Buffer.from(GET), waiting, waiting, waiting]));
@@ -38,7 +38,7 @@ describe('bodies in chunks of one byte take no more memory than their bytes', { 
     expect(growthMiB()).toBeLessThan(MOST_MIB);
   });
 
-  it('where a response is held to be looked at', async () => {
+  it('while a response is held because its body decides', async () => {
     const sockets: Socket[] = [];
     const { clients, growthMiB } = await start(100, (socket) => {
       sockets.push(socket);
@@ -52,7 +52,7 @@ describe('bodies in chunks of one byte take no more memory than their bytes', { 
     expect(growthMiB()).toBeLessThan(MOST_MIB);
   });
 
-  it('where a client does not read its response', async () => {
+  it('while a client does not read its response', async () => {
     const sockets: Socket[] = [];
     const many = chunks(10_000);
     const { clients, pid, growthMiB } = await start(8, (socket) => {
@@ -66,7 +66,7 @@ describe('bodies in chunks of one byte take no more memory than their bytes', { 
     expect(growthMiB()).toBeLessThan(MOST_MIB);
   });
 
-  it('where the inspector keeps them', async () => {
+  it('while the inspector keeps them', async () => {
     const { clients, growthMiB } = await start(24, (socket) => void socket.end(response('done')), {
       inspect_bodies: true,
       admin: '127.0.0.1:0',

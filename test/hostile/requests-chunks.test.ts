@@ -49,8 +49,8 @@ const BROKEN: readonly [name: string, body: string][] = [
   ['a request line in place of a size', SMUGGLED],
 ];
 
-describe('a request with broken chunks', () => {
-  it.each(BROKEN)('sends nothing, is refused and ends its connection: %s', async (_, body) => {
+describe('a request with invalid chunks', () => {
+  it.each(BROKEN)('sends nothing, is refused and closes its connection: %s', async (_, body) => {
     bench().upstream.forget();
     const client = await RawClient.open(bench().port);
     client.send(HEAD + body + SMUGGLED);
@@ -63,7 +63,7 @@ describe('a request with broken chunks', () => {
     bench().expectClean(client.received);
   });
 
-  it('never passes for whole at the upstream if part of it was passed on', async () => {
+  it('is never complete at the upstream if part of it was forwarded', async () => {
     bench().upstream.forget();
     const client = await RawClient.open(bench().port);
     client.send(Buffer.concat([Buffer.from(HEAD), chunk(Buffer.alloc(200_000, 'a'))]));
@@ -75,7 +75,7 @@ describe('a request with broken chunks', () => {
     bench().expectClean(client.received);
   });
 
-  it('that stop half-way never pass for whole', async () => {
+  it('that stop half-way are never complete', async () => {
     bench().upstream.forget();
     const client = await RawClient.open(bench().port);
     client.send(`${HEAD}5\r\nab`);
@@ -121,12 +121,12 @@ const SOUND: Taken[] = (
   return { name, bytes, expected: { ...rest, headers } };
 });
 
-describe('a request with sound chunks', () => {
-  it.each(SOUND)('goes out once, unchunked and without trailers: $name', async (row) => {
+describe('a request with valid chunks', () => {
+  it.each(SOUND)('is sent once, unchunked and without trailers: $name', async (row) => {
     await expectTaken(bench(), row);
   });
 
-  it('leaves the request behind its trailers alone', async () => {
+  it('does not affect the request after its trailers', async () => {
     const bytes = `${HEAD}1\r\na\r\n0\r\nA: b\r\nB: c\r\n\r\n${request('GET /api/next')}`;
     const { answers } = await exchange(bench(), bytes, 2);
     expect(answers.map(({ status }) => status)).toEqual([200, 200]);

@@ -122,12 +122,12 @@ const REFUSED: Refused[] = [
   },
 ];
 
-describe('a request with doubtful codings', () => {
+describe('a request with invalid codings', () => {
   it.each(REFUSED)('is refused and sends nothing: $name', async (row) => {
     await expectRefusal(bench(), row);
   });
 
-  it.each(REFUSED)('hides no other request behind it: $name', async ({ bytes, ...row }) => {
+  it.each(REFUSED)('cannot smuggle another request: $name', async ({ bytes, ...row }) => {
     await expectRefusal(bench(), { ...row, bytes: bytes.toString('latin1') + SMUGGLED });
   });
 });
@@ -162,8 +162,8 @@ const TAKEN: Taken[] = [
   })),
 ];
 
-describe('a request with sound codings', () => {
-  it.each(TAKEN)('goes out once, with a length of our own: $name', async (row) => {
+describe('a request with valid codings', () => {
+  it.each(TAKEN)('is sent once, with a new Content-Length: $name', async (row) => {
     await expectTaken(bench(), row);
   });
 });

@@ -65,7 +65,7 @@ const REFUSED: Refused[] = [
   ).map(([name, bytes]) => ({ name, bytes, expected: '400 bad_request' })),
 ];
 
-describe('a request without one sound Host', () => {
+describe('a request without exactly one valid Host', () => {
   it.each(REFUSED)('is refused and sends nothing: $name', async (row) => {
     await expectRefusal(bench(), row);
   });
@@ -122,14 +122,14 @@ const TAKEN: Taken[] = OWN.map((value) => ({
 }));
 
 describe('a request to a Host that is this machine', () => {
-  it.each(TAKEN)("goes out once, with the upstream's name for Host: $name", async (row) => {
+  it.each(TAKEN)('is sent once, with the Host of the upstream: $name', async (row) => {
     await expectTaken(bench(), row);
   });
 
   it.each([
     ['X-Forwarded-Host: evil.example', 'x-forwarded-host'],
     ['Forwarded: host=evil.example', 'forwarded'],
-  ])('does not pass on %s', async (line, name) => {
+  ])('does not forward %s', async (line, name) => {
     const row = {
       name: line,
       bytes: request('GET /api/x', line),

@@ -80,12 +80,12 @@ const REFUSED: Refused[] = [
   },
 ];
 
-describe('a request with a doubtful length', () => {
+describe('a request with an invalid length', () => {
   it.each(REFUSED)('is refused and sends nothing: $name', async (row) => {
     await expectRefusal(bench(), row);
   });
 
-  it.each(REFUSED)('hides no other request behind it: $name', async ({ bytes, ...row }) => {
+  it.each(REFUSED)('cannot smuggle another request: $name', async ({ bytes, ...row }) => {
     await expectRefusal(bench(), { ...row, bytes: bytes.toString('latin1') + SMUGGLED });
   });
 });
@@ -93,13 +93,10 @@ describe('a request with a doubtful length', () => {
 const TOO_LONG = ['10485761', '99999999999', '9007199254740993', '9223372036854775807', '18446744073709551615'];
 
 describe('a length above max_body', () => {
-  it.each(TOO_LONG)(
-    'is refused before any of the body is read, and nothing is taken for a request: %s',
-    async (length) => {
-      const bytes = request('POST /api/x', `Content-Length: ${length}`) + SMUGGLED;
-      await expectRefusal(bench(), { name: length, bytes, expected: '413 body_too_large' });
-    },
-  );
+  it.each(TOO_LONG)('is refused before the body is read, and none of it is read as a request: %s', async (length) => {
+    const bytes = request('POST /api/x', `Content-Length: ${length}`) + SMUGGLED;
+    await expectRefusal(bench(), { name: length, bytes, expected: '413 body_too_large' });
+  });
 });
 
 const TAKEN: Taken[] = [
@@ -145,8 +142,8 @@ const TAKEN: Taken[] = [
   },
 ];
 
-describe('a request with a sound length', () => {
-  it.each(TAKEN)('goes out once, with that length in plain decimals: $name', async (row) => {
+describe('a request with a valid length', () => {
+  it.each(TAKEN)('is sent once, with that length in plain decimals: $name', async (row) => {
     await expectTaken(bench(), row);
   });
 });

@@ -72,7 +72,7 @@ const REFUSED: Refused[] = (
 ).map(([name, bytes]) => ({ name, bytes, expected: '400 bad_request' }));
 
 describe('a request with a malformed line', () => {
-  it.each(REFUSED)('is refused and sends nothing, nor does one behind it: $name', async ({ bytes, ...row }) => {
+  it.each(REFUSED)('is refused and sends nothing, and so is the request after it: $name', async ({ bytes, ...row }) => {
     await expectRefusal(bench(), { ...row, bytes: bytes.toString('latin1') + SMUGGLED });
   });
 });
@@ -123,14 +123,14 @@ const TAKEN: Taken[] = [
   { name: 'HTTP/1.0', bytes: request('GET /api/x HTTP/1.0'), expected: { sent: 'GET /api/x' } },
 ];
 
-describe('a request with unusual but sound lines', () => {
-  it.each(TAKEN)('goes out once: $name', async (row) => {
+describe('a request with unusual but valid lines', () => {
+  it.each(TAKEN)('is sent once: $name', async (row) => {
     await expectTaken(bench(), row);
   });
 });
 
-describe('requests behind one another in one packet', () => {
-  it('are answered in their order', async () => {
+describe('pipelined requests in one packet', () => {
+  it('get their responses in order', async () => {
     const { upstream } = bench();
     const requests = Array.from({ length: 10 }, (_, i) => request(`GET /api/order/${i}`));
     for (let i = 0; i < 10; i++) {
@@ -145,7 +145,7 @@ describe('requests behind one another in one packet', () => {
     expect(bench().forwarded().toSorted()).toEqual(requests.map((_, i) => `GET /base/api/order/${i}`));
   });
 
-  it('with bodies go out with the body that is theirs', async () => {
+  it('with bodies are sent with their own bodies', async () => {
     const bodies = ['a', 'bb', '', 'dddd'];
     const bytes = bodies.map((body) => request('POST /api/x', `Content-Length: ${body.length}`) + body).join('');
     await exchange(bench(), bytes, 4);
@@ -164,7 +164,7 @@ describe('requests behind one another in one packet', () => {
     ['a forged authority', request('GET http://evil.example/api/x')],
     ['a nominated length', request('POST /api/x', 'Connection: content-length', 'Content-Length: 1') + 'a'],
     ['a foreign coding', request('POST /api/x', 'Transfer-Encoding: gzip, chunked') + '0\r\n\r\n'],
-  ])('are not executed behind one that is refused for %s', async (_, refused) => {
+  ])('are not executed after one that is refused for %s', async (_, refused) => {
     const { answers } = await exchange(bench(), request('GET /api/first') + refused + SMUGGLED, 2);
     expect(answers[0]!.status).toBe(200);
     expect(summaryOf(answers[1]!)).toMatch(/^400 /);
@@ -176,13 +176,13 @@ describe('requests behind one another in one packet', () => {
     ['a method that is not forwarded', request('TRACE /api/x'), 405],
     ['a loop', request('GET /api/x', 'Via: 1.1 wakala'), 508],
     ['a foreign Host', bare('GET /api/x', 'Host: evil.example'), 403],
-  ])('are answered in order behind one of sound framing that is refused for %s', async (_, refused, status) => {
+  ])('get responses in order after one with valid framing that is refused for %s', async (_, refused, status) => {
     const { answers } = await exchange(bench(), request('GET /api/first') + refused + request('GET /api/last'), 3);
     expect(answers.map((answer) => answer.status)).toEqual([200, status, 200]);
     expect(bench().forwarded()).toEqual(['GET /base/api/first', 'GET /base/api/last']);
   });
 
-  it('go out no more than once, and are answered truly, before one with malformed lines', async () => {
+  it('before one with malformed lines are sent at most once, and get true responses', async () => {
     const bytes = request('GET /api/first') + request('GET /api/x', 'A : b') + SMUGGLED;
     const { answers } = await exchange(bench(), bytes, 1);
     expect(answers[0]!.status).toBe(200);
@@ -192,13 +192,13 @@ describe('requests behind one another in one packet', () => {
   it.each([
     ['Connection: close', request('GET /api/first', 'Connection: close')],
     ['HTTP/1.0', request('GET /api/first HTTP/1.0')],
-  ])('are not executed behind one with %s, which is answered', async (_, last) => {
+  ])('are not executed after one with %s, which gets a response', async (_, last) => {
     const { answers } = await exchange(bench(), last + SMUGGLED, 1);
     expect(answers[0]!.status).toBe(200);
     expect(bench().forwarded()).toEqual(['GET /base/api/first']);
   });
 
-  it('are never told `not_sent` by the refusal of a CONNECT behind them', async () => {
+  it('never get a `not_sent` from the refusal of a CONNECT after them', async () => {
     const { answers } = await exchange(bench(), request('GET /api/first') + request('CONNECT localhost:443'), 2);
     expect(answers.map(({ status }) => status)).toEqual([200, 405]);
     expect(bench().forwarded()).toEqual(['GET /base/api/first']);

@@ -52,7 +52,7 @@ describe('a method that is not forwarded', () => {
   });
 });
 
-describe('a method of any other kind', () => {
+describe('any other method', () => {
   it.each([
     'GET',
     'POST',
@@ -66,12 +66,12 @@ describe('a method of any other kind', () => {
     'LINK',
     'M-SEARCH',
     'QUERY',
-  ])('goes out once with the body that is its own: %s', async (method) => {
+  ])('is sent once with its body: %s', async (method) => {
     const bytes = request(`${method} /api/x`, 'Content-Length: 4') + 'body';
     await expectTaken(bench(), { name: method, bytes, expected: { sent: `${method} /api/x`, body: 'body' } });
   });
 
-  it.each(['GET', 'DELETE', 'OPTIONS', 'PURGE'])('goes out once without a body: %s', async (method) => {
+  it.each(['GET', 'DELETE', 'OPTIONS', 'PURGE'])('is sent once without a body: %s', async (method) => {
     await expectTaken(bench(), {
       name: method,
       bytes: request(`${method} /api/x`),
@@ -79,7 +79,7 @@ describe('a method of any other kind', () => {
     });
   });
 
-  it('as HEAD goes out once and gets no body', async () => {
+  it('as HEAD is sent once and gets no body', async () => {
     const { answers, client } = await exchange(bench(), request('HEAD /api/x'), 1);
     expect(answers[0]!.status).toBe(200);
     expect(client.received.toString('latin1')).toMatch(/\r\n\r\n$/);
@@ -88,18 +88,21 @@ describe('a method of any other kind', () => {
 });
 
 describe('an expectation', () => {
-  it.each(['100-continue', '100-Continue', '100-CONTINUE'])('of %s is met here and not forwarded', async (value) => {
-    bench().upstream.forget();
-    const client = await RawClient.open(bench().port);
-    client.send(request('POST /api/x', 'Content-Length: 4', `Expect: ${value}`));
-    expect((await client.answer()).status).toBe(100);
-    expect(bench().forwarded()).toEqual([]);
-    client.send('body');
-    expect((await client.answer()).status).toBe(200);
-    expect(bench().forwarded()).toEqual(['POST /base/api/x']);
-    await bench().expectAlive();
-    bench().expectClean(client.received);
-  });
+  it.each(['100-continue', '100-Continue', '100-CONTINUE'])(
+    'of %s gets its response from Wakala and is not forwarded',
+    async (value) => {
+      bench().upstream.forget();
+      const client = await RawClient.open(bench().port);
+      client.send(request('POST /api/x', 'Content-Length: 4', `Expect: ${value}`));
+      expect((await client.answer()).status).toBe(100);
+      expect(bench().forwarded()).toEqual([]);
+      client.send('body');
+      expect((await client.answer()).status).toBe(200);
+      expect(bench().forwarded()).toEqual(['POST /base/api/x']);
+      await bench().expectAlive();
+      bench().expectClean(client.received);
+    },
+  );
 
   it.each([
     ['a body that is there already', request('POST /api/x', 'Content-Length: 4', 'Expect: 100-continue') + 'body'],
@@ -107,14 +110,14 @@ describe('an expectation', () => {
       'chunks that are there already',
       request('POST /api/x', 'Transfer-Encoding: chunked', 'Expect: 100-continue') + '4\r\nbody\r\n0\r\n\r\n',
     ],
-  ])('of 100-continue with %s goes out once, with that body', async (_, bytes) => {
+  ])('of 100-continue with %s is sent once, with that body', async (_, bytes) => {
     const { answers } = await exchange(bench(), bytes, 2);
     expect(answers.map(({ status }) => status)).toEqual([100, 200]);
     expect(bench().upstream.requests.map(({ body }) => body.toString())).toContain('body');
     expect(bench().forwarded()).toEqual(['POST /base/api/x']);
   });
 
-  it('of 100-continue on HTTP/1.0 is passed over', async () => {
+  it('of 100-continue on HTTP/1.0 is ignored', async () => {
     const bytes = request('POST /api/x HTTP/1.0', 'Content-Length: 4', 'Expect: 100-continue') + 'body';
     const { answers } = await exchange(bench(), bytes, 1);
     expect([answers[0]!.status, bench().forwarded()]).toEqual([200, ['POST /base/api/x']]);
@@ -131,7 +134,7 @@ describe('an expectation', () => {
     await expectRefusal(bench(), { name: 'large', bytes, expected: '413 body_too_large' });
   });
 
-  it('of 100-continue on a request that is refused is refused, and its body is no request', async () => {
+  it('of 100-continue on a refused request is refused, and its body is not read as a request', async () => {
     const lines = [`Content-Length: ${SMUGGLED.length}`, 'Expect: 100-continue'];
     const bytes = request('POST /api/../x', ...lines) + SMUGGLED;
     await expectRefusal(bench(), { name: 'refused', bytes, expected: '400 bad_request_target' });
@@ -147,14 +150,14 @@ describe('an expectation', () => {
   );
 
   it.each(['200-ok', 'x', '100', '100-continued', 'a100-continue'])(
-    'of %s is refused with 417 and sends nothing',
+    'of %s gets a 417 and sends nothing',
     async (value) => {
       const bytes = request('POST /api/x', 'Content-Length: 4', `Expect: ${value}`) + 'body';
       await expectRefusal(bench(), { name: value, bytes, expected: '417 expectation_failed' });
     },
   );
 
-  it.each(['GET /api/x', 'GET /nowhere'])('of nothing, or without a body, is no reason to hang: %s', async (start) => {
+  it.each(['GET /api/x', 'GET /nowhere'])('that is empty, or without a body, does not hang: %s', async (start) => {
     bench().upstream.forget();
     const client = await RawClient.open(bench().port);
     client.send(request(start, 'Expect: 100-continue'));

@@ -197,9 +197,9 @@ const NO_ROUTE = [
   '/x/mpesa',
 ];
 
-describe('a target that only looks like that of a route', () => {
+describe('a target that resembles that of a route', () => {
   it.each(NO_ROUTE.map((target) => [visible(target), target]))(
-    'is answered with 404 and sends nothing: %s',
+    'gets a 404 and sends nothing: %s',
     async (_, target) => {
       await expectRefusal(bench(), { name: target, bytes: request(`GET ${target}`), expected: '404 no_route' });
     },
@@ -245,21 +245,21 @@ const TAKEN: Taken[] = BYTE_FOR_BYTE.map(([target, sent]) => ({
 }));
 
 describe('a target within its route', () => {
-  it.each(TAKEN)('goes out once, byte for byte: $name', async (row) => {
+  it.each(TAKEN)('is sent once, byte for byte: $name', async (row) => {
     await expectTaken(bench(), row);
   });
 
-  it('of 15,000 bytes goes out whole', async () => {
+  it('of 15,000 bytes is sent completely', async () => {
     const path = `/api/${'x'.repeat(15_000)}`;
     await expectTaken(bench(), { name: path, bytes: request(`GET ${path}`), expected: { sent: `GET ${path}` } });
   });
 
-  it.each([17_000, 65_536, 1_000_000])('of %i bytes is refused with 431', async (length) => {
+  it.each([17_000, 65_536, 1_000_000])('of %i bytes gets a 431', async (length) => {
     const bytes = request(`GET /api/${'x'.repeat(length)}`);
     await expectRefusal(bench(), { name: 'long', bytes, expected: '431 header_too_large' });
   });
 
-  it('of 10,000 nested escapes is refused in no time', async () => {
+  it('of 10,000 nested escapes is refused without delay', async () => {
     const bytes = request(`GET /api/%${'25'.repeat(7000)}2e%2e/x`);
     await expectRefusal(bench(), { name: 'nested', bytes, expected: '400 bad_request_target' });
   });

@@ -47,7 +47,7 @@ function hex(letter: string): string {
 }
 
 describe.each(LOGINS)('$method $path of $name', ({ name, method, path }) => {
-  it.each(SPELLINGS)('is refused and never leaves %s', async (_, spell) => {
+  it.each(SPELLINGS)('is refused and never sent as %s', async (_, spell) => {
     expect(spell(path)).not.toBe(path);
     const bytes = request(`${method} /${name}${spell(path)}`, 'Authorization: Basic client-canary');
     const { answers } = await exchange(bench(), bytes, 1);
@@ -58,7 +58,7 @@ describe.each(LOGINS)('$method $path of $name', ({ name, method, path }) => {
   });
 
   it.each(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter((other) => other !== method))(
-    'is refused and never leaves with %s',
+    'is refused and never sent with %s',
     async (other) => {
       const bytes = request(`${other} /${name}${path}`);
       if (other === 'HEAD') {
@@ -73,7 +73,7 @@ describe.each(LOGINS)('$method $path of $name', ({ name, method, path }) => {
   it.each([
     ['as documented', path],
     ['with a query', `${path}?grant_type=client_credentials&x=${encodeURIComponent('../')}`],
-  ])('is answered here with a placeholder %s', async (_, spelled) => {
+  ])('gets a placeholder from Wakala %s', async (_, spelled) => {
     const bytes = request(`${method} /${name}${spelled}`, 'Authorization: Basic client-canary');
     const { answers } = await exchange(bench(), bytes, 1);
     expect(answers[0]!.status).toBe(200);
@@ -81,22 +81,22 @@ describe.each(LOGINS)('$method $path of $name', ({ name, method, path }) => {
     expect(bench().forwarded()).toEqual([]);
   });
 
-  it.each([`/x${path}`, `${path}/x/y`, `${path}x/y`])('is not what %s is, which goes out', async (other) => {
+  it.each([`/x${path}`, `${path}/x/y`, `${path}x/y`])('does not match %s, which is forwarded', async (other) => {
     const bytes = request(`${method} /${name}${other}`);
     await expectTaken(bench(), { name: other, bytes, expected: { sent: `${method} /${name}${other}` } });
   });
 });
 
-describe("a route's own token exchange", () => {
+describe('the token exchange of a route', () => {
   it.each(['/issue/token/', '/ISSUE/token', '/issue%2ftoken', '/iss%75e/token', '/issue/token;x', '/issue%252ftoken'])(
-    'is refused and never leaves as %s',
+    'is refused and never sent as %s',
     async (path) => {
       const bytes = request(`POST /own${path}`);
       await expectRefusal(bench(), { name: path, bytes, expected: '403 path_refused' });
     },
   );
 
-  it('is answered here with a placeholder as documented', async () => {
+  it('gets a placeholder from Wakala as documented', async () => {
     const { answers } = await exchange(bench(), request('POST /own/issue/token'), 1);
     expect([answers[0]!.status, Object.keys(answers[0]!.json())]).toEqual([
       200,

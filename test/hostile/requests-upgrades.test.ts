@@ -29,7 +29,7 @@ describe.each([
     ['nothing', ['Connection: Upgrade', 'Upgrade:']],
     ['h2c without Connection', ['Upgrade: h2c']],
     ['nothing named', ['Connection: Upgrade']],
-  ])('to %s is passed over, and the request goes out once', async (_, lines) => {
+  ])('to %s is ignored, and the request sent once', async (_, lines) => {
     const row = {
       name: '',
       bytes: request('GET /api/x', ...lines),
@@ -66,7 +66,7 @@ describe.each([
       bytes: request('GET /api/x', 'Host: x', ...HANDSHAKE),
       expected: '400 bad_request',
     },
-  ])('to a WebSocket is refused and sends nothing, nor does what follows: $name', async ({ bytes, ...row }) => {
+  ])('to a WebSocket is refused and sends nothing, and so does what follows: $name', async ({ bytes, ...row }) => {
     of().upstream.forget();
     const client = await RawClient.open(of().port);
     client.send(bytes.toString('latin1') + SMUGGLED);
@@ -114,11 +114,11 @@ describe('a WebSocket handshake on a route that allows it', () => {
       bytes: request('GET /ws/x', 'Origin: https://evil.example', ...HANDSHAKE),
       expected: '403 origin_refused',
     },
-  ])('is refused $name and sends nothing', async (row) => {
+  ])('is refused with $name and sends nothing', async (row) => {
     await expectRefusal(bench(), row);
   });
 
-  it('goes out once, with the token and without what the client may not say', async () => {
+  it('is sent once, with the token and without headers that the client must not set', async () => {
     const target = '/base/ws/good';
     acceptHandshakes(bench(), target);
     bench().upstream.forget();
@@ -139,7 +139,7 @@ describe('a WebSocket handshake on a route that allows it', () => {
   it.each([
     ['alone', ''],
     ['behind another that is owed its answer', request('GET /api/first')],
-  ])('goes nowhere behind a request with refused framing, %s', async (_, first) => {
+  ])('is not sent after a request with invalid framing, %s', async (_, first) => {
     acceptHandshakes(bench(), '/base/ws/smuggled');
     bench().upstream.forget();
     const client = await RawClient.open(bench().port);
@@ -151,7 +151,7 @@ describe('a WebSocket handshake on a route that allows it', () => {
     expect(client.received.toString('latin1')).not.toContain('HTTP/1.1 101');
   });
 
-  it('never answers for a request that is still owed its own answer', async () => {
+  it('is never the response to an earlier request', async () => {
     bench().upstream.forget();
     const client = await RawClient.open(bench().port);
     client.send(request('GET /api/first') + request('POST /ws/x', ...HANDSHAKE));
@@ -162,7 +162,7 @@ describe('a WebSocket handshake on a route that allows it', () => {
 });
 
 describe('a WebSocket handshake on an ordinary connection', () => {
-  it('is no reason to answer twice', async () => {
+  it('gets one response', async () => {
     const { answers } = await exchange(without(), request('GET /api/x', ...HANDSHAKE), 1);
     expect(answers[0]!.status).toBe(501);
   });

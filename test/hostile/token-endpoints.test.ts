@@ -99,7 +99,7 @@ const BROKEN: readonly Broken[] = [
 ];
 
 describe.each(BROKEN)('a token endpoint that is $name', ({ script, expected = '503 token_unavailable not_sent' }) => {
-  it('costs one exchange for all who ask, sends nothing to the API, and serves once it is well', async () => {
+  it('costs one exchange for all callers, sends nothing to the API, and serves once it works', async () => {
     const bench = await startTokenBench(script);
     const first = await Promise.all(Array.from({ length: 5 }, () => call(bench)));
     expect(new Set(first.map(summary))).toEqual(new Set([expected]));
@@ -112,7 +112,7 @@ describe.each(BROKEN)('a token endpoint that is $name', ({ script, expected = '5
     expect(bench.proxy.logText()).not.toMatch(/canary-api-key|scripted-token/);
   });
 
-  it('is not noticed while the token is still good', async () => {
+  it('has no effect while the token is valid', async () => {
     const bench = await startTokenBench(GOOD);
     expect(summary(await call(bench))).toBe('200 fetched');
     bench.endpoint.script = script;
@@ -130,14 +130,14 @@ describe('a token endpoint that is silent', () => {
     ['within its head', () => 'HTTP/1.1 200 OK\r\n'],
     ['within its body', () => 'HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"acc'],
     ['behind an interim answer', () => 'HTTP/1.1 102 Processing\r\n\r\n'],
-  ])('%s makes 503 at the deadline, and one exchange for all', async (_, script) => {
+  ])('%s results in 503 at the deadline, and one exchange for all', async (_, script) => {
     const bench = await startTokenBench(script, { timeout: '200ms' });
     const answers = await Promise.all(Array.from({ length: 20 }, () => call(bench)));
     expect(new Set(answers.map(summary))).toEqual(new Set(['503 token_unavailable not_sent']));
     expect([bench.endpoint.exchanges, bench.upstream.requests.length]).toEqual([1, 0]);
   });
 
-  it('is not waited for while the token is still good', async () => {
+  it('is not awaited while the token is valid', async () => {
     const bench = await startTokenBench(GOOD);
     await call(bench);
     bench.endpoint.script = () => undefined;
@@ -147,7 +147,7 @@ describe('a token endpoint that is silent', () => {
   });
 });
 
-describe('a token endpoint that answers without end', () => {
+describe('a token endpoint that responds without end', () => {
   it.each([
     ['with a length', 'HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n', (piece: string) => piece],
     [
@@ -155,7 +155,7 @@ describe('a token endpoint that answers without end', () => {
       'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n',
       (piece: string) => `${piece.length.toString(16)}\r\n${piece}\r\n`,
     ],
-  ])('%s is given up on after a bounded number of bytes', async (_, head, framed) => {
+  ])('%s is aborted after a limited number of bytes', async (_, head, framed) => {
     let written = 0;
     const bench = await startTokenBench((socket) => {
       const piece = framed('x'.repeat(10_000));
@@ -191,14 +191,14 @@ describe('a storm', () => {
     expect([bench.endpoint.exchanges, bench.upstream.requests.length]).toEqual([1, 0]);
   });
 
-  it('of 200 requests at a cold start costs one exchange', async () => {
+  it('of 200 requests on a cold start costs one exchange', async () => {
     const bench = await startTokenBench(GOOD);
     const answers = await Promise.all(Array.from({ length: 200 }, () => call(bench)));
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
     expect(bench.endpoint.exchanges).toBe(1);
   });
 
-  it('backs off longer and longer', async () => {
+  it('backs off longer each time', async () => {
     const bench = await startTokenBench((socket) => void socket.resetAndDestroy());
     for (let i = 0; i < 600; i++) {
       await call(bench);
@@ -209,7 +209,7 @@ describe('a storm', () => {
     expect(bench.endpoint.exchanges).toBeGreaterThan(8);
   });
 
-  it('of a flapping token endpoint never stops the service that a good token gives', async () => {
+  it('of failures of the token endpoint never interrupts service while the token is valid', async () => {
     const bench = await startTokenBench((socket, asked, number) =>
       number % 2 === 1 ? GOOD(socket, asked, number) : json(500, {}),
     );
@@ -237,7 +237,7 @@ describe('Retry-After', () => {
     ['junk', 1],
     ['99999999', 3600],
     ['60, 70', 1],
-  ])('of %j is kept to within bounds', async (value, seconds) => {
+  ])('of %j is respected within limits', async (value, seconds) => {
     const bench = await startTokenBench(() => json(429, {}, `retry-after: ${value}`));
     const answer = await call(bench);
     expect([summary(answer), answer.header('retry-after')]).toEqual(['503 token_unavailable not_sent', `${seconds}`]);

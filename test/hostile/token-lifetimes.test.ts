@@ -23,7 +23,7 @@ describe('a lifetime', () => {
     ['that is an object, which is passed over', { expires_in: {} }, 900],
     ['as 1e999, which is passed over', { expires_in: '1e999' }, 900],
     ['that is missing', {}, 900],
-  ])('%s is used up to its end, and no further', async (_, fields, seconds) => {
+  ])('%s is used up to its end and not longer', async (_, fields, seconds) => {
     const bench = await startTokenBench(
       (__, ___, number) => json(200, { access_token: tokenNamed(number), ...fields }),
       {
@@ -63,7 +63,7 @@ describe('a lifetime', () => {
     expect(bench.endpoint.exchanges).toBe(2);
   });
 
-  it("that has passed by the server's own clock makes no loop of exchanges", async () => {
+  it('that has passed on the clock of the server causes no loop of exchanges', async () => {
     const bench: TokenBench = await startTokenBench(() => {
       const date = `date: ${new Date(bench.clock.now()).toUTCString()}`;
       return json(200, { ...TOKEN, expires_at: Math.floor(bench.clock.now() / 1000) - 1 }, date);
@@ -72,7 +72,7 @@ describe('a lifetime', () => {
     expect([bench.endpoint.exchanges, bench.upstream.requests.length]).toEqual([1, 0]);
   });
 
-  it('of one second, again and again, costs no more than one exchange for each second', async () => {
+  it('of one second costs no more than one exchange per second', async () => {
     const bench = await startTokenBench((_, __, number) =>
       json(200, { access_token: tokenNamed(number), expires_in: 1 }),
     );
@@ -85,8 +85,8 @@ describe('a lifetime', () => {
   });
 });
 
-describe('a token endpoint that gives the same dying token again', () => {
-  it('is not asked in a loop while it lives', async () => {
+describe('a token endpoint that returns the same expiring token again', () => {
+  it('is not called in a loop while the token is valid', async () => {
     const bench: TokenBench = await startTokenBench(() => tokenOf({ ...TOKEN, expires_in: 20 }));
     for (let i = 0; i < 30; i++) {
       expect((await call(bench)).status).toBe(200);
@@ -95,7 +95,7 @@ describe('a token endpoint that gives the same dying token again', () => {
     expect(bench.endpoint.exchanges).toBeLessThanOrEqual(4);
   });
 
-  it('after the API refused it is asked once, and the refusal is passed on as it is', async () => {
+  it('is called once after the API refused the token, and the refusal is relayed', async () => {
     const refusing = () => json(401, { error: 'dead' });
     const bench = await startTokenBench(() => tokenOf({ ...TOKEN, expires_in: 3600 }), {}, refusing);
     for (let i = 0; i < 20; i++) expect(summary(await call(bench))).toBe('401 not-replayed');

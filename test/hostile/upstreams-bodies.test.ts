@@ -58,12 +58,12 @@ const CUT: AnswerCase[] = [
   { name: 'within the last chunk', answer: last(`${CHUNKED}4\r\nfine\r\n0\r\n`), expected: 'broken off' },
 ];
 
-describe('an answer that is cut', () => {
-  it.each(CUT)('never passes for whole: $name', async (row) => {
+describe('a truncated response', () => {
+  it.each(CUT)('is never taken for complete: $name', async (row) => {
     await expectAnswer(bench(), row);
   });
 
-  it.each(CUT.filter(({ expected }) => expected === RESET))('does not make a POST go out again: $name', async (row) => {
+  it.each(CUT.filter(({ expected }) => expected === RESET))('never causes a second POST: $name', async (row) => {
     await expectAnswer(bench(), { ...row, method: 'POST', sendings: 1 });
   });
 });
@@ -82,8 +82,8 @@ const LATE_ANSWERS: AnswerCase[] = [
   { name: 'behind the head of a stream', answer: head(OK, 'content-type: text/event-stream'), expected: 'broken off' },
 ];
 
-describe('an answer that stops', () => {
-  it.each(LATE_ANSWERS)('is ended by the deadline: $name', async (row) => {
+describe('a response that stops', () => {
+  it.each(LATE_ANSWERS)('is aborted at the deadline: $name', async (row) => {
     await expectAnswer(bench(), { ...row, route: 'slow' });
   });
 });
@@ -100,8 +100,8 @@ const BAD_CHUNKS: readonly [name: string, bytes: string][] = [
   ['another answer in place of a size', head(OK, 'content-length: 0')],
 ];
 
-describe('broken chunks in an answer', () => {
-  it.each(BAD_CHUNKS)('make 502 if they arrive with the head: %s', async (_, bytes) => {
+describe('invalid chunks in a response', () => {
+  it.each(BAD_CHUNKS)('result in 502 if they arrive with the head: %s', async (_, bytes) => {
     await expectAnswer(bench(), { name: '', answer: last(CHUNKED + bytes), expected: INVALID });
   });
 
@@ -192,8 +192,8 @@ async function trickle(socket: Socket, text: string): Promise<void> {
   for (const byte of text) await new Promise<unknown>((resolve) => socket.write(byte, resolve));
 }
 
-describe('an answer with an unusual but sound body', () => {
-  it.each(SOUND)('is passed on whole: $name', async (row) => {
+describe('a response with an unusual but valid body', () => {
+  it.each(SOUND)('is relayed completely: $name', async (row) => {
     await expectAnswer(bench(), row);
   });
 });
@@ -213,8 +213,8 @@ function bombs(): readonly [encoding: string, body: Buffer][] {
   ];
 }
 
-describe('a compressed answer that may say that the token is dead', () => {
-  it('is not inflated beyond what such an answer could be', async () => {
+describe('a compressed response that may say that the token is dead', () => {
+  it('is decompressed only up to a limit', async () => {
     const made = bombs();
     const before = process.memoryUsage().rss;
     for (const [encoding, body] of made) {
@@ -228,13 +228,13 @@ describe('a compressed answer that may say that the token is dead', () => {
   it.each([
     ['in chunks without an end', Buffer.concat([Buffer.from(CHUNKED.replace('200', '404')), chunk(GZIP)])],
     ['that is cut', Buffer.from(`${head('HTTP/1.1 404 No', 'content-encoding: gzip', 'content-length: 99')}x`)],
-  ])('%s is none, and does not pass for whole', async (_, bytes) => {
+  ])('%s is invalid and not taken for complete', async (_, bytes) => {
     await expectAnswer(bench(), { name: '', route: 'dead', answer: last(bytes), expected: RESET });
   });
 });
 
-describe('an invalid answer on a connection', () => {
-  it('takes no other request with it', async () => {
+describe('an invalid response on a connection', () => {
+  it('does not affect other requests', async () => {
     const rows = Array.from({ length: 10 }, () => bench().expectAlive());
     await Promise.all([...rows, expectAnswer(bench(), { name: '', answer: 'junk\r\n\r\n', expected: INVALID })]);
   });

@@ -40,7 +40,7 @@ async function expectWell(client: RawClient): Promise<void> {
   bench().expectClean(client.received);
 }
 
-describe('an invalid answer to a WebSocket handshake', () => {
+describe('an invalid response to a WebSocket handshake', () => {
   it.each<[name: string, answer: string | Answering, code: string]>([
     ['junk', 'junk\r\n\r\n', 'upstream_'],
     ['status 099', head('HTTP/1.1 099 Low', 'content-length: 0'), 'upstream_'],
@@ -55,7 +55,7 @@ describe('an invalid answer to a WebSocket handshake', () => {
     ['interim answers without end', head('HTTP/1.1 103 Early Hints', 'a: b').repeat(40), 'upstream_invalid'],
     ['silence', () => undefined, 'upstream_timeout'],
     ['half a head', 'HTTP/1.1 101 Switch', 'upstream_timeout'],
-  ])('is answered with a problem, outcome unknown: %s', async (_, answer, code) => {
+  ])('results in a problem response, outcome unknown: %s', async (_, answer, code) => {
     const client = await shake(bench(), answer);
     expect(summaryOf(await client.answer())).toMatch(new RegExp(`^50[24] ${code}\\w* unknown$`));
     await client.ending;
@@ -63,13 +63,13 @@ describe('an invalid answer to a WebSocket handshake', () => {
   });
 });
 
-describe('an answer to a WebSocket handshake', () => {
+describe('a response to a WebSocket handshake', () => {
   it.each<[string, (token: string) => string[]]>([
     ['in a header', (token) => [`x-echo: ${token}`]],
     ['in two lines', (token) => [`x-echo: ${token}`, `x-echo: a${token}`]],
     ['in a cookie', (token) => [`set-cookie: a=b`, `set-cookie: c=${token}`]],
     ['in the name of a header', (token) => [`x-${token}: y`]],
-  ])('never repeats our token %s', async (_, lines) => {
+  ])('never returns the token %s', async (_, lines) => {
     for (const start of [SWITCHING.join('\r\n'), 'HTTP/1.1 403 No\r\ncontent-length: 0']) {
       const client = await shake(bench(), (__, got) => head(start, ...lines(tokenIn(valuesOf(got, 'authorization')))));
       expect([101, 403]).toContain((await client.answer()).status);
@@ -77,7 +77,7 @@ describe('an answer to a WebSocket handshake', () => {
     }
   });
 
-  it.each(SPELLINGS)('never repeats our token spelled %s', async (_, spell) => {
+  it.each(SPELLINGS)('never returns the token spelled %s', async (_, spell) => {
     for (const [status, ...start] of [SWITCHING, ['HTTP/1.1 403', 'content-length: 0']]) {
       const client = await shake(bench(), (__, got) => {
         const text = spell(tokenIn(valuesOf(got, 'authorization')));
@@ -92,7 +92,7 @@ describe('an answer to a WebSocket handshake', () => {
     }
   });
 
-  it('never repeats our token in the reason', async () => {
+  it('never returns the token in the reason phrase', async () => {
     for (const lines of [SWITCHING.slice(1), ['content-length: 0']]) {
       const status = lines.length === 2 ? 101 : 403;
       const client = await shake(bench(), (_, got) => {
@@ -110,7 +110,7 @@ describe('an answer to a WebSocket handshake', () => {
       'in chunks with a trailer',
       `${head('HTTP/1.1 400 No', 'transfer-encoding: chunked')}4\r\nfine\r\n0\r\na: b\r\n\r\n`,
     ],
-  ])('that refuses it is passed on in sound framing: %s', async (_, answer) => {
+  ])('that refuses it is relayed with valid framing: %s', async (_, answer) => {
     const client = await shake(bench(), answer);
     const got = await client.answer();
     expect([got.status, got.body.toString()]).toEqual([400, 'fine']);
@@ -118,7 +118,7 @@ describe('an answer to a WebSocket handshake', () => {
     await expectWell(client);
   });
 
-  it('that refuses it and is cut never passes for whole', async () => {
+  it('that refuses it and is truncated is never taken for complete', async () => {
     const client = await shake(
       bench(),
       (socket) => void socket.end(`${head('HTTP/1.1 400 No', 'content-length: 9')}fine`),

@@ -12,7 +12,7 @@ const bench = benchForFile();
 const OK = 'HTTP/1.1 200 OK';
 
 describe('a redirect', () => {
-  it.each([301, 302, 303, 307, 308])('with %i is passed on and not followed', async (status) => {
+  it.each([301, 302, 303, 307, 308])('with %i is relayed and not followed', async (status) => {
     const seen: Socket[] = [];
     const other = createServer((socket) => void seen.push(socket.on('error', () => {}))).listen(0, '127.0.0.1');
     onTestFinished(() => void other.close());
@@ -29,7 +29,7 @@ describe('a redirect', () => {
   });
 });
 
-describe('headers of an answer', () => {
+describe('headers of a response', () => {
   it.each([
     ['in a header', (token: string) => [`x-echo: ${token}`]],
     ['as Authorization', (token: string) => [`authorization: Bearer ${token}`]],
@@ -43,7 +43,7 @@ describe('headers of an answer', () => {
     ['in a header that Connection names', (token: string) => ['connection: x-echo', `x-echo: ${token}`]],
     ['in Connection itself', (token: string) => [`connection: ${token}`]],
     ['as the request id', (token: string) => [`x-request-id: ${token}`]],
-  ])('never repeat our token %s', async (_, lines) => {
+  ])('never return the token %s', async (_, lines) => {
     const answer: Answering = (__, request) => {
       const token = valuesOf(request, 'authorization').join().slice('Bearer '.length);
       return `${head(OK, ...lines(token), 'content-length: 4')}fine`;
@@ -51,7 +51,7 @@ describe('headers of an answer', () => {
     await expectAnswer(bench(), { name: '', answer, expected: passed(200, 'fine') });
   });
 
-  it.each(SPELLINGS)('never repeat our token spelled %s, in one line or split over two', async (_, spell) => {
+  it.each(SPELLINGS)('never return the token spelled %s, in one line or split over two', async (_, spell) => {
     const answer: Answering = (__, request) => {
       const text = spell(valuesOf(request, 'authorization').join().slice('Bearer '.length));
       const half = Math.ceil(text.length / 2);
@@ -62,7 +62,7 @@ describe('headers of an answer', () => {
     await expectAnswer(bench(), { name: '', answer, expected: passed(200, 'fine', kept) });
   });
 
-  it.each(SPELLINGS)('never repeat our token spelled %s in the reason phrase', async (_, spell) => {
+  it.each(SPELLINGS)('never return the token spelled %s in the reason phrase', async (_, spell) => {
     const answer: Answering = (__, request) => {
       const text = spell(valuesOf(request, 'authorization').join().slice('Bearer '.length));
       return `${head(`HTTP/1.1 200 ${text}`, 'content-length: 4')}fine`;
@@ -71,7 +71,7 @@ describe('headers of an answer', () => {
     expect(got!.start).toBe('HTTP/1.1 200 OK');
   });
 
-  it('never repeat our token in the reason phrase', async () => {
+  it('never return the token in the reason phrase', async () => {
     const answer: Answering = (_, request) => {
       const token = valuesOf(request, 'authorization').join().slice('Bearer '.length);
       return `${head(`HTTP/1.1 200 ${token}`, 'content-length: 4')}fine`;
@@ -117,7 +117,7 @@ describe('headers of an answer', () => {
   );
 });
 
-describe('the connection of an answer', () => {
+describe('the connection of a response', () => {
   it.each<[string, readonly string[], boolean]>([
     ['nothing', [], true],
     ['Keep-Alive: timeout=60', ['connection: keep-alive', 'keep-alive: timeout=60'], true],
@@ -127,7 +127,7 @@ describe('the connection of an answer', () => {
     ['Keep-Alive: timeout=junk', ['connection: keep-alive', 'keep-alive: timeout=junk'], true],
     ['Connection: close', ['connection: close'], false],
     ['Connection: Close, x', ['connection: Close, x'], false],
-  ])('that says %s is used again only where that is safe', async (_, lines, again) => {
+  ])('that says %s is reused only if that is safe', async (_, lines, again) => {
     const used: Socket[] = [];
     const answer: Answering = (socket) => {
       used.push(socket);

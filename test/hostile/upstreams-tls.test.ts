@@ -25,7 +25,7 @@ async function startImpostor() {
   return { origin: `https://localhost:${(server.address() as AddressInfo).port}`, received };
 }
 
-describe('a server whose certificate nobody vouches for', () => {
+describe('a server whose certificate is not trusted', () => {
   it('as an API gets neither token nor request: 502, not_sent', async () => {
     const impostor = await startImpostor();
     const tokens = await RawUpstream.start(() => reply(200));
@@ -49,7 +49,7 @@ describe('a server whose certificate nobody vouches for', () => {
     expect([answer.status, received]).toEqual([502, []]);
   });
 
-  it('as the host of a WebSocket leaves no doubt that nothing was sent', async () => {
+  it('as the host of a WebSocket results in not_sent', async () => {
     const { answer } = await shakeHands();
     expectProblem(answer, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
   });

@@ -65,11 +65,11 @@ const STATUS_LINES: AnswerCase[] = [
 ];
 
 describe('a status line', () => {
-  it.each(STATUS_LINES)('is passed on, or answered with 502, as it deserves: $name', async (row) => {
+  it.each(STATUS_LINES)('is relayed if valid and otherwise results in 502: $name', async (row) => {
     await expectAnswer(bench(), row);
   });
 
-  it.each(['POST', 'DELETE'])('that is invalid does not make a %s go out again', async (method) => {
+  it.each(['POST', 'DELETE'])('that is invalid does not cause a second %s', async (method) => {
     await expectAnswer(bench(), { name: method, method, answer: start('HTTP/1.1 099 Low'), expected: INVALID });
   });
 });
@@ -118,12 +118,12 @@ const HEADERS: AnswerCase[] = [
   ),
 ];
 
-describe('a head that is no valid HTTP', () => {
-  it.each(HEADERS)('is answered with 502, outcome unknown: $name', async (row) => {
+describe('a head that is not valid HTTP', () => {
+  it.each(HEADERS)('results in 502, outcome unknown: $name', async (row) => {
     await expectAnswer(bench(), row);
   });
 
-  it('without an end is given up on after a bounded number of bytes', async () => {
+  it('without an end is aborted after a limited number of bytes', async () => {
     const written = { bytes: 0 };
     await expectAnswer(bench(), {
       name: 'endless',
@@ -180,8 +180,8 @@ const INTERIM: AnswerCase[] = [
   },
 ];
 
-describe('an interim answer', () => {
-  it.each(INTERIM)('is never taken for the answer: $name', async (row) => {
+describe('an interim response', () => {
+  it.each(INTERIM)('is never taken for the final response: $name', async (row) => {
     await expectAnswer(bench(), row);
   });
 });
@@ -217,8 +217,8 @@ const EXTRA: AnswerCase[] = [
   },
 ];
 
-describe('bytes behind an answer', () => {
-  it.each(EXTRA)('become part of no other answer: $name', async (row) => {
+describe('bytes after a response', () => {
+  it.each(EXTRA)('never become part of another response: $name', async (row) => {
     await expectAnswer(bench(), row);
   });
 });

@@ -9,7 +9,7 @@ const MOST_MIB = 64;
 const LARGE = Buffer.alloc(64 * 1024);
 const SWITCHING = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n';
 
-describe('what nobody reads takes no memory', { timeout: 120_000 }, () => {
+describe('unread data takes no memory', { timeout: 120_000 }, () => {
   it.each([
     ['of 256 MiB', 4, 'content-length: 99999999999', LARGE],
     ['in chunks of one byte', 1, 'transfer-encoding: chunked', chunks(10_000)],

@@ -47,7 +47,7 @@ async function read(reader: BodyReader): Promise<Buffer> {
 describe('a body reader', () => {
   const size = 8 * 1024 * 1024;
 
-  it('pauses the connection while nothing is taken, and gives every byte once it is', async () => {
+  it('pauses the connection while nothing is taken, and returns every byte afterwards', async () => {
     const requests: [IncomingMessage, BodyReader][] = [];
     const socket = await start((req) => requests.push([req, BodyReader.of(req)]));
     const body = Buffer.alloc(size, '0123456789abcdef');
@@ -61,7 +61,7 @@ describe('a body reader', () => {
     expect((await read(reader)).equals(body)).toBe(true);
   });
 
-  it('lets the connection carry the next request, whether the body was taken or discarded', async () => {
+  it('lets the connection carry the next request, after the body was taken or discarded', async () => {
     let served = 0;
     const socket = await start((req, res) => {
       const reader = BodyReader.of(req);
@@ -77,7 +77,7 @@ describe('a body reader', () => {
     }
   });
 
-  it('has what arrived before anybody listened', async () => {
+  it('keeps what arrived before `listen`', async () => {
     const heard: string[] = [];
     const socket = await start((req) => {
       const reader = BodyReader.of(req);
@@ -93,7 +93,7 @@ describe('a body reader', () => {
     await expect.poll(() => heard).toEqual(['body', 'end of body']);
   });
 
-  it('throws where the body breaks off, and where it is discarded', async () => {
+  it('throws if the body breaks off or is discarded', async () => {
     const failures: unknown[] = [];
     const socket = await start((req) => {
       const reader = BodyReader.of(req);
@@ -111,7 +111,7 @@ describe('a body reader', () => {
 });
 
 describe('a paused connection', () => {
-  it('gives no more than node had read, and all the rest after it resumes', async () => {
+  it('delivers no more than node had read, and the rest after it resumes', async () => {
     const size = 16 * 1024 * 1024;
     let heard = 0;
     const requests: IncomingMessage[] = [];

@@ -8,7 +8,7 @@ function filled(...pieces: readonly (string | Buffer)[]): ByteBuffer {
 }
 
 describe('a byte buffer', () => {
-  it('holds all bytes in their order', () => {
+  it('keeps all bytes in order', () => {
     const pieces = Array.from({ length: 3000 }, (_, i) => `${i},`);
     const buffer = filled(...pieces);
     expect(buffer.bytes.toString()).toBe(pieces.join(''));
@@ -27,7 +27,7 @@ describe('a byte buffer', () => {
     expect(buffer.bytes).toBe(chunk);
   });
 
-  it('never writes into a chunk that it was given', () => {
+  it('never writes into a given chunk', () => {
     const large = Buffer.alloc(8, '-');
     const buffer = new ByteBuffer();
     buffer.append(large.subarray(0, 4));
@@ -35,20 +35,20 @@ describe('a byte buffer', () => {
     expect([large.toString(), buffer.bytes.toString()]).toEqual(['--------', '----abcd']);
   });
 
-  it('holds on to no large buffer of which it has a small part', () => {
+  it('does not keep a large buffer for a small chunk of it', () => {
     const buffer = new ByteBuffer();
     buffer.append(Buffer.alloc(64 * 1024).subarray(100, 110));
     expect(buffer.bytes.buffer.byteLength).toBe(10);
   });
 
-  it('takes at most twice the memory of its bytes, however small the pieces', () => {
+  it('uses at most twice the memory of its bytes, however small the chunks', () => {
     const buffer = new ByteBuffer();
     const piece = Buffer.from('x');
     for (let i = 0; i < 100_000; i++) buffer.append(piece);
     expect(buffer.bytes.buffer.byteLength).toBeLessThanOrEqual(200_000);
   });
 
-  it('leaves bytes that it gave out as they are', () => {
+  it('does not change bytes that it has returned', () => {
     const buffer = filled('a', 'b');
     const before = buffer.bytes;
     buffer.append(Buffer.from('c'));

@@ -55,7 +55,7 @@ describe('guardedLookup', () => {
     '168.63.129.16',
     '::ffff:169.254.169.254',
     '64:ff9b::a9fe:a9fe',
-  ])('refuses a name that leads to %s, alone or beside a good address', async (address) => {
+  ])('refuses a name that resolves to %s, alone or beside a valid address', async (address) => {
     names.set('api.example', [address]).set('mixed.example', ['192.0.2.1', address]);
     for (const name of ['api.example', 'mixed.example']) {
       for (const all of [true, false]) {
@@ -66,7 +66,7 @@ describe('guardedLookup', () => {
     }
   });
 
-  it('gives every address, or the first, as it was asked for', async () => {
+  it('returns all addresses or the first, as requested', async () => {
     names.set('api.example', ['192.0.2.1', '2001:db8::1']);
     expect(await looked('api.example', true)).toEqual([
       null,
@@ -78,13 +78,13 @@ describe('guardedLookup', () => {
     expect(await looked('api.example', false)).toEqual([null, '192.0.2.1', 4]);
   });
 
-  it('passes on that a name does not exist', async () => {
+  it('reports that a name does not exist', async () => {
     expect((await looked('gone.example', true))[0]).toMatchObject({ code: 'ENOTFOUND' });
   });
 });
 
-describe('an upstream whose name leads to a metadata service', () => {
-  it('is not connected to: unreachable, and nothing was sent', async () => {
+describe('an upstream whose name resolves to a metadata service', () => {
+  it('is unreachable, and nothing is sent', async () => {
     const issuer = await RawUpstream.start(() => reply(200));
     const reached = await listener('127.0.0.1');
     names.set('api.test', ['127.0.0.1', '169.254.169.254']);
@@ -97,7 +97,7 @@ describe('an upstream whose name leads to a metadata service', () => {
     expect(reached.connections).toHaveLength(0);
   });
 
-  it('is connected to as soon as its name leads elsewhere', async () => {
+  it('is reachable again once its name resolves to another address', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     names.set('api.test', ['169.254.169.254']);
     const route = routeTo({ origin: `http://api.test:${upstream.port}` }, { auth_server: upstream.origin });
@@ -108,7 +108,7 @@ describe('an upstream whose name leads to a metadata service', () => {
   });
 });
 
-describe('an upstream for WebSockets whose name leads to a metadata service', () => {
+describe('a WebSocket upstream whose name resolves to a metadata service', () => {
   it('is not connected to', async () => {
     const issuer = await RawUpstream.start(() => reply(200));
     const reached = await listener('127.0.0.1');
@@ -124,8 +124,8 @@ describe('an upstream for WebSockets whose name leads to a metadata service', ()
   });
 });
 
-describe('a token endpoint whose name leads to a metadata service', () => {
-  it('is not connected to and shown no credentials', async () => {
+describe('a token endpoint whose name resolves to a metadata service', () => {
+  it('gets no connection and no credentials', async () => {
     const reached = await listener('127.0.0.1');
     const upstream = await RawUpstream.start(() => reply(200));
     names.set('auth.test', ['127.0.0.1', 'fe80::1']);

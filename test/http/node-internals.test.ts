@@ -57,7 +57,7 @@ describe.each([
   ['plain', false],
   ['TLS', true],
 ])('private fields of node:http on a %s connection', (_, tls) => {
-  it('tell that a connection was reset that nobody reads', async () => {
+  it('show that a connection was reset while it was not read', async () => {
     const { server, exchange } = await start(tls);
     const raw = connect((server.address() as AddressInfo).port, '127.0.0.1').on('error', () => {});
     const client = tls ? connectTls({ socket: raw, rejectUnauthorized: false }).on('error', () => {}) : raw;
@@ -87,7 +87,7 @@ describe.each([
     expect(currentResponse(socket)).toBe(undefined);
   });
 
-  it('name the request whose body has not come, and none once it has', async () => {
+  it('name the request with an incomplete body', async () => {
     const { client, exchange } = await start(tls);
     client.write(POST);
     const { req } = await exchange(0);
@@ -98,7 +98,7 @@ describe.each([
     expect(unfinishedRequest(req.socket)).toBe(undefined);
   });
 
-  it('say how many headers the server keeps', async () => {
+  it('tell how many headers the server keeps', async () => {
     const { server, client, exchange } = await start(tls);
     client.write(GET);
     const { req } = await exchange(0);
@@ -130,7 +130,7 @@ describe.each([
     },
   );
 
-  it('let a half-closed client have its response', async () => {
+  it('let a half-closed client receive its response', async () => {
     const { server, client, exchange } = await start(tls);
     allowHalfClosedClients(server);
     let received = '';
@@ -145,7 +145,7 @@ describe.each([
     await expect.poll(() => req.socket.destroyed).toBe(true);
   });
 
-  it('close a connection by a reset', async () => {
+  it('close a connection with a reset', async () => {
     const { client, exchange } = await start(tls);
     let error: Error | undefined;
     client.on('error', (found) => (error = found));
@@ -157,7 +157,7 @@ describe.each([
     await expect.poll(() => error).toMatchObject({ code: 'ECONNRESET' });
   });
 
-  it('say what was not handed to the kernel, also within one write', async () => {
+  it('count the bytes that the kernel has not taken, also within one write', async () => {
     const { client, exchange } = await start(tls);
     client.pause();
     client.write(GET);
@@ -173,7 +173,7 @@ describe.each([
     expect(Math.max(...looks)).toBeLessThanOrEqual(before);
   });
 
-  it('have a connection closed by other means than node:http would', async () => {
+  it('let a connection be closed in another way than by node:http', async () => {
     const { client, exchange } = await start(tls);
     client.write(GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
     const { req, res } = await exchange(0);
@@ -187,7 +187,7 @@ describe.each([
 });
 
 describe('a TLS client', () => {
-  it('emits `session` also at the second address of a name', async () => {
+  it('emits `session` also for the second address of a name', async () => {
     const { server } = await start(true);
     const { port } = server.address() as AddressInfo;
     const lookup: LookupFunction = (_host, _options, found) =>

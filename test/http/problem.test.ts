@@ -24,7 +24,7 @@ const TABLE: readonly [code: ErrorCode, status: number, outcome: string, proxySt
 ];
 
 describe('problemOf', () => {
-  it.each(TABLE)('makes of %s: status %i, outcome %s, Proxy-Status %s', (code, status, outcome, proxyStatus) => {
+  it.each(TABLE)('maps %s to status %i, outcome %s, Proxy-Status %s', (code, status, outcome, proxyStatus) => {
     const problem = problemOf(new ProxyError(code, 'What happened.'), 'id-1');
     expect(problem.status).toBe(status);
     expect(problem.headers).toMatchObject({
@@ -50,31 +50,31 @@ describe('problemOf', () => {
     expect(problem.headers['content-length']).not.toBe(String(problem.body.length));
   });
 
-  it('says when to come back on a 503, and only there', () => {
+  it('has a Retry-After on a 503, and only there', () => {
     const retryAfter = (error: ProxyError) => problemOf(error, '').headers['retry-after'];
     expect(retryAfter(new ProxyError('token_unavailable', '', { retryAfterS: 17 }))).toBe('17');
     expect(retryAfter(new ProxyError('overloaded', ''))).toBe('1');
     expect(retryAfter(new ProxyError('upstream_reset', ''))).toBeUndefined();
   });
 
-  it('says how to authenticate on a 401 and what is allowed on a 405', () => {
+  it('has WWW-Authenticate on a 401 and Allow on a 405', () => {
     expect(problemOf(new ProxyError('client_unauthorized', ''), '').headers['www-authenticate']).toContain('Bearer');
     expect(problemOf(new ProxyError('method_not_allowed', ''), '').headers['allow']).not.toContain('TRACE');
   });
 
-  it('lets an error say that more is known of its outcome', () => {
+  it('uses the outcome of the error if it has one', () => {
     const error = new ProxyError('upstream_timeout', '', { outcome: 'not_sent' });
     expect(JSON.parse(problemOf(error, '').body)).toMatchObject({ outcome: 'not_sent' });
   });
 
-  it('keeps the cause to itself', () => {
+  it('does not show the cause', () => {
     const error = new ProxyError('upstream_reset', 'It broke off.', { cause: new Error('secret-word') });
     expect(JSON.stringify(problemOf(error, ''))).not.toContain('secret-word');
   });
 });
 
 describe('rawProblem', () => {
-  it('is a whole answer that closes its connection', () => {
+  it('is a complete response that closes its connection', () => {
     const [head = '', body = ''] = rawProblem(new ProxyError('no_route', 'None.'), 'id-1').split('\r\n\r\n');
     expect(head.split('\r\n')[0]).toBe('HTTP/1.1 404 Not Found');
     expect(head.split('\r\n')).toEqual(expect.arrayContaining(['connection: close', `content-length: ${body.length}`]));
@@ -83,12 +83,12 @@ describe('rawProblem', () => {
 });
 
 describe('asProxyError', () => {
-  it('leaves a ProxyError as it is', () => {
+  it('returns a ProxyError unchanged', () => {
     const error = new ProxyError('no_route', '');
     expect(asProxyError(error)).toBe(error);
   });
 
-  it('takes anything else for a fault of wakala, without its words', () => {
+  it('turns any other error into an internal_error without its message', () => {
     const error = asProxyError(new TypeError('secret-word'));
     expect(error).toMatchObject({ code: 'internal_error', status: 500, outcome: 'unknown' });
     expect(error.message).not.toContain('secret-word');

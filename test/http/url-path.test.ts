@@ -23,7 +23,7 @@ describe('the server of a URL', () => {
     ['http://192.0.2.1', 'http://[::ffff:192.0.2.1]'],
     ['http://192.0.2.1', 'http://3221225985'],
     ['https://xn--bcher-kva.example', 'https://bücher.example'],
-  ])('%s is that of %s', (one, other) => {
+  ])('%s is equal to that of %s', (one, other) => {
     expect(locationOf(other).server).toBe(locationOf(one).server);
   });
 
@@ -34,12 +34,12 @@ describe('the server of a URL', () => {
     ['http://localhost', 'http://localhost.example'],
     ['http://192.0.2.1', 'http://192.0.2.2'],
     ['http://[2001:db8::1]', 'http://[2001:db8::2]'],
-  ])('%s is not that of %s', (one, other) => {
+  ])('%s is not equal to that of %s', (one, other) => {
     expect(locationOf(other).server).not.toBe(locationOf(one).server);
   });
 });
 
-describe('a path below a base URL', () => {
+describe('relativePath', () => {
   it.each([
     ['https://h', 'https://h/token', '/token'],
     ['https://h/', 'https://h/a/token?b=c', '/a/token'],
@@ -62,7 +62,7 @@ describe('a path below a base URL', () => {
     ['https://h/a/b', 'https://h/a'],
     ['https://h', 'https://g/token'],
     ['https://h/a', 'https://h/a%2Ftoken'],
-  ])('%s: %s is none', (base, url) => {
+  ])('%s: %s is undefined', (base, url) => {
     expect(below(base, url)).toBeUndefined();
   });
 });

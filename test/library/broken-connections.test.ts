@@ -52,11 +52,11 @@ async function expectAlive(port: number): Promise<void> {
   for (let i = 0; i < 2; i++) expect((await ask(port, '/alive')).text).toBe('alive');
 }
 
-describe('an app with the library lives on', { timeout: 60_000 }, () => {
+describe('an app with the library keeps running', { timeout: 60_000 }, () => {
   it.each([
     ['while it opens', true],
     ['once it is open', false],
-  ])('where a connection is reset behind a handshake, %s', async (_, opening) => {
+  ])('if a connection is reset after a handshake, %s', async (_, opening) => {
     const { port, upstream } = await startApp({ opening });
     const get = 'GET /api/held HTTP/1.1\r\nHost: localhost\r\n\r\n';
     const bodies = [upgrade('/api/x', 'Content-Length: 9'), upgrade('/api/x', 'Transfer-Encoding: chunked')];
@@ -73,7 +73,7 @@ describe('an app with the library lives on', { timeout: 60_000 }, () => {
     expect((await ask(port, '/api/x')).text).toBe('fine');
   });
 
-  it('where a handshake comes after close', async () => {
+  it('if a handshake comes after close', async () => {
     const { port } = await startApp();
     expect((await ask(port, '/close')).text).toBe('closed');
     for (const target of ['/api/x', '/nowhere']) {
@@ -86,7 +86,7 @@ describe('an app with the library lives on', { timeout: 60_000 }, () => {
     expect((await ask(port, '/api/x')).status).toBeGreaterThanOrEqual(500);
   });
 
-  it('where the app ends a response that the proxy still writes', async () => {
+  it('if the app ends a response that the proxy is still writing', async () => {
     const { port } = await startApp();
     const client = await RawClient.open(port);
     client.socket.pause();

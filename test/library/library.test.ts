@@ -40,7 +40,7 @@ async function toUpstream(settings: object = {}) {
 }
 
 describe('the handler of createWakala', () => {
-  it('serves a whole server of node:http by the rules of the command', async () => {
+  it('serves a server of node:http by the rules of the command', async () => {
     const { upstream, proxy } = await toUpstream();
     const port = await listening(createServer(proxy.handler));
     const answer = await ask(port, '/api/x?y=%20', { body: 'hello', headers: { authorization: 'Bearer mine' } });
@@ -58,7 +58,7 @@ describe('the handler of createWakala', () => {
     });
   });
 
-  it('asks for one token, however many requests come before there is one', async () => {
+  it('requests one token, however many requests wait for it', async () => {
     const { upstream, proxy } = await toUpstream();
     const port = await listening(createServer(proxy.handler));
     const answers = await Promise.all(Array.from({ length: 20 }, () => ask(port, '/api/x')));
@@ -66,7 +66,7 @@ describe('the handler of createWakala', () => {
     expect(upstream.tokens).toHaveLength(1);
   });
 
-  it('passes on what no route takes where there is a next, as Express has it', async () => {
+  it('passes requests without a route on if there is a next, as in Express', async () => {
     const { proxy } = await toUpstream();
     const server = createServer((req, res) => proxy.handler(req, res, () => res.writeHead(418).end('mine')));
     const port = await listening(server);
@@ -75,7 +75,7 @@ describe('the handler of createWakala', () => {
     expect((await ask(port, '/apix')).status).toBe(418);
   });
 
-  it('says so where something read the body before it, and sends nothing', async () => {
+  it('refuses a request whose body was read before, and sends nothing', async () => {
     const { upstream, proxy } = await toUpstream();
     const server = createServer((req, res) => {
       req.resume().once('end', () => proxy.handler(req, res));
@@ -86,7 +86,7 @@ describe('the handler of createWakala', () => {
     expect(upstream.requests).toEqual([]);
   });
 
-  it('says so where something read a part of it, and takes chunks that nobody has read', async () => {
+  it('refuses a request whose body was partly read, and accepts chunks that nothing has read', async () => {
     const { upstream, proxy } = await toUpstream();
     const server = createServer((req, res) => {
       if (req.url === '/api/whole') proxy.handler(req, res);
@@ -105,7 +105,7 @@ describe('the handler of createWakala', () => {
     expect(upstream.requests).toHaveLength(1);
   });
 
-  it('lets WebSocket handshakes through by way of upgrade', async () => {
+  it('forwards WebSocket handshakes through upgrade', async () => {
     const upstream = await RawUpstream.start(
       () => 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n',
     );
@@ -121,20 +121,20 @@ describe('the handler of createWakala', () => {
 });
 
 describe('the configuration of createWakala', () => {
-  it('is an object or a file, with all its problems at once', () => {
+  it('is an object or a file, and reports all its problems at once', () => {
     const config = { routes: { '/mpesa/*': { provider: 'mpeza', timeout: 'soon' } } } as unknown as WakalaConfig;
     expect(() => createWakala({ config })).toThrow(/did you mean `mpesa`[^]*timeout/);
     expect(() => createWakala({ config: '/nowhere/proxy.config.yaml' })).toThrow(/there is no such file/);
   });
 
-  it('takes references from the environment that it is given', () => {
+  it('takes variables from the given environment', () => {
     const credentials = { consumer_key: '${KEY}', consumer_secret: '${SECRET}' };
     const config: WakalaConfig = { routes: { '/mpesa/*': { provider: 'mpesa', credentials } } };
     expect(() => createWakala({ config, env: { KEY: 'k' } })).toThrow(/SECRET/);
     expect(made({ config, env: { KEY: 'k', SECRET: 's' } }).hasRoute('/mpesa/x?y')).toBe(true);
   });
 
-  it('may not say what only the command can do', () => {
+  it('cannot use settings that apply only to the command', () => {
     const routes = { '/api/*': { provider: 'static', upstream: 'https://api.example', credentials: { token: 'k' } } };
     expect(() => createWakala({ config: { routes, workers: 2 } })).toThrow(/`workers`/);
   });
@@ -168,7 +168,7 @@ describe('wakala/hono', () => {
     return portOf(server);
   }
 
-  it('proxies what a route takes, byte for byte, and leaves the rest to the app', async () => {
+  it('proxies requests with a route byte for byte, and leaves all others to the app', async () => {
     const { proxy } = await toUpstream();
     const port = await appWith(proxy);
     expect((await ask(port, '/hello')).text).toBe('mine');
@@ -178,7 +178,7 @@ describe('wakala/hono', () => {
     expect((await ask(port, '/nowhere')).status).toBe(404);
   });
 
-  it('says what it needs where an app does not run on node:http', async () => {
+  it('says what it needs if an app does not run on node:http', async () => {
     const { proxy } = await toUpstream();
     const app = new Hono();
     app.use(wakala(proxy));

@@ -46,7 +46,7 @@ describe('Host on a loopback address', () => {
     'wakala.internal',
     'WAKALA.internal:8080',
     'proxy.test:8443',
-  ])('lets %s in', (host) => {
+  ])('admits %s', (host) => {
     expect(verdict(access, host)).toBe('anyone');
   });
 
@@ -67,7 +67,7 @@ describe('Host on a loopback address', () => {
     expect(verdict(access, host)).toBe('host_refused');
   });
 
-  it('does not matter elsewhere, save that no web page may have a name that leads here', () => {
+  it('is not checked elsewhere, except that DNS rebinding is prevented', () => {
     const open = accessOf({ listen: '0.0.0.0:8080', open: true });
     expect(verdict(open, 'wakala.payments.svc')).toBe('anyone');
     expect(verdict(open, 'evil.example')).toBe('host_refused');
@@ -77,7 +77,7 @@ describe('Host on a loopback address', () => {
 describe('Origin', () => {
   const access = accessOf({ allowed_origins: ['https://app.example', 'http://localhost:3000'] });
 
-  it.each(['https://app.example', 'HTTPS://APP.example', 'http://localhost:3000'])('lets %s in', (origin) => {
+  it.each(['https://app.example', 'HTTPS://APP.example', 'http://localhost:3000'])('admits %s', (origin) => {
     expect(verdict(access, 'localhost', 'Origin', origin)).toBe('anyone');
   });
 
@@ -98,16 +98,16 @@ describe('Origin', () => {
     ['same-site', 'origin_refused'],
     ['same-origin', 'anyone'],
     ['none', 'anyone'],
-  ])('is made up for by Sec-Fetch-Site: %s -> %s', (site, expected) => {
+  ])('is supplemented by Sec-Fetch-Site: %s -> %s', (site, expected) => {
     expect(verdict(access, 'localhost', 'Sec-Fetch-Site', site)).toBe(expected);
   });
 
-  it('outweighs Sec-Fetch-Site if it is allowed', () => {
+  it('takes precedence over Sec-Fetch-Site if it is allowed', () => {
     const raw = ['Sec-Fetch-Site', 'cross-site', 'Origin', 'https://app.example'];
     expect(verdict(access, 'localhost', ...raw)).toBe('anyone');
   });
 
-  it('is refused on an open address too', () => {
+  it('is refused on an open address', () => {
     const open = accessOf({ listen: '0.0.0.0:8080', open: true });
     expect(verdict(open, '10.0.0.5', 'Origin', 'https://app.example')).toBe('origin_refused');
   });
@@ -123,7 +123,7 @@ describe('clients', () => {
     ['Authorization', basic(`shop:${SHOP.key}`), 'shop'],
     ['Proxy-Authorization', basic(`shop:${SHOP.key}`), 'shop'],
     ['Authorization', basic(`till:${TILL.key}`), 'till'],
-  ])('are known by %s: %s', (name, value, client) => {
+  ])('are identified by %s: %s', (name, value, client) => {
     expect(verdict(access, 'any.example', name, value)).toBe(client);
   });
 
@@ -143,16 +143,16 @@ describe('clients', () => {
     ['Authorization', basic('shop')],
     ['Authorization', 'Basic !!!'],
     ['Authorization', ''],
-  ])('are not known by %s: %s', (name, value) => {
+  ])('are not identified by %s: %s', (name, value) => {
     expect(verdict(access, 'any.example', name, value)).toBe('client_unauthorized');
   });
 
-  it('may give their key beside an Authorization that means something else', () => {
+  it('can send their key beside an Authorization with another meaning', () => {
     const raw = ['Authorization', 'Bearer placeholder', 'Proxy-Authorization', `Bearer ${SHOP.key}`];
     expect(verdict(access, 'any.example', ...raw)).toBe('shop');
   });
 
-  it('are asked for on a loopback address too', () => {
+  it('are required on a loopback address if configured', () => {
     const loopback = accessOf({ clients: [SHOP] });
     expect(verdict(loopback, 'localhost')).toBe('client_unauthorized');
     expect(verdict(loopback, 'localhost', 'Authorization', `Bearer ${SHOP.key}`)).toBe('shop');
@@ -163,7 +163,7 @@ describe('a preflight', () => {
   const access = accessOf({ clients: [SHOP], allowed_origins: ['https://app.example'] });
   const asked = ['Access-Control-Request-Method', 'POST'];
 
-  it('is let in without a key for a page of an allowed origin, and told apart from a call', () => {
+  it('is admitted without a key for a page of an allowed origin, and distinguished from a call', () => {
     const caller = access.admit(requestOf('OPTIONS', 'Origin', 'https://app.example', ...asked), 'localhost');
     expect(caller).toEqual({ client: undefined, origin: 'https://app.example', preflight: 'POST' });
   });
@@ -173,7 +173,7 @@ describe('a preflight', () => {
     ['without an origin', 'OPTIONS', asked, 'client_unauthorized'],
     ['with another method', 'POST', ['Origin', 'https://app.example', ...asked], 'client_unauthorized'],
     ['that asks for nothing', 'OPTIONS', ['Origin', 'https://app.example'], 'client_unauthorized'],
-  ])('%s is none', (_, method, raw, code) => {
+  ])('%s is not one', (_, method, raw, code) => {
     expect(() => access.admit(requestOf(method, ...raw), 'localhost')).toThrow(
       expect.objectContaining({ code }) as Error,
     );

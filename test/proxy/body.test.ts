@@ -42,7 +42,7 @@ function chunks(...parts: string[]): string {
 }
 
 describe('receiveBody', () => {
-  it.each([[[]], [['Content-Length: 0']]])('calls back in the same turn where there is none: %j', async (lines) => {
+  it.each([[[]], [['Content-Length: 0']]])('calls back synchronously without a body: %j', async (lines) => {
     const { req } = await incoming(...lines);
     const seen: RequestBody[] = [];
     receiveBody(
@@ -55,13 +55,13 @@ describe('receiveBody', () => {
     expect(seen).toEqual([{ kind: 'none' }]);
   });
 
-  it('takes a chunked body of nothing for none', async () => {
+  it('treats an empty chunked body as none', async () => {
     const { req, socket } = await incoming('Transfer-Encoding: chunked');
     socket.write('0\r\n\r\n');
     expect(await received(req)).toEqual({ kind: 'none' });
   });
 
-  it('holds a body of exactly the replay limit whole, by length and in chunks', async () => {
+  it('collects a body of exactly the replay limit, by length and in chunks', async () => {
     const byLength = await incoming('Content-Length: 8');
     byLength.socket.write('12345678');
     expect(await received(byLength.req)).toEqual({ kind: 'bytes', bytes: Buffer.from('12345678') });
@@ -70,7 +70,7 @@ describe('receiveBody', () => {
     expect(await received(chunked.req)).toEqual({ kind: 'bytes', bytes: Buffer.from('12345678') });
   });
 
-  it('streams one byte more, by length and in chunks', async () => {
+  it('streams a body that is one byte longer, by length and in chunks', async () => {
     const byLength = await incoming('Content-Length: 9');
     const body = await received(byLength.req);
     expect(body).toMatchObject({ kind: 'stream', length: 9 });
@@ -83,7 +83,7 @@ describe('receiveBody', () => {
     expect(await bytesOf(streamed)).toBe('123456789');
   });
 
-  it('streams a chunked body as it comes', async () => {
+  it('streams a chunked body as it arrives', async () => {
     const { req, socket } = await incoming('Transfer-Encoding: chunked');
     socket.write(chunks('123456789'));
     const body = await received(req);
@@ -96,14 +96,14 @@ describe('receiveBody', () => {
     expect(await iterator.next()).toMatchObject({ done: true });
   });
 
-  it('takes a body of exactly max_body and refuses one byte more by its length', async () => {
+  it('accepts a declared length of exactly max_body and refuses one byte more', async () => {
     const good = await incoming('Content-Length: 16');
     expect(await received(good.req)).toMatchObject({ kind: 'stream', length: 16 });
     const bad = await incoming('Content-Length: 17');
     expect(await received(bad.req)).toMatchObject({ code: 'body_too_large', outcome: 'not_sent' });
   });
 
-  it('takes a chunked body of exactly max_body and breaks off one byte later', async () => {
+  it('accepts a chunked body of exactly max_body and fails one byte later', async () => {
     const good = await incoming('Transfer-Encoding: chunked');
     good.socket.write(`${chunks('123456789', 'abcdefg')}0\r\n\r\n`);
     expect(await bytesOf(await received(good.req))).toBe('123456789abcdefg');
@@ -114,13 +114,13 @@ describe('receiveBody', () => {
     await expect(bytesOf(body)).rejects.toMatchObject({ code: 'body_too_large', outcome: 'unknown' });
   });
 
-  it('refuses a body that passes max_body before any of it was sent on', async () => {
+  it('refuses a body above max_body before any of it is sent', async () => {
     const { req, socket } = await incoming('Transfer-Encoding: chunked');
     socket.write(chunks('12345678901234567'));
     expect(await received(req)).toMatchObject({ code: 'body_too_large', outcome: 'not_sent' });
   });
 
-  it('throws where the client breaks off in the middle', async () => {
+  it('throws if the client breaks off in the middle', async () => {
     const { req, socket } = await incoming('Content-Length: 16');
     const body = await received(req);
     const reading = bytesOf(body);
@@ -128,7 +128,7 @@ describe('receiveBody', () => {
     await expect(reading).rejects.toThrow();
   });
 
-  it('holds nothing where the replay limit is 0', async () => {
+  it('streams every body if the replay limit is 0', async () => {
     const { req, socket } = await incoming('Content-Length: 1');
     const body = await received(req, { replayLimitBytes: 0, maxBodyBytes: 16 });
     socket.write('1');

@@ -11,7 +11,7 @@ function recorder(): { told: string[]; owner: (name: string) => { onDeadline(): 
 }
 
 describe('Deadlines', () => {
-  it('come in the order in which they were set, each once, none early', () => {
+  it('expire in the order in which they were started, each once, none early', () => {
     const deadlines = new Deadlines(1000);
     const { told, owner } = recorder();
     deadlines.start(owner('a'));
@@ -29,7 +29,7 @@ describe('Deadlines', () => {
     expect(told).toEqual(['a', 'b']);
   });
 
-  it('do not come once cleared, and come later once started again', () => {
+  it('do not expire once cleared, and expire later once restarted', () => {
     const deadlines = new Deadlines(1000);
     const { told, owner } = recorder();
     const cleared = deadlines.start(owner('cleared'));
@@ -54,7 +54,7 @@ describe('Deadlines', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('may be set, moved and cleared by those who are told', () => {
+  it('can be started, restarted and cleared by their owners', () => {
     const deadlines = new Deadlines(1000);
     const { told, owner } = recorder();
     const last = deadlines.start({
@@ -72,7 +72,7 @@ describe('Deadlines', () => {
     expect(told).toEqual(['first', 'second', 'first']);
   });
 
-  it('still come after one whose owner failed', () => {
+  it('still expire after the owner of another one threw', () => {
     const deadlines = new Deadlines(1000);
     const { told, owner } = recorder();
     deadlines.start({

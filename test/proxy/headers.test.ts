@@ -29,7 +29,7 @@ function codeOf(run: () => unknown): string {
 }
 
 describe('requestHeaders', () => {
-  it('passes lines in their order, odd names and repeated ones as they were written', () => {
+  it('forwards lines in their order, including unusual and repeated ones, as written', () => {
     const raw = ['B', '1', 'tx_id', '2', 'a', '3', 'b', '4', 'X-a!#$%&', '\xe9', 'Cookie', 'a', 'Cookie', 'b'];
     expect(forwarded(raw)).toEqual(raw);
   });
@@ -65,7 +65,7 @@ describe('requestHeaders', () => {
     'SCRIPT_NAME',
     'X-Script-Name',
     'Path-Info',
-  ])('does not pass %s', (name) => {
+  ])('does not forward %s', (name) => {
     expect(forwarded(['a', '1', name, 'x', 'b', '2'])).toEqual(['a', '1', 'b', '2']);
     expect(forwarded([name.toUpperCase(), 'x'])).toEqual([]);
   });
@@ -83,19 +83,19 @@ describe('requestHeaders', () => {
     'AUTHORIZATION__',
     '_authorization',
     '-Authorization',
-  ])("drops the client's %s and puts the token on once", (name) => {
+  ])("drops the client's %s and adds the token once", (name) => {
     const out = requestHeaders([name, 'Bearer theirs', 'a', '1'], NO_HEADERS, 'Bearer real');
     expect(out).toEqual(['a', '1', ...OURS]);
   });
 
   it.each(['x-authorization', 'authorization2', 'authorizations', 'authorize'])(
-    'passes %s, which is no such',
+    'forwards %s, which is another header',
     (name) => {
       expect(forwarded([name, 'x'])).toEqual([name, 'x']);
     },
   );
 
-  it('drops what Connection names, over several lines, in any case and spelling', () => {
+  it('drops headers that Connection names, over several lines, in any case and spelling', () => {
     const raw = [
       'Connection',
       'close, X-A ,, x_b',
@@ -113,11 +113,11 @@ describe('requestHeaders', () => {
     expect(forwarded(raw)).toEqual(['x-d', '4']);
   });
 
-  it('keeps the token on a call whose Connection names authorization', () => {
+  it('keeps the token if Connection names authorization', () => {
     expect(forwarded(['Connection', 'authorization, Via', 'Authorization', 'x'])).toEqual([]);
   });
 
-  it('adds itself to the Via lines that are there', () => {
+  it('appends to an existing Via', () => {
     const via = (raw: string[]) => headerValue(requestHeaders(raw, NO_HEADERS, 'x'), 'via');
     expect(via(['Via', '1.0 fred'])).toBe('1.0 fred, 1.1 wakala');
     expect(via(['Via', '1.0 fred', 'via', '1.1 a, 1.1 b'])).toBe('1.0 fred, 1.1 a, 1.1 b, 1.1 wakala');
@@ -131,16 +131,16 @@ describe('requestHeaders', () => {
     );
   });
 
-  it.each(['1.1 wakala2', '1.1 not-wakala', '1.1 x.wakala'])('takes %s in Via for no loop', (value) => {
+  it.each(['1.1 wakala2', '1.1 not-wakala', '1.1 x.wakala'])('does not treat %s in Via as a loop', (value) => {
     expect(codeOf(() => requestHeaders(['Via', value], NO_HEADERS, 'x'))).toBe('none');
   });
 
-  it('puts the header of a route in place of the one sent, in any spelling', () => {
+  it('replaces a header of the client with that of the route, in any spelling', () => {
     const route = { ...NO_HEADERS, set: [['X-Mode', 'live'] as const], replaced: new Set(['x-mode']) };
     expect(forwarded(['x-mode', 'test', 'a', '1', 'X_Mode', 'test'], route)).toEqual(['a', '1', 'X-Mode', 'live']);
   });
 
-  it('puts a default only where the client sent none', () => {
+  it('adds a default only if the client sent none', () => {
     const route = { ...NO_HEADERS, defaults: [['X-Mode', 'live'] as const] };
     expect(forwarded(['a', '1'], route)).toEqual(['a', '1', 'X-Mode', 'live']);
     expect(forwarded(['x-mode', 'test'], route)).toEqual(['x-mode', 'test']);
@@ -157,7 +157,7 @@ describe('refuseNominatedFraming', () => {
   );
 
   it.each(['close', 'keep-alive', 'x-content-length', 'authorization', 'upgrade', ''])(
-    'takes Connection: %j',
+    'accepts Connection: %j',
     (value) => {
       expect(codeOf(() => refuseFramingInConnection(['Connection', value]))).toBe('none');
     },
@@ -165,7 +165,7 @@ describe('refuseNominatedFraming', () => {
 });
 
 describe('responseHeaders', () => {
-  it('passes lines in their order, and Set-Cookie and WWW-Authenticate as separate lines', () => {
+  it('returns lines in their order, with separate Set-Cookie and WWW-Authenticate lines', () => {
     const raw = [
       'Set-Cookie',
       'b=1',
@@ -188,29 +188,29 @@ describe('responseHeaders', () => {
     },
   );
 
-  it('drops what the Connection of the answer names', () => {
+  it('drops headers that Connection of the response names', () => {
     expect(returned(['X-Hop', '1', 'Connection', 'x-hop', 'a', '2'])).toEqual(['a', '2']);
     expect(returned(['Connection', 'x_hop', 'x_hop', '1', 'X-Hop', '1', 'a', '2'])).toEqual(['a', '2']);
   });
 
   it.each(['real-token', 'Bearer real-token', 'x=real-token; path=/'])(
-    'drops a header that holds the token: %s',
+    'drops a header that contains the token: %s',
     (value) => {
       expect(returned(['Echo', value, 'a', '1'])).toEqual(['a', '1']);
     },
   );
 
-  it('returns a header that holds nearly the token', () => {
+  it('returns a header that contains almost the token', () => {
     expect(returned(['Echo', 'real-toke', 'a', 'eal-token'])).toEqual(['Echo', 'real-toke', 'a', 'eal-token']);
   });
 
-  it('keeps the length that the provider gave, save on a 204', () => {
+  it('keeps the Content-Length of the provider, except on a 204', () => {
     expect(returned(['Content-Length', '5'])).toEqual(['Content-Length', '5']);
     expect(returned(['Content-Length', '5'], 304)).toEqual(['Content-Length', '5']);
     expect(returned(['Content-Length', '0'], 204)).toEqual([]);
   });
 
-  it("keeps the provider's request id under another name, and no wakala-token of its making", () => {
+  it("renames the provider's x-request-id, and drops its wakala-token", () => {
     expect(returned(['X-Request-Id', 'p1', 'Wakala-Token', 'cached'])).toEqual(['x-upstream-request-id', 'p1']);
   });
 

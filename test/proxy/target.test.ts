@@ -56,7 +56,7 @@ describe('parseTarget', () => {
   });
 
   it.each(['/a%', '/a%2', '/a%2/', '/a%zz', '/a%g0', '/a?b=%', '/a?b=%f', '/a?b=%fg'])(
-    'refuses the broken percent escape in %s',
+    'refuses the invalid percent escape in %s',
     (raw) => {
       expect(refusal(raw)).toContain('percent escape');
     },
@@ -96,7 +96,7 @@ describe('parseTarget', () => {
     ['/a?b=c?d=e&f=%25', '/a', '?b=c?d=e&f=%25'],
     ['/a?b={c}|"<>^`', '/a', '?b={c}|"<>^`'],
     ['/\xe9?\xff', '/\xe9', '?\xff'],
-  ])('cuts %s and keeps every byte', (raw, path, query) => {
+  ])('splits %s and keeps every byte', (raw, path, query) => {
     expect(parseTarget(raw, HOST)).toEqual({ path, query });
   });
 
@@ -106,12 +106,12 @@ describe('parseTarget', () => {
     ['https://localhost:8080/a', '/a', ''],
     ['http://localhost:8080', '/', ''],
     ['http://localhost:8080?a', '/', '?a'],
-  ])('takes the absolute form %s of its own host', (raw, path, query) => {
+  ])('accepts the absolute form %s with its own host', (raw, path, query) => {
     expect(parseTarget(raw, HOST)).toEqual({ path, query });
   });
 
   it.each(['http://localhost/a', 'http://evil.example/a', 'http://user@localhost:8080/a', 'http:///a'])(
-    'refuses %s, whose authority is not its Host line',
+    'refuses %s, whose authority differs from the Host header',
     (raw) => {
       expect(refusal(raw)).toContain('authority');
     },
@@ -125,13 +125,13 @@ describe('parseTarget', () => {
   );
 });
 
-describe('decodedFully', () => {
+describe('decodeFully', () => {
   it.each([
     ['%2525252e', '.'],
     ['a%2fb', 'a/b'],
     ['%zz%', '%zz%'],
     ['100%25', '100%'],
-  ])('makes %s into %s', (encoded, decoded) => {
+  ])('decodes %s to %s', (encoded, decoded) => {
     expect(decodeFully(encoded)).toBe(decoded);
   });
 });

@@ -36,7 +36,7 @@ function hex(letter: string): string {
 describe.each(logins)('$method $path of $name', ({ name, method, path }) => {
   const guard = new TokenPathGuard(routeNamed(name));
 
-  it('is a login as it is documented', () => {
+  it('is a login as documented', () => {
     expect(guard.classify(method, path)).toBe('login');
   });
 
@@ -46,19 +46,19 @@ describe.each(logins)('$method $path of $name', ({ name, method, path }) => {
     expect(new Set(verdicts)).toEqual(new Set(['refused']));
   });
 
-  it.each(SPELLINGS)('never leaves %s', (_, spell) => {
+  it.each(SPELLINGS)('is never forwarded as %s', (_, spell) => {
     expect(spell(path)).not.toBe(path);
     expect(guard.classify(method, spell(path))).not.toBe('other');
     expect(guard.classify('GET', spell(path))).not.toBe('other');
   });
 
-  it('is refused where the route says so', () => {
+  it('is refused if the route is configured so', () => {
     const refusing = new TokenPathGuard(routeNamed(name, { token_paths: 'refuse' }));
     expect(refusing.classify(method, path)).toBe('refused');
     expect(refusing.classify(method, path.toUpperCase())).toBe('refused');
   });
 
-  it.each([`/x${path}`, `${path}/more`, '/', ''])('leaves %j alone', (other) => {
+  it.each([`/x${path}`, `${path}/more`, '/', ''])('does not match %j', (other) => {
     expect(guard.classify(method, other)).toBe('other');
   });
 });
@@ -66,41 +66,41 @@ describe.each(logins)('$method $path of $name', ({ name, method, path }) => {
 describe('TokenPathGuard', () => {
   const paypack = new TokenPathGuard(routeNamed('paypack'));
 
-  it('takes any one segment for the refresh token, and just one', () => {
+  it('accepts any one segment as the refresh token, and only one', () => {
     expect(paypack.classify('GET', '/auth/refresh/eyJ.a.b')).toBe('login');
     expect(paypack.classify('GET', '/auth/refresh/')).toBe('other');
     expect(paypack.classify('GET', '/auth/refresh/a/b')).toBe('other');
   });
 
   it.each(['/transactions/cashin', '/auth', '/auth/agents', '/auth/agents/authorized', '/events/transactions'])(
-    'lets %s through as an ordinary call',
+    'treats %s as an API call',
     (path) => {
       expect(paypack.classify('POST', path)).toBe('other');
     },
   );
 
   it.each(['/a%252fb%2ftoken', '/%6fauth%252fv3%2ftoken', `/a%${'25'.repeat(30)}2fb/token`])(
-    'sees one segment also where a server decodes once and another does not: %s',
+    'matches one segment if one server decodes and another does not: %s',
     (path) => {
       expect(new TokenPathGuard(routeNamed('mtn-momo')).classify('POST', path)).not.toBe('other');
     },
   );
 
   it.each(['/%20/token', '/%20/token;x=y', '/%20/token%3fx', '/%20/token;x%3fy'])(
-    'sees a segment of nothing but a space as one that some server keeps: %s',
+    'matches a segment of spaces that some servers keep: %s',
     (path) => {
       expect(new TokenPathGuard(routeNamed('mtn-momo')).classify('POST', path)).not.toBe('other');
     },
   );
 
-  it('guards nothing where no token is asked for', () => {
+  it('guards nothing on a route without token requests', () => {
     const fixed = routeNamed('static', { upstream: 'http://127.0.0.1:1' });
     expect(new TokenPathGuard(fixed).classify('POST', '/oauth2/token')).toBe('other');
   });
 });
 
 describe('TokenEndpoints', () => {
-  it('looks an API up once, however many routes lead there', () => {
+  it('caches the paths for each API, however many routes lead there', () => {
     const endpoints = new TokenEndpoints([locationOf('https://api.example.com/v1/token')]);
     const [one, same, other] = [
       'https://API.example.com/v1',

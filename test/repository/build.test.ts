@@ -159,6 +159,12 @@ export declare const twice: (n: number) => number;
     expect(files('.')).not.toContain('dist');
   });
 
+  test('copies the files of the dashboard next to the chunks', () => {
+    write('src/admin/assets/dashboard.css', 'body { margin: 0 }\n');
+    expect(build('').status).toBe(0);
+    expect(read('dist/chunks/assets/dashboard.css')).toBe('body { margin: 0 }\n');
+  });
+
   test('refuses files that are no TypeScript, and a command without its first line', () => {
     write('src/page.html', '<p>\n');
     expect(build('').stderr).toBe('build: src/ holds what the build would leave out: page.html\n');

@@ -21,6 +21,7 @@ const WANTED = [
   /^dist\/(commit|proxy\.config\.schema\.json|cli\.js)$/,
   /^dist\/library\/(index|hono)\.(js|d\.ts)$/,
   /^dist\/chunks\/[a-z\d-]+\.js$/,
+  /^dist\/chunks\/assets\/(dashboard\.css|dashboard\.js|icon\.svg)$/,
   /^dist\/(errors|logger)\.d\.ts$/,
 ];
 

@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
 import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
 import { Secret } from '../../src/secret.ts';
-import { tokenFetcher, type TokenFetcher, type TokenTransport } from '../../src/tokens/exchange.ts';
+import { ProviderTokenFetcher, type TokenFetcher, type TokenTransport } from '../../src/tokens/exchange.ts';
 import { systemClock } from '../../src/clock.ts';
 import { networkTransport } from '../../src/tokens/transport.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -41,7 +41,7 @@ export function asking(
   const server = authServer ?? hosts?.auth ?? hosts?.api ?? '';
   const token = exchangeOf(provider);
   const stats = new ExchangeStats();
-  const fetcher = tokenFetcher({
+  const fetcher = new ProviderTokenFetcher({
     provider,
     token,
     authServer: server,
@@ -49,7 +49,7 @@ export function asking(
     transport,
     clock,
     log,
-    stats: stats,
+    stats,
   });
   return { fetcher, stats, clock, log, secrets };
 }

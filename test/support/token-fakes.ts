@@ -104,7 +104,7 @@ export class FakeAsker implements TokenFetcher {
   }
 }
 
-export const DOWN = new ProxyError('token_unavailable', 'No token could be had.');
+export const DOWN = new ProxyError('token_unavailable', 'The token request failed.');
 
 /** A cached source on a clock that is moved by hand; `chance.value` is what its `random` gives. */
 export function cached(script?: (n: number, bench: { clock: ManualClock }) => Token | Error) {

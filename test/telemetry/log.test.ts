@@ -265,7 +265,9 @@ describe.each(['json', 'pretty'] as const)('no secret is in a %s line', (format)
   it.each(['error', 'err', 'cause', 'reason'])('whose field %s is an error caused by one', (name) => {
     const { log, lines } = logging({ format });
     const cause = new Error(`connect to https://x/${CANARY}`, { cause: new Error(CANARY) });
-    log.error('emulator_failed', { [name]: new ProxyError('token_unavailable', 'No token could be had.', { cause }) });
+    log.error('emulator_failed', {
+      [name]: new ProxyError('token_unavailable', 'The token request failed.', { cause }),
+    });
     log.error('emulator_failed', { [name]: Object.assign(new Error('outer', { cause }), { body: CANARY }) });
     expect(lines).toHaveLength(2);
     expect(lines.join('')).not.toContain(CANARY);

@@ -34,13 +34,13 @@ describe('what metadata names', () => {
     const metadata = { issuer: ISSUER, token_endpoint: PLAIN, mtls_endpoint_aliases: { token_endpoint: ALIAS } };
     const discovery = new Discovery(ISSUER, clientAuth, new ManualClock());
     const found = await discovery.find(async () => ({ status: 200, headers: {}, body: JSON.stringify(metadata) }));
-    expect(found).toMatchObject({ endpoint, named: [PLAIN, ALIAS] });
+    expect(found).toMatchObject({ tokenEndpoint: endpoint, allEndpoints: [PLAIN, ALIAS] });
   });
 
   it.each([undefined, 7, 'no URL', null])('is left out where it is no URL: %j', async (alias) => {
     const metadata = { issuer: ISSUER, token_endpoint: PLAIN, mtls_endpoint_aliases: { token_endpoint: alias } };
     const discovery = new Discovery(ISSUER, 'client_secret_basic', new ManualClock());
     const found = await discovery.find(async () => ({ status: 200, headers: {}, body: JSON.stringify(metadata) }));
-    expect(found.named).toEqual([PLAIN]);
+    expect(found.allEndpoints).toEqual([PLAIN]);
   });
 });

@@ -297,7 +297,10 @@ describe('nothing secret', () => {
     paypackRefresh().replyWithError(Object.assign(broken, { code: 'EHOSTUNREACH' }));
     paypackLogin().reply(200, PAYPACK_TOKEN);
     await fetcher.fetch(new Secret(REFRESH_TOKEN));
-    expect(log.lines.map(({ fields }) => fields['error'])).toEqual(['EHOSTUNREACH at payments.paypack.rw', undefined]);
+    expect(log.lines.map(({ fields }) => fields['error'])).toEqual([
+      expect.stringContaining('EHOSTUNREACH'),
+      undefined,
+    ]);
     expectNoSecret(log.lines, REFRESH_TOKEN);
   });
 

@@ -11,10 +11,10 @@ import { cached, callOf, expectNoSecret, refusalOf, tokenOf } from '../support/t
 describe('the status of a credential', () => {
   it('tells of the token, and of nothing before there is one', async () => {
     const { clock, source } = cached((_, { clock }) => tokenOf(clock, 'first'));
-    expect(source.status()).toMatchObject({ token: undefined, asking: false, retryAtMs: 0, failure: undefined });
+    expect(source.status()).toMatchObject({ token: undefined, isFetching: false, retryAtMs: 0, failure: undefined });
     const token = await source.token();
     await clock.advance(1000);
-    expect(source.status()).toMatchObject({ token, asking: false, retryAtMs: 0, failure: undefined });
+    expect(source.status()).toMatchObject({ token, isFetching: false, retryAtMs: 0, failure: undefined });
   });
 
   it('tells that one is being asked for', async () => {
@@ -31,11 +31,11 @@ describe('the status of a credential', () => {
     const first = await source.token();
     fetcher.script = undefined;
     const rejected = source.reject(first, callOf('GET', '/x'));
-    expect(source.status()).toMatchObject({ token: undefined, asking: true });
+    expect(source.status()).toMatchObject({ token: undefined, isFetching: true });
     const second = tokenOf(clock, 'second');
     fetcher.answer(second);
     await rejected;
-    expect(source.status()).toMatchObject({ token: second, asking: false });
+    expect(source.status()).toMatchObject({ token: second, isFetching: false });
   });
 
   it('keeps a failure with its reason until one succeeds, and tells when the next attempt may be', async () => {
@@ -65,7 +65,7 @@ describe('the status of a credential', () => {
 
   it('of a fixed key is that it never changes', async () => {
     const source = fixedTokenSource(new Secret('fixed'), 0);
-    expect(source.status()).toMatchObject({ token: { expiresAtMs: Infinity }, asking: false, failure: undefined });
+    expect(source.status()).toMatchObject({ token: { expiresAtMs: Infinity }, isFetching: false, failure: undefined });
     expect(await source.renew()).toBeUndefined();
   });
 });

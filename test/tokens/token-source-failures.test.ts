@@ -7,7 +7,7 @@ import { cached, DOWN, refusalOf, tokenOf } from '../support/token-fakes.ts';
 const LADDER_MS = [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000];
 const ALMOST_ONE = 1 - Number.EPSILON;
 
-const down = (retryAfterS: number) => new ProxyError('token_unavailable', 'No token could be had.', { retryAfterS });
+const down = (retryAfterS: number) => new ProxyError('token_unavailable', 'The token request failed.', { retryAfterS });
 
 describe('a failed exchange', () => {
   it('fails all its waiters with the one failure, saying when to come back', async () => {
@@ -226,7 +226,7 @@ describe('a token that is still valid', () => {
 describe('the backoff', () => {
   it('refuses nobody before the first failure', () => {
     const backoff = new Backoff(new ManualClock(), () => 0);
-    expect(backoff.refusal()).toBeUndefined();
+    expect(backoff.pendingError()).toBeUndefined();
     expect(backoff.remainingMs()).toBe(0);
   });
 

@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { type Child, jsx as h } from 'hono/jsx';
-import { assetUrl } from '../assets/assets.ts';
+import { assetUrl } from '../assets.ts';
 import type { AdminContext } from '../context.ts';
 
 interface Page {

@@ -13,7 +13,7 @@ import {
 } from '../../providers/provider.ts';
 import { placeholdersIn } from '../../providers/template.ts';
 import { ExchangeStats } from '../../tokens/exchange-stats.ts';
-import { tokenFetcher } from '../../tokens/exchange.ts';
+import { ProviderTokenFetcher } from '../../tokens/exchange.ts';
 import { tokenUnavailable } from '../../tokens/token-response.ts';
 import type { TokenCredential } from '../../tokens/token-sources.ts';
 import type { Token } from '../../tokens/token.ts';
@@ -96,7 +96,7 @@ async function requestToken(use: TokenCredential, exchange: Exchange, probes: Pr
     if (typeof said === 'string' && said.trim() !== '') providerSaid = said;
   };
   const log = { ...silentLog, warn };
-  const fetcher = tokenFetcher({ ...use, token: exchange, transport, clock, stats, log });
+  const fetcher = new ProviderTokenFetcher({ ...use, token: exchange, transport, clock, stats, log });
   const token = await fetcher.fetch(undefined).catch(proxyErrorOf);
   return { token, hasResponse, providerSaid, skewMs: stats.clockSkewMs, durationMs: clock.now() - startMs };
 }

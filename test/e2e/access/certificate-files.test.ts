@@ -9,8 +9,8 @@ import { askTls, makePki } from './support.ts';
 
 const pki = makePki();
 
-describe('certificate files that are renewed on the disk', { timeout: 60_000 }, () => {
-  it('are taken over without a restart, and by nobody until both fit', async () => {
+describe('certificate files that are renewed on disk', { timeout: 60_000 }, () => {
+  it('are loaded without a restart, once certificate and key match', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const tls = { cert: 'cert.pem', key: 'key.pem' };
     const file = configFile({

@@ -14,7 +14,7 @@ async function start(settings: Settings = {}) {
   return { upstream, proxy, call };
 }
 
-describe('a proxy with a clients list', () => {
+describe('a proxy with a `clients` list', () => {
   it.each([
     ['Authorization: Bearer', bearer(SHOP.key)],
     ['Authorization: bearer, in lower case', { authorization: `bearer ${SHOP.key}` }],
@@ -23,7 +23,7 @@ describe('a proxy with a clients list', () => {
     ['Proxy-Authorization: Basic name:key', { 'proxy-authorization': basic(SHOP).authorization }],
     ['Proxy-Authorization beside another login', { ...bearer('sdk'), 'proxy-authorization': `Bearer ${SHOP.key}` }],
     ['Basic with a key that has a colon in it', basic(TILL)],
-  ])('lets in whoever sends %s', async (_, headers) => {
+  ])('admits a request with %s', async (_, headers) => {
     const { upstream, call } = await start();
     expect((await call(headers)).status).toBe(200);
     expect(upstream.requests[0]?.values('authorization')).toEqual([`Bearer ${upstream.tokens[0]}`]);
@@ -44,7 +44,7 @@ describe('a proxy with a clients list', () => {
     ['an empty name with a key', basic({ name: '', key: SHOP.key })],
     ['a name with an empty key', basic({ name: 'shop', key: '' })],
     ['a name of every object with a key', basic({ name: '__proto__', key: SHOP.key })],
-  ])('answers 401 to whoever sends %s, and sends nothing', async (_, headers) => {
+  ])('responds 401 to a request with %s and sends nothing', async (_, headers) => {
     const { upstream, call } = await start();
     const answer = await call(headers);
     expectProblem(answer, { status: 401, code: 'client_unauthorized', outcome: 'not_sent' });
@@ -53,13 +53,13 @@ describe('a proxy with a clients list', () => {
     expect(upstream.received).toHaveLength(0);
   });
 
-  it('asks everyone for a key, also for what is no route', async () => {
+  it('requires a key also for paths without a route', async () => {
     const { call } = await start();
     expectProblem(await call({}, '/nowhere'), { status: 401, code: 'client_unauthorized' });
     expectProblem(await call(bearer(SHOP.key), '/nowhere'), { status: 404, code: 'no_route' });
   });
 
-  it('keeps each client to its routes', async () => {
+  it('restricts each client to its routes', async () => {
     const { upstream, call } = await start();
     const answer = await call(bearer(SHOP.key), '/other/x');
     expectProblem(answer, { status: 403, code: 'client_forbidden', outcome: 'not_sent' });
@@ -69,7 +69,7 @@ describe('a proxy with a clients list', () => {
     expect((await call(bearer(SHOP.key), '/api/x')).status).toBe(200);
   });
 
-  it('hands no key on to the provider, in whatever headers it came', async () => {
+  it('never forwards a key, whatever header it is in', async () => {
     const { upstream, proxy } = await start();
     const answer = await rawAsk(
       proxy.port,
@@ -94,7 +94,7 @@ describe('a proxy with a clients list', () => {
     expect(upstream.requests[0]?.values('authorization')).toEqual([`Bearer ${upstream.tokens[0]}`]);
   });
 
-  it('writes no key to its log', async () => {
+  it('never logs a key', async () => {
     const { proxy, call } = await start();
     await call(bearer(SHOP.key));
     await call(basic(SHOP), '/other/x');
@@ -104,8 +104,8 @@ describe('a proxy with a clients list', () => {
   });
 });
 
-describe('a proxy without a clients list', () => {
-  it('throws away whatever key it is sent', async () => {
+describe('a proxy without a `clients` list', () => {
+  it('drops any key in a request', async () => {
     const { upstream, call } = await start({ clients: undefined });
     expect((await call(bearer(SHOP.key))).status).toBe(200);
     expect((await call(basic(SHOP))).status).toBe(200);

@@ -46,7 +46,7 @@ describe.each([
   ['with a clients list', { clients: [SHOP] }],
 ])('a preflight of an allowed origin, %s,', (_, settings) => {
   it.each(['/api/x', '/api/x?a=b', '/mpesa/oauth/v1/generate', '/nowhere'])(
-    'of %s is answered 204 here and goes nowhere',
+    'of %s gets a 204 from Wakala and is not forwarded',
     async (path) => {
       const { upstream, call } = await start(settings);
       const answer = await call('OPTIONS', path, { origin: ORIGIN, ...PREFLIGHT });
@@ -59,13 +59,13 @@ describe.each([
     },
   );
 
-  it('is answered for each allowed origin with its own name', async () => {
+  it('gets the origin it came from', async () => {
     const { call } = await start(settings);
     const answer = await call('OPTIONS', '/api/x', { origin: 'http://localhost:3000', ...PREFLIGHT });
     expect(allowedOrigins(answer)).toEqual(['http://localhost:3000']);
   });
 
-  it('of a foreign origin is refused with 403, and lets no page read that', async () => {
+  it('of another origin gets a 403 that no page can read', async () => {
     const { upstream, call } = await start(settings);
     for (const origin of ['https://evil.example', 'null', 'http://localhost:3001', `${ORIGIN}.evil.example`]) {
       const answer = await call('OPTIONS', '/api/x', { origin, ...PREFLIGHT });
@@ -76,8 +76,8 @@ describe.each([
   });
 });
 
-describe('an OPTIONS that is no preflight', () => {
-  it('goes to the provider like any call', async () => {
+describe('an OPTIONS request that is not a preflight', () => {
+  it('is forwarded', async () => {
     const { upstream, call } = await start();
     expect((await call('OPTIONS', '/api/x', {})).status).toBe(200);
     expect((await call('OPTIONS', '/api/x', PREFLIGHT)).status).toBe(200);
@@ -85,7 +85,7 @@ describe('an OPTIONS that is no preflight', () => {
   });
 });
 
-describe('an answer to a page of an allowed origin names that origin exactly once', () => {
+describe('a response to a page of an allowed origin names that origin exactly once', () => {
   const page = { origin: ORIGIN };
 
   it.each([
@@ -95,7 +95,7 @@ describe('an answer to a page of an allowed origin names that origin exactly onc
     ['there is no such route', 'GET', '/nowhere', 404],
     ['a placeholder is given out', 'GET', '/mpesa/oauth/v1/generate', 200],
     ['the token path is misspelt', 'GET', '/mpesa/oauth/v1/generate/', 403],
-  ])('where %s', async (_, method, path, status) => {
+  ])('if %s', async (_, method, path, status) => {
     const { call } = await start();
     const answer = await call(method, path, page);
     expect([answer.status, ...allowedOrigins(answer)]).toEqual([status, ORIGIN]);
@@ -103,7 +103,7 @@ describe('an answer to a page of an allowed origin names that origin exactly onc
     expect(answer.header('access-control-expose-headers')).toContain('wakala-token');
   });
 
-  it('where the body is too large', async () => {
+  it('if the body is too large', async () => {
     const { call } = await start();
     const answer = await call('POST', '/api/x', page, 'longer than ten');
     expect([answer.status, ...allowedOrigins(answer)]).toEqual([413, ORIGIN]);
@@ -112,13 +112,13 @@ describe('an answer to a page of an allowed origin names that origin exactly onc
   it.each([
     ['the target is refused', '/api//x', 400],
     ['the call is not in `allow`', '/api/other', 403],
-  ])('where %s', async (_, path, status) => {
+  ])('if %s', async (_, path, status) => {
     const { call } = await start();
     const answer = await call('GET', path, page);
     expect([answer.status, ...allowedOrigins(answer)]).toEqual([status, ORIGIN]);
   });
 
-  it('where the key is missing, wrong, or good for other routes', async () => {
+  it('if the key is missing, wrong, or valid only for other routes', async () => {
     const { call } = await start({ clients: [SHOP] });
     const answers = [
       await call('GET', '/api/x', page),
@@ -135,8 +135,8 @@ describe('an answer to a page of an allowed origin names that origin exactly onc
   });
 });
 
-describe('an answer to anyone else', () => {
-  it("names no origin, whatever the provider's answer says", async () => {
+describe('a response to any other caller', () => {
+  it('names no origin, even if the response of the provider does', async () => {
     const { call } = await start();
     const answer = await call('GET', '/api/x', {});
     const names = answer.rawHeaders.filter((__, i) => i % 2 === 0).map((name) => name.toLowerCase());

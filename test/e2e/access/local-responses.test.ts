@@ -21,9 +21,9 @@ function expectNoRoute(answer: RawAnswer): void {
   expect(answer.json()).toMatchObject({ code: 'no_route', outcome: 'not_sent' });
 }
 
-describe('a Host that is no part of a URL', () => {
+describe('a Host that is not valid in a URL', () => {
   it.each(['localhost:99999', 'localhost:', '127.0.0.1:65536', '[::1]:99999', '[::1]:'])(
-    'changes nothing in what Wakala answers on a loopback address: %j',
+    'does not change the responses of Wakala on a loopback address: %j',
     async (host) => {
       const { get } = await start();
       expectNoRoute(await get('/nowhere', host));
@@ -34,7 +34,7 @@ describe('a Host that is no part of a URL', () => {
   );
 
   it.each(['[::1', '[', ']', 'a:b:c', ':', ':80', '', '-', '_', '999999999999'])(
-    'changes nothing in what Wakala answers on an open address: %j',
+    'does not change the responses of Wakala on an open address: %j',
     async (host) => {
       const { get } = await start({ listen: '0.0.0.0:0', open: true });
       expectNoRoute(await get('/nowhere', host));
@@ -52,11 +52,11 @@ describe('404 no_route', () => {
     return String(answer.json()['detail']);
   };
 
-  it('names every route where anyone may call', async () => {
+  it('names every route if anyone may call', async () => {
     expect(await detailFor({})).toContain('/api/*, /other/*, /mpesa/*');
   });
 
-  it('names to a client the routes that it may call, and no other', async () => {
+  it('names only the routes that the client may use', async () => {
     const clients = [SHOP, TILL];
     const limited = await detailFor({ clients }, basic(SHOP));
     expect(limited).toContain('/api/*');
@@ -65,8 +65,8 @@ describe('404 no_route', () => {
   });
 });
 
-describe('what Wakala answers by itself', () => {
-  it('takes the body of its request off the connection, which then carries the next one', async () => {
+describe('a response of Wakala itself', () => {
+  it('reads the request body, so that the connection can carry the next request', async () => {
     const { proxy } = await start();
     const body = 'x'.repeat(100_000);
     const login = `GET ${LOGIN} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`;

@@ -12,14 +12,14 @@ async function start(settings: Settings = {}) {
 }
 
 describe('a proxy on a loopback address', () => {
-  it('answers under every name of this machine, with any port', async () => {
+  it('serves every name of this machine, with any port', async () => {
     const { call } = await start();
     const hosts = ['localhost', 'localhost:8080', 'LocalHost:1', 'x.localhost', '127.0.0.1', '127.1.2.3:9', '[::1]:80'];
     const answers = await Promise.all(hosts.map((host) => call(`Host: ${host}`)));
     expect(answers.map(({ status }) => status)).toEqual(hosts.map(() => 200));
   });
 
-  it('refuses every other name before it asks for a token, so that no name that leads here can be used', async () => {
+  it('refuses every other name before it requests a token, so that DNS rebinding fails', async () => {
     const { upstream, call } = await start();
     const hosts = [
       'localhost.evil.com',
@@ -41,7 +41,7 @@ describe('a proxy on a loopback address', () => {
     expect(upstream.received).toHaveLength(0);
   });
 
-  it('answers under the names in allowed_hosts, and no name above or below them', async () => {
+  it('serves the names in allowed_hosts, but not their parent or child names', async () => {
     const { call } = await start({ allowed_hosts: ['wakala.internal', 'proxy.test:8443'] });
     const statuses = await Promise.all(
       [
@@ -57,14 +57,14 @@ describe('a proxy on a loopback address', () => {
     expect(statuses).toEqual([200, 200, 200, 403, 403, 403, 403]);
   });
 
-  it('refuses two Host lines even if both are good, and a request without one', async () => {
+  it('refuses two Host headers even if both are valid, and a request without one', async () => {
     const { upstream, call } = await start();
     expectProblem(await call('Host: localhost', 'Host: localhost'), { status: 400, code: 'bad_request' });
     expectProblem(await call(), { status: 400, code: 'bad_request' });
     expect(upstream.received).toHaveLength(0);
   });
 
-  it('judges the authority of an absolute target by the Host line', async () => {
+  it('compares the authority of an absolute target with the Host header', async () => {
     const { proxy, upstream } = await start();
     const get = (target: string, host: string) => rawAsk(proxy.port, `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
     expect((await get('http://localhost:8080/api/x', 'localhost:8080')).status).toBe(200);
@@ -80,7 +80,7 @@ describe('a proxy on a loopback address', () => {
     ['Origin: https://app.example.evil.example'],
     ['Sec-Fetch-Site: cross-site'],
     ['Sec-Fetch-Site: Cross-Site', 'Sec-Fetch-Mode: no-cors'],
-  ])('refuses what a web page sends: %s', async (...lines) => {
+  ])('refuses the request of a web page: %s', async (...lines) => {
     const { upstream, call } = await start({ allowed_origins: ['https://app.example'] });
     const answer = await call('Host: localhost', ...lines);
     expectProblem(answer, { status: 403, code: 'origin_refused', outcome: 'not_sent' });
@@ -93,14 +93,14 @@ describe('a proxy on a loopback address', () => {
     ['Origin: https://app.example', 'Sec-Fetch-Site: cross-site'],
     ['Sec-Fetch-Site: same-origin'],
     ['Sec-Fetch-Site: none'],
-  ])('lets in what an allowed page, or nobody but its user, sends: %s', async (...lines) => {
+  ])('admits the request of an allowed page or of the user: %s', async (...lines) => {
     const { call } = await start({ allowed_origins: ['https://app.example'] });
     expect((await call('Host: localhost', ...lines)).status).toBe(200);
   });
 });
 
 describe('a proxy on another address', () => {
-  it('takes the Host names that no page can have, but no page that is not allowed', async () => {
+  it('admits Host names that no page can have, and refuses pages that are not allowed', async () => {
     const { call, upstream } = await start({ listen: '0.0.0.0:0', open: true });
     expect((await call('Host: payments.internal')).status).toBe(200);
     expect((await call('Host: payments.internal', 'Origin: https://evil.example')).status).toBe(403);

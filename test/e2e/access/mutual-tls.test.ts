@@ -32,7 +32,7 @@ async function start(settings: Settings = { clients: CLIENTS }, mutual = true) {
 }
 
 describe('a proxy with client_ca', () => {
-  it('answers only callers with a certificate from there', async () => {
+  it('admits only callers with a certificate of that authority', async () => {
     const { upstream, proxy, status } = await start();
     await expect(status('/api/x', trusting)).rejects.toThrow();
     await expect(status('/api/x', certified('shop', otherCa))).rejects.toThrow();
@@ -43,13 +43,13 @@ describe('a proxy with client_ca', () => {
     expect(await status('/api/x', certified('shop'))).toBe(200);
   });
 
-  it('refuses a certificate that has expired', async () => {
+  it('refuses an expired certificate', async () => {
     const { status } = await start();
     const { cert, key } = issue({ name: 'shop', issuer: pki.ca, to: YESTERDAY });
     await expect(status('/api/x', { ...trusting, cert, key })).rejects.toThrow();
   });
 
-  it('takes the common name for the name of a client, with the rights of that one', async () => {
+  it('identifies a client by the common name and applies its routes', async () => {
     const { status } = await start();
     expect(await status('/api/x', certified('shop'))).toBe(200);
     expect(await status('/other/x', certified('shop'))).toBe(403);
@@ -57,7 +57,7 @@ describe('a proxy with client_ca', () => {
   });
 
   it.each(['nobody', 'Shop', 'shop2', ' shop', 'sho', '', '__proto__', 'shop\0x'])(
-    'answers 401 for the common name %j, which is no client, unless a key comes with it',
+    'responds 401 to the common name %j, which is not a client, unless the request has a key',
     async (name) => {
       const { upstream, status } = await start();
       expect(await status('/api/x', certified(name))).toBe(401);
@@ -68,12 +68,12 @@ describe('a proxy with client_ca', () => {
     },
   );
 
-  it('goes by the certificate if a key of another client comes with it', async () => {
+  it('uses the certificate if the request also has the key of another client', async () => {
     const { status } = await start();
     expect(await status('/other/x', certified('shop'), bearer('till:key:0123456789'))).toBe(403);
   });
 
-  it('gives a client without a key no way in but its certificate', async () => {
+  it('admits a client without a key only by its certificate', async () => {
     const { status } = await start();
     const nobody = certified('nobody');
     for (const headers of [bearer('undefined'), bearer(''), basic({ name: 'shop', key: '' }), bearer('shop')]) {
@@ -81,13 +81,13 @@ describe('a proxy with client_ca', () => {
     }
   });
 
-  it('asks for nothing more than a certificate where there is no clients list', async () => {
+  it('requires only a certificate if there is no `clients` list', async () => {
     const { status } = await start({});
     expect(await status('/api/x', certified('anything'))).toBe(200);
     await expect(status('/api/x', trusting)).rejects.toThrow();
   });
 
-  it('drops a client from its list at a reload, on connections that are open already too', async () => {
+  it('removes a client at a reload, also on open connections', async () => {
     const { proxy, routes } = await start();
     const socket = await connectTls(proxy.port, certified('shop'));
     const ask = async () => {
@@ -102,7 +102,7 @@ describe('a proxy with client_ca', () => {
 });
 
 describe('a change of client_ca', () => {
-  it('holds for new connections, also for sessions from before it', async () => {
+  it('applies to new connections, including resumed sessions', async () => {
     const { proxy, files, status } = await start();
     const shop = certified('shop');
     const socket = await connectTls(proxy.port, shop);
@@ -115,7 +115,7 @@ describe('a change of client_ca', () => {
     expect(await status('/api/x', certified('shop', otherCa))).toBe(200);
   });
 
-  it('from none to one takes a restart: who needed no certificate would go on needing none', async () => {
+  it('from none to one needs a restart: open connections have no certificate', async () => {
     const { proxy, routes, status } = await start({ clients: [SHOP] }, false);
     expect(await status('/api/x', trusting, bearer(SHOP.key))).toBe(200);
     const tls = { cert: '/tls/cert.pem', key: '/tls/key.pem', client_ca: '/tls/ca.pem' };
@@ -124,7 +124,7 @@ describe('a change of client_ca', () => {
     expect(await status('/api/x', trusting)).toBe(401);
   });
 
-  it('from one to none takes a restart: certificates of any public authority would do', async () => {
+  it('from one to none needs a restart: certificates of any public authority would be accepted', async () => {
     const { proxy, routes, status } = await start();
     const listen = { address: '127.0.0.1:0', tls: { cert: '/tls/cert.pem', key: '/tls/key.pem' } };
     expect(() => proxy.reload({ routes, listen })).toThrow(/restart/);

@@ -74,8 +74,8 @@ function call(port: number, name: Name, token: string): Promise<Answer> {
 
 const UNAUTHORIZED = { status: 401, code: 'client_unauthorized', outcome: 'not_sent' } as const;
 
-describe.each(NAMES)("a client's login to %s with its name and key", (name) => {
-  it("has the provider's own shape, and no key in it", async () => {
+describe.each(NAMES)('a login to %s with the name and key of a client', (name) => {
+  it('has the format of the provider and contains no key', async () => {
     const { proxy } = await start(name);
     const answer = await login(await proxy(EVERYONE.slice(0, 1)), name, ADMIN);
     const sample = providerNamed(name)!.samples.tokenResponse;
@@ -85,7 +85,7 @@ describe.each(NAMES)("a client's login to %s with its name and key", (name) => {
     expect(answer.text).not.toContain(ADMIN.key);
   });
 
-  it('gives a placeholder that is good for calls, though neither name nor key comes with them', async () => {
+  it('returns a placeholder that is valid for calls without name and key', async () => {
     const { proxy } = await start(name);
     const port = await proxy(EVERYONE.filter((client) => client.name === name));
     expect((await call(port, name, await placeholder(port, name, clientOf(name)))).status).toBe(200);
@@ -100,7 +100,7 @@ describe.each(NAMES)("a client's login to %s with its name and key", (name) => {
 });
 
 describe('a placeholder', () => {
-  it("is good for its own client's routes alone, whichever login it came from", async () => {
+  it('is valid only for the routes of its client, whichever login it came from', async () => {
     const { proxy } = await start('mpesa', 'jpay');
     const port = await proxy([ADMIN, clientOf('mpesa'), clientOf('jpay')]);
     const token = await placeholder(port, 'mpesa', clientOf('mpesa'));
@@ -110,7 +110,7 @@ describe('a placeholder', () => {
     expectProblem(await login(port, 'jpay', clientOf('mpesa')), { status: 403, code: 'client_forbidden' });
   });
 
-  it('is refused once its hour is over', async () => {
+  it('is refused after one hour', async () => {
     const { clock, proxy } = await start('jpay');
     const port = await proxy([ADMIN]);
     const token = await placeholder(port, 'jpay', ADMIN);
@@ -120,13 +120,13 @@ describe('a placeholder', () => {
     expectProblem(await call(port, 'jpay', token), UNAUTHORIZED);
   });
 
-  it('opens another replica with the same clients', async () => {
+  it('is valid on another replica with the same clients', async () => {
     const { proxy } = await start('paypack');
     const [here, there] = [await proxy([ADMIN]), await proxy([clientOf('paypack'), ADMIN])];
     expect((await call(there, 'paypack', await placeholder(here, 'paypack', ADMIN))).status).toBe(200);
   });
 
-  it('is refused where its client is no longer listed, or has another key by now', async () => {
+  it('is refused if its client was removed or has another key', async () => {
     const { proxy } = await start('jeel');
     const token = await placeholder(await proxy([ADMIN]), 'jeel', ADMIN);
     expectProblem(await call(await proxy([clientOf('jeel')]), 'jeel', token), UNAUTHORIZED);
@@ -136,13 +136,13 @@ describe('a placeholder', () => {
     expectProblem(await call(renamed, 'jeel', token), UNAUTHORIZED);
   });
 
-  it.each(['jpay', 'paypack'] as const)('of %s for refreshing is good for no call', async (name) => {
+  it.each(['jpay', 'paypack'] as const)('of %s for refreshing is not valid for calls', async (name) => {
     const { proxy } = await start(name);
     const port = await proxy([ADMIN]);
     expectProblem(await call(port, name, await placeholder(port, name, ADMIN, 'refresh')), UNAUTHORIZED);
   });
 
-  it('of a proxy without clients opens none with clients', async () => {
+  it('of a proxy without clients is not valid on one with clients', async () => {
     const { proxy } = await start('mpesa');
     const [open, guarded] = [await proxy(undefined), await proxy([ADMIN])];
     const token = await placeholder(open, 'mpesa', undefined);
@@ -150,7 +150,7 @@ describe('a placeholder', () => {
     expectProblem(await call(guarded, 'mpesa', token), UNAUTHORIZED);
   });
 
-  it('of one client is not made one of another by changing its claims', async () => {
+  it('of one client cannot be changed into that of another by editing its claims', async () => {
     const { proxy } = await start('mpesa');
     const port = await proxy([ADMIN, clientOf('mpesa')]);
     const token = await placeholder(port, 'mpesa', clientOf('mpesa'));
@@ -183,7 +183,7 @@ describe('a placeholder', () => {
   });
 });
 
-describe.each(NAMES)('a login to %s that is made with a placeholder', (name) => {
+describe.each(NAMES)('a login to %s with a placeholder', (name) => {
   /** Logs in again and again, each time with the placeholder that came before. */
   async function chained(hours: readonly number[]) {
     const { clock, proxy } = await start(name);
@@ -196,7 +196,7 @@ describe.each(NAMES)('a login to %s that is made with a placeholder', (name) => 
     return { clock, port, tokens };
   }
 
-  it('gives one that ends when the first does, however often that is done', async () => {
+  it('returns a placeholder with the same expiry, however often it is repeated', async () => {
     const { clock, port, tokens } = await chained([0.25, 0.5, 0.75, 0.9]);
     clock.shiftMs = 3400_000;
     for (const token of tokens) expect((await call(port, name, token)).status).toBe(200);
@@ -207,7 +207,7 @@ describe.each(NAMES)('a login to %s that is made with a placeholder', (name) => 
     }
   });
 
-  it('gives a refresh token that ends then too, and says so in the answer', async () => {
+  it('returns a refresh token with the same expiry, and says so in the response', async () => {
     const { clock, proxy } = await start(name);
     const port = await proxy([ADMIN]);
     const first = await placeholder(port, name, ADMIN);
@@ -222,7 +222,7 @@ describe.each(NAMES)('a login to %s that is made with a placeholder', (name) => 
     if (expiresIn !== undefined) expect(Number(valueAt(json, expiresIn))).toBeLessThanOrEqual(1800);
   });
 
-  it('gives a whole hour where the key comes too, in the other header', async () => {
+  it('returns a placeholder for a whole hour if the other header has the key', async () => {
     const { clock, proxy } = await start(name);
     const port = await proxy([ADMIN]);
     const first = await placeholder(port, name, ADMIN);

@@ -20,12 +20,12 @@ async function start(settings: Settings = {}) {
 }
 
 describe('a proxy with listen.tls', () => {
-  it('answers https', async () => {
+  it('serves https', async () => {
     const { proxy } = await start();
     expect(await askTls(proxy.port, '/api/x', trusting)).toMatchObject({ status: 200, text: 'fine' });
   });
 
-  it('shows its certificate, which its callers can verify', async () => {
+  it('presents its certificate, which clients can verify', async () => {
     const { proxy } = await start();
     await expect(askTls(proxy.port, '/api/x', {})).rejects.toThrow(/certificate/);
     const socket = await connectTls(proxy.port, trusting);
@@ -33,13 +33,13 @@ describe('a proxy with listen.tls', () => {
     expect(socket.getPeerCertificate().subject.CN).toBe('localhost');
   });
 
-  it('takes no old TLS', async () => {
+  it('refuses old versions of TLS', async () => {
     const { proxy } = await start();
     const old = { ...trusting, minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const;
     await expect(connectTls(proxy.port, old)).rejects.toThrow();
   });
 
-  it('cuts off who speaks plain HTTP to it, sends nothing, and lives', async () => {
+  it('closes plain HTTP connections without sending anything, and keeps running', async () => {
     const { upstream, proxy } = await start();
     for (const bytes of [REQUEST, 'garbage\r\n\r\n', Buffer.from([0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0])]) {
       const client = await RawClient.open(proxy.port);
@@ -51,7 +51,7 @@ describe('a proxy with listen.tls', () => {
     expect((await askTls(proxy.port, '/api/x', trusting)).status).toBe(200);
   });
 
-  it('lives through callers that leave within the handshake', async () => {
+  it('keeps running when clients disconnect during the handshake', async () => {
     const { proxy } = await start();
     for (let i = 0; i < 20; i++) {
       const socket = connectPlain(proxy.port, '127.0.0.1');
@@ -63,7 +63,7 @@ describe('a proxy with listen.tls', () => {
     expect((await askTls(proxy.port, '/api/x', trusting)).status).toBe(200);
   });
 
-  it('keeps the guard against browsers, and the clients list', async () => {
+  it('applies browser checks and the `clients` list', async () => {
     const { proxy, upstream } = await start({ clients: [SHOP] });
     const status = async (headers: Record<string, string>) =>
       (await askTls(proxy.port, '/api/x', trusting, headers)).status;
@@ -74,7 +74,7 @@ describe('a proxy with listen.tls', () => {
     expect(await status(bearer(SHOP.key))).toBe(200);
   });
 
-  it('cuts connections over max_connections before they cost a handshake, and takes new ones once there is room', async () => {
+  it('closes connections over max_connections before the handshake, and accepts new ones later', async () => {
     const { proxy } = await start({ max_connections: 2 });
     const first = await connectTls(proxy.port, trusting);
     await connectTls(proxy.port, trusting);
@@ -94,7 +94,7 @@ describe('a proxy with listen.tls', () => {
 });
 
 describe('new certificates', () => {
-  it('are shown to new connections, while those before live on', async () => {
+  it('are used for new connections, while open ones stay', async () => {
     const { proxy, files } = await start();
     const old = await connectTls(proxy.port, trusting);
     const before = (await askTls(proxy.port, '/api/x', trusting)).serial;
@@ -111,7 +111,7 @@ describe('new certificates', () => {
     await expect.poll(() => reader.take('still coming')?.start).toBe('HTTP/1.1 200 As Scripted');
   });
 
-  it('that do not fit their key change nothing', async () => {
+  it('that do not match their key change nothing', async () => {
     const { proxy, files } = await start();
     const before = (await askTls(proxy.port, '/api/x', trusting)).serial;
     files['/tls/cert.pem'] = issue({ name: 'localhost', issuer: pki.ca }).cert;

@@ -29,7 +29,7 @@ async function start(settings: Settings = {}) {
 describe.each<[string, string, Settings]>([
   ['a loopback address', 'Host: localhost', {}],
   ['an open address', 'Host: 10.0.0.5:8080', OPEN],
-])('what a browser says of a request, on %s,', (_, host, settings) => {
+])('Fetch Metadata of a browser on %s,', (_, host, settings) => {
   it.each([
     ['another site', 'Sec-Fetch-Site: cross-site'],
     ['another port of this machine, whose pages are of the same site', 'Sec-Fetch-Site: same-site'],
@@ -42,7 +42,7 @@ describe.each<[string, string, Settings]>([
     ['a WebSocket', 'Sec-Fetch-Mode: websocket'],
     ['a foreign page', 'Origin: http://localhost:3000', 'Sec-Fetch-Site: same-site'],
     ['a page without a name', 'Origin: null'],
-  ])('refuses it where that is %s', async (__, ...lines) => {
+  ])('leads to a refusal: %s', async (__, ...lines) => {
     const { refused } = await start({ allowed_origins: ['https://app.example'], ...settings });
     await refused('origin_refused', 'GET', host, ...lines);
     await refused('origin_refused', 'POST', host, ...lines);
@@ -53,13 +53,13 @@ describe.each<[string, string, Settings]>([
     ['what somebody typed', 'Sec-Fetch-Site: none', 'Sec-Fetch-Mode: navigate', 'Sec-Fetch-Dest: document', FIREFOX],
     ['fetch of Node.js', 'Sec-Fetch-Mode: cors', 'User-Agent: node', 'Accept-Language: *'],
     ['nothing'],
-  ])('lets it in where that is %s', async (__, ...lines) => {
+  ])('leads to admission: %s', async (__, ...lines) => {
     const { send } = await start({ allowed_origins: ['http://localhost:3000'], ...settings });
     expect((await send('GET', host, ...lines)).status).toBe(200);
   });
 });
 
-describe('a browser that says nothing of where a request comes from, as on plain HTTP to another machine,', () => {
+describe('a browser that sends no Fetch Metadata, as over plain HTTP to another machine,', () => {
   it.each([
     ['GET', FIREFOX],
     ['HEAD', FIREFOX],
@@ -70,7 +70,7 @@ describe('a browser that says nothing of where a request comes from, as on plain
     await refused('origin_refused', method, 'Host: wakala:8080', agent, 'Referer: http://evil.example/');
   });
 
-  it('is refused under a name of `allowed_hosts` on a loopback address as well', async () => {
+  it('is refused under a name of `allowed_hosts` on a loopback address', async () => {
     const { refused } = await start({ allowed_hosts: ['wakala.example'] });
     await refused('origin_refused', 'GET', 'Host: wakala.example', FIREFOX);
   });
@@ -82,19 +82,19 @@ describe('a browser that says nothing of where a request comes from, as on plain
     ['an allowed page', 'GET', 'Host: 10.0.0.5', FIREFOX, 'Origin: https://app.example'],
     ['TLS ends before Wakala, so the browser says it', 'GET', 'Host: 10.0.0.5', FIREFOX, 'Sec-Fetch-Site: same-origin'],
     ['the name is of this machine, for which every browser says it', 'GET', 'Host: localhost:8080', FIREFOX],
-  ])('is not what this is: %s', async (_, method, ...lines) => {
+  ])('is not assumed: %s', async (_, method, ...lines) => {
     const { send } = await start({ ...OPEN, allowed_origins: ['https://app.example'] });
     expect((await send(method, ...lines)).status).toBe(200);
   });
 
-  it('is let in with a key, which no page has', async () => {
+  it('is admitted with a key, which no page has', async () => {
     const { send } = await start({ listen: '0.0.0.0:0', clients: [SHOP] });
     const { authorization } = bearer(SHOP.key);
     expect((await send('GET', 'Host: any.example', FIREFOX, `Authorization: ${authorization}`)).status).toBe(200);
   });
 });
 
-describe('Host on an open address, where a page could have a name of its own lead here,', () => {
+describe('Host on an open address, where DNS rebinding is possible,', () => {
   it.each([
     '10.0.0.5',
     '10.0.0.5:8080',
@@ -111,7 +111,7 @@ describe('Host on an open address, where a page could have a name of its own lea
     'localhost',
     'pay.shop.example',
     'gateway.shop.example:8443',
-  ])('is taken if no page can have it, or the configuration names it: %s', async (host) => {
+  ])('is accepted if no page can have it or the configuration names it: %s', async (host) => {
     const { send } = await start({ ...OPEN, allowed_hosts: ['pay.shop.example', 'gateway.shop.example:8443'] });
     expect((await send('GET', `Host: ${host}`)).status).toBe(200);
   });
@@ -134,13 +134,13 @@ describe('Host on an open address, where a page could have a name of its own lea
     await refused('host_refused', 'POST', `Host: ${host}`);
   });
 
-  it('does not matter where a key is needed', async () => {
+  it('is not checked if a key is required', async () => {
     const { send } = await start({ listen: '0.0.0.0:0', clients: [SHOP] });
     const { authorization } = bearer(SHOP.key);
     expect((await send('GET', 'Host: evil.example', `Authorization: ${authorization}`)).status).toBe(200);
   });
 
-  it('does not matter over TLS, where a page cannot show the certificate of its name', async () => {
+  it('is not checked over TLS, where a page cannot present a matching certificate', async () => {
     const pki = makePki();
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const tls = { cert: '/tls/cert.pem', key: '/tls/key.pem' };

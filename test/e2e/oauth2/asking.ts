@@ -2,7 +2,7 @@ import { onTestFinished } from 'vitest';
 import { type Clock, systemClock } from '../../../src/clock.ts';
 import type { RouteConfig } from '../../../src/config/config.ts';
 import { ExchangeStats } from '../../../src/tokens/exchange-stats.ts';
-import { tokenFetcher } from '../../../src/tokens/exchange.ts';
+import { ProviderTokenFetcher } from '../../../src/tokens/exchange.ts';
 import type { TokenRequest } from '../../../src/tokens/token-request.ts';
 import { networkTransport } from '../../../src/tokens/transport.ts';
 import { routeOf } from '../../config/reading.ts';
@@ -37,7 +37,7 @@ export function askingFor(route: RouteConfig, clock: Clock = systemClock) {
   onTestFinished(close);
   const log = new LogLines();
   const stats = new ExchangeStats();
-  const fetcher = tokenFetcher({
+  const fetcher = new ProviderTokenFetcher({
     ...route,
     token: exchangeOf(route.provider),
     transport: (request, signal) => {
@@ -46,7 +46,7 @@ export function askingFor(route: RouteConfig, clock: Clock = systemClock) {
     },
     clock,
     log,
-    stats: stats,
+    stats,
   });
   return { fetcher, sent, log, stats };
 }

@@ -13,7 +13,7 @@ const RESOURCE = 'https://api.bank.example/';
 describe.each(['client_secret_basic', 'client_secret_post'] as const)('%s', (client_auth) => {
   const client = { client_secret: SECRET, token_endpoint_auth_method: client_auth };
 
-  it('gets a token, with any characters in id and secret', async () => {
+  it('gets a token, with any characters in ID and secret', async () => {
     const { issuer } = await oidcProvider(client);
     const { fetcher, sent } = asking({ issuer, client_auth, scope: 'payments', resource: RESOURCE });
     const token = await fetcher.fetch(undefined);
@@ -60,7 +60,7 @@ describe('private_key_jwt', () => {
   });
 
   it.each(ALGORITHMS.flatMap((algorithm) => [[algorithm, 'PEM'] as const, [algorithm, 'JWK'] as const]))(
-    'with %s and a key as %s gets tokens, each with a jti of its own',
+    'with %s and a key as %s gets tokens, each with a new jti',
     async (algorithm, format) => {
       const pair = pairFor(algorithm);
       const { issuer } = await oidcProvider(registered(algorithm, pair.publicKey.export({ format: 'jwk' })));
@@ -78,7 +78,7 @@ describe('private_key_jwt', () => {
     },
   );
 
-  it('with a token endpoint in place of an issuer is for that, and a server takes it too', async () => {
+  it('accepts the token endpoint as audience in place of the issuer', async () => {
     const pair = pairFor('ES256');
     const { endpoint } = await oidcProvider(registered('ES256', pair.publicKey.export({ format: 'jwk' })));
     const key = pemOf(pair);
@@ -87,7 +87,7 @@ describe('private_key_jwt', () => {
     expect(decodeJwt(fieldOf(sent[0], 'client_assertion')).aud).toBe(endpoint);
   });
 
-  it('signed with another key than the server knows is a token_denied that shows neither key nor assertion', async () => {
+  it('signed with a key that the server does not know is a token_denied that shows neither key nor assertion', async () => {
     const known = pairFor('ES256').publicKey.export({ format: 'jwk' });
     const { issuer } = await oidcProvider(registered('ES256', known));
     const pem = pemOf(pairFor('ES256'));
@@ -111,7 +111,7 @@ describe('tls_client_auth', () => {
   const over = { tls: { own: server, clientCa: authority } };
   const registered = { token_endpoint_auth_method: 'tls_client_auth', tls_client_auth_subject_dn: 'CN=shop' };
 
-  it('shows the certificate to the token endpoint, with the client id in the body', async () => {
+  it('presents the certificate to the token endpoint, with the client ID in the body', async () => {
     const { issuer } = await oidcProvider(registered, over);
     const { cert, key } = client;
     const { fetcher, sent } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });
@@ -123,7 +123,7 @@ describe('tls_client_auth', () => {
     expect(sent.at(-1)?.headers).not.toHaveProperty('authorization');
   });
 
-  it('may be a certificate that the server knows by itself', async () => {
+  it('works with a certificate that the server knows', async () => {
     const own = issue({ name: 'shop' });
     const jwk = own.keys.publicKey.export({ format: 'jwk' });
     const x5c = [own.cert.replace(/-----[A-Z ]+-----|\n/g, '')];
@@ -144,7 +144,7 @@ describe('tls_client_auth', () => {
     expectNoSecret([log.lines, refusal], key, key.split('\n')[1]!);
   });
 
-  it('is not shown to the issuer when its metadata is asked for', async () => {
+  it('does not present the certificate when it fetches metadata from the issuer', async () => {
     const { issuer } = await oidcProvider(registered, over);
     const { cert, key } = client;
     const { fetcher, sent } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });

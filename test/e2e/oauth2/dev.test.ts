@@ -50,14 +50,14 @@ describe('wakala dev with `provider: oauth2`', () => {
     ['a refresh token', { issuer: ISSUER, refresh_token: '${NO_TOKEN}' }],
     ['several resources', { issuer: ISSUER, resource: ['https://a.example', 'https://b.example'] }],
     ['a server that is not known yet', { issuer: '${NO_ISSUER}' }],
-  ])('answers with an emulator in place of the server: %s', async (_, oauth2) => {
+  ])('starts an emulator in place of the server: %s', async (_, oauth2) => {
     const { port } = await emulated(oauth2);
     const answer = await ask(port, '/bank/v1/x?a=b');
     expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'fetched']);
     expect(answer.json()).toMatchObject({ path: '/v1/x', query: 'a=b' });
   });
 
-  it('refreshes with the refresh token that came with a token', async () => {
+  it('refreshes with the refresh token that was issued with a token', async () => {
     const { port, emulators } = await emulated({ issuer: ISSUER });
     await ask(port, '/bank/x');
     emulators[0]!.control({ expire_tokens: true });
@@ -71,7 +71,7 @@ describe('wakala dev with `provider: oauth2`', () => {
     await expect(askingFor(other).fetcher.fetch(undefined)).rejects.toMatchObject({ code: 'token_denied' });
   });
 
-  it('has the token in the header of the route, and headers that came with it', async () => {
+  it('sends the token in the header of the route, with the headers issued with it', async () => {
     const { port } = await emulated(
       { issuer: ISSUER },
       { token_header: { name: 'X-Api-Key' }, headers_from_token: { 'X-App-Code': 'app.code' } },
@@ -84,7 +84,7 @@ describe('wakala routes with `provider: oauth2`', () => {
   it.each([
     [{ issuer: ISSUER }, `POST token endpoint in the metadata of ${ISSUER}`],
     [{ token_endpoint: `${ISSUER}/t` }, `POST ${ISSUER}/t`],
-  ])('of %j says %s', (oauth2, words) => {
+  ])('prints for %j the line %s', (oauth2, words) => {
     let stdout = '';
     const io = { stdout: (text: string) => void (stdout += text), stderr: () => {}, env: {}, tty: false };
     routes({ config: configFile(configOf(oauth2)), json: false }, io);
@@ -100,14 +100,14 @@ describe('wakala doctor with `provider: oauth2`', () => {
     return { listen: '127.0.0.1:0', admin: false, routes: { '/bank/*': route } };
   };
 
-  it('asks for a token as the proxy does', async () => {
+  it('requests a token as the proxy does', async () => {
     const { issuer } = await oidcProvider({ client_secret: SECRET });
     const { code, stdout } = await run(await config({ issuer }));
     expect(stdout).toMatch(/ok +token +received token [0-9a-f]{8} from 127\.0\.0\.1:\d+/);
     expect(code).toBe(0);
   });
 
-  it('names the credentials that were refused', async () => {
+  it('names the refused credentials', async () => {
     const { issuer } = await oidcProvider({ client_secret: 'another made-up secret' });
     const { code, stdout } = await run(await config({ issuer }));
     expect(stdout).toMatch(/FAILED +token +.* refused the credentials at .* \(HTTP 401\)/);

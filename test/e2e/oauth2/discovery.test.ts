@@ -33,21 +33,21 @@ describe('an issuer', () => {
     expect(metadataUrls(issuer)).toEqual(paths.map((path) => `${origin}${path}`));
   });
 
-  it('with metadata of OAuth 2.0 (RFC 8414) is asked once, and its token endpoint is used', async () => {
+  it('with OAuth 2.0 metadata (RFC 8414) gets one metadata request, and its token endpoint is used', async () => {
     const { issuer, endpoint } = await oidcProvider({ client_secret: SECRET });
     const { fetcher, sent } = asking({ issuer });
     await fetcher.fetch(undefined);
     expect(sent.map(({ url }) => url)).toEqual([`${issuer}${OAUTH}`, endpoint]);
   });
 
-  it('with metadata of OpenID Connect alone is found at the second place', async () => {
+  it('with only OpenID Connect metadata is found at the second location', async () => {
     const { issuer } = await mockServer();
     const { fetcher, sent } = asking({ issuer });
     await fetcher.fetch(undefined);
     expect(sent.map(({ url }) => url)).toEqual([`${issuer}${OAUTH}`, `${issuer}${OPENID}`, `${issuer}/token`]);
   });
 
-  it('with a path has its metadata where the RFC inserts it', async () => {
+  it('with a path has its metadata where RFC 8414 inserts it', async () => {
     const { origin, arrived } = await issuerWith({
       [`${OAUTH}/tenants/1`]: (here) => ({ json: { issuer: `${here}/tenants/1`, token_endpoint: `${here}/token` } }),
     });
@@ -55,16 +55,16 @@ describe('an issuer', () => {
     expect(pathsOf(arrived)).toEqual([`${OAUTH}/tenants/1`, '/token']);
   });
 
-  it('may name itself with a slash at its end', async () => {
+  it('may have a trailing slash in its name', async () => {
     const { origin } = await issuerWith({
       [OAUTH]: (here) => ({ json: { issuer: `${here}/`, token_endpoint: `${here}/token` } }),
     });
     await asking({ issuer: `${origin}/` }).fetcher.fetch(undefined);
     const refusal = await refusalOf(asking({ issuer: origin }).fetcher.fetch(undefined));
-    expect(refusal.message).toContain(`${OAUTH} is of another issuer: it has a \`/\` at its end there`);
+    expect(refusal.message).toContain(`${OAUTH} belongs to another issuer: its \`issuer\` ends with \`/\``);
   });
 
-  it('is sent no credentials', async () => {
+  it('gets no credentials', async () => {
     const { origin, arrived } = await issuerWith({ [OAUTH]: good });
     await asking({ issuer: origin }).fetcher.fetch(undefined);
     expect(arrived[0]?.headers).not.toHaveProperty('authorization');
@@ -80,7 +80,7 @@ describe('metadata', () => {
     [
       'of another issuer',
       at(() => ({ json: { issuer: 'https://evil.example', token_endpoint: 'https://evil.example/' } })),
-      'is of another issuer',
+      'belongs to another issuer',
     ],
     ['that names no issuer', at((origin) => ({ json: { token_endpoint: `${origin}/token` } })), 'it has no `issuer`'],
     ['that is no JSON', at(() => ({ text: '<html>' })), 'it has no `issuer`'],
@@ -94,17 +94,17 @@ describe('metadata', () => {
     ],
     ['without a token endpoint', naming(undefined), 'names no `token_endpoint`'],
     ['with a token endpoint that is no text', naming({}), 'names no `token_endpoint`'],
-    ['with a token endpoint that is no URL', naming('/token'), 'names a `token_endpoint` that is no plain URL'],
-    ['with a token endpoint of another scheme', naming('file:///etc/passwd'), 'that is no plain URL'],
-    ['with a password in its token endpoint', naming('https://a:b@login.example/'), 'that is no plain URL'],
+    ['with a token endpoint that is no URL', naming('/token'), 'names a `token_endpoint` that is not a plain URL'],
+    ['with a token endpoint of another scheme', naming('file:///etc/passwd'), 'that is not a plain URL'],
+    ['with a password in its token endpoint', naming('https://a:b@login.example/'), 'that is not a plain URL'],
     ['with a token endpoint without TLS', naming('http://login.example/token'), 'names a `token_endpoint` without TLS'],
     ['with a token endpoint at a metadata service', naming('https://169.254.169.254/token'), 'link-local'],
-  ] as const)('%s is not used: token_unavailable, in words', async (_, answers, reason) => {
+  ] as const)('%s is not used: token_unavailable, with an explanation', async (_, answers, reason) => {
     const { origin, arrived } = await issuerWith(answers);
     const { fetcher, log } = asking({ issuer: origin });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
-    expect(refusal.message).toContain('the issuer names no usable token endpoint (');
+    expect(refusal.message).toContain(' names no usable token endpoint (');
     expect(refusal.message).toContain(`${OAUTH} `);
     expect(refusal.message).toContain(reason);
     // Both places, nothing else: no redirect is followed, and nobody is asked for a token.
@@ -114,7 +114,7 @@ describe('metadata', () => {
     ]);
   });
 
-  it('at the second place is used where that at the first cannot be', async () => {
+  it('at the second location is used if the first cannot be used', async () => {
     const { origin } = await issuerWith({
       [OAUTH]: () => ({ json: { issuer: 'https://else.example' } }),
       [OPENID]: good,
@@ -131,12 +131,12 @@ describe('metadata', () => {
     expect(refusal.message).toContain('RESPONSE_TOO_LONG at ');
   });
 
-  it('that asks for patience is not asked for sooner', async () => {
+  it('with Retry-After is not requested earlier', async () => {
     const { origin } = await issuerWith(at(() => ({ status: 429, headers: { 'retry-after': '17' }, json: {} })));
     expect((await refusalOf(asking({ issuer: origin }).fetcher.fetch(undefined))).retryAfterS).toBe(17);
   });
 
-  it('of an issuer that nobody answers for is a token_unavailable', async () => {
+  it('of an unreachable issuer is a token_unavailable', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
@@ -148,8 +148,8 @@ describe('metadata', () => {
   });
 });
 
-describe('what an issuer said', () => {
-  it('is kept for an hour, and not longer', async () => {
+describe('cached metadata', () => {
+  it('is used for one hour', async () => {
     const clock = new ManualClock();
     const { origin, arrived } = await issuerWith({ [OAUTH]: good });
     const { fetcher } = asking({ issuer: origin }, {}, clock);
@@ -162,7 +162,7 @@ describe('what an issuer said', () => {
     expect(pathsOf(arrived).slice(3)).toEqual([OAUTH, '/token']);
   });
 
-  it('serves on while the metadata cannot be had, and a minute later it is asked for again', async () => {
+  it('is used while new metadata cannot be fetched, which is retried a minute later', async () => {
     const clock = new ManualClock();
     let down = false;
     const { origin, arrived } = await issuerWith({
@@ -181,7 +181,7 @@ describe('what an issuer said', () => {
     expect(pathsOf(arrived).slice(6)).toEqual([OAUTH, OPENID, '/token']);
   });
 
-  it('is forgotten once the token endpoint is gone from there', async () => {
+  it('is dropped once the token endpoint is gone', async () => {
     let moved = false;
     const { origin, arrived } = await madeUpServer(({ path }, here): MadeUp => {
       if (path === OAUTH) return { json: { issuer: here, token_endpoint: moved ? `${here}/new` : `${here}/old` } };

@@ -7,8 +7,8 @@ import { asking, fieldOf } from './asking.ts';
 import { pairFor, pemOf } from './keys.ts';
 import { madeUpServer, madeUpTokens, mockServer, oidcProvider, SECRET } from './servers.ts';
 
-describe('what is asked for', () => {
-  it('is on the wire as it is in the file: scope, audience, and each resource', async () => {
+describe('a token request', () => {
+  it('has scope, audience and each resource as configured', async () => {
     const { endpoint, arrived } = await madeUpTokens();
     const { fetcher } = asking({
       token_endpoint: endpoint,
@@ -27,7 +27,7 @@ describe('what is asked for', () => {
     expect(arrived[0]?.headers['content-type']).toBe('application/x-www-form-urlencoded');
   });
 
-  it('may be one resource alone, and nothing else', async () => {
+  it('can have one resource and nothing else', async () => {
     const { endpoint, arrived } = await madeUpTokens();
     await asking({ token_endpoint: endpoint, resource: 'https://api.bank.example' }).fetcher.fetch(undefined);
     expect(arrived[0]?.form).toEqual([
@@ -36,7 +36,7 @@ describe('what is asked for', () => {
     ]);
   });
 
-  it('is what a server gives a token for', async () => {
+  it('has parameters for which a server issues a token', async () => {
     const { issuer } = await oidcProvider({ client_secret: SECRET });
     const resource = 'https://api.bank.example/v1';
     const token = await asking({ issuer, scope: 'payments', resource }).fetcher.fetch(undefined);
@@ -45,13 +45,13 @@ describe('what is asked for', () => {
     expect(decodeJwt(without.accessToken.reveal())).not.toHaveProperty('scope');
   });
 
-  it('goes to a token endpoint with a query of its own', async () => {
+  it('goes to a token endpoint with a query', async () => {
     const { endpoint, arrived } = await madeUpTokens();
     await asking({ token_endpoint: `${endpoint}?policy=b2c_1` }).fetcher.fetch(undefined);
     expect(arrived[0]?.path).toBe('/token?policy=b2c_1');
   });
 
-  it('may be changed in what `token` merges: query, headers, where the answer holds what', async () => {
+  it('can be changed through `token`: query, headers, fields of the response', async () => {
     const { origin, arrived } = await madeUpServer(() => ({ json: { data: { t: 'token-x' } } }));
     const { fetcher } = asking(
       { token_endpoint: `${origin}/token` },
@@ -70,7 +70,7 @@ describe('what is asked for', () => {
 });
 
 describe('a refresh token', () => {
-  it('that came with a token gets the next one, as the same client', async () => {
+  it('issued with a token gets the next one, as the same client', async () => {
     const { server, issuer } = await mockServer();
     server.service.on('beforeResponse', (response: { readonly body: object }) => {
       Object.assign(response.body, { refresh_token: 'refresh-1' });
@@ -87,7 +87,7 @@ describe('a refresh token', () => {
     expect(fieldOf(sent.at(-1), 'scope')).toBe('');
   });
 
-  it('is sent with a new assertion, at the same resources', async () => {
+  it('is sent with a new assertion for the same resources', async () => {
     const { endpoint, arrived } = await madeUpTokens();
     const key = pemOf(pairFor('EdDSA'));
     const { fetcher } = asking({
@@ -103,7 +103,7 @@ describe('a refresh token', () => {
     expect(second?.['client_assertion']).not.toBe(first?.['client_assertion']);
   });
 
-  it('that is refused leads to the client credentials', async () => {
+  it('that is refused is followed by a client credentials request', async () => {
     const { origin, arrived } = await madeUpServer(({ form }) =>
       Object.fromEntries(form)['grant_type'] === 'refresh_token'
         ? { status: 400, json: { error: 'invalid_grant', error_description: 'refresh-1 is gone' } }
@@ -115,7 +115,7 @@ describe('a refresh token', () => {
     expectNoSecret(log.lines, 'refresh-1', SECRET);
   });
 
-  it('in the file takes the place of the client credentials', async () => {
+  it('in the configuration replaces the client credentials', async () => {
     const { endpoint, arrived } = await madeUpTokens((n) => ({ refresh_token: `next-${n}` }));
     const { fetcher, log } = asking({ token_endpoint: endpoint, refresh_token: 'given-made-up', scope: 'payments' });
     const first = await fetcher.fetch(undefined);
@@ -138,7 +138,7 @@ describe('a refresh token', () => {
 describe('an assertion', () => {
   const ahead = 3_600_000;
 
-  it('is dated by the clock of the server, once that is known', async () => {
+  it('uses the clock of the server once that is known', async () => {
     const serverMs = new ManualClock().now() + ahead;
     const dated = { headers: { date: new Date(serverMs).toUTCString() } };
     const { origin, arrived } = await madeUpServer(({ path }, issuer) =>
@@ -156,7 +156,7 @@ describe('an assertion', () => {
   it.each([
     [{}, 'token_endpoint'],
     [{ assertion_audience: 'https://login.bank.example' }, 'https://login.bank.example'],
-  ])('with %j is for %s', async (more, audience) => {
+  ])('with %j has the audience %s', async (more, audience) => {
     const { endpoint, arrived } = await madeUpTokens();
     const key = pemOf(pairFor('ES256'));
     await asking({ token_endpoint: endpoint, client_auth: 'private_key_jwt', key, ...more }).fetcher.fetch(undefined);

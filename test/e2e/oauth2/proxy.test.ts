@@ -25,8 +25,8 @@ function headersIn(answer: { json(): Record<string, unknown> }): Record<string, 
   return answer.json()['headers'] as Record<string, string>;
 }
 
-describe('a route of `provider: oauth2`', () => {
-  it('calls the API with a token of a real server, and keeps it', async () => {
+describe('a route with `provider: oauth2`', () => {
+  it('calls the API with a token of a real server, and caches it', async () => {
     const { issuer } = await mockServer();
     const { origin } = await api();
     const { port, logText } = await proxyTo(origin, { issuer, scope: 'payments' });
@@ -38,7 +38,7 @@ describe('a route of `provider: oauth2`', () => {
     expectNoSecret(logText(), SECRET, String(headersIn(first)['authorization']).slice('Bearer '.length));
   });
 
-  it('gets another token when one dies, and sends the call once more', async () => {
+  it('gets another token when one dies, and sends the call again', async () => {
     const dead = new Set<string>();
     const { origin } = await api(dead);
     const tokens = await madeUpTokens();
@@ -50,7 +50,7 @@ describe('a route of `provider: oauth2`', () => {
     expect(headersIn(answer)['authorization']).toBe('Bearer token-2');
   });
 
-  it('shares its token with a route to another API that asks in the same way, and with no other', async () => {
+  it('shares its token only with a route to another API with the same token request', async () => {
     const tokens = await madeUpTokens();
     const [one, two] = [await api(), await api()];
     const route = (upstream: string, scope: string) => ({
@@ -67,7 +67,7 @@ describe('a route of `provider: oauth2`', () => {
     expect(used).toEqual(['Bearer token-1', 'Bearer token-1', 'Bearer token-2']);
   });
 
-  it('answers 502 token_denied for a wrong secret, and says in the log alone what the server said', async () => {
+  it('responds 502 token_denied to a wrong secret, and only the log has the words of the server', async () => {
     const { issuer } = await oidcProvider({ client_secret: 'another made-up secret' });
     const { origin, arrived } = await api();
     const { port, logText } = await proxyTo(origin, { issuer });
@@ -79,13 +79,13 @@ describe('a route of `provider: oauth2`', () => {
     expect(arrived).toEqual([]);
   });
 
-  it('answers 503 token_unavailable in clear words where the issuer is another', async () => {
+  it('responds 503 token_unavailable with an explanation if the issuer is another', async () => {
     const imposter = await madeUpServer(() => ({ json: { issuer: 'https://login.bank.example' } }));
     const { origin } = await api();
     const { port } = await proxyTo(origin, { issuer: imposter.origin });
     const answer = await ask(port, '/bank/x');
     expect([answer.status, answer.json()['code']]).toEqual([503, 'token_unavailable']);
-    expect(answer.json()['detail']).toContain('is of another issuer');
+    expect(answer.json()['detail']).toContain('belongs to another issuer');
   });
 });
 
@@ -107,7 +107,7 @@ describe('token_header', () => {
     if (name !== 'authorization') expect(headers).not.toHaveProperty('authorization');
   });
 
-  it.each(OTHER_SPELLINGS)("keeps the client's own %s away from the API", async (spelling) => {
+  it.each(OTHER_SPELLINGS)("keeps the client's %s away from the API", async (spelling) => {
     const [tokens, { origin, arrived }] = [await madeUpTokens(), await api()];
     const { port } = await proxyTo(
       origin,
@@ -119,7 +119,7 @@ describe('token_header', () => {
     expect(arrived[0]?.headers).toMatchObject({ 'x-api-key': 'token-1', 'x-api-key-id': 'kept' });
   });
 
-  it('carries a fixed key too', async () => {
+  it('works with a fixed key', async () => {
     const { origin, arrived } = await api();
     const route = { provider: 'static', upstream: origin, credentials: { token: 'made-up-key' } };
     const { port } = await startProxy({ routes: { '/x/*': { ...route, token_header: { name: 'X-Api-Key' } } } });
@@ -127,7 +127,7 @@ describe('token_header', () => {
     expect(arrived[0]?.headers['x-api-key']).toBe('made-up-key');
   });
 
-  it('changes nothing in this: no header of an answer holds the token', async () => {
+  it('does not return headers of a response that contain the token', async () => {
     const tokens = await madeUpTokens(() => ({ access_token: 'made-up-token' }));
     const leaky = await madeUpServer(({ headers }) => ({
       headers: { 'x-echo': `key=${String(headers['x-api-key'])}`, 'x-other': 'kept' },
@@ -142,7 +142,7 @@ describe('token_header', () => {
     expect([answer.header('x-echo'), answer.header('x-other')]).toEqual([undefined, 'kept']);
   });
 
-  it('is where a refused token is noticed and replaced', async () => {
+  it('is replaced when the provider refuses its token', async () => {
     const dead = new Set<string>();
     const [tokens, { origin }] = [await madeUpTokens(), await api(dead)];
     const { port } = await proxyTo(
@@ -158,7 +158,7 @@ describe('token_header', () => {
 });
 
 describe('a WebSocket handshake', () => {
-  it('has the token and its company under the names of the route, and none of the client’s own', async () => {
+  it('has the token and the headers issued with it under the names of the route, and none of the client', async () => {
     const tokens = await madeUpTokens(() => ({ app_code: 7310 }));
     const server = createServer();
     const shaken = Promise.withResolvers<IncomingMessage>();
@@ -185,7 +185,7 @@ describe('a WebSocket handshake', () => {
 describe('headers_from_token', () => {
   const HEADERS = { headers_from_token: { 'X-App-Code': 'data.app_code', 'X-Merchant': 'merchant' } };
 
-  it('puts values of the token answer on every call, in place of the client’s own', async () => {
+  it("sends values of the token response with every call, in place of the client's", async () => {
     const tokens = await madeUpTokens(() => ({ data: { app_code: 7310 }, merchant: 'shop 1' }));
     const { origin, arrived } = await api();
     const { port } = await proxyTo(origin, { token_endpoint: tokens.endpoint }, HEADERS);
@@ -202,7 +202,7 @@ describe('headers_from_token', () => {
     ['holds a line break', { merchant: 'shop\r\nx-evil: 1' }],
     ['holds a character beyond ASCII', { merchant: 'shöp' }],
     ['is empty', { merchant: '' }],
-  ])('leaves out a value that %s, says so once, and keeps the client’s own away all the same', async (_, extra) => {
+  ])("omits a value that %s, logs it once, and still drops the client's header", async (_, extra) => {
     const tokens = await madeUpTokens(() => ({ data: { app_code: true }, ...extra }));
     const dead = new Set<string>();
     const { origin, arrived } = await api(dead);
@@ -219,7 +219,7 @@ describe('headers_from_token', () => {
     expect(said).toMatchObject([{ header: 'X-Merchant', path: 'merchant', provider: 'oauth2' }]);
   });
 
-  it('keeps what an answer to a refresh does not say again', async () => {
+  it('keeps values that the response to a refresh does not repeat', async () => {
     const tokens = await madeUpTokens((n) => ({
       refresh_token: `refresh-${n}`,
       ...(n === 1 && { data: { app_code: 1 }, merchant: 'first' }),

@@ -61,9 +61,9 @@ const HOSTS = [
   '0.0.0.0',
 ];
 
-describe('a token endpoint that an issuer names on the host of the API', () => {
+describe('a token endpoint on the host of the API, named by an issuer,', () => {
   it.each(HOSTS.flatMap((host) => (['refuse', 'placeholder'] as const).map((mode) => [host, mode] as const)))(
-    'is not reached through a route to %s with `token_paths: %s`, in any spelling',
+    'is not reachable through a route to %s with `token_paths: %s`, in any spelling',
     async (host, token_paths) => {
       const { origin, port, asked } = await api();
       const proxy = await proxyTo(`http://${host}:${port}`, { issuer: origin }, { token_paths });
@@ -88,7 +88,7 @@ describe('a token endpoint that an issuer names on the host of the API', () => {
     ['/X', '/x/token', '/token'],
     ['/x', '/y/../x/token', '/token'],
     ['/x/token', '/x/token', ''],
-  ])('is known below an upstream of the path %s where it is %s', async (base, endpoint, below) => {
+  ])('is recognized under an upstream with the path %s if it is %s', async (base, endpoint, below) => {
     const { origin, state } = await api(endpoint);
     const proxy = await proxyTo(`${origin}${base}`, { issuer: origin });
     const answer = await ask(proxy.port, `/bank${below}`, { method: 'POST' });
@@ -97,7 +97,7 @@ describe('a token endpoint that an issuer names on the host of the API', () => {
     expect(state.issued).toBe(1);
   });
 
-  it('is not reached by a request whose body comes in while it is found', async () => {
+  it('is not reached by a request whose body arrives during discovery', async () => {
     const { origin, asked } = await api();
     const proxy = await proxyTo(origin, { issuer: origin });
     const slow = request({ host: '127.0.0.1', port: proxy.port, path: '/bank/token', method: 'POST', agent: false });
@@ -110,7 +110,7 @@ describe('a token endpoint that an issuer names on the host of the API', () => {
     expect([statusCode, asked()]).toEqual([403, 1]);
   });
 
-  it('is not reached by the second attempt of a request during whose refresh it was found', async () => {
+  it('is not reached by the second attempt of a request during whose refresh it was discovered', async () => {
     const { origin, state, arrived } = await api('/old');
     let laterMs = 0;
     const clock: Clock = { now: () => systemClock.now() + laterMs, after: systemClock.after };
@@ -142,7 +142,7 @@ describe('a token endpoint that an issuer names on the host of the API', () => {
     expect(asked()).toBe(1);
   });
 
-  it('is not reached through another route to that host either, once it was found', async () => {
+  it('is not reachable through another route to that host after discovery', async () => {
     const { origin, port, asked } = await api();
     const key = { provider: 'static', upstream: `http://localhost:${port}`, credentials: { token: 'made-up-key' } };
     const proxy = await proxyTo(origin, { issuer: origin }, {}, { '/key/*': key });
@@ -154,13 +154,13 @@ describe('a token endpoint that an issuer names on the host of the API', () => {
     expect((await ask(proxy.port, '/key/x')).json()).toEqual({ path: '/x' });
   });
 
-  it('is an ordinary path of another host', async () => {
+  it('is an ordinary path on another host', async () => {
     const [{ origin }, other] = [await api(), await api('/elsewhere')];
     const proxy = await proxyTo(other.origin, { issuer: origin });
     expect((await ask(proxy.port, '/bank/token', { method: 'POST' })).json()).toEqual({ path: '/token' });
   });
 
-  it.runIf(hasTool('redis-server'))('is known to a replica that has its token from another one', async () => {
+  it.runIf(hasTool('redis-server'))('is known to a replica that got its token from another one', async () => {
     const redis = await RedisServer.start();
     const { origin, asked } = await api();
     const token_store = { redis: redis.url, encryption_key: 'an encryption key for tests, long enough' };
@@ -176,12 +176,12 @@ describe('a token endpoint that an issuer names on the host of the API', () => {
   });
 });
 
-describe('a token endpoint that the configuration names on the host of the API', () => {
+describe('a token endpoint on the host of the API, named by the configuration,', () => {
   it.each<[host: string, written: string]>([
     ...HOSTS.map((host): [string, string] => [host, '/token']),
     ['127.0.0.1', '/%74oken'],
     ['localhost', '/%74%6fken'],
-  ])('is not reached through a route to %s, written as %s', async (host, written) => {
+  ])('is not reachable through a route to %s, written as %s', async (host, written) => {
     const { origin, port, asked } = await api();
     const proxy = await proxyTo(
       `http://${host}:${port}`,
@@ -194,7 +194,7 @@ describe('a token endpoint that the configuration names on the host of the API',
     expect(asked()).toBe(0);
   });
 
-  it('gets a placeholder where that is wanted, whatever the spelling of the host', async () => {
+  it('returns a placeholder if configured, whatever the spelling of the host', async () => {
     const { origin, port, asked } = await api();
     const proxy = await proxyTo(`http://127.1:${port}`, {
       token_endpoint: origin.replace('127.0.0.1', 'localhost') + '/token',
@@ -204,7 +204,7 @@ describe('a token endpoint that the configuration names on the host of the API',
     expect([answer.text.includes('real-token'), asked()]).toEqual([false, 0]);
   });
 
-  it('is refused where its path has a percent escape: no placeholder is given for such a path', async () => {
+  it('is refused if its path has a percent escape: no placeholder for such a path', async () => {
     const { origin, asked } = await api();
     const proxy = await proxyTo(origin, { token_endpoint: `${origin}/%74oken` });
     for (const path of ['/%74oken', '/token']) {
@@ -213,7 +213,7 @@ describe('a token endpoint that the configuration names on the host of the API',
     expect(asked()).toBe(0);
   });
 
-  it('is not reached through another route to that host either', async () => {
+  it('is not reachable through another route to that host', async () => {
     const { origin, port, asked } = await api('/v1/token');
     const key = { provider: 'static', upstream: `http://localhost:${port}/v1`, credentials: { token: 'made-up-key' } };
     const proxy = await proxyTo(origin, { token_endpoint: `${origin}/v1/token` }, {}, { '/key/*': key });

@@ -61,13 +61,13 @@ describe('an origin', () => {
     expect(originOf(text)).toEqual(origin);
   });
 
-  it('is HTTP', () => {
+  it('must be HTTP', () => {
     expect(() => originOf('ftp://api.example.com')).toThrow('ftp:// is not HTTP');
   });
 });
 
 describe('over TLS', () => {
-  it('a server whose authority is trusted gets the request, by name and by address', async () => {
+  it('a server with a trusted authority gets the request, by name and by address', async () => {
     const server = await tlsServer();
     for (const origin of [server.named, server.byAddress]) {
       expect((await sent(poolTo(origin, { tls: { ca: CA } }))).summary).toBe('200 fine');
@@ -103,7 +103,7 @@ describe('over TLS', () => {
     },
   );
 
-  it('the environment cannot turn off verification, and what it trusts is trusted besides `ca`', async () => {
+  it('the environment cannot turn off verification, and its authorities are trusted besides `ca`', async () => {
     const other = issue({ name: 'Other CA', isCa: true });
     const folder = mkdtempSync(path.join(tmpdir(), 'wakala-dial-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -133,7 +133,7 @@ describe('over TLS', () => {
     expect(run({ NODE_EXTRA_CA_CERTS: file })).toBe('204');
   });
 
-  it('`servername` is asked for and verified in place of the host', async () => {
+  it('`servername` is requested and verified in place of the host', async () => {
     const server = await tlsServer();
     const pool = poolTo(server.byAddress, { tls: { ca: CA, servername: 'api.test' } });
     expect((await sent(pool)).summary).toBe('200 fine');
@@ -157,7 +157,7 @@ describe('over TLS', () => {
     expect((await sent(poolTo(named, { tls: { ca: CA, ...client } }))).summary).toBe(summary);
   });
 
-  it('a client certificate is shown', async () => {
+  it('a client certificate is presented', async () => {
     const client = issue({ name: 'client', issuer: AUTHORITY });
     const server = await tlsServer({ requestCert: true, rejectUnauthorized: true, ca: CA });
     const { cert, key } = client;
@@ -185,7 +185,7 @@ describe('over TLS', () => {
     },
   );
 
-  it('a key that is none is upstream_unreachable, not_sent', async () => {
+  it('an invalid key is upstream_unreachable, not_sent', async () => {
     const { named } = await tlsServer();
     const recorder = await sent(poolTo(named, { tls: { ca: CA, cert: 'none', key: 'none' } }));
     expect(recorder.summary).toBe('upstream_unreachable not_sent');
@@ -208,7 +208,7 @@ describe('a connection', () => {
     },
   );
 
-  it('does not wait for more to send (TCP_NODELAY)', async () => {
+  it('does not delay small writes (TCP_NODELAY)', async () => {
     const spy = vi.spyOn(Socket.prototype, 'setNoDelay');
     onTestFinished(() => spy.mockRestore());
     const tls = await tlsServer();

@@ -70,7 +70,7 @@ it.each([
   ['TCP', 'given back', 'release', false],
   ['TLS', 'given back', 'release', true],
 ] as const)(
-  '100 MiB over %s, %s, take less than 32 MiB',
+  '100 MiB over %s, %s, use less than 32 MiB',
   async (_, __, scenario, tls) => {
     expect(await growthKiB(scenario, 1, 100 * MIB, tls)).toBeLessThan(32 * 1024);
   },
@@ -82,7 +82,7 @@ it.each([
   // OpenSSL keeps what it has read, and the pieces that come after a pause are kept.
   ['TLS', true, 300],
 ] as const)(
-  '300 paused responses over %s take less than their share',
+  '300 paused responses over %s use less memory than allowed',
   async (_, tls, limitKiB) => {
     expect((await growthKiB('pause', 300, MIB / 2, tls)) / 300).toBeLessThan(limitKiB);
   },
@@ -93,7 +93,7 @@ it.each([
   ['TCP', false, 40],
   ['TLS', true, 120],
 ] as const)(
-  '500 idle connections over %s take less than their share',
+  '500 idle connections over %s use less memory than allowed',
   async (_, tls, limitKiB) => {
     expect((await growthKiB('idle', 500, 0, tls)) / 500).toBeLessThan(limitKiB);
   },

@@ -46,7 +46,7 @@ describe.each(['TCP', 'TLS'])('a socket with `onread` over %s', (protocol) => {
     return { socket, given, reads };
   }
 
-  it('asks for a buffer when it connects and after each read, and reads into the last one', async () => {
+  it('requests a buffer when it connects and after each read, and reads into the last one', async () => {
     const { given, reads } = await reading(() => {});
     await until(() => reads.length > 20);
     expect(given.length).toBe(reads.length + 1);
@@ -105,7 +105,7 @@ describe.each([
     return client;
   }
 
-  it('comes without an error only when nothing reads the buffer any more', async () => {
+  it('is called without an error only when nothing reads the buffer any more', async () => {
     const client = await serving((_req, res) => {
       res.setHeader(framing, framing === 'content-length' ? CHUNK * COUNT : 'chunked');
       res.socket?.cork();
@@ -131,7 +131,7 @@ describe.each([
     expect(overwritten).toBe(0);
   });
 
-  it('comes with an error, or never, for a client that is gone', async () => {
+  it('is called with an error, or never, for a client that is gone', async () => {
     const outcomes: unknown[] = [];
     let written = false;
     const client = await serving((_req, res) => {

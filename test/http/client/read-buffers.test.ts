@@ -4,7 +4,7 @@ import { ReadBuffers } from '../../../src/http/client/read-buffers.ts';
 const KIB = 1024;
 
 describe('a leased buffer', () => {
-  it('is free again once it is detached and all its pieces are back', () => {
+  it('is free again once it is detached and all slices are returned', () => {
     const buffers = new ReadBuffers();
     const lease = buffers.lease();
     const [one, two] = [buffers.slice(lease, lease.memory, 0, 10), buffers.slice(lease, lease.memory, 10, 20)];
@@ -25,7 +25,7 @@ describe('a leased buffer', () => {
     expect(buffers.freeCount).toBe(1);
   });
 
-  it('counts a piece that is given back twice once', () => {
+  it('ignores a slice that is returned twice', () => {
     const buffers = new ReadBuffers();
     const lease = buffers.lease();
     const [one, two] = [buffers.slice(lease, lease.memory, 0, 10), buffers.slice(lease, lease.memory, 10, 20)];
@@ -41,7 +41,7 @@ describe('a leased buffer', () => {
     expect(buffers.freeCount).toBe(1);
   });
 
-  it('of an earlier lease is not freed by its old pieces', () => {
+  it('of an earlier lease is not freed by old slices', () => {
     const buffers = new ReadBuffers();
     const first = buffers.lease();
     const old = buffers.slice(first, first.memory, 0, 10);
@@ -55,14 +55,14 @@ describe('a leased buffer', () => {
     expect(buffers.freeCount).toBe(0);
   });
 
-  it('ignores buffers that are not its own', () => {
+  it('ignores other buffers', () => {
     const buffers = new ReadBuffers();
     buffers.release(Buffer.from('other'));
     buffers.release(buffers.scratch);
     expect(buffers.freeCount).toBe(0);
   });
 
-  it('is read into behind its pieces, as long as 16 KiB are left', () => {
+  it('is filled after its slices, as long as 16 KiB are left', () => {
     const buffers = new ReadBuffers();
     const lease = buffers.lease();
     expect(buffers.freeSpace(lease)).toBe(lease.memory);
@@ -76,7 +76,7 @@ describe('a leased buffer', () => {
     expect(buffers.freeSpace(lease)).toBeUndefined();
   });
 
-  it('is read into from its beginning when all its pieces are back', () => {
+  it('is filled from its start when all slices are returned', () => {
     const buffers = new ReadBuffers();
     const lease = buffers.lease();
     const piece = buffers.slice(lease, lease.memory, 0, 60 * KIB);

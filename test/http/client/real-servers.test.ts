@@ -64,7 +64,7 @@ describe.each([
     it.each([
       ['keepAlive', 1],
       ['closing', 0],
-    ] as const)('%s: bodies of 1 B to 1 MiB arrive whole', async (kind, idle) => {
+    ] as const)('%s: bodies of 1 B to 1 MiB arrive completely', async (kind, idle) => {
       const connections = pool(kind);
       for (const size of SIZES.filter((bytes) => bytes <= MIB)) {
         const recorder = await send(connections, { target: `/bytes/${size}` }, new Summing()).over;
@@ -74,7 +74,7 @@ describe.each([
       }
     });
 
-    it.each(['keepAlive', 'closing'] as const)('%s: 30 at once arrive whole', async (kind) => {
+    it.each(['keepAlive', 'closing'] as const)('%s: 30 at once arrive completely', async (kind) => {
       const connections = pool(kind);
       const all = Array.from({ length: 30 }, () =>
         send(connections, { target: `/bytes/${64 * 1024 + 1}` }, new Summing(true)),
@@ -83,7 +83,7 @@ describe.each([
         expect([(await recorder.over).error, recorder.sum]).toEqual([undefined, sums.get(64 * 1024 + 1)]);
     });
 
-    it('100 MiB arrive whole, with pauses', async () => {
+    it('100 MiB arrive completely, with pauses', async () => {
       const recorder = await send(pool('keepAlive'), { target: `/bytes/${100 * MIB}` }, new Summing(true)).over;
       expect([recorder.error, recorder.bytes]).toEqual([undefined, 100 * MIB]);
       expect(recorder.sum).toBe(sums.get(100 * MIB));
@@ -96,7 +96,7 @@ describe.each([
       });
 
     if (takesBodies)
-      it('bodies of 1 B to 32 MiB are sent whole, and with pauses', async () => {
+      it('bodies of 1 B to 32 MiB are sent completely, and with pauses', async () => {
         for (const kind of ['keepAlive', 'closing'] as const) {
           const connections = pool(kind);
           for (const size of [1, 1000, 4096, 64 * 1024, MIB]) {
@@ -122,7 +122,7 @@ describe.each([
       }, 60_000);
 
     if (sendsChunks)
-      it('bodies in chunks, and with pauses, arrive whole', async () => {
+      it('chunked bodies, and with pauses, arrive completely', async () => {
         for (const kind of ['keepAlive', 'closing'] as const) {
           for (const target of ['/chunks/1', '/chunks/1048576', '/slow/1000', '/slow/1048576']) {
             const recorder = await send(pool(kind), { target }, new Summing()).over;

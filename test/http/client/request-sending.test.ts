@@ -36,10 +36,10 @@ async function wiretap(end: string) {
   return { server, segments, received: () => received };
 }
 
-describe('a request goes on the wire', () => {
+describe('a request is written', () => {
   const constant = (port: number) => `host: 127.0.0.1:${port}\r\nconnection: keep-alive\r\n`;
 
-  it('with its lines in their order and the client’s own', async () => {
+  it('with its headers in order, and those of the client', async () => {
     const { server, received } = await wiretap('\r\n\r\n');
     const headers = ['X-One', '1', 'x-two', '', 'X-ONE', '\ttwo \xff'];
     const recorder = await sent(poolTo(server.origin), { target: '/a%20b?c=d&e', headers });
@@ -80,7 +80,7 @@ describe('a request goes on the wire', () => {
     expect(received()).toContain('content-length: 4\r\n\r\nbody');
   });
 
-  it('in one piece, head and small body together', async () => {
+  it('in one write, head and small body together', async () => {
     const { server, segments } = await wiretap('end');
     await sent(poolTo(server.origin), { method: 'POST', body: bytes(`${'x'.repeat(2 * KIB)}end`) });
     expect(segments).toHaveLength(1);
@@ -110,7 +110,7 @@ describe('a request goes on the wire', () => {
     expect(received().endsWith('transfer-encoding: chunked\r\n\r\n0\r\n\r\n')).toBe(true);
   });
 
-  it('with the host of the origin, without the usual port', async () => {
+  it('with the host of the origin, without the default port', async () => {
     const { server, received } = await wiretap('\r\n\r\n');
     const pool = poolTo('http://api.example.com', {
       dial: dialTo(server.port),
@@ -120,7 +120,7 @@ describe('a request goes on the wire', () => {
   });
 });
 
-describe('a request is refused before anything is written, if', () => {
+describe('a request is refused before anything is written, for', () => {
   const bad = ['a\rb', 'a\nb', 'a\r\nb: c', 'a\0b', 'a\x7fb', 'a\u0100b', 'a\u010d\u010ab', '\ud83d\ude00'];
   const framing = ['Host', 'connection', 'Content-Length', 'TRANSFER-ENCODING'];
 
@@ -154,7 +154,7 @@ describe('a request is refused before anything is written, if', () => {
     expect(server.requests).toHaveLength(2);
   });
 
-  it('says which header it is, and never its value', async () => {
+  it('names the header, and never its value', async () => {
     const pool = poolTo('http://127.0.0.1:1');
     expect(() => send(pool, { headers: ['authorization', 'Bearer secret\r\n'] })).toThrow(
       'The request cannot be sent: its header authorization has a character that is not allowed. Nothing was sent.',
@@ -179,7 +179,7 @@ describe('a streamed request body', () => {
     return { taken, chunks: chunks() };
   }
 
-  it('is taken no faster than the server reads it', async () => {
+  it('is read no faster than the server reads it', async () => {
     const server = await RawServer.start(() => {}, { onConnection: ({ socket }) => socket.pause() });
     const { taken, chunks } = source(1600);
     send(poolTo(server.origin), { method: 'POST', body: stream(chunks) });
@@ -199,7 +199,7 @@ describe('a streamed request body', () => {
     expect(taken.chunks).toBe(1600);
   });
 
-  it('that fails closes the connection, and the server sees no end of it', async () => {
+  it('that fails closes the connection, and the server sees no end of the body', async () => {
     const { server, received } = await wiretap('never');
     async function* broken(): AsyncGenerator<Buffer> {
       yield Buffer.from('part');
@@ -224,7 +224,7 @@ describe('a streamed request body', () => {
     expect(received().split('\r\n\r\n')[1]).toBe(seen);
   });
 
-  it('is given up when the request is aborted', async () => {
+  it('is no longer read when the request is aborted', async () => {
     const server = await RawServer.start(() => {}, { onConnection: ({ socket }) => socket.pause() });
     const { taken, chunks } = source(1600);
     const recorder = send(poolTo(server.origin), { method: 'POST', body: stream(chunks) });
@@ -234,7 +234,7 @@ describe('a streamed request body', () => {
     expect(recorder.calls).toEqual(['sending']);
   });
 
-  it('is not touched before there is a connection', async () => {
+  it('is not read before there is a connection', async () => {
     const { taken, chunks } = source(1);
     const recorder = send(poolTo('http://127.0.0.1:1', { dial: () => ({ destroy: () => {} }) }), {
       body: stream(chunks),
@@ -246,7 +246,7 @@ describe('a streamed request body', () => {
 });
 
 describe('a final response before the request is complete', () => {
-  it('is relayed, and the connection is closed behind it', async () => {
+  it('is relayed, and the connection is closed after it', async () => {
     const server = await RawServer.start((_, { socket }) => socket.write(response('too large')), { atHead: true });
     const pool = poolTo(server.origin);
     let isGivenUp = false;
@@ -268,7 +268,7 @@ describe('a final response before the request is complete', () => {
     expect(pool.stats()).toEqual({ busy: 0, idle: 0, waiting: 0 });
   });
 
-  it('does not keep the rest of the body from being sent', async () => {
+  it('does not prevent the rest of the body from being sent', async () => {
     const server = await RawServer.start(() => {}, {
       onConnection: ({ socket }) => {
         let received = '';

@@ -24,7 +24,7 @@ describe('a response is refused:', () => {
 describe('delivery', () => {
   const cases = [...ACCEPTED, ...REFUSED];
 
-  it.each(cases)('byte by byte gives the same as in one piece: $name', ({ method = 'GET', bytes }) => {
+  it.each(cases)('byte by byte has the same result as at once: $name', ({ method = 'GET', bytes }) => {
     const buffer = Buffer.from(bytes, 'latin1');
     // A refused response is refused at the same byte or before it, so that what was read until then may differ.
     const inOnePiece = readResponse(method, buffer, []);
@@ -33,7 +33,7 @@ describe('delivery', () => {
     expect(byteByByte).toEqual(inOnePiece);
   });
 
-  it.each(cases)('in two pieces gives the same, wherever the cut is: $name', ({ method = 'GET', bytes }) => {
+  it.each(cases)('in two parts has the same result, wherever the cut is: $name', ({ method = 'GET', bytes }) => {
     const buffer = Buffer.from(bytes, 'latin1');
     const inOnePiece = readResponse(method, buffer, []);
     const step = Math.ceil(buffer.length / 400);
@@ -55,7 +55,7 @@ describe('delivery', () => {
     },
   );
 
-  it('costs time in proportion to the bytes, also byte by byte', () => {
+  it('takes time in proportion to the bytes, also byte by byte', () => {
     const long = Buffer.from(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(16_000)}\r\ncontent-length: 0\r\n\r\n`);
     const short = Buffer.from(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(900)}\r\ncontent-length: 0\r\n\r\n`);
     const cpuUs = (bytes: Buffer, repetitions: number) => {
@@ -80,7 +80,7 @@ describe('the parser', () => {
     return { heads, bodies, read };
   }
 
-  it('reads one response after the other', () => {
+  it('reads one response after another', () => {
     const { heads, bodies, read } = parser();
     for (const bytes of [
       'HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na',
@@ -113,7 +113,7 @@ describe('the parser', () => {
     expect(read.keepAliveMs).toBe(ms);
   });
 
-  it('tells how many body bytes are still to come', () => {
+  it('reports how many body bytes are left', () => {
     const { read } = parser();
     const bytes = Buffer.from('HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nabc');
     read.start('GET');
@@ -121,7 +121,7 @@ describe('the parser', () => {
     expect(read.remainingBytes).toBe(99_997);
   });
 
-  it('quotes nothing of what the server sent in its errors', () => {
+  it('quotes nothing of the server in its errors', () => {
     for (const { method = 'GET', bytes } of REFUSED) {
       const { read } = parser();
       read.start(method);

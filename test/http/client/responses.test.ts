@@ -104,7 +104,7 @@ describe.each([
     expect((await sent(poolTo(server.origin, options), PAY)).summary).toBe('200 everything');
   });
 
-  it('that ends with the connection is never complete when the server resets it behind the data', async () => {
+  it('that ends with the connection is never complete when the server resets it after the data', async () => {
     const server = await serving(({ socket, tcp }) => socket.write(untilClose, () => tcp.resetAndDestroy()));
     const pool = poolTo(server.origin, options);
     for (let i = 0; i < 100; i++) expect((await sent(pool, PAY)).summary).toBe('upstream_reset unknown');
@@ -132,7 +132,7 @@ describe.each([
     }
   }
 
-  it('of 20 MiB arrives intact while others do, whether its pieces are given back or not', async () => {
+  it('of 20 MiB arrives intact while others do, whether its chunks are returned or not', async () => {
     const body = bytesOf(20 * MIB);
     const server = await serving(({ socket, requests }) => {
       if (requests.at(-1)!.start.includes('/small')) {
@@ -155,7 +155,7 @@ describe.each([
     expect(sums.every((sum) => sum === sha256(body))).toBe(true);
   });
 
-  it('whose pieces are given back is read into the same memory again', async () => {
+  it('whose chunks are returned is read into the same memory again', async () => {
     const server = await serving(({ socket }) => {
       socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${20 * MIB}\r\n\r\n`);
       socket.write(Buffer.alloc(20 * MIB));
@@ -165,7 +165,7 @@ describe.each([
     expect(memory.size).toBeLessThan(160);
   });
 
-  it('in tiny chunks keeps no read buffer from being used again', async () => {
+  it('in tiny chunks does not keep read buffers in use', async () => {
     const server = await serving(({ socket }) => {
       socket.write(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n`);
       socket.write(`${'10\r\n0123456789abcdef\r\n'.repeat(MIB / 16)}0\r\n\r\n`);
@@ -176,7 +176,7 @@ describe.each([
     expect(buffers.freeCount).toBeGreaterThan(0);
   });
 
-  it('that is paused is read no further, and goes on intact', async () => {
+  it('that is paused is not read further, and continues intact', async () => {
     const body = bytesOf(64 * MIB);
     let handedOver = 0;
     const server = await serving(({ socket }) => {
@@ -205,7 +205,7 @@ describe.each([
     expect(sha256(...recorder.chunks)).toBe(sha256(body));
   });
 
-  it('that is paused and resumed at every piece arrives intact', async () => {
+  it('that is paused and resumed at every chunk arrives intact', async () => {
     const body = bytesOf(8 * MIB);
     const server = await serving(({ socket }) => {
       socket.write(`HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n`);
@@ -241,7 +241,7 @@ describe.each([
     expect((await recorder.over).summary).toBe('200 late');
   });
 
-  it('that ended while it was paused leaves a connection that is still watched', async () => {
+  it('that ended while it was paused leaves a monitored connection', async () => {
     class PausedAtTheEnd extends Recorder {
       override onHead(status: number, reason: string, rawHeaders: string[]): void {
         super.onHead(status, reason, rawHeaders);
@@ -258,7 +258,7 @@ describe.each([
     await until(() => pool.stats().idle === 0);
   });
 
-  it('is closed when it is aborted, and nothing more is told', async () => {
+  it('is closed when it is aborted, and no handler is called any more', async () => {
     const server = await serving(({ socket }) => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart'));
     const pool = poolTo(server.origin, options);
     const recorder = send(pool);
@@ -273,7 +273,7 @@ describe.each([
     recorder.exchange.abort();
   });
 
-  it.each(['onHead', 'onData'] as const)('that is aborted in %s is read no further', async (name) => {
+  it.each(['onHead', 'onData'] as const)('that is aborted in %s is not read further', async (name) => {
     const server = await serving(({ socket }) => {
       socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n');
     });
@@ -341,14 +341,14 @@ describe('a handler', () => {
     },
   );
 
-  it('that throws a ProxyError gets that one', async () => {
+  it('that throws a ProxyError receives that error', async () => {
     const server = await RawServer.start((_, { socket }) => socket.write(response('fine')));
     const refusal = new ProxyError('upstream_invalid', 'Its coding is unknown.');
     expect((await send(poolTo(server.origin), PAY, throwing('onHead', refusal)).over).error).toBe(refusal);
     await until(() => server.connections[0]!.socket.closed);
   });
 
-  it('may keep every chunk: none is overwritten', async () => {
+  it('can keep every chunk: none is overwritten', async () => {
     const server = await RawServer.start((request, { socket }) => socket.write(response(request.start.split(' ')[1])));
     const pool = poolTo(server.origin);
     const all = [];

@@ -11,7 +11,7 @@ function counting(...lines: string[]): Promise<RawServer> {
 }
 
 describe('a connection', () => {
-  it('carries one request after the other', async () => {
+  it('carries one request after another', async () => {
     const server = await counting();
     const pool = poolTo(server.origin);
     for (const body of ['1', '2', '3']) {
@@ -49,7 +49,7 @@ describe('a connection', () => {
     expect(server.connections.map(({ requests }) => requests.length)).toEqual([1, 3, 1]);
   });
 
-  it('that has just finished a response is waited for', async () => {
+  it('that has just finished a response is awaited', async () => {
     const server = await counting();
     const pool = poolTo(server.origin);
     const second = new Recorder();
@@ -80,7 +80,7 @@ describe('a connection', () => {
     expect(server.connections).toHaveLength(2);
   });
 
-  it('is closed when bytes come that nobody asked for', async () => {
+  it('is closed when unsolicited bytes arrive', async () => {
     const server = await counting();
     const pool = poolTo(server.origin);
     await sent(pool);
@@ -104,10 +104,10 @@ describe('a connection', () => {
   });
 });
 
-describe('a POST that follows a response at once', () => {
+describe('a POST right after another response', () => {
   const ROUNDS = 200;
 
-  it('is never written to a connection that the server closed behind the response', async () => {
+  it('is never written to a connection that the server closed after the response', async () => {
     const server = await RawServer.start((_, { socket }) => socket.end(response('fine')));
     const pool = poolTo(server.origin);
     for (let i = 0; i < ROUNDS; i++) expect((await sent(pool, POST)).summary).toBe('200 fine');
@@ -156,7 +156,7 @@ describe('an idle connection', () => {
     expect(pool.stats().idle).toBe(0);
   });
 
-  it('is not reused after its time, even if the timer is late', async () => {
+  it('is not reused after its idle time, even if the timer is late', async () => {
     const { server, clock, pool } = await idle();
     const now = clock.now() + 4000;
     clock.now = () => now;
@@ -165,7 +165,7 @@ describe('an idle connection', () => {
     expect(server.connections).toHaveLength(2);
   });
 
-  it('of more than 5 minutes is closed, even if a request waits for one', async () => {
+  it('that is older than 5 minutes is closed, even if a request waits for one', async () => {
     const { server, clock, pool } = await idle('keep-alive: timeout=1000');
     await clock.advance(299_000);
     class AfterFiveMinutes extends Recorder {
@@ -202,7 +202,7 @@ describe('an idle connection', () => {
 });
 
 describe('a pool', () => {
-  it('has one timer for all its connections', async () => {
+  it('has one timer for all connections', async () => {
     const server = await RawServer.start((request, { socket }) => {
       if (request.start.includes('/now')) socket.write(response());
     });
@@ -226,7 +226,7 @@ describe('a pool', () => {
     expect(pool.stats()).toEqual({ busy: 50, idle: 0, waiting: 0 });
   });
 
-  it('gives a connection that is free to the request that has waited longest for a new one', async () => {
+  it('gives a free connection to the request that has waited longest for a new one', async () => {
     const server = await counting();
     const direct = directDial(originOf(server.origin));
     let isFirst = true;
@@ -244,7 +244,7 @@ describe('a pool', () => {
     expect((await second.over).summary).toBe('200 2');
   });
 
-  it('keeps a connection that was opened for a request which was aborted', async () => {
+  it('keeps a connection that was opened for an aborted request', async () => {
     const server = await counting();
     const pool = poolTo(server.origin);
     const aborted = send(pool);
@@ -256,7 +256,7 @@ describe('a pool', () => {
     expect(aborted.calls).toEqual([]);
   });
 
-  it('that is retired closes what is idle at once, and the rest after its response', async () => {
+  it('that is retired closes idle connections at once, and the others after their response', async () => {
     const server = await RawServer.start((request, { socket }) => {
       if (request.start.includes('/now')) socket.write(response('now'));
     });
@@ -276,7 +276,7 @@ describe('a pool', () => {
     expect(server.connections).toHaveLength(3);
   });
 
-  it('that is closed ends everything at once', async () => {
+  it('that is closed closes everything at once', async () => {
     const server = await RawServer.start((request, { socket }) => {
       if (request.start.includes('/now')) socket.write(response());
     });
@@ -292,7 +292,7 @@ describe('a pool', () => {
     await until(() => server.connections.every(({ socket }) => socket.readableEnded || socket.destroyed));
   });
 
-  it('that is closed while it connects ends that too', async () => {
+  it('that is closed while it connects cancels that too', async () => {
     const server = await RawServer.start(() => {});
     const pool = poolTo(server.origin);
     const connecting = send(pool, POST);
@@ -301,7 +301,7 @@ describe('a pool', () => {
     expect(connecting.calls).toEqual(['error']);
   });
 
-  it('that is closed sends nothing any more, and says so later', async () => {
+  it('that is closed sends nothing any more, and reports that later', async () => {
     const server = await RawServer.start(() => {});
     const pool = poolTo(server.origin);
     pool.close();

@@ -22,7 +22,7 @@ function failing(origin: string, times: number): { dial: Dial; dials: () => numb
 }
 
 describe('connecting', () => {
-  it.each(['GET', 'POST'])('that fails once is tried once more: %s', async (method) => {
+  it.each(['GET', 'POST'])('that fails once is tried again: %s', async (method) => {
     const server = await RawServer.start((_, { socket }) => socket.write(response('fine')));
     const { dial, dials } = failing(server.origin, 1);
     const recorder = await sent(poolTo(server.origin, { dial }), { method });
@@ -40,7 +40,7 @@ describe('connecting', () => {
     expect(dials()).toBe(2);
   });
 
-  it('where nobody listens is upstream_unreachable, not_sent', async () => {
+  it('to a closed port is upstream_unreachable, not_sent', async () => {
     const recorder = await sent(poolTo(`http://127.0.0.1:${await freePort()}`), { method: 'POST', body: BODY });
     expect(recorder.summary).toBe('upstream_unreachable not_sent');
     expect(recorder.error?.message).toContain('(ECONNREFUSED)');
@@ -51,7 +51,7 @@ describe('connecting', () => {
     expect(recorder.summary).toBe('upstream_unreachable not_sent');
   });
 
-  it('that throws is upstream_unreachable, and told later', async () => {
+  it('that throws is upstream_unreachable, reported later', async () => {
     const pool = poolTo('http://127.0.0.1:1', {
       dial: () => {
         throw Object.assign(new Error('bad certificate'), { code: 'ERR_OSSL_PEM_NO_START_LINE' });
@@ -75,7 +75,7 @@ describe('connecting', () => {
     expect(destroyed).toBe(1);
   });
 
-  it('has one time for both attempts', async () => {
+  it('has one time limit for both attempts', async () => {
     const clock = new ManualClock();
     let dials = 0;
     const dial: Dial = (listener) => {
@@ -91,8 +91,8 @@ describe('connecting', () => {
   });
 });
 
-describe('an idle connection that is gone before a byte was written', () => {
-  it.each([...REPEATABLE, ...OTHERS])('gives way to another connection: %s', async (method) => {
+describe('an idle connection that was closed before a byte was written', () => {
+  it.each([...REPEATABLE, ...OTHERS])('is replaced by another connection: %s', async (method) => {
     const server = await RawServer.start((_, { socket }) => socket.write(response()));
     const direct = directDial(originOf(server.origin));
     const opened: { destroy(): void }[] = [];

@@ -1,16 +1,19 @@
-/** The script of the pages: counts times, keeps what is shown up to date, and sends forms without leaving the page. */
-export const DASHBOARD_JS = `'use strict';
+// The script of the admin pages: updates durations, keeps the page current, and sends forms without leaving the page.
+'use strict';
 (() => {
   const live = document.querySelector('[data-live]');
   const state = document.getElementById('live');
   const pause = document.getElementById('pause');
+  // How far the clock of the server is ahead of this browser's.
   let aheadMs = Number(document.body.dataset.now) - Date.now();
   let events;
-  let loading = false;
-  let again;
+  let isLoading = false;
+  // Arguments of the load that follows the current one.
+  let nextLoad;
   document.documentElement.classList.add('js');
 
-  function inWords(ms) {
+  // Same as formatDuration in src/format.ts.
+  function formatDuration(ms) {
     const seconds = Math.max(0, Math.floor(ms / 1000));
     if (seconds < 60) return seconds + ' s';
     if (seconds < 3600) return Math.floor(seconds / 60) + ' min ' + (seconds % 60) + ' s';
@@ -23,12 +26,12 @@ export const DASHBOARD_JS = `'use strict';
     for (const element of document.querySelectorAll('[data-until], [data-since]')) {
       const { until, since, over } = element.dataset;
       const left = until === undefined ? now - Number(since) : Number(until) - now;
-      const text = until !== undefined && left <= 0 ? over : inWords(left);
+      const text = until !== undefined && left <= 0 ? over : formatDuration(left);
       if (element.textContent !== text) element.textContent = text;
     }
   }
 
-  // Makes \`from\` what \`to\` is and leaves what is the same alone: focus, selection and what is open stay.
+  // Changes `from` into `to` in place. Unchanged elements keep their focus, selection and open state.
   function morph(from, to) {
     if (from.nodeType !== Node.ELEMENT_NODE) {
       if (from.data !== to.data) from.data = to.data;
@@ -58,19 +61,19 @@ export const DASHBOARD_JS = `'use strict';
 
   const isPaused = () => pause?.getAttribute('aria-pressed') === 'true';
 
-  // \`asked\`: by the one who looks, and so even while the page is paused.
-  async function load(asked) {
+  // `evenIfPaused`: after an action of the user.
+  async function load(evenIfPaused = false) {
     if (live === null) return;
-    if (loading) {
-      again = { asked: asked || again?.asked };
+    if (isLoading) {
+      nextLoad = { evenIfPaused: evenIfPaused || nextLoad?.evenIfPaused };
       return;
     }
-    loading = true;
+    isLoading = true;
     try {
-      const answer = await fetch(location.href, { headers: { accept: 'text/html' } });
-      if (!answer.ok) return;
-      const text = await answer.text();
-      if (isPaused() && !asked) return;
+      const response = await fetch(location.href, { headers: { accept: 'text/html' } });
+      if (!response.ok) return;
+      const text = await response.text();
+      if (isPaused() && !evenIfPaused) return;
       const page = new DOMParser().parseFromString(text, 'text/html');
       const next = page.getElementById(live.id);
       if (next === null) return;
@@ -80,12 +83,12 @@ export const DASHBOARD_JS = `'use strict';
       if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
       tick();
     } catch {
-      // The stream of events says that the connection is lost.
+      // The event stream reports a lost connection.
     } finally {
-      loading = false;
-      const next = again;
-      again = undefined;
-      if (next !== undefined) void load(next.asked);
+      isLoading = false;
+      const next = nextLoad;
+      nextLoad = undefined;
+      if (next !== undefined) void load(next.evenIfPaused);
     }
   }
 
@@ -109,21 +112,21 @@ export const DASHBOARD_JS = `'use strict';
     state.className = name;
   }
 
-  function say(text) {
+  function showMessage(text) {
     document.getElementById('message').textContent = text;
   }
 
   async function send(form) {
-    const isReplay = form.dataset.action === 'replay';
-    say(isReplay ? 'Sending …' : 'Asking for a token …');
+    const isResend = form.dataset.action === 'replay';
+    showMessage(isResend ? 'Sending …' : 'Requesting a token …');
     try {
-      const answer = await fetch(form.action, { method: 'POST', headers: { accept: 'application/json' } });
-      const json = await answer.json();
-      if (!answer.ok) say(json.detail);
-      else if (isReplay) location.href = '/requests?q=' + encodeURIComponent(json.request_id);
-      else say(json.route + ' has a new token: its fingerprint is ' + json.fingerprint + '.');
+      const response = await fetch(form.action, { method: 'POST', headers: { accept: 'application/json' } });
+      const json = await response.json();
+      if (!response.ok) showMessage(json.detail);
+      else if (isResend) location.href = '/requests?q=' + encodeURIComponent(json.request_id);
+      else showMessage(json.route + ' has a new token: its fingerprint is ' + json.fingerprint + '.');
     } catch {
-      say('Wakala gave no answer.');
+      showMessage('Wakala did not respond.');
     }
     await load(true);
   }
@@ -132,11 +135,11 @@ export const DASHBOARD_JS = `'use strict';
     const field = document.getElementById(button.dataset.copy);
     try {
       await navigator.clipboard.writeText(field.value);
-      say('Copied.');
+      showMessage('Copied.');
     } catch {
-      // A page that did not come over TLS or from this machine may not write to the clipboard.
+      // Only pages over TLS or from this machine may write to the clipboard.
       field.select();
-      say('Selected: press Ctrl+C to copy it.');
+      showMessage('Selected: press Ctrl+C to copy it.');
     }
   }
 
@@ -154,10 +157,9 @@ export const DASHBOARD_JS = `'use strict';
     if (!isPaused()) void load();
   });
   document.addEventListener('visibilitychange', follow);
-  // What a form without scripts said is not to be said again on a reload.
+  // Do not show the result of a form again after a reload.
   if (/[?&](not_)?refreshed=/.test(location.search)) history.replaceState(null, '', '/');
   setInterval(tick, 1000);
   tick();
   follow();
 })();
-`;

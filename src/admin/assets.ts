@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import type { Context } from 'hono';
-import { problemIn } from '../problem-response.ts';
-import { DASHBOARD_CSS } from './dashboard-css.ts';
-import { DASHBOARD_JS } from './dashboard-js.ts';
-import { ICON_SVG } from './icon-svg.ts';
+import { problemIn } from './problem-response.ts';
 
 interface Asset {
   readonly contentType: string;
@@ -11,18 +9,20 @@ interface Asset {
   readonly url: string;
 }
 
-function asset(name: string, contentType: string, text: string): [string, Asset] {
+/** Reads a file of `assets/`. The build copies that folder next to the chunk of this module. */
+function asset(name: string, contentType: string): [string, Asset] {
+  const text = readFileSync(new URL(`./assets/${name}`, import.meta.url), 'utf8');
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
   return [name, { contentType, text, url: `/assets/${name}?v=${hash}` }];
 }
 
 const ASSETS: ReadonlyMap<string, Asset> = new Map([
-  asset('dashboard.css', 'text/css; charset=utf-8', DASHBOARD_CSS),
-  asset('dashboard.js', 'text/javascript; charset=utf-8', DASHBOARD_JS),
-  asset('icon.svg', 'image/svg+xml', ICON_SVG),
+  asset('dashboard.css', 'text/css; charset=utf-8'),
+  asset('dashboard.js', 'text/javascript; charset=utf-8'),
+  asset('icon.svg', 'image/svg+xml'),
 ]);
 
-/** With a hash of its content in it, so that it may be kept for good. */
+/** URL with a hash of the content, so that browsers may cache it forever. */
 export function assetUrl(name: string): string {
   return ASSETS.get(name)?.url ?? '';
 }
