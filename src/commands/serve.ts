@@ -41,7 +41,7 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
     };
     const reloader: Reloader = new Reloader({ examine, apply, log, clock: systemClock });
     logWarnings(warnings, log);
-    reloader.note(files);
+    reloader.setFiles(files);
     const stop = stopSignal();
     const starting = start(config, { log, texts, reloads: () => reloader.reloads });
     process.on('SIGHUP', () => {

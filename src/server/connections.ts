@@ -11,37 +11,37 @@ import {
   unsentBytes,
 } from '../http/node-internals.ts';
 
-/** How often connections are looked at that Node does not read. Milliseconds. */
-const LOST_CHECK_MS = 2000;
+/** How often to check for connections that were lost while Node does not read them. */
+const LOST_CHECK_INTERVAL_MS = 2000;
 
 /**
- * A client that takes nothing of a finished response for this long, or twice as long, is reset. Milliseconds. For responses
- * of Wakala's own: those of providers have the deadline of their route.
+ * How often to check for clients that do not read. A client that has read nothing of a finished response between two
+ * checks is reset. This is for Wakala's own responses: those of providers have the deadline of their route.
  */
-const UNREAD_MS = 60_000;
+const UNREAD_CHECK_INTERVAL_MS = 60_000;
 
-/** A response that its client has not taken. */
+/** A response that its client has not read completely. */
 interface Unread {
   readonly response: ServerResponse;
   readonly pendingBytes: number;
 }
 
-/** The connections of the listener: how many there may be, and which can go when the server stops. */
+/** The client connections of the proxy: limits their number, and closes those that are idle, lost or not read. */
 export class Connections {
-  /** As they came in, before any TLS. */
+  /** TCP connections. */
   readonly #open = new Set<Socket>();
-  /** Those that speak HTTP by now. */
-  readonly #speaking = new Set<Socket>();
+  /** The sockets on which HTTP is sent: with TLS, those after the handshake. */
+  readonly #httpSockets = new Set<Socket>();
   readonly #overLimit = new WeakSet<Socket>();
-  /** As it was at the last look. */
+  /** At the last check. */
   #unread = new Map<Socket, Unread>();
 
-  constructor(server: ProxyServer, limit: () => number, unreadMs = UNREAD_MS) {
+  constructor(server: ProxyServer, limit: () => number, unreadCheckIntervalMs = UNREAD_CHECK_INTERVAL_MS) {
     const isTls = server instanceof TlsServer;
     server.on('connection', (socket: Socket) => {
-      // node:http removes its own listener when it hands the socket to `connect` or `upgrade`.
+      // Node removes its own listener when it passes the socket to `connect` or `upgrade`.
       socket.on('error', ignoreError);
-      // Over the limit a request gets an answer; a TLS connection, which would cost a handshake first, is cut.
+      // Over the limit, a request gets a response. A TLS connection is closed, since a response would need a handshake.
       if (this.#open.size >= limit()) {
         if (isTls) socket.destroy();
         else this.#overLimit.add(socket);
@@ -49,22 +49,22 @@ export class Connections {
       }
       this.#open.add(socket);
       socket.once('close', () => this.#open.delete(socket));
-      if (!isTls) this.#speaks(socket);
+      if (!isTls) this.#addHttpSocket(socket);
     });
     if (isTls) {
       server.on('secureConnection', (socket: TLSSocket) => {
         socket.on('error', ignoreError);
-        this.#speaks(socket);
+        this.#addHttpSocket(socket);
       });
     }
     const timers = [
-      setInterval(() => this.#closeLost(), LOST_CHECK_MS).unref(),
-      setInterval(() => this.#resetUnread(), unreadMs).unref(),
+      setInterval(() => this.#closeLost(), LOST_CHECK_INTERVAL_MS).unref(),
+      setInterval(() => this.#resetUnread(), unreadCheckIntervalMs).unref(),
     ];
     server.once('close', () => timers.forEach(clearInterval));
   }
 
-  /** How many there are. */
+  /** Number of open connections. */
   get open(): number {
     return this.#open.size;
   }
@@ -73,18 +73,18 @@ export class Connections {
     return this.#overLimit.has(socket);
   }
 
-  /** Answers under way are the last on their connections. */
+  /** Makes each pending response the last of its connection. */
   closeAfterResponses(): void {
-    for (const socket of this.#speaking) {
-      const answer = currentResponse(socket);
-      if (answer !== undefined) answer.shouldKeepAlive = false;
+    for (const socket of this.#httpSockets) {
+      const response = currentResponse(socket);
+      if (response !== undefined) response.shouldKeepAlive = false;
     }
   }
 
-  /** Closes every connection on which nothing is under way, also one on which nothing ever was. */
+  /** Closes every connection without a pending request, also those that have not had one. */
   closeIdle(): void {
     const busy = new Set<string>();
-    for (const socket of this.#speaking) {
+    for (const socket of this.#httpSockets) {
       if (isBusy(socket)) busy.add(peerOf(socket));
     }
     for (const socket of this.#open) {
@@ -92,10 +92,10 @@ export class Connections {
     }
   }
 
-  /** Resets connections whose finished response has not moved since the last look: their clients read nothing. */
+  /** Resets connections whose client has read nothing of a finished response since the last check. */
   #resetUnread(): void {
     const unread = new Map<Socket, Unread>();
-    for (const socket of this.#speaking) {
+    for (const socket of this.#httpSockets) {
       const response = currentResponse(socket);
       if (response?.writableEnded !== true || response.writableFinished) continue;
       const before = this.#unread.get(socket);
@@ -106,17 +106,17 @@ export class Connections {
     this.#unread = unread;
   }
 
-  /** Closes connections that were reset while Node could not notice: what is done for their clients ends with them. */
+  /** Closes connections that were reset while Node did not read or write. That ends the work for their clients. */
   #closeLost(): void {
-    for (const socket of this.#speaking) {
+    for (const socket of this.#httpSockets) {
       const isUnnoticed = socket.writableLength > 0 || socket.readableEnded || socket.readableFlowing !== true;
       if (isUnnoticed && isConnectionLost(socket)) socket.destroy();
     }
   }
 
-  #speaks(socket: Socket): void {
-    this.#speaking.add(socket);
-    socket.once('close', () => this.#speaking.delete(socket));
+  #addHttpSocket(socket: Socket): void {
+    this.#httpSockets.add(socket);
+    socket.once('close', () => this.#httpSockets.delete(socket));
   }
 }
 
@@ -124,7 +124,7 @@ function isBusy(socket: Socket): boolean {
   return currentResponse(socket) !== undefined || unfinishedRequest(socket) !== undefined;
 }
 
-/** The same for a connection before and after its TLS handshake. */
+/** Identifies a connection: its TCP and TLS socket have the same peer. */
 function peerOf(socket: Socket): string {
   return `${socket.remoteAddress} ${socket.remotePort}`;
 }

@@ -20,13 +20,13 @@ import type { UpgradeHandler } from '../proxy/websocket.ts';
 import { Connections, type ProxyServer } from './connections.ts';
 import { afterResponses, Pipelining } from './pipelining.ts';
 
-/** Time for the reset of a client that is gone. Milliseconds. */
-const ANSWER_MS = 250;
+/** The reset of a client that is gone arrives within this time. */
+const RESET_WAIT_MS = 250;
 
 /**
- * Serves clients that close their sending side behind their request, and closes the connections of those that closed
- * their socket altogether. Each sends the same FIN. While its response is awaited, such a client is sent an interim
- * response (`100 Continue`), which HTTP/1.1 has every client skip; if nobody is there, the kernel answers with a reset.
+ * Serves clients that close their sending side after the request, and closes the connections of clients that are gone.
+ * Both send the same FIN. So Wakala sends an interim response (`100 Continue`) before the final one: a client ignores
+ * it (RFC 9110 15.2), and if the client is gone, its kernel sends a reset.
  */
 function serveHalfClosedClients(server: ProxyServer): void {
   allowHalfClosedClients(server);
@@ -37,38 +37,41 @@ function serveHalfClosedClients(server: ProxyServer): void {
 
 function probe(socket: Socket): void {
   const response = currentResponse(socket);
-  // HTTP/1.0 has no interim responses. Such a client is found gone when its response is written.
+  // HTTP/1.0 has no interim responses. That such a client is gone shows when its response is written.
   if (response === undefined || response.headersSent || !socket.writable || response.req.httpVersion === '1.0') return;
   response.writeContinue();
   const timer = setTimeout(() => {
     if (isConnectionLost(socket)) socket.destroy();
-  }, ANSWER_MS);
+  }, RESET_WAIT_MS);
   timer.unref();
 }
 
-/** What node's parser refuses (RFC 9112): answered, unless another answer is owed or was given to the same request. */
+/**
+ * Handles an error of Node's parser (RFC 9112). The client gets a problem response, unless an earlier request still
+ * waits for its response, or the response to the broken request has begun.
+ */
 function onClientError(error: Error, socket: Duplex, pipelining: Pipelining): void {
   const code = networkCode(error);
-  const answering = currentResponse(socket);
-  const inBodyOf = unfinishedRequest(socket);
+  const response = currentResponse(socket);
+  const brokenRequest = unfinishedRequest(socket);
   if (!socket.writable || code === 'ECONNRESET') {
     socket.destroy();
-  } else if (inBodyOf === undefined && answering !== undefined) {
-    // Requests that arrived before still get their responses.
-    endAfterResponse(pipelining.lastResponse(socket) ?? answering, socket);
-  } else if (inBodyOf === undefined) {
+  } else if (brokenRequest === undefined && response !== undefined) {
+    // Earlier requests still get their responses.
+    endAfterResponse(pipelining.lastResponse(socket) ?? response, socket);
+  } else if (brokenRequest === undefined) {
     endSocket(socket, rawProblem(clientProblem(code, 'not_sent'), requestIdOf([])));
-  } else if (answering !== undefined && answering.req !== inBodyOf) {
-    // The request that broke waits behind another one, which gets its response.
-    endAfterResponse(answering, socket);
-  } else if (answering !== undefined && !answering.headersSent) {
-    const reader = BodyReader.find(inBodyOf);
+  } else if (response !== undefined && response.req !== brokenRequest) {
+    // The broken request waits behind another one, which gets its response.
+    endAfterResponse(response, socket);
+  } else if (response !== undefined && !response.headersSent) {
+    const reader = BodyReader.find(brokenRequest);
     if (reader === undefined) {
       endSocket(socket, rawProblem(clientProblem(code, 'unknown'), requestIdOf([])));
       return;
     }
-    endAfterResponse(answering, socket);
-    // Whoever reads it knows whether a part of it is with the provider already.
+    endAfterResponse(response, socket);
+    // The reader of the body knows whether a part of it has reached the provider.
     reader.fail(clientProblem(code, 'not_sent'));
   } else {
     socket.destroy();
@@ -90,39 +93,39 @@ interface ProxyServerContext {
   readonly gateway: () => Gateway;
   readonly upgrades: UpgradeHandler;
   readonly config: () => Config;
-  /** True once draining has begun: every answer then closes its connection. */
+  /** True while the server drains: every response closes its connection then. */
   readonly draining: () => boolean;
 }
 
-/** Bounds on what a client may hold: header block, and time to send it. */
+/** Limits for clients: size of the header block, and time to send it. */
 const LIMITS = {
   maxHeaderSize: 16 * 1024,
   headersTimeout: 10_000,
   connectionsCheckingInterval: 2000,
-  // The route's deadline bounds the body.
+  // The body has the deadline of its route.
   requestTimeout: 0,
   keepAliveTimeout: 65_000,
-  // Checked on the raw lines, with an answer of our own.
+  // Wakala checks the raw headers and sends its own problem response.
   requireHostHeader: false,
-  // A request without a body is over when it begins: no stream events follow.
+  // Faster: a request without a body emits no stream events.
   optimizeEmptyRequests: true,
 } as const;
 
 const TLS_SETTINGS = { handshakeTimeout: 10_000, allowHalfOpen: true } as const;
 
-/** The listener that clients call. */
+/** The listener for clients of the proxy. */
 export function createProxyServer(context: ProxyServerContext): { server: ProxyServer; connections: Connections } {
-  const take = (req: IncomingMessage, res: ServerResponse) => {
+  const handleNow = (req: IncomingMessage, res: ServerResponse) => {
     if (context.draining()) res.shouldKeepAlive = false;
     if (connections.isOverLimit(req.socket)) refuseOverLimit(context.gateway(), req, res);
     else context.gateway().handle(req, res);
   };
   const pipelining = new Pipelining();
-  const handle: RequestListener = (req, res) => pipelining.afterPendingResponse(req, res, take);
+  const handle: RequestListener = (req, res) => pipelining.afterPendingResponse(req, res, handleNow);
   const options = {
     ...LIMITS,
-    // Java's client offers h2c on every plain request: that is answered as the plain request it also is. Older nodes
-    // know no callback, only whether there is an `upgrade` listener.
+    // Any other upgrade is ignored (RFC 9110 7.8): Java's client offers h2c with every request. Older versions of Node
+    // have no callback. They check whether there is an `upgrade` listener.
     shouldUpgradeCallback: (req: IncomingMessage) => forwardsUpgrades(context) && isWebSocketHandshake(req),
   };
   const { tls } = context.config();
@@ -130,12 +133,12 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
     tls === undefined
       ? http.createServer(options, handle)
       : createTlsServer({ ...options, ...TLS_SETTINGS, ...secureContext(tls), ...clientCertificates(tls) }, handle);
-  bound(server, pipelining);
+  applyLimits(server, pipelining);
   serveHalfClosedClients(server);
   const connections = new Connections(server, () => context.config().maxConnections ?? Infinity);
   server.on('checkContinue', handle);
   server.on('checkExpectation', (req, res) => pipelining.afterPendingResponse(req, res, refuseExpectation));
-  // Since Node 26, the stream of a request with a body is not the socket of its connection, and has errors of its own.
+  // Since Node 26, the stream of a request with a body is not the socket of its connection, and emits its own errors.
   server.on('connect', (req: IncomingMessage, socket: Duplex) => {
     socket.on('error', ignoreError);
     discardInput(socket);
@@ -162,12 +165,12 @@ export function createAdminServer(listener: RequestListener): Server {
     res.on('error', ignoreError);
     pipelining.afterPendingResponse(req, res, listener);
   });
-  bound(server, pipelining);
+  applyLimits(server, pipelining);
   return server;
 }
 
-/** Bounds on headers and waiting requests that every listener has. `maxHeaderSize` bounds the number of headers. */
-function bound(server: ProxyServer, pipelining: Pipelining): void {
+/** Limits of every listener. `maxHeaderSize` limits the number of headers, so Node's own limit is off. */
+function applyLimits(server: ProxyServer, pipelining: Pipelining): void {
   server.maxHeadersCount = 0;
   server.on('clientError', (error, socket) => onClientError(error, socket, pipelining));
 }
@@ -187,13 +190,13 @@ function secureContext(tls: Tls): { cert: string; key: string; ca?: string } {
   return { cert: tls.cert, key: tls.key.reveal(), ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa }) };
 }
 
-/** With `client_ca`, whoever has no certificate from it is turned away before a request is read. */
+/** With `client_ca`, a client without a certificate from it cannot connect. */
 function clientCertificates(tls: Tls): { requestCert: boolean; rejectUnauthorized: boolean } {
-  const wanted = tls.clientCa !== undefined;
-  return { requestCert: wanted, rejectUnauthorized: wanted };
+  const isRequired = tls.clientCa !== undefined;
+  return { requestCert: isRequired, rejectUnauthorized: isRequired };
 }
 
-/** New certificates for connections from now on. */
+/** Sets the certificates for new connections. */
 export function setCertificates(server: ProxyServer, tls: Tls | undefined): void {
   if (tls !== undefined && server instanceof TlsServer) server.setSecureContext(secureContext(tls));
 }
@@ -218,14 +221,15 @@ function overLimit(): ProxyError {
   });
 }
 
-/** Listens, or says which address it could not have. @returns the address it has, with its real port */
+/** @returns the address with its real port. @throws Error that names the address and how to change it */
 export function listen(server: Server, { host, port }: ListenAddress, flag: string): Promise<ListenAddress> {
   return new Promise((resolve, reject) => {
-    // Also for what fails later, such as `accept` when there are no file descriptors left.
+    // Stays for later errors, such as `accept` without free file descriptors.
     server.on('error', (error) => {
       const code = networkCode(error);
-      const why = code === 'EADDRINUSE' ? 'is in use by another process' : `cannot be listened on (${code})`;
-      reject(new Error(`${formatAddress({ host, port })} ${why}; choose another with ${flag} or in the configuration`));
+      const problem = code === 'EADDRINUSE' ? 'is in use by another process' : `cannot be used (${code})`;
+      const address = formatAddress({ host, port });
+      reject(new Error(`${address} ${problem}; choose another with ${flag} or in the configuration`));
     });
     server.listen(port, host, () => {
       const address = server.address();

@@ -4,26 +4,27 @@ import { startReadingBody } from '../proxy/body.ts';
 import { endAfterResponse } from '../http/linger.ts';
 import { currentResponse, dropRequests } from '../http/node-internals.ts';
 
-/** How many requests may wait on one connection behind the one that is handled. */
+/** Maximum number of requests that wait on a connection while another one is handled. */
 const MAX_WAITING = 16;
 
-/** The requests of one connection that wait. */
+/** The waiting requests of one connection. */
 interface Queue {
   waiting: number;
-  /** Response to the last of them. */
+  /** Response to the last one. */
   last: ServerResponse;
-  /** Whether a request was dropped: those behind it are too, or responses would not match requests. */
+  /** Whether a request was dropped. All later ones are dropped too: otherwise responses would not match requests. */
   isClosed: boolean;
 }
 
 /**
- * Handles pipelined requests one after the other, since one may depend on the other (RFC 9112 9.3.2), and bounds how
- * many wait. A client that sends more gets the responses to those that were taken, then its connection ends.
+ * Handles pipelined requests one after the other, since a request may depend on the one before (RFC 9112 9.3.2). It
+ * limits how many wait: if a client sends more, it gets the responses to those that were accepted, and its connection
+ * is closed.
  */
 export class Pipelining {
   readonly #queues = new WeakMap<Duplex, Queue>();
 
-  /** Handles a request once the responses before its own are written. */
+  /** Handles a request when all earlier responses are written. */
   afterPendingResponse(req: IncomingMessage, res: ServerResponse, handle: RequestListener): void {
     if (res.socket !== null) {
       handle(req, res);
@@ -34,7 +35,7 @@ export class Pipelining {
     const queue = this.#queues.get(socket) ?? this.#open(socket, res);
     queue.waiting += 1;
     queue.last = res;
-    // `dropRequests` enforces the limit. This is the fallback if Node's parser changes.
+    // `dropRequests` enforces the limit. This is in case Node's parser changes.
     if (queue.waiting > MAX_WAITING) socket.destroy();
     res.once('socket', () => {
       queue.waiting -= 1;
@@ -42,20 +43,20 @@ export class Pipelining {
     });
   }
 
-  /** The last response that a connection is owed. */
+  /** The last response that the connection is waiting for. */
   lastResponse(socket: Duplex): ServerResponse | undefined {
     const queue = this.#queues.get(socket);
     return queue !== undefined && queue.waiting > 0 ? queue.last : currentResponse(socket);
   }
 
-  /** Most connections never have a queue. */
+  /** Creates a queue. Most connections never need one. */
   #open(socket: Duplex, last: ServerResponse): Queue {
     const queue: Queue = { waiting: 0, last, isClosed: false };
     this.#queues.set(socket, queue);
     dropRequests(socket, () => {
       if (queue.waiting >= MAX_WAITING && !queue.isClosed) {
         queue.isClosed = true;
-        // After this read: parts of it are still being parsed.
+        // Not now: Node is still parsing this chunk.
         process.nextTick(endAfterResponse, queue.last, socket);
       }
       return queue.isClosed;
@@ -64,14 +65,14 @@ export class Pipelining {
   }
 }
 
-/** Runs `respond` once no earlier request is owed a response on the connection. */
+/** Calls `respond` when no earlier request on the connection waits for its response. */
 export function afterResponses(socket: Duplex, respond: () => void): void {
-  const owed = currentResponse(socket);
-  if (owed === undefined) {
+  const pending = currentResponse(socket);
+  if (pending === undefined) {
     respond();
     return;
   }
-  owed.once('close', () => {
+  pending.once('close', () => {
     setImmediate(() => {
       if (!socket.destroyed) afterResponses(socket, respond);
     });

@@ -19,36 +19,38 @@ export interface PrimaryOptions {
   readonly log: Log;
   readonly clock?: Clock;
   readonly reloads: () => Reloads;
-  /** What the configuration was read from: a worker reads the same, whatever lies on the disk by then. */
+  /** The texts of the configuration. Workers use them too, whatever is on the disk when they start. */
   readonly texts: ConfigTexts;
-  /** Program and arguments of a worker. */
+  /** The program of a worker, and its arguments. */
   readonly exec: string;
   readonly args: readonly string[];
 }
 
-/** How long a worker may take to be ready. */
-const START_MS = 60_000;
+/** How long the workers may take to start. */
+const START_TIMEOUT_MS = 60_000;
 
-/** A worker that lived shorter than this is replaced after the same time, to avoid a crash loop. */
-const SHORT_LIFE_MS = 1000;
+/** A worker that lived for a shorter time is replaced after a delay, to avoid a crash loop. */
+const MIN_LIFE_MS = 1000;
 
-/** What a worker may take longer than its own drain before it is killed. */
-const GRACE_MS = 5000;
+const RESTART_DELAY_MS = 1000;
 
-/** Several processes that serve one address: it starts them, replaces those that die, and keeps what they share. */
+/** A worker that has not ended this long after its drain timeout is killed. */
+const KILL_DELAY_MS = 5000;
+
+/** Starts the workers, which serve the same address, and replaces those that die. Holds the tokens that they share. */
 export class Primary {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #stores: MemoryStores;
-  /** Seals what the workers share, for as long as this process lives. */
-  readonly #key = randomBytes(32).toString('hex');
+  /** Encrypts the tokens that the workers share. */
+  readonly #encryptionKey = randomBytes(32).toString('hex');
   readonly #admin: Server;
   /** By the id of the worker. */
   readonly #rpcs = new Map<number, WorkerRpc>();
   /** Workers that are ready, by id. */
   readonly #ready = new Map<number, ServingProcess>();
   /** Functions that cancel the delayed starts of workers. */
-  readonly #restarts = new Set<() => void>();
+  readonly #delayedStarts = new Set<() => void>();
   #config: Config;
   #texts: ConfigTexts;
   #draining = false;
@@ -78,17 +80,17 @@ export class Primary {
     this.#admin = createAdminServer(admin);
   }
 
-  /** Resolves when every worker is ready. @throws Error if an address cannot be listened on */
+  /** Resolves when every worker is ready. @throws Error if an address cannot be used */
   static async start(config: Config, options: PrimaryOptions): Promise<Primary> {
     const primary = new Primary(config, options);
-    // Structured clones, in which `undefined` stays what it is.
+    // `advanced` keeps `undefined` and maps.
     cluster.setupPrimary({ exec: options.exec, args: [...options.args], serialization: 'advanced' });
     try {
       if (config.admin !== undefined) await listen(primary.#admin, config.admin, '--admin');
       for (let i = 0; i < config.workers; i++) primary.#fork();
       await primary.#allReady();
     } catch (error) {
-      primary.#forkNoMore();
+      primary.#stopForking();
       primary.#admin.close();
       for (const worker of workers()) worker.process.kill('SIGKILL');
       throw error;
@@ -98,7 +100,7 @@ export class Primary {
     return primary;
   }
 
-  /** Has every worker take a configuration over. @throws Error if that takes a restart */
+  /** Applies another configuration in every worker. @throws Error if the change needs a restart */
   apply(config: Config, texts: ConfigTexts): void {
     assertNoRestartNeeded(this.#config, config);
     this.#config = config;
@@ -106,17 +108,17 @@ export class Primary {
     for (const rpc of this.#rpcs.values()) rpc.notify('applyConfig', texts);
   }
 
-  /** Has every worker finish what it has under way, then stops. @returns true if nothing had to be cut off */
+  /** Lets every worker finish its requests, then stops. @returns false if requests were aborted */
   async drain(): Promise<boolean> {
-    this.#forkNoMore();
+    this.#stopForking();
     this.#log.info('draining', { timeout_ms: this.#config.drainTimeoutMs });
     for (const rpc of this.#rpcs.values()) rpc.notify('drain');
-    const late = this.#clock.after(this.#config.drainTimeoutMs + GRACE_MS, () => {
+    const cancelTimeout = this.#clock.after(this.#config.drainTimeoutMs + KILL_DELAY_MS, () => {
       this.#clean = false;
       for (const worker of workers()) worker.process.kill('SIGKILL');
     });
     while (workers().length > 0) await this.#changed.promise;
-    late();
+    cancelTimeout();
     this.#admin.close();
     this.#admin.closeAllConnections();
     this.#log.info('stopped', { clean: this.#clean });
@@ -125,15 +127,15 @@ export class Primary {
 
   #fork(): void {
     try {
-      this.#follow(cluster.fork(), this.#clock.now());
+      this.#watch(cluster.fork(), this.#clock.now());
     } catch (error) {
       this.#onNotStarted(error);
     }
   }
 
-  #follow(worker: Worker, startedMs: number): void {
+  #watch(worker: Worker, startedMs: number): void {
     const rpc = this.#connect(worker);
-    // Also emitted for a message to a worker that is about to end. `exit` follows then.
+    // Also emitted for a message to a worker that is ending. `exit` follows then.
     worker.on('error', (error: unknown) => {
       if (worker.process.pid === undefined) this.#onNotStarted(error);
     });
@@ -142,19 +144,19 @@ export class Primary {
       rpc.close();
       this.#rpcs.delete(worker.id);
       this.#ready.delete(worker.id);
-      this.#stores.releaseAll(ownerOf(worker));
+      this.#stores.releaseAll(leaseOwner(worker));
       if (this.#draining) {
         if (code !== 0) this.#clean = false;
       } else {
         this.#log.error('worker_died', { worker: worker.id, code, signal });
-        if (this.#clock.now() - startedMs < SHORT_LIFE_MS) this.#forkLater();
+        if (this.#clock.now() - startedMs < MIN_LIFE_MS) this.#forkAfterDelay();
         else this.#fork();
       }
-      this.#change();
+      this.#notifyChange();
     });
     if (worker.process.pid === undefined) return;
     this.#rpcs.set(worker.id, rpc);
-    rpc.notify('start', { encryptionKey: this.#key, owner: ownerOf(worker), texts: this.#texts });
+    rpc.notify('start', { encryptionKey: this.#encryptionKey, owner: leaseOwner(worker), texts: this.#texts });
   }
 
   #connect(worker: Worker): WorkerRpc {
@@ -162,7 +164,7 @@ export class Primary {
       clock: this.#clock,
       send: (message) => {
         if (!worker.isConnected()) return false;
-        // The callback gets the error of a worker that is about to end. `disconnect` follows.
+        // The callback ignores the error of a worker that is ending. `disconnect` follows.
         worker.send(message, () => undefined);
         return true;
       },
@@ -174,11 +176,11 @@ export class Primary {
             if (!this.#rpcs.has(worker.id)) return;
             this.#ready.set(worker.id, remoteProcess(worker.process.pid ?? 0, rpc));
             this.#address = address;
-            this.#change();
+            this.#notifyChange();
           },
           failed: (message) => {
             this.#failure = message;
-            this.#change();
+            this.#notifyChange();
           },
         },
       },
@@ -187,52 +189,53 @@ export class Primary {
     return rpc;
   }
 
-  /** The machine is out of processes, memory or file descriptors, or the binary of Node is being replaced. */
+  /** For example, there are no free processes, memory or file descriptors, or the Node binary is being replaced. */
   #onNotStarted(error: unknown): void {
     this.#log.error('worker_start_failed', { error: networkCode(error) });
-    this.#forkLater();
+    this.#forkAfterDelay();
   }
 
-  #forkLater(): void {
+  #forkAfterDelay(): void {
     if (this.#draining) return;
     const cancel = this.#clock.after(
-      SHORT_LIFE_MS,
+      RESTART_DELAY_MS,
       () => {
-        this.#restarts.delete(cancel);
+        this.#delayedStarts.delete(cancel);
         this.#fork();
       },
-      // Nothing else keeps this process alive when there is no worker and no admin listener.
+      // Nothing else keeps this process alive without workers and admin listener.
       { ref: true },
     );
-    this.#restarts.add(cancel);
+    this.#delayedStarts.add(cancel);
   }
 
-  #forkNoMore(): void {
+  #stopForking(): void {
     this.#draining = true;
-    for (const cancel of this.#restarts) cancel();
+    for (const cancel of this.#delayedStarts) cancel();
   }
 
   async #allReady(): Promise<void> {
-    const late = this.#clock.after(START_MS, () => {
-      this.#failure = 'the workers were not ready in time';
-      this.#change();
+    const cancelTimeout = this.#clock.after(START_TIMEOUT_MS, () => {
+      this.#failure = `the workers did not start within ${START_TIMEOUT_MS / 1000} s`;
+      this.#notifyChange();
     });
     while (this.#ready.size < this.#config.workers && this.#failure === undefined) await this.#changed.promise;
-    late();
+    cancelTimeout();
     if (this.#failure !== undefined) throw new Error(this.#failure);
   }
 
-  #change(): void {
+  #notifyChange(): void {
     this.#changed.resolve(undefined);
     this.#changed = Promise.withResolvers();
   }
 }
 
-/** Running workers. Node also lists those that could not be started. */
+/** The running workers. Node also lists those that could not be started. */
 function workers(): Worker[] {
   return Object.values(cluster.workers ?? {}).filter((worker) => worker?.process.pid !== undefined) as Worker[];
 }
 
-function ownerOf(worker: Worker): string {
+/** The name of a worker in the token stores. */
+function leaseOwner(worker: Worker): string {
   return `worker ${worker.id}`;
 }

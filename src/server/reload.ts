@@ -9,47 +9,40 @@ import { formatAddress } from '../config/values.ts';
 import { type ConfigProblem, formatProblem } from '../errors.ts';
 import type { Log } from '../logger.ts';
 
-/** @throws Error if a running server cannot take a configuration over */
+/** @throws Error if a running server cannot apply the configuration */
 export function assertNoRestartNeeded(before: Config, after: Config): void {
   if (listenersOf(after) !== listenersOf(before)) {
-    throw new Error('`listen`, `admin`, and turning TLS or `client_ca` on or off take a restart');
+    throw new Error('to change `listen` or `admin`, or to turn TLS or `client_ca` on or off, restart Wakala');
   }
-  if (after.workers !== before.workers) throw new Error('another number of `workers` takes a restart');
-  if (after.tracing?.otlp !== before.tracing?.otlp) throw new Error('another `tracing` takes a restart');
-  if (storeOf(after) !== storeOf(before)) throw new Error('another `token_store` takes a restart');
+  if (after.workers !== before.workers) throw new Error('to change the number of `workers`, restart Wakala');
+  if (after.tracing?.otlp !== before.tracing?.otlp) throw new Error('to change `tracing`, restart Wakala');
+  if (tokenStoreOf(after) !== tokenStoreOf(before)) throw new Error('to change `token_store`, restart Wakala');
 }
 
+/** Whether client certificates are requested cannot change after a listener is created. */
 function listenersOf({ listen, admin, tls }: Config): string {
-  return (
-    [listen, admin].map((address) => (address === undefined ? 'off' : formatAddress(address))).join() + tlsKind(tls)
-  );
+  return JSON.stringify([formatAddress(listen), admin && formatAddress(admin), tls && tls.clientCa !== undefined]);
 }
 
-/** Whether certificates are asked for is settled when the listener is made. */
-function tlsKind(tls: Config['tls']): string {
-  if (tls === undefined) return '';
-  return tls.clientCa === undefined ? ' tls' : ' mutual tls';
-}
-
-function storeOf({ tokenStore }: Config): string {
+function tokenStoreOf({ tokenStore }: Config): string {
   return JSON.stringify([tokenStore?.url.reveal(), tokenStore?.keys.map((key) => key.reveal())]);
 }
 
-/** Events come in bursts while an editor or Kubernetes swaps files. */
+/** An editor or Kubernetes causes several events when it replaces files. */
 const SETTLE_MS = 150;
 
-/** Some mounts deliver no events at all. */
-const POLL_MS = 10_000;
+/** Some file systems send no events. */
+const POLL_INTERVAL_MS = 10_000;
 
 /**
- * Tells when the content of any of some files has changed. Folders are watched, not files, since Kubernetes swaps a
- * link beside them; and content is compared, since neither an event nor its absence says anything for sure.
+ * Calls back when the content of a file has changed. It watches folders, since Kubernetes replaces a symbolic link next
+ * to the files. It compares the content, since there may be events without a change, and changes without an event.
  */
 export class FileWatcher {
   readonly #clock: Clock;
   readonly #onChange: () => void;
-  /** Files by their content, as it was last looked at. */
-  #seen = new Map<string, string>();
+  /** By file: a hash of its content when it was last checked. */
+  #hashes = new Map<string, string>();
   #watchers: FSWatcher[] = [];
   #cancelSettle: () => void = () => {};
   #cancelPoll: () => void = () => {};
@@ -60,30 +53,30 @@ export class FileWatcher {
   }
 
   /**
-   * Takes these files in place of those before, as they were seen then, and new ones as they are now.
-   * @returns true if there is a new one
+   * Sets the files, without watching them yet. Files that were set before keep their known content.
+   * @returns true if one of them is new
    */
-  note(files: readonly string[]): boolean {
-    const before = this.#seen;
-    this.#seen = new Map(files.map((file) => [file, before.get(file) ?? contentOf(file)]));
+  setFiles(files: readonly string[]): boolean {
+    const before = this.#hashes;
+    this.#hashes = new Map(files.map((file) => [file, before.get(file) ?? hashOf(file)]));
     return files.some((file) => !before.has(file));
   }
 
-  /** Notes these files, and watches them from now on. @returns true if there is a new one */
-  of(files: readonly string[]): boolean {
-    const isNew = this.note(files);
+  /** Sets the files, and watches them. @returns true if one of them is new */
+  watch(files: readonly string[]): boolean {
+    const hasNewFile = this.setFiles(files);
     this.close();
-    const folders = new Set([...this.#seen.keys()].map((file) => dirname(file)));
-    this.#watchers = [...folders].flatMap((folder) => this.#watcherOf(folder));
+    const folders = new Set([...this.#hashes.keys()].map((file) => dirname(file)));
+    this.#watchers = [...folders].flatMap((folder) => this.#watchFolder(folder));
     this.#poll();
-    return isNew;
+    return hasNewFile;
   }
 
-  /** Takes the files as they are now for seen: to be called before they are read. @returns true if any has changed */
-  look(): boolean {
-    const before = this.#seen;
-    this.#seen = new Map([...before.keys()].map((file) => [file, contentOf(file)]));
-    return [...this.#seen].some(([file, content]) => before.get(file) !== content);
+  /** @returns true if a file has changed since it was last checked */
+  check(): boolean {
+    const before = this.#hashes;
+    this.#hashes = new Map([...before.keys()].map((file) => [file, hashOf(file)]));
+    return [...this.#hashes].some(([file, hash]) => before.get(file) !== hash);
   }
 
   close(): void {
@@ -93,10 +86,10 @@ export class FileWatcher {
     this.#cancelPoll();
   }
 
-  #watcherOf(folder: string): FSWatcher[] {
+  #watchFolder(folder: string): FSWatcher[] {
     try {
       const watcher = watch(folder, { persistent: false }, () => this.#settle());
-      // A folder that goes away ends its watcher; the poll goes on.
+      // The watcher of a deleted folder ends. The poll continues.
       watcher.on('error', () => watcher.close());
       return [watcher];
     } catch {
@@ -110,19 +103,19 @@ export class FileWatcher {
   }
 
   #poll(): void {
-    this.#cancelPoll = this.#clock.after(POLL_MS, () => {
+    this.#cancelPoll = this.#clock.after(POLL_INTERVAL_MS, () => {
       this.#poll();
       this.#compare();
     });
   }
 
   #compare(): void {
-    if (this.look()) this.#onChange();
+    if (this.check()) this.#onChange();
   }
 }
 
-/** A hash of it; an unreadable file counts as one with another content. */
-function contentOf(file: string): string {
+/** A file that cannot be read has another hash than any content. */
+function hashOf(file: string): string {
   try {
     return createHash('sha256').update(readRegularFile(file).bytes).digest('hex');
   } catch (error) {
@@ -130,21 +123,21 @@ function contentOf(file: string): string {
   }
 }
 
-/** A configuration as it was found on disk: the good one, or what is wrong with it. */
+/** The configuration on disk: a valid one, or its problems. */
 export interface ExaminedConfig {
   readonly config: Config | undefined;
   readonly problems: readonly ConfigProblem[];
   readonly warnings: readonly ConfigProblem[];
-  /** Every file that it was read from, or should have been. */
+  /** Every file that the configuration names, whether it could be read or not. */
   readonly files: readonly string[];
-  /** What was read, by absolute path. */
+  /** The texts of the files, by absolute path. */
   readonly texts: ReadonlyMap<string, string>;
 }
 
 interface ReloadContext {
-  /** Reads the configuration anew. Never throws for a bad one. */
+  /** Reads the configuration. Does not throw for an invalid one. */
   readonly examine: () => ExaminedConfig;
-  /** Puts a good configuration to work, all of it or, if it throws, none. */
+  /** Applies a valid configuration as a whole. If it throws, the old one stays in use. */
   readonly apply: (config: Config, texts: ReadonlyMap<string, string>) => void;
   readonly log: Log;
   readonly clock: Clock;
@@ -152,45 +145,45 @@ interface ReloadContext {
 
 export const NO_RELOADS: Reloads = { taken: 0, refused: 0, failure: undefined };
 
-/** Takes a changed configuration over, all or nothing: with a bad one the old one serves on. */
+/** Applies a changed configuration as a whole. If it is invalid, the old one stays in use. */
 export class Reloader {
   readonly #context: ReloadContext;
-  readonly #watch: FileWatcher;
+  readonly #watcher: FileWatcher;
   #reloads = NO_RELOADS;
 
   constructor(context: ReloadContext) {
     this.#context = context;
-    this.#watch = new FileWatcher(context.clock, () => this.reload('a file changed'));
+    this.#watcher = new FileWatcher(context.clock, () => this.reload('a file changed'));
   }
 
   get reloads(): Reloads {
     return this.#reloads;
   }
 
-  /** Takes down the files as they are when they are read, before `watch`. */
-  note(files: readonly string[]): void {
-    this.#watch.note(files);
+  /** Remembers the content of the files at the time when they are read. Call it before `watch`. */
+  setFiles(files: readonly string[]): void {
+    this.#watcher.setFiles(files);
   }
 
-  /** Watches these files, and takes over what has changed since they were noted. */
+  /** Watches the files, and reloads if one has changed since `setFiles`. */
   watch(files: readonly string[]): void {
-    this.#watch.of(files);
-    if (this.#watch.look()) this.reload('a file changed');
+    this.#watcher.watch(files);
+    if (this.#watcher.check()) this.reload('a file changed');
   }
 
   reload(reason: string): void {
     const { log } = this.#context;
-    // Before they are read, so that a change in between is seen as one.
-    this.#watch.look();
+    // Check before reading, so that a change during the reading causes another reload.
+    this.#watcher.check();
     let found = this.#context.examine();
-    // A file that was not known before may have changed since it was read.
-    while (this.#watch.of(found.files)) found = this.#context.examine();
+    // A new file may have changed between the reading and the first check. Read again.
+    while (this.#watcher.watch(found.files)) found = this.#context.examine();
     if (found.config === undefined) {
       for (const { file, line, column, message } of found.problems)
         log.error('config_error', { file, line, column }, message);
       const [first] = found.problems;
-      const more = found.problems.length > 1 ? `, and ${found.problems.length - 1} more` : '';
-      this.#failed(first === undefined ? 'it could not be read' : formatProblem(first) + more);
+      const others = found.problems.length > 1 ? `, and ${found.problems.length - 1} more` : '';
+      this.#failed(first === undefined ? 'the file could not be read' : formatProblem(first) + others);
       return;
     }
     for (const { file, line, column, message } of found.warnings)
@@ -205,12 +198,12 @@ export class Reloader {
   }
 
   close(): void {
-    this.#watch.close();
+    this.#watcher.close();
   }
 
-  #failed(why: string): void {
-    const failure = `reload refused, the old configuration serves on: ${why}`;
+  #failed(problem: string): void {
+    const failure = `reload refused; the old configuration stays in use: ${problem}`;
     this.#reloads = { ...this.#reloads, refused: this.#reloads.refused + 1, failure };
-    this.#context.log.error('config_reload_refused', { error: why });
+    this.#context.log.error('config_reload_refused', { error: problem });
   }
 }

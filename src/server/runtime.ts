@@ -28,22 +28,22 @@ import type { Token, TokenSource } from '../tokens/token.ts';
 import { networkTransport } from '../tokens/transport.ts';
 import { version } from './version.ts';
 
-/** What the routes of a process have to tell. `step`: the current one. */
+/** @param step the current one of `RouteStats` */
 export function routesSnapshot(
   routes: readonly Route[],
   step: number,
 ): Pick<ProcessSnapshot, 'credentials' | 'routes'> {
   const names = new Map<TokenSource, string>();
   for (const { tokens, config } of routes) if (!names.has(tokens)) names.set(tokens, config.name);
-  const named = routes.filter(({ tokens, config }) => names.get(tokens) === config.name);
+  const firstRoutes = routes.filter(({ tokens, config }) => names.get(tokens) === config.name);
   return {
-    credentials: named.map(credentialSnapshot),
+    credentials: firstRoutes.map(credentialSnapshot),
     routes: routes.map((route) => routeSnapshot(route, names.get(route.tokens) ?? '', step)),
   };
 }
 
 function credentialSnapshot({ config, tokens }: Route): CredentialSnapshot {
-  const { token, stats: stats, refusedCalls, ...status } = tokens.status();
+  const { token, stats, refusedCalls, ...status } = tokens.status();
   return {
     name: config.name,
     provider: config.provider.name,
@@ -64,40 +64,40 @@ function tokenSnapshot(token: Token): TokenSnapshot {
   return { fingerprint, issuedAtMs, expiresAtMs, refreshAtMs, lifetimeSource, generation };
 }
 
-function routeSnapshot({ config, stats: activity }: Route, credential: string, step: number): RouteSnapshot {
-  const { inFlight, counts, failure } = activity;
+function routeSnapshot({ config, stats }: Route, credential: string, step: number): RouteSnapshot {
+  const { inFlight, counts, failure } = stats;
   return {
     name: config.name,
     credential,
     inFlight,
     counts: counts && copyCounts(counts),
     failure,
-    buckets: activity.buckets(step),
+    buckets: stats.buckets(step),
   };
 }
 
 interface RuntimeOptions {
   readonly log: Log;
   readonly clock?: Clock | undefined;
-  /** What tokens are shared by, unless the configuration has a token store. */
-  readonly shared?: TokenSharing | undefined;
-  /** How many of the last requests are kept for the inspector. */
+  /** How workers share tokens. A `token_store` in the configuration takes precedence. */
+  readonly sharing?: TokenSharing | undefined;
+  /** How many of the last requests the inspector keeps. */
   readonly keep: number;
 }
 
 interface Parts {
-  readonly tokenStore: TokenSharing | undefined;
+  readonly sharing: TokenSharing | undefined;
   readonly tracing: Tracing | undefined;
   readonly clock: Clock;
 }
 
-/** A proxy without its listeners: routes and their tokens, connections to providers, and what is known of requests. */
+/** A proxy without its listeners: routes, tokens, connections to providers, and the records of requests. */
 export class Runtime {
   readonly requestLog: RequestLog;
   readonly upgrades: UpgradeHandler;
   readonly #clock: Clock;
   readonly #tokenEndpoint: ReturnType<typeof networkTransport>;
-  readonly #tokenStore: TokenSharing | undefined;
+  readonly #sharing: TokenSharing | undefined;
   readonly #tracing: Tracing | undefined;
   readonly #pools = new UpstreamPools();
   readonly #foundEndpoints = new FoundEndpoints();
@@ -105,10 +105,10 @@ export class Runtime {
   #gateway: Gateway;
   #cancelTick: () => void = () => {};
 
-  private constructor(config: Config, { log, keep }: RuntimeOptions, { tokenStore, tracing, clock }: Parts) {
+  private constructor(config: Config, { log, keep }: RuntimeOptions, { sharing, tracing, clock }: Parts) {
     this.#clock = clock;
     this.#tokenEndpoint = networkTransport(clock);
-    this.#tokenStore = tokenStore;
+    this.#sharing = sharing;
     this.#tracing = tracing;
     this.requestLog = new RequestLog({ log, keep });
     this.requestLog.logsSuccess = config.log.requests;
@@ -117,7 +117,7 @@ export class Runtime {
       log,
       random: Math.random,
       transport: this.#tokenEndpoint.transport,
-      share: tokenStore?.share,
+      share: sharing?.share,
       foundEndpoints: this.#foundEndpoints,
     });
     this.#gateway = this.#gatewayOf(config);
@@ -125,12 +125,12 @@ export class Runtime {
     this.#tick();
   }
 
-  /** @throws Error if what traces take is not installed */
+  /** @throws Error if the packages for tracing are not installed */
   static async open(config: Config, options: RuntimeOptions): Promise<Runtime> {
-    const { log, clock = systemClock, shared } = options;
+    const { log, clock = systemClock } = options;
     const tracing = await tracingOf(config, log);
-    const tokenStore = config.tokenStore === undefined ? shared : await openStore(config.tokenStore, { clock, log });
-    return new Runtime(config, options, { tokenStore, tracing, clock });
+    const sharing = config.tokenStore ? await openStore(config.tokenStore, { clock, log }) : options.sharing;
+    return new Runtime(config, options, { sharing, tracing, clock });
   }
 
   get gateway(): Gateway {
@@ -138,8 +138,9 @@ export class Runtime {
   }
 
   /**
-   * Serves another configuration from the next request on; those under way finish with the old one. Tokens whose
-   * credentials did not change are kept. `commit` is run between the last thing that may throw and the change.
+   * Applies another configuration from the next request on. Requests under way finish with the old one. A token stays
+   * if its credential did not change.
+   * @param commit runs before the change; if it throws, the old configuration stays in use
    */
   apply(config: Config, commit: () => void): void {
     try {
@@ -158,14 +159,14 @@ export class Runtime {
     return {
       websockets: this.upgrades.openCount,
       recordsDropped: this.requestLog.recentRequests?.dropped ?? 0,
-      tokenStore: this.#tokenStore?.status?.(),
+      tokenStore: this.#sharing?.status?.(),
       upstreams: this.#pools.stats(),
       unrouted: { ...this.requestLog.unrouted.counts?.errors },
       ...routesSnapshot(this.#gateway.routes, bucketAt(this.#clock.now())),
     };
   }
 
-  /** Gets a new token for a route's credential, at once. */
+  /** Requests a new token for the credential of a route. */
   async refresh(route: string): Promise<RefreshResult> {
     const source = this.#gateway.routes.find(({ config }) => config.name === route)?.tokens;
     if (source === undefined) return { kind: 'no such route' };
@@ -179,18 +180,18 @@ export class Runtime {
     }
   }
 
-  /** Ends every connection to a provider, whatever is under way on it. */
+  /** Closes every connection to a provider, with the requests on it. */
   async close(): Promise<void> {
     this.#cancelTick();
     this.upgrades.close();
     this.#sources.close();
-    this.#tokenStore?.close();
+    this.#sharing?.close();
     this.#tokenEndpoint.close();
     this.#pools.close();
     await this.#tracing?.close();
   }
 
-  /** Ends a step of the last quarter of an hour, as long as this runs. */
+  /** Starts the next bucket of the request statistics at the right time, again and again. */
   #tick(): void {
     const nowMs = this.#clock.now();
     this.#cancelTick = this.#clock.after(BUCKET_MS - (nowMs % BUCKET_MS), () => {
@@ -213,13 +214,13 @@ export class Runtime {
   }
 }
 
-/** Loaded for those who have one. */
+/** The client for Redis is loaded only if there is a token store. */
 async function openStore(settings: TokenStoreConfig, context: { clock: Clock; log: Log }): Promise<TokenSharing> {
   const { openTokenStore } = await import('../tokens/store/open.ts');
   return await openTokenStore(settings, { ...context, random: Math.random });
 }
 
-/** @throws Error if OpenTelemetry is needed and not installed */
+/** @throws Error if the configuration has `tracing` and OpenTelemetry is not installed */
 async function tracingOf({ tracing, listen, tls }: Config, log: Log): Promise<Tracing | undefined> {
   if (tracing === undefined) return undefined;
   return await openTracing({ ...tracing, listen, scheme: tls ? 'https' : 'http', version: version(), log });

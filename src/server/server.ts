@@ -18,19 +18,20 @@ import { NO_RELOADS, assertNoRestartNeeded } from './reload.ts';
 import { Runtime } from './runtime.ts';
 import { commit, version } from './version.ts';
 
-/** How long idle connections stay open, so that a request already on its way on one of them is still answered. */
+/** How long idle connections stay open, so that a request that is already on its way still gets a response. */
 const LAME_DUCK_MS = 2000;
 
-/** How long a connection that was accepted last has to send its request. */
-const ACCEPTED_MS = 100;
+/** How long the last accepted connections have to send a request. */
+const LAST_REQUEST_WAIT_MS = 100;
 
-const POLL_MS = 20;
+const POLL_INTERVAL_MS = 20;
 
 /**
- * Lets a server finish: answers close their connections by now, then nothing new is taken, then what is under way may
- * finish until `timeoutMs` is over. `onClosing` is called when nothing more can come, to end what never ends by itself.
- * @param isBusy whether anything is under way that no connection of a client shows, such as a payment whose client left
- * @returns true if nothing had to be cut off
+ * Stops a server whose responses close their connections already. It stops accepting connections, then waits until the
+ * requests under way are finished or `timeoutMs` is over.
+ * @param onClosing runs when no new request can arrive, to end what does not end by itself, such as WebSockets
+ * @param isBusy whether a request is under way without a client connection, such as a payment whose client disconnected
+ * @returns false if requests were aborted
  */
 export async function drainServer(
   server: Server,
@@ -42,22 +43,22 @@ export async function drainServer(
   const startedMs = now();
   const elapsedMs = () => now() - startedMs;
   const lameDuckMs = Math.min(LAME_DUCK_MS, timeoutMs / 2);
-  while ((await openConnections(server)) > 0 && elapsedMs() < lameDuckMs) await sleep(POLL_MS);
+  while ((await openConnections(server)) > 0 && elapsedMs() < lameDuckMs) await sleep(POLL_INTERVAL_MS);
   const closed = new Promise<void>((resolve) => {
     server.close(() => {
       resolve();
     });
   });
-  // What was accepted last may have its request on the way.
-  await Promise.race([closed, sleep(Math.min(ACCEPTED_MS, timeoutMs / 4))]);
+  // The request of a connection that was accepted last may be on its way.
+  await Promise.race([closed, sleep(Math.min(LAST_REQUEST_WAIT_MS, timeoutMs / 4))]);
   onClosing();
-  const isOver = new AbortController();
+  const cancelTimeout = new AbortController();
   // This timer keeps the process alive. An open connection does not always do so.
-  const late = sleep(Math.max(0, timeoutMs - elapsedMs()), false, { signal: isOver.signal });
-  const clean = await Promise.race([closed.then(() => true), late]);
-  isOver.abort();
+  const timeout = sleep(Math.max(0, timeoutMs - elapsedMs()), false, { signal: cancelTimeout.signal });
+  const clean = await Promise.race([closed.then(() => true), timeout]);
+  cancelTimeout.abort();
   if (!clean) server.closeAllConnections();
-  while (isBusy() && elapsedMs() < timeoutMs) await sleep(POLL_MS);
+  while (isBusy() && elapsedMs() < timeoutMs) await sleep(POLL_INTERVAL_MS);
   return clean && !isBusy();
 }
 
@@ -69,12 +70,12 @@ function openConnections(server: Server): Promise<number> {
   });
 }
 
-const TIMEOUT_MS = 10_000;
+const RESEND_TIMEOUT_MS = 10_000;
 
-/** Sends a recorded request through the proxy once more, as the client sent it. Only for emulated providers. */
+/** Sends a recorded request to the proxy again, as the client sent it. Only for emulated providers. */
 async function resend(record: RequestRecord | undefined, prefix: string, proxy: ListenAddress): Promise<ResendResult> {
-  const why = refusalOf(record);
-  if (record === undefined || why !== undefined) return { kind: 'refused', why: why ?? '' };
+  const problem = resendProblem(record);
+  if (record === undefined || problem !== undefined) return { kind: 'refused', why: problem ?? '' };
   const headers: string[] = [];
   for (let i = 0; i < record.requestHeaders.length; i += 2) {
     const [name = '', value = ''] = record.requestHeaders.slice(i, i + 2);
@@ -84,48 +85,55 @@ async function resend(record: RequestRecord | undefined, prefix: string, proxy: 
   const { host, port } = proxy;
   const own = ['host', `127.0.0.1:${port}`, 'content-length', String(body.length)];
   const path = `${prefix}${record.path ?? ''}${record.query}`;
-  const options = { host, port, method: record.method, path, headers: [...headers, ...own], timeout: TIMEOUT_MS };
+  const options = {
+    host,
+    port,
+    method: record.method,
+    path,
+    headers: [...headers, ...own],
+    timeout: RESEND_TIMEOUT_MS,
+  };
   return new Promise((resolve) => {
-    const sent = http.request(options, (answer) => {
-      const { statusCode: status = 0 } = answer;
-      // Also where the answer breaks off.
-      answer.resume().once('close', () => {
-        resolve({ kind: 'sent', requestId: String(answer.headers['x-request-id'] ?? ''), status });
+    const sent = http.request(options, (response) => {
+      const { statusCode: status = 0 } = response;
+      // `close` is emitted for an incomplete response too.
+      response.resume().once('close', () => {
+        resolve({ kind: 'sent', requestId: String(response.headers['x-request-id'] ?? ''), status });
       });
     });
     sent.maxHeadersCount = 0;
     sent.once('timeout', () => sent.destroy());
     sent.on('error', (error) => {
-      resolve({ kind: 'refused', why: `The proxy gave no answer (${networkCode(error)}).` });
+      resolve({ kind: 'refused', why: `The proxy did not respond (${networkCode(error)}).` });
     });
     sent.end(body);
   });
 }
 
-function refusalOf(record: RequestRecord | undefined): string | undefined {
-  if (record === undefined) return 'This request is not kept any more.';
+function resendProblem(record: RequestRecord | undefined): string | undefined {
+  if (record === undefined) return 'This request is no longer recorded.';
   if (record.route === undefined || record.path === undefined || record.attempts.length === 0) {
-    return 'This request went to no provider.';
+    return 'This request was not sent to a provider.';
   }
-  const kept = record.bodies?.request.length ?? 0;
-  return kept < record.requestBytes ? 'Its body is longer than what is kept of it.' : undefined;
+  const recordedBytes = record.bodies?.request.length ?? 0;
+  return recordedBytes < record.requestBytes ? 'Only a part of the request body was recorded.' : undefined;
 }
 
 interface ServerOptions {
   readonly log: Log;
   readonly clock?: Clock;
-  /** What became of changed configurations. */
+  /** The results of reloads, for the admin listener. */
   readonly reloads?: () => Reloads;
-  /** Of a worker: what it shares its tokens with, unless the configuration has a token store. */
-  readonly shared?: TokenSharing;
-  /** The providers are emulated: requests may be sent again by hand. */
+  /** Only for workers: how they share tokens. A `token_store` in the configuration takes precedence. */
+  readonly sharing?: TokenSharing;
+  /** Whether the providers are emulated. Requests can be resent then. */
   readonly emulated?: boolean;
 }
 
-/** How many of the last requests are kept for the inspector. */
+/** How many of the last requests the inspector keeps. */
 const KEPT_REQUESTS = 500;
 
-/** A proxy at work: its listeners, and the configuration that they serve. */
+/** A running proxy: its listeners, and the configuration that they serve. */
 export class RunningServer implements ServingProcess {
   readonly pid = process.pid;
   readonly resend: ServingProcess['resend'];
@@ -141,23 +149,23 @@ export class RunningServer implements ServingProcess {
   #address: ListenAddress;
   #adminAddress: ListenAddress | undefined;
 
-  private constructor(config: Config, core: Runtime, options: Required<Omit<ServerOptions, 'shared'>>) {
+  private constructor(config: Config, runtime: Runtime, options: Required<Omit<ServerOptions, 'sharing'>>) {
     const { log, clock, reloads, emulated } = options;
     this.#log = log;
     this.#clock = clock;
     this.#startedAtMs = clock.now();
     this.#config = config;
-    this.#runtime = core;
+    this.#runtime = runtime;
     this.#address = config.listen;
     const { server, connections } = createProxyServer({
-      gateway: () => core.gateway,
-      upgrades: core.upgrades,
+      gateway: () => runtime.gateway,
+      upgrades: runtime.upgrades,
       config: () => this.#config,
       draining: () => this.#draining,
     });
     this.#proxy = server;
     this.#connections = connections;
-    this.resend = emulated ? (number) => this.#replay(number) : undefined;
+    this.resend = emulated ? (number) => this.#resend(number) : undefined;
     const admin = adminListener({
       ready: () => !this.#draining,
       reloads,
@@ -171,28 +179,28 @@ export class RunningServer implements ServingProcess {
     this.#admin = createAdminServer(admin);
   }
 
-  /** @throws Error if an address cannot be listened on, or what traces take is not installed */
+  /** @throws Error if an address cannot be used, or the packages for tracing are not installed */
   static async start(config: Config, options: ServerOptions): Promise<RunningServer> {
-    const { log, shared, clock = systemClock, reloads = () => NO_RELOADS, emulated = false } = options;
-    // Of a worker's requests, the primary's admin listener tells.
-    const keep = config.admin !== undefined || shared !== undefined ? KEPT_REQUESTS : 0;
-    const core = await Runtime.open(config, { log, clock, shared, keep });
-    const server = new RunningServer(config, core, { log, clock, reloads, emulated });
+    const { log, sharing, clock = systemClock, reloads = () => NO_RELOADS, emulated = false } = options;
+    // The admin listener of the primary shows the requests of workers.
+    const keep = config.admin !== undefined || sharing !== undefined ? KEPT_REQUESTS : 0;
+    const runtime = await Runtime.open(config, { log, clock, sharing, keep });
+    const server = new RunningServer(config, runtime, { log, clock, reloads, emulated });
     try {
       server.#address = await listen(server.#proxy, config.listen, '--listen');
       if (config.admin !== undefined) server.#adminAddress = await listen(server.#admin, config.admin, '--admin');
     } catch (error) {
       server.#proxy.close();
-      await core.close();
+      await runtime.close();
       throw error;
     }
-    // Of workers, the primary tells it once for all.
-    const level = shared === undefined ? 'info' : 'debug';
+    // With workers, the primary logs this once for all of them.
+    const level = sharing === undefined ? 'info' : 'debug';
     log[level]('ready', { listen: formatAddress(server.#address), routes: config.routes.length });
     return server;
   }
 
-  /** With its real port. */
+  /** The address of the proxy, with its real port. */
   get address(): ListenAddress {
     return this.#address;
   }
@@ -202,9 +210,9 @@ export class RunningServer implements ServingProcess {
   }
 
   /**
-   * Serves another configuration from the next request on; those under way finish with the old one. Tokens whose
-   * credentials did not change are kept.
-   * @throws Error if it would need other listeners than there are
+   * Applies another configuration from the next request on. Requests under way finish with the old one. A token stays
+   * if its credential did not change.
+   * @throws Error if the change needs a restart
    */
   apply(config: Config): void {
     assertNoRestartNeeded(this.#config, config);
@@ -212,7 +220,7 @@ export class RunningServer implements ServingProcess {
     this.#config = config;
   }
 
-  /** Finishes what is under way, then stops. @returns true if nothing had to be cut off */
+  /** Finishes the requests under way, then stops. @returns false if requests were aborted */
   async drain(): Promise<boolean> {
     this.#draining = true;
     const { drainTimeoutMs } = this.#config;
@@ -259,14 +267,14 @@ export class RunningServer implements ServingProcess {
     return this.#runtime.refresh(route);
   }
 
-  #replay(number: number): Promise<ResendResult> {
+  #resend(number: number): Promise<ResendResult> {
     const found = this.#runtime.requestLog.recentRequests?.unmasked(number);
     const prefix = this.#config.routes.find(({ name }) => name === found?.route)?.prefix ?? '';
     return resend(found, prefix, this.#address);
   }
 }
 
-/** Starts the proxy of a valid configuration. @throws Error if an address cannot be listened on */
+/** Starts a proxy with a valid configuration. @throws Error if an address cannot be used */
 export function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
   return RunningServer.start(config, options);
 }

@@ -11,7 +11,9 @@ export type ConfigTexts = ReadonlyMap<string, string>;
 export interface WorkerInterface {
   readonly requests: Pick<ServingProcess, 'snapshot' | 'records' | 'details' | 'refresh'>;
   readonly notifications: {
-    /** The first message. `encryptionKey` encrypts what the workers share; `owner` is the worker's name in the store. */
+    /**
+     * The first message. `encryptionKey` encrypts what the workers share; `owner` is the worker's name in the store.
+     */
     start(settings: WorkerSettings): void;
     applyConfig(texts: ConfigTexts): void;
     drain(): void;

@@ -16,14 +16,14 @@ interface WorkerOptions {
   readonly logFor: (config: Config, worker: number | undefined) => LevelledLog;
 }
 
-/** Whether this process is one that a primary started. */
+/** Whether a primary started this process. */
 export function isWorker(): boolean {
   return cluster.isWorker;
 }
 
 /**
- * Serves as one of several processes until the primary says to stop, or is gone.
- * @returns true if nothing had to be cut off
+ * Serves requests as one of several processes, until the primary stops it or ends.
+ * @returns false if requests were aborted
  */
 export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<boolean> {
   const started = Promise.withResolvers<WorkerSettings>();
@@ -62,15 +62,15 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
   });
   const stores = new RemoteStores(rpc);
   process.on('message', (message: unknown) => rpc.receive(message));
-  // Emitted for a message to a primary that is gone. `disconnect` follows.
+  // Emitted for a message to a primary that has ended. `disconnect` follows.
   process.on('error', () => undefined);
   cluster.worker?.on('disconnect', () => {
-    // Else node would end this process at once, with the requests that it has under way.
+    // Without this, Node exits at once, and the requests under way are lost.
     if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;
     rpc.close();
     stop.resolve(undefined);
   });
-  // What is sent to a whole group of processes is for the primary, which tells its workers.
+  // A terminal sends these to the whole process group. The primary handles them and tells its workers.
   process
     .on('SIGINT', () => undefined)
     .on('SIGHUP', () => undefined)
@@ -79,14 +79,14 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
   try {
     const config = withoutAdmin(configOf(texts));
     const log = logFor(config, cluster.worker?.id);
-    const shared = createSharing({
+    const sharing = createSharing({
       stores,
       cipher: new TokenCipher([new Secret(encryptionKey)]),
       owner,
       clock: systemClock,
       log,
     });
-    const server = await startServer(config, { log, shared });
+    const server = await startServer(config, { log, sharing });
     serving = server;
     applyLatest = () => {
       if (latestTexts === undefined) return;
@@ -107,7 +107,7 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
   }
 }
 
-/** The admin listener is the primary's. */
+/** The primary has the admin listener. */
 function withoutAdmin(config: Config): Config {
   return { ...config, admin: undefined };
 }

@@ -182,7 +182,9 @@ function isHtml({ headers, body }: TokenResponse): boolean {
   return /^\s*</.test(body) || (headers['content-type'] ?? '').startsWith('text/html');
 }
 
-/** Undefined for a body that is not JSON. The parser's message is dropped, since it quotes the text and maybe a token. */
+/**
+ * Undefined for a body that is not JSON. The parser's message is dropped, since it quotes the text and maybe a token.
+ */
 export function parseJsonBody({ body }: TokenResponse): unknown {
   try {
     return JSON.parse(body.replace(/^\uFEFF/, ''));

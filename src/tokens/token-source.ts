@@ -12,8 +12,8 @@ const FIRST_BACKOFF_MS = 1000;
 const MAX_BACKOFF_MS = 30_000;
 
 /**
- * Delays exchanges after failures. The delay doubles from 1 s to 30 s and is shortened by up to half at random. It is at
- * least `Retry-After`.
+ * Delays exchanges after failures. The delay doubles from 1 s to 30 s and is shortened by up to half at random. It is
+ * at least `Retry-After`.
  */
 export class Backoff {
   readonly #clock: Clock;
@@ -96,15 +96,15 @@ const MAX_QUIET_CHARACTERS = 256 * 1024;
 /**
  * Decides whether a call that was refused with the current token forces an exchange.
  *
- * A provider refuses a call because the token is dead, or because it refuses this call with any token. In the second case
- * an exchange does harm: the new token may kill the old one for all other calls, and the token endpoint may throttle. So a
- * forced exchange is _unproven_ until the very call that forced it is accepted with the fresh token. A proven exchange sets
- * the number of unproven ones to 0; so do 10 minutes without another one.
+ * A provider refuses a call because the token is dead, or because it refuses this call with any token. In the second
+ * case an exchange does harm: the new token may kill the old one for all other calls, and the token endpoint may
+ * throttle. So a forced exchange is _unproven_ until the very call that forced it is accepted with the fresh token. A
+ * proven exchange sets the number of unproven ones to 0; so do 10 minutes without another one.
  *
  * - _Calm_: a refused call forces an exchange at once.
- * - _Wary_: for 30 s after an unproven exchange, if there are two or more. A refused call waits up to 1 s. If a later call
- *   is accepted with the same token, the token is alive, and the refusal goes to the client. Otherwise the call forces an
- *   exchange, but not more than one per 5 s for the credential and one per 30 s for each named client.
+ * - _Wary_: for 30 s after an unproven exchange, if there are two or more. A refused call waits up to 1 s. If a later
+ *   call is accepted with the same token, the token is alive, and the refusal goes to the client. Otherwise the call
+ *   forces an exchange, but not more than one per 5 s for the credential and one per 30 s for each named client.
  * - _Quiet_: a call that was refused with a fresh token too. It forces no exchange for 30 s, or until it is accepted.
  *
  * The reasons and measurements are in docs/decisions/0002-forced-refreshes.md.
@@ -271,8 +271,8 @@ export interface CacheContext {
 }
 
 /**
- * Keeps one token and decides when to fetch the next: before it expires if it is in use, when the provider refuses it, and
- * after a delay if the exchange fails. Everyone who waits for a token waits for the same exchange.
+ * Keeps one token and decides when to fetch the next: before it expires if it is in use, when the provider refuses it,
+ * and after a delay if the exchange fails. Everyone who waits for a token waits for the same exchange.
  */
 export class CachedTokenSource implements TokenSource {
   readonly #fetcher: TokenFetcher;

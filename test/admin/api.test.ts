@@ -250,7 +250,7 @@ describe('POST /api/requests/{id}/replay', () => {
     await ask(admin.proxyPort, '/nowhere');
     const [{ id } = {}] = await requestsOf(admin);
     const answer = await ask(admin.port, `/api/requests/${String(id)}/replay`, { method: 'POST' });
-    expect(answer.json()).toMatchObject({ status: 409, detail: 'This request went to no provider.' });
+    expect(answer.json()).toMatchObject({ status: 409, detail: 'This request was not sent to a provider.' });
   });
 });
 

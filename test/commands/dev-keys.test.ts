@@ -119,7 +119,7 @@ describe.skipIf(!hasPty)('r in wakala dev', { timeout: 60_000 }, () => {
     expect((await ask(session.proxy, '/mpesa/x')).header('x-emulated-by')).toBe('wakala');
     expect((await ask(session.portOf(/ {2}dashboard/), '/readyz')).json()).toMatchObject({
       status: 'ready',
-      detail: expect.stringMatching(/^reload refused, .*mpeza.*, and 1 more$/) as unknown,
+      detail: expect.stringMatching(/^reload refused; .*mpeza.*, and 1 more$/) as unknown,
     });
   });
 
@@ -136,7 +136,7 @@ describe.skipIf(!hasPty)('r in wakala dev', { timeout: 60_000 }, () => {
     const session = await startDevSession({ args: [], config: start + routes('paypack') });
     writeFileSync(session.file, `listen: 127.0.0.1:1\nadmin: false\n${routes('paypack')}${own}`);
     session.press('r');
-    await session.until(/was not loaded: `listen`, .*\. The old configuration stays active\.\n/);
+    await session.until(/was not loaded: to change `listen` .*\. The old configuration stays active\.\n/);
     writeFileSync(session.file, start + routes('paypack') + own);
     session.press('r');
     await session.until(/2 routes\. static is now emulated/);

@@ -284,7 +284,7 @@ describe('another `tracing`', () => {
       const written = { listen: '127.0.0.1:0', admin: false, routes: { '/api/*': routeTo(upstream) }, ...tracing };
       return loadConfig('proxy.config.yaml', { readFile: () => JSON.stringify(written), env: {} }).config;
     };
-    expect(() => proxy.server.apply(configOf({}))).toThrow('another `tracing` takes a restart');
+    expect(() => proxy.server.apply(configOf({}))).toThrow('to change `tracing`, restart Wakala');
     expect(() => proxy.server.apply(configOf({ tracing: { otlp: 'http://127.0.0.1:1' } }))).toThrow('restart');
     proxy.server.apply(configOf({ tracing: { otlp: `${collector.origin}/` } }));
     expect((await ask(proxy.port, '/api/x')).status).toBe(200);

@@ -185,7 +185,9 @@ describe('a configuration with another listener', () => {
   ])('is refused for its %s in a sentence, and nothing of it is applied', async (_, changed) => {
     const { old, next, routes } = await twoUpstreams();
     const proxy = await start(routes(old));
-    expect(() => proxy.apply({ ...routes(next), ...changed })).toThrow(/^`listen`, `admin`.* take a restart$/);
+    expect(() => proxy.apply({ ...routes(next), ...changed })).toThrow(
+      /^to change `listen` or `admin`.* restart Wakala$/,
+    );
     expect((await ask(proxy.port, '/api/x')).text).toBe('old');
     expect(next.received).toHaveLength(0);
   });

@@ -69,7 +69,7 @@ describe('the listener', () => {
 
   it('says why it cannot have an address that is not of this machine', async () => {
     const starting = startServer(configOf({ listen: '192.0.2.1:0', open: true }), { log: silentLog });
-    await expect(starting).rejects.toThrow('192.0.2.1:0 cannot be listened on (EADDRNOTAVAIL)');
+    await expect(starting).rejects.toThrow('192.0.2.1:0 cannot be used (EADDRNOTAVAIL)');
   });
 
   it('answers 503 over max_connections, and serves again once one is gone', async () => {

@@ -79,7 +79,7 @@ describe('Reloader', () => {
     await examinations.until(1);
     expect(applied).toEqual([]);
     expect(reloader.reloads.failure).toMatch(
-      /^reload refused, the old configuration serves on: .*config\.yaml:1:\d+: .*mpeza/,
+      /^reload refused; the old configuration stays in use: .*config\.yaml:1:\d+: .*mpeza/,
     );
     expect(log.lines.filter(({ level }) => level === 'error')).not.toHaveLength(0);
     expect(log.lines[0]?.fields).toMatchObject({ file, line: 1 });

@@ -94,7 +94,9 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     expect((await ask(port, '/api/x')).status).toBe(200);
     const told = await readyz(adminPort);
     expect(told['status']).toBe('ready');
-    expect(told['detail']).toMatch(/^reload refused, the old configuration serves on: .*config\.yaml:1:\d+: .*mpeza/);
+    expect(told['detail']).toMatch(
+      /^reload refused; the old configuration stays in use: .*config\.yaml:1:\d+: .*mpeza/,
+    );
     writeFileSync(file, JSON.stringify(written));
     cli.signal('SIGHUP');
     await cli.until(/"event":"config_reloaded","reason":"SIGHUP"/);
@@ -105,7 +107,7 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     const { cli, file, written, adminPort, port } = await serve();
     writeFileSync(file, JSON.stringify({ ...written, listen: '127.0.0.1:1' }));
     cli.signal('SIGHUP');
-    await cli.until(/take a restart/);
+    await cli.until(/restart Wakala/);
     expect((await readyz(adminPort))['detail']).toContain('`listen`');
     expect((await ask(port, '/api/x')).status).toBe(200);
   });

@@ -22,7 +22,7 @@ function watching(...files: string[]) {
   const changes = new Calls();
   const watch = new FileWatcher(systemClock, changes.call);
   onTestFinished(() => watch.close());
-  watch.of(files);
+  watch.watch(files);
   return { changes, watch };
 }
 
@@ -32,7 +32,7 @@ function polling(...files: string[]) {
   const clock = new ManualClock();
   const watch = new FileWatcher(clock, changes.call);
   onTestFinished(() => watch.close());
-  watch.of(files);
+  watch.watch(files);
   return { changes, clock, watch };
 }
 
@@ -112,8 +112,8 @@ describe('FileWatch is silent', () => {
     const path = file();
     const { changes, clock, watch } = polling(path);
     writeFileSync(path, 'two');
-    expect(watch.look()).toBe(true);
-    expect(watch.look()).toBe(false);
+    expect(watch.check()).toBe(true);
+    expect(watch.check()).toBe(false);
     await clock.advance(POLL_MS);
     expect(changes.count).toBe(0);
   });
@@ -121,7 +121,7 @@ describe('FileWatch is silent', () => {
   it('about files that are watched no more, and after it was closed', async () => {
     const [old, kept] = [file(), file()];
     const { changes, clock, watch } = polling(old, kept);
-    watch.of([kept]);
+    watch.watch([kept]);
     writeFileSync(old, 'two');
     await clock.advance(POLL_MS);
     expect(changes.count).toBe(0);

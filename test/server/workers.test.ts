@@ -120,9 +120,9 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     expect(await calls(port, 8)).toEqual(new Set([404]));
     writeFileSync(file, JSON.stringify({ ...written, workers: 3 }));
     cli.signal('SIGHUP');
-    await cli.until(/another number of `workers` takes a restart/);
+    await cli.until(/to change the number of `workers`, restart Wakala/);
     const readyz = (await ask(adminPort, '/readyz')).json();
-    expect(readyz).toMatchObject({ status: 'ready', detail: expect.stringContaining('takes a restart') as string });
+    expect(readyz).toMatchObject({ status: 'ready', detail: expect.stringContaining('restart Wakala') as string });
     expect(cli.children()).toHaveLength(2);
   });
 

@@ -81,7 +81,7 @@ export class DevReload {
   }
 
   #recordFailure(reason: string): void {
-    const failure = `reload refused, the old configuration serves on: ${reason}`;
+    const failure = `reload refused; the old configuration stays in use: ${reason}`;
     this.#reloads = { ...this.#reloads, refused: this.#reloads.refused + 1, failure };
   }
 

@@ -18,7 +18,9 @@ export type StoreEvent =
       readonly code: 'token_denied' | 'token_unavailable';
       /** Whole seconds, up to an hour. */
       readonly retryAfterS?: number;
-      /** Undefined if the sender is of a version that sends none, or of one that sends a kind this one does not know. */
+      /**
+       * Undefined if the sender is of a version that sends none, or of one that sends a kind this one does not know.
+       */
       readonly reason?: Reason;
     };
 
@@ -29,8 +31,8 @@ const STORED_ON_WIRE = 'posted';
 const MAX_EVENT_LENGTH = 1024;
 
 /**
- * An older failure is ignored, so that nobody can replay it. Replicas whose clocks differ by more do not share failures:
- * each makes its own request.
+ * An older failure is ignored, so that nobody can replay it. Replicas whose clocks differ by more do not share
+ * failures: each makes its own request.
  */
 const MAX_FAILURE_AGE_MS = 60_000;
 
@@ -133,8 +135,8 @@ interface SharedContext {
 
 /**
  * Fetches a token that all replicas share. It uses the stored token if that is newer than the caller's. Otherwise it
- * acquires the lease and requests a token, or waits for the replica that holds the lease. While the store is unavailable,
- * it requests a token without sharing it.
+ * acquires the lease and requests a token, or waits for the replica that holds the lease. While the store is
+ * unavailable, it requests a token without sharing it.
  *
  * The protocol is in docs/decisions/0008-shared-tokens.md.
  */
