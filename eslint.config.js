@@ -5,25 +5,25 @@ import tseslint from 'typescript-eslint';
 const NO_MODULE_STATE = ['Program > VariableDeclaration', 'Program > ExportNamedDeclaration > VariableDeclaration'].map(
   (selector) => ({
     selector: `${selector}[kind="let"]`,
-    message: 'State lives in an object that someone made and passed in, never in the module.',
+    message: 'Keep state in an object that is created and passed in, not in the module.',
   }),
 );
 
 const READS_ENVIRONMENT = {
   object: 'process',
   property: 'env',
-  message: 'Only config/load.ts, server/ and commands/ read the environment.',
+  message: 'Only config/load.ts, server/ and commands/ may read the environment.',
 };
 const LOADS_MUCH = {
   name: 'node:http',
   allowTypeImports: true,
-  message: 'Take `http` from src/http/node-internals.ts: an import of node:http loads another HTTP client.',
+  message: 'Import `http` from src/http/node-internals.ts: an import of node:http loads a second HTTP client.',
 };
 const READS_DISK = ['fs', 'node:fs', 'fs/promises', 'node:fs/promises'].map((name) => ({
   name,
-  message: 'Only config/disk.ts, admin/assets.ts, server/ and commands/ read the disk.',
+  message: 'Only config/disk.ts, server/ and commands/ may read files.',
 }));
-const PASSED_IN = 'It is passed in, so that tests can move it by hand.';
+const PASSED_IN = 'Pass time, chance and the network in, so that tests can control them.';
 
 export default defineConfig(
   { ignores: ['dist/', 'coverage/', 'node_modules/', 'bench/node_modules/', 'bench/proxies/'] },
@@ -61,9 +61,9 @@ export default defineConfig(
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
       '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: { attributes: false } }],
-      // A method may answer synchronously to an interface that allows waiting.
+      // An implementation of an asynchronous interface may be synchronous.
       '@typescript-eslint/require-await': 'off',
-      // The compiler believes what headers and parsed JSON are declared to be; a check at a border is not noise.
+      // The declared types of headers and parsed JSON are not reliable, so runtime checks are needed.
       '@typescript-eslint/no-unnecessary-condition': 'off',
       '@typescript-eslint/no-dynamic-delete': 'off',
       '@typescript-eslint/no-unnecessary-type-parameters': 'off',
@@ -75,7 +75,7 @@ export default defineConfig(
     files: ['src/**/*.ts'],
     plugins: { regexp },
     rules: {
-      // A hostile text must not make a pattern take time that grows with the square of its length.
+      // The time to match a hostile text must not grow with the square of its length.
       'regexp/no-super-linear-backtracking': ['error', { report: 'potential' }],
       'regexp/no-super-linear-move': ['error', { report: 'potential', ignorePartial: false }],
       'no-console': 'error',
@@ -89,7 +89,7 @@ export default defineConfig(
     },
   },
   {
-    name: 'layers that a proxy in production does not load',
+    name: 'layers that are not loaded in production',
     files: ['src/emulators/**/*.ts'],
     rules: { '@typescript-eslint/no-restricted-imports': 'off' },
   },
@@ -111,7 +111,7 @@ export default defineConfig(
     rules: { 'no-console': 'off' },
   },
   {
-    name: 'tokens: time, chance and the network are passed in',
+    name: 'tokens: time, chance and network are passed in',
     files: ['src/tokens/**/*.ts'],
     rules: {
       'no-restricted-globals': [

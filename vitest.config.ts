@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** These keep both cores busy for minutes: other tests beside them would run into their time limits. */
+/** These tests use both cores for minutes. Other tests beside them would time out. */
 const LOAD = ['test/attacks/**/*.test.ts', 'test/soak/hostile-clients.test.ts', 'test/hostile/*-memory.test.ts'];
 
 export default defineConfig({
@@ -11,7 +11,7 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 20_000,
     reporters: process.env['CI'] === undefined ? ['default'] : ['default', 'json'],
-    // `.ci/run` counts the tests from it.
+    // `.ci/run` reads this report.
     outputFile: { json: 'node_modules/.cache/vitest.json' },
     projects: [
       {

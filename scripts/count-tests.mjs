@@ -1,5 +1,5 @@
-// Prints "<passed> <failed>" for a report of vitest's JSON reporter. A file that could not be loaded counts as one
-// failed test, and so does a report without any test.
+// Prints "<passed> <failed>" for a report of Vitest's JSON reporter. A file that cannot be loaded counts as one failed
+// test. So does a report without tests.
 import { readFileSync } from 'node:fs';
 
 const [passed, failed] = count(process.argv[2]);
@@ -12,11 +12,11 @@ function count(file) {
   } catch {
     return [0, 1];
   }
-  const broken = report.testResults.filter(
+  const unloadable = report.testResults.filter(
     (suite) => suite.status === 'failed' && !suite.assertionResults.some((test) => test.status === 'failed'),
   );
-  const failures = report.numFailedTests + broken.length;
-  const ran = report.numPassedTests + failures > 0;
+  const failures = report.numFailedTests + unloadable.length;
+  const hasTests = report.numPassedTests + failures > 0;
   // An error outside every test fails the run without failing a test.
-  return [report.numPassedTests, report.success && ran ? failures : Math.max(1, failures)];
+  return [report.numPassedTests, report.success && hasTests ? failures : Math.max(1, failures)];
 }

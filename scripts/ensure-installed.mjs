@@ -1,5 +1,5 @@
-// Installs the dependencies unless they are there already. It is the first thing `npm start` and `npm test` do on a
-// fresh clone, so it uses no dependency and runs on Node 18 too.
+// Installs the dependencies if they are missing. `npm start` and `npm test` run it first on a fresh clone, so it uses no
+// dependencies and runs on Node 18 too.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -8,21 +8,21 @@ import { fileURLToPath } from 'node:url';
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const WINDOWS = process.platform === 'win32';
 
-const reason = whyInstall();
+const reason = missingDependency();
 if (reason !== undefined) {
   console.log(`Installing dependencies with "npm ci": ${reason}.`);
   const status = install();
   if (status !== 0) fail(`"npm ci" failed`, status);
-  const still = whyInstall();
-  if (still !== undefined) fail(`"npm ci" ended well, but ${still}`, 1);
+  const remaining = missingDependency();
+  if (remaining !== undefined) fail(`"npm ci" succeeded, but ${remaining}`, 1);
 }
 
-/** What is missing, in words, or undefined when nothing is. npm writes `.package-lock.json` last, so it is the proof. */
-function whyInstall() {
+/** Why dependencies must be installed; undefined if all are. npm writes `.package-lock.json` at the end of an install. */
+function missingDependency() {
   const wanted = readJson('package-lock.json');
   if (wanted === undefined) return 'package-lock.json cannot be read';
   const installed = readJson('node_modules/.package-lock.json');
-  if (installed === undefined) return 'they are not installed yet';
+  if (installed === undefined) return 'they are not installed';
 
   const manifest = readJson('package.json') ?? {};
   for (const kind of ['dependencies', 'devDependencies']) {
@@ -32,7 +32,7 @@ function whyInstall() {
     }
   }
   for (const [where, entry] of Object.entries(wanted.packages)) {
-    // Optional ones belong to other platforms; peers may be left out by npm's settings.
+    // Optional packages may belong to other platforms, and npm's settings may leave out peers.
     if (where === '' || entry.optional || entry.peer) continue;
     const found = installed.packages[where];
     if (found?.version !== entry.version || found?.integrity !== entry.integrity) {
@@ -43,14 +43,14 @@ function whyInstall() {
   return undefined;
 }
 
-/** Whether the Node that npm scripts will find first is there and runs. */
+/** Whether the Node executable that npm scripts find first runs. */
 function nodeRuns() {
   const bin = path.join(ROOT, 'node_modules', '.bin', WINDOWS ? 'node.cmd' : 'node');
   return spawnSync(WINDOWS ? `"${bin}"` : bin, ['--version'], { shell: WINDOWS }).status === 0;
 }
 
 function install() {
-  // The build and the tests need the dev dependencies, and run on the Node that is among them, whatever this one is.
+  // The build and the tests need the dev dependencies and run on the Node among them, not on this one.
   const args = ['ci', '--include=dev', '--no-engine-strict', '--no-audit', '--no-fund', '--loglevel=error'];
   const npm = process.env.npm_execpath;
   const viaNode = npm !== undefined && /\.[cm]?js$/.test(npm);
@@ -64,8 +64,8 @@ function install() {
 
 function fail(what, status) {
   console.error(
-    `${what}. Check the network and npm's registry (npm ping); after a change to package.json run "npm install" first. ` +
-      `Install scripts must be allowed for the package "node" (npm config get ignore-scripts). Then run this again.`,
+    `${what}. Check the network and npm's registry (npm ping). After a change to package.json, run "npm install" first. ` +
+      `Allow install scripts for the package "node" (npm config get ignore-scripts). Then run this again.`,
   );
   process.exit(status);
 }

@@ -1,14 +1,14 @@
-// Prints the failed tests of a report of vitest's JSON reporter, each as "<file> > <test>: <first line of its failure>".
-// Files that could not be loaded are listed by their file alone.
+// Prints the failed tests in a report of Vitest's JSON reporter as "<file> > <test>: <first line of the failure>". A file
+// that cannot be loaded is printed without a test.
 import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 
-const MOST_LINES = 40;
-const MOST_CHARACTERS = 300;
+const MAX_LINES = 40;
+const MAX_CHARACTERS = 300;
 
 const lines = failures(process.argv[2]);
-for (const line of lines.slice(0, MOST_LINES)) console.log(line.slice(0, MOST_CHARACTERS));
-if (lines.length > MOST_LINES) console.log(`... and ${lines.length - MOST_LINES} more`);
+for (const line of lines.slice(0, MAX_LINES)) console.log(line.slice(0, MAX_CHARACTERS));
+if (lines.length > MAX_LINES) console.log(`... and ${lines.length - MAX_LINES} more`);
 
 function failures(file) {
   let report;
@@ -28,7 +28,7 @@ function failures(file) {
   return found.length > 0 || (report.success && report.testResults.length > 0) ? found : [none];
 }
 
-/** The first line that says something, without colours. */
+/** The first line that is not blank, without colours. */
 function firstLine(text = '') {
   const plain = text.replaceAll(/\u001B\[[\d;]*m/g, '');
   return plain.split('\n').find((line) => line.trim() !== '') ?? '';

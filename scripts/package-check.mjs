@@ -1,5 +1,5 @@
-// Says whether this checkout may be released under a tag, and prints what the changelog says of it:
-// `npm run --silent package:check v0.1.0 > notes.md`. Exit code 1 if it may not.
+// Checks whether this checkout can be released under a tag, and prints its changelog section:
+// `npm run --silent package:check v0.1.0 > notes.md`. The exit code is 1 if it cannot.
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,16 +30,18 @@ function problemsOfVersion() {
 
 function problemsOfNotes() {
   if (notes === undefined) return [`CHANGELOG.md has no section "## [${version}] - YYYY-MM-DD"`];
-  return notes.text === '' ? [`CHANGELOG.md says nothing of ${version}`] : [];
+  return notes.text === '' ? [`the section of ${version} in CHANGELOG.md is empty`] : [];
 }
 
-/** npm takes a statement of provenance only if package.json names the repository that it comes from. */
+/** npm accepts a provenance statement only if package.json names the repository of the workflow. */
 function problemsOfRepository() {
   const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: name } = process.env;
   if (name === undefined) return [];
   const wanted = `git+${server ?? 'https://github.com'}/${name}.git`;
   const url = typeof repository === 'object' ? repository.url : repository;
-  return url === wanted ? [] : [`"repository" in package.json is ${url ?? 'not there'}, but this runs in ${wanted}`];
+  return url === wanted
+    ? []
+    : [`"repository" in package.json is ${url ?? 'missing'}, but the workflow runs in ${wanted}`];
 }
 
 /** The section of a version, without its heading. Undefined if there is none with a date. */

@@ -1,6 +1,6 @@
-// Prints what the package brings along, by the lock file, as a CycloneDX document: `npm run --silent sbom`. Further
-// arguments go to `npm sbom`. That alone, with `--omit=dev`, leaves out packages that a development dependency needs as
-// well (https://github.com/npm/cli/issues/7909), so it is shown a project that has none.
+// Prints the dependencies of the package, from the lock file, as a CycloneDX document: `npm run --silent sbom`.
+// Arguments are passed to `npm sbom`. `npm sbom --omit=dev` leaves out packages that a development dependency needs too
+// (https://github.com/npm/cli/issues/7909), so it runs on a copy of the project without development dependencies.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,13 +12,13 @@ const read = (file) => JSON.parse(readFileSync(path.join(ROOT, file), 'utf8'));
 
 const temporary = mkdtempSync(path.join(tmpdir(), 'wakala-sbom-'));
 try {
-  // npm calls the root of the document after its folder.
+  // npm names the root of the document after its folder.
   const folder = path.join(temporary, 'wakala');
   mkdirSync(folder);
   const lock = read('package-lock.json');
-  const shipped = Object.entries(lock.packages).filter(([, { dev, devOptional }]) => dev !== true && devOptional !== true);
-  const packages = { ...Object.fromEntries(shipped), '': withoutOthers(lock.packages['']) };
-  write(path.join(folder, 'package.json'), withoutOthers(read('package.json')));
+  const shipped = Object.entries(lock.packages).filter(([, { dev }]) => dev !== true);
+  const packages = { ...Object.fromEntries(shipped), '': withoutDevDependencies(lock.packages['']) };
+  write(path.join(folder, 'package.json'), withoutDevDependencies(read('package.json')));
   write(path.join(folder, 'package-lock.json'), { ...lock, packages });
   const args = ['sbom', '--package-lock-only', '--sbom-format=cyclonedx', ...process.argv.slice(2)];
   process.exitCode = npm(args, folder);
@@ -26,7 +26,7 @@ try {
   rmSync(temporary, { recursive: true, force: true });
 }
 
-function withoutOthers(manifest) {
+function withoutDevDependencies(manifest) {
   return without(manifest, ['devDependencies', 'peerDependencies', 'peerDependenciesMeta']);
 }
 
@@ -40,7 +40,7 @@ function write(file, content) {
 
 function npm(args, cwd) {
   const cli = process.env.npm_execpath;
-  // `npm run` says by it which folder is meant.
+  // `npm run` sets this variable to its own folder.
   const env = without(process.env, ['npm_config_local_prefix']);
   const [command, before] = cli === undefined ? ['npm', []] : [process.execPath, [cli]];
   return spawnSync(command, [...before, ...args], { cwd, env, stdio: 'inherit' }).status ?? 1;

@@ -1,5 +1,5 @@
-// Leads stack traces of the package back to src/, in a checkout of the commit that `wakala --version` names:
-// `npm run --silent package:trace < trace.txt`. Other text, such as log lines around them, stays as it is.
+// Maps positions in stack traces of the package to src/. Run it in a checkout of the commit that `wakala --version`
+// prints: `npm run --silent package:trace < trace.txt`. Other text stays unchanged.
 import { SourceMap } from 'node:module';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -11,9 +11,9 @@ const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const POSITION = /[^\s()"]*[\\/]dist[\\/]((?:[\w.-]+[\\/])?[\w.-]+\.js):(\d+):(\d+)/g;
 
 const files = await bundle(ROOT);
-process.stdout.write((await text(process.stdin)).replace(POSITION, inSources));
+process.stdout.write((await text(process.stdin)).replace(POSITION, sourcePosition));
 
-function inSources(position, file, line, column) {
+function sourcePosition(position, file, line, column) {
   const name = file.replaceAll('\\', '/');
   const built = files.get(name);
   if (built === undefined) return position;

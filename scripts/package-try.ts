@@ -1,5 +1,5 @@
-// Packs the package, installs it as its users do under each Node that it is for, runs it there, attacks it as strangers
-// would, and tries there what Wakala uses of Node's internals. Run it by `npm run package:try`; the last line is "N passed, N failed".
+// Packs the package and installs it under each supported Node version. Runs and attacks it there, and runs the tests of
+// Node's internals. Run it with `npm run package:try`. The last line of the output is "N passed, N failed".
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -8,19 +8,19 @@ import { CHECKS } from './package-try/checks.ts';
 import { environment, type Installed, Program, run } from './package-try/program.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
-/** The oldest that package.json allows, the newest of the next major, and between them the one of the project. */
-const WANTED = [oldest(), undefined, '26'];
-const CHECK_MS = 60_000;
+/** The oldest version that package.json allows, the version of this project (undefined), and the latest major version. */
+const NODE_VERSIONS = [oldest(), undefined, '26'];
+const CHECK_TIMEOUT_MS = 60_000;
 const INTERNALS = ['test/http/node-internals.test.ts', 'test/http/client/node-facts.test.ts'];
 
 const temporary = mkdtempSync(path.join(tmpdir(), 'wakala-package-'));
 let [passed, failed] = [0, 0];
 try {
   const tarball = await packed();
-  const tried = await Promise.allSettled(WANTED.map((wanted) => tryOn(wanted, tarball)));
-  for (const [i, installed] of tried.entries()) {
-    if (installed.status === 'rejected') note(WANTED[i] ?? process.version, 'set up', installed.reason);
-    // What an attack does to memory and CPU time is read from /proc.
+  const runs = await Promise.allSettled(NODE_VERSIONS.map((wanted) => tryOn(wanted, tarball)));
+  for (const [i, installed] of runs.entries()) {
+    if (installed.status === 'rejected') note(NODE_VERSIONS[i] ?? process.version, 'set up', installed.reason);
+    // Memory and CPU time of an attacked process are read from /proc.
     else if (process.platform === 'linux') await attack(installed.value);
   }
 } finally {
@@ -29,7 +29,7 @@ try {
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
 
-/** Installs the package under a Node and runs it. @throws Error if it cannot be installed */
+/** Installs the package under a Node version and checks it. @throws Error if it cannot be installed */
 async function tryOn(wanted: string | undefined, tarball: string): Promise<Installed & { readonly name: string }> {
   const node = wanted === undefined ? process.execPath : await nodeOf(wanted);
   const name = (await run(node, ['--version'], temporary)).stdout.trim();
@@ -46,7 +46,7 @@ async function tryOn(wanted: string | undefined, tarball: string): Promise<Insta
   return { ...installed, name };
 }
 
-/** Runs the tests of what Wakala uses of Node besides its documented interface. Undefined if they pass. */
+/** Runs the tests of Node's undocumented interfaces. @returns undefined if they pass */
 async function internalsProblem(node: string): Promise<Error | undefined> {
   const vitest = path.join(ROOT, 'node_modules/vitest/vitest.mjs');
   const { code, stdout, stderr } = await run(node, [vitest, 'run', '--project', 'tests', ...INTERNALS], ROOT);
@@ -60,7 +60,7 @@ async function attack({ node, folder, name }: Installed & { readonly name: strin
   );
 }
 
-/** Undefined if the check passes. Whatever it started is ended. */
+/** Runs a check and kills its processes. @returns undefined if it passes, else the error */
 async function problemOf(title: string, installed: Installed): Promise<unknown> {
   const started: Program[] = [];
   const running = (args: readonly string[]) => {
@@ -68,10 +68,13 @@ async function problemOf(title: string, installed: Installed): Promise<unknown> 
     started.push(program);
     return program;
   };
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error(`not done after ${CHECK_MS} ms`)), CHECK_MS);
+  const timeout = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => timeout.reject(new Error(`not finished after ${CHECK_TIMEOUT_MS} ms`)),
+    CHECK_TIMEOUT_MS,
+  );
   try {
-    await Promise.race([CHECKS[title]?.(installed, running), late.promise]);
+    await Promise.race([CHECKS[title]?.(installed, running), timeout.promise]);
     return undefined;
   } catch (error) {
     return error;
@@ -90,7 +93,7 @@ function note(node: string, title: string, problem?: unknown): void {
   console.log(message.replace(/^/gm, '        '));
 }
 
-/** @returns path of the tarball */
+/** Packs the package. @returns the path of the tarball */
 async function packed(): Promise<string> {
   const { code, stdout, stderr } = await npm(
     process.execPath,
@@ -103,7 +106,7 @@ async function packed(): Promise<string> {
   return path.join(temporary, filename);
 }
 
-/** A Node from the npm registry, kept for the next time. @returns path of its binary */
+/** Installs a Node version from the npm registry and keeps it for the next run. @returns the path of its executable */
 async function nodeOf(version: string): Promise<string> {
   const folder = path.join(ROOT, 'node_modules', '.cache', 'wakala-nodes', version);
   const binary = path.join(folder, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
@@ -116,7 +119,7 @@ async function nodeOf(version: string): Promise<string> {
   return binary;
 }
 
-/** The npm that runs this script, or the one of the PATH, on a Node of choice. */
+/** Runs npm on a Node version: the npm that runs this script, or else that of the PATH. */
 async function npm(node: string, args: readonly string[], cwd: string) {
   const cli = process.env['npm_execpath'];
   const env = { ...environment(), PATH: `${path.dirname(node)}${path.delimiter}${process.env['PATH'] ?? ''}` };

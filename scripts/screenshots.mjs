@@ -1,4 +1,4 @@
-// Writes docs/images/: the dashboard and the inspector of `wakala dev`, after some minutes of traffic.
+// Writes screenshots of the dashboard and the inspector of `wakala dev` to docs/images/, after some minutes of traffic.
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import { providerNamed } from '../src/providers/registry.ts';
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const IMAGES = path.join(ROOT, 'docs/images');
 const SECONDS = Number(process.argv[2] ?? 540);
-/** The first is called with every round, the second with every second one, and so on. */
+/** The first provider is called in every round, the second in every second round, and so on. */
 const NAMES = ['mpesa', 'jpay', 'paypack', 'jeel'];
 const CONFIG = `routes:\n${NAMES.map((name) => `  /${name}/*: { provider: ${name} }\n`).join('')}`;
 
@@ -38,7 +38,7 @@ try {
   rmSync(folder, { recursive: true });
 }
 
-/** Where the proxy and its admin listener are, as the start screen says. */
+/** The addresses of the proxy and its admin listener, from the start screen. */
 async function addresses() {
   let screen = '';
   for await (const text of dev.stdout.setEncoding('utf8')) {
@@ -52,7 +52,7 @@ async function addresses() {
 
 async function makeTraffic(proxy, admin) {
   const until = Date.now() + SECONDS * 1000;
-  const trouble = [
+  const faults = [
     [0.4, 'mpesa', { expire_tokens: true }],
     [0.6, 'jpay', { expire_tokens: true }],
     [0.97, 'jeel', { token_endpoint: '500', expire_tokens: true }],
@@ -60,20 +60,20 @@ async function makeTraffic(proxy, admin) {
   ];
   for (let n = 0; Date.now() < until; n++) {
     const passed = 1 - (until - Date.now()) / (SECONDS * 1000);
-    if (passed > trouble[0]?.[0]) await control(admin, ...trouble.shift().slice(1));
+    if (passed > faults[0]?.[0]) await control(admin, ...faults.shift().slice(1));
     await Promise.all(NAMES.filter((_, i) => n % (i + 1) === 0).map((name) => call(proxy, name)));
     await setTimeout(90 + 250 * Math.abs(Math.sin(n / 60)));
   }
 }
 
-/** Switches an emulator over. */
+/** Posts controls to an emulator. */
 async function control(admin, name, json) {
   const { routes } = await (await fetch(`${admin}/api/routes`)).json();
   const { upstream } = routes.find((route) => route.provider === name);
   await post(new URL('/_emulator', upstream), json);
 }
 
-/** The call of a provider that works on a fresh account. */
+/** Sends the provider's sample call. */
 async function call(proxy, name) {
   const { method, path: target, json } = providerNamed(name).samples.call;
   if (method === 'POST') await post(`${proxy}/${name}${target}`, json);

@@ -1,4 +1,4 @@
-// `npm start`: installs what is missing, builds, and runs `wakala dev`, on the Node of node_modules whatever this one is.
+// `npm start`: installs missing dependencies, builds, and runs `wakala dev` on the Node in node_modules.
 import { spawn, spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,19 +11,19 @@ const build = spawnSync(NODE, [path.join(ROOT, 'scripts', 'build.mjs')], { stdio
 if (build.status !== 0) process.exit(build.status ?? 1);
 
 const wakala = spawn(NODE, [path.join(ROOT, 'dist', 'cli.js'), 'dev', ...process.argv.slice(2)], { stdio: 'inherit' });
-let stopped = false;
+let isStopped = false;
 const stop = () => {
-  // Once: Wakala takes a second signal for impatience.
-  if (!stopped) wakala.kill('SIGTERM');
-  stopped = true;
+  // Only once: a second signal makes Wakala exit without waiting for requests.
+  if (!isStopped) wakala.kill('SIGTERM');
+  isStopped = true;
 };
 
-// A terminal gives Ctrl-C to Wakala itself as well, as a signal or as a key.
+// The terminal also sends Ctrl-C to Wakala, as a signal or as a key.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', stop);
 process.on('SIGHUP', stop);
 
-// npm passes SIGTERM on to its shell only, and many a shell dies of it without telling its children.
+// npm passes SIGTERM only to its shell, and many shells exit without passing it on.
 const parent = process.ppid;
 const watch = setInterval(() => {
   if (process.ppid !== parent) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { environment, type Installed, type Program, run } from './program.ts';
-import { breakConnections, pipeline, sendManyHeaders } from './strangers.ts';
+import { breakConnections, pipeline, sendManyHeaders } from './hostile-connections.ts';
 
 type Check = (installed: Installed, running: (args: readonly string[]) => Program) => Promise<void>;
 
@@ -11,7 +11,7 @@ const LIBRARY = new URL('./library.mjs', import.meta.url);
 const CALL = { method: 'POST', headers: { 'content-type': 'application/json' } };
 const CASHIN = { ...CALL, body: '{"amount":100,"number":"0780000001"}' };
 
-/** What the package must do on every Node that it is for. */
+/** What the package must do on every supported Node version. */
 export const CHECKS: Readonly<Record<string, Check>> = {
   'wakala --version': async ({ node, folder }) => {
     const file = path.join(folder, 'node_modules/wakala/dist/commit');
@@ -19,10 +19,10 @@ export const CHECKS: Readonly<Record<string, Check>> = {
     const { version } = JSON.parse(readFileSync(path.join(folder, 'node_modules/wakala/package.json'), 'utf8')) as {
       version: string;
     };
-    // By the command that npm made, on the first Node of the PATH.
+    // The command that npm created runs on the first Node in the PATH.
     const env = { ...environment(), PATH: `${path.dirname(node)}${path.delimiter}${process.env['PATH'] ?? ''}` };
-    const told = await run(path.join(folder, 'node_modules/.bin/wakala'), ['--version'], folder, env);
-    assert.deepEqual(told, { code: 0, stdout: `${version}${commit}\n`, stderr: '' });
+    const result = await run(path.join(folder, 'node_modules/.bin/wakala'), ['--version'], folder, env);
+    assert.deepEqual(result, { code: 0, stdout: `${version}${commit}\n`, stderr: '' });
   },
 
   'wakala check': async (installed) => {
@@ -50,17 +50,17 @@ export const CHECKS: Readonly<Record<string, Check>> = {
     await dev.stop();
   },
 
-  'wakala serve, in front of wakala emulate': (installed, running) => serve(installed, running, 'serve'),
+  'wakala serve with wakala emulate as upstream': (installed, running) => serve(installed, running, 'serve'),
 
   'wakala serve with two workers': (installed, running) => serve(installed, running, 'workers', 'workers: 2'),
 
-  'wakala serve, with strangers': async (installed, running) => {
+  'wakala serve with hostile connections': async (installed, running) => {
     const emulate = running([CLI, 'emulate', 'paypack', '--free-ports', '--json']);
     const api = await emulate.until(/"api":"([^"]+)"/);
-    // With it, handshakes are handed over by node:http.
+    // With a WebSocket route, node:http emits handshakes as upgrade events.
     const route =
       "{ provider: static, upstream: 'https://api.example', credentials: { token: made-up }, websocket: true }";
-    const served = running([CLI, 'serve', '-c', configFile(installed, 'strangers', api, `  /ws/*: ${route}`)]);
+    const served = running([CLI, 'serve', '-c', configFile(installed, 'hostile', api, `  /ws/*: ${route}`)]);
     const listen = await served.until(/"event":"ready","listen":"([^"]+)"/);
     const port = Number(listen.split(':')[1]);
     const call = `http://${listen}/paypack/transactions/cashin`;
@@ -75,14 +75,14 @@ export const CHECKS: Readonly<Record<string, Check>> = {
   'the library': async ({ folder }, running) => {
     const emulate = running([CLI, 'emulate', 'paypack', '--free-ports', '--json']);
     const api = await emulate.until(/"api":"([^"]+)"/);
-    // A module is looked for from where the file is that imports it.
+    // Imports are resolved from the folder of the importing file.
     writeFileSync(path.join(folder, 'library.mjs'), readFileSync(LIBRARY));
     const app = running(['library.mjs', api]);
     assert.equal(
       await app.until(/^(node:http: .*)$/m),
       'node:http: fetched, hono: fetched, a bad configuration: ConfigError',
     );
-    await app.ends();
+    await app.waitForExit();
     await emulate.stop();
   },
 };
@@ -99,7 +99,7 @@ async function serve(installed: Installed, running: (args: readonly string[]) =>
   await emulate.stop();
 }
 
-/** @param name of the file, without `.yaml` */
+/** Writes a configuration. @param name the file name without `.yaml` @returns its path */
 function configFile({ folder }: Installed, name: string, upstream: string, more = ''): string {
   const file = path.join(folder, `${name}.yaml`);
   const credentials = '{ client_id: emulated-paypack-client-id, client_secret: emulated-paypack-client-secret }';
@@ -112,10 +112,10 @@ async function tokenOf(url: string): Promise<string | null> {
   return (await post(url, CASHIN)).get('wakala-token');
 }
 
-/** @returns headers of the answer, which is a good one */
+/** @returns the headers of the response, whose status must be 2xx */
 async function post(url: string, request: RequestInit): Promise<Headers> {
-  const answer = await fetch(url, request);
-  const text = await answer.text();
-  assert.ok(answer.ok, `${url}: ${answer.status} ${text}`);
-  return answer.headers;
+  const response = await fetch(url, request);
+  const text = await response.text();
+  assert.ok(response.ok, `${url}: ${response.status} ${text}`);
+  return response.headers;
 }

@@ -1,4 +1,4 @@
-// An app that has the package as a dependency. Its argument is where an emulated Paypack is.
+// An app that depends on the package. Its argument is the URL of an emulated Paypack.
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import http from 'node:http';
@@ -14,15 +14,15 @@ const config = { routes: { '/paypack/*': { provider: 'paypack', upstream, creden
 async function tokenThrough(listener) {
   const server = http.createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const answer = await fetch(`http://127.0.0.1:${server.address().port}/paypack/transactions/cashin`, {
+  const response = await fetch(`http://127.0.0.1:${server.address().port}/paypack/transactions/cashin`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: '{"amount":100,"number":"0780000001"}',
   });
-  await answer.text();
+  await response.text();
   server.closeAllConnections();
   server.close();
-  return answer.headers.get('wakala-token');
+  return response.headers.get('wakala-token');
 }
 
 function nameOfThrown(options) {
@@ -37,13 +37,13 @@ function nameOfThrown(options) {
 const plain = createWakala({ config });
 const mounted = createWakala({ config });
 const app = new Hono().use(wakala(mounted));
-const told = [
+const results = [
   `node:http: ${await tokenThrough(plain.handler)}`,
   `hono: ${await tokenThrough(getRequestListener(app.fetch))}`,
   `a bad configuration: ${nameOfThrown({ config: { routes: {} } })}`,
 ];
 await plain.close();
 await mounted.close();
-// It is there for editors, by the name that the package gives it.
+// The package exports the schema for editors.
 createRequire(import.meta.url)('wakala/proxy.config.schema.json');
-console.log(told.join(', '));
+console.log(results.join(', '));

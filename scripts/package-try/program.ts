@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-/** A package in a folder of its own, and the Node that runs it. */
+/** A folder with the installed package, and a Node executable. */
 export interface Installed {
   readonly node: string;
   readonly folder: string;
@@ -13,34 +13,35 @@ export class Program {
   readonly #child;
   #stdout = '';
   #stderr = '';
-  #closed = false;
+  #isClosed = false;
 
   constructor({ node, folder }: Installed, args: readonly string[]) {
     this.#child = spawn(node, args, { cwd: folder, env: environment(), stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child.stdout.setEncoding('utf8').on('data', (text: string) => (this.#stdout += text));
     this.#child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text));
-    this.#child.on('close', () => (this.#closed = true));
+    this.#child.on('close', () => (this.#isClosed = true));
   }
 
-  /** What the first group of `pattern` stands for, as soon as either stream holds it. @throws Error if it ends before */
+  /** Waits until either stream matches. @returns the first group of `pattern` @throws Error if the process ends before */
   async until(pattern: RegExp): Promise<string> {
     const { stdout, stderr } = this.#child;
     for (;;) {
       const found = pattern.exec(this.#stdout) ?? pattern.exec(this.#stderr);
       if (found !== null) return found[1] ?? '';
-      if (this.#closed) throw new Error(`it ended without ${String(pattern)}:\n${this.#stdout}${this.#stderr}`);
+      if (this.#isClosed)
+        throw new Error(`the process ended without ${String(pattern)}:\n${this.#stdout}${this.#stderr}`);
       await Promise.race([once(stdout, 'data'), once(stderr, 'data'), once(this.#child, 'close')]);
     }
   }
 
-  /** Ends it by SIGTERM: that must be clean, and nothing but log lines may have been on standard error. */
+  /** Stops the process with SIGTERM. The exit code must be 0, and standard error must contain only log lines. */
   async stop(): Promise<void> {
     this.#child.kill('SIGTERM');
-    await this.ends();
+    await this.waitForExit();
   }
 
-  async ends(): Promise<void> {
-    if (!this.#closed) await once(this.#child, 'close');
+  async waitForExit(): Promise<void> {
+    if (!this.#isClosed) await once(this.#child, 'close');
     const { exitCode, signalCode } = this.#child;
     assert.deepEqual([exitCode, signalCode], [0, null], `exit code:\n${this.#stderr}`);
     assert.deepEqual(this.#stderr.split('\n').filter(isNoise), [], 'on standard error');
@@ -51,12 +52,12 @@ export class Program {
   }
 }
 
-/** Anything but a log line of an ordinary day: warnings of Node, stack traces, lines of level `warn`. */
+/** Anything but a log line of level `info`: warnings of Node, stack traces, lines of level `warn`. */
 function isNoise(line: string): boolean {
   return line !== '' && !/^\{"level":"info",.*\}$/.test(line);
 }
 
-/** Runs a command to its end. */
+/** Runs a command until it exits. */
 export async function run(command: string, args: readonly string[], cwd: string, env = environment()) {
   const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let [stdout, stderr] = ['', ''];
@@ -66,9 +67,9 @@ export async function run(command: string, args: readonly string[], cwd: string,
   return { code, stdout, stderr };
 }
 
-/** Of this process, without what `npm run` put there for the package in whose folder it was called. */
+/** The environment of this process without the variables that `npm run` set for this package. */
 export function environment(): NodeJS.ProcessEnv {
-  const mine =
+  const ofNpmRun =
     /^npm_(package|lifecycle|config_local_prefix|command|node_execpath)|^(INIT_CWD|NODE_OPTIONS|FORCE_COLOR)$/;
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !mine.test(name)));
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ofNpmRun.test(name)));
 }

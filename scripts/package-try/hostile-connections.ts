@@ -3,13 +3,13 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What strangers may do to a proxy on any Node: it depends on private fields and defaults of node:http. */
+/** Hostile connections whose handling depends on private fields and defaults of node:http. */
 
 const HOST = 'Host: localhost';
 
 const request = (line: string, ...lines: string[]) => [`${line} HTTP/1.1`, HOST, ...lines, '', ''].join('\r\n');
 
-/** Breaks connections at once and after a moment, where node:http has handed them over. */
+/** Resets connections immediately and after a moment, when node:http has passed the sockets on. */
 export async function breakConnections(port: number, path: string): Promise<void> {
   const slow = request(`GET ${path}`);
   const handshake = request('GET /nowhere', 'Connection: Upgrade', 'Upgrade: websocket');
@@ -25,13 +25,13 @@ export async function breakConnections(port: number, path: string): Promise<void
   }
 }
 
-/** Sends a hundred requests at once: 17 are taken, and get their responses. */
+/** Sends 100 requests at once: 17 are accepted and get responses. */
 export async function pipeline(port: number, path: string): Promise<void> {
   const text = await exchange(port, request(`GET ${path}`).repeat(100));
   assert.equal(text.match(/HTTP\/1\.1 \d+/g)?.length, 17);
 }
 
-/** Sends more header lines than Node keeps by default, the length of the body last. */
+/** Sends more header lines than Node keeps by default, with the content length last. */
 export async function sendManyHeaders(port: number, path: string): Promise<void> {
   const lines = Array.from({ length: 1500 }, (_, number) => `x${number}:`);
   const text = await exchange(
