@@ -16,7 +16,8 @@ try {
   const folder = path.join(temporary, 'wakala');
   mkdirSync(folder);
   const lock = read('package-lock.json');
-  const shipped = Object.entries(lock.packages).filter(([, { dev }]) => dev !== true);
+  // `devOptional` marks development dependencies that are also optional peers of the package.
+  const shipped = Object.entries(lock.packages).filter(([, { dev, devOptional }]) => !dev && !devOptional);
   const packages = { ...Object.fromEntries(shipped), '': withoutDevDependencies(lock.packages['']) };
   write(path.join(folder, 'package.json'), withoutDevDependencies(read('package.json')));
   write(path.join(folder, 'package-lock.json'), { ...lock, packages });

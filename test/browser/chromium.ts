@@ -4,7 +4,7 @@ import { type Browser, chromium } from 'playwright-core';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
 
-/** Starts the Chromium that is installed on this machine. @throws Error that says how to install one */
+/** Starts the installed Chromium. @throws Error that says how to install it */
 export async function launchChromium(...args: string[]): Promise<Browser> {
   const folders = (process.env['PATH'] ?? '').split(path.delimiter);
   const candidates = NAMES.flatMap((name) => folders.map((folder) => path.join(folder, name)));
@@ -15,7 +15,7 @@ export async function launchChromium(...args: string[]): Promise<Browser> {
         'Debian and Ubuntu, `brew install --cask chromium` on macOS.',
     );
   }
-  // The sandbox of Chromium itself needs what containers do not give; the pages are this project's own.
+  // Chromium's sandbox needs permissions that containers lack. The pages belong to this project.
   return chromium.launch({ executablePath, args: ['--no-sandbox', ...args] });
 }
 

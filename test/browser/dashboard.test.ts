@@ -8,7 +8,7 @@ import { ask, askJson } from '../support/proxy-ask.ts';
 import { json } from '../support/upstream-raw.ts';
 import { launchChromium } from './chromium.ts';
 
-/** A machine that is busy with other tests may take its time. */
+/** A machine that runs other tests may be slow. */
 const WAIT = { timeout: 10_000 };
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -21,29 +21,29 @@ beforeAll(async () => {
 }, 30_000);
 afterAll(() => browser?.close());
 
-/** What a page did that it must never do. */
+/** Requests to other hosts and errors of a page. Both must be empty. */
 interface Opened {
   readonly page: Page;
-  readonly strangers: string[];
-  readonly complaints: string[];
+  readonly foreignRequests: string[];
+  readonly errors: string[];
 }
 
-/** A page of a proxy that has served a call; at its end it must have complained of nothing and stayed at home. */
+/** Opens a page of a proxy that has served a call. At the end, the page must have no errors and no foreign requests. */
 async function open(admin: RunningAdmin, path: string, options: BrowserContextOptions = {}): Promise<Page> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
-  const opened: Opened = { page, strangers: [], complaints: [] };
+  const opened: Opened = { page, foreignRequests: [], errors: [] };
   page.on('request', (request) => {
-    if (!request.url().startsWith(`${admin.url}/`)) opened.strangers.push(request.url());
+    if (!request.url().startsWith(`${admin.url}/`)) opened.foreignRequests.push(request.url());
   });
   page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) opened.complaints.push(message.text());
+    if (['error', 'warning'].includes(message.type())) opened.errors.push(message.text());
   });
-  page.on('pageerror', (error) => opened.complaints.push(error.message));
+  page.on('pageerror', (error) => opened.errors.push(error.message));
   onTestFinished(async () => {
     const content = await page.content();
     await context.close();
-    expect({ strangers: opened.strangers, complaints: opened.complaints }).toEqual({ strangers: [], complaints: [] });
+    expect({ foreignRequests: opened.foreignRequests, errors: opened.errors }).toEqual({ foreignRequests: [], errors: [] });
     for (const secret of admin.secrets()) expect(content).not.toContain(secret);
   });
   await page.goto(admin.url + path);
@@ -60,7 +60,7 @@ async function startWithCall(): Promise<RunningAdmin> {
 
 const articleOf = (page: Page, route: string) => page.getByRole('article', { name: route });
 
-/** The label of what has the focus. */
+/** The label of the focused element. */
 const focused = (page: Page) =>
   page
     .locator(':focus')
@@ -70,7 +70,7 @@ const focused = (page: Page) =>
 const textOf = (page: Page, selector: string) => page.locator(selector).innerText();
 
 describe.runIf(HAS_CHROMIUM)('the dashboard in a browser', () => {
-  it('counts the life of a token down each second', async () => {
+  it('counts down the lifetime of a token each second', async () => {
     const page = await open(await startWithCall(), '/');
     const countdown = articleOf(page, '/raw/*').locator('.token .big [data-until]');
     const before = await countdown.innerText();
@@ -78,7 +78,7 @@ describe.runIf(HAS_CHROMIUM)('the dashboard in a browser', () => {
     await expect.poll(() => countdown.innerText(), WAIT).not.toBe(before);
   });
 
-  it('shows another fingerprint after the button was pressed by keyboard, and keeps the focus there', async () => {
+  it('shows a new fingerprint after the button was pressed by keyboard, and keeps the focus', async () => {
     const admin = await startWithCall();
     const page = await open(admin, '/');
     await page.getByText('live', { exact: true }).waitFor();
@@ -95,7 +95,7 @@ describe.runIf(HAS_CHROMIUM)('the dashboard in a browser', () => {
     expect(admin.upstream.tokens).toHaveLength(2);
   });
 
-  it('shows a trouble and what to do about it as soon as it is there, and takes it away again', async () => {
+  it('shows a problem with its remedy as soon as it occurs, and removes it afterwards', async () => {
     const admin = await startWithCall();
     const page = await open(admin, '/');
     await page.getByText('live', { exact: true }).waitFor();
@@ -110,7 +110,7 @@ describe.runIf(HAS_CHROMIUM)('the dashboard in a browser', () => {
     await article.getByText(/refused the credentials/).waitFor({ state: 'detached' });
   });
 
-  it('stands still while it is paused', async () => {
+  it('does not change while it is paused', async () => {
     const admin = await startWithCall();
     const page = await open(admin, '/');
     await page.getByText('live', { exact: true }).waitFor();
@@ -129,7 +129,7 @@ describe.runIf(HAS_CHROMIUM)('the dashboard in a browser', () => {
     await expect.poll(() => total.innerText(), WAIT).toBe('3');
   });
 
-  it('says that it lost its connection', async () => {
+  it('reports a lost connection', async () => {
     const admin = await startWithCall();
     const page = await browser.newPage();
     onTestFinished(() => page.close());
@@ -141,7 +141,7 @@ describe.runIf(HAS_CHROMIUM)('the dashboard in a browser', () => {
 });
 
 describe.runIf(HAS_CHROMIUM)('the inspector in a browser', () => {
-  it('finds a request and shows all that may be shown of it', async () => {
+  it('finds a request and shows its details', async () => {
     const admin = await startWithCall();
     const page = await open(admin, '/requests');
     await page.getByRole('searchbox', { name: 'Search' }).fill('looked-for');
@@ -153,7 +153,7 @@ describe.runIf(HAS_CHROMIUM)('the inspector in a browser', () => {
     expect(await page.getByRole('region', { name: 'Request body' }).innerText()).toContain('"amount": 10');
   });
 
-  it('shows new requests as they come', async () => {
+  it('shows new requests as they arrive', async () => {
     const admin = await startWithCall();
     const page = await open(admin, '/requests?method=GET');
     await page.getByText('live', { exact: true }).waitFor();
@@ -171,7 +171,7 @@ describe.runIf(HAS_CHROMIUM)('the inspector in a browser', () => {
     expect(admin.upstream.requests).toHaveLength(3);
   });
 
-  it('copies a curl line that works and holds no secret', async () => {
+  it('copies a working curl command without secrets', async () => {
     const admin = await startWithCall();
     const page = await open(admin, '/requests?q=another', { permissions: ['clipboard-read', 'clipboard-write'] });
     await page.getByRole('link', { name: '/raw/another' }).click();
@@ -184,7 +184,7 @@ describe.runIf(HAS_CHROMIUM)('the inspector in a browser', () => {
 });
 
 describe.runIf(HAS_CHROMIUM)('without scripts', () => {
-  it('shows everything, loads itself again, and its buttons work', async () => {
+  it('the dashboard shows everything and reloads itself, and its buttons work', async () => {
     const admin = await startWithCall();
     const page = await open(admin, '/', { javaScriptEnabled: false });
     expect(await articleOf(page, '/raw/*').locator('.token .big').innerText()).toMatch(/valid for 59 min \d+ s/);
@@ -199,8 +199,8 @@ describe.runIf(HAS_CHROMIUM)('without scripts', () => {
   });
 });
 
-describe.runIf(HAS_CHROMIUM)('nobody', () => {
-  it('sees a token, a key or an Authorization value, on any page or in any answer of the API', async () => {
+describe.runIf(HAS_CHROMIUM)('secrets', () => {
+  it('are on no page and in no response of the API: tokens, keys, Authorization values', async () => {
     const admin = await startWithCall();
     const { requests } = (await ask(admin.port, '/api/requests')).json() as { requests: { id: string }[] };
     const ids = requests.map(({ id }) => id);
@@ -214,18 +214,18 @@ describe.runIf(HAS_CHROMIUM)('nobody', () => {
   });
 });
 
-describe.runIf(HAS_CHROMIUM)('everybody', () => {
+describe.runIf(HAS_CHROMIUM)('accessibility', () => {
   const SIZES = [
     ['light', 1280],
     ['dark', 1280],
     ['light', 360],
   ] as const;
 
-  it.each(SIZES)('can read the pages: %s, %i px wide', async (colorScheme, width) => {
+  it.each(SIZES)('the pages are accessible: %s, %i px wide', async (colorScheme, width) => {
     const admin = await startWithCall();
     admin.emulator.control({ token_endpoint: 'denied' });
     await ask(admin.proxyPort, '/paypack/me');
-    // axe runs as a script of the page, which its policy forbids to all but its own.
+    // axe runs as a script of the page, which the page's content security policy forbids.
     const options = { colorScheme, viewport: { width, height: 800 }, bypassCSP: true };
     const page = await open(admin, '/', options);
     const found = [...(await violations(page))];
@@ -245,7 +245,7 @@ interface AxeResults {
   }[];
 }
 
-/** What axe finds, and whether the page is wider than the window. */
+/** The findings of axe, and whether the page is wider than the window. */
 async function violations(page: Page): Promise<string[]> {
   await page.evaluate(AXE);
   const results: AxeResults = await page.evaluate('axe.run()');

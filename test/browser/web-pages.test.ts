@@ -13,8 +13,8 @@ const HAS_CHROMIUM = hasTool('chromium');
 let browser: Browser;
 
 beforeAll(async () => {
-  // Every name leads to this machine, as that of an attacker may. Chromium's own guard of local networks is off: not
-  // every browser has one.
+  // Every host name resolves to this machine, as an attacker's may. Chromium's protection of local networks is off,
+  // because not every browser has it.
   const args = ['--host-resolver-rules=MAP * 127.0.0.1', '--disable-features=LocalNetworkAccessChecks'];
   if (HAS_CHROMIUM) browser = await launchChromium(...args);
 }, 30_000);
@@ -29,7 +29,7 @@ async function start(settings: Settings) {
   return { upstream, proxy, page, refused };
 }
 
-/** What makes a browser send a request without asking anyone, each to `URL/` and its own name. */
+/** Ways to make a browser send a request without user interaction, each to `URL/` and its name. */
 const ELEMENTS = [
   '<img src="URL/img" referrerpolicy="no-referrer">',
   '<img src="URL/img-cors" crossorigin>',
@@ -57,7 +57,7 @@ const SCRIPT = `
   quiet(fetch('URL/fetch-put', { method: 'PUT', body: 'x' }));
 `;
 
-/** How many of them send a request: the last form takes the place of the other in their frame. */
+/** How many of them send a request. The last form replaces the other in their frame. */
 const ENOUGH = 15;
 
 async function attackers(html: string): Promise<number> {
@@ -78,7 +78,7 @@ describe.runIf(HAS_CHROMIUM)('a page in Chromium', { timeout: 60_000 }, () => {
     ['another site, to an open address on plain HTTP', 'attacker.example', 'wakala.internal', OPEN],
     ['another site, to an open address without a name', 'attacker.example', 'wakala', OPEN],
     ['another host of the same site', 'a.shop.internal', 'b.shop.internal', OPEN],
-  ])('cannot have a call made from %s, in whatever way', async (_, from, to, settings) => {
+  ])('cannot make a call from %s in any way', async (_, from, to, settings) => {
     const { upstream, proxy, page, refused } = await start(settings);
     const url = `http://${to}:${proxy.port}/api`;
     const html = `${ELEMENTS.join('\n')}<script>${SCRIPT}</script>`.replaceAll('URL', url);
@@ -90,10 +90,10 @@ describe.runIf(HAS_CHROMIUM)('a page in Chromium', { timeout: 60_000 }, () => {
     expect(upstream.received.toString()).toBe('');
   });
 
-  it('cannot be led here by a name of its own, whatever it calls itself', async () => {
+  it('cannot reach the proxy by a host name of its own', async () => {
     const { upstream, proxy, page, refused } = await start(OPEN);
     const origin = `http://rebound.example:${proxy.port}`;
-    // As the name led elsewhere when the page was loaded.
+    // The name resolved to another address when the page was loaded.
     await page.route(`${origin}/page`, (route) => route.fulfill({ contentType: 'text/html', body: '<p>attack' }));
     await page.goto(`${origin}/page`);
     const statuses = await page.evaluate(async () => {
@@ -105,7 +105,7 @@ describe.runIf(HAS_CHROMIUM)('a page in Chromium', { timeout: 60_000 }, () => {
     expect(upstream.received.toString()).toBe('');
   });
 
-  it('may show what somebody typed, on this machine', async () => {
+  it('can show an address that a user typed on this machine', async () => {
     const { proxy, page } = await start({});
     const answer = await page.goto(`http://localhost:${proxy.port}/api/balance`);
     expect(answer?.status()).toBe(200);

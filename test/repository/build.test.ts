@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BUILD_TIMEOUT_MS, linkPackages, ROOT, run, temporaryFolder } from './packed.ts';
 
-/** As little as the build takes, with the version as it is read in the real one. */
+/** A minimal project for the build. It reads its version as the real one does. */
 const SOURCES = {
   'cli.ts': `#!/usr/bin/env node
 const { versionLine } = await import('./server/version.ts');
@@ -57,7 +57,7 @@ describe('npm run build', { timeout: BUILD_TIMEOUT_MS }, () => {
     run('git', [...who, '-c', 'init.defaultBranch=main', ...args], { cwd: folder });
   }
 
-  test('makes what runs, and the declarations of the library with what they reach', () => {
+  test('creates the program, and the declarations of the library with their imports', () => {
     expect(build('')).toMatchObject({ status: 0, stdout: 'Built dist/ from 6 files.\n', stderr: '' });
     expect(files('dist').filter((file) => file.includes('.') && !file.startsWith('chunks'))).toEqual([
       'cli.js',
@@ -86,7 +86,7 @@ export declare const twice: (n: number) => number;
     expect(statSync(path.join(folder, 'dist/cli.js')).mode & 0o777).toBe(0o755);
   });
 
-  test('does nothing while dist/ is of these sources, and repairs it when it is not', () => {
+  test('does nothing if dist/ matches the sources, and else repairs it', () => {
     build('');
     expect(build('').stdout).toBe('dist/ is up to date.\n');
     write('dist/library/index.js', 'export const twice = 3;\n');
@@ -97,7 +97,7 @@ export declare const twice: (n: number) => number;
     expect(files('node_modules/.cache')).toEqual(['wakala-build']);
   });
 
-  test('notes another commit of the same sources without building them again', () => {
+  test('records a new commit of the same sources without a new build', () => {
     build('0123456789abcdef0123456789abcdef01234567');
     expect(versionLine()).toBe('1.2.3 (0123456)');
     expect(build('fedcba9').stdout).toBe('dist/ is up to date.\n');
@@ -107,7 +107,7 @@ export declare const twice: (n: number) => number;
     expect(run(process.execPath, ['src/cli.ts'], { cwd: folder }).trim()).toBe('1.2.3');
   });
 
-  test('asks git for the commit where none is given, and says if files were changed since', () => {
+  test('gets the commit from git if none is given, and marks changed files', () => {
     build();
     expect(versionLine()).toBe('1.2.3');
     write('.gitignore', 'node_modules\ndist\n');
@@ -125,7 +125,7 @@ export declare const twice: (n: number) => number;
     expect(versionLine()).toBe(`1.2.3 (${commit}-dirty)`);
   });
 
-  test('takes no commit of a repository around it', () => {
+  test('does not use the commit of an enclosing repository', () => {
     write('inner/package.json', '{ "name": "wakala", "version": "1.2.3", "type": "module" }');
     git('init', '--quiet');
     git('add', 'package.json');
@@ -143,11 +143,11 @@ export declare const twice: (n: number) => number;
     }
   });
 
-  test('refuses what is no commit', () => {
+  test('refuses an invalid commit', () => {
     expect(build('main; true')).toMatchObject({ status: 1, stderr: 'build: WAKALA_COMMIT is no commit: main; true\n' });
   });
 
-  test('says where a type is wrong, and leaves nothing that could be taken for a build', () => {
+  test('reports a type error with its place and leaves no dist/', () => {
     build('');
     write(
       'src/errors.ts',
@@ -165,7 +165,7 @@ export declare const twice: (n: number) => number;
     expect(read('dist/chunks/assets/dashboard.css')).toBe('body { margin: 0 }\n');
   });
 
-  test('refuses files that are no TypeScript, and a command without its first line', () => {
+  test('refuses files that are not TypeScript, and a command without a shebang', () => {
     write('src/page.html', '<p>\n');
     expect(build('').stderr).toBe('build: src/ holds what the build would leave out: page.html\n');
     rmSync(path.join(folder, 'src/page.html'));

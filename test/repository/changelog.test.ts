@@ -7,7 +7,7 @@ const text = readFileSync(path.join(ROOT, 'CHANGELOG.md'), 'utf8');
 const [head = '', ...sections] = text.split(/^## /m);
 const headings = sections.map((section) => section.split('\n', 1)[0] ?? '');
 
-/** For an order: 1.2.3 before 1.10.0, 1.0.0-rc.1 before 1.0.0. */
+/** A sort key: 1.2.3 comes before 1.10.0, and 1.0.0-rc.1 before 1.0.0. */
 function rank(version: string): number[] {
   const [, major, minor, patch, pre] = /^(\d+)\.(\d+)\.(\d+)(?:-[a-z]+\.(\d+))?$/.exec(version) ?? [];
   return [major, minor, patch, pre ?? Infinity].map(Number);
@@ -15,12 +15,12 @@ function rank(version: string): number[] {
 
 /** https://keepachangelog.com/en/1.1.0/ */
 describe('CHANGELOG.md', () => {
-  test('begins with what is not released yet', () => {
+  test('begins with the unreleased changes', () => {
     expect(head).toMatch(/^# Changelog\n/);
     expect(headings[0]).toBe('[Unreleased]');
   });
 
-  test('has a version and its day over each other section, the newest first', () => {
+  test('has a version and a date above each other section, the newest first', () => {
     const versions = headings.slice(1).map((heading) => {
       const [, version = '', day = ''] =
         /^\[(\d+\.\d+\.\d+(?:-[a-z]+\.\d+)?)\] - (\d{4}-\d\d-\d\d)$/.exec(heading) ?? [];
@@ -35,7 +35,7 @@ describe('CHANGELOG.md', () => {
     expect(new Set(headings).size).toBe(headings.length);
   });
 
-  test('groups changes by their kind, each a list', () => {
+  test('groups changes by kind, as lists', () => {
     const kinds = [...text.matchAll(/^### (.*)$/gm)].map(([, kind]) => kind);
     const known = ['Added', 'Changed', 'Deprecated', 'Removed', 'Fixed', 'Security'];
     expect(kinds.length).toBeGreaterThan(0);

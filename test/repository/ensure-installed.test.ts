@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 const SCRIPT = path.resolve(import.meta.dirname, '../../scripts/ensure-installed.mjs');
 
-/** Stands in for npm: does what `npm ci` leaves behind, and writes down what it was asked. */
+/** A fake npm that writes what `npm ci` would install and records its arguments. */
 const FAKE_NPM = `
 import { appendFileSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 appendFileSync('asked', process.argv.slice(2).join(' ') + '\\n');
@@ -43,7 +43,7 @@ describe.skipIf(process.platform === 'win32')('ensure-installed', () => {
 
   function run(): { status: number | null; stdout: string; stderr: string } {
     const env = { ...process.env, npm_execpath: path.join(folder, 'npm.mjs'), npm_node_execpath: process.execPath };
-    // From another folder, since the script must find its own.
+    // The script must find its project from any folder.
     return spawnSync(process.execPath, [path.join(folder, 'scripts/ensure-installed.mjs')], {
       cwd: tmpdir(),
       env,
@@ -56,10 +56,10 @@ describe.skipIf(process.platform === 'win32')('ensure-installed', () => {
     return existsSync(asked) ? readFileSync(asked, 'utf8').trimEnd().split('\n').length : 0;
   }
 
-  test('installs once, in one line, and says nothing the second time', () => {
+  test('installs once with one line of output, and prints nothing the second time', () => {
     expect(run()).toMatchObject({
       status: 0,
-      stdout: 'Installing dependencies with "npm ci": they are not installed yet.\n',
+      stdout: 'Installing dependencies with "npm ci": they are not installed.\n',
       stderr: '',
     });
     expect(run()).toMatchObject({ status: 0, stdout: '', stderr: '' });
@@ -76,7 +76,7 @@ describe.skipIf(process.platform === 'win32')('ensure-installed', () => {
     expect(installs()).toBe(2);
   });
 
-  test('leaves an install by hand alone, and does not mind a changed script in package.json', () => {
+  test('accepts a manual install and a changed script in package.json', () => {
     run();
     const manifest = { dependencies: { hono: '^1.0.0' }, scripts: { test: 'true' } };
     writeFileSync(path.join(folder, 'package.json'), JSON.stringify(manifest));
@@ -84,7 +84,7 @@ describe.skipIf(process.platform === 'win32')('ensure-installed', () => {
     expect(installs()).toBe(1);
   });
 
-  test('installs again when the Node of node_modules is gone or does not run', () => {
+  test('installs again if the Node in node_modules is missing or does not run', () => {
     run();
     writeFileSync(path.join(folder, 'node_modules/.bin/node'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
     run();
@@ -93,21 +93,21 @@ describe.skipIf(process.platform === 'win32')('ensure-installed', () => {
     expect(installs()).toBe(3);
   });
 
-  test('passes the status of a failed npm on, and says what to do', () => {
+  test('exits with the status of a failed npm and says what to do', () => {
     writeFileSync(path.join(folder, 'npm-fails'), '');
     const { status, stderr } = run();
     expect(status).toBe(7);
     expect(stderr).toContain('"npm ci" failed. Check the network');
   });
 
-  test('fails when npm ends well and Node is still not there', () => {
+  test('fails if npm succeeds but Node is still missing', () => {
     writeFileSync(path.join(folder, 'npm-forgets-node'), '');
     const { status, stderr } = run();
     expect(status).toBe(1);
     expect(stderr).toContain('node_modules/.bin/node does not run');
   });
 
-  test('fails when package.json wants what the lock file does not hold', () => {
+  test('fails if package.json has a dependency that the lock file lacks', () => {
     run();
     writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ dependencies: { hono: '^2.0.0' } }));
     const { status, stdout } = run();

@@ -37,7 +37,7 @@ function reportOf(...suites: { name: string; message?: string; assertionResults:
   });
 }
 
-test('names failed tests and files, with the first line of each failure', () => {
+test('lists failed tests and files with the first line of each failure', () => {
   const report = reportOf(
     {
       name: 'test/a.test.ts',
@@ -52,7 +52,7 @@ test('names failed tests and files, with the first line of each failure', () => 
   expect(linesFor('count-tests.mjs', report)).toEqual(['1 2']);
 });
 
-test('prints at most 40 lines of 300 characters, and how many there are more', () => {
+test('prints at most 40 lines of 300 characters and the number of further lines', () => {
   const assertionResults = Array.from({ length: 50 }, (_, i) => failed(`fact ${i}`, 'x'.repeat(1000)));
   const lines = linesFor('failed-tests.mjs', reportOf({ name: 'test/a.test.ts', assertionResults }));
   expect(lines).toHaveLength(41);
@@ -73,7 +73,7 @@ test.each([
     }),
     /outside every test/,
   ],
-])('says so where there is %s', (_, report, line) => {
+])('reports %s', (_, report, line) => {
   const lines = linesFor('failed-tests.mjs', report);
   expect(lines).toHaveLength(1);
   expect(lines[0]).toMatch(line);

@@ -45,12 +45,12 @@ describe('package:check', () => {
       GITHUB_REF_NAME: tag,
       ...env,
     };
-    // As the workflow runs it.
+    // The command of the workflow.
     const { jobs } = parse(readFileSync(path.join(ROOT, '.github/workflows/publish.yml'), 'utf8')) as {
       jobs: { package: { steps: readonly { name?: string; run?: string }[] } };
     };
     const step = jobs.package.steps.find(({ name }) => name === 'Compare the tag, the version and the changelog');
-    const told = spawnSync('bash', ['-eo', 'pipefail', '-c', step?.run ?? 'exit 99'], {
+    const result = spawnSync('bash', ['-eo', 'pipefail', '-c', step?.run ?? 'exit 99'], {
       cwd: folder,
       env: own,
       encoding: 'utf8',
@@ -58,13 +58,13 @@ describe('package:check', () => {
     const notes = readFileSync(path.join(folder, 'release/notes.md'), 'utf8');
     rmSync(path.join(folder, 'release'), { recursive: true });
     return {
-      status: told.status,
-      problems: told.stderr.replaceAll('package:check: ', '').trimEnd().split('\n'),
+      status: result.status,
+      problems: result.stderr.replaceAll('package:check: ', '').trimEnd().split('\n'),
       notes,
     };
   }
 
-  test('takes the notes of the version from the changelog', () => {
+  test('prints the section of the version from the changelog', () => {
     expect(check('v1.2.3')).toEqual({ status: 0, problems: [''], notes: '### Fixed\n\n- It counts.\n' });
   });
 
@@ -87,13 +87,13 @@ describe('package:check', () => {
       expect(check('v1.2.3').problems, heading).toEqual([missing]);
     }
     write({ version: '1.2.3' }, '1.2.3', '## [1.2.3] - 2026-02-03\n\n## [1.2.2] - 2026-01-02\n\n- Older.\n');
-    expect(check('v1.2.3').problems).toEqual(['CHANGELOG.md says nothing of 1.2.3']);
+    expect(check('v1.2.3').problems).toEqual(['the section of 1.2.3 in CHANGELOG.md is empty']);
   });
 
-  test('wants the repository in package.json that it runs in, since npm does', () => {
+  test('requires the repository of the workflow in package.json, as npm does', () => {
     const env = { GITHUB_SERVER_URL: 'https://git.example', GITHUB_REPOSITORY: 'till/wakala' };
     expect(check('v1.2.3', env).problems).toEqual([
-      '"repository" in package.json is not there, but this runs in git+https://git.example/till/wakala.git',
+      '"repository" in package.json is missing, but the workflow runs in git+https://git.example/till/wakala.git',
     ]);
     for (const [url, status] of [
       ['git+https://git.example/till/wakala.git', 0],
@@ -104,7 +104,7 @@ describe('package:check', () => {
     }
   });
 
-  test('names everything that is wrong at once', () => {
+  test('reports all problems at once', () => {
     write({ version: '1.3.0' }, '1.2.3', CHANGELOG);
     expect(check('v1.2.3').problems).toHaveLength(3);
   });

@@ -53,7 +53,7 @@ describe('the package', () => {
     );
   });
 
-  test('holds what is read and what runs, and nothing else', () => {
+  test('contains documentation and code and nothing else', () => {
     expect(names()).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'CHANGELOG.md', 'package.json']));
     expect(names()).toEqual(
       expect.arrayContaining(['dist/cli.js', 'dist/library/index.d.ts', 'dist/library/hono.d.ts']),
@@ -61,14 +61,14 @@ describe('the package', () => {
     expect(names().filter((name) => !WANTED.some((wanted) => wanted.test(name)))).toEqual([]);
   });
 
-  test('says nothing of who built it, and names no source map', () => {
+  test('does not contain the name of its builder or a source map reference', () => {
     const ours = [`${ROOT}/`, `${homedir()}/`, folder];
     const told = names().filter((name) => ours.some((one) => read(name).includes(one)));
     expect(told).toEqual([]);
     expect(names().filter((name) => /\.[jt]s$/.test(name) && read(name).includes('sourceMappingURL'))).toEqual([]);
   });
 
-  test('holds every file that its package.json names', () => {
+  test('contains every file that its package.json names', () => {
     const manifest = JSON.parse(read('package.json')) as { bin: Record<string, string>; exports: object };
     const targets = (entry: unknown): string[] =>
       typeof entry === 'string' ? [entry] : Object.values(entry as object).flatMap(targets);
@@ -78,7 +78,7 @@ describe('the package', () => {
     expect(packed.files.find((file) => file.path === manifest.bin['wakala'])?.mode).toBe(0o755);
   });
 
-  test('runs its own code alone: every other module is a dependency or of Node', () => {
+  test('imports only its own code, its dependencies and Node', () => {
     const { dependencies, peerDependencies } = JSON.parse(read('package.json')) as Record<string, object>;
     const known = Object.keys({ ...dependencies, ...peerDependencies });
     const imports = names()
@@ -92,13 +92,13 @@ describe('the package', () => {
     expect([...new Set(foreign)]).toEqual([]);
   });
 
-  test('holds the schema of the repository, without its white space', () => {
+  test('contains the schema of the repository without white space', () => {
     const shipped = read('dist/proxy.config.schema.json');
     expect(JSON.parse(shipped)).toEqual(JSON.parse(readFileSync(path.join(ROOT, 'proxy.config.schema.json'), 'utf8')));
     expect(shipped.trimEnd()).not.toMatch(/\n| {2}/);
   });
 
-  test('keeps the names of functions and a line for each statement where requests walk through', () => {
+  test('keeps function names and one line per statement in the data path', () => {
     const code = names()
       .filter((name) => name.startsWith('dist/chunks/'))
       .map(read)
@@ -107,7 +107,7 @@ describe('the package', () => {
     expect(Math.max(...code.split('\n').map((line) => line.length))).toBeLessThan(2000);
   });
 
-  test('is the same, byte for byte, when it is built again elsewhere', { timeout: BUILD_TIMEOUT_MS }, () => {
+  test('is identical byte for byte when it is built again in another folder', { timeout: BUILD_TIMEOUT_MS }, () => {
     const copy = copyOfRepository();
     const commit = names().includes('dist/commit') ? read('dist/commit') : '';
     expect(script('build.mjs', [], { root: copy, env: { WAKALA_COMMIT: commit } })).toContain('Built dist/');

@@ -24,7 +24,7 @@ const { version, packages } = JSON.parse(readFileSync(path.join(ROOT, 'package-l
   packages: Readonly<Record<string, Locked>>;
 };
 
-/** Follows the dependencies as Node does: the nearest `node_modules` that has the package. */
+/** The runtime dependencies, resolved as in Node: from the nearest `node_modules` that has the package. */
 function runtime(from = '', found = new Map<string, Locked>()): Map<string, Locked> {
   const { dependencies, optionalDependencies } = packages[from]!;
   for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
@@ -46,7 +46,7 @@ function nearest(from: string, name: string): string {
   );
 }
 
-test('the SBOM lists what the package needs to run, and nothing else', { timeout: BUILD_TIMEOUT_MS }, () => {
+test('the SBOM lists the runtime dependencies of the package and nothing else', { timeout: BUILD_TIMEOUT_MS }, () => {
   const sbom = JSON.parse(script('package-sbom.mjs')) as Document;
   expect([sbom.bomFormat, sbom.metadata.component]).toEqual([
     'CycloneDX',
@@ -55,7 +55,7 @@ test('the SBOM lists what the package needs to run, and nothing else', { timeout
   const wanted = [...runtime()].map(
     ([place, locked]) => `pkg:npm/${place.replace(/^.*node_modules\//, '')}@${locked.version}`,
   );
-  // Development tools need it too, and `npm sbom --omit=dev` leaves it out.
+  // A development tool needs yaml too, so `npm sbom --omit=dev` would leave it out.
   expect(sbom.components.some(({ purl }) => purl.startsWith('pkg:npm/yaml@'))).toBe(true);
   expect(sbom.components.map(({ purl }) => purl).sort()).toEqual(
     wanted.map((purl) => purl.replace(/\/@/, '/%40')).sort(),

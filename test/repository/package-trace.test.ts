@@ -3,7 +3,7 @@ import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { BUILD_TIMEOUT_MS, ROOT, run, script, temporaryFolder } from './packed.ts';
 
-/** Throws from deep within, and prints where. */
+/** Throws an error in nested calls and prints its stack. */
 const THROWING = (library: string) => `
 import { createWakala } from ${JSON.stringify(library)};
 try {
@@ -13,12 +13,12 @@ try {
 }
 `;
 
-/** `src/config/load.ts:10` for each frame of ours. */
+/** `src/config/load.ts:10` for each frame of this project. */
 function places(trace: string): string[] {
   return [...trace.matchAll(/(src\/[\w/-]+\.ts:\d+):\d+/g)].map(([, place = '']) => place);
 }
 
-test('package:trace leads a stack trace of dist/ back to the lines of src/', { timeout: BUILD_TIMEOUT_MS }, () => {
+test('package:trace maps a stack trace of dist/ to the lines of src/', { timeout: BUILD_TIMEOUT_MS }, () => {
   const folder = temporaryFolder();
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   script('build.mjs');

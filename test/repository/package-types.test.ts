@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BUILD_TIMEOUT_MS, pack, ROOT, script, temporaryFolder, unpack } from './packed.ts';
 
-/** Every name that the package exports, used as its documentation says. */
+/** Uses every export of the package as documented. */
 const CONSUMER = `
 import http from 'node:http';
 import { Hono } from 'hono';
@@ -38,15 +38,15 @@ try {
   const where: number[] = problems.map(({ line, column }) => line + column);
   console.log(where, taken, closed);
 }
-// @ts-expect-error: there is no such key
+// @ts-expect-error: unknown key
 createWakala({ config: { rout: {} } });
-// @ts-expect-error: a duration is text
+// @ts-expect-error: a duration is a string
 createWakala({ config: { routes: { '/x/*': { timeout: 5 } } } });
-// @ts-expect-error: there is no such environment
+// @ts-expect-error: unknown environment
 createWakala({ config: { routes: {}, environment: 'staging' } });
-// @ts-expect-error: nothing else is exported
+// @ts-expect-error: not exported
 import { ProxyError } from 'wakala';
-// @ts-expect-error: the inside of the package is closed
+// @ts-expect-error: internal modules are not exported
 import 'wakala/dist/errors.js';
 `;
 
@@ -55,7 +55,7 @@ const RESOLUTIONS = [
   ['esnext', 'bundler'],
 ] as const;
 
-describe('a TypeScript project that has the package as a dependency', () => {
+describe('a TypeScript project that depends on the package', () => {
   const project = temporaryFolder();
 
   beforeAll(() => {
@@ -86,7 +86,7 @@ describe('a TypeScript project that has the package as a dependency', () => {
     },
   );
 
-  test('is told of a mistake', { timeout: BUILD_TIMEOUT_MS }, () => {
+  test('gets an error for a mistake', { timeout: BUILD_TIMEOUT_MS }, () => {
     writeFileSync(
       path.join(project, 'wrong.ts'),
       `import { createWakala } from 'wakala';\ncreateWakala({ config: 1 });\n`,

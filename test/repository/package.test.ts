@@ -25,48 +25,48 @@ const manifest = read<Manifest>('package.json');
 const lock = read<{ version: string; packages: Record<string, Partial<Manifest>> }>('package-lock.json');
 
 describe('package.json', () => {
-  test('ships dist/ alone, with wakala as its command', () => {
+  test('ships only dist/, with the command wakala', () => {
     expect(manifest.bin).toEqual({ wakala: 'dist/cli.js' });
     expect(manifest.files).toEqual(['dist', 'CHANGELOG.md']);
     expect(manifest.scripts['prepack']).toBe('node scripts/build.mjs >&2');
   });
 
-  // With `provenance`, npm refuses to publish from anywhere but a workflow.
-  test('is to be published for all, by a workflow', () => {
+  // With `provenance`, npm refuses to publish outside a workflow.
+  test('is published publicly and only by a workflow', () => {
     expect(manifest.publishConfig).toEqual({ access: 'public', provenance: true });
   });
 
-  test('asks users for Node 22.19 or newer, and works on Node 24 itself', () => {
+  test('requires Node 22.19 or newer, and Node 24 for development', () => {
     expect(manifest.engines.node).toBe('>=22.19');
     expect(manifest.devDependencies['node']).toMatch(/^\^24\./);
     expect(lock.packages['node_modules/node']?.version).toMatch(/^24\./);
     expect(process.versions.node).toMatch(/^24\./);
   });
 
-  // A shell remembers where it found `node`, so what runs after the install must be an npm run of its own.
-  test('npm test installs first, and then starts npm afresh', () => {
+  // A shell caches the path of `node`, so the command after the install must be a new npm run.
+  test('npm test installs first and then starts a new npm run', () => {
     expect(manifest.scripts['test']).toBe('node scripts/ensure-installed.mjs && npm run --silent test:all');
   });
 
-  test('npm start is one process below npm, so that it learns when npm is stopped', () => {
+  test('npm start is a direct child of npm, so that it notices when npm is stopped', () => {
     expect(manifest.scripts['start']).toBe('node scripts/start.mjs');
   });
 
-  test('says the licence that LICENSE holds', () => {
+  test('names the licence in LICENSE', () => {
     expect(manifest.license).toBe('Apache-2.0');
     expect(readFileSync(path.join(ROOT, 'LICENSE'), 'utf8')).toMatch(/Apache License\s+Version 2\.0, January 2004/);
   });
 });
 
 describe('package-lock.json', () => {
-  test('is of the same version and wants the same packages as package.json', () => {
+  test('has the same version and dependencies as package.json', () => {
     const root = lock.packages[''];
     expect(root?.version).toBe(manifest.version);
     expect(root?.dependencies).toEqual(manifest.dependencies);
     expect(root?.devDependencies).toEqual(manifest.devDependencies);
   });
 
-  test.each(Object.keys({ ...manifest.dependencies, ...manifest.devDependencies }))('holds %s', (name) => {
+  test.each(Object.keys({ ...manifest.dependencies, ...manifest.devDependencies }))('contains %s', (name) => {
     expect(lock.packages[`node_modules/${name}`]?.version).toBeDefined();
   });
 });

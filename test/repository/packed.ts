@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest';
 
 export const ROOT = path.resolve(import.meta.dirname, '../..');
 
-/** A build takes its time, the more so where other tests run beside it. */
+/** A build is slow beside other tests. */
 export const BUILD_TIMEOUT_MS = 240_000;
 
 export interface Packed {
@@ -15,17 +15,17 @@ export interface Packed {
   readonly files: readonly { readonly path: string; readonly size: number; readonly mode: number }[];
 }
 
-/** A folder that is removed by who made it, or when the test ends. */
+/** Creates a folder that is removed at the end of the test, or by the caller. */
 export function temporaryFolder(): string {
   return mkdtempSync(path.join(tmpdir(), 'wakala-package-'));
 }
 
-/** Runs a script of the repository, or of a copy of it. @throws Error with what it printed unless it ends well */
+/** Runs a script of the repository or of a copy. @throws Error with its output if it fails */
 export function script(name: string, args: readonly string[] = [], { root = ROOT, env = {}, input = '' } = {}): string {
   return run(process.execPath, [path.join(root, 'scripts', name), ...args], { cwd: root, env, input });
 }
 
-/** @throws Error with what it printed unless it ends well */
+/** @throws Error with its output if it fails */
 export function npm(args: readonly string[], cwd: string): string {
   const cli = process.env['npm_execpath'];
   return cli === undefined ? run('npm', args, { cwd }) : run(process.execPath, [cli, ...args], { cwd });
@@ -49,14 +49,14 @@ export function run(
   return stdout;
 }
 
-/** Packs what is built. */
+/** Packs the build. */
 export function pack(root: string, folder: string): Packed {
   const told = npm(['pack', '--ignore-scripts', '--json', '--pack-destination', folder], root);
   const [{ filename, ...more }] = JSON.parse(told) as [Omit<Packed, 'tarball'> & { filename: string }];
   return { ...more, tarball: path.join(folder, filename) };
 }
 
-/** Puts the content of a tarball where a project finds it as `wakala`. @returns that folder */
+/** Unpacks a tarball to where a project imports it as `wakala`. @returns the folder */
 export function unpack({ tarball }: Packed, project: string): string {
   const folder = path.join(project, 'node_modules', 'wakala');
   mkdirSync(folder, { recursive: true });
@@ -64,7 +64,7 @@ export function unpack({ tarball }: Packed, project: string): string {
   return folder;
 }
 
-/** What a build reads, elsewhere. */
+/** Copies the input of a build to another folder. */
 export function copyOfRepository(): string {
   const folder = temporaryFolder();
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -78,7 +78,7 @@ export function copyOfRepository(): string {
   return folder;
 }
 
-/** All that is installed, but for what builds keep there. */
+/** All installed packages, without the caches of builds. */
 export function linkPackages(folder: string): void {
   mkdirSync(path.join(folder, 'node_modules', '.cache'), { recursive: true });
   const { dependencies, devDependencies } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as Record<

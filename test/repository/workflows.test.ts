@@ -36,7 +36,7 @@ const textOf = (file: string) => readFileSync(path.join(FOLDER, file), 'utf8');
 const workflow = (file: string) => parse(textOf(file)) as Workflow;
 const stepsOf = (file: string) => Object.values(workflow(file).jobs).flatMap(({ steps = [] }) => steps);
 
-/** GitHub's own reader of workflows. Its modules import JSON in a way that Node wants to be told of. */
+/** GitHub's parser of workflows. Its modules import JSON without an import attribute, which Node requires. */
 async function readAsGithub(file: string): Promise<string[]> {
   const json = registerHooks({
     load: (url, context, next) =>
@@ -54,11 +54,11 @@ test('there are two workflows', () => {
 });
 
 describe.each(FILES)('%s', (file) => {
-  test('is what GitHub takes for a workflow', async () => {
+  test('is a valid workflow for GitHub', async () => {
     expect(await readAsGithub(file)).toEqual([]);
   });
 
-  test('grants each job what it needs, and nothing to those that do not say', () => {
+  test('grants each job its own permissions, and none by default', () => {
     expect(workflow(file).permissions).toEqual({});
     for (const [name, job] of Object.entries(workflow(file).jobs)) {
       expect(job.permissions, name).toBeDefined();
@@ -81,7 +81,7 @@ describe.each(FILES)('%s', (file) => {
     }
   });
 
-  test('leaves no token behind for what it runs, and puts no text of others into a script', () => {
+  test('persists no token and puts no foreign text into a script', () => {
     for (const step of stepsOf(file)) {
       if (step.uses?.startsWith('actions/checkout@') === true) expect(step.with?.['persist-credentials']).toBe(false);
       if (step.uses?.startsWith('actions/setup-node@') === true)
@@ -91,7 +91,7 @@ describe.each(FILES)('%s', (file) => {
     expect(textOf(file)).not.toMatch(/secrets\.|pull_request_target|NODE_AUTH_TOKEN|NPM_TOKEN/);
   });
 
-  test('runs scripts that are there', () => {
+  test('runs only existing scripts', () => {
     const { scripts } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as { scripts: object };
     const runs = stepsOf(file)
       .map(({ run = '' }) => run)
@@ -107,25 +107,25 @@ describe.each(FILES)('%s', (file) => {
 describe('publish.yml', () => {
   const { on, jobs } = workflow('publish.yml');
 
-  test('runs for tags of versions alone', () => {
+  test('runs only for version tags', () => {
     expect(on).toEqual({ push: { tags: ['v*'] } });
   });
 
-  test('publishes nothing before everything was checked', () => {
+  test('publishes only after all checks', () => {
     expect(jobs['ci']?.uses).toBe('./.github/workflows/ci.yml');
     expect(jobs['npm']?.needs).toEqual(['ci', 'package']);
     expect(jobs['image']?.needs).toEqual(['ci', 'package']);
     expect(jobs['release']?.needs).toBe('npm');
   });
 
-  test('lets one job alone ask npm for a token, and that job runs no code of a checkout', () => {
+  test('lets only one job request a token for npm, and that job runs no code of a checkout', () => {
     expect(jobs['npm']).toMatchObject({ permissions: { 'id-token': 'write' }, environment: 'npm' });
     expect(Object.keys(jobs['npm']?.permissions ?? {})).toHaveLength(1);
     const uses = jobs['npm']?.steps?.map((step) => step.uses?.replace(/@.*/, '')).filter((one) => one !== undefined);
     expect(uses).toEqual(['actions/download-artifact', 'actions/setup-node']);
   });
 
-  test('builds an image only where that was turned on', () => {
+  test('builds an image only if it is enabled', () => {
     expect(jobs['image']?.if).toBe("vars.PUBLISH_IMAGE == 'true'");
     const build = jobs['image']?.steps?.find(({ uses }) => uses?.startsWith('docker/build-push-action@') === true);
     const dockerfile = readFileSync(path.join(ROOT, String(build?.with?.['file'])), 'utf8');
@@ -144,7 +144,7 @@ describe('a step of publish.yml', () => {
     return () => rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Programs that only note how they were called. */
+  /** Fake programs that record their arguments. */
   function played(...names: readonly string[]): string {
     const bin = path.join(folder, 'bin');
     mkdirSync(bin, { recursive: true });
@@ -171,7 +171,7 @@ describe('a step of publish.yml', () => {
 
   const calledWith = () => readFileSync(asked, 'utf8').trimEnd().split('\n');
 
-  test('publishes the one tarball, as a file', () => {
+  test('publishes the tarball as a file', () => {
     releaseFolder();
     const { status } = runStep('npm', 'Publish', { PATH: played('npm'), DIST_TAG: 'latest' });
     expect(status).toBe(0);
@@ -190,7 +190,7 @@ describe('a step of publish.yml', () => {
     ]);
   });
 
-  test('names the image in lower case, after the version', () => {
+  test('tags the image with the version, in lower case', () => {
     const output = path.join(folder, 'output');
     const env = { GITHUB_OUTPUT: output, GITHUB_REPOSITORY: 'Till-And-Sons/Wakala', GITHUB_REF_NAME: 'v1.2.3-rc.1' };
     expect(runStep('image', 'Name the image', env).status).toBe(0);
