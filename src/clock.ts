@@ -1,15 +1,15 @@
-/** Time as the rest of the program sees it, so that tests can move it by hand. */
+/** Time and timers. Tests use a clock that they move by hand. */
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number;
   /**
-   * Runs `callback` once after `delayMs`; the returned function cancels. Keeps the process alive only with `ref`: for
-   * work that must happen though nothing else is left to wait for.
+   * Calls back once after `delayMs`. The timer keeps the process alive only with `ref`.
+   * @returns a function that cancels the timer
    */
   after(delayMs: number, callback: () => void, options?: { readonly ref: boolean }): () => void;
 }
 
-/** The longest delay `setTimeout` takes; beyond it, it fires at once. */
+/** Longest delay of `setTimeout`. With a longer one, it fires at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {

@@ -4,8 +4,8 @@ import { inspect } from 'node:util';
 const REDACTED = '[redacted]';
 
 /**
- * A string that cannot be printed by accident: template strings, JSON, `util.inspect` and loggers all see
- * `[redacted]`. Only `reveal()` gives the value, so every place a secret leaves memory can be found by its name.
+ * A string that cannot be printed by accident: template strings, JSON, `util.inspect` and loggers see `[redacted]`. Only
+ * `reveal()` returns the value, so a search for that name finds every place that uses it.
  */
 export class Secret {
   readonly #value: string;
@@ -18,12 +18,12 @@ export class Secret {
     return this.#value;
   }
 
-  /** First 8 hex digits of the SHA-256: enough to tell two secrets apart, useless to an attacker. */
+  /** First 8 hex digits of the SHA-256: enough to distinguish two secrets, useless to an attacker. */
   fingerprint(): string {
     return createHash('sha256').update(this.#value).digest('hex').slice(0, 8);
   }
 
-  /** Compares in time that does not depend on where the two differ, nor on the length of either. */
+  /** Takes the same time wherever the two differ, and whatever their lengths are. */
   equals(other: string): boolean {
     const digest = (value: string) => createHash('sha256').update(value).digest();
     return timingSafeEqual(digest(this.#value), digest(other));

@@ -25,20 +25,20 @@ describe('a client assertion', () => {
     expect([payload.iat, payload.exp]).toEqual([NOW_MS / 1000, NOW_MS / 1000 + 60]);
   });
 
-  it.each(ALGORITHMS)('is not verified by the public half of another key: %s', async (algorithm) => {
+  it.each(ALGORITHMS)('is not verified with the public key of another key: %s', async (algorithm) => {
     const jwt = clientAssertion({ ...INPUT, key: pemOf(pairFor(algorithm)), algorithm });
     const verified = jwtVerify(jwt, pairFor(algorithm).publicKey, { currentDate: new Date(NOW_MS) });
     await expect(verified).rejects.toMatchObject({ code: 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED' });
   });
 
-  it('names its key only if it has a name', () => {
+  it('names its key if the key has an id', () => {
     const key = pemOf(pairFor('ES256'));
     const kidOf = (keyId?: string) =>
       decodeProtectedHeader(clientAssertion({ ...INPUT, key, keyId, algorithm: 'ES256' })).kid;
     expect([kidOf(), kidOf('k-1')]).toEqual([undefined, 'k-1']);
   });
 
-  it('is another one each time, at the same moment too', () => {
+  it('is new each time, also at the same time', () => {
     const key = pemOf(pairFor('ES256'));
     const made = Array.from({ length: 20 }, () => clientAssertion({ ...INPUT, key, algorithm: 'ES256' }).split('.')[1]);
     expect(new Set(made).size).toBe(20);
@@ -50,18 +50,18 @@ describe('a signing key', () => {
     ['ES256', ['ES256']],
     ['RS256', ['RS256', 'PS256']],
     ['EdDSA', ['EdDSA']],
-  ] as const)('of the kind of %s signs with %j, as PEM and as JWK', (algorithm, algorithms) => {
+  ] as const)('for %s can sign with %j, as PEM and as JWK', (algorithm, algorithms) => {
     const pair = pairFor(algorithm);
     expect(readSigningKey(pemOf(pair))).toMatchObject({ algorithms });
     expect(readSigningKey(jwkOf(pair))).toMatchObject({ algorithms });
   });
 
-  it('for PSS alone signs with PS256 alone', () => {
+  it('for PSS only can sign with PS256 only', () => {
     const pair = generateKeyPairSync('rsa-pss', { modulusLength: 2048 });
     expect(readSigningKey(pemOf(pair))).toMatchObject({ algorithms: ['PS256'] });
   });
 
-  it('says as a JWK what it is called and what it is for', () => {
+  it('has an id and an algorithm if it is a JWK with these', () => {
     const jwk = jwkOf(pairFor('RS256'), { kid: 'k-1', alg: 'PS256' });
     expect(readSigningKey(jwk)).toMatchObject({ keyId: 'k-1', algorithm: 'PS256' });
     expect(readSigningKey(jwkOf(pairFor('RS256')))).toMatchObject({ keyId: undefined, algorithm: undefined });
@@ -75,23 +75,23 @@ describe('a signing key', () => {
     [
       'a path',
       '/run/secrets/key.pem',
-      'is no key; it must be PEM or a JWK, and to read it from a file, write `${file:/path}`',
+      'is not a key; use PEM or a JWK, and to read it from a file, write `${file:/path}`',
     ],
-    ['a certificate', issue({ name: 'x' }).cert, 'holds no private key'],
-    ['a public key', ec.publicKey.export({ type: 'spki', format: 'pem' }).toString(), 'holds no private key'],
+    ['a certificate', issue({ name: 'x' }).cert, 'has no private key'],
+    ['a public key', ec.publicKey.export({ type: 'spki', format: 'pem' }).toString(), 'has no private key'],
     ['an encrypted key', encrypted.toString(), 'is encrypted'],
     ['half a PEM', pemOf(ec).slice(0, 80), 'damaged'],
-    ['half a JWK', jwkOf(ec).slice(0, 80), 'no JSON'],
-    ['the public half of a JWK', JSON.stringify(ec.publicKey.export({ format: 'jwk' })), 'the public half alone'],
-    ['a set of keys', `{"keys":[${jwkOf(ec)}]}`, 'give one of them alone'],
+    ['half a JWK', jwkOf(ec).slice(0, 80), 'not valid JSON'],
+    ['the public half of a JWK', JSON.stringify(ec.publicKey.export({ format: 'jwk' })), 'is a public key'],
+    ['a set of keys', `{"keys":[${jwkOf(ec)}]}`, 'use one of them'],
     ['a shared secret', '{"kty":"oct","k":"c2VjcmV0"}', 'a shared secret'],
-    ['a JWK that makes no sense', '{"kty":"EC","crv":"P-256","d":"AA"}', 'damaged'],
-    ['a key on another curve', pemOf(elsewhere), 'is an EC key on secp384r1; it must be RSA, EC on P-256, or Ed25519'],
+    ['a JWK with invalid values', '{"kty":"EC","crv":"P-256","d":"AA"}', 'damaged'],
+    ['a key on another curve', pemOf(elsewhere), 'is an EC key on secp384r1; use RSA, EC on P-256, or Ed25519'],
     ['a key of another kind', pemOf(generateKeyPairSync('x25519')), 'is of type x25519'],
-    ['a short RSA key', pemOf(short), 'is an RSA key of 1024 bits; it must have at least 2048'],
-    ['nothing', '', 'it must be PEM or a JWK'],
+    ['a short RSA key', pemOf(short), 'is an RSA key of 1024 bits; use one of at least 2048 bits'],
+    ['nothing', '', 'use PEM or a JWK'],
   ])('cannot be %s', (_, text, reason) => {
     const read = readSigningKey(text);
-    expect('fault' in read ? read.fault : 'none').toContain(reason);
+    expect('problem' in read ? read.problem : 'none').toContain(reason);
   });
 });

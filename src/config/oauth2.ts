@@ -145,8 +145,8 @@ function readAssertionKey(at: Path, written: OAuth2Input, { report, emulated }: 
   }
   if (key.trim() === '') return none;
   const signing = readSigningKey(key);
-  if ('fault' in signing) {
-    report.problem([...at, 'key'], signing.fault);
+  if ('problem' in signing) {
+    report.problem([...at, 'key'], signing.problem);
     return none;
   }
   return { key, algorithm: algorithmFor(at, algorithm, signing, report), keyId: signing.keyId };
