@@ -16,7 +16,7 @@ import { maskedUnknownPath } from '../telemetry/mask.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
 import { RequestRecord } from '../telemetry/request-record.ts';
 import type { Tracing } from '../telemetry/otlp.ts';
-import type { FoundEndpoints } from '../tokens/discovery.ts';
+import type { DiscoveredEndpoints } from '../tokens/discovery.ts';
 import type { TokenSources } from '../tokens/token-sources.ts';
 import { Access, type Caller } from './access.ts';
 import { sendLogin } from './login.ts';
@@ -29,7 +29,7 @@ import type { UpstreamPools } from './upstream-pools.ts';
 interface GatewayContext {
   readonly sources: TokenSources;
   /** Token endpoints that issuers name at run time. */
-  readonly foundEndpoints: FoundEndpoints;
+  readonly discoveredEndpoints: DiscoveredEndpoints;
   readonly pools: UpstreamPools;
   readonly clock: Clock;
   readonly requestLog: RequestLog;
@@ -66,7 +66,7 @@ export class Gateway {
           context.sources.for(route),
           context.pools.for(new URL(route.upstream).origin, route.connectTimeoutMs),
           context.requestLog.statsOf(route.name),
-          new TokenPathGuard(route, endpoints, context.foundEndpoints),
+          new TokenPathGuard(route, endpoints, context.discoveredEndpoints),
         ),
     );
     this.#access = new Access(config, () => context.clock.now());

@@ -254,7 +254,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     headers.push('x-request-id', this.#context.requestId, ...this.#extraHeaders());
     this.#record.responseHeaders = headers;
     this.#record.status = 101;
-    if (this.#token !== undefined) this.#route.tokens.served(this.#token, this.#call);
+    if (this.#token !== undefined) this.#route.tokens.accepted(this.#token, this.#call);
     this.#finish();
     return headers;
   }
@@ -328,7 +328,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   /** Only 2xx counts: errors and redirects may come from a gateway that does not check the token. */
   #reportAccepted(status: number): void {
-    if (status < 300 && this.#token !== undefined) this.#route.tokens.served(this.#token, this.#call);
+    if (status < 300 && this.#token !== undefined) this.#route.tokens.accepted(this.#token, this.#call);
   }
 
   // refreshing

@@ -2,7 +2,7 @@ import type { RouteConfig } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
 import { decodeFully, relativePath, type UrlLocation, locationOf } from '../http/url-path.ts';
 import { isFixed, type TokenPath } from '../providers/provider.ts';
-import type { FoundEndpoints } from '../tokens/discovery.ts';
+import type { DiscoveredEndpoints } from '../tokens/discovery.ts';
 
 /** How a path on a route relates to the provider's token endpoints. */
 type TokenPathMatch =
@@ -53,7 +53,7 @@ export class TokenPathGuard {
   readonly #base: UrlLocation;
   readonly #logins: readonly { readonly method: string; readonly pattern: RegExp }[];
   readonly #configured: PathSet;
-  readonly #discoveredEndpoints: FoundEndpoints | undefined;
+  readonly #discoveredEndpoints: DiscoveredEndpoints | undefined;
   #discovered = new PathSet([]);
   #version = 0;
 
@@ -64,7 +64,7 @@ export class TokenPathGuard {
   constructor(
     route: RouteConfig,
     endpoints = new TokenEndpoints(tokenEndpointsOf(route)),
-    discovered?: FoundEndpoints,
+    discovered?: DiscoveredEndpoints,
   ) {
     this.#base = locationOf(route.upstream);
     const logins: readonly TokenPath[] = route.tokenPaths === 'placeholder' ? route.provider.tokenPaths : [];

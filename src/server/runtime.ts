@@ -21,7 +21,7 @@ import { copyCounts } from '../telemetry/metrics.ts';
 import { BUCKET_MS, bucketAt } from '../telemetry/route-stats.ts';
 import { openTracing } from '../telemetry/tracing.ts';
 import type { Tracing } from '../telemetry/otlp.ts';
-import { FoundEndpoints } from '../tokens/discovery.ts';
+import { DiscoveredEndpoints } from '../tokens/discovery.ts';
 import type { TokenSharing } from '../tokens/store/open.ts';
 import { TokenSources } from '../tokens/token-sources.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
@@ -100,7 +100,7 @@ export class Runtime {
   readonly #sharing: TokenSharing | undefined;
   readonly #tracing: Tracing | undefined;
   readonly #pools = new UpstreamPools();
-  readonly #foundEndpoints = new FoundEndpoints();
+  readonly discoveredEndpoints = new DiscoveredEndpoints();
   readonly #sources: TokenSources;
   #gateway: Gateway;
   #cancelTick: () => void = () => {};
@@ -118,7 +118,7 @@ export class Runtime {
       random: Math.random,
       transport: this.#tokenEndpoint.transport,
       share: sharing?.share,
-      foundEndpoints: this.#foundEndpoints,
+      discoveredEndpoints: this.discoveredEndpoints,
     });
     this.#gateway = this.#gatewayOf(config);
     this.upgrades = new UpgradeHandler(() => this.#gateway, log, this.requestLog);
@@ -205,7 +205,7 @@ export class Runtime {
   #gatewayOf(config: Config): Gateway {
     return new Gateway(config, {
       sources: this.#sources,
-      foundEndpoints: this.#foundEndpoints,
+      discoveredEndpoints: this.discoveredEndpoints,
       pools: this.#pools,
       clock: this.#clock,
       requestLog: this.requestLog,

@@ -9,7 +9,7 @@ import { parseJsonBody, retryAfterS, type TokenResponse, tokenUnavailable } from
 const MAX_ENDPOINTS = 1000;
 
 /** Every token endpoint that the metadata of an issuer has named since this process started. */
-export class FoundEndpoints {
+export class DiscoveredEndpoints {
   readonly #urls = new Set<string>();
   #version = 0;
 

@@ -5,7 +5,7 @@ import { networkCode, networkReason, ProxyError, type Reason } from '../errors.t
 import type { Log, LogFields } from '../logger.ts';
 import type { Exchange, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
-import { Discovery, type FoundEndpoints, type IssuerMetadata } from './discovery.ts';
+import { Discovery, type DiscoveredEndpoints, type IssuerMetadata } from './discovery.ts';
 import type { ExchangeStats, Grant } from './exchange-stats.ts';
 import { tokenRequest, type TokenRequest } from './token-request.ts';
 import { readToken, redactedBody, serverTimeMs, type TokenResponse, tokenUnavailable } from './token-response.ts';
@@ -37,7 +37,7 @@ interface FetcherContext {
   readonly log: Log;
   readonly stats: ExchangeStats;
   /** Gets every token endpoint that an issuer names, before a token is requested there. */
-  readonly foundEndpoints?: FoundEndpoints | undefined;
+  readonly discoveredEndpoints?: DiscoveredEndpoints | undefined;
 }
 
 /** Time limit of an exchange. It does not depend on the deadlines of the requests that wait for the token. */
@@ -134,11 +134,11 @@ export class ProviderTokenFetcher implements TokenFetcher {
 
   /** Undefined if the configuration names the token endpoint. */
   async #findEndpoint(grant: Grant, signal: AbortSignal): Promise<IssuerMetadata | undefined> {
-    const { provider, token, foundEndpoints } = this.#context;
+    const { provider, token, discoveredEndpoints } = this.#context;
     if (this.#discovery === undefined) return undefined;
     try {
       const metadata = await this.#discovery.find((request) => this.#send(request, signal));
-      for (const url of metadata.allEndpoints) foundEndpoints?.add(url);
+      for (const url of metadata.allEndpoints) discoveredEndpoints?.add(url);
       return metadata;
     } catch (error) {
       this.#logFailure(grant, error, { provider: provider.name, issuer: token.request.oauth2?.issuer });

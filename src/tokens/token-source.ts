@@ -252,7 +252,7 @@ export function fixedTokenSource(key: Secret, nowMs: number): TokenSource {
     token: () => Promise.resolve(token),
     reject: () => Promise.resolve(undefined),
     refusedAgain() {},
-    served() {},
+    accepted() {},
     renew: () => Promise.resolve(undefined),
     status: () => status,
     close() {},
@@ -362,7 +362,7 @@ export class CachedTokenSource implements TokenSource {
     if (isFresh && isSame(this.#token, token)) this.#forcedRefreshes.refusedAgain(call);
   }
 
-  served(token: Token, call: TokenCall): void {
+  accepted(token: Token, call: TokenCall): void {
     this.#forcedRefreshes.proves(call);
     if (isSame(this.#token, token)) this.#forcedRefreshes.accepted(call);
   }

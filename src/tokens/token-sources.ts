@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { isFixed, type Provider } from '../providers/provider.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
-import type { FoundEndpoints } from './discovery.ts';
+import type { DiscoveredEndpoints } from './discovery.ts';
 import { ExchangeStats } from './exchange-stats.ts';
 import { ProviderTokenFetcher, type TokenFetcher, type TokenTransport } from './exchange.ts';
 import { type CacheContext, CachedTokenSource, fixedTokenSource } from './token-source.ts';
@@ -20,7 +20,7 @@ interface SourcesContext extends Omit<CacheContext, 'provider' | 'stats'> {
   /** Makes a fetcher share its tokens with the other replicas; `name` stands for the credential. */
   readonly share?: ((fetcher: TokenFetcher, name: string, provider: string) => TokenFetcher) | undefined;
   /** Gets every token endpoint that an issuer names, before a token from there can be used. */
-  readonly foundEndpoints?: FoundEndpoints | undefined;
+  readonly discoveredEndpoints?: DiscoveredEndpoints | undefined;
 }
 
 /**
@@ -66,13 +66,13 @@ export class TokenSources {
     const stats = new ExchangeStats();
     const own = new ProviderTokenFetcher({ ...credential, ...this.#context, token: provider.token, stats });
     const shared = this.#context.share?.(own, name, provider.name);
-    const fetcher = shared === undefined ? own : recordingEndpoints(shared, this.#context.foundEndpoints);
+    const fetcher = shared === undefined ? own : recordingEndpoints(shared, this.#context.discoveredEndpoints);
     return new CachedTokenSource(fetcher, { ...this.#context, provider: provider.name, stats });
   }
 }
 
 /** A fetcher that also records the token endpoints that come with a token of another process. */
-function recordingEndpoints(fetcher: TokenFetcher, endpoints: FoundEndpoints | undefined): TokenFetcher {
+function recordingEndpoints(fetcher: TokenFetcher, endpoints: DiscoveredEndpoints | undefined): TokenFetcher {
   if (endpoints === undefined) return fetcher;
   const add = (token: Token) => {
     for (const url of token.endpoints ?? []) endpoints.add(url);

@@ -71,7 +71,7 @@ export interface TokenSource {
   /** The provider refused the token of the second attempt too. So it refuses this call with any token. */
   refusedAgain(token: Token, call: TokenCall): void;
   /** The provider accepted `token` on this call. */
-  served(token: Token, call: TokenCall): void;
+  accepted(token: Token, call: TokenCall): void;
   /**
    * Requests a new token now. Requests use the current one until then.
    * @returns undefined for a fixed key

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Discovery, FoundEndpoints } from '../../src/tokens/discovery.ts';
+import { Discovery, DiscoveredEndpoints } from '../../src/tokens/discovery.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 const ISSUER = 'https://login.bank.example';
@@ -8,7 +8,7 @@ const ALIAS = 'https://mtls.bank.example/token';
 
 describe('the token endpoints that issuers named', () => {
   it('are told apart by a version when there is another one', () => {
-    const found = new FoundEndpoints();
+    const found = new DiscoveredEndpoints();
     found.add(PLAIN);
     const { version } = found;
     found.add(PLAIN);
@@ -19,7 +19,7 @@ describe('the token endpoints that issuers named', () => {
   });
 
   it('are a thousand at most: the oldest go first', () => {
-    const found = new FoundEndpoints();
+    const found = new DiscoveredEndpoints();
     for (let i = 0; i < 1100; i++) found.add(`${PLAIN}/${i}`);
     const urls = [...found.urls];
     expect([urls.length, urls[0], urls.at(-1), found.version]).toEqual([1000, `${PLAIN}/100`, `${PLAIN}/1099`, 1100]);

@@ -193,7 +193,7 @@ class World {
     const accepted = accepts === 'any' || (accepts === 'live' && isLive);
     if (accepted && isLive) this.#onAccepted();
     await this.#pass(NETWORK_MS + (accepted ? workMs : 0));
-    if (accepted) source.served(token, call);
+    if (accepted) source.accepted(token, call);
     return accepted;
   }
 

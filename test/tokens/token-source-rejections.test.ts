@@ -17,7 +17,7 @@ describe('a refused token', () => {
   it('is replaced, and the new one is given for the second attempt', async () => {
     const { fetcher, source } = fresh();
     const dead = await source.token();
-    source.served(dead, callOf('GET', '/x'));
+    source.accepted(dead, callOf('GET', '/x'));
     const next = await source.reject(dead, callOf('GET', '/x'));
     expect(valueOf(next)).toBe('t-2');
     expect(source.current()).toBe(next);
@@ -73,7 +73,7 @@ describe('a refused token', () => {
       const call = callOf('POST', '/pay', n);
       token = await source.reject(token!, call);
       expect(valueOf(token)).toBe(`t-${n + 1}`);
-      source.served(token!, call);
+      source.accepted(token!, call);
     }
     expect(fetcher.count).toBe(11);
   });
@@ -112,7 +112,7 @@ describe('while a forced exchange runs, the refused token', () => {
   it('stays current if a call that was sent later was accepted before', async () => {
     const { fetcher, source } = fresh();
     const first = await source.token();
-    source.served(first, callOf('GET', '/ok', 101));
+    source.accepted(first, callOf('GET', '/ok', 101));
     fetcher.script = undefined;
     void source.reject(first, callOf('GET', '/x', 100));
     expect(source.current()).toBe(first);
@@ -121,9 +121,9 @@ describe('while a forced exchange runs, the refused token', () => {
 
   it('is current again as soon as a call that was sent later is accepted', async () => {
     const { first, source } = await forcing();
-    source.served(first, callOf('GET', '/ok', 100));
+    source.accepted(first, callOf('GET', '/ok', 100));
     expect(source.current()).toBeUndefined();
-    source.served(first, callOf('GET', '/ok', 101));
+    source.accepted(first, callOf('GET', '/ok', 101));
     expect(source.current()).toBe(first);
   });
 
@@ -275,7 +275,7 @@ describe('a call whose fresh token was refused too', () => {
     const first = await source.token();
     const second = await source.reject(first, callOf('POST', '/bad'));
     source.refusedAgain(second!, callOf('POST', '/bad'));
-    source.served(first, callOf('POST', '/bad'));
+    source.accepted(first, callOf('POST', '/bad'));
     expect(await source.reject(second!, callOf('POST', '/bad'))).toBeUndefined();
   });
 });
@@ -294,7 +294,7 @@ describe('after two unproven exchanges', () => {
   it('a refused call waits a second, and forces one if no later call is accepted', async () => {
     const { fetcher, clock, source, token } = await wary();
     const refused = source.reject(token, callOf('POST', '/pay', 100));
-    source.served(token, callOf('GET', '/ok', 100));
+    source.accepted(token, callOf('GET', '/ok', 100));
     await clock.advance(999);
     expect([fetcher.count, source.current()]).toEqual([3, token]);
     await clock.advance(1);
@@ -305,7 +305,7 @@ describe('after two unproven exchanges', () => {
     const { fetcher, source, token } = await wary();
     const refused = source.reject(token, callOf('POST', '/pay', 100));
     await settled();
-    source.served(token, callOf('GET', '/ok', 101));
+    source.accepted(token, callOf('GET', '/ok', 101));
     expect(await refused).toBeUndefined();
     expect([fetcher.count, source.current()]).toEqual([3, token]);
   });
@@ -341,7 +341,7 @@ describe('after two unproven exchanges', () => {
     const refused = source.reject(token, call);
     await clock.advance(1000);
     const next = await refused;
-    source.served(next!, call);
+    source.accepted(next!, call);
     expect(valueOf(await source.reject(next!, callOf('POST', '/pay', 200)))).toBe('t-5');
   });
 

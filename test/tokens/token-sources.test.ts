@@ -166,7 +166,7 @@ describe('a source for a fixed key', () => {
     const { sources: all } = sources();
     const source = all.for(fixed('sk-made-up'));
     const token = await source.token();
-    source.served(token, callOf('GET', '/x'));
+    source.accepted(token, callOf('GET', '/x'));
     source.refusedAgain(token, callOf('GET', '/x'));
     expect(await source.reject(token, callOf('GET', '/x'))).toBeUndefined();
     source.close();
