@@ -1,4 +1,4 @@
-/** Status of each error code, and whether the request may have reached the provider. The one table of both. */
+/** HTTP status and usual outcome of each error code. */
 const CODES = {
   bad_request_target: { status: 400, outcome: 'not_sent' },
   bad_request: { status: 400, outcome: 'not_sent' },
@@ -27,7 +27,7 @@ const CODES = {
 
 export type ErrorCode = keyof typeof CODES;
 
-/** Status of an error code; undefined for what is none. */
+/** The status of an error code; undefined for any other text. */
 export function statusOf(code: string): number | undefined {
   return Object.hasOwn(CODES, code) ? CODES[code as ErrorCode].status : undefined;
 }
@@ -40,7 +40,7 @@ export type Outcome = 'not_sent' | 'unknown';
 
 /** What took too long. */
 export type TimeoutPhase =
-  /** Opening a connection, TLS included where the two are not measured apart. */
+  /** Opening a connection. Includes the TLS handshake, unless that is measured separately. */
   | 'connect'
   /** The TLS handshake. */
   | 'tls'
@@ -56,7 +56,10 @@ export type TimeoutPhase =
  * that it can go to other processes. A `host` has its port if that is not the usual one.
  */
 export type Reason =
-  /** No connection could be opened, or it broke before a token came. `code` is that of Node, OpenSSL or the resolver. */
+  /**
+   * No connection could be opened, or it broke before a token arrived. `code` is that of Node, OpenSSL, the resolver or
+   * Wakala's own client, such as `ECONNREFUSED` or `LINK_LOCAL_ADDRESS`.
+   */
   | { readonly kind: 'network'; readonly code: string; readonly host: string }
   | { readonly kind: 'timeout'; readonly phase: TimeoutPhase; readonly timeoutMs: number; readonly host: string }
   /** The connection to the upstream broke after a part of the request was sent. */
@@ -126,7 +129,7 @@ const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Re
   internal: {},
 };
 
-/** A reason that another process sent, with nothing else in it; undefined if this version does not know it. */
+/** Validates a reason that another process sent. Returns only the known fields; undefined if the kind is not known. */
 export function readReason(value: unknown): Reason | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { kind, ...given } = value as Record<string, unknown>;
@@ -139,18 +142,18 @@ export function readReason(value: unknown): Reason | undefined {
 }
 
 interface ProxyErrorOptions {
-  /** Left out where the code says it all: the client has to change its request. */
+  /** Left out if the code says everything, because the client has to change its request. */
   readonly reason?: Reason | undefined;
   readonly cause?: unknown;
-  /** Overrides the code's usual outcome, where more is known. */
+  /** Replaces the usual outcome of the code. */
   readonly outcome?: Outcome;
   /** Whole seconds, for `Retry-After`. */
   readonly retryAfterS?: number | undefined;
 }
 
 /**
- * Why Wakala answers a request itself. `detail` is shown to the caller: what happened and what to do, never a
- * token, a secret or a provider's words. `cause` is for the log alone.
+ * Why Wakala responds to a request itself. `detail` is sent to the client: what happened and what to do, never a token,
+ * a secret or what a provider said. `cause` is only for the log.
  */
 export class ProxyError extends Error {
   override readonly name = 'ProxyError';
@@ -170,17 +173,17 @@ export class ProxyError extends Error {
   }
 }
 
-/** One thing wrong with a configuration file. `line` and `column` count from 1. */
+/** One problem of a configuration file. `line` and `column` count from 1. */
 export interface ConfigProblem {
   readonly file: string;
   readonly line: number;
   readonly column: number;
-  /** Dotted path of the offending key, e.g. `routes./mpesa/*.timeout`. Empty for the file as a whole. */
+  /** Dotted path of the key, such as `routes./mpesa/*.timeout`. Empty for the whole file. */
   readonly key: string;
   readonly message: string;
 }
 
-/** Everything that is wrong with a configuration file, at once. */
+/** All problems of a configuration. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly ConfigProblem[];
@@ -191,14 +194,17 @@ export class ConfigError extends Error {
   }
 }
 
-/** `file:line:column: message`, the form editors and CI logs turn into links. */
+/** `file:line:column: message`, which editors and CI logs turn into a link. */
 export function formatProblem(problem: ConfigProblem): string {
   return `${problem.file}:${problem.line}:${problem.column}: ${problem.message}`;
 }
 
-/** The short code of a network error (`ECONNREFUSED`): its message may quote a URL, and with it a refresh token. */
+/**
+ * The code of an error or of its cause, such as `ECONNREFUSED`; else its name. The message is not used, because it may
+ * quote a URL that has a refresh token in it.
+ */
 export function networkCode(error: unknown): string {
-  // Causes are followed a few steps, for they may lead in a circle.
+  // A limit, because an error may be its own cause.
   let cause = error;
   for (let steps = 0; steps < 5 && typeof cause === 'object' && cause !== null; steps++) {
     if ('code' in cause && typeof cause.code === 'string') return cause.code;
@@ -215,12 +221,12 @@ export function networkReason(error: unknown, host: string): Reason {
   return code.startsWith('HPE_') ? { kind: 'malformed_response', rule: code, host } : { kind: 'network', code, host };
 }
 
-/** What a log line says of a failure. */
+/** The fields of a log line about a failure. */
 export function failureFields(error: ProxyError): Record<string, string> {
   const fields = { code: error.code, outcome: error.outcome, error: error.message };
   const { cause } = error;
   if (cause === undefined) return fields;
-  // A fault of wakala's own is told whole, since it is to be found and mended.
-  const whole = error.code === 'internal_error' && cause instanceof Error ? cause.stack : undefined;
-  return { ...fields, cause: whole ?? networkCode(cause) };
+  // A bug in Wakala is logged with its stack.
+  const stack = error.code === 'internal_error' && cause instanceof Error ? cause.stack : undefined;
+  return { ...fields, cause: stack ?? networkCode(cause) };
 }

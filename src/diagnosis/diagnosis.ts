@@ -94,9 +94,11 @@ export function diagnose<Kind extends Reason['kind']>(reason: ReasonOf<Kind>, co
  * The hint for the client's problem and for the log. Undefined if the detail of the error already says what to do, as all
  * those do whose request was sent.
  */
-export function hintFor({ code, reason }: ProxyError): string | undefined {
+export function hintFor({ code, outcome, reason }: ProxyError): string | undefined {
   if (reason === undefined) return undefined;
-  if (code === 'upstream_unreachable') return diagnose(reason, { server: 'upstream', key: 'upstream' }).hint;
+  if (code === 'upstream_unreachable' || (code === 'upstream_timeout' && outcome === 'not_sent')) {
+    return diagnose(reason, { server: 'upstream', key: 'upstream' }).hint;
+  }
   return code === 'token_unavailable' ? diagnose(reason, { server: 'token endpoint' }).hint : undefined;
 }
 

@@ -96,7 +96,8 @@ export class BodyReader {
       } else if (this.#state === 'ended') {
         return;
       } else if (this.#error !== undefined) {
-        throw new ProxyError(this.#error.code, this.#error.message, { outcome: 'unknown' });
+        const { code, message, reason } = this.#error;
+        throw new ProxyError(code, message, { reason, outcome: 'unknown' });
       } else if (this.#state === 'discarded' || this.#req.destroyed) {
         throw new ProxyError('bad_request', 'The request body ended early.', { outcome: 'unknown' });
       } else {

@@ -26,12 +26,11 @@ interface Problem {
 }
 
 export function problemOf(error: ProxyError, requestId: string): Problem {
-  const hint = hintFor(error);
   const body = JSON.stringify({
     type: `urn:wakala:error:${error.code}`,
     title: error.code.replaceAll('_', ' '),
     status: error.status,
-    detail: hint === undefined ? error.message : `${error.message} ${hint}`,
+    detail: problemDetail(error),
     code: error.code,
     outcome: error.outcome,
     request_id: requestId,
@@ -47,6 +46,12 @@ export function problemOf(error: ProxyError, requestId: string): Problem {
   if (error.status === 405) headers['allow'] = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
   if (error.status === 503) headers['retry-after'] = String(error.retryAfterS ?? 1);
   return { status: error.status, headers, body };
+}
+
+/** What happened, and what to do. */
+export function problemDetail(error: ProxyError): string {
+  const hint = hintFor(error);
+  return hint === undefined ? error.message : `${error.message} ${hint}`;
 }
 
 /** Sends a problem response. If the head of another response was sent, destroys the connection instead. */

@@ -8,7 +8,7 @@ import {
 } from '../telemetry/snapshot.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Config, TokenStoreConfig } from '../config/config.ts';
-import { asProxyError } from '../http/problem.ts';
+import { asProxyError, problemDetail } from '../http/problem.ts';
 import type { Log } from '../logger.ts';
 import { isFixed } from '../providers/provider.ts';
 import { Gateway } from '../proxy/gateway.ts';
@@ -175,8 +175,9 @@ export class Runtime {
       if (token === undefined) return { kind: 'fixed' };
       return { kind: 'refreshed', fingerprint: token.fingerprint, expiresAtMs: token.expiresAtMs };
     } catch (error) {
-      const { code, message, retryAfterS } = asProxyError(error);
-      return { kind: 'failed', code, detail: message, retryAfterS };
+      const failure = asProxyError(error);
+      const { code, retryAfterS } = failure;
+      return { kind: 'failed', code, detail: problemDetail(failure), retryAfterS };
     }
   }
 

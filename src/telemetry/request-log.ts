@@ -59,7 +59,7 @@ export class RequestLog {
     record.detail = error.message;
     const level = error.status === 500 ? 'error' : error.status > 500 ? 'warn' : 'info';
     // The hint of a token failure is logged with the token request.
-    const hint = error.code === 'upstream_unreachable' ? hintFor(error) : undefined;
+    const hint = error.code === 'token_unavailable' ? undefined : hintFor(error);
     this.log(level, event, record, {
       ...tookOf(record),
       ...failureFields(error),

@@ -237,6 +237,13 @@ describe('the hint for problems and the log', () => {
     expect(hint).toContain('host and port in the configuration');
   });
 
+  it('is there for a request that was not sent because of a timeout', () => {
+    const error = (phase: 'connect' | 'response', outcome: 'not_sent' | 'unknown') =>
+      new ProxyError('upstream_timeout', '', { reason: timeout(phase), outcome });
+    expect(hintFor(error('connect', 'not_sent'))).toContain('firewall');
+    expect(hintFor(error('response', 'unknown'))).toBeUndefined();
+  });
+
   it('is left out if the detail says what to do, or there is no reason', () => {
     const lost = new ProxyError('upstream_reset', '', { reason: { kind: 'connection_lost', host: HOST } });
     expect(hintFor(lost)).toBeUndefined();

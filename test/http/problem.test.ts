@@ -68,7 +68,7 @@ describe('problemOf', () => {
   });
 
   it('does not show the cause', () => {
-    const error = new ProxyError('upstream_reset', 'It broke off.', { cause: new Error('secret-word') });
+    const error = new ProxyError('upstream_reset', 'It ended early.', { cause: new Error('secret-word') });
     expect(JSON.stringify(problemOf(error, ''))).not.toContain('secret-word');
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ProxyError } from '../../src/errors.ts';
+import { ProxyError, type Reason, type TokenRule } from '../../src/errors.ts';
 import type { DeadTokenRule, ExchangeResponse } from '../../src/providers/provider.ts';
 import { readToken, type TokenResponse, tokenUnavailable } from '../../src/tokens/token-response.ts';
 import { expectNoSecret } from '../support/token-fakes.ts';
@@ -93,35 +93,41 @@ describe('a token answer', () => {
 });
 
 describe('a token answer without a usable token', () => {
-  it.each<[string, Answer, RegExp]>([
-    ['204 and no body', { status: 204 }, /204 with an empty body/],
-    ['an empty body', { body: '' }, /200 with an empty body/],
-    ['an HTML page', { headers: { 'content-type': 'text/html' }, body: HTML }, /200 with a web page/],
-    ['an HTML page that calls itself JSON', { body: `\n  ${HTML}` }, /200 with a web page/],
-    ['truncated JSON', { body: '{"access_token":"t-secret-tok' }, /a body that is not JSON/],
-    ['plain text', { body: 't-secret-token' }, /a body that is not JSON/],
-    ['two documents', { body: '{"access_token":"t-secret-token"}{}' }, /a body that is not JSON/],
-    ['no token', { body: { token: 't-secret-token' } }, /without a token at `access_token`/],
-    ['an error in a 200', { body: { error: { code: 'invalid' }, status: '500' } }, /without a token at/],
-    ['null for a token', { body: { access_token: null } }, /without a token at/],
-    ['a number for a token', { body: { access_token: 12345678 } }, /without a token at/],
-    ['an object for a token', { body: { access_token: { value: 't-secret-token' } } }, /without a token at/],
-    ['an empty token', { body: { access_token: '' } }, /without a token at/],
-    ['a blank token', { body: { access_token: '  ' } }, /without a token at/],
-    ['"Bearer " and no more', { body: { access_token: 'Bearer ' } }, /without a token at/],
-    ['null', { body: 'null' }, /without a token at/],
-    ['a list', { body: '[]' }, /without a token at/],
-    ['a token with a line break', { body: { access_token: 't-secret-token\r\nx-evil: 1' } }, /no header can carry/],
-    ['a token with a bare LF', { body: { access_token: 't-secret-token\nx' } }, /no header can carry/],
-    ['a token with a space', { body: { access_token: 't-secret-token x' } }, /no header can carry/],
-    ['a token with a tab', { body: { access_token: 't-secret-token\tx' } }, /no header can carry/],
-    ['a token with a NUL', { body: { access_token: 't-secret-token\0' } }, /no header can carry/],
-    ['a token that is not ASCII', { body: { access_token: 't-secret-tokén' } }, /no header can carry/],
-    ['a token that is dead already', { body: { access_token: 't-secret-token', expires_in: 0 } }, /expired already/],
-  ])('is unavailable for %s', (_, answer, why) => {
+  const noToken = (rule: TokenRule, status = 200): Reason => ({ kind: 'no_usable_token', rule, status });
+
+  it.each<[string, Answer, Reason]>([
+    ['204 and no body', { status: 204 }, noToken('empty_body', 204)],
+    ['an empty body', { body: '' }, noToken('empty_body')],
+    ['an HTML page', { headers: { 'content-type': 'text/html' }, body: HTML }, { kind: 'html_page', status: 200 }],
+    ['an HTML page that calls itself JSON', { body: `\n  ${HTML}` }, { kind: 'html_page', status: 200 }],
+    ['truncated JSON', { body: '{"access_token":"t-secret-tok' }, noToken('not_json')],
+    ['plain text', { body: 't-secret-token' }, noToken('not_json')],
+    ['two documents', { body: '{"access_token":"t-secret-token"}{}' }, noToken('not_json')],
+    ['no token', { body: { token: 't-secret-token' } }, noToken('field_missing')],
+    ['an error in a 200', { body: { error: { code: 'invalid' }, status: '500' } }, noToken('field_missing')],
+    ['null for a token', { body: { access_token: null } }, noToken('field_missing')],
+    ['a number for a token', { body: { access_token: 12345678 } }, noToken('field_missing')],
+    ['an object for a token', { body: { access_token: { value: 't-secret-token' } } }, noToken('field_missing')],
+    ['an empty token', { body: { access_token: '' } }, noToken('field_missing')],
+    ['a blank token', { body: { access_token: '  ' } }, noToken('field_missing')],
+    ['"Bearer " and no more', { body: { access_token: 'Bearer ' } }, noToken('field_missing')],
+    ['null', { body: 'null' }, noToken('field_missing')],
+    ['a list', { body: '[]' }, noToken('field_missing')],
+    ['a token with a line break', { body: { access_token: 't-secret-token\r\nx-evil: 1' } }, noToken('not_sendable')],
+    ['a token with a bare LF', { body: { access_token: 't-secret-token\nx' } }, noToken('not_sendable')],
+    ['a token with a space', { body: { access_token: 't-secret-token x' } }, noToken('not_sendable')],
+    ['a token with a tab', { body: { access_token: 't-secret-token\tx' } }, noToken('not_sendable')],
+    ['a token with a NUL', { body: { access_token: 't-secret-token\0' } }, noToken('not_sendable')],
+    ['a token that is not ASCII', { body: { access_token: 't-secret-tokén' } }, noToken('not_sendable')],
+    [
+      'a token that is dead already',
+      { body: { access_token: 't-secret-token', expires_in: 0 } },
+      { kind: 'token_expired_at_once' },
+    ],
+  ])('is unavailable for %s', (_, answer, reason) => {
     const error = refused(answer);
     expect(error).toMatchObject({ code: 'token_unavailable', status: 503 });
-    expect(error.message).toMatch(why);
+    expect(error.reason).toEqual(reason);
     expectNoSecret(error, 't-secret-tok', '12345678', 'Incident');
   });
 
@@ -137,6 +143,7 @@ describe('a token endpoint that refuses', () => {
   it.each([400, 401, 403, 422])('with %d says that the credentials are wrong', (status) => {
     const error = refused({ status, body: words });
     expect(error).toMatchObject({ code: 'token_denied', status: 502, outcome: 'not_sent', retryAfterS: undefined });
+    expect(error.reason).toEqual({ kind: 'credentials_refused', status });
     expectNoSecret(error, 's-secret', 't-secret-token', 'invalid_client');
   });
 
@@ -151,7 +158,7 @@ describe('a token endpoint that refuses', () => {
   ])('with %d is unavailable', (status) => {
     const error = refused({ status, body: { ...words, access_token: 't-secret-token' } });
     expect(error).toMatchObject({ code: 'token_unavailable', status: 503 });
-    expect(error.message).toContain(String(status));
+    expect(error.reason).toEqual({ kind: 'http_status', status });
     expectNoSecret(error, 's-secret', 't-secret-token', 'invalid_client');
   });
 
@@ -162,7 +169,7 @@ describe('a token endpoint that refuses', () => {
     ]) {
       const error = refused(answer);
       expect(error.code).toBe('token_unavailable');
-      expect(error.message).toContain(`${status} with a web page`);
+      expect(error.reason).toEqual({ kind: 'html_page', status });
       expectNoSecret(error, 'Incident', 'Blocked');
     }
   });
