@@ -10,7 +10,7 @@ import { ask } from '../support/proxy-ask.ts';
 import { startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
-import { readings } from './lenses.ts';
+import { readings } from './path-readings.ts';
 import { requestsIn } from './strict.ts';
 
 /** What the fuzzer has found before. A new finding gets a line here when it is mended. */

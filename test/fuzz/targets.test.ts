@@ -6,7 +6,7 @@ import { parseTarget } from '../../src/proxy/target.ts';
 import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
-import { loosened, readings } from './lenses.ts';
+import { loosened, readings } from './path-readings.ts';
 import { type Chance, fuzz } from './random.ts';
 
 const HOST = 'localhost:8080';
