@@ -177,7 +177,7 @@ const PIECES: readonly string[] = [
 
 function file(chance: Chance): string {
   const whole = chance.pick(CORPUS);
-  return chance.oneIn(30) ? whole : chance.mutated(whole, PIECES, 5);
+  return chance.oneIn(30) ? whole : chance.mutate(whole, PIECES, 5);
 }
 
 function examine(text: string) {

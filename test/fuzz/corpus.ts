@@ -1,6 +1,6 @@
 import type { Chance } from './random.ts';
 
-/** A client's own login. */
+/** The client's own credential. */
 const CANARY = 'canary-clients-own-login';
 
 const HOST = 'Host: localhost';
@@ -8,7 +8,7 @@ const inner = `GET /api/smuggled HTTP/1.1\r\n${HOST}\r\n\r\n`;
 const request = (start: string, lines: readonly string[], body = '') =>
   [`${start} HTTP/1.1`, HOST, ...lines, '', body].join('\r\n');
 
-/** Honest requests, and classics of request smuggling. */
+/** Valid requests and known request smuggling attacks. */
 const CORPUS: readonly string[] = [
   request('GET /api/x', [`Authorization: Bearer ${CANARY}`]),
   request('GET /api/x?a=b&c=%20', ['Accept: */*', 'X-Mine: 1', `Author_ization: Basic ${CANARY}`]),
@@ -95,8 +95,8 @@ const PIECES: readonly string[] = [
   ],
 ];
 
-/** One request that is out of order in up to six places, or in none. */
+/** A request that is valid or mutated in up to six places. */
 export function rawRequest(chance: Chance): string {
   const whole = chance.pick(CORPUS);
-  return chance.oneIn(10) ? whole : chance.mutated(whole, PIECES, 6);
+  return chance.oneIn(10) ? whole : chance.mutate(whole, PIECES, 6);
 }

@@ -1,16 +1,16 @@
-/** How servers that forgive too much may read a path. All start and end with a path. */
-type Lens = (path: string) => string;
+/** How a lenient server may read a path. */
+type Reading = (path: string) => string;
 
-function percentDecoded(path: string): string {
+function percentDecode(path: string): string {
   return path.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
 }
 
-function whatwg(path: string): string {
+function parseAsUrl(path: string): string {
   return URL.parse(`http://upstream.test${path}`)?.pathname ?? path;
 }
 
-/** RFC 3986 5.2.4, on any separator. */
-function withoutDots(path: string): string {
+/** RFC 3986, section 5.2.4. */
+function removeDotSegments(path: string): string {
   const kept: string[] = [];
   for (const segment of path.split('/')) {
     if (segment === '..') kept.pop();
@@ -19,11 +19,11 @@ function withoutDots(path: string): string {
   return kept.join('/').replace(/^(?!\/)/, '/');
 }
 
-const LENSES: readonly Lens[] = [
-  percentDecoded,
-  (path) => percentDecoded(percentDecoded(path)),
-  whatwg,
-  withoutDots,
+const READINGS: readonly Reading[] = [
+  percentDecode,
+  (path) => percentDecode(percentDecode(path)),
+  parseAsUrl,
+  removeDotSegments,
   (path) => path.replace(/;[^/]*/g, ''),
   (path) => path.replaceAll('\\', '/'),
   (path) => path.replace(/\/{2,}/g, '/'),
@@ -32,20 +32,20 @@ const LENSES: readonly Lens[] = [
   (path) => path.split('\0', 1)[0] ?? '',
 ];
 
-/** Everything that this path may be taken for, each lens put before each other one, and dots resolved at the end. */
-export function readings(path: string): Set<string> {
+/** All results of two readings in sequence, with and without removal of dot segments. */
+export function possibleReadings(path: string): Set<string> {
   const seen = new Set<string>();
-  for (const first of LENSES) {
+  for (const first of READINGS) {
     const once = first(path);
-    for (const second of LENSES) {
+    for (const second of READINGS) {
       const twice = second(once);
-      seen.add(twice).add(withoutDots(twice));
+      seen.add(twice).add(removeDotSegments(twice));
     }
   }
   return seen;
 }
 
-/** The same without what servers tend not to tell apart: letter case and a slash at the end. */
-export function loosened(path: string): string {
+/** Lower case without trailing slashes, because many servers ignore these differences. */
+export function normalized(path: string): string {
   return path.toLowerCase().replace(/\/+$/, '');
 }

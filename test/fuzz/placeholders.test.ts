@@ -69,7 +69,7 @@ const PIECES = [
 
 interface Input {
   readonly token: string;
-  /** The one client that it may open for: that whose key has signed these very claims. */
+  /** The client whose key signed these claims, if the claims are valid. Only this client may be accepted. */
   readonly rightful: string | undefined;
 }
 
@@ -95,13 +95,13 @@ function placeholder(chance: Chance): Input {
   const signed = own !== undefined && signature === seal(payload, own);
   const rightful = good && signed && typeof sub === 'string' ? sub : undefined;
   if (!chance.oneIn(3)) return { token: whole, rightful };
-  const token = chance.mutated(whole, PIECES, 3);
-  // It stays good only if claims and signature stayed what they were.
+  const token = chance.mutate(whole, PIECES, 3);
+  // The token stays valid only if claims and signature are unchanged.
   const [, payloadLeft, signatureLeft] = token.split('.');
   return { token, rightful: payloadLeft === payload && signatureLeft === signature ? rightful : undefined };
 }
 
-/** The client that the token opens for. @throws Error if it does so for longer than its claims say */
+/** The client that the token authenticates. @throws Error if the expiry differs from the claims */
 function nameOf({ token }: Input): string | undefined {
   const use = verifyPlaceholder(token, (name) => clients.get(name), NOW_MS);
   if (use === undefined) return undefined;
@@ -111,7 +111,7 @@ function nameOf({ token }: Input): string | undefined {
 }
 
 describe('a placeholder', () => {
-  it('opens for the client alone whose own key signed it, and only until it expires', async () => {
+  it('authenticates only the client whose key signed it, and only until it expires', async () => {
     const opened = { yes: 0, no: 0 };
     await fuzz({
       name: 'placeholders',
@@ -119,7 +119,7 @@ describe('a placeholder', () => {
       make: placeholder,
       check: (input) => {
         const name = nameOf(input);
-        if (name !== input.rightful) throw new Error(`it opens for ${name}, not for ${input.rightful}`);
+        if (name !== input.rightful) throw new Error(`it authenticates ${name}, not ${input.rightful}`);
         opened[name === undefined ? 'no' : 'yes'] += 1;
       },
     });

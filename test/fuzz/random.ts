@@ -1,14 +1,14 @@
 import { Random } from '../support/random.ts';
 
-/** Where every run begins: `WAKALA_FUZZ_SEED` repeats one, otherwise each is another. */
+/** The seed of a run. `WAKALA_FUZZ_SEED` repeats a run; the default is random. */
 export const SEED = Number(process.env['WAKALA_FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
-/** How many times the usual number of inputs: `WAKALA_FUZZ_FACTOR=100` for a night. */
+/** Multiplies the number of inputs: `WAKALA_FUZZ_FACTOR=100` runs overnight. */
 export const FACTOR = Number(process.env['WAKALA_FUZZ_FACTOR'] ?? 1);
 
-/** Chance that can be repeated. */
+/** Repeatable random choices. */
 export class Chance extends Random {
-  /** A whole number from 0 up to, but not, `end`. */
+  /** An integer from 0 to `end - 1`. */
   below(end: number): number {
     return Math.floor(this.next() * end);
   }
@@ -17,25 +17,25 @@ export class Chance extends Random {
     return this.below(count) === 0;
   }
 
-  /** Up to `most` of them, in any order, with repetitions. */
-  some<T>(from: readonly T[], most: number): T[] {
-    return Array.from({ length: this.below(most + 1) }, () => this.pick(from));
+  /** Up to `max` random elements, possibly repeated. */
+  pickSome<T>(from: readonly T[], max: number): T[] {
+    return Array.from({ length: this.below(max + 1) }, () => this.pick(from));
   }
 
   /** Characters from `low` to `high`. */
-  text(most: number, low = 0x20, high = 0x7e): string {
-    const codes = Array.from({ length: this.below(most + 1) }, () => low + this.below(high - low + 1));
+  text(max: number, low = 0x20, high = 0x7e): string {
+    const codes = Array.from({ length: this.below(max + 1) }, () => low + this.below(high - low + 1));
     return String.fromCharCode(...codes);
   }
 
-  /** Changed in up to `most` places: pieces put in, cut out, doubled, swapped, or a letter replaced. */
-  mutated(text: string, pieces: readonly string[], most = 4): string {
+  /** Changes the text in up to `max` places: inserts pieces, removes, repeats or swaps parts, or replaces a character. */
+  mutate(text: string, pieces: readonly string[], max = 4): string {
     let changed = text;
-    for (let left = 1 + this.below(most); left > 0; left--) changed = this.#mutatedOnce(changed, pieces);
+    for (let left = 1 + this.below(max); left > 0; left--) changed = this.#mutateOnce(changed, pieces);
     return changed;
   }
 
-  #mutatedOnce(text: string, pieces: readonly string[]): string {
+  #mutateOnce(text: string, pieces: readonly string[]): string {
     const at = this.below(text.length + 1);
     const to = Math.min(text.length, at + 1 + this.below(8));
     const [before, within, after] = [text.slice(0, at), text.slice(at, to), text.slice(to)];
@@ -56,23 +56,23 @@ export class Chance extends Random {
   }
 }
 
-/** One kind of input: how it is made, and what must hold for each. */
-export interface Fuzzed<T> {
+/** A kind of input and its check. */
+export interface FuzzTest<T> {
   readonly name: string;
   readonly count: number;
   readonly make: (chance: Chance) => T;
-  /** Throws if what must hold does not. */
+  /** @throws Error if the property does not hold */
   readonly check: (input: T) => void | Promise<void>;
-  /** As it is shown in a failure. */
+  /** Formats an input for an error message. */
   readonly show?: (input: T) => string;
 }
 
-/** Makes inputs and checks them. A failure says which input it was, and how to get it again. */
-export async function fuzz<T>({ name, count, make, check, show = JSON.stringify }: Fuzzed<T>): Promise<void> {
+/** Creates inputs and checks them. The error of a failure contains the input and how to repeat it. */
+export async function fuzz<T>({ name, count, make, check, show = JSON.stringify }: FuzzTest<T>): Promise<void> {
   const runs = Math.ceil(count * FACTOR);
   console.log(`${name}: ${runs} inputs, WAKALA_FUZZ_SEED=${SEED}`);
   for (let i = 0; i < runs; i++) {
-    // Each input has a seed of its own, so that changing one kind of input leaves the others as they were.
+    // Each input has its own seed, so that a change of one kind of input does not change the others.
     const input = make(new Chance((SEED ^ Math.imul(i + 1, 0x9e3779b1) ^ hashOf(name)) >>> 0));
     try {
       const checked = check(input);

@@ -6,7 +6,7 @@ import { type Chance, fuzz } from './random.ts';
 interface Input {
   readonly secrets: readonly string[];
   readonly spelling: string;
-  /** What one of the secrets is spelled like, over several header lines. */
+  /** An encoding of one of the secrets, split over several header lines. */
   readonly pieces: readonly string[];
   readonly list: readonly string[];
 }
@@ -21,10 +21,10 @@ function make(chance: Chance): Input {
   const secret = chance.pick(secrets);
   const [name, spell] = chance.pick(SPELLINGS);
   const text = Buffer.from(spell(secret)).toString('latin1');
-  // Without what may begin an escape: that would end within the secret.
+  // Without characters that begin an escape sequence, which would end within the secret.
   const around = () => chance.text(8, 0x27).replaceAll('\\', '/');
   const pieces = cut(chance, around() + text + around());
-  const values = [...chance.some(ORDINARY, 4), ...pieces, ...chance.some(ORDINARY, 4)];
+  const values = [...chance.pickSome(ORDINARY, 4), ...pieces, ...chance.pickSome(ORDINARY, 4)];
   return { secrets, spelling: name, pieces, list: values.flatMap((value) => ['x-a', value]) };
 }
 
@@ -33,7 +33,7 @@ function secretOf(chance: Chance): string {
   return Array.from({ length: 8 + chance.below(60) }, () => chance.pick(Array.from(alphabet))).join('');
 }
 
-/** Up to three pieces, each of at least 4 characters. */
+/** Splits the text into up to three pieces of at least 4 characters. */
 function cut(chance: Chance, text: string): string[] {
   const pieces = 1 + chance.below(3);
   if (text.length < 8 * pieces) return [text];
@@ -53,7 +53,7 @@ function check({ secrets, pieces, list }: Input): void {
 }
 
 describe('a redaction', () => {
-  it('leaves no secret in headers or texts, however it is spelled and split', async () => {
+  it('leaves no secret in headers or texts, however it is encoded and split', async () => {
     await fuzz({ name: 'spelled secrets', count: 10_000, make, check });
   });
 });

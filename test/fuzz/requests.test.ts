@@ -36,16 +36,16 @@ afterAll(async () => {
   process.off('uncaughtException', onUncaught).off('unhandledRejection', onUncaught);
 });
 
-/** A connection that is used again and again: its answers say that the process lives, and has read what came before. */
+/** A kept connection. A response on it shows that the process is alive and has read earlier bytes. */
 class Probe {
   #socket: Socket | undefined;
 
-  async answered(): Promise<void> {
+  async request(): Promise<void> {
     this.#socket ??= connect(server.address.port, '127.0.0.1').setEncoding('latin1').setNoDelay(true);
     this.#socket.write(PROBE);
     let text = '';
     while (!text.endsWith('\r\n\r\nfine')) text += String(await once(this.#socket, 'data'));
-    if (!text.startsWith('HTTP/1.1 200 ')) throw new Error(`the probe was answered ${text}`);
+    if (!text.startsWith('HTTP/1.1 200 ')) throw new Error(`the probe got ${text}`);
   }
 
   close(): void {
@@ -56,42 +56,42 @@ class Probe {
 const probe = new Probe();
 const seen = { forwarded: 0, refused: 0 };
 
-/** Sends the bytes and then the end of the connection. @returns all that came back until it was closed */
-async function exchanged(bytes: string): Promise<string> {
+/** Sends the bytes and a FIN. @returns everything received until the connection was closed */
+async function exchange(bytes: string): Promise<string> {
   const socket = connect(server.address.port, '127.0.0.1').setNoDelay(true);
   const closed = new Promise((resolve) => socket.on('close', resolve));
   let received = '';
   socket.setEncoding('latin1').on('data', (piece: string) => (received += piece));
   socket.on('error', () => {});
   socket.write(Buffer.from(bytes, 'latin1'));
-  await probe.answered();
+  await probe.request();
   socket.end();
   await closed;
-  await probe.answered();
+  await probe.request();
   return received;
 }
 
 async function check(bytes: string): Promise<void> {
-  const received = await exchanged(bytes);
+  const received = await exchange(bytes);
   const { requests, faults } = upstream.take();
   const sent = requests.filter(({ target }) => target !== '/base/probe');
-  if (uncaught.length > 0) throw new Error(`nobody caught ${String(uncaught.splice(0)[0])}`);
+  if (uncaught.length > 0) throw new Error(`uncaught error ${String(uncaught.splice(0)[0])}`);
   if (faults.length > 0) throw new Error(`the upstream got ${faults.join('; ')}`);
   const meant = requestsIn(bytes);
   const left = [...meant];
   for (const request of sent) {
-    expectOurs(request);
+    expectToken(request);
     const at = left.findIndex((each) => isSame(each, request));
-    if (at === -1) throw new Error(`nobody asked for ${JSON.stringify(request)}`);
+    if (at === -1) throw new Error(`unexpected request ${JSON.stringify(request)}`);
     left.splice(at, 1);
   }
-  const answers = received.match(/HTTP\/1\.1 [2-5]\d\d /g) ?? [];
-  if (answers.length > meant.length + 1) throw new Error(`${answers.length} answers to ${meant.length} requests`);
+  const responses = received.match(/HTTP\/1\.1 [2-5]\d\d /g) ?? [];
+  if (responses.length > meant.length + 1) throw new Error(`${responses.length} responses to ${meant.length} requests`);
   if (received.includes(TOKEN)) throw new Error('the client got the token');
   seen[sent.length > 0 ? 'forwarded' : 'refused'] += 1;
 }
 
-function expectOurs({ headers }: StrictRequest): void {
+function expectToken({ headers }: StrictRequest): void {
   const logins = headers.filter(([name]) => name.toLowerCase().replace(/[-_]/g, '') === 'authorization');
   if (logins.length !== 1 || logins[0]?.[1] !== `Bearer ${TOKEN}`) throw new Error(`login ${JSON.stringify(logins)}`);
   const hop = headers.find(([name]) => /^(proxy([-_].*)?|te|trailer|upgrade|expect|keep[-_]alive)$/i.test(name));
@@ -104,7 +104,7 @@ function isSame(meant: StrictRequest, sent: StrictRequest): boolean {
 }
 
 describe('any bytes on a connection', { timeout: 120_000 }, () => {
-  it('send nothing but what a strict reader finds in them, with our token, and leave the process alive', async () => {
+  it('are forwarded only as a strict parser reads them, with the token, and do not crash the process', async () => {
     await fuzz({ name: 'raw requests', count: 20_000, make: rawRequest, check });
     expect(Math.min(seen.forwarded, seen.refused)).toBeGreaterThan(300);
   });

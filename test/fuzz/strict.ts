@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 
-/** A request as a parser without any leniency reads it. */
+/** A request, read by a strict parser. */
 export interface StrictRequest {
   readonly method: string;
   readonly target: string;
@@ -11,7 +11,7 @@ export interface StrictRequest {
 
 const HEADER_LINE = /^([!#$%&'*+.^_`|~\w-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*$/;
 
-/** What a client may say, and what a proxy may make of it: origin form, HTTP/1.1, no extensions of chunks, no trailers. */
+/** What a client may send, and what the proxy may forward: origin form, HTTP/1.1, no chunk extensions, no trailers. */
 const RULES = {
   client: {
     line: /^([!#$%&'*+.^_`|~\w-]+) +([!-~]+) +HTTP\/1\.[01]$/,
@@ -22,9 +22,9 @@ const RULES = {
 type Sender = keyof typeof RULES;
 
 /**
- * Takes the first request off a stream of Latin-1 text (RFC 9112).
- * @returns undefined if there is more to come
- * @throws Error naming the rule that is broken
+ * Takes the first request from a stream of Latin-1 text (RFC 9112).
+ * @returns undefined if the request is incomplete
+ * @throws Error that names the violated rule
  */
 export function takeRequest(text: string, sender: Sender): { request: StrictRequest; rest: string } | undefined {
   const end = text.indexOf('\r\n\r\n');
@@ -41,20 +41,20 @@ export function takeRequest(text: string, sender: Sender): { request: StrictRequ
   return body && { request: { method, target, headers, body: body.taken }, rest: body.rest };
 }
 
-interface Cut {
+interface Taken {
   readonly taken: string;
   readonly rest: string;
 }
 
-function takeBody(headers: StrictRequest['headers'], text: string, sender: Sender): Cut | undefined {
-  // A proxy may not leave a line to an upstream that takes `_` for `-`.
+function takeBody(headers: StrictRequest['headers'], text: string, sender: Sender): Taken | undefined {
+  // The proxy must not forward a line that an upstream reads with `-` instead of `_`.
   const names =
     sender === 'client' ? /^(content-length|transfer-encoding)$/i : /^(content[-_]length|transfer[-_]encoding)$/i;
   const framing = headers.filter(([name]) => names.test(name));
   if (framing.length > 1) throw new Error(`framing ${JSON.stringify(framing)}`);
   const [[name, value] = ['content-length', '0']] = framing;
   if (/^transfer-encoding$/i.test(name)) {
-    // Names of codings are case-insensitive (RFC 9112 7); ours is written in one way.
+    // Transfer codings are case-insensitive (RFC 9112, section 7). The proxy writes lower case.
     if ((sender === 'client' ? value.toLowerCase() : value) !== 'chunked') throw new Error(`coding ${value}`);
     return takeChunks(text, sender);
   }
@@ -64,7 +64,7 @@ function takeBody(headers: StrictRequest['headers'], text: string, sender: Sende
   return text.length < length ? undefined : { taken: text.slice(0, length), rest: text.slice(length) };
 }
 
-function takeChunks(text: string, sender: Sender): Cut | undefined {
+function takeChunks(text: string, sender: Sender): Taken | undefined {
   let taken = '';
   let rest = text;
   for (;;) {
@@ -77,13 +77,13 @@ function takeChunks(text: string, sender: Sender): Cut | undefined {
     if (size === 0) return takeTrailers(rest, sender, taken);
     const piece = rest.slice(0, size + 2);
     if (piece.length < size + 2) return undefined;
-    if (!piece.endsWith('\r\n')) throw new Error('a chunk without an end');
+    if (!piece.endsWith('\r\n')) throw new Error('a chunk without CRLF');
     rest = rest.slice(size + 2);
     taken += piece.slice(0, size);
   }
 }
 
-function takeTrailers(text: string, sender: Sender, taken: string): Cut | undefined {
+function takeTrailers(text: string, sender: Sender, taken: string): Taken | undefined {
   if (text.startsWith('\r\n')) return { taken, rest: text.slice(2) };
   const end = text.indexOf('\r\n\r\n');
   if (end === -1) return undefined;
@@ -92,7 +92,7 @@ function takeTrailers(text: string, sender: Sender, taken: string): Cut | undefi
   return { taken, rest: text.slice(end + 4) };
 }
 
-/** Every request in a stream up to the first that is none, or not whole. */
+/** All requests in a stream until the first invalid or incomplete one. */
 export function requestsIn(text: string): StrictRequest[] {
   const found: StrictRequest[] = [];
   try {
@@ -107,7 +107,7 @@ export function requestsIn(text: string): StrictRequest[] {
   }
 }
 
-/** An upstream that keeps every request, and says what was wrong with the rest. */
+/** An upstream that records every valid request, and the errors of the others. */
 export class StrictUpstream {
   readonly requests: StrictRequest[] = [];
   readonly faults: string[] = [];
@@ -127,7 +127,7 @@ export class StrictUpstream {
     return new StrictUpstream(server);
   }
 
-  /** Forgets, and gives what came in since it last did. */
+  /** Returns and removes the records since the last call. */
   take(): { requests: StrictRequest[]; faults: string[] } {
     return { requests: this.requests.splice(0), faults: this.faults.splice(0) };
   }
@@ -148,7 +148,7 @@ export class StrictUpstream {
         const found = takeRequest(text, 'proxy');
         if (found === undefined) return;
         text = '';
-        if (found.rest !== '') throw new Error(`bytes behind a request: ${JSON.stringify(found.rest.slice(0, 80))}`);
+        if (found.rest !== '') throw new Error(`bytes after a request: ${JSON.stringify(found.rest.slice(0, 80))}`);
         this.requests.push(found.request);
         const body = found.request.method === 'HEAD' ? '' : 'fine';
         socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n${body}`);

@@ -91,7 +91,7 @@ function answer(chance: Chance): Input {
   }
   const value: unknown = chance.oneIn(20) ? chance.pick(OTHERS) : root;
   const json = JSON.stringify(value);
-  const body = chance.oneIn(5) ? chance.mutated(json, PIECES) : chance.oneIn(40) ? `<html>${json}` : json;
+  const body = chance.oneIn(5) ? chance.mutate(json, PIECES) : chance.oneIn(40) ? `<html>${json}` : json;
   const headers = {
     ...(chance.oneIn(2) && { date: chance.pick(DATES) }),
     ...(chance.oneIn(3) && { 'retry-after': chance.pick([...DATES, '5', '-5', '1e9', '99999999999', '0.5']) }),
@@ -127,30 +127,31 @@ function check(input: Input): void {
       throw new Error(`code ${outcome.code}`);
     const { retryAfterS = 1 } = outcome;
     if (!(Number.isInteger(retryAfterS) && retryAfterS >= 1 && retryAfterS <= 3600)) throw new Error('Retry-After');
-    if (printed(outcome).includes(CANARY)) throw new Error(`it shows the token: ${outcome.message}`);
+    if (printed(outcome).includes(CANARY)) throw new Error(`the error contains the token: ${outcome.message}`);
     return;
   }
   const value = outcome.accessToken.reveal();
-  if (!/^[!-~]{1,8192}$/.test(value)) throw new Error('its token fits no header');
+  if (!/^[!-~]{1,8192}$/.test(value)) throw new Error('the token does not fit into a header');
   const lifetimeMs = outcome.expiresAtMs - outcome.issuedAtMs;
-  if (!(lifetimeMs > 0 && Number.isFinite(lifetimeMs))) throw new Error(`it lives for ${lifetimeMs} ms`);
+  if (!(lifetimeMs > 0 && Number.isFinite(lifetimeMs))) throw new Error(`the lifetime is ${lifetimeMs} ms`);
   if (!(outcome.refreshAtMs >= outcome.issuedAtMs && outcome.refreshAtMs <= outcome.expiresAtMs)) {
-    throw new Error('it is refreshed outside its life');
+    throw new Error('the refresh time is outside the lifetime');
   }
-  if (printed(outcome).includes(CANARY)) throw new Error('it prints its token');
-  if (input.answer.status < 200 || input.answer.status > 299) throw new Error('it came with a failure');
+  if (printed(outcome).includes(CANARY)) throw new Error('the token can be printed');
+  if (input.answer.status < 200 || input.answer.status > 299)
+    throw new Error('a token was read from an error response');
 }
 
-describe('an answer of a token endpoint', () => {
-  it('gives a token that fits a header and lives, or a refusal that shows no token, and nothing else', async () => {
-    await fuzz({ name: 'token answers', count: 40_000, make: answer, check });
+describe('a token response', () => {
+  it('results in a valid token or in an error without the token', async () => {
+    await fuzz({ name: 'token responses', count: 40_000, make: answer, check });
   });
 
-  it('gives tokens and refusals of both kinds', async () => {
+  it('results in every kind of token and error', async () => {
     const seen = new Map<string, number>();
     const count = (key: string) => void seen.set(key, (seen.get(key) ?? 0) + 1);
     await fuzz({
-      name: 'kinds of token answers',
+      name: 'kinds of token responses',
       count: 2000,
       make: answer,
       check: (input) => {

@@ -1,20 +1,20 @@
 const SMALL = 16 * 1024;
 
-/** What costs less CPU time than this for 64 KiB blocks nobody. Milliseconds. */
+/** CPU time for 64 KiB that needs no comparison. */
 const FLOOR_MS = 20;
 
 /** Linear code takes 4 times as long for 4 times the input. Quadratic code takes 16 times as long. */
 const MAX_GROWTH = 8;
 
-/** For 16 KiB, the most that a request may send. Milliseconds. */
+/** Maximum CPU time for 16 KiB, the size limit of a request head. */
 const MAX_SMALL_MS = 250;
 
 const RUNS = 5;
 
 /**
  * Compares the CPU time that `run` needs for inputs of 16 KiB and 64 KiB.
- * @param make makes an input of about so many bytes
- * @returns undefined if the time grows with the size, and not with its square; else what was measured
+ * @param make creates an input of about the given number of bytes
+ * @returns undefined if the time grows linearly, else the measurements
  */
 export function superlinear(run: (input: string) => unknown, make: (bytes: number) => string): string | undefined {
   const [small, large] = [make(SMALL), make(SMALL * 4)];
@@ -27,7 +27,7 @@ export function superlinear(run: (input: string) => unknown, make: (bytes: numbe
   return `${smallMs.toFixed(1)} ms for 16 KiB, ${largeMs.toFixed(1)} ms for 64 KiB`;
 }
 
-/** The least CPU time of a few runs; none follows one that took less than `enoughMs`. */
+/** The lowest CPU time of several runs. Stops after a run that took less than `enoughMs`. */
 function fastest(run: (input: string) => unknown, input: string, enoughMs: number): number {
   let least = Infinity;
   for (let i = 0; i < RUNS && least >= enoughMs; i++) least = Math.min(least, cpuMs(run, input));

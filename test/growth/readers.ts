@@ -51,7 +51,7 @@ function attempt(run: () => unknown): unknown {
   }
 }
 
-/** The text as header lines of a request, each as long as `length` says. */
+/** The text as header lines of `length` characters each. */
 function lines(name: string, text: string, length: number): string[] {
   return Array.from({ length: text.length / length }, (_, i) => [
     name,
@@ -80,7 +80,7 @@ function tokenIn(fields: object): unknown {
   return attempt(() => readToken(answer, RESPONSE, 60, 0));
 }
 
-/** Every function that reads what a client, a provider or a browser wrote. */
+/** All functions that read input from clients, providers or browsers. */
 export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   maskedPath,
   maskedUnknownPath,

@@ -11,7 +11,7 @@ function nested(opening: string, closing: string): Shape {
   };
 }
 
-/** Texts of about so many bytes that made regular expressions and loops slow, or could. */
+/** Creates texts that may make regular expressions and loops slow. */
 export const SHAPES: Readonly<Record<string, Shape>> = {
   percent: repeated('%'),
   'percent escapes': repeated('%41'),
