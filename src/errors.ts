@@ -38,6 +38,10 @@ export function statusOf(code: string): number | undefined {
  */
 export type Outcome = 'not_sent' | 'unknown';
 
+/** What to do after a failure with outcome `unknown`. */
+export const MAY_HAVE_ACTED =
+  'The provider may have acted on the request. Check the outcome there before you send it again.';
+
 /** What took too long. */
 export type TimeoutPhase =
   /** Opening a connection. Includes the TLS handshake, unless that is measured separately. */

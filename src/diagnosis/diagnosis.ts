@@ -1,4 +1,4 @@
-import type { ProxyError, Reason, TokenRule } from '../errors.ts';
+import { MAY_HAVE_ACTED, type ProxyError, type Reason, type TokenRule } from '../errors.ts';
 import { formatDuration, formatList } from '../format.ts';
 import type { Diagnosis, DiagnosisContext } from './diagnosis-context.ts';
 import { connectTimeoutHint, diagnoseNetwork, whereOf } from './network.ts';
@@ -7,7 +7,6 @@ type ReasonOf<Kind extends Reason['kind']> = Extract<Reason, { kind: Kind }>;
 
 type Diagnose<Kind extends Reason['kind']> = (reason: ReasonOf<Kind>, context: DiagnosisContext) => Diagnosis;
 
-const CHECK_OUTCOME = 'The provider may have acted on the request. Check the outcome there before you send it again.';
 const PROVIDER_FAILS = "The provider is failing. Wakala keeps retrying. Check the provider's status page.";
 
 const TOKEN_RULES: Readonly<Record<TokenRule, string>> = {
@@ -24,7 +23,7 @@ const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
   connection_lost: ({ host }) => ({
     code: 'api_reset',
     what: `The connection to ${host} broke before the response was complete.`,
-    hint: CHECK_OUTCOME,
+    hint: MAY_HAVE_ACTED,
   }),
   malformed_response: ({ rule, host }, context) =>
     apiCode(
@@ -33,7 +32,7 @@ const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
         what: `The response of ${host ?? hostOf(context)} is not valid HTTP: ${rule}.`,
         hint:
           context.server === 'upstream'
-            ? CHECK_OUTCOME
+            ? MAY_HAVE_ACTED
             : `Check the port and the scheme (http or https) in ${whereOf(context.key)}. If they are right, tell the provider.`,
       },
       context,
@@ -129,12 +128,12 @@ function diagnoseTimeout({ phase, timeoutMs, host }: ReasonOf<'timeout'>, contex
         hint: PROVIDER_FAILS,
       };
     case 'send':
-      return { code: 'api_slow', what: `${host} did not take the whole request ${within}.`, hint: CHECK_OUTCOME };
+      return { code: 'api_slow', what: `${host} did not take the whole request ${within}.`, hint: MAY_HAVE_ACTED };
     case 'response':
       return {
         code: 'api_slow',
         what: `${host} took the request but did not respond ${within}.`,
-        hint: `${CHECK_OUTCOME} If its responses do take that long, raise \`timeout\` of the route.`,
+        hint: `${MAY_HAVE_ACTED} If its responses do take that long, raise \`timeout\` of the route.`,
       };
   }
 }

@@ -1,5 +1,4 @@
-import { ProxyError } from '../errors.ts';
-import { MAY_HAVE_ACTED } from '../http/client/failures.ts';
+import { MAY_HAVE_ACTED, ProxyError } from '../errors.ts';
 import {
   cameThroughWakala,
   compactHeaderName,

@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ProxyError, type Reason, type TimeoutPhase } from '../errors.ts';
-import { MAY_HAVE_ACTED } from '../http/client/failures.ts';
+import { MAY_HAVE_ACTED, ProxyError, type Reason, type TimeoutPhase } from '../errors.ts';
 import {
   type ClientRequest,
   type Exchange,

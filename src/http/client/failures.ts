@@ -1,7 +1,4 @@
-import { networkCode, networkReason, ProxyError } from '../../errors.ts';
-
-export const MAY_HAVE_ACTED =
-  'The provider may have acted on the request. Check the outcome there before you send it again.';
+import { MAY_HAVE_ACTED, networkCode, networkReason, ProxyError } from '../../errors.ts';
 
 /** No connection could be opened. `server` is its host, with the port if that is not the usual one. */
 export function unreachable(server: string, cause: unknown): ProxyError {

@@ -1,11 +1,10 @@
 import { expect, it } from 'vitest';
-import type { ProxyError } from '../../../src/errors.ts';
+import { MAY_HAVE_ACTED, type ProxyError } from '../../../src/errors.ts';
 import {
   brokenConnection,
   connectTimeout,
   handlerFailed,
   invalidResponse,
-  MAY_HAVE_ACTED,
   poolClosed,
   unreachable,
 } from '../../../src/http/client/failures.ts';
