@@ -4,9 +4,9 @@ import { PROCESS_METRIC_ENTRIES, ROUTE_COUNTER_ENTRIES, type RouteCounts } from 
 import { type Bucket, BUCKET_MS } from '../telemetry/route-stats.ts';
 import type { StoreStatus } from '../tokens/store/store.ts';
 import { iso } from '../format.ts';
-import { type RequestDetails, type RequestView, type ShownBody, total } from './request-view.ts';
+import { type RequestDetails, type RequestView, type ShownBody, total } from './inspector.ts';
 import { type CredentialSnapshot, MOST_REFUSED_CALLS, type ProcessSnapshot } from '../telemetry/snapshot.ts';
-import type { Overview, RouteView, Traffic } from './view.ts';
+import type { Overview, RouteView, Traffic } from './overview.ts';
 
 /** What the API answers: snake_case names, times in ISO 8601, null for what is not there. */
 export type Json = Record<string, unknown>;

@@ -6,9 +6,9 @@ import { EventFeed, eventStream } from './events.ts';
 import { iso } from '../format.ts';
 import type { AdminContext } from './context.ts';
 import { type AdminProblem, problemIn } from './problem-response.ts';
-import { MOST_REQUESTS, NOT_KEPT, requestDetails, type RequestFilter, requestOf, requestsOf } from './request-view.ts';
+import { MOST_REQUESTS, NOT_KEPT, requestDetails, type RequestFilter, requestOf, requestsOf } from './inspector.ts';
 import type { RefreshResult } from '../telemetry/snapshot.ts';
-import { overviewOf } from './view.ts';
+import { overviewOf } from './overview.ts';
 
 /** A path and what its one method does; GET answers HEAD as well. */
 export type Endpoint = readonly [method: 'GET' | 'POST', path: string, handler: Handler];

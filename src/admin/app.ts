@@ -5,7 +5,7 @@ import { hasAdminToken, isLocalHost } from './caller.ts';
 import type { AdminContext } from './context.ts';
 import type { Metrics } from './metrics.ts';
 import { FAILED, problemIn } from './problem-response.ts';
-import { snapshotsOf } from './view.ts';
+import { snapshotsOf } from './overview.ts';
 
 /** No part of a page comes from elsewhere, none runs inside another page. */
 const CONTENT_SECURITY_POLICY = [

@@ -3,9 +3,9 @@ import type { Clock } from '../clock.ts';
 import type { RecordedRequest } from '../telemetry/recent-requests.ts';
 import { type Json, overviewJson, requestJson, routeJson } from './api-json.ts';
 import type { AdminContext } from './context.ts';
-import { requestView } from './request-view.ts';
+import { requestView } from './inspector.ts';
 import type { ServingProcess } from '../telemetry/snapshot.ts';
-import { type Overview, overviewOf } from './view.ts';
+import { type Overview, overviewOf } from './overview.ts';
 
 /** What changed since the poll before. */
 interface FeedEvent {

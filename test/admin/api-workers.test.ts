@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { adminApp } from '../../src/admin/app.ts';
-import { requestDetails } from '../../src/admin/request-view.ts';
+import { requestDetails } from '../../src/admin/inspector.ts';
 import type {
   CredentialSnapshot,
   ProcessSnapshot,

@@ -1,7 +1,7 @@
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { matchesFilter, isHost, requestDetails, requestView } from '../../src/admin/request-view.ts';
+import { matchesFilter, isHost, requestDetails, requestView } from '../../src/admin/inspector.ts';
 import { isLinkLocalAddress, isLoopbackName } from '../../src/http/ip-address.ts';
 import { Access } from '../../src/proxy/access.ts';
 import { reasonPhrase } from '../../src/proxy/client-response.ts';

@@ -4,7 +4,7 @@ import { bytes, count, plural, rate } from '../../format.ts';
 import type { ProcessSnapshot } from '../../telemetry/snapshot.ts';
 import type { StoreStatus } from '../../tokens/store/store.ts';
 import type { AdminContext } from '../context.ts';
-import { type Overview, overviewOf, type RouteView } from '../view.ts';
+import { type Overview, overviewOf, type RouteView } from '../overview.ts';
 import { age, facts } from './elements.ts';
 import { pageResponse } from './layout.ts';
 import { diagnosticBlock, routeArticle } from './route-article.ts';

@@ -11,7 +11,7 @@ import {
   type ShownBody,
   type Span,
   type SpanKind,
-} from '../request-view.ts';
+} from '../inspector.ts';
 import { pageResponse } from './layout.ts';
 import { status } from './requests-page.ts';
 

@@ -4,7 +4,7 @@ import { filterOf, TOKEN_USES } from '../api.ts';
 import { moment } from './elements.ts';
 import { count, millis, plural } from '../../format.ts';
 import type { AdminContext } from '../context.ts';
-import { type RequestFilter, requestsOf, type RequestView } from '../request-view.ts';
+import { type RequestFilter, requestsOf, type RequestView } from '../inspector.ts';
 import { pageResponse } from './layout.ts';
 
 /** Rows on the page. */

@@ -3,7 +3,7 @@ import type { Diagnostic } from '../route-health.ts';
 import { count, millis, plural, rate } from '../../format.ts';
 import { latencyAt } from '../../telemetry/latency.ts';
 import type { LifetimeSource } from '../../tokens/token.ts';
-import { type Overview, requestsIn, type RouteView, type Steps } from '../view.ts';
+import { type Overview, requestsIn, type RouteView, type Steps } from '../overview.ts';
 import { age, countdown, facts, moment, withCode } from './elements.ts';
 
 /** One kind of thing over time: a value for each step in which there is one. */

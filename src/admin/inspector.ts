@@ -2,8 +2,8 @@ import type { Config, ListenAddress } from '../config/config.ts';
 import { CUT, HIDDEN } from '../telemetry/mask-text.ts';
 import type { RecordedDetails, RecordedMessage, RecordedRequest } from '../telemetry/recent-requests.ts';
 import type { AttemptRecord, TokenUse } from '../telemetry/request-record.ts';
-import type { AdminProblem } from './problem-response.ts';
 import type { ServingProcess } from '../telemetry/snapshot.ts';
+import type { AdminProblem } from './problem-response.ts';
 
 /** Whether a Host header is one: a name or an address, perhaps with a port. */
 export function isHost(text: string): boolean {

@@ -1,10 +1,7 @@
 import type { Config, RouteConfig } from '../config/config.ts';
-import { type Diagnostic, type Health, reloadHealth, routeHealth, storeHealth } from './route-health.ts';
 import { latencyAt } from '../telemetry/latency.ts';
 import { sumOfCounts } from '../telemetry/metrics.ts';
 import { type Bucket, BUCKET_MS, bucketAt, BUCKETS } from '../telemetry/route-stats.ts';
-import type { StoreStatus } from '../tokens/store/store.ts';
-import type { AdminContext } from './context.ts';
 import {
   type CredentialSnapshot,
   groupByName,
@@ -14,6 +11,9 @@ import {
   type RouteSnapshot,
   type ServingProcess,
 } from '../telemetry/snapshot.ts';
+import type { StoreStatus } from '../tokens/store/store.ts';
+import type { AdminContext } from './context.ts';
+import { type Diagnostic, type Health, reloadHealth, routeHealth, storeHealth } from './route-health.ts';
 
 /** What every process that serves has to tell; one that gives no answer is left out. */
 export async function snapshotsOf(processes: readonly ServingProcess[]): Promise<ProcessSnapshot[]> {
