@@ -3,19 +3,19 @@ import { latencyAt } from '../telemetry/latency.ts';
 import { PROCESS_METRIC_ENTRIES, ROUTE_COUNTER_ENTRIES, type RouteCounts } from '../telemetry/metrics.ts';
 import { type Bucket, BUCKET_MS } from '../telemetry/route-stats.ts';
 import type { StoreStatus } from '../tokens/store/store.ts';
-import { iso } from '../format.ts';
-import { type RequestDetails, type RequestView, type ShownBody, total } from './inspector.ts';
-import { type CredentialSnapshot, MOST_REFUSED_CALLS, type ProcessSnapshot } from '../telemetry/snapshot.ts';
+import { formatIso } from '../format.ts';
+import { type RequestDetails, type RequestView, type ShownBody, totalMs } from './inspector.ts';
+import { type CredentialSnapshot, MAX_REFUSED_CALLS, type ProcessSnapshot } from '../telemetry/snapshot.ts';
 import type { Overview, RouteView, Traffic } from './overview.ts';
 
-/** What the API answers: snake_case names, times in ISO 8601, null for what is not there. */
+/** JSON of the API: snake_case names, times in ISO 8601, null for missing values. */
 export type Json = Record<string, unknown>;
 
-/** All of it; `routes`: those to tell of, with or without the points of their last quarter of an hour. */
+/** @param routes JSON of the routes to include */
 export function overviewJson(overview: Overview, routes: readonly Json[]): Json {
   const { atMs, version, commit, emulated, processes, diagnostics } = overview;
   return {
-    at: iso(atMs),
+    at: formatIso(atMs),
     version,
     commit: commit === '' ? null : commit,
     emulated,
@@ -26,15 +26,15 @@ export function overviewJson(overview: Overview, routes: readonly Json[]): Json 
   };
 }
 
-function processJson(told: ProcessSnapshot): Json {
-  const { pid, startedAtMs, upstreams } = told;
+function processJson(process: ProcessSnapshot): Json {
+  const { pid, startedAtMs, upstreams } = process;
   return {
     pid,
-    started_at: iso(startedAtMs),
-    ...metricsJson(PROCESS_METRIC_ENTRIES, told),
-    token_store: storeJson(told.tokenStore),
+    started_at: formatIso(startedAtMs),
+    ...metricsJson(PROCESS_METRIC_ENTRIES, process),
+    token_store: storeJson(process.tokenStore),
     upstreams,
-    unrouted: told.unrouted,
+    unrouted: process.unrouted,
   };
 }
 
@@ -43,7 +43,7 @@ function storeJson(store: StoreStatus | undefined): Json | null {
 }
 
 export function routeJson(view: RouteView): Json {
-  const { config, live, credential } = view;
+  const { config, snapshot, credential } = view;
   return {
     name: config.name,
     provider: config.provider.name,
@@ -52,22 +52,22 @@ export function routeJson(view: RouteView): Json {
     upstream: config.upstream,
     state: view.state,
     problems: view.diagnostics.map(diagnosticJson),
-    credential: live?.credential ?? null,
+    credential: snapshot?.credential ?? null,
     token: tokenJson(view),
     asking: credential?.isFetching ?? false,
-    retry_at: iso(credential?.retryAtMs),
+    retry_at: formatIso(credential?.retryAtMs),
     exchanges: credential === undefined ? null : exchangesJson(credential),
     clock_skew_ms: credential?.clockSkewMs ?? null,
     refused_calls: refusedCallsJson(credential),
     refused_call_count: credential?.refusedCallCount ?? 0,
-    in_flight: live?.inFlight ?? 0,
-    requests: live?.counts === undefined ? null : countsJson(live.counts),
+    in_flight: snapshot?.inFlight ?? 0,
+    requests: snapshot?.counts === undefined ? null : countsJson(snapshot.counts),
     recent: recentJson(view.traffic),
   };
 }
 
 function diagnosticJson({ code, state, what, hint, atMs, untilMs }: Diagnostic): Json {
-  return { code, state, what, todo: hint, at: iso(atMs), until: iso(untilMs) };
+  return { code, state, what, todo: hint, at: formatIso(atMs), until: formatIso(untilMs) };
 }
 
 function tokenJson({ tokenState, credential }: RouteView): Json {
@@ -75,17 +75,17 @@ function tokenJson({ tokenState, credential }: RouteView): Json {
   return {
     state: tokenState,
     fingerprint: token?.fingerprint ?? null,
-    issued_at: iso(token?.issuedAtMs),
-    expires_at: iso(token?.expiresAtMs),
-    refresh_at: iso(token?.refreshAtMs),
+    issued_at: formatIso(token?.issuedAtMs),
+    expires_at: formatIso(token?.expiresAtMs),
+    refresh_at: formatIso(token?.refreshAtMs),
     lifetime_source: token?.lifetimeSource ?? null,
     generation: token?.generation ?? null,
   };
 }
 
 function refusedCallsJson(credential: CredentialSnapshot | undefined): Json[] {
-  const calls = credential?.refusedCalls.slice(0, MOST_REFUSED_CALLS) ?? [];
-  return calls.map(({ client, call, untilMs }) => ({ client: client ?? null, call, until: iso(untilMs) }));
+  const calls = credential?.refusedCalls.slice(0, MAX_REFUSED_CALLS) ?? [];
+  return calls.map(({ client, call, untilMs }) => ({ client: client ?? null, call, until: formatIso(untilMs) }));
 }
 
 function exchangesJson({ exchanges: { credentials, refresh } }: CredentialSnapshot): Json {
@@ -105,7 +105,7 @@ function countsJson(counts: RouteCounts): Json {
   };
 }
 
-/** The values that have a field of their own in the API. */
+/** The values of the metrics that have a field in the API. */
 function metricsJson<Key extends string>(
   metrics: readonly (readonly [Key, { readonly json?: string }])[],
   values: { readonly [Name in NoInfer<Key>]: unknown },
@@ -121,9 +121,9 @@ function recentJson({ perSecond, p50Ms, p95Ms, p99Ms }: Traffic): Json {
   return { per_second: perSecond, p50_ms: p50Ms ?? null, p95_ms: p95Ms ?? null, p99_ms: p99Ms ?? null };
 }
 
-export function bucketJson({ step, statuses, latency, refusals, exchanges }: Bucket): Json {
+export function bucketJson({ index: step, statuses, latency, refusals, exchanges }: Bucket): Json {
   return {
-    at: iso(step * BUCKET_MS),
+    at: formatIso(step * BUCKET_MS),
     by_status: statusesJson(statuses),
     p50_ms: latencyAt(latency, 0.5) ?? null,
     p95_ms: latencyAt(latency, 0.95) ?? null,
@@ -138,7 +138,7 @@ export function requestJson(view: RequestView): Json {
   return {
     id,
     request_id: requestId,
-    at: iso(atMs),
+    at: formatIso(atMs),
     method,
     path,
     route: route ?? null,
@@ -160,11 +160,11 @@ export function detailsJson(details: RequestDetails): Json {
     client_left: details.clientLeft,
     token_refusals: details.refusals,
     timing: {
-      client_body_ms: rounded(total(spans, 'client body')),
-      token_ms: rounded(total(spans, 'token')),
-      connecting_ms: rounded(total(spans, 'connecting')),
-      first_byte_ms: rounded(total(spans, 'first byte')),
-      answer_body_ms: rounded(total(spans, 'answer body')),
+      client_body_ms: rounded(totalMs(spans, 'client body')),
+      token_ms: rounded(totalMs(spans, 'token')),
+      connecting_ms: rounded(totalMs(spans, 'connecting')),
+      first_byte_ms: rounded(totalMs(spans, 'first byte')),
+      answer_body_ms: rounded(totalMs(spans, 'response body')),
     },
     statuses: details.attempts.map(({ status }) => (status === 0 ? null : status)),
     request: {

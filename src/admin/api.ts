@@ -3,20 +3,27 @@ import type { Context, Handler } from 'hono';
 import type { RouteConfig } from '../config/config.ts';
 import { bucketJson, detailsJson, overviewJson, requestJson, routeJson } from './api-json.ts';
 import { EventFeed, eventStream } from './events.ts';
-import { iso } from '../format.ts';
+import { formatIso } from '../format.ts';
 import type { AdminContext } from './context.ts';
 import { type AdminProblem, problemIn } from './problem-response.ts';
-import { MOST_REQUESTS, NOT_KEPT, requestDetails, type RequestFilter, requestOf, requestsOf } from './inspector.ts';
+import {
+  MAX_LISTED_REQUESTS,
+  NOT_KEPT,
+  requestDetails,
+  type RequestFilter,
+  requestOf,
+  requestsOf,
+} from './inspector.ts';
 import type { RefreshResult } from '../telemetry/snapshot.ts';
 import { overviewOf } from './overview.ts';
 
-/** A path and what its one method does; GET answers HEAD as well. */
+/** The handler of a path and its method. GET includes HEAD. */
 export type Endpoint = readonly [method: 'GET' | 'POST', path: string, handler: Handler];
 
 /** Values of the `token` filter. */
 export const TOKEN_USES = ['cached', 'fetched', 'replayed', 'not-replayed'];
 
-/** What a query asks for. Empty fields, as a form sends them, ask for nothing. */
+/** The filter of a query. A form sends its unused fields empty: they are ignored. */
 export function filterOf(c: Context): RequestFilter {
   const field = (name: string) => c.req.query(name)?.trim() || undefined;
   return {
@@ -28,7 +35,7 @@ export function filterOf(c: Context): RequestFilter {
   };
 }
 
-function filterProblem({ status, token }: RequestFilter, limit: string): AdminProblem | undefined {
+function problemOfFilter({ status, token }: RequestFilter, limit: string): AdminProblem | undefined {
   const wrong = (detail: string): AdminProblem => ({ status: 400, code: 'bad_filter', detail });
   if (status !== undefined && !/^([1-5]\d\d|[1-5]xx|error)$/i.test(status)) {
     return wrong('`status` must be a status such as 200, a class such as 4xx, or error.');
@@ -36,13 +43,13 @@ function filterProblem({ status, token }: RequestFilter, limit: string): AdminPr
   if (token !== undefined && !TOKEN_USES.includes(token)) {
     return wrong(`\`token\` must be one of ${TOKEN_USES.join(', ')}.`);
   }
-  if (!/^\d{1,4}$/.test(limit) || Number(limit) < 1 || Number(limit) > MOST_REQUESTS) {
-    return wrong(`\`limit\` must be a number from 1 to ${MOST_REQUESTS}.`);
+  if (!/^\d{1,4}$/.test(limit) || Number(limit) < 1 || Number(limit) > MAX_LISTED_REQUESTS) {
+    return wrong(`\`limit\` must be a number from 1 to ${MAX_LISTED_REQUESTS}.`);
   }
   return undefined;
 }
 
-/** Gets a new token for a route. One process asks; the others hear of it. */
+/** Fetches a new token for a route. One process requests it, and the others adopt it. */
 async function refreshResponse(c: Context, context: AdminContext): Promise<Response> {
   const given = c.req.param('name') ?? '';
   const route = routeNamed(context.config().routes, given);
@@ -60,17 +67,17 @@ async function refreshResponse(c: Context, context: AdminContext): Promise<Respo
     return problemIn(c, problem);
   }
   const { fingerprint, expiresAtMs } = result as Extract<RefreshResult, { kind: 'refreshed' }>;
-  return c.json({ route: route.name, fingerprint, expires_at: iso(expiresAtMs) });
+  return c.json({ route: route.name, fingerprint, expires_at: formatIso(expiresAtMs) });
 }
 
 async function refreshed(context: AdminContext, route: string): Promise<RefreshResult> {
   const [first] = context.processes();
-  const nobody = { kind: 'failed', code: 'no_process', retryAfterS: 1 } as const;
-  if (first === undefined) return { ...nobody, detail: 'No process serves right now.' };
+  const noProcess = { kind: 'failed', code: 'no_process', retryAfterS: 1 } as const;
+  if (first === undefined) return { ...noProcess, detail: 'No process is running now. Try again.' };
   try {
     return await first.refresh(route);
   } catch {
-    return { ...nobody, detail: `Process ${first.pid} gave no answer in time.` };
+    return { ...noProcess, detail: `Process ${first.pid} did not respond in time. Try again.` };
   }
 }
 
@@ -79,36 +86,36 @@ function refreshProblem(route: string, result: RefreshResult): AdminProblem | un
     case 'refreshed':
       return undefined;
     case 'fixed':
-      return { status: 409, code: 'fixed_key', detail: `${route} uses a fixed key: there is nothing to ask for.` };
+      return { status: 409, code: 'fixed_key', detail: `${route} uses a fixed key, which cannot be refreshed.` };
     case 'no such route':
-      return { status: 404, code: 'no_such_route', detail: `${route} is not served any more.` };
+      return { status: 404, code: 'no_such_route', detail: `${route} was removed from the configuration.` };
     case 'failed':
       return { status: result.code === 'token_denied' ? 502 : 503, code: result.code, detail: result.detail };
   }
 }
 
-/** By its name, `/mpesa/*`, or what of it people type: `/mpesa`, `mpesa`. */
+/** A route by its name `/mpesa/*`, or by `/mpesa` or `mpesa`. */
 function routeNamed(routes: readonly RouteConfig[], given: string): RouteConfig | undefined {
   const prefix = `/${given.replace(/^\//, '')}`;
   return routes.find(({ name }) => name === given) ?? routes.find((route) => route.prefix === prefix);
 }
 
-/** Sends a recorded request again, where providers are emulated. */
+/** Resends a recorded request, only to emulated providers. */
 async function resendResponse(c: Context, context: AdminContext): Promise<Response> {
   const found = await requestOf(context.processes(), c.req.param('id') ?? '');
   if (found === undefined) return problemIn(c, NOT_KEPT);
-  const { serving, details } = found;
-  if (serving.resend === undefined) {
-    const detail = 'Requests are sent again only where the providers are emulated: a payment must not happen twice.';
+  const { process, details } = found;
+  if (process.resend === undefined) {
+    const detail = 'Requests can be resent only to emulated providers, because a payment must not happen twice.';
     return problemIn(c, { status: 403, code: 'not_emulated', detail });
   }
-  const result = await serving.resend(details.number);
+  const result = await process.resend(details.number);
   if (result.kind === 'refused') return problemIn(c, { status: 409, code: 'not_sent', detail: result.why });
   if (wantsPage(c)) return c.redirect(`/requests?q=${encodeURIComponent(result.requestId)}`, 303);
   return c.json({ request_id: result.requestId, status: result.status });
 }
 
-/** A form of a page sent it, where no script runs. */
+/** Whether a form of a page sent it, without the script of the dashboard. */
 function wantsPage(c: Context): boolean {
   return (c.req.header('accept') ?? '').includes('text/html');
 }
@@ -117,42 +124,46 @@ function wantsPage(c: Context): boolean {
 export function api(context: AdminContext): Endpoint[] {
   const feed = new EventFeed(context);
   return [
-    ['GET', '/api/routes', (c) => routesAnswer(c, context)],
-    ['GET', '/api/requests', (c) => requestsAnswer(c, context)],
-    ['GET', '/api/requests/:id', (c) => requestAnswer(c, context)],
-    ['GET', '/api/events', (c) => eventsAnswer(c, context, feed)],
+    ['GET', '/api/routes', (c) => routesResponse(c, context)],
+    ['GET', '/api/requests', (c) => requestsResponse(c, context)],
+    ['GET', '/api/requests/:id', (c) => requestResponse(c, context)],
+    ['GET', '/api/events', (c) => eventsResponse(c, context, feed)],
     ['POST', '/api/routes/:name/refresh', (c) => refreshResponse(c, context)],
     ['POST', '/api/requests/:id/replay', (c) => resendResponse(c, context)],
   ];
 }
 
-async function routesAnswer(c: Context, context: AdminContext): Promise<Response> {
+async function routesResponse(c: Context, context: AdminContext): Promise<Response> {
   const overview = await overviewOf(context);
-  const routes = overview.routes.map((view) => ({ ...routeJson(view), points: view.traffic.points.map(bucketJson) }));
+  const routes = overview.routes.map((view) => ({ ...routeJson(view), points: view.traffic.buckets.map(bucketJson) }));
   return c.json(overviewJson(overview, routes));
 }
 
-async function requestsAnswer(c: Context, context: AdminContext): Promise<Response> {
+async function requestsResponse(c: Context, context: AdminContext): Promise<Response> {
   const filter = filterOf(c);
   const limit = c.req.query('limit') ?? '100';
-  const wrong = filterProblem(filter, limit);
+  const wrong = problemOfFilter(filter, limit);
   if (wrong !== undefined) return problemIn(c, wrong);
-  const { requests, fitting } = await requestsOf(context.processes(), filter, Number(limit));
-  return c.json({ fitting, requests: requests.map(requestJson) });
+  const { requests, matchCount } = await requestsOf(context.processes(), filter, Number(limit));
+  return c.json({ fitting: matchCount, requests: requests.map(requestJson) });
 }
 
-async function requestAnswer(c: Context, context: AdminContext): Promise<Response> {
+async function requestResponse(c: Context, context: AdminContext): Promise<Response> {
   const found = await requestOf(context.processes(), c.req.param('id') ?? '');
   if (found === undefined) return problemIn(c, NOT_KEPT);
-  return c.json(detailsJson(requestDetails(found.serving.pid, found.details, context.config())));
+  return c.json(detailsJson(requestDetails(found.process.pid, found.details, context.config())));
 }
 
-function eventsAnswer(c: Context, context: AdminContext, feed: EventFeed): Response {
+function eventsResponse(c: Context, context: AdminContext, feed: EventFeed): Response {
   const headers = { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' };
   if (c.req.method === 'HEAD') return c.body(null, 200, headers);
   if (feed.isFull) {
     c.header('retry-after', '5');
-    return problemIn(c, { status: 503, code: 'too_many_listeners', detail: 'Too many clients listen to events.' });
+    return problemIn(c, {
+      status: 503,
+      code: 'too_many_listeners',
+      detail: 'Too many clients listen to events. Try again later.',
+    });
   }
   const { outgoing } = c.env as HttpBindings;
   return c.body(eventStream(feed, context.clock, c.req.query('brief') === 'true', outgoing), 200, headers);

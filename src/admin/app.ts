@@ -7,7 +7,7 @@ import type { Metrics } from './metrics.ts';
 import { FAILED, problemIn } from './problem-response.ts';
 import { snapshotsOf } from './overview.ts';
 
-/** No part of a page comes from elsewhere, none runs inside another page. */
+/** Pages load nothing from other origins, and cannot be framed. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "style-src 'self'",
@@ -19,7 +19,7 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** On a loopback address, every request must name this machine. Metrics are behind this alone. */
+/** On a loopback address, every request must name this machine in its Host header. `/metrics` has no other guard. */
 function hostGuard(context: AdminContext): MiddlewareHandler {
   return async (c, next) => {
     if (isOnLoopback(context) && !isLocalHost(c.req.header('host'))) return c.text('host refused\n', 403);
@@ -28,7 +28,7 @@ function hostGuard(context: AdminContext): MiddlewareHandler {
   };
 }
 
-/** Who may see the admin app, and who may act in it. */
+/** Requires the admin token on an address that is not loopback, and refuses web pages of other origins. */
 function guard(context: AdminContext): MiddlewareHandler {
   return async (c, next) => {
     c.header('cache-control', 'no-store');
@@ -36,7 +36,7 @@ function guard(context: AdminContext): MiddlewareHandler {
     c.header('x-content-type-options', 'nosniff');
     // Under `no-referrer`, browsers send `Origin: null` with a form's POST, even to the page's own origin.
     c.header('referrer-policy', 'same-origin');
-    const refusal = refusalOf(context, c) ?? strangePage(c);
+    const refusal = refuseWithoutToken(context, c) ?? refuseOtherOrigin(c);
     if (refusal !== undefined) return refusal;
     await next();
     return undefined;
@@ -47,31 +47,31 @@ function isOnLoopback(context: AdminContext): boolean {
   return isLoopbackName(context.config().admin?.host ?? '');
 }
 
-function refusalOf(context: AdminContext, c: Context): Response | undefined {
+function refuseWithoutToken(context: AdminContext, c: Context): Response | undefined {
   if (isOnLoopback(context) || hasAdminToken(context.config().adminToken, c.req.header('authorization'))) {
     return undefined;
   }
   c.header('www-authenticate', 'Basic realm="wakala admin", Bearer realm="wakala admin"');
-  const how = 'as a bearer token, or as the password that a browser asks for';
+  const how = 'as a bearer token, or as the password that the browser requests';
   return c.text(`set \`admin: {address, token}\`, and send the token ${how}\n`, 401);
 }
 
 /**
- * A page of another origin that has a browser ask or act here (CSRF), also from another port of this machine. Only a
- * link that somebody followed is let through: it shows a page. A client that is no browser says nothing of where it is.
+ * Refuses requests that a browser sends for a page of another origin (CSRF), another port of this machine included.
+ * Following a link to a page is allowed. Clients other than browsers send neither of these headers.
  */
-function strangePage(c: Context): Response | undefined {
+function refuseOtherOrigin(c: Context): Response | undefined {
   const origin = c.req.header('origin');
   const site = c.req.header('sec-fetch-site');
   const isOwn = origin === undefined || origin === `http://${c.req.header('host') ?? ''}`;
   if (isOwn && (site === undefined || site === 'same-origin' || site === 'none')) return undefined;
   const isGet = c.req.method === 'GET' || c.req.method === 'HEAD';
   if (isGet && isOwn && c.req.header('sec-fetch-dest') === 'document') return undefined;
-  const detail = "Only the dashboard's own pages, and clients that are no browsers, are answered here.";
+  const detail = 'A browser may send this request only from a page of the dashboard.';
   return problemIn(c, { status: 403, code: 'origin_refused', detail });
 }
 
-/** What the admin listener serves besides its probes. */
+/** Everything that the admin listener serves besides its probes. */
 export function adminApp(context: AdminContext): Hono {
   const app = new Hono();
   let metrics: Promise<Metrics> | undefined;
@@ -86,12 +86,12 @@ export function adminApp(context: AdminContext): Hono {
     app.on(method, path, handler);
     app.all(path, (c) => methodRefused(c, method));
   }
-  app.notFound((c) => problemIn(c, { status: 404, code: 'not_found', detail: 'There is nothing at this path.' }));
+  app.notFound((c) => problemIn(c, { status: 404, code: 'not_found', detail: 'Nothing is at this path.' }));
   app.onError((_error, c) => problemIn(c, FAILED));
   return app;
 }
 
-/** Loaded for those who look: whoever scrapes metrics does not. */
+/** The pages. They are loaded on first use. */
 function pages(context: AdminContext): Endpoint[] {
   return [
     ['GET', '/', async (c) => (await import('./pages/overview-page.ts')).overviewPage(c, context)],
@@ -103,5 +103,5 @@ function pages(context: AdminContext): Endpoint[] {
 
 function methodRefused(c: Context, method: Endpoint[0]): Response {
   c.header('allow', method === 'GET' ? 'GET, HEAD' : method);
-  return problemIn(c, { status: 405, code: 'method_not_allowed', detail: `Only ${method} is for this path.` });
+  return problemIn(c, { status: 405, code: 'method_not_allowed', detail: `This path accepts only ${method}.` });
 }

@@ -7,33 +7,36 @@ import { requestView } from './inspector.ts';
 import type { ServingProcess } from '../telemetry/snapshot.ts';
 import { type Overview, overviewOf } from './overview.ts';
 
-/** What changed since the poll before. */
+/** What changed since the last poll. */
 interface FeedEvent {
-  /** All that is to be told, with every route; undefined if nothing changed. */
-  readonly whole: Json | undefined;
-  /** The same with those routes that changed. */
+  /** The overview with all routes; undefined if nothing changed. */
+  readonly all: Json | undefined;
+  /** The overview with the routes that changed. */
   readonly changed: Json | undefined;
   /** New requests, oldest first; the newest 200 if there are more. */
   readonly requests: readonly Json[];
-  /** Its events as text, each kind made for the first listener and sent to all. */
-  readonly encoded: Map<string, Uint8Array>;
+  /** The text of each kind of stream, encoded once for all listeners. */
+  readonly encoded: Map<StreamKind, Uint8Array>;
 }
 
-type Listener = (news: FeedEvent) => void;
+/** `all`: the first event of a listener. `brief`: the events have no content. */
+type StreamKind = 'all' | 'changed' | 'brief';
 
-const EVERY_MS = 1000;
+type Listener = (event: FeedEvent) => void;
 
-/** New requests that one poll tells of. */
-const MOST_REQUESTS = 200;
+const POLL_INTERVAL_MS = 1000;
 
-/** Those who may listen at the same time. */
-const MOST_LISTENERS = 50;
+/** Largest number of new requests in one event. */
+const MAX_REQUESTS_PER_POLL = 200;
 
-/** One poll of all processes a second, shared by all who listen; none while nobody does. */
+/** Largest number of listeners at the same time. */
+const MAX_LISTENERS = 50;
+
+/** Polls all processes once a second for all listeners together. Without a listener it does not poll. */
 export class EventFeed {
   readonly #context: AdminContext;
   readonly #listeners = new Set<Listener>();
-  /** Number of the newest request known, by process. */
+  /** Number of the newest known request, by pid. */
   readonly #newest = new Map<number, number>();
   #routes = new Map<string, string>();
   #rest = '';
@@ -44,12 +47,12 @@ export class EventFeed {
     this.#context = context;
   }
 
-  /** Whether nobody else may listen now. */
+  /** Whether the largest number of listeners is reached. */
   get isFull(): boolean {
-    return this.#listeners.size >= MOST_LISTENERS;
+    return this.#listeners.size >= MAX_LISTENERS;
   }
 
-  /** Tells everything first, then what changed. @returns a function that ends it */
+  /** Calls back with everything first, then with what changed. @returns a function that ends it */
   listen(listener: Listener): () => void {
     this.#listeners.add(listener);
     if (this.#last !== undefined) listener(this.#last);
@@ -76,19 +79,19 @@ export class EventFeed {
 
   async #run(isFirst: boolean): Promise<void> {
     const run = this.#cancel;
-    // A failure shows as what is missing; the next poll tries again.
-    const news = await this.#poll(isFirst).catch(() => undefined);
+    // After a failure, the next poll tries again.
+    const event = await this.#poll(isFirst).catch(() => undefined);
     if (this.#cancel !== run) return;
-    if (news !== undefined) for (const listener of [...this.#listeners]) listener(news);
+    if (event !== undefined) for (const listener of [...this.#listeners]) listener(event);
     if (this.#cancel !== run) return;
-    this.#cancel = this.#context.clock.after(EVERY_MS, () => void this.#run(false));
+    this.#cancel = this.#context.clock.after(POLL_INTERVAL_MS, () => void this.#run(false));
   }
 
   async #poll(isFirst: boolean): Promise<FeedEvent> {
     const run = this.#cancel;
     const [overview, requests] = await Promise.all([overviewOf(this.#context), this.#newRequests(isFirst)]);
-    // Ended and begun anew meanwhile: what was remembered belongs to the new one.
-    if (this.#cancel !== run) return newsOf(undefined, undefined, []);
+    // The feed was ended and started again meanwhile: its state belongs to the new run.
+    if (this.#cancel !== run) return feedEvent(undefined, undefined, []);
     const routes = overview.routes.map(routeJson);
     const texts = new Map(routes.map((route) => [String(route['name']), JSON.stringify(route)]));
     const changed = routes.filter((route) => {
@@ -99,55 +102,55 @@ export class EventFeed {
     const isSame = changed.length === 0 && rest === this.#rest && texts.size === this.#routes.size;
     this.#routes = texts;
     this.#rest = rest;
-    if (isSame) return newsOf(undefined, undefined, requests);
-    const whole = overviewJson(overview, routes);
-    this.#last = newsOf(whole, whole, []);
-    return newsOf(whole, overviewJson(overview, changed), requests);
+    if (isSame) return feedEvent(undefined, undefined, requests);
+    const all = overviewJson(overview, routes);
+    this.#last = feedEvent(all, all, []);
+    return feedEvent(all, overviewJson(overview, changed), requests);
   }
 
   async #newRequests(isFirst: boolean): Promise<Json[]> {
-    const answers = await Promise.allSettled(
-      this.#context.processes().map(async (serving) => ({ serving, recorded: await this.#newRecords(serving) })),
+    const results = await Promise.allSettled(
+      this.#context.processes().map(async (process) => ({ process, recorded: await this.#newRecords(process) })),
     );
     if (isFirst) return [];
-    return answers
-      .flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
-      .flatMap(({ serving, recorded }) => recorded.map((one) => requestView(serving.pid, one)))
+    return results
+      .flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+      .flatMap(({ process, recorded }) => recorded.map((one) => requestView(process.pid, one)))
       .reverse()
       .sort((a, b) => a.atMs - b.atMs)
-      .slice(-MOST_REQUESTS)
+      .slice(-MAX_REQUESTS_PER_POLL)
       .map(requestJson);
   }
 
-  async #newRecords(serving: ServingProcess): Promise<readonly RecordedRequest[]> {
-    const after = this.#newest.get(serving.pid) ?? 0;
-    const recorded = await serving.records(after);
-    this.#newest.set(serving.pid, recorded[0]?.number ?? after);
+  async #newRecords(process: ServingProcess): Promise<readonly RecordedRequest[]> {
+    const after = this.#newest.get(process.pid) ?? 0;
+    const recorded = await process.records(after);
+    this.#newest.set(process.pid, recorded[0]?.number ?? after);
     return recorded;
   }
 }
 
-function newsOf(whole: Json | undefined, changed: Json | undefined, requests: readonly Json[]): FeedEvent {
-  return { whole, changed, requests, encoded: new Map() };
+function feedEvent(all: Json | undefined, changed: Json | undefined, requests: readonly Json[]): FeedEvent {
+  return { all, changed, requests, encoded: new Map() };
 }
 
-/** All but the routes, and but what changes without anything having happened. */
+/** The overview without its routes, and without values that change all the time. */
 function restOf(overview: Overview): string {
-  const processes = overview.processes.map((told) => ({ ...told, rssBytes: 0, cpuSeconds: 0 }));
+  const processes = overview.processes.map((process) => ({ ...process, rssBytes: 0, cpuSeconds: 0 }));
   return JSON.stringify({ ...overviewJson({ ...overview, processes }, []), at: null });
 }
 
-/** What a listener may leave unread, unless one message is longer, before it is dropped. Bytes. */
-const MAX_UNREAD = 256 * 1024;
+/** A listener that leaves more unread is disconnected, unless one message is longer. Bytes. */
+const MAX_UNREAD_BYTES = 256 * 1024;
 
 const HEARTBEAT_MS = 15_000;
 
 const encoder = new TextEncoder();
 
 /**
- * Server-sent events (WHATWG HTML 9.2): `routes` with the routes that changed, the first time all of them; `request`
- * with one new request. `brief`: the same without what they tell, for who then fetches what it shows.
- * @param connection that the stream is written to. It is destroyed if its client does not read what it is told.
+ * Server-sent events (WHATWG HTML 9.2): `routes` with the routes that changed, the first time with all of them;
+ * `request` with one new request. `brief`: the same events without content, for clients that then fetch a page.
+ * @param connection the response that the stream is written to. It is destroyed if its client does not read.
  */
 export function eventStream(
   feed: EventFeed,
@@ -162,9 +165,9 @@ export function eventStream(
       start(controller) {
         const send = (bytes: Uint8Array) => {
           if (bytes.length === 0) return;
-          const unread = MAX_UNREAD - (controller.desiredSize ?? 0) + connection.writableLength;
+          const unread = MAX_UNREAD_BYTES - (controller.desiredSize ?? 0) + connection.writableLength;
           largest = Math.max(largest, bytes.length);
-          if (unread <= Math.max(MAX_UNREAD, largest)) {
+          if (unread <= Math.max(MAX_UNREAD_BYTES, largest)) {
             controller.enqueue(bytes);
           } else {
             stop();
@@ -176,7 +179,7 @@ export function eventStream(
       },
       cancel: () => stop(),
     },
-    new ByteLengthQueuingStrategy({ highWaterMark: MAX_UNREAD }),
+    new ByteLengthQueuingStrategy({ highWaterMark: MAX_UNREAD_BYTES }),
   );
 }
 
@@ -195,10 +198,10 @@ function listenWithHeartbeat(
     });
   };
   beat();
-  const end = feed.listen((news) => {
-    const kind = brief ? 'brief' : isFirst ? 'whole' : 'changed';
-    if (news.whole !== undefined) isFirst = false;
-    send(encoded(news, kind));
+  const end = feed.listen((event) => {
+    const kind = brief ? 'brief' : isFirst ? 'all' : 'changed';
+    if (event.all !== undefined) isFirst = false;
+    send(encoded(event, kind));
   });
   return () => {
     cancel();
@@ -206,26 +209,26 @@ function listenWithHeartbeat(
   };
 }
 
-/** The same bytes for every listener: what one leaves unread takes no memory of its own. */
-function encoded(news: FeedEvent, kind: 'brief' | 'whole' | 'changed'): Uint8Array {
-  let bytes = news.encoded.get(kind);
+/** The same bytes for every listener, so that unread events of several listeners share their memory. */
+function encoded(event: FeedEvent, kind: StreamKind): Uint8Array {
+  let bytes = event.encoded.get(kind);
   if (bytes === undefined) {
-    bytes = encoder.encode(kind === 'brief' ? briefly(news) : textOf(news[kind], news.requests));
-    news.encoded.set(kind, bytes);
+    bytes = encoder.encode(kind === 'brief' ? briefText(event) : textOf(event[kind], event.requests));
+    event.encoded.set(kind, bytes);
   }
   return bytes;
 }
 
 function textOf(routes: unknown, requests: readonly unknown[]): string {
-  const told = routes === undefined ? '' : event('routes', routes);
-  return told + requests.map((request) => event('request', request)).join('');
+  const routesText = routes === undefined ? '' : eventText('routes', routes);
+  return routesText + requests.map((request) => eventText('request', request)).join('');
 }
 
-function briefly({ changed, requests }: FeedEvent): string {
-  const told = changed === undefined ? '' : event('routes', {});
-  return requests.length === 0 ? told : told + event('request', {});
+function briefText({ changed, requests }: FeedEvent): string {
+  const routesText = changed === undefined ? '' : eventText('routes', {});
+  return requests.length === 0 ? routesText : routesText + eventText('request', {});
 }
 
-function event(name: string, json: unknown): string {
+function eventText(name: string, json: unknown): string {
   return `event: ${name}\ndata: ${JSON.stringify(json)}\n\n`;
 }

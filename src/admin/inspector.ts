@@ -5,7 +5,7 @@ import type { AttemptRecord, TokenUse } from '../telemetry/request-record.ts';
 import type { ServingProcess } from '../telemetry/snapshot.ts';
 import type { AdminProblem } from './problem-response.ts';
 
-/** Whether a Host header is one: a name or an address, perhaps with a port. */
+/** Whether a Host header is valid: a name or an address, optionally with a port. */
 export function isHost(text: string): boolean {
   return /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(text);
 }
@@ -14,17 +14,17 @@ function formatHost({ host, port }: ListenAddress): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** What a request waited for. */
-export type SpanKind = 'client body' | 'token' | 'connecting' | 'first byte' | 'answer body';
+/** What a request was waiting for. */
+export type SpanKind = 'client body' | 'token' | 'connecting' | 'first byte' | 'response body';
 
-/** A stretch of a request's time. Milliseconds from its start. */
+/** A part of a request's time. Milliseconds from its start. */
 export interface Span {
   readonly kind: SpanKind;
   readonly fromMs: number;
   readonly lengthMs: number;
 }
 
-/** The whole time of a request in stretches, one after another without a gap. */
+/** Splits the time of a request into spans without gaps. */
 function spansOf(recorded: RecordedRequest): Span[] {
   const spans: Span[] = [];
   let at = recorded.startedAt;
@@ -32,7 +32,7 @@ function spansOf(recorded: RecordedRequest): Span[] {
     spans.push({ kind, fromMs: at - recorded.startedAt, lengthMs: Math.max(0, end - at) });
     at = Math.max(at, end);
   };
-  // A moment that never came is 0: what was waited for then lasted to the end.
+  // 0: it did not happen, so the wait lasted until the end.
   const orEnd = (moment: number) => (moment === 0 ? recorded.endedAt : moment);
   until('client body', orEnd(recorded.receivedAt));
   if (recorded.receivedAt === 0) return spans;
@@ -43,39 +43,39 @@ function spansOf(recorded: RecordedRequest): Span[] {
     until('first byte', orEnd(attempt.respondedAt));
     if (attempt.respondedAt === 0) return spans;
   }
-  until(recorded.attempts.length === 0 ? 'token' : 'answer body', recorded.endedAt);
+  until(recorded.attempts.length === 0 ? 'token' : 'response body', recorded.endedAt);
   return spans;
 }
 
-/** Milliseconds in all stretches of a kind. */
-export function total(spans: readonly Span[], kind: SpanKind): number {
+/** Total time of all spans of a kind. Milliseconds. */
+export function totalMs(spans: readonly Span[], kind: SpanKind): number {
   return spans.reduce((sum, span) => (span.kind === kind ? sum + span.lengthMs : sum), 0);
 }
 
-/** A recorded request as a row shows it, everything masked. */
+/** A recorded request as a row of the list, masked. */
 export interface RequestView {
   /** `<pid>-<number>`: unique over all processes. */
   readonly id: string;
   readonly requestId: string;
   readonly atMs: number;
   readonly method: string;
-  /** What the client asked for: the route's prefix, the rest of the path, and the query. */
+  /** The route's prefix, the rest of the path, and the query. */
   readonly path: string;
   readonly route: string | undefined;
-  /** 0: the client left before it got one. */
+  /** 0: the client disconnected before the response. */
   readonly status: number;
   readonly durationMs: number;
   readonly use: TokenUse | undefined;
   readonly attempts: number;
   readonly client: string | undefined;
-  /** Of wakala's own answer. */
+  /** Error code, if Wakala responded with an error. */
   readonly code: string | undefined;
 }
 
-/** Which requests are looked for; all that are given must fit. */
+/** Filters the list of requests. A request must match all given fields. */
 export interface RequestFilter {
   readonly route?: string | undefined;
-  /** `200`, `4xx`, or `error`: 5xx, wakala's own refusals, and clients that left. */
+  /** `200`, `4xx`, or `error`: 5xx, errors of Wakala, and clients that disconnected. */
   readonly status?: string | undefined;
   readonly method?: string | undefined;
   readonly token?: string | undefined;
@@ -83,7 +83,7 @@ export interface RequestFilter {
   readonly q?: string | undefined;
 }
 
-/** @param pid of the process that recorded it */
+/** @param pid the process that recorded it */
 export function requestView(pid: number, recorded: RecordedRequest): RequestView {
   return {
     id: `${pid}-${recorded.number}`,
@@ -105,82 +105,83 @@ function pathOf({ route = '', path = '', query }: RecordedRequest): string {
   return route.replace(/\/\*$/, '') + path + query || '/';
 }
 
-/** Searches what is shown, not what is hidden. */
+/** Matches the masked values. */
 export function matchesFilter(view: RequestView, { route, status, method, token, q }: RequestFilter): boolean {
   if (route !== undefined && view.route !== route) return false;
   if (method !== undefined && view.method !== method.toUpperCase()) return false;
   if (token !== undefined && view.use !== token) return false;
-  if (status !== undefined && !fitsStatus(view, status)) return false;
+  if (status !== undefined && !matchesStatus(view, status)) return false;
   if (q === undefined) return true;
   const text = q.toLowerCase();
   return [view.path, view.requestId, view.code ?? ''].some((shown) => shown.toLowerCase().includes(text));
 }
 
-function fitsStatus({ status, code }: RequestView, wanted: string): boolean {
+function matchesStatus({ status, code }: RequestView, wanted: string): boolean {
   if (wanted === 'error') return status === 0 || status >= 500 || code !== undefined;
   if (/^[1-5]xx$/i.test(wanted)) return Math.floor(status / 100) === Number(wanted[0]);
   return String(status) === wanted;
 }
 
-/** How many requests are listed at most. */
-export const MOST_REQUESTS = 1000;
+/** Largest number of requests in a list. */
+export const MAX_LISTED_REQUESTS = 1000;
 
 export const NOT_KEPT: AdminProblem = {
   status: 404,
   code: 'no_such_request',
-  detail: 'No such request is kept: only the last 500 of each process are.',
+  detail: 'There is no such request. Each process keeps only its last 500.',
 };
 
 /** A request and the process that recorded it. */
 interface FoundRequest {
-  readonly serving: ServingProcess;
+  readonly process: ServingProcess;
   readonly details: RecordedDetails;
 }
 
-/** The last requests of all processes that fit, newest first. A process that gives no answer is left out. */
+/** Requests of all processes that match a filter, newest first. Processes that do not respond are left out. */
 export async function requestsOf(
   processes: readonly ServingProcess[],
   filter: RequestFilter,
   limit: number,
-): Promise<{ readonly requests: readonly RequestView[]; readonly fitting: number }> {
-  const answers = await Promise.allSettled(
-    processes.map(async (serving) => (await serving.records(0)).map((recorded) => requestView(serving.pid, recorded))),
+): Promise<{ readonly requests: readonly RequestView[]; readonly matchCount: number }> {
+  const results = await Promise.allSettled(
+    processes.map(async (process) => (await process.records(0)).map((recorded) => requestView(process.pid, recorded))),
   );
-  const all = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
-  const fitting = all.filter((view) => matchesFilter(view, filter)).sort((a, b) => b.atMs - a.atMs);
-  return { requests: fitting.slice(0, limit), fitting: fitting.length };
+  const all = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
+  const matching = all.filter((view) => matchesFilter(view, filter)).sort((a, b) => b.atMs - a.atMs);
+  return { requests: matching.slice(0, limit), matchCount: matching.length };
 }
 
-/** The request of an id, `<pid>-<number>`; undefined if it is not kept any more. */
+/** The request with the id `<pid>-<number>`; undefined if it is not kept any more. */
 export async function requestOf(processes: readonly ServingProcess[], id: string): Promise<FoundRequest | undefined> {
   const [, pid, text] = /^(\d{1,10})-(\d{1,15})$/.exec(id) ?? [];
-  const serving = processes.find((known) => String(known.pid) === pid);
-  if (serving === undefined) return undefined;
-  const details = await serving.details(Number(text)).catch(() => undefined);
-  return details && { serving, details };
+  const process = processes.find((known) => String(known.pid) === pid);
+  if (process === undefined) return undefined;
+  const details = await process.details(Number(text)).catch(() => undefined);
+  return details && { process, details };
 }
 
-/** Headers of a request that curl makes itself, or that tell of this one request only. */
-const OWN =
+/** Request headers that curl generates, or that belong to this one request. */
+const NOT_COPIED =
   /^(host|connection|keep-alive|content-length|transfer-encoding|user-agent|accept-encoding|upgrade|via|expect|traceparent|origin|age)$|^sec-|^x-request-id$/;
 
 /**
- * A line for a POSIX shell that sends a request to the proxy again, without the Authorization or any other hidden
- * header. What is masked in it has to be put in by hand.
+ * A curl command for a POSIX shell that sends the request to the proxy again, without hidden headers such as
+ * Authorization. Masked values must be replaced by hand.
  */
 function curlOf(view: RequestView, headers: RequestDetails['requestHeaders'], body: ShownBody, config: Config): string {
   const [, host = ''] = headers.find(([name]) => name.toLowerCase() === 'host') ?? [];
   const proxy = isHost(host) ? host : formatHost(config.listen);
   const scheme = config.tls === undefined ? 'http' : 'https';
   const sent = headers.filter(
-    ([name, value]) => !OWN.test(name.toLowerCase()) && name !== CUT && value !== HIDDEN && !/^\*(\/\*)?$/.test(value),
+    ([name, value]) =>
+      !NOT_COPIED.test(name.toLowerCase()) && name !== CUT && value !== HIDDEN && !/^\*(\/\*)?$/.test(value),
   );
   const hasBody = body.kind === 'text' && body.cut === 0 && !body.text.endsWith(CUT);
   const method = view.method === 'GET' || (view.method === 'POST' && hasBody) ? [] : ['-X', quoted(view.method)];
   return [
     'curl',
     '-sS',
-    // Brackets in a URL mean something to curl otherwise.
+    // -g: curl would expand brackets in the URL.
     ...(/[[\]{}]/.test(view.path) ? ['-g'] : []),
     ...method,
     quoted(`${scheme}://${proxy}${view.path}`),
@@ -189,7 +190,7 @@ function curlOf(view: RequestView, headers: RequestDetails['requestHeaders'], bo
   ].join(' ');
 }
 
-/** JSON in one line; anything else as it is. */
+/** JSON in one line; other text unchanged. */
 function compact(text: string): string {
   try {
     return JSON.stringify(JSON.parse(text));
@@ -202,39 +203,39 @@ function quoted(text: string): string {
   return /^[\w:/.\-=]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** All that may be shown of a request. */
+/** Everything that the inspector shows of a request. */
 export interface RequestDetails {
   readonly view: RequestView;
   readonly outcome: string | undefined;
-  /** What wakala told the client. */
+  /** The `detail` of the problem that Wakala sent to the client. */
   readonly detail: string | undefined;
   readonly clientLeft: boolean;
   readonly spans: readonly Span[];
   readonly attempts: readonly AttemptRecord[];
-  /** How often the provider called the token dead. */
+  /** Responses in which the provider refused the token. */
   readonly refusals: number;
   readonly requestBytes: number;
   readonly responseBytes: number;
-  /** Those of requests that went well are kept only while somebody looks. */
+  /** Headers of successful requests are kept only while the inspector is in use. */
   readonly hasHeaders: boolean;
   readonly requestHeaders: readonly (readonly [name: string, value: string])[];
   readonly responseHeaders: readonly (readonly [name: string, value: string])[];
   readonly requestBody: ShownBody;
   readonly responseBody: ShownBody;
-  /** A line that sends it to the proxy again; undefined where its path was not kept. */
+  /** Undefined if the path was not kept. */
   readonly curl: string | undefined;
 }
 
-/** A body, masked, or why there is none. */
+/** A masked body, or the reason why there is none. */
 export type ShownBody =
-  | { readonly kind: 'text'; readonly text: string; /** Bytes left out. */ readonly cut: number }
+  | { readonly kind: 'text'; readonly text: string; /** Number of bytes that were not kept. */ readonly cut: number }
   | { readonly kind: 'none'; readonly why: string };
 
-/** @param pid of the process that recorded it */
+/** @param pid the process that recorded it */
 export function requestDetails(pid: number, recorded: RecordedDetails, config: Config): RequestDetails {
   const view = requestView(pid, recorded);
-  const { request, response, requestBytes, responseBytes: responseBytes, path } = recorded;
-  const why = whyNoBodies(recorded, config);
+  const { request, response, requestBytes, responseBytes, path } = recorded;
+  const why = bodyAbsence(recorded, config);
   const requestBody = shownBody(request, requestBytes, why);
   return {
     view,
@@ -255,12 +256,12 @@ export function requestDetails(pid: number, recorded: RecordedDetails, config: C
   };
 }
 
-function whyNoBodies({ route: name }: RecordedDetails, { routes }: Config): string {
+function bodyAbsence({ route: name }: RecordedDetails, { routes }: Config): string {
   const route = routes.find((known) => known.name === name);
-  if (route === undefined) return 'It went to no route, so its body was not kept.';
+  if (route === undefined) return 'The request matches no route, so its body was not kept.';
   if (route.inspectBodies) return 'It was not kept.';
   if (route.environment === 'production') return 'Bodies of production routes are never kept.';
-  return 'Bodies are not kept. `inspect_bodies: true` in the configuration keeps those of sandbox routes.';
+  return 'Bodies are not kept. To keep those of sandbox routes, set `inspect_bodies: true` in the configuration.';
 }
 
 function shownBody({ body }: RecordedMessage, size: number, why: string): ShownBody {

@@ -4,9 +4,8 @@ import { hasAdminToken, isLocalRequest } from './caller.ts';
 import type { AdminContext } from './context.ts';
 
 /**
- * The admin listener: `/livez` says that the process answers, `/readyz` that it takes requests, both without
- * credentials and under any Host, since Kubernetes asks them at the pod's address. All else is an app that is loaded
- * when it is first asked for.
+ * The admin listener. `/livez`: the process responds. `/readyz`: it accepts requests. Both need no credentials and accept
+ * any Host header, because Kubernetes probes the pod's address. Everything else is an app that is loaded on first use.
  */
 export function adminListener(context: AdminContext): RequestListener {
   let app: Promise<AppListener> | undefined;
@@ -15,17 +14,18 @@ export function adminListener(context: AdminContext): RequestListener {
       refuseLoop(res);
       return;
     }
-    if (answerProbe(context, req, res)) return;
-    // No body is used here. Left unread, it would take far more memory than its bytes.
+    if (respondToProbe(context, req, res)) return;
+    // Bodies are not used. Unread, a body would take far more memory than its bytes.
     req.resume();
     app ??= loadApp(context);
     app.then((handle) => handle(req, res)).catch(() => (res.headersSent ? res.destroy() : res.writeHead(500).end()));
   };
 }
 
-/** DNS may lead a route to this listener, which the check of the configuration cannot see. Its clients get nothing. */
+/** DNS may resolve an upstream to this listener, which the check of the configuration cannot see. */
 function refuseLoop(res: ServerResponse): void {
-  const detail = 'This request came through wakala: an upstream in the configuration leads to an admin listener.';
+  const detail =
+    'This request came through Wakala. An upstream in the configuration leads to an admin listener: correct it.';
   const body = {
     type: 'urn:wakala:error:loop_detected',
     title: 'loop detected',
@@ -48,18 +48,18 @@ async function loadApp(context: AdminContext): Promise<AppListener> {
   });
 }
 
-/** @returns false if the request is for no probe */
-function answerProbe(context: AdminContext, req: IncomingMessage, res: ServerResponse): boolean {
+/** @returns false if the request is not a probe */
+function respondToProbe(context: AdminContext, req: IncomingMessage, res: ServerResponse): boolean {
   const { method, url = '' } = req;
   const path = url.split('?', 1)[0] ?? '';
   if ((method !== 'GET' && method !== 'HEAD') || (path !== '/livez' && path !== '/readyz')) return false;
-  const ready = path === '/livez' || context.ready();
-  res.writeHead(ready ? 200 : 503, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+  const isOk = path === '/livez' || context.ready();
+  res.writeHead(isOk ? 200 : 503, { 'content-type': 'application/json', 'cache-control': 'no-store' });
   res.end(JSON.stringify(path === '/livez' ? { status: 'live' } : readiness(context, req)));
   return true;
 }
 
-/** Why a reload was refused names files and keys: that is for this machine, and for who has the admin token. */
+/** The reason of a refused reload names files and keys, so only this machine and holders of the admin token see it. */
 function readiness(context: AdminContext, req: IncomingMessage): { status: string; detail?: string } {
   if (!context.ready()) return { status: 'draining' };
   const detail = mayReadDetail(context, req) ? context.reloads().failure : undefined;

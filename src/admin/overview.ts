@@ -1,7 +1,7 @@
 import type { Config, RouteConfig } from '../config/config.ts';
 import { latencyAt } from '../telemetry/latency.ts';
 import { sumOfCounts } from '../telemetry/metrics.ts';
-import { type Bucket, BUCKET_MS, bucketAt, BUCKETS } from '../telemetry/route-stats.ts';
+import { type Bucket, BUCKET_MS, bucketIndexAt, MAX_BUCKETS } from '../telemetry/route-stats.ts';
 import {
   type CredentialSnapshot,
   groupByName,
@@ -15,52 +15,53 @@ import type { StoreStatus } from '../tokens/store/store.ts';
 import type { AdminContext } from './context.ts';
 import { type Diagnostic, type Health, reloadHealth, routeHealth, storeHealth } from './route-health.ts';
 
-/** What every process that serves has to tell; one that gives no answer is left out. */
+/** The snapshots of all processes that respond. */
 export async function snapshotsOf(processes: readonly ServingProcess[]): Promise<ProcessSnapshot[]> {
-  const answers = await Promise.allSettled(processes.map((serving) => serving.snapshot()));
-  return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  const results = await Promise.allSettled(processes.map((process) => process.snapshot()));
+  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
 }
 
-/** The last quarter of an hour of a route. */
+/** The traffic of a route in the last 15 minutes. */
 export interface Traffic {
-  /** Over the last whole minute. */
+  /** Requests per second over the last full minute. */
   readonly perSecond: number;
-  /** In the window, or since the start where that is shorter. Milliseconds; undefined if there was no request. */
+  /** Over the window, or since the start if that is shorter. Milliseconds; undefined without a request. */
   readonly p50Ms: number | undefined;
   readonly p95Ms: number | undefined;
   readonly p99Ms: number | undefined;
-  readonly steps: Steps;
-  /** Those steps in which anything happened, oldest first. */
-  readonly points: readonly Bucket[];
+  readonly window: TrafficWindow;
+  /** The buckets that had traffic, oldest first. */
+  readonly buckets: readonly Bucket[];
 }
 
-/** The steps of the window: `first` up to and including `last`, the last one that is whole. */
-export interface Steps {
+/** The bucket indexes of the window, from `first` to `last`, both included. `last` is the last full bucket. */
+export interface TrafficWindow {
   readonly first: number;
   readonly last: number;
-  /** Whether counts since the start hold nothing older than the window. */
-  readonly isWhole: boolean;
+  /** Whether the window covers the whole uptime, so that the counters since the start describe it exactly. */
+  readonly coversUptime: boolean;
 }
 
-const STEPS_OF_RATE = 6;
+/** Buckets of the last minute. */
+const RATE_BUCKETS = 6;
 
-/** @param startedAtMs of the process that runs the longest */
-function stepsUntil(nowMs: number, startedAtMs: number): Steps {
-  const last = bucketAt(nowMs) - 1;
-  return { first: last - BUCKETS + 1, last, isWhole: nowMs - startedAtMs < BUCKETS * BUCKET_MS };
+/** @param startedAtMs start of the oldest process */
+function windowAt(nowMs: number, startedAtMs: number): TrafficWindow {
+  const last = bucketIndexAt(nowMs) - 1;
+  return { first: last - MAX_BUCKETS + 1, last, coversUptime: nowMs - startedAtMs < MAX_BUCKETS * BUCKET_MS };
 }
 
-function trafficOf(route: RouteSnapshot | undefined, steps: Steps): Traffic {
-  const points = route?.buckets ?? [];
-  const latency = steps.isWhole ? (route?.counts?.latency.buckets ?? []) : latencyOf(points);
-  const recent = points.filter(({ step }) => step > steps.last - STEPS_OF_RATE);
+function trafficOf(route: RouteSnapshot | undefined, window: TrafficWindow): Traffic {
+  const buckets = route?.buckets ?? [];
+  const latency = window.coversUptime ? (route?.counts?.latency.buckets ?? []) : latencyOf(buckets);
+  const recent = buckets.filter(({ index }) => index > window.last - RATE_BUCKETS);
   return {
-    perSecond: recent.reduce((sum, point) => sum + requestsIn(point), 0) / ((STEPS_OF_RATE * BUCKET_MS) / 1000),
+    perSecond: recent.reduce((sum, bucket) => sum + requestsIn(bucket), 0) / ((RATE_BUCKETS * BUCKET_MS) / 1000),
     p50Ms: latencyAt(latency, 0.5),
     p95Ms: latencyAt(latency, 0.95),
     p99Ms: latencyAt(latency, 0.99),
-    steps,
-    points,
+    window,
+    buckets,
   };
 }
 
@@ -68,26 +69,26 @@ export function requestsIn({ statuses }: Bucket): number {
   return statuses.reduce((sum, n) => sum + n, 0);
 }
 
-function latencyOf(points: readonly Bucket[]): readonly number[] {
-  return points.reduce<readonly number[]>((sum, { latency }) => sumOfCounts(sum, latency), []);
+function latencyOf(buckets: readonly Bucket[]): readonly number[] {
+  return buckets.reduce<readonly number[]>((sum, { latency }) => sumOfCounts(sum, latency), []);
 }
 
-/** Where a credential's token stands: `lapsed` is one that ran out while nobody used it. */
+/** State of a credential's token. `lapsed`: it expired while it was not used. */
 type TokenState = 'none' | 'asking' | 'valid' | 'lapsed' | 'fixed';
 
-/** One route over all processes. */
+/** A route over all processes. */
 export interface RouteView {
   readonly config: RouteConfig;
   readonly state: Health;
   readonly diagnostics: readonly Diagnostic[];
   readonly tokenState: TokenState;
-  /** Undefined until a process told of it. */
+  /** Undefined until a process reports it. */
   readonly credential: CredentialSnapshot | undefined;
-  readonly live: RouteSnapshot | undefined;
+  readonly snapshot: RouteSnapshot | undefined;
   readonly traffic: Traffic;
 }
 
-/** All that is known at one moment. */
+/** The state of Wakala at one moment. */
 export interface Overview {
   readonly atMs: number;
   readonly config: Config;
@@ -97,13 +98,13 @@ export interface Overview {
   readonly processes: readonly ProcessSnapshot[];
   /** In the order of the configuration. */
   readonly routes: readonly RouteView[];
-  /** Of the process that is worst off; undefined where there is no store. */
+  /** A store that is not connected, if any process has one; undefined without a token store. */
   readonly tokenStore: StoreStatus | undefined;
-  /** Of wakala as a whole. */
+  /** Diagnostics of Wakala as a whole. */
   readonly diagnostics: readonly Diagnostic[];
 }
 
-/** Asks every process and puts together what they tell. */
+/** Merges the snapshots of all processes. */
 export async function overviewOf(context: AdminContext): Promise<Overview> {
   const processes = await snapshotsOf(context.processes());
   const config = context.config();
@@ -135,17 +136,17 @@ function routeViews(
   processes: readonly ProcessSnapshot[],
   nowMs: number,
 ): readonly RouteView[] {
-  const live = groupByName(processes.flatMap((told) => told.routes));
-  const credentials = groupByName(processes.flatMap((told) => told.credentials));
+  const snapshots = groupByName(processes.flatMap((process) => process.routes));
+  const credentials = groupByName(processes.flatMap((process) => process.credentials));
   const merged = new Map([...credentials].map(([name, all]) => [name, mergedCredential(all)]));
-  const steps = stepsUntil(nowMs, Math.min(...processes.map(({ startedAtMs }) => startedAtMs)));
+  const window = windowAt(nowMs, Math.min(...processes.map(({ startedAtMs }) => startedAtMs)));
   return routes.map((config) => {
-    const told = live.get(config.name);
-    const route = told && mergedRoute(told);
-    const credential = merged.get(route?.credential ?? '');
-    const health = routeHealth({ route: config, credential, failure: route?.failure, nowMs });
+    const all = snapshots.get(config.name);
+    const snapshot = all && mergedRoute(all);
+    const credential = merged.get(snapshot?.credential ?? '');
+    const health = routeHealth({ route: config, credential, failure: snapshot?.failure, nowMs });
     const tokenState = tokenStateOf(credential, nowMs);
-    return { config, ...health, tokenState, credential, live: route, traffic: trafficOf(route, steps) };
+    return { config, ...health, tokenState, credential, snapshot, traffic: trafficOf(snapshot, window) };
   });
 }
 

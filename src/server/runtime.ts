@@ -1,6 +1,6 @@
 import {
   type CredentialSnapshot,
-  MOST_REFUSED_CALLS,
+  MAX_REFUSED_CALLS,
   type ProcessSnapshot,
   type RefreshResult,
   type RouteSnapshot,
@@ -18,7 +18,7 @@ import { UpgradeHandler } from '../proxy/websocket.ts';
 import { maskedCall } from '../telemetry/mask.ts';
 import { RequestLog } from '../telemetry/request-log.ts';
 import { copyCounts } from '../telemetry/metrics.ts';
-import { BUCKET_MS, bucketAt } from '../telemetry/route-stats.ts';
+import { BUCKET_MS, bucketIndexAt } from '../telemetry/route-stats.ts';
 import { openTracing } from '../telemetry/tracing.ts';
 import type { Tracing } from '../telemetry/otlp.ts';
 import { DiscoveredEndpoints } from '../tokens/discovery.ts';
@@ -28,17 +28,17 @@ import type { Token, TokenSource } from '../tokens/token.ts';
 import { networkTransport } from '../tokens/transport.ts';
 import { version } from './version.ts';
 
-/** @param step the current one of `RouteStats` */
+/** @param bucketIndex the current bucket of the time series */
 export function routesSnapshot(
   routes: readonly Route[],
-  step: number,
+  bucketIndex: number,
 ): Pick<ProcessSnapshot, 'credentials' | 'routes'> {
   const names = new Map<TokenSource, string>();
   for (const { tokens, config } of routes) if (!names.has(tokens)) names.set(tokens, config.name);
   const firstRoutes = routes.filter(({ tokens, config }) => names.get(tokens) === config.name);
   return {
     credentials: firstRoutes.map(credentialSnapshot),
-    routes: routes.map((route) => routeSnapshot(route, names.get(route.tokens) ?? '', step)),
+    routes: routes.map((route) => routeSnapshot(route, names.get(route.tokens) ?? '', bucketIndex)),
   };
 }
 
@@ -52,7 +52,7 @@ function credentialSnapshot({ config, tokens }: Route): CredentialSnapshot {
     exchanges: copyCounts(stats.counts),
     clockSkewMs: stats.clockSkewMs,
     refusedCalls: refusedCalls
-      .slice(0, MOST_REFUSED_CALLS)
+      .slice(0, MAX_REFUSED_CALLS)
       .map((refused) => ({ ...refused, call: maskedCall(refused.call) })),
     refusedCallCount: refusedCalls.length,
     ...status,
@@ -64,7 +64,7 @@ function tokenSnapshot(token: Token): TokenSnapshot {
   return { fingerprint, issuedAtMs, expiresAtMs, refreshAtMs, lifetimeSource, generation };
 }
 
-function routeSnapshot({ config, stats }: Route, credential: string, step: number): RouteSnapshot {
+function routeSnapshot({ config, stats }: Route, credential: string, bucketIndex: number): RouteSnapshot {
   const { inFlight, counts, failure } = stats;
   return {
     name: config.name,
@@ -72,7 +72,7 @@ function routeSnapshot({ config, stats }: Route, credential: string, step: numbe
     inFlight,
     counts: counts && copyCounts(counts),
     failure,
-    buckets: stats.buckets(step),
+    buckets: stats.buckets(bucketIndex),
   };
 }
 
@@ -162,7 +162,7 @@ export class Runtime {
       tokenStore: this.#sharing?.status?.(),
       upstreams: this.#pools.stats(),
       unrouted: { ...this.requestLog.unrouted.counts?.errors },
-      ...routesSnapshot(this.#gateway.routes, bucketAt(this.#clock.now())),
+      ...routesSnapshot(this.#gateway.routes, bucketIndexAt(this.#clock.now())),
     };
   }
 
@@ -198,7 +198,7 @@ export class Runtime {
     this.#cancelTick = this.#clock.after(BUCKET_MS - (nowMs % BUCKET_MS), () => {
       const sources = new Map(this.#gateway.routes.map(({ config, tokens }) => [config.name, tokens]));
       const exchanges = (route: string) => sources.get(route)?.status().stats.total ?? 0;
-      this.requestLog.tick(bucketAt(nowMs), exchanges);
+      this.requestLog.tick(bucketIndexAt(nowMs), exchanges);
       this.#tick();
     });
   }

@@ -30,9 +30,9 @@ import type { AttemptRecord, RequestRecord } from './request-record.ts';
 const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
 
 /**
- * The span that a client's request belongs to, by W3C Trace Context 3.2.
- * @param headers names and values by turns
- * @returns undefined where no `traceparent`, no valid one, or more than one is there
+ * The client's span, from its `traceparent` header (W3C Trace Context 3.2).
+ * @param headers names and values, alternating
+ * @returns undefined without exactly one valid `traceparent`
  */
 export function parentOf(headers: readonly string[]): SpanContext | undefined {
   let line: string | undefined;
@@ -45,7 +45,7 @@ export function parentOf(headers: readonly string[]): SpanContext | undefined {
   return line === undefined ? undefined : parse(line.trim());
 }
 
-/** Later versions may have more behind the flags; `ff` is none. */
+/** Later versions may have more fields after the flags. `ff` is not a valid version. */
 function parse(line: string): SpanContext | undefined {
   const [, version, traceId = '', spanId = '', flags = '', more] = TRACEPARENT.exec(line) ?? [];
   if (version === undefined || version === 'ff' || (version === '00' && more !== undefined)) return undefined;
@@ -53,34 +53,34 @@ function parse(line: string): SpanContext | undefined {
   return { traceId, spanId, traceFlags: parseInt(flags, 16) & 1, isRemote: true };
 }
 
-/** The line that tells the next one of a span. */
+/** The value of a `traceparent` header for a span. */
 export function traceparentOf({ traceId, spanId, traceFlags }: SpanContext): string {
   return `00-${traceId}-${spanId}-0${traceFlags & 1}`;
 }
 
 /**
- * How long a batch may take, with another try after a failed one; what is then not sent is lost. Less than what the end
- * of a process waits, so that it leaves nothing behind that would keep the process alive.
+ * Time limit for a batch with its retry. Spans that are not sent by then are lost. It is shorter than `CLOSE_MS`, so that
+ * no export keeps a stopped process alive.
  */
 const EXPORT_TIMEOUT_MS = 1800;
 
-/** Batches that are on their way at once: at the end of a process, all that are left. */
+/** Concurrent batches. When a process stops, all remaining batches are sent at once. */
 const MAX_BATCHES = 12;
 
 type Spans = Parameters<SpanExporter['export']>[0];
 type Done = Parameters<SpanExporter['export']>[1];
 
-/** Sends batches to a collector. Of those that fail, the log has the first, and then the first that does not. */
+/** Sends batches to a collector. Logs the first batch that fails, and the first that succeeds afterwards. */
 class CollectorExporter implements SpanExporter {
   readonly #exporter: OTLPTraceExporter;
   readonly #agent: InstanceType<typeof http.Agent>;
   readonly #log: Log;
-  /** Spans lost since the last batch that went through. */
+  /** Spans lost since the last successful batch. */
   #lost = 0;
 
-  /** `otlp`: the collector's base URL. `userAgent` goes in front of the exporter's own. */
+  /** `otlp`: the collector's base URL. `userAgent` precedes that of the exporter. */
   constructor(otlp: string, userAgent: string, log: Log) {
-    // Said out loud, so that no environment variable turns it off.
+    // Explicit, so that NODE_TLS_REJECT_UNAUTHORIZED does not turn verification off.
     const agent = otlp.startsWith('https:')
       ? new TlsAgent({ keepAlive: true, rejectUnauthorized: true })
       : new http.Agent({ keepAlive: true });
@@ -107,8 +107,8 @@ class CollectorExporter implements SpanExporter {
     return this.#exporter.shutdown();
   }
 
-  /** Ends its connections, whatever is under way on them. */
-  cut(): void {
+  /** Closes its connections at once. */
+  destroy(): void {
     this.#agent.destroy();
   }
 
@@ -118,38 +118,39 @@ class CollectorExporter implements SpanExporter {
   }
 
   #onLost(count: number, error: Error): void {
-    if (this.#lost === 0) this.#log.warn('trace_export_failed', { error: whatFailed(error) });
+    if (this.#lost === 0) this.#log.warn('trace_export_failed', { error: failureText(error) });
     this.#lost += count;
   }
 }
 
-/** The collector's own words may be anything: of its answer there is the status alone. Without a code, the exporter speaks. */
-function whatFailed(error: Error): string {
+/** The status of the collector's response, never its text. An error without a code is one of the exporter. */
+function failureText(error: Error): string {
   if (!('code' in error)) return error.message;
   return typeof error.code === 'number' ? `status ${error.code}` : networkCode(error);
 }
 
-/** What the spans of every request on a route have in common. */
+/** What the spans of all requests on a route have in common. */
 interface RouteSpans {
   readonly name: string;
   readonly prefix: string;
-  /** Of the span for the whole request. */
+  /** Attributes of the span of the whole request. */
   readonly server: Attributes;
-  /** Of each attempt. */
+  /** Attributes of the span of each attempt. */
   readonly client: Attributes;
 }
 
-/** Methods of RFC 9110, and PATCH; of any other the conventions of OpenTelemetry want `_OTHER`. */
-const KNOWN = new Set(['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT']);
+/** Methods of RFC 9110, and PATCH. OpenTelemetry's semantic conventions want `_OTHER` for all others. */
+const KNOWN_METHODS = new Set(['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT']);
 
+/** A wait for a token. */
 interface Wait {
   readonly span: Span;
   readonly from: number;
-  /** What the record had counted before. */
+  /** `tokenMs` of the record before the wait. */
   readonly tokenMs: number;
 }
 
-/** Spans of one request, timed by its record. Nothing that a client or the provider sent is in them unmasked. */
+/** The spans of one request, with the times of its record. Text of the client or the provider is masked. */
 class OtlpTrace implements RequestTrace {
   readonly continued: boolean;
   readonly #tracer: Tracer;
@@ -164,7 +165,7 @@ class OtlpTrace implements RequestTrace {
 
   constructor(tracer: Tracer, record: RequestRecord, route: RouteSpans) {
     const parent = parentOf(record.requestHeaders);
-    const known = KNOWN.has(record.method);
+    const known = KNOWN_METHODS.has(record.method);
     this.continued = parent !== undefined;
     this.#tracer = tracer;
     this.#record = record;
@@ -200,7 +201,7 @@ class OtlpTrace implements RequestTrace {
     if (this.#span.isRecording()) {
       this.#span.setAttributes(this.#attributes());
       const error = code ?? (status >= 500 ? String(status) : undefined);
-      // What the client did wrong is no error of a server's span.
+      // A 4xx is not an error of a server span.
       if (error !== undefined) markFailed(this.#span, error, status < 400 || status >= 500);
     }
     this.#span.end(this.#epochMs(endedAt));
@@ -220,7 +221,7 @@ class OtlpTrace implements RequestTrace {
     };
   }
 
-  /** A wait that the record does not count came to nothing. */
+  /** A wait that added nothing to the record failed. */
   #endWait(at: number): void {
     const wait = this.#wait;
     if (wait === undefined) return;
@@ -230,18 +231,18 @@ class OtlpTrace implements RequestTrace {
     wait.span.end(this.#epochMs(waitedMs > 0 ? Math.min(wait.from + waitedMs, at) : at));
   }
 
-  /** `code`: why the request failed, if it did while this attempt was its last. */
+  /** `code`: the error code of the request, if this is its last attempt. */
   #endAttempt(at: number, code: string | undefined): void {
     const span = this.#attempt;
     if (span === undefined) return;
     this.#attempt = undefined;
-    if (span.isRecording()) this.#tellAttempt(span, code);
+    if (span.isRecording()) this.#setAttemptAttributes(span, code);
     span.end(this.#epochMs(at));
   }
 
-  #tellAttempt(span: Span, code: string | undefined): void {
+  #setAttemptAttributes(span: Span, code: string | undefined): void {
     const times: AttemptRecord | undefined = this.#record.attempts[this.#attempts - 1];
-    // A handshake has its status on the record alone.
+    // A WebSocket handshake has its status only on the record.
     const status = times?.status || (code === undefined ? this.#record.status : 0);
     span.setAttributes({ ...this.#route.client, 'http.request.method': this.#method });
     if (this.#attempts > 1) span.setAttribute('http.request.resend_count', this.#attempts - 1);
@@ -257,7 +258,7 @@ class OtlpTrace implements RequestTrace {
     return this.#tracer.startSpan(name, { kind, startTime: this.#epochMs(from) }, this.#context);
   }
 
-  /** All times of a request hang on the one moment that the record has on both scales. */
+  /** Converts a monotonic time: the record has its start on both clocks. */
   #epochMs(at: number): number {
     return this.#record.atMs + (at - this.#record.startedAt);
   }
@@ -268,13 +269,13 @@ function markFailed(span: Span, type: string, isError = true): void {
   if (isError) span.setStatus({ code: SpanStatusCode.ERROR });
 }
 
-/** How long the end of a process waits for its last spans. */
+/** How long a stopping process waits for its last spans. */
 const CLOSE_MS = 2000;
 
-/** Spans that wait to be sent; more are dropped. They leave in batches, one after the other. */
+/** Queue of spans; more are dropped. Batches are sent one after the other. */
 const QUEUE = { maxQueueSize: 2048, maxExportBatchSize: 256, scheduledDelayMillis: 1000 } as const;
 
-/** Traces over OpenTelemetry's own SDK. Nothing is registered globally, so nothing else in this process is traced. */
+/** Tracing with OpenTelemetry's SDK. Nothing is registered globally, so nothing else in this process is traced. */
 class OtlpTracing implements Tracing {
   readonly #options: TracingOptions;
   readonly #exporter: CollectorExporter;
@@ -313,12 +314,12 @@ class OtlpTracing implements Tracing {
 
   async close(): Promise<void> {
     const timeUp = new AbortController();
-    // It gives up with the first batch that fails, when others may be on their way.
+    // The provider's shutdown stops at the first failed batch; the exporter's waits for the others.
     const sent = this.#provider.shutdown().catch(() => this.#exporter.shutdown());
     const late = sleep(CLOSE_MS, undefined, { signal: timeUp.signal }).catch(() => undefined);
     await Promise.race([sent, late]);
     timeUp.abort();
-    this.#exporter.cut();
+    this.#exporter.destroy();
   }
 }
 
@@ -332,7 +333,7 @@ function routeSpans({ name, prefix, upstream }: TracedRoute, { listen, scheme }:
       'wakala.route': name,
       'url.scheme': scheme,
       'server.address': listen.host,
-      // 0 is any free one.
+      // Port 0 means any free port.
       ...(listen.port === 0 ? {} : { 'server.port': listen.port }),
     },
     client: {
@@ -346,19 +347,19 @@ export function openOtlp(options: TracingOptions): Tracing {
   return new OtlpTracing(options);
 }
 
-/** The spans of one request: one for all of it, and below that each wait for a token and each attempt. */
+/** The spans of one request: a span for the whole request with a child for each wait for a token and each attempt. */
 export interface RequestTrace {
-  /** Whether it belongs to the client's own trace, and the client's `tracestate` with it. */
+  /** Whether it continues the client's trace, so that the client's `tracestate` is forwarded. */
   readonly continued: boolean;
-  /** From now until the next attempt the request waits for a token. An attempt before it is over. */
+  /** Ends the current attempt, if any, and begins a wait for a token. The next attempt ends it. */
   waitsForToken(): void;
   /** Begins an attempt. @returns its `traceparent` (W3C Trace Context 3.2) */
   attempt(): string;
-  /** The record is finished: what it says goes into the spans. */
+  /** Ends all spans. The record must be finished. */
   end(): void;
 }
 
-/** What a trace tells of a route. */
+/** A route, as far as its traces show it. */
 interface TracedRoute {
   readonly name: string;
   readonly prefix: string;
@@ -366,19 +367,19 @@ interface TracedRoute {
   readonly upstream: string;
 }
 
-/** Where the traces of this process go. */
+/** Traces the requests of this process. */
 export interface Tracing {
   begin(record: RequestRecord, route: TracedRoute): RequestTrace;
-  /** Sends what is left, and waits for that two seconds at most. Never rejects. */
+  /** Sends the remaining spans, for up to two seconds. Never rejects. */
   close(): Promise<void>;
 }
 
 export interface TracingOptions {
-  /** Base URL of a collector that takes OTLP over HTTP; `/v1/traces` comes behind it. */
+  /** Base URL of a collector that accepts OTLP over HTTP; `/v1/traces` is appended. */
   readonly otlp: string;
   readonly listen: { readonly host: string; readonly port: number };
   readonly scheme: 'http' | 'https';
-  /** Of wakala. */
+  /** Version of Wakala. */
   readonly version: string;
   readonly log: Log;
 }

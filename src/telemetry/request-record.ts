@@ -6,10 +6,10 @@ import type { Redaction } from '../redaction.ts';
 /** Values of the `wakala-token` header. */
 export type TokenUse = 'cached' | 'fetched' | 'replayed' | 'not-replayed';
 
-/** Of a body, no more than this is kept to be looked at. Bytes. */
+/** Largest part of a body that is kept for the inspector. Bytes. */
 export const KEPT_BYTES = 16 * 1024;
 
-/** A compressed body is looked at up to this size. Bytes. */
+/** A gzip body is searched for secrets up to this decompressed size. Bytes. */
 const MAX_DECODED = 1024 * 1024;
 
 interface KeptBodies {
@@ -17,64 +17,64 @@ interface KeptBodies {
   readonly response: Uint8Array;
 }
 
-/** One sending of a request. Times are milliseconds on the scale of `performance.now`; 0: it never came to that. */
+/** One attempt to send a request. Times are milliseconds of `performance.now`; 0: it did not happen. */
 export interface AttemptRecord {
   sentAt: number;
-  /** A connection was there, and the request began to leave on it. */
+  /** The request began to be written to a connection. */
   connectedAt: number;
-  /** The head of the answer was in. */
+  /** The head of the response was received. */
   respondedAt: number;
   status: number;
 }
 
 /**
- * What became of one request, noted as it happens and kept for those who look. Nothing in it is masked: the recorder and
- * the log do that. Times are milliseconds on the scale of `performance.now`; 0: it never came to that.
+ * The record of one request, used by the log, metrics, traces and the request inspector, which mask what they show.
+ * Times are milliseconds of `performance.now`; 0: it did not happen.
  */
 export class RequestRecord {
   requestId: string;
   method: string;
-  /** The client's headers, names and values by turns. */
+  /** The client's headers: names and values, alternating. */
   requestHeaders: readonly string[];
-  /** Whether headers are here. */
+  /** False if the headers were not kept. */
   hasHeaders = true;
   /** Epoch milliseconds. */
   atMs = Date.now();
   startedAt = performance.now();
-  /** Counts the records of this process; given when it is recorded. */
+  /** Number among the recorded requests of this process, from 1; set when it is recorded. */
   number = 0;
-  /** Name of the route; undefined where there is none, or the request did not get that far. */
+  /** Name of the route; undefined if none matches, or the request was refused before. */
   route: string | undefined = undefined;
-  /** Path below the route's prefix, as the client sent it; undefined where it may hold a token. */
+  /** Path below the route's prefix, as the client sent it; undefined if it may hold a token. */
   path: string | undefined = undefined;
-  /** From the question mark on. */
+  /** With its question mark. */
   query = '';
-  /** Name of the client where there is a `clients` list. */
+  /** Name of the client; undefined without a `clients` list. */
   client: string | undefined = undefined;
-  /** The client's body was in, or known to come as a stream. */
+  /** The client's body was received, or is known to be streamed. */
   receivedAt = 0;
-  /** Spent waiting for a token, before the first attempt and between the two. */
+  /** Time spent waiting for tokens, before the first attempt and between the two. */
   tokenMs = 0;
   readonly attempts: AttemptRecord[] = [];
-  /** How often the provider called the token dead. */
+  /** Responses in which the provider refused the token. */
   refusals = 0;
   endedAt = 0;
-  /** What the client got; 0: nothing, it had left. */
+  /** Status of the response to the client; 0: it disconnected before. */
   status = 0;
   use: TokenUse | undefined = undefined;
   code: ErrorCode | undefined = undefined;
   outcome: Outcome | undefined = undefined;
   reason: Reason | undefined = undefined;
-  /** What wakala told the client. */
+  /** The `detail` of the problem that Wakala sent to the client. */
   detail: string | undefined = undefined;
-  /** The client closed its connection before the end. */
+  /** The client disconnected before the end of the response. */
   clientLeft = false;
   requestBytes = 0;
   responseBytes = 0;
   responseHeaders: readonly string[] = [];
-  /** Of a recorded request. Undefined unless bodies are kept: what there is of them, up to 16 KiB each. */
+  /** Of a recorded request: the kept part of its bodies. Undefined if bodies are not kept. */
   bodies: KeptBodies | undefined = undefined;
-  #bodies: { readonly request: ByteBuffer; readonly answer: ByteBuffer } | undefined;
+  #bodies: { readonly request: ByteBuffer; readonly response: ByteBuffer } | undefined;
 
   #redaction: Redaction | undefined;
 
@@ -85,32 +85,32 @@ export class RequestRecord {
   }
 
   keepBodies(): void {
-    this.#bodies = { request: new ByteBuffer(), answer: new ByteBuffer() };
+    this.#bodies = { request: new ByteBuffer(), response: new ByteBuffer() };
   }
 
-  /** Finds the secrets that may be in it. */
+  /** Finds the secrets that this request may contain. */
   set redaction(redaction: Redaction) {
     this.#redaction = redaction;
   }
 
-  /** A text of this request with its secrets cut out, in every spelling. */
+  /** A text of this request without its secrets. */
   redacted(text: string): string {
     return this.#redaction === undefined ? text : this.#redaction.redact(text);
   }
 
-  /** Cuts secrets out of all that is kept, before it is shown. */
+  /** Removes the secrets from everything that is kept. To be called before it is shown. */
   redact(): void {
     const redaction = this.#redaction;
     if (redaction === undefined) return;
-    const cut = (text: string) => redaction.redact(text);
-    this.requestId = cut(this.requestId);
-    this.path = this.path && cut(this.path);
-    this.query = cut(this.query);
-    this.requestHeaders = this.requestHeaders.map(cut);
-    this.responseHeaders = this.responseHeaders.map(cut);
+    const redact = (text: string) => redaction.redact(text);
+    this.requestId = redact(this.requestId);
+    this.path = this.path && redact(this.path);
+    this.query = redact(this.query);
+    this.requestHeaders = this.requestHeaders.map(redact);
+    this.responseHeaders = this.responseHeaders.map(redact);
     if (this.bodies !== undefined) {
-      const { request, response: answer } = this.bodies;
-      this.bodies = { request: cutBody(request, redaction), response: cutBody(answer, redaction) };
+      const { request, response } = this.bodies;
+      this.bodies = { request: redactedBody(request, redaction), response: redactedBody(response, redaction) };
     }
     this.#redaction = undefined;
   }
@@ -119,22 +119,22 @@ export class RequestRecord {
     return this.#bodies !== undefined;
   }
 
-  /** What is kept of the bodies so far. */
+  /** The kept part of the bodies so far. */
   keptBodies(): KeptBodies | undefined {
-    return this.#bodies && { request: this.#bodies.request.bytes, response: this.#bodies.answer.bytes };
+    return this.#bodies && { request: this.#bodies.request.bytes, response: this.#bodies.response.bytes };
   }
 
   onRequestBytes(chunk: Buffer): void {
-    if (this.#bodies !== undefined) keep(this.#bodies.request, chunk);
+    if (this.#bodies !== undefined) keepBytes(this.#bodies.request, chunk);
     this.requestBytes += chunk.length;
   }
 
   onResponseBytes(chunk: Buffer): void {
-    if (this.#bodies !== undefined) keep(this.#bodies.answer, chunk);
+    if (this.#bodies !== undefined) keepBytes(this.#bodies.response, chunk);
     this.responseBytes += chunk.length;
   }
 
-  /** Takes over what another record says; of its headers only if told to. */
+  /** Copies another record into this one. */
   copy(from: RequestRecord, withHeaders: boolean): this {
     this.requestId = from.requestId;
     this.method = from.method;
@@ -172,23 +172,23 @@ export class RequestRecord {
     for (let i = 0; i < from.length; i++) {
       const attempt = from[i];
       if (attempt === undefined) continue;
-      const { sentAt, connectedAt, respondedAt: answeredAt, status } = attempt;
+      const { sentAt, connectedAt, respondedAt, status } = attempt;
       const own = this.attempts[i];
       if (own === undefined) {
-        this.attempts.push({ sentAt, connectedAt, respondedAt: answeredAt, status });
+        this.attempts.push({ sentAt, connectedAt, respondedAt, status });
         continue;
       }
       own.sentAt = sentAt;
       own.connectedAt = connectedAt;
-      own.respondedAt = answeredAt;
+      own.respondedAt = respondedAt;
       own.status = status;
     }
   }
 
-  /** Begins to note another attempt; the answer of the one before is forgotten. */
+  /** Begins another attempt. The response of the attempt before is dropped. */
   onAttempt(): AttemptRecord {
     this.responseBytes = 0;
-    this.#bodies?.answer.take();
+    this.#bodies?.response.take();
     const attempt: AttemptRecord = { sentAt: performance.now(), connectedAt: 0, respondedAt: 0, status: 0 };
     this.attempts.push(attempt);
     return attempt;
@@ -197,17 +197,17 @@ export class RequestRecord {
 
 const NONE: readonly string[] = [];
 
-function keep(kept: ByteBuffer, chunk: Buffer): void {
+function keepBytes(kept: ByteBuffer, chunk: Buffer): void {
   if (kept.length < KEPT_BYTES) kept.append(chunk.subarray(0, KEPT_BYTES - kept.length));
 }
 
-/** A compressed body is decompressed where it holds a secret: without that it could be shown. */
-function cutBody(body: Uint8Array, redaction: Redaction): Uint8Array {
+/** A gzip body with a secret is kept decompressed, so that the secret can be removed. */
+function redactedBody(body: Uint8Array, redaction: Redaction): Uint8Array {
   const text = Buffer.from(gunzipped(body)).toString('latin1');
   return redaction.isIn(text) ? Buffer.from(redaction.redact(text), 'latin1') : body;
 }
 
-/** As far as it is there; what is no gzip as it is. */
+/** Decompresses gzip, also if it is incomplete. Other bodies are returned unchanged. */
 function gunzipped(body: Uint8Array): Uint8Array {
   if (body[0] !== 0x1f || body[1] !== 0x8b) return body;
   try {

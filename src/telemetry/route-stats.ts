@@ -3,81 +3,80 @@ import { latencyBucketOf, newLatencyBuckets } from './latency.ts';
 import { newRouteCounters, type ReplayOutcome, type RouteCounters } from './metrics.ts';
 import type { RequestRecord } from './request-record.ts';
 
-/** Length of a step. Milliseconds. */
+/** Length of a bucket of the time series. Milliseconds. */
 export const BUCKET_MS = 10_000;
 
-/** Steps that are kept: a quarter of an hour. */
-export const BUCKETS = 90;
+/** Largest number of buckets in a time series: 15 minutes. */
+export const MAX_BUCKETS = 90;
 
-/** What happened within one step. */
+/** What happened within one bucket of time. */
 export interface Bucket {
-  /** Counts steps since the Unix epoch, so that it is the same in every process. */
-  readonly step: number;
-  /** Requests by the first digit of their status; 0: the client left. */
+  /** Number of the bucket since the Unix epoch, so that it is the same in every process. */
+  readonly index: number;
+  /** Requests by the first digit of their status; 0: the client disconnected before the response. */
   readonly statuses: readonly number[];
   readonly latency: readonly number[];
-  /** Requests whose token the provider called dead. */
+  /** Responses in which the provider refused the token. */
   readonly refusals: number;
+  /** Token requests. */
   readonly exchanges: number;
 }
 
-interface Totals {
+type Totals = Omit<Bucket, 'index' | 'statuses' | 'latency'> & {
   readonly statuses: ArrayLike<number>;
   readonly latency: ArrayLike<number>;
-  readonly refusals: number;
-  readonly exchanges: number;
-}
+};
 
-export function bucketAt(epochMs: number): number {
+export function bucketIndexAt(epochMs: number): number {
   return Math.floor(epochMs / BUCKET_MS);
 }
 
-/** The last quarter of an hour of a route in steps: the differences between what its counters said. */
+/** The last 15 minutes of a route, made from the differences between its counters. Buckets without traffic are left out. */
 export class TimeSeries {
-  #points: Bucket[] = [];
-  #before: Totals = { statuses: new Float64Array(6), latency: newLatencyBuckets(), refusals: 0, exchanges: 0 };
+  #buckets: Bucket[] = [];
+  #before = totalsOf(undefined, 0);
 
-  tick(step: number, counts: RouteCounters | undefined, exchanges: number): void {
-    const now = totalsOf(counts, exchanges);
+  /** Ends the bucket `index`. `exchanges`: token requests so far. */
+  tick(index: number, counters: RouteCounters | undefined, exchanges: number): void {
+    const now = totalsOf(counters, exchanges);
     const before = this.#before;
     this.#before = now;
-    const point = difference(step, before, now);
-    if (point !== undefined) this.#points.push(point);
-    const oldest = step - BUCKETS;
-    if ((this.#points[0]?.step ?? step) <= oldest) this.#points = this.#points.filter((known) => known.step > oldest);
+    const bucket = difference(index, before, now);
+    if (bucket !== undefined) this.#buckets.push(bucket);
+    const oldest = index - MAX_BUCKETS;
+    if ((this.#buckets[0]?.index ?? index) <= oldest) {
+      this.#buckets = this.#buckets.filter((known) => known.index > oldest);
+    }
   }
 
-  buckets(step: number): readonly Bucket[] {
-    return this.#points.filter((point) => point.step > step - BUCKETS);
+  /** The buckets of the window that ends with `index`, oldest first. */
+  buckets(index: number): readonly Bucket[] {
+    return this.#buckets.filter((bucket) => bucket.index > index - MAX_BUCKETS);
   }
 }
 
-function totalsOf(counts: RouteCounters | undefined, exchanges: number): Totals {
-  if (counts === undefined) {
+function totalsOf(counters: RouteCounters | undefined, exchanges: number): Totals {
+  if (counters === undefined) {
     return { statuses: new Float64Array(6), latency: newLatencyBuckets(), refusals: 0, exchanges };
   }
-  return {
-    statuses: counts.statuses.slice(),
-    latency: counts.latency.buckets.slice(),
-    refusals: counts.refusals,
-    exchanges,
-  };
+  const { statuses, latency, refusals } = counters;
+  return { statuses: statuses.slice(), latency: latency.buckets.slice(), refusals, exchanges };
 }
 
 /** Undefined if nothing happened. */
-function difference(step: number, before: Totals, now: Totals): Bucket | undefined {
+function difference(index: number, before: Totals, now: Totals): Bucket | undefined {
   const statuses = minus(now.statuses, before.statuses);
   const refusals = now.refusals - before.refusals;
   const exchanges = now.exchanges - before.exchanges;
   if (exchanges === 0 && refusals === 0 && statuses.every((count) => count === 0)) return undefined;
-  return { step, statuses, latency: minus(now.latency, before.latency), refusals, exchanges };
+  return { index, statuses, latency: minus(now.latency, before.latency), refusals, exchanges };
 }
 
 function minus(now: ArrayLike<number>, before: ArrayLike<number>): number[] {
   return Array.from(now, (count, i) => count - (before[i] ?? 0));
 }
 
-/** The last request that wakala could not have answered by the provider. */
+/** The last request that failed with a status of 500 or above from Wakala. */
 export interface LastFailure {
   readonly code: ErrorCode;
   readonly reason: Reason | undefined;
@@ -87,23 +86,23 @@ export interface LastFailure {
   readonly requestId: string;
 }
 
-/** What a route does and did. It outlives the configuration: a route of the same name goes on counting. */
+/** Live numbers and counters of a route. They outlive a reload: a route of the same name goes on counting. */
 export class RouteStats {
-  /** Requests that wait for an answer right now. */
+  /** Requests that wait for a response now. */
   inFlight = 0;
-  /** WebSockets that are open, or whose handshake is under way. */
+  /** WebSockets that are open, or whose handshake is in progress. */
   websockets = 0;
-  /** Undefined until there was a request: there may be many routes that nobody calls. */
+  /** Undefined until the first request: there may be many routes that are never called. */
   counts: RouteCounters | undefined;
-  /** The last failure, unless the provider answered since. */
+  /** Undefined after a response of the provider. */
   failure: LastFailure | undefined;
   readonly #series = new TimeSeries();
 
+  /** Counts a request that was sent to the provider, or failed on the way. */
   finished(record: RequestRecord): void {
     const counts = (this.counts ??= newRouteCounters());
-    const durationMs = record.endedAt - record.startedAt;
     countStatus(counts, record.status);
-    countLatency(counts, durationMs);
+    countLatency(counts, record.endedAt - record.startedAt);
     if (record.use !== undefined) counts.uses[record.use] += 1;
     if (record.use === 'replayed') counts.replays[replayOutcomeOf(record)] += 1;
     counts.refusals += record.refusals;
@@ -117,27 +116,27 @@ export class RouteStats {
     this.failure = { code, reason, detail, atMs, requestId };
   }
 
-  /** A request that was refused before it went anywhere: it says nothing of how long requests take. */
+  /** Counts a request that was refused before it was sent. It has no latency. */
   refused(status: number, code: ErrorCode): void {
     const counts = (this.counts ??= newRouteCounters());
     countStatus(counts, status);
     countError(counts, code);
   }
 
-  /** Ends a step. `exchanges`: token exchanges so far. */
-  tick(step: number, exchanges: number): void {
-    if (this.counts !== undefined || exchanges > 0) this.#series.tick(step, this.counts, exchanges);
+  /** Ends a bucket of the time series. `exchanges`: token requests so far. */
+  tick(index: number, exchanges: number): void {
+    if (this.counts !== undefined || exchanges > 0) this.#series.tick(index, this.counts, exchanges);
   }
 
-  /** The last steps in which anything happened, oldest first. */
-  buckets(step: number): readonly Bucket[] {
-    return this.#series.buckets(step);
+  /** The buckets of the last 15 minutes that had traffic, oldest first. */
+  buckets(index: number): readonly Bucket[] {
+    return this.#series.buckets(index);
   }
 }
 
 function countStatus({ statuses }: RouteCounters, status: number): void {
-  const kind = Math.floor(status / 100);
-  statuses[kind] = (statuses[kind] ?? 0) + 1;
+  const statusClass = Math.floor(status / 100);
+  statuses[statusClass] = (statuses[statusClass] ?? 0) + 1;
 }
 
 function countLatency({ latency }: RouteCounters, durationMs: number): void {

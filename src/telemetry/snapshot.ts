@@ -6,7 +6,7 @@ import { type ProcessValues, type RouteCounts, sumOfCounts, type UpstreamCounts 
 import type { Bucket, LastFailure } from './route-stats.ts';
 
 /** Largest number of refused calls in a snapshot; more are only counted. */
-export const MOST_REFUSED_CALLS = 20;
+export const MAX_REFUSED_CALLS = 20;
 
 /** A serving process, as the admin listener sees it: this process or a worker. */
 export interface ServingProcess {
@@ -179,12 +179,12 @@ function unionOfCalls(one: readonly RefusedCall[], other: readonly RefusedCall[]
   return [...latestCalls.values()];
 }
 
-/** By step, oldest first. */
+/** By index, oldest first. */
 function mergedBuckets(one: readonly Bucket[], other: readonly Bucket[]): readonly Bucket[] {
-  const buckets = new Map(one.map((bucket) => [bucket.step, bucket]));
+  const buckets = new Map(one.map((bucket) => [bucket.index, bucket]));
   for (const bucket of other) {
-    const known = buckets.get(bucket.step);
-    buckets.set(bucket.step, known === undefined ? bucket : { ...sumOfCounts(known, bucket), step: bucket.step });
+    const known = buckets.get(bucket.index);
+    buckets.set(bucket.index, known === undefined ? bucket : { ...sumOfCounts(known, bucket), index: bucket.index });
   }
-  return [...buckets.values()].sort((a, b) => a.step - b.step);
+  return [...buckets.values()].sort((a, b) => a.index - b.index);
 }

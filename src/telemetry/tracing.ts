@@ -5,9 +5,9 @@ const PACKAGES =
   '@opentelemetry/api @opentelemetry/sdk-trace @opentelemetry/exporter-trace-otlp-http @opentelemetry/resources';
 
 /**
- * OpenTelemetry is loaded for those who trace, and installed by them.
- * @param load a stand-in for the import, in tests
- * @throws Error if it is not there
+ * Loads OpenTelemetry, which users who want traces install themselves.
+ * @param load replaces the import in tests
+ * @throws Error if OpenTelemetry is not installed
  */
 export async function openTracing(
   options: TracingOptions,

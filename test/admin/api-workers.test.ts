@@ -31,8 +31,8 @@ function routeWith(changes: Partial<RouteSnapshot>): RouteSnapshot {
   };
 }
 
-function pointAt(step: number, statuses: number[], exchanges = 0) {
-  return { step, statuses, latency: [...newLatencyBuckets()], refusals: 1, exchanges };
+function bucketOf(index: number, statuses: number[], exchanges = 0) {
+  return { index, statuses, latency: [...newLatencyBuckets()], refusals: 1, exchanges };
 }
 
 function countsOf(ok: number) {
@@ -113,7 +113,7 @@ describe('several workers', () => {
   it('have a row each on the dashboard', async () => {
     const page = await (await adminApp(context).request('/', { headers })).text();
     expect(page).toContain('<th scope="row">11</th>');
-    expect(page).toContain('away (ECONNREFUSED)');
+    expect(page).toContain('not connected (ECONNREFUSED)');
   });
 
   it('have requests with ids of their own', async () => {
@@ -178,12 +178,12 @@ describe('mergedRoute', () => {
     expect(mergedRoute([idle, idle]).counts).toBeUndefined();
   });
 
-  it('puts points together by their step', () => {
-    const { buckets: points } = mergedRoute([
-      routeWith({ buckets: [pointAt(1, [0, 0, 1]), pointAt(3, [0, 0, 1], 1)] }),
-      routeWith({ buckets: [pointAt(2, [0, 0, 5]), pointAt(3, [0, 0, 2, 4], 1)] }),
+  it('merges buckets by their index', () => {
+    const { buckets } = mergedRoute([
+      routeWith({ buckets: [bucketOf(1, [0, 0, 1]), bucketOf(3, [0, 0, 1], 1)] }),
+      routeWith({ buckets: [bucketOf(2, [0, 0, 5]), bucketOf(3, [0, 0, 2, 4], 1)] }),
     ]);
-    expect(points.map(({ step, statuses, exchanges }) => [step, statuses, exchanges])).toEqual([
+    expect(buckets.map(({ index, statuses, exchanges }) => [index, statuses, exchanges])).toEqual([
       [1, [0, 0, 1], 0],
       [2, [0, 0, 5], 0],
       [3, [0, 0, 3, 4], 2],

@@ -25,7 +25,7 @@ describe('the inspector', () => {
     expect(text).toContain('<option value="2xx" selected="">2xx</option>');
     expect(text).toContain('<option value="/raw/*" selected="">/raw/*</option>');
     expect(text).toContain('value="pay"');
-    expect((await ask(admin.port, '/requests?status=5xx')).text).toContain('None is kept that fits.');
+    expect((await ask(admin.port, '/requests?status=5xx')).text).toContain('No recorded request matches.');
   });
 
   it('escapes what clients sent', async () => {
@@ -42,7 +42,7 @@ describe('the inspector', () => {
       'Waiting for a token, first attempt',
       'Connecting, second attempt',
       'Waiting for the first byte, second attempt',
-      'Answer, second attempt',
+      'Response, second attempt',
       '2 (401, 200)',
     ]) {
       expect(page).toContain(text);
@@ -62,7 +62,7 @@ describe('the inspector', () => {
 
   it('says why a body is not there', async () => {
     expect(await detailsOf(await startWithCall(ok, { settings: { inspect_bodies: false } }))).toContain(
-      'Bodies are not kept. <code>inspect_bodies: true</code>',
+      'set <code>inspect_bodies: true</code> in the configuration',
     );
   });
 
@@ -72,18 +72,18 @@ describe('the inspector', () => {
     await ask(admin.proxyPort, '/paypack/me');
     const page = await detailsOf(admin, '?status=error');
     expect(page).toContain('<strong>token_unavailable: </strong>');
-    expect(page).toContain('Nothing reached the provider.');
+    expect(page).toContain('The request did not reach the provider.');
   });
 
   it('has a button to send a request again only where providers are emulated', async () => {
-    expect(await detailsOf(await startWithCall(ok))).toContain('>Replay</button>');
-    expect(await detailsOf(await startWithCall(ok, { emulated: false }))).not.toContain('Replay');
+    expect(await detailsOf(await startWithCall(ok))).toContain('>Resend</button>');
+    expect(await detailsOf(await startWithCall(ok, { emulated: false }))).not.toContain('Resend');
   });
 
   it('has a page for a request that is not kept any more', async () => {
     const { port } = await startAdmin(ok);
     const answer = await ask(port, '/requests/1-1');
     expect(answer.status).toBe(404);
-    expect(answer.text).toContain('only the last 500');
+    expect(answer.text).toContain('only its last 500');
   });
 });

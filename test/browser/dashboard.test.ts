@@ -165,7 +165,7 @@ describe.runIf(HAS_CHROMIUM)('the inspector in a browser', () => {
     const admin = await startWithCall();
     const page = await open(admin, '/requests?q=looked-for');
     await page.getByRole('link', { name: '/raw/orders/7?page=2' }).click();
-    await page.getByRole('button', { name: 'Replay' }).click();
+    await page.getByRole('button', { name: 'Resend' }).click();
     await page.waitForURL(/\/requests\?q=/);
     await page.getByRole('link', { name: '/raw/orders/7?page=2' }).waitFor();
     expect(admin.upstream.requests).toHaveLength(3);
@@ -193,7 +193,7 @@ describe.runIf(HAS_CHROMIUM)('without scripts', () => {
     expect(admin.upstream.tokens).toHaveLength(2);
     await page.getByRole('link', { name: 'Requests', exact: true }).click();
     await page.getByRole('link', { name: '/raw/another' }).click();
-    await page.getByRole('button', { name: 'Replay' }).click();
+    await page.getByRole('button', { name: 'Resend' }).click();
     await page.getByRole('link', { name: '/raw/another' }).waitFor();
     expect(admin.upstream.requests).toHaveLength(3);
   });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Redaction } from '../../src/redaction.ts';
 import { RecentRequests } from '../../src/telemetry/recent-requests.ts';
 import { RequestRecord } from '../../src/telemetry/request-record.ts';
-import { bucketAt, BUCKETS, RouteStats, TimeSeries } from '../../src/telemetry/route-stats.ts';
+import { bucketIndexAt, MAX_BUCKETS, RouteStats, TimeSeries } from '../../src/telemetry/route-stats.ts';
 
 function trailOf(fields: Partial<RequestRecord> = {}): RequestRecord {
   const record = new RequestRecord('request-1', 'POST', []);
@@ -239,7 +239,9 @@ describe('the last quarter of an hour', () => {
     activity.finished(trailOf({ status: 404, refusals: 2 }));
     activity.tick(102, 3);
     const points = activity.buckets(102);
-    expect(points.map(({ step, statuses, exchanges, refusals }) => ({ step, statuses, exchanges, refusals }))).toEqual([
+    expect(
+      points.map(({ index: step, statuses, exchanges, refusals }) => ({ step, statuses, exchanges, refusals })),
+    ).toEqual([
       { step: 100, statuses: [0, 0, 1, 0, 0, 0], exchanges: 1, refusals: 0 },
       { step: 102, statuses: [0, 0, 0, 0, 1, 1], exchanges: 2, refusals: 2 },
     ]);
@@ -249,13 +251,15 @@ describe('the last quarter of an hour', () => {
   it('ends after ninety steps of ten seconds', () => {
     const series = new TimeSeries();
     series.tick(1, undefined, 1);
-    expect(series.buckets(BUCKETS)).toHaveLength(1);
-    expect(series.buckets(BUCKETS + 1)).toEqual([]);
+    expect(series.buckets(MAX_BUCKETS)).toHaveLength(1);
+    expect(series.buckets(MAX_BUCKETS + 1)).toEqual([]);
     for (let step = 2; step < 500; step++) series.tick(step, undefined, step);
-    expect(series.buckets(499).map(({ step }) => step)).toEqual(Array.from({ length: BUCKETS }, (_, i) => 410 + i));
+    expect(series.buckets(499).map(({ index: step }) => step)).toEqual(
+      Array.from({ length: MAX_BUCKETS }, (_, i) => 410 + i),
+    );
   });
 
   it('has the same steps in every process', () => {
-    expect([bucketAt(0), bucketAt(9999), bucketAt(10_000)]).toEqual([0, 0, 1]);
+    expect([bucketIndexAt(0), bucketIndexAt(9999), bucketIndexAt(10_000)]).toEqual([0, 0, 1]);
   });
 });

@@ -117,7 +117,7 @@
   }
 
   async function send(form) {
-    const isResend = form.dataset.action === 'replay';
+    const isResend = form.dataset.action === 'resend';
     showMessage(isResend ? 'Sending …' : 'Requesting a token …');
     try {
       const response = await fetch(form.action, { method: 'POST', headers: { accept: 'application/json' } });

@@ -5,11 +5,11 @@ import type { AdminContext } from '../context.ts';
 
 interface Page {
   readonly title: string;
-  /** Which entry of the navigation it belongs to. */
+  /** The current entry of the navigation. */
   readonly section: 'routes' | 'requests';
-  /** What a page without scripts does every five seconds: load this path. Undefined: nothing. */
+  /** Without scripts, the page loads this path every five seconds; undefined: never. */
   readonly reload?: string | undefined;
-  /** Whether it changes while one looks at it. */
+  /** Whether the script of the page keeps it current. */
   readonly isLive: boolean;
   readonly message?: Child;
   readonly content: Child;
@@ -20,9 +20,9 @@ const SECTIONS = [
   ['requests', '/requests', 'Requests'],
 ] as const;
 
-const ELSEWHERE = ['/livez', '/readyz', '/metrics', '/api/routes', '/api/requests', '/api/events'];
+const OTHER_PATHS = ['/livez', '/readyz', '/metrics', '/api/routes', '/api/requests', '/api/events'];
 
-/** A whole page. Everything in it is text or made here: the library escapes the text. */
+/** A whole page. Hono escapes all text in it. */
 export function pageResponse(c: Context, context: AdminContext, page: Page, status: 200 | 404 = 200): Response {
   const nowMs = context.clock.now();
   const html = h('html', { lang: 'en' }, head(page), body(context, page, nowMs));
@@ -64,13 +64,13 @@ function body({ emulated, version, commit, config }: AdminContext, page: Page, n
         `wakala ${version}${commit === '' ? '' : ` (${commit})`}`,
         file === '' ? null : [' · ', h('code', {}, file)],
       ),
-      h('ul', {}, ...ELSEWHERE.map((path) => h('li', {}, h('a', { href: path }, path)))),
+      h('ul', {}, ...OTHER_PATHS.map((path) => h('li', {}, h('a', { href: path }, path)))),
     ),
   );
 }
 
 function emulatedBanner(): Child {
-  const text = ' Providers are imitated on this machine: no real credentials, no network, no money.';
+  const text = ' The providers are emulated on this machine: no real credentials, no network, no money.';
   return h('aside', { class: 'emulated', 'aria-label': 'Emulated' }, h('strong', {}, 'EMULATED'), text);
 }
 

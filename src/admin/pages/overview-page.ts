@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { type Child, jsx as h } from 'hono/jsx';
-import { bytes, count, plural, rate } from '../../format.ts';
+import { formatBytes, formatCount, plural, formatRate } from '../../format.ts';
 import type { ProcessSnapshot } from '../../telemetry/snapshot.ts';
 import type { StoreStatus } from '../../tokens/store/store.ts';
 import type { AdminContext } from '../context.ts';
@@ -11,18 +11,18 @@ import { diagnosticBlock, routeArticle } from './route-article.ts';
 
 const COLUMNS = [
   'Process',
-  'Up for',
+  'Uptime',
   'Memory',
   'Connections',
   'WebSockets',
-  'Under way',
+  'In flight',
   'Requests',
   'Token exchanges',
   'Token store',
 ];
 
-function storeInWords({ connected, failure }: StoreStatus): string {
-  return connected ? 'connected' : `away (${failure ?? 'no connection'})`;
+function storeText({ connected, failure }: StoreStatus): string {
+  return connected ? 'connected' : `not connected (${failure ?? 'no connection yet'})`;
 }
 
 /** A row for each process. */
@@ -42,40 +42,43 @@ function workersTable({ processes, atMs }: Overview): Child {
           {},
           h('tr', {}, ...COLUMNS.map((name, i) => h('th', { scope: 'col', class: i > 0 ? 'num' : '' }, name))),
         ),
-        h('tbody', {}, ...processes.map((told) => row(told, atMs))),
+        h('tbody', {}, ...processes.map((process) => row(process, atMs))),
       ),
     ),
   );
 }
 
-function row(told: ProcessSnapshot, nowMs: number): Child {
+function row(process: ProcessSnapshot, nowMs: number): Child {
   const sum = (of: (route: ProcessSnapshot['routes'][number]) => number) =>
-    count(told.routes.reduce((all, route) => all + of(route), 0));
-  const store = told.tokenStore;
+    formatCount(process.routes.reduce((all, route) => all + of(route), 0));
+  const store = process.tokenStore;
   const cells: Child[] = [
-    age(told.startedAtMs, nowMs),
-    bytes(told.rssBytes),
-    count(told.connections),
-    count(told.websockets),
+    age(process.startedAtMs, nowMs),
+    formatBytes(process.rssBytes),
+    formatCount(process.connections),
+    formatCount(process.websockets),
     sum(({ inFlight }) => inFlight),
     sum(({ counts }) => counts?.statuses.reduce((all, n) => all + n, 0) ?? 0),
-    count(
-      told.credentials.reduce((all, { exchanges: { credentials, refresh } }) => all + credentials.ok + refresh.ok, 0),
+    formatCount(
+      process.credentials.reduce(
+        (all, { exchanges: { credentials, refresh } }) => all + credentials.ok + refresh.ok,
+        0,
+      ),
     ),
-    store === undefined ? 'none' : storeInWords(store),
+    store === undefined ? 'none' : storeText(store),
   ];
   return h(
     'tr',
-    { id: `process:${told.pid}` },
-    h('th', { scope: 'row' }, String(told.pid)),
+    { id: `process:${process.pid}` },
+    h('th', { scope: 'row' }, String(process.pid)),
     ...cells.map((cell) => h('td', { class: 'num' }, cell)),
   );
 }
 
-/** Routes on the page; of more, it is said how many are left out. */
-const MOST_ROUTES = 200;
+/** Largest number of routes on the page. */
+const MAX_ROUTES = 200;
 
-/** The page of all routes. `?q=` shows those that have it in their name, provider or upstream. */
+/** The page of all routes. `?q=` filters by name, provider, upstream and environment. */
 export async function overviewPage(c: Context, context: AdminContext): Promise<Response> {
   const overview = await overviewOf(context);
   const q = c.req.query('q')?.trim() ?? '';
@@ -84,7 +87,7 @@ export async function overviewPage(c: Context, context: AdminContext): Promise<R
   const content = [
     h('h1', {}, 'Routes'),
     overview.routes.length > 1 || q !== '' ? filterForm(q) : null,
-    live(overview, q),
+    liveContent(overview, q),
   ];
   return pageResponse(c, context, { title: 'Routes', section: 'routes', isLive: true, reload, message, content });
 }
@@ -107,32 +110,34 @@ function filterForm(q: string): Child {
   );
 }
 
-/** What changes while one looks at it. */
-function live(overview: Overview, q: string): Child {
-  const fitting = overview.routes.filter((view) => fitsText(view, q.toLowerCase())).sort(byTrouble);
-  const shown = fitting.slice(0, MOST_ROUTES);
-  const rest = fitting.length - shown.length;
+/** The part that the script of the page keeps current. */
+function liveContent(overview: Overview, q: string): Child {
+  const matching = overview.routes.filter((view) => matchesText(view, q.toLowerCase())).sort(bySeverity);
+  const shown = matching.slice(0, MAX_ROUTES);
+  const rest = matching.length - shown.length;
   return h(
     'div',
     { id: 'live-routes', 'data-live': true },
     summary(overview),
     ...overview.diagnostics.map((diagnostic) => diagnosticBlock(diagnostic, overview.atMs)),
     ...shown.map((view) => routeArticle(view, overview)),
-    shown.length === 0 ? h('p', { class: 'empty' }, 'No route fits.') : null,
-    rest > 0 ? h('p', { class: 'empty' }, `${plural(rest, 'more route')} not shown; the filter finds them.`) : null,
+    shown.length === 0 ? h('p', { class: 'empty' }, 'No route matches.') : null,
+    rest > 0
+      ? h('p', { class: 'empty' }, `${plural(rest, 'more route')} not shown. Use the filter to find them.`)
+      : null,
     overview.processes.length > 1 ? workersTable(overview) : null,
   );
 }
 
-function fitsText({ config }: RouteView, q: string): boolean {
+function matchesText({ config }: RouteView, q: string): boolean {
   const { name, provider, upstream, environment } = config;
   return [name, provider.name, provider.title, upstream, environment].some((text) => text.toLowerCase().includes(q));
 }
 
-const TROUBLE = { failing: 0, warning: 1, ok: 2 };
+const SEVERITY = { failing: 0, warning: 1, ok: 2 };
 
-function byTrouble(a: RouteView, b: RouteView): number {
-  return TROUBLE[a.state] - TROUBLE[b.state] || b.traffic.perSecond - a.traffic.perSecond;
+function bySeverity(a: RouteView, b: RouteView): number {
+  return SEVERITY[a.state] - SEVERITY[b.state] || b.traffic.perSecond - a.traffic.perSecond;
 }
 
 function summary({ routes, processes, tokenStore, atMs }: Overview): Child {
@@ -145,16 +150,16 @@ function summary({ routes, processes, tokenStore, atMs }: Overview): Child {
     facts([
       ['Routes', String(routes.length)],
       ['Failing', failing === 0 ? 'none' : h('strong', { class: 'failing' }, String(failing))],
-      ['Requests', `${rate(perSecond)} /s`],
-      ['Under way', String(routes.reduce((sum, { live }) => sum + (live?.inFlight ?? 0), 0))],
+      ['Requests', `${formatRate(perSecond)} /s`],
+      ['In flight', String(routes.reduce((sum, { snapshot: live }) => sum + (live?.inFlight ?? 0), 0))],
       ['Connections', String(processes.reduce((sum, { connections }) => sum + connections, 0))],
-      ['Up for', processes.length === 0 ? 'no process answers' : age(started, atMs)],
-      ['Token store', tokenStore && storeInWords(tokenStore)],
+      ['Uptime', processes.length === 0 ? 'no process responds' : age(started, atMs)],
+      ['Token store', tokenStore && storeText(tokenStore)],
     ]),
   );
 }
 
-/** What became of a button that was pressed where no script runs. */
+/** The result of a refresh without scripts. */
 function messageOf({ routes }: Overview, refreshed: string | undefined, not: string | undefined): Child {
   const view = routes.find(({ config }) => config.name === (refreshed ?? not));
   if (view === undefined) return null;
@@ -163,6 +168,6 @@ function messageOf({ routes }: Overview, refreshed: string | undefined, not: str
     return `${config.name} has a new token: its fingerprint is ${credential?.token?.fingerprint ?? 'not known'}.`;
   }
   return credential?.fixed === true
-    ? `${config.name} uses a fixed key: there is nothing to ask for.`
-    : `${config.name} got no new token; the reason stands at the route.`;
+    ? `${config.name} uses a fixed key, which cannot be refreshed.`
+    : `${config.name} got no new token. The reason is shown at the route.`;
 }

@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 import { type Child, jsx as h } from 'hono/jsx';
 import { facts, moment, withCode } from './elements.ts';
-import { bytes, count, millis } from '../../format.ts';
+import { formatBytes, formatCount, formatMs } from '../../format.ts';
 import type { AdminContext } from '../context.ts';
 import {
   NOT_KEPT,
@@ -20,10 +20,10 @@ const NAMES: Readonly<Record<SpanKind, string>> = {
   token: 'Waiting for a token',
   connecting: 'Connecting',
   'first byte': 'Waiting for the first byte',
-  'answer body': 'Answer',
+  'response body': 'Response',
 };
 
-/** Where the time of a request went: a row for each stretch. */
+/** A table with a row for each span. */
 function timing(spans: readonly Span[], attempts: RequestDetails['attempts']): Child {
   const wholeMs = spans.reduce((sum, { lengthMs }) => sum + lengthMs, 0);
   const rows = spans.map((span, i) => row(span, wholeMs, attemptOf(spans, i, attempts.length)));
@@ -53,19 +53,19 @@ function row(span: Span, wholeMs: number, attempt: string): Child {
     'tr',
     {},
     h('th', { scope: 'row' }, NAMES[span.kind] + attempt),
-    h('td', { class: 'num' }, millis(span.lengthMs)),
+    h('td', { class: 'num' }, formatMs(span.lengthMs)),
     h('td', { class: 'bar' }, bar(span, wholeMs)),
   );
 }
 
-/** Of two attempts, which one it is. */
+/** The number of the attempt, if there were two. */
 function attemptOf(spans: readonly Span[], index: number, attempts: number): string {
   if (attempts < 2 || index === 0) return '';
   const before = spans.slice(0, index + 1).filter(({ kind }) => kind === 'token').length;
   return before === 1 ? ', first attempt' : ', second attempt';
 }
 
-/** The number stands beside it: it is for the eye alone. */
+/** Hidden from screen readers: the number is in the cell before. */
 function bar({ kind, fromMs, lengthMs }: Span, wholeMs: number): Child {
   const scale = wholeMs === 0 ? 0 : 100 / wholeMs;
   const width = Math.max(lengthMs * scale, lengthMs > 0 ? 0.5 : 0);
@@ -82,34 +82,35 @@ export async function requestPage(c: Context, context: AdminContext): Promise<Re
   const found = await requestOf(context.processes(), c.req.param('id') ?? '');
   const back = h('p', { class: 'back' }, h('a', { href: '/requests' }, 'All requests'));
   if (found === undefined) {
-    const content = [h('h1', {}, 'Not kept'), h('p', {}, NOT_KEPT.detail), back];
-    return pageResponse(c, context, { title: 'Not kept', section: 'requests', isLive: false, content }, 404);
+    const content = [h('h1', {}, 'Not found'), h('p', {}, NOT_KEPT.detail), back];
+    return pageResponse(c, context, { title: 'Not found', section: 'requests', isLive: false, content }, 404);
   }
-  const details = requestDetails(found.serving.pid, found.details, context.config());
-  const content = pageOf(details, found.serving.resend !== undefined, back);
+  const details = requestDetails(found.process.pid, found.details, context.config());
+  const content = pageOf(details, found.process.resend !== undefined, back);
   const { method, path } = details.view;
   return pageResponse(c, context, { title: `${method} ${path}`, section: 'requests', isLive: false, content });
 }
 
-function pageOf(details: RequestDetails, mayReplay: boolean, back: Child): Child {
+function pageOf(details: RequestDetails, canResend: boolean, back: Child): Child {
   const { view } = details;
   return [
     back,
     h('h1', { class: 'request' }, h('code', {}, `${view.method} ${view.path}`)),
-    whatBecameOfIt(details),
+    problemBlock(details),
     about(details),
     timing(details.spans, details.attempts),
     message('Request', details, details.requestBytes, details.requestHeaders, details.requestBody),
-    message('Answer', details, details.responseBytes, details.responseHeaders, details.responseBody),
-    again(details, mayReplay),
+    message('Response', details, details.responseBytes, details.responseHeaders, details.responseBody),
+    resendSection(details, canResend),
   ];
 }
 
-/** Of an answer of wakala's own: why. */
-function whatBecameOfIt({ view, detail, outcome, clientLeft }: RequestDetails): Child {
-  const left = clientLeft ? h('p', {}, 'The client closed its connection before the end.') : null;
+/** Why Wakala responded with an error. */
+function problemBlock({ view, detail, outcome, clientLeft }: RequestDetails): Child {
+  const left = clientLeft ? h('p', {}, 'The client disconnected before the end of the response.') : null;
   if (view.code === undefined) return left;
-  const known = outcome === 'not_sent' ? 'Nothing reached the provider.' : 'The provider may have acted on it.';
+  const known =
+    outcome === 'not_sent' ? 'The request did not reach the provider.' : 'The provider may have acted on it.';
   return [
     h(
       'div',
@@ -123,18 +124,18 @@ function whatBecameOfIt({ view, detail, outcome, clientLeft }: RequestDetails): 
 
 function about(details: RequestDetails): Child {
   const { view } = details;
-  const statuses = details.attempts.map((attempt) => (attempt.status === 0 ? 'no answer' : String(attempt.status)));
+  const statuses = details.attempts.map((attempt) => (attempt.status === 0 ? 'no response' : String(attempt.status)));
   return h(
     'div',
     { class: 'about' },
     facts([
       ['Status', status(view)],
       ['Time', moment(view.atMs)],
-      ['Total', millis(view.durationMs)],
+      ['Total', formatMs(view.durationMs)],
       ['Route', view.route],
       ['Token', view.use],
-      ['Attempts', view.attempts === 0 ? 'none' : `${count(view.attempts)} (${statuses.join(', ')})`],
-      ['Token refused', details.refusals === 0 ? undefined : count(details.refusals)],
+      ['Attempts', view.attempts === 0 ? 'none' : `${formatCount(view.attempts)} (${statuses.join(', ')})`],
+      ['Token refused', details.refusals === 0 ? undefined : formatCount(details.refusals)],
       ['Client', view.client],
       ['Outcome', details.outcome],
       ['Request id', h('code', {}, view.requestId)],
@@ -151,14 +152,14 @@ function message(
 ): Child {
   const id = name.toLowerCase();
   const none = hasHeaders
-    ? 'No headers are known.'
-    : 'Headers of requests that go well are kept only while somebody looks.';
+    ? 'No headers.'
+    : 'Headers of successful requests are kept only while the inspector is in use.';
   return h(
     'section',
     { class: 'message', 'aria-labelledby': id },
-    h('h2', { id }, name, h('span', { class: 'size' }, bytes(size))),
+    h('h2', { id }, name, h('span', { class: 'size' }, formatBytes(size))),
     headers.length === 0 ? h('p', { class: 'why' }, none) : headerTable(name, headers),
-    body.kind === 'none' ? h('p', { class: 'why' }, withCode(`Body: ${body.why}`)) : text(name, body),
+    body.kind === 'none' ? h('p', { class: 'why' }, withCode(`Body: ${body.why}`)) : bodyText(name, body),
   );
 }
 
@@ -167,34 +168,34 @@ function headerTable(name: string, headers: RequestDetails['requestHeaders']): C
   return h('table', { class: 'headers' }, h('caption', {}, `${name} headers`), h('tbody', {}, ...rows));
 }
 
-function text(name: string, body: Extract<ShownBody, { kind: 'text' }>): Child {
+function bodyText(name: string, body: Extract<ShownBody, { kind: 'text' }>): Child {
   return [
     h('pre', { tabindex: '0', role: 'region', 'aria-label': `${name} body` }, body.text),
-    body.cut > 0 ? h('p', { class: 'why' }, `${bytes(body.cut)} more were not kept.`) : null,
+    body.cut > 0 ? h('p', { class: 'why' }, `${formatBytes(body.cut)} more were not kept.`) : null,
   ];
 }
 
-function again({ view, curl }: RequestDetails, mayReplay: boolean): Child {
+function resendSection({ view, curl }: RequestDetails, canResend: boolean): Child {
   if (curl === undefined) return null;
   return h(
     'section',
-    { 'aria-labelledby': 'again' },
-    h('h2', { id: 'again' }, 'Once more'),
-    h('label', { for: 'curl' }, 'As a curl line, to the proxy. What is hidden here must be put in by hand.'),
+    { 'aria-labelledby': 'resend' },
+    h('h2', { id: 'resend' }, 'Send again'),
+    h('label', { for: 'curl' }, 'As a curl command for the proxy. Replace hidden values by hand.'),
     h('textarea', { id: 'curl', readonly: true, rows: '3', spellcheck: 'false' }, curl),
     h(
       'div',
       { class: 'buttons' },
       h('button', { type: 'button', class: 'js-only', 'data-copy': 'curl' }, 'Copy as curl'),
-      mayReplay ? replayForm(view.id) : null,
+      canResend ? resendForm(view.id) : null,
     ),
   );
 }
 
-function replayForm(id: string): Child {
+function resendForm(id: string): Child {
   return h(
     'form',
-    { method: 'post', action: `/api/requests/${id}/replay`, 'data-action': 'replay' },
-    h('button', { type: 'submit' }, 'Replay'),
+    { method: 'post', action: `/api/requests/${id}/replay`, 'data-action': 'resend' },
+    h('button', { type: 'submit' }, 'Resend'),
   );
 }

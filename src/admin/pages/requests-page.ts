@@ -2,23 +2,23 @@ import type { Context } from 'hono';
 import { type Child, jsx as h } from 'hono/jsx';
 import { filterOf, TOKEN_USES } from '../api.ts';
 import { moment } from './elements.ts';
-import { count, millis, plural } from '../../format.ts';
+import { formatCount, formatMs, plural } from '../../format.ts';
 import type { AdminContext } from '../context.ts';
 import { type RequestFilter, requestsOf, type RequestView } from '../inspector.ts';
 import { pageResponse } from './layout.ts';
 
-/** Rows on the page. */
-const MOST_ROWS = 200;
+/** Largest number of rows on the page. */
+const MAX_ROWS = 200;
 
-/** Routes that one can choose from. */
-const MOST_OPTIONS = 200;
+/** Largest number of routes in the select element. */
+const MAX_OPTIONS = 200;
 
 /** The page of the last requests. The filters are those of the API. */
 export async function requestsPage(c: Context, context: AdminContext): Promise<Response> {
   const filter = filterOf(c);
-  const { requests, fitting } = await requestsOf(context.processes(), filter, MOST_ROWS);
+  const { requests, matchCount } = await requestsOf(context.processes(), filter, MAX_ROWS);
   const names = context.config().routes.map(({ name }) => name);
-  const content = [h('h1', {}, 'Requests'), filterForm(filter, names), rows(requests, fitting)];
+  const content = [h('h1', {}, 'Requests'), filterForm(filter, names), rows(requests, matchCount)];
   return pageResponse(c, context, { title: 'Requests', section: 'requests', isLive: true, content });
 }
 
@@ -45,13 +45,13 @@ function field(name: string, control: Child): Child {
   return h('label', {}, h('span', {}, name), control);
 }
 
-/** Of very many routes, the name is typed. */
+/** A text field if there are too many routes to choose from. */
 function routeField(names: readonly string[], chosen: string | undefined): Child {
-  if (names.length <= MOST_OPTIONS) return select('route', names, chosen);
+  if (names.length <= MAX_OPTIONS) return select('route', names, chosen);
   return h('input', { name: 'route', type: 'search', value: chosen, placeholder: '/name/*' });
 }
 
-/** A value that is asked for and not among the options is one of them too. */
+/** The chosen value is added if it is not among the options. */
 function select(name: string, options: readonly string[], chosen: string | undefined): Child {
   const all = chosen === undefined || options.includes(chosen) ? options : [...options, chosen];
   return h(
@@ -73,8 +73,8 @@ const COLUMNS = [
   ['Attempts', 'num'],
 ] as const;
 
-function rows(requests: readonly RequestView[], fitting: number): Child {
-  const rest = fitting - requests.length;
+function rows(requests: readonly RequestView[], matchCount: number): Child {
+  const rest = matchCount - requests.length;
   return h(
     'div',
     { id: 'live-requests', 'data-live': true },
@@ -89,8 +89,8 @@ function rows(requests: readonly RequestView[], fitting: number): Child {
         h('tbody', {}, ...requests.map(row)),
       ),
     ),
-    requests.length === 0 ? h('p', { class: 'empty' }, 'None is kept that fits.') : null,
-    rest > 0 ? h('p', { class: 'empty' }, `${plural(rest, 'older one')} not shown.`) : null,
+    requests.length === 0 ? h('p', { class: 'empty' }, 'No recorded request matches.') : null,
+    rest > 0 ? h('p', { class: 'empty' }, `${plural(rest, 'older request')} not shown.`) : null,
   );
 }
 
@@ -104,13 +104,13 @@ function row(view: RequestView): Child {
     h('td', { class: 'wide' }, h('a', { href: `/requests/${id}` }, h('code', {}, path))),
     h('td', {}, status(view)),
     h('td', {}, route ?? '–'),
-    h('td', { class: 'num' }, millis(durationMs)),
+    h('td', { class: 'num' }, formatMs(durationMs)),
     h('td', {}, use ?? '–'),
-    h('td', { class: 'num' }, count(attempts)),
+    h('td', { class: 'num' }, formatCount(attempts)),
   );
 }
 
-/** The status, and wakala's own code where the answer was not the provider's. */
+/** The status, and the error code if Wakala responded with an error. */
 export function status({ status: n, code }: RequestView): Child {
   if (n === 0) return h('span', { class: 'status s0' }, 'left');
   return [

@@ -1,55 +1,55 @@
 import { type Child, jsx as h } from 'hono/jsx';
 import type { Diagnostic } from '../route-health.ts';
-import { count, millis, plural, rate } from '../../format.ts';
+import { formatCount, formatMs, plural, formatRate } from '../../format.ts';
 import { latencyAt } from '../../telemetry/latency.ts';
 import type { LifetimeSource } from '../../tokens/token.ts';
-import { type Overview, requestsIn, type RouteView, type Steps } from '../overview.ts';
+import { type Overview, requestsIn, type RouteView, type TrafficWindow } from '../overview.ts';
 import { age, countdown, facts, moment, withCode } from './elements.ts';
 
-/** One kind of thing over time: a value for each step in which there is one. */
+/** Values over time, by the index of their bucket. */
 interface Line {
-  /** Class that gives it its colour. */
+  /** CSS class for its colour. */
   readonly name: string;
   readonly values: ReadonlyMap<number, number>;
 }
 
 const HEIGHT = 32;
 
-/** Bars on top of one another, a step each. `label` says in words what can be seen. */
-function bars(lines: readonly Line[], steps: Steps, label: string): Child {
+/** A stacked bar chart. `label` describes it for screen readers. */
+function bars(lines: readonly Line[], window: TrafficWindow, label: string): Child {
   const tops = new Map<number, number>();
-  for (const { values } of lines) for (const [step, n] of values) tops.set(step, (tops.get(step) ?? 0) + n);
+  for (const { values } of lines) for (const [index, n] of values) tops.set(index, (tops.get(index) ?? 0) + n);
   const scale = HEIGHT / Math.max(1, ...tops.values());
   const below = new Map<number, number>();
   const paths = lines.map(({ name, values }) => {
-    const d = [...values].map(([step, n]) => {
-      const from = below.get(step) ?? 0;
-      below.set(step, from + n);
+    const d = [...values].map(([index, n]) => {
+      const from = below.get(index) ?? 0;
+      below.set(index, from + n);
       const top = HEIGHT - (from + n) * scale;
-      return n === 0 ? '' : `M${step - steps.first} ${short(top)}h1v${short(Math.max(n * scale, 1))}h-1z`;
+      return n === 0 ? '' : `M${index - window.first} ${short(top)}h1v${short(Math.max(n * scale, 1))}h-1z`;
     });
     return h('path', { class: name, d: d.join('') });
   });
-  return drawing(paths, steps, label);
+  return chart(paths, window, label);
 }
 
-/** Stairs, a step each, with gaps where there is no value. */
-function stairs(lines: readonly Line[], steps: Steps, label: string): Child {
+/** A step chart, with gaps for missing values. */
+function stairs(lines: readonly Line[], window: TrafficWindow, label: string): Child {
   const scale = (HEIGHT - 2) / Math.max(1, ...lines.flatMap(({ values }) => [...values.values()]));
   const paths = lines.map(({ name, values }) => {
     let before = NaN;
-    const d = [...values].map(([step, n]) => {
+    const d = [...values].map(([index, n]) => {
       const y = short(HEIGHT - 1 - n * scale);
-      const joins = step === before + 1;
-      before = step;
-      return joins ? `V${y}h1` : `M${step - steps.first} ${y}h1`;
+      const joins = index === before + 1;
+      before = index;
+      return joins ? `V${y}h1` : `M${index - window.first} ${y}h1`;
     });
     return h('path', { class: `line ${name}`, d: d.join('') });
   });
-  return drawing(paths, steps, label);
+  return chart(paths, window, label);
 }
 
-function drawing(paths: readonly Child[], { first, last }: Steps, label: string): Child {
+function chart(paths: readonly Child[], { first, last }: TrafficWindow, label: string): Child {
   const box = `0 0 ${last - first + 1} ${HEIGHT}`;
   return h(
     'svg',
@@ -62,18 +62,18 @@ function short(n: number): string {
   return String(Math.round(n * 10) / 10);
 }
 
-/** One route: who it is, its token, its traffic, and what is wrong with it. */
+/** A route: its identity, token, traffic and diagnostics. */
 export function routeArticle(view: RouteView, { atMs, processes }: Overview): Child {
   const { name } = view.config;
   return h(
     'article',
     { id: `route:${name}`, class: `route ${view.state}`, 'aria-labelledby': `name:${name}` },
-    h('div', { class: 'columns' }, who(view), token(view, atMs), requests(view), latency(view, processes)),
+    h('div', { class: 'columns' }, identity(view), token(view, atMs), requests(view), latency(view, processes)),
     ...view.diagnostics.map((diagnostic) => diagnosticBlock(diagnostic, atMs)),
   );
 }
 
-function who({ config, credential }: RouteView): Child {
+function identity({ config, credential }: RouteView): Child {
   const { name, provider, environment, upstream } = config;
   const isReal = environment === 'production';
   return h(
@@ -96,61 +96,61 @@ const LIFETIMES: Readonly<Record<LifetimeSource, string>> = {
 };
 
 function token(view: RouteView, nowMs: number): Child {
-  const { credential, live } = view;
+  const { credential, snapshot } = view;
   const held = credential?.token;
   const renewed =
-    held && view.tokenState === 'valid' ? countdown(held.refreshAtMs, nowMs, 'with the next call') : undefined;
+    held && view.tokenState === 'valid' ? countdown(held.refreshAtMs, nowMs, 'with the next request') : undefined;
   return h(
     'div',
     { class: 'token' },
     h('p', { class: 'label' }, 'Token'),
-    h('p', { class: 'big' }, tokenWords(view, nowMs)),
+    h('p', { class: 'big' }, tokenText(view, nowMs)),
     facts([
       ['Fingerprint', held && h('code', {}, held.fingerprint)],
       ['Age', held && age(held.issuedAtMs, nowMs)],
       ['Renewed in', renewed],
       ['Lifetime from', held && LIFETIMES[held.lifetimeSource]],
-      ['Exchanges', exchangesInWords(view)],
-      ['Refused by the API', live?.counts && count(live.counts.refusals)],
-      ['Shared with', live && live.credential !== view.config.name ? live.credential : undefined],
+      ['Exchanges', exchangesText(view)],
+      ['Refused by the provider', snapshot?.counts && formatCount(snapshot.counts.refusals)],
+      ['Shared with', snapshot && snapshot.credential !== view.config.name ? snapshot.credential : undefined],
     ]),
-    view.traffic.points.length === 0 ? null : exchangesOverTime(view),
+    view.traffic.buckets.length === 0 ? null : exchangesOverTime(view),
   );
 }
 
-function tokenWords({ tokenState, credential }: RouteView, nowMs: number): Child {
+function tokenText({ tokenState, credential }: RouteView, nowMs: number): Child {
   const endsMs = credential?.token?.expiresAtMs ?? 0;
   switch (tokenState) {
     case 'valid':
-      return ['valid for ', h('strong', {}, countdown(endsMs, nowMs, 'no more time'))];
+      return ['valid for ', h('strong', {}, countdown(endsMs, nowMs, '0 s'))];
     case 'lapsed':
-      return ['lapsed ', age(endsMs, nowMs), ' ago; the next call asks'];
+      return ['expired ', age(endsMs, nowMs), ' ago; the next request fetches one'];
     case 'asking':
-      return 'being asked for';
+      return 'being fetched';
     case 'none':
       return credential === undefined || credential.exchanges.credentials.ok === 0
-        ? 'none yet; the first call asks'
-        : 'none; the next call asks';
+        ? 'none yet; the first request fetches one'
+        : 'none; the next request fetches one';
     case 'fixed':
       return 'fixed key';
   }
 }
 
-function exchangesInWords({ credential }: RouteView): string | undefined {
+function exchangesText({ credential }: RouteView): string | undefined {
   if (credential === undefined || credential.fixed) return undefined;
   const { credentials, refresh } = credential.exchanges;
   const failed = credentials.denied + credentials.unavailable + refresh.denied + refresh.unavailable;
-  return `${count(credentials.ok + refresh.ok)} good, ${count(failed)} failed`;
+  return `${formatCount(credentials.ok + refresh.ok)} good, ${formatCount(failed)} failed`;
 }
 
-function exchangesOverTime({ traffic: { points, steps }, config }: RouteView): Child {
+function exchangesOverTime({ traffic: { buckets, window }, config }: RouteView): Child {
   const line = (name: string, of: 'exchanges' | 'refusals'): Line => ({
     name,
-    values: new Map(points.map((point) => [point.step, point[of]])),
+    values: new Map(buckets.map((bucket) => [bucket.index, bucket[of]])),
   });
-  const sum = (of: 'exchanges' | 'refusals') => points.reduce((all, point) => all + point[of], 0);
-  const label = `${config.name} in the last 15 minutes: ${plural(sum('exchanges'), 'token exchange')}, ${plural(sum('refusals'), 'refusal')} by the API`;
-  return bars([line('exchange', 'exchanges'), line('s5', 'refusals')], steps, label);
+  const sum = (of: 'exchanges' | 'refusals') => buckets.reduce((all, bucket) => all + bucket[of], 0);
+  const label = `${config.name} in the last 15 minutes: ${plural(sum('exchanges'), 'token exchange')}, ${plural(sum('refusals'), 'refusal')} by the provider`;
+  return bars([line('exchange', 'exchanges'), line('s5', 'refusals')], window, label);
 }
 
 const CLASSES = [
@@ -161,28 +161,28 @@ const CLASSES = [
   ['s0', 0, 'client left'],
 ] as const;
 
-function requests({ live, traffic: { points, steps, perSecond }, config }: RouteView): Child {
-  const statuses = live?.counts?.statuses ?? [];
+function requests({ snapshot, traffic: { buckets, window, perSecond }, config }: RouteView): Child {
+  const statuses = snapshot?.counts?.statuses ?? [];
   const lines = CLASSES.map(([name, kind]) => ({
     name,
-    values: new Map(points.map((point) => [point.step, point.statuses[kind] ?? 0])),
+    values: new Map(buckets.map((bucket) => [bucket.index, bucket.statuses[kind] ?? 0])),
   }));
-  const sum = points.reduce((all, point) => all + requestsIn(point), 0);
-  const label = `${config.name} in the last 15 minutes: ${plural(sum, 'request')}, now ${rate(perSecond)} a second`;
+  const sum = buckets.reduce((all, bucket) => all + requestsIn(bucket), 0);
+  const label = `${config.name} in the last 15 minutes: ${plural(sum, 'request')}, now ${formatRate(perSecond)} a second`;
   const total = statuses.reduce((all, n) => all + n, 0);
   const kinds = CLASSES.filter(([, kind]) => (statuses[kind] ?? 0) > 0);
   return h(
     'div',
     { class: 'requests' },
     h('p', { class: 'label' }, 'Requests'),
-    h('p', { class: 'big' }, h('strong', {}, rate(perSecond)), ' /s'),
-    points.length === 0 ? null : bars(lines, steps, label),
+    h('p', { class: 'big' }, h('strong', {}, formatRate(perSecond)), ' /s'),
+    buckets.length === 0 ? null : bars(lines, window, label),
     facts([
-      ['Since start', count(total)],
+      ['Since start', formatCount(total)],
       ...kinds.map(
-        ([name, kind, text]) => [h('span', { class: `key ${name}` }, text), count(statuses[kind] ?? 0)] as const,
+        ([name, kind, text]) => [h('span', { class: `key ${name}` }, text), formatCount(statuses[kind] ?? 0)] as const,
       ),
-      ['Under way', live?.inFlight === 0 ? undefined : count(live?.inFlight ?? 0)],
+      ['In flight', snapshot?.inFlight === 0 ? undefined : formatCount(snapshot?.inFlight ?? 0)],
     ]),
     total === 0 ? null : linkToRequests(config.name),
   );
@@ -194,19 +194,19 @@ function linkToRequests(name: string): Child {
 }
 
 function latency({ traffic, config }: RouteView, processes: Overview['processes']): Child {
-  const { points, steps, p50Ms, p95Ms, p99Ms } = traffic;
-  const shown = (ms: number | undefined) => (ms === undefined ? undefined : millis(ms));
+  const { buckets, window, p50Ms, p95Ms, p99Ms } = traffic;
+  const shown = (ms: number | undefined) => (ms === undefined ? undefined : formatMs(ms));
   const line = (name: string, share: number): Line => ({
     name,
-    values: new Map(points.flatMap(({ step, latency: found }) => pair(step, latencyAt(found, share)))),
+    values: new Map(buckets.flatMap(({ index, latency: inBucket }) => pair(index, latencyAt(inBucket, share)))),
   });
-  const label = `${config.name} in the last 15 minutes: half of all answers within ${shown(p50Ms) ?? 'no time'}, 95 of 100 within ${shown(p95Ms) ?? 'no time'}`;
+  const label = `${config.name} in the last 15 minutes: half of all responses within ${shown(p50Ms) ?? '0 ms'}, 95 of 100 within ${shown(p95Ms) ?? '0 ms'}`;
   return h(
     'div',
     { class: 'latency' },
     h('p', { class: 'label' }, 'Latency'),
     h('p', { class: 'big' }, h('strong', {}, shown(p50Ms) ?? '–'), p50Ms === undefined ? null : ' p50'),
-    points.length === 0 ? null : stairs([line('p99', 0.99), line('p95', 0.95), line('p50', 0.5)], steps, label),
+    buckets.length === 0 ? null : stairs([line('p99', 0.99), line('p95', 0.95), line('p50', 0.5)], window, label),
     facts([
       ['p95', shown(p95Ms)],
       ['p99', shown(p99Ms)],
@@ -215,8 +215,8 @@ function latency({ traffic, config }: RouteView, processes: Overview['processes'
   );
 }
 
-function pair(step: number, ms: number | undefined): [number, number][] {
-  return ms === undefined ? [] : [[step, ms]];
+function pair(index: number, ms: number | undefined): [number, number][] {
+  return ms === undefined ? [] : [[index, ms]];
 }
 
 function connections(upstream: string, processes: Overview['processes']): string | undefined {
@@ -236,10 +236,10 @@ function refreshForm(name: string): Child {
   );
 }
 
-/** What is wrong, what to do about it, and when. */
+/** What is wrong, what to do, and when it happened. */
 export function diagnosticBlock(diagnostic: Diagnostic, nowMs: number): Child {
   const { code, state, what, hint, atMs, untilMs } = diagnostic;
-  const again = code === 'token_refused_for_calls' ? 'Left alone for another ' : 'The next try may be made in ';
+  const again = code === 'token_refused_for_calls' ? 'Not retried for another ' : 'The next attempt is in ';
   const times = [
     atMs === undefined ? null : ['Last seen at ', moment(atMs), '. '],
     untilMs === undefined ? null : [again, countdown(untilMs, nowMs, '0 s'), '.'],
