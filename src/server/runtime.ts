@@ -100,7 +100,7 @@ export class Runtime {
   readonly #sharing: TokenSharing | undefined;
   readonly #tracing: Tracing | undefined;
   readonly #pools = new UpstreamPools();
-  readonly discoveredEndpoints = new DiscoveredEndpoints();
+  readonly #discoveredEndpoints = new DiscoveredEndpoints();
   readonly #sources: TokenSources;
   #gateway: Gateway;
   #cancelTick: () => void = () => {};
@@ -118,7 +118,7 @@ export class Runtime {
       random: Math.random,
       transport: this.#tokenEndpoint.transport,
       share: sharing?.share,
-      discoveredEndpoints: this.discoveredEndpoints,
+      discoveredEndpoints: this.#discoveredEndpoints,
     });
     this.#gateway = this.#gatewayOf(config);
     this.upgrades = new UpgradeHandler(() => this.#gateway, log, this.requestLog);
@@ -206,7 +206,7 @@ export class Runtime {
   #gatewayOf(config: Config): Gateway {
     return new Gateway(config, {
       sources: this.#sources,
-      discoveredEndpoints: this.discoveredEndpoints,
+      discoveredEndpoints: this.#discoveredEndpoints,
       pools: this.#pools,
       clock: this.#clock,
       requestLog: this.requestLog,

@@ -109,7 +109,7 @@ describe('the signature of private_key_jwt', () => {
   it.each([
     ['a damaged key', pemOf(EC).slice(0, 90), [], '8:12 routes./bank/*.oauth2.key', 'damaged'],
     ['a path', '/run/key.pem', [], '8:12 routes./bank/*.oauth2.key', 'write `${file:/path}`'],
-    ['a short key', 'x', [], '8:12 routes./bank/*.oauth2.key', 'it must be PEM or a JWK'],
+    ['a short key', 'x', [], '8:12 routes./bank/*.oauth2.key', 'use PEM or a JWK'],
     ['RSA for ES256', pemOf(RSA), ['algorithm: ES256'], '9:18 routes./bank/*.oauth2.algorithm', '`RS256` or `PS256`'],
     ['EC for EdDSA', pemOf(EC), ['algorithm: EdDSA'], '9:18 routes./bank/*.oauth2.algorithm', 'is for `ES256`'],
     [

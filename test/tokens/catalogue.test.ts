@@ -10,7 +10,7 @@ import { expectNoSecret, refusalOf } from '../support/token-fakes.ts';
 
 type Secrets = Readonly<Record<string, string>>;
 
-/** What a provider's documentation says about one exchange, in words of its own, not in those of the definition. */
+/** What a provider's documentation says about an exchange, written independently of the provider's definition. */
 interface Documented {
   readonly name: string;
   readonly host: string;
@@ -18,7 +18,7 @@ interface Documented {
   readonly headers?: (secrets: Secrets) => Record<string, string>;
   readonly basic?: readonly [user: string, password: string];
   readonly type?: string;
-  /** The body as the server parses it; none where it must be empty. */
+  /** The body as the server parses it. Undefined if there must be none. */
   readonly body?: (secrets: Secrets) => Record<string, string>;
   readonly answer: JsonObject;
   readonly token: string;
@@ -212,7 +212,7 @@ function named(name: string): Provider {
   return provider;
 }
 
-/** The documented request at the real host: whatever else is asked gets no answer. */
+/** The documented request at the real host. Any other request fails. */
 function endpoint({ host, path, headers, basic, type, body }: Documented, secrets: Secrets) {
   const where = typeof path === 'string' ? path : path(secrets);
   const asked = nock(host, { badheaders: ['transfer-encoding', ...(type === undefined ? ['content-type'] : [])] });
@@ -226,7 +226,7 @@ function endpoint({ host, path, headers, basic, type, body }: Documented, secret
 describe.each(EXCHANGES)('the exchange of $name', (documented) => {
   const provider = named(documented.name);
 
-  it('asks as documented, and reads the token and its lifetime', async () => {
+  it('sends the documented request, and reads the token and its lifetime', async () => {
     const { fetcher, clock, log, secrets } = asking(provider);
     const scope = endpoint(documented, secrets).reply(200, documented.answer);
     const token = await fetcher.fetch(undefined);
@@ -238,7 +238,7 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
     expect(log.lines).toEqual([]);
   });
 
-  it('says in its own way that the credentials are wrong, and shows none of them', async () => {
+  it('recognizes refused credentials, and shows none of them', async () => {
     const { fetcher, log, secrets } = asking(provider);
     const { status, body } = provider.samples.deniedResponse;
     endpoint(documented, secrets).reply(status, { ...body, echo: Object.values(secrets) });
@@ -249,13 +249,13 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
     expectNoSecret([refusal, log.lines], ...hidden);
   });
 
-  it('does not take its own trouble for wrong credentials', async () => {
+  it('does not report a failure of the provider as refused credentials', async () => {
     const { fetcher, secrets } = asking(provider);
     endpoint(documented, secrets).reply(500, { error: 'internal_error' });
     expect((await refusalOf(fetcher.fetch(undefined))).code).toBe('token_unavailable');
   });
 
-  it('goes by its default where the answer says nothing of the lifetime', async () => {
+  it('uses the default lifetime if the response has none', async () => {
     const { fetcher, clock, secrets } = asking(provider);
     const token = 'opaque-1';
     const answer = { token, access_token: token, accessToken: token, data: { accessToken: token } };
@@ -266,15 +266,15 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
   });
 });
 
-describe('what is particular', () => {
-  it('an hour is what a token of ClickPesa lives that is no JWT', async () => {
+describe('an exchange with peculiarities', () => {
+  it('ClickPesa: a token that is not a JWT lives for an hour', async () => {
     const { fetcher, clock } = asking(named('clickpesa'));
     nock('https://api.clickpesa.com').post('/third-parties/generate-token').reply(200, { token: 'Bearer opaque-1' });
     const token = await fetcher.fetch(undefined);
     expect([token.accessToken.reveal(), token.expiresAtMs - clock.now()]).toEqual(['opaque-1', 3_600_000]);
   });
 
-  it('another error of Pesapal in a 200 is trouble, not a refusal of the credentials', async () => {
+  it('Pesapal: another error in a 200 does not mean refused credentials', async () => {
     const { fetcher, log } = asking(named('pesapal'));
     nock('https://cybqa.pesapal.com')
       .post('/pesapalv3/api/Auth/RequestToken')
@@ -283,7 +283,7 @@ describe('what is particular', () => {
     expect([refusal.code, log.events]).toEqual(['token_unavailable', ['token_exchange_failed']]);
   });
 
-  it('a key that Pesapal does not know is a refusal', async () => {
+  it('Pesapal: an unknown key means refused credentials', async () => {
     const { fetcher } = asking(named('pesapal'));
     nock('https://cybqa.pesapal.com')
       .post('/pesapalv3/api/Auth/RequestToken')
@@ -291,7 +291,7 @@ describe('what is particular', () => {
     expect((await refusalOf(fetcher.fetch(undefined))).code).toBe('token_denied');
   });
 
-  it('a wrong subscription key of MTN MoMo, too', async () => {
+  it('MTN MoMo: a wrong subscription key means refused credentials', async () => {
     const { fetcher } = asking(named('mtn-momo'));
     nock('https://sandbox.momodeveloper.mtn.com')
       .post(/token/)
@@ -299,7 +299,7 @@ describe('what is particular', () => {
     expect((await refusalOf(fetcher.fetch(undefined))).code).toBe('token_denied');
   });
 
-  it('KCB asks another host and path for tokens of production', async () => {
+  it('KCB: production has another host and path for tokens', async () => {
     const auth = named('kcb-buni').hosts?.production.auth;
     const { fetcher } = asking(named('kcb-buni'), { authServer: auth! });
     const scope = nock('https://accounts.buni.kcbgroup.com')

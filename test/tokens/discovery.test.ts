@@ -6,8 +6,8 @@ const ISSUER = 'https://login.bank.example';
 const PLAIN = `${ISSUER}/token`;
 const ALIAS = 'https://mtls.bank.example/token';
 
-describe('the token endpoints that issuers named', () => {
-  it('are told apart by a version when there is another one', () => {
+describe('the discovered token endpoints', () => {
+  it('have a new version when one is added', () => {
     const found = new DiscoveredEndpoints();
     found.add(PLAIN);
     const { version } = found;
@@ -18,7 +18,7 @@ describe('the token endpoints that issuers named', () => {
     expect([...found.urls]).toEqual([PLAIN, ALIAS]);
   });
 
-  it('are a thousand at most: the oldest go first', () => {
+  it('are a thousand at most; the oldest is dropped first', () => {
     const found = new DiscoveredEndpoints();
     for (let i = 0; i < 1100; i++) found.add(`${PLAIN}/${i}`);
     const urls = [...found.urls];
@@ -26,18 +26,18 @@ describe('the token endpoints that issuers named', () => {
   });
 });
 
-describe('what metadata names', () => {
+describe('an endpoint in issuer metadata', () => {
   it.each([
     ['tls_client_auth', ALIAS],
     ['client_secret_basic', PLAIN],
-  ] as const)('is found whole with %s, and %s is where tokens are requested', async (clientAuth, endpoint) => {
+  ] as const)('is found with %s, and tokens are requested at %s', async (clientAuth, endpoint) => {
     const metadata = { issuer: ISSUER, token_endpoint: PLAIN, mtls_endpoint_aliases: { token_endpoint: ALIAS } };
     const discovery = new Discovery(ISSUER, clientAuth, new ManualClock());
     const found = await discovery.find(async () => ({ status: 200, headers: {}, body: JSON.stringify(metadata) }));
     expect(found).toMatchObject({ tokenEndpoint: endpoint, allEndpoints: [PLAIN, ALIAS] });
   });
 
-  it.each([undefined, 7, 'no URL', null])('is left out where it is no URL: %j', async (alias) => {
+  it.each([undefined, 7, 'no URL', null])('is ignored if it is not a URL: %j', async (alias) => {
     const metadata = { issuer: ISSUER, token_endpoint: PLAIN, mtls_endpoint_aliases: { token_endpoint: alias } };
     const discovery = new Discovery(ISSUER, 'client_secret_basic', new ManualClock());
     const found = await discovery.find(async () => ({ status: 200, headers: {}, body: JSON.stringify(metadata) }));

@@ -34,7 +34,7 @@ const paypackLogin = () => nock(PAYPACK).post('/api/auth/agents/authorize');
 const paypackRefresh = () => nock(PAYPACK).get(REFRESH_PATH);
 
 describe('the exchange', () => {
-  it('of M-Pesa gives the token, its lifetime from a string', async () => {
+  it('of M-Pesa returns the token, with a lifetime from a string', async () => {
     const { fetcher, clock, log, secrets } = asking(mpesa);
     const scope = nock('https://sandbox.safaricom.co.ke', { badheaders: ['content-type', 'transfer-encoding'] })
       .get('/oauth/v1/generate')
@@ -50,7 +50,7 @@ describe('the exchange', () => {
     expect(log.lines).toEqual([]);
   });
 
-  it('of JPay gives the token, its lifetime from the JWT', async () => {
+  it('of JPay returns the token, with a lifetime from the JWT', async () => {
     const { fetcher, clock, secrets } = asking(jpay);
     const access = jwtShaped({ exp: START_S + 900 });
     nock('https://sandbox.api.jpay.africa')
@@ -63,7 +63,7 @@ describe('the exchange', () => {
     expect(token).toMatchObject({ expiresAtMs: clock.now() + 900_000, lifetimeSource: 'jwt' });
   });
 
-  it('of JPay refreshes with the refresh token and takes the new one', async () => {
+  it('of JPay uses the refresh token and keeps the new one', async () => {
     const { fetcher } = asking(jpay);
     const scope = nock('https://sandbox.api.jpay.africa')
       .post('/api/v1/auth/refresh', { refresh: 'r-1' })
@@ -74,7 +74,7 @@ describe('the exchange', () => {
     expect(scope.isDone()).toBe(true);
   });
 
-  it('of Jeel gives the token from its own host, asked for as multipart', async () => {
+  it('of Jeel sends a multipart request to another host', async () => {
     const { fetcher, clock, secrets } = asking(jeel);
     nock('https://auth.sandbox.jeel.co')
       .post('/oauth2/token', (body: string) =>
@@ -87,7 +87,7 @@ describe('the exchange', () => {
     expect(token.expiresAtMs).toBe(clock.now() + 1_991_000);
   });
 
-  it('of Paypack gives the token, its lifetime from a point in time', async () => {
+  it('of Paypack returns the token, with a lifetime from a timestamp', async () => {
     const { fetcher, clock } = asking(paypack);
     paypackLogin().reply(200, { ...PAYPACK_TOKEN, expires: String(START_S + 900) });
     const token = await fetcher.fetch(undefined);
@@ -95,7 +95,7 @@ describe('the exchange', () => {
     expect(token).toMatchObject({ expiresAtMs: clock.now() + 900_000, lifetimeSource: 'expires_at' });
   });
 
-  it("counts a point in time from the server's clock", async () => {
+  it("compares a timestamp with the server's clock", async () => {
     const { fetcher, clock } = asking(paypack);
     const skewS = 3600;
     const date = new Date((START_S + skewS) * 1000).toUTCString();
@@ -103,7 +103,7 @@ describe('the exchange', () => {
     expect((await fetcher.fetch(undefined)).expiresAtMs).toBe(clock.now() + 900_000);
   });
 
-  it('takes no notice of a refresh token where the provider knows no refresh', async () => {
+  it('ignores a refresh token if the provider has no refresh', async () => {
     const { fetcher } = asking(mpesa);
     const scope = nock('https://sandbox.safaricom.co.ke')
       .get(/^\/oauth/)
@@ -114,7 +114,7 @@ describe('the exchange', () => {
 });
 
 describe('a refresh', () => {
-  it('puts the refresh token into the path and does not ask for a login', async () => {
+  it('sends the refresh token in the path, and no credentials', async () => {
     const { fetcher, log } = asking(paypack);
     const login = paypackLogin().reply(500);
     paypackRefresh().reply(200, PAYPACK_TOKEN);
@@ -137,7 +137,7 @@ describe('a refresh', () => {
     ['an empty 204', 204, ''],
     ['no token', 200, '{"message":"ok"}'],
     ['a token that is dead already', 200, JSON.stringify({ ...PAYPACK_TOKEN, expires: START_S })],
-  ])('answered with %s falls back to the full exchange, once', async (_, status, body) => {
+  ])('with the response %s falls back to the credentials, once', async (_, status, body) => {
     const { fetcher } = asking(paypack);
     const refresh = paypackRefresh().reply(status, body);
     const login = paypackLogin().reply(200, PAYPACK_TOKEN);
@@ -146,23 +146,26 @@ describe('a refresh', () => {
     expect(login.isDone()).toBe(true);
   });
 
-  it('that breaks off falls back to the full exchange', async () => {
+  it('whose connection breaks falls back to the credentials', async () => {
     const { fetcher } = asking(paypack);
     paypackRefresh().replyWithError(Object.assign(new Error('broke off'), { code: 'ECONNRESET' }));
     paypackLogin().reply(200, PAYPACK_TOKEN);
     expect((await fetcher.fetch(new Secret(REFRESH_TOKEN))).accessToken.reveal()).toBe('a-fresh');
   });
 
-  it.each([429, 500, 503])('answered with %d and a Retry-After asks for no login either', async (status) => {
-    const { fetcher } = asking(paypack);
-    paypackRefresh().reply(status, '{}', { 'retry-after': '17' });
-    const login = paypackLogin().reply(200, PAYPACK_TOKEN);
-    const refusal = await refusalOf(fetcher.fetch(new Secret(REFRESH_TOKEN)));
-    expect(refusal).toMatchObject({ code: 'token_unavailable', retryAfterS: 17 });
-    expect(login.isDone()).toBe(false);
-  });
+  it.each([429, 500, 503])(
+    'with the response %d and Retry-After does not fall back to the credentials',
+    async (status) => {
+      const { fetcher } = asking(paypack);
+      paypackRefresh().reply(status, '{}', { 'retry-after': '17' });
+      const login = paypackLogin().reply(200, PAYPACK_TOKEN);
+      const refusal = await refusalOf(fetcher.fetch(new Secret(REFRESH_TOKEN)));
+      expect(refusal).toMatchObject({ code: 'token_unavailable', retryAfterS: 17 });
+      expect(login.isDone()).toBe(false);
+    },
+  );
 
-  it('and a login that both fail give the failure of the login', async () => {
+  it('fails with the failure of the credentials if both fail', async () => {
     const { fetcher } = asking(paypack);
     paypackRefresh().reply(500);
     paypackLogin().reply(401, { status: 401, message: 'invalid client credentials' });
@@ -183,13 +186,13 @@ describe('a token endpoint', () => {
     expect(target.isDone()).toBe(false);
   });
 
-  it('that answers 204 gave no token', async () => {
+  it('that responds with 204 sent no token', async () => {
     const { fetcher } = asking(mpesa);
     login().reply(204);
     expect((await refusalOf(fetcher.fetch(undefined))).message).toContain('204 with an empty body');
   });
 
-  it('that answers 100 MB is heard for 64 KiB', async () => {
+  it('that sends 100 MB is read up to 64 KiB', async () => {
     let pulledBytes = 0;
     const chunk = Buffer.alloc(64 * 1024, 'x');
     const endless = () =>
@@ -205,13 +208,13 @@ describe('a token endpoint', () => {
     expect(pulledBytes).toBeLessThan(1e6);
   });
 
-  it('that spells its header names its own way is understood', async () => {
+  it('may send header names in any case', async () => {
     const { fetcher } = asking(mpesa);
     login().reply(429, '', { 'RETRY-AFTER': '5' });
     expect((await refusalOf(fetcher.fetch(undefined))).retryAfterS).toBe(5);
   });
 
-  it('that repeats a header counts with its first', async () => {
+  it('that repeats a header: the first one counts', async () => {
     const { fetcher } = asking(mpesa);
     login().reply(429, '', ['Retry-After', '5', 'Retry-After', '9', 'Set-Cookie', 'a', 'Set-Cookie', 'b']);
     expect((await refusalOf(fetcher.fetch(undefined))).code).toBe('token_unavailable');
@@ -239,7 +242,7 @@ describe('a token endpoint', () => {
     ]);
   });
 
-  it('whose 200 has no usable token is not quoted: there may be one under another name', async () => {
+  it('whose 200 has no usable token is not quoted, since it may contain one under another name', async () => {
     const { fetcher, log } = asking(mpesa);
     login().reply(200, { accessToken: 'm-under-another-name' });
     const refusal = await refusalOf(fetcher.fetch(undefined));
@@ -291,7 +294,7 @@ describe('nothing secret', () => {
     },
   );
 
-  it('is in the log when a refresh breaks off, though the network error names the URL', async () => {
+  it('is in the log when the connection of a refresh breaks, though the network error has the URL', async () => {
     const { fetcher, log } = asking(paypack);
     const broken = new Error(`connect failed for ${PAYPACK}${REFRESH_PATH}`);
     paypackRefresh().replyWithError(Object.assign(broken, { code: 'EHOSTUNREACH' }));

@@ -4,7 +4,7 @@ import { cellsOf, type Figures, SCENARIOS, simulate } from './forced-refreshes.t
 
 const PAGE = new URL('../../docs/decisions/0002-forced-refreshes.md', import.meta.url);
 
-/** The figures on the page behind the arrows, by the title of the scenario. */
+/** The new figures in the decision, by the title of the scenario. */
 function figuresOnPage(): Map<string, string[]> {
   const rows = readFileSync(PAGE, 'utf8')
     .split('\n')
@@ -23,7 +23,7 @@ describe('ten simulated minutes', { timeout: 60_000 }, () => {
     for (const scenario of SCENARIOS) figures.set(scenario.title, await simulate(scenario));
   }, 60_000);
 
-  it('give the figures on the page of the decision', () => {
+  it('have the results that the decision states', () => {
     const measured = [...figures].map(([title, row]) => [title, cellsOf(row)]);
     expect(new Map(measured as [string, string[]][])).toEqual(figuresOnPage());
   });
@@ -37,12 +37,12 @@ describe('ten simulated minutes', { timeout: 60_000 }, () => {
     },
   );
 
-  it('of an attack cost an exchange per 5 s at most if nobody else calls', () => {
+  it('of an attack cause at most one exchange per 5 s if nobody else calls', () => {
     expect(of('attack, no honest calls').exchanges).toBeLessThanOrEqual(120);
     expect(of('attack, no honest calls, named clients').exchanges).toBeLessThanOrEqual(24);
   });
 
-  it('of an attack on a token endpoint that throttles give nobody 503', () => {
+  it('of an attack cause no 503 if the token endpoint throttles', () => {
     expect(of('attack; kills, throttles')).toMatchObject({ replayed: 0, refused: 0, unavailable: 0 });
   });
 
@@ -51,7 +51,7 @@ describe('ten simulated minutes', { timeout: 60_000 }, () => {
     ['attack; kills, tokens revoked', 6500],
     ['attack, slow honest calls; kills, tokens revoked', 6500],
     ['attack, with calls that any token passes; kills, tokens revoked', 31_000],
-  ])('end each outage in time: %s, %i ms', (title, limitMs) => {
+  ])('have no longer outage: %s, %i ms', (title, limitMs) => {
     expect(of(title).longestDeadMs).toBeLessThanOrEqual(limitMs);
   });
 });

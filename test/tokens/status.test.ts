@@ -9,7 +9,7 @@ import { asking } from '../support/token-exchange.ts';
 import { cached, callOf, expectNoSecret, refusalOf, tokenOf } from '../support/token-fakes.ts';
 
 describe('the status of a credential', () => {
-  it('tells of the token, and of nothing before there is one', async () => {
+  it('has the token, and nothing before the first exchange', async () => {
     const { clock, source } = cached((_, { clock }) => tokenOf(clock, 'first'));
     expect(source.status()).toMatchObject({ token: undefined, isFetching: false, retryAtMs: 0, failure: undefined });
     const token = await source.token();
@@ -17,7 +17,7 @@ describe('the status of a credential', () => {
     expect(source.status()).toMatchObject({ token, isFetching: false, retryAtMs: 0, failure: undefined });
   });
 
-  it('tells that one is being asked for', async () => {
+  it('shows that an exchange is under way', async () => {
     const { fetcher, clock, source } = cached();
     const waiting = source.token();
     expect(source.status().isFetching).toBe(true);
@@ -26,7 +26,7 @@ describe('the status of a credential', () => {
     expect(source.status().isFetching).toBe(false);
   });
 
-  it('tells of no token while the refused one is set aside', async () => {
+  it('has no token while the refused one is set aside', async () => {
     const { fetcher, clock, source } = cached((_, { clock }) => tokenOf(clock, 'first'));
     const first = await source.token();
     fetcher.script = undefined;
@@ -38,7 +38,7 @@ describe('the status of a credential', () => {
     expect(source.status()).toMatchObject({ token: second, isFetching: false });
   });
 
-  it('keeps a failure with its reason until one succeeds, and tells when the next attempt may be', async () => {
+  it('has the last failure with its reason until an exchange succeeds, and the time of the next attempt', async () => {
     const reason = { kind: 'network', code: 'ENOTFOUND', host: 'auth.example.com' } as const;
     const error = new ProxyError('token_unavailable', 'It failed.', { reason });
     const { clock, source } = cached((n, { clock }) => (n === 1 ? error : tokenOf(clock, 'second')));
@@ -52,7 +52,7 @@ describe('the status of a credential', () => {
     expect(source.status()).toMatchObject({ failure: undefined, retryAtMs: 0 });
   });
 
-  it('names the calls that are refused for good, for as long as they are', async () => {
+  it('lists the quiet calls while they are quiet', async () => {
     const { clock, source } = cached((n, { clock }) => tokenOf(clock, `token ${n}`));
     const token = await source.token();
     source.refusedAgain(token, callOf('POST', '/mpesa/b2c', 0, 'shop'));
@@ -63,15 +63,15 @@ describe('the status of a credential', () => {
     expect(source.status().refusedCalls).toEqual([]);
   });
 
-  it('of a fixed key is that it never changes', async () => {
+  it('of a fixed key never changes', async () => {
     const source = fixedTokenSource(new Secret('fixed'), 0);
     expect(source.status()).toMatchObject({ token: { expiresAtMs: Infinity }, isFetching: false, failure: undefined });
     expect(await source.renew()).toBeUndefined();
   });
 });
 
-describe('a renewal by hand', () => {
-  it('asks at once while the token serves on, and then gives the new one', async () => {
+describe('a manual refresh', () => {
+  it('starts an exchange at once, while the old token stays in use', async () => {
     const { fetcher, clock, source } = cached();
     const first = source.token();
     fetcher.answer(tokenOf(clock, 'first'));
@@ -83,7 +83,7 @@ describe('a renewal by hand', () => {
     expect(source.current()?.accessToken.reveal()).toBe('second');
   });
 
-  it('shares the exchange under way, and waits out a backoff like everyone', async () => {
+  it('joins the exchange under way, and respects the backoff', async () => {
     const { fetcher, source } = cached();
     const waiting = [refusalOf(source.token()), refusalOf(source.renew()), refusalOf(source.renew())];
     fetcher.fail(new ProxyError('token_denied', 'Wrong.'));
@@ -93,14 +93,14 @@ describe('a renewal by hand', () => {
   });
 });
 
-describe('the stats of a token endpoint', () => {
+describe('the statistics of a credential', () => {
   const answering = (...answers: Partial<TokenResponse>[]): TokenTransport => {
     const left = [...answers];
     return async () => ({ status: 200, headers: {}, body: '', ...left.shift() });
   };
   const good = { body: JSON.stringify({ access: 'a-1', refresh: 'r-2' }) };
 
-  it('counts each question by how it was asked and what came of it', async () => {
+  it('count each exchange by grant and outcome', async () => {
     const transport = answering(good, { status: 401 }, good, { status: 401 }, { status: 503 });
     const { fetcher, stats } = asking(jpay, { transport });
     await fetcher.fetch(undefined);
@@ -114,7 +114,7 @@ describe('the stats of a token endpoint', () => {
     expect(stats.total).toBe(5);
   });
 
-  it('knows how far ahead the clock of the token endpoint is, from its last Date', async () => {
+  it('have the difference of the clocks, from the last Date header', async () => {
     const { fetcher, clock, stats } = asking(jpay, {
       transport: async () => ({
         status: 200,
@@ -127,7 +127,7 @@ describe('the stats of a token endpoint', () => {
     expect(stats.clockSkewMs).toBeLessThanOrEqual(90_000);
   });
 
-  it('counts what could not be asked, and keeps the code of the network alone', async () => {
+  it('count network errors, of which only the code is kept', async () => {
     const secretCause = Object.assign(new Error('connect to canary-secret'), { code: 'ECONNREFUSED' });
     const { fetcher, stats } = asking(jpay, { transport: () => Promise.reject(secretCause) });
     const refusal = await refusalOf(fetcher.fetch(undefined));

@@ -32,16 +32,16 @@ describe('a relative lifetime', () => {
     [0.5, 500],
     ['1.25', 1250],
     [20, 20_000],
-  ])('is taken from %j', (value, lifetimeMs) => {
+  ])('is read from %j', (value, lifetimeMs) => {
     expect(lifetime({ in: value })).toEqual({ lifetimeMs, source: 'expires_in' });
   });
 
-  it.each<JsonValue>([0, '0', -1, '-1', -0.001, '-3599'])('of %j is that of a token that is dead already', (value) => {
+  it.each<JsonValue>([0, '0', -1, '-1', -0.001, '-3599'])('of %j means that the token has expired', (value) => {
     expect(() => lifetime({ in: value })).toThrow(RangeError);
   });
 
   it.each<JsonValue>(['', 'soon', 'never', '3599s', '0x10', '1e3', 'NaN', 'Infinity', null, true, [60], { s: 60 }])(
-    'of %j is passed over',
+    'of %j is ignored',
     (value) => {
       expect(lifetime({ in: value })).toEqual({ lifetimeMs: DEFAULT_S * 1000, source: 'default' });
     },
@@ -59,16 +59,16 @@ describe('a relative lifetime', () => {
     expect(lifetime({ in: 60, serverNowMs: NOW_MS + skewMs }).lifetimeMs).toBe(60_000);
   });
 
-  it('goes before an absolute one and before that of the JWT', () => {
+  it('takes precedence over an absolute expiry and over the JWT', () => {
     const answer = { in: 60, at: NOW_S + 120, token: jwt({ exp: NOW_S + 180 }) };
     expect(lifetime(answer)).toEqual({ lifetimeMs: 60_000, source: 'expires_in' });
   });
 
-  it('is not looked for where the exchange names no field', () => {
+  it('is not read if the exchange names no field', () => {
     expect(lifetime({ in: 60 }, { accessToken: 'token' }).source).toBe('default');
   });
 
-  it('is found below a dotted path', () => {
+  it('is read at a dotted path', () => {
     const response = { accessToken: 'token', expiresIn: 'data.token.ttl' };
     const answer = { data: { token: { ttl: 90 } } };
     expect(tokenLifetime(answer, response, 'opaque', DEFAULT_S, { nowMs: NOW_MS, serverNowMs: undefined })).toEqual({
@@ -99,7 +99,7 @@ describe('an absolute expiry', () => {
     expect(lifetime({ at: value })).toEqual({ lifetimeMs, source: 'expires_at' });
   });
 
-  it.each(['Africa/Nairobi', 'America/Sao_Paulo'])('without a zone is in UTC, though this runs in %s', (zone) => {
+  it.each(['Africa/Nairobi', 'America/Sao_Paulo'])('without a time zone is in UTC, though this runs in %s', (zone) => {
     vi.stubEnv('TZ', zone);
     onTestFinished(() => void vi.unstubAllEnvs());
     expect(new Date(2026, 0, 1).getTime()).not.toBe(Date.UTC(2026, 0, 1));
@@ -107,42 +107,42 @@ describe('an absolute expiry', () => {
     expect(lifetime({ at: '2026-01-01 09:15:00' }).lifetimeMs).toBe(900_000);
   });
 
-  it('counts as seconds up to the year 5138 and as milliseconds from there on', () => {
+  it('is in seconds up to the year 5138, and in milliseconds above', () => {
     expect(lifetime({ at: 1e11 - 1 }).lifetimeMs).toBe(YEAR_MS);
     expect(() => lifetime({ at: 1e11 })).toThrow(RangeError);
   });
 
   it.each<JsonValue>([NOW_S, NOW_S - 1, NOW_MS, 0, -1, 3600, '2026-01-01T09:00:00Z', '2025-12-31T23:59:59.9999999'])(
-    'of %j is that of a token that is dead already',
+    'of %j means that the token has expired',
     (value) => {
       expect(() => lifetime({ at: value })).toThrow(RangeError);
     },
   );
 
-  it('a millisecond ahead is still alive', () => {
+  it('in one millisecond is still in the future', () => {
     expect(lifetime({ at: NOW_MS + 1 }).lifetimeMs).toBe(1);
   });
 
-  it.each<JsonValue>(['', 'tomorrow', '2026-13-45T99:00:00Z', null, false, {}, []])('of %j is passed over', (value) => {
+  it.each<JsonValue>(['', 'tomorrow', '2026-13-45T99:00:00Z', null, false, {}, []])('of %j is ignored', (value) => {
     expect(lifetime({ at: value }).source).toBe('default');
   });
 
-  it.each([-HOUR_MS, HOUR_MS])("counts from the server's own clock where that is off by %d ms", (skewMs) => {
+  it.each([-HOUR_MS, HOUR_MS])("is relative to the server's clock, which differs by %d ms", (skewMs) => {
     const at = new Date(NOW_MS + skewMs + 300_000).toISOString();
     expect(lifetime({ at, serverNowMs: NOW_MS + skewMs }).lifetimeMs).toBe(300_000);
     expect(lifetime({ at: (NOW_MS + skewMs) / 1000 + 300, serverNowMs: NOW_MS + skewMs }).lifetimeMs).toBe(300_000);
   });
 
-  it('counts from our clock where the server tells no time', () => {
+  it('is relative to our clock if the server sends no time', () => {
     expect(lifetime({ at: NOW_S + 300 }).lifetimeMs).toBe(300_000);
   });
 
-  it('stands in where the relative one is garbage', () => {
+  it('is used if the relative one is invalid', () => {
     expect(lifetime({ in: 'soon', at: NOW_S + 60, token: jwt({ exp: NOW_S + 180 }) }).source).toBe('expires_at');
   });
 });
 
-describe("a JWT's own expiry", () => {
+describe('the expiry of a JWT', () => {
   it.each<[JsonValue, number]>([
     [NOW_S + 900, 900_000],
     [NOW_S + 900.5, 900_500],
@@ -151,23 +151,23 @@ describe("a JWT's own expiry", () => {
     expect(lifetime({ token: jwt({ exp }) })).toEqual({ lifetimeMs, source: 'jwt' });
   });
 
-  it.each([-HOUR_MS, HOUR_MS])("counts from the server's own clock where that is off by %d ms", (skewMs) => {
+  it.each([-HOUR_MS, HOUR_MS])("is relative to the server's clock, which differs by %d ms", (skewMs) => {
     const token = jwt({ exp: (NOW_MS + skewMs) / 1000 + 900 });
     expect(lifetime({ token, serverNowMs: NOW_MS + skewMs }).lifetimeMs).toBe(900_000);
   });
 
-  it('in the past is that of a token that is dead already', () => {
+  it('in the past means that the token has expired', () => {
     expect(() => lifetime({ token: jwt({ exp: NOW_S }) })).toThrow(RangeError);
   });
 
-  it('stands in where both fields are garbage', () => {
+  it('is used if both fields are invalid', () => {
     expect(lifetime({ in: null, at: 'x', token: jwt({ exp: NOW_S + 9 }) })).toEqual({
       lifetimeMs: 9000,
       source: 'jwt',
     });
   });
 
-  it('is read where the payload is not ASCII', () => {
+  it('is read if the payload is not ASCII', () => {
     const token = jwtShaped({ name: 'Müller 支付', exp: NOW_S + 60 });
     expect(lifetime({ token }).lifetimeMs).toBe(60_000);
   });
@@ -181,7 +181,7 @@ describe("a JWT's own expiry", () => {
     ['a token whose middle is null', `a.${Buffer.from('null').toString('base64url')}.c`],
     ['an encrypted JWT', 'eyJhbGciOiJSU0EifQ.Y2lwaGVy.aXY.Y3Q.dGFn'],
     ['dots alone', '...'],
-  ])('is not there in %s: the default counts', (_, token) => {
+  ])('is missing in %s, so the default is used', (_, token) => {
     expect(lifetime({ token })).toEqual({ lifetimeMs: DEFAULT_S * 1000, source: 'default' });
   });
 });

@@ -39,7 +39,7 @@ describe('the token request', () => {
     },
   );
 
-  it('of M-Pesa asks for client credentials with Basic, as a GET without a body', async () => {
+  it('of M-Pesa is a GET with Basic authentication and without a body', async () => {
     const request = await requestOf(
       exchangeOf(mpesa).request,
       { consumer_key: 'ck', consumer_secret: 'cs' },
@@ -53,7 +53,7 @@ describe('the token request', () => {
     });
   });
 
-  it('of JPay posts app key and secret as JSON', async () => {
+  it('of JPay is a POST with app key and secret as JSON', async () => {
     const request = await requestOf(
       exchangeOf(jpay).request,
       { app_key: 'ak', app_secret: 'as"\\' },
@@ -68,7 +68,7 @@ describe('the token request', () => {
     expect(JSON.parse(textOf(request))).toEqual({ app_key: 'ak', app_secret: 'as"\\' });
   });
 
-  it('of JPay posts the refresh token as JSON, and nothing else', async () => {
+  it('of JPay for a refresh is a POST with only the refresh token as JSON', async () => {
     const values = { app_key: 'ak', app_secret: 'as', refresh_token: 'r.1' };
     const request = await requestOf(jpay.refresh!.request, values, 'https://api.jpay.africa/api/v1');
     expect(request).toMatchObject({ method: 'POST', url: 'https://api.jpay.africa/api/v1/auth/refresh' });
@@ -76,7 +76,7 @@ describe('the token request', () => {
     expect(request.headers).toEqual({ ...QUIET, 'content-type': 'application/json' });
   });
 
-  it('of Jeel posts client credentials as multipart/form-data', async () => {
+  it('of Jeel is a POST with client credentials as multipart/form-data', async () => {
     const values = { client_id: 'ci', client_secret: 'cs\u00fc"\r\n--x' };
     const request = await requestOf(exchangeOf(jeel).request, values, 'https://auth.sandbox.jeel.co');
     expect(request).toMatchObject({ method: 'POST', url: 'https://auth.sandbox.jeel.co/oauth2/token' });
@@ -87,7 +87,7 @@ describe('the token request', () => {
     expect(await formOf(request)).toEqual({ ...values, grant_type: 'client_credentials' });
   });
 
-  it('of Paypack posts client id and secret as JSON', async () => {
+  it('of Paypack is a POST with client id and secret as JSON', async () => {
     const values = { client_id: 'ci', client_secret: 'cs' };
     const request = await requestOf(exchangeOf(paypack).request, values, 'https://payments.paypack.rw/api');
     expect(request).toMatchObject({
@@ -98,7 +98,7 @@ describe('the token request', () => {
     expect(JSON.parse(textOf(request))).toEqual(values);
   });
 
-  it('of Paypack gets a refresh with the refresh token in the path', async () => {
+  it('of Paypack for a refresh is a GET with the refresh token in the path', async () => {
     const request = await requestOf(
       paypack.refresh!.request,
       { client_id: 'ci', client_secret: 'cs', refresh_token: 'r-1' },
@@ -140,7 +140,7 @@ describe('a placeholder', () => {
     ]);
   });
 
-  it('is filled in headers, and their names go out in lower case', async () => {
+  it('is filled in headers, whose names are sent in lower case', async () => {
     const { headers } = await requestOf(
       { method: 'POST', path: '/t', headers: { 'Api-Key': '{api_key}', Accept: 'text/plain', 'User-Agent': 'mine' } },
       { api_key: 'k-1' },
@@ -148,7 +148,7 @@ describe('a placeholder', () => {
     expect(headers).toEqual({ accept: 'text/plain', 'user-agent': 'mine', 'api-key': 'k-1' });
   });
 
-  it('is filled once: braces in a value are just braces', async () => {
+  it('is filled once: braces in a value stay as they are', async () => {
     const request = await requestOf(
       { method: 'POST', path: '/t', body: { encoding: 'json', fields: { a: '{a}', b: '{b}{a}' } } },
       { a: '{b}', b: '$& $1 {a}' },
@@ -156,7 +156,7 @@ describe('a placeholder', () => {
     expect(JSON.parse(textOf(request))).toEqual({ a: '{b}', b: '$& $1 {a}{b}' });
   });
 
-  it('that nothing fills stays as it stands', async () => {
+  it('without a value stays as it is', async () => {
     const request = await requestOf({
       method: 'POST',
       path: '/t',
@@ -180,13 +180,13 @@ describe('the body of a token request', () => {
     expect(encoding === 'json' ? JSON.parse(textOf(request)) : await formOf(request)).toEqual(filled);
   });
 
-  it.each(['json', 'form', 'multipart'] as const)('is there as %s though it has no fields', async (encoding) => {
+  it.each(['json', 'form', 'multipart'] as const)('is sent as %s even if it has no fields', async (encoding) => {
     const request = await requestOf({ method: 'POST', path: '/t', body: { encoding, fields: {} } });
     expect(request.body).toBeDefined();
     expect(request.headers).toHaveProperty('content-type');
   });
 
-  it('is absent where the exchange has none, and so is its type', async () => {
+  it('and its type are left out if the exchange has none', async () => {
     const request = await requestOf({ method: 'POST', path: '/collection/token/' });
     expect(request.body).toBeUndefined();
     expect(request.headers).not.toHaveProperty('content-type');
@@ -200,14 +200,14 @@ describe('Basic credentials', () => {
     ['usér', 'pässwörd 支'],
     ['', ''],
     ['a{b}', '$&'],
-  ])('of %j and %j arrive whole', async (user, password) => {
+  ])('of %j and %j arrive unchanged', async (user, password) => {
     const { headers } = await requestOf({ method: 'GET', path: '/t', basic: ['{u}', '{p}'] }, { u: user, p: password });
     const [scheme, value] = headers['authorization']!.split(' ');
     expect(scheme).toBe('Basic');
     expect(Buffer.from(value!, 'base64').toString('utf8')).toBe(`${user}:${password}`);
   });
 
-  it('go before an authorization header of the exchange', async () => {
+  it('take precedence over an authorization header of the exchange', async () => {
     const { headers } = await requestOf({
       method: 'GET',
       path: '/t',
@@ -218,17 +218,17 @@ describe('Basic credentials', () => {
   });
 });
 
-describe('where a token is asked for', () => {
+describe('the URL of a token request', () => {
   it.each([
     ['/token', 'https://auth.example/api/v1/token'],
     ['/token/', 'https://auth.example/api/v1/token/'],
     ['https://idp.example/realms/x/token', 'https://idp.example/realms/x/token'],
     ['http://127.0.0.1:9000/token', 'http://127.0.0.1:9000/token'],
-  ])('is %s seen from the auth server: %s', async (path, url) => {
+  ])('for the path %s is %s', async (path, url) => {
     expect((await requestOf({ method: 'POST', path })).url).toBe(url);
   });
 
-  it('keeps the query of an absolute URL before its own', async () => {
+  it('has the query of an absolute URL before that of the exchange', async () => {
     const exchange = { method: 'GET', path: 'https://idp.example/token?v=2', query: { grant: '{g}' } } as const;
     expect((await requestOf(exchange, { g: 'a b' })).url).toBe('https://idp.example/token?v=2&grant=a+b');
   });

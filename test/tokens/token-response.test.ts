@@ -5,18 +5,18 @@ import { readToken, type TokenResponse, tokenUnavailable } from '../../src/token
 import { expectNoSecret } from '../support/token-fakes.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 1, 9);
-const RESPONSE: ExchangeResponse = { accessToken: 'access_token', expiresIn: 'expires_in', refreshToken: 'refresh' };
+const FIELDS: ExchangeResponse = { accessToken: 'access_token', expiresIn: 'expires_in', refreshToken: 'refresh' };
 
-type Answer = Partial<Omit<TokenResponse, 'body'>> & { readonly body?: unknown };
+type ResponseParts = Partial<Omit<TokenResponse, 'body'>> & { readonly body?: unknown };
 
-function read({ status = 200, headers = {}, body = '' }: Answer, response = RESPONSE) {
+function read({ status = 200, headers = {}, body = '' }: ResponseParts, fields = FIELDS) {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
-  return readToken({ status, headers, body: text }, response, 600, NOW_MS);
+  return readToken({ status, headers, body: text }, fields, 600, NOW_MS);
 }
 
-function refused(answer: Answer, response = RESPONSE): ProxyError {
+function refused(response: ResponseParts, fields = FIELDS): ProxyError {
   try {
-    read(answer, response);
+    read(response, fields);
   } catch (error) {
     if (error instanceof ProxyError) return error;
     throw error;
@@ -26,8 +26,8 @@ function refused(answer: Answer, response = RESPONSE): ProxyError {
 
 const HTML = '<!DOCTYPE html><html><body>Request blocked. Incident 42</body></html>';
 
-describe('a token answer', () => {
-  it.each([200, 201, 203, 299])('of status %d gives the token', (status) => {
+describe('a token response', () => {
+  it.each([200, 201, 203, 299])('with status %d has a token', (status) => {
     const token = read({ status, body: { access_token: 't-1', expires_in: '3599', refresh: 'r-1' } });
     expect(token.accessToken.reveal()).toBe('t-1');
     expect(token.refreshToken?.reveal()).toBe('r-1');
@@ -39,21 +39,21 @@ describe('a token answer', () => {
     });
   });
 
-  it('without a lifetime gives a token that lives as long as the default', () => {
+  it('without a lifetime has a token with the default lifetime', () => {
     expect(read({ body: { access_token: 't-1' } })).toMatchObject({
       expiresAtMs: NOW_MS + 600_000,
       lifetimeSource: 'default',
     });
   });
 
-  it("counts an absolute expiry from the server's Date", () => {
+  it("has an absolute expiry relative to the server's Date", () => {
     const body = { access_token: 't-1', at: '2026-01-01T12:10:00Z' };
     const response = { accessToken: 'access_token', expiresAt: 'at' };
     const token = read({ headers: { date: 'Thu, 01 Jan 2026 12:00:00 GMT' }, body }, response);
     expect(token.expiresAtMs).toBe(NOW_MS + 600_000);
   });
 
-  it('counts an absolute expiry from our clock where the Date is garbage', () => {
+  it('has an absolute expiry relative to our clock if the Date is invalid', () => {
     const body = { access_token: 't-1', at: '2026-01-01T09:10:00Z' };
     const response = { accessToken: 'access_token', expiresAt: 'at' };
     expect(read({ headers: { date: 'noon' }, body }, response).expiresAtMs).toBe(NOW_MS + 600_000);
@@ -66,7 +66,7 @@ describe('a token answer', () => {
     ['  t-1\n', 't-1'],
     ['Bearertoken', 'Bearertoken'],
     ['a~!#$%&()*+,-./:;<=>?@[]^_`{|}b==', 'a~!#$%&()*+,-./:;<=>?@[]^_`{|}b=='],
-  ])('that says %j gives the bare token %j', (said, bare) => {
+  ])('with %j has the bare token %j', (said, bare) => {
     expect(read({ body: { access_token: said } }).accessToken.reveal()).toBe(bare);
   });
 
@@ -82,20 +82,20 @@ describe('a token answer', () => {
     },
   );
 
-  it.each([[null], [''], [7], [{ token: 'r' }], [undefined]])('with %j for a refresh token has none', (refresh) => {
+  it.each([[null], [''], [7], [{ token: 'r' }], [undefined]])('with %j as a refresh token has none', (refresh) => {
     expect(read({ body: { access_token: 't-1', refresh } }).refreshToken).toBeUndefined();
   });
 
-  it('never takes a refresh token that the exchange does not name', () => {
+  it('has no refresh token if the exchange names no field for it', () => {
     const body = { access_token: 't-1', refresh_token: 'r-1', refresh: 'r-2' };
     expect(read({ body }, { accessToken: 'access_token' }).refreshToken).toBeUndefined();
   });
 });
 
-describe('a token answer without a usable token', () => {
+describe('a token response without a usable token', () => {
   const noToken = (rule: TokenRule, status = 200): Reason => ({ kind: 'no_usable_token', rule, status });
 
-  it.each<[string, Answer, Reason]>([
+  it.each<[string, ResponseParts, Reason]>([
     ['204 and no body', { status: 204 }, noToken('empty_body', 204)],
     ['an empty body', { body: '' }, noToken('empty_body')],
     ['an HTML page', { headers: { 'content-type': 'text/html' }, body: HTML }, { kind: 'html_page', status: 200 }],
@@ -124,8 +124,8 @@ describe('a token answer without a usable token', () => {
       { body: { access_token: 't-secret-token', expires_in: 0 } },
       { kind: 'token_expired_at_once' },
     ],
-  ])('is unavailable for %s', (_, answer, reason) => {
-    const error = refused(answer);
+  ])('is unavailable for %s', (_, response, reason) => {
+    const error = refused(response);
     expect(error).toMatchObject({ code: 'token_unavailable', status: 503 });
     expect(error.reason).toEqual(reason);
     expectNoSecret(error, 't-secret-tok', '12345678', 'Incident');
@@ -140,14 +140,14 @@ describe('a token answer without a usable token', () => {
 describe('a token endpoint that refuses', () => {
   const words = { error: 'invalid_client', hint: 'secret s-secret of t-secret-token' };
 
-  it.each([400, 401, 403, 422])('with %d says that the credentials are wrong', (status) => {
+  it.each([400, 401, 403, 422])('with %d means refused credentials', (status) => {
     const error = refused({ status, body: words });
     expect(error).toMatchObject({ code: 'token_denied', status: 502, outcome: 'not_sent', retryAfterS: undefined });
     expect(error.reason).toEqual({ kind: 'credentials_refused', status });
     expectNoSecret(error, 's-secret', 't-secret-token', 'invalid_client');
   });
 
-  it('with 400 and an empty body says that the credentials are wrong', () => {
+  it('with 400 and an empty body means refused credentials', () => {
     expect(refused({ status: 400, body: '' }).code).toBe('token_denied');
     expect(refused({ status: 400, headers: { 'content-type': 'text/plain' }, body: '' }).code).toBe('token_denied');
   });
@@ -162,12 +162,12 @@ describe('a token endpoint that refuses', () => {
     expectNoSecret(error, 's-secret', 't-secret-token', 'invalid_client');
   });
 
-  it.each([400, 401, 403, 422, 503])('with %d and an HTML page is unavailable: that is a firewall', (status) => {
-    for (const answer of [
+  it.each([400, 401, 403, 422, 503])('with %d and an HTML page is unavailable, since that is a firewall', (status) => {
+    for (const response of [
       { status, body: HTML },
       { status, headers: { 'content-type': 'text/html; charset=utf-8' }, body: 'Blocked' },
     ]) {
-      const error = refused(answer);
+      const error = refused(response);
       expect(error.code).toBe('token_unavailable');
       expect(error.reason).toEqual({ kind: 'html_page', status });
       expectNoSecret(error, 'Incident', 'Blocked');
@@ -191,7 +191,7 @@ describe('a token endpoint that refuses', () => {
     ['more than an hour', '3601', 3600],
     ['a huge number', '99999999999999999999', 3600],
     ['a date in another year', 'Fri, 01 Jan 2027 09:00:00 GMT', 3600],
-  ])('with %s says when to come back', (_, value, retryAfterS) => {
+  ])('with %s has a time to wait', (_, value, retryAfterS) => {
     const headers = { 'retry-after': value };
     expect(refused({ status: 429, headers }).retryAfterS).toBe(retryAfterS);
     expect(refused({ status: 401, headers })).toMatchObject({ code: 'token_denied', retryAfterS });
@@ -199,7 +199,7 @@ describe('a token endpoint that refuses', () => {
   });
 });
 
-describe('an unavailable token', () => {
+describe('the error for an unavailable token', () => {
   it('has a cause only if there is one', () => {
     expect(Object.hasOwn(tokenUnavailable('it slept', { kind: 'internal' }), 'cause')).toBe(false);
     const cause = new Error('x');
@@ -207,22 +207,22 @@ describe('an unavailable token', () => {
   });
 });
 
-describe("a provider's own ways to refuse the credentials", () => {
+describe("a provider's further ways to refuse credentials", () => {
   const DENIED: DeadTokenRule[] = [
     { status: 500, body: { error: 'login_failed' } },
     { status: 200, body: { 'e.code': 7 } },
   ];
-  const codeOf = ({ status = 200, headers = {}, body = '' }: Answer, rules = DENIED) => {
+  const codeOf = ({ status = 200, headers = {}, body = '' }: ResponseParts, rules = DENIED) => {
     const text = typeof body === 'string' ? body : JSON.stringify(body);
     try {
-      readToken({ status, headers, body: text }, RESPONSE, 600, NOW_MS, rules);
+      readToken({ status, headers, body: text }, FIELDS, 600, NOW_MS, rules);
       return 'token';
     } catch (error) {
       return error instanceof ProxyError ? error.code : String(error);
     }
   };
 
-  it.each<[string, Answer, string]>([
+  it.each<[string, ResponseParts, string]>([
     ['a status and a value', { status: 500, body: { error: 'login_failed' } }, 'token_denied'],
     ['another value', { status: 500, body: { error: 'internal' } }, 'token_unavailable'],
     ['another type', { status: 200, body: { e: { code: '7' } } }, 'token_unavailable'],
@@ -231,11 +231,11 @@ describe("a provider's own ways to refuse the credentials", () => {
     ['a 200 that says so', { body: { access_token: 't-1', e: { code: 7 } } }, 'token_denied'],
     ['a 200 that does not', { body: { access_token: 't-1' } }, 'token'],
     ['what anyone says so with', { status: 401, body: {} }, 'token_denied'],
-  ])('%s', (_, answer, code) => {
-    expect(codeOf(answer)).toBe(code);
+  ])('%s', (_, response, code) => {
+    expect(codeOf(response)).toBe(code);
   });
 
-  it('may be a status alone, but never a page of a firewall', () => {
+  it('may be a status, but never an HTML page', () => {
     const rules = [{ status: 503 }];
     expect([codeOf({ status: 503, body: '' }, rules), codeOf({ status: 503, body: HTML }, rules)]).toEqual([
       'token_denied',
@@ -244,8 +244,8 @@ describe("a provider's own ways to refuse the credentials", () => {
   });
 });
 
-describe('headers from a token answer', () => {
-  const response = { ...RESPONSE, headers: { 'X-A': 'data.a', 'X-B': 'b' } };
+describe('headers from a token response', () => {
+  const response = { ...FIELDS, headers: { 'X-A': 'data.a', 'X-B': 'b' } };
   const headersOf = (body: object) =>
     read({ body: { access_token: 't-1', ...body } }, response).headers.map(([name, value]) => [name, value.reveal()]);
 
@@ -268,7 +268,7 @@ describe('headers from a token answer', () => {
     expect(headersOf({ b: 'x'.repeat(8192) })).toHaveLength(1);
   });
 
-  it('are not printed by accident', () => {
+  it('are not printed', () => {
     const token = read({ body: { access_token: 't-1', b: 'made-up-code' } }, response);
     expectNoSecret(token, 'made-up-code');
   });

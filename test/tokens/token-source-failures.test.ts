@@ -10,7 +10,7 @@ const ALMOST_ONE = 1 - Number.EPSILON;
 const down = (retryAfterS: number) => new ProxyError('token_unavailable', 'The token request failed.', { retryAfterS });
 
 describe('a failed exchange', () => {
-  it('fails all its waiters with the one failure, saying when to come back', async () => {
+  it('fails for everyone who waits, with the same error and the time to wait', async () => {
     const { fetcher, source } = cached();
     const waiting = Array.from({ length: 50 }, () => refusalOf(source.token()));
     fetcher.fail(DOWN);
@@ -20,7 +20,7 @@ describe('a failed exchange', () => {
     expect(fetcher.count).toBe(1);
   });
 
-  it('keeps its code, its words and its cause for whoever comes before the time', async () => {
+  it('keeps its code, message and cause until the next exchange may start', async () => {
     const cause = new Error('ECONNREFUSED');
     const { clock, source } = cached(() => new ProxyError('token_denied', 'Wrong credentials.', { cause }));
     await refusalOf(source.token());
@@ -29,7 +29,7 @@ describe('a failed exchange', () => {
     expect(refusal).toMatchObject({ code: 'token_denied', message: 'Wrong credentials.', cause, retryAfterS: 1 });
   });
 
-  it('of any other kind counts as an endpoint that could not be asked', async () => {
+  it('with an unexpected error counts as an unavailable token', async () => {
     const { fetcher, clock, source } = cached(() => new TypeError('surprise'));
     const refusal = await refusalOf(source.token());
     expect(refusal).toMatchObject({ code: 'token_unavailable', retryAfterS: 1 });
@@ -39,7 +39,7 @@ describe('a failed exchange', () => {
     expect(fetcher.count).toBe(1);
   });
 
-  it('counts down in whole seconds, rounded up', async () => {
+  it('has a time to wait in whole seconds, rounded up', async () => {
     const { clock, source } = cached(() => down(10));
     const after = async (ms: number) => {
       await clock.advance(ms);
@@ -51,7 +51,7 @@ describe('a failed exchange', () => {
     expect(await after(8999)).toBe(1);
   });
 
-  it('asks no more than once in the time, however many come', async () => {
+  it('is not repeated before the time, however many requests arrive', async () => {
     const { fetcher, clock, source } = cached(() => DOWN);
     for (let n = 0; n < 100; n++) {
       await refusalOf(source.token());
@@ -64,7 +64,7 @@ describe('a failed exchange', () => {
     ['without luck', 0, 1],
     ['with half the luck', 0.5, 0.75],
     ['with all the luck', ALMOST_ONE, 0.5],
-  ])('is followed by the next question after 1 s doubling to 30 s %s', async (_, chance, share) => {
+  ])('is followed by the next exchange after 1 s, doubling to 30 s, %s', async (_, chance, share) => {
     const bench = cached(() => DOWN);
     bench.chance.value = chance;
     const { fetcher, clock, source } = bench;
@@ -80,7 +80,7 @@ describe('a failed exchange', () => {
     }
   });
 
-  it('begins at 1 s again after a success', async () => {
+  it('starts with 1 s again after a success', async () => {
     const { fetcher, clock, source } = cached((n, { clock: now }) => (n === 4 ? tokenOf(now, 't') : DOWN));
     for (const delayMs of [1000, 2000, 4000]) {
       await refusalOf(source.token());
@@ -95,7 +95,7 @@ describe('a failed exchange', () => {
     expect(fetcher.count).toBe(6);
   });
 
-  it('is followed by nothing of its own accord while there is no token to keep', async () => {
+  it('is not repeated without a request if there is no token', async () => {
     const { fetcher, clock, source } = cached(() => DOWN);
     await refusalOf(source.token());
     await clock.advance(86_400_000);
@@ -159,7 +159,7 @@ describe('a token that is still valid', () => {
     return { ...bench, token };
   }
 
-  it('serves to its end while the token endpoint fails', async () => {
+  it('is used until it expires while the token endpoint fails', async () => {
     const { clock, source, token } = await failing();
     expect(source.current()).toBe(token);
     expect(await source.token()).toBe(token);
@@ -169,7 +169,7 @@ describe('a token that is still valid', () => {
     expect(source.current()).toBeUndefined();
   });
 
-  it('is asked for anew by itself after 1, 2, 4, 8 s, until it ends', async () => {
+  it('is refreshed again after 1, 2, 4, 8 s, until it expires', async () => {
     const { fetcher, clock } = await failing();
     const counts: number[] = [];
     for (const ms of [999, 1, 1999, 1, 3999, 1, 7999, 1]) {
@@ -182,14 +182,14 @@ describe('a token that is still valid', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('causes no question of its own while the endpoint is backed off from', async () => {
+  it('causes no exchange during the backoff', async () => {
     const { fetcher, clock, source } = await failing();
     await clock.advance(500);
     for (let n = 0; n < 100; n++) source.current();
     expect(fetcher.count).toBe(2);
   });
 
-  it('is replaced as soon as the endpoint is back', async () => {
+  it('is replaced as soon as the endpoint works again', async () => {
     const { fetcher, clock, source } = await failing();
     fetcher.script = () => tokenOf(clock, 't-2', { lifetimeMs: 100_000 });
     await clock.advance(1000);
@@ -197,7 +197,7 @@ describe('a token that is still valid', () => {
     expect(source.current()?.accessToken.reveal()).toBe('t-2');
   });
 
-  it('is asked for anew by itself though the timer of the backoff fires early', async () => {
+  it('is refreshed again though the timer of the backoff fires early', async () => {
     const { fetcher, clock, source } = cached((n, { clock: now }) =>
       n === 1 ? tokenOf(now, 't-1', { lifetimeMs: 100_000 }) : DOWN,
     );
@@ -211,7 +211,7 @@ describe('a token that is still valid', () => {
     expect(fetcher.count).toBe(3);
   });
 
-  it('lapses without a question where nobody uses it, though the endpoint failed', async () => {
+  it('expires without another exchange if nobody uses it', async () => {
     const { fetcher, clock, source } = cached((n, { clock: now }) =>
       n < 3 ? tokenOf(now, `t-${n}`, { lifetimeMs: 100_000 }) : DOWN,
     );
@@ -224,13 +224,13 @@ describe('a token that is still valid', () => {
 });
 
 describe('the backoff', () => {
-  it('refuses nobody before the first failure', () => {
+  it('does not apply before the first failure', () => {
     const backoff = new Backoff(new ManualClock(), () => 0);
     expect(backoff.pendingError()).toBeUndefined();
     expect(backoff.remainingMs()).toBe(0);
   });
 
-  it('never waits less than half its time, nor more than the whole', () => {
+  it('lasts at least half of its time, and at most all of it', () => {
     for (const [failures, wholeMs] of LADDER_MS.entries()) {
       for (const chance of [0, 0.3, ALMOST_ONE]) {
         const backoff = new Backoff(new ManualClock(), () => chance);
@@ -241,7 +241,7 @@ describe('the backoff', () => {
     }
   });
 
-  it('waits 30 s however often it failed', () => {
+  it('lasts 30 s after any number of failures', () => {
     const backoff = new Backoff(new ManualClock(), () => 0);
     for (let n = 0; n < 5000; n++) backoff.failed(DOWN);
     expect(backoff.remainingMs()).toBe(30_000);

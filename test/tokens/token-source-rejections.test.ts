@@ -5,16 +5,16 @@ import { cached, callOf, DOWN, expectNoSecret, refusalOf, tokenOf } from '../sup
 
 const QUIET_MS = 30_000;
 
-/** Each exchange gives another token. */
+/** Each exchange returns another token. */
 const fresh = () => cached((n, { clock }) => tokenOf(clock, `t-${n}`));
 
-/** Each exchange gives the same token. */
+/** Each exchange returns the same token. */
 const stuck = () => cached((_, { clock }) => tokenOf(clock, 't-same'));
 
 const valueOf = (token: Token | undefined) => token?.accessToken.reveal();
 
 describe('a refused token', () => {
-  it('is replaced, and the new one is given for the second attempt', async () => {
+  it('is replaced, and the second attempt gets the new one', async () => {
     const { fetcher, source } = fresh();
     const dead = await source.token();
     source.accepted(dead, callOf('GET', '/x'));
@@ -24,7 +24,7 @@ describe('a refused token', () => {
     expect(fetcher.count).toBe(2);
   });
 
-  it('that 500 requests were refused with costs one exchange', async () => {
+  it('causes one exchange for 500 refused requests', async () => {
     const { fetcher, clock, source } = cached();
     const waiting = source.token();
     fetcher.answer(tokenOf(clock, 't-1'));
@@ -36,7 +36,7 @@ describe('a refused token', () => {
     expect(fetcher.count).toBe(2);
   });
 
-  it('that was replaced meanwhile gives the newer one without an exchange', async () => {
+  it('that has been replaced causes no exchange: the call gets the newer one', async () => {
     const { fetcher, source } = fresh();
     const dead = await source.token();
     const next = await source.reject(dead, callOf('GET', '/x'));
@@ -45,7 +45,7 @@ describe('a refused token', () => {
     expect(source.current()).toBe(next);
   });
 
-  it('that was replaced meanwhile gives the newer one to a quiet call too', async () => {
+  it('that has been replaced gives a quiet call the newer one too', async () => {
     const { fetcher, source } = fresh();
     const dead = await source.token();
     const next = await source.reject(dead, callOf('GET', '/x'));
@@ -54,7 +54,7 @@ describe('a refused token', () => {
     expect(fetcher.count).toBe(2);
   });
 
-  it('whose refresh is under way already waits for that one', async () => {
+  it('whose refresh is under way is replaced by that refresh', async () => {
     const { fetcher, clock, source } = cached((n, { clock: now }) => tokenOf(now, `t-${n}`, { lifetimeMs: 100_000 }));
     const dead = await source.token();
     source.current();
@@ -66,7 +66,7 @@ describe('a refused token', () => {
     expect(fetcher.count).toBe(2);
   });
 
-  it('is replaced at once each time, where each call that forced an exchange was then accepted', async () => {
+  it('is replaced at once each time if each call that forced an exchange was then accepted', async () => {
     const { fetcher, source } = fresh();
     let token: Token | undefined = await source.token();
     for (let n = 1; n <= 10; n++) {
@@ -78,7 +78,7 @@ describe('a refused token', () => {
     expect(fetcher.count).toBe(11);
   });
 
-  it('shows in the log by its fingerprint alone', async () => {
+  it('is in the log with its fingerprint only', async () => {
     const { log, source } = fresh();
     const dead = await source.token();
     await source.reject(dead, callOf('GET', '/x'));
@@ -100,7 +100,7 @@ describe('while a forced exchange runs, the refused token', () => {
     return { ...bench, first, rejected };
   }
 
-  it('is set aside, and requests wait for the next one', async () => {
+  it('is set aside, and requests wait for the next token', async () => {
     const { fetcher, clock, source, rejected } = await forcing();
     expect(source.current()).toBeUndefined();
     const waiting = source.token();
@@ -109,7 +109,7 @@ describe('while a forced exchange runs, the refused token', () => {
     expect(fetcher.count).toBe(2);
   });
 
-  it('stays current if a call that was sent later was accepted before', async () => {
+  it('stays current if a later call was accepted already', async () => {
     const { fetcher, source } = fresh();
     const first = await source.token();
     source.accepted(first, callOf('GET', '/ok', 101));
@@ -119,7 +119,7 @@ describe('while a forced exchange runs, the refused token', () => {
     expect(fetcher.count).toBe(2);
   });
 
-  it('is current again as soon as a call that was sent later is accepted', async () => {
+  it('is current again as soon as a later call is accepted', async () => {
     const { first, source } = await forcing();
     source.accepted(first, callOf('GET', '/ok', 100));
     expect(source.current()).toBeUndefined();
@@ -127,7 +127,7 @@ describe('while a forced exchange runs, the refused token', () => {
     expect(source.current()).toBe(first);
   });
 
-  it('is current again if the exchange fails, also for the requests that waited for it', async () => {
+  it('is current again if the exchange fails, also for the requests that waited', async () => {
     const { fetcher, first, source, rejected } = await forcing();
     const waiting = [source.token(), source.token()];
     fetcher.fail(DOWN);
@@ -136,7 +136,7 @@ describe('while a forced exchange runs, the refused token', () => {
     expect(source.current()).toBe(first);
   });
 
-  it('is not current again if it expired meanwhile', async () => {
+  it('is not current again if it has expired', async () => {
     const { fetcher, clock, source, rejected } = await forcing();
     const waiting = refusalOf(source.token());
     await clock.advance(3_600_000);
@@ -146,7 +146,7 @@ describe('while a forced exchange runs, the refused token', () => {
     expect(source.current()).toBeUndefined();
   });
 
-  it('stays current if the exchange before it failed', async () => {
+  it('stays current if the previous exchange failed', async () => {
     const { fetcher, clock, first, source, rejected } = await forcing();
     fetcher.fail(DOWN);
     await rejected;
@@ -158,7 +158,7 @@ describe('while a forced exchange runs, the refused token', () => {
 });
 
 describe('a token endpoint that fails', () => {
-  it('is not asked again before the backoff ends', async () => {
+  it('gets no request before the backoff ends', async () => {
     const { fetcher, clock, source } = cached((n, { clock: now }) => (n === 2 ? DOWN : tokenOf(now, `t-${n}`)));
     const first = await source.token();
     expect(await source.reject(first, callOf('GET', '/x'))).toBeUndefined();
@@ -169,7 +169,7 @@ describe('a token endpoint that fails', () => {
     expect(valueOf(await source.reject(first, callOf('GET', '/x')))).toBe('t-3');
   });
 
-  it('does not count: a dead token is replaced by the first exchange that works', async () => {
+  it('does not make the policy wary: the first exchange that works replaces a dead token', async () => {
     const { fetcher, clock, source } = cached((n, { clock: now }) => (n === 1 ? tokenOf(now, 't-1') : DOWN));
     const first = await source.token();
     for (let n = 0; n < 6; n++) {
@@ -181,7 +181,7 @@ describe('a token endpoint that fails', () => {
     expect(valueOf(await source.reject(first, callOf('GET', '/x')))).toBe('t-8');
   });
 
-  it('leaves a token that is refreshed ahead current when a call is refused', async () => {
+  it('does not set a token aside whose early refresh failed', async () => {
     const { fetcher, clock, source } = cached((n, { clock: now }) =>
       n === 1 ? tokenOf(now, 't-1', { lifetimeMs: 100_000 }) : DOWN,
     );
@@ -195,8 +195,8 @@ describe('a token endpoint that fails', () => {
   });
 });
 
-describe('a token endpoint that gives the refused token again', () => {
-  it('gives no ground for a second attempt', async () => {
+describe('a token endpoint that returns the refused token again', () => {
+  it('causes no second attempt', async () => {
     const { fetcher, log, source } = stuck();
     const dead = await source.token();
     expect(await source.reject(dead, callOf('GET', '/x'))).toBeUndefined();
@@ -205,13 +205,13 @@ describe('a token endpoint that gives the refused token again', () => {
     expectNoSecret(log.lines, 't-same');
   });
 
-  it('leaves the token serving other calls', async () => {
+  it('leaves the token in use for other calls', async () => {
     const { source } = stuck();
     await source.reject(await source.token(), callOf('GET', '/x'));
     expect(valueOf(source.current())).toBe('t-same');
   });
 
-  it('is not asked again for the same call for 30 s', async () => {
+  it('gets no request for the same call for 30 s', async () => {
     const { fetcher, clock, source } = stuck();
     await source.reject(await source.token(), callOf('GET', '/x'));
     const refuse = () => source.reject(source.current()!, callOf('GET', '/x'));
@@ -224,7 +224,7 @@ describe('a token endpoint that gives the refused token again', () => {
     expect(fetcher.count).toBe(3);
   });
 
-  it('is asked twice for many calls, and then once in 5 s', async () => {
+  it('gets two requests for many calls, and then one per 5 s', async () => {
     const { fetcher, clock, source } = stuck();
     await source.token();
     const refuseMany = async () => {
@@ -242,7 +242,7 @@ describe('a token endpoint that gives the refused token again', () => {
     expect(fetcher.count).toBe(4);
   });
 
-  it('is asked once, and complained about once, for 500 requests refused at once', async () => {
+  it('gets one request and causes one log line for 500 requests that are refused at once', async () => {
     const { fetcher, log, source } = stuck();
     const dead = await source.token();
     const refused = Array.from({ length: 500 }, (_, n) => source.reject(dead, callOf('GET', `/x/${n}`)));
@@ -252,7 +252,7 @@ describe('a token endpoint that gives the refused token again', () => {
   });
 });
 
-describe('a call whose fresh token was refused too', () => {
+describe('a call that was refused with a fresh token too', () => {
   it('forces no exchange, and the token stays current', async () => {
     const { fetcher, source } = fresh();
     const token = await source.reject(await source.token(), callOf('POST', '/bad'));
@@ -262,7 +262,7 @@ describe('a call whose fresh token was refused too', () => {
     expect(fetcher.count).toBe(2);
   });
 
-  it('is not made quiet by a token that was replaced meanwhile', async () => {
+  it('does not become quiet by a token that has been replaced', async () => {
     const { source } = fresh();
     const first = await source.token();
     const second = await source.reject(first, callOf('POST', '/bad'));
@@ -270,7 +270,7 @@ describe('a call whose fresh token was refused too', () => {
     expect(valueOf(await source.reject(second!, callOf('POST', '/bad')))).toBe('t-3');
   });
 
-  it('stays quiet when it is accepted with a token that was replaced', async () => {
+  it('stays quiet if it is accepted with a token that has been replaced', async () => {
     const { source } = fresh();
     const first = await source.token();
     const second = await source.reject(first, callOf('POST', '/bad'));
@@ -281,7 +281,7 @@ describe('a call whose fresh token was refused too', () => {
 });
 
 describe('after two unproven exchanges', () => {
-  /** Two calls forced an exchange each and were not accepted; the credential's 5 s are over. */
+  /** Two calls forced an exchange each and were not accepted. The 5 s between exchanges are over. */
   async function wary() {
     const bench = fresh();
     let token: Token | undefined = await bench.source.token();
@@ -301,7 +301,7 @@ describe('after two unproven exchanges', () => {
     expect(valueOf(await refused)).toBe('t-4');
   });
 
-  it('a refusal passes when a later call is accepted with the same token', async () => {
+  it('a refusal goes to the client if a later call is accepted with the same token', async () => {
     const { fetcher, source, token } = await wary();
     const refused = source.reject(token, callOf('POST', '/pay', 100));
     await settled();
@@ -310,7 +310,7 @@ describe('after two unproven exchanges', () => {
     expect([fetcher.count, source.current()]).toEqual([3, token]);
   });
 
-  it('500 refused calls wait together, and cost one exchange', async () => {
+  it('500 refused calls wait together, and cause one exchange', async () => {
     const { fetcher, clock, source, token } = await wary();
     const refused = Array.from({ length: 500 }, (_, n) => source.reject(token, callOf('POST', `/pay/${n}`, 100)));
     await clock.advance(1000);
@@ -318,7 +318,7 @@ describe('after two unproven exchanges', () => {
     expect(fetcher.count).toBe(4);
   });
 
-  it('a refused call that waits gets the token that comes meanwhile', async () => {
+  it('a refused call that waits gets a token that arrives in that time', async () => {
     const { fetcher, source, token } = await wary();
     const refused = source.reject(token, callOf('POST', '/pay', 100));
     const renewed = await source.renew();
@@ -326,7 +326,7 @@ describe('after two unproven exchanges', () => {
     expect(fetcher.count).toBe(4);
   });
 
-  it('refusals pass within 5 s of the last one, whatever the path', async () => {
+  it('refusals go to the client within 5 s after the last exchange, whatever the path', async () => {
     const { fetcher, clock, source, token } = await wary();
     const refused = source.reject(token, callOf('GET', '/c'));
     await clock.advance(1000);
@@ -335,7 +335,7 @@ describe('after two unproven exchanges', () => {
     expect(fetcher.count).toBe(4);
   });
 
-  it('the next one is at once again if the last was proven', async () => {
+  it('the next exchange starts at once again if the last was proven', async () => {
     const { clock, source, token } = await wary();
     const call = callOf('POST', '/pay', 100);
     const refused = source.reject(token, call);
@@ -345,7 +345,7 @@ describe('after two unproven exchanges', () => {
     expect(valueOf(await source.reject(next!, callOf('POST', '/pay', 200)))).toBe('t-5');
   });
 
-  it('a token is still refreshed ahead of its expiry', async () => {
+  it('a token is still refreshed before it expires', async () => {
     const { fetcher, clock, source, token } = await wary();
     source.current();
     await clock.advance(token.refreshAtMs - clock.now());

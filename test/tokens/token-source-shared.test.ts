@@ -13,7 +13,7 @@ function numbered(generation: number, name = `token-${generation}`): Token {
   return { ...makeToken(name, undefined, { lifetimeMs: HOUR_MS, source: 'expires_in' }, 0), generation };
 }
 
-/** An fetcher whose answers are given by hand, and whose news too. */
+/** A fetcher whose results and events the test controls. */
 class HandAsker implements TokenFetcher {
   readonly asked: (Token | undefined)[] = [];
   answer: (token: Token) => void = () => {};
@@ -44,7 +44,7 @@ function source() {
 }
 
 describe('a cached token that replicas share', () => {
-  it('is taken over when another replica posts a newer one', () => {
+  it('is replaced when another replica stores a newer one', () => {
     const { fetcher, cache } = source();
     fetcher.tell(numbered(1));
     expect(cache.current()?.generation).toBe(1);
@@ -54,7 +54,7 @@ describe('a cached token that replicas share', () => {
     expect(fetcher.asked).toEqual([]);
   });
 
-  it('is one token, whichever way it came: a refusal of it asks for another', async () => {
+  it('is the same token by an event and by a fetch: its refusal forces an exchange', async () => {
     const { fetcher, cache } = source();
     const waiting = cache.token();
     // The news overtakes the answer that waits for the same exchange.
@@ -69,7 +69,7 @@ describe('a cached token that replicas share', () => {
     expect((await next)?.generation).toBe(2);
   });
 
-  it('does not make a call quiet that was refused with it, if it was issued before the first refusal', async () => {
+  it('does not make a call quiet if it was issued before the first refusal', async () => {
     const { fetcher, cache, clock } = source();
     fetcher.tell(numbered(1));
     await clock.advance(5000);
@@ -84,7 +84,7 @@ describe('a cached token that replicas share', () => {
     expect(fetcher.asked).toHaveLength(2);
   });
 
-  it('is not replaced by an older answer that comes after newer news', async () => {
+  it('is not replaced by an older result after a newer event', async () => {
     const { fetcher, cache } = source();
     const waiting = cache.token();
     fetcher.tell(numbered(5));
@@ -93,7 +93,7 @@ describe('a cached token that replicas share', () => {
     expect(cache.current()?.generation).toBe(5);
   });
 
-  it('is not taken over once the source is closed', () => {
+  it('is not replaced after the source is closed', () => {
     const { fetcher, cache } = source();
     cache.close();
     fetcher.tell(numbered(1));

@@ -4,12 +4,12 @@ import { cached, callOf, DOWN, expectNoSecret, tokenOf } from '../support/token-
 
 const DAY_MS = 86_400_000;
 
-/** Answers every question with another token of this lifetime, each with a refresh token. */
+/** Each exchange returns another token of this lifetime, with a refresh token. */
 const living = (lifetimeMs: number) =>
   cached((n, { clock }) => tokenOf(clock, `t-${n}`, { lifetimeMs, refreshToken: `r-${n}` }));
 
 describe('a cached token', () => {
-  it('is there at once, without a promise, once it was fetched', async () => {
+  it('is available without a promise after it was fetched', async () => {
     const { fetcher, source } = living(100_000);
     expect(source.current()).toBeUndefined();
     const token = await source.token();
@@ -18,7 +18,7 @@ describe('a cached token', () => {
     expect(fetcher.count).toBe(1);
   });
 
-  it('is not asked for before anyone wants it', async () => {
+  it('is not fetched before it is needed', async () => {
     const { fetcher, clock, source } = living(100_000);
     expect(source.current()).toBeUndefined();
     await clock.advance(DAY_MS);
@@ -26,7 +26,7 @@ describe('a cached token', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it.each([50, 500])('is asked for once for %d waiting callers', async (callers) => {
+  it.each([50, 500])('is fetched once for %d waiting callers', async (callers) => {
     const { fetcher, clock, source } = cached();
     const waiting = Array.from({ length: callers }, () => source.token());
     expect(fetcher.count).toBe(1);
@@ -36,7 +36,7 @@ describe('a cached token', () => {
     expect(fetcher.count).toBe(1);
   });
 
-  it('is shared with a caller that comes while the answer arrives', async () => {
+  it('is shared with a caller that arrives with the response', async () => {
     const { fetcher, clock, source } = cached();
     const first = source.token();
     fetcher.answer(tokenOf(clock, 't-1'));
@@ -46,7 +46,7 @@ describe('a cached token', () => {
     expect(fetcher.count).toBe(1);
   });
 
-  it('serves until a millisecond before its end, and not at its end', async () => {
+  it('is used until the last millisecond before it expires', async () => {
     const { fetcher, clock, source } = living(100_000);
     const token = await source.token();
     fetcher.script = undefined;
@@ -56,7 +56,7 @@ describe('a cached token', () => {
     expect(source.current()).toBeUndefined();
   });
 
-  it('is asked for anew by the first caller after its end, once for all', async () => {
+  it('is fetched again by the first caller after it expired, once for all', async () => {
     const { fetcher, clock, source } = living(100_000);
     await source.token();
     await clock.advance(100_000);
@@ -66,7 +66,7 @@ describe('a cached token', () => {
     expect(fetcher.count).toBe(2);
   });
 
-  it('is logged by its fingerprint, with how long it lives and who said so', async () => {
+  it('is logged with its fingerprint, its lifetime and where that comes from', async () => {
     const { clock, log, source } = living(100_000);
     const token = await source.token();
     await clock.advance(100_000);
@@ -80,8 +80,8 @@ describe('a cached token', () => {
   });
 });
 
-describe('a refresh ahead of expiry', () => {
-  it('comes by itself for a token in use, when its margin begins and not before', async () => {
+describe('a refresh before expiry', () => {
+  it('starts by itself for a token in use, when its margin begins and not before', async () => {
     const { fetcher, clock, source } = living(100_000);
     await source.token();
     source.current();
@@ -92,7 +92,7 @@ describe('a refresh ahead of expiry', () => {
     expect(source.current()?.accessToken.reveal()).toBe('t-2');
   });
 
-  it('leaves the old token serving until the new one is there', async () => {
+  it('leaves the old token in use until the new one is there', async () => {
     const { fetcher, clock, source } = cached();
     const waiting = source.token();
     fetcher.answer(tokenOf(clock, 't-1', { lifetimeMs: 100_000 }));
@@ -108,7 +108,7 @@ describe('a refresh ahead of expiry', () => {
     expect(fetcher.count).toBe(2);
   });
 
-  it('does not come for a token that nobody used: it lapses', async () => {
+  it('does not start for an unused token, which expires', async () => {
     const { fetcher, clock, source } = living(100_000);
     await source.token();
     source.current();
@@ -133,7 +133,7 @@ describe('a refresh ahead of expiry', () => {
     expect(source.current()).toBe(second);
   });
 
-  it('is started by the first use of a token, where that is in its margin', async () => {
+  it('is started by the first use of a token if that is in its margin', async () => {
     const { fetcher, clock, source } = living(100_000);
     await source.token();
     source.current();
@@ -158,7 +158,7 @@ describe('a refresh ahead of expiry', () => {
     expect(fetcher.count).toBe(2);
   });
 
-  it('waits its time for a token that outlives the longest timer', async () => {
+  it('starts at the right time for a token that lives longer than the longest timer', async () => {
     const lifetimeMs = 60 * DAY_MS;
     const { fetcher, clock, source } = living(lifetimeMs);
     await source.token();
@@ -171,7 +171,7 @@ describe('a refresh ahead of expiry', () => {
     expect(Math.max(...clock.delaysMs)).toBeLessThanOrEqual(MAX_TIMER_MS);
   });
 
-  it('comes for a token that is first used after the longest timer', async () => {
+  it('starts for a token that is first used after the longest timer', async () => {
     const lifetimeMs = 60 * DAY_MS;
     const { fetcher, clock, source } = living(lifetimeMs);
     await source.token();
@@ -181,7 +181,7 @@ describe('a refresh ahead of expiry', () => {
     expect(fetcher.count).toBe(2);
   });
 
-  it('does not come before its time where a timer fires early', async () => {
+  it('does not start before its time if a timer fires early', async () => {
     const { fetcher, clock, source } = living(100_000);
     const after = clock.after.bind(clock);
     clock.after = (delayMs, callback) => after(Math.max(1, delayMs - 1), callback);
@@ -193,7 +193,7 @@ describe('a refresh ahead of expiry', () => {
     expect(fetcher.count).toBe(2);
   });
 
-  it('stops when the source is closed', async () => {
+  it('does not start after the source is closed', async () => {
     const { fetcher, clock, source } = living(100_000);
     await source.token();
     source.current();
@@ -204,7 +204,7 @@ describe('a refresh ahead of expiry', () => {
     expect(fetcher.count).toBe(1);
   });
 
-  it('is not planned for a token that arrives after the source was closed', async () => {
+  it('is not scheduled for a token that arrives after the source was closed', async () => {
     const { fetcher, clock, source } = cached();
     const waiting = source.token();
     source.close();
@@ -213,7 +213,7 @@ describe('a refresh ahead of expiry', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('is not planned after a failure that arrives after the source was closed', async () => {
+  it('is not scheduled after a failure that arrives after the source was closed', async () => {
     const { fetcher, clock, source } = cached();
     const waiting = source.token();
     source.close();
@@ -234,7 +234,7 @@ describe('a refresh token', () => {
     expect(fetcher.asked).toEqual([undefined, 'r-1', 'r-2', 'r-3', 'r-4']);
   });
 
-  it('outlives the access token it came with', async () => {
+  it('stays valid after its access token expired', async () => {
     const { fetcher, clock, source } = living(100_000);
     await source.token();
     await clock.advance(DAY_MS);
@@ -242,14 +242,14 @@ describe('a refresh token', () => {
     expect(fetcher.asked).toEqual([undefined, 'r-1', 'r-2']);
   });
 
-  it('is used when the access token dies early', async () => {
+  it('is used if the access token dies early', async () => {
     const { fetcher, source } = living(100_000);
     const token = await source.token();
     await source.reject(token, callOf('GET', '/x'));
     expect(fetcher.asked).toEqual([undefined, 'r-1']);
   });
 
-  it('is not tried again after a question that failed', async () => {
+  it('is not used again after an exchange that failed', async () => {
     const { fetcher, clock, source } = cached((n, { clock: now }) =>
       n === 2 ? DOWN : tokenOf(now, `t-${n}`, { lifetimeMs: 100_000, refreshToken: `r-${n}` }),
     );
@@ -260,7 +260,7 @@ describe('a refresh token', () => {
     expect(fetcher.asked).toEqual([undefined, 'r-1', undefined]);
   });
 
-  it('is gone when an answer brings none', async () => {
+  it('is dropped if a response has none', async () => {
     const { fetcher, clock, source } = cached((n, { clock: now }) =>
       tokenOf(now, `t-${n}`, n === 1 ? { lifetimeMs: 100_000, refreshToken: 'r-1' } : { lifetimeMs: 100_000 }),
     );

@@ -49,13 +49,13 @@ describe('routes with one credential', () => {
     expect(all.for(use())).toBe(all.for(use()));
   });
 
-  it('share it in whatever order their credentials stand', () => {
+  it('share it whatever the order of their credentials is', () => {
     const { sources: all } = sources();
     const turned = credentials({ consumer_secret: SECRET, consumer_key: KEY });
     expect(all.for(use({ credentials: turned }))).toBe(all.for(use()));
   });
 
-  it('share it where their providers are equal copies', () => {
+  it('share it if their providers are equal copies', () => {
     const { sources: all } = sources();
     expect(all.for(use({ provider: structuredClone(mpesa) }))).toBe(all.for(use()));
   });
@@ -68,12 +68,12 @@ describe('routes with one credential', () => {
     ['what a dead token looks like', { provider: { ...mpesa, deadToken: [{ status: 418 }] } }],
     ['the headers of their API calls', { provider: { ...mpesa, headers: [{ name: 'a', value: 'b', mode: 'set' }] } }],
     ['the hosts of their APIs', { provider: { ...mpesa, hosts: jpay.hosts! } }],
-  ])('share it though they differ in %s', (_, other) => {
+  ])('share it even if they differ in %s', (_, other) => {
     const { sources: all } = sources();
     expect(all.for(use(other))).toBe(all.for(use()));
   });
 
-  it('ask once for all their requests', async () => {
+  it('fetch one token for all their requests', async () => {
     const { sources: all, requests } = sources();
     await Promise.all(Array.from({ length: 50 }, () => all.for(use()).token()));
     expect(requests).toHaveLength(1);
@@ -96,12 +96,12 @@ describe('routes with one credential', () => {
       'the headers that come with the token',
       { provider: { ...mpesa, token: { ...exchange!, response: { ...exchange!.response, headers: { 'x-a': 'a' } } } } },
     ],
-  ])('are two where they differ in %s', (_, other) => {
+  ])('are two if they differ in %s', (_, other) => {
     const { sources: all } = sources();
     expect(all.for(use(other))).not.toBe(all.for(use()));
   });
 
-  it('each use the default lifetime they were given', async () => {
+  it('use the default lifetime of their own provider', async () => {
     const provider: Provider = { ...mpesa, token: { ...exchange!, response: { accessToken: 'access_token' } } };
     const { sources: all, clock } = sources();
     const long = await all.for(use({ provider: { ...provider, defaultLifetimeS: 3000 } })).token();
@@ -125,7 +125,7 @@ describe('routes of `provider: oauth2`', () => {
     return use({ provider, credentials: credentials({ client_id: 'c', client_key: key, value_1: 'v' }) });
   };
 
-  it('share a token where all is the same', () => {
+  it('share a token if everything is the same', () => {
     const { sources: all } = sources();
     expect(all.for(route())).toBe(all.for(route()));
   });
@@ -141,7 +141,7 @@ describe('routes of `provider: oauth2`', () => {
     ['the algorithm', route({ assertion: { ...ASSERTION, algorithm: 'EdDSA' } })],
     ['the audience of the assertion', route({ assertion: { ...ASSERTION, audience: 'https://b.example' } })],
     ['the certificate', route({ certificate: { cert: '{value_1}', key: '{client_key}' } })],
-  ])('have two tokens where they differ in %s', (_, other) => {
+  ])('have two tokens if they differ in %s', (_, other) => {
     const { sources: all } = sources();
     expect(all.for(other)).not.toBe(all.for(route()));
   });
@@ -151,7 +151,7 @@ describe('a source for a fixed key', () => {
   const fixed = (token: string) =>
     use({ provider: fixedToken, authServer: 'https://api.example', credentials: credentials({ token }) });
 
-  it('gives the key without asking anyone, for ever', async () => {
+  it('returns the key for ever, without a request', async () => {
     const { sources: all, clock, requests } = sources();
     const source = all.for(fixed('sk-made-up'));
     expect(source.current()?.accessToken.reveal()).toBe('sk-made-up');
@@ -162,7 +162,7 @@ describe('a source for a fixed key', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('has no other key to try once it is refused', async () => {
+  it('has no other key after a refusal', async () => {
     const { sources: all } = sources();
     const source = all.for(fixed('sk-made-up'));
     const token = await source.token();
@@ -181,7 +181,7 @@ describe('a source for a fixed key', () => {
 });
 
 describe('all token sources', () => {
-  it('show no secret, whichever way they are printed', async () => {
+  it('show no secret when they are printed', async () => {
     const { sources: all, log } = sources();
     await all.for(use()).token();
     all.for(use({ provider: fixedToken, credentials: credentials({ token: 'sk-made-up' }) }));
@@ -197,7 +197,7 @@ describe('all token sources', () => {
     expect(all.for(fixed(0))).toBe(first);
   });
 
-  it('that a new configuration does not use any more stop refreshing, and the others go on', async () => {
+  it('that a new configuration does not use stop refreshing, and the others continue', async () => {
     const { sources: all, clock, requests } = sources();
     const kept = all.for(use());
     const dropped = all.for(use({ authServer: 'https://api.safaricom.co.ke' }));

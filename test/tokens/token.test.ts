@@ -17,21 +17,21 @@ describe('a token', () => {
     [20_000, 4000],
     [1000, 200],
     [5, 1],
-  ])('that lives %d ms is asked for anew %d ms before its end', (lifetimeMs, marginMs) => {
+  ])('that lives %d ms is refreshed %d ms before it expires', (lifetimeMs, marginMs) => {
     expect(made(lifetimeMs).refreshAtMs).toBe(NOW_MS + lifetimeMs - marginMs);
     expect(made(lifetimeMs)).toMatchObject({ issuedAtMs: NOW_MS, expiresAtMs: NOW_MS + lifetimeMs });
   });
 
-  it('that never ends is never asked for anew', () => {
+  it('that never expires is never refreshed', () => {
     expect(made(Infinity)).toMatchObject({ expiresAtMs: Infinity, refreshAtMs: Infinity });
   });
 
-  it('has a refresh token only if there was one', () => {
+  it('has a refresh token only if there is one', () => {
     expect(made(1000).refreshToken?.reveal()).toBe('r-1');
     expect(makeToken('t', undefined, { lifetimeMs: 1, source: 'jwt' }, NOW_MS).refreshToken).toBeUndefined();
   });
 
-  it('shows as its fingerprint and nothing else', () => {
+  it('is printed as its fingerprint only', () => {
     expect(made(1000).fingerprint).toBe(made(1000).accessToken.fingerprint());
     const token = makeToken('access-of-token', 'refresh-of-token', { lifetimeMs: 1, source: 'jwt' }, NOW_MS);
     expectNoSecret(token, 'access-of-token', 'refresh-of-token');

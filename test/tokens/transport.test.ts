@@ -29,7 +29,7 @@ async function serve(listener: RequestListener): Promise<string> {
   return await listening(server);
 }
 
-/** One that answers each connection's first bytes with `bytes`, and hangs up if `ends`. */
+/** A server that responds to the first bytes of each connection with `bytes`, and closes the connection if `ends`. */
 async function serveBytes(bytes: string, ends = true): Promise<string> {
   const sockets = new Set<Socket>();
   const server = createTcpServer((socket) => {
@@ -44,7 +44,7 @@ async function serveBytes(bytes: string, ends = true): Promise<string> {
   return await listening(server);
 }
 
-/** Where nobody listens. */
+/** A port without a listener. */
 async function closedPort(): Promise<string> {
   const server = createTcpServer();
   const url = await listening(server);
@@ -88,7 +88,7 @@ describe('the network transport', () => {
     expect(answer.headers).toMatchObject({ 'x-odd': '1', 'set-cookie': 'a=1' });
   });
 
-  it('says that an empty POST is empty', async () => {
+  it('sends a content length of 0 for an empty POST', async () => {
     let length: string | undefined;
     const url = await serve((request, response) => {
       length = request.headers['content-length'];
@@ -102,14 +102,14 @@ describe('the network transport', () => {
     [64 * KIB - 1, true],
     [64 * KIB, true],
     [64 * KIB + 1, false],
-  ])('reads an answer of %d bytes: %s', async (bytes, whole) => {
+  ])('reads a response of %d bytes: %s', async (bytes, whole) => {
     const url = await serve((_, response) => response.end('x'.repeat(bytes)));
     const length = network()(get(url), never).then(({ body }) => body.length);
     if (whole) expect(await length).toBe(bytes);
     else await expect(length).rejects.toMatchObject({ code: 'RESPONSE_TOO_LONG' });
   });
 
-  it('hangs up on an answer of 100 MB instead of reading it', async () => {
+  it('closes the connection of a response of 100 MB instead of reading it', async () => {
     let sent = 0;
     let hungUp: Promise<unknown> | undefined;
     const url = await serve((_, response) => {
@@ -132,7 +132,7 @@ describe('the network transport', () => {
     expect(log.events).toEqual(['token_exchange_failed']);
   });
 
-  it('says what failed where nobody listens', async () => {
+  it('names the failure if nothing listens', async () => {
     const { fetcher, log, secrets } = asking(mpesa, { authServer: await closedPort() });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal).toMatchObject({ code: 'token_unavailable', outcome: 'not_sent' });
@@ -140,7 +140,7 @@ describe('the network transport', () => {
     expectNoSecret([refusal, log.lines], ...Object.values(secrets));
   });
 
-  it('asks twice, not more, where nobody listens for a refresh either', async () => {
+  it('makes two attempts for a refresh if nothing listens', async () => {
     const { fetcher, log } = asking(paypack, { authServer: await closedPort() });
     const refusal = await refusalOf(fetcher.fetch(new Secret('r-secret-1')));
     expect(refusal.message).toContain('ECONNREFUSED');
@@ -148,7 +148,7 @@ describe('the network transport', () => {
     expectNoSecret([refusal, log.lines], 'r-secret-1');
   });
 
-  it('takes an answer that breaks off for none', async () => {
+  it('fails if the response is incomplete', async () => {
     const url = await serveBytes('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"access_token":"m-secret-1"}');
     const { fetcher, log } = asking(mpesa, { authServer: url });
     const refusal = await refusalOf(fetcher.fetch(undefined));
@@ -163,7 +163,7 @@ describe('the network transport', () => {
     ],
     ['two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{"access_token":"m-secret-1"}'],
     ['no HTTP at all', '{"access_token":"m-secret-1"}\r\n\r\n'],
-  ])('keeps nothing of an answer with %s', async (_, bytes) => {
+  ])('keeps nothing of a response with %s', async (_, bytes) => {
     const { fetcher, log } = asking(mpesa, { authServer: await serveBytes(bytes) });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
@@ -184,7 +184,7 @@ describe('the network transport', () => {
   });
 });
 
-describe('a token endpoint that does not answer', () => {
+describe('a token endpoint that does not respond', () => {
   async function silent(head = '') {
     const requests: IncomingMessage[] = [];
     const arrived = Promise.withResolvers<unknown>();
@@ -199,7 +199,7 @@ describe('a token endpoint that does not answer', () => {
   it.each([
     ['at all', ''],
     ['to the end', '{"access_token":"m-secret-1",'],
-  ])('%s is given up after 15 s and not a millisecond before', async (_, head) => {
+  ])('%s is aborted after 15 s, and not a millisecond before', async (_, head) => {
     const { url, requests, arrived } = await silent(head);
     const { fetcher, clock, log, secrets } = asking(mpesa, { authServer: url });
     let over = false;
@@ -216,7 +216,7 @@ describe('a token endpoint that does not answer', () => {
     expectNoSecret([await refusal, log.lines], 'm-secret-1', ...Object.values(secrets));
   });
 
-  it('on a refresh is given up, and the full exchange has 15 s of its own', async () => {
+  it('to a refresh is aborted, and the exchange of the credentials has another 15 s', async () => {
     const { url, requests, arrived } = await silent();
     const { fetcher, clock } = asking(paypack, { authServer: url });
     const refusal = refusalOf(fetcher.fetch(new Secret('r-1')));
@@ -229,7 +229,7 @@ describe('a token endpoint that does not answer', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('leaves no timer behind once it has answered', async () => {
+  it('leaves no timer when it has responded', async () => {
     const url = await serve((_, response) => response.end('{"access_token":"m-1"}'));
     const { fetcher, clock } = asking(mpesa, { authServer: url });
     await fetcher.fetch(undefined);

@@ -8,7 +8,7 @@ function start() {
   return { clock, refusals: new ForcedRefreshes(clock) };
 }
 
-/** The rule after one unproven exchange of each of these clients, in this order and at the same time. */
+/** The policy after one unproven exchange of each of these clients, in this order and at the same time. */
 function afterUnproven(...clients: (string | undefined)[]) {
   const { clock, refusals } = start();
   for (const client of clients) refusals.forced(callOf('GET', '/forced', 0, client));
@@ -50,7 +50,7 @@ describe('a refused call forces an exchange', () => {
   });
 });
 
-describe('the rule', () => {
+describe('the policy', () => {
   it.each([
     [0, false],
     [1, false],
@@ -80,7 +80,7 @@ describe('the rule', () => {
     expect(refusals.isWary()).toBe(wary);
   });
 
-  it('is calm again once the call that forced the last exchange is accepted', () => {
+  it('is calm again when the call that forced the last exchange is accepted', () => {
     const { refusals } = afterUnproven('shop');
     const call = callOf('POST', '/pay', 0, 'shop');
     refusals.forced(call);
@@ -108,13 +108,13 @@ describe('a token', () => {
     ['before', 99, false],
     ['at the same time as', 100, false],
     ['after', 101, true],
-  ])('that is accepted on a call sent %s the refused one is alive: %s', (_, sentAtMs, alive) => {
+  ])('that is accepted on a call %s the refused one is alive: %s', (_, sentAtMs, alive) => {
     const { refusals } = start();
     refusals.accepted(callOf('GET', '/ok', sentAtMs));
     expect(refusals.isAcceptedAfter(callOf('POST', '/pay', 100))).toBe(alive);
   });
 
-  it('is not alive because the one before it was accepted', () => {
+  it('is not alive because the previous token was accepted', () => {
     const { refusals } = start();
     refusals.accepted(callOf('GET', '/ok', 101));
     refusals.renewed();
@@ -131,14 +131,14 @@ describe('a refused call that waits', () => {
     return { clock, refusals, results };
   }
 
-  it('hears at once of a later call that was accepted before', async () => {
+  it('does not wait if a later call was accepted already', async () => {
     const { clock, refusals } = start();
     refusals.accepted(callOf('GET', '/ok', 101));
     expect(await refusals.waitForAcceptance(callOf('POST', '/pay', 100))).toBe(true);
     expect(clock.timers).toBe(0);
   });
 
-  it('ends as soon as a later call is accepted', async () => {
+  it('continues as soon as a later call is accepted', async () => {
     const { clock, refusals, results } = await waiting();
     refusals.accepted(callOf('GET', '/ok', 100));
     await settled();
@@ -148,7 +148,7 @@ describe('a refused call that waits', () => {
     expect([results, clock.timers]).toEqual([[true], 0]);
   });
 
-  it('ends after a second without one', async () => {
+  it('continues after a second without one', async () => {
     const { clock, results } = await waiting();
     await clock.advance(999);
     expect(results).toEqual([]);
@@ -156,7 +156,7 @@ describe('a refused call that waits', () => {
     expect(results).toEqual([false]);
   });
 
-  it('ends when the token is replaced', async () => {
+  it('continues when the token is replaced', async () => {
     const { clock, refusals, results } = await waiting();
     refusals.renewed();
     await settled();
@@ -164,7 +164,7 @@ describe('a refused call that waits', () => {
   });
 });
 
-describe('a call whose fresh token was refused too', () => {
+describe('a call that was refused with a fresh token too', () => {
   const BAD = callOf('POST', '/bad', 0, 'shop');
 
   function quiet() {
@@ -173,7 +173,7 @@ describe('a call whose fresh token was refused too', () => {
     return { clock, refusals };
   }
 
-  it('forces nothing for 30 s', async () => {
+  it('forces no exchange for 30 s', async () => {
     const { clock, refusals } = quiet();
     await clock.advance(29_999);
     expect(refusals.mayForce(BAD)).toBe(false);
@@ -188,11 +188,11 @@ describe('a call whose fresh token was refused too', () => {
     ['POST', '/bad/more', 'shop'],
     ['POST', '/bad', 'till'],
     ['POST', '/bad', undefined],
-  ])('does not keep %s %s of client %s from forcing one', (method, path, client) => {
+  ])('does not prevent %s %s of client %s from forcing one', (method, path, client) => {
     expect(quiet().refusals.mayForce(callOf(method, path, 0, client))).toBe(true);
   });
 
-  it('may force one again once it is accepted', () => {
+  it('may force one again after it is accepted', () => {
     const { refusals } = quiet();
     refusals.accepted(callOf('POST', '/other', 0, 'shop'));
     expect(refusals.mayForce(BAD)).toBe(false);
@@ -200,7 +200,7 @@ describe('a call whose fresh token was refused too', () => {
     expect(refusals.mayForce(BAD)).toBe(true);
   });
 
-  it('is one of 1,000 that are remembered, in 256 Ki characters', () => {
+  it('is one of up to 1,000 calls and 256 Ki characters', () => {
     const { refusals } = start();
     for (let n = 0; n < 1500; n++) refusals.refusedAgain(callOf('GET', `/${n}`));
     expect(refusals.refusedCalls()).toHaveLength(1000);
