@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, request as httpRequest, type Server
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type Certificate, makeCertificate } from './certificates.ts';
-import type { Place, Started, Subject } from './proxies.ts';
+import type { Environment, StartedSubject, Subject } from './proxies.ts';
 import { stop } from './processes.ts';
 import { TOKEN } from './upstream.ts';
 
@@ -14,7 +14,7 @@ interface Received {
   readonly sha256: string;
 }
 
-/** A server that records what arrives. */
+/** A server that records requests. */
 interface Recorder {
   readonly port: number;
   readonly received: readonly Received[];
@@ -57,10 +57,10 @@ async function startRecorder(certificate?: Certificate): Promise<Recorder> {
 }
 
 /**
- * Sends bodies through a subject to a server that records what arrives.
- * @throws Error if the token did not arrive, the client's own did, the body was changed, or no connection was kept
+ * Sends bodies through a subject to a server that records the requests.
+ * @throws Error if the token is missing, the client's own credential arrives, a body is changed or no connection is kept
  */
-export async function checkSubject(subject: Subject, place: Place): Promise<void> {
+export async function checkSubject(subject: Subject, place: Environment): Promise<void> {
   if (subject.kind === 'floor') return;
   const recorder = await startRecorder();
   try {
@@ -74,9 +74,9 @@ export async function checkSubject(subject: Subject, place: Place): Promise<void
 
 /**
  * The same over TLS to the upstream.
- * @throws Error also if a certificate is accepted that the subject has no reason to trust
+ * @throws Error also if the subject accepts an untrusted certificate
  */
-export async function checkSubjectOverTls(subject: Subject, place: Place): Promise<void> {
+export async function checkSubjectOverTls(subject: Subject, place: Environment): Promise<void> {
   const [trusted, other] = ['trusted', 'other'].map((name) => makeCertificate(place.directory, name));
   const caFile = trusted?.certFile ?? '';
   const recorder = await startRecorder(trusted);
@@ -95,7 +95,11 @@ export async function checkSubjectOverTls(subject: Subject, place: Place): Promi
   }
 }
 
-async function withSubject(subject: Subject, place: Place, check: (started: Started) => Promise<void>): Promise<void> {
+async function withSubject(
+  subject: Subject,
+  place: Environment,
+  check: (started: StartedSubject) => Promise<void>,
+): Promise<void> {
   const started = await subject.start(place);
   try {
     await check(started);
@@ -106,7 +110,7 @@ async function withSubject(subject: Subject, place: Place, check: (started: Star
 
 const CHECKED_REQUESTS = 3;
 
-async function checkRequests(started: Started, recorder: Recorder): Promise<void> {
+async function checkRequests(started: StartedSubject, recorder: Recorder): Promise<void> {
   const body = Buffer.alloc(100_000, 'payment');
   const sha256 = createHash('sha256').update(body).digest('hex');
   for (let i = 0; i < CHECKED_REQUESTS; i++) {
@@ -118,14 +122,15 @@ async function checkRequests(started: Started, recorder: Recorder): Promise<void
     throw new Error(`${received.length} requests arrived for ${CHECKED_REQUESTS} sent`);
   }
   for (const request of received) {
-    if (request.authorization.join() !== `Bearer ${TOKEN}`) throw new Error('the token did not arrive, or not alone');
+    if (request.authorization.join() !== `Bearer ${TOKEN}`)
+      throw new Error('the token is missing or not the only credential');
     if (request.sha256 !== sha256) throw new Error('the body was changed');
   }
   if (recorder.connections() === CHECKED_REQUESTS) throw new Error('keeps no connection to the upstream');
 }
 
 /** @returns the status of the response */
-async function send({ port, prefix }: Started, body: Buffer): Promise<number | undefined> {
+async function send({ port, prefix }: StartedSubject, body: Buffer): Promise<number | undefined> {
   const headers = { authorization: 'Bearer the-client-s-own', 'content-length': body.length };
   const path = `${prefix}/check?a=%2F`;
   const req = httpRequest({ port, host: '127.0.0.1', method: 'POST', path, headers }).end(body);

@@ -2,13 +2,17 @@ import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { median, measure, wrk } from './load.ts';
-import { routeYaml, shortRouteYaml, startWakala, type Place, type Started } from './proxies.ts';
+import { routeYaml, shortRouteYaml, startWakala, type Environment, type StartedSubject } from './proxies.ts';
 import { rssMb, stop } from './processes.ts';
 import { startSink, startTokenEndpoint } from './upstream.ts';
 
 const MIB = 1024 * 1024;
 
-async function withWakala<T>(place: Place, use: (started: Started) => Promise<T>, routes?: string): Promise<T> {
+async function withWakala<T>(
+  place: Environment,
+  use: (started: StartedSubject) => Promise<T>,
+  routes?: string,
+): Promise<T> {
   const started = await startWakala(place, routes);
   try {
     return await use(started);
@@ -17,8 +21,8 @@ async function withWakala<T>(place: Place, use: (started: Started) => Promise<T>
   }
 }
 
-/** Time from the start of the process to its first accepted connection, and memory a moment later. */
-export async function startUp(place: Place, times: number): Promise<{ readyMs: number; rssIdleMb: number }> {
+/** Time from the start of the process to its first accepted connection, and idle memory after that. */
+export async function measureStart(place: Environment, times: number): Promise<{ readyMs: number; rssIdleMb: number }> {
   const readyMs: number[] = [];
   const rss: number[] = [];
   for (let i = 0; i < times; i++) {
@@ -32,8 +36,8 @@ export async function startUp(place: Place, times: number): Promise<{ readyMs: n
   return { readyMs: median(readyMs), rssIdleMb: median(rss) };
 }
 
-/** How much memory 100 MiB in one direction take. */
-export async function bulk(place: Place): Promise<{ downMb: number; upMb: number }> {
+/** Memory growth for 100 MiB in one direction. */
+export async function measureBulk(place: Environment): Promise<{ downMb: number; upMb: number }> {
   const sink = await startSink();
   const routes = routeYaml('/api', place) + routeYaml('/sink', { ...place, upstream: { port: sink.port } });
   const measured = withWakala(
@@ -43,11 +47,11 @@ export async function bulk(place: Place): Promise<{ downMb: number; upMb: number
       await transfer(port, 'GET', '/api/small');
       const grown = async (method: string, path: string, bytes: number) => {
         const before = rssMb(pid);
-        let most = before;
-        const watch = setInterval(() => (most = Math.max(most, rssMb(pid))), 20);
+        let peak = before;
+        const watch = setInterval(() => (peak = Math.max(peak, rssMb(pid))), 20);
         await transfer(port, method, path, bytes);
         clearInterval(watch);
-        return most - before;
+        return peak - before;
       };
       const downMb = await grown('GET', '/api/files/huge', 0);
       const upMb = await grown('POST', '/sink/all', 100 * MIB);
@@ -82,8 +86,8 @@ function transfer(port: number, method: string, path: string, bytes = 0): Promis
   });
 }
 
-/** 1,000 requests at once on a route without a token: how many exchanges, and how fast they leave after its answer. */
-export async function coldBurst(place: Place): Promise<{ exchanges: number; allSentMs: number }> {
+/** 1,000 requests at once on a route without a token: the number of exchanges, and the time until all are sent. */
+export async function measureColdBurst(place: Environment): Promise<{ exchanges: number; allSentMs: number }> {
   const [endpoint, sink] = [await startTokenEndpoint(0), await startSink()];
   const fresh = { ...place, tokenPort: endpoint.port, upstream: { port: sink.port } };
   try {
@@ -92,15 +96,15 @@ export async function coldBurst(place: Place): Promise<{ exchanges: number; allS
       async ({ port, prefix }) => {
         const sockets = Array.from({ length: 1000 }, () => connect(port, '127.0.0.1'));
         await Promise.all(sockets.map((socket) => once(socket, 'connect')));
-        const answered = sockets.map(async (socket) => {
+        const responses = sockets.map(async (socket) => {
           socket.write(`GET ${prefix}/small HTTP/1.1\r\nHost: localhost\r\n\r\n`);
           const [chunk] = (await once(socket, 'data')) as [Buffer];
           if (!chunk.toString('latin1').startsWith('HTTP/1.1 200')) throw new Error(chunk.toString('latin1'));
         });
-        await Promise.all(answered);
-        const allSentMs = sink.lastRequestMs() - endpoint.answeredMs();
+        await Promise.all(responses);
+        const allSentMs = sink.lastRequestMs() - endpoint.lastResponseMs();
         for (const socket of sockets) socket.destroy();
-        return { exchanges: endpoint.asked(), allSentMs };
+        return { exchanges: endpoint.requestCount(), allSentMs };
       },
       routeYaml('/api', fresh),
     );
@@ -110,8 +114,8 @@ export async function coldBurst(place: Place): Promise<{ exchanges: number; allS
   }
 }
 
-/** CPU for each request with 10 and with 10,000 routes, each with its own credential, and the start with 10,000. */
-export async function manyRoutes(place: Place, seconds: number): Promise<ManyRoutes> {
+/** CPU per request with 10 and with 10,000 routes with their own credentials, and the start time with 10,000 routes. */
+export async function measureManyRoutes(place: Environment, seconds: number): Promise<ManyRoutes> {
   const cost = async (count: number) => {
     const routes = Array.from({ length: count }, (_, i) => shortRouteYaml(`r${i}`)).join('');
     const before = performance.now();
@@ -135,16 +139,19 @@ export async function manyRoutes(place: Place, seconds: number): Promise<ManyRou
 }
 
 export interface ManyRoutes {
-  /** CPU for each request with 10 routes. Microseconds. */
+  /** CPU microseconds per request with 10 routes. */
   readonly few: number;
-  /** CPU for each request with 10,000 routes. Microseconds. */
+  /** CPU microseconds per request with 10,000 routes. */
   readonly many: number;
-  /** From the start of the process with 10,000 routes to its first accepted connection. */
+  /** Start time with 10,000 routes, until the first accepted connection. */
   readonly readyMs: number;
 }
 
-/** Memory before and after a million requests, both once warm. */
-export async function million(place: Place, requests: number): Promise<{ requests: number; grownMb: number }> {
+/** Memory growth over a million requests after warming up. */
+export async function measureMillion(
+  place: Environment,
+  requests: number,
+): Promise<{ requests: number; grownMb: number }> {
   return await withWakala(place, async ({ child, port, prefix }) => {
     const load = { method: 'GET', path: `${prefix}/small`, connections: 32 } as const;
     const pid = child.pid ?? 0;

@@ -37,7 +37,7 @@ function cpuGoals(title: string, load: LoadName, limits: RatioLimits): Goal[] {
   });
 }
 
-/** All goals. The limits over TLS are those without it, against the same proxies over TLS. */
+/** All goals. The limits over TLS are the same as without, compared with the same proxies over TLS. */
 export const GOALS: readonly Goal[] = [
   ...cpuGoals('GET 200 B', 'get', GET),
   ...cpuGoals('POST 500 B', 'post', POST),
@@ -86,7 +86,7 @@ export function verdictsOf(results: Results, goals: readonly Goal[] = GOALS): Ve
   });
 }
 
-/** As precise as it is printed, so that the printed figure decides whether a goal is met. */
+/** Rounds like the report, so that the printed figure decides whether a goal is met. */
 function rounded(value: number, unit: Unit): number {
   return unit === 'x' ? Math.round(value * 100) / 100 : Math.round(value * 10) / 10;
 }

@@ -1,5 +1,5 @@
-// CPU of the client alone, in a closed loop against nginx: Wakala's own, undici's pool and node:http with an agent.
-// `node bench/http-clients.ts [ROUNDS]` prints medians of interleaved rounds. Only ratios within one run count.
+// CPU of HTTP clients in a closed loop against nginx: Wakala's client, undici's pool and node:http with an agent.
+// `node bench/http-clients.ts [ROUNDS]` prints medians of interleaved rounds. Compare only ratios within one run.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
@@ -26,7 +26,7 @@ type Load = (typeof LOADS)[keyof typeof LOADS];
 const WARM_UP_MS = 1500;
 const WINDOW_MS = 2500;
 
-/** As many lines as a client of an API sends. */
+/** The headers of a typical API client. */
 const HEADERS = ['accept', 'application/json', 'user-agent', 'axios/1.6.0', 'accept-encoding', 'gzip, compress, br'];
 HEADERS.push('x-request-id', '0b1c7a4e-9f55-4c1e-8a55-0d9b0c7f7c11', 'authorization', `Bearer ${TOKEN}`);
 
@@ -82,7 +82,7 @@ const CLIENTS: Readonly<Record<string, (origin: string, load: Load) => Send>> = 
   },
 };
 
-/** Prints the CPU microseconds of one request, in a process of its own. */
+/** Prints the CPU microseconds per request. Runs in a child process. */
 function measure(client: string, load: Load, origin: string): void {
   const send = CLIENTS[client]?.(origin, load) ?? fail(new Error(client));
   let requests = 0;
@@ -119,8 +119,10 @@ async function compare(rounds: number): Promise<void> {
       const [own = 0, ...others] = us.map(median);
       const cells = Object.keys(CLIENTS)
         .slice(1)
-        .map((client, i) => `${client} ${others[i]?.toFixed(1)} (own is ${(own / (others[i] ?? 1)).toFixed(2)} of it)`);
-      process.stdout.write(`${name}: own ${own.toFixed(1)} us, ${cells.join(', ')}\n`);
+        .map(
+          (client, i) => `${client} ${others[i]?.toFixed(1)} (Wakala is ${(own / (others[i] ?? 1)).toFixed(2)} of it)`,
+        );
+      process.stdout.write(`${name}: Wakala ${own.toFixed(1)} us, ${cells.join(', ')}\n`);
     }
   } finally {
     await stop(nginx.child);

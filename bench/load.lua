@@ -1,4 +1,4 @@
--- Sends what the environment says, and prints one JSON line at the end.
+-- Sends the requests of METHOD, and prints one JSON line at the end.
 local method = os.getenv("METHOD") or "GET"
 wrk.method = method
 wrk.headers["Authorization"] = "Bearer the-client-s-own"

@@ -9,7 +9,7 @@ export interface Load {
   readonly connections: number;
 }
 
-/** The loads of the benchmark. Those with `tls` go to the upstream over TLS. */
+/** The loads of the benchmark. `tls` means TLS to the upstream. */
 export const LOADS = {
   get: { method: 'GET', path: '/small', connections: 32, tls: false },
   post: { method: 'POST', path: '/small', connections: 32, tls: false },
@@ -23,19 +23,19 @@ export const LOADS = {
 export type LoadName = keyof typeof LOADS;
 export const LOAD_NAMES = Object.keys(LOADS) as LoadName[];
 
-/** What one window of load cost and gave. */
+/** The measurements of one window of load. */
 export interface Window {
-  /** CPU of the proxy for each request, user and system. */
+  /** CPU of the proxy per request (user and system). */
   readonly cpuUs: number;
   readonly perSecond: number;
-  /** Latency. Microseconds. */
+  /** Latency in microseconds. */
   readonly p50Us: number;
   readonly p99Us: number;
 }
 
 const SCRIPT = fileURLToPath(new URL('load.lua', import.meta.url));
 
-/** Loads a proxy with wrk from the second core, and reads the CPU that its processes used meanwhile. */
+/** Loads a proxy with wrk from the second core and measures the CPU time of its processes. */
 export async function measure(pid: number, port: number, load: Load, seconds: number): Promise<Window> {
   const before = cpuUs(pid);
   const result = await wrk(port, load, seconds);
@@ -48,7 +48,7 @@ export async function measure(pid: number, port: number, load: Load, seconds: nu
   };
 }
 
-/** @throws Error if any request failed: a fast wrong answer is none */
+/** Runs wrk. @throws Error if any request failed */
 export async function wrk(port: number, load: Load, seconds: number): Promise<WrkResult> {
   const args = ['-t1', `-c${load.connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', SCRIPT];
   const child = spawn('taskset', ['-c', '1', 'wrk', ...args, `http://127.0.0.1:${port}${load.path}`], {

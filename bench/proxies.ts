@@ -2,36 +2,36 @@ import type { ChildProcess } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { freePort, listening, startPinned, stop } from './processes.ts';
+import { freePort, startPinned, waitUntilListening } from './processes.ts';
 import { startNginxProxy, TOKEN, type Upstream, urlOf } from './upstream.ts';
 
-export interface Place {
+export interface Environment {
   readonly directory: string;
   readonly upstream: Upstream;
   readonly tokenPort: number;
 }
 
-export interface Started {
+export interface StartedSubject {
   readonly child: ChildProcess;
   readonly port: number;
-  /** What a path of the upstream is put behind. */
+  /** The prefix of the upstream's paths. */
   readonly prefix: string;
 }
 
 export interface Subject {
   readonly name: string;
-  /** `peer`: a JavaScript proxy that puts a constant header on and does nothing else. */
+  /** `peer`: a JavaScript proxy that only adds a constant header. */
   readonly kind: 'wakala' | 'peer' | 'native' | 'floor';
-  /** False for a subject that is measured over plain HTTP only. */
+  /** Whether the subject is also measured over TLS. */
   readonly measuredOverTls: boolean;
-  start(place: Place): Promise<Started>;
+  start(place: Environment): Promise<StartedSubject>;
 }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-/** The Node that the project runs on, whatever runs this. */
+/** The Node of this project. */
 export const NODE = join(ROOT, 'node_modules', 'node', 'bin', 'node');
 
-/** Node verifies the certificate of the upstream, and trusts this CA in addition to its own. */
+/** Makes Node trust the certificate of the upstream in addition to its own CAs. */
 function trust({ caFile }: Upstream): Record<string, string> {
   return caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile };
 }
@@ -40,14 +40,14 @@ function script(name: string): Subject['start'] {
   return async ({ upstream }) => {
     const port = await freePort();
     const env = { PORT: String(port), UPSTREAM: urlOf(upstream), TOKEN, ...trust(upstream) };
-    const child = startPinned(NODE, [join(ROOT, 'bench', 'proxies', `${name}.mjs`)], env);
-    await listening(port);
+    const child = startPinned(0, [NODE, join(ROOT, 'bench', 'proxies', `${name}.mjs`)], env);
+    await waitUntilListening(child, port);
     return { child, port, prefix: '' };
   };
 }
 
-/** A route to the upstream, with a token exchange of the usual kind. */
-export function routeYaml(prefix: string, { upstream, tokenPort }: Place): string {
+/** A route to the upstream with a common token exchange. */
+export function routeYaml(prefix: string, { upstream, tokenPort }: Environment): string {
   return `
   ${prefix}/*:
     upstream: ${urlOf(upstream)}
@@ -64,20 +64,21 @@ export function shortRouteYaml(name: string): string {
   return `\n  /${name}/*: {provider: paypack, upstream: "\${U}", credentials: {client_id: ${name}, client_secret: x}}`;
 }
 
-/** The binary as shipped, with its defaults. `settings` are further top-level keys of its configuration. */
-export async function startWakala(place: Place, routes = routeYaml('/api', place), settings = ''): Promise<Started> {
+/** Starts the built binary with its defaults. `settings` are additional top-level keys of the configuration. */
+export async function startWakala(
+  place: Environment,
+  routes = routeYaml('/api', place),
+  settings = '',
+): Promise<StartedSubject> {
   const port = await freePort();
   const file = join(place.directory, `wakala-${port}.yaml`);
   const listen = `listen: 127.0.0.1:${port}\nadmin: 127.0.0.1:${await freePort()}\n`;
   writeFileSync(file, `${listen}${settings}routes:${routes}\n`);
-  const child = startPinned(NODE, [join(ROOT, 'dist', 'cli.js'), 'serve', '-c', file], {
+  const child = startPinned(0, [NODE, join(ROOT, 'dist', 'cli.js'), 'serve', '-c', file], {
     U: urlOf(place.upstream),
     ...trust(place.upstream),
   });
-  await listening(port).catch(async (error: unknown) => {
-    await stop(child);
-    throw error;
-  });
+  await waitUntilListening(child, port);
   return { child, port, prefix: '/api' };
 }
 

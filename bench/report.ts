@@ -13,7 +13,7 @@ const LATEST = fileURLToPath(new URL('results/latest.json', import.meta.url));
 const BEGIN = '<!-- written by npm run bench -->';
 const END = '<!-- end -->';
 
-/** Prints the tables; a full run also puts them in the two README files, and the figures in `results/`. */
+/** Prints the tables. A full run also writes them to the two README files, and the figures to `results/`. */
 export function writeReport(results: Results, quick: boolean): void {
   const text = benchText(results);
   process.stdout.write(`${text}\n`);
@@ -237,8 +237,8 @@ function readmeExtras({ start, extras }: Results): string {
 
 const TITLES = { get: 'GET', post: 'POST', big: 'GET of 1 MiB' } as const;
 
-/** Wakala takes at least this share of a peer's CPU where it is not called faster. */
-const NOT_FASTER_FROM = 0.85;
+/** Above this share of a peer's CPU, Wakala does not count as faster. */
+const NOT_FASTER_RATIO = 0.85;
 
 function slowerText(results: Results): string {
   const nginx = (load: LoadName) => ratiosOf(results, load).nginx.toFixed(2);
@@ -248,7 +248,7 @@ function slowerText(results: Results): string {
     .filter(({ kind }) => kind === 'peer')
     .flatMap((peer) => {
       const ratio = (load: LoadName) => cpuUsOf(results, WAKALA, load) / cpuUsOf(results, peer, load);
-      const loads = (['get', 'post', 'big'] as const).filter((load) => ratio(load) > NOT_FASTER_FROM);
+      const loads = (['get', 'post', 'big'] as const).filter((load) => ratio(load) > NOT_FASTER_RATIO);
       return loads.map((load) => `${peer.name} on a ${TITLES[load]} (${ratio(load).toFixed(2)})`);
     });
   return [

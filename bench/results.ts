@@ -5,9 +5,9 @@ import { HTTP_PROXY_3, NGINX, type Subject, WAKALA } from './proxies.ts';
 /** What a run of the benchmark measured. */
 export interface Results {
   readonly windows: ReadonlyMap<Subject, ReadonlyMap<LoadName, readonly Window[]>>;
-  /** Subjects that failed their check, and why. */
+  /** Subjects that failed their check, with the reason. */
   readonly skipped: ReadonlyMap<Subject, string>;
-  /** Subjects that failed their check over TLS, and why. */
+  /** Subjects that failed their check over TLS, with the reason. */
   readonly skippedOverTls: ReadonlyMap<Subject, string>;
   readonly start: { readonly readyMs: number; readonly rssIdleMb: number };
   /** Absent from a quick run. */
@@ -26,17 +26,17 @@ export function windowsOf(results: Results, subject: Subject, load: LoadName): r
   return results.windows.get(subject)?.get(load) ?? [];
 }
 
-/** CPU microseconds for each request, the median of all rounds. NaN if it was not measured. */
+/** CPU microseconds per request, the median of all rounds. NaN if not measured. */
 export function cpuUsOf(results: Results, subject: Subject, load: LoadName): number {
   return median(windowsOf(results, subject, load).map((window) => window.cpuUs));
 }
 
-/** Median latency in microseconds, the median of all rounds. NaN if it was not measured. */
+/** Median latency in microseconds, the median of all rounds. NaN if not measured. */
 export function p50UsOf(results: Results, subject: Subject, load: LoadName): number {
   return median(windowsOf(results, subject, load).map((window) => window.p50Us));
 }
 
-/** CPU of Wakala for each request as a multiple of others'. NaN where one of the two was not measured. */
+/** CPU of Wakala per request as a multiple of others'. NaN if one of the two was not measured. */
 export interface Ratios {
   readonly httpProxy3: number;
   readonly bestPeer: number;

@@ -2,9 +2,18 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { bulk, coldBurst, manyRoutes, million, startUp } from './extras.ts';
+import { measureBulk, measureColdBurst, measureManyRoutes, measureMillion, measureStart } from './extras.ts';
 import { type Load, LOAD_NAMES, type LoadName, LOADS, measure, type Window, wrk } from './load.ts';
-import { HELLO, HTTP_PROXY_3, NGINX, PEERS, type Place, type Subject, WAKALA, WAKALA_WORKERS } from './proxies.ts';
+import {
+  HELLO,
+  HTTP_PROXY_3,
+  NGINX,
+  PEERS,
+  type Environment,
+  type Subject,
+  WAKALA,
+  WAKALA_WORKERS,
+} from './proxies.ts';
 import { checkSubject, checkSubjectOverTls } from './checks.ts';
 import { stop } from './processes.ts';
 import { quickLine, writeReport } from './report.ts';
@@ -16,8 +25,8 @@ interface Plan {
   readonly starts: number;
   readonly subjects: readonly Subject[];
   /**
-   * Seconds of load before a window: the compiler works for seconds on code that it meets for the first time. Two workers
-   * on one core take twice as long.
+   * Seconds of load before a window, because the compiler needs seconds to optimize new code. Two workers on one core
+   * need twice as long.
    */
   warmUpS(subject: Subject, load: LoadName): number;
   readonly windowS: number;
@@ -30,7 +39,7 @@ const FULL: Plan = {
   starts: 5,
   subjects: [WAKALA, WAKALA_WORKERS, HTTP_PROXY_3, ...PEERS, NGINX, HELLO],
   warmUpS: (subject, load) => {
-    // nginx is not compiled while it runs, and `one` sends the same requests as `get`.
+    // nginx needs no warm-up, and `one` sends the same requests as `get`.
     if (subject.kind === 'native' || load === 'one' || load === 'tlsPost') return 1;
     const seconds = load === 'get' || load === 'tlsGet' ? 3 : 2;
     return subject === WAKALA_WORKERS ? 2 * seconds : seconds;
@@ -62,13 +71,13 @@ const quick = process.argv.includes('--quick');
 const plan = quick ? QUICK : FULL;
 
 function missingTools(): string[] {
-  const needs = {
+  const packages = {
     nginx: 'apt-get install nginx-light',
     wrk: 'apt-get install wrk',
     taskset: 'apt-get install util-linux',
     openssl: 'apt-get install openssl',
   };
-  return Object.entries(needs).flatMap(([tool, how]) => {
+  return Object.entries(packages).flatMap(([tool, how]) => {
     try {
       execFileSync('sh', ['-c', `command -v ${tool}`]);
       return [];
@@ -78,14 +87,19 @@ function missingTools(): string[] {
   });
 }
 
-function say(text: string): void {
+function log(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-type Measured = Map<LoadName, Window[]>;
+type Windows = Map<LoadName, Window[]>;
 
-/** One subject alone on its core: warmed up, then a window of each load. */
-async function round(subject: Subject, place: Place, loads: readonly LoadName[], measured: Measured): Promise<void> {
+/** Starts one subject, warms it up and measures a window of each load. */
+async function runRound(
+  subject: Subject,
+  place: Environment,
+  loads: readonly LoadName[],
+  measured: Windows,
+): Promise<void> {
   const { child, port, prefix } = await subject.start(place);
   try {
     for (const name of loads) {
@@ -110,14 +124,14 @@ async function problemOf(check: Promise<void>): Promise<string | undefined> {
   }
 }
 
-async function run(upstream: UpstreamServer, at: Omit<Place, 'upstream'>): Promise<Results> {
-  const plain: Place = { ...at, upstream: upstream.plain };
-  const tls: Place = { ...at, upstream: upstream.tls };
-  const windows = new Map<Subject, Measured>();
+async function run(upstream: UpstreamServer, at: Omit<Environment, 'upstream'>): Promise<Results> {
+  const plain: Environment = { ...at, upstream: upstream.plain };
+  const tls: Environment = { ...at, upstream: upstream.tls };
+  const windows = new Map<Subject, Windows>();
   const skipped = new Map<Subject, string>();
   const skippedOverTls = new Map<Subject, string>();
   for (const subject of plan.subjects) {
-    say(`checking ${subject.name}`);
+    log(`checking ${subject.name}`);
     const problem = await problemOf(checkSubject(subject, plain));
     if (problem === undefined) windows.set(subject, new Map());
     else skipped.set(subject, problem);
@@ -126,41 +140,41 @@ async function run(upstream: UpstreamServer, at: Omit<Place, 'upstream'>): Promi
   }
   for (let i = 1; i <= plan.rounds; i++) {
     for (const [subject, measured] of windows) {
-      say(`round ${i} of ${plan.rounds}: ${subject.name}`);
+      log(`round ${i} of ${plan.rounds}: ${subject.name}`);
       const loads = LOAD_NAMES.filter((load) => plan.measures(subject, load));
       const isTls = (load: LoadName) => LOADS[load].tls;
-      await round(
+      await runRound(
         subject,
         plain,
         loads.filter((load) => !isTls(load)),
         measured,
       );
       if (subject.measuredOverTls && !skippedOverTls.has(subject)) {
-        await round(subject, tls, loads.filter(isTls), measured);
+        await runRound(subject, tls, loads.filter(isTls), measured);
       }
     }
   }
-  say('start-up and memory');
-  const start = await startUp(plain, plan.starts);
+  log('start-up and memory');
+  const start = await measureStart(plain, plan.starts);
   const extras = quick
     ? undefined
     : {
-        bulk: await bulk(plain),
-        burst: await coldBurst(plain),
-        routes: await manyRoutes(plain, plan.windowS).catch((error: unknown) => {
-          say(`10,000 routes: ${String(error)}`);
+        bulk: await measureBulk(plain),
+        burst: await measureColdBurst(plain),
+        routes: await measureManyRoutes(plain, plan.windowS).catch((error: unknown) => {
+          log(`10,000 routes: ${String(error)}`);
           return undefined;
         }),
-        million: await million(plain, 1_000_000),
+        million: await measureMillion(plain, 1_000_000),
       };
   return { windows, skipped, skippedOverTls, start, extras };
 }
 
-// Where nginx is, and not in everyone's PATH.
+// nginx may be in /usr/sbin, which is often not in the PATH.
 process.env['PATH'] = `${process.env['PATH'] ?? ''}:/usr/sbin`;
 const missing = missingTools();
 if (missing.length > 0) {
-  say(missing.join('\n'));
+  log(missing.join('\n'));
   process.exit(2);
 }
 const directory = mkdtempSync(join(tmpdir(), 'wakala-bench-'));

@@ -1,13 +1,13 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { makeCertificate } from './certificates.ts';
-import { freePort, listening } from './processes.ts';
+import { freePort, startPinned, waitUntilListening } from './processes.ts';
 
-/** The token that every proxy must put on: a request without it, or with the client's own, is answered 401. */
+/** The token that every proxy must add. A request without it gets 401. */
 export const TOKEN = 'bench'.padEnd(300, 'x');
 
 /** The token endpoint of the built-in provider `paypack`, which is on the same host as its API. */
@@ -31,14 +31,14 @@ export function urlOf({ port, caFile }: Upstream): string {
   return `${caFile === undefined ? 'http' : 'https'}://127.0.0.1:${port}`;
 }
 
-/** The nginx at the far end: the same content over plain HTTP and over TLS. */
+/** The upstream nginx, with the same content over plain HTTP and over TLS. */
 export interface UpstreamServer {
   readonly child: ChildProcess;
   readonly plain: Upstream;
   readonly tls: Required<Upstream>;
 }
 
-/** Starts an nginx that responds at once and logs nothing, so the upstream uses as little CPU as possible. */
+/** Starts an nginx that responds immediately and logs nothing, so that the upstream uses little CPU. */
 export async function startUpstream(directory: string): Promise<UpstreamServer> {
   mkdirSync(join(directory, 'files'), { recursive: true });
   writeFileSync(join(directory, 'files', 'big'), Buffer.alloc(MIB, 'x'));
@@ -60,7 +60,7 @@ export async function startUpstream(directory: string): Promise<UpstreamServer> 
       location / { ${refuse} return 200 '${SMALL}'; }
     }`;
   const child = startNginx(directory, 'upstream', block);
-  await listening(plain.port);
+  await waitUntilListening(child, plain.port);
   return { child, plain, tls };
 }
 
@@ -80,11 +80,11 @@ export async function startNginxProxy(directory: string, port: number, upstream:
       }
     }`;
   const nginx = startNginx(directory, 'proxy', block);
-  await listening(port);
+  await waitUntilListening(nginx, port);
   return nginx;
 }
 
-/** What Node does by default. nginx verifies only if it is told to, and compares DNS names but not IP addresses. */
+/** Makes nginx verify certificates like Node. nginx compares DNS names but not IP addresses. */
 function tlsDirectives(caFile: string): string {
   return `
         proxy_ssl_verify on;
@@ -94,7 +94,7 @@ function tlsDirectives(caFile: string): string {
         proxy_ssl_session_reuse on;`;
 }
 
-function startNginx(directory: string, name: string, servers: string): ChildProcess {
+function startNginx(directory: string, name: 'upstream' | 'proxy', servers: string) {
   const file = join(directory, `${name}.conf`);
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map((kind) => `${kind}_temp_path ${join(directory, `${name}-${kind}`)};`)
@@ -109,15 +109,13 @@ function startNginx(directory: string, name: string, servers: string): ChildProc
        ${servers}
      }`,
   );
-  return spawn('taskset', ['-c', name === 'upstream' ? '1' : '0', 'nginx', '-p', directory, '-c', file], {
-    stdio: 'inherit',
-  });
+  return startPinned(name === 'upstream' ? 1 : 0, ['nginx', '-p', directory, '-c', file]);
 }
 
-/** A server that reads all of a body before it answers with its length; nginx answers such requests at once. */
+/** A server that reads the whole body and then responds with its length. nginx would respond before the body. */
 export interface Sink {
   readonly port: number;
-  /** When the last request came in, as `performance.now` has it. */
+  /** Time of the last request, from `performance.now`. */
   lastRequestMs(): number;
   close(): void;
 }
@@ -142,22 +140,22 @@ export async function startSink(): Promise<Sink> {
   };
 }
 
-/** A token endpoint that gives out the one token, 100 ms after it was asked. Port 0 picks a free one. */
+/** A token endpoint that responds with `TOKEN` after 100 ms. Port 0 picks a free port. */
 export interface TokenEndpoint {
   readonly port: number;
-  asked(): number;
-  /** When it last answered, as `performance.now` has it. */
-  answeredMs(): number;
+  requestCount(): number;
+  /** Time of the last response, from `performance.now`. */
+  lastResponseMs(): number;
   close(): void;
 }
 
 export async function startTokenEndpoint(port: number): Promise<TokenEndpoint> {
-  let asked = 0;
-  let answeredMs = 0;
+  let requestCount = 0;
+  let lastResponseMs = 0;
   const server = createServer((_req, res) => {
-    asked += 1;
+    requestCount += 1;
     setTimeout(() => {
-      answeredMs = performance.now();
+      lastResponseMs = performance.now();
       res.end(JSON.stringify({ access_token: TOKEN, expires_in: 86_400 }));
     }, 100);
   });
@@ -165,8 +163,8 @@ export async function startTokenEndpoint(port: number): Promise<TokenEndpoint> {
   await once(server, 'listening');
   return {
     port: (server.address() as AddressInfo).port,
-    asked: () => asked,
-    answeredMs: () => answeredMs,
+    requestCount: () => requestCount,
+    lastResponseMs: () => lastResponseMs,
     close: () => {
       server.close();
       server.closeAllConnections();

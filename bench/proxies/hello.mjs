@@ -1,4 +1,4 @@
-// The floor under any node server: it answers by itself and forwards nothing.
+// The lower limit for any Node server: it responds without forwarding.
 import http from 'node:http';
 import { port } from './settings.mjs';
 
