@@ -2,7 +2,7 @@ import { didYouMean } from '../config/diagnostics.ts';
 import { formatDefault, routeText, variableOf } from '../config/starter.ts';
 import {
   type CredentialField,
-  type DeadTokenRule,
+  type ResponseRule,
   type ExchangeRequest,
   type ExchangeResponse,
   type HeaderRule,
@@ -107,7 +107,7 @@ function exchangeLines({ token, refresh, defaultLifetimeS, deadToken, deniedToke
 }
 
 /** `401, or 404 with errorCode = 404.001.03`. */
-export function formatRules(rules: readonly DeadTokenRule[]): string {
+export function formatRules(rules: readonly ResponseRule[]): string {
   const words = rules.map(({ status, body = {} }) =>
     [status, ...Object.entries(body).map(([path, value]) => `with ${path} = ${value}`)].join(' '),
   );

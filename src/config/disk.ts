@@ -140,27 +140,27 @@ interface FileUse {
  * Checks the modes of the configuration and of the files of its `${file:...}`. Reports those with secrets that other
  * users of this machine can read, and any that they can write or replace.
  */
-export function checkFileModes(config: string, references: readonly FileReference[], reading: FileModeContext): void {
-  checkFileMode({ path: [], file: resolve(config), isSecret: false }, reading);
-  for (const { path, file } of references) checkFileMode({ path, file, isSecret: isSecret(path) }, reading);
+export function checkFileModes(config: string, references: readonly FileReference[], context: FileModeContext): void {
+  checkFileMode({ path: [], file: resolve(config), isSecret: false }, context);
+  for (const { path, file } of references) checkFileMode({ path, file, isSecret: isSecret(path) }, context);
 }
 
 /** Checks the mode of one file. */
-export function checkFileMode({ path, file, isSecret, isNameHidden = false }: FileUse, reading: FileModeContext): void {
-  const { files } = reading;
+export function checkFileMode({ path, file, isSecret, isNameHidden = false }: FileUse, context: FileModeContext): void {
+  const { files } = context;
   const [shown, name] = isNameHidden ? ['this file', 'FILE'] : [`\`${files.absolute(file)}\``, files.absolute(file)];
   const isRead = isSecret && files.isReadByOthers(file);
   const isWritten = files.isWrittenByOthers(file);
   if (isRead || isWritten) {
     const rights = isRead && isWritten ? 'read and write' : isRead ? 'read' : 'write';
-    const remedy = isRead ? `run \`chmod 600 ${name}\` ${IN_KUBERNETES}` : `run \`chmod go-w ${name}\``;
-    reportMode(path, `other users of this machine can ${rights} ${shown}; ${remedy}`, reading);
+    const hint = isRead ? `run \`chmod 600 ${name}\` ${IN_KUBERNETES}` : `run \`chmod go-w ${name}\``;
+    reportMode(path, `other users of this machine can ${rights} ${shown}; ${hint}`, context);
   }
   for (const folder of files.sharedFolders(file)) {
     const command = `chmod go-w ${isNameHidden ? 'FOLDER' : folder}`;
-    const remedy = `run \`${command}\` (in Kubernetes, mount it with \`readOnly: true\`)`;
-    const text = `other users of this machine can replace ${shown}, because they can write its folder; ${remedy}`;
-    reportMode(path, text, reading);
+    const hint = `run \`${command}\` (in Kubernetes, mount it with \`readOnly: true\`)`;
+    const text = `other users of this machine can replace ${shown}, because they can write its folder; ${hint}`;
+    reportMode(path, text, context);
   }
 }
 

@@ -198,8 +198,8 @@ export class Templates {
       this.#used.add(name);
       if (known.includes(name)) continue;
       const scope = extra.length === 0 && name === 'refresh_token' ? '; it can be used only under `refresh`' : '';
-      const remedy = known.length === 0 ? '; add it under `credentials`' : didYouMean(name, known) || scope;
-      this.#report.problem(path, `unknown placeholder \`{${name}}\`${remedy}`);
+      const hint = known.length === 0 ? '; add it under `credentials`' : didYouMean(name, known) || scope;
+      this.#report.problem(path, `unknown placeholder \`{${name}}\`${hint}`);
     }
   }
 

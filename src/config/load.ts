@@ -16,7 +16,7 @@ export interface LoadOptions extends Partial<Disk> {
   readonly text?: string;
   readonly env?: Lookups['env'];
   /** Milliseconds since the Unix epoch, for the dates of certificates. */
-  readonly now?: number;
+  readonly nowMs?: number;
   /** Emulators replace the hosts and credentials of all routes, so those and their `${...}` may be missing. */
   readonly emulated?: boolean;
   /** Replaces the address of `listen`, not its `tls`. */
@@ -71,14 +71,14 @@ export function validateConfig(file: string, options: LoadOptions = {}): Validat
 
 /** @throws ConfigError only if the file cannot be read or is not YAML */
 function parseAndResolve(file: string, files: Files, options: LoadOptions): Omit<ValidatedConfig, 'files' | 'texts'> {
-  const { env = process.env, emulated = false, now = Date.now(), listen, admin } = options;
+  const { env = process.env, emulated = false, nowMs = Date.now(), listen, admin } = options;
   const source = parseSource(file, readConfig(file, files));
   const report = new Diagnostics(source);
   const lookups = { env, readFile: (path: string) => files.read(path) };
   const interpolation = interpolate(source, lookups, report, (path) => emulated && mayBeMissing(path));
   const input = validate(source.values, interpolation, report);
-  const routes = resolveRoutes(input, { report, segments: interpolation.segments, emulated, now });
-  const config = resolveConfig(file, input, report, { routes, interpolation, files, emulated, now, listen, admin });
+  const routes = resolveRoutes(input, { report, segments: interpolation.segments, emulated, nowMs });
+  const config = resolveConfig(file, input, report, { routes, interpolation, files, emulated, nowMs, listen, admin });
   const { problems, warnings } = report;
   return { config: problems.length > 0 ? undefined : config, problems, warnings };
 }

@@ -25,13 +25,65 @@ interface OAuth2Context {
   /** Emulators replace the hosts, keys and credentials, which may therefore be missing. */
   readonly emulated: boolean;
   /** Milliseconds since the Unix epoch. */
-  readonly now: number;
+  readonly nowMs: number;
+}
+
+/** The name of the provider that uses `oauth2` of a route. */
+export const OAUTH2 = 'oauth2';
+
+/** The provider `oauth2` with the settings of one route. */
+interface OAuth2Route {
+  readonly provider: Provider;
+  readonly authServer: string;
+  /** The secrets of the block, as credentials beside those of the provider. */
+  readonly fields: readonly CredentialField[];
+  readonly values: ReadonlyMap<string, Secret>;
+}
+
+/** Reports an `oauth2` on a route of another provider. */
+export function refuseOAuth2(path: Path, input: RouteInput, report: Diagnostics): void {
+  if (input.oauth2 === undefined || input.provider === OAUTH2) return;
+  const hint = input.provider === undefined ? 'add `provider: oauth2`' : 'remove one of the two';
+  report.problem(path, `\`oauth2\` belongs to \`provider: oauth2\`; ${hint}`, 'oauth2');
+}
+
+/** The provider with the server of the route. Undefined if something is missing; then a problem is reported. */
+export function readOAuth2(
+  path: Path,
+  base: Provider,
+  input: RouteInput,
+  context: OAuth2Context,
+): OAuth2Route | undefined {
+  const { report } = context;
+  const at = [...path, 'oauth2'];
+  const written = input.oauth2;
+  if (written === undefined) {
+    const text = 'the token server is missing; set `oauth2: {issuer: https://...}` or `oauth2: {token_endpoint: ...}`';
+    report.problem(path, text, 'oauth2');
+    return undefined;
+  }
+  checkOtherKeys(path, input, report);
+  checkTexts(at, written, report);
+  checkUnused(at, written, report);
+  const authServer = readServer(at, written, context);
+  const secrets = new Secrets();
+  const oauth2 = readClient(at, written, context, secrets);
+  if (authServer === undefined) return undefined;
+  const requests = requestsOf(at, base, written, oauth2, { context, secrets });
+  const response = { accessToken: 'access_token', expiresIn: 'expires_in', refreshToken: 'refresh_token' };
+  const provider: Provider = {
+    ...base,
+    token: { request: requests.token, response },
+    refresh: { request: requests.refresh, response },
+    tokenPaths: [],
+  };
+  return { provider, authServer, fields: secrets.fields, values: secrets.values };
 }
 
 const DEFAULT_CLIENT_AUTH = fallbackOf(oauth2.shape.client_auth);
 
 /** Keys that only some methods of client authentication use. */
-const KEYS_OF: Readonly<Record<ClientAuth, readonly (keyof OAuth2Input)[]>> = {
+const KEYS_BY_CLIENT_AUTH: Readonly<Record<ClientAuth, readonly (keyof OAuth2Input)[]>> = {
   client_secret_basic: [],
   client_secret_post: [],
   private_key_jwt: ['key', 'key_id', 'algorithm', 'assertion_audience'],
@@ -59,12 +111,12 @@ export function neededFields(
 /** Reports keys that the client authentication of the route does not use. */
 function checkUnused(at: Path, written: OAuth2Input, report: Diagnostics): void {
   const auth = written.client_auth ?? DEFAULT_CLIENT_AUTH;
-  for (const key of new Set(Object.values(KEYS_OF).flat())) {
-    if (written[key] === undefined || KEYS_OF[auth].includes(key)) continue;
+  for (const key of new Set(Object.values(KEYS_BY_CLIENT_AUTH).flat())) {
+    if (written[key] === undefined || KEYS_BY_CLIENT_AUTH[auth].includes(key)) continue;
     const other =
       key === 'cert' || (key === 'key' && written.cert !== undefined) ? 'tls_client_auth' : 'private_key_jwt';
-    const remedy = written.client_auth === undefined ? `set \`client_auth: ${other}\`` : 'remove it';
-    report.problem(at, `\`${key}\` is not used with \`client_auth: ${auth}\`; ${remedy}`, key);
+    const hint = written.client_auth === undefined ? `set \`client_auth: ${other}\`` : 'remove it';
+    report.problem(at, `\`${key}\` is not used with \`client_auth: ${auth}\`; ${hint}`, key);
   }
 }
 
@@ -122,7 +174,7 @@ interface KeyContext {
   readonly report: Diagnostics;
   readonly emulated: boolean;
   /** Milliseconds since the Unix epoch. */
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 /** The key that signs the client assertion. */
@@ -173,7 +225,7 @@ function algorithmFor(at: Path, written: Algorithm | undefined, signing: Signing
 function readClientCertificate(
   at: Path,
   { cert = '', key = '' }: OAuth2Input,
-  { report, emulated, now }: KeyContext,
+  { report, emulated, nowMs }: KeyContext,
 ): { readonly cert: string; readonly key: string } {
   const texts = { cert, key };
   const missing = {
@@ -189,18 +241,18 @@ function readClientCertificate(
       report.problem([...at, name], 'must be PEM; to read it from a file, write `$' + '{file:/path}`');
     } else if (!isMissing && errors[name] !== undefined) report.problem([...at, name], errors[name]);
   }
-  if (errors.cert === undefined && errors.key === undefined) checkPair(at, texts, report, now);
+  if (errors.cert === undefined && errors.key === undefined) checkPair(at, texts, report, nowMs);
   return texts;
 }
 
-function checkPair(at: Path, { cert, key }: { cert: string; key: string }, report: Diagnostics, now: number): void {
+function checkPair(at: Path, { cert, key }: { cert: string; key: string }, report: Diagnostics, nowMs: number): void {
   const read = certificatesIn(cert);
   const all = read.filter((certificate): certificate is X509Certificate => certificate !== undefined);
   if (all.length < read.length || all.length === 0) {
     report.problem([...at, 'cert'], 'is damaged; get it from its issuer again');
     return;
   }
-  for (const warning of all.flatMap((each) => dateWarnings(each, now, 'the server refuses it'))) {
+  for (const warning of all.flatMap((each) => dateWarnings(each, nowMs, 'the server refuses it'))) {
     report.warn([...at, 'cert'], warning);
   }
   const privateKey = createPrivateKey(key);
@@ -213,58 +265,6 @@ function checkPair(at: Path, { cert, key }: { cert: string; key: string }, repor
   } else {
     report.problem([...at, 'key'], 'does not belong to the certificate in `cert`');
   }
-}
-
-/** The name of the provider that uses `oauth2` of a route. */
-export const OAUTH2 = 'oauth2';
-
-/** The provider `oauth2` with the settings of one route. */
-interface OAuth2Route {
-  readonly provider: Provider;
-  readonly authServer: string;
-  /** The secrets of the block, as credentials beside those of the provider. */
-  readonly fields: readonly CredentialField[];
-  readonly values: ReadonlyMap<string, Secret>;
-}
-
-/** Reports an `oauth2` on a route of another provider. */
-export function refuseOAuth2(path: Path, input: RouteInput, report: Diagnostics): void {
-  if (input.oauth2 === undefined || input.provider === OAUTH2) return;
-  const remedy = input.provider === undefined ? 'add `provider: oauth2`' : 'remove one of the two';
-  report.problem(path, `\`oauth2\` belongs to \`provider: oauth2\`; ${remedy}`, 'oauth2');
-}
-
-/** The provider with the server of the route. Undefined if something is missing; then a problem is reported. */
-export function readOAuth2(
-  path: Path,
-  base: Provider,
-  input: RouteInput,
-  context: OAuth2Context,
-): OAuth2Route | undefined {
-  const { report } = context;
-  const at = [...path, 'oauth2'];
-  const written = input.oauth2;
-  if (written === undefined) {
-    const text = 'the token server is missing; set `oauth2: {issuer: https://...}` or `oauth2: {token_endpoint: ...}`';
-    report.problem(path, text, 'oauth2');
-    return undefined;
-  }
-  checkOtherKeys(path, input, report);
-  checkTexts(at, written, report);
-  checkUnused(at, written, report);
-  const authServer = readServer(at, written, context);
-  const secrets = new Secrets();
-  const oauth2 = readClient(at, written, context, secrets);
-  if (authServer === undefined) return undefined;
-  const requests = requestsOf(at, base, written, oauth2, { context, secrets });
-  const response = { accessToken: 'access_token', expiresIn: 'expires_in', refreshToken: 'refresh_token' };
-  const provider: Provider = {
-    ...base,
-    token: { request: requests.token, response },
-    refresh: { request: requests.refresh, response },
-    tokenPaths: [],
-  };
-  return { provider, authServer, fields: secrets.fields, values: secrets.values };
 }
 
 /** Reports other keys of the route that would describe the exchange too. */
@@ -308,9 +308,9 @@ function readServer(at: Path, written: OAuth2Input, context: OAuth2Context): str
   if (text === undefined) {
     if (emulated && ['issuer', 'token_endpoint'].some((each) => report.isSilenced([...at, each])))
       return EMULATED_SERVER;
-    const remedy =
+    const hint =
       'the token server is missing; set `issuer: https://...`, or `token_endpoint` for a server without metadata';
-    report.problem(at, remedy, 'issuer');
+    report.problem(at, hint, 'issuer');
     return undefined;
   }
   return checkServer([...at, key], text, context, written);

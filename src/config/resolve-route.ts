@@ -32,7 +32,7 @@ interface RouteContext {
   /** Emulators replace the hosts and the credentials, which may therefore be missing. */
   readonly emulated: boolean;
   /** Milliseconds since the Unix epoch. */
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 /** The routes of the file that can be resolved. Reports a problem for each of the others. */
@@ -77,7 +77,7 @@ function resolveRoute(
   const exchangeContext: ExchangeContext = { report, templates, environment };
   const oauth2 =
     base?.name === OAUTH2
-      ? readOAuth2(path, base, input, { ...exchangeContext, emulated, now: context.now })
+      ? readOAuth2(path, base, input, { ...exchangeContext, emulated, nowMs: context.nowMs })
       : undefined;
   if (base?.name === OAUTH2 && oauth2 === undefined) return undefined;
   const urls = hosts && { ...hosts, ...(oauth2 && { authServer: oauth2.authServer }) };

@@ -17,7 +17,7 @@ interface ResolveOptions {
   readonly files: Files;
   readonly emulated: boolean;
   /** Milliseconds since the Unix epoch. */
-  readonly now: number;
+  readonly nowMs: number;
   /** From the command line, in place of the file's. */
   readonly listen: ListenAddress | undefined;
   readonly admin: ListenAddress | false | undefined;
@@ -25,10 +25,10 @@ interface ResolveOptions {
 
 /** The whole configuration. Use it only if `report` has no problems afterwards. */
 export function resolveConfig(file: string, input: ConfigInput, report: Diagnostics, options: ResolveOptions): Config {
-  const { routes, interpolation, emulated, files, now } = options;
+  const { routes, interpolation, emulated, files, nowMs } = options;
   const listen = options.listen ?? input.listen.address;
   const admin = (options.admin ?? (input.admin && input.admin.address)) || undefined;
-  const tls = input.listen.tls && readTls(input.listen.tls, { input, report, files, emulated, now });
+  const tls = input.listen.tls && readTls(input.listen.tls, { input, report, files, emulated, nowMs });
   const clients = readClients(input, report);
   const adminToken = readAdminToken(input, report);
   const tokenStore = readTokenStore(input, report);
@@ -66,7 +66,7 @@ function readHosts(path: Path, hosts: readonly string[], report: Diagnostics): s
     if (!isHost(host)) {
       const url = URL.parse(host.includes('://') ? host : `http://${host}`);
       const text = 'must be a host name such as `wakala.internal` or `wakala.internal:8080`, without scheme or path';
-      report.problem([...path, i], `${text}${hint([...path, i], url?.host, isHost, report)}`);
+      report.problem([...path, i], `${text}${suggestionFor([...path, i], url?.host, isHost, report)}`);
     }
     return host.toLowerCase();
   });
@@ -80,7 +80,7 @@ function readOrigins(path: Path, origins: readonly string[], report: Diagnostics
       const url = URL.parse(origin.includes('://') ? origin : `${scheme}://${origin}`);
       const text = 'must be an origin such as `https://app.example`, without path, trailing `/` or `*`';
       const suggestion = origin === 'null' ? undefined : url?.origin;
-      report.problem([...path, i], `${text}${hint([...path, i], suggestion, isOrigin, report)}`);
+      report.problem([...path, i], `${text}${suggestionFor([...path, i], suggestion, isOrigin, report)}`);
     }
     return URL.parse(origin)?.origin ?? origin;
   });
@@ -98,7 +98,7 @@ function isOrigin(text: string): boolean {
 }
 
 /** What to write instead. Empty for a value from `${...}`, which is not shown. */
-function hint(
+function suggestionFor(
   path: Path,
   suggestion: string | undefined,
   isValid: (text: string) => boolean,

@@ -10,7 +10,7 @@ const RENEW_WITHIN_DAYS = 14;
 
 interface TlsContext extends FileModeContext {
   /** Milliseconds since the Unix epoch. */
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 interface Certificates {
@@ -75,8 +75,8 @@ export function dateWarnings(
 export function keyError(text: string): string | undefined {
   if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) {
     const swapped = text.includes('-----BEGIN CERTIFICATE-----');
-    const remedy = swapped ? 'are `cert` and `key` swapped?' : 'it must be PEM, with `-----BEGIN PRIVATE KEY-----`';
-    return `contains no private key; ${remedy}`;
+    const hint = swapped ? 'are `cert` and `key` swapped?' : 'it must be PEM, with `-----BEGIN PRIVATE KEY-----`';
+    return `contains no private key; ${hint}`;
   }
   if (/ENCRYPTED/.test(text)) {
     return 'is encrypted, and Wakala cannot ask for a passphrase; decrypt it with `openssl pkey -in OLD -out NEW`';
@@ -89,8 +89,8 @@ export function keyError(text: string): string | undefined {
 export function certificateError(text: string): string | undefined {
   if (text.includes('-----BEGIN CERTIFICATE-----')) return undefined;
   const swapped = text.includes('PRIVATE KEY-----');
-  const remedy = swapped ? 'are `cert` and `key` swapped?' : 'it must be PEM, with `-----BEGIN CERTIFICATE-----`';
-  return `contains no certificate; ${remedy}`;
+  const hint = swapped ? 'are `cert` and `key` swapped?' : 'it must be PEM, with `-----BEGIN CERTIFICATE-----`';
+  return `contains no certificate; ${hint}`;
 }
 
 /** The code of the error that `attempt` throws; undefined if it throws none. Messages of OpenSSL are not for users. */
@@ -140,8 +140,8 @@ function readCertificates(key: 'cert' | 'client_ca', path: string, context: TlsC
   const read = certificatesIn(text);
   if (read.length === 0) {
     const swapped = key === 'cert' && text.includes('PRIVATE KEY-----');
-    const remedy = swapped ? 'are `cert` and `key` swapped?' : 'it must be PEM, with `-----BEGIN CERTIFICATE-----`';
-    report.problem(at(key), `contains no certificate; ${remedy}`);
+    const hint = swapped ? 'are `cert` and `key` swapped?' : 'it must be PEM, with `-----BEGIN CERTIFICATE-----`';
+    report.problem(at(key), `contains no certificate; ${hint}`);
     return undefined;
   }
   const all = read.flatMap((certificate, i) => {
@@ -152,7 +152,7 @@ function readCertificates(key: 'cert' | 'client_ca', path: string, context: TlsC
   if (all.length < read.length) return undefined;
   // Only a warning, because the clock of this machine may be wrong.
   const outcome = key === 'cert' ? 'clients refuse to connect' : 'no client can connect';
-  const warnings = all.flatMap((certificate) => dateWarnings(certificate, context.now, outcome));
+  const warnings = all.flatMap((certificate) => dateWarnings(certificate, context.nowMs, outcome));
   for (const warning of warnings) report.warn(at(key), warning);
   return { text, all };
 }
@@ -175,8 +175,8 @@ function checkPair({ all }: Certificates, key: KeyObject, { report }: TlsContext
   if (chain.some((certificate) => certificate.checkPrivateKey(key))) {
     report.problem(at('cert'), 'the certificate that belongs to `key` must come first in the file, before its chain');
   } else {
-    const remedy = 'use the key that the certificate was requested with, or request a certificate for this key';
-    report.problem(at('key'), `does not belong to the certificate in \`cert\`; ${remedy}`);
+    const hint = 'use the key that the certificate was requested with, or request a certificate for this key';
+    report.problem(at('key'), `does not belong to the certificate in \`cert\`; ${hint}`);
   }
   return false;
 }

@@ -1,8 +1,9 @@
+import { normalizeHeaderName } from '../http/header-list.ts';
 import { relativePath, locationOf } from '../http/url-path.ts';
 import { type JsonObject, valueAt, withValueAt } from '../json.ts';
 import {
   DEFAULT_TOKEN_HEADER,
-  type DeadTokenRule,
+  type ResponseRule,
   type Encoding,
   type Environment,
   type Exchange,
@@ -32,6 +33,104 @@ export interface ExchangeContext {
   readonly report: Diagnostics;
   readonly templates: Templates;
   readonly environment: Environment;
+}
+
+/** The name of a provider that only the `token` of a route describes. */
+const CUSTOM = 'custom';
+
+interface Exchanges {
+  readonly token: Exchange;
+  readonly refresh: Exchange | undefined;
+}
+
+/** The exchanges of the route: its `token` merged over the provider. Undefined if something is missing. */
+export function exchangesOf(
+  path: Path,
+  base: Provider | undefined,
+  input: RouteInput,
+  context: ExchangeContext,
+): Exchanges | undefined {
+  const { report } = context;
+  const at = [...path, 'token'];
+  const written = input.token ?? {};
+  const known = base === undefined || isFixed(base.token) ? {} : base.token;
+  const token = readExchange(at, written, known, context);
+  const refresh = token && readRefresh(at, written, token, base?.refresh, context);
+  if (token === undefined) return undefined;
+  if (input.encoding === undefined) return { token, refresh };
+  if (token.request.body === undefined) {
+    report.problem([...path, 'encoding'], 'the token request of this provider has no body; remove `encoding`');
+  }
+  return { token: encoded(token, input.encoding), refresh };
+}
+
+function encoded(exchange: Exchange, encoding: Encoding): Exchange {
+  const { body } = exchange.request;
+  return body === undefined ? exchange : { ...exchange, request: { ...exchange.request, body: { ...body, encoding } } };
+}
+
+function readRefresh(
+  at: Path,
+  { refresh }: TokenInput,
+  token: Exchange,
+  base: Exchange | undefined,
+  context: ExchangeContext,
+): Exchange | undefined {
+  if (refresh === undefined) return base;
+  const path = [...at, 'refresh'];
+  if (token.response.refreshToken === undefined) {
+    const text =
+      'the place of the refresh token in the token response is missing; set `response: {refresh_token: ...}`';
+    context.report.problem([...at, 'response'], text, 'refresh_token');
+  }
+  const known = base ?? { response: token.response };
+  return readExchange(path, refresh, known, context, ['refresh_token']);
+}
+
+/** The provider of a route: the settings of the route merged over the built-in provider, or over defaults. */
+export function buildProvider(
+  base: Provider | undefined,
+  route: { readonly name: string; readonly token: TokenInput | undefined; readonly loginPaths: readonly TokenPath[] },
+  { token, refresh }: Exchanges,
+  { headers, tokenHeader }: { readonly headers: readonly HeaderRule[]; readonly tokenHeader: TokenHeader | undefined },
+): Provider {
+  const deadToken = route.token?.dead_token?.map(responseRule) ?? base?.deadToken ?? [{ status: 401 }];
+  const deniedToken = route.token?.denied_token?.map(responseRule) ?? base?.deniedToken;
+  const lifetimeMs = route.token?.default_lifetime;
+  const providerLifetimeS = base?.defaultLifetimeS ?? DEFAULT_LIFETIME_MS / 1000;
+  const defaultLifetimeS = lifetimeMs === undefined ? providerLifetimeS : lifetimeMs / 1000;
+  const made = generatedSamples(token.response, deadToken, defaultLifetimeS);
+  const samples = base && {
+    ...base.samples,
+    tokenResponse: withMapped(base.samples.tokenResponse, token.response),
+    ...(route.token?.dead_token && { deadTokenResponse: responseMatching(deadToken) }),
+    ...(route.token?.denied_token && { deniedResponse: responseMatching(deniedToken ?? []) }),
+  };
+  return {
+    name: base?.name ?? CUSTOM,
+    title: base?.title ?? `Exchange of ${route.name}`,
+    sources: base?.sources ?? [],
+    traps: base?.traps ?? [],
+    ...(base?.hosts && { hosts: base.hosts }),
+    credentials: base?.credentials ?? [],
+    token,
+    ...(refresh && { refresh }),
+    defaultLifetimeS,
+    deadToken,
+    ...(deniedToken && { deniedToken }),
+    ...(tokenHeader && { tokenHeader }),
+    headers,
+    tokenPaths: [...(base?.tokenPaths ?? []), ...route.loginPaths.filter((login) => !hasPath(base, login))],
+    samples: samples ?? made,
+  };
+}
+
+function hasPath(base: Provider | undefined, { method, path }: TokenPath): boolean {
+  return base?.tokenPaths.some((known) => known.method === method && known.path === path) ?? false;
+}
+
+function responseRule({ status, body }: NonNullable<TokenInput['dead_token']>[number]): ResponseRule {
+  return body === undefined ? { status } : { status, body };
 }
 
 interface ExchangeInput {
@@ -212,7 +311,7 @@ export function tokenHeaderOf(
   if (report.keysAt(at).length === 0) report.problem(at, 'is empty; set the `name` of a header', 'name');
   const error = isAuthorization(name) ? undefined : headerError(name);
   if (error !== undefined) report.problem([...at, 'name'], error);
-  else if (headers.some((rule) => plain(rule.name) === plain(name))) {
+  else if (headers.some((rule) => normalizeHeaderName(rule.name) === normalizeHeaderName(name))) {
     report.problem([...at, 'name'], 'is also set under `headers`; remove it there');
   }
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]*$/.test(scheme)) {
@@ -238,26 +337,23 @@ export function responseHeadersOf(
   const seen = new Set<string>();
   const nameError = (name: string) => {
     if (headerError(name) !== undefined) return headerError(name);
-    if (seen.has(plain(name))) return 'occurs twice (case and `_` for `-` make no difference); remove one';
-    if (plain(name) === plain((taken.tokenHeader ?? DEFAULT_TOKEN_HEADER).name))
+    if (seen.has(normalizeHeaderName(name)))
+      return 'occurs twice (case and `_` for `-` make no difference); remove one';
+    if (normalizeHeaderName(name) === normalizeHeaderName((taken.tokenHeader ?? DEFAULT_TOKEN_HEADER).name))
       return 'carries the token; choose another header';
-    const isSet = taken.headers.some((rule) => plain(rule.name) === plain(name));
+    const isSet = taken.headers.some((rule) => normalizeHeaderName(rule.name) === normalizeHeaderName(name));
     return isSet ? 'is also set under `headers`; keep one' : undefined;
   };
   for (const [name, value] of Object.entries(input)) {
     const error = nameError(name);
-    seen.add(plain(name));
+    seen.add(normalizeHeaderName(name));
     if (error !== undefined) report.problem(at, `\`${name}\`: ${error}`, name);
     if (value.split('.').some((part) => part === '')) {
       report.problem([...at, name], 'must be a dotted path into the token response, such as `data.app_code`');
     }
   }
-  const kept = Object.entries(base ?? {}).filter(([name]) => !seen.has(plain(name)));
+  const kept = Object.entries(base ?? {}).filter(([name]) => !seen.has(normalizeHeaderName(name)));
   return { ...Object.fromEntries(kept), ...input };
-}
-
-function plain(name: string): string {
-  return name.toLowerCase().replaceAll('_', '-');
 }
 
 const LIFETIME_S = 3600;
@@ -266,7 +362,7 @@ const REFRESH_LIFETIME_S = 86_400;
 /** Sample responses of a service that only `token` describes, for its emulator. */
 function generatedSamples(
   response: ExchangeResponse,
-  deadToken: readonly DeadTokenRule[],
+  deadToken: readonly ResponseRule[],
   defaultLifetimeS: number,
 ): Samples {
   const saysLifetime = response.expiresIn !== undefined || response.expiresAt !== undefined;
@@ -298,110 +394,12 @@ function withMapped(sample: JsonObject, response: ExchangeResponse): JsonObject 
 }
 
 /** A response that the first rule matches. */
-function responseMatching([rule]: readonly DeadTokenRule[]): Samples['deadTokenResponse'] {
+function responseMatching([rule]: readonly ResponseRule[]): Samples['deadTokenResponse'] {
   const fields = Object.entries(rule?.body ?? { error: 'invalid_token' });
   return {
     status: rule?.status ?? 401,
     body: fields.reduce<JsonObject>((body, [path, value]) => withValueAt(body, path, value), {}),
   };
-}
-
-/** The name of a provider that only the `token` of a route describes. */
-const CUSTOM = 'custom';
-
-interface Exchanges {
-  readonly token: Exchange;
-  readonly refresh: Exchange | undefined;
-}
-
-/** The exchanges of the route: its `token` merged over the provider. Undefined if something is missing. */
-export function exchangesOf(
-  path: Path,
-  base: Provider | undefined,
-  input: RouteInput,
-  context: ExchangeContext,
-): Exchanges | undefined {
-  const { report } = context;
-  const at = [...path, 'token'];
-  const written = input.token ?? {};
-  const known = base === undefined || isFixed(base.token) ? {} : base.token;
-  const token = readExchange(at, written, known, context);
-  const refresh = token && readRefresh(at, written, token, base?.refresh, context);
-  if (token === undefined) return undefined;
-  if (input.encoding === undefined) return { token, refresh };
-  if (token.request.body === undefined) {
-    report.problem([...path, 'encoding'], 'the token request of this provider has no body; remove `encoding`');
-  }
-  return { token: encoded(token, input.encoding), refresh };
-}
-
-function encoded(exchange: Exchange, encoding: Encoding): Exchange {
-  const { body } = exchange.request;
-  return body === undefined ? exchange : { ...exchange, request: { ...exchange.request, body: { ...body, encoding } } };
-}
-
-function readRefresh(
-  at: Path,
-  { refresh }: TokenInput,
-  token: Exchange,
-  base: Exchange | undefined,
-  context: ExchangeContext,
-): Exchange | undefined {
-  if (refresh === undefined) return base;
-  const path = [...at, 'refresh'];
-  if (token.response.refreshToken === undefined) {
-    const text =
-      'the place of the refresh token in the token response is missing; set `response: {refresh_token: ...}`';
-    context.report.problem([...at, 'response'], text, 'refresh_token');
-  }
-  const known = base ?? { response: token.response };
-  return readExchange(path, refresh, known, context, ['refresh_token']);
-}
-
-/** The provider of a route: the settings of the route merged over the built-in provider, or over defaults. */
-export function buildProvider(
-  base: Provider | undefined,
-  route: { readonly name: string; readonly token: TokenInput | undefined; readonly loginPaths: readonly TokenPath[] },
-  { token, refresh }: Exchanges,
-  { headers, tokenHeader }: { readonly headers: readonly HeaderRule[]; readonly tokenHeader: TokenHeader | undefined },
-): Provider {
-  const deadToken = route.token?.dead_token?.map(deadTokenRule) ?? base?.deadToken ?? [{ status: 401 }];
-  const deniedToken = route.token?.denied_token?.map(deadTokenRule) ?? base?.deniedToken;
-  const lifetimeMs = route.token?.default_lifetime;
-  const providerLifetimeS = base?.defaultLifetimeS ?? DEFAULT_LIFETIME_MS / 1000;
-  const defaultLifetimeS = lifetimeMs === undefined ? providerLifetimeS : lifetimeMs / 1000;
-  const made = generatedSamples(token.response, deadToken, defaultLifetimeS);
-  const samples = base && {
-    ...base.samples,
-    tokenResponse: withMapped(base.samples.tokenResponse, token.response),
-    ...(route.token?.dead_token && { deadTokenResponse: responseMatching(deadToken) }),
-    ...(route.token?.denied_token && { deniedResponse: responseMatching(deniedToken ?? []) }),
-  };
-  return {
-    name: base?.name ?? CUSTOM,
-    title: base?.title ?? `Exchange of ${route.name}`,
-    sources: base?.sources ?? [],
-    traps: base?.traps ?? [],
-    ...(base?.hosts && { hosts: base.hosts }),
-    credentials: base?.credentials ?? [],
-    token,
-    ...(refresh && { refresh }),
-    defaultLifetimeS,
-    deadToken,
-    ...(deniedToken && { deniedToken }),
-    ...(tokenHeader && { tokenHeader }),
-    headers,
-    tokenPaths: [...(base?.tokenPaths ?? []), ...route.loginPaths.filter((login) => !hasPath(base, login))],
-    samples: samples ?? made,
-  };
-}
-
-function hasPath(base: Provider | undefined, { method, path }: TokenPath): boolean {
-  return base?.tokenPaths.some((known) => known.method === method && known.path === path) ?? false;
-}
-
-function deadTokenRule({ status, body }: NonNullable<TokenInput['dead_token']>[number]): DeadTokenRule {
-  return body === undefined ? { status } : { status, body };
 }
 
 /** The exchanges, with the headers that their responses fill. */

@@ -95,7 +95,11 @@ function reportIssue(issue: Issue, values: unknown, report: Diagnostics): void {
   if (issue.code === 'unrecognized_keys') {
     for (const key of issue.keys) reportKey(path, key, report);
   } else if (value === undefined && path.length > 0) {
-    report.problem(path.slice(0, -1), `\`${String(path.at(-1))}\` is missing${remedy(path)}`, String(path.at(-1)));
+    report.problem(
+      path.slice(0, -1),
+      `\`${String(path.at(-1))}\` is missing${missingKeyHint(path)}`,
+      String(path.at(-1)),
+    );
   } else if (issue.code === 'invalid_value' && typeof value === 'string') {
     const guess = report.isInterpolated(path) ? '' : didYouMean(value, issue.values.map(String));
     const isProvider = path.length === 3 && path[2] === 'provider';
@@ -110,7 +114,7 @@ function unknownProvider(path: Path, value: string, guess: string, report: Diagn
   return `unknown provider${report.quoted(path, value)}${guess || '; `wakala providers` lists all'}`;
 }
 
-function remedy(path: Path): string {
+function missingKeyHint(path: Path): string {
   return path.length === 1 ? '; add at least one, such as `/mpesa/*`; `wakala providers mpesa` shows an example' : '';
 }
 

@@ -276,8 +276,8 @@ function checkEnvironment(path: Path, url: URL, environment: Environment, report
   const known = BUILT_IN_HOSTS.get(url.hostname.replace(/\.$/, ''));
   if (known === undefined || known.environments.has(environment)) return;
   const [other] = known.environments;
-  const remedy = `set \`environment: ${other}\` on the route, or remove the URL`;
-  report.problem(path, `this is the ${other} host of \`${known.provider}\`, on a ${environment} route; ${remedy}`);
+  const hint = `set \`environment: ${other}\` on the route, or remove the URL`;
+  report.problem(path, `this is the ${other} host of \`${known.provider}\`, on a ${environment} route; ${hint}`);
 }
 
 const BUILT_IN_HOSTS = builtInHosts();

@@ -98,7 +98,7 @@ export interface Exchange {
  * Matches a response by its status and by fields of its JSON body: an API response to a token that is no longer valid,
  * or a token response to wrong credentials.
  */
-export interface DeadTokenRule {
+export interface ResponseRule {
   readonly status: number;
   /** Exact values by dotted path. All must match. */
   readonly body?: Readonly<Record<string, string | number>>;
@@ -162,9 +162,9 @@ export interface Provider {
   readonly refresh?: Exchange;
   /** Lifetime in seconds, if neither the response nor the token itself says it. */
   readonly defaultLifetimeS: number;
-  readonly deadToken: readonly DeadTokenRule[];
+  readonly deadToken: readonly ResponseRule[];
   /** Token responses to wrong credentials, in addition to 400, 401, 403 and 422. */
-  readonly deniedToken?: readonly DeadTokenRule[];
+  readonly deniedToken?: readonly ResponseRule[];
   /** Default: `Authorization: Bearer`. */
   readonly tokenHeader?: TokenHeader;
   readonly headers: readonly HeaderRule[];

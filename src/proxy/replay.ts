@@ -12,7 +12,7 @@ import type { RouteConfig } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
 import type { RequestBody } from '../http/client/http-exchange.ts';
 import { valueAt } from '../json.ts';
-import type { DeadTokenRule } from '../providers/provider.ts';
+import type { ResponseRule } from '../providers/provider.ts';
 
 /** What the status of a response says about the token. */
 export type StatusClassification = 'dead' | 'alive' | 'depends_on_body';
@@ -22,9 +22,9 @@ const MAX_DECODED_BYTES = 64 * 1024;
 
 /** The dead-token rules of a provider, indexed by status. */
 export class DeadTokenRules {
-  readonly #byStatus = new Map<number, DeadTokenRule[]>();
+  readonly #byStatus = new Map<number, ResponseRule[]>();
 
-  constructor(rules: readonly DeadTokenRule[]) {
+  constructor(rules: readonly ResponseRule[]) {
     for (const rule of rules) {
       const sameStatus = this.#byStatus.get(rule.status);
       if (sameStatus === undefined) this.#byStatus.set(rule.status, [rule]);

@@ -1,6 +1,6 @@
 import { ProxyError, type Reason, type TokenRule } from '../errors.ts';
 import { valueAt } from '../json.ts';
-import type { DeadTokenRule, ExchangeResponse } from '../providers/provider.ts';
+import type { ResponseRule, ExchangeResponse } from '../providers/provider.ts';
 import { Redaction } from '../redaction.ts';
 import { Secret } from '../secret.ts';
 import { type Lifetime, makeToken, type ResponseHeader, type Token } from './token.ts';
@@ -102,7 +102,7 @@ export function readToken(
   fields: ExchangeResponse,
   defaultLifetimeS: number,
   nowMs: number,
-  denied: readonly DeadTokenRule[] = [],
+  denied: readonly ResponseRule[] = [],
 ): Token {
   if (matchesAny(response, denied)) throw credentialsRefused(response, nowMs);
   const { status } = response;
@@ -160,7 +160,7 @@ function htmlPage(status: number): string {
 }
 
 /** An HTML page is from a firewall: it says nothing about credentials, whatever its status. */
-function matchesAny(response: TokenResponse, rules: readonly DeadTokenRule[]): boolean {
+function matchesAny(response: TokenResponse, rules: readonly ResponseRule[]): boolean {
   const withStatus = rules.filter(({ status }) => status === response.status);
   if (withStatus.length === 0 || isHtml(response)) return false;
   const json = parseJsonBody(response);

@@ -27,7 +27,7 @@ function run(text: string, json = false) {
 }
 
 describe('check', () => {
-  it('lists the routes of a good file, production in capitals, and warnings apart', () => {
+  it('lists the routes of a valid file, production in capitals, and prints warnings to stderr', () => {
     expect(run(TWO)).toEqual({
       code: 0,
       stdout: [
@@ -41,7 +41,7 @@ describe('check', () => {
     });
   });
 
-  it('prints every problem of a bad file on stderr, with exit code 3', () => {
+  it('prints every problem of an invalid file to stderr, with exit code 3', () => {
     expect(run(`${TWO}opne: true\nlog: {level: 1}\n`)).toEqual({
       code: 3,
       stdout: '',
@@ -55,7 +55,7 @@ describe('check', () => {
     });
   });
 
-  it('takes no secret file that others may read in production, and says what to do', () => {
+  it('rejects a secret file that others can read in production, with a hint', () => {
     const secret = join(folder, 'secret');
     writeFileSync(secret, 'canary-file');
     const text = TWO.replace('"${QUOTED}"', '"${file:secret}"');
@@ -72,7 +72,7 @@ describe('check', () => {
     expect(run(text)).toMatchObject({ code: 0, stderr: '' });
   });
 
-  it('says where no file is', () => {
+  it('reports a missing file', () => {
     let stderr = '';
     const io = { stdout: () => undefined, stderr: (s: string) => void (stderr += s), env };
     expect(check({ config: '/nowhere/a.yaml', json: false }, io)).toBe(3);
@@ -115,7 +115,7 @@ describe('check', () => {
     }
   });
 
-  it('is satisfied with the file of this repository once its variables are set', () => {
+  it('accepts the file of this repository once its variables are set', () => {
     const names = ['JPAY_APP_KEY', 'JPAY_APP_SECRET', 'MPESA_CONSUMER_KEY', 'MPESA_CONSUMER_SECRET', 'JEEL_CLIENT_ID'];
     names.push('JEEL_CLIENT_SECRET', 'PAYPACK_CLIENT_ID', 'PAYPACK_CLIENT_SECRET');
     let stdout = '';

@@ -44,7 +44,7 @@ async function run(answers: readonly string[], options: Partial<InitOptions> = {
   return { code, stdout, stderr, folder, config, questions, said: said.join(''), opened, left };
 }
 
-/** What the written file says, all variables being set. */
+/** The written configuration, with all variables set. */
 function written(config: string) {
   const names = [...readFileSync(config, 'utf8').matchAll(/: \$\{(\w+)\}/g)].map(([, name = '']) => name);
   const examined = validateConfig(config, { env: Object.fromEntries(names.map((name) => [name, 'x'])) });
@@ -68,7 +68,7 @@ describe('the wizard of init', () => {
     expect(readdirSync(folder).sort()).toEqual(FILES);
   });
 
-  it('asks for the upstream of a provider that has none', async () => {
+  it('asks for the upstream of a provider without one', async () => {
     const { config, questions } = await run(['static', 'production', 'https://api.paystack.co', '[::1]:9000']);
     expect(questions[2]).toContain('`static`');
     const { routes, listen } = written(config);
@@ -77,7 +77,7 @@ describe('the wizard of init', () => {
     expect(readFileSync(config, 'utf8')).not.toContain('An example');
   });
 
-  it('asks again after an answer that the check would refuse, and says why', async () => {
+  it('asks again after an invalid answer, and says why', async () => {
     const answers = [
       'mpsea',
       '',
@@ -106,7 +106,7 @@ describe('the wizard of init', () => {
     expect(written(config).listen).toEqual({ host: '127.0.0.1', port: 1234 });
   });
 
-  it('asks only for what the options leave open', async () => {
+  it('asks only for what the options do not set', async () => {
     const { code, questions, config } = await run([''], { provider: ['paypack'], environment: 'production' });
     expect([code, questions.length]).toEqual([0, 1]);
     expect(written(config).routes[0]).toMatchObject({ name: '/paypack/*', environment: 'production' });
@@ -130,7 +130,7 @@ describe('the wizard of init', () => {
     },
   );
 
-  it('does not write over a configuration that came while it asked', async () => {
+  it('does not overwrite a configuration that was created while it asked', async () => {
     const folder = emptyFolder();
     const config = join(folder, 'proxy.config.yaml');
     let stderr = '';
@@ -149,7 +149,7 @@ describe('the wizard of init', () => {
     expect(readFileSync(config, 'utf8')).toBe('theirs\n');
   });
 
-  it('is not there without a terminal', () => {
+  it('needs a terminal', () => {
     if (process.stdin.isTTY && process.stderr.isTTY) expect(terminalDialog()).toBeDefined();
     else expect(terminalDialog()).toBeUndefined();
   });
@@ -180,7 +180,7 @@ describe.skipIf(!hasScript)('the wizard of init on a real terminal (script of ut
     return { code, shown, left };
   }
 
-  it('writes what was typed', async () => {
+  it('writes the answers', async () => {
     const folder = emptyFolder();
     const { code, shown, left } = await typed(folder, [
       ['commas: ', 'jeel,mpesa\r'],
@@ -194,7 +194,7 @@ describe.skipIf(!hasScript)('the wizard of init on a real terminal (script of ut
     expect(readdirSync(folder).sort()).toEqual(FILES);
   });
 
-  it('takes all answers pasted at once', async () => {
+  it('accepts all answers pasted at once', async () => {
     const folder = emptyFolder();
     const { code } = await typed(folder, [['commas: ', 'paypack\r\r127.0.0.1:8282\r']]);
     expect(code).toBe(0);

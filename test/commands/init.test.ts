@@ -45,7 +45,7 @@ function variablesOf(chosen: readonly Provider[]): string[] {
 
 describe('init', () => {
   it.each([...providers.map((provider) => [provider.name, [provider]] as const), ['all of them', providers] as const])(
-    'writes what passes the check once the variables are set: %s',
+    'writes a file that passes the check once the variables are set: %s',
     async (_, chosen) => {
       const folder = emptyFolder();
       expect(await run(folder, { provider: chosen.map(({ name }) => name) })).toMatchObject({ code: 0, stderr: '' });
@@ -66,7 +66,7 @@ describe('init', () => {
     },
   );
 
-  it('writes the line for editors first, and an example where the user must name the upstream', async () => {
+  it('writes the line for editors first, and an example if the user must set the upstream', async () => {
     const folder = emptyFolder();
     await run(folder, { provider: ['static'], yes: true });
     const text = textOf(folder, 'proxy.config.yaml');
@@ -76,7 +76,7 @@ describe('init', () => {
     );
   });
 
-  it("says where to find each credential in the provider's own words", async () => {
+  it('says where to find each credential', async () => {
     const folder = emptyFolder();
     await run(folder);
     expect(textOf(folder, '.env.example')).toContain(
@@ -84,7 +84,7 @@ describe('init', () => {
     );
   });
 
-  it('takes names joined by commas, in capitals and twice, and the environment', async () => {
+  it('accepts names with commas, in capitals and repeated, and the environment', async () => {
     const folder = emptyFolder();
     expect((await run(folder, { provider: ['JPAY,mpesa', 'jpay'], environment: 'production' })).code).toBe(0);
     const env = Object.fromEntries(variablesOf(providers).map((name) => [name, 'x']));
@@ -95,7 +95,7 @@ describe('init', () => {
     ]);
   });
 
-  it('tells what it wrote and what to type next', async () => {
+  it('prints what it wrote and the next commands', async () => {
     const { stdout } = await run(emptyFolder());
     expect(stdout).toMatch(/^wrote FOLDER\/proxy\.config\.yaml: \/mpesa\/\*$/m);
     expect(stdout).toMatch(/^wrote FOLDER\/\.env\.example: MPESA_CONSUMER_KEY, MPESA_CONSUMER_SECRET$/m);
@@ -111,7 +111,7 @@ describe('init', () => {
     ]);
   });
 
-  it('does not tell to copy over a .env that is there', async () => {
+  it('does not suggest to overwrite an existing .env', async () => {
     const folder = emptyFolder();
     writeFileSync(join(folder, '.env'), 'A=1\n');
     const { stdout } = await run(folder);
@@ -121,7 +121,7 @@ describe('init', () => {
 });
 
 describe('init writes nothing and exits 2', () => {
-  it('where no provider is named and nobody can be asked, and says what to type', async () => {
+  it('without a provider and without a terminal, and prints an example', async () => {
     const folder = emptyFolder();
     const { code, stdout, stderr } = await run(folder, { provider: [] });
     expect([code, stdout]).toEqual([2, '']);
@@ -130,7 +130,7 @@ describe('init writes nothing and exits 2', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('for a name that is no provider, and asks whether another was meant', async () => {
+  it('for an unknown provider, with a suggestion', async () => {
     const folder = emptyFolder();
     const stderr = 'wakala init: unknown provider `mpsea`; did you mean `mpesa`?\n';
     expect(await run(folder, { provider: ['jpay', 'mpsea'] })).toEqual({ code: 2, stdout: '', stderr });
@@ -138,7 +138,7 @@ describe('init writes nothing and exits 2', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('where the configuration exists already', async () => {
+  it('if the configuration exists', async () => {
     const folder = emptyFolder();
     writeFileSync(join(folder, 'proxy.config.yaml'), 'mine\n');
     const { code, stdout, stderr } = await run(folder);
@@ -148,14 +148,14 @@ describe('init writes nothing and exits 2', () => {
     expect(textOf(folder, 'proxy.config.yaml')).toBe('mine\n');
   });
 
-  it('where a link to nowhere has its name, for a write would go through it', async () => {
+  it('if a dangling link has its name', async () => {
     const folder = emptyFolder();
     symlinkSync(join(folder, 'elsewhere'), join(folder, 'proxy.config.yaml'));
     expect((await run(folder)).code).toBe(2);
     expect(readdirSync(folder)).toEqual(['proxy.config.yaml']);
   });
 
-  it('where there is no such folder', async () => {
+  it('if the folder does not exist', async () => {
     const folder = emptyFolder();
     const { code, stderr } = await run(folder, { config: join(folder, 'deep', 'proxy.config.yaml') });
     expect([code, stderr]).toEqual([2, 'wakala init: there is no folder `FOLDER/deep`; create it first\n']);
@@ -163,8 +163,8 @@ describe('init writes nothing and exits 2', () => {
   });
 });
 
-describe('init beside files that are there', () => {
-  it('adds to .env.example what is missing, and changes no line of it', async () => {
+describe('init with existing files', () => {
+  it('adds only missing variables to .env.example', async () => {
     const folder = emptyFolder();
     const before = 'PORT=3000\n#MPESA_CONSUMER_KEY=\nNOT_JPAY_APP_KEY=1';
     writeFileSync(join(folder, '.env.example'), before);
@@ -183,7 +183,7 @@ describe('init beside files that are there', () => {
     ]);
   });
 
-  it('leaves an .env.example alone that has every variable', async () => {
+  it('does not change an .env.example with every variable', async () => {
     const folder = emptyFolder();
     const before = 'export MPESA_CONSUMER_KEY=a\nMPESA_CONSUMER_SECRET = b\n';
     writeFileSync(join(folder, '.env.example'), before);
@@ -208,21 +208,21 @@ describe('init beside files that are there', () => {
     ['.env*\n', '.env*\n'],
     ['*.env  \n', '*.env  \n'],
     ['!.env\n.en?\n', '!.env\n.en?\n'],
-  ])('makes the .gitignore %j into %j', async (before, after) => {
+  ])('changes the .gitignore %j into %j', async (before, after) => {
     const folder = emptyFolder();
     writeFileSync(join(folder, '.gitignore'), before);
     expect((await run(folder)).code).toBe(0);
     expect(textOf(folder, '.gitignore')).toBe(after);
   });
 
-  it.skipIf(process.getuid?.() === 0)('exits 1 where it may not write', async () => {
+  it.skipIf(process.getuid?.() === 0)('exits 1 without write access', async () => {
     const folder = emptyFolder();
     chmodSync(folder, 0o500);
     const { code, stderr } = await run(folder);
     expect([code, stderr]).toEqual([1, 'wakala init: cannot write in FOLDER: EACCES\n']);
   });
 
-  it.skipIf(process.platform === 'win32')('never waits for a pipe in its way', async () => {
+  it.skipIf(process.platform === 'win32')('does not block on a pipe', async () => {
     const folder = emptyFolder();
     execFileSync('mkfifo', [join(folder, '.gitignore')]);
     const { code, stderr } = await run(folder);
@@ -232,7 +232,7 @@ describe('init beside files that are there', () => {
     ]);
   });
 
-  it('says what it wrote before something else got in its way, and exits 1', async () => {
+  it('prints what it wrote before it failed, and exits 1', async () => {
     const folder = emptyFolder();
     mkdirSync(join(folder, '.env.example'));
     const { code, stdout, stderr } = await run(folder);

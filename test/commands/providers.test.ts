@@ -18,7 +18,7 @@ describe('providers', () => {
       expect(stdout).toMatch(new RegExp(`^${name} +${title.replace(/[()]/g, '.')} `, 'm'));
   });
 
-  it.each(builtIn.map((provider) => provider.name))('tells all about %s', (name) => {
+  it.each(builtIn.map((provider) => provider.name))('describes %s', (name) => {
     const provider = builtIn.find((known) => known.name === name)!;
     const { code, stdout } = run(name);
     expect(code).toBe(0);
@@ -33,7 +33,7 @@ describe('providers', () => {
   });
 
   it.each(builtIn.map((provider) => provider.name))(
-    'shows a configuration of %s that is good once its variables are set',
+    'prints a configuration of %s that is valid once its variables are set',
     (name) => {
       const provider = builtIn.find((known) => known.name === name)!;
       const snippet = run(name).stdout.split('Configuration\n')[1] ?? '';
@@ -44,7 +44,7 @@ describe('providers', () => {
     },
   );
 
-  it('says in words how M-Pesa is asked', () => {
+  it('describes the token request of M-Pesa', () => {
     const { stdout } = run('mpesa');
     expect(stdout).toContain(
       'GET /oauth/v1/generate?grant_type=client_credentials; Basic {consumer_key}:{consumer_secret}',
@@ -52,7 +52,7 @@ describe('providers', () => {
     expect(stdout).toContain('404 with errorCode = 404.001.03');
   });
 
-  it('says what is odd about MTN MoMo: its headers, its refusals, and what may be left out', () => {
+  it('describes the headers, the denied response and the optional credentials of MTN MoMo', () => {
     const { stdout } = run('mtn-momo');
     expect(stdout).toContain('header Ocp-Apim-Subscription-Key: {subscription_key}');
     expect(stdout).toContain('denied    also 500 with error = login_failed');
@@ -75,7 +75,7 @@ describe('providers', () => {
     });
   });
 
-  it('asks whether another was meant, with exit code 2', () => {
+  it('suggests a provider for an unknown name, with exit code 2', () => {
     expect(run('mpsea')).toEqual({
       code: 2,
       stdout: '',

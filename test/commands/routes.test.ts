@@ -41,7 +41,7 @@ function run(text: string, json = false, command = routes) {
 }
 
 describe('routes', () => {
-  it('lists where each route leads, production in capitals, and what is not as by default', () => {
+  it('lists the target of each route, production in capitals, and settings that differ from the default', () => {
     expect(run(FILE)).toEqual({
       code: 0,
       stdout: `ROUTE        PROVIDER  ENVIRONMENT  UPSTREAM
@@ -65,16 +65,16 @@ describe('routes', () => {
     expect(stdout).toContain('  set    max_body 32KiB, websocket\n');
   });
 
-  it('says that nothing is sent again where replay is off', () => {
+  it('shows `replay false`', () => {
     expect(run(FILE.replace('[GET, PUT]', 'false')).stdout).toContain('replay false');
   });
 
-  it('does not take a connect_timeout that follows a shorter timeout for the own choice of the user', () => {
+  it('does not show a connect_timeout that was lowered to the timeout', () => {
     const { stdout } = run(FILE.replace('timeout: 10s', 'timeout: 2s'));
     expect(stdout).toContain('  set    timeout 2s, websocket\n');
   });
 
-  it('breaks a long allow list between its rules, to lines of at most 100 columns', () => {
+  it('wraps a long allow list between its rules at 100 columns', () => {
     const rules = Array.from({ length: 30 }, (_, i) => `POST /payments/v${i}/*`);
     const { stdout } = run(FILE.replace('["POST /mpesa/stkpush/*", "GET /"]', JSON.stringify(rules)));
     const lines = stdout.split('\n');
@@ -91,7 +91,7 @@ describe('routes', () => {
     ).toEqual(rules);
   });
 
-  it('shows the token endpoint of a service that is spelled out, and no credential in it', () => {
+  it('shows the token endpoint of a service without a provider, and no credential in it', () => {
     const { stdout } = run(`routes:
   /acme/*:
     upstream: https://api.acme.example/v1
@@ -138,7 +138,7 @@ describe('routes', () => {
     });
   });
 
-  it.each([true, false])('says the same as check of a bad file, with exit code 3 (--json: %s)', (json) => {
+  it.each([true, false])('prints the same as check for an invalid file, with exit code 3 (--json: %s)', (json) => {
     const bad = `${FILE}opne: true\nlog: {level: 1}\n`;
     const { code, stdout, stderr } = run(bad, json);
     expect(code).toBe(3);
@@ -146,7 +146,7 @@ describe('routes', () => {
     expect(stdout + stderr).toContain('did you mean `open`');
   });
 
-  it('prints warnings apart', () => {
+  it('prints warnings to stderr', () => {
     const { code, stdout, stderr } = run(FILE.replace('https://api.paystack.co', 'http://api.paystack.co'));
     expect([code, stdout.split('\n')[0]?.slice(0, 5)]).toEqual([0, 'ROUTE']);
     expect(stderr).toMatch(/^FILE:14:\d+: warning: .*`https:`\n$/);

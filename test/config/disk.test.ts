@@ -32,10 +32,10 @@ function withSecret(secret: string): string {
 }
 
 function problemsOf(file: string): string[] {
-  return validateConfig(file, { env: {}, now: Date.now() }).problems.map(({ message }) => message);
+  return validateConfig(file, { env: {}, nowMs: Date.now() }).problems.map(({ message }) => message);
 }
 
-/** `wakala check` in a process of its own, killed if it hangs. */
+/** `wakala check` in another process, killed if it hangs. */
 function check(file: string): { status: number | null; text: string } {
   const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, 'check', '-c', file], {
     encoding: 'utf8',
@@ -46,7 +46,7 @@ function check(file: string): { status: number | null; text: string } {
   return { status, text: stdout + stderr };
 }
 
-/** What is no regular file, by what it is called in messages; each made at a path. */
+/** Paths that are not regular files: a name, a function that makes one, and its message. */
 const KINDS: readonly (readonly [string, (path: string) => unknown, string])[] = [
   ['a pipe', (path) => execFileSync('mkfifo', [path]), 'it is a pipe, not a regular file'],
   ['a socket', listenAt, 'it is a socket, not a regular file'],
@@ -60,7 +60,7 @@ async function listenAt(path: string): Promise<void> {
   await once(server, 'listening');
 }
 
-describe.skipIf(process.platform === 'win32')('what is no regular file', { timeout: 60_000 }, () => {
+describe.skipIf(process.platform === 'win32')('a path that is not a regular file', { timeout: 60_000 }, () => {
   it.each([
     ['the configuration', (_: string, made: string) => made],
     ['a secret', (inFolder: string, made: string) => written(inFolder, withSecret(made))],
@@ -69,7 +69,7 @@ describe.skipIf(process.platform === 'win32')('what is no regular file', { timeo
       (inFolder: string, made: string) =>
         written(inFolder, `listen: {address: "127.0.0.1:0", tls: {cert: ${made}, key: ${made}}}\n${mpesaWith()}`),
     ],
-  ])('ends `wakala check` with a problem where it stands for %s, and never makes it wait', async (_, configOf) => {
+  ])('is a problem for `wakala check` as %s, which does not block', async (_, configOf) => {
     const inFolder = folder();
     const pipe = join(inFolder, 'pipe');
     execFileSync('mkfifo', [pipe]);
@@ -78,7 +78,7 @@ describe.skipIf(process.platform === 'win32')('what is no regular file', { timeo
     expect(status).toBe(3);
   });
 
-  it.each(KINDS)('is named: %s', async (_, make, message) => {
+  it.each(KINDS)('is named in the message: %s', async (_, make, message) => {
     const inFolder = folder();
     const path = join(inFolder, 'made');
     await make(path);
@@ -88,7 +88,7 @@ describe.skipIf(process.platform === 'win32')('what is no regular file', { timeo
     expect(problemsOf(path)).toEqual([`cannot be read: ${message}`]);
   });
 
-  it('is refused behind a link as well, and a regular file behind links is read', () => {
+  it('is rejected behind a link, while a regular file behind links is read', () => {
     const inFolder = folder();
     const [pipe, toPipe, file, toFile, further] = ['pipe', 'to-pipe', 'file', 'to-file', 'further'].map((name) =>
       join(inFolder, name),
@@ -106,7 +106,7 @@ describe.skipIf(process.platform === 'win32')('what is no regular file', { timeo
 describe('a file of more than 1 MiB', () => {
   const TOO_LARGE = 'it is larger than 1 MiB';
 
-  it('is not read as a secret or as a configuration', () => {
+  it('is rejected as a secret and as a configuration', () => {
     const inFolder = folder();
     const large = join(inFolder, 'large');
     writeFileSync(large, '');
@@ -115,7 +115,7 @@ describe('a file of more than 1 MiB', () => {
     expect(problemsOf(large)).toEqual([`cannot be read: ${TOO_LARGE}`]);
   });
 
-  it('is not read as a certificate', () => {
+  it('is rejected as a certificate', () => {
     const inFolder = folder();
     const { cert, key } = issue({ name: 'localhost' });
     writeFileSync(join(inFolder, 'cert.pem'), cert + '#'.repeat(MIB));
@@ -124,7 +124,7 @@ describe('a file of more than 1 MiB', () => {
     expect(problemsOf(written(inFolder, text))).toEqual([expect.stringContaining(TOO_LARGE)]);
   });
 
-  it('is read if it is no longer than that', () => {
+  it('of exactly 1 MiB is read', () => {
     const text = mpesaWith();
     expect(problemsOf(written(folder(), text + '#'.repeat(MIB - text.length)))).toEqual([]);
     expect(problemsOf(written(folder(), text + '#'.repeat(MIB - text.length + 1)))).toEqual([
@@ -134,7 +134,7 @@ describe('a file of more than 1 MiB', () => {
 });
 
 describe.runIf(process.platform === 'linux')('a file whose size is not known before it is read', () => {
-  it('is read whole', () => {
+  it('is read completely', () => {
     const text = withSecret('/proc/self/cmdline');
     const { texts } = validateConfig(written(folder(), text), { env: {} });
     expect(texts.get('/proc/self/cmdline')).toContain(process.execPath.split('/').at(-1));

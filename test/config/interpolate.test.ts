@@ -36,7 +36,7 @@ describe('references', () => {
     ['$NAME', '$NAME'],
     ['$$NAME $', '$$NAME $'],
     ['${BRACES}', '${NAME}'],
-  ])('%s gives %j', (text, value) => {
+  ])('%s becomes %j', (text, value) => {
     expect(expanded(text)).toBe(value);
   });
 
@@ -57,13 +57,13 @@ describe('references', () => {
     expect(expanded(text)).toEqual([expect.stringContaining(reason)]);
   });
 
-  it('reports every faulty reference of a text', () => {
+  it('reports every invalid reference of a text', () => {
     expect(expanded('${GONE} ${}')).toHaveLength(2);
   });
 });
 
 describe('references in a file', () => {
-  it('are a problem at the line and column of their value', () => {
+  it('are reported at the line and column of their value', () => {
     const text = mpesaWith('upstream: ${UPSTREAM}', 'headers:', '  x-a: "Key ${KEY}"');
     expect(problemsOf(text)).toEqual([
       '5:15 routes./mpesa/*.upstream | routes./mpesa/*.upstream: environment variable `UPSTREAM` is not set',
@@ -71,12 +71,12 @@ describe('references in a file', () => {
     ]);
   });
 
-  it('cause no further problem where they are not set', () => {
+  it('cause no further problem if they are not set', () => {
     const text = 'listen: ${L}\nadmin: ${A}\nroutes:\n  /a/*:\n    provider: ${P}\n    credentials: ${C}\n';
     expect(problemsOf(text).map((problem) => problem.split(' ')[0])).toEqual(['1:9', '2:8', '5:15', '6:18']);
   });
 
-  it('that are not set do not hide that their key is unknown', () => {
+  it('do not hide an unknown key if they are not set', () => {
     expect(problemsOf(mpesaWith('uptsream: ${GONE}'))).toEqual([
       expect.stringMatching(/^5:5 .*unknown key `uptsream`; did you mean `upstream`\?/),
       expect.stringMatching(/^5:15 .*`GONE` is not set/),
@@ -89,15 +89,15 @@ describe('references in a file', () => {
     expect(route.credentials.get('consumer_key')?.reveal()).toBe('beside');
   });
 
-  it('are not looked for in keys and comments', () => {
+  it('are not replaced in keys and comments', () => {
     expect(problemsOf(topWith('# ${GONE}', 'log: {}'))).toEqual([]);
     expect(problemsOf(topWith('"${GONE}": 1'))).toEqual(['5:1 ${GONE} | unknown key `${GONE}`']);
   });
 });
 
-describe('the type of a value that came through a reference', () => {
+describe('the type of a value from a reference', () => {
   it.each(['12345', '0123', '1e5', 'true', 'null', '~', '0x1F', '1_000', '.inf', '2020-01-01', '[a]', '{a: b}'])(
-    'is text for a credential %s',
+    'is text for the credential %s',
     (value) => {
       const text = mpesaWith().replace('consumer_key: k', 'consumer_key: "${K}"');
       expect(
@@ -108,18 +108,18 @@ describe('the type of a value that came through a reference', () => {
     },
   );
 
-  it.each(['${N}', '"${N}"', "'${N}'"])('is a number where %s stands for one', (written) => {
+  it.each(['${N}', '"${N}"', "'${N}'"])('is a number if %s is the value of a number key', (written) => {
     expect(routeOf(mpesaWith(`max_concurrency: ${written}`), { env: { N: '8' } }).maxConcurrency).toBe(8);
   });
 
-  it('is true or false where that is wanted', () => {
+  it('is a boolean for a boolean key', () => {
     expect(good(topWith('open: ${OPEN}'), { env: { OPEN: 'true' } }).open).toBe(true);
     expect(good(topWith('admin: ${ADMIN}'), { env: { ADMIN: 'false' } }).admin).toBeUndefined();
     expect(routeOf(mpesaWith('replay: ${R}'), { env: { R: 'false' } }).replay).toBe(false);
     expect(routeOf(mpesaWith('max_body: ${B}'), { env: { B: '2048' } }).maxBodyBytes).toBe(2048);
   });
 
-  it('stays wrong where it is another one, without being shown', () => {
+  it('is a problem if it does not fit, and the value is not shown', () => {
     const wrong = 'must be a whole number between 1 and 1000000';
     const at = '5:22 routes./mpesa/*.max_concurrency | routes./mpesa/*.max_concurrency: ';
     for (const value of ['many', '0', '1.5', '', '*x', 'true']) {
@@ -128,7 +128,7 @@ describe('the type of a value that came through a reference', () => {
     expect(problemsOf(mpesaWith('max_concurrency: 1${N}'), { env: { N: '2' } })).toEqual([`${at}${wrong}`]);
   });
 
-  it('is not shown where it is no known name', () => {
+  it('is not shown if it is not a known name', () => {
     const problems = problemsOf(mpesaWith().replace('provider: mpesa', 'provider: ${P}'), { env: { P: 'mpsea' } });
     expect(problems).toEqual([
       '3:15 routes./mpesa/*.provider | routes./mpesa/*.provider: unknown provider; `wakala providers` lists all',

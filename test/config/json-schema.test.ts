@@ -44,14 +44,14 @@ describe('the JSON Schema', () => {
     }
   });
 
-  it('says what is meant where a key is left out', () => {
+  it('has the default of each key', () => {
     expect(valueAt(route, 'properties.timeout.default')).toBe('60s');
     expect(valueAt(route, 'properties.max_body.default')).toBe('10MiB');
     expect(valueAt(schema, 'properties.listen.default')).toBe('127.0.0.1:8080');
     expect(JSON.stringify(schema)).not.toContain('fallback');
   });
 
-  it('refuses unknown keys, and takes references where no text stands', () => {
+  it('rejects unknown keys and accepts references in place of other types', () => {
     expect(valueAt(schema, 'additionalProperties')).toBe(false);
     expect(valueAt(route, 'additionalProperties')).toBe(false);
     expect(valueAt(route, 'properties.websocket.anyOf')).toEqual([

@@ -24,13 +24,13 @@ describe('loadConfig', () => {
     }
   });
 
-  it('says what to do where there is no file', () => {
+  it('says what to do if there is no file', () => {
     expect(() => loadConfig('/nowhere/proxy.config.yaml')).toThrow(
       '/nowhere/proxy.config.yaml:1:1: there is no such file; `wakala init` writes one, and `wakala dev` needs none',
     );
   });
 
-  it('says so where the file cannot be read', () => {
+  it('reports a file that cannot be read', () => {
     expect(() => loadConfig(tmpdir())).toThrow(`${tmpdir()}:1:1: cannot be read: it is a folder, not a regular file`);
   });
 
@@ -48,21 +48,21 @@ describe('the files of a configuration', () => {
   const references = '{consumer_key: "${file:/run/key}${file:/run/key}", consumer_secret: "${file:keys/gone}"}';
   const text = mpesaWith().replace('{consumer_key: k, consumer_secret: s}', references);
 
-  it('are named with their absolute paths, those that could not be read too', () => {
+  it('are listed with absolute paths, including those that cannot be read', () => {
     const { config, files } = examine(text, { files: { '/run/key': 'k' } });
     expect(config).toBeUndefined();
     expect(files).toEqual([join(FOLDER, FILE), '/run/key', join(FOLDER, 'keys/gone')]);
   });
 
-  it.each([['routes: ['], ['routes: {}'], ['']])('hold the file itself, however bad it is: %j', (bad) => {
+  it.each([['routes: ['], ['routes: {}'], ['']])('include the configuration even if it is invalid: %j', (bad) => {
     expect(examine(bad)).toMatchObject({ config: undefined, files: [join(FOLDER, FILE)] });
   });
 
-  it('hold the file itself where it is not there', () => {
+  it('include the configuration even if it does not exist', () => {
     expect(validateConfig('/nowhere/proxy.config.yaml').files).toEqual(['/nowhere/proxy.config.yaml']);
   });
 
-  it('hold those of an emulated configuration', () => {
+  it('include those of an emulated configuration', () => {
     const { config, files } = examine(text, { emulated: true });
     expect(config).toBeDefined();
     expect(files).toHaveLength(3);
@@ -103,7 +103,7 @@ describe('an emulated configuration', () => {
     expect(problemsOf(text).length).toBeGreaterThan(10);
   });
 
-  it('is checked for everything else', () => {
+  it('reports every other problem', () => {
     const text = [
       'listen: ${LISTEN}',
       'routes:',
@@ -126,7 +126,7 @@ describe('an emulated configuration', () => {
     ]);
   });
 
-  it('cannot do without what a route is made of', () => {
+  it('needs the values without which a route cannot be resolved', () => {
     const text = [
       'routes:',
       '  /acme/*:',
@@ -141,7 +141,7 @@ describe('an emulated configuration', () => {
   });
 });
 
-describe('the configuration for no file at all', () => {
+describe('the configuration without a file', () => {
   it('has a sandbox route for every provider with hosts', () => {
     const config = defaultConfig();
     expect(config.routes.map((route) => [route.name, route.provider.name, route.environment])).toEqual([
@@ -153,7 +153,7 @@ describe('the configuration for no file at all', () => {
     expect(config.listen).toEqual({ host: '127.0.0.1', port: 8080 });
   });
 
-  it('listens where it is told', () => {
+  it('listens on the given address', () => {
     expect(defaultConfig({ listen: { host: '::1', port: 0 }, admin: false })).toMatchObject({
       listen: { host: '::1', port: 0 },
       admin: undefined,
@@ -170,7 +170,7 @@ describe('a secret', () => {
     'token: {request: {headers: {x-key: "${CANARY}"}, query: {k: "${CANARY}"}, basic: {username: "${CANARY}", password: "${CANARY}"}}}',
   ];
 
-  it('is in no form of a configuration that can be printed', () => {
+  it('does not appear in a printed configuration', () => {
     const head = `clients: [{name: a, key: "\${CANARY}"}]\nroutes:\n  /mpesa/*:\n    provider: mpesa\n`;
     const config = good(`${head}${places.map((line) => `    ${line}\n`).join('')}`, { env });
     expect(config.routes[0]?.credentials.get('consumer_key')?.reveal()).toBe(CANARY);
@@ -201,7 +201,7 @@ describe('a secret', () => {
     'routes: {/a/*: {replay: ["${CANARY}"], allow: ["${CANARY}", "GET ${CANARY}", "${CANARY} /x"]}}',
     'routes: {/a/*: {upstream: "https://x:${CANARY}@h", auth_server: "https://h/?${CANARY}"}}',
     'routes: {/a/*: {token: {request: {path: "${CANARY}", url: "${CANARY}", json: {a: "{x}${CANARY}"}}, response: {access_token: ".${CANARY}"}}}}',
-  ])('is in no message about %s', (text) => {
+  ])('does not appear in a message about %s', (text) => {
     const { problems, warnings } = examine(`${text}\n`, { env });
     expect(problems.length).toBeGreaterThan(0);
     expect(JSON.stringify([problems, warnings])).not.toContain('canary');

@@ -26,7 +26,7 @@ const NOW = Date.UTC(2026, 0, 15);
 
 const withFiles = (files: Readonly<Record<string, string>>): World => ({
   files: Object.fromEntries(Object.entries(files).map(([name, text]) => [`/run/${name}`, text])),
-  now: NOW,
+  nowMs: NOW,
 });
 const jwt = (key: string, ...lines: string[]) =>
   problemsOf(bank([...JWT, ...lines], 'client_id: i'), withFiles({ key }));
@@ -38,7 +38,7 @@ function requestOf(lines: readonly string[], credentials?: string, world?: World
 }
 
 describe('oauth2', () => {
-  it('asks with Basic unless told otherwise, at the token endpoint', () => {
+  it('uses Basic at the token endpoint by default', () => {
     const { route, request } = requestOf(['token_endpoint: https://login.bank.example/a/token?x=1']);
     expect(request).toEqual({
       method: 'POST',
@@ -51,7 +51,7 @@ describe('oauth2', () => {
     expect(route.provider.tokenPaths).toEqual([]);
   });
 
-  it('keeps the issuer as it is written, to the slash', () => {
+  it('keeps the issuer unchanged, including its slash', () => {
     for (const issuer of [
       'https://login.bank.example',
       'https://login.bank.example/',
@@ -61,7 +61,7 @@ describe('oauth2', () => {
     }
   });
 
-  it('takes what came through a reference for a secret, save where tokens come from', () => {
+  it('treats values from references as secrets, except the URLs of the server', () => {
     const { route, request } = requestOf(['issuer: "${ISSUER}"', 'scope: "${SCOPE}"', 'audience: a'], undefined, {
       env: { ISSUER: 'https://login.bank.example', SCOPE: '{client_id} x' },
     });
@@ -72,12 +72,12 @@ describe('oauth2', () => {
     expect(route.credentials.get('value_1')?.reveal()).toBe('{client_id} x');
   });
 
-  it('has the token endpoint among the logins where it is below the API', () => {
+  it('adds the token endpoint to the token paths if it is below the API', () => {
     const route = routeOf(bank(['token_endpoint: https://api.bank.example/oauth/token']));
     expect(route.provider.tokenPaths).toEqual([{ method: 'POST', path: '/oauth/token' }]);
   });
 
-  it('has keys and refresh tokens as secrets, and no `client_secret` that it does not need', () => {
+  it('keeps keys and refresh tokens as secrets, and needs no unused `client_secret`', () => {
     const key = pemOf(EC);
     const { route } = requestOf([...JWT, 'refresh_token: r'], 'client_id: i', withFiles({ key }));
     expect([...route.credentials.keys()]).toEqual(['client_id', 'client_key', 'given_refresh_token']);
@@ -97,11 +97,11 @@ describe('the signature of private_key_jwt', () => {
     ['PS256', pemOf(RSA), ['algorithm: PS256']],
     ['EdDSA', pemOf(ED), []],
     ['PS256', jwkOf(RSA, { alg: 'PS256' }), []],
-  ])('is %s by what is written, by what the JWK says, or by the kind of key', (algorithm, key, lines) => {
+  ])('is %s by configuration, by the JWK or by the type of the key', (algorithm, key, lines) => {
     expect(assertionOf(key, ...lines)).toEqual({ clientId: '{client_id}', key: '{client_key}', algorithm });
   });
 
-  it('names the key as it is written, or as the JWK names itself', () => {
+  it('uses the configured key id, or that of the JWK', () => {
     const jwk = jwkOf(EC, { kid: 'own' });
     expect([assertionOf(jwk)?.keyId, assertionOf(jwk, 'key_id: k-1')?.keyId]).toEqual(['own', 'k-1']);
   });
@@ -113,7 +113,7 @@ describe('the signature of private_key_jwt', () => {
     ['RSA for ES256', pemOf(RSA), ['algorithm: ES256'], '9:18 routes./bank/*.oauth2.algorithm', '`RS256` or `PS256`'],
     ['EC for EdDSA', pemOf(EC), ['algorithm: EdDSA'], '9:18 routes./bank/*.oauth2.algorithm', 'is for `ES256`'],
     [
-      'a JWK for another',
+      'a JWK for another algorithm',
       jwkOf(RSA, { alg: 'RS256' }),
       ['algorithm: PS256'],
       '9:18 routes./bank/*.oauth2.algorithm',
@@ -127,7 +127,7 @@ describe('the signature of private_key_jwt', () => {
     expect(problems[0]?.slice(0, place.length + 3)).toBe(`${place} | `);
   });
 
-  it('takes one of the algorithms there are', () => {
+  it('accepts only known algorithms', () => {
     expect(jwt(pemOf(EC), 'algorithm: ES265')).toEqual([expect.stringMatching(/^9:18 .*did you mean `ES256`/)]);
   });
 });
@@ -152,7 +152,7 @@ describe('the certificate of tls_client_auth', () => {
     ['the key of another', { key: issue({ name: 'x' }).key }, '9:12 routes./bank/*.oauth2.key', 'does not belong'],
     ['a damaged one', { cert: own.cert.replace(/\n.{20}/, '\nAAAA') }, '8:13 routes./bank/*.oauth2.cert', 'damaged'],
     [
-      'one behind its issuer',
+      'one after its issuer',
       { cert: issue({ name: 'ca', isCa: true }).cert + own.cert },
       '8:13 routes./bank/*.oauth2.cert',
       'must come first',
@@ -165,14 +165,14 @@ describe('the certificate of tls_client_auth', () => {
   it.each([
     ['2026-01-14', 'expired on 2026-01-14'],
     ['2026-01-20', 'expires soon, on 2026-01-20'],
-  ])('that ends on %s is a warning', (day, text) => {
+  ])('that expires on %s is a warning', (day, text) => {
     const old = issue({ name: 'shop', to: new Date(day) });
     expect(warningsOf(bank(TLS, 'client_id: i'), withFiles(old as never))).toEqual([
       expect.stringMatching(new RegExp(`^8:13 .*${text}.*the server refuses it`)),
     ]);
   });
 
-  it('needs TLS to be shown', () => {
+  it('requires TLS', () => {
     const plain = TLS.map((line) => line.replace('https://login.bank.example', 'http://127.0.0.1:9'));
     expect(problemsOf(bank(plain, 'client_id: i'), withFiles(files))).toEqual([
       expect.stringMatching(/^6:15 .*use `https:`/),
@@ -192,7 +192,7 @@ describe('a problem is', () => {
     ],
     ['a key that is none', bank([ISSUER, 'scopes: x']), '7:7 routes./bank/*.oauth2.scopes', 'did you mean `scope`?'],
     [
-      'a way that is none',
+      'an unknown client authentication',
       bank([ISSUER, 'client_auth: private_key_jtw']),
       '7:20 routes./bank/*.oauth2.client_auth',
       'did you mean `private_key_jwt`?',
@@ -210,7 +210,7 @@ describe('a problem is', () => {
       'not contain a query',
     ],
     [
-      'an issuer that is no URL',
+      'an issuer that is not a URL',
       bank(['issuer: login.bank.example']),
       '6:15 routes./bank/*.oauth2.issuer',
       'an absolute URL',
@@ -241,13 +241,13 @@ describe('a problem is', () => {
       '`cert` is missing',
     ],
     [
-      'a key without its way',
+      'a key without its client authentication',
       bank([ISSUER, `key: ${JSON.stringify(pemOf(EC))}`]),
       '7:7 routes./bank/*.oauth2.key',
       'set `client_auth: private_key_jwt`',
     ],
     [
-      'a key of another way',
+      'a key of another client authentication',
       bank([ISSUER, 'client_auth: client_secret_post', 'key_id: k']),
       '8:7 routes./bank/*.oauth2.key_id',
       'remove it',
@@ -255,7 +255,7 @@ describe('a problem is', () => {
     ['an empty text', bank([ISSUER, 'scope: ""']), '7:14 routes./bank/*.oauth2.scope', 'is empty'],
     ['an empty list', bank([ISSUER, 'resource: []']), '7:17 routes./bank/*.oauth2.resource', 'is empty'],
     [
-      'a resource that is no URL',
+      'a resource that is not a URL',
       bank([ISSUER, 'resource: [https://a.example, b]']),
       '7:37 routes./bank/*.oauth2.resource.1',
       'an absolute URL',
@@ -278,7 +278,7 @@ describe('a problem is', () => {
     expect(problems[0]?.slice(0, place.length + 3)).toBe(`${place} | `);
   });
 
-  it('a secret that is of no use, where a key shows who the client is', () => {
+  it('a `client_secret` that the client authentication does not use', () => {
     expect(problemsOf(bank(JWT), withFiles({ key: pemOf(EC) }))).toEqual([
       '9:33 routes./bank/*.credentials.client_secret | routes./bank/*.credentials: `client_secret` is not used with `client_auth: private_key_jwt`; remove it',
     ]);
@@ -291,14 +291,14 @@ describe('a problem is', () => {
     ['token: {request: {path: /x}}', 'token.request.path', 'remove `path`'],
     ['token: {request: {form: {a: b}}}', 'token.request.form', 'remove `form`'],
     ['token: {request: {basic: {username: a, password: b}}}', 'token.request.basic', 'remove `basic`'],
-  ])('what `oauth2` says already: %s', (line, key, reason) => {
+  ])('another key that describes the exchange: %s', (line, key, reason) => {
     const problems = problemsOf(`${bank([ISSUER])}    ${line}\n`);
     expect(problems.filter((problem) => problem.includes(` routes./bank/*.${key} | `))).toEqual([
       expect.stringContaining(reason),
     ]);
   });
 
-  it('`oauth2` on a route of another provider, or of none', () => {
+  it('`oauth2` on a route with another provider or without one', () => {
     const text = bank([ISSUER]);
     expect(problemsOf(text.replace('provider: oauth2', 'provider: jeel'))).toEqual([
       expect.stringMatching(/^5:5 routes\.\/bank\/\*\.oauth2 \| .*belongs to `provider: oauth2`; remove/),
@@ -308,20 +308,20 @@ describe('a problem is', () => {
     ]);
   });
 
-  it('a server at which this proxy itself would answer', () => {
+  it('a server URL that leads to this proxy', () => {
     const text = `listen: 127.0.0.1:8080\n${bank(['issuer: http://127.0.0.1:8080'])}`;
     expect(problemsOf(text)).toEqual([
       expect.stringMatching(/^7:15 routes\.\/bank\/\*\.oauth2\.issuer \| .*leads back/),
     ]);
   });
 
-  it('`http:` on this machine in production, and nothing in the sandbox', () => {
+  it('`http:` on loopback in production, but not in the sandbox', () => {
     const text = bank(['token_endpoint: http://127.0.0.1:9/token']);
     expect(examine(text)).toMatchObject({ problems: [], warnings: [] });
     expect(problemsOf(`environment: production\n${text}`)).toEqual([expect.stringMatching(/^7:23 .*`http:`/)]);
   });
 
-  it('a key file that others may read, in production', () => {
+  it('a key file that others can read, in production', () => {
     const text = `environment: production\n${bank(JWT, 'client_id: i')}`;
     const world = { ...withFiles({ key: pemOf(EC) }), modes: { '/run/key': 0o644 } };
     expect(problemsOf(text, world)).toEqual([
@@ -329,7 +329,7 @@ describe('a problem is', () => {
     ]);
   });
 
-  it('never shown with the key in it', () => {
+  it('reported without the key in the message', () => {
     const key = pemOf(RSA);
     for (const line of ['algorithm: ES256', 'scope: ""', 'key_id: ""', 'nokey: 1']) {
       const inner = key.split('\n')[1]!;

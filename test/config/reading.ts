@@ -7,11 +7,11 @@ export const FILE = 'proxy.config.yaml';
 /** Files and variables that a configuration under test may refer to. */
 export interface World extends Omit<LoadOptions, 'readFile' | 'fileMode' | 'folders'> {
   readonly files?: Readonly<Record<string, string>>;
-  /** Permission bits by path, of files and of folders; those of others are unknown. */
+  /** Permission bits of files and folders by path. Those of others are unknown. */
   readonly modes?: Readonly<Record<string, number>>;
 }
 
-/** Reads a configuration from a text, with no file and no variable but those given. */
+/** Reads a configuration from a text, with only the given files and variables. */
 export function examine(text: string, { files = {}, modes = {}, env = {}, ...options }: World = {}): ValidatedConfig {
   const readFile = (path: string) => {
     const found = path === FILE ? text : files[path];
@@ -35,7 +35,7 @@ function shown({ line, column, key, message }: ValidatedConfig['problems'][numbe
   return `${line}:${column} ${key} | ${message}`;
 }
 
-/** The configuration of a text that has no problems. */
+/** The configuration of a text without problems. */
 export function good(text: string, world: World = {}): Config {
   const { config, problems } = examine(text, world);
   if (config === undefined) throw new Error(problems.map(shown).join('\n'));

@@ -30,7 +30,7 @@ interface Key {
   readonly required: boolean;
 }
 
-/** Told under another name already: the second has the same keys. */
+/** Mappings with the same keys as another one. The reference describes only that. */
 const SAME: Readonly<Record<string, string>> = {
   'token.refresh.request': 'token.request',
   'token.refresh.request.basic': 'token.request.basic',
@@ -58,12 +58,12 @@ function keysOf(mapping: Node, prefix: string): Key[] {
 }
 
 describe(FILE, () => {
-  it('is what the schema makes of it: npm run docs:config writes it anew', { timeout: 60_000 }, async () => {
+  it('is up to date: npm run docs:config writes it', { timeout: 60_000 }, async () => {
     const { stderr } = await run(process.execPath, [path.join(ROOT, 'scripts/config-docs.mjs'), '--check']);
     expect(stderr).toBe('');
   });
 
-  it('has every key of every level in its table, and no other', () => {
+  it('has exactly the keys of each mapping in its table', () => {
     expect(KEYS.length).toBeGreaterThan(80);
     const names = Map.groupBy(KEYS, ({ table }) => table);
     for (const [table, keys] of names) {
@@ -74,7 +74,7 @@ describe(FILE, () => {
     }
   });
 
-  it('says of each key what it may be, what holds without it, and what it does', () => {
+  it('gives the value, the default and the meaning of each key', () => {
     for (const key of KEYS) {
       const { table, name, node, required } = key;
       const [, value = '', fallback = '', meaning = ''] = rowOf(key) ?? [];
@@ -90,7 +90,7 @@ describe(FILE, () => {
     }
   });
 
-  it('tells the range of each duration and size', () => {
+  it('gives the range of each duration and size', () => {
     const values = KEYS.flatMap((key) => rowOf(key)?.[1] ?? []).filter((value) => /^\[(duration|size)\]/.test(value));
     expect(values.length).toBeGreaterThanOrEqual(7);
     for (const value of values) expect(value).toMatch(/\), \d+(ms|s)? to \d+\w+$/);
@@ -120,7 +120,7 @@ describe('a description', () => {
     ['max_connections', '7'],
     ['drain_timeout', '7s'],
     ['inspect_bodies', 'true'],
-  ])('says of %s whether a change takes a restart', (key, value) => {
+  ])('says whether a change of %s takes a restart', (key, value) => {
     const before = configOf('');
     const after = configOf(`${key}: ${value}\n`);
     if (takesRestart(key)) expect(() => assertNoRestartNeeded(before, after)).toThrow(/take(s)? a restart/);

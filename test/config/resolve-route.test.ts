@@ -18,7 +18,7 @@ describe('the pattern of a route', () => {
     ['/a/b/*', '/a/b'],
     ["/a-b_c.d~e!$&'()+,;=:@/*", "/a-b_c.d~e!$&'()+,;=:@"],
     ['/.well-known/*', '/.well-known'],
-  ])('%s cuts off %j', (pattern, prefix) => {
+  ])('%s removes %j', (pattern, prefix) => {
     expect(routeOf(named(pattern))).toMatchObject({ name: pattern, prefix });
   });
 
@@ -41,26 +41,26 @@ describe('the pattern of a route', () => {
     ['/a#b/*', 'or a fragment'],
     ['/a b/*', 'must be ASCII'],
     ['/é/*', 'must be ASCII'],
-  ])('%j is a problem that says %s', (pattern, reason) => {
+  ])('%j is a problem: %s', (pattern, reason) => {
     const problems = problemsOf(named(pattern));
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatch(/^2:3 /);
     expect(problems[0]).toContain(reason);
   });
 
-  it('may lie below that of another route', () => {
+  it('may be below the pattern of another route', () => {
     expect(good(`${named('/a/*')}${named('/a/b/*').slice('routes:\n'.length)}`).routes).toHaveLength(2);
   });
 });
 
 describe('the provider', () => {
-  it('must be named, or an exchange spelled out', () => {
+  it('is required unless `token` describes the exchange', () => {
     expect(problemsOf('routes:\n  /a/*: {}\n')).toEqual([
       '2:3 routes./a/*.provider | routes./a/*: set `provider` (`wakala providers` lists them), or describe the exchange under `token`',
     ]);
   });
 
-  it('that is fixed takes no exchange', () => {
+  it('with a fixed token accepts no exchange', () => {
     const text = custom(
       'provider: static',
       'upstream: https://api.example.com',
@@ -73,7 +73,7 @@ describe('the provider', () => {
     ]);
   });
 
-  it('that has no host needs an upstream', () => {
+  it('without a host needs an upstream', () => {
     expect(problemsOf(custom('provider: static', 'credentials: {token: t}'))).toEqual([
       '2:3 routes./a/*.upstream | routes./a/*: the API is missing; set `upstream: https://...`',
     ]);
@@ -89,7 +89,7 @@ describe('credentials', () => {
     ]);
   });
 
-  it('that are missing altogether are each named, with where to find them', () => {
+  it('that are missing are reported with where to find them', () => {
     expect(problemsOf('routes:\n  /mpesa/*:\n    provider: mpesa\n')).toEqual([
       '2:3 routes./mpesa/*.credentials.consumer_key | routes./mpesa/*.credentials: `consumer_key` is missing ' +
         '(Consumer key of the app on developer.safaricom.co.ke)',
@@ -114,7 +114,7 @@ describe('credentials', () => {
     expect(warningsOf(mpesaWith().replace('consumer_key: k', `consumer_key: 'a "b" c'`))).toEqual([]);
   });
 
-  it('that are a fixed token must fit into a header', () => {
+  it('that are a fixed token must be valid in a header', () => {
     const withToken = (token: string) =>
       custom('provider: static', 'upstream: https://api.example.com', `credentials: {token: ${token}}`);
     expect(problemsOf(withToken('"a\\nb"'))).toEqual([expect.stringMatching(/^5:26 .*line break/)]);
@@ -129,19 +129,19 @@ describe('upstream and auth_server', () => {
     ['https://api.example.com:8443/v1', 'https://api.example.com:8443/v1'],
     ['http://127.0.0.1:4000', 'http://127.0.0.1:4000'],
     ['http://[::1]:4000', 'http://[::1]:4000'],
-  ])('%s is used as %s, for tokens too', (written, used) => {
+  ])('%s becomes %s, also for tokens', (written, used) => {
     expect(mpesaRoute(`upstream: "${written}"`)).toMatchObject({ upstream: used, authServer: used });
     expect(warningsOf(mpesaWith(`upstream: "${written}"`))).toEqual([]);
   });
 
-  it('an auth_server is used for tokens alone', () => {
+  it('auth_server is used only for tokens', () => {
     expect(mpesaRoute('auth_server: https://auth.example.com/x/')).toMatchObject({
       upstream: 'https://sandbox.safaricom.co.ke',
       authServer: 'https://auth.example.com/x',
     });
   });
 
-  it('an auth host of the provider stays where only the upstream is another', () => {
+  it('the auth host of the provider stays if only upstream is set', () => {
     const text = custom(
       'provider: jeel',
       'upstream: https://mock.example.com',
@@ -179,7 +179,7 @@ describe('upstream and auth_server', () => {
     ['http://[fe80::1]/', 'link-local'],
     ['http://[::ffff:169.254.169.254]/', 'link-local'],
     ['http://metadata.google.internal/', 'metadata'],
-  ])('%j is a problem that says %s', (url, reason) => {
+  ])('%j is a problem: %s', (url, reason) => {
     for (const [key, column] of [
       ['upstream', 15],
       ['auth_server', 18],
@@ -227,7 +227,7 @@ describe('upstream and auth_server', () => {
     expect(problems[0]).toMatch(/^6:15 /);
   });
 
-  it.each(['sandbox', 'production'])('a host that serves both is right in %s', (environment) => {
+  it.each(['sandbox', 'production'])('a host of both environments is valid in %s', (environment) => {
     expect(problemsOf(mpesaWith(`environment: ${environment}`, 'upstream: https://payments.paypack.rw/api'))).toEqual(
       [],
     );
@@ -235,7 +235,7 @@ describe('upstream and auth_server', () => {
 });
 
 describe('limits', () => {
-  it('that are written must not contradict each other', () => {
+  it('that are set must not contradict each other', () => {
     expect(problemsOf(mpesaWith('timeout: 4s', 'connect_timeout: 4s', 'max_body: 1KiB', 'replay_limit: 1KiB'))).toEqual(
       [],
     );
@@ -247,21 +247,21 @@ describe('limits', () => {
     ]);
   });
 
-  it('that are not written follow those that are', () => {
+  it('that are not set are lowered to those that are', () => {
     expect(mpesaRoute('timeout: 4s', 'max_body: 1KiB')).toMatchObject({
       connectTimeoutMs: 4000,
       replayLimitBytes: 1024,
     });
   });
 
-  it('that are not written are held against defaults', () => {
+  it('that are set must not contradict defaults', () => {
     expect(problemsOf(mpesaWith('connect_timeout: 61s', 'replay_limit: 11MiB'))).toHaveLength(2);
     expect(problemsOf(mpesaWith('connect_timeout: 60s', 'replay_limit: 10MiB'))).toEqual([]);
   });
 });
 
 describe('replay', () => {
-  it('is yes, no, or some methods', () => {
+  it('is a boolean or a list of methods', () => {
     expect(mpesaRoute('replay: false').replay).toBe(false);
     expect(mpesaRoute('replay: [GET, POST]').replay).toEqual(new Set(['GET', 'POST']));
     expect(mpesaRoute('replay: []').replay).toEqual(new Set());
@@ -271,7 +271,7 @@ describe('replay', () => {
     ['post', 'in capitals: `POST`'],
     ['PSOT', 'did you mean `POST`?'],
     ['CONNECT', 'not a method'],
-  ])('of %s is a problem', (method, reason) => {
+  ])('with %s is a problem', (method, reason) => {
     const problems = problemsOf(mpesaWith(`replay: [GET, ${method}]`));
     expect(problems).toEqual([expect.stringContaining(reason)]);
     expect(problems[0]).toMatch(/^5:19 routes\.\/mpesa\/\*\.replay\.1 /);
@@ -284,7 +284,7 @@ describe('allow', () => {
     ['* /v1/payments', { method: '*', path: '/v1/payments', prefix: false }],
     ['POST /mpesa/stkpush/*', { method: 'POST', path: '/mpesa/stkpush/', prefix: true }],
     ['GET /pay*', { method: 'GET', path: '/pay', prefix: true }],
-  ])('%s is understood', (entry, rule) => {
+  ])('%s is parsed', (entry, rule) => {
     expect(mpesaRoute(`allow: ["${entry}"]`).allow).toEqual([rule]);
   });
 
@@ -323,7 +323,7 @@ describe('headers', () => {
     ]);
   });
 
-  it('that came through a reference are credentials of their own, braces and all', () => {
+  it('from a reference become separate credentials, including braces', () => {
     const env = { KEY: 'canary-{consumer_key}-{x}' };
     const route = routeOf(mpesaWith('headers: {x-key: "Key ${KEY}"}'), { env });
     expect(route.headers[0]?.value).toBe('Key {value_1}');
@@ -357,7 +357,7 @@ describe('headers', () => {
     ]);
   });
 
-  it('must not be given twice in another case, nor hold a line break', () => {
+  it('must not occur twice in another case or contain a line break', () => {
     expect(problemsOf(mpesaWith('headers: {x-a: "1", X-A: "2"}'))).toEqual([
       expect.stringMatching(/^5:25 .*occurs twice/),
     ]);

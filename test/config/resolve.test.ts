@@ -4,7 +4,7 @@ import { good, mpesaWith, problemsOf, topWith, warningsOf } from './reading.ts';
 const KEY = '0123456789abcdef';
 
 describe('defaults', () => {
-  it('are those of the contract', () => {
+  it('are the documented ones', () => {
     const { routes, ...top } = good(mpesaWith());
     expect(top).toEqual({
       file: 'proxy.config.yaml',
@@ -47,7 +47,7 @@ describe('defaults', () => {
     });
   });
 
-  it('give way to what the file says', () => {
+  it('yield to the file', () => {
     const config = good(
       topWith(
         'listen: {address: "[::1]:0"}',
@@ -75,42 +75,48 @@ describe('defaults', () => {
     expect(config.routes[0]?.upstream).toBe('https://api.safaricom.co.ke');
   });
 
-  it('give way to the command line', () => {
+  it('yield to the command line', () => {
     const listen = { host: '127.0.0.2', port: 1 };
     expect(good(topWith('admin: 127.0.0.1:5'), { listen, admin: false })).toMatchObject({ listen, admin: undefined });
   });
 });
 
-describe('who may call', () => {
+describe('access', () => {
   const remedies = expect.stringMatching(
     /^5:9 listen \| listen: .*`clients`.*`listen: \{.*client_ca\}\}`.*`open: true`/,
   ) as string;
 
-  it.each(['0.0.0.0:8080', '[::]:8080', '10.0.0.1:8080', 'proxy.internal:8080'])('must be said on %s', (address) => {
-    expect(problemsOf(topWith(`listen: "${address}"`))).toEqual([remedies]);
-    expect(problemsOf(topWith(`listen: "${address}"`, 'open: false'))).toEqual([remedies]);
-    expect(problemsOf(topWith(`listen: "${address}"`, 'open: true'))).toEqual([]);
-    expect(problemsOf(topWith(`listen: "${address}"`, `clients: [{name: a, key: ${KEY}}]`))).toEqual([]);
-  });
+  it.each(['0.0.0.0:8080', '[::]:8080', '10.0.0.1:8080', 'proxy.internal:8080'])(
+    'must be configured on %s',
+    (address) => {
+      expect(problemsOf(topWith(`listen: "${address}"`))).toEqual([remedies]);
+      expect(problemsOf(topWith(`listen: "${address}"`, 'open: false'))).toEqual([remedies]);
+      expect(problemsOf(topWith(`listen: "${address}"`, 'open: true'))).toEqual([]);
+      expect(problemsOf(topWith(`listen: "${address}"`, `clients: [{name: a, key: ${KEY}}]`))).toEqual([]);
+    },
+  );
 
-  it.each(['127.0.0.1:8080', '127.9.9.9:8080', '[::1]:8080', 'localhost:8080'])('need not be said on %s', (address) => {
-    expect(problemsOf(topWith(`listen: "${address}"`))).toEqual([]);
-  });
+  it.each(['127.0.0.1:8080', '127.9.9.9:8080', '[::1]:8080', 'localhost:8080'])(
+    'need not be configured on %s',
+    (address) => {
+      expect(problemsOf(topWith(`listen: "${address}"`))).toEqual([]);
+    },
+  );
 
-  it('must be said for an address from the command line too', () => {
+  it('must be configured for an address of the command line too', () => {
     expect(problemsOf(mpesaWith(), { listen: { host: '0.0.0.0', port: 80 } })).toEqual([
       expect.stringMatching(/^1:1 listen \| .*0\.0\.0\.0:80/),
     ]);
   });
 
-  it('is said once: `open: true` beside `clients` is a problem', () => {
+  it('with both `open: true` and `clients` is a problem', () => {
     expect(problemsOf(topWith('open: true', `clients: [{name: a, key: ${KEY}}]`))).toEqual([
       '5:7 open | open: `open: true` contradicts `clients`; keep one of them',
     ]);
   });
 });
 
-describe('an upstream that is the proxy itself', () => {
+describe('an upstream that leads to this proxy', () => {
   const loop = (address: string) => `leads back to this proxy, which listens on ${address}; write the URL of the API`;
   const routed = (listen: string, line: string) => `listen: "${listen}"\nopen: true\n${mpesaWith(line)}`;
 
@@ -129,7 +135,7 @@ describe('an upstream that is the proxy itself', () => {
     }
   });
 
-  it('is a problem at the admin listener too, in any spelling, for clients must not reach it', () => {
+  it('is a problem for the admin listener too, in any spelling', () => {
     const spellings = [
       'localhost',
       'LOCALHOST.',
@@ -158,7 +164,7 @@ describe('an upstream that is the proxy itself', () => {
     ['127.0.0.1:0', 'http://127.0.0.1:9901', 0],
     ['false', 'http://127.0.0.1:9901', 0],
     ['127.0.0.1:9901', 'http://api.example.com:9901', 0],
-  ])('counts the admin listener at %s, going to %s: %i', (admin, url, problems) => {
+  ])('leads to the admin listener at %s, with %s: %i', (admin, url, problems) => {
     expect(problemsOf(`admin: ${admin}\n${mpesaWith(`upstream: "${url}"`)}`)).toHaveLength(problems);
   });
 
@@ -179,7 +185,7 @@ describe('an upstream that is the proxy itself', () => {
     }
   });
 
-  it('is one that listens where the command line says', () => {
+  it('counts the address of the command line', () => {
     const text = mpesaWith('upstream: http://localhost:9000');
     expect(problemsOf(text)).toEqual([]);
     expect(problemsOf(text, { listen: { host: '127.0.0.1', port: 9000 } })).toEqual([
@@ -191,11 +197,11 @@ describe('an upstream that is the proxy itself', () => {
     ['127.0.0.1:8080', 'http://127.0.0.1:8081'],
     ['127.0.0.1:0', 'http://127.0.0.1:8080'],
     ['0.0.0.0:443', 'https://api.example.com'],
-  ])('is not one elsewhere: listening on %s, going to %s', (listen, url) => {
+  ])('is not reported for another address: listening on %s, going to %s', (listen, url) => {
     expect(problemsOf(routed(listen, `upstream: "${url}"`))).toEqual([]);
   });
 
-  it('is no matter where routes are emulated', () => {
+  it('is allowed on emulated routes', () => {
     expect(problemsOf(mpesaWith('upstream: http://localhost:8080'), { emulated: true })).toEqual([]);
   });
 });
@@ -233,7 +239,7 @@ describe('clients', () => {
     );
   });
 
-  it('have each a name and a key of their own', () => {
+  it('must have different names and keys', () => {
     expect(problemsOf(topWith('clients:', `  - {name: a, key: ${KEY}}`, `  - {name: a, key: ${KEY}}`))).toEqual([
       '7:12 clients.1.name | clients.1.name: another client has this name already; choose another',
       '7:20 clients.1.key | clients.1.key: is also the key of another client; give each client a different key',
@@ -253,14 +259,14 @@ describe('admin', () => {
     if (count > 0) expect(problems[0]).toMatch(/^7:8 admin \| admin: is on the same port as `listen`/);
   });
 
-  it('takes a token, which is a secret', () => {
+  it('keeps its token as a secret', () => {
     const config = good(topWith(`admin: {address: "0.0.0.0:9901", token: "\${T}"}`), { env: { T: KEY } });
     expect(config.admin).toEqual({ host: '0.0.0.0', port: 9901 });
     expect(config.adminToken?.reveal()).toBe(KEY);
     expect(JSON.stringify(config)).not.toContain(KEY);
   });
 
-  it('keeps its token where the command line names another address, and needs none where it is off', () => {
+  it('keeps its token with an address of the command line, and has none if it is off', () => {
     const text = topWith(`admin: {address: "127.0.0.1:9901", token: "${KEY}"}`);
     const admin = { host: '127.0.0.1', port: 1 };
     const moved = good(text, { admin });
@@ -274,7 +280,7 @@ describe('admin', () => {
     ['', 'is shorter than 16 characters'],
     ['x'.repeat(4097), 'is longer than 4096 characters'],
     [`${KEY} x`, 'contains a space'],
-  ])('refuses the token %j', (token, reason) => {
+  ])('rejects the token %j', (token, reason) => {
     const [problem = '', ...others] = problemsOf(topWith(`admin: {address: "127.0.0.1:9901", token: "${token}"}`));
     expect(others).toEqual([]);
     expect(problem).toContain(`5:43 admin.token | admin.token: ${reason}`);
@@ -283,7 +289,7 @@ describe('admin', () => {
 
 describe('allowed hosts and origins', () => {
   it.each(['https://a.example', 'a.example/path', '*', '*.example', '', 'a b', 'a.example:x', '[zz]'])(
-    'refuse the host %j',
+    'reject the host %j',
     (host) => {
       expect(problemsOf(topWith(`allowed_hosts: ["${host}"]`))).toEqual([
         expect.stringMatching(/^5:17 allowed_hosts\.0 \| .*host name/),
@@ -296,7 +302,7 @@ describe('allowed hosts and origins', () => {
     ['https://A.example:8443/x?y', 'a.example:8443'],
     ['a.example/path', 'a.example'],
     ['a.example/', 'a.example'],
-  ])('say of the host %s to write %s', (host, hint) => {
+  ])('suggest for the host %s: %s', (host, hint) => {
     expect(problemsOf(topWith(`allowed_hosts: ["${host}"]`))).toEqual([
       '5:17 allowed_hosts.0 | allowed_hosts.0: must be a host name such as `wakala.internal` or ' +
         `\`wakala.internal:8080\`, without scheme or path; write \`${hint}\``,
@@ -309,7 +315,7 @@ describe('allowed hosts and origins', () => {
     ['https://u:p@a.example', 'https://a.example'],
     ['a.example', 'https://a.example'],
     ['localhost:3000', 'http://localhost:3000'],
-  ])('say of the origin %s to write %s', (origin, hint) => {
+  ])('suggest for the origin %s: %s', (origin, hint) => {
     expect(problemsOf(topWith(`allowed_origins: ["${origin}"]`))).toEqual([
       '5:19 allowed_origins.0 | allowed_origins.0: must be an origin such as `https://app.example`, without path, ' +
         `trailing \`/\` or \`*\`; write \`${hint}\``,
@@ -317,21 +323,21 @@ describe('allowed hosts and origins', () => {
   });
 
   it.each(['*', 'null', 'ftp://a.example', 'https://*.example', 'https://'])(
-    'have no hint for the origin %s',
+    'suggest nothing for the origin %s',
     (origin) => {
       const [problem = ''] = problemsOf(topWith(`allowed_origins: ["${origin}"]`));
       expect(problem).toMatch(/trailing `\/` or `\*`$/);
     },
   );
 
-  it('show no value that came through a reference', () => {
+  it('show no value from a reference', () => {
     const text = topWith('allowed_hosts: ["${V}"]', 'allowed_origins: ["${V}"]');
     const problems = problemsOf(text, { env: { V: 'https://canary.example/' } });
     expect(problems).toHaveLength(2);
     expect(JSON.stringify(problems)).not.toContain('canary');
   });
 
-  it('are taken with a port up to 65535, or with none', () => {
+  it('may have a port up to 65535', () => {
     const text = topWith(
       'allowed_hosts: [a.example, "a.example:65535", "127.0.0.1", "[::1]:80"]',
       'allowed_origins: ["https://a.example:443", "http://[::1]:65535"]',
@@ -350,19 +356,19 @@ describe('allowed hosts and origins', () => {
     'https://u@a.example',
     'ftp://a.example',
     '',
-  ])('refuse the origin %j', (origin) => {
+  ])('reject the origin %j', (origin) => {
     expect(problemsOf(topWith(`allowed_origins: ["${origin}"]`))).toEqual([
       expect.stringMatching(/^5:19 allowed_origins\.0 \| .*an origin such as/),
     ]);
   });
 });
 
-it('a good file has no warnings', () => {
+it('a valid file has no warnings', () => {
   expect(warningsOf(mpesaWith())).toEqual([]);
 });
 
-describe('what is shown', () => {
-  it('keeps the bodies of a sandbox, never those of production', () => {
+describe('inspect_bodies and tracing', () => {
+  it('keep the bodies of the sandbox, never those of production', () => {
     const written = topWith('inspect_bodies: true', 'environment: production');
     expect(good(topWith('inspect_bodies: true')).routes[0]?.inspectBodies).toBe(true);
     expect(good(written).routes[0]?.inspectBodies).toBe(false);
@@ -372,11 +378,11 @@ describe('what is shown', () => {
     ['"127.0.0.1:4318"', 'must be the URL of a collector such as `http://127.0.0.1:4318`, without a user name'],
     ['"http://u:p@127.0.0.1"', 'must be the URL of a collector such as `http://127.0.0.1:4318`, without a user name'],
     ['"http://127.0.0.1?x=1"', 'must not contain a query (`?...`) or a fragment (`#...`)'],
-  ])('goes to no collector at %s', (otlp, problem) => {
+  ])('reject the collector %s', (otlp, problem) => {
     expect(problemsOf(topWith(`tracing: {otlp: ${otlp}}`))).toEqual([`5:17 tracing.otlp | tracing.otlp: ${problem}`]);
   });
 
-  it.each(['http://127.0.0.1:4318/', 'http://127.0.0.1:4318/v1/traces'])('goes to the collector at %s', (otlp) => {
+  it.each(['http://127.0.0.1:4318/', 'http://127.0.0.1:4318/v1/traces'])('accept the collector %s', (otlp) => {
     expect(good(topWith(`tracing: {otlp: "${otlp}"}`)).tracing).toEqual({ otlp: 'http://127.0.0.1:4318' });
   });
 });

@@ -8,7 +8,7 @@ import { mpesaWith, problemsOf, warningsOf, type World } from './reading.ts';
 
 const SECRET = '0123456789abcdef';
 
-/** One reference to `/run/s` in each place that may hold a secret. */
+/** One reference to `/run/s` in each place that may contain a secret. */
 function places(environment: string): string {
   return [
     `environment: ${environment}`,
@@ -41,7 +41,7 @@ const SHARED = [
   `10:34 routes./mpesa/*.token.request.query.k | routes./mpesa/*.token.request.query.k: ${REMEDY}`,
 ];
 
-describe('a secret file that others may read', () => {
+describe('a secret file that others can read', () => {
   it.each([0o100644, 0o100640, 0o100604, 0o100444])('is a warning in the sandbox (mode %o)', (mode) => {
     expect(problemsOf(places('sandbox'), world(mode))).toEqual([]);
     expect(warningsOf(places('sandbox'), world(mode))).toEqual(SHARED);
@@ -57,12 +57,12 @@ describe('a secret file that others may read', () => {
     expect(warningsOf(places('production'), world(0o100644, { emulated: true }))).toEqual(SHARED);
   });
 
-  it.each([0o100600, 0o100400, 0o100700, 0o100611, undefined])('is not one of mode %o', (mode) => {
+  it.each([0o100600, 0o100400, 0o100700, 0o100611, undefined])('is not reported with mode %o', (mode) => {
     expect(problemsOf(places('production'), world(mode))).toEqual([]);
     expect(warningsOf(places('production'), world(mode))).toEqual([]);
   });
 
-  it('is as bad as the route that uses it, and what all routes use as the worst of them', () => {
+  it('is a problem if a production route uses it', () => {
     const text = [
       places('sandbox').trimEnd(),
       '  /jpay/*:',
@@ -89,7 +89,7 @@ describe('a secret file that others may read', () => {
     expect(warning).toContain(`run \`chmod 600 ${path}\``);
   });
 
-  it('is the key of TLS, but not its certificates', () => {
+  it('includes the key of TLS, but not its certificates', () => {
     const { cert, key } = issue({ name: 'localhost' });
     const head =
       'listen: {address: "127.0.0.1:8443", tls: {cert: /c, key: /k, client_ca: /c}}\nenvironment: production\n';
@@ -106,7 +106,7 @@ describe('a secret file that others may read', () => {
     expect(hidden).not.toContain('/k');
   });
 
-  it('is no file of another kind of value', () => {
+  it('does not include files of other keys', () => {
     const text = mpesaWith('timeout: "${file:/run/t}"', 'upstream: "${file:/run/u}"');
     const files = { '/run/t': '5s', '/run/u': 'https://api.example.com' };
     expect(warningsOf(text, { files, modes: { '/run/t': 0o644, '/run/u': 0o644 } })).toEqual([]);
@@ -136,7 +136,7 @@ describe.skipIf(process.platform === 'win32')('on the disk', () => {
     expect(warningsFor(prepared)).toBe(count);
   });
 
-  it('the file counts that a link leads to', () => {
+  it('the mode of the file behind a link counts', () => {
     const linked = (secret: string) => {
       chmodSync(secret, 0o600);
       symlinkSync(secret, `${secret}.link`);

@@ -19,7 +19,7 @@ describe('what makes a file unreadable', () => {
     expect(first.slice(0, start.length)).toBe(start);
   });
 
-  it('a reference without quotes inside braces, with the remedy', () => {
+  it('a reference without quotes inside braces, with a hint', () => {
     const [first] = problemsOf('routes:\n  /a/*: { provider: ${P} }\n');
     expect(first).toContain('2:');
     expect(first).toContain('write "${NAME}" in quotes');
@@ -43,14 +43,14 @@ describe('what makes a file unreadable', () => {
 });
 
 describe('duplicate keys', () => {
-  it('are a problem at the second, beside all others', () => {
+  it('are reported at the second one, with all other problems', () => {
     expect(problemsOf(`${mpesaWith('timeout: 5s', 'timeout: 6s')}open: maybe\n`)).toEqual([
       '6:5 routes./mpesa/*.timeout | routes./mpesa/*: `timeout` is there twice; remove one',
       '7:7 open | open: must be `true` or `false`',
     ]);
   });
 
-  it('are a problem for routes too', () => {
+  it('are reported for routes too', () => {
     expect(problemsOf(`${mpesaWith()}  /mpesa/*: {}\n`)).toEqual([
       '5:3 routes./mpesa/* | routes: `/mpesa/*` is there twice; remove one',
     ]);
@@ -73,13 +73,13 @@ describe('anchors and merge keys', () => {
     '',
   ].join('\n');
 
-  it('give values that may be overridden', () => {
+  it('give values that can be overridden', () => {
     const { routes } = good(text, { env: { K: 'key' } });
     expect(routes.map((route) => route.timeoutMs)).toEqual([7000, 9000, 60_000]);
     expect(routes.map((route) => route.credentials.get('consumer_key')?.reveal())).toEqual(['key', 'key', 'key']);
   });
 
-  it('are told apart by key where one place is wrong for all', () => {
+  it('are reported by key if one place is wrong for several', () => {
     expect(problemsOf(text)).toEqual(
       ['/a/*', '/b/*', '/c/*'].map(
         (route) =>

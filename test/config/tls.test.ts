@@ -57,13 +57,13 @@ describe('listen.tls', () => {
     expect(tls).toMatchObject({ cert: server.cert + ca.cert });
   });
 
-  it('stays where the command line names another address, and in an emulated configuration', () => {
+  it('stays with an address of the command line, and in an emulated configuration', () => {
     const listen = { host: '127.0.0.1', port: 1 };
     expect(good(listening(), { files, listen, emulated: true })).toMatchObject({ listen, tls: { cert: server.cert } });
     expect(problemsOf(listening(), { emulated: true })).toHaveLength(2);
   });
 
-  it('is what a TLS server and its callers work with', async () => {
+  it('works with a TLS server and its clients', async () => {
     const { tls } = good(listening(MUTUAL), { files });
     const client = issue({ name: 'shop', issuer: ca });
     const listener = createServer({
@@ -89,7 +89,7 @@ describe('a TLS file is a problem', () => {
   const KEY = '7:35 listen.tls.key | listen.tls.key: ';
   const FOLDER = 'a relative path starts at the folder of this configuration';
 
-  it('where it is not there, each of them', () => {
+  it('if it does not exist', () => {
     expect(problemsOf(listening(MUTUAL))).toEqual([
       `${CERT}cannot read the file \`/tls/cert.pem\`: there is no such file; ${FOLDER}`,
       `${KEY}cannot read the file \`/tls/key.pem\`: there is no such file; ${FOLDER}`,
@@ -98,7 +98,7 @@ describe('a TLS file is a problem', () => {
     ]);
   });
 
-  it('where its path is empty, or is no path but the text of the file', () => {
+  it('if its path is empty or is the text of the file', () => {
     expect(problemsOf(listening('{cert: /tls/cert.pem, key: ""}'), { files })).toEqual([
       `${KEY}is empty; write the path of a PEM file`,
     ]);
@@ -110,7 +110,7 @@ describe('a TLS file is a problem', () => {
     expect(JSON.stringify(found)).not.toContain('PRIVATE');
   });
 
-  it('where its variable is not set, which is said once', () => {
+  it('if its variable is not set, reported once', () => {
     const text = listening('{cert: /tls/cert.pem, key: "${GONE}", client_ca: /tls/ca.pem}', '0.0.0.0:8443');
     expect(problemsOf(text, { files })).toEqual([
       expect.stringMatching(/^7:35 listen\.tls\.key \| .*`GONE` is not set/),
@@ -164,7 +164,7 @@ describe('a TLS file is a problem', () => {
     expect(problemsOf(listening(MUTUAL), withFile(path, text))).toEqual([problem]);
   });
 
-  it('where its key is too weak to be served', () => {
+  it('if its key is too weak', () => {
     const weak = issue({ name: 'weak', issuer: ca, keys: generateKeyPairSync('rsa', { modulusLength: 512 }) });
     const world = { files: { ...files, '/tls/cert.pem': weak.cert, '/tls/key.pem': weak.key } };
     expect(problemsOf(listening(), world)).toEqual([`${CERT}cannot be used: ERR_SSL_EE_KEY_TOO_SMALL`]);
@@ -176,19 +176,22 @@ describe('the dates of a certificate', () => {
   const from = new Date('2030-01-01T00:00:00Z');
   const dated = issue({ name: 'dated', from, to });
   const warnings = (date: Date) => {
-    const world = { files: { ...files, '/tls/cert.pem': dated.cert, '/tls/key.pem': dated.key }, now: date.getTime() };
+    const world = {
+      files: { ...files, '/tls/cert.pem': dated.cert, '/tls/key.pem': dated.key },
+      nowMs: date.getTime(),
+    };
     expect(problemsOf(listening(), world)).toEqual([]);
     return warningsOf(listening(), world);
   };
   const DAYS = 86_400_000;
   const at = (offset: number) => new Date(to.getTime() + offset);
 
-  it('are no matter until 14 days before the end', () => {
+  it('cause no warning until 14 days before the end', () => {
     expect(warnings(at(-14 * DAYS))).toEqual([]);
     expect(warnings(from)).toEqual([]);
   });
 
-  it('are a warning from then on', () => {
+  it('cause a warning in the last 14 days', () => {
     const soon = [
       '7:15 listen.tls.cert | listen.tls.cert: expires soon, on 2030-06-30; renew it, or clients refuse to connect',
     ];
@@ -196,22 +199,22 @@ describe('the dates of a certificate', () => {
     expect(warnings(to)).toEqual(soon);
   });
 
-  it('are no more than a warning afterwards', () => {
+  it('cause only a warning after the end', () => {
     expect(warnings(at(1))).toEqual([
       '7:15 listen.tls.cert | listen.tls.cert: expired on 2030-06-30, by the clock of this machine; renew it, or ' +
         'clients refuse to connect',
     ]);
   });
 
-  it('are a warning before they begin', () => {
+  it('cause a warning before the beginning', () => {
     expect(warnings(new Date(from.getTime() - 1))).toEqual([
       '7:15 listen.tls.cert | listen.tls.cert: is valid only from 2030-01-01; check the clock of this machine',
     ]);
   });
 
-  it('count for those who issue client certificates, too', () => {
+  it('count for the issuers of client certificates too', () => {
     const old = issue({ name: 'old', isCa: true, to });
-    const world = { ...withFile('/tls/ca.pem', ca.cert + old.cert), now: at(1).getTime() };
+    const world = { ...withFile('/tls/ca.pem', ca.cert + old.cert), nowMs: at(1).getTime() };
     expect(warningsOf(listening(MUTUAL), world)).toEqual([
       '7:60 listen.tls.client_ca | listen.tls.client_ca: expired on 2030-06-30, by the clock of this machine; ' +
         'renew it, or no client can connect',
@@ -222,20 +225,20 @@ describe('the dates of a certificate', () => {
 describe('client_ca', () => {
   const KEY = '0123456789abcdef';
 
-  it('makes up for `clients` and `open` on an address that others can reach', () => {
+  it('replaces `clients` and `open` on an address that others can reach', () => {
     expect(problemsOf(listening(MUTUAL, '0.0.0.0:8443'), { files })).toEqual([]);
     expect(problemsOf(listening(TLS, '0.0.0.0:8443'), { files })).toEqual([
       expect.stringMatching(/^6:3 listen \| listen: anyone who can reach 0\.0\.0\.0:8443 .*client_ca/),
     ]);
   });
 
-  it('that cannot be read is one problem, not two', () => {
+  it('that cannot be read is reported once', () => {
     const world = withFile('/tls/ca.pem', '');
     expect(problemsOf(listening(MUTUAL, '0.0.0.0:8443', 'clients: [{name: a}]'), world)).toHaveLength(1);
     expect(problemsOf(listening('1', '0.0.0.0:8443', 'clients: [{name: a}]'), world)).toHaveLength(1);
   });
 
-  it('lets clients do without a key', () => {
+  it('makes the keys of clients optional', () => {
     const clients = `clients: [{name: a}, {name: b, key: ${KEY}}]`;
     const config = good(listening(MUTUAL, '0.0.0.0:8443', clients), { files });
     expect(config.clients.map(({ name, key }) => [name, key?.reveal()])).toEqual([

@@ -16,7 +16,7 @@ describe('token_header', () => {
     expect(mpesaRoute(line).provider.tokenHeader).toEqual(expected);
   });
 
-  it('is `Authorization: Bearer` where nothing is said', () => {
+  it('is `Authorization: Bearer` by default', () => {
     expect(mpesaRoute().provider.tokenHeader).toBeUndefined();
   });
 
@@ -43,14 +43,14 @@ describe('token_header', () => {
     expect(problem.slice(0, place.length + 3)).toBe(`${place} | `);
   });
 
-  it('cannot be a header that is set as well, in any spelling', () => {
+  it('cannot be a header of `headers`, in any spelling', () => {
     const text = mpesaWith('headers: {x_api_key: a}', 'token_header: {name: X-Api-Key}');
     expect(problemsOf(text)).toEqual([expect.stringMatching(/^6:26 .*is also set under `headers`/)]);
   });
 });
 
 describe('headers_from_token', () => {
-  it('is read from every token answer, that of a refresh too', () => {
+  it('is read from every token response, including a refresh', () => {
     const route = routeOf(
       [
         'routes:',
@@ -70,7 +70,7 @@ describe('headers_from_token', () => {
     ]);
   });
 
-  it('finds something in the emulator', () => {
+  it('is filled in by the emulator', () => {
     const { samples } = mpesaRoute('headers_from_token: {X-App-Code: data.app_code}').provider;
     expect(samples.tokenResponse).toMatchObject({ data: { app_code: 'emulated-X-App-Code' } });
   });
@@ -93,14 +93,14 @@ describe('headers_from_token', () => {
     expect(problems[0]?.slice(0, place.length + 3)).toBe(`${place} | `);
   });
 
-  it('cannot be the header of the token, nor one that is set', () => {
+  it('cannot be the header of the token or one of `headers`', () => {
     const token = mpesaWith('token_header: {name: X-Api-Key}', 'headers_from_token: {x-api-key: a}');
     expect(problemsOf(token)).toEqual([expect.stringMatching(/^6:26 .*carries the token/)]);
     const set = mpesaWith('headers: {X-A: a}', 'headers_from_token: {x_a: a}');
     expect(problemsOf(set)).toEqual([expect.stringMatching(/^6:26 .*is also set under `headers`/)]);
   });
 
-  it('has no place on a route of a fixed key', () => {
+  it('is a problem on a route with a fixed key', () => {
     expect(problemsOf(`${STATIC}    headers_from_token: {X-A: a}\n`)).toEqual([
       expect.stringMatching(/^6:5 routes\.\/x\/\*\.headers_from_token \| .*requests no token/),
     ]);
@@ -108,7 +108,7 @@ describe('headers_from_token', () => {
 });
 
 describe('denied_token', () => {
-  it('takes the place of the rules of the provider, and is what the emulator answers', () => {
+  it('replaces the rules of the provider, and is the response of the emulator', () => {
     const { provider } = mpesaRoute('token: {denied_token: [{status: 500, body: {error: login_failed}}]}');
     expect(provider.deniedToken).toEqual([{ status: 500, body: { error: 'login_failed' } }]);
     expect(provider.samples.deniedResponse).toEqual({ status: 500, body: { error: 'login_failed' } });
@@ -145,8 +145,8 @@ function exchangeOf(provider: Provider): Exchange {
   return provider.token;
 }
 
-describe('an exchange spelled out', () => {
-  it('is resolved with plain defaults', () => {
+describe('an exchange without a provider', () => {
+  it('has defaults', () => {
     const { provider, authServer } = routeOf(custom(REQUEST, RESPONSE));
     expect(authServer).toBe('https://api.acme.example/v1');
     expect(provider).toMatchObject({
@@ -164,7 +164,7 @@ describe('an exchange spelled out', () => {
     expect(provider.credentials.map((field) => field.name)).toEqual(['id', 'key']);
   });
 
-  it('may say everything', () => {
+  it('may set every key', () => {
     const { provider } = routeOf(
       custom(
         'request:',
@@ -222,7 +222,7 @@ describe('an exchange spelled out', () => {
     expect(routeOf(custom(REQUEST, RESPONSE, 'default_lifetime: 20s')).provider.samples.accessLifetimeS).toBe(20);
   });
 
-  it('can be called through the route only where it is on the API host', () => {
+  it('can be requested through the route only if it is on the API host', () => {
     const at = (url: string) => custom(`request: {url: "${url}", json: {id: "{id}", key: "{key}"}}`, RESPONSE);
     expect(routeOf(at('https://api.acme.example/v1/login')).provider.tokenPaths).toEqual([
       { method: 'POST', path: '/login' },
@@ -291,12 +291,12 @@ describe('an exchange spelled out', () => {
     ]);
   });
 
-  it('must not ask over `http:` in production', () => {
+  it('must not use `http:` in production', () => {
     const text = custom('request: {url: "http://auth.acme.example/"}', RESPONSE);
     expect(problemsOf(`environment: production\n${text}`)).toEqual([expect.stringMatching(/^6:22 .*`http:`/)]);
   });
 
-  it('names credentials freely, but so that a placeholder can name them', () => {
+  it('has free credential names that are valid in a placeholder', () => {
     const withNames = (names: string) =>
       custom(REQUEST, RESPONSE).replace('{id: i, key: k}', `{id: i, key: k, ${names}}`);
     expect(warningsOf(withNames('spare: x'))).toEqual([
@@ -309,31 +309,31 @@ describe('an exchange spelled out', () => {
 });
 
 describe('placeholders', () => {
-  it('that are unknown are a problem with what they may mean', () => {
+  it('that are unknown are a problem with a suggestion', () => {
     expect(problemsOf(custom('request: {path: /login, json: {id: "{di}", key: "{keey}"}}', RESPONSE))).toEqual([
       '5:42 routes./acme/*.token.request.json.id | routes./acme/*.token.request.json.id: unknown placeholder `{di}`; did you mean `id`?',
       '5:55 routes./acme/*.token.request.json.key | routes./acme/*.token.request.json.key: unknown placeholder `{keey}`; did you mean `key`?',
     ]);
   });
 
-  it('may be the refresh token only where there is one', () => {
+  it('may be the refresh token only under `refresh`', () => {
     expect(problemsOf(custom('request: {path: "/x/{refresh_token}", json: {a: "{id}{key}"}}', RESPONSE))).toEqual([
       expect.stringMatching(/^5:23 .*unknown placeholder `\{refresh_token\}`; it can be used only under `refresh`/),
     ]);
   });
 
-  it('are only names in braces: other braces are text', () => {
+  it('are only names in braces; other braces are text', () => {
     expect(problemsOf(custom('request: {path: /login, json: {a: "{} {1} { id } {id} {key}"}}', RESPONSE))).toEqual([]);
   });
 
-  it('in what came through a reference are text, and stay apart from those in the file', () => {
+  it('in a value from a reference are text', () => {
     const text = custom('request: {path: /login, json: {a: "${S}{id}", b: "${S}", c: "{key}"}}', RESPONSE);
     const { provider, credentials } = routeOf(text, { env: { S: 'canary{id}{unknown}' } });
     expect(exchangeOf(provider).request.body?.fields).toEqual({ a: '{value_1}{id}', b: '{value_2}', c: '{key}' });
     expect(credentials.get('value_1')?.reveal()).toBe('canary{id}{unknown}');
   });
 
-  it('made for references keep clear of the names in the file', () => {
+  it('for references do not collide with names of the file', () => {
     const text = custom('request: {path: /login, json: {a: "${S}", b: "{value_1}"}}', RESPONSE).replace(
       '{id: i, key: k}',
       '{value_1: v}',
@@ -342,7 +342,7 @@ describe('placeholders', () => {
     expect(exchangeOf(provider).request.body?.fields).toEqual({ a: '{value_2}', b: '{value_1}' });
   });
 
-  it('a path may be put together from references', () => {
+  it('may be part of a path that contains references', () => {
     const { provider } = routeOf(custom('request: {path: "/${V}/login", json: {a: "{id}{key}"}}', RESPONSE), {
       env: { V: 'v2' },
     });
@@ -350,8 +350,8 @@ describe('placeholders', () => {
   });
 });
 
-describe("parts over a provider's own exchange", () => {
-  it('change only what they name', () => {
+describe('parts of an exchange over that of a provider', () => {
+  it('change only what they set', () => {
     const route = mpesaRoute(
       'token: {request: {query: {a: b}, headers: {user-agent: x}}, response: {expires_in: ttl}}',
     );
@@ -398,7 +398,7 @@ describe("parts over a provider's own exchange", () => {
     expect(provider.samples.deadTokenResponse).toEqual({ status: 403, body: { error: 'invalid_token' } });
   });
 
-  it('leave the built-in provider as it is', () => {
+  it('do not change the built-in provider', () => {
     const before = JSON.stringify(mpesa);
     mpesaRoute('token: {default_lifetime: 10m, request: {path: /x}}', 'headers: {x-a: b}');
     expect(JSON.stringify(mpesa)).toBe(before);
@@ -409,7 +409,7 @@ describe('encoding', () => {
   const jeel = (line: string) =>
     `routes:\n  /jeel/*:\n    provider: jeel\n    credentials: {client_id: a, client_secret: b}\n    ${line}\n`;
 
-  it.each(['multipart', 'form', 'json'])('switches the body of the token request to %s', (encoding) => {
+  it.each(['multipart', 'form', 'json'])('encodes the body of the token request as %s', (encoding) => {
     const { request } = exchangeOf(routeOf(jeel(`encoding: ${encoding}`)).provider);
     expect(request.body).toEqual({
       encoding,
@@ -417,7 +417,7 @@ describe('encoding', () => {
     });
   });
 
-  it('is a problem where there is no body', () => {
+  it('is a problem if there is no body', () => {
     expect(problemsOf(mpesaWith('encoding: form'))).toEqual([
       '5:15 routes./mpesa/*.encoding | routes./mpesa/*.encoding: the token request of this provider has no body; remove `encoding`',
     ]);

@@ -21,7 +21,7 @@ function problems(store: object): string[] {
 }
 
 describe('token_store', () => {
-  it('is none unless it is given', () => {
+  it('is undefined by default', () => {
     const route = { provider: 'mpesa', credentials: { consumer_key: 'key', consumer_secret: 'secret' } };
     const written = JSON.stringify({ routes: { '/mpesa/*': route } });
     expect(loadConfig('f', { readFile: () => written, env: {} }).config.tokenStore).toBeUndefined();
@@ -34,7 +34,7 @@ describe('token_store', () => {
     expect(store?.keys.map((key) => key.reveal())).toEqual([KEY, old]);
   });
 
-  it.each(['redis://localhost', 'redis://:p@h:1', 'rediss://h/0', 'redis://[::1]:6379/'])('takes %s', (redis) => {
+  it.each(['redis://localhost', 'redis://:p@h:1', 'rediss://h/0', 'redis://[::1]:6379/'])('accepts %s', (redis) => {
     expect(problems({ redis, encryption_key: KEY })).toEqual([]);
   });
 
@@ -42,7 +42,7 @@ describe('token_store', () => {
     ['redis://127.0.0.1:6379', []],
     ['rediss://redis.example', []],
     ['redis://redis.example', [expect.stringContaining('unencrypted') as string]],
-  ])('warns where the password of %s could be read on its way', (redis, warnings) => {
+  ])('warns that %s sends the password unencrypted', (redis, warnings) => {
     const route = { provider: 'mpesa', credentials: { consumer_key: 'key', consumer_secret: 'secret' } };
     const written = JSON.stringify({ token_store: { redis, encryption_key: KEY }, routes: { '/mpesa/*': route } });
     const found = loadConfig('f', { readFile: () => written, env: {} }).warnings.map(({ message }) => message);
@@ -55,11 +55,11 @@ describe('token_store', () => {
     ['redis://', 'must be `redis://host:6379` or'],
     ['redis://host/a/b', 'must have no path, or the number of a database'],
     ['redis://host/0?x=1', 'must not contain a query'],
-  ])('refuses %s, and says how it is written', (redis, why) => {
+  ])('rejects %s and shows an example', (redis, why) => {
     expect(problems({ redis, encryption_key: KEY })).toEqual([expect.stringContaining(`token_store.redis: ${why}`)]);
   });
 
-  it('refuses keys that are short, the same twice, or missing, each where it stands', () => {
+  it('rejects keys that are short, repeated or missing', () => {
     expect(problems({ redis: 'redis://h', encryption_key: 'short', previous_keys: ['x', KEY] })).toEqual([
       expect.stringContaining('token_store.encryption_key: is shorter than 32 characters'),
       expect.stringContaining('token_store.previous_keys.0: is shorter than 32'),
@@ -70,7 +70,7 @@ describe('token_store', () => {
     expect(problems({ redis: 'redis://h' })).toEqual([expect.stringContaining('`encryption_key` is missing')]);
   });
 
-  it('is none with emulated providers, even where its secrets are not set', () => {
+  it('is undefined with emulated providers, even if its secrets are not set', () => {
     expect(load({ redis: '${REDIS_URL}', encryption_key: '${KEY}' }, { emulated: true }).tokenStore).toBeUndefined();
   });
 });

@@ -12,7 +12,7 @@ describe('keys', () => {
     ],
     ['admin: {address: "127.0.0.1:80", tokn: t}', '5:34 admin.tokn | admin: unknown key `tokn`; did you mean `token`?'],
     ['listen: {adress: "127.0.0.1:80"}', '5:10 listen.adress | listen: unknown key `adress`; did you mean `address`?'],
-  ])('at the top, unknown ones are named with what they may mean: %s', (line, problem) => {
+  ])('that are unknown at the top are reported with a suggestion: %s', (line, problem) => {
     expect(problemsOf(topWith(line))).toContain(problem);
   });
 
@@ -27,11 +27,11 @@ describe('keys', () => {
       '5:27 routes./mpesa/*.token.dead_token.0.staus | routes./mpesa/*.token.dead_token.0: ' +
         'unknown key `staus`; did you mean `status`?',
     ],
-  ])('on a route, too: %s', (line, problem) => {
+  ])('that are unknown on a route are reported too: %s', (line, problem) => {
     expect(problemsOf(mpesaWith(line))).toEqual([problem]);
   });
 
-  it('that are missing are named', () => {
+  it('that are missing are reported', () => {
     expect(problemsOf('open: false\n')).toEqual([
       '1:1 routes | `routes` is missing; add at least one, such as `/mpesa/*`; `wakala providers mpesa` shows an example',
     ]);
@@ -102,7 +102,7 @@ describe('types', () => {
     ]);
   });
 
-  it('of a credential that YAML takes for a number is a problem that does not show it', () => {
+  it('of a credential that YAML parses as a number are a problem without the value', () => {
     expect(problemsOf(mpesaWith().replace('consumer_key: k', 'consumer_key: 98765'))).toEqual([
       '4:33 routes./mpesa/*.credentials.consumer_key | routes./mpesa/*.credentials.consumer_key: must be a text; put it in quotes',
     ]);
@@ -119,19 +119,19 @@ describe('bounds', () => {
     ['max_concurrency', '1000000', '1000001', 'between 1 and 1000000'],
     ['max_websockets', '1', '0', 'between 1 and 1000000'],
     ['websocket_idle_timeout', '24h', '25h', 'between 1ms and 24h'],
-  ])('of %s hold %s and not %s', (key, inside, outside, reason) => {
+  ])('of %s include %s but not %s', (key, inside, outside, reason) => {
     expect(problemsOf(mpesaWith(`${key}: ${inside}`))).toEqual([]);
     expect(problemsOf(mpesaWith(`${key}: ${outside}`))).toEqual([expect.stringContaining(reason)]);
   });
 
-  it('of replay_limit hold 64MiB and not more', () => {
+  it('of replay_limit include at most 64MiB', () => {
     expect(problemsOf(mpesaWith('max_body: 1GiB', 'replay_limit: 64MiB'))).toEqual([]);
     expect(problemsOf(mpesaWith('max_body: 1GiB', 'replay_limit: 65MiB'))).toEqual([
       expect.stringContaining('between 0 and 64MiB'),
     ]);
   });
 
-  it('of the drain timeout hold none at all and one hour', () => {
+  it('of the drain timeout are zero and one hour', () => {
     expect(good(topWith('drain_timeout: 0s')).drainTimeoutMs).toBe(0);
     expect(good(topWith('drain_timeout: 1h')).drainTimeoutMs).toBe(3_600_000);
     expect(problemsOf(topWith('drain_timeout: 3601s'))).toEqual([expect.stringContaining('between 0ms and 1h')]);
@@ -143,7 +143,7 @@ describe('bounds', () => {
     expect(problemsOf(topWith('max_connections: 1.5'))).toHaveLength(1);
   });
 
-  it('of a dead token status are those of an answer', () => {
+  it('of a dead token status are those of a response', () => {
     for (const status of [200, 599]) {
       expect(mpesaRoute(`token: {dead_token: [{status: ${status}}]}`).provider.deadToken).toEqual([{ status }]);
     }

@@ -18,12 +18,12 @@ describe('units', () => {
     ['5m', 300_000],
     ['1h', 3_600_000],
     ['0s', 0],
-  ])('reads the duration %s as %d ms', (text, ms) => {
+  ])('parses the duration %s as %d ms', (text, ms) => {
     expect(parseDuration(text)).toBe(ms);
   });
 
   it.each(['', '60', 's', '1.5s', '-1s', '1m30s', '60 s', '60S', '60s ', '1d', '1e3s', '60s\n'])(
-    'takes %j for no duration',
+    'rejects the duration %j',
     (text) => {
       expect(parseDuration(text)).toBeUndefined();
     },
@@ -41,11 +41,11 @@ describe('units', () => {
     ['10MiB', 10_485_760],
     ['10 MiB', 10_485_760],
     ['1GiB', 1_073_741_824],
-  ])('reads the size %s as %d bytes', (text, bytes) => {
+  ])('parses the size %s as %d bytes', (text, bytes) => {
     expect(parseSize(text)).toBe(bytes);
   });
 
-  it.each(['', 'MiB', '10mib', '10M', '1.5MiB', '-1', '1e3', '10  MiB', '10MiB '])('takes %j for no size', (text) => {
+  it.each(['', 'MiB', '10mib', '10M', '1.5MiB', '-1', '1e3', '10  MiB', '10MiB '])('rejects the size %j', (text) => {
     expect(parseSize(text)).toBeUndefined();
   });
 
@@ -71,7 +71,7 @@ describe('parseAddress', () => {
     ['[::]:8080', '::', 8080],
     ['proxy.internal:80', 'proxy.internal', 80],
     ['localhost:8080', '127.0.0.1', 8080],
-  ])('reads %s', (text, host, port) => {
+  ])('parses %s', (text, host, port) => {
     expect(parseAddress(text)).toEqual({ value: { host, port } });
   });
 
@@ -90,11 +90,11 @@ describe('parseAddress', () => {
     ['[127.0.0.1]:80', 'only an IPv6 address'],
     ['http://127.0.0.1:8080', 'must not contain a scheme'],
     ['my host:80', 'not an address'],
-  ])('refuses %s and says why', (text, reason) => {
+  ])('rejects %s and says why', (text, reason) => {
     expect(parseAddress(text)).toMatchObject({ problem: expect.stringContaining(reason) as string });
   });
 
-  it('writes an address as it reads it', () => {
+  it('formats an address as it parses it', () => {
     expect(formatAddress({ host: '::1', port: 80 })).toBe('[::1]:80');
     expect(formatAddress({ host: '127.0.0.1', port: 80 })).toBe('127.0.0.1:80');
   });
@@ -102,7 +102,7 @@ describe('parseAddress', () => {
 
 describe('isLinkLocal', () => {
   it.each(['169.254.0.0', '169.254.169.254', '169.254.255.255', '[fe80::1]', '[febf::1]', '[::ffff:169.254.169.254]'])(
-    'knows %s',
+    'is true for %s',
     (host) => {
       expect(isLinkLocal(host)).toBe(true);
     },
@@ -115,19 +115,19 @@ describe('isLinkLocal', () => {
     'metadata.goog',
     'instance-data.ec2.internal',
     '[fd00:ec2::254]',
-  ])('knows %s', (host) => {
+  ])('is true for %s', (host) => {
     expect(isLinkLocal(host)).toBe(true);
   });
 
   it.each(['169.253.255.255', '169.255.0.0', '[fe7f::1]', '[fec0::1]', 'api.example.com', '10.0.0.1', '127.0.0.1'])(
-    'lets %s pass',
+    'is false for %s',
     (host) => {
       expect(isLinkLocal(host)).toBe(false);
     },
   );
 });
 
-describe('collide', () => {
+describe('overlaps', () => {
   const at = (host: string, port: number) => ({ host, port });
 
   it('is true on the same port of the same or of every address', () => {
@@ -135,7 +135,7 @@ describe('collide', () => {
     expect(overlaps(at('0.0.0.0', 80), at('127.0.0.1', 80))).toBe(true);
   });
 
-  it('is false on other ports, other addresses, and where each port is a free one', () => {
+  it('is false for other ports, other addresses, and free ports', () => {
     expect(overlaps(at('127.0.0.1', 80), at('127.0.0.1', 81))).toBe(false);
     expect(overlaps(at('127.0.0.1', 80), at('127.0.0.2', 80))).toBe(false);
     expect(overlaps(at('127.0.0.1', 0), at('127.0.0.1', 0))).toBe(false);
@@ -173,7 +173,7 @@ describe('leadsTo', () => {
     expect(leadsTo({ host, port: 80 }, upstream, 81)).toBe(false);
   });
 
-  it('is false where the port is a free one', () => {
+  it('is false for a free port', () => {
     expect(leadsTo({ host: '127.0.0.1', port: 0 }, '127.0.0.1', 0)).toBe(false);
   });
 });

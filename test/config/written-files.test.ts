@@ -33,7 +33,7 @@ function replaced(place: string, file: string, folder: string): string {
 
 const AT_KEY = '5:33 routes./mpesa/*.credentials.consumer_key | routes./mpesa/*.credentials.consumer_key: ';
 
-describe('a file that others may write', () => {
+describe('a file that others can write', () => {
   it.each<[string, World['modes'], string[]]>([
     ['the configuration', { [CONFIG]: 0o100664 }, [written('1:1  | ', CONFIG)]],
     ['the configuration, for everyone', { [CONFIG]: 0o100646 }, [written('1:1  | ', CONFIG)]],
@@ -49,7 +49,7 @@ describe('a file that others may write', () => {
     expect(warningsOf(ENVIRONMENT.sandbox + SECRET, world(modes))).toEqual(expected);
   });
 
-  it('is a problem also where it holds no secret: whoever writes it says where tokens go', () => {
+  it('is a problem even without a secret, because it decides where tokens go', () => {
     const text = ENVIRONMENT.production + mpesaWith('upstream: "${file:/run/url}"');
     expect(problemsOf(text, world({ '/run/url': 0o100644 }))).toEqual([]);
     expect(problemsOf(text, world({ '/run/url': 0o100666 }))).toEqual([
@@ -57,7 +57,7 @@ describe('a file that others may write', () => {
     ]);
   });
 
-  it('is a problem as each file of TLS: `client_ca` says who is let in', () => {
+  it('is a problem for each file of TLS', () => {
     const { cert, key } = issue({ name: 'localhost' });
     const head = 'listen: {address: "127.0.0.1:8443", tls: {cert: /c, key: /k, client_ca: /ca}}\n';
     const files = { '/c': cert, '/k': key, '/ca': cert };
@@ -76,15 +76,15 @@ describe('a file that others may write', () => {
     expect(warningsOf(ENVIRONMENT.production + SECRET, emulated)).toHaveLength(1);
   });
 
-  it.each([0o100600, 0o100644, 0o100755, undefined])('is not a configuration of mode %o', (mode) => {
+  it.each([0o100600, 0o100644, 0o100755, undefined])('is not reported with mode %o', (mode) => {
     const modes: World['modes'] = mode === undefined ? {} : { [CONFIG]: mode };
     expect(problemsOf(ENVIRONMENT.production + SECRET, world(modes))).toEqual([]);
     expect(warningsOf(ENVIRONMENT.production + SECRET, world(modes))).toEqual([]);
   });
 });
 
-describe('a folder that others may write', () => {
-  it('is as bad as a file, for they may put another file in its place', () => {
+describe('a folder that others can write', () => {
+  it('is reported like a file, because they can replace the file', () => {
     const expected = [replaced(AT_KEY, '/run/keys/k', '/run/keys')];
     for (const mode of [0o40777, 0o40775, 0o40757]) {
       expect(problemsOf(ENVIRONMENT.production + SECRET, world({ '/run/keys': mode }))).toEqual(expected);
@@ -93,14 +93,14 @@ describe('a folder that others may write', () => {
     expect(problemsOf(ENVIRONMENT.production + SECRET, world({ '/run/keys': 0o40755 }))).toEqual([]);
   });
 
-  it('is as bad around the configuration', () => {
+  it('is reported for the configuration too', () => {
     const modes = { [resolve('.')]: 0o40777 };
     expect(problemsOf(ENVIRONMENT.production + SECRET, world(modes))).toEqual([
       replaced('1:1  | ', CONFIG, resolve('.')),
     ]);
   });
 
-  it('is not shown where the name of the file came from a variable', () => {
+  it('is not shown if the name of the file is from a variable', () => {
     const { cert, key } = issue({ name: 'localhost' });
     const head = 'listen: {address: "127.0.0.1:8443", tls: {cert: "${C}", key: "${K}"}}\n';
     const files = { '/hidden/c': cert, '/hidden/k': key };
@@ -140,11 +140,11 @@ describe.skipIf(process.platform === 'win32')('on the disk', () => {
     expect(onDisk(({ folder }) => chmodSync(folder, 0o757))).toEqual(['', KEY]);
   });
 
-  it('a sticky folder is as good as one that others may not write', () => {
+  it('a sticky folder is safe', () => {
     expect(onDisk(({ folder }) => chmodSync(folder, 0o1777))).toEqual([]);
   });
 
-  it('the folder counts that links lead to', () => {
+  it('the folder behind a link counts', () => {
     const map = new ConfigMap({ 'proxy.config.yaml': ENVIRONMENT.production + mpesaWith() });
     const check = () => validateConfig(map.file('proxy.config.yaml'), { env: {} }).problems.length;
     expect(check()).toBe(0);
@@ -153,8 +153,8 @@ describe.skipIf(process.platform === 'win32')('on the disk', () => {
   });
 });
 
-describe.runIf(isRoot)('the group that may write', () => {
-  it('is none where it has the number of the owner, as user private groups do', () => {
+describe.runIf(isRoot)('write access of the group', () => {
+  it('is ignored if the group has the number of the owner (user private group)', () => {
     const privateTo = (uid: number, gid: number) =>
       onDisk(({ folder, config }) => {
         for (const path of [folder, config]) {
@@ -167,7 +167,7 @@ describe.runIf(isRoot)('the group that may write', () => {
     expect(privateTo(0, 0)).toEqual(['', '', KEY]);
   });
 
-  it('is none where it is how this process gets at the files of another user: `fsGroup`', () => {
+  it('is ignored if this process reads files of another user through it (`fsGroup`)', () => {
     const asUser = (groups: number[]) => {
       const { setegid, setgroups, seteuid } = process;
       return onDisk(({ folder, config, secret }) => {
@@ -197,7 +197,7 @@ describe.runIf(isRoot)('the group that may write', () => {
 });
 
 describe.runIf(isRoot)('a volume as Kubernetes mounts a ConfigMap', { timeout: 60_000 }, () => {
-  it('passes: its folder has mode 0777, and the mount is read-only', () => {
+  it('is safe: its folder has mode 0777, and the mount is read-only', () => {
     const map = new ConfigMap({ 'proxy.config.yaml': ENVIRONMENT.production + mpesaWith() });
     chmodSync(map.path, 0o777);
     const command = `"${process.execPath}" "${CLI}" check -c "${map.file('proxy.config.yaml')}"`;

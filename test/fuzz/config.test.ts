@@ -4,7 +4,7 @@ import { validateConfig } from '../../src/config/load.ts';
 import { type Chance, fuzz } from './random.ts';
 
 const FILE = 'proxy.config.yaml';
-/** The secrets of every file, variable and text; none of them is ever shown. */
+/** The secrets in files, variables and texts. None of them may be shown. */
 const SECRETS = {
   KEY: 'canary-key-0123456789',
   SECRET: 'canary-secret-0123456789',
@@ -186,10 +186,10 @@ function examine(text: string) {
     if (found === undefined) throw Object.assign(new Error('not there'), { code: 'ENOENT' });
     return found;
   };
-  return validateConfig(FILE, { env: ENV, readFile, fileMode: () => 0o600, now: 0 });
+  return validateConfig(FILE, { env: ENV, readFile, fileMode: () => 0o600, nowMs: 0 });
 }
 
-/** Every key that has a value: nothing tells a secret from a key in the place of one. */
+/** Every key with a value. A secret in the place of a key looks like a key. */
 function keysOf(text: string): string {
   const keys: string[] = [];
   const shown = (node: unknown) => (isScalar(node) ? String(node.value) : JSON.stringify(node));
@@ -218,9 +218,9 @@ function check(text: string): void {
   if (secret !== undefined) throw new Error(`it shows ${secret}: ${shown}`);
 }
 
-describe('a configuration file, whatever is in it,', () => {
+describe('any configuration file', () => {
   it(
-    'gives a configuration or problems in places that exist, never an exception, and shows no secret',
+    'gives a configuration or problems with valid positions, never throws, and shows no secret',
     { timeout: 120_000 },
     async () => {
       await fuzz({ name: 'configuration files', count: 4000, make: file, check });

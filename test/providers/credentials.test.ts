@@ -22,13 +22,13 @@ describe('a credential with a default', () => {
   it.each([
     ['left out', {}],
     ['empty', { product: '', target_environment: '' }],
-  ])('that is %s is the default', (_, more) => {
+  ])('that is %s has the default', (_, more) => {
     const { values, problems, warnings } = examine({ provider: 'mtn-momo', credentials: { ...MOMO, ...more } });
     expect([problems, warnings]).toEqual([[], []]);
     expect(values).toEqual({ ...MOMO, product: 'collection', target_environment: 'sandbox' });
   });
 
-  it('is what the user says', () => {
+  it('is the value of the user, if set', () => {
     const credentials = { ...MOMO, product: 'remittance', target_environment: 'mtnghana' };
     expect(examine({ provider: 'mtn-momo', credentials }).values).toEqual(credentials);
   });
@@ -36,20 +36,20 @@ describe('a credential with a default', () => {
   it.each([
     ['of all', { provider: 'mtn-momo', credentials: MOMO }, 'production'],
     ['of the route', { provider: 'mtn-momo', environment: 'production', credentials: MOMO }, 'sandbox'],
-  ])('has to be given where there is none for the environment %s', (_, route, environment) => {
+  ])('is required if it has no default for the environment %s', (_, route, environment) => {
     const { problems } = examine(route, environment);
     expect(problems).toEqual([
       expect.stringMatching(/^routes\.\/x\/\*\.credentials: `target_environment` is missing/) as string,
     ]);
   });
 
-  it('is a key that is known, and one that is misspelt is not', () => {
+  it('is a known key, unlike a misspelled one', () => {
     const { problems } = examine({ provider: 'mtn-momo', credentials: { ...MOMO, produkt: 'collection' } });
     expect(problems).toEqual([expect.stringContaining('did you mean `product`?') as string]);
   });
 });
 
-describe('a credential that goes into a header', () => {
+describe('a credential in a header', () => {
   it.each([
     ['mtn-momo', 'subscription_key'],
     ['mtn-momo', 'target_environment'],
@@ -58,7 +58,7 @@ describe('a credential that goes into a header', () => {
     ['jenga', 'api_key'],
     ['clickpesa', 'client_id'],
     ['static', 'token'],
-  ])('of %s, `%s`, must be fit for it', (name, field) => {
+  ])('of %s, `%s`, must be a valid header value', (name, field) => {
     const provider = providers.find((one) => one.name === name)!;
     const credentials = Object.fromEntries(provider.credentials.map((one) => [one.name, 'x']));
     const upstream = provider.hosts === undefined ? { upstream: 'https://api.example.com' } : {};
@@ -69,13 +69,13 @@ describe('a credential that goes into a header', () => {
     ]);
   });
 
-  it('may hold anything where it goes into a body', () => {
+  it('may contain anything in a body', () => {
     const credentials = { client_id: 'ü', client_secret: '\u4e2d', country: 'KE', currency: 'KES' };
     expect(examine({ provider: 'airtel', credentials }).problems).toEqual([]);
   });
 });
 
-describe("a provider's own headers on API calls", () => {
+describe('headers of a provider on API requests', () => {
   /** What the upstream gets of these headers, with and without the client's own. */
   async function sent(provider: string, credentials: Record<string, string>, headers: Record<string, string>) {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
@@ -113,7 +113,7 @@ describe("a provider's own headers on API calls", () => {
       { apikey: 'theirs' },
       [['s-e-c-r-e-t', 's-e-c-r-e-t']],
     ],
-  ])('are put on by %s', async (provider, credentials, headers, expected) => {
+  ])('are set by %s', async (provider, credentials, headers, expected) => {
     expect(await sent(provider, credentials, headers)).toEqual(expected);
   });
 });

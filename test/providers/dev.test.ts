@@ -14,13 +14,13 @@ const CREATED = new Map([
   ['kopokopo', 201],
 ]);
 
-/** Everything that a value holds, all the way down. */
+/** The value and every value in it, at any depth. */
 function shape(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return typeof value;
   return Object.entries(value).map(([key, below]) => [key, shape(below)]);
 }
 
-/** All of the catalogue in one file, as `wakala dev` runs it: no credentials, no network. */
+/** Every provider in one file, as in `wakala dev`: without credentials and network. */
 describe('every provider in one configuration, emulated', () => {
   const emulators = new DevEmulators({ ports: 'free' });
   let server: RunningServer;
@@ -61,7 +61,7 @@ describe('every provider in one configuration, emulated', () => {
     };
   }
 
-  it.each(CATALOGUE)('$name answers its sample call', async (provider) => {
+  it.each(CATALOGUE)('$name responds to its sample request', async (provider) => {
     const { name, samples } = provider;
     const answer = await call(name, samples.call.path, samples.call.json);
     expect(answer.status).toBe(CREATED.get(name) ?? 200);
@@ -69,7 +69,7 @@ describe('every provider in one configuration, emulated', () => {
     expect(answer.header('wakala-token')).toBe('fetched');
   });
 
-  it.each(CATALOGUE)('$name answers it again after its token has died', async ({ name, samples }) => {
+  it.each(CATALOGUE)('$name responds to it again after its token has expired', async ({ name, samples }) => {
     emulatorOf(name).control({ expire_tokens: true });
     const answer = await call(name, samples.call.path, samples.call.json);
     expect([answer.status, answer.header('wakala-token')]).toEqual([CREATED.get(name) ?? 200, 'replayed']);
@@ -94,7 +94,7 @@ describe('every provider in one configuration, emulated', () => {
     },
   );
 
-  it('MTN MoMo takes a payment and tells its status', async () => {
+  it('MTN MoMo accepts a payment and returns its status', async () => {
     const id = '5f3c2a10-9d4e-4b1f-8a77-0c1d2e3f4a5b';
     const path = '/collection/v1_0/requesttopay';
     const payer = { partyIdType: 'MSISDN', partyId: '256770000001' };
@@ -104,14 +104,14 @@ describe('every provider in one configuration, emulated', () => {
     expect((await call('mtn-momo', `${path}/${id}`)).json()).toMatchObject({ externalId: 'INV-1001' });
   });
 
-  it('PayPal shows the order that it made', async () => {
+  it('PayPal returns the order that it created', async () => {
     const { samples } = CATALOGUE.find(({ name }) => name === 'paypal')!;
     const order = (await call('paypal', samples.call.path, samples.call.json)).json();
     const shown = await call('paypal', `${samples.call.path}/${String(order['id'])}`);
     expect(shown.json()).toMatchObject({ id: order['id'], intent: 'CAPTURE' });
   });
 
-  it('Pesapal takes an order for an address that was registered', async () => {
+  it('Pesapal accepts an order for a registered address', async () => {
     const address = (await call('pesapal', '/api/URLSetup/RegisterIPN', { url: 'https://shop.example/ipn' })).json();
     const order = {
       id: 'INV-1001',
@@ -125,16 +125,16 @@ describe('every provider in one configuration, emulated', () => {
     expect(made).toMatchObject({ merchant_reference: 'INV-1001', status: '200' });
   });
 
-  it('Kopo Kopo says where its payment is, and it is there', async () => {
+  it('Kopo Kopo returns the location of a payment', async () => {
     const { samples } = CATALOGUE.find(({ name }) => name === 'kopokopo')!;
     const location = (await call('kopokopo', samples.call.path, samples.call.json)).header('location') ?? '';
     const shown = await call('kopokopo', new URL(location).pathname);
     expect(shown.json()).toMatchObject({ data: { type: 'incoming_payment' } });
   });
 
-  // Whatever was refused is not asked for again for a while, so this comes last.
+  // Last, because rejected credentials are not used again for some time.
   it.each(CATALOGUE.filter(({ token }) => !isFixed(token)))(
-    '$name refuses wrong credentials, and its words stay in the log',
+    '$name rejects wrong credentials, and its response appears only in the log',
     async ({ name, samples }) => {
       emulatorOf(name).control({ expire_tokens: true, token_endpoint: 'denied' });
       const [refused, next] = [
@@ -166,7 +166,7 @@ describe('every provider in one configuration, emulated', () => {
 });
 
 describe('without a file', () => {
-  it('the four that a first look needs are emulated', () => {
+  it('four providers are emulated', () => {
     const { routes } = defaultConfig();
     expect(routes.map(({ provider }) => provider.name)).toEqual(['jpay', 'mpesa', 'jeel', 'paypack']);
   });

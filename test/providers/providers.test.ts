@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import { valueAt } from '../../src/json.ts';
 import {
-  type DeadTokenRule,
+  type ResponseRule,
   credentialDefault,
   type Exchange,
   isFixed,
@@ -37,8 +37,8 @@ const CATALOGUE = [
   'clickpesa',
 ];
 
-/** Whether one of the rules is about this answer. */
-function isRuled(rules: readonly DeadTokenRule[], { status, body }: { status: number; body: unknown }): boolean {
+/** Whether one of the rules matches this response. */
+function isRuled(rules: readonly ResponseRule[], { status, body }: { status: number; body: unknown }): boolean {
   return rules.some(
     (rule) =>
       rule.status === status && Object.entries(rule.body ?? {}).every(([path, value]) => valueAt(body, path) === value),
@@ -54,7 +54,7 @@ function textsOf({ path, query, headers, basic, body }: Exchange['request']): st
 }
 
 describe('the built-in providers', () => {
-  it('are the four, the fixed key, any OAuth server and the catalogue, each under one name', () => {
+  it('have unique names', () => {
     const names = ['jpay', 'mpesa', 'jeel', 'paypack', 'static', 'oauth2', ...CATALOGUE];
     expect(providers.map(({ name }) => name)).toEqual(names);
   });
@@ -71,7 +71,7 @@ describe('the built-in providers', () => {
   });
 
   it.each(providers.map((provider) => [provider.name, provider] as const))(
-    'say where the facts about %s come from, and what to trip over',
+    'have sources and traps: %s',
     (_, { title, sources, traps, credentials }) => {
       for (const text of [title, ...sources, ...traps]) expect(text).not.toBe('');
       expect(sources.length * traps.length).toBeGreaterThan(0);
@@ -87,7 +87,7 @@ describe('the built-in providers', () => {
 });
 
 describe.each(asked)('%s', (_, { provider, token }) => {
-  it('is reached by https, at base URLs without a trailing slash', () => {
+  it('has https base URLs without a trailing slash', () => {
     for (const { api, auth = api } of Object.values(provider.hosts ?? {})) {
       for (const url of [api, auth]) {
         expect(url).toMatch(/^https:\/\/[a-z0-9.-]+(\/[a-z0-9/]*[a-z0-9])?$/);
@@ -97,12 +97,12 @@ describe.each(asked)('%s', (_, { provider, token }) => {
     else expect(Object.keys(provider.hosts ?? {}).sort()).toEqual(['production', 'sandbox']);
   });
 
-  it('asks and calls with credentials that it has, and uses every one of them', () => {
+  it('uses each of its credentials, and no others', () => {
     const used = new Set([...textsOf(token.request), ...headersOf(provider)].flatMap(placeholdersIn));
     expect([...used].sort()).toEqual(provider.credentials.map(({ name }) => name).sort());
   });
 
-  it('refreshes with a refresh token, and gets one with its token', () => {
+  it('uses a refresh token from its token response', () => {
     if (provider.refresh === undefined) {
       expect(token.response.refreshToken).toBeUndefined();
       return;
@@ -112,7 +112,7 @@ describe.each(asked)('%s', (_, { provider, token }) => {
     expect(provider.refresh.response.refreshToken).toBeDefined();
   });
 
-  it('keeps clients away from its own token endpoints', () => {
+  it('has its token endpoints in its token paths', () => {
     for (const { method, path } of [token.request, ...(provider.refresh ? [provider.refresh.request] : [])]) {
       expect(provider.tokenPaths).toContainEqual({ method, path });
       // The guard compares without a slash at the end.
@@ -120,14 +120,14 @@ describe.each(asked)('%s', (_, { provider, token }) => {
     }
   });
 
-  it('has a sample answer with a place for each field that is read', () => {
+  it('has a sample response with each field that is read', () => {
     const { accessToken, expiresIn, expiresAt, refreshToken } = token.response;
     for (const path of [accessToken, expiresIn, expiresAt, refreshToken].filter((path) => path !== undefined)) {
       expect(valueAt(provider.samples.tokenResponse, path)).toBeDefined();
     }
   });
 
-  it('tells wrong credentials from trouble by its own sample', () => {
+  it('recognises wrong credentials in its sample', () => {
     const { status, body } = provider.samples.deniedResponse;
     const answer = { status, headers: {}, body: JSON.stringify(body) };
     const read = () => readToken(answer, token.response, 60, 0, provider.deniedToken);
@@ -135,7 +135,7 @@ describe.each(asked)('%s', (_, { provider, token }) => {
     expect(read).toThrow(expect.objectContaining({ code: 'token_denied' }) as Error);
   });
 
-  it('knows refused credentials by a rule of its own only where no plain status says so', () => {
+  it('has a rule for wrong credentials only if the status does not say it', () => {
     const denied = provider.samples.deniedResponse;
     const isPlain = [400, 401, 403, 422].includes(denied.status);
     expect(isRuled(provider.deniedToken ?? [], denied)).toBe(!isPlain);
@@ -144,16 +144,16 @@ describe.each(asked)('%s', (_, { provider, token }) => {
     }
   });
 
-  it('takes no good answer for refused credentials', () => {
+  it('does not mistake a successful response for wrong credentials', () => {
     const good = { status: 200, body: provider.samples.tokenResponse };
     expect(isRuled(provider.deniedToken ?? [], good)).toBe(false);
   });
 
-  it('knows a dead token by its own sample', () => {
+  it('recognises an expired token in its sample', () => {
     expect(isRuled(provider.deadToken, provider.samples.deadTokenResponse)).toBe(true);
   });
 
-  it('takes no 2xx for a dead token', () => {
+  it('does not mistake a 2xx for an expired token', () => {
     for (const { status } of provider.deadToken) expect(status).toBeGreaterThanOrEqual(400);
   });
 
@@ -163,8 +163,8 @@ describe.each(asked)('%s', (_, { provider, token }) => {
   });
 });
 
-describe('what is known of each provider', () => {
-  it('M-Pesa: a dead token is 401, 404 with 404.001.03 or 400 with 400.003.01', () => {
+describe('facts about each provider', () => {
+  it('M-Pesa: an expired token gets 401, 404 with 404.001.03 or 400 with 400.003.01', () => {
     expect(providerNamed('mpesa')?.deadToken).toEqual([
       { status: 401 },
       { status: 404, body: { errorCode: '404.001.03' } },
@@ -172,7 +172,7 @@ describe('what is known of each provider', () => {
     ]);
   });
 
-  it.each(['jpay', 'jeel', 'paypack'])('%s: a dead token is 401, whatever the body', (name) => {
+  it.each(['jpay', 'jeel', 'paypack'])('%s: an expired token gets 401 with any body', (name) => {
     expect(providerNamed(name)?.deadToken).toEqual([{ status: 401 }]);
   });
 
@@ -183,7 +183,7 @@ describe('what is known of each provider', () => {
     });
   });
 
-  it('Paypack: one base URL, and a header that tells the environments apart unless the client sends it', () => {
+  it('Paypack: one base URL, and a header for the environment unless the client sends it', () => {
     const paypack = providerNamed('paypack')!;
     expect(paypack.hosts?.sandbox).toEqual(paypack.hosts?.production);
     expect(paypack.headers).toEqual([
@@ -200,13 +200,16 @@ describe('what is known of each provider', () => {
     ]);
   });
 
-  it.each(['coop-bank', 'orange-money', 'clickpesa'])('%s: one host for both, and a trap says so', (name) => {
-    const { hosts, traps } = providerNamed(name)!;
-    expect(hosts?.sandbox).toEqual(hosts?.production);
-    expect(traps.join('\n')).toContain('Both environments use one host');
-  });
+  it.each(['coop-bank', 'orange-money', 'clickpesa'])(
+    '%s: one host for both environments, and a trap says so',
+    (name) => {
+      const { hosts, traps } = providerNamed(name)!;
+      expect(hosts?.sandbox).toEqual(hosts?.production);
+      expect(traps.join('\n')).toContain('Both environments use one host');
+    },
+  );
 
-  it.each(CATALOGUE)('%s: a dead token is 401, whatever the body', (name) => {
+  it.each(CATALOGUE)('%s: an expired token gets 401 with any body', (name) => {
     expect(providerNamed(name)?.deadToken).toEqual([{ status: 401 }]);
   });
 
@@ -220,7 +223,7 @@ describe('what is known of each provider', () => {
         body: { 'error.code': code },
       })),
     ],
-  ])('%s: wrong credentials get an answer of its own', (name, rules) => {
+  ])('%s: wrong credentials get a special response', (name, rules) => {
     expect(providerNamed(name)?.deniedToken).toEqual(rules);
   });
 
@@ -228,11 +231,11 @@ describe('what is known of each provider', () => {
     ['mtn-momo', ['Ocp-Apim-Subscription-Key', 'set'], ['X-Target-Environment', 'set']],
     ['airtel', ['X-Country', 'default'], ['X-Currency', 'default']],
     ['tingg', ['apikey', 'set']],
-  ])('%s: has headers on each API call', (name, ...headers) => {
+  ])('%s: sets headers on each API request', (name, ...headers) => {
     expect(providerNamed(name)?.headers.map((rule) => [rule.name, rule.mode])).toEqual(headers);
   });
 
-  it('MTN MoMo: collections in the sandbox unless said otherwise, and no country is guessed', () => {
+  it('MTN MoMo: the product is collection by default, and production needs a country', () => {
     const fields = new Map(providerNamed('mtn-momo')?.credentials.map((field) => [field.name, field]));
     const defaults = (['sandbox', 'production'] as const).map((environment) =>
       ['product', 'target_environment', 'api_key'].map((name) => credentialDefault(fields.get(name)!, environment)),
@@ -252,7 +255,7 @@ describe('what is known of each provider', () => {
     ['paypack', 900],
     ['mpesa', 3599],
     ['jeel', 1800],
-  ])('%s: a token that says nothing lives %d s', (name, seconds) => {
+  ])('%s: a token without a lifetime lives %d s', (name, seconds) => {
     expect(providerNamed(name)?.defaultLifetimeS).toBe(seconds);
   });
 });

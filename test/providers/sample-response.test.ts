@@ -18,7 +18,7 @@ function withSample(sample: JsonObject, response: ExchangeResponse) {
   return sampleTokenResponse({ ...mpesa, samples: { ...mpesa.samples, tokenResponse: sample } }, response, values);
 }
 
-describe('token answer', () => {
+describe('token response', () => {
   it('keeps a lifetime in a string a string', () => {
     expect(answerOf(mpesa)).toEqual({ access_token: 'access-1', expires_in: '120' });
   });
@@ -37,7 +37,7 @@ describe('token answer', () => {
     });
   });
 
-  it('leaves the lifetime of the sample where it is infinite', () => {
+  it('keeps the lifetime of the sample if it is infinite', () => {
     expect(answerOf(mpesa, { lifetimeS: Infinity })).toMatchObject({ expires_in: '3599' });
   });
 
@@ -47,20 +47,20 @@ describe('token answer', () => {
     ['2024-01-01T00:00:00.123', '2026-01-01T09:02:00.000'],
     [1_700_000_000_000, nowMs + 120_000],
     ['1700000000', String(nowMs / 1000 + 120)],
-  ])('writes a point in time the way of %s', (sample, expected) => {
+  ])('formats a point in time like %s', (sample, expected) => {
     expect(withSample({ token: '', at: sample }, { accessToken: 'token', expiresAt: 'at' })).toMatchObject({
       at: expected,
     });
   });
 
-  it('fills nested paths, and puts "Bearer " before the token where the sample does', () => {
+  it('fills nested paths, and keeps the "Bearer " of the sample', () => {
     const sample = { data: { token: 'Bearer x', kind: 'app' } };
     expect(withSample(sample, { accessToken: 'data.token' })).toEqual({
       data: { token: 'Bearer access-1', kind: 'app' },
     });
   });
 
-  it('makes three parts of which the middle one is the payload', () => {
+  it('has three parts, the second is the payload', () => {
     const parts = jwtShaped({ iss: 'someone', exp: 5 }).split('.');
     expect(parts).toHaveLength(3);
     expect(JSON.parse(Buffer.from(parts[1]!, 'base64url').toString())).toEqual({ iss: 'someone', exp: 5 });

@@ -22,15 +22,15 @@ describe('a template', () => {
     ['{"json": {a}}', '{"json": A/{b}$&}'],
     ['{__proto__} {constructor}', '{__proto__} {constructor}'],
     ['', ''],
-  ])('%j is filled as %j', (template, filled) => {
+  ])('%j becomes %j', (template, filled) => {
     expect(fill(template, valueOf)).toBe(filled);
   });
 
-  it('encodes what it fills in and nothing else', () => {
+  it('encodes only the values of placeholders', () => {
     expect(fill('/x y/{a}/{c}/{unknown}', valueOf, encodeURIComponent)).toBe('/x y/A%2F%7Bb%7D%24%26/%C3%BC/{unknown}');
   });
 
-  it('names its placeholders in order, each time they stand there', () => {
+  it('lists its placeholders in order, with repeats', () => {
     expect(placeholdersIn('{b_2}/{a}/{a}{ x }{B}{1}')).toEqual(['b_2', 'a', 'a']);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError, type Reason, type TokenRule } from '../../src/errors.ts';
-import type { DeadTokenRule, ExchangeResponse } from '../../src/providers/provider.ts';
+import type { ResponseRule, ExchangeResponse } from '../../src/providers/provider.ts';
 import { readToken, type TokenResponse, tokenUnavailable } from '../../src/tokens/token-response.ts';
 import { expectNoSecret } from '../support/token-fakes.ts';
 
@@ -208,7 +208,7 @@ describe('the error for an unavailable token', () => {
 });
 
 describe("a provider's further ways to refuse credentials", () => {
-  const DENIED: DeadTokenRule[] = [
+  const DENIED: ResponseRule[] = [
     { status: 500, body: { error: 'login_failed' } },
     { status: 200, body: { 'e.code': 7 } },
   ];
