@@ -507,7 +507,7 @@ const log = z.strictObject({
     default: 'info',
   }),
   format: field(z.enum(['auto', 'pretty', 'json']), {
-    doc: '`pretty` is for people. `auto` is `pretty` on a terminal and `json` elsewhere. A change takes a restart.',
+    doc: '`pretty` is for people. `auto` is `pretty` on a terminal and `json` elsewhere. A change takes effect after a restart.',
     default: 'auto',
   }),
   requests: field(flag, {
@@ -565,7 +565,7 @@ export const configSchema = z
           z.strictObject({
             address: addressField,
             tls: field(tls, {
-              doc: 'Serves HTTPS in place of HTTP. Turning it on or off takes a restart.',
+              doc: 'Serves HTTPS in place of HTTP. Turning it on or off takes effect after a restart.',
               omitted: 'plain HTTP',
             }),
           }),
@@ -575,7 +575,7 @@ export const configSchema = z
       {
         doc:
           'Address of the proxy: `host:port`; port 0 picks a free one. If other machines can reach it, `clients`, ' +
-          '`listen.tls.client_ca` or `open: true` is required. A change takes a restart.',
+          '`listen.tls.client_ca` or `open: true` is required. A change takes effect after a restart.',
         default: DEFAULT_ADDRESSES.listen,
       },
     ),
@@ -599,7 +599,7 @@ export const configSchema = z
       {
         doc:
           'Address of `/livez`, `/readyz`, `/metrics` and the dashboard: `host:port`, or `false` to turn them off. ' +
-          'A change of the address takes a restart.',
+          'A change of the address takes effect after a restart.',
         default: DEFAULT_ADDRESSES.admin,
       },
     ),
@@ -624,7 +624,7 @@ export const configSchema = z
       omitted: 'none',
     }),
     token_store: field(tokenStore, {
-      doc: 'Shares tokens between replicas through Redis. A change takes a restart.',
+      doc: 'Shares tokens between replicas through Redis. A change takes effect after a restart.',
       omitted: 'each process has its own tokens',
     }),
     workers: field(
@@ -632,7 +632,7 @@ export const configSchema = z
         error: `must be \`auto\` or a whole number from 1 to ${MAX_WORKERS}`,
       }),
       {
-        doc: 'Number of processes that serve; `auto` is one per core. A change takes a restart.',
+        doc: 'Number of processes that serve; `auto` is one per core. A change takes effect after a restart.',
         default: 1,
       },
     ),
@@ -662,7 +662,7 @@ export const configSchema = z
         }),
       }),
       {
-        doc: 'Sends a trace of each request to an OpenTelemetry collector. A change takes a restart.',
+        doc: 'Sends a trace of each request to an OpenTelemetry collector. A change takes effect after a restart.',
         omitted: 'no traces are sent',
       },
     ),
