@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ask, askJson } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson } from '../support/proxy-client.ts';
 import { json, refusingFirstToken, reply } from '../support/upstream-raw.ts';
 import { CLIENT_SECRET, type RunningAdmin, startAdmin } from './running-admin.ts';
 
@@ -8,18 +8,18 @@ const NAME = '%2Fraw%2F*';
 const ok = () => reply(200, 'fine');
 
 async function routeOf({ port }: RunningAdmin, name = '/raw/*'): Promise<Record<string, unknown>> {
-  const { routes } = (await ask(port, '/api/routes')).json() as { routes: Record<string, unknown>[] };
+  const { routes } = (await sendRequest(port, '/api/routes')).json() as { routes: Record<string, unknown>[] };
   return routes.find((route) => route['name'] === name)!;
 }
 
 async function requestsOf({ port }: RunningAdmin, query = ''): Promise<Record<string, unknown>[]> {
-  return (await ask(port, `/api/requests${query}`)).json()['requests'] as Record<string, unknown>[];
+  return (await sendRequest(port, `/api/requests${query}`)).json()['requests'] as Record<string, unknown>[];
 }
 
 describe('GET /api/routes', () => {
   it('tells of every route before anything happened', async () => {
     const admin = await startAdmin(ok);
-    const answer = await ask(admin.port, '/api/routes');
+    const answer = await sendRequest(admin.port, '/api/routes');
     expect([answer.status, answer.header('content-type'), answer.header('cache-control')]).toEqual([
       200,
       'application/json',
@@ -37,7 +37,7 @@ describe('GET /api/routes', () => {
 
   it('tells of the token and of what was answered, with times in ISO 8601', async () => {
     const admin = await startAdmin(ok);
-    await ask(admin.proxyPort, '/raw/x');
+    await sendRequest(admin.proxyPort, '/raw/x');
     const route = await routeOf(admin);
     expect(route).toMatchObject({
       token: { state: 'valid', lifetime_source: 'expires_in' },
@@ -53,7 +53,7 @@ describe('GET /api/routes', () => {
   it('says what is wrong and what to do about it', async () => {
     const admin = await startAdmin(ok);
     admin.emulator.control({ token_endpoint: 'denied' });
-    await ask(admin.proxyPort, '/paypack/me');
+    await sendRequest(admin.proxyPort, '/paypack/me');
     const route = await routeOf(admin, '/paypack/*');
     expect(route['state']).toBe('failing');
     const [problem] = route['problems'] as Record<string, string>[];
@@ -65,11 +65,11 @@ describe('GET /api/routes', () => {
 describe('GET /api/requests', () => {
   async function startWithTraffic() {
     const admin = await startAdmin(({ target }) => reply(target.includes('missing') ? 404 : 200, 'fine'));
-    await ask(admin.proxyPort, '/raw/orders?page=2', { headers: { 'x-request-id': 'first-of-all' } });
-    await askJson(admin.proxyPort, '/raw/missing', { a: 1 });
+    await sendRequest(admin.proxyPort, '/raw/orders?page=2', { headers: { 'x-request-id': 'first-of-all' } });
+    await sendJson(admin.proxyPort, '/raw/missing', { a: 1 });
     admin.emulator.control({ token_endpoint: 'denied' });
-    await ask(admin.proxyPort, '/paypack/me');
-    await ask(admin.proxyPort, '/nowhere');
+    await sendRequest(admin.proxyPort, '/paypack/me');
+    await sendRequest(admin.proxyPort, '/nowhere');
     return admin;
   }
 
@@ -110,7 +110,7 @@ describe('GET /api/requests', () => {
     'refuses %s with what would be right',
     async (query) => {
       const { port } = await startAdmin(ok);
-      const answer = await ask(port, `/api/requests?${query}`);
+      const answer = await sendRequest(port, `/api/requests?${query}`);
       expect([answer.status, answer.header('content-type')]).toEqual([400, 'application/problem+json']);
       expect(answer.json()).toMatchObject({ code: 'bad_filter', status: 400 });
     },
@@ -118,8 +118,8 @@ describe('GET /api/requests', () => {
 
   it('shows the whole path once, also of a request that was refused at its route', async () => {
     const admin = await startAdmin(ok);
-    await ask(admin.proxyPort, '/raw/raw/x');
-    await ask(admin.proxyPort, '/raw/socket', { headers: { upgrade: 'websocket' } });
+    await sendRequest(admin.proxyPort, '/raw/raw/x');
+    await sendRequest(admin.proxyPort, '/raw/socket', { headers: { upgrade: 'websocket' } });
     expect((await requestsOf(admin)).map(({ path, code }) => [path, code])).toEqual([
       ['/raw/socket', 'upgrade_refused'],
       ['/raw/raw/x', null],
@@ -130,9 +130,9 @@ describe('GET /api/requests', () => {
 describe('GET /api/requests/{id}', () => {
   it('tells where the time went, over two attempts', async () => {
     const admin = await startAdmin(refusingFirstToken(ok));
-    await askJson(admin.proxyPort, '/raw/pay', { amount: 10 });
+    await sendJson(admin.proxyPort, '/raw/pay', { amount: 10 });
     const [{ id } = {}] = await requestsOf(admin);
-    const details = (await ask(admin.port, `/api/requests/${String(id)}`)).json();
+    const details = (await sendRequest(admin.port, `/api/requests/${String(id)}`)).json();
     expect(details).toMatchObject({ token: 'replayed', attempts: 2, statuses: [401, 200], token_refusals: 1 });
     const timing = details['timing'] as Record<string, number>;
     const sum = Object.values(timing).reduce((all, ms) => all + ms, 0);
@@ -148,7 +148,7 @@ describe('GET /api/requests/{id}', () => {
       json(200, { access_token: 'canary-answer', ok: true }, 'x-session: canary-answer'),
     );
     const long = 'x'.repeat(40);
-    await askJson(
+    await sendJson(
       admin.proxyPort,
       `/raw/users/254708374149/${long}?pin=1234&token=${CLIENT_SECRET}`,
       { PhoneNumber: '254708374149', password: CLIENT_SECRET, amount: 10 },
@@ -156,7 +156,7 @@ describe('GET /api/requests/{id}', () => {
     );
     const [{ id, path } = {}] = await requestsOf(admin);
     expect(path).toBe('/raw/users/254•••49/[redacted]?pin=[redacted]&token=[redacted]');
-    const { text, ...answer } = await ask(admin.port, `/api/requests/${String(id)}`);
+    const { text, ...answer } = await sendRequest(admin.port, `/api/requests/${String(id)}`);
     for (const secret of [...admin.secrets(), 'canary-answer', '254708374149', long])
       expect(text).not.toContain(secret);
     const details = answer.json() as { request: { headers: string[][]; body: { text: string } }; curl: string };
@@ -171,9 +171,9 @@ describe('GET /api/requests/{id}', () => {
 
   it('says why a body was not kept', async () => {
     const admin = await startAdmin(ok, { settings: { inspect_bodies: false } });
-    await askJson(admin.proxyPort, '/raw/pay', { amount: 10 });
+    await sendJson(admin.proxyPort, '/raw/pay', { amount: 10 });
     const [{ id } = {}] = await requestsOf(admin);
-    const { request } = (await ask(admin.port, `/api/requests/${String(id)}`)).json() as {
+    const { request } = (await sendRequest(admin.port, `/api/requests/${String(id)}`)).json() as {
       request: { body: { text: null; why_not: string } };
     };
     expect(request.body.text).toBeNull();
@@ -184,7 +184,10 @@ describe('GET /api/requests/{id}', () => {
     'has 404 for %s, which is not kept',
     async (id) => {
       const { port } = await startAdmin(ok);
-      expect((await ask(port, `/api/requests/${id}`)).json()).toMatchObject({ status: 404, code: 'no_such_request' });
+      expect((await sendRequest(port, `/api/requests/${id}`)).json()).toMatchObject({
+        status: 404,
+        code: 'no_such_request',
+      });
     },
   );
 });
@@ -192,9 +195,9 @@ describe('GET /api/requests/{id}', () => {
 describe('POST /api/routes/{name}/refresh', () => {
   it.each([NAME, 'raw', '%2Fraw'])('gets a new token for %s', async (name) => {
     const admin = await startAdmin(ok);
-    await ask(admin.proxyPort, '/raw/x');
+    await sendRequest(admin.proxyPort, '/raw/x');
     const before = (await routeOf(admin))['token'] as Record<string, unknown>;
-    const answer = await ask(admin.port, `/api/routes/${name}/refresh`, { method: 'POST' });
+    const answer = await sendRequest(admin.port, `/api/routes/${name}/refresh`, { method: 'POST' });
     expect([answer.status, answer.json()]).toMatchObject([200, { route: '/raw/*' }]);
     expect(answer.json()['fingerprint']).not.toBe(before['fingerprint']);
     expect((await routeOf(admin))['token']).toMatchObject({ fingerprint: answer.json()['fingerprint'] });
@@ -204,7 +207,7 @@ describe('POST /api/routes/{name}/refresh', () => {
   it('says why there is none', async () => {
     const admin = await startAdmin(ok);
     admin.emulator.control({ token_endpoint: '429', retry_after: 7 });
-    const answer = await ask(admin.port, '/api/routes/paypack/refresh', { method: 'POST' });
+    const answer = await sendRequest(admin.port, '/api/routes/paypack/refresh', { method: 'POST' });
     expect([answer.status, answer.header('content-type'), answer.header('retry-after')]).toEqual([
       503,
       'application/problem+json',
@@ -216,7 +219,7 @@ describe('POST /api/routes/{name}/refresh', () => {
 
   it('has 409 for a fixed key and 404 for no route', async () => {
     const { port } = await startAdmin(ok, { provider: 'static' });
-    const post = (name: string) => ask(port, `/api/routes/${name}/refresh`, { method: 'POST' });
+    const post = (name: string) => sendRequest(port, `/api/routes/${name}/refresh`, { method: 'POST' });
     expect((await post('static')).json()).toMatchObject({ status: 409, code: 'fixed_key' });
     expect((await post('nowhere')).json()).toMatchObject({ status: 404, code: 'no_such_route' });
   });
@@ -225,9 +228,9 @@ describe('POST /api/routes/{name}/refresh', () => {
 describe('POST /api/requests/{id}/replay', () => {
   it('sends a request to an emulated provider once more', async () => {
     const admin = await startAdmin(ok);
-    await askJson(admin.proxyPort, '/raw/pay', { amount: 10 });
+    await sendJson(admin.proxyPort, '/raw/pay', { amount: 10 });
     const [{ id } = {}] = await requestsOf(admin);
-    const answer = await ask(admin.port, `/api/requests/${String(id)}/replay`, { method: 'POST' });
+    const answer = await sendRequest(admin.port, `/api/requests/${String(id)}/replay`, { method: 'POST' });
     expect([answer.status, answer.json()['status']]).toEqual([200, 200]);
     expect(admin.upstream.requests.map(({ target }) => target)).toEqual(['/pay', '/pay']);
     await expect
@@ -237,9 +240,9 @@ describe('POST /api/requests/{id}/replay', () => {
 
   it('is refused where providers are real, and for what is not kept', async () => {
     const admin = await startAdmin(ok, { emulated: false });
-    await ask(admin.proxyPort, '/raw/x');
+    await sendRequest(admin.proxyPort, '/raw/x');
     const [{ id } = {}] = await requestsOf(admin);
-    const post = (of: string) => ask(admin.port, `/api/requests/${of}/replay`, { method: 'POST' });
+    const post = (of: string) => sendRequest(admin.port, `/api/requests/${of}/replay`, { method: 'POST' });
     expect((await post(String(id))).json()).toMatchObject({ status: 403, code: 'not_emulated' });
     expect((await post('1-1')).json()).toMatchObject({ status: 404 });
     expect(admin.upstream.requests).toHaveLength(1);
@@ -247,9 +250,9 @@ describe('POST /api/requests/{id}/replay', () => {
 
   it('says why a request cannot be sent again', async () => {
     const admin = await startAdmin(ok);
-    await ask(admin.proxyPort, '/nowhere');
+    await sendRequest(admin.proxyPort, '/nowhere');
     const [{ id } = {}] = await requestsOf(admin);
-    const answer = await ask(admin.port, `/api/requests/${String(id)}/replay`, { method: 'POST' });
+    const answer = await sendRequest(admin.port, `/api/requests/${String(id)}/replay`, { method: 'POST' });
     expect(answer.json()).toMatchObject({ status: 409, detail: 'This request was not sent to a provider.' });
   });
 });
@@ -267,7 +270,7 @@ describe('methods', () => {
     ['GET', '/api/requests/1-1/replay', 'POST'],
   ])('answers %s %s with 405 and what is allowed', async (method, path, allow) => {
     const admin = await startAdmin(ok);
-    const answer = await ask(admin.port, path, { method });
+    const answer = await sendRequest(admin.port, path, { method });
     expect([answer.status, answer.header('allow')]).toEqual([405, allow]);
     expect(admin.upstream.tokens).toEqual([]);
   });
@@ -275,19 +278,19 @@ describe('methods', () => {
   it('answers HEAD as GET, without a body and without listening to events', async () => {
     const { port } = await startAdmin(ok);
     for (const path of ['/', '/requests', '/api/routes', '/api/requests', '/api/events']) {
-      expect(await ask(port, path, { method: 'HEAD' })).toMatchObject({ status: 200, text: '' });
+      expect(await sendRequest(port, path, { method: 'HEAD' })).toMatchObject({ status: 200, text: '' });
     }
   });
 
   it('has problem details for what is not there', async () => {
-    const answer = await ask((await startAdmin(ok)).port, '/api/nothing');
+    const answer = await sendRequest((await startAdmin(ok)).port, '/api/nothing');
     expect([answer.status, answer.header('content-type')]).toEqual([404, 'application/problem+json']);
   });
 });
 
 describe('what a page of another origin asks for', () => {
   const get = ({ port }: RunningAdmin, headers: Record<string, string>, path = '/api/requests') =>
-    ask(port, path, { headers });
+    sendRequest(port, path, { headers });
 
   it.each([
     [
@@ -324,7 +327,7 @@ describe('what a page of another origin asks for', () => {
 
 describe('actions asked for by a browser', () => {
   const post = ({ port }: RunningAdmin, headers: Record<string, string>) =>
-    ask(port, `/api/routes/${NAME}/refresh`, { method: 'POST', headers });
+    sendRequest(port, `/api/routes/${NAME}/refresh`, { method: 'POST', headers });
 
   it.each([
     ['another origin', { origin: 'https://evil.example' }],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { adminApp } from '../../src/admin/app.ts';
 import type { AdminContext } from '../../src/admin/context.ts';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { reply } from '../support/upstream-raw.ts';
 import { adminConfig, adminContext, type AdminSettings } from './context.ts';
 import { type RunningAdmin, startAdmin } from './running-admin.ts';
@@ -28,7 +28,7 @@ function articlesOf(page: string): string[] {
 describe('the dashboard', () => {
   it('is one page with its own styles and script, and lets nothing else run or load', async () => {
     const { port } = await startAdmin(ok);
-    const { text, header } = await ask(port, '/');
+    const { text, header } = await sendRequest(port, '/');
     const policy = header('content-security-policy') ?? '';
     expect(policy.split('; ')).toEqual([
       "default-src 'none'",
@@ -49,7 +49,7 @@ describe('the dashboard', () => {
 
   it('has assets under addresses that change with them, so that they may be kept for good', async () => {
     const { port } = await startAdmin(ok);
-    const { text } = await ask(port, '/');
+    const { text } = await sendRequest(port, '/');
     const assets = [...text.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)].map(([, url = '']) => url);
     expect(assets.map((url) => url.replace(/\?v=[0-9a-f]{16}$/, ''))).toEqual([
       '/assets/icon.svg',
@@ -57,16 +57,16 @@ describe('the dashboard', () => {
       '/assets/dashboard.js',
     ]);
     for (const url of assets) {
-      expect((await ask(port, url)).header('cache-control')).toBe('private, max-age=31536000, immutable');
-      expect((await ask(port, url.split('?')[0]!)).header('cache-control')).toBe('no-cache');
+      expect((await sendRequest(port, url)).header('cache-control')).toBe('private, max-age=31536000, immutable');
+      expect((await sendRequest(port, url.split('?')[0]!)).header('cache-control')).toBe('no-cache');
     }
-    expect((await ask(port, '/assets/passwd')).status).toBe(404);
+    expect((await sendRequest(port, '/assets/passwd')).status).toBe(404);
   });
 
   it('shows a token by its fingerprint, how long it lives, and where that was learned', async () => {
     const admin = await startAdmin(ok);
-    await ask(admin.proxyPort, '/raw/x');
-    const { text } = await ask(admin.port, '/');
+    await sendRequest(admin.proxyPort, '/raw/x');
+    const { text } = await sendRequest(admin.port, '/');
     const fingerprint = /<dd><code>([0-9a-f]{8})<\/code><\/dd>/.exec(text)?.[1];
     expect(fingerprint).toBeDefined();
     expect(text).toMatch(/valid for <strong><span data-until="\d+" data-over="[^"]+">59 min \d+ s<\/span>/);
@@ -76,11 +76,11 @@ describe('the dashboard', () => {
 
   it('puts a failing route first, with what is wrong and what to do', async () => {
     const admin = await startAdmin(ok);
-    await ask(admin.proxyPort, '/raw/x');
+    await sendRequest(admin.proxyPort, '/raw/x');
     admin.emulator.control({ token_endpoint: 'denied' });
-    expect(articlesOf((await ask(admin.port, '/')).text)).toEqual(['/paypack/*', '/raw/*']);
-    await ask(admin.proxyPort, '/paypack/me');
-    const { text } = await ask(admin.port, '/');
+    expect(articlesOf((await sendRequest(admin.port, '/')).text)).toEqual(['/paypack/*', '/raw/*']);
+    await sendRequest(admin.proxyPort, '/paypack/me');
+    const { text } = await sendRequest(admin.port, '/');
     expect(text).toContain('refused the credentials at its sandbox host');
     expect(text).toContain('What to do: </strong>Check <code>client_id</code>');
   });
@@ -113,7 +113,7 @@ describe('the dashboard', () => {
 
   it('shows where a route has a fixed key no button to refresh it', async () => {
     const { port } = await startAdmin(ok, { provider: 'static' });
-    const { text } = await ask(port, '/');
+    const { text } = await sendRequest(port, '/');
     expect(text).toContain('/api/routes/%2Fraw%2F*/refresh');
     expect(text).not.toContain('/api/routes/%2Fstatic%2F*/refresh');
   });
@@ -122,12 +122,12 @@ describe('the dashboard', () => {
 describe('the dashboard without scripts', () => {
   const press = ({ port }: RunningAdmin, path: string) => {
     const headers = { ...HTML, origin: `http://127.0.0.1:${port}`, 'sec-fetch-site': 'same-origin' };
-    return ask(port, path, { method: 'POST', headers });
+    return sendRequest(port, path, { method: 'POST', headers });
   };
 
   it('loads itself again every five seconds, with the filter and without the message', async () => {
     const { port } = await startAdmin(ok);
-    const again = async (path: string) => /content="5;url=([^"]*)"/.exec((await ask(port, path)).text)?.[1];
+    const again = async (path: string) => /content="5;url=([^"]*)"/.exec((await sendRequest(port, path)).text)?.[1];
     expect(await again('/')).toBe('/');
     expect(await again('/?q=a%26b')).toBe('/?q=a%26b');
     expect(await again('/?refreshed=%2Fraw%2F*')).toBe('/');
@@ -136,32 +136,32 @@ describe('the dashboard without scripts', () => {
 
   it('comes back to the page with what became of the button', async () => {
     const admin = await startAdmin(ok);
-    const { text } = await ask(admin.port, '/');
+    const { text } = await sendRequest(admin.port, '/');
     const [, path = ''] = /action="(\/api\/routes\/%2Fraw[^"]+)"/.exec(text) ?? [];
     const answer = await press(admin, path);
     expect([answer.status, answer.header('location')]).toEqual([303, '/?refreshed=%2Fraw%2F*']);
     const message = /role="status">([^<]+)</;
-    const page = await ask(admin.port, answer.header('location')!);
+    const page = await sendRequest(admin.port, answer.header('location')!);
     expect(message.exec(page.text)?.[1]).toMatch(/^\/raw\/\* has a new token: its fingerprint is [0-9a-f]{8}\.$/);
     admin.emulator.control({ token_endpoint: '500' });
     const failed = await press(admin, '/api/routes/paypack/refresh');
     expect(failed.header('location')).toBe('/?not_refreshed=%2Fpaypack%2F*');
-    const { text: after } = await ask(admin.port, failed.header('location')!);
+    const { text: after } = await sendRequest(admin.port, failed.header('location')!);
     expect(message.exec(after)?.[1]).toContain('got no new token');
   });
 
   it('says nothing that a link puts into its address', async () => {
     const { port } = await startAdmin(ok);
-    const { text } = await ask(port, '/?refreshed=call%20this%20number');
+    const { text } = await sendRequest(port, '/?refreshed=call%20this%20number');
     expect(text).toContain('<div id="message" role="status"></div>');
   });
 
   it('sends a request again and shows the new one', async () => {
     const admin = await startAdmin(ok);
-    await ask(admin.proxyPort, '/raw/x');
-    const list = await ask(admin.port, '/requests');
+    await sendRequest(admin.proxyPort, '/raw/x');
+    const list = await sendRequest(admin.port, '/requests');
     const [, details = ''] = /href="(\/requests\/[\d-]+)"/.exec(list.text) ?? [];
-    const [, path = ''] = /action="(\/api\/requests\/[^"]+)"/.exec((await ask(admin.port, details)).text) ?? [];
+    const [, path = ''] = /action="(\/api\/requests\/[^"]+)"/.exec((await sendRequest(admin.port, details)).text) ?? [];
     const answer = await press(admin, path);
     expect([answer.status, answer.header('location')?.slice(0, 12)]).toEqual([303, '/requests?q=']);
     expect(admin.upstream.requests).toHaveLength(2);

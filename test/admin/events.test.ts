@@ -9,7 +9,7 @@ import type { ServingProcess } from '../../src/telemetry/snapshot.ts';
 import { RecentRequests } from '../../src/telemetry/recent-requests.ts';
 import { RequestRecord } from '../../src/telemetry/request-record.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { reply } from '../support/upstream-raw.ts';
 import { adminContext } from './context.ts';
 import { startAdmin } from './running-admin.ts';
@@ -114,11 +114,11 @@ async function startCounted(changes: Partial<AdminContext> = {}) {
 describe('GET /api/events', () => {
   it('tells of every route first, then of what changed and of each new request', async () => {
     const admin = await startAdmin(() => reply(200, 'fine'));
-    await ask(admin.proxyPort, '/raw/before');
+    await sendRequest(admin.proxyPort, '/raw/before');
     const listener = await Listener.open(admin.port);
     const first = await listener.event(({ name }) => name === 'routes');
     expect((first.data['routes'] as unknown[]).length).toBe(2);
-    await ask(admin.proxyPort, '/raw/after');
+    await sendRequest(admin.proxyPort, '/raw/after');
     const { data } = await listener.event(({ name }) => name === 'request');
     expect(data).toMatchObject({ path: '/raw/after', status: 200, token: 'cached' });
     await listener.event((event) => event.name === 'routes' && JSON.stringify(event.data).includes('"total":2'));
@@ -130,7 +130,7 @@ describe('GET /api/events', () => {
     const admin = await startAdmin(() => reply(200, 'fine'));
     const listener = await Listener.open(admin.port);
     await listener.event(({ name }) => name === 'routes');
-    await ask(admin.proxyPort, '/raw/x');
+    await sendRequest(admin.proxyPort, '/raw/x');
     await listener.event(({ name }) => name === 'request');
     const changes = listener.events.filter(({ name }) => name === 'routes').slice(1);
     const names = changes.flatMap(({ data }) => (data['routes'] as { name: string }[]).map(({ name }) => name));
@@ -141,7 +141,7 @@ describe('GET /api/events', () => {
     const admin = await startAdmin(() => reply(200, 'fine'));
     const listener = await Listener.open(admin.port, '?brief=true');
     expect((await listener.event(({ name }) => name === 'routes')).data).toEqual({});
-    await Promise.all(['a', 'b', 'c'].map((name) => ask(admin.proxyPort, `/raw/${name}`)));
+    await Promise.all(['a', 'b', 'c'].map((name) => sendRequest(admin.proxyPort, `/raw/${name}`)));
     expect((await listener.event(({ name }) => name === 'request')).data).toEqual({});
   });
 
@@ -196,13 +196,13 @@ describe('GET /api/events', () => {
   it('has room for fifty listeners, and for another one when one leaves', async () => {
     const { port } = await startCounted();
     const listeners = await Promise.all(Array.from({ length: 50 }, () => Listener.open(port)));
-    const refused = await ask(port, '/api/events');
+    const refused = await sendRequest(port, '/api/events');
     expect([refused.status, refused.header('retry-after'), refused.json()['code']]).toEqual([
       503,
       '5',
       'too_many_listeners',
     ]);
-    expect((await ask(port, '/api/events', { method: 'HEAD' })).status).toBe(200);
+    expect((await sendRequest(port, '/api/events', { method: 'HEAD' })).status).toBe(200);
     listeners[0]?.close();
     await vi.waitFor(async () => {
       const next = await Listener.open(port);
@@ -223,7 +223,7 @@ describe('GET /api/events', () => {
 
   it('is guarded like everything else', async () => {
     const { port } = await startCounted();
-    expect((await ask(port, '/api/events', { headers: { host: 'evil.example' } })).status).toBe(403);
+    expect((await sendRequest(port, '/api/events', { headers: { host: 'evil.example' } })).status).toBe(403);
   });
 });
 

@@ -7,7 +7,7 @@ import type { Route } from '../../src/proxy/route.ts';
 import { RouteStats } from '../../src/telemetry/route-stats.ts';
 import { ExchangeStats } from '../../src/tokens/exchange-stats.ts';
 import { routeNamed } from '../proxy/route-of.ts';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { routeTo, startProxy } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
@@ -28,7 +28,7 @@ async function start(status: number) {
     routes: { '/api/*': routeTo(upstream, { websocket: true }) },
   });
   const adminPort = proxy.server.admin!.port;
-  return { proxy, port: proxy.port, get: (path: string) => ask(adminPort, path), adminPort };
+  return { proxy, port: proxy.port, get: (path: string) => sendRequest(adminPort, path), adminPort };
 }
 
 /** Everything that the stream of events tells until `until` occurs in it. */
@@ -59,7 +59,7 @@ async function cpuMs(run: () => Promise<unknown>): Promise<number> {
 describe('what clients send', () => {
   it('costs little to be shown: a hundred queries of 15 KB without a `=`', async () => {
     const { port, get } = await start(404);
-    for (let i = 0; i < 100; i++) await ask(port, `/api/x?${'a'.repeat(LONG)}`);
+    for (let i = 0; i < 100; i++) await sendRequest(port, `/api/x?${'a'.repeat(LONG)}`);
     expect(await cpuMs(() => get('/api/requests'))).toBeLessThan(MAX_CPU_MS);
     const { requests } = (await get('/api/requests')).json() as { requests: { path: string }[] };
     expect(new Set(requests.map(({ path }) => path))).toEqual(new Set(['/api/x?[cut]']));
@@ -69,7 +69,7 @@ describe('what clients send', () => {
     const { port, get } = await start(404);
     const body = gzipSync('a'.repeat(1_000_000));
     expect(body.length).toBeLessThan(1100);
-    await ask(port, '/api/x', { body, headers: { 'content-encoding': 'gzip' } });
+    await sendRequest(port, '/api/x', { body, headers: { 'content-encoding': 'gzip' } });
     const { requests } = (await get('/api/requests')).json() as { requests: { id: string }[] };
     let text = '';
     const ms = await cpuMs(async () => (text = (await get(`/api/requests/${requests[0]?.id ?? ''}`)).text));
@@ -84,10 +84,10 @@ describe('what clients send', () => {
     const told = await events(
       adminPort,
       async () => {
-        await ask(port, '/api/pay/254712345678?pin=4321', { method: 'POST' });
-        await ask(port, '/api/cards/4111%201111%201111%201111');
-        await ask(port, '/nowhere/254712345678');
-        await ask(port, '/api/%2e%2e/254712345678');
+        await sendRequest(port, '/api/pay/254712345678?pin=4321', { method: 'POST' });
+        await sendRequest(port, '/api/cards/4111%201111%201111%201111');
+        await sendRequest(port, '/nowhere/254712345678');
+        await sendRequest(port, '/api/%2e%2e/254712345678');
         const client = await RawClient.open(port);
         const lines = 'Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13';
         client.send(`GET /api/ws/254712345678?ticket=ticket-1 HTTP/1.1\r\n${lines}\r\nSec-WebSocket-Key: x\r\n\r\n`);
@@ -106,7 +106,7 @@ describe('what clients send', () => {
 
   it('makes no long page, however many long paths there are', async () => {
     const { port, get } = await start(404);
-    for (let i = 0; i < 400; i++) await ask(port, `/api/${i}?${'"&'.repeat(LONG / 2)}`);
+    for (let i = 0; i < 400; i++) await sendRequest(port, `/api/${i}?${'"&'.repeat(LONG / 2)}`);
     const lengths = await Promise.all(['/requests', JSON_API].map(async (path) => (await get(path)).text.length));
     expect(lengths[0]).toBeLessThan(1_500_000);
     expect(lengths[1]).toBeLessThan(600_000);

@@ -1,37 +1,39 @@
 import { describe, expect, it } from 'vitest';
-import { ask, askJson } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson } from '../support/proxy-client.ts';
 import { json, refusingFirstToken, reply, type Script } from '../support/upstream-raw.ts';
 import { CLIENT_SECRET, type RunningAdmin, startAdmin } from './running-admin.ts';
 
 const ok = () => reply(200, 'fine');
 
 async function detailsOf({ port }: RunningAdmin, query = ''): Promise<string> {
-  const { text } = await ask(port, `/requests${query}`);
+  const { text } = await sendRequest(port, `/requests${query}`);
   const [, path = ''] = /href="(\/requests\/[\d-]+)"/.exec(text) ?? [];
-  return (await ask(port, path)).text;
+  return (await sendRequest(port, path)).text;
 }
 
 async function startWithCall(script: Script, settings = {}) {
   const admin = await startAdmin(script, settings);
-  await askJson(admin.proxyPort, '/raw/pay?pin=1234', { amount: 10 }, { authorization: CLIENT_SECRET });
+  await sendJson(admin.proxyPort, '/raw/pay?pin=1234', { amount: 10 }, { authorization: CLIENT_SECRET });
   return admin;
 }
 
 describe('the inspector', () => {
   it('lists the last requests with the values of its filters kept', async () => {
     const admin = await startWithCall(ok);
-    const { text } = await ask(admin.port, '/requests?status=2xx&route=%2Fraw%2F*&q=pay');
+    const { text } = await sendRequest(admin.port, '/requests?status=2xx&route=%2Fraw%2F*&q=pay');
     expect(text).toContain('<code>/raw/pay?pin=[redacted]</code>');
     expect(text).toContain('<option value="2xx" selected="">2xx</option>');
     expect(text).toContain('<option value="/raw/*" selected="">/raw/*</option>');
     expect(text).toContain('value="pay"');
-    expect((await ask(admin.port, '/requests?status=5xx')).text).toContain('No recorded request matches.');
+    expect((await sendRequest(admin.port, '/requests?status=5xx')).text).toContain('No recorded request matches.');
   });
 
   it('escapes what clients sent', async () => {
     const admin = await startAdmin(ok);
-    await ask(admin.proxyPort, "/raw/'onload=alert(1)'", { headers: { 'user-agent': '<script>alert(1)</script>' } });
-    const { text: list } = await ask(admin.port, '/requests?q=%3Cscript%3E&method=%22%3E');
+    await sendRequest(admin.proxyPort, "/raw/'onload=alert(1)'", {
+      headers: { 'user-agent': '<script>alert(1)</script>' },
+    });
+    const { text: list } = await sendRequest(admin.port, '/requests?q=%3Cscript%3E&method=%22%3E');
     expect(list + (await detailsOf(admin))).not.toMatch(/<script>alert|'onload/);
   });
 
@@ -69,7 +71,7 @@ describe('the inspector', () => {
   it('shows the code, the reason and the outcome of an answer of its own', async () => {
     const admin = await startAdmin(ok);
     admin.emulator.control({ token_endpoint: '500' });
-    await ask(admin.proxyPort, '/paypack/me');
+    await sendRequest(admin.proxyPort, '/paypack/me');
     const page = await detailsOf(admin, '?status=error');
     expect(page).toContain('<strong>token_unavailable: </strong>');
     expect(page).toContain('The request did not reach the provider.');
@@ -82,7 +84,7 @@ describe('the inspector', () => {
 
   it('has a page for a request that is not kept any more', async () => {
     const { port } = await startAdmin(ok);
-    const answer = await ask(port, '/requests/1-1');
+    const answer = await sendRequest(port, '/requests/1-1');
     expect(answer.status).toBe(404);
     expect(answer.text).toContain('only its last 500');
   });

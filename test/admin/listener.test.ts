@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { adminApp } from '../../src/admin/app.ts';
 import { adminListener } from '../../src/admin/listener.ts';
 import type { AdminContext } from '../../src/admin/context.ts';
-import { ask as askProxy } from '../support/proxy-ask.ts';
+import { sendRequest as askProxy } from '../support/proxy-client.ts';
 import { adminConfig, adminContext, type AdminSettings } from './context.ts';
 
 const TOKEN = 'admin-token-0123456789';

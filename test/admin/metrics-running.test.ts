@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { CREDENTIAL_METRICS, ROUTE_METRICS, SERVER_METRICS, UPSTREAM_METRICS } from '../../src/telemetry/metrics.ts';
 import { ROOT } from '../docs/documents.ts';
 import { freePort } from '../support/free-port.ts';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { CliProcess, configFile } from '../support/proxy-process.ts';
 import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
@@ -62,7 +62,7 @@ describe('/metrics of a running proxy', () => {
   it('counts requests that are under way', async () => {
     const upstream = await RawUpstream.start(() => undefined);
     const proxy = await startProxy({ admin: '127.0.0.1:0', routes: { '/api/*': routeTo(upstream) } });
-    const held = ask(proxy.port, '/api/x');
+    const held = sendRequest(proxy.port, '/api/x');
     const request = await upstream.request();
     const found = await scrape(proxy);
     expect(found.value('wakala_requests_in_flight', { route: '/api/*' })).toBe(1);
@@ -85,7 +85,7 @@ describe('/metrics of a running proxy', () => {
 
   it('is the text format that Prometheus asks for, and not to be cached', async () => {
     const proxy = await startQuietProxy({ admin: '127.0.0.1:0' });
-    const { header } = await ask(proxy.server.admin!.port, '/metrics');
+    const { header } = await sendRequest(proxy.server.admin!.port, '/metrics');
     expect(header('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
     expect(header('cache-control')).toBe('no-store');
   });
@@ -96,7 +96,7 @@ describe('/metrics of a running proxy', () => {
   ])('is open on an address that is not loopback, under any Host, %s', async (_, admin) => {
     const proxy = await startQuietProxy({ admin });
     for (const host of ['10.0.0.7:9901', 'wakala.payments.svc', 'evil.example']) {
-      const answer = await ask(proxy.server.admin!.port, '/metrics', { headers: { host } });
+      const answer = await sendRequest(proxy.server.admin!.port, '/metrics', { headers: { host } });
       expect(answer.status).toBe(200);
       expect(answer.text).toContain('wakala_build_info{version=');
     }
@@ -106,11 +106,11 @@ describe('/metrics of a running proxy', () => {
     const { server } = await startQuietProxy({ admin: '127.0.0.1:0' });
     const { port } = server.admin!;
     for (const host of ['evil.example', `127.0.0.1.evil.example:${port}`, '10.0.0.7:9901']) {
-      const response = await ask(port, '/metrics', { headers: { host } });
+      const response = await sendRequest(port, '/metrics', { headers: { host } });
       expect([response.status, response.text]).toEqual([403, 'host refused\n']);
     }
     for (const host of ['localhost', `127.0.0.1:${port}`, `[::1]:${port}`]) {
-      expect((await ask(port, '/metrics', { headers: { host } })).status).toBe(200);
+      expect((await sendRequest(port, '/metrics', { headers: { host } })).status).toBe(200);
     }
   });
 });
@@ -143,8 +143,8 @@ describe.runIf(process.platform === 'linux')('/metrics of workers', { timeout: 2
     const routes = { '/api/*': routeTo(upstream) };
     const cli = new CliProcess(['serve', '-c', configFile({ listen: '127.0.0.1:0', admin, workers: 2, routes })]);
     const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)".*"workers":2/);
-    await Promise.all(Array.from({ length: 20 }, () => ask(Number(port), '/api/x', { body: '{}' })));
-    const found = new Scrape((await ask(adminPort, '/metrics')).text);
+    await Promise.all(Array.from({ length: 20 }, () => sendRequest(Number(port), '/api/x', { body: '{}' })));
+    const found = new Scrape((await sendRequest(adminPort, '/metrics')).text);
     expect(found.value('wakala_workers')).toBe(2);
     expect(found.value('wakala_requests_total', { route: '/api/*', status: '2xx' })).toBe(20);
     expect(found.value('wakala_request_duration_seconds_count')).toBe(20);
@@ -152,7 +152,7 @@ describe.runIf(process.platform === 'linux')('/metrics of workers', { timeout: 2
     expect(found.all('wakala_token_valid')).toMatchObject([{ value: 1 }]);
     process.kill(cli.children()[0]!, 'SIGKILL');
     await cli.until(/"event":"worker_died"/);
-    const after = new Scrape((await ask(adminPort, '/metrics')).text);
+    const after = new Scrape((await sendRequest(adminPort, '/metrics')).text);
     expect(after.value('wakala_requests_total', { route: '/api/*', status: '2xx' })).toBe(20);
   });
 });

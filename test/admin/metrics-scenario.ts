@@ -2,7 +2,7 @@ import { startEmulator } from '../../src/emulators/emulator.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { onTestFinished } from 'vitest';
 import { freePort } from '../support/free-port.ts';
-import { ask, askJson } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson } from '../support/proxy-client.ts';
 import { routeTo, routeToEmulator, type StartedProxy, startProxy } from '../support/proxy-server.ts';
 import { json, RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
 import { Scrape } from './metrics-text.ts';
@@ -16,7 +16,7 @@ const ELSEWHERE = {
 };
 
 export async function scrape(proxy: StartedProxy): Promise<Scrape> {
-  const { status, text } = await ask(proxy.server.admin?.port ?? 0, '/metrics');
+  const { status, text } = await sendRequest(proxy.server.admin?.port ?? 0, '/metrics');
   if (status !== 200) throw new Error(`/metrics answered ${status}: ${text}`);
   return new Scrape(text);
 }
@@ -53,15 +53,15 @@ export async function startBusyProxy() {
   });
   const { port } = proxy;
   const statuses = [
-    (await ask(port, '/api/one')).status,
-    (await ask(port, '/api/two?canary-query=canary-value')).status,
-    (await ask(port, '/api/bad')).status,
-    (await askJson(port, '/refusing/x', { canary: 'canary-body' })).status,
-    (await ask(port, '/denied/x')).status,
-    (await ask(port, '/failing/x')).status,
-    (await ask(port, '/away/x')).status,
-    (await ask(port, '/fixed/x')).status,
-    (await ask(port, '/mpesa/none', { headers: { authorization: 'Bearer canary-of-the-client' } })).status,
+    (await sendRequest(port, '/api/one')).status,
+    (await sendRequest(port, '/api/two?canary-query=canary-value')).status,
+    (await sendRequest(port, '/api/bad')).status,
+    (await sendJson(port, '/refusing/x', { canary: 'canary-body' })).status,
+    (await sendRequest(port, '/denied/x')).status,
+    (await sendRequest(port, '/failing/x')).status,
+    (await sendRequest(port, '/away/x')).status,
+    (await sendRequest(port, '/fixed/x')).status,
+    (await sendRequest(port, '/mpesa/none', { headers: { authorization: 'Bearer canary-of-the-client' } })).status,
   ];
   return { proxy, upstream, refusing, emulator, statuses };
 }

@@ -1,6 +1,6 @@
 import { lookup, type LookupAddress } from 'node:dns';
 import { describe, expect, it, vi } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { startProxy } from '../support/proxy-server.ts';
 import { reply } from '../support/upstream-raw.ts';
 import { startAdmin } from './running-admin.ts';
@@ -18,7 +18,7 @@ describe('a route to a name that leads to an admin listener', () => {
     const key = { provider: 'static', upstream: `http://${name}:${port}`, credentials: { token: 'made-up-key' } };
     const proxy = await startProxy({ routes: { '/key/*': key } });
     for (const path of ['/metrics', '/api/routes', '/api/requests', '/', '/readyz']) {
-      const answer = await ask(proxy.port, `/key${path}`);
+      const answer = await sendRequest(proxy.port, `/key${path}`);
       expect([path, answer.status, answer.json()['code']]).toEqual([path, 508, 'loop_detected']);
     }
   });

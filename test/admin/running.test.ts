@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
@@ -14,10 +14,10 @@ async function start(settings: Settings) {
 describe('the admin listener of a running proxy', () => {
   it('is apart from the proxy: neither serves what the other does', async () => {
     const { proxy, port } = await start({ admin: '127.0.0.1:0' });
-    expect((await ask(port!, '/livez')).status).toBe(200);
-    expect((await ask(port!, '/api/x')).status).toBe(404);
-    expect((await ask(proxy.port, '/livez')).status).toBe(404);
-    expect((await ask(proxy.port, '/api/x')).text).toBe('fine');
+    expect((await sendRequest(port!, '/livez')).status).toBe(200);
+    expect((await sendRequest(port!, '/api/x')).status).toBe(404);
+    expect((await sendRequest(proxy.port, '/livez')).status).toBe(404);
+    expect((await sendRequest(proxy.port, '/api/x')).text).toBe('fine');
   });
 
   it('is not there where it was turned off', async () => {
@@ -27,21 +27,21 @@ describe('the admin listener of a running proxy', () => {
 
   it('guards itself against names that lead here', async () => {
     const { port } = await start({ admin: '127.0.0.1:0' });
-    expect((await ask(port!, '/', { headers: { host: 'evil.example' } })).status).toBe(403);
-    expect((await ask(port!, '/')).status).toBe(200);
+    expect((await sendRequest(port!, '/', { headers: { host: 'evil.example' } })).status).toBe(403);
+    expect((await sendRequest(port!, '/')).status).toBe(200);
   });
 
   it('asks for its token on an address that others can reach, except for its probes', async () => {
     const { port } = await start({ admin: { address: '0.0.0.0:0', token: TOKEN } });
-    expect((await ask(port!, '/readyz')).status).toBe(200);
-    expect((await ask(port!, '/')).status).toBe(401);
-    expect((await ask(port!, '/', { headers: { authorization: `Bearer ${TOKEN}` } })).status).toBe(200);
+    expect((await sendRequest(port!, '/readyz')).status).toBe(200);
+    expect((await sendRequest(port!, '/')).status).toBe(401);
+    expect((await sendRequest(port!, '/', { headers: { authorization: `Bearer ${TOKEN}` } })).status).toBe(200);
   });
 
   it('serves only its probes there without a token', async () => {
     const { port } = await start({ admin: '0.0.0.0:0' });
-    expect((await ask(port!, '/livez')).status).toBe(200);
-    expect((await ask(port!, '/')).status).toBe(401);
+    expect((await sendRequest(port!, '/livez')).status).toBe(200);
+    expect((await sendRequest(port!, '/')).status).toBe(401);
   });
 
   it('stays ready while the provider is down', async () => {
@@ -49,8 +49,8 @@ describe('the admin listener of a running proxy', () => {
       admin: '127.0.0.1:0',
       routes: { '/api/*': routeTo({ origin: 'http://127.0.0.1:1' }) },
     });
-    expect((await ask(proxy.port, '/api/x')).status).toBe(503);
-    expect((await ask(port!, '/readyz')).status).toBe(200);
-    expect((await ask(port!, '/livez')).status).toBe(200);
+    expect((await sendRequest(proxy.port, '/api/x')).status).toBe(503);
+    expect((await sendRequest(port!, '/readyz')).status).toBe(200);
+    expect((await sendRequest(port!, '/livez')).status).toBe(200);
   });
 });

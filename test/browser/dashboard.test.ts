@@ -4,7 +4,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { hasTool } from '../support/tools.ts';
 import { CLIENT_SECRET, type RunningAdmin, startAdmin } from '../admin/running-admin.ts';
-import { ask, askJson } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson } from '../support/proxy-client.ts';
 import { json } from '../support/upstream-raw.ts';
 import { launchChromium } from './chromium.ts';
 
@@ -43,7 +43,10 @@ async function open(admin: RunningAdmin, path: string, options: BrowserContextOp
   onTestFinished(async () => {
     const content = await page.content();
     await context.close();
-    expect({ foreignRequests: opened.foreignRequests, errors: opened.errors }).toEqual({ foreignRequests: [], errors: [] });
+    expect({ foreignRequests: opened.foreignRequests, errors: opened.errors }).toEqual({
+      foreignRequests: [],
+      errors: [],
+    });
     for (const secret of admin.secrets()) expect(content).not.toContain(secret);
   });
   await page.goto(admin.url + path);
@@ -53,8 +56,8 @@ async function open(admin: RunningAdmin, path: string, options: BrowserContextOp
 async function startWithCall(): Promise<RunningAdmin> {
   const admin = await startAdmin(() => json(200, { access_token: CLIENT_SECRET, amount: 10 }));
   const headers = { authorization: `Bearer ${CLIENT_SECRET}`, 'x-request-id': 'the-one-looked-for' };
-  await askJson(admin.proxyPort, '/raw/orders/7?page=2', { amount: 10, pin: CLIENT_SECRET }, headers);
-  await ask(admin.proxyPort, '/raw/another');
+  await sendJson(admin.proxyPort, '/raw/orders/7?page=2', { amount: 10, pin: CLIENT_SECRET }, headers);
+  await sendRequest(admin.proxyPort, '/raw/another');
   return admin;
 }
 
@@ -100,13 +103,15 @@ describe.runIf(HAS_CHROMIUM)('the dashboard in a browser', () => {
     const page = await open(admin, '/');
     await page.getByText('live', { exact: true }).waitFor();
     admin.emulator.control({ token_endpoint: 'denied' });
-    await ask(admin.proxyPort, '/paypack/me');
+    await sendRequest(admin.proxyPort, '/paypack/me');
     const article = articleOf(page, '/paypack/*');
     await article.getByText(/refused the credentials at its sandbox host/).waitFor();
     await article.getByText(/copy them again from the provider's portal/).waitFor();
     expect(await page.locator('article').first().getAttribute('id')).toBe('route:/paypack/*');
     admin.emulator.control({ reset: true });
-    await expect.poll(async () => (await ask(admin.proxyPort, '/paypack/transactions/list')).status, WAIT).toBe(200);
+    await expect
+      .poll(async () => (await sendRequest(admin.proxyPort, '/paypack/transactions/list')).status, WAIT)
+      .toBe(200);
     await article.getByText(/refused the credentials/).waitFor({ state: 'detached' });
   });
 
@@ -116,7 +121,7 @@ describe.runIf(HAS_CHROMIUM)('the dashboard in a browser', () => {
     await page.getByText('live', { exact: true }).waitFor();
     await page.getByRole('button', { name: 'Pause' }).click();
     await page.getByText('paused', { exact: true }).waitFor();
-    await ask(admin.proxyPort, '/raw/third');
+    await sendRequest(admin.proxyPort, '/raw/third');
     const article = articleOf(page, '/raw/*');
     const total = article.locator('.requests dd').first();
     const countdown = article.locator('.token .big [data-until]');
@@ -157,7 +162,7 @@ describe.runIf(HAS_CHROMIUM)('the inspector in a browser', () => {
     const admin = await startWithCall();
     const page = await open(admin, '/requests?method=GET');
     await page.getByText('live', { exact: true }).waitFor();
-    await ask(admin.proxyPort, '/raw/brand-new');
+    await sendRequest(admin.proxyPort, '/raw/brand-new');
     await page.getByRole('link', { name: '/raw/brand-new' }).waitFor();
   });
 
@@ -202,13 +207,13 @@ describe.runIf(HAS_CHROMIUM)('without scripts', () => {
 describe.runIf(HAS_CHROMIUM)('secrets', () => {
   it('are on no page and in no response of the API: tokens, keys, Authorization values', async () => {
     const admin = await startWithCall();
-    const { requests } = (await ask(admin.port, '/api/requests')).json() as { requests: { id: string }[] };
+    const { requests } = (await sendRequest(admin.port, '/api/requests')).json() as { requests: { id: string }[] };
     const ids = requests.map(({ id }) => id);
     const paths = ['/', '/requests', '/api/routes', '/api/requests', '/metrics'];
     const all = [...paths, ...ids.flatMap((id) => [`/requests/${id}`, `/api/requests/${id}`])];
     expect(admin.secrets().length).toBeGreaterThan(4);
     for (const path of all) {
-      const { text, rawHeaders } = await ask(admin.port, path);
+      const { text, rawHeaders } = await sendRequest(admin.port, path);
       for (const secret of admin.secrets()) expect(text + rawHeaders.join(), path).not.toContain(secret);
     }
   });
@@ -224,7 +229,7 @@ describe.runIf(HAS_CHROMIUM)('accessibility', () => {
   it.each(SIZES)('the pages are accessible: %s, %i px wide', async (colorScheme, width) => {
     const admin = await startWithCall();
     admin.emulator.control({ token_endpoint: 'denied' });
-    await ask(admin.proxyPort, '/paypack/me');
+    await sendRequest(admin.proxyPort, '/paypack/me');
     // axe runs as a script of the page, which the page's content security policy forbids.
     const options = { colorScheme, viewport: { width, height: 800 }, bypassCSP: true };
     const page = await open(admin, '/', options);

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { type DevSession, hasPty, KEY_LINE, startDevSession } from './dev-session.ts';
 
 const routes = (...names: string[]) =>
@@ -14,13 +14,13 @@ describe.skipIf(!hasPty)('wakala dev at a terminal', { timeout: 60_000 }, () => 
     const session = await startDevSession();
     session.press('e');
     await session.until(/There is no valid token/);
-    await ask(session.proxy, '/mpesa/mpesa/stkpush/v1/processrequest', { method: 'POST', body: '{}' });
-    await ask(session.proxy, '/paypack/transactions/list');
+    await sendRequest(session.proxy, '/mpesa/mpesa/stkpush/v1/processrequest', { method: 'POST', body: '{}' });
+    await sendRequest(session.proxy, '/paypack/transactions/list');
     expect(await session.emulator('mpesa')).toMatchObject({ counters: { tokens_alive: 1 } });
     session.press('e');
     await session.until(/2 tokens expired \(mpesa 1, paypack 1\)/);
     expect(await session.emulator('mpesa')).toMatchObject({ counters: { tokens_alive: 0 } });
-    expect((await ask(session.proxy, '/paypack/transactions/list')).header('wakala-token')).toBe('replayed');
+    expect((await sendRequest(session.proxy, '/paypack/transactions/list')).header('wakala-token')).toBe('replayed');
     const line =
       / 200 {3}GET \/paypack\/\* \/transactions\/list {2}\d+ ms {2}token was refused: sent again with a new one {2}#[0-9a-f]{8}\n/;
     await session.until(line);
@@ -32,7 +32,7 @@ describe.skipIf(!hasPty)('wakala dev at a terminal', { timeout: 60_000 }, () => 
     session.press('x');
     await session.until(/next token will be refused \(jpay, mpesa, jeel, paypack\)/);
     expect(await session.emulator('jeel')).toMatchObject({ switches: { refuse_next_tokens: 1 } });
-    expect((await ask(session.proxy, '/paypack/transactions/list')).header('wakala-token')).toBe('replayed');
+    expect((await sendRequest(session.proxy, '/paypack/transactions/list')).header('wakala-token')).toBe('replayed');
     expect(await session.emulator('paypack')).toMatchObject({ switches: { refuse_next_tokens: 0 } });
   });
 
@@ -45,7 +45,7 @@ describe.skipIf(!hasPty)('wakala dev at a terminal', { timeout: 60_000 }, () => 
     session.press('d\r');
     await session.until(new RegExp(`\\n {2}http://127\\.0\\.0\\.1:${admin}\\n`));
     expect(session.screen.slice(session.screen.search(KEY_LINE))).not.toMatch(/Quitting|\u001b|z/);
-    expect((await ask(admin, '/livez')).status).toBe(200);
+    expect((await sendRequest(admin, '/livez')).status).toBe(200);
   });
 
   it('pasted text does nothing', async () => {
@@ -71,7 +71,7 @@ describe.skipIf(!hasPty)('a callback of an emulator', { timeout: 60_000 }, () =>
     const [, body = ''] = /-d '(\{"BusinessShortCode".*\})'/.exec(session.screen) ?? [];
     const headers = { 'content-type': 'application/json' };
     const path = '/mpesa/mpesa/stkpush/v1/processrequest';
-    await ask(session.proxy, path, {
+    await sendRequest(session.proxy, path, {
       method: 'POST',
       headers,
       body: body.replace('127.0.0.1:3000', `127.0.0.1:${port}`),
@@ -96,13 +96,13 @@ describe.skipIf(!hasPty)('a callback of an emulator', { timeout: 60_000 }, () =>
 describe.skipIf(!hasPty)('r in wakala dev', { timeout: 60_000 }, () => {
   it('loads a changed file, starts emulators for new providers and keeps the tokens', async () => {
     const session = await startDevSession();
-    await ask(session.proxy, '/paypack/transactions/list');
+    await sendRequest(session.proxy, '/paypack/transactions/list');
     writeFileSync(session.file, routes('paypack') + '  /own/*: {provider: static, upstream: https://api.invalid}\n');
     session.press('r');
     await session.until(/proxy\.config\.yaml was reloaded: 2 routes\. static is now emulated at http:/);
-    expect((await ask(session.proxy, '/own/x')).header('x-emulated-by')).toBe('wakala');
-    expect((await ask(session.proxy, '/paypack/transactions/list')).header('wakala-token')).toBe('cached');
-    expect((await ask(session.proxy, '/mpesa/x')).status).toBe(404);
+    expect((await sendRequest(session.proxy, '/own/x')).header('x-emulated-by')).toBe('wakala');
+    expect((await sendRequest(session.proxy, '/paypack/transactions/list')).header('wakala-token')).toBe('cached');
+    expect((await sendRequest(session.proxy, '/mpesa/x')).status).toBe(404);
     session.press('c');
     await session.until(/config {5}proxy\.config\.yaml\n[^]*\/own\/\*[^]*keys/);
     session.press('q');
@@ -116,8 +116,8 @@ describe.skipIf(!hasPty)('r in wakala dev', { timeout: 60_000 }, () => {
     await session.until(/proxy\.config\.yaml:1:\d+: .*mpeza/);
     await session.until(/proxy\.config\.yaml:1:\d+: .*jpey/);
     await session.until(/proxy\.config\.yaml was not loaded\. The old configuration stays active\.\n/);
-    expect((await ask(session.proxy, '/mpesa/x')).header('x-emulated-by')).toBe('wakala');
-    expect((await ask(session.portOf(/ {2}dashboard/), '/readyz')).json()).toMatchObject({
+    expect((await sendRequest(session.proxy, '/mpesa/x')).header('x-emulated-by')).toBe('wakala');
+    expect((await sendRequest(session.portOf(/ {2}dashboard/), '/readyz')).json()).toMatchObject({
       status: 'ready',
       detail: expect.stringMatching(/^reload refused; .*mpeza.*, and 1 more$/) as unknown,
     });
@@ -127,7 +127,7 @@ describe.skipIf(!hasPty)('r in wakala dev', { timeout: 60_000 }, () => {
     const session = await startDevSession();
     session.press('r');
     await session.until(/there is no such file/);
-    expect((await ask(session.proxy, '/mpesa/x')).header('x-emulated-by')).toBe('wakala');
+    expect((await sendRequest(session.proxy, '/mpesa/x')).header('x-emulated-by')).toBe('wakala');
   });
 
   it('loads nothing that needs a restart and closes the emulators it started', async () => {

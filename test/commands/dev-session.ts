@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
 import { onTestFinished } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 
 export const ROOT = new URL('../..', import.meta.url).pathname;
 export const CLI = join(ROOT, 'src', 'cli.ts');
@@ -113,7 +113,7 @@ export class DevSession {
   }
 
   async emulator(route: string) {
-    return (await ask(this.portOf(new RegExp(`/${route}/\\*`)), '/_emulator')).json();
+    return (await sendRequest(this.portOf(new RegExp(`/${route}/\\*`)), '/_emulator')).json();
   }
 
   #update(apply: () => void): void {

@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { CLI, DevSession, hasPty, KEY_LINE, ROOT, startDevSession } from './dev-session.ts';
 
 const KEYS_MODULE = join(ROOT, 'src', 'commands', 'dev', 'dev-keys.ts');
@@ -35,8 +35,11 @@ describe.skipIf(!hasPty)('the terminal mode is restored', { timeout: 60_000 }, (
 
   it('after a second Ctrl-C, which does not wait for requests in progress', async () => {
     const session = await startDevSession();
-    await ask(session.portOf(/\/paypack\/\*/), '/_emulator', { method: 'POST', body: '{"token_delay_ms": 600000}' });
-    const waiting = ask(session.proxy, '/paypack/transactions/list').catch(() => 'cut off');
+    await sendRequest(session.portOf(/\/paypack\/\*/), '/_emulator', {
+      method: 'POST',
+      body: '{"token_delay_ms": 600000}',
+    });
+    const waiting = sendRequest(session.proxy, '/paypack/transactions/list').catch(() => 'cut off');
     await expect.poll(async () => (await session.emulator('paypack'))['counters']).toMatchObject({ token_requests: 1 });
     session.press('\u0003');
     await session.until(/draining/);

@@ -8,7 +8,7 @@ import { formatProblem } from '../../src/errors.ts';
 import { startEmulator } from '../../src/emulators/emulator.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { textOf } from '../docs/documents.ts';
-import { askJson } from '../support/proxy-ask.ts';
+import { sendJson } from '../support/proxy-client.ts';
 import { CliProcess, runCli, temporaryDirectory } from '../support/proxy-process.ts';
 import { hasTool } from '../support/tools.ts';
 
@@ -115,7 +115,7 @@ describe('deploy/systemd', () => {
     const wakala = new CliProcess(args, { env });
     const [, port] = await wakala.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
     const { json } = mpesa.samples.call;
-    const answer = await askJson(Number(port), '/mpesa/mpesa/stkpush/v1/processrequest', json);
+    const answer = await sendJson(Number(port), '/mpesa/mpesa/stkpush/v1/processrequest', json);
     expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'fetched']);
     const [, signal = ''] = /^\/bin\/kill -(\w+) \$MAINPID$/.exec(setting('ExecReload')) ?? [];
     wakala.signal(`SIG${signal}` as NodeJS.Signals);

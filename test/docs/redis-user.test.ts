@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { textOf } from './documents.ts';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { routeTo, startProxy } from '../support/proxy-server.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { hasTool } from '../support/tools.ts';
@@ -28,7 +28,7 @@ describe.runIf(hasTool('redis-server'))('the Redis user of docs/security.md', { 
     const replicas = [await startProxy(settings), await startProxy(settings)];
     const uses = async () => {
       const answers = [];
-      for (const { port } of replicas) answers.push(await ask(port, '/api/x'));
+      for (const { port } of replicas) answers.push(await sendRequest(port, '/api/x'));
       return answers.map((answer) => [answer.status, answer.header('wakala-token')]);
     };
 

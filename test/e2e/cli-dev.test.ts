@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { CliProcess, configFile, runCli } from '../support/proxy-process.ts';
 
 const run = promisify(execFile);
@@ -100,7 +100,7 @@ describe('wakala emulate', { timeout: 60_000 }, () => {
     expect(emulators).toMatchObject([
       { provider: 'mpesa', credentials: { consumer_key: 'emulated-mpesa-consumer-key' } },
     ]);
-    const state = await ask(Number(new URL(emulators[0]!.api).port), '/_emulator');
+    const state = await sendRequest(Number(new URL(emulators[0]!.api).port), '/_emulator');
     expect(state.json()).toMatchObject({ provider: 'mpesa', emulated: true });
     cli.signal('SIGTERM');
     expect(await cli.exited).toBe(0);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { freePort } from '../support/free-port.ts';
 import { CliProcess, configFile } from '../support/proxy-process.ts';
 import { routeTo, type Settings } from '../support/proxy-server.ts';
@@ -25,17 +25,21 @@ describe('wakala serve', { timeout: 60_000 }, () => {
         request.target === '/held' ? undefined : reply(200, 'fine'),
       );
       const { cli, adminPort, port } = await serve(upstream);
-      expect((await ask(adminPort, '/readyz')).status).toBe(200);
+      expect((await sendRequest(adminPort, '/readyz')).status).toBe(200);
       const client = await RawClient.open(port);
       client.send('POST /api/held HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\npay');
       const held = await upstream.request();
       cli.signal(signal);
       await cli.until(/"event":"draining"/);
-      expect((await ask(adminPort, '/readyz')).status).toBe(503);
-      expect((await ask(adminPort, '/livez')).status).toBe(200);
+      expect((await sendRequest(adminPort, '/readyz')).status).toBe(503);
+      expect((await sendRequest(adminPort, '/livez')).status).toBe(200);
       held.send(reply(200, 'paid'));
-      const answer = await client.answer();
-      expect([answer.status, answer.body.toString(), ...answer.values('connection')]).toEqual([200, 'paid', 'close']);
+      const response = await client.nextResponse();
+      expect([response.status, response.body.toString(), ...response.values('connection')]).toEqual([
+        200,
+        'paid',
+        'close',
+      ]);
       expect(await cli.exited).toBe(0);
       expect(cli.stderr).toContain('"event":"stopped"');
     },
@@ -47,11 +51,11 @@ describe('wakala serve', { timeout: 60_000 }, () => {
     const client = await RawClient.open(port);
     const request = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';
     client.send(request);
-    expect((await client.answer()).values('connection')).toEqual(['keep-alive']);
+    expect((await client.nextResponse()).values('connection')).toEqual(['keep-alive']);
     cli.signal('SIGTERM');
     await cli.until(/"event":"draining"/);
     client.send(request);
-    const last = await client.answer();
+    const last = await client.nextResponse();
     expect([last.status, ...last.values('connection')]).toEqual([200, 'close']);
     expect(await client.ending).toBe('clean');
     expect(await cli.exited).toBe(0);

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { startProxyTo, startProxyToEmulator } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
@@ -24,7 +24,7 @@ describe.each(WAYS)('a client that disconnects before the response (%s)', (leave
     const closed = once(socket, 'close');
     client.socket[leave]();
     await closed;
-    expect((await ask(proxy.port, '/api/fine')).text).toBe('fine');
+    expect((await sendRequest(proxy.port, '/api/fine')).text).toBe('fine');
   });
 
   it('has its fully sent POST finished and logged', async () => {
@@ -33,7 +33,7 @@ describe.each(WAYS)('a client that disconnects before the response (%s)', (leave
     const request = await upstream.request();
     client.socket[leave]();
     // The proxy has seen the client leave once it answers another on a new connection.
-    expect((await ask(proxy.port, '/api/fine')).text).toBe('fine');
+    expect((await sendRequest(proxy.port, '/api/fine')).text).toBe('fine');
     expect(request.socket.destroyed).toBe(false);
     request.send(reply(200, 'paid'));
     expect(await proxy.logged('client_disconnected')).toMatchObject({
@@ -68,10 +68,10 @@ describe('a client that is known to be gone', () => {
     await upstream.request();
     client.socket.resetAndDestroy();
     await once(client.socket, 'close');
-    await ask(proxy.port, '/nowhere');
+    await sendRequest(proxy.port, '/nowhere');
     hold.resolve(undefined);
     await proxy.logged('client_disconnected');
-    const next = await ask(proxy.port, '/api/pay', { body: 'next' });
+    const next = await sendRequest(proxy.port, '/api/pay', { body: 'next' });
     expect(next.status).toBe(200);
     expect(upstream.requests.map((request) => request.body.toString())).toEqual(['body', 'next']);
     expect(upstream.tokens).toHaveLength(2);
@@ -83,7 +83,7 @@ describe.each(WAYS)('a client that disconnects in the middle (%s)', (leave) => {
     ['with a length', 'Content-Length: 100\r\n\r\nnot all'],
     ['in chunks', 'Transfer-Encoding: chunked\r\n\r\n7\r\nnot all\r\n'],
   ])('of its request body %s never makes a complete request', async (_, lines) => {
-    const upstream = await RawUpstream.start(() => {}, { answersAt: 'head' });
+    const upstream = await RawUpstream.start(() => {}, { respondsAt: 'head' });
     const proxy = await startProxyTo(upstream, { replay_limit: 4 });
     const client = await RawClient.open(proxy.port);
     client.send(`POST /api/pay HTTP/1.1\r\nHost: localhost\r\n${lines}`);
@@ -120,10 +120,10 @@ describe.each(WAYS)('a client that disconnects while its token is fetched (%s)',
     emulator.control({ token_delay_ms: 300 });
     const client = await RawClient.open(proxy.port);
     client.send('GET /mpesa/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    while (emulator.stats().token_requests === 0) await ask(proxy.port, '/nowhere');
+    while (emulator.stats().token_requests === 0) await sendRequest(proxy.port, '/nowhere');
     client.socket[leave]();
-    const answer = await ask(proxy.port, `/mpesa${path}`, { body: JSON.stringify(json) });
-    expect(answer.status).toBe(200);
+    const response = await sendRequest(proxy.port, `/mpesa${path}`, { body: JSON.stringify(json) });
+    expect(response.status).toBe(200);
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 1 });
   });
 });

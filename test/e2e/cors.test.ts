@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Answer, ask } from '../support/proxy-ask.ts';
+import { type ProxyResponse, sendRequest } from '../support/proxy-client.ts';
 import { routeTo, startProxy } from '../support/proxy-server.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
@@ -13,29 +13,29 @@ async function start() {
     clients: [{ name: 'shop', key: 'shop-key-0123456789' }],
     routes: { '/api/*': routeTo(upstream, { allow: ['POST /*'] }) },
   });
-  const call = (method: string, path: string, headers: Record<string, string>): Promise<Answer> =>
-    ask(proxy.port, path, { method, headers });
+  const call = (method: string, path: string, headers: Record<string, string>): Promise<ProxyResponse> =>
+    sendRequest(proxy.port, path, { method, headers });
   return { upstream, call };
 }
 
 describe('a page of an allowed origin', () => {
   it('gets a response to its preflight from Wakala, without a key', async () => {
     const { upstream, call } = await start();
-    const answer = await call('OPTIONS', '/api/x', { origin: ORIGIN, ...PREFLIGHT });
-    expect(answer.status).toBe(204);
-    expect(answer.header('access-control-allow-origin')).toBe(ORIGIN);
-    expect(answer.header('access-control-allow-methods')).toBe('POST');
-    expect(answer.header('access-control-allow-headers')).toBe('content-type, x-a');
-    expect(answer.header('access-control-allow-credentials')).toBeUndefined();
+    const response = await call('OPTIONS', '/api/x', { origin: ORIGIN, ...PREFLIGHT });
+    expect(response.status).toBe(204);
+    expect(response.header('access-control-allow-origin')).toBe(ORIGIN);
+    expect(response.header('access-control-allow-methods')).toBe('POST');
+    expect(response.header('access-control-allow-headers')).toBe('content-type, x-a');
+    expect(response.header('access-control-allow-credentials')).toBeUndefined();
     expect(upstream.received).toHaveLength(0);
   });
 
   it('can read the response to its call, and other pages cannot', async () => {
     const { call } = await start();
-    const answer = await call('POST', '/api/x', { origin: ORIGIN, authorization: 'Bearer shop-key-0123456789' });
-    expect([answer.status, answer.header('access-control-allow-origin')]).toEqual([200, ORIGIN]);
-    expect(answer.header('access-control-expose-headers')).toContain('wakala-token');
-    expect(answer.header('vary')).toContain('Origin');
+    const response = await call('POST', '/api/x', { origin: ORIGIN, authorization: 'Bearer shop-key-0123456789' });
+    expect([response.status, response.header('access-control-allow-origin')]).toEqual([200, ORIGIN]);
+    expect(response.header('access-control-expose-headers')).toContain('wakala-token');
+    expect(response.header('vary')).toContain('Origin');
   });
 
   it('needs a key for everything except the preflight', async () => {
@@ -49,9 +49,9 @@ describe('a page of an allowed origin', () => {
 describe('any other page', () => {
   it('gets a refusal of its preflight that it cannot read', async () => {
     const { upstream, call } = await start();
-    const answer = await call('OPTIONS', '/api/x', { origin: 'https://evil.example', ...PREFLIGHT });
-    expect(answer.status).toBe(403);
-    expect(answer.header('access-control-allow-origin')).toBeUndefined();
+    const response = await call('OPTIONS', '/api/x', { origin: 'https://evil.example', ...PREFLIGHT });
+    expect(response.status).toBe(403);
+    expect(response.header('access-control-allow-origin')).toBeUndefined();
     expect(upstream.received).toHaveLength(0);
   });
 });

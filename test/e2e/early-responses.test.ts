@@ -9,7 +9,7 @@ const CHUNKED = `HTTP/1.1 413 As Scripted\r\ntransfer-encoding: chunked\r\n\r\n$
 /** A client that has sent two thirds of a streamed upload, and an upstream that responds to its head. */
 async function upload(response: Buffer | string, ...lines: string[]) {
   const upstream = await RawUpstream.start(({ target }) => (target === '/next' ? reply(200, 'next') : response), {
-    answersAt: 'head',
+    respondsAt: 'head',
   });
   const proxy = await startProxyTo(upstream, { replay_limit: 4 });
   const client = await RawClient.open(proxy.port);
@@ -28,11 +28,11 @@ describe('a response before the client has sent its complete body', () => {
     ['with a long body', reply(413, 'x'.repeat(100_000)), 'x'.repeat(100_000)],
   ])('arrives completely and at once, and the connection carries the next request: %s', async (_, response, body) => {
     const { client } = await upload(response);
-    const answer = await client.answer();
+    const answer = await client.nextResponse();
     expect([answer.status, answer.body.toString()]).toEqual([413, body]);
     client.send(Buffer.alloc(LENGTH / 3, 'x'));
     client.send('GET /api/next HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    expect((await client.answer()).body.toString()).toBe('next');
+    expect((await client.nextResponse()).body.toString()).toBe('next');
   });
 
   it.each([
@@ -40,14 +40,14 @@ describe('a response before the client has sent its complete body', () => {
     ['with a body', reply(413, 'large'), 413],
   ])('arrives completely if the connection closes after it: %s', async (_, response, status) => {
     const { client } = await upload(response, 'Connection: close');
-    expect(await client.answer()).toMatchObject({ status });
+    expect(await client.nextResponse()).toMatchObject({ status });
     client.send(Buffer.alloc(LENGTH / 3, 'x'));
     expect(await client.ending).toBe('clean');
   });
 
   it('closes the connection of a client that does not finish its body', async () => {
     const { client, proxy } = await upload(reply(413));
-    expect(await client.answer()).toMatchObject({ status: 413 });
+    expect(await client.nextResponse()).toMatchObject({ status: 413 });
     await client.ending;
     expect(proxy.logText()).not.toContain('client left');
   });

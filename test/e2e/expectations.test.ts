@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { startProxyTo } from '../support/proxy-server.ts';
-import { RawClient, rawAsk } from '../support/raw-client.ts';
+import { RawClient, sendRaw } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
 const HOST = 'Host: localhost\r\n';
@@ -18,9 +18,9 @@ describe('Expect: 100-continue', () => {
     client.send(
       `POST /api/x HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nAuthorization: Bearer theirs\r\nContent-Length: 4\r\n\r\n`,
     );
-    expect((await client.answer()).status).toBe(100);
+    expect((await client.nextResponse()).status).toBe(100);
     client.send('body');
-    expect((await client.answer()).body.toString()).toBe('fine');
+    expect((await client.nextResponse()).body.toString()).toBe('fine');
     const [request] = upstream.requests;
     expect(request?.body.toString()).toBe('body');
     expect(request?.values('expect')).toEqual([]);
@@ -32,16 +32,16 @@ describe('Expect: 100-continue', () => {
     const proxy = await startProxyTo(upstream);
     const client = await RawClient.open(proxy.port);
     client.send(`POST /api/x HTTP/1.1\r\n${HOST}Expect: 100-Continue\r\nTransfer-Encoding: chunked\r\n\r\n`);
-    expect((await client.answer()).status).toBe(100);
+    expect((await client.nextResponse()).status).toBe(100);
     client.send('4\r\nbody\r\n0\r\n\r\n');
-    expect((await client.answer()).values('wakala-token')).toEqual(['replayed']);
+    expect((await client.nextResponse()).values('wakala-token')).toEqual(['replayed']);
   });
 
   it('gets no 100 if the body is too large', async () => {
     const { upstream, proxy } = await start({ max_body: 10, replay_limit: 10 });
     const client = await RawClient.open(proxy.port);
     client.send(`POST /api/x HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 11\r\n\r\n`);
-    expect((await client.answer()).status).toBe(413);
+    expect((await client.nextResponse()).status).toBe(413);
     expect(upstream.received).toHaveLength(0);
   });
 
@@ -49,7 +49,7 @@ describe('Expect: 100-continue', () => {
     const { upstream, proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(`POST /nowhere HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 4\r\n\r\n`);
-    expect((await client.answer()).status).toBe(404);
+    expect((await client.nextResponse()).status).toBe(404);
     expect(upstream.received).toHaveLength(0);
   });
 });
@@ -57,8 +57,8 @@ describe('Expect: 100-continue', () => {
 describe('any other expectation', () => {
   it.each(['200-ok', 'x-magic', '101-continue'])('gets a 417: %s', async (value) => {
     const { upstream, proxy } = await start();
-    const answer = await rawAsk(proxy.port, `GET /api/x HTTP/1.1\r\n${HOST}Expect: ${value}\r\n\r\n`);
-    expect([answer.status, answer.json()['code'], answer.json()['outcome']]).toEqual([
+    const response = await sendRaw(proxy.port, `GET /api/x HTTP/1.1\r\n${HOST}Expect: ${value}\r\n\r\n`);
+    expect([response.status, response.json()['code'], response.json()['outcome']]).toEqual([
       417,
       'expectation_failed',
       'not_sent',
@@ -74,9 +74,9 @@ describe('a method that a proxy must not forward', () => {
     ['CONNECT on a route', `CONNECT /api/x HTTP/1.1\r\n${HOST}\r\n`],
   ])('gets a 405: %s', async (_, bytes) => {
     const { upstream, proxy } = await start();
-    const answer = await rawAsk(proxy.port, bytes);
-    expect([answer.status, answer.json()['code']]).toEqual([405, 'method_not_allowed']);
-    expect(answer.values('allow')).toEqual(['GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS']);
+    const response = await sendRaw(proxy.port, bytes);
+    expect([response.status, response.json()['code']]).toEqual([405, 'method_not_allowed']);
+    expect(response.values('allow')).toEqual(['GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS']);
     expect(upstream.received).toHaveLength(0);
   });
 
@@ -84,7 +84,7 @@ describe('a method that a proxy must not forward', () => {
     const { upstream, proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(`CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\nGET /api/x HTTP/1.1\r\n${HOST}\r\n`);
-    expect((await client.answer()).status).toBe(405);
+    expect((await client.nextResponse()).status).toBe(405);
     await client.ending;
     expect(upstream.received).toHaveLength(0);
   });
@@ -93,12 +93,12 @@ describe('a method that a proxy must not forward', () => {
 describe('Upgrade', () => {
   it.each([{}, { websocket: true }])('to h2c is ignored, and the request forwarded, with %j', async (settings) => {
     const { upstream, proxy } = await start(settings);
-    const answer = await rawAsk(
+    const response = await sendRaw(
       proxy.port,
       `POST /api/x HTTP/1.1\r\n${HOST}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n` +
         'Content-Length: 4\r\n\r\nbody',
     );
-    expect([answer.status, answer.body.toString()]).toEqual([200, 'fine']);
+    expect([response.status, response.body.toString()]).toEqual([200, 'fine']);
     const [request] = upstream.requests;
     expect(request?.body.toString()).toBe('body');
     expect([request?.values('upgrade'), request?.values('http2-settings')]).toEqual([[], []]);
@@ -106,11 +106,11 @@ describe('Upgrade', () => {
 
   it('to a WebSocket gets a 501 if the route does not forward them', async () => {
     const { upstream, proxy } = await start();
-    const answer = await rawAsk(
+    const response = await sendRaw(
       proxy.port,
       `GET /api/x HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n`,
     );
-    expect([answer.status, answer.json()['code']]).toEqual([501, 'upgrade_refused']);
+    expect([response.status, response.json()['code']]).toEqual([501, 'upgrade_refused']);
     expect(upstream.received).toHaveLength(0);
   });
 });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type Answer, ask, keepAlive } from '../support/proxy-ask.ts';
+import { type ProxyResponse, sendRequest, keepAlive } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { routeTo, type Settings, startProxy, type StartedProxy } from '../support/proxy-server.ts';
 import { json, RawUpstream, TOKEN_PATH } from '../support/upstream-raw.ts';
@@ -94,12 +94,12 @@ function start(
   return startProxy({ ...settings, routes: { '/api/*': route } }, clock);
 }
 
-function forbidden(proxy: StartedProxy, number: number): Promise<Answer> {
-  return ask(proxy.port, `/api/forbidden/${number}`, { headers: { ...MALLORY } });
+function forbidden(proxy: StartedProxy, number: number): Promise<ProxyResponse> {
+  return sendRequest(proxy.port, `/api/forbidden/${number}`, { headers: { ...MALLORY } });
 }
 
-function pay(proxy: StartedProxy): Promise<Answer> {
-  return ask(proxy.port, '/api/pay', { body: '{}', headers: { ...SHOP } });
+function pay(proxy: StartedProxy): Promise<ProxyResponse> {
+  return sendRequest(proxy.port, '/api/pay', { body: '{}', headers: { ...SHOP } });
 }
 
 /** Pays over five connections, from before the attack begins until it is over. @returns what came back */
@@ -109,7 +109,7 @@ async function payDuring(proxy: StartedProxy, attack: () => Promise<void>): Prom
   let over = false;
   const payAgain = async () => {
     while (!over) {
-      const { status, header } = await ask(proxy.port, '/api/pay', { body: '{}', agent, headers: { ...SHOP } });
+      const { status, header } = await sendRequest(proxy.port, '/api/pay', { body: '{}', agent, headers: { ...SHOP } });
       results.push(`${status} ${header('wakala-token')}`);
     }
   };

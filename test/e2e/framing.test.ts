@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { startProxyTo } from '../support/proxy-server.ts';
-import { RawClient, rawAsk } from '../support/raw-client.ts';
+import { RawClient, sendRaw } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
 async function start() {
@@ -43,10 +43,10 @@ describe('a request with invalid framing', () => {
     ['no version', 'GET /api/x\r\n\r\n'],
   ])('gets a 400, and nothing is sent: %s', async (_, bytes) => {
     const { upstream, proxy } = await start();
-    const answer = await rawAsk(proxy.port, bytes);
-    expect([answer.status, answer.json()['outcome']]).toEqual([400, 'not_sent']);
-    expect(answer.values('content-type')).toEqual(['application/problem+json']);
-    expect(answer.values('x-request-id')).toHaveLength(1);
+    const response = await sendRaw(proxy.port, bytes);
+    expect([response.status, response.json()['outcome']]).toEqual([400, 'not_sent']);
+    expect(response.values('content-type')).toEqual(['application/problem+json']);
+    expect(response.values('x-request-id')).toHaveLength(1);
     expect(upstream.requests).toEqual([]);
   });
 
@@ -63,7 +63,7 @@ describe('a request with invalid framing', () => {
     const { upstream, proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(`POST /api/x HTTP/1.1\r\n${HOST}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`);
-    expect((await client.answer()).status).toBe(400);
+    expect((await client.nextResponse()).status).toBe(400);
     client.socket.end();
     await client.ending;
     expect(upstream.received.toString()).not.toContain('gzip');
@@ -78,7 +78,7 @@ describe('a request with unusual but valid framing', () => {
     ['leading zeros in a length', `POST /api/x HTTP/1.1\r\n${HOST}Content-Length: 0001\r\n\r\na`],
   ])('is forwarded: %s', async (_, bytes) => {
     const { upstream, proxy } = await start();
-    expect((await rawAsk(proxy.port, bytes)).status).toBe(200);
+    expect((await sendRaw(proxy.port, bytes)).status).toBe(200);
     expect(upstream.requests.map((request) => [request.body.toString(), request.values('content-length')])).toEqual([
       ['a', ['1']],
     ]);
@@ -89,9 +89,9 @@ describe('a request with unusual but valid framing', () => {
     const client = await RawClient.open(proxy.port);
     const request = (i: number) => `POST /api/${i} HTTP/1.1\r\n${HOST}Content-Length: 1\r\n\r\n${i}`;
     client.send([1, 2, 3].map(request).join(''));
-    for (let i = 0; i < 3; i++) expect((await client.answer()).body.toString()).toBe('fine');
+    for (let i = 0; i < 3; i++) expect((await client.nextResponse()).body.toString()).toBe('fine');
     client.send(request(4));
-    expect((await client.answer()).status).toBe(200);
+    expect((await client.nextResponse()).status).toBe(200);
     expect(upstream.requests.map((each) => each.body.toString()).sort()).toEqual(['1', '2', '3', '4']);
   });
 });
@@ -103,6 +103,6 @@ describe('a header block', () => {
   ])('of %i bytes gets a %i', async (size, status) => {
     const { proxy } = await start();
     const lines = Array.from({ length: 15 }, (_, i) => `a${i}: ${'b'.repeat(Math.floor(size / 15) - 10)}\r\n`).join('');
-    expect((await rawAsk(proxy.port, `GET /api/x HTTP/1.1\r\n${HOST}${lines}\r\n`)).status).toBe(status);
+    expect((await sendRaw(proxy.port, `GET /api/x HTTP/1.1\r\n${HOST}${lines}\r\n`)).status).toBe(status);
   });
 });

@@ -4,17 +4,17 @@ import { connect } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { makePki, startTlsProxy, tlsFiles } from './access/support.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
-import { type RawAnswer, RawClient } from '../support/raw-client.ts';
+import { type RawResponse, RawClient } from '../support/raw-client.ts';
 import { RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
 
 const GET = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';
 const POST = 'POST /api/pay HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody';
 
 /** The answer behind the interim one by which the proxy finds out whether the client is there. */
-async function finalAnswer(client: RawClient): Promise<RawAnswer> {
+async function finalAnswer(client: RawClient): Promise<RawResponse> {
   for (;;) {
-    const answer = await client.answer();
-    if (answer.status !== 100) return answer;
+    const response = await client.nextResponse();
+    if (response.status !== 100) return response;
   }
 }
 
@@ -44,9 +44,9 @@ describe('a client that closes its sending side after its request', () => {
     const client = await RawClient.open(proxy.port);
     client.send(POST);
     client.socket.end();
-    const answer = await finalAnswer(client);
-    expect(answer.body.toString()).toBe('paid');
-    expect(answer.values('wakala-token')).toEqual(['replayed']);
+    const response = await finalAnswer(client);
+    expect(response.body.toString()).toBe('paid');
+    expect(response.values('wakala-token')).toEqual(['replayed']);
   });
 
   it('gets all responses to pipelined requests', async () => {
@@ -77,7 +77,7 @@ describe('a client that closes its sending side after its request', () => {
     client.socket.end();
     const { send } = await upstream.request();
     setTimeout(() => send(reply(200, 'paid')), 300);
-    expect((await client.answer()).body.toString()).toBe('paid');
+    expect((await client.nextResponse()).body.toString()).toBe('paid');
   });
 
   it('gets only one interim response, however long it waits', async () => {
@@ -112,8 +112,8 @@ describe('a client that closes its sending side after its request', () => {
     const client = await RawClient.open(proxy.port);
     client.send(POST.slice(0, -1));
     client.socket.end();
-    const answer = await client.answer();
-    expect([answer.status, answer.json()['outcome']]).toEqual([400, 'not_sent']);
+    const response = await client.nextResponse();
+    expect([response.status, response.json()['outcome']]).toEqual([400, 'not_sent']);
     expect(await proxy.logged('request_failed')).toMatchObject({ code: 'bad_request', outcome: 'not_sent' });
     expect(upstream.requests).toHaveLength(0);
   });

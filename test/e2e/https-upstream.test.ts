@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { TLSSocket } from 'node:tls';
 import { expect, it, onTestFinished } from 'vitest';
 import { issue } from '../config/certificate.ts';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { freePort } from '../support/free-port.ts';
 import { CliProcess, configFile } from '../support/proxy-process.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -68,7 +68,7 @@ async function serving(env: Record<string, string>, upstreamPort: number): Promi
 }
 
 async function answerOver(env: Record<string, string>) {
-  return await ask(await serving(env, await provider()), '/api/pay');
+  return await sendRequest(await serving(env, await provider()), '/api/pay');
 }
 
 /** For `NODE_EXTRA_CA_CERTS`. */
@@ -96,5 +96,5 @@ it('a truncated response to a refused WebSocket handshake is not taken for compl
   client.send(
     ['GET /api/ws HTTP/1.1', 'Host: localhost', 'Connection: Upgrade', 'Upgrade: websocket', '', ''].join('\r\n'),
   );
-  await expect(client.answer()).rejects.toThrow('the connection ended within an answer');
+  await expect(client.nextResponse()).rejects.toThrow('the connection ended within an answer');
 }, 60_000);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ask, askJson } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson } from '../support/proxy-client.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
 
 const C2B = '/mpesa/c2b/v1/registerurl';
@@ -13,7 +13,7 @@ const C2B_BODY = {
 async function warmProxy() {
   const { emulator, proxy } = await startProxyToEmulator('mpesa');
   const { path, json } = emulator.provider.samples.call;
-  const stk = () => askJson(proxy.port, `/mpesa${path}`, json);
+  const stk = () => sendJson(proxy.port, `/mpesa${path}`, json);
   await stk();
   return { emulator, proxy, stk };
 }
@@ -22,24 +22,24 @@ describe('a dead M-Pesa token', () => {
   it('is recognized in a 404 with 404.001.03 on STK', async () => {
     const { emulator, stk } = await warmProxy();
     emulator.control({ refuse_next_calls: 1 });
-    const answer = await stk();
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    const response = await stk();
+    expect([response.status, response.header('wakala-token')]).toEqual([200, 'replayed']);
     expect(emulator.stats()).toMatchObject({ exchanges: 2, refused: 1 });
   });
 
   it('is recognized in a 400 with 400.003.01 on C2B', async () => {
     const { emulator, proxy } = await warmProxy();
     emulator.control({ expire_tokens: true });
-    const answer = await askJson(proxy.port, `/mpesa${C2B}`, C2B_BODY);
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    const response = await sendJson(proxy.port, `/mpesa${C2B}`, C2B_BODY);
+    expect([response.status, response.header('wakala-token')]).toEqual([200, 'replayed']);
     expect(emulator.stats()).toMatchObject({ exchanges: 2, refused: 1 });
   });
 
   it('relays the 400 of C2B if the new token is refused as well', async () => {
     const { emulator, proxy } = await warmProxy();
     emulator.control({ refuse_path: '/mpesa/c2b/' });
-    const answer = await askJson(proxy.port, `/mpesa${C2B}`, C2B_BODY);
-    expect([answer.status, answer.json()['errorCode']]).toEqual([400, '400.003.01']);
+    const response = await sendJson(proxy.port, `/mpesa${C2B}`, C2B_BODY);
+    expect([response.status, response.json()['errorCode']]).toEqual([400, '400.003.01']);
     expect(emulator.stats()).toMatchObject({ exchanges: 2, refused: 2 });
   });
 });
@@ -47,17 +47,17 @@ describe('a dead M-Pesa token', () => {
 describe('a response that does not mean a dead token', () => {
   it('is relayed and refreshes nothing: an ordinary 404', async () => {
     const { emulator, proxy } = await warmProxy();
-    const answer = await ask(proxy.port, '/mpesa/mpesa/nothing/here');
-    expect([answer.status, answer.json()['errorCode']]).toEqual([404, '404.001.01']);
-    expect(answer.header('wakala-token')).toBe('cached');
+    const response = await sendRequest(proxy.port, '/mpesa/mpesa/nothing/here');
+    expect([response.status, response.json()['errorCode']]).toEqual([404, '404.001.01']);
+    expect(response.header('wakala-token')).toBe('cached');
     expect(emulator.stats()).toMatchObject({ exchanges: 1, api_calls: 2, refused: 0 });
   });
 
   it('is relayed and refreshes nothing: an ordinary 400', async () => {
     const { emulator, proxy } = await warmProxy();
-    const answer = await askJson(proxy.port, `/mpesa${C2B}`, { ShortCode: '600000' });
-    expect(answer.status).toBe(400);
-    expect(answer.header('wakala-token')).toBe('cached');
+    const response = await sendJson(proxy.port, `/mpesa${C2B}`, { ShortCode: '600000' });
+    expect(response.status).toBe(400);
+    expect(response.header('wakala-token')).toBe('cached');
     expect(emulator.stats()).toMatchObject({ exchanges: 1, api_calls: 2, refused: 0 });
   });
 });

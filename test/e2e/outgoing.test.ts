@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { startProxyTo } from '../support/proxy-server.ts';
-import { rawAsk } from '../support/raw-client.ts';
+import { sendRaw } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
 async function start(settings: Record<string, unknown> = {}) {
@@ -13,7 +13,7 @@ async function start(settings: Record<string, unknown> = {}) {
 async function sent(target: string, lines: readonly string[] = [], settings: Record<string, unknown> = {}) {
   const { upstream, proxy } = await start(settings);
   const text = [`GET ${target} HTTP/1.1`, 'Host: localhost', ...lines, '', ''].join('\r\n');
-  expect((await rawAsk(proxy.port, text)).status).toBe(200);
+  expect((await sendRaw(proxy.port, text)).status).toBe(200);
   return { request: upstream.requests[0]!, upstream };
 }
 
@@ -76,8 +76,8 @@ describe('the target', () => {
   it('starts with the path of the upstream URL', async () => {
     const upstream = await RawUpstream.start(() => reply(200));
     const proxy = await startProxyTo({ origin: `${upstream.origin}/base/v1` }, { auth_server: upstream.origin });
-    await rawAsk(proxy.port, 'GET /api/x?y HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    await rawAsk(proxy.port, 'GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await sendRaw(proxy.port, 'GET /api/x?y HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await sendRaw(proxy.port, 'GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n');
     expect(upstream.requests.map((request) => request.target)).toEqual(['/base/v1/x?y', '/base/v1']);
   });
 
@@ -95,8 +95,8 @@ describe('the target', () => {
     'http://elsewhere.example/api/x',
   ])('%s gets a 400 before anything is sent', async (target) => {
     const { upstream, proxy } = await start();
-    const answer = await rawAsk(proxy.port, `GET ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-    expect([answer.status, answer.json()['code'], answer.json()['outcome']]).toEqual([
+    const response = await sendRaw(proxy.port, `GET ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    expect([response.status, response.json()['code'], response.json()['outcome']]).toEqual([
       400,
       'bad_request_target',
       'not_sent',
@@ -143,8 +143,8 @@ describe('the headers of a request', () => {
 
   it('that show a loop get a 508', async () => {
     const { upstream, proxy } = await start();
-    const answer = await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nVia: 1.1 wakala\r\n\r\n');
-    expect([answer.status, answer.json()['code'], answer.json()['outcome']]).toEqual([
+    const response = await sendRaw(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nVia: 1.1 wakala\r\n\r\n');
+    expect([response.status, response.json()['code'], response.json()['outcome']]).toEqual([
       508,
       'loop_detected',
       'not_sent',
@@ -155,7 +155,7 @@ describe('the headers of a request', () => {
   it('that would remove the framing are refused', async () => {
     const { upstream, proxy } = await start();
     const head = 'POST /api/x HTTP/1.1\r\nHost: localhost\r\nConnection: content-length\r\nContent-Length: 1\r\n\r\na';
-    expect((await rawAsk(proxy.port, head)).status).toBe(400);
+    expect((await sendRaw(proxy.port, head)).status).toBe(400);
     expect(upstream.requests).toEqual([]);
   });
 });
@@ -164,8 +164,8 @@ describe('the body of a request', () => {
   it.each(['DELETE', 'OPTIONS', 'PATCH', 'GET', 'PURGE'])('in chunks is sent with %s', async (method) => {
     const { upstream, proxy } = await start();
     const head = `${method} /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n`;
-    const answer = await rawAsk(proxy.port, `${head}4\r\nbody\r\n0\r\nX-Trailer: 1\r\n\r\n`);
-    expect(answer.status).toBe(200);
+    const response = await sendRaw(proxy.port, `${head}4\r\nbody\r\n0\r\nX-Trailer: 1\r\n\r\n`);
+    expect(response.status).toBe(200);
     const [request] = upstream.requests;
     expect([request?.method, request?.body.toString()]).toEqual([method, 'body']);
     expect([request?.values('content-length'), request?.values('transfer-encoding')]).toEqual([['4'], []]);
@@ -174,9 +174,9 @@ describe('the body of a request', () => {
 
   it('that is missing has no framing on a GET, and length 0 on a POST', async () => {
     const { upstream, proxy } = await start();
-    await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    await rawAsk(proxy.port, 'POST /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    await rawAsk(proxy.port, 'POST /api/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n');
+    await sendRaw(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await sendRaw(proxy.port, 'POST /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await sendRaw(proxy.port, 'POST /api/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n');
     const lengths = upstream.requests.map((request) => request.values('content-length'));
     expect(lengths).toEqual([[], ['0'], ['0']]);
   });

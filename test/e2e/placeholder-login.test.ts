@@ -2,10 +2,10 @@ import { describe, expect, it } from 'vitest';
 import type { Emulator } from '../../src/emulators/emulator.ts';
 import { isFixed } from '../../src/providers/provider.ts';
 import { valueAt } from '../../src/json.ts';
-import { ask, askJson, expectProblem } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson, expectProblem } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
-import { rawAsk } from '../support/raw-client.ts';
+import { sendRaw } from '../support/raw-client.ts';
 
 const NAMES = ['jpay', 'mpesa', 'jeel', 'paypack'];
 
@@ -33,7 +33,7 @@ describe.each(LOGINS)('the login of %s, %s %s', (name, method, path) => {
 
   it('gets a response with the fields and types of the provider, and never reaches it', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
-    const answer = await ask(proxy.port, `/${name}${path}`, {
+    const answer = await sendRequest(proxy.port, `/${name}${path}`, {
       method,
       ...(method === 'POST' && { body: JSON.stringify(credentials) }),
     });
@@ -48,7 +48,7 @@ describe.each(LOGINS)('the login of %s, %s %s', (name, method, path) => {
 
   it('gets a 403 if the route is configured so', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name, { token_paths: 'refuse' });
-    const answer = await ask(proxy.port, `/${name}${path}`, { method });
+    const answer = await sendRequest(proxy.port, `/${name}${path}`, { method });
     expectProblem(answer, { status: 403, code: 'path_refused', outcome: 'not_sent' });
     expect(emulator.stats().token_requests).toBe(0);
   });
@@ -69,7 +69,7 @@ describe.each(LOGINS)('the login of %s, %s %s', (name, method, path) => {
     ];
     const statuses = await Promise.all(
       spellings.map(async (start) => {
-        const answer = await rawAsk(proxy.port, `${start} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+        const answer = await sendRaw(proxy.port, `${start} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
         // A refresh token is one segment of any spelling.
         return answer.status === 200 && path.includes('eyJ') ? 403 : answer.status;
       }),
@@ -83,15 +83,15 @@ describe.each(NAMES)('a placeholder of %s', (name) => {
   it('is none of the real tokens, and is dropped from the next call', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     const [, method, path] = LOGINS.find(([of]) => of === name)!;
-    const login = await ask(proxy.port, `/${name}${path}`, { method });
+    const login = await sendRequest(proxy.port, `/${name}${path}`, { method });
     const placeholder = accessTokenIn(emulator, login.json());
     const { call } = emulator.provider.samples;
     // The emulator takes no token but its own: a 200 says that the placeholder was not what it saw.
-    const answer = await askJson(proxy.port, `/${name}${call.path}`, call.json, {
+    const answer = await sendJson(proxy.port, `/${name}${call.path}`, call.json, {
       authorization: `Bearer ${placeholder}`,
     });
     expect(answer.status).toBe(200);
-    const direct = await askJson(Number(new URL(emulator.apiUrl).port), call.path, call.json, {
+    const direct = await sendJson(Number(new URL(emulator.apiUrl).port), call.path, call.json, {
       authorization: `Bearer ${placeholder}`,
     });
     expect(direct.status).not.toBe(200);
@@ -101,7 +101,7 @@ describe.each(NAMES)('a placeholder of %s', (name) => {
   it('expires like a token of the provider', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     const [, method, path] = LOGINS.find(([of]) => of === name)!;
-    const token = accessTokenIn(emulator, (await ask(proxy.port, `/${name}${path}`, { method })).json());
+    const token = accessTokenIn(emulator, (await sendRequest(proxy.port, `/${name}${path}`, { method })).json());
     if (emulator.provider.samples.tokenFormat !== 'jwt') return;
     const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { exp: number };
     expect(token.split('.')).toHaveLength(3);
@@ -117,10 +117,10 @@ describe('a placeholder, if clients have keys,', () => {
     const clock = new ShiftedClock();
     const { emulator, proxy } = await startProxyToEmulator('mpesa', {}, clock, { clients: [SHOP] });
     const { path, json } = emulator.provider.samples.call;
-    const call = (token: string) => askJson(proxy.port, `/mpesa${path}`, json, { authorization: `Bearer ${token}` });
+    const call = (token: string) => sendJson(proxy.port, `/mpesa${path}`, json, { authorization: `Bearer ${token}` });
     const login = async ({ name, key }: typeof SHOP) => {
       const basic = Buffer.from(`${name}:${key}`).toString('base64');
-      return ask(proxy.port, LOGIN, { headers: { authorization: `Basic ${basic}` } });
+      return sendRequest(proxy.port, LOGIN, { headers: { authorization: `Basic ${basic}` } });
     };
     return { clock, emulator, proxy, call, login };
   }
@@ -135,7 +135,7 @@ describe('a placeholder, if clients have keys,', () => {
 
   it('is not returned to anyone else', async () => {
     const { proxy, login } = await start();
-    expectProblem(await ask(proxy.port, LOGIN), { status: 401, code: 'client_unauthorized' });
+    expectProblem(await sendRequest(proxy.port, LOGIN), { status: 401, code: 'client_unauthorized' });
     expectProblem(await login({ ...SHOP, key: 'another-key-0123456789' }), {
       status: 401,
       code: 'client_unauthorized',

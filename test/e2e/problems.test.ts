@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { ask, expectProblem } from '../support/proxy-ask.ts';
+import { sendRequest, expectProblem } from '../support/proxy-client.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
-import { rawAsk } from '../support/raw-client.ts';
+import { sendRaw } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -15,14 +15,14 @@ async function start(top: Record<string, unknown> = {}, route: Record<string, un
 describe('a problem response', () => {
   it('is problem+json with all fields and a Proxy-Status', async () => {
     const { proxy } = await start();
-    const answer = await ask(proxy.port, '/nowhere', { headers: { 'x-request-id': 'order-7' } });
-    expect(answer.status).toBe(404);
-    expect(answer.header('content-type')).toBe('application/problem+json');
-    expect(answer.header('proxy-status')).toBe('wakala; error=http_request_denied');
-    expect(answer.header('cache-control')).toBe('no-store');
-    expect(answer.header('x-request-id')).toBe('order-7');
-    expect(answer.header('wakala-token')).toBeUndefined();
-    expect(answer.json()).toEqual({
+    const response = await sendRequest(proxy.port, '/nowhere', { headers: { 'x-request-id': 'order-7' } });
+    expect(response.status).toBe(404);
+    expect(response.header('content-type')).toBe('application/problem+json');
+    expect(response.header('proxy-status')).toBe('wakala; error=http_request_denied');
+    expect(response.header('cache-control')).toBe('no-store');
+    expect(response.header('x-request-id')).toBe('order-7');
+    expect(response.header('wakala-token')).toBeUndefined();
+    expect(response.json()).toEqual({
       type: 'urn:wakala:error:no_route',
       title: 'no route',
       status: 404,
@@ -35,34 +35,34 @@ describe('a problem response', () => {
 
   it('has no body for HEAD', async () => {
     const { proxy } = await start();
-    const answer = await rawAsk(proxy.port, 'HEAD /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    expect([answer.status, ...answer.values('content-type')]).toEqual([404, 'application/problem+json']);
+    const response = await sendRaw(proxy.port, 'HEAD /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    expect([response.status, ...response.values('content-type')]).toEqual([404, 'application/problem+json']);
   });
 
   it('keeps the connection for the next request', async () => {
     const { proxy } = await start();
-    const answer = await rawAsk(proxy.port, 'GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    expect(answer.values('connection')).not.toContain('close');
+    const response = await sendRaw(proxy.port, 'GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    expect(response.values('connection')).not.toContain('close');
   });
 });
 
 describe('x-request-id', () => {
   it.each(['order-7', 'a'.repeat(128), '01J:x/y+z='])('is kept if valid: %s', async (id) => {
     const { proxy } = await start();
-    const answer = await ask(proxy.port, '/api/x', { headers: { 'x-request-id': id } });
-    expect(answer.header('x-request-id')).toBe(id);
+    const response = await sendRequest(proxy.port, '/api/x', { headers: { 'x-request-id': id } });
+    expect(response.header('x-request-id')).toBe(id);
   });
 
   it.each(['a b', 'a'.repeat(129), '"', '{}', ''])('is replaced by a new one if it is %j', async (id) => {
     const { proxy } = await start();
-    const answer = await ask(proxy.port, '/api/x', { headers: { 'x-request-id': id } });
-    expect(answer.header('x-request-id')).toMatch(UUID);
+    const response = await sendRequest(proxy.port, '/api/x', { headers: { 'x-request-id': id } });
+    expect(response.header('x-request-id')).toMatch(UUID);
   });
 
   it('is in the log of a failed request', async () => {
     const upstream = await RawUpstream.start((request) => void request.socket.resetAndDestroy());
     const proxy = await startProxyTo(upstream);
-    await ask(proxy.port, '/api/x', { headers: { 'x-request-id': 'order-7' } });
+    await sendRequest(proxy.port, '/api/x', { headers: { 'x-request-id': 'order-7' } });
     expect(await proxy.logged('request_failed')).toMatchObject({ request_id: 'order-7', code: 'upstream_reset' });
   });
 });
@@ -79,15 +79,15 @@ describe('a browser or an unknown host', () => {
     ],
   ])('with %s gets a 403, and nothing is sent', async (_, bytes, code) => {
     const { upstream, proxy } = await start();
-    const answer = await rawAsk(proxy.port, bytes);
-    expect([answer.status, answer.json()['code'], answer.json()['outcome']]).toEqual([403, code, 'not_sent']);
+    const response = await sendRaw(proxy.port, bytes);
+    expect([response.status, response.json()['code'], response.json()['outcome']]).toEqual([403, code, 'not_sent']);
     expect(upstream.received).toHaveLength(0);
   });
 
   it('is admitted if the configuration names it', async () => {
     const { proxy } = await start({ allowed_hosts: ['wakala.internal'], allowed_origins: ['https://app.example'] });
     const bytes = 'GET /api/x HTTP/1.1\r\nHost: wakala.internal\r\nOrigin: https://app.example\r\n\r\n';
-    expect((await rawAsk(proxy.port, bytes)).status).toBe(200);
+    expect((await sendRaw(proxy.port, bytes)).status).toBe(200);
   });
 });
 
@@ -109,19 +109,19 @@ describe('clients', () => {
     ['authorization', `Basic ${Buffer.from('shop:shop-key-0123456789').toString('base64')}`],
   ])('are admitted by %s: %s, and their key never reaches the provider', async (name, value) => {
     const { upstream, proxy } = await startWithClients();
-    const answer = await ask(proxy.port, '/api/x', { headers: { [name]: value } });
-    expect(answer.status).toBe(200);
+    const response = await sendRequest(proxy.port, '/api/x', { headers: { [name]: value } });
+    expect(response.status).toBe(200);
     expect(upstream.requests[0]?.values('authorization')).toEqual([`Bearer ${upstream.tokens[0]!}`]);
     expect(upstream.received.toString()).not.toContain(value.split(' ')[1]);
   });
 
   it('get a 401 without a key, and a 403 on routes of others', async () => {
     const { upstream, proxy } = await startWithClients();
-    const stranger = await ask(proxy.port, '/api/x');
+    const stranger = await sendRequest(proxy.port, '/api/x');
     expectProblem(stranger, { status: 401, code: 'client_unauthorized', outcome: 'not_sent' });
     expect(stranger.header('www-authenticate')).toContain('Bearer');
     const headers = { authorization: 'Bearer till-key-0123456789' };
-    expectProblem(await ask(proxy.port, '/api/x', { headers }), { status: 403, code: 'client_forbidden' });
+    expectProblem(await sendRequest(proxy.port, '/api/x', { headers }), { status: 403, code: 'client_forbidden' });
     expect(upstream.received).toHaveLength(0);
   });
 });
@@ -129,8 +129,8 @@ describe('clients', () => {
 describe('allow', () => {
   it('admits calls on the list, and refuses all others with 403', async () => {
     const { upstream, proxy } = await start({}, { allow: ['POST /pay/*', 'GET /balance'] });
-    expect((await ask(proxy.port, '/api/pay/1', { body: 'x' })).status).toBe(200);
-    expect((await ask(proxy.port, '/api/balance?a=b')).status).toBe(200);
+    expect((await sendRequest(proxy.port, '/api/pay/1', { body: 'x' })).status).toBe(200);
+    expect((await sendRequest(proxy.port, '/api/balance?a=b')).status).toBe(200);
     for (const [method, path] of [
       ['GET', '/api/pay/1'],
       ['POST', '/api/pay'],
@@ -138,7 +138,7 @@ describe('allow', () => {
       ['GET', '/api/%62alance'],
       ['DELETE', '/api/balance'],
     ] as const) {
-      expectProblem(await ask(proxy.port, path, { method }), {
+      expectProblem(await sendRequest(proxy.port, path, { method }), {
         status: 403,
         code: 'path_refused',
         outcome: 'not_sent',

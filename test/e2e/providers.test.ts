@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Emulator } from '../../src/emulators/emulator.ts';
 import { isFixed } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
-import { ask, askJson } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
 
@@ -19,8 +19,8 @@ function sampleCall(port: number, emulator: Emulator, headers: Record<string, st
   const { name, samples } = emulator.provider;
   const path = `/${name}${samples.call.path}`;
   return samples.call.json === undefined
-    ? ask(port, path, { headers })
-    : askJson(port, path, samples.call.json, headers);
+    ? sendRequest(port, path, { headers })
+    : sendJson(port, path, samples.call.json, headers);
 }
 
 describe.each(NAMES)('%s', (name) => {
@@ -41,8 +41,8 @@ describe.each(NAMES)('%s', (name) => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     await sampleCall(proxy.port, emulator);
     emulator.control({ expire_tokens: true });
-    const answer = await sampleCall(proxy.port, emulator);
-    expect([answer.status, answer.header('wakala-token')]).toEqual([OK, 'replayed']);
+    const response = await sampleCall(proxy.port, emulator);
+    expect([response.status, response.header('wakala-token')]).toEqual([OK, 'replayed']);
     expect(emulator.stats()).toMatchObject({ token_requests: 2, api_calls: 3, refused: 1 });
     expect((await sampleCall(proxy.port, emulator)).header('wakala-token')).toBe('cached');
   });
@@ -53,8 +53,8 @@ describe.each(NAMES)('%s', (name) => {
     await sampleCall(proxy.port, emulator);
     // A point in time counts from the `Date` of the answer, which is rounded to a second.
     clock.shiftMs += (emulator.provider.samples.accessLifetimeS + 1) * 1000;
-    const answer = await sampleCall(proxy.port, emulator);
-    expect([answer.status, answer.header('wakala-token')]).toEqual([OK, 'fetched']);
+    const response = await sampleCall(proxy.port, emulator);
+    expect([response.status, response.header('wakala-token')]).toEqual([OK, 'fetched']);
     expect(emulator.stats()).toMatchObject({ token_requests: 2, api_calls: 2, refused: 0 });
   });
 
@@ -62,19 +62,19 @@ describe.each(NAMES)('%s', (name) => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     await sampleCall(proxy.port, emulator);
     emulator.control({ expire_tokens: true, refuse_next_tokens: 1 });
-    const answer = await sampleCall(proxy.port, emulator);
+    const response = await sampleCall(proxy.port, emulator);
     const { status, body } = emulator.provider.samples.deadTokenResponse;
-    expect({ status: answer.status, body: answer.json() }).toEqual({ status, body });
-    expect(answer.header('wakala-token')).toBe('replayed');
+    expect({ status: response.status, body: response.json() }).toEqual({ status, body });
+    expect(response.header('wakala-token')).toBe('replayed');
     expect(emulator.stats()).toMatchObject({ token_requests: 2, api_calls: 3, refused: 2 });
   });
 
   it('sends a call at most twice if it is refused with any token', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     emulator.control({ refuse_path: emulator.provider.samples.call.path });
-    const answer = await sampleCall(proxy.port, emulator);
-    expect(answer.status).toBe(emulator.provider.samples.deadTokenResponse.status);
-    expect(answer.header('wakala-token')).toBe('replayed');
+    const response = await sampleCall(proxy.port, emulator);
+    expect(response.status).toBe(emulator.provider.samples.deadTokenResponse.status);
+    expect(response.header('wakala-token')).toBe('replayed');
     expect(emulator.stats()).toMatchObject({ token_requests: 2, api_calls: 2, refused: 2 });
   });
 });
@@ -92,8 +92,8 @@ describe('refresh tokens', () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
     await sampleCall(proxy.port, emulator);
     emulator.control({ expire_tokens: true, revoke_refresh_tokens: true });
-    const answer = await sampleCall(proxy.port, emulator);
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    const response = await sampleCall(proxy.port, emulator);
+    expect([response.status, response.header('wakala-token')]).toEqual([200, 'replayed']);
     expect(emulator.stats()).toMatchObject({ exchanges: 2, refreshes: 0, token_requests: 3 });
   });
 });
@@ -110,7 +110,7 @@ describe('headers of the provider', () => {
   ])('X-Webhook-Mode of Paypack %s', async (_, headers, mode) => {
     const { emulator, proxy } = await startProxyToEmulator('paypack');
     await sampleCall(proxy.port, emulator, headers);
-    const events = await ask(proxy.port, '/paypack/events/transactions');
+    const events = await sendRequest(proxy.port, '/paypack/events/transactions');
     expect(events.text).toContain(`"webhook_mode":"${mode}"`);
   });
 });

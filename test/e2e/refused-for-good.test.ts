@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
@@ -12,16 +12,16 @@ async function start() {
     request.target.startsWith('/forbidden') ? reply(401, refusal, 'x-own: word') : reply(200, 'fine'),
   );
   const proxy = await startProxyTo(upstream, {}, clock);
-  const call = (path: string, method = 'GET') => ask(proxy.port, `/api${path}`, { method });
+  const call = (path: string, method = 'GET') => sendRequest(proxy.port, `/api${path}`, { method });
   return { clock, upstream, refusal, call };
 }
 
 describe('a call that is refused with any token', () => {
   it('gets the response of the provider byte for byte after two attempts and one exchange', async () => {
     const { upstream, refusal, call } = await start();
-    const answer = await call('/forbidden');
-    expect([answer.status, answer.text, answer.header('x-own')]).toEqual([401, refusal, 'word']);
-    expect(answer.header('wakala-token')).toBe('replayed');
+    const response = await call('/forbidden');
+    expect([response.status, response.text, response.header('x-own')]).toEqual([401, refusal, 'word']);
+    expect(response.header('wakala-token')).toBe('replayed');
     expect([upstream.requests.length, upstream.tokens.length]).toEqual([2, 2]);
   });
 
@@ -30,8 +30,8 @@ describe('a call that is refused with any token', () => {
     await call('/forbidden');
     for (const secondsLater of [0, 10, 10, 9]) {
       clock.shiftMs += secondsLater * 1000;
-      const answer = await call('/forbidden');
-      expect([answer.status, answer.text, answer.header('wakala-token')]).toEqual([401, refusal, 'not-replayed']);
+      const response = await call('/forbidden');
+      expect([response.status, response.text, response.header('wakala-token')]).toEqual([401, refusal, 'not-replayed']);
     }
     expect([upstream.requests.length, upstream.tokens.length]).toEqual([6, 2]);
   });
@@ -47,8 +47,8 @@ describe('a call that is refused with any token', () => {
   it('does not cost other calls their token', async () => {
     const { upstream, call } = await start();
     await call('/forbidden');
-    const answers = [await call('/fine'), await call('/forbidden'), await call('/fine')];
-    expect(answers.map((answer) => [answer.status, answer.header('wakala-token')])).toEqual([
+    const responses = [await call('/fine'), await call('/forbidden'), await call('/fine')];
+    expect(responses.map((response) => [response.status, response.header('wakala-token')])).toEqual([
       [200, 'cached'],
       [401, 'not-replayed'],
       [200, 'cached'],
@@ -62,8 +62,8 @@ describe('a call that is refused with any token', () => {
     const proxy = await startProxy({ clients, routes: { '/api/*': routeTo(upstream) } });
     const uses: unknown[] = [];
     for (const { key } of [clients[0]!, clients[0]!, clients[1]!, clients[1]!]) {
-      const answer = await ask(proxy.port, '/api/forbidden', { headers: { authorization: `Bearer ${key}` } });
-      uses.push(answer.header('wakala-token'));
+      const response = await sendRequest(proxy.port, '/api/forbidden', { headers: { authorization: `Bearer ${key}` } });
+      uses.push(response.header('wakala-token'));
     }
     expect(uses).toEqual(['replayed', 'not-replayed', 'replayed', 'not-replayed']);
   });
@@ -76,13 +76,13 @@ describe('a call that is refused with any token', () => {
       return reply(200, 'fine');
     });
     const proxy = await startProxyTo(upstream);
-    const call = (path: string) => ask(proxy.port, `/api${path}`);
+    const call = (path: string) => sendRequest(proxy.port, `/api${path}`);
     await call('/forbidden');
     for (let time = 0; time < 4; time++) {
       expect((await call('/fine')).status).toBe(200);
       dead.add(`Bearer ${upstream.tokens.at(-1)!}`);
-      const answer = await call('/fine');
-      expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+      const response = await call('/fine');
+      expect([response.status, response.header('wakala-token')]).toEqual([200, 'replayed']);
     }
     expect(upstream.tokens).toHaveLength(6);
   });

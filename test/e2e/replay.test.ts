@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { ask, expectProblem } from '../support/proxy-ask.ts';
+import { sendRequest, expectProblem } from '../support/proxy-client.ts';
 import { startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { chunk, json, RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
@@ -21,26 +21,26 @@ function chunkedPost(body: Buffer): Buffer {
 async function askInChunks(port: number, body: Buffer) {
   const client = await RawClient.open(port);
   client.send(chunkedPost(body));
-  return client.answer();
+  return client.nextResponse();
 }
 
 describe('replay_limit', () => {
   it('allows a second attempt with a body of exactly this size', async () => {
     const { upstream, proxy } = await start();
     const body = randomBytes(LIMIT);
-    const answer = await ask(proxy.port, '/api/pay', { body });
-    expect([answer.status, answer.header('wakala-token'), answer.text]).toEqual([200, 'replayed', 'paid']);
+    const response = await sendRequest(proxy.port, '/api/pay', { body });
+    expect([response.status, response.header('wakala-token'), response.text]).toEqual([200, 'replayed', 'paid']);
     expect(upstream.requests.map((request) => request.body)).toEqual([body, body]);
   });
 
   it('streams a body that is one byte longer once, and renews the token for the next request', async () => {
     const { upstream, proxy } = await start();
     const body = randomBytes(LIMIT + 1);
-    const answer = await ask(proxy.port, '/api/pay', { body });
-    expect([answer.status, answer.header('wakala-token')]).toEqual([401, 'not-replayed']);
-    expect(answer.json()).toEqual({ error: 'dead' });
+    const response = await sendRequest(proxy.port, '/api/pay', { body });
+    expect([response.status, response.header('wakala-token')]).toEqual([401, 'not-replayed']);
+    expect(response.json()).toEqual({ error: 'dead' });
     expect(upstream.requests.map((request) => request.body)).toEqual([body]);
-    const next = await ask(proxy.port, '/api/pay', { body });
+    const next = await sendRequest(proxy.port, '/api/pay', { body });
     expect(next.status).toBe(200);
     expect(upstream.tokens).toHaveLength(2);
     expect(upstream.requests[1]?.values('authorization')).toEqual([`Bearer ${upstream.tokens[1]!}`]);
@@ -49,8 +49,8 @@ describe('replay_limit', () => {
   it('applies to chunked bodies', async () => {
     const [small, large] = [randomBytes(LIMIT), randomBytes(LIMIT + 1)];
     const first = await start();
-    const answer = await askInChunks(first.proxy.port, small);
-    expect([answer.status, ...answer.values('wakala-token')]).toEqual([200, 'replayed']);
+    const response = await askInChunks(first.proxy.port, small);
+    expect([response.status, ...response.values('wakala-token')]).toEqual([200, 'replayed']);
     expect(first.upstream.requests.map((request) => request.body)).toEqual([small, small]);
     const second = await start();
     const refused = await askInChunks(second.proxy.port, large);
@@ -83,10 +83,10 @@ describe('replay', () => {
     [true, 'PATCH', 'replayed'],
   ])('with `replay: %j`, %s is %s', async (replay, method, use) => {
     const { upstream, proxy } = await start({ replay });
-    const answer = await ask(proxy.port, '/api/pay', { method });
-    expect(answer.header('wakala-token')).toBe(use);
+    const response = await sendRequest(proxy.port, '/api/pay', { method });
+    expect(response.header('wakala-token')).toBe(use);
     expect(upstream.requests).toHaveLength(use === 'replayed' ? 2 : 1);
-    const next = await ask(proxy.port, '/api/pay', { method });
+    const next = await sendRequest(proxy.port, '/api/pay', { method });
     expect([next.status, upstream.tokens.length]).toEqual([200, 2]);
   });
 });
@@ -99,7 +99,7 @@ describe('a second attempt', () => {
       'POST /api/pay?b=1&a=%2f&&c HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k-1\r\nX-Odd: a\r\nx-odd: b\r\n' +
         'Content-Length: 4\r\n\r\nbody',
     );
-    expect((await client.answer()).status).toBe(200);
+    expect((await client.nextResponse()).status).toBe(200);
     const [first, second] = upstream.requests;
     const less = (request = first) => request?.headers.filter(([name]) => name.toLowerCase() !== 'authorization');
     expect(less(second)).toEqual(less(first));
@@ -112,23 +112,23 @@ describe('a second attempt', () => {
 
   it('has no invented Idempotency-Key', async () => {
     const { upstream, proxy } = await start();
-    await ask(proxy.port, '/api/pay', { body: 'x' });
+    await sendRequest(proxy.port, '/api/pay', { body: 'x' });
     expect(upstream.received.toString('latin1').toLowerCase()).not.toContain('idempotency');
   });
 
   it.each([500, 502, 503, 429, 403, 409, 408])('is never made after status %i', async (status) => {
     const upstream = await RawUpstream.start(() => reply(status, 'no'));
     const proxy = await startProxyTo(upstream);
-    const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
-    expect([answer.status, answer.text]).toEqual([status, 'no']);
+    const response = await sendRequest(proxy.port, '/api/pay', { body: 'x' });
+    expect([response.status, response.text]).toEqual([status, 'no']);
     expect(upstream.requests).toHaveLength(1);
   });
 
   it('is not made if the token endpoint returns the dead token again', async () => {
     const upstream = await RawUpstream.start(() => reply(401, 'dead'), { oneToken: true });
     const proxy = await startProxyTo(upstream);
-    const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
-    expect([answer.status, answer.text, answer.header('wakala-token')]).toEqual([401, 'dead', 'not-replayed']);
+    const response = await sendRequest(proxy.port, '/api/pay', { body: 'x' });
+    expect([response.status, response.text, response.header('wakala-token')]).toEqual([401, 'dead', 'not-replayed']);
     expect([upstream.requests.length, upstream.tokens.length]).toEqual([1, 2]);
   });
 });
@@ -141,9 +141,9 @@ describe('a second attempt that cannot connect', () => {
       return json(401, { error: 'dead' }, 'connection: close');
     });
     const proxy = await startProxyTo(upstream, { auth_server: issuer.origin });
-    const answer = await ask(proxy.port, '/api/pay', { body: 'body' });
-    expectProblem(answer, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
-    expect(answer.json()['detail']).toMatch(
+    const response = await sendRequest(proxy.port, '/api/pay', { body: 'body' });
+    expectProblem(response, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
+    expect(response.json()['detail']).toMatch(
       /^Could not connect to .* The request was not sent\. This was the second attempt: .* status 401 .* did not act/,
     );
     expect([upstream.requests.length, issuer.tokens.length]).toEqual([1, 2]);
@@ -155,7 +155,7 @@ describe('a body of 1 MiB', () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const proxy = await startProxyTo(upstream);
     const body = randomBytes(1024 * 1024);
-    expect((await ask(proxy.port, '/api/upload', { body })).status).toBe(200);
+    expect((await sendRequest(proxy.port, '/api/upload', { body })).status).toBe(200);
     const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
     expect(digest(upstream.requests[0]!.body)).toBe(digest(body));
     expect(upstream.requests[0]?.values('content-length')).toEqual([String(body.length)]);
@@ -168,7 +168,7 @@ describe('max_body', () => {
   it('is the largest accepted body, by length and in chunks', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const proxy = await startProxyTo(upstream, settings);
-    expect((await ask(proxy.port, '/api/x', { body: Buffer.alloc(100) })).status).toBe(200);
+    expect((await sendRequest(proxy.port, '/api/x', { body: Buffer.alloc(100) })).status).toBe(200);
     expect((await askInChunks(proxy.port, Buffer.alloc(100))).status).toBe(200);
     expect(upstream.requests.map((request) => request.body.length)).toEqual([100, 100]);
   });
@@ -176,18 +176,21 @@ describe('max_body', () => {
   it('refuses a declared length of one byte more before anything is sent', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const proxy = await startProxyTo(upstream, settings);
-    const answer = await ask(proxy.port, '/api/x', { body: Buffer.alloc(101) });
-    expect({ status: answer.status, ...answer.json() }).toMatchObject({ code: 'body_too_large', outcome: 'not_sent' });
-    expect(answer.status).toBe(413);
+    const response = await sendRequest(proxy.port, '/api/x', { body: Buffer.alloc(101) });
+    expect({ status: response.status, ...response.json() }).toMatchObject({
+      code: 'body_too_large',
+      outcome: 'not_sent',
+    });
+    expect(response.status).toBe(413);
     expect(upstream.received).toHaveLength(0);
   });
 
   it('refuses one byte more in chunks, and the provider never receives a complete request', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const proxy = await startProxyTo(upstream, settings);
-    const answer = await askInChunks(proxy.port, Buffer.alloc(101));
-    expect(answer.status).toBe(413);
-    expect(answer.json()['code']).toBe('body_too_large');
+    const response = await askInChunks(proxy.port, Buffer.alloc(101));
+    expect(response.status).toBe(413);
+    expect(response.json()['code']).toBe('body_too_large');
     expect(upstream.requests).toEqual([]);
   });
 });
@@ -201,10 +204,14 @@ describe('a response to a request that was sent before its token was replaced', 
     client.send('GET /api/held HTTP/1.1\r\nHost: localhost\r\n\r\n');
     const held = await upstream.request();
     const [authorization = ''] = held.values('authorization');
-    expect((await ask(proxy.port, '/api/x')).status).toBe(200);
+    expect((await sendRequest(proxy.port, '/api/x')).status).toBe(200);
     held.send(reply(200, 'late', `x-echo: ${authorization}`, 'x-kept: 1'));
-    const answer = await client.answer();
-    expect([answer.body.toString(), answer.values('x-echo'), answer.values('x-kept')]).toEqual(['late', [], ['1']]);
+    const response = await client.nextResponse();
+    expect([response.body.toString(), response.values('x-echo'), response.values('x-kept')]).toEqual([
+      'late',
+      [],
+      ['1'],
+    ]);
     expect(upstream.tokens).toHaveLength(2);
   });
 });
@@ -220,8 +227,8 @@ describe('a dead token that is recognized by status alone', () => {
       ),
     );
     const proxy = await startProxyTo(upstream);
-    const answer = await ask(proxy.port, '/api/pay', { body: 'body' });
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    const response = await sendRequest(proxy.port, '/api/pay', { body: 'body' });
+    expect([response.status, response.header('wakala-token')]).toEqual([200, 'replayed']);
   });
 
   it('is replaced although the connection breaks meanwhile', async () => {
@@ -233,8 +240,8 @@ describe('a dead token that is recognized by status alone', () => {
       return undefined;
     });
     const proxy = await startProxyTo(upstream);
-    const answer = await ask(proxy.port, '/api/pay', { body: 'body' });
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    const response = await sendRequest(proxy.port, '/api/pay', { body: 'body' });
+    expect([response.status, response.header('wakala-token')]).toEqual([200, 'replayed']);
     expect(upstream.requests).toHaveLength(2);
   });
 });

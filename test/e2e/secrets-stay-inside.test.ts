@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
-import { type Answer, ask, askJson } from '../support/proxy-ask.ts';
+import { type ProxyResponse, sendRequest, sendJson } from '../support/proxy-client.ts';
 import { freePort } from '../support/free-port.ts';
 import { CliProcess, configFile, runCli } from '../support/proxy-process.ts';
 import { routeToEmulator, type Settings } from '../support/proxy-server.ts';
@@ -54,25 +54,28 @@ function spellingsIn(text: string, secret: string): string[] {
 }
 
 /** Whole answers, as a client could log them. */
-function texts(answers: readonly Answer[]): string {
-  return answers.map((answer) => `${answer.rawHeaders.join('\n')}\n${answer.text}`).join('\n');
+function texts(responses: readonly ProxyResponse[]): string {
+  return responses.map((answer) => `${answer.rawHeaders.join('\n')}\n${answer.text}`).join('\n');
 }
 
-async function throughAllThatHappens(port: number, { name, emulator }: Tapped): Promise<Answer[]> {
+async function throughAllThatHappens(port: number, { name, emulator }: Tapped): Promise<ProxyResponse[]> {
   const { path, json } = emulator.provider.samples.call;
-  const call = () => askJson(port, `/${name}${path}`, json);
-  const answers = [await call(), await call()];
+  const call = () => sendJson(port, `/${name}${path}`, json);
+  const responses = [await call(), await call()];
   emulator.control({ expire_tokens: true });
-  answers.push(await call());
+  responses.push(await call());
   emulator.control({ expire_tokens: true, revoke_refresh_tokens: true });
-  answers.push(await call());
+  responses.push(await call());
   emulator.control({ refuse_path: path });
-  answers.push(await call(), await call());
+  responses.push(await call(), await call());
   const [method = '', login = ''] = LOGINS[emulator.provider.name] ?? [];
-  answers.push(await ask(port, `/${name}${login}`, { method }), await ask(port, `/${name}${login.toUpperCase()}`));
+  responses.push(
+    await sendRequest(port, `/${name}${login}`, { method }),
+    await sendRequest(port, `/${name}${login.toUpperCase()}`),
+  );
   await emulator.close();
-  answers.push(await call());
-  return answers;
+  responses.push(await call());
+  return responses;
 }
 
 describe('credentials and tokens', { timeout: 60_000 }, () => {
@@ -89,16 +92,16 @@ describe('credentials and tokens', { timeout: 60_000 }, () => {
     });
     const cli = new CliProcess(['serve', '-c', config]);
     const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
-    const answers: Answer[] = [];
-    for (const one of all) answers.push(...(await throughAllThatHappens(Number(port), one)));
-    expect(answers.map((answer) => answer.status)).toEqual(expect.arrayContaining([200, 401, 404, 403, 502, 503]));
+    const responses: ProxyResponse[] = [];
+    for (const one of all) responses.push(...(await throughAllThatHappens(Number(port), one)));
+    expect(responses.map((answer) => answer.status)).toEqual(expect.arrayContaining([200, 401, 404, 403, 502, 503]));
     for (const path of ['/', '/livez', '/readyz', '/metrics', '/api/routes', '/api/requests']) {
-      answers.push(await ask(adminPort, path));
+      responses.push(await sendRequest(adminPort, path));
     }
     const shown = cli.commandLine();
     cli.signal('SIGTERM');
     expect(await cli.exited).toBe(0);
-    const written = [shown, cli.stdout, cli.stderr, texts(answers)].join('\n');
+    const written = [shown, cli.stdout, cli.stderr, texts(responses)].join('\n');
     expect(written).toContain('token_refused');
     expect(written).toContain('token_exchange_failed');
     // Each gave out two credentials and at least three tokens.
@@ -143,18 +146,18 @@ describe('credentials and tokens', { timeout: 60_000 }, () => {
     let written = '';
     for (let part = 0; part < 5; part++) {
       for (const path of ['/taken', '/refused', `/${encodeURIComponent(secrets[1]!)}?q=${issued.access_token}`]) {
-        const answer = await ask(Number(port), `/echo${path}`, { headers: { 'x-part': String(part) } });
+        const answer = await sendRequest(Number(port), `/echo${path}`, { headers: { 'x-part': String(part) } });
         expect(answer.header('x-kept')).toBe('1');
         // What the body says is passed on as it is.
         written += `${answer.reason}\n${answer.rawHeaders.join('\n')}\n`;
       }
     }
     expect(upstream.requests.at(-1)?.values('x-app-code')).toEqual([secrets[2]]);
-    const list = await ask(adminPort, '/api/requests');
+    const list = await sendRequest(adminPort, '/api/requests');
     const { requests } = list.json() as { requests: { id: string }[] };
     expect(requests).toHaveLength(15);
     for (const path of ['', ...requests.map(({ id }) => `/${id}`)]) {
-      for (const base of ['/requests', '/api/requests']) written += (await ask(adminPort, base + path)).text;
+      for (const base of ['/requests', '/api/requests']) written += (await sendRequest(adminPort, base + path)).text;
     }
     written += cli.stdout + cli.stderr;
     const found = [...secrets, issued.access_token].map((secret) => spellingsIn(written, secret));

@@ -1,20 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { ask, askJson, type Answer, keepAlive } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson, type ProxyResponse, keepAlive } from '../support/proxy-client.ts';
 import { startProxyTo, startProxyToEmulator } from '../support/proxy-server.ts';
 import { json, RawUpstream, reply } from '../support/upstream-raw.ts';
 
 const CROWD = 500;
 
-function stats(answers: readonly Answer[]): Record<string, number> {
+function stats(responses: readonly ProxyResponse[]): Record<string, number> {
   const counts: Record<string, number> = {};
-  for (const answer of answers) {
-    const key = `${answer.status} ${answer.header('wakala-token') ?? 'none'}`;
+  for (const response of responses) {
+    const key = `${response.status} ${response.header('wakala-token') ?? 'none'}`;
     counts[key] = (counts[key] ?? 0) + 1;
   }
   return counts;
 }
 
-function crowd(one: (i: number) => Promise<Answer>): Promise<Answer[]> {
+function crowd(one: (i: number) => Promise<ProxyResponse>): Promise<ProxyResponse[]> {
   return Promise.all(Array.from({ length: CROWD }, (_, i) => one(i)));
 }
 
@@ -23,9 +23,9 @@ describe('500 requests at once', () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const proxy = await startProxyTo(upstream);
     const agent = keepAlive();
-    const answers = await crowd((i) => ask(proxy.port, `/api/${i}`, { agent }));
+    const responses = await crowd((i) => sendRequest(proxy.port, `/api/${i}`, { agent }));
     expect(upstream.tokens).toHaveLength(1);
-    expect(answers.every((answer) => answer.status === 200)).toBe(true);
+    expect(responses.every((response) => response.status === 200)).toBe(true);
     expect(new Set(upstream.requests.map((request) => request.target))).toHaveProperty('size', CROWD);
   });
 
@@ -34,23 +34,23 @@ describe('500 requests at once', () => {
     const { path, json: body } = emulator.provider.samples.call;
     emulator.control({ token_delay_ms: 300 });
     const agent = keepAlive();
-    const answers = await crowd(() =>
-      ask(proxy.port, `/mpesa${path}`, { agent, method: 'POST', body: JSON.stringify(body) }),
+    const responses = await crowd(() =>
+      sendRequest(proxy.port, `/mpesa${path}`, { agent, method: 'POST', body: JSON.stringify(body) }),
     );
-    expect(stats(answers)).toEqual({ '200 fetched': CROWD });
+    expect(stats(responses)).toEqual({ '200 fetched': CROWD });
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: CROWD, refused: 0 });
   });
 
   it('with a dead token cost one refresh, and all get a response', async () => {
     const { emulator, proxy } = await startProxyToEmulator('mpesa');
     const { path, json: body } = emulator.provider.samples.call;
-    await askJson(proxy.port, `/mpesa${path}`, body);
+    await sendJson(proxy.port, `/mpesa${path}`, body);
     emulator.control({ expire_tokens: true });
     const agent = keepAlive();
-    const answers = await crowd(() =>
-      ask(proxy.port, `/mpesa${path}`, { agent, method: 'POST', body: JSON.stringify(body) }),
+    const responses = await crowd(() =>
+      sendRequest(proxy.port, `/mpesa${path}`, { agent, method: 'POST', body: JSON.stringify(body) }),
     );
-    expect(answers.filter((answer) => answer.status !== 200)).toEqual([]);
+    expect(responses.filter((response) => response.status !== 200)).toEqual([]);
     expect(emulator.stats().token_requests).toBe(2);
   });
 
@@ -65,10 +65,12 @@ describe('500 requests at once', () => {
         : reply(200, 'fine');
     });
     const proxy = await startProxyTo(upstream);
-    await ask(proxy.port, '/api/warm');
+    await sendRequest(proxy.port, '/api/warm');
     const agent = keepAlive();
-    const answers = await crowd((i) => ask(proxy.port, `/api/${i}`, { agent, method: 'POST', body: `pay ${i}` }));
-    expect(stats(answers)).toEqual({ '200 replayed': CROWD });
+    const responses = await crowd((i) =>
+      sendRequest(proxy.port, `/api/${i}`, { agent, method: 'POST', body: `pay ${i}` }),
+    );
+    expect(stats(responses)).toEqual({ '200 replayed': CROWD });
     expect(upstream.tokens).toHaveLength(2);
     expect(upstream.requests).toHaveLength(1 + 2 * CROWD);
   });

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { chunk, RawUpstream, reply } from '../support/upstream-raw.ts';
@@ -23,7 +23,7 @@ describe('a response that continues', () => {
       await client.until(`data: event ${i}\n\n`);
     }
     request.send(chunk(''));
-    expect((await client.answer()).body.toString().split('\n\n')).toHaveLength(21);
+    expect((await client.nextResponse()).body.toString().split('\n\n')).toHaveLength(21);
   });
 
   it('is not aborted by the deadline while it continues', async () => {
@@ -39,7 +39,7 @@ describe('a response that continues', () => {
       await sleep(50);
     }
     request.send(chunk(''));
-    expect((await client.answer()).body.toString()).toContain('tick 2;');
+    expect((await client.nextResponse()).body.toString()).toContain('tick 2;');
   });
 
   it('without a length ends when the provider closes its connection', async () => {
@@ -48,7 +48,7 @@ describe('a response that continues', () => {
       request.socket.end();
     });
     const proxy = await startProxyTo(upstream);
-    expect((await ask(proxy.port, '/api/x')).text).toBe('all of it');
+    expect((await sendRequest(proxy.port, '/api/x')).text).toBe('all of it');
   });
 });
 
@@ -63,7 +63,10 @@ describe('a response of any size', () => {
       const chunked = Buffer.concat([head, ...halves.map(chunk), chunk('')]);
       const upstream = await RawUpstream.start(({ target }) => (target === '/chunks' ? chunked : reply(200, body)));
       const proxy = await startProxyTo(upstream);
-      const [byLength, inChunks] = [await ask(proxy.port, '/api/length'), await ask(proxy.port, '/api/chunks')];
+      const [byLength, inChunks] = [
+        await sendRequest(proxy.port, '/api/length'),
+        await sendRequest(proxy.port, '/api/chunks'),
+      ];
       expect(byLength.body.equals(body)).toBe(true);
       expect(inChunks.body.equals(body)).toBe(true);
       expect(byLength.header('content-length')).toBe(String(size));

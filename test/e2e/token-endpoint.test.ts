@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { askJson, expectProblem } from '../support/proxy-ask.ts';
+import { sendJson, expectProblem } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
 
@@ -7,7 +7,7 @@ async function start(settings: Record<string, unknown> = {}, name = 'mpesa') {
   const clock = new ShiftedClock();
   const { emulator, proxy } = await startProxyToEmulator(name, settings, clock);
   const { path, json } = emulator.provider.samples.call;
-  return { clock, emulator, proxy, call: () => askJson(proxy.port, `/${name}${path}`, json) };
+  return { clock, emulator, proxy, call: () => sendJson(proxy.port, `/${name}${path}`, json) };
 }
 
 const BROKEN = ['down', '429', '500', 'html', 'truncated', 'empty'];
@@ -16,10 +16,10 @@ describe.each(BROKEN)('a token endpoint that is %s', (mode) => {
   it('gives a cold route a 503 before anything is sent to the API', async () => {
     const { emulator, call } = await start();
     emulator.control({ token_endpoint: mode });
-    const answer = await call();
-    expectProblem(answer, { status: 503, code: 'token_unavailable', outcome: 'not_sent' });
-    expect(Number(answer.header('retry-after'))).toBeGreaterThanOrEqual(1);
-    expect(answer.header('wakala-token')).toBeUndefined();
+    const response = await call();
+    expectProblem(response, { status: 503, code: 'token_unavailable', outcome: 'not_sent' });
+    expect(Number(response.header('retry-after'))).toBeGreaterThanOrEqual(1);
+    expect(response.header('wakala-token')).toBeUndefined();
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 0 });
   });
 
@@ -38,8 +38,8 @@ describe.each(BROKEN)('a token endpoint that is %s', (mode) => {
     const { emulator, call } = await start();
     await call();
     emulator.control({ token_endpoint: mode });
-    const answer = await call();
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'cached']);
+    const response = await call();
+    expect([response.status, response.header('wakala-token')]).toEqual([200, 'cached']);
   });
 
   it('has no effect while a token that is due for renewal is still valid', async () => {
@@ -56,9 +56,9 @@ describe.each(BROKEN)('a token endpoint that is %s', (mode) => {
     const { emulator, call } = await start();
     await call();
     emulator.control({ token_endpoint: mode, expire_tokens: true });
-    const answer = await call();
-    expect([answer.status, answer.json()['errorCode']]).toEqual([404, '404.001.03']);
-    expect(answer.header('wakala-token')).toBe('not-replayed');
+    const response = await call();
+    expect([response.status, response.json()['errorCode']]).toEqual([404, '404.001.03']);
+    expect(response.header('wakala-token')).toBe('not-replayed');
     expect(emulator.stats()).toMatchObject({ api_calls: 2, refused: 1 });
   });
 });
@@ -67,10 +67,10 @@ describe.each(['denied', 'denied-empty'])('credentials that are %s', (mode) => {
   it('give a cold route a 502 with a message of Wakala, before anything is sent', async () => {
     const { emulator, proxy, call } = await start();
     emulator.control({ token_endpoint: mode });
-    const answer = await call();
-    expectProblem(answer, { status: 502, code: 'token_denied', outcome: 'not_sent' });
-    expect(answer.header('proxy-status')).toContain('proxy_configuration_error');
-    expect(answer.text).not.toContain('Invalid Authentication passed');
+    const response = await call();
+    expectProblem(response, { status: 502, code: 'token_denied', outcome: 'not_sent' });
+    expect(response.header('proxy-status')).toContain('proxy_configuration_error');
+    expect(response.text).not.toContain('Invalid Authentication passed');
     expect(proxy.logText().includes('Invalid Authentication passed')).toBe(mode === 'denied');
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 0 });
   });
@@ -126,9 +126,9 @@ describe('a token endpoint that is slow', () => {
   it('still provides the next call with a token when the first client has disconnected', async () => {
     const { emulator, call } = await start({ timeout: '200ms' });
     emulator.control({ token_delay_ms: 500 });
-    const answers = [await call(), await call(), await call(), await call()];
-    expect(answers[0]?.status).toBe(503);
-    expect(answers.at(-1)?.status).toBe(200);
+    const responses = [await call(), await call(), await call(), await call()];
+    expect(responses[0]?.status).toBe(503);
+    expect(responses.at(-1)?.status).toBe(200);
     expect(emulator.stats().token_requests).toBe(1);
   });
 });

@@ -5,9 +5,9 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { Collector } from '../support/collector.ts';
 import { freePort } from '../support/free-port.ts';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
-import { RawClient, rawAsk } from '../support/raw-client.ts';
+import { RawClient, sendRaw } from '../support/raw-client.ts';
 import { chunk, RawUpstream, refusingFirstToken, reply, type Script } from '../support/upstream-raw.ts';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
@@ -34,14 +34,14 @@ describe('without `tracing`', () => {
     const upstream = await RawUpstream.start(() => reply(200, 'paid'));
     const proxy = await startProxy({ routes: { '/api/*': routeTo(upstream) } });
     const lines = `TraceParent: ${SAMPLED}-odd\r\nTRACESTATE: a=1 ,b=2\r\ntracestate: c=3`;
-    await rawAsk(proxy.port, `GET /api/x HTTP/1.1\r\nHost: localhost\r\n${lines}\r\n\r\n`);
+    await sendRaw(proxy.port, `GET /api/x HTTP/1.1\r\nHost: localhost\r\n${lines}\r\n\r\n`);
     const { headers } = await upstream.request();
     expect(headers.filter(([name]) => /^trace/i.test(name))).toEqual([
       ['TraceParent', `${SAMPLED}-odd`],
       ['TRACESTATE', 'a=1 ,b=2'],
       ['tracestate', 'c=3'],
     ]);
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     expect(upstream.requests[1]?.headers.filter(([name]) => /^trace/i.test(name))).toEqual([]);
   });
 });
@@ -51,8 +51,8 @@ describe('the trace of a request', () => {
     const { upstream, collector, proxy, ended } = await start(refusingFirstToken(() => reply(200, 'paid')));
     upstream.delayTokensMs = 20;
     const headers = { traceparent: SAMPLED, tracestate: 'shop=1', 'x-request-id': 'order-7' };
-    const answer = await ask(proxy.port, '/api/pay?pin=1234', { headers, body: '{}' });
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    const response = await sendRequest(proxy.port, '/api/pay?pin=1234', { headers, body: '{}' });
+    expect([response.status, response.header('wakala-token')]).toEqual([200, 'replayed']);
     await ended();
     expect(collector.names()).toEqual(['POST /api/*', 'attempt 1', 'attempt 2', 'token wait', 'token wait']);
 
@@ -92,7 +92,7 @@ describe('the trace of a request', () => {
   it('has its times in order, each part within the whole', async () => {
     const { upstream, collector, proxy, ended } = await start(refusingFirstToken(() => reply(200, 'paid')));
     upstream.delayTokensMs = 20;
-    await ask(proxy.port, '/api/pay', { body: '{}' });
+    await sendRequest(proxy.port, '/api/pay', { body: '{}' });
     await ended();
     const request = collector.span('POST /api/*');
     const [fetched, refreshed] = collector.spans
@@ -107,8 +107,10 @@ describe('the trace of a request', () => {
 
   it('starts without a trace of the client, and without another `tracestate`', async () => {
     const { upstream, collector, proxy, ended } = await start();
-    await ask(proxy.port, '/api/a');
-    await ask(proxy.port, '/api/b', { headers: { traceparent: `00-${'0'.repeat(32)}-${SPAN}-01`, tracestate: 'a=1' } });
+    await sendRequest(proxy.port, '/api/a');
+    await sendRequest(proxy.port, '/api/b', {
+      headers: { traceparent: `00-${'0'.repeat(32)}-${SPAN}-01`, tracestate: 'a=1' },
+    });
     await ended();
     expect(collector.names()).toEqual(['GET /api/*', 'GET /api/*', 'attempt 1', 'attempt 1', 'token wait']);
     const roots = collector.spans.filter(({ kind }) => kind === 2);
@@ -125,7 +127,7 @@ describe('the trace of a request', () => {
 
   it('is not exported if the client does not sample it, and is still propagated', async () => {
     const { upstream, collector, proxy, ended } = await start();
-    await ask(proxy.port, '/api/x', { headers: { TraceParent: `00-${TRACE}-${SPAN}-00`, tracestate: 'a=1' } });
+    await sendRequest(proxy.port, '/api/x', { headers: { TraceParent: `00-${TRACE}-${SPAN}-00`, tracestate: 'a=1' } });
     await ended();
     expect(collector.payloads).toEqual([]);
     expect(await linesOf(upstream)).toEqual([['00', TRACE, expect.stringMatching(ID), '00']]);
@@ -134,14 +136,14 @@ describe('the trace of a request', () => {
 
   it('has no span name for a method that HTTP does not define', async () => {
     const { collector, proxy, ended } = await start();
-    await ask(proxy.port, '/api/x', { method: 'PROPFIND' });
+    await sendRequest(proxy.port, '/api/x', { method: 'PROPFIND' });
     await ended();
     expect(collector.span('HTTP /api/*').attributes['http.request.method']).toBe('_OTHER');
   });
 
   it('keeps its header if the client names it in `Connection`', async () => {
     const { upstream, proxy } = await start();
-    await ask(proxy.port, '/api/x', { headers: { connection: 'close, traceparent', traceparent: SAMPLED } });
+    await sendRequest(proxy.port, '/api/x', { headers: { connection: 'close, traceparent', traceparent: SAMPLED } });
     const [[, traceId] = []] = await linesOf(upstream);
     expect(traceId).toBe(TRACE);
   });
@@ -149,11 +151,11 @@ describe('the trace of a request', () => {
   it('contains no token, secret, header, query, body or telephone number', async () => {
     const { upstream, collector, proxy, ended } = await start(refusingFirstToken(() => reply(200, 'canary-answer')));
     const opaque = 'canary-opaque-0123456789abcdef0123456789';
-    await ask(proxy.port, `/api/pay/254708374149/${opaque}?pin=canary-query`, {
+    await sendRequest(proxy.port, `/api/pay/254708374149/${opaque}?pin=canary-query`, {
       headers: { authorization: 'Bearer canary-client', 'x-api-key': 'canary-header', tracestate: 'canary=state' },
       body: 'canary-body',
     });
-    await ask(proxy.port, '/api/nothing', { headers: { host: 'canary.host' } });
+    await sendRequest(proxy.port, '/api/nothing', { headers: { host: 'canary.host' } });
     await ended();
     const sent = collector.payloads.join('\n');
     expect(sent).toContain('/api/pay/254•••49/[redacted]');
@@ -163,8 +165,8 @@ describe('the trace of a request', () => {
 
   it('is not started for a request that is refused or gets a response of Wakala itself', async () => {
     const { collector, proxy, ended } = await start();
-    expect((await ask(proxy.port, '/elsewhere')).status).toBe(404);
-    expect((await ask(proxy.port, '/api/issue/token', { method: 'DELETE' })).status).toBe(403);
+    expect((await sendRequest(proxy.port, '/elsewhere')).status).toBe(404);
+    expect((await sendRequest(proxy.port, '/api/issue/token', { method: 'DELETE' })).status).toBe(403);
     await ended();
     expect(collector.payloads).toEqual([]);
   });
@@ -173,8 +175,8 @@ describe('the trace of a request', () => {
 describe('a failure', () => {
   it('response of the provider is recorded with its status', async () => {
     const { collector, proxy, ended } = await start(({ target }) => reply(target === '/bad' ? 400 : 503, ''));
-    await ask(proxy.port, '/api/bad');
-    await ask(proxy.port, '/api/busy', { method: 'PUT' });
+    await sendRequest(proxy.port, '/api/bad');
+    await sendRequest(proxy.port, '/api/busy', { method: 'PUT' });
     await ended();
     const [bad, busy] = [collector.span('GET /api/*'), collector.span('PUT /api/*')];
     expect([bad.failed, bad.attributes['error.type']]).toEqual([false, undefined]);
@@ -192,7 +194,7 @@ describe('a failure', () => {
     const collector = await Collector.start();
     const routes = { '/api/*': routeTo(tokens, { upstream: closed, auth_server: tokens.origin }) };
     const proxy = await startProxy({ routes, tracing: { otlp: collector.origin } });
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     await proxy.server.drain();
     const request = collector.span('GET /api/*');
     expect(request.failed).toBe(true);
@@ -209,7 +211,7 @@ describe('a failure', () => {
 
   it('to get a token belongs to the wait, and there is no attempt', async () => {
     const { collector, proxy, ended } = await start(undefined, { auth_server: `http://127.0.0.1:${await freePort()}` });
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     await ended();
     expect(collector.names()).toEqual(['GET /api/*', 'token wait']);
     for (const span of collector.spans)
@@ -223,7 +225,7 @@ describe('a failure', () => {
       request.socket.end();
       return undefined;
     });
-    await expect(ask(proxy.port, '/api/x')).rejects.toThrow();
+    await expect(sendRequest(proxy.port, '/api/x')).rejects.toThrow();
     await ended();
     const { failed, attributes } = collector.span('GET /api/*');
     expect(failed).toBe(true);
@@ -232,7 +234,7 @@ describe('a failure', () => {
 
   it('is not an error of the server if the body of the client was too long, or if it disconnected', async () => {
     const { upstream, collector, proxy, ended } = await start(() => undefined, { max_body: 4 });
-    expect((await ask(proxy.port, '/api/x', { body: '12345' })).status).toBe(413);
+    expect((await sendRequest(proxy.port, '/api/x', { body: '12345' })).status).toBe(413);
     const client = await RawClient.open(proxy.port);
     client.send('GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
     const { socket } = await upstream.request();
@@ -267,7 +269,7 @@ describe('a WebSocket handshake', () => {
     const key = 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
     const upgrade = `Connection: Upgrade\r\nUpgrade: websocket\r\nTraceparent: ${SAMPLED}\r\n${key}`;
     client.send(`GET /ws/feed HTTP/1.1\r\nHost: localhost\r\n${upgrade}\r\n\r\n`);
-    expect((await client.answer()).status).toBe(101);
+    expect((await client.nextResponse()).status).toBe(101);
     await proxy.server.drain();
     expect(collector.names()).toEqual(['GET /ws/*', 'attempt 1', 'token wait']);
     const attempt = collector.span('attempt 1');
@@ -287,7 +289,7 @@ describe('another `tracing`', () => {
     expect(() => proxy.server.apply(configOf({}))).toThrow('to change `tracing`, restart Wakala');
     expect(() => proxy.server.apply(configOf({ tracing: { otlp: 'http://127.0.0.1:1' } }))).toThrow('restart');
     proxy.server.apply(configOf({ tracing: { otlp: `${collector.origin}/` } }));
-    expect((await ask(proxy.port, '/api/x')).status).toBe(200);
+    expect((await sendRequest(proxy.port, '/api/x')).status).toBe(200);
     await proxy.server.drain();
     expect(collector.names()).toContain('GET /api/*');
   });

@@ -1,9 +1,9 @@
 import { freePort } from '../support/free-port.ts';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { ask, expectProblem } from '../support/proxy-ask.ts';
+import { sendRequest, expectProblem } from '../support/proxy-client.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
-import { RawClient, rawAsk } from '../support/raw-client.ts';
+import { RawClient, sendRaw } from '../support/raw-client.ts';
 import { chunk, RawUpstream, reply } from '../support/upstream-raw.ts';
 
 const GET = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';
@@ -17,10 +17,10 @@ describe('an upstream that refuses connections', () => {
       auth_server: tokens.origin,
     };
     const proxy = await startProxy({ routes: { '/api/*': route } });
-    const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
-    expectProblem(answer, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
-    expect(answer.header('proxy-status')).toBe('wakala; error=destination_unavailable');
-    expect(answer.header('wakala-token')).toBe('fetched');
+    const response = await sendRequest(proxy.port, '/api/pay', { body: 'x' });
+    expectProblem(response, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
+    expect(response.header('proxy-status')).toBe('wakala; error=destination_unavailable');
+    expect(response.header('wakala-token')).toBe('fetched');
   });
 });
 
@@ -30,9 +30,9 @@ describe('an upstream that resets the connection before the head', () => {
     async (method) => {
       const upstream = await RawUpstream.start((request) => void request.socket.resetAndDestroy());
       const proxy = await startProxyTo(upstream);
-      const answer = await ask(proxy.port, '/api/pay', method === 'POST' ? { body: 'x' } : {});
-      expectProblem(answer, { status: 502, code: 'upstream_reset', outcome: 'unknown' });
-      expect(answer.header('proxy-status')).toBe('wakala; error=connection_terminated');
+      const response = await sendRequest(proxy.port, '/api/pay', method === 'POST' ? { body: 'x' } : {});
+      expectProblem(response, { status: 502, code: 'upstream_reset', outcome: 'unknown' });
+      expect(response.header('proxy-status')).toBe('wakala; error=connection_terminated');
       expect(upstream.requests).toHaveLength(1);
     },
   );
@@ -40,14 +40,14 @@ describe('an upstream that resets the connection before the head', () => {
   it('with a clean close has the same result', async () => {
     const upstream = await RawUpstream.start((request) => void request.socket.end());
     const proxy = await startProxyTo(upstream);
-    expectProblem(await ask(proxy.port, '/api/pay', { body: 'x' }), { status: 502, code: 'upstream_reset' });
+    expectProblem(await sendRequest(proxy.port, '/api/pay', { body: 'x' }), { status: 502, code: 'upstream_reset' });
     expect(upstream.requests).toHaveLength(1);
   });
 
   it('within the head has the same result', async () => {
     const upstream = await RawUpstream.start((request) => void request.socket.end('HTTP/1.1 200 OK\r\nconte'));
     const proxy = await startProxyTo(upstream);
-    expect((await ask(proxy.port, '/api/pay', { body: 'x' })).status).toBe(502);
+    expect((await sendRequest(proxy.port, '/api/pay', { body: 'x' })).status).toBe(502);
     expect(upstream.requests).toHaveLength(1);
   });
 
@@ -56,8 +56,8 @@ describe('an upstream that resets the connection before the head', () => {
       request.target === '/warm' ? reply(200) : void request.socket.resetAndDestroy(),
     );
     const proxy = await startProxyTo(upstream);
-    await ask(proxy.port, '/api/warm');
-    expectProblem(await ask(proxy.port, '/api/pay', { body: 'x' }), { status: 502, code: 'upstream_reset' });
+    await sendRequest(proxy.port, '/api/warm');
+    expectProblem(await sendRequest(proxy.port, '/api/pay', { body: 'x' }), { status: 502, code: 'upstream_reset' });
     expect(upstream.requests.map((request) => request.target)).toEqual(['/warm', '/pay']);
   });
 });
@@ -66,24 +66,24 @@ describe('an upstream that does not respond', () => {
   it('results in 504 upstream_timeout, unknown, at the deadline', async () => {
     const upstream = await RawUpstream.start(() => {});
     const proxy = await startProxyTo(upstream, { timeout: '150ms' });
-    const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
-    expectProblem(answer, { status: 504, code: 'upstream_timeout', outcome: 'unknown' });
-    expect(answer.header('proxy-status')).toBe('wakala; error=http_response_timeout');
+    const response = await sendRequest(proxy.port, '/api/pay', { body: 'x' });
+    expectProblem(response, { status: 504, code: 'upstream_timeout', outcome: 'unknown' });
+    expect(response.header('proxy-status')).toBe('wakala; error=http_response_timeout');
     expect(upstream.requests).toHaveLength(1);
   });
 
   it('after a dead token has the same result', async () => {
     const upstream = await RawUpstream.start(() => (upstream.requests.length === 1 ? reply(401) : undefined));
     const proxy = await startProxyTo(upstream, { timeout: '150ms' });
-    const answer = await ask(proxy.port, '/api/pay', { body: 'x' });
-    expectProblem(answer, { status: 504, code: 'upstream_timeout', outcome: 'unknown' });
-    expect(answer.header('wakala-token')).toBe('replayed');
+    const response = await sendRequest(proxy.port, '/api/pay', { body: 'x' });
+    expectProblem(response, { status: 504, code: 'upstream_timeout', outcome: 'unknown' });
+    expect(response.header('wakala-token')).toBe('replayed');
   });
 
   it('has its connection closed, so that a late response cannot reach another request', async () => {
     const upstream = await RawUpstream.start(() => {});
     const proxy = await startProxyTo(upstream, { timeout: '150ms' });
-    const asking = ask(proxy.port, '/api/slow', { body: 'x' });
+    const asking = sendRequest(proxy.port, '/api/slow', { body: 'x' });
     const { socket } = await upstream.request();
     const closed = once(socket, 'close');
     await Promise.all([asking, closed]);
@@ -105,9 +105,9 @@ describe('a response that breaks off after its head', () => {
     client.send(GET);
     await client.ending;
     // Neither a whole length nor a last chunk: no client can take this for an answer.
-    await expect(client.answer()).rejects.toThrow('ended within an answer');
+    await expect(client.nextResponse()).rejects.toThrow('ended within an answer');
     expect(client.received.toString('latin1')).not.toContain('0\r\n\r\n');
-    await expect(ask(proxy.port, '/api/x')).rejects.toThrow();
+    await expect(sendRequest(proxy.port, '/api/x')).rejects.toThrow();
     expect(await proxy.logged('response_incomplete')).toMatchObject({ code: 'upstream_reset', outcome: 'unknown' });
   });
 
@@ -117,7 +117,7 @@ describe('a response that breaks off after its head', () => {
       request.socket.end();
     });
     const proxy = await startProxyTo(upstream);
-    expectProblem(await ask(proxy.port, '/api/x'), { status: 502, code: 'upstream_reset', outcome: 'unknown' });
+    expectProblem(await sendRequest(proxy.port, '/api/x'), { status: 502, code: 'upstream_reset', outcome: 'unknown' });
   });
 
   it('to an HTTP/1.0 client without chunks or length ends in a reset', async () => {
@@ -138,7 +138,7 @@ describe('a response that breaks off after its head', () => {
   it('stops coming is aborted at the deadline', async () => {
     const upstream = await RawUpstream.start(() => 'HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nhalf');
     const proxy = await startProxyTo(upstream, { timeout: '150ms' });
-    await expect(rawAsk(proxy.port, GET)).rejects.toThrow('ended within an answer');
+    await expect(sendRaw(proxy.port, GET)).rejects.toThrow('ended within an answer');
     expect(await proxy.logged('response_incomplete')).toMatchObject({ code: 'upstream_timeout' });
   });
 });
@@ -157,8 +157,8 @@ describe('a response that is not valid HTTP', () => {
   ])('because it %s results in 502 upstream_invalid, and the process keeps running', async (_, bytes) => {
     const upstream = await RawUpstream.start((request) => (request.target === '/bad' ? bytes : reply(200, 'fine')));
     const proxy = await startProxyTo(upstream);
-    const answer = await ask(proxy.port, '/api/bad', { body: 'x' });
-    expectProblem(answer, { status: 502, code: 'upstream_invalid', outcome: 'unknown' });
-    expect((await ask(proxy.port, '/api/good')).text).toBe('fine');
+    const response = await sendRequest(proxy.port, '/api/bad', { body: 'x' });
+    expectProblem(response, { status: 502, code: 'upstream_invalid', outcome: 'unknown' });
+    expect((await sendRequest(proxy.port, '/api/good')).text).toBe('fine');
   });
 });

@@ -19,9 +19,9 @@ describe('an open WebSocket', () => {
       },
       { max_concurrency: 1 },
     );
-    for (let i = 0; i < 3; i++) expect((await (await open(proxy.port)).answer()).status).toBe(101);
+    for (let i = 0; i < 3; i++) expect((await (await open(proxy.port)).nextResponse()).status).toBe(101);
     await open(proxy.port, '/ws/silent');
-    await expect.poll(async () => (await (await open(proxy.port)).answer()).status).toBe(503);
+    await expect.poll(async () => (await (await open(proxy.port)).nextResponse()).status).toBe(503);
   });
 
   it('counts towards max_websockets from its admission until it is closed', async () => {
@@ -33,20 +33,20 @@ describe('an open WebSocket', () => {
       { max_websockets: 2, timeout: '2s' },
     );
     const first = await open(proxy.port);
-    expect((await first.answer()).status).toBe(101);
+    expect((await first.nextResponse()).status).toBe(101);
     const silent = await open(proxy.port, '/ws/silent');
     await expect.poll(() => handshakes.length).toBe(2);
-    const answer = await (await open(proxy.port)).answer();
-    expect([answer.status, answer.json()]).toMatchObject([503, { code: 'overloaded', outcome: 'not_sent' }]);
-    expect(answer.json()['detail']).toBe(
+    const response = await (await open(proxy.port)).nextResponse();
+    expect([response.status, response.json()]).toMatchObject([503, { code: 'overloaded', outcome: 'not_sent' }]);
+    expect(response.json()['detail']).toBe(
       '/ws/* has 2 open WebSockets, the limit set by max_websockets. Connect again later.',
     );
-    expect(answer.values('retry-after')).toEqual(['1']);
+    expect(response.values('retry-after')).toEqual(['1']);
     expect(handshakes).toHaveLength(2);
     // Its own deadline ends it.
-    expect((await silent.answer()).status).toBe(504);
-    await expect.poll(async () => (await (await open(proxy.port, '/ws/no')).answer()).status).toBe(403);
-    await expect.poll(async () => (await (await open(proxy.port)).answer()).status).toBe(101);
+    expect((await silent.nextResponse()).status).toBe(504);
+    await expect.poll(async () => (await (await open(proxy.port, '/ws/no')).nextResponse()).status).toBe(403);
+    await expect.poll(async () => (await (await open(proxy.port)).nextResponse()).status).toBe(101);
   });
 
   it('is closed on both sides after websocket_idle_timeout', async () => {
@@ -59,7 +59,7 @@ describe('an open WebSocket', () => {
       { websocket_idle_timeout: '300ms' },
     );
     client.send(handshake('/ws/feed'));
-    expect((await client.answer()).status).toBe(101);
+    expect((await client.nextResponse()).status).toBe(101);
     const closed = once(upstreams[0]!, 'close');
     expect(await client.ending).toBe('clean');
     await closed;
@@ -77,7 +77,7 @@ describe('an open WebSocket', () => {
       { websocket_idle_timeout: '1500ms' },
     );
     client.send(handshake('/ws/feed'));
-    expect((await client.answer()).status).toBe(101);
+    expect((await client.nextResponse()).status).toBe(101);
     for (let i = 0; i < 8; i++) {
       await sleep(400);
       if (who === 'the client') client.send('ping');
@@ -95,10 +95,10 @@ describe('an open WebSocket', () => {
       { websocket_idle_timeout: '500ms' },
     );
     const half = await open(proxy.port, '/ws/half');
-    await half.answer();
+    await half.nextResponse();
     half.socket.end();
     const unread = await open(proxy.port, '/ws/unread');
-    await unread.answer();
+    await unread.nextResponse();
     const bytes = Buffer.alloc(64 * 1024);
     while (unread.socket.write(bytes));
     unread.socket.on('drain', () => unread.socket.write(bytes));

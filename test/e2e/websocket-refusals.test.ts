@@ -23,7 +23,7 @@ const CORS = { allowed_origins: ['https://shop.example'] };
 async function refusedWith(status: string, lines: string[], body = '') {
   const started = await start((socket) => socket.end(head(status, ...lines) + body), {}, CORS);
   started.client.send(handshake('/ws/feed', 'Origin: https://shop.example'));
-  return { ...started, answer: await started.client.answer() };
+  return { ...started, answer: await started.client.nextResponse() };
 }
 
 describe('a response that refuses a handshake', () => {
@@ -73,7 +73,7 @@ describe('a response that refuses a handshake', () => {
     ]) {
       const other = await RawClient.open(proxy.port);
       other.send(handshake(path!, 'Origin: https://shop.example', 'X-Request-Id: feed-7'));
-      const answer = await other.answer();
+      const answer = await other.nextResponse();
       expect([answer.json()['code'], answer.values('x-request-id')]).toEqual([code, ['feed-7']]);
       expect(answer.values('access-control-allow-origin')).toEqual(['https://shop.example']);
       expect(await other.ending).toBe('clean');
@@ -115,11 +115,11 @@ describe('a response that refuses a handshake', () => {
       },
     );
     client.send(handshake('/ws/feed'));
-    const answer = await client.answer();
+    const answer = await client.nextResponse();
     expect([answer.status, answer.values('wakala-token')]).toEqual([404, ['not-replayed']]);
     const again = await RawClient.open(proxy.port);
     again.send(handshake('/ws/feed'));
-    expect((await again.answer()).status).toBe(101);
+    expect((await again.nextResponse()).status).toBe(101);
     expect(tokens).toEqual(issuer.tokens.map((token) => `Bearer ${token}`));
     expect(tokens[0]).not.toBe(tokens[1]);
   });
@@ -134,10 +134,10 @@ describe('a response that refuses a handshake', () => {
       { timeout: '1500ms' },
     );
     started.client.send(handshake('/ws/slow'));
-    expect((await started.client.answer()).body).toHaveLength(40_000 + pieces);
+    expect((await started.client.nextResponse()).body).toHaveLength(40_000 + pieces);
     const silent = await RawClient.open(started.proxy.port);
     silent.send(handshake('/ws/silent'));
-    await expect(silent.answer()).rejects.toThrow('ended within');
+    await expect(silent.nextResponse()).rejects.toThrow('ended within');
     expect(await started.proxy.logged('response_incomplete')).toMatchObject({ code: 'upstream_timeout' });
   });
 
@@ -147,7 +147,7 @@ describe('a response that refuses a handshake', () => {
       setTimeout(() => socket.destroy(), 200);
     });
     started.client.send(handshake('/ws/feed'));
-    await expect(started.client.answer()).rejects.toThrow('ended within');
+    await expect(started.client.nextResponse()).rejects.toThrow('ended within');
     expect(started.client.received.toString()).not.toContain('HTTP/1.1 502');
     const old = await RawClient.open(started.proxy.port);
     old.send(handshake('/ws/feed').replace('HTTP/1.1', 'HTTP/1.0'));
@@ -157,7 +157,7 @@ describe('a response that refuses a handshake', () => {
   it('closes the connection although the client continues to send', async () => {
     const { client } = await start((socket) => socket.end(`${head('403 No', 'Content-Length: 2')}no`));
     client.send(Buffer.concat([Buffer.from(handshake('/ws/feed')), Buffer.alloc(1024 * 1024)]));
-    expect((await client.answer()).body.toString()).toBe('no');
+    expect((await client.nextResponse()).body.toString()).toBe('no');
     await client.ending;
   });
 });
@@ -167,7 +167,7 @@ describe('a handshake', () => {
     for (const framing of ['Content-Length: 5', 'Transfer-Encoding: chunked']) {
       const { client, handshakes } = await start((socket, req) => switchToEcho(req, socket));
       client.send(`${handshake('/ws/feed', framing)}hello`);
-      const answer = await client.answer();
+      const answer = await client.nextResponse();
       expect([answer.status, answer.json()['code']]).toEqual([400, 'bad_request']);
       expect(handshakes).toEqual([]);
     }
@@ -180,7 +180,7 @@ describe('a handshake', () => {
       socket.write(switching);
     });
     client.send(handshake('/ws/feed', ...lines));
-    const answer = await client.answer();
+    const answer = await client.nextResponse();
     const named = (list: readonly (readonly [string, string])[]) =>
       list.map(([name, value]) => `${name.toLowerCase()}: ${value}`);
     const expected = lines.map((line) => line.toLowerCase());
@@ -202,7 +202,7 @@ describe('a handshake', () => {
       CORS,
     );
     client.send(handshake('/ws/feed', 'Origin: https://shop.example', 'X-Request-Id: feed-7'));
-    const answer = await client.answer();
+    const answer = await client.nextResponse();
     expect(answer.start).toBe('HTTP/1.1 101 Switching Protocols');
     expect(answer.headers).toEqual([
       ['x-upstream-request-id', 'theirs'],

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
@@ -11,8 +11,11 @@ describe('a WebSocket', () => {
   it('is forwarded with the token on its handshake, and relays every byte in both directions', async () => {
     const { client, handshakes, tokens, port } = await start();
     client.send(handshake('/ws/feed?a=%2F&&b', 'Authorization: Bearer theirs', 'author_ization: theirs', 'X-Kept: 1'));
-    const answer = await client.answer();
-    expect([answer.status, ...answer.values('sec-websocket-accept')]).toEqual([101, 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=']);
+    const response = await client.nextResponse();
+    expect([response.status, ...response.values('sec-websocket-accept')]).toEqual([
+      101,
+      's3pPLMBiTxaQ9kYGzzhZRbK+xOo=',
+    ]);
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
     client.send(bytes);
     await client.until(bytes.toString('latin1'));
@@ -28,14 +31,14 @@ describe('a WebSocket', () => {
     const { client, handshakes } = await start(switchToEcho, { allow: ['GET /feed'] });
     const overrides = ['X-HTTP-Method-Override', 'x_http_method', 'XMethodOverride', 'X-Original-URL', 'X_REWRITE_URL'];
     client.send(handshake('/ws/feed', ...overrides.map((name) => `${name}: /admin`), 'Proxy: http://evil.example'));
-    expect((await client.answer()).status).toBe(101);
+    expect((await client.nextResponse()).status).toBe(101);
     expect(handshakes.map(({ rawHeaders }) => rawHeaders.filter((text) => /admin|evil/.test(text)))).toEqual([[]]);
   });
 
   it('loses every header of the response that contains the token', async () => {
     const { client, tokens } = await start();
     client.send(handshake('/ws/feed'));
-    expect((await client.answer()).values('x-echo')).toEqual([]);
+    expect((await client.nextResponse()).values('x-echo')).toEqual([]);
     expect(client.received.toString()).not.toContain(tokens.tokens[0]);
   });
 
@@ -46,12 +49,12 @@ describe('a WebSocket', () => {
       switchToEcho(req, socket);
     });
     client.send(handshake('/ws/feed'));
-    await client.answer();
+    await client.nextResponse();
     sockets[0]?.end();
     await client.ending;
     const other = await RawClient.open(proxy.port);
     other.send(handshake('/ws/feed'));
-    await other.answer();
+    await other.nextResponse();
     const closed = once(sockets[1]!, 'close');
     other.socket.destroy();
     await closed;
@@ -60,8 +63,8 @@ describe('a WebSocket', () => {
   it('is refused if another route allows them and this one does not', async () => {
     const { client, handshakes } = await start();
     client.send(handshake('/api/feed'));
-    const answer = await client.answer();
-    expect([answer.status, answer.json()['code']]).toEqual([501, 'upgrade_refused']);
+    const response = await client.nextResponse();
+    expect([response.status, response.json()['code']]).toEqual([501, 'upgrade_refused']);
     expect(handshakes).toEqual([]);
   });
 
@@ -76,8 +79,8 @@ describe('a WebSocket', () => {
     const settings = code === 'path_refused' ? { auth_server: undefined } : {};
     const { client, handshakes } = await start(switchToEcho, settings);
     client.send(handshake(path, ...lines));
-    const answer = await client.answer();
-    expect([answer.status, answer.json()['code']]).toEqual([status, code]);
+    const response = await client.nextResponse();
+    expect([response.status, response.json()['code']]).toEqual([status, code]);
     expect(handshakes).toEqual([]);
   });
 
@@ -86,8 +89,8 @@ describe('a WebSocket', () => {
       socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno');
     });
     client.send(handshake('/ws/feed'));
-    const answer = await client.answer();
-    expect([answer.status, answer.body.toString()]).toEqual([403, 'no']);
+    const response = await client.nextResponse();
+    expect([response.status, response.body.toString()]).toEqual([403, 'no']);
   });
 
   it('with a dead token is refused, and the next handshake has a new token', async () => {
@@ -98,10 +101,10 @@ describe('a WebSocket', () => {
       else switchToEcho(req, socket);
     });
     client.send(handshake('/ws/feed'));
-    expect((await client.answer()).status).toBe(401);
+    expect((await client.nextResponse()).status).toBe(401);
     const again = await RawClient.open(proxy.port);
     again.send(handshake('/ws/feed'));
-    expect((await again.answer()).status).toBe(101);
+    expect((await again.nextResponse()).status).toBe(101);
     expect(handshakes.map((request) => request.headers.authorization)).toEqual(
       tokens.tokens.map((token) => `Bearer ${token}`),
     );
@@ -112,8 +115,8 @@ describe('a WebSocket', () => {
     const proxy = await startProxyTo(gone, { websocket: true });
     const client = await RawClient.open(proxy.port);
     client.send(handshake('/api/feed'));
-    expect((await client.answer()).status).toBe(502);
-    expect((await ask(proxy.port, '/nowhere')).status).toBe(404);
+    expect((await client.nextResponse()).status).toBe(502);
+    expect((await sendRequest(proxy.port, '/nowhere')).status).toBe(404);
   });
 
   it('whose handshake gets no response results in 504 at the deadline', async () => {
@@ -121,8 +124,8 @@ describe('a WebSocket', () => {
     const proxy = await startProxyTo(silent, { websocket: true, timeout: '150ms' });
     const client = await RawClient.open(proxy.port);
     client.send(handshake('/api/feed'));
-    const answer = await client.answer();
-    expect([answer.status, answer.json()['code'], answer.json()['outcome']]).toEqual([
+    const response = await client.nextResponse();
+    expect([response.status, response.json()['code'], response.json()['outcome']]).toEqual([
       504,
       'upstream_timeout',
       'unknown',
@@ -132,13 +135,13 @@ describe('a WebSocket', () => {
   it('has its request ID and the use of the token in the response', async () => {
     const { client } = await start();
     client.send(handshake('/ws/feed', 'X-Request-Id: feed-7'));
-    const answer = await client.answer();
-    expect([answer.values('x-request-id'), answer.values('wakala-token')]).toEqual([['feed-7'], ['fetched']]);
+    const response = await client.nextResponse();
+    expect([response.values('x-request-id'), response.values('wakala-token')]).toEqual([['feed-7'], ['fetched']]);
   });
 
   it('does not change plain requests on its route', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'plain'));
     const proxy = await startProxyTo(upstream, { websocket: true });
-    expect((await ask(proxy.port, '/api/x')).text).toBe('plain');
+    expect((await sendRequest(proxy.port, '/api/x')).text).toBe('plain');
   });
 });

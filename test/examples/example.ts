@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, vi } from 'vitest';
 import { ROOT } from '../docs/documents.ts';
 import { freePort } from '../support/free-port.ts';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 
 const { PATH = '' } = process.env;
 
@@ -61,7 +61,7 @@ export class Program {
 
 /** Waits until nothing listens there any more. */
 export async function isFree(port: number): Promise<void> {
-  await vi.waitFor(() => expect(ask(port, '/')).rejects.toThrow('ECONNREFUSED'), 10_000);
+  await vi.waitFor(() => expect(sendRequest(port, '/')).rejects.toThrow('ECONNREFUSED'), 10_000);
 }
 
 /** Runs a program to its end. */

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { ask, askJson } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson } from '../support/proxy-client.ts';
 import { Breakable } from './breakable.ts';
 import { copyExample, exampleFolder, isFree, npmRunDev, Program } from './example.ts';
 
@@ -18,8 +18,8 @@ async function start(env: Record<string, string> = {}) {
   await program.until(/http:\/\//);
   return {
     mpesa,
-    pay: async () => await askJson(port, '/orders/7/pay', ORDER),
-    look: () => ask(port, '/orders/7'),
+    pay: async () => await sendJson(port, '/orders/7/pay', ORDER),
+    look: () => sendRequest(port, '/orders/7'),
     port,
   };
 }
@@ -30,10 +30,10 @@ describe('examples/express', { timeout: 60_000 }, () => {
     const dev = npmRunDev(folder);
     await dev.until(/\[app\] http:/);
     await dev.until(/\[wakala\] +Ctrl-C stops it/);
-    const asked = await askJson(port(3000), '/orders/7/pay', ORDER);
+    const asked = await sendJson(port(3000), '/orders/7/pay', ORDER);
     expect([asked.status, asked.json()['state']]).toEqual([202, 'pending']);
     await dev.until(/\[wakala\] .*mpesa called back .*\/callbacks\/mpesa\//);
-    const { status, json } = await ask(port(3000), '/orders/7');
+    const { status, json } = await sendRequest(port(3000), '/orders/7');
     expect([status, json()['state']]).toEqual([200, 'paid']);
     await dev.ctrlC();
     for (const one of [3000, 8080]) await isFree(port(one));
@@ -66,7 +66,7 @@ describe('examples/express', { timeout: 60_000 }, () => {
     const { pay, look, port } = await start({ MPESA_CALLBACKS: 'https://shop.example/lost' });
     await pay();
     const made = { Body: { stkCallback: { CheckoutRequestID: 'made-up', ResultCode: 1 } } };
-    expect((await askJson(port, '/callbacks/mpesa/made-up', made)).status).toBe(404);
+    expect((await sendJson(port, '/callbacks/mpesa/made-up', made)).status).toBe(404);
     expect((await look()).json()['state']).not.toBe('failed');
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { freePort } from '../support/free-port.ts';
-import { ask, askJson } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson } from '../support/proxy-client.ts';
 import { Breakable } from './breakable.ts';
 import { exampleFolder, Program } from './example.ts';
 
@@ -14,8 +14,8 @@ async function start() {
   const at = '/orders/42/payment';
   return {
     paypack,
-    pay: async (order: unknown = ORDER) => await askJson(Number(port), at, order),
-    look: async () => await ask(Number(port), at),
+    pay: async (order: unknown = ORDER) => await sendJson(Number(port), at, order),
+    look: async () => await sendRequest(Number(port), at),
     cashIns: () => paypack.calls.filter((path) => path.endsWith('/transactions/cashin')).length,
   };
 }
@@ -68,7 +68,7 @@ describe('examples/node', { timeout: 60_000 }, () => {
     const env = { WAKALA_URL: `http://127.0.0.1:${await freePort()}`, PORT: '0' };
     const program = new Program(process.execPath, ['server.js'], { cwd: exampleFolder('node'), env });
     const [, port] = await program.until(/http:\/\/127\.0\.0\.1:(\d+)/);
-    const failed = await askJson(Number(port), '/orders/1/payment', ORDER);
+    const failed = await sendJson(Number(port), '/orders/1/payment', ORDER);
     expect([failed.status, failed.json()['state']]).toEqual([502, 'failed']);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { launchChromium } from '../browser/chromium.ts';
-import { ask, askJson, expectProblem } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson, expectProblem } from '../support/proxy-client.ts';
 import { hasTool } from '../support/tools.ts';
 import { copyExample, isFree, npmRunDev } from './example.ts';
 
@@ -19,9 +19,9 @@ async function start() {
 describe('examples/vite', { timeout: 60_000 }, () => {
   it('has one script that runs wakala dev and Vite, and ends both', async () => {
     const { dev, port, wakalaPort } = await start();
-    expect((await ask(port, '/')).text).toContain('Pay with mobile money');
+    expect((await sendRequest(port, '/')).text).toContain('Pay with mobile money');
     const origin = `http://127.0.0.1:${port}`;
-    const own = await askJson(port, CASH_IN, ORDER, { origin });
+    const own = await sendJson(port, CASH_IN, ORDER, { origin });
     expect([own.status, own.header('wakala-token'), own.json()['status']]).toEqual([200, 'fetched', 'pending']);
     await dev.ctrlC();
     for (const one of [port, wakalaPort]) await isFree(one);
@@ -29,10 +29,10 @@ describe('examples/vite', { timeout: 60_000 }, () => {
 
   it('lets its own page pay, and no other page, and the page do nothing else', async () => {
     const { port } = await start();
-    const foreign = await askJson(port, CASH_IN, ORDER, { origin: 'https://other.example' });
+    const foreign = await sendJson(port, CASH_IN, ORDER, { origin: 'https://other.example' });
     expectProblem(foreign, { status: 403, code: 'origin_refused' });
     const origin = `http://127.0.0.1:${port}`;
-    const cashOut = await askJson(port, '/paypack/transactions/cashout', ORDER, { origin });
+    const cashOut = await sendJson(port, '/paypack/transactions/cashout', ORDER, { origin });
     expectProblem(cashOut, { status: 403, code: 'path_refused' });
   });
 

@@ -6,7 +6,7 @@ import { decodeFully } from '../../src/http/url-path.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
 import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
 import { readToken } from '../../src/tokens/token-response.ts';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
@@ -121,7 +121,7 @@ describe('bytes on a connection', () => {
     const held = await upstream.request();
     client.send('\x16\x03\x01\r\n\r\n');
     // When this request gets its response, those bytes have been read.
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     held.send(reply(200, 'paid'));
     await client.ending;
     expect(client.received.toString('latin1')).toMatch(/^HTTP\/1\.1 200 [^]*paid$/);
@@ -144,7 +144,7 @@ describe('bytes on a connection', () => {
     const client = await RawClient.open(proxy.port);
     const get = (path: string, line = '') => `GET /api${path} HTTP/1.1\r\nHost: localhost\r\n${line}\r\n`;
     client.send(get('/one') + get('/two', 'Connection: close\r\n'));
-    expect([(await client.answer()).body.toString(), (await client.answer()).body.toString()]).toEqual([
+    expect([(await client.nextResponse()).body.toString(), (await client.nextResponse()).body.toString()]).toEqual([
       '/one',
       '/two',
     ]);

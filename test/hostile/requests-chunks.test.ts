@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { RawClient } from '../support/raw-client.ts';
 import { chunk } from '../support/upstream-raw.ts';
 import { benchForFile } from './support/bench.ts';
-import { exchange, expectTaken, request, SMUGGLED, summaryOf, type Taken } from './support/request-case.ts';
+import { exchange, expectAccepted, request, SMUGGLED, summaryOf, type Accepted } from './support/request-case.ts';
 
 const bench = benchForFile();
 
@@ -54,8 +54,8 @@ describe('a request with invalid chunks', () => {
     bench().upstream.forget();
     const client = await RawClient.open(bench().port);
     client.send(HEAD + body + SMUGGLED);
-    const answer = await client.answer();
-    expect(summaryOf(answer)).toMatch(/^(400 bad_request|431 header_too_large|413 body_too_large)( unknown)?$/);
+    const response = await client.nextResponse();
+    expect(summaryOf(response)).toMatch(/^(400 bad_request|431 header_too_large|413 body_too_large)( unknown)?$/);
     await client.ending;
     await bench().expectAlive();
     expect(bench().forwarded()).toEqual([]);
@@ -87,11 +87,11 @@ describe('a request with invalid chunks', () => {
   });
 });
 
-function chunked(body: string, expected: string): Taken['expected'] & { bytes: string } {
+function chunked(body: string, expected: string): Accepted['expected'] & { bytes: string } {
   return { sent: 'POST /api/x', body: expected, bytes: HEAD + body };
 }
 
-const SOUND: Taken[] = (
+const SOUND: Accepted[] = (
   [
     ['one chunk', '1\r\na\r\n0\r\n\r\n', 'a'],
     ['many chunks', `${'1\r\na\r\n'.repeat(50)}0\r\n\r\n`, 'a'.repeat(50)],
@@ -123,7 +123,7 @@ const SOUND: Taken[] = (
 
 describe('a request with valid chunks', () => {
   it.each(SOUND)('is sent once, unchunked and without trailers: $name', async (row) => {
-    await expectTaken(bench(), row);
+    await expectAccepted(bench(), row);
   });
 
   it('does not affect the request after its trailers', async () => {

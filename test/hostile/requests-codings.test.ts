@@ -2,11 +2,11 @@ import { describe, it } from 'vitest';
 import { benchForFile } from './support/bench.ts';
 import {
   expectRefusal,
-  expectTaken,
+  expectAccepted,
   type Refused,
   request,
   SMUGGLED,
-  type Taken,
+  type Accepted,
   visible,
 } from './support/request-case.ts';
 
@@ -134,7 +134,7 @@ describe('a request with invalid codings', () => {
 
 const CHUNKED = ['chunked', 'CHUNKED', 'Chunked', 'chunked ', '  chunked', '\tchunked'];
 
-const TAKEN: Taken[] = [
+const TAKEN: Accepted[] = [
   ...CHUNKED.map((coding) => ({
     name: `Transfer-Encoding: ${visible(coding)}`,
     bytes: coded(`Transfer-Encoding: ${coding}`),
@@ -164,6 +164,6 @@ const TAKEN: Taken[] = [
 
 describe('a request with valid codings', () => {
   it.each(TAKEN)('is sent once, with a new Content-Length: $name', async (row) => {
-    await expectTaken(bench(), row);
+    await expectAccepted(bench(), row);
   });
 });

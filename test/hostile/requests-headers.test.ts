@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { benchForFile } from './support/bench.ts';
-import { expectRefusal, expectTaken, type Refused, request, type Taken } from './support/request-case.ts';
+import { expectRefusal, expectAccepted, type Refused, request, type Accepted } from './support/request-case.ts';
 
 const bench = benchForFile();
 
-function taken(lines: readonly string[], headers: Record<string, readonly string[]> = {}): Taken {
+function taken(lines: readonly string[], headers: Record<string, readonly string[]> = {}): Accepted {
   return { name: lines.join(' | '), bytes: request('GET /api/x', ...lines), expected: { sent: 'GET /api/x', headers } };
 }
 
@@ -31,7 +31,7 @@ const AUTHORIZATIONS = [
 
 describe('credentials of the client', () => {
   it.each(AUTHORIZATIONS)('as %s are never forwarded, and the token is sent once', async (name) => {
-    await expectTaken(bench(), taken([`${name}: Bearer client-canary`]));
+    await expectAccepted(bench(), taken([`${name}: Bearer client-canary`]));
   });
 
   it.each([
@@ -49,7 +49,7 @@ describe('credentials of the client', () => {
     ['nominated with a tab', ['Connection: x,\tauthorization\t']],
     ['nominated, quoted', ['Connection: "authorization"']],
   ])('are never forwarded and never remove the token: %s', async (_, lines) => {
-    await expectTaken(bench(), taken(lines));
+    await expectAccepted(bench(), taken(lines));
   });
 });
 
@@ -101,11 +101,11 @@ describe('a Connection header', () => {
     ['a name in brackets', ['Connection: [x]', 'X: y'], { x: ['y'] }],
     ['a name with a parameter', ['Connection: x;y=z', 'X: y'], { x: ['y'] }],
   ])('removes what it names, but nothing that Wakala sets: %s', async (_, lines, headers) => {
-    await expectTaken(bench(), taken(lines, headers));
+    await expectAccepted(bench(), taken(lines, headers));
   });
 
   it('that names idempotency-key is applied or refused', async () => {
-    await expectTaken(
+    await expectAccepted(
       bench(),
       taken(['Connection: idempotency-key', 'Idempotency-Key: k-1', 'idempotency_key: k-2'], {
         'idempotency-key': [],
@@ -151,7 +151,7 @@ describe('headers between client and proxy', () => {
     ['SCRIPT_NAME', ['SCRIPT_NAME: /x', 'Script-Name: /x'], { script_name: [], 'script-name': [] }],
     ['Forwarded', ['Forwarded: for=10.0.0.1;host=evil.example'], { forwarded: [] }],
   ])('are not forwarded: %s', async (_, lines, headers) => {
-    await expectTaken(bench(), taken(lines, headers));
+    await expectAccepted(bench(), taken(lines, headers));
   });
 
   it.each<[string, readonly string[], Record<string, readonly string[]>]>([
@@ -167,13 +167,13 @@ describe('headers between client and proxy', () => {
     ['X-HTTP-Method-Override', ['X-HTTP-Method-Override: DELETE'], { 'x-http-method-override': ['DELETE'] }],
     ['Range', ['Range: bytes=0-0', 'Max-Forwards: 0'], { range: ['bytes=0-0'], 'max-forwards': ['0'] }],
   ])('of another kind are forwarded: %s', async (_, lines, headers) => {
-    await expectTaken(bench(), taken(lines, headers));
+    await expectAccepted(bench(), taken(lines, headers));
   });
 });
 
 describe('Proxy, which CGI programs read as the variable HTTP_PROXY (httpoxy),', () => {
   it.each(['Proxy', 'proxy', 'PROXY', 'Proxy_', 'Proxy-'])('is not forwarded: %s', async (name) => {
-    await expectTaken(bench(), taken([`${name}: http://evil.example:8080`], { [name.toLowerCase()]: [] }));
+    await expectAccepted(bench(), taken([`${name}: http://evil.example:8080`], { [name.toLowerCase()]: [] }));
   });
 });
 
@@ -196,7 +196,7 @@ describe('a large header block', () => {
   it('of 199 short lines is forwarded completely', async () => {
     const numbers = Array.from({ length: 199 }, (_, i) => i);
     const headers = Object.fromEntries(numbers.map((i) => [`x${i}`, [`${i}`]]));
-    await expectTaken(
+    await expectAccepted(
       bench(),
       taken(
         numbers.map((i) => `x${i}: ${i}`),
@@ -228,8 +228,8 @@ describe('x-request-id', () => {
     ['with markup', '<script>', false],
     ['empty', '', false],
   ])('that is %s is repeated only if valid', async (_, id, repeated) => {
-    const answer = await expectTaken(bench(), taken([`X-Request-Id: ${id}`]));
-    const [given = ''] = answer.values('x-request-id');
+    const response = await expectAccepted(bench(), taken([`X-Request-Id: ${id}`]));
+    const [given = ''] = response.values('x-request-id');
     expect(given === id).toBe(repeated);
     expect(given).toMatch(/^[\w.:@/+=-]+$/);
   });

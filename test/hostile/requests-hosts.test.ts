@@ -3,10 +3,10 @@ import { benchForFile } from './support/bench.ts';
 import {
   bare,
   expectRefusal,
-  expectTaken,
+  expectAccepted,
   type Refused,
   request,
-  type Taken,
+  type Accepted,
   visible,
 } from './support/request-case.ts';
 
@@ -115,7 +115,7 @@ const OWN = [
   '[::1]:80',
 ];
 
-const TAKEN: Taken[] = OWN.map((value) => ({
+const TAKEN: Accepted[] = OWN.map((value) => ({
   name: value,
   bytes: host(value),
   expected: { sent: 'GET /api/x' },
@@ -123,7 +123,7 @@ const TAKEN: Taken[] = OWN.map((value) => ({
 
 describe('a request to a Host that is this machine', () => {
   it.each(TAKEN)('is sent once, with the Host of the upstream: $name', async (row) => {
-    await expectTaken(bench(), row);
+    await expectAccepted(bench(), row);
   });
 
   it.each([
@@ -135,6 +135,6 @@ describe('a request to a Host that is this machine', () => {
       bytes: request('GET /api/x', line),
       expected: { sent: 'GET /api/x', headers: { [name]: [] } },
     };
-    await expectTaken(bench(), row);
+    await expectAccepted(bench(), row);
   });
 });

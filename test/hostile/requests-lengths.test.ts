@@ -2,11 +2,11 @@ import { describe, it } from 'vitest';
 import { benchForFile } from './support/bench.ts';
 import {
   expectRefusal,
-  expectTaken,
+  expectAccepted,
   type Refused,
   request,
   SMUGGLED,
-  type Taken,
+  type Accepted,
   visible,
 } from './support/request-case.ts';
 
@@ -99,7 +99,7 @@ describe('a length above max_body', () => {
   });
 });
 
-const TAKEN: Taken[] = [
+const TAKEN: Accepted[] = [
   ...['5', '05', '0000000000000000000005', ' 5 ', '\t5\t'].map((length) => ({
     name: `Content-Length: ${visible(length)}`,
     bytes: request('POST /api/x', `Content-Length: ${length}`) + 'abcde',
@@ -144,6 +144,6 @@ const TAKEN: Taken[] = [
 
 describe('a request with a valid length', () => {
   it.each(TAKEN)('is sent once, with that length in plain decimals: $name', async (row) => {
-    await expectTaken(bench(), row);
+    await expectAccepted(bench(), row);
   });
 });

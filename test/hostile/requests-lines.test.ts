@@ -4,12 +4,12 @@ import {
   bare,
   exchange,
   expectRefusal,
-  expectTaken,
+  expectAccepted,
   type Refused,
   request,
   SMUGGLED,
   summaryOf,
-  type Taken,
+  type Accepted,
 } from './support/request-case.ts';
 
 const bench = benchForFile();
@@ -77,7 +77,7 @@ describe('a request with a malformed line', () => {
   });
 });
 
-const TAKEN: Taken[] = [
+const TAKEN: Accepted[] = [
   { name: 'empty lines before it', bytes: `\r\n\r\n${request('GET /api/x')}`, expected: { sent: 'GET /api/x' } },
   {
     name: 'an empty value',
@@ -125,7 +125,7 @@ const TAKEN: Taken[] = [
 
 describe('a request with unusual but valid lines', () => {
   it.each(TAKEN)('is sent once: $name', async (row) => {
-    await expectTaken(bench(), row);
+    await expectAccepted(bench(), row);
   });
 });
 
@@ -178,7 +178,7 @@ describe('pipelined requests in one packet', () => {
     ['a foreign Host', bare('GET /api/x', 'Host: evil.example'), 403],
   ])('get responses in order after one with valid framing that is refused for %s', async (_, refused, status) => {
     const { answers } = await exchange(bench(), request('GET /api/first') + refused + request('GET /api/last'), 3);
-    expect(answers.map((answer) => answer.status)).toEqual([200, status, 200]);
+    expect(answers.map((response) => response.status)).toEqual([200, status, 200]);
     expect(bench().forwarded()).toEqual(['GET /base/api/first', 'GET /base/api/last']);
   });
 

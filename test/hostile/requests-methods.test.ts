@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RawClient } from '../support/raw-client.ts';
 import { benchForFile } from './support/bench.ts';
-import { exchange, expectRefusal, expectTaken, type Refused, request, SMUGGLED } from './support/request-case.ts';
+import { exchange, expectRefusal, expectAccepted, type Refused, request, SMUGGLED } from './support/request-case.ts';
 
 const bench = benchForFile();
 
@@ -68,11 +68,11 @@ describe('any other method', () => {
     'QUERY',
   ])('is sent once with its body: %s', async (method) => {
     const bytes = request(`${method} /api/x`, 'Content-Length: 4') + 'body';
-    await expectTaken(bench(), { name: method, bytes, expected: { sent: `${method} /api/x`, body: 'body' } });
+    await expectAccepted(bench(), { name: method, bytes, expected: { sent: `${method} /api/x`, body: 'body' } });
   });
 
   it.each(['GET', 'DELETE', 'OPTIONS', 'PURGE'])('is sent once without a body: %s', async (method) => {
-    await expectTaken(bench(), {
+    await expectAccepted(bench(), {
       name: method,
       bytes: request(`${method} /api/x`),
       expected: { sent: `${method} /api/x`, headers: { 'transfer-encoding': [] } },
@@ -94,10 +94,10 @@ describe('an expectation', () => {
       bench().upstream.forget();
       const client = await RawClient.open(bench().port);
       client.send(request('POST /api/x', 'Content-Length: 4', `Expect: ${value}`));
-      expect((await client.answer()).status).toBe(100);
+      expect((await client.nextResponse()).status).toBe(100);
       expect(bench().forwarded()).toEqual([]);
       client.send('body');
-      expect((await client.answer()).status).toBe(200);
+      expect((await client.nextResponse()).status).toBe(200);
       expect(bench().forwarded()).toEqual(['POST /base/api/x']);
       await bench().expectAlive();
       bench().expectClean(client.received);
@@ -161,8 +161,8 @@ describe('an expectation', () => {
     bench().upstream.forget();
     const client = await RawClient.open(bench().port);
     client.send(request(start, 'Expect: 100-continue'));
-    const first = await client.answer();
-    const last = first.status === 100 ? await client.answer() : first;
+    const first = await client.nextResponse();
+    const last = first.status === 100 ? await client.nextResponse() : first;
     expect(last.status).toBe(start === 'GET /api/x' ? 200 : 404);
     await bench().expectAlive();
     bench().expectClean(client.received);

@@ -2,10 +2,10 @@ import { describe, it } from 'vitest';
 import {
   bare,
   expectRefusal,
-  expectTaken,
+  expectAccepted,
   type Refused,
   request,
-  type Taken,
+  type Accepted,
   visible,
 } from './support/request-case.ts';
 import { benchForFile } from './support/bench.ts';
@@ -238,7 +238,7 @@ const BYTE_FOR_BYTE: readonly [target: string, sent: string][] = [
   ['https://localhost/api/x', '/api/x'],
 ];
 
-const TAKEN: Taken[] = BYTE_FOR_BYTE.map(([target, sent]) => ({
+const TAKEN: Accepted[] = BYTE_FOR_BYTE.map(([target, sent]) => ({
   name: visible(target),
   bytes: request(`GET ${target}`),
   expected: { sent: `GET ${sent}` },
@@ -246,12 +246,12 @@ const TAKEN: Taken[] = BYTE_FOR_BYTE.map(([target, sent]) => ({
 
 describe('a target within its route', () => {
   it.each(TAKEN)('is sent once, byte for byte: $name', async (row) => {
-    await expectTaken(bench(), row);
+    await expectAccepted(bench(), row);
   });
 
   it('of 15,000 bytes is sent completely', async () => {
     const path = `/api/${'x'.repeat(15_000)}`;
-    await expectTaken(bench(), { name: path, bytes: request(`GET ${path}`), expected: { sent: `GET ${path}` } });
+    await expectAccepted(bench(), { name: path, bytes: request(`GET ${path}`), expected: { sent: `GET ${path}` } });
   });
 
   it.each([17_000, 65_536, 1_000_000])('of %i bytes gets a 431', async (length) => {

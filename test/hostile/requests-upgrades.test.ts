@@ -5,7 +5,7 @@ import { type Bench, benchForFile, customRoute } from './support/bench.ts';
 import {
   exchange,
   expectRefusal,
-  expectTaken,
+  expectAccepted,
   type Refused,
   request,
   SMUGGLED,
@@ -35,7 +35,7 @@ describe.each([
       bytes: request('GET /api/x', ...lines),
       expected: { sent: 'GET /api/x', headers: { upgrade: [] } },
     };
-    await expectTaken(of(), row);
+    await expectAccepted(of(), row);
   });
 
   it.each<Refused>([
@@ -70,10 +70,10 @@ describe.each([
     of().upstream.forget();
     const client = await RawClient.open(of().port);
     client.send(bytes.toString('latin1') + SMUGGLED);
-    const answer = await client.answer();
+    const response = await client.nextResponse();
     // Where no route allows WebSockets, a login is answered as any other request is.
-    if (answer.status === 200) expect(row.name).toBe('a handshake on a token path');
-    else expect(summaryOf(answer)).toBe(row.expected);
+    if (response.status === 200) expect(row.name).toBe('a handshake on a token path');
+    else expect(summaryOf(response)).toBe(row.expected);
     await of().expectAlive();
     if (of() === bench()) expect(of().forwarded()).toEqual([]);
     of().expectClean(client.received);
@@ -125,7 +125,7 @@ describe('a WebSocket handshake on a route that allows it', () => {
     const client = await RawClient.open(bench().port);
     const lines = ['Authorization: Bearer client-canary', 'author_ization: client-canary', 'X-Forwarded-For: 10.0.0.1'];
     client.send(request('GET /ws/good', 'Connection: authorization', ...lines, ...HANDSHAKE));
-    expect((await client.answer()).status).toBe(101);
+    expect((await client.nextResponse()).status).toBe(101);
     client.send(SMUGGLED);
     await client.until('/api/smuggled');
     const [got] = bench().upstream.requests;

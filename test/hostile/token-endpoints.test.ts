@@ -132,8 +132,8 @@ describe('a token endpoint that is silent', () => {
     ['behind an interim answer', () => 'HTTP/1.1 102 Processing\r\n\r\n'],
   ])('%s results in 503 at the deadline, and one exchange for all', async (_, script) => {
     const bench = await startTokenBench(script, { timeout: '200ms' });
-    const answers = await Promise.all(Array.from({ length: 20 }, () => call(bench)));
-    expect(new Set(answers.map(summary))).toEqual(new Set(['503 token_unavailable not_sent']));
+    const responses = await Promise.all(Array.from({ length: 20 }, () => call(bench)));
+    expect(new Set(responses.map(summary))).toEqual(new Set(['503 token_unavailable not_sent']));
     expect([bench.endpoint.exchanges, bench.upstream.requests.length]).toEqual([1, 0]);
   });
 
@@ -185,16 +185,16 @@ describe('a storm', () => {
   ])('of 200 requests during the backoff %s costs one exchange', async (_, script) => {
     const bench = await startTokenBench(script);
     for (let i = 0; i < 10; i++) {
-      const answers = await Promise.all(Array.from({ length: 20 }, () => call(bench)));
-      expect(answers.every(({ status }) => status === 502 || status === 503)).toBe(true);
+      const responses = await Promise.all(Array.from({ length: 20 }, () => call(bench)));
+      expect(responses.every(({ status }) => status === 502 || status === 503)).toBe(true);
     }
     expect([bench.endpoint.exchanges, bench.upstream.requests.length]).toEqual([1, 0]);
   });
 
   it('of 200 requests on a cold start costs one exchange', async () => {
     const bench = await startTokenBench(GOOD);
-    const answers = await Promise.all(Array.from({ length: 200 }, () => call(bench)));
-    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    const responses = await Promise.all(Array.from({ length: 200 }, () => call(bench)));
+    expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([200]));
     expect(bench.endpoint.exchanges).toBe(1);
   });
 
@@ -239,8 +239,11 @@ describe('Retry-After', () => {
     ['60, 70', 1],
   ])('of %j is respected within limits', async (value, seconds) => {
     const bench = await startTokenBench(() => json(429, {}, `retry-after: ${value}`));
-    const answer = await call(bench);
-    expect([summary(answer), answer.header('retry-after')]).toEqual(['503 token_unavailable not_sent', `${seconds}`]);
+    const response = await call(bench);
+    expect([summary(response), response.header('retry-after')]).toEqual([
+      '503 token_unavailable not_sent',
+      `${seconds}`,
+    ]);
     bench.endpoint.script = GOOD;
     bench.clock.shiftMs += seconds * 500 - 100;
     expect(summary(await call(bench))).toBe('503 token_unavailable not_sent');

@@ -77,8 +77,8 @@ describe('a lifetime', () => {
       json(200, { access_token: tokenNamed(number), expires_in: 1 }),
     );
     for (let i = 0; i < 10; i++) {
-      const answers = await Promise.all(Array.from({ length: 10 }, () => call(bench)));
-      expect(answers.every(({ status }) => status === 200)).toBe(true);
+      const responses = await Promise.all(Array.from({ length: 10 }, () => call(bench)));
+      expect(responses.every(({ status }) => status === 200)).toBe(true);
       bench.clock.shiftMs += 1001;
     }
     expect(bench.endpoint.exchanges).toBeLessThanOrEqual(20);

@@ -2,9 +2,9 @@ import type { Socket } from 'node:net';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { chunk } from '../support/upstream-raw.ts';
-import { type AnswerCase, expectAnswer, head, passed } from './support/answer-case.ts';
+import { type ResponseCase, expectResponse, head, relayed } from './support/response-case.ts';
 import { benchForFile, customRoute } from './support/bench.ts';
-import type { Answering } from './support/strict-upstream.ts';
+import type { Respond } from './support/strict-upstream.ts';
 
 const bench = benchForFile((hosts) => {
   const token = (dead: object[]) => ({
@@ -24,16 +24,16 @@ const LATE = '504 upstream_timeout unknown';
 const OK = 'HTTP/1.1 200 OK';
 const CHUNKED = head(OK, 'transfer-encoding: chunked');
 
-function last(bytes: string | Buffer): Answering {
+function last(bytes: string | Buffer): Respond {
   return (socket) => void socket.end(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
 }
 
 /** Sends these bytes, sees to it that they are read, and then resets the connection. */
-function reset(bytes: string): Answering {
+function reset(bytes: string): Respond {
   return (socket) => void socket.write(bytes, () => setImmediate(() => socket.resetAndDestroy()));
 }
 
-const CUT: AnswerCase[] = [
+const CUT: ResponseCase[] = [
   // A GET goes once more on a new connection.
   { name: 'before the first byte', answer: last(''), expected: RESET, sendings: 2 },
   { name: 'before the first byte, with a reset', answer: reset(''), expected: RESET, sendings: 2 },
@@ -60,15 +60,15 @@ const CUT: AnswerCase[] = [
 
 describe('a truncated response', () => {
   it.each(CUT)('is never taken for complete: $name', async (row) => {
-    await expectAnswer(bench(), row);
+    await expectResponse(bench(), row);
   });
 
   it.each(CUT.filter(({ expected }) => expected === RESET))('never causes a second POST: $name', async (row) => {
-    await expectAnswer(bench(), { ...row, method: 'POST', sendings: 1 });
+    await expectResponse(bench(), { ...row, method: 'POST', sendings: 1 });
   });
 });
 
-const LATE_ANSWERS: AnswerCase[] = [
+const LATE_ANSWERS: ResponseCase[] = [
   { name: 'before the first byte', answer: () => undefined, expected: LATE },
   { name: 'within the head', answer: `${OK}\r\ncontent-`, expected: LATE },
   { name: 'behind an interim answer', answer: 'HTTP/1.1 102 Processing\r\n\r\n', expected: LATE },
@@ -84,7 +84,7 @@ const LATE_ANSWERS: AnswerCase[] = [
 
 describe('a response that stops', () => {
   it.each(LATE_ANSWERS)('is aborted at the deadline: $name', async (row) => {
-    await expectAnswer(bench(), { ...row, route: 'slow' });
+    await expectResponse(bench(), { ...row, route: 'slow' });
   });
 });
 
@@ -102,88 +102,92 @@ const BAD_CHUNKS: readonly [name: string, bytes: string][] = [
 
 describe('invalid chunks in a response', () => {
   it.each(BAD_CHUNKS)('result in 502 if they arrive with the head: %s', async (_, bytes) => {
-    await expectAnswer(bench(), { name: '', answer: last(CHUNKED + bytes), expected: INVALID });
+    await expectResponse(bench(), { name: '', answer: last(CHUNKED + bytes), expected: INVALID });
   });
 
   it.each(BAD_CHUNKS)('break the connection to the client if they arrive later: %s', async (_, bytes) => {
-    const answer: Answering = (socket) => {
+    const answer: Respond = (socket) => {
       socket.write(CHUNKED);
       setTimeout(() => socket.end(bytes, 'latin1'), 20);
       return undefined;
     };
-    await expectAnswer(bench(), { name: '', answer, expected: 'broken off' });
+    await expectResponse(bench(), { name: '', answer, expected: 'broken off' });
   });
 });
 
 const GZIP = gzipSync('{"errorCode":"alive"}');
 
-const SOUND: AnswerCase[] = [
-  { name: 'no body at all', answer: head(OK, 'content-length: 0'), expected: passed(200, '') },
-  { name: 'no chunk but the last', answer: `${CHUNKED}0\r\n\r\n`, expected: passed(200, '') },
+const SOUND: ResponseCase[] = [
+  { name: 'no body at all', answer: head(OK, 'content-length: 0'), expected: relayed(200, '') },
+  { name: 'no chunk but the last', answer: `${CHUNKED}0\r\n\r\n`, expected: relayed(200, '') },
   {
     name: 'chunks in capitals',
     answer: `${head(OK, 'TRANSFER-ENCODING: CHUNKED')}A\r\n0123456789\r\n0\r\n\r\n`,
-    expected: passed(200, '0123456789'),
+    expected: relayed(200, '0123456789'),
   },
-  { name: 'chunks with extensions', answer: `${CHUNKED}4;a="b"\r\nfine\r\n0;c\r\n\r\n`, expected: passed(200, 'fine') },
+  {
+    name: 'chunks with extensions',
+    answer: `${CHUNKED}4;a="b"\r\nfine\r\n0;c\r\n\r\n`,
+    expected: relayed(200, 'fine'),
+  },
   {
     name: 'chunks with trailers, which are dropped',
     answer: `${head(OK, 'trailer: set-cookie', 'transfer-encoding: chunked')}4\r\nfine\r\n0\r\nset-cookie: a=b\r\n\r\n`,
-    expected: passed(200, 'fine', { 'set-cookie': [], trailer: [] }),
+    expected: relayed(200, 'fine', { 'set-cookie': [], trailer: [] }),
   },
   {
     name: 'a Trailer header beside a length',
     answer: `${head(OK, 'trailer: x', 'content-length: 4')}fine`,
-    expected: passed(200, 'fine', { trailer: [] }),
+    expected: relayed(200, 'fine', { trailer: [] }),
   },
-  { name: 'an end with the connection', answer: last(`${head(OK)}fine`), expected: passed(200, 'fine') },
+  { name: 'an end with the connection', answer: last(`${head(OK)}fine`), expected: relayed(200, 'fine') },
   {
     name: 'an end with the connection of HTTP/1.0',
     answer: last(`${head('HTTP/1.0 200 OK')}fine`),
-    expected: passed(200, 'fine'),
+    expected: relayed(200, 'fine'),
   },
   {
     name: 'a 205 with a body',
     answer: `${head('HTTP/1.1 205 Reset', 'content-length: 4')}fine`,
-    expected: passed(205, 'fine'),
+    expected: relayed(205, 'fine'),
   },
   {
     name: 'a 304 with a length',
     answer: head('HTTP/1.1 304 Not Modified', 'content-length: 400'),
-    expected: passed(304, ''),
+    expected: relayed(304, ''),
   },
   {
     name: 'a HEAD with a length',
     method: 'HEAD',
     answer: head(OK, 'content-length: 400'),
-    expected: passed(200, '', { 'content-length': ['400'] }),
+    expected: relayed(200, '', { 'content-length': ['400'] }),
   },
   {
     name: 'a HEAD without a length',
     method: 'HEAD',
     answer: head(OK),
-    expected: passed(200, '', { 'content-length': [] }),
+    expected: relayed(200, '', { 'content-length': [] }),
   },
-  { name: 'a HEAD in chunks', method: 'HEAD', answer: CHUNKED, expected: passed(200, '') },
+  { name: 'a HEAD in chunks', method: 'HEAD', answer: CHUNKED, expected: relayed(200, '') },
   {
     name: 'compressed bytes, untouched',
     answer: Buffer.concat([Buffer.from(head(OK, 'content-encoding: gzip', `content-length: ${GZIP.length}`)), GZIP]),
-    expected: passed(200, GZIP, { 'content-encoding': ['gzip'], 'content-length': [`${GZIP.length}`] }),
+    expected: relayed(200, GZIP, { 'content-encoding': ['gzip'], 'content-length': [`${GZIP.length}`] }),
   },
   {
     name: 'bytes that are not what Content-Encoding says',
     answer: `${head(OK, 'content-encoding: gzip', 'content-length: 4')}fine`,
-    expected: passed(200, 'fine', { 'content-encoding': ['gzip'] }),
+    expected: relayed(200, 'fine', { 'content-encoding': ['gzip'] }),
   },
   {
     name: 'one byte at a time',
     answer: (socket) => void trickle(socket, `${head(OK, 'content-length: 4')}fine`),
-    expected: passed(200, 'fine'),
+    expected: relayed(200, 'fine'),
   },
   ...[16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 1_000_000].map((length) => ({
     name: `${length} bytes`,
     answer: head(OK, `content-length: ${length}`) + 'x'.repeat(length),
-    expected: passed(200, 'x'.repeat(length), { 'content-length': [`${length}`] }),
+    expected: relayed(200, 'x'.repeat(length), { 'content-length': [`${length}`] }),
   })),
 ];
 
@@ -194,7 +198,7 @@ async function trickle(socket: Socket, text: string): Promise<void> {
 
 describe('a response with an unusual but valid body', () => {
   it.each(SOUND)('is relayed completely: $name', async (row) => {
-    await expectAnswer(bench(), row);
+    await expectResponse(bench(), row);
   });
 });
 
@@ -220,7 +224,7 @@ describe('a compressed response that may say that the token is dead', () => {
     for (const [encoding, body] of made) {
       const start = head('HTTP/1.1 404 Not Found', `content-encoding: ${encoding}`, `content-length: ${body.length}`);
       const answer = Buffer.concat([Buffer.from(start), body]);
-      await expectAnswer(bench(), { name: '', route: 'dead', answer, expected: passed(404, body) });
+      await expectResponse(bench(), { name: '', route: 'dead', answer, expected: relayed(404, body) });
     }
     expect(process.memoryUsage().rss - before).toBeLessThan(60_000_000);
   });
@@ -229,13 +233,13 @@ describe('a compressed response that may say that the token is dead', () => {
     ['in chunks without an end', Buffer.concat([Buffer.from(CHUNKED.replace('200', '404')), chunk(GZIP)])],
     ['that is cut', Buffer.from(`${head('HTTP/1.1 404 No', 'content-encoding: gzip', 'content-length: 99')}x`)],
   ])('%s is invalid and not taken for complete', async (_, bytes) => {
-    await expectAnswer(bench(), { name: '', route: 'dead', answer: last(bytes), expected: RESET });
+    await expectResponse(bench(), { name: '', route: 'dead', answer: last(bytes), expected: RESET });
   });
 });
 
 describe('an invalid response on a connection', () => {
   it('does not affect other requests', async () => {
     const rows = Array.from({ length: 10 }, () => bench().expectAlive());
-    await Promise.all([...rows, expectAnswer(bench(), { name: '', answer: 'junk\r\n\r\n', expected: INVALID })]);
+    await Promise.all([...rows, expectResponse(bench(), { name: '', answer: 'junk\r\n\r\n', expected: INVALID })]);
   });
 });

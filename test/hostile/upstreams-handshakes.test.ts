@@ -2,10 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { RawClient } from '../support/raw-client.ts';
 import { valuesOf } from '../support/raw-message.ts';
 import { SPELLINGS } from '../support/spellings.ts';
-import { head } from './support/answer-case.ts';
+import { head } from './support/response-case.ts';
 import { type Bench, benchForFile, customRoute } from './support/bench.ts';
 import { request, summaryOf } from './support/request-case.ts';
-import type { Answering } from './support/strict-upstream.ts';
+import type { Respond } from './support/strict-upstream.ts';
 
 const bench = benchForFile((hosts) => ({
   '/ws/*': customRoute('ws', hosts, { websocket: true, timeout: '500ms' }),
@@ -25,9 +25,9 @@ function tokenIn(authorizations: readonly string[]): string {
   return authorizations.join().slice('Bearer '.length);
 }
 
-async function shake({ upstream, port }: Bench, answer: string | Answering): Promise<RawClient> {
+async function shake({ upstream, port }: Bench, response: string | Respond): Promise<RawClient> {
   upstream.forget();
-  upstream.answers.set('/base/ws/hostile', typeof answer === 'string' ? () => answer : answer);
+  upstream.answers.set('/base/ws/hostile', typeof response === 'string' ? () => response : response);
   const client = await RawClient.open(port);
   client.send(HANDSHAKE);
   return client;
@@ -41,7 +41,7 @@ async function expectWell(client: RawClient): Promise<void> {
 }
 
 describe('an invalid response to a WebSocket handshake', () => {
-  it.each<[name: string, answer: string | Answering, code: string]>([
+  it.each<[name: string, response: string | Respond, code: string]>([
     ['junk', 'junk\r\n\r\n', 'upstream_'],
     ['status 099', head('HTTP/1.1 099 Low', 'content-length: 0'), 'upstream_'],
     ['status 999', head('HTTP/1.1 999 High', 'content-length: 0'), 'upstream_'],
@@ -55,9 +55,9 @@ describe('an invalid response to a WebSocket handshake', () => {
     ['interim answers without end', head('HTTP/1.1 103 Early Hints', 'a: b').repeat(40), 'upstream_invalid'],
     ['silence', () => undefined, 'upstream_timeout'],
     ['half a head', 'HTTP/1.1 101 Switch', 'upstream_timeout'],
-  ])('results in a problem response, outcome unknown: %s', async (_, answer, code) => {
-    const client = await shake(bench(), answer);
-    expect(summaryOf(await client.answer())).toMatch(new RegExp(`^50[24] ${code}\\w* unknown$`));
+  ])('results in a problem response, outcome unknown: %s', async (_, response, code) => {
+    const client = await shake(bench(), response);
+    expect(summaryOf(await client.nextResponse())).toMatch(new RegExp(`^50[24] ${code}\\w* unknown$`));
     await client.ending;
     await expectWell(client);
   });
@@ -72,7 +72,7 @@ describe('a response to a WebSocket handshake', () => {
   ])('never returns the token %s', async (_, lines) => {
     for (const start of [SWITCHING.join('\r\n'), 'HTTP/1.1 403 No\r\ncontent-length: 0']) {
       const client = await shake(bench(), (__, got) => head(start, ...lines(tokenIn(valuesOf(got, 'authorization')))));
-      expect([101, 403]).toContain((await client.answer()).status);
+      expect([101, 403]).toContain((await client.nextResponse()).status);
       await expectWell(client);
     }
   });
@@ -85,9 +85,9 @@ describe('a response to a WebSocket handshake', () => {
         const lines = [`x-echo: ${text}`, `x-half: ${text.slice(0, half)}`, `x-half: ${text.slice(half)}`];
         return head(status === SWITCHING[0] ? status : `${status} ${text}`, ...start, ...lines, 'x-kept: 1');
       });
-      const answer = await client.answer();
-      expect(answer.start).toMatch(/^HTTP\/1\.1 (101 Switching Protocols|403 Forbidden)$/);
-      expect([...answer.values('x-echo'), ...answer.values('x-half'), ...answer.values('x-kept')]).toEqual(['1']);
+      const response = await client.nextResponse();
+      expect(response.start).toMatch(/^HTTP\/1\.1 (101 Switching Protocols|403 Forbidden)$/);
+      expect([...response.values('x-echo'), ...response.values('x-half'), ...response.values('x-kept')]).toEqual(['1']);
       await expectWell(client);
     }
   });
@@ -98,7 +98,7 @@ describe('a response to a WebSocket handshake', () => {
       const client = await shake(bench(), (_, got) => {
         return head(`HTTP/1.1 ${status} ${tokenIn(valuesOf(got, 'authorization'))}`, ...lines);
       });
-      expect((await client.answer()).status).toBe(status);
+      expect((await client.nextResponse()).status).toBe(status);
       await expectWell(client);
     }
   });
@@ -110,9 +110,9 @@ describe('a response to a WebSocket handshake', () => {
       'in chunks with a trailer',
       `${head('HTTP/1.1 400 No', 'transfer-encoding: chunked')}4\r\nfine\r\n0\r\na: b\r\n\r\n`,
     ],
-  ])('that refuses it is relayed with valid framing: %s', async (_, answer) => {
-    const client = await shake(bench(), answer);
-    const got = await client.answer();
+  ])('that refuses it is relayed with valid framing: %s', async (_, response) => {
+    const client = await shake(bench(), response);
+    const got = await client.nextResponse();
     expect([got.status, got.body.toString()]).toEqual([400, 'fine']);
     expect(got.values('content-length').length + got.values('transfer-encoding').length).toBeLessThanOrEqual(1);
     await expectWell(client);
@@ -123,7 +123,7 @@ describe('a response to a WebSocket handshake', () => {
       bench(),
       (socket) => void socket.end(`${head('HTTP/1.1 400 No', 'content-length: 9')}fine`),
     );
-    expect(summaryOf(await client.answer())).toBe('502 upstream_reset unknown');
+    expect(summaryOf(await client.nextResponse())).toBe('502 upstream_reset unknown');
     await expectWell(client);
   });
 });

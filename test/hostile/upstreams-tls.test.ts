@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { issue } from '../config/certificate.ts';
-import { ask, expectProblem } from '../support/proxy-ask.ts';
+import { sendRequest, expectProblem } from '../support/proxy-client.ts';
 import { startProxyTo } from '../support/proxy-server.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
@@ -30,7 +30,7 @@ describe('a server whose certificate is not trusted', () => {
     const impostor = await startImpostor();
     const tokens = await RawUpstream.start(() => reply(200));
     const proxy = await startProxyTo(impostor, { auth_server: tokens.origin });
-    const answer = await ask(proxy.port, '/api/x', { body: 'x' });
+    const answer = await sendRequest(proxy.port, '/api/x', { body: 'x' });
     expectProblem(answer, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
     expect(impostor.received).toEqual([]);
   });
@@ -39,7 +39,7 @@ describe('a server whose certificate is not trusted', () => {
     const impostor = await startImpostor();
     const api = await RawUpstream.start(() => reply(200));
     const proxy = await startProxyTo(api, { auth_server: impostor.origin });
-    const answer = await ask(proxy.port, '/api/x', { body: 'x' });
+    const answer = await sendRequest(proxy.port, '/api/x', { body: 'x' });
     expectProblem(answer, { status: 503, code: 'token_unavailable', outcome: 'not_sent' });
     expect([impostor.received, api.requests]).toEqual([[], []]);
   });
@@ -65,5 +65,5 @@ async function shakeHands() {
     'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
     'sec-websocket-version': '13',
   };
-  return { answer: await ask(proxy.port, '/api/x', { headers }), received: impostor.received };
+  return { answer: await sendRequest(proxy.port, '/api/x', { headers }), received: impostor.received };
 }

@@ -1,5 +1,5 @@
 import { describe, it } from 'vitest';
-import { type AnswerCase, expectAnswer, head, passed } from './support/answer-case.ts';
+import { type ResponseCase, expectResponse, head, relayed } from './support/response-case.ts';
 import { benchForFile } from './support/bench.ts';
 
 const bench = benchForFile();
@@ -16,7 +16,7 @@ function withLines(...lines: string[]): string {
   return `${head('HTTP/1.1 200 OK', ...lines, 'content-length: 4')}fine`;
 }
 
-const STATUS_LINES: AnswerCase[] = [
+const STATUS_LINES: ResponseCase[] = [
   ...[
     'HTTP/1.1 000 None',
     'HTTP/1.1 099 Low',
@@ -55,26 +55,26 @@ const STATUS_LINES: AnswerCase[] = [
   ...['HTTP/1.1 200', 'HTTP/1.1 200 ', 'HTTP/1.1 200 Ok, then', 'HTTP/1.1 200 \xe9', 'HTTP/1.0 200 OK'].map((line) => ({
     name: JSON.stringify(line),
     answer: start(line),
-    expected: passed(200, 'fine'),
+    expected: relayed(200, 'fine'),
   })),
   ...[200, 201, 299, 300, 400, 418, 499, 500, 599].map((status) => ({
     name: `HTTP/1.1 ${status}`,
     answer: start(`HTTP/1.1 ${status} Odd`),
-    expected: passed(status, 'fine'),
+    expected: relayed(status, 'fine'),
   })),
 ];
 
 describe('a status line', () => {
   it.each(STATUS_LINES)('is relayed if valid and otherwise results in 502: $name', async (row) => {
-    await expectAnswer(bench(), row);
+    await expectResponse(bench(), row);
   });
 
   it.each(['POST', 'DELETE'])('that is invalid does not cause a second %s', async (method) => {
-    await expectAnswer(bench(), { name: method, method, answer: start('HTTP/1.1 099 Low'), expected: INVALID });
+    await expectResponse(bench(), { name: method, method, answer: start('HTTP/1.1 099 Low'), expected: INVALID });
   });
 });
 
-const HEADERS: AnswerCase[] = [
+const HEADERS: ResponseCase[] = [
   ...(
     [
       ['a NUL in a value', ['a: b\0c']],
@@ -114,18 +114,18 @@ const HEADERS: AnswerCase[] = [
           return undefined;
         },
         expected: INVALID,
-      }) satisfies AnswerCase,
+      }) satisfies ResponseCase,
   ),
 ];
 
 describe('a head that is not valid HTTP', () => {
   it.each(HEADERS)('results in 502, outcome unknown: $name', async (row) => {
-    await expectAnswer(bench(), row);
+    await expectResponse(bench(), row);
   });
 
   it('without an end is aborted after a limited number of bytes', async () => {
     const written = { bytes: 0 };
-    await expectAnswer(bench(), {
+    await expectResponse(bench(), {
       name: 'endless',
       answer: (socket) => {
         socket.write('HTTP/1.1 200 OK\r\n');
@@ -143,26 +143,26 @@ describe('a head that is not valid HTTP', () => {
   });
 });
 
-const INTERIM: AnswerCase[] = [
-  { name: '102', answer: `HTTP/1.1 102 Processing\r\n\r\n${withLines()}`, expected: passed(200, 'fine') },
+const INTERIM: ResponseCase[] = [
+  { name: '102', answer: `HTTP/1.1 102 Processing\r\n\r\n${withLines()}`, expected: relayed(200, 'fine') },
   {
     name: "103 with headers, which are not the answer's",
     answer: `HTTP/1.1 103 Early Hints\r\nlink: </x>\r\nset-cookie: a=b\r\n\r\n${withLines()}`,
-    expected: passed(200, 'fine', { link: [], 'set-cookie': [] }),
+    expected: relayed(200, 'fine', { link: [], 'set-cookie': [] }),
   },
   {
     name: '103 with a length',
     answer: `HTTP/1.1 103 Early Hints\r\ncontent-length: 0\r\n\r\n${withLines()}`,
-    expected: passed(200, 'fine'),
+    expected: relayed(200, 'fine'),
   },
-  { name: '199', answer: `HTTP/1.1 199 Odd\r\n\r\n${withLines()}`, expected: passed(200, 'fine') },
-  { name: '32 of them', answer: 'HTTP/1.1 102 P\r\n\r\n'.repeat(32) + withLines(), expected: passed(200, 'fine') },
+  { name: '199', answer: `HTTP/1.1 199 Odd\r\n\r\n${withLines()}`, expected: relayed(200, 'fine') },
+  { name: '32 of them', answer: 'HTTP/1.1 102 P\r\n\r\n'.repeat(32) + withLines(), expected: relayed(200, 'fine') },
   { name: '33 of them', answer: 'HTTP/1.1 102 P\r\n\r\n'.repeat(33) + withLines(), expected: INVALID },
   { name: '10,000 of them', answer: 'HTTP/1.1 102 P\r\n\r\n'.repeat(10_000) + withLines(), expected: INVALID },
   {
     name: '100 that nobody asked for',
     answer: `HTTP/1.1 100 Continue\r\n\r\n${withLines()}`,
-    expected: passed(200, 'fine'),
+    expected: relayed(200, 'fine'),
   },
   { name: '101 that nobody asked for', answer: `HTTP/1.1 101 Switching\r\n\r\n${withLines()}`, expected: INVALID },
   {
@@ -182,43 +182,43 @@ const INTERIM: AnswerCase[] = [
 
 describe('an interim response', () => {
   it.each(INTERIM)('is never taken for the final response: $name', async (row) => {
-    await expectAnswer(bench(), row);
+    await expectResponse(bench(), row);
   });
 });
 
 /** Bytes that nobody asked for, which must not become part of the next answer on that connection. */
-const EXTRA: AnswerCase[] = [
-  { name: 'one byte', answer: `${withLines()}x`, expected: passed(200, 'fine') },
-  { name: 'an empty line', answer: `${withLines()}\r\n`, expected: passed(200, 'fine') },
-  { name: 'a second answer', answer: withLines() + start('HTTP/1.1 500 Second'), expected: passed(200, 'fine') },
+const EXTRA: ResponseCase[] = [
+  { name: 'one byte', answer: `${withLines()}x`, expected: relayed(200, 'fine') },
+  { name: 'an empty line', answer: `${withLines()}\r\n`, expected: relayed(200, 'fine') },
+  { name: 'a second answer', answer: withLines() + start('HTTP/1.1 500 Second'), expected: relayed(200, 'fine') },
   {
     name: 'a second answer behind chunks',
     answer: `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n${start('HTTP/1.1 500 Second')}`,
-    expected: passed(200, 'fine'),
+    expected: relayed(200, 'fine'),
   },
-  { name: '100,000 bytes', answer: withLines() + 'x'.repeat(100_000), expected: passed(200, 'fine') },
-  { name: 'a body on a 204', answer: start('HTTP/1.1 204 No Content'), expected: passed(204, '') },
+  { name: '100,000 bytes', answer: withLines() + 'x'.repeat(100_000), expected: relayed(200, 'fine') },
+  { name: 'a body on a 204', answer: start('HTTP/1.1 204 No Content'), expected: relayed(204, '') },
   {
     name: 'chunks on a 204',
     answer: 'HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n',
-    expected: passed(204, '', { 'transfer-encoding': [] }),
+    expected: relayed(204, '', { 'transfer-encoding': [] }),
   },
-  { name: 'a body on a 304', answer: start('HTTP/1.1 304 Not Modified'), expected: passed(304, '') },
+  { name: 'a body on a 304', answer: start('HTTP/1.1 304 Not Modified'), expected: relayed(304, '') },
   {
     name: 'a second answer on a 204',
     answer: `HTTP/1.1 204 No Content\r\n\r\n${start('HTTP/1.1 500 Second')}`,
-    expected: passed(204, '', { 'content-length': [] }),
+    expected: relayed(204, '', { 'content-length': [] }),
   },
   {
     name: 'a body to a HEAD',
     method: 'HEAD',
     answer: withLines(),
-    expected: passed(200, '', { 'content-length': ['4'] }),
+    expected: relayed(200, '', { 'content-length': ['4'] }),
   },
 ];
 
 describe('bytes after a response', () => {
   it.each(EXTRA)('never become part of another response: $name', async (row) => {
-    await expectAnswer(bench(), row);
+    await expectResponse(bench(), row);
   });
 });

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { guardedLookup } from '../../src/http/ip-address.ts';
-import { ask, expectProblem } from '../support/proxy-ask.ts';
+import { sendRequest, expectProblem } from '../support/proxy-client.ts';
 import { routeTo, startProxy } from '../support/proxy-server.ts';
-import { rawAsk } from '../support/raw-client.ts';
+import { sendRaw } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
 vi.mock('node:dns', async (original) => ({ ...(await original<object>()), lookup: vi.fn() }));
@@ -90,9 +90,9 @@ describe('an upstream whose name resolves to a metadata service', () => {
     names.set('api.test', ['127.0.0.1', '169.254.169.254']);
     const route = routeTo({ origin: `http://api.test:${reached.port}` }, { auth_server: issuer.origin });
     const proxy = await startProxy({ routes: { '/api/*': route } });
-    const answer = await ask(proxy.port, '/api/pay', { body: 'money' });
-    expectProblem(answer, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
-    expect(answer.text).toContain('LINK_LOCAL_ADDRESS');
+    const response = await sendRequest(proxy.port, '/api/pay', { body: 'money' });
+    expectProblem(response, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
+    expect(response.text).toContain('LINK_LOCAL_ADDRESS');
     expect(asked).toContain('api.test');
     expect(reached.connections).toHaveLength(0);
   });
@@ -102,9 +102,9 @@ describe('an upstream whose name resolves to a metadata service', () => {
     names.set('api.test', ['169.254.169.254']);
     const route = routeTo({ origin: `http://api.test:${upstream.port}` }, { auth_server: upstream.origin });
     const proxy = await startProxy({ routes: { '/api/*': route } });
-    expect((await ask(proxy.port, '/api/pay')).status).toBe(502);
+    expect((await sendRequest(proxy.port, '/api/pay')).status).toBe(502);
     names.set('api.test', ['127.0.0.1']);
-    expect((await ask(proxy.port, '/api/pay')).text).toBe('fine');
+    expect((await sendRequest(proxy.port, '/api/pay')).text).toBe('fine');
   });
 });
 
@@ -117,8 +117,8 @@ describe('a WebSocket upstream whose name resolves to a metadata service', () =>
     const route = routeTo({ origin: `http://ws.test:${reached.port}` }, settings);
     const proxy = await startProxy({ routes: { '/api/*': route } });
     const handshake = ['GET /api/x HTTP/1.1', 'Host: localhost', 'Connection: Upgrade', 'Upgrade: websocket', '', ''];
-    const answer = await rawAsk(proxy.port, handshake.join('\r\n'));
-    expectProblem(answer, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
+    const response = await sendRaw(proxy.port, handshake.join('\r\n'));
+    expectProblem(response, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
     expect(asked).toContain('ws.test');
     expect(reached.connections).toHaveLength(0);
   });
@@ -131,9 +131,9 @@ describe('a token endpoint whose name resolves to a metadata service', () => {
     names.set('auth.test', ['127.0.0.1', 'fe80::1']);
     const route = routeTo(upstream, { auth_server: `http://auth.test:${reached.port}` });
     const proxy = await startProxy({ routes: { '/api/*': route } });
-    const answer = await ask(proxy.port, '/api/pay');
-    expectProblem(answer, { status: 503, code: 'token_unavailable', outcome: 'not_sent' });
-    expect(answer.text).toContain('LINK_LOCAL_ADDRESS');
+    const response = await sendRequest(proxy.port, '/api/pay');
+    expectProblem(response, { status: 503, code: 'token_unavailable', outcome: 'not_sent' });
+    expect(response.text).toContain('LINK_LOCAL_ADDRESS');
     expect(reached.connections).toHaveLength(0);
     expect(upstream.received).toHaveLength(0);
   });

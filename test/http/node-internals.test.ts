@@ -102,12 +102,12 @@ describe.each([
     const { server, client, exchange } = await start(tls);
     client.write(GET);
     const { req } = await exchange(0);
-    const answers = [null, 0, 1, 2].map((count) => {
+    const responses = [null, 0, 1, 2].map((count) => {
       server.maxHeadersCount = count;
       return mayHaveDroppedHeaders(req);
     });
     // It has one header line, Host.
-    expect(answers).toEqual([false, false, true, false]);
+    expect(responses).toEqual([false, false, true, false]);
   });
 
   it.each([['GET /'], ['CONNECT a:1']])(

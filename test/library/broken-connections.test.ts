@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { CliProcess, temporaryDirectory } from '../support/proxy-process.ts';
 import { routeTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -49,7 +49,7 @@ async function startApp({ opening = false } = {}) {
 }
 
 async function expectAlive(port: number): Promise<void> {
-  for (let i = 0; i < 2; i++) expect((await ask(port, '/alive')).text).toBe('alive');
+  for (let i = 0; i < 2; i++) expect((await sendRequest(port, '/alive')).text).toBe('alive');
 }
 
 describe('an app with the library keeps running', { timeout: 60_000 }, () => {
@@ -70,12 +70,12 @@ describe('an app with the library keeps running', { timeout: 60_000 }, () => {
       }
     }
     if (opening) expect(upstream.received).toHaveLength(0);
-    expect((await ask(port, '/api/x')).text).toBe('fine');
+    expect((await sendRequest(port, '/api/x')).text).toBe('fine');
   });
 
   it('if a handshake comes after close', async () => {
     const { port } = await startApp();
-    expect((await ask(port, '/close')).text).toBe('closed');
+    expect((await sendRequest(port, '/close')).text).toBe('closed');
     for (const target of ['/api/x', '/nowhere']) {
       const client = await RawClient.open(port);
       client.send(upgrade(target));
@@ -83,7 +83,7 @@ describe('an app with the library keeps running', { timeout: 60_000 }, () => {
       client.socket.resetAndDestroy();
       await expectAlive(port);
     }
-    expect((await ask(port, '/api/x')).status).toBeGreaterThanOrEqual(500);
+    expect((await sendRequest(port, '/api/x')).status).toBeGreaterThanOrEqual(500);
   });
 
   it('if the app ends a response that the proxy is still writing', async () => {

@@ -7,7 +7,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { createWakala, type Wakala, type WakalaConfig, type WakalaOptions } from '../../src/library/index.ts';
 import { wakala } from '../../src/library/hono.ts';
 import { silentLog } from '../../src/logger.ts';
-import { ask, askJson, expectProblem } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson, expectProblem } from '../support/proxy-client.ts';
 import { routeTo } from '../support/proxy-server.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
@@ -43,16 +43,19 @@ describe('the handler of createWakala', () => {
   it('serves a server of node:http by the rules of the command', async () => {
     const { upstream, proxy } = await toUpstream();
     const port = await listening(createServer(proxy.handler));
-    const answer = await ask(port, '/api/x?y=%20', { body: 'hello', headers: { authorization: 'Bearer mine' } });
-    expect([answer.status, answer.text, answer.header('wakala-token')]).toEqual([
+    const response = await sendRequest(port, '/api/x?y=%20', {
+      body: 'hello',
+      headers: { authorization: 'Bearer mine' },
+    });
+    expect([response.status, response.text, response.header('wakala-token')]).toEqual([
       200,
       'POST /x?y=%20 hello',
       'fetched',
     ]);
     expect(upstream.requests[0]?.values('authorization')).toEqual([`Bearer ${upstream.tokens[0]}`]);
-    expectProblem(await ask(port, '/nowhere'), { status: 404, code: 'no_route' });
-    expectProblem(await ask(port, '/api/%2e%2e/x'), { status: 400, code: 'bad_request_target' });
-    expectProblem(await ask(port, '/api/x', { headers: { host: 'evil.example' } }), {
+    expectProblem(await sendRequest(port, '/nowhere'), { status: 404, code: 'no_route' });
+    expectProblem(await sendRequest(port, '/api/%2e%2e/x'), { status: 400, code: 'bad_request_target' });
+    expectProblem(await sendRequest(port, '/api/x', { headers: { host: 'evil.example' } }), {
       status: 403,
       code: 'host_refused',
     });
@@ -61,8 +64,8 @@ describe('the handler of createWakala', () => {
   it('requests one token, however many requests wait for it', async () => {
     const { upstream, proxy } = await toUpstream();
     const port = await listening(createServer(proxy.handler));
-    const answers = await Promise.all(Array.from({ length: 20 }, () => ask(port, '/api/x')));
-    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    const responses = await Promise.all(Array.from({ length: 20 }, () => sendRequest(port, '/api/x')));
+    expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([200]));
     expect(upstream.tokens).toHaveLength(1);
   });
 
@@ -70,9 +73,9 @@ describe('the handler of createWakala', () => {
     const { proxy } = await toUpstream();
     const server = createServer((req, res) => proxy.handler(req, res, () => res.writeHead(418).end('mine')));
     const port = await listening(server);
-    expect((await ask(port, '/other')).text).toBe('mine');
-    expect((await ask(port, '/api/x')).text).toBe('GET /x ');
-    expect((await ask(port, '/apix')).status).toBe(418);
+    expect((await sendRequest(port, '/other')).text).toBe('mine');
+    expect((await sendRequest(port, '/api/x')).text).toBe('GET /x ');
+    expect((await sendRequest(port, '/apix')).status).toBe(418);
   });
 
   it('refuses a request whose body was read before, and sends nothing', async () => {
@@ -80,9 +83,9 @@ describe('the handler of createWakala', () => {
     const server = createServer((req, res) => {
       req.resume().once('end', () => proxy.handler(req, res));
     });
-    const answer = await askJson(await listening(server), '/api/x', { amount: 1 });
-    expectProblem(answer, { status: 500, code: 'internal_error', outcome: 'not_sent' });
-    expect(answer.json()['detail']).toContain('before body parsers');
+    const response = await sendJson(await listening(server), '/api/x', { amount: 1 });
+    expectProblem(response, { status: 500, code: 'internal_error', outcome: 'not_sent' });
+    expect(response.json()['detail']).toContain('before body parsers');
     expect(upstream.requests).toEqual([]);
   });
 
@@ -99,8 +102,8 @@ describe('the handler of createWakala', () => {
     });
     const port = await listening(server);
     const chunked = { 'transfer-encoding': 'chunked' };
-    expect((await ask(port, '/api/whole', { body: 'hello', headers: chunked })).text).toBe('POST /whole hello');
-    const refused = await ask(port, '/api/part', { body: 'hello', headers: chunked });
+    expect((await sendRequest(port, '/api/whole', { body: 'hello', headers: chunked })).text).toBe('POST /whole hello');
+    const refused = await sendRequest(port, '/api/part', { body: 'hello', headers: chunked });
     expectProblem(refused, { status: 500, code: 'internal_error', outcome: 'not_sent' });
     expect(upstream.requests).toHaveLength(1);
   });
@@ -171,11 +174,11 @@ describe('wakala/hono', () => {
   it('proxies requests with a route byte for byte, and leaves all others to the app', async () => {
     const { proxy } = await toUpstream();
     const port = await appWith(proxy);
-    expect((await ask(port, '/hello')).text).toBe('mine');
-    expect((await ask(port, '/api/a%2Fb?c=%20', { body: 'x'.repeat(100_000) })).text).toBe(
+    expect((await sendRequest(port, '/hello')).text).toBe('mine');
+    expect((await sendRequest(port, '/api/a%2Fb?c=%20', { body: 'x'.repeat(100_000) })).text).toBe(
       `POST /a%2Fb?c=%20 ${'x'.repeat(100_000)}`,
     );
-    expect((await ask(port, '/nowhere')).status).toBe(404);
+    expect((await sendRequest(port, '/nowhere')).status).toBe(404);
   });
 
   it('says what it needs if an app does not run on node:http', async () => {

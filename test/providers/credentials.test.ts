@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { validateConfig } from '../../src/config/load.ts';
 import { providers } from '../../src/providers/registry.ts';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { startProxy } from '../support/proxy-server.ts';
 import { RawUpstream, reply, TOKEN_PATH } from '../support/upstream-raw.ts';
 
@@ -82,7 +82,7 @@ describe('headers of a provider on API requests', () => {
     const token = { request: { path: TOKEN_PATH } };
     const route = { provider, upstream: upstream.origin, auth_server: upstream.origin, credentials, token };
     const { port, logText } = await startProxy({ routes: { '/x/*': route } });
-    for (const own of [{}, headers]) expect((await ask(port, '/x/pay', { headers: own })).status).toBe(200);
+    for (const own of [{}, headers]) expect((await sendRequest(port, '/x/pay', { headers: own })).status).toBe(200);
     expect(logText()).not.toContain('s-e-c-r-e-t');
     const got = Object.keys(headers).map((name) => upstream.requests.map((request) => request.values(name)));
     return got.map((values) => values.map((value) => value.join(' and ')));

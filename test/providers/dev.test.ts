@@ -6,7 +6,7 @@ import { providers } from '../../src/providers/registry.ts';
 import { valueAt } from '../../src/json.ts';
 import { type RunningServer, startServer } from '../../src/server/server.ts';
 import { createLog } from '../../src/telemetry/log.ts';
-import { ask, askJson } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson } from '../support/proxy-client.ts';
 
 const CATALOGUE = providers.filter(({ hosts }) => hosts !== undefined);
 const CREATED = new Map([
@@ -46,7 +46,7 @@ describe('every provider in one configuration, emulated', () => {
   function call(name: string, path: string, json?: unknown, headers: Record<string, string> = {}) {
     const { port } = server.address;
     const below = `/${name}${path}`;
-    return json === undefined ? ask(port, below, { headers }) : askJson(port, below, json, headers);
+    return json === undefined ? sendRequest(port, below, { headers }) : sendJson(port, below, json, headers);
   }
 
   /** What came before counts, too: only the change is looked at. */
@@ -80,7 +80,8 @@ describe('every provider in one configuration, emulated', () => {
     async ({ provider, method, path }) => {
       const { port } = server.address;
       const where = `/${provider.name}${path.replace('{refresh_token}', 'eyJ.a.b').replace('{product}', 'collection')}`;
-      const login = () => ask(port, where, { method, ...(method === 'POST' && { body: '{"client_id":"theirs"}' }) });
+      const login = () =>
+        sendRequest(port, where, { method, ...(method === 'POST' && { body: '{"client_id":"theirs"}' }) });
       const { result, tokenRequests, apiCalls } = await counted(provider, login);
       expect([result.status, tokenRequests, apiCalls]).toEqual([200, 0, 0]);
       expect(shape(result.json())).toEqual(shape(provider.samples.tokenResponse));

@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { silentLog } from '../../src/logger.ts';
 import { Runtime } from '../../src/server/runtime.ts';
-import { ask, expectProblem, keepAlive } from '../support/proxy-ask.ts';
+import { sendRequest, expectProblem, keepAlive } from '../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply, type Script, TOKEN_PATH } from '../support/upstream-raw.ts';
@@ -37,23 +37,23 @@ describe('a new configuration', () => {
     const { old, next, routes } = await twoUpstreams();
     const proxy = await start(routes(old));
     const agent = keepAlive(1);
-    expect((await ask(proxy.port, '/api/x', { agent })).text).toBe('old');
+    expect((await sendRequest(proxy.port, '/api/x', { agent })).text).toBe('old');
     proxy.apply(routes(next));
-    expect((await ask(proxy.port, '/api/x', { agent })).text).toBe('next');
+    expect((await sendRequest(proxy.port, '/api/x', { agent })).text).toBe('next');
     expect(old.requests).toHaveLength(1);
   });
 
   it('keeps the token of a credential that it did not change', async () => {
     const { old, routes } = await twoUpstreams();
     const proxy = await start(routes(old));
-    expect((await ask(proxy.port, '/api/x')).header('wakala-token')).toBe('fetched');
+    expect((await sendRequest(proxy.port, '/api/x')).header('wakala-token')).toBe('fetched');
     for (const changed of [{}, { timeout: '5s' }, { headers: { 'x-mode': 'live' } }, { max_concurrency: 7 }]) {
       proxy.apply(routes(old, changed));
-      expect((await ask(proxy.port, '/api/x')).header('wakala-token')).toBe('cached');
+      expect((await sendRequest(proxy.port, '/api/x')).header('wakala-token')).toBe('cached');
     }
     proxy.apply({ routes: { '/moved/*': routeTo(old), '/twice/*': routeTo(old) } });
-    expect((await ask(proxy.port, '/moved/x')).header('wakala-token')).toBe('cached');
-    expect((await ask(proxy.port, '/twice/x')).header('wakala-token')).toBe('cached');
+    expect((await sendRequest(proxy.port, '/moved/x')).header('wakala-token')).toBe('cached');
+    expect((await sendRequest(proxy.port, '/twice/x')).header('wakala-token')).toBe('cached');
     expect(old.tokens).toHaveLength(1);
   });
 
@@ -71,22 +71,22 @@ describe('a new configuration', () => {
   ])('drops the token of a %s that it changed', async (_, changed) => {
     const { old, routes } = await twoUpstreams();
     const proxy = await start(routes(old));
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     proxy.apply(routes(old, changed));
-    expect((await ask(proxy.port, '/api/x')).header('wakala-token')).toBe('fetched');
+    expect((await sendRequest(proxy.port, '/api/x')).header('wakala-token')).toBe('fetched');
     expect(old.requests[1]?.values('authorization')).toEqual([`Bearer ${old.tokens[1]}`]);
     proxy.apply(routes(old));
-    expect((await ask(proxy.port, '/api/x')).header('wakala-token')).toBe('fetched');
+    expect((await sendRequest(proxy.port, '/api/x')).header('wakala-token')).toBe('fetched');
     expect(old.tokens).toHaveLength(3);
   });
 
   it('takes routes away and adds others', async () => {
     const { old, next } = await twoUpstreams();
     const proxy = await start({ routes: { '/a/*': routeTo(old) } });
-    expect((await ask(proxy.port, '/a/x')).text).toBe('old');
+    expect((await sendRequest(proxy.port, '/a/x')).text).toBe('old');
     proxy.apply({ routes: { '/b/*': routeTo(next) } });
-    expectProblem(await ask(proxy.port, '/a/x'), { status: 404, code: 'no_route' });
-    expect((await ask(proxy.port, '/b/x')).text).toBe('next');
+    expectProblem(await sendRequest(proxy.port, '/a/x'), { status: 404, code: 'no_route' });
+    expect((await sendRequest(proxy.port, '/b/x')).text).toBe('next');
   });
 
   it('changes who may call', async () => {
@@ -94,7 +94,7 @@ describe('a new configuration', () => {
     const key = 'shop-key-0123456789';
     const proxy = await start(routes(old));
     const status = async () =>
-      (await ask(proxy.port, '/api/x', { headers: { authorization: `Bearer ${key}` } })).status;
+      (await sendRequest(proxy.port, '/api/x', { headers: { authorization: `Bearer ${key}` } })).status;
     proxy.apply({ ...routes(old), clients: [{ name: 'till', key: 'till-key-0123456789' }] });
     expect(await status()).toBe(401);
     proxy.apply({ ...routes(old), clients: [{ name: 'shop', key }] });
@@ -111,7 +111,7 @@ describe('a request under way when the configuration changes', () => {
     const held = await old.request();
     proxy.apply(routes(next));
     held.send(reply(200, 'paid'));
-    expect((await client.answer()).body.toString()).toBe('paid');
+    expect((await client.nextResponse()).body.toString()).toBe('paid');
     expect(next.received).toHaveLength(0);
   });
 
@@ -119,13 +119,13 @@ describe('a request under way when the configuration changes', () => {
     const { old, next, routes } = await twoUpstreams();
     const proxy = await start(routes(old));
     // So that there is a connection pool to be closed.
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     const client = await RawClient.open(proxy.port);
     client.send(POST.replace('held', 'late'));
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     proxy.apply(routes(next));
     client.send('pay');
-    const answer = await client.answer();
+    const answer = await client.nextResponse();
     expect([answer.status, answer.body.toString()]).toEqual([200, 'old']);
   });
 
@@ -135,7 +135,7 @@ describe('a request under way when the configuration changes', () => {
     const issuer = await RawUpstream.start(() => issuing.promise);
     const token = { request: { path: '/slow', json: { key: '{key}' } }, response: { access_token: 't' } };
     const proxy = await start(routes(old, { auth_server: issuer.origin, token }));
-    const asked = ask(proxy.port, '/api/x');
+    const asked = sendRequest(proxy.port, '/api/x');
     await issuer.request();
     proxy.apply(routes(next));
     issuing.resolve(reply(200, '{"t":"slow-token"}'));
@@ -153,7 +153,7 @@ describe('a request under way when the configuration changes', () => {
       return reply(401, 'dead');
     });
     const proxy = await start({ routes: { '/api/*': routeTo(old) } });
-    const asked = ask(proxy.port, '/api/pay', { body: 'money' });
+    const asked = sendRequest(proxy.port, '/api/pay', { body: 'money' });
     await old.request();
     proxy.apply({ routes: { '/api/*': routeTo(next) } });
     refusing.resolve(undefined);
@@ -188,7 +188,7 @@ describe('a configuration with another listener', () => {
     expect(() => proxy.apply({ ...routes(next), ...changed })).toThrow(
       /^to change `listen` or `admin`.* restart Wakala$/,
     );
-    expect((await ask(proxy.port, '/api/x')).text).toBe('old');
+    expect((await sendRequest(proxy.port, '/api/x')).text).toBe('old');
     expect(next.received).toHaveLength(0);
   });
 });

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
@@ -43,7 +43,7 @@ describe('drain', () => {
     const [clean, tookMs] = await timed(proxy.server.drain());
     expect(clean).toBe(true);
     expect(tookMs).toBeLessThan(1000);
-    await expect(ask(proxy.port, '/api/x')).rejects.toThrow('ECONNREFUSED');
+    await expect(sendRequest(proxy.port, '/api/x')).rejects.toThrow('ECONNREFUSED');
   });
 
   it('waits for a payment whose client left, and logs its outcome', async () => {
@@ -68,7 +68,7 @@ describe('drain', () => {
     const draining = proxy.server.drain();
     await proxy.logged('draining');
     held.send(reply(200, 'paid'));
-    const answer = await client.answer();
+    const answer = await client.nextResponse();
     expect([answer.body.toString(), ...answer.values('connection')]).toEqual(['paid', 'close']);
     expect(await client.ending).toBe('clean');
     expect(await draining).toBe(true);
@@ -78,10 +78,10 @@ describe('drain', () => {
     const { proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(get('/api/x'));
-    expect((await client.answer()).values('connection')).toEqual(['keep-alive']);
+    expect((await client.nextResponse()).values('connection')).toEqual(['keep-alive']);
     const draining = proxy.server.drain();
     client.send(get('/api/x'));
-    const answer = await client.answer();
+    const answer = await client.nextResponse();
     expect([answer.status, ...answer.values('connection')]).toEqual([200, 'close']);
     expect(await client.ending).toBe('clean');
     expect(await draining).toBe(true);
@@ -94,10 +94,10 @@ describe('drain', () => {
     const { proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(get('/api/x'));
-    await client.answer();
+    await client.nextResponse();
     const draining = proxy.server.drain();
     client.send(get(path));
-    const answer = await client.answer();
+    const answer = await client.nextResponse();
     expect([answer.status, ...answer.values('connection')]).toEqual([status, 'close']);
     expect(await client.ending).toBe('clean');
     expect(await draining).toBe(true);
@@ -108,9 +108,9 @@ describe('drain', () => {
     // Keeps it from being over at once.
     const idle = await RawClient.open(proxy.port);
     idle.send(get('/api/x'));
-    await idle.answer();
+    await idle.nextResponse();
     const draining = proxy.server.drain();
-    const late = await ask(proxy.port, '/api/x');
+    const late = await sendRequest(proxy.port, '/api/x');
     expect([late.status, late.header('connection')]).toEqual([200, 'close']);
     expect(await draining).toBe(true);
     expect(await idle.ending).toBe('clean');
@@ -120,7 +120,7 @@ describe('drain', () => {
     const { proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(get('/api/x'));
-    await client.answer();
+    await client.nextResponse();
     const [clean, tookMs] = await timed(proxy.server.drain());
     expect(clean).toBe(true);
     expect(await client.ending).toBe('clean');
@@ -137,7 +137,7 @@ describe('drain', () => {
       await once(socket, 'connect');
     }
     half.write('GET /api/x HTTP/1.1\r\nHost: loc');
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     const [clean, tookMs] = await timed(proxy.server.drain());
     expect(clean).toBe(true);
     expect(tookMs).toBeLessThan(3500);
@@ -169,18 +169,18 @@ describe('drain', () => {
 
   it('is told by /readyz at once, and never by /livez', async () => {
     const { proxy, upstream, adminPort } = await start();
-    expect((await ask(adminPort, '/readyz')).status).toBe(200);
+    expect((await sendRequest(adminPort, '/readyz')).status).toBe(200);
     const client = await RawClient.open(proxy.port);
     client.send(get('/api/held'));
     const held = await upstream.request();
     const draining = proxy.server.drain();
-    const answers = [await ask(adminPort, '/readyz'), await ask(adminPort, '/livez')];
+    const answers = [await sendRequest(adminPort, '/readyz'), await sendRequest(adminPort, '/livez')];
     expect(answers.map(({ status, text }) => [status, text])).toEqual([
       [503, '{"status":"draining"}'],
       [200, '{"status":"live"}'],
     ]);
     held.send(reply(200));
     await draining;
-    await expect(ask(adminPort, '/livez')).rejects.toThrow('ECONNREFUSED');
+    await expect(sendRequest(adminPort, '/livez')).rejects.toThrow('ECONNREFUSED');
   });
 });

@@ -8,9 +8,9 @@ import { createWakala, type WakalaConfig } from '../../src/library/index.ts';
 import { silentLog } from '../../src/logger.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { makePki, startTlsProxy, tlsFiles } from '../e2e/access/support.ts';
-import { expectProblem } from '../support/proxy-ask.ts';
+import { expectProblem } from '../support/proxy-client.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
-import { RawClient, rawAsk } from '../support/raw-client.ts';
+import { RawClient, sendRaw } from '../support/raw-client.ts';
 import { valuesOf } from '../support/raw-message.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
@@ -37,7 +37,7 @@ async function start() {
 describe('a request to a proxy', () => {
   it('goes out whole with 200 header lines', async () => {
     const { upstream, port } = await start();
-    expect((await rawAsk(port, request('GET /api/x', 200))).status).toBe(200);
+    expect((await sendRaw(port, request('GET /api/x', 200))).status).toBe(200);
     const [sent] = upstream.requests;
     expect(sent?.headers.filter(([name]) => /^x\d+$/.test(name))).toHaveLength(199);
   });
@@ -53,7 +53,7 @@ describe('a request to a proxy', () => {
     ['bad framing too', request('POST /api/x', 201, 'Transfer-Encoding: gzip, chunked')],
   ])('is refused with more: %s', async (_, bytes) => {
     const { upstream, port } = await start();
-    const answer = await rawAsk(port, bytes);
+    const answer = await sendRaw(port, bytes);
     expectProblem(answer, TOO_MANY);
     expect(answer.json()['detail']).toMatch(
       /^The request has (201|1500) header lines\. Send at most 200\. Nothing was sent\.$/,
@@ -70,10 +70,10 @@ describe('a request to a proxy', () => {
       client.send(bytes.slice(at, at + 1000));
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
-    expectProblem(await client.answer(), TOO_MANY);
+    expectProblem(await client.nextResponse(), TOO_MANY);
     // Its body was not taken for the next request.
     client.send(request('GET /api/x', 1));
-    expect((await client.answer()).status).toBe(200);
+    expect((await client.nextResponse()).status).toBe(200);
     expect(upstream.requests).toHaveLength(1);
   });
 
@@ -112,8 +112,8 @@ describe('a request to an app with the library', () => {
     ['where the server keeps all', 0, MANY],
   ])('is refused %s', async (_, max, count) => {
     const { upstream, port } = await startApp(max);
-    expectProblem(await rawAsk(port, request('POST /api/x', count, 'Content-Length: 3') + 'pay'), TOO_MANY);
-    expectProblem(await rawAsk(port, request('GET /api/x', count, ...HANDSHAKE)), TOO_MANY);
+    expectProblem(await sendRaw(port, request('POST /api/x', count, 'Content-Length: 3') + 'pay'), TOO_MANY);
+    expectProblem(await sendRaw(port, request('GET /api/x', count, ...HANDSHAKE)), TOO_MANY);
     expect(upstream.received).toHaveLength(0);
   });
 
@@ -122,8 +122,8 @@ describe('a request to an app with the library', () => {
     ['has the default', undefined, MANY],
   ])('is refused, by Node or by us, where the server %s', async (_, max, count) => {
     const { upstream, port } = await startApp(max);
-    expect((await rawAsk(port, request('POST /api/x', count, 'Content-Length: 3') + 'pay')).status).toBe(431);
-    expect((await rawAsk(port, request('GET /api/x', count, ...HANDSHAKE))).status).toBe(431);
+    expect((await sendRaw(port, request('POST /api/x', count, 'Content-Length: 3') + 'pay')).status).toBe(431);
+    expect((await sendRaw(port, request('GET /api/x', count, ...HANDSHAKE))).status).toBe(431);
     expect(upstream.received).toHaveLength(0);
   });
 
@@ -133,7 +133,7 @@ describe('a request to an app with the library', () => {
     [0, 200],
   ])('goes out where none can be missing: maxHeadersCount %s, %i lines', async (max, count) => {
     const { port } = await startApp(max);
-    expect((await rawAsk(port, request('GET /api/x', count))).status).toBe(200);
+    expect((await sendRaw(port, request('GET /api/x', count))).status).toBe(200);
   });
 });
 
@@ -142,7 +142,7 @@ it('the admin listener reads the last of many header lines', async () => {
   const proxy = await startProxy({ admin: '127.0.0.1:0', routes });
   // What a page of another site sends is refused.
   const bytes = request('POST /api/routes/api/refresh', MANY, 'Sec-Fetch-Site: cross-site');
-  expect((await rawAsk(proxy.server.admin?.port ?? 0, bytes)).status).toBe(403);
+  expect((await sendRaw(proxy.server.admin?.port ?? 0, bytes)).status).toBe(403);
 });
 
 it('an emulator reads the last of many header lines', async () => {
@@ -150,7 +150,7 @@ it('an emulator reads the last of many header lines', async () => {
   onTestFinished(() => emulator.close());
   const token = [...emulator.credentials.values()][0]!.reveal();
   const authorization = `Authorization: Bearer ${token}`;
-  const answer = await rawAsk(Number(new URL(emulator.apiUrl).port), request('GET /x', MANY, authorization));
+  const answer = await sendRaw(Number(new URL(emulator.apiUrl).port), request('GET /x', MANY, authorization));
   expect(answer.status).toBe(200);
 });
 
@@ -160,7 +160,7 @@ describe('an upstream response with many header lines', () => {
   it('reaches the client whole', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine', ...many, 'last: one'));
     const { port } = await startProxyTo(upstream);
-    const answer = await rawAsk(port, request('GET /api/x', 1));
+    const answer = await sendRaw(port, request('GET /api/x', 1));
     expect([answer.values('last'), answer.headers.filter(([name]) => /^x\d+$/.test(name)).length]).toEqual([
       ['one'],
       MANY,
@@ -171,7 +171,7 @@ describe('an upstream response with many header lines', () => {
     const lines = ['HTTP/1.1 101 Switching Protocols', ...HANDSHAKE, ...many, 'Sec-WebSocket-Accept: last', '', ''];
     const upstream = await RawUpstream.start(() => lines.join('\r\n'));
     const { port } = await startProxyTo(upstream, { websocket: true });
-    const answer = await rawAsk(port, request('GET /api/x', 3, ...HANDSHAKE));
+    const answer = await sendRaw(port, request('GET /api/x', 3, ...HANDSHAKE));
     expect([answer.status, valuesOf(answer, 'sec-websocket-accept')]).toEqual([101, ['last']]);
   });
 });

@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { silentLog } from '../../src/logger.ts';
 import { startServer } from '../../src/server/server.ts';
-import { ask, expectProblem, keepAlive } from '../support/proxy-ask.ts';
+import { sendRequest, expectProblem, keepAlive } from '../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
@@ -30,7 +30,7 @@ describe('the listener', () => {
     subscribe('http.server.request.start', onStart);
     onTestFinished(() => void unsubscribe('http.server.request.start', onStart));
     const proxy = await startProxyTo({ origin: 'http://127.0.0.1:1' });
-    await ask(proxy.port, '/nowhere');
+    await sendRequest(proxy.port, '/nowhere');
     expect([...servers]).toMatchObject([
       { headersTimeout: 10_000, maxHeaderSize: 16_384, requestTimeout: 0, keepAliveTimeout: 65_000 },
     ]);
@@ -44,8 +44,8 @@ describe('the listener', () => {
     });
     const { port } = await startProxyTo(upstream);
     const agent = keepAlive(1);
-    expect((await ask(port, '/nowhere', { agent })).status).toBe(404);
-    expect((await ask(port, '/api/x', { agent, body: '{}' })).status).toBe(200);
+    expect((await sendRequest(port, '/nowhere', { agent })).status).toBe(404);
+    expect((await sendRequest(port, '/api/x', { agent, body: '{}' })).status).toBe(200);
   });
 
   it('says whose port is taken, and how to choose another', async () => {
@@ -77,13 +77,13 @@ describe('the listener', () => {
     const proxy = await startProxy({ routes: { '/api/*': routeTo(upstream) }, max_connections: 1 });
     const first = await RawClient.open(proxy.port);
     first.send('GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    expect((await first.answer()).status).toBe(200);
-    const answer = await ask(proxy.port, '/api/x');
+    expect((await first.nextResponse()).status).toBe(200);
+    const answer = await sendRequest(proxy.port, '/api/x');
     expectProblem(answer, { status: 503, code: 'overloaded', outcome: 'not_sent' });
     expect([answer.header('retry-after'), answer.header('connection')]).toEqual(['1', 'close']);
     first.socket.end();
     await first.ending;
-    await expect.poll(async () => (await ask(proxy.port, '/api/x')).status).toBe(200);
+    await expect.poll(async () => (await sendRequest(proxy.port, '/api/x')).status).toBe(200);
   });
 });
 
@@ -94,7 +94,7 @@ it('refuses a WebSocket over max_connections', async () => {
   await expect.poll(async () => (await proxy.server.snapshot()).connections).toBe(1);
   const client = await RawClient.open(proxy.port);
   client.send('GET /api/x HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
-  expectProblem(await client.answer(), { status: 503, code: 'overloaded', outcome: 'not_sent' });
+  expectProblem(await client.nextResponse(), { status: 503, code: 'overloaded', outcome: 'not_sent' });
   expect(upstream.received).toHaveLength(0);
 });
 
@@ -116,7 +116,7 @@ describe('what is no HTTP', () => {
     const proxy = await startProxyTo(upstream);
     const client = await RawClient.open(proxy.port);
     client.send(bytes);
-    const answer = await client.answer();
+    const answer = await client.nextResponse();
     expectProblem(answer, { status, code, outcome: 'not_sent' });
     expect(answer.values('connection')).toEqual(['close']);
     await client.ending;
@@ -131,7 +131,7 @@ describe('what is no HTTP', () => {
     const proxy = await startProxyTo(upstream, { replay_limit: replayLimit });
     const client = await RawClient.open(proxy.port);
     client.send('POST /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n');
-    expectProblem(await client.answer(), { status: 400, code: 'bad_request', outcome });
+    expectProblem(await client.nextResponse(), { status: 400, code: 'bad_request', outcome });
     await client.ending;
     expect(upstream.requests).toHaveLength(0);
     expect(await proxy.logged('request_failed')).toMatchObject({ code: 'bad_request', outcome });

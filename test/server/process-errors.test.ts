@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createAdminServer, listen } from '../../src/server/http-server.ts';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { CliProcess, configFile } from '../support/proxy-process.ts';
 import { routeTo } from '../support/proxy-server.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
@@ -43,7 +43,7 @@ describe('the process lives on', { timeout: 60_000 }, () => {
     await vi.waitUntil(port, 30_000);
     child.stderr.destroy();
     // Each of them is a line of the log.
-    for (let i = 0; i < 5; i++) expect((await ask(port(), '/api/x')).status).toBe(200);
+    for (let i = 0; i < 5; i++) expect((await sendRequest(port(), '/api/x')).status).toBe(200);
     child.kill('SIGTERM');
     expect(await exited).toEqual([0, null]);
   });
@@ -72,7 +72,7 @@ describe('the process lives on', { timeout: 60_000 }, () => {
     await sleep(100);
     process.kill(cli.children()[0]!, 'SIGKILL');
     await cli.until(/"event":"worker_start_failed","error":"ENOENT"/);
-    expect((await ask(Number(port), '/api/x')).status).toBe(200);
+    expect((await sendRequest(Number(port), '/api/x')).status).toBe(200);
     cli.signal('SIGUSR2');
     await vi.waitUntil(() => cli.children().length === 2, 20_000);
     cli.signal('SIGTERM');

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { ask, askJson } from '../support/proxy-ask.ts';
+import { sendRequest, sendJson } from '../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy, startProxyToEmulator } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
@@ -20,7 +20,7 @@ async function toUpstream(
 describe('what is kept of a request', () => {
   it('is where it went, what it waited for, and how much there was of it', async () => {
     const { newest, proxy } = await toUpstream(() => reply(201, 'hello'));
-    await ask(proxy.port, '/api/pay/x?n=1', { body: 'abc', headers: { 'x-request-id': 'id-1' } });
+    await sendRequest(proxy.port, '/api/pay/x?n=1', { body: 'abc', headers: { 'x-request-id': 'id-1' } });
     const record = await newest();
     expect(record).toMatchObject({
       requestId: 'id-1',
@@ -46,9 +46,9 @@ describe('what is kept of a request', () => {
 
   it('is both attempts where the token was dead', async () => {
     const { emulator, proxy } = await startProxyToEmulator('jpay', {}, undefined, ADMIN);
-    await ask(proxy.port, '/jpay/transactions');
+    await sendRequest(proxy.port, '/jpay/transactions');
     emulator.control({ expire_tokens: true });
-    await ask(proxy.port, '/jpay/transactions');
+    await sendRequest(proxy.port, '/jpay/transactions');
     const [record] = await proxy.server.records(0);
     expect(record).toMatchObject({ use: 'replayed', refusals: 1 });
     expect(record?.attempts.map(({ status }) => status)).toEqual([401, record?.status]);
@@ -57,16 +57,16 @@ describe('what is kept of a request', () => {
 
   it('is the reason where wakala answers itself', async () => {
     const { newest, proxy } = await toUpstream(({ socket }) => void socket.destroy());
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     expect(await newest()).toMatchObject({ status: 502, code: 'upstream_reset', outcome: 'unknown', use: 'fetched' });
     expect((await newest()).detail).toContain('broke before the response was complete');
   });
 
   it('is also a refusal, its path without what may be a token', async () => {
     const { newest, proxy } = await toUpstream(() => reply(200, ''));
-    await ask(proxy.port, '/api/%2e%2e/x?token=abc');
+    await sendRequest(proxy.port, '/api/%2e%2e/x?token=abc');
     expect(await newest()).toMatchObject({ status: 400, code: 'bad_request_target', route: undefined, query: '' });
-    await ask(proxy.port, '/nowhere/0123456789abcdefghij/x');
+    await sendRequest(proxy.port, '/nowhere/0123456789abcdefghij/x');
     await expect.poll(newest).toMatchObject({ status: 404, path: '/nowhere/[redacted]/x', attempts: [] });
   });
 
@@ -81,7 +81,7 @@ describe('what is kept of a request', () => {
 
   it('are bodies only if that is said, and never in production', async () => {
     const { newest, proxy } = await toUpstream(() => reply(200, 'answer'), {}, { inspect_bodies: true });
-    await askJson(proxy.port, '/api/x', { amount: 1 });
+    await sendJson(proxy.port, '/api/x', { amount: 1 });
     const details = await proxy.server.details((await newest()).number);
     expect([details?.request.body, details?.response.body]).toEqual([
       { text: '{\n  "amount": 1\n}', cut: 0 },
@@ -95,7 +95,7 @@ describe('the counts of a route', () => {
     const { upstream, proxy } = await toUpstream(({ target }) => (target === '/held' ? undefined : reply(200, '')), {
       max_concurrency: 1,
     });
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     const client = await RawClient.open(proxy.port);
     client.send('GET /api/held HTTP/1.1\r\nHost: localhost\r\n\r\n');
     await upstream.request(2);
@@ -103,7 +103,7 @@ describe('the counts of a route', () => {
     const routes = { '/api/*': routeTo(upstream, { max_concurrency: 1, timeout: '5s' }) };
     const readFile = () => JSON.stringify({ ...written, routes });
     proxy.server.apply(loadConfig('proxy.config.yaml', { readFile, env: {} }).config);
-    expect((await ask(proxy.port, '/api/x')).json()).toMatchObject({ code: 'overloaded' });
+    expect((await sendRequest(proxy.port, '/api/x')).json()).toMatchObject({ code: 'overloaded' });
     const { routes: counted } = await proxy.server.snapshot();
     expect(counted[0]).toMatchObject({
       name: '/api/*',
@@ -114,10 +114,10 @@ describe('the counts of a route', () => {
 
   it('have refusals in them, and what no route took is counted apart', async () => {
     const { proxy } = await toUpstream(() => reply(200, ''), { allow: ['GET /x'] });
-    await ask(proxy.port, '/api/x');
-    await ask(proxy.port, '/api/y');
-    await ask(proxy.port, '/nowhere');
-    await ask(proxy.port, '/api/x', { headers: { host: 'evil.example' } });
+    await sendRequest(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/y');
+    await sendRequest(proxy.port, '/nowhere');
+    await sendRequest(proxy.port, '/api/x', { headers: { host: 'evil.example' } });
     await expect.poll(async () => (await proxy.server.snapshot()).unrouted).toEqual({ no_route: 1, host_refused: 1 });
     const [{ counts } = {}] = (await proxy.server.snapshot()).routes;
     expect(counts).toMatchObject({ statuses: [0, 0, 1, 0, 1, 0], errors: { path_refused: 1 } });
@@ -129,7 +129,7 @@ describe('the counts of a route', () => {
     const other = { ...routeTo(upstream), credentials: { key: 'another' } };
     const routes = { '/a/*': routeTo(upstream), '/b/*': routeTo(upstream), '/c/*': other };
     const proxy = await startProxy({ ...ADMIN, routes });
-    await ask(proxy.port, '/b/x');
+    await sendRequest(proxy.port, '/b/x');
     const { credentials, routes: shown, upstreams } = await proxy.server.snapshot();
     expect(credentials.map(({ name, exchanges }) => [name, exchanges.credentials.ok])).toEqual([
       ['/a/*', 1],
@@ -160,7 +160,7 @@ describe('a renewal by hand', () => {
 describe('lines in the log', () => {
   it('are one for each request where that is said, with what it took', async () => {
     const { proxy } = await toUpstream(() => reply(200, ''), {}, { log: { requests: true } });
-    await ask(proxy.port, '/api/x', { headers: { 'x-request-id': 'id-1' } });
+    await sendRequest(proxy.port, '/api/x', { headers: { 'x-request-id': 'id-1' } });
     const line = await proxy.logged('request_finished');
     expect(line).toMatchObject({
       ...{ level: 'info', request_id: 'id-1', route: '/api/*', method: 'GET', path: '/x', status: 200 },
@@ -171,8 +171,8 @@ describe('lines in the log', () => {
 
   it('are none for what went well otherwise, and one for each answer from 400 on', async () => {
     const { proxy } = await toUpstream(({ target }) => reply(target === '/bad' ? 409 : 200, ''));
-    await ask(proxy.port, '/api/x');
-    await ask(proxy.port, '/api/bad');
+    await sendRequest(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/bad');
     await proxy.logged('request_finished');
     expect(
       proxy.log.filter(({ event }) => event === 'request_finished').map(({ path, status }) => [path, status]),
@@ -183,14 +183,14 @@ describe('lines in the log', () => {
     const clients = [{ name: 'shop', key: 'made-up-key-of-the-shop' }];
     const { proxy } = await toUpstream(() => reply(409, ''), {}, { clients });
     const path = `/to/254712345678/card/4111111111111111/${'x'.repeat(40)}/${'7'.repeat(20)}`;
-    await ask(proxy.port, `/api${path}`, { headers: { authorization: 'Bearer made-up-key-of-the-shop' } });
+    await sendRequest(proxy.port, `/api${path}`, { headers: { authorization: 'Bearer made-up-key-of-the-shop' } });
     const line = await proxy.logged('request_finished');
     expect(line).toMatchObject({ client: 'shop', path: `/to/254•••78/card/411•••11/[redacted]/777•••77` });
   });
 
   it('are one alone where wakala fails', async () => {
     const { proxy } = await toUpstream(({ socket }) => void socket.destroy(), {}, { log: { requests: true } });
-    await ask(proxy.port, '/api/x', { headers: { 'x-request-id': 'id-1' } });
+    await sendRequest(proxy.port, '/api/x', { headers: { 'x-request-id': 'id-1' } });
     const lines = proxy.log.filter(({ request_id }) => request_id === 'id-1');
     expect(lines.map(({ event, code }) => [event, code])).toEqual([['request_failed', 'upstream_reset']]);
   });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { freePort } from '../support/free-port.ts';
 import { CliProcess, configFile } from '../support/proxy-process.ts';
 import { routeTo, type Settings } from '../support/proxy-server.ts';
@@ -28,16 +28,16 @@ async function serve(settings: Settings = {}, env: Record<string, string> = {}) 
   return { upstream, cli, file, written, adminPort, port: Number(port) };
 }
 
-const readyz = async (adminPort: number) => (await ask(adminPort, '/readyz')).json();
+const readyz = async (adminPort: number) => (await sendRequest(adminPort, '/readyz')).json();
 
 describe('a running wakala', { timeout: 60_000 }, () => {
   it('takes a changed file over by itself, and keeps its token', async () => {
     const { upstream, cli, file, written, port } = await serve();
-    await ask(port, '/api/x');
+    await sendRequest(port, '/api/x');
     rewrite(file, JSON.stringify({ ...written, routes: { '/moved/*': routeTo(upstream) } }));
     await cli.until(/"config_reloaded"/);
-    expect((await ask(port, '/api/x')).status).toBe(404);
-    const answer = await ask(port, '/moved/x');
+    expect((await sendRequest(port, '/api/x')).status).toBe(404);
+    const answer = await sendRequest(port, '/moved/x');
     expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'cached']);
     expect(upstream.tokens).toHaveLength(1);
   });
@@ -46,7 +46,7 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     const { cli, port } = await serve();
     cli.signal('SIGHUP');
     await cli.until(/"event":"config_reloaded","reason":"SIGHUP"/);
-    expect((await ask(port, '/api/x')).status).toBe(200);
+    expect((await sendRequest(port, '/api/x')).status).toBe(200);
   });
 
   it('opens no debugger on SIGUSR1, through which every user of the machine could read its tokens', async () => {
@@ -55,7 +55,7 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     // What comes after it was read after it.
     cli.signal('SIGHUP');
     await cli.until(/"config_reloaded"/);
-    expect((await ask(port, '/api/x')).status).toBe(200);
+    expect((await sendRequest(port, '/api/x')).status).toBe(200);
     expect(cli.stderr).not.toMatch(/debugger/i);
   });
 
@@ -64,7 +64,7 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     const workers = cli.children();
     expect(workers).toHaveLength(2);
     for (const worker of workers) process.kill(worker, 'SIGUSR1');
-    for (let i = 0; i < 4; i++) expect((await ask(port, '/api/x')).status).toBe(200);
+    for (let i = 0; i < 4; i++) expect((await sendRequest(port, '/api/x')).status).toBe(200);
     expect(cli.stderr).not.toMatch(/debugger|worker_died/i);
   });
 
@@ -91,7 +91,7 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     writeFileSync(file, 'routes: {/api/*: {provider: mpeza}}');
     cli.signal('SIGHUP');
     await cli.until(/config_reload_refused/);
-    expect((await ask(port, '/api/x')).status).toBe(200);
+    expect((await sendRequest(port, '/api/x')).status).toBe(200);
     const told = await readyz(adminPort);
     expect(told['status']).toBe('ready');
     expect(told['detail']).toMatch(
@@ -109,7 +109,7 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     cli.signal('SIGHUP');
     await cli.until(/restart Wakala/);
     expect((await readyz(adminPort))['detail']).toContain('`listen`');
-    expect((await ask(port, '/api/x')).status).toBe(200);
+    expect((await sendRequest(port, '/api/x')).status).toBe(200);
   });
 
   it.each(['SIGTERM', 'SIGINT'] as const)('ends at once with 1 on a second %s', async (signal) => {
@@ -136,7 +136,7 @@ describe('a running wakala', { timeout: 60_000 }, () => {
 
   it('exits 0 if nothing had to be', async () => {
     const { cli, port } = await serve();
-    expect((await ask(port, '/api/x')).status).toBe(200);
+    expect((await sendRequest(port, '/api/x')).status).toBe(200);
     cli.signal('SIGTERM');
     expect(await cli.exited).toBe(0);
   });

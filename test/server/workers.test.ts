@@ -2,7 +2,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { freePort } from '../support/free-port.ts';
-import { ask, keepAlive } from '../support/proxy-ask.ts';
+import { sendRequest, keepAlive } from '../support/proxy-client.ts';
 import { CliProcess, configFile } from '../support/proxy-process.ts';
 import { routeTo, type Settings } from '../support/proxy-server.ts';
 import { valuesOf } from '../support/raw-message.ts';
@@ -43,7 +43,7 @@ async function serve(settings: Settings = {}) {
 
 /** Over new connections, which the workers take in turn. */
 async function calls(port: number, count: number): Promise<Set<number>> {
-  const answers = await Promise.all(Array.from({ length: count }, () => ask(port, '/api/x', { body: '{}' })));
+  const answers = await Promise.all(Array.from({ length: count }, () => sendRequest(port, '/api/x', { body: '{}' })));
   return new Set(answers.map(({ status }) => status));
 }
 
@@ -86,7 +86,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     // A connection that a dying worker was given is never answered.
     const status = () =>
       Promise.race([
-        ask(port, '/api/x').then(
+        sendRequest(port, '/api/x').then(
           (answer) => answer.status,
           () => 0,
         ),
@@ -114,14 +114,16 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     writeFileSync(file, JSON.stringify({ ...written, routes: { '/moved/*': routeTo(upstream) } }));
     cli.signal('SIGHUP');
     await vi.waitUntil(async () => {
-      const statuses = await Promise.all(Array.from({ length: 8 }, () => ask(port, '/moved/x', { body: '{}' })));
+      const statuses = await Promise.all(
+        Array.from({ length: 8 }, () => sendRequest(port, '/moved/x', { body: '{}' })),
+      );
       return statuses.every(({ status }) => status === 200);
     }, 20_000);
     expect(await calls(port, 8)).toEqual(new Set([404]));
     writeFileSync(file, JSON.stringify({ ...written, workers: 3 }));
     cli.signal('SIGHUP');
     await cli.until(/to change the number of `workers`, restart Wakala/);
-    const readyz = (await ask(adminPort, '/readyz')).json();
+    const readyz = (await sendRequest(adminPort, '/readyz')).json();
     expect(readyz).toMatchObject({ status: 'ready', detail: expect.stringContaining('restart Wakala') as string });
     expect(cli.children()).toHaveLength(2);
   });
@@ -155,7 +157,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
   it('finish what is under way on SIGTERM, and the exit code is 0', async () => {
     const { upstream, cli, port, answerHeld } = await serve();
     await calls(port, 4);
-    const held = ask(port, '/api/held', { body: '{}' });
+    const held = sendRequest(port, '/api/held', { body: '{}' });
     await vi.waitUntil(() => upstream.requests.some(({ target }) => target === '/held'), 10_000);
     cli.signal('SIGTERM');
     await cli.until(/"event":"draining"/);
@@ -166,7 +168,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
 
   it('finish what is under way and end where the primary was killed', async () => {
     const { upstream, cli, port, answerHeld } = await serve({ drain_timeout: '10s' });
-    const held = ask(port, '/api/held', { body: '{}' });
+    const held = sendRequest(port, '/api/held', { body: '{}' });
     await vi.waitUntil(() => upstream.requests.some(({ target }) => target === '/held'), 10_000);
     const children = cli.children();
     cli.signal('SIGKILL');
@@ -184,9 +186,9 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     onTestFinished(() => cli.signal('SIGKILL'));
     // The primary hands new connections to the workers, so the worker has its connection before the primary stops.
     const agent = keepAlive(1);
-    await ask(port, '/unrouted', { agent });
+    await sendRequest(port, '/unrouted', { agent });
     cli.signal('SIGSTOP');
-    const response = ask(port, '/api/x', { body: '{}', agent });
+    const response = sendRequest(port, '/api/x', { body: '{}', agent });
     await sleep(200);
     cli.signal(signal);
     expect(await response).toMatchObject({ status: 200 });
@@ -212,7 +214,9 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     });
     const cli = new CliProcess(['serve', '-c', file]);
     await cli.until(/"event":"ready"/);
-    expect(await ask(Number((await cli.until(/127\.0\.0\.1:(\d+)/))[1]), '/api/x', { body: '{}' })).toMatchObject({
+    expect(
+      await sendRequest(Number((await cli.until(/127\.0\.0\.1:(\d+)/))[1]), '/api/x', { body: '{}' }),
+    ).toMatchObject({
       status: 200,
     });
   });

@@ -4,7 +4,7 @@ import { onTestFinished } from 'vitest';
 import { type RawMessage, RawReader, valuesOf } from './raw-message.ts';
 
 /** An answer as it was on the wire. */
-export interface RawAnswer extends RawMessage {
+export interface RawResponse extends RawMessage {
   readonly status: number;
   /** Of all lines with this lower-case name. */
   values(lowerCaseName: string): string[];
@@ -66,10 +66,10 @@ export class RawClient {
   }
 
   /** The next whole answer. `to` is the method it answers. @throws Error if the connection ends before */
-  async answer(to = 'GET'): Promise<RawAnswer> {
+  async nextResponse(to = 'GET'): Promise<RawResponse> {
     for (;;) {
       const message = this.#take(to);
-      if (message !== undefined) return answerOf(message);
+      if (message !== undefined) return responseOf(message);
       if (this.#ended)
         throw new Error(`the connection ended within an answer: ${this.#reader.rest.toString('latin1')}`);
       await this.#change.promise;
@@ -91,17 +91,17 @@ export class RawClient {
 }
 
 /** Sends one request as it stands and gives the answer. */
-export async function rawAsk(port: number, request: string | Buffer): Promise<RawAnswer> {
+export async function sendRaw(port: number, request: string | Buffer): Promise<RawResponse> {
   const client = await RawClient.open(port);
   client.send(request);
-  return client.answer(request.toString('latin1').split(' ', 1)[0]);
+  return client.nextResponse(request.toString('latin1').split(' ', 1)[0]);
 }
 
 function statusOf(start: string): number {
   return Number(start.split(' ')[1]);
 }
 
-function answerOf(message: RawMessage): RawAnswer {
+function responseOf(message: RawMessage): RawResponse {
   return {
     ...message,
     status: statusOf(message.start),

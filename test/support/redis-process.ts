@@ -74,8 +74,8 @@ export class RedisProcess {
     try {
       await once(socket, 'connect');
       socket.write(`${command}\r\n`);
-      const [answer] = (await once(socket, 'data')) as [Buffer];
-      return answer.toString();
+      const [response] = (await once(socket, 'data')) as [Buffer];
+      return response.toString();
     } finally {
       socket.destroy();
     }

@@ -20,7 +20,7 @@ export function network(): TokenTransport {
   return transport;
 }
 
-export interface Asking {
+export interface FetcherFixture {
   readonly fetcher: TokenFetcher;
   readonly clock: ManualClock;
   readonly log: LogLines;
@@ -29,10 +29,10 @@ export interface Asking {
 }
 
 /** An fetcher for a provider at `authServer`, or at its sandbox, over the network unless told otherwise. */
-export function asking(
+export function createFetcher(
   provider: Provider,
   { authServer, transport = network() }: { authServer?: string; transport?: TokenTransport } = {},
-): Asking {
+): FetcherFixture {
   const hosts = provider.hosts?.sandbox;
   const clock = new ManualClock();
   const log = new LogLines();

@@ -70,9 +70,9 @@ export async function refusalOf(promise: Promise<unknown>): Promise<ProxyError> 
 }
 
 /** Answers each question by a script, or waits until `answer` or `fail` is called. */
-export class FakeAsker implements TokenFetcher {
+export class FakeFetcher implements TokenFetcher {
   /** The refresh token of each question. */
-  readonly asked: (string | undefined)[] = [];
+  readonly requests: (string | undefined)[] = [];
   /** What the `n`th question gets, counted from 1; undefined leaves it waiting. */
   script: ((n: number) => Token | Error) | undefined;
   readonly #waiting: PromiseWithResolvers<Token>[] = [];
@@ -82,24 +82,24 @@ export class FakeAsker implements TokenFetcher {
   }
 
   get count(): number {
-    return this.asked.length;
+    return this.requests.length;
   }
 
   async fetch(refreshToken: Secret | undefined): Promise<Token> {
-    this.asked.push(refreshToken?.reveal());
-    const answer = this.script?.(this.count);
-    if (answer instanceof Error) throw answer;
-    if (answer !== undefined) return answer;
+    this.requests.push(refreshToken?.reveal());
+    const response = this.script?.(this.count);
+    if (response instanceof Error) throw response;
+    if (response !== undefined) return response;
     const waiting = Promise.withResolvers<Token>();
     this.#waiting.push(waiting);
     return waiting.promise;
   }
 
-  answer(token: Token): void {
+  resolve(token: Token): void {
     this.#waiting.shift()?.resolve(token);
   }
 
-  fail(error: Error): void {
+  reject(error: Error): void {
     this.#waiting.shift()?.reject(error);
   }
 }
@@ -111,7 +111,7 @@ export function cached(script?: (n: number, bench: { clock: ManualClock }) => To
   const clock = new ManualClock();
   const log = new LogLines();
   const chance = { value: 0 };
-  const fetcher = new FakeAsker(script === undefined ? undefined : (n) => script(n, { clock }));
+  const fetcher = new FakeFetcher(script === undefined ? undefined : (n) => script(n, { clock }));
   const source = new CachedTokenSource(fetcher, {
     provider: 'mpesa',
     clock,

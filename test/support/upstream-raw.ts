@@ -20,7 +20,7 @@ type Scripted = string | Buffer | undefined;
 
 export interface UpstreamOptions {
   /** `head`: the script runs before the body has come, and the request's body is empty. */
-  readonly answersAt?: 'head' | 'end';
+  readonly respondsAt?: 'head' | 'end';
   /** Gives the first token again and again. */
   readonly oneToken?: boolean;
 }
@@ -98,7 +98,7 @@ export class RawUpstream {
     socket.on('data', (chunk) => {
       this.#received.push(chunk);
       reader.push(chunk);
-      const early = this.#options.answersAt === 'head' && reader.peekHead()?.start.includes(TOKEN_PATH) === false;
+      const early = this.#options.respondsAt === 'head' && reader.peekHead()?.start.includes(TOKEN_PATH) === false;
       for (;;) {
         const message = early ? reader.takeHead() : reader.take('empty');
         if (message === undefined) break;
@@ -115,9 +115,9 @@ export class RawUpstream {
       const number = this.#options.oneToken === true ? 1 : this.tokens.length + 1;
       const token = `real-token-${number}-${this.port}`;
       this.tokens.push(token);
-      const answer = json(200, { access_token: token, expires_in: 3600 });
-      if (this.delayTokensMs === 0) request.send(answer);
-      else setTimeout(() => request.send(answer), this.delayTokensMs);
+      const response = json(200, { access_token: token, expires_in: 3600 });
+      if (this.delayTokensMs === 0) request.send(response);
+      else setTimeout(() => request.send(response), this.delayTokensMs);
       return;
     }
     this.requests.push(request);

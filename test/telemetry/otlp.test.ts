@@ -7,7 +7,7 @@ import { parentOf, traceparentOf } from '../../src/telemetry/otlp.ts';
 import { issue } from '../config/certificate.ts';
 import { Collector } from '../support/collector.ts';
 import { freePort } from '../support/free-port.ts';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { CliProcess, configFile, runCli } from '../support/proxy-process.ts';
 import { routeTo, startProxy } from '../support/proxy-server.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
@@ -78,12 +78,12 @@ describe('a collector', () => {
     const collector = await Collector.start({ status: () => status });
     const { proxy, said } = await startWith(collector.origin);
     for (let batch = 1; batch <= 3; batch++) {
-      expect((await ask(proxy.port, '/api/x')).status).toBe(200);
+      expect((await sendRequest(proxy.port, '/api/x')).status).toBe(200);
       await collector.batches(batch);
     }
     await proxy.logged(FAILING);
     status = 200;
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     expect(await proxy.logged(AGAIN)).toMatchObject({ level: 'info', lost: 7 });
     expect(said(FAILING)).toEqual([expect.objectContaining({ level: 'warn', error: 'status 400' })]);
     expect(proxy.logText()).not.toContain('not now');
@@ -101,7 +101,7 @@ describe('a collector', () => {
     process.on('unhandledRejection', rejected);
     onTestFinished(() => void process.off('unhandledRejection', rejected));
     const { proxy, said } = await startWith(await otlp());
-    for (let i = 0; i < 20; i++) expect((await ask(proxy.port, '/api/x')).status).toBe(200);
+    for (let i = 0; i < 20; i++) expect((await sendRequest(proxy.port, '/api/x')).status).toBe(200);
     expect(await proxy.server.drain()).toBe(true);
     await proxy.logged(FAILING);
     expect(said(FAILING)).toHaveLength(1);
@@ -112,9 +112,9 @@ describe('a collector', () => {
     let stuck = true;
     const collector = await Collector.start({ status: () => (stuck ? undefined : 200) });
     const { proxy } = await startWith(collector.origin);
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     await collector.batches(1);
-    await Promise.all(Array.from({ length: 1500 }, () => ask(proxy.port, '/api/x')));
+    await Promise.all(Array.from({ length: 1500 }, () => sendRequest(proxy.port, '/api/x')));
     stuck = false;
     await proxy.server.drain();
     expect(collector.spans.length).toBeGreaterThan(1000);
@@ -130,7 +130,7 @@ describe('a collector', () => {
     vi.stubEnv('OTEL_SDK_DISABLED', 'true');
     onTestFinished(() => void vi.unstubAllEnvs());
     const { proxy } = await startWith(`${collector.origin}/otel`);
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     await proxy.server.drain();
     const [request] = collector.requests;
     expect([request?.url, request?.headers['x-tenant']]).toEqual(['/otel/v1/traces', 'shop']);
@@ -145,7 +145,7 @@ describe('a collector', () => {
     vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
     onTestFinished(() => void vi.unstubAllEnvs());
     const { proxy, said } = await startWith(collector.origin);
-    await ask(proxy.port, '/api/x');
+    await sendRequest(proxy.port, '/api/x');
     await proxy.server.drain();
     expect(said(FAILING)).toMatchObject([{ error: 'DEPTH_ZERO_SELF_SIGNED_CERT' }]);
     expect(collector.payloads).toEqual([]);
@@ -170,7 +170,7 @@ describe('a process', () => {
     const env = { NODE_EXTRA_CA_CERTS: fileOf('ca.pem', ca.cert) };
     const cli = new CliProcess(['serve', '-c', settings(upstream, collector.origin)], { env });
     const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
-    await ask(Number(port), '/api/x');
+    await sendRequest(Number(port), '/api/x');
     cli.signal('SIGTERM');
     expect(await cli.exited).toBe(0);
     expect(collector.names()).toEqual(['GET /api/*', 'attempt 1', 'token wait']);
@@ -181,7 +181,7 @@ describe('a process', () => {
     const upstream = await RawUpstream.start(() => reply(200, 'paid'));
     const cli = new CliProcess(['serve', '-c', settings(upstream, collector.origin)]);
     const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
-    await ask(Number(port), '/api/x');
+    await sendRequest(Number(port), '/api/x');
     cli.signal('SIGTERM');
     expect(await cli.exited).toBe(0);
   });
@@ -191,7 +191,7 @@ describe('a process', () => {
     const upstream = await RawUpstream.start(() => reply(200, 'paid'));
     const cli = new CliProcess(['serve', '-c', settings(upstream, collector.origin, { workers: 2 })]);
     const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)".*"workers":2/);
-    await Promise.all(Array.from({ length: 20 }, () => ask(Number(port), '/api/x')));
+    await Promise.all(Array.from({ length: 20 }, () => sendRequest(Number(port), '/api/x')));
     cli.signal('SIGTERM');
     expect(await cli.exited).toBe(0);
     expect(collector.spans.filter(({ kind }) => kind === 2)).toHaveLength(20);

@@ -5,7 +5,7 @@ import { jwtShaped } from '../../src/providers/sample-response.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { ManualClock } from '../support/manual-clock.ts';
-import { asking } from '../support/token-exchange.ts';
+import { createFetcher } from '../support/token-exchange.ts';
 import { expectNoSecret, refusalOf } from '../support/token-fakes.ts';
 
 type Secrets = Readonly<Record<string, string>>;
@@ -227,7 +227,7 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
   const provider = named(documented.name);
 
   it('sends the documented request, and reads the token and its lifetime', async () => {
-    const { fetcher, clock, log, secrets } = asking(provider);
+    const { fetcher, clock, log, secrets } = createFetcher(provider);
     const scope = endpoint(documented, secrets).reply(200, documented.answer);
     const token = await fetcher.fetch(undefined);
     expect(token.accessToken.reveal()).toBe(documented.token);
@@ -239,7 +239,7 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
   });
 
   it('recognizes refused credentials, and shows none of them', async () => {
-    const { fetcher, log, secrets } = asking(provider);
+    const { fetcher, log, secrets } = createFetcher(provider);
     const { status, body } = provider.samples.deniedResponse;
     endpoint(documented, secrets).reply(status, { ...body, echo: Object.values(secrets) });
     const refusal = await refusalOf(fetcher.fetch(undefined));
@@ -250,13 +250,13 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
   });
 
   it('does not report a failure of the provider as refused credentials', async () => {
-    const { fetcher, secrets } = asking(provider);
+    const { fetcher, secrets } = createFetcher(provider);
     endpoint(documented, secrets).reply(500, { error: 'internal_error' });
     expect((await refusalOf(fetcher.fetch(undefined))).code).toBe('token_unavailable');
   });
 
   it('uses the default lifetime if the response has none', async () => {
-    const { fetcher, clock, secrets } = asking(provider);
+    const { fetcher, clock, secrets } = createFetcher(provider);
     const token = 'opaque-1';
     const answer = { token, access_token: token, accessToken: token, data: { accessToken: token } };
     endpoint(documented, secrets).reply(200, answer);
@@ -268,14 +268,14 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
 
 describe('an exchange with peculiarities', () => {
   it('ClickPesa: a token that is not a JWT lives for an hour', async () => {
-    const { fetcher, clock } = asking(named('clickpesa'));
+    const { fetcher, clock } = createFetcher(named('clickpesa'));
     nock('https://api.clickpesa.com').post('/third-parties/generate-token').reply(200, { token: 'Bearer opaque-1' });
     const token = await fetcher.fetch(undefined);
     expect([token.accessToken.reveal(), token.expiresAtMs - clock.now()]).toEqual(['opaque-1', 3_600_000]);
   });
 
   it('Pesapal: another error in a 200 does not mean refused credentials', async () => {
-    const { fetcher, log } = asking(named('pesapal'));
+    const { fetcher, log } = createFetcher(named('pesapal'));
     nock('https://cybqa.pesapal.com')
       .post('/pesapalv3/api/Auth/RequestToken')
       .reply(200, { token: null, error: { code: 'api_error', message: 'try later' }, status: '500' });
@@ -284,7 +284,7 @@ describe('an exchange with peculiarities', () => {
   });
 
   it('Pesapal: an unknown key means refused credentials', async () => {
-    const { fetcher } = asking(named('pesapal'));
+    const { fetcher } = createFetcher(named('pesapal'));
     nock('https://cybqa.pesapal.com')
       .post('/pesapalv3/api/Auth/RequestToken')
       .reply(200, { token: null, error: { code: 'consumer_key_unknown', message: '' }, status: '500' });
@@ -292,7 +292,7 @@ describe('an exchange with peculiarities', () => {
   });
 
   it('MTN MoMo: a wrong subscription key means refused credentials', async () => {
-    const { fetcher } = asking(named('mtn-momo'));
+    const { fetcher } = createFetcher(named('mtn-momo'));
     nock('https://sandbox.momodeveloper.mtn.com')
       .post(/token/)
       .reply(401, { statusCode: 401, message: 'Access denied due to invalid subscription key.' });
@@ -301,7 +301,7 @@ describe('an exchange with peculiarities', () => {
 
   it('KCB: production has another host and path for tokens', async () => {
     const auth = named('kcb-buni').hosts?.production.auth;
-    const { fetcher } = asking(named('kcb-buni'), { authServer: auth! });
+    const { fetcher } = createFetcher(named('kcb-buni'), { authServer: auth! });
     const scope = nock('https://accounts.buni.kcbgroup.com')
       .post('/oauth2/token', { grant_type: 'client_credentials' })
       .reply(200, standard('bank-1', 3600));

@@ -8,7 +8,7 @@ import { paypack } from '../../src/providers/paypack.ts';
 import { jwtShaped } from '../../src/providers/sample-response.ts';
 import { Secret } from '../../src/secret.ts';
 import { ManualClock } from '../support/manual-clock.ts';
-import { asking } from '../support/token-exchange.ts';
+import { createFetcher } from '../support/token-exchange.ts';
 import { expectNoSecret, refusalOf } from '../support/token-fakes.ts';
 
 const START_S = new ManualClock().now() / 1000;
@@ -35,7 +35,7 @@ const paypackRefresh = () => nock(PAYPACK).get(REFRESH_PATH);
 
 describe('the exchange', () => {
   it('of M-Pesa returns the token, with a lifetime from a string', async () => {
-    const { fetcher, clock, log, secrets } = asking(mpesa);
+    const { fetcher, clock, log, secrets } = createFetcher(mpesa);
     const scope = nock('https://sandbox.safaricom.co.ke', { badheaders: ['content-type', 'transfer-encoding'] })
       .get('/oauth/v1/generate')
       .query({ grant_type: 'client_credentials' })
@@ -51,7 +51,7 @@ describe('the exchange', () => {
   });
 
   it('of JPay returns the token, with a lifetime from the JWT', async () => {
-    const { fetcher, clock, secrets } = asking(jpay);
+    const { fetcher, clock, secrets } = createFetcher(jpay);
     const access = jwtShaped({ exp: START_S + 900 });
     nock('https://sandbox.api.jpay.africa')
       .post('/api/v1/auth/app/token', secrets)
@@ -64,7 +64,7 @@ describe('the exchange', () => {
   });
 
   it('of JPay uses the refresh token and keeps the new one', async () => {
-    const { fetcher } = asking(jpay);
+    const { fetcher } = createFetcher(jpay);
     const scope = nock('https://sandbox.api.jpay.africa')
       .post('/api/v1/auth/refresh', { refresh: 'r-1' })
       .reply(200, { access: 'j-2', refresh: 'r-2' });
@@ -75,7 +75,7 @@ describe('the exchange', () => {
   });
 
   it('of Jeel sends a multipart request to another host', async () => {
-    const { fetcher, clock, secrets } = asking(jeel);
+    const { fetcher, clock, secrets } = createFetcher(jeel);
     nock('https://auth.sandbox.jeel.co')
       .post('/oauth2/token', (body: string) =>
         [secrets['client_id']!, secrets['client_secret']!, 'client_credentials'].every((value) => body.includes(value)),
@@ -88,7 +88,7 @@ describe('the exchange', () => {
   });
 
   it('of Paypack returns the token, with a lifetime from a timestamp', async () => {
-    const { fetcher, clock } = asking(paypack);
+    const { fetcher, clock } = createFetcher(paypack);
     paypackLogin().reply(200, { ...PAYPACK_TOKEN, expires: String(START_S + 900) });
     const token = await fetcher.fetch(undefined);
     expect(token.accessToken.reveal()).toBe('a-fresh');
@@ -96,7 +96,7 @@ describe('the exchange', () => {
   });
 
   it("compares a timestamp with the server's clock", async () => {
-    const { fetcher, clock } = asking(paypack);
+    const { fetcher, clock } = createFetcher(paypack);
     const skewS = 3600;
     const date = new Date((START_S + skewS) * 1000).toUTCString();
     paypackLogin().reply(200, { ...PAYPACK_TOKEN, expires: START_S + skewS + 900 }, { date });
@@ -104,7 +104,7 @@ describe('the exchange', () => {
   });
 
   it('ignores a refresh token if the provider has no refresh', async () => {
-    const { fetcher } = asking(mpesa);
+    const { fetcher } = createFetcher(mpesa);
     const scope = nock('https://sandbox.safaricom.co.ke')
       .get(/^\/oauth/)
       .reply(200, { access_token: 'm-1' });
@@ -115,7 +115,7 @@ describe('the exchange', () => {
 
 describe('a refresh', () => {
   it('sends the refresh token in the path, and no credentials', async () => {
-    const { fetcher, log } = asking(paypack);
+    const { fetcher, log } = createFetcher(paypack);
     const login = paypackLogin().reply(500);
     paypackRefresh().reply(200, PAYPACK_TOKEN);
     const token = await fetcher.fetch(new Secret(REFRESH_TOKEN));
@@ -138,7 +138,7 @@ describe('a refresh', () => {
     ['no token', 200, '{"message":"ok"}'],
     ['a token that is dead already', 200, JSON.stringify({ ...PAYPACK_TOKEN, expires: START_S })],
   ])('with the response %s falls back to the credentials, once', async (_, status, body) => {
-    const { fetcher } = asking(paypack);
+    const { fetcher } = createFetcher(paypack);
     const refresh = paypackRefresh().reply(status, body);
     const login = paypackLogin().reply(200, PAYPACK_TOKEN);
     expect((await fetcher.fetch(new Secret(REFRESH_TOKEN))).accessToken.reveal()).toBe('a-fresh');
@@ -147,7 +147,7 @@ describe('a refresh', () => {
   });
 
   it('whose connection breaks falls back to the credentials', async () => {
-    const { fetcher } = asking(paypack);
+    const { fetcher } = createFetcher(paypack);
     paypackRefresh().replyWithError(Object.assign(new Error('broke off'), { code: 'ECONNRESET' }));
     paypackLogin().reply(200, PAYPACK_TOKEN);
     expect((await fetcher.fetch(new Secret(REFRESH_TOKEN))).accessToken.reveal()).toBe('a-fresh');
@@ -156,7 +156,7 @@ describe('a refresh', () => {
   it.each([429, 500, 503])(
     'with the response %d and Retry-After does not fall back to the credentials',
     async (status) => {
-      const { fetcher } = asking(paypack);
+      const { fetcher } = createFetcher(paypack);
       paypackRefresh().reply(status, '{}', { 'retry-after': '17' });
       const login = paypackLogin().reply(200, PAYPACK_TOKEN);
       const refusal = await refusalOf(fetcher.fetch(new Secret(REFRESH_TOKEN)));
@@ -166,7 +166,7 @@ describe('a refresh', () => {
   );
 
   it('fails with the failure of the credentials if both fail', async () => {
-    const { fetcher } = asking(paypack);
+    const { fetcher } = createFetcher(paypack);
     paypackRefresh().reply(500);
     paypackLogin().reply(401, { status: 401, message: 'invalid client credentials' });
     expect((await refusalOf(fetcher.fetch(new Secret(REFRESH_TOKEN)))).code).toBe('token_denied');
@@ -177,7 +177,7 @@ describe('a token endpoint', () => {
   const login = () => nock('https://sandbox.safaricom.co.ke').get(/^\/oauth/);
 
   it.each([301, 302, 303, 307, 308])('that redirects with %d is not followed', async (status) => {
-    const { fetcher } = asking(mpesa);
+    const { fetcher } = createFetcher(mpesa);
     login().reply(status, '', { location: 'https://elsewhere.example/token' });
     const target = nock('https://elsewhere.example').get('/token').reply(200, { access_token: 'stolen' });
     const refusal = await refusalOf(fetcher.fetch(undefined));
@@ -187,7 +187,7 @@ describe('a token endpoint', () => {
   });
 
   it('that responds with 204 sent no token', async () => {
-    const { fetcher } = asking(mpesa);
+    const { fetcher } = createFetcher(mpesa);
     login().reply(204);
     expect((await refusalOf(fetcher.fetch(undefined))).message).toContain('204 with an empty body');
   });
@@ -202,26 +202,26 @@ describe('a token endpoint', () => {
           this.push(pulledBytes > 100e6 ? null : chunk);
         },
       });
-    const { fetcher } = asking(mpesa);
+    const { fetcher } = createFetcher(mpesa);
     login().reply(200, endless);
     expect((await refusalOf(fetcher.fetch(undefined))).message).toContain('RESPONSE_TOO_LONG');
     expect(pulledBytes).toBeLessThan(1e6);
   });
 
   it('may send header names in any case', async () => {
-    const { fetcher } = asking(mpesa);
+    const { fetcher } = createFetcher(mpesa);
     login().reply(429, '', { 'RETRY-AFTER': '5' });
     expect((await refusalOf(fetcher.fetch(undefined))).retryAfterS).toBe(5);
   });
 
   it('that repeats a header: the first one counts', async () => {
-    const { fetcher } = asking(mpesa);
+    const { fetcher } = createFetcher(mpesa);
     login().reply(429, '', ['Retry-After', '5', 'Retry-After', '9', 'Set-Cookie', 'a', 'Set-Cookie', 'b']);
     expect((await refusalOf(fetcher.fetch(undefined))).code).toBe('token_unavailable');
   });
 
   it('that refuses the credentials is quoted in the log and not in the error', async () => {
-    const { fetcher, log } = asking(mpesa);
+    const { fetcher, log } = createFetcher(mpesa);
     login().reply(400, { errorCode: '400.008.01', errorMessage: 'Invalid Authentication passed' });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
@@ -243,7 +243,7 @@ describe('a token endpoint', () => {
   });
 
   it('whose 200 has no usable token is not quoted, since it may contain one under another name', async () => {
-    const { fetcher, log } = asking(mpesa);
+    const { fetcher, log } = createFetcher(mpesa);
     login().reply(200, { accessToken: 'm-under-another-name' });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(log.events).toEqual(['token_exchange_failed']);
@@ -255,7 +255,7 @@ describe('nothing secret', () => {
   it.each([400, 401, 403, 404, 500, 503])(
     'is in the log or the error when M-Pesa echoes it with %d',
     async (status) => {
-      const { fetcher, log, secrets } = asking(mpesa);
+      const { fetcher, log, secrets } = createFetcher(mpesa);
       nock('https://sandbox.safaricom.co.ke')
         .get(/^\/oauth/)
         .reply(status, (request: Request) => {
@@ -271,7 +271,7 @@ describe('nothing secret', () => {
   );
 
   it.each([jpay, paypack, jeel])('is in the log or the error when $name echoes the login', async (provider) => {
-    const { fetcher, log, secrets } = asking(provider);
+    const { fetcher, log, secrets } = createFetcher(provider);
     nock(/sandbox|paypack/)
       .post(/./)
       .reply(401, async (request: Request) => `you sent ${await request.text()}`);
@@ -284,7 +284,7 @@ describe('nothing secret', () => {
   it.each([400, 404, 500])(
     'is in the log or the error when a failed refresh echoes its URL with %d',
     async (status) => {
-      const { fetcher, log, secrets } = asking(paypack);
+      const { fetcher, log, secrets } = createFetcher(paypack);
       paypackRefresh().reply(status, (request: Request) => `no route ${request.url} for ${REFRESH_TOKEN}`);
       paypackLogin().reply(500, async (request: Request) => `you sent ${await request.text()}`);
       const refusal = await refusalOf(fetcher.fetch(new Secret(REFRESH_TOKEN)));
@@ -295,7 +295,7 @@ describe('nothing secret', () => {
   );
 
   it('is in the log when the connection of a refresh breaks, though the network error has the URL', async () => {
-    const { fetcher, log } = asking(paypack);
+    const { fetcher, log } = createFetcher(paypack);
     const broken = new Error(`connect failed for ${PAYPACK}${REFRESH_PATH}`);
     paypackRefresh().replyWithError(Object.assign(broken, { code: 'EHOSTUNREACH' }));
     paypackLogin().reply(200, PAYPACK_TOKEN);
@@ -308,7 +308,7 @@ describe('nothing secret', () => {
   });
 
   it('is in the log of a refresh that works', async () => {
-    const { fetcher, log, secrets } = asking(paypack);
+    const { fetcher, log, secrets } = createFetcher(paypack);
     paypackRefresh().reply(200, PAYPACK_TOKEN);
     const token = await fetcher.fetch(new Secret(REFRESH_TOKEN));
     expectNoSecret([token, log.lines], REFRESH_TOKEN, 'a-fresh', 'r-2', ...Object.values(secrets));

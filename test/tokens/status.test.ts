@@ -5,7 +5,7 @@ import { jpay } from '../../src/providers/jpay.ts';
 import { Secret } from '../../src/secret.ts';
 import type { TokenResponse } from '../../src/tokens/token-response.ts';
 import type { TokenTransport } from '../../src/tokens/exchange.ts';
-import { asking } from '../support/token-exchange.ts';
+import { createFetcher } from '../support/token-exchange.ts';
 import { cached, callOf, expectNoSecret, refusalOf, tokenOf } from '../support/token-fakes.ts';
 
 describe('the status of a credential', () => {
@@ -21,7 +21,7 @@ describe('the status of a credential', () => {
     const { fetcher, clock, source } = cached();
     const waiting = source.token();
     expect(source.status().isFetching).toBe(true);
-    fetcher.answer(tokenOf(clock, 'first'));
+    fetcher.resolve(tokenOf(clock, 'first'));
     await waiting;
     expect(source.status().isFetching).toBe(false);
   });
@@ -33,7 +33,7 @@ describe('the status of a credential', () => {
     const rejected = source.reject(first, callOf('GET', '/x'));
     expect(source.status()).toMatchObject({ token: undefined, isFetching: true });
     const second = tokenOf(clock, 'second');
-    fetcher.answer(second);
+    fetcher.resolve(second);
     await rejected;
     expect(source.status()).toMatchObject({ token: second, isFetching: false });
   });
@@ -74,11 +74,11 @@ describe('a manual refresh', () => {
   it('starts an exchange at once, while the old token stays in use', async () => {
     const { fetcher, clock, source } = cached();
     const first = source.token();
-    fetcher.answer(tokenOf(clock, 'first'));
+    fetcher.resolve(tokenOf(clock, 'first'));
     await first;
     const renewal = source.renew();
     expect(source.current()?.accessToken.reveal()).toBe('first');
-    fetcher.answer(tokenOf(clock, 'second'));
+    fetcher.resolve(tokenOf(clock, 'second'));
     expect((await renewal).accessToken.reveal()).toBe('second');
     expect(source.current()?.accessToken.reveal()).toBe('second');
   });
@@ -86,7 +86,7 @@ describe('a manual refresh', () => {
   it('joins the exchange under way, and respects the backoff', async () => {
     const { fetcher, source } = cached();
     const waiting = [refusalOf(source.token()), refusalOf(source.renew()), refusalOf(source.renew())];
-    fetcher.fail(new ProxyError('token_denied', 'Wrong.'));
+    fetcher.reject(new ProxyError('token_denied', 'Wrong.'));
     await Promise.all(waiting);
     expect((await refusalOf(source.renew())).retryAfterS).toBe(1);
     expect(fetcher.count).toBe(1);
@@ -102,7 +102,7 @@ describe('the statistics of a credential', () => {
 
   it('count each exchange by grant and outcome', async () => {
     const transport = answering(good, { status: 401 }, good, { status: 401 }, { status: 503 });
-    const { fetcher, stats } = asking(jpay, { transport });
+    const { fetcher, stats } = createFetcher(jpay, { transport });
     await fetcher.fetch(undefined);
     await fetcher.fetch(new Secret('r-1'));
     await refusalOf(fetcher.fetch(undefined));
@@ -115,7 +115,7 @@ describe('the statistics of a credential', () => {
   });
 
   it('have the difference of the clocks, from the last Date header', async () => {
-    const { fetcher, clock, stats } = asking(jpay, {
+    const { fetcher, clock, stats } = createFetcher(jpay, {
       transport: async () => ({
         status: 200,
         headers: { date: new Date(clock.now() + 90_000).toUTCString() },
@@ -129,7 +129,7 @@ describe('the statistics of a credential', () => {
 
   it('count network errors, of which only the code is kept', async () => {
     const secretCause = Object.assign(new Error('connect to canary-secret'), { code: 'ECONNREFUSED' });
-    const { fetcher, stats } = asking(jpay, { transport: () => Promise.reject(secretCause) });
+    const { fetcher, stats } = createFetcher(jpay, { transport: () => Promise.reject(secretCause) });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.cause).toEqual({ code: 'ECONNREFUSED' });
     expectNoSecret(refusal, 'canary-secret');

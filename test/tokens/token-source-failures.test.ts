@@ -13,7 +13,7 @@ describe('a failed exchange', () => {
   it('fails for everyone who waits, with the same error and the time to wait', async () => {
     const { fetcher, source } = cached();
     const waiting = Array.from({ length: 50 }, () => refusalOf(source.token()));
-    fetcher.fail(DOWN);
+    fetcher.reject(DOWN);
     const refusals = new Set(await Promise.all(waiting));
     expect(refusals.size).toBe(1);
     expect([...refusals][0]).toMatchObject({ code: 'token_unavailable', message: DOWN.message, retryAfterS: 1 });

@@ -27,11 +27,11 @@ describe('a refused token', () => {
   it('causes one exchange for 500 refused requests', async () => {
     const { fetcher, clock, source } = cached();
     const waiting = source.token();
-    fetcher.answer(tokenOf(clock, 't-1'));
+    fetcher.resolve(tokenOf(clock, 't-1'));
     const dead = await waiting;
     const rejected = Array.from({ length: 500 }, (_, n) => source.reject(dead, callOf('POST', `/pay/${n % 7}`)));
     const next = tokenOf(clock, 't-2');
-    fetcher.answer(next);
+    fetcher.resolve(next);
     expect(new Set(await Promise.all(rejected))).toEqual(new Set([next]));
     expect(fetcher.count).toBe(2);
   });
@@ -61,7 +61,7 @@ describe('a refused token', () => {
     fetcher.script = undefined;
     await clock.advance(80_000);
     const next = source.reject(dead, callOf('GET', '/x'));
-    fetcher.answer(tokenOf(clock, 't-ahead'));
+    fetcher.resolve(tokenOf(clock, 't-ahead'));
     expect(valueOf(await next)).toBe('t-ahead');
     expect(fetcher.count).toBe(2);
   });
@@ -104,7 +104,7 @@ describe('while a forced exchange runs, the refused token', () => {
     const { fetcher, clock, source, rejected } = await forcing();
     expect(source.current()).toBeUndefined();
     const waiting = source.token();
-    fetcher.answer(tokenOf(clock, 't-2'));
+    fetcher.resolve(tokenOf(clock, 't-2'));
     expect([valueOf(await waiting), valueOf(await rejected)]).toEqual(['t-2', 't-2']);
     expect(fetcher.count).toBe(2);
   });
@@ -130,7 +130,7 @@ describe('while a forced exchange runs, the refused token', () => {
   it('is current again if the exchange fails, also for the requests that waited', async () => {
     const { fetcher, first, source, rejected } = await forcing();
     const waiting = [source.token(), source.token()];
-    fetcher.fail(DOWN);
+    fetcher.reject(DOWN);
     expect(await Promise.all(waiting)).toEqual([first, first]);
     expect(await rejected).toBeUndefined();
     expect(source.current()).toBe(first);
@@ -140,7 +140,7 @@ describe('while a forced exchange runs, the refused token', () => {
     const { fetcher, clock, source, rejected } = await forcing();
     const waiting = refusalOf(source.token());
     await clock.advance(3_600_000);
-    fetcher.fail(DOWN);
+    fetcher.reject(DOWN);
     expect((await waiting).code).toBe('token_unavailable');
     expect(await rejected).toBeUndefined();
     expect(source.current()).toBeUndefined();
@@ -148,7 +148,7 @@ describe('while a forced exchange runs, the refused token', () => {
 
   it('stays current if the previous exchange failed', async () => {
     const { fetcher, clock, first, source, rejected } = await forcing();
-    fetcher.fail(DOWN);
+    fetcher.reject(DOWN);
     await rejected;
     await clock.advance(1000);
     void source.reject(first, callOf('GET', '/x', 200));

@@ -31,7 +31,7 @@ describe('a cached token', () => {
     const waiting = Array.from({ length: callers }, () => source.token());
     expect(fetcher.count).toBe(1);
     const token = tokenOf(clock, 't-1');
-    fetcher.answer(token);
+    fetcher.resolve(token);
     expect(new Set(await Promise.all(waiting))).toEqual(new Set([token]));
     expect(fetcher.count).toBe(1);
   });
@@ -39,7 +39,7 @@ describe('a cached token', () => {
   it('is shared with a caller that arrives with the response', async () => {
     const { fetcher, clock, source } = cached();
     const first = source.token();
-    fetcher.answer(tokenOf(clock, 't-1'));
+    fetcher.resolve(tokenOf(clock, 't-1'));
     await Promise.resolve();
     const second = source.token();
     expect(await second).toBe(await first);
@@ -95,14 +95,14 @@ describe('a refresh before expiry', () => {
   it('leaves the old token in use until the new one is there', async () => {
     const { fetcher, clock, source } = cached();
     const waiting = source.token();
-    fetcher.answer(tokenOf(clock, 't-1', { lifetimeMs: 100_000 }));
+    fetcher.resolve(tokenOf(clock, 't-1', { lifetimeMs: 100_000 }));
     const old = await waiting;
     source.current();
     await clock.advance(80_000);
     expect(fetcher.count).toBe(2);
     expect(source.current()).toBe(old);
     expect(await source.token()).toBe(old);
-    fetcher.answer(tokenOf(clock, 't-2'));
+    fetcher.resolve(tokenOf(clock, 't-2'));
     await clock.advance(0);
     expect(source.current()?.accessToken.reveal()).toBe('t-2');
     expect(fetcher.count).toBe(2);
@@ -208,7 +208,7 @@ describe('a refresh before expiry', () => {
     const { fetcher, clock, source } = cached();
     const waiting = source.token();
     source.close();
-    fetcher.answer(tokenOf(clock, 't-1'));
+    fetcher.resolve(tokenOf(clock, 't-1'));
     expect((await waiting).accessToken.reveal()).toBe('t-1');
     expect(clock.timers).toBe(0);
   });
@@ -217,7 +217,7 @@ describe('a refresh before expiry', () => {
     const { fetcher, clock, source } = cached();
     const waiting = source.token();
     source.close();
-    fetcher.fail(DOWN);
+    fetcher.reject(DOWN);
     await expect(waiting).rejects.toThrow(DOWN.message);
     expect(clock.timers).toBe(0);
   });
@@ -231,7 +231,7 @@ describe('a refresh token', () => {
       source.current();
       await clock.advance(80_000);
     }
-    expect(fetcher.asked).toEqual([undefined, 'r-1', 'r-2', 'r-3', 'r-4']);
+    expect(fetcher.requests).toEqual([undefined, 'r-1', 'r-2', 'r-3', 'r-4']);
   });
 
   it('stays valid after its access token expired', async () => {
@@ -239,14 +239,14 @@ describe('a refresh token', () => {
     await source.token();
     await clock.advance(DAY_MS);
     await source.token();
-    expect(fetcher.asked).toEqual([undefined, 'r-1', 'r-2']);
+    expect(fetcher.requests).toEqual([undefined, 'r-1', 'r-2']);
   });
 
   it('is used if the access token dies early', async () => {
     const { fetcher, source } = living(100_000);
     const token = await source.token();
     await source.reject(token, callOf('GET', '/x'));
-    expect(fetcher.asked).toEqual([undefined, 'r-1']);
+    expect(fetcher.requests).toEqual([undefined, 'r-1']);
   });
 
   it('is not used again after an exchange that failed', async () => {
@@ -257,7 +257,7 @@ describe('a refresh token', () => {
     source.current();
     await clock.advance(80_000);
     await clock.advance(1000);
-    expect(fetcher.asked).toEqual([undefined, 'r-1', undefined]);
+    expect(fetcher.requests).toEqual([undefined, 'r-1', undefined]);
   });
 
   it('is dropped if a response has none', async () => {
@@ -268,6 +268,6 @@ describe('a refresh token', () => {
       await source.token();
       await clock.advance(100_000);
     }
-    expect(fetcher.asked).toEqual([undefined, 'r-1', undefined]);
+    expect(fetcher.requests).toEqual([undefined, 'r-1', undefined]);
   });
 });

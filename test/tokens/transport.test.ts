@@ -8,7 +8,7 @@ import { paypack } from '../../src/providers/paypack.ts';
 import { Secret } from '../../src/secret.ts';
 import type { TokenRequest } from '../../src/tokens/token-request.ts';
 import { settled } from '../support/manual-clock.ts';
-import { asking, network } from '../support/token-exchange.ts';
+import { createFetcher, network } from '../support/token-exchange.ts';
 import { expectNoSecret, refusalOf } from '../support/token-fakes.ts';
 
 const KIB = 1024;
@@ -123,7 +123,7 @@ describe('the network transport', () => {
       });
       endless.pipe(response);
     });
-    const { fetcher, log } = asking(mpesa, { authServer: url });
+    const { fetcher, log } = createFetcher(mpesa, { authServer: url });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.message).toContain('RESPONSE_TOO_LONG at 127.0.0.1');
     await hungUp;
@@ -133,7 +133,7 @@ describe('the network transport', () => {
   });
 
   it('names the failure if nothing listens', async () => {
-    const { fetcher, log, secrets } = asking(mpesa, { authServer: await closedPort() });
+    const { fetcher, log, secrets } = createFetcher(mpesa, { authServer: await closedPort() });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal).toMatchObject({ code: 'token_unavailable', outcome: 'not_sent' });
     expect(refusal.message).toContain('ECONNREFUSED at 127.0.0.1');
@@ -141,7 +141,7 @@ describe('the network transport', () => {
   });
 
   it('makes two attempts for a refresh if nothing listens', async () => {
-    const { fetcher, log } = asking(paypack, { authServer: await closedPort() });
+    const { fetcher, log } = createFetcher(paypack, { authServer: await closedPort() });
     const refusal = await refusalOf(fetcher.fetch(new Secret('r-secret-1')));
     expect(refusal.message).toContain('ECONNREFUSED');
     expect(log.events).toEqual(['token_refresh_failed', 'token_reauthorizing', 'token_exchange_failed']);
@@ -150,7 +150,7 @@ describe('the network transport', () => {
 
   it('fails if the response is incomplete', async () => {
     const url = await serveBytes('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"access_token":"m-secret-1"}');
-    const { fetcher, log } = asking(mpesa, { authServer: url });
+    const { fetcher, log } = createFetcher(mpesa, { authServer: url });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
     expectNoSecret([refusal, log.lines], 'm-secret-1');
@@ -164,7 +164,7 @@ describe('the network transport', () => {
     ['two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{"access_token":"m-secret-1"}'],
     ['no HTTP at all', '{"access_token":"m-secret-1"}\r\n\r\n'],
   ])('keeps nothing of a response with %s', async (_, bytes) => {
-    const { fetcher, log } = asking(mpesa, { authServer: await serveBytes(bytes) });
+    const { fetcher, log } = createFetcher(mpesa, { authServer: await serveBytes(bytes) });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
     expectNoSecret([refusal, log.lines], 'm-secret-1');
@@ -201,7 +201,7 @@ describe('a token endpoint that does not respond', () => {
     ['to the end', '{"access_token":"m-secret-1",'],
   ])('%s is aborted after 15 s, and not a millisecond before', async (_, head) => {
     const { url, requests, arrived } = await silent(head);
-    const { fetcher, clock, log, secrets } = asking(mpesa, { authServer: url });
+    const { fetcher, clock, log, secrets } = createFetcher(mpesa, { authServer: url });
     let over = false;
     const refusal = refusalOf(fetcher.fetch(undefined)).finally(() => (over = true));
     await arrived;
@@ -218,7 +218,7 @@ describe('a token endpoint that does not respond', () => {
 
   it('to a refresh is aborted, and the exchange of the credentials has another 15 s', async () => {
     const { url, requests, arrived } = await silent();
-    const { fetcher, clock } = asking(paypack, { authServer: url });
+    const { fetcher, clock } = createFetcher(paypack, { authServer: url });
     const refusal = refusalOf(fetcher.fetch(new Secret('r-1')));
     await arrived;
     await clock.advance(15_000);
@@ -231,7 +231,7 @@ describe('a token endpoint that does not respond', () => {
 
   it('leaves no timer when it has responded', async () => {
     const url = await serve((_, response) => response.end('{"access_token":"m-1"}'));
-    const { fetcher, clock } = asking(mpesa, { authServer: url });
+    const { fetcher, clock } = createFetcher(mpesa, { authServer: url });
     await fetcher.fetch(undefined);
     expect(clock.delaysMs).toEqual([15_000]);
     expect(clock.timers).toBe(0);

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { freePort } from '../../support/free-port.ts';
-import { ask, askJson, expectProblem } from '../../support/proxy-ask.ts';
+import { sendRequest, sendJson, expectProblem } from '../../support/proxy-client.ts';
 import { CliProcess, temporaryDirectory } from '../../support/proxy-process.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { hasTool } from '../../support/tools.ts';
@@ -27,7 +27,7 @@ async function start(folder: string, replaced: Readonly<Record<string, string>> 
   const cli = new CliProcess(args, { env });
   await cli.until(/"event":"ready"/);
   for (const { httpGet } of [container.startupProbe!, container.livenessProbe!, container.readinessProbe!]) {
-    expect((await ask(adminPort, httpGet?.path ?? '')).status, httpGet?.path).toBe(200);
+    expect((await sendRequest(adminPort, httpGet?.path ?? '')).status, httpGet?.path).toBe(200);
   }
   return { cli, port, adminPort, secret: (name: string) => ({ authorization: `Bearer ${secrets.get(name) ?? ''}` }) };
 }
@@ -35,10 +35,10 @@ async function start(folder: string, replaced: Readonly<Record<string, string>> 
 describe.runIf(hasTool('kubectl'))('Wakala as the manifests run it', { timeout: 60_000 }, () => {
   it('as a sidecar: the app needs no key, the dashboard its token', async () => {
     const { cli, port, adminPort, secret } = await start('overlays/sidecar');
-    expectProblem(await ask(port, '/nowhere'), { status: 404, code: 'no_route' });
-    expect((await ask(adminPort, '/metrics')).status).toBe(200);
-    expect((await ask(adminPort, '/')).status).toBe(401);
-    expect((await ask(adminPort, '/', { headers: secret('admin_token') })).status).toBe(200);
+    expectProblem(await sendRequest(port, '/nowhere'), { status: 404, code: 'no_route' });
+    expect((await sendRequest(adminPort, '/metrics')).status).toBe(200);
+    expect((await sendRequest(adminPort, '/')).status).toBe(401);
+    expect((await sendRequest(adminPort, '/', { headers: secret('admin_token') })).status).toBe(200);
     cli.signal('SIGTERM');
     expect(await cli.exited).toBe(0);
   });
@@ -59,12 +59,15 @@ describe.runIf(hasTool('kubectl'))('Wakala as the manifests run it', { timeout: 
     const { port, adminPort, secret } = await start('overlays/gateway', {
       'wakala-redis:6379': `127.0.0.1:${redis.port}`,
     });
-    expect((await ask(adminPort, '/metrics')).text).toMatch(/^wakala_token_store_connected 1$/m);
-    expectProblem(await ask(port, '/nowhere'), { status: 401, code: 'client_unauthorized' });
-    const strange = await ask(port, '/nowhere', { headers: secret('redis_password') });
+    expect((await sendRequest(adminPort, '/metrics')).text).toMatch(/^wakala_token_store_connected 1$/m);
+    expectProblem(await sendRequest(port, '/nowhere'), { status: 401, code: 'client_unauthorized' });
+    const strange = await sendRequest(port, '/nowhere', { headers: secret('redis_password') });
     expectProblem(strange, { status: 401, code: 'client_unauthorized' });
     for (const client of ['client_shop', 'client_reports']) {
-      expectProblem(await ask(port, '/nowhere', { headers: secret(client) }), { status: 404, code: 'no_route' });
+      expectProblem(await sendRequest(port, '/nowhere', { headers: secret(client) }), {
+        status: 404,
+        code: 'no_route',
+      });
     }
   });
 
@@ -72,12 +75,12 @@ describe.runIf(hasTool('kubectl'))('Wakala as the manifests run it', { timeout: 
     expect(secretsIn(configIn(rendered('overlays/dev')))).toEqual([]);
     const { cli, port, adminPort } = await start('overlays/dev');
     await cli.until(/\[EMULATED\]/);
-    const answer = await askJson(port, '/paypack/transactions/cashin', { amount: 100, number: '0780000001' });
+    const answer = await sendJson(port, '/paypack/transactions/cashin', { amount: 100, number: '0780000001' });
     expect([answer.status, answer.header('x-emulated-by')]).toEqual([200, 'wakala']);
     const headers = { authorization: 'Bearer emulated-admin-token' };
-    expect((await ask(adminPort, '/', { headers })).text).toContain('EMULATED');
+    expect((await sendRequest(adminPort, '/', { headers })).text).toContain('EMULATED');
     for (const host of ['wakala-emulated:8080', 'wakala-emulated.payments-dev.svc:8080', '10.244.0.7:8080']) {
-      expect((await ask(port, '/paypack/transactions/list', { headers: { host } })).status).toBe(200);
+      expect((await sendRequest(port, '/paypack/transactions/list', { headers: { host } })).status).toBe(200);
     }
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { routeTo, startProxy } from '../../support/proxy-server.ts';
-import { rawAsk } from '../../support/raw-client.ts';
+import { sendRaw } from '../../support/raw-client.ts';
 import { RawUpstream, reply, type UpstreamRequest } from '../../support/upstream-raw.ts';
 
 /** Headers by which known servers take a request for one with another method. */
@@ -44,7 +44,7 @@ async function start(settings: Readonly<Record<string, unknown>>) {
   });
   const proxy = await startProxy({ routes: { '/api/*': routeTo(upstream, settings) } });
   const pay = (...lines: string[]) =>
-    rawAsk(
+    sendRaw(
       proxy.port,
       ['POST /api/pay HTTP/1.1', 'Host: localhost', 'Content-Length: 0', ...lines, '', ''].join('\r\n'),
     );

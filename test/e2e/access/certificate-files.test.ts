@@ -5,7 +5,7 @@ import { issue } from '../../config/certificate.ts';
 import { CliProcess, configFile } from '../../support/proxy-process.ts';
 import { routeTo } from '../../support/proxy-server.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
-import { askTls, makePki } from './support.ts';
+import { sendTls, makePki } from './support.ts';
 
 const pki = makePki();
 
@@ -23,7 +23,7 @@ describe('certificate files that are renewed on disk', { timeout: 60_000 }, () =
     write('key.pem', pki.server.key);
     const cli = new CliProcess(['serve', '-c', file]);
     const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
-    const serial = async () => (await askTls(Number(port), '/api/x', { ca: pki.ca.cert })).serial;
+    const serial = async () => (await sendTls(Number(port), '/api/x', { ca: pki.ca.cert })).serial;
     const first = await serial();
     const renewed = issue({ name: 'localhost', issuer: pki.ca });
     write('cert.pem', renewed.cert);

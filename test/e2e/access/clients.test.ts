@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type Answer, ask, expectProblem } from '../../support/proxy-ask.ts';
+import { type ProxyResponse, sendRequest, expectProblem } from '../../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../../support/proxy-server.ts';
-import { rawAsk } from '../../support/raw-client.ts';
+import { sendRaw } from '../../support/raw-client.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
 import { basic, bearer, SHOP, TILL } from './support.ts';
 
@@ -9,8 +9,8 @@ async function start(settings: Settings = {}) {
   const upstream = await RawUpstream.start(() => reply(200, 'fine'));
   const routes = { '/api/*': routeTo(upstream), '/other/*': routeTo(upstream) };
   const proxy = await startProxy({ clients: [SHOP, TILL], routes, ...settings });
-  const call = (headers: Record<string, string> = {}, path = '/api/x'): Promise<Answer> =>
-    ask(proxy.port, path, { headers });
+  const call = (headers: Record<string, string> = {}, path = '/api/x'): Promise<ProxyResponse> =>
+    sendRequest(proxy.port, path, { headers });
   return { upstream, proxy, call };
 }
 
@@ -46,10 +46,10 @@ describe('a proxy with a `clients` list', () => {
     ['a name of every object with a key', basic({ name: '__proto__', key: SHOP.key })],
   ])('responds 401 to a request with %s and sends nothing', async (_, headers) => {
     const { upstream, call } = await start();
-    const answer = await call(headers);
-    expectProblem(answer, { status: 401, code: 'client_unauthorized', outcome: 'not_sent' });
-    expect(answer.header('www-authenticate')).toMatch(/^Bearer realm="/);
-    expect(answer.text).not.toContain(SHOP.key);
+    const response = await call(headers);
+    expectProblem(response, { status: 401, code: 'client_unauthorized', outcome: 'not_sent' });
+    expect(response.header('www-authenticate')).toMatch(/^Bearer realm="/);
+    expect(response.text).not.toContain(SHOP.key);
     expect(upstream.received).toHaveLength(0);
   });
 
@@ -61,9 +61,9 @@ describe('a proxy with a `clients` list', () => {
 
   it('restricts each client to its routes', async () => {
     const { upstream, call } = await start();
-    const answer = await call(bearer(SHOP.key), '/other/x');
-    expectProblem(answer, { status: 403, code: 'client_forbidden', outcome: 'not_sent' });
-    expect(answer.text).toContain('shop');
+    const response = await call(bearer(SHOP.key), '/other/x');
+    expectProblem(response, { status: 403, code: 'client_forbidden', outcome: 'not_sent' });
+    expect(response.text).toContain('shop');
     expect(upstream.received).toHaveLength(0);
     expect((await call(bearer(TILL.key), '/other/x')).status).toBe(200);
     expect((await call(bearer(SHOP.key), '/api/x')).status).toBe(200);
@@ -71,7 +71,7 @@ describe('a proxy with a `clients` list', () => {
 
   it('never forwards a key, whatever header it is in', async () => {
     const { upstream, proxy } = await start();
-    const answer = await rawAsk(
+    const response = await sendRaw(
       proxy.port,
       [
         'GET /api/x HTTP/1.1',
@@ -87,7 +87,7 @@ describe('a proxy with a `clients` list', () => {
         '',
       ].join('\r\n'),
     );
-    expect(answer.status).toBe(200);
+    expect(response.status).toBe(200);
     const sent = upstream.received.toString('latin1');
     expect(sent).not.toContain(SHOP.key);
     expect(sent).not.toContain(Buffer.from(SHOP.key).toString('base64').slice(4, 16));

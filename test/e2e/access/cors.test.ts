@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Answer, ask, expectProblem } from '../../support/proxy-ask.ts';
+import { type ProxyResponse, sendRequest, expectProblem } from '../../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../../support/proxy-server.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
 import { basic, bearer, SHOP } from './support.ts';
@@ -30,14 +30,14 @@ async function start(settings: Settings = {}) {
     },
     ...settings,
   });
-  const call = (method: string, path: string, headers: Record<string, string>, body?: string): Promise<Answer> =>
-    ask(proxy.port, path, { method, headers, ...(body === undefined ? {} : { body }) });
+  const call = (method: string, path: string, headers: Record<string, string>, body?: string): Promise<ProxyResponse> =>
+    sendRequest(proxy.port, path, { method, headers, ...(body === undefined ? {} : { body }) });
   return { upstream, proxy, call };
 }
 
-function allowedOrigins(answer: Answer): string[] {
-  return answer.rawHeaders.filter(
-    (_, i) => i % 2 === 1 && answer.rawHeaders[i - 1]?.toLowerCase() === 'access-control-allow-origin',
+function allowedOrigins(response: ProxyResponse): string[] {
+  return response.rawHeaders.filter(
+    (_, i) => i % 2 === 1 && response.rawHeaders[i - 1]?.toLowerCase() === 'access-control-allow-origin',
   );
 }
 
@@ -49,28 +49,28 @@ describe.each([
     'of %s gets a 204 from Wakala and is not forwarded',
     async (path) => {
       const { upstream, call } = await start(settings);
-      const answer = await call('OPTIONS', path, { origin: ORIGIN, ...PREFLIGHT });
-      expect(answer.status).toBe(204);
-      expect(allowedOrigins(answer)).toEqual([ORIGIN]);
-      expect(answer.header('access-control-allow-methods')).toBe('POST');
-      expect(answer.header('vary')).toBe('Origin');
-      expect(answer.header('x-request-id')).toBeDefined();
+      const response = await call('OPTIONS', path, { origin: ORIGIN, ...PREFLIGHT });
+      expect(response.status).toBe(204);
+      expect(allowedOrigins(response)).toEqual([ORIGIN]);
+      expect(response.header('access-control-allow-methods')).toBe('POST');
+      expect(response.header('vary')).toBe('Origin');
+      expect(response.header('x-request-id')).toBeDefined();
       expect(upstream.received).toHaveLength(0);
     },
   );
 
   it('gets the origin it came from', async () => {
     const { call } = await start(settings);
-    const answer = await call('OPTIONS', '/api/x', { origin: 'http://localhost:3000', ...PREFLIGHT });
-    expect(allowedOrigins(answer)).toEqual(['http://localhost:3000']);
+    const response = await call('OPTIONS', '/api/x', { origin: 'http://localhost:3000', ...PREFLIGHT });
+    expect(allowedOrigins(response)).toEqual(['http://localhost:3000']);
   });
 
   it('of another origin gets a 403 that no page can read', async () => {
     const { upstream, call } = await start(settings);
     for (const origin of ['https://evil.example', 'null', 'http://localhost:3001', `${ORIGIN}.evil.example`]) {
-      const answer = await call('OPTIONS', '/api/x', { origin, ...PREFLIGHT });
-      expectProblem(answer, { status: 403, code: 'origin_refused', outcome: 'not_sent' });
-      expect(allowedOrigins(answer)).toEqual([]);
+      const response = await call('OPTIONS', '/api/x', { origin, ...PREFLIGHT });
+      expectProblem(response, { status: 403, code: 'origin_refused', outcome: 'not_sent' });
+      expect(allowedOrigins(response)).toEqual([]);
     }
     expect(upstream.received).toHaveLength(0);
   });
@@ -97,16 +97,16 @@ describe('a response to a page of an allowed origin names that origin exactly on
     ['the token path is misspelt', 'GET', '/mpesa/oauth/v1/generate/', 403],
   ])('if %s', async (_, method, path, status) => {
     const { call } = await start();
-    const answer = await call(method, path, page);
-    expect([answer.status, ...allowedOrigins(answer)]).toEqual([status, ORIGIN]);
-    expect(answer.header('access-control-allow-credentials')).toBeUndefined();
-    expect(answer.header('access-control-expose-headers')).toContain('wakala-token');
+    const response = await call(method, path, page);
+    expect([response.status, ...allowedOrigins(response)]).toEqual([status, ORIGIN]);
+    expect(response.header('access-control-allow-credentials')).toBeUndefined();
+    expect(response.header('access-control-expose-headers')).toContain('wakala-token');
   });
 
   it('if the body is too large', async () => {
     const { call } = await start();
-    const answer = await call('POST', '/api/x', page, 'longer than ten');
-    expect([answer.status, ...allowedOrigins(answer)]).toEqual([413, ORIGIN]);
+    const response = await call('POST', '/api/x', page, 'longer than ten');
+    expect([response.status, ...allowedOrigins(response)]).toEqual([413, ORIGIN]);
   });
 
   it.each([
@@ -114,19 +114,19 @@ describe('a response to a page of an allowed origin names that origin exactly on
     ['the call is not in `allow`', '/api/other', 403],
   ])('if %s', async (_, path, status) => {
     const { call } = await start();
-    const answer = await call('GET', path, page);
-    expect([answer.status, ...allowedOrigins(answer)]).toEqual([status, ORIGIN]);
+    const response = await call('GET', path, page);
+    expect([response.status, ...allowedOrigins(response)]).toEqual([status, ORIGIN]);
   });
 
   it('if the key is missing, wrong, or valid only for other routes', async () => {
     const { call } = await start({ clients: [SHOP] });
-    const answers = [
+    const responses = [
       await call('GET', '/api/x', page),
       await call('GET', '/api/x', { ...page, ...bearer('wrong-key-0123456789') }),
       await call('GET', '/mpesa/x', { ...page, ...bearer(SHOP.key) }),
       await call('GET', '/api/x', { ...page, ...basic(SHOP) }),
     ];
-    expect(answers.map((answer) => [answer.status, ...allowedOrigins(answer)])).toEqual([
+    expect(responses.map((response) => [response.status, ...allowedOrigins(response)])).toEqual([
       [401, ORIGIN],
       [401, ORIGIN],
       [403, ORIGIN],
@@ -138,9 +138,9 @@ describe('a response to a page of an allowed origin names that origin exactly on
 describe('a response to any other caller', () => {
   it('names no origin, even if the response of the provider does', async () => {
     const { call } = await start();
-    const answer = await call('GET', '/api/x', {});
-    const names = answer.rawHeaders.filter((__, i) => i % 2 === 0).map((name) => name.toLowerCase());
-    expect(answer.status).toBe(200);
+    const response = await call('GET', '/api/x', {});
+    const names = response.rawHeaders.filter((__, i) => i % 2 === 0).map((name) => name.toLowerCase());
+    expect(response.status).toBe(200);
     expect(names.filter((name) => name.startsWith('access-control-'))).toEqual([]);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { ask } from '../../support/proxy-ask.ts';
+import { sendRequest } from '../../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../../support/proxy-server.ts';
-import { type RawAnswer, rawAsk } from '../../support/raw-client.ts';
+import { type RawResponse, sendRaw } from '../../support/raw-client.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
 import { basic, SHOP, TILL } from './support.ts';
 
@@ -12,13 +12,13 @@ async function start(settings: Settings = {}) {
   const upstream = await RawUpstream.start(() => reply(200, 'fine'));
   const routes = { '/api/*': routeTo(upstream), '/other/*': routeTo(upstream), '/mpesa/*': MPESA };
   const proxy = await startProxy({ routes, ...settings });
-  const get = (target: string, host: string) => rawAsk(proxy.port, `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  const get = (target: string, host: string) => sendRaw(proxy.port, `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
   return { proxy, get };
 }
 
-function expectNoRoute(answer: RawAnswer): void {
-  expect([answer.status, ...answer.values('content-type')]).toEqual([404, 'application/problem+json']);
-  expect(answer.json()).toMatchObject({ code: 'no_route', outcome: 'not_sent' });
+function expectNoRoute(response: RawResponse): void {
+  expect([response.status, ...response.values('content-type')]).toEqual([404, 'application/problem+json']);
+  expect(response.json()).toMatchObject({ code: 'no_route', outcome: 'not_sent' });
 }
 
 describe('a Host that is not valid in a URL', () => {
@@ -47,9 +47,9 @@ describe('a Host that is not valid in a URL', () => {
 describe('404 no_route', () => {
   const detailFor = async (settings: Settings, headers: Record<string, string> = {}) => {
     const { proxy } = await start(settings);
-    const answer = await ask(proxy.port, '/nowhere', { headers });
-    expect(answer.status).toBe(404);
-    return String(answer.json()['detail']);
+    const response = await sendRequest(proxy.port, '/nowhere', { headers });
+    expect(response.status).toBe(404);
+    return String(response.json()['detail']);
   };
 
   it('names every route if anyone may call', async () => {
@@ -70,8 +70,8 @@ describe('a response of Wakala itself', () => {
     const { proxy } = await start();
     const body = 'x'.repeat(100_000);
     const login = `GET ${LOGIN} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
-    const answers = await rawAsk(proxy.port, login);
-    expect(answers.status).toBe(200);
-    expect(answers.values('connection')).not.toContain('close');
+    const responses = await sendRaw(proxy.port, login);
+    expect(responses.status).toBe(200);
+    expect(responses.values('connection')).not.toContain('close');
   });
 });

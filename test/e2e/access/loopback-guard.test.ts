@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { expectProblem } from '../../support/proxy-ask.ts';
+import { expectProblem } from '../../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../../support/proxy-server.ts';
-import { rawAsk } from '../../support/raw-client.ts';
+import { sendRaw } from '../../support/raw-client.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
 
 async function start(settings: Settings = {}) {
   const upstream = await RawUpstream.start(() => reply(200, 'fine'));
   const proxy = await startProxy({ routes: { '/api/*': routeTo(upstream) }, ...settings });
-  const call = (...lines: string[]) => rawAsk(proxy.port, ['GET /api/x HTTP/1.1', ...lines, '', ''].join('\r\n'));
+  const call = (...lines: string[]) => sendRaw(proxy.port, ['GET /api/x HTTP/1.1', ...lines, '', ''].join('\r\n'));
   return { upstream, proxy, call };
 }
 
@@ -15,8 +15,8 @@ describe('a proxy on a loopback address', () => {
   it('serves every name of this machine, with any port', async () => {
     const { call } = await start();
     const hosts = ['localhost', 'localhost:8080', 'LocalHost:1', 'x.localhost', '127.0.0.1', '127.1.2.3:9', '[::1]:80'];
-    const answers = await Promise.all(hosts.map((host) => call(`Host: ${host}`)));
-    expect(answers.map(({ status }) => status)).toEqual(hosts.map(() => 200));
+    const responses = await Promise.all(hosts.map((host) => call(`Host: ${host}`)));
+    expect(responses.map(({ status }) => status)).toEqual(hosts.map(() => 200));
   });
 
   it('refuses every other name before it requests a token, so that DNS rebinding fails', async () => {
@@ -66,7 +66,8 @@ describe('a proxy on a loopback address', () => {
 
   it('compares the authority of an absolute target with the Host header', async () => {
     const { proxy, upstream } = await start();
-    const get = (target: string, host: string) => rawAsk(proxy.port, `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    const get = (target: string, host: string) =>
+      sendRaw(proxy.port, `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
     expect((await get('http://localhost:8080/api/x', 'localhost:8080')).status).toBe(200);
     expect((await get('http://evil.com/api/x', 'evil.com')).status).toBe(403);
     expect((await get('http://evil.com/api/x', 'localhost')).status).toBe(400);
@@ -82,9 +83,9 @@ describe('a proxy on a loopback address', () => {
     ['Sec-Fetch-Site: Cross-Site', 'Sec-Fetch-Mode: no-cors'],
   ])('refuses the request of a web page: %s', async (...lines) => {
     const { upstream, call } = await start({ allowed_origins: ['https://app.example'] });
-    const answer = await call('Host: localhost', ...lines);
-    expectProblem(answer, { status: 403, code: 'origin_refused', outcome: 'not_sent' });
-    expect(answer.values('access-control-allow-origin')).toEqual([]);
+    const response = await call('Host: localhost', ...lines);
+    expectProblem(response, { status: 403, code: 'origin_refused', outcome: 'not_sent' });
+    expect(response.values('access-control-allow-origin')).toEqual([]);
     expect(upstream.received).toHaveLength(0);
   });
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { issue } from '../../config/certificate.ts';
 import { routeTo, type Settings } from '../../support/proxy-server.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
-import { askTls, basic, bearer, connectTls, makePki, SHOP, startTlsProxy, tlsFiles } from './support.ts';
+import { sendTls, basic, bearer, connectTls, makePki, SHOP, startTlsProxy, tlsFiles } from './support.ts';
 
 const pki = makePki();
 const otherCa = issue({ name: 'Other CA', isCa: true });
@@ -26,8 +26,8 @@ async function start(settings: Settings = { clients: CLIENTS }, mutual = true) {
   const files = tlsFiles(pki);
   const routes = { '/api/*': routeTo(upstream), '/other/*': routeTo(upstream) };
   const proxy = await startTlsProxy({ routes, ...settings }, files, mutual);
-  const status = async (...asked: [...(Parameters<typeof askTls> extends [number, ...infer Rest] ? Rest : never)]) =>
-    (await askTls(proxy.port, ...asked)).status;
+  const status = async (...asked: [...(Parameters<typeof sendTls> extends [number, ...infer Rest] ? Rest : never)]) =>
+    (await sendTls(proxy.port, ...asked)).status;
   return { upstream, proxy, files, routes, status };
 }
 

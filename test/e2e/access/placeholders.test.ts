@@ -4,7 +4,7 @@ import { startEmulator } from '../../../src/emulators/emulator.ts';
 import { valueAt } from '../../../src/json.ts';
 import { isFixed } from '../../../src/providers/provider.ts';
 import { providerNamed } from '../../../src/providers/registry.ts';
-import { type Answer, ask, askJson, expectProblem } from '../../support/proxy-ask.ts';
+import { type ProxyResponse, sendRequest, sendJson, expectProblem } from '../../support/proxy-client.ts';
 import { ShiftedClock } from '../../support/proxy-clock.ts';
 import { routeToEmulator, startProxy } from '../../support/proxy-server.ts';
 import { basic, bearer } from './support.ts';
@@ -47,10 +47,10 @@ async function start(...names: Name[]) {
   return { clock, proxy };
 }
 
-function login(port: number, name: Name, client: Listed | undefined): Promise<Answer> {
+function login(port: number, name: Name, client: Listed | undefined): Promise<ProxyResponse> {
   const [method, path] = LOGINS[name];
   const body = method === 'POST' ? JSON.stringify({ client_id: 'theirs' }) : undefined;
-  return ask(port, `/${name}${path}`, { method, headers: client ? basic(client) : {}, ...(body && { body }) });
+  return sendRequest(port, `/${name}${path}`, { method, headers: client ? basic(client) : {}, ...(body && { body }) });
 }
 
 async function placeholder(
@@ -67,9 +67,9 @@ async function placeholder(
   return String(valueAt(answer.json(), field)).replace(/^Bearer /, '');
 }
 
-function call(port: number, name: Name, token: string): Promise<Answer> {
+function call(port: number, name: Name, token: string): Promise<ProxyResponse> {
   const { path, json } = providerNamed(name)!.samples.call;
-  return askJson(port, `/${name}${path}`, json, bearer(token));
+  return sendJson(port, `/${name}${path}`, json, bearer(token));
 }
 
 const UNAUTHORIZED = { status: 401, code: 'client_unauthorized', outcome: 'not_sent' } as const;
@@ -234,12 +234,12 @@ describe.each(NAMES)('a login to %s with a placeholder', (name) => {
   });
 });
 
-function loginWith(port: number, name: Name, headers: Record<string, string>): Promise<Answer> {
+function loginWith(port: number, name: Name, headers: Record<string, string>): Promise<ProxyResponse> {
   const [method, path] = LOGINS[name];
-  return ask(port, `/${name}${path}`, { method, headers, ...(method === 'POST' && { body: '{}' }) });
+  return sendRequest(port, `/${name}${path}`, { method, headers, ...(method === 'POST' && { body: '{}' }) });
 }
 
-function tokenIn(answer: Answer, name: Name): string {
+function tokenIn(answer: ProxyResponse, name: Name): string {
   expect(answer.status).toBe(200);
   const { token } = providerNamed(name)!;
   if (isFixed(token)) throw new Error('never asked for');

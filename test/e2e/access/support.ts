@@ -83,7 +83,7 @@ export async function connectTls(port: number, credentials: Credentials): Promis
   return socket;
 }
 
-export interface TlsAnswer {
+export interface TlsResponse {
   readonly status: number;
   readonly text: string;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -92,12 +92,12 @@ export interface TlsAnswer {
 }
 
 /** Asks over a TLS connection of its own. @throws Error if the connection fails */
-export async function askTls(
+export async function sendTls(
   port: number,
   path: string,
   credentials: Credentials,
   headers: Readonly<Record<string, string>> = {},
-): Promise<TlsAnswer> {
+): Promise<TlsResponse> {
   const asked = request({
     port,
     host: '127.0.0.1',
@@ -108,10 +108,15 @@ export async function askTls(
     ...credentials,
   });
   asked.end();
-  const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
   const chunks: Buffer[] = [];
-  const { socket } = answer;
+  const { socket } = response;
   const serial = socket instanceof TLSSocket ? socket.getPeerX509Certificate()?.serialNumber : undefined;
-  for await (const chunk of answer as AsyncIterable<Buffer>) chunks.push(chunk);
-  return { status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString(), headers: answer.headers, serial };
+  for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
+  return {
+    status: response.statusCode ?? 0,
+    text: Buffer.concat(chunks).toString(),
+    headers: response.headers,
+    serial,
+  };
 }

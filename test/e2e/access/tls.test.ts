@@ -6,7 +6,7 @@ import { routeTo, type Settings } from '../../support/proxy-server.ts';
 import { RawClient } from '../../support/raw-client.ts';
 import { RawReader } from '../../support/raw-message.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
-import { askTls, bearer, connectTls, makePki, SHOP, startTlsProxy, tlsFiles } from './support.ts';
+import { sendTls, bearer, connectTls, makePki, SHOP, startTlsProxy, tlsFiles } from './support.ts';
 
 const pki = makePki();
 const trusting = { ca: pki.ca.cert };
@@ -22,12 +22,12 @@ async function start(settings: Settings = {}) {
 describe('a proxy with listen.tls', () => {
   it('serves https', async () => {
     const { proxy } = await start();
-    expect(await askTls(proxy.port, '/api/x', trusting)).toMatchObject({ status: 200, text: 'fine' });
+    expect(await sendTls(proxy.port, '/api/x', trusting)).toMatchObject({ status: 200, text: 'fine' });
   });
 
   it('presents its certificate, which clients can verify', async () => {
     const { proxy } = await start();
-    await expect(askTls(proxy.port, '/api/x', {})).rejects.toThrow(/certificate/);
+    await expect(sendTls(proxy.port, '/api/x', {})).rejects.toThrow(/certificate/);
     const socket = await connectTls(proxy.port, trusting);
     expect(socket.authorized).toBe(true);
     expect(socket.getPeerCertificate().subject.CN).toBe('localhost');
@@ -48,7 +48,7 @@ describe('a proxy with listen.tls', () => {
       expect(client.received.toString('latin1')).not.toContain('fine');
     }
     expect(upstream.received).toHaveLength(0);
-    expect((await askTls(proxy.port, '/api/x', trusting)).status).toBe(200);
+    expect((await sendTls(proxy.port, '/api/x', trusting)).status).toBe(200);
   });
 
   it('keeps running when clients disconnect during the handshake', async () => {
@@ -60,13 +60,13 @@ describe('a proxy with listen.tls', () => {
       if (i % 2 === 0) socket.destroy();
       else socket.resetAndDestroy();
     }
-    expect((await askTls(proxy.port, '/api/x', trusting)).status).toBe(200);
+    expect((await sendTls(proxy.port, '/api/x', trusting)).status).toBe(200);
   });
 
   it('applies browser checks and the `clients` list', async () => {
     const { proxy, upstream } = await start({ clients: [SHOP] });
     const status = async (headers: Record<string, string>) =>
-      (await askTls(proxy.port, '/api/x', trusting, headers)).status;
+      (await sendTls(proxy.port, '/api/x', trusting, headers)).status;
     expect(await status({ ...bearer(SHOP.key), host: 'evil.example' })).toBe(403);
     expect(await status({ ...bearer(SHOP.key), origin: 'https://evil.example' })).toBe(403);
     expect(await status({})).toBe(401);
@@ -84,8 +84,8 @@ describe('a proxy with listen.tls', () => {
     await closed;
     await expect
       .poll(() =>
-        askTls(proxy.port, '/api/x', trusting).then(
-          (answer) => answer.status,
+        sendTls(proxy.port, '/api/x', trusting).then(
+          (response) => response.status,
           () => 0,
         ),
       )
@@ -97,12 +97,12 @@ describe('new certificates', () => {
   it('are used for new connections, while open ones stay', async () => {
     const { proxy, files } = await start();
     const old = await connectTls(proxy.port, trusting);
-    const before = (await askTls(proxy.port, '/api/x', trusting)).serial;
+    const before = (await sendTls(proxy.port, '/api/x', trusting)).serial;
     const renewed = issue({ name: 'localhost', issuer: pki.ca });
     files['/tls/cert.pem'] = renewed.cert;
     files['/tls/key.pem'] = renewed.key;
     proxy.reload();
-    const after = await askTls(proxy.port, '/api/x', trusting);
+    const after = await sendTls(proxy.port, '/api/x', trusting);
     expect(after.status).toBe(200);
     expect(after.serial).not.toBe(before);
     const reader = new RawReader();
@@ -113,9 +113,9 @@ describe('new certificates', () => {
 
   it('that do not match their key change nothing', async () => {
     const { proxy, files } = await start();
-    const before = (await askTls(proxy.port, '/api/x', trusting)).serial;
+    const before = (await sendTls(proxy.port, '/api/x', trusting)).serial;
     files['/tls/cert.pem'] = issue({ name: 'localhost', issuer: pki.ca }).cert;
     expect(() => proxy.reload()).toThrow('does not belong to the certificate');
-    expect((await askTls(proxy.port, '/api/x', trusting)).serial).toBe(before);
+    expect((await sendTls(proxy.port, '/api/x', trusting)).serial).toBe(before);
   });
 });

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { expectProblem } from '../../support/proxy-ask.ts';
+import { expectProblem } from '../../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../../support/proxy-server.ts';
-import { rawAsk } from '../../support/raw-client.ts';
+import { sendRaw } from '../../support/raw-client.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
-import { askTls, bearer, makePki, SHOP, startTlsProxy, tlsFiles } from './support.ts';
+import { sendTls, bearer, makePki, SHOP, startTlsProxy, tlsFiles } from './support.ts';
 
 const OPEN: Settings = { listen: '0.0.0.0:0', open: true };
 const FIREFOX = 'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0';
@@ -13,14 +13,14 @@ async function start(settings: Settings = {}) {
   const upstream = await RawUpstream.start(() => reply(200, 'fine'));
   const proxy = await startProxy({ routes: { '/api/*': routeTo(upstream) }, ...settings });
   const send = (method: string, ...lines: string[]) =>
-    rawAsk(
+    sendRaw(
       proxy.port,
       [`${method} /api/x HTTP/1.1`, ...lines, ...(method === 'POST' ? ['Content-Length: 0'] : []), '', ''].join('\r\n'),
     );
   const refused = async (code: string, method: string, ...lines: string[]) => {
-    const answer = await send(method, ...lines);
-    if (method === 'HEAD') expect(answer.status).toBe(403);
-    else expectProblem(answer, { status: 403, code, outcome: 'not_sent' });
+    const response = await send(method, ...lines);
+    if (method === 'HEAD') expect(response.status).toBe(403);
+    else expectProblem(response, { status: 403, code, outcome: 'not_sent' });
     expect(upstream.received).toHaveLength(0);
   };
   return { send, refused };
@@ -146,7 +146,7 @@ describe('Host on an open address, where DNS rebinding is possible,', () => {
     const tls = { cert: '/tls/cert.pem', key: '/tls/key.pem' };
     const settings = { listen: { address: '0.0.0.0:0', tls }, open: true, routes: { '/api/*': routeTo(upstream) } };
     const { port } = await startTlsProxy(settings, tlsFiles(pki));
-    const answer = await askTls(port, '/api/x', { ca: pki.ca.cert }, { host: 'pay.shop.example' });
-    expect(answer.status).toBe(200);
+    const response = await sendTls(port, '/api/x', { ca: pki.ca.cert }, { host: 'pay.shop.example' });
+    expect(response.status).toBe(200);
   });
 });

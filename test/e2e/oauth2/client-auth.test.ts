@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ALGORITHMS } from '../../../src/client-assertion.ts';
 import { issue } from '../../config/certificate.ts';
 import { expectNoSecret, refusalOf } from '../../support/token-fakes.ts';
-import { asking, fieldOf, formOf } from './asking.ts';
+import { createFetcher, fieldOf, formOf } from './token-fetcher.ts';
 import { jwkOf, pairFor, pemOf } from './keys.ts';
 import { CLIENT_ID, oidcProvider, SECRET } from './servers.ts';
 
@@ -15,7 +15,7 @@ describe.each(['client_secret_basic', 'client_secret_post'] as const)('%s', (cli
 
   it('gets a token, with any characters in ID and secret', async () => {
     const { issuer } = await oidcProvider(client);
-    const { fetcher, sent } = asking({ issuer, client_auth, scope: 'payments', resource: RESOURCE });
+    const { fetcher, sent } = createFetcher({ issuer, client_auth, scope: 'payments', resource: RESOURCE });
     const token = await fetcher.fetch(undefined);
     expect(decodeJwt(token.accessToken.reveal())).toMatchObject({
       iss: issuer,
@@ -30,7 +30,7 @@ describe.each(['client_secret_basic', 'client_secret_post'] as const)('%s', (cli
 
   it('with a wrong secret is a token_denied that shows no secret', async () => {
     const { issuer } = await oidcProvider({ ...client, client_secret: 'another made-up secret' });
-    const { fetcher, log } = asking({ issuer, client_auth });
+    const { fetcher, log } = createFetcher({ issuer, client_auth });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     expect(log.lines).toMatchObject([{ fields: { status: 401, provider: 'oauth2' } }]);
@@ -42,7 +42,7 @@ describe.each(['client_secret_basic', 'client_secret_post'] as const)('%s', (cli
 describe('client_secret_basic', () => {
   it('encodes both parts as a form does, then joins them (RFC 6749 2.3.1)', async () => {
     const { issuer } = await oidcProvider({ client_secret: SECRET });
-    const { fetcher, sent } = asking({ issuer });
+    const { fetcher, sent } = createFetcher({ issuer });
     await fetcher.fetch(undefined);
     const basic = Buffer.from(String(sent.at(-1)?.headers['authorization']).slice('Basic '.length), 'base64');
     expect(basic.toString()).toBe(
@@ -65,7 +65,7 @@ describe('private_key_jwt', () => {
       const pair = pairFor(algorithm);
       const { issuer } = await oidcProvider(registered(algorithm, pair.publicKey.export({ format: 'jwk' })));
       const key = format === 'PEM' ? pemOf(pair) : jwkOf(pair);
-      const { fetcher, sent } = asking({ issuer, client_auth: 'private_key_jwt', key, algorithm });
+      const { fetcher, sent } = createFetcher({ issuer, client_auth: 'private_key_jwt', key, algorithm });
       // The server takes no jti twice.
       await fetcher.fetch(undefined);
       await fetcher.fetch(undefined);
@@ -82,7 +82,7 @@ describe('private_key_jwt', () => {
     const pair = pairFor('ES256');
     const { endpoint } = await oidcProvider(registered('ES256', pair.publicKey.export({ format: 'jwk' })));
     const key = pemOf(pair);
-    const { fetcher, sent } = asking({ token_endpoint: endpoint, client_auth: 'private_key_jwt', key });
+    const { fetcher, sent } = createFetcher({ token_endpoint: endpoint, client_auth: 'private_key_jwt', key });
     await fetcher.fetch(undefined);
     expect(decodeJwt(fieldOf(sent[0], 'client_assertion')).aud).toBe(endpoint);
   });
@@ -91,7 +91,7 @@ describe('private_key_jwt', () => {
     const known = pairFor('ES256').publicKey.export({ format: 'jwk' });
     const { issuer } = await oidcProvider(registered('ES256', known));
     const pem = pemOf(pairFor('ES256'));
-    const { fetcher, log, sent } = asking({ issuer, client_auth: 'private_key_jwt', key: pem });
+    const { fetcher, log, sent } = createFetcher({ issuer, client_auth: 'private_key_jwt', key: pem });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     const assertion = fieldOf(sent.at(-1), 'client_assertion');
@@ -114,7 +114,7 @@ describe('tls_client_auth', () => {
   it('presents the certificate to the token endpoint, with the client ID in the body', async () => {
     const { issuer } = await oidcProvider(registered, over);
     const { cert, key } = client;
-    const { fetcher, sent } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });
+    const { fetcher, sent } = createFetcher({ issuer, client_auth: 'tls_client_auth', cert, key });
     expect((await fetcher.fetch(undefined)).accessToken.reveal()).not.toBe('');
     expect(formOf(sent.at(-1))).toEqual([
       ['grant_type', 'client_credentials'],
@@ -131,14 +131,14 @@ describe('tls_client_auth', () => {
       { token_endpoint_auth_method: 'self_signed_tls_client_auth', jwks: { keys: [{ ...jwk, x5c }] } },
       over,
     );
-    const { fetcher } = asking({ issuer, client_auth: 'tls_client_auth', cert: own.cert, key: own.key });
+    const { fetcher } = createFetcher({ issuer, client_auth: 'tls_client_auth', cert: own.cert, key: own.key });
     expect((await fetcher.fetch(undefined)).accessToken.reveal()).not.toBe('');
   });
 
   it('with the certificate of another client is a token_denied that does not show the key', async () => {
     const { issuer } = await oidcProvider(registered, over);
     const { cert, key } = issue({ name: 'other', issuer: authority });
-    const { fetcher, log } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });
+    const { fetcher, log } = createFetcher({ issuer, client_auth: 'tls_client_auth', cert, key });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_denied');
     expectNoSecret([log.lines, refusal], key, key.split('\n')[1]!);
@@ -147,7 +147,7 @@ describe('tls_client_auth', () => {
   it('does not present the certificate when it fetches metadata from the issuer', async () => {
     const { issuer } = await oidcProvider(registered, over);
     const { cert, key } = client;
-    const { fetcher, sent } = asking({ issuer, client_auth: 'tls_client_auth', cert, key });
+    const { fetcher, sent } = createFetcher({ issuer, client_auth: 'tls_client_auth', cert, key });
     await fetcher.fetch(undefined);
     expect(sent.map(({ method, certificate }) => [method, certificate !== undefined])).toEqual([
       ['GET', false],

@@ -5,11 +5,11 @@ import { loadConfig } from '../../../src/config/load.ts';
 import { silentLog } from '../../../src/logger.ts';
 import { startServer } from '../../../src/server/server.ts';
 import { run } from '../../commands/doctor-support.ts';
-import { ask } from '../../support/proxy-ask.ts';
+import { sendRequest } from '../../support/proxy-client.ts';
 import { configFile } from '../../support/proxy-process.ts';
-import { askingFor, configOf, type Settings } from './asking.ts';
+import { createFetcherFor, configOf, type Settings } from './token-fetcher.ts';
 import { pairFor, pemOf } from './keys.ts';
-import { CLIENT_ID, madeUpServer, oidcProvider, SECRET } from './servers.ts';
+import { CLIENT_ID, scriptedServer, oidcProvider, SECRET } from './servers.ts';
 
 /** What `wakala dev` serves of such a route. */
 async function emulated(oauth2: Settings, settings: Settings = {}) {
@@ -52,23 +52,23 @@ describe('wakala dev with `provider: oauth2`', () => {
     ['a server that is not known yet', { issuer: '${NO_ISSUER}' }],
   ])('starts an emulator in place of the server: %s', async (_, oauth2) => {
     const { port } = await emulated(oauth2);
-    const answer = await ask(port, '/bank/v1/x?a=b');
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'fetched']);
-    expect(answer.json()).toMatchObject({ path: '/v1/x', query: 'a=b' });
+    const response = await sendRequest(port, '/bank/v1/x?a=b');
+    expect([response.status, response.header('wakala-token')]).toEqual([200, 'fetched']);
+    expect(response.json()).toMatchObject({ path: '/v1/x', query: 'a=b' });
   });
 
   it('refreshes with the refresh token that was issued with a token', async () => {
     const { port, emulators } = await emulated({ issuer: ISSUER });
-    await ask(port, '/bank/x');
+    await sendRequest(port, '/bank/x');
     emulators[0]!.control({ expire_tokens: true });
-    expect((await ask(port, '/bank/x')).header('wakala-token')).toBe('replayed');
+    expect((await sendRequest(port, '/bank/x')).header('wakala-token')).toBe('replayed');
     expect(emulators[0]!.stats()).toMatchObject({ exchanges: 1, refreshes: 1, denied: 0 });
   });
 
   it('checks the credentials', async () => {
     const { route } = await emulated({ issuer: ISSUER, client_auth: 'client_secret_post' });
     const other = { ...route, credentials: new Map([...route.credentials].slice(0, 1)) };
-    await expect(askingFor(other).fetcher.fetch(undefined)).rejects.toMatchObject({ code: 'token_denied' });
+    await expect(createFetcherFor(other).fetcher.fetch(undefined)).rejects.toMatchObject({ code: 'token_denied' });
   });
 
   it('sends the token in the header of the route, with the headers issued with it', async () => {
@@ -76,7 +76,7 @@ describe('wakala dev with `provider: oauth2`', () => {
       { issuer: ISSUER },
       { token_header: { name: 'X-Api-Key' }, headers_from_token: { 'X-App-Code': 'app.code' } },
     );
-    expect((await ask(port, '/bank/x')).status).toBe(200);
+    expect((await sendRequest(port, '/bank/x')).status).toBe(200);
   });
 });
 
@@ -95,7 +95,7 @@ describe('wakala routes with `provider: oauth2`', () => {
 describe('wakala doctor with `provider: oauth2`', () => {
   const credentials = { client_id: CLIENT_ID, client_secret: SECRET };
   const config = async (oauth2: Settings) => {
-    const api = await madeUpServer(() => ({ json: {} }));
+    const api = await scriptedServer(() => ({ json: {} }));
     const route = { provider: 'oauth2', upstream: api.origin, credentials, oauth2 };
     return { listen: '127.0.0.1:0', admin: false, routes: { '/bank/*': route } };
   };
@@ -117,7 +117,7 @@ describe('wakala doctor with `provider: oauth2`', () => {
   });
 
   it('says what is wrong with the metadata of an issuer, and what to do', async () => {
-    const { origin } = await madeUpServer(() => ({ status: 404, json: {} }));
+    const { origin } = await scriptedServer(() => ({ status: 404, json: {} }));
     const { code, stdout } = await run(await config({ issuer: origin }));
     expect(stdout).toContain('/.well-known/oauth-authorization-server responded with HTTP 404');
     expect(stdout).toMatch(/-> Write `issuer` exactly/);

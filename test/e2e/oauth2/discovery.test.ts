@@ -4,22 +4,29 @@ import { describe, expect, it } from 'vitest';
 import { metadataUrls } from '../../../src/tokens/discovery.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { refusalOf } from '../../support/token-fakes.ts';
-import { asking } from './asking.ts';
-import { type Arrived, type MadeUp, madeUpServer, mockServer, oidcProvider, SECRET } from './servers.ts';
+import { createFetcher } from './token-fetcher.ts';
+import {
+  type ReceivedRequest,
+  type ScriptedResponse,
+  scriptedServer,
+  mockServer,
+  oidcProvider,
+  SECRET,
+} from './servers.ts';
 
 const OAUTH = '/.well-known/oauth-authorization-server';
 const OPENID = '/.well-known/openid-configuration';
 
 /** An issuer with these answers at its places of metadata, and a token endpoint at `/token`. */
-function issuerWith(answers: Readonly<Record<string, (origin: string) => MadeUp>>) {
-  return madeUpServer(({ path }, origin): MadeUp => {
+function issuerWith(responses: Readonly<Record<string, (origin: string) => ScriptedResponse>>) {
+  return scriptedServer(({ path }, origin): ScriptedResponse => {
     if (path === '/token') return { json: { access_token: 'token-1', expires_in: 3600 } };
-    return answers[path]?.(origin) ?? { status: 404, text: 'not here' };
+    return responses[path]?.(origin) ?? { status: 404, text: 'not here' };
   });
 }
 
 const good = (origin: string) => ({ json: { issuer: origin, token_endpoint: `${origin}/token` } });
-const pathsOf = (arrived: readonly Arrived[]) => arrived.map(({ path }) => path);
+const pathsOf = (arrived: readonly ReceivedRequest[]) => arrived.map(({ path }) => path);
 
 describe('an issuer', () => {
   it.each([
@@ -35,14 +42,14 @@ describe('an issuer', () => {
 
   it('with OAuth 2.0 metadata (RFC 8414) gets one metadata request, and its token endpoint is used', async () => {
     const { issuer, endpoint } = await oidcProvider({ client_secret: SECRET });
-    const { fetcher, sent } = asking({ issuer });
+    const { fetcher, sent } = createFetcher({ issuer });
     await fetcher.fetch(undefined);
     expect(sent.map(({ url }) => url)).toEqual([`${issuer}${OAUTH}`, endpoint]);
   });
 
   it('with only OpenID Connect metadata is found at the second location', async () => {
     const { issuer } = await mockServer();
-    const { fetcher, sent } = asking({ issuer });
+    const { fetcher, sent } = createFetcher({ issuer });
     await fetcher.fetch(undefined);
     expect(sent.map(({ url }) => url)).toEqual([`${issuer}${OAUTH}`, `${issuer}${OPENID}`, `${issuer}/token`]);
   });
@@ -51,7 +58,7 @@ describe('an issuer', () => {
     const { origin, arrived } = await issuerWith({
       [`${OAUTH}/tenants/1`]: (here) => ({ json: { issuer: `${here}/tenants/1`, token_endpoint: `${here}/token` } }),
     });
-    await asking({ issuer: `${origin}/tenants/1` }).fetcher.fetch(undefined);
+    await createFetcher({ issuer: `${origin}/tenants/1` }).fetcher.fetch(undefined);
     expect(pathsOf(arrived)).toEqual([`${OAUTH}/tenants/1`, '/token']);
   });
 
@@ -59,21 +66,21 @@ describe('an issuer', () => {
     const { origin } = await issuerWith({
       [OAUTH]: (here) => ({ json: { issuer: `${here}/`, token_endpoint: `${here}/token` } }),
     });
-    await asking({ issuer: `${origin}/` }).fetcher.fetch(undefined);
-    const refusal = await refusalOf(asking({ issuer: origin }).fetcher.fetch(undefined));
+    await createFetcher({ issuer: `${origin}/` }).fetcher.fetch(undefined);
+    const refusal = await refusalOf(createFetcher({ issuer: origin }).fetcher.fetch(undefined));
     expect(refusal.message).toContain(`${OAUTH} belongs to another issuer: its \`issuer\` ends with \`/\``);
   });
 
   it('gets no credentials', async () => {
     const { origin, arrived } = await issuerWith({ [OAUTH]: good });
-    await asking({ issuer: origin }).fetcher.fetch(undefined);
+    await createFetcher({ issuer: origin }).fetcher.fetch(undefined);
     expect(arrived[0]?.headers).not.toHaveProperty('authorization');
     expect(arrived[0]?.form).toEqual([]);
   });
 });
 
 describe('metadata', () => {
-  const at = (answer: (origin: string) => MadeUp) => ({ [OAUTH]: answer });
+  const at = (response: (origin: string) => ScriptedResponse) => ({ [OAUTH]: response });
   const naming = (endpoint: unknown) => at((issuer) => ({ json: { issuer, token_endpoint: endpoint } }));
 
   it.each([
@@ -99,9 +106,9 @@ describe('metadata', () => {
     ['with a password in its token endpoint', naming('https://a:b@login.example/'), 'that is not a plain URL'],
     ['with a token endpoint without TLS', naming('http://login.example/token'), 'names a `token_endpoint` without TLS'],
     ['with a token endpoint at a metadata service', naming('https://169.254.169.254/token'), 'link-local'],
-  ] as const)('%s is not used: token_unavailable, with an explanation', async (_, answers, reason) => {
-    const { origin, arrived } = await issuerWith(answers);
-    const { fetcher, log } = asking({ issuer: origin });
+  ] as const)('%s is not used: token_unavailable, with an explanation', async (_, responses, reason) => {
+    const { origin, arrived } = await issuerWith(responses);
+    const { fetcher, log } = createFetcher({ issuer: origin });
     const refusal = await refusalOf(fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
     expect(refusal.message).toContain(' names no usable token endpoint (');
@@ -119,21 +126,21 @@ describe('metadata', () => {
       [OAUTH]: () => ({ json: { issuer: 'https://else.example' } }),
       [OPENID]: good,
     });
-    expect((await asking({ issuer: origin }).fetcher.fetch(undefined)).accessToken.reveal()).toBe('token-1');
+    expect((await createFetcher({ issuer: origin }).fetcher.fetch(undefined)).accessToken.reveal()).toBe('token-1');
   });
 
   it('of more than 64 KiB is not read', async () => {
     const { origin } = await issuerWith({
       [OAUTH]: (issuer) => ({ json: { issuer, token_endpoint: `${issuer}/token`, padding: 'x'.repeat(64 * 1024) } }),
     });
-    const refusal = await refusalOf(asking({ issuer: origin }).fetcher.fetch(undefined));
+    const refusal = await refusalOf(createFetcher({ issuer: origin }).fetcher.fetch(undefined));
     expect(refusal).toMatchObject({ code: 'token_unavailable' });
     expect(refusal.message).toContain('RESPONSE_TOO_LONG at ');
   });
 
   it('with Retry-After is not requested earlier', async () => {
     const { origin } = await issuerWith(at(() => ({ status: 429, headers: { 'retry-after': '17' }, json: {} })));
-    expect((await refusalOf(asking({ issuer: origin }).fetcher.fetch(undefined))).retryAfterS).toBe(17);
+    expect((await refusalOf(createFetcher({ issuer: origin }).fetcher.fetch(undefined))).retryAfterS).toBe(17);
   });
 
   it('of an unreachable issuer is a token_unavailable', async () => {
@@ -142,7 +149,7 @@ describe('metadata', () => {
     const { port } = server.address() as AddressInfo;
     server.close();
     await once(server, 'close');
-    const refusal = await refusalOf(asking({ issuer: `http://127.0.0.1:${port}` }).fetcher.fetch(undefined));
+    const refusal = await refusalOf(createFetcher({ issuer: `http://127.0.0.1:${port}` }).fetcher.fetch(undefined));
     expect(refusal.code).toBe('token_unavailable');
     expect(refusal.message).toContain('ECONNREFUSED at ');
   });
@@ -152,7 +159,7 @@ describe('cached metadata', () => {
   it('is used for one hour', async () => {
     const clock = new ManualClock();
     const { origin, arrived } = await issuerWith({ [OAUTH]: good });
-    const { fetcher } = asking({ issuer: origin }, {}, clock);
+    const { fetcher } = createFetcher({ issuer: origin }, {}, clock);
     await fetcher.fetch(undefined);
     await clock.advance(3_600_000 - 1);
     await fetcher.fetch(undefined);
@@ -168,7 +175,7 @@ describe('cached metadata', () => {
     const { origin, arrived } = await issuerWith({
       [OAUTH]: (here) => (down ? { status: 503, json: {} } : good(here)),
     });
-    const { fetcher } = asking({ issuer: origin }, {}, clock);
+    const { fetcher } = createFetcher({ issuer: origin }, {}, clock);
     await fetcher.fetch(undefined);
     down = true;
     await clock.advance(3_600_000);
@@ -183,11 +190,11 @@ describe('cached metadata', () => {
 
   it('is dropped once the token endpoint is gone', async () => {
     let moved = false;
-    const { origin, arrived } = await madeUpServer(({ path }, here): MadeUp => {
+    const { origin, arrived } = await scriptedServer(({ path }, here): ScriptedResponse => {
       if (path === OAUTH) return { json: { issuer: here, token_endpoint: moved ? `${here}/new` : `${here}/old` } };
       return path === (moved ? '/new' : '/old') ? { json: { access_token: 't' } } : { status: 404, json: {} };
     });
-    const { fetcher } = asking({ issuer: origin });
+    const { fetcher } = createFetcher({ issuer: origin });
     await fetcher.fetch(undefined);
     moved = true;
     await refusalOf(fetcher.fetch(undefined));

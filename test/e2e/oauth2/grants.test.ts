@@ -3,14 +3,14 @@ import { describe, expect, it } from 'vitest';
 import { Secret } from '../../../src/secret.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { expectNoSecret } from '../../support/token-fakes.ts';
-import { asking, fieldOf } from './asking.ts';
+import { createFetcher, fieldOf } from './token-fetcher.ts';
 import { pairFor, pemOf } from './keys.ts';
-import { madeUpServer, madeUpTokens, mockServer, oidcProvider, SECRET } from './servers.ts';
+import { scriptedServer, scriptedTokenServer, mockServer, oidcProvider, SECRET } from './servers.ts';
 
 describe('a token request', () => {
   it('has scope, audience and each resource as configured', async () => {
-    const { endpoint, arrived } = await madeUpTokens();
-    const { fetcher } = asking({
+    const { endpoint, arrived } = await scriptedTokenServer();
+    const { fetcher } = createFetcher({
       token_endpoint: endpoint,
       scope: 'payments:write refunds',
       audience: 'https://api.bank.example/v1?x=1&y=2',
@@ -28,8 +28,8 @@ describe('a token request', () => {
   });
 
   it('can have one resource and nothing else', async () => {
-    const { endpoint, arrived } = await madeUpTokens();
-    await asking({ token_endpoint: endpoint, resource: 'https://api.bank.example' }).fetcher.fetch(undefined);
+    const { endpoint, arrived } = await scriptedTokenServer();
+    await createFetcher({ token_endpoint: endpoint, resource: 'https://api.bank.example' }).fetcher.fetch(undefined);
     expect(arrived[0]?.form).toEqual([
       ['grant_type', 'client_credentials'],
       ['resource', 'https://api.bank.example'],
@@ -39,21 +39,21 @@ describe('a token request', () => {
   it('has parameters for which a server issues a token', async () => {
     const { issuer } = await oidcProvider({ client_secret: SECRET });
     const resource = 'https://api.bank.example/v1';
-    const token = await asking({ issuer, scope: 'payments', resource }).fetcher.fetch(undefined);
+    const token = await createFetcher({ issuer, scope: 'payments', resource }).fetcher.fetch(undefined);
     expect(decodeJwt(token.accessToken.reveal())).toMatchObject({ scope: 'payments', aud: resource });
-    const without = await asking({ issuer, resource }).fetcher.fetch(undefined);
+    const without = await createFetcher({ issuer, resource }).fetcher.fetch(undefined);
     expect(decodeJwt(without.accessToken.reveal())).not.toHaveProperty('scope');
   });
 
   it('goes to a token endpoint with a query', async () => {
-    const { endpoint, arrived } = await madeUpTokens();
-    await asking({ token_endpoint: `${endpoint}?policy=b2c_1` }).fetcher.fetch(undefined);
+    const { endpoint, arrived } = await scriptedTokenServer();
+    await createFetcher({ token_endpoint: `${endpoint}?policy=b2c_1` }).fetcher.fetch(undefined);
     expect(arrived[0]?.path).toBe('/token?policy=b2c_1');
   });
 
   it('can be changed through `token`: query, headers, fields of the response', async () => {
-    const { origin, arrived } = await madeUpServer(() => ({ json: { data: { t: 'token-x' } } }));
-    const { fetcher } = asking(
+    const { origin, arrived } = await scriptedServer(() => ({ json: { data: { t: 'token-x' } } }));
+    const { fetcher } = createFetcher(
       { token_endpoint: `${origin}/token` },
       {
         token: {
@@ -75,7 +75,7 @@ describe('a refresh token', () => {
     server.service.on('beforeResponse', (response: { readonly body: object }) => {
       Object.assign(response.body, { refresh_token: 'refresh-1' });
     });
-    const { fetcher, sent, stats } = asking({ issuer, scope: 'payments', client_auth: 'client_secret_post' });
+    const { fetcher, sent, stats } = createFetcher({ issuer, scope: 'payments', client_auth: 'client_secret_post' });
     const first = await fetcher.fetch(undefined);
     expect(first.refreshToken?.reveal()).toBe('refresh-1');
     const second = await fetcher.fetch(first.refreshToken, first);
@@ -88,9 +88,9 @@ describe('a refresh token', () => {
   });
 
   it('is sent with a new assertion for the same resources', async () => {
-    const { endpoint, arrived } = await madeUpTokens();
+    const { endpoint, arrived } = await scriptedTokenServer();
     const key = pemOf(pairFor('EdDSA'));
-    const { fetcher } = asking({
+    const { fetcher } = createFetcher({
       token_endpoint: endpoint,
       client_auth: 'private_key_jwt',
       key,
@@ -104,20 +104,24 @@ describe('a refresh token', () => {
   });
 
   it('that is refused is followed by a client credentials request', async () => {
-    const { origin, arrived } = await madeUpServer(({ form }) =>
+    const { origin, arrived } = await scriptedServer(({ form }) =>
       Object.fromEntries(form)['grant_type'] === 'refresh_token'
         ? { status: 400, json: { error: 'invalid_grant', error_description: 'refresh-1 is gone' } }
         : { json: { access_token: 'fresh', expires_in: 60 } },
     );
-    const { fetcher, log } = asking({ token_endpoint: `${origin}/token` });
+    const { fetcher, log } = createFetcher({ token_endpoint: `${origin}/token` });
     expect((await fetcher.fetch(new Secret('refresh-1'))).accessToken.reveal()).toBe('fresh');
     expect(arrived).toHaveLength(2);
     expectNoSecret(log.lines, 'refresh-1', SECRET);
   });
 
   it('in the configuration replaces the client credentials', async () => {
-    const { endpoint, arrived } = await madeUpTokens((n) => ({ refresh_token: `next-${n}` }));
-    const { fetcher, log } = asking({ token_endpoint: endpoint, refresh_token: 'given-made-up', scope: 'payments' });
+    const { endpoint, arrived } = await scriptedTokenServer((n) => ({ refresh_token: `next-${n}` }));
+    const { fetcher, log } = createFetcher({
+      token_endpoint: endpoint,
+      refresh_token: 'given-made-up',
+      scope: 'payments',
+    });
     const first = await fetcher.fetch(undefined);
     await fetcher.fetch(first.refreshToken, first);
     expect(arrived.map(({ form }) => form)).toEqual([
@@ -141,13 +145,13 @@ describe('an assertion', () => {
   it('uses the clock of the server once that is known', async () => {
     const serverMs = new ManualClock().now() + ahead;
     const dated = { headers: { date: new Date(serverMs).toUTCString() } };
-    const { origin, arrived } = await madeUpServer(({ path }, issuer) =>
+    const { origin, arrived } = await scriptedServer(({ path }, issuer) =>
       path === '/token'
         ? { ...dated, json: { access_token: 't', expires_in: 60 } }
         : { ...dated, json: { issuer, token_endpoint: `${issuer}/token` } },
     );
     const key = pemOf(pairFor('ES256'));
-    const { fetcher } = asking({ issuer: origin, client_auth: 'private_key_jwt', key }, {}, new ManualClock());
+    const { fetcher } = createFetcher({ issuer: origin, client_auth: 'private_key_jwt', key }, {}, new ManualClock());
     await fetcher.fetch(undefined);
     const assertion = Object.fromEntries(arrived.at(-1)?.form ?? [])['client_assertion'] ?? '';
     expect(decodeJwt(assertion)).toMatchObject({ iat: serverMs / 1000, exp: serverMs / 1000 + 60, aud: origin });
@@ -157,9 +161,11 @@ describe('an assertion', () => {
     [{}, 'token_endpoint'],
     [{ assertion_audience: 'https://login.bank.example' }, 'https://login.bank.example'],
   ])('with %j has the audience %s', async (more, audience) => {
-    const { endpoint, arrived } = await madeUpTokens();
+    const { endpoint, arrived } = await scriptedTokenServer();
     const key = pemOf(pairFor('ES256'));
-    await asking({ token_endpoint: endpoint, client_auth: 'private_key_jwt', key, ...more }).fetcher.fetch(undefined);
+    await createFetcher({ token_endpoint: endpoint, client_auth: 'private_key_jwt', key, ...more }).fetcher.fetch(
+      undefined,
+    );
     const assertion = Object.fromEntries(arrived[0]?.form ?? [])['client_assertion'] ?? '';
     expect(decodeJwt(assertion).aud).toBe(audience === 'token_endpoint' ? endpoint : audience);
   });

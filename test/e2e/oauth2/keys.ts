@@ -1,13 +1,13 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import type { Algorithm } from '../../../src/client-assertion.ts';
 
-export interface Pair {
+export interface KeyPair {
   readonly publicKey: KeyObject;
   readonly privateKey: KeyObject;
 }
 
 /** A pair of keys of the kind that this algorithm takes. */
-export function pairFor(algorithm: Algorithm): Pair {
+export function pairFor(algorithm: Algorithm): KeyPair {
   switch (algorithm) {
     case 'ES256':
       return generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -19,10 +19,10 @@ export function pairFor(algorithm: Algorithm): Pair {
   }
 }
 
-export function pemOf({ privateKey }: Pair): string {
+export function pemOf({ privateKey }: KeyPair): string {
   return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 }
 
-export function jwkOf({ privateKey }: Pair, more: Readonly<Record<string, unknown>> = {}): string {
+export function jwkOf({ privateKey }: KeyPair, more: Readonly<Record<string, unknown>> = {}): string {
   return JSON.stringify({ ...privateKey.export({ format: 'jwk' }), ...more });
 }

@@ -1,16 +1,24 @@
 import { createServer, type IncomingMessage, request } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { ask } from '../../support/proxy-ask.ts';
+import { sendRequest } from '../../support/proxy-client.ts';
 import { startProxy } from '../../support/proxy-server.ts';
 import { expectNoSecret } from '../../support/token-fakes.ts';
-import type { Settings } from './asking.ts';
-import { CLIENT_ID, listening, madeUpServer, madeUpTokens, mockServer, oidcProvider, SECRET } from './servers.ts';
+import type { Settings } from './token-fetcher.ts';
+import {
+  CLIENT_ID,
+  listening,
+  scriptedServer,
+  scriptedTokenServer,
+  mockServer,
+  oidcProvider,
+  SECRET,
+} from './servers.ts';
 
 const CREDENTIALS = { client_id: CLIENT_ID, client_secret: SECRET };
 
 /** An API that answers with the headers of each call; one that says `dead: 1` gets a 401 until `dead` is empty. */
 async function api(dead = new Set<string>()) {
-  return madeUpServer(({ path, headers }) => {
+  return scriptedServer(({ path, headers }) => {
     const isDead = dead.has(String(headers['authorization'] ?? headers['x-api-key']));
     return { status: isDead ? 401 : 200, json: { path, headers } };
   });
@@ -21,8 +29,8 @@ async function proxyTo(upstream: string, oauth2: Settings, settings: Settings = 
   return startProxy({ routes: { '/bank/*': route } });
 }
 
-function headersIn(answer: { json(): Record<string, unknown> }): Record<string, string> {
-  return answer.json()['headers'] as Record<string, string>;
+function headersIn(response: { json(): Record<string, unknown> }): Record<string, string> {
+  return response.json()['headers'] as Record<string, string>;
 }
 
 describe('a route with `provider: oauth2`', () => {
@@ -30,9 +38,9 @@ describe('a route with `provider: oauth2`', () => {
     const { issuer } = await mockServer();
     const { origin } = await api();
     const { port, logText } = await proxyTo(origin, { issuer, scope: 'payments' });
-    const first = await ask(port, '/bank/v1/payments');
-    const second = await ask(port, '/bank/v1/payments');
-    expect([first, second].map((answer) => answer.header('wakala-token'))).toEqual(['fetched', 'cached']);
+    const first = await sendRequest(port, '/bank/v1/payments');
+    const second = await sendRequest(port, '/bank/v1/payments');
+    expect([first, second].map((response) => response.header('wakala-token'))).toEqual(['fetched', 'cached']);
     expect(headersIn(second)['authorization']).toMatch(/^Bearer eyJ/);
     expect(headersIn(second)['authorization']).toBe(headersIn(first)['authorization']);
     expectNoSecret(logText(), SECRET, String(headersIn(first)['authorization']).slice('Bearer '.length));
@@ -41,17 +49,17 @@ describe('a route with `provider: oauth2`', () => {
   it('gets another token when one dies, and sends the call again', async () => {
     const dead = new Set<string>();
     const { origin } = await api(dead);
-    const tokens = await madeUpTokens();
+    const tokens = await scriptedTokenServer();
     const { port } = await proxyTo(origin, { token_endpoint: tokens.endpoint });
-    await ask(port, '/bank/x');
+    await sendRequest(port, '/bank/x');
     dead.add('Bearer token-1');
-    const answer = await ask(port, '/bank/x');
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
-    expect(headersIn(answer)['authorization']).toBe('Bearer token-2');
+    const response = await sendRequest(port, '/bank/x');
+    expect([response.status, response.header('wakala-token')]).toEqual([200, 'replayed']);
+    expect(headersIn(response)['authorization']).toBe('Bearer token-2');
   });
 
   it('shares its token only with a route to another API with the same token request', async () => {
-    const tokens = await madeUpTokens();
+    const tokens = await scriptedTokenServer();
     const [one, two] = [await api(), await api()];
     const route = (upstream: string, scope: string) => ({
       provider: 'oauth2',
@@ -63,7 +71,7 @@ describe('a route with `provider: oauth2`', () => {
       routes: { '/a/*': route(one.origin, 'x'), '/b/*': route(two.origin, 'x'), '/c/*': route(two.origin, 'y') },
     });
     const used: (string | undefined)[] = [];
-    for (const name of ['a', 'b', 'c']) used.push(headersIn(await ask(port, `/${name}/`))['authorization']);
+    for (const name of ['a', 'b', 'c']) used.push(headersIn(await sendRequest(port, `/${name}/`))['authorization']);
     expect(used).toEqual(['Bearer token-1', 'Bearer token-1', 'Bearer token-2']);
   });
 
@@ -71,21 +79,21 @@ describe('a route with `provider: oauth2`', () => {
     const { issuer } = await oidcProvider({ client_secret: 'another made-up secret' });
     const { origin, arrived } = await api();
     const { port, logText } = await proxyTo(origin, { issuer });
-    const answer = await ask(port, '/bank/x');
-    expect([answer.status, answer.json()['code']]).toEqual([502, 'token_denied']);
-    expect(answer.text).not.toContain('invalid_client');
+    const response = await sendRequest(port, '/bank/x');
+    expect([response.status, response.json()['code']]).toEqual([502, 'token_denied']);
+    expect(response.text).not.toContain('invalid_client');
     expect(logText()).toContain('invalid_client');
-    expectNoSecret([logText(), answer.text], SECRET);
+    expectNoSecret([logText(), response.text], SECRET);
     expect(arrived).toEqual([]);
   });
 
   it('responds 503 token_unavailable with an explanation if the issuer is another', async () => {
-    const imposter = await madeUpServer(() => ({ json: { issuer: 'https://login.bank.example' } }));
+    const imposter = await scriptedServer(() => ({ json: { issuer: 'https://login.bank.example' } }));
     const { origin } = await api();
     const { port } = await proxyTo(origin, { issuer: imposter.origin });
-    const answer = await ask(port, '/bank/x');
-    expect([answer.status, answer.json()['code']]).toEqual([503, 'token_unavailable']);
-    expect(answer.json()['detail']).toContain('belongs to another issuer');
+    const response = await sendRequest(port, '/bank/x');
+    expect([response.status, response.json()['code']]).toEqual([503, 'token_unavailable']);
+    expect(response.json()['detail']).toContain('belongs to another issuer');
   });
 });
 
@@ -99,22 +107,22 @@ describe('token_header', () => {
     [{ name: 'authorization' }, 'authorization', 'Bearer token-1'],
     [{ name: 'Authorization', scheme: '' }, 'authorization', 'token-1'],
   ])('%j puts the token into %s as %j', async (token_header, name, value) => {
-    const [tokens, { origin, arrived }] = [await madeUpTokens(), await api()];
+    const [tokens, { origin, arrived }] = [await scriptedTokenServer(), await api()];
     const { port } = await proxyTo(origin, { token_endpoint: tokens.endpoint }, { token_header });
-    await ask(port, '/bank/x', { headers: { Authorization: 'Bearer mine', Connection: `${name}, close` } });
+    await sendRequest(port, '/bank/x', { headers: { Authorization: 'Bearer mine', Connection: `${name}, close` } });
     const headers = arrived[0]?.headers ?? {};
     expect(headers[name]).toBe(value);
     if (name !== 'authorization') expect(headers).not.toHaveProperty('authorization');
   });
 
   it.each(OTHER_SPELLINGS)("keeps the client's %s away from the API", async (spelling) => {
-    const [tokens, { origin, arrived }] = [await madeUpTokens(), await api()];
+    const [tokens, { origin, arrived }] = [await scriptedTokenServer(), await api()];
     const { port } = await proxyTo(
       origin,
       { token_endpoint: tokens.endpoint },
       { token_header: { name: 'X-Api-Key' } },
     );
-    await ask(port, '/bank/x', { headers: { [spelling]: 'mine', 'X-Api-Key-Id': 'kept' } });
+    await sendRequest(port, '/bank/x', { headers: { [spelling]: 'mine', 'X-Api-Key-Id': 'kept' } });
     expect(JSON.stringify(arrived[0]?.headers)).not.toContain('mine');
     expect(arrived[0]?.headers).toMatchObject({ 'x-api-key': 'token-1', 'x-api-key-id': 'kept' });
   });
@@ -123,13 +131,13 @@ describe('token_header', () => {
     const { origin, arrived } = await api();
     const route = { provider: 'static', upstream: origin, credentials: { token: 'made-up-key' } };
     const { port } = await startProxy({ routes: { '/x/*': { ...route, token_header: { name: 'X-Api-Key' } } } });
-    await ask(port, '/x/', { headers: { 'x-api-key': 'mine' } });
+    await sendRequest(port, '/x/', { headers: { 'x-api-key': 'mine' } });
     expect(arrived[0]?.headers['x-api-key']).toBe('made-up-key');
   });
 
   it('does not return headers of a response that contain the token', async () => {
-    const tokens = await madeUpTokens(() => ({ access_token: 'made-up-token' }));
-    const leaky = await madeUpServer(({ headers }) => ({
+    const tokens = await scriptedTokenServer(() => ({ access_token: 'made-up-token' }));
+    const leaky = await scriptedServer(({ headers }) => ({
       headers: { 'x-echo': `key=${String(headers['x-api-key'])}`, 'x-other': 'kept' },
       json: {},
     }));
@@ -138,28 +146,28 @@ describe('token_header', () => {
       { token_endpoint: tokens.endpoint },
       { token_header: { name: 'X-Api-Key' } },
     );
-    const answer = await ask(port, '/bank/x');
-    expect([answer.header('x-echo'), answer.header('x-other')]).toEqual([undefined, 'kept']);
+    const response = await sendRequest(port, '/bank/x');
+    expect([response.header('x-echo'), response.header('x-other')]).toEqual([undefined, 'kept']);
   });
 
   it('is replaced when the provider refuses its token', async () => {
     const dead = new Set<string>();
-    const [tokens, { origin }] = [await madeUpTokens(), await api(dead)];
+    const [tokens, { origin }] = [await scriptedTokenServer(), await api(dead)];
     const { port } = await proxyTo(
       origin,
       { token_endpoint: tokens.endpoint },
       { token_header: { name: 'X-Api-Key' } },
     );
-    await ask(port, '/bank/x');
+    await sendRequest(port, '/bank/x');
     dead.add('token-1');
-    const answer = await ask(port, '/bank/x');
-    expect([answer.status, headersIn(answer)['x-api-key']]).toEqual([200, 'token-2']);
+    const response = await sendRequest(port, '/bank/x');
+    expect([response.status, headersIn(response)['x-api-key']]).toEqual([200, 'token-2']);
   });
 });
 
 describe('a WebSocket handshake', () => {
   it('has the token and the headers issued with it under the names of the route, and none of the client', async () => {
-    const tokens = await madeUpTokens(() => ({ app_code: 7310 }));
+    const tokens = await scriptedTokenServer(() => ({ app_code: 7310 }));
     const server = createServer();
     const shaken = Promise.withResolvers<IncomingMessage>();
     server.on('upgrade', (req, socket) => {
@@ -186,11 +194,13 @@ describe('headers_from_token', () => {
   const HEADERS = { headers_from_token: { 'X-App-Code': 'data.app_code', 'X-Merchant': 'merchant' } };
 
   it("sends values of the token response with every call, in place of the client's", async () => {
-    const tokens = await madeUpTokens(() => ({ data: { app_code: 7310 }, merchant: 'shop 1' }));
+    const tokens = await scriptedTokenServer(() => ({ data: { app_code: 7310 }, merchant: 'shop 1' }));
     const { origin, arrived } = await api();
     const { port } = await proxyTo(origin, { token_endpoint: tokens.endpoint }, HEADERS);
-    await ask(port, '/bank/x', { headers: { x_app_code: 'mine', 'x-merchant': 'mine', Connection: 'x-app-code' } });
-    await ask(port, '/bank/x');
+    await sendRequest(port, '/bank/x', {
+      headers: { x_app_code: 'mine', 'x-merchant': 'mine', Connection: 'x-app-code' },
+    });
+    await sendRequest(port, '/bank/x');
     for (const { headers } of arrived) expect(headers).toMatchObject({ 'x-app-code': '7310', 'x-merchant': 'shop 1' });
     expect(JSON.stringify(arrived)).not.toContain('mine');
   });
@@ -203,13 +213,13 @@ describe('headers_from_token', () => {
     ['holds a character beyond ASCII', { merchant: 'shöp' }],
     ['is empty', { merchant: '' }],
   ])("omits a value that %s, logs it once, and still drops the client's header", async (_, extra) => {
-    const tokens = await madeUpTokens(() => ({ data: { app_code: true }, ...extra }));
+    const tokens = await scriptedTokenServer(() => ({ data: { app_code: true }, ...extra }));
     const dead = new Set<string>();
     const { origin, arrived } = await api(dead);
     const { port, log } = await proxyTo(origin, { token_endpoint: tokens.endpoint }, HEADERS);
-    await ask(port, '/bank/x', { headers: { 'X-Merchant': 'mine' } });
+    await sendRequest(port, '/bank/x', { headers: { 'X-Merchant': 'mine' } });
     dead.add('Bearer token-1');
-    await ask(port, '/bank/x', { headers: { 'X-Merchant': 'mine' } });
+    await sendRequest(port, '/bank/x', { headers: { 'X-Merchant': 'mine' } });
     expect(arrived.length).toBe(3);
     for (const { headers } of arrived) {
       expect(headers['x-app-code']).toBe('true');
@@ -220,7 +230,7 @@ describe('headers_from_token', () => {
   });
 
   it('keeps values that the response to a refresh does not repeat', async () => {
-    const tokens = await madeUpTokens((n) => ({
+    const tokens = await scriptedTokenServer((n) => ({
       refresh_token: `refresh-${n}`,
       ...(n === 1 && { data: { app_code: 1 }, merchant: 'first' }),
       ...(n === 2 && { merchant: 'second' }),
@@ -228,9 +238,9 @@ describe('headers_from_token', () => {
     const dead = new Set<string>();
     const { origin, arrived } = await api(dead);
     const { port, log } = await proxyTo(origin, { token_endpoint: tokens.endpoint }, HEADERS);
-    await ask(port, '/bank/x');
+    await sendRequest(port, '/bank/x');
     dead.add('Bearer token-1');
-    await ask(port, '/bank/x');
+    await sendRequest(port, '/bank/x');
     expect(Object.fromEntries(tokens.arrived[1]?.form ?? [])).toMatchObject({ grant_type: 'refresh_token' });
     expect(arrived.at(-1)?.headers).toMatchObject({ 'x-app-code': '1', 'x-merchant': 'second' });
     expect(log.filter(({ event }) => event === 'token_header_missing')).toEqual([]);

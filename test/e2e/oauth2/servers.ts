@@ -20,7 +20,7 @@ export async function listening(server: Server, scheme = 'http'): Promise<string
   return `${scheme}://${scheme === 'https' ? 'localhost' : '127.0.0.1'}:${port}`;
 }
 
-export interface Arrived {
+export interface ReceivedRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -29,7 +29,7 @@ export interface Arrived {
 }
 
 /** Answers of a server that a test makes up: JSON, with 200 unless `status` says otherwise. */
-export interface MadeUp {
+export interface ScriptedResponse {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly json?: unknown;
@@ -37,8 +37,8 @@ export interface MadeUp {
 }
 
 /** A server whose answers a test makes up, and which keeps what arrived. */
-export async function madeUpServer(answer: (request: Arrived, origin: string) => MadeUp) {
-  const arrived: Arrived[] = [];
+export async function scriptedServer(response: (request: ReceivedRequest, origin: string) => ScriptedResponse) {
+  const arrived: ReceivedRequest[] = [];
   const server = createServer((req, res) => {
     const chunks: Buffer[] = [];
     req.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -46,7 +46,7 @@ export async function madeUpServer(answer: (request: Arrived, origin: string) =>
       const form = [...new URLSearchParams(Buffer.concat(chunks).toString('utf8'))];
       const request = { method: req.method ?? '', path: req.url ?? '', headers: req.headers, form };
       arrived.push(request);
-      const { status = 200, headers = {}, json, text = JSON.stringify(json) } = answer(request, origin);
+      const { status = 200, headers = {}, json, text = JSON.stringify(json) } = response(request, origin);
       res.writeHead(status, { 'content-type': 'application/json', ...headers }).end(text);
     });
   });
@@ -55,9 +55,9 @@ export async function madeUpServer(answer: (request: Arrived, origin: string) =>
 }
 
 /** A token endpoint at `/token` of a made-up server. Its tokens are `token-1`, `token-2` and so on. */
-export async function madeUpTokens(extra: (n: number) => Readonly<Record<string, unknown>> = () => ({})) {
+export async function scriptedTokenServer(extra: (n: number) => Readonly<Record<string, unknown>> = () => ({})) {
   let count = 0;
-  const server = await madeUpServer(() => {
+  const server = await scriptedServer(() => {
     count += 1;
     return { json: { access_token: `token-${count}`, token_type: 'Bearer', expires_in: 3600, ...extra(count) } };
   });

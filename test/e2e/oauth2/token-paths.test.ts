@@ -2,14 +2,14 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../../src/clock.ts';
-import { ask } from '../../support/proxy-ask.ts';
+import { sendRequest } from '../../support/proxy-client.ts';
 import { startProxy } from '../../support/proxy-server.ts';
-import { rawAsk } from '../../support/raw-client.ts';
+import { sendRaw } from '../../support/raw-client.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { hasTool } from '../../support/tools.ts';
 import { PATIENT } from '../../tokens/store/provider.ts';
-import type { Settings } from './asking.ts';
-import { CLIENT_ID, type MadeUp, madeUpServer, SECRET } from './servers.ts';
+import type { Settings } from './token-fetcher.ts';
+import { CLIENT_ID, type ScriptedResponse, scriptedServer, SECRET } from './servers.ts';
 
 const METADATA = '/.well-known/oauth-authorization-server';
 const CREDENTIALS = { client_id: CLIENT_ID, client_secret: SECRET };
@@ -18,7 +18,7 @@ const CREDENTIALS = { client_id: CLIENT_ID, client_secret: SECRET };
 async function api(endpoint = '/token') {
   const state = { endpoint, issued: 0, dead: new Set<string>() };
   const isToken = (path: string) => plain(path) === plain(state.endpoint);
-  const server = await madeUpServer(({ path, headers }, origin): MadeUp => {
+  const server = await scriptedServer(({ path, headers }, origin): ScriptedResponse => {
     if (path === METADATA) return { json: { issuer: origin, token_endpoint: `${origin}${state.endpoint}` } };
     if (isToken(path) && !state.dead.has(String(headers['authorization']))) {
       state.issued += 1;
@@ -68,14 +68,14 @@ describe('a token endpoint on the host of the API, named by an issuer,', () => {
       const { origin, port, asked } = await api();
       const proxy = await proxyTo(`http://${host}:${port}`, { issuer: origin }, { token_paths });
       for (const path of SPELLINGS) {
-        const answer = await ask(proxy.port, `/bank${path}`, { body: 'grant_type=client_credentials' });
-        expect([path, answer.status, answer.json()['code']]).toEqual([path, 403, 'path_refused']);
+        const response = await sendRequest(proxy.port, `/bank${path}`, { body: 'grant_type=client_credentials' });
+        expect([path, response.status, response.json()['code']]).toEqual([path, 403, 'path_refused']);
       }
-      expect((await ask(proxy.port, '/bank/token')).status).toBe(403);
+      expect((await sendRequest(proxy.port, '/bank/token')).status).toBe(403);
       // Wakala's own.
       expect(asked()).toBe(1);
-      expect((await ask(proxy.port, '/bank/tokens')).json()).toEqual({ path: '/tokens' });
-      expect((await ask(proxy.port, '/bank/v1/token')).json()).toEqual({ path: '/v1/token' });
+      expect((await sendRequest(proxy.port, '/bank/tokens')).json()).toEqual({ path: '/tokens' });
+      expect((await sendRequest(proxy.port, '/bank/v1/token')).json()).toEqual({ path: '/v1/token' });
     },
   );
 
@@ -91,8 +91,8 @@ describe('a token endpoint on the host of the API, named by an issuer,', () => {
   ])('is recognized under an upstream with the path %s if it is %s', async (base, endpoint, below) => {
     const { origin, state } = await api(endpoint);
     const proxy = await proxyTo(`${origin}${base}`, { issuer: origin });
-    const answer = await ask(proxy.port, `/bank${below}`, { method: 'POST' });
-    expect([answer.status, answer.json()['code']]).toEqual([403, 'path_refused']);
+    const response = await sendRequest(proxy.port, `/bank${below}`, { method: 'POST' });
+    expect([response.status, response.json()['code']]).toEqual([403, 'path_refused']);
     // Wakala's own.
     expect(state.issued).toBe(1);
   });
@@ -104,7 +104,7 @@ describe('a token endpoint on the host of the API, named by an issuer,', () => {
     slow.setHeader('content-length', 4).write('ab');
     const answered = once(slow, 'response') as Promise<[{ statusCode: number; resume(): void }]>;
     // Its token is there before the rest of the body.
-    await ask(proxy.port, '/bank/x');
+    await sendRequest(proxy.port, '/bank/x');
     slow.end('cd');
     const [{ statusCode }] = await answered;
     expect([statusCode, asked()]).toEqual([403, 1]);
@@ -115,16 +115,16 @@ describe('a token endpoint on the host of the API, named by an issuer,', () => {
     let laterMs = 0;
     const clock: Clock = { now: () => systemClock.now() + laterMs, after: systemClock.after };
     const proxy = await proxyTo(origin, { issuer: origin }, {}, {}, clock);
-    await ask(proxy.port, '/bank/x');
+    await sendRequest(proxy.port, '/bank/x');
     state.dead.add('Bearer real-token-1');
     state.endpoint = '/new';
     // What the issuer said is kept for an hour; its tokens live for a day.
     laterMs = 3_600_001;
-    const answer = await ask(proxy.port, '/bank/new', { body: '{}' });
-    expect(answer.status).toBe(401);
+    const response = await sendRequest(proxy.port, '/bank/new', { body: '{}' });
+    expect(response.status).toBe(401);
     const calls = arrived.filter(({ path }) => path === '/new').map(({ headers }) => String(headers['authorization']));
     expect(calls).toEqual(['Bearer real-token-1', expect.stringMatching(/^Basic /)]);
-    expect((await ask(proxy.port, '/bank/new', { body: '{}' })).status).toBe(403);
+    expect((await sendRequest(proxy.port, '/bank/new', { body: '{}' })).status).toBe(403);
   });
 
   it('is not reached by a WebSocket handshake', async () => {
@@ -138,7 +138,7 @@ describe('a token endpoint on the host of the API, named by an issuer,', () => {
       '',
       '',
     ];
-    expect((await rawAsk(port, handshake.join('\r\n'))).status).toBe(403);
+    expect((await sendRaw(port, handshake.join('\r\n'))).status).toBe(403);
     expect(asked()).toBe(1);
   });
 
@@ -146,18 +146,18 @@ describe('a token endpoint on the host of the API, named by an issuer,', () => {
     const { origin, port, asked } = await api();
     const key = { provider: 'static', upstream: `http://localhost:${port}`, credentials: { token: 'made-up-key' } };
     const proxy = await proxyTo(origin, { issuer: origin }, {}, { '/key/*': key });
-    await ask(proxy.port, '/bank/x');
+    await sendRequest(proxy.port, '/bank/x');
     for (const path of SPELLINGS) {
-      expect((await ask(proxy.port, `/key${path}`, { method: 'POST' })).status).toBe(403);
+      expect((await sendRequest(proxy.port, `/key${path}`, { method: 'POST' })).status).toBe(403);
     }
     expect(asked()).toBe(1);
-    expect((await ask(proxy.port, '/key/x')).json()).toEqual({ path: '/x' });
+    expect((await sendRequest(proxy.port, '/key/x')).json()).toEqual({ path: '/x' });
   });
 
   it('is an ordinary path on another host', async () => {
     const [{ origin }, other] = [await api(), await api('/elsewhere')];
     const proxy = await proxyTo(other.origin, { issuer: origin });
-    expect((await ask(proxy.port, '/bank/token', { method: 'POST' })).json()).toEqual({ path: '/token' });
+    expect((await sendRequest(proxy.port, '/bank/token', { method: 'POST' })).json()).toEqual({ path: '/token' });
   });
 
   it.runIf(hasTool('redis-server'))('is known to a replica that got its token from another one', async () => {
@@ -167,11 +167,11 @@ describe('a token endpoint on the host of the API, named by an issuer,', () => {
     const route = { provider: 'oauth2', upstream: origin, credentials: CREDENTIALS, oauth2: { issuer: origin } };
     const start = () => startProxy({ token_store, routes: { '/bank/*': route } }, PATIENT);
     const [one, two, three] = [await start(), await start(), await start()];
-    expect((await ask(one.port, '/bank/x')).header('wakala-token')).toBe('fetched');
+    expect((await sendRequest(one.port, '/bank/x')).header('wakala-token')).toBe('fetched');
     // One that was told of the token, and one that reads it now.
-    expect((await ask(two.port, '/bank/token', { method: 'POST' })).status).toBe(403);
-    expect((await ask((await start()).port, '/bank/token', { method: 'POST' })).status).toBe(403);
-    expect((await ask(three.port, '/bank/token', { method: 'POST' })).status).toBe(403);
+    expect((await sendRequest(two.port, '/bank/token', { method: 'POST' })).status).toBe(403);
+    expect((await sendRequest((await start()).port, '/bank/token', { method: 'POST' })).status).toBe(403);
+    expect((await sendRequest(three.port, '/bank/token', { method: 'POST' })).status).toBe(403);
     expect(asked()).toBe(1);
   });
 });
@@ -189,7 +189,7 @@ describe('a token endpoint on the host of the API, named by the configuration,',
       { token_paths: 'refuse' },
     );
     for (const path of [...SPELLINGS, written]) {
-      expect([path, (await ask(proxy.port, `/bank${path}`, { method: 'POST' })).status]).toEqual([path, 403]);
+      expect([path, (await sendRequest(proxy.port, `/bank${path}`, { method: 'POST' })).status]).toEqual([path, 403]);
     }
     expect(asked()).toBe(0);
   });
@@ -199,16 +199,16 @@ describe('a token endpoint on the host of the API, named by the configuration,',
     const proxy = await proxyTo(`http://127.1:${port}`, {
       token_endpoint: origin.replace('127.0.0.1', 'localhost') + '/token',
     });
-    const answer = await ask(proxy.port, '/bank/token', { method: 'POST' });
-    expect([answer.status, Object.keys(answer.json())]).toEqual([200, expect.arrayContaining(['access_token'])]);
-    expect([answer.text.includes('real-token'), asked()]).toEqual([false, 0]);
+    const response = await sendRequest(proxy.port, '/bank/token', { method: 'POST' });
+    expect([response.status, Object.keys(response.json())]).toEqual([200, expect.arrayContaining(['access_token'])]);
+    expect([response.text.includes('real-token'), asked()]).toEqual([false, 0]);
   });
 
   it('is refused if its path has a percent escape: no placeholder for such a path', async () => {
     const { origin, asked } = await api();
     const proxy = await proxyTo(origin, { token_endpoint: `${origin}/%74oken` });
     for (const path of ['/%74oken', '/token']) {
-      expect((await ask(proxy.port, `/bank${path}`, { method: 'POST' })).status).toBe(403);
+      expect((await sendRequest(proxy.port, `/bank${path}`, { method: 'POST' })).status).toBe(403);
     }
     expect(asked()).toBe(0);
   });
@@ -218,9 +218,9 @@ describe('a token endpoint on the host of the API, named by the configuration,',
     const key = { provider: 'static', upstream: `http://localhost:${port}/v1`, credentials: { token: 'made-up-key' } };
     const proxy = await proxyTo(origin, { token_endpoint: `${origin}/v1/token` }, {}, { '/key/*': key });
     for (const path of SPELLINGS) {
-      expect([path, (await ask(proxy.port, `/key${path}`, { method: 'POST' })).status]).toEqual([path, 403]);
+      expect([path, (await sendRequest(proxy.port, `/key${path}`, { method: 'POST' })).status]).toEqual([path, 403]);
     }
     expect(asked()).toBe(0);
-    expect((await ask(proxy.port, '/key/x')).json()).toEqual({ path: '/v1/x' });
+    expect((await sendRequest(proxy.port, '/key/x')).json()).toEqual({ path: '/v1/x' });
   });
 });

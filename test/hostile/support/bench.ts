@@ -6,7 +6,7 @@ import { loadConfig } from '../../../src/config/load.ts';
 import { providers } from '../../../src/providers/registry.ts';
 import { startServer } from '../../../src/server/server.ts';
 import { createLog } from '../../../src/telemetry/log.ts';
-import { rawAsk } from '../../support/raw-client.ts';
+import { sendRaw } from '../../support/raw-client.ts';
 import { BASE, StrictUpstream } from './strict-upstream.ts';
 
 /** One proxy for a whole file, between raw clients and a strict upstream. */
@@ -38,7 +38,7 @@ export class Bench {
       `${BASE}/api${path}`,
       () => `HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
     );
-    const answer = await rawAsk(this.port, `GET /api${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    const answer = await sendRaw(this.port, `GET /api${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
     expect([answer.status, answer.body.toString()]).toEqual([200, body]);
   }
 

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { type RawAnswer, RawClient } from '../../support/raw-client.ts';
+import { type RawResponse, RawClient } from '../../support/raw-client.ts';
 import { valuesOf } from '../../support/raw-message.ts';
 import type { Bench } from './bench.ts';
 import { BASE } from './strict-upstream.ts';
@@ -13,7 +13,7 @@ export interface Refused {
 }
 
 /** A request that goes out, once. */
-export interface Taken {
+export interface Accepted {
   readonly name: string;
   readonly bytes: string | Buffer;
   readonly expected: {
@@ -39,16 +39,16 @@ export function bare(start: string, ...lines: string[]): string {
 export const SMUGGLED = request('GET /api/smuggled');
 
 /** Sends the bytes, expects one refusal and nothing of it at the upstream, and that the connection ends. */
-export async function expectRefusal(bench: Bench, { bytes, expected }: Refused): Promise<RawAnswer> {
+export async function expectRefusal(bench: Bench, { bytes, expected }: Refused): Promise<RawResponse> {
   const { answers } = await exchange(bench, bytes, 1);
-  const [answer] = answers;
-  expect(summaryOf(answer!)).toBe(expected);
+  const [response] = answers;
+  expect(summaryOf(response!)).toBe(expected);
   expect(bench.forwarded()).toEqual([]);
-  return answer!;
+  return response!;
 }
 
 /** Sends the bytes, expects one answer of the upstream's, and exactly this request there. */
-export async function expectTaken(bench: Bench, { bytes, expected }: Taken): Promise<RawAnswer> {
+export async function expectAccepted(bench: Bench, { bytes, expected }: Accepted): Promise<RawResponse> {
   const { answers } = await exchange(bench, bytes, 1);
   expect(answers.map(({ status, body: text }) => `${status} ${text.toString('latin1')}`)).toEqual([
     expect.stringMatching(/^200 (fine)?$/),
@@ -57,7 +57,7 @@ export async function expectTaken(bench: Bench, { bytes, expected }: Taken): Pro
   return answers[0]!;
 }
 
-function expectSent(bench: Bench, { sent, body = '', headers = {} }: Taken['expected']): void {
+function expectSent(bench: Bench, { sent, body = '', headers = {} }: Accepted['expected']): void {
   const [method = '', below = ''] = sent.split(' ');
   expect(bench.forwarded()).toEqual([`${method} ${BASE}${below}`]);
   const [got] = bench.upstream.requests;
@@ -71,13 +71,13 @@ export async function exchange(
   bench: Bench,
   bytes: string | Buffer,
   count: number,
-): Promise<{ answers: RawAnswer[]; client: RawClient }> {
+): Promise<{ answers: RawResponse[]; client: RawClient }> {
   bench.upstream.forget();
   const client = await RawClient.open(bench.port);
   client.send(bytes);
   const method = bytes.toString('latin1').split(' ', 1)[0];
-  const answers: RawAnswer[] = [];
-  while (answers.length < count) answers.push(await client.answer(method));
+  const answers: RawResponse[] = [];
+  while (answers.length < count) answers.push(await client.nextResponse(method));
   // Whatever came in together with the answered requests has been dealt with once this is answered.
   await bench.expectAlive();
   client.socket.end();
@@ -92,15 +92,15 @@ function statusesIn(received: Buffer): number[] {
 }
 
 /** What a refusal says, once it is sure to be a problem of ours in good form. */
-export function summaryOf(answer: RawAnswer): string {
-  if (!answer.values('content-type').join().startsWith('application/problem+json')) {
-    return `${answer.status}, which is no problem of wakala's`;
+export function summaryOf(response: RawResponse): string {
+  if (!response.values('content-type').join().startsWith('application/problem+json')) {
+    return `${response.status}, which is no problem of wakala's`;
   }
-  expect(answer.values('x-request-id')).toHaveLength(1);
-  expect(answer.values('proxy-status')).toHaveLength(1);
-  const { status, code, outcome } = answer.json();
-  expect(status).toBe(answer.status);
-  return [answer.status, code, ...(outcome === 'not_sent' ? [] : [outcome])].join(' ');
+  expect(response.values('x-request-id')).toHaveLength(1);
+  expect(response.values('proxy-status')).toHaveLength(1);
+  const { status, code, outcome } = response.json();
+  expect(status).toBe(response.status);
+  return [response.status, code, ...(outcome === 'not_sent' ? [] : [outcome])].join(' ');
 }
 
 /** With everything escaped that a terminal would not show. */

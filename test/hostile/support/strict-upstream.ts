@@ -12,7 +12,7 @@ export const CLIENT_CANARY = 'client-canary';
 export const BASE = '/base';
 
 /** Answers a request with bytes, or does something else to its connection. */
-export type Answering = (socket: Socket, request: StrictRequest) => string | Buffer | undefined;
+export type Respond = (socket: Socket, request: StrictRequest) => string | Buffer | undefined;
 
 /** An upstream that forgives nothing, and judges every request by what a proxy may send, whatever it was sent. */
 export class StrictUpstream {
@@ -22,7 +22,7 @@ export class StrictUpstream {
   /** Start lines of requests whose connection closed before they were whole. */
   cutShort: string[] = [];
   /** By target. */
-  readonly answers = new Map<string, Answering>();
+  readonly answers = new Map<string, Respond>();
   /** Where the last request came in. */
   lastSocket: Socket | undefined;
   readonly port: number;
@@ -81,9 +81,9 @@ export class StrictUpstream {
         this.lastSocket = socket;
         this.#judge(request);
         const answering = this.answers.get(request.target) ?? plainAnswer;
-        const answer = answering(socket, request);
-        if (answer !== undefined && socket.writable) {
-          socket.write(typeof answer === 'string' ? Buffer.from(answer, 'latin1') : answer);
+        const response = answering(socket, request);
+        if (response !== undefined && socket.writable) {
+          socket.write(typeof response === 'string' ? Buffer.from(response, 'latin1') : response);
         }
       } catch (error) {
         this.faults.push(String(error));

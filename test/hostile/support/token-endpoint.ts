@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { type RawMessage, RawReader, valuesOf } from '../../support/raw-message.ts';
 import { ShiftedClock } from '../../support/proxy-clock.ts';
-import { type Answer, ask } from '../../support/proxy-ask.ts';
+import { type ProxyResponse, sendRequest } from '../../support/proxy-client.ts';
 import { startProxyTo, type StartedProxy } from '../../support/proxy-server.ts';
 import { json, RawUpstream, reply, type Script, TOKEN_PATH } from '../../support/upstream-raw.ts';
 
@@ -96,12 +96,12 @@ export function tokenOf(fields: object, ...lines: string[]): Buffer {
 }
 
 /** One call of the API through the proxy. */
-export function call({ proxy }: TokenBench): Promise<Answer> {
-  return ask(proxy.port, '/api/x', { body: '{}' });
+export function call({ proxy }: TokenBench): Promise<ProxyResponse> {
+  return sendRequest(proxy.port, '/api/x', { body: '{}' });
 }
 
 /** Status and token use of the API's answer; status, code and outcome of wakala's own. */
-export function summary(answer: Answer): string {
+export function summary(answer: ProxyResponse): string {
   if (answer.status < 500) return `${answer.status} ${String(answer.header('wakala-token'))}`;
   const { code, outcome } = answer.json();
   return [answer.status, code, outcome].join(' ');

@@ -8,7 +8,7 @@ import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { originOf } from '../../../src/http/client/dial.ts';
 import { issue } from '../../config/certificate.ts';
-import { poolTo, RawServer, response, send, sent, turns, until } from './harness.ts';
+import { poolTo, RawServer, response, send, sent, iterations, until } from './harness.ts';
 
 const AUTHORITY = issue({ name: 'Test CA', isCa: true });
 const SERVER = issue({ name: 'server', issuer: AUTHORITY, names: ['api.test'] });
@@ -175,7 +175,7 @@ describe('over TLS', () => {
       for (const pool of pools) {
         for (let i = 0; i < 2; i++) {
           await sent(pool);
-          await turns(10);
+          await iterations(10);
           const { idle } = pool.stats();
           server.sockets.at(-1)!.destroy();
           await until(() => pool.stats().idle < idle);
@@ -231,7 +231,7 @@ describe('a connection', () => {
     });
     for (let i = 0; i < 2; i++) {
       expect((await sent(pool)).body).toBe('x'.repeat(100_000));
-      await turns();
+      await iterations();
     }
     expect(server.connections).toHaveLength(1);
     const paused = send(pool);

@@ -192,7 +192,7 @@ export async function sent(pool: ConnectionPool, request: Partial<ClientRequest>
 }
 
 /** Waits some turns of the event loop, in which finished connections become idle. */
-export async function turns(count = 3): Promise<void> {
+export async function iterations(count = 3): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 

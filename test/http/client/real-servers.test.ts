@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { poolTo, Recorder, send, sent, turns, until } from './harness.ts';
+import { poolTo, Recorder, send, sent, iterations, until } from './harness.ts';
 import { AUTHORITY, bytesOf, type RealServer, sha256, SIZES, startRealServers } from './real-server-processes.ts';
 
 const MIB = 1024 * 1024;
@@ -70,7 +70,7 @@ describe.each([
         const recorder = await send(connections, { target: `/bytes/${size}` }, new Summing()).over;
         expect([recorder.error, recorder.bytes, recorder.sum]).toEqual([undefined, size, sums.get(size)]);
         await until(() => connections.stats().idle === idle);
-        await turns();
+        await iterations();
       }
     });
 
@@ -103,7 +103,7 @@ describe.each([
             const body = { kind: 'bytes', bytes: bytesOf(size) } as const;
             const recorder = await sent(connections, { method: 'POST', target: '/sha256', body });
             expect(recorder.summary).toBe(`200 ${sha256(body.bytes)}`);
-            await turns();
+            await iterations();
           }
           const large = bytesOf(32 * MIB);
           async function* chunks(): AsyncGenerator<Buffer> {

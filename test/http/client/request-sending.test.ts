@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { ClientRequest, RequestBody } from '../../../src/http/client/http-exchange.ts';
-import { dialTo, poolTo, RawServer, Recorder, response, send, sent, turns, until } from './harness.ts';
+import { dialTo, poolTo, RawServer, Recorder, response, send, sent, iterations, until } from './harness.ts';
 
 const KIB = 1024;
 
@@ -16,7 +16,7 @@ function stream(chunks: AsyncIterable<Buffer>, length?: number): RequestBody {
 async function* chunksOf(...texts: string[]): AsyncGenerator<Buffer> {
   for (const text of texts) {
     yield Buffer.from(text);
-    await turns(1);
+    await iterations(1);
   }
 }
 
@@ -144,7 +144,7 @@ describe('a request is refused before anything is written, for', () => {
     const pool = poolTo(server.origin);
     // Header lines that were sent before are not checked again; others are.
     await sent(pool, { headers: ['a', 'b', 'x', 'y'] });
-    await turns();
+    await iterations();
     const recorder = new Recorder();
     expect(() => send(pool, request, recorder)).toThrow(
       expect.objectContaining({ code: 'internal_error', outcome: 'not_sent' }),
@@ -203,7 +203,7 @@ describe('a streamed request body', () => {
     const { server, received } = await wiretap('never');
     async function* broken(): AsyncGenerator<Buffer> {
       yield Buffer.from('part');
-      await turns(5);
+      await iterations(5);
       throw new Error('the client left');
     }
     const recorder = send(poolTo(server.origin), { method: 'POST', body: stream(broken()) });
@@ -239,7 +239,7 @@ describe('a streamed request body', () => {
     const recorder = send(poolTo('http://127.0.0.1:1', { dial: () => ({ destroy: () => {} }) }), {
       body: stream(chunks),
     });
-    await turns(5);
+    await iterations(5);
     recorder.exchange.abort();
     expect(taken.chunks).toBe(0);
   });
@@ -254,7 +254,7 @@ describe('a final response before the request is complete', () => {
       try {
         for (;;) {
           yield Buffer.from('x');
-          await turns(1);
+          await iterations(1);
         }
       } finally {
         isGivenUp = true;

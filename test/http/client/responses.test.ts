@@ -3,7 +3,17 @@ import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../../src/errors.ts';
 import { ReadBuffers } from '../../../src/http/client/read-buffers.ts';
 import { issue } from '../../config/certificate.ts';
-import { poolTo, RawServer, Recorder, response, send, sent, type ServerConnection, turns, until } from './harness.ts';
+import {
+  poolTo,
+  RawServer,
+  Recorder,
+  response,
+  send,
+  sent,
+  type ServerConnection,
+  iterations,
+  until,
+} from './harness.ts';
 import { everyByte } from './parser-reading.ts';
 import { ACCEPTED, REFUSED } from './response-corpus.ts';
 
@@ -38,7 +48,7 @@ describe.each(['in one piece', 'byte by byte'])('over a connection, %s,', (deliv
       const write = async () => {
         for (const [i, end] of ends.entries()) {
           socket.write(buffer.subarray(ends[i - 1] ?? 0, end));
-          if (ends.length > 1) await turns(1);
+          if (ends.length > 1) await iterations(1);
         }
         if (closes) socket.end();
       };
@@ -125,7 +135,7 @@ describe.each([
     readonly memory = new Set<ArrayBufferLike>();
     override onData(chunk: Buffer): void {
       this.memory.add(chunk.buffer);
-      void turns(3).then(() => {
+      void iterations(3).then(() => {
         this.hash.update(chunk);
         this.exchange.release(chunk);
       });
@@ -147,9 +157,9 @@ describe.each([
     const givenBack = [send(pool, {}, new GivingBack()), send(pool, {}, new GivingBack())];
     while ([...kept, ...givenBack].some(({ summary }) => summary === 'pending')) {
       expect((await sent(pool, { target: '/small' })).body).toBe('small'.repeat(20));
-      await turns(1);
+      await iterations(1);
     }
-    await turns(10);
+    await iterations(10);
     const sums = [...kept.map(({ chunks }) => sha256(...chunks)), ...givenBack.map(({ hash }) => hash.digest('hex'))];
     expect([...kept, ...givenBack].map(({ error }) => error)).toEqual([undefined, undefined, undefined, undefined]);
     expect(sums.every((sum) => sum === sha256(body))).toBe(true);
@@ -235,7 +245,7 @@ describe.each([
     const recorder = send(poolTo(server.origin, options));
     recorder.exchange.pause();
     await until(() => server.requests.length === 1);
-    await turns(20);
+    await iterations(20);
     expect(recorder.calls).toEqual(['sending', 'sent']);
     recorder.exchange.resume();
     expect((await recorder.over).summary).toBe('200 late');
@@ -252,7 +262,7 @@ describe.each([
     const pool = poolTo(server.origin, options);
     // A request that is sent at once has no exchange yet when it begins: its connection is opened first.
     expect((await send(pool, {}, new PausedAtTheEnd()).over).summary).toBe('200 whole');
-    await turns();
+    await iterations();
     expect(pool.stats().idle).toBe(1);
     server.connections[0]!.socket.end();
     await until(() => pool.stats().idle === 0);
@@ -354,7 +364,7 @@ describe('a handler', () => {
     const all = [];
     for (let i = 0; i < 50; i++) {
       all.push(await sent(pool, { target: `/${i}` }));
-      await turns();
+      await iterations();
     }
     expect(all.map(({ body }) => body)).toEqual(Array.from({ length: 50 }, (_, i) => `/${i}`));
   });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { directDial, originOf } from '../../../src/http/client/dial.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
-import { poolTo, RawServer, Recorder, response, send, sent, turns, until } from './harness.ts';
+import { poolTo, RawServer, Recorder, response, send, sent, iterations, until } from './harness.ts';
 
 const POST = { method: 'POST', body: { kind: 'bytes', bytes: Buffer.from('pay') } } as const;
 
@@ -16,7 +16,7 @@ describe('a connection', () => {
     const pool = poolTo(server.origin);
     for (const body of ['1', '2', '3']) {
       expect((await sent(pool)).summary).toBe(`200 ${body}`);
-      await turns();
+      await iterations();
     }
     expect(server.connections).toHaveLength(1);
   });
@@ -39,12 +39,12 @@ describe('a connection', () => {
     await until(() => server.requests.length === 3);
     for (const { socket } of [server.connections[2]!, server.connections[0]!, server.connections[1]!]) {
       socket.write(response());
-      await turns(20);
+      await iterations(20);
       await until(() => pool.stats().busy + pool.stats().idle === 3);
     }
     await until(() => pool.stats().idle === 3);
     await sent(pool, { target: '/now' });
-    await turns();
+    await iterations();
     await sent(pool, { target: '/now' });
     expect(server.connections.map(({ requests }) => requests.length)).toEqual([1, 3, 1]);
   });
@@ -84,7 +84,7 @@ describe('a connection', () => {
     const server = await counting();
     const pool = poolTo(server.origin);
     await sent(pool);
-    await turns();
+    await iterations();
     server.connections[0]!.socket.write(response('stale'));
     await until(() => pool.stats().idle === 0);
     expect((await sent(pool, POST)).summary).toBe('200 1');
@@ -96,7 +96,7 @@ describe('a connection', () => {
     const pool = poolTo(server.origin);
     for (const method of ['end', 'resetAndDestroy'] as const) {
       await sent(pool);
-      await turns();
+      await iterations();
       server.connections.at(-1)!.socket[method]();
       await until(() => pool.stats().idle === 0);
     }
@@ -126,7 +126,7 @@ describe('a POST right after another response', () => {
     for (let i = 0; i < ROUNDS; i++) {
       const recorder = await sent(pool, { ...POST, target: `/${i}` });
       expect(recorder.summary).toBe(`200 /${i}`);
-      await turns(1);
+      await iterations(1);
     }
     expect(server.requests).toHaveLength(ROUNDS);
   });
@@ -139,7 +139,7 @@ describe('an idle connection', () => {
     const pool = poolTo(server.origin, { clock });
     await sent(pool);
     await until(() => pool.stats().idle === 1);
-    await turns();
+    await iterations();
     return { server, clock, pool };
   }
 
@@ -211,7 +211,7 @@ describe('a pool', () => {
     const over = Array.from({ length: 20 }, () => sent(pool, { target: '/now' }));
     expect(clock.timers).toBe(1);
     await Promise.all(over);
-    await turns();
+    await iterations();
     expect(clock.timers).toBe(1);
     await clock.advance(4000);
     expect(pool.stats().idle).toBe(0);
@@ -264,7 +264,7 @@ describe('a pool', () => {
     const later = send(pool, { target: '/later' });
     await sent(pool, { target: '/now' });
     await until(() => pool.stats().idle === 1);
-    await turns();
+    await iterations();
     pool.retire();
     expect(pool.stats()).toEqual({ busy: 1, idle: 0, waiting: 0 });
     server.connections[0]!.socket.write(response('later'));

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type Dial, directDial, originOf } from '../../../src/http/client/dial.ts';
 import { freePort } from '../../support/free-port.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
-import { poolTo, RawServer, response, send, sent, turns, until } from './harness.ts';
+import { poolTo, RawServer, response, send, sent, iterations, until } from './harness.ts';
 
 const REPEATABLE = ['GET', 'HEAD', 'OPTIONS'];
 const OTHERS = ['POST', 'PUT', 'PATCH', 'DELETE', 'TRACE', 'PROPFIND'];
@@ -103,7 +103,7 @@ describe('an idle connection that was closed before a byte was written', () => {
       },
     });
     await sent(pool);
-    await turns();
+    await iterations();
     expect(pool.stats().idle).toBe(1);
     // Its events come after the request.
     opened[0]!.destroy();
@@ -128,7 +128,7 @@ describe.each(Object.entries(BREAKS))('a reused connection whose server gets the
     });
     const pool = poolTo(server.origin);
     await sent(pool);
-    await turns();
+    await iterations();
     expect(pool.stats().idle).toBe(1);
     return { server, pool };
   }
@@ -153,7 +153,7 @@ describe.each(Object.entries(BREAKS))('a reused connection whose server gets the
     const pool = poolTo(server.origin);
     await Promise.all([sent(pool), sent(pool)]);
     await until(() => pool.stats().idle === 2);
-    await turns();
+    await iterations();
     expect((await sent(pool)).summary).toBe('200 ');
     expect(server.connections.map(({ requests }) => requests.length).sort()).toEqual([1, 1, 2]);
   });
@@ -176,12 +176,12 @@ describe.each(Object.entries(BREAKS))('a reused connection whose server gets the
     });
     const waiting = send(pool, { target: '/wait' });
     await sent(pool);
-    await turns();
+    await iterations();
     const again = send(pool);
     await until(() => dials === 3);
     server.connections.find(({ requests }) => requests[0]!.start.includes('/wait'))!.socket.write(response('free'));
     expect((await waiting.over).summary).toBe('200 free');
-    await turns(10);
+    await iterations(10);
     expect([again.summary, server.requests.length]).toEqual(['pending', 3]);
     third.resolve(undefined);
     expect((await again.over).summary).toBe('200 ');
@@ -191,7 +191,7 @@ describe.each(Object.entries(BREAKS))('a reused connection whose server gets the
   it.each(OTHERS)('means upstream_reset, unknown, and is never sent again: %s', async (method) => {
     const { server, pool } = await stale();
     expect((await sent(pool, { method })).summary).toBe('upstream_reset unknown');
-    await turns(10);
+    await iterations(10);
     expect(server.requests).toHaveLength(2);
   });
 
@@ -218,7 +218,7 @@ describe.each(Object.entries(BREAKS))('a reused connection whose server gets the
     });
     const pool = poolTo(server.origin);
     await sent(pool);
-    await turns();
+    await iterations();
     expect((await sent(pool)).summary).toBe('upstream_reset unknown');
     expect(server.connections.map(({ requests }) => requests.length)).toEqual([2, 1]);
   });
@@ -238,7 +238,7 @@ describe.each(Object.entries(BREAKS))('a reused connection whose server gets the
       },
     });
     await sent(pool);
-    await turns();
+    await iterations();
     const recorder = await sent(pool);
     expect(recorder.summary).toBe('upstream_reset unknown');
     expect([dials, server.requests.length]).toEqual([3, 2]);
@@ -258,7 +258,7 @@ describe('nothing is sent again', () => {
     });
     const pool = poolTo(server.origin);
     await sent(pool);
-    await turns();
+    await iterations();
     expect((await sent(pool)).summary).toBe('upstream_invalid unknown');
     expect(server.requests).toHaveLength(2);
   });
@@ -269,11 +269,11 @@ describe('nothing is sent again', () => {
     });
     const pool = poolTo(server.origin);
     await sent(pool);
-    await turns();
+    await iterations();
     const recorder = send(pool);
     await until(() => server.requests.length === 2);
     recorder.exchange.abort();
-    await turns(10);
+    await iterations(10);
     expect([server.requests.length, recorder.calls]).toEqual([2, ['sending', 'sent']]);
   });
 });

@@ -1,6 +1,6 @@
 import { expect, vi } from 'vitest';
 import { type Clock, systemClock } from '../../../src/clock.ts';
-import { ask } from '../../support/proxy-ask.ts';
+import { sendRequest } from '../../support/proxy-client.ts';
 import { routeTo, type Settings, type StartedProxy, startProxy } from '../../support/proxy-server.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
 
@@ -52,7 +52,7 @@ export class Provider {
 }
 
 export async function statusOf({ port }: StartedProxy): Promise<number> {
-  return (await ask(port, '/api/x', { body: '{}' })).status;
+  return (await sendRequest(port, '/api/x', { body: '{}' })).status;
 }
 
 export async function expectServed(...proxies: readonly StartedProxy[]): Promise<void> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ask } from '../../support/proxy-ask.ts';
+import { sendRequest } from '../../support/proxy-client.ts';
 import { routeTo, type StartedProxy, startProxy } from '../../support/proxy-server.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { hasTool } from '../../support/tools.ts';
@@ -16,7 +16,7 @@ async function replicas(count: number, redis: RedisServer, upstream: RawUpstream
   return started;
 }
 
-const call = ({ port }: StartedProxy) => ask(port, '/api/x', { body: '{}' });
+const call = ({ port }: StartedProxy) => sendRequest(port, '/api/x', { body: '{}' });
 
 describe.runIf(hasTool('redis-server'))('replicas with a token store', { timeout: 60_000 }, () => {
   it('share one exchange, however many requests wait in each', async () => {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, it, vi } from 'vitest';
 import type { LogEvent } from '../../../src/logger.ts';
-import { ask } from '../../support/proxy-ask.ts';
+import { sendRequest } from '../../support/proxy-client.ts';
 import type { StartedProxy } from '../../support/proxy-server.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { hasTool } from '../../support/tools.ts';
@@ -63,7 +63,7 @@ describe.runIf(hasTool('redis-server'))('a stranger who can write to the token s
     const failure = { kind: 'failed', code: 'token_denied', message: 'canary: call +254700000000', retryAfterS: 1e9 };
     await redis.ask(`SET ${keyOf('turn')} stranger PX 2500`);
     provider.killTokens();
-    const waiting = ask(proxies[0]!.port, '/api/x', { body: '{}' });
+    const waiting = sendRequest(proxies[0]!.port, '/api/x', { body: '{}' });
     await vi.waitFor(async () =>
       expect(Number((await redis.ask(`PTTL ${keyOf('turn')}`)).slice(1))).toBeLessThan(2000),
     );

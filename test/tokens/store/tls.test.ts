@@ -3,7 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { issue } from '../../config/certificate.ts';
 import { freePort } from '../../support/free-port.ts';
-import { ask } from '../../support/proxy-ask.ts';
+import { sendRequest } from '../../support/proxy-client.ts';
 import { CliProcess, configFile, temporaryDirectory } from '../../support/proxy-process.ts';
 import { routeTo } from '../../support/proxy-server.ts';
 import { RedisServer } from '../../support/redis-server.ts';
@@ -18,7 +18,7 @@ describe.runIf(hasTool('redis-server'))('a Redis over TLS', { timeout: 60_000 },
     const { upstream, replica } = await tlsRedis();
     const [one, two] = [replica({ trusted: true }), replica({ trusted: true })];
     for (const cli of [one, two]) {
-      expect((await ask(await portOf(cli), '/api/x', { body: '{}' })).status).toBe(200);
+      expect((await sendRequest(await portOf(cli), '/api/x', { body: '{}' })).status).toBe(200);
     }
     expect(upstream.tokens).toHaveLength(1);
   });
@@ -28,7 +28,7 @@ describe.runIf(hasTool('redis-server'))('a Redis over TLS', { timeout: 60_000 },
     const [trusting, distrusting] = [replica({ trusted: true }), replica({ trusted: false })];
     await distrusting.until(NOT_CONNECTED);
     for (const cli of [trusting, distrusting]) {
-      expect((await ask(await portOf(cli), '/api/x', { body: '{}' })).status).toBe(200);
+      expect((await sendRequest(await portOf(cli), '/api/x', { body: '{}' })).status).toBe(200);
     }
     expect(upstream.tokens).toHaveLength(2);
     expect(trusting.stderr).not.toMatch(NOT_CONNECTED);

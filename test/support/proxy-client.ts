@@ -1,14 +1,14 @@
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { expect, onTestFinished } from 'vitest';
 
-export interface Asked {
+export interface RequestOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Buffer;
   readonly agent?: Agent;
 }
 
-export interface Answer {
+export interface ProxyResponse {
   readonly status: number;
   readonly reason: string;
   /** The first value under this lower-case name. */
@@ -20,18 +20,18 @@ export interface Answer {
 }
 
 /** Asks a proxy on this machine with an ordinary HTTP client, over a connection of its own. */
-export function ask(port: number, path: string, asked: Asked = {}): Promise<Answer> {
+export function sendRequest(port: number, path: string, asked: RequestOptions = {}): Promise<ProxyResponse> {
   const { method = asked.body === undefined ? 'GET' : 'POST', headers = {}, body, agent = false } = asked;
   return new Promise((resolve, reject) => {
     const outgoing = request({ host: '127.0.0.1', port, path, method, headers: { ...headers }, agent });
     outgoing.on('error', reject);
-    outgoing.on('response', (incoming) => void gather(incoming).then(resolve, reject));
+    outgoing.on('response', (incoming) => void readResponse(incoming).then(resolve, reject));
     outgoing.end(body);
   });
 }
 
-export function askJson(port: number, path: string, json: unknown, headers: Record<string, string> = {}) {
-  return ask(port, path, {
+export function sendJson(port: number, path: string, json: unknown, headers: Record<string, string> = {}) {
+  return sendRequest(port, path, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
     body: JSON.stringify(json),
@@ -47,13 +47,13 @@ export function keepAlive(maxSockets = Infinity): Agent {
 
 /** Asserts that wakala itself answered, and how. */
 export function expectProblem(
-  answer: { readonly status: number; json(): Record<string, unknown> },
+  response: { readonly status: number; json(): Record<string, unknown> },
   expected: { readonly status: number; readonly code: string; readonly outcome?: 'not_sent' | 'unknown' },
 ): void {
-  expect({ status: answer.status, ...answer.json() }).toMatchObject(expected);
+  expect({ status: response.status, ...response.json() }).toMatchObject(expected);
 }
 
-async function gather(incoming: IncomingMessage): Promise<Answer> {
+async function readResponse(incoming: IncomingMessage): Promise<ProxyResponse> {
   const chunks: Buffer[] = [];
   for await (const chunk of incoming as AsyncIterable<Buffer>) chunks.push(chunk);
   const body = Buffer.concat(chunks);

@@ -1,24 +1,24 @@
 import { expect } from 'vitest';
-import { type RawAnswer, RawClient } from '../../support/raw-client.ts';
+import { RawClient, type RawResponse } from '../../support/raw-client.ts';
 import type { Bench } from './bench.ts';
 import { request, summaryOf } from './request-case.ts';
-import { type Answering, BASE } from './strict-upstream.ts';
+import { BASE, type Respond } from './strict-upstream.ts';
 
 /** What an upstream answers, and what its client gets. */
-export interface AnswerCase {
+export interface ResponseCase {
   readonly name: string;
-  readonly answer: string | Buffer | Answering;
+  readonly answer: string | Buffer | Respond;
   /** How the request starts; `GET` unless said otherwise. */
   readonly method?: string;
   /** The route it goes through; `api` unless said otherwise. */
   readonly route?: string;
-  readonly expected: Passed | Failed;
+  readonly expected: Relayed | Failed;
   /** How often the upstream gets the request; once unless said otherwise. */
   readonly sendings?: number;
 }
 
 /** The upstream's own answer. */
-export interface Passed {
+export interface Relayed {
   readonly status: number;
   readonly body?: string | Buffer;
   readonly headers?: Readonly<Record<string, readonly string[]>>;
@@ -27,7 +27,7 @@ export interface Passed {
 /** Status, code and outcome of wakala's answer, or that the client saw the connection break. */
 export type Failed = `50${2 | 4} ${string} unknown` | 'broken off';
 
-export function passed(status: number, body?: string | Buffer, headers: Passed['headers'] = {}): Passed {
+export function relayed(status: number, body?: string | Buffer, headers: Relayed['headers'] = {}): Relayed {
   return body === undefined ? { status, headers } : { status, body, headers };
 }
 
@@ -40,7 +40,7 @@ export function head(start: string, ...lines: string[]): string {
  * Asks once on a reused connection to the upstream, and expects what the case says, the request at the upstream, and that
  * the next ones get their own answers.
  */
-export async function expectAnswer(bench: Bench, row: AnswerCase) {
+export async function expectResponse(bench: Bench, row: ResponseCase) {
   const { answer, method = 'GET', route = 'api', expected, sendings = 1 } = row;
   await bench.expectAlive();
   const target = `${BASE}/${route}/hostile`;
@@ -65,15 +65,15 @@ export async function expectAnswer(bench: Bench, row: AnswerCase) {
   return { client, got };
 }
 
-async function answered(client: RawClient, method: string): Promise<RawAnswer | undefined> {
+async function answered(client: RawClient, method: string): Promise<RawResponse | undefined> {
   try {
-    return await client.answer(method);
+    return await client.nextResponse(method);
   } catch {
     return undefined;
   }
 }
 
-function expectPassed(got: RawAnswer | undefined, { status, body, headers = {} }: Passed): void {
+function expectPassed(got: RawResponse | undefined, { status, body, headers = {} }: Relayed): void {
   expect(got?.status).toBe(status);
   expect(got!.values('x-request-id')).toHaveLength(1);
   expect(got!.values('wakala-token').join()).toMatch(/^(cached|fetched)$/);

@@ -26,12 +26,12 @@ export function configOf(oauth2: Settings | undefined, settings: Settings = {}):
 }
 
 /** How Wakala asks for tokens for such a route, over the network. Keeps what it sent. */
-export function asking(oauth2: Settings, settings: Settings = {}, clock: Clock = systemClock) {
+export function createFetcher(oauth2: Settings, settings: Settings = {}, clock: Clock = systemClock) {
   const route = routeOf(configOf(oauth2, settings));
-  return { route, ...askingFor(route, clock) };
+  return { route, ...createFetcherFor(route, clock) };
 }
 
-export function askingFor(route: RouteConfig, clock: Clock = systemClock) {
+export function createFetcherFor(route: RouteConfig, clock: Clock = systemClock) {
   const sent: TokenRequest[] = [];
   const { transport, close } = networkTransport(systemClock);
   onTestFinished(close);

@@ -1,8 +1,8 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { ask } from '../support/proxy-ask.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { startProxyTo } from '../support/proxy-server.ts';
-import { RawClient, rawAsk } from '../support/raw-client.ts';
+import { RawClient, sendRaw } from '../support/raw-client.ts';
 import { json, RawUpstream, refusingFirstToken, reply, type Script } from '../support/upstream-raw.ts';
 
 async function start(script: Script, settings = {}) {
@@ -27,7 +27,7 @@ describe('a response without a body', () => {
     const client = await RawClient.open(proxy.port);
     for (let time = 0; time < 2; time++) {
       client.send(`${method} /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-      const answer = await client.answer(method);
+      const answer = await client.nextResponse(method);
       expect(answer.start).toBe(bytes.split('\r\n')[0]);
       expect(answer.values('content-length')).toEqual(lengths);
       expect(answer.values('transfer-encoding')).toEqual([]);
@@ -41,7 +41,7 @@ describe('a response without a body', () => {
         () => Buffer.from('HTTP/1.1 401 No\r\ncontent-length: 5\r\n\r\n'),
       ),
     );
-    const answer = await rawAsk(proxy.port, 'HEAD /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const answer = await sendRaw(proxy.port, 'HEAD /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
     expect([answer.status, ...answer.values('wakala-token')]).toEqual([200, 'replayed']);
     expect(upstream.requests.map((request) => request.method)).toEqual(['HEAD', 'HEAD']);
   });
@@ -51,7 +51,7 @@ describe('the head of a response', () => {
   it('keeps the order of its lines, and separate Set-Cookie lines', async () => {
     const lines = ['Set-Cookie: b=1', 'tx_id: 7', 'Set-Cookie: a=2', 'X-Case: Kept', 'set-cookie: c=3'];
     const { proxy } = await start(() => reply(200, 'x', ...lines));
-    const answer = await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    const answer = await sendRaw(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
     expect(answer.values('set-cookie')).toEqual(['b=1', 'a=2', 'c=3']);
     const names = answer.headers.map(([name]) => name);
     expect(names.filter((name) => /set-cookie|tx_id|x-case/i.test(name))).toEqual(
@@ -64,7 +64,7 @@ describe('the head of a response', () => {
     const { upstream, proxy } = await start((request) =>
       request.target === '/x' ? reply(status, '', `location: ${upstream.origin}/elsewhere`) : reply(200, 'followed'),
     );
-    const answer = await ask(proxy.port, '/api/x');
+    const answer = await sendRequest(proxy.port, '/api/x');
     expect([answer.status, answer.header('location')]).toEqual([status, `${upstream.origin}/elsewhere`]);
     expect(upstream.requests).toHaveLength(1);
   });
@@ -74,7 +74,7 @@ describe('the head of a response', () => {
       const authorization = request.values('authorization')[0]!;
       return reply(200, 'x', `echo: ${authorization}`, `x-token: ${authorization.slice(7)}; path=/`, 'kept: yes');
     });
-    const answer = await ask(proxy.port, '/api/x');
+    const answer = await sendRequest(proxy.port, '/api/x');
     expect(answer.header('kept')).toBe('yes');
     expect(upstream.tokens).toHaveLength(1);
     expect(answer.rawHeaders.join('\n')).not.toContain(upstream.tokens[0]);
@@ -87,7 +87,7 @@ describe('the head of a response', () => {
         'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-late\r\nkeep-alive: timeout=5\r\n' +
         'connection: x-hop\r\nx-hop: 1\r\nproxy-authenticate: Basic\r\n\r\n1\r\na\r\n0\r\nx-late: 1\r\n\r\n',
     );
-    const answer = await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\n\r\n');
+    const answer = await sendRaw(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\n\r\n');
     expect(answer.body.toString()).toBe('a');
     for (const name of ['trailer', 'x-hop', 'proxy-authenticate', 'x-late']) expect(answer.values(name)).toEqual([]);
     expect(answer.values('keep-alive')).not.toEqual(['timeout=5']);
@@ -95,7 +95,7 @@ describe('the head of a response', () => {
 
   it('cannot override wakala-token or x-request-id', async () => {
     const { proxy } = await start(() => reply(200, 'x', 'wakala-token: replayed', 'x-request-id: theirs'));
-    const answer = await rawAsk(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: mine\r\n\r\n');
+    const answer = await sendRaw(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: mine\r\n\r\n');
     expect(answer.values('wakala-token')).toEqual(['fetched']);
     expect(answer.values('x-request-id')).toEqual(['mine']);
     expect(answer.values('x-upstream-request-id')).toEqual(['theirs']);
@@ -109,10 +109,10 @@ describe('interim responses', () => {
     );
     const client = await RawClient.open(proxy.port);
     client.send('GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    const answers = [await client.answer()];
-    if (answers[0]!.status < 200) answers.push(await client.answer());
-    expect([answers.at(-1)?.status, answers.at(-1)?.body.toString()]).toEqual([200, 'fine']);
-    expect(answers.at(-1)?.values('link')).toEqual([]);
+    const responses = [await client.nextResponse()];
+    if (responses[0]!.status < 200) responses.push(await client.nextResponse());
+    expect([responses.at(-1)?.status, responses.at(-1)?.body.toString()]).toEqual([200, 'fine']);
+    expect(responses.at(-1)?.values('link')).toEqual([]);
   });
 });
 
@@ -126,14 +126,14 @@ describe('a dead token in a compressed response', () => {
       refusingFirstToken(() => reply(200, 'fine'), refusal),
       settings,
     );
-    const answer = await ask(proxy.port, '/api/x', { headers: { 'accept-encoding': 'gzip' } });
+    const answer = await sendRequest(proxy.port, '/api/x', { headers: { 'accept-encoding': 'gzip' } });
     expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
   });
 
   it('is not assumed in a response that is relayed unchanged', async () => {
     const body = gzipSync(JSON.stringify({ errorCode: 'other' }));
     const { upstream, proxy } = await start(() => reply(404, body, 'content-encoding: gzip'), settings);
-    const answer = await ask(proxy.port, '/api/x');
+    const answer = await sendRequest(proxy.port, '/api/x');
     expect(answer.body.equals(body)).toBe(true);
     expect(answer.header('content-encoding')).toBe('gzip');
     expect(upstream.requests).toHaveLength(1);
@@ -142,7 +142,7 @@ describe('a dead token in a compressed response', () => {
   it('is not searched for in a response of more than 16 KiB, which is relayed completely', async () => {
     const long = { errorCode: 'dead', padding: 'x'.repeat(20_000) };
     const { upstream, proxy } = await start(() => json(404, long), settings);
-    const answer = await ask(proxy.port, '/api/x');
+    const answer = await sendRequest(proxy.port, '/api/x');
     expect([answer.status, answer.json()]).toEqual([404, long]);
     expect(upstream.requests).toHaveLength(1);
   });
