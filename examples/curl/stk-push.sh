@@ -1,9 +1,9 @@
 #!/bin/sh
-# Asks a customer for an M-Pesa payment (STK push) by way of Wakala: no consumer key, no token.
+# Requests an M-Pesa payment (STK push) through Wakala, without a consumer key or a token.
 #
 #   ./stk-push.sh ORDER PHONE AMOUNT       ./stk-push.sh order42 254700000001 100
 #
-# Exit code: 0 the phone is prompted, 75 surely not sent and may be run again, 1 anything else.
+# Exit code: 0 the phone was prompted, 75 not sent and can be run again, 1 anything else.
 set -eu
 order=$1 phone=$2 amount=$3
 
@@ -18,8 +18,8 @@ password=$(printf %s "$short_code$passkey$timestamp" | base64 | tr -d '\n')
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-# M-Pesa has no idempotency key. With the order in its address, the callback finds the order even if the answer is lost.
-# --max-time is longer than the route's `timeout` (60s), so that it is Wakala that gives up first and says what is known.
+# M-Pesa has no idempotency key. The order in the URL identifies the callback even if the response is lost.
+# --max-time is longer than the route's `timeout` (60s), so that Wakala responds with the outcome first.
 ended=0
 status=$(curl -sS --max-time 70 -D "$folder/headers" -o "$folder/answer" -w '%{http_code}' \
   "$wakala/mpesa/mpesa/stkpush/v1/processrequest" -H 'content-type: application/json' -d @- <<JSON
@@ -37,12 +37,12 @@ field() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$folder/answer"; }
 if [ "$ended" -eq 6 ] || [ "$ended" -eq 7 ]; then
   outcome=not_sent code=wakala_unreachable reason='no connection to Wakala'
 elif [ "$ended" -ne 0 ]; then
-  outcome=unknown code='' reason='no answer'
+  outcome=unknown code='' reason='no response'
 elif [ "$status" = 200 ]; then
   echo "prompted $phone: $(field CheckoutRequestID)"
   exit 0
 elif ! grep -qi '^content-type: application/problem+json' "$folder/headers"; then
-  # Wakala's own errors are of that type, so this one is M-Pesa's.
+  # Errors of Wakala have this content type, so this error is from M-Pesa.
   case $status in 4*) outcome=refused ;; *) outcome=unknown ;; esac
   code='' reason=$(field errorMessage)
 else

@@ -2,35 +2,35 @@ import { randomUUID } from 'node:crypto';
 import express from 'express';
 import { CallFailed, stateOf, stkPush, stkResult } from './mpesa.js';
 
-// Your database: what is known of each order, and which callback is whose.
+// Replace with your database: the orders, and the order of each callback.
 const orders = new Map();
 const callbacks = new Map();
 
 const app = express();
 app.use(express.json());
 
-/** Asks the customer to pay: once, however often the button is pressed. */
+/** Requests the payment once, however often the button is pressed. */
 app.post('/orders/:id/pay', async (req, res) => {
   const { id } = req.params;
   const known = orders.get(id);
   if (known !== undefined && known.state !== 'failed') return res.status(202).json(known);
   const order = { id, phone: req.body.phone, amount: req.body.amount, state: 'unknown' };
   const secret = randomUUID();
-  orders.set(id, order); // before the call: whatever happens to this process, the order is not taken for a new one
+  orders.set(id, order); // before the call, so that a crash cannot start the payment twice
   callbacks.set(secret, order);
   try {
     order.checkoutRequestId = await stkPush({ ...order, secret });
-    if (order.state === 'unknown') order.state = 'pending'; // the callback may have been faster
+    if (order.state === 'unknown') order.state = 'pending'; // the callback may have arrived first
   } catch (error) {
     if (!(error instanceof CallFailed)) throw error;
-    // What is unknown waits for the callback: to push again could take the money twice.
+    // After `unknown`, wait for the callback. A second push could take the money twice.
     if (error.outcome !== 'unknown') order.state = 'failed';
     order.reason = error.message;
   }
   res.status(order.state === 'failed' ? 502 : 202).json(order);
 });
 
-/** How it stands. Callbacks get lost, so a pending order is asked after. */
+/** The state of an order. Callbacks can get lost, so the result of a pending order is requested. */
 app.get('/orders/:id', async (req, res) => {
   const order = orders.get(req.params.id);
   if (order === undefined) return res.status(404).json({ error: 'no such order' });
@@ -38,7 +38,7 @@ app.get('/orders/:id', async (req, res) => {
   res.json(order);
 });
 
-/** M-Pesa's callback. It does not come through Wakala. */
+/** The callback of M-Pesa. It does not pass through Wakala. */
 app.post('/callbacks/mpesa/:secret', (req, res) => {
   const order = callbacks.get(req.params.secret);
   if (order === undefined) return res.status(404).end();

@@ -2,17 +2,17 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const WAKALA = process.env.WAKALA_URL ?? 'http://127.0.0.1:8080';
-// Only where Wakala has a list of `clients`: the key of this app. Nothing of Paypack's is needed here.
+// The key of this app, only if Wakala has a list of `clients`. No Paypack credentials are needed.
 const KEY_FILE = process.env.WAKALA_KEY_FILE;
 const authorization = KEY_FILE && { authorization: `Bearer ${readFileSync(KEY_FILE, 'utf8').trim()}` };
 
-/** Codes of Wakala's own that pass by themselves; the payment was not sent. */
-const PASSING = ['upstream_unreachable', 'upstream_timeout', 'token_unavailable', 'overloaded'];
+/** Temporary errors of Wakala. The payment was not sent. */
+const TEMPORARY = ['upstream_unreachable', 'upstream_timeout', 'token_unavailable', 'overloaded'];
 
 export class CallFailed extends Error {
   /**
-   * `outcome` is `refused`: Paypack said no. `not_sent`: Paypack surely never saw the call. `unknown`: it may have acted
-   * on it. `retryAfterS` is set where the call may be sent again, after so many seconds.
+   * `outcome` is `refused`: Paypack refused the call. `not_sent`: Paypack did not receive it. `unknown`: Paypack may have
+   * acted on it. `retryAfterS` is set if the call can be sent again after that many seconds.
    */
   constructor(message, { outcome, retryAfterS, cause }) {
     super(message, { cause });
@@ -21,7 +21,7 @@ export class CallFailed extends Error {
   }
 }
 
-/** Asks Paypack by way of Wakala. @throws CallFailed */
+/** Calls Paypack through Wakala. @throws CallFailed */
 async function call(method, path, { json, headers } = {}) {
   let res;
   let answer;
@@ -30,7 +30,7 @@ async function call(method, path, { json, headers } = {}) {
       method,
       headers: { 'content-type': 'application/json', ...authorization, ...headers },
       body: json && JSON.stringify(json),
-      // Longer than the route's `timeout` (60s), so that it is Wakala that gives up first and says what is known.
+      // Longer than the route's `timeout` (60s), so that Wakala responds with the outcome first.
       signal: AbortSignal.timeout(70_000),
     });
     answer = await res.json();
@@ -38,29 +38,29 @@ async function call(method, path, { json, headers } = {}) {
     const known = ['ECONNREFUSED', 'ENOTFOUND'].includes(cause.cause?.code)
       ? { outcome: 'not_sent', retryAfterS: 1 }
       : { outcome: 'unknown' };
-    throw new CallFailed('no answer from Wakala', { ...known, cause });
+    throw new CallFailed('no response from Wakala', { ...known, cause });
   }
   if (res.ok) return answer;
-  // Wakala's own errors are of this type; any other is Paypack's.
+  // Errors of Wakala have this content type. Others are from Paypack.
   if (res.headers.get('content-type') !== 'application/problem+json') {
     throw new CallFailed(`Paypack: ${answer?.message ?? res.status}`, {
       outcome: res.status < 500 ? 'refused' : 'unknown',
     });
   }
   const { code, detail, outcome = 'unknown' } = answer;
-  const again = outcome === 'not_sent' && PASSING.includes(code);
+  const again = outcome === 'not_sent' && TEMPORARY.includes(code);
   const retryAfterS = again ? Number(res.headers.get('retry-after') ?? 1) : undefined;
   throw new CallFailed(`${code}: ${detail}`, { outcome, retryAfterS });
 }
 
 /**
- * Asks the customer to pay. A call that was surely not sent is sent again, twice at most, if the wait is short.
+ * Requests a payment. Repeats a call that was not sent at most twice, if the wait is short.
  * @throws CallFailed
  */
 export async function cashIn({ amount, number, key }) {
   for (let attempt = 1; ; attempt++) {
     try {
-      // The same key each time. Paypack takes at most 32 characters.
+      // The same key on every attempt. Paypack accepts at most 32 characters.
       const headers = { 'idempotency-key': key };
       return await call('POST', '/transactions/cashin', { json: { amount, number }, headers });
     } catch (error) {
@@ -70,13 +70,13 @@ export async function cashIn({ amount, number, key }) {
   }
 }
 
-/** The cash-ins that a customer was asked for, newest first. Asking does no harm, however often. @throws CallFailed */
+/** The cash-ins of a customer, newest first. It is safe to call repeatedly. @throws CallFailed */
 export async function cashInsOf(number) {
   const { transactions } = await call('GET', `/transactions/list?kind=CASHIN&client=${number}&limit=100`);
   return transactions.filter((one) => one.kind === 'CASHIN' && one.client === number);
 }
 
-/** How a cash-in stands. @throws CallFailed */
+/** A cash-in with its state. @throws CallFailed */
 export async function transaction(ref) {
   return await call('GET', `/transactions/find/${ref}`);
 }

@@ -3,16 +3,16 @@ import { createServer } from 'node:http';
 import { json } from 'node:stream/consumers';
 import { CallFailed, cashIn, cashInsOf, transaction } from './paypack.js';
 
-// Your database: what is known of the payment of each order.
+// Replace with your database: the payment of each order.
 const orders = new Map();
 
-/** POST /orders/ID/payment with {amount, number}: asks the customer to pay, once, however often it is called. */
+/** POST /orders/ID/payment with {amount, number}: requests the payment once, however often it is called. */
 async function start(id, { amount, number }) {
   const known = await look(id);
   if (known !== undefined && known.state !== 'failed') return known;
   const key = randomUUID().replaceAll('-', '');
   const order = { id, amount, number, key, since: new Date(), state: 'unknown' };
-  orders.set(id, order); // before the call: whatever happens to this process, the order is not taken for a new one
+  orders.set(id, order); // before the call, so that a crash cannot start the payment twice
   try {
     const { ref } = await cashIn(order);
     return Object.assign(order, { state: 'pending', ref });
@@ -22,11 +22,11 @@ async function start(id, { amount, number }) {
   }
 }
 
-/** GET /orders/ID/payment: how it stands. */
+/** GET /orders/ID/payment: the state of the payment. */
 async function look(id) {
   const order = orders.get(id);
   if (order?.state === 'unknown') {
-    // The answer was lost, not the payment: Paypack knows. To send it again could take the money twice.
+    // The response was lost, so search for the payment at Paypack. A second payment could take the money twice.
     const refs = new Set(Array.from(orders.values(), ({ ref }) => ref));
     const lost = (await cashInsOf(order.number)).find(
       (one) => !refs.has(one.ref) && one.amount === order.amount && new Date(one.created_at) >= order.since - 60_000,
@@ -50,7 +50,7 @@ const server = createServer(async (req, res) => {
     else send(STATUS[order.state] ?? 200, order);
   } catch (error) {
     console.error(error);
-    send(500, { error: 'it did not work; ask for the state of the order' });
+    send(500, { error: 'internal error; request the state of the order' });
   }
 });
 

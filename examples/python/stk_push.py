@@ -1,4 +1,4 @@
-"""Asks a customer for an M-Pesa payment (STK push) by way of Wakala: no consumer key, no token."""
+"""Requests an M-Pesa payment (STK push) through Wakala, without a consumer key or a token."""
 
 import base64
 import os
@@ -13,16 +13,16 @@ SHORT_CODE = os.environ.get("MPESA_SHORT_CODE", "174379")
 PASSKEY = os.environ.get("MPESA_PASSKEY", "made-up-passkey")
 CALLBACKS = os.environ.get("MPESA_CALLBACKS", "https://shop.example/mpesa")
 
-# Codes of Wakala's own that pass by themselves; the push was not sent.
-PASSING = {"upstream_unreachable", "upstream_timeout", "token_unavailable", "overloaded"}
+# Temporary errors of Wakala. The push was not sent.
+TEMPORARY = {"upstream_unreachable", "upstream_timeout", "token_unavailable", "overloaded"}
 
-# Results that are final: no balance, expired, cancelled, no answer, wrong PIN. Others, such as 4999, are not.
+# Final results: no balance, expired, cancelled, no response, wrong PIN. Other codes, such as 4999, are not final.
 RESULTS = {0: "paid"} | dict.fromkeys([1, 1019, 1032, 1037, 2001], "failed")
 
 
 class CallFailed(Exception):
-    """`outcome` is "refused": M-Pesa said no. "not_sent": M-Pesa surely never saw the call. "unknown": it may have
-    acted on it. `retry_after` is set, in seconds, where the call may be sent again."""
+    """`outcome` is "refused": M-Pesa refused the call. "not_sent": M-Pesa did not receive it. "unknown": M-Pesa may have
+    acted on it. `retry_after` is set if the call can be sent again after that many seconds."""
 
     def __init__(self, message, outcome, retry_after=None):
         super().__init__(message)
@@ -32,35 +32,35 @@ class CallFailed(Exception):
 
 def call(path, body):
     try:
-        # Longer than the route's `timeout` (60s), so that it is Wakala that gives up first and says what is known.
+        # Longer than the route's `timeout` (60s), so that Wakala responds with the outcome first.
         response = requests.post(f"{WAKALA}/mpesa{path}", json=body, timeout=(5, 70))
         answer = response.json()
     except requests.ConnectTimeout as error:
         raise CallFailed("Wakala cannot be reached", "not_sent", retry_after=1) from error
     except requests.RequestException as error:
-        # Of a connection that broke, requests does not say whether anything was sent on it.
-        raise CallFailed("no answer", "unknown") from error
+        # For a broken connection, requests does not report whether anything was sent.
+        raise CallFailed("no response", "unknown") from error
     if response.ok:
         return answer
-    # Wakala's own errors are of this type; any other is M-Pesa's.
+    # Errors of Wakala have this content type. Others are from M-Pesa.
     if response.headers.get("content-type") != "application/problem+json":
         outcome = "refused" if response.status_code < 500 else "unknown"
         raise CallFailed(f"M-Pesa: {answer.get('errorMessage')}", outcome)
     outcome = answer.get("outcome", "unknown")
-    again = outcome == "not_sent" and answer["code"] in PASSING
+    again = outcome == "not_sent" and answer["code"] in TEMPORARY
     retry_after = int(response.headers.get("retry-after", 1)) if again else None
     raise CallFailed(f"{answer.get('code')}: {answer.get('detail')}", outcome, retry_after)
 
 
 def login():
-    """Short code, time in Nairobi and the two with the passkey, as every STK call carries them."""
+    """Every STK call contains the short code, the time in Nairobi, and a password made from both and the passkey."""
     timestamp = datetime.now(timezone(timedelta(hours=3))).strftime("%Y%m%d%H%M%S")
     password = base64.b64encode(f"{SHORT_CODE}{PASSKEY}{timestamp}".encode()).decode()
     return {"BusinessShortCode": SHORT_CODE, "Password": password, "Timestamp": timestamp}
 
 
 def stk_push(order, phone, amount, attempts=3):
-    """Prompts the phone, and gives the CheckoutRequestID. Sends again only what was surely not sent."""
+    """Prompts the phone and returns the CheckoutRequestID. Repeats only a push that was not sent."""
     body = login() | {
         "TransactionType": "CustomerPayBillOnline",
         "Amount": amount,
@@ -69,7 +69,7 @@ def stk_push(order, phone, amount, attempts=3):
         "PhoneNumber": phone,
         "AccountReference": order,
         "TransactionDesc": order,
-        # M-Pesa has no idempotency key. With the order in it, the callback finds its order even if the answer is lost.
+        # M-Pesa has no idempotency key. The order in the URL identifies the callback even if the response is lost.
         "CallBackURL": f"{CALLBACKS}/{order}",
     }
     for attempt in range(1, attempts + 1):
@@ -82,14 +82,14 @@ def stk_push(order, phone, amount, attempts=3):
 
 
 def stk_result(checkout_request_id, tries=10, pause=3):
-    """"paid", "failed", or None while nobody knows. Asking does no harm, however often."""
+    """Returns "paid", "failed", or None if there is no result yet. It is safe to call repeatedly."""
     for _ in range(tries):
         try:
             answer = call("/mpesa/stkpushquery/v1/query", login() | {"CheckoutRequestID": checkout_request_id})
             if int(answer["ResultCode"]) in RESULTS:
                 return RESULTS[int(answer["ResultCode"])]
         except CallFailed:
-            pass  # M-Pesa answers with an error while the customer thinks
+            pass  # M-Pesa responds with an error until the customer has decided
         time.sleep(pause)
     return None
 
@@ -102,7 +102,7 @@ def main(order, phone, amount):
         if error.outcome == "unknown":
             # A second push could take the money twice.
             print(f"wait for the callback to {CALLBACKS}/{order}; do not push again", file=sys.stderr)
-        return 1 if error.retry_after is None else 75  # EX_TEMPFAIL: may be run again
+        return 1 if error.retry_after is None else 75  # EX_TEMPFAIL: can be run again
     print(f"prompted {phone}: {checkout_request_id}")
     result = stk_result(checkout_request_id)
     print(result or f"no result yet: wait for the callback to {CALLBACKS}/{order}")

@@ -6,21 +6,21 @@ const say = (text) => (document.querySelector('[role=status]').textContent = tex
 
 form.addEventListener('submit', async (event) => {
   event.preventDefault();
-  button.disabled = true; // one payment for one press
+  button.disabled = true; // one payment per press
   const { number, amount } = Object.fromEntries(new FormData(form));
   const key = crypto.randomUUID().replaceAll('-', '');
-  say('Asking ...');
-  const asked = await cashIn({ number, amount: Number(amount), key });
-  if (asked.outcome === 'unknown') {
-    // The button stays off: a second payment could take the money twice.
-    return say(`Nobody knows whether it was sent (${asked.reason}). Look at your phone before you try again.`);
+  say('Sending ...');
+  const result = await cashIn({ number, amount: Number(amount), key });
+  if (result.outcome === 'unknown') {
+    // The button stays disabled: a second payment could take the money twice.
+    return say(`The payment may have been sent (${result.reason}). Check your phone before you try again.`);
   }
-  if (asked.outcome !== undefined) say(`Nothing was taken: ${asked.reason}. You may try again.`);
-  else say(await settled(asked.answer.ref));
+  if (result.outcome !== undefined) say(`Nothing was taken: ${result.reason}. You may try again.`);
+  else say(await settled(result.answer.ref));
   button.disabled = false;
 });
 
-/** Waits until the customer has answered on the phone. */
+/** Waits until the customer has decided on the phone. */
 async function settled(ref) {
   for (let i = 0; i < 60; i++) {
     const { answer } = await transaction(ref);

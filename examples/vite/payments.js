@@ -1,6 +1,6 @@
 /**
- * Asks Paypack by way of Wakala.
- * @returns {{answer}}, or {{outcome, reason}}: `refused` by Paypack, surely `not_sent`, or `unknown`
+ * Calls Paypack through Wakala.
+ * @returns {{answer}}, or {{outcome, reason}}: `refused` by Paypack, `not_sent` or `unknown`
  */
 async function call(path, options) {
   let res;
@@ -12,14 +12,14 @@ async function call(path, options) {
     return { outcome: 'unknown', reason: 'the connection broke' };
   }
   if (res.ok) return { answer };
-  // Wakala's own errors are of this type; any other is Paypack's.
+  // Errors of Wakala have this content type. Others are from Paypack.
   if (res.headers.get('content-type') !== 'application/problem+json') {
     return { outcome: res.status < 500 ? 'refused' : 'unknown', reason: answer.message };
   }
   return { outcome: answer.outcome ?? 'unknown', reason: answer.detail };
 }
 
-/** Asks the customer to pay. `key` stays the same for one payment; Paypack takes at most 32 characters. */
+/** Requests a payment. Use one `key` per payment. Paypack accepts at most 32 characters. */
 export async function cashIn({ amount, number, key }) {
   return await call('/transactions/cashin', {
     method: 'POST',

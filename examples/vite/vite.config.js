@@ -5,7 +5,7 @@ export default defineConfig({
     host: '127.0.0.1',
     port: 5173,
     strictPort: true,
-    // The page calls /paypack/... on its own origin, so there is no CORS, and Vite hands it on to Wakala.
+    // The page calls /paypack/... on its own origin, so no CORS is needed. Vite forwards the calls to Wakala.
     proxy: { '/paypack/': 'http://127.0.0.1:8080' },
   },
 });
