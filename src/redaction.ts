@@ -1,15 +1,15 @@
 const REDACTED = '[redacted]';
 
 /**
- * Shorter secrets are looked for nowhere but in the words of a token endpoint. A value such as `test` or `sandbox` is in
- * ordinary headers by chance, and hides nothing; no provider gives out a token or a key of less than 8 characters.
+ * Shorter secrets are searched for only in the messages of a token endpoint. A value such as `test` or `sandbox` occurs
+ * in ordinary headers. No provider issues tokens or keys of less than 8 characters.
  */
 const MIN_LENGTH = 8;
 
-/** Escapes of escapes are undone up to this depth. */
+/** Nested escapes are decoded up to this depth. */
 const MAX_ROUNDS = 3;
 
-/** HTML's names of what may be in a token and is no letter or digit. */
+/** HTML entities of the characters of tokens other than letters and digits. */
 const ENTITIES: Readonly<Record<string, string>> = {
   amp: '&',
   apos: "'",
@@ -35,7 +35,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   verbar: '|',
 };
 
-/** `%2f`, `%u002f`, `\u002f`, `\u{2f}`, `\x2f`, `\/`, `&#x2f;`, `&#47;`, `&sol;`. Linear: nothing in it is unbounded. */
+/** `%2f`, `%u002f`, `\u002f`, `\u{2f}`, `\x2f`, `\/`, `&#x2f;`, `&#47;`, `&sol;`. Linear: no part is unbounded. */
 const ESCAPE = new RegExp(
   [
     '%([0-9a-f]{2})',
@@ -50,38 +50,38 @@ const ESCAPE = new RegExp(
   'gi',
 );
 
-/** A place in a text: `end` is behind it. */
+/** A range of a text, without `end`. */
 interface Range {
   readonly start: number;
   readonly end: number;
-  /** In base64: what stands around it may hold a few bits of it. */
+  /** In base64, the characters around the range may hold some bits of the secret. */
   readonly isBase64: boolean;
 }
 
-/** A text with its escapes undone. `starts[i]`: where its character `i` stood in the original. */
+/** A text with decoded escapes. `starts[i]`: index of its character `i` in the original. */
 interface Unescaped {
   readonly text: string;
   readonly starts: readonly number[];
 }
 
 /**
- * Finds secrets in a text, however they are spelled: literally, percent-encoded, escaped as in JSON or HTML, in hex, in
- * base64 or base64url, alone or within a longer encoded text, and escapes of these. This is for providers that repeat
- * what they were sent; one that hides a secret on purpose finds other ways. Made once for a set of secrets.
+ * Finds secrets in a text in these encodings: literal, percent-encoded, escaped as in JSON or HTML, hex, base64 and
+ * base64url, alone or within a longer encoded text, and escapes of these. This guards against providers that echo
+ * requests, not against a provider that hides a secret on purpose. Created once for a set of secrets.
  */
 export class Redaction {
   readonly #literals: readonly string[];
-  /** What base64 of a text with a secret in it contains, in the alphabet with `+` and `/`. */
+  /** Substrings of the base64 of any text that contains a secret, in the alphabet with `+` and `/`. */
   readonly #base64: readonly string[];
-  /** In lower case. */
+  /** Lower case. */
   readonly #hex: readonly string[];
   readonly #filter: Filter | undefined;
 
   readonly #minPart: number;
 
   /**
-   * @param minLength shorter secrets are left out
-   * @param minPart a first part of a secret counts if it has this many characters: a text may be cut in its middle
+   * @param minLength shorter secrets are ignored
+   * @param minPart also find the first `minPart` characters of a secret, because the text may be truncated
    */
   constructor(secrets: Iterable<string>, minLength = MIN_LENGTH, minPart = Infinity) {
     this.#minPart = minPart;
@@ -100,7 +100,7 @@ export class Redaction {
     return this.#mayBeIn(text) && this.#rangesIn(text).length > 0;
   }
 
-  /** The text with each secret cut out. */
+  /** Replaces each secret in the text. */
   redact(text: string): string {
     if (!this.#mayBeIn(text)) return text;
     let redacted = '';
@@ -114,8 +114,9 @@ export class Redaction {
   }
 
   /**
-   * A flat list of header names and values, less the lines that hold a secret or, together with others, a part of one.
-   * The same list if there is none.
+   * Removes the header lines that contain a secret or, together with other lines, a part of one.
+   * @param list names and values, alternating
+   * @returns the same list if no line is removed
    */
   cleanHeaders(list: string[]): string[] {
     const filter = this.#filter;
@@ -132,7 +133,7 @@ export class Redaction {
     return list.filter((_, i) => !dropped.has(Math.floor(i / 2)));
   }
 
-  /** The places of the texts that a secret stands in, or is split over. */
+  /** Indexes of the texts that contain a secret or a part of one. */
   #holding(texts: readonly string[]): number[] {
     const ranges = this.#rangesIn(texts.join(''));
     let end = 0;
@@ -143,7 +144,7 @@ export class Redaction {
     });
   }
 
-  /** False for most texts without a secret, in a fraction of a microsecond. */
+  /** Fast check: false for most texts without a secret. */
   #mayBeIn(text: string): boolean {
     const filter = this.#filter;
     if (filter === undefined || filter.passes(text)) return true;
@@ -171,9 +172,9 @@ export class Redaction {
     const lower = text.replace(/[A-F]+/g, (letters) => letters.toLowerCase());
     const base64 = text.replaceAll('-', '+').replaceAll('_', '/');
     return [
-      ...foundParts(text, this.#literals, this.#minPart),
-      ...found(lower, this.#hex),
-      ...found(base64, this.#base64, true),
+      ...rangesOfPrefixes(text, this.#literals, this.#minPart),
+      ...rangesOf(lower, this.#hex),
+      ...rangesOf(base64, this.#base64, true),
     ];
   }
 }
@@ -186,7 +187,7 @@ function valuesIn(list: readonly string[]): string[] {
   return list.filter((_, i) => i % 2 === 1);
 }
 
-function found(text: string, patterns: readonly string[], isBase64 = false): Range[] {
+function rangesOf(text: string, patterns: readonly string[], isBase64 = false): Range[] {
   const ranges: Range[] = [];
   for (const pattern of patterns) {
     for (let start = text.indexOf(pattern); start !== -1; start = text.indexOf(pattern, start + pattern.length)) {
@@ -196,9 +197,9 @@ function found(text: string, patterns: readonly string[], isBase64 = false): Ran
   return ranges;
 }
 
-/** Also where a text has no more than the first `minPart` characters of a pattern. */
-function foundParts(text: string, patterns: readonly string[], minPart: number): Range[] {
-  if (minPart === Infinity) return found(text, patterns);
+/** Also finds the first `minPart` characters of a pattern. */
+function rangesOfPrefixes(text: string, patterns: readonly string[], minPart: number): Range[] {
+  if (minPart === Infinity) return rangesOf(text, patterns);
   const ranges: Range[] = [];
   for (const pattern of patterns) {
     const part = pattern.slice(0, minPart);
@@ -212,7 +213,7 @@ function foundParts(text: string, patterns: readonly string[], minPart: number):
   return ranges;
 }
 
-/** All of the base64 text that a range is in. */
+/** The whole base64 text around a range. */
 function wholeRun(text: string, { start, end, isBase64 }: Range): Range {
   const isPart = (at: number) => /[A-Za-z0-9+/=_%-]/.test(text.charAt(at));
   let [from, to] = [start, end];
@@ -222,8 +223,8 @@ function wholeRun(text: string, { start, end, isBase64 }: Range): Range {
 }
 
 /**
- * Header values come as bytes, one a character; a form writes a space as `+`. What looks like an escape in a secret is
- * undone together with the others.
+ * Node reads header values as latin1, and forms encode a space as `+`. If a secret contains something like an escape,
+ * the search decodes it in the text, so its decoded form is searched for too.
  */
 function literalsOf(secret: string): string[] {
   const bytes = Buffer.from(secret).toString('latin1');
@@ -231,7 +232,7 @@ function literalsOf(secret: string): string[] {
   return written.flatMap((text) => [text, ...withoutEscapes(text)]);
 }
 
-/** The text with one layer of escapes less, then with two, as far as there are any. */
+/** The text with one layer of escapes decoded, then with two and so on. */
 function* withoutEscapes(text: string): Generator<string> {
   let plain = text;
   for (let round = 1; round <= MAX_ROUNDS; round++) {
@@ -242,7 +243,7 @@ function* withoutEscapes(text: string): Generator<string> {
   }
 }
 
-/** The characters of base64 that depend on the secret alone, for each of the three ways in which it may be aligned. */
+/** The base64 characters that depend only on the secret, for each of its three alignments. */
 function base64Of(secret: string): string[] {
   return [0, 1, 2].map((before) => {
     const bytes = Buffer.from(`${'x'.repeat(before)}${secret}`);
@@ -251,7 +252,7 @@ function base64Of(secret: string): string[] {
   });
 }
 
-/** Undoes one layer of escapes. `starts` are those of the text itself. Undefined if it has none. */
+/** Decodes one layer of escapes. `starts`: positions of the text's own characters. Undefined if there are no escapes. */
 function unescaped(text: string, starts?: readonly number[]): Unescaped | undefined {
   let plain = '';
   const plainStarts: number[] = [];
@@ -282,15 +283,15 @@ function characterOf(match: readonly (string | undefined)[]): string {
   return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
 }
 
-/** Characters of a text that are compared at once. */
+/** Characters per comparison. */
 const GRAM = 4;
 
-/** At most this much of the beginning of each pattern is looked for. */
+/** Largest part of each pattern that the filter knows. */
 const MAX_WINDOW = 32;
 
 /**
- * Passes every text that a pattern is in, or may be split over, and few others, in a fraction of a microsecond. Wherever
- * a pattern stands in a text, one of the sequences of four characters that are looked at is one of its first.
+ * A fast filter: passes every text that contains a pattern or a part of a split one, and few others. It compares
+ * sequences of four characters at intervals. Wherever a pattern is in a text, one of them is near its beginning.
  */
 class Filter {
   /** Length of the shortest pattern. */
@@ -308,8 +309,8 @@ class Filter {
   }
 
   /**
-   * False only if no pattern is in the text, and none is split over it and others. (Where all parts of one have less than
-   * four characters, it may be false.)
+   * False only if the text contains no pattern and no part of a split one. (It may be false if all parts of a split
+   * pattern have less than four characters.)
    */
   passes(text: string): boolean {
     const last = text.length - GRAM;
@@ -328,7 +329,7 @@ class Filter {
     }
   }
 
-  /** Whether a pattern may be in it with escapes. Each makes it longer, and a half may be in another text. */
+  /** Whether the text may contain an escaped pattern, or half of one. */
   hasEscape(text: string): boolean {
     return 2 * text.length > this.#window && /[%&\\]/.test(text);
   }
@@ -345,7 +346,7 @@ function hash(gram: number): number {
   return Math.imul(gram, 0x9e3779b1) >>> 12;
 }
 
-/** 7 bits for each character, without the one that tells small letters from large ones; never 0. */
+/** 7 bits per character, ignoring case; never 0. */
 function gramAt(text: string, at: number): number {
   return (
     ((text.charCodeAt(at) & 127) << 21) |

@@ -1,7 +1,7 @@
-/** A text as a server that decodes it reads it, and where its characters stand in the original. */
+/** A text without its escapes, and the positions of its characters in the original. */
 interface Unescaped {
   readonly text: string;
-  /** Index in the original of each character, and at the end the original's length; undefined: they are the same. */
+  /** Index in the original of each character, and of the end; undefined if the text has no escapes. */
   readonly starts: Int32Array | undefined;
 }
 
@@ -9,12 +9,12 @@ const PERCENT = 0x25;
 const BACKSLASH = 0x5c;
 const LOWER_U = 0x75;
 
-/** Characters that are converted into a string at once. */
+/** Characters per call of `String.fromCharCode`. */
 const CHUNK = 8192;
 
 /**
- * Decodes percent escapes, as often as there are any, and the `\u` escapes of JSON strings. A character that an escape
- * stands for may complete another escape, so each is decoded on a stack as soon as it is complete: one pass.
+ * Decodes percent escapes, also repeated ones, and the `\u` escapes of JSON strings. A decoded character may complete
+ * another escape, so each escape is decoded on a stack as soon as it is complete. This takes one pass.
  */
 export function unescaped(original: string): Unescaped {
   if (!/%|\\u/.test(original)) return { text: original, starts: undefined };
@@ -64,25 +64,28 @@ function textOf(codes: Uint16Array): string {
   return text;
 }
 
-/** Stands in place of what is not shown. */
+/** Replaces a hidden value. */
 export const HIDDEN = '[redacted]';
 
-/** Stands at the end of what is shown in part. */
+/** Marks the end of a truncated text. */
 export const CUT = '[cut]';
 
-/** Part of an unescaped text, and what is shown in its place. */
+/** A part of an unescaped text. */
 interface Range {
   readonly from: number;
   readonly to: number;
-  readonly shown: string;
 }
 
-/** From this length on, what is no UUID may be a token. Characters. */
+interface ReplacedRange extends Range {
+  readonly replacement: string;
+}
+
+/** A word of this length that is not a UUID may be a token. Characters. */
 const OPAQUE_LENGTH = 32;
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** Long, and no UUID: it may be a token. */
+/** Whether a text may be a token: it is long and not a UUID. */
 export function isOpaque(text: string): boolean {
   return text.length >= OPAQUE_LENGTH && !UUID.test(text);
 }
@@ -90,31 +93,31 @@ export function isOpaque(text: string): boolean {
 const SECRET_NAME =
   /pass|pwd|secret|token|credential|signature|bearer|cookie|session|ticket|card|(?:api|access|private|consumer|client|subscription|encryption)_?key|(?:verification|security|access)_?code|track_?[12d]|^auth|^key$|(?:pin|otp|cvc|cvv|cvn|csc)2?(?:_|$)|(?:^|_)(?:pan|sid|jwt|sig|hmac)(?:_|$)/;
 
-/** Whether the value of a field with this name is never shown: `pin`, `newPIN`, `card[cvc2]`, `x-api-key`. */
+/** Whether a field with this name has a secret value: `pin`, `newPIN`, `card[cvc2]`, `x-api-key`. */
 export function isSecretName(name: string): boolean {
   const snake = name.replace(/([a-z0-9])([A-Z])|([A-Z])(?=[A-Z][a-z])/g, '$1$3_$2').replace(/[^A-Za-z0-9]+/g, '_');
   return SECRET_NAME.test(snake.toLowerCase());
 }
 
 interface MaskOptions {
-  /** The text is the beginning of a longer one: its last word, which may be part of a number, is left out. */
+  /** The text is the beginning of a longer one. Its last word may be part of a number and is left out. */
   readonly isCut?: boolean;
-  /** Long words stay, because ids are harmless here. */
+  /** Long words are shown, because ids are harmless here. */
   readonly keepsWords?: boolean;
 }
 
 /**
- * A text with the values of secret fields, tokens, and the numbers of phones and cards hidden, also where they are
- * escaped as in a URL or in JSON. Takes time linear in the length.
+ * Hides the values of secret fields, tokens, and phone and card numbers in a text, also if they are escaped as in a URL
+ * or in JSON. Takes time linear in the length.
  */
 export function maskedText(original: string, { isCut = false, keepsWords = false }: MaskOptions = {}): string {
   const end = isCut ? startOfLastWord(original) : original.length;
   const plain = unescaped(original);
-  const ranges: Range[] = [];
-  // Most texts are short and harmless: a quick look tells.
+  const ranges: ReplacedRange[] = [];
+  // These checks are cheap, and most texts need none of the searches.
   if (/[=:>]/.test(plain.text)) findNamedValues(plain, ranges);
   if (/:\/\/|bearer|basic/i.test(plain.text)) findCredentials(plain.text, ranges);
-  if (!keepsWords && plain.text.length >= LEAST_WORD) findWords(plain.text, ranges);
+  if (!keepsWords && plain.text.length >= MIN_WORD_LENGTH) findWords(plain.text, ranges);
   if (/\d{3}/.test(plain.text)) findNumbers(plain.text, ranges);
   const shown = ranges.length === 0 ? original.slice(0, end) : withRanges(original, plain, ranges, end);
   return isCut ? shown + CUT : shown;
@@ -127,7 +130,7 @@ function startOfLastWord(text: string): number {
 }
 
 /** The original up to `end`, with the ranges replaced. */
-function withRanges(original: string, { starts }: Unescaped, ranges: Range[], end: number): string {
+function withRanges(original: string, { starts }: Unescaped, ranges: ReplacedRange[], end: number): string {
   const startOf = (index: number) => (starts === undefined ? index : (starts[index] ?? original.length));
   let shown = '';
   let done = 0;
@@ -136,30 +139,30 @@ function withRanges(original: string, { starts }: Unescaped, ranges: Range[], en
     const to = startOf(range.to);
     if (from >= end) break;
     if (to <= done) continue;
-    // What reaches over the end of the one before is hidden with it.
-    if (from >= done) shown += original.slice(done, from) + range.shown;
+    // An overlapping range is hidden together with the one before.
+    if (from >= done) shown += original.slice(done, from) + range.replacement;
     done = to;
   }
   return shown + original.slice(done, Math.max(done, end));
 }
 
-/** What may stand between a name and its value: `": "`, `=`, `\":`, `]=`, `>`. */
+/** Separates a name from its value: `": "`, `=`, `\":`, `]=`, `>`. */
 const SEPARATOR = /[\\"'\]]{0,8}\s*(?:[:=]>?|>)\s*/y;
 
-/** Values of fields whose names say that they are secret, in JSON, forms, XML and the like. */
-function findNamedValues(plain: Unescaped, ranges: Range[]): void {
+/** Finds the values of fields with secret names, in JSON, forms, XML and similar formats. */
+function findNamedValues(plain: Unescaped, ranges: ReplacedRange[]): void {
   const { text } = plain;
   const names = /[\w-]+/g;
   for (let found = names.exec(text); found !== null; found = names.exec(text)) {
     const value = valueAfter(plain, found.index, names.lastIndex);
     if (value === undefined) continue;
-    if (value.to > value.from) ranges.push({ ...value, shown: HIDDEN });
+    if (value.to > value.from) ranges.push({ ...value, replacement: HIDDEN });
     names.lastIndex = Math.max(names.lastIndex, value.to);
   }
 }
 
-/** The value of the secret field whose name is there; undefined if it is no name, or no secret one. */
-function valueAfter(plain: Unescaped, from: number, to: number): Omit<Range, 'shown'> | undefined {
+/** The value of the field whose name is at `from`; undefined if it is not a secret field. */
+function valueAfter(plain: Unescaped, from: number, to: number): Range | undefined {
   const { text } = plain;
   SEPARATOR.lastIndex = to;
   const [separator] = SEPARATOR.exec(text) ?? [];
@@ -173,7 +176,7 @@ function valueAfter(plain: Unescaped, from: number, to: number): Omit<Range, 'sh
   return valueAt(plain, start, separator.includes(':'));
 }
 
-function valueAt(plain: Unescaped, start: number, isProse: boolean): Omit<Range, 'shown'> {
+function valueAt(plain: Unescaped, start: number, isProse: boolean): Range {
   const { text } = plain;
   const quote = /\\{0,8}["']/y;
   quote.lastIndex = start;
@@ -193,7 +196,7 @@ function endAt(text: string, start: number, pattern: RegExp): number {
   return pattern.exec(text)?.index ?? text.length;
 }
 
-/** Index of the quote that ends the string which the quote at `open` begins, escaped in the same way. */
+/** Index of the quote, escaped in the same way, that closes the string opened at `open`. */
 function closingQuote({ text, starts }: Unescaped, open: number): number {
   const rawLength = (index: number) => (starts === undefined ? 1 : (starts[index + 1] ?? 0) - (starts[index] ?? 0));
   const backslashes = (index: number) => {
@@ -205,14 +208,14 @@ function closingQuote({ text, starts }: Unescaped, open: number): number {
   const mark = text[open] ?? '';
   for (let at = text.indexOf(mark, open + 1); at !== -1; at = text.indexOf(mark, at + 1)) {
     const before = backslashes(at);
-    // In a string that is not escaped itself, an even number of backslashes are characters of it.
+    // In an unescaped string, an even number of backslashes does not escape the quote.
     const isClosing = before === escape || (escape === 0 && before % 2 === 0);
     if (isClosing && rawLength(at) === length) return at - Math.min(before, escape);
   }
   return text.length;
 }
 
-/** Index behind the bracket that closes the one at `open`, or the end of the text. */
+/** Index after the bracket that closes the one at `open`, or the end of the text. */
 function closingBracket(plain: Unescaped, open: number): number {
   const { text } = plain;
   let depth = 0;
@@ -228,25 +231,25 @@ function closingBracket(plain: Unescaped, open: number): number {
   return text.length;
 }
 
-/** Whether a name is that of an XML element, perhaps with a prefix. */
+/** Whether the name at `from` is that of an XML element, with or without a prefix. */
 function isTagName(text: string, from: number): boolean {
   return text[from - 1] === '<' || text[from - 1] === ':';
 }
 
 /** The content of an XML element whose start tag has attributes. */
-function elementAfter(text: string, start: number): Omit<Range, 'shown'> | undefined {
+function elementAfter(text: string, start: number): Range | undefined {
   const end = endAt(text, start, /[<>]/g);
   return text[end] === '>' ? { from: end + 1, to: endAt(text, end + 1, /</g) } : undefined;
 }
 
-/** Characters of a part's head that are looked at. */
-const PART_HEAD = 1024;
+/** Characters of a part's head that are searched. */
+const MAX_PART_HEAD = 1024;
 
-/** The content of a part of `multipart/form-data` whose field is a secret one; `start`: where the field's name begins. */
-function partAfter(plain: Unescaped, start: number): Omit<Range, 'shown'> | undefined {
+/** The content of a `multipart/form-data` part with a secret name. `start`: index of the name's opening quote. */
+function partAfter(plain: Unescaped, start: number): Range | undefined {
   const { text } = plain;
   if (text[start] !== '"') return undefined;
-  const head = text.slice(start + 1, start + 1 + PART_HEAD);
+  const head = text.slice(start + 1, start + 1 + MAX_PART_HEAD);
   const [name = ''] = head.split('"', 1);
   const blank = isSecretName(name) ? /\r?\n\r?\n/.exec(head) : null;
   if (blank === null) return undefined;
@@ -254,55 +257,55 @@ function partAfter(plain: Unescaped, start: number): Omit<Range, 'shown'> | unde
   return { from, to: endAt(text, from, /\r?\n--/g) };
 }
 
-/** Credentials behind the name of their scheme (RFC 6750, RFC 7617), and in URLs (RFC 3986 3.2.1). */
-function findCredentials(text: string, ranges: Range[]): void {
+/** Finds credentials after the name of their scheme (RFC 6750, RFC 7617) and in URLs (RFC 3986 3.2.1). */
+function findCredentials(text: string, ranges: ReplacedRange[]): void {
   const behindScheme = /\b(?:bearer[\s:+]+|basic[\s:+]+(?=[\w+/=-]{8}))[^\s"'<>&,;:+][^\s"'<>&,;]*/gi;
   for (const { 0: found, index } of text.matchAll(behindScheme)) {
     const [scheme = ''] = /^[a-z]+[\s:+]+/i.exec(found) ?? [];
-    ranges.push({ from: index + scheme.length, to: index + found.length, shown: HIDDEN });
+    ranges.push({ from: index + scheme.length, to: index + found.length, replacement: HIDDEN });
   }
   for (const { 0: found, index } of text.matchAll(/:\/\/[^\s/?#"'<>@]+(?=@)/g)) {
-    ranges.push({ from: index + 3, to: index + found.length, shown: HIDDEN });
+    ranges.push({ from: index + 3, to: index + found.length, replacement: HIDDEN });
   }
 }
 
-/** Length from which on a word may be JSON in base64. */
-const LEAST_WORD = 12;
+/** Smallest length of a word that may be JSON in base64. */
+const MIN_WORD_LENGTH = 12;
 
-/** Words that are long, as tokens are, or the beginning of JSON in base64. */
-function findWords(text: string, ranges: Range[]): void {
+/** Finds words that are as long as tokens, or that are JSON in base64. */
+function findWords(text: string, ranges: ReplacedRange[]): void {
   for (const { 0: word, index } of text.matchAll(/[^\s"'`<>(){}[\],;:&?|\\=@]{12,}/g)) {
     const json = BASE64_JSON.exec(word);
-    if (json !== null) ranges.push({ from: index + json.index, to: index + word.length, shown: HIDDEN });
+    if (json !== null) ranges.push({ from: index + json.index, to: index + word.length, replacement: HIDDEN });
     else if (isPath(word, text[index - 1])) findSegments(word, index, ranges);
-    else if (isOpaque(word)) ranges.push({ from: index, to: index + word.length, shown: HIDDEN });
+    else if (isOpaque(word)) ranges.push({ from: index, to: index + word.length, replacement: HIDDEN });
   }
 }
 
-/** What `{"`, `[{` and the like become in base64, with and without a space or a line break within. */
+/** The base64 of `{"`, `[{` and similar beginnings of JSON, with or without white space. */
 const BASE64_JSON = /(?<![^/])(?:ey[A-DI-L]|ew[k-r0-3]|W3[s-v]|Wy[I-L])[\w+/-]{9,}/;
 
-/** Whether a word is a path, or a URL without its scheme: slashes occur in base64 too. */
+/** Whether a word is a path or a URL without its scheme, and not base64, which may contain slashes. */
 function isPath(word: string, before: string | undefined): boolean {
   if (before === '@') return true;
   if (before === ':') return word.startsWith('//');
   return word.startsWith('/') && !(/[a-z]/.test(word) && /[A-Z]/.test(word) && /\d/.test(word));
 }
 
-/** Long segments of a path. The host of a URL is none. */
-function findSegments(word: string, index: number, ranges: Range[]): void {
+/** Finds long segments of a path. The host of a URL is not a segment. */
+function findSegments(word: string, index: number, ranges: ReplacedRange[]): void {
   const segments = word.split('/');
   const host = word.startsWith('//') ? 2 : word.startsWith('/') ? -1 : 0;
   let from = index;
   for (const [i, segment] of segments.entries()) {
-    if (i !== host && isOpaque(segment)) ranges.push({ from, to: from + segment.length, shown: HIDDEN });
+    if (i !== host && isOpaque(segment)) ranges.push({ from, to: from + segment.length, replacement: HIDDEN });
     from += segment.length + 1;
   }
 }
 
 /**
- * A UUID, which stays, or what may be the number of a phone (E.164: up to 15 digits) or of a card (ISO/IEC 7812: up to
- * 19). Digits may be in groups, as people write them: `4111 1111 1111 1111`, `3782-822463-10005`, `+254 712 345 678`.
+ * A UUID, which is not hidden, or a possible number of a phone (E.164: up to 15 digits) or a card (ISO/IEC 7812: up to
+ * 19 digits). Digits may be in groups: `4111 1111 1111 1111`, `3782-822463-10005`, `+254 712 345 678`.
  */
 const NUMBER = new RegExp(
   [
@@ -315,15 +318,15 @@ const NUMBER = new RegExp(
   'gi',
 );
 
-const LEAST_DIGITS = 9;
+const MIN_DIGITS = 9;
 
-/** Of a number, the first three and the last two digits stay. */
-function findNumbers(text: string, ranges: Range[]): void {
+/** Hides numbers except their first three and last two digits. */
+function findNumbers(text: string, ranges: ReplacedRange[]): void {
   for (const { 0: found, index } of text.matchAll(NUMBER)) {
     if (UUID.test(found)) continue;
     const digits = found.replace(/\D+/g, '');
-    if (digits.length < LEAST_DIGITS) continue;
+    if (digits.length < MIN_DIGITS) continue;
     const shown = `${digits.slice(0, 3)}•••${digits.slice(-2)}`;
-    ranges.push({ from: index, to: index + found.length, shown });
+    ranges.push({ from: index, to: index + found.length, replacement: shown });
   }
 }

@@ -2,22 +2,22 @@ import { constants, gunzipSync } from 'node:zlib';
 import { UNMASKED_HEADERS } from '../http/header-list.ts';
 import { CUT, HIDDEN, isOpaque, isSecretName, maskedText, unescaped } from './mask-text.ts';
 
-/** Of a path, of a query and of a header's value, no more than this is shown. Characters. */
-const MOST_SHOWN = 512;
+/** Largest shown part of a path, a query and a header value. Characters. */
+const MAX_SHOWN_LENGTH = 512;
 
-/** Header lines of a message that are shown. */
-const MOST_LINES = 200;
+/** Largest number of shown header lines of a message. */
+const MAX_HEADER_LINES = 200;
 
-/** Of a body, no more than this is decompressed or shown. */
-const MOST_BODY = 64 * 1024;
+/** Largest part of a body that is decompressed or shown. */
+const MAX_BODY_BYTES = 64 * 1024;
 
-/** A list of JSON that is nested deeper is not shown: its indentation alone would be much longer than the body. */
-const MOST_DEPTH = 64;
+/** JSON below this depth is not shown, because its indentation would be much longer than the body. */
+const MAX_DEPTH = 64;
 
-/** The header lines of a message, with the values of all but harmless headers hidden. */
+/** Header lines with the values hidden, except those of harmless headers. */
 export function maskedHeaders(list: readonly string[]): [name: string, value: string][] {
   const masked: [string, string][] = [];
-  for (let i = 0; i < Math.min(list.length, MOST_LINES * 2); i += 2) {
+  for (let i = 0; i < Math.min(list.length, MAX_HEADER_LINES * 2); i += 2) {
     const name = list[i] ?? '';
     masked.push([cut(name), UNMASKED_HEADERS.has(name.toLowerCase()) ? maskedValue(list[i + 1] ?? '') : HIDDEN]);
   }
@@ -26,31 +26,31 @@ export function maskedHeaders(list: readonly string[]): [name: string, value: st
   return masked;
 }
 
-/** Ids that requests are found by stay, however long; URLs may hold tokens. */
+/** Long ids are shown, because requests are found by them. URLs may contain tokens. */
 function maskedValue(value: string): string {
-  const isCut = value.length > MOST_SHOWN;
-  return maskedText(value.slice(0, MOST_SHOWN), { isCut, keepsWords: !value.includes('://') });
+  const isCut = value.length > MAX_SHOWN_LENGTH;
+  return maskedText(value.slice(0, MAX_SHOWN_LENGTH), { isCut, keepsWords: !value.includes('://') });
 }
 
 function cut(text: string): string {
-  return text.length > MOST_SHOWN ? text.slice(0, MOST_SHOWN) + CUT : text;
+  return text.length > MAX_SHOWN_LENGTH ? text.slice(0, MAX_SHOWN_LENGTH) + CUT : text;
 }
 
-/** What a path must hold for `maskedText` or `isOpaque` to find anything in it. */
+/** Matches every path in which `maskedText` or `isOpaque` can find something. */
 const SUSPECT = /[%=:@\\+<>;]|\d{3}[-\d]|[^/]{32}|ey[A-DI-L]|ew[k-r0-3]|W3[s-v]|Wy[I-L]/;
 
-/** A path with what may be a token, or the number of a phone or a card, hidden. At most 512 characters are shown. */
+/** Hides possible tokens and phone and card numbers in a path. At most 512 characters are shown. */
 export function maskedPath(path: string): string {
-  if (path.length <= MOST_SHOWN && !SUSPECT.test(path)) return path;
+  if (path.length <= MAX_SHOWN_LENGTH && !SUSPECT.test(path)) return path;
   return masked(path, '/', (segment) => (isOpaque(unescaped(segment).text) ? HIDDEN : maskedText(segment)));
 }
 
-/** A path of which nothing is known, not even that its segments are no tokens: long ones are hidden. */
+/** Masks a path that may be a token path: long segments are hidden. */
 export function maskedUnknownPath(path: string): string {
   return masked(path, '/', (segment) => (segment.length >= 16 ? HIDDEN : maskedText(segment)));
 }
 
-/** A query with its names, and with those values that are short and harmless. At most 512 characters are shown. */
+/** A query with its names and its harmless values. At most 512 characters are shown. */
 export function maskedQuery(query: string): string {
   const [mark, pairs] = query.startsWith('?') ? ['?', query.slice(1)] : ['', query];
   return mark + masked(pairs, '&', maskedPair);
@@ -63,14 +63,14 @@ function maskedPair(pair: string): string {
   return maskedText(pair.slice(0, end + 1)) + (isHidden ? HIDDEN : maskedText(value));
 }
 
-/** Masks a text piece by piece. Of a longer text than what is shown, the last piece is left out, being incomplete. */
+/** Masks a text piece by piece. If it is too long, the last piece is incomplete and left out. */
 function masked(text: string, separator: string, mask: (piece: string) => string): string {
-  if (text.length <= MOST_SHOWN) return text.split(separator).map(mask).join(separator);
-  const pieces = text.slice(0, MOST_SHOWN).split(separator).slice(0, -1);
+  if (text.length <= MAX_SHOWN_LENGTH) return text.split(separator).map(mask).join(separator);
+  const pieces = text.slice(0, MAX_SHOWN_LENGTH).split(separator).slice(0, -1);
   return [...pieces.map(mask), CUT].join(separator);
 }
 
-/** A call by its name, `POST /path?query`. */
+/** Masks `POST /path?query`. */
 export function maskedCall(call: string): string {
   const [method = '', target = ''] = split(call, ' ');
   return `${method} ${maskedTarget(target)}`;
@@ -93,8 +93,8 @@ function split(text: string, separator: string): string[] {
 }
 
 /**
- * A body as it may be shown: the values of secret fields, tokens, and the numbers of phones and cards hidden, whatever
- * the format. At most 64 KiB are shown.
+ * Hides the values of secret fields, tokens, and phone and card numbers in a body of any format. At most 64 KiB are
+ * shown.
  * @param encoding the Content-Encoding
  * @param isCut the bytes are the beginning of a longer body
  */
@@ -105,7 +105,7 @@ export function maskedBody(bytes: Uint8Array, encoding: string | undefined, isCu
   const json = decoded.isCut ? undefined : parsed(text);
   const shown =
     json === undefined ? maskedText(text, { isCut: decoded.isCut }) : JSON.stringify(maskedJson(json, 0), null, 2);
-  return shown.length > MOST_BODY ? `${shown.slice(0, MOST_BODY)}\n${CUT}` : shown;
+  return shown.length > MAX_BODY_BYTES ? `${shown.slice(0, MAX_BODY_BYTES)}\n${CUT}` : shown;
 }
 
 function parsed(text: string): unknown {
@@ -120,7 +120,7 @@ function maskedJson(value: unknown, depth: number): unknown {
   if (typeof value === 'string') return maskedText(value);
   if (typeof value === 'number') return maskedNumber(value);
   if (typeof value !== 'object' || value === null) return value;
-  if (depth === MOST_DEPTH) return CUT;
+  if (depth === MAX_DEPTH) return CUT;
   if (Array.isArray(value)) return value.map((inner) => maskedJson(inner, depth + 1));
   return Object.fromEntries(
     Object.entries(value).map(([name, inner]) => [
@@ -136,13 +136,13 @@ function maskedNumber(value: number): unknown {
   return shown === text ? value : shown;
 }
 
-/** The first 64 KiB of what a gzip body holds, or the body itself where it is no gzip. */
+/** The first 64 KiB of a decompressed gzip body, or the body itself if it is not gzip. */
 function decompressed(bytes: Uint8Array, isCut: boolean): { readonly bytes: Uint8Array; readonly isCut: boolean } {
-  const options = { maxOutputLength: MOST_BODY };
+  const options = { maxOutputLength: MAX_BODY_BYTES };
   try {
     return { bytes: gunzipSync(bytes, options), isCut };
   } catch {
-    // It is cut, or holds too much. zlib gives no part of what it holds, so a part of it is decompressed.
+    // The body is truncated, or too large when decompressed. zlib returns no partial output, so decompress a part.
   }
   for (let { length } = bytes; length > 0; length = Math.floor(length / 2)) {
     try {
