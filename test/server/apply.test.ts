@@ -12,7 +12,7 @@ function configOf(settings: Settings) {
   return loadConfig('proxy.config.yaml', { readFile: () => JSON.stringify(written), env: {} }).config;
 }
 
-/** A proxy that can be given other settings while it runs. */
+/** A proxy that can apply other settings while it runs. */
 async function start(settings: Settings) {
   const proxy = await startProxy(settings);
   return { ...proxy, apply: (changed: Settings) => proxy.server.apply(configOf(changed)) };
@@ -33,7 +33,7 @@ async function twoUpstreams() {
 const POST = 'POST /api/held HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n';
 
 describe('a new configuration', () => {
-  it('serves from the next request on, also on connections that are open', async () => {
+  it('applies from the next request on, also on open connections', async () => {
     const { old, next, routes } = await twoUpstreams();
     const proxy = await start(routes(old));
     const agent = keepAlive(1);
@@ -43,7 +43,7 @@ describe('a new configuration', () => {
     expect(old.requests).toHaveLength(1);
   });
 
-  it('keeps the token of a credential that it did not change', async () => {
+  it('keeps the token of an unchanged credential', async () => {
     const { old, routes } = await twoUpstreams();
     const proxy = await start(routes(old));
     expect((await sendRequest(proxy.port, '/api/x')).header('wakala-token')).toBe('fetched');
@@ -68,7 +68,7 @@ describe('a new configuration', () => {
         },
       },
     ],
-  ])('drops the token of a %s that it changed', async (_, changed) => {
+  ])('drops the token of a changed %s', async (_, changed) => {
     const { old, routes } = await twoUpstreams();
     const proxy = await start(routes(old));
     await sendRequest(proxy.port, '/api/x');
@@ -80,7 +80,7 @@ describe('a new configuration', () => {
     expect(old.tokens).toHaveLength(3);
   });
 
-  it('takes routes away and adds others', async () => {
+  it('removes routes and adds others', async () => {
     const { old, next } = await twoUpstreams();
     const proxy = await start({ routes: { '/a/*': routeTo(old) } });
     expect((await sendRequest(proxy.port, '/a/x')).text).toBe('old');
@@ -89,7 +89,7 @@ describe('a new configuration', () => {
     expect((await sendRequest(proxy.port, '/b/x')).text).toBe('next');
   });
 
-  it('changes who may call', async () => {
+  it('changes the clients', async () => {
     const { old, routes } = await twoUpstreams();
     const key = 'shop-key-0123456789';
     const proxy = await start(routes(old));
@@ -103,7 +103,7 @@ describe('a new configuration', () => {
 });
 
 describe('a request under way when the configuration changes', () => {
-  it('gets its answer from where it was sent', async () => {
+  it('gets its response from the old upstream', async () => {
     const { old, next, routes } = await twoUpstreams();
     const proxy = await start(routes(old));
     const client = await RawClient.open(proxy.port);
@@ -115,10 +115,10 @@ describe('a request under way when the configuration changes', () => {
     expect(next.received).toHaveLength(0);
   });
 
-  it('goes where it was meant to if its body comes afterwards', async () => {
+  it('goes to the old upstream if its body arrives afterwards', async () => {
     const { old, next, routes } = await twoUpstreams();
     const proxy = await start(routes(old));
-    // So that there is a connection pool to be closed.
+    // Opens a connection pool.
     await sendRequest(proxy.port, '/api/x');
     const client = await RawClient.open(proxy.port);
     client.send(POST.replace('held', 'late'));
@@ -129,7 +129,7 @@ describe('a request under way when the configuration changes', () => {
     expect([answer.status, answer.body.toString()]).toEqual([200, 'old']);
   });
 
-  it('goes where it was meant to if its token comes afterwards', async () => {
+  it('goes to the old upstream if its token arrives afterwards', async () => {
     const { old, next, routes } = await twoUpstreams();
     const issuing = Promise.withResolvers<Buffer>();
     const issuer = await RawUpstream.start(() => issuing.promise);
@@ -144,7 +144,7 @@ describe('a request under way when the configuration changes', () => {
     expect(old.requests[0]?.values('authorization')).toEqual(['Bearer slow-token']);
   });
 
-  it('is sent again to where it was sent first if its token dies', async () => {
+  it('is replayed to the old upstream if its token is refused', async () => {
     const next = await RawUpstream.start(named('next'));
     const refusing = Promise.withResolvers<undefined>();
     const old = await RawUpstream.start(async (request) => {
@@ -164,7 +164,7 @@ describe('a request under way when the configuration changes', () => {
 });
 
 describe('a configuration that cannot be applied', () => {
-  it('leaves nothing open, and the old one keeps serving', async () => {
+  it('leaves nothing open, and the old one stays in use', async () => {
     const to = (origin: string) => configOf({ routes: { '/api/*': routeTo({ origin }) } });
     const runtime = await Runtime.open(to('http://127.0.0.1:1'), { log: silentLog, keep: 0 });
     onTestFinished(() => runtime.close());
@@ -182,7 +182,7 @@ describe('a configuration with another listener', () => {
   it.each([
     ['address', { listen: '127.0.0.1:1' }],
     ['admin address', { admin: '127.0.0.1:1' }],
-  ])('is refused for its %s in a sentence, and nothing of it is applied', async (_, changed) => {
+  ])('is refused for its %s, and nothing of it is applied', async (_, changed) => {
     const { old, next, routes } = await twoUpstreams();
     const proxy = await start(routes(old));
     expect(() => proxy.apply({ ...routes(next), ...changed })).toThrow(

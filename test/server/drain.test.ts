@@ -22,23 +22,23 @@ async function start(settings: Settings = {}) {
 
 const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
 
-/** How long it took. Milliseconds. */
+/** @returns how long `run` takes, in milliseconds */
 async function timed<T>(promise: Promise<T>): Promise<[T, number]> {
   const startedMs = performance.now();
   return [await promise, performance.now() - startedMs];
 }
 
 describe('drain', () => {
-  it('keeps the process alive until its time is over, though nothing else does', () => {
+  it('keeps the process alive until its timeout, even if nothing else does', () => {
     const drain = new URL('../../src/server/server.ts', import.meta.url).href;
-    // Of a broken TLS connection, node may keep all but what would keep the process alive.
+    // A broken TLS connection may stay open in Node without keeping the process alive.
     const code = `const { drainServer } = await import(${JSON.stringify(drain)});
       const server = { getConnections: (tell) => tell(null, 1), close() {}, closeAllConnections() {} };
       console.log(await drainServer(server, 200, Date.now, () => {}, () => false));`;
     expect(execFileSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' })).toBe('false\n');
   });
 
-  it('is over at once where nobody is connected', async () => {
+  it('ends at once without connections', async () => {
     const { proxy } = await start();
     const [clean, tookMs] = await timed(proxy.server.drain());
     expect(clean).toBe(true);
@@ -46,7 +46,7 @@ describe('drain', () => {
     await expect(sendRequest(proxy.port, '/api/x')).rejects.toThrow('ECONNREFUSED');
   });
 
-  it('waits for a payment whose client left, and logs its outcome', async () => {
+  it('waits for a payment whose client disconnected, and logs its outcome', async () => {
     const { proxy, upstream } = await start();
     const client = await RawClient.open(proxy.port);
     client.send('POST /api/held HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\npay');
@@ -60,7 +60,7 @@ describe('drain', () => {
     expect(await proxy.logged('client_disconnected')).toMatchObject({ status: 200 });
   });
 
-  it('waits for what is under way, and closes its connection behind the answer', async () => {
+  it('waits for a request under way, and closes its connection after the response', async () => {
     const { proxy, upstream } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(get('/api/held'));
@@ -74,7 +74,7 @@ describe('drain', () => {
     expect(await draining).toBe(true);
   });
 
-  it('answers what comes on a kept connection meanwhile, and closes that', async () => {
+  it('serves a request on a kept connection, and then closes that', async () => {
     const { proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(get('/api/x'));
@@ -90,7 +90,7 @@ describe('drain', () => {
   it.each([
     ['no route', '/nowhere', 404],
     ['a bad target', '/api//x', 400],
-  ])('closes the connection behind %s too', async (_, path, status) => {
+  ])('closes the connection after %s too', async (_, path, status) => {
     const { proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(get('/api/x'));
@@ -103,9 +103,9 @@ describe('drain', () => {
     expect(await draining).toBe(true);
   });
 
-  it('takes new connections for a moment, for those who have not heard of it yet', async () => {
+  it('accepts new connections for a moment, for load balancers that do not know yet', async () => {
     const { proxy } = await start();
-    // Keeps it from being over at once.
+    // Without it, the drain ends at once.
     const idle = await RawClient.open(proxy.port);
     idle.send(get('/api/x'));
     await idle.nextResponse();
@@ -116,7 +116,7 @@ describe('drain', () => {
     expect(await idle.ending).toBe('clean');
   });
 
-  it('leaves idle connections a lame-duck time of two seconds at most', async () => {
+  it('keeps idle connections open for two seconds at most', async () => {
     const { proxy } = await start();
     const client = await RawClient.open(proxy.port);
     client.send(get('/api/x'));
@@ -128,7 +128,7 @@ describe('drain', () => {
     expect(tookMs).toBeLessThan(4000);
   });
 
-  it('is not held up by connections on which nothing was ever sent, or half a head', async () => {
+  it('does not wait for connections without a request, or with half a head', async () => {
     const { proxy } = await start({ drain_timeout: '4s' });
     const silent = connect(proxy.port, '127.0.0.1');
     const half = connect(proxy.port, '127.0.0.1');
@@ -143,7 +143,7 @@ describe('drain', () => {
     expect(tookMs).toBeLessThan(3500);
   });
 
-  it('ends WebSockets, which would never end by themselves', async () => {
+  it('closes WebSockets, which would not end by themselves', async () => {
     const { proxy } = await start({ drain_timeout: '2s' });
     const client = await RawClient.open(proxy.port);
     client.send(HANDSHAKE.join('\r\n'));
@@ -153,7 +153,7 @@ describe('drain', () => {
     await client.ending;
   });
 
-  it('cuts what is still under way when drain_timeout is over, and says so', async () => {
+  it('aborts the requests under way when drain_timeout is over, and reports that', async () => {
     const { proxy, upstream } = await start({ drain_timeout: '300ms' });
     const client = await RawClient.open(proxy.port);
     client.send(get('/api/held'));
@@ -167,7 +167,7 @@ describe('drain', () => {
     expect(await proxy.logged('stopped')).toMatchObject({ clean: false });
   });
 
-  it('is told by /readyz at once, and never by /livez', async () => {
+  it('changes /readyz at once, and never /livez', async () => {
     const { proxy, upstream, adminPort } = await start();
     expect((await sendRequest(adminPort, '/readyz')).status).toBe(200);
     const client = await RawClient.open(proxy.port);

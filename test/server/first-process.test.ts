@@ -12,7 +12,7 @@ const CONFIG = JSON.stringify({
   routes: { '/api/*': { provider: 'static', upstream: 'http://127.0.0.1:1', credentials: { token: 'made-up-key' } } },
 });
 
-/** Loaded before everything else: whoever opens `file` writes `file.opened`, and waits for `file.go`. */
+/** A module to preload: an open of `file` writes `file.opened`, and waits for `file.go`. */
 const waitingToOpen = (file: string) => `
   import fs from 'node:fs';
   import { syncBuiltinESMExports } from 'node:module';
@@ -28,11 +28,11 @@ const waitingToOpen = (file: string) => `
   syncBuiltinESMExports();
 `;
 
-/** Only root may make a process the first of its own namespace, as a container engine does. */
+/** Only root may start a process as the first of a new namespace, as a container engine does. */
 const isRoot = process.platform === 'linux' && process.getuid?.() === 0;
 
 describe.runIf(isRoot)('the first process of a container', { timeout: 60_000 }, () => {
-  it('hears of a SIGTERM that comes before it serves', async () => {
+  it('ends on a SIGTERM that arrives before it serves', async () => {
     const folder = temporaryDirectory();
     const [file, hook] = [path.join(folder, 'proxy.config.yaml'), path.join(folder, 'hook.mjs')];
     writeFileSync(file, CONFIG);
@@ -41,7 +41,7 @@ describe.runIf(isRoot)('the first process of a container', { timeout: 60_000 }, 
     const child = spawn('unshare', args, { stdio: 'ignore' });
     onTestFinished(() => void child.kill('SIGKILL'));
     const ended = once(child, 'exit') as Promise<[number]>;
-    // It reads its configuration now.
+    // The process is reading its configuration now.
     await appeared(`${file}.opened`);
     const [, first] = /^(\d+) $/.exec(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8')) ?? [];
     expect(first).toBeDefined();

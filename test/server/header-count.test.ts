@@ -14,7 +14,7 @@ import { RawClient, sendRaw } from '../support/raw-client.ts';
 import { valuesOf } from '../support/raw-message.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
-/** More than Node keeps by default. */
+/** More than Node accepts by default. */
 const MANY = 1500;
 
 const HANDSHAKE = ['Connection: Upgrade', 'Upgrade: websocket'];
@@ -35,7 +35,7 @@ async function start() {
 }
 
 describe('a request to a proxy', () => {
-  it('goes out whole with 200 header lines', async () => {
+  it('is forwarded with 200 header lines', async () => {
     const { upstream, port } = await start();
     expect((await sendRaw(port, request('GET /api/x', 200))).status).toBe(200);
     const [sent] = upstream.requests;
@@ -61,7 +61,7 @@ describe('a request to a proxy', () => {
     expect(upstream.received).toHaveLength(0);
   });
 
-  it('is refused also where its header lines come one by one', async () => {
+  it('is refused if its header lines arrive one by one', async () => {
     const { upstream, port } = await start();
     const client = await RawClient.open(port);
     client.socket.setNoDelay(true);
@@ -71,7 +71,7 @@ describe('a request to a proxy', () => {
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
     expectProblem(await client.nextResponse(), TOO_MANY);
-    // Its body was not taken for the next request.
+    // Its body was not parsed as the next request.
     client.send(request('GET /api/x', 1));
     expect((await client.nextResponse()).status).toBe(200);
     expect(upstream.requests).toHaveLength(1);
@@ -120,7 +120,7 @@ describe('a request to an app with the library', () => {
   it.each([
     ['keeps no more than 50', 50, 51],
     ['has the default', undefined, MANY],
-  ])('is refused, by Node or by us, where the server %s', async (_, max, count) => {
+  ])('is refused by Node or by Wakala if the server %s', async (_, max, count) => {
     const { upstream, port } = await startApp(max);
     expect((await sendRaw(port, request('POST /api/x', count, 'Content-Length: 3') + 'pay')).status).toBe(431);
     expect((await sendRaw(port, request('GET /api/x', count, ...HANDSHAKE))).status).toBe(431);
@@ -131,7 +131,7 @@ describe('a request to an app with the library', () => {
     [undefined, 200],
     [50, 49],
     [0, 200],
-  ])('goes out where none can be missing: maxHeadersCount %s, %i lines', async (max, count) => {
+  ])('is forwarded if no line can be missing: maxHeadersCount %s, %i lines', async (max, count) => {
     const { port } = await startApp(max);
     expect((await sendRaw(port, request('GET /api/x', count))).status).toBe(200);
   });
@@ -140,7 +140,7 @@ describe('a request to an app with the library', () => {
 it('the admin listener reads the last of many header lines', async () => {
   const routes = { '/api/*': routeTo({ origin: 'http://127.0.0.1:1' }) };
   const proxy = await startProxy({ admin: '127.0.0.1:0', routes });
-  // What a page of another site sends is refused.
+  // A request of a page of another site is refused.
   const bytes = request('POST /api/routes/api/refresh', MANY, 'Sec-Fetch-Site: cross-site');
   expect((await sendRaw(proxy.server.admin?.port ?? 0, bytes)).status).toBe(403);
 });
@@ -157,7 +157,7 @@ it('an emulator reads the last of many header lines', async () => {
 describe('an upstream response with many header lines', () => {
   const many = fillers(MANY);
 
-  it('reaches the client whole', async () => {
+  it('reaches the client complete', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine', ...many, 'last: one'));
     const { port } = await startProxyTo(upstream);
     const answer = await sendRaw(port, request('GET /api/x', 1));
@@ -167,7 +167,7 @@ describe('an upstream response with many header lines', () => {
     ]);
   });
 
-  it('to a handshake reaches the client whole', async () => {
+  it('to a handshake reaches the client complete', async () => {
     const lines = ['HTTP/1.1 101 Switching Protocols', ...HANDSHAKE, ...many, 'Sec-WebSocket-Accept: last', '', ''];
     const upstream = await RawUpstream.start(() => lines.join('\r\n'));
     const { port } = await startProxyTo(upstream, { websocket: true });

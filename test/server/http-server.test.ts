@@ -24,7 +24,7 @@ async function taken(): Promise<number> {
 }
 
 describe('the listener', () => {
-  it('gives a head ten seconds and 16 KiB, an idle connection 65 seconds, and a body the time its route has', async () => {
+  it('limits a head to ten seconds and 16 KiB, an idle connection to 65 seconds, and a body to the deadline of its route', async () => {
     const servers = new Set<unknown>();
     const onStart = (message: unknown) => void servers.add((message as { server: unknown }).server);
     subscribe('http.server.request.start', onStart);
@@ -38,7 +38,7 @@ describe('the listener', () => {
 
   it('keeps a connection alive after it refused a request without a body on it', async () => {
     const upstream = await RawUpstream.start((request) => {
-      // Longer than a client may go on sending the body of a refused request: 2 s.
+      // Longer than a client may send the body of a refused request, which is 2 s.
       setTimeout(() => request.socket.write(reply(200, 'fine')), 2500);
       return undefined;
     });
@@ -48,7 +48,7 @@ describe('the listener', () => {
     expect((await sendRequest(port, '/api/x', { agent, body: '{}' })).status).toBe(200);
   });
 
-  it('says whose port is taken, and how to choose another', async () => {
+  it('names the port that is in use, and how to choose another', async () => {
     const port = await taken();
     const starting = startServer(configOf({ listen: `127.0.0.1:${port}` }), { log: silentLog });
     await expect(starting).rejects.toThrow(
@@ -56,23 +56,23 @@ describe('the listener', () => {
     );
   });
 
-  it('is closed again if the admin port is taken', async () => {
+  it('is closed again if the admin port is in use', async () => {
     const [port, free] = [await taken(), await RawUpstream.start(() => reply(200))];
     const listen = `127.0.0.2:${free.port}`;
     const starting = startServer(configOf({ listen, admin: `127.0.0.1:${port}` }), { log: silentLog });
     await expect(starting).rejects.toThrow('choose another with --admin');
-    // The address is free again.
+    // The address is available again.
     const server = await startServer(configOf({ listen }), { log: silentLog });
     expect(server.address).toEqual({ host: '127.0.0.2', port: free.port });
     await server.drain();
   });
 
-  it('says why it cannot have an address that is not of this machine', async () => {
+  it('names the error for an address of another machine', async () => {
     const starting = startServer(configOf({ listen: '192.0.2.1:0', open: true }), { log: silentLog });
     await expect(starting).rejects.toThrow('192.0.2.1:0 cannot be used (EADDRNOTAVAIL)');
   });
 
-  it('answers 503 over max_connections, and serves again once one is gone', async () => {
+  it('responds with 503 over max_connections, and serves again when a connection is closed', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const proxy = await startProxy({ routes: { '/api/*': routeTo(upstream) }, max_connections: 1 });
     const first = await RawClient.open(proxy.port);
@@ -98,7 +98,7 @@ it('refuses a WebSocket over max_connections', async () => {
   expect(upstream.received).toHaveLength(0);
 });
 
-describe('what is no HTTP', () => {
+describe('invalid HTTP', () => {
   const start = () => RawUpstream.start(({ target }) => (target === '/held' ? undefined : reply(200, 'fine')));
 
   it.each([
@@ -111,7 +111,7 @@ describe('what is no HTTP', () => {
       'bad_request',
     ],
     ['a head of 20 KiB', `GET /api/x HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_480)}\r\n\r\n`, 431, 'header_too_large'],
-  ])('%s is refused, with nothing sent, and ends its connection', async (_, bytes, status, code) => {
+  ])('%s is refused without a request to the provider, and ends its connection', async (_, bytes, status, code) => {
     const upstream = await start();
     const proxy = await startProxyTo(upstream);
     const client = await RawClient.open(proxy.port);
@@ -137,7 +137,7 @@ describe('what is no HTTP', () => {
     expect(await proxy.logged('request_failed')).toMatchObject({ code: 'bad_request', outcome });
   });
 
-  it('behind a request whose answer is owed ends the connection behind that answer, without another', async () => {
+  it('after a request without a response yet ends the connection after that response', async () => {
     const upstream = await start();
     const proxy = await startProxyTo(upstream);
     const client = await RawClient.open(proxy.port);
@@ -152,7 +152,7 @@ describe('what is no HTTP', () => {
     expect(upstream.requests).toHaveLength(1);
   });
 
-  it('behind requests that wait ends the connection behind the last of their answers', async () => {
+  it('after waiting requests ends the connection after the last of their responses', async () => {
     const upstream = await start();
     const proxy = await startProxyTo(upstream);
     const client = await RawClient.open(proxy.port);
@@ -164,7 +164,7 @@ describe('what is no HTTP', () => {
     expect(upstream.requests.map(({ target }) => target)).toEqual(['/held', '/x', '/y']);
   });
 
-  it('behind a request in the same packet is never taken for one', async () => {
+  it('after a request in the same packet is never handled as a request', async () => {
     const upstream = await start();
     const proxy = await startProxyTo(upstream);
     const client = await RawClient.open(proxy.port);
@@ -176,7 +176,7 @@ describe('what is no HTTP', () => {
     expect(upstream.requests.map(({ target }) => target)).not.toContain('/y');
   });
 
-  it('behind half an answer breaks it off', async () => {
+  it('after half a response aborts that response', async () => {
     const upstream = await RawUpstream.start(
       () => 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n',
     );

@@ -16,13 +16,13 @@ import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
 import { RawReader } from '../support/raw-message.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
-/** One that is handled, and those that wait behind it. */
+/** The request that is handled, and those that wait. */
 const MOST = 17;
 
 const get = (path: string, ...lines: string[]) =>
   [`GET ${path} HTTP/1.1`, 'Host: localhost', ...lines, '', ''].join('\r\n');
 
-/** The requests that servers of this process took during a test, and the connections that they came on. */
+/** The requests that servers of this process handled during a test, and their connections. */
 function taken(): { readonly count: () => number; readonly bytesRead: () => number } {
   let count = 0;
   const sockets = new Set<Socket>();
@@ -37,12 +37,12 @@ function taken(): { readonly count: () => number; readonly bytesRead: () => numb
 
 interface Client {
   readonly socket: Socket;
-  /** Bodies of the whole responses so far. */
+  /** The bodies of the complete responses so far. */
   bodies(): string[];
   text(): string;
 }
 
-/** A client that reads whatever it gets. */
+/** A client that reads everything. */
 async function open(port: number, tls = false): Promise<Client> {
   const socket = tls ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false }) : connect(port, '127.0.0.1');
   onTestFinished(() => void socket.destroy());
@@ -61,7 +61,7 @@ async function open(port: number, tls = false): Promise<Client> {
   return { socket, bodies: () => bodies, text: () => text };
 }
 
-/** Writes `piece` again and again: this many bytes, or fewer if the connection closes or takes nothing for a while. */
+/** Writes `piece` repeatedly, up to this many bytes. Stops if the connection closes, or stalls for a while. */
 async function flood({ socket }: Client, piece: string, bytes: number): Promise<void> {
   const block = Buffer.from(piece.repeat(Math.ceil(65_536 / piece.length)), 'latin1');
   for (let sent = 0; sent < bytes && socket.writable; sent += block.length) {
@@ -94,19 +94,19 @@ async function start(tls: boolean, settings: Settings = {}, route: Settings = {}
 }
 
 describe.each(LISTENERS)('pipelined requests on a %s listener', (_, tls) => {
-  it('get their responses in order, up to sixteen that wait', async () => {
+  it('get their responses in order if up to sixteen wait', async () => {
     const { upstream, client, requests } = await start(tls);
     const paths = Array.from({ length: MOST - 1 }, (_, number) => `/${number}`);
     client.socket.write(get('/api/held') + paths.map((path) => get(`/api${path}`)).join(''));
     (await upstream.request()).send(reply(200, '/held'));
     await expect.poll(client.bodies).toEqual(['/held', ...paths]);
-    // The connection goes on.
+    // The connection stays open.
     client.socket.write(get('/api/again'));
     await expect.poll(() => client.bodies().at(-1)).toBe('/again');
     expect(requests.count()).toBe(MOST + 1);
   });
 
-  it('do so again and again, though sixteen wait each time', async () => {
+  it('get their responses if sixteen wait again and again', async () => {
     const { client } = await start(tls);
     for (let round = 1; round <= 5; round++) {
       client.socket.write(get('/api/x').repeat(MOST));
@@ -114,7 +114,7 @@ describe.each(LISTENERS)('pipelined requests on a %s listener', (_, tls) => {
     }
   });
 
-  it('beyond sixteen are not taken: those before get their responses, and the connection ends', async () => {
+  it('beyond sixteen are not handled: those before get their responses, and the connection ends', async () => {
     const { upstream, client, requests } = await start(tls);
     const paths = Array.from({ length: 100 }, (_, number) => `/${number}`);
     client.socket.write(get('/api/held') + paths.map((path) => get(`/api${path}`)).join(''));
@@ -127,7 +127,7 @@ describe.each(LISTENERS)('pipelined requests on a %s listener', (_, tls) => {
     expect(upstream.requests).toHaveLength(MOST);
   });
 
-  it('without end are not taken, and those before get their responses', async () => {
+  it('without end are not handled, and those before get their responses', async () => {
     const { upstream, client, requests } = await start(tls);
     client.socket.write(get('/api/held'));
     const held = await upstream.request();
@@ -144,7 +144,7 @@ describe.each(LISTENERS)('pipelined requests on a %s listener', (_, tls) => {
     ['with an expectation that cannot be met', get('/api/x', 'Expect: gold', `Authorization: Bearer ${SHOP.key}`)],
     ['with refused framing', get('/api/x', 'Transfer-Encoding: gzip, chunked')],
     ['that are CONNECT', get('/api/x').replace('GET /api/x', 'CONNECT a:1')],
-  ])('without end %s are not taken either', async (_, refused) => {
+  ])('without end %s are not handled either', async (_, refused) => {
     const { upstream, client, requests } = await start(tls, { clients: [SHOP] });
     client.socket.write(get('/api/held', `Authorization: Bearer ${SHOP.key}`));
     await upstream.request();
@@ -168,10 +168,10 @@ describe.each(LISTENERS)('pipelined requests on a %s listener', (_, tls) => {
 });
 
 describe('pipelined requests without end', () => {
-  it('to the admin listener are not taken', async () => {
+  it('to the admin listener are not handled', async () => {
     const proxy = await startProxy({ admin: '127.0.0.1:0', routes: { '/api/*': routeTo(await startUpstream()) } });
     const client = await open(proxy.server.admin?.port ?? 0);
-    // It never ends.
+    // This response never ends.
     client.socket.write(get('/api/events'));
     await expect.poll(client.text).toContain('200 OK');
     const requests = taken();
@@ -189,7 +189,7 @@ describe('pipelined requests without end', () => {
     client.socket.write(get('/api/auth/agents/authorize', ...lines).replace('GET', 'POST') + body);
     const requests = taken();
     await flood(client, get('/x'), 5_000_000);
-    // As many as were read at once.
+    // As many as Node read at once.
     expect(requests.count()).toBeLessThan(3000);
     await expect.poll(() => client.socket.destroyed).toBe(true);
   });
@@ -231,7 +231,7 @@ describe('pipelined requests to an app with the library', () => {
     expect(client.bodies()[0]).toBe('/held');
   });
 
-  it('never see the response to a handshake that came behind them', async () => {
+  it('never get the response to a handshake that arrived after them', async () => {
     const { upstream, client } = await startApp();
     client.socket.write(get('/api/held') + get('/nowhere', 'Connection: Upgrade', 'Upgrade: websocket'));
     const held = await upstream.request();
@@ -241,7 +241,7 @@ describe('pipelined requests to an app with the library', () => {
   });
 });
 
-it('a connection is closed where more wait, though the parser of Node could not be told', () => {
+it('a connection is closed if more wait and the parser of Node cannot be stopped', () => {
   const socket = new PassThrough();
   const pipelining = new Pipelining();
   const wait = () => {

@@ -28,11 +28,11 @@ async function settings(more: Readonly<Record<string, unknown>> = {}) {
   return configFile({ listen: '127.0.0.1:0', admin: false, routes: { '/api/*': routeTo(upstream) }, ...more });
 }
 
-describe('the process lives on', { timeout: 60_000 }, () => {
+describe('the process keeps running', { timeout: 60_000 }, () => {
   it.each([
     ['as a command', (file: string) => [CLI, 'serve', '-c', file]],
     ['with the library', (file: string) => ['--input-type=module', '-e', APP, '--', file]],
-  ])('where nobody reads standard error any more, %s', async (_, args) => {
+  ])('if standard error is closed, %s', async (_, args) => {
     const file = await settings({ log: { requests: true } });
     const child = spawn(process.execPath, args(file), { stdio: ['ignore', 'ignore', 'pipe'] });
     onTestFinished(() => void child.kill('SIGKILL'));
@@ -42,7 +42,7 @@ describe('the process lives on', { timeout: 60_000 }, () => {
     const port = () => Number(/"listen":"127\.0\.0\.1:(\d+)"/.exec(text)?.[1]);
     await vi.waitUntil(port, 30_000);
     child.stderr.destroy();
-    // Each of them is a line of the log.
+    // Each request causes a log line.
     for (let i = 0; i < 5; i++) expect((await sendRequest(port(), '/api/x')).status).toBe(200);
     child.kill('SIGTERM');
     expect(await exited).toEqual([0, null]);
@@ -51,7 +51,7 @@ describe('the process lives on', { timeout: 60_000 }, () => {
   it.each([
     ['a listener', createServer],
     ['the admin listener', () => createAdminServer(() => undefined)],
-  ])('where %s fails after its start, again and again', async (_, create) => {
+  ])('if %s fails repeatedly after its start', async (_, create) => {
     const server = create();
     await listen(server, { host: '127.0.0.1', port: 0 }, '--listen');
     onTestFinished(() => void server.close());
@@ -59,8 +59,8 @@ describe('the process lives on', { timeout: 60_000 }, () => {
     expect(server.listening).toBe(true);
   });
 
-  it.runIf(process.platform === 'linux')('where a worker cannot be started, and starts one later', async () => {
-    // As while somebody replaces the binary of node.
+  it.runIf(process.platform === 'linux')('if a worker cannot be started, and starts one later', async () => {
+    // As during an update of Node.
     const preload = `const { execPath } = process;
       process.on('SIGUSR2', () => (process.execPath = process.execPath === execPath ? '/nowhere/node' : execPath));`;
     const file = await settings({ workers: 2 });

@@ -17,7 +17,7 @@ routes:
     credentials: { consumer_key: k, consumer_secret: "\${file:secret}" }
 `;
 
-/** A configuration and a secret on the disk, and a reloader that watches both. */
+/** A configuration and a secret on disk, and a reloader that watches both. */
 function start(options: { clock?: Clock; file?: string; refuse?: () => void; during?: () => void } = {}) {
   const file = options.file ?? join(folder(), 'proxy.config.yaml');
   if (options.file === undefined) {
@@ -55,14 +55,14 @@ describe('Reloader', () => {
     expect(log.events).toContain('config_reloaded');
   });
 
-  it('applies a changed secret, though the file is as it was', async () => {
+  it('applies a changed secret if the configuration file has not changed', async () => {
     const { file, applications, secretNow } = start();
     rewrite(join(file, '..', 'secret'), 'secret-two');
     await applications.until(1);
     expect(secretNow()).toBe('secret-two');
   });
 
-  it('applies every swap that Kubernetes makes, of file and secret together', async () => {
+  it('applies every update by Kubernetes, of file and secret together', async () => {
     const map = new ConfigMap({ 'proxy.config.yaml': GOOD('1s'), secret: 'secret-1' });
     const { applied, applications, secretNow } = start({ file: map.file('proxy.config.yaml') });
     for (const n of [2, 3]) {
@@ -72,7 +72,7 @@ describe('Reloader', () => {
     }
   });
 
-  it('keeps the old configuration while the new one is bad, says so, and recovers', async () => {
+  it('keeps the old configuration while the new one is invalid, reports that, and recovers', async () => {
     const { file, applied, applications, examinations, reloader, log } = start();
     expect(reloader.reloads.failure).toBeUndefined();
     rewrite(file, 'routes: {/mpesa/*: {provider: mpeza}}');
@@ -88,7 +88,7 @@ describe('Reloader', () => {
     expect(reloader.reloads.failure).toBeUndefined();
   });
 
-  it('says what an application failed with, and keeps that until one works', () => {
+  it('reports why a configuration could not be applied, until one can be', () => {
     let refusing = true;
     const { reloader } = start({
       refuse: () => {
@@ -102,7 +102,7 @@ describe('Reloader', () => {
     expect(reloader.reloads.failure).toBeUndefined();
   });
 
-  it('keeps the old configuration while the file is gone, and takes the new one that comes', async () => {
+  it('keeps the old configuration while the file is missing, and applies the next one', async () => {
     const { file, applied, applications, examinations, reloader } = start();
     rmSync(file);
     await examinations.until(1);
@@ -113,7 +113,7 @@ describe('Reloader', () => {
     expect(applied.at(-1)?.routes[0]?.timeoutMs).toBe(7000);
   });
 
-  it('waits for a secret that is not there yet', async () => {
+  it('waits for a secret that does not exist yet', async () => {
     const { file, applications, examinations, secretNow } = start();
     const wanted = join(file, '..', 'fresh');
     rewrite(file, GOOD().replace('file:secret', 'file:fresh'));
@@ -123,7 +123,7 @@ describe('Reloader', () => {
     expect(secretNow()).toBe('secret-fresh');
   });
 
-  it('shows no secret in what it logs', async () => {
+  it('logs no secret', async () => {
     const { file, examinations, log } = start();
     rewrite(file, GOOD().replace('mpesa\n', 'mpeza\n').replace('k,', 'canary-key,'));
     await examinations.until(1);
@@ -131,14 +131,14 @@ describe('Reloader', () => {
     expect(JSON.stringify(log.lines)).not.toContain('secret-one');
   });
 
-  it('reloads at once when it is told to, changed or not', () => {
+  it('reloads on demand, changed or not', () => {
     const { applied, reloader } = start();
     reloader.reload('SIGHUP');
     reloader.reload('SIGHUP');
     expect(applied).toHaveLength(2);
   });
 
-  it('does nothing any more once it is closed', async () => {
+  it('does nothing after it is closed', async () => {
     const clock = new ManualClock();
     const { file, reloader, examinations } = start({ clock });
     reloader.close();
@@ -149,7 +149,7 @@ describe('Reloader', () => {
 });
 
 describe('a change while a reload reads its files', () => {
-  it('of a file that was watched before is taken over by the next poll', async () => {
+  it('of a file that was watched before is applied by the next poll', async () => {
     const clock = new ManualClock();
     let pending = true;
     const { file, reloader, applied } = start({
@@ -165,7 +165,7 @@ describe('a change while a reload reads its files', () => {
     expect(applied.at(-1)?.routes[0]?.timeoutMs).toBe(9000);
   });
 
-  it('of a file that is named for the first time is taken over by then, too', async () => {
+  it('of a file that is new in the configuration is applied by the next poll', async () => {
     const clock = new ManualClock();
     let pending = true;
     const { file, reloader, secretNow } = start({

@@ -17,7 +17,7 @@ interface Client {
   readonly notifications: object;
 }
 
-/** Two ends of a channel that clones its messages, as the channel of a child process does. */
+/** Two ends of a channel that clones messages, as that of a child process does. */
 function connected() {
   const clock = new ManualClock();
   const notes: string[] = [];

@@ -10,7 +10,7 @@ import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
 import { rewrite } from './support.ts';
 
-/** For a `data:` URL. */
+/** The content of a `data:` URL. */
 const OPEN_DEBUGGER = encodeURIComponent(`import { open } from 'node:inspector'; open(0, '127.0.0.1')`);
 
 async function serve(settings: Settings = {}, env: Record<string, string> = {}) {
@@ -31,7 +31,7 @@ async function serve(settings: Settings = {}, env: Record<string, string> = {}) 
 const readyz = async (adminPort: number) => (await sendRequest(adminPort, '/readyz')).json();
 
 describe('a running wakala', { timeout: 60_000 }, () => {
-  it('takes a changed file over by itself, and keeps its token', async () => {
+  it('applies a changed file by itself, and keeps its token', async () => {
     const { upstream, cli, file, written, port } = await serve();
     await sendRequest(port, '/api/x');
     rewrite(file, JSON.stringify({ ...written, routes: { '/moved/*': routeTo(upstream) } }));
@@ -42,24 +42,24 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     expect(upstream.tokens).toHaveLength(1);
   });
 
-  it('reads its configuration anew on SIGHUP, without being asked twice', async () => {
+  it('reloads its configuration once on SIGHUP', async () => {
     const { cli, port } = await serve();
     cli.signal('SIGHUP');
     await cli.until(/"event":"config_reloaded","reason":"SIGHUP"/);
     expect((await sendRequest(port, '/api/x')).status).toBe(200);
   });
 
-  it('opens no debugger on SIGUSR1, through which every user of the machine could read its tokens', async () => {
+  it('opens no debugger on SIGUSR1: every user of the machine could read its tokens', async () => {
     const { cli, port } = await serve();
     cli.signal('SIGUSR1');
-    // What comes after it was read after it.
+    // The signals are handled in order.
     cli.signal('SIGHUP');
     await cli.until(/"config_reloaded"/);
     expect((await sendRequest(port, '/api/x')).status).toBe(200);
     expect(cli.stderr).not.toMatch(/debugger/i);
   });
 
-  it('opens none in a worker either', async () => {
+  it('opens no debugger in a worker either', async () => {
     const { cli, port } = await serve({ workers: 2 });
     const workers = cli.children();
     expect(workers).toHaveLength(2);
@@ -85,7 +85,7 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     ).resolves.toBe(isOpen);
   });
 
-  it('serves on with the old configuration if the new one is bad, tells /readyz why, and recovers', async () => {
+  it('keeps the old configuration if the new one is invalid, shows why on /readyz, and recovers', async () => {
     const { cli, file, written, adminPort, port } = await serve();
     expect(await readyz(adminPort)).toEqual({ status: 'ready' });
     writeFileSync(file, 'routes: {/api/*: {provider: mpeza}}');
@@ -103,7 +103,7 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     expect(await readyz(adminPort)).toEqual({ status: 'ready' });
   });
 
-  it('refuses a changed `listen` in a sentence', async () => {
+  it('refuses a changed `listen` with a hint to restart', async () => {
     const { cli, file, written, adminPort, port } = await serve();
     writeFileSync(file, JSON.stringify({ ...written, listen: '127.0.0.1:1' }));
     cli.signal('SIGHUP');
@@ -124,7 +124,7 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     expect(cli.stderr).not.toContain('"stopped"');
   });
 
-  it('exits 1 if drain_timeout cut something off', async () => {
+  it('exits with 1 if drain_timeout aborted a request', async () => {
     const { upstream, cli, port } = await serve({ drain_timeout: '200ms' });
     const client = await RawClient.open(port);
     client.send('GET /api/held HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -134,7 +134,7 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     expect(cli.stderr).toMatch(/"clean":false.*"stopped"/);
   });
 
-  it('exits 0 if nothing had to be', async () => {
+  it('exits with 0 if nothing was aborted', async () => {
     const { cli, port } = await serve();
     expect((await sendRequest(port, '/api/x')).status).toBe(200);
     cli.signal('SIGTERM');

@@ -21,7 +21,7 @@ const HELD = request('GET /api/held');
 const HANDSHAKE = request('GET /api/ws', UPGRADE);
 const BAD_FRAMING = request('POST /api/x', 'Transfer-Encoding: gzip, chunked') + '0\r\n\r\n';
 
-/** What a client sends before its connection breaks. `until`: text that it waits for first. */
+/** What a client sends before its connection breaks. `until`: the text that it waits for first. */
 interface Attack {
   readonly name: string;
   readonly sends: string;
@@ -53,7 +53,7 @@ const ATTACKS: readonly Attack[] = [
   { name: 'nothing', sends: '' },
 ];
 
-/** How a connection breaks once its bytes are written; `arrived` waits until the proxy has dealt with them. */
+/** How a connection breaks after its bytes are written. `arrived` waits until the proxy has handled them. */
 const ENDINGS: Readonly<Record<string, (socket: Socket, arrived: () => Promise<unknown>) => unknown>> = {
   'reset at once': (socket) => socket.resetAndDestroy(),
   'closed at once': (socket) => socket.destroy(),
@@ -78,9 +78,9 @@ interface Listener {
   readonly tls: boolean;
 }
 
-/** A client's connection: the raw socket, and what it reads and writes on it. */
+/** A client's connection: the raw socket, and the stream that it reads and writes. */
 async function open({ port, tls }: Listener): Promise<{ raw: Socket; stream: Socket; received: () => string }> {
-  // It stays when the proxy closes its side.
+  // The client does not close when the proxy closes its side.
   const raw = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => {});
   onTestFinished(() => void raw.destroy());
   await once(raw, 'connect');
@@ -97,7 +97,7 @@ async function run(listener: Listener, { sends, until }: Attack, end: Ending): P
   await end(raw, () => (until === undefined ? sleep(10) : expect.poll(received).toContain(until)));
 }
 
-/** What an honest client gets. */
+/** The status that an ordinary client gets. */
 async function statusOf(listener: Listener): Promise<string> {
   try {
     const { stream, received } = await open(listener);

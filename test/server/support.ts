@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 
-/** A folder of its own, gone when the test ends. */
+/** A new folder, deleted when the test ends. */
 export function folder(): string {
   const path = mkdtempSync(join(realpathSync(tmpdir()), 'wakala-test-'));
   onTestFinished(() => rmSync(path, { recursive: true, force: true }));
@@ -26,7 +26,7 @@ export class Calls {
   }
 }
 
-/** A folder as Kubernetes mounts a ConfigMap: files are links through `..data`, a link to a folder with a date. */
+/** A mounted ConfigMap of Kubernetes: files are links through `..data`, which is a link to a folder with a date. */
 export class ConfigMap {
   readonly path = folder();
   #versions = 0;
@@ -40,7 +40,7 @@ export class ConfigMap {
     return join(this.path, name);
   }
 
-  /** Puts another version of all files in place at once. */
+  /** Replaces all files at once. */
   swap(files: Readonly<Record<string, string>>): void {
     this.#versions += 1;
     const version = `..2026_01_01_09_00_0${this.#versions}`;
@@ -52,7 +52,7 @@ export class ConfigMap {
   }
 }
 
-/** As editors do: into a new file, which then takes the place of the old one. */
+/** Writes a new file and renames it over the old one, as editors do. */
 export function rewrite(file: string, text: string): void {
   writeFileSync(`${file}.swp`, text);
   renameSync(`${file}.swp`, file);

@@ -9,7 +9,7 @@ import { issue } from '../config/certificate.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
 
-/** A server whose response is more than both kernels buffer, and a client of it that reads nothing. */
+/** A server whose response is larger than the kernel buffers, and a client that reads nothing. */
 async function start(tls: boolean): Promise<{ client: Socket; closed: Promise<unknown>; connections: Connections }> {
   const { cert, key } = issue({ name: 'localhost' });
   const server = tls ? createTlsServer({ cert, key }) : createServer();
@@ -34,7 +34,7 @@ async function start(tls: boolean): Promise<{ client: Socket; closed: Promise<un
 it.each([
   ['plain', false],
   ['TLS', true],
-])('a client that takes nothing of a finished response is reset on a %s listener', async (_, tls) => {
+])('a client that reads nothing of a finished response is reset on a %s listener', async (_, tls) => {
   const { client, closed, connections } = await start(tls);
   await closed;
   await expect.poll(() => connections.open).toBe(0);
@@ -43,7 +43,7 @@ it.each([
   expect(client.errored).toMatchObject({ code: 'ECONNRESET' });
 });
 
-it('a client that reads slowly gets all of it', async () => {
+it('a client that reads slowly gets the whole response', async () => {
   const { client } = await start(false);
   let bytes = 0;
   client.on('data', (chunk: Buffer) => {

@@ -26,7 +26,7 @@ function watching(...files: string[]) {
   return { changes, watch };
 }
 
-/** On a clock that is moved by hand, so that only the poll can see anything until it is. */
+/** With a clock that the test moves, so that no event is handled: only the poll finds changes. */
 function polling(...files: string[]) {
   const changes = new Calls();
   const clock = new ManualClock();
@@ -42,7 +42,7 @@ function file(text = 'one'): string {
   return path;
 }
 
-describe('FileWatch tells of a change', () => {
+describe('a FileWatcher calls back for a change', () => {
   it.each([
     ['written in place', (path: string) => writeFileSync(path, 'two')],
     ['appended to', (path: string) => appendFileSync(path, 'two')],
@@ -64,7 +64,7 @@ describe('FileWatch tells of a change', () => {
     await changes.until(1);
   });
 
-  it('of every one of many, in whatever folder', async () => {
+  it('of each of many files, in any folder', async () => {
     const files = [file(), file(), file()];
     const { changes } = watching(...files);
     for (const [i, path] of files.entries()) {
@@ -73,7 +73,7 @@ describe('FileWatch tells of a change', () => {
     }
   });
 
-  it('again and again where Kubernetes swaps the folder behind a link', async () => {
+  it('each time Kubernetes replaces the folder behind a link', async () => {
     const map = new ConfigMap({ 'proxy.config.yaml': 'one', other: 'same' });
     const { changes } = watching(map.file('proxy.config.yaml'));
     for (const [i, text] of ['two', 'three', 'four'].entries()) {
@@ -83,7 +83,7 @@ describe('FileWatch tells of a change', () => {
     expect(changes.count).toBe(3);
   });
 
-  it('once for a burst of them', async () => {
+  it('once for several changes at once', async () => {
     const path = file();
     const { changes } = watching(path);
     for (const text of ['two', 'three', 'four', 'five']) writeFileSync(path, text);
@@ -94,21 +94,21 @@ describe('FileWatch tells of a change', () => {
   });
 });
 
-describe('FileWatch is silent', () => {
-  it('about what is touched, rewritten as it was, or beside the file', async () => {
+describe('a FileWatcher does not call back', () => {
+  it('for a file that is touched or rewritten with the same content, or for another file', async () => {
     const path = file();
     const { changes } = watching(path);
     utimesSync(path, new Date(), new Date(0));
     rewrite(path, 'one');
     writeFileSync(`${path}.bak`, 'else');
     chmodSync(path, 0o600);
-    // What comes after them is told, alone.
+    // Only the change after these is reported.
     rewrite(path, 'two');
     await changes.until(1);
     expect(changes.count).toBe(1);
   });
 
-  it('about a change that was looked at before it could tell', async () => {
+  it('for a change that `check` has found already', async () => {
     const path = file();
     const { changes, clock, watch } = polling(path);
     writeFileSync(path, 'two');
@@ -118,7 +118,7 @@ describe('FileWatch is silent', () => {
     expect(changes.count).toBe(0);
   });
 
-  it('about files that are watched no more, and after it was closed', async () => {
+  it('for files that are no longer watched, and after it was closed', async () => {
     const [old, kept] = [file(), file()];
     const { changes, clock, watch } = polling(old, kept);
     watch.watch([kept]);
@@ -132,8 +132,8 @@ describe('FileWatch is silent', () => {
   });
 });
 
-describe('where no event comes', () => {
-  it('FileWatch finds a change within ten seconds', async () => {
+describe('without file system events', () => {
+  it('a change is found within ten seconds', async () => {
     const path = file();
     const { changes, clock } = polling(path);
     writeFileSync(path, 'two');
@@ -143,7 +143,7 @@ describe('where no event comes', () => {
     expect(changes.count).toBe(1);
   });
 
-  it('FileWatch finds a folder that was deleted and made again', async () => {
+  it('a folder that was deleted and created again is found', async () => {
     const path = join(folder(), 'sub', 'proxy.config.yaml');
     mkdirSync(join(path, '..'));
     writeFileSync(path, 'one');
@@ -157,12 +157,12 @@ describe('where no event comes', () => {
     expect(changes.count).toBe(2);
   });
 
-  it('FileWatch notices a file that can no longer be read, and one that can be again', async () => {
+  it('a file that becomes unreadable is found, and one that becomes readable', async () => {
     const path = join(folder(), 'proxy.config.yaml');
     writeFileSync(path, 'one');
     const { changes, clock } = polling(path);
     rmSync(path);
-    // Reading a folder fails for every user, whatever the modes.
+    // A folder cannot be read as a file by any user.
     mkdirSync(path);
     await clock.advance(POLL_MS);
     expect(changes.count).toBe(1);
@@ -187,7 +187,7 @@ describe('where no event comes', () => {
     },
   );
 
-  it('FileWatch takes a folder that is not there', async () => {
+  it('a folder that does not exist is no error', async () => {
     const { changes, clock } = polling('/nonexistent/folder/proxy.config.yaml');
     await settled();
     await clock.advance(POLL_MS * 2);

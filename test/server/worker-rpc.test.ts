@@ -19,7 +19,7 @@ import { LogLines } from '../support/token-fakes.ts';
 const STORED = { generation: 42, encrypted: 'encrypted', remainingMs: 1000 };
 const TIMEOUT_MS = 2000;
 
-/** A primary and one worker. While `hang` is set, the primary handles nothing, and its messages wait. */
+/** A primary and one worker. While `primary.hangs` is set, the messages to the primary wait. */
 function primaryAndWorker() {
   const clock = new ManualClock();
   const waiting: unknown[] = [];
@@ -96,7 +96,7 @@ describe('the token stores of a primary, as a worker sees them', () => {
     await failures;
   });
 
-  it('give a lease back that was granted after the timeout', async () => {
+  it('release a lease that was granted after the timeout', async () => {
     const { clock, primary, resume, remote } = primaryAndWorker();
     const store = remote.storeOf('credential');
     primary.hangs = true;

@@ -41,7 +41,7 @@ async function serve(settings: Settings = {}) {
   };
 }
 
-/** Over new connections, which the workers take in turn. */
+/** Sends requests on new connections, which the workers accept in turn. */
 async function calls(port: number, count: number): Promise<Set<number>> {
   const answers = await Promise.all(Array.from({ length: count }, () => sendRequest(port, '/api/x', { body: '{}' })));
   return new Set(answers.map(({ status }) => status));
@@ -49,9 +49,9 @@ async function calls(port: number, count: number): Promise<Set<number>> {
 
 const isAlive = (pid: number) => existsSync(`/proc/${pid}`);
 
-// Which processes there are is read from /proc.
+// The processes are read from /proc.
 describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () => {
-  it('share one token: one exchange for all, cold, and one when it is refused', async () => {
+  it('share one token: one exchange at the start, and one when the token is refused', async () => {
     const { upstream, port, killTokens } = await serve();
     expect(await calls(port, 40)).toEqual(new Set([200]));
     expect(upstream.tokens).toHaveLength(1);
@@ -60,7 +60,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     expect(upstream.tokens).toHaveLength(2);
   });
 
-  it('that die are replaced, while the others serve on with the same token', async () => {
+  it('that die are replaced, while the others serve with the same token', async () => {
     const { upstream, cli, port } = await serve();
     await calls(port, 10);
     const [first = 0, second = 0] = cli.children();
@@ -74,16 +74,16 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     expect(upstream.tokens).toHaveLength(1);
   });
 
-  it('that are killed all at once, again and again, are replaced where nothing else keeps the primary alive', async () => {
+  it('that are all killed repeatedly are replaced, even if nothing else keeps the primary alive', async () => {
     const port = await freePort();
     const { cli } = await serve({ listen: `127.0.0.1:${port}`, admin: false });
     for (let round = 0; round < 3; round++) {
       await vi.waitUntil(() => cli.children().length === 2, 20_000);
-      // From the second round on they die young, and the next start waits.
+      // From the second round on, the workers have lived for a short time only, so the next start is delayed.
       for (const pid of cli.children()) process.kill(pid, 'SIGKILL');
       await vi.waitUntil(() => (cli.stderr.match(/"worker_died"/g) ?? []).length >= 2 * (round + 1), 20_000);
     }
-    // A connection that a dying worker was given is never answered.
+    // A connection that a dying worker got has no response.
     const status = () =>
       Promise.race([
         sendRequest(port, '/api/x').then(
@@ -97,7 +97,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     expect(await cli.exited).toBe(0);
   });
 
-  it('that wait to be started are not started any more on SIGTERM', async () => {
+  it('whose start is delayed are not started after SIGTERM', async () => {
     const { cli } = await serve({ admin: false });
     for (let round = 0; round < 2; round++) {
       await vi.waitUntil(() => cli.children().length === 2, 20_000);
@@ -109,7 +109,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     expect(cli.stderr.match(/"event":"stopped"/g)).toHaveLength(1);
   });
 
-  it('take a changed file over, all of them, and refuse what takes a restart', async () => {
+  it('all apply a changed file, and refuse a change that needs a restart', async () => {
     const { upstream, cli, file, written, port, adminPort } = await serve();
     writeFileSync(file, JSON.stringify({ ...written, routes: { '/moved/*': routeTo(upstream) } }));
     cli.signal('SIGHUP');
@@ -128,7 +128,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     expect(cli.children()).toHaveLength(2);
   });
 
-  it('that die are replaced as they were, whatever lies on the disk by then', async () => {
+  it('that die are replaced with the same configuration, whatever is on the disk', async () => {
     const { cli, file, port } = await serve();
     writeFileSync(file, 'routes: [');
     cli.signal('SIGHUP');
@@ -141,7 +141,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     expect(cli.stderr.match(/"worker_died"/g)).toHaveLength(1);
   });
 
-  it('say in each line of the log which of them it is, by the number that the primary tells of one that died', async () => {
+  it('have their number in each log line, and in that of their death', async () => {
     const { cli, port } = await serve({ log: { requests: true } });
     await calls(port, 20);
     const lines = () =>
@@ -154,7 +154,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     expect(cli.stderr).toMatch(/"level":"info","time":"[^"]*","event":"ready","listen":/);
   });
 
-  it('finish what is under way on SIGTERM, and the exit code is 0', async () => {
+  it('finish the requests under way on SIGTERM, and the exit code is 0', async () => {
     const { upstream, cli, port, answerHeld } = await serve();
     await calls(port, 4);
     const held = sendRequest(port, '/api/held', { body: '{}' });
@@ -166,7 +166,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     expect(await cli.exited).toBe(0);
   });
 
-  it('finish what is under way and end where the primary was killed', async () => {
+  it('finish the requests under way and end if the primary is killed', async () => {
     const { upstream, cli, port, answerHeld } = await serve({ drain_timeout: '10s' });
     const held = sendRequest(port, '/api/held', { body: '{}' });
     await vi.waitUntil(() => upstream.requests.some(({ target }) => target === '/held'), 10_000);
@@ -194,7 +194,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     expect(await response).toMatchObject({ status: 200 });
   });
 
-  it('say why they cannot start, once, with exit code 1', async () => {
+  it('report once why they cannot start, with exit code 1', async () => {
     const taken = await RawUpstream.start(() => reply(200, 'fine'));
     const { port } = new URL(taken.origin);
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
@@ -204,7 +204,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     expect(cli.stderr).toContain(`127.0.0.1:${port} is in use by another process`);
   });
 
-  it('are one for each core where `auto` is said', async () => {
+  it('are one for each core with `auto`', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const file = configFile({
       listen: '127.0.0.1:0',
