@@ -10,14 +10,14 @@ import { sendRequest } from '../support/proxy-client.ts';
 
 const { PATH = '' } = process.env;
 
-/** A program of an example; ended with the test. */
+/** A program of an example. It is killed at the end of the test. */
 export class Program {
   readonly ended: Promise<number | null>;
   readonly #child: ChildProcess;
   #printed = '';
 
   constructor(command: string, args: readonly string[], { cwd, env }: { cwd: string; env: Record<string, string> }) {
-    // A group of its own, as a terminal gives it: Ctrl-C goes to all of the group.
+    // Its own process group, as in a terminal: Ctrl-C is sent to the whole group.
     this.#child = spawn(command, args, { cwd, env: { PATH, NO_COLOR: '1', ...env }, detached: true });
     this.#child.stdout?.on('data', (chunk) => (this.#printed += String(chunk)));
     this.#child.stderr?.on('data', (chunk) => (this.#printed += String(chunk)));
@@ -32,19 +32,19 @@ export class Program {
     return this.#printed;
   }
 
-  /** Waits until it has printed this. */
+  /** Waits until the output matches. */
   async until(pattern: RegExp): Promise<RegExpExecArray> {
     const gone = this.ended.then(() => 'gone' as const);
     for (;;) {
       const found = pattern.exec(this.#printed);
       if (found !== null) return found;
       if ((await Promise.race([gone, sleep(20)])) === 'gone' && !pattern.test(this.#printed)) {
-        throw new Error(`it ended without ${String(pattern)}:\n${this.#printed}`);
+        throw new Error(`the program ended without ${String(pattern)}:\n${this.#printed}`);
       }
     }
   }
 
-  /** As the terminal does it: to every process of the group. */
+  /** Sends SIGINT to every process of the group, as a terminal does. */
   async ctrlC(): Promise<void> {
     this.#signal('SIGINT');
     await this.ended;
@@ -54,17 +54,17 @@ export class Program {
     try {
       process.kill(-(this.#child.pid ?? 0), signal);
     } catch {
-      // None of them is left.
+      // All processes have ended.
     }
   }
 }
 
-/** Waits until nothing listens there any more. */
+/** Waits until nothing listens on the port. */
 export async function isFree(port: number): Promise<void> {
   await vi.waitFor(() => expect(sendRequest(port, '/')).rejects.toThrow('ECONNREFUSED'), 10_000);
 }
 
-/** Runs a program to its end. */
+/** Runs a program until it exits. */
 export async function run(command: string, args: readonly string[], options: ConstructorParameters<typeof Program>[2]) {
   const program = new Program(command, args, options);
   const code = await program.ended;
@@ -76,7 +76,7 @@ export function exampleFolder(name: string): string {
   return path.join(ROOT, 'examples', name);
 }
 
-/** Copies an example to where it finds the packages that are installed, with free ports in place of these. */
+/** Copies an example to a folder that can import the installed packages, and replaces the ports with free ones. */
 export async function copyExample(name: string, ports: readonly number[]) {
   const cache = path.join(ROOT, 'node_modules/.cache');
   mkdirSync(cache, { recursive: true });
@@ -93,7 +93,7 @@ export async function copyExample(name: string, ports: readonly number[]) {
   return { folder, port: (written: number) => free.get(written) ?? 0 };
 }
 
-/** Runs `npm run dev` in a folder, with the sources as its `wakala`. */
+/** Runs `npm run dev` in a folder, with the sources as the command `wakala`. */
 export function npmRunDev(folder: string): Program {
   const bin = path.join(folder, 'bin');
   mkdirSync(bin);

@@ -1,14 +1,14 @@
 import { describe, expect, it, vi } from 'vitest';
 import { sendRequest, sendJson } from '../support/proxy-client.ts';
-import { Breakable } from './breakable.ts';
+import { UnreliableProvider } from './unreliable-provider.ts';
 import { copyExample, exampleFolder, isFree, npmRunDev, Program } from './example.ts';
 
 const ORDER = { phone: '254700000001', amount: 100 };
 const PUSH = '/mpesa/stkpush/v1/processrequest';
 
-/** The app alone, before a Wakala whose provider may break. */
+/** The app without `wakala dev`, with a provider that can fail. */
 async function start(env: Record<string, string> = {}) {
-  const mpesa = await Breakable.start('mpesa');
+  const mpesa = await UnreliableProvider.start('mpesa');
   const { folder, port: portFor } = await copyExample('express', [3000]);
   const port = portFor(3000);
   const program = new Program(process.execPath, ['server.js'], {
@@ -25,7 +25,7 @@ async function start(env: Record<string, string> = {}) {
 }
 
 describe('examples/express', { timeout: 60_000 }, () => {
-  it('has one script that runs wakala dev and the app, and ends both', async () => {
+  it('has a script that starts and stops wakala dev and the app', async () => {
     const { folder, port } = await copyExample('express', [3000, 8080, 9901]);
     const dev = npmRunDev(folder);
     await dev.until(/\[app\] http:/);
@@ -46,23 +46,23 @@ describe('examples/express', { timeout: 60_000 }, () => {
     expect(mpesa.calls).toEqual([PUSH]);
   });
 
-  it('learns by the callback what became of a push whose answer was lost', async () => {
+  it('gets the result of a push with a lost response from the callback', async () => {
     const { mpesa, pay, look } = await start();
-    mpesa.losesAnswers = true;
+    mpesa.losesResponses = true;
     const lost = await pay();
     expect([lost.status, lost.json()['state']]).toEqual([202, 'unknown']);
     await vi.waitFor(async () => expect((await look()).json()['state']).toBe('paid'), 10_000);
     expect(mpesa.calls).toEqual([PUSH]);
   });
 
-  it('asks M-Pesa where the callback gets lost', async () => {
+  it('queries M-Pesa if the callback is lost', async () => {
     const { mpesa, pay, look } = await start({ MPESA_CALLBACKS: 'https://shop.example/lost' });
     await pay();
     await vi.waitFor(async () => expect((await look()).json()['state']).toBe('paid'), 10_000);
     expect(mpesa.calls).toContain('/mpesa/stkpushquery/v1/query');
   });
 
-  it('takes no callback at an address that somebody guessed', async () => {
+  it('refuses a callback to a guessed URL', async () => {
     const { pay, look, port } = await start({ MPESA_CALLBACKS: 'https://shop.example/lost' });
     await pay();
     const made = { Body: { stkCallback: { CheckoutRequestID: 'made-up', ResultCode: 1 } } };
@@ -70,18 +70,18 @@ describe('examples/express', { timeout: 60_000 }, () => {
     expect((await look()).json()['state']).not.toBe('failed');
   });
 
-  it('says that a push failed which was surely not sent, after two more attempts, and takes it again', async () => {
+  it('reports a push that was not sent after three attempts as failed, and accepts a new one', async () => {
     const { mpesa, pay } = await start();
-    await mpesa.hangUp();
+    await mpesa.disconnect();
     const failed = await pay();
     expect([failed.status, failed.json()['state']]).toEqual([502, 'failed']);
-    await mpesa.pickUp();
+    await mpesa.reconnect();
     expect((await pay()).json()['state']).toBe('pending');
   });
 });
 
 describe('stateOf', () => {
-  it('takes for final only what is: M-Pesa has other results for a push that is still under way', async () => {
+  it('treats only final results as final', async () => {
     const { stateOf } = (await import(`${exampleFolder('express')}/mpesa.js`)) as {
       stateOf: (code: unknown) => string | undefined;
     };

@@ -1,13 +1,13 @@
 import { describe, expect, it, vi } from 'vitest';
 import { freePort } from '../support/free-port.ts';
 import { sendRequest, sendJson } from '../support/proxy-client.ts';
-import { Breakable } from './breakable.ts';
+import { UnreliableProvider } from './unreliable-provider.ts';
 import { exampleFolder, Program } from './example.ts';
 
 const ORDER = { amount: 100, number: '0780000001' };
 
 async function start() {
-  const paypack = await Breakable.start('paypack');
+  const paypack = await UnreliableProvider.start('paypack');
   const env = { WAKALA_URL: paypack.wakala, PORT: '0' };
   const program = new Program(process.execPath, ['server.js'], { cwd: exampleFolder('node'), env });
   const [, port] = await program.until(/http:\/\/127\.0\.0\.1:(\d+)/);
@@ -21,7 +21,7 @@ async function start() {
 }
 
 describe('examples/node', { timeout: 60_000 }, () => {
-  it('asks for a payment once, however often it is called, and sees it succeed', async () => {
+  it('requests a payment once, however often it is called, and it succeeds', async () => {
     const { pay, look, cashIns } = await start();
     const [first, second] = [await pay(), await pay()];
     expect([first.status, first.json()['state']]).toEqual([202, 'pending']);
@@ -30,41 +30,41 @@ describe('examples/node', { timeout: 60_000 }, () => {
     expect(cashIns()).toBe(1);
   });
 
-  it('finds a payment whose answer was lost, and does not send it again', async () => {
+  it('finds a payment whose response was lost and does not send it again', async () => {
     const { paypack, pay, look, cashIns } = await start();
-    paypack.losesAnswers = true;
+    paypack.losesResponses = true;
     const lost = await pay();
     expect([lost.status, lost.json()['state']]).toEqual([202, 'unknown']);
-    paypack.losesAnswers = false;
+    paypack.losesResponses = false;
     const again = await pay();
     expect(again.json()['ref']).toEqual(expect.any(String));
     await vi.waitFor(async () => expect((await look()).json()['state']).toBe('successful'), 10_000);
     expect(cashIns()).toBe(1);
   });
 
-  it('says that a payment failed which was surely not sent, after two more attempts, and takes it again', async () => {
+  it('reports a payment that was not sent after three attempts as failed, and accepts a new one', async () => {
     const { paypack, pay } = await start();
-    await paypack.hangUp();
+    await paypack.disconnect();
     const failed = await pay();
     expect([failed.status, failed.json()['state']]).toEqual([502, 'failed']);
     expect(failed.json()['reason']).toContain('upstream_unreachable');
-    await paypack.pickUp();
+    await paypack.reconnect();
     expect((await pay()).json()['state']).toBe('pending');
   });
 
-  it('says that a payment failed which Paypack refused', async () => {
+  it('reports a payment that Paypack refused as failed', async () => {
     const { pay, cashIns } = await start();
     const refused = await pay({ ...ORDER, number: 'nobody' });
     expect([refused.status, refused.json()['reason']]).toEqual([502, 'Paypack: invalid phone number']);
     expect(cashIns()).toBe(1);
   });
 
-  it('knows no other orders or addresses', async () => {
+  it('responds with 404 to unknown orders', async () => {
     const { look } = await start();
     expect((await look()).status).toBe(404);
   });
 
-  it('tells a Wakala that is not there from an answer that was lost', async () => {
+  it('distinguishes an unreachable proxy from a lost response', async () => {
     const env = { WAKALA_URL: `http://127.0.0.1:${await freePort()}`, PORT: '0' };
     const program = new Program(process.execPath, ['server.js'], { cwd: exampleFolder('node'), env });
     const [, port] = await program.until(/http:\/\/127\.0\.0\.1:(\d+)/);

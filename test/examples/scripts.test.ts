@@ -2,13 +2,13 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { freePort } from '../support/free-port.ts';
-import { Breakable } from './breakable.ts';
+import { UnreliableProvider } from './unreliable-provider.ts';
 import { exampleFolder, run } from './example.ts';
 
 const PUSH = '/mpesa/stkpush/v1/processrequest';
 const CUSTOMER = '254700000001';
 
-/** A Python that has `requests`: Debian's own may, where the first on PATH has not. In CI there must be one. */
+/** A Python with `requests`. Debian's may have it if the first in the PATH does not. Required in CI. */
 function findPython(): string | undefined {
   const found = ['python3', '/usr/bin/python3'].find(
     (python) => spawnSync(python, ['-c', 'import requests'], { stdio: 'ignore' }).status === 0,
@@ -41,16 +41,16 @@ describe.each(SCRIPTS)('examples/$name', { timeout: 60_000 }, ({ name, command, 
     });
 
   it.runIf(present)('prompts the phone', async () => {
-    const mpesa = await Breakable.start('mpesa');
+    const mpesa = await UnreliableProvider.start('mpesa');
     const { code, printed } = await push(mpesa.wakala);
     expect(printed).toMatch(paid);
     expect(code).toBe(0);
     expect(mpesa.calls.filter((call) => call === PUSH)).toHaveLength(1);
   });
 
-  it.runIf(present)('never prompts twice where an answer was lost, and says what to wait for', async () => {
-    const mpesa = await Breakable.start('mpesa');
-    mpesa.losesAnswers = true;
+  it.runIf(present)('does not prompt twice after a lost response, and says what to wait for', async () => {
+    const mpesa = await UnreliableProvider.start('mpesa');
+    mpesa.losesResponses = true;
     const { code, printed } = await push(mpesa.wakala);
     expect(printed).toMatch(/^unknown: /);
     expect(printed).toContain('wait for the callback to https://shop.example/mpesa/order42; do not push again');
@@ -58,29 +58,29 @@ describe.each(SCRIPTS)('examples/$name', { timeout: 60_000 }, ({ name, command, 
     expect(mpesa.calls).toEqual([PUSH]);
   });
 
-  it.runIf(present)('ends with 75 where the push was surely not sent and may be sent again', async () => {
-    const mpesa = await Breakable.start('mpesa');
-    await mpesa.hangUp();
+  it.runIf(present)('exits with 75 if the push was not sent and can be sent again', async () => {
+    const mpesa = await UnreliableProvider.start('mpesa');
+    await mpesa.disconnect();
     const { code, printed } = await push(mpesa.wakala);
     expect(printed).toMatch(/^not_sent: /);
     expect(code).toBe(75);
     expect(mpesa.calls).toEqual([]);
   });
 
-  it.runIf(present)('ends with 1 where M-Pesa refuses, or Wakala does', async () => {
-    const mpesa = await Breakable.start('mpesa');
+  it.runIf(present)('exits with 1 if M-Pesa or Wakala refuses the push', async () => {
+    const mpesa = await UnreliableProvider.start('mpesa');
     const refused = await push(mpesa.wakala, '12345');
     expect(refused.printed).toMatch(/^refused: .*Invalid PhoneNumber\n$/);
     expect(refused.code).toBe(1);
-    const { wakala } = await Breakable.start('paypack');
+    const { wakala } = await UnreliableProvider.start('paypack');
     const noRoute = await push(wakala);
     expect(noRoute.printed).toMatch(/^not_sent: /);
     expect(noRoute.code).toBe(1);
   });
 
-  it.runIf(present)('tells a Wakala that is not there', async () => {
+  it.runIf(present)('reports an unreachable proxy', async () => {
     const { code, printed } = await push(`http://127.0.0.1:${await freePort()}`);
-    // `requests` does not tell a refused connection from one that broke.
+    // `requests` does not distinguish a refused connection from a broken one.
     const [outcome, expected] = name === 'curl' ? ['not_sent', 75] : ['unknown', 1];
     expect(printed).toMatch(new RegExp(`^${outcome}: `, 'm'));
     expect(code).toBe(expected);

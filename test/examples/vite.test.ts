@@ -17,7 +17,7 @@ async function start() {
 }
 
 describe('examples/vite', { timeout: 60_000 }, () => {
-  it('has one script that runs wakala dev and Vite, and ends both', async () => {
+  it('has a script that starts and stops wakala dev and Vite', async () => {
     const { dev, port, wakalaPort } = await start();
     expect((await sendRequest(port, '/')).text).toContain('Pay with mobile money');
     const origin = `http://127.0.0.1:${port}`;
@@ -27,7 +27,7 @@ describe('examples/vite', { timeout: 60_000 }, () => {
     for (const one of [port, wakalaPort]) await isFree(one);
   });
 
-  it('lets its own page pay, and no other page, and the page do nothing else', async () => {
+  it('allows only payments and only from its own page', async () => {
     const { port } = await start();
     const foreign = await sendJson(port, CASH_IN, ORDER, { origin: 'https://other.example' });
     expectProblem(foreign, { status: 403, code: 'origin_refused' });
