@@ -12,6 +12,13 @@ export const KINDS: readonly Kind[] = (['plain', 'TLS'] as const).flatMap((liste
   { form: 'library', listener, workers: 1 },
 ]);
 
+/** One target for each form, listener and number of workers. `npm run attacks` attacks every kind. */
+export const TESTED_KINDS: readonly Kind[] = [
+  { form: 'binary', listener: 'plain', workers: 1 },
+  { form: 'binary', listener: 'TLS', workers: 2 },
+  { form: 'library', listener: 'TLS', workers: 1 },
+];
+
 export function targetName({ form, listener, workers }: Kind): string {
   const processes = workers === 1 ? '' : `, ${workers} workers`;
   return `the ${form}, ${listener} listener${processes}`;

@@ -35,7 +35,7 @@ async function main(): Promise<void> {
     folder: options.package === ROOT ? import.meta.dirname : path.resolve(options.package, '../..'),
   };
   const kinds = KINDS.filter((kind) => targetName(kind).includes(options.target));
-  const attacks = ATTACKS.filter(({ row: row, promise }) => `${row} ${promise}`.includes(options.only));
+  const attacks = ATTACKS.filter(({ row, promise }) => `${row} ${promise}`.includes(options.only));
   let [passed, failed] = [0, 0];
   await runMatrix(
     product,
