@@ -64,20 +64,20 @@ function admit(to: Access, ...rawHeaders: string[]): unknown {
   return attempt(() => to.admit(req, rawHeaders[1] ?? ''));
 }
 
-function trailOf(text: string): RequestRecord {
+function requestRecord(text: string): RequestRecord {
   const record = new RequestRecord('id', 'GET', ['host', text, text, text]);
   record.keepBodies();
   record.onRequestBytes(Buffer.from(text));
   return Object.assign(record, { path: text, query: `?${text}` });
 }
 
-function answerOf(body: string, headers: Record<string, string> = {}) {
+function tokenResponse(body: string, headers: Record<string, string> = {}) {
   return { status: 200, headers, body };
 }
 
 function tokenIn(fields: object): unknown {
-  const answer = answerOf(JSON.stringify({ access_token: 'token', ...fields }));
-  return attempt(() => readToken(answer, RESPONSE, 60, 0));
+  const response = tokenResponse(JSON.stringify({ access_token: 'token', ...fields }));
+  return attempt(() => readToken(response, RESPONSE, 60, 0));
 }
 
 /** All functions that read input from clients, providers or browsers. */
@@ -101,9 +101,9 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
         colour: false,
       },
     ),
-  'fits, searching': (text) =>
-    matchesFilter(requestView(1, maskedDetails(trailOf(text))), { q: text.slice(text.length / 2) }),
-  requestDetails: (text) => requestDetails(1, maskedDetails(trailOf(text)), config),
+  'matchesFilter, search': (text) =>
+    matchesFilter(requestView(1, maskedDetails(requestRecord(text))), { q: text.slice(text.length / 2) }),
+  requestDetails: (text) => requestDetails(1, maskedDetails(requestRecord(text)), config),
   maskedCall: (text) => maskedCall(`POST /${text}?${text}`),
   maskedUrl: (text) => maskedUrl(`http://a/${text}?${text}`),
   maskedText: (text) => maskedText(text),
@@ -113,37 +113,38 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   isLinkLocalAddress,
   parseTarget: (text) => attempt(() => parseTarget(`/${text}`, 'a')),
   'parseTarget, absolute': (text) => attempt(() => parseTarget(`http://${text}`, text)),
-  decodedFully: decodeFully,
-  'TokenPathGuard.judge': (text) => guard.classify('POST', `/auth/${text}`),
+  decodeFully,
+  'TokenPathGuard.classify': (text) => guard.classify('POST', `/auth/${text}`),
   'requestHeaders, one line': (text) => attempt(() => requestHeaders(['a', text, text, 'b'], routeHeaders, 'Bearer x')),
   'requestHeaders, many Via lines': (text) => attempt(() => requestHeaders(lines('via', text, 4), routeHeaders, 'x')),
   'requestHeaders, many Connection lines': (text) =>
     attempt(() => requestHeaders(lines('connection', text, 4), routeHeaders, 'x')),
   'requestHeaders, one Connection line': (text) =>
     attempt(() => requestHeaders(['connection', text], routeHeaders, 'x')),
-  refuseNominatedFraming: (text) => attempt(() => refuseFramingInConnection(['connection', text])),
+  refuseFramingInConnection: (text) => attempt(() => refuseFramingInConnection(['connection', text])),
   responseHeaders: (text) =>
     attempt(() => responseHeaders([...lines('a', text, 4), 'b', text, 'connection', text], 200, REDACTION)),
-  reasonOf: (text) => reasonPhrase(text, 200, REDACTION),
+  reasonPhrase: (text) => reasonPhrase(text, 200, REDACTION),
   requestIdOf: (text) => requestIdOf(['x-request-id', text]),
   'Access.admit, Host': (text) => admit(access, 'host', text),
   'Access.admit, Origin': (text) => admit(access, 'host', 'localhost', 'origin', text),
   'Access.admit, Bearer': (text) => admit(known, 'host', 'localhost', 'authorization', `Bearer ${text}`),
   'Access.admit, Basic': (text) =>
     admit(known, 'host', 'localhost', 'authorization', `Basic ${Buffer.from(text).toString('base64')}`),
-  'Access.admit, odd credentials': (text) => admit(known, 'host', 'localhost', 'authorization', text),
-  placeholderUse: (text) => verifyPlaceholder(`a.${text}.${text}`, () => undefined, 0),
+  'Access.admit, other credentials': (text) => admit(known, 'host', 'localhost', 'authorization', text),
+  verifyPlaceholder: (text) => verifyPlaceholder(`a.${text}.${text}`, () => undefined, 0),
   'DeadTokenRules.matchesBody': (text) => deadToken.matchesBody(401, Buffer.from(text), undefined),
   parentOf: (text) => parentOf(['traceparent', `00-${text}`, 'traceparent', text]),
-  jsonIn: (text) => parseJsonBody(answerOf(text)),
-  'readToken, body': (text) => attempt(() => readToken(answerOf(text), RESPONSE, 60, 0)),
+  parseJsonBody: (text) => parseJsonBody(tokenResponse(text)),
+  'readToken, body': (text) => attempt(() => readToken(tokenResponse(text), RESPONSE, 60, 0)),
   'readToken, token': (text) => tokenIn({ access_token: text }),
   'readToken, expires_in': (text) => tokenIn({ expires_in: text }),
   'readToken, expires_at': (text) => tokenIn({ expires_at: text }),
   'readToken, JWT': (text) => tokenIn({ access_token: `a.${Buffer.from(text).toString('base64url')}.c` }),
-  serverNow: (text) => serverTimeMs(answerOf('', { date: `Mon, ${text}` })),
-  retryAfterS: (text) => retryAfterS(answerOf('', { 'retry-after': text }), 0),
+  serverTimeMs: (text) => serverTimeMs(tokenResponse('', { date: `Mon, ${text}` })),
+  retryAfterS: (text) => retryAfterS(tokenResponse('', { 'retry-after': text }), 0),
   'redact, a short secret': (text) => REDACTION.redact(text),
-  'redact, a secret that is nearly there': (text) => new Redaction([`${text.slice(0, 2000)}x`]).redact(text),
-  'wordsOf, many secrets': (text) => redactedBody(answerOf(text), [`${text.slice(0, 4000)}x`, SECRET, 'b', text]),
+  'redact, a near match of a secret': (text) => new Redaction([`${text.slice(0, 2000)}x`]).redact(text),
+  'redactedBody, many secrets': (text) =>
+    redactedBody(tokenResponse(text), [`${text.slice(0, 4000)}x`, SECRET, 'b', text]),
 };
