@@ -8,8 +8,8 @@ import { ManualClock } from '../support/manual-clock.ts';
 import { Random } from '../support/random.ts';
 
 /**
- * Ten simulated minutes of a hostile client among honest ones, on the real token source: no network, no waiting, the
- * same figures on every run. `node test/tokens/forced-refreshes.ts` prints those of
+ * Ten simulated minutes of a hostile client among honest ones, with the real token source. There is no network and no
+ * waiting, and each run has the same figures. `node test/tokens/forced-refreshes.ts` prints those of
  * docs/decisions/0002-forced-refreshes.md.
  */
 export interface Scenario {
@@ -27,9 +27,9 @@ export interface Scenario {
   readonly hostile?: 'calls' | 'handshakes' | 'covered';
   /** Whether there is a `clients` list. */
   readonly named?: boolean;
-  /** Whether a new token kills the one before. */
+  /** Whether a new token invalidates the previous one. */
   readonly kills?: boolean;
-  /** Whether the token endpoint answers 429 with `Retry-After: 600` from the fourth exchange within a minute on. */
+  /** Whether the token endpoint responds with 429 and `Retry-After: 600` from the fourth exchange within a minute on. */
   readonly throttles?: boolean;
   /** Whether the provider revokes all tokens once a minute. */
   readonly revokes?: boolean;
@@ -42,13 +42,13 @@ export interface Figures {
   exchanges: number;
   /** Calls of the honest clients. */
   honest: number;
-  /** Those that were refused once and then accepted. */
+  /** Honest calls that were refused once and then accepted. */
   replayed: number;
-  /** Those that got the refusal. */
+  /** Honest calls that got the refusal. */
   refused: number;
-  /** Those that got 503 because there was no token. */
+  /** Honest calls that got 503 because there was no token. */
   unavailable: number;
-  /** From the end of a live token to the next accepted call: the longest. */
+  /** Longest time from the end of a live token to the next accepted call. */
   longestDeadMs: number;
 }
 
@@ -67,7 +67,7 @@ const RUN_MS = 10 * 60_000;
 const NETWORK_MS = 20;
 const EXCHANGE_MS = 50;
 const HOSTILE_EVERY_MS = 50;
-/** M-Pesa answers some calls as late as this. */
+/** M-Pesa responds to some calls this late. */
 const SLOW = [2000, 4000] as const;
 const SILENT = { debug: noop, info: noop, warn: noop, error: noop };
 
@@ -75,12 +75,12 @@ export async function simulate(
   scenario: Scenario,
   makeSource: MakeSource = (fetcher, context) => new CachedTokenSource(fetcher, context),
 ): Promise<Figures> {
-  const world = new World(scenario, makeSource);
-  await world.run();
-  return world.figures;
+  const simulation = new Simulation(scenario, makeSource);
+  await simulation.run();
+  return simulation.figures;
 }
 
-class World {
+class Simulation {
   readonly figures: Figures = {
     exchanges: 0,
     honest: 0,
@@ -159,7 +159,7 @@ class World {
     return { client: named ? client : undefined, method: 'POST', path, sentAtMs: 0 };
   }
 
-  /** The data path: what src/proxy/request.ts does. */
+  /** Does what src/proxy/request.ts does. */
   async #request(
     source: TokenSource,
     call: TokenCall,
@@ -231,7 +231,7 @@ class World {
 
 function noop(): void {}
 
-/** `kills` in the titles: a new token kills the old one. Where nothing else is said, there are ten honest clients. */
+/** `kills` in a title: a new token invalidates the old one. There are ten honest clients unless the title says otherwise. */
 export const SCENARIOS: readonly Scenario[] = [
   { title: 'no attack; tokens revoked', revokes: true },
   { title: 'attack', hostile: 'calls' },
@@ -269,7 +269,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { title: 'two proxies that do not share, attack at one; kills', replicas: 2, hostile: 'calls', kills: true },
 ];
 
-/** The figures as they stand in the table: exchanges, replayed, refused, unavailable, longest outage in seconds. */
+/** The figures in the form of the table: exchanges, replayed, refused, unavailable, longest outage in seconds. */
 export function cellsOf({ exchanges, replayed, refused, unavailable, longestDeadMs }: Figures): string[] {
   const counts = [exchanges, replayed, refused, unavailable].map((count) => count.toLocaleString('en-US'));
   return [...counts, longestDeadMs === 0 ? '-' : (longestDeadMs / 1000).toFixed(1)];
