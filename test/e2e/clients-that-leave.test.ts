@@ -32,7 +32,7 @@ describe.each(WAYS)('a client that disconnects before the response (%s)', (leave
     client.send(POST);
     const request = await upstream.request();
     client.socket[leave]();
-    // The proxy has seen the client leave once it answers another on a new connection.
+    // The proxy has noticed the disconnect once it responds to another client on a new connection.
     expect((await sendRequest(proxy.port, '/api/fine')).text).toBe('fine');
     expect(request.socket.destroyed).toBe(false);
     request.send(reply(200, 'paid'));
@@ -97,7 +97,7 @@ describe.each(WAYS)('a client that disconnects in the middle (%s)', (leave) => {
 
   it('of a response aborts the upstream request', async () => {
     const upstream = await RawUpstream.start(({ socket }) => {
-      // A FIN says nothing of the client's reading side: the next write does.
+      // A FIN does not close the client's reading side. The next write shows whether it is closed.
       const more = setInterval(() => socket.write('3\r\nabc\r\n'), 20);
       socket.once('close', () => clearInterval(more));
       return 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n';

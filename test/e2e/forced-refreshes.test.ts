@@ -102,7 +102,7 @@ function pay(proxy: StartedProxy): Promise<ProxyResponse> {
   return sendRequest(proxy.port, '/api/pay', { body: '{}', headers: { ...SHOP } });
 }
 
-/** Pays over five connections, from before the attack begins until it is over. @returns what came back */
+/** Pays over five connections, from before the attack until after it. @returns the responses */
 async function payDuring(proxy: StartedProxy, attack: () => Promise<void>): Promise<string[]> {
   const agent = keepAlive();
   const results: string[] = [];

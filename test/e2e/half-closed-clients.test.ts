@@ -10,7 +10,7 @@ import { RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.
 const GET = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';
 const POST = 'POST /api/pay HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody';
 
-/** The answer behind the interim one by which the proxy finds out whether the client is there. */
+/** The response after the interim one with which the proxy checks whether the client is connected. */
 async function finalAnswer(client: RawClient): Promise<RawResponse> {
   for (;;) {
     const response = await client.nextResponse();

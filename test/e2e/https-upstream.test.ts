@@ -16,7 +16,7 @@ const TOKEN = JSON.stringify({ access_token: 't-https-1', expires_in: 60 });
 const authority = issue({ name: 'authority', isCa: true });
 const { cert, key } = issue({ name: 'provider', issuer: authority });
 
-/** A provider that gives out one token and answers only to it. @returns its port */
+/** A provider that issues one token and accepts only that one. @returns its port */
 async function provider(): Promise<number> {
   const server = createServer({ cert, key }, (req, res) => {
     if (req.url === '/token') res.end(JSON.stringify({ access_token: 't-https-1', expires_in: 60 }));

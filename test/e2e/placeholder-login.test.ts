@@ -86,7 +86,7 @@ describe.each(NAMES)('a placeholder of %s', (name) => {
     const login = await sendRequest(proxy.port, `/${name}${path}`, { method });
     const placeholder = accessTokenIn(emulator, login.json());
     const { call } = emulator.provider.samples;
-    // The emulator takes no token but its own: a 200 says that the placeholder was not what it saw.
+    // The emulator accepts only its own tokens: a 200 means that it did not receive the placeholder.
     const answer = await sendJson(proxy.port, `/${name}${call.path}`, call.json, {
       authorization: `Bearer ${placeholder}`,
     });

@@ -6,7 +6,7 @@ import { sendRequest, sendJson } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
 
-/** Those with hosts of their own whose token is asked for. */
+/** Providers with hosts and a token endpoint. */
 const NAMES = providers.flatMap(({ name, hosts, token }) => (hosts === undefined || isFixed(token) ? [] : [name]));
 
 /** What the sample call gets, where it is not 200. */
@@ -51,7 +51,7 @@ describe.each(NAMES)('%s', (name) => {
     const clock = new ShiftedClock();
     const { emulator, proxy } = await startProxyToEmulator(name, {}, clock);
     await sampleCall(proxy.port, emulator);
-    // A point in time counts from the `Date` of the answer, which is rounded to a second.
+    // An absolute expiry is relative to the `Date` of the response, which is rounded to a second.
     clock.shiftMs += (emulator.provider.samples.accessLifetimeS + 1) * 1000;
     const response = await sampleCall(proxy.port, emulator);
     expect([response.status, response.header('wakala-token')]).toEqual([OK, 'fetched']);

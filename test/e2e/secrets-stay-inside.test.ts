@@ -17,7 +17,7 @@ const LOGINS: Readonly<Record<string, readonly [method: string, path: string]>> 
   paypack: ['POST', '/auth/agents/authorize'],
 };
 
-/** Ways in which a token endpoint fails, each on a route of its own: after one failure it is left alone for a while. */
+/** Failures of a token endpoint, each on its own route because of the backoff. */
 const FAULTS = ['denied', 'down', 'truncated', 'html', '500', 'empty'];
 
 interface Tapped {
@@ -53,7 +53,7 @@ function spellingsIn(text: string, secret: string): string[] {
   return SPELLINGS.flatMap(([name, spell]) => (text.includes(spell(secret)) ? [name] : []));
 }
 
-/** Whole answers, as a client could log them. */
+/** Complete responses, as a client could log them. */
 function texts(responses: readonly ProxyResponse[]): string {
   return responses.map((answer) => `${answer.rawHeaders.join('\n')}\n${answer.text}`).join('\n');
 }
@@ -148,7 +148,7 @@ describe('credentials and tokens', { timeout: 60_000 }, () => {
       for (const path of ['/taken', '/refused', `/${encodeURIComponent(secrets[1]!)}?q=${issued.access_token}`]) {
         const answer = await sendRequest(Number(port), `/echo${path}`, { headers: { 'x-part': String(part) } });
         expect(answer.header('x-kept')).toBe('1');
-        // What the body says is passed on as it is.
+        // The body is relayed unchanged.
         written += `${answer.reason}\n${answer.rawHeaders.join('\n')}\n`;
       }
     }

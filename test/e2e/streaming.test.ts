@@ -92,7 +92,7 @@ describe('a client that reads slowly', () => {
   });
 });
 
-/** Serves one answer of this size, as fast as the other side takes it. */
+/** Serves one response of this size, as fast as the peer reads. */
 async function startSource(size: number) {
   const piece = Buffer.alloc(64 * 1024);
   for (let i = 0; i < piece.length; i++) piece[i] = i & 255;

@@ -43,7 +43,7 @@ describe.each(BROKEN)('a token endpoint that is %s', (mode) => {
   });
 
   it('has no effect while a token that is due for renewal is still valid', async () => {
-    // A truncated answer of M-Pesa's would have killed the token.
+    // A truncated response of M-Pesa would have invalidated the token.
     const { clock, emulator, call } = await start({}, 'jeel');
     await call();
     emulator.control({ token_endpoint: mode });

@@ -104,7 +104,7 @@ describe('a response that breaks off after its head', () => {
     const client = await RawClient.open(proxy.port);
     client.send(GET);
     await client.ending;
-    // Neither a whole length nor a last chunk: no client can take this for an answer.
+    // Neither the full length nor a last chunk: no client can take this for a complete response.
     await expect(client.nextResponse()).rejects.toThrow('ended within an answer');
     expect(client.received.toString('latin1')).not.toContain('0\r\n\r\n');
     await expect(sendRequest(proxy.port, '/api/x')).rejects.toThrow();

@@ -104,7 +104,7 @@ const TAKEN: Accepted[] = [
     bytes: request('GET /api/x', "!#$%&'*+.^_`|~0a: b"),
     expected: { sent: 'GET /api/x', headers: { "!#$%&'*+.^_`|~0a": ['b'] } },
   },
-  // Forgiven by node's parser, and gone from what is forwarded.
+  // Node's parser accepts these, and they are not forwarded.
   {
     name: 'two spaces before the version',
     bytes: `GET /api/x  HTTP/1.1\r\n${HOST}\r\n\r\n`,
@@ -135,7 +135,7 @@ describe('pipelined requests in one packet', () => {
     const requests = Array.from({ length: 10 }, (_, i) => request(`GET /api/order/${i}`));
     for (let i = 0; i < 10; i++) {
       upstream.answers.set(`/base/api/order/${i}`, (socket) => {
-        // The later the request, the sooner its answer.
+        // The later the request, the earlier its response.
         setTimeout(() => socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n${i}`), 20 - 2 * i);
         return undefined;
       });

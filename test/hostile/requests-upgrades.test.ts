@@ -71,7 +71,7 @@ describe.each([
     const client = await RawClient.open(of().port);
     client.send(bytes.toString('latin1') + SMUGGLED);
     const response = await client.nextResponse();
-    // Where no route allows WebSockets, a login is answered as any other request is.
+    // If no route allows WebSockets, a login gets the same response as other requests.
     if (response.status === 200) expect(row.name).toBe('a handshake on a token path');
     else expect(summaryOf(response)).toBe(row.expected);
     await of().expectAlive();

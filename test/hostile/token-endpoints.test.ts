@@ -18,7 +18,7 @@ const page = (status: number) => reply(status, '<html>Maintenance</html>', 'cont
 const jsonText = (text: string) => reply(200, text, 'content-type: application/json');
 const OK = 'HTTP/1.1 200 OK\r\n';
 
-/** A token endpoint that gives no usable token. */
+/** A token endpoint that issues no usable token. */
 interface Broken {
   readonly name: string;
   readonly script: TokenScript;
@@ -220,7 +220,7 @@ describe('a storm', () => {
       await vi.waitUntil(() => times('token_fetched') === i, 10_000);
       bench.clock.shiftMs += HOUR_MS - 20_000;
       expect((await call(bench)).status).toBe(200);
-      // The refresh in the background fails; what is left of the lifetime is longer than the backoff.
+      // The background refresh fails. The rest of the lifetime is longer than the backoff.
       await vi.waitUntil(() => times('token_exchange_failed') === i, 10_000);
       bench.clock.shiftMs += 10_000;
     }

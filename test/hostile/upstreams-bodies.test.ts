@@ -35,27 +35,27 @@ function reset(bytes: string): Respond {
 
 const CUT: ResponseCase[] = [
   // A GET goes once more on a new connection.
-  { name: 'before the first byte', answer: last(''), expected: RESET, sendings: 2 },
-  { name: 'before the first byte, with a reset', answer: reset(''), expected: RESET, sendings: 2 },
-  { name: 'within the status line', answer: last('HTTP/1.1 20'), expected: RESET },
-  { name: 'within the head', answer: last(`${OK}\r\ncontent-le`), expected: RESET },
-  { name: 'behind the head', answer: last(head(OK, 'content-length: 4')), expected: RESET },
-  { name: 'within a short body', answer: last(`${head(OK, 'content-length: 4')}fi`), expected: RESET },
-  { name: 'within a short body, with a reset', answer: reset(`${head(OK, 'content-length: 4')}fi`), expected: RESET },
+  { name: 'before the first byte', response: last(''), expected: RESET, sendings: 2 },
+  { name: 'before the first byte, with a reset', response: reset(''), expected: RESET, sendings: 2 },
+  { name: 'within the status line', response: last('HTTP/1.1 20'), expected: RESET },
+  { name: 'within the head', response: last(`${OK}\r\ncontent-le`), expected: RESET },
+  { name: 'behind the head', response: last(head(OK, 'content-length: 4')), expected: RESET },
+  { name: 'within a short body', response: last(`${head(OK, 'content-length: 4')}fi`), expected: RESET },
+  { name: 'within a short body, with a reset', response: reset(`${head(OK, 'content-length: 4')}fi`), expected: RESET },
   {
     name: 'within a long body',
-    answer: last(head(OK, 'content-length: 100000') + 'x'.repeat(50_000)),
+    response: last(head(OK, 'content-length: 100000') + 'x'.repeat(50_000)),
     expected: 'broken off',
   },
   {
     name: 'within a long body, with a reset',
-    answer: reset(head(OK, 'content-length: 100000') + 'x'.repeat(50_000)),
+    response: reset(head(OK, 'content-length: 100000') + 'x'.repeat(50_000)),
     expected: 'broken off',
   },
-  { name: 'within a chunk', answer: last(`${CHUNKED}5\r\nfi`), expected: 'broken off' },
-  { name: 'between chunks', answer: last(`${CHUNKED}4\r\nfine\r\n`), expected: 'broken off' },
-  { name: 'before the first chunk', answer: last(CHUNKED), expected: 'broken off' },
-  { name: 'within the last chunk', answer: last(`${CHUNKED}4\r\nfine\r\n0\r\n`), expected: 'broken off' },
+  { name: 'within a chunk', response: last(`${CHUNKED}5\r\nfi`), expected: 'broken off' },
+  { name: 'between chunks', response: last(`${CHUNKED}4\r\nfine\r\n`), expected: 'broken off' },
+  { name: 'before the first chunk', response: last(CHUNKED), expected: 'broken off' },
+  { name: 'within the last chunk', response: last(`${CHUNKED}4\r\nfine\r\n0\r\n`), expected: 'broken off' },
 ];
 
 describe('a truncated response', () => {
@@ -69,17 +69,21 @@ describe('a truncated response', () => {
 });
 
 const LATE_ANSWERS: ResponseCase[] = [
-  { name: 'before the first byte', answer: () => undefined, expected: LATE },
-  { name: 'within the head', answer: `${OK}\r\ncontent-`, expected: LATE },
-  { name: 'behind an interim answer', answer: 'HTTP/1.1 102 Processing\r\n\r\n', expected: LATE },
-  { name: 'within a short body', answer: `${head(OK, 'content-length: 4')}fi`, expected: LATE },
+  { name: 'before the first byte', response: () => undefined, expected: LATE },
+  { name: 'within the head', response: `${OK}\r\ncontent-`, expected: LATE },
+  { name: 'behind an interim response', response: 'HTTP/1.1 102 Processing\r\n\r\n', expected: LATE },
+  { name: 'within a short body', response: `${head(OK, 'content-length: 4')}fi`, expected: LATE },
   {
     name: 'within a long body',
-    answer: head(OK, 'content-length: 100000') + 'x'.repeat(50_000),
+    response: head(OK, 'content-length: 100000') + 'x'.repeat(50_000),
     expected: 'broken off',
   },
-  { name: 'within a chunk', answer: `${CHUNKED}5\r\nfi`, expected: 'broken off' },
-  { name: 'behind the head of a stream', answer: head(OK, 'content-type: text/event-stream'), expected: 'broken off' },
+  { name: 'within a chunk', response: `${CHUNKED}5\r\nfi`, expected: 'broken off' },
+  {
+    name: 'behind the head of a stream',
+    response: head(OK, 'content-type: text/event-stream'),
+    expected: 'broken off',
+  },
 ];
 
 describe('a response that stops', () => {
@@ -97,96 +101,96 @@ const BAD_CHUNKS: readonly [name: string, bytes: string][] = [
   ['data shorter than its size', '5\r\nfine\r\n0\r\n\r\n'],
   ['a bare line feed behind the size', '4\nfine\r\n0\r\n\r\n'],
   ['a NUL in an extension', '4;\0\r\nfine\r\n0\r\n\r\n'],
-  ['another answer in place of a size', head(OK, 'content-length: 0')],
+  ['another response in place of a size', head(OK, 'content-length: 0')],
 ];
 
 describe('invalid chunks in a response', () => {
   it.each(BAD_CHUNKS)('result in 502 if they arrive with the head: %s', async (_, bytes) => {
-    await expectResponse(bench(), { name: '', answer: last(CHUNKED + bytes), expected: INVALID });
+    await expectResponse(bench(), { name: '', response: last(CHUNKED + bytes), expected: INVALID });
   });
 
   it.each(BAD_CHUNKS)('break the connection to the client if they arrive later: %s', async (_, bytes) => {
-    const answer: Respond = (socket) => {
+    const response: Respond = (socket) => {
       socket.write(CHUNKED);
       setTimeout(() => socket.end(bytes, 'latin1'), 20);
       return undefined;
     };
-    await expectResponse(bench(), { name: '', answer, expected: 'broken off' });
+    await expectResponse(bench(), { name: '', response, expected: 'broken off' });
   });
 });
 
 const GZIP = gzipSync('{"errorCode":"alive"}');
 
 const SOUND: ResponseCase[] = [
-  { name: 'no body at all', answer: head(OK, 'content-length: 0'), expected: relayed(200, '') },
-  { name: 'no chunk but the last', answer: `${CHUNKED}0\r\n\r\n`, expected: relayed(200, '') },
+  { name: 'no body at all', response: head(OK, 'content-length: 0'), expected: relayed(200, '') },
+  { name: 'no chunk but the last', response: `${CHUNKED}0\r\n\r\n`, expected: relayed(200, '') },
   {
     name: 'chunks in capitals',
-    answer: `${head(OK, 'TRANSFER-ENCODING: CHUNKED')}A\r\n0123456789\r\n0\r\n\r\n`,
+    response: `${head(OK, 'TRANSFER-ENCODING: CHUNKED')}A\r\n0123456789\r\n0\r\n\r\n`,
     expected: relayed(200, '0123456789'),
   },
   {
     name: 'chunks with extensions',
-    answer: `${CHUNKED}4;a="b"\r\nfine\r\n0;c\r\n\r\n`,
+    response: `${CHUNKED}4;a="b"\r\nfine\r\n0;c\r\n\r\n`,
     expected: relayed(200, 'fine'),
   },
   {
     name: 'chunks with trailers, which are dropped',
-    answer: `${head(OK, 'trailer: set-cookie', 'transfer-encoding: chunked')}4\r\nfine\r\n0\r\nset-cookie: a=b\r\n\r\n`,
+    response: `${head(OK, 'trailer: set-cookie', 'transfer-encoding: chunked')}4\r\nfine\r\n0\r\nset-cookie: a=b\r\n\r\n`,
     expected: relayed(200, 'fine', { 'set-cookie': [], trailer: [] }),
   },
   {
     name: 'a Trailer header beside a length',
-    answer: `${head(OK, 'trailer: x', 'content-length: 4')}fine`,
+    response: `${head(OK, 'trailer: x', 'content-length: 4')}fine`,
     expected: relayed(200, 'fine', { trailer: [] }),
   },
-  { name: 'an end with the connection', answer: last(`${head(OK)}fine`), expected: relayed(200, 'fine') },
+  { name: 'an end with the connection', response: last(`${head(OK)}fine`), expected: relayed(200, 'fine') },
   {
     name: 'an end with the connection of HTTP/1.0',
-    answer: last(`${head('HTTP/1.0 200 OK')}fine`),
+    response: last(`${head('HTTP/1.0 200 OK')}fine`),
     expected: relayed(200, 'fine'),
   },
   {
     name: 'a 205 with a body',
-    answer: `${head('HTTP/1.1 205 Reset', 'content-length: 4')}fine`,
+    response: `${head('HTTP/1.1 205 Reset', 'content-length: 4')}fine`,
     expected: relayed(205, 'fine'),
   },
   {
     name: 'a 304 with a length',
-    answer: head('HTTP/1.1 304 Not Modified', 'content-length: 400'),
+    response: head('HTTP/1.1 304 Not Modified', 'content-length: 400'),
     expected: relayed(304, ''),
   },
   {
     name: 'a HEAD with a length',
     method: 'HEAD',
-    answer: head(OK, 'content-length: 400'),
+    response: head(OK, 'content-length: 400'),
     expected: relayed(200, '', { 'content-length': ['400'] }),
   },
   {
     name: 'a HEAD without a length',
     method: 'HEAD',
-    answer: head(OK),
+    response: head(OK),
     expected: relayed(200, '', { 'content-length': [] }),
   },
-  { name: 'a HEAD in chunks', method: 'HEAD', answer: CHUNKED, expected: relayed(200, '') },
+  { name: 'a HEAD in chunks', method: 'HEAD', response: CHUNKED, expected: relayed(200, '') },
   {
     name: 'compressed bytes, untouched',
-    answer: Buffer.concat([Buffer.from(head(OK, 'content-encoding: gzip', `content-length: ${GZIP.length}`)), GZIP]),
+    response: Buffer.concat([Buffer.from(head(OK, 'content-encoding: gzip', `content-length: ${GZIP.length}`)), GZIP]),
     expected: relayed(200, GZIP, { 'content-encoding': ['gzip'], 'content-length': [`${GZIP.length}`] }),
   },
   {
     name: 'bytes that are not what Content-Encoding says',
-    answer: `${head(OK, 'content-encoding: gzip', 'content-length: 4')}fine`,
+    response: `${head(OK, 'content-encoding: gzip', 'content-length: 4')}fine`,
     expected: relayed(200, 'fine', { 'content-encoding': ['gzip'] }),
   },
   {
     name: 'one byte at a time',
-    answer: (socket) => void trickle(socket, `${head(OK, 'content-length: 4')}fine`),
+    response: (socket) => void trickle(socket, `${head(OK, 'content-length: 4')}fine`),
     expected: relayed(200, 'fine'),
   },
   ...[16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 1_000_000].map((length) => ({
     name: `${length} bytes`,
-    answer: head(OK, `content-length: ${length}`) + 'x'.repeat(length),
+    response: head(OK, `content-length: ${length}`) + 'x'.repeat(length),
     expected: relayed(200, 'x'.repeat(length), { 'content-length': [`${length}`] }),
   })),
 ];
@@ -202,7 +206,7 @@ describe('a response with an unusual but valid body', () => {
   });
 });
 
-/** As short as 100 MB of zeros can be made, in the form of an answer that has to be looked into. */
+/** 100 MB of zeros, compressed, as a response whose body decides about the token. */
 function bombs(): readonly [encoding: string, body: Buffer][] {
   const million = Buffer.alloc(1_000_000);
   const member = gzipSync(million);
@@ -223,8 +227,8 @@ describe('a compressed response that may say that the token is dead', () => {
     const before = process.memoryUsage().rss;
     for (const [encoding, body] of made) {
       const start = head('HTTP/1.1 404 Not Found', `content-encoding: ${encoding}`, `content-length: ${body.length}`);
-      const answer = Buffer.concat([Buffer.from(start), body]);
-      await expectResponse(bench(), { name: '', route: 'dead', answer, expected: relayed(404, body) });
+      const response = Buffer.concat([Buffer.from(start), body]);
+      await expectResponse(bench(), { name: '', route: 'dead', response, expected: relayed(404, body) });
     }
     expect(process.memoryUsage().rss - before).toBeLessThan(60_000_000);
   });
@@ -233,13 +237,13 @@ describe('a compressed response that may say that the token is dead', () => {
     ['in chunks without an end', Buffer.concat([Buffer.from(CHUNKED.replace('200', '404')), chunk(GZIP)])],
     ['that is cut', Buffer.from(`${head('HTTP/1.1 404 No', 'content-encoding: gzip', 'content-length: 99')}x`)],
   ])('%s is invalid and not taken for complete', async (_, bytes) => {
-    await expectResponse(bench(), { name: '', route: 'dead', answer: last(bytes), expected: RESET });
+    await expectResponse(bench(), { name: '', route: 'dead', response: last(bytes), expected: RESET });
   });
 });
 
 describe('an invalid response on a connection', () => {
   it('does not affect other requests', async () => {
     const rows = Array.from({ length: 10 }, () => bench().expectAlive());
-    await Promise.all([...rows, expectResponse(bench(), { name: '', answer: 'junk\r\n\r\n', expected: INVALID })]);
+    await Promise.all([...rows, expectResponse(bench(), { name: '', response: 'junk\r\n\r\n', expected: INVALID })]);
   });
 });

@@ -18,11 +18,11 @@ describe('a redirect', () => {
     onTestFinished(() => void other.close());
     await once(other, 'listening');
     const location = `http://127.0.0.1:${(other.address() as AddressInfo).port}/elsewhere?a=b`;
-    const answer = head(`HTTP/1.1 ${status} Elsewhere`, `location: ${location}`, 'content-length: 0');
+    const response = head(`HTTP/1.1 ${status} Elsewhere`, `location: ${location}`, 'content-length: 0');
     await expectResponse(bench(), {
       name: '',
       method: 'POST',
-      answer,
+      response,
       expected: relayed(status, '', { location: [location] }),
     });
     expect(seen).toEqual([]);
@@ -44,39 +44,39 @@ describe('headers of a response', () => {
     ['in Connection itself', (token: string) => [`connection: ${token}`]],
     ['as the request id', (token: string) => [`x-request-id: ${token}`]],
   ])('never return the token %s', async (_, lines) => {
-    const answer: Respond = (__, request) => {
+    const response: Respond = (__, request) => {
       const token = valuesOf(request, 'authorization').join().slice('Bearer '.length);
       return `${head(OK, ...lines(token), 'content-length: 4')}fine`;
     };
-    await expectResponse(bench(), { name: '', answer, expected: relayed(200, 'fine') });
+    await expectResponse(bench(), { name: '', response, expected: relayed(200, 'fine') });
   });
 
   it.each(SPELLINGS)('never return the token spelled %s, in one line or split over two', async (_, spell) => {
-    const answer: Respond = (__, request) => {
+    const response: Respond = (__, request) => {
       const text = spell(valuesOf(request, 'authorization').join().slice('Bearer '.length));
       const half = Math.ceil(text.length / 2);
       const lines = [`x-echo: ${text}`, `set-cookie: a=${text}; path=/`, `x-half: ${text.slice(0, half)}`];
       return `${head(OK, ...lines, `x-half: ${text.slice(half)}`, 'x-kept: 1', 'content-length: 4')}fine`;
     };
     const kept = { 'x-kept': ['1'], 'x-echo': [], 'set-cookie': [], 'x-half': [] };
-    await expectResponse(bench(), { name: '', answer, expected: relayed(200, 'fine', kept) });
+    await expectResponse(bench(), { name: '', response, expected: relayed(200, 'fine', kept) });
   });
 
   it.each(SPELLINGS)('never return the token spelled %s in the reason phrase', async (_, spell) => {
-    const answer: Respond = (__, request) => {
+    const response: Respond = (__, request) => {
       const text = spell(valuesOf(request, 'authorization').join().slice('Bearer '.length));
       return `${head(`HTTP/1.1 200 ${text}`, 'content-length: 4')}fine`;
     };
-    const { got } = await expectResponse(bench(), { name: '', answer, expected: relayed(200, 'fine') });
+    const { got } = await expectResponse(bench(), { name: '', response, expected: relayed(200, 'fine') });
     expect(got!.start).toBe('HTTP/1.1 200 OK');
   });
 
   it('never return the token in the reason phrase', async () => {
-    const answer: Respond = (_, request) => {
+    const response: Respond = (_, request) => {
       const token = valuesOf(request, 'authorization').join().slice('Bearer '.length);
       return `${head(`HTTP/1.1 200 ${token}`, 'content-length: 4')}fine`;
     };
-    await expectResponse(bench(), { name: '', answer, expected: relayed(200, 'fine') });
+    await expectResponse(bench(), { name: '', response, expected: relayed(200, 'fine') });
   });
 
   it.each<[string, readonly string[], Record<string, readonly string[]>]>([
@@ -104,15 +104,15 @@ describe('headers of a response', () => {
     ['a missing value passes', ['a:', 'b: '], { a: [''], b: [''] }],
     ['spaces around a value go', ['a:  b \t'], { a: ['b'] }],
   ])('%s', async (_, lines, headers) => {
-    const answer = `${head(OK, ...lines, 'content-length: 4')}fine`;
-    await expectResponse(bench(), { name: '', answer, expected: relayed(200, 'fine', headers) });
+    const response = `${head(OK, ...lines, 'content-length: 4')}fine`;
+    await expectResponse(bench(), { name: '', response, expected: relayed(200, 'fine', headers) });
   });
 
   it.each(['content-length', 'Content-Length, close', 'transfer-encoding'])(
     'whose Connection names %s leave the body what it is',
     async (value) => {
-      const answer = `${head(OK, `connection: ${value}`, 'content-length: 4')}fine`;
-      await expectResponse(bench(), { name: '', answer, expected: relayed(200, 'fine') });
+      const response = `${head(OK, `connection: ${value}`, 'content-length: 4')}fine`;
+      await expectResponse(bench(), { name: '', response, expected: relayed(200, 'fine') });
     },
   );
 });
@@ -129,12 +129,12 @@ describe('the connection of a response', () => {
     ['Connection: Close, x', ['connection: Close, x'], false],
   ])('that says %s is reused only if that is safe', async (_, lines, again) => {
     const used: Socket[] = [];
-    const answer: Respond = (socket) => {
+    const response: Respond = (socket) => {
       used.push(socket);
       return `${head(OK, ...lines, 'content-length: 4')}fine`;
     };
-    await expectResponse(bench(), { name: '', answer, expected: relayed(200, 'fine') });
-    // The one that followed at once.
+    await expectResponse(bench(), { name: '', response, expected: relayed(200, 'fine') });
+    // The request right after it.
     expect(bench().upstream.lastSocket === used[0]).toBe(again);
   });
 

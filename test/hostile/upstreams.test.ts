@@ -51,15 +51,15 @@ const STATUS_LINES: ResponseCase[] = [
     'HTTP/1.1 200 O\x7fK',
     'HTTP/1.1 200 O\x1bK',
     'HTTP/1.1 200 O\rK',
-  ].map((line) => ({ name: JSON.stringify(line), answer: start(line), expected: INVALID }) as const),
+  ].map((line) => ({ name: JSON.stringify(line), response: start(line), expected: INVALID }) as const),
   ...['HTTP/1.1 200', 'HTTP/1.1 200 ', 'HTTP/1.1 200 Ok, then', 'HTTP/1.1 200 \xe9', 'HTTP/1.0 200 OK'].map((line) => ({
     name: JSON.stringify(line),
-    answer: start(line),
+    response: start(line),
     expected: relayed(200, 'fine'),
   })),
   ...[200, 201, 299, 300, 400, 418, 499, 500, 599].map((status) => ({
     name: `HTTP/1.1 ${status}`,
-    answer: start(`HTTP/1.1 ${status} Odd`),
+    response: start(`HTTP/1.1 ${status} Odd`),
     expected: relayed(status, 'fine'),
   })),
 ];
@@ -70,7 +70,7 @@ describe('a status line', () => {
   });
 
   it.each(['POST', 'DELETE'])('that is invalid does not cause a second %s', async (method) => {
-    await expectResponse(bench(), { name: method, method, answer: start('HTTP/1.1 099 Low'), expected: INVALID });
+    await expectResponse(bench(), { name: method, method, response: start('HTTP/1.1 099 Low'), expected: INVALID });
   });
 });
 
@@ -96,12 +96,12 @@ const HEADERS: ResponseCase[] = [
       ['two lengths in different cases', ['Content-LENGTH: 4']],
       ['a length beside chunks', ['transfer-encoding: chunked']],
     ] as const
-  ).map(([name, lines]) => ({ name, answer: withLines(...lines), expected: INVALID }) as const),
+  ).map(([name, lines]) => ({ name, response: withLines(...lines), expected: INVALID }) as const),
   ...['-1', '+4', '0x4', '4, 4', '4,5', '4.0', 'four', '', '18446744073709551616', '4 4', '\v4'].map(
     (length) =>
       ({
         name: `Content-Length: ${JSON.stringify(length)}`,
-        answer: `HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\nfine`,
+        response: `HTTP/1.1 200 OK\r\ncontent-length: ${length}\r\n\r\nfine`,
         expected: INVALID,
       }) as const,
   ),
@@ -109,7 +109,7 @@ const HEADERS: ResponseCase[] = [
     (coding) =>
       ({
         name: `Transfer-Encoding: ${coding}`,
-        answer: (socket) => {
+        response: (socket) => {
           socket.end(`HTTP/1.1 200 OK\r\ntransfer-encoding: ${coding}\r\n\r\n4\r\nfine\r\n0\r\n\r\n`);
           return undefined;
         },
@@ -127,7 +127,7 @@ describe('a head that is not valid HTTP', () => {
     const written = { bytes: 0 };
     await expectResponse(bench(), {
       name: 'endless',
-      answer: (socket) => {
+      response: (socket) => {
         socket.write('HTTP/1.1 200 OK\r\n');
         const line = `a: ${'b'.repeat(1000)}\r\n`;
         const more = () => {
@@ -144,35 +144,35 @@ describe('a head that is not valid HTTP', () => {
 });
 
 const INTERIM: ResponseCase[] = [
-  { name: '102', answer: `HTTP/1.1 102 Processing\r\n\r\n${withLines()}`, expected: relayed(200, 'fine') },
+  { name: '102', response: `HTTP/1.1 102 Processing\r\n\r\n${withLines()}`, expected: relayed(200, 'fine') },
   {
-    name: "103 with headers, which are not the answer's",
-    answer: `HTTP/1.1 103 Early Hints\r\nlink: </x>\r\nset-cookie: a=b\r\n\r\n${withLines()}`,
+    name: "103 with headers, which are not the response's",
+    response: `HTTP/1.1 103 Early Hints\r\nlink: </x>\r\nset-cookie: a=b\r\n\r\n${withLines()}`,
     expected: relayed(200, 'fine', { link: [], 'set-cookie': [] }),
   },
   {
     name: '103 with a length',
-    answer: `HTTP/1.1 103 Early Hints\r\ncontent-length: 0\r\n\r\n${withLines()}`,
+    response: `HTTP/1.1 103 Early Hints\r\ncontent-length: 0\r\n\r\n${withLines()}`,
     expected: relayed(200, 'fine'),
   },
-  { name: '199', answer: `HTTP/1.1 199 Odd\r\n\r\n${withLines()}`, expected: relayed(200, 'fine') },
-  { name: '32 of them', answer: 'HTTP/1.1 102 P\r\n\r\n'.repeat(32) + withLines(), expected: relayed(200, 'fine') },
-  { name: '33 of them', answer: 'HTTP/1.1 102 P\r\n\r\n'.repeat(33) + withLines(), expected: INVALID },
-  { name: '10,000 of them', answer: 'HTTP/1.1 102 P\r\n\r\n'.repeat(10_000) + withLines(), expected: INVALID },
+  { name: '199', response: `HTTP/1.1 199 Odd\r\n\r\n${withLines()}`, expected: relayed(200, 'fine') },
+  { name: '32 of them', response: 'HTTP/1.1 102 P\r\n\r\n'.repeat(32) + withLines(), expected: relayed(200, 'fine') },
+  { name: '33 of them', response: 'HTTP/1.1 102 P\r\n\r\n'.repeat(33) + withLines(), expected: INVALID },
+  { name: '10,000 of them', response: 'HTTP/1.1 102 P\r\n\r\n'.repeat(10_000) + withLines(), expected: INVALID },
   {
     name: '100 that nobody asked for',
-    answer: `HTTP/1.1 100 Continue\r\n\r\n${withLines()}`,
+    response: `HTTP/1.1 100 Continue\r\n\r\n${withLines()}`,
     expected: relayed(200, 'fine'),
   },
-  { name: '101 that nobody asked for', answer: `HTTP/1.1 101 Switching\r\n\r\n${withLines()}`, expected: INVALID },
+  { name: '101 that nobody asked for', response: `HTTP/1.1 101 Switching\r\n\r\n${withLines()}`, expected: INVALID },
   {
     name: '101 to a WebSocket that nobody asked for',
-    answer: `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n${withLines()}`,
+    response: `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n${withLines()}`,
     expected: INVALID,
   },
   {
     name: '102 and then nothing',
-    answer: (socket) => {
+    response: (socket) => {
       socket.end('HTTP/1.1 102 Processing\r\n\r\n');
       return undefined;
     },
@@ -186,33 +186,33 @@ describe('an interim response', () => {
   });
 });
 
-/** Bytes that nobody asked for, which must not become part of the next answer on that connection. */
+/** Unsolicited bytes, which must not become part of the next response on that connection. */
 const EXTRA: ResponseCase[] = [
-  { name: 'one byte', answer: `${withLines()}x`, expected: relayed(200, 'fine') },
-  { name: 'an empty line', answer: `${withLines()}\r\n`, expected: relayed(200, 'fine') },
-  { name: 'a second answer', answer: withLines() + start('HTTP/1.1 500 Second'), expected: relayed(200, 'fine') },
+  { name: 'one byte', response: `${withLines()}x`, expected: relayed(200, 'fine') },
+  { name: 'an empty line', response: `${withLines()}\r\n`, expected: relayed(200, 'fine') },
+  { name: 'a second response', response: withLines() + start('HTTP/1.1 500 Second'), expected: relayed(200, 'fine') },
   {
-    name: 'a second answer behind chunks',
-    answer: `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n${start('HTTP/1.1 500 Second')}`,
+    name: 'a second response behind chunks',
+    response: `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n${start('HTTP/1.1 500 Second')}`,
     expected: relayed(200, 'fine'),
   },
-  { name: '100,000 bytes', answer: withLines() + 'x'.repeat(100_000), expected: relayed(200, 'fine') },
-  { name: 'a body on a 204', answer: start('HTTP/1.1 204 No Content'), expected: relayed(204, '') },
+  { name: '100,000 bytes', response: withLines() + 'x'.repeat(100_000), expected: relayed(200, 'fine') },
+  { name: 'a body on a 204', response: start('HTTP/1.1 204 No Content'), expected: relayed(204, '') },
   {
     name: 'chunks on a 204',
-    answer: 'HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n',
+    response: 'HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfine\r\n0\r\n\r\n',
     expected: relayed(204, '', { 'transfer-encoding': [] }),
   },
-  { name: 'a body on a 304', answer: start('HTTP/1.1 304 Not Modified'), expected: relayed(304, '') },
+  { name: 'a body on a 304', response: start('HTTP/1.1 304 Not Modified'), expected: relayed(304, '') },
   {
-    name: 'a second answer on a 204',
-    answer: `HTTP/1.1 204 No Content\r\n\r\n${start('HTTP/1.1 500 Second')}`,
+    name: 'a second response on a 204',
+    response: `HTTP/1.1 204 No Content\r\n\r\n${start('HTTP/1.1 500 Second')}`,
     expected: relayed(204, '', { 'content-length': [] }),
   },
   {
     name: 'a body to a HEAD',
     method: 'HEAD',
-    answer: withLines(),
+    response: withLines(),
     expected: relayed(200, '', { 'content-length': ['4'] }),
   },
 ];

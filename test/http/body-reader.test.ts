@@ -30,7 +30,7 @@ async function untilReceived(socket: Socket, text: string): Promise<void> {
   while (!received.includes(text)) received += String((await once(socket, 'data'))[0]);
 }
 
-/** Waits until what is read from the connection is the same for 200 ms. */
+/** Waits until no byte was read from the connection for 200 ms. */
 async function untilStill(req: IncomingMessage): Promise<void> {
   for (let before = -1; before !== req.socket.bytesRead;) {
     before = req.socket.bytesRead;

@@ -26,7 +26,7 @@ interface Exchange {
   readonly res: ServerResponse;
 }
 
-/** A server that answers nothing by itself, and a client of it. */
+/** A server that sends no responses itself, and a client of it. */
 async function start(tls: boolean) {
   const { cert, key } = issue({ name: 'localhost' });
   const server: Server = tls ? createTlsServer({ cert, key, allowHalfOpen: true }) : createServer();

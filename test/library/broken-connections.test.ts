@@ -29,7 +29,7 @@ server.listen(0, '127.0.0.1', () => console.log('port', server.address().port));
 const HANDSHAKE = ['Host: localhost', 'Connection: Upgrade', 'Upgrade: websocket', '', ''];
 const upgrade = (target: string, ...lines: string[]) => [`GET ${target} HTTP/1.1`, ...lines, ...HANDSHAKE].join('\r\n');
 
-/** An app of its own process. `opening`: the proxy waits a second for a token store that is not there. */
+/** An app in its own process. `opening`: the proxy waits a second for an unreachable token store. */
 async function startApp({ opening = false } = {}) {
   const upstream = await RawUpstream.start(({ target, socket }) => {
     if (target !== '/long') return target === '/held' ? undefined : reply(200, 'fine');

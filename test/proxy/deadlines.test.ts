@@ -4,7 +4,7 @@ import { Deadlines } from '../../src/proxy/deadlines.ts';
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** Names of the owners told so far, in order. */
+/** Names of the owners called so far, in order. */
 function recorder(): { told: string[]; owner: (name: string) => { onDeadline(): void } } {
   const told: string[] = [];
   return { told, owner: (name) => ({ onDeadline: () => void told.push(name) }) };

@@ -7,7 +7,7 @@ import { Redaction } from '../../src/redaction.ts';
 const NO_HEADERS: RouteHeaders = { set: [], defaults: [], replaced: new Set() };
 const OURS = ['via', '1.1 wakala', 'authorization', 'Bearer real'];
 
-/** What goes out for these lines, less what wakala puts on every call. */
+/** The forwarded headers for these lines, without those that Wakala adds to every call. */
 function forwarded(raw: readonly string[], route = NO_HEADERS): string[] {
   const out = requestHeaders(raw, route, 'Bearer real');
   expect(out.slice(-4)).toEqual(OURS);

@@ -44,7 +44,7 @@ interface Payload {
 }
 
 export interface CollectorOptions {
-  /** Status of each answer; undefined: none is given. */
+  /** Status of each response. Undefined: no response. */
   readonly status?: () => number | undefined;
   readonly port?: number;
   readonly tls?: { readonly key: string; readonly cert: string };

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 
-/** A port that was free a moment ago: for what cannot pick one itself, or must find nobody there. */
+/** A port that was free a moment ago: for programs that cannot choose one, and for connections that must fail. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

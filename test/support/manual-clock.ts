@@ -5,9 +5,9 @@ interface Timer {
   readonly callback: () => void;
 }
 
-/** Stands still until it is told to move. Like `setTimeout`, it fires at once for a delay that is too long for it. */
+/** A clock that only `advance` moves. Like `setTimeout`, it fires at once for a delay that is too long for it. */
 export class ManualClock implements Clock {
-  /** Every delay that was asked for, in order. */
+  /** Every delay of `after`, in order. */
   readonly delaysMs: number[] = [];
   #nowMs: number;
   readonly #timers = new Set<Timer>();

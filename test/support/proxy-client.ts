@@ -19,7 +19,7 @@ export interface ProxyResponse {
   json(): Record<string, unknown>;
 }
 
-/** Asks a proxy on this machine with an ordinary HTTP client, over a connection of its own. */
+/** Sends a request to a proxy on this machine, over a new connection unless `agent` is given. */
 export function sendRequest(port: number, path: string, asked: RequestOptions = {}): Promise<ProxyResponse> {
   const { method = asked.body === undefined ? 'GET' : 'POST', headers = {}, body, agent = false } = asked;
   return new Promise((resolve, reject) => {
@@ -45,7 +45,7 @@ export function keepAlive(maxSockets = Infinity): Agent {
   return agent;
 }
 
-/** Asserts that wakala itself answered, and how. */
+/** Asserts that this is a problem response of Wakala. */
 export function expectProblem(
   response: { readonly status: number; json(): Record<string, unknown> },
   expected: { readonly status: number; readonly code: string; readonly outcome?: 'not_sent' | 'unknown' },

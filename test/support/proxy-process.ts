@@ -14,7 +14,7 @@ export interface ProcessOptions {
   readonly cli?: string;
 }
 
-/** The command line as users run it, in a process of its own; killed when the test ends. */
+/** The command line in its own process. Killed when the test ends. */
 export class CliProcess {
   readonly exited: Promise<number | null>;
   readonly #child: ChildProcessByStdio<null, Readable, Readable>;
@@ -93,7 +93,7 @@ export async function runCli(args: readonly string[], options?: ProcessOptions) 
   return { code, stdout: cli.stdout, stderr: cli.stderr };
 }
 
-/** A configuration file of its own. JSON is YAML. @returns its path */
+/** Writes a temporary configuration file. JSON is YAML. @returns its path */
 export function configFile(settings: Readonly<Record<string, unknown>> | string): string {
   const file = join(temporaryDirectory(), 'proxy.config.yaml');
   writeFileSync(file, typeof settings === 'string' ? settings : JSON.stringify(settings));

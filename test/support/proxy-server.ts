@@ -8,7 +8,7 @@ import { type RunningServer, startServer } from '../../src/server/server.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { TOKEN_PATH } from './upstream-raw.ts';
 
-/** Keys of a route or of the whole configuration, as they stand in the file. */
+/** Keys of a route or of the configuration, as in the file. */
 export type Settings = Readonly<Record<string, unknown>>;
 
 export interface StartedProxy {

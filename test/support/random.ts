@@ -1,4 +1,4 @@
-/** A small generator of random numbers that gives the same ones for the same seed (mulberry32). */
+/** A small random number generator with a seed (mulberry32). */
 export class Random {
   #state: number;
 
@@ -15,7 +15,7 @@ export class Random {
     return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** A whole number from `from` up to and without `to`. */
+  /** An integer from `from` to below `to`. */
   between(from: number, to: number): number {
     return from + Math.floor(this.next() * (to - from));
   }
@@ -29,7 +29,7 @@ export class Random {
     return choices[this.between(0, choices.length)] as T;
   }
 
-  /** One of the keys, each as likely as its weight says. */
+  /** One of the keys, with a probability by weight. */
   weighted<T extends string>(weights: Readonly<Record<T, number>>): T {
     const entries = Object.entries(weights) as [T, number][];
     let left = this.next() * entries.reduce((sum, [, weight]) => sum + weight, 0);

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { type RawMessage, RawReader, valuesOf } from './raw-message.ts';
 
-/** An answer as it was on the wire. */
+/** A response, byte for byte. */
 export interface RawResponse extends RawMessage {
   readonly status: number;
   /** Of all lines with this lower-case name. */
@@ -14,7 +14,7 @@ export interface RawResponse extends RawMessage {
 /** How a connection ended: `clean` with a FIN, `broken` with a reset. */
 export type Ending = 'clean' | 'broken';
 
-/** A client that says exactly what it is told to, byte for byte. */
+/** A client that sends exactly the given bytes. */
 export class RawClient {
   readonly socket: Socket;
   readonly ending: Promise<Ending>;
@@ -57,7 +57,7 @@ export class RawClient {
     return Buffer.concat(this.#received);
   }
 
-  /** Waits for these bytes anywhere in what was received. */
+  /** Waits until the received bytes contain this text. */
   async until(text: string): Promise<void> {
     while (!this.received.includes(text, 0, 'latin1')) {
       if (this.#ended) throw new Error(`the connection ended without ${JSON.stringify(text)}`);
@@ -65,7 +65,7 @@ export class RawClient {
     }
   }
 
-  /** The next whole answer. `to` is the method it answers. @throws Error if the connection ends before */
+  /** The next complete response. @param to method of its request @throws Error if the connection ends before */
   async nextResponse(to = 'GET'): Promise<RawResponse> {
     for (;;) {
       const message = this.#take(to);
@@ -90,7 +90,7 @@ export class RawClient {
   }
 }
 
-/** Sends one request as it stands and gives the answer. */
+/** Sends these bytes as one request and returns its response. */
 export async function sendRaw(port: number, request: string | Buffer): Promise<RawResponse> {
   const client = await RawClient.open(port);
   client.send(request);

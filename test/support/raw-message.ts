@@ -35,7 +35,7 @@ export class RawReader {
     return end === -1 ? undefined : parseHead(this.#bytes.subarray(0, end).toString('latin1'));
   }
 
-  /** Takes a message that has no body, whatever its head says. */
+  /** Takes a message without a body, whatever its head says. */
   takeHead(): RawMessage | undefined {
     const head = this.peekHead();
     return head && this.#cut(head, { bytes: Buffer.alloc(0), end: this.#bytes.indexOf(BLANK_LINE) + 4 });

@@ -10,7 +10,7 @@ import { freePort } from './free-port.ts';
 /** Runs something when the test or scenario is over. */
 export type OnEnd = (end: () => Promise<void>) => void;
 
-/** A real Redis on a free port, which can be stopped, started anew, held up and asked. */
+/** A real Redis on a free port. It can be stopped, restarted, suspended and queried. */
 export class RedisProcess {
   readonly port: number;
   readonly #directory = mkdtempSync(join(tmpdir(), 'wakala-redis-'));
@@ -59,7 +59,7 @@ export class RedisProcess {
     await gone;
   }
 
-  /** Holds it up: connections stay, nothing is answered. */
+  /** Suspends it: connections stay open without responses. */
   pause(): void {
     this.#child?.kill('SIGSTOP');
   }
@@ -68,7 +68,7 @@ export class RedisProcess {
     this.#child?.kill('SIGCONT');
   }
 
-  /** Sends an inline command. @returns what came back, raw */
+  /** Sends an inline command. @returns the raw response */
   async ask(command: string): Promise<string> {
     const socket = connect(this.port, '127.0.0.1');
     try {

@@ -28,7 +28,7 @@ export interface FetcherFixture {
   readonly secrets: Readonly<Record<string, string>>;
 }
 
-/** An fetcher for a provider at `authServer`, or at its sandbox, over the network unless told otherwise. */
+/** A token fetcher for a provider at `authServer` or its sandbox. Default transport: the network. */
 export function createFetcher(
   provider: Provider,
   { authServer, transport = network() }: { authServer?: string; transport?: TokenTransport } = {},

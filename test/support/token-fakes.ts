@@ -34,7 +34,7 @@ export class LogLines implements Log {
   }
 }
 
-/** Everything that any way of printing shows of a value, hidden properties and whole cause chains included. */
+/** Everything that printing a value can show, including hidden properties and cause chains. */
 export function printed(value: unknown): string {
   const everything = { depth: Infinity, showHidden: true, getters: true, maxStringLength: null, maxArrayLength: null };
   const stack = value instanceof Error ? String(value.stack) : '';
@@ -69,11 +69,11 @@ export async function refusalOf(promise: Promise<unknown>): Promise<ProxyError> 
   return reason;
 }
 
-/** Answers each question by a script, or waits until `answer` or `fail` is called. */
+/** Fetches each token by a script, or waits until `resolve` or `reject` is called. */
 export class FakeFetcher implements TokenFetcher {
-  /** The refresh token of each question. */
+  /** The refresh token of each fetch. */
   readonly requests: (string | undefined)[] = [];
-  /** What the `n`th question gets, counted from 1; undefined leaves it waiting. */
+  /** The result of the `n`th fetch, counted from 1. Undefined leaves it waiting. */
   script: ((n: number) => Token | Error) | undefined;
   readonly #waiting: PromiseWithResolvers<Token>[] = [];
 
@@ -106,7 +106,7 @@ export class FakeFetcher implements TokenFetcher {
 
 export const DOWN = new ProxyError('token_unavailable', 'The token request failed.');
 
-/** A cached source on a clock that is moved by hand; `chance.value` is what its `random` gives. */
+/** A cached source on a manual clock. `chance.value` is the value of its `random`. */
 export function cached(script?: (n: number, bench: { clock: ManualClock }) => Token | Error) {
   const clock = new ManualClock();
   const log = new LogLines();

@@ -17,7 +17,7 @@ const PACKAGES = {
   python3: 'python3',
 } as const;
 
-/** How a program is asked for its version where that is not `--version`. */
+/** Arguments that print the version, if not `--version`. */
 const VERSION: Readonly<Record<string, readonly string[]>> = {
   kubectl: ['version', '--client'],
   openssl: ['version'],

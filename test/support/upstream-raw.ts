@@ -3,39 +3,39 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { onTestFinished } from 'vitest';
 import { type RawMessage, RawReader, valuesOf } from './raw-message.ts';
 
-/** A request as an upstream got it. */
+/** A request as the upstream received it. */
 export interface UpstreamRequest extends RawMessage {
   readonly method: string;
   readonly target: string;
   readonly socket: Socket;
   /** Of all lines with this lower-case name. */
   values(lowerCaseName: string): string[];
-  /** Writes these bytes as they stand. */
+  /** Writes exactly these bytes. */
   send(bytes: string | Buffer): void;
 }
 
-/** Answers a request with bytes, or does something else to its connection. */
+/** Responds to a request with bytes, or does something else to its connection. */
 export type Script = (request: UpstreamRequest) => Scripted | Promise<Scripted>;
 type Scripted = string | Buffer | undefined;
 
 export interface UpstreamOptions {
-  /** `head`: the script runs before the body has come, and the request's body is empty. */
+  /** `head`: the script runs before the body has arrived, and the body of the request is empty. */
   readonly respondsAt?: 'head' | 'end';
-  /** Gives the first token again and again. */
+  /** Always issues the first token. */
   readonly oneToken?: boolean;
 }
 
-/** Where the token endpoint of every raw upstream is. */
+/** Path of the token endpoint of every raw upstream. */
 export const TOKEN_PATH = '/issue/token';
 
-/** An upstream that keeps every byte it gets and answers from a script, with a token endpoint that always works. */
+/** An upstream that records all bytes and responds by a script. Its token endpoint always works. */
 export class RawUpstream {
-  /** Requests to the API, in their order; those for tokens are not among them. */
+  /** Requests to the API, in order, without token requests. */
   readonly requests: UpstreamRequest[] = [];
-  /** Issued tokens, in their order. */
+  /** Issued tokens, in order. */
   readonly tokens: string[] = [];
   readonly sockets = new Set<Socket>();
-  /** How long its token endpoint takes. */
+  /** Delay of the token endpoint. */
   delayTokensMs = 0;
   readonly port: number;
   readonly #server: Server;
@@ -73,18 +73,18 @@ export class RawUpstream {
     this.#server.close();
   }
 
-  /** Everything that came in on any connection. */
+  /** All bytes received on all connections. */
   get received(): Buffer {
     return Buffer.concat(this.#received);
   }
 
-  /** Waits until this many API requests are in, and gives the last of them. */
+  /** Waits for this many API requests, and returns the last of them. */
   async request(count = 1): Promise<UpstreamRequest> {
     while (this.requests.length < count) await this.#arrived.promise;
     return this.requests[count - 1]!;
   }
 
-  /** Waits for these bytes anywhere in what came in. */
+  /** Waits until the received bytes contain this text. */
   async until(text: string): Promise<void> {
     while (!this.received.includes(text, 0, 'latin1')) await this.#arrived.promise;
   }
@@ -127,7 +127,7 @@ export class RawUpstream {
   }
 }
 
-/** An answer with a length. */
+/** A response with a Content-Length. */
 export function reply(status: number, body: string | Buffer = '', ...lines: string[]): Buffer {
   const bytes = Buffer.from(body as string);
   const head = [`HTTP/1.1 ${status} As Scripted`, `content-length: ${bytes.length}`, ...lines];
@@ -138,13 +138,13 @@ export function json(status: number, value: unknown, ...lines: string[]): Buffer
   return reply(status, JSON.stringify(value), 'content-type: application/json', ...lines);
 }
 
-/** One piece of a chunked body; the empty one ends it. */
+/** One chunk of a chunked body. The empty one ends it. */
 export function chunk(bytes: string | Buffer): Buffer {
   const body = Buffer.from(bytes as string);
   return Buffer.concat([Buffer.from(`${body.length.toString(16)}\r\n`), body, Buffer.from('\r\n')]);
 }
 
-/** Refuses the first token that it is shown, with a 401, and takes every other. */
+/** Refuses the first token with a 401, and accepts all others. */
 export function refusingFirstToken(
   accepted: Script,
   refusal: () => Buffer = () => json(401, { error: 'dead' }),

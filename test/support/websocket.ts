@@ -17,8 +17,8 @@ export function handshake(path: string, ...lines: string[]): string {
 }
 
 /**
- * A proxy with a route, `/ws/*`, to an upstream that answers handshakes so; its tokens come from `tokens`. `top`: keys
- * beside `routes`.
+ * A proxy with a route `/ws/*` to an upstream that handles handshakes with `onUpgrade`. Its tokens come from `tokens`.
+ * `top`: keys beside `routes`.
  */
 export async function startWebSockets(
   onUpgrade: (req: IncomingMessage, socket: Duplex) => void = switchToEcho,

@@ -21,7 +21,7 @@ export function basic({ name, key }: { readonly name: string; readonly key: stri
   return { authorization: `Basic ${Buffer.from(`${name}:${key}`).toString('base64')}` };
 }
 
-/** Issued once for a whole test file. */
+/** Issued once for a test file. */
 export interface Pki {
   readonly ca: Issued;
   readonly server: Issued;
@@ -91,7 +91,7 @@ export interface TlsResponse {
   readonly serial: string | undefined;
 }
 
-/** Asks over a TLS connection of its own. @throws Error if the connection fails */
+/** Sends a request over a new TLS connection. @throws Error if the connection fails */
 export async function sendTls(
   port: number,
   path: string,

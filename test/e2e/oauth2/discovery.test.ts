@@ -17,7 +17,7 @@ import {
 const OAUTH = '/.well-known/oauth-authorization-server';
 const OPENID = '/.well-known/openid-configuration';
 
-/** An issuer with these answers at its places of metadata, and a token endpoint at `/token`. */
+/** An issuer with these responses at its metadata locations, and a token endpoint at `/token`. */
 function issuerWith(responses: Readonly<Record<string, (origin: string) => ScriptedResponse>>) {
   return scriptedServer(({ path }, origin): ScriptedResponse => {
     if (path === '/token') return { json: { access_token: 'token-1', expires_in: 3600 } };
@@ -114,7 +114,7 @@ describe('metadata', () => {
     expect(refusal.message).toContain(' names no usable token endpoint (');
     expect(refusal.message).toContain(`${OAUTH} `);
     expect(refusal.message).toContain(reason);
-    // Both places, nothing else: no redirect is followed, and nobody is asked for a token.
+    // Only both locations: no redirect is followed, and no token is requested.
     expect(pathsOf(arrived)).toEqual([OAUTH, OPENID]);
     expect(log.lines).toMatchObject([
       { level: 'warn', event: 'token_exchange_failed', fields: { issuer: origin, error: refusal.message } },

@@ -16,7 +16,7 @@ import {
 
 const CREDENTIALS = { client_id: CLIENT_ID, client_secret: SECRET };
 
-/** An API that answers with the headers of each call; one that says `dead: 1` gets a 401 until `dead` is empty. */
+/** An API that responds with the headers of each call. A call with `dead: 1` gets a 401 until `dead` is empty. */
 async function api(dead = new Set<string>()) {
   return scriptedServer(({ path, headers }) => {
     const isDead = dead.has(String(headers['authorization'] ?? headers['x-api-key']));

@@ -28,7 +28,7 @@ export interface ReceivedRequest {
   readonly form: readonly (readonly [name: string, value: string])[];
 }
 
-/** Answers of a server that a test makes up: JSON, with 200 unless `status` says otherwise. */
+/** A response of a scripted server: JSON. Default status: 200. */
 export interface ScriptedResponse {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
@@ -36,7 +36,7 @@ export interface ScriptedResponse {
   readonly text?: string;
 }
 
-/** A server whose answers a test makes up, and which keeps what arrived. */
+/** A server that responds by a script and records its requests. */
 export async function scriptedServer(response: (request: ReceivedRequest, origin: string) => ScriptedResponse) {
   const arrived: ReceivedRequest[] = [];
   const server = createServer((req, res) => {
@@ -71,7 +71,7 @@ export const CLIENT_ID = 'shop/1: "a+b" & co';
 export const SECRET = 'made-up=s3cret:/?&=+ %41 "quoted"';
 
 interface OidcOptions {
-  /** For TLS that asks for certificates: its own, and the authority of the clients'. */
+  /** For TLS with client certificates: the certificate of the server, and the authority of the clients. */
   readonly tls?: { readonly own: Issued; readonly clientCa: Issued };
   /** Below the origin: `/tenants/1`. */
   readonly path?: string;

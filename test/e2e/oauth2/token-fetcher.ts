@@ -25,7 +25,7 @@ export function configOf(oauth2: Settings | undefined, settings: Settings = {}):
   return JSON.stringify({ routes: { '/bank/*': route } });
 }
 
-/** How Wakala asks for tokens for such a route, over the network. Keeps what it sent. */
+/** A token fetcher for such a route, over the network. Records its requests. */
 export function createFetcher(oauth2: Settings, settings: Settings = {}, clock: Clock = systemClock) {
   const route = routeOf(configOf(oauth2, settings));
   return { route, ...createFetcherFor(route, clock) };

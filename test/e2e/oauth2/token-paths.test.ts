@@ -168,7 +168,7 @@ describe('a token endpoint on the host of the API, named by an issuer,', () => {
     const start = () => startProxy({ token_store, routes: { '/bank/*': route } }, PATIENT);
     const [one, two, three] = [await start(), await start(), await start()];
     expect((await sendRequest(one.port, '/bank/x')).header('wakala-token')).toBe('fetched');
-    // One that was told of the token, and one that reads it now.
+    // One replica that received the token as an event, and one that reads it now.
     expect((await sendRequest(two.port, '/bank/token', { method: 'POST' })).status).toBe(403);
     expect((await sendRequest((await start()).port, '/bank/token', { method: 'POST' })).status).toBe(403);
     expect((await sendRequest(three.port, '/bank/token', { method: 'POST' })).status).toBe(403);

@@ -9,7 +9,7 @@ import { createLog } from '../../../src/telemetry/log.ts';
 import { sendRaw } from '../../support/raw-client.ts';
 import { BASE, StrictUpstream } from './strict-upstream.ts';
 
-/** One proxy for a whole file, between raw clients and a strict upstream. */
+/** One proxy for a test file, between raw clients and a strict upstream. */
 export class Bench {
   readonly port: number;
   readonly upstream: StrictUpstream;
@@ -17,7 +17,7 @@ export class Bench {
   readonly tokens: readonly string[];
   /** Everything that was logged. */
   readonly log: readonly string[];
-  /** Errors that nobody caught. */
+  /** Uncaught errors. */
   readonly uncaught: readonly unknown[];
   #goods = 0;
 
@@ -29,7 +29,7 @@ export class Bench {
     this.uncaught = made.uncaught;
   }
 
-  /** The proxy lives: a plain request gets its own answer, whatever happened before. */
+  /** The proxy still runs: a plain request gets its response. */
   async expectAlive(): Promise<void> {
     this.#goods += 1;
     const path = `/good/${this.#goods}`;
@@ -42,7 +42,7 @@ export class Bench {
     expect([answer.status, answer.body.toString()]).toEqual([200, body]);
   }
 
-  /** Start lines of what the upstream got, less the requests of `expectAlive`. */
+  /** Start lines that the upstream received, without those of `expectAlive`. */
   forwarded(): string[] {
     const { requests, cutShort } = this.upstream;
     const whole = requests.map(({ method, target }) => `${method} ${target}`);
@@ -134,7 +134,7 @@ function providerRoutes(hosts: Hosts): Record<string, object> {
   );
 }
 
-/** Gives a token to whoever asks, wherever a provider keeps it in its answer. */
+/** Issues a token in every field in which a provider returns it. */
 async function tokenIssuer(tokens: string[]): Promise<{ origin: string; close: () => void }> {
   const server = createServer((req, res) => {
     const token = `real-token-${tokens.length + 1}-${process.pid}`;

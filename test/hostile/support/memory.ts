@@ -37,7 +37,7 @@ async function upstream(onRequest: (socket: Socket, head: string) => void): Prom
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** A proxy in a process of its own, and clients that are connected to it. */
+/** A proxy in its own process, and clients connected to it. */
 export async function start(connections: number, onRequest: (socket: Socket, head: string) => void, settings = {}) {
   const origin = await upstream((socket, head) => {
     if (head.includes('/warm')) socket.end(response('ok'));
@@ -87,7 +87,7 @@ export async function untilIdle(pid: number): Promise<void> {
   }
 }
 
-/** Writes for as long as the peer reads, up to a bound: what is sent to a process that never stops must end. */
+/** Writes as long as the peer reads, up to a limit, so that the test ends if the peer never stops. */
 export function flood(socket: Socket, bytes: Buffer, left = 256 * 1024 * 1024): void {
   let unsent = left;
   let isFree = true;

@@ -8,7 +8,7 @@ import { BASE } from './strict-upstream.ts';
 export interface Refused {
   readonly name: string;
   readonly bytes: string | Buffer;
-  /** Status, code and, unless it is `not_sent`, outcome. */
+  /** Status, code, and outcome unless it is `not_sent`. */
   readonly expected: string;
 }
 
@@ -25,7 +25,7 @@ export interface Accepted {
   };
 }
 
-/** A request of these lines, with Host unless the lines begin with one of their own. */
+/** A request with these lines, and a Host line unless they start with one. */
 export function request(start: string, ...lines: string[]): string {
   return [start.includes(' HTTP/') ? start : `${start} HTTP/1.1`, 'Host: localhost', ...lines, '', ''].join('\r\n');
 }
@@ -35,7 +35,7 @@ export function bare(start: string, ...lines: string[]): string {
   return [`${start} HTTP/1.1`, ...lines, '', ''].join('\r\n');
 }
 
-/** A request that nobody may take for one where it stands behind another that was refused. */
+/** A request that must not be executed after a refused one. */
 export const SMUGGLED = request('GET /api/smuggled');
 
 /** Sends the bytes, expects one refusal and nothing of it at the upstream, and that the connection ends. */
@@ -47,7 +47,7 @@ export async function expectRefusal(bench: Bench, { bytes, expected }: Refused):
   return response!;
 }
 
-/** Sends the bytes, expects one answer of the upstream's, and exactly this request there. */
+/** Sends the bytes, and expects one response of the upstream and exactly this request there. */
 export async function expectAccepted(bench: Bench, { bytes, expected }: Accepted): Promise<RawResponse> {
   const { answers } = await exchange(bench, bytes, 1);
   expect(answers.map(({ status, body: text }) => `${status} ${text.toString('latin1')}`)).toEqual([
@@ -66,7 +66,7 @@ function expectSent(bench: Bench, { sent, body = '', headers = {} }: Accepted['e
   expect(Object.fromEntries(lines)).toEqual(headers);
 }
 
-/** Sends the bytes, waits for `count` answers, and checks what must hold after every case. */
+/** Sends the bytes, waits for `count` responses, and checks what must hold after every case. */
 export async function exchange(
   bench: Bench,
   bytes: string | Buffer,
@@ -78,7 +78,7 @@ export async function exchange(
   const method = bytes.toString('latin1').split(' ', 1)[0];
   const answers: RawResponse[] = [];
   while (answers.length < count) answers.push(await client.nextResponse(method));
-  // Whatever came in together with the answered requests has been dealt with once this is answered.
+  // After this response, everything that was sent with the earlier requests has been handled.
   await bench.expectAlive();
   client.socket.end();
   await client.ending;
@@ -91,7 +91,7 @@ function statusesIn(received: Buffer): number[] {
   return [...received.toString('latin1').matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
 }
 
-/** What a refusal says, once it is sure to be a problem of ours in good form. */
+/** Summary of a refusal, after a check that it is a valid problem response. */
 export function summaryOf(response: RawResponse): string {
   if (!response.values('content-type').join().startsWith('application/problem+json')) {
     return `${response.status}, which is no problem of wakala's`;

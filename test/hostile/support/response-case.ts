@@ -4,48 +4,48 @@ import type { Bench } from './bench.ts';
 import { request, summaryOf } from './request-case.ts';
 import { BASE, type Respond } from './strict-upstream.ts';
 
-/** What an upstream answers, and what its client gets. */
+/** The response of an upstream, and the expected response to the client. */
 export interface ResponseCase {
   readonly name: string;
-  readonly answer: string | Buffer | Respond;
-  /** How the request starts; `GET` unless said otherwise. */
+  readonly response: string | Buffer | Respond;
+  /** Start of the request. Default: `GET`. */
   readonly method?: string;
-  /** The route it goes through; `api` unless said otherwise. */
+  /** Name of the route. Default: `api`. */
   readonly route?: string;
   readonly expected: Relayed | Failed;
-  /** How often the upstream gets the request; once unless said otherwise. */
+  /** How often the upstream receives the request. Default: once. */
   readonly sendings?: number;
 }
 
-/** The upstream's own answer. */
+/** The response of the upstream. */
 export interface Relayed {
   readonly status: number;
   readonly body?: string | Buffer;
   readonly headers?: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Status, code and outcome of wakala's answer, or that the client saw the connection break. */
+/** Status, code and outcome of a problem response, or a broken connection. */
 export type Failed = `50${2 | 4} ${string} unknown` | 'broken off';
 
 export function relayed(status: number, body?: string | Buffer, headers: Relayed['headers'] = {}): Relayed {
   return body === undefined ? { status, headers } : { status, body, headers };
 }
 
-/** An answer with these lines and a length. */
+/** The head of a response. */
 export function head(start: string, ...lines: string[]): string {
   return [start, ...lines, '', ''].join('\r\n');
 }
 
 /**
- * Asks once on a reused connection to the upstream, and expects what the case says, the request at the upstream, and that
- * the next ones get their own answers.
+ * Sends a request over a reused connection to the upstream. Expects the response of the case, the request at the
+ * upstream, and that the next requests get their own responses.
  */
 export async function expectResponse(bench: Bench, row: ResponseCase) {
-  const { answer, method = 'GET', route = 'api', expected, sendings = 1 } = row;
+  const { response, method = 'GET', route = 'api', expected, sendings = 1 } = row;
   await bench.expectAlive();
   const target = `${BASE}/${route}/hostile`;
   bench.upstream.forget();
-  bench.upstream.answers.set(target, typeof answer === 'function' ? answer : () => answer);
+  bench.upstream.answers.set(target, typeof response === 'function' ? response : () => response);
   const client = await RawClient.open(bench.port);
   const length = method === 'POST' ? ['Content-Length: 4'] : [];
   client.send(request(`${method} /${route}/hostile`, ...length) + (method === 'POST' ? 'body' : ''));

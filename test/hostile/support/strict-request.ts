@@ -16,7 +16,7 @@ const HEADER_LINE = new RegExp(`^(${TOKEN}):[ \\t]*([\\t\\x20-\\x7e\\x80-\\xff]*
 /**
  * Reads the first request of a stream (RFC 9112), without any of the leniency that request smuggling lives on.
  * @returns undefined if there is more to come
- * @throws Error saying which rule the bytes break
+ * @throws Error with the rule that the bytes break
  */
 export function strictRequest(bytes: Buffer): StrictRequest | undefined {
   const headEnd = bytes.indexOf('\r\n\r\n');

@@ -19,7 +19,7 @@ export class StrictUpstream {
   /** What the requests since `forget` broke. */
   faults: string[] = [];
   requests: StrictRequest[] = [];
-  /** Start lines of requests whose connection closed before they were whole. */
+  /** Start lines of requests whose connection closed before they were complete. */
   cutShort: string[] = [];
   /** By target. */
   readonly answers = new Map<string, Respond>();

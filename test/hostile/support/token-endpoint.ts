@@ -7,10 +7,10 @@ import { type ProxyResponse, sendRequest } from '../../support/proxy-client.ts';
 import { startProxyTo, type StartedProxy } from '../../support/proxy-server.ts';
 import { json, RawUpstream, reply, type Script, TOKEN_PATH } from '../../support/upstream-raw.ts';
 
-/** Bytes that a token endpoint answers, or what it does to its connection instead. */
+/** Returns the response bytes of a token endpoint, or does something else to its connection. */
 export type TokenScript = (socket: Socket, asked: RawMessage, number: number) => string | Buffer | undefined;
 
-/** A token endpoint that answers from a script which may change at any time. */
+/** A token endpoint that responds by a script, which can change at any time. */
 export class TokenEndpoint {
   script: TokenScript;
   exchanges = 0;
@@ -53,7 +53,7 @@ export interface TokenBench {
   readonly clock: ShiftedClock;
 }
 
-/** A proxy between an API, which is well unless said otherwise, and a token endpoint that follows a script. */
+/** A proxy between an API, which works by default, and a scripted token endpoint. */
 export async function startTokenBench(
   script: TokenScript,
   settings: object = {},
@@ -74,7 +74,7 @@ export async function startTokenBench(
   return { endpoint, upstream, proxy, clock };
 }
 
-/** A good answer, with a token of its own each time. */
+/** A valid response, with a new token each time. */
 export const GOOD: TokenScript = (_, __, number) => json(200, { access_token: tokenNamed(number), expires_in: 3600 });
 
 export function tokenNamed(number: number): string {
@@ -88,7 +88,7 @@ export function authorizations(upstream: RawUpstream): string[] {
 
 export const HOUR_MS = 3_600_000;
 
-/** A token answer that lacks all but the token. */
+/** A token response with nothing but the token. */
 export const TOKEN = { access_token: tokenNamed(1) };
 
 export function tokenOf(fields: object, ...lines: string[]): Buffer {
@@ -100,7 +100,7 @@ export function call({ proxy }: TokenBench): Promise<ProxyResponse> {
   return sendRequest(proxy.port, '/api/x', { body: '{}' });
 }
 
-/** Status and token use of the API's answer; status, code and outcome of wakala's own. */
+/** Status and token use of a response of the API, or status, code and outcome of a problem response. */
 export function summary(answer: ProxyResponse): string {
   if (answer.status < 500) return `${answer.status} ${String(answer.header('wakala-token'))}`;
   const { code, outcome } = answer.json();

@@ -10,7 +10,7 @@ import { type GeneratedResponse, generateResponse } from './response-generator.t
 /**
  * Sends generated responses over a real connection each, and compares what the client makes of them with what its
  * parser makes of the same bytes.
- * @returns what is wrong
+ * @returns the differences
  */
 export async function compareOverSockets(seed: number, count: number): Promise<string[]> {
   const faults: string[] = [];

@@ -30,7 +30,7 @@ export async function compareResponses(seed: number, count: number): Promise<Dif
   return result;
 }
 
-/** Compares the two on one response, counts it, and tells what is wrong. */
+/** Compares the two parsers on one response, counts it, and returns a difference. */
 async function compareOne(generated: GeneratedResponse, result: DifferentialResult): Promise<string | undefined> {
   const { method, cuts, length, isValid } = generated;
   const bytes = generated.bytes.subarray(0, length);

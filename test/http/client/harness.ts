@@ -92,7 +92,7 @@ export function response(body = '', ...lines: string[]): string {
   return [`HTTP/1.1 200 OK`, `content-length: ${body.length}`, ...lines, '', body].join('\r\n');
 }
 
-/** Everything that a handler was told. */
+/** Records all calls of a handler. */
 export class Recorder implements ResponseHandler {
   /** Names of the calls, in their order; the same one twice in a row is there once. */
   readonly calls: string[] = [];
@@ -173,7 +173,7 @@ export function poolTo(origin: string, options: Partial<PoolOptions> = {}): Conn
   return pool;
 }
 
-/** Sends a GET of `/` unless told otherwise, and records what comes back. */
+/** Sends a request, by default `GET /`, and records the response. */
 export function send<R extends Recorder = Recorder>(
   pool: ConnectionPool,
   request: Partial<ClientRequest> = {},
@@ -196,7 +196,7 @@ export async function iterations(count = 3): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Waits until `check` holds, for what tells nobody that it changed. The test's own timeout ends it. */
+/** Polls until `check` returns true. The timeout of the test ends it. */
 export async function until(check: () => boolean): Promise<void> {
   while (!check()) await new Promise((resolve) => setTimeout(resolve, 2));
 }

@@ -1,4 +1,4 @@
-// Uses the client in a process of its own, and prints by how much its resident memory grows: KiB at most.
+// Uses the client in its own process, and prints the growth of its resident memory. KiB.
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Exchange, ResponseHandler } from '../../../src/http/client/http-exchange.ts';
@@ -17,7 +17,7 @@ function measure(): void {
   mostBytes = Math.max(mostBytes, process.memoryUsage.rss());
 }
 
-/** `release` gives pieces back after a while, `keep` leaves them to be collected, `pause` reads no further. */
+/** `release` returns chunks after a while, `keep` leaves them to the garbage collector, `pause` stops reading. */
 class Reader implements ResponseHandler {
   readonly over = Promise.withResolvers<undefined>();
   readonly what: string;

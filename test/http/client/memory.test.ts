@@ -79,7 +79,7 @@ it.each([
 
 it.each([
   ['TCP', false, 120],
-  // OpenSSL keeps what it has read, and the pieces that come after a pause are kept.
+  // OpenSSL keeps what it has read, and chunks that arrive after a pause are kept.
   ['TLS', true, 300],
 ] as const)(
   '300 paused responses over %s use less memory than allowed',

@@ -12,7 +12,7 @@ export interface NodeReading {
   readonly code: string;
 }
 
-/** A connection in memory: it delivers these pieces once the request was written, and ends. */
+/** An in-memory connection: delivers these parts once the request was written, and ends. */
 class Script extends Duplex {
   readonly #pieces: readonly Buffer[];
   #isStarted = false;
@@ -35,7 +35,7 @@ class Script extends Duplex {
   }
 }
 
-/** Has `http.request` read a response that comes in these pieces; then the connection ends. */
+/** Lets `http.request` read a response in these parts. Then the connection ends. */
 export function readByNode(method: string, pieces: readonly Buffer[]): Promise<NodeReading> {
   return new Promise((resolve) => {
     let response: IncomingMessage | undefined;

@@ -16,7 +16,7 @@ export interface Reading {
 
 const SCRATCH = Buffer.alloc(256 * 1024);
 
-/** Reads one response that comes in pieces which end at these places; then the connection ends. */
+/** Reads one response in parts that end at these offsets. Then the connection ends. */
 export function readResponse(method: string, bytes: Buffer, cuts: readonly number[]): Reading {
   const reading: Reading = {
     status: 0,

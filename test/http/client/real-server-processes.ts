@@ -18,7 +18,7 @@ const MIB = 1024 * 1024;
 /** Sizes of the bodies that every server has under `/bytes/N`. */
 export const SIZES = [1, 1000, 16 * 1024, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, MIB, 100 * MIB];
 
-/** A server that has the bytes under `/bytes/N`, and answers `POST /sha256`, except nginx. */
+/** A server with `GET /bytes/N` and, except nginx, `POST /sha256`. */
 export interface RealServer {
   readonly name: string;
   /** Keeps connections open after a response. */

@@ -21,7 +21,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Sums up a body without keeping it, gives its pieces back, and pauses now and then. */
+/** Hashes a body without keeping it, returns its chunks, and pauses now and then. */
 class Summing extends Recorder {
   readonly #hash = createHash('sha256');
   readonly #pauses: boolean;

@@ -20,7 +20,7 @@ async function* chunksOf(...texts: string[]): AsyncGenerator<Buffer> {
   }
 }
 
-/** A server that keeps all bytes of a connection and answers once they end with this. */
+/** A server that records all bytes of a connection and responds once they end with this text. */
 async function wiretap(end: string) {
   let received = '';
   const segments: string[] = [];

@@ -1,8 +1,8 @@
-/** A response, or what is none, and what the client must make of it. */
+/** A valid or invalid response, and what the client must do with it. */
 export interface ResponseCase {
   readonly name: string;
   readonly bytes: string;
-  /** `GET` unless given. */
+  /** Default: `GET`. */
   readonly method?: string;
 }
 
@@ -11,7 +11,7 @@ export interface AcceptedCase extends ResponseCase {
   readonly reason?: string;
   readonly body: string;
   readonly headers?: readonly string[];
-  /** Whether the connection can be reused; true unless given. */
+  /** Whether the connection can be reused. Default: true. */
   readonly keepsAlive?: boolean;
   /** The body ends with the connection. */
   readonly untilClose?: boolean;

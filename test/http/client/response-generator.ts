@@ -3,11 +3,11 @@ import { type Random, randomOf } from '../../support/random.ts';
 export interface GeneratedResponse {
   readonly method: string;
   readonly bytes: Buffer;
-  /** Nothing was changed in a valid response: it must be accepted, unless it was cut off. */
+  /** A valid, unchanged response: it must be accepted, unless it was truncated. */
   readonly isValid: boolean;
   /** Bytes of it that come before the connection ends; all if it was not cut off. */
   readonly length: number;
-  /** Where its pieces end. */
+  /** Offsets at which its parts end. */
   readonly cuts: readonly number[];
 }
 

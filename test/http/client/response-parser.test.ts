@@ -26,7 +26,7 @@ describe('delivery', () => {
 
   it.each(cases)('byte by byte has the same result as at once: $name', ({ method = 'GET', bytes }) => {
     const buffer = Buffer.from(bytes, 'latin1');
-    // A refused response is refused at the same byte or before it, so that what was read until then may differ.
+    // A response is refused at the same byte or earlier, so the body read until then may differ.
     const inOnePiece = readResponse(method, buffer, []);
     const byteByByte = readResponse(method, buffer, everyByte(buffer));
     if (inOnePiece.result === 'refused') byteByByte.consumed = inOnePiece.consumed;

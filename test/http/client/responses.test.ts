@@ -129,7 +129,7 @@ describe.each([
     for (let i = 0; i < 20; i++) expect((await sent(pool, PAY)).summary).toBe('upstream_reset unknown');
   });
 
-  /** Gives every piece back after some turns, as a client's socket does. */
+  /** Returns every chunk after some event-loop iterations, as a client's socket does. */
   class GivingBack extends Recorder {
     readonly hash = createHash('sha256');
     readonly memory = new Set<ArrayBufferLike>();
@@ -171,7 +171,7 @@ describe.each([
       socket.write(Buffer.alloc(20 * MIB));
     });
     const { memory } = await send(poolTo(server.origin, options), {}, new GivingBack()).over;
-    // Were each buffer used once, it would be 320. In one turn libuv reads up to 32 times.
+    // If each buffer were used once, it would be 320. In one iteration, libuv reads up to 32 times.
     expect(memory.size).toBeLessThan(160);
   });
 
@@ -207,7 +207,7 @@ describe.each([
     await until(() => recorder.bytes >= MIB);
     for (let before = -1; handedOver > before; await new Promise((resolve) => setTimeout(resolve, 50)))
       before = handedOver;
-    // After a pause TLS gives the rest of what it has decrypted.
+    // After a pause, TLS delivers the rest of what it has decrypted.
     expect(recorder.bytes).toBeLessThan(MIB + 256 * 1024);
     expect(handedOver).toBeLessThan(32 * MIB);
     recorder.exchange.resume();

@@ -5,7 +5,7 @@ import { poolTo, RawServer, Recorder, response, send, sent, iterations, until } 
 
 const POST = { method: 'POST', body: { kind: 'bytes', bytes: Buffer.from('pay') } } as const;
 
-/** A server that answers each request with its number on the connection. */
+/** A server that responds to each request with its number on the connection. */
 function counting(...lines: string[]): Promise<RawServer> {
   return RawServer.start((_, { socket, requests }) => socket.write(response(String(requests.length), ...lines)));
 }
@@ -121,8 +121,8 @@ describe('a POST right after another response', () => {
       setImmediate(() => socket.write(response('stale')));
     });
     const pool = poolTo(server.origin);
-    // In a process of its own the server is never late; here it shares the event loop, so that the second response lies
-    // in the kernel's buffer when the first one is read.
+    // In its own process the server is never late. Here it shares the event loop, so that the second response is in the
+    // kernel's buffer when the first one is read.
     for (let i = 0; i < ROUNDS; i++) {
       const recorder = await sent(pool, { ...POST, target: `/${i}` });
       expect(recorder.summary).toBe(`200 /${i}`);

@@ -8,7 +8,7 @@ const REPEATABLE = ['GET', 'HEAD', 'OPTIONS'];
 const OTHERS = ['POST', 'PUT', 'PATCH', 'DELETE', 'TRACE', 'PROPFIND'];
 const BODY = { kind: 'bytes', bytes: Buffer.from('pay') } as const;
 
-/** Fails as often as told, then connects. */
+/** Fails the given number of times, then connects. */
 function failing(origin: string, times: number): { dial: Dial; dials: () => number } {
   const direct = directDial(originOf(origin));
   let dials = 0;
