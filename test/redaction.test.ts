@@ -20,7 +20,7 @@ const ORDINARY = [
 ];
 
 describe.each(SECRETS)('the secret %j', (secret) => {
-  it.each(SPELLINGS)('is found and cut out %s', (_, spell) => {
+  it.each(SPELLINGS)('is found and removed %s', (_, spell) => {
     for (const text of [spell(secret), asBytes(spell(secret))]) {
       expect(redaction.isIn(text)).toBe(true);
       expect(redaction.redact(text).replace(/^[\\"{text:]+|[\\"}]+$/g, '')).toBe('[redacted]');
@@ -28,7 +28,7 @@ describe.each(SECRETS)('the secret %j', (secret) => {
     }
   });
 
-  it.each(SPELLINGS)('takes the header with it that it stands in, and no other: %s', (_, spell) => {
+  it.each(SPELLINGS)('removes only the header that contains it: %s', (_, spell) => {
     const value = asBytes(spell(secret));
     expect(redaction.cleanHeaders([...ORDINARY, 'x-echo', `a ${value} b`, 'x-after', 'nosniff'])).toEqual([
       ...ORDINARY,
@@ -36,7 +36,7 @@ describe.each(SECRETS)('the secret %j', (secret) => {
     ]);
   });
 
-  it.each(SPELLINGS)('takes the headers with it that it is split over: %s', (_, spell) => {
+  it.each(SPELLINGS)('removes the headers that it is split over: %s', (_, spell) => {
     const value = asBytes(spell(secret));
     for (let at = 1; at < value.length; at++) {
       const split = ['x-split', value.slice(0, at), 'x-split', value.slice(at)];
@@ -48,46 +48,46 @@ describe.each(SECRETS)('the secret %j', (secret) => {
   });
 });
 
-describe('a redaction', () => {
-  it('leaves headers without a secret as they are, in the same list', () => {
+describe('Redaction', () => {
+  it('returns the same list of headers without a secret', () => {
     const list = [...ORDINARY];
     expect(redaction.cleanHeaders(list)).toBe(list);
     expect(list).toEqual(ORDINARY);
   });
 
-  it('takes a header whose name holds a secret', () => {
+  it('removes a header with a secret in its name', () => {
     expect(redaction.cleanHeaders(['a', '1', `x-${SECRETS[2]!}`, '2', 'b', '3'])).toEqual(['a', '1', 'b', '3']);
   });
 
-  it('takes three headers that a secret is split over', () => {
+  it('removes three headers that a secret is split over', () => {
     const [one, two, three] = [TOKEN.slice(0, 5), TOKEN.slice(5, 11), TOKEN.slice(11)];
     expect(redaction.cleanHeaders(['a', one, 'a', two, 'a', three, 'b', 'x'])).toEqual(['b', 'x']);
   });
 
-  it('leaves a part of a secret, and what is similar to it', () => {
+  it('keeps parts of a secret and similar texts', () => {
     for (const text of [TOKEN.slice(0, -1), TOKEN.slice(1), TOKEN.toUpperCase(), TOKEN.replace('0', '1')]) {
       expect(redaction.isIn(text)).toBe(false);
       expect(redaction.redact(text)).toBe(text);
     }
   });
 
-  it('does not look for secrets of less than 8 characters, which are in headers by chance', () => {
+  it('ignores secrets of less than 8 characters', () => {
     const short = new Redaction(['', 'test', 'sandbox', 'mtnuganda']);
     const list = ['x-mode', 'test', 'x-env', 'sandbox', 'x-target', 'mtnuganda'];
     expect(short.cleanHeaders(list)).toEqual(['x-mode', 'test', 'x-env', 'sandbox']);
     expect(new Redaction(['test']).cleanHeaders(list)).toBe(list);
   });
 
-  it('cuts short secrets out too where it is told to', () => {
+  it('removes shorter secrets if minLength allows', () => {
     expect(new Redaction(['', 'k-1'], 1).redact('a k-1 b k%2D1 c')).toBe('a [redacted] b [redacted] c');
   });
 
-  it('cuts out all of the base64 text that a secret is in', () => {
+  it('removes the whole base64 text around a secret', () => {
     const basic = Buffer.from(`user:${TOKEN}`).toString('base64');
     expect(redaction.redact(`authorization: Basic ${basic}, x`)).toBe('authorization: Basic [redacted], x');
   });
 
-  it('takes time that grows with the text, whatever is in it', () => {
+  it('takes linear time for any text', () => {
     const pieces = ['%', '%25', '%2525', '\\', '\\u', '&#0', '&', TOKEN.slice(0, 8), 'YWFh', TOKEN, '%72'];
     const cpuMs = (size: number) => {
       const texts = pieces.map((piece) => piece.repeat(Math.ceil(size / piece.length)));

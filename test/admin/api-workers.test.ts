@@ -81,14 +81,14 @@ function workerOf(
   return { serving, asked };
 }
 
-function trailOf(number: number, requestId: string): RequestRecord {
+function recordOf(number: number, requestId: string): RequestRecord {
   const record = new RequestRecord(requestId, 'GET', ['host', 'localhost:8080']);
   return Object.assign(record, { number, route: ROUTE, path: '/x', status: 200, endedAt: performance.now() });
 }
 
 describe('several workers', () => {
-  const one = workerOf(11, [routeWith({ inFlight: 1, counts: countsOf(3) })], [credentialOf({})], [trailOf(1, 'a')]);
-  const other = workerOf(12, [routeWith({ inFlight: 2, counts: countsOf(4) })], [credentialOf({})], [trailOf(1, 'b')]);
+  const one = workerOf(11, [routeWith({ inFlight: 1, counts: countsOf(3) })], [credentialOf({})], [recordOf(1, 'a')]);
+  const other = workerOf(12, [routeWith({ inFlight: 2, counts: countsOf(4) })], [credentialOf({})], [recordOf(1, 'b')]);
   const silent: ServingProcess = { ...one.serving, pid: 13, snapshot: () => Promise.reject(new Error('late')) };
   const late: ServingProcess = {
     ...silent,
@@ -99,7 +99,7 @@ describe('several workers', () => {
   const headers = { host: 'localhost' };
   const get = async (path: string) => (await adminApp(context).request(path, { headers })).json();
 
-  it('are added up, without the one that does not answer', async () => {
+  it('are added up, without the worker that does not respond', async () => {
     const { routes, processes, problems } = (await get('/api/routes')) as Record<string, Record<string, unknown>[]>;
     expect(processes?.map(({ pid }) => pid)).toEqual([11, 12]);
     expect(routes?.[0]).toMatchObject({
@@ -110,13 +110,13 @@ describe('several workers', () => {
     expect(problems?.[0]).toMatchObject({ code: 'token_store_away' });
   });
 
-  it('have a row each on the dashboard', async () => {
+  it('each have a row on the dashboard', async () => {
     const page = await (await adminApp(context).request('/', { headers })).text();
     expect(page).toContain('<th scope="row">11</th>');
     expect(page).toContain('not connected (ECONNREFUSED)');
   });
 
-  it('have requests with ids of their own', async () => {
+  it('have requests with distinct ids', async () => {
     const { requests } = (await get('/api/requests')) as { requests: { id: string; request_id: string }[] };
     expect(requests.map(({ id, request_id }) => [id, request_id]).sort()).toEqual([
       ['11-1', 'a'],
@@ -126,13 +126,13 @@ describe('several workers', () => {
     expect(await get('/api/requests/13-1')).toMatchObject({ status: 404 });
   });
 
-  it('are refreshed by one of them', async () => {
+  it('fetch a new token in one of them', async () => {
     const answer = await adminApp(context).request('/api/routes/mpesa/refresh', { method: 'POST', headers });
     expect(await answer.json()).toEqual({ route: ROUTE, fingerprint: 'abcdef01', expires_at: null });
     expect([one.asked, other.asked]).toEqual([[ROUTE], []]);
   });
 
-  it('are said to be away where none serves', async () => {
+  it('respond 503 to a refresh if none is running', async () => {
     const nobody = adminApp(adminContext());
     const answer = await nobody.request('/api/routes/mpesa/refresh', { method: 'POST', headers });
     expect([answer.status, await answer.json()]).toMatchObject([503, { code: 'no_process' }]);
@@ -154,7 +154,7 @@ describe('mergedCredential', () => {
     expect(mergedCredential([credentialOf({}), credentialOf({ token: a })]).token).toBe(a);
   });
 
-  it('keeps the last failure, and every refused call of every client once', () => {
+  it('keeps the last failure, and each refused call of each client once', () => {
     const refused = (client: string, call: string, untilMs: number) => ({ client, call, untilMs });
     const failure = (atMs: number) => ({ code: 'token_denied', detail: '', reason: undefined, atMs }) as const;
     const merged = mergedCredential([
@@ -172,7 +172,7 @@ describe('mergedCredential', () => {
 });
 
 describe('mergedRoute', () => {
-  it('has the counts of those that were called, where others were not', () => {
+  it('has the counts of the processes that had requests', () => {
     const [busy, idle] = [routeWith({ counts: countsOf(3) }), routeWith({})];
     expect([mergedRoute([busy, idle]).counts, mergedRoute([idle, busy]).counts]).toEqual([countsOf(3), countsOf(3)]);
     expect(mergedRoute([idle, idle]).counts).toBeUndefined();
@@ -196,7 +196,7 @@ describe('requestDetails', () => {
     const credentials = { consumer_key: 'k', consumer_secret: 's' };
     const routes = { [ROUTE]: { provider: 'mpesa', environment: 'production', credentials } };
     const config = adminConfig({ file: { routes, inspect_bodies: true } });
-    const record = Object.assign(trailOf(1, 'a'), { requestBytes: 10 });
+    const record = Object.assign(recordOf(1, 'a'), { requestBytes: 10 });
     expect(requestDetails(1, maskedDetails(record), config).requestBody).toMatchObject({
       why: expect.stringMatching(/never/) as string,
     });
@@ -205,7 +205,7 @@ describe('requestDetails', () => {
   it.each([
     ['localhost:8080', "'http://localhost:8080/mpesa/x?a=1&b=it'\\''s'"],
     ['evil.example/$(id)', "'http://127.0.0.1:8080/mpesa/x?a=1&b=it'\\''s'"],
-  ])('makes a curl line for the Host %s that a shell takes as it is', (host, url) => {
+  ])('has a curl command with safe quoting for the Host %s', (host, url) => {
     const record = Object.assign(
       new RequestRecord('a', 'GET', ['host', host, 'authorization', 'Bearer x', 'accept', "a'b"]),
       {
@@ -217,16 +217,16 @@ describe('requestDetails', () => {
     expect(requestDetails(1, maskedDetails(record), adminConfig()).curl).toBe(`curl -sS ${url} -H 'accept: a'\\''b'`);
   });
 
-  it('gives the time of a request that never got a token to the token', () => {
-    const record = Object.assign(trailOf(1, 'a'), { startedAt: 100, receivedAt: 110, endedAt: 150 });
+  it('assigns the time of a request without a token to the token', () => {
+    const record = Object.assign(recordOf(1, 'a'), { startedAt: 100, receivedAt: 110, endedAt: 150 });
     expect(requestDetails(1, maskedDetails(record), adminConfig()).spans).toEqual([
       { kind: 'client body', fromMs: 0, lengthMs: 10 },
       { kind: 'token', fromMs: 10, lengthMs: 40 },
     ]);
   });
 
-  it('gives the time of a request whose body never came to the body', () => {
-    const record = Object.assign(trailOf(1, 'a'), { startedAt: 100, endedAt: 150 });
+  it('assigns the time of a request without its body to the body', () => {
+    const record = Object.assign(recordOf(1, 'a'), { startedAt: 100, endedAt: 150 });
     expect(requestDetails(1, maskedDetails(record), adminConfig()).spans).toEqual([
       { kind: 'client body', fromMs: 0, lengthMs: 50 },
     ]);

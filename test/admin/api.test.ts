@@ -17,7 +17,7 @@ async function requestsOf({ port }: RunningAdmin, query = ''): Promise<Record<st
 }
 
 describe('GET /api/routes', () => {
-  it('tells of every route before anything happened', async () => {
+  it('has every route before the first request', async () => {
     const admin = await startAdmin(ok);
     const answer = await sendRequest(admin.port, '/api/routes');
     expect([answer.status, answer.header('content-type'), answer.header('cache-control')]).toEqual([
@@ -35,7 +35,7 @@ describe('GET /api/routes', () => {
     });
   });
 
-  it('tells of the token and of what was answered, with times in ISO 8601', async () => {
+  it('has the token and the counts, with times in ISO 8601', async () => {
     const admin = await startAdmin(ok);
     await sendRequest(admin.proxyPort, '/raw/x');
     const route = await routeOf(admin);
@@ -50,7 +50,7 @@ describe('GET /api/routes', () => {
     expect(token['expires_at']).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
   });
 
-  it('says what is wrong and what to do about it', async () => {
+  it('says what is wrong and what to do', async () => {
     const admin = await startAdmin(ok);
     admin.emulator.control({ token_endpoint: 'denied' });
     await sendRequest(admin.proxyPort, '/paypack/me');
@@ -107,7 +107,7 @@ describe('GET /api/requests', () => {
   });
 
   it.each(['status=6xx', 'status=20', 'token=stolen', 'limit=0', 'limit=1001', 'limit=x'])(
-    'refuses %s with what would be right',
+    'refuses %s and says what is valid',
     async (query) => {
       const { port } = await startAdmin(ok);
       const answer = await sendRequest(port, `/api/requests?${query}`);
@@ -116,7 +116,7 @@ describe('GET /api/requests', () => {
     },
   );
 
-  it('shows the whole path once, also of a request that was refused at its route', async () => {
+  it('shows the whole path once, also of a request that its route refused', async () => {
     const admin = await startAdmin(ok);
     await sendRequest(admin.proxyPort, '/raw/raw/x');
     await sendRequest(admin.proxyPort, '/raw/socket', { headers: { upgrade: 'websocket' } });
@@ -128,7 +128,7 @@ describe('GET /api/requests', () => {
 });
 
 describe('GET /api/requests/{id}', () => {
-  it('tells where the time went, over two attempts', async () => {
+  it('has the timing of two attempts', async () => {
     const admin = await startAdmin(refusingFirstToken(ok));
     await sendJson(admin.proxyPort, '/raw/pay', { amount: 10 });
     const [{ id } = {}] = await requestsOf(admin);
@@ -181,7 +181,7 @@ describe('GET /api/requests/{id}', () => {
   });
 
   it.each(['1-1', `${process.pid}-99`, `${process.pid}-0`, 'x', '%00', `${process.pid}-1e3`])(
-    'has 404 for %s, which is not kept',
+    'responds 404 to %s, which is not kept',
     async (id) => {
       const { port } = await startAdmin(ok);
       expect((await sendRequest(port, `/api/requests/${id}`)).json()).toMatchObject({
@@ -193,7 +193,7 @@ describe('GET /api/requests/{id}', () => {
 });
 
 describe('POST /api/routes/{name}/refresh', () => {
-  it.each([NAME, 'raw', '%2Fraw'])('gets a new token for %s', async (name) => {
+  it.each([NAME, 'raw', '%2Fraw'])('fetches a new token for %s', async (name) => {
     const admin = await startAdmin(ok);
     await sendRequest(admin.proxyPort, '/raw/x');
     const before = (await routeOf(admin))['token'] as Record<string, unknown>;
@@ -204,7 +204,7 @@ describe('POST /api/routes/{name}/refresh', () => {
     expect(admin.upstream.tokens).toHaveLength(2);
   });
 
-  it('says why there is none', async () => {
+  it('says why there is no new token', async () => {
     const admin = await startAdmin(ok);
     admin.emulator.control({ token_endpoint: '429', retry_after: 7 });
     const answer = await sendRequest(admin.port, '/api/routes/paypack/refresh', { method: 'POST' });
@@ -217,7 +217,7 @@ describe('POST /api/routes/{name}/refresh', () => {
     admin.emulator.control({ token_endpoint: 'denied' });
   });
 
-  it('has 409 for a fixed key and 404 for no route', async () => {
+  it('responds 409 for a fixed key and 404 without a route', async () => {
     const { port } = await startAdmin(ok, { provider: 'static' });
     const post = (name: string) => sendRequest(port, `/api/routes/${name}/refresh`, { method: 'POST' });
     expect((await post('static')).json()).toMatchObject({ status: 409, code: 'fixed_key' });
@@ -226,7 +226,7 @@ describe('POST /api/routes/{name}/refresh', () => {
 });
 
 describe('POST /api/requests/{id}/replay', () => {
-  it('sends a request to an emulated provider once more', async () => {
+  it('resends a request to an emulated provider', async () => {
     const admin = await startAdmin(ok);
     await sendJson(admin.proxyPort, '/raw/pay', { amount: 10 });
     const [{ id } = {}] = await requestsOf(admin);
@@ -238,7 +238,7 @@ describe('POST /api/requests/{id}/replay', () => {
       .toBe(1);
   });
 
-  it('is refused where providers are real, and for what is not kept', async () => {
+  it('is refused for real providers, and for requests that are not kept', async () => {
     const admin = await startAdmin(ok, { emulated: false });
     await sendRequest(admin.proxyPort, '/raw/x');
     const [{ id } = {}] = await requestsOf(admin);
@@ -248,7 +248,7 @@ describe('POST /api/requests/{id}/replay', () => {
     expect(admin.upstream.requests).toHaveLength(1);
   });
 
-  it('says why a request cannot be sent again', async () => {
+  it('says why a request cannot be resent', async () => {
     const admin = await startAdmin(ok);
     await sendRequest(admin.proxyPort, '/nowhere');
     const [{ id } = {}] = await requestsOf(admin);
@@ -268,27 +268,27 @@ describe('methods', () => {
     ['GET', `/api/routes/${NAME}/refresh`, 'POST'],
     ['HEAD', `/api/routes/${NAME}/refresh`, 'POST'],
     ['GET', '/api/requests/1-1/replay', 'POST'],
-  ])('answers %s %s with 405 and what is allowed', async (method, path, allow) => {
+  ])('responds to %s %s with 405 and the allowed method', async (method, path, allow) => {
     const admin = await startAdmin(ok);
     const answer = await sendRequest(admin.port, path, { method });
     expect([answer.status, answer.header('allow')]).toEqual([405, allow]);
     expect(admin.upstream.tokens).toEqual([]);
   });
 
-  it('answers HEAD as GET, without a body and without listening to events', async () => {
+  it('responds to HEAD as to GET, without a body and without listening to events', async () => {
     const { port } = await startAdmin(ok);
     for (const path of ['/', '/requests', '/api/routes', '/api/requests', '/api/events']) {
       expect(await sendRequest(port, path, { method: 'HEAD' })).toMatchObject({ status: 200, text: '' });
     }
   });
 
-  it('has problem details for what is not there', async () => {
+  it('responds with problem details to unknown paths', async () => {
     const answer = await sendRequest((await startAdmin(ok)).port, '/api/nothing');
     expect([answer.status, answer.header('content-type')]).toEqual([404, 'application/problem+json']);
   });
 });
 
-describe('what a page of another origin asks for', () => {
+describe('a request of a page of another origin', () => {
   const get = ({ port }: RunningAdmin, headers: Record<string, string>, path = '/api/requests') =>
     sendRequest(port, path, { headers });
 
@@ -315,7 +315,7 @@ describe('what a page of another origin asks for', () => {
     }
   });
 
-  it('is let through where it is a link that somebody followed, or the dashboard itself', async () => {
+  it('is accepted if it follows a link, or is from the dashboard itself', async () => {
     const admin = await startAdmin(ok);
     const link = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' };
     expect((await get(admin, link, '/')).status).toBe(200);
@@ -325,7 +325,7 @@ describe('what a page of another origin asks for', () => {
   });
 });
 
-describe('actions asked for by a browser', () => {
+describe('actions of a browser', () => {
   const post = ({ port }: RunningAdmin, headers: Record<string, string>) =>
     sendRequest(port, `/api/routes/${NAME}/refresh`, { method: 'POST', headers });
 
@@ -342,19 +342,19 @@ describe('actions asked for by a browser', () => {
     expect(admin.upstream.tokens).toEqual([]);
   });
 
-  it('are refused from a page over TLS of the same name, which is another origin', async () => {
+  it('are refused from a page with TLS on the same host, which is another origin', async () => {
     const admin = await startAdmin(ok);
     expect((await post(admin, { origin: `https://127.0.0.1:${admin.port}` })).status).toBe(403);
   });
 
-  it('are refused under a name that leads here', async () => {
+  it('are refused with a foreign Host that resolves to this machine', async () => {
     const admin = await startAdmin(ok);
     const answer = await post(admin, { host: 'evil.example', origin: 'http://evil.example' });
     expect(answer.status).toBe(403);
     expect(admin.upstream.tokens).toEqual([]);
   });
 
-  it('are taken from its own pages', async () => {
+  it('are accepted from the dashboard', async () => {
     const admin = await startAdmin(ok);
     const origin = `http://localhost:${admin.port}`;
     const own = { host: `localhost:${admin.port}`, origin, 'sec-fetch-site': 'same-origin' };

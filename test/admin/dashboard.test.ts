@@ -26,7 +26,7 @@ function articlesOf(page: string): string[] {
 }
 
 describe('the dashboard', () => {
-  it('is one page with its own styles and script, and lets nothing else run or load', async () => {
+  it('is one page with its own style and script, and loads nothing else', async () => {
     const { port } = await startAdmin(ok);
     const { text, header } = await sendRequest(port, '/');
     const policy = header('content-security-policy') ?? '';
@@ -47,7 +47,7 @@ describe('the dashboard', () => {
     expect(text).toContain('<html lang="en">');
   });
 
-  it('has assets under addresses that change with them, so that they may be kept for good', async () => {
+  it('has assets with a hash in the URL, which are cached forever', async () => {
     const { port } = await startAdmin(ok);
     const { text } = await sendRequest(port, '/');
     const assets = [...text.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)].map(([, url = '']) => url);
@@ -63,7 +63,7 @@ describe('the dashboard', () => {
     expect((await sendRequest(port, '/assets/passwd')).status).toBe(404);
   });
 
-  it('shows a token by its fingerprint, how long it lives, and where that was learned', async () => {
+  it('shows the fingerprint of a token, its lifetime and the source of the lifetime', async () => {
     const admin = await startAdmin(ok);
     await sendRequest(admin.proxyPort, '/raw/x');
     const { text } = await sendRequest(admin.port, '/');
@@ -85,7 +85,7 @@ describe('the dashboard', () => {
     expect(text).toContain('What to do: </strong>Check <code>client_id</code>');
   });
 
-  it('says PRODUCTION in words, EMULATED where it is, and its version', async () => {
+  it('shows PRODUCTION, EMULATED and the version', async () => {
     const page = await pageWith({ version: '9.8.7' }, routesNamed(['/mpesa/*'], { environment: 'production' }));
     expect(page).toContain('>PRODUCTION</span>');
     expect(page).toContain('<p>wakala 9.8.7 ·');
@@ -96,13 +96,13 @@ describe('the dashboard', () => {
     expect(emulated).not.toContain('PRODUCTION');
   });
 
-  it('says why a reload was refused', async () => {
+  it('shows why a reload was refused', async () => {
     const failure = 'proxy.config.yaml:3:1: unknown key <b>';
     const page = await pageWith({ reloads: () => ({ taken: 0, refused: 1, failure }) });
     expect(page).toContain('unknown key &lt;b&gt;');
   });
 
-  it('shows 200 of many routes and says how many are left out', async () => {
+  it('shows 200 of many routes and the number of the others', async () => {
     const names = Array.from({ length: 250 }, (_, i) => `/r${i}/*`);
     const page = await pageWith({}, routesNamed(names));
     expect(articlesOf(page)).toHaveLength(200);
@@ -111,7 +111,7 @@ describe('the dashboard', () => {
     expect(await pageWith({}, routesNamed(names), '/?q=%22%3E%3Cb%3E')).toContain('value="&quot;&gt;&lt;b&gt;"');
   });
 
-  it('shows where a route has a fixed key no button to refresh it', async () => {
+  it('has no refresh button for a fixed key', async () => {
     const { port } = await startAdmin(ok, { provider: 'static' });
     const { text } = await sendRequest(port, '/');
     expect(text).toContain('/api/routes/%2Fraw%2F*/refresh');
@@ -125,7 +125,7 @@ describe('the dashboard without scripts', () => {
     return sendRequest(port, path, { method: 'POST', headers });
   };
 
-  it('loads itself again every five seconds, with the filter and without the message', async () => {
+  it('reloads every five seconds, with the filter and without the message', async () => {
     const { port } = await startAdmin(ok);
     const again = async (path: string) => /content="5;url=([^"]*)"/.exec((await sendRequest(port, path)).text)?.[1];
     expect(await again('/')).toBe('/');
@@ -134,7 +134,7 @@ describe('the dashboard without scripts', () => {
     expect(await again('/requests')).toBeUndefined();
   });
 
-  it('comes back to the page with what became of the button', async () => {
+  it('returns to the page with the result of a button', async () => {
     const admin = await startAdmin(ok);
     const { text } = await sendRequest(admin.port, '/');
     const [, path = ''] = /action="(\/api\/routes\/%2Fraw[^"]+)"/.exec(text) ?? [];
@@ -150,13 +150,13 @@ describe('the dashboard without scripts', () => {
     expect(message.exec(after)?.[1]).toContain('got no new token');
   });
 
-  it('says nothing that a link puts into its address', async () => {
+  it('shows no text from its own URL', async () => {
     const { port } = await startAdmin(ok);
     const { text } = await sendRequest(port, '/?refreshed=call%20this%20number');
     expect(text).toContain('<div id="message" role="status"></div>');
   });
 
-  it('sends a request again and shows the new one', async () => {
+  it('resends a request and shows the new one', async () => {
     const admin = await startAdmin(ok);
     await sendRequest(admin.proxyPort, '/raw/x');
     const list = await sendRequest(admin.port, '/requests');
@@ -168,8 +168,8 @@ describe('the dashboard without scripts', () => {
   });
 });
 
-describe('the version of a configuration', () => {
-  it('is that of the one that serves now', async () => {
+describe('the shown configuration', () => {
+  it('is the one in use', async () => {
     let names = ['/a/*'];
     const app = adminApp(adminContext({ config: () => adminConfig(routesNamed(names)) }));
     const get = async () => articlesOf(await (await app.request('/', { headers: { host: 'localhost' } })).text());

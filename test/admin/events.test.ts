@@ -112,7 +112,7 @@ async function startCounted(changes: Partial<AdminContext> = {}) {
 }
 
 describe('GET /api/events', () => {
-  it('tells of every route first, then of what changed and of each new request', async () => {
+  it('sends every route first, then changes and each new request', async () => {
     const admin = await startAdmin(() => reply(200, 'fine'));
     await sendRequest(admin.proxyPort, '/raw/before');
     const listener = await Listener.open(admin.port);
@@ -126,7 +126,7 @@ describe('GET /api/events', () => {
     expect(listener.text).not.toContain('/raw/before');
   });
 
-  it('tells only of those routes that changed', async () => {
+  it('sends only the routes that changed', async () => {
     const admin = await startAdmin(() => reply(200, 'fine'));
     const listener = await Listener.open(admin.port);
     await listener.event(({ name }) => name === 'routes');
@@ -137,7 +137,7 @@ describe('GET /api/events', () => {
     expect(new Set(names)).toEqual(new Set(['/raw/*']));
   });
 
-  it('says no more than that there is something, to those who want it brief', async () => {
+  it('sends events without content if `brief` is set', async () => {
     const admin = await startAdmin(() => reply(200, 'fine'));
     const listener = await Listener.open(admin.port, '?brief=true');
     expect((await listener.event(({ name }) => name === 'routes')).data).toEqual({});
@@ -145,7 +145,7 @@ describe('GET /api/events', () => {
     expect((await listener.event(({ name }) => name === 'request')).data).toEqual({});
   });
 
-  it('ends when the server does', async () => {
+  it('ends with the server', async () => {
     const admin = await startAdmin(() => reply(200, 'fine'));
     const listener = await Listener.open(admin.port);
     await listener.event(({ name }) => name === 'routes');
@@ -153,7 +153,7 @@ describe('GET /api/events', () => {
     await listener.closed;
   });
 
-  it('polls once a second for all who listen, and not at all while nobody does', async () => {
+  it('polls once a second for all listeners, and not at all without one', async () => {
     const { clock, snapshot, port } = await startCounted();
     expect(snapshot).not.toHaveBeenCalled();
     const listeners = await Promise.all([1, 2, 3].map(() => Listener.open(port)));
@@ -169,7 +169,7 @@ describe('GET /api/events', () => {
     await (await Listener.open(port)).event(({ name }) => name === 'routes');
   });
 
-  it('beats every 15 s, so that a connection that is gone is noticed', async () => {
+  it('sends a heartbeat every 15 s', async () => {
     const { clock, port } = await startCounted({ processes: () => [] });
     const listener = await Listener.open(port);
     await listener.event(({ name }) => name === 'routes');
@@ -180,7 +180,7 @@ describe('GET /api/events', () => {
     expect(listener.events).toHaveLength(1);
   });
 
-  it('cuts off who does not read', async () => {
+  it('disconnects a client that does not read', async () => {
     const { clock, port, snapshot } = await startCounted({ version: 'x'.repeat(1_000_000) });
     const socket = connect(port, '127.0.0.1').pause();
     onTestFinished(() => void socket.destroy());
@@ -193,7 +193,7 @@ describe('GET /api/events', () => {
     await closed;
   });
 
-  it('has room for fifty listeners, and for another one when one leaves', async () => {
+  it('accepts 50 listeners, and another one when one leaves', async () => {
     const { port } = await startCounted();
     const listeners = await Promise.all(Array.from({ length: 50 }, () => Listener.open(port)));
     const refused = await sendRequest(port, '/api/events');
@@ -210,7 +210,7 @@ describe('GET /api/events', () => {
     });
   });
 
-  it('tells of the newest 200 requests of a second', async () => {
+  it('sends the newest 200 requests of a second', async () => {
     const { clock, port, record } = await startCounted();
     const listener = await Listener.open(port);
     await listener.event(({ name }) => name === 'routes');
@@ -221,14 +221,14 @@ describe('GET /api/events', () => {
     expect([told.length, told[0]]).toEqual([200, 'request-101']);
   });
 
-  it('is guarded like everything else', async () => {
+  it('requires the same access as the rest', async () => {
     const { port } = await startCounted();
     expect((await sendRequest(port, '/api/events', { headers: { host: 'evil.example' } })).status).toBe(403);
   });
 });
 
 describe('eventStream', () => {
-  it('drops a listener that does not read, and ends its poll', async () => {
+  it('disconnects a listener that does not read, and ends its poll', async () => {
     const { clock, context } = await startCounted({
       version: 'x'.repeat(100_000),
     });
@@ -240,7 +240,7 @@ describe('eventStream', () => {
     expect(destroy).toHaveBeenCalledOnce();
   });
 
-  it('drops a listener whose socket takes nothing more', async () => {
+  it('disconnects a listener with a full socket', async () => {
     const { clock, context } = await startCounted();
     const destroy = vi.fn();
     const connection = { writableLength: 0, destroy };
@@ -254,7 +254,7 @@ describe('eventStream', () => {
     expect(clock.timers).toBe(0);
   });
 
-  it('gives the same bytes to all listeners, so that what one leaves unread takes no memory of its own', async () => {
+  it('sends the same bytes to all listeners', async () => {
     const { clock, context } = await startCounted();
     const feed = new EventFeed(context);
     const connection = { writableLength: 0, destroy: vi.fn() };
@@ -266,7 +266,7 @@ describe('eventStream', () => {
     for (const reader of readers) await reader.cancel();
   });
 
-  it('keeps a listener that is told more at once than it may leave unread', async () => {
+  it('keeps a listener that gets one message above the limit', async () => {
     const { clock, context } = await startCounted({ version: 'x'.repeat(1_000_000) });
     const destroy = vi.fn();
     const reader = eventStream(new EventFeed(context), clock, false, { writableLength: 0, destroy }).getReader();
@@ -279,7 +279,7 @@ describe('eventStream', () => {
     await reader.cancel();
   });
 
-  it('goes on telling those who do', async () => {
+  it('goes on with the listeners that read', async () => {
     const { clock, context } = await startCounted();
     const feed = new EventFeed(context);
     const reader = eventStream(feed, clock, true, { writableLength: 0, destroy: vi.fn() }).getReader();

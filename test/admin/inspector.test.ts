@@ -18,7 +18,7 @@ async function startWithCall(script: Script, settings = {}) {
 }
 
 describe('the inspector', () => {
-  it('lists the last requests with the values of its filters kept', async () => {
+  it('lists the last requests and keeps the values of its filters', async () => {
     const admin = await startWithCall(ok);
     const { text } = await sendRequest(admin.port, '/requests?status=2xx&route=%2Fraw%2F*&q=pay');
     expect(text).toContain('<code>/raw/pay?pin=[redacted]</code>');
@@ -28,7 +28,7 @@ describe('the inspector', () => {
     expect((await sendRequest(admin.port, '/requests?status=5xx')).text).toContain('No recorded request matches.');
   });
 
-  it('escapes what clients sent', async () => {
+  it('escapes text of clients', async () => {
     const admin = await startAdmin(ok);
     await sendRequest(admin.proxyPort, "/raw/'onload=alert(1)'", {
       headers: { 'user-agent': '<script>alert(1)</script>' },
@@ -37,7 +37,7 @@ describe('the inspector', () => {
     expect(list + (await detailsOf(admin))).not.toMatch(/<script>alert|'onload/);
   });
 
-  it('shows where the time went, over both attempts', async () => {
+  it('shows the timing of both attempts', async () => {
     const page = await detailsOf(await startWithCall(refusingFirstToken(ok)));
     for (const text of [
       'Waiting for the client&#39;s body',
@@ -51,7 +51,7 @@ describe('the inspector', () => {
     }
   });
 
-  it('shows headers and bodies masked, and a curl line without what is hidden', async () => {
+  it('shows masked headers and bodies, and a curl command without hidden values', async () => {
     const admin = await startWithCall(() => json(200, { access_token: 'canary-answer-token', amount: 10 }));
     const page = await detailsOf(admin);
     for (const secret of [...admin.secrets(), 'canary-answer-token', '1234<']) expect(page).not.toContain(secret);
@@ -62,13 +62,13 @@ describe('the inspector', () => {
     expect(curl).not.toMatch(/authorization/i);
   });
 
-  it('says why a body is not there', async () => {
+  it('says why there is no body', async () => {
     expect(await detailsOf(await startWithCall(ok, { settings: { inspect_bodies: false } }))).toContain(
       'set <code>inspect_bodies: true</code> in the configuration',
     );
   });
 
-  it('shows the code, the reason and the outcome of an answer of its own', async () => {
+  it('shows code, reason and outcome of an error of Wakala', async () => {
     const admin = await startAdmin(ok);
     admin.emulator.control({ token_endpoint: '500' });
     await sendRequest(admin.proxyPort, '/paypack/me');
@@ -77,12 +77,12 @@ describe('the inspector', () => {
     expect(page).toContain('The request did not reach the provider.');
   });
 
-  it('has a button to send a request again only where providers are emulated', async () => {
+  it('has a resend button only for emulated providers', async () => {
     expect(await detailsOf(await startWithCall(ok))).toContain('>Resend</button>');
     expect(await detailsOf(await startWithCall(ok, { emulated: false }))).not.toContain('Resend');
   });
 
-  it('has a page for a request that is not kept any more', async () => {
+  it('has a page for requests that are not kept any more', async () => {
     const { port } = await startAdmin(ok);
     const answer = await sendRequest(port, '/requests/1-1');
     expect(answer.status).toBe(404);

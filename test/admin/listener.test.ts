@@ -24,34 +24,31 @@ function appWith(context: Partial<AdminContext> = {}, settings: AdminSettings = 
   };
 }
 
-describe('a request that came through a wakala', () => {
-  it.each(['/livez', '/readyz', '/metrics', '/', '/api/requests', '/api/routes'])(
-    'gets nothing at %s: a route of some wakala leads here',
-    async (path) => {
-      const ask = appWith();
-      for (const via of ['1.1 wakala', '1.1 proxy, 1.1 Wakala', '1.1 wakala , 1.0 proxy']) {
-        const answer = await ask(path, { host: 'localhost:9901', via });
-        expect([answer.status, answer.json()['code']]).toEqual([508, 'loop_detected']);
-      }
-      expect((await ask(path, { host: 'localhost:9901', via: '1.1 proxy' })).status).toBe(200);
-    },
-  );
+describe('a request that came through a Wakala', () => {
+  it.each(['/livez', '/readyz', '/metrics', '/', '/api/requests', '/api/routes'])('gets 508 at %s', async (path) => {
+    const ask = appWith();
+    for (const via of ['1.1 wakala', '1.1 proxy, 1.1 Wakala', '1.1 wakala , 1.0 proxy']) {
+      const answer = await ask(path, { host: 'localhost:9901', via });
+      expect([answer.status, answer.json()['code']]).toEqual([508, 'loop_detected']);
+    }
+    expect((await ask(path, { host: 'localhost:9901', via: '1.1 proxy' })).status).toBe(200);
+  });
 });
 
 describe('/livez', () => {
-  it('says that the process answers, whatever else is wrong', async () => {
+  it('is 200 while the process responds', async () => {
     const ask = appWith({ ready: () => false, reloads: () => REFUSED });
     expect(await ask('/livez')).toMatchObject({ status: 200, text: '{"status":"live"}' });
   });
 });
 
 describe('/readyz', () => {
-  it('says that requests are taken', async () => {
+  it('is 200 while requests are accepted', async () => {
     const { status, text, header } = await appWith()('/readyz');
     expect([status, text, header('cache-control')]).toEqual([200, '{"status":"ready"}', 'no-store']);
   });
 
-  it('stays ready with a reason where a reload failed, for the old configuration serves', async () => {
+  it('stays ready after a failed reload, and has the reason', async () => {
     const { status, text } = await appWith({ reloads: () => REFUSED })('/readyz');
     expect(status).toBe(200);
     expect(JSON.parse(text)).toEqual({ status: 'ready', detail: 'reload refused: line 3' });
@@ -79,7 +76,7 @@ describe('/readyz', () => {
     expect(sent).toEqual([200, `{"status":"ready"${detail}}`]);
   });
 
-  it('is 503 from the moment that draining begins', async () => {
+  it('is 503 from the start of draining', async () => {
     let ready = true;
     const ask = appWith({ ready: () => ready });
     expect((await ask('/readyz')).status).toBe(200);
@@ -89,14 +86,14 @@ describe('/readyz', () => {
 });
 
 describe('the admin listener', () => {
-  it('has an index, and 404 for what is not there', async () => {
+  it('has an index, and responds 404 to unknown paths', async () => {
     const ask = appWith();
     expect(await ask('/')).toMatchObject({ status: 200 });
     expect((await ask('/')).text).toContain('/readyz');
     for (const path of ['/livez/', '/LIVEZ', '/nowhere', '/livez/x']) expect((await ask(path)).status).toBe(404);
   });
 
-  it('changes nothing on a GET, and takes no other method on its probes', async () => {
+  it('changes nothing on a GET, and accepts no other method on its probes', async () => {
     const ask = appWith();
     for (const method of ['POST', 'PUT', 'DELETE']) {
       expect((await ask('/readyz', { host: 'localhost' }, method)).status).toBe(404);
@@ -108,7 +105,7 @@ describe('the admin listener', () => {
 
 describe('the admin listener on a loopback address', () => {
   it.each(['localhost:99999', 'localhost:', '[::1', 'a:b:c', '[::1]:'])(
-    'answers the Host %j, which makes no URL, with a problem',
+    'responds to the invalid Host %j with a problem',
     async (host) => {
       const { status, header, json } = await appWith()('/', { host });
       expect([status, header('content-type')]).toEqual([400, 'application/problem+json']);
@@ -121,24 +118,24 @@ describe('the admin listener on a loopback address', () => {
   });
 
   it.each(['evil.example', 'localhost.evil.example:9901', '127.0.0.1.evil.example', '10.0.0.1:9901'])(
-    'refuses the Host %j with 403, as a page could have led a browser here by that name',
+    'refuses the Host %j with 403, because a web page could have that host',
     async (host) => {
       const answer = await appWith()('/', { host });
       expect([answer.status, answer.text]).toEqual([403, 'host refused\n']);
     },
   );
 
-  it('refuses an empty Host as well', async () => {
+  it('refuses an empty Host', async () => {
     expect((await adminApp(adminContext()).request('/', { headers: { host: '' } })).status).toBe(403);
   });
 
-  it('answers its probes under any name, for these say nothing that is not public', async () => {
+  it('responds to its probes under any Host', async () => {
     const ask = appWith();
     expect((await ask('/livez', { host: 'pod.example' })).status).toBe(200);
     expect((await ask('/readyz', { host: 'pod.example' })).status).toBe(200);
   });
 
-  it('needs no token, even if there is one', async () => {
+  it('requires no token, even if one is configured', async () => {
     const ask = appWith({}, { token: TOKEN });
     expect((await ask('/', { host: 'localhost' })).status).toBe(200);
   });
@@ -147,7 +144,7 @@ describe('the admin listener on a loopback address', () => {
 describe('the admin listener on another address', () => {
   const others = { host: '0.0.0.0', token: TOKEN };
 
-  it('answers its probes without credentials', async () => {
+  it('responds to its probes without credentials', async () => {
     const ask = appWith({}, others);
     for (const path of ['/livez', '/readyz']) expect((await ask(path, { host: '10.0.0.7:9901' })).status).toBe(200);
   });
@@ -161,7 +158,7 @@ describe('the admin listener on another address', () => {
     ['the token as a user name', { authorization: `Basic ${Buffer.from(`${TOKEN}:`).toString('base64')}` }],
     ['the token in another header', { 'x-token': TOKEN }],
     ['an empty token', { authorization: 'Bearer ' }],
-  ])('answers 401 to whoever sends %s', async (_, headers) => {
+  ])('responds 401 to %s', async (_, headers) => {
     const answer = await appWith({}, others)('/', { host: '10.0.0.7:9901', ...headers });
     expect([answer.status, answer.header('www-authenticate')]).toEqual([
       401,
@@ -177,18 +174,18 @@ describe('the admin listener on another address', () => {
     `bearer ${TOKEN}`,
     ` Bearer  ${TOKEN} `,
     `Basic ${Buffer.from(`anyone:${TOKEN}`).toString('base64')}`,
-  ])('serves whoever sends %j', async (authorization) => {
+  ])('accepts %j', async (authorization) => {
     expect((await appWith({}, others)('/', { host: 'admin.example', authorization })).status).toBe(200);
   });
 
-  it('serves nobody where there is no token', async () => {
+  it('refuses everyone without a configured token', async () => {
     const ask = appWith({}, { host: '0.0.0.0' });
     for (const authorization of ['', 'Bearer', 'Bearer ', 'Bearer undefined', 'Bearer [redacted]']) {
       expect((await ask('/', { host: 'admin.example', authorization })).status).toBe(401);
     }
   });
 
-  it('goes by the token of the configuration that serves now', async () => {
+  it('uses the token of the current configuration', async () => {
     let token = 'first-token-0123456789';
     const ask = appWith({ config: () => adminConfig({ host: '0.0.0.0', token }) });
     const authorization = `Bearer ${TOKEN}`;

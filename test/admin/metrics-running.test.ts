@@ -20,7 +20,7 @@ async function startQuietProxy(settings: Settings) {
 }
 
 describe('/metrics of a running proxy', () => {
-  it('tells what became of its requests and tokens', async () => {
+  it('counts requests and tokens', async () => {
     const { proxy, statuses } = await startBusyProxy();
     expect(statuses).toEqual([200, 200, 500, 200, 502, 503, 502, 200, 404]);
     const found = await scrape(proxy);
@@ -48,7 +48,7 @@ describe('/metrics of a running proxy', () => {
     expect(found.value('wakala_token_store_connected')).toBe(0);
   });
 
-  it('tells of its process', async () => {
+  it('has the metrics of its process', async () => {
     const proxy = await startQuietProxy({ admin: '127.0.0.1:0' });
     const found = await scrape(proxy);
     expect(found.value('wakala_workers')).toBe(1);
@@ -59,7 +59,7 @@ describe('/metrics of a running proxy', () => {
     expect(Math.abs(found.value('process_start_time_seconds')! - Date.now() / 1000)).toBeLessThan(10);
   });
 
-  it('counts requests that are under way', async () => {
+  it('counts requests in flight', async () => {
     const upstream = await RawUpstream.start(() => undefined);
     const proxy = await startProxy({ admin: '127.0.0.1:0', routes: { '/api/*': routeTo(upstream) } });
     const held = sendRequest(proxy.port, '/api/x');
@@ -73,7 +73,7 @@ describe('/metrics of a running proxy', () => {
     expect((await scrape(proxy)).value('wakala_requests_in_flight', { route: '/api/*' })).toBe(0);
   });
 
-  it('holds no token, secret, path, query, body or header', async () => {
+  it('has no token, secret, path, query, body or header', async () => {
     const { proxy, upstream, refusing, emulator } = await startBusyProxy();
     const { text } = await scrape(proxy);
     const credentials = [...emulator.credentials.values()].map((secret) => secret.reveal());
@@ -83,7 +83,7 @@ describe('/metrics of a running proxy', () => {
     expect(text).not.toMatch(/canary|real-token|bearer|\/two|\/bad\b|redis:/i);
   });
 
-  it('is the text format that Prometheus asks for, and not to be cached', async () => {
+  it('is in the Prometheus text format and not cached', async () => {
     const proxy = await startQuietProxy({ admin: '127.0.0.1:0' });
     const { header } = await sendRequest(proxy.server.admin!.port, '/metrics');
     expect(header('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
@@ -93,7 +93,7 @@ describe('/metrics of a running proxy', () => {
   it.each([
     ['without a token', '0.0.0.0:0'],
     ['with a token', { address: '0.0.0.0:0', token: 'admin-token-0123456789' }],
-  ])('is open on an address that is not loopback, under any Host, %s', async (_, admin) => {
+  ])('is open on an address other than loopback, under any Host, %s', async (_, admin) => {
     const proxy = await startQuietProxy({ admin });
     for (const host of ['10.0.0.7:9901', 'wakala.payments.svc', 'evil.example']) {
       const answer = await sendRequest(proxy.server.admin!.port, '/metrics', { headers: { host } });
@@ -102,7 +102,7 @@ describe('/metrics of a running proxy', () => {
     }
   });
 
-  it('is refused on a loopback address under a Host that is not of this machine', async () => {
+  it('is refused on a loopback address under a foreign Host', async () => {
     const { server } = await startQuietProxy({ admin: '127.0.0.1:0' });
     const { port } = server.admin!;
     for (const host of ['evil.example', `127.0.0.1.evil.example:${port}`, '10.0.0.7:9901']) {
@@ -136,7 +136,7 @@ describe('the descriptors in src/telemetry/metrics.ts', () => {
 
 // Which processes there are is read from /proc.
 describe.runIf(process.platform === 'linux')('/metrics of workers', { timeout: 20_000 }, () => {
-  it('has the requests of all of them, though one dies, and one token', async () => {
+  it('has the requests of all workers, even after one died, and one token', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const adminPort = await freePort();
     const admin = `127.0.0.1:${adminPort}`;

@@ -73,7 +73,7 @@ describe('the metrics of several processes', () => {
     expect(found.value('wakala_workers')).toBe(2);
   });
 
-  it('have the start of the first, and the connections of one origin together', async () => {
+  it('have the earliest start, and the summed connections of an origin', async () => {
     const pool = { origin: 'https://api.example', busy: 2, idle: 1, waiting: 3 };
     const found = await scrapeOf(
       process({ pid: 1, startedAtMs: NOW - 5000, upstreams: [pool, pool] }),
@@ -87,7 +87,7 @@ describe('the metrics of several processes', () => {
   const five = routeCounts({ statuses: [0, 0, 5, 0, 0, 0], errors: { overloaded: 2 } });
   const requestsIn = (found: Scrape) => found.value('wakala_requests_total', { status: '2xx' });
 
-  it('keep what a process counted that died, so that no counter falls', async () => {
+  it('keep the counts of a process that died, so that no counter falls', async () => {
     const scrape = scraper();
     const exchanged = credentialSnapshot({
       exchanges: {
@@ -109,7 +109,7 @@ describe('the metrics of several processes', () => {
     }
   });
 
-  it('count a process that was late for one scrape with what it said before, and never twice', async () => {
+  it('count a process that missed a scrape with its last counts, and never twice', async () => {
     const scrape = scraper();
     const both = [process({ pid: 1 }, five), process({ pid: 2, connections: 4 }, five)];
     expect(requestsIn(await scrape(both))).toBe(10);
@@ -121,7 +121,7 @@ describe('the metrics of several processes', () => {
     expect(requestsIn(await scrape(both))).toBe(10);
   });
 
-  it('tell a process from an earlier one with the same pid', async () => {
+  it('distinguish a process from an earlier one with the same pid', async () => {
     const scrape = scraper();
     await scrape([process({ pid: 7, startedAtMs: NOW - 5000 }, five)]);
     const reborn = process({ pid: 7, startedAtMs: NOW - 1000 }, routeCounts({ statuses: [0, 0, 1, 0, 0, 0] }));
@@ -129,23 +129,23 @@ describe('the metrics of several processes', () => {
     expect(requestsIn(await scrape([reborn]))).toBe(6);
   });
 
-  it('are there, and valid, even if no process answers', async () => {
+  it('are valid even if no process responds', async () => {
     const found = await scrapeOf();
     expect(found.value('wakala_workers')).toBe(0);
     expect(found.value('wakala_build_info', { version: '0.0.0', commit: '' })).toBe(1);
     expect(found.names).not.toContain('process_start_time_seconds');
   });
 
-  it('say which version runs, and what commit it was built from', async () => {
+  it('have the version and the commit of the build', async () => {
     const found = await scraper({ version: '9.8.7', commit: 'abc1234' })([]);
     expect(found.value('wakala_build_info', { version: '9.8.7', commit: 'abc1234' })).toBe(1);
   });
 });
 
-describe('a histogram', () => {
+describe('the histogram', () => {
   const buckets = (found: Scrape) => found.by('le', 'wakala_request_duration_seconds_bucket', { route: ROUTE });
 
-  it('counts a duration on a bound below it, and one just above it in the next', async () => {
+  it('counts a duration on a bound in its bucket, and one just above it in the next', async () => {
     for (const seconds of [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60]) {
       const latency = newLatencyBuckets();
       for (const ms of [seconds * 1000, seconds * 1000 + 0.01]) latency[latencyBucketOf(ms)]! += 1;
@@ -155,14 +155,14 @@ describe('a histogram', () => {
     }
   });
 
-  it('has the bounds that are told, each of them one that durations are counted by', async () => {
+  it('has the documented bounds, each of which is a bound of the counters', async () => {
     const found = Object.keys(buckets(await scrapeOf(process({}, routeCounts()))));
     const bounds = ['0.005', '0.01', '0.02', '0.05', '0.1', '0.2', '0.5', '1', '2', '5', '10', '30', '60', '+Inf'];
     expect(new Set(found)).toEqual(new Set(bounds));
     for (const bound of bounds.slice(0, -1)) expect(LATENCY_BOUNDS_MS).toContain(Number(bound) * 1000);
   });
 
-  it('never falls from one bound to the next, and ends with the count', async () => {
+  it('is cumulative and ends with the count', async () => {
     const buckets = LATENCY_BOUNDS_MS.map((_, i) => i + 1).concat(100);
     const found = await scrapeOf(process({}, routeCounts({ latency: { buckets, sumMs: 12_345 } })));
     const values = found.all('wakala_request_duration_seconds_bucket').map(({ value }) => value);
@@ -178,7 +178,7 @@ describe('a token that processes share', () => {
   const having = (pid: number, one: Partial<CredentialSnapshot>) =>
     process({ pid, credentials: [credentialSnapshot(one)] });
 
-  it('is the one with the highest number, whenever it was issued', async () => {
+  it('is the one with the highest generation, whenever it was issued', async () => {
     const older = tokenSnapshot(NOW, { generation: 4, issuedAtMs: NOW, expiresAtMs: NOW + 9000 });
     const newer = tokenSnapshot(NOW, { generation: 5, issuedAtMs: NOW - 500, expiresAtMs: NOW + 5000 });
     for (const tokens of [
@@ -191,20 +191,20 @@ describe('a token that processes share', () => {
     }
   });
 
-  it('is the one issued last where it has no number', async () => {
+  it('is the one issued last if there is no generation', async () => {
     const older = tokenSnapshot(NOW, { issuedAtMs: NOW - 500, expiresAtMs: NOW + 9000 });
     const newer = tokenSnapshot(NOW, { issuedAtMs: NOW, expiresAtMs: NOW + 5000 });
     expect(expiry(await scrapeOf(having(1, { token: newer }), having(2, { token: older })))).toBe((NOW + 5000) / 1000);
     expect(expiry(await scrapeOf(having(1, { token: older }), having(2, { token: newer })))).toBe((NOW + 5000) / 1000);
   });
 
-  it('is valid to its last millisecond', async () => {
+  it('is valid until its last millisecond', async () => {
     const valid = async (expiresAtMs: number) =>
       (await scrapeOf(having(1, { token: tokenSnapshot(NOW, { expiresAtMs }) }))).value('wakala_token_valid');
     expect([await valid(NOW + 1), await valid(NOW), await valid(NOW - 1)]).toEqual([1, 0, 0]);
   });
 
-  it('has the longest backoff and the worst clock that any of them tells of', async () => {
+  it('has the longest backoff and the largest clock skew of any process', async () => {
     const found = await scrapeOf(
       having(1, { retryAtMs: NOW + 2500, clockSkewMs: 1000 }),
       having(2, { retryAtMs: NOW + 500, clockSkewMs: -4000 }),
@@ -214,7 +214,7 @@ describe('a token that processes share', () => {
     expect(found.value('wakala_token_clock_skew_seconds')).toBe(-4);
   });
 
-  it('has no expiry, no exchanges and no backoff where it is a fixed key', async () => {
+  it('has no expiry, exchanges or backoff if it is a fixed key', async () => {
     const fixed = {
       fixed: true,
       token: tokenSnapshot(NOW, { expiresAtMs: Infinity, lifetimeSource: 'fixed' as const }),
@@ -226,7 +226,7 @@ describe('a token that processes share', () => {
     }
   });
 
-  it('counts its exchanges by grant and outcome, those with a refresh token only where there were any', async () => {
+  it('counts exchanges by grant and outcome, and leaves out an unused refresh grant', async () => {
     const none = { ok: 0, denied: 0, unavailable: 0 };
     const exchanges = { credentials: { ...none, denied: 2 }, refresh: none };
     const found = await scrapeOf(having(1, { exchanges }), having(2, { exchanges }));
@@ -248,7 +248,7 @@ describe('the token store', () => {
     expect((await connected(true, false)).value('wakala_token_store_connected')).toBe(0);
   });
 
-  it('has no metric where there is none', async () => {
+  it('has no metric if it is not configured', async () => {
     expect((await scrapeOf(process())).names).not.toContain('wakala_token_store_connected');
   });
 });
@@ -266,8 +266,8 @@ describe('reloads', () => {
   });
 });
 
-describe('what a route is called', () => {
-  it('comes back as it was written, though no configuration allows quotes and backslashes', async () => {
+describe('the name of a route', () => {
+  it('is escaped, although no configuration allows quotes and backslashes', async () => {
     const name = '/a"b\\n,c:d/*';
     const provider = { provider: 'static', upstream: 'https://api.example/v1', credentials: { token: 'made-up-key' } };
     const written = adminConfig({ file: { routes: { '/x/*': provider } } });
@@ -283,7 +283,7 @@ describe('what a route is called', () => {
     expect(found.value('wakala_request_duration_seconds_count', { route: name })).toBe(0);
   });
 
-  it('is that of a route in the configuration, or it is not there', async () => {
+  it('is left out if the route is not in the configuration', async () => {
     const gone = {
       name: '/gone/*',
       credential: ROUTE,
@@ -297,8 +297,8 @@ describe('what a route is called', () => {
   });
 });
 
-describe('10,000 routes that nobody called', () => {
-  it('take one line each, and five for each credential', async () => {
+describe('10,000 routes without requests', () => {
+  it('take one line per route, and five per credential', async () => {
     const route = { provider: 'mpesa', credentials: { consumer_key: 'key', consumer_secret: 'secret' } };
     const names = Array.from({ length: 10_000 }, (_, i) => `/tenant-${i}/*`);
     const routes = names.map((name) => ({

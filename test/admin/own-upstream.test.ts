@@ -9,8 +9,8 @@ vi.mock('node:dns', async (original) => ({ ...(await original<object>()), lookup
 
 type Done = (error: null, addresses: LookupAddress[]) => void;
 
-describe('a route to a name that leads to an admin listener', () => {
-  it.each(['admin.test', 'a.localhost', 'localhost'])('gives nothing of it to clients: %s', async (name) => {
+describe('a route to a host that resolves to an admin listener', () => {
+  it.each(['admin.test', 'a.localhost', 'localhost'])('is refused: %s', async (name) => {
     vi.mocked(lookup).mockImplementation(((_name: string, _options: unknown, done: Done) => {
       done(null, [{ address: '127.0.0.1', family: 4 }]);
     }) as unknown as typeof lookup);

@@ -12,7 +12,7 @@ async function start(settings: Settings) {
 }
 
 describe('the admin listener of a running proxy', () => {
-  it('is apart from the proxy: neither serves what the other does', async () => {
+  it('is separate from the proxy: neither serves the paths of the other', async () => {
     const { proxy, port } = await start({ admin: '127.0.0.1:0' });
     expect((await sendRequest(port!, '/livez')).status).toBe(200);
     expect((await sendRequest(port!, '/api/x')).status).toBe(404);
@@ -20,25 +20,25 @@ describe('the admin listener of a running proxy', () => {
     expect((await sendRequest(proxy.port, '/api/x')).text).toBe('fine');
   });
 
-  it('is not there where it was turned off', async () => {
+  it('does not exist if it is turned off', async () => {
     const { port } = await start({ admin: false });
     expect(port).toBeUndefined();
   });
 
-  it('guards itself against names that lead here', async () => {
+  it('refuses foreign Host headers', async () => {
     const { port } = await start({ admin: '127.0.0.1:0' });
     expect((await sendRequest(port!, '/', { headers: { host: 'evil.example' } })).status).toBe(403);
     expect((await sendRequest(port!, '/')).status).toBe(200);
   });
 
-  it('asks for its token on an address that others can reach, except for its probes', async () => {
+  it('requires its token on a reachable address, except for its probes', async () => {
     const { port } = await start({ admin: { address: '0.0.0.0:0', token: TOKEN } });
     expect((await sendRequest(port!, '/readyz')).status).toBe(200);
     expect((await sendRequest(port!, '/')).status).toBe(401);
     expect((await sendRequest(port!, '/', { headers: { authorization: `Bearer ${TOKEN}` } })).status).toBe(200);
   });
 
-  it('serves only its probes there without a token', async () => {
+  it('serves only its probes on a reachable address without a token', async () => {
     const { port } = await start({ admin: '0.0.0.0:0' });
     expect((await sendRequest(port!, '/livez')).status).toBe(200);
     expect((await sendRequest(port!, '/')).status).toBe(401);

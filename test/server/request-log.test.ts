@@ -17,8 +17,8 @@ async function toUpstream(
   return { upstream, proxy, newest: async () => (await proxy.server.records(0))[0]! };
 }
 
-describe('what is kept of a request', () => {
-  it('is where it went, what it waited for, and how much there was of it', async () => {
+describe('a recorded request', () => {
+  it('has its route, timing and sizes', async () => {
     const { newest, proxy } = await toUpstream(() => reply(201, 'hello'));
     await sendRequest(proxy.port, '/api/pay/x?n=1', { body: 'abc', headers: { 'x-request-id': 'id-1' } });
     const record = await newest();
@@ -44,7 +44,7 @@ describe('what is kept of a request', () => {
     expect([record.tokenMs > 0, record.attempts.length, attempt?.status]).toEqual([true, 1, 201]);
   });
 
-  it('is both attempts where the token was dead', async () => {
+  it('has both attempts if the token was refused', async () => {
     const { emulator, proxy } = await startProxyToEmulator('jpay', {}, undefined, ADMIN);
     await sendRequest(proxy.port, '/jpay/transactions');
     emulator.control({ expire_tokens: true });
@@ -55,14 +55,14 @@ describe('what is kept of a request', () => {
     expect(record?.tokenMs).toBeGreaterThan(0);
   });
 
-  it('is the reason where wakala answers itself', async () => {
+  it('has the reason of an error of Wakala', async () => {
     const { newest, proxy } = await toUpstream(({ socket }) => void socket.destroy());
     await sendRequest(proxy.port, '/api/x');
     expect(await newest()).toMatchObject({ status: 502, code: 'upstream_reset', outcome: 'unknown', use: 'fetched' });
     expect((await newest()).detail).toContain('broke before the response was complete');
   });
 
-  it('is also a refusal, its path without what may be a token', async () => {
+  it('may be a refused one, with its path masked', async () => {
     const { newest, proxy } = await toUpstream(() => reply(200, ''));
     await sendRequest(proxy.port, '/api/%2e%2e/x?token=abc');
     expect(await newest()).toMatchObject({ status: 400, code: 'bad_request_target', route: undefined, query: '' });
@@ -70,7 +70,7 @@ describe('what is kept of a request', () => {
     await expect.poll(newest).toMatchObject({ status: 404, path: '/nowhere/[redacted]/x', attempts: [] });
   });
 
-  it('says that the client left', async () => {
+  it('says that the client disconnected', async () => {
     const { newest, upstream, proxy } = await toUpstream(() => undefined);
     const client = await RawClient.open(proxy.port);
     client.send('GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -79,7 +79,7 @@ describe('what is kept of a request', () => {
     await expect.poll(newest).toMatchObject({ status: 0, clientLeft: true });
   });
 
-  it('are bodies only if that is said, and never in production', async () => {
+  it('has bodies only if configured, and never in production', async () => {
     const { newest, proxy } = await toUpstream(() => reply(200, 'answer'), {}, { inspect_bodies: true });
     await sendJson(proxy.port, '/api/x', { amount: 1 });
     const details = await proxy.server.details((await newest()).number);
@@ -91,7 +91,7 @@ describe('what is kept of a request', () => {
 });
 
 describe('the counts of a route', () => {
-  it('go on where a new configuration has it, and so does what is in flight', async () => {
+  it('outlive a reload, and so do the requests in flight', async () => {
     const { upstream, proxy } = await toUpstream(({ target }) => (target === '/held' ? undefined : reply(200, '')), {
       max_concurrency: 1,
     });
@@ -112,7 +112,7 @@ describe('the counts of a route', () => {
     });
   });
 
-  it('have refusals in them, and what no route took is counted apart', async () => {
+  it('include refusals; requests without a route are counted separately', async () => {
     const { proxy } = await toUpstream(() => reply(200, ''), { allow: ['GET /x'] });
     await sendRequest(proxy.port, '/api/x');
     await sendRequest(proxy.port, '/api/y');
@@ -124,7 +124,7 @@ describe('the counts of a route', () => {
     expect(counts?.latency.buckets.reduce((sum, count) => sum + count)).toBe(1);
   });
 
-  it('are those of all its credentials, each told once', async () => {
+  it('include each credential once', async () => {
     const upstream = await RawUpstream.start(() => reply(200, ''));
     const other = { ...routeTo(upstream), credentials: { key: 'another' } };
     const routes = { '/a/*': routeTo(upstream), '/b/*': routeTo(upstream), '/c/*': other };
@@ -144,8 +144,8 @@ describe('the counts of a route', () => {
   });
 });
 
-describe('a renewal by hand', () => {
-  it('gives another token, and says what became of it', async () => {
+describe('a manual refresh', () => {
+  it('fetches a new token, or says why not', async () => {
     const { emulator, proxy } = await startProxyToEmulator('mpesa', {}, undefined, ADMIN);
     const first = await proxy.server.refresh('/mpesa/*');
     const second = await proxy.server.refresh('/mpesa/*');
@@ -157,8 +157,8 @@ describe('a renewal by hand', () => {
   });
 });
 
-describe('lines in the log', () => {
-  it('are one for each request where that is said, with what it took', async () => {
+describe('log lines', () => {
+  it('are written for each request if configured, with the duration', async () => {
     const { proxy } = await toUpstream(() => reply(200, ''), {}, { log: { requests: true } });
     await sendRequest(proxy.port, '/api/x', { headers: { 'x-request-id': 'id-1' } });
     const line = await proxy.logged('request_finished');
@@ -169,7 +169,7 @@ describe('lines in the log', () => {
     expect(line['duration_ms']).toBeTypeOf('number');
   });
 
-  it('are none for what went well otherwise, and one for each answer from 400 on', async () => {
+  it('are otherwise written for each status from 400', async () => {
     const { proxy } = await toUpstream(({ target }) => reply(target === '/bad' ? 409 : 200, ''));
     await sendRequest(proxy.port, '/api/x');
     await sendRequest(proxy.port, '/api/bad');
@@ -179,7 +179,7 @@ describe('lines in the log', () => {
     ).toEqual([['/bad', 409]]);
   });
 
-  it('hide phone numbers, numbers of cards and what may be a token in the path, and name the client', async () => {
+  it('hide phone numbers, card numbers and possible tokens in the path, and name the client', async () => {
     const clients = [{ name: 'shop', key: 'made-up-key-of-the-shop' }];
     const { proxy } = await toUpstream(() => reply(409, ''), {}, { clients });
     const path = `/to/254712345678/card/4111111111111111/${'x'.repeat(40)}/${'7'.repeat(20)}`;
@@ -188,7 +188,7 @@ describe('lines in the log', () => {
     expect(line).toMatchObject({ client: 'shop', path: `/to/254•••78/card/411•••11/[redacted]/777•••77` });
   });
 
-  it('are one alone where wakala fails', async () => {
+  it('are written once for an error of Wakala', async () => {
     const { proxy } = await toUpstream(({ socket }) => void socket.destroy(), {}, { log: { requests: true } });
     await sendRequest(proxy.port, '/api/x', { headers: { 'x-request-id': 'id-1' } });
     const lines = proxy.log.filter(({ request_id }) => request_id === 'id-1');

@@ -18,20 +18,20 @@ function logging(options: Partial<LogOptions> = {}) {
 
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
-describe('a log', () => {
+describe('createLog', () => {
   it.each([
     ['debug', ['debug', 'info', 'warn', 'error']],
     ['info', ['info', 'warn', 'error']],
     ['warn', ['warn', 'error']],
     ['error', ['error']],
     ['silent', []],
-  ] as const)('of level %s writes %s', (level, written) => {
+  ] as const)('with level %s writes %s', (level, written) => {
     const { log, parsed } = logging({ level });
     for (const each of LEVELS) log[each]('ready');
     expect(parsed().map(({ level: of }) => of)).toEqual(written);
   });
 
-  it('can be given another level while it is in use', () => {
+  it('can change its level while it is in use', () => {
     const { log, lines } = logging({ level: 'error' });
     log.info('draining');
     log.level = 'info';
@@ -39,7 +39,7 @@ describe('a log', () => {
     expect(lines).toHaveLength(1);
   });
 
-  it('writes one JSON object a line: level, time, event, fields, message', () => {
+  it('writes one JSON object per line: level, time, event, fields, message', () => {
     const { log, lines, parsed } = logging();
     log.warn('request_failed', { route: '/api/*', status: 502, path: '/a\nb' });
     expect(lines).toHaveLength(1);
@@ -55,14 +55,14 @@ describe('a log', () => {
     ['auto', false, false],
     ['pretty', false, true],
     ['json', true, false],
-  ] as const)('of format %s, on a terminal: %s, is for people: %s', (format, tty, pretty) => {
+  ] as const)('with format %s, on a terminal: %s, is pretty: %s', (format, tty, pretty) => {
     const { log, lines } = logging({ format, tty });
     log.info('ready');
     expect(lines[0]?.startsWith('{')).toBe(!pretty);
   });
 });
 
-describe('a line for people', () => {
+describe('a pretty line', () => {
   const pretty = (fields: object, event: LogEvent = 'token_exchange_failed', colour = false) => {
     const { log, lines } = logging({ format: 'pretty', colour });
     log.warn(event, { ...fields });
@@ -74,18 +74,18 @@ describe('a line for people', () => {
     expect(line).toMatch(/^\d\d:\d\d:\d\d WARN {2}token exchange failed {2}provider=mpesa status=500\n$/);
   });
 
-  it('has no fields where there are none', () => {
+  it('ends after the message without fields', () => {
     expect(pretty({}, 'draining')).toMatch(/^\d\d:\d\d:\d\d WARN {2}draining\n$/);
   });
 
-  it('quotes what would fall apart, and stays one line', () => {
+  it('quotes values with spaces, quotes or line breaks, and stays one line', () => {
     const line = pretty({ a: 'two words', b: 'a="b"', c: 'x\ny=z', d: { e: [1] }, f: null });
     expect(line).toContain('a="two words" b="a=\\"b\\"" c="x\\ny=z"');
     expect(line).toContain('f=null');
     expect(line.match(/\n/g)).toHaveLength(1);
   });
 
-  it('is coloured only if that is wanted', () => {
+  it('is coloured only if `colour` is set', () => {
     expect(pretty({ a: 1 })).not.toContain(ESCAPE);
     expect(pretty({ a: 1 }, 'ready', true)).toContain(`${ESCAPE}33mWARN `);
   });
@@ -98,19 +98,19 @@ describe('a line for people', () => {
     ['a delete', 'a\u007fb'],
     ['a carriage return', 'a\rb'],
     ['a direction override', 'a\u202eb'],
-  ])('lets %s in a field do nothing to the terminal', (_, value) => {
+  ])('escapes %s in a field', (_, value) => {
     const line = pretty({ path: value }, 'request_failed');
     expect(line.slice(0, -1)).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e]/);
   });
 
-  it('is never coloured where it is JSON', () => {
+  it('is never coloured in JSON format', () => {
     const { log, lines } = logging({ colour: true });
     log.error('ready');
     expect(lines[0]).not.toContain(ESCAPE);
   });
 });
 
-describe('a line about a request', () => {
+describe('the pretty line of a request', () => {
   const ID = '1baa11a0-3543-452e-8fe6-16e80ef67c97';
   const about = { request_id: ID, route: '/mpesa/*', method: 'POST', path: '/stkpush/v1/query' };
   const done = { ...about, status: 200, duration_ms: 12, token: 'cached', attempts: 1 };
@@ -121,7 +121,7 @@ describe('a line about a request', () => {
     return lines.join('').slice('12:00:00 '.length);
   };
 
-  it('has status, method, route, path below it, duration and the beginning of the id', () => {
+  it('has status, method, route, path, duration and the beginning of the id', () => {
     expect(pretty(done)).toBe('200   POST /mpesa/* /stkpush/v1/query  12 ms  #1baa11a0\n');
   });
 
@@ -129,11 +129,11 @@ describe('a line about a request', () => {
     ['fetched', 'token fetched'],
     ['replayed', 'token was refused: sent again with a new one'],
     ['not-replayed', 'token was refused: not sent again'],
-  ])('says what wakala-token: %s means', (token, words) => {
+  ])('explains wakala-token: %s', (token, words) => {
     expect(pretty({ ...done, token })).toContain(`  12 ms  ${words}  #1baa11a0`);
   });
 
-  it('says that wakala answered by itself', () => {
+  it('says that Wakala answered without the provider', () => {
     expect(pretty({ ...about, duration_ms: 12, attempts: 0 })).toMatch(
       /^- {5}POST .* {2}12 ms {2}answered by Wakala {2}#/,
     );
@@ -145,12 +145,12 @@ describe('a line about a request', () => {
     expect(line).toBe(`${said}  cause=ECONNREFUSED\n`);
   });
 
-  it('says when the provider may have acted on it, and what it answered', () => {
+  it('says that the provider may have acted on the request, and its status', () => {
     const line = pretty({ ...failed, code: 'upstream_reset', outcome: 'unknown', status: 200 }, 'request_failed');
     expect(line).toContain('the provider may have acted on it  the provider responded 200');
   });
 
-  it('has the level in place of a status where the code is none', () => {
+  it('has the level instead of a status for an unknown code', () => {
     expect(pretty({ ...about, code: 'odd' }, 'request_refused')).toMatch(/^INFO {2}POST .* {2}odd {2}#/);
   });
 
@@ -160,24 +160,24 @@ describe('a line about a request', () => {
     [302, '36'],
     [404, '33'],
     [503, '31'],
-  ])('of status %s is coloured by its class', (status, code) => {
+  ])('is coloured by the class of status %s', (status, code) => {
     expect(pretty({ ...done, status }, 'request_finished', { colour: true })).toMatch(
       `${ESCAPE}${code}m${status}  ${ESCAPE}0m`,
     );
   });
 
-  it.each(['request_finished', 'client_disconnected'] as const)('hides phone numbers and tokens: %s', (event) => {
+  it.each(['request_finished', 'client_disconnected'] as const)('hides phone numbers and tokens of %s', (event) => {
     const line = pretty({ ...done, path: `/to/254712345678/${CANARY.repeat(2)}` }, event);
     expect(line).not.toMatch(/4712345|canary/);
     expect(line).toContain('/to/254');
   });
 
-  it('tells a second attempt in the one line at its end, where requests have lines', () => {
+  it('covers the second attempt if every request has a line', () => {
     expect(pretty(about, 'request_replayed', { requests: true })).toBe('');
     expect(pretty(about, 'request_replayed')).toContain('sent again with a new token');
   });
 
-  it('is the same JSON as ever where it is not for people', () => {
+  it('does not affect JSON lines', () => {
     const { log, parsed } = logging({ requests: true });
     log.info('request_finished', done);
     log.info('request_replayed', about);
@@ -188,8 +188,8 @@ describe('a line about a request', () => {
   });
 });
 
-describe('what a client or a provider wrote', () => {
-  it.each(['json', 'pretty'] as const)('is masked and cut in a %s line, whoever logs it', (format) => {
+describe('text of a client or a provider', () => {
+  it.each(['json', 'pretty'] as const)('is masked and cut in every %s line', (format) => {
     const { log, lines } = logging({ format });
     const long = `/a/${'b/'.repeat(10_000)}`;
     log.info('emulator_callback', { path: '/to/254712345678', url: 'http://127.0.0.1/cb?token=abc' });
@@ -203,21 +203,21 @@ describe('what a client or a provider wrote', () => {
   });
 });
 
-describe('a line about a callback', () => {
+describe('the pretty line of a callback', () => {
   const pretty = (fields: object) => {
     const { log, lines } = logging({ format: 'pretty' });
     log.info('emulator_callback', { provider: 'mpesa', url: 'http://127.0.0.1:3000/cb?token=abc', ...fields });
     return lines.join('').slice('12:00:00 '.length);
   };
 
-  it('says where it went and what the answer was', () => {
+  it('has the URL and the status of the response', () => {
     expect(pretty({ status: 404 })).toBe('404   mpesa called back http://127.0.0.1:3000/cb?token=[redacted]\n');
   });
 
   it.each([
     ['connect ECONNREFUSED 127.0.0.1:3000', 'connect ECONNREFUSED 127.0.0.1:3000'],
     ['not delivered: not a loopback address', 'not a loopback address'],
-  ])('says why there was none: %s', (error, why) => {
+  ])('has the reason of a failure: %s', (error, why) => {
     expect(pretty({ error })).toBe(
       `WARN  mpesa could not call back http://127.0.0.1:3000/cb?token=[redacted]  ${why}\n`,
     );
@@ -238,15 +238,15 @@ describe('colour', () => {
     [{ FORCE_COLOR: '0' }, true, true],
     [{ NO_COLOR: '1', FORCE_COLOR: '1' }, false, false],
     [{ TERM: 'dumb' }, false, false],
-  ])('with %j on a terminal: %s is wanted: %s', (env, tty, wanted) => {
+  ])('with %j, on a terminal: %s, is wanted: %s', (env, tty, wanted) => {
     expect(wantsColour(io(env, tty))).toBe(wanted);
   });
 });
 
-describe.each(['json', 'pretty'] as const)('no secret is in a %s line', (format) => {
+describe.each(['json', 'pretty'] as const)('a %s line has no secret', (format) => {
   const FIELDS = ['authorization', 'proxy_authorization', 'token_value', 'access_token', 'refresh_token', 'secret'];
 
-  it.each([...FIELDS, 'password'])('whose field %s holds one', (name) => {
+  it.each([...FIELDS, 'password'])('from the field %s', (name) => {
     const { log, lines } = logging({ format });
     log.info('request_finished', { [name]: CANARY, status: 200 });
     expect(lines[0]).not.toContain(CANARY);
@@ -254,7 +254,7 @@ describe.each(['json', 'pretty'] as const)('no secret is in a %s line', (format)
     expect(lines[0]).toContain('200');
   });
 
-  it('whose field holds a Secret, at any depth', () => {
+  it('from a Secret at any depth', () => {
     const { log, lines } = logging({ format });
     const message = `key ${String(new Secret(CANARY))}`;
     log.error('config_error', { key: new Secret(CANARY), deep: { list: [new Secret(CANARY)] } }, message);
@@ -262,7 +262,7 @@ describe.each(['json', 'pretty'] as const)('no secret is in a %s line', (format)
     expect(lines.join('')).toContain('[redacted]');
   });
 
-  it.each(['error', 'err', 'cause', 'reason'])('whose field %s is an error caused by one', (name) => {
+  it.each(['error', 'err', 'cause', 'reason'])('from an error in the field %s', (name) => {
     const { log, lines } = logging({ format });
     const cause = new Error(`connect to https://x/${CANARY}`, { cause: new Error(CANARY) });
     log.error('emulator_failed', {
@@ -273,7 +273,7 @@ describe.each(['json', 'pretty'] as const)('no secret is in a %s line', (format)
     expect(lines.join('')).not.toContain(CANARY);
   });
 
-  it('that is made of an error alone', () => {
+  it('from an error in place of the fields', () => {
     const { log, lines } = logging({ format });
     log.error('emulator_failed', new Error('outer', { cause: new Error(CANARY) }) as never);
     expect(lines).toHaveLength(1);

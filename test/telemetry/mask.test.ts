@@ -21,7 +21,7 @@ const LONG = 15 * 1024;
 const encoded = (text: string) => Array.from(text, (each) => `%${each.charCodeAt(0).toString(16)}`).join('');
 
 describe('headers', () => {
-  it('show the values of harmless ones alone, whatever the spelling', () => {
+  it('show only the values of harmless names, in any case', () => {
     const shown = maskedHeaders([
       'Content-Type',
       'application/json',
@@ -54,7 +54,7 @@ describe('headers', () => {
     expect(maskedHeaders([name, value])).toEqual([[name, shown]]);
   });
 
-  it('are cut, each of them and all together', () => {
+  it('are limited in length and number', () => {
     const [[name, value] = []] = maskedHeaders(['user-agent', 'x '.repeat(LONG)]);
     expect([name, value?.length, value?.endsWith('[cut]')]).toEqual(['user-agent', 517, true]);
     const many = maskedHeaders(Array.from({ length: 1000 }, (_, i) => ['accept', `${i}`]).flat());
@@ -89,19 +89,19 @@ describe('paths', () => {
     expect(maskedPath(path)).toBe(shown);
   });
 
-  it('of which nothing is known show no long segment, be it a UUID', () => {
+  it('that may be token paths show no long segment, not even a UUID', () => {
     expect(maskedUnknownPath(`/paypak/auth/refresh/${UUID}`)).toBe('/paypak/auth/refresh/[redacted]');
     expect(maskedUnknownPath('/mpesax/stkpush')).toBe('/mpesax/stkpush');
     expect(maskedUnknownPath('/a/123456789012345')).toBe('/a/123•••45');
   });
 
-  it.each([maskedPath, maskedUnknownPath])('are cut between two segments, with a mark (%o)', (mask) => {
+  it.each([maskedPath, maskedUnknownPath])('are cut between two segments and marked (%o)', (mask) => {
     expect(mask(`/pay/${'a/'.repeat(LONG)}`)).toBe(`/pay/${'a/'.repeat(253)}[cut]`);
     expect(mask(`/${'x'.repeat(LONG)}`)).toBe('/[cut]');
     expect(mask(`/${'x/'.repeat(250)}${CARD}`)).not.toContain('4111');
   });
 
-  it('that were masked before are shown as they are', () => {
+  it('that were masked before do not change', () => {
     for (const path of [`/a/${TOKEN}/254712345678`, `/${'a/'.repeat(LONG)}`]) {
       expect(maskedPath(maskedPath(path))).toBe(maskedPath(path));
     }
@@ -136,14 +136,14 @@ describe('queries', () => {
     expect(maskedQuery(query)).toBe(shown);
   });
 
-  it('are cut between two pairs, with a mark', () => {
+  it('are cut between two pairs and marked', () => {
     expect(maskedQuery(`?a=1&${'b=2&'.repeat(LONG)}`)).toBe(`?a=1&${'b=2&'.repeat(127)}[cut]`);
     expect(maskedQuery(`?a=1&pin=${'x'.repeat(LONG)}`)).toBe('?a=1&[cut]');
   });
 });
 
 describe('calls and URLs', () => {
-  it('are masked in all their parts', () => {
+  it('are masked in all parts', () => {
     expect(maskedCall('POST /pay/254712345678?ticket=abc')).toBe('POST /pay/254•••78?ticket=[redacted]');
     expect(maskedCall('GET /balance')).toBe('GET /balance');
     expect(maskedUrl('http://127.0.0.1:3000/cb/254712345678?token=abc')).toBe(
@@ -182,7 +182,7 @@ describe('names of fields', () => {
       'Bearer',
     ],
     ...['SecurityCredential', 'signature', 'auth', 'Authorization', 'Set-Cookie', 'key'],
-  ])('%s is a secret one', (name) => {
+  ])('%s is secret', (name) => {
     expect(isSecretName(name)).toBe(true);
   });
 
@@ -200,7 +200,7 @@ describe('names of fields', () => {
       'status',
     ],
     ...['description', 'reference', 'currency', 'TransactionType', 'expand', 'option', 'monkey', 'TransAmount'],
-  ])('%s is none', (name) => {
+  ])('%s is not secret', (name) => {
     expect(isSecretName(name)).toBe(false);
   });
 });
@@ -256,11 +256,11 @@ describe('bodies', () => {
       '--x\r\nContent-Disposition: form-data; name="pin"\r\n\r\n[redacted]\r\n--x--',
     ],
     ['', ''],
-  ])('of other kinds, or cut off, hide them too: %s', (text, masked) => {
+  ])('of other formats, or cut, hide them too: %s', (text, masked) => {
     expect(maskedBody(Buffer.from(text), undefined)).toBe(masked);
   });
 
-  describe('of JSON that is cut', () => {
+  describe('of cut JSON', () => {
     const SECRETS = {
       pin: 'canary-1',
       mpin: 71_717,
@@ -279,7 +279,7 @@ describe('bodies', () => {
     const text = JSON.stringify({ ...SECRETS, amount: 100, end: 'of it' });
     const LEAKS = /canary|7171|"717"|%34%37%31|eyJhI/;
 
-    it('is hidden what is hidden in the whole', () => {
+    it('hide what they hide when complete', () => {
       const whole = maskedBody(Buffer.from(text), undefined);
       const cut = maskedBody(Buffer.from(text.slice(0, -1)), undefined, true);
       expect(whole).not.toMatch(LEAKS);
@@ -289,7 +289,7 @@ describe('bodies', () => {
       }
     });
 
-    it('is hidden wherever it ends', () => {
+    it('hide secrets wherever they are cut', () => {
       for (let length = 1; length < text.length; length++) {
         const cut = maskedBody(Buffer.from(text.slice(0, length)), undefined, true);
         expect(cut.replace('[cut]', '')).not.toMatch(LEAKS);
@@ -297,25 +297,25 @@ describe('bodies', () => {
     });
   });
 
-  it('that end in the middle of a number or a word are shown without it', () => {
+  it('that are cut within a number or a word are shown without it', () => {
     expect(maskedBody(Buffer.from('Paid by 2547123'), undefined, true)).toBe('Paid by [cut]');
     expect(maskedBody(Buffer.from(`Paid with ${TOKEN.slice(0, 30)}`), undefined, true)).toBe('Paid with [cut]');
     expect(maskedBody(Buffer.from('Shillings, é').subarray(0, -1), undefined, true)).toBe('Shillings, [cut]');
   });
 
-  it('are read where they are compressed, and only counted where they are no text', () => {
+  it('are decompressed, and only counted if they are binary', () => {
     expect(maskedBody(gzipSync('{"pin":"1234"}'), 'gzip')).toBe('{\n  "pin": "[redacted]"\n}');
     expect(maskedBody(Buffer.from([0, 1, 2, 3]), undefined)).toBe('4 bytes that are no text');
     expect(maskedBody(gzipSync('hello').subarray(0, 10), 'gzip')).toBe('10 bytes that are no text');
   });
 
-  it('are shown as far as they go where their compressed form is cut', () => {
+  it('are decompressed as far as possible if they are cut', () => {
     const zipped = gzipSync(Array.from({ length: 1000 }, (_, i) => `line ${i * 7919}`).join(', '));
     const shown = maskedBody(zipped.subarray(0, 1000), 'gzip', true);
     expect(shown).toMatch(/^line 0, line 7919, .*\[cut\]$/);
   });
 
-  it('hold no more than 64 KiB once they are decompressed', () => {
+  it('are limited to 64 KiB after decompression', () => {
     for (const bytes of [100_000, 100_000_000]) {
       const shown = maskedBody(gzipSync(Buffer.alloc(bytes, 'a b ')), 'gzip');
       expect(shown.length).toBeGreaterThan(16 * 1024);
@@ -324,7 +324,7 @@ describe('bodies', () => {
     }
   });
 
-  it('are no longer for being nested deeply', () => {
+  it('do not grow when they are nested deeply', () => {
     const deep = '['.repeat(8192) + ']'.repeat(8192);
     expect(maskedBody(Buffer.from(deep), undefined).length).toBeLessThan(64 * 1024);
     const wide = `${'['.repeat(60)}${'0,'.repeat(8000)}0${']'.repeat(60)}`;

@@ -15,7 +15,7 @@ import { RawUpstream, reply } from '../support/upstream-raw.ts';
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const SPAN = '00f067aa0ba902b7';
 
-describe('a traceparent', () => {
+describe('parentOf', () => {
   it.each([
     ['sampled', `00-${TRACE}-${SPAN}-01`, 1],
     ['not sampled', `00-${TRACE}-${SPAN}-00`, 0],
@@ -23,7 +23,7 @@ describe('a traceparent', () => {
     ['with none of the flags that are known', `00-${TRACE}-${SPAN}-fe`, 0],
     ['of a later version', `cc-${TRACE}-${SPAN}-01`, 1],
     ['of a later version with more in it', `cc-${TRACE}-${SPAN}-01-what-the-future-will-be`, 1],
-  ])('that is %s is the parent', (_, line, traceFlags) => {
+  ])('accepts a traceparent that is %s', (_, line, traceFlags) => {
     const parent = { traceId: TRACE, spanId: SPAN, traceFlags, isRemote: true };
     expect(parentOf(['Host', 'x', 'TraceParent', line])).toEqual(parent);
   });
@@ -38,17 +38,17 @@ describe('a traceparent', () => {
     ['all zeroes in the trace', `00-${'0'.repeat(32)}-${SPAN}-01`],
     ['all zeroes in the span', `00-${TRACE}-${'0'.repeat(16)}-01`],
     ['something else', `${TRACE}:${SPAN}:0:1`],
-  ])('that is %s is none', (_, line) => {
+  ])('ignores a traceparent that is %s', (_, line) => {
     expect(parentOf(['traceparent', line])).toBeUndefined();
   });
 
-  it('is none where there are two', () => {
+  it('ignores two traceparents', () => {
     const line = `00-${TRACE}-${SPAN}-01`;
     expect(parentOf(['traceparent', line, 'traceparent', line])).toBeUndefined();
     expect(parentOf(['tracestate', line])).toBeUndefined();
   });
 
-  it('is written as it is read', () => {
+  it('reads what traceparentOf writes', () => {
     const line = `00-${TRACE}-${SPAN}-01`;
     expect(traceparentOf(parentOf(['traceparent', line])!)).toBe(line);
   });
@@ -73,7 +73,7 @@ function fileOf(name: string, text: string): string {
 }
 
 describe('a collector', () => {
-  it('that answers errors is told of once, and once more when it takes traces again', async () => {
+  it('that fails is logged once, and again when it recovers', async () => {
     let status = 400;
     const collector = await Collector.start({ status: () => status });
     const { proxy, said } = await startWith(collector.origin);
@@ -96,7 +96,7 @@ describe('a collector', () => {
     ['never answers', async () => (await Collector.start({ status: () => undefined })).origin],
     ['is always busy', async () => (await Collector.start({ status: () => 503 })).origin],
     ['has a name that nobody knows', () => Promise.resolve('http://collector.invalid:4318')],
-  ])('that %s keeps no request and no end waiting, and no promise is left rejected', async (_, otlp) => {
+  ])('that %s delays neither requests nor the end of the process', async (_, otlp) => {
     const rejected = vi.fn();
     process.on('unhandledRejection', rejected);
     onTestFinished(() => void process.off('unhandledRejection', rejected));
@@ -108,7 +108,7 @@ describe('a collector', () => {
     expect(rejected).not.toHaveBeenCalled();
   });
 
-  it('gets no more than the queue holds of what piled up while it was stuck', async () => {
+  it('that was stuck gets no more spans than the queue holds', async () => {
     let stuck = true;
     const collector = await Collector.start({ status: () => (stuck ? undefined : 200) });
     const { proxy } = await startWith(collector.origin);
@@ -121,7 +121,7 @@ describe('a collector', () => {
     expect(collector.spans.length).toBeLessThanOrEqual(2048 + 256);
   });
 
-  it('is sent the headers of OTEL_EXPORTER_OTLP_HEADERS, at the address of the configuration alone', async () => {
+  it('gets the headers of OTEL_EXPORTER_OTLP_HEADERS, but only at the configured address', async () => {
     const collector = await Collector.start();
     vi.stubEnv('OTEL_EXPORTER_OTLP_HEADERS', 'x-tenant=shop');
     vi.stubEnv('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', `http://127.0.0.1:${await freePort()}/elsewhere`);
@@ -139,7 +139,7 @@ describe('a collector', () => {
     expect(collector.span('GET /api/*').resource['service.name']).toBe('wakala');
   });
 
-  it('is sent nothing over TLS unless its certificate is trusted, whatever the environment says', async () => {
+  it('with an untrusted certificate gets nothing, whatever the environment says', async () => {
     const { key, cert } = issue({ name: 'localhost' });
     const collector = await Collector.start({ tls: { key, cert } });
     vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
@@ -162,7 +162,7 @@ describe('a process', () => {
       ...more,
     });
 
-  it('sends its last spans before it ends, over TLS too', async () => {
+  it('sends its last spans before it exits, also over TLS', async () => {
     const ca = issue({ name: 'Test CA', isCa: true });
     const { key, cert } = issue({ name: 'localhost', issuer: ca });
     const collector = await Collector.start({ tls: { key, cert } });
@@ -176,7 +176,7 @@ describe('a process', () => {
     expect(collector.names()).toEqual(['GET /api/*', 'attempt 1', 'token wait']);
   });
 
-  it('ends though its collector never answers', async () => {
+  it('exits although its collector never responds', async () => {
     const collector = await Collector.start({ status: () => undefined });
     const upstream = await RawUpstream.start(() => reply(200, 'paid'));
     const cli = new CliProcess(['serve', '-c', settings(upstream, collector.origin)]);
@@ -186,7 +186,7 @@ describe('a process', () => {
     expect(await cli.exited).toBe(0);
   });
 
-  it('with workers has each of them send its own', async () => {
+  it('with workers sends spans from each of them', async () => {
     const collector = await Collector.start();
     const upstream = await RawUpstream.start(() => reply(200, 'paid'));
     const cli = new CliProcess(['serve', '-c', settings(upstream, collector.origin, { workers: 2 })]);
@@ -198,7 +198,7 @@ describe('a process', () => {
     expect(new Set(collector.spans.map(({ resource }) => resource['service.instance.id'])).size).toBe(2);
   });
 
-  it('that has no OpenTelemetry does not start, and says what to install', async () => {
+  it('without OpenTelemetry does not start, and says what to install', async () => {
     const hooks = fileOf(
       'without.mjs',
       `import { registerHooks } from 'node:module';

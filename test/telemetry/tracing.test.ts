@@ -16,14 +16,14 @@ const missing = () =>
   );
 
 describe('tracing', () => {
-  it('says what to install where OpenTelemetry is not there', async () => {
+  it('says what to install if OpenTelemetry is missing', async () => {
     await expect(openTracing(OPTIONS, missing)).rejects.toThrow(
       '`tracing` could not be loaded (ERR_MODULE_NOT_FOUND); run: npm install @opentelemetry/api ' +
         '@opentelemetry/sdk-trace @opentelemetry/exporter-trace-otlp-http @opentelemetry/resources',
     );
   });
 
-  it('asks nobody where nothing was traced', async () => {
+  it('contacts no collector if nothing was traced', async () => {
     const tracing = await openTracing(OPTIONS);
     await expect(tracing.close()).resolves.toBeUndefined();
   });
