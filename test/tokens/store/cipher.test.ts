@@ -6,6 +6,7 @@ import { makeToken } from '../../../src/tokens/token.ts';
 const OLD = new Secret('the old encryption key, long enough');
 const NEW = new Secret('the new encryption key, long enough');
 const HOUR_MS = 3_600_000;
+const CONTEXT = ['credential', '7'].join('\0');
 const TOKEN = makeToken('canary-token', 'canary-refresh', { lifetimeMs: HOUR_MS, source: 'expires_in' }, 1_000_000);
 
 const decrypt = (cipher: TokenCipher, encrypted: string, name = 'credential', generation = 7) =>
@@ -21,6 +22,14 @@ describe('an encrypted token', () => {
     expect(token.expiresAtMs).toBe(9_000_000 + HOUR_MS / 2);
     expect(token.issuedAtMs).toBe(9_000_000 - HOUR_MS / 2);
     expect(token.refreshAtMs).toBe(token.expiresAtMs - 30_000);
+  });
+
+  it('has the fields that other versions of Wakala read and write', () => {
+    const cipher = new TokenCipher([NEW]);
+    const fields = { a: 'canary-token', r: 'canary-refresh', l: HOUR_MS, s: 'expires_in' };
+    expect(cipher.decryptJson(cipher.encrypt(TOKEN, 'credential', 7), CONTEXT)).toEqual(fields);
+    const token = decrypt(cipher, cipher.encryptJson(fields, CONTEXT));
+    expect(token).toMatchObject({ generation: 7, fingerprint: TOKEN.fingerprint });
   });
 
   it('may have no refresh token', () => {
