@@ -1,11 +1,11 @@
-import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type ProxyResponse, sendRequest, keepAlive } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { routeTo, type Settings, startProxy, type StartedProxy } from '../support/proxy-server.ts';
 import { json, RawUpstream, TOKEN_PATH } from '../support/upstream-raw.ts';
+import { listen } from '../support/listen.ts';
 
 interface ProviderOptions {
   /** Whether a new token kills the one before. */
@@ -31,12 +31,7 @@ class Provider {
     server.on('upgrade', (_, socket) =>
       socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'),
     );
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    onTestFinished(() => {
-      server.closeAllConnections();
-      server.close();
-    });
+    await listen(server);
     return provider;
   }
 

@@ -1,7 +1,6 @@
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TLSSocket } from 'node:tls';
@@ -11,6 +10,7 @@ import { sendRequest } from '../support/proxy-client.ts';
 import { freePort } from '../support/free-port.ts';
 import { CliProcess, configFile } from '../support/proxy-process.ts';
 import { RawClient } from '../support/raw-client.ts';
+import { listen } from '../support/listen.ts';
 
 const TOKEN = JSON.stringify({ access_token: 't-https-1', expires_in: 60 });
 const authority = issue({ name: 'authority', isCa: true });
@@ -22,13 +22,7 @@ async function provider(): Promise<number> {
     if (req.url === '/token') res.end(JSON.stringify({ access_token: 't-https-1', expires_in: 60 }));
     else res.writeHead(req.headers.authorization === 'Bearer t-https-1' ? 200 : 401).end('paid');
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return (server.address() as AddressInfo).port;
+  return listen(server);
 }
 
 /**
@@ -43,10 +37,7 @@ async function cutOffProvider(): Promise<number> {
       else socket.write('HTTP/1.1 403 No\r\n\r\nhalf of it', () => setTimeout(() => tcp.end(), 5));
     });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => void server.close());
-  return (server.address() as AddressInfo).port;
+  return listen(server);
 }
 
 async function serving(env: Record<string, string>, upstreamPort: number): Promise<number> {

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { sendRequest } from '../support/proxy-client.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { chunk, RawUpstream, reply } from '../support/upstream-raw.ts';
+import { listen } from '../support/listen.ts';
 
 describe('a response that continues', () => {
   it('is relayed event by event, each before the provider sends the next', async () => {
@@ -114,11 +114,9 @@ async function startSource(size: number) {
       more();
       serving.resolve(socket);
     });
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => void server.close());
+  });
   return {
-    port: (server.address() as AddressInfo).port,
+    port: await listen(server),
     written: () => written,
     digest: () => hash.digest('hex'),
     /** Resolves when nothing more was taken for a while. */

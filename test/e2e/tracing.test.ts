@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { Collector } from '../support/collector.ts';
 import { freePort } from '../support/free-port.ts';
@@ -9,6 +8,7 @@ import { sendRequest } from '../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
 import { RawClient, sendRaw } from '../support/raw-client.ts';
 import { chunk, RawUpstream, refusingFirstToken, reply, type Script } from '../support/upstream-raw.ts';
+import { listen } from '../support/listen.ts';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const SPAN = '00f067aa0ba902b7';
@@ -256,10 +256,7 @@ describe('a WebSocket handshake', () => {
       lines.push(req.headers['traceparent']);
       socket.end('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n');
     });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    onTestFinished(() => void server.close());
-    const { port } = server.address() as AddressInfo;
+    const port = await listen(server);
     const tokens = await RawUpstream.start(() => '');
     const collector = await Collector.start();
     const route = { upstream: `http://127.0.0.1:${port}`, auth_server: tokens.origin, websocket: true };

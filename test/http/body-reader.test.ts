@@ -1,23 +1,18 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { BodyReader } from '../../src/http/body-reader.ts';
 import { pauseConnection, resumeConnection } from '../../src/http/node-internals.ts';
+import { listen } from '../support/listen.ts';
 
 /** Most that may wait: 32 KiB, and what node had read and not parsed yet. Bytes. */
 const MOST_WAITING = (32 + 64) * 1024;
 
 async function start(onRequest: (req: IncomingMessage, res: ServerResponse) => void): Promise<Socket> {
-  const server = createServer(onRequest).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const socket = connect(await listen(createServer(onRequest)), '127.0.0.1');
   socket.on('error', () => {});
-  onTestFinished(() => {
-    socket.destroy();
-    server.closeAllConnections();
-    server.close();
-  });
+  onTestFinished(() => void socket.destroy());
   return socket;
 }
 

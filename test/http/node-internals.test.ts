@@ -17,6 +17,7 @@ import {
   unsentBytes,
 } from '../../src/http/node-internals.ts';
 import { issue } from '../config/certificate.ts';
+import { listen } from '../support/listen.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
 const POST = 'POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n';
@@ -32,18 +33,13 @@ async function start(tls: boolean) {
   const server: Server = tls ? createTlsServer({ cert, key, allowHalfOpen: true }) : createServer();
   const exchanges: Exchange[] = [];
   server.on('request', (req: IncomingMessage, res: ServerResponse) => exchanges.push({ req, res }));
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+  const port = await listen(server);
   const client: Socket = tls
     ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
     : connect(port, '127.0.0.1');
   client.on('error', () => {});
   client.resume();
-  onTestFinished(() => {
-    client.destroy();
-    server.close();
-  });
+  onTestFinished(() => void client.destroy());
   await once(server, tls ? 'secureConnection' : 'connection');
   const exchange = async (number: number): Promise<Exchange> => {
     await expect.poll(() => exchanges.length).toBeGreaterThan(number);

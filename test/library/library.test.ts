@@ -10,19 +10,10 @@ import { silentLog } from '../../src/logger.ts';
 import { sendRequest, sendJson, expectProblem } from '../support/proxy-client.ts';
 import { routeTo } from '../support/proxy-server.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
+import { listen } from '../support/listen.ts';
 
 function portOf(server: Server): number {
   return (server.address() as AddressInfo).port;
-}
-
-async function listening(server: Server): Promise<number> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return portOf(server);
 }
 
 function made(options: Partial<WakalaOptions> & Pick<WakalaOptions, 'config'>): Wakala {
@@ -42,7 +33,7 @@ async function toUpstream(settings: object = {}) {
 describe('the handler of createWakala', () => {
   it('serves a server of node:http by the rules of the command', async () => {
     const { upstream, proxy } = await toUpstream();
-    const port = await listening(createServer(proxy.handler));
+    const port = await listen(createServer(proxy.handler));
     const response = await sendRequest(port, '/api/x?y=%20', {
       body: 'hello',
       headers: { authorization: 'Bearer mine' },
@@ -63,7 +54,7 @@ describe('the handler of createWakala', () => {
 
   it('requests one token, however many requests wait for it', async () => {
     const { upstream, proxy } = await toUpstream();
-    const port = await listening(createServer(proxy.handler));
+    const port = await listen(createServer(proxy.handler));
     const responses = await Promise.all(Array.from({ length: 20 }, () => sendRequest(port, '/api/x')));
     expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([200]));
     expect(upstream.tokens).toHaveLength(1);
@@ -72,7 +63,7 @@ describe('the handler of createWakala', () => {
   it('passes requests without a route on if there is a next, as in Express', async () => {
     const { proxy } = await toUpstream();
     const server = createServer((req, res) => proxy.handler(req, res, () => res.writeHead(418).end('mine')));
-    const port = await listening(server);
+    const port = await listen(server);
     expect((await sendRequest(port, '/other')).text).toBe('mine');
     expect((await sendRequest(port, '/api/x')).text).toBe('GET /x ');
     expect((await sendRequest(port, '/apix')).status).toBe(418);
@@ -83,7 +74,7 @@ describe('the handler of createWakala', () => {
     const server = createServer((req, res) => {
       req.resume().once('end', () => proxy.handler(req, res));
     });
-    const response = await sendJson(await listening(server), '/api/x', { amount: 1 });
+    const response = await sendJson(await listen(server), '/api/x', { amount: 1 });
     expectProblem(response, { status: 500, code: 'internal_error', outcome: 'not_sent' });
     expect(response.json()['detail']).toContain('before body parsers');
     expect(upstream.requests).toEqual([]);
@@ -100,7 +91,7 @@ describe('the handler of createWakala', () => {
         });
       }
     });
-    const port = await listening(server);
+    const port = await listen(server);
     const chunked = { 'transfer-encoding': 'chunked' };
     expect((await sendRequest(port, '/api/whole', { body: 'hello', headers: chunked })).text).toBe('POST /whole hello');
     const refused = await sendRequest(port, '/api/part', { body: 'hello', headers: chunked });
@@ -114,7 +105,7 @@ describe('the handler of createWakala', () => {
     );
     const proxy = made({ config: { routes: { '/api/*': routeTo(upstream, { websocket: true }) } } });
     const server = createServer(proxy.handler).on('upgrade', proxy.upgrade);
-    const port = await listening(server);
+    const port = await listen(server);
     const { RawClient } = await import('../support/raw-client.ts');
     const client = await RawClient.open(port);
     client.send('GET /api/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');

@@ -1,25 +1,21 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { ProxyError } from '../../src/errors.ts';
 import type { RequestBody } from '../../src/http/client/http-exchange.ts';
 import { receiveBody } from '../../src/proxy/body.ts';
 import { RequestRecord } from '../../src/telemetry/request-record.ts';
+import { listen } from '../support/listen.ts';
 
 const RECORD = new RequestRecord('request-1', 'POST', []);
 const LIMITS = { replayLimitBytes: 8, maxBodyBytes: 16 };
 
 /** The head of a request, on a real connection that more can be written to. */
 async function incoming(...lines: string[]): Promise<{ req: IncomingMessage; socket: Socket }> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
-  onTestFinished(() => {
-    socket.destroy();
-    server.closeAllConnections();
-    server.close();
-  });
+  const server = createServer();
+  const socket = connect(await listen(server), '127.0.0.1');
+  onTestFinished(() => void socket.destroy());
   socket.on('error', () => {});
   socket.write(`POST / HTTP/1.1\r\nHost: a\r\n${lines.map((line) => `${line}\r\n`).join('')}\r\n`);
   const [req] = (await once(server, 'request')) as [IncomingMessage];

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { onTestFinished } from 'vitest';
 import { routeTo, type Settings, startProxy } from './proxy-server.ts';
 import { RawClient } from './raw-client.ts';
 import { RawUpstream, reply } from './upstream-raw.ts';
+import { listen } from './listen.ts';
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 
@@ -32,10 +31,7 @@ export async function startWebSockets(
     onUpgrade(req, socket);
     onTestFinished(() => void socket.destroy());
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => void server.close());
-  const { port } = server.address() as AddressInfo;
+  const port = await listen(server);
   const tokens = await RawUpstream.start(() => reply(200, 'plain'));
   const upstream = `http://127.0.0.1:${port}`;
   const proxy = await startProxy({

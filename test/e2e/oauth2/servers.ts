@@ -1,22 +1,15 @@
-import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { OAuth2Server } from 'oauth2-mock-server';
 import Provider from 'oidc-provider';
 import { onTestFinished } from 'vitest';
 import type { Issued } from '../../config/certificate.ts';
+import { listen } from '../../support/listen.ts';
 
 /** A server on loopback, closed when the test ends. `scheme://localhost:port` for TLS, as its certificate has it. */
 export async function listening(server: Server, scheme = 'http'): Promise<string> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const { port } = server.address() as AddressInfo;
+  const port = await listen(server);
   return `${scheme}://${scheme === 'https' ? 'localhost' : '127.0.0.1'}:${port}`;
 }
 
