@@ -32,7 +32,7 @@ export interface Metric<Source> extends Description {
 }
 
 const NO_LABELS = {};
-const one = (value: number): readonly Sample[] => [{ labels: NO_LABELS, value }];
+const sampleOf = (value: number): readonly Sample[] => [{ labels: NO_LABELS, value }];
 
 // --- Counters of a route ---------------------------------------------------------------------------------------------
 
@@ -51,7 +51,7 @@ interface CounterKind<T> {
   readonly samples: (counts: Counts<T>) => readonly Sample[];
 }
 
-const plainCounter: CounterKind<number> = { type: 'counter', labels: [], zero: () => 0, samples: one };
+const plainCounter: CounterKind<number> = { type: 'counter', labels: [], zero: () => 0, samples: sampleOf };
 
 /** A counter for each of `values`, kept in an array in that order. */
 function counterArray(label: string, values: readonly string[]): CounterKind<Float64Array> {
@@ -198,7 +198,7 @@ export const ROUTE_METRICS: readonly Metric<RouteSource>[] = [
     help: 'Requests that wait for a response now. Open WebSockets are in wakala_websockets.',
     labels: ['route'],
     section: 'Requests',
-    samples: ({ inFlight }) => (inFlight === undefined ? [] : one(inFlight)),
+    samples: ({ inFlight }) => (inFlight === undefined ? [] : sampleOf(inFlight)),
   },
   {
     name: 'wakala_route_info',
@@ -245,7 +245,7 @@ export const CREDENTIAL_METRICS: readonly Metric<CredentialSource>[] = [
     help: '1 if there is a valid token, else 0. 0 alone is no fault: a token that is not used is not renewed.',
     labels: CREDENTIAL_LABELS,
     section: 'Tokens',
-    samples: ({ token, nowMs }) => one(token !== undefined && token.expiresAtMs > nowMs ? 1 : 0),
+    samples: ({ token, nowMs }) => sampleOf(token !== undefined && token.expiresAtMs > nowMs ? 1 : 0),
   },
   {
     name: 'wakala_token_expiry_timestamp_seconds',
@@ -253,7 +253,7 @@ export const CREDENTIAL_METRICS: readonly Metric<CredentialSource>[] = [
     help: 'When the token expires, in Unix time. Absent without a token and for a fixed key.',
     labels: CREDENTIAL_LABELS,
     section: 'Tokens',
-    samples: ({ token, fixed }) => (fixed || token === undefined ? [] : one(token.expiresAtMs / 1000)),
+    samples: ({ token, fixed }) => (fixed || token === undefined ? [] : sampleOf(token.expiresAtMs / 1000)),
   },
   {
     name: 'wakala_token_retry_seconds',
@@ -261,7 +261,7 @@ export const CREDENTIAL_METRICS: readonly Metric<CredentialSource>[] = [
     help: 'After a failure, the time until the next token request. Otherwise 0.',
     labels: CREDENTIAL_LABELS,
     section: 'Tokens',
-    samples: ({ fixed, retryAtMs, nowMs }) => (fixed ? [] : one(Math.max(0, retryAtMs - nowMs) / 1000)),
+    samples: ({ fixed, retryAtMs, nowMs }) => (fixed ? [] : sampleOf(Math.max(0, retryAtMs - nowMs) / 1000)),
   },
   {
     name: 'wakala_token_clock_skew_seconds',
@@ -269,7 +269,7 @@ export const CREDENTIAL_METRICS: readonly Metric<CredentialSource>[] = [
     help: 'How far the clock of the token endpoint is ahead of this machine, to a second or two. Negative if it is behind. Absent if its responses have no Date.',
     labels: CREDENTIAL_LABELS,
     section: 'Tokens',
-    samples: ({ fixed, clockSkewMs }) => (fixed || clockSkewMs === undefined ? [] : one(clockSkewMs / 1000)),
+    samples: ({ fixed, clockSkewMs }) => (fixed || clockSkewMs === undefined ? [] : sampleOf(clockSkewMs / 1000)),
   },
 ];
 
@@ -301,7 +301,7 @@ export const UPSTREAM_METRICS: readonly Metric<UpstreamCounts>[] = [
     help: 'Requests that wait for such a connection.',
     labels: ['upstream'],
     section: 'Connections',
-    samples: ({ waiting }) => one(waiting),
+    samples: ({ waiting }) => sampleOf(waiting),
   },
 ];
 
@@ -407,7 +407,7 @@ export const SERVER_METRICS: readonly Metric<ServerSource>[] = [
     help: 'Serving processes that responded to this scrape. 1 without workers.',
     labels: [],
     section: 'Wakala itself',
-    samples: ({ workers }) => one(workers),
+    samples: ({ workers }) => sampleOf(workers),
   },
   {
     name: 'wakala_config_reloads_total',
@@ -426,7 +426,7 @@ export const SERVER_METRICS: readonly Metric<ServerSource>[] = [
     help: '1 if the configuration on disk was refused and the old one is still in use, else 0.',
     labels: [],
     section: 'Wakala itself',
-    samples: ({ reloads }) => one(reloads.failure === undefined ? 0 : 1),
+    samples: ({ reloads }) => sampleOf(reloads.failure === undefined ? 0 : 1),
   },
   {
     name: 'wakala_token_store_connected',
@@ -434,14 +434,14 @@ export const SERVER_METRICS: readonly Metric<ServerSource>[] = [
     help: '1 if every process is connected to the token store, else 0. Absent without a token store.',
     labels: [],
     section: 'Tokens',
-    samples: ({ isTokenStoreConnected: connected }) => (connected === undefined ? [] : one(connected ? 1 : 0)),
+    samples: ({ isTokenStoreConnected: connected }) => (connected === undefined ? [] : sampleOf(connected ? 1 : 0)),
   },
   ...PROCESS_METRIC_ENTRIES.map(([key, { convert, ...metric }]): Metric<ServerSource> => ({
     ...metric,
     labels: [],
     samples: ({ processes }) => {
       const value = processes[key];
-      return value === undefined ? [] : one(convert?.(value) ?? value);
+      return value === undefined ? [] : sampleOf(convert?.(value) ?? value);
     },
   })),
 ];
