@@ -53,7 +53,7 @@ function workerOf(
   credentials: CredentialSnapshot[],
   records: RequestRecord[] = [],
 ) {
-  const told: ProcessSnapshot = {
+  const snapshot: ProcessSnapshot = {
     pid,
     startedAtMs: Date.now() - 60_000,
     connections: 2,
@@ -67,18 +67,18 @@ function workerOf(
     credentials,
     routes,
   };
-  const asked: string[] = [];
+  const refreshed: string[] = [];
   const serving: ServingProcess = {
     pid,
-    snapshot: async () => told,
+    snapshot: async () => snapshot,
     records: async (after) => records.filter(({ number }) => number > after),
     details: async (number) => records.filter((record) => record.number === number).map(maskedDetails)[0],
     refresh: async (route) => {
-      asked.push(route);
+      refreshed.push(route);
       return { kind: 'refreshed', fingerprint: 'abcdef01', expiresAtMs: Infinity };
     },
   };
-  return { serving, asked };
+  return { serving, refreshed };
 }
 
 function recordOf(number: number, requestId: string): RequestRecord {
@@ -127,16 +127,16 @@ describe('several workers', () => {
   });
 
   it('fetch a new token in one of them', async () => {
-    const answer = await adminApp(context).request('/api/routes/mpesa/refresh', { method: 'POST', headers });
-    expect(await answer.json()).toEqual({ route: ROUTE, fingerprint: 'abcdef01', expires_at: null });
-    expect([one.asked, other.asked]).toEqual([[ROUTE], []]);
+    const response = await adminApp(context).request('/api/routes/mpesa/refresh', { method: 'POST', headers });
+    expect(await response.json()).toEqual({ route: ROUTE, fingerprint: 'abcdef01', expires_at: null });
+    expect([one.refreshed, other.refreshed]).toEqual([[ROUTE], []]);
   });
 
   it('respond 503 to a refresh if none is running', async () => {
-    const nobody = adminApp(adminContext());
-    const answer = await nobody.request('/api/routes/mpesa/refresh', { method: 'POST', headers });
-    expect([answer.status, await answer.json()]).toMatchObject([503, { code: 'no_process' }]);
-    expect((await nobody.request('/', { headers })).status).toBe(200);
+    const app = adminApp(adminContext());
+    const response = await app.request('/api/routes/mpesa/refresh', { method: 'POST', headers });
+    expect([response.status, await response.json()]).toMatchObject([503, { code: 'no_process' }]);
+    expect((await app.request('/', { headers })).status).toBe(200);
   });
 });
 

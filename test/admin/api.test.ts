@@ -19,13 +19,13 @@ async function requestsOf({ port }: RunningAdmin, query = ''): Promise<Record<st
 describe('GET /api/routes', () => {
   it('has every route before the first request', async () => {
     const admin = await startAdmin(ok);
-    const answer = await sendRequest(admin.port, '/api/routes');
-    expect([answer.status, answer.header('content-type'), answer.header('cache-control')]).toEqual([
+    const response = await sendRequest(admin.port, '/api/routes');
+    expect([response.status, response.header('content-type'), response.header('cache-control')]).toEqual([
       200,
       'application/json',
       'no-store',
     ]);
-    expect(answer.json()).toMatchObject({ emulated: true, commit: null, token_store: null, problems: [] });
+    expect(response.json()).toMatchObject({ emulated: true, commit: null, token_store: null, problems: [] });
     expect(await routeOf(admin)).toMatchObject({
       environment: 'sandbox',
       upstream: admin.upstream.origin,
@@ -110,9 +110,9 @@ describe('GET /api/requests', () => {
     'refuses %s and says what is valid',
     async (query) => {
       const { port } = await startAdmin(ok);
-      const answer = await sendRequest(port, `/api/requests?${query}`);
-      expect([answer.status, answer.header('content-type')]).toEqual([400, 'application/problem+json']);
-      expect(answer.json()).toMatchObject({ code: 'bad_filter', status: 400 });
+      const response = await sendRequest(port, `/api/requests?${query}`);
+      expect([response.status, response.header('content-type')]).toEqual([400, 'application/problem+json']);
+      expect(response.json()).toMatchObject({ code: 'bad_filter', status: 400 });
     },
   );
 
@@ -156,10 +156,10 @@ describe('GET /api/requests/{id}', () => {
     );
     const [{ id, path } = {}] = await requestsOf(admin);
     expect(path).toBe('/raw/users/254•••49/[redacted]?pin=[redacted]&token=[redacted]');
-    const { text, ...answer } = await sendRequest(admin.port, `/api/requests/${String(id)}`);
+    const { text, ...response } = await sendRequest(admin.port, `/api/requests/${String(id)}`);
     for (const secret of [...admin.secrets(), 'canary-answer', '254708374149', long])
       expect(text).not.toContain(secret);
-    const details = answer.json() as { request: { headers: string[][]; body: { text: string } }; curl: string };
+    const details = response.json() as { request: { headers: string[][]; body: { text: string } }; curl: string };
     expect(details.request.headers).toContainEqual(['x-api-key', '[redacted]']);
     expect(JSON.parse(details.request.body.text)).toEqual({
       PhoneNumber: '254•••49',
@@ -197,23 +197,23 @@ describe('POST /api/routes/{name}/refresh', () => {
     const admin = await startAdmin(ok);
     await sendRequest(admin.proxyPort, '/raw/x');
     const before = (await routeOf(admin))['token'] as Record<string, unknown>;
-    const answer = await sendRequest(admin.port, `/api/routes/${name}/refresh`, { method: 'POST' });
-    expect([answer.status, answer.json()]).toMatchObject([200, { route: '/raw/*' }]);
-    expect(answer.json()['fingerprint']).not.toBe(before['fingerprint']);
-    expect((await routeOf(admin))['token']).toMatchObject({ fingerprint: answer.json()['fingerprint'] });
+    const response = await sendRequest(admin.port, `/api/routes/${name}/refresh`, { method: 'POST' });
+    expect([response.status, response.json()]).toMatchObject([200, { route: '/raw/*' }]);
+    expect(response.json()['fingerprint']).not.toBe(before['fingerprint']);
+    expect((await routeOf(admin))['token']).toMatchObject({ fingerprint: response.json()['fingerprint'] });
     expect(admin.upstream.tokens).toHaveLength(2);
   });
 
   it('says why there is no new token', async () => {
     const admin = await startAdmin(ok);
     admin.emulator.control({ token_endpoint: '429', retry_after: 7 });
-    const answer = await sendRequest(admin.port, '/api/routes/paypack/refresh', { method: 'POST' });
-    expect([answer.status, answer.header('content-type'), answer.header('retry-after')]).toEqual([
+    const response = await sendRequest(admin.port, '/api/routes/paypack/refresh', { method: 'POST' });
+    expect([response.status, response.header('content-type'), response.header('retry-after')]).toEqual([
       503,
       'application/problem+json',
       '7',
     ]);
-    expect(answer.json()).toMatchObject({ code: 'token_unavailable', status: 503 });
+    expect(response.json()).toMatchObject({ code: 'token_unavailable', status: 503 });
     admin.emulator.control({ token_endpoint: 'denied' });
   });
 
@@ -230,11 +230,11 @@ describe('POST /api/requests/{id}/replay', () => {
     const admin = await startAdmin(ok);
     await sendJson(admin.proxyPort, '/raw/pay', { amount: 10 });
     const [{ id } = {}] = await requestsOf(admin);
-    const answer = await sendRequest(admin.port, `/api/requests/${String(id)}/replay`, { method: 'POST' });
-    expect([answer.status, answer.json()['status']]).toEqual([200, 200]);
+    const response = await sendRequest(admin.port, `/api/requests/${String(id)}/replay`, { method: 'POST' });
+    expect([response.status, response.json()['status']]).toEqual([200, 200]);
     expect(admin.upstream.requests.map(({ target }) => target)).toEqual(['/pay', '/pay']);
     await expect
-      .poll(async () => (await requestsOf(admin, `?q=${String(answer.json()['request_id'])}`)).length)
+      .poll(async () => (await requestsOf(admin, `?q=${String(response.json()['request_id'])}`)).length)
       .toBe(1);
   });
 
@@ -252,8 +252,8 @@ describe('POST /api/requests/{id}/replay', () => {
     const admin = await startAdmin(ok);
     await sendRequest(admin.proxyPort, '/nowhere');
     const [{ id } = {}] = await requestsOf(admin);
-    const answer = await sendRequest(admin.port, `/api/requests/${String(id)}/replay`, { method: 'POST' });
-    expect(answer.json()).toMatchObject({ status: 409, detail: 'This request was not sent to a provider.' });
+    const response = await sendRequest(admin.port, `/api/requests/${String(id)}/replay`, { method: 'POST' });
+    expect(response.json()).toMatchObject({ status: 409, detail: 'This request was not sent to a provider.' });
   });
 });
 
@@ -270,8 +270,8 @@ describe('methods', () => {
     ['GET', '/api/requests/1-1/replay', 'POST'],
   ])('responds to %s %s with 405 and the allowed method', async (method, path, allow) => {
     const admin = await startAdmin(ok);
-    const answer = await sendRequest(admin.port, path, { method });
-    expect([answer.status, answer.header('allow')]).toEqual([405, allow]);
+    const response = await sendRequest(admin.port, path, { method });
+    expect([response.status, response.header('allow')]).toEqual([405, allow]);
     expect(admin.upstream.tokens).toEqual([]);
   });
 
@@ -283,8 +283,8 @@ describe('methods', () => {
   });
 
   it('responds with problem details to unknown paths', async () => {
-    const answer = await sendRequest((await startAdmin(ok)).port, '/api/nothing');
-    expect([answer.status, answer.header('content-type')]).toEqual([404, 'application/problem+json']);
+    const response = await sendRequest((await startAdmin(ok)).port, '/api/nothing');
+    expect([response.status, response.header('content-type')]).toEqual([404, 'application/problem+json']);
   });
 });
 
@@ -310,8 +310,8 @@ describe('a request of a page of another origin', () => {
   ])('is refused: %s', async (_, headers) => {
     const admin = await startAdmin(ok);
     for (const path of ['/', '/api/requests', '/api/events']) {
-      const answer = await get(admin, headers, path);
-      expect([answer.status, answer.json()['code']]).toEqual([403, 'origin_refused']);
+      const response = await get(admin, headers, path);
+      expect([response.status, response.json()['code']]).toEqual([403, 'origin_refused']);
     }
   });
 
@@ -349,8 +349,8 @@ describe('actions of a browser', () => {
 
   it('are refused with a foreign Host that resolves to this machine', async () => {
     const admin = await startAdmin(ok);
-    const answer = await post(admin, { host: 'evil.example', origin: 'http://evil.example' });
-    expect(answer.status).toBe(403);
+    const response = await post(admin, { host: 'evil.example', origin: 'http://evil.example' });
+    expect(response.status).toBe(403);
     expect(admin.upstream.tokens).toEqual([]);
   });
 

@@ -138,10 +138,10 @@ describe('the dashboard without scripts', () => {
     const admin = await startAdmin(ok);
     const { text } = await sendRequest(admin.port, '/');
     const [, path = ''] = /action="(\/api\/routes\/%2Fraw[^"]+)"/.exec(text) ?? [];
-    const answer = await press(admin, path);
-    expect([answer.status, answer.header('location')]).toEqual([303, '/?refreshed=%2Fraw%2F*']);
+    const response = await press(admin, path);
+    expect([response.status, response.header('location')]).toEqual([303, '/?refreshed=%2Fraw%2F*']);
     const message = /role="status">([^<]+)</;
-    const page = await sendRequest(admin.port, answer.header('location')!);
+    const page = await sendRequest(admin.port, response.header('location')!);
     expect(message.exec(page.text)?.[1]).toMatch(/^\/raw\/\* has a new token: its fingerprint is [0-9a-f]{8}\.$/);
     admin.emulator.control({ token_endpoint: '500' });
     const failed = await press(admin, '/api/routes/paypack/refresh');
@@ -162,8 +162,8 @@ describe('the dashboard without scripts', () => {
     const list = await sendRequest(admin.port, '/requests');
     const [, details = ''] = /href="(\/requests\/[\d-]+)"/.exec(list.text) ?? [];
     const [, path = ''] = /action="(\/api\/requests\/[^"]+)"/.exec((await sendRequest(admin.port, details)).text) ?? [];
-    const answer = await press(admin, path);
-    expect([answer.status, answer.header('location')?.slice(0, 12)]).toEqual([303, '/requests?q=']);
+    const response = await press(admin, path);
+    expect([response.status, response.header('location')?.slice(0, 12)]).toEqual([303, '/requests?q=']);
     expect(admin.upstream.requests).toHaveLength(2);
   });
 });

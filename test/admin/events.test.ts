@@ -19,26 +19,26 @@ interface Event {
   readonly data: Record<string, unknown>;
 }
 
-/** A listener of `/api/events` over a connection of its own. */
+/** A listener of `/api/events` on its own connection. */
 class Listener {
   readonly events: Event[] = [];
   readonly closed: Promise<unknown>;
   text = '';
-  readonly #answer: IncomingMessage;
+  readonly #response: IncomingMessage;
   #changed: PromiseWithResolvers<undefined> = Promise.withResolvers();
 
-  private constructor(answer: IncomingMessage) {
-    this.#answer = answer;
-    this.closed = new Promise((resolve) => answer.once('close', resolve));
-    answer.on('error', () => undefined);
-    answer.setEncoding('utf8').on('data', (text: string) => this.#add(text));
+  private constructor(response: IncomingMessage) {
+    this.#response = response;
+    this.closed = new Promise((resolve) => response.once('close', resolve));
+    response.on('error', () => undefined);
+    response.setEncoding('utf8').on('data', (text: string) => this.#add(text));
   }
 
   static async open(port: number, query = ''): Promise<Listener> {
-    const asked = request({ host: '127.0.0.1', port, path: `/api/events${query}`, agent: false }).end();
-    const [answer] = (await once(asked, 'response')) as [IncomingMessage];
-    expect(answer.headers['content-type']).toBe('text/event-stream; charset=utf-8');
-    const listener = new Listener(answer);
+    const sent = request({ host: '127.0.0.1', port, path: `/api/events${query}`, agent: false }).end();
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    expect(response.headers['content-type']).toBe('text/event-stream; charset=utf-8');
+    const listener = new Listener(response);
     onTestFinished(() => listener.close());
     return listener;
   }
@@ -56,7 +56,7 @@ class Listener {
   }
 
   close(): void {
-    this.#answer.destroy();
+    this.#response.destroy();
   }
 
   #add(text: string): void {
@@ -217,8 +217,8 @@ describe('GET /api/events', () => {
     for (let number = 1; number <= 300; number++) record(`request-${number}`);
     await clock.advance(1000);
     await listener.event(({ data }) => data['request_id'] === 'request-300');
-    const told = listener.events.filter(({ name }) => name === 'request').map(({ data }) => data['request_id']);
-    expect([told.length, told[0]]).toEqual([200, 'request-101']);
+    const ids = listener.events.filter(({ name }) => name === 'request').map(({ data }) => data['request_id']);
+    expect([ids.length, ids[0]]).toEqual([200, 'request-101']);
   });
 
   it('requires the same access as the rest', async () => {

@@ -19,7 +19,7 @@ const JSON_API = '/api/requests?limit=1000';
 /** The most CPU time that a list of requests may take here. Without bounds it took 34 s. Milliseconds. */
 const MAX_CPU_MS = 3000;
 
-/** An upstream that refuses whatever `status` says, and a proxy in front of it with bodies inspected. */
+/** An upstream that responds with `status`, and a proxy in front of it with `inspect_bodies`. */
 async function start(status: number) {
   const upstream = await RawUpstream.start(() => reply(status, 'no'));
   const proxy = await startProxy({
@@ -31,7 +31,7 @@ async function start(status: number) {
   return { proxy, port: proxy.port, get: (path: string) => sendRequest(adminPort, path), adminPort };
 }
 
-/** Everything that the stream of events tells until `until` occurs in it. */
+/** The event stream until `until` occurs in it. */
 async function events(port: number, act: () => Promise<unknown>, until: string): Promise<string> {
   const sent = request({ host: '127.0.0.1', port, path: '/api/events', agent: false }).end();
   onTestFinished(() => void sent.destroy());

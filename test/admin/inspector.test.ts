@@ -84,8 +84,8 @@ describe('the inspector', () => {
 
   it('has a page for requests that are not kept any more', async () => {
     const { port } = await startAdmin(ok);
-    const answer = await sendRequest(port, '/requests/1-1');
-    expect(answer.status).toBe(404);
-    expect(answer.text).toContain('only its last 500');
+    const response = await sendRequest(port, '/requests/1-1');
+    expect(response.status).toBe(404);
+    expect(response.text).toContain('only its last 500');
   });
 });

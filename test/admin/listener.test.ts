@@ -26,19 +26,19 @@ function appWith(context: Partial<AdminContext> = {}, settings: AdminSettings = 
 
 describe('a request that came through a Wakala', () => {
   it.each(['/livez', '/readyz', '/metrics', '/', '/api/requests', '/api/routes'])('gets 508 at %s', async (path) => {
-    const ask = appWith();
+    const send = appWith();
     for (const via of ['1.1 wakala', '1.1 proxy, 1.1 Wakala', '1.1 wakala , 1.0 proxy']) {
-      const answer = await ask(path, { host: 'localhost:9901', via });
-      expect([answer.status, answer.json()['code']]).toEqual([508, 'loop_detected']);
+      const response = await send(path, { host: 'localhost:9901', via });
+      expect([response.status, response.json()['code']]).toEqual([508, 'loop_detected']);
     }
-    expect((await ask(path, { host: 'localhost:9901', via: '1.1 proxy' })).status).toBe(200);
+    expect((await send(path, { host: 'localhost:9901', via: '1.1 proxy' })).status).toBe(200);
   });
 });
 
 describe('/livez', () => {
   it('is 200 while the process responds', async () => {
-    const ask = appWith({ ready: () => false, reloads: () => REFUSED });
-    expect(await ask('/livez')).toMatchObject({ status: 200, text: '{"status":"live"}' });
+    const send = appWith({ ready: () => false, reloads: () => REFUSED });
+    expect(await send('/livez')).toMatchObject({ status: 200, text: '{"status":"live"}' });
   });
 });
 
@@ -78,27 +78,27 @@ describe('/readyz', () => {
 
   it('is 503 from the start of draining', async () => {
     let ready = true;
-    const ask = appWith({ ready: () => ready });
-    expect((await ask('/readyz')).status).toBe(200);
+    const send = appWith({ ready: () => ready });
+    expect((await send('/readyz')).status).toBe(200);
     ready = false;
-    expect(await ask('/readyz')).toMatchObject({ status: 503, text: '{"status":"draining"}' });
+    expect(await send('/readyz')).toMatchObject({ status: 503, text: '{"status":"draining"}' });
   });
 });
 
 describe('the admin listener', () => {
   it('has an index, and responds 404 to unknown paths', async () => {
-    const ask = appWith();
-    expect(await ask('/')).toMatchObject({ status: 200 });
-    expect((await ask('/')).text).toContain('/readyz');
-    for (const path of ['/livez/', '/LIVEZ', '/nowhere', '/livez/x']) expect((await ask(path)).status).toBe(404);
+    const send = appWith();
+    expect(await send('/')).toMatchObject({ status: 200 });
+    expect((await send('/')).text).toContain('/readyz');
+    for (const path of ['/livez/', '/LIVEZ', '/nowhere', '/livez/x']) expect((await send(path)).status).toBe(404);
   });
 
   it('changes nothing on a GET, and accepts no other method on its probes', async () => {
-    const ask = appWith();
+    const send = appWith();
     for (const method of ['POST', 'PUT', 'DELETE']) {
-      expect((await ask('/readyz', { host: 'localhost' }, method)).status).toBe(404);
+      expect((await send('/readyz', { host: 'localhost' }, method)).status).toBe(404);
     }
-    const head = await ask('/readyz', { host: 'localhost' }, 'HEAD');
+    const head = await send('/readyz', { host: 'localhost' }, 'HEAD');
     expect([head.status, head.text]).toEqual([200, '']);
   });
 });
@@ -120,8 +120,8 @@ describe('the admin listener on a loopback address', () => {
   it.each(['evil.example', 'localhost.evil.example:9901', '127.0.0.1.evil.example', '10.0.0.1:9901'])(
     'refuses the Host %j with 403, because a web page could have that host',
     async (host) => {
-      const answer = await appWith()('/', { host });
-      expect([answer.status, answer.text]).toEqual([403, 'host refused\n']);
+      const response = await appWith()('/', { host });
+      expect([response.status, response.text]).toEqual([403, 'host refused\n']);
     },
   );
 
@@ -130,14 +130,14 @@ describe('the admin listener on a loopback address', () => {
   });
 
   it('responds to its probes under any Host', async () => {
-    const ask = appWith();
-    expect((await ask('/livez', { host: 'pod.example' })).status).toBe(200);
-    expect((await ask('/readyz', { host: 'pod.example' })).status).toBe(200);
+    const send = appWith();
+    expect((await send('/livez', { host: 'pod.example' })).status).toBe(200);
+    expect((await send('/readyz', { host: 'pod.example' })).status).toBe(200);
   });
 
   it('requires no token, even if one is configured', async () => {
-    const ask = appWith({}, { token: TOKEN });
-    expect((await ask('/', { host: 'localhost' })).status).toBe(200);
+    const send = appWith({}, { token: TOKEN });
+    expect((await send('/', { host: 'localhost' })).status).toBe(200);
   });
 });
 
@@ -145,8 +145,8 @@ describe('the admin listener on another address', () => {
   const others = { host: '0.0.0.0', token: TOKEN };
 
   it('responds to its probes without credentials', async () => {
-    const ask = appWith({}, others);
-    for (const path of ['/livez', '/readyz']) expect((await ask(path, { host: '10.0.0.7:9901' })).status).toBe(200);
+    const send = appWith({}, others);
+    for (const path of ['/livez', '/readyz']) expect((await send(path, { host: '10.0.0.7:9901' })).status).toBe(200);
   });
 
   it.each([
@@ -159,16 +159,16 @@ describe('the admin listener on another address', () => {
     ['the token in another header', { 'x-token': TOKEN }],
     ['an empty token', { authorization: 'Bearer ' }],
   ])('responds 401 to %s', async (_, headers) => {
-    const answer = await appWith({}, others)('/', { host: '10.0.0.7:9901', ...headers });
-    expect([answer.status, answer.header('www-authenticate')]).toEqual([
+    const response = await appWith({}, others)('/', { host: '10.0.0.7:9901', ...headers });
+    expect([response.status, response.header('www-authenticate')]).toEqual([
       401,
       'Basic realm="wakala admin", Bearer realm="wakala admin"',
     ]);
-    expect(answer.text).not.toContain(TOKEN);
+    expect(response.text).not.toContain(TOKEN);
     expect((await appWith({}, others)('/nowhere', { host: '10.0.0.7:9901', ...headers })).status).toBe(401);
   });
 
-  // Basic is what a browser asks its user for.
+  // Browsers send Basic after their login dialog.
   it.each([
     `Bearer ${TOKEN}`,
     `bearer ${TOKEN}`,
@@ -179,18 +179,18 @@ describe('the admin listener on another address', () => {
   });
 
   it('refuses everyone without a configured token', async () => {
-    const ask = appWith({}, { host: '0.0.0.0' });
+    const send = appWith({}, { host: '0.0.0.0' });
     for (const authorization of ['', 'Bearer', 'Bearer ', 'Bearer undefined', 'Bearer [redacted]']) {
-      expect((await ask('/', { host: 'admin.example', authorization })).status).toBe(401);
+      expect((await send('/', { host: 'admin.example', authorization })).status).toBe(401);
     }
   });
 
   it('uses the token of the current configuration', async () => {
     let token = 'first-token-0123456789';
-    const ask = appWith({ config: () => adminConfig({ host: '0.0.0.0', token }) });
+    const send = appWith({ config: () => adminConfig({ host: '0.0.0.0', token }) });
     const authorization = `Bearer ${TOKEN}`;
-    expect((await ask('/', { host: 'a', authorization })).status).toBe(401);
+    expect((await send('/', { host: 'a', authorization })).status).toBe(401);
     token = TOKEN;
-    expect((await ask('/', { host: 'a', authorization })).status).toBe(200);
+    expect((await send('/', { host: 'a', authorization })).status).toBe(200);
   });
 });

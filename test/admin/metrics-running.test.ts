@@ -96,9 +96,9 @@ describe('/metrics of a running proxy', () => {
   ])('is open on an address other than loopback, under any Host, %s', async (_, admin) => {
     const proxy = await startQuietProxy({ admin });
     for (const host of ['10.0.0.7:9901', 'wakala.payments.svc', 'evil.example']) {
-      const answer = await sendRequest(proxy.server.admin!.port, '/metrics', { headers: { host } });
-      expect(answer.status).toBe(200);
-      expect(answer.text).toContain('wakala_build_info{version=');
+      const response = await sendRequest(proxy.server.admin!.port, '/metrics', { headers: { host } });
+      expect(response.status).toBe(200);
+      expect(response.text).toContain('wakala_build_info{version=');
     }
   });
 

@@ -7,7 +7,7 @@ import { routeTo, routeToEmulator, type StartedProxy, startProxy } from '../supp
 import { json, RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
 import { Scrape } from './metrics-text.ts';
 
-/** A token endpoint that the upstream's script answers. */
+/** A token endpoint on the upstream. */
 const ELSEWHERE = {
   token: {
     request: { path: '/login', json: { key: '{key}' } },
@@ -17,7 +17,7 @@ const ELSEWHERE = {
 
 export async function scrape(proxy: StartedProxy): Promise<Scrape> {
   const { status, text } = await sendRequest(proxy.server.admin?.port ?? 0, '/metrics');
-  if (status !== 200) throw new Error(`/metrics answered ${status}: ${text}`);
+  if (status !== 200) throw new Error(`/metrics responded ${status}: ${text}`);
   return new Scrape(text);
 }
 

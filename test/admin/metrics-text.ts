@@ -18,7 +18,7 @@ const LABEL = /([a-z_]+)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)/gy;
 
 /**
  * Reads the text format of Prometheus, strictly.
- * @throws Error for a line that is none, a sample below another metric's head, and one that is there twice
+ * @throws Error for an invalid line, a sample of another metric, and a duplicate sample
  */
 export function familiesOf(text: string): Family[] {
   const families: Family[] = [];
@@ -60,7 +60,7 @@ function sampleOf(line: string): Sample {
   };
 }
 
-/** What a scrape says. */
+/** A parsed scrape. */
 export class Scrape {
   readonly text: string;
   readonly families: readonly Family[];
@@ -91,7 +91,7 @@ export class Scrape {
     return found[0]?.value;
   }
 
-  /** Values by what this label says. */
+  /** Values by the value of a label. */
   by(label: string, name: string, labels: Readonly<Record<string, string>> = {}): Record<string, number> {
     return Object.fromEntries(this.all(name, labels).map((one) => [one.labels[label] ?? '', one.value]));
   }

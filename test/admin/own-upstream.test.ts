@@ -18,8 +18,8 @@ describe('a route to a host that resolves to an admin listener', () => {
     const key = { provider: 'static', upstream: `http://${name}:${port}`, credentials: { token: 'made-up-key' } };
     const proxy = await startProxy({ routes: { '/key/*': key } });
     for (const path of ['/metrics', '/api/routes', '/api/requests', '/', '/readyz']) {
-      const answer = await sendRequest(proxy.port, `/key${path}`);
-      expect([path, answer.status, answer.json()['code']]).toEqual([path, 508, 'loop_detected']);
+      const response = await sendRequest(proxy.port, `/key${path}`);
+      expect([path, response.status, response.json()['code']]).toEqual([path, 508, 'loop_detected']);
     }
   });
 });

@@ -15,7 +15,7 @@ export interface RunningAdmin {
   readonly proxyPort: number;
   readonly port: number;
   readonly url: string;
-  /** Every token, key and header value of this run that nobody may see. */
+  /** Every secret token, key and header value of this run. */
   secrets(): string[];
 }
 

@@ -4,7 +4,7 @@ import type { CredentialSnapshot, TokenSnapshot } from '../../src/telemetry/snap
 /** The route that all of these are about. */
 export const ROUTE = '/mpesa/*';
 
-/** Of a credential that nobody asked a token for yet. */
+/** Of a credential without a token request. */
 export function credentialSnapshot(changes: Partial<CredentialSnapshot> = {}): CredentialSnapshot {
   const none = { ok: 0, denied: 0, unavailable: 0 };
   return {

@@ -141,8 +141,8 @@ describe('the pretty line of a request', () => {
 
   it('has the status, code and reason of a failure', () => {
     const line = pretty({ ...failed, cause: 'ECONNREFUSED' }, 'request_failed');
-    const said = '502   POST /mpesa/* /stkpush/v1/query  upstream_unreachable: No connection.  #1baa11a0';
-    expect(line).toBe(`${said}  cause=ECONNREFUSED\n`);
+    const text = '502   POST /mpesa/* /stkpush/v1/query  upstream_unreachable: No connection.  #1baa11a0';
+    expect(line).toBe(`${text}  cause=ECONNREFUSED\n`);
   });
 
   it('says that the provider may have acted on the request, and its status', () => {

@@ -60,8 +60,8 @@ const AGAIN = 'trace_export_recovered';
 async function startWith(otlp: string) {
   const upstream = await RawUpstream.start(() => reply(200, 'paid'));
   const proxy = await startProxy({ routes: { '/api/*': routeTo(upstream) }, tracing: { otlp } });
-  const said = (event: LogEvent) => proxy.log.filter((line) => line['event'] === event);
-  return { upstream, proxy, said };
+  const logged = (event: LogEvent) => proxy.log.filter((line) => line['event'] === event);
+  return { upstream, proxy, logged };
 }
 
 /** A file that is there until the test ends. @returns its path */
@@ -76,7 +76,7 @@ describe('a collector', () => {
   it('that fails is logged once, and again when it recovers', async () => {
     let status = 400;
     const collector = await Collector.start({ status: () => status });
-    const { proxy, said } = await startWith(collector.origin);
+    const { proxy, logged } = await startWith(collector.origin);
     for (let batch = 1; batch <= 3; batch++) {
       expect((await sendRequest(proxy.port, '/api/x')).status).toBe(200);
       await collector.batches(batch);
@@ -85,26 +85,26 @@ describe('a collector', () => {
     status = 200;
     await sendRequest(proxy.port, '/api/x');
     expect(await proxy.logged(AGAIN)).toMatchObject({ level: 'info', lost: 7 });
-    expect(said(FAILING)).toEqual([expect.objectContaining({ level: 'warn', error: 'status 400' })]);
+    expect(logged(FAILING)).toEqual([expect.objectContaining({ level: 'warn', error: 'status 400' })]);
     expect(proxy.logText()).not.toContain('not now');
     await proxy.server.drain();
-    expect(said(AGAIN)).toHaveLength(1);
+    expect(logged(AGAIN)).toHaveLength(1);
   });
 
   it.each([
     ['is down', async () => `http://127.0.0.1:${await freePort()}`],
-    ['never answers', async () => (await Collector.start({ status: () => undefined })).origin],
+    ['never responds', async () => (await Collector.start({ status: () => undefined })).origin],
     ['is always busy', async () => (await Collector.start({ status: () => 503 })).origin],
-    ['has a name that nobody knows', () => Promise.resolve('http://collector.invalid:4318')],
+    ['has an unknown host name', () => Promise.resolve('http://collector.invalid:4318')],
   ])('that %s delays neither requests nor the end of the process', async (_, otlp) => {
     const rejected = vi.fn();
     process.on('unhandledRejection', rejected);
     onTestFinished(() => void process.off('unhandledRejection', rejected));
-    const { proxy, said } = await startWith(await otlp());
+    const { proxy, logged } = await startWith(await otlp());
     for (let i = 0; i < 20; i++) expect((await sendRequest(proxy.port, '/api/x')).status).toBe(200);
     expect(await proxy.server.drain()).toBe(true);
     await proxy.logged(FAILING);
-    expect(said(FAILING)).toHaveLength(1);
+    expect(logged(FAILING)).toHaveLength(1);
     expect(rejected).not.toHaveBeenCalled();
   });
 
@@ -144,10 +144,10 @@ describe('a collector', () => {
     const collector = await Collector.start({ tls: { key, cert } });
     vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
     onTestFinished(() => void vi.unstubAllEnvs());
-    const { proxy, said } = await startWith(collector.origin);
+    const { proxy, logged } = await startWith(collector.origin);
     await sendRequest(proxy.port, '/api/x');
     await proxy.server.drain();
-    expect(said(FAILING)).toMatchObject([{ error: 'DEPTH_ZERO_SELF_SIGNED_CERT' }]);
+    expect(logged(FAILING)).toMatchObject([{ error: 'DEPTH_ZERO_SELF_SIGNED_CERT' }]);
     expect(collector.payloads).toEqual([]);
   });
 });
