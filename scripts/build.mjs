@@ -1,5 +1,5 @@
-// Makes dist/ from src/, unless dist/ was made from these very sources: the commands and the library as JavaScript, the
-// files of the dashboard, the declarations of the library, the JSON Schema, and which commit it is.
+// Builds dist/ from src/: the commands and the library as JavaScript, the files of the dashboard, the declarations of the
+// library, the JSON Schema, and the commit. Does nothing if dist/ is up to date.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -20,7 +20,7 @@ const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const DIST = path.join(ROOT, 'dist');
 const STAMP = path.join(ROOT, 'node_modules', '.cache', 'wakala-build');
 const SCHEMA = 'proxy.config.schema.json';
-/** Which commit dist/ is of, for `wakala --version`. It changes without a new build, so no stamp covers it. */
+/** The commit of dist/, for `wakala --version`. It can change without a new build, so the stamp does not cover it. */
 const COMMIT = 'commit';
 const SHEBANG = '#!/usr/bin/env node\n';
 
@@ -28,7 +28,7 @@ const sources = filesIn(path.join(ROOT, 'src'));
 /** Read at run time by `src/admin/assets.ts`, which is in a chunk: see `chunkFileNames` in build/bundle.mjs. */
 const assets = sources.filter((file) => /^admin\/assets\/[\w.-]+\.(css|js|svg)$/.test(file));
 const foreign = sources.filter((file) => !file.endsWith('.ts') && !assets.includes(file));
-if (foreign.length > 0) fail(`src/ holds what the build would leave out: ${foreign.join(', ')}`);
+if (foreign.length > 0) fail(`src/ has files that the build would leave out: ${foreign.join(', ')}`);
 
 const commit = commitOf();
 const scripts = ['build.mjs', 'build/bundle.mjs', 'build/declarations.mjs'].map((file) => `scripts/${file}`);
@@ -45,14 +45,14 @@ if (isCurrent()) {
 }
 noteCommit();
 
-/** Whether neither the sources nor dist/ changed since the last build. */
+/** Whether the sources and dist/ are unchanged since the last build. */
 function isCurrent() {
   if (!existsSync(STAMP) || !existsSync(DIST)) return false;
   const [from, to] = readFileSync(STAMP, 'utf8').split('\n');
   return from === stamp && to === digestOfDist();
 }
 
-/** Content of each file of dist/, by its path there. The tools are loaded when there is something to do. */
+/** Content of each file of dist/, by its path in dist/. The tools are loaded only for a build. */
 async function built() {
   const [{ declarations }, { bundle }] = await Promise.all(
     ['declarations', 'bundle'].map((name) => import(`./build/${name}.mjs`)),
@@ -67,18 +67,18 @@ async function built() {
     return files;
   } catch (error) {
     rmSync(DIST, { recursive: true, force: true });
-    return fail(`${error.message}\nbuild: it failed; dist/ was removed`);
+    return fail(`${error.message}\nbuild: failed; dist/ was removed`);
   }
 }
 
-/** In one step, since someone may be running it. */
+/** Replaces dist/ in one step, because it may be in use. */
 function replaceDist(files) {
   const [fresh, old] = ['new', 'old'].map((which) => path.join(path.dirname(STAMP), `dist-${which}-${process.pid}`));
   for (const [file, text] of files) {
     mkdirSync(path.dirname(path.join(fresh, file)), { recursive: true });
     writeFileSync(path.join(fresh, file), text);
   }
-  // The package's `bin`, which also runs as `./dist/cli.js`.
+  // The package's `bin` also runs as `./dist/cli.js`.
   chmodSync(path.join(fresh, 'cli.js'), 0o755);
   for (let attempts = 10; ; attempts--) {
     try {
@@ -86,7 +86,7 @@ function replaceDist(files) {
       move(fresh, DIST);
       return;
     } catch (error) {
-      // Another build may be doing the same.
+      // Another build may be running.
       if (attempts === 1) throw error;
     } finally {
       rmSync(old, { recursive: true, force: true });
@@ -98,7 +98,7 @@ function move(from, to) {
   try {
     renameSync(from, to);
   } catch (error) {
-    // node_modules/ may be a volume of its own.
+    // node_modules/ may be on another volume.
     if (error.code !== 'EXDEV') throw error;
     cpSync(from, to, { recursive: true });
     rmSync(from, { recursive: true });
@@ -106,16 +106,16 @@ function move(from, to) {
 }
 
 /**
- * `WAKALA_COMMIT` if it is set, also if it is empty; else what git says of this folder, with `-dirty` behind it if files
- * that git knows were changed since.
+ * `WAKALA_COMMIT` if it is set, even if it is empty. Otherwise the commit of this folder, followed by `-dirty` if
+ * tracked files have changed.
  */
 function commitOf() {
   const given = process.env.WAKALA_COMMIT;
   if (given !== undefined) {
-    if (!/^([\da-f]{7,64}(-dirty)?)?$/.test(given)) fail(`WAKALA_COMMIT is no commit: ${given}`);
+    if (!/^([\da-f]{7,64}(-dirty)?)?$/.test(given)) fail(`WAKALA_COMMIT is not a commit: ${given}`);
     return given.replace(/^([\da-f]{7})[\da-f]*/, '$1');
   }
-  // Not one around this folder.
+  // Ignore a repository that contains this folder.
   if (!existsSync(path.join(ROOT, '.git'))) return '';
   const describe = ['describe', '--always', '--dirty', '--exclude=*', '--abbrev=7'];
   const env = { ...process.env, GIT_OPTIONAL_LOCKS: '0' };
@@ -129,7 +129,7 @@ function noteCommit() {
   else if (!existsSync(file) || readFileSync(file, 'utf8') !== commit) writeFileSync(file, commit);
 }
 
-/** Paths below `folder`, with forward slashes, in one order everywhere. */
+/** Paths below `folder`, with forward slashes, sorted. */
 function filesIn(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

@@ -1,19 +1,18 @@
-// src/ as the JavaScript of the package. Fewer files start faster, and without comments and the names of what is local
-// it is half as large. A stack trace can still be read: there is a line for each statement, classes and their public
-// methods keep their names, and so do functions in the rooms that a request walks through. `npm run package:trace` leads
-// one back to src/.
+// Bundles src/ as the JavaScript of the package. Fewer files start faster, and without comments and local names the
+// package is half as large. Stack traces stay readable: each statement has a line, and classes, their public methods and
+// the functions of the layers on the data path keep their names. `npm run package:trace` maps a trace to src/.
 import path from 'node:path';
 import { rolldown } from 'rolldown';
 import { minify } from 'terser';
 
 const ENTRIES = ['cli', 'library/index', 'library/hono'];
-/** Rooms whose functions lose their names: 14 KB of the 500 that the package may have. */
+/** Layers whose functions lose their names, which saves 14 KB. */
 const UNNAMED = /^chunks\/(admin|commands|config|emulators|providers)-/;
 
-/** What package.json asks for is found where it runs; all that is ours is in the bundle. */
+/** Dependencies are not bundled. */
 const isPackage = (id) => !id.startsWith('.') && !path.isAbsolute(id);
 
-/** @returns for each file, by its path in dist/, `code`, and `map`: its source map, with paths from dist/ */
+/** @returns `code` and `map` (its source map, with paths from dist/) of each file, by its path in dist/ */
 export async function bundle(root) {
   const src = path.join(root, 'src');
   const build = await rolldown({
@@ -41,11 +40,11 @@ export async function bundle(root) {
   }
 }
 
-/** A chunk is called after the module that needs the others of it: `proxy-gateway`. */
+/** A chunk is named after the module that imports its others: `proxy-gateway`. */
 const chunkName = (file) => file.replace(/\.ts$/, '').replaceAll(path.sep, '-');
 
 async function shrunk({ fileName, code, map }) {
-  // The bundler writes classes as `var Name = class`: their names are those of variables.
+  // The bundler writes classes as `var Name = class`, so their names are names of variables.
   const reserved = [...code.matchAll(/^var ([\w$]+) = class\b/gm)].map(([, name]) => name);
   const names = { keep_classnames: true, keep_fnames: !UNNAMED.test(fileName) };
   const small = await minify(code, {

@@ -1,21 +1,21 @@
-// Checks the types of src/, and makes the declarations that those who import the package need: the entries of the
-// library, and of other files what these reach.
+// Checks the types of src/, and makes the declarations of the library: those of its entries, and everything that they
+// reach in other files.
 import path from 'node:path';
 import ts from 'typescript';
 
 const ENTRIES = ['library/index.ts', 'library/hono.ts'];
-/** The type of all that a configuration may hold: shipped spelled out, without the schemas that it is computed from. */
+/** The type of a configuration. It is shipped expanded, without the schemas that it is computed from. */
 const SPELLED_OUT = 'WakalaConfig';
 
 const { NodeBuilderFlags: Flags, factory } = ts;
 const SPELLING =
   Flags.NoTruncation | Flags.InTypeAlias | Flags.MultilineObjectLiterals | Flags.UseSingleQuotesForStringLiteralType;
 
-/** @returns text for each file, by its path in dist/. @throws Error with every mistake, as tsc prints it */
+/** @returns the text of each file, by its path in dist/. @throws Error with every type error, as tsc prints it */
 export function declarations(root) {
   const program = checkedProgram(root);
   const texts = new Map();
-  /** Names that others need of a file; of an entry, all of it is needed. */
+  /** Names that other files need of a file. Entries are needed as a whole. */
   const needed = new Map();
   const queue = [...ENTRIES];
   for (const file of queue) {
@@ -46,7 +46,7 @@ function checkedProgram(root) {
   return program;
 }
 
-/** @param names what others need of it; undefined: all of it */
+/** @param names the names that other files need; undefined: all of them */
 function declarationOf(program, source, names) {
   const needs = new Map();
   let text = '';
@@ -71,7 +71,7 @@ function spelledOut(node, checker) {
   return factory.updateTypeAliasDeclaration(node, node.modifiers, node.name, node.typeParameters, type);
 }
 
-/** The statements that declare these names, with all that they need in turn, imports as well. */
+/** The statements that declare these names, and the statements that these need, imports included. */
 function reached(statements, names) {
   const isWanted = (node) =>
     !ts.isImportDeclaration(node) && (names === undefined || declares(node).some((name) => names.has(name)));
@@ -83,7 +83,7 @@ function reached(statements, names) {
   return statements.filter((node) => kept.has(node));
 }
 
-/** Names that a statement brings into the file. */
+/** Names that a statement declares. */
 function declares(node) {
   if (ts.isVariableStatement(node)) return node.declarationList.declarations.map(({ name }) => name.text);
   if (!ts.isImportDeclaration(node)) return node.name === undefined ? [] : [node.name.text];
@@ -96,7 +96,7 @@ function identifiers(node, found = new Set()) {
   return found;
 }
 
-/** An import or export as it reads in dist/; notes what it needs of which file. */
+/** An import or export with its path in dist/. Adds the names that it needs to `needs`. */
 function asCalled(node, needs, context) {
   const from = node.moduleSpecifier?.text ?? '';
   if (!from.startsWith('.')) return node;

@@ -144,7 +144,7 @@ export declare const twice: (n: number) => number;
   });
 
   test('refuses an invalid commit', () => {
-    expect(build('main; true')).toMatchObject({ status: 1, stderr: 'build: WAKALA_COMMIT is no commit: main; true\n' });
+    expect(build('main; true')).toMatchObject({ status: 1, stderr: 'build: WAKALA_COMMIT is not a commit: main; true\n' });
   });
 
   test('reports a type error with its place and leaves no dist/', () => {
@@ -167,7 +167,7 @@ export declare const twice: (n: number) => number;
 
   test('refuses files that are not TypeScript, and a command without a shebang', () => {
     write('src/page.html', '<p>\n');
-    expect(build('').stderr).toBe('build: src/ holds what the build would leave out: page.html\n');
+    expect(build('').stderr).toBe('build: src/ has files that the build would leave out: page.html\n');
     rmSync(path.join(folder, 'src/page.html'));
     write('src/cli.ts', 'console.log(1);\n');
     expect(build('').stderr).toContain('src/cli.ts must begin with #!/usr/bin/env node');
