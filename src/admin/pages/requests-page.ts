@@ -112,7 +112,7 @@ function row(view: RequestView): Child {
 
 /** The status, and the error code if Wakala responded with an error. */
 export function status({ status: n, code }: RequestView): Child {
-  if (n === 0) return h('span', { class: 'status s0' }, 'left');
+  if (n === 0) return h('span', { class: 'status s0' }, 'disconnected');
   return [
     h('span', { class: `status s${Math.floor(n / 100)}` }, String(n)),
     code === undefined ? null : h('span', { class: 'code' }, code),

@@ -140,7 +140,7 @@ function exchangesText({ credential }: RouteView): string | undefined {
   if (credential === undefined || credential.fixed) return undefined;
   const { credentials, refresh } = credential.exchanges;
   const failed = credentials.denied + credentials.unavailable + refresh.denied + refresh.unavailable;
-  return `${formatCount(credentials.ok + refresh.ok)} good, ${formatCount(failed)} failed`;
+  return `${formatCount(credentials.ok + refresh.ok)} succeeded, ${formatCount(failed)} failed`;
 }
 
 function exchangesOverTime({ traffic: { buckets, window }, config }: RouteView): Child {
@@ -158,7 +158,7 @@ const CLASSES = [
   ['s3', 3, '3xx'],
   ['s4', 4, '4xx'],
   ['s5', 5, '5xx'],
-  ['s0', 0, 'client left'],
+  ['s0', 0, 'disconnected'],
 ] as const;
 
 function requests({ snapshot, traffic: { buckets, window, perSecond }, config }: RouteView): Child {
