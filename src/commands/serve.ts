@@ -31,15 +31,15 @@ export async function serve(options: ServeOptions, io: Io): Promise<number> {
           : EXIT.runtime;
       }
     }
-    const examine = () => validateConfig(options.config, { listen, admin, env: io.env });
-    const { config, problems, warnings, files, texts } = examine();
+    const readConfig = () => validateConfig(options.config, { listen, admin, env: io.env });
+    const { config, problems, warnings, files, texts } = readConfig();
     if (config === undefined) throw new ConfigError(problems);
     const log = logFor(config, io);
     const apply = (next: Config, read: ReadonlyMap<string, string>) => {
       server.apply(next, read);
       log.level = next.log.level;
     };
-    const reloader: Reloader = new Reloader({ examine, apply, log, clock: systemClock });
+    const reloader: Reloader = new Reloader({ readConfig, apply, log, clock: systemClock });
     logWarnings(warnings, log);
     reloader.setFiles(files);
     const stop = stopSignal();

@@ -3,10 +3,11 @@ import { type FSWatcher, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Reloads } from '../telemetry/snapshot.ts';
 import type { Clock } from '../clock.ts';
+import type { ValidatedConfig } from '../config/load.ts';
 import type { Config } from '../config/config.ts';
 import { readRegularFile } from '../config/disk.ts';
 import { formatAddress } from '../config/values.ts';
-import { type ConfigProblem, formatProblem } from '../errors.ts';
+import { formatProblem } from '../errors.ts';
 import type { Log } from '../logger.ts';
 
 /** @throws Error if a running server cannot apply the configuration */
@@ -123,20 +124,9 @@ function hashOf(file: string): string {
   }
 }
 
-/** The configuration on disk: a valid one, or its problems. */
-export interface ExaminedConfig {
-  readonly config: Config | undefined;
-  readonly problems: readonly ConfigProblem[];
-  readonly warnings: readonly ConfigProblem[];
-  /** Every file that the configuration names, whether it could be read or not. */
-  readonly files: readonly string[];
-  /** The texts of the files, by absolute path. */
-  readonly texts: ReadonlyMap<string, string>;
-}
-
 interface ReloadContext {
   /** Reads the configuration. Does not throw for an invalid one. */
-  readonly examine: () => ExaminedConfig;
+  readonly readConfig: () => ValidatedConfig;
   /** Applies a valid configuration as a whole. If it throws, the old one stays in use. */
   readonly apply: (config: Config, texts: ReadonlyMap<string, string>) => void;
   readonly log: Log;
@@ -175,9 +165,9 @@ export class Reloader {
     const { log } = this.#context;
     // Check before reading, so that a change during the reading causes another reload.
     this.#watcher.check();
-    let found = this.#context.examine();
+    let found = this.#context.readConfig();
     // A new file may have changed between the reading and the first check. Read again.
-    while (this.#watcher.watch(found.files)) found = this.#context.examine();
+    while (this.#watcher.watch(found.files)) found = this.#context.readConfig();
     if (found.config === undefined) {
       for (const { file, line, column, message } of found.problems)
         log.error('config_error', { file, line, column }, message);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { validateConfig } from '../../src/config/load.ts';
 import { issue } from './certificate.ts';
-import { mpesaWith } from './reading.ts';
+import { mpesaWith } from './validate-text.ts';
 
 const CLI = new URL('../../src/cli.ts', import.meta.url).pathname;
 const MIB = 1024 * 1024;

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { expand } from '../../src/config/interpolate.ts';
-import { good, mpesaWith, problemsOf, routeOf, topWith } from './reading.ts';
+import { good, mpesaWith, problemsOf, routeOf, topWith } from './validate-text.ts';
 
 const env = { NAME: 'value', EMPTY: '', LINE: 'value\n', CRLF: 'value\r\n', LINES: 'value\n\n', BRACES: '${NAME}' };
 const files: Record<string, string> = { '/run/secret': 'from file\n', '/run/crlf': 'from file\r\n', '/run/empty': '' };

@@ -5,7 +5,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { defaultConfig, validateConfig, loadConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/errors.ts';
-import { examine, FILE, good, mpesaWith, problemsOf } from './reading.ts';
+import { validateText, FILE, good, mpesaWith, problemsOf } from './validate-text.ts';
 
 describe('loadConfig', () => {
   it('reads the file and the files it refers to', () => {
@@ -49,13 +49,13 @@ describe('the files of a configuration', () => {
   const text = mpesaWith().replace('{consumer_key: k, consumer_secret: s}', references);
 
   it('are listed with absolute paths, including those that cannot be read', () => {
-    const { config, files } = examine(text, { files: { '/run/key': 'k' } });
+    const { config, files } = validateText(text, { files: { '/run/key': 'k' } });
     expect(config).toBeUndefined();
     expect(files).toEqual([join(FOLDER, FILE), '/run/key', join(FOLDER, 'keys/gone')]);
   });
 
   it.each([['routes: ['], ['routes: {}'], ['']])('include the configuration even if it is invalid: %j', (bad) => {
-    expect(examine(bad)).toMatchObject({ config: undefined, files: [join(FOLDER, FILE)] });
+    expect(validateText(bad)).toMatchObject({ config: undefined, files: [join(FOLDER, FILE)] });
   });
 
   it('include the configuration even if it does not exist', () => {
@@ -63,7 +63,7 @@ describe('the files of a configuration', () => {
   });
 
   it('include those of an emulated configuration', () => {
-    const { config, files } = examine(text, { emulated: true });
+    const { config, files } = validateText(text, { emulated: true });
     expect(config).toBeDefined();
     expect(files).toHaveLength(3);
   });
@@ -202,7 +202,7 @@ describe('a secret', () => {
     'routes: {/a/*: {upstream: "https://x:${CANARY}@h", auth_server: "https://h/?${CANARY}"}}',
     'routes: {/a/*: {token: {request: {path: "${CANARY}", url: "${CANARY}", json: {a: "{x}${CANARY}"}}, response: {access_token: ".${CANARY}"}}}}',
   ])('does not appear in a message about %s', (text) => {
-    const { problems, warnings } = examine(`${text}\n`, { env });
+    const { problems, warnings } = validateText(`${text}\n`, { env });
     expect(problems.length).toBeGreaterThan(0);
     expect(JSON.stringify([problems, warnings])).not.toContain('canary');
   });

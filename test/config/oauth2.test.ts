@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { isFixed } from '../../src/providers/provider.ts';
 import { pairFor, jwkOf, pemOf } from '../e2e/oauth2/keys.ts';
 import { issue } from './certificate.ts';
-import { examine, problemsOf, routeOf, warningsOf, type World } from './reading.ts';
+import { validateText, problemsOf, routeOf, warningsOf, type Surroundings } from './validate-text.ts';
 
 /** A route with these lines of `oauth2`, the first of them line 6, column 7. */
 function bank(lines: readonly string[], credentials = 'client_id: i, client_secret: s'): string {
@@ -24,14 +24,14 @@ const TLS = [ISSUER, 'client_auth: tls_client_auth', 'cert: "${file:/run/cert}"'
 const [EC, RSA, ED] = [pairFor('ES256'), pairFor('RS256'), pairFor('EdDSA')];
 const NOW = Date.UTC(2026, 0, 15);
 
-const withFiles = (files: Readonly<Record<string, string>>): World => ({
+const withFiles = (files: Readonly<Record<string, string>>): Surroundings => ({
   files: Object.fromEntries(Object.entries(files).map(([name, text]) => [`/run/${name}`, text])),
   nowMs: NOW,
 });
 const jwt = (key: string, ...lines: string[]) =>
   problemsOf(bank([...JWT, ...lines], 'client_id: i'), withFiles({ key }));
 
-function requestOf(lines: readonly string[], credentials?: string, world?: World) {
+function requestOf(lines: readonly string[], credentials?: string, world?: Surroundings) {
   const route = routeOf(bank(lines, credentials), world);
   if (isFixed(route.provider.token)) throw new Error('fixed');
   return { route, request: route.provider.token.request };
@@ -317,7 +317,7 @@ describe('a problem is', () => {
 
   it('`http:` on loopback in production, but not in the sandbox', () => {
     const text = bank(['token_endpoint: http://127.0.0.1:9/token']);
-    expect(examine(text)).toMatchObject({ problems: [], warnings: [] });
+    expect(validateText(text)).toMatchObject({ problems: [], warnings: [] });
     expect(problemsOf(`environment: production\n${text}`)).toEqual([expect.stringMatching(/^7:23 .*`http:`/)]);
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { good, mpesaRoute, mpesaWith, problemsOf, routeOf, warningsOf } from './reading.ts';
+import { good, mpesaRoute, mpesaWith, problemsOf, routeOf, warningsOf } from './validate-text.ts';
 
 const CREDENTIALS = '{consumer_key: k, consumer_secret: s}';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { good, mpesaWith, problemsOf, topWith, warningsOf } from './reading.ts';
+import { good, mpesaWith, problemsOf, topWith, warningsOf } from './validate-text.ts';
 
 const KEY = '0123456789abcdef';
 

@@ -12,7 +12,7 @@ import {
   size,
 } from '../../src/config/schema.ts';
 import { valueAt } from '../../src/json.ts';
-import { mpesaRoute, mpesaWith, problemsOf, warningsOf } from './reading.ts';
+import { mpesaRoute, mpesaWith, problemsOf, warningsOf } from './validate-text.ts';
 
 const doc = 'A sentence.';
 

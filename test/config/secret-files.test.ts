@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { validateConfig } from '../../src/config/load.ts';
 import { issue } from './certificate.ts';
-import { mpesaWith, problemsOf, warningsOf, type World } from './reading.ts';
+import { mpesaWith, problemsOf, warningsOf, type Surroundings } from './validate-text.ts';
 
 const SECRET = '0123456789abcdef';
 
@@ -25,7 +25,7 @@ function places(environment: string): string {
   ].join('\n');
 }
 
-function world(mode: number | undefined, more: World = {}): World {
+function world(mode: number | undefined, more: Surroundings = {}): Surroundings {
   return { files: { '/run/s': SECRET }, modes: mode === undefined ? {} : { '/run/s': mode }, ...more };
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { good, mpesaWith, problemsOf } from './reading.ts';
+import { good, mpesaWith, problemsOf } from './validate-text.ts';
 
 describe('what makes a file unreadable', () => {
   it.each([

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { issue } from './certificate.ts';
-import { examine, good, problemsOf, topWith, warningsOf, type World } from './reading.ts';
+import { validateText, good, problemsOf, topWith, warningsOf, type Surroundings } from './validate-text.ts';
 
 const ca = issue({ name: 'authority', isCa: true });
 const server = issue({ name: 'localhost', issuer: ca });
@@ -25,7 +25,7 @@ function listening(tls = TLS, address = '127.0.0.1:8443', ...lines: string[]): s
   return topWith('listen:', `  address: ${address}`, `  tls: ${tls}`, ...lines);
 }
 
-function withFile(path: string, text: string): World {
+function withFile(path: string, text: string): Surroundings {
   return { files: { ...files, [path]: text } };
 }
 
@@ -47,7 +47,7 @@ describe('listen.tls', () => {
 
   it('finds files beside the configuration file, and names them all', () => {
     const beside = { [resolve('tls/c.pem')]: server.cert, [resolve('k.pem')]: server.key };
-    const found = examine(listening('{cert: tls/c.pem, key: k.pem, client_ca: gone.pem}'), { files: beside });
+    const found = validateText(listening('{cert: tls/c.pem, key: k.pem, client_ca: gone.pem}'), { files: beside });
     expect(found.files.slice(1)).toEqual(['tls/c.pem', 'k.pem', 'gone.pem'].map((path) => resolve(path)));
   });
 
@@ -103,7 +103,7 @@ describe('a TLS file is a problem', () => {
       `${KEY}is empty; write the path of a PEM file`,
     ]);
     const text = listening('{cert: /tls/cert.pem, key: "${file:/tls/key.pem}"}');
-    const found = examine(text, { files });
+    const found = validateText(text, { files });
     expect(found.problems.map(({ message }) => message)).toEqual([
       'listen.tls.key: is the text of a PEM file; write the path of the file instead',
     ]);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
-import { mpesaRoute, mpesaWith, problemsOf, routeOf, warningsOf } from './reading.ts';
+import { mpesaRoute, mpesaWith, problemsOf, routeOf, warningsOf } from './validate-text.ts';
 
 const STATIC = 'routes:\n  /x/*:\n    provider: static\n    upstream: https://a.example\n    credentials: {token: t}\n';
 

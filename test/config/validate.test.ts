@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { good, mpesaRoute, mpesaWith, problemsOf, topWith } from './reading.ts';
+import { good, mpesaRoute, mpesaWith, problemsOf, topWith } from './validate-text.ts';
 
 describe('keys', () => {
   it.each([

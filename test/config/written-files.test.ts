@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { validateConfig } from '../../src/config/load.ts';
 import { ConfigMap } from '../server/support.ts';
 import { issue } from './certificate.ts';
-import { FILE, mpesaWith, problemsOf, warningsOf, type World } from './reading.ts';
+import { FILE, mpesaWith, problemsOf, warningsOf, type Surroundings } from './validate-text.ts';
 
 const CLI = new URL('../../src/cli.ts', import.meta.url).pathname;
 const isRoot = process.platform === 'linux' && process.getuid?.() === 0;
@@ -15,7 +15,7 @@ const CONFIG = resolve(FILE);
 const ENVIRONMENT = { production: 'environment: production\n', sandbox: 'environment: sandbox\n' };
 const SECRET = mpesaWith().replace('consumer_key: k', 'consumer_key: "${file:/run/keys/k}"');
 
-function world(modes: World['modes'] = {}): World {
+function world(modes: Surroundings['modes'] = {}): Surroundings {
   return { files: { '/run/keys/k': 'k', '/run/url': 'https://api.example.com' }, modes };
 }
 
@@ -34,7 +34,7 @@ function replaced(place: string, file: string, folder: string): string {
 const AT_KEY = '5:33 routes./mpesa/*.credentials.consumer_key | routes./mpesa/*.credentials.consumer_key: ';
 
 describe('a file that others can write', () => {
-  it.each<[string, World['modes'], string[]]>([
+  it.each<[string, Surroundings['modes'], string[]]>([
     ['the configuration', { [CONFIG]: 0o100664 }, [written('1:1  | ', CONFIG)]],
     ['the configuration, for everyone', { [CONFIG]: 0o100646 }, [written('1:1  | ', CONFIG)]],
     ['a secret', { '/run/keys/k': 0o100620 }, [written(AT_KEY, '/run/keys/k')]],
@@ -77,7 +77,7 @@ describe('a file that others can write', () => {
   });
 
   it.each([0o100600, 0o100644, 0o100755, undefined])('is not reported with mode %o', (mode) => {
-    const modes: World['modes'] = mode === undefined ? {} : { [CONFIG]: mode };
+    const modes: Surroundings['modes'] = mode === undefined ? {} : { [CONFIG]: mode };
     expect(problemsOf(ENVIRONMENT.production + SECRET, world(modes))).toEqual([]);
     expect(warningsOf(ENVIRONMENT.production + SECRET, world(modes))).toEqual([]);
   });

@@ -4,7 +4,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import type { Config } from '../../src/config/config.ts';
 import { validateConfig } from '../../src/config/load.ts';
-import { type ExaminedConfig, Reloader } from '../../src/server/reload.ts';
+import type { ValidatedConfig } from '../../src/config/load.ts';
+import { Reloader } from '../../src/server/reload.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { LogLines } from '../support/token-fakes.ts';
 import { Calls, ConfigMap, folder, rewrite } from './support.ts';
@@ -28,7 +29,7 @@ function start(options: { clock?: Clock; file?: string; refuse?: () => void; dur
   const applied: Config[] = [];
   const applications = new Calls();
   const examinations = new Calls();
-  const examine = (): ExaminedConfig => {
+  const readConfig = (): ValidatedConfig => {
     const found = validateConfig(file, { env: {} });
     options.during?.();
     examinations.call();
@@ -39,7 +40,7 @@ function start(options: { clock?: Clock; file?: string; refuse?: () => void; dur
     applied.push(config);
     applications.call();
   };
-  const reloader = new Reloader({ examine, apply, log, clock: options.clock ?? systemClock });
+  const reloader = new Reloader({ readConfig, apply, log, clock: options.clock ?? systemClock });
   onTestFinished(() => reloader.close());
   reloader.watch(validateConfig(file, { env: {} }).files);
   const secretNow = () => applied.at(-1)?.routes[0]?.credentials.get('consumer_secret')?.reveal();

@@ -5,7 +5,7 @@ import { ExchangeStats } from '../../../src/tokens/exchange-stats.ts';
 import { ProviderTokenFetcher } from '../../../src/tokens/exchange.ts';
 import type { TokenRequest } from '../../../src/tokens/token-request.ts';
 import { networkTransport } from '../../../src/tokens/transport.ts';
-import { routeOf } from '../../config/reading.ts';
+import { routeOf } from '../../config/validate-text.ts';
 import { exchangeOf } from '../../support/token-exchange.ts';
 import { LogLines } from '../../support/token-fakes.ts';
 import { CLIENT_ID, SECRET } from './servers.ts';

@@ -5,14 +5,17 @@ import type { Config, RouteConfig } from '../../src/config/config.ts';
 export const FILE = 'proxy.config.yaml';
 
 /** Files and variables that a configuration under test may refer to. */
-export interface World extends Omit<LoadOptions, 'readFile' | 'fileMode' | 'folders'> {
+export interface Surroundings extends Omit<LoadOptions, 'readFile' | 'fileMode' | 'folders'> {
   readonly files?: Readonly<Record<string, string>>;
   /** Permission bits of files and folders by path. Those of others are unknown. */
   readonly modes?: Readonly<Record<string, number>>;
 }
 
 /** Reads a configuration from a text, with only the given files and variables. */
-export function examine(text: string, { files = {}, modes = {}, env = {}, ...options }: World = {}): ValidatedConfig {
+export function validateText(
+  text: string,
+  { files = {}, modes = {}, env = {}, ...options }: Surroundings = {},
+): ValidatedConfig {
   const readFile = (path: string) => {
     const found = path === FILE ? text : files[path];
     if (found === undefined) throw Object.assign(new Error('not there'), { code: 'ENOENT' });
@@ -23,12 +26,12 @@ export function examine(text: string, { files = {}, modes = {}, env = {}, ...opt
 }
 
 /** `line:column key | message` of every problem, in order. */
-export function problemsOf(text: string, world: World = {}): string[] {
-  return examine(text, world).problems.map(shown);
+export function problemsOf(text: string, world: Surroundings = {}): string[] {
+  return validateText(text, world).problems.map(shown);
 }
 
-export function warningsOf(text: string, world: World = {}): string[] {
-  return examine(text, world).warnings.map(shown);
+export function warningsOf(text: string, world: Surroundings = {}): string[] {
+  return validateText(text, world).warnings.map(shown);
 }
 
 function shown({ line, column, key, message }: ValidatedConfig['problems'][number]): string {
@@ -36,8 +39,8 @@ function shown({ line, column, key, message }: ValidatedConfig['problems'][numbe
 }
 
 /** The configuration of a text without problems. */
-export function good(text: string, world: World = {}): Config {
-  const { config, problems } = examine(text, world);
+export function good(text: string, world: Surroundings = {}): Config {
+  const { config, problems } = validateText(text, world);
   if (config === undefined) throw new Error(problems.map(shown).join('\n'));
   return config;
 }
@@ -58,7 +61,7 @@ export function topWith(...lines: string[]): string {
   return `${mpesaWith()}${lines.join('\n')}\n`;
 }
 
-export function routeOf(text: string, world: World = {}): RouteConfig {
+export function routeOf(text: string, world: Surroundings = {}): RouteConfig {
   const [route] = good(text, world).routes;
   if (route === undefined) throw new Error('no route');
   return route;
