@@ -3,7 +3,7 @@ import { isLoopbackName } from '../http/ip-address.ts';
 import { api, type Endpoint } from './api.ts';
 import { hasAdminToken, isLocalHost } from './caller.ts';
 import type { AdminContext } from './context.ts';
-import type { Metrics } from './metrics.ts';
+import type { Metrics } from './prometheus.ts';
 import { FAILED, problemIn } from './problem-response.ts';
 import { snapshotsOf } from './overview.ts';
 
@@ -77,7 +77,7 @@ export function adminApp(context: AdminContext): Hono {
   let metrics: Promise<Metrics> | undefined;
   app.use(hostGuard(context));
   app.get('/metrics', async (c) => {
-    metrics ??= import('./metrics.ts').then(({ Metrics }) => new Metrics(context));
+    metrics ??= import('./prometheus.ts').then(({ Metrics }) => new Metrics(context));
     const { contentType, text } = (await metrics).render(await snapshotsOf(context.processes()));
     return c.body(text, 200, { 'content-type': contentType, 'cache-control': 'no-store' });
   });

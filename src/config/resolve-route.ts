@@ -11,7 +11,7 @@ import { Secret } from '../secret.ts';
 import type { RouteConfig } from './config.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { type SegmentsByPath, Templates } from './interpolate.ts';
-import { neededFields, OAUTH2, readOAuth2, refuseOAuth2 } from './oauth2.ts';
+import { neededFields, OAUTH2, readOAuth2, refuseOAuth2 } from './resolve-oauth2.ts';
 import { type ConfigInput, type RouteInput, type RouteSettings, settingDefault, SETTINGS } from './schema.ts';
 import type { Path } from './source.ts';
 import {

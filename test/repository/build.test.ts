@@ -144,7 +144,10 @@ export declare const twice: (n: number) => number;
   });
 
   test('refuses an invalid commit', () => {
-    expect(build('main; true')).toMatchObject({ status: 1, stderr: 'build: WAKALA_COMMIT is not a commit: main; true\n' });
+    expect(build('main; true')).toMatchObject({
+      status: 1,
+      stderr: 'build: WAKALA_COMMIT is not a commit: main; true\n',
+    });
   });
 
   test('reports a type error with its place and leaves no dist/', () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { isFixed } from '../../src/providers/provider.ts';
-import { pairFor, jwkOf, pemOf } from '../e2e/oauth2/keys.ts';
+import { jwkOf, pairFor, pemOf } from '../e2e/oauth2/keys.ts';
 import { issue } from './certificate.ts';
-import { validateText, problemsOf, routeOf, warningsOf, type Surroundings } from './validate-text.ts';
+import { problemsOf, routeOf, type Surroundings, validateText, warningsOf } from './validate-text.ts';
 
 /** A route with these lines of `oauth2`, the first of them line 6, column 7. */
 function bank(lines: readonly string[], credentials = 'client_id: i, client_secret: s'): string {

@@ -12,9 +12,9 @@ import type {
 } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import type { Diagnostics } from './diagnostics.ts';
+import type { Templates } from './interpolate.ts';
 import { fallbackOf, oauth2, type OAuth2Input, type RouteInput } from './schema.ts';
 import type { Path } from './source.ts';
-import type { Templates } from './interpolate.ts';
 import { certificateError, certificatesIn, dateWarnings, errorCodeOf, keyError } from './tls.ts';
 import { checkedUrl } from './values.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { AdminContext } from '../../src/admin/context.ts';
-import { Metrics } from '../../src/admin/metrics.ts';
+import { Metrics } from '../../src/admin/prometheus.ts';
 import { LATENCY_BOUNDS_MS, latencyBucketOf, newLatencyBuckets } from '../../src/telemetry/latency.ts';
 import type { RouteCounts } from '../../src/telemetry/metrics.ts';
 import type { CredentialSnapshot, ProcessSnapshot } from '../../src/telemetry/snapshot.ts';
