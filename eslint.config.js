@@ -1,5 +1,6 @@
 import { defineConfig } from 'eslint/config';
 import regexp from 'eslint-plugin-regexp';
+import importSort from 'eslint-plugin-simple-import-sort';
 import tseslint from 'typescript-eslint';
 
 const NO_MODULE_STATE = ['Program > VariableDeclaration', 'Program > ExportNamedDeclaration > VariableDeclaration'].map(
@@ -32,7 +33,10 @@ export default defineConfig(
   {
     name: 'every file',
     files: ['**/*.{ts,js,mjs}'],
+    plugins: { 'import-sort': importSort },
     rules: {
+      // Node's modules, then packages, then files: parents, siblings.
+      'import-sort/imports': ['error', { groups: [['^node:', '^@?\\w', '^\\.\\.', '^\\.']] }],
       eqeqeq: ['error', 'always'],
       'no-var': 'error',
       'prefer-const': 'error',

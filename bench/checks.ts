@@ -5,8 +5,8 @@ import { createServer, type IncomingMessage, request as httpRequest, type Server
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type Certificate, makeCertificate } from './certificates.ts';
-import type { Environment, StartedSubject, Subject } from './proxies.ts';
 import { stop } from './processes.ts';
+import type { Environment, StartedSubject, Subject } from './proxies.ts';
 import { TOKEN } from './upstream.ts';
 
 interface Received {

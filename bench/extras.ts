@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
-import { median, measure, wrk } from './load.ts';
-import { routeYaml, shortRouteYaml, startWakala, type Environment, type StartedSubject } from './proxies.ts';
+import { measure, median, wrk } from './load.ts';
 import { rssMb, stop } from './processes.ts';
+import { type Environment, routeYaml, shortRouteYaml, type StartedSubject, startWakala } from './proxies.ts';
 import { startSink, startTokenEndpoint } from './upstream.ts';
 
 const MIB = 1024 * 1024;

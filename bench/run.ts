@@ -2,20 +2,20 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { checkSubject, checkSubjectOverTls } from './checks.ts';
 import { measureBulk, measureColdBurst, measureManyRoutes, measureMillion, measureStart } from './extras.ts';
 import { type Load, LOAD_NAMES, type LoadName, LOADS, measure, type Window, wrk } from './load.ts';
+import { stop } from './processes.ts';
 import {
+  type Environment,
   HELLO,
   HTTP_PROXY_3,
   NGINX,
   PEERS,
-  type Environment,
   type Subject,
   WAKALA,
   WAKALA_WORKERS,
 } from './proxies.ts';
-import { checkSubject, checkSubjectOverTls } from './checks.ts';
-import { stop } from './processes.ts';
 import { quickLine, writeReport } from './report.ts';
 import type { Results } from './results.ts';
 import { startTokenEndpoint, startUpstream, type UpstreamServer } from './upstream.ts';

@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { targetName, runMatrix } from '../test/attacks/matrix.ts';
+import { runMatrix, targetName } from '../test/attacks/matrix.ts';
 import { CHECKS } from './package-try/checks.ts';
 import { environment, type Installed, Program, run } from './package-try/program.ts';
 

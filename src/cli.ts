@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { keepDebuggerClosed, exitOnEarlySignals } from './commands/process-signals.ts';
+import { exitOnEarlySignals, keepDebuggerClosed } from './commands/process-signals.ts';
 
 exitOnEarlySignals();
 keepDebuggerClosed();

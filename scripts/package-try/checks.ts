@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { environment, type Installed, type Program, run } from './program.ts';
 import { breakConnections, pipeline, sendManyHeaders } from './hostile-connections.ts';
+import { environment, type Installed, type Program, run } from './program.ts';
 
 type Check = (installed: Installed, running: (args: readonly string[]) => Program) => Promise<void>;
 

@@ -1,7 +1,7 @@
 // An app that depends on the package. Its argument is the URL of an emulated Paypack.
 import { once } from 'node:events';
-import { createRequire } from 'node:module';
 import http from 'node:http';
+import { createRequire } from 'node:module';
 import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import { ConfigError, createWakala } from 'wakala';

@@ -1,12 +1,12 @@
-import type { Diagnostic } from './route-health.ts';
+import { formatIso } from '../format.ts';
 import { latencyAt } from '../telemetry/latency.ts';
 import { PROCESS_METRIC_ENTRIES, ROUTE_COUNTER_ENTRIES, type RouteCounts } from '../telemetry/metrics.ts';
 import { type Bucket, BUCKET_MS } from '../telemetry/route-stats.ts';
-import type { StoreStatus } from '../tokens/store/store.ts';
-import { formatIso } from '../format.ts';
-import { type RequestDetails, type RequestView, type ShownBody, totalMs } from './inspector.ts';
 import { type CredentialSnapshot, MAX_REFUSED_CALLS, type ProcessSnapshot } from '../telemetry/snapshot.ts';
+import type { StoreStatus } from '../tokens/store/store.ts';
+import { type RequestDetails, type RequestView, type ShownBody, totalMs } from './inspector.ts';
 import type { Overview, RouteView, Traffic } from './overview.ts';
+import type { Diagnostic } from './route-health.ts';
 
 /** JSON of the API: snake_case names, times in ISO 8601, null for missing values. */
 export type Json = Record<string, unknown>;

@@ -1,11 +1,11 @@
 import type { HttpBindings } from '@hono/node-server';
 import type { Context, Handler } from 'hono';
 import type { RouteConfig } from '../config/config.ts';
-import { bucketJson, detailsJson, overviewJson, requestJson, routeJson } from './api-json.ts';
-import { EventFeed, eventStream } from './events.ts';
 import { formatIso } from '../format.ts';
+import type { RefreshResult } from '../telemetry/snapshot.ts';
+import { bucketJson, detailsJson, overviewJson, requestJson, routeJson } from './api-json.ts';
 import type { AdminContext } from './context.ts';
-import { type AdminProblem, problemIn } from './problem-response.ts';
+import { EventFeed, eventStream } from './events.ts';
 import {
   MAX_LISTED_REQUESTS,
   NOT_KEPT,
@@ -14,8 +14,8 @@ import {
   requestOf,
   requestsOf,
 } from './inspector.ts';
-import type { RefreshResult } from '../telemetry/snapshot.ts';
 import { overviewOf } from './overview.ts';
+import { type AdminProblem, problemIn } from './problem-response.ts';
 
 /** The handler of a path and its method. GET includes HEAD. */
 export type Endpoint = readonly [method: 'GET' | 'POST', path: string, handler: Handler];

@@ -3,9 +3,9 @@ import { isLoopbackName } from '../http/ip-address.ts';
 import { api, type Endpoint } from './api.ts';
 import { hasAdminToken, isLocalHost } from './caller.ts';
 import type { AdminContext } from './context.ts';
-import type { Metrics } from './prometheus.ts';
-import { FAILED, problemIn } from './problem-response.ts';
 import { snapshotsOf } from './overview.ts';
+import { FAILED, problemIn } from './problem-response.ts';
+import type { Metrics } from './prometheus.ts';
 
 /** Pages load nothing from other origins, and cannot be framed. */
 const CONTENT_SECURITY_POLICY = [

@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import type { Clock } from '../clock.ts';
 import type { RecordedRequest } from '../telemetry/recent-requests.ts';
+import type { ServingProcess } from '../telemetry/snapshot.ts';
 import { type Json, overviewJson, requestJson, routeJson } from './api-json.ts';
 import type { AdminContext } from './context.ts';
 import { requestView } from './inspector.ts';
-import type { ServingProcess } from '../telemetry/snapshot.ts';
 import { type Overview, overviewOf } from './overview.ts';
 
 /** What changed since the last poll. */

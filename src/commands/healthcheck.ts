@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { formatAddress } from '../config/values.ts';
 import type { ListenAddress } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
+import { formatAddress } from '../config/values.ts';
 import { networkCode } from '../errors.ts';
 import { http } from '../http/node-internals.ts';
 import { EXIT, type Io } from './io.ts';

@@ -1,6 +1,6 @@
 import { Argument, InvalidArgumentError, Option } from 'commander';
-import { parseAddress } from '../config/values.ts';
 import type { ListenAddress } from '../config/config.ts';
+import { parseAddress } from '../config/values.ts';
 import { providers } from '../providers/registry.ts';
 
 const DEFAULT_FILE = 'proxy.config.yaml';

@@ -2,12 +2,12 @@ import { didYouMean } from '../config/diagnostics.ts';
 import { formatDefault, routeText, variableOf } from '../config/starter.ts';
 import {
   type CredentialField,
-  type ResponseRule,
   type ExchangeRequest,
   type ExchangeResponse,
   type HeaderRule,
   isFixed,
   type Provider,
+  type ResponseRule,
 } from '../providers/provider.ts';
 import { providerNamed, providers as builtIn } from '../providers/registry.ts';
 import { EXIT, type Io } from './io.ts';

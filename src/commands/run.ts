@@ -2,8 +2,8 @@ import type { Config } from '../config/config.ts';
 import { ConfigError, type ConfigProblem, formatProblem } from '../errors.ts';
 import type { Log } from '../logger.ts';
 import { createLog, type LevelledLog } from '../telemetry/log.ts';
-import { stopExitingOnSignals } from './process-signals.ts';
 import { EXIT, type Io, wantsColour } from './io.ts';
+import { stopExitingOnSignals } from './process-signals.ts';
 
 /** The logger of the configuration. It writes to stderr. */
 export function logFor(config: Config, io: Io, worker?: number): LevelledLog {

@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
-import type { Config, ListenAddress } from '../config/config.ts';
 import { systemClock } from '../clock.ts';
-import { validateConfig, loadConfig } from '../config/load.ts';
+import type { Config, ListenAddress } from '../config/config.ts';
+import { loadConfig, validateConfig } from '../config/load.ts';
 import { ConfigError } from '../errors.ts';
-import { Reloader } from '../server/reload.ts';
 import type { PrimaryOptions } from '../server/primary.ts';
+import { Reloader } from '../server/reload.ts';
 import { startServer } from '../server/server.ts';
 import { EXIT, type Io } from './io.ts';
 import { logFor, logWarnings, reportStartFailure, stopSignal } from './run.ts';

@@ -1,6 +1,6 @@
 import {
-  type CredentialField,
   credentialDefault,
+  type CredentialField,
   type Environment,
   isFixed,
   type Provider,

@@ -5,9 +5,9 @@ import { providers } from '../providers/registry.ts';
 import {
   type DurationText,
   type ListenAddress,
-  type Parsed,
   parseAddress,
   parseAllow,
+  type Parsed,
   parseDuration,
   parseMethod,
   parseSize,

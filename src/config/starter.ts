@@ -1,5 +1,5 @@
-import { providers } from '../providers/registry.ts';
 import type { CredentialField, Provider } from '../providers/provider.ts';
+import { providers } from '../providers/registry.ts';
 
 /** The name of the environment variable of a credential: `MPESA_CONSUMER_KEY`. */
 export function variableOf(provider: Provider, field: string): string {

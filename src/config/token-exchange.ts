@@ -1,9 +1,8 @@
 import { normalizeHeaderName } from '../http/header-list.ts';
-import { relativePath, locationOf } from '../http/url-path.ts';
+import { locationOf, relativePath } from '../http/url-path.ts';
 import { type JsonObject, valueAt, withValueAt } from '../json.ts';
 import {
   DEFAULT_TOKEN_HEADER,
-  type ResponseRule,
   type Encoding,
   type Environment,
   type Exchange,
@@ -12,11 +11,13 @@ import {
   type HeaderRule,
   isFixed,
   type Provider,
+  type ResponseRule,
   type Samples,
   type TokenHeader,
   type TokenPath,
 } from '../providers/provider.ts';
 import type { Diagnostics } from './diagnostics.ts';
+import type { Templates } from './interpolate.ts';
 import {
   fallbackOf,
   type RequestInput,
@@ -26,7 +27,6 @@ import {
   type TokenInput,
 } from './schema.ts';
 import type { Path } from './source.ts';
-import type { Templates } from './interpolate.ts';
 import { checkedUrl, headerError, isHeaderValue, pathError } from './values.ts';
 
 export interface ExchangeContext {

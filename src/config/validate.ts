@@ -1,7 +1,7 @@
 import { isScalar, parseDocument } from 'yaml';
 import type { z } from 'zod';
-import type { Interpolation, SegmentsByPath } from './interpolate.ts';
 import { type Diagnostics, didYouMean } from './diagnostics.ts';
+import type { Interpolation, SegmentsByPath } from './interpolate.ts';
 import { type ConfigInput, configSchema } from './schema.ts';
 import { getAt, type Path, pathId, prune, setAt } from './source.ts';
 

@@ -1,5 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
-import { NOT_CONFIGURABLE_HEADERS, normalizeHeaderName } from '../http/header-list.ts';
+import { normalizeHeaderName, NOT_CONFIGURABLE_HEADERS } from '../http/header-list.ts';
 import { hostWithoutBrackets, isLinkLocalAddress, isLoopbackName, mappedIPv4 } from '../http/ip-address.ts';
 import type { Environment } from '../providers/provider.ts';
 import { providers } from '../providers/registry.ts';

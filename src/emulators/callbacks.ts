@@ -2,8 +2,8 @@ import { type ClientRequest, type IncomingMessage, request as httpRequest, type 
 import { request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
 import type { Clock } from '../clock.ts';
-import type { JsonObject, JsonValue } from '../json.ts';
 import { isLoopbackAddress } from '../http/ip-address.ts';
+import type { JsonObject, JsonValue } from '../json.ts';
 
 /** The result of one callback. */
 export interface CallbackReport {

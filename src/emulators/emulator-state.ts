@@ -14,9 +14,9 @@ import {
   switchesAsJson,
 } from './controls.ts';
 import { emulatedCredentials, fixedTokenOf } from './emulated-provider.ts';
+import { providerEmulatorOf } from './emulator-registry.ts';
 import { Issuer, type Random } from './issuer.ts';
 import type { ApiContext, ProviderEmulator } from './provider-emulator.ts';
-import { providerEmulatorOf } from './emulator-registry.ts';
 
 export interface EmulatorStateOptions {
   readonly clock?: Clock;

@@ -6,10 +6,10 @@ import {
   type EmulatorApp,
   type EmulatorContext,
   type EmulatorEnv,
+  IdempotentResponses,
   isoTime,
   jsonBody,
   type ProviderEmulator,
-  IdempotentResponses,
   randomUuid,
 } from './provider-emulator.ts';
 

@@ -3,16 +3,16 @@ import { LRUCache } from 'lru-cache';
 import type { JsonObject, JsonValue } from '../json.ts';
 import type { Random } from './issuer.ts';
 import {
-  type EmulatedResponse,
   type ApiContext,
-  randomDigits,
   eastAfricaTimestamp,
+  type EmulatedResponse,
   type EmulatorApp,
   type EmulatorEnv,
+  fieldText,
   jsonBody,
   type ProviderEmulator,
+  randomDigits,
   sendJson,
-  fieldText,
 } from './provider-emulator.ts';
 
 /** Safaricom Daraja. Every accepted request succeeds after the callback delay and sends its callback. */

@@ -3,14 +3,14 @@ import { LRUCache } from 'lru-cache';
 import type { JsonObject } from '../json.ts';
 import { emulatedCredentials } from './emulated-provider.ts';
 import {
-  type EmulatedResponse,
   type ApiContext,
-  randomDigits,
+  type EmulatedResponse,
   type EmulatorApp,
   type EmulatorContext,
   type EmulatorEnv,
   jsonBody,
   type ProviderEmulator,
+  randomDigits,
   sendJson,
 } from './provider-emulator.ts';
 

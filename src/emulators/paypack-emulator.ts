@@ -7,11 +7,11 @@ import {
   type ApiContext,
   type EmulatorContext,
   type EmulatorEnv,
+  fieldText,
+  IdempotentResponses,
   isoTime,
   jsonBody,
   type ProviderEmulator,
-  IdempotentResponses,
-  fieldText,
   randomUuid,
 } from './provider-emulator.ts';
 

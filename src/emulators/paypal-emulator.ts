@@ -3,16 +3,16 @@ import { LRUCache } from 'lru-cache';
 import type { JsonObject } from '../json.ts';
 import type { Random } from './issuer.ts';
 import {
-  type EmulatedResponse,
   type ApiContext,
+  type EmulatedResponse,
   type EmulatorContext,
   type EmulatorEnv,
+  fieldText,
+  IdempotentResponses,
   isoTime,
   jsonBody,
   type ProviderEmulator,
-  IdempotentResponses,
   sendJson,
-  fieldText,
 } from './provider-emulator.ts';
 
 const MAX_ORDERS = 1000;

@@ -4,10 +4,10 @@ import type { JsonObject } from '../json.ts';
 import {
   type ApiContext,
   type EmulatorEnv,
+  fieldText,
   isoTime,
   jsonBody,
   type ProviderEmulator,
-  fieldText,
   randomUuid,
 } from './provider-emulator.ts';
 

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
-import { type ErrorCode, ProxyError } from '../errors.ts';
 import { hintFor } from '../diagnosis/diagnosis.ts';
+import { type ErrorCode, ProxyError } from '../errors.ts';
 import type { HeaderList } from './header-list.ts';
 import { endResponse } from './linger.ts';
 import { http } from './node-internals.ts';

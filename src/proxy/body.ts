@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { ProxyError } from '../errors.ts';
+import { BodyReader } from '../http/body-reader.ts';
 import type { RequestBody } from '../http/client/http-exchange.ts';
 import type { RequestRecord } from '../telemetry/request-record.ts';
-import { BodyReader } from '../http/body-reader.ts';
 
 const NO_BODY: RequestBody = { kind: 'none' };
 

@@ -13,9 +13,9 @@ import {
 } from '../http/header-list.ts';
 import { asProxyError, sendProblem } from '../http/problem.ts';
 import { maskedUnknownPath } from '../telemetry/mask.ts';
+import type { Tracing } from '../telemetry/otlp.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
 import { RequestRecord } from '../telemetry/request-record.ts';
-import type { Tracing } from '../telemetry/otlp.ts';
 import type { DiscoveredEndpoints } from '../tokens/discovery.ts';
 import type { TokenSources } from '../tokens/token-sources.ts';
 import { Access, type Caller } from './access.ts';

@@ -2,13 +2,13 @@ import { MAY_HAVE_ACTED, ProxyError } from '../errors.ts';
 import {
   cameThroughWakala,
   compactHeaderName,
+  connectionOptions,
   hasHeader,
   type HeaderList,
   isAuthorizationVariant,
-  connectionOptions,
-  normalizeHeaderName,
   isForwardedHeader,
   isReturnedHeader,
+  normalizeHeaderName,
   VIA,
 } from '../http/header-list.ts';
 import type { Redaction } from '../redaction.ts';

@@ -7,21 +7,21 @@ import {
   type ResponseHandler,
   SAFE_METHODS,
 } from '../http/client/http-exchange.ts';
+import { type HeaderList, headerValue } from '../http/header-list.ts';
+import { discardBody } from '../http/linger.ts';
 import { resetConnection, unsentBytes } from '../http/node-internals.ts';
+import { asProxyError, sendProblem } from '../http/problem.ts';
 import type { Redaction } from '../redaction.ts';
-import type { RequestLog } from '../telemetry/request-log.ts';
 import type { RequestTrace } from '../telemetry/otlp.ts';
-import type { AttemptRecord, TokenUse, RequestRecord } from '../telemetry/request-record.ts';
+import type { RequestLog } from '../telemetry/request-log.ts';
+import type { AttemptRecord, RequestRecord, TokenUse } from '../telemetry/request-record.ts';
 import type { Token, TokenCall } from '../tokens/token.ts';
 import { expectsContinue, receiveBody } from './body.ts';
 import { ClientResponse, reasonPhrase, responseForSocket, SMALL_BODY_BYTES } from './client-response.ts';
-import type { Route } from './route.ts';
 import type { Deadline, DeadlineOwner } from './deadlines.ts';
-import { type HeaderList, headerValue } from '../http/header-list.ts';
 import { requestHeaders, responseHeaders, tracedHeaders } from './headers.ts';
-import { discardBody } from '../http/linger.ts';
-import { asProxyError, sendProblem } from '../http/problem.ts';
 import { decideReplay, type StatusClassification, unsentReplay } from './replay.ts';
+import type { Route } from './route.ts';
 import type { Target } from './target.ts';
 import { tokenPathRefused } from './token-paths.ts';
 

@@ -1,13 +1,13 @@
 import type { RouteConfig } from '../config/config.ts';
 import type { ConnectionPool } from '../http/client/pool.ts';
-import { OVERRIDE_HEADERS, compactHeaderName, type HeaderList, normalizeHeaderName } from '../http/header-list.ts';
-import type { RouteHeaders } from './headers.ts';
+import { compactHeaderName, type HeaderList, normalizeHeaderName, OVERRIDE_HEADERS } from '../http/header-list.ts';
 import { DEFAULT_TOKEN_HEADER, isFixed } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 import { Redaction } from '../redaction.ts';
 import type { RouteStats } from '../telemetry/route-stats.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
 import { Deadlines } from './deadlines.ts';
+import type { RouteHeaders } from './headers.ts';
 import { DeadTokenRules } from './replay.ts';
 import { TokenPathGuard } from './token-paths.ts';
 

@@ -1,6 +1,6 @@
 import type { RouteConfig } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
-import { decodeFully, relativePath, type UrlLocation, locationOf } from '../http/url-path.ts';
+import { decodeFully, locationOf, relativePath, type UrlLocation } from '../http/url-path.ts';
 import { isFixed, type TokenPath } from '../providers/provider.ts';
 import type { DiscoveredEndpoints } from '../tokens/discovery.ts';
 

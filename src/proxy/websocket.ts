@@ -10,14 +10,14 @@ import type { ClientRequest } from '../http/client/http-exchange.ts';
 import { headersByName, headerValue } from '../http/header-list.ts';
 import { guardedLookup } from '../http/ip-address.ts';
 import { endSocket } from '../http/linger.ts';
-import { prematureEndError, http, pauseConnection, resumeConnection } from '../http/node-internals.ts';
+import { http, pauseConnection, prematureEndError, resumeConnection } from '../http/node-internals.ts';
 import { asProxyError } from '../http/problem.ts';
 import type { Log } from '../logger.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
 import type { RequestRecord } from '../telemetry/request-record.ts';
 import { hasBody } from './body.ts';
 import { responseForSocket } from './client-response.ts';
-import { type Gateway, refuseOverload, createRecord, upgradeRefused } from './gateway.ts';
+import { createRecord, type Gateway, refuseOverload, upgradeRefused } from './gateway.ts';
 import { ProxiedRequest, type UpstreamExchange, type UpstreamListener } from './request.ts';
 import { tokenPathRefused } from './token-paths.ts';
 

@@ -1,8 +1,8 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { startReadingBody } from '../proxy/body.ts';
 import { endAfterResponse } from '../http/linger.ts';
 import { currentResponse, dropRequests } from '../http/node-internals.ts';
+import { startReadingBody } from '../proxy/body.ts';
 
 /** Maximum number of requests that wait on a connection while another one is handled. */
 const MAX_WAITING = 16;

@@ -1,13 +1,13 @@
-import { randomBytes } from 'node:crypto';
 import cluster, { type Worker } from 'node:cluster';
+import { randomBytes } from 'node:crypto';
 import type { Server } from 'node:http';
 import { adminListener } from '../admin/listener.ts';
-import type { Reloads, ServingProcess } from '../telemetry/snapshot.ts';
 import { type Clock, systemClock } from '../clock.ts';
-import { formatAddress } from '../config/values.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
+import { formatAddress } from '../config/values.ts';
 import { networkCode } from '../errors.ts';
 import type { Log } from '../logger.ts';
+import type { Reloads, ServingProcess } from '../telemetry/snapshot.ts';
 import { MemoryStores } from '../tokens/store/memory.ts';
 import { createAdminServer, listen } from './http-server.ts';
 import { assertNoRestartNeeded } from './reload.ts';

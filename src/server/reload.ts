@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { type FSWatcher, watch } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Reloads } from '../telemetry/snapshot.ts';
 import type { Clock } from '../clock.ts';
-import type { ValidatedConfig } from '../config/load.ts';
 import type { Config } from '../config/config.ts';
 import { readRegularFile } from '../config/disk.ts';
+import type { ValidatedConfig } from '../config/load.ts';
 import { formatAddress } from '../config/values.ts';
 import { formatProblem } from '../errors.ts';
 import type { Log } from '../logger.ts';
+import type { Reloads } from '../telemetry/snapshot.ts';
 
 /** @throws Error if a running server cannot apply the configuration */
 export function assertNoRestartNeeded(before: Config, after: Config): void {

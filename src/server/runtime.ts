@@ -1,11 +1,3 @@
-import {
-  type CredentialSnapshot,
-  MAX_REFUSED_CALLS,
-  type ProcessSnapshot,
-  type RefreshResult,
-  type RouteSnapshot,
-  type TokenSnapshot,
-} from '../telemetry/snapshot.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Config, TokenStoreConfig } from '../config/config.ts';
 import { asProxyError, problemDetail } from '../http/problem.ts';
@@ -16,15 +8,23 @@ import type { Route } from '../proxy/route.ts';
 import { UpstreamPools } from '../proxy/upstream-pools.ts';
 import { UpgradeHandler } from '../proxy/websocket.ts';
 import { maskedCall } from '../telemetry/mask.ts';
-import { RequestLog } from '../telemetry/request-log.ts';
 import { copyCounts } from '../telemetry/metrics.ts';
-import { BUCKET_MS, bucketIndexAt } from '../telemetry/route-stats.ts';
-import { openTracing } from '../telemetry/tracing.ts';
 import type { Tracing } from '../telemetry/otlp.ts';
+import { RequestLog } from '../telemetry/request-log.ts';
+import { BUCKET_MS, bucketIndexAt } from '../telemetry/route-stats.ts';
+import {
+  type CredentialSnapshot,
+  MAX_REFUSED_CALLS,
+  type ProcessSnapshot,
+  type RefreshResult,
+  type RouteSnapshot,
+  type TokenSnapshot,
+} from '../telemetry/snapshot.ts';
+import { openTracing } from '../telemetry/tracing.ts';
 import { DiscoveredEndpoints } from '../tokens/discovery.ts';
 import type { TokenSharing } from '../tokens/store/open.ts';
-import { TokenSources } from '../tokens/token-sources.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
+import { TokenSources } from '../tokens/token-sources.ts';
 import { networkTransport } from '../tokens/transport.ts';
 import { version } from './version.ts';
 

@@ -1,7 +1,6 @@
 import type { Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { adminListener } from '../admin/listener.ts';
-import type { ProcessSnapshot, RefreshResult, Reloads, ResendResult, ServingProcess } from '../telemetry/snapshot.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { formatAddress } from '../config/values.ts';
@@ -11,10 +10,11 @@ import { http } from '../http/node-internals.ts';
 import type { Log } from '../logger.ts';
 import type { RecordedDetails, RecordedRequest } from '../telemetry/recent-requests.ts';
 import type { RequestRecord } from '../telemetry/request-record.ts';
+import type { ProcessSnapshot, RefreshResult, Reloads, ResendResult, ServingProcess } from '../telemetry/snapshot.ts';
 import type { TokenSharing } from '../tokens/store/open.ts';
 import type { Connections, ProxyServer } from './connections.ts';
 import { createAdminServer, createProxyServer, listen, setCertificates } from './http-server.ts';
-import { NO_RELOADS, assertNoRestartNeeded } from './reload.ts';
+import { assertNoRestartNeeded, NO_RELOADS } from './reload.ts';
 import { Runtime } from './runtime.ts';
 import { commit, version } from './version.ts';
 

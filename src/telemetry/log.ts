@@ -1,9 +1,9 @@
 import { pino } from 'pino';
 import { networkCode } from '../errors.ts';
 import { type Log, LOG_MESSAGES, type LogFields, type LogTarget } from '../logger.ts';
-import { prettyLine } from './pretty.ts';
 import { maskedPath, maskedUrl } from './mask.ts';
 import { maskedText } from './mask-text.ts';
+import { prettyLine } from './pretty.ts';
 
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';

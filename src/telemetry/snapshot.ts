@@ -1,8 +1,8 @@
 import type { ExchangeStats, RefusedCall, TokenFailure } from '../tokens/exchange-stats.ts';
 import type { StoreStatus } from '../tokens/store/store.ts';
 import type { LifetimeSource } from '../tokens/token.ts';
-import type { RecordedDetails, RecordedRequest } from './recent-requests.ts';
 import { type ProcessValues, type RouteCounts, sumOfCounts, type UpstreamCounts } from './metrics.ts';
+import type { RecordedDetails, RecordedRequest } from './recent-requests.ts';
 import type { Bucket, LastFailure } from './route-stats.ts';
 
 /** Largest number of refused calls in a snapshot; more are only counted. */

@@ -5,11 +5,11 @@ import { networkCode, networkReason, ProxyError, type Reason } from '../errors.t
 import type { Log, LogFields } from '../logger.ts';
 import type { Exchange, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
-import { Discovery, type DiscoveredEndpoints, type IssuerMetadata } from './discovery.ts';
+import { type DiscoveredEndpoints, Discovery, type IssuerMetadata } from './discovery.ts';
 import type { ExchangeStats, Grant } from './exchange-stats.ts';
-import { tokenRequest, type TokenRequest } from './token-request.ts';
-import { readToken, redactedBody, serverTimeMs, type TokenResponse, tokenUnavailable } from './token-response.ts';
 import type { Token } from './token.ts';
+import { type TokenRequest, tokenRequest } from './token-request.ts';
+import { readToken, redactedBody, serverTimeMs, type TokenResponse, tokenUnavailable } from './token-response.ts';
 
 /** Sends a token request and reads the response, up to 64 KiB. It does not follow redirects. */
 export type TokenTransport = (request: TokenRequest, signal: AbortSignal) => Promise<TokenResponse>;

@@ -1,6 +1,6 @@
 import { ProxyError, type Reason, type TokenRule } from '../errors.ts';
 import { valueAt } from '../json.ts';
-import type { ResponseRule, ExchangeResponse } from '../providers/provider.ts';
+import type { ExchangeResponse, ResponseRule } from '../providers/provider.ts';
 import { Redaction } from '../redaction.ts';
 import { Secret } from '../secret.ts';
 import { type Lifetime, makeToken, type ResponseHeader, type Token } from './token.ts';

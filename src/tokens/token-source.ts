@@ -3,10 +3,10 @@ import { type Clock, MAX_TIMER_MS } from '../clock.ts';
 import { ProxyError } from '../errors.ts';
 import type { Log } from '../logger.ts';
 import type { Secret } from '../secret.ts';
-import { ExchangeStats, type RefusedCall, type TokenFailure } from './exchange-stats.ts';
 import type { TokenFetcher } from './exchange.ts';
-import { MAX_RETRY_AFTER_S, tokenUnavailable } from './token-response.ts';
+import { ExchangeStats, type RefusedCall, type TokenFailure } from './exchange-stats.ts';
 import { isNewer, isSame, makeToken, type Token, type TokenCall, type TokenSource, type TokenStatus } from './token.ts';
+import { MAX_RETRY_AFTER_S, tokenUnavailable } from './token-response.ts';
 
 const FIRST_BACKOFF_MS = 1000;
 const MAX_BACKOFF_MS = 30_000;

@@ -3,10 +3,10 @@ import { isFixed, type Provider } from '../providers/provider.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import type { DiscoveredEndpoints } from './discovery.ts';
-import { ExchangeStats } from './exchange-stats.ts';
 import { ProviderTokenFetcher, type TokenFetcher, type TokenTransport } from './exchange.ts';
-import { type CacheContext, CachedTokenSource, fixedTokenSource } from './token-source.ts';
+import { ExchangeStats } from './exchange-stats.ts';
 import type { Token, TokenSource } from './token.ts';
+import { type CacheContext, CachedTokenSource, fixedTokenSource } from './token-source.ts';
 
 /** What a token depends on. Routes for which all of it is the same share one token source. */
 export interface TokenCredential {

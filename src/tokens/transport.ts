@@ -1,12 +1,12 @@
 import type { Agent, IncomingMessage, RequestOptions } from 'node:http';
 import { Agent as TlsAgent, request as sendTls } from 'node:https';
-import { ByteBuffer } from '../http/byte-buffer.ts';
 import type { Clock } from '../clock.ts';
+import { ByteBuffer } from '../http/byte-buffer.ts';
 import { guardedLookup } from '../http/ip-address.ts';
 import { http } from '../http/node-internals.ts';
-import type { TokenResponse } from './token-response.ts';
 import type { TokenTransport } from './exchange.ts';
 import type { TokenRequest } from './token-request.ts';
+import type { TokenResponse } from './token-response.ts';
 
 /** A longer response body is an error. */
 const MAX_BODY_BYTES = 64 * 1024;

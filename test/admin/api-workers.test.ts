@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { adminApp } from '../../src/admin/app.ts';
 import { requestDetails } from '../../src/admin/inspector.ts';
+import { newLatencyBuckets } from '../../src/telemetry/latency.ts';
+import { maskedDetails } from '../../src/telemetry/recent-requests.ts';
+import { RequestRecord } from '../../src/telemetry/request-record.ts';
 import type {
   CredentialSnapshot,
   ProcessSnapshot,
   RouteSnapshot,
   ServingProcess,
 } from '../../src/telemetry/snapshot.ts';
-import { newLatencyBuckets } from '../../src/telemetry/latency.ts';
 import { mergedCredential, mergedRoute } from '../../src/telemetry/snapshot.ts';
-import { maskedDetails } from '../../src/telemetry/recent-requests.ts';
-import { RequestRecord } from '../../src/telemetry/request-record.ts';
 import { adminConfig, adminContext } from './context.ts';
 import { credentialSnapshot, ROUTE, routeCounts, tokenSnapshot } from './snapshots.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sendRequest, sendJson } from '../support/proxy-client.ts';
+import { sendJson, sendRequest } from '../support/proxy-client.ts';
 import { json, refusingFirstToken, reply } from '../support/upstream-raw.ts';
 import { CLIENT_SECRET, type RunningAdmin, startAdmin } from './running-admin.ts';
 

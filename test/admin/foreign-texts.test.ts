@@ -1,9 +1,9 @@
-import { request } from 'node:http';
 import { once } from 'node:events';
+import { request } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { routesSnapshot } from '../../src/server/runtime.ts';
 import type { Route } from '../../src/proxy/route.ts';
+import { routesSnapshot } from '../../src/server/runtime.ts';
 import { RouteStats } from '../../src/telemetry/route-stats.ts';
 import { ExchangeStats } from '../../src/tokens/exchange-stats.ts';
 import { routeNamed } from '../proxy/route-of.ts';

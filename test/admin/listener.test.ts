@@ -3,8 +3,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { adminApp } from '../../src/admin/app.ts';
-import { adminListener } from '../../src/admin/listener.ts';
 import type { AdminContext } from '../../src/admin/context.ts';
+import { adminListener } from '../../src/admin/listener.ts';
 import { sendRequest as askProxy } from '../support/proxy-client.ts';
 import { adminConfig, adminContext, type AdminSettings } from './context.ts';
 

@@ -1,8 +1,8 @@
+import { onTestFinished } from 'vitest';
 import { startEmulator } from '../../src/emulators/emulator.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
-import { onTestFinished } from 'vitest';
 import { freePort } from '../support/free-port.ts';
-import { sendRequest, sendJson } from '../support/proxy-client.ts';
+import { sendJson, sendRequest } from '../support/proxy-client.ts';
 import { routeTo, routeToEmulator, type StartedProxy, startProxy } from '../support/proxy-server.ts';
 import { json, RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
 import { Scrape } from './metrics-text.ts';

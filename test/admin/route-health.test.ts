@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { RouteConfig } from '../../src/config/config.ts';
 import { reloadHealth, routeHealth, storeHealth } from '../../src/admin/route-health.ts';
+import type { RouteConfig } from '../../src/config/config.ts';
 import type { ErrorCode, Reason } from '../../src/errors.ts';
 import type { LastFailure } from '../../src/telemetry/route-stats.ts';
 import type { CredentialSnapshot } from '../../src/telemetry/snapshot.ts';

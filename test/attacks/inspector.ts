@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { sendJson } from '../soak/http-upstream.ts';
 import type { Attack } from './attack.ts';
-import { expectCpuWithin, expectMemoryWithin } from './resource-limits.ts';
 import { handshake } from './resets.ts';
+import { expectCpuWithin, expectMemoryWithin } from './resource-limits.ts';
 import type { Kind, Target } from './target.ts';
 import { head, Wire } from './wire.ts';
 

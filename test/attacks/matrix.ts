@@ -1,6 +1,6 @@
-import { ATTACKS } from './attacks.ts';
-import { type Attack, AttackRun } from './attack.ts';
 import { inParallel, withScope } from '../soak/scope.ts';
+import { type Attack, AttackRun } from './attack.ts';
+import { ATTACKS } from './attacks.ts';
 import type { Kind, Product } from './target.ts';
 
 const PARALLEL_TARGETS = 3;

@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { sendJson } from '../soak/http-upstream.ts';
 import { eventually } from '../soak/scope.ts';
 import type { Attack } from './attack.ts';
-import { waitUntilIdle, expectMemoryWithin } from './resource-limits.ts';
-import { keyLine, ATTACKER_KEY, type Target } from './target.ts';
+import { expectMemoryWithin, waitUntilIdle } from './resource-limits.ts';
+import { ATTACKER_KEY, keyLine, type Target } from './target.ts';
 import { head, type Wire } from './wire.ts';
 
 /** Maximum memory growth in one of these attacks. A successful attack costs several times as much. */

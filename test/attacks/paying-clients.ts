@@ -1,7 +1,7 @@
 import { Agent as PlainAgent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import { sendJson, readText } from '../soak/http-upstream.ts';
+import { readText, sendJson } from '../soak/http-upstream.ts';
 import type { Provider, Route } from './provider.ts';
 import { PAYER_KEY, type Target } from './target.ts';
 

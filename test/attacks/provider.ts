@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { sendJson, type Handler, readText } from '../soak/http-upstream.ts';
+import { type Handler, readText, sendJson } from '../soak/http-upstream.ts';
 import type { Scope } from '../soak/scope.ts';
 
 export type UpgradeHandler = (req: IncomingMessage, socket: Duplex) => void;

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
-import { createServer, type Socket, type AddressInfo } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sendJson } from '../soak/http-upstream.ts';
 import { Random } from '../support/random.ts';
 import type { Attack } from './attack.ts';
-import { keyLine, ATTACKER_KEY, type Target } from './target.ts';
+import { ATTACKER_KEY, keyLine, type Target } from './target.ts';
 import { head, Wire } from './wire.ts';
 
 /** Connections per attack. Some are reset before the response is written, some after. */

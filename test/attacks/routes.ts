@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
-import { sendJson, readText } from '../soak/http-upstream.ts';
+import { readText, sendJson } from '../soak/http-upstream.ts';
 import type { Attack } from './attack.ts';
 import type { Provider } from './provider.ts';
-import { keyLine, ATTACKER_KEY, type Target } from './target.ts';
+import { ATTACKER_KEY, keyLine, type Target } from './target.ts';
 import { head } from './wire.ts';
 
 const FORM = { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' } } as const;

@@ -1,8 +1,8 @@
 // Attacks the built product. The last line of the output is "N passed, N failed".
-import { parseArgs } from 'node:util';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
 import { ATTACKS } from './attacks.ts';
-import { KINDS, targetName, runMatrix } from './matrix.ts';
+import { KINDS, runMatrix, targetName } from './matrix.ts';
 
 const USAGE = `npm run attacks [-- OPTIONS]: attacks the built product over the network
 

@@ -5,10 +5,10 @@ import type { Agent } from 'node:http';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { issue } from '../config/certificate.ts';
-import { type ReceivedResponse, sendRequest, type RequestOptions } from '../soak/send-request.ts';
-import { childrenOf, cpuMs, resetPeakMemory, isComputing, killNow, residentMiB } from '../soak/proc.ts';
+import { childrenOf, cpuMs, isComputing, killNow, resetPeakMemory, residentMiB } from '../soak/proc.ts';
 import { temporaryFolder } from '../soak/proxy-child.ts';
-import { eventually, withTimeout, type Scope } from '../soak/scope.ts';
+import { eventually, type Scope, withTimeout } from '../soak/scope.ts';
+import { type ReceivedResponse, type RequestOptions, sendRequest } from '../soak/send-request.ts';
 import { freePort } from '../support/free-port.ts';
 import { type Endpoint, Wire } from './wire.ts';
 

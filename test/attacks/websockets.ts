@@ -2,8 +2,8 @@ import type { Duplex } from 'node:stream';
 import { sendJson } from '../soak/http-upstream.ts';
 import { eventually } from '../soak/scope.ts';
 import type { Attack } from './attack.ts';
-import { expectMemoryWithin } from './resource-limits.ts';
 import { handshake } from './resets.ts';
+import { expectMemoryWithin } from './resource-limits.ts';
 import type { Target } from './target.ts';
 import type { Wire } from './wire.ts';
 

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { hasTool } from '../support/tools.ts';
 import { CLIENT_SECRET, type RunningAdmin, startAdmin } from '../admin/running-admin.ts';
-import { sendRequest, sendJson } from '../support/proxy-client.ts';
+import { sendJson, sendRequest } from '../support/proxy-client.ts';
+import { hasTool } from '../support/tools.ts';
 import { json } from '../support/upstream-raw.ts';
 import { launchChromium } from './chromium.ts';
 

@@ -1,20 +1,20 @@
 import type { RequestListener } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { checkClock, originsIn, sentCredentials } from '../../src/commands/doctor/token-checks.ts';
 import { formatSeconds } from '../../src/commands/doctor/check-result.ts';
+import { checkClock, originsIn, sentCredentials } from '../../src/commands/doctor/token-checks.ts';
 import type { RouteConfig } from '../../src/config/config.ts';
 import { emulatedCredentials } from '../../src/emulators/emulated-provider.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import {
   configOf,
+  containing,
   diagnosed,
   emulated,
   mpesaRoute,
   serve,
   serveSockets,
   tokens,
-  containing,
 } from './doctor-support.ts';
 
 /** A route to M-Pesa whose two environments are these bases, all of them on loopback. */

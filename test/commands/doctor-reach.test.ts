@@ -4,8 +4,8 @@ import tls from 'node:tls';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { checkEndpoint } from '../../src/commands/doctor/network-checks.ts';
-import { checkEnvironment } from '../../src/commands/doctor/run-checks.ts';
 import type { Probes } from '../../src/commands/doctor/probes.ts';
+import { checkEnvironment } from '../../src/commands/doctor/run-checks.ts';
 import { guardedLookup } from '../../src/http/ip-address.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { fixedToken } from '../../src/providers/static.ts';
@@ -14,15 +14,15 @@ import { freePort } from '../support/free-port.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import {
   brokenLookup,
+  containing,
   diagnosed,
   everyNameIsHere,
+  matching,
   mpesaRoute,
   serve,
   serveSockets,
   serveTls,
   tokens,
-  containing,
-  matching,
 } from './doctor-support.ts';
 
 const DAY_MS = 86_400_000;

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { freePort } from '../support/free-port.ts';
+import { routeToEmulator } from '../support/proxy-server.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { hasTool } from '../support/tools.ts';
-import { routeToEmulator } from '../support/proxy-server.ts';
-import { emulated, type Ran, resultsOf, run, serve, tokens, containing, matching } from './doctor-support.ts';
+import { containing, emulated, matching, type Ran, resultsOf, run, serve, tokens } from './doctor-support.ts';
 
 const ESC = '\u001b[';
 

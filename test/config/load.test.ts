@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { defaultConfig, validateConfig, loadConfig } from '../../src/config/load.ts';
+import { defaultConfig, loadConfig, validateConfig } from '../../src/config/load.ts';
 import { ConfigError } from '../../src/errors.ts';
-import { validateText, FILE, good, mpesaWith, problemsOf } from './validate-text.ts';
+import { FILE, good, mpesaWith, problemsOf, validateText } from './validate-text.ts';
 
 describe('loadConfig', () => {
   it('reads the file and the files it refers to', () => {

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { validateConfig } from '../../src/config/load.ts';
 import { issue } from './certificate.ts';
-import { mpesaWith, problemsOf, warningsOf, type Surroundings } from './validate-text.ts';
+import { mpesaWith, problemsOf, type Surroundings, warningsOf } from './validate-text.ts';
 
 const SECRET = '0123456789abcdef';
 

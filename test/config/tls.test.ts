@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { issue } from './certificate.ts';
-import { validateText, good, problemsOf, topWith, warningsOf, type Surroundings } from './validate-text.ts';
+import { good, problemsOf, type Surroundings, topWith, validateText, warningsOf } from './validate-text.ts';
 
 const ca = issue({ name: 'authority', isCa: true });
 const server = issue({ name: 'localhost', issuer: ca });

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
-import { type ValidatedConfig, validateConfig, type LoadOptions } from '../../src/config/load.ts';
 import type { Config, RouteConfig } from '../../src/config/config.ts';
+import { type LoadOptions, validateConfig, type ValidatedConfig } from '../../src/config/load.ts';
 
 export const FILE = 'proxy.config.yaml';
 

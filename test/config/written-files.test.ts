@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { validateConfig } from '../../src/config/load.ts';
 import { ConfigMap } from '../server/support.ts';
 import { issue } from './certificate.ts';
-import { FILE, mpesaWith, problemsOf, warningsOf, type Surroundings } from './validate-text.ts';
+import { FILE, mpesaWith, problemsOf, type Surroundings, warningsOf } from './validate-text.ts';
 
 const CLI = new URL('../../src/cli.ts', import.meta.url).pathname;
 const isRoot = process.platform === 'linux' && process.getuid?.() === 0;

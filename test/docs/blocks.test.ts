@@ -4,7 +4,7 @@ import path from 'node:path';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { type ValidatedConfig, validateConfig } from '../../src/config/load.ts';
+import { validateConfig, type ValidatedConfig } from '../../src/config/load.ts';
 import { formatProblem } from '../../src/errors.ts';
 import { scrape, startBusyProxy } from '../admin/metrics-scenario.ts';
 import { problemsOf } from '../deploy/kubernetes/schemas.ts';

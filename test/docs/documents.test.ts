@@ -4,10 +4,10 @@ import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { EXIT } from '../../src/commands/io.ts';
 import { jsonSchema } from '../../src/config/json-schema.ts';
-import { control, newEmulatorState } from '../../src/emulators/emulator-state.ts';
 import { TOKEN_ENDPOINT_MODES } from '../../src/emulators/controls.ts';
-import { emulatorPorts } from '../../src/emulators/emulator.ts';
 import { emulatedCredentials } from '../../src/emulators/emulated-provider.ts';
+import { emulatorPorts } from '../../src/emulators/emulator.ts';
+import { control, newEmulatorState } from '../../src/emulators/emulator-state.ts';
 import { providerNamed, providers } from '../../src/providers/registry.ts';
 import { blocksOf, DOCUMENTS, exists, ROOT, sectionOf, tableOf, textOf } from './documents.ts';
 

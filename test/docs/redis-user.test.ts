@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { textOf } from './documents.ts';
 import { sendRequest } from '../support/proxy-client.ts';
 import { routeTo, startProxy } from '../support/proxy-server.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { hasTool } from '../support/tools.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
+import { textOf } from './documents.ts';
 
 const PASSWORD = 'made-up-redis-password';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { sendRequest } from '../support/proxy-client.ts';
 import { freePort } from '../support/free-port.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { CliProcess, configFile } from '../support/proxy-process.ts';
 import { routeTo, type Settings } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';

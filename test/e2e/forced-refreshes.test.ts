@@ -1,11 +1,11 @@
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { type ProxyResponse, sendRequest, keepAlive } from '../support/proxy-client.ts';
-import { ShiftedClock } from '../support/proxy-clock.ts';
-import { routeTo, type Settings, startProxy, type StartedProxy } from '../support/proxy-server.ts';
-import { json, RawUpstream, TOKEN_PATH } from '../support/upstream-raw.ts';
 import { listen } from '../support/listen.ts';
+import { keepAlive, type ProxyResponse, sendRequest } from '../support/proxy-client.ts';
+import { ShiftedClock } from '../support/proxy-clock.ts';
+import { routeTo, type Settings, type StartedProxy, startProxy } from '../support/proxy-server.ts';
+import { json, RawUpstream, TOKEN_PATH } from '../support/upstream-raw.ts';
 
 interface ProviderOptions {
   /** Whether a new token kills the one before. */

@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
 import { connect } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { makePki, startTlsProxy, tlsFiles } from './access/support.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
-import { type RawResponse, RawClient } from '../support/raw-client.ts';
+import { RawClient, type RawResponse } from '../support/raw-client.ts';
 import { RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';
+import { makePki, startTlsProxy, tlsFiles } from './access/support.ts';
 
 const GET = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';
 const POST = 'POST /api/pay HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody';

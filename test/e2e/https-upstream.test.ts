@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { TLSSocket } from 'node:tls';
 import { expect, it, onTestFinished } from 'vitest';
 import { issue } from '../config/certificate.ts';
-import { sendRequest } from '../support/proxy-client.ts';
 import { freePort } from '../support/free-port.ts';
+import { listen } from '../support/listen.ts';
+import { sendRequest } from '../support/proxy-client.ts';
 import { CliProcess, configFile } from '../support/proxy-process.ts';
 import { RawClient } from '../support/raw-client.ts';
-import { listen } from '../support/listen.ts';
 
 const TOKEN = JSON.stringify({ access_token: 't-https-1', expires_in: 60 });
 const authority = issue({ name: 'authority', isCa: true });

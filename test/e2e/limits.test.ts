@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sendRequest, expectProblem } from '../support/proxy-client.ts';
+import { expectProblem, sendRequest } from '../support/proxy-client.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';

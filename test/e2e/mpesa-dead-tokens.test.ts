@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sendRequest, sendJson } from '../support/proxy-client.ts';
+import { sendJson, sendRequest } from '../support/proxy-client.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
 
 const C2B = '/mpesa/c2b/v1/registerurl';

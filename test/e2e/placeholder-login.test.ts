@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Emulator } from '../../src/emulators/emulator.ts';
-import { isFixed } from '../../src/providers/provider.ts';
 import { valueAt } from '../../src/json.ts';
-import { sendRequest, sendJson, expectProblem } from '../support/proxy-client.ts';
+import { isFixed } from '../../src/providers/provider.ts';
+import { expectProblem, sendJson, sendRequest } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
 import { sendRaw } from '../support/raw-client.ts';

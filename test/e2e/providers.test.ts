@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Emulator } from '../../src/emulators/emulator.ts';
 import { isFixed } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
-import { sendRequest, sendJson } from '../support/proxy-client.ts';
+import { sendJson, sendRequest } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
 

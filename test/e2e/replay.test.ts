@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { sendRequest, expectProblem } from '../support/proxy-client.ts';
+import { expectProblem, sendRequest } from '../support/proxy-client.ts';
 import { startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { chunk, json, RawUpstream, refusingFirstToken, reply } from '../support/upstream-raw.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
-import { type ProxyResponse, sendRequest, sendJson } from '../support/proxy-client.ts';
 import { freePort } from '../support/free-port.ts';
+import { type ProxyResponse, sendJson, sendRequest } from '../support/proxy-client.ts';
 import { CliProcess, configFile, runCli } from '../support/proxy-process.ts';
 import { routeToEmulator, type Settings } from '../support/proxy-server.ts';
 import { Wiretap } from '../support/raw-wiretap.ts';

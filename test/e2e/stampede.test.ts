@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sendRequest, sendJson, type ProxyResponse, keepAlive } from '../support/proxy-client.ts';
+import { keepAlive, type ProxyResponse, sendJson, sendRequest } from '../support/proxy-client.ts';
 import { startProxyTo, startProxyToEmulator } from '../support/proxy-server.ts';
 import { json, RawUpstream, reply } from '../support/upstream-raw.ts';
 

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { listen } from '../support/listen.ts';
 import { sendRequest } from '../support/proxy-client.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { chunk, RawUpstream, reply } from '../support/upstream-raw.ts';
-import { listen } from '../support/listen.ts';
 
 describe('a response that continues', () => {
   it('is relayed event by event, each before the provider sends the next', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sendJson, expectProblem } from '../support/proxy-client.ts';
+import { expectProblem, sendJson } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
 

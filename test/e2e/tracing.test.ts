@@ -4,11 +4,11 @@ import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { Collector } from '../support/collector.ts';
 import { freePort } from '../support/free-port.ts';
+import { listen } from '../support/listen.ts';
 import { sendRequest } from '../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
 import { RawClient, sendRaw } from '../support/raw-client.ts';
 import { chunk, RawUpstream, refusingFirstToken, reply, type Script } from '../support/upstream-raw.ts';
-import { listen } from '../support/listen.ts';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';
 const SPAN = '00f067aa0ba902b7';

@@ -1,7 +1,7 @@
-import { freePort } from '../support/free-port.ts';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { sendRequest, expectProblem } from '../support/proxy-client.ts';
+import { freePort } from '../support/free-port.ts';
+import { expectProblem, sendRequest } from '../support/proxy-client.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { RawClient, sendRaw } from '../support/raw-client.ts';
 import { chunk, RawUpstream, reply } from '../support/upstream-raw.ts';

@@ -3,7 +3,7 @@ import { ControlError } from '../../src/emulators/controls.ts';
 import type { Emulator } from '../../src/emulators/emulator.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
-import { send, callApi, emulate, requestToken, refreshTokens, sampleCall, tokenOf } from './support.ts';
+import { callApi, emulate, refreshTokens, requestToken, sampleCall, send, tokenOf } from './support.ts';
 
 function controlUrl(emulator: Emulator): string {
   return `${new URL(emulator.apiUrl).origin}/_emulator`;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Emulator } from '../../src/emulators/emulator.ts';
 import { mtnMomo } from '../../src/providers/mtn-momo.ts';
-import { callApi, emulate, jsonOf, startCallbackServer, routeHeaders, tokenOf } from './support.ts';
+import { callApi, emulate, jsonOf, routeHeaders, startCallbackServer, tokenOf } from './support.ts';
 
 const REQUEST = '/collection/v1_0/requesttopay';
 const ID = '5f3c2a10-9d4e-4b1f-8a77-0c1d2e3f4a5b';

@@ -1,12 +1,12 @@
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulators/emulator.ts';
 import { type JsonObject, valueAt } from '../../src/json.ts';
 import { type ExchangeRequest, isFixed, type Provider } from '../../src/providers/provider.ts';
-import { ManualClock } from '../support/manual-clock.ts';
 import { fill } from '../../src/providers/template.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 /** Starts an emulator on free ports with a manual clock. It is closed when the test ends. */
 export async function emulate(

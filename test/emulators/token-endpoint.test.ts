@@ -8,12 +8,12 @@ import { mpesa } from '../../src/providers/mpesa.ts';
 import { paypack } from '../../src/providers/paypack.ts';
 import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
 import {
-  send,
   callApi,
   emulate,
-  requestToken,
   refreshTokens,
+  requestToken,
   sampleCall,
+  send,
   sendTokenRequest,
   tokenOf,
 } from './support.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
-import { sendRequest, sendJson } from '../support/proxy-client.ts';
-import { UnreliableProvider } from './unreliable-provider.ts';
+import { sendJson, sendRequest } from '../support/proxy-client.ts';
 import { copyExample, exampleFolder, isFree, npmRunDev, Program } from './example.ts';
+import { UnreliableProvider } from './unreliable-provider.ts';
 
 const ORDER = { phone: '254700000001', amount: 100 };
 const PUSH = '/mpesa/stkpush/v1/processrequest';

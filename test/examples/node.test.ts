@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
 import { freePort } from '../support/free-port.ts';
-import { sendRequest, sendJson } from '../support/proxy-client.ts';
-import { UnreliableProvider } from './unreliable-provider.ts';
+import { sendJson, sendRequest } from '../support/proxy-client.ts';
 import { exampleFolder, Program } from './example.ts';
+import { UnreliableProvider } from './unreliable-provider.ts';
 
 const ORDER = { amount: 100, number: '0780000001' };
 

@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { freePort } from '../support/free-port.ts';
-import { UnreliableProvider } from './unreliable-provider.ts';
 import { exampleFolder, run } from './example.ts';
+import { UnreliableProvider } from './unreliable-provider.ts';
 
 const PUSH = '/mpesa/stkpush/v1/processrequest';
 const CUSTOMER = '254700000001';

@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { launchChromium } from '../browser/chromium.ts';
-import { sendRequest, sendJson, expectProblem } from '../support/proxy-client.ts';
+import { expectProblem, sendJson, sendRequest } from '../support/proxy-client.ts';
 import { hasTool } from '../support/tools.ts';
 import { copyExample, isFree, npmRunDev } from './example.ts';
 

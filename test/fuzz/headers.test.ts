@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import { OVERRIDE_HEADERS, normalizeHeaderName, compactHeaderName } from '../../src/http/header-list.ts';
-import { responseHeaders, requestHeaders, type RouteHeaders } from '../../src/proxy/headers.ts';
+import { compactHeaderName, normalizeHeaderName, OVERRIDE_HEADERS } from '../../src/http/header-list.ts';
+import { requestHeaders, responseHeaders, type RouteHeaders } from '../../src/proxy/headers.ts';
 import { Redaction } from '../../src/redaction.ts';
 import { type Chance, fuzz } from './random.ts';
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { validateConfig, loadConfig } from '../../src/config/load.ts';
+import { loadConfig, validateConfig } from '../../src/config/load.ts';
 import { ProxyError } from '../../src/errors.ts';
 import { decodeFully } from '../../src/http/url-path.ts';
 import { parseTarget } from '../../src/proxy/target.ts';

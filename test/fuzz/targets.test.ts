@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { ProxyError } from '../../src/errors.ts';
+import type { Provider } from '../../src/providers/provider.ts';
+import { providers } from '../../src/providers/registry.ts';
 import { RouteTable } from '../../src/proxy/route.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
 import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
-import type { Provider } from '../../src/providers/provider.ts';
-import { providers } from '../../src/providers/registry.ts';
 import { normalized, possibleReadings } from './path-readings.ts';
 import { type Chance, fuzz } from './random.ts';
 

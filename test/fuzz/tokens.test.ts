@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import { isFixed } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
-import { readToken, type TokenResponse } from '../../src/tokens/token-response.ts';
 import type { Token } from '../../src/tokens/token.ts';
+import { readToken, type TokenResponse } from '../../src/tokens/token-response.ts';
 import { printed } from '../support/token-fakes.ts';
 import { type Chance, fuzz } from './random.ts';
 

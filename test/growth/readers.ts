@@ -1,18 +1,19 @@
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { matchesFilter, isHost, requestDetails, requestView } from '../../src/admin/inspector.ts';
+import { isHost, matchesFilter, requestDetails, requestView } from '../../src/admin/inspector.ts';
+import { refuseFramingInConnection } from '../../src/http/header-list.ts';
 import { isLinkLocalAddress, isLoopbackName } from '../../src/http/ip-address.ts';
+import { decodeFully } from '../../src/http/url-path.ts';
 import { Access } from '../../src/proxy/access.ts';
 import { reasonPhrase } from '../../src/proxy/client-response.ts';
-import { DeadTokenRules } from '../../src/proxy/replay.ts';
-import { refuseFramingInConnection } from '../../src/http/header-list.ts';
-import { responseHeaders, requestHeaders } from '../../src/proxy/headers.ts';
-import { verifyPlaceholder } from '../../src/proxy/login.ts';
 import { requestIdOf } from '../../src/proxy/gateway.ts';
-import { decodeFully } from '../../src/http/url-path.ts';
+import { requestHeaders, responseHeaders } from '../../src/proxy/headers.ts';
+import { verifyPlaceholder } from '../../src/proxy/login.ts';
+import { DeadTokenRules } from '../../src/proxy/replay.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
 import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
+import { Redaction } from '../../src/redaction.ts';
 import {
   maskedBody,
   maskedCall,
@@ -22,13 +23,12 @@ import {
   maskedUnknownPath,
   maskedUrl,
 } from '../../src/telemetry/mask.ts';
-import { Redaction } from '../../src/redaction.ts';
-import { prettyLine } from '../../src/telemetry/pretty.ts';
-import { parentOf } from '../../src/telemetry/otlp.ts';
-import { maskedDetails } from '../../src/telemetry/recent-requests.ts';
 import { isSecretName, maskedText } from '../../src/telemetry/mask-text.ts';
+import { parentOf } from '../../src/telemetry/otlp.ts';
+import { prettyLine } from '../../src/telemetry/pretty.ts';
+import { maskedDetails } from '../../src/telemetry/recent-requests.ts';
 import { RequestRecord } from '../../src/telemetry/request-record.ts';
-import { parseJsonBody, readToken, retryAfterS, serverTimeMs, redactedBody } from '../../src/tokens/token-response.ts';
+import { parseJsonBody, readToken, redactedBody, retryAfterS, serverTimeMs } from '../../src/tokens/token-response.ts';
 import { adminConfig } from '../admin/context.ts';
 import { routeNamed } from '../proxy/route-of.ts';
 

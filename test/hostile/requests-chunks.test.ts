@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { RawClient } from '../support/raw-client.ts';
 import { chunk } from '../support/upstream-raw.ts';
 import { benchForFile } from './support/bench.ts';
-import { exchange, expectAccepted, request, SMUGGLED, summaryOf, type Accepted } from './support/request-case.ts';
+import { type Accepted, exchange, expectAccepted, request, SMUGGLED, summaryOf } from './support/request-case.ts';
 
 const bench = benchForFile();
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { benchForFile } from './support/bench.ts';
-import { expectRefusal, expectAccepted, type Refused, request, type Accepted } from './support/request-case.ts';
+import { type Accepted, expectAccepted, expectRefusal, type Refused, request } from './support/request-case.ts';
 
 const bench = benchForFile();
 

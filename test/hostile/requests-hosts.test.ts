@@ -1,12 +1,12 @@
 import { describe, it } from 'vitest';
 import { benchForFile } from './support/bench.ts';
 import {
+  type Accepted,
   bare,
-  expectRefusal,
   expectAccepted,
+  expectRefusal,
   type Refused,
   request,
-  type Accepted,
   visible,
 } from './support/request-case.ts';
 

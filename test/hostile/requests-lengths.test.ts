@@ -1,12 +1,12 @@
 import { describe, it } from 'vitest';
 import { benchForFile } from './support/bench.ts';
 import {
-  expectRefusal,
+  type Accepted,
   expectAccepted,
+  expectRefusal,
   type Refused,
   request,
   SMUGGLED,
-  type Accepted,
   visible,
 } from './support/request-case.ts';
 

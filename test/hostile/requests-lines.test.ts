@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { benchForFile } from './support/bench.ts';
 import {
+  type Accepted,
   bare,
   exchange,
-  expectRefusal,
   expectAccepted,
+  expectRefusal,
   type Refused,
   request,
   SMUGGLED,
   summaryOf,
-  type Accepted,
 } from './support/request-case.ts';
 
 const bench = benchForFile();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RawClient } from '../support/raw-client.ts';
 import { benchForFile } from './support/bench.ts';
-import { exchange, expectRefusal, expectAccepted, type Refused, request, SMUGGLED } from './support/request-case.ts';
+import { exchange, expectAccepted, expectRefusal, type Refused, request, SMUGGLED } from './support/request-case.ts';
 
 const bench = benchForFile();
 

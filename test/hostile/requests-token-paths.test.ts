@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { providers } from '../../src/providers/registry.ts';
 import { benchForFile, customRoute, ROUTED } from './support/bench.ts';
-import { exchange, expectRefusal, expectAccepted, request } from './support/request-case.ts';
+import { exchange, expectAccepted, expectRefusal, request } from './support/request-case.ts';
 
 // The API host of `/own/*` issues the tokens too.
 const bench = benchForFile(({ upstream }) => ({

@@ -4,8 +4,8 @@ import { valuesOf } from '../support/raw-message.ts';
 import { type Bench, benchForFile, customRoute } from './support/bench.ts';
 import {
   exchange,
-  expectRefusal,
   expectAccepted,
+  expectRefusal,
   type Refused,
   request,
   SMUGGLED,

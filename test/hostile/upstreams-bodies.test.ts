@@ -2,8 +2,8 @@ import type { Socket } from 'node:net';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { chunk } from '../support/upstream-raw.ts';
-import { type ResponseCase, expectResponse, head, relayed } from './support/response-case.ts';
 import { benchForFile, customRoute } from './support/bench.ts';
+import { expectResponse, head, relayed, type ResponseCase } from './support/response-case.ts';
 import type { Respond } from './support/strict-upstream.ts';
 
 const bench = benchForFile((hosts) => {

@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { RawClient } from '../support/raw-client.ts';
 import { valuesOf } from '../support/raw-message.ts';
 import { SPELLINGS } from '../support/spellings.ts';
-import { head } from './support/response-case.ts';
 import { type Bench, benchForFile, customRoute } from './support/bench.ts';
 import { request, summaryOf } from './support/request-case.ts';
+import { head } from './support/response-case.ts';
 import type { Respond } from './support/strict-upstream.ts';
 
 const bench = benchForFile((hosts) => ({

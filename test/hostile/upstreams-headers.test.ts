@@ -3,8 +3,8 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { valuesOf } from '../support/raw-message.ts';
 import { SPELLINGS } from '../support/spellings.ts';
-import { expectResponse, head, relayed } from './support/response-case.ts';
 import { benchForFile } from './support/bench.ts';
+import { expectResponse, head, relayed } from './support/response-case.ts';
 import type { Respond } from './support/strict-upstream.ts';
 
 const bench = benchForFile();

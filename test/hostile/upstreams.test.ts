@@ -1,6 +1,6 @@
 import { describe, it } from 'vitest';
-import { type ResponseCase, expectResponse, head, relayed } from './support/response-case.ts';
 import { benchForFile } from './support/bench.ts';
+import { expectResponse, head, relayed, type ResponseCase } from './support/response-case.ts';
 
 const bench = benchForFile();
 

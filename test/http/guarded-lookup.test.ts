@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { guardedLookup } from '../../src/http/ip-address.ts';
-import { sendRequest, expectProblem } from '../support/proxy-client.ts';
+import { expectProblem, sendRequest } from '../support/proxy-client.ts';
 import { routeTo, startProxy } from '../support/proxy-server.ts';
 import { sendRaw } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { relativePath, locationOf } from '../../src/http/url-path.ts';
+import { locationOf, relativePath } from '../../src/http/url-path.ts';
 
 const below = (base: string, url: string) => relativePath(locationOf(base), locationOf(url));
 

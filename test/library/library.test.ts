@@ -4,13 +4,13 @@ import type { AddressInfo } from 'node:net';
 import { serve } from '@hono/node-server';
 import { Hono } from 'hono';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { createWakala, type Wakala, type WakalaConfig, type WakalaOptions } from '../../src/library/index.ts';
 import { wakala } from '../../src/library/hono.ts';
+import { createWakala, type Wakala, type WakalaConfig, type WakalaOptions } from '../../src/library/index.ts';
 import { silentLog } from '../../src/logger.ts';
-import { sendRequest, sendJson, expectProblem } from '../support/proxy-client.ts';
+import { listen } from '../support/listen.ts';
+import { expectProblem, sendJson, sendRequest } from '../support/proxy-client.ts';
 import { routeTo } from '../support/proxy-server.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
-import { listen } from '../support/listen.ts';
 
 function portOf(server: Server): number {
   return (server.address() as AddressInfo).port;

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DevEmulators } from '../../src/commands/dev/dev-emulators.ts';
 import { defaultConfig, loadConfig } from '../../src/config/load.ts';
+import { valueAt } from '../../src/json.ts';
 import { isFixed, type Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
-import { valueAt } from '../../src/json.ts';
 import { type RunningServer, startServer } from '../../src/server/server.ts';
 import { createLog } from '../../src/telemetry/log.ts';
-import { sendRequest, sendJson } from '../support/proxy-client.ts';
+import { sendJson, sendRequest } from '../support/proxy-client.ts';
 
 const CATALOGUE = providers.filter(({ hosts }) => hosts !== undefined);
 const CREATED = new Map([

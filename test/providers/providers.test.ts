@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import { valueAt } from '../../src/json.ts';
 import {
-  type ResponseRule,
   credentialDefault,
   type Exchange,
   isFixed,
   type Provider,
+  type ResponseRule,
 } from '../../src/providers/provider.ts';
 import { providerNamed, providers } from '../../src/providers/registry.ts';
 import { placeholdersIn } from '../../src/providers/template.ts';

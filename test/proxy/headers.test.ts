@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import { countHeaders, headerValue, refuseFramingInConnection } from '../../src/http/header-list.ts';
-import { responseHeaders, requestHeaders, type RouteHeaders } from '../../src/proxy/headers.ts';
+import { requestHeaders, responseHeaders, type RouteHeaders } from '../../src/proxy/headers.ts';
 import { Redaction } from '../../src/redaction.ts';
 
 const NO_HEADERS: RouteHeaders = { set: [], defaults: [], replaced: new Set() };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { TokenEndpoints, TokenPathGuard } from '../../src/proxy/token-paths.ts';
 import { locationOf } from '../../src/http/url-path.ts';
 import { providers } from '../../src/providers/registry.ts';
+import { TokenEndpoints, TokenPathGuard } from '../../src/proxy/token-paths.ts';
 import { routeNamed } from './route-of.ts';
 
 const withHosts = providers.filter(({ hosts }) => hosts !== undefined);

@@ -1,8 +1,8 @@
 import { compileFunction } from 'node:vm';
 import type PaypalSdk from '@paypal/checkout-server-sdk';
 import type { K2 } from 'k2-connect-node';
-import type { MomoClient } from 'mtn-momo';
 import type Mpesa from 'mpesa-node';
+import type { MomoClient } from 'mtn-momo';
 import type { Paypack } from 'paypack-js';
 import { describe, expect, it } from 'vitest';
 import { blocksOf, sectionOf } from '../docs/documents.ts';

@@ -1,4 +1,4 @@
-import { type PaymentRequest, PayerType } from 'mtn-momo';
+import { PayerType, type PaymentRequest } from 'mtn-momo';
 import { describe, expect, it } from 'vitest';
 import { mtnMomo } from './sdks.ts';
 import { asClient, MADE_UP, SHOP, SHOP_LOGIN, startBothWays } from './support.ts';

@@ -1,7 +1,7 @@
 import type PaypalSdk from '@paypal/checkout-server-sdk';
 import type k2Connect from 'k2-connect-node';
-import type MomoSdk from 'mtn-momo';
 import type MpesaSdk from 'mpesa-node';
+import type MomoSdk from 'mtn-momo';
 import type * as PaypackSdk from 'paypack-js';
 import type paypackHttp from 'paypack-js/build/http.js';
 import { type Login, newProcess } from './support.ts';

@@ -5,7 +5,7 @@ import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
-import { routeToEmulator, type Settings, startProxy, type StartedProxy } from '../support/proxy-server.ts';
+import { routeToEmulator, type Settings, type StartedProxy, startProxy } from '../support/proxy-server.ts';
 
 /** What an SDK logs in with. Each SDK has names of its own for the two. */
 export interface Login {

@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { silentLog } from '../../src/logger.ts';
 import { Runtime } from '../../src/server/runtime.ts';
-import { sendRequest, expectProblem, keepAlive } from '../support/proxy-client.ts';
+import { expectProblem, keepAlive, sendRequest } from '../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply, type Script, TOKEN_PATH } from '../support/upstream-raw.ts';

@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { silentLog } from '../../src/logger.ts';
 import { startServer } from '../../src/server/server.ts';
-import { sendRequest, expectProblem, keepAlive } from '../support/proxy-client.ts';
+import { expectProblem, keepAlive, sendRequest } from '../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy, startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';

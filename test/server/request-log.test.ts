@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { sendRequest, sendJson } from '../support/proxy-client.ts';
+import { sendJson, sendRequest } from '../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy, startProxyToEmulator } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Secret } from '../../src/secret.ts';
 import { Rpc } from '../../src/server/rpc.ts';
 import {
   type PrimaryRpc,
@@ -7,7 +8,6 @@ import {
   storeRequests,
   type WorkerRpc,
 } from '../../src/server/worker-rpc.ts';
-import { Secret } from '../../src/secret.ts';
 import { TokenCipher } from '../../src/tokens/store/cipher.ts';
 import { MemoryStores } from '../../src/tokens/store/memory.ts';
 import { createSharing } from '../../src/tokens/store/open.ts';

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { sendRequest } from './send-request.ts';
-import { sendJson, HttpUpstream } from './http-upstream.ts';
+import { HttpUpstream, sendJson } from './http-upstream.ts';
 import { connection } from './payment-client.ts';
-import { writeConfig, ProxyChild } from './proxy-child.ts';
-import { expectThat, newResult, type ScenarioResult, recordFailure } from './scenario-result.ts';
+import { ProxyChild, writeConfig } from './proxy-child.ts';
+import { expectThat, newResult, recordFailure, type ScenarioResult } from './scenario-result.ts';
 import { eventually, inParallel, type Scope, withScope } from './scope.ts';
+import { sendRequest } from './send-request.ts';
 
 export interface BadSockets {
   /** Sockets that send one byte of a request head at a time. */

@@ -1,16 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { sendRequest } from './send-request.ts';
+import { freePort } from '../support/free-port.ts';
+import { Random } from '../support/random.ts';
 import { paymentOf } from './faults.ts';
-import { sendJson, HttpUpstream } from './http-upstream.ts';
+import { HttpUpstream, sendJson } from './http-upstream.ts';
 import { Ledger } from './ledger.ts';
 import type { ScenarioOptions } from './never-twice.ts';
 import { connection, type Outcome, pay } from './payment-client.ts';
-import { freePort } from '../support/free-port.ts';
-import { writeConfig, ProxyChild } from './proxy-child.ts';
-import { Random } from '../support/random.ts';
-import { expectThat, newResult, type ScenarioResult, Counts, recordFailure } from './scenario-result.ts';
-import { withTimeout, type Scope, withScope } from './scope.ts';
+import { ProxyChild, writeConfig } from './proxy-child.ts';
+import { Counts, expectThat, newResult, recordFailure, type ScenarioResult } from './scenario-result.ts';
+import { type Scope, withScope, withTimeout } from './scope.ts';
+import { sendRequest } from './send-request.ts';
 
 const CLIENTS = 40;
 const DRAIN_TIMEOUT_MS = 10_000;

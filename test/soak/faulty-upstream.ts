@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { Random } from '../support/random.ts';
 import { type RawMessage, RawReader, valuesOf } from '../support/raw-message.ts';
 import { json } from '../support/upstream-raw.ts';
-import { respondWith } from './faulty-responses.ts';
 import { type Fault, paymentWithId } from './faults.ts';
+import { respondWith } from './faulty-responses.ts';
 import type { Ledger } from './ledger.ts';
-import { Random } from '../support/random.ts';
 import type { Scope } from './scope.ts';
 
 /** A token is rejected only after this many calls, because the proxy limits token requests after a rejected new token. */

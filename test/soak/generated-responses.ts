@@ -1,6 +1,6 @@
 import { compareResponses } from '../http/client/differential.ts';
 import { compareOverSockets } from '../http/client/differential-sockets.ts';
-import { newResult, type ScenarioResult, recordFailure } from './scenario-result.ts';
+import { newResult, recordFailure, type ScenarioResult } from './scenario-result.ts';
 
 export interface GeneratedResponsesOptions {
   /** Responses for both our parser and Node's client. */

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Provider } from '../attacks/provider.ts';
-import { sendJson, readText } from './http-upstream.ts';
+import { readText, sendJson } from './http-upstream.ts';
 import type { Ledger } from './ledger.ts';
 
 const LARGE = 'x'.repeat(1024 * 1024);

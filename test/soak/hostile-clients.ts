@@ -9,12 +9,12 @@ import { freePort } from '../support/free-port.ts';
 import { randomOf } from '../support/random.ts';
 import { paymentOf } from './faults.ts';
 import { serveHostileClientsApi } from './hostile-clients-api.ts';
-import { runHostileConnection, HOSTILE_KEY } from './hostile-connection.ts';
+import { HOSTILE_KEY, runHostileConnection } from './hostile-connection.ts';
 import { checkExecutions, Ledger } from './ledger.ts';
-import { connection, pay, describeOutcome } from './payment-client.ts';
+import { connection, describeOutcome, pay } from './payment-client.ts';
 import { childrenOf, killNow, openSockets, residentMiB } from './proc.ts';
-import { writeConfig, ProxyChild, temporaryFolder } from './proxy-child.ts';
-import { expectThat, newResult, type ScenarioResult, Counts, recordFailure } from './scenario-result.ts';
+import { ProxyChild, temporaryFolder, writeConfig } from './proxy-child.ts';
+import { Counts, expectThat, newResult, recordFailure, type ScenarioResult } from './scenario-result.ts';
 import { eventually, inParallel, type Scope, withScope } from './scope.ts';
 import { sendRequest } from './send-request.ts';
 

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { type ClientRequest, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { sendJson, HttpUpstream } from './http-upstream.ts';
+import { HttpUpstream, sendJson } from './http-upstream.ts';
 import { resetPeakMemory, residentMiB } from './proc.ts';
-import { writeConfig, ProxyChild } from './proxy-child.ts';
+import { ProxyChild, writeConfig } from './proxy-child.ts';
 import { expectThat, newResult, type ScenarioResult } from './scenario-result.ts';
 import { withScope } from './scope.ts';
 

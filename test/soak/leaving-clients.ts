@@ -2,13 +2,13 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { sendRequest } from './send-request.ts';
-import { sendJson, HttpUpstream } from './http-upstream.ts';
-import type { ScenarioOptions } from './never-twice.ts';
-import { writeConfig, ProxyChild } from './proxy-child.ts';
 import { type Random, randomOf } from '../support/random.ts';
-import { expectThat, newResult, type ScenarioResult, Counts, recordFailure } from './scenario-result.ts';
+import { HttpUpstream, sendJson } from './http-upstream.ts';
+import type { ScenarioOptions } from './never-twice.ts';
+import { ProxyChild, writeConfig } from './proxy-child.ts';
+import { Counts, expectThat, newResult, recordFailure, type ScenarioResult } from './scenario-result.ts';
 import { eventually, inParallel, withScope } from './scope.ts';
+import { sendRequest } from './send-request.ts';
 
 const PARALLEL_CLIENTS = 32;
 const MAX_CONCURRENCY = 200;

@@ -1,5 +1,5 @@
 import type { Outcome } from './payment-client.ts';
-import { type ScenarioResult, recordFailure } from './scenario-result.ts';
+import { recordFailure, type ScenarioResult } from './scenario-result.ts';
 
 /** What the upstream received of one payment. */
 interface Entry {

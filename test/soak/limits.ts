@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type ReceivedResponse, sendRequest } from './send-request.ts';
-import { sendJson, HttpUpstream } from './http-upstream.ts';
+import { HttpUpstream, sendJson } from './http-upstream.ts';
 import type { ScenarioOptions } from './never-twice.ts';
 import { connection } from './payment-client.ts';
-import { writeConfig, ProxyChild } from './proxy-child.ts';
+import { ProxyChild, writeConfig } from './proxy-child.ts';
 import { expectThat, newResult, type ScenarioResult } from './scenario-result.ts';
-import { withTimeout, withScope } from './scope.ts';
+import { withScope, withTimeout } from './scope.ts';
+import { type ReceivedResponse, sendRequest } from './send-request.ts';
 
 const SLOTS = 20;
 const RESPONSE_TIMEOUT_MS = 10_000;

@@ -3,13 +3,13 @@ import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TokenEndpointMode } from '../../src/emulators/controls.ts';
-import { bodyOf, type Payment, paymentOf } from './faults.ts';
-import { checkOutcome, checkExecutions } from './ledger.ts';
-import { type FaultyProvider, faultyProvider, IDLE_TIMEOUT_MS, secretsOf, TOKEN_SOCKETS } from './never-twice.ts';
-import { connection, pay, describeOutcome } from './payment-client.ts';
-import { writeConfig, configText, ProxyChild } from './proxy-child.ts';
 import { Random, randomOf } from '../support/random.ts';
-import { expectThat, newResult, type ScenarioResult, Counts } from './scenario-result.ts';
+import { bodyOf, type Payment, paymentOf } from './faults.ts';
+import { checkExecutions, checkOutcome } from './ledger.ts';
+import { type FaultyProvider, faultyProvider, IDLE_TIMEOUT_MS, secretsOf, TOKEN_SOCKETS } from './never-twice.ts';
+import { connection, describeOutcome, pay } from './payment-client.ts';
+import { configText, ProxyChild, writeConfig } from './proxy-child.ts';
+import { Counts, expectThat, newResult, type ScenarioResult } from './scenario-result.ts';
 import { eventually, withScope } from './scope.ts';
 
 export interface Mixed {

@@ -2,10 +2,10 @@ import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { isFault, paymentOf } from './faults.ts';
 import { FaultyUpstream } from './faulty-upstream.ts';
-import { checkOutcome, checkExecutions, Ledger } from './ledger.ts';
-import { connection, pay, describeOutcome } from './payment-client.ts';
-import { writeConfig, ProxyChild } from './proxy-child.ts';
-import { expectThat, newResult, type ScenarioResult, Counts } from './scenario-result.ts';
+import { checkExecutions, checkOutcome, Ledger } from './ledger.ts';
+import { connection, describeOutcome, pay } from './payment-client.ts';
+import { ProxyChild, writeConfig } from './proxy-child.ts';
+import { Counts, expectThat, newResult, type ScenarioResult } from './scenario-result.ts';
 import { eventually, inParallel, type Scope, withScope } from './scope.ts';
 
 export interface ScenarioOptions {

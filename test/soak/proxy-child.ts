@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { openSockets } from './proc.ts';
-import { eventually, withTimeout, type Scope } from './scope.ts';
+import { eventually, type Scope, withTimeout } from './scope.ts';
 
 const CLI = new URL('../../src/cli.ts', import.meta.url).pathname;
 

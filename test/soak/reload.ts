@@ -2,15 +2,15 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { sendRequest } from './send-request.ts';
-import { sendJson, HttpUpstream } from './http-upstream.ts';
-import { connection } from './payment-client.ts';
-import type { ScenarioOptions } from './never-twice.ts';
 import { freePort } from '../support/free-port.ts';
-import { writeConfig, configText, ProxyChild, temporaryFolder } from './proxy-child.ts';
 import { Random } from '../support/random.ts';
-import { expectThat, newResult, type ScenarioResult, recordFailure } from './scenario-result.ts';
+import { HttpUpstream, sendJson } from './http-upstream.ts';
+import type { ScenarioOptions } from './never-twice.ts';
+import { connection } from './payment-client.ts';
+import { configText, ProxyChild, temporaryFolder, writeConfig } from './proxy-child.ts';
+import { expectThat, newResult, recordFailure, type ScenarioResult } from './scenario-result.ts';
 import { type Scope, withScope } from './scope.ts';
+import { sendRequest } from './send-request.ts';
 
 const CLIENTS = 16;
 

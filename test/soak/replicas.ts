@@ -3,11 +3,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { RedisProcess } from '../support/redis-process.ts';
-import { sendRequest } from './send-request.ts';
 import type { ScenarioOptions } from './never-twice.ts';
-import { writeConfig, ProxyChild } from './proxy-child.ts';
-import { expectThat, newResult, type ScenarioResult, Counts, recordFailure } from './scenario-result.ts';
+import { ProxyChild, writeConfig } from './proxy-child.ts';
+import { Counts, expectThat, newResult, recordFailure, type ScenarioResult } from './scenario-result.ts';
 import { inParallel, type Scope, withScope } from './scope.ts';
+import { sendRequest } from './send-request.ts';
 
 const PATH = '/mpesa/mpesa/c2b/v1/registerurl';
 const BODY = JSON.stringify({

@@ -1,18 +1,18 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { newSeed } from '../support/random.ts';
 import { badSockets } from './bad-sockets.ts';
 import { drains, killed } from './drain.ts';
 import { generatedResponses } from './generated-responses.ts';
+import { hostileClients } from './hostile-clients.ts';
 import { largeBodies } from './large-bodies.ts';
 import { leavingClients } from './leaving-clients.ts';
 import { concurrencyLimit, connectionLimit } from './limits.ts';
 import { mixed } from './mixed.ts';
 import { neverTwice } from './never-twice.ts';
-import { newSeed } from '../support/random.ts';
 import { reloads, rotatedSecret } from './reload.ts';
 import { replicasAtOnce, replicasExpired } from './replicas.ts';
-import { hasPassed, newResult, type ScenarioResult, markdownTable, recordFailure } from './scenario-result.ts';
-import { hostileClients } from './hostile-clients.ts';
+import { hasPassed, markdownTable, newResult, recordFailure, type ScenarioResult } from './scenario-result.ts';
 
 const USAGE = `npm run soak [-- OPTIONS]: runs load and fault scenarios; fails if the proxy loses, doubles or leaks anything
 

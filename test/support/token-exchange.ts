@@ -1,11 +1,11 @@
 import { onTestFinished } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
 import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
 import { Secret } from '../../src/secret.ts';
 import { ProviderTokenFetcher, type TokenFetcher, type TokenTransport } from '../../src/tokens/exchange.ts';
-import { systemClock } from '../../src/clock.ts';
+import { ExchangeStats } from '../../src/tokens/exchange-stats.ts';
 import { networkTransport } from '../../src/tokens/transport.ts';
 import { ManualClock } from './manual-clock.ts';
-import { ExchangeStats } from '../../src/tokens/exchange-stats.ts';
 import { LogLines } from './token-fakes.ts';
 
 /** The secrets of one made-up app, one for each credential field: odd enough that any spelling of them is found. */

@@ -2,11 +2,11 @@ import { inspect } from 'node:util';
 import { expect } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import type { Log, LogEvent, LogFields } from '../../src/logger.ts';
+import type { Secret } from '../../src/secret.ts';
 import type { TokenFetcher } from '../../src/tokens/exchange.ts';
+import { ExchangeStats } from '../../src/tokens/exchange-stats.ts';
 import { makeToken, type Token, type TokenCall } from '../../src/tokens/token.ts';
 import { CachedTokenSource } from '../../src/tokens/token-source.ts';
-import { ExchangeStats } from '../../src/tokens/exchange-stats.ts';
-import type { Secret } from '../../src/secret.ts';
 import { ManualClock } from './manual-clock.ts';
 
 export interface LogLine {

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { onTestFinished } from 'vitest';
+import { listen } from './listen.ts';
 import { routeTo, type Settings, startProxy } from './proxy-server.ts';
 import { RawClient } from './raw-client.ts';
 import { RawUpstream, reply } from './upstream-raw.ts';
-import { listen } from './listen.ts';
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 

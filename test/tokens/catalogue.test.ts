@@ -1,9 +1,9 @@
 import nock from 'nock';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../src/json.ts';
-import { jwtShaped } from '../../src/providers/sample-response.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
+import { jwtShaped } from '../../src/providers/sample-response.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { createFetcher } from '../support/token-exchange.ts';
 import { expectNoSecret, refusalOf } from '../support/token-fakes.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Discovery, DiscoveredEndpoints } from '../../src/tokens/discovery.ts';
+import { DiscoveredEndpoints, Discovery } from '../../src/tokens/discovery.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 const ISSUER = 'https://login.bank.example';

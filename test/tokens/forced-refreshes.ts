@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { ProxyError } from '../../src/errors.ts';
-import { CachedTokenSource } from '../../src/tokens/token-source.ts';
 import type { TokenFetcher } from '../../src/tokens/exchange.ts';
 import { ExchangeStats } from '../../src/tokens/exchange-stats.ts';
 import { makeToken, type Token, type TokenCall, type TokenSource } from '../../src/tokens/token.ts';
+import { CachedTokenSource } from '../../src/tokens/token-source.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { Random } from '../support/random.ts';
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import { fixedTokenSource } from '../../src/tokens/token-source.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { Secret } from '../../src/secret.ts';
-import type { TokenResponse } from '../../src/tokens/token-response.ts';
 import type { TokenTransport } from '../../src/tokens/exchange.ts';
+import type { TokenResponse } from '../../src/tokens/token-response.ts';
+import { fixedTokenSource } from '../../src/tokens/token-source.ts';
 import { createFetcher } from '../support/token-exchange.ts';
 import { cached, callOf, expectNoSecret, refusalOf, tokenOf } from '../support/token-fakes.ts';
 

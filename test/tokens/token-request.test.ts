@@ -4,7 +4,7 @@ import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { paypack } from '../../src/providers/paypack.ts';
 import { type Exchange, type ExchangeRequest, isFixed, type Provider } from '../../src/providers/provider.ts';
-import { tokenRequest, type TokenRequest } from '../../src/tokens/token-request.ts';
+import { type TokenRequest, tokenRequest } from '../../src/tokens/token-request.ts';
 
 const AUTH = 'https://auth.example/api/v1';
 

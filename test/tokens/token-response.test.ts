@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError, type Reason, type TokenRule } from '../../src/errors.ts';
-import type { ResponseRule, ExchangeResponse } from '../../src/providers/provider.ts';
+import type { ExchangeResponse, ResponseRule } from '../../src/providers/provider.ts';
 import { readToken, type TokenResponse, tokenUnavailable } from '../../src/tokens/token-response.ts';
 import { expectNoSecret } from '../support/token-fakes.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { ExchangeStats } from '../../src/tokens/exchange-stats.ts';
 import type { TokenFetcher } from '../../src/tokens/exchange.ts';
-import { CachedTokenSource } from '../../src/tokens/token-source.ts';
+import { ExchangeStats } from '../../src/tokens/exchange-stats.ts';
 import { makeToken, type Token } from '../../src/tokens/token.ts';
+import { CachedTokenSource } from '../../src/tokens/token-source.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
 import { callOf } from '../support/token-fakes.ts';
 

@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { type Child, jsx as h } from 'hono/jsx';
-import { formatBytes, formatCount, plural, formatRate } from '../../format.ts';
+import { formatBytes, formatCount, formatRate, plural } from '../../format.ts';
 import type { ProcessSnapshot } from '../../telemetry/snapshot.ts';
 import type { StoreStatus } from '../../tokens/store/store.ts';
 import type { AdminContext } from '../context.ts';

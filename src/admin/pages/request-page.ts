@@ -1,6 +1,5 @@
 import type { Context } from 'hono';
 import { type Child, jsx as h } from 'hono/jsx';
-import { facts, moment, withCode } from './elements.ts';
 import { formatBytes, formatCount, formatMs } from '../../format.ts';
 import type { AdminContext } from '../context.ts';
 import {
@@ -12,6 +11,7 @@ import {
   type Span,
   type SpanKind,
 } from '../inspector.ts';
+import { facts, moment, withCode } from './elements.ts';
 import { pageResponse } from './layout.ts';
 import { status } from './requests-page.ts';
 

@@ -1,10 +1,10 @@
 import type { Context } from 'hono';
 import { type Child, jsx as h } from 'hono/jsx';
-import { filterOf, TOKEN_USES } from '../api.ts';
-import { moment } from './elements.ts';
 import { formatCount, formatMs, plural } from '../../format.ts';
+import { filterOf, TOKEN_USES } from '../api.ts';
 import type { AdminContext } from '../context.ts';
 import { type RequestFilter, requestsOf, type RequestView } from '../inspector.ts';
+import { moment } from './elements.ts';
 import { pageResponse } from './layout.ts';
 
 /** Largest number of rows on the page. */

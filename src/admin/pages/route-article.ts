@@ -1,9 +1,9 @@
 import { type Child, jsx as h } from 'hono/jsx';
-import type { Diagnostic } from '../route-health.ts';
-import { formatCount, formatMs, plural, formatRate } from '../../format.ts';
+import { formatCount, formatMs, formatRate, plural } from '../../format.ts';
 import { latencyAt } from '../../telemetry/latency.ts';
 import type { LifetimeSource } from '../../tokens/token.ts';
 import { type Overview, requestsIn, type RouteView, type TrafficWindow } from '../overview.ts';
+import type { Diagnostic } from '../route-health.ts';
 import { age, countdown, facts, moment, withCode } from './elements.ts';
 
 /** Values over time, by the index of their bucket. */

@@ -1,9 +1,9 @@
-import type { Reloads } from '../../telemetry/snapshot.ts';
 import type { Config } from '../../config/config.ts';
 import type { ValidatedConfig } from '../../config/load.ts';
+import type { Emulators } from '../../emulators/emulator.ts';
 import { formatProblem } from '../../errors.ts';
 import { NO_RELOADS } from '../../server/reload.ts';
-import type { Emulators } from '../../emulators/emulator.ts';
+import type { Reloads } from '../../telemetry/snapshot.ts';
 import type { DevEmulators } from './dev-emulators.ts';
 
 interface DevReloadContext {

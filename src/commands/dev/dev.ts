@@ -7,10 +7,10 @@ import { isFixed, type Provider } from '../../providers/provider.ts';
 import { startServer } from '../../server/server.ts';
 import type { LevelledLog } from '../../telemetry/log.ts';
 import { EXIT, type Io, wantsColour } from '../io.ts';
-import { requestStop, logFor, logWarnings, reportStartFailure, stopSignal } from '../run.ts';
-import { DevReload } from './dev-reload.ts';
+import { logFor, logWarnings, reportStartFailure, requestStop, stopSignal } from '../run.ts';
 import { DevEmulators } from './dev-emulators.ts';
-import { canReadKeys, KEY_LINE, pressKey, readKeys, type Terminal, processTerminal } from './dev-keys.ts';
+import { canReadKeys, KEY_LINE, pressKey, processTerminal, readKeys, type Terminal } from './dev-keys.ts';
+import { DevReload } from './dev-reload.ts';
 
 interface DevOptions {
   readonly config: string;

@@ -3,8 +3,8 @@ import { connect as connectTls, type PeerCertificate } from 'node:tls';
 import { diagnose } from '../../diagnosis/diagnosis.ts';
 import type { CertificateFacts, DiagnosisContext } from '../../diagnosis/diagnosis-context.ts';
 import { networkReason, type Reason } from '../../errors.ts';
-import { isLinkLocalAddress } from '../../http/ip-address.ts';
 import { plural } from '../../format.ts';
+import { isLinkLocalAddress } from '../../http/ip-address.ts';
 import { type CheckResult, failed, ok, skipped, warning } from './check-result.ts';
 import { type Probes, STEP_TIMEOUT_MS, StepTimeout, waitForEvent } from './probes.ts';
 

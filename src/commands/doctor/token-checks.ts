@@ -12,11 +12,11 @@ import {
   type Provider,
 } from '../../providers/provider.ts';
 import { placeholdersIn } from '../../providers/template.ts';
-import { ExchangeStats } from '../../tokens/exchange-stats.ts';
 import { ProviderTokenFetcher } from '../../tokens/exchange.ts';
+import { ExchangeStats } from '../../tokens/exchange-stats.ts';
+import type { Token } from '../../tokens/token.ts';
 import { tokenUnavailable } from '../../tokens/token-response.ts';
 import type { TokenCredential } from '../../tokens/token-sources.ts';
-import type { Token } from '../../tokens/token.ts';
 import { type CheckResult, failed, formatSeconds, ok, skipped, warning } from './check-result.ts';
 import type { Probes } from './probes.ts';
 

@@ -6,7 +6,7 @@ import { networkCode } from '../../errors.ts';
 import type { Environment } from '../../providers/provider.ts';
 import { providers } from '../../providers/registry.ts';
 import { EXIT, type Io } from '../io.ts';
-import { configText, ENV_HEAD, envText, type Plan, providersNamed, DEFAULT_PLAN, variablesOf } from './plan.ts';
+import { configText, DEFAULT_PLAN, ENV_HEAD, envText, type Plan, providersNamed, variablesOf } from './plan.ts';
 import { askPlan, type Dialog, DialogEnded, type Given } from './wizard.ts';
 
 /** The next commands, for a POSIX shell in the folder where `wakala init` ran. */

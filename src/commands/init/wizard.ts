@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import type { Environment, Provider } from '../../providers/provider.ts';
 import { providers } from '../../providers/registry.ts';
-import { type Plan, problemOf, providersNamed, DEFAULT_PLAN } from './plan.ts';
+import { DEFAULT_PLAN, type Plan, problemOf, providersNamed } from './plan.ts';
 
 /** A dialog with the user at the terminal. */
 export interface Dialog {

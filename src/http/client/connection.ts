@@ -2,8 +2,8 @@ import type { Socket } from 'node:net';
 import type { ProxyError } from '../../errors.ts';
 import { prematureEndError } from '../node-internals.ts';
 import type { DialListener } from './dial.ts';
-import type { ExchangeOwner, Exchange, RequestBody } from './http-exchange.ts';
 import { brokenBody, brokenConnection, handlerFailed, invalidResponse, wrongBodyLength } from './failures.ts';
+import type { Exchange, ExchangeOwner, RequestBody } from './http-exchange.ts';
 import type { BufferLease, ReadBuffers } from './read-buffers.ts';
 import { InvalidResponse, type ResponseListener, ResponseParser } from './response-parser.ts';
 

@@ -2,14 +2,14 @@ import { type Clock, systemClock } from '../../clock.ts';
 import type { ProxyError } from '../../errors.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 import { type Dial, type Dialing, directDial, originOf, type TlsIdentity } from './dial.ts';
+import { brokenConnection, connectTimeout, invalidRequest, poolClosed, unreachable } from './failures.ts';
 import {
-  type ExchangeOwner,
   type ClientRequest,
   Exchange,
+  type ExchangeOwner,
   type RequestBody,
   type ResponseHandler,
 } from './http-exchange.ts';
-import { brokenConnection, connectTimeout, invalidRequest, poolClosed, unreachable } from './failures.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import { type Framing, RequestHeads } from './request-head.ts';
 

@@ -3,8 +3,8 @@ import { ProxyError, readReason, type Reason } from '../../errors.ts';
 import type { Log } from '../../logger.ts';
 import type { Secret } from '../../secret.ts';
 import { EXCHANGE_TIMEOUT_MS, type TokenFetcher } from '../exchange.ts';
-import { MAX_RETRY_AFTER_S } from '../token-response.ts';
 import { isNewer, type Token } from '../token.ts';
+import { MAX_RETRY_AFTER_S } from '../token-response.ts';
 import { CipherError, type TokenCipher } from './cipher.ts';
 import { type StoredToken, StoreUnavailable, type TokenStore } from './store.ts';
 

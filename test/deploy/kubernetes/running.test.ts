@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { freePort } from '../../support/free-port.ts';
-import { sendRequest, sendJson, expectProblem } from '../../support/proxy-client.ts';
+import { expectProblem, sendJson, sendRequest } from '../../support/proxy-client.ts';
 import { CliProcess, temporaryDirectory } from '../../support/proxy-process.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { hasTool } from '../../support/tools.ts';

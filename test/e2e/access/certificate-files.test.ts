@@ -5,7 +5,7 @@ import { issue } from '../../config/certificate.ts';
 import { CliProcess, configFile } from '../../support/proxy-process.ts';
 import { routeTo } from '../../support/proxy-server.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
-import { sendTls, makePki } from './support.ts';
+import { makePki, sendTls } from './support.ts';
 
 const pki = makePki();
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type ProxyResponse, sendRequest, expectProblem } from '../../support/proxy-client.ts';
+import { expectProblem, type ProxyResponse, sendRequest } from '../../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../../support/proxy-server.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
 import { basic, bearer, SHOP } from './support.ts';

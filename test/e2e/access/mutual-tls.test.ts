@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { issue } from '../../config/certificate.ts';
 import { routeTo, type Settings } from '../../support/proxy-server.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
-import { sendTls, basic, bearer, connectTls, makePki, SHOP, startTlsProxy, tlsFiles } from './support.ts';
+import { basic, bearer, connectTls, makePki, sendTls, SHOP, startTlsProxy, tlsFiles } from './support.ts';
 
 const pki = makePki();
 const otherCa = issue({ name: 'Other CA', isCa: true });

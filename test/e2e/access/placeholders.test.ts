@@ -4,7 +4,7 @@ import { startEmulator } from '../../../src/emulators/emulator.ts';
 import { valueAt } from '../../../src/json.ts';
 import { isFixed } from '../../../src/providers/provider.ts';
 import { providerNamed } from '../../../src/providers/registry.ts';
-import { type ProxyResponse, sendRequest, sendJson, expectProblem } from '../../support/proxy-client.ts';
+import { expectProblem, type ProxyResponse, sendJson, sendRequest } from '../../support/proxy-client.ts';
 import { ShiftedClock } from '../../support/proxy-clock.ts';
 import { routeToEmulator, startProxy } from '../../support/proxy-server.ts';
 import { basic, bearer } from './support.ts';

@@ -6,7 +6,7 @@ import { routeTo, type Settings } from '../../support/proxy-server.ts';
 import { RawClient } from '../../support/raw-client.ts';
 import { RawReader } from '../../support/raw-message.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
-import { sendTls, bearer, connectTls, makePki, SHOP, startTlsProxy, tlsFiles } from './support.ts';
+import { bearer, connectTls, makePki, sendTls, SHOP, startTlsProxy, tlsFiles } from './support.ts';
 
 const pki = makePki();
 const trusting = { ca: pki.ca.cert };

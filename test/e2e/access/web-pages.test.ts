@@ -3,7 +3,7 @@ import { expectProblem } from '../../support/proxy-client.ts';
 import { routeTo, type Settings, startProxy } from '../../support/proxy-server.ts';
 import { sendRaw } from '../../support/raw-client.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
-import { sendTls, bearer, makePki, SHOP, startTlsProxy, tlsFiles } from './support.ts';
+import { bearer, makePki, sendTls, SHOP, startTlsProxy, tlsFiles } from './support.ts';
 
 const OPEN: Settings = { listen: '0.0.0.0:0', open: true };
 const FIREFOX = 'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0';

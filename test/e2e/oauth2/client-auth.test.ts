@@ -4,9 +4,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ALGORITHMS } from '../../../src/client-assertion.ts';
 import { issue } from '../../config/certificate.ts';
 import { expectNoSecret, refusalOf } from '../../support/token-fakes.ts';
-import { createFetcher, fieldOf, formOf } from './token-fetcher.ts';
 import { jwkOf, pairFor, pemOf } from './keys.ts';
 import { CLIENT_ID, oidcProvider, SECRET } from './servers.ts';
+import { createFetcher, fieldOf, formOf } from './token-fetcher.ts';
 
 const RESOURCE = 'https://api.bank.example/';
 

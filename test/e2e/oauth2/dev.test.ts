@@ -7,9 +7,9 @@ import { startServer } from '../../../src/server/server.ts';
 import { run } from '../../commands/doctor-support.ts';
 import { sendRequest } from '../../support/proxy-client.ts';
 import { configFile } from '../../support/proxy-process.ts';
-import { createFetcherFor, configOf, type Settings } from './token-fetcher.ts';
 import { pairFor, pemOf } from './keys.ts';
-import { CLIENT_ID, scriptedServer, oidcProvider, SECRET } from './servers.ts';
+import { CLIENT_ID, oidcProvider, scriptedServer, SECRET } from './servers.ts';
+import { configOf, createFetcherFor, type Settings } from './token-fetcher.ts';
 
 /** What `wakala dev` serves of such a route. */
 async function emulated(oauth2: Settings, settings: Settings = {}) {

@@ -4,15 +4,15 @@ import { describe, expect, it } from 'vitest';
 import { metadataUrls } from '../../../src/tokens/discovery.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { refusalOf } from '../../support/token-fakes.ts';
-import { createFetcher } from './token-fetcher.ts';
 import {
+  mockServer,
+  oidcProvider,
   type ReceivedRequest,
   type ScriptedResponse,
   scriptedServer,
-  mockServer,
-  oidcProvider,
   SECRET,
 } from './servers.ts';
+import { createFetcher } from './token-fetcher.ts';
 
 const OAUTH = '/.well-known/oauth-authorization-server';
 const OPENID = '/.well-known/openid-configuration';

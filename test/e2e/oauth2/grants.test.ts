@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { Secret } from '../../../src/secret.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { expectNoSecret } from '../../support/token-fakes.ts';
-import { createFetcher, fieldOf } from './token-fetcher.ts';
 import { pairFor, pemOf } from './keys.ts';
-import { scriptedServer, scriptedTokenServer, mockServer, oidcProvider, SECRET } from './servers.ts';
+import { mockServer, oidcProvider, scriptedServer, scriptedTokenServer, SECRET } from './servers.ts';
+import { createFetcher, fieldOf } from './token-fetcher.ts';
 
 describe('a token request', () => {
   it('has scope, audience and each resource as configured', async () => {

@@ -3,16 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { sendRequest } from '../../support/proxy-client.ts';
 import { startProxy } from '../../support/proxy-server.ts';
 import { expectNoSecret } from '../../support/token-fakes.ts';
-import type { Settings } from './token-fetcher.ts';
 import {
   CLIENT_ID,
   listening,
-  scriptedServer,
-  scriptedTokenServer,
   mockServer,
   oidcProvider,
+  scriptedServer,
+  scriptedTokenServer,
   SECRET,
 } from './servers.ts';
+import type { Settings } from './token-fetcher.ts';
 
 const CREDENTIALS = { client_id: CLIENT_ID, client_secret: SECRET };
 

@@ -1,8 +1,8 @@
 import { onTestFinished } from 'vitest';
 import { type Clock, systemClock } from '../../../src/clock.ts';
 import type { RouteConfig } from '../../../src/config/config.ts';
-import { ExchangeStats } from '../../../src/tokens/exchange-stats.ts';
 import { ProviderTokenFetcher } from '../../../src/tokens/exchange.ts';
+import { ExchangeStats } from '../../../src/tokens/exchange-stats.ts';
 import type { TokenRequest } from '../../../src/tokens/token-request.ts';
 import { networkTransport } from '../../../src/tokens/transport.ts';
 import { routeOf } from '../../config/validate-text.ts';

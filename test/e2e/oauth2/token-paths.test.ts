@@ -8,8 +8,8 @@ import { sendRaw } from '../../support/raw-client.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { hasTool } from '../../support/tools.ts';
 import { PATIENT } from '../../tokens/store/provider.ts';
-import type { Settings } from './token-fetcher.ts';
 import { CLIENT_ID, type ScriptedResponse, scriptedServer, SECRET } from './servers.ts';
+import type { Settings } from './token-fetcher.ts';
 
 const METADATA = '/.well-known/oauth-authorization-server';
 const CREDENTIALS = { client_id: CLIENT_ID, client_secret: SECRET };

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { type RawResponse, RawClient } from '../../support/raw-client.ts';
+import { RawClient, type RawResponse } from '../../support/raw-client.ts';
 import { valuesOf } from '../../support/raw-message.ts';
 import type { Bench } from './bench.ts';
 import { BASE } from './strict-upstream.ts';

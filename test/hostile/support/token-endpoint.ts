@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
-import { type RawMessage, RawReader, valuesOf } from '../../support/raw-message.ts';
-import { ShiftedClock } from '../../support/proxy-clock.ts';
 import { type ProxyResponse, sendRequest } from '../../support/proxy-client.ts';
-import { startProxyTo, type StartedProxy } from '../../support/proxy-server.ts';
+import { ShiftedClock } from '../../support/proxy-clock.ts';
+import { type StartedProxy, startProxyTo } from '../../support/proxy-server.ts';
+import { type RawMessage, RawReader, valuesOf } from '../../support/raw-message.ts';
 import { json, RawUpstream, reply, type Script, TOKEN_PATH } from '../../support/upstream-raw.ts';
 
 /** Returns the response bytes of a token endpoint, or does something else to its connection. */

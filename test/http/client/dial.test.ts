@@ -4,11 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
+import { createServer, type TlsOptions, type TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { originOf } from '../../../src/http/client/dial.ts';
 import { issue } from '../../config/certificate.ts';
-import { poolTo, RawServer, response, send, sent, iterations, until } from './harness.ts';
+import { iterations, poolTo, RawServer, response, send, sent, until } from './harness.ts';
 
 const AUTHORITY = issue({ name: 'Test CA', isCa: true });
 const SERVER = issue({ name: 'server', issuer: AUTHORITY, names: ['api.test'] });

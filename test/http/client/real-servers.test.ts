@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { poolTo, Recorder, send, sent, iterations, until } from './harness.ts';
+import { iterations, poolTo, Recorder, send, sent, until } from './harness.ts';
 import { AUTHORITY, bytesOf, type RealServer, sha256, SIZES, startRealServers } from './real-server-processes.ts';
 
 const MIB = 1024 * 1024;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { ClientRequest, RequestBody } from '../../../src/http/client/http-exchange.ts';
-import { dialTo, poolTo, RawServer, Recorder, response, send, sent, iterations, until } from './harness.ts';
+import { dialTo, iterations, poolTo, RawServer, Recorder, response, send, sent, until } from './harness.ts';
 
 const KIB = 1024;
 

@@ -4,6 +4,7 @@ import { ProxyError } from '../../../src/errors.ts';
 import { ReadBuffers } from '../../../src/http/client/read-buffers.ts';
 import { issue } from '../../config/certificate.ts';
 import {
+  iterations,
   poolTo,
   RawServer,
   Recorder,
@@ -11,7 +12,6 @@ import {
   send,
   sent,
   type ServerConnection,
-  iterations,
   until,
 } from './harness.ts';
 import { everyByte } from './parser-reading.ts';

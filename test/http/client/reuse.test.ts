@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { directDial, originOf } from '../../../src/http/client/dial.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
-import { poolTo, RawServer, Recorder, response, send, sent, iterations, until } from './harness.ts';
+import { iterations, poolTo, RawServer, Recorder, response, send, sent, until } from './harness.ts';
 
 const POST = { method: 'POST', body: { kind: 'bytes', bytes: Buffer.from('pay') } } as const;
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type Dial, directDial, originOf } from '../../../src/http/client/dial.ts';
 import { freePort } from '../../support/free-port.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
-import { poolTo, RawServer, response, send, sent, iterations, until } from './harness.ts';
+import { iterations, poolTo, RawServer, response, send, sent, until } from './harness.ts';
 
 const REPEATABLE = ['GET', 'HEAD', 'OPTIONS'];
 const OTHERS = ['POST', 'PUT', 'PATCH', 'DELETE', 'TRACE', 'PROPFIND'];

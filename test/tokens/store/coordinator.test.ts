@@ -7,9 +7,9 @@ import {
   encryptEvent,
   failureEvent,
   LEASE_DURATION_MS,
+  MAX_LEASE_WAIT_MS,
   SharedTokenFetcher,
   type StoreEvent,
-  MAX_LEASE_WAIT_MS,
 } from '../../../src/tokens/store/coordinator.ts';
 import { MemoryStores } from '../../../src/tokens/store/memory.ts';
 import type { StoredToken, TokenStore } from '../../../src/tokens/store/store.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { LogEvent } from '../../../src/logger.ts';
 import { systemClock } from '../../../src/clock.ts';
+import type { LogEvent } from '../../../src/logger.ts';
 import type { StartedProxy } from '../../support/proxy-server.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 import { hasTool } from '../../support/tools.ts';

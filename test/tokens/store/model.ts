@@ -2,7 +2,7 @@ import type { Clock } from '../../../src/clock.ts';
 import type { Log } from '../../../src/logger.ts';
 import { Secret } from '../../../src/secret.ts';
 import { TokenCipher } from '../../../src/tokens/store/cipher.ts';
-import { SharedTokenFetcher, MAX_LEASE_WAIT_MS } from '../../../src/tokens/store/coordinator.ts';
+import { MAX_LEASE_WAIT_MS, SharedTokenFetcher } from '../../../src/tokens/store/coordinator.ts';
 import type { Lease, StoredToken, TokenStore } from '../../../src/tokens/store/store.ts';
 import { makeToken, type Token } from '../../../src/tokens/token.ts';
 
