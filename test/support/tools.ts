@@ -10,8 +10,6 @@ const PACKAGES = {
   // Debian's own, in 12, has a Kustomize that is too old.
   kubectl: 'kubectl',
   curl: 'curl',
-  jq: 'jq',
-  openssl: 'openssl',
   nginx: 'nginx-light',
   haproxy: 'haproxy',
   python3: 'python3',
@@ -20,7 +18,6 @@ const PACKAGES = {
 /** Arguments that print the version, if not `--version`. */
 const VERSION: Readonly<Record<string, readonly string[]>> = {
   kubectl: ['version', '--client'],
-  openssl: ['version'],
   nginx: ['-v'],
   haproxy: ['-v'],
 };
