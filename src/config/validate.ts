@@ -29,7 +29,11 @@ export function validate(values: unknown, { segments, missing }: Interpolation, 
   for (const path of missing) report.silence(prune(values, path) ?? path);
   if (missing.length > 0) result = parse(values);
   while (!result.success) {
-    for (const issue of flatten(result.error.issues)) cut(issue, values, report);
+    // A list with an invalid entry is removed as a whole. Without this check, its next entry would remove the route.
+    const removed = new Set<string>();
+    for (const issue of flatten(result.error.issues)) {
+      if (!isUnder(issue.path as Path, removed)) cut(issue, values, report, removed);
+    }
     if (getAt(values, ['routes']) === undefined) Object.assign(values as object, { routes: {} });
     result = parse(values);
   }
@@ -123,10 +127,20 @@ function reportKey(path: Path, key: string, report: Diagnostics): void {
 }
 
 /** Removes the value that the issue is about, and marks it as invalid. */
-function cut(issue: Issue, values: unknown, report: Diagnostics): void {
+function cut(issue: Issue, values: unknown, report: Diagnostics, removed: Set<string>): void {
   const path = issue.path as Path;
-  if (issue.code === 'unrecognized_keys') for (const key of issue.keys) prune(values, [...path, key]);
-  else report.silence(prune(values, path) ?? path);
+  if (issue.code === 'unrecognized_keys') {
+    for (const key of issue.keys) prune(values, [...path, key]);
+    return;
+  }
+  const pruned = prune(values, path) ?? path;
+  removed.add(pathId(pruned));
+  report.silence(pruned);
+}
+
+/** Whether the path is one of `paths` or below one. */
+function isUnder(path: Path, paths: ReadonlySet<string>): boolean {
+  return path.some((_, i) => paths.has(pathId(path.slice(0, i + 1))));
 }
 
 /** The keys of the mapping at `path`, according to the schema. */

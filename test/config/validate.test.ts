@@ -153,6 +153,16 @@ describe('bounds', () => {
   });
 });
 
+it('two invalid entries of a list do not hide other problems of the route', () => {
+  const text = 'routes: {/a/*: {provider: mpesa, credentials: {}, allow: [GETX /x, POST x]}}\n';
+  expect(problemsOf(text).map((problem) => problem.split(' ')[1])).toEqual([
+    'routes./a/*.credentials.consumer_key',
+    'routes./a/*.credentials.consumer_secret',
+    'routes./a/*.allow.0',
+    'routes./a/*.allow.1',
+  ]);
+});
+
 it('every problem is reported at once, in the order of the file', () => {
   const text = [
     'lisetn: 1',
