@@ -41,7 +41,7 @@ const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
   html_page: ({ status }, context) => ({
     code: 'token_endpoint_html',
     what: `The token endpoint at ${hostOf(context)} responded with a web page instead of a token (HTTP ${status}): a firewall, a maintenance page or a wrong host.`,
-    hint: `Check ${whereOf(context.key)}, and open the host in a browser to read the page. If it is a firewall, ask the provider whether it must allow the address of this machine.`,
+    hint: `Check ${whereOf(context.key)}, and open ${hostOf(context)} in a browser to read the page. If it is a firewall, ask the provider whether it must allow the address of this machine.`,
   }),
   credentials_refused: diagnoseRefusal,
   no_usable_token: ({ rule, status }, context) => ({
@@ -151,7 +151,7 @@ function diagnoseStatus(status: number, host: string, { key, providerSaid }: Dia
   }
   if (status >= 500) return { code: 'token_endpoint_down', what, hint: PROVIDER_FAILS };
   if (status >= 300 && status < 400) {
-    const hint = `Wakala does not follow redirects. Set ${whereOf(key)} to the server that it redirects to.`;
+    const hint = `Wakala does not follow redirects. Correct ${whereOf(key)}: token requests must go to the server that it redirects to.`;
     return { code: 'token_answer_unusable', what, hint };
   }
   const hint = `Check ${whereOf(key)}. If it is right, compare path and method of the token request with what the provider documents.`;
