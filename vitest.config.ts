@@ -1,7 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
-/** These tests use both cores for minutes. Other tests beside them would time out. */
-const LOAD = ['test/attacks/**/*.test.ts', 'test/soak/hostile-clients.test.ts', 'test/hostile/*-memory.test.ts'];
+/** Tests that run one after the other, behind all others. */
+const ALONE = [
+  // They use both cores for minutes, and others beside them would time out.
+  'test/attacks/**/*.test.ts',
+  'test/soak/hostile-clients.test.ts',
+  'test/hostile/*-memory.test.ts',
+  // It uses the ports of the documents: 8080, 9901 and those of the emulators.
+  'test/docs/commands.test.ts',
+];
 
 export default defineConfig({
   test: {
@@ -19,12 +26,12 @@ export default defineConfig({
         test: {
           name: 'tests',
           include: ['test/**/*.test.ts'],
-          exclude: LOAD,
+          exclude: ALONE,
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
-      { extends: true, test: { name: 'load', include: LOAD, maxWorkers: 1, sequence: { groupOrder: 1 } } },
+      { extends: true, test: { name: 'alone', include: ALONE, maxWorkers: 1, sequence: { groupOrder: 1 } } },
     ],
   },
 });

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { chownSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { type AddressInfo,createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import path from 'node:path';
 import { Agent, request } from 'undici';
 import { Child } from './child.ts';

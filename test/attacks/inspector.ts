@@ -22,9 +22,7 @@ const PAGES = ['/', '/requests', '/api/routes', '/api/requests', '/metrics'];
 
 /** Fetches all pages, including that of the latest request on a route. */
 async function viewPages(target: Target, route: string): Promise<string[]> {
-  const { text } = await target.sendAdminRequest(`/api/requests?route=${encodeURIComponent(route)}`);
-  const { requests } = JSON.parse(text) as { requests: { id: string }[] };
-  const [{ id } = { id: 'none' }] = requests;
+  const id = await latestRequestId(target, route);
   const texts: string[] = [];
   for (const path of [...PAGES, `/api/requests/${id}`, `/requests/${id}`]) {
     const page = await target.sendAdminRequest(path);
@@ -32,6 +30,17 @@ async function viewPages(target: Target, route: string): Promise<string[]> {
     texts.push(page.text);
   }
   return texts;
+}
+
+/** A request is recorded a moment after its client has the response. */
+async function latestRequestId(target: Target, route: string): Promise<string> {
+  for (let attempt = 0; attempt < 50; attempt++) {
+    const { text } = await target.sendAdminRequest(`/api/requests?route=${encodeURIComponent(route)}`);
+    const [latest] = (JSON.parse(text) as { requests: { id: string }[] }).requests;
+    if (latest !== undefined) return latest.id;
+    await delay(100);
+  }
+  throw new Error(`no request to ${route} was recorded`);
 }
 
 export const longRequests: Attack = {
