@@ -107,7 +107,7 @@ describe.runIf(HAS_CHROMIUM)('a page in Chromium', { timeout: 60_000 }, () => {
 
   it('can show an address that a user typed on this machine', async () => {
     const { proxy, page } = await start({});
-    const answer = await page.goto(`http://localhost:${proxy.port}/api/balance`);
-    expect(answer?.status()).toBe(200);
+    const response = await page.goto(`http://localhost:${proxy.port}/api/balance`);
+    expect(response?.status()).toBe(200);
   });
 });

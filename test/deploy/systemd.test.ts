@@ -115,8 +115,8 @@ describe('deploy/systemd', () => {
     const wakala = new CliProcess(args, { env });
     const [, port] = await wakala.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
     const { json } = mpesa.samples.call;
-    const answer = await sendJson(Number(port), '/mpesa/mpesa/stkpush/v1/processrequest', json);
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'fetched']);
+    const response = await sendJson(Number(port), '/mpesa/mpesa/stkpush/v1/processrequest', json);
+    expect([response.status, response.header('wakala-token')]).toEqual([200, 'fetched']);
     const [, signal = ''] = /^\/bin\/kill -(\w+) \$MAINPID$/.exec(setting('ExecReload')) ?? [];
     wakala.signal(`SIG${signal}` as NodeJS.Signals);
     await wakala.until(/"event":"config_reloaded"/);

@@ -27,9 +27,9 @@ describe.runIf(hasTool('redis-server'))('the Redis user of docs/security.md', { 
     };
     const replicas = [await startProxy(settings), await startProxy(settings)];
     const uses = async () => {
-      const answers = [];
-      for (const { port } of replicas) answers.push(await sendRequest(port, '/api/x'));
-      return answers.map((answer) => [answer.status, answer.header('wakala-token')]);
+      const responses = [];
+      for (const { port } of replicas) responses.push(await sendRequest(port, '/api/x'));
+      return responses.map((response) => [response.status, response.header('wakala-token')]);
     };
 
     expect(await uses()).toEqual([

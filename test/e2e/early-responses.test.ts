@@ -28,8 +28,8 @@ describe('a response before the client has sent its complete body', () => {
     ['with a long body', reply(413, 'x'.repeat(100_000)), 'x'.repeat(100_000)],
   ])('arrives completely and at once, and the connection carries the next request: %s', async (_, response, body) => {
     const { client } = await upload(response);
-    const answer = await client.nextResponse();
-    expect([answer.status, answer.body.toString()]).toEqual([413, body]);
+    const received = await client.nextResponse();
+    expect([received.status, received.body.toString()]).toEqual([413, body]);
     client.send(Buffer.alloc(LENGTH / 3, 'x'));
     client.send('GET /api/next HTTP/1.1\r\nHost: localhost\r\n\r\n');
     expect((await client.nextResponse()).body.toString()).toBe('next');

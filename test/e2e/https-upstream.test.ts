@@ -71,14 +71,14 @@ function authorityFile(): string {
 }
 
 it('a provider over HTTPS gets token requests and calls if its certificate is trusted', async () => {
-  const answer = await answerOver({ NODE_EXTRA_CA_CERTS: authorityFile() });
-  expect([answer.status, answer.body.toString()]).toEqual([200, 'paid']);
+  const response = await answerOver({ NODE_EXTRA_CA_CERTS: authorityFile() });
+  expect([response.status, response.body.toString()]).toEqual([200, 'paid']);
 }, 60_000);
 
 it('a provider whose certificate is not trusted gets no credentials, whatever the environment variables say', async () => {
-  const answer = await answerOver({ NODE_TLS_REJECT_UNAUTHORIZED: '0' });
-  expect(answer.status).toBe(503);
-  expect(answer.json()).toMatchObject({ code: 'token_unavailable', outcome: 'not_sent' });
+  const response = await answerOver({ NODE_TLS_REJECT_UNAUTHORIZED: '0' });
+  expect(response.status).toBe(503);
+  expect(response.json()).toMatchObject({ code: 'token_unavailable', outcome: 'not_sent' });
 }, 60_000);
 
 it('a truncated response to a refused WebSocket handshake is not taken for complete', async () => {

@@ -33,23 +33,23 @@ describe.each(LOGINS)('the login of %s, %s %s', (name, method, path) => {
 
   it('gets a response with the fields and types of the provider, and never reaches it', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name);
-    const answer = await sendRequest(proxy.port, `/${name}${path}`, {
+    const response = await sendRequest(proxy.port, `/${name}${path}`, {
       method,
       ...(method === 'POST' && { body: JSON.stringify(credentials) }),
     });
-    expect(answer.status).toBe(200);
-    expect(answer.header('content-type')).toContain('application/json');
-    expect(answer.header('cache-control')).toBe('no-store');
-    expect(answer.header('x-request-id')).toBeDefined();
-    expect(types(answer.json())).toEqual(types(emulator.provider.samples.tokenResponse));
-    expect(accessTokenIn(emulator, answer.json())).not.toBe('');
+    expect(response.status).toBe(200);
+    expect(response.header('content-type')).toContain('application/json');
+    expect(response.header('cache-control')).toBe('no-store');
+    expect(response.header('x-request-id')).toBeDefined();
+    expect(types(response.json())).toEqual(types(emulator.provider.samples.tokenResponse));
+    expect(accessTokenIn(emulator, response.json())).not.toBe('');
     expect(emulator.stats()).toMatchObject({ token_requests: 0, api_calls: 0 });
   });
 
   it('gets a 403 if the route is configured so', async () => {
     const { emulator, proxy } = await startProxyToEmulator(name, { token_paths: 'refuse' });
-    const answer = await sendRequest(proxy.port, `/${name}${path}`, { method });
-    expectProblem(answer, { status: 403, code: 'path_refused', outcome: 'not_sent' });
+    const response = await sendRequest(proxy.port, `/${name}${path}`, { method });
+    expectProblem(response, { status: 403, code: 'path_refused', outcome: 'not_sent' });
     expect(emulator.stats().token_requests).toBe(0);
   });
 
@@ -69,9 +69,9 @@ describe.each(LOGINS)('the login of %s, %s %s', (name, method, path) => {
     ];
     const statuses = await Promise.all(
       spellings.map(async (start) => {
-        const answer = await sendRaw(proxy.port, `${start} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+        const response = await sendRaw(proxy.port, `${start} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
         // A refresh token is one segment of any spelling.
-        return answer.status === 200 && path.includes('eyJ') ? 403 : answer.status;
+        return response.status === 200 && path.includes('eyJ') ? 403 : response.status;
       }),
     );
     expect(statuses).toEqual(spellings.map(() => 403));
@@ -87,10 +87,10 @@ describe.each(NAMES)('a placeholder of %s', (name) => {
     const placeholder = accessTokenIn(emulator, login.json());
     const { call } = emulator.provider.samples;
     // The emulator accepts only its own tokens: a 200 means that it did not receive the placeholder.
-    const answer = await sendJson(proxy.port, `/${name}${call.path}`, call.json, {
+    const response = await sendJson(proxy.port, `/${name}${call.path}`, call.json, {
       authorization: `Bearer ${placeholder}`,
     });
-    expect(answer.status).toBe(200);
+    expect(response.status).toBe(200);
     const direct = await sendJson(Number(new URL(emulator.apiUrl).port), call.path, call.json, {
       authorization: `Bearer ${placeholder}`,
     });
@@ -144,12 +144,12 @@ describe('a placeholder, if clients have keys,', () => {
 
   it('is valid for an hour', async () => {
     const { clock, call, login } = await start();
-    const answer = (await login(SHOP)).json();
-    expect(answer['expires_in']).toBe('3600');
+    const response = (await login(SHOP)).json();
+    expect(response['expires_in']).toBe('3600');
     clock.shiftMs += 3590_000;
-    expect((await call(String(answer['access_token']))).status).toBe(200);
+    expect((await call(String(response['access_token']))).status).toBe(200);
     clock.shiftMs += 10_000;
-    expect((await call(String(answer['access_token']))).status).toBe(401);
+    expect((await call(String(response['access_token']))).status).toBe(401);
   });
 
   it('is invalid after a change of one letter', async () => {

@@ -27,10 +27,10 @@ describe('a response without a body', () => {
     const client = await RawClient.open(proxy.port);
     for (let time = 0; time < 2; time++) {
       client.send(`${method} /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-      const answer = await client.nextResponse(method);
-      expect(answer.start).toBe(bytes.split('\r\n')[0]);
-      expect(answer.values('content-length')).toEqual(lengths);
-      expect(answer.values('transfer-encoding')).toEqual([]);
+      const response = await client.nextResponse(method);
+      expect(response.start).toBe(bytes.split('\r\n')[0]);
+      expect(response.values('content-length')).toEqual(lengths);
+      expect(response.values('transfer-encoding')).toEqual([]);
     }
   });
 
@@ -41,8 +41,8 @@ describe('a response without a body', () => {
         () => Buffer.from('HTTP/1.1 401 No\r\ncontent-length: 5\r\n\r\n'),
       ),
     );
-    const answer = await sendRaw(proxy.port, 'HEAD /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    expect([answer.status, ...answer.values('wakala-token')]).toEqual([200, 'replayed']);
+    const response = await sendRaw(proxy.port, 'HEAD /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    expect([response.status, ...response.values('wakala-token')]).toEqual([200, 'replayed']);
     expect(upstream.requests.map((request) => request.method)).toEqual(['HEAD', 'HEAD']);
   });
 });
@@ -51,21 +51,21 @@ describe('the head of a response', () => {
   it('keeps the order of its lines, and separate Set-Cookie lines', async () => {
     const lines = ['Set-Cookie: b=1', 'tx_id: 7', 'Set-Cookie: a=2', 'X-Case: Kept', 'set-cookie: c=3'];
     const { proxy } = await start(() => reply(200, 'x', ...lines));
-    const answer = await sendRaw(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    expect(answer.values('set-cookie')).toEqual(['b=1', 'a=2', 'c=3']);
-    const names = answer.headers.map(([name]) => name);
+    const response = await sendRaw(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    expect(response.values('set-cookie')).toEqual(['b=1', 'a=2', 'c=3']);
+    const names = response.headers.map(([name]) => name);
     expect(names.filter((name) => /set-cookie|tx_id|x-case/i.test(name))).toEqual(
       lines.map((line) => line.split(':')[0]),
     );
-    expect(answer.start).toBe('HTTP/1.1 200 As Scripted');
+    expect(response.start).toBe('HTTP/1.1 200 As Scripted');
   });
 
   it.each([301, 302, 303, 307, 308])('with status %i is relayed, and the redirect is not followed', async (status) => {
     const { upstream, proxy } = await start((request) =>
       request.target === '/x' ? reply(status, '', `location: ${upstream.origin}/elsewhere`) : reply(200, 'followed'),
     );
-    const answer = await sendRequest(proxy.port, '/api/x');
-    expect([answer.status, answer.header('location')]).toEqual([status, `${upstream.origin}/elsewhere`]);
+    const response = await sendRequest(proxy.port, '/api/x');
+    expect([response.status, response.header('location')]).toEqual([status, `${upstream.origin}/elsewhere`]);
     expect(upstream.requests).toHaveLength(1);
   });
 
@@ -74,11 +74,11 @@ describe('the head of a response', () => {
       const authorization = request.values('authorization')[0]!;
       return reply(200, 'x', `echo: ${authorization}`, `x-token: ${authorization.slice(7)}; path=/`, 'kept: yes');
     });
-    const answer = await sendRequest(proxy.port, '/api/x');
-    expect(answer.header('kept')).toBe('yes');
+    const response = await sendRequest(proxy.port, '/api/x');
+    expect(response.header('kept')).toBe('yes');
     expect(upstream.tokens).toHaveLength(1);
-    expect(answer.rawHeaders.join('\n')).not.toContain(upstream.tokens[0]);
-    expect([answer.header('echo'), answer.header('x-token')]).toEqual([undefined, undefined]);
+    expect(response.rawHeaders.join('\n')).not.toContain(upstream.tokens[0]);
+    expect([response.header('echo'), response.header('x-token')]).toEqual([undefined, undefined]);
   });
 
   it('has no hop-by-hop headers and no trailers', async () => {
@@ -87,18 +87,18 @@ describe('the head of a response', () => {
         'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-late\r\nkeep-alive: timeout=5\r\n' +
         'connection: x-hop\r\nx-hop: 1\r\nproxy-authenticate: Basic\r\n\r\n1\r\na\r\n0\r\nx-late: 1\r\n\r\n',
     );
-    const answer = await sendRaw(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\n\r\n');
-    expect(answer.body.toString()).toBe('a');
-    for (const name of ['trailer', 'x-hop', 'proxy-authenticate', 'x-late']) expect(answer.values(name)).toEqual([]);
-    expect(answer.values('keep-alive')).not.toEqual(['timeout=5']);
+    const response = await sendRaw(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nTE: trailers\r\n\r\n');
+    expect(response.body.toString()).toBe('a');
+    for (const name of ['trailer', 'x-hop', 'proxy-authenticate', 'x-late']) expect(response.values(name)).toEqual([]);
+    expect(response.values('keep-alive')).not.toEqual(['timeout=5']);
   });
 
   it('cannot override wakala-token or x-request-id', async () => {
     const { proxy } = await start(() => reply(200, 'x', 'wakala-token: replayed', 'x-request-id: theirs'));
-    const answer = await sendRaw(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: mine\r\n\r\n');
-    expect(answer.values('wakala-token')).toEqual(['fetched']);
-    expect(answer.values('x-request-id')).toEqual(['mine']);
-    expect(answer.values('x-upstream-request-id')).toEqual(['theirs']);
+    const response = await sendRaw(proxy.port, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: mine\r\n\r\n');
+    expect(response.values('wakala-token')).toEqual(['fetched']);
+    expect(response.values('x-request-id')).toEqual(['mine']);
+    expect(response.values('x-upstream-request-id')).toEqual(['theirs']);
   });
 });
 
@@ -126,24 +126,24 @@ describe('a dead token in a compressed response', () => {
       refusingFirstToken(() => reply(200, 'fine'), refusal),
       settings,
     );
-    const answer = await sendRequest(proxy.port, '/api/x', { headers: { 'accept-encoding': 'gzip' } });
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
+    const response = await sendRequest(proxy.port, '/api/x', { headers: { 'accept-encoding': 'gzip' } });
+    expect([response.status, response.header('wakala-token')]).toEqual([200, 'replayed']);
   });
 
   it('is not assumed in a response that is relayed unchanged', async () => {
     const body = gzipSync(JSON.stringify({ errorCode: 'other' }));
     const { upstream, proxy } = await start(() => reply(404, body, 'content-encoding: gzip'), settings);
-    const answer = await sendRequest(proxy.port, '/api/x');
-    expect(answer.body.equals(body)).toBe(true);
-    expect(answer.header('content-encoding')).toBe('gzip');
+    const response = await sendRequest(proxy.port, '/api/x');
+    expect(response.body.equals(body)).toBe(true);
+    expect(response.header('content-encoding')).toBe('gzip');
     expect(upstream.requests).toHaveLength(1);
   });
 
   it('is not searched for in a response of more than 16 KiB, which is relayed completely', async () => {
     const long = { errorCode: 'dead', padding: 'x'.repeat(20_000) };
     const { upstream, proxy } = await start(() => json(404, long), settings);
-    const answer = await sendRequest(proxy.port, '/api/x');
-    expect([answer.status, answer.json()]).toEqual([404, long]);
+    const response = await sendRequest(proxy.port, '/api/x');
+    expect([response.status, response.json()]).toEqual([404, long]);
     expect(upstream.requests).toHaveLength(1);
   });
 });

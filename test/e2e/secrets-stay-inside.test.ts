@@ -55,7 +55,7 @@ function spellingsIn(text: string, secret: string): string[] {
 
 /** Complete responses, as a client could log them. */
 function texts(responses: readonly ProxyResponse[]): string {
-  return responses.map((answer) => `${answer.rawHeaders.join('\n')}\n${answer.text}`).join('\n');
+  return responses.map((response) => `${response.rawHeaders.join('\n')}\n${response.text}`).join('\n');
 }
 
 async function throughAllThatHappens(port: number, { name, emulator }: Tapped): Promise<ProxyResponse[]> {
@@ -94,7 +94,9 @@ describe('credentials and tokens', { timeout: 60_000 }, () => {
     const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
     const responses: ProxyResponse[] = [];
     for (const one of all) responses.push(...(await throughAllThatHappens(Number(port), one)));
-    expect(responses.map((answer) => answer.status)).toEqual(expect.arrayContaining([200, 401, 404, 403, 502, 503]));
+    expect(responses.map((response) => response.status)).toEqual(
+      expect.arrayContaining([200, 401, 404, 403, 502, 503]),
+    );
     for (const path of ['/', '/livez', '/readyz', '/metrics', '/api/routes', '/api/requests']) {
       responses.push(await sendRequest(adminPort, path));
     }
@@ -146,10 +148,10 @@ describe('credentials and tokens', { timeout: 60_000 }, () => {
     let written = '';
     for (let part = 0; part < 5; part++) {
       for (const path of ['/taken', '/refused', `/${encodeURIComponent(secrets[1]!)}?q=${issued.access_token}`]) {
-        const answer = await sendRequest(Number(port), `/echo${path}`, { headers: { 'x-part': String(part) } });
-        expect(answer.header('x-kept')).toBe('1');
+        const response = await sendRequest(Number(port), `/echo${path}`, { headers: { 'x-part': String(part) } });
+        expect(response.header('x-kept')).toBe('1');
         // The body is relayed unchanged.
-        written += `${answer.reason}\n${answer.rawHeaders.join('\n')}\n`;
+        written += `${response.reason}\n${response.rawHeaders.join('\n')}\n`;
       }
     }
     expect(upstream.requests.at(-1)?.values('x-app-code')).toEqual([secrets[2]]);

@@ -23,7 +23,7 @@ const CORS = { allowed_origins: ['https://shop.example'] };
 async function refusedWith(status: string, lines: string[], body = '') {
   const started = await start((socket) => socket.end(head(status, ...lines) + body), {}, CORS);
   started.client.send(handshake('/ws/feed', 'Origin: https://shop.example'));
-  return { ...started, answer: await started.client.nextResponse() };
+  return { ...started, response: await started.client.nextResponse() };
 }
 
 describe('a response that refuses a handshake', () => {
@@ -33,10 +33,10 @@ describe('a response that refuses a handshake', () => {
       ...['X-Request-Id: theirs', 'Set-Cookie: a=1', 'set-cookie: b=2', 'tx_id: 7', 'Wakala-Token: theirs'],
       ...['Access-Control-Allow-Origin: *', 'Proxy-Authenticate: Basic'],
     ];
-    const { answer } = await refusedWith('403 Not Today', lines, 'no');
-    expect(answer.start).toBe('HTTP/1.1 403 Not Today');
+    const { response } = await refusedWith('403 Not Today', lines, 'no');
+    expect(response.start).toBe('HTTP/1.1 403 Not Today');
     const ours = ['x-request-id', 'access-control-expose-headers'];
-    const shown = answer.headers.filter(([name]) => !ours.includes(name.toLowerCase()) && name !== 'Date');
+    const shown = response.headers.filter(([name]) => !ours.includes(name.toLowerCase()) && name !== 'Date');
     expect(shown).toEqual([
       ['Content-Length', '2'],
       ['x-upstream-request-id', 'theirs'],
@@ -48,12 +48,12 @@ describe('a response that refuses a handshake', () => {
       ['vary', 'Origin'],
       ['Connection', 'close'],
     ]);
-    expect(answer.values('x-request-id')).toHaveLength(1);
+    expect(response.values('x-request-id')).toHaveLength(1);
   });
 
   it.each(['204 No Content', '304 Not Modified'])('has no body and no framing with %s', async (status) => {
-    const { client, answer } = await refusedWith(status, ['X: 1']);
-    expect([answer.start, answer.values('x'), answer.values('transfer-encoding')]).toEqual([
+    const { client, response } = await refusedWith(status, ['X: 1']);
+    expect([response.start, response.values('x'), response.values('transfer-encoding')]).toEqual([
       `HTTP/1.1 ${status}`,
       ['1'],
       [],
@@ -73,9 +73,9 @@ describe('a response that refuses a handshake', () => {
     ]) {
       const other = await RawClient.open(proxy.port);
       other.send(handshake(path!, 'Origin: https://shop.example', 'X-Request-Id: feed-7'));
-      const answer = await other.nextResponse();
-      expect([answer.json()['code'], answer.values('x-request-id')]).toEqual([code, ['feed-7']]);
-      expect(answer.values('access-control-allow-origin')).toEqual(['https://shop.example']);
+      const response = await other.nextResponse();
+      expect([response.json()['code'], response.values('x-request-id')]).toEqual([code, ['feed-7']]);
+      expect(response.values('access-control-allow-origin')).toEqual(['https://shop.example']);
       expect(await other.ending).toBe('clean');
     }
   });
@@ -88,8 +88,8 @@ describe('a response that refuses a handshake', () => {
       [['Transfer-Encoding: chunked'], chunked],
     ] as const;
     for (const [lines, sent] of cases) {
-      const { answer, client } = await refusedWith('403 No', [...lines], sent);
-      expect(answer.body.toString() === body).toBe(true);
+      const { response, client } = await refusedWith('403 No', [...lines], sent);
+      expect(response.body.toString() === body).toBe(true);
       expect(await client.ending).toBe('clean');
     }
   });
@@ -115,8 +115,8 @@ describe('a response that refuses a handshake', () => {
       },
     );
     client.send(handshake('/ws/feed'));
-    const answer = await client.nextResponse();
-    expect([answer.status, answer.values('wakala-token')]).toEqual([404, ['not-replayed']]);
+    const response = await client.nextResponse();
+    expect([response.status, response.values('wakala-token')]).toEqual([404, ['not-replayed']]);
     const again = await RawClient.open(proxy.port);
     again.send(handshake('/ws/feed'));
     expect((await again.nextResponse()).status).toBe(101);
@@ -167,8 +167,8 @@ describe('a handshake', () => {
     for (const framing of ['Content-Length: 5', 'Transfer-Encoding: chunked']) {
       const { client, handshakes } = await start((socket, req) => switchToEcho(req, socket));
       client.send(`${handshake('/ws/feed', framing)}hello`);
-      const answer = await client.nextResponse();
-      expect([answer.status, answer.json()['code']]).toEqual([400, 'bad_request']);
+      const response = await client.nextResponse();
+      expect([response.status, response.json()['code']]).toEqual([400, 'bad_request']);
       expect(handshakes).toEqual([]);
     }
   });
@@ -180,11 +180,11 @@ describe('a handshake', () => {
       socket.write(switching);
     });
     client.send(handshake('/ws/feed', ...lines));
-    const answer = await client.nextResponse();
+    const response = await client.nextResponse();
     const named = (list: readonly (readonly [string, string])[]) =>
       list.map(([name, value]) => `${name.toLowerCase()}: ${value}`);
     const expected = lines.map((line) => line.toLowerCase());
-    expect(named(answer.headers)).toEqual(expect.arrayContaining(expected));
+    expect(named(response.headers)).toEqual(expect.arrayContaining(expected));
     const sent = handshakes[0]!.rawHeaders;
     const pairs = sent.flatMap((name, i) => (i % 2 === 0 ? [[name, sent[i + 1]!] as const] : []));
     expect(named(pairs)).toEqual(expect.arrayContaining(expected));
@@ -202,9 +202,9 @@ describe('a handshake', () => {
       CORS,
     );
     client.send(handshake('/ws/feed', 'Origin: https://shop.example', 'X-Request-Id: feed-7'));
-    const answer = await client.nextResponse();
-    expect(answer.start).toBe('HTTP/1.1 101 Switching Protocols');
-    expect(answer.headers).toEqual([
+    const response = await client.nextResponse();
+    expect(response.start).toBe('HTTP/1.1 101 Switching Protocols');
+    expect(response.headers).toEqual([
       ['x-upstream-request-id', 'theirs'],
       ['connection', 'Upgrade'],
       ['upgrade', 'websocket'],

@@ -18,7 +18,7 @@ const RESPONSES = [
   { accessToken: '__proto__.token', expiresIn: 'constructor.name' },
   { accessToken: 'list.0.token', expiresAt: 'list.0.until' },
 ];
-type Input = { readonly answer: TokenResponse; readonly response: (typeof RESPONSES)[number] };
+type Input = { readonly tokenResponse: TokenResponse; readonly response: (typeof RESPONSES)[number] };
 
 const jwt = (claims: unknown) =>
   ['{}', JSON.stringify(claims), 'x'].map((part) => Buffer.from(part).toString('base64url'));
@@ -81,7 +81,7 @@ const PIECES = [
   CANARY,
 ];
 
-function answer(chance: Chance): Input {
+function randomInput(chance: Chance): Input {
   const response = chance.pick(RESPONSES);
   const root: Record<string, unknown> = {};
   const token: unknown = chance.oneIn(12) ? chance.pick(OTHERS) : chance.pick(chance.oneIn(3) ? JWTS : TOKENS);
@@ -97,7 +97,7 @@ function answer(chance: Chance): Input {
     ...(chance.oneIn(3) && { 'retry-after': chance.pick([...DATES, '5', '-5', '1e9', '99999999999', '0.5']) }),
     ...(chance.oneIn(3) && { 'content-type': chance.pick(['text/html', 'application/json', 'x']) }),
   };
-  return { response, answer: { status: chance.oneIn(4) ? chance.pick(STATUSES) : 200, headers, body } };
+  return { response, tokenResponse: { status: chance.oneIn(4) ? chance.pick(STATUSES) : 200, headers, body } };
 }
 
 function put(root: Record<string, unknown>, path: string, value: unknown): void {
@@ -111,7 +111,7 @@ function put(root: Record<string, unknown>, path: string, value: unknown): void 
   Object.defineProperty(at, keys.at(-1) ?? '', { value, enumerable: true, configurable: true, writable: true });
 }
 
-function read({ answer: given, response }: Input): Token | ProxyError {
+function read({ tokenResponse: given, response }: Input): Token | ProxyError {
   try {
     return readToken(given, response, 300, NOW);
   } catch (error) {
@@ -138,13 +138,13 @@ function check(input: Input): void {
     throw new Error('the refresh time is outside the lifetime');
   }
   if (printed(outcome).includes(CANARY)) throw new Error('the token can be printed');
-  if (input.answer.status < 200 || input.answer.status > 299)
+  if (input.tokenResponse.status < 200 || input.tokenResponse.status > 299)
     throw new Error('a token was read from an error response');
 }
 
 describe('a token response', () => {
   it('results in a valid token or in an error without the token', async () => {
-    await fuzz({ name: 'token responses', count: 40_000, make: answer, check });
+    await fuzz({ name: 'token responses', count: 40_000, make: randomInput, check });
   });
 
   it('results in every kind of token and error', async () => {
@@ -153,7 +153,7 @@ describe('a token response', () => {
     await fuzz({
       name: 'kinds of token responses',
       count: 2000,
-      make: answer,
+      make: randomInput,
       check: (input) => {
         const outcome = read(input);
         count(outcome instanceof ProxyError ? outcome.code : outcome.lifetimeSource);

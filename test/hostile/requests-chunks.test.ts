@@ -128,8 +128,8 @@ describe('a request with valid chunks', () => {
 
   it('does not affect the request after its trailers', async () => {
     const bytes = `${HEAD}1\r\na\r\n0\r\nA: b\r\nB: c\r\n\r\n${request('GET /api/next')}`;
-    const { answers } = await exchange(bench(), bytes, 2);
-    expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+    const { responses } = await exchange(bench(), bytes, 2);
+    expect(responses.map(({ status }) => status)).toEqual([200, 200]);
     expect(bench().forwarded()).toEqual(['POST /base/api/x', 'GET /base/api/next']);
   });
 });

@@ -134,14 +134,14 @@ describe('pipelined requests in one packet', () => {
     const { upstream } = bench();
     const requests = Array.from({ length: 10 }, (_, i) => request(`GET /api/order/${i}`));
     for (let i = 0; i < 10; i++) {
-      upstream.answers.set(`/base/api/order/${i}`, (socket) => {
+      upstream.responses.set(`/base/api/order/${i}`, (socket) => {
         // The later the request, the earlier its response.
         setTimeout(() => socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n${i}`), 20 - 2 * i);
         return undefined;
       });
     }
-    const { answers } = await exchange(bench(), requests.join(''), 10);
-    expect(answers.map(({ body }) => body.toString()).join('')).toBe('0123456789');
+    const { responses } = await exchange(bench(), requests.join(''), 10);
+    expect(responses.map(({ body }) => body.toString()).join('')).toBe('0123456789');
     expect(bench().forwarded().toSorted()).toEqual(requests.map((_, i) => `GET /base/api/order/${i}`));
   });
 
@@ -165,9 +165,9 @@ describe('pipelined requests in one packet', () => {
     ['a nominated length', request('POST /api/x', 'Connection: content-length', 'Content-Length: 1') + 'a'],
     ['a foreign coding', request('POST /api/x', 'Transfer-Encoding: gzip, chunked') + '0\r\n\r\n'],
   ])('are not executed after one that is refused for %s', async (_, refused) => {
-    const { answers } = await exchange(bench(), request('GET /api/first') + refused + SMUGGLED, 2);
-    expect(answers[0]!.status).toBe(200);
-    expect(summaryOf(answers[1]!)).toMatch(/^400 /);
+    const { responses } = await exchange(bench(), request('GET /api/first') + refused + SMUGGLED, 2);
+    expect(responses[0]!.status).toBe(200);
+    expect(summaryOf(responses[1]!)).toMatch(/^400 /);
     expect(bench().forwarded()).toEqual(['GET /base/api/first']);
   });
 
@@ -177,15 +177,15 @@ describe('pipelined requests in one packet', () => {
     ['a loop', request('GET /api/x', 'Via: 1.1 wakala'), 508],
     ['a foreign Host', bare('GET /api/x', 'Host: evil.example'), 403],
   ])('get responses in order after one with valid framing that is refused for %s', async (_, refused, status) => {
-    const { answers } = await exchange(bench(), request('GET /api/first') + refused + request('GET /api/last'), 3);
-    expect(answers.map((response) => response.status)).toEqual([200, status, 200]);
+    const { responses } = await exchange(bench(), request('GET /api/first') + refused + request('GET /api/last'), 3);
+    expect(responses.map((response) => response.status)).toEqual([200, status, 200]);
     expect(bench().forwarded()).toEqual(['GET /base/api/first', 'GET /base/api/last']);
   });
 
   it('before one with malformed lines are sent at most once, and get true responses', async () => {
     const bytes = request('GET /api/first') + request('GET /api/x', 'A : b') + SMUGGLED;
-    const { answers } = await exchange(bench(), bytes, 1);
-    expect(answers[0]!.status).toBe(200);
+    const { responses } = await exchange(bench(), bytes, 1);
+    expect(responses[0]!.status).toBe(200);
     expect(bench().forwarded()).toEqual(['GET /base/api/first']);
   });
 
@@ -193,14 +193,14 @@ describe('pipelined requests in one packet', () => {
     ['Connection: close', request('GET /api/first', 'Connection: close')],
     ['HTTP/1.0', request('GET /api/first HTTP/1.0')],
   ])('are not executed after one with %s, which gets a response', async (_, last) => {
-    const { answers } = await exchange(bench(), last + SMUGGLED, 1);
-    expect(answers[0]!.status).toBe(200);
+    const { responses } = await exchange(bench(), last + SMUGGLED, 1);
+    expect(responses[0]!.status).toBe(200);
     expect(bench().forwarded()).toEqual(['GET /base/api/first']);
   });
 
   it('never get a `not_sent` from the refusal of a CONNECT after them', async () => {
-    const { answers } = await exchange(bench(), request('GET /api/first') + request('CONNECT localhost:443'), 2);
-    expect(answers.map(({ status }) => status)).toEqual([200, 405]);
+    const { responses } = await exchange(bench(), request('GET /api/first') + request('CONNECT localhost:443'), 2);
+    expect(responses.map(({ status }) => status)).toEqual([200, 405]);
     expect(bench().forwarded()).toEqual(['GET /base/api/first']);
   });
 });

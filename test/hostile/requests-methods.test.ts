@@ -80,8 +80,8 @@ describe('any other method', () => {
   });
 
   it('as HEAD is sent once and gets no body', async () => {
-    const { answers, client } = await exchange(bench(), request('HEAD /api/x'), 1);
-    expect(answers[0]!.status).toBe(200);
+    const { responses, client } = await exchange(bench(), request('HEAD /api/x'), 1);
+    expect(responses[0]!.status).toBe(200);
     expect(client.received.toString('latin1')).toMatch(/\r\n\r\n$/);
     expect(bench().forwarded()).toEqual(['HEAD /base/api/x']);
   });
@@ -111,16 +111,16 @@ describe('an expectation', () => {
       request('POST /api/x', 'Transfer-Encoding: chunked', 'Expect: 100-continue') + '4\r\nbody\r\n0\r\n\r\n',
     ],
   ])('of 100-continue with %s is sent once, with that body', async (_, bytes) => {
-    const { answers } = await exchange(bench(), bytes, 2);
-    expect(answers.map(({ status }) => status)).toEqual([100, 200]);
+    const { responses } = await exchange(bench(), bytes, 2);
+    expect(responses.map(({ status }) => status)).toEqual([100, 200]);
     expect(bench().upstream.requests.map(({ body }) => body.toString())).toContain('body');
     expect(bench().forwarded()).toEqual(['POST /base/api/x']);
   });
 
   it('of 100-continue on HTTP/1.0 is ignored', async () => {
     const bytes = request('POST /api/x HTTP/1.0', 'Content-Length: 4', 'Expect: 100-continue') + 'body';
-    const { answers } = await exchange(bench(), bytes, 1);
-    expect([answers[0]!.status, bench().forwarded()]).toEqual([200, ['POST /base/api/x']]);
+    const { responses } = await exchange(bench(), bytes, 1);
+    expect([responses[0]!.status, bench().forwarded()]).toEqual([200, ['POST /base/api/x']]);
   });
 
   it('of 100-continue cannot smuggle the Authorization', async () => {

@@ -50,11 +50,11 @@ describe.each(LOGINS)('$method $path of $name', ({ name, method, path }) => {
   it.each(SPELLINGS)('is refused and never sent as %s', async (_, spell) => {
     expect(spell(path)).not.toBe(path);
     const bytes = request(`${method} /${name}${spell(path)}`, 'Authorization: Basic client-canary');
-    const { answers } = await exchange(bench(), bytes, 1);
+    const { responses } = await exchange(bench(), bytes, 1);
     expect(bench().forwarded()).toEqual([]);
     // What stands behind a refresh token may be part of it: then it is a login as documented.
     const refreshes = path.endsWith('r3fr3sh') && spell(path).startsWith(path) && !/\/($|\?)/.test(spell(path));
-    expect(answers[0]!.status).toBe(refreshes ? 200 : 403);
+    expect(responses[0]!.status).toBe(refreshes ? 200 : 403);
   });
 
   it.each(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].filter((other) => other !== method))(
@@ -62,8 +62,8 @@ describe.each(LOGINS)('$method $path of $name', ({ name, method, path }) => {
     async (other) => {
       const bytes = request(`${other} /${name}${path}`);
       if (other === 'HEAD') {
-        const { answers } = await exchange(bench(), bytes, 1);
-        expect([answers[0]!.status, bench().forwarded()]).toEqual([403, []]);
+        const { responses } = await exchange(bench(), bytes, 1);
+        expect([responses[0]!.status, bench().forwarded()]).toEqual([403, []]);
       } else {
         await expectRefusal(bench(), { name: path, bytes, expected: '403 path_refused' });
       }
@@ -75,9 +75,9 @@ describe.each(LOGINS)('$method $path of $name', ({ name, method, path }) => {
     ['with a query', `${path}?grant_type=client_credentials&x=${encodeURIComponent('../')}`],
   ])('gets a placeholder from Wakala %s', async (_, spelled) => {
     const bytes = request(`${method} /${name}${spelled}`, 'Authorization: Basic client-canary');
-    const { answers } = await exchange(bench(), bytes, 1);
-    expect(answers[0]!.status).toBe(200);
-    expect(Object.keys(answers[0]!.json())).toEqual(expect.arrayContaining([expect.stringMatching(/^access/)]));
+    const { responses } = await exchange(bench(), bytes, 1);
+    expect(responses[0]!.status).toBe(200);
+    expect(Object.keys(responses[0]!.json())).toEqual(expect.arrayContaining([expect.stringMatching(/^access/)]));
     expect(bench().forwarded()).toEqual([]);
   });
 
@@ -97,8 +97,8 @@ describe('the token exchange of a route', () => {
   );
 
   it('gets a placeholder from Wakala as documented', async () => {
-    const { answers } = await exchange(bench(), request('POST /own/issue/token'), 1);
-    expect([answers[0]!.status, Object.keys(answers[0]!.json())]).toEqual([
+    const { responses } = await exchange(bench(), request('POST /own/issue/token'), 1);
+    expect([responses[0]!.status, Object.keys(responses[0]!.json())]).toEqual([
       200,
       expect.arrayContaining(['access_token']),
     ]);

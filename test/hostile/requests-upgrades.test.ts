@@ -82,7 +82,7 @@ describe.each([
 
 /** An upstream that switches protocols and then repeats every byte. */
 function acceptHandshakes({ upstream }: Bench, target: string): void {
-  upstream.answers.set(target, (socket) => {
+  upstream.responses.set(target, (socket) => {
     socket.removeAllListeners('data').on('data', (bytes) => void socket.write(bytes));
     return 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
   });
@@ -163,7 +163,7 @@ describe('a WebSocket handshake on a route that allows it', () => {
 
 describe('a WebSocket handshake on an ordinary connection', () => {
   it('gets one response', async () => {
-    const { answers } = await exchange(without(), request('GET /api/x', ...HANDSHAKE), 1);
-    expect(answers[0]!.status).toBe(501);
+    const { responses } = await exchange(without(), request('GET /api/x', ...HANDSHAKE), 1);
+    expect(responses[0]!.status).toBe(501);
   });
 });

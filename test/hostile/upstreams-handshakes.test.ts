@@ -27,7 +27,7 @@ function tokenIn(authorizations: readonly string[]): string {
 
 async function shake({ upstream, port }: Bench, response: string | Respond): Promise<RawClient> {
   upstream.forget();
-  upstream.answers.set('/base/ws/hostile', typeof response === 'string' ? () => response : response);
+  upstream.responses.set('/base/ws/hostile', typeof response === 'string' ? () => response : response);
   const client = await RawClient.open(port);
   client.send(HANDSHAKE);
   return client;

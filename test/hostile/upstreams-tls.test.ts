@@ -30,8 +30,8 @@ describe('a server whose certificate is not trusted', () => {
     const impostor = await startImpostor();
     const tokens = await RawUpstream.start(() => reply(200));
     const proxy = await startProxyTo(impostor, { auth_server: tokens.origin });
-    const answer = await sendRequest(proxy.port, '/api/x', { body: 'x' });
-    expectProblem(answer, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
+    const response = await sendRequest(proxy.port, '/api/x', { body: 'x' });
+    expectProblem(response, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
     expect(impostor.received).toEqual([]);
   });
 
@@ -39,19 +39,19 @@ describe('a server whose certificate is not trusted', () => {
     const impostor = await startImpostor();
     const api = await RawUpstream.start(() => reply(200));
     const proxy = await startProxyTo(api, { auth_server: impostor.origin });
-    const answer = await sendRequest(proxy.port, '/api/x', { body: 'x' });
-    expectProblem(answer, { status: 503, code: 'token_unavailable', outcome: 'not_sent' });
+    const response = await sendRequest(proxy.port, '/api/x', { body: 'x' });
+    expectProblem(response, { status: 503, code: 'token_unavailable', outcome: 'not_sent' });
     expect([impostor.received, api.requests]).toEqual([[], []]);
   });
 
   it('as the host of a WebSocket gets no token: 502', async () => {
-    const { answer, received } = await shakeHands();
-    expect([answer.status, received]).toEqual([502, []]);
+    const { response, received } = await shakeHands();
+    expect([response.status, received]).toEqual([502, []]);
   });
 
   it('as the host of a WebSocket results in not_sent', async () => {
-    const { answer } = await shakeHands();
-    expectProblem(answer, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
+    const { response } = await shakeHands();
+    expectProblem(response, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
   });
 });
 
@@ -65,5 +65,5 @@ async function shakeHands() {
     'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
     'sec-websocket-version': '13',
   };
-  return { answer: await sendRequest(proxy.port, '/api/x', { headers }), received: impostor.received };
+  return { response: await sendRequest(proxy.port, '/api/x', { headers }), received: impostor.received };
 }

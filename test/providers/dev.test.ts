@@ -63,16 +63,16 @@ describe('every provider in one configuration, emulated', () => {
 
   it.each(CATALOGUE)('$name responds to its sample request', async (provider) => {
     const { name, samples } = provider;
-    const answer = await call(name, samples.call.path, samples.call.json);
-    expect(answer.status).toBe(CREATED.get(name) ?? 200);
-    expect(answer.header('x-emulated-by')).toBe('wakala');
-    expect(answer.header('wakala-token')).toBe('fetched');
+    const response = await call(name, samples.call.path, samples.call.json);
+    expect(response.status).toBe(CREATED.get(name) ?? 200);
+    expect(response.header('x-emulated-by')).toBe('wakala');
+    expect(response.header('wakala-token')).toBe('fetched');
   });
 
   it.each(CATALOGUE)('$name responds to it again after its token has expired', async ({ name, samples }) => {
     emulatorOf(name).control({ expire_tokens: true });
-    const answer = await call(name, samples.call.path, samples.call.json);
-    expect([answer.status, answer.header('wakala-token')]).toEqual([CREATED.get(name) ?? 200, 'replayed']);
+    const response = await call(name, samples.call.path, samples.call.json);
+    expect([response.status, response.header('wakala-token')]).toEqual([CREATED.get(name) ?? 200, 'replayed']);
   });
 
   it.each(CATALOGUE.flatMap((provider) => provider.tokenPaths.map((login) => ({ provider, ...login }))))(

@@ -129,8 +129,8 @@ describe.each(asked)('%s', (_, { provider, token }) => {
 
   it('recognises wrong credentials in its sample', () => {
     const { status, body } = provider.samples.deniedResponse;
-    const answer = { status, headers: {}, body: JSON.stringify(body) };
-    const read = () => readToken(answer, token.response, 60, 0, provider.deniedToken);
+    const response = { status, headers: {}, body: JSON.stringify(body) };
+    const read = () => readToken(response, token.response, 60, 0, provider.deniedToken);
     expect(read).toThrow(ProxyError);
     expect(read).toThrow(expect.objectContaining({ code: 'token_denied' }) as Error);
   });

@@ -125,8 +125,8 @@ describe('a request under way when the configuration changes', () => {
     await sendRequest(proxy.port, '/api/x');
     proxy.apply(routes(next));
     client.send('pay');
-    const answer = await client.nextResponse();
-    expect([answer.status, answer.body.toString()]).toEqual([200, 'old']);
+    const response = await client.nextResponse();
+    expect([response.status, response.body.toString()]).toEqual([200, 'old']);
   });
 
   it('goes to the old upstream if its token arrives afterwards', async () => {
@@ -139,8 +139,8 @@ describe('a request under way when the configuration changes', () => {
     await issuer.request();
     proxy.apply(routes(next));
     issuing.resolve(reply(200, '{"t":"slow-token"}'));
-    const answer = await asked;
-    expect([answer.status, answer.text]).toEqual([200, 'old']);
+    const response = await asked;
+    expect([response.status, response.text]).toEqual([200, 'old']);
     expect(old.requests[0]?.values('authorization')).toEqual(['Bearer slow-token']);
   });
 
@@ -157,8 +157,8 @@ describe('a request under way when the configuration changes', () => {
     await old.request();
     proxy.apply({ routes: { '/api/*': routeTo(next) } });
     refusing.resolve(undefined);
-    const answer = await asked;
-    expect([answer.status, answer.text, answer.header('wakala-token')]).toEqual([200, 'old', 'replayed']);
+    const response = await asked;
+    expect([response.status, response.text, response.header('wakala-token')]).toEqual([200, 'old', 'replayed']);
     expect(next.received).toHaveLength(0);
   });
 });

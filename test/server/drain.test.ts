@@ -68,8 +68,8 @@ describe('drain', () => {
     const draining = proxy.server.drain();
     await proxy.logged('draining');
     held.send(reply(200, 'paid'));
-    const answer = await client.nextResponse();
-    expect([answer.body.toString(), ...answer.values('connection')]).toEqual(['paid', 'close']);
+    const response = await client.nextResponse();
+    expect([response.body.toString(), ...response.values('connection')]).toEqual(['paid', 'close']);
     expect(await client.ending).toBe('clean');
     expect(await draining).toBe(true);
   });
@@ -81,8 +81,8 @@ describe('drain', () => {
     expect((await client.nextResponse()).values('connection')).toEqual(['keep-alive']);
     const draining = proxy.server.drain();
     client.send(get('/api/x'));
-    const answer = await client.nextResponse();
-    expect([answer.status, ...answer.values('connection')]).toEqual([200, 'close']);
+    const response = await client.nextResponse();
+    expect([response.status, ...response.values('connection')]).toEqual([200, 'close']);
     expect(await client.ending).toBe('clean');
     expect(await draining).toBe(true);
   });
@@ -97,8 +97,8 @@ describe('drain', () => {
     await client.nextResponse();
     const draining = proxy.server.drain();
     client.send(get(path));
-    const answer = await client.nextResponse();
-    expect([answer.status, ...answer.values('connection')]).toEqual([status, 'close']);
+    const response = await client.nextResponse();
+    expect([response.status, ...response.values('connection')]).toEqual([status, 'close']);
     expect(await client.ending).toBe('clean');
     expect(await draining).toBe(true);
   });
@@ -174,8 +174,8 @@ describe('drain', () => {
     client.send(get('/api/held'));
     const held = await upstream.request();
     const draining = proxy.server.drain();
-    const answers = [await sendRequest(adminPort, '/readyz'), await sendRequest(adminPort, '/livez')];
-    expect(answers.map(({ status, text }) => [status, text])).toEqual([
+    const responses = [await sendRequest(adminPort, '/readyz'), await sendRequest(adminPort, '/livez')];
+    expect(responses.map(({ status, text }) => [status, text])).toEqual([
       [503, '{"status":"draining"}'],
       [200, '{"status":"live"}'],
     ]);

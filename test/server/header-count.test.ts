@@ -53,9 +53,9 @@ describe('a request to a proxy', () => {
     ['bad framing too', request('POST /api/x', 201, 'Transfer-Encoding: gzip, chunked')],
   ])('is refused with more: %s', async (_, bytes) => {
     const { upstream, port } = await start();
-    const answer = await sendRaw(port, bytes);
-    expectProblem(answer, TOO_MANY);
-    expect(answer.json()['detail']).toMatch(
+    const response = await sendRaw(port, bytes);
+    expectProblem(response, TOO_MANY);
+    expect(response.json()['detail']).toMatch(
       /^The request has (201|1500) header lines\. Send at most 200\. Nothing was sent\.$/,
     );
     expect(upstream.received).toHaveLength(0);
@@ -150,8 +150,8 @@ it('an emulator reads the last of many header lines', async () => {
   onTestFinished(() => emulator.close());
   const token = [...emulator.credentials.values()][0]!.reveal();
   const authorization = `Authorization: Bearer ${token}`;
-  const answer = await sendRaw(Number(new URL(emulator.apiUrl).port), request('GET /x', MANY, authorization));
-  expect(answer.status).toBe(200);
+  const response = await sendRaw(Number(new URL(emulator.apiUrl).port), request('GET /x', MANY, authorization));
+  expect(response.status).toBe(200);
 });
 
 describe('an upstream response with many header lines', () => {
@@ -160,8 +160,8 @@ describe('an upstream response with many header lines', () => {
   it('reaches the client complete', async () => {
     const upstream = await RawUpstream.start(() => reply(200, 'fine', ...many, 'last: one'));
     const { port } = await startProxyTo(upstream);
-    const answer = await sendRaw(port, request('GET /api/x', 1));
-    expect([answer.values('last'), answer.headers.filter(([name]) => /^x\d+$/.test(name)).length]).toEqual([
+    const response = await sendRaw(port, request('GET /api/x', 1));
+    expect([response.values('last'), response.headers.filter(([name]) => /^x\d+$/.test(name)).length]).toEqual([
       ['one'],
       MANY,
     ]);
@@ -171,7 +171,7 @@ describe('an upstream response with many header lines', () => {
     const lines = ['HTTP/1.1 101 Switching Protocols', ...HANDSHAKE, ...many, 'Sec-WebSocket-Accept: last', '', ''];
     const upstream = await RawUpstream.start(() => lines.join('\r\n'));
     const { port } = await startProxyTo(upstream, { websocket: true });
-    const answer = await sendRaw(port, request('GET /api/x', 3, ...HANDSHAKE));
-    expect([answer.status, valuesOf(answer, 'sec-websocket-accept')]).toEqual([101, ['last']]);
+    const response = await sendRaw(port, request('GET /api/x', 3, ...HANDSHAKE));
+    expect([response.status, valuesOf(response, 'sec-websocket-accept')]).toEqual([101, ['last']]);
   });
 });

@@ -78,9 +78,9 @@ describe('the listener', () => {
     const first = await RawClient.open(proxy.port);
     first.send('GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n');
     expect((await first.nextResponse()).status).toBe(200);
-    const answer = await sendRequest(proxy.port, '/api/x');
-    expectProblem(answer, { status: 503, code: 'overloaded', outcome: 'not_sent' });
-    expect([answer.header('retry-after'), answer.header('connection')]).toEqual(['1', 'close']);
+    const response = await sendRequest(proxy.port, '/api/x');
+    expectProblem(response, { status: 503, code: 'overloaded', outcome: 'not_sent' });
+    expect([response.header('retry-after'), response.header('connection')]).toEqual(['1', 'close']);
     first.socket.end();
     await first.ending;
     await expect.poll(async () => (await sendRequest(proxy.port, '/api/x')).status).toBe(200);
@@ -116,9 +116,9 @@ describe('invalid HTTP', () => {
     const proxy = await startProxyTo(upstream);
     const client = await RawClient.open(proxy.port);
     client.send(bytes);
-    const answer = await client.nextResponse();
-    expectProblem(answer, { status, code, outcome: 'not_sent' });
-    expect(answer.values('connection')).toEqual(['close']);
+    const response = await client.nextResponse();
+    expectProblem(response, { status, code, outcome: 'not_sent' });
+    expect(response.values('connection')).toEqual(['close']);
     await client.ending;
     expect(upstream.received).toHaveLength(0);
   });
@@ -146,8 +146,8 @@ describe('invalid HTTP', () => {
     client.send('garbage\r\n\r\nGET /api/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n');
     held.send(reply(200, 'paid'));
     await client.ending;
-    const answers = client.received.toString('latin1').match(/HTTP\/1\.1 \d+/g) ?? [];
-    expect(answers.length).toBeLessThanOrEqual(1);
+    const responses = client.received.toString('latin1').match(/HTTP\/1\.1 \d+/g) ?? [];
+    expect(responses.length).toBeLessThanOrEqual(1);
     expect(client.received.toString('latin1')).not.toContain('400');
     expect(upstream.requests).toHaveLength(1);
   });

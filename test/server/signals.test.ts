@@ -37,8 +37,8 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     rewrite(file, JSON.stringify({ ...written, routes: { '/moved/*': routeTo(upstream) } }));
     await cli.until(/"config_reloaded"/);
     expect((await sendRequest(port, '/api/x')).status).toBe(404);
-    const answer = await sendRequest(port, '/moved/x');
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'cached']);
+    const response = await sendRequest(port, '/moved/x');
+    expect([response.status, response.header('wakala-token')]).toEqual([200, 'cached']);
     expect(upstream.tokens).toHaveLength(1);
   });
 

@@ -43,8 +43,8 @@ async function serve(settings: Settings = {}) {
 
 /** Sends requests on new connections, which the workers accept in turn. */
 async function calls(port: number, count: number): Promise<Set<number>> {
-  const answers = await Promise.all(Array.from({ length: count }, () => sendRequest(port, '/api/x', { body: '{}' })));
-  return new Set(answers.map(({ status }) => status));
+  const responses = await Promise.all(Array.from({ length: count }, () => sendRequest(port, '/api/x', { body: '{}' })));
+  return new Set(responses.map(({ status }) => status));
 }
 
 const isAlive = (pid: number) => existsSync(`/proc/${pid}`);
@@ -87,7 +87,7 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     const status = () =>
       Promise.race([
         sendRequest(port, '/api/x').then(
-          (answer) => answer.status,
+          (response) => response.status,
           () => 0,
         ),
         sleep(2000, 0),

@@ -94,8 +94,8 @@ async function firstResponses(
   return withTimeout(promise, RESPONSE_TIMEOUT_MS, 'the refusals');
 }
 
-function countRefused(result: ScenarioResult, answers: readonly ReceivedResponse[], count: number): void {
-  const refused = answers.filter(
+function countRefused(result: ScenarioResult, responses: readonly ReceivedResponse[], count: number): void {
+  const refused = responses.filter(
     ({ status, headers, field }) =>
       status === 503 && Number(headers['retry-after']) >= 1 && field('outcome') === 'not_sent',
   );
@@ -103,8 +103,8 @@ function countRefused(result: ScenarioResult, answers: readonly ReceivedResponse
   expectThat(result, 'lost', refused.length === count, `${refused.length} of ${count} were refused correctly`);
 }
 
-function countPassed(result: ScenarioResult, answers: readonly ReceivedResponse[], count: number): void {
-  const passed = answers.filter(({ status }) => status === 200).length;
+function countPassed(result: ScenarioResult, responses: readonly ReceivedResponse[], count: number): void {
+  const passed = responses.filter(({ status }) => status === 200).length;
   result.answered += passed;
   expectThat(result, 'lost', passed === count, `${passed} passed, not ${count}`);
 }

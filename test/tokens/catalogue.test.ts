@@ -20,7 +20,7 @@ interface Documented {
   readonly type?: string;
   /** The body as the server parses it. Undefined if there must be none. */
   readonly body?: (secrets: Secrets) => Record<string, string>;
-  readonly answer: JsonObject;
+  readonly response: JsonObject;
   readonly token: string;
   readonly lifetimeS: number;
   readonly source: 'expires_in' | 'expires_at' | 'jwt' | 'default';
@@ -51,7 +51,7 @@ const EXCHANGES: readonly Documented[] = [
     path: (secrets) => `/${encodeURIComponent(secrets['product']!)}/token/`,
     headers: (secrets) => ({ 'ocp-apim-subscription-key': secrets['subscription_key']!, 'content-length': '0' }),
     basic: ['api_user', 'api_key'],
-    answer: { access_token: 'momo-1', token_type: 'access_token', expires_in: 3600 },
+    response: { access_token: 'momo-1', token_type: 'access_token', expires_in: 3600 },
     token: 'momo-1',
     lifetimeS: 3600,
     source: 'expires_in',
@@ -62,7 +62,7 @@ const EXCHANGES: readonly Documented[] = [
     path: '/auth/oauth2/token',
     type: JSON_TYPE,
     body: client,
-    answer: standard('airtel-1', '180'),
+    response: standard('airtel-1', '180'),
     token: 'airtel-1',
     lifetimeS: 180,
     source: 'expires_in',
@@ -74,7 +74,7 @@ const EXCHANGES: readonly Documented[] = [
     headers: () => ({ accept: JSON_TYPE }),
     type: JSON_TYPE,
     body: (secrets) => ({ consumer_key: secrets['consumer_key']!, consumer_secret: secrets['consumer_secret']! }),
-    answer: { token: 'pesapal-1', expiryDate: iso(300).replace('.000Z', '.0001234Z'), error: null, status: '200' },
+    response: { token: 'pesapal-1', expiryDate: iso(300).replace('.000Z', '.0001234Z'), error: null, status: '200' },
     token: 'pesapal-1',
     lifetimeS: 300,
     source: 'expires_at',
@@ -85,7 +85,7 @@ const EXCHANGES: readonly Documented[] = [
     path: '/realms/flutterwave/protocol/openid-connect/token',
     type: FORM,
     body: client,
-    answer: { ...standard('flutterwave-1', 600), refresh_expires_in: 0 },
+    response: { ...standard('flutterwave-1', 600), refresh_expires_in: 0 },
     token: 'flutterwave-1',
     lifetimeS: 600,
     source: 'expires_in',
@@ -97,7 +97,7 @@ const EXCHANGES: readonly Documented[] = [
     basic: ['client_id', 'client_secret'],
     type: FORM,
     body: () => GRANT,
-    answer: standard('paypal-1', 32_400),
+    response: standard('paypal-1', 32_400),
     token: 'paypal-1',
     lifetimeS: 32_400,
     source: 'expires_in',
@@ -109,7 +109,13 @@ const EXCHANGES: readonly Documented[] = [
     headers: (secrets) => ({ 'api-key': secrets['api_key']! }),
     type: JSON_TYPE,
     body: (secrets) => ({ merchantCode: secrets['merchant_code']!, consumerSecret: secrets['consumer_secret']! }),
-    answer: { accessToken: 'jenga-1', refreshToken: 'r-1', expiresIn: iso(900), issuedAt: iso(0), tokenType: 'Bearer' },
+    response: {
+      accessToken: 'jenga-1',
+      refreshToken: 'r-1',
+      expiresIn: iso(900),
+      issuedAt: iso(0),
+      tokenType: 'Bearer',
+    },
     token: 'jenga-1',
     lifetimeS: 900,
     source: 'expires_at',
@@ -121,7 +127,7 @@ const EXCHANGES: readonly Documented[] = [
     basic: ['consumer_key', 'consumer_secret'],
     type: FORM,
     body: () => GRANT,
-    answer: standard('bank-1', 3599),
+    response: standard('bank-1', 3599),
     token: 'bank-1',
     lifetimeS: 3599,
     source: 'expires_in',
@@ -133,7 +139,7 @@ const EXCHANGES: readonly Documented[] = [
     headers: () => ({ 'user-agent': 'wakala' }),
     type: FORM,
     body: client,
-    answer: standard('kopokopo-1', 3600),
+    response: standard('kopokopo-1', 3600),
     token: 'kopokopo-1',
     lifetimeS: 3600,
     source: 'expires_in',
@@ -145,7 +151,7 @@ const EXCHANGES: readonly Documented[] = [
     headers: (secrets) => ({ apikey: secrets['api_key']! }),
     type: JSON_TYPE,
     body: client,
-    answer: standard('tingg-1', 3600),
+    response: standard('tingg-1', 3600),
     token: 'tingg-1',
     lifetimeS: 3600,
     source: 'expires_in',
@@ -157,7 +163,7 @@ const EXCHANGES: readonly Documented[] = [
     basic: ['client_id', 'client_secret'],
     type: FORM,
     body: () => GRANT,
-    answer: standard('orange-1', 7_776_000),
+    response: standard('orange-1', 7_776_000),
     token: 'orange-1',
     lifetimeS: 7_776_000,
     source: 'expires_in',
@@ -172,7 +178,7 @@ const EXCHANGES: readonly Documented[] = [
       clientId: secrets['client_id']!,
       clientSecret: secrets['client_secret']!,
     }),
-    answer: { data: { accessToken: 'azampay-1', expire: iso(21_600) }, success: true, statusCode: 200 },
+    response: { data: { accessToken: 'azampay-1', expire: iso(21_600) }, success: true, statusCode: 200 },
     token: 'azampay-1',
     lifetimeS: 21_600,
     source: 'expires_at',
@@ -186,7 +192,7 @@ const EXCHANGES: readonly Documented[] = [
       'api-key': secrets['api_key']!,
       'content-length': '0',
     }),
-    answer: { success: true, token: `Bearer ${JWT}` },
+    response: { success: true, token: `Bearer ${JWT}` },
     token: JWT,
     lifetimeS: 3000,
     source: 'jwt',
@@ -228,7 +234,7 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
 
   it('sends the documented request, and reads the token and its lifetime', async () => {
     const { fetcher, clock, log, secrets } = createFetcher(provider);
-    const scope = endpoint(documented, secrets).reply(200, documented.answer);
+    const scope = endpoint(documented, secrets).reply(200, documented.response);
     const token = await fetcher.fetch(undefined);
     expect(token.accessToken.reveal()).toBe(documented.token);
     expect(token.lifetimeSource).toBe(documented.source);
@@ -258,8 +264,8 @@ describe.each(EXCHANGES)('the exchange of $name', (documented) => {
   it('uses the default lifetime if the response has none', async () => {
     const { fetcher, clock, secrets } = createFetcher(provider);
     const token = 'opaque-1';
-    const answer = { token, access_token: token, accessToken: token, data: { accessToken: token } };
-    endpoint(documented, secrets).reply(200, answer);
+    const response = { token, access_token: token, accessToken: token, data: { accessToken: token } };
+    endpoint(documented, secrets).reply(200, response);
     const got = await fetcher.fetch(undefined);
     expect(got.lifetimeSource).toBe('default');
     expect(got.expiresAtMs - clock.now()).toBe(provider.defaultLifetimeS * 1000);

@@ -94,8 +94,8 @@ describe('a manual refresh', () => {
 });
 
 describe('the statistics of a credential', () => {
-  const answering = (...answers: Partial<TokenResponse>[]): TokenTransport => {
-    const left = [...answers];
+  const answering = (...responses: Partial<TokenResponse>[]): TokenTransport => {
+    const left = [...responses];
     return async () => ({ status: 200, headers: {}, body: '', ...left.shift() });
   };
   const good = { body: JSON.stringify({ access: 'a-1', refresh: 'r-2' }) };

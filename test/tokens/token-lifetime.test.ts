@@ -18,8 +18,8 @@ interface Case {
   readonly serverNowMs?: number;
 }
 
-function lifetime({ token = 'opaque', serverNowMs, ...answer }: Case, response = BOTH) {
-  return tokenLifetime(answer, response, token, DEFAULT_S, { nowMs: NOW_MS, serverNowMs });
+function lifetime({ token = 'opaque', serverNowMs, ...body }: Case, response = BOTH) {
+  return tokenLifetime(body, response, token, DEFAULT_S, { nowMs: NOW_MS, serverNowMs });
 }
 
 const jwt = (payload: JsonObject) => jwtShaped(payload);
@@ -60,8 +60,8 @@ describe('a relative lifetime', () => {
   });
 
   it('takes precedence over an absolute expiry and over the JWT', () => {
-    const answer = { in: 60, at: NOW_S + 120, token: jwt({ exp: NOW_S + 180 }) };
-    expect(lifetime(answer)).toEqual({ lifetimeMs: 60_000, source: 'expires_in' });
+    const body = { in: 60, at: NOW_S + 120, token: jwt({ exp: NOW_S + 180 }) };
+    expect(lifetime(body)).toEqual({ lifetimeMs: 60_000, source: 'expires_in' });
   });
 
   it('is not read if the exchange names no field', () => {
@@ -70,8 +70,8 @@ describe('a relative lifetime', () => {
 
   it('is read at a dotted path', () => {
     const response = { accessToken: 'token', expiresIn: 'data.token.ttl' };
-    const answer = { data: { token: { ttl: 90 } } };
-    expect(tokenLifetime(answer, response, 'opaque', DEFAULT_S, { nowMs: NOW_MS, serverNowMs: undefined })).toEqual({
+    const body = { data: { token: { ttl: 90 } } };
+    expect(tokenLifetime(body, response, 'opaque', DEFAULT_S, { nowMs: NOW_MS, serverNowMs: undefined })).toEqual({
       lifetimeMs: 90_000,
       source: 'expires_in',
     });

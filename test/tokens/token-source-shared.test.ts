@@ -16,12 +16,12 @@ function numbered(generation: number, name = `token-${generation}`): Token {
 /** A fetcher whose results and events the test controls. */
 class HandAsker implements TokenFetcher {
   readonly asked: (Token | undefined)[] = [];
-  answer: (token: Token) => void = () => {};
+  respond: (token: Token) => void = () => {};
   tell: (token: Token) => void = () => {};
 
   fetch(_refreshToken: unknown, after?: Token): Promise<Token> {
     this.asked.push(after);
-    return new Promise((resolve) => (this.answer = resolve));
+    return new Promise((resolve) => (this.respond = resolve));
   }
 
   watch(adopt: (token: Token) => void): () => void {
@@ -59,13 +59,13 @@ describe('a cached token that replicas share', () => {
     const waiting = cache.token();
     // The news overtakes the answer that waits for the same exchange.
     fetcher.tell(numbered(1));
-    fetcher.answer(numbered(1));
+    fetcher.respond(numbered(1));
     const held = await waiting;
     const next = cache.reject(numbered(1), callOf('GET', '/x'));
     await settled();
     expect(fetcher.asked).toHaveLength(2);
     expect(fetcher.asked[1]?.generation).toBe(held.generation);
-    fetcher.answer(numbered(2));
+    fetcher.respond(numbered(2));
     expect((await next)?.generation).toBe(2);
   });
 
@@ -76,7 +76,7 @@ describe('a cached token that replicas share', () => {
     const call = callOf('GET', '/x');
     const rejected = cache.reject(numbered(1), call);
     // Another replica got this one meanwhile, and it died too.
-    fetcher.answer(numbered(2));
+    fetcher.respond(numbered(2));
     const second = await rejected;
     cache.refusedAgain(second!, call);
     expect(cache.status().refusedCalls).toEqual([]);
@@ -88,7 +88,7 @@ describe('a cached token that replicas share', () => {
     const { fetcher, cache } = source();
     const waiting = cache.token();
     fetcher.tell(numbered(5));
-    fetcher.answer(numbered(4));
+    fetcher.respond(numbered(4));
     expect((await waiting).generation).toBe(5);
     expect(cache.current()?.generation).toBe(5);
   });

@@ -60,8 +60,8 @@ describe('the network transport', () => {
   it('reads the last of more headers than Node keeps by default', async () => {
     const fillers = Array.from({ length: 1500 }, (_, number) => `x${number}:`);
     const head = ['HTTP/1.1 429 Slow Down', 'Content-Length: 0', ...fillers, 'Retry-After: 7', '', ''].join('\r\n');
-    const answer = await network()(get(await serveBytes(head)), never);
-    expect([answer.status, answer.headers['retry-after']]).toEqual([429, '7']);
+    const received = await network()(get(await serveBytes(head)), never);
+    expect([received.status, received.headers['retry-after']]).toEqual([429, '7']);
   });
 
   it('refuses a header block of more than 16 KiB', async () => {
@@ -82,10 +82,10 @@ describe('the network transport', () => {
     });
     const body = Buffer.from('{"k":"ü"}');
     const request = { method: 'POST', url: `${url}/t%2Fx?a=%20b`, headers: { 'api-key': 'k' }, body } as const;
-    const answer = await network()(request, never);
+    const received = await network()(request, never);
     expect(seen).toEqual(['POST', '/t%2Fx?a=%20b', 'k', '10', '{"k":"ü"}']);
-    expect(answer).toMatchObject({ status: 201, body: '{"á":1}' });
-    expect(answer.headers).toMatchObject({ 'x-odd': '1', 'set-cookie': 'a=1' });
+    expect(received).toMatchObject({ status: 201, body: '{"á":1}' });
+    expect(received.headers).toMatchObject({ 'x-odd': '1', 'set-cookie': 'a=1' });
   });
 
   it('sends a content length of 0 for an empty POST', async () => {

@@ -75,8 +75,8 @@ describe.runIf(hasTool('kubectl'))('Wakala as the manifests run it', { timeout: 
     expect(secretsIn(configIn(rendered('overlays/dev')))).toEqual([]);
     const { cli, port, adminPort } = await start('overlays/dev');
     await cli.until(/\[EMULATED\]/);
-    const answer = await sendJson(port, '/paypack/transactions/cashin', { amount: 100, number: '0780000001' });
-    expect([answer.status, answer.header('x-emulated-by')]).toEqual([200, 'wakala']);
+    const response = await sendJson(port, '/paypack/transactions/cashin', { amount: 100, number: '0780000001' });
+    expect([response.status, response.header('x-emulated-by')]).toEqual([200, 'wakala']);
     const headers = { authorization: 'Bearer emulated-admin-token' };
     expect((await sendRequest(adminPort, '/', { headers })).text).toContain('EMULATED');
     for (const host of ['wakala-emulated:8080', 'wakala-emulated.payments-dev.svc:8080', '10.244.0.7:8080']) {

@@ -59,12 +59,12 @@ async function placeholder(
   client: Listed | undefined,
   kind: 'access' | 'refresh' = 'access',
 ) {
-  const answer = await login(port, name, client);
-  expect(answer.status).toBe(200);
+  const response = await login(port, name, client);
+  expect(response.status).toBe(200);
   const { token } = providerNamed(name)!;
   if (isFixed(token)) throw new Error('never asked for');
   const field = kind === 'access' ? token.response.accessToken : (token.response.refreshToken ?? '');
-  return String(valueAt(answer.json(), field)).replace(/^Bearer /, '');
+  return String(valueAt(response.json(), field)).replace(/^Bearer /, '');
 }
 
 function call(port: number, name: Name, token: string): Promise<ProxyResponse> {
@@ -77,12 +77,12 @@ const UNAUTHORIZED = { status: 401, code: 'client_unauthorized', outcome: 'not_s
 describe.each(NAMES)('a login to %s with the name and key of a client', (name) => {
   it('has the format of the provider and contains no key', async () => {
     const { proxy } = await start(name);
-    const answer = await login(await proxy(EVERYONE.slice(0, 1)), name, ADMIN);
+    const response = await login(await proxy(EVERYONE.slice(0, 1)), name, ADMIN);
     const sample = providerNamed(name)!.samples.tokenResponse;
-    expect(answer.status).toBe(200);
+    expect(response.status).toBe(200);
     const types = (object: object) => Object.entries(object).map(([key, value]) => [key, typeof value]);
-    expect(types(answer.json())).toEqual(types(sample));
-    expect(answer.text).not.toContain(ADMIN.key);
+    expect(types(response.json())).toEqual(types(sample));
+    expect(response.text).not.toContain(ADMIN.key);
   });
 
   it('returns a placeholder that is valid for calls without name and key', async () => {
@@ -239,11 +239,11 @@ function loginWith(port: number, name: Name, headers: Record<string, string>): P
   return sendRequest(port, `/${name}${path}`, { method, headers, ...(method === 'POST' && { body: '{}' }) });
 }
 
-function tokenIn(answer: ProxyResponse, name: Name): string {
-  expect(answer.status).toBe(200);
+function tokenIn(response: ProxyResponse, name: Name): string {
+  expect(response.status).toBe(200);
   const { token } = providerNamed(name)!;
   if (isFixed(token)) throw new Error('never asked for');
-  return String(valueAt(answer.json(), token.response.accessToken)).replace(/^Bearer /, '');
+  return String(valueAt(response.json(), token.response.accessToken)).replace(/^Bearer /, '');
 }
 
 function claimsOf(token: string): { exp: number } {

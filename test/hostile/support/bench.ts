@@ -34,12 +34,12 @@ export class Bench {
     this.#goods += 1;
     const path = `/good/${this.#goods}`;
     const body = `good ${this.#goods}`;
-    this.upstream.answers.set(
+    this.upstream.responses.set(
       `${BASE}/api${path}`,
       () => `HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
     );
-    const answer = await sendRaw(this.port, `GET /api${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-    expect([answer.status, answer.body.toString()]).toEqual([200, body]);
+    const response = await sendRaw(this.port, `GET /api${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    expect([response.status, response.body.toString()]).toEqual([200, body]);
   }
 
   /** Start lines that the upstream received, without those of `expectAlive`. */

@@ -40,8 +40,8 @@ export const SMUGGLED = request('GET /api/smuggled');
 
 /** Sends the bytes, expects one refusal and nothing of it at the upstream, and that the connection ends. */
 export async function expectRefusal(bench: Bench, { bytes, expected }: Refused): Promise<RawResponse> {
-  const { answers } = await exchange(bench, bytes, 1);
-  const [response] = answers;
+  const { responses } = await exchange(bench, bytes, 1);
+  const [response] = responses;
   expect(summaryOf(response!)).toBe(expected);
   expect(bench.forwarded()).toEqual([]);
   return response!;
@@ -49,12 +49,12 @@ export async function expectRefusal(bench: Bench, { bytes, expected }: Refused):
 
 /** Sends the bytes, and expects one response of the upstream and exactly this request there. */
 export async function expectAccepted(bench: Bench, { bytes, expected }: Accepted): Promise<RawResponse> {
-  const { answers } = await exchange(bench, bytes, 1);
-  expect(answers.map(({ status, body: text }) => `${status} ${text.toString('latin1')}`)).toEqual([
+  const { responses } = await exchange(bench, bytes, 1);
+  expect(responses.map(({ status, body: text }) => `${status} ${text.toString('latin1')}`)).toEqual([
     expect.stringMatching(/^200 (fine)?$/),
   ]);
   expectSent(bench, expected);
-  return answers[0]!;
+  return responses[0]!;
 }
 
 function expectSent(bench: Bench, { sent, body = '', headers = {} }: Accepted['expected']): void {
@@ -71,20 +71,20 @@ export async function exchange(
   bench: Bench,
   bytes: string | Buffer,
   count: number,
-): Promise<{ answers: RawResponse[]; client: RawClient }> {
+): Promise<{ responses: RawResponse[]; client: RawClient }> {
   bench.upstream.forget();
   const client = await RawClient.open(bench.port);
   client.send(bytes);
   const method = bytes.toString('latin1').split(' ', 1)[0];
-  const answers: RawResponse[] = [];
-  while (answers.length < count) answers.push(await client.nextResponse(method));
+  const responses: RawResponse[] = [];
+  while (responses.length < count) responses.push(await client.nextResponse(method));
   // After this response, everything that was sent with the earlier requests has been handled.
   await bench.expectAlive();
   client.socket.end();
   await client.ending;
-  expect(statusesIn(client.received)).toEqual(answers.map(({ status }) => status));
+  expect(statusesIn(client.received)).toEqual(responses.map(({ status }) => status));
   bench.expectClean(client.received);
-  return { answers, client };
+  return { responses, client };
 }
 
 function statusesIn(received: Buffer): number[] {

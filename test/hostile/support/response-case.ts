@@ -45,7 +45,7 @@ export async function expectResponse(bench: Bench, row: ResponseCase) {
   await bench.expectAlive();
   const target = `${BASE}/${route}/hostile`;
   bench.upstream.forget();
-  bench.upstream.answers.set(target, typeof response === 'function' ? response : () => response);
+  bench.upstream.responses.set(target, typeof response === 'function' ? response : () => response);
   const client = await RawClient.open(bench.port);
   const length = method === 'POST' ? ['Content-Length: 4'] : [];
   client.send(request(`${method} /${route}/hostile`, ...length) + (method === 'POST' ? 'body' : ''));

@@ -22,7 +22,7 @@ export class StrictUpstream {
   /** Start lines of requests whose connection closed before they were complete. */
   cutShort: string[] = [];
   /** By target. */
-  readonly answers = new Map<string, Respond>();
+  readonly responses = new Map<string, Respond>();
   /** Where the last request came in. */
   lastSocket: Socket | undefined;
   readonly port: number;
@@ -80,7 +80,7 @@ export class StrictUpstream {
         bytes = Buffer.alloc(0);
         this.lastSocket = socket;
         this.#judge(request);
-        const answering = this.answers.get(request.target) ?? plainAnswer;
+        const answering = this.responses.get(request.target) ?? plainAnswer;
         const response = answering(socket, request);
         if (response !== undefined && socket.writable) {
           socket.write(typeof response === 'string' ? Buffer.from(response, 'latin1') : response);

@@ -34,8 +34,8 @@ export class TokenEndpoint {
         const asked = reader.take('empty');
         if (asked === undefined) return;
         endpoint.exchanges += 1;
-        const answer = endpoint.script(socket, asked, endpoint.exchanges);
-        if (answer !== undefined && socket.writable) socket.write(answer);
+        const response = endpoint.script(socket, asked, endpoint.exchanges);
+        if (response !== undefined && socket.writable) socket.write(response);
       });
     });
     onTestFinished(() => {
@@ -101,8 +101,8 @@ export function call({ proxy }: TokenBench): Promise<ProxyResponse> {
 }
 
 /** Status and token use of a response of the API, or status, code and outcome of a problem response. */
-export function summary(answer: ProxyResponse): string {
-  if (answer.status < 500) return `${answer.status} ${String(answer.header('wakala-token'))}`;
-  const { code, outcome } = answer.json();
-  return [answer.status, code, outcome].join(' ');
+export function summary(response: ProxyResponse): string {
+  if (response.status < 500) return `${response.status} ${String(response.header('wakala-token'))}`;
+  const { code, outcome } = response.json();
+  return [response.status, code, outcome].join(' ');
 }

@@ -104,10 +104,10 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     await expectServed(...both);
     provider.killTokens();
     provider.upstream.delayTokensMs = 500;
-    const answers = Promise.all(both.flatMap((proxy) => [statusOf(proxy), statusOf(proxy)]));
+    const responses = Promise.all(both.flatMap((proxy) => [statusOf(proxy), statusOf(proxy)]));
     await vi.waitUntil(async () => (await redis.ask('KEYS *turn')).includes(':turn'), HEALED);
     await redis.kill();
-    expect(await answers).toEqual([200, 200, 200, 200]);
+    expect(await responses).toEqual([200, 200, 200, 200]);
     expect(provider.exchanges).toBeLessThanOrEqual(4);
     await redis.run();
     await connectedAgain(...both);

@@ -23,8 +23,8 @@ describe.runIf(hasTool('redis-server'))('replicas with a token store', { timeout
     const redis = await RedisServer.start();
     const upstream = await RawUpstream.start(() => reply(200, 'fine'));
     const all = await replicas(4, redis, upstream);
-    const answers = await Promise.all(all.flatMap((proxy) => Array.from({ length: 50 }, () => call(proxy))));
-    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    const responses = await Promise.all(all.flatMap((proxy) => Array.from({ length: 50 }, () => call(proxy))));
+    expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([200]));
     expect(upstream.tokens).toHaveLength(1);
   });
 });

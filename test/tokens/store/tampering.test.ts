@@ -70,9 +70,9 @@ describe.runIf(hasTool('redis-server'))('a stranger who can write to the token s
     for (const event of [failure, { ...failure, retryAfterS: 'soon' }, { ...failure, code: 'no_such_code' }]) {
       await redis.ask(`PUBLISH ${keyOf('news')} ${quoted(JSON.stringify(event))}`);
     }
-    const answer = await waiting;
-    expect([answer.status, answer.header('wakala-token')]).toEqual([200, 'replayed']);
-    expect(answer.text + proxies[0]!.logText()).not.toContain('canary: call');
+    const response = await waiting;
+    expect([response.status, response.header('wakala-token')]).toEqual([200, 'replayed']);
+    expect(response.text + proxies[0]!.logText()).not.toContain('canary: call');
     expect(lines(proxies[0]!, IGNORED)).toHaveLength(1);
   });
 
