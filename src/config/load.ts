@@ -1,8 +1,7 @@
 import { ConfigError, type ConfigProblem } from '../errors.ts';
 import type { Config, ListenAddress } from './config.ts';
 import { Diagnostics } from './diagnostics.ts';
-import { SystemDisk } from './disk.ts';
-import { type Disk, Files, readError } from './disk.ts';
+import { type Disk, Files, readError, SystemDisk } from './disk.ts';
 import { interpolate, type Lookups } from './interpolate.ts';
 import { resolveConfig } from './resolve.ts';
 import { resolveRoutes } from './resolve-route.ts';

@@ -55,35 +55,38 @@ export function resolveRoutes(input: ConfigInput, context: RouteContext): RouteC
 function resolveRoute(
   name: string,
   input: RouteInput,
-  top: ConfigInput,
+  config: ConfigInput,
   context: RouteContext,
 ): RouteConfig | undefined {
   const { report, emulated } = context;
   const path = ['routes', name];
-  const environment = input.environment ?? top.environment;
-  const base = input.provider === undefined ? undefined : providerNamed(input.provider);
+  const environment = input.environment ?? config.environment;
+  const builtIn = input.provider === undefined ? undefined : providerNamed(input.provider);
   checkPattern(path, name, report);
   const settings = readSettings(path, input, report);
-  const hosts = readHosts(path, input, base, environment, context);
+  const hosts = readHosts(path, input, builtIn, environment, context);
   refuseOAuth2(path, input, report);
-  if (!hasProvider(path, input, base, report)) return undefined;
+  if (!hasProvider(path, input, builtIn, report)) return undefined;
 
-  const known = credentialFields(path, base, report);
-  const fields = base?.name === OAUTH2 ? neededFields(path, known, input, report) : known;
+  const known = credentialFields(path, builtIn, report);
+  const fields = builtIn?.name === OAUTH2 ? neededFields(path, known, input, report) : known;
   const values = credentialValues(path, fields, input.credentials ?? {}, { report, emulated, environment });
-  checkHeaderCredentials(path, base, values, report);
+  checkHeaderCredentials(path, builtIn, values, report);
   const names = fields.map((field) => field.name);
   const templates = new Templates(context.segments, report, names);
   const exchangeContext: ExchangeContext = { report, templates, environment };
   const oauth2 =
-    base?.name === OAUTH2
-      ? readOAuth2(path, base, input, { ...exchangeContext, emulated, nowMs: context.nowMs })
+    builtIn?.name === OAUTH2
+      ? readOAuth2(path, builtIn, input, { ...exchangeContext, emulated, nowMs: context.nowMs })
       : undefined;
-  if (base?.name === OAUTH2 && oauth2 === undefined) return undefined;
+  if (builtIn?.name === OAUTH2 && oauth2 === undefined) return undefined;
   const urls = hosts && { ...hosts, ...(oauth2 && { authServer: oauth2.authServer }) };
-  const routeProvider = readProvider(path, name, input, oauth2?.provider ?? base, urls, exchangeContext);
+  const routeProvider = readProvider(
+    { path, name, input, base: oauth2?.provider ?? builtIn, hosts: urls },
+    exchangeContext,
+  );
   if (routeProvider === undefined || urls === undefined) return undefined;
-  if (base === undefined) warnOfUnused(path, names, templates, report);
+  if (builtIn === undefined) warnOfUnused(path, names, templates, report);
   const provider = { ...routeProvider, credentials: [...fields, ...(oauth2?.fields ?? []), ...templates.fields] };
   return {
     name,
@@ -94,7 +97,7 @@ function resolveRoute(
     credentials: new Map([...values, ...(oauth2?.values ?? []), ...templates.values]),
     headers: provider.headers,
     ...settings,
-    inspectBodies: (top.inspect_bodies ?? emulated) && (emulated || environment !== 'production'),
+    inspectBodies: (config.inspect_bodies ?? emulated) && (emulated || environment !== 'production'),
   };
 }
 
@@ -102,13 +105,13 @@ function resolveRoute(
 const EMULATED_CREDENTIAL = 'emulated';
 
 /** The credential fields of a route: those of the provider or, without one, the names that the file uses. */
-function credentialFields(path: Path, base: Provider | undefined, report: Diagnostics): readonly CredentialField[] {
+function credentialFields(path: Path, builtIn: Provider | undefined, report: Diagnostics): readonly CredentialField[] {
   const at = [...path, 'credentials'];
   const names = report.keysAt(at);
-  if (base !== undefined) {
-    const known = base.credentials.map((field) => field.name);
+  if (builtIn !== undefined) {
+    const known = builtIn.credentials.map((field) => field.name);
     for (const name of names) if (!known.includes(name)) report.unknownKey(at, name, known);
-    return base.credentials;
+    return builtIn.credentials;
   }
   for (const name of names) {
     const reserved = name === 'refresh_token' ? '`refresh_token` is reserved for the refresh token' : undefined;
@@ -121,8 +124,8 @@ function credentialFields(path: Path, base: Provider | undefined, report: Diagno
 }
 
 /**
- * The values of the credentials. One that is left out or empty has the provider's default. Reports missing ones, unless
- * the route is emulated.
+ * The values of the credentials. A missing or empty value gets the provider's default. Reports missing ones, unless the
+ * route is emulated.
  */
 function credentialValues(
   path: Path,
@@ -159,26 +162,26 @@ function checkValue(path: Path, value: string, report: Diagnostics): void {
 /** Checks the credentials that are sent in a header unchanged: a fixed token, and those that headers refer to. */
 function checkHeaderCredentials(
   path: Path,
-  base: Provider | undefined,
+  builtIn: Provider | undefined,
   values: ReadonlyMap<string, Secret>,
   report: Diagnostics,
 ) {
-  if (base === undefined) return;
-  const inHeaders = new Set(headerTemplates(base).flatMap(placeholdersIn));
+  if (builtIn === undefined) return;
+  const inHeaders = new Set(headerTemplates(builtIn).flatMap(placeholdersIn));
   for (const [name, secret] of values) {
     if (!inHeaders.has(name)) continue;
     const at = [...path, 'credentials', name];
     if (!isHeaderValue(secret.reveal()))
       report.problem(at, 'contains a character that a header cannot carry, such as a line break; remove it');
-    if (isFixed(base.token) && /^bearer /i.test(secret.reveal()))
+    if (isFixed(builtIn.token) && /^bearer /i.test(secret.reveal()))
       report.warn(at, 'begins with "Bearer "; remove that, Wakala adds it');
   }
 }
 
 function headerTemplates({ token, headers }: Provider): string[] {
-  const onTokenRequest = isFixed(token) ? [token.fixed] : Object.values(token.request.headers ?? {});
-  const onApiRequest = headers.flatMap(({ value }) => (typeof value === 'string' ? [value] : Object.values(value)));
-  return [...onTokenRequest, ...onApiRequest];
+  const tokenTemplates = isFixed(token) ? [token.fixed] : Object.values(token.request.headers ?? {});
+  const apiTemplates = headers.flatMap(({ value }) => (typeof value === 'string' ? [value] : Object.values(value)));
+  return [...tokenTemplates, ...apiTemplates];
 }
 
 function checkPattern(path: Path, name: string, report: Diagnostics): void {
@@ -199,8 +202,8 @@ function checkPattern(path: Path, name: string, report: Diagnostics): void {
   if (error !== undefined) report.problem(at, `\`${name}\`: ${error}`, name);
 }
 
-function hasProvider(path: Path, input: RouteInput, base: Provider | undefined, report: Diagnostics): boolean {
-  if (base !== undefined || input.token !== undefined) return true;
+function hasProvider(path: Path, input: RouteInput, builtIn: Provider | undefined, report: Diagnostics): boolean {
+  if (builtIn !== undefined || input.token !== undefined) return true;
   if (input.oauth2 !== undefined) return false;
   if (!report.isSilenced([...path, 'token'])) {
     const text = 'set `provider` (`wakala providers` lists them), or describe the exchange under `token`';
@@ -214,7 +217,7 @@ type Hosts = Pick<RouteConfig, 'upstream' | 'authServer'>;
 function readHosts(
   path: Path,
   input: RouteInput,
-  base: Provider | undefined,
+  builtIn: Provider | undefined,
   environment: Environment,
   { report, emulated }: RouteContext,
 ): Hosts | undefined {
@@ -222,27 +225,31 @@ function readHosts(
     const text = input[key];
     return text === undefined ? undefined : checkedUrl([...path, key], text, environment, report);
   };
-  const builtIn = base?.hosts?.[environment];
+  const defaultHosts = builtIn?.hosts?.[environment];
   const [upstream, authServer] = [read('upstream'), read('auth_server')];
   const isReplaced = emulated && report.isSilenced([...path, 'upstream']);
-  const api = upstream ?? builtIn?.api ?? (isReplaced ? 'http://127.0.0.1' : undefined);
+  const api = upstream ?? defaultHosts?.api ?? (isReplaced ? 'http://127.0.0.1' : undefined);
   if (api === undefined) {
-    const unknown = base === undefined && input.token === undefined;
+    const unknown = builtIn === undefined && input.token === undefined;
     const text = 'the API is missing; set `upstream: https://...`';
     if (!unknown && input.upstream === undefined) report.problem(path, text, 'upstream');
     return undefined;
   }
-  return { upstream: api, authServer: authServer ?? builtIn?.auth ?? api };
+  return { upstream: api, authServer: authServer ?? defaultHosts?.auth ?? api };
 }
 
-function readProvider(
-  path: Path,
-  name: string,
-  input: RouteInput,
-  base: Provider | undefined,
-  hosts: Hosts | undefined,
-  context: ExchangeContext,
-): Provider | undefined {
+/** A route before its provider is resolved. */
+interface UnresolvedRoute {
+  readonly path: Path;
+  readonly name: string;
+  readonly input: RouteInput;
+  /** The provider that the settings of the route change. Undefined if the route describes the exchange itself. */
+  readonly base: Provider | undefined;
+  readonly hosts: Hosts | undefined;
+}
+
+function readProvider(route: UnresolvedRoute, context: ExchangeContext): Provider | undefined {
+  const { path, name, input, base, hosts } = route;
   const { report } = context;
   const headers = headersOf([...path, 'headers'], base?.headers ?? [], input.headers ?? {}, context);
   const tokenHeader = tokenHeaderOf(path, base?.tokenHeader, input, headers, report);
@@ -270,7 +277,10 @@ function warnOfUnused(path: Path, names: readonly string[], templates: Templates
   }
 }
 
-/** The settings of a route. A default above the key that bounds it is lowered; a written value above it is a problem. */
+/**
+ * The settings of a route. `key` is the name in YAML, `property` the name in RouteConfig; both come from ROUTE_SETTINGS.
+ * `atMost` limits a setting. A default above the limit is lowered; a configured value above it is reported.
+ */
 function readSettings(path: Path, input: RouteInput, report: Diagnostics): RouteSettings {
   const values: Record<string, unknown> = {};
   for (const { key, property } of SETTINGS) values[property] = input[key];

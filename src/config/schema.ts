@@ -526,7 +526,7 @@ const tokenStore = z.strictObject({
       `at least ${MIN_ENCRYPTION_KEY_LENGTH} characters.`,
   }),
   previous_keys: field(z.array(text), {
-    doc: 'Former values of `encryption_key`, which still decrypt.',
+    doc: 'Previous values of `encryption_key`, which still decrypt.',
     omitted: 'none',
   }),
 });

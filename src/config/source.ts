@@ -223,9 +223,9 @@ function indexed(doc: Document): Pick<Source, 'entries' | 'duplicates'> {
     if (isSeq<Node>(node)) for (const item of node.items) merge(item, path);
     if (!isMap<Node, Node | null>(node)) return;
     for (const pair of node.items) {
-      const below = [...path, keyText(pair.key)];
+      const childPath = [...path, keyText(pair.key)];
       if (isMerge(pair)) merge(pair.value, path);
-      else if (!entries.has(pathId(below))) add({ path: below, key: pair.key, value: pair.value });
+      else if (!entries.has(pathId(childPath))) add({ path: childPath, key: pair.key, value: pair.value });
     }
   }
 

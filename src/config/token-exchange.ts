@@ -421,8 +421,8 @@ export function loginPaths({ token, refresh }: Exchanges, upstream: string, auth
     if (exchange === undefined) return [];
     const { method, path } = exchange.request;
     const url = path.startsWith('/') ? `${authServer}${path}` : path;
-    const below = URL.canParse(url) ? relativePath(locationOf(upstream), locationOf(url)) : undefined;
-    return below === undefined || below === '' || below.includes('%') ? [] : [{ method, path: below }];
+    const relative = URL.canParse(url) ? relativePath(locationOf(upstream), locationOf(url)) : undefined;
+    return relative === undefined || relative === '' || relative.includes('%') ? [] : [{ method, path: relative }];
   });
   const [login, next] = logins;
   return login?.path === next?.path && login?.method === next?.method ? logins.slice(0, 1) : logins;

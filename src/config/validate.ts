@@ -32,7 +32,7 @@ export function validate(values: unknown, { segments, missing }: Interpolation, 
     // A list with an invalid entry is removed as a whole. Without this check, its next entry would remove the route.
     const removed = new Set<string>();
     for (const issue of flatten(result.error.issues)) {
-      if (!isUnder(issue.path as Path, removed)) cut(issue, values, report, removed);
+      if (!isWithin(issue.path as Path, removed)) removeInvalid(issue, values, report, removed);
     }
     if (getAt(values, ['routes']) === undefined) Object.assign(values as object, { routes: {} });
     result = parse(values);
@@ -48,8 +48,8 @@ function parse(values: unknown) {
 function flatten(issues: readonly Issue[], base: Path = []): Issue[] {
   return issues.flatMap((issue) => {
     const path = [...base, ...issue.path] as (string | number)[];
-    const meant = issue.code === 'invalid_union' ? issue.errors.find((branch) => !branch.some(isOtherType)) : undefined;
-    return meant === undefined ? [{ ...issue, path }] : flatten(meant, path);
+    const branch = issue.code === 'invalid_union' ? issue.errors.find((each) => !each.some(isOtherType)) : undefined;
+    return branch === undefined ? [{ ...issue, path }] : flatten(branch, path);
   });
 }
 
@@ -97,7 +97,7 @@ function reportIssue(issue: Issue, values: unknown, report: Diagnostics): void {
   const path = issue.path as Path;
   const value = getAt(values, path);
   if (issue.code === 'unrecognized_keys') {
-    for (const key of issue.keys) reportKey(path, key, report);
+    for (const key of issue.keys) report.unknownKey(path, key, knownKeys(path));
   } else if (value === undefined && path.length > 0) {
     report.problem(
       path.slice(0, -1),
@@ -113,7 +113,7 @@ function reportIssue(issue: Issue, values: unknown, report: Diagnostics): void {
   }
 }
 
-/** A message of its own: there are too many providers to list them all. */
+/** Does not list the providers: there are too many. */
 function unknownProvider(path: Path, value: string, guess: string, report: Diagnostics): string {
   return `unknown provider${report.quoted(path, value)}${guess || '; `wakala providers` lists all'}`;
 }
@@ -122,12 +122,8 @@ function missingKeyHint(path: Path): string {
   return path.length === 1 ? '; add at least one, such as `/mpesa/*`; `wakala providers mpesa` shows an example' : '';
 }
 
-function reportKey(path: Path, key: string, report: Diagnostics): void {
-  report.unknownKey(path, key, knownKeys(path));
-}
-
 /** Removes the value that the issue is about, and marks it as invalid. */
-function cut(issue: Issue, values: unknown, report: Diagnostics, removed: Set<string>): void {
+function removeInvalid(issue: Issue, values: unknown, report: Diagnostics, removed: Set<string>): void {
   const path = issue.path as Path;
   if (issue.code === 'unrecognized_keys') {
     for (const key of issue.keys) prune(values, [...path, key]);
@@ -139,19 +135,19 @@ function cut(issue: Issue, values: unknown, report: Diagnostics, removed: Set<st
 }
 
 /** Whether the path is one of `paths` or below one. */
-function isUnder(path: Path, paths: ReadonlySet<string>): boolean {
+function isWithin(path: Path, paths: ReadonlySet<string>): boolean {
   return path.some((_, i) => paths.has(pathId(path.slice(0, i + 1))));
 }
 
 /** The keys of the mapping at `path`, according to the schema. */
 function knownKeys(path: Path): string[] {
   let schema: z.core.$ZodType | undefined = configSchema;
-  for (const key of path) schema = below(schema, key);
+  for (const key of path) schema = childSchema(schema, key);
   const object = alternatives(schema).find((candidate) => 'shape' in candidate._zod.def);
   return object === undefined ? [] : Object.keys((object._zod.def as z.core.$ZodObjectDef).shape);
 }
 
-function below(schema: z.core.$ZodType | undefined, key: string | number): z.core.$ZodType | undefined {
+function childSchema(schema: z.core.$ZodType | undefined, key: string | number): z.core.$ZodType | undefined {
   for (const candidate of alternatives(schema)) {
     const def = candidate._zod.def as { shape?: Schemas; valueType?: z.core.$ZodType; element?: z.core.$ZodType };
     const found = def.shape?.[key] ?? def.valueType ?? def.element;

@@ -126,7 +126,7 @@ const NETWORK: readonly Row[] = [
   {
     code: 'no_http',
     matches: /^UNEXPECTED_UPGRADE$/,
-    what: ({ host }) => `${host} switched to another protocol without being asked to`,
+    what: ({ host }) => `${host} switched to another protocol without a request to upgrade`,
     hint: ({ where }) => `Check host and port in ${where}. If they are right, tell the provider.`,
   },
 ];

@@ -11,7 +11,7 @@ export const mpesa: Provider = {
     '`expires_in` is a string. There is no refresh token.',
     'An expired token does not always get a 401: STK responds with 404 and `404.001.03`, C2B with 400 and `400.003.01`.',
     'An app without the API product gets `404.001.03` too: check the app in the portal.',
-    'A new token is reported to invalidate the former one: use each credential in one Wakala only.',
+    'A new token is reported to invalidate the previous one: use each credential in one Wakala only.',
     '`ResultCode` 4999 of an STK query means that the customer has not responded yet. It is not a failure: do not push again.',
     'The real sandbox often sends no callbacks. The emulator sends them to loopback addresses.',
   ],

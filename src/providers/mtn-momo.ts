@@ -9,7 +9,7 @@ export const mtnMomo: Provider = {
   ],
   traps: [
     'A token is valid for one product. For another product, add a route with its `product`, subscription key and credentials.',
-    'Wrong credentials get a 500 with `{"error":"login_failed"}`, not a 401. A new API key invalidates the former one.',
+    'Wrong credentials get a 500 with `{"error":"login_failed"}`, not a 401. A new API key invalidates the previous one.',
     'A wrong subscription key gets a 401 too, so on API requests it looks like an expired token. Each product has its own key.',
     'In production, `target_environment` names the country: `mtnuganda`, `mtnghana`, `mtncameroon`. In the sandbox the only currency is EUR.',
     '`requesttopay` and `transfer` need an `X-Reference-Id`, a new UUID (version 4) for each payment. Use it to query the status. The response is a 202 without a body.',

@@ -43,7 +43,7 @@ interface Admitted {
   readonly route: Route | undefined;
   readonly caller: Caller;
   /** Path without the route's prefix, and query. The whole path if there is no route. */
-  readonly rest: Target;
+  readonly target: Target;
 }
 
 /** Admits and dispatches the requests of one configuration: `handle` -> `admit` -> `#dispatch` -> `ProxiedRequest`. */
@@ -93,8 +93,8 @@ export class Gateway {
    * @throws ProxyError for a request that must not be forwarded
    */
   admit(req: IncomingMessage, record: RequestRecord): Admitted {
-    const tooMany = tooManyHeaders(req.rawHeaders);
-    if (tooMany !== undefined) throw tooMany;
+    const countError = headerCountError(req.rawHeaders);
+    if (countError !== undefined) throw countError;
     refuseInvalidFraming(req);
     refuseFramingInConnection(req.rawHeaders);
     const host = headerValue(req.rawHeaders, 'host') ?? '';
@@ -102,36 +102,36 @@ export class Gateway {
     const { client } = caller;
     record.client = client?.name;
     if (req.method === 'TRACE' || req.method === 'CONNECT') throw methodNotAllowed(req.method);
-    const target = parseTarget(req.url ?? '', host);
-    const route = this.#table.match(target.path);
+    const requestTarget = parseTarget(req.url ?? '', host);
+    const route = this.#table.match(requestTarget.path);
     record.route = route?.config.name;
-    if (route === undefined) return { route, caller, rest: target };
+    if (route === undefined) return { route, caller, target: requestTarget };
     const { name } = route.config;
     if (client?.routes !== undefined && !client.routes.includes(name)) {
       const detail = `The client \`${client.name}\` may not use ${name}. Add the route to its \`routes\`.`;
       throw new ProxyError('client_forbidden', detail);
     }
-    const rest = { path: target.path.slice(route.prefix.length), query: target.query };
-    if (!route.allows(caller.preflight ?? req.method ?? '', rest.path)) {
+    const target = { path: requestTarget.path.slice(route.prefix.length), query: requestTarget.query };
+    if (!route.allows(caller.preflight ?? req.method ?? '', target.path)) {
       throw new ProxyError('path_refused', `This call is not in the \`allow\` list of ${name}.`);
     }
-    return { route, caller, rest };
+    return { route, caller, target };
   }
 
   /** Responds to the request here, or starts to forward it. @throws ProxyError */
   #dispatch(req: IncomingMessage, res: ServerResponse, admitted: Admitted, record: RequestRecord): void {
-    const { route, caller, rest } = admitted;
+    const { route, caller, target } = admitted;
     const { client, origin, preflight } = caller;
     const { requestId } = record;
     if (preflight !== undefined) {
       sendPreflightResponse(req, res, { origin, preflight }, requestId);
       return;
     }
-    const tokenPath = route?.tokenPaths.classify(req.method ?? '', rest.path) ?? 'other';
+    const tokenPath = route?.tokenPaths.classify(req.method ?? '', target.path) ?? 'other';
     if (tokenPath === 'refused') throw tokenPathRefused();
     if (route === undefined || tokenPath === 'login') {
       const extraHeaders = corsHeaders(origin);
-      record.path = maskedUnknownPath(rest.path);
+      record.path = maskedUnknownPath(target.path);
       res.once('close', () => {
         record.status = res.statusCode;
         this.#requestLog.finishedLocally(record);
@@ -146,21 +146,21 @@ export class Gateway {
     }
     if (headerValue(req.rawHeaders, 'upgrade')?.trim().toLowerCase() === 'websocket') throw upgradeRefused();
     refuseOverload(route);
-    const request = new ProxiedRequest(route, req, res, this.createContext(record, route, caller, rest));
+    const request = new ProxiedRequest(route, req, res, this.beginRequest(record, route, caller, target));
     res.on('close', () => request.onClientClosed());
     request.start();
   }
 
   /** Writes the target of a request that goes to a route to the record, and starts its trace. */
-  createContext(record: RequestRecord, route: Route, { client, origin }: Caller, rest: Target): RequestContext {
-    record.path = rest.path;
-    record.query = rest.query;
+  beginRequest(record: RequestRecord, route: Route, { client, origin }: Caller, target: Target): RequestContext {
+    record.path = target.path;
+    record.query = target.query;
     record.redaction = route.redaction;
     if (route.config.inspectBodies) record.keepBodies();
     return {
       requestId: record.requestId,
       client: client?.name,
-      rest,
+      target,
       extraHeaders: corsHeaders(origin),
       record,
       requestLog: this.#requestLog,
@@ -220,7 +220,7 @@ export function createRecord({ rawHeaders, method = '' }: IncomingMessage): Requ
 const MAX_HEADERS = 200;
 
 /** The error for a request with too many header lines. Undefined if the number is within the limit. */
-export function tooManyHeaders(rawHeaders: readonly string[]): ProxyError | undefined {
+export function headerCountError(rawHeaders: readonly string[]): ProxyError | undefined {
   const count = rawHeaders.length / 2;
   if (count <= MAX_HEADERS) return undefined;
   return new ProxyError(
@@ -285,11 +285,7 @@ const NONE: Readonly<HeaderList> = [];
 /** Headers that let a page of an allowed origin read a response (Fetch standard, "CORS protocol"). */
 function corsHeaders(origin: string | undefined): Readonly<HeaderList> {
   if (origin === undefined) return NONE;
-  return [
-    ...['access-control-allow-origin', origin],
-    ...['access-control-expose-headers', EXPOSED_HEADERS],
-    ...['vary', 'Origin'],
-  ];
+  return ['access-control-allow-origin', origin, 'access-control-expose-headers', EXPOSED_HEADERS, 'vary', 'Origin'];
 }
 
 /** Responds to a CORS preflight. It is never forwarded. */
@@ -302,10 +298,13 @@ function sendPreflightResponse(
   const headers = headerValue(req.rawHeaders, 'access-control-request-headers');
   res.writeHead(204, [
     ...corsHeaders(origin),
-    ...['access-control-allow-methods', preflight],
+    'access-control-allow-methods',
+    preflight,
     ...(headers === undefined ? [] : ['access-control-allow-headers', headers]),
-    ...['access-control-max-age', String(PREFLIGHT_MAX_AGE_S)],
-    ...['x-request-id', requestId],
+    'access-control-max-age',
+    String(PREFLIGHT_MAX_AGE_S),
+    'x-request-id',
+    requestId,
   ]);
   res.end();
 }

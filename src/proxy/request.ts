@@ -66,7 +66,7 @@ export interface RequestContext {
   /** Name of the client. Undefined if there is no `clients` list. */
   readonly client: string | undefined;
   /** Path without the route's prefix, and query, as the client sent them. */
-  readonly rest: Target;
+  readonly target: Target;
   /** Headers that Wakala adds to every response. */
   readonly extraHeaders: Readonly<HeaderList>;
   /** The record of this request for the log, metrics, traces and the inspector. It is only written here, never read. */
@@ -114,16 +114,19 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #exchange: UpstreamExchange | undefined;
   #attemptRecord: AttemptRecord | undefined;
   /** Whether any byte of the request may have been sent. */
-  #hasStarted = false;
+  #mayBeSent = false;
   /** Whether the complete request was written to the socket. */
-  #isSent = false;
+  #isFullySent = false;
   #response: ClientResponse | undefined;
   #classification: StatusClassification = 'alive';
   /** Whether the complete response has arrived. */
   #isComplete = false;
-  /** Why the refused response failed while the request was waiting for another token. */
+  /**
+   * Set if the first response breaks while the next token is fetched. The client gets this error if there is no second
+   * attempt.
+   */
   #refusalError: ProxyError | undefined;
-  /** Bytes that the client had not taken at the last deadline. */
+  /** Bytes still unsent to the client at the last deadline. */
   #unsentBytes = Infinity;
 
   /** @param res undefined for a WebSocket handshake; it is created if the handshake is refused */
@@ -134,7 +137,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#context = context;
     this.#record = context.record;
     this.#redaction = route.redaction;
-    const path = route.basePath + context.rest.path || '/';
+    const path = route.basePath + context.target.path || '/';
     this.#call = { client: context.client, method: req.method ?? 'GET', path, sentAtMs: 0 };
     this.#deadline = route.deadlines.start(this);
     route.stats.inFlight += 1;
@@ -187,30 +190,31 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   // sending
 
-  /** The only place that sends. */
+  /** Sends an attempt. Both attempts use this. */
   #send(token: Token, use: TokenUse): void {
     const route = this.#route;
-    const { rest, trace, handshake } = this.#context;
+    const { target, trace, handshake } = this.#context;
     this.#state = 'sending';
     this.#attempt += 1;
     this.#token = token;
     this.#setTokenUse(use);
-    this.#hasStarted = false;
-    this.#isSent = false;
+    this.#mayBeSent = false;
+    this.#isFullySent = false;
     this.#response = undefined;
     this.#isComplete = false;
     try {
       // Discovery may have found a token endpoint on this route while the request was waiting for a token.
-      if (route.tokenPaths.isDiscovered(rest.path)) throw tokenPathRefused();
+      if (route.tokenPaths.isDiscovered(target.path)) throw tokenPathRefused();
       const authorization = route.authorization(token);
       const headers = requestHeaders(this.#req.rawHeaders, route.headers, authorization, route.tokenHeaders(token));
       this.#redaction = route.redactionOf(token);
       this.#record.redaction = this.#redaction;
-      this.#attemptRecord = this.#record.onAttempt();
-      this.#call.sentAtMs = this.#attemptRecord.sentAt;
+      const sentAtMs = performance.now();
+      this.#call.sentAtMs = sentAtMs;
+      this.#attemptRecord = this.#record.onAttempt(sentAtMs);
       const request: ClientRequest = {
         method: this.#call.method,
-        target: this.#call.path + rest.query,
+        target: this.#call.path + target.query,
         headers: trace === undefined ? headers : tracedHeaders(headers, trace),
         body: this.#body,
       };
@@ -221,12 +225,12 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   onSending(): void {
-    this.#hasStarted = true;
+    this.#mayBeSent = true;
     if (this.#attemptRecord !== undefined) this.#attemptRecord.connectedAt = performance.now();
   }
 
   onSent(): void {
-    this.#isSent = true;
+    this.#isFullySent = true;
   }
 
   onHead(status: number, reason: string, rawHeaders: string[]): void {
@@ -341,7 +345,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     void next.then((token) => {
       if (this.#state !== 'refreshing') return;
       this.#record.tokenMs += performance.now() - startedAt;
-      if (token === undefined || this.#route.tokenPaths.isDiscovered(this.#context.rest.path)) {
+      if (token === undefined || this.#route.tokenPaths.isDiscovered(this.#context.target.path)) {
         this.#relayRefusal();
         return;
       }
@@ -407,8 +411,8 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   #finish(): void {
     if (this.#state === 'done') return;
-    // The provider refused the first attempt and did not apply it.
-    const wasSent = this.#isSent && this.#state !== 'refreshing';
+    // While refreshing, only a refused attempt was sent, so nothing was applied.
+    const wasSent = this.#isFullySent && this.#state !== 'refreshing';
     this.#state = 'done';
     this.#deadline.clear();
     const { requestLog, trace } = this.#context;
@@ -479,7 +483,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#deadline.restart();
   }
 
-  /** Resets the connection, unless the kernel took some bytes for the client since the last deadline. */
+  /** Resets the connection, unless the socket sent some bytes to the client since the last deadline. */
   #onClientStalled(): void {
     const { socket } = this.#req;
     const unsent = unsentBytes(socket);
@@ -494,15 +498,15 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   #upstreamTimeout(): ProxyError {
     const { upstream } = this.#route.config;
-    if (!this.#hasStarted) {
+    if (!this.#mayBeSent) {
       const detail = 'The connection to the provider was not established in time. Nothing was sent.';
       const reason = this.#timeout('connect', upstream);
       return new ProxyError('upstream_timeout', detail, { reason, outcome: 'not_sent' });
     }
-    const cause = this.#isSent
+    const cause = this.#isFullySent
       ? 'The provider did not respond in time.'
       : 'The request was not sent completely in time.';
-    const reason = this.#timeout(this.#isSent ? 'response' : 'send', upstream);
+    const reason = this.#timeout(this.#isFullySent ? 'response' : 'send', upstream);
     return new ProxyError('upstream_timeout', `${cause} ${MAY_HAVE_ACTED}`, { reason });
   }
 
@@ -519,7 +523,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#isClientGone = true;
     this.#record.clientLeft = true;
     const isAwaitingResponse = this.#state === 'sending' || this.#state === 'classifying';
-    if (isAwaitingResponse && this.#isSent && !SAFE_METHODS.has(this.#call.method)) return;
+    if (isAwaitingResponse && this.#isFullySent && !SAFE_METHODS.has(this.#call.method)) return;
     this.#abort();
   }
 

@@ -64,9 +64,9 @@ export class UpgradeHandler {
 
   /** @throws ProxyError if the handshake may not be forwarded */
   #forward(gateway: Gateway, req: IncomingMessage, socket: Socket, head: Buffer, record: RequestRecord): void {
-    const { route, caller, rest } = gateway.admit(req, record);
+    const { route, caller, target } = gateway.admit(req, record);
     if (route === undefined) throw new ProxyError('no_route', 'No route has this path.');
-    if (route.tokenPaths.classify(req.method ?? '', rest.path) !== 'other') throw tokenPathRefused();
+    if (route.tokenPaths.classify(req.method ?? '', target.path) !== 'other') throw tokenPathRefused();
     if (!route.config.websocket) throw upgradeRefused();
     if (req.headers.upgrade?.trim().toLowerCase() !== 'websocket' || req.method !== 'GET') {
       throw new ProxyError('upgrade_refused', 'Only GET requests with `Upgrade: websocket` can be upgraded.');
@@ -89,7 +89,7 @@ export class UpgradeHandler {
       onIdle: () => this.#requestLog.log('info', 'websocket_idle_closed', record),
     };
     const request = new ProxiedRequest(route, req, undefined, {
-      ...gateway.createContext(record, route, caller, rest),
+      ...gateway.beginRequest(record, route, caller, target),
       handshake: { send: (sent, listener) => this.#proxy.send(handshake, sent, listener) },
     });
     stats.websockets += 1;
@@ -126,7 +126,7 @@ interface Handshake {
   readonly origin: string;
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
-  /** The WebSocket is being closed because it was idle. */
+  /** Called when the WebSocket is closed because it was idle. */
   readonly onIdle: () => void;
 }
 
@@ -257,8 +257,8 @@ class WebSocketExchange implements UpstreamExchange {
         return;
       }
       this.#try(() => {
-        this.#isDone = true;
         listener.onEnd();
+        this.#isDone = true;
       });
     });
   }
@@ -269,7 +269,6 @@ class WebSocketExchange implements UpstreamExchange {
     try {
       act();
     } catch (error) {
-      this.#isDone = false;
       this.fail(error);
     }
   }
@@ -337,9 +336,7 @@ class WebSocketExchange implements UpstreamExchange {
   }
 
   /** Chunks come from node:http, which does not reuse their memory. */
-  release(): void {
-    return;
-  }
+  release(): void {}
 
   #failInvalid(fault: string): void {
     this.fail(invalidResponse(this.#server, fault));

@@ -15,7 +15,7 @@ import {
   unfinishedRequest,
 } from '../http/node-internals.ts';
 import { rawProblem, sendProblem } from '../http/problem.ts';
-import { type Gateway, methodNotAllowed, requestIdOf, tooManyHeaders } from '../proxy/gateway.ts';
+import { type Gateway, headerCountError, methodNotAllowed, requestIdOf } from '../proxy/gateway.ts';
 import type { UpgradeHandler } from '../proxy/websocket.ts';
 import { Connections, type ProxyServer } from './connections.ts';
 import { afterResponses, Pipelining } from './pipelining.ts';
@@ -143,7 +143,7 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
     socket.on('error', ignoreError);
     discardInput(socket);
     afterResponses(req.socket, () =>
-      refuseRaw(req, socket, tooManyHeaders(req.rawHeaders) ?? methodNotAllowed('CONNECT')),
+      refuseRaw(req, socket, headerCountError(req.rawHeaders) ?? methodNotAllowed('CONNECT')),
     );
   });
   if (forwardsUpgrades(context) || 'shouldUpgradeCallback' in server) {
@@ -177,7 +177,7 @@ function applyLimits(server: ProxyServer, pipelining: Pipelining): void {
 
 function refuseExpectation({ rawHeaders }: IncomingMessage, res: ServerResponse): void {
   const unmet = new ProxyError('expectation_failed', 'The only expectation that Wakala supports is 100-continue.');
-  sendProblem(res, tooManyHeaders(rawHeaders) ?? unmet, requestIdOf(rawHeaders));
+  sendProblem(res, headerCountError(rawHeaders) ?? unmet, requestIdOf(rawHeaders));
 }
 
 function refuseRaw({ rawHeaders }: IncomingMessage, socket: Duplex, error: ProxyError): void {

@@ -185,11 +185,11 @@ export class RequestRecord {
     }
   }
 
-  /** Begins another attempt. The response of the attempt before is dropped. */
-  onAttempt(): AttemptRecord {
+  /** Begins another attempt. The response of the attempt before is dropped. @param sentAt `performance.now()` */
+  onAttempt(sentAt: number): AttemptRecord {
     this.responseBytes = 0;
     this.#bodies?.response.take();
-    const attempt: AttemptRecord = { sentAt: performance.now(), connectedAt: 0, respondedAt: 0, status: 0 };
+    const attempt: AttemptRecord = { sentAt, connectedAt: 0, respondedAt: 0, status: 0 };
     this.attempts.push(attempt);
     return attempt;
   }

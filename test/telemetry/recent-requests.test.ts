@@ -29,8 +29,8 @@ describe('RecentRequests', () => {
   it('keeps a record as it was when it was added', () => {
     const requests = new RecentRequests(4);
     const record = recordOf({ path: '/a' });
-    record.onAttempt().status = 401;
-    record.onAttempt().status = 200;
+    record.onAttempt(performance.now()).status = 401;
+    record.onAttempt(performance.now()).status = 200;
     requests.add(record);
     record.path = '/b';
     record.attempts[1]!.status = 500;

@@ -62,9 +62,9 @@ describe('RequestRecord', () => {
   it('drops the response of the first attempt when a second begins', () => {
     const record = recordOf();
     record.keepBodies();
-    record.onAttempt();
+    record.onAttempt(performance.now());
     record.onResponseBytes(Buffer.from('dead token'));
-    record.onAttempt();
+    record.onAttempt(performance.now());
     record.onResponseBytes(Buffer.from('ok'));
     expect([record.attempts.length, record.responseBytes, String(record.keptBodies()?.response)]).toEqual([2, 2, 'ok']);
   });

@@ -75,11 +75,11 @@ export class Exchange {
   #isOver = false;
   #isPaused = false;
 
-  constructor(request: ClientRequest, head: string, handler: ResponseHandler, carrier: ExchangeOwner) {
+  constructor(request: ClientRequest, head: string, handler: ResponseHandler, owner: ExchangeOwner) {
     this.request = request;
     this.head = head;
     this.handler = handler;
-    this.owner = carrier;
+    this.owner = owner;
   }
 
   /** Whether any byte of the request may have been sent. */

@@ -211,7 +211,7 @@ export class ResponseParser {
     const { status } = head;
     if (status < 200) {
       this.#interimResponses += 1;
-      if (status === 101) throw new InvalidResponse(2, 'it switches protocols without being asked');
+      if (status === 101) throw new InvalidResponse(2, 'it switches protocols without a request to upgrade');
       if (!head.keepsAlive) throw new InvalidResponse(2, `its status ${status} closes the connection`);
       if (head.isChunked || (head.contentLength ?? 0) > 0)
         throw new InvalidResponse(2, `its status ${status} has a body`);
