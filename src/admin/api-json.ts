@@ -5,7 +5,7 @@ import { type Bucket, BUCKET_MS } from '../telemetry/route-stats.ts';
 import { type CredentialSnapshot, MAX_REFUSED_CALLS, type ProcessSnapshot } from '../telemetry/snapshot.ts';
 import type { StoreStatus } from '../tokens/store/store.ts';
 import { type RequestDetails, type RequestView, type ShownBody, totalMs } from './inspector.ts';
-import type { Overview, RouteView, Traffic } from './overview.ts';
+import type { Overview, RouteView, TokenState, Traffic } from './overview.ts';
 import type { Diagnostic } from './route-health.ts';
 
 /** JSON of the API: snake_case names, times in ISO 8601, null for missing values. */
@@ -70,10 +70,19 @@ function diagnosticJson({ code, state, what, hint, atMs, untilMs }: Diagnostic):
   return { code, state, what, todo: hint, at: formatIso(atMs), until: formatIso(untilMs) };
 }
 
+/** The public names of the token states. */
+const TOKEN_STATES: Readonly<Record<TokenState, string>> = {
+  none: 'none',
+  fetching: 'asking',
+  valid: 'valid',
+  expired: 'lapsed',
+  fixed: 'fixed',
+};
+
 function tokenJson({ tokenState, credential }: RouteView): Json {
   const token = credential?.token;
   return {
-    state: tokenState,
+    state: TOKEN_STATES[tokenState],
     fingerprint: token?.fingerprint ?? null,
     issued_at: formatIso(token?.issuedAtMs),
     expires_at: formatIso(token?.expiresAtMs),

@@ -30,7 +30,7 @@ export interface Traffic {
   readonly p95Ms: number | undefined;
   readonly p99Ms: number | undefined;
   readonly window: TrafficWindow;
-  /** The buckets that had traffic, oldest first. */
+  /** The buckets with traffic, oldest first. */
   readonly buckets: readonly Bucket[];
 }
 
@@ -73,8 +73,8 @@ function latencyOf(buckets: readonly Bucket[]): readonly number[] {
   return buckets.reduce<readonly number[]>((sum, { latency }) => sumOfCounts(sum, latency), []);
 }
 
-/** State of a credential's token. `lapsed`: it expired while it was not used. */
-type TokenState = 'none' | 'asking' | 'valid' | 'lapsed' | 'fixed';
+/** State of a credential's token. `expired`: it was not used before it expired. */
+export type TokenState = 'none' | 'fetching' | 'valid' | 'expired' | 'fixed';
 
 /** A route over all processes. */
 export interface RouteView {
@@ -153,6 +153,6 @@ function routeViews(
 function tokenStateOf(credential: CredentialSnapshot | undefined, nowMs: number): TokenState {
   if (credential?.fixed === true) return 'fixed';
   if (credential?.token !== undefined && credential.token.expiresAtMs > nowMs) return 'valid';
-  if (credential?.isFetching === true) return 'asking';
-  return credential?.token === undefined ? 'none' : 'lapsed';
+  if (credential?.isFetching === true) return 'fetching';
+  return credential?.token === undefined ? 'none' : 'expired';
 }

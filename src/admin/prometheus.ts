@@ -170,13 +170,13 @@ interface Entry {
 
 /**
  * Adds up the counters of all processes so that no sum falls, because Prometheus takes a falling counter for a restart.
- * A process that did not respond, or is gone, counts with its last snapshot.
+ * A process that did not respond, or that exited, counts with its last snapshot.
  */
 class CounterAccumulator {
   /** The last snapshot of each process, by pid. */
   readonly #entries = new Map<number, Entry>();
-  /** Sum over all processes that are gone. */
-  #gone: Totals = { routes: {}, exchanges: {}, unrouted: {}, processes: {} };
+  /** Sum over all processes that exited. */
+  #exitedTotals: Totals = { routes: {}, exchanges: {}, unrouted: {}, processes: {} };
 
   /** `alive`: pids of all running processes, whether they responded or not. */
   totals(snapshots: readonly ProcessSnapshot[], alive: ReadonlySet<number>): Totals {
@@ -184,12 +184,12 @@ class CounterAccumulator {
     for (const [pid, { startedAtMs, totals }] of this.#entries) {
       const now = responded.get(pid);
       if (now === undefined ? alive.has(pid) : now.startedAtMs === startedAtMs) continue;
-      this.#gone = sumOfCounts(this.#gone, totals);
+      this.#exitedTotals = sumOfCounts(this.#exitedTotals, totals);
       this.#entries.delete(pid);
     }
     for (const [pid, snapshot] of responded) {
       this.#entries.set(pid, { startedAtMs: snapshot.startedAtMs, totals: totalsOf(snapshot) });
     }
-    return [...this.#entries.values()].reduce((sum, { totals }) => sumOfCounts(sum, totals), this.#gone);
+    return [...this.#entries.values()].reduce((sum, { totals }) => sumOfCounts(sum, totals), this.#exitedTotals);
   }
 }

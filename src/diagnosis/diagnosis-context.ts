@@ -16,7 +16,7 @@ export interface DiagnosisContext {
   readonly host?: string | undefined;
   /** The configuration key that says where the server is. */
   readonly key?: 'upstream' | 'auth_server' | 'token_endpoint' | 'issuer' | undefined;
-  /** Name of the route, for the command line of `wakala doctor`. Left out if doctor itself asks. */
+  /** Name of the route, for the command line of `wakala doctor`. Omitted in doctor. */
   readonly route?: string | undefined;
   /** The provider's title, if it names one provider. */
   readonly provider?: string | undefined;

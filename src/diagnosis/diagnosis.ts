@@ -16,7 +16,7 @@ const TOKEN_RULES: Readonly<Record<TokenRule, string>> = {
   not_sendable: 'with a token that is longer than 8 KiB or has characters that no header can carry',
 };
 
-/** The one table from what went wrong to what happened and what to do. Dashboard, doctor, log and problems use it. */
+/** Maps each kind of reason to a diagnosis. Used by the dashboard, doctor, the log and problem responses. */
 const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
   network: ({ code, host }, context) => apiCode(diagnoseNetwork(code, host, context), context),
   timeout: diagnoseTimeout,
@@ -79,7 +79,7 @@ const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
   }),
   internal: (_, { server }) => ({
     code: server === 'upstream' ? 'internal_error' : 'token_unavailable',
-    what: `Wakala itself failed ${server === 'upstream' ? 'on a request' : 'while it requested a token'}.`,
+    what: `An internal error in Wakala ended a ${server === 'upstream' ? 'request' : 'token request'}.`,
     hint: 'The log has the error. Please report it.',
   }),
 };
@@ -90,8 +90,8 @@ export function diagnose<Kind extends Reason['kind']>(reason: ReasonOf<Kind>, co
 }
 
 /**
- * The hint for the client's problem and for the log. Undefined if the detail of the error already says what to do, as all
- * those do whose request was sent.
+ * The hint for the client's problem and for the log. Undefined if the detail of the error already says what to do. This is
+ * so for every request that was sent.
  */
 export function hintFor({ code, outcome, reason }: ProxyError): string | undefined {
   if (reason === undefined) return undefined;
@@ -118,7 +118,7 @@ function diagnoseTimeout({ phase, timeoutMs, host }: ReasonOf<'timeout'>, contex
     }
     case 'tls': {
       const what = `${host} did not finish the TLS handshake ${within}.`;
-      const hint = 'A firewall or a proxy on the way may hold it up: look for one that intercepts TLS.';
+      const hint = 'A firewall or a proxy on the way may block it: look for one that intercepts TLS.';
       return apiCode({ code: 'timeout', what, hint }, context);
     }
     case 'token':
@@ -184,8 +184,8 @@ function diagnoseRefusal({ status }: ReasonOf<'credentials_refused'>, context: D
   return { code: environment === 'sandbox' ? 'denied_in_sandbox' : 'denied', what, hint };
 }
 
-/** Above this the two clocks differ by more than delay and rounding explain. */
-export const NOTABLE_SKEW_MS = 30_000;
+/** Network delay and rounding explain a smaller difference. */
+const NOTABLE_SKEW_MS = 30_000;
 
 /** @param skewMs how far the clock at `host` is ahead of this machine's; undefined if it is not known */
 export function diagnoseClock(skewMs: number | undefined, host: string): Diagnosis | undefined {
@@ -207,7 +207,7 @@ export function diagnoseStore(failure: string | undefined, host?: string): Diagn
   const why = failure === undefined ? '' : ` (${failure})`;
   return {
     code: 'token_store_away',
-    what: `The token store (Redis)${where} cannot be used${why}. Each process requests its own tokens until it can; requests go on.`,
+    what: `The token store (Redis)${where} cannot be used${why}. Until it works, each process requests its own tokens. Requests still succeed.`,
     hint: storeHint(failure),
   };
 }

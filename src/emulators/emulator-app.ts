@@ -24,7 +24,7 @@ export function apiApp(
   const app = newApp(state);
   app.use('/_emulator', rejectBrowsers);
   app.get('/_emulator', (c) => c.json(stateAsJson(state)));
-  app.post('/_emulator', (c) => applyPostedControls(c, state));
+  app.post('/_emulator', (c) => updateControls(c, state));
   if (issuesTokens) app.use(tokenEndpoints(state, basePath));
   app.use(async (c, next) => {
     const { path } = rawTarget(c);
@@ -72,7 +72,7 @@ async function rejectBrowsers(c: EmulatorContext, next: () => Promise<void>): Pr
   );
 }
 
-async function applyPostedControls(c: EmulatorContext, state: EmulatorState): Promise<Response> {
+async function updateControls(c: EmulatorContext, state: EmulatorState): Promise<Response> {
   try {
     return c.json(control(state, await jsonBody(c)));
   } catch (error) {
@@ -124,7 +124,7 @@ function refusalReason(
   return issuer.accepts(token) ? undefined : 'the token is expired, revoked or not from this emulator';
 }
 
-/** The token after its scheme. Schemes are case-insensitive (RFC 9110, section 11.1). */
+/** The token after its scheme. Schemes are case-insensitive (RFC 9110 11.1). */
 function tokenIn(value: string, { scheme }: TokenHeader): string | undefined {
   const start = scheme === '' ? '' : `${scheme} `;
   if (!value.toLowerCase().startsWith(start.toLowerCase())) return undefined;

@@ -13,13 +13,13 @@ import { createAdminServer, listen } from './http-server.ts';
 import { assertNoRestartNeeded } from './reload.ts';
 import { Rpc } from './rpc.ts';
 import { commit, version } from './version.ts';
-import { type ConfigTexts, remoteProcess, storeRequests, type WorkerRpc } from './worker-rpc.ts';
+import { type ConfigTexts, remoteProcess, type RpcToWorker, storeRequests } from './worker-rpc.ts';
 
 export interface PrimaryOptions {
   readonly log: Log;
   readonly clock?: Clock;
   readonly reloads: () => Reloads;
-  /** The texts of the configuration. Workers use them too, whatever is on the disk when they start. */
+  /** The texts of the configuration. Workers start from these texts, not from the files on disk. */
   readonly texts: ConfigTexts;
   /** The program of a worker, and its arguments. */
   readonly exec: string;
@@ -46,15 +46,15 @@ export class Primary {
   readonly #encryptionKey = randomBytes(32).toString('hex');
   readonly #admin: Server;
   /** By the id of the worker. */
-  readonly #rpcs = new Map<number, WorkerRpc>();
+  readonly #rpcs = new Map<number, RpcToWorker>();
   /** Workers that are ready, by id. */
   readonly #ready = new Map<number, ServingProcess>();
   /** Functions that cancel the delayed starts of workers. */
   readonly #delayedStarts = new Set<() => void>();
   #config: Config;
   #texts: ConfigTexts;
-  #draining = false;
-  #clean = true;
+  #isDraining = false;
+  #isClean = true;
   #changed: PromiseWithResolvers<undefined> = Promise.withResolvers();
   #failure: string | undefined;
   #address: ListenAddress | undefined;
@@ -68,7 +68,7 @@ export class Primary {
       for (const rpc of this.#rpcs.values()) rpc.notify('storeEvent', name, event);
     });
     const admin = adminListener({
-      ready: () => !this.#draining && this.#ready.size > 0,
+      ready: () => !this.#isDraining && this.#ready.size > 0,
       reloads,
       config: () => this.#config,
       processes: () => [...this.#ready.values()],
@@ -114,26 +114,26 @@ export class Primary {
     this.#log.info('draining', { timeout_ms: this.#config.drainTimeoutMs });
     for (const rpc of this.#rpcs.values()) rpc.notify('drain');
     const cancelTimeout = this.#clock.after(this.#config.drainTimeoutMs + KILL_DELAY_MS, () => {
-      this.#clean = false;
+      this.#isClean = false;
       for (const worker of workers()) worker.process.kill('SIGKILL');
     });
     while (workers().length > 0) await this.#changed.promise;
     cancelTimeout();
     this.#admin.close();
     this.#admin.closeAllConnections();
-    this.#log.info('stopped', { clean: this.#clean });
-    return this.#clean;
+    this.#log.info('stopped', { clean: this.#isClean });
+    return this.#isClean;
   }
 
   #fork(): void {
     try {
-      this.#watch(cluster.fork(), this.#clock.now());
+      this.#superviseWorker(cluster.fork(), this.#clock.now());
     } catch (error) {
       this.#onNotStarted(error);
     }
   }
 
-  #watch(worker: Worker, startedMs: number): void {
+  #superviseWorker(worker: Worker, startedMs: number): void {
     const rpc = this.#connect(worker);
     // Also emitted for a message to a worker that is ending. `exit` follows then.
     worker.on('error', (error: unknown) => {
@@ -145,8 +145,8 @@ export class Primary {
       this.#rpcs.delete(worker.id);
       this.#ready.delete(worker.id);
       this.#stores.releaseAll(leaseOwner(worker));
-      if (this.#draining) {
-        if (code !== 0) this.#clean = false;
+      if (this.#isDraining) {
+        if (code !== 0) this.#isClean = false;
       } else {
         this.#log.error('worker_died', { worker: worker.id, code, signal });
         if (this.#clock.now() - startedMs < MIN_LIFE_MS) this.#forkAfterDelay();
@@ -159,8 +159,8 @@ export class Primary {
     rpc.notify('start', { encryptionKey: this.#encryptionKey, owner: leaseOwner(worker), texts: this.#texts });
   }
 
-  #connect(worker: Worker): WorkerRpc {
-    const rpc: WorkerRpc = new Rpc({
+  #connect(worker: Worker): RpcToWorker {
+    const rpc: RpcToWorker = new Rpc({
       clock: this.#clock,
       send: (message) => {
         if (!worker.isConnected()) return false;
@@ -189,28 +189,31 @@ export class Primary {
     return rpc;
   }
 
-  /** For example, there are no free processes, memory or file descriptors, or the Node binary is being replaced. */
+  /**
+   * The fork failed, for example because there are no free processes, memory or file descriptors, or because the Node
+   * binary is being replaced.
+   */
   #onNotStarted(error: unknown): void {
     this.#log.error('worker_start_failed', { error: networkCode(error) });
     this.#forkAfterDelay();
   }
 
   #forkAfterDelay(): void {
-    if (this.#draining) return;
+    if (this.#isDraining) return;
     const cancel = this.#clock.after(
       RESTART_DELAY_MS,
       () => {
         this.#delayedStarts.delete(cancel);
         this.#fork();
       },
-      // Nothing else keeps this process alive without workers and admin listener.
+      // Keeps the process alive when it has neither workers nor an admin listener.
       { ref: true },
     );
     this.#delayedStarts.add(cancel);
   }
 
   #stopForking(): void {
-    this.#draining = true;
+    this.#isDraining = true;
     for (const cancel of this.#delayedStarts) cancel();
   }
 

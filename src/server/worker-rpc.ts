@@ -1,5 +1,7 @@
 import type { ListenAddress } from '../config/config.ts';
 import type { ServingProcess } from '../telemetry/snapshot.ts';
+import { EXCHANGE_TIMEOUT_MS } from '../tokens/exchange.ts';
+import { MAX_LEASE_WAIT_MS } from '../tokens/store/coordinator.ts';
 import type { MemoryStores } from '../tokens/store/memory.ts';
 import { type Lease, type StoredToken, StoreUnavailable, type TokenStore } from '../tokens/store/store.ts';
 import { type Rpc, RpcError } from './rpc.ts';
@@ -7,8 +9,8 @@ import { type Rpc, RpcError } from './rpc.ts';
 /** The texts that a configuration was read from, by absolute path. */
 export type ConfigTexts = ReadonlyMap<string, string>;
 
-/** What the primary requests from a worker, and what it tells it. */
-export interface WorkerInterface {
+/** Requests and notifications from the primary to a worker. */
+interface WorkerInterface {
   readonly requests: Pick<ServingProcess, 'snapshot' | 'records' | 'details' | 'refresh'>;
   readonly notifications: {
     /**
@@ -22,8 +24,8 @@ export interface WorkerInterface {
   };
 }
 
-/** What a worker requests from the primary, and what it tells it. */
-export interface PrimaryInterface {
+/** Requests and notifications from a worker to the primary. */
+interface PrimaryInterface {
   /** The token stores, which are in the memory of the primary. `name` is that of the credential. */
   readonly requests: {
     read(name: string): Promise<StoredToken | undefined>;
@@ -46,16 +48,13 @@ export interface WorkerSettings {
 }
 
 /** The end of the channel that a worker holds. */
-export type PrimaryRpc = Rpc<PrimaryInterface, WorkerInterface>;
+export type RpcToPrimary = Rpc<PrimaryInterface, WorkerInterface>;
 
 /** The end of the channel that the primary holds for each worker. */
-export type WorkerRpc = Rpc<WorkerInterface, PrimaryInterface>;
+export type RpcToWorker = Rpc<WorkerInterface, PrimaryInterface>;
 
 /** A worker that does not respond within this time is left out of metrics and of the dashboard. */
 const SNAPSHOT_TIMEOUT_MS = 1000;
-
-/** Longer than a token exchange, which ends after 15 s. */
-const REFRESH_TIMEOUT_MS = 20_000;
 
 /**
  * The primary responds from its memory. If it takes longer, it hangs: the worker then requests its own token from the
@@ -63,8 +62,14 @@ const REFRESH_TIMEOUT_MS = 20_000;
  */
 const STORE_TIMEOUT_MS = 2000;
 
+/**
+ * Longer than a manual refresh takes: the wait for the lease of another replica, an exchange of the refresh token, and if
+ * that fails one of the credentials. The rest is for requests to the token store.
+ */
+const REFRESH_TIMEOUT_MS = MAX_LEASE_WAIT_MS + 2 * EXCHANGE_TIMEOUT_MS + 4 * STORE_TIMEOUT_MS;
+
 /** A worker, as the primary's admin listener sees it. */
-export function remoteProcess(pid: number, rpc: WorkerRpc): ServingProcess {
+export function remoteProcess(pid: number, rpc: RpcToWorker): ServingProcess {
   return {
     pid,
     snapshot: () => rpc.request('snapshot', [], SNAPSHOT_TIMEOUT_MS),
@@ -87,10 +92,10 @@ export function storeRequests(stores: MemoryStores): PrimaryInterface['requests'
 
 /** The primary's stores, as a worker sees them. */
 export class RemoteStores {
-  readonly #rpc: Pick<PrimaryRpc, 'request'>;
+  readonly #rpc: Pick<RpcToPrimary, 'request'>;
   readonly #listeners = new Map<string, Set<(event: string) => void>>();
 
-  constructor(rpc: Pick<PrimaryRpc, 'request'>) {
+  constructor(rpc: Pick<RpcToPrimary, 'request'>) {
     this.#rpc = rpc;
   }
 

@@ -8,7 +8,7 @@ import { TokenCipher } from '../tokens/store/cipher.ts';
 import { createSharing } from '../tokens/store/open.ts';
 import { Rpc } from './rpc.ts';
 import { startServer } from './server.ts';
-import { type ConfigTexts, type PrimaryRpc, RemoteStores, type WorkerSettings } from './worker-rpc.ts';
+import { type ConfigTexts, RemoteStores, type RpcToPrimary, type WorkerSettings } from './worker-rpc.ts';
 
 interface WorkerOptions {
   /** @throws ConfigError */
@@ -35,7 +35,7 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
     if (serving === undefined) throw new Error('the worker is not ready');
     return serving;
   };
-  const rpc: PrimaryRpc = new Rpc({
+  const rpc: RpcToPrimary = new Rpc({
     clock: systemClock,
     send: (message) => {
       if (!process.connected) return false;

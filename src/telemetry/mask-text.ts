@@ -102,7 +102,7 @@ export function isSecretName(name: string): boolean {
 interface MaskOptions {
   /** The text is the beginning of a longer one. Its last word may be part of a number and is left out. */
   readonly isCut?: boolean;
-  /** Long words are shown, because ids are harmless here. */
+  /** Long words are shown, because ids are not sensitive here. */
   readonly keepsWords?: boolean;
 }
 

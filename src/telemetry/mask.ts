@@ -14,7 +14,7 @@ const MAX_BODY_BYTES = 64 * 1024;
 /** JSON below this depth is not shown, because its indentation would be much longer than the body. */
 const MAX_DEPTH = 64;
 
-/** Header lines with the values hidden, except those of harmless headers. */
+/** Header lines with the values hidden, except those of headers that are not sensitive. */
 export function maskedHeaders(list: readonly string[]): [name: string, value: string][] {
   const masked: [string, string][] = [];
   for (let i = 0; i < Math.min(list.length, MAX_HEADER_LINES * 2); i += 2) {
@@ -50,7 +50,7 @@ export function maskedUnknownPath(path: string): string {
   return masked(path, '/', (segment) => (segment.length >= 16 ? HIDDEN : maskedText(segment)));
 }
 
-/** A query with its names and its harmless values. At most 512 characters are shown. */
+/** A query with its names and the values that are not sensitive. At most 512 characters are shown. */
 export function maskedQuery(query: string): string {
   const [mark, pairs] = query.startsWith('?') ? ['?', query.slice(1)] : ['', query];
   return mark + masked(pairs, '&', maskedPair);

@@ -106,7 +106,7 @@ const latencyHistogram: CounterKind<LatencyCounters> = {
 };
 
 interface RouteCounter<T> extends Description, CounterKind<T> {
-  /** Its field in `requests` of a route in the JSON API. `statuses` and `latency` have a form of their own there. */
+  /** Its field in `requests` of a route in the JSON API. `statuses` and `latency` have another form there. */
   readonly json?: string;
 }
 

@@ -80,7 +80,7 @@ function requestLine(fields: Fields): Line {
     request,
     ms === undefined ? '' : `${shown(ms)} ms`,
     TOKEN_USES[String(token)] ?? '',
-    attempts === 0 ? 'answered by Wakala' : '',
+    attempts === 0 ? 'response from Wakala' : '',
     id,
   ];
   return { ...(status === undefined ? { label: '-', colour: '2' } : labelOfStatus(status)), parts, rest };

@@ -79,7 +79,7 @@ export class RequestLog {
     this.#endedHere(record);
   }
 
-  /** Records a request that Wakala answered without a provider. */
+  /** Records a request to which Wakala responded itself. */
   finishedLocally(record: RequestRecord): void {
     const { status, code } = record;
     this.#endedHere(record);
@@ -109,7 +109,7 @@ export class RequestLog {
   }
 }
 
-/** The path of a target below the route's prefix, masked. */
+/** The path of a target without the route's prefix, masked. */
 function maskedTargetPath(target: string, route: string | undefined): string {
   const [path = ''] = target.split('?', 1);
   const prefix = route?.replace(/\/\*$/, '') ?? '';

@@ -45,7 +45,7 @@ export class RequestRecord {
   number = 0;
   /** Name of the route; undefined if none matches, or the request was refused before. */
   route: string | undefined = undefined;
-  /** Path below the route's prefix, as the client sent it; undefined if it may hold a token. */
+  /** Path without the route's prefix, as the client sent it; undefined if it may hold a token. */
   path: string | undefined = undefined;
   /** With its question mark. */
   query = '';

@@ -187,7 +187,7 @@ export class ProviderTokenFetcher implements TokenFetcher {
       ...(providerSaid === undefined ? {} : { provider_said: providerSaid }),
       ...this.#hint(error, providerSaid),
     };
-    // After a failed refresh, Wakala uses the credentials. Nobody has to do anything yet.
+    // After a failed refresh, Wakala uses the credentials. No action is needed yet.
     if (grant === 'refresh') log.info('token_refresh_failed', fields);
     else log.warn('token_exchange_failed', fields);
   }

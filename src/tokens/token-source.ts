@@ -76,72 +76,75 @@ function retryAfterMs({ retryAfterS = 0 }: ProxyError): number {
   return retryAfterS > 0 ? Math.min(retryAfterS, MAX_RETRY_AFTER_S) * 1000 : 0;
 }
 
-/** With this many unproven exchanges, the policy is wary for `WARY_MS` after the last one. */
-const MIN_UNPROVEN_FOR_WARY = 2;
-const WARY_MS = 30_000;
-/** The count of unproven exchanges ends after this time without another one. */
-const UNPROVEN_TTL_MS = 10 * 60_000;
-/** While wary: how long a refused call waits for a later call to be accepted. */
+/** With this many unconfirmed exchanges, forced exchanges are restricted for `RESTRICTION_MS` after the last one. */
+const MIN_UNCONFIRMED = 2;
+const RESTRICTION_MS = 30_000;
+/** The count of unconfirmed exchanges ends after this time without another one. */
+const UNCONFIRMED_TTL_MS = 10 * 60_000;
+/** While restricted: how long a refused call waits for a later call to be accepted. */
 const ACCEPTANCE_WAIT_MS = 1000;
-/** While wary: the minimum time between two forced exchanges, for the credential and for one named client. */
+/** While restricted: the minimum time between two forced exchanges, for the credential and for one named client. */
 const MIN_INTERVAL_MS = 5000;
 const MIN_CLIENT_INTERVAL_MS = 30_000;
-/** How long a call is quiet. */
-const QUIET_MS = 30_000;
+/** How long a call is suppressed. */
+const SUPPRESSION_MS = 30_000;
 
 const MAX_CLIENTS = 1000;
-const MAX_QUIET_CALLS = 1000;
-const MAX_QUIET_CHARACTERS = 256 * 1024;
+const MAX_SUPPRESSED_CALLS = 1000;
+const MAX_SUPPRESSED_CHARACTERS = 256 * 1024;
 
 /**
  * Decides whether a call that was refused with the current token forces an exchange.
  *
  * A provider refuses a call because the token is dead, or because it refuses this call with any token. In the second
  * case an exchange does harm: the new token may kill the old one for all other calls, and the token endpoint may
- * throttle. So a forced exchange is _unproven_ until the very call that forced it is accepted with the fresh token. A
- * proven exchange sets the number of unproven ones to 0; so do 10 minutes without another one.
+ * throttle. So a forced exchange is _unconfirmed_ until the call that forced it is accepted with the fresh token. A
+ * confirmed exchange sets the number of unconfirmed ones to 0. So do 10 minutes without another one.
  *
- * - _Calm_: a refused call forces an exchange at once.
- * - _Wary_: for 30 s after an unproven exchange, if there are two or more. A refused call waits up to 1 s. If a later
- *   call is accepted with the same token, the token is alive, and the refusal goes to the client. Otherwise the call
- *   forces an exchange, but not more than one per 5 s for the credential and one per 30 s for each named client.
- * - _Quiet_: a call that was refused with a fresh token too. It forces no exchange for 30 s, or until it is accepted.
+ * - Normally, a refused call forces an exchange at once.
+ * - Forced exchanges are _restricted_ for 30 s after an unconfirmed exchange, if there are two or more. A refused call
+ *   waits up to 1 s. If a later call is accepted with the same token, the token is alive, and the refusal goes to the
+ *   client. Otherwise the call forces an exchange, but not more than one per 5 s for the credential and one per 30 s for
+ *   each named client.
+ * - A call that was refused with a fresh token too is _suppressed_. It forces no exchange for 30 s, or until it is
+ *   accepted.
  *
- * The reasons and measurements are in docs/decisions/0002-forced-refreshes.md.
+ * The reasons and measurements are in docs/decisions/0002-forced-refreshes.md, which calls unconfirmed exchanges
+ * _unproven_, the restricted state _wary_ and suppressed calls _quiet_.
  */
 export class ForcedRefreshes {
   readonly #clock: Clock;
-  #unproven = 0;
-  #lastUnprovenMs = -Infinity;
-  /** The call that forced the last exchange, while that is unproven. */
+  #unconfirmed = 0;
+  #lastUnconfirmedMs = -Infinity;
+  /** The call that forced the last exchange, while that is unconfirmed. */
   #forcedBy: TokenCall | undefined;
-  /** When the latest call that was accepted with the current token was sent. */
+  /** The highest `sentAtMs` of the calls that were accepted with the current token, on the scale of `performance.now`. */
   #acceptedSentAtMs = -Infinity;
   readonly #waiting = new Set<WaitingCall>();
   // An LRUCache reserves memory for all its entries. Most tokens are never refused, so these are created when needed.
-  /** By client: when it last forced an exchange that is unproven. */
-  #lastUnprovenByClient: LRUCache<string, number> | undefined;
+  /** By client: when it last forced an exchange that is unconfirmed. */
+  #lastUnconfirmedByClient: LRUCache<string, number> | undefined;
   /** By client, method and path. */
-  #quietCalls: LRUCache<string, RefusedCall> | undefined;
+  #suppressedCalls: LRUCache<string, RefusedCall> | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Whether this call may force an exchange now. While wary, call `waitForAcceptance` first. */
+  /** Whether this call may force an exchange now. While restricted, call `waitForAcceptance` first. */
   mayForce(call: TokenCall): boolean {
-    const quiet = this.#quietCalls?.get(keyOf(call));
-    if (quiet !== undefined && this.#isQuiet(quiet)) return false;
-    if (!this.isWary()) return true;
-    if (this.#isWithin(MIN_INTERVAL_MS, this.#lastUnprovenMs)) return false;
+    const suppressed = this.#suppressedCalls?.get(keyOf(call));
+    if (suppressed !== undefined && this.#isSuppressed(suppressed)) return false;
+    if (!this.isRestricted()) return true;
+    if (this.#isWithin(MIN_INTERVAL_MS, this.#lastUnconfirmedMs)) return false;
     return (
       call.client === undefined ||
-      !this.#isWithin(MIN_CLIENT_INTERVAL_MS, this.#lastUnprovenByClient?.get(call.client) ?? -Infinity)
+      !this.#isWithin(MIN_CLIENT_INTERVAL_MS, this.#lastUnconfirmedByClient?.get(call.client) ?? -Infinity)
     );
   }
 
-  isWary(): boolean {
-    return this.#unproven >= MIN_UNPROVEN_FOR_WARY && this.#isWithin(WARY_MS, this.#lastUnprovenMs);
+  isRestricted(): boolean {
+    return this.#unconfirmed >= MIN_UNCONFIRMED && this.#isWithin(RESTRICTION_MS, this.#lastUnconfirmedMs);
   }
 
   /** Whether a call that was sent after `refused` was accepted with the current token: then the token is alive. */
@@ -149,7 +152,7 @@ export class ForcedRefreshes {
     return this.#acceptedSentAtMs > refused.sentAtMs;
   }
 
-  /** Waits up to 1 s until `isAcceptedAfter` is true. @returns false if that time is over, or the token is replaced */
+  /** Waits up to 1 s until `isAcceptedAfter` is true. @returns false after 1 s, or if the token is replaced */
   async waitForAcceptance(refused: TokenCall): Promise<boolean> {
     if (this.isAcceptedAfter(refused)) return true;
     const { promise, resolve } = Promise.withResolvers<boolean>();
@@ -162,62 +165,67 @@ export class ForcedRefreshes {
     return accepted;
   }
 
-  /** The exchange that this call forced has succeeded. It is unproven. */
-  forced(call: TokenCall): void {
-    this.#unproven = this.#isWithin(UNPROVEN_TTL_MS, this.#lastUnprovenMs) ? this.#unproven + 1 : 1;
-    this.#lastUnprovenMs = this.#clock.now();
+  /** The exchange that this call forced has succeeded. It is unconfirmed. */
+  onForcedExchange(call: TokenCall): void {
+    this.#unconfirmed = this.#isWithin(UNCONFIRMED_TTL_MS, this.#lastUnconfirmedMs) ? this.#unconfirmed + 1 : 1;
+    this.#lastUnconfirmedMs = this.#clock.now();
     if (call.client !== undefined) {
-      this.#lastUnprovenByClient ??= new LRUCache({ max: MAX_CLIENTS });
-      this.#lastUnprovenByClient.set(call.client, this.#lastUnprovenMs);
+      this.#lastUnconfirmedByClient ??= new LRUCache({ max: MAX_CLIENTS });
+      this.#lastUnconfirmedByClient.set(call.client, this.#lastUnconfirmedMs);
     }
     this.#forcedBy = call;
   }
 
   /** There is a new current token. */
-  renewed(): void {
+  onNewToken(): void {
     this.#acceptedSentAtMs = -Infinity;
     for (const { resolve } of this.#waiting) resolve(false);
   }
 
-  /** The provider accepted this call with any token. That proves the last exchange if this call forced it. */
-  proves(call: TokenCall): void {
+  /** The provider accepted this call with any token. That confirms the last exchange if this call forced it. */
+  confirm(call: TokenCall): void {
     if (call !== this.#forcedBy) return;
     this.#forcedBy = undefined;
-    this.#unproven = 0;
-    if (call.client !== undefined) this.#lastUnprovenByClient?.delete(call.client);
+    this.#unconfirmed = 0;
+    if (call.client !== undefined) this.#lastUnconfirmedByClient?.delete(call.client);
   }
 
   /** The provider accepted the current token on this call. */
-  accepted(call: TokenCall): void {
+  onAccepted(call: TokenCall): void {
     if (call.sentAtMs > this.#acceptedSentAtMs) {
       this.#acceptedSentAtMs = call.sentAtMs;
       if (this.#waiting.size > 0) this.#resolveWaiting();
     }
-    if (this.#quietCalls !== undefined && this.#quietCalls.size > 0) this.#quietCalls.delete(keyOf(call));
+    if (this.#suppressedCalls !== undefined && this.#suppressedCalls.size > 0)
+      this.#suppressedCalls.delete(keyOf(call));
   }
 
-  /** The provider refused this call with a fresh token too. The call becomes quiet. */
-  refusedAgain(call: TokenCall): void {
+  /** The provider refused this call with a fresh token too. The call is suppressed for 30 s. */
+  onRefusedAgain(call: TokenCall): void {
     const { client, method, path } = call;
-    this.#quietCalls ??= new LRUCache({
-      max: MAX_QUIET_CALLS,
-      maxSize: MAX_QUIET_CHARACTERS,
+    this.#suppressedCalls ??= new LRUCache({
+      max: MAX_SUPPRESSED_CALLS,
+      maxSize: MAX_SUPPRESSED_CHARACTERS,
       sizeCalculation: (_, key) => key.length,
     });
-    this.#quietCalls.set(keyOf(call), { client, call: `${method} ${path}`, untilMs: this.#clock.now() + QUIET_MS });
+    this.#suppressedCalls.set(keyOf(call), {
+      client,
+      call: `${method} ${path}`,
+      untilMs: this.#clock.now() + SUPPRESSION_MS,
+    });
   }
 
-  /** The calls that are quiet now. */
+  /** The calls that are suppressed now. */
   refusedCalls(): RefusedCall[] {
-    return [...(this.#quietCalls?.values() ?? [])].filter((call) => this.#isQuiet(call));
+    return [...(this.#suppressedCalls?.values() ?? [])].filter((call) => this.#isSuppressed(call));
   }
 
   #resolveWaiting(): void {
     for (const { sentAtMs, resolve } of this.#waiting) if (sentAtMs < this.#acceptedSentAtMs) resolve(true);
   }
 
-  #isQuiet({ untilMs }: RefusedCall): boolean {
-    return this.#isWithin(QUIET_MS, untilMs - QUIET_MS);
+  #isSuppressed({ untilMs }: RefusedCall): boolean {
+    return this.#isWithin(SUPPRESSION_MS, untilMs - SUPPRESSION_MS);
   }
 
   /** False for a time in the future, which means that the clock was set back. */
@@ -272,7 +280,7 @@ export interface CacheContext {
 
 /**
  * Keeps one token and decides when to fetch the next: before it expires if it is in use, when the provider refuses it,
- * and after a delay if the exchange fails. Everyone who waits for a token waits for the same exchange.
+ * and after a delay if the exchange fails. All callers share one exchange.
  */
 export class CachedTokenSource implements TokenSource {
   readonly #fetcher: TokenFetcher;
@@ -283,14 +291,14 @@ export class CachedTokenSource implements TokenSource {
   readonly #backoff: Backoff;
   readonly #forcedRefreshes: ForcedRefreshes;
   #token: Token | undefined;
-  /** For one refresh: a provider may accept a refresh token once. It is valid for longer than its access token. */
+  /** Used for one refresh only, because a provider may accept a refresh token once. It outlives its access token. */
   #refreshToken: Secret | undefined;
   #exchange: Promise<Token> | undefined;
   /**
-   * The refused call that set the current token aside. Nobody uses the token until the exchange ends, or until a later
+   * The refused call that suspended the current token. The token is not used until the exchange ends, or until a later
    * call is accepted with it.
    */
-  #setAsideFor: TokenCall | undefined;
+  #suspendedBy: TokenCall | undefined;
   /** Whether a request has used the current token. An unused token is not refreshed before it expires. */
   #isUsed = false;
   #cancelTimer: () => void = () => {};
@@ -313,7 +321,7 @@ export class CachedTokenSource implements TokenSource {
     if (token === undefined) return undefined;
     const nowMs = this.#clock.now();
     if (nowMs >= token.expiresAtMs) return undefined;
-    if (this.#setAsideFor !== undefined && !this.#forcedRefreshes.isAcceptedAfter(this.#setAsideFor)) return undefined;
+    if (this.#suspendedBy !== undefined && !this.#forcedRefreshes.isAcceptedAfter(this.#suspendedBy)) return undefined;
     this.#isUsed = true;
     if (nowMs >= token.refreshAtMs) this.#refreshAhead();
     return token;
@@ -327,7 +335,7 @@ export class CachedTokenSource implements TokenSource {
       this.#isUsed = true;
       return next;
     } catch (error) {
-      // The exchange failed, so a token that was set aside is current again.
+      // The exchange failed, so a suspended token is current again.
       const kept = this.current();
       if (kept === undefined) throw error;
       return kept;
@@ -338,7 +346,7 @@ export class CachedTokenSource implements TokenSource {
     call.refusedAtMs = this.#clock.now();
     if (this.#isCurrent(refused)) {
       if (!this.#mayForce(call)) return undefined;
-      const isAlive = this.#forcedRefreshes.isWary() && (await this.#forcedRefreshes.waitForAcceptance(call));
+      const isAlive = this.#forcedRefreshes.isRestricted() && (await this.#forcedRefreshes.waitForAcceptance(call));
       // Another call may have forced an exchange during the wait.
       if (this.#isCurrent(refused)) {
         if (isAlive || !this.#mayForce(call)) return undefined;
@@ -346,6 +354,7 @@ export class CachedTokenSource implements TokenSource {
       }
     }
     try {
+      // During a forced exchange, `token()` could return the refused token.
       const next = isSame(this.#token, refused) ? await this.#next() : await this.token();
       if (!next.accessToken.equals(refused.accessToken.reveal())) return next;
       this.refusedAgain(next, call);
@@ -359,12 +368,12 @@ export class CachedTokenSource implements TokenSource {
   refusedAgain(token: Token, call: TokenCall): void {
     // A token from before the first refusal may be dead too. Another replica may have stored it.
     const isFresh = call.refusedAtMs === undefined || token.issuedAtMs >= call.refusedAtMs;
-    if (isFresh && isSame(this.#token, token)) this.#forcedRefreshes.refusedAgain(call);
+    if (isFresh && isSame(this.#token, token)) this.#forcedRefreshes.onRefusedAgain(call);
   }
 
   accepted(token: Token, call: TokenCall): void {
-    this.#forcedRefreshes.proves(call);
-    if (isSame(this.#token, token)) this.#forcedRefreshes.accepted(call);
+    this.#forcedRefreshes.confirm(call);
+    if (isSame(this.#token, token)) this.#forcedRefreshes.onAccepted(call);
   }
 
   async renew(): Promise<Token> {
@@ -375,7 +384,7 @@ export class CachedTokenSource implements TokenSource {
 
   status(): TokenStatus {
     return {
-      token: this.#setAsideFor === undefined ? this.#token : undefined,
+      token: this.#suspendedBy === undefined ? this.#token : undefined,
       isFetching: this.#exchange !== undefined,
       retryAtMs: this.#backoff.retryAtMs,
       failure: this.#backoff.failure(),
@@ -409,7 +418,7 @@ export class CachedTokenSource implements TokenSource {
       // `#adopt` may have set a newer token during the exchange.
       const current = this.#token;
       if (current !== undefined && token.generation !== 0 && current.generation >= token.generation) return current;
-      this.#keep(token);
+      this.#setToken(token);
       return token;
     } catch (cause) {
       const error =
@@ -417,7 +426,7 @@ export class CachedTokenSource implements TokenSource {
           ? cause
           : tokenUnavailable('Wakala could not send it', { kind: 'internal' }, { cause });
       this.#backoff.failed(error);
-      this.#setAsideFor = undefined;
+      this.#suspendedBy = undefined;
       this.#schedule(this.#backoff.remainingMs());
       throw this.#backoff.pendingError() ?? error;
     }
@@ -427,12 +436,12 @@ export class CachedTokenSource implements TokenSource {
   #adopt(token: Token): void {
     if (this.#isClosed || !isNewer(token, this.#token)) return;
     this.#backoff.succeeded();
-    this.#keep(token);
+    this.#setToken(token);
   }
 
-  #keep(token: Token): void {
-    this.#forcedRefreshes.renewed();
-    this.#setAsideFor = undefined;
+  #setToken(token: Token): void {
+    this.#forcedRefreshes.onNewToken();
+    this.#suspendedBy = undefined;
     this.#token = token;
     this.#refreshToken = token.refreshToken;
     this.#isUsed = false;
@@ -458,10 +467,10 @@ export class CachedTokenSource implements TokenSource {
     const fields = { provider: this.#provider, token: refused.fingerprint };
     this.#log.info('token_refused', { ...fields, method: call.method });
     // After a failed exchange the token stays in use, since the token endpoint may take 15 s to fail each time.
-    if (this.#backoff.failure() === undefined) this.#setAsideFor = call;
+    if (this.#backoff.failure() === undefined) this.#suspendedBy = call;
     this.#next().then(
       (next) => {
-        this.#forcedRefreshes.forced(call);
+        this.#forcedRefreshes.onForcedExchange(call);
         if (next.accessToken.equals(refused.accessToken.reveal())) {
           this.#log.warn('token_unchanged', fields);
         }
@@ -472,7 +481,7 @@ export class CachedTokenSource implements TokenSource {
 
   #refreshAhead(): void {
     if (this.#exchange !== undefined || this.#backoff.remainingMs() > 0) return;
-    // Nobody waits for this exchange. If it fails, the token stays in use.
+    // No request waits for it. If it fails, the token stays in use.
     this.#next().catch(() => {});
   }
 

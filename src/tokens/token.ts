@@ -48,9 +48,9 @@ export interface TokenCall {
   readonly method: string;
   /** Path at the upstream, without the query. */
   readonly path: string;
-  /** When the last attempt was sent. Milliseconds on the scale of `performance.now`. */
+  /** When the last attempt was sent: milliseconds on the scale of `performance.now`, unlike `refusedAtMs`. */
   sentAtMs: number;
-  /** When the first attempt was refused, in epoch milliseconds. The token source sets it. */
+  /** When the first attempt was refused: epoch milliseconds. The token source sets it. */
   refusedAtMs?: number;
 }
 
@@ -85,7 +85,7 @@ export interface TokenSource {
 
 /** State of a token source, for metrics and the dashboard. Times are epoch milliseconds. */
 export interface TokenStatus {
-  /** The last token, which may have expired. Undefined while it is set aside after a refusal. */
+  /** The last token, which may have expired. Undefined while it is suspended after a refusal. */
   readonly token: Token | undefined;
   /** Whether an exchange is under way. */
   readonly isFetching: boolean;

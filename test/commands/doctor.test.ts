@@ -251,7 +251,9 @@ describe.skipIf(!hasTool('redis-server'))('doctor and the token store', () => {
     expect(await storeAt(redis.url)).toMatchObject({
       code: 0,
       result: 'warning',
-      saw: containing(`at 127.0.0.1:${redis.port} cannot be used (ECONNREFUSED). Each process requests its own tokens`),
+      saw: containing(
+        `at 127.0.0.1:${redis.port} cannot be used (ECONNREFUSED). Until it works, each process requests its own tokens`,
+      ),
       remedy: containing('host and port'),
     });
   });

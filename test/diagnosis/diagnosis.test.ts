@@ -168,8 +168,8 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
   loop: [[{ kind: 'loop' }, UPSTREAM, 'loop', 'came back to Wakala', 'Set `upstream`']],
   shutdown: [[{ kind: 'shutdown', host: HOST }, UPSTREAM, 'shutdown', 'connections to api.example.com', 'again']],
   internal: [
-    [{ kind: 'internal' }, UPSTREAM, 'internal_error', 'Wakala itself failed', 'report'],
-    [{ kind: 'internal' }, TOKEN, 'token_unavailable', 'while it requested a token', 'report'],
+    [{ kind: 'internal' }, UPSTREAM, 'internal_error', 'An internal error in Wakala ended a request.', 'report'],
+    [{ kind: 'internal' }, TOKEN, 'token_unavailable', 'ended a token request', 'report'],
   ],
 };
 
@@ -283,6 +283,8 @@ describe('the diagnosis of the token store', () => {
   });
 
   it('needs no code', () => {
-    expect(diagnoseStore(undefined).what).toMatch(/^The token store \(Redis\) cannot be used\. Each process/);
+    expect(diagnoseStore(undefined).what).toMatch(
+      /^The token store \(Redis\) cannot be used\. Until it works, each process/,
+    );
   });
 });

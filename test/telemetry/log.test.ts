@@ -135,7 +135,7 @@ describe('the pretty line of a request', () => {
 
   it('says that Wakala answered without the provider', () => {
     expect(pretty({ ...about, duration_ms: 12, attempts: 0 })).toMatch(
-      /^- {5}POST .* {2}12 ms {2}answered by Wakala {2}#/,
+      /^- {5}POST .* {2}12 ms {2}response from Wakala {2}#/,
     );
   });
 

@@ -26,7 +26,7 @@ describe('the status of a credential', () => {
     expect(source.status().isFetching).toBe(false);
   });
 
-  it('has no token while the refused one is set aside', async () => {
+  it('has no token while the refused one is suspended', async () => {
     const { fetcher, clock, source } = cached((_, { clock }) => tokenOf(clock, 'first'));
     const first = await source.token();
     fetcher.script = undefined;
@@ -52,7 +52,7 @@ describe('the status of a credential', () => {
     expect(source.status()).toMatchObject({ failure: undefined, retryAtMs: 0 });
   });
 
-  it('lists the quiet calls while they are quiet', async () => {
+  it('lists the suppressed calls while they are suppressed', async () => {
     const { clock, source } = cached((n, { clock }) => tokenOf(clock, `token ${n}`));
     const token = await source.token();
     source.refusedAgain(token, callOf('POST', '/mpesa/b2c', 0, 'shop'));

@@ -45,7 +45,7 @@ describe('a refused token', () => {
     expect(source.current()).toBe(next);
   });
 
-  it('that has been replaced gives a quiet call the newer one too', async () => {
+  it('that has been replaced gives a suppressed call the newer one too', async () => {
     const { fetcher, source } = fresh();
     const dead = await source.token();
     const next = await source.reject(dead, callOf('GET', '/x'));
@@ -100,7 +100,7 @@ describe('while a forced exchange runs, the refused token', () => {
     return { ...bench, first, rejected };
   }
 
-  it('is set aside, and requests wait for the next token', async () => {
+  it('is suspended, and requests wait for the next token', async () => {
     const { fetcher, clock, source, rejected } = await forcing();
     expect(source.current()).toBeUndefined();
     const waiting = source.token();
@@ -169,7 +169,7 @@ describe('a token endpoint that fails', () => {
     expect(valueOf(await source.reject(first, callOf('GET', '/x')))).toBe('t-3');
   });
 
-  it('does not make the policy wary: the first exchange that works replaces a dead token', async () => {
+  it('does not restrict forced exchanges: the first exchange that works replaces a dead token', async () => {
     const { fetcher, clock, source } = cached((n, { clock: now }) => (n === 1 ? tokenOf(now, 't-1') : DOWN));
     const first = await source.token();
     for (let n = 0; n < 6; n++) {
@@ -262,7 +262,7 @@ describe('a call that was refused with a fresh token too', () => {
     expect(fetcher.count).toBe(2);
   });
 
-  it('does not become quiet by a token that has been replaced', async () => {
+  it('does not become suppressed by a token that has been replaced', async () => {
     const { source } = fresh();
     const first = await source.token();
     const second = await source.reject(first, callOf('POST', '/bad'));
@@ -270,7 +270,7 @@ describe('a call that was refused with a fresh token too', () => {
     expect(valueOf(await source.reject(second!, callOf('POST', '/bad')))).toBe('t-3');
   });
 
-  it('stays quiet if it is accepted with a token that has been replaced', async () => {
+  it('stays suppressed if it is accepted with a token that has been replaced', async () => {
     const { source } = fresh();
     const first = await source.token();
     const second = await source.reject(first, callOf('POST', '/bad'));
@@ -280,9 +280,9 @@ describe('a call that was refused with a fresh token too', () => {
   });
 });
 
-describe('after two unproven exchanges', () => {
+describe('after two unconfirmed exchanges', () => {
   /** Two calls forced an exchange each and were not accepted. The 5 s between exchanges are over. */
-  async function wary() {
+  async function restricted() {
     const bench = fresh();
     let token: Token | undefined = await bench.source.token();
     for (const path of ['/a', '/b']) token = await bench.source.reject(token!, callOf('GET', path));
@@ -292,7 +292,7 @@ describe('after two unproven exchanges', () => {
   }
 
   it('a refused call waits a second, and forces one if no later call is accepted', async () => {
-    const { fetcher, clock, source, token } = await wary();
+    const { fetcher, clock, source, token } = await restricted();
     const refused = source.reject(token, callOf('POST', '/pay', 100));
     source.accepted(token, callOf('GET', '/ok', 100));
     await clock.advance(999);
@@ -302,7 +302,7 @@ describe('after two unproven exchanges', () => {
   });
 
   it('a refusal goes to the client if a later call is accepted with the same token', async () => {
-    const { fetcher, source, token } = await wary();
+    const { fetcher, source, token } = await restricted();
     const refused = source.reject(token, callOf('POST', '/pay', 100));
     await settled();
     source.accepted(token, callOf('GET', '/ok', 101));
@@ -311,7 +311,7 @@ describe('after two unproven exchanges', () => {
   });
 
   it('500 refused calls wait together, and cause one exchange', async () => {
-    const { fetcher, clock, source, token } = await wary();
+    const { fetcher, clock, source, token } = await restricted();
     const refused = Array.from({ length: 500 }, (_, n) => source.reject(token, callOf('POST', `/pay/${n}`, 100)));
     await clock.advance(1000);
     expect(new Set((await Promise.all(refused)).map(valueOf))).toEqual(new Set(['t-4']));
@@ -319,7 +319,7 @@ describe('after two unproven exchanges', () => {
   });
 
   it('a refused call that waits gets a token that arrives in that time', async () => {
-    const { fetcher, source, token } = await wary();
+    const { fetcher, source, token } = await restricted();
     const refused = source.reject(token, callOf('POST', '/pay', 100));
     const renewed = await source.renew();
     expect(await refused).toBe(renewed);
@@ -327,7 +327,7 @@ describe('after two unproven exchanges', () => {
   });
 
   it('refusals go to the client within 5 s after the last exchange, whatever the path', async () => {
-    const { fetcher, clock, source, token } = await wary();
+    const { fetcher, clock, source, token } = await restricted();
     const refused = source.reject(token, callOf('GET', '/c'));
     await clock.advance(1000);
     const next = await refused;
@@ -336,7 +336,7 @@ describe('after two unproven exchanges', () => {
   });
 
   it('the next exchange starts at once again if the last was proven', async () => {
-    const { clock, source, token } = await wary();
+    const { clock, source, token } = await restricted();
     const call = callOf('POST', '/pay', 100);
     const refused = source.reject(token, call);
     await clock.advance(1000);
@@ -346,7 +346,7 @@ describe('after two unproven exchanges', () => {
   });
 
   it('a token is still refreshed before it expires', async () => {
-    const { fetcher, clock, source, token } = await wary();
+    const { fetcher, clock, source, token } = await restricted();
     source.current();
     await clock.advance(token.refreshAtMs - clock.now());
     expect(fetcher.count).toBe(4);

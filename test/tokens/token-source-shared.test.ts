@@ -69,7 +69,7 @@ describe('a cached token that replicas share', () => {
     expect((await next)?.generation).toBe(2);
   });
 
-  it('does not make a call quiet if it was issued before the first refusal', async () => {
+  it('does not suppress a call if it was issued before the first refusal', async () => {
     const { fetcher, cache, clock } = source();
     fetcher.tell(numbered(1));
     await clock.advance(5000);

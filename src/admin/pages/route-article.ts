@@ -123,9 +123,9 @@ function tokenText({ tokenState, credential }: RouteView, nowMs: number): Child 
   switch (tokenState) {
     case 'valid':
       return ['valid for ', h('strong', {}, countdown(endsMs, nowMs, '0 s'))];
-    case 'lapsed':
+    case 'expired':
       return ['expired ', age(endsMs, nowMs), ' ago; the next request fetches one'];
-    case 'asking':
+    case 'fetching':
       return 'being fetched';
     case 'none':
       return credential === undefined || credential.exchanges.credentials.ok === 0

@@ -128,7 +128,7 @@ function reasonOf(error: unknown, phase: 'connect' | 'tls', host: string): Reaso
 }
 
 /** A check that fails makes those after it pointless. */
-export interface EndpointChecks {
+export interface EndpointResults {
   readonly dns: CheckResult;
   readonly tcp: CheckResult;
   readonly tls: CheckResult;
@@ -138,7 +138,7 @@ export interface EndpointChecks {
  * @param origin scheme, host and port
  * @param key the configuration key that names the host
  */
-export async function checkEndpoint(origin: string, key: Key, probes: NetworkProbes): Promise<EndpointChecks> {
+export async function checkEndpoint(origin: string, key: Key, probes: NetworkProbes): Promise<EndpointResults> {
   const url = new URL(origin);
   const endpoint = endpointOf(url, key);
   const dns = await checkName(endpoint, probes);
@@ -152,6 +152,6 @@ export async function checkEndpoint(origin: string, key: Key, probes: NetworkPro
   return { dns, tcp, tls: await checkCertificate(endpoint, probes) };
 }
 
-export function isReachable({ dns, tcp, tls }: EndpointChecks): boolean {
+export function isReachable({ dns, tcp, tls }: EndpointResults): boolean {
   return [dns, tcp, tls].every(({ result }) => result !== 'failed');
 }

@@ -10,9 +10,9 @@ import { StoreUnavailable } from '../../tokens/store/store.ts';
 import type { TokenSource } from '../../tokens/token.ts';
 import { TokenSources } from '../../tokens/token-sources.ts';
 import { type Check, type CheckName, type CheckResult, failed, ok, warning } from './check-result.ts';
-import { checkEndpoint, type EndpointChecks, isReachable } from './network-checks.ts';
+import { checkEndpoint, type EndpointResults, isReachable } from './network-checks.ts';
 import type { Probes } from './probes.ts';
-import { checkCredential, type CredentialChecks, type Origins, skippedChecks } from './token-checks.ts';
+import { checkCredential, type CredentialResults, type Origins, skippedCredential } from './token-checks.ts';
 
 /** Whether the hosts of a route are those of its environment. */
 export function checkEnvironment(
@@ -39,7 +39,6 @@ function hostsOf(hosts: Hosts | undefined): string[] {
   return hosts === undefined ? [] : [hosts.api, hosts.auth ?? hosts.api].map((url) => new URL(url).host);
 }
 
-/** A production route to a host that is not built in. */
 function checkProductionHost(label: string, host: string): CheckResult {
   if (isLoopbackName(new URL(`http://${host}`).hostname)) {
     return warning({
@@ -79,14 +78,14 @@ async function checkTokenStore({ url }: TokenStoreConfig, clock: Clock): Promise
   }
 }
 
-export interface RouteChecks {
+export interface RouteReport {
   readonly route: RouteConfig;
   /** In the order in which they ran. */
   readonly checks: readonly Check[];
 }
 
-export interface Checks {
-  readonly routes: readonly RouteChecks[];
+export interface DoctorReport {
+  readonly routes: readonly RouteReport[];
   /** Undefined if none is configured. */
   readonly tokenStore: CheckResult | undefined;
 }
@@ -96,28 +95,28 @@ export async function runChecks(
   { tokenStore }: Pick<Config, 'tokenStore'>,
   routes: readonly RouteConfig[],
   { origins, probes }: { readonly origins: Origins; readonly probes: Probes },
-): Promise<Checks> {
-  const endpoints = new Map<string, Promise<EndpointChecks>>();
-  const credentials = new Map<RouteConfig, Promise<CredentialChecks>>();
+): Promise<DoctorReport> {
+  const endpoints = new Map<string, Promise<EndpointResults>>();
+  const credentials = new Map<RouteConfig, Promise<CredentialResults>>();
   const firstUsers = firstUsersOf(routes, probes);
-  const context: CheckContext = {
-    checkEndpoint: (origin, key) => once(endpoints, origin, () => checkEndpoint(origin, key, probes)),
-    checkCredential: (route) => once(credentials, route, () => checkCredential(route, origins, probes)),
+  const cachedChecks: CachedChecks = {
+    checkEndpoint: (origin, key) => cached(endpoints, origin, () => checkEndpoint(origin, key, probes)),
+    checkCredential: (route) => cached(credentials, route, () => checkCredential(route, origins, probes)),
   };
   const checked = await Promise.all(
-    routes.map(async (route): Promise<RouteChecks> => {
-      return { route, checks: await checkRoute(route, firstUsers.get(route) ?? route, context) };
+    routes.map(async (route): Promise<RouteReport> => {
+      return { route, checks: await checkRoute(route, firstUsers.get(route) ?? route, cachedChecks) };
     }),
   );
   // Last, because loading the Redis client would delay the other checks and what they measure.
   return { routes: checked, tokenStore: tokenStore && (await checkTokenStore(tokenStore, probes.clock)) };
 }
 
-function once<Key, Value>(made: Map<Key, Value>, key: Key, make: () => Value): Value {
-  const known = made.get(key);
+function cached<Key, Value>(cache: Map<Key, Value>, key: Key, make: () => Value): Value {
+  const known = cache.get(key);
   if (known !== undefined) return known;
   const value = make();
-  made.set(key, value);
+  cache.set(key, value);
   return value;
 }
 
@@ -138,38 +137,36 @@ function firstUsersOf(
   return users;
 }
 
-interface CheckContext {
-  readonly checkEndpoint: (origin: string, key: DiagnosisContext['key']) => Promise<EndpointChecks>;
-  readonly checkCredential: (route: RouteConfig) => Promise<CredentialChecks>;
+interface CachedChecks {
+  readonly checkEndpoint: (origin: string, key: DiagnosisContext['key']) => Promise<EndpointResults>;
+  readonly checkCredential: (route: RouteConfig) => Promise<CredentialResults>;
 }
 
-/** @param first the route whose token request counts for this one too */
-async function checkRoute(route: RouteConfig, first: RouteConfig, context: CheckContext): Promise<Check[]> {
+/** @param first the first route with the same token; it is checked once */
+async function checkRoute(route: RouteConfig, first: RouteConfig, cachedChecks: CachedChecks): Promise<Check[]> {
   const environment = checkEnvironment(route);
   const api = new URL(route.upstream).origin;
   const url = tokenUrl(route);
   const auth = new URL(url ?? route.upstream).origin;
-  const [apiChecks, authChecks] = await Promise.all([
-    context.checkEndpoint(api, 'upstream'),
-    context.checkEndpoint(auth, auth === api ? 'upstream' : tokenContext(route).key),
+  const [apiResults, authResults] = await Promise.all([
+    cachedChecks.checkEndpoint(api, 'upstream'),
+    cachedChecks.checkEndpoint(auth, auth === api ? 'upstream' : tokenContext(route).key),
   ]);
-  const credential =
-    environment.result === 'failed'
-      ? skippedChecks('the host is not that of the environment')
-      : isReachable(authChecks) || url === undefined
-        ? await context.checkCredential(first)
-        : skippedChecks('the token endpoint cannot be reached');
+  let credential: CredentialResults;
+  if (environment.result === 'failed') credential = skippedCredential('the host is not that of the environment');
+  else if (isReachable(authResults) || url === undefined) credential = await cachedChecks.checkCredential(first);
+  else credential = skippedCredential('the token endpoint cannot be reached');
   return [
     named('environment', environment),
-    ...endpointChecks('', apiChecks),
-    ...(auth === api ? [] : endpointChecks('auth_', authChecks)),
+    ...checksOfEndpoint('', apiResults),
+    ...(auth === api ? [] : checksOfEndpoint('auth_', authResults)),
     named('token', first === route ? credential.token : sharedWith(first, credential.token)),
     named('lifetime', credential.lifetime),
     named('clock', credential.clock),
   ];
 }
 
-function endpointChecks(prefix: '' | 'auth_', { dns, tcp, tls }: EndpointChecks): Check[] {
+function checksOfEndpoint(prefix: '' | 'auth_', { dns, tcp, tls }: EndpointResults): Check[] {
   return [named(`${prefix}dns`, dns), named(`${prefix}tcp`, tcp), named(`${prefix}tls`, tls)];
 }
 

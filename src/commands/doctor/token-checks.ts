@@ -145,16 +145,20 @@ export function checkClock(skewMs: number | undefined, host: string): CheckResul
   return ok(`the clock of this machine agrees with that of ${host}${difference}`);
 }
 
-export interface CredentialChecks {
+export interface CredentialResults {
   readonly token: CheckResult;
   readonly lifetime: CheckResult;
   readonly clock: CheckResult;
 }
 
 /** Requests one token with the credentials of a route. */
-export async function checkCredential(route: RouteConfig, origins: Origins, probes: Probes): Promise<CredentialChecks> {
+export async function checkCredential(
+  route: RouteConfig,
+  origins: Origins,
+  probes: Probes,
+): Promise<CredentialResults> {
   const { provider } = route;
-  if (isFixed(provider.token)) return skippedChecks('a fixed key: there is no token request');
+  if (isFixed(provider.token)) return skippedCredential('a fixed key: there is no token request');
   const attempt = await requestToken(route, provider.token, probes);
   const { token, hasResponse, skewMs } = attempt;
   return {
@@ -170,7 +174,7 @@ export async function checkCredential(route: RouteConfig, origins: Origins, prob
 }
 
 /** The checks of a credential if no token is requested. */
-export function skippedChecks(why: string): CredentialChecks {
+export function skippedCredential(why: string): CredentialResults {
   return { token: skipped(why), lifetime: skipped('there is no token'), clock: skipped('there is no response') };
 }
 

@@ -33,8 +33,8 @@ export class CipherError extends Error {
 }
 
 /**
- * Encrypts what replicas share, with AES-256-GCM. The associated data says what a text belongs to, so that nobody can
- * put it in another place. For a token that is the name of its credential and its generation.
+ * Encrypts what replicas share, with AES-256-GCM. The associated data says what a text belongs to. This prevents its use
+ * in another place. For a token that is the name of its credential and its generation.
  */
 export class TokenCipher {
   readonly #current: Key;

@@ -8,7 +8,9 @@ import { MAX_RETRY_AFTER_S } from '../token-response.ts';
 import { CipherError, type TokenCipher } from './cipher.ts';
 import { type StoredToken, StoreUnavailable, type TokenStore } from './store.ts';
 
-/** What the holder of a lease tells the other replicas. `generation` is the number of the lease. */
+/**
+ * What the holder of a lease tells the other replicas. The fencing number of a lease is the generation of its token.
+ */
 export type StoreEvent =
   | { readonly kind: 'stored'; readonly generation: number }
   /** The exchange failed. Replicas that wait for its token fail too, instead of making the same exchange in turn. */
@@ -18,9 +20,7 @@ export type StoreEvent =
       readonly code: 'token_denied' | 'token_unavailable';
       /** Whole seconds, up to an hour. */
       readonly retryAfterS?: number;
-      /**
-       * Undefined if the sender is of a version that sends none, or of one that sends a kind this one does not know.
-       */
+      /** Undefined if the sender's version sends no reason, or one that this version does not know. */
       readonly reason?: Reason;
     };
 
@@ -31,8 +31,8 @@ const STORED_ON_WIRE = 'posted';
 const MAX_EVENT_LENGTH = 1024;
 
 /**
- * An older failure is ignored, so that nobody can replay it. Replicas whose clocks differ by more do not share
- * failures: each makes its own request.
+ * An older failure is ignored, to prevent replays. Replicas whose clocks differ by more do not share failures: each makes
+ * its own request.
  */
 const MAX_FAILURE_AGE_MS = 60_000;
 
@@ -90,22 +90,29 @@ export function failureEvent(error: unknown, generation: number): StoreEvent | u
 
 /** The failure of another replica. The text is from this replica, since clients see it. */
 export function errorFromEvent({ code, retryAfterS, reason }: StoreEvent & { kind: 'failed' }): ProxyError {
-  const what = code === 'token_denied' ? 'was refused the token' : 'requested the token and failed';
-  const detail = `Another process of Wakala ${what}. Its log has the reason.`;
+  const what =
+    code === 'token_denied'
+      ? 'The provider refused the token request of another Wakala process.'
+      : 'The token request of another Wakala process failed.';
+  const detail = `${what} See the log of that process.`;
   return new ProxyError(code, detail, { reason, retryAfterS });
 }
 
-/** Differs from that of every token, so that an event cannot be decrypted as a token. */
+/**
+ * Differs from that of every token, so that an event cannot be decrypted as a token. `news` is kept so that replicas of
+ * several versions can decrypt each other's events.
+ */
 function associatedData(name: string): string {
   return `${name}\0news`;
 }
 
-/** A lease expires after this time unless it is renewed. So long the others wait if its holder dies. */
+/** A lease expires after this time unless it is renewed. If the holder dies, the others wait this long. */
 export const LEASE_DURATION_MS = 3000;
 
 /**
  * How long a replica waits for the leases of others before it makes its own request: the time for one exchange and one
- * lease. It limits the harm if someone else holds the lease for ever.
+ * lease. Bounds the wait if another program never releases the lease. A refresh that fails first is not covered: then the
+ * holder makes a second exchange.
  */
 export const MAX_LEASE_WAIT_MS = EXCHANGE_TIMEOUT_MS + LEASE_DURATION_MS;
 
@@ -115,7 +122,7 @@ const POLL_INTERVAL_MS = 250;
 /** A stored token that expires sooner is ignored. */
 const MIN_REMAINING_MS = 1000;
 
-/** Leases are numbered by the time in microseconds, or a little above. A number further ahead is forged. */
+/** The fencing number of a lease is the time in microseconds, or a little above. A number further ahead is forged. */
 const MAX_AHEAD_MS = 2 * 365 * 86_400_000;
 
 interface SharedContext {
@@ -125,7 +132,7 @@ interface SharedContext {
   readonly name: string;
   /** For the log. */
   readonly provider: string;
-  /** Name of this replica; each has another. */
+  /** Unique name of this replica. */
   readonly owner: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -141,7 +148,7 @@ interface SharedContext {
  * The protocol is in docs/decisions/0008-shared-tokens.md.
  */
 export class SharedTokenFetcher implements TokenFetcher {
-  readonly #provider: TokenFetcher;
+  readonly #fetcher: TokenFetcher;
   readonly #context: SharedContext;
   /** Whether the last fetch found the store unavailable. That is logged once, not for every token. */
   #isUnavailable = false;
@@ -150,9 +157,9 @@ export class SharedTokenFetcher implements TokenFetcher {
   /** The newest token that was read from the store or saved there. An older one is never used again. */
   #newest: Token | undefined;
 
-  /** @param provider requests tokens from the provider */
-  constructor(provider: TokenFetcher, context: SharedContext) {
-    this.#provider = provider;
+  /** @param fetcher requests tokens from the provider */
+  constructor(fetcher: TokenFetcher, context: SharedContext) {
+    this.#fetcher = fetcher;
     this.#context = context;
   }
 
@@ -167,7 +174,7 @@ export class SharedTokenFetcher implements TokenFetcher {
       if (!(error instanceof StoreUnavailable)) throw error;
       if (!this.#isUnavailable) log.warn('token_store_unavailable', { provider, error: error.message });
       this.#isUnavailable = true;
-      return await this.#provider.fetch(refreshToken, after);
+      return await this.#fetcher.fetch(refreshToken, after);
     }
   }
 
@@ -218,14 +225,14 @@ export class SharedTokenFetcher implements TokenFetcher {
     after: Token | undefined,
   ): Promise<Token> {
     const { store, owner, cipher, name, clock } = this.#context;
-    if (!this.#mayFollow(fencingNumber)) {
+    if (!this.#isNextGeneration(fencingNumber)) {
       await store.release(owner, undefined).catch(ignore);
-      throw new StoreUnavailable('out_of_range', 'number of the lease out of range');
+      throw new StoreUnavailable('out_of_range', 'fencing number out of range');
     }
     const stopRenewing = this.#keepLease();
     let token: Token;
     try {
-      token = { ...(await this.#provider.fetch(refreshToken, after)), generation: fencingNumber };
+      token = { ...(await this.#fetcher.fetch(refreshToken, after)), generation: fencingNumber };
     } catch (error) {
       const event = failureEvent(error, fencingNumber);
       await store.release(owner, event && encryptEvent(event, this.#context)).catch(ignore);
@@ -275,7 +282,7 @@ export class SharedTokenFetcher implements TokenFetcher {
   }
 
   /** Whether a token of this generation may come after the newest one. */
-  #mayFollow(generation: number): boolean {
+  #isNextGeneration(generation: number): boolean {
     const highest = (this.#context.clock.now() + MAX_AHEAD_MS) * 1000;
     return Number.isSafeInteger(generation) && generation > this.#newestGeneration && generation <= highest;
   }
@@ -290,7 +297,7 @@ export class SharedTokenFetcher implements TokenFetcher {
       return stored.generation === newest.generation && isAlive ? newest : undefined;
     }
     try {
-      if (!this.#mayFollow(stored.generation)) throw new CipherError('generation out of range');
+      if (!this.#isNextGeneration(stored.generation)) throw new CipherError('generation out of range');
       this.#newest = cipher.decrypt(stored.encrypted, name, stored.generation, stored.remainingMs, clock.now());
       this.#isUnreadable = false;
       return this.#newest;
@@ -306,7 +313,7 @@ export class SharedTokenFetcher implements TokenFetcher {
   #decryptEvent(text: string): StoreEvent | undefined {
     try {
       const event = decryptEvent(text, this.#context);
-      return event !== undefined && this.#mayFollow(event.generation) ? event : undefined;
+      return event !== undefined && this.#isNextGeneration(event.generation) ? event : undefined;
     } catch (error) {
       if (!(error instanceof CipherError)) throw error;
       this.#context.onForeignMessage();

@@ -262,7 +262,7 @@ describe('the number of a lease', () => {
       const token = await replica('one', {}, changed).fetch(undefined);
       expect([nameOf(token), token.generation, released]).toEqual(['one-1', 0, ['one']]);
       expect(log.lines.filter(({ event }) => event === UNAVAILABLE)).toMatchObject([
-        { fields: { error: 'number of the lease out of range' } },
+        { fields: { error: 'fencing number out of range' } },
       ]);
     },
   );

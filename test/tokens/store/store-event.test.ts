@@ -129,7 +129,9 @@ describe('a failed exchange', () => {
     expect(event).toEqual({ kind: 'failed', generation: 7, code: 'token_denied', retryAfterS: 9, reason });
     const received = errorFromEvent(event as StoreEvent & { kind: 'failed' });
     expect(received).toMatchObject({ code: 'token_denied', outcome: 'not_sent', retryAfterS: 9, reason });
-    expect(received.message).toBe('Another process of Wakala was refused the token. Its log has the reason.');
+    expect(received.message).toBe(
+      'The provider refused the token request of another Wakala process. See the log of that process.',
+    );
   });
 
   it('is not sent if the cause is a bug', () => {
