@@ -7,7 +7,7 @@ const VALUE = 'sk_made_up_5f2c';
 const secret = new Secret(VALUE);
 
 describe('a secret', () => {
-  it('gives its value when asked to', () => {
+  it('reveals its value', () => {
     expect(secret.reveal()).toBe(VALUE);
   });
 

@@ -145,7 +145,7 @@ describe('GET /api/requests/{id}', () => {
 
   it('masks headers, bodies, paths and queries', async () => {
     const admin = await startAdmin(() =>
-      json(200, { access_token: 'canary-answer', ok: true }, 'x-session: canary-answer'),
+      json(200, { access_token: 'canary-response', ok: true }, 'x-session: canary-response'),
     );
     const long = 'x'.repeat(40);
     await sendJson(
@@ -157,7 +157,7 @@ describe('GET /api/requests/{id}', () => {
     const [{ id, path } = {}] = await requestsOf(admin);
     expect(path).toBe('/raw/users/254•••49/[redacted]?pin=[redacted]&token=[redacted]');
     const { text, ...response } = await sendRequest(admin.port, `/api/requests/${String(id)}`);
-    for (const secret of [...admin.secrets(), 'canary-answer', '254708374149', long])
+    for (const secret of [...admin.secrets(), 'canary-response', '254708374149', long])
       expect(text).not.toContain(secret);
     const details = response.json() as { request: { headers: string[][]; body: { text: string } }; curl: string };
     expect(details.request.headers).toContainEqual(['x-api-key', '[redacted]']);

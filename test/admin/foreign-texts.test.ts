@@ -81,7 +81,7 @@ describe('text of clients', () => {
   it('is shown and logged without phone numbers, card numbers and tickets', async () => {
     const { proxy, port, get, adminPort } = await start(401);
     const SECRETS = /712345678|1111 ?1111|1111%20|ticket-1|4321/;
-    const told = await events(
+    const streamed = await events(
       adminPort,
       async () => {
         await sendRequest(port, '/api/pay/254712345678?pin=4321', { method: 'POST' });
@@ -96,9 +96,9 @@ describe('text of clients', () => {
       '/api/ws/254',
     );
     const pages = await Promise.all(['/', '/requests', '/api/routes', JSON_API].map(get));
-    const texts = [told, proxy.logText(), ...pages.map(({ text }) => text)];
+    const texts = [streamed, proxy.logText(), ...pages.map(({ text }) => text)];
     for (const text of texts) expect(text).not.toMatch(SECRETS);
-    expect(told).toContain('/api/ws/254•••78?ticket=[redacted]');
+    expect(streamed).toContain('/api/ws/254•••78?ticket=[redacted]');
     expect(pages[0]?.text).toContain('POST /pay/254•••78');
     expect(pages[2]?.json()['routes']).toMatchObject([{ refused_calls: [{}, {}], refused_call_count: 2 }]);
     expect(pages[3]?.text).toContain('/api/cards/411•••11');

@@ -52,9 +52,9 @@ describe('the inspector', () => {
   });
 
   it('shows masked headers and bodies, and a curl command without hidden values', async () => {
-    const admin = await startWithCall(() => json(200, { access_token: 'canary-answer-token', amount: 10 }));
+    const admin = await startWithCall(() => json(200, { access_token: 'canary-response-token', amount: 10 }));
     const page = await detailsOf(admin);
-    for (const secret of [...admin.secrets(), 'canary-answer-token', '1234<']) expect(page).not.toContain(secret);
+    for (const secret of [...admin.secrets(), 'canary-response-token', '1234<']) expect(page).not.toContain(secret);
     expect(page).toMatch(/<th scope="row">authorization<\/th><td>\[redacted\]<\/td>/);
     expect(page).toContain('&quot;access_token&quot;: &quot;[redacted]&quot;');
     const [, curl = ''] = /<textarea[^>]*>([^<]*)</.exec(page) ?? [];

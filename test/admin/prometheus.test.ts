@@ -30,18 +30,18 @@ function process(written: Partial<ProcessSnapshot> = {}, ofRoute?: RouteCounts):
   };
 }
 
-/** Scrapes of one admin listener, one after the other. `alive`: pids of all processes, if others than those heard. */
+/** Successive scrapes of one admin listener. `pids` are those of all processes; by default, those of the snapshots. */
 function scraper(context: Partial<AdminContext> = {}, file: Readonly<Record<string, unknown>> = {}) {
   const processes = (pids: readonly number[]) => pids.map((pid) => ({ pid })) as never;
   let alive: readonly number[] = [];
   const metrics = new Metrics(adminContext({ clock: CLOCK, processes: () => processes(alive), ...context }, { file }));
-  return async (heard: readonly ProcessSnapshot[], pids = heard.map(({ pid }) => pid)) => {
+  return async (snapshots: readonly ProcessSnapshot[], pids = snapshots.map(({ pid }) => pid)) => {
     alive = pids;
-    return new Scrape(metrics.render(heard).text);
+    return new Scrape(metrics.render(snapshots).text);
   };
 }
 
-const scrapeOf = (...heard: readonly ProcessSnapshot[]) => scraper()(heard);
+const scrapeOf = (...snapshots: readonly ProcessSnapshot[]) => scraper()(snapshots);
 
 describe('the metrics of several processes', () => {
   it('are added up', async () => {

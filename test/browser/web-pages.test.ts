@@ -90,7 +90,7 @@ describe.runIf(HAS_CHROMIUM)('a page in Chromium', { timeout: 60_000 }, () => {
     expect(upstream.received.toString()).toBe('');
   });
 
-  it('cannot reach the proxy by a host name of its own', async () => {
+  it('cannot reach the proxy through its own host name', async () => {
     const { upstream, proxy, page, refused } = await start(OPEN);
     const origin = `http://rebound.example:${proxy.port}`;
     // The name resolved to another address when the page was loaded.

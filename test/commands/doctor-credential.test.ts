@@ -159,7 +159,7 @@ describe('a token endpoint', () => {
 });
 
 describe('the lifetime of a token', () => {
-  const answering = (fields: object) =>
+  const respondingWith = (fields: object) =>
     atTokenEndpoint((_, response) => response.end(JSON.stringify({ access_token: 't', ...fields })));
 
   it.each([
@@ -167,13 +167,13 @@ describe('the lifetime of a token', () => {
     [59, 'warning', '59 s (from `expires_in`), refreshed 12 s before it ends.'],
     [3600, 'ok', '1 h (from `expires_in`), refreshed 30 s before it ends'],
   ])('of %s seconds gets: %s', async (expires_in, result, what) => {
-    const { code, check } = await answering({ expires_in });
+    const { code, check } = await respondingWith({ expires_in });
     expect(check('lifetime')).toMatchObject({ result, what });
     expect(code).toBe(0);
   });
 
   it('that the response does not have is assumed, with a warning', async () => {
-    const { code, check } = await answering({});
+    const { code, check } = await respondingWith({});
     expect(check('lifetime')).toMatchObject({
       result: 'warning',
       what: containing('Wakala assumes 59 min 59 s'),
@@ -185,7 +185,7 @@ describe('the lifetime of a token', () => {
   it('may come from the token itself', async () => {
     const exp = Math.floor(Date.now() / 1000) + 900;
     const access_token = `e30.${Buffer.from(JSON.stringify({ exp })).toString('base64url')}.x`;
-    expect((await answering({ access_token })).check('lifetime').what).toContain('from `exp` in the token itself');
+    expect((await respondingWith({ access_token })).check('lifetime').what).toContain('from `exp` in the token itself');
   });
 });
 

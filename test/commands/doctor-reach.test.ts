@@ -88,7 +88,7 @@ describe('a connection', () => {
     const clock = new ManualClock();
     const asked = Promise.withResolvers<undefined>();
     let lookups = 0;
-    // The first answers the check of the name; the connection waits for the second.
+    // The first lookup is the check of the name; the connection waits for the second.
     const lookup: LookupFunction = (...args) => {
       if (++lookups === 1) everyNameIsHere(...args);
       else asked.resolve(undefined);

@@ -31,8 +31,8 @@ const withFiles = (files: Readonly<Record<string, string>>): Surroundings => ({
 const jwt = (key: string, ...lines: string[]) =>
   problemsOf(bank([...JWT, ...lines], 'client_id: i'), withFiles({ key }));
 
-function requestOf(lines: readonly string[], credentials?: string, world?: Surroundings) {
-  const route = routeOf(bank(lines, credentials), world);
+function requestOf(lines: readonly string[], credentials?: string, surroundings?: Surroundings) {
+  const route = routeOf(bank(lines, credentials), surroundings);
   if (isFixed(route.provider.token)) throw new Error('fixed');
   return { route, request: route.provider.token.request };
 }
@@ -323,8 +323,8 @@ describe('a problem is', () => {
 
   it('a key file that others can read, in production', () => {
     const text = `environment: production\n${bank(JWT, 'client_id: i')}`;
-    const world = { ...withFiles({ key: pemOf(EC) }), modes: { '/run/key': 0o644 } };
-    expect(problemsOf(text, world)).toEqual([
+    const surroundings = { ...withFiles({ key: pemOf(EC) }), modes: { '/run/key': 0o644 } };
+    expect(problemsOf(text, surroundings)).toEqual([
       expect.stringMatching(/^9:12 .*other users of this machine can read `\/run\/key`/),
     ]);
   });

@@ -37,9 +37,9 @@ describe('field', () => {
   it('gives a key that is left out its default, parsed', () => {
     const schema = z.strictObject({
       wait: field(duration('1ms', '24h'), { doc, default: '60s' }),
-      room: field(size('0', '1GiB'), { doc, default: '10MiB' }),
+      space: field(size('0', '1GiB'), { doc, default: '10MiB' }),
     });
-    expect(schema.parse({})).toEqual({ wait: 60_000, room: 10 * 1024 ** 2 });
+    expect(schema.parse({})).toEqual({ wait: 60_000, space: 10 * 1024 ** 2 });
   });
 
   it('leaves a fallback to the code that applies it', () => {

@@ -25,7 +25,7 @@ function places(environment: string): string {
   ].join('\n');
 }
 
-function world(mode: number | undefined, more: Surroundings = {}): Surroundings {
+function surroundings(mode: number | undefined, more: Surroundings = {}): Surroundings {
   return { files: { '/run/s': SECRET }, modes: mode === undefined ? {} : { '/run/s': mode }, ...more };
 }
 
@@ -43,23 +43,23 @@ const SHARED = [
 
 describe('a secret file that others can read', () => {
   it.each([0o100644, 0o100640, 0o100604, 0o100444])('is a warning in the sandbox (mode %o)', (mode) => {
-    expect(problemsOf(places('sandbox'), world(mode))).toEqual([]);
-    expect(warningsOf(places('sandbox'), world(mode))).toEqual(SHARED);
+    expect(problemsOf(places('sandbox'), surroundings(mode))).toEqual([]);
+    expect(warningsOf(places('sandbox'), surroundings(mode))).toEqual(SHARED);
   });
 
   it('is a problem in production', () => {
-    expect(problemsOf(places('production'), world(0o100644))).toEqual(SHARED);
-    expect(warningsOf(places('production'), world(0o100644))).toEqual([]);
+    expect(problemsOf(places('production'), surroundings(0o100644))).toEqual(SHARED);
+    expect(warningsOf(places('production'), surroundings(0o100644))).toEqual([]);
   });
 
   it('is a warning where production is emulated', () => {
-    expect(problemsOf(places('production'), world(0o100644, { emulated: true }))).toEqual([]);
-    expect(warningsOf(places('production'), world(0o100644, { emulated: true }))).toEqual(SHARED);
+    expect(problemsOf(places('production'), surroundings(0o100644, { emulated: true }))).toEqual([]);
+    expect(warningsOf(places('production'), surroundings(0o100644, { emulated: true }))).toEqual(SHARED);
   });
 
   it.each([0o100600, 0o100400, 0o100700, 0o100611, undefined])('is not reported with mode %o', (mode) => {
-    expect(problemsOf(places('production'), world(mode))).toEqual([]);
-    expect(warningsOf(places('production'), world(mode))).toEqual([]);
+    expect(problemsOf(places('production'), surroundings(mode))).toEqual([]);
+    expect(warningsOf(places('production'), surroundings(mode))).toEqual([]);
   });
 
   it('is a problem if a production route uses it', () => {
@@ -71,14 +71,18 @@ describe('a secret file that others can read', () => {
       '    credentials: {app_key: k, app_secret: "${file:/run/s}"}',
       '',
     ].join('\n');
-    expect(problemsOf(text, world(0o644)).map((problem) => problem.split(' ')[0])).toEqual([
+    expect(problemsOf(text, surroundings(0o644)).map((problem) => problem.split(' ')[0])).toEqual([
       '2:43',
       '3:26',
       '4:22',
       '4:80',
       '14:43',
     ]);
-    expect(warningsOf(text, world(0o644)).map((warning) => warning.split(' ')[0])).toEqual(['8:53', '9:22', '10:34']);
+    expect(warningsOf(text, surroundings(0o644)).map((warning) => warning.split(' ')[0])).toEqual([
+      '8:53',
+      '9:22',
+      '10:34',
+    ]);
   });
 
   it('is found beside the configuration file', () => {

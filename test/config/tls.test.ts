@@ -166,8 +166,8 @@ describe('a TLS file is a problem', () => {
 
   it('if its key is too weak', () => {
     const weak = issue({ name: 'weak', issuer: ca, keys: generateKeyPairSync('rsa', { modulusLength: 512 }) });
-    const world = { files: { ...files, '/tls/cert.pem': weak.cert, '/tls/key.pem': weak.key } };
-    expect(problemsOf(listening(), world)).toEqual([`${CERT}cannot be used: ERR_SSL_EE_KEY_TOO_SMALL`]);
+    const surroundings = { files: { ...files, '/tls/cert.pem': weak.cert, '/tls/key.pem': weak.key } };
+    expect(problemsOf(listening(), surroundings)).toEqual([`${CERT}cannot be used: ERR_SSL_EE_KEY_TOO_SMALL`]);
   });
 });
 
@@ -176,12 +176,12 @@ describe('the dates of a certificate', () => {
   const from = new Date('2030-01-01T00:00:00Z');
   const dated = issue({ name: 'dated', from, to });
   const warnings = (date: Date) => {
-    const world = {
+    const surroundings = {
       files: { ...files, '/tls/cert.pem': dated.cert, '/tls/key.pem': dated.key },
       nowMs: date.getTime(),
     };
-    expect(problemsOf(listening(), world)).toEqual([]);
-    return warningsOf(listening(), world);
+    expect(problemsOf(listening(), surroundings)).toEqual([]);
+    return warningsOf(listening(), surroundings);
   };
   const DAYS = 86_400_000;
   const at = (offset: number) => new Date(to.getTime() + offset);
@@ -214,8 +214,8 @@ describe('the dates of a certificate', () => {
 
   it('count for the issuers of client certificates too', () => {
     const old = issue({ name: 'old', isCa: true, to });
-    const world = { ...withFile('/tls/ca.pem', ca.cert + old.cert), nowMs: at(1).getTime() };
-    expect(warningsOf(listening(MUTUAL), world)).toEqual([
+    const surroundings = { ...withFile('/tls/ca.pem', ca.cert + old.cert), nowMs: at(1).getTime() };
+    expect(warningsOf(listening(MUTUAL), surroundings)).toEqual([
       '7:60 listen.tls.client_ca | listen.tls.client_ca: expired on 2030-06-30, by the clock of this machine; ' +
         'renew it, or no client can connect',
     ]);
@@ -233,9 +233,9 @@ describe('client_ca', () => {
   });
 
   it('that cannot be read is reported once', () => {
-    const world = withFile('/tls/ca.pem', '');
-    expect(problemsOf(listening(MUTUAL, '0.0.0.0:8443', 'clients: [{name: a}]'), world)).toHaveLength(1);
-    expect(problemsOf(listening('1', '0.0.0.0:8443', 'clients: [{name: a}]'), world)).toHaveLength(1);
+    const surroundings = withFile('/tls/ca.pem', '');
+    expect(problemsOf(listening(MUTUAL, '0.0.0.0:8443', 'clients: [{name: a}]'), surroundings)).toHaveLength(1);
+    expect(problemsOf(listening('1', '0.0.0.0:8443', 'clients: [{name: a}]'), surroundings)).toHaveLength(1);
   });
 
   it('makes the keys of clients optional', () => {

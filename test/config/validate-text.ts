@@ -26,12 +26,12 @@ export function validateText(
 }
 
 /** `line:column key | message` of every problem, in order. */
-export function problemsOf(text: string, world: Surroundings = {}): string[] {
-  return validateText(text, world).problems.map(shown);
+export function problemsOf(text: string, surroundings: Surroundings = {}): string[] {
+  return validateText(text, surroundings).problems.map(shown);
 }
 
-export function warningsOf(text: string, world: Surroundings = {}): string[] {
-  return validateText(text, world).warnings.map(shown);
+export function warningsOf(text: string, surroundings: Surroundings = {}): string[] {
+  return validateText(text, surroundings).warnings.map(shown);
 }
 
 function shown({ line, column, key, message }: ValidatedConfig['problems'][number]): string {
@@ -39,8 +39,8 @@ function shown({ line, column, key, message }: ValidatedConfig['problems'][numbe
 }
 
 /** The configuration of a text without problems. */
-export function good(text: string, world: Surroundings = {}): Config {
-  const { config, problems } = validateText(text, world);
+export function good(text: string, surroundings: Surroundings = {}): Config {
+  const { config, problems } = validateText(text, surroundings);
   if (config === undefined) throw new Error(problems.map(shown).join('\n'));
   return config;
 }
@@ -61,8 +61,8 @@ export function topWith(...lines: string[]): string {
   return `${mpesaWith()}${lines.join('\n')}\n`;
 }
 
-export function routeOf(text: string, world: Surroundings = {}): RouteConfig {
-  const [route] = good(text, world).routes;
+export function routeOf(text: string, surroundings: Surroundings = {}): RouteConfig {
+  const [route] = good(text, surroundings).routes;
   if (route === undefined) throw new Error('no route');
   return route;
 }

@@ -15,7 +15,7 @@ const CONFIG = resolve(FILE);
 const ENVIRONMENT = { production: 'environment: production\n', sandbox: 'environment: sandbox\n' };
 const SECRET = mpesaWith().replace('consumer_key: k', 'consumer_key: "${file:/run/keys/k}"');
 
-function world(modes: Surroundings['modes'] = {}): Surroundings {
+function surroundings(modes: Surroundings['modes'] = {}): Surroundings {
   return { files: { '/run/keys/k': 'k', '/run/url': 'https://api.example.com' }, modes };
 }
 
@@ -44,15 +44,15 @@ describe('a file that others can write', () => {
       [written(AT_KEY, '/run/keys/k', 'read and write', 'chmod 600 /run/keys/k')],
     ],
   ])('is a problem in production, and a warning in the sandbox: %s', (_, modes, expected) => {
-    expect(problemsOf(ENVIRONMENT.production + SECRET, world(modes))).toEqual(expected);
-    expect(problemsOf(ENVIRONMENT.sandbox + SECRET, world(modes))).toEqual([]);
-    expect(warningsOf(ENVIRONMENT.sandbox + SECRET, world(modes))).toEqual(expected);
+    expect(problemsOf(ENVIRONMENT.production + SECRET, surroundings(modes))).toEqual(expected);
+    expect(problemsOf(ENVIRONMENT.sandbox + SECRET, surroundings(modes))).toEqual([]);
+    expect(warningsOf(ENVIRONMENT.sandbox + SECRET, surroundings(modes))).toEqual(expected);
   });
 
   it('is a problem even without a secret, because it decides where tokens go', () => {
     const text = ENVIRONMENT.production + mpesaWith('upstream: "${file:/run/url}"');
-    expect(problemsOf(text, world({ '/run/url': 0o100644 }))).toEqual([]);
-    expect(problemsOf(text, world({ '/run/url': 0o100666 }))).toEqual([
+    expect(problemsOf(text, surroundings({ '/run/url': 0o100644 }))).toEqual([]);
+    expect(problemsOf(text, surroundings({ '/run/url': 0o100666 }))).toEqual([
       written('6:15 routes./mpesa/*.upstream | routes./mpesa/*.upstream: ', '/run/url'),
     ]);
   });
@@ -71,15 +71,15 @@ describe('a file that others can write', () => {
   });
 
   it('is a warning where production is emulated', () => {
-    const emulated = { ...world({ [CONFIG]: 0o666 }), emulated: true };
+    const emulated = { ...surroundings({ [CONFIG]: 0o666 }), emulated: true };
     expect(problemsOf(ENVIRONMENT.production + SECRET, emulated)).toEqual([]);
     expect(warningsOf(ENVIRONMENT.production + SECRET, emulated)).toHaveLength(1);
   });
 
   it.each([0o100600, 0o100644, 0o100755, undefined])('is not reported with mode %o', (mode) => {
     const modes: Surroundings['modes'] = mode === undefined ? {} : { [CONFIG]: mode };
-    expect(problemsOf(ENVIRONMENT.production + SECRET, world(modes))).toEqual([]);
-    expect(warningsOf(ENVIRONMENT.production + SECRET, world(modes))).toEqual([]);
+    expect(problemsOf(ENVIRONMENT.production + SECRET, surroundings(modes))).toEqual([]);
+    expect(warningsOf(ENVIRONMENT.production + SECRET, surroundings(modes))).toEqual([]);
   });
 });
 
@@ -87,15 +87,15 @@ describe('a folder that others can write', () => {
   it('is reported like a file, because they can replace the file', () => {
     const expected = [replaced(AT_KEY, '/run/keys/k', '/run/keys')];
     for (const mode of [0o40777, 0o40775, 0o40757]) {
-      expect(problemsOf(ENVIRONMENT.production + SECRET, world({ '/run/keys': mode }))).toEqual(expected);
-      expect(warningsOf(ENVIRONMENT.sandbox + SECRET, world({ '/run/keys': mode }))).toEqual(expected);
+      expect(problemsOf(ENVIRONMENT.production + SECRET, surroundings({ '/run/keys': mode }))).toEqual(expected);
+      expect(warningsOf(ENVIRONMENT.sandbox + SECRET, surroundings({ '/run/keys': mode }))).toEqual(expected);
     }
-    expect(problemsOf(ENVIRONMENT.production + SECRET, world({ '/run/keys': 0o40755 }))).toEqual([]);
+    expect(problemsOf(ENVIRONMENT.production + SECRET, surroundings({ '/run/keys': 0o40755 }))).toEqual([]);
   });
 
   it('is reported for the configuration too', () => {
     const modes = { [resolve('.')]: 0o40777 };
-    expect(problemsOf(ENVIRONMENT.production + SECRET, world(modes))).toEqual([
+    expect(problemsOf(ENVIRONMENT.production + SECRET, surroundings(modes))).toEqual([
       replaced('1:1  | ', CONFIG, resolve('.')),
     ]);
   });

@@ -152,7 +152,7 @@ describe.each([
   ['emulated', COMPOSE, []],
   ['live', LIVE, COMPOSE.services['wakala']?.secrets ?? []],
 ] as const)('deploy/compose/%s', (folder, { services, secrets }, below) => {
-  it('passes the check, and is told only that Redis is asked without TLS', () => {
+  it('passes the check, which warns only that Redis is used without TLS', () => {
     const { problems, warnings } = examined(folder);
     expect(problems.map(formatProblem)).toEqual([]);
     expect(warnings.map(({ key }) => key)).toEqual(['token_store.redis']);
@@ -182,7 +182,7 @@ describe('deploy/compose/live.yaml', () => {
 });
 
 describe('deploy/compose/secrets/emulated', () => {
-  it('is made up, and nobody takes it for real', () => {
+  it('is recognizably fake', () => {
     for (const [name, { file }] of Object.entries(COMPOSE.secrets)) {
       expect(readFileSync(path.join(FOLDER, file), 'utf8'), name).toMatch(/^made-up-.*-for-the-emulators\n$/);
     }

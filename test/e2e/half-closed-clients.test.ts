@@ -11,7 +11,7 @@ const GET = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';
 const POST = 'POST /api/pay HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody';
 
 /** The response after the interim one with which the proxy checks whether the client is connected. */
-async function finalAnswer(client: RawClient): Promise<RawResponse> {
+async function finalResponse(client: RawClient): Promise<RawResponse> {
   for (;;) {
     const response = await client.nextResponse();
     if (response.status !== 100) return response;
@@ -33,7 +33,7 @@ describe('a client that closes its sending side after its request', () => {
     await RawClient.open(proxy.port);
     expect(socket.destroyed).toBe(false);
     send(reply(200, 'paid'));
-    expect((await finalAnswer(client)).body.toString()).toBe('paid');
+    expect((await finalResponse(client)).body.toString()).toBe('paid');
     expect(await client.ending).toBe('clean');
   });
 
@@ -44,7 +44,7 @@ describe('a client that closes its sending side after its request', () => {
     const client = await RawClient.open(proxy.port);
     client.send(POST);
     client.socket.end();
-    const response = await finalAnswer(client);
+    const response = await finalResponse(client);
     expect(response.body.toString()).toBe('paid');
     expect(response.values('wakala-token')).toEqual(['replayed']);
   });
@@ -55,7 +55,7 @@ describe('a client that closes its sending side after its request', () => {
     const client = await RawClient.open(proxy.port);
     client.send(GET + GET.replace('/x', '/y') + GET.replace('/x', '/z'));
     client.socket.end();
-    for (const target of ['/x', '/y', '/z']) expect((await finalAnswer(client)).body.toString()).toBe(target);
+    for (const target of ['/x', '/y', '/z']) expect((await finalResponse(client)).body.toString()).toBe(target);
     expect(await client.ending).toBe('clean');
   });
 
@@ -66,7 +66,7 @@ describe('a client that closes its sending side after its request', () => {
     const client = await RawClient.open(proxy.port);
     client.send(GET);
     client.socket.end();
-    expect((await finalAnswer(client)).body.equals(body)).toBe(true);
+    expect((await finalResponse(client)).body.equals(body)).toBe(true);
   });
 
   it('gets no interim response to an HTTP/1.0 request', async () => {
@@ -101,7 +101,7 @@ describe('a client that closes its sending side after its request', () => {
       client.socket.end();
       const { send } = await upstream.request();
       setTimeout(() => send(reply(200, 'paid')), 100);
-      expect((await finalAnswer(client)).body.toString()).toBe('paid');
+      expect((await finalResponse(client)).body.toString()).toBe('paid');
       expect(upstream.requests).toHaveLength(1);
     }
   });
@@ -140,7 +140,7 @@ describe('a client that closes its sending side after its request', () => {
     const client = await RawClient.open(proxy.port);
     client.send(GET);
     client.socket.end();
-    expect(await finalAnswer(client)).toMatchObject({ status: 504 });
+    expect(await finalResponse(client)).toMatchObject({ status: 504 });
     expect(await client.ending).toBe('clean');
   });
 });

@@ -58,7 +58,7 @@ async function serving(env: Record<string, string>, upstreamPort: number): Promi
   return Number(port);
 }
 
-async function answerOver(env: Record<string, string>) {
+async function responseOver(env: Record<string, string>) {
   return await sendRequest(await serving(env, await provider()), '/api/pay');
 }
 
@@ -71,12 +71,12 @@ function authorityFile(): string {
 }
 
 it('a provider over HTTPS gets token requests and calls if its certificate is trusted', async () => {
-  const response = await answerOver({ NODE_EXTRA_CA_CERTS: authorityFile() });
+  const response = await responseOver({ NODE_EXTRA_CA_CERTS: authorityFile() });
   expect([response.status, response.body.toString()]).toEqual([200, 'paid']);
 }, 60_000);
 
 it('a provider whose certificate is not trusted gets no credentials, whatever the environment variables say', async () => {
-  const response = await answerOver({ NODE_TLS_REJECT_UNAUTHORIZED: '0' });
+  const response = await responseOver({ NODE_TLS_REJECT_UNAUTHORIZED: '0' });
   expect(response.status).toBe(503);
   expect(response.json()).toMatchObject({ code: 'token_unavailable', outcome: 'not_sent' });
 }, 60_000);
@@ -87,5 +87,5 @@ it('a truncated response to a refused WebSocket handshake is not taken for compl
   client.send(
     ['GET /api/ws HTTP/1.1', 'Host: localhost', 'Connection: Upgrade', 'Upgrade: websocket', '', ''].join('\r\n'),
   );
-  await expect(client.nextResponse()).rejects.toThrow('the connection ended within an answer');
+  await expect(client.nextResponse()).rejects.toThrow('the connection ended within a response');
 }, 60_000);

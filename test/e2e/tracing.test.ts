@@ -149,7 +149,7 @@ describe('the trace of a request', () => {
   });
 
   it('contains no token, secret, header, query, body or telephone number', async () => {
-    const { upstream, collector, proxy, ended } = await start(refusingFirstToken(() => reply(200, 'canary-answer')));
+    const { upstream, collector, proxy, ended } = await start(refusingFirstToken(() => reply(200, 'canary-response')));
     const opaque = 'canary-opaque-0123456789abcdef0123456789';
     await sendRequest(proxy.port, `/api/pay/254708374149/${opaque}?pin=canary-query`, {
       headers: { authorization: 'Bearer canary-client', 'x-api-key': 'canary-header', tracestate: 'canary=state' },

@@ -105,7 +105,7 @@ describe('a response that breaks off after its head', () => {
     client.send(GET);
     await client.ending;
     // Neither the full length nor a last chunk: no client can take this for a complete response.
-    await expect(client.nextResponse()).rejects.toThrow('ended within an answer');
+    await expect(client.nextResponse()).rejects.toThrow('ended within a response');
     expect(client.received.toString('latin1')).not.toContain('0\r\n\r\n');
     await expect(sendRequest(proxy.port, '/api/x')).rejects.toThrow();
     expect(await proxy.logged('response_incomplete')).toMatchObject({ code: 'upstream_reset', outcome: 'unknown' });
@@ -138,7 +138,7 @@ describe('a response that breaks off after its head', () => {
   it('stops coming is aborted at the deadline', async () => {
     const upstream = await RawUpstream.start(() => 'HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nhalf');
     const proxy = await startProxyTo(upstream, { timeout: '150ms' });
-    await expect(sendRaw(proxy.port, GET)).rejects.toThrow('ended within an answer');
+    await expect(sendRaw(proxy.port, GET)).rejects.toThrow('ended within a response');
     expect(await proxy.logged('response_incomplete')).toMatchObject({ code: 'upstream_timeout' });
   });
 });

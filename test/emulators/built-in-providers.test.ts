@@ -3,7 +3,7 @@ import { valueAt } from '../../src/json.ts';
 import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { placeholdersIn } from '../../src/providers/template.ts';
-import { emulate, requestToken, sampleCall, send, tokenOf } from './support.ts';
+import { emulate, requestToken, sampleCall, send, shape, tokenOf } from './support.ts';
 
 /** The providers with hosts and a token endpoint. */
 const withTokenEndpoint = providers.flatMap((provider): [string, { provider: Provider; token: Exchange }][] =>
@@ -14,12 +14,6 @@ const CREATED = new Map([
   ['paypal', 201],
   ['kopokopo', 201],
 ]);
-
-/** Keys and value types, recursively. */
-function shape(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return typeof value;
-  return Object.entries(value).map(([key, below]) => [key, shape(below)]);
-}
 
 describe.each(withTokenEndpoint)('the emulator of %s', (name, { provider, token }) => {
   const inRequest = Object.values(token.request.body?.fields ?? {})

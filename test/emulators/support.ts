@@ -168,3 +168,9 @@ export async function startCallbackServer(status = 200, headers: Record<string, 
 export function jsonOf(body: Buffer): JsonObject {
   return JSON.parse(body.toString()) as JsonObject;
 }
+
+/** Keys and value types, recursively. */
+export function shape(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return typeof value;
+  return Object.entries(value).map(([key, below]) => [key, shape(below)]);
+}

@@ -138,7 +138,7 @@ describe('a WebSocket handshake on a route that allows it', () => {
 
   it.each([
     ['alone', ''],
-    ['behind another that is owed its answer', request('GET /api/first')],
+    ['behind a request whose response is pending', request('GET /api/first')],
   ])('is not sent after a request with invalid framing, %s', async (_, first) => {
     acceptHandshakes(bench(), '/base/ws/smuggled');
     bench().upstream.forget();

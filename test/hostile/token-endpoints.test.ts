@@ -31,15 +31,15 @@ const DENIED = '502 token_denied not_sent';
 const BROKEN: readonly Broken[] = [
   { name: 'down', script: (socket) => void socket.resetAndDestroy() },
   { name: 'closing at once', script: (socket) => void socket.end() },
-  { name: 'answering junk', script: () => 'junk\r\n\r\n' },
-  { name: 'answering 500', script: () => json(500, { error: 'x' }) },
-  { name: 'answering 502 with HTML', script: () => page(502) },
-  { name: 'answering 429', script: () => json(429, {}) },
-  { name: 'answering 200 with HTML', script: () => page(200) },
-  { name: 'answering 200 with nothing', script: () => reply(200) },
-  { name: 'answering 204', script: () => 'HTTP/1.1 204 No Content\r\n\r\n' },
-  { name: 'answering junk for JSON', script: () => jsonText('junk') },
-  { name: 'answering half a JSON', script: () => jsonText('{"access_token":"scripted-tok') },
+  { name: 'responding with junk', script: () => 'junk\r\n\r\n' },
+  { name: 'responding with 500', script: () => json(500, { error: 'x' }) },
+  { name: 'responding with 502 with HTML', script: () => page(502) },
+  { name: 'responding with 429', script: () => json(429, {}) },
+  { name: 'responding with 200 with HTML', script: () => page(200) },
+  { name: 'responding with 200 with nothing', script: () => reply(200) },
+  { name: 'responding with 204', script: () => 'HTTP/1.1 204 No Content\r\n\r\n' },
+  { name: 'responding with junk for JSON', script: () => jsonText('junk') },
+  { name: 'responding with half a JSON', script: () => jsonText('{"access_token":"scripted-tok') },
   {
     name: 'cut within its body',
     script: (socket) => void socket.end(`${OK}content-length: 99\r\n\r\n{"access_token":"a"}`),
@@ -50,20 +50,20 @@ const BROKEN: readonly Broken[] = [
   },
   { name: 'redirecting', script: () => reply(302, '', 'location: http://127.0.0.1:1/') },
   { name: 'redirecting to itself', script: () => reply(307, '', 'location: /issue/token') },
-  { name: 'answering with status 099', script: () => 'HTTP/1.1 099 Low\r\ncontent-length: 0\r\n\r\n' },
-  { name: 'answering with status 999', script: () => 'HTTP/1.1 999 High\r\ncontent-length: 0\r\n\r\n' },
+  { name: 'responding with status 099', script: () => 'HTTP/1.1 099 Low\r\ncontent-length: 0\r\n\r\n' },
+  { name: 'responding with status 999', script: () => 'HTTP/1.1 999 High\r\ncontent-length: 0\r\n\r\n' },
   { name: 'switching protocols', script: () => 'HTTP/1.1 101 S\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n' },
-  { name: 'answering with two lengths', script: () => `${OK}content-length: 2\r\ncontent-length: 3\r\n\r\n{}` },
+  { name: 'responding with two lengths', script: () => `${OK}content-length: 2\r\ncontent-length: 3\r\n\r\n{}` },
   {
-    name: 'answering with a head of 100 KB',
+    name: 'responding with a head of 100 KB',
     script: () => reply(200, JSON.stringify(TOKEN), `a: ${'b'.repeat(100_000)}`),
   },
-  { name: 'answering with 70 KB', script: () => tokenOf({ ...TOKEN, padding: 'x'.repeat(70_000) }) },
-  { name: 'answering null', script: () => jsonText('null') },
-  { name: 'answering a list', script: () => tokenOf([TOKEN]) },
-  { name: 'answering a text', script: () => jsonText('"scripted-token-1"') },
-  { name: 'answering a deep list', script: () => jsonText('['.repeat(30_000)) },
-  { name: 'answering no token', script: () => tokenOf({ expires_in: 3600 }) },
+  { name: 'responding with 70 KB', script: () => tokenOf({ ...TOKEN, padding: 'x'.repeat(70_000) }) },
+  { name: 'responding with null', script: () => jsonText('null') },
+  { name: 'responding with a list', script: () => tokenOf([TOKEN]) },
+  { name: 'responding with a text', script: () => jsonText('"scripted-token-1"') },
+  { name: 'responding with a deep list', script: () => jsonText('['.repeat(30_000)) },
+  { name: 'responding with no token', script: () => tokenOf({ expires_in: 3600 }) },
   ...[
     '',
     '   ',
@@ -81,21 +81,21 @@ const BROKEN: readonly Broken[] = [
     'a\u20ac',
     'a'.repeat(9000),
   ].map((token) => ({
-    name: `answering the token ${JSON.stringify(token).slice(0, 30)}`,
+    name: `responding with the token ${JSON.stringify(token).slice(0, 30)}`,
     script: () => tokenOf({ access_token: token, expires_in: 3600 }),
   })),
   ...[0, -1, -3600, '0', '-1'].map((lifetime) => ({
-    name: `answering a lifetime of ${JSON.stringify(lifetime)}`,
+    name: `responding with a lifetime of ${JSON.stringify(lifetime)}`,
     script: () => tokenOf({ ...TOKEN, expires_in: lifetime }),
   })),
   ...[0, 1, '2020-01-01T00:00:00Z', 1_577_836_800].map((moment) => ({
-    name: `answering an expiry of ${JSON.stringify(moment)}`,
+    name: `responding with an expiry of ${JSON.stringify(moment)}`,
     script: () => tokenOf({ ...TOKEN, expires_at: moment }),
   })),
   { name: 'refusing the credentials', script: () => json(401, { error: 'invalid_client' }), expected: DENIED },
   { name: 'refusing them with 400', script: () => json(400, { error: 'invalid_client' }), expected: DENIED },
   { name: 'refusing them with an empty 403', script: () => reply(403), expected: DENIED },
-  { name: 'behind a firewall that answers 403', script: () => page(403) },
+  { name: 'behind a firewall that responds with 403', script: () => page(403) },
 ];
 
 describe.each(BROKEN)('a token endpoint that is $name', ({ script, expected = '503 token_unavailable not_sent' }) => {
@@ -129,7 +129,7 @@ describe('a token endpoint that is silent', () => {
     ['altogether', () => undefined],
     ['within its head', () => 'HTTP/1.1 200 OK\r\n'],
     ['within its body', () => 'HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"acc'],
-    ['behind an interim answer', () => 'HTTP/1.1 102 Processing\r\n\r\n'],
+    ['behind an interim response', () => 'HTTP/1.1 102 Processing\r\n\r\n'],
   ])('%s results in 503 at the deadline, and one exchange for all', async (_, script) => {
     const bench = await startTokenBench(script, { timeout: '200ms' });
     const responses = await Promise.all(Array.from({ length: 20 }, () => call(bench)));
@@ -161,8 +161,8 @@ describe('a token endpoint that responds without end', () => {
       const piece = framed('x'.repeat(10_000));
       socket.write(head);
       const more = () => {
-        for (let room = true; room && written < 100_000_000 && socket.writable; written += piece.length) {
-          room = socket.write(piece);
+        for (let hasSpace = true; hasSpace && written < 100_000_000 && socket.writable; written += piece.length) {
+          hasSpace = socket.write(piece);
         }
       };
       socket.on('drain', more);
@@ -210,8 +210,8 @@ describe('a storm', () => {
   });
 
   it('of failures of the token endpoint never interrupts service while the token is valid', async () => {
-    const bench = await startTokenBench((socket, asked, number) =>
-      number % 2 === 1 ? GOOD(socket, asked, number) : json(500, {}),
+    const bench = await startTokenBench((socket, request, number) =>
+      number % 2 === 1 ? GOOD(socket, request, number) : json(500, {}),
     );
     const times = (event: LogEvent) => bench.proxy.log.filter((line) => line['event'] === event).length;
     for (let i = 1; i <= 20; i++) {

@@ -68,7 +68,7 @@ describe('a truncated response', () => {
   });
 });
 
-const LATE_ANSWERS: ResponseCase[] = [
+const LATE_RESPONSES: ResponseCase[] = [
   { name: 'before the first byte', response: () => undefined, expected: LATE },
   { name: 'within the head', response: `${OK}\r\ncontent-`, expected: LATE },
   { name: 'behind an interim response', response: 'HTTP/1.1 102 Processing\r\n\r\n', expected: LATE },
@@ -87,7 +87,7 @@ const LATE_ANSWERS: ResponseCase[] = [
 ];
 
 describe('a response that stops', () => {
-  it.each(LATE_ANSWERS)('is aborted at the deadline: $name', async (row) => {
+  it.each(LATE_RESPONSES)('is aborted at the deadline: $name', async (row) => {
     await expectResponse(bench(), { ...row, route: 'slow' });
   });
 });

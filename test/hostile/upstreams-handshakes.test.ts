@@ -52,7 +52,7 @@ describe('an invalid response to a WebSocket handshake', () => {
     ['an end before the first byte', (socket) => void socket.end(), 'upstream_'],
     ['a reset', (socket) => void socket.resetAndDestroy(), 'upstream_'],
     ['another protocol', head(SWITCHING[0], 'Connection: Upgrade', 'Upgrade: h2c'), 'upstream_invalid'],
-    ['interim answers without end', head('HTTP/1.1 103 Early Hints', 'a: b').repeat(40), 'upstream_invalid'],
+    ['interim responses without end', head('HTTP/1.1 103 Early Hints', 'a: b').repeat(40), 'upstream_invalid'],
     ['silence', () => undefined, 'upstream_timeout'],
     ['half a head', 'HTTP/1.1 101 Switch', 'upstream_timeout'],
   ])('results in a problem response, outcome unknown: %s', async (_, response, code) => {

@@ -131,7 +131,8 @@ describe('a head that is not valid HTTP', () => {
         socket.write('HTTP/1.1 200 OK\r\n');
         const line = `a: ${'b'.repeat(1000)}\r\n`;
         const more = () => {
-          for (let room = true; room && socket.writable; written.bytes += line.length) room = socket.write(line);
+          for (let hasSpace = true; hasSpace && socket.writable; written.bytes += line.length)
+            hasSpace = socket.write(line);
         };
         socket.on('drain', more);
         more();
@@ -160,13 +161,13 @@ const INTERIM: ResponseCase[] = [
   { name: '33 of them', response: 'HTTP/1.1 102 P\r\n\r\n'.repeat(33) + withLines(), expected: INVALID },
   { name: '10,000 of them', response: 'HTTP/1.1 102 P\r\n\r\n'.repeat(10_000) + withLines(), expected: INVALID },
   {
-    name: '100 that nobody asked for',
+    name: '100 that was not requested',
     response: `HTTP/1.1 100 Continue\r\n\r\n${withLines()}`,
     expected: relayed(200, 'fine'),
   },
-  { name: '101 that nobody asked for', response: `HTTP/1.1 101 Switching\r\n\r\n${withLines()}`, expected: INVALID },
+  { name: '101 that was not requested', response: `HTTP/1.1 101 Switching\r\n\r\n${withLines()}`, expected: INVALID },
   {
-    name: '101 to a WebSocket that nobody asked for',
+    name: '101 for a WebSocket that was not requested',
     response: `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n${withLines()}`,
     expected: INVALID,
   },

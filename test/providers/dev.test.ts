@@ -6,6 +6,7 @@ import { isFixed, type Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { type RunningServer, startServer } from '../../src/server/server.ts';
 import { createLog } from '../../src/telemetry/log.ts';
+import { shape } from '../emulators/support.ts';
 import { sendJson, sendRequest } from '../support/proxy-client.ts';
 
 const CATALOGUE = providers.filter(({ hosts }) => hosts !== undefined);
@@ -13,12 +14,6 @@ const CREATED = new Map([
   ['paypal', 201],
   ['kopokopo', 201],
 ]);
-
-/** The value and every value in it, at any depth. */
-function shape(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return typeof value;
-  return Object.entries(value).map(([key, below]) => [key, shape(below)]);
-}
 
 /** Every provider in one file, as in `wakala dev`: without credentials and network. */
 describe('every provider in one configuration, emulated', () => {
@@ -76,7 +71,7 @@ describe('every provider in one configuration, emulated', () => {
   });
 
   it.each(CATALOGUE.flatMap((provider) => provider.tokenPaths.map((login) => ({ provider, ...login }))))(
-    "$provider.name answers a client's own login, $method $path, in its own shape, with nothing real",
+    "$provider.name responds to a client's own login, $method $path, in its own shape, with nothing real",
     async ({ provider, method, path }) => {
       const { port } = server.address;
       const where = `/${provider.name}${path.replace('{refresh_token}', 'eyJ.a.b').replace('{product}', 'collection')}`;

@@ -12,12 +12,12 @@ import { providerNamed, providers } from '../../src/providers/registry.ts';
 import { placeholdersIn } from '../../src/providers/template.ts';
 import { readToken } from '../../src/tokens/token-response.ts';
 
-interface Asked {
+interface WithExchange {
   readonly provider: Provider;
   readonly token: Exchange;
 }
 
-const asked: [string, Asked][] = providers.flatMap((provider): [string, Asked][] =>
+const withExchange: [string, WithExchange][] = providers.flatMap((provider): [string, WithExchange][] =>
   isFixed(provider.token) ? [] : [[provider.name, { provider, token: provider.token }]],
 );
 
@@ -86,7 +86,7 @@ describe('the built-in providers', () => {
   );
 });
 
-describe.each(asked)('%s', (_, { provider, token }) => {
+describe.each(withExchange)('%s', (_, { provider, token }) => {
   it('has https base URLs without a trailing slash', () => {
     for (const { api, auth = api } of Object.values(provider.hosts ?? {})) {
       for (const url of [api, auth]) {

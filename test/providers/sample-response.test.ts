@@ -9,7 +9,7 @@ import { jwtShaped, sampleTokenResponse } from '../../src/providers/sample-respo
 const nowMs = Date.UTC(2026, 0, 1, 9);
 const values = { accessToken: 'access-1', refreshToken: 'refresh-1', lifetimeS: 120, nowMs };
 
-function answerOf(provider: Provider, over: Partial<typeof values> = {}) {
+function responseOf(provider: Provider, over: Partial<typeof values> = {}) {
   if (isFixed(provider.token)) throw new Error('no exchange');
   return sampleTokenResponse(provider, provider.token.response, { ...values, ...over });
 }
@@ -20,15 +20,15 @@ function withSample(sample: JsonObject, response: ExchangeResponse) {
 
 describe('token response', () => {
   it('keeps a lifetime in a string a string', () => {
-    expect(answerOf(mpesa)).toEqual({ access_token: 'access-1', expires_in: '120' });
+    expect(responseOf(mpesa)).toEqual({ access_token: 'access-1', expires_in: '120' });
   });
 
   it('keeps an absolute expiry in epoch seconds', () => {
-    expect(answerOf(paypack)).toEqual({ access: 'access-1', refresh: 'refresh-1', expires: nowMs / 1000 + 120 });
+    expect(responseOf(paypack)).toEqual({ access: 'access-1', refresh: 'refresh-1', expires: nowMs / 1000 + 120 });
   });
 
   it('keeps the other fields of the sample', () => {
-    expect(answerOf(jpay)).toEqual({
+    expect(responseOf(jpay)).toEqual({
       access: 'access-1',
       refresh: 'refresh-1',
       merchant_id: 4021,
@@ -38,7 +38,7 @@ describe('token response', () => {
   });
 
   it('keeps the lifetime of the sample if it is infinite', () => {
-    expect(answerOf(mpesa, { lifetimeS: Infinity })).toMatchObject({ expires_in: '3599' });
+    expect(responseOf(mpesa, { lifetimeS: Infinity })).toMatchObject({ expires_in: '3599' });
   });
 
   it.each([

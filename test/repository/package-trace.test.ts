@@ -30,7 +30,7 @@ test('package:trace maps a stack trace of dist/ to the lines of src/', { timeout
   const built = traceOf('dist/library/index.js');
   expect(built).toMatch(/at createWakala \(.*dist\/chunks\/library-index\.js:\d+:\d+\)/);
 
-  const line = '{"level":"error","msg":"an answer failed","at":"elsewhere/dist/chunks/none.js:1:1"}';
+  const line = '{"level":"error","msg":"a response failed","at":"elsewhere/dist/chunks/none.js:1:1"}';
   const traced = script('package-trace.mjs', [], { input: `${built}${line}\n` });
   const fromSources = places(traceOf('src/library/index.ts'));
   expect(fromSources.length).toBeGreaterThan(2);

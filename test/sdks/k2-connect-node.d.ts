@@ -31,7 +31,7 @@ declare module 'k2-connect-node' {
   interface K2 {
     readonly TokenService: { getToken(): Promise<{ readonly access_token: string; readonly expires_in: number }> };
     readonly StkService: {
-      /** Gives the `Location` of the answer. */
+      /** Gives the `Location` of the response. */
       initiateIncomingPayment(payment: IncomingPayment): Promise<string>;
       getStatus(located: Located): Promise<Status>;
     };

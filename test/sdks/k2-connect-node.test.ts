@@ -74,7 +74,7 @@ describe('k2-connect-node at a gateway with clients', () => {
     expect(emulator.stats()).toMatchObject({ token_requests: 0, api_calls: 0 });
   });
 
-  it('is let in with the name and the key in the base URL', async () => {
+  it('is authenticated by the name and the key in the base URL', async () => {
     const { emulator, baseUrl } = await startBothWays('kopokopo', { clients });
     const k2 = k2ConnectNode(asClient(baseUrl, SHOP), MADE_UP);
     const accessToken = await login(k2);
@@ -82,7 +82,7 @@ describe('k2-connect-node at a gateway with clients', () => {
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 1 });
   });
 
-  it('is let in with the key as its access token', async () => {
+  it('is authenticated by the key as its access token', async () => {
     const { emulator, baseUrl } = await startBothWays('kopokopo', { clients });
     const k2 = k2ConnectNode(baseUrl, MADE_UP);
     const payment = { ...PAYMENT, accessToken: SHOP.key };

@@ -1,6 +1,6 @@
 /** The part of mpesa-node that the tests use; it ships no types of its own. */
 declare module 'mpesa-node' {
-  interface Answer {
+  interface ApiResponse {
     readonly data: Readonly<Record<string, unknown>>;
   }
 
@@ -18,12 +18,12 @@ declare module 'mpesa-node' {
     });
     baseURL: string;
     /** Logs in, and gives what sends calls with that token. */
-    request(): Promise<{ post(path: string, body: object): Promise<Answer> }>;
-    lipaNaMpesaOnline(msisdn: string, amount: number, callbackUrl: string, accountRef: string): Promise<Answer>;
-    lipaNaMpesaQuery(checkoutRequestId: string): Promise<Answer>;
-    c2bRegister(confirmationUrl: string, validationUrl: string, shortCode?: string): Promise<Answer>;
-    c2bSimulate(msisdn: string, amount: number, billRefNumber: string): Promise<Answer>;
-    b2c(sender: string, receiver: string, amount: number, queueUrl: string, resultUrl: string): Promise<Answer>;
+    request(): Promise<{ post(path: string, body: object): Promise<ApiResponse> }>;
+    lipaNaMpesaOnline(msisdn: string, amount: number, callbackUrl: string, accountRef: string): Promise<ApiResponse>;
+    lipaNaMpesaQuery(checkoutRequestId: string): Promise<ApiResponse>;
+    c2bRegister(confirmationUrl: string, validationUrl: string, shortCode?: string): Promise<ApiResponse>;
+    c2bSimulate(msisdn: string, amount: number, billRefNumber: string): Promise<ApiResponse>;
+    b2c(sender: string, receiver: string, amount: number, queueUrl: string, resultUrl: string): Promise<ApiResponse>;
   }
   export = Mpesa;
 }

@@ -66,7 +66,7 @@ describe('mpesa-node at a gateway with clients', () => {
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 2 });
   });
 
-  it('is let in with the name and the key in the base URL', async () => {
+  it('is authenticated by the name and the key in the base URL', async () => {
     const { emulator, baseUrl } = await startBothWays('mpesa', { clients });
     const mpesa = mpesaNode(asClient(baseUrl, SHOP), MADE_UP);
     expect(await mpesa.c2bRegister(CALLBACK, CALLBACK)).toMatchObject(ACCEPTED);

@@ -28,7 +28,7 @@ describe('mtn-momo', () => {
     expect(direct.stats()).toMatchObject({ token_requests: 1, denied: 1, api_calls: 0 });
   });
 
-  it("is told the provider's own reason for a payment that failed", async () => {
+  it("gets the provider's reason for a payment that failed", async () => {
     const { clock, baseUrl } = await startBothWays('mtn-momo');
     const collections = mtnMomo(baseUrl, MADE_UP);
     const payer = { ...PAYMENT.payer, partyId: '46733123451' };

@@ -7,7 +7,7 @@ declare module 'paypack-js/build/http.js' {
   const http: {
     readonly defaults: { baseURL: string; readonly headers: { readonly common: Record<string, string> } };
     readonly interceptors: {
-      readonly response: { use(onAnswer: (response: PaypackResponse) => PaypackResponse): void };
+      readonly response: { use(onResponse: (response: PaypackResponse) => PaypackResponse): void };
     };
   };
   export = http;

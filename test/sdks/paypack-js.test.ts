@@ -42,7 +42,7 @@ describe('paypack-js', () => {
     const refreshed = refreshOf(alone.http);
     await alone.paypack.cashin(PAYMENT);
     direct.control({ expire_tokens: true });
-    // It sends the call again before the refresh that it began is answered.
+    // It repeats the call before the refresh has its response.
     await expect(alone.paypack.cashin(PAYMENT)).rejects.toThrow('Application secrets required');
     await refreshed;
     expect((await alone.paypack.cashin(PAYMENT)).data.status).toBe('pending');
@@ -53,7 +53,7 @@ describe('paypack-js', () => {
     await expect(runApp(direct, direct.apiUrl, right)).rejects.toMatchObject({ code: 1 });
     expect(direct.stats().exchanges).toBe(1);
     expect(await runApp(emulator, baseUrl, MADE_UP)).toMatchObject({ stdout: 'called again\n' });
-    // Wakala's own refresh was refused too: it asked with the credentials then.
+    // Wakala's own refresh was refused too, so it used the credentials.
     expect(emulator.stats()).toMatchObject({ exchanges: 2, denied: 1, refused: 1 });
   });
 
@@ -80,7 +80,7 @@ describe('paypack-js at a gateway with clients', () => {
     expect(emulator.stats()).toMatchObject({ token_requests: 0, api_calls: 0 });
   });
 
-  it('is let in with the name and the key in the base URL', async () => {
+  it('is authenticated by the name and the key in the base URL', async () => {
     const { emulator, baseUrl } = await startBothWays('paypack', { clients });
     const { paypack } = paypackJs(asClient(baseUrl, SHOP), MADE_UP);
     expect((await paypack.cashin(PAYMENT)).data.status).toBe('pending');
@@ -88,7 +88,7 @@ describe('paypack-js at a gateway with clients', () => {
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 2 });
   });
 
-  it('is let in with the key in a header of its own', async () => {
+  it('is authenticated by the key in a custom header', async () => {
     const { emulator, baseUrl } = await startBothWays('paypack', { clients });
     const { http, paypack } = paypackJs(baseUrl, MADE_UP);
     http.defaults.headers.common['Proxy-Authorization'] = `Bearer ${SHOP.key}`;
@@ -114,7 +114,7 @@ function runApp(provider: Emulator, baseUrl: string, { id, secret }: Login) {
   return promisify(execFile)(process.execPath, ['-e', app], { cwd: ROOT });
 }
 
-/** Resolves when the SDK has taken in the answer to a refresh, which it does not wait for itself. */
+/** Resolves when the SDK has processed the response to a refresh, which it does not wait for itself. */
 async function refreshOf({ interceptors }: ReturnType<typeof paypackJs>['http']): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<undefined>();
   interceptors.response.use((response) => {

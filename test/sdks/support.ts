@@ -13,7 +13,7 @@ export interface Login {
   readonly secret: string;
 }
 
-/** Of nobody: neither the provider nor Wakala knows it. A UUID, because some SDKs insist on one. */
+/** Neither the provider nor Wakala knows it. A UUID, because some SDKs insist on one. */
 export const MADE_UP: Login = { id: '7d6b5c1e-1f0a-4c55-9a55-0d5a3f0c2b11', secret: 'made-up-secret' };
 
 /** A client in the `clients` list of a shared gateway. */

@@ -135,11 +135,11 @@ describe('a request under way when the configuration changes', () => {
     const issuer = await RawUpstream.start(() => issuing.promise);
     const token = { request: { path: '/slow', json: { key: '{key}' } }, response: { access_token: 't' } };
     const proxy = await start(routes(old, { auth_server: issuer.origin, token }));
-    const asked = sendRequest(proxy.port, '/api/x');
+    const pending = sendRequest(proxy.port, '/api/x');
     await issuer.request();
     proxy.apply(routes(next));
     issuing.resolve(reply(200, '{"t":"slow-token"}'));
-    const response = await asked;
+    const response = await pending;
     expect([response.status, response.text]).toEqual([200, 'old']);
     expect(old.requests[0]?.values('authorization')).toEqual(['Bearer slow-token']);
   });
@@ -153,11 +153,11 @@ describe('a request under way when the configuration changes', () => {
       return reply(401, 'dead');
     });
     const proxy = await start({ routes: { '/api/*': routeTo(old) } });
-    const asked = sendRequest(proxy.port, '/api/pay', { body: 'money' });
+    const pending = sendRequest(proxy.port, '/api/pay', { body: 'money' });
     await old.request();
     proxy.apply({ routes: { '/api/*': routeTo(next) } });
     refusing.resolve(undefined);
-    const response = await asked;
+    const response = await pending;
     expect([response.status, response.text, response.header('wakala-token')]).toEqual([200, 'old', 'replayed']);
     expect(next.received).toHaveLength(0);
   });

@@ -126,7 +126,7 @@ describe('invalid HTTP', () => {
   it.each([
     ['while it is gathered', 'not_sent', 64],
     ['while it is streamed: a part of it may have been sent', 'unknown', 1],
-  ] as const)('a chunk that breaks is answered 400, %s', async (_, outcome, replayLimit) => {
+  ] as const)('a chunk that breaks gets 400, %s', async (_, outcome, replayLimit) => {
     const upstream = await start();
     const proxy = await startProxyTo(upstream, { replay_limit: replayLimit });
     const client = await RawClient.open(proxy.port);

@@ -70,7 +70,7 @@ describe('a running wakala', { timeout: 60_000 }, () => {
 
   it.each([
     ['closes one that was opened while it started', `--import data:text/javascript,${OPEN_DEBUGGER}`, false],
-    ['leaves one open that was asked for', '--inspect=0', true],
+    ['leaves one open that was requested', '--inspect=0', true],
   ])('%s', async (_, options, isOpen) => {
     const { cli } = await serve({}, { NODE_OPTIONS: options });
     const [, port] = await cli.until(/Debugger listening on ws:\/\/127\.0\.0\.1:(\d+)/);
@@ -92,9 +92,9 @@ describe('a running wakala', { timeout: 60_000 }, () => {
     cli.signal('SIGHUP');
     await cli.until(/config_reload_refused/);
     expect((await sendRequest(port, '/api/x')).status).toBe(200);
-    const told = await readyz(adminPort);
-    expect(told['status']).toBe('ready');
-    expect(told['detail']).toMatch(
+    const health = await readyz(adminPort);
+    expect(health['status']).toBe('ready');
+    expect(health['detail']).toMatch(
       /^reload refused; the old configuration stays in use: .*config\.yaml:1:\d+: .*mpeza/,
     );
     writeFileSync(file, JSON.stringify(written));

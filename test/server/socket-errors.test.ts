@@ -30,7 +30,7 @@ interface Attack {
 
 const ATTACKS: readonly Attack[] = [
   { name: 'CONNECT', sends: CONNECT, until: '405' },
-  { name: 'CONNECT that is not answered yet', sends: CONNECT },
+  { name: 'CONNECT without a response yet', sends: CONNECT },
   { name: 'CONNECT with a body', sends: request('CONNECT a:1', 'Content-Length: 9') + 'half' },
   { name: 'CONNECT behind a slow GET', sends: HELD + CONNECT },
   { name: 'CONNECT with a body behind a slow GET', sends: HELD + request('CONNECT a:1', 'Content-Length: 9') },
@@ -41,7 +41,7 @@ const ATTACKS: readonly Attack[] = [
   { name: 'an upgrade with a body', sends: request('GET /api/ws', UPGRADE, 'Content-Length: 9') + 'half' },
   { name: 'an upgrade with chunks', sends: request('GET /api/ws', UPGRADE, 'Transfer-Encoding: chunked') + '4\r\nha' },
   { name: 'an upgrade to h2c', sends: request('GET /api/held', 'Connection: Upgrade', 'Upgrade: h2c') },
-  { name: 'an upgrade that the provider does not answer', sends: request('GET /api/held', UPGRADE) },
+  { name: 'an upgrade without a response from the provider', sends: request('GET /api/held', UPGRADE) },
   { name: 'an open WebSocket', sends: HANDSHAKE, until: '101' },
   { name: 'half a head', sends: 'GET /api/x HTTP/1.1\r\nHo' },
   { name: 'half a body', sends: request('POST /api/x', 'Content-Length: 9') + 'half' },

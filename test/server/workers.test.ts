@@ -37,7 +37,7 @@ async function serve(settings: Settings = {}) {
     killTokens: () => {
       for (const request of upstream.requests) for (const value of valuesOf(request, 'authorization')) dead.add(value);
     },
-    answerHeld: () => upstream.requests.find(({ target }) => target === '/held')?.socket.write(reply(200, 'late')),
+    respondToHeld: () => upstream.requests.find(({ target }) => target === '/held')?.socket.write(reply(200, 'late')),
   };
 }
 
@@ -155,25 +155,25 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
   });
 
   it('finish the requests under way on SIGTERM, and the exit code is 0', async () => {
-    const { upstream, cli, port, answerHeld } = await serve();
+    const { upstream, cli, port, respondToHeld } = await serve();
     await calls(port, 4);
     const held = sendRequest(port, '/api/held', { body: '{}' });
     await vi.waitUntil(() => upstream.requests.some(({ target }) => target === '/held'), 10_000);
     cli.signal('SIGTERM');
     await cli.until(/"event":"draining"/);
-    answerHeld();
+    respondToHeld();
     expect((await held).text).toBe('late');
     expect(await cli.exited).toBe(0);
   });
 
   it('finish the requests under way and end if the primary is killed', async () => {
-    const { upstream, cli, port, answerHeld } = await serve({ drain_timeout: '10s' });
+    const { upstream, cli, port, respondToHeld } = await serve({ drain_timeout: '10s' });
     const held = sendRequest(port, '/api/held', { body: '{}' });
     await vi.waitUntil(() => upstream.requests.some(({ target }) => target === '/held'), 10_000);
     const children = cli.children();
     cli.signal('SIGKILL');
     await cli.until(/"event":"draining"/);
-    answerHeld();
+    respondToHeld();
     expect((await held).text).toBe('late');
     await vi.waitUntil(() => !children.some(isAlive), 20_000);
   });

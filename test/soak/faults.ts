@@ -34,10 +34,10 @@ const WEIGHTS = {
 
 export type Fault = keyof typeof WEIGHTS;
 
-const HARMLESS = ['fine', 'slow', 'chunked', 'long', 'early hint', 'closes with a header'] as const;
+const NO_FAULTS = ['fine', 'slow', 'chunked', 'long', 'early hint', 'closes with a header'] as const;
 
 export function isFault(fault: Fault): boolean {
-  return !HARMLESS.some((mild) => mild === fault);
+  return !NO_FAULTS.some((one) => one === fault);
 }
 
 /** A POST request. The seed and its number determine everything about it. */

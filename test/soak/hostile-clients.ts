@@ -214,7 +214,7 @@ class AttackedProxy implements Endpoint {
       processes: { websockets: number; connections: number }[];
     };
     const requests = routes.reduce((sum, { in_flight }) => sum + in_flight, 0);
-    const websockets = processes.reduce((sum, told) => sum + told.websockets, 0);
+    const websockets = processes.reduce((sum, process) => sum + process.websockets, 0);
     return requests + websockets === 0 ? '' : `${requests} requests and ${websockets} WebSockets are still in progress`;
   }
 

@@ -178,7 +178,7 @@ function uploadOf(prefix: string, chunked: boolean, status: number): Transfer {
 /** Starts reading after `lateMs`, so that the proxy could buffer the whole body. @returns the error, if any */
 function download(port: number, mib: number, lateMs: number): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const asked = request({ host: '127.0.0.1', port, path: `/large/down/${mib}`, agent: false }, (incoming) => {
+    const outgoing = request({ host: '127.0.0.1', port, path: `/large/down/${mib}`, agent: false }, (incoming) => {
       let bytes = 0;
       incoming.on('data', (chunk: Buffer) => (bytes += chunk.length));
       if (lateMs > 0) {
@@ -188,7 +188,7 @@ function download(port: number, mib: number, lateMs: number): Promise<string | u
       incoming.on('error', (error) => resolve(String(error)));
       incoming.on('end', () => resolve(bytes === mib * MIB ? undefined : `${bytes} bytes`));
     });
-    asked.on('error', (error) => resolve(String(error)));
-    asked.end();
+    outgoing.on('error', (error) => resolve(String(error)));
+    outgoing.end();
   });
 }

@@ -215,10 +215,10 @@ async function closeSocket(socket: Socket, random: Random): Promise<void> {
 async function useEverySlot(proxy: ProxyChild, api: HoldingApi, result: ScenarioResult): Promise<void> {
   expectThat(result, 'leaked', await eventually(2 * TIMEOUT_MS, () => api.holdsNone), 'payments are still in progress');
   const urls = Array.from({ length: MAX_CONCURRENCY }, (_, i) => `/held/slot-${result.tried}-${i}`);
-  const asking = Promise.all(urls.map((url) => sendRequest(proxy.port, `/api${url}`, { body: 'slot' })));
+  const responses = Promise.all(urls.map((url) => sendRequest(proxy.port, `/api${url}`, { body: 'slot' })));
   const arrived = api.arrived(...urls);
-  await Promise.race([arrived, asking]);
+  await Promise.race([arrived, responses]);
   for (const url of urls) api.respond(url);
-  const refused = (await asking).filter(({ status }) => status !== 200).length;
+  const refused = (await responses).filter(({ status }) => status !== 200).length;
   expectThat(result, 'leaked', refused === 0, `${refused} slots of max_concurrency were not released`);
 }

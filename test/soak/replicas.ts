@@ -39,12 +39,12 @@ async function start(scope: Scope, count: number): Promise<Replicas> {
 
 /** Sends one call through a replica. @returns the status or the error */
 async function call(proxy: ProxyChild, agent?: Agent): Promise<string> {
-  const asked = {
+  const options = {
     headers: { 'content-type': 'application/json' },
     body: BODY,
     ...(agent === undefined ? {} : { agent }),
   };
-  return await sendRequest(proxy.port, PATH, asked).then(
+  return await sendRequest(proxy.port, PATH, options).then(
     ({ status }) => String(status),
     (error: unknown) => (error instanceof Error ? error.message : 'no response'),
   );

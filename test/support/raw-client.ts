@@ -71,7 +71,7 @@ export class RawClient {
       const message = this.#take(to);
       if (message !== undefined) return responseOf(message);
       if (this.#ended)
-        throw new Error(`the connection ended within an answer: ${this.#reader.rest.toString('latin1')}`);
+        throw new Error(`the connection ended within a response: ${this.#reader.rest.toString('latin1')}`);
       await this.#change.promise;
     }
   }

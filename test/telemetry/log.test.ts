@@ -133,7 +133,7 @@ describe('the pretty line of a request', () => {
     expect(pretty({ ...done, token })).toContain(`  12 ms  ${words}  #1baa11a0`);
   });
 
-  it('says that Wakala answered without the provider', () => {
+  it('says that Wakala responded itself', () => {
     expect(pretty({ ...about, duration_ms: 12, attempts: 0 })).toMatch(
       /^- {5}POST .* {2}12 ms {2}response from Wakala {2}#/,
     );

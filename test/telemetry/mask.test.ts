@@ -21,7 +21,7 @@ const LONG = 15 * 1024;
 const encoded = (text: string) => Array.from(text, (each) => `%${each.charCodeAt(0).toString(16)}`).join('');
 
 describe('headers', () => {
-  it('show only the values of harmless names, in any case', () => {
+  it('show only the values of allowed names, in any case', () => {
     const shown = maskedHeaders([
       'Content-Type',
       'application/json',

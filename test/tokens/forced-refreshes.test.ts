@@ -37,7 +37,7 @@ describe('ten simulated minutes', { timeout: 60_000 }, () => {
     },
   );
 
-  it('of an attack cause at most one exchange per 5 s if nobody else calls', () => {
+  it('of an attack cause at most one exchange per 5 s if no one else calls', () => {
     expect(of('attack, no honest calls').exchanges).toBeLessThanOrEqual(120);
     expect(of('attack, no honest calls, named clients').exchanges).toBeLessThanOrEqual(24);
   });

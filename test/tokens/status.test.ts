@@ -94,14 +94,14 @@ describe('a manual refresh', () => {
 });
 
 describe('the statistics of a credential', () => {
-  const answering = (...responses: Partial<TokenResponse>[]): TokenTransport => {
+  const respondingWith = (...responses: Partial<TokenResponse>[]): TokenTransport => {
     const left = [...responses];
     return async () => ({ status: 200, headers: {}, body: '', ...left.shift() });
   };
   const good = { body: JSON.stringify({ access: 'a-1', refresh: 'r-2' }) };
 
   it('count each exchange by grant and outcome', async () => {
-    const transport = answering(good, { status: 401 }, good, { status: 401 }, { status: 503 });
+    const transport = respondingWith(good, { status: 401 }, good, { status: 401 }, { status: 503 });
     const { fetcher, stats } = createFetcher(jpay, { transport });
     await fetcher.fetch(undefined);
     await fetcher.fetch(new Secret('r-1'));

@@ -211,7 +211,7 @@ describe('a token that is still valid', () => {
     expect(fetcher.count).toBe(3);
   });
 
-  it('expires without another exchange if nobody uses it', async () => {
+  it('expires without another exchange if no request uses it', async () => {
     const { fetcher, clock, source } = cached((n, { clock: now }) =>
       n < 3 ? tokenOf(now, `t-${n}`, { lifetimeMs: 100_000 }) : DOWN,
     );

@@ -57,7 +57,7 @@ describe('a cached token that replicas share', () => {
   it('is the same token by an event and by a fetch: its refusal forces an exchange', async () => {
     const { fetcher, cache } = source();
     const waiting = cache.token();
-    // The news overtakes the answer that waits for the same exchange.
+    // The event arrives before the response to the same exchange.
     fetcher.tell(numbered(1));
     fetcher.respond(numbered(1));
     const held = await waiting;

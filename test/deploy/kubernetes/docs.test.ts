@@ -80,7 +80,7 @@ describe.runIf(hasTool('kubectl'))('what a reader of docs/kubernetes.md has in t
     expect(configIn(reader.rendered(folder))).toBe(shown?.text);
   });
 
-  it('has neither Redis nor autoscaler where it has a Redis of its own', () => {
+  it('has neither Redis nor autoscaler with an external Redis', () => {
     const managed = reader.rendered('gateway-managed').map(nameOf);
     const gone = reader
       .rendered('gateway')

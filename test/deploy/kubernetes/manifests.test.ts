@@ -200,7 +200,7 @@ describe.runIf(hasTool('kubectl'))('the gateway', () => {
     });
   });
 
-  it('alone reaches Redis, and Redis nobody', () => {
+  it('is the only pod that reaches Redis; Redis has no egress', () => {
     expect(of('NetworkPolicy', 'wakala-redis')?.spec).toMatchObject({
       policyTypes: ['Ingress', 'Egress'],
       ingress: [{ from: [{ podSelector: { matchLabels: WAKALA } }], ports: [{ port: 'redis', protocol: 'TCP' }] }],

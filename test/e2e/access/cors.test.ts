@@ -89,8 +89,8 @@ describe('a response to a page of an allowed origin names that origin exactly on
   const page = { origin: ORIGIN };
 
   it.each([
-    ['the provider answers', 'GET', '/api/x', 200],
-    ['the provider answers a HEAD', 'HEAD', '/api/x', 200],
+    ['the provider responds', 'GET', '/api/x', 200],
+    ['the provider responds to a HEAD', 'HEAD', '/api/x', 200],
     ['the provider refuses every token', 'GET', '/api/dead', 401],
     ['there is no such route', 'GET', '/nowhere', 404],
     ['a placeholder is given out', 'GET', '/mpesa/oauth/v1/generate', 200],

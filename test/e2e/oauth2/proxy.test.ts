@@ -181,7 +181,7 @@ describe('a WebSocket handshake', () => {
     );
     const headers = { Connection: 'Upgrade', Upgrade: 'websocket', x_api_key: 'mine', 'X-App-Code': 'mine' };
     const outgoing = request({ host: '127.0.0.1', port, path: '/bank/ws', headers, agent: false });
-    outgoing.on('upgrade', (_answer, socket) => socket.destroy()).on('error', () => {});
+    outgoing.on('upgrade', (_response, socket) => socket.destroy()).on('error', () => {});
     outgoing.end();
     const { headers: arrived } = await shaken.promise;
     expect(arrived).toMatchObject({ 'x-api-key': 'token-1', 'x-app-code': '7310' });

@@ -102,11 +102,11 @@ describe('a token endpoint on the host of the API, named by an issuer,', () => {
     const proxy = await proxyTo(origin, { issuer: origin });
     const slow = request({ host: '127.0.0.1', port: proxy.port, path: '/bank/token', method: 'POST', agent: false });
     slow.setHeader('content-length', 4).write('ab');
-    const answered = once(slow, 'response') as Promise<[{ statusCode: number; resume(): void }]>;
+    const responded = once(slow, 'response') as Promise<[{ statusCode: number; resume(): void }]>;
     // Its token is there before the rest of the body.
     await sendRequest(proxy.port, '/bank/x');
     slow.end('cd');
-    const [{ statusCode }] = await answered;
+    const [{ statusCode }] = await responded;
     expect([statusCode, asked()]).toEqual([403, 1]);
   });
 

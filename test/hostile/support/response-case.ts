@@ -49,7 +49,7 @@ export async function expectResponse(bench: Bench, row: ResponseCase) {
   const client = await RawClient.open(bench.port);
   const length = method === 'POST' ? ['Content-Length: 4'] : [];
   client.send(request(`${method} /${route}/hostile`, ...length) + (method === 'POST' ? 'body' : ''));
-  const got = await answered(client, method);
+  const got = await responseOf(client, method);
   if (typeof expected === 'string') {
     expect(got === undefined ? 'broken off' : summaryOf(got)).toBe(expected);
   } else {
@@ -65,7 +65,7 @@ export async function expectResponse(bench: Bench, row: ResponseCase) {
   return { client, got };
 }
 
-async function answered(client: RawClient, method: string): Promise<RawResponse | undefined> {
+async function responseOf(client: RawClient, method: string): Promise<RawResponse | undefined> {
   try {
     return await client.nextResponse(method);
   } catch {

@@ -11,7 +11,7 @@ export const CLIENT_CANARY = 'client-canary';
 /** Every route's API base path is this and the route's name. */
 export const BASE = '/base';
 
-/** Answers a request with bytes, or does something else to its connection. */
+/** Responds to a request with bytes, or does something else to its connection. */
 export type Respond = (socket: Socket, request: StrictRequest) => string | Buffer | undefined;
 
 /** An upstream that forgives nothing, and judges every request by what a proxy may send, whatever it was sent. */
@@ -80,8 +80,8 @@ export class StrictUpstream {
         bytes = Buffer.alloc(0);
         this.lastSocket = socket;
         this.#judge(request);
-        const answering = this.responses.get(request.target) ?? plainAnswer;
-        const response = answering(socket, request);
+        const respond = this.responses.get(request.target) ?? plainResponse;
+        const response = respond(socket, request);
         if (response !== undefined && socket.writable) {
           socket.write(typeof response === 'string' ? Buffer.from(response, 'latin1') : response);
         }
@@ -94,7 +94,7 @@ export class StrictUpstream {
 
   #judge(request: StrictRequest): void {
     const fault = (what: string) => this.faults.push(`${request.start}: ${what}`);
-    const spoken = (name: string) => valuesOf(request, name).join().toLowerCase();
+    const headerText = (name: string) => valuesOf(request, name).join().toLowerCase();
     this.requests.push(request);
     if (valuesOf(request, 'host').join() !== `127.0.0.1:${this.port}`) fault('another Host');
     if (!valuesOf(request, 'via').join().endsWith('1.1 wakala')) fault('no Via');
@@ -106,8 +106,8 @@ export class StrictUpstream {
     const path = decodeFully(request.target.split('?', 1)[0] ?? '');
     if (/(^|[/\\])\.{1,2}([/\\;]|$)/.test(path)) fault('a dot segment');
     const handshake = request.target.startsWith(`${BASE}/ws/`) ? ['upgrade', 'websocket'] : ['', ''];
-    if (!/^(keep-alive|close|)$/.test(spoken('connection').replace(handshake[0]!, ''))) fault('another Connection');
-    if (spoken('upgrade') !== handshake[1]) fault('an Upgrade');
+    if (!/^(keep-alive|close|)$/.test(headerText('connection').replace(handshake[0]!, ''))) fault('another Connection');
+    if (headerText('upgrade') !== handshake[1]) fault('an Upgrade');
     for (const hop of ['te', 'trailer', 'expect', 'keep-alive', 'proxy-connection', 'http2-settings']) {
       if (valuesOf(request, hop).length > 0) fault(`the hop-by-hop header ${hop}`);
     }
@@ -119,7 +119,7 @@ function letters(name: string): string {
 }
 
 /** Repeats the token in a header, as debugging services do. */
-function plainAnswer(_: Socket, request: StrictRequest): Buffer {
+function plainResponse(_: Socket, request: StrictRequest): Buffer {
   const [authorization = ''] = valuesOf(request, 'authorization');
   return reply(200, request.method === 'HEAD' ? '' : 'fine', `x-your-authorization: ${authorization}`);
 }

@@ -8,7 +8,7 @@ import { type RawMessage, RawReader, valuesOf } from '../../support/raw-message.
 import { json, RawUpstream, reply, type Script, TOKEN_PATH } from '../../support/upstream-raw.ts';
 
 /** Returns the response bytes of a token endpoint, or does something else to its connection. */
-export type TokenScript = (socket: Socket, asked: RawMessage, number: number) => string | Buffer | undefined;
+export type TokenScript = (socket: Socket, request: RawMessage, number: number) => string | Buffer | undefined;
 
 /** A token endpoint that responds by a script, which can change at any time. */
 export class TokenEndpoint {
@@ -31,10 +31,10 @@ export class TokenEndpoint {
       const reader = new RawReader();
       socket.on('data', (bytes) => {
         reader.push(bytes);
-        const asked = reader.take('empty');
-        if (asked === undefined) return;
+        const request = reader.take('empty');
+        if (request === undefined) return;
         endpoint.exchanges += 1;
-        const response = endpoint.script(socket, asked, endpoint.exchanges);
+        const response = endpoint.script(socket, request, endpoint.exchanges);
         if (response !== undefined && socket.writable) socket.write(response);
       });
     });

@@ -68,8 +68,8 @@ describe('a leased buffer', () => {
     expect(buffers.freeSpace(lease)).toBe(lease.memory);
     buffers.slice(lease, lease.memory, 0, 16 * KIB);
     lease.filledBytes = 16 * KIB;
-    const room = buffers.freeSpace(lease)!;
-    expect([room.length, room.byteOffset - lease.memory.byteOffset]).toEqual([48 * KIB, 16 * KIB]);
+    const space = buffers.freeSpace(lease)!;
+    expect([space.length, space.byteOffset - lease.memory.byteOffset]).toEqual([48 * KIB, 16 * KIB]);
     lease.filledBytes = 48 * KIB;
     expect(buffers.freeSpace(lease)?.length).toBe(16 * KIB);
     lease.filledBytes = 48 * KIB + 1;

@@ -119,7 +119,7 @@ const BREAKS = {
 } as const;
 
 describe.each(Object.entries(BREAKS))('a reused connection whose server gets the request and %s', (_, how) => {
-  /** Answers the first request of each connection, and breaks at the second. */
+  /** Responds to the first request of each connection, and breaks at the second. */
   async function stale(bytes = '') {
     const server = await RawServer.start((_request, { socket, requests }) => {
       if (requests.length === 1) socket.write(response('x'));

@@ -171,7 +171,7 @@ describe.runIf(hasTool('redis-server'))('replicas whose token store', { timeout:
     for (const proxy of all) expect(proxy.logText()).not.toContain('the-right-password');
   });
 
-  it('is full fetch their own tokens, log that, and share when there is room', async () => {
+  it('is full fetch their own tokens, log that, and share when memory is free', async () => {
     const redis = await RedisServer.start(['--maxmemory-policy', 'noeviction']);
     const provider = await Provider.start();
     await redis.ask('CONFIG SET maxmemory 1');
