@@ -109,8 +109,7 @@ const MAX_SUPPRESSED_CHARACTERS = 256 * 1024;
  * - A call that was refused with a fresh token too is _suppressed_. It forces no exchange for 30 s, or until it is
  *   accepted.
  *
- * The reasons and measurements are in docs/decisions/0002-forced-refreshes.md, which calls unconfirmed exchanges
- * _unproven_, the restricted state _wary_ and suppressed calls _quiet_.
+ * The reasons and measurements are in docs/decisions/0002-forced-refreshes.md.
  */
 export class ForcedRefreshes {
   readonly #clock: Clock;
