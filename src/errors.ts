@@ -95,7 +95,7 @@ export type Reason =
 /** What is wrong with a successful token response. */
 export type TokenRule = 'empty_body' | 'not_json' | 'field_missing' | 'not_sendable';
 
-export type LimitKey = 'max_concurrency' | 'max_websockets' | 'max_connections';
+type LimitKey = 'max_concurrency' | 'max_websockets' | 'max_connections';
 
 type FieldChecks<Fields> = { readonly [Name in Exclude<keyof Fields, 'kind'>]-?: (value: unknown) => boolean };
 

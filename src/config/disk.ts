@@ -24,7 +24,7 @@ export interface Disk {
   readonly folders: (path: string) => readonly Folder[];
 }
 
-export interface Folder {
+interface Folder {
   readonly path: string;
   readonly mode: number;
 }

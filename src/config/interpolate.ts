@@ -5,7 +5,7 @@ import { type FileReference, readError } from './disk.ts';
 import { dotted, getAt, type Path, pathId, setAt, type Source } from './source.ts';
 
 /** A piece of a text: literal text of the file, or the value of a `${...}`. */
-export interface Segment {
+interface Segment {
   readonly text: string;
   readonly literal: boolean;
   /** The file of a `${file:...}`, as the reference names it. */

@@ -35,9 +35,9 @@ interface Documentation {
 /**
  * A key with its documentation. Without `default`, `fallback` or `omitted` the key is required.
  * - `default`: the value that the schema gives a key that is left out, as the file would have it.
- * - `fallback`: the same, but something else goes before it, such as the provider; code applies it with `fallbackOf`.
- * - `omitted`: what holds without the key, in words, where no value says it: `the provider's`. Beside `default` it
- *   stands for the value in the documentation.
+ * - `fallback`: the same, but the provider or `wakala dev` may have another value; code applies it with `fallbackOf`.
+ * - `omitted`: a text that says what applies without the key, such as `the provider's`. If there is a `default` too, the
+ *   documentation shows this text instead.
  * @throws Error if the schema does not accept its own default
  */
 export function field<S extends z.ZodType>(

@@ -41,7 +41,7 @@ export interface CertificateFacts {
 }
 
 /** What a diagnosis needs to know about a route, or about the token requests of a credential. */
-export interface DiagnosedRoute {
+interface DiagnosedRoute {
   readonly name?: string;
   readonly provider: Provider;
   readonly environment?: Environment;

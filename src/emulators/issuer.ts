@@ -5,7 +5,7 @@ import { jwtShaped } from '../providers/sample-response.ts';
 /** Returns the given number of random bytes. */
 export type Random = (bytes: number) => Buffer;
 
-export interface IssuedTokens {
+interface IssuedTokens {
   readonly accessToken: string;
   readonly refreshToken: string | undefined;
   readonly lifetimeS: number;

@@ -282,7 +282,12 @@ class TokenRequestCheck {
     this.#compare('Basic password', this.#request.basic[1], [password], refreshTokens);
   }
 
-  /** Checks that there is exactly one value and that it fits the template. Adds its refresh token to `refreshTokens`. */
+  /**
+   * Compares a field of a token request with its template.
+   * @param values the values of the field in the request; exactly one is valid
+   * @param refreshTokens gets the refresh token, if the template has one
+   * @throws CheckFailure if the value is missing, repeated or different
+   */
   #compare(what: string, template: string, values: readonly unknown[], refreshTokens: string[]): void {
     const [value, ...more] = values;
     if (typeof value !== 'string' || more.length > 0) {

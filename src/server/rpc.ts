@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 
 /** What one side of a connection may request from the other, and what it may tell it: functions by name. */
-export interface RpcInterface {
+interface RpcInterface {
   /** Each request gets one response: the result, or the message of the error that was thrown. */
   readonly requests: object;
   /** A notification gets no response. */
@@ -17,7 +17,7 @@ type ResultOf<F> = F extends (...args: never) => infer R ? Awaited<R> : never;
  * - `disconnected`: the other process has ended, or is about to
  * - `failed`: the other process threw an error; its message is that of this error
  */
-export type RpcFailure = 'timeout' | 'disconnected' | 'failed';
+type RpcFailure = 'timeout' | 'disconnected' | 'failed';
 
 /** A request to the other process that got no result. */
 export class RpcError extends Error {

@@ -17,7 +17,7 @@ interface Description {
   readonly section: Section;
 }
 
-export interface Sample {
+interface Sample {
   readonly suffix?: '_bucket' | '_sum' | '_count';
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
@@ -118,7 +118,7 @@ function routeCounter<T>(kind: CounterKind<T>, description: Description & { read
 export type ReplayOutcome = 'answered' | 'refused' | 'failed';
 
 /** Counters of a route. `RouteStats` counts `counters.<key>`; those of all workers are added up. */
-export const ROUTE_COUNTERS = {
+const ROUTE_COUNTERS = {
   /** The index is the first digit of the status. */
   statuses: routeCounter(counterArray('status', ['left', '1xx', '2xx', '3xx', '4xx', '5xx']), {
     name: 'wakala_requests_total',
@@ -318,7 +318,7 @@ interface ProcessMetric extends Description {
 }
 
 /** One number for each process: the field `<key>` of `ProcessSnapshot`. */
-export const PROCESS_METRICS = {
+const PROCESS_METRICS = {
   rssBytes: {
     name: 'process_resident_memory_bytes',
     type: 'gauge',
@@ -379,7 +379,7 @@ export const PROCESS_METRIC_ENTRIES = Object.entries(PROCESS_METRICS) as readonl
 ])[];
 
 /** Wakala as a whole. */
-export interface ServerSource {
+interface ServerSource {
   readonly version: string;
   /** Empty if it is not known. */
   readonly commit: string;

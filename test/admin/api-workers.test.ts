@@ -4,13 +4,14 @@ import { requestDetails } from '../../src/admin/inspector.ts';
 import { newLatencyBuckets } from '../../src/telemetry/latency.ts';
 import { maskedDetails } from '../../src/telemetry/recent-requests.ts';
 import { RequestRecord } from '../../src/telemetry/request-record.ts';
-import type {
-  CredentialSnapshot,
-  ProcessSnapshot,
-  RouteSnapshot,
-  ServingProcess,
+import {
+  type CredentialSnapshot,
+  mergedCredential,
+  mergedRoute,
+  type ProcessSnapshot,
+  type RouteSnapshot,
+  type ServingProcess,
 } from '../../src/telemetry/snapshot.ts';
-import { mergedCredential, mergedRoute } from '../../src/telemetry/snapshot.ts';
 import { adminConfig, adminContext } from './context.ts';
 import { credentialSnapshot, ROUTE, routeCounts, tokenSnapshot } from './snapshots.ts';
 

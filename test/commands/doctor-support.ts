@@ -38,7 +38,7 @@ interface RunOptions {
   readonly tty?: boolean;
 }
 
-/** The command as the command line calls it, over a configuration file of its own. Its path is printed as FILE. */
+/** The command as the command line calls it, with a temporary configuration file. Its path is printed as FILE. */
 export async function run(
   settings: Settings | string,
   { route, json = false, env = {}, tty = false }: RunOptions = {},

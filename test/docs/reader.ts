@@ -23,7 +23,7 @@ listens() { until command curl -s -o /dev/null http://127.0.0.1:8080/; do kill -
 /** With this Node first. */
 const PATH = `${path.dirname(process.execPath)}:${process.env['PATH'] ?? ''}`;
 
-/** Any values will do: the emulators have credentials of their own, and no other host is called. */
+/** Any values do: the emulators have fixed credentials, and no other host is called. */
 const CREDENTIALS = Object.fromEntries(
   [...textOf('proxy.config.yaml').matchAll(/\$\{(\w+)\}/g)].map(([, name = '']) => [name, `made-up-${name}`]),
 );

@@ -1,4 +1,4 @@
-/** The part of @paypal/checkout-server-sdk that the tests use; it ships no types of its own. */
+/** The part of @paypal/checkout-server-sdk that the tests use; it ships no types. */
 declare module '@paypal/checkout-server-sdk' {
   interface PayPalRequest {
     path: string;

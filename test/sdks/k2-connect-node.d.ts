@@ -1,4 +1,4 @@
-/** The part of k2-connect-node that the tests use; it ships no types of its own. */
+/** The part of k2-connect-node that the tests use; it ships no types. */
 declare module 'k2-connect-node' {
   interface Options {
     readonly clientId: string;

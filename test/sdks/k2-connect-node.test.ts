@@ -57,7 +57,7 @@ describe('k2-connect-node', () => {
     await expect(alone.StkService.initiateIncomingPayment(payment)).rejects.toBe('Unauthorized');
   });
 
-  it('needs no login of its own: any text is an access token', async () => {
+  it('needs no login: any text is an access token', async () => {
     const { emulator, baseUrl } = await startBothWays('kopokopo');
     const k2 = k2ConnectNode(baseUrl, MADE_UP);
     expect(await k2.StkService.initiateIncomingPayment({ ...PAYMENT, accessToken: 'any' })).toMatch('/incoming_');

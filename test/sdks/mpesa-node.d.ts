@@ -1,4 +1,4 @@
-/** The part of mpesa-node that the tests use; it ships no types of its own. */
+/** The part of mpesa-node that the tests use; it ships no types. */
 declare module 'mpesa-node' {
   interface ApiResponse {
     readonly data: Readonly<Record<string, unknown>>;

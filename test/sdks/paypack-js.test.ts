@@ -98,7 +98,7 @@ describe('paypack-js at a gateway with clients', () => {
   });
 });
 
-/** An app in a process of its own, which calls, loses all its tokens, and calls again. */
+/** An app in a separate process, which calls, loses all its tokens, and calls again. */
 function runApp(provider: Emulator, baseUrl: string, { id, secret }: Login) {
   const app = `
     const http = require('paypack-js/build/http.js');

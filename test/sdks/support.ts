@@ -7,7 +7,7 @@ import { providerNamed } from '../../src/providers/registry.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { routeToEmulator, type Settings, type StartedProxy, startProxy } from '../support/proxy-server.ts';
 
-/** What an SDK logs in with. Each SDK has names of its own for the two. */
+/** What an SDK logs in with. Each SDK has other names for the two. */
 export interface Login {
   readonly id: string;
   readonly secret: string;

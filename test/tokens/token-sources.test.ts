@@ -101,7 +101,7 @@ describe('routes with one credential', () => {
     expect(all.for(use(other))).not.toBe(all.for(use()));
   });
 
-  it('use the default lifetime of their own provider', async () => {
+  it('use the default lifetime of their provider', async () => {
     const provider: Provider = { ...mpesa, token: { ...exchange!, response: { accessToken: 'access_token' } } };
     const { sources: all, clock } = sources();
     const long = await all.for(use({ provider: { ...provider, defaultLifetimeS: 3000 } })).token();

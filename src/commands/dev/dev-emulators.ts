@@ -4,7 +4,7 @@ import { type Emulator, type Emulators, type EmulatorsOptions, startEmulators } 
 import type { Provider } from '../../providers/provider.ts';
 
 /** A configuration whose routes all lead to emulators on this machine, with the emulators' credentials. */
-export interface EmulatedConfig {
+interface EmulatedConfig {
   readonly config: Config;
   /** Emulators that were started for it. The caller must `keep` or close them. */
   readonly started: Emulators;

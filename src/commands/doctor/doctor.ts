@@ -11,7 +11,7 @@ import { exitCodeOf, jsonReport, textReport } from './report.ts';
 import { runChecks } from './run-checks.ts';
 import { originsIn } from './token-checks.ts';
 
-/** All routes, or the one that is named as `/mpesa/*`, `/mpesa` or `mpesa`. `problem` is for the terminal. */
+/** All routes, or the route with this name: `/mpesa/*`, `/mpesa` or `mpesa`. `problem` is for the terminal. */
 function selectRoutes(
   routes: readonly RouteConfig[],
   named: string | undefined,

@@ -78,7 +78,7 @@ async function checkTokenStore({ url }: TokenStoreConfig, clock: Clock): Promise
   }
 }
 
-export interface RouteReport {
+interface RouteReport {
   readonly route: RouteConfig;
   /** In the order in which they ran. */
   readonly checks: readonly Check[];

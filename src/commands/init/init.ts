@@ -1,7 +1,6 @@
 import { appendFileSync, existsSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import { readRegularFile } from '../../config/disk.ts';
-import { FileError, readError } from '../../config/disk.ts';
+import { FileError, readError, readRegularFile } from '../../config/disk.ts';
 import { networkCode } from '../../errors.ts';
 import type { Environment } from '../../providers/provider.ts';
 import { providers } from '../../providers/registry.ts';

@@ -47,7 +47,7 @@ return {string.sub(token, 1, ${MAX_VALUE_LENGTH}), redis.call('PTTL', KEYS[1])}`
 
 /**
  * ARGV: owner, duration, lifetime of the numbers, `above`. A lease without an expiry, or with a later one than this
- * script sets, is from someone else. It is replaced.
+ * script sets, was not made by Wakala and is replaced.
  */
 const ACQUIRE = `${GET}${NUMBER}
 local result = {'', '', 0}

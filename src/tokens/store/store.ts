@@ -62,7 +62,7 @@ export class StoreUnavailable extends Error {
  * - `out_of_range`: the store numbers its leases in a way that no store does
  * - a code of Redis, such as `OOM`, or of the network
  */
-export type StoreFailureCode =
+type StoreFailureCode =
   'not_connected' | 'timeout' | 'paused' | 'lease_held' | 'out_of_range' | (string & Record<never, never>);
 
 /** State of the connection to a token store. */

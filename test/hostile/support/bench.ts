@@ -116,7 +116,7 @@ export function customRoute(name: string, hosts: Hosts, settings: object = {}): 
   };
 }
 
-/** The providers that have a route on the bench: their logins and headers hold no surprises of their own. */
+/** The providers that have a route on the bench: their logins and headers are simple. */
 export const ROUTED = ['jpay', 'mpesa', 'jeel', 'paypack'];
 
 function providerRoutes(hosts: Hosts): Record<string, object> {
