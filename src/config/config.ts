@@ -1,3 +1,4 @@
+import type { ConnectOptions } from '../http/client/connect-options.ts';
 import type { Environment, HeaderRule, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
 import type { RouteSettings } from './schema.ts';
@@ -36,6 +37,10 @@ export interface RouteConfig extends RouteSettings {
   readonly upstream: string;
   /** Base URL of the token endpoint without a trailing slash. */
   readonly authServer: string;
+  /** How connections to the API are made. */
+  readonly connection: ConnectOptions;
+  /** How connections to the token endpoint and to the issuer are made. */
+  readonly tokenConnection: ConnectOptions;
   /** Credentials by field name, and the `${...}` values of `headers` and `token` as `value_1`, `value_2`. */
   readonly credentials: ReadonlyMap<string, Secret>;
   readonly headers: readonly HeaderRule[];

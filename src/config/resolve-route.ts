@@ -94,6 +94,8 @@ function resolveRoute(
     provider,
     environment,
     ...urls,
+    connection: {},
+    tokenConnection: {},
     credentials: new Map([...values, ...(oauth2?.values ?? []), ...templates.values]),
     headers: provider.headers,
     ...settings,

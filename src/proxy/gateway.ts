@@ -64,7 +64,7 @@ export class Gateway {
         new Route(
           route,
           context.sources.for(route),
-          context.pools.for(new URL(route.upstream).origin, route.connectTimeoutMs),
+          context.pools.for({ ...route, origin: new URL(route.upstream).origin }),
           context.requestLog.statsOf(route.name),
           new TokenPathGuard(route, endpoints, context.discoveredEndpoints),
         ),

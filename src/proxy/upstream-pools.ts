@@ -1,19 +1,27 @@
+import { connectionKey, type ConnectOptions } from '../http/client/connect-options.ts';
 import { ConnectionPool, type PoolStats } from '../http/client/pool.ts';
 import { ReadBuffers } from '../http/client/read-buffers.ts';
 
-/** The connection pools of this process, one for each origin and connect timeout. They outlive a reload. */
+/** What the connections of a pool depend on. */
+interface UpstreamOptions {
+  /** Such as `https://api.example.com`. */
+  readonly origin: string;
+  readonly connectTimeoutMs: number;
+  readonly connection: ConnectOptions;
+}
+
+/** The connection pools of this process, one for each origin with the same options. They outlive a reload. */
 export class UpstreamPools {
   readonly #pools = new Map<string, { readonly origin: string; readonly pool: ConnectionPool }>();
   /** Pools that no route uses any more, until their last request has finished. */
   readonly #retired = new Set<ConnectionPool>();
   readonly #buffers = new ReadBuffers();
 
-  /** @param origin such as `https://api.example.com` */
-  for(origin: string, connectTimeoutMs: number): ConnectionPool {
-    const key = `${origin} ${connectTimeoutMs}`;
+  for({ origin, connectTimeoutMs, connection }: UpstreamOptions): ConnectionPool {
+    const key = [origin, connectTimeoutMs, connectionKey(connection)].join(' ');
     const known = this.#pools.get(key);
     if (known !== undefined) return known.pool;
-    const pool = new ConnectionPool(origin, { connectTimeoutMs, buffers: this.#buffers });
+    const pool = new ConnectionPool(origin, { ...connection, connectTimeoutMs, buffers: this.#buffers });
     this.#pools.set(key, { origin, pool });
     return pool;
   }

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import { diagnose } from '../diagnosis/diagnosis.ts';
 import { tokenContext } from '../diagnosis/diagnosis-context.ts';
 import { networkCode, networkReason, ProxyError, type Reason } from '../errors.ts';
+import type { ConnectOptions } from '../http/client/connect-options.ts';
 import type { Log, LogFields } from '../logger.ts';
 import type { Exchange, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
@@ -32,6 +33,8 @@ interface FetcherContext {
   readonly token: Exchange;
   readonly authServer: string;
   readonly credentials: ReadonlyMap<string, Secret>;
+  /** How connections to the token endpoint and to the issuer are made. Default: directly. */
+  readonly tokenConnection?: ConnectOptions | undefined;
   readonly transport: TokenTransport;
   readonly clock: Clock;
   readonly log: Log;
@@ -148,9 +151,9 @@ export class ProviderTokenFetcher implements TokenFetcher {
 
   /** @throws ProxyError `token_unavailable` if there is no response */
   async #send(request: TokenRequest, signal: AbortSignal): Promise<TokenResponse> {
-    const { transport, clock, stats } = this.#context;
+    const { transport, tokenConnection, clock, stats } = this.#context;
     try {
-      const response = await transport(request, signal);
+      const response = await transport({ ...request, connection: tokenConnection }, signal);
       const serverNowMs = serverTimeMs(response);
       stats.clockSkewMs = serverNowMs === undefined ? undefined : serverNowMs - clock.now();
       return response;

@@ -1,4 +1,5 @@
 import { clientAssertion } from '../client-assertion.ts';
+import type { ConnectOptions } from '../http/client/connect-options.ts';
 import type { Encoding, ExchangeRequest, OAuth2 } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 
@@ -13,6 +14,8 @@ export interface TokenRequest {
   readonly body: Uint8Array | undefined;
   /** Client certificate and its key for the TLS handshake, as PEM. */
   readonly certificate?: { readonly cert: string; readonly key: string };
+  /** How the connection is made. Default: directly. */
+  readonly connection?: ConnectOptions | undefined;
 }
 
 /** What is known only when a request is made. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { connectionKey, type ConnectOptions } from '../http/client/connect-options.ts';
 import { isFixed, type Provider } from '../providers/provider.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
@@ -13,6 +14,8 @@ export interface TokenCredential {
   readonly provider: Provider;
   readonly authServer: string;
   readonly credentials: ReadonlyMap<string, Secret>;
+  /** How connections to the token endpoint and to the issuer are made. Default: directly. */
+  readonly tokenConnection?: ConnectOptions | undefined;
 }
 
 interface SourcesContext extends Omit<CacheContext, 'provider' | 'stats'> {
@@ -89,7 +92,7 @@ function recordingEndpoints(fetcher: TokenFetcher, endpoints: DiscoveredEndpoint
  * headers of API calls use is not part of it.
  */
 function keyOf(credential: TokenCredential): string {
-  const { provider, authServer, credentials } = credential;
+  const { provider, authServer, credentials, tokenConnection = {} } = credential;
   const { name, token, refresh, defaultLifetimeS, deniedToken } = provider;
   const definition = JSON.stringify([name, token, refresh, defaultLifetimeS, ...(deniedToken ? [deniedToken] : [])]);
   const usedFields = new Set(placeholdersIn(definition));
@@ -97,7 +100,9 @@ function keyOf(credential: TokenCredential): string {
     .filter(([name]) => usedFields.has(name))
     .map(([name, secret]) => [name, secret.reveal()])
     .sort();
+  // How a token endpoint is reached decides about the token only if a client certificate is shown there.
+  const identity = connectionKey({ tls: tokenConnection.tls });
   return createHash('sha256')
-    .update(JSON.stringify([definition, authServer, values]))
+    .update(JSON.stringify([definition, authServer, values, ...(identity === '' ? [] : [identity])]))
     .digest('hex');
 }

@@ -9,6 +9,7 @@ import {
 } from 'node:tls';
 import { guardedLookup, isLinkLocalAddress } from '../ip-address.ts';
 import { enableSessionEvents } from '../node-internals.ts';
+import type { ConnectOptions, TlsIdentity } from './connect-options.ts';
 
 /** Receives the bytes of a connection. */
 interface SocketReader {
@@ -48,19 +49,6 @@ interface Origin {
   readonly hostHeader: string;
 }
 
-/** TLS settings of a connection. Certificates and keys are PEM texts. */
-export interface TlsIdentity {
-  /** Certificate authorities in addition to those that Node trusts. */
-  readonly ca?: readonly string[];
-  /** Client certificate and its chain. */
-  readonly cert?: string;
-  readonly key?: string;
-  /** Name for SNI and for checking the server's certificate. Default: the host of the origin. */
-  readonly servername?: string;
-  /** Default: `TLSv1.2`. */
-  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3';
-}
-
 /** @param text such as `https://api.example.com` */
 export function originOf(text: string): Origin {
   const { protocol, hostname, port, host } = new URL(text);
@@ -75,7 +63,7 @@ export function originOf(text: string): Origin {
 }
 
 /** Opens direct connections to an origin. Each connection is refused if it would go to a link-local address. */
-export function directDial(origin: Origin, tls: TlsIdentity = {}): Dial {
+export function directDial(origin: Origin, { tls = {} }: ConnectOptions = {}): Dial {
   const open = origin.isTls ? tlsOpener(origin, tls) : tcpOpener(origin);
   return (listener) => {
     const { socket, readyEvent } = open(onreadOf(listener));
@@ -106,7 +94,7 @@ function tcpOpener(origin: Origin): Opener {
 
 /** Always verifies the certificate. Sessions are resumed only between connections of the same opener. */
 function tlsOpener(origin: Origin, identity: TlsIdentity): Opener {
-  const name = identity.servername ?? origin.host;
+  const name = identity.serverName ?? origin.host;
   let context: SecureContext | undefined;
   let session: Buffer | undefined;
   return (onread) => {
@@ -132,12 +120,14 @@ function tlsOpener(origin: Origin, identity: TlsIdentity): Opener {
   };
 }
 
-function secureContextOf({ ca, cert, key, minVersion = 'TLSv1.2' }: TlsIdentity): SecureContext {
+function secureContextOf({ ca, cert, key, pfx, passphrase, minVersion = 'TLSv1.2' }: TlsIdentity): SecureContext {
   return createSecureContext({
     minVersion,
     ...(ca !== undefined && { ca: [...getCACertificates('default'), ...ca] }),
     ...(cert !== undefined && { cert }),
-    ...(key !== undefined && { key }),
+    ...(key !== undefined && { key: key.reveal() }),
+    ...(pfx !== undefined && { pfx: Buffer.from(pfx.reveal(), 'base64') }),
+    ...(passphrase !== undefined && { passphrase: passphrase.reveal() }),
   });
 }
 

@@ -1,7 +1,8 @@
 import { type Clock, systemClock } from '../../clock.ts';
 import type { ProxyError } from '../../errors.ts';
+import type { ConnectOptions } from './connect-options.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
-import { type Dial, type Dialing, directDial, originOf, type TlsIdentity } from './dial.ts';
+import { type Dial, type Dialing, directDial, originOf } from './dial.ts';
 import { brokenConnection, connectTimeout, invalidRequest, poolClosed, unreachable } from './failures.ts';
 import {
   type ClientRequest,
@@ -21,13 +22,11 @@ const KEEP_ALIVE_MARGIN_MS = 2000;
 const MAX_AGE_MS = 5 * 60_000;
 const MAX_REQUESTS = 10_000;
 
-export interface PoolOptions {
+export interface PoolOptions extends ConnectOptions {
   /** Time limit for opening a connection, including TLS and a second attempt. */
   readonly connectTimeoutMs: number;
   /** Shared by all pools of a thread. */
   readonly buffers: ReadBuffers;
-  /** Shared by all connections of a pool. They resume each other's TLS sessions. */
-  readonly tls?: TlsIdentity;
   /** Default: a direct connection to the origin. */
   readonly dial?: Dial;
   /** Default: a monotonic clock. Only time differences matter. */
@@ -95,7 +94,7 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     this.#options = options;
     this.#clock = options.clock ?? monotonicClock;
     this.#heads = new RequestHeads(target.hostHeader);
-    this.#dial = options.dial ?? directDial(target, options.tls);
+    this.#dial = options.dial ?? directDial(target, options);
   }
 
   /**

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { createServer, type TlsOptions, type TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { originOf } from '../../../src/http/client/dial.ts';
+import { Secret } from '../../../src/secret.ts';
 import { issue } from '../../config/certificate.ts';
 import { iterations, poolTo, RawServer, response, send, sent, until } from './harness.ts';
 
@@ -84,8 +85,8 @@ describe('over TLS', () => {
   it.each([
     ['whose authority is not trusted', {}, {}, 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
     ['that vouches for itself', issue({ name: 'localhost' }), { ca: CA }, 'DEPTH_ZERO_SELF_SIGNED_CERT'],
-    ['whose certificate has another name', {}, { ca: CA, servername: 'other.test' }, 'ERR_TLS_CERT_ALTNAME_INVALID'],
-    ['whose certificate has another address', {}, { ca: CA, servername: '127.0.0.2' }, 'ERR_TLS_CERT_ALTNAME_INVALID'],
+    ['whose certificate has another name', {}, { ca: CA, serverName: 'other.test' }, 'ERR_TLS_CERT_ALTNAME_INVALID'],
+    ['whose certificate has another address', {}, { ca: CA, serverName: '127.0.0.2' }, 'ERR_TLS_CERT_ALTNAME_INVALID'],
     [
       'whose certificate has expired',
       issue({ name: 'localhost', issuer: AUTHORITY, to: new Date('2021-01-01') }),
@@ -135,10 +136,10 @@ describe('over TLS', () => {
 
   it('`servername` is requested and verified in place of the host', async () => {
     const server = await tlsServer();
-    const pool = poolTo(server.byAddress, { tls: { ca: CA, servername: 'api.test' } });
+    const pool = poolTo(server.byAddress, { tls: { ca: CA, serverName: 'api.test' } });
     expect((await sent(pool)).summary).toBe('200 fine');
     expect(server.sockets[0]!.servername).toBe('api.test');
-    const byAddress = poolTo(server.named, { tls: { ca: CA, servername: '127.0.0.1' } });
+    const byAddress = poolTo(server.named, { tls: { ca: CA, serverName: '127.0.0.1' } });
     expect((await sent(byAddress)).summary).toBe('200 fine');
     expect(server.sockets[1]!.servername).toBe(false);
   });
@@ -160,7 +161,8 @@ describe('over TLS', () => {
   it('a client certificate is presented', async () => {
     const client = issue({ name: 'client', issuer: AUTHORITY });
     const server = await tlsServer({ requestCert: true, rejectUnauthorized: true, ca: CA });
-    const { cert, key } = client;
+    const cert = client.cert;
+    const key = new Secret(client.key);
     expect((await sent(poolTo(server.named, { tls: { ca: CA, cert, key } }))).summary).toBe('200 fine');
     expect(server.sockets[0]!.getPeerCertificate().subject.CN).toBe('client');
     expect((await sent(poolTo(server.named, { tls: { ca: CA } }), { method: 'POST' })).error).toBeDefined();
@@ -187,7 +189,7 @@ describe('over TLS', () => {
 
   it('an invalid key is upstream_unreachable, not_sent', async () => {
     const { named } = await tlsServer();
-    const recorder = await sent(poolTo(named, { tls: { ca: CA, cert: 'none', key: 'none' } }));
+    const recorder = await sent(poolTo(named, { tls: { ca: CA, cert: 'none', key: new Secret('none') } }));
     expect(recorder.summary).toBe('upstream_unreachable not_sent');
   });
 
