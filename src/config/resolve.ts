@@ -1,4 +1,3 @@
-import { isIPv6 } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { isLoopbackName } from '../http/ip-address.ts';
 import { Secret } from '../secret.ts';
@@ -9,7 +8,7 @@ import type { Interpolation } from './interpolate.ts';
 import { CLIENT_KEY_LENGTH, type ConfigInput, MIN_ENCRYPTION_KEY_LENGTH } from './schema.ts';
 import type { Path } from './source.ts';
 import { readTls } from './tls.ts';
-import { checkLoop, formatAddress, isHostName, overlaps, type OwnListeners } from './values.ts';
+import { checkLoop, formatAddress, isHost, overlaps, type OwnListeners } from './values.ts';
 
 interface ResolveOptions {
   readonly routes: readonly RouteConfig[];
@@ -84,12 +83,6 @@ function readOrigins(path: Path, origins: readonly string[], report: Diagnostics
     }
     return URL.parse(origin)?.origin ?? origin;
   });
-}
-
-function isHost(text: string): boolean {
-  const [, inBrackets, plain = '', port = '0'] = /^(?:\[([^\]]*)\]|([^:]*))(?::([0-9]+))?$/.exec(text) ?? [];
-  const named = inBrackets === undefined ? isHostName(plain) : isIPv6(inBrackets);
-  return named && Number(port) <= 65_535;
 }
 
 function isOrigin(text: string): boolean {

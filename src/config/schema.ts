@@ -9,6 +9,7 @@ import {
   parseAllow,
   type Parsed,
   parseDuration,
+  parseHost,
   parseMethod,
   parseSize,
   SIZE_PATTERN,
@@ -320,6 +321,21 @@ const ROUTE_SETTINGS = {
       default: '5s',
     }),
     { atMost: 'timeout' },
+  ),
+  host_header: setting(
+    'hostHeader',
+    field(parsed(parseHost), {
+      doc: 'Value of the `Host` header of API requests: a host name, and a port if needed.',
+      omitted: 'the host of `upstream`',
+      examples: ['api.bank.example'],
+    }),
+  ),
+  max_response_header: setting(
+    'maxResponseHeaderBytes',
+    field(size('1KiB', '256KiB'), {
+      doc: 'Maximum size of the status line and headers of an API response. A larger one gets 502 `upstream_invalid`.',
+      default: '16KiB',
+    }),
   ),
   max_body: setting(
     'maxBodyBytes',

@@ -107,6 +107,19 @@ export function isHostName(host: string): boolean {
   return named && host.length <= 253 && !/^[0-9]+$/.test(labels.at(-1) ?? '');
 }
 
+/** Whether this is a host name or an IP address, with or without a port. IPv6 is in brackets. */
+export function isHost(text: string): boolean {
+  const [, inBrackets, plain = '', port = '0'] = /^(?:\[([^\]]*)\]|([^:]*))(?::([0-9]+))?$/.exec(text) ?? [];
+  const named = inBrackets === undefined ? isHostName(plain) : isIPv6(inBrackets);
+  return named && Number(port) <= 65_535;
+}
+
+/** Parses the value of a `Host` header. */
+export function parseHost(text: string): Parsed<string> {
+  if (isHost(text)) return { value: text };
+  return { problem: 'must be a host name such as `api.example.com` or `api.example.com:8443`, without scheme or path' };
+}
+
 /** `host:port`, an IPv6 host in brackets. */
 export function formatAddress({ host, port }: ListenAddress): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;

@@ -122,6 +122,8 @@ describe('routes', () => {
       token_paths: 'placeholder',
       timeout_ms: 10_000,
       connect_timeout_ms: 5000,
+      host_header: null,
+      max_response_header_bytes: 16 * 1024,
       max_body_bytes: 10 * 1024 ** 2,
       replay_limit_bytes: 64 * 1024,
       replay: true,

@@ -182,6 +182,7 @@ describe('a secret', () => {
   const everyKey = [
     'environment', 'upstream', 'auth_server', 'encoding', 'timeout', 'connect_timeout', 'max_body', 'replay_limit',
     'replay', 'token_paths', 'max_concurrency', 'websocket', 'provider', 'credentials', 'token', 'headers', 'allow',
+    'host_header', 'max_response_header',
   ]; // prettier-ignore
   const topKeys = ['listen', 'admin', 'environment', 'routes', 'clients', 'open', 'allowed_hosts', 'allowed_origins',
     'max_connections', 'drain_timeout', 'log']; // prettier-ignore

@@ -93,7 +93,7 @@ describe(FILE, () => {
   it('gives the range of each duration and size', () => {
     const values = KEYS.flatMap((key) => rowOf(key)?.[1] ?? []).filter((value) => /^\[(duration|size)\]/.test(value));
     expect(values.length).toBeGreaterThanOrEqual(7);
-    for (const value of values) expect(value).toMatch(/\), \d+(ms|s)? to \d+\w+$/);
+    for (const value of values) expect(value).toMatch(/\), \d+(ms|s|KiB)? to \d+\w+$/);
   });
 });
 

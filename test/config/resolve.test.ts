@@ -34,6 +34,8 @@ describe('defaults', () => {
       headers: [],
       timeoutMs: 60_000,
       connectTimeoutMs: 5000,
+      hostHeader: undefined,
+      maxResponseHeaderBytes: 16 * 1024,
       maxBodyBytes: 10 * 1024 ** 2,
       replayLimitBytes: 64 * 1024,
       replay: true,

@@ -8,6 +8,7 @@ import {
   overlaps,
   parseAddress,
   parseDuration,
+  parseHost,
   parseSize,
 } from '../../src/config/values.ts';
 
@@ -175,5 +176,30 @@ describe('leadsTo', () => {
 
   it('is false for a free port', () => {
     expect(leadsTo({ host: '127.0.0.1', port: 0 }, '127.0.0.1', 0)).toBe(false);
+  });
+});
+
+describe('a `Host` header', () => {
+  it.each(['api.bank.example', 'API', 'api.bank.example:8443', '10.0.0.7:8443', '[2001:db8::1]:443'])(
+    'may be %s',
+    (text) => {
+      expect(parseHost(text)).toEqual({ value: text });
+    },
+  );
+
+  it.each([
+    '',
+    ':443',
+    'https://api.bank.example',
+    'api.bank.example/v1',
+    'a.example:70000',
+    'a.example\r\nX-Evil: 1',
+    'a.example\n',
+    'a b',
+    'user@a.example',
+    '2001:db8::1',
+    'a.example:',
+  ])('may not be %j', (text) => {
+    expect(parseHost(text)).toEqual({ problem: expect.stringMatching(/^must be a host name/) as string });
   });
 });
