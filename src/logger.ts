@@ -16,6 +16,7 @@ export const LOG_MESSAGES = {
   request_finished: 'request finished',
   request_failed: 'request failed',
   request_refused: 'request refused',
+  protocol_mismatch: 'a client does not speak the protocol of this port',
   request_replayed: 'request sent again with a new token',
   response_incomplete: 'response ended early',
   response_not_read: 'client did not read the response',

@@ -121,6 +121,14 @@ function tcpSocketOf(socket: Socket): Socket {
 }
 
 /**
+ * The TCP socket of a server's connection whose TLS handshake failed. It can still be written to in plain text, for a
+ * client that does not speak TLS. Closing it closes the connection.
+ */
+export function socketBelowFailedTls(socket: Duplex): Duplex {
+  return socket instanceof TLSSocket ? tcpSocketOf(socket) : socket;
+}
+
+/**
  * Makes a TLS client emit `session` also when it connects to the second address of a name, for example `127.0.0.1` after
  * `::1` for `localhost`. Node enables the event only on the handle of the first address. Call it before the connection
  * is open.

@@ -8,12 +8,16 @@ export interface Target {
   readonly query: string;
 }
 
-/** Fast path: no percent escape, dot after a slash, double slash, backslash, fragment or NUL. Needs no further checks. */
-const SIMPLE_TARGET = /^(?:\/(?![/.])[\w\-~!$&'()*+,;=:@.]*)+(?:\?[\w\-~!$&'()*+,;=:@./?[\]]*)?$/;
+/**
+ * Fast path: a path without a percent escape, dot after a slash, double slash or backslash, and no fragment or NUL. Needs
+ * no further checks.
+ */
+const SIMPLE_TARGET = /^(?:\/(?![/.])[\w\-~!$&'()*+,;=:@.]*)+(?:\?[^#\0]*)?$/;
 
 /**
  * Splits a raw request target or refuses it. Routing and forwarding use the same result, so it is not decoded or
- * normalized: otherwise a client could route by one path and send another.
+ * normalized: otherwise a client could route by one path and send another. The query is the provider's to judge: it
+ * chooses no route, so `?discount=10%` is forwarded as it is.
  * @param host value of the Host header; the absolute form must have the same authority (RFC 9112 3.2.2)
  * @throws ProxyError `bad_request_target`
  */
@@ -36,20 +40,23 @@ function originFormOf(raw: string, host: string): string {
 }
 
 function refuseUnsafe(origin: string): void {
-  if (origin.includes('#')) throw targetRefused('it has a fragment');
-  if (origin.includes('\\')) throw targetRefused('it has a backslash');
-  if (/%(?![0-9a-f]{2})/i.test(origin)) throw targetRefused('it has an invalid percent escape');
-  if (/\0|%00/.test(origin)) throw targetRefused('it has a NUL');
+  // RFC 9112 3.2.1: a fragment is not part of a target, and servers differ in whether they cut it off.
+  if (origin.includes('#')) throw targetRefused('it has a fragment (`#`)');
+  if (origin.includes('\0')) throw targetRefused('it has a NUL');
   const path = origin.split('?', 1)[0] ?? '';
+  if (path.includes('\\')) throw targetRefused('its path has a backslash');
+  if (/%(?![0-9a-f]{2})/i.test(path)) {
+    throw targetRefused('its path has an invalid percent escape (write `%` as `%25`)');
+  }
   if (path.includes('//')) throw targetRefused('its path has an empty segment (`//`)');
   const decoded = decodeFully(path);
-  if (decoded.includes('\0')) throw targetRefused('it has a NUL');
+  if (decoded.includes('\0')) throw targetRefused('its path has an encoded NUL');
   // Servers that parse the decoded path as a URL drop some of these characters and see other segments.
   if (/[\0-\x1f\x7f]/.test(decoded)) throw targetRefused('its path has an encoded control character');
-  if (decoded.includes('\\')) throw targetRefused('it has an encoded backslash');
+  if (decoded.includes('\\')) throw targetRefused('its path has an encoded backslash');
   // RFC 3986 5.2.4. Servers with path parameters read `..;x` as `..`, and those that trim spaces read `.. ` as `..`.
   if (decoded.split('/').some((segment) => /^ *\.{1,2} *([;?#]|$)/.test(segment))) {
-    throw targetRefused('it has a dot segment');
+    throw targetRefused('its path has a dot segment');
   }
 }
 

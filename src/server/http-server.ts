@@ -4,19 +4,14 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { formatAddress } from '../config/values.ts';
-import { networkCode, type Outcome, ProxyError } from '../errors.ts';
-import { BodyReader } from '../http/body-reader.ts';
-import { discardInput, endAfterResponse, endSocket, ignoreError } from '../http/linger.ts';
-import {
-  allowHalfClosedClients,
-  currentResponse,
-  http,
-  isConnectionLost,
-  unfinishedRequest,
-} from '../http/node-internals.ts';
+import { networkCode, ProxyError } from '../errors.ts';
+import { discardInput, endSocket, ignoreError } from '../http/linger.ts';
+import { allowHalfClosedClients, currentResponse, http, isConnectionLost } from '../http/node-internals.ts';
 import { rawProblem, sendProblem } from '../http/problem.ts';
+import type { Log } from '../logger.ts';
 import { type Gateway, headerCountError, methodNotAllowed, requestIdOf } from '../proxy/gateway.ts';
 import type { UpgradeHandler } from '../proxy/websocket.ts';
+import { onClientError } from './client-errors.ts';
 import { Connections, type ProxyServer } from './connections.ts';
 import { afterResponses, Pipelining } from './pipelining.ts';
 
@@ -46,50 +41,8 @@ function probe(socket: Socket): void {
   timer.unref();
 }
 
-/**
- * Handles an error of Node's parser (RFC 9112). The client gets a problem response, unless an earlier request still
- * waits for its response, or the response to the broken request has begun.
- */
-function onClientError(error: Error, socket: Duplex, pipelining: Pipelining): void {
-  const code = networkCode(error);
-  const response = currentResponse(socket);
-  const brokenRequest = unfinishedRequest(socket);
-  if (!socket.writable || code === 'ECONNRESET') {
-    socket.destroy();
-  } else if (brokenRequest === undefined && response !== undefined) {
-    // Earlier requests still get their responses.
-    endAfterResponse(pipelining.lastResponse(socket) ?? response, socket);
-  } else if (brokenRequest === undefined) {
-    endSocket(socket, rawProblem(clientProblem(code, 'not_sent'), requestIdOf([])));
-  } else if (response !== undefined && response.req !== brokenRequest) {
-    // The broken request waits behind another one, which gets its response.
-    endAfterResponse(response, socket);
-  } else if (response !== undefined && !response.headersSent) {
-    const reader = BodyReader.find(brokenRequest);
-    if (reader === undefined) {
-      endSocket(socket, rawProblem(clientProblem(code, 'unknown'), requestIdOf([])));
-      return;
-    }
-    endAfterResponse(response, socket);
-    // The reader of the body knows whether a part of it has reached the provider.
-    reader.fail(clientProblem(code, 'not_sent'));
-  } else {
-    socket.destroy();
-  }
-}
-
-function clientProblem(code: string, outcome: Outcome): ProxyError {
-  switch (code) {
-    case 'HPE_HEADER_OVERFLOW':
-      return new ProxyError('header_too_large', 'The header block is larger than 16 KiB.');
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return new ProxyError('request_timeout', 'The request head did not arrive in time.');
-    default:
-      return new ProxyError('bad_request', `The request is not valid HTTP/1.1 (${code}).`, { outcome });
-  }
-}
-
 interface ProxyServerContext {
+  readonly log: Log;
   readonly gateway: () => Gateway;
   readonly upgrades: UpgradeHandler;
   readonly config: () => Config;
@@ -133,7 +86,7 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
     tls === undefined
       ? http.createServer(options, handle)
       : createTlsServer({ ...options, ...TLS_SETTINGS, ...secureContext(tls), ...clientCertificates(tls) }, handle);
-  applyLimits(server, pipelining);
+  applyLimits(server, pipelining, context.log);
   serveHalfClosedClients(server);
   const connections = new Connections(server, () => context.config().maxConnections ?? Infinity);
   server.on('checkContinue', handle);
@@ -170,9 +123,9 @@ export function createAdminServer(listener: RequestListener): Server {
 }
 
 /** Limits of every listener. `maxHeaderSize` limits the number of headers, so Node's own limit is off. */
-function applyLimits(server: ProxyServer, pipelining: Pipelining): void {
+function applyLimits(server: ProxyServer, pipelining: Pipelining, log?: Log): void {
   server.maxHeadersCount = 0;
-  server.on('clientError', (error, socket) => onClientError(error, socket, pipelining));
+  server.on('clientError', (error, socket) => onClientError(error, socket, pipelining, log));
 }
 
 function refuseExpectation({ rawHeaders }: IncomingMessage, res: ServerResponse): void {

@@ -158,6 +158,7 @@ export class RunningServer implements ServingProcess {
     this.#runtime = runtime;
     this.#address = config.listen;
     const { server, connections } = createProxyServer({
+      log,
       gateway: () => runtime.gateway,
       upgrades: runtime.upgrades,
       config: () => this.#config,

@@ -13,6 +13,7 @@ import {
   mayHaveDroppedHeaders,
   replaceDestroySoon,
   resetConnection,
+  socketBelowFailedTls,
   unfinishedRequest,
   unsentBytes,
 } from '../../src/http/node-internals.ts';
@@ -196,5 +197,17 @@ describe('a TLS client', () => {
     enableSessionEvents(client);
     await once(client, 'session');
     expect(client.remoteAddress).toBe('127.0.0.1');
+  });
+});
+
+describe('the TCP socket of a failed TLS handshake', () => {
+  it('can be written to in plain text', async () => {
+    const { cert, key } = issue({ name: 'localhost' });
+    const server = createTlsServer({ cert, key });
+    server.on('tlsClientError', (_, socket) => socketBelowFailedTls(socket).end('use https'));
+    const client = connect(await listen(server), '127.0.0.1');
+    client.write(GET);
+    const [bytes] = (await once(client, 'data')) as [Buffer];
+    expect(bytes.toString()).toBe('use https');
   });
 });

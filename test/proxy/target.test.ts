@@ -44,23 +44,20 @@ describe('parseTarget', () => {
     expect(refusal(raw)).toContain('dot segment');
   });
 
-  it.each(['/a\\b', '/a\\..\\b', '/a?b=\\', '/a%5cb', '/a/%2e%5cb', '/a%5Cb', '/a%255cb'])(
+  it.each(['/a\\b', '/a\\..\\b', '/a%5cb', '/a/%2e%5cb', '/a%5Cb', '/a%255cb'])(
     'refuses the backslash in %s',
     (raw) => {
       expect(refusal(raw)).toContain('backslash');
     },
   );
 
-  it.each(['/a\0', '/a%00', '/a%2500', '/a?b=%00', '/a%2525%2500'])('refuses the NUL in %j', (raw) => {
+  it.each(['/a\0', '/a?\0', '/a%00', '/a%2500', '/a%2525%2500'])('refuses the NUL in %j', (raw) => {
     expect(refusal(raw)).toContain('NUL');
   });
 
-  it.each(['/a%', '/a%2', '/a%2/', '/a%zz', '/a%g0', '/a?b=%', '/a?b=%f', '/a?b=%fg'])(
-    'refuses the invalid percent escape in %s',
-    (raw) => {
-      expect(refusal(raw)).toContain('percent escape');
-    },
-  );
+  it.each(['/a%', '/a%2', '/a%2/', '/a%zz', '/a%g0', '/a%?b'])('refuses the invalid percent escape in %s', (raw) => {
+    expect(refusal(raw)).toContain('percent escape');
+  });
 
   it.each(['//', '//a', '/a//b', '/a//', '/a///b', '/a//?b'])('refuses the empty segment in %s', (raw) => {
     expect(refusal(raw)).toContain('empty segment');
@@ -94,7 +91,11 @@ describe('parseTarget', () => {
     ['/a?b=../..//c', '/a', '?b=../..//c'],
     ['/a?b=%2e%2e%2f%5c', '/a', '?b=%2e%2e%2f%5c'],
     ['/a?b=c?d=e&f=%25', '/a', '?b=c?d=e&f=%25'],
-    ['/a?b={c}|"<>^`', '/a', '?b={c}|"<>^`'],
+    ['/a?b={c}|"<>^`[]', '/a', '?b={c}|"<>^`[]'],
+    ['/a?discount=10%', '/a', '?discount=10%'],
+    ['/a?b=%f&c=%zz%', '/a', '?b=%f&c=%zz%'],
+    ['/a%2fb?c=%&d=%00', '/a%2fb', '?c=%&d=%00'],
+    ['/a?b=\\..\\c', '/a', '?b=\\..\\c'],
     ['/\xe9?\xff', '/\xe9', '?\xff'],
   ])('splits %s and keeps every byte', (raw, path, query) => {
     expect(parseTarget(raw, HOST)).toEqual({ path, query });

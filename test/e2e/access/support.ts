@@ -73,7 +73,7 @@ export async function startTlsProxy(
 }
 
 /** What a caller proves itself with, and whom it trusts. */
-export type Credentials = Pick<ConnectionOptions, 'ca' | 'cert' | 'key' | 'session'>;
+export type Credentials = Pick<ConnectionOptions, 'ca' | 'cert' | 'key' | 'session' | 'ALPNProtocols'>;
 
 /** A TLS connection, once its handshake is over. @throws Error if it fails */
 export async function connectTls(port: number, credentials: Credentials): Promise<TLSSocket> {

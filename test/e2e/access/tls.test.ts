@@ -39,7 +39,7 @@ describe('a proxy with listen.tls', () => {
     await expect(connectTls(proxy.port, old)).rejects.toThrow();
   });
 
-  it('closes plain HTTP connections without sending anything, and keeps running', async () => {
+  it('closes connections without TLS without forwarding anything, and keeps running', async () => {
     const { upstream, proxy } = await start();
     for (const bytes of [REQUEST, 'garbage\r\n\r\n', Buffer.from([0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0])]) {
       const client = await RawClient.open(proxy.port);
