@@ -77,7 +77,6 @@ export type Reason =
   | { readonly kind: 'credentials_refused'; readonly status: number }
   /** The token endpoint responded with success, but its response has no token that can be sent. */
   | { readonly kind: 'no_usable_token'; readonly rule: TokenRule; readonly status: number }
-  | { readonly kind: 'token_expired_at_once' }
   /**
    * The metadata of the issuer (RFC 8414) names no token endpoint that can be used. `problem` says why, and `status` is
    * that of the last response.
@@ -125,7 +124,6 @@ const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Re
     rule: isOneOf<TokenRule>({ empty_body: true, not_json: true, field_missing: true, not_sendable: true }),
     status: isCount,
   },
-  token_expired_at_once: {},
   no_token_endpoint: { problem: isProblem, status: isCount, host: isHost },
   limit: { key: isOneOf<LimitKey>({ max_concurrency: true, max_websockets: true, max_connections: true }) },
   loop: {},

@@ -32,6 +32,7 @@ export const LOG_MESSAGES = {
   token_exchange_failed: 'token exchange failed',
   token_refresh_failed: 'token refresh failed',
   token_reauthorizing: 'requesting a token with the credentials',
+  token_lifetime_ignored: 'token response says that its token has expired already; that is ignored',
   token_header_missing: 'token response has no usable value for a header; the header is left out',
 
   token_store_connected: 'token store is connected',

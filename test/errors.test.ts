@@ -79,7 +79,6 @@ const REASONS: { readonly [Kind in Reason['kind']]: Extract<Reason, { kind: Kind
   html_page: { kind: 'html_page', status: 403 },
   credentials_refused: { kind: 'credentials_refused', status: 401 },
   no_usable_token: { kind: 'no_usable_token', rule: 'not_json', status: 200 },
-  token_expired_at_once: { kind: 'token_expired_at_once' },
   no_token_endpoint: {
     kind: 'no_token_endpoint',
     problem: '/x names no `token_endpoint`',

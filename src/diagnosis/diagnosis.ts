@@ -49,11 +49,6 @@ const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
     what: `The token endpoint at ${hostOf(context)} responded with HTTP ${status}, but ${TOKEN_RULES[rule]}.`,
     hint: `Check ${whereOf(context.key)}. If it is right, compare \`token.response\` of the route with what the provider documents: \`access_token\` names the field of the token.`,
   }),
-  token_expired_at_once: (_, context) => ({
-    code: 'token_expired_at_once',
-    what: `The token endpoint at ${hostOf(context)} sent a token that has expired already.`,
-    hint: 'Check the date and time of this machine (NTP). If they are right, compare `token.response` of the route with what the provider documents.',
-  }),
   no_token_endpoint: ({ problem, status, host }, context) => {
     if (status === 429 || status >= 500) return diagnoseStatus(status, host, context);
     return {

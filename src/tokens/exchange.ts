@@ -53,6 +53,10 @@ export class ProviderTokenFetcher implements TokenFetcher {
   readonly #discovery: Discovery | undefined;
   /** Headers that were missing in a token response. Each is logged once, not for every token. */
   readonly #missingHeaders = new Set<string>();
+  /** Whether `token_lifetime_ignored` was logged. It is logged once, not for every token. */
+  #lifetimeLogged = false;
+  /** The refresh token that was refused, or that may be used up. It is not sent again. */
+  #spentRefreshToken: Secret | undefined;
 
   constructor(context: FetcherContext) {
     const { issuer, clientAuth } = context.token.request.oauth2 ?? {};
@@ -62,17 +66,28 @@ export class ProviderTokenFetcher implements TokenFetcher {
 
   async fetch(refreshToken: Secret | undefined, after?: Token): Promise<Token> {
     const { provider, token: exchange, log } = this.#context;
-    if (refreshToken !== undefined && provider.refresh !== undefined) {
+    const isSpent = refreshToken !== undefined && this.#spentRefreshToken?.equals(refreshToken.reveal());
+    if (refreshToken !== undefined && provider.refresh !== undefined && !isSpent) {
       try {
         const token = await this.#exchange('refresh', provider.refresh, refreshToken);
-        return this.#withHeaders(token, provider.refresh, after);
+        // RFC 6749 section 6: without a new refresh token, the old one stays valid.
+        return this.#withHeaders(
+          { ...token, refreshToken: token.refreshToken ?? refreshToken },
+          provider.refresh,
+          after,
+        );
       } catch (error) {
+        const mustWait = error instanceof ProxyError && error.retryAfterS !== undefined;
+        // A provider may accept a refresh token once, and may have accepted it if no response arrived.
+        if (!mustWait || error.code === 'token_denied') this.#spentRefreshToken = refreshToken;
         // `Retry-After` applies to the exchange of the credentials too.
-        if (error instanceof ProxyError && error.retryAfterS !== undefined) throw error;
+        if (mustWait) throw error;
         log.info('token_reauthorizing', { provider: provider.name });
       }
     }
-    return this.#withHeaders(await this.#exchange('credentials', exchange, undefined), exchange);
+    const token = await this.#exchange('credentials', exchange, undefined);
+    this.#spentRefreshToken = undefined;
+    return this.#withHeaders(token, exchange);
   }
 
   /** One exchange, with its time limit and statistics. */
@@ -125,6 +140,7 @@ export class ProviderTokenFetcher implements TokenFetcher {
         clock.now(),
         provider.deniedToken,
       );
+      this.#logIgnoredLifetime(token);
       return metadata === undefined ? token : { ...token, endpoints: metadata.allEndpoints };
     } catch (error) {
       const isSuccess = response.status >= 200 && response.status <= 299;
@@ -198,6 +214,14 @@ export class ProviderTokenFetcher implements TokenFetcher {
   #hint(error: unknown, providerSaid: string | undefined): { readonly hint?: string } {
     if (!(error instanceof ProxyError) || error.reason === undefined) return {};
     return { hint: diagnose(error.reason, { ...tokenContext(this.#context), providerSaid }).hint };
+  }
+
+  #logIgnoredLifetime({ expiredField, expiresAtMs, issuedAtMs }: Token): void {
+    if (expiredField === undefined || this.#lifetimeLogged) return;
+    this.#lifetimeLogged = true;
+    const { log, provider } = this.#context;
+    const lifetime_s = Math.round((expiresAtMs - issuedAtMs) / 1000);
+    log.warn('token_lifetime_ignored', { provider: provider.name, ...expiredField, lifetime_s });
   }
 
   /** Adds the headers of the last token that the response of a refresh did not repeat. */

@@ -3,13 +3,16 @@ import { valueAt } from '../json.ts';
 import type { ExchangeResponse, ResponseRule } from '../providers/provider.ts';
 import { Redaction } from '../redaction.ts';
 import { Secret } from '../secret.ts';
-import { type Lifetime, makeToken, type ResponseHeader, type Token } from './token.ts';
+import { type ExpiredField, type Lifetime, makeToken, type ResponseHeader, type Token } from './token.ts';
 
 /** A token that lives longer is replaced after this time all the same. */
 const MAX_LIFETIME_MS = 366 * 86_400_000;
 
 /** A larger number of seconds would be in the year 5138, so it is a number of milliseconds. */
 const MAX_EPOCH_SECONDS = 1e11;
+
+/** Longest part of a value that is shown, in characters. */
+const MAX_SHOWN_VALUE = 40;
 
 /** Epoch milliseconds. */
 interface ResponseTime {
@@ -20,8 +23,8 @@ interface ResponseTime {
 
 /**
  * How long an access token lives: from a relative field, an absolute field, the `exp` of a JWT, or the provider's
- * default, in this order. A field whose value is not a time is ignored.
- * @throws RangeError if the token has already expired
+ * default, in this order. A field whose value is not a time is ignored. So is one that says that the token has expired
+ * already: the token was issued just now, so the field or a clock is wrong.
  */
 export function tokenLifetime(
   json: unknown,
@@ -31,18 +34,29 @@ export function tokenLifetime(
   time: ResponseTime,
 ): Lifetime {
   const nowMs = time.serverNowMs ?? time.nowMs;
-  const relativeS = numberOf(fields.expiresIn === undefined ? undefined : valueAt(json, fields.expiresIn));
-  if (relativeS !== undefined) return checkedLifetime(relativeS * 1000, 'expires_in');
-  const absoluteMs = timestampMs(fields.expiresAt === undefined ? undefined : valueAt(json, fields.expiresAt));
-  if (absoluteMs !== undefined) return checkedLifetime(absoluteMs - nowMs, 'expires_at');
-  const jwtMs = jwtExpiryMs(accessToken);
-  if (jwtMs !== undefined) return checkedLifetime(jwtMs - nowMs, 'jwt');
-  return checkedLifetime(defaultLifetimeS * 1000, 'default');
+  const { expiresIn, expiresAt } = fields;
+  const relative = expiresIn === undefined ? undefined : valueAt(json, expiresIn);
+  const absolute = expiresAt === undefined ? undefined : valueAt(json, expiresAt);
+  const exp = jwtExpiry(accessToken);
+  const relativeS = numberOf(relative);
+  const absoluteMs = timestampMs(absolute);
+  const expS = numberOf(exp);
+  const candidates = [
+    { source: 'expires_in', field: expiresIn, value: relative, lifetimeMs: relativeS && relativeS * 1000 },
+    { source: 'expires_at', field: expiresAt, value: absolute, lifetimeMs: absoluteMs && absoluteMs - nowMs },
+    { source: 'jwt', field: 'exp', value: exp, lifetimeMs: expS && expS * 1000 - nowMs },
+  ] as const;
+  let expired: ExpiredField | undefined;
+  for (const { source, field = '', value, lifetimeMs } of candidates) {
+    if (lifetimeMs === undefined) continue;
+    if (lifetimeMs >= 1) return lifetime(lifetimeMs, source, expired);
+    expired ??= { field, value: String(value).slice(0, MAX_SHOWN_VALUE) };
+  }
+  return lifetime(defaultLifetimeS * 1000, expired === undefined ? 'default' : 'default_expired', expired);
 }
 
-function checkedLifetime(lifetimeMs: number, source: Lifetime['source']): Lifetime {
-  if (Math.floor(lifetimeMs) < 1) throw new RangeError(`the token has already expired (${source})`);
-  return { lifetimeMs: Math.min(lifetimeMs, MAX_LIFETIME_MS), source };
+function lifetime(lifetimeMs: number, source: Lifetime['source'], expired: ExpiredField | undefined): Lifetime {
+  return { lifetimeMs: Math.min(lifetimeMs, MAX_LIFETIME_MS), source, ...(expired && { expired }) };
 }
 
 function numberOf(value: unknown): number | undefined {
@@ -60,13 +74,12 @@ function timestampMs(value: unknown): number | undefined {
   return Number.isNaN(parsed) ? undefined : parsed;
 }
 
-/** The `exp` claim of a JWT (RFC 7519 4.1.4), in milliseconds. Undefined if there is none, or if it is not a JWT. */
-function jwtExpiryMs(token: string): number | undefined {
+/** The `exp` claim of a JWT (RFC 7519 4.1.4), in seconds. Undefined if there is none, or if it is not a JWT. */
+function jwtExpiry(token: string): unknown {
   const payload = token.split('.')[1];
   if (payload === undefined) return undefined;
   try {
-    const exp = numberOf(valueAt(JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')), 'exp'));
-    return exp === undefined ? undefined : exp * 1000;
+    return valueAt(JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')), 'exp');
   } catch {
     return undefined;
   }
@@ -123,13 +136,9 @@ export function readToken(
   }
   const refresh = fields.refreshToken === undefined ? undefined : valueAt(json, fields.refreshToken);
   const refreshToken = typeof refresh === 'string' && refresh !== '' ? refresh : undefined;
-  try {
-    const time = { nowMs, serverNowMs: serverTimeMs(response) };
-    const lifetime = tokenLifetime(json, fields, accessToken, defaultLifetimeS, time);
-    return makeToken(accessToken, refreshToken, lifetime, nowMs, responseHeaders(json, fields));
-  } catch (cause) {
-    throw tokenUnavailable('the token has expired already', { kind: 'token_expired_at_once' }, { cause });
-  }
+  const time = { nowMs, serverNowMs: serverTimeMs(response) };
+  const lifetime = tokenLifetime(json, fields, accessToken, defaultLifetimeS, time);
+  return makeToken(accessToken, refreshToken, lifetime, nowMs, responseHeaders(json, fields));
 }
 
 function statusError(response: TokenResponse, nowMs: number): ProxyError {

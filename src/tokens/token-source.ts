@@ -290,8 +290,6 @@ export class CachedTokenSource implements TokenSource {
   readonly #backoff: Backoff;
   readonly #forcedRefreshes: ForcedRefreshes;
   #token: Token | undefined;
-  /** Used for one refresh only, because a provider may accept a refresh token once. It outlives its access token. */
-  #refreshToken: Secret | undefined;
   #exchange: Promise<Token> | undefined;
   /**
    * The refused call that suspended the current token. The token is not used until the exchange ends, or until a later
@@ -409,10 +407,9 @@ export class CachedTokenSource implements TokenSource {
   }
 
   async #fetch(): Promise<Token> {
-    const refreshToken = this.#refreshToken;
-    this.#refreshToken = undefined;
     try {
-      const token = await this.#fetcher.fetch(refreshToken, this.#token);
+      // A refresh token outlives its access token.
+      const token = await this.#fetcher.fetch(this.#token?.refreshToken, this.#token);
       this.#backoff.succeeded();
       // `#adopt` may have set a newer token during the exchange.
       const current = this.#token;
@@ -442,7 +439,6 @@ export class CachedTokenSource implements TokenSource {
     this.#forcedRefreshes.onNewToken();
     this.#suspendedBy = undefined;
     this.#token = token;
-    this.#refreshToken = token.refreshToken;
     this.#isUsed = false;
     this.#schedule(token.refreshAtMs - this.#clock.now());
     this.#log.info('token_fetched', {

@@ -1,8 +1,19 @@
 import { Secret } from '../secret.ts';
 import type { ExchangeStats, RefusedCall, TokenFailure } from './exchange-stats.ts';
 
-/** Where the lifetime of a token comes from; see `tokenLifetime`. */
-export type LifetimeSource = 'expires_in' | 'expires_at' | 'jwt' | 'default' | 'fixed';
+/**
+ * Where the lifetime of a token comes from; see `tokenLifetime`. `default_expired`: the default, because the response
+ * says that the token has expired already.
+ */
+export type LifetimeSource = 'expires_in' | 'expires_at' | 'jwt' | 'default' | 'default_expired' | 'fixed';
+
+/** A value in a token response which says that the new token has expired already. */
+export interface ExpiredField {
+  /** Its path in the response, or `exp` for that of a JWT. */
+  readonly field: string;
+  /** As in the response, at most 40 characters. */
+  readonly value: string;
+}
 
 /** A header for API calls, with a value from the token response. */
 export type ResponseHeader = readonly [name: string, value: Secret];
@@ -17,6 +28,8 @@ export interface Token {
   /** From this time on, the next token is requested while this one is still used. */
   readonly refreshAtMs: number;
   readonly lifetimeSource: LifetimeSource;
+  /** Only on a token that this process requested. */
+  readonly expiredField?: ExpiredField | undefined;
   readonly refreshToken: Secret | undefined;
   /** Headers for API calls from the token response. */
   readonly headers: readonly ResponseHeader[];
@@ -103,6 +116,8 @@ const MARGIN_MS = 30_000;
 export interface Lifetime {
   readonly lifetimeMs: number;
   readonly source: LifetimeSource;
+  /** The first field that was ignored because it says that the token has expired. */
+  readonly expired?: ExpiredField;
 }
 
 export function makeToken(
@@ -120,6 +135,7 @@ export function makeToken(
     expiresAtMs,
     refreshAtMs: expiresAtMs === Infinity ? Infinity : expiresAtMs - Math.min(MARGIN_MS, lifetime.lifetimeMs / 5),
     lifetimeSource: lifetime.source,
+    ...(lifetime.expired && { expiredField: lifetime.expired }),
     refreshToken: refreshToken === undefined ? undefined : new Secret(refreshToken),
     headers,
     generation: 0,

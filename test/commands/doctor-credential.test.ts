@@ -182,6 +182,22 @@ describe('the lifetime of a token', () => {
     expect(code).toBe(0);
   });
 
+  it.each([
+    [0, '`expires_in` is 0. Wakala uses it for 59 min 59 s (from `default_lifetime`)'],
+    ['-1', '`expires_in` is -1. '],
+  ])(
+    'that has passed already (%j) is replaced, with a warning that names field and value',
+    async (expires_in, what) => {
+      const { code, check } = await respondingWith({ expires_in });
+      expect(check('lifetime')).toMatchObject({
+        result: 'warning',
+        what: containing(what),
+        hint: containing('`token.response`'),
+      });
+      expect(code).toBe(0);
+    },
+  );
+
   it('may come from the token itself', async () => {
     const exp = Math.floor(Date.now() / 1000) + 900;
     const access_token = `e30.${Buffer.from(JSON.stringify({ exp })).toString('base64url')}.x`;

@@ -136,9 +136,6 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
     [noToken('field_missing'), TOKEN, 'token_answer_unusable', 'without a token', '`access_token`'],
     [noToken('not_sendable'), TOKEN, 'token_answer_unusable', 'longer than 8 KiB', '`token.response`'],
   ],
-  token_expired_at_once: [
-    [{ kind: 'token_expired_at_once' }, TOKEN, 'token_expired_at_once', 'has expired already', 'NTP'],
-  ],
   no_token_endpoint: [
     [
       { kind: 'no_token_endpoint', problem: '/x is of another issuer', status: 200, host: 'id.example.com' },

@@ -159,7 +159,15 @@ describe('a token response', () => {
         count(outcome instanceof ProxyError ? outcome.code : outcome.lifetimeSource);
       },
     });
-    const kinds = ['default', 'expires_at', 'expires_in', 'jwt', 'token_denied', 'token_unavailable'];
+    const kinds = [
+      'default',
+      'default_expired',
+      'expires_at',
+      'expires_in',
+      'jwt',
+      'token_denied',
+      'token_unavailable',
+    ];
     expect([...seen.keys()].sort()).toEqual(kinds);
     expect(Math.min(...seen.values())).toBeGreaterThan(10);
   });

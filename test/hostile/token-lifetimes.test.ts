@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { jwtShaped } from '../../src/providers/sample-response.ts';
 import { json } from '../support/upstream-raw.ts';
 import {
   authorizations,
@@ -63,13 +64,29 @@ describe('a lifetime', () => {
     expect(bench.endpoint.exchanges).toBe(2);
   });
 
-  it('that has passed on the clock of the server causes no loop of exchanges', async () => {
+  it.each<[string, (nowS: number) => object]>([
+    ['that has passed on the clock of the server', (nowS) => ({ expires_at: nowS - 1 })],
+    ['of 0 seconds', () => ({ expires_in: 0 })],
+    ['of "0" seconds', () => ({ expires_in: '0' })],
+    ['of "-1" seconds', () => ({ expires_in: '-1' })],
+    ['of -3600 seconds', () => ({ expires_in: -3600 })],
+    ['until the epoch', () => ({ expires_at: 0 })],
+    ['until 2020', () => ({ expires_at: '2020-01-01T00:00:00Z' })],
+    ['with a JWT that has expired', (nowS) => ({ access_token: jwtShaped({ exp: nowS - 60 }) })],
+  ])('%s is replaced by the default, with one warning', async (_, fieldsAt) => {
     const bench: TokenBench = await startTokenBench(() => {
       const date = `date: ${new Date(bench.clock.now()).toUTCString()}`;
-      return json(200, { ...TOKEN, expires_at: Math.floor(bench.clock.now() / 1000) - 1 }, date);
+      return json(200, { ...TOKEN, ...fieldsAt(Math.floor(bench.clock.now() / 1000)) }, date);
     });
-    for (let i = 0; i < 20; i++) expect(summary(await call(bench))).toBe('503 token_unavailable not_sent');
-    expect([bench.endpoint.exchanges, bench.upstream.requests.length]).toEqual([1, 0]);
+    const calls: string[] = [];
+    for (let i = 0; i < 20; i++) calls.push(summary(await call(bench)));
+    expect(calls).toEqual(['200 fetched', ...Array.from({ length: 19 }, () => '200 cached')]);
+    expect([bench.endpoint.exchanges, bench.upstream.requests.length]).toEqual([1, 20]);
+    // The default lifetime is 5 minutes, and the token endpoint returns the same token again.
+    bench.clock.shiftMs += 301_000;
+    expect(summary(await call(bench))).toBe('200 fetched');
+    expect(bench.endpoint.exchanges).toBe(2);
+    expect(bench.proxy.log.filter(({ event }) => event === 'token_lifetime_ignored')).toHaveLength(1);
   });
 
   it('of one second costs no more than one exchange per second', async () => {
@@ -95,10 +112,13 @@ describe('a token endpoint that returns the same expiring token again', () => {
     expect(bench.endpoint.exchanges).toBeLessThanOrEqual(4);
   });
 
-  it('is called once after the API refused the token, and the refusal is relayed', async () => {
-    const refusing = () => json(401, { error: 'dead' });
-    const bench = await startTokenBench(() => tokenOf({ ...TOKEN, expires_in: 3600 }), {}, refusing);
-    for (let i = 0; i < 20; i++) expect(summary(await call(bench))).toBe('401 not-replayed');
-    expect([bench.endpoint.exchanges, bench.upstream.requests.length]).toEqual([2, 20]);
-  });
+  it.each([3600, 0])(
+    'in %d s is called once after the API refused the token, and the refusal is relayed',
+    async (expires_in) => {
+      const refusing = () => json(401, { error: 'dead' });
+      const bench = await startTokenBench(() => tokenOf({ ...TOKEN, expires_in }), {}, refusing);
+      for (let i = 0; i < 20; i++) expect(summary(await call(bench))).toBe('401 not-replayed');
+      expect([bench.endpoint.exchanges, bench.upstream.requests.length]).toEqual([2, 20]);
+    },
+  );
 });

@@ -136,7 +136,6 @@ describe('a refresh', () => {
     ['garbage', 200, '<html>hello</html>'],
     ['an empty 204', 204, ''],
     ['no token', 200, '{"message":"ok"}'],
-    ['a token that is dead already', 200, JSON.stringify({ ...PAYPACK_TOKEN, expires: START_S })],
   ])('with the response %s falls back to the credentials, once', async (_, status, body) => {
     const { fetcher } = createFetcher(paypack);
     const refresh = paypackRefresh().reply(status, body);
@@ -165,11 +164,73 @@ describe('a refresh', () => {
     },
   );
 
+  it('keeps the refresh token if the response has no new one (RFC 6749 section 6)', async () => {
+    const { fetcher } = createFetcher(paypack);
+    const login = paypackLogin().reply(500);
+    paypackRefresh()
+      .times(3)
+      .reply(200, { access: 'a-2', expires: START_S + 900 });
+    let refreshToken: Secret | undefined = new Secret(REFRESH_TOKEN);
+    for (let n = 0; n < 3; n++) {
+      const token = await fetcher.fetch(refreshToken);
+      refreshToken = token.refreshToken;
+      expect(refreshToken?.reveal()).toBe(REFRESH_TOKEN);
+    }
+    expect(login.isDone()).toBe(false);
+  });
+
+  it('sends a refused refresh token once, until a login returns it again', async () => {
+    const { fetcher } = createFetcher(paypack);
+    const refreshToken = new Secret(REFRESH_TOKEN);
+    paypackRefresh().reply(401, '{}');
+    paypackLogin().times(2).reply(500);
+    await refusalOf(fetcher.fetch(refreshToken));
+    await refusalOf(fetcher.fetch(refreshToken));
+    paypackLogin().reply(200, { ...PAYPACK_TOKEN, refresh: REFRESH_TOKEN });
+    expect((await fetcher.fetch(refreshToken)).refreshToken?.reveal()).toBe(REFRESH_TOKEN);
+    const refresh = paypackRefresh().reply(200, PAYPACK_TOKEN);
+    await fetcher.fetch(refreshToken);
+    expect(refresh.isDone()).toBe(true);
+  });
+
+  it('sends the refresh token again after a Retry-After', async () => {
+    const { fetcher } = createFetcher(paypack);
+    paypackRefresh().reply(429, '{}', { 'retry-after': '1' });
+    await refusalOf(fetcher.fetch(new Secret(REFRESH_TOKEN)));
+    paypackRefresh().reply(200, PAYPACK_TOKEN);
+    expect((await fetcher.fetch(new Secret(REFRESH_TOKEN))).refreshToken?.reveal()).toBe('r-2');
+  });
+
   it('fails with the failure of the credentials if both fail', async () => {
     const { fetcher } = createFetcher(paypack);
     paypackRefresh().reply(500);
     paypackLogin().reply(401, { status: 401, message: 'invalid client credentials' });
     expect((await refusalOf(fetcher.fetch(new Secret(REFRESH_TOKEN)))).code).toBe('token_denied');
+  });
+});
+
+describe('a token that has expired already by its response', () => {
+  it('is used for the default lifetime, with one warning that names field and value', async () => {
+    const { fetcher, clock, log } = createFetcher(paypack);
+    const expired = { ...PAYPACK_TOKEN, expires: START_S - 60 };
+    paypackLogin().times(2).reply(200, expired);
+    paypackRefresh().reply(200, expired);
+    const tokens = [
+      await fetcher.fetch(undefined),
+      await fetcher.fetch(new Secret(REFRESH_TOKEN)),
+      await fetcher.fetch(undefined),
+    ];
+    const lifetimeS = paypack.defaultLifetimeS;
+    for (const token of tokens) {
+      expect(token).toMatchObject({
+        expiresAtMs: clock.now() + lifetimeS * 1000,
+        lifetimeSource: 'default_expired',
+        expiredField: { field: 'expires', value: String(START_S - 60) },
+      });
+    }
+    const fields = { provider: 'paypack', field: 'expires', value: String(START_S - 60), lifetime_s: lifetimeS };
+    expect(log.lines).toEqual([{ level: 'warn', event: 'token_lifetime_ignored', fields }]);
+    expectNoSecret(log.lines, 'a-fresh', 'r-2');
   });
 });
 

@@ -24,6 +24,13 @@ function lifetime({ token = 'opaque', serverNowMs, ...body }: Case, response = B
 
 const jwt = (payload: JsonObject) => jwtShaped(payload);
 
+/** The lifetime of a token whose response says in `field` that it has expired. */
+const defaultFor = (field: string, value: string) => ({
+  lifetimeMs: DEFAULT_S * 1000,
+  source: 'default_expired',
+  expired: { field, value },
+});
+
 describe('a relative lifetime', () => {
   it.each<[JsonValue, number]>([
     [3599, 3_599_000],
@@ -36,8 +43,8 @@ describe('a relative lifetime', () => {
     expect(lifetime({ in: value })).toEqual({ lifetimeMs, source: 'expires_in' });
   });
 
-  it.each<JsonValue>([0, '0', -1, '-1', -0.001, '-3599'])('of %j means that the token has expired', (value) => {
-    expect(() => lifetime({ in: value })).toThrow(RangeError);
+  it.each<JsonValue>([0, '0', -1, '-1', -0.001, '-3599', 0.0005])('of %j is replaced by the default', (value) => {
+    expect(lifetime({ in: value })).toEqual(defaultFor('in', String(value)));
   });
 
   it.each<JsonValue>(['', 'soon', 'never', '3599s', '0x10', '1e3', 'NaN', 'Infinity', null, true, [60], { s: 60 }])(
@@ -109,15 +116,27 @@ describe('an absolute expiry', () => {
 
   it('is in seconds up to the year 5138, and in milliseconds above', () => {
     expect(lifetime({ at: 1e11 - 1 }).lifetimeMs).toBe(YEAR_MS);
-    expect(() => lifetime({ at: 1e11 })).toThrow(RangeError);
+    expect(lifetime({ at: 1e11 })).toEqual(defaultFor('at', '100000000000'));
   });
 
-  it.each<JsonValue>([NOW_S, NOW_S - 1, NOW_MS, 0, -1, 3600, '2026-01-01T09:00:00Z', '2025-12-31T23:59:59.9999999'])(
-    'of %j means that the token has expired',
-    (value) => {
-      expect(() => lifetime({ at: value })).toThrow(RangeError);
-    },
-  );
+  it.each<JsonValue>([
+    NOW_S,
+    NOW_S - 1,
+    NOW_MS,
+    0,
+    -1,
+    3600,
+    '2026-01-01T09:00:00Z',
+    '2025-12-31T23:59:59.9999999',
+    '0001-01-01T00:00:00',
+  ])('of %j, which is past, is replaced by the default', (value) => {
+    expect(lifetime({ at: value })).toEqual(defaultFor('at', String(value)));
+  });
+
+  it('that is past is shown up to 40 characters', () => {
+    const at = `Thu, 01 Jan 2026 08:00:00 GMT (${'x'.repeat(100)})Z`;
+    expect(lifetime({ at }).expired?.value).toBe(at.slice(0, 40));
+  });
 
   it('in one millisecond is still in the future', () => {
     expect(lifetime({ at: NOW_MS + 1 }).lifetimeMs).toBe(1);
@@ -156,8 +175,16 @@ describe('the expiry of a JWT', () => {
     expect(lifetime({ token, serverNowMs: NOW_MS + skewMs }).lifetimeMs).toBe(900_000);
   });
 
-  it('in the past means that the token has expired', () => {
-    expect(() => lifetime({ token: jwt({ exp: NOW_S }) })).toThrow(RangeError);
+  it('in the past is replaced by the default', () => {
+    expect(lifetime({ token: jwt({ exp: NOW_S }) })).toEqual(defaultFor('exp', String(NOW_S)));
+  });
+
+  it('is used if both fields say that the token has expired', () => {
+    expect(lifetime({ in: 0, at: NOW_S - 1, token: jwt({ exp: NOW_S + 9 }) })).toEqual({
+      lifetimeMs: 9000,
+      source: 'jwt',
+      expired: { field: 'in', value: '0' },
+    });
   });
 
   it('is used if both fields are invalid', () => {

@@ -119,11 +119,6 @@ describe('a token response without a usable token', () => {
     ['a token with a tab', { body: { access_token: 't-secret-token\tx' } }, noToken('not_sendable')],
     ['a token with a NUL', { body: { access_token: 't-secret-token\0' } }, noToken('not_sendable')],
     ['a token that is not ASCII', { body: { access_token: 't-secret-tokén' } }, noToken('not_sendable')],
-    [
-      'a token that is dead already',
-      { body: { access_token: 't-secret-token', expires_in: 0 } },
-      { kind: 'token_expired_at_once' },
-    ],
   ])('is unavailable for %s', (_, response, reason) => {
     const error = refused(response);
     expect(error).toMatchObject({ code: 'token_unavailable', status: 503 });

@@ -92,6 +92,7 @@ const LIFETIMES: Readonly<Record<LifetimeSource, string>> = {
   expires_at: 'expires_at',
   jwt: 'exp of the token',
   default: 'default_lifetime',
+  default_expired: 'default_lifetime; the response says it has expired',
   fixed: 'never ends',
 };
 

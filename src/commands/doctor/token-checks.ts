@@ -118,16 +118,24 @@ function checkLifetime(token: Token, response: ExchangeResponse, defaultLifetime
       hint: 'Set `token: {default_lifetime: ...}` on the route to what the provider documents.',
     });
   }
-  const what = `${formatSeconds(lifetimeMs)} (from ${lifetimeFieldOf(token, response)}), ${refreshed}`;
-  if (lifetimeMs >= MIN_LIFETIME_MS) return ok(what);
+  const lifetime = `${formatSeconds(lifetimeMs)} (from ${lifetimeFieldOf(token, response)}), ${refreshed}`;
+  if (token.expiredField !== undefined) {
+    const { field, value } = token.expiredField;
+    return warning({
+      what: `The response says that the token has expired already: \`${field}\` is ${value}. Wakala uses it for ${lifetime}.`,
+      hint: 'Compare `token.response` of the route with what the provider documents, and check the clock of this machine. `token: {default_lifetime: ...}` sets the lifetime.',
+    });
+  }
+  if (lifetimeMs >= MIN_LIFETIME_MS) return ok(lifetime);
   const hint = 'Ask the provider whether the number means seconds: so short a lifetime causes many token requests.';
-  return warning({ what: `${what}.`, hint });
+  return warning({ what: `${lifetime}.`, hint });
 }
 
 function lifetimeFieldOf({ lifetimeSource }: Token, { expiresIn, expiresAt }: ExchangeResponse): string {
   if (lifetimeSource === 'expires_in') return `\`${expiresIn ?? 'expires_in'}\``;
   if (lifetimeSource === 'expires_at') return `\`${expiresAt ?? 'expires_at'}\`, a point in time`;
-  return '`exp` in the token itself';
+  if (lifetimeSource === 'jwt') return '`exp` in the token itself';
+  return '`default_lifetime`';
 }
 
 /** Above this, tokens and signatures with a time in them are refused. */

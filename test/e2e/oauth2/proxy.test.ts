@@ -58,6 +58,32 @@ describe('a route with `provider: oauth2`', () => {
     expect(headersIn(response)['authorization']).toBe('Bearer token-2');
   });
 
+  it('logs in once if the server issues one refresh token, and again if it refuses that', async () => {
+    const dead = new Set<string>();
+    const { origin } = await api(dead);
+    let isRevoked = false;
+    let count = 0;
+    const server = await scriptedServer(({ form }) => {
+      const { grant_type: grant, refresh_token: refreshToken } = Object.fromEntries(form);
+      if (grant === 'refresh_token' && (isRevoked || refreshToken !== 'refresh-1')) {
+        return { status: 400, json: { error: 'invalid_grant' } };
+      }
+      count += 1;
+      const issued = grant === 'refresh_token' ? {} : { refresh_token: 'refresh-1' };
+      return { json: { access_token: `token-${count}`, expires_in: 3600, ...issued } };
+    });
+    const { port } = await proxyTo(origin, { token_endpoint: `${server.origin}/token` });
+    await sendRequest(port, '/bank/x');
+    for (let n = 1; n <= 4; n++) {
+      isRevoked = n === 4;
+      dead.add(`Bearer token-${n}`);
+      expect(headersIn(await sendRequest(port, '/bank/x'))['authorization']).toBe(`Bearer token-${n + 1}`);
+    }
+    const grants = server.arrived.map(({ form }) => Object.fromEntries(form)['grant_type']);
+    const [login, refresh] = ['client_credentials', 'refresh_token'];
+    expect(grants).toEqual([login, refresh, refresh, refresh, refresh, login]);
+  });
+
   it('shares its token only with a route to another API with the same token request', async () => {
     const tokens = await scriptedTokenServer();
     const [one, two] = [await api(), await api()];
