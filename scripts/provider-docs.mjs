@@ -4,7 +4,14 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
-import { formatField, formatHeader, formatRequest, formatRules, snippet } from '../src/commands/providers.ts';
+import {
+  formatField,
+  formatHeader,
+  formatRequest,
+  formatRules,
+  snippet,
+  sourcesOf,
+} from '../src/commands/providers.ts';
 import { variableOf } from '../src/config/starter.ts';
 import { emulatedCredentials } from '../src/emulators/emulated-provider.ts';
 import { emulatorPorts } from '../src/emulators/emulator.ts';
@@ -73,7 +80,7 @@ function page(provider, { api, auth }) {
     ['API requests', calls(provider)],
     ['Watch out', list(provider.traps)],
     ['Emulated', emulated(provider, api, auth)],
-    ['Sources', list(provider.sources)],
+    ['Sources', list(sourcesOf(provider))],
   ];
   const body = sections.map(([heading, text]) => `## ${heading}\n\n${text}`).join('\n\n');
   return `# ${provider.title}\n\n${NOTE}\n\n${body}\n`;
@@ -131,7 +138,7 @@ function lifetime({ expiresIn, expiresAt }, defaultLifetimeS) {
   return `The response has no lifetime. It is that of the token itself (\`exp\` of a JWT), or ${inTime(defaultLifetimeS)}.`;
 }
 
-function calls({ token: exchange, deadToken, headers }) {
+function calls({ token: exchange, deadToken, headers, readOnlyCall }) {
   const dead = isFixed(exchange)
     ? 'A response to a rejected key is passed on unchanged: there is no other key.'
     : `A token is no longer valid if an API response is ${formatRules(deadToken)}. Wakala then requests another token and sends the request again.`;
@@ -139,7 +146,9 @@ function calls({ token: exchange, deadToken, headers }) {
     (rule) =>
       `Wakala sets ${code(formatHeader({ ...rule, mode: 'set' }))}${rule.mode === 'default' ? ' unless the app sends its own' : ''}.`,
   );
-  return list([dead, ...set]);
+  const readOnly =
+    readOnlyCall && `\`wakala doctor --call\` sends ${code(`GET ${readOnlyCall.path}`)}, which changes nothing.`;
+  return list([dead, ...set, ...(readOnly ? [readOnly] : [])]);
 }
 
 function emulated(provider, api, auth) {

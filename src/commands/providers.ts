@@ -42,7 +42,7 @@ function jsonText(value: unknown): string {
 }
 
 function providerAsJson(provider: Provider) {
-  const { name, title, hosts, credentials, token, refresh, deadToken, deniedToken, headers, traps, sources } = provider;
+  const { name, title, hosts, credentials, token, refresh, deadToken, deniedToken, headers, traps } = provider;
   return {
     name,
     title,
@@ -53,8 +53,9 @@ function providerAsJson(provider: Provider) {
     dead_token: deadToken,
     denied_token: deniedToken ?? [],
     headers,
+    read_only_call: provider.readOnlyCall ? `GET ${provider.readOnlyCall.path}` : null,
     traps,
-    sources,
+    sources: sourcesOf(provider),
     example: snippet(provider),
   };
 }
@@ -70,7 +71,7 @@ function table(): string {
 }
 
 function page(provider: Provider): string {
-  const { name, title, credentials, headers, traps, sources } = provider;
+  const { name, title, credentials, headers, traps } = provider;
   const width = Math.max(...credentials.map((field) => field.name.length));
   const sections: [heading: string, lines: readonly string[]][] = [
     ['Hosts', hostLines(provider)],
@@ -78,7 +79,7 @@ function page(provider: Provider): string {
     ['Headers', headers.map(formatHeader)],
     ['Credentials', credentials.map((field) => `${field.name.padEnd(width)}  ${formatField(field)}`)],
     ['Watch out', traps.map((trap) => `- ${trap}`)],
-    ['Sources', sources.map((source) => `- ${source}`)],
+    ['Sources', sourcesOf(provider).map((source) => `- ${source}`)],
     ['Configuration', snippet(provider).trimEnd().split('\n')],
   ];
   const printed = sections.filter(([, lines]) => lines.length > 0);
@@ -104,6 +105,11 @@ function exchangeLines({ token, refresh, defaultLifetimeS, deadToken, deniedToke
     ...(deniedToken.length === 0 ? [] : [`denied    also ${formatRules(deniedToken)}`]),
     `expired   if an API response is ${formatRules(deadToken)}`,
   ];
+}
+
+/** Where the facts about a provider come from. */
+export function sourcesOf({ sources, readOnlyCall }: Provider): readonly string[] {
+  return readOnlyCall === undefined ? sources : [...sources, readOnlyCall.source];
 }
 
 /** `401, or 404 with errorCode = 404.001.03`. */

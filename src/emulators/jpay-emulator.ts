@@ -37,6 +37,9 @@ export const jpay: ProviderEmulator = {
   api: (context) => {
     const app = new Hono<EmulatorEnv>();
     for (const kind of KINDS) addKind(app, context, kind);
+    app.get('/wallets/balance', (c) =>
+      c.json({ collection_wallet_balance: '45000.00', payout_wallet_balance: '12000.00', total_balance: '57000.00' }),
+    );
     app.all('*', (c) => c.json({ detail: 'Not found.' }, 404));
     return app;
   },

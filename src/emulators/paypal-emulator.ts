@@ -27,6 +27,10 @@ interface Order {
   captureId: string | undefined;
 }
 
+const EVENT_TYPES = [
+  { name: 'PAYMENT.CAPTURE.COMPLETED', description: 'A payment capture completes.', status: 'ENABLED' },
+];
+
 /** PayPal: orders and their capture. The buyer approves an order after the callback delay. */
 export const paypal: ProviderEmulator = {
   summary:
@@ -48,6 +52,7 @@ export const paypal: ProviderEmulator = {
       const order = orders.peek(id);
       return order === undefined ? sendJson(c, NOT_FOUND) : c.json(createdOrderAsJson(c, order, context), 201);
     });
+    app.get('/v1/notifications/webhooks-event-types', (c) => c.json({ event_types: EVENT_TYPES }));
     app.get(`${ORDERS}/:id`, (c) => {
       const order = orders.peek(c.req.param('id'));
       return order === undefined ? sendJson(c, NOT_FOUND) : c.json(orderAsJson(c, order, context));

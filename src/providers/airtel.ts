@@ -46,6 +46,11 @@ export const airtel: Provider = {
     { name: 'X-Currency', value: '{currency}', mode: 'default' },
   ],
   tokenPaths: [{ method: 'POST', path: '/auth/oauth2/token' }],
+  readOnlyCall: {
+    path: '/v1/rsa/encryption-keys',
+    source:
+      'Airtel Africa developer portal, "Encryption", `GET /v1/rsa/encryption-keys` (https://developers.airtel.africa)',
+  },
   samples: {
     tokenResponse: { access_token: '', expires_in: '180', token_type: 'bearer' },
     tokenFormat: 'opaque',

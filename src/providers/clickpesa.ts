@@ -38,6 +38,11 @@ export const clickpesa: Provider = {
   deadToken: [{ status: 401 }],
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/third-parties/generate-token' }],
+  readOnlyCall: {
+    path: '/third-parties/account/balance',
+    source:
+      'ClickPesa API reference, "Get Account Balance" (https://docs.clickpesa.com/api-reference/account/get-account-balance)',
+  },
   samples: {
     tokenResponse: { success: true, token: 'Bearer ' },
     tokenFormat: 'jwt',

@@ -38,6 +38,10 @@ export const flutterwave: Provider = {
   deadToken: [{ status: 401 }],
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/realms/flutterwave/protocol/openid-connect/token' }],
+  readOnlyCall: {
+    path: '/customers',
+    source: 'Flutterwave v4 API reference, "List customers" (https://developer.flutterwave.com/reference)',
+  },
   samples: {
     tokenResponse: {
       access_token: '',

@@ -39,6 +39,11 @@ export const jpay: Provider = {
     { method: 'POST', path: '/auth/app/token' },
     { method: 'POST', path: '/auth/refresh' },
   ],
+  readOnlyCall: {
+    path: '/wallets/balance',
+    source:
+      'JPay Africa API documentation, "Get Wallet Balance" (https://docs.api.jpay.africa/docs/payments/wallet-balance)',
+  },
   samples: {
     tokenResponse: { access: '', refresh: '', merchant_id: 4021, app_code: 7310, products: ['collections', 'payouts'] },
     tokenFormat: 'jwt',

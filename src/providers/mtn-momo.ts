@@ -66,6 +66,11 @@ export const mtnMomo: Provider = {
     { method: 'POST', path: '/{product}/token' },
     { method: 'POST', path: '/{product}/token/' },
   ],
+  readOnlyCall: {
+    path: '/{product}/v1_0/account/balance',
+    source:
+      'MTN MoMo developer portal, "/v1_0/account/balance - GET" (https://momodeveloper.mtn.com/docs/services/collection/operations/get-v1_0-account-balance)',
+  },
   samples: {
     tokenResponse: { access_token: '', token_type: 'access_token', expires_in: 3600 },
     tokenFormat: 'jwt',

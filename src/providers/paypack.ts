@@ -39,6 +39,10 @@ export const paypack: Provider = {
     { method: 'GET', path: '/auth/refresh/{refresh_token}' },
     { method: 'GET', path: '/auth/agents/refresh/{refresh_token}' },
   ],
+  readOnlyCall: {
+    path: '/events/transactions',
+    source: 'Paypack documentation, "List of events" (https://docs.paypack.rw/quickstart/events)',
+  },
   samples: {
     tokenResponse: { access: '', refresh: '', expires: 0 },
     tokenFormat: 'jwt',

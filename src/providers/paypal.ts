@@ -27,6 +27,11 @@ export const paypal: Provider = {
   deadToken: [{ status: 401 }],
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/v1/oauth2/token' }],
+  readOnlyCall: {
+    path: '/v1/notifications/webhooks-event-types',
+    source:
+      'PayPal REST API documentation, "Webhooks Management", "List available events" (https://developer.paypal.com/docs/api/webhooks/v1/)',
+  },
   samples: {
     tokenResponse: {
       scope: 'https://uri.paypal.com/services/payments/payment',

@@ -43,6 +43,11 @@ export const pesapal: Provider = {
   deadToken: [{ status: 401 }],
   headers: [],
   tokenPaths: [{ method: 'POST', path: '/api/Auth/RequestToken' }],
+  readOnlyCall: {
+    path: '/api/URLSetup/GetIpnList',
+    source:
+      'Pesapal developer site, "Get Registered IPNs Endpoint" (https://developer.pesapal.com/how-to-integrate/e-commerce/api-30-json/getregisteredipn)',
+  },
   samples: {
     tokenResponse: {
       token: '',

@@ -129,6 +129,14 @@ export interface TokenPath {
   readonly path: string;
 }
 
+/** A documented GET that changes nothing and needs only the token and the headers of the route. */
+export interface ReadOnlyCall {
+  /** Below the base URL, with a query if it needs one. May contain `{name}` placeholders of fields that are not secret. */
+  readonly path: string;
+  /** The public document that describes it. */
+  readonly source: string;
+}
+
 /** Responses of the real provider, for its emulator and for placeholder token responses. */
 export interface Samples {
   /** A complete token response. Token and lifetime fields are filled in and keep their JSON types. */
@@ -169,6 +177,8 @@ export interface Provider {
   readonly tokenHeader?: TokenHeader;
   readonly headers: readonly HeaderRule[];
   readonly tokenPaths: readonly TokenPath[];
+  /** What `wakala doctor --call` sends. Default: a GET of the base URL. */
+  readonly readOnlyCall?: ReadOnlyCall;
   readonly samples: Samples;
 }
 

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { valueAt } from '../../src/json.ts';
 import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
-import { placeholdersIn } from '../../src/providers/template.ts';
-import { emulate, requestToken, sampleCall, send, shape, tokenOf } from './support.ts';
+import { fill, placeholdersIn } from '../../src/providers/template.ts';
+import { callApi, emulate, requestToken, routeHeaders, sampleCall, send, shape, tokenOf } from './support.ts';
 
 /** The providers with hosts and a token endpoint. */
 const withTokenEndpoint = providers.flatMap((provider): [string, { provider: Provider; token: Exchange }][] =>
@@ -49,6 +49,18 @@ describe.each(withTokenEndpoint)('the emulator of %s', (name, { provider, token 
     await clock.advance(1);
     const { status, json } = await sampleCall(emulator, given);
     expect({ status, body: json }).toEqual(provider.samples.deadTokenResponse);
+  });
+});
+
+describe('the read-only call', () => {
+  const withCall = withTokenEndpoint.filter(([, { provider }]) => provider.readOnlyCall !== undefined);
+
+  it.each(withCall)('of %s is accepted by its emulator, with a token', async (_, { provider }) => {
+    const { emulator } = await emulate(provider);
+    const path = fill(provider.readOnlyCall!.path, (name) => emulator.credentials.get(name)?.reveal());
+    const call = (token: string) => callApi(emulator, token, path, undefined, routeHeaders(emulator));
+    expect((await call((await tokenOf(emulator)).replace('Bearer ', ''))).status).toBe(200);
+    expect((await call('another')).json).toEqual(provider.samples.deadTokenResponse.body);
   });
 });
 

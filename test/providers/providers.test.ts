@@ -112,6 +112,14 @@ describe.each(withExchange)('%s', (_, { provider, token }) => {
     expect(provider.refresh.response.refreshToken).toBeDefined();
   });
 
+  it('has a read-only call that needs no secret and is documented', () => {
+    const { path, source } = provider.readOnlyCall ?? { path: '/none', source: 'none' };
+    expect(path).toMatch(/^\/[^/]/);
+    expect(source).not.toBe('');
+    const shown = provider.credentials.filter(({ secret }) => !secret).map(({ name }) => name);
+    expect(shown).toEqual(expect.arrayContaining(placeholdersIn(path)));
+  });
+
   it('has its token endpoints in its token paths', () => {
     for (const { method, path } of [token.request, ...(provider.refresh ? [provider.refresh.request] : [])]) {
       expect(provider.tokenPaths).toContainEqual({ method, path });
