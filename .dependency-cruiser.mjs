@@ -26,6 +26,7 @@ const LAYERS = {
       'tokens',
       'telemetry',
       'diagnosis',
+      'proxy',
       'admin',
       'emulators',
       'server',

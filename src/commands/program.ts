@@ -128,10 +128,11 @@ function addConfigCommands(program: Command, io: Io): void {
     .argument('[route]', 'route such as mpesa; default: all')
     .description('check DNS, TCP, TLS, token and clock of each route; connects to the providers')
     .addOption(configOption())
+    .option('--call', 'also send one read-only API request with the token', false)
     .option('--json', 'print the result as JSON', false)
-    .addHelpText('after', examples('wakala doctor', 'wakala doctor mpesa', 'wakala doctor --json'))
-    .action((route: string | undefined, { config, json }: { config: string; json: boolean }) =>
-      exitWith(async () => (await import('./doctor/doctor.ts')).doctor({ config, route, json }, io)),
+    .addHelpText('after', examples('wakala doctor', 'wakala doctor mpesa --call', 'wakala doctor --json'))
+    .action((route: string | undefined, options: { config: string; call: boolean; json: boolean }) =>
+      exitWith(async () => (await import('./doctor/doctor.ts')).doctor({ ...options, route }, io)),
     );
 }
 

@@ -121,6 +121,7 @@ export function buildProvider(
     ...(tokenHeader && { tokenHeader }),
     headers,
     tokenPaths: [...(base?.tokenPaths ?? []), ...route.loginPaths.filter((login) => !hasPath(base, login))],
+    ...(base?.readOnlyCall && { readOnlyCall: base.readOnlyCall }),
     samples: samples ?? made,
   };
 }

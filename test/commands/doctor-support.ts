@@ -34,6 +34,7 @@ export interface Ran {
 interface RunOptions {
   readonly route?: string;
   readonly json?: boolean;
+  readonly call?: boolean;
   readonly env?: Readonly<Record<string, string>>;
   readonly tty?: boolean;
 }
@@ -41,12 +42,12 @@ interface RunOptions {
 /** The command as the command line calls it, with a temporary configuration file. Its path is printed as FILE. */
 export async function run(
   settings: Settings | string,
-  { route, json = false, env = {}, tty = false }: RunOptions = {},
+  { route, json = false, call = false, env = {}, tty = false }: RunOptions = {},
 ) {
   const config = configFile(settings);
   let [stdout, stderr] = ['', ''];
   const io = { stdout: (s: string) => void (stdout += s), stderr: (s: string) => void (stderr += s), env, tty };
-  const code = await doctor({ config, route, json }, io);
+  const code = await doctor({ config, route, json, call }, io);
   return { code, stdout: stdout.replaceAll(config, 'FILE'), stderr: stderr.replaceAll(config, 'FILE') } satisfies Ran;
 }
 
@@ -76,9 +77,16 @@ export function mpesaRoute(parts: Partial<RouteConfig>): RouteConfig {
 }
 
 /** Checks these routes without a file, over the real network except for what `replaced` replaces. */
-export async function diagnosed(routes: readonly RouteConfig[], replaced: Partial<Probes> = {}) {
+export async function diagnosed(
+  routes: readonly RouteConfig[],
+  { call = false, ...replaced }: Partial<Probes> & { readonly call?: boolean } = {},
+) {
   const probes = { clock: systemClock, lookup: guardedLookup, transport: network(), ...replaced };
-  const checks = await runChecks({ tokenStore: undefined }, routes, { origins: () => undefined, probes });
+  const checks = await runChecks({ tokenStore: undefined, routes }, routes, {
+    origins: () => undefined,
+    probes,
+    sendsCall: call,
+  });
   return {
     code: exitCodeOf(checks),
     printed: textReport(checks, false) + jsonReport(checks, { problems: [], warnings: [] }),

@@ -17,6 +17,7 @@ const ALL_FINE = {
   token: 'ok',
   lifetime: 'ok',
   clock: 'ok',
+  call: 'skipped',
 };
 
 /** What a run printed, without what differs from run to run. */
@@ -41,8 +42,9 @@ describe('doctor', () => {
       '  ok       token        received token FINGERPRINT from HOST in TIME',
       '  ok       lifetime     59 min 59 s (from `expires_in`), refreshed 30 s before it ends',
       '  ok       clock        the clock of this machine agrees with that of HOST',
+      '  skipped  call         not tried; `wakala doctor --call` sends GET http://HOST',
       '',
-      '1 route: all fine (6 ok, 1 skipped)',
+      '1 route: all fine (6 ok, 2 skipped)',
       '',
     ]);
     expect(ran).toMatchObject({ code: 0, stderr: '' });
@@ -276,6 +278,6 @@ describe.skipIf(!hasTool('redis-server'))('doctor and the token store', () => {
     const routes = { '/wave/*': fixedRoute(await serve(tokens())) };
     const ran = await run({ token_store: { redis: redis.url, encryption_key: KEY }, routes });
     expect(ran.stdout).toMatch(/\n\ntoken store\n {2}WARN {5}redis {8}The token store/);
-    expect(ran.stdout).toMatch(/\n1 route: all fine \(3 ok, 1 warning, 4 skipped\)\n$/);
+    expect(ran.stdout).toMatch(/\n1 route: all fine \(3 ok, 1 warning, 5 skipped\)\n$/);
   });
 });

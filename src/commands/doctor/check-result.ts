@@ -45,7 +45,17 @@ export interface CheckResult {
 
 /** Public names in the JSON report. `auth_` stands for the host of the token endpoint, if that is another host. */
 export type CheckName =
-  'environment' | 'dns' | 'tcp' | 'tls' | 'auth_dns' | 'auth_tcp' | 'auth_tls' | 'token' | 'lifetime' | 'clock';
+  | 'environment'
+  | 'dns'
+  | 'tcp'
+  | 'tls'
+  | 'auth_dns'
+  | 'auth_tcp'
+  | 'auth_tls'
+  | 'token'
+  | 'lifetime'
+  | 'clock'
+  | 'call';
 
 export interface Check extends CheckResult {
   readonly name: CheckName;

@@ -35,15 +35,17 @@ interface DoctorOptions {
   /** The route to check, as `/mpesa/*`, `/mpesa` or `mpesa`; undefined for all. */
   readonly route: string | undefined;
   readonly json: boolean;
+  /** Whether one harmless API request is sent on each route. */
+  readonly call: boolean;
 }
 
 /**
  * Does what the proxy does up to the first token: looks names up, connects, checks certificates, and requests one token
- * for each credential.
+ * for each credential. With `call` it also sends one harmless request to each API.
  * @returns the exit code: 0 all fine, 1 another failure, 2 no such route, 3 invalid configuration, 4 credentials refused,
  * 5 something could not be reached; 4 if both
  */
-export async function doctor({ config: file, route, json }: DoctorOptions, io: Io): Promise<number> {
+export async function doctor({ config: file, route, json, call }: DoctorOptions, io: Io): Promise<number> {
   const validated = validateConfig(file, { env: io.env });
   const { config, warnings } = validated;
   if (config === undefined) return reportInvalidConfig(validated, json, io);
@@ -61,6 +63,7 @@ export async function doctor({ config: file, route, json }: DoctorOptions, io: I
   try {
     const checks = await runChecks(config, selected.routes, {
       origins: originsIn(file, validated.texts.get(validated.files[0] ?? '') ?? ''),
+      sendsCall: call,
       probes: { clock: systemClock, lookup: guardedLookup, transport: network.transport },
     });
     io.stdout(json ? jsonReport(checks, validated) : textReport(checks, wantsColour(io)));

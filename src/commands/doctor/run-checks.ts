@@ -5,11 +5,13 @@ import { type DiagnosisContext, tokenContext, tokenUrl } from '../../diagnosis/d
 import { isLoopbackName } from '../../http/ip-address.ts';
 import { silentLog } from '../../logger.ts';
 import type { Hosts } from '../../providers/provider.ts';
+import { UpstreamPools } from '../../proxy/upstream-pools.ts';
 import { RedisStores } from '../../tokens/store/redis.ts';
 import { StoreUnavailable } from '../../tokens/store/store.ts';
-import type { TokenSource } from '../../tokens/token.ts';
+import type { Token, TokenSource } from '../../tokens/token.ts';
 import { TokenSources } from '../../tokens/token-sources.ts';
-import { type Check, type CheckName, type CheckResult, failed, ok, warning } from './check-result.ts';
+import { checkCall, untriedCall } from './call-check.ts';
+import { type Check, type CheckName, type CheckResult, failed, ok, skipped, warning } from './check-result.ts';
 import { checkEndpoint, type EndpointResults, isReachable } from './network-checks.ts';
 import type { Probes } from './probes.ts';
 import { checkCredential, type CredentialResults, type Origins, skippedCredential } from './token-checks.ts';
@@ -90,26 +92,45 @@ export interface DoctorReport {
   readonly tokenStore: CheckResult | undefined;
 }
 
+interface ChecksOptions {
+  readonly origins: Origins;
+  readonly probes: Probes;
+  /** Whether one harmless API request is sent on each route (`--call`). */
+  readonly sendsCall: boolean;
+}
+
 /** Checks these routes at the same time: each host once, each credential once. The result has the order of `routes`. */
 export async function runChecks(
-  { tokenStore }: Pick<Config, 'tokenStore'>,
+  { tokenStore, routes: allRoutes }: Pick<Config, 'tokenStore' | 'routes'>,
   routes: readonly RouteConfig[],
-  { origins, probes }: { readonly origins: Origins; readonly probes: Probes },
+  { origins, probes, sendsCall }: ChecksOptions,
 ): Promise<DoctorReport> {
+  const sources = new TokenSources({ ...probes, log: silentLog, random: Math.random });
+  const pools = new UpstreamPools();
   const endpoints = new Map<string, Promise<EndpointResults>>();
   const credentials = new Map<RouteConfig, Promise<CredentialResults>>();
-  const firstUsers = firstUsersOf(routes, probes);
-  const cachedChecks: CachedChecks = {
+  const firstUsers = firstUsersOf(routes, sources);
+  const checks: RouteChecks = {
     checkEndpoint: (origin, key) => cached(endpoints, origin, () => checkEndpoint(origin, key, probes)),
-    checkCredential: (route) => cached(credentials, route, () => checkCredential(route, origins, probes)),
+    checkCredential: (route) =>
+      cached(credentials, route, () => checkCredential(route, sources.for(route), { origins, probes })),
+    checkCall: sendsCall
+      ? (route, token) =>
+          checkCall(route, token, { routes: allRoutes, pools, clock: probes.clock, source: sources.for(route) })
+      : undefined,
   };
-  const checked = await Promise.all(
-    routes.map(async (route): Promise<RouteReport> => {
-      return { route, checks: await checkRoute(route, firstUsers.get(route) ?? route, cachedChecks) };
-    }),
-  );
-  // Last, because loading the Redis client would delay the other checks and what they measure.
-  return { routes: checked, tokenStore: tokenStore && (await checkTokenStore(tokenStore, probes.clock)) };
+  try {
+    const checked = await Promise.all(
+      routes.map(async (route): Promise<RouteReport> => {
+        return { route, checks: await checkRoute(route, firstUsers.get(route) ?? route, checks) };
+      }),
+    );
+    // Last, because loading the Redis client would delay the other checks and what they measure.
+    return { routes: checked, tokenStore: tokenStore && (await checkTokenStore(tokenStore, probes.clock)) };
+  } finally {
+    sources.close();
+    pools.close();
+  }
 }
 
 function cached<Key, Value>(cache: Map<Key, Value>, key: Key, make: () => Value): Value {
@@ -121,11 +142,7 @@ function cached<Key, Value>(cache: Map<Key, Value>, key: Key, make: () => Value)
 }
 
 /** For each route the first one that has the same token, as the proxy shares tokens. */
-function firstUsersOf(
-  routes: readonly RouteConfig[],
-  { clock, transport }: Probes,
-): ReadonlyMap<RouteConfig, RouteConfig> {
-  const sources = new TokenSources({ clock, transport, log: silentLog, random: Math.random });
+function firstUsersOf(routes: readonly RouteConfig[], sources: TokenSources): ReadonlyMap<RouteConfig, RouteConfig> {
   const first = new Map<TokenSource, RouteConfig>();
   const users = new Map<RouteConfig, RouteConfig>();
   for (const route of routes) {
@@ -133,28 +150,29 @@ function firstUsersOf(
     users.set(route, first.get(source) ?? route);
     if (!first.has(source)) first.set(source, route);
   }
-  sources.close();
   return users;
 }
 
-interface CachedChecks {
+interface RouteChecks {
   readonly checkEndpoint: (origin: string, key: DiagnosisContext['key']) => Promise<EndpointResults>;
   readonly checkCredential: (route: RouteConfig) => Promise<CredentialResults>;
+  /** Undefined if the user did not ask for the call. */
+  readonly checkCall: ((route: RouteConfig, token: Token) => Promise<CheckResult>) | undefined;
 }
 
 /** @param first the first route with the same token; it is checked once */
-async function checkRoute(route: RouteConfig, first: RouteConfig, cachedChecks: CachedChecks): Promise<Check[]> {
+async function checkRoute(route: RouteConfig, first: RouteConfig, checks: RouteChecks): Promise<Check[]> {
   const environment = checkEnvironment(route);
   const api = new URL(route.upstream).origin;
   const url = tokenUrl(route);
   const auth = new URL(url ?? route.upstream).origin;
   const [apiResults, authResults] = await Promise.all([
-    cachedChecks.checkEndpoint(api, 'upstream'),
-    cachedChecks.checkEndpoint(auth, auth === api ? 'upstream' : tokenContext(route).key),
+    checks.checkEndpoint(api, 'upstream'),
+    checks.checkEndpoint(auth, auth === api ? 'upstream' : tokenContext(route).key),
   ]);
   let credential: CredentialResults;
   if (environment.result === 'failed') credential = skippedCredential('the host is not that of the environment');
-  else if (isReachable(authResults) || url === undefined) credential = await cachedChecks.checkCredential(first);
+  else if (isReachable(authResults) || url === undefined) credential = await checks.checkCredential(first);
   else credential = skippedCredential('the token endpoint cannot be reached');
   return [
     named('environment', environment),
@@ -163,7 +181,21 @@ async function checkRoute(route: RouteConfig, first: RouteConfig, cachedChecks: 
     named('token', first === route ? credential.token : sharedWith(first, credential.token)),
     named('lifetime', credential.lifetime),
     named('clock', credential.clock),
+    named('call', await checkCallOf(route, { apiResults, credential, checks })),
   ];
+}
+
+function checkCallOf(
+  route: RouteConfig,
+  {
+    apiResults,
+    credential: { issued },
+    checks: { checkCall: check },
+  }: { readonly apiResults: EndpointResults; readonly credential: CredentialResults; readonly checks: RouteChecks },
+): CheckResult | Promise<CheckResult> {
+  if (check === undefined) return untriedCall(route);
+  if (!isReachable(apiResults)) return skipped('the API cannot be reached');
+  return issued === undefined ? skipped('there is no token') : check(route, issued);
 }
 
 function checksOfEndpoint(prefix: '' | 'auth_', { dns, tcp, tls }: EndpointResults): Check[] {

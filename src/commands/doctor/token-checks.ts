@@ -14,7 +14,7 @@ import {
 import { placeholdersIn } from '../../providers/template.ts';
 import { ProviderTokenFetcher } from '../../tokens/exchange.ts';
 import { ExchangeStats } from '../../tokens/exchange-stats.ts';
-import type { Token } from '../../tokens/token.ts';
+import type { Token, TokenSource } from '../../tokens/token.ts';
 import { tokenUnavailable } from '../../tokens/token-response.ts';
 import type { TokenCredential } from '../../tokens/token-sources.ts';
 import { type CheckResult, failed, formatSeconds, ok, skipped, warning } from './check-result.ts';
@@ -157,16 +157,24 @@ export interface CredentialResults {
   readonly token: CheckResult;
   readonly lifetime: CheckResult;
   readonly clock: CheckResult;
+  /** The token that was received. Undefined if there is none. */
+  readonly issued: Token | undefined;
 }
 
-/** Requests one token with the credentials of a route. */
+/**
+ * Requests one token with the credentials of a route.
+ * @param source of the route; only a fixed key is taken from it
+ */
 export async function checkCredential(
   route: RouteConfig,
-  origins: Origins,
-  probes: Probes,
+  source: TokenSource,
+  { origins, probes }: { readonly origins: Origins; readonly probes: Probes },
 ): Promise<CredentialResults> {
   const { provider } = route;
-  if (isFixed(provider.token)) return skippedCredential('a fixed key: there is no token request');
+  if (isFixed(provider.token)) {
+    const results = skippedCredential('a fixed key: there is no token request');
+    return { ...results, issued: source.current() };
+  }
   const attempt = await requestToken(route, provider.token, probes);
   const { token, hasResponse, skewMs } = attempt;
   return {
@@ -178,12 +186,18 @@ export async function checkCredential(
     clock: hasResponse
       ? checkClock(skewMs, tokenContext(route).host ?? 'the token endpoint')
       : skipped('there is no response to compare with'),
+    issued: token instanceof ProxyError ? undefined : token,
   };
 }
 
 /** The checks of a credential if no token is requested. */
 export function skippedCredential(why: string): CredentialResults {
-  return { token: skipped(why), lifetime: skipped('there is no token'), clock: skipped('there is no response') };
+  return {
+    token: skipped(why),
+    lifetime: skipped('there is no token'),
+    clock: skipped('there is no response'),
+    issued: undefined,
+  };
 }
 
 async function checkToken(

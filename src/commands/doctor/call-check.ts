@@ -1,0 +1,228 @@
+import type { RouteConfig } from '../../config/config.ts';
+import { diagnose } from '../../diagnosis/diagnosis.ts';
+import { networkCode, type ProxyError } from '../../errors.ts';
+import type { ClientRequest, Exchange, ResponseHandler } from '../../http/client/http-exchange.ts';
+import type { ConnectionPool } from '../../http/client/pool.ts';
+import { headerValue } from '../../http/header-list.ts';
+import { asProxyError } from '../../http/problem.ts';
+import { locationOf } from '../../http/url-path.ts';
+import { fill } from '../../providers/template.ts';
+import { requestHeaders } from '../../proxy/headers.ts';
+import { Route } from '../../proxy/route.ts';
+import { TokenEndpoints, tokenEndpointsOf, TokenPathGuard } from '../../proxy/token-paths.ts';
+import type { UpstreamPools } from '../../proxy/upstream-pools.ts';
+import { RouteStats } from '../../telemetry/route-stats.ts';
+import type { Token, TokenSource } from '../../tokens/token.ts';
+import { type CheckResult, failed, formatSeconds, ok, skipped, warning } from './check-result.ts';
+import type { Probes } from './probes.ts';
+
+/** The harmless request of a route: the documented read-only call of the provider, otherwise a GET of the base URL. */
+interface Call {
+  /** Below the base URL, without the query. Empty for the base URL. */
+  readonly path: string;
+  readonly query: string;
+  /** The public document that describes the call. Undefined for the base URL. */
+  readonly source: string | undefined;
+  /** For texts: `GET https://api.example.com/balance`. */
+  readonly label: string;
+}
+
+function callOf({ provider, upstream, credentials }: RouteConfig): Call {
+  const { path: template = '', source } = provider.readOnlyCall ?? {};
+  const target = fill(template, (name) => credentials.get(name)?.reveal());
+  const [path = ''] = target.split('?', 1);
+  return { path, query: target.slice(path.length), source, label: `GET ${upstream}${target}` };
+}
+
+/** The result of the check `call` if the user did not ask for the call. */
+export function untriedCall(config: RouteConfig): CheckResult {
+  return skipped(`not tried; \`wakala doctor --call\` sends ${callOf(config).label}`);
+}
+
+export interface CallContext {
+  /** Of all routes: no request is sent to the token endpoint of any of them. */
+  readonly routes: readonly RouteConfig[];
+  readonly pools: UpstreamPools;
+  readonly clock: Probes['clock'];
+  /** The source that `token` would come from in the proxy. */
+  readonly source: TokenSource;
+}
+
+/**
+ * Sends the harmless request with a token, as the proxy would: through the same client, with the headers of the route,
+ * and only where the proxy forwards requests.
+ */
+export async function checkCall(config: RouteConfig, token: Token, context: CallContext): Promise<CheckResult> {
+  const { routes, pools, clock, source } = context;
+  const call = callOf(config);
+  const endpoints = [...routes.flatMap(tokenEndpointsOf), ...(token.endpoints ?? []).map(locationOf)];
+  const pool = pools.for({ ...config, origin: new URL(config.upstream).origin });
+  const guard = new TokenPathGuard(config, new TokenEndpoints(endpoints));
+  const route = new Route(config, source, pool, new RouteStats(), guard);
+  const path = call.path === '' ? '/' : call.path;
+  if (!route.allows('GET', path)) return skipped(`\`allow\` of the route does not permit ${call.label}: not sent`);
+  if (route.tokenPaths.classify('GET', path) !== 'other') {
+    return skipped(`${call.label} is a token endpoint of a route: not sent`);
+  }
+  const headers = requestHeaders(CLIENT_HEADERS, route.headers, route.authorization(token), route.tokenHeaders(token));
+  const target = (route.basePath + call.path || '/') + call.query;
+  const request: ClientRequest = { method: 'GET', target, headers, body: { kind: 'none' } };
+  const startMs = clock.now();
+  const response = await send(pool, request, { timeoutMs: config.timeoutMs, clock });
+  const durationMs = clock.now() - startMs;
+  if ('error' in response) return judgeFailure(response.error, call, config);
+  return judgeResponse({ ...response, durationMs }, { call, route, token });
+}
+
+/** What a client sends. Some providers refuse requests without a `User-Agent`. */
+const CLIENT_HEADERS: readonly string[] = ['accept', 'application/json', 'user-agent', 'wakala-doctor'];
+
+/** The rest of a longer body is not read. */
+const MAX_BODY_BYTES = 64 * 1024;
+
+interface CallResponse {
+  readonly status: number;
+  readonly headers: readonly string[];
+  readonly body: Buffer;
+}
+
+/** `undefined` as the error means that the route's `timeout` ended the request. */
+type Sent = CallResponse | { readonly error: ProxyError | undefined };
+
+function send(
+  pool: ConnectionPool,
+  request: ClientRequest,
+  { timeoutMs, clock }: { readonly timeoutMs: number; readonly clock: Probes['clock'] },
+): Promise<Sent> {
+  return new Promise((resolve) => {
+    let status = 0;
+    let headers: readonly string[] = [];
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const settle = (sent: Sent) => {
+      cancelTimeout();
+      resolve(sent);
+    };
+    const end = () => settle({ status, headers, body: Buffer.concat(chunks) });
+    let exchange: Exchange | undefined;
+    const cancelTimeout = clock.after(timeoutMs, () => {
+      exchange?.abort();
+      resolve({ error: undefined });
+    });
+    const handler: ResponseHandler = {
+      onSending: () => {},
+      onSent: () => {},
+      onHead: (code, _reason, rawHeaders) => {
+        status = code;
+        headers = rawHeaders;
+      },
+      onData: (chunk) => {
+        chunks.push(chunk);
+        length += chunk.length;
+        if (length <= MAX_BODY_BYTES) return;
+        exchange?.abort();
+        end();
+      },
+      onEnd: end,
+      onError: (error) => settle({ error }),
+    };
+    try {
+      exchange = pool.send(request, handler);
+    } catch (error) {
+      settle({ error: asProxyError(error) });
+    }
+  });
+}
+
+function judgeFailure(error: ProxyError | undefined, { label }: Call, config: RouteConfig): CheckResult {
+  const { host } = new URL(config.upstream);
+  const context = { server: 'upstream', host, key: 'upstream' } as const;
+  if (error === undefined) {
+    const { what } = diagnose({ kind: 'timeout', phase: 'response', timeoutMs: config.timeoutMs, host }, context);
+    return failed('unreachable', {
+      what: `${label}: ${what}`,
+      hint: 'If its responses do take that long, raise `timeout` of the route.',
+    });
+  }
+  // A TLS alert after the handshake breaks a connection that was already in use.
+  const code = networkCode(error.cause);
+  const { what, hint } = /ALERT/.test(code)
+    ? diagnose({ kind: 'network', code, host }, context)
+    : diagnose(error.reason ?? { kind: 'internal' }, context);
+  return failed('unreachable', { what: `${label}: ${what}`, hint });
+}
+
+interface Judged {
+  readonly call: Call;
+  readonly route: Route;
+  readonly token: Token;
+}
+
+/** What nginx says in its response 400 if it demands a client certificate. Its handshake succeeds without one. */
+const NO_CLIENT_CERTIFICATE = /No required SSL certificate was sent/i;
+
+function judgeResponse(
+  { status, headers, body, durationMs }: CallResponse & { readonly durationMs: number },
+  { call, route, token }: Judged,
+): CheckResult {
+  const responded = `${call.label} got HTTP ${status} in ${formatSeconds(durationMs)}`;
+  const isDocumented = call.source !== undefined;
+  const redaction = route.redactionOf(token);
+  const said = quote(redaction.redact(body.toString('utf8')), headers);
+  if (isRefusal(route, { status, headers, body })) {
+    return failed('denied', {
+      what: `${responded}: the provider does not accept the token${said}.`,
+      hint: isDocumented
+        ? 'Check that the credentials are for this API and this host, and the headers that the route adds. If the app was made just now, the provider may not have activated it yet.'
+        : 'Check that the credentials are for this API and this host. The base URL is not a documented API call, so try one with your app too.',
+    });
+  }
+  if (status < 300) {
+    const verdict = isDocumented ? 'the provider accepts the token' : 'the provider does not refuse the token';
+    return ok(`${responded}: ${verdict}`);
+  }
+  if (NO_CLIENT_CERTIFICATE.test(body.toString('latin1'))) {
+    return failed('unreachable', {
+      what: `${responded}: the server demands a client certificate.`,
+      hint: 'Set `tls.cert` and `tls.key` on the route.',
+    });
+  }
+  if (status < 400) {
+    const location = redaction.redact(headerValue(headers, 'location') ?? 'nowhere');
+    return warning({
+      what: `${responded}: it redirects to ${location}, so it is not certain whether the token is accepted.`,
+      hint: 'Wakala forwards redirects to the app. If API calls are redirected too, set `upstream` to the address that they lead to.',
+    });
+  }
+  if (status >= 500) {
+    return warning({
+      what: `${responded}: the provider fails, so it is not certain whether the token is accepted.`,
+      hint: "Check the provider's status page, and run doctor again later.",
+    });
+  }
+  const accepted = 'as far as can be told, the token is accepted';
+  if (!isDocumented && status !== 429) return ok(`${responded}: ${accepted}`);
+  return warning({
+    what: `${responded}: ${accepted}, but not the call${said}.`,
+    hint:
+      status === 429
+        ? 'The provider limits the number of requests. Find out what else sends requests with the same credentials.'
+        : `Check \`upstream\` and the headers of the route, whether the app may use this API, and whether the provider must allow the address of this machine. The call is from: ${call.source}.`,
+  });
+}
+
+/** Whether the provider says that it does not accept the token: 401, or a dead-token rule. */
+function isRefusal({ deadToken }: Route, { status, headers, body }: CallResponse): boolean {
+  if (status === 401) return true;
+  const classification = deadToken.classifyStatus(status);
+  if (classification !== 'depends_on_body') return classification === 'dead';
+  return deadToken.matchesBody(status, body, headerValue(headers, 'content-encoding'));
+}
+
+/** The beginning of a refusal. Empty for a web page, and for a body that is not text. */
+function quote(text: string, headers: readonly string[]): string {
+  const type = headerValue(headers, 'content-type') ?? '';
+  const isReadable = !/html/i.test(type) && headerValue(headers, 'content-encoding') === undefined;
+  const beginning = text.replace(/\s+/g, ' ').trim().slice(0, 300);
+  return isReadable && beginning !== '' ? ` and said ${beginning}` : '';
+}
