@@ -1,5 +1,4 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { cameThroughWakala } from '../http/header-list.ts';
 import { hasAdminToken, isLocalRequest } from './caller.ts';
 import type { AdminContext } from './context.ts';
 
@@ -10,7 +9,7 @@ import type { AdminContext } from './context.ts';
 export function adminListener(context: AdminContext): RequestListener {
   let app: Promise<AppListener> | undefined;
   return (req, res) => {
-    if (cameThroughWakala(req.headers.via ?? '')) {
+    if (context.via.isLoop(req.headers.via ?? '')) {
       refuseLoop(res);
       return;
     }
@@ -25,7 +24,7 @@ export function adminListener(context: AdminContext): RequestListener {
 /** DNS may resolve an upstream to this listener, which the check of the configuration cannot see. */
 function refuseLoop(res: ServerResponse): void {
   const detail =
-    'This request came through Wakala. An upstream in the configuration leads to an admin listener: correct it.';
+    'This request came through this Wakala: an `upstream` in the configuration leads to its admin listener. Correct it.';
   const body = {
     type: 'urn:wakala:error:loop_detected',
     title: 'loop detected',

@@ -208,16 +208,6 @@ export const UNMASKED_HEADERS: ReadonlySet<string> = new Set(
 /** Response headers that a page of an allowed origin may read (Fetch standard, "CORS protocol"). */
 export const CORS_EXPOSED_HEADERS: readonly string[] = ['wakala-token', 'x-request-id', 'proxy-status', 'retry-after'];
 
-// Via
-
-/** What this proxy appends to the `Via` header of each request that it forwards (RFC 9110 7.6.3). */
-export const VIA = '1.1 wakala';
-
-/** Whether a request with this `Via` header has already passed through this proxy or another wakala. */
-export function cameThroughWakala(via: string): boolean {
-  return via.split(',').some((hop) => hop.trim().toLowerCase() === VIA);
-}
-
 // Connection
 
 /**

@@ -5,6 +5,7 @@ import type { Client, Config } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
 import { headerValue } from '../http/header-list.ts';
 import { isLoopbackName, isPrivateName } from '../http/ip-address.ts';
+import { wakalasIn } from '../http/via.ts';
 import { type CallerIdentity, type VerifiedPlaceholder, verifyPlaceholder } from './login.ts';
 
 /** Who sent a request. */
@@ -168,11 +169,7 @@ export class Access {
     if (placeholder !== undefined) {
       return { client: placeholder.client, placeholderExpiresAtS: placeholder.expiresAtS };
     }
-    throw new ProxyError(
-      'client_unauthorized',
-      'Send the key of one of the configured `clients` as `Authorization: Bearer <key>` or `Proxy-Authorization: ' +
-        'Bearer <key>`.',
-    );
+    throw unauthorized(raw);
   }
 
   /** The TLS handshake has verified the certificate against `client_ca`. */
@@ -195,6 +192,16 @@ export class Access {
     if (scheme.toLowerCase() !== 'bearer') return undefined;
     return verifyPlaceholder(token, (name) => this.#byName.get(name), this.#now());
   }
+}
+
+function unauthorized(raw: readonly string[]): ProxyError {
+  const isFromWakala = wakalasIn(headerValue(raw, 'via') ?? '').length > 0;
+  const detail = isFromWakala
+    ? 'The Wakala in front of this one sent no key of its `clients`. There, use `provider: static` on the route, and set ' +
+      'its `token` to the key of one of the `clients` here.'
+    : 'Send the key of one of the configured `clients` as `Authorization: Bearer <key>` or `Proxy-Authorization: ' +
+      'Bearer <key>`.';
+  return new ProxyError('client_unauthorized', detail);
 }
 
 function originRefused(): ProxyError {

@@ -12,6 +12,7 @@ import {
   refuseFramingInConnection,
 } from '../http/header-list.ts';
 import { asProxyError, sendProblem } from '../http/problem.ts';
+import type { Via } from '../http/via.ts';
 import { maskedUnknownPath } from '../telemetry/mask.ts';
 import type { Tracing } from '../telemetry/otlp.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
@@ -32,6 +33,8 @@ interface GatewayContext {
   readonly discoveredEndpoints: DiscoveredEndpoints;
   readonly pools: UpstreamPools;
   readonly clock: Clock;
+  /** How this Wakala names itself in `Via`. */
+  readonly via: Via;
   readonly requestLog: RequestLog;
   /** Undefined if requests are not traced. */
   readonly tracing: Tracing | undefined;
@@ -66,6 +69,7 @@ export class Gateway {
           context.sources.for(route),
           context.pools.for({ ...route, origin: new URL(route.upstream).origin }),
           context.requestLog.statsOf(route.name),
+          context.via,
           new TokenPathGuard(route, endpoints, context.discoveredEndpoints),
         ),
     );

@@ -1,6 +1,5 @@
 import { MAY_HAVE_ACTED, ProxyError } from '../errors.ts';
 import {
-  cameThroughWakala,
   compactHeaderName,
   connectionOptions,
   hasHeader,
@@ -9,8 +8,8 @@ import {
   isForwardedHeader,
   isReturnedHeader,
   normalizeHeaderName,
-  VIA,
 } from '../http/header-list.ts';
+import type { Via } from '../http/via.ts';
 import type { Redaction } from '../redaction.ts';
 import type { RequestTrace } from '../telemetry/otlp.ts';
 
@@ -22,6 +21,8 @@ export interface RouteHeaders {
   readonly defaults: readonly (readonly [name: string, value: string])[];
   /** Normalized names of `set`. */
   readonly replaced: ReadonlySet<string>;
+  /** What is appended to `Via`. */
+  readonly via: Via;
   /** Name of the header that carries the token. Default: `authorization`. */
   readonly tokenHeader?: string;
   /** Compact names of further headers of the client to drop (`compactHeaderName`). */
@@ -48,10 +49,7 @@ export function requestHeaders(
     const name = raw[i] ?? '';
     const value = raw[i + 1] ?? '';
     const key = normalizeHeaderName(name);
-    if (key === 'via') {
-      refuseLoop(value);
-      (viaValues ??= []).push(value);
-    }
+    if (key === 'via') (viaValues ??= []).push(value);
     if (!isForwardedHeader(key) || hopByHop?.has(key) === true) continue;
     if (route.replaced.has(key) || isAuthorizationVariant(key)) continue;
     if (route.blocked?.has(compactHeaderName(key)) === true) continue;
@@ -61,8 +59,7 @@ export function requestHeaders(
     if (!hasHeader(out, normalizeHeaderName(name))) out.push(name, value);
   }
   for (const [name, value] of route.set) out.push(name, value);
-  const via = viaValues === undefined ? VIA : [...viaValues, VIA].join(', ');
-  out.push('via', via, route.tokenHeader ?? 'authorization', authorization);
+  out.push('via', viaOf(viaValues, route.via), route.tokenHeader ?? 'authorization', authorization);
   if (tokenHeaders.length > 0) out.push(...tokenHeaders);
   return out;
 }
@@ -113,13 +110,14 @@ function refuseOtherCodings(value: string): void {
   );
 }
 
-/** @throws ProxyError `loop_detected` if this `Via` header names wakala */
-function refuseLoop(via: string): void {
-  if (cameThroughWakala(via)) {
-    throw new ProxyError(
-      'loop_detected',
-      'The request has already passed through Wakala: an `upstream` in the configuration leads back to this proxy.',
-      { reason: { kind: 'loop' } },
-    );
-  }
+/** @throws ProxyError `loop_detected` */
+function viaOf(values: readonly string[] | undefined, via: Via): string {
+  if (values === undefined) return via.entry;
+  const received = values.join(', ');
+  if (!via.isLoop(received)) return `${received}, ${via.entry}`;
+  throw new ProxyError(
+    'loop_detected',
+    'The request has already passed through this Wakala, or through ten others: an `upstream` in the configuration leads back to where it came from.',
+    { reason: { kind: 'loop' } },
+  );
 }

@@ -14,7 +14,7 @@ import { asProxyError, sendProblem } from '../http/problem.ts';
 import type { Redaction } from '../redaction.ts';
 import type { RequestTrace } from '../telemetry/otlp.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
-import type { AttemptRecord, RequestRecord, TokenUse } from '../telemetry/request-record.ts';
+import { type AttemptRecord, type RequestRecord, TOKEN_USES, type TokenUse } from '../telemetry/request-record.ts';
 import type { Token, TokenCall } from '../tokens/token.ts';
 import { expectsContinue, receiveBody } from './body.ts';
 import { ClientResponse, reasonPhrase, responseForSocket, SMALL_BODY_BYTES } from './client-response.ts';
@@ -111,6 +111,8 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   /** Finds the secrets of this attempt's token. The route may have a newer token by now. */
   #redaction: Redaction;
   #tokenUse: TokenUse | undefined;
+  /** The same from a Wakala that is the upstream. It knows more: it has the provider's token. */
+  #upstreamTokenUse: TokenUse | undefined;
   #exchange: UpstreamExchange | undefined;
   #attemptRecord: AttemptRecord | undefined;
   /** Whether any byte of the request may have been sent. */
@@ -236,6 +238,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   onHead(status: number, reason: string, rawHeaders: string[]): void {
     this.#recordHead(status);
     const headers = responseHeaders(rawHeaders, status, this.#redaction);
+    this.#readTokenUse(rawHeaders);
     const phrase = reasonPhrase(reason, status, this.#redaction);
     this.#response = new ClientResponse(this.#serverResponse(), status, phrase, headers);
     this.#classification = this.#route.deadToken.classifyStatus(status);
@@ -253,13 +256,21 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   onUpgrade(rawHeaders: readonly string[]): HeaderList {
     this.#recordHead(101);
     const headers = responseHeaders(rawHeaders, 101, this.#redaction);
+    this.#readTokenUse(rawHeaders);
     headers.push('connection', 'Upgrade', 'upgrade', 'websocket');
-    headers.push('x-request-id', this.#context.requestId, ...this.#extraHeaders());
+    headers.push('x-request-id', this.#context.requestId, ...this.#extraHeaders(this.#upstreamTokenUse));
     this.#record.responseHeaders = headers;
     this.#record.status = 101;
     if (this.#token !== undefined) this.#route.tokens.accepted(this.#token, this.#call);
     this.#finish();
     return headers;
+  }
+
+  /** Only for a fixed key: no other route can have a Wakala as its upstream. */
+  #readTokenUse(rawHeaders: readonly string[]): void {
+    if (!this.#route.hasFixedToken) return;
+    const value = headerValue(rawHeaders, 'wakala-token');
+    this.#upstreamTokenUse = TOKEN_USES.find((use) => use === value);
   }
 
   #recordHead(status: number): void {
@@ -370,7 +381,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       this.#abort();
       return;
     }
-    response.headers.push('x-request-id', this.#context.requestId, ...this.#extraHeaders());
+    response.headers.push('x-request-id', this.#context.requestId, ...this.#extraHeaders(this.#upstreamTokenUse));
     this.#record.status = response.status;
     this.#record.responseHeaders = response.headers;
     this.#deadline.restart();
@@ -551,9 +562,9 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   /** Headers that Wakala adds to every response, besides `x-request-id`. */
-  #extraHeaders(): HeaderList {
+  #extraHeaders(use = this.#tokenUse): HeaderList {
     const { extraHeaders } = this.#context;
-    return this.#tokenUse === undefined ? [...extraHeaders] : ['wakala-token', this.#tokenUse, ...extraHeaders];
+    return use === undefined ? [...extraHeaders] : ['wakala-token', use, ...extraHeaders];
   }
 
   #serverResponse(): ServerResponse {

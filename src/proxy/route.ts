@@ -1,6 +1,7 @@
 import type { RouteConfig } from '../config/config.ts';
 import type { ConnectionPool } from '../http/client/pool.ts';
 import { compactHeaderName, type HeaderList, normalizeHeaderName, OVERRIDE_HEADERS } from '../http/header-list.ts';
+import type { Via } from '../http/via.ts';
 import { DEFAULT_TOKEN_HEADER, isFixed } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 import { Redaction } from '../redaction.ts';
@@ -46,6 +47,7 @@ export class Route {
   readonly prefix: string;
   readonly config: RouteConfig;
   readonly tokens: TokenSource;
+  readonly hasFixedToken: boolean;
   readonly pool: ConnectionPool;
   /** Path of the API base URL, prepended to every forwarded path: `/api/v1`, or empty. */
   readonly basePath: string;
@@ -65,15 +67,17 @@ export class Route {
     tokens: TokenSource,
     pool: ConnectionPool,
     stats: RouteStats,
+    via: Via,
     tokenPaths?: TokenPathGuard,
   ) {
     this.config = config;
     this.prefix = config.prefix;
     this.tokens = tokens;
+    this.hasFixedToken = isFixed(config.provider.token);
     this.pool = pool;
     this.stats = stats;
     this.basePath = basePathOf(config.upstream);
-    this.headers = routeHeaders(config);
+    this.headers = routeHeaders(config, via);
     this.deadToken = new DeadTokenRules(config.provider.deadToken);
     this.tokenPaths = tokenPaths ?? new TokenPathGuard(config);
     this.deadlines = new Deadlines(config.timeoutMs);
@@ -145,7 +149,7 @@ function secretsOfConfig({ provider: { credentials: fields, token }, credentials
   return [...values, userAndPassword.join(':'), userAndPassword.map(encodeURIComponent).join(':')];
 }
 
-function routeHeaders(route: RouteConfig): RouteHeaders {
+function routeHeaders(route: RouteConfig, via: Via): RouteHeaders {
   const rules = route.headers.map((rule) => {
     const template = typeof rule.value === 'string' ? rule.value : rule.value[route.environment];
     return { ...rule, value: fill(template, (name) => route.credentials.get(name)?.reveal()) };
@@ -155,7 +159,7 @@ function routeHeaders(route: RouteConfig): RouteHeaders {
   const set = withMode('set');
   const replaced = new Set(set.map(([name]) => normalizeHeaderName(name)));
   const { name } = route.provider.tokenHeader ?? DEFAULT_TOKEN_HEADER;
-  return { set, defaults: withMode('default'), replaced, tokenHeader: name, ...blockedHeaders(route) };
+  return { set, defaults: withMode('default'), replaced, via, tokenHeader: name, ...blockedHeaders(route) };
 }
 
 /** The headers that Wakala sets with the token, besides `authorization`, and those that could circumvent `allow`. */

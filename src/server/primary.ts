@@ -6,6 +6,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { formatAddress } from '../config/values.ts';
 import { networkCode } from '../errors.ts';
+import { Via } from '../http/via.ts';
 import type { Log } from '../logger.ts';
 import type { Reloads, ServingProcess } from '../telemetry/snapshot.ts';
 import { MemoryStores } from '../tokens/store/memory.ts';
@@ -45,6 +46,7 @@ export class Primary {
   /** Encrypts the tokens that the workers share. */
   readonly #encryptionKey = randomBytes(32).toString('hex');
   readonly #admin: Server;
+  readonly #via = new Via();
   /** By the id of the worker. */
   readonly #rpcs = new Map<number, RpcToWorker>();
   /** Workers that are ready, by id. */
@@ -75,6 +77,7 @@ export class Primary {
       emulated: false,
       version: version(),
       commit: commit(),
+      via: this.#via,
       clock,
     });
     this.#admin = createAdminServer(admin);
@@ -156,7 +159,12 @@ export class Primary {
     });
     if (worker.process.pid === undefined) return;
     this.#rpcs.set(worker.id, rpc);
-    rpc.notify('start', { encryptionKey: this.#encryptionKey, owner: leaseOwner(worker), texts: this.#texts });
+    rpc.notify('start', {
+      encryptionKey: this.#encryptionKey,
+      owner: leaseOwner(worker),
+      viaId: this.#via.id,
+      texts: this.#texts,
+    });
   }
 
   #connect(worker: Worker): RpcToWorker {

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../clock.ts';
 import type { Config, TokenStoreConfig } from '../config/config.ts';
 import { asProxyError, problemDetail } from '../http/problem.ts';
+import { Via } from '../http/via.ts';
 import type { Log } from '../logger.ts';
 import { isFixed } from '../providers/provider.ts';
 import { Gateway } from '../proxy/gateway.ts';
@@ -83,6 +84,8 @@ interface RuntimeOptions {
   readonly sharing?: TokenSharing | undefined;
   /** How many of the last requests the inspector keeps. */
   readonly keep: number;
+  /** How this Wakala names itself in `Via`. Default: a new name. */
+  readonly via?: Via | undefined;
 }
 
 interface Parts {
@@ -96,6 +99,7 @@ export class Runtime {
   readonly requestLog: RequestLog;
   readonly upgrades: UpgradeHandler;
   readonly #clock: Clock;
+  readonly #via: Via;
   readonly #tokenEndpoint: ReturnType<typeof networkTransport>;
   readonly #sharing: TokenSharing | undefined;
   readonly #tracing: Tracing | undefined;
@@ -105,8 +109,9 @@ export class Runtime {
   #gateway: Gateway;
   #cancelTick: () => void = () => {};
 
-  private constructor(config: Config, { log, keep }: RuntimeOptions, { sharing, tracing, clock }: Parts) {
+  private constructor(config: Config, { log, keep, via }: RuntimeOptions, { sharing, tracing, clock }: Parts) {
     this.#clock = clock;
+    this.#via = via ?? new Via();
     this.#tokenEndpoint = networkTransport(clock);
     this.#sharing = sharing;
     this.#tracing = tracing;
@@ -209,6 +214,7 @@ export class Runtime {
       discoveredEndpoints: this.#discoveredEndpoints,
       pools: this.#pools,
       clock: this.#clock,
+      via: this.#via,
       requestLog: this.requestLog,
       tracing: this.#tracing,
     });

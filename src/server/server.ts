@@ -7,6 +7,7 @@ import { formatAddress } from '../config/values.ts';
 import { networkCode } from '../errors.ts';
 import { NOT_RESENT_HEADERS } from '../http/header-list.ts';
 import { http } from '../http/node-internals.ts';
+import { Via } from '../http/via.ts';
 import type { Log } from '../logger.ts';
 import type { RecordedDetails, RecordedRequest } from '../telemetry/recent-requests.ts';
 import type { RequestRecord } from '../telemetry/request-record.ts';
@@ -126,6 +127,8 @@ interface ServerOptions {
   readonly reloads?: () => Reloads;
   /** Only for workers: how they share tokens. A `token_store` in the configuration takes precedence. */
   readonly sharing?: TokenSharing;
+  /** How this Wakala names itself in `Via`. Default: a new name. */
+  readonly via?: Via;
   /** Whether the providers are emulated. Requests can be resent then. */
   readonly emulated?: boolean;
 }
@@ -150,7 +153,7 @@ export class RunningServer implements ServingProcess {
   #adminAddress: ListenAddress | undefined;
 
   private constructor(config: Config, runtime: Runtime, options: Required<Omit<ServerOptions, 'sharing'>>) {
-    const { log, clock, reloads, emulated } = options;
+    const { log, clock, reloads, emulated, via } = options;
     this.#log = log;
     this.#clock = clock;
     this.#startedAtMs = clock.now();
@@ -175,6 +178,7 @@ export class RunningServer implements ServingProcess {
       emulated,
       version: version(),
       commit: commit(),
+      via,
       clock,
     });
     this.#admin = createAdminServer(admin);
@@ -182,11 +186,18 @@ export class RunningServer implements ServingProcess {
 
   /** @throws Error if an address cannot be used, or the packages for tracing are not installed */
   static async start(config: Config, options: ServerOptions): Promise<RunningServer> {
-    const { log, sharing, clock = systemClock, reloads = () => NO_RELOADS, emulated = false } = options;
+    const {
+      log,
+      sharing,
+      clock = systemClock,
+      reloads = () => NO_RELOADS,
+      emulated = false,
+      via = new Via(),
+    } = options;
     // The admin listener of the primary shows the requests of workers.
     const keep = config.admin !== undefined || sharing !== undefined ? KEPT_REQUESTS : 0;
-    const runtime = await Runtime.open(config, { log, clock, sharing, keep });
-    const server = new RunningServer(config, runtime, { log, clock, reloads, emulated });
+    const runtime = await Runtime.open(config, { log, clock, sharing, keep, via });
+    const server = new RunningServer(config, runtime, { log, clock, reloads, emulated, via });
     try {
       server.#address = await listen(server.#proxy, config.listen, '--listen');
       if (config.admin !== undefined) server.#adminAddress = await listen(server.#admin, config.admin, '--admin');

@@ -14,7 +14,8 @@ interface WorkerInterface {
   readonly requests: Pick<ServingProcess, 'snapshot' | 'records' | 'details' | 'refresh'>;
   readonly notifications: {
     /**
-     * The first message. `encryptionKey` encrypts what the workers share; `owner` is the worker's name in the store.
+     * The first message. `encryptionKey` encrypts what the workers share; `owner` is the worker's name in the store;
+     * `viaId` is their common id in `Via`.
      */
     start(settings: WorkerSettings): void;
     applyConfig(texts: ConfigTexts): void;
@@ -44,6 +45,7 @@ interface PrimaryInterface {
 export interface WorkerSettings {
   readonly encryptionKey: string;
   readonly owner: string;
+  readonly viaId: string;
   readonly texts: ConfigTexts;
 }
 

@@ -1,6 +1,7 @@
 import cluster from 'node:cluster';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
+import { Via } from '../http/via.ts';
 import { Secret } from '../secret.ts';
 import type { LevelledLog } from '../telemetry/log.ts';
 import type { ServingProcess } from '../telemetry/snapshot.ts';
@@ -75,7 +76,7 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
     .on('SIGINT', () => undefined)
     .on('SIGHUP', () => undefined)
     .on('SIGTERM', () => stop.resolve(undefined));
-  const { encryptionKey, owner, texts } = await started.promise;
+  const { encryptionKey, owner, viaId, texts } = await started.promise;
   try {
     const config = withoutAdmin(configOf(texts));
     const log = logFor(config, cluster.worker?.id);
@@ -86,7 +87,7 @@ export async function runWorker({ configOf, logFor }: WorkerOptions): Promise<bo
       clock: systemClock,
       log,
     });
-    const server = await startServer(config, { log, sharing });
+    const server = await startServer(config, { log, sharing, via: new Via(viaId) });
     serving = server;
     applyLatest = () => {
       if (latestTexts === undefined) return;

@@ -5,7 +5,7 @@
  */
 import type { ExchangeStats } from '../tokens/exchange-stats.ts';
 import { LATENCY_BOUNDS_MS, newLatencyBuckets } from './latency.ts';
-import type { TokenUse } from './request-record.ts';
+import { TOKEN_USES, type TokenUse } from './request-record.ts';
 
 /** A heading of docs/metrics.md. */
 type Section = 'Requests' | 'Tokens' | 'Connections' | 'Wakala itself';
@@ -130,7 +130,7 @@ const ROUTE_COUNTERS = {
     help: 'From the head of the request to the end of its response, or until the client disconnected. For a WebSocket, the handshake.',
     section: 'Requests',
   }),
-  uses: routeCounter(counterMap<TokenUse>('use', ['cached', 'fetched', 'replayed', 'not-replayed']), {
+  uses: routeCounter(counterMap<TokenUse>('use', TOKEN_USES), {
     name: 'wakala_token_uses_total',
     help: 'Requests by the source of their token, as in the wakala-token header: cached, fetched, replayed, not-replayed.',
     section: 'Tokens',

@@ -4,7 +4,9 @@ import { ByteBuffer } from '../http/byte-buffer.ts';
 import type { Redaction } from '../redaction.ts';
 
 /** Values of the `wakala-token` header. */
-export type TokenUse = 'cached' | 'fetched' | 'replayed' | 'not-replayed';
+export type TokenUse = (typeof TOKEN_USES)[number];
+
+export const TOKEN_USES = ['cached', 'fetched', 'replayed', 'not-replayed'] as const;
 
 /** Largest part of a body that is kept for the inspector. Bytes. */
 export const KEPT_BYTES = 16 * 1024;

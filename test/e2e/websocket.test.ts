@@ -22,7 +22,11 @@ describe('a WebSocket', () => {
     const [request] = handshakes;
     expect(request?.url).toBe('/base/feed?a=%2F&&b');
     expect(request?.headers).toMatchObject({ authorization: `Bearer ${tokens.tokens[0]!}`, 'x-kept': '1' });
-    expect(request?.headers).toMatchObject({ host: `127.0.0.1:${port}`, via: '1.1 wakala', upgrade: 'websocket' });
+    expect(request?.headers).toMatchObject({
+      host: `127.0.0.1:${port}`,
+      via: expect.stringMatching(/^1\.1 wakala-[0-9a-f]{8}$/) as string,
+      upgrade: 'websocket',
+    });
     expect(request?.rawHeaders.join('\n')).not.toContain('theirs');
     expect(request?.rawHeaders.filter((name) => name.toLowerCase() === 'authorization')).toHaveLength(1);
   });
@@ -73,7 +77,7 @@ describe('a WebSocket', () => {
     ['a foreign page', '/ws/feed', ['Origin: https://evil.example'], 403, 'origin_refused'],
     ['a dot segment', '/ws/%2e%2e/feed', [], 400, 'bad_request_target'],
     ['a login', '/ws/issue/token', [], 403, 'path_refused'],
-    ['a loop', '/ws/feed', ['Via: 1.1 wakala'], 508, 'loop_detected'],
+    ['a loop', '/ws/feed', [`Via: ${'1.1 wakala-01234567, '.repeat(10)}`], 508, 'loop_detected'],
   ])('is refused for %s like any request', async (_, path, lines, status, code) => {
     // A login can only be called through the route where the API host issues the tokens.
     const settings = code === 'path_refused' ? { auth_server: undefined } : {};

@@ -79,7 +79,7 @@ const PIECES: readonly string[] = [
     `authorization: ${CANARY}\r\n`,
     `Authorization:${CANARY}\r\n`,
     `AUTHOR-IZATION: ${CANARY}\r\n`,
-    'Via: 1.1 wakala\r\n',
+    'Via: 1.1 wakala-00000000\r\n',
   ],
   ...[
     '0\r\n\r\n',

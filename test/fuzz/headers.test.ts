@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import { compactHeaderName, normalizeHeaderName, OVERRIDE_HEADERS } from '../../src/http/header-list.ts';
+import { Via } from '../../src/http/via.ts';
 import { requestHeaders, responseHeaders, type RouteHeaders } from '../../src/proxy/headers.ts';
 import { Redaction } from '../../src/redaction.ts';
 import { type Chance, fuzz } from './random.ts';
@@ -55,7 +56,7 @@ const VALUES = [
   'keep-alive',
   'chunked',
   '1.1 proxy',
-  '1.1 wakala',
+  '1.1 wakala-0123abcd',
   'x-mine',
   'a, b',
   '*',
@@ -64,9 +65,14 @@ const VALUES = [
   'h2c',
 ];
 const ROUTES: readonly RouteHeaders[] = [
-  { set: [], defaults: [], replaced: new Set() },
-  { set: [['X-Mode', 'live']], defaults: [['x_default', 'ours']], replaced: new Set(['x-mode']) },
-  { set: [], defaults: [], replaced: new Set(), blocked: OVERRIDE_HEADERS },
+  { set: [], defaults: [], replaced: new Set(), via: new Via('0123abcd') },
+  {
+    set: [['X-Mode', 'live']],
+    defaults: [['x_default', 'ours']],
+    replaced: new Set(['x-mode']),
+    via: new Via('0123abcd'),
+  },
+  { set: [], defaults: [], replaced: new Set(), via: new Via('0123abcd'), blocked: OVERRIDE_HEADERS },
 ];
 
 type Lines = readonly (readonly [name: string, value: string])[];

@@ -5,6 +5,7 @@ import { isHost, matchesFilter, requestDetails, requestView } from '../../src/ad
 import { refuseFramingInConnection } from '../../src/http/header-list.ts';
 import { isLinkLocalAddress, isLoopbackName } from '../../src/http/ip-address.ts';
 import { decodeFully } from '../../src/http/url-path.ts';
+import { Via } from '../../src/http/via.ts';
 import { Access } from '../../src/proxy/access.ts';
 import { reasonPhrase } from '../../src/proxy/client-response.ts';
 import { requestIdOf } from '../../src/proxy/gateway.ts';
@@ -38,7 +39,7 @@ const config = adminConfig();
 const access = new Access({ ...config, allowedHosts: ['a.example'], clients: [] }, () => 0);
 const known = new Access({ ...config, clients: [{ name: 'shop', key: undefined, routes: undefined }] }, () => 0);
 const deadToken = new DeadTokenRules([{ status: 401, body: { 'error.code': 'x' } }]);
-const routeHeaders = { set: [], defaults: [['accept', '*/*']], replaced: new Set<string>() } as const;
+const routeHeaders = { set: [], defaults: [['accept', '*/*']], replaced: new Set<string>(), via: new Via() } as const;
 const SECRET = 'a-secret-of-some-length-0123456789';
 const REDACTION = new Redaction([SECRET]);
 const RESPONSE = { accessToken: 'access_token', expiresIn: 'expires_in', expiresAt: 'expires_at' };

@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import { countHeaders, headerValue, refuseFramingInConnection } from '../../src/http/header-list.ts';
+import { Via } from '../../src/http/via.ts';
 import { requestHeaders, responseHeaders, type RouteHeaders } from '../../src/proxy/headers.ts';
 import { Redaction } from '../../src/redaction.ts';
 
-const NO_HEADERS: RouteHeaders = { set: [], defaults: [], replaced: new Set() };
-const OURS = ['via', '1.1 wakala', 'authorization', 'Bearer real'];
+const VIA = '1.1 wakala-0123abcd';
+const NO_HEADERS: RouteHeaders = { set: [], defaults: [], replaced: new Set(), via: new Via('0123abcd') };
+const OURS = ['via', VIA, 'authorization', 'Bearer real'];
 
 /** The forwarded headers for these lines, without those that Wakala adds to every call. */
 function forwarded(raw: readonly string[], route = NO_HEADERS): string[] {
@@ -119,19 +121,34 @@ describe('requestHeaders', () => {
 
   it('appends to an existing Via', () => {
     const via = (raw: string[]) => headerValue(requestHeaders(raw, NO_HEADERS, 'x'), 'via');
-    expect(via(['Via', '1.0 fred'])).toBe('1.0 fred, 1.1 wakala');
-    expect(via(['Via', '1.0 fred', 'via', '1.1 a, 1.1 b'])).toBe('1.0 fred, 1.1 a, 1.1 b, 1.1 wakala');
+    expect(via(['Via', '1.0 fred'])).toBe(`1.0 fred, ${VIA}`);
+    expect(via(['Via', '1.0 fred', 'via', '1.1 a, 1.1 b'])).toBe(`1.0 fred, 1.1 a, 1.1 b, ${VIA}`);
     expect(countHeaders(requestHeaders(['Via', '1.0 fred', 'via', '1.1 b'], NO_HEADERS, 'x'), 'via')).toBe(1);
   });
 
-  it.each(['1.1 wakala', '1.0 fred,1.1 wakala', '1.1 Wakala , 1.1 b'])('refuses the loop in Via: %s', (value) => {
+  it.each([
+    VIA,
+    `1.0 fred,${VIA}`,
+    '1.1 Wakala-0123ABCD , 1.1 b',
+    'HTTP/1.1 wakala-0123abcd (a comment)',
+    '1.1 wakala-00000001, 1.1 wakala-0123abcd, 1.1 wakala-00000002',
+    Array.from({ length: 10 }, (_, i) => `1.1 wakala-0000000${i}`).join(),
+  ])('refuses the loop in Via: %s', (value) => {
     expect(codeOf(() => requestHeaders(['Via', value], NO_HEADERS, 'x'))).toBe('loop_detected');
     expect(codeOf(() => requestHeaders(['a', '1', 'via', '1.1 a', 'VIA', value], NO_HEADERS, 'x'))).toBe(
       'loop_detected',
     );
   });
 
-  it.each(['1.1 wakala2', '1.1 not-wakala', '1.1 x.wakala'])('does not treat %s in Via as a loop', (value) => {
+  it.each([
+    '1.1 wakala2',
+    '1.1 not-wakala',
+    '1.1 x.wakala',
+    '1.1 wakala-0123abcde',
+    '1.1 wakala',
+    '1.1 wakala-00000001',
+    Array.from({ length: 9 }, (_, i) => `1.1 wakala-0000000${i}`).join(),
+  ])('does not treat %s in Via as a loop', (value) => {
     expect(codeOf(() => requestHeaders(['Via', value], NO_HEADERS, 'x'))).toBe('none');
   });
 

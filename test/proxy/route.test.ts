@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Via } from '../../src/http/via.ts';
 import { requestHeaders } from '../../src/proxy/headers.ts';
 import { Route, RouteTable } from '../../src/proxy/route.ts';
 import { RouteStats } from '../../src/telemetry/route-stats.ts';
@@ -54,7 +55,7 @@ describe('RouteTable', () => {
 
 function createRoute(name: string, settings: Readonly<Record<string, unknown>> = {}): Route {
   // Neither the token source nor the pool is used here.
-  return new Route(routeNamed(name, settings), {} as never, {} as never, new RouteStats());
+  return new Route(routeNamed(name, settings), {} as never, {} as never, new RouteStats(), new Via('0123abcd'));
 }
 
 describe('Route', () => {
@@ -109,7 +110,7 @@ describe('Route', () => {
   it("a configured header with `_` replaces the client's in either spelling", () => {
     const { headers } = createRoute('mpesa', { headers: { tx_mode: 'live' } });
     const out = requestHeaders(['tx_mode', 'test', 'TX-Mode', 'test'], headers, 'Bearer real');
-    expect(out).toEqual(['tx_mode', 'live', 'via', '1.1 wakala', 'authorization', 'Bearer real']);
+    expect(out).toEqual(['tx_mode', 'live', 'via', '1.1 wakala-0123abcd', 'authorization', 'Bearer real']);
   });
 
   it("a provider's header has the value of the route's environment", () => {

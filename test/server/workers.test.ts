@@ -60,6 +60,16 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     expect(upstream.tokens).toHaveLength(2);
   });
 
+  it('have one name in Via, which the admin listener knows too', async () => {
+    const { upstream, port, adminPort } = await serve();
+    await calls(port, 40);
+    const names = new Set(upstream.requests.flatMap((request) => valuesOf(request, 'via')));
+    expect([...names]).toEqual([expect.stringMatching(/^1\.1 wakala-[0-9a-f]{8}$/)]);
+    const headers = { via: [...names].join() };
+    expect((await sendRequest(port, '/api/x', { headers })).status).toBe(508);
+    expect((await sendRequest(adminPort, '/metrics', { headers })).status).toBe(508);
+  });
+
   it('that die are replaced, while the others serve with the same token', async () => {
     const { upstream, cli, port } = await serve();
     await calls(port, 10);

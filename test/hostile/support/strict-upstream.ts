@@ -97,7 +97,7 @@ export class StrictUpstream {
     const headerText = (name: string) => valuesOf(request, name).join().toLowerCase();
     this.requests.push(request);
     if (valuesOf(request, 'host').join() !== `127.0.0.1:${this.port}`) fault('another Host');
-    if (!valuesOf(request, 'via').join().endsWith('1.1 wakala')) fault('no Via');
+    if (!/\b1\.1 wakala-[0-9a-f]{8}$/.test(valuesOf(request, 'via').join())) fault('no Via');
     const credentials = request.headers.filter(([name]) => /authorization/.test(letters(name)));
     const [[name, value] = ['', '']] = credentials;
     if (credentials.length !== 1 || name !== 'authorization') fault(`Authorization as ${JSON.stringify(credentials)}`);
