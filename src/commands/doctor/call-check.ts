@@ -6,6 +6,7 @@ import type { ConnectionPool } from '../../http/client/pool.ts';
 import { headerValue } from '../../http/header-list.ts';
 import { asProxyError } from '../../http/problem.ts';
 import { locationOf } from '../../http/url-path.ts';
+import { Via } from '../../http/via.ts';
 import { fill } from '../../providers/template.ts';
 import { requestHeaders } from '../../proxy/headers.ts';
 import { Route } from '../../proxy/route.ts';
@@ -58,7 +59,7 @@ export async function checkCall(config: RouteConfig, token: Token, context: Call
   const endpoints = [...routes.flatMap(tokenEndpointsOf), ...(token.endpoints ?? []).map(locationOf)];
   const pool = pools.for({ ...config, origin: new URL(config.upstream).origin });
   const guard = new TokenPathGuard(config, new TokenEndpoints(endpoints));
-  const route = new Route(config, source, pool, new RouteStats(), guard);
+  const route = new Route(config, source, pool, new RouteStats(), new Via(), guard);
   const path = call.path === '' ? '/' : call.path;
   if (!route.allows('GET', path)) return skipped(`\`allow\` of the route does not permit ${call.label}: not sent`);
   if (route.tokenPaths.classify('GET', path) !== 'other') {
