@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { systemClock } from '../clock.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
+import { type Disk, textKey } from '../config/disk.ts';
 import { loadConfig, validateConfig } from '../config/load.ts';
 import { ConfigError } from '../errors.ts';
 import type { PrimaryOptions } from '../server/primary.ts';
@@ -75,9 +76,9 @@ interface Running {
 }
 
 /** Reads files from the texts that the primary read, so that all workers use the same configuration. */
-function readerOf(texts: ReadonlyMap<string, string>): (path: string) => string {
-  return (path) => {
-    const text = texts.get(resolve(path));
+function readerOf(texts: ReadonlyMap<string, string>): Disk['readFile'] {
+  return (path, encoding) => {
+    const text = texts.get(textKey(resolve(path), encoding));
     if (text === undefined) throw Object.assign(new Error('not read by the primary'), { code: 'ENOENT' });
     return text;
   };

@@ -14,10 +14,12 @@ import type { Diagnostics } from './diagnostics.ts';
 import type { ConfigInput } from './schema.ts';
 import type { Path } from './source.ts';
 
+type FileEncoding = 'utf8' | 'base64';
+
 /** What reading a configuration needs of a disk. */
 export interface Disk {
-  /** The text of a file. Throws like `node:fs`. */
-  readonly readFile: (path: string) => string;
+  /** The text of a file, or its bytes as Base64. Throws like `node:fs`. */
+  readonly readFile: (path: string, encoding?: FileEncoding) => string;
   /** Permission bits of a file that was read; undefined if the system has none. */
   readonly fileMode: (path: string) => number | undefined;
   /** The folders in which a file that was read can be replaced, with their permission bits. */
@@ -31,6 +33,11 @@ interface Folder {
 
 const READ_BY_OTHERS = 0o044;
 const WRITTEN_BY_OTHERS = 0o022;
+
+/** Under which key `Files.texts` has what was read. A file that is read both ways has two entries. */
+export function textKey(absolutePath: string, encoding: FileEncoding = 'utf8'): string {
+  return encoding === 'utf8' ? absolutePath : `${encoding}:${absolutePath}`;
+}
 
 /** The files of one configuration. Relative paths start at the folder of the configuration file. */
 export class Files {
@@ -49,7 +56,7 @@ export class Files {
     return [...this.#requested];
   }
 
-  /** The texts of the files that were read, by absolute path. */
+  /** The texts of the files that were read, by `textKey` of their absolute paths. */
   get texts(): ReadonlyMap<string, string> {
     return this.#texts;
   }
@@ -65,10 +72,16 @@ export class Files {
     return this.#read(absolute, absolute);
   }
 
-  #read(path: string, absolute: string): string {
+  /** The bytes of another file, as Base64. Throws like `node:fs`. */
+  readBase64(path: string): string {
+    const absolute = this.absolute(path);
+    return this.#read(absolute, absolute, 'base64');
+  }
+
+  #read(path: string, absolute: string, encoding?: FileEncoding): string {
     this.#requested.add(absolute);
-    const text = this.#disk.readFile(path);
-    this.#texts.set(absolute, text);
+    const text = this.#disk.readFile(path, encoding);
+    this.#texts.set(textKey(absolute, encoding), text);
     return text;
   }
 
@@ -172,8 +185,9 @@ function reportMode(path: Path, text: string, { input, report, emulated }: FileM
 
 function isSecret([top, second, third, fourth]: Path): boolean {
   if (top === 'routes' && third === 'oauth2') return fourth === 'key' || fourth === 'refresh_token';
-  if (top === 'routes') return ['credentials', 'token', 'headers'].includes(String(third));
-  if (top === 'token_store') return true;
+  if (top === 'routes' && third === 'tls') return fourth === 'passphrase';
+  if (top === 'routes') return ['credentials', 'token', 'headers', 'egress_proxy'].includes(String(third));
+  if (top === 'token_store' || top === 'egress_proxy') return true;
   return top === 'clients' ? third === 'key' : top === 'admin' && second === 'token';
 }
 
@@ -204,10 +218,10 @@ export class SystemDisk implements Disk {
   readonly #read = new Map<string, Stats>();
 
   /** @throws FileError, or an Error of `node:fs` */
-  readonly readFile = (path: string): string => {
+  readonly readFile = (path: string, encoding: FileEncoding = 'utf8'): string => {
     const { bytes, stats } = readRegularFile(path);
     this.#read.set(resolve(path), stats);
-    return bytes.toString('utf8');
+    return bytes.toString(encoding);
   };
 
   readonly fileMode = (path: string): number | undefined => {

@@ -40,7 +40,7 @@ export interface ValidatedConfig {
   readonly warnings: readonly ConfigProblem[];
   /** Absolute paths of all files that were read or could not be read, the configuration first. */
   readonly files: readonly string[];
-  /** The texts of the files that were read, by absolute path. Some are secret. */
+  /** The texts of the files that were read, by `textKey` of their absolute paths. Some are secret. */
   readonly texts: ReadonlyMap<string, string>;
 }
 
@@ -58,7 +58,8 @@ export function loadConfig(file: string, options: LoadOptions = {}): Loaded {
 export function validateConfig(file: string, options: LoadOptions = {}): ValidatedConfig {
   const disk = new SystemDisk();
   const { text, readFile = disk.readFile, fileMode = disk.fileMode, folders = disk.folders } = options;
-  const read = (path: string) => (path === file && text !== undefined ? text : readFile(path));
+  const read: Disk['readFile'] = (path, encoding) =>
+    path === file && text !== undefined ? text : readFile(path, encoding);
   const files = new Files(file, { readFile: read, fileMode, folders });
   try {
     return { ...parseAndResolve(file, files, options), files: files.requested, texts: files.texts };
@@ -76,7 +77,7 @@ function parseAndResolve(file: string, files: Files, options: LoadOptions): Omit
   const lookups = { env, readFile: (path: string) => files.read(path) };
   const interpolation = interpolate(source, lookups, report, (path) => emulated && mayBeMissing(path));
   const input = validate(source.values, interpolation, report);
-  const routes = resolveRoutes(input, { report, segments: interpolation.segments, emulated, nowMs });
+  const routes = resolveRoutes({ input, report, files, env, segments: interpolation.segments, emulated, nowMs });
   const config = resolveConfig(file, input, report, { routes, interpolation, files, emulated, nowMs, listen, admin });
   const { problems, warnings } = report;
   return { config: problems.length > 0 ? undefined : config, problems, warnings };

@@ -11,8 +11,9 @@ import { Secret } from '../secret.ts';
 import type { RouteConfig } from './config.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { type SegmentsByPath, Templates } from './interpolate.ts';
+import { type ConnectionContext, DefaultEgress, readConnections } from './resolve-connection.ts';
 import { neededFields, OAUTH2, readOAuth2, refuseOAuth2 } from './resolve-oauth2.ts';
-import { type ConfigInput, type RouteInput, type RouteSettings, settingDefault, SETTINGS } from './schema.ts';
+import { type RouteInput, type RouteSettings, settingDefault, SETTINGS } from './schema.ts';
 import type { Path } from './source.ts';
 import {
   buildProvider,
@@ -26,26 +27,23 @@ import {
 } from './token-exchange.ts';
 import { checkedUrl, isHeaderValue, pathError } from './values.ts';
 
-interface RouteContext {
-  readonly report: Diagnostics;
+/** `emulated`: emulators replace the hosts and the credentials, which may therefore be missing. */
+interface RouteContext extends ConnectionContext {
   readonly segments: SegmentsByPath;
-  /** Emulators replace the hosts and the credentials, which may therefore be missing. */
-  readonly emulated: boolean;
-  /** Milliseconds since the Unix epoch. */
-  readonly nowMs: number;
 }
 
 /** The routes of the file that can be resolved. Reports a problem for each of the others. */
-export function resolveRoutes(input: ConfigInput, context: RouteContext): RouteConfig[] {
-  const { report } = context;
+export function resolveRoutes(context: RouteContext): RouteConfig[] {
+  const { input, report } = context;
   if (report.keysAt(['routes']).length === 0) {
     report.problem(
       ['routes'],
       'is empty; add at least one, such as `/mpesa/*`; `wakala providers mpesa` shows an example',
     );
   }
+  const egress = new DefaultEgress(context);
   return Object.entries(input.routes).flatMap(([name, route]) => {
-    const resolved = resolveRoute(name, route, input, context);
+    const resolved = resolveRoute(name, route, { ...context, egress });
     if (resolved === undefined) report.undefer(['routes', name]);
     return resolved ?? [];
   });
@@ -55,10 +53,9 @@ export function resolveRoutes(input: ConfigInput, context: RouteContext): RouteC
 function resolveRoute(
   name: string,
   input: RouteInput,
-  config: ConfigInput,
-  context: RouteContext,
+  context: RouteContext & { readonly egress: DefaultEgress },
 ): RouteConfig | undefined {
-  const { report, emulated } = context;
+  const { input: config, report, emulated } = context;
   const path = ['routes', name];
   const environment = input.environment ?? config.environment;
   const builtIn = input.provider === undefined ? undefined : providerNamed(input.provider);
@@ -94,8 +91,7 @@ function resolveRoute(
     provider,
     environment,
     ...urls,
-    connection: {},
-    tokenConnection: {},
+    ...readConnections(path, input, { ...urls, provider }, context),
     credentials: new Map([...values, ...(oauth2?.values ?? []), ...templates.values]),
     headers: provider.headers,
     ...settings,

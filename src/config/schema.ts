@@ -11,6 +11,7 @@ import {
   parseDuration,
   parseHost,
   parseMethod,
+  parseServerName,
   parseSize,
   SIZE_PATTERN,
   type SizeText,
@@ -444,6 +445,37 @@ const settingSchemas = Object.fromEntries(
 
 const environment = z.enum(['sandbox', 'production']);
 
+const routeTls = z.strictObject({
+  ca: field(text, {
+    doc: 'PEM file of certificate authorities that are trusted in addition to those that Node trusts.',
+    omitted: 'none',
+  }),
+  cert: field(text, {
+    doc: 'PEM file of the client certificate, followed by its chain. It needs `key`.',
+    omitted: 'no client certificate',
+  }),
+  key: field(text, { doc: 'PEM file of the private key of `cert`.', omitted: 'none; `cert` requires it' }),
+  pfx: field(text, {
+    doc: 'PKCS#12 file with the client certificate and its key, in place of `cert` and `key`.',
+    omitted: 'none',
+  }),
+  passphrase: field(text, { doc: 'Passphrase of an encrypted `key` or `pfx`.', omitted: 'none' }),
+  server_name: field(parsed(parseServerName), {
+    doc: "Name for SNI and for checking the server's certificate.",
+    omitted: 'the host of `upstream`',
+    examples: ['api.bank.example'],
+  }),
+  min_version: field(z.enum(['TLSv1.2', 'TLSv1.3']), { doc: 'Lowest version of TLS.', fallback: 'TLSv1.2' }),
+  token_endpoint: field(flag, {
+    doc: 'Whether connections to the token endpoint use these settings too. `server_name` is only for the host of `upstream`.',
+    omitted: '`true` if the token endpoint is on the host of `upstream`',
+  }),
+});
+
+const egressProxy = z.union([text, z.literal(false)], {
+  error: 'must be the URL of an HTTP proxy such as `http://proxy.internal:3128`, or `false`',
+});
+
 const route = field(
   z.strictObject({
     provider: field(z.enum(providers.map((provider) => provider.name)), {
@@ -494,6 +526,14 @@ const route = field(
     headers_from_token: field(texts, {
       doc: 'Headers set on every API request from the token response: dotted paths into its JSON.',
       omitted: "the provider's, or none",
+    }),
+    tls: field(routeTls, {
+      doc: 'TLS of connections to the API: client certificate, private authority, server name.',
+      omitted: 'the authorities that Node trusts, and no client certificate',
+    }),
+    egress_proxy: field(egressProxy, {
+      doc: 'HTTP proxy to the API and the token endpoint, or `false` for none.',
+      omitted: 'the top-level `egress_proxy`',
     }),
     ...settingSchemas,
   }),
@@ -639,6 +679,10 @@ export const configSchema = z
       doc: 'Web origins whose pages may use the proxy: `https://app.example`.',
       omitted: 'none',
     }),
+    egress_proxy: field(egressProxy, {
+      doc: 'HTTP proxy for every route without its own: `http://user:password@host:3128`, or `false` for none.',
+      omitted: 'from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`',
+    }),
     token_store: field(tokenStore, {
       doc: 'Shares tokens between replicas through Redis. A change takes effect after a restart.',
       omitted: 'each process has its own tokens',
@@ -692,6 +736,7 @@ export const DEFAULTS = configSchema.parse({ routes: {} });
 export type ConfigInput = z.output<typeof configSchema>;
 export type RouteInput = z.output<typeof route>;
 export type TlsInput = z.output<typeof tls>;
+export type RouteTlsInput = z.output<typeof routeTls>;
 export type OAuth2Input = z.output<typeof oauth2>;
 export type TokenInput = z.output<typeof token>;
 export type RequestInput = NonNullable<TokenInput['request']>;

@@ -120,6 +120,12 @@ export function parseHost(text: string): Parsed<string> {
   return { problem: 'must be a host name such as `api.example.com` or `api.example.com:8443`, without scheme or path' };
 }
 
+/** Parses the name of a TLS server. */
+export function parseServerName(text: string): Parsed<string> {
+  if (isHostName(text)) return { value: text };
+  return { problem: 'must be a host name such as `api.example.com`, without scheme, port or path' };
+}
+
 /** `host:port`, an IPv6 host in brackets. */
 export function formatAddress({ host, port }: ListenAddress): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;

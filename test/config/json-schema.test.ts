@@ -23,7 +23,7 @@ describe('the JSON Schema', () => {
       [
         'provider environment credentials upstream auth_server token oauth2 encoding headers token_header',
         'headers_from_token timeout connect_timeout max_body replay_limit replay allow token_paths max_concurrency',
-        'host_header max_response_header',
+        'tls egress_proxy host_header max_response_header',
         'websocket max_websockets websocket_idle_timeout',
       ]
         .join(' ')
@@ -32,7 +32,7 @@ describe('the JSON Schema', () => {
     );
     expect(names(schema)).toEqual(
       [
-        'listen admin environment routes clients open allowed_hosts allowed_origins max_connections token_store workers drain_timeout log inspect_bodies tracing',
+        'listen admin environment routes clients open allowed_hosts allowed_origins max_connections egress_proxy token_store workers drain_timeout log inspect_bodies tracing',
       ]
         .join(' ')
         .split(' ')

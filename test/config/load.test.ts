@@ -182,10 +182,10 @@ describe('a secret', () => {
   const everyKey = [
     'environment', 'upstream', 'auth_server', 'encoding', 'timeout', 'connect_timeout', 'max_body', 'replay_limit',
     'replay', 'token_paths', 'max_concurrency', 'websocket', 'provider', 'credentials', 'token', 'headers', 'allow',
-    'host_header', 'max_response_header',
+    'tls', 'egress_proxy', 'host_header', 'max_response_header',
   ]; // prettier-ignore
   const topKeys = ['listen', 'admin', 'environment', 'routes', 'clients', 'open', 'allowed_hosts', 'allowed_origins',
-    'max_connections', 'drain_timeout', 'log']; // prettier-ignore
+    'max_connections', 'drain_timeout', 'log', 'egress_proxy']; // prettier-ignore
 
   it.each([
     ...everyKey.flatMap((key) => [
@@ -198,6 +198,12 @@ describe('a secret', () => {
     'clients: [{name: a, key: "${CANARY} ", routes: ["${CANARY}"]}]',
     'admin: {address: "127.0.0.1:1", token: "${CANARY} "}\nallowed_hosts: ["${CANARY}"]',
     ...['cert', 'key', 'client_ca'].map((k) => `listen: {address: "127.0.0.1:1", tls: {${k}: "\${CANARY}"}}`),
+    ...['ca', 'cert', 'key', 'pfx', 'passphrase', 'server_name', 'min_version'].map(
+      (k) => `routes: {/a/*: {provider: mpesa, tls: {${k}: "\${CANARY} "}}}`,
+    ),
+    ...['http://u:${CANARY}', 'http://h/${CANARY}', '${CANARY}://h', 'http://${CANARY}%@h', 'socks5://${CANARY}'].map(
+      (url) => `egress_proxy: "${url}"`,
+    ),
     'listen: {address: "127.0.0.1:1", tls: {cert: "${CANARY}", key: "${CANARY}", client_ca: "${CANARY}"}}',
     'routes: {/a/*: {replay: ["${CANARY}"], allow: ["${CANARY}", "GET ${CANARY}", "${CANARY} /x"]}}',
     'routes: {/a/*: {upstream: "https://x:${CANARY}@h", auth_server: "https://h/?${CANARY}"}}',
