@@ -77,6 +77,13 @@ export type Reason =
   | { readonly kind: 'credentials_refused'; readonly status: number }
   /** The token endpoint responded with success, but its response has no token that can be sent. */
   | { readonly kind: 'no_usable_token'; readonly rule: TokenRule; readonly status: number }
+  /** The token endpoint responded with success, but its Content-Encoding could not be undone. */
+  | {
+      readonly kind: 'undecodable_body';
+      readonly problem: ContentProblem['kind'];
+      readonly coding: string;
+      readonly status: number;
+    }
   /**
    * The metadata of the issuer (RFC 8414) names no token endpoint that can be used. `problem` says why, and `status` is
    * that of the last response.
@@ -90,6 +97,26 @@ export type Reason =
   | { readonly kind: 'shutdown'; readonly host: string }
   /** Wakala itself is at fault. */
   | { readonly kind: 'internal' };
+
+/** Why a body could not be decoded (RFC 9110 8.4). It has no part of the body. */
+export interface ContentProblem {
+  /** `too_long`: longer than the limit after decoding. */
+  readonly kind: 'unknown_coding' | 'broken' | 'too_long';
+  /** The coding at fault, such as `gzip`. At most 30 characters of printable ASCII. */
+  readonly coding: string;
+}
+
+/** Completes "The body ...". */
+export function describeContentProblem({ kind, coding }: ContentProblem): string {
+  switch (kind) {
+    case 'unknown_coding':
+      return `has a Content-Encoding that Wakala does not know (${coding})`;
+    case 'broken':
+      return `is not valid ${coding}`;
+    case 'too_long':
+      return 'is too long after decoding';
+  }
+}
 
 /** What is wrong with a successful token response. */
 export type TokenRule = 'empty_body' | 'not_json' | 'field_missing' | 'not_sendable';
@@ -122,6 +149,11 @@ const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Re
   credentials_refused: { status: isCount },
   no_usable_token: {
     rule: isOneOf<TokenRule>({ empty_body: true, not_json: true, field_missing: true, not_sendable: true }),
+    status: isCount,
+  },
+  undecodable_body: {
+    problem: isOneOf<ContentProblem['kind']>({ unknown_coding: true, broken: true, too_long: true }),
+    coding: isCode,
     status: isCount,
   },
   no_token_endpoint: { problem: isProblem, status: isCount, host: isHost },

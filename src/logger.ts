@@ -18,6 +18,7 @@ export const LOG_MESSAGES = {
   request_refused: 'request refused',
   protocol_mismatch: 'a client does not speak the protocol of this port',
   request_replayed: 'request sent again with a new token',
+  response_not_inspected: 'response could not be checked for a dead token',
   response_incomplete: 'response ended early',
   response_not_read: 'client did not read the response',
   client_disconnected: 'client disconnected after the request was sent',

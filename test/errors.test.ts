@@ -79,6 +79,7 @@ const REASONS: { readonly [Kind in Reason['kind']]: Extract<Reason, { kind: Kind
   html_page: { kind: 'html_page', status: 403 },
   credentials_refused: { kind: 'credentials_refused', status: 401 },
   no_usable_token: { kind: 'no_usable_token', rule: 'not_json', status: 200 },
+  undecodable_body: { kind: 'undecodable_body', problem: 'unknown_coding', coding: 'dcb', status: 200 },
   no_token_endpoint: {
     kind: 'no_token_endpoint',
     problem: '/x names no `token_endpoint`',

@@ -1,4 +1,4 @@
-import { MAY_HAVE_ACTED, type ProxyError, type Reason, type TokenRule } from '../errors.ts';
+import { describeContentProblem, MAY_HAVE_ACTED, type ProxyError, type Reason, type TokenRule } from '../errors.ts';
 import { formatDuration, formatList } from '../format.ts';
 import type { Diagnosis, DiagnosisContext } from './diagnosis-context.ts';
 import { connectTimeoutHint, diagnoseNetwork, whereOf } from './network.ts';
@@ -48,6 +48,11 @@ const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
     code: 'token_answer_unusable',
     what: `The token endpoint at ${hostOf(context)} responded with HTTP ${status}, but ${TOKEN_RULES[rule]}.`,
     hint: `Check ${whereOf(context.key)}. If it is right, compare \`token.response\` of the route with what the provider documents: \`access_token\` names the field of the token.`,
+  }),
+  undecodable_body: ({ problem, coding, status }, context) => ({
+    code: 'token_answer_unusable',
+    what: `The token endpoint at ${hostOf(context)} responded with HTTP ${status}, but its body ${describeContentProblem({ kind: problem, coding })}.`,
+    hint: 'Ask the provider for token responses without compression. Wakala asks for none, and reads gzip, deflate, br and zstd.',
   }),
   no_token_endpoint: ({ problem, status, host }, context) => {
     if (status === 429 || status >= 500) return diagnoseStatus(status, host, context);

@@ -19,6 +19,12 @@ export function headerValue(list: readonly string[], lowerCaseName: string): str
   return undefined;
 }
 
+/** The values of all lines with this lower-case name, joined as RFC 9110 5.3 allows. */
+export function combinedHeaderValue(list: readonly string[], lowerCaseName: string): string | undefined {
+  const values = list.filter((_, i) => i % 2 === 1 && list[i - 1]?.toLowerCase() === lowerCaseName);
+  return values.length === 0 ? undefined : values.join(', ');
+}
+
 /** The number of lines with this lower-case name. */
 export function countHeaders(list: readonly string[], lowerCaseName: string): number {
   let count = 0;

@@ -7,10 +7,11 @@
  * has its own, lower-level rule for safe requests on connections that broke (`Exchange.mayResend`).
  */
 
-import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import type { RouteConfig } from '../config/config.ts';
-import { ProxyError } from '../errors.ts';
+import { type ContentProblem, ProxyError } from '../errors.ts';
 import type { RequestBody } from '../http/client/http-exchange.ts';
+import { ContentError, decodeContent, textOf } from '../http/content-decoding.ts';
+import { combinedHeaderValue, type HeaderList, headerValue } from '../http/header-list.ts';
 import { valueAt } from '../json.ts';
 import type { ResponseRule } from '../providers/provider.ts';
 
@@ -20,9 +21,13 @@ export type StatusClassification = 'dead' | 'alive' | 'depends_on_body';
 /** Limit for a decompressed body. Bytes. */
 const MAX_DECODED_BYTES = 64 * 1024;
 
+const WARNING_INTERVAL_MS = 3_600_000;
+
 /** The dead-token rules of a provider, indexed by status. */
 export class DeadTokenRules {
   readonly #byStatus = new Map<number, ResponseRule[]>();
+  /** When the last warning about a body was due, by its problem. Epoch milliseconds. */
+  readonly #warnedAtMs = new Map<ContentProblem['kind'], number>();
 
   constructor(rules: readonly ResponseRule[]) {
     for (const rule of rules) {
@@ -32,6 +37,17 @@ export class DeadTokenRules {
     }
   }
 
+  /**
+   * Whether to log that a body could not be checked: at most once an hour for each kind of problem.
+   * @param nowMs epoch milliseconds
+   */
+  shouldWarn(problem: ContentProblem['kind'], nowMs: number): boolean {
+    const lastMs = this.#warnedAtMs.get(problem);
+    if (lastMs !== undefined && Math.abs(nowMs - lastMs) < WARNING_INTERVAL_MS) return false;
+    this.#warnedAtMs.set(problem, nowMs);
+    return true;
+  }
+
   classifyStatus(status: number): StatusClassification {
     const rules = this.#byStatus.get(status);
     if (rules === undefined) return 'alive';
@@ -39,35 +55,22 @@ export class DeadTokenRules {
   }
 
   /**
-   * Whether the body says that the token is dead. A body that cannot be read does not.
+   * Whether the body says that the token is dead.
    * @param body complete, still encoded
-   * @param encoding its Content-Encoding
+   * @param headers those of the response
+   * @returns a ContentProblem if the body cannot be decoded
    */
-  matchesBody(status: number, body: Buffer, encoding: string | undefined): boolean {
+  inspectBody(status: number, body: Buffer, headers: Readonly<HeaderList>): boolean | ContentProblem {
     let json: unknown;
     try {
-      json = JSON.parse(decodeBody(body, encoding).toString('utf8'));
-    } catch {
-      return false;
+      const decoded = decodeContent(body, combinedHeaderValue(headers, 'content-encoding'), MAX_DECODED_BYTES);
+      json = JSON.parse(textOf(decoded, headerValue(headers, 'content-type')));
+    } catch (error) {
+      return error instanceof ContentError ? error.problem : false;
     }
     return (this.#byStatus.get(status) ?? []).some((rule) =>
       Object.entries(rule.body ?? {}).every(([path, value]) => valueAt(json, path) === value),
     );
-  }
-}
-
-function decodeBody(body: Buffer, encoding: string | undefined): Buffer {
-  const limit = { maxOutputLength: MAX_DECODED_BYTES };
-  switch (encoding?.trim().toLowerCase()) {
-    case 'gzip':
-    case 'x-gzip':
-      return gunzipSync(body, limit);
-    case 'deflate':
-      return inflateSync(body, limit);
-    case 'br':
-      return brotliDecompressSync(body, limit);
-    default:
-      return body;
   }
 }
 

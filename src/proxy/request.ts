@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { MAY_HAVE_ACTED, ProxyError, type Reason, type TimeoutPhase } from '../errors.ts';
+import { type ContentProblem, MAY_HAVE_ACTED, ProxyError, type Reason, type TimeoutPhase } from '../errors.ts';
 import {
   type ClientRequest,
   type Exchange,
@@ -7,7 +7,7 @@ import {
   type ResponseHandler,
   SAFE_METHODS,
 } from '../http/client/http-exchange.ts';
-import { type HeaderList, headerValue } from '../http/header-list.ts';
+import type { HeaderList } from '../http/header-list.ts';
 import { discardBody } from '../http/linger.ts';
 import { resetConnection, unsentBytes } from '../http/node-internals.ts';
 import { asProxyError, sendProblem } from '../http/problem.ts';
@@ -292,8 +292,10 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     }
     response.hold(chunk);
     // A body too long to be held does not match any dead-token rule.
-    if (this.#state === 'classifying' && response.heldBytes > SMALL_BODY_BYTES)
+    if (this.#state === 'classifying' && response.heldBytes > SMALL_BODY_BYTES) {
+      if (this.#classification === 'depends_on_body' && response.status >= 300) this.#warnOfUninspected('too_long');
       this.#onClassified(this.#classification === 'dead');
+    }
   }
 
   onEnd(): void {
@@ -306,8 +308,20 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #isTokenDead(): boolean {
     const response = this.#response;
     if (response === undefined || this.#classification !== 'depends_on_body') return this.#classification === 'dead';
-    const encoding = headerValue(response.headers, 'content-encoding');
-    return this.#route.deadToken.matchesBody(response.status, response.held(), encoding);
+    const result = this.#route.deadToken.inspectBody(response.status, response.held(), response.headers);
+    if (typeof result === 'boolean') return result;
+    this.#warnOfUninspected(result.kind, result.coding);
+    return false;
+  }
+
+  /** Says that a dead token may stay in use, because a response could not be checked for it. */
+  #warnOfUninspected(problem: ContentProblem['kind'], coding?: string): void {
+    if (!this.#route.deadToken.shouldWarn(problem, Date.now())) return;
+    const { requestLog } = this.#context;
+    requestLog.log('warn', 'response_not_inspected', this.#record, {
+      problem,
+      ...(coding !== undefined && { coding }),
+    });
   }
 
   #onClassified(isTokenDead: boolean): void {

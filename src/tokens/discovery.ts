@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { describeContentProblem } from '../errors.ts';
 import { isLinkLocalAddress, isLoopbackName } from '../http/ip-address.ts';
 import { valueAt } from '../json.ts';
 import type { ClientAuth } from '../providers/provider.ts';
@@ -106,7 +107,7 @@ export class Discovery {
   }
 }
 
-const HEADERS = { accept: 'application/json', 'user-agent': 'wakala' };
+const HEADERS = { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': 'wakala' };
 
 /** Where an issuer's metadata may be, in the order of requests: RFC 8414 3.1, then OpenID Connect Discovery 4.1. */
 export function metadataUrls(issuer: string): readonly string[] {
@@ -121,6 +122,7 @@ export function metadataUrls(issuer: string): readonly string[] {
 /** @returns the metadata, or what is wrong with the response */
 function readMetadata(response: TokenResponse, issuer: string, clientAuth: ClientAuth): IssuerMetadata | string {
   if (response.status !== 200) return `responded with HTTP ${response.status}`;
+  if (response.bodyProblem !== undefined) return `has a body that ${describeContentProblem(response.bodyProblem)}`;
   const json = parseJsonBody(response);
   const actualIssuer = valueAt(json, 'issuer');
   if (typeof actualIssuer !== 'string') return 'is not metadata: it has no `issuer`';

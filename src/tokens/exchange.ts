@@ -145,7 +145,8 @@ export class ProviderTokenFetcher implements TokenFetcher {
     } catch (error) {
       const isSuccess = response.status >= 200 && response.status <= 299;
       // A successful response may hold a token under another name, so it is not quoted.
-      const providerSaid = isSuccess ? undefined : redactedBody(response, this.#secretsIn(request, values));
+      const isQuoted = !isSuccess && response.bodyProblem === undefined;
+      const providerSaid = isQuoted ? redactedBody(response, this.#secretsIn(request, values)) : undefined;
       this.#logFailure(grant, error, { ...logFields, status: response.status }, providerSaid);
       throw error;
     }

@@ -47,6 +47,7 @@ export async function tokenRequest(
 
   const headers: Record<string, string> = {
     accept: 'application/json',
+    'accept-encoding': 'identity',
     'user-agent': 'wakala',
     ...lowerCased(filled(exchange.headers)),
   };

@@ -1,4 +1,4 @@
-import { ProxyError, type Reason, type TokenRule } from '../errors.ts';
+import { type ContentProblem, describeContentProblem, ProxyError, type Reason, type TokenRule } from '../errors.ts';
 import { valueAt } from '../json.ts';
 import type { ExchangeResponse, ResponseRule } from '../providers/provider.ts';
 import { Redaction } from '../redaction.ts';
@@ -90,7 +90,10 @@ export interface TokenResponse {
   readonly status: number;
   /** Names are in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>;
+  /** Decoded. Empty if there is a `bodyProblem`. */
   readonly body: string;
+  /** Why the body could not be decoded. */
+  readonly bodyProblem?: ContentProblem;
 }
 
 /** Statuses that mean wrong credentials (RFC 6749 5.2, and what providers send). */
@@ -205,7 +208,16 @@ export function parseJsonBody({ body }: TokenResponse): unknown {
 function parse(response: TokenResponse): unknown {
   const json = parseJsonBody(response);
   if (json !== undefined) return json;
-  const { status, body } = response;
+  const { status, body, bodyProblem } = response;
+  if (bodyProblem !== undefined) {
+    const { kind, coding } = bodyProblem;
+    throw tokenUnavailable(`HTTP ${status} with a body that ${describeContentProblem(bodyProblem)}`, {
+      kind: 'undecodable_body',
+      problem: kind,
+      coding,
+      status,
+    });
+  }
   if (body === '') throw tokenUnavailable(`HTTP ${status} with an empty body`, noToken('empty_body', response));
   if (isHtml(response)) throw tokenUnavailable(htmlPage(status), { kind: 'html_page', status });
   throw tokenUnavailable(`HTTP ${status} with a body that is not JSON`, noToken('not_json', response));

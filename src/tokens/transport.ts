@@ -2,13 +2,14 @@ import type { Agent, IncomingMessage, RequestOptions } from 'node:http';
 import { Agent as TlsAgent, request as sendTls } from 'node:https';
 import type { Clock } from '../clock.ts';
 import { ByteBuffer } from '../http/byte-buffer.ts';
+import { ContentError, decodeContent, textOf } from '../http/content-decoding.ts';
 import { guardedLookup } from '../http/ip-address.ts';
 import { http } from '../http/node-internals.ts';
 import type { TokenTransport } from './exchange.ts';
 import type { TokenRequest } from './token-request.ts';
 import type { TokenResponse } from './token-response.ts';
 
-/** A longer response body is an error. */
+/** A longer response body is an error, before and after decoding. */
 const MAX_BODY_BYTES = 64 * 1024;
 
 /** A response with a longer header block is an error. */
@@ -28,7 +29,7 @@ export function networkTransport(clock: Clock): { transport: TokenTransport; clo
     transport: async (request, signal) => {
       const response = await send(request, signal, { plain, tls, clock });
       const { statusCode = 0, headers } = response;
-      return { status: statusCode, headers: firstValues(headers), body: await readBody(response) };
+      return { status: statusCode, headers: firstValues(headers), ...(await readBody(response)) };
     },
     close: () => {
       plain.destroy();
@@ -79,7 +80,7 @@ function send(
   });
 }
 
-async function readBody(response: IncomingMessage): Promise<string> {
+async function readBody(response: IncomingMessage): Promise<Pick<TokenResponse, 'body' | 'bodyProblem'>> {
   const body = new ByteBuffer();
   for await (const chunk of response as AsyncIterable<Buffer>) {
     body.append(chunk);
@@ -87,7 +88,13 @@ async function readBody(response: IncomingMessage): Promise<string> {
       throw Object.assign(new Error('response too long'), { code: 'RESPONSE_TOO_LONG' });
     }
   }
-  return body.bytes.toString('utf8');
+  const { 'content-encoding': codings, 'content-type': contentType } = response.headers;
+  try {
+    return { body: textOf(decodeContent(body.bytes, codings, MAX_BODY_BYTES), contentType) };
+  } catch (error) {
+    if (error instanceof ContentError) return { body: '', bodyProblem: error.problem };
+    throw error;
+  }
 }
 
 function firstValues(headers: IncomingMessage['headers']): TokenResponse['headers'] {

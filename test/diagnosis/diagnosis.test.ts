@@ -136,6 +136,12 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
     [noToken('field_missing'), TOKEN, 'token_answer_unusable', 'without a token', '`access_token`'],
     [noToken('not_sendable'), TOKEN, 'token_answer_unusable', 'longer than 8 KiB', '`token.response`'],
   ],
+  undecodable_body: [
+    [
+      { kind: 'undecodable_body', problem: 'broken', coding: 'gzip', status: 200 },
+      ...[TOKEN, 'token_answer_unusable', 'with HTTP 200, but its body is not valid gzip.', 'without compression'],
+    ] as Row,
+  ],
   no_token_endpoint: [
     [
       { kind: 'no_token_endpoint', problem: '/x is of another issuer', status: 200, host: 'id.example.com' },

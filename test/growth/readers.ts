@@ -2,6 +2,7 @@ import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { isHost, matchesFilter, requestDetails, requestView } from '../../src/admin/inspector.ts';
+import { decodeContent } from '../../src/http/content-decoding.ts';
 import { refuseFramingInConnection } from '../../src/http/header-list.ts';
 import { isLinkLocalAddress, isLoopbackName } from '../../src/http/ip-address.ts';
 import { decodeFully } from '../../src/http/url-path.ts';
@@ -134,7 +135,9 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
     admit(known, 'host', 'localhost', 'authorization', `Basic ${Buffer.from(text).toString('base64')}`),
   'Access.admit, other credentials': (text) => admit(known, 'host', 'localhost', 'authorization', text),
   verifyPlaceholder: (text) => verifyPlaceholder(`a.${text}.${text}`, () => undefined, 0),
-  'DeadTokenRules.matchesBody': (text) => deadToken.matchesBody(401, Buffer.from(text), undefined),
+  'DeadTokenRules.inspectBody': (text) => deadToken.inspectBody(401, Buffer.from(text), ['content-type', text]),
+  'decodeContent, codings': (text) =>
+    attempt(() => decodeContent(Buffer.from('{}'), lines('gzip,', text, 4).join(','), 64)),
   parentOf: (text) => parentOf(['traceparent', `00-${text}`, 'traceparent', text]),
   parseJsonBody: (text) => parseJsonBody(tokenResponse(text)),
   'readToken, body': (text) => attempt(() => readToken(tokenResponse(text), RESPONSE, 60, 0)),

@@ -1,4 +1,4 @@
-import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
@@ -42,7 +42,7 @@ describe('DeadTokenRules', () => {
     [404, 404, false],
     [500, '404.001.03', false],
   ])('a body with status %i and code %s matches: %s', (status, errorCode, dead) => {
-    expect(rules.matchesBody(status, body(errorCode), undefined)).toBe(dead);
+    expect(rules.inspectBody(status, body(errorCode), [])).toBe(dead);
   });
 
   it.each([
@@ -51,24 +51,53 @@ describe('DeadTokenRules', () => {
     [' GZIP ', gzipSync],
     ['br', brotliCompressSync],
     ['deflate', deflateSync],
+    ['zstd', zstdCompressSync],
+    ['gzip, br', (bytes: Buffer) => brotliCompressSync(gzipSync(bytes))],
     ['identity', (bytes: Buffer) => bytes],
   ])('decodes a body with Content-Encoding %j', (encoding, compress) => {
-    expect(rules.matchesBody(404, compress(body('404.001.03')), encoding)).toBe(true);
-    expect(rules.matchesBody(404, compress(body('404.001.01')), encoding)).toBe(false);
+    expect(rules.inspectBody(404, compress(body('404.001.03')), ['Content-Encoding', encoding])).toBe(true);
+    expect(rules.inspectBody(404, compress(body('404.001.01')), ['Content-Encoding', encoding])).toBe(false);
   });
 
   it.each([
-    ['an HTML page', Buffer.from('<h1>404.001.03</h1>'), undefined],
-    ['nothing', Buffer.alloc(0), undefined],
-    ['half a JSON', body('404.001.03').subarray(0, 40), undefined],
-    ['null', Buffer.from('null'), undefined],
-    ['a list', Buffer.from('["404.001.03"]'), undefined],
-    ['a text', Buffer.from('"404.001.03"'), undefined],
-    ['broken gzip', gzipSync(body('404.001.03')).subarray(0, 20), 'gzip'],
-    ['plain text that says it is gzip', body('404.001.03'), 'gzip'],
-    ['an encoding it does not know', body('404.001.03').reverse(), 'zstd'],
-  ])('%s does not match', (_, bytes, encoding) => {
-    expect(rules.matchesBody(404, bytes, encoding)).toBe(false);
+    ['an HTML page', Buffer.from('<h1>404.001.03</h1>')],
+    ['nothing', Buffer.alloc(0)],
+    ['half a JSON', body('404.001.03').subarray(0, 40)],
+    ['null', Buffer.from('null')],
+    ['a list', Buffer.from('["404.001.03"]')],
+    ['a text', Buffer.from('"404.001.03"')],
+  ])('%s does not match', (_, bytes) => {
+    expect(rules.inspectBody(404, bytes, [])).toBe(false);
+  });
+
+  it.each([
+    ['broken gzip', gzipSync(body('404.001.03')).subarray(0, 20), 'gzip', 'broken'],
+    ['plain text that says it is gzip', body('404.001.03'), 'gzip', 'broken'],
+    ['a coding that is not known', body('404.001.03').reverse(), 'dcb', 'unknown_coding'],
+    ['a body of more than 64 KiB after decoding', gzipSync(Buffer.alloc(64 * 1024 + 1, ' ')), 'gzip', 'too_long'],
+  ])('%s cannot be checked', (_, bytes, coding, kind) => {
+    expect(rules.inspectBody(404, bytes, ['content-encoding', coding])).toEqual({ kind, coding });
+  });
+
+  it.each([
+    ['a UTF-8 byte-order mark', Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), body('404.001.03')]), []],
+    ['UTF-16 and its mark', Buffer.from(`\ufeff${body('404.001.03').toString()}`, 'utf16le'), []],
+    [
+      'UTF-16 by its Content-Type',
+      Buffer.from(body('404.001.03').toString(), 'utf16le'),
+      ['content-type', 'application/json; charset=utf-16'],
+    ],
+  ])('reads a body with %s', (_, bytes, headers) => {
+    expect(rules.inspectBody(404, bytes, headers)).toBe(true);
+  });
+
+  it('asks for one warning an hour for each kind of problem', () => {
+    const fresh = new DeadTokenRules(mpesa.deadToken);
+    const hour = 3_600_000;
+    expect(fresh.shouldWarn('broken', 0)).toBe(true);
+    expect(fresh.shouldWarn('broken', hour - 1)).toBe(false);
+    expect(fresh.shouldWarn('too_long', 1)).toBe(true);
+    expect(fresh.shouldWarn('broken', hour)).toBe(true);
   });
 
   it('decompresses up to 64 KiB', () => {
@@ -76,21 +105,20 @@ describe('DeadTokenRules', () => {
       const bare = body('404.001.03');
       return gzipSync(Buffer.concat([bare, Buffer.alloc(length - bare.length, ' ')]));
     };
-    expect(rules.matchesBody(404, padded(64 * 1024), 'gzip')).toBe(true);
-    expect(rules.matchesBody(404, padded(64 * 1024 + 1), 'gzip')).toBe(false);
+    expect(rules.inspectBody(404, padded(64 * 1024), ['content-encoding', 'gzip'])).toBe(true);
   });
 
   it('all fields of a rule must match, including nested fields and numbers', () => {
     const deep = new DeadTokenRules([{ status: 200, body: { 'error.code': 7, 'error.kind': 'auth' } }]);
     const bodyWith = (error: object) => Buffer.from(JSON.stringify({ error }));
-    expect(deep.matchesBody(200, bodyWith({ code: 7, kind: 'auth', more: true }), undefined)).toBe(true);
-    expect(deep.matchesBody(200, bodyWith({ code: 7 }), undefined)).toBe(false);
-    expect(deep.matchesBody(200, bodyWith({ code: '7', kind: 'auth' }), undefined)).toBe(false);
+    expect(deep.inspectBody(200, bodyWith({ code: 7, kind: 'auth', more: true }), [])).toBe(true);
+    expect(deep.inspectBody(200, bodyWith({ code: 7 }), [])).toBe(false);
+    expect(deep.inspectBody(200, bodyWith({ code: '7', kind: 'auth' }), [])).toBe(false);
   });
 
   it('ignores inherited properties', () => {
     const prototype = new DeadTokenRules([{ status: 400, body: { 'constructor.name': 'Object' } }]);
-    expect(prototype.matchesBody(400, Buffer.from('{}'), undefined)).toBe(false);
+    expect(prototype.inspectBody(400, Buffer.from('{}'), [])).toBe(false);
   });
 });
 
