@@ -217,7 +217,7 @@ function isRefusal({ deadToken }: Route, { status, headers, body }: CallResponse
   if (status === 401) return true;
   const classification = deadToken.classifyStatus(status);
   if (classification !== 'depends_on_body') return classification === 'dead';
-  return deadToken.matchesBody(status, body, headerValue(headers, 'content-encoding'));
+  return deadToken.inspectBody(status, body, headers) === true;
 }
 
 /** The beginning of a refusal. Empty for a web page, and for a body that is not text. */
