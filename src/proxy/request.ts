@@ -7,7 +7,7 @@ import {
   type ResponseHandler,
   SAFE_METHODS,
 } from '../http/client/http-exchange.ts';
-import type { HeaderList } from '../http/header-list.ts';
+import { type HeaderList, headerValue } from '../http/header-list.ts';
 import { discardBody } from '../http/linger.ts';
 import { resetConnection, unsentBytes } from '../http/node-internals.ts';
 import { asProxyError, sendProblem } from '../http/problem.ts';
