@@ -12,6 +12,7 @@ export const LOG_MESSAGES = {
   config_warning: 'configuration warning',
   config_reloaded: 'configuration reloaded',
   config_reload_refused: 'configuration reload refused; the old configuration stays in use',
+  log_lines_dropped: 'log lines were dropped, because they could not be written',
 
   request_finished: 'request finished',
   request_failed: 'request failed',
@@ -66,6 +67,8 @@ export interface Log {
   info: LogMethod;
   warn: LogMethod;
   error: LogMethod;
+  /** Lines that could not be written since the start. */
+  readonly droppedLines?: number;
 }
 
 /** A logger of an application, such as one of pino. `fields.event` is a `LogEvent`. */

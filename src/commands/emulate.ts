@@ -29,7 +29,7 @@ export async function emulate(options: EmulateOptions, io: Io): Promise<number> 
     chosen.push(provider);
   }
   const all = providers.filter((provider) => provider.hosts !== undefined);
-  const log = createLog({ level: 'info', format: 'auto', tty: io.tty, colour: wantsColour(io) }, io.stderr);
+  const log = createLog({ level: 'info', format: 'auto', tty: io.tty, colour: wantsColour(io) }, io.log ?? io.stderr);
   try {
     const stop = stopSignal();
     const running = await startEmulators(chosen.length === 0 ? all : chosen, {

@@ -1,8 +1,10 @@
+import { isatty } from 'node:tty';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { didYouMean } from '../config/diagnostics.ts';
 import type { Environment } from '../providers/provider.ts';
 import { versionLine } from '../server/version.ts';
-import { EXIT, type Io } from './io.ts';
+import { MAX_WAITING_LOG_BYTES, Output } from '../telemetry/output.ts';
+import { EXIT, type Io, writerOf } from './io.ts';
 import {
   adminOption,
   configOption,
@@ -166,6 +168,7 @@ export function wakalaProgram(io: Io): Command {
     .description('Authenticating reverse proxy for payment APIs')
     .version(versionLine(), '-V, --version')
     .exitOverride()
+    .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
     .showHelpAfterError('(run `wakala help <command>` for its options)')
     .addHelpText(
       'after',
@@ -179,16 +182,38 @@ export function wakalaProgram(io: Io): Command {
   return program;
 }
 
+/** Commands that run until they are stopped. */
+const RUN_COMMANDS = [DEFAULT_COMMAND, 'dev', 'emulate'];
+
+/** How long such a command may take to write its last output. Other commands wait for their reader. */
+const LAST_OUTPUT_MS = 1000;
+
 /** Runs the command line and sets the exit code. */
 export async function main(argv: string[]): Promise<void> {
-  // If the reader of the output exits (EPIPE), the proxy continues without its log.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
-  const io: Io = {
-    stdout: (text) => void process.stdout.write(text),
-    stderr: (text) => void process.stderr.write(text),
+  const stdout = new Output(writerOf(1), Infinity);
+  const stderr = new Output(writerOf(2), MAX_WAITING_LOG_BYTES);
+  // After an error that nothing caught, too.
+  process.on('exit', () => [stdout, stderr].forEach((output) => output.writeWaiting()));
+  await run(argv, {
+    stdout: (text) => stdout.write(text),
+    stderr: (text) => stderr.write(text),
+    log: stderr,
     env: process.env,
-    tty: process.stderr.isTTY,
-  };
+    tty: isatty(2),
+  });
+  const [command = ''] = argv.slice(2);
+  const waitMs = /^\w/.test(command) && !RUN_COMMANDS.includes(command) ? Infinity : LAST_OUTPUT_MS;
+  await stdout.flushed(waitMs);
+  if (stdout.failure !== undefined && stdout.failure !== 'EPIPE') {
+    stderr.write(`wakala: cannot write to standard output (${stdout.failure})\n`);
+    process.exitCode ||= EXIT.runtime;
+  }
+  await stderr.flushed(waitMs);
+  // Text that Node itself could not write would keep the process alive.
+  setTimeout(() => process.exit(), LAST_OUTPUT_MS).unref();
+}
+
+async function run(argv: string[], io: Io): Promise<void> {
   // An empty variable counts as unset, as in the configuration.
   if (process.env['WAKALA_CONFIG'] === '') delete process.env['WAKALA_CONFIG'];
   const program = wakalaProgram(io);

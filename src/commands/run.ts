@@ -7,7 +7,7 @@ import { stopExitingOnSignals } from './process-signals.ts';
 
 /** The logger of the configuration. It writes to stderr. */
 export function logFor(config: Config, io: Io, worker?: number): LevelledLog {
-  return createLog({ ...config.log, tty: io.tty, colour: wantsColour(io), worker }, io.stderr);
+  return createLog({ ...config.log, tty: io.tty, colour: wantsColour(io), worker }, io.log ?? io.stderr);
 }
 
 export function logWarnings(warnings: readonly ConfigProblem[], log: Log): void {

@@ -15,6 +15,7 @@ import { RouteTable } from '../proxy/route.ts';
 import { afterResponses, Pipelining } from '../server/pipelining.ts';
 import { Runtime } from '../server/runtime.ts';
 import { createLog, logTo } from '../telemetry/log.ts';
+import { MAX_WAITING_LOG_BYTES, Output, streamWriter } from '../telemetry/output.ts';
 
 export { ConfigError } from '../errors.ts';
 export type { ConfigProblem } from '../errors.ts';
@@ -61,7 +62,7 @@ const OBJECT_NAME = 'createWakala({ config })';
 export function createWakala(options: WakalaOptions): Wakala {
   const config = configOf(options);
   const { level, format } = config.log;
-  const own = () => createLog({ level, format, tty: false, colour: false }, stderrSink());
+  const own = () => createLog({ level, format, tty: false, colour: false }, stderrOutput());
   const log = options.log === undefined ? own() : logTo(options.log);
   const hasRoute = routeFinder(config);
   const opening = Runtime.open(config, { log, keep: 0 });
@@ -106,11 +107,11 @@ export function createWakala(options: WakalaOptions): Wakala {
   };
 }
 
-/** Writes to standard error. Ignores errors: a closed pipe (EPIPE) must not end the app. */
-function stderrSink(): (line: string) => void {
+/** Standard error. Its errors are ignored: a closed pipe (EPIPE) must not end the app. */
+function stderrOutput(): Output {
   const { stderr } = process;
   if (!stderr.listeners('error').includes(ignoreError)) stderr.on('error', ignoreError);
-  return (line) => void stderr.write(line);
+  return new Output(streamWriter(stderr), MAX_WAITING_LOG_BYTES);
 }
 
 function configOf({ config, env }: WakalaOptions): Config {

@@ -160,7 +160,10 @@ export class Runtime {
     }
   }
 
-  snapshot(): Omit<ProcessSnapshot, 'pid' | 'startedAtMs' | 'rssBytes' | 'cpuSeconds' | 'connections'> {
+  snapshot(): Omit<
+    ProcessSnapshot,
+    'pid' | 'startedAtMs' | 'rssBytes' | 'cpuSeconds' | 'connections' | 'logLinesDropped'
+  > {
     return {
       websockets: this.upgrades.openCount,
       recordsDropped: this.requestLog.recentRequests?.dropped ?? 0,

@@ -263,6 +263,7 @@ export class RunningServer implements ServingProcess {
       rssBytes: process.memoryUsage.rss(),
       cpuSeconds: (user + system) / 1e6,
       connections: this.#connections.open,
+      logLinesDropped: this.#log.droppedLines ?? 0,
       ...this.#runtime.snapshot(),
     };
   }

@@ -3,6 +3,7 @@ import { networkCode } from '../errors.ts';
 import { type Log, LOG_MESSAGES, type LogFields, type LogTarget } from '../logger.ts';
 import { maskedPath, maskedUrl } from './mask.ts';
 import { maskedText } from './mask-text.ts';
+import type { Output } from './output.ts';
 import { prettyLine } from './pretty.ts';
 
 export interface LogOptions {
@@ -33,12 +34,14 @@ export interface LevelledLog extends Log {
   level: string;
 }
 
-/** Writes whole lines to `sink`, synchronously: no line is lost when the process ends. */
-export function createLog(options: LogOptions, sink: (line: string) => void): LevelledLog {
+/** Writes whole lines to `sink`. Lines that an `Output` drops are counted and reported. */
+export function createLog(options: LogOptions, sink: Output | ((line: string) => void)): LevelledLog {
+  const output = typeof sink === 'function' ? undefined : sink;
+  const writeLine = typeof sink === 'function' ? sink : (line: string) => sink.write(line);
   const isPretty = options.format === 'pretty' || (options.format === 'auto' && options.tty);
   const write = (json: string) => {
     const line = isPretty ? prettyLine(json, options) : json;
-    if (line !== '') sink(line);
+    if (line !== '') writeLine(line);
   };
   const logger = pino(
     {
@@ -50,8 +53,13 @@ export function createLog(options: LogOptions, sink: (line: string) => void): Le
     },
     { write },
   );
+  const log = logTo(logger);
+  if (output !== undefined) output.onDropped = (lines) => log.error('log_lines_dropped', { lines });
   return {
-    ...logTo(logger),
+    ...log,
+    get droppedLines() {
+      return output?.droppedLines ?? 0;
+    },
     get level() {
       return logger.level;
     },

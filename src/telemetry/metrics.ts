@@ -359,6 +359,14 @@ const PROCESS_METRICS = {
     section: 'Wakala itself',
     json: 'records_dropped',
   },
+  logLinesDropped: {
+    name: 'wakala_log_lines_dropped_total',
+    type: 'counter',
+    merge: 'sum',
+    help: 'Log lines that the serving processes could not write: the reader of standard error is gone or too slow, or the disk is full.',
+    section: 'Wakala itself',
+    json: 'log_lines_dropped',
+  },
   startedAtMs: {
     name: 'process_start_time_seconds',
     type: 'gauge',

@@ -60,6 +60,7 @@ function workerOf(
     connections: 2,
     websockets: 0,
     recordsDropped: 0,
+    logLinesDropped: 0,
     rssBytes: 64 * 1024 * 1024,
     cpuSeconds: 1,
     unrouted: {},

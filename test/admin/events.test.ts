@@ -83,6 +83,7 @@ async function startCounted(changes: Partial<AdminContext> = {}) {
     connections: polls++,
     websockets: 0,
     recordsDropped: 0,
+    logLinesDropped: 0,
     rssBytes: 0,
     cpuSeconds: 0,
     unrouted: {},

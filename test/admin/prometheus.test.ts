@@ -21,6 +21,7 @@ function process(written: Partial<ProcessSnapshot> = {}, ofRoute?: RouteCounts):
     connections: 0,
     websockets: 0,
     recordsDropped: 0,
+    logLinesDropped: 0,
     unrouted: {},
     tokenStore: undefined,
     upstreams: [],
