@@ -41,6 +41,8 @@ export interface RouteConfig extends RouteSettings {
   readonly connection: ConnectOptions;
   /** How connections to the token endpoint and to the issuer are made. */
   readonly tokenConnection: ConnectOptions;
+  /** Time limit of one token exchange. */
+  readonly tokenTimeoutMs: number;
   /** Credentials by field name, and the `${...}` values of `headers` and `token` as `value_1`, `value_2`. */
   readonly credentials: ReadonlyMap<string, Secret>;
   readonly headers: readonly HeaderRule[];

@@ -13,7 +13,7 @@ import type { Diagnostics } from './diagnostics.ts';
 import { type SegmentsByPath, Templates } from './interpolate.ts';
 import { type ConnectionContext, DefaultEgress, readConnections } from './resolve-connection.ts';
 import { neededFields, OAUTH2, readOAuth2, refuseOAuth2 } from './resolve-oauth2.ts';
-import { type RouteInput, type RouteSettings, settingDefault, SETTINGS } from './schema.ts';
+import { fallbackOf, type RouteInput, type RouteSettings, settingDefault, SETTINGS, token } from './schema.ts';
 import type { Path } from './source.ts';
 import {
   buildProvider,
@@ -92,6 +92,7 @@ function resolveRoute(
     environment,
     ...urls,
     ...readConnections(path, input, { ...urls, provider }, context),
+    tokenTimeoutMs: readTokenTimeout(path, input, report),
     credentials: new Map([...values, ...(oauth2?.values ?? []), ...templates.values]),
     headers: provider.headers,
     ...settings,
@@ -266,6 +267,18 @@ function readProvider(route: UnresolvedRoute, context: ExchangeContext): Provide
   const exchanges = withResponseHeaders(resolved, responseHeaders);
   const logins = loginPaths(exchanges, hosts.upstream, hosts.authServer);
   return buildProvider(base, { name, token: input.token, loginPaths: logins }, exchanges, apiHeaders);
+}
+
+const DEFAULT_TOKEN_TIMEOUT_MS = fallbackOf(token.shape.timeout);
+
+function readTokenTimeout(path: Path, input: RouteInput, report: Diagnostics): number {
+  const written = input.token?.timeout;
+  if (written !== undefined && written > input.timeout) {
+    const text =
+      'is longer than `timeout`: requests give up before a token that takes so long arrives; raise `timeout`';
+    report.warn([...path, 'token', 'timeout'], text);
+  }
+  return written ?? DEFAULT_TOKEN_TIMEOUT_MS;
 }
 
 function warnOfUnused(path: Path, names: readonly string[], templates: Templates, report: Diagnostics): void {

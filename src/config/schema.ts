@@ -220,6 +220,10 @@ export const token = z.strictObject({
       'the response is read like the token response.',
     omitted: "the provider's, or none",
   }),
+  timeout: field(duration('100ms', '5m'), {
+    doc: 'Deadline for one token request. A request of a client waits for the token until its own `timeout`; a token that arrives later is kept for the next one.',
+    fallback: '15s',
+  }),
   default_lifetime: field(duration('1s', '8760h'), {
     doc: 'Lifetime of a token if neither the response nor the token itself says it. A provider may have its own default.',
     fallback: '5m',

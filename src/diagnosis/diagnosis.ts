@@ -125,7 +125,7 @@ function diagnoseTimeout({ phase, timeoutMs, host }: ReasonOf<'timeout'>, contex
       return {
         code: 'token_endpoint_slow',
         what: `${host} accepted a token request but did not respond ${within}.`,
-        hint: PROVIDER_FAILS,
+        hint: `${PROVIDER_FAILS} If its responses do take that long, raise \`token.timeout\` of the route.`,
       };
     case 'send':
       return { code: 'api_slow', what: `${host} did not take the whole request ${within}.`, hint: MAY_HAVE_ACTED };

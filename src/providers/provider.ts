@@ -185,3 +185,8 @@ export interface Provider {
 export function isFixed(token: Provider['token']): token is { readonly fixed: string } {
   return 'fixed' in token;
 }
+
+/** Whether a token request exchanges a refresh token (RFC 6749 section 6) that is among the credentials. */
+export function startsFromRefreshToken({ query, body }: ExchangeRequest): boolean {
+  return { ...query, ...body?.fields }['grant_type'] === 'refresh_token';
+}

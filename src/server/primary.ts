@@ -128,6 +128,10 @@ export class Primary {
     return this.#isClean;
   }
 
+  get #tokenTimeoutMs(): number {
+    return Math.max(...this.#config.routes.map((route) => route.tokenTimeoutMs));
+  }
+
   #fork(): void {
     try {
       this.#superviseWorker(cluster.fork(), this.#clock.now());
@@ -182,7 +186,10 @@ export class Primary {
           ready: (address) => {
             // A message may arrive after the exit of its worker.
             if (!this.#rpcs.has(worker.id)) return;
-            this.#ready.set(worker.id, remoteProcess(worker.process.pid ?? 0, rpc));
+            this.#ready.set(
+              worker.id,
+              remoteProcess(worker.process.pid ?? 0, rpc, () => this.#tokenTimeoutMs),
+            );
             this.#address = address;
             this.#notifyChange();
           },

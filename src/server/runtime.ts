@@ -155,7 +155,7 @@ export class Runtime {
       this.#gateway = gateway;
     } finally {
       // If this throws, these close what was opened for the new configuration.
-      this.#sources.retain(new Set(this.#gateway.routes.map((route) => route.tokens)));
+      this.#sources.retain(tokenTimeouts(this.#gateway.routes));
       this.#pools.retain(new Set(this.#gateway.routes.map((route) => route.pool)));
     }
   }
@@ -222,6 +222,15 @@ export class Runtime {
       tracing: this.#tracing,
     });
   }
+}
+
+/** The token sources of the routes, each with the longest time limit that its routes have for an exchange. */
+function tokenTimeouts(routes: readonly Route[]): Map<TokenSource, number> {
+  const longestMs = new Map<TokenSource, number>();
+  for (const { tokens, config } of routes) {
+    longestMs.set(tokens, Math.max(longestMs.get(tokens) ?? 0, config.tokenTimeoutMs));
+  }
+  return longestMs;
 }
 
 /** The client for Redis is loaded only if there is a token store. */

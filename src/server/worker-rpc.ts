@@ -1,7 +1,6 @@
 import type { ListenAddress } from '../config/config.ts';
 import type { ServingProcess } from '../telemetry/snapshot.ts';
-import { EXCHANGE_TIMEOUT_MS } from '../tokens/exchange.ts';
-import { MAX_LEASE_WAIT_MS } from '../tokens/store/coordinator.ts';
+import { maxLeaseWaitMs } from '../tokens/store/coordinator.ts';
 import type { MemoryStores } from '../tokens/store/memory.ts';
 import { type Lease, type StoredToken, StoreUnavailable, type TokenStore } from '../tokens/store/store.ts';
 import { type Rpc, RpcError } from './rpc.ts';
@@ -68,16 +67,21 @@ const STORE_TIMEOUT_MS = 2000;
  * Longer than a manual refresh takes: the wait for the lease of another replica, an exchange of the refresh token, and if
  * that fails one of the credentials. The rest is for requests to the token store.
  */
-const REFRESH_TIMEOUT_MS = MAX_LEASE_WAIT_MS + 2 * EXCHANGE_TIMEOUT_MS + 4 * STORE_TIMEOUT_MS;
+export function refreshTimeoutMs(tokenTimeoutMs: number): number {
+  return maxLeaseWaitMs(tokenTimeoutMs) + 2 * tokenTimeoutMs + 4 * STORE_TIMEOUT_MS;
+}
 
-/** A worker, as the primary's admin listener sees it. */
-export function remoteProcess(pid: number, rpc: RpcToWorker): ServingProcess {
+/**
+ * A worker, as the primary's admin listener sees it.
+ * @param tokenTimeoutMs the longest time limit of an exchange in the configuration
+ */
+export function remoteProcess(pid: number, rpc: RpcToWorker, tokenTimeoutMs: () => number): ServingProcess {
   return {
     pid,
     snapshot: () => rpc.request('snapshot', [], SNAPSHOT_TIMEOUT_MS),
     records: (after) => rpc.request('records', [after], SNAPSHOT_TIMEOUT_MS),
     details: (number) => rpc.request('details', [number], SNAPSHOT_TIMEOUT_MS),
-    refresh: (route) => rpc.request('refresh', [route], REFRESH_TIMEOUT_MS),
+    refresh: (route) => rpc.request('refresh', [route], refreshTimeoutMs(tokenTimeoutMs())),
   };
 }
 

@@ -4,7 +4,7 @@ import { tokenContext } from '../diagnosis/diagnosis-context.ts';
 import { networkCode, networkReason, ProxyError, type Reason } from '../errors.ts';
 import type { ConnectOptions } from '../http/client/connect-options.ts';
 import type { Log, LogFields } from '../logger.ts';
-import type { Exchange, Provider } from '../providers/provider.ts';
+import { type Exchange, type Provider, startsFromRefreshToken } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
 import { type DiscoveredEndpoints, Discovery, type IssuerMetadata } from './discovery.ts';
 import type { ExchangeStats, Grant } from './exchange-stats.ts';
@@ -35,6 +35,7 @@ interface FetcherContext {
   readonly credentials: ReadonlyMap<string, Secret>;
   /** How connections to the token endpoint and to the issuer are made. Default: directly. */
   readonly tokenConnection?: ConnectOptions | undefined;
+  readonly tokenTimeoutMs: number;
   readonly transport: TokenTransport;
   readonly clock: Clock;
   readonly log: Log;
@@ -43,11 +44,18 @@ interface FetcherContext {
   readonly discoveredEndpoints?: DiscoveredEndpoints | undefined;
 }
 
-/** Time limit of an exchange. It does not depend on the deadlines of the requests that wait for the token. */
-export const EXCHANGE_TIMEOUT_MS = 15_000;
+/** A fetcher that sends the token requests itself. */
+export type TokenRequester = Pick<ProviderTokenFetcher, 'fetch' | 'timeoutMs' | 'startsFromRefreshToken'>;
 
 /** Fetches tokens from the token endpoint of a provider. */
 export class ProviderTokenFetcher implements TokenFetcher {
+  /** Time limit of one exchange. It does not depend on the deadlines of the requests that wait for the token. */
+  timeoutMs: number;
+  /**
+   * Whether the credential is itself a refresh token, so that no login can replace one that is used up. `refresh_token`
+   * of `oauth2` is such a credential.
+   */
+  readonly startsFromRefreshToken: boolean;
   readonly #context: FetcherContext;
   /** Undefined if the configuration names the token endpoint. */
   readonly #discovery: Discovery | undefined;
@@ -61,6 +69,8 @@ export class ProviderTokenFetcher implements TokenFetcher {
   constructor(context: FetcherContext) {
     const { issuer, clientAuth } = context.token.request.oauth2 ?? {};
     this.#context = context;
+    this.timeoutMs = context.tokenTimeoutMs;
+    this.startsFromRefreshToken = startsFromRefreshToken(context.token.request);
     this.#discovery = issuer && clientAuth ? new Discovery(issuer, clientAuth, context.clock) : undefined;
   }
 
@@ -94,7 +104,7 @@ export class ProviderTokenFetcher implements TokenFetcher {
   async #exchange(grant: Grant, exchange: Exchange, refreshToken: Secret | undefined): Promise<Token> {
     const { clock, stats } = this.#context;
     const abort = new AbortController();
-    const cancelTimeout = clock.after(EXCHANGE_TIMEOUT_MS, () => abort.abort());
+    const cancelTimeout = clock.after(this.timeoutMs, () => abort.abort());
     try {
       const token = await this.#requestToken(grant, exchange, refreshToken, abort.signal);
       stats.add(grant, 'ok');
@@ -176,12 +186,11 @@ export class ProviderTokenFetcher implements TokenFetcher {
       return response;
     } catch (cause) {
       const { host } = new URL(request.url);
+      const { timeoutMs } = this;
       const code = signal.aborted ? 'ETIMEDOUT' : networkCode(cause);
-      const problem = signal.aborted
-        ? `no response from ${host} within ${EXCHANGE_TIMEOUT_MS / 1000} s`
-        : `${code} at ${host}`;
+      const problem = signal.aborted ? `no response from ${host} within ${timeoutMs / 1000} s` : `${code} at ${host}`;
       const reason: Reason = signal.aborted
-        ? { kind: 'timeout', phase: 'token', timeoutMs: EXCHANGE_TIMEOUT_MS, host }
+        ? { kind: 'timeout', phase: 'token', timeoutMs, host }
         : networkReason(cause, host);
       // Only the code of the cause: the error of a parser holds the response, and maybe a token.
       throw tokenUnavailable(problem, reason, { cause: { code } });

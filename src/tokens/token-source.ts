@@ -461,7 +461,7 @@ export class CachedTokenSource implements TokenSource {
   #force(refused: Token, call: TokenCall): void {
     const fields = { provider: this.#provider, token: refused.fingerprint };
     this.#log.info('token_refused', { ...fields, method: call.method });
-    // After a failed exchange the token stays in use, since the token endpoint may take 15 s to fail each time.
+    // After a failed exchange the token stays in use, since the token endpoint may take long to fail each time.
     if (this.#backoff.failure() === undefined) this.#suspendedBy = call;
     this.#next().then(
       (next) => {

@@ -4,24 +4,26 @@ import { isFixed, type Provider } from '../providers/provider.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import type { DiscoveredEndpoints } from './discovery.ts';
-import { ProviderTokenFetcher, type TokenFetcher, type TokenTransport } from './exchange.ts';
+import { ProviderTokenFetcher, type TokenFetcher, type TokenRequester, type TokenTransport } from './exchange.ts';
 import { ExchangeStats } from './exchange-stats.ts';
 import type { Token, TokenSource } from './token.ts';
 import { type CacheContext, CachedTokenSource, fixedTokenSource } from './token-source.ts';
 
-/** What a token depends on. Routes for which all of it is the same share one token source. */
+/** What a token depends on, and the time limit of its exchange. Routes with the same credential share one source. */
 export interface TokenCredential {
   readonly provider: Provider;
   readonly authServer: string;
   readonly credentials: ReadonlyMap<string, Secret>;
   /** How connections to the token endpoint and to the issuer are made. Default: directly. */
   readonly tokenConnection?: ConnectOptions | undefined;
+  /** Time limit of one exchange. The token does not depend on it: of routes that share a source, the longest counts. */
+  readonly tokenTimeoutMs: number;
 }
 
 interface SourcesContext extends Omit<CacheContext, 'provider' | 'stats'> {
   readonly transport: TokenTransport;
   /** Makes a fetcher share its tokens with the other replicas; `name` stands for the credential. */
-  readonly share?: ((fetcher: TokenFetcher, name: string, provider: string) => TokenFetcher) | undefined;
+  readonly share?: ((fetcher: TokenRequester, name: string, provider: string) => TokenFetcher) | undefined;
   /** Gets every token endpoint that an issuer names, before a token from there can be used. */
   readonly discoveredEndpoints?: DiscoveredEndpoints | undefined;
 }
@@ -32,7 +34,7 @@ interface SourcesContext extends Omit<CacheContext, 'provider' | 'stats'> {
  */
 export class TokenSources {
   readonly #context: SourcesContext;
-  readonly #byCredential = new Map<string, TokenSource>();
+  readonly #byCredential = new Map<string, KnownSource>();
 
   constructor(context: SourcesContext) {
     this.#context = context;
@@ -40,38 +42,57 @@ export class TokenSources {
 
   for(credential: TokenCredential): TokenSource {
     const key = keyOf(credential);
-    const known = this.#byCredential.get(key);
-    if (known !== undefined) return known;
-    const source = this.#make(credential, key);
-    this.#byCredential.set(key, source);
+    let known = this.#byCredential.get(key);
+    if (known === undefined) {
+      known = this.#make(credential, key);
+      this.#byCredential.set(key, known);
+    }
+    const { source, requester } = known;
+    if (requester !== undefined) requester.timeoutMs = Math.max(requester.timeoutMs, credential.tokenTimeoutMs);
     return source;
   }
 
-  /** Closes every source that is not in `used`: no route of the configuration has its credential. */
-  retain(used: ReadonlySet<TokenSource>): void {
-    for (const [key, source] of this.#byCredential) {
-      if (used.has(source)) continue;
-      source.close();
-      this.#byCredential.delete(key);
+  /**
+   * Closes every source that is not in `used`: no route of the configuration has its credential.
+   * @param used with the longest `tokenTimeoutMs` of its routes, which applies from the next exchange on
+   */
+  retain(used: ReadonlyMap<TokenSource, number>): void {
+    for (const [key, { source, requester }] of this.#byCredential) {
+      const timeoutMs = used.get(source);
+      if (timeoutMs === undefined) {
+        source.close();
+        this.#byCredential.delete(key);
+      } else if (requester !== undefined) {
+        requester.timeoutMs = timeoutMs;
+      }
     }
   }
 
   close(): void {
-    this.retain(new Set());
+    this.retain(new Map());
   }
 
-  #make(credential: TokenCredential, name: string): TokenSource {
+  #make(credential: TokenCredential, name: string): KnownSource {
     const { provider, credentials } = credential;
     if (isFixed(provider.token)) {
       const key = fill(provider.token.fixed, (name) => credentials.get(name)?.reveal());
-      return fixedTokenSource(new Secret(key), this.#context.clock.now());
+      return { source: fixedTokenSource(new Secret(key), this.#context.clock.now()), requester: undefined };
     }
     const stats = new ExchangeStats();
-    const own = new ProviderTokenFetcher({ ...credential, ...this.#context, token: provider.token, stats });
-    const shared = this.#context.share?.(own, name, provider.name);
-    const fetcher = shared === undefined ? own : recordingEndpoints(shared, this.#context.discoveredEndpoints);
-    return new CachedTokenSource(fetcher, { ...this.#context, provider: provider.name, stats });
+    const requester = new ProviderTokenFetcher({ ...credential, ...this.#context, token: provider.token, stats });
+    const shared = this.#context.share?.(requester, name, provider.name);
+    const fetcher = shared === undefined ? requester : recordingEndpoints(shared, this.#context.discoveredEndpoints);
+    return {
+      source: new CachedTokenSource(fetcher, { ...this.#context, provider: provider.name, stats }),
+      requester,
+    };
   }
+}
+
+interface KnownSource {
+  readonly source: TokenSource;
+  /** Undefined for a fixed key. */
+  readonly requester: ProviderTokenFetcher | undefined;
 }
 
 /** A fetcher that also records the token endpoints that come with a token of another process. */

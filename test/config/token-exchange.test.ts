@@ -405,6 +405,42 @@ describe('parts of an exchange over that of a provider', () => {
   });
 });
 
+describe('token.timeout', () => {
+  const oauth2 = (token: object) =>
+    JSON.stringify({
+      routes: {
+        '/bank/*': {
+          provider: 'oauth2',
+          upstream: 'https://api.bank.example',
+          credentials: { client_id: 'a', client_secret: 'b' },
+          oauth2: { issuer: 'https://login.bank.example' },
+          token,
+        },
+      },
+    });
+
+  it('applies to every route that requests tokens', () => {
+    expect(mpesaRoute().tokenTimeoutMs).toBe(15_000);
+    expect(mpesaRoute('token: {timeout: 40s}').tokenTimeoutMs).toBe(40_000);
+    expect(routeOf(oauth2({ timeout: '40s' })).tokenTimeoutMs).toBe(40_000);
+    expect(routeOf(custom(REQUEST, RESPONSE, 'timeout: 40s')).tokenTimeoutMs).toBe(40_000);
+  });
+
+  it.each(['99ms', '301s'])('of %s is out of range', (timeout) => {
+    expect(problemsOf(mpesaWith(`token: {timeout: ${timeout}}`))).toEqual([
+      '5:22 routes./mpesa/*.token.timeout | routes./mpesa/*.token.timeout: must be between 100ms and 5m',
+    ]);
+  });
+
+  it('that is longer than `timeout` gets a warning', () => {
+    expect(warningsOf(mpesaWith('timeout: 20s', 'token: {timeout: 21s}'))).toEqual([
+      expect.stringMatching(/^6:22 .*token\.timeout: is longer than `timeout`/),
+    ]);
+    expect(warningsOf(mpesaWith('timeout: 20s', 'token: {timeout: 20s}'))).toEqual([]);
+    expect(warningsOf(mpesaWith('timeout: 1s'))).toEqual([]);
+  });
+});
+
 describe('encoding', () => {
   const jeel = (line: string) =>
     `routes:\n  /jeel/*:\n    provider: jeel\n    credentials: {client_id: a, client_secret: b}\n    ${line}\n`;

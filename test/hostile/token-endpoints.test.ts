@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { LogEvent } from '../../src/logger.ts';
-import { json, reply } from '../support/upstream-raw.ts';
+import { json, reply, TOKEN_PATH } from '../support/upstream-raw.ts';
 import {
   authorizations,
   call,
@@ -239,6 +239,35 @@ describe('Retry-After', () => {
     bench.clock.shiftMs += seconds * 500 - 100;
     expect(summary(await call(bench))).toBe('503 token_unavailable not_sent');
     bench.clock.shiftMs += seconds * 500 + 200;
+    expect(summary(await call(bench))).toBe('200 fetched');
+  });
+});
+
+describe('a token endpoint that is slow', () => {
+  const slow =
+    (delayMs: number): TokenScript =>
+    (socket, _, number) => {
+      setTimeout(() => socket.write(tokenOf({ ...TOKEN, access_token: tokenNamed(number) })), delayMs);
+      return undefined;
+    };
+
+  it('serves the next request with a token that came too late for the first', async () => {
+    const bench = await startTokenBench(slow(600), { timeout: '200ms' });
+    expect(summary(await call(bench))).toBe('503 token_unavailable not_sent');
+    await vi.waitFor(() => expect(bench.proxy.log.some(({ event }) => event === 'token_fetched')).toBe(true));
+    expect(summary(await call(bench))).toBe('200 cached');
+    expect(bench.endpoint.exchanges).toBe(1);
+  });
+
+  it('has failed after `token.timeout`', async () => {
+    const token = { request: { path: TOKEN_PATH }, response: { access_token: 'access_token' }, timeout: '200ms' };
+    const bench = await startTokenBench(() => undefined, { token, credentials: {} });
+    const response = await call(bench);
+    expect(summary(response)).toBe('503 token_unavailable not_sent');
+    expect(response.json()['detail']).toContain('within 0.2 s');
+    expect(response.json()['detail']).toContain('raise `token.timeout`');
+    bench.endpoint.script = GOOD;
+    bench.clock.shiftMs += 1001;
     expect(summary(await call(bench))).toBe('200 fetched');
   });
 });

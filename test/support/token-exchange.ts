@@ -31,7 +31,11 @@ export interface FetcherFixture {
 /** A token fetcher for a provider at `authServer` or its sandbox. Default transport: the network. */
 export function createFetcher(
   provider: Provider,
-  { authServer, transport = network() }: { authServer?: string; transport?: TokenTransport } = {},
+  {
+    authServer,
+    transport = network(),
+    tokenTimeoutMs = 15_000,
+  }: { authServer?: string; transport?: TokenTransport; tokenTimeoutMs?: number } = {},
 ): FetcherFixture {
   const hosts = provider.hosts?.sandbox;
   const clock = new ManualClock();
@@ -50,6 +54,7 @@ export function createFetcher(
     clock,
     log,
     stats,
+    tokenTimeoutMs,
   });
   return { fetcher, stats, clock, log, secrets };
 }

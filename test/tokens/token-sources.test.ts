@@ -22,6 +22,7 @@ function use(over: Partial<TokenCredential> = {}): TokenCredential {
     provider: mpesa,
     authServer: 'https://sandbox.safaricom.co.ke',
     credentials: credentials({ consumer_key: KEY, consumer_secret: SECRET }),
+    tokenTimeoutMs: 15_000,
     ...over,
   };
 }
@@ -205,7 +206,7 @@ describe('all token sources', () => {
       await each.token();
       each.current();
     }
-    all.retain(new Set([kept]));
+    all.retain(new Map([[kept, 15_000]]));
     expect(clock.timers).toBe(1);
     await clock.advance(80_000);
     expect(requests.map(({ url }) => new URL(url).host)).toEqual([
@@ -215,6 +216,18 @@ describe('all token sources', () => {
     ]);
     expect(all.for(use())).toBe(kept);
     expect(all.for(use({ authServer: 'https://api.safaricom.co.ke' }))).not.toBe(dropped);
+  });
+
+  it('give an exchange the longest time of their routes, also after a change of the configuration', async () => {
+    const { sources: all, clock } = sources();
+    const source = all.for(use({ tokenTimeoutMs: 20_000 }));
+    expect(all.for(use({ tokenTimeoutMs: 40_000 }))).toBe(source);
+    expect(all.for(use({ tokenTimeoutMs: 30_000 }))).toBe(source);
+    await source.renew();
+    expect(clock.delaysMs[0]).toBe(40_000);
+    all.retain(new Map([[source, 30_000]]));
+    await source.renew();
+    expect(clock.delaysMs.filter((delayMs) => delayMs === 30_000)).toHaveLength(1);
   });
 
   it('stop refreshing when they are closed', async () => {

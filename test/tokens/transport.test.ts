@@ -216,6 +216,18 @@ describe('a token endpoint that does not respond', () => {
     expectNoSecret([await refusal, log.lines], 'm-secret-1', ...Object.values(secrets));
   });
 
+  it('is awaited up to `token.timeout`', async () => {
+    const { url, arrived } = await silent();
+    const { fetcher, clock } = createFetcher(mpesa, { authServer: url, tokenTimeoutMs: 90_000 });
+    let over = false;
+    const refusal = refusalOf(fetcher.fetch(undefined)).finally(() => (over = true));
+    await arrived;
+    await clock.advance(89_999);
+    expect(over).toBe(false);
+    await clock.advance(1);
+    expect((await refusal).reason).toMatchObject({ kind: 'timeout', phase: 'token', timeoutMs: 90_000 });
+  });
+
   it('to a refresh is aborted, and the exchange of the credentials has another 15 s', async () => {
     const { url, requests, arrived } = await silent();
     const { fetcher, clock } = createFetcher(paypack, { authServer: url });

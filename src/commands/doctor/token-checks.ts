@@ -230,7 +230,6 @@ async function checkToken(
 async function worksInSandbox(route: RouteConfig, exchange: Exchange, probes: Probes): Promise<boolean> {
   const authServer = sandboxFor(route);
   if (authServer === undefined) return false;
-  const { provider, credentials } = route;
-  const { token } = await requestToken({ provider, authServer, credentials }, exchange, probes);
+  const { token } = await requestToken({ ...route, authServer }, exchange, probes);
   return !(token instanceof ProxyError);
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../../clock.ts';
 import { ProxyError, readReason, type Reason } from '../../errors.ts';
 import type { Log } from '../../logger.ts';
 import type { Secret } from '../../secret.ts';
-import { EXCHANGE_TIMEOUT_MS, type TokenFetcher } from '../exchange.ts';
+import type { TokenFetcher, TokenRequester } from '../exchange.ts';
 import { isNewer, type Token } from '../token.ts';
 import { MAX_RETRY_AFTER_S } from '../token-response.ts';
 import { CipherError, type TokenCipher } from './cipher.ts';
@@ -114,7 +114,9 @@ export const LEASE_DURATION_MS = 3000;
  * lease. Bounds the wait if another program never releases the lease. A refresh that fails first is not covered: then the
  * holder makes a second exchange.
  */
-export const MAX_LEASE_WAIT_MS = EXCHANGE_TIMEOUT_MS + LEASE_DURATION_MS;
+export function maxLeaseWaitMs(tokenTimeoutMs: number): number {
+  return tokenTimeoutMs + LEASE_DURATION_MS;
+}
 
 /** Events may get lost, so a replica that waits also reads the store this often. */
 const POLL_INTERVAL_MS = 250;
@@ -148,7 +150,7 @@ interface SharedContext {
  * The protocol is in docs/decisions/0008-shared-tokens.md.
  */
 export class SharedTokenFetcher implements TokenFetcher {
-  readonly #fetcher: TokenFetcher;
+  readonly #fetcher: TokenRequester;
   readonly #context: SharedContext;
   /** Whether the last fetch found the store unavailable. That is logged once, not for every token. */
   #isUnavailable = false;
@@ -158,7 +160,7 @@ export class SharedTokenFetcher implements TokenFetcher {
   #newest: Token | undefined;
 
   /** @param fetcher requests tokens from the provider */
-  constructor(fetcher: TokenFetcher, context: SharedContext) {
+  constructor(fetcher: TokenRequester, context: SharedContext) {
     this.#fetcher = fetcher;
     this.#context = context;
   }
@@ -196,7 +198,8 @@ export class SharedTokenFetcher implements TokenFetcher {
 
   async #fetchShared(refreshToken: Secret | undefined, after: Token | undefined): Promise<Token> {
     const { store, owner, clock } = this.#context;
-    const wait = new LeaseWait(store, clock, (text) => this.#decryptEvent(text));
+    const maxWaitMs = maxLeaseWaitMs(this.#fetcher.timeoutMs);
+    const wait = new LeaseWait(store, clock, maxWaitMs, (text) => this.#decryptEvent(text));
     try {
       let token = this.#decryptToken(await store.read());
       for (;;) {
@@ -322,7 +325,7 @@ export class SharedTokenFetcher implements TokenFetcher {
   }
 }
 
-/** Waits while other replicas hold the lease, for `MAX_LEASE_WAIT_MS` in all. */
+/** Waits while other replicas hold the lease, for `maxWaitMs` in all. */
 class LeaseWait {
   readonly #clock: Clock;
   readonly #end: () => void;
@@ -331,7 +334,7 @@ class LeaseWait {
   #isOver = false;
   #wake: () => void = () => {};
 
-  constructor(store: TokenStore, clock: Clock, decrypt: (text: string) => StoreEvent | undefined) {
+  constructor(store: TokenStore, clock: Clock, maxWaitMs: number, decrypt: (text: string) => StoreEvent | undefined) {
     this.#clock = clock;
     let lastGeneration = 0;
     const unsubscribe = store.subscribe((text) => {
@@ -342,7 +345,7 @@ class LeaseWait {
       this.#hasEvent = true;
       this.#wake();
     });
-    const cancelTimeout = clock.after(MAX_LEASE_WAIT_MS, () => {
+    const cancelTimeout = clock.after(maxWaitMs, () => {
       this.#isOver = true;
       this.#wake();
     });

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
 import type { Log } from '../../logger.ts';
 import type { Secret } from '../../secret.ts';
-import type { TokenFetcher } from '../exchange.ts';
+import type { TokenFetcher, TokenRequester } from '../exchange.ts';
 import { TokenCipher } from './cipher.ts';
 import { SharedTokenFetcher } from './coordinator.ts';
 import { RedisStores } from './redis.ts';
@@ -15,7 +15,7 @@ export interface TokenSharing {
    * @param name stands for the credential; it is the same in all replicas
    * @param provider for the log
    */
-  readonly share: (fetcher: TokenFetcher, name: string, provider: string) => TokenFetcher;
+  readonly share: (fetcher: TokenRequester, name: string, provider: string) => TokenFetcher;
   /** Undefined for workers, which have no connection that could fail. */
   readonly status: (() => StoreStatus) | undefined;
   close(): void;

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../../src/errors.ts';
 import { Secret } from '../../../src/secret.ts';
-import type { TokenFetcher } from '../../../src/tokens/exchange.ts';
+import type { TokenRequester } from '../../../src/tokens/exchange.ts';
 import { TokenCipher } from '../../../src/tokens/store/cipher.ts';
 import {
   encryptEvent,
   failureEvent,
   LEASE_DURATION_MS,
-  MAX_LEASE_WAIT_MS,
+  maxLeaseWaitMs,
   SharedTokenFetcher,
   type StoreEvent,
 } from '../../../src/tokens/store/coordinator.ts';
@@ -22,6 +22,7 @@ const UNREADABLE = 'token_store_token_unreadable';
 const CIPHER = new TokenCipher([new Secret('an encryption key for tests, long enough')]);
 const NAME = 'credential';
 const HOUR_MS = 3_600_000;
+const TOKEN_TIMEOUT_MS = 15_000;
 const CENTURY_MS = 100 * 365 * 24 * HOUR_MS;
 
 /** Replicas with one store in memory. A stranger can use `store` and `send` too. */
@@ -45,13 +46,13 @@ function system() {
     },
   };
   const log = new LogLines();
-  const replica = (owner: string, provider: Partial<TokenFetcher> = {}, changed: Partial<TokenStore> = {}) => {
+  const replica = (owner: string, provider: Partial<TokenRequester> = {}, changed: Partial<TokenStore> = {}) => {
     const fetch = async () => {
       counts.exchanges += 1;
       return tokenNamed(`${owner}-${counts.exchanges}`, clock);
     };
     return new SharedTokenFetcher(
-      { fetch, ...provider },
+      { fetch, timeoutMs: TOKEN_TIMEOUT_MS, startsFromRefreshToken: false, ...provider },
       {
         store: { ...store, ...changed },
         cipher: CIPHER,
@@ -90,7 +91,7 @@ describe('a replica that waits for the lease of another', () => {
     const fetcher = replica('one');
     for (const exchanges of [1, 2]) {
       const fetched = fetcher.fetch(undefined);
-      await clock.advance(MAX_LEASE_WAIT_MS - 1);
+      await clock.advance(maxLeaseWaitMs(TOKEN_TIMEOUT_MS) - 1);
       expect(counts.exchanges).toBe(exchanges - 1);
       await clock.advance(1);
       expect(nameOf(await fetched)).toBe(`one-${exchanges}`);
@@ -98,6 +99,16 @@ describe('a replica that waits for the lease of another', () => {
     expect(log.lines.filter(({ event }) => event === UNAVAILABLE)).toMatchObject([
       { level: 'warn', fields: { provider: 'mpesa', error: 'others hold the lease for too long' } },
     ]);
+  });
+
+  it('waits as long as an exchange may take by `token.timeout`', async () => {
+    const { clock, store, counts, replica } = system();
+    await store.acquire('a stranger', 600_000, 0);
+    const fetched = replica('one', { timeoutMs: 120_000 }).fetch(undefined);
+    await clock.advance(122_999);
+    expect(counts.exchanges).toBe(0);
+    await clock.advance(1);
+    expect(nameOf(await fetched)).toBe('one-1');
   });
 
   it('reads the store once for an event, however often it is replayed', async () => {

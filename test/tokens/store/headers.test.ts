@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { silentLog } from '../../../src/logger.ts';
 import { Secret } from '../../../src/secret.ts';
-import type { TokenFetcher } from '../../../src/tokens/exchange.ts';
+import type { TokenRequester } from '../../../src/tokens/exchange.ts';
 import { TokenCipher } from '../../../src/tokens/store/cipher.ts';
 import { SharedTokenFetcher } from '../../../src/tokens/store/coordinator.ts';
 import { MemoryStores } from '../../../src/tokens/store/memory.ts';
@@ -17,7 +17,9 @@ function replicas() {
   const stores = new MemoryStores(clock, () => {});
   const cipher = new TokenCipher([new Secret('an encryption key for tests, long enough')]);
   const before: (Token | undefined)[] = [];
-  const provider: TokenFetcher = {
+  const provider: TokenRequester = {
+    timeoutMs: 15_000,
+    startsFromRefreshToken: false,
     fetch: async (_refreshToken, after) => {
       before.push(after);
       const lifetime = { lifetimeMs: 3_600_000, source: 'expires_in' } as const;

@@ -2,7 +2,7 @@ import type { Clock } from '../../../src/clock.ts';
 import type { Log } from '../../../src/logger.ts';
 import { Secret } from '../../../src/secret.ts';
 import { TokenCipher } from '../../../src/tokens/store/cipher.ts';
-import { MAX_LEASE_WAIT_MS, SharedTokenFetcher } from '../../../src/tokens/store/coordinator.ts';
+import { maxLeaseWaitMs, SharedTokenFetcher } from '../../../src/tokens/store/coordinator.ts';
 import type { Lease, StoredToken, TokenStore } from '../../../src/tokens/store/store.ts';
 import { makeToken, type Token } from '../../../src/tokens/token.ts';
 
@@ -39,6 +39,7 @@ interface Choice {
 const MAX_RUNS = 100_000;
 
 const LIFETIME_MS = 3_600_000;
+const TOKEN_TIMEOUT_MS = 15_000;
 const CIPHER = new TokenCipher([new Secret('a key for the model check, long enough')]);
 const NAME = 'credential';
 const STRANGER = 'a stranger';
@@ -81,6 +82,8 @@ class System {
   start(owner: string, after: Token | undefined, done: (token: Token | undefined) => void): void {
     this.#alive.add(owner);
     const provider = {
+      timeoutMs: TOKEN_TIMEOUT_MS,
+      startsFromRefreshToken: false,
       fetch: () =>
         this.#step(owner, 'exchange', () => {
           this.issued.push(`token-${this.issued.length + 1}-by-${owner}`);
@@ -208,7 +211,7 @@ class System {
     return {
       now: () => 0,
       after: (delayMs, callback) => {
-        if (delayMs === MAX_LEASE_WAIT_MS) this.#waits.set(owner, callback);
+        if (delayMs === maxLeaseWaitMs(TOKEN_TIMEOUT_MS)) this.#waits.set(owner, callback);
         if (delayMs > 500) return noop;
         const timers = this.#timers.get(owner) ?? [];
         const timer = { callback, version: this.#version };
