@@ -66,6 +66,22 @@ export type Reason =
    */
   | { readonly kind: 'network'; readonly code: string; readonly host: string }
   | { readonly kind: 'timeout'; readonly phase: TimeoutPhase; readonly timeoutMs: number; readonly host: string }
+  /** The egress proxy responded with this status instead of opening a connection to `host`. `setting` names the proxy. */
+  | {
+      readonly kind: 'egress_refused';
+      readonly status: number;
+      readonly proxy: string;
+      readonly setting: string;
+      readonly host: string;
+    }
+  /** The egress proxy could not be used to reach `host`. `code` is as for `network`, or `INVALID_RESPONSE`. */
+  | {
+      readonly kind: 'egress_failed';
+      readonly code: string;
+      readonly proxy: string;
+      readonly setting: string;
+      readonly host: string;
+    }
   /** The connection to the upstream broke after a part of the request was sent. */
   | { readonly kind: 'connection_lost'; readonly host: string }
   /** The response is not valid HTTP. `rule` says what it breaks and quotes nothing of it. */
@@ -142,6 +158,8 @@ const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Re
     timeoutMs: isCount,
     host: isHost,
   },
+  egress_refused: { status: isCount, proxy: isHost, setting: isCode, host: isHost },
+  egress_failed: { code: isCode, proxy: isHost, setting: isCode, host: isHost },
   connection_lost: { host: isHost },
   malformed_response: { rule: isCode, host: (value) => value === undefined || isHost(value) },
   http_status: { status: isCount },
@@ -207,6 +225,21 @@ export class ProxyError extends Error {
   }
 }
 
+/** The egress proxy refused a connection to a server, or could not be reached. Nothing reached the server. */
+export class EgressError extends Error {
+  override readonly name = 'EgressError';
+  readonly reason: Extract<Reason, { kind: 'egress_refused' | 'egress_failed' }>;
+  /** For logs that show only the code of an error. */
+  readonly code: string;
+
+  /** @param message part of a sentence, such as `the proxy proxy.example:3128 responded with HTTP 407` */
+  constructor(message: string, reason: EgressError['reason'], cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.reason = reason;
+    this.code = reason.kind === 'egress_refused' ? `EGRESS_HTTP_${reason.status}` : reason.code;
+  }
+}
+
 /** One problem of a configuration file. `line` and `column` count from 1. */
 export interface ConfigProblem {
   readonly file: string;
@@ -248,8 +281,9 @@ export function networkCode(error: unknown): string {
   return 'unknown error';
 }
 
-/** The reason of an error that Node's network modules threw. */
+/** The reason of an error while connecting, or of one that Node's network modules threw. */
 export function networkReason(error: unknown, host: string): Reason {
+  if (error instanceof EgressError) return error.reason;
   const code = networkCode(error);
   // The codes of Node's HTTP parser.
   return code.startsWith('HPE_') ? { kind: 'malformed_response', rule: code, host } : { kind: 'network', code, host };

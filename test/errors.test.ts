@@ -73,6 +73,14 @@ it.each(['no_such_code', 'toString', ''])('%j is not an error code and has no st
 const REASONS: { readonly [Kind in Reason['kind']]: Extract<Reason, { kind: Kind }> } = {
   network: { kind: 'network', code: 'ECONNREFUSED', host: 'auth.example.com:8443' },
   timeout: { kind: 'timeout', phase: 'token', timeoutMs: 15_000, host: '[::1]:9000' },
+  egress_refused: {
+    ...{ kind: 'egress_refused', status: 407, proxy: 'proxy.example:3128' },
+    ...{ setting: 'egress_proxy', host: 'api.example.com' },
+  },
+  egress_failed: {
+    ...{ kind: 'egress_failed', code: 'ECONNREFUSED', proxy: '[::1]:3128' },
+    ...{ setting: 'HTTPS_PROXY', host: 'api.example.com:8443' },
+  },
   connection_lost: { kind: 'connection_lost', host: 'api.example.com' },
   malformed_response: { kind: 'malformed_response', rule: 'it has two Content-Length lines', host: undefined },
   http_status: { kind: 'http_status', status: 500 },
@@ -121,6 +129,8 @@ describe('a reason from another process', () => {
     { ...REASONS.timeout, phase: 'toString' },
     { ...REASONS.no_usable_token, rule: 'from_a_later_version' },
     { ...REASONS.limit, key: 'listen' },
+    { ...REASONS.egress_refused, status: '407' },
+    { ...REASONS.egress_failed, proxy: 'two words' },
   ])('is dropped if it is not valid: %j', (value) => {
     expect(readReason(value)).toBeUndefined();
   });

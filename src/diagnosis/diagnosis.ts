@@ -20,6 +20,8 @@ const TOKEN_RULES: Readonly<Record<TokenRule, string>> = {
 const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
   network: ({ code, host }, context) => apiCode(diagnoseNetwork(code, host, context), context),
   timeout: diagnoseTimeout,
+  egress_refused: diagnoseEgressRefusal,
+  egress_failed: diagnoseEgressFailure,
   connection_lost: ({ host }) => ({
     code: 'api_reset',
     what: `The connection to ${host} broke before the response was complete.`,
@@ -136,6 +138,41 @@ function diagnoseTimeout({ phase, timeoutMs, host }: ReasonOf<'timeout'>, contex
         hint: `${MAY_HAVE_ACTED} If its responses do take that long, raise \`timeout\` of the route.`,
       };
   }
+}
+
+function diagnoseEgressRefusal({ status, proxy, setting, host }: ReasonOf<'egress_refused'>): Diagnosis {
+  if (status === 407) {
+    return {
+      code: 'egress_credentials',
+      what: `The egress proxy ${proxy} requires a login (HTTP 407).`,
+      hint: `Check user and password in \`${setting}\`, as in \`http://user:password@proxy.example:3128\`. Wakala supports Basic authentication only.`,
+    };
+  }
+  const what = `The egress proxy ${proxy} did not connect to ${host} (HTTP ${status}).`;
+  const hint =
+    status >= 500
+      ? `The proxy cannot look up or reach ${host}: its log has the cause.`
+      : `Allow CONNECT to ${host} on the proxy. If ${host} is reached without a proxy, correct \`${setting}\` or add the host to NO_PROXY.`;
+  return { code: 'egress_refused', what, hint };
+}
+
+function diagnoseEgressFailure({ code, proxy, setting }: ReasonOf<'egress_failed'>): Diagnosis {
+  const failed = { code: 'egress_unreachable' };
+  if (code === 'INVALID_RESPONSE') {
+    const what = `The egress proxy ${proxy} responded with something that is not HTTP.`;
+    return {
+      ...failed,
+      what,
+      hint: `Check scheme, host and port in \`${setting}\`: they must be those of an HTTP proxy.`,
+    };
+  }
+  if (code === 'ETIMEDOUT') {
+    const what = `The egress proxy ${proxy} did not open a connection in time.`;
+    const hint = `Check host and port in \`${setting}\`. If they are right, the proxy is overloaded, or a firewall drops the packets to it or from it.`;
+    return { ...failed, what, hint };
+  }
+  const { what, hint } = diagnoseNetwork(code, proxy, { key: setting });
+  return { ...failed, what: `The egress proxy cannot be used. ${what}`, hint };
 }
 
 /** The token endpoint or the issuer responded with an error status. */

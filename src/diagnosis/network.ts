@@ -14,6 +14,10 @@ interface Row {
   readonly hint: (context: NetworkContext) => string;
 }
 
+/** TLS alerts about the client's certificate (RFC 8446 6.2), with the names that OpenSSL has for them. */
+export const CLIENT_CERTIFICATE_ALERT =
+  /^ERR_SSL_.*ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN)|UNKNOWN_CA)$/;
+
 const EXTRA_CA = 'start Wakala with `NODE_EXTRA_CA_CERTS=/path/to/it.pem`';
 
 /** The codes of Node, OpenSSL, the resolver and Wakala's own client. The first row that matches counts. */
@@ -99,6 +103,20 @@ const NETWORK: readonly Row[] = [
       `If the issuer is the authority of your company, ${EXTRA_CA}. If not, the owner of ${host} must fix the certificate or its chain.`,
   },
   {
+    code: 'tls_client_certificate',
+    matches: /^ERR_SSL_.*ALERT_CERTIFICATE_REQUIRED$/,
+    what: ({ host }) => `${host} demands a client certificate`,
+    hint: () =>
+      'Set `tls.cert` and `tls.key` to the certificate that the provider issued or registered, and to its key.',
+  },
+  {
+    code: 'tls_client_certificate',
+    matches: CLIENT_CERTIFICATE_ALERT,
+    what: ({ host }) => `${host} does not accept the client certificate`,
+    hint: () =>
+      'Check `tls.cert` and `tls.key`: the provider must have issued or registered the certificate, for this environment, and it must not have expired. If they are not set, the provider demands them.',
+  },
+  {
     code: 'tls_failed',
     matches: /^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG)$/,
     what: ({ host }) => `${host} does not speak TLS on this port`,
@@ -139,13 +157,17 @@ const UNKNOWN: Omit<Row, 'matches'> = {
 };
 
 /** @param error code of Node, OpenSSL, the resolver or Wakala's own client, such as `ECONNREFUSED` */
-export function diagnoseNetwork(error: string, host: string, { key, certificate }: DiagnosisContext): Diagnosis {
+export function diagnoseNetwork(
+  error: string,
+  host: string,
+  { key, certificate }: { readonly key?: string | undefined } & Pick<DiagnosisContext, 'certificate'>,
+): Diagnosis {
   const row = NETWORK.find(({ matches }) => matches.test(error)) ?? UNKNOWN;
   const context = { host, where: whereOf(key), certificate };
   return { code: row.code, what: `${row.what(context)} (${error}).`, hint: row.hint(context) };
 }
 
-export function whereOf(key: DiagnosisContext['key']): string {
+export function whereOf(key: string | undefined): string {
   return key === undefined ? 'the configuration' : `\`${key}\``;
 }
 

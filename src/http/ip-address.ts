@@ -113,59 +113,125 @@ export function isPrivateName(name: string): boolean {
   return !bare.includes('.') || isIPv4(bare) || PRIVATE_SUFFIX.test(bare);
 }
 
-function blockList(...ranges: [address: string, bits: number, family: 'ipv4' | 'ipv6'][]): BlockList {
+type Range = readonly [address: string, bits: number, family: 'ipv4' | 'ipv6'];
+
+function blockList(ranges: readonly Range[]): BlockList {
   const list = new BlockList();
   for (const range of ranges) list.addSubnet(...range);
   return list;
 }
 
-/**
- * Link-local ranges (RFC 3927, RFC 4291 2.5.6) and cloud metadata services, which give machine credentials to any
- * process that requests them.
- */
-const BLOCKED_ADDRESSES = blockList(
+/** RFC 3927, RFC 4291 2.5.6, and `fd00:ec2::/32`, which AWS uses in the same way. */
+const LINK_LOCAL: readonly Range[] = [
   ['169.254.0.0', 16, 'ipv4'],
   ['fe80::', 10, 'ipv6'],
-  // AWS and Google, over IPv6.
   ['fd00:ec2::', 32, 'ipv6'],
+];
+
+/** Cloud metadata services, which give machine credentials to any process that requests them. */
+const METADATA: readonly Range[] = [
+  // 169.254.169.254 of most clouds; ECS and EKS (169.254.170.2, 169.254.170.23); Tencent; Scaleway.
+  ['169.254.169.0', 24, 'ipv4'],
+  ['169.254.170.0', 24, 'ipv4'],
+  ['169.254.0.23', 32, 'ipv4'],
+  ['169.254.42.42', 32, 'ipv4'],
+  // The same over IPv6: OpenStack, AWS, Google, Scaleway.
+  ['fe80::a9fe:a9fe', 128, 'ipv6'],
+  ['fd00:ec2::', 64, 'ipv6'],
   ['fd20:ce::254', 128, 'ipv6'],
+  ['fd00:42::42', 128, 'ipv6'],
   // Alibaba, Azure, Oracle.
   ['100.100.100.200', 32, 'ipv4'],
   ['168.63.129.16', 32, 'ipv4'],
   ['192.0.0.192', 32, 'ipv4'],
-);
+];
+
+const LINK_LOCAL_LIST = blockList(LINK_LOCAL);
+const METADATA_LIST = blockList(METADATA);
+const NONE_ALLOWED = blockList([]);
 
 /**
  * Whether this is the IP address of a cloud metadata service or link-local, and so never a payment API. Accepts
  * brackets, a zone, and IPv4 embedded in IPv6. False for anything that is not an IP address.
  */
 export function isLinkLocalAddress(ip: string): boolean {
+  return isBlocked(ip, NONE_ALLOWED);
+}
+
+/** @param allowed link-local addresses that are not blocked. Metadata services always are. */
+function isBlocked(ip: string, allowed: BlockList): boolean {
   const bare = bareAddress(ip);
-  const family = isIP(bare);
-  if (family !== 6) return family === 4 && BLOCKED_ADDRESSES.check(bare);
-  return (
-    BLOCKED_ADDRESSES.check(bare, 'ipv6') || embeddedIPv4(bare).some((address) => BLOCKED_ADDRESSES.check(address))
-  );
+  const blocks = (address: string) => {
+    const family = isIPv4(address) ? 'ipv4' : 'ipv6';
+    return (
+      METADATA_LIST.check(address, family) ||
+      (LINK_LOCAL_LIST.check(address, family) && !allowed.check(address, family))
+    );
+  };
+  return isIP(bare) !== 0 && [bare, ...embeddedIPv4(bare)].some(blocks);
+}
+
+/** An address or a range in CIDR notation. Undefined if it is neither. */
+function readRange(text: string): Range | undefined {
+  const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const family = isIP(address);
+  const maxBits = family === 4 ? 32 : 128;
+  const length = Number(bits ?? maxBits);
+  return family === 0 || length > maxBits ? undefined : [address, length, family === 4 ? 'ipv4' : 'ipv6'];
+}
+
+/** What is wrong with an entry of `allow_addresses`, after its key and value. Undefined if nothing is. */
+export function allowedRangeError(text: string): string | undefined {
+  const range = readRange(text);
+  if (range === undefined) return 'must be an IP address or a range, such as `169.254.171.0/24`';
+  const [address, bits, family] = range;
+  const isWithin = (outer: Range) =>
+    family === outer[2] && bits >= outer[1] && blockList([outer]).check(address, family);
+  if (METADATA.some(isWithin)) return 'belongs to a cloud metadata service, to which Wakala never connects';
+  if (!LINK_LOCAL.some(isWithin)) return 'is not link-local: only link-local addresses need to be allowed';
+  return undefined;
 }
 
 type Options = LookupOneOptions | LookupAllOptions;
 type Callback = (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void;
 
-/**
- * `dns.lookup` for outgoing connections. Fails with `LINK_LOCAL_ADDRESS` if the name resolves to a link-local address or
- * a metadata service, so that a DNS record cannot send a token there.
- */
-export function guardedLookup(hostname: string, options: Options, callback: Callback): void {
-  lookup(hostname, { ...options, all: true }, (error, addresses) => {
-    if (error !== null) {
-      callback(error, []);
-    } else if (addresses.some(({ address }) => isLinkLocalAddress(address))) {
-      const refused = new Error('the name resolves to a link-local or metadata address');
-      callback(Object.assign(refused, { code: 'LINK_LOCAL_ADDRESS' }), []);
-    } else if (options.all === true) {
-      callback(null, addresses);
-    } else {
-      callback(null, addresses[0]?.address ?? '', addresses[0]?.family);
-    }
-  });
+/** Refuses outgoing connections to link-local addresses and metadata services. */
+export interface AddressGuard {
+  /** @throws Error with code `LINK_LOCAL_ADDRESS` if `host` is a refused address. Names pass: see `lookup`. */
+  readonly check: (host: string) => void;
+  /**
+   * `dns.lookup` for outgoing connections. Fails with `LINK_LOCAL_ADDRESS` if the name resolves to a refused address, so
+   * that a DNS record cannot send a token there.
+   */
+  readonly lookup: (hostname: string, options: Options, callback: Callback) => void;
 }
+
+/** @param allowAddresses link-local addresses that are not refused: IP addresses, or ranges in CIDR notation */
+export function addressGuard(allowAddresses: readonly string[] = []): AddressGuard {
+  const allowed = blockList(allowAddresses.map(readRange).filter((range) => range !== undefined));
+  return {
+    check: (host) => {
+      if (isBlocked(host, allowed)) throw refusedAddress('a link-local or metadata address');
+    },
+    lookup: (hostname, options, callback) => {
+      lookup(hostname, { ...options, all: true }, (error, addresses) => {
+        if (error !== null) {
+          callback(error, []);
+        } else if (addresses.some(({ address }) => isBlocked(address, allowed))) {
+          callback(refusedAddress('the name resolves to a link-local or metadata address'), []);
+        } else if (options.all === true) {
+          callback(null, addresses);
+        } else {
+          callback(null, addresses[0]?.address ?? '', addresses[0]?.family);
+        }
+      });
+    },
+  };
+}
+
+function refusedAddress(message: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(message), { code: 'LINK_LOCAL_ADDRESS' });
+}
+
+/** The lookup of a guard without exceptions. */
+export const guardedLookup = addressGuard().lookup;

@@ -8,6 +8,9 @@ interface UpstreamOptions {
   readonly origin: string;
   readonly connectTimeoutMs: number;
   readonly connection: ConnectOptions;
+  /** Value of the Host header. Undefined: that of the origin. */
+  readonly hostHeader: string | undefined;
+  readonly maxResponseHeaderBytes: number;
 }
 
 /** The connection pools of this process, one for each origin with the same options. They outlive a reload. */
@@ -17,11 +20,22 @@ export class UpstreamPools {
   readonly #retired = new Set<ConnectionPool>();
   readonly #buffers = new ReadBuffers();
 
-  for({ origin, connectTimeoutMs, connection }: UpstreamOptions): ConnectionPool {
-    const key = [origin, connectTimeoutMs, connectionKey(connection)].join(' ');
+  for({ origin, connection, ...limits }: UpstreamOptions): ConnectionPool {
+    const { connectTimeoutMs, hostHeader, maxResponseHeaderBytes } = limits;
+    const key = JSON.stringify([
+      origin,
+      connectTimeoutMs,
+      connectionKey(connection),
+      hostHeader,
+      maxResponseHeaderBytes,
+    ]);
     const known = this.#pools.get(key);
     if (known !== undefined) return known.pool;
-    const pool = new ConnectionPool(origin, { ...connection, connectTimeoutMs, buffers: this.#buffers });
+    const pool = new ConnectionPool(origin, {
+      ...connection,
+      ...{ connectTimeoutMs, hostHeader, maxResponseHeaderBytes },
+      buffers: this.#buffers,
+    });
     this.#pools.set(key, { origin, pool });
     return pool;
   }

@@ -1,16 +1,16 @@
 import type { ClientRequest as NodeRequest, IncomingMessage } from 'node:http';
-import { Agent as TlsAgent } from 'node:https';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
 import type { ProxyServer } from 'http-proxy-3';
-import { networkCode, ProxyError } from '../errors.ts';
+import { EgressError, networkCode, ProxyError } from '../errors.ts';
+import type { ConnectOptions } from '../http/client/connect-options.ts';
 import { brokenConnection, connectTimeout, invalidResponse, unreachable } from '../http/client/failures.ts';
 import type { ClientRequest } from '../http/client/http-exchange.ts';
+import { agentFor, openSocket } from '../http/client/open-socket.ts';
+import { type Origin, originOf } from '../http/client/origin.ts';
 import { headersByName, headerValue } from '../http/header-list.ts';
-import { guardedLookup } from '../http/ip-address.ts';
 import { endSocket } from '../http/linger.ts';
-import { http, pauseConnection, prematureEndError, resumeConnection } from '../http/node-internals.ts';
+import { pauseConnection, prematureEndError, resumeConnection } from '../http/node-internals.ts';
 import { asProxyError } from '../http/problem.ts';
 import type { Log } from '../logger.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
@@ -77,13 +77,14 @@ export class UpgradeHandler {
     }
     refuseOverload(route);
     const { stats } = route;
-    const { maxWebsockets, name, connectTimeoutMs, websocketIdleTimeoutMs, upstream } = route.config;
+    const { maxWebsockets, name, websocketIdleTimeoutMs, upstream } = route.config;
+    const { connection, hostHeader, connectTimeoutMs } = route.config;
     if (stats.websockets >= maxWebsockets) {
       const detail = `${name} has ${maxWebsockets} open WebSockets, the limit set by max_websockets. Connect again later.`;
       throw new ProxyError('overloaded', detail, { reason: { kind: 'limit', key: 'max_websockets' } });
     }
     const handshake = {
-      ...{ req, socket, head, connectTimeoutMs },
+      ...{ req, socket, head, connection, hostHeader, connectTimeoutMs },
       origin: new URL(upstream).origin,
       idleTimeoutMs: websocketIdleTimeoutMs,
       onIdle: () => this.#requestLog.log('info', 'websocket_idle_closed', record),
@@ -107,12 +108,6 @@ const MAX_INTERIM_RESPONSES = 32;
 /** How long one side of a WebSocket may stay open after the other has closed. Milliseconds. */
 const CLOSE_TIMEOUT_MS = 2000;
 
-/** Without keep-alive: each handshake opens its own connection, which the WebSocket then uses. */
-const AGENTS = {
-  plain: new http.Agent({ lookup: guardedLookup }),
-  tls: new TlsAgent({ lookup: guardedLookup, rejectUnauthorized: true }),
-};
-
 /** The listener of http-proxy-3 for a 101 response. */
 type Forward = (response: IncomingMessage, upstream: Socket, head: Buffer) => void;
 
@@ -124,6 +119,9 @@ interface Handshake {
   readonly head: Buffer;
   /** Origin of the upstream, such as `https://api.example.com`. */
   readonly origin: string;
+  readonly connection: ConnectOptions;
+  /** Value of the Host header. Undefined: that of the origin. */
+  readonly hostHeader: string | undefined;
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
   /** Called when the WebSocket is closed because it was idle. */
@@ -145,7 +143,7 @@ class WebSocketProxy {
     const exchange = new WebSocketExchange(handshake, request, listener);
     this.#exchanges.set(handshake.req, exchange);
     this.#load().then(
-      (proxy) => exchange.start(proxy),
+      (proxy) => void exchange.start(proxy),
       (error: unknown) => exchange.fail(error),
     );
     return exchange;
@@ -173,9 +171,9 @@ class WebSocketExchange implements UpstreamExchange {
   readonly #request: ClientRequest;
   readonly #listener: UpstreamListener;
   readonly #server: string;
+  readonly #connecting = new AbortController();
   #upstreamRequest: NodeRequest | undefined;
   #response: IncomingMessage | undefined;
-  #isConnected = false;
   /** Why the end of the connection is not the end of a response. Undefined if it is. */
   #endError: Error | undefined;
   #interimResponses = 0;
@@ -188,18 +186,41 @@ class WebSocketExchange implements UpstreamExchange {
     this.#server = new URL(handshake.origin).host;
   }
 
-  start(proxy: ProxyServer): void {
+  async start(proxy: ProxyServer): Promise<void> {
     if (this.#isDone) return;
-    const { req, socket, head, origin, connectTimeoutMs } = this.#handshake;
+    const { req, socket, head, origin } = this.#handshake;
     try {
+      const upstream = await this.#connect(originOf(origin));
+      if (this.#isDone) {
+        upstream.destroy();
+        return;
+      }
+      this.#listener.onSending();
       // http-proxy-3 forwards these headers.
       req.headers = headersByName([...this.#request.headers, 'connection', 'Upgrade', 'upgrade', 'websocket']);
-      const agent = origin.startsWith('https:') ? AGENTS.tls : AGENTS.plain;
-      const options = { target: origin, changeOrigin: true, agent, connectTimeout: connectTimeoutMs };
-      proxy.ws(req, socket, head, options, () => socket.destroy());
+      const agent = agentFor(upstream, origin.startsWith('https:'));
+      proxy.ws(req, socket, head, { target: origin, changeOrigin: true, agent }, () => socket.destroy());
       this.#takeOver();
+      this.#listener.onSent();
     } catch (error) {
       this.fail(error);
+    }
+  }
+
+  async #connect(origin: Origin): Promise<Socket> {
+    const { connection, connectTimeoutMs } = this.#handshake;
+    let isTimeout = false;
+    const timer = setTimeout(() => {
+      isTimeout = true;
+      this.#connecting.abort(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' }));
+    }, connectTimeoutMs);
+    try {
+      return await openSocket(origin, { ...connection, alwaysTunnels: true }, this.#connecting.signal);
+    } catch (error) {
+      if (!isTimeout) throw unreachable(this.#server, error);
+      throw connectTimeout(this.#server, connectTimeoutMs, error instanceof EgressError ? error : undefined);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -209,15 +230,10 @@ class WebSocketExchange implements UpstreamExchange {
     request.path = this.#request.target;
     // Node silently drops response headers above its default of 1000.
     request.maxHeadersCount = 0;
+    if (this.#handshake.hostHeader !== undefined) request.setHeader('host', this.#handshake.hostHeader);
     request.once('socket', (socket) => {
       // Must run before Node's own listener, which treats it as the end of a response without length.
       socket.prependOnceListener('end', () => (this.#endError = prematureEndError(socket)));
-      socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
-        this.#isConnected = true;
-        if (this.#isDone) return;
-        this.#listener.onSending();
-        this.#listener.onSent();
-      });
     });
   }
 
@@ -324,6 +340,7 @@ class WebSocketExchange implements UpstreamExchange {
 
   abort(): void {
     this.#isDone = true;
+    this.#connecting.abort();
     this.#upstreamRequest?.destroy();
   }
 
@@ -348,14 +365,9 @@ class WebSocketExchange implements UpstreamExchange {
     this.#listener.onError(asProxyError(error));
   }
 
-  /** Translates an error of the request. The upstream may have received the request once it was connected. */
-  #proxyErrorOf(error: Error): unknown {
+  /** Translates an error of the request. The upstream may have received it. */
+  #proxyErrorOf(error: Error): ProxyError {
     const code = networkCode(error);
-    if (!this.#isConnected) {
-      const isTimeout = code === 'ECONNECT_TIMEOUT';
-      const { connectTimeoutMs } = this.#handshake;
-      return isTimeout ? connectTimeout(this.#server, connectTimeoutMs) : unreachable(this.#server, error);
-    }
     if (code.startsWith('HPE_')) return invalidResponse(this.#server, `Node's parser reports ${code}`, error);
     return brokenConnection(this.#server, error);
   }

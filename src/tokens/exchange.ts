@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { diagnose } from '../diagnosis/diagnosis.ts';
 import { tokenContext } from '../diagnosis/diagnosis-context.ts';
-import { networkCode, networkReason, ProxyError, type Reason } from '../errors.ts';
+import { EgressError, networkCode, networkReason, ProxyError, type Reason } from '../errors.ts';
 import type { ConnectOptions } from '../http/client/connect-options.ts';
 import type { Log, LogFields } from '../logger.ts';
 import { type Exchange, type Provider, startsFromRefreshToken } from '../providers/provider.ts';
@@ -188,7 +188,8 @@ export class ProviderTokenFetcher implements TokenFetcher {
       const { host } = new URL(request.url);
       const { timeoutMs } = this;
       const code = signal.aborted ? 'ETIMEDOUT' : networkCode(cause);
-      const problem = signal.aborted ? `no response from ${host} within ${timeoutMs / 1000} s` : `${code} at ${host}`;
+      const failure = cause instanceof EgressError ? cause.message : `${code} at ${host}`;
+      const problem = signal.aborted ? `no response from ${host} within ${timeoutMs / 1000} s` : failure;
       const reason: Reason = signal.aborted
         ? { kind: 'timeout', phase: 'token', timeoutMs, host }
         : networkReason(cause, host);

@@ -1,10 +1,15 @@
-import type { Agent, IncomingMessage, RequestOptions } from 'node:http';
-import { Agent as TlsAgent, request as sendTls } from 'node:https';
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import { ByteBuffer } from '../http/byte-buffer.ts';
+import type { ConnectOptions } from '../http/client/connect-options.ts';
+import { egressProxyFor } from '../http/client/egress.ts';
+import { egressRefused } from '../http/client/failures.ts';
+import { openSocket } from '../http/client/open-socket.ts';
+import { type Origin, originOf } from '../http/client/origin.ts';
 import { ContentError, decodeContent, textOf } from '../http/content-decoding.ts';
-import { guardedLookup } from '../http/ip-address.ts';
 import { http } from '../http/node-internals.ts';
+import { Secret } from '../secret.ts';
 import type { TokenTransport } from './exchange.ts';
 import type { TokenRequest } from './token-request.ts';
 import type { TokenResponse } from './token-response.ts';
@@ -22,54 +27,80 @@ const CONNECT_TIMEOUT_MS = 5000;
  * It does not follow redirects.
  */
 export function networkTransport(clock: Clock): { transport: TokenTransport; close(): void } {
-  // Not the global agents: those obey environment variables.
-  const plain = new http.Agent({ keepAlive: false, lookup: guardedLookup });
-  const tls = new TlsAgent({ keepAlive: false, lookup: guardedLookup, rejectUnauthorized: true });
+  const inFlight = new Set<AbortController>();
   return {
     transport: async (request, signal) => {
-      const response = await send(request, signal, { plain, tls, clock });
-      const { statusCode = 0, headers } = response;
-      return { status: statusCode, headers: firstValues(headers), ...(await readBody(response)) };
+      signal.throwIfAborted();
+      const abort = new AbortController();
+      const onAbort = () => abort.abort(signal.reason);
+      signal.addEventListener('abort', onAbort);
+      inFlight.add(abort);
+      try {
+        return await send(request, abort, clock);
+      } finally {
+        signal.removeEventListener('abort', onAbort);
+        inFlight.delete(abort);
+      }
     },
     close: () => {
-      plain.destroy();
-      tls.destroy();
+      for (const abort of inFlight) abort.abort();
     },
   };
 }
 
-interface TransportContext {
-  readonly plain: Agent;
-  readonly tls: TlsAgent;
-  readonly clock: Clock;
+async function send(request: TokenRequest, abort: AbortController, clock: Clock): Promise<TokenResponse> {
+  const { method, headers, body } = request;
+  const url = new URL(request.url);
+  const origin = originOf(request.url);
+  const connection = connectionOf(request);
+  const proxy = origin.isTls ? undefined : egressProxyFor(origin, connection.egress);
+  const socket = await connect(origin, connection, abort, clock);
+  const target = url.pathname + url.search;
+  const sent = http.request({
+    method,
+    // RFC 9112 3.2.2: absolute form for a proxy.
+    path: proxy === undefined ? target : `http://${origin.hostHeader}${target}`,
+    headers: {
+      ...headers,
+      host: origin.hostHeader,
+      ...(body !== undefined && { 'content-length': body.length }),
+      ...(proxy?.authorization !== undefined && { 'proxy-authorization': proxy.authorization.reveal() }),
+    },
+    createConnection: () => socket,
+    signal: abort.signal,
+    insecureHTTPParser: false,
+    maxHeaderSize: MAX_HEADER_BYTES,
+  });
+  // Without a limit: Node silently drops headers above the limit, and `Retry-After` may be one of them.
+  sent.maxHeadersCount = 0;
+  const response = await responseTo(sent, body);
+  const { statusCode = 0 } = response;
+  if (statusCode === 407 && proxy !== undefined) {
+    sent.destroy();
+    throw egressRefused(proxy, origin.hostHeader, 407);
+  }
+  return { status: statusCode, headers: firstValues(response.headers), ...(await readBody(response)) };
+}
+
+function connectionOf({ connection = {}, certificate }: TokenRequest): ConnectOptions {
+  if (certificate === undefined) return connection;
+  return { ...connection, tls: { ...connection.tls, cert: certificate.cert, key: new Secret(certificate.key) } };
+}
+
+async function connect(origin: Origin, options: ConnectOptions, abort: AbortController, clock: Clock): Promise<Socket> {
+  const cancelTimeout = clock.after(CONNECT_TIMEOUT_MS, () => {
+    abort.abort(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' }));
+  });
+  try {
+    return await openSocket(origin, options, abort.signal);
+  } finally {
+    cancelTimeout();
+  }
 }
 
 /** Resolves when the head of the response is there. */
-function send(
-  request: TokenRequest,
-  signal: AbortSignal,
-  { plain, tls, clock }: TransportContext,
-): Promise<IncomingMessage> {
-  const { method, url, headers, body, certificate } = request;
+function responseTo(sent: ClientRequest, body: Uint8Array | undefined): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const framing = body === undefined ? {} : { 'content-length': body.length };
-    const options: RequestOptions = {
-      method,
-      headers: { ...headers, ...framing },
-      signal,
-      insecureHTTPParser: false,
-      maxHeaderSize: MAX_HEADER_BYTES,
-    };
-    const sent = url.startsWith('https:')
-      ? sendTls(url, { ...options, ...certificate, agent: tls })
-      : http.request(url, { ...options, agent: plain });
-    // Without a limit: Node silently drops headers above the limit, and `Retry-After` may be one of them.
-    sent.maxHeadersCount = 0;
-    const cancelTimeout = clock.after(CONNECT_TIMEOUT_MS, () => {
-      sent.destroy(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' }));
-    });
-    sent.once('socket', (socket) => socket.once(url.startsWith('https:') ? 'secureConnect' : 'connect', cancelTimeout));
-    sent.once('close', cancelTimeout);
     sent.once('response', resolve);
     sent.once('upgrade', (_response, socket) => {
       socket.destroy();

@@ -21,6 +21,14 @@ const timeout = (phase: 'connect' | 'tls' | 'send' | 'response' | 'token'): Reas
   ...{ kind: 'timeout', phase, host: HOST },
   timeoutMs: 2500,
 });
+const egressRefused = (status: number): Reason => ({
+  ...{ kind: 'egress_refused', status, proxy: 'proxy.example:3128' },
+  ...{ setting: 'egress_proxy', host: HOST },
+});
+const egressFailed = (code: string): Reason => ({
+  ...{ kind: 'egress_failed', code, proxy: 'proxy.example:3128' },
+  ...{ setting: 'HTTPS_PROXY', host: HOST },
+});
 const noToken = (rule: 'empty_body' | 'not_json' | 'field_missing' | 'not_sendable'): Reason => ({
   ...{ kind: 'no_usable_token', rule },
   status: 200,
@@ -50,6 +58,29 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
     [network('SELF_SIGNED_CERT_IN_CHAIN'), TOKEN, 'tls_untrusted', 'does not trust', 'NODE_EXTRA_CA_CERTS'],
     [network('UNABLE_TO_VERIFY_LEAF_SIGNATURE'), TOKEN, 'tls_untrusted', 'does not trust', 'its chain'],
     [network('ERR_SSL_WRONG_VERSION_NUMBER'), TOKEN, 'tls_failed', 'does not speak TLS', '`http:`'],
+    [
+      network('ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED'),
+      UPSTREAM,
+      'api_tls_client_certificate',
+      'api.example.com demands a client certificate (ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED).',
+      'Set `tls.cert` and `tls.key`',
+    ],
+    ...[
+      'ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE',
+      'ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE',
+      'ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE',
+      'ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED',
+      'ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED',
+      'ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN',
+      'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA',
+    ].map((code): Row => [
+      network(code),
+      TOKEN,
+      'tls_client_certificate',
+      'does not accept the client certificate',
+      'Check `tls.cert`',
+    ]),
+    [network('ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION'), TOKEN, 'tls_failed', 'TLS handshake', 'intercepts TLS'],
     [network('EPROTO'), TOKEN, 'tls_failed', 'TLS handshake with api.example.com failed', 'intercepts TLS'],
     [network('LINK_LOCAL_ADDRESS'), TOKEN, 'link_local_address', 'metadata address', 'DNS entry'],
     [network('RESPONSE_TOO_LONG'), TOKEN, 'response_too_long', 'longer than 64 KiB', 'another server'],
@@ -64,6 +95,28 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
     [timeout('send'), UPSTREAM, 'api_slow', 'did not take the whole request', 'Check the outcome'],
     [timeout('response'), UPSTREAM, 'api_slow', 'did not respond within 2.5 s', 'raise `timeout`'],
     [timeout('token'), TOKEN, 'token_endpoint_slow', 'accepted a token request but did not respond', 'keeps retrying'],
+  ],
+  egress_refused: [
+    [egressRefused(407), UPSTREAM, 'egress_credentials', 'proxy.example:3128 requires a login', 'in `egress_proxy`'],
+    [
+      egressRefused(403),
+      TOKEN,
+      'egress_refused',
+      'proxy.example:3128 did not connect to api.example.com (HTTP 403).',
+      'Allow CONNECT to api.example.com',
+    ],
+    [egressRefused(502), UPSTREAM, 'egress_refused', 'did not connect', 'cannot look up or reach api.example.com'],
+  ],
+  egress_failed: [
+    [
+      egressFailed('ECONNREFUSED'),
+      UPSTREAM,
+      'egress_unreachable',
+      'proxy.example:3128 refuses',
+      'port in `HTTPS_PROXY`',
+    ],
+    [egressFailed('ETIMEDOUT'), TOKEN, 'egress_unreachable', 'did not open a connection in time', 'is overloaded'],
+    [egressFailed('INVALID_RESPONSE'), UPSTREAM, 'egress_unreachable', 'not HTTP', 'those of an HTTP proxy'],
   ],
   connection_lost: [
     [{ kind: 'connection_lost', host: HOST }, UPSTREAM, 'api_reset', 'broke before the response', 'Check the outcome'],

@@ -1,8 +1,20 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { ProxyError } from '../../errors.ts';
 import { prematureEndError } from '../node-internals.ts';
+import type { EgressProxy } from './connect-options.ts';
 import type { DialListener } from './dial.ts';
-import { brokenBody, brokenConnection, handlerFailed, invalidResponse, wrongBodyLength } from './failures.ts';
+import {
+  brokenBody,
+  brokenConnection,
+  certificateRefused,
+  egressRefused,
+  handlerFailed,
+  invalidResponse,
+  isCertificateAlert,
+  unreachable,
+  wrongBodyLength,
+} from './failures.ts';
 import type { Exchange, ExchangeOwner, RequestBody } from './http-exchange.ts';
 import type { BufferLease, ReadBuffers } from './read-buffers.ts';
 import { InvalidResponse, type ResponseListener, ResponseParser } from './response-parser.ts';
@@ -28,6 +40,17 @@ export interface ConnectionOwner {
   resend(exchange: Exchange): void;
 }
 
+/** What all connections of a pool have in common. */
+export interface ConnectionOptions {
+  readonly buffers: ReadBuffers;
+  /** Host of the server, for error messages. */
+  readonly server: string;
+  /** Limit for the head of a response. Default: that of the parser. */
+  readonly maxHeadBytes: number | undefined;
+  /** The egress proxy, if it gets the requests itself, in absolute form. */
+  readonly proxy: EgressProxy | undefined;
+}
+
 /** One connection to an upstream. It carries one request at a time. */
 export class Connection implements DialListener, ResponseListener, ExchangeOwner {
   // Times on the clock of the pool. Milliseconds.
@@ -42,24 +65,32 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
   openedFor: Exchange | undefined;
   readonly #owner: ConnectionOwner;
   readonly #buffers: ReadBuffers;
-  /** Host of the server, for error messages. */
   readonly #server: string;
-  readonly #parser = new ResponseParser(this);
+  readonly #proxy: EgressProxy | undefined;
+  readonly #parser: ResponseParser;
   #socket: Socket | undefined;
   #isClosed = false;
   #exchange: Exchange | undefined;
   #isReused = false;
   #isRequestComplete = true;
+  /**
+   * Whether a server that refuses the client's certificate has read nothing of the first request. In TLS 1.3 the client
+   * may write as soon as its own part of a full handshake is sent, and the server reads after it has checked the
+   * certificate (RFC 8446 4.4.2.4). In TLS 1.2 it can refuse the certificate later, in a renegotiation.
+   */
+  #isFirstHandshake = false;
   /** The leased buffer that the socket reads into. Undefined while it reads into the shared one. */
   #lease: BufferLease | undefined;
   #lastReadBytes = 0;
   /** Resumes writing a streamed body. */
   #onDrained: (() => void) | undefined;
 
-  constructor(owner: ConnectionOwner, buffers: ReadBuffers, server: string) {
+  constructor(owner: ConnectionOwner, { buffers, server, maxHeadBytes, proxy }: ConnectionOptions) {
     this.#owner = owner;
     this.#buffers = buffers;
     this.#server = server;
+    this.#proxy = proxy;
+    this.#parser = new ResponseParser(this, maxHeadBytes);
   }
 
   /** Whether a request can be written. A socket may be closed before its event arrives. */
@@ -74,6 +105,8 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
 
   onConnected(socket: Socket): void {
     this.#socket = socket;
+    this.#isFirstHandshake =
+      socket instanceof TLSSocket && socket.getProtocol() === 'TLSv1.3' && !socket.isSessionReused();
     socket.on('error', (error) => this.#onBroken(error));
     socket.on('end', () => this.#onEnd(socket));
     socket.on('close', () => this.#onBroken(undefined));
@@ -192,6 +225,10 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
   }
 
   onHead(status: number, reason: string, rawHeaders: string[]): void {
+    // Servers do not send 407 (RFC 9110 15.5.8), so the proxy did not forward the request.
+    if (status === 407 && this.#proxy !== undefined) {
+      throw unreachable(this.#server, egressRefused(this.#proxy, this.#server, status));
+    }
     this.#exchange?.handler.onHead(status, reason, rawHeaders);
   }
 
@@ -247,7 +284,9 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
       exchange.isResent = true;
       this.#owner.resend(exchange);
     } else {
-      exchange.fail(brokenConnection(this.#server, cause));
+      const isUnread =
+        !this.#isReused && !this.#parser.hasStarted && this.#isFirstHandshake && isCertificateAlert(cause);
+      exchange.fail(isUnread ? certificateRefused(this.#server, cause) : brokenConnection(this.#server, cause));
     }
   }
 

@@ -1,4 +1,4 @@
-import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
+import { connect as connectTcp, isIP, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net';
 import {
   checkServerIdentity,
   connect as connectTls,
@@ -6,10 +6,15 @@ import {
   createSecureContext,
   getCACertificates,
   type SecureContext,
+  type TLSSocket,
 } from 'node:tls';
-import { guardedLookup, isLinkLocalAddress } from '../ip-address.ts';
+import { type AddressGuard, addressGuard } from '../ip-address.ts';
 import { enableSessionEvents } from '../node-internals.ts';
-import type { ConnectOptions, TlsIdentity } from './connect-options.ts';
+import type { ConnectOptions, EgressProxy, TlsIdentity } from './connect-options.ts';
+import { egressProxyFor } from './egress.ts';
+import { egressFailed } from './failures.ts';
+import type { Origin } from './origin.ts';
+import { requestTunnel } from './tunnel.ts';
 
 /** Receives the bytes of a connection. */
 interface SocketReader {
@@ -20,92 +25,137 @@ interface SocketReader {
 }
 
 /** Receives the result of a dial: one of the two methods is called, after `dial` has returned and not after `destroy`. */
-export interface DialListener extends SocketReader {
+interface ConnectListener {
   /** The connection is open, including TLS. From now on the listener handles the events of the socket. */
   onConnected(socket: Socket): void;
   onDialFailed(error: unknown): void;
 }
 
+export interface DialListener extends SocketReader, ConnectListener {}
+
 /** A connection that is being opened. */
 export interface Dialing {
   /** Cancels the attempt. The listener is not called any more. */
   destroy(): void;
+  /** The egress proxy, until it has opened the connection to the server. */
+  readonly awaitedProxy?: EgressProxy | undefined;
 }
 
 /**
- * Opens one connection to one origin. May throw an error instead of reporting it. Another implementation can connect
- * through a proxy, for example. A socket without `onread`, such as TLS over another socket, passes the chunks of its
- * `data` events to `onRead`.
+ * Opens one connection to one origin. May throw an error instead of reporting it. A socket without `onread`, such as TLS
+ * over another socket, passes the chunks of its `data` events to `onRead`.
  */
 export type Dial = (listener: DialListener) => Dialing;
 
-/** Scheme, host and port of an upstream. */
-interface Origin {
-  readonly isTls: boolean;
-  /** A name or an IP address, without brackets. */
-  readonly host: string;
-  readonly port: number;
-  /** Value of the Host header, without the default port of the scheme. */
-  readonly hostHeader: string;
+/** How requests reach an origin. */
+export interface DialOptions extends ConnectOptions {
+  /** Requests a tunnel from an egress proxy also for an `http:` origin. */
+  readonly alwaysTunnels?: boolean | undefined;
+  /** Connects whatever the certificate of the origin is. Only to describe the certificate. */
+  readonly acceptsAnyCertificate?: boolean | undefined;
 }
 
-/** @param text such as `https://api.example.com` */
-export function originOf(text: string): Origin {
-  const { protocol, hostname, port, host } = new URL(text);
-  if (protocol !== 'http:' && protocol !== 'https:') throw new TypeError(`${protocol}// is not HTTP`);
-  const isTls = protocol === 'https:';
-  return {
-    isTls,
-    host: hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: port === '' ? (isTls ? 443 : 80) : Number(port),
-    hostHeader: host,
+/** Opens connections for a pool, with `onread` where Node has it. */
+export function dialFor(origin: Origin, options: DialOptions = {}): Dial {
+  const connect = connectorFor(origin, options);
+  return (listener) => connect(listener, listener);
+}
+
+/** Like `Dial`. Without a reader, the socket is paused until something reads it. */
+type Connector = (listener: ConnectListener, reader?: SocketReader) => Dialing;
+
+/**
+ * Opens connections to an origin: directly, or through an egress proxy. A connection is refused if it would go to a
+ * link-local address. For an `http:` origin behind a proxy, the connection goes to the proxy, which then expects
+ * requests in absolute form, unless `alwaysTunnels` is set.
+ */
+export function connectorFor(origin: Origin, options: DialOptions): Connector {
+  const { tls = NO_IDENTITY, egress, allowAddresses, alwaysTunnels = false, acceptsAnyCertificate } = options;
+  const guard = addressGuard(allowAddresses);
+  const proxy = egressProxyFor(origin, egress);
+  const startTls = origin.isTls ? tlsStarter(origin.host, tls, acceptsAnyCertificate) : undefined;
+  if (proxy === undefined) return directConnector(origin, guard, startTls);
+
+  // The proxy has its own name and never gets the client certificate.
+  const toProxy = directConnector(proxy, guard, proxy.isTls ? tlsStarter(proxy.host, caOnly(tls)) : undefined);
+  const isTunnel = origin.isTls || alwaysTunnels;
+  return (listener, reader) => {
+    // The proxy looks up names. An address is known here.
+    guard.check(origin.host);
+    let current: Dialing | undefined;
+    let awaitedProxy: EgressProxy | undefined = proxy;
+    const onDialFailed = (error: unknown) => listener.onDialFailed(error);
+    const toProxyFailed = (error: unknown) => onDialFailed(egressFailed(proxy, origin.hostHeader, error));
+    const onProxyConnected = (socket: Socket) => {
+      if (!isTunnel) {
+        listener.onConnected(socket);
+        return;
+      }
+      current = socket;
+      requestTunnel(socket, proxy, origin, (error) => {
+        if (error !== undefined) {
+          onDialFailed(error);
+          return;
+        }
+        awaitedProxy = undefined;
+        const onConnected = (opened: Socket) => {
+          if (reader !== undefined) opened.on('data', (chunk: Buffer) => reader.onRead(chunk.length, chunk));
+          listener.onConnected(opened);
+        };
+        if (startTls === undefined) onConnected(socket);
+        else current = awaitConnection(startTls({ socket }), 'secureConnect', { onConnected, onDialFailed });
+      });
+    };
+    const proxyReader = isTunnel ? undefined : reader;
+    current = toProxy({ onConnected: onProxyConnected, onDialFailed: toProxyFailed }, proxyReader);
+    return {
+      destroy: () => current?.destroy(),
+      get awaitedProxy() {
+        return awaitedProxy;
+      },
+    };
   };
 }
 
-/** Opens direct connections to an origin. Each connection is refused if it would go to a link-local address. */
-export function directDial(origin: Origin, { tls = {} }: ConnectOptions = {}): Dial {
-  const open = origin.isTls ? tlsOpener(origin, tls) : tcpOpener(origin);
-  return (listener) => {
-    const { socket, readyEvent } = open(onreadOf(listener));
-    const onError = (error: Error) => listener.onDialFailed(error);
-    socket.once('error', onError);
-    socket.once(readyEvent, () => {
-      socket.off('error', onError);
-      socket.setNoDelay(true);
-      listener.onConnected(socket);
-    });
-    return socket;
+function directConnector(
+  { host, port }: { readonly host: string; readonly port: number },
+  guard: AddressGuard,
+  startTls: TlsStarter | undefined,
+): Connector {
+  return (listener, reader) => {
+    guard.check(host);
+    const address = { host, port, lookup: guard.lookup, ...(reader && { onread: onreadOf(reader) }) };
+    return startTls === undefined
+      ? awaitConnection(connectTcp(address), 'connect', listener)
+      : awaitConnection(startTls(address), 'secureConnect', listener);
   };
 }
 
-interface Opened {
-  readonly socket: Socket;
-  readonly readyEvent: 'connect' | 'secureConnect';
-}
-
-type Opener = (onread: OnReadOpts) => Opened;
-
-function tcpOpener(origin: Origin): Opener {
-  return (onread) => ({
-    socket: connectTcp({ ...addressOf(origin), onread }),
-    readyEvent: 'connect',
+function awaitConnection(socket: Socket, readyEvent: 'connect' | 'secureConnect', listener: ConnectListener): Socket {
+  const onError = (error: Error) => listener.onDialFailed(error);
+  socket.once('error', onError);
+  socket.once(readyEvent, () => {
+    socket.off('error', onError);
+    socket.setNoDelay(true);
+    listener.onConnected(socket);
   });
+  return socket;
 }
 
-/** Always verifies the certificate. Sessions are resumed only between connections of the same opener. */
-function tlsOpener(origin: Origin, identity: TlsIdentity): Opener {
-  const name = identity.serverName ?? origin.host;
-  let context: SecureContext | undefined;
+/** Starts TLS with a server that is still to be connected to, or over an open socket. */
+type TlsStarter = (over: TcpNetConnectOpts | { readonly socket: Socket }) => TLSSocket;
+
+/** Always verifies the certificate. Sessions are resumed only between connections of the same starter. */
+function tlsStarter(host: string, identity: TlsIdentity, acceptsAnyCertificate = false): TlsStarter {
+  const name = identity.serverName ?? host;
   let session: Buffer | undefined;
-  return (onread) => {
-    context ??= secureContextOf(identity);
-    // `tls.connect` documents `onread`, but its types omit it.
-    const options: ConnectionOptions & { readonly onread: OnReadOpts } = {
-      ...addressOf(origin),
-      onread,
-      secureContext: context,
+  return (over) => {
+    const options: ConnectionOptions = {
+      // `tls.connect` documents `onread`, but its types omit it.
+      ...over,
+      secureContext: secureContextOf(identity),
       // Explicit, so that NODE_TLS_REJECT_UNAUTHORIZED has no effect.
-      rejectUnauthorized: true,
+      rejectUnauthorized: !acceptsAnyCertificate,
       ALPNProtocols: ['http/1.1'],
       ...(session !== undefined && { session }),
       checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
@@ -116,12 +166,24 @@ function tlsOpener(origin: Origin, identity: TlsIdentity): Opener {
     enableSessionEvents(socket);
     socket.on('session', (next) => (session = next));
     socket.once('error', () => (session = undefined));
-    return { socket, readyEvent: 'secureConnect' };
+    return socket;
   };
 }
 
-function secureContextOf({ ca, cert, key, pfx, passphrase, minVersion = 'TLSv1.2' }: TlsIdentity): SecureContext {
-  return createSecureContext({
+const NO_IDENTITY: TlsIdentity = {};
+
+function caOnly(identity: TlsIdentity): TlsIdentity {
+  return identity.ca === undefined ? NO_IDENTITY : { ca: identity.ca };
+}
+
+/** Reading the certificate authorities takes milliseconds. */
+const secureContexts = new WeakMap<TlsIdentity, SecureContext>();
+
+function secureContextOf(identity: TlsIdentity): SecureContext {
+  const known = secureContexts.get(identity);
+  if (known !== undefined) return known;
+  const { ca, cert, key, pfx, passphrase, minVersion = 'TLSv1.2' } = identity;
+  const context = createSecureContext({
     minVersion,
     ...(ca !== undefined && { ca: [...getCACertificates('default'), ...ca] }),
     ...(cert !== undefined && { cert }),
@@ -129,20 +191,15 @@ function secureContextOf({ ca, cert, key, pfx, passphrase, minVersion = 'TLSv1.2
     ...(pfx !== undefined && { pfx: Buffer.from(pfx.reveal(), 'base64') }),
     ...(passphrase !== undefined && { passphrase: passphrase.reveal() }),
   });
+  secureContexts.set(identity, context);
+  return context;
 }
 
-function addressOf({ host, port }: Origin) {
-  if (isIP(host) !== 0 && isLinkLocalAddress(host)) {
-    throw Object.assign(new Error('a link-local or metadata address'), { code: 'LINK_LOCAL_ADDRESS' });
-  }
-  return { host, port, lookup: guardedLookup };
-}
-
-function onreadOf(listener: SocketReader): OnReadOpts {
+function onreadOf(reader: SocketReader): OnReadOpts {
   return {
-    buffer: () => listener.nextBuffer(),
+    buffer: () => reader.nextBuffer(),
     callback: (length, buffer) => {
-      listener.onRead(length, buffer as Buffer);
+      reader.onRead(length, buffer as Buffer);
       return true;
     },
   };

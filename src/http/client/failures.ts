@@ -1,8 +1,12 @@
-import { MAY_HAVE_ACTED, networkCode, networkReason, ProxyError } from '../../errors.ts';
+import { CLIENT_CERTIFICATE_ALERT } from '../../diagnosis/network.ts';
+import { EgressError, MAY_HAVE_ACTED, networkCode, networkReason, ProxyError } from '../../errors.ts';
+import type { EgressProxy } from './connect-options.ts';
+import { authorityOf } from './egress.ts';
 
 /** No connection could be opened. `server` is its host, with the port if that is not the usual one. */
 export function unreachable(server: string, cause: unknown): ProxyError {
-  const detail = `Could not connect to ${server} (${networkCode(cause)}). The request was not sent.`;
+  const why = cause instanceof EgressError ? `: ${cause.message}` : ` (${networkCode(cause)})`;
+  const detail = `Could not connect to ${server}${why}. The request was not sent.`;
   return new ProxyError('upstream_unreachable', detail, {
     reason: networkReason(cause, server),
     cause,
@@ -10,10 +14,27 @@ export function unreachable(server: string, cause: unknown): ProxyError {
   });
 }
 
-export function connectTimeout(server: string, timeoutMs: number): ProxyError {
-  const detail = `Could not connect to ${server} within ${timeoutMs} ms. The request was not sent.`;
-  const reason = { kind: 'timeout', phase: 'connect', timeoutMs, host: server } as const;
+/** @param egress what failed, if the time was spent on an egress proxy */
+export function connectTimeout(server: string, timeoutMs: number, egress?: EgressError): ProxyError {
+  const why = egress === undefined ? '' : `: ${egress.message}`;
+  const detail = `Could not connect to ${server} within ${timeoutMs} ms${why}. The request was not sent.`;
+  const reason = egress?.reason ?? ({ kind: 'timeout', phase: 'connect', timeoutMs, host: server } as const);
   return new ProxyError('upstream_timeout', detail, { reason, outcome: 'not_sent' });
+}
+
+/** Whether the server closed the connection because of the client's certificate, or because there was none. */
+export function isCertificateAlert(cause: unknown): boolean {
+  return CLIENT_CERTIFICATE_ALERT.test(networkCode(cause));
+}
+
+/** The server refused the client's certificate in the handshake. In TLS 1.3 the request is on its way by then. */
+export function certificateRefused(server: string, cause: unknown): ProxyError {
+  const detail = `${server} ended the TLS handshake because of the client certificate (${networkCode(cause)}). It did not read the request.`;
+  return new ProxyError('upstream_unreachable', detail, {
+    reason: networkReason(cause, server),
+    cause,
+    outcome: 'not_sent',
+  });
 }
 
 /** @param cause undefined if the server closed the connection in an orderly way */
@@ -21,7 +42,7 @@ export function brokenConnection(server: string, cause: unknown): ProxyError {
   const how = cause === undefined ? 'the server closed it' : networkCode(cause);
   const detail = `The connection to ${server} broke before the response was complete (${how}). ${MAY_HAVE_ACTED}`;
   return new ProxyError('upstream_reset', detail, {
-    reason: { kind: 'connection_lost', host: server },
+    reason: isCertificateAlert(cause) ? networkReason(cause, server) : { kind: 'connection_lost', host: server },
     cause,
     outcome: 'unknown',
   });
@@ -75,4 +96,31 @@ export function handlerFailed(cause: unknown): ProxyError {
   if (cause instanceof ProxyError) return cause;
   const detail = 'Wakala failed while it handled the response. The request may have been sent.';
   return new ProxyError('internal_error', detail, { reason: { kind: 'internal' }, cause, outcome: 'unknown' });
+}
+
+/** The egress proxy responded with an error status. `server` is the host and port that it was to connect to. */
+export function egressRefused(proxy: EgressProxy, server: string, status: number): EgressError {
+  const reason = { kind: 'egress_refused', status, ...egressFields(proxy, server) } as const;
+  return new EgressError(`${nameOf(proxy)} responded with HTTP ${status}`, reason);
+}
+
+/** No connection to the egress proxy could be opened, or it broke before the tunnel was open. */
+export function egressFailed(proxy: EgressProxy, server: string, cause: unknown): EgressError {
+  const code = networkCode(cause);
+  const reason = { kind: 'egress_failed', code, ...egressFields(proxy, server) } as const;
+  return new EgressError(`${nameOf(proxy)} cannot be reached (${code})`, reason, cause);
+}
+
+/** @param why what is wrong with the response of the egress proxy */
+export function egressInvalid(proxy: EgressProxy, server: string, why: string): EgressError {
+  const reason = { kind: 'egress_failed', code: 'INVALID_RESPONSE', ...egressFields(proxy, server) } as const;
+  return new EgressError(`the response of ${nameOf(proxy)} is not valid HTTP: ${why}`, reason);
+}
+
+function nameOf(proxy: EgressProxy): string {
+  return `the egress proxy ${authorityOf(proxy)}`;
+}
+
+function egressFields(proxy: EgressProxy, host: string) {
+  return { proxy: authorityOf(proxy), setting: proxy.source, host };
 }

@@ -44,7 +44,7 @@ export interface ResponseHandler {
    */
   onData(chunk: Buffer): void;
   onEnd(): void;
-  /** `error.outcome` is `not_sent` if and only if no byte was written to a socket. */
+  /** `error.outcome` is `not_sent` if no byte was written to a socket, or if the server certainly read nothing of it. */
   onError(error: ProxyError): void;
 }
 

@@ -1,9 +1,10 @@
 import { type Clock, systemClock } from '../../clock.ts';
-import type { ProxyError } from '../../errors.ts';
-import type { ConnectOptions } from './connect-options.ts';
-import { Connection, type ConnectionOwner } from './connection.ts';
-import { type Dial, type Dialing, directDial, originOf } from './dial.ts';
-import { brokenConnection, connectTimeout, invalidRequest, poolClosed, unreachable } from './failures.ts';
+import { EgressError, type ProxyError } from '../../errors.ts';
+import type { ConnectOptions, EgressProxy } from './connect-options.ts';
+import { Connection, type ConnectionOptions, type ConnectionOwner } from './connection.ts';
+import { type Dial, dialFor, type Dialing } from './dial.ts';
+import { egressProxyFor, proxyAuthorizationLine } from './egress.ts';
+import { brokenConnection, connectTimeout, egressFailed, invalidRequest, poolClosed, unreachable } from './failures.ts';
 import {
   type ClientRequest,
   Exchange,
@@ -11,6 +12,7 @@ import {
   type RequestBody,
   type ResponseHandler,
 } from './http-exchange.ts';
+import { type Origin, originOf } from './origin.ts';
 import type { ReadBuffers } from './read-buffers.ts';
 import { type Framing, RequestHeads } from './request-head.ts';
 
@@ -27,7 +29,11 @@ export interface PoolOptions extends ConnectOptions {
   readonly connectTimeoutMs: number;
   /** Shared by all pools of a thread. */
   readonly buffers: ReadBuffers;
-  /** Default: a direct connection to the origin. */
+  /** Value of the Host header. Default: that of the origin. */
+  readonly hostHeader?: string | undefined;
+  /** Limit for the head of a response. Default: 16 KiB. */
+  readonly maxResponseHeaderBytes?: number | undefined;
+  /** Default: a connection to the origin according to the `ConnectOptions`. */
   readonly dial?: Dial;
   /** Default: a monotonic clock. Only time differences matter. */
   readonly clock?: Clock;
@@ -52,8 +58,8 @@ const monotonicClock: Clock = {
  *
  * How failures are handled:
  *
- * - A connection cannot be opened: one more attempt within the same time limit, for any method. Then
- *   `upstream_unreachable` or `upstream_timeout`, `not_sent`.
+ * - A connection cannot be opened: one more attempt within the same time limit, for any method, unless an egress proxy
+ *   refused it. Then `upstream_unreachable` or `upstream_timeout`, `not_sent`.
  * - An idle connection was closed before a byte was written: use another connection, for any method.
  * - A reused connection broke after the request was written and before the first byte of a response: resend GET, HEAD
  *   and OPTIONS without a body once, on a new connection (RFC 9112 9.3.1).
@@ -65,6 +71,7 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
   readonly #clock: Clock;
   readonly #heads: RequestHeads;
   readonly #dial: Dial;
+  readonly #connectionOptions: ConnectionOptions;
 
   /** All connections, including those that are being opened. */
   readonly #connections = new Set<Connection>();
@@ -93,8 +100,18 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     this.#server = target.hostHeader;
     this.#options = options;
     this.#clock = options.clock ?? monotonicClock;
-    this.#heads = new RequestHeads(target.hostHeader);
-    this.#dial = options.dial ?? directDial(target, options);
+    const proxy = absoluteFormProxy(target, options);
+    this.#connectionOptions = {
+      buffers: options.buffers,
+      server: target.hostHeader,
+      maxHeadBytes: options.maxResponseHeaderBytes,
+      proxy,
+    };
+    this.#heads = new RequestHeads(
+      options.hostHeader ?? target.hostHeader,
+      proxy && { origin: `http://${target.hostHeader}`, authorizationLine: proxyAuthorizationLine(proxy) },
+    );
+    this.#dial = options.dial ?? dialFor(target, { ...options, alwaysTunnels: proxy === undefined });
   }
 
   /**
@@ -149,7 +166,7 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
   // Opening connections
 
   #open(exchange: Exchange): void {
-    const connection = new Connection(this, this.#options.buffers, this.#server);
+    const connection = new Connection(this, this.#connectionOptions);
     exchange.connectBy ??= this.#clock.now() + this.#options.connectTimeoutMs;
     connection.openedFor = exchange;
     connection.connectBy = exchange.connectBy;
@@ -191,19 +208,22 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     const exchange = connection.openedFor;
     if (exchange !== undefined) {
       exchange.failedDials += 1;
-      if (exchange.failedDials === 1 && this.#clock.now() < connection.connectBy) this.#open(exchange);
+      const mayRetry = !(error instanceof EgressError && error.reason.kind === 'egress_refused');
+      if (mayRetry && exchange.failedDials === 1 && this.#clock.now() < connection.connectBy) this.#open(exchange);
       else this.#failUnsent(exchange, unreachable(this.#server, error));
     }
     this.#openForQueue();
   }
 
   #onDialTimeout(connection: Connection, dial: Dialing): void {
+    const { awaitedProxy } = dial;
+    const egress = awaitedProxy && egressFailed(awaitedProxy, this.#server, { code: 'ETIMEDOUT' });
     dial.destroy();
     this.#dialing.delete(connection);
     this.#connections.delete(connection);
     const exchange = connection.openedFor;
     if (exchange !== undefined) {
-      this.#failUnsent(exchange, connectTimeout(this.#server, this.#options.connectTimeoutMs));
+      this.#failUnsent(exchange, connectTimeout(this.#server, this.#options.connectTimeoutMs, egress));
     }
     this.#openForQueue();
   }
@@ -343,6 +363,16 @@ export class ConnectionPool implements ConnectionOwner, ExchangeOwner {
     for (const { connectBy } of this.#dialing.keys()) this.#setTimer(connectBy);
     for (const { idleUntil } of this.#idle) this.#setTimer(idleUntil);
   }
+}
+
+/**
+ * The egress proxy that requests to this origin are sent to in absolute form. Undefined: they are sent to the origin,
+ * directly or through a tunnel. A proxy replaces the Host header of a request in absolute form (RFC 9112 3.2.2), so a
+ * Host header of the configuration needs a tunnel.
+ */
+function absoluteFormProxy(origin: Origin, { egress, hostHeader, dial }: PoolOptions): EgressProxy | undefined {
+  if (origin.isTls || hostHeader !== undefined || dial !== undefined) return undefined;
+  return egressProxyFor(origin, egress);
 }
 
 function endIteration(pool: ConnectionPool): void {

@@ -17,6 +17,7 @@ const NOT_IN_VALUE = /[^\t -~\x80-\xff]/;
 
 /** Writes request heads for one origin. Refuses input that would not be exactly one request (request smuggling). */
 export class RequestHeads {
+  readonly #beforeTarget: string;
   readonly #afterTarget: string;
   /**
    * Names and values that were valid in an earlier request, by index. Successive requests have similar headers, and
@@ -24,10 +25,15 @@ export class RequestHeads {
    */
   readonly #valid: string[] = [];
 
-  /** @param host value of the Host line */
-  constructor(host: string) {
+  /**
+   * @param host value of the Host line
+   * @param proxy for requests to a proxy, in absolute form (RFC 9112 3.2.2): the origin, such as `http://api.example.com`,
+   * and the header line with the proxy's credentials, if any
+   */
+  constructor(host: string, proxy?: { readonly origin: string; readonly authorizationLine: string }) {
     if (host === '' || NOT_IN_TARGET.test(host)) throw invalidRequest('the host has a character that is not allowed');
-    this.#afterTarget = ` HTTP/1.1\r\nhost: ${host}\r\nconnection: keep-alive\r\n`;
+    this.#beforeTarget = ` ${proxy?.origin ?? ''}`;
+    this.#afterTarget = ` HTTP/1.1\r\nhost: ${host}\r\nconnection: keep-alive\r\n${proxy?.authorizationLine ?? ''}`;
   }
 
   /**
@@ -41,7 +47,7 @@ export class RequestHeads {
     if (target === '' || NOT_IN_TARGET.test(target))
       throw invalidRequest('its target has a character that is not allowed');
     if (headers.length % 2 !== 0) throw invalidRequest('its last header has no value');
-    let head = `${method} ${target}${this.#afterTarget}`;
+    let head = `${method}${this.#beforeTarget}${target}${this.#afterTarget}`;
     for (let i = 0; i < headers.length; i += 2) {
       const name = headers[i] ?? '';
       const value = headers[i + 1] ?? '';

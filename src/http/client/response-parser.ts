@@ -7,7 +7,7 @@
  * 2. Interim responses (RFC 9110 15.2): at most 32, dropped. They have no body and do not close the connection. 101 is
  *    refused, because this client never requests an upgrade.
  * 3. Header line (RFC 9112 5): `token ":" OWS value OWS CRLF`, without line folding or control characters. A head has at
- *    most 16 KiB.
+ *    most 16 KiB, or another limit.
  * 4. Body length (RFC 9112 6.3): `Content-Length` is one line with a decimal number. `Transfer-Encoding` is one line
  *    that is exactly `chunked`, case-insensitive, and only in HTTP/1.1. Both values may be surrounded by spaces, but not
  *    by tabs, which some parsers do not skip. Both headers together are refused. With neither, the body ends with the
@@ -38,7 +38,7 @@ export class InvalidResponse extends Error {
   }
 }
 
-/** Limit for a head, for trailers, and for all chunk extensions of one response. Bytes. */
+/** Default limit for a head and for trailers. Limit for all chunk extensions of one response. Bytes. */
 const MAX_HEAD_BYTES = 16 * 1024;
 const MAX_INTERIM_RESPONSES = 32;
 const MAX_EXTENSION_BYTES = 256;
@@ -84,6 +84,7 @@ export class ResponseParser {
   remainingBytes = 0;
 
   readonly #listener: ResponseListener;
+  readonly #maxHeadBytes: number;
   #state = COMPLETE;
   #isHeadRequest = false;
   #interimResponses = 0;
@@ -95,8 +96,10 @@ export class ResponseParser {
   #chunkSizeDigits = 0;
   #extensionBytes = 0;
 
-  constructor(listener: ResponseListener) {
+  /** @param maxHeadBytes limit for a head and for trailers */
+  constructor(listener: ResponseListener, maxHeadBytes: number = MAX_HEAD_BYTES) {
     this.#listener = listener;
+    this.#maxHeadBytes = maxHeadBytes;
   }
 
   get isComplete(): boolean {
@@ -172,11 +175,11 @@ export class ResponseParser {
   /** Reads a head or trailers: lines up to an empty line. */
   #readBlock(buffer: Buffer, start: number, end: number): number {
     if (this.#state === HEAD && this.#text.length < PREFIX.length) this.#checkPrefix(buffer, start, end);
-    const limit = start + MAX_HEAD_BYTES - this.#text.length;
+    const limit = start + this.#maxHeadBytes - this.#text.length;
     let lastByte = this.#lastByte;
     let lineStart = start - this.#lineLength;
     for (let at = start; at < end; at++) {
-      if (at === limit) throw new InvalidResponse(3, `it has a head of more than ${MAX_HEAD_BYTES} bytes`);
+      if (at === limit) throw new InvalidResponse(3, `it has a head of more than ${this.#maxHeadBytes} bytes`);
       const byte = buffer[at] ?? 0;
       if (byte === LF) {
         if (lastByte !== CR) throw new InvalidResponse(3, 'it has a header line that does not end with CRLF');

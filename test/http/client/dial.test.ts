@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createServer, type TlsOptions, type TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { originOf } from '../../../src/http/client/dial.ts';
+import { originOf } from '../../../src/http/client/origin.ts';
 import { Secret } from '../../../src/secret.ts';
 import { issue } from '../../config/certificate.ts';
 import { iterations, poolTo, RawServer, response, send, sent, until } from './harness.ts';

@@ -3,8 +3,9 @@ import { type AddressInfo, createServer as createTcpServer, type Socket } from '
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { onTestFinished } from 'vitest';
 import type { ProxyError } from '../../../src/errors.ts';
-import { type Dial, directDial, originOf } from '../../../src/http/client/dial.ts';
+import { type Dial, dialFor } from '../../../src/http/client/dial.ts';
 import type { ClientRequest, Exchange, ResponseHandler } from '../../../src/http/client/http-exchange.ts';
+import { originOf } from '../../../src/http/client/origin.ts';
 import { ConnectionPool, type PoolOptions } from '../../../src/http/client/pool.ts';
 import { ReadBuffers } from '../../../src/http/client/read-buffers.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
@@ -203,5 +204,5 @@ export async function until(check: () => boolean): Promise<void> {
 
 /** Connects to this port of this machine, whatever the origin is. */
 export function dialTo(port: number): Dial {
-  return directDial(originOf(`http://127.0.0.1:${port}`));
+  return dialFor(originOf(`http://127.0.0.1:${port}`));
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { directDial, originOf } from '../../../src/http/client/dial.ts';
+import { dialFor } from '../../../src/http/client/dial.ts';
+import { originOf } from '../../../src/http/client/origin.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { iterations, poolTo, RawServer, Recorder, response, send, sent, until } from './harness.ts';
 
@@ -228,7 +229,7 @@ describe('a pool', () => {
 
   it('gives a free connection to the request that has waited longest for a new one', async () => {
     const server = await counting();
-    const direct = directDial(originOf(server.origin));
+    const direct = dialFor(originOf(server.origin));
     let isFirst = true;
     const pool = poolTo(server.origin, {
       // Only the first connection is ever opened.

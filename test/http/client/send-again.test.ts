@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type Dial, directDial, originOf } from '../../../src/http/client/dial.ts';
+import { type Dial, dialFor } from '../../../src/http/client/dial.ts';
+import { originOf } from '../../../src/http/client/origin.ts';
 import { freePort } from '../../support/free-port.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { iterations, poolTo, RawServer, response, send, sent, until } from './harness.ts';
@@ -10,7 +11,7 @@ const BODY = { kind: 'bytes', bytes: Buffer.from('pay') } as const;
 
 /** Fails the given number of times, then connects. */
 function failing(origin: string, times: number): { dial: Dial; dials: () => number } {
-  const direct = directDial(originOf(origin));
+  const direct = dialFor(originOf(origin));
   let dials = 0;
   const dial: Dial = (listener) => {
     dials += 1;
@@ -94,7 +95,7 @@ describe('connecting', () => {
 describe('an idle connection that was closed before a byte was written', () => {
   it.each([...REPEATABLE, ...OTHERS])('is replaced by another connection: %s', async (method) => {
     const server = await RawServer.start((_, { socket }) => socket.write(response()));
-    const direct = directDial(originOf(server.origin));
+    const direct = dialFor(originOf(server.origin));
     const opened: { destroy(): void }[] = [];
     const pool = poolTo(server.origin, {
       dial: (listener) => {
@@ -164,7 +165,7 @@ describe.each(Object.entries(BREAKS))('a reused connection whose server gets the
       if (requests.length === 1) socket.write(response());
       else socket[how]();
     });
-    const direct = directDial(originOf(server.origin));
+    const direct = dialFor(originOf(server.origin));
     const third = Promise.withResolvers<undefined>();
     let dials = 0;
     const pool = poolTo(server.origin, {
@@ -228,7 +229,7 @@ describe.each(Object.entries(BREAKS))('a reused connection whose server gets the
       if (requests.length === 1) socket.write(response());
       else socket[how]();
     });
-    const direct = directDial(originOf(server.origin));
+    const direct = dialFor(originOf(server.origin));
     let dials = 0;
     const pool = poolTo(server.origin, {
       dial: (listener) => {
