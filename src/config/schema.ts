@@ -342,6 +342,13 @@ const ROUTE_SETTINGS = {
       default: '16KiB',
     }),
   ),
+  rewrite_location: setting(
+    'rewriteLocation',
+    field(flag, {
+      doc: 'Rewrites `Location`, `Content-Location`, `Link` and `Refresh` in responses that lead to the API to the address of the route.',
+      default: true,
+    }),
+  ),
   max_body: setting(
     'maxBodyBytes',
     field(size('0', '1024GiB'), {

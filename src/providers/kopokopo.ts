@@ -11,8 +11,7 @@ export const kopokopo: Provider = {
   ],
   traps: [
     'There is no refresh token. A token lives one hour.',
-    'The response to a payment is a 201 with an empty body and a `Location` at the real host. Request its path from ' +
-      'Wakala.',
+    'The response to a payment is a 201 with an empty body and a `Location`, which leads to Wakala (`rewrite_location`).',
     'Requests without a `User-Agent` are rejected. Wakala sends one on token requests. The app must send one on API requests.',
     'Not confirmed: one guide names https://app.kopokopo.com for production tokens, the official clients ' +
       'https://api.kopokopo.com. If the latter fails, set `auth_server`.',

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { MAY_HAVE_ACTED, ProxyError } from '../errors.ts';
 import {
   compactHeaderName,
@@ -12,6 +13,7 @@ import {
 import type { Via } from '../http/via.ts';
 import type { Redaction } from '../redaction.ts';
 import type { RequestTrace } from '../telemetry/otlp.ts';
+import { hasLocations, type Locations } from './locations.ts';
 
 /** The headers that a route adds to API calls, and those of the client that it drops. */
 export interface RouteHeaders {
@@ -81,10 +83,17 @@ export function tracedHeaders(headers: Readonly<HeaderList>, trace: RequestTrace
 
 /**
  * The headers of a response in their order, without hop-by-hop headers and those that contain a secret. The provider's
- * `x-request-id` is renamed to `x-upstream-request-id`.
+ * `x-request-id` is renamed to `x-upstream-request-id`. With `locations`, references to the provider become those of the
+ * route for the client of `req`.
  * @throws ProxyError `upstream_invalid`
  */
-export function responseHeaders(raw: readonly string[], status: number, redaction: Redaction): HeaderList {
+export function responseHeaders(
+  raw: readonly string[],
+  status: number,
+  redaction: Redaction,
+  locations?: Locations,
+  req?: IncomingMessage,
+): HeaderList {
   const out: HeaderList = [];
   const hopByHop = connectionOptions(raw);
   for (let i = 0; i < raw.length; i += 2) {
@@ -95,7 +104,11 @@ export function responseHeaders(raw: readonly string[], status: number, redactio
     if (!isReturnedHeader(key) || hopByHop?.has(normalizeHeaderName(key)) === true) continue;
     // RFC 9110 8.6: no Content-Length on a 1xx or 204.
     if ((status === 204 || status < 200) && key === 'content-length') continue;
-    out.push(key === 'x-request-id' ? 'x-upstream-request-id' : name, value);
+    const isRewritten = locations !== undefined && req !== undefined && hasLocations(key);
+    out.push(
+      key === 'x-request-id' ? 'x-upstream-request-id' : name,
+      isRewritten ? locations.rewrite(key, value, req) : value,
+    );
   }
   return redaction.cleanHeaders(out);
 }

@@ -237,7 +237,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   onHead(status: number, reason: string, rawHeaders: string[]): void {
     this.#recordHead(status);
-    const headers = responseHeaders(rawHeaders, status, this.#redaction);
+    const headers = responseHeaders(rawHeaders, status, this.#redaction, this.#route.locations, this.#req);
     this.#readTokenUse(rawHeaders);
     const phrase = reasonPhrase(reason, status, this.#redaction);
     this.#response = new ClientResponse(this.#serverResponse(), status, phrase, headers);

@@ -9,6 +9,7 @@ import type { RouteStats } from '../telemetry/route-stats.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
 import { Deadlines } from './deadlines.ts';
 import type { RouteHeaders } from './headers.ts';
+import { Locations } from './locations.ts';
 import { DeadTokenRules } from './replay.ts';
 import { TokenPathGuard } from './token-paths.ts';
 
@@ -52,6 +53,8 @@ export class Route {
   /** Path of the API base URL, prepended to every forwarded path: `/api/v1`, or empty. */
   readonly basePath: string;
   readonly headers: RouteHeaders;
+  /** Undefined if `rewrite_location` is off. */
+  readonly locations: Locations | undefined;
   readonly deadToken: DeadTokenRules;
   readonly tokenPaths: TokenPathGuard;
   readonly deadlines: Deadlines;
@@ -78,6 +81,7 @@ export class Route {
     this.stats = stats;
     this.basePath = basePathOf(config.upstream);
     this.headers = routeHeaders(config, via);
+    this.locations = config.rewriteLocation ? new Locations(config) : undefined;
     this.deadToken = new DeadTokenRules(config.provider.deadToken);
     this.tokenPaths = tokenPaths ?? new TokenPathGuard(config);
     this.deadlines = new Deadlines(config.timeoutMs);

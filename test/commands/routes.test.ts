@@ -124,6 +124,7 @@ describe('routes', () => {
       connect_timeout_ms: 5000,
       host_header: null,
       max_response_header_bytes: 16 * 1024,
+      rewrite_location: true,
       max_body_bytes: 10 * 1024 ** 2,
       replay_limit_bytes: 64 * 1024,
       replay: true,

@@ -33,8 +33,11 @@ export interface BothWays {
   readonly baseUrl: string;
 }
 
-/** A provider twice: alone, and behind a proxy with a route of its name. `top`: keys beside `routes`. */
-export async function startBothWays(name: string, top: Settings = {}): Promise<BothWays> {
+/** A provider twice: alone, and behind a proxy with a route of its name. `top`: keys beside `routes`; `route`: keys of the route. */
+export async function startBothWays(
+  name: string,
+  { route = {}, ...top }: Settings & { readonly route?: Settings } = {},
+): Promise<BothWays> {
   const provider = providerNamed(name);
   if (provider === undefined) throw new Error(`no provider is named ${name}`);
   // Old axios sends even calls to this machine to it.
@@ -48,7 +51,7 @@ export async function startBothWays(name: string, top: Settings = {}): Promise<B
   };
   const direct = await start(provider);
   const emulator = await start(provider);
-  const proxy = await startProxy({ ...top, routes: { [`/${name}/*`]: routeToEmulator(emulator) } }, clock);
+  const proxy = await startProxy({ ...top, routes: { [`/${name}/*`]: routeToEmulator(emulator, route) } }, clock);
   const [id = '', secret = ''] = [...direct.credentials.values()].map((credential) => credential.reveal());
   return { clock, direct, right: { id, secret }, emulator, proxy, baseUrl: `http://127.0.0.1:${proxy.port}/${name}` };
 }
