@@ -16,6 +16,7 @@ import { neededFields, OAUTH2, readOAuth2, refuseOAuth2 } from './resolve-oauth2
 import { fallbackOf, type RouteInput, type RouteSettings, settingDefault, SETTINGS, token } from './schema.ts';
 import type { Path } from './source.ts';
 import {
+  type ApiCredentials,
   buildProvider,
   type ExchangeContext,
   exchangesOf,
@@ -23,6 +24,7 @@ import {
   loginPaths,
   responseHeadersOf,
   tokenHeaderOf,
+  tokenQueryOf,
   withResponseHeaders,
 } from './token-exchange.ts';
 import { checkedUrl, isHeaderValue, pathError } from './values.ts';
@@ -222,7 +224,8 @@ function readHosts(
 ): Hosts | undefined {
   const read = (key: 'upstream' | 'auth_server') => {
     const text = input[key];
-    return text === undefined ? undefined : checkedUrl([...path, key], text, environment, report);
+    if (text === undefined || hasPlaceholder([...path, key], text, report)) return undefined;
+    return checkedUrl([...path, key], text, environment, report);
   };
   const defaultHosts = builtIn?.hosts?.[environment];
   const [upstream, authServer] = [read('upstream'), read('auth_server')];
@@ -235,6 +238,18 @@ function readHosts(
     return undefined;
   }
   return { upstream: api, authServer: authServer ?? defaultHosts?.auth ?? api };
+}
+
+/** Reports a `{name}` in a base URL, where nothing replaces it. */
+function hasPlaceholder(path: Path, url: string, report: Diagnostics): boolean {
+  const name = /\{([A-Za-z_]\w*)\}/.exec(url)?.[1];
+  if (name === undefined) return false;
+  const text = /token/i.test(name)
+    ? `\`{${name}}\`: a token in a path ends up in the logs of every server on the way, so Wakala does not put it there; ` +
+      'if the API takes it as a query parameter, set `token_query`'
+    : `\`{${name}}\` is not replaced in a base URL; write the value itself`;
+  report.problem(path, text);
+  return true;
 }
 
 /** A route before its provider is resolved. */
@@ -252,21 +267,22 @@ function readProvider(route: UnresolvedRoute, context: ExchangeContext): Provide
   const { report } = context;
   const headers = headersOf([...path, 'headers'], base?.headers ?? [], input.headers ?? {}, context);
   const tokenHeader = tokenHeaderOf(path, base?.tokenHeader, input, headers, report);
-  const apiHeaders = { headers, tokenHeader };
+  const tokenQuery = tokenQueryOf(path, input, report);
+  const api: ApiCredentials = { headers, tokenHeader, tokenQuery };
   if (base !== undefined && isFixed(base.token)) {
     for (const key of ['token', 'encoding', 'headers_from_token'] as const) {
       const text = `\`${base.name}\` requests no token; remove \`${key}\`, or remove \`provider\``;
       if (input[key] !== undefined) report.problem(path, text, key);
     }
-    return { ...base, headers, ...(tokenHeader && { tokenHeader }) };
+    return { ...base, headers, ...(tokenHeader && { tokenHeader }), ...(tokenQuery && { tokenQuery }) };
   }
   const known = base === undefined || isFixed(base.token) ? undefined : base.token.response.headers;
-  const responseHeaders = responseHeadersOf(path, known, input, apiHeaders, report);
+  const responseHeaders = responseHeadersOf(path, known, input, api, report);
   const resolved = exchangesOf(path, base, input, context);
   if (resolved === undefined || hosts === undefined) return undefined;
   const exchanges = withResponseHeaders(resolved, responseHeaders);
   const logins = loginPaths(exchanges, hosts.upstream, hosts.authServer);
-  return buildProvider(base, { name, token: input.token, loginPaths: logins }, exchanges, apiHeaders);
+  return buildProvider(base, { name, token: input.token, loginPaths: logins }, exchanges, api);
 }
 
 const DEFAULT_TOKEN_TIMEOUT_MS = fallbackOf(token.shape.timeout);

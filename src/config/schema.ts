@@ -534,6 +534,13 @@ const route = field(
         omitted: "the provider's, usually `Authorization: Bearer`",
       },
     ),
+    token_query: field(text, {
+      doc:
+        'Name of the query parameter that carries the token on API requests, in place of a header. Set `token_header` too ' +
+        'to send both.',
+      omitted: 'none; a header carries the token',
+      examples: ['access_token'],
+    }),
     headers_from_token: field(texts, {
       doc: 'Headers set on every API request from the token response: dotted paths into its JSON.',
       omitted: "the provider's, or none",

@@ -15,6 +15,7 @@ import {
   type Samples,
   type TokenHeader,
   type TokenPath,
+  type TokenQueryParameter,
 } from '../providers/provider.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { Templates } from './interpolate.ts';
@@ -87,12 +88,19 @@ function readRefresh(
   return readExchange(path, refresh, known, context, ['refresh_token']);
 }
 
+/** What API requests carry. */
+export interface ApiCredentials {
+  readonly headers: readonly HeaderRule[];
+  readonly tokenHeader: TokenHeader | undefined;
+  readonly tokenQuery: TokenQueryParameter | undefined;
+}
+
 /** The provider of a route: the settings of the route merged over the built-in provider, or over defaults. */
 export function buildProvider(
   base: Provider | undefined,
   route: { readonly name: string; readonly token: TokenInput | undefined; readonly loginPaths: readonly TokenPath[] },
   { token, refresh }: Exchanges,
-  { headers, tokenHeader }: { readonly headers: readonly HeaderRule[]; readonly tokenHeader: TokenHeader | undefined },
+  { headers, tokenHeader, tokenQuery }: ApiCredentials,
 ): Provider {
   const deadToken = route.token?.dead_token?.map(responseRule) ?? base?.deadToken ?? [{ status: 401 }];
   const deniedToken = route.token?.denied_token?.map(responseRule) ?? base?.deniedToken;
@@ -119,6 +127,7 @@ export function buildProvider(
     deadToken,
     ...(deniedToken && { deniedToken }),
     ...(tokenHeader && { tokenHeader }),
+    ...(tokenQuery && { tokenQuery }),
     headers,
     tokenPaths: [...(base?.tokenPaths ?? []), ...route.loginPaths.filter((login) => !hasPath(base, login))],
     ...(base?.readOnlyCall && { readOnlyCall: base.readOnlyCall }),
@@ -319,6 +328,19 @@ export function tokenHeaderOf(
     report.problem([...at, 'scheme'], 'must be one word such as `Bearer`, or empty; Wakala adds the space after it');
   }
   return { name, scheme };
+}
+
+/** The query parameter that carries the token. */
+export function tokenQueryOf(
+  path: Path,
+  { token_query: name, token_header: header }: RouteInput,
+  report: Diagnostics,
+): TokenQueryParameter | undefined {
+  if (name === undefined) return undefined;
+  if (!/^[\w.~-]{1,100}$/.test(name)) {
+    report.problem([...path, 'token_query'], 'must be a name of letters, digits, `_`, `-`, `.` and `~`');
+  }
+  return { name, withHeader: header !== undefined };
 }
 
 function isAuthorization(name: string): boolean {

@@ -113,6 +113,13 @@ function refusalReason(
     return 'refuse_next_calls is set';
   }
   if (switches.refusePath !== undefined && path.startsWith(switches.refusePath)) return 'refuse_path is set';
+  const isKnown = (token: string) =>
+    issuer.accepts(token) ? undefined : 'the token is expired, revoked or not from this emulator';
+  if (provider.tokenQuery !== undefined) {
+    const [value, ...more] = c.req.queries(provider.tokenQuery.name) ?? [];
+    if (value === undefined || more.length > 0) return `expected one query parameter ${provider.tokenQuery.name}`;
+    if (!provider.tokenQuery.withHeader) return isKnown(value);
+  }
   const header = provider.tokenHeader ?? DEFAULT_TOKEN_HEADER;
   const name = header.name === DEFAULT_TOKEN_HEADER.name ? 'Authorization' : header.name;
   const [value, ...more] = headerValues(c, header.name);
@@ -121,7 +128,7 @@ function refusalReason(
   const bareToken = providerEmulator.acceptsBareToken === true ? tokenIn(value, { ...header, scheme: '' }) : undefined;
   const token = tokenIn(value, header) ?? bareToken;
   if (token === undefined) return `${name} is not ${header.scheme === '' ? '' : `"${header.scheme}" and `}one token`;
-  return issuer.accepts(token) ? undefined : 'the token is expired, revoked or not from this emulator';
+  return isKnown(token);
 }
 
 /** The token after its scheme. Schemes are case-insensitive (RFC 9110 11.1). */

@@ -113,6 +113,13 @@ export interface TokenHeader {
 
 export const DEFAULT_TOKEN_HEADER: TokenHeader = { name: 'authorization', scheme: 'Bearer' };
 
+/** The query parameter that carries the token on API requests. */
+export interface TokenQueryParameter {
+  readonly name: string;
+  /** Whether a header carries the token too. */
+  readonly withHeader: boolean;
+}
+
 /** A header that is set on API requests. */
 export interface HeaderRule {
   readonly name: string;
@@ -175,6 +182,8 @@ export interface Provider {
   readonly deniedToken?: readonly ResponseRule[];
   /** Default: `Authorization: Bearer`. */
   readonly tokenHeader?: TokenHeader;
+  /** Default: none. */
+  readonly tokenQuery?: TokenQueryParameter;
   readonly headers: readonly HeaderRule[];
   readonly tokenPaths: readonly TokenPath[];
   /** What `wakala doctor --call` sends. Default: a GET of the base URL. */

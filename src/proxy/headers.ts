@@ -35,13 +35,13 @@ export interface RouteHeaders {
  * The headers of an API call: the client's in their order, without hop-by-hop and replaced ones, then the route's, then
  * `Via`, the token and the headers issued with it. The client's `Connection` options apply only to its own headers, so
  * that a client cannot remove the token.
- * @param authorization value of the header that carries the token
+ * @param authorization value of the header that carries the token. Undefined: none does
  * @throws ProxyError `loop_detected`
  */
 export function requestHeaders(
   raw: readonly string[],
   route: RouteHeaders,
-  authorization: string,
+  authorization: string | undefined,
   tokenHeaders: Readonly<HeaderList> = [],
 ): HeaderList {
   const out: HeaderList = [];
@@ -61,7 +61,8 @@ export function requestHeaders(
     if (!hasHeader(out, normalizeHeaderName(name))) out.push(name, value);
   }
   for (const [name, value] of route.set) out.push(name, value);
-  out.push('via', viaOf(viaValues, route.via), route.tokenHeader ?? 'authorization', authorization);
+  out.push('via', viaOf(viaValues, route.via));
+  if (authorization !== undefined) out.push(route.tokenHeader ?? 'authorization', authorization);
   if (tokenHeaders.length > 0) out.push(...tokenHeaders);
   return out;
 }

@@ -216,7 +216,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       this.#attemptRecord = this.#record.onAttempt(sentAtMs);
       const request: ClientRequest = {
         method: this.#call.method,
-        target: this.#call.path + target.query,
+        target: this.#call.path + route.query(token, target.query),
         headers: trace === undefined ? headers : tracedHeaders(headers, trace),
         body: this.#body,
       };

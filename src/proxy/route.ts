@@ -12,6 +12,7 @@ import type { RouteHeaders } from './headers.ts';
 import { Locations } from './locations.ts';
 import { DeadTokenRules } from './replay.ts';
 import { TokenPathGuard } from './token-paths.ts';
+import { TokenQuery } from './token-query.ts';
 
 /** Finds the route of a raw path: the one with the longest prefix that ends on a segment boundary. */
 export class RouteTable<R extends { readonly prefix: string }> {
@@ -59,9 +60,11 @@ export class Route {
   readonly tokenPaths: TokenPathGuard;
   readonly deadlines: Deadlines;
   readonly stats: RouteStats;
+  readonly #tokenQuery: TokenQuery | undefined;
   /** The token that the fields below were made from. */
   #lastToken: Token | undefined;
-  #authorization = '';
+  #authorization: string | undefined;
+  #tokenParameter = '';
   #tokenHeaders: Readonly<HeaderList> = [];
   #redaction: Redaction | undefined;
 
@@ -85,12 +88,21 @@ export class Route {
     this.deadToken = new DeadTokenRules(config.provider.deadToken);
     this.tokenPaths = tokenPaths ?? new TokenPathGuard(config);
     this.deadlines = new Deadlines(config.timeoutMs);
+    const { tokenQuery } = config.provider;
+    this.#tokenQuery = tokenQuery && new TokenQuery(tokenQuery.name);
   }
 
-  /** The value of the header that carries the token. Cached per token. */
-  authorization(token: Token): string {
+  /** The value of the header that carries the token. Undefined if only the query carries it. Cached per token. */
+  authorization(token: Token): string | undefined {
     this.#prepare(token);
     return this.#authorization;
+  }
+
+  /** The query of an API call: the client's, with the token if the route has `token_query`. It is secret then. */
+  query(token: Token, query: string): string {
+    if (this.#tokenQuery === undefined) return query;
+    this.#prepare(token);
+    return this.#tokenQuery.withParameter(query, this.#tokenParameter);
   }
 
   /** Other headers that the token endpoint issued with the token, such as a session ID. Cached per token. */
@@ -113,9 +125,13 @@ export class Route {
   #prepare(token: Token): void {
     if (token === this.#lastToken) return;
     this.#lastToken = token;
-    const { scheme } = this.config.provider.tokenHeader ?? DEFAULT_TOKEN_HEADER;
+    const { tokenHeader, tokenQuery } = this.config.provider;
+    const { scheme } = tokenHeader ?? DEFAULT_TOKEN_HEADER;
     const accessToken = token.accessToken.reveal();
-    this.#authorization = scheme === '' ? accessToken : `${scheme} ${accessToken}`;
+    if (tokenQuery?.withHeader !== false) {
+      this.#authorization = scheme === '' ? accessToken : `${scheme} ${accessToken}`;
+    }
+    if (this.#tokenQuery !== undefined) this.#tokenParameter = this.#tokenQuery.parameter(accessToken);
     this.#tokenHeaders = token.headers.flatMap(([name, value]) => [name, value.reveal()]);
     this.#redaction = undefined;
   }

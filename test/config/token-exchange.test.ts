@@ -49,6 +49,35 @@ describe('token_header', () => {
   });
 });
 
+describe('token_query', () => {
+  it('carries the token alone, unless `token_header` is set too', () => {
+    expect(mpesaRoute('token_query: key').provider.tokenQuery).toEqual({ name: 'key', withHeader: false });
+    const both = mpesaRoute('token_query: key', 'token_header: {scheme: Bearer}').provider;
+    expect(both.tokenQuery).toEqual({ name: 'key', withHeader: true });
+    expect(mpesaRoute().provider.tokenQuery).toBeUndefined();
+  });
+
+  it('works for a fixed key too', () => {
+    const { provider } = routeOf(`${STATIC}    token_query: key\n`);
+    expect(provider.tokenQuery).toEqual({ name: 'key', withHeader: false });
+  });
+
+  it.each(['""', '"a b"', '"a=b"', '"key[]"', '"%6b"'])('%s is a problem', (name) => {
+    expect(problemsOf(mpesaWith(`token_query: ${name}`))).toEqual([
+      expect.stringMatching(/^5:18 routes\.\/mpesa\/\*\.token_query \| .*letters, digits/),
+    ]);
+  });
+
+  it.each([
+    ['upstream: "https://a.example/bot{access_token}/"', 'set `token_query`'],
+    ['upstream: "https://a.example/{accessToken}"', 'set `token_query`'],
+    ['upstream: "https://{tenant}.a.example"', '`{tenant}` is not replaced in a base URL'],
+    ['auth_server: "https://a.example/{tenant}"', '`{tenant}` is not replaced in a base URL'],
+  ])('a placeholder in a base URL is a problem: %s', (line, reason) => {
+    expect(problemsOf(mpesaWith(line))).toEqual([expect.stringContaining(reason)]);
+  });
+});
+
 describe('headers_from_token', () => {
   it('is read from every token response, including a refresh', () => {
     const route = routeOf(

@@ -64,6 +64,6 @@ function routeToEmulator(route: RouteConfig, { apiUrl, authUrl }: Emulator): Rou
 }
 
 /** Routes with the same token requests share an emulator, whatever their hosts, credentials and headers. */
-function definitionKey({ name, token, refresh, tokenHeader, samples }: Provider): string {
-  return JSON.stringify([name, token, refresh, tokenHeader, samples]);
+function definitionKey({ name, token, refresh, tokenHeader, tokenQuery, samples }: Provider): string {
+  return JSON.stringify([name, token, refresh, tokenHeader, tokenQuery, samples]);
 }

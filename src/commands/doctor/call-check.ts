@@ -66,7 +66,7 @@ export async function checkCall(config: RouteConfig, token: Token, context: Call
     return skipped(`${call.label} is a token endpoint of a route: not sent`);
   }
   const headers = requestHeaders(CLIENT_HEADERS, route.headers, route.authorization(token), route.tokenHeaders(token));
-  const target = (route.basePath + call.path || '/') + call.query;
+  const target = (route.basePath + call.path || '/') + route.query(token, call.query);
   const request: ClientRequest = { method: 'GET', target, headers, body: { kind: 'none' } };
   const startMs = clock.now();
   const response = await send(pool, request, { timeoutMs: config.timeoutMs, clock });
