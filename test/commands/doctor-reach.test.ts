@@ -6,10 +6,11 @@ import { systemClock } from '../../src/clock.ts';
 import { checkEndpoint } from '../../src/commands/doctor/network-checks.ts';
 import type { Probes } from '../../src/commands/doctor/probes.ts';
 import { checkEnvironment } from '../../src/commands/doctor/run-checks.ts';
-import { guardedLookup } from '../../src/http/ip-address.ts';
+import type { ConnectOptions, EgressRules } from '../../src/http/client/connect-options.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { fixedToken } from '../../src/providers/static.ts';
-import { issue } from '../config/certificate.ts';
+import { Secret } from '../../src/secret.ts';
+import { issue, type Issued } from '../config/certificate.ts';
 import { freePort } from '../support/free-port.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import {
@@ -20,6 +21,7 @@ import {
   matching,
   mpesaRoute,
   serve,
+  serveProxy,
   serveSockets,
   serveTls,
   tokens,
@@ -27,8 +29,11 @@ import {
 
 const DAY_MS = 86_400_000;
 
-function endpoint(origin: string, replaced: Partial<Probes> = {}) {
-  return checkEndpoint(origin, 'upstream', { clock: systemClock, lookup: guardedLookup, ...replaced });
+function endpoint(
+  url: string,
+  { connection = {}, ...probes }: Partial<Probes> & { readonly connection?: ConnectOptions } = {},
+) {
+  return checkEndpoint({ url, key: 'upstream', connection }, { clock: systemClock, ...probes });
 }
 
 describe('the name of a host', () => {
@@ -119,19 +124,22 @@ describe('a certificate', () => {
     const port = await serveTls(issue({ name: 'provider', issuer: authority, to: from(100.5) }));
     expect((await endpoint(`https://localhost:${port}`, { lookup: everyNameIsHere })).tls).toMatchObject({
       result: 'ok',
-      what: 'TLSv1.3, certificate valid for 100 more days',
+      what: 'TLSv1.3, certificate valid for 100 more days; provider <- our own authority',
     });
     expect((await endpoint(`https://127.0.0.1:${port}`)).tls.result).toBe('ok');
   });
 
   it.each([
-    [13.9, 'warning', '13 more days.'],
-    [1.5, 'warning', '1 more day.'],
+    [13.9, 'warning', '13 more days'],
+    [1.5, 'warning', '1 more day'],
     [14.1, 'ok', '14 more days'],
   ])('with %d days left gets: %s', async (days, result, what) => {
     const port = await serveTls(issue({ name: 'provider', issuer: authority, to: from(days) }));
     const found = await endpoint(`https://127.0.0.1:${port}`);
-    expect(found.tls).toMatchObject({ result, what: `TLSv1.3, certificate valid for ${what}` });
+    expect(found.tls).toMatchObject({
+      result,
+      what: containing(`TLSv1.3, certificate valid for ${what}; provider <- `),
+    });
   });
 
   it.each([
@@ -164,11 +172,36 @@ describe('a certificate', () => {
 
   it('for another name has a diagnosis with the names it is for', async () => {
     const port = await serveTls(issue({ name: 'provider', issuer: authority }));
-    const found = await endpoint(`https://api.example:${port}`, { lookup: everyNameIsHere });
+    const connection = { tls: { serverName: 'api.example' } };
+    const found = await endpoint(`https://127.0.0.1:${port}`, { connection });
     expect(found.tls).toMatchObject({
       result: 'failed',
       what: containing(' is for localhost, 127.0.0.1 (ERR_TLS_CERT_ALTNAME_INVALID).'),
     });
+  });
+
+  it('in the chain that ends first gets a warning', async () => {
+    const middle = issue({ name: 'middle', isCa: true, issuer: authority, to: from(9.5) });
+    const leaf = issue({ name: 'provider', issuer: middle, to: from(100.5) });
+    const port = await serveTls({ ...leaf, cert: leaf.cert + middle.cert });
+    expect((await endpoint(`https://127.0.0.1:${port}`)).tls).toMatchObject({
+      result: 'warning',
+      what: 'TLSv1.3, certificate valid for 100 more days; `middle` in its chain valid for 9 more days; provider <- middle <- our own authority.',
+      hint: containing(`before ${from(9.5).toISOString().slice(0, 10)}.`),
+    });
+  });
+
+  it('of a private authority, for another name, is trusted with `tls.ca` and `tls.server_name`', async () => {
+    const own = issue({ name: 'private authority', isCa: true });
+    const port = await serveTls(issue({ name: 'api.internal', issuer: own, names: ['api.internal'] }));
+    const connection = { tls: { ca: [own.cert], serverName: 'api.internal' } };
+    expect((await endpoint(`https://127.0.0.1:${port}`, { connection })).tls).toMatchObject({
+      result: 'ok',
+      what: matching(
+        /^TLSv1\.3 with `tls\.ca` and the name api\.internal, certificate valid for .*; api\.internal <- /,
+      ),
+    });
+    expect((await endpoint(`https://127.0.0.1:${port}`)).tls.result).toBe('failed');
   });
 
   it('that is not trusted keeps the credentials from being sent: exit code 5', async () => {
@@ -214,6 +247,172 @@ describe('a certificate', () => {
     await greeted.promise;
     await clock.advance(5000);
     expect((await found).tls.what).toContain('did not finish the TLS handshake within 5 s');
+  });
+});
+
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('a client certificate in %s', (version) => {
+  const authority = issue({ name: 'server authority', isCa: true });
+  const clients = issue({ name: 'client authority', isCa: true });
+  const server = issue({ name: 'bank', issuer: authority });
+  const demanding = () =>
+    serveTls(server, undefined, { ca: clients.cert, requestCert: true, rejectUnauthorized: true, maxVersion: version });
+  const tlsOf = (client: Issued | undefined) => ({
+    ca: [authority.cert],
+    ...(client && { cert: client.cert, key: new Secret(client.key) }),
+  });
+
+  it('that the server demands is named, with exit code 5', async () => {
+    const upstream = `https://127.0.0.1:${await demanding()}`;
+    const connection = { tls: tlsOf(undefined) };
+    const { tls } = await endpoint(upstream, { connection });
+    expect(tls).toMatchObject({ result: 'failed', failure: 'unreachable' });
+    expect(tls.hint).toMatch(/`tls\.cert` and `tls\.key`/);
+    const route = mpesaRoute({ upstream, authServer: await serve(tokens()), connection });
+    const { code, check } = await diagnosed([route], { call: true });
+    expect([check('tls').result, check('token').result, check('call').result]).toEqual(['failed', 'ok', 'skipped']);
+    expect(code).toBe(5);
+  });
+
+  it('that the server accepts is shown with its remaining days', async () => {
+    const port = await demanding();
+    const judged = async (days: number) => {
+      const to = new Date(Date.now() + days * DAY_MS);
+      const connection = { tls: tlsOf(issue({ name: 'our shop', issuer: clients, to })) };
+      return (await endpoint(`https://127.0.0.1:${port}`, { connection })).tls;
+    };
+    expect(await judged(50.5)).toMatchObject({
+      result: 'ok',
+      what: containing('; client certificate `our shop` valid for 50 more days'),
+    });
+    expect(await judged(3.5)).toMatchObject({
+      result: 'warning',
+      what: containing('; client certificate `our shop` valid for 3 more days.'),
+      hint: containing('`tls.cert`'),
+    });
+  });
+
+  it('that the server does not accept is named', async () => {
+    const connection = { tls: tlsOf(issue({ name: 'another shop' })) };
+    const { tls } = await endpoint(`https://127.0.0.1:${await demanding()}`, { connection });
+    expect(tls).toMatchObject({
+      result: 'failed',
+      failure: 'unreachable',
+      hint: containing('check `tls.cert` and `tls.key`'),
+    });
+  });
+
+  it('that the server does not demand is not needed', async () => {
+    const port = await serveTls(server, undefined, {
+      requestCert: true,
+      rejectUnauthorized: false,
+      maxVersion: version,
+    });
+    const connection = { tls: tlsOf(undefined) };
+    expect((await endpoint(`https://127.0.0.1:${port}`, { connection })).tls.result).toBe('ok');
+  });
+
+  it('is sent with the request of `--call`', async () => {
+    let subject: unknown;
+    const port = await serveTls(
+      server,
+      (request, response) => {
+        if (request.socket instanceof tls.TLSSocket) subject = request.socket.getPeerCertificate().subject?.CN;
+        response.end('{}');
+      },
+      { ca: clients.cert, requestCert: true, rejectUnauthorized: true, maxVersion: version },
+    );
+    const connection = { tls: tlsOf(issue({ name: 'our shop', issuer: clients })) };
+    const upstream = `https://127.0.0.1:${port}`;
+    const { check } = await diagnosed([mpesaRoute({ upstream, authServer: await serve(tokens()), connection })], {
+      call: true,
+    });
+    expect([check('call').result, subject]).toEqual(['ok', 'our shop']);
+  });
+});
+
+describe('an egress proxy', () => {
+  const authority = issue({ name: 'proxied authority', isCa: true });
+  const egressOf = (port: number, authorization?: string): EgressRules => {
+    const proxy = {
+      ...{ isTls: false, host: '127.0.0.1', port, source: 'egress_proxy' },
+      ...(authorization !== undefined && { authorization: new Secret(authorization) }),
+    };
+    return { http: proxy, https: proxy };
+  };
+
+  it('is checked first, then the tunnel through it; it looks up the name', async () => {
+    const proxy = await serveProxy();
+    const port = await serveTls(issue({ name: 'provider', issuer: authority }));
+    const connection = { tls: { ca: [authority.cert] }, egress: egressOf(proxy.port) };
+    const found = await endpoint(`https://localhost:${port}`, { connection, lookup: brokenLookup('ENOTFOUND') });
+    expect(found).toMatchObject({
+      proxy: { result: 'ok', what: matching(/^connected to 127\.0\.0\.1:\d+ \(`egress_proxy`\) in /) },
+      dns: { result: 'skipped', what: 'the egress proxy looks up the name' },
+      tcp: { result: 'ok', what: containing(`opened a tunnel to localhost:${port} in `) },
+      tls: { result: 'ok' },
+    });
+    expect(new Set(proxy.requests)).toEqual(new Set([`CONNECT localhost:${port}`]));
+  });
+
+  it('is used for the request of `--call` and for the token', async () => {
+    const proxy = await serveProxy();
+    const api = await serve(tokens());
+    const egress = egressOf(proxy.port);
+    const route = mpesaRoute({ upstream: api, authServer: api, connection: { egress }, tokenConnection: { egress } });
+    const { code, check } = await diagnosed([route], { call: true });
+    expect([check('proxy').result, check('tcp').result, check('token').result, check('call').result]).toEqual([
+      'ok',
+      'skipped',
+      'ok',
+      'ok',
+    ]);
+    expect(proxy.requests).toEqual([`GET ${api}/oauth/v1/generate?grant_type=client_credentials`, `GET ${api}/`]);
+    expect(code).toBe(0);
+  });
+
+  it.each([
+    [407, 'requires a login (HTTP 407)', 'user and password in `egress_proxy`'],
+    [403, 'did not connect to 127.0.0.1:1 (HTTP 403)', 'Allow CONNECT'],
+    [502, 'did not connect to 127.0.0.1:1 (HTTP 502)', 'its log'],
+  ])('that responds %i to the request for a tunnel is named', async (status, what, hint) => {
+    const proxy = await serveProxy(status);
+    const connection = { egress: egressOf(proxy.port, 'Basic c2VjcmV0LWNhbmFyeQ==') };
+    const found = await endpoint('https://127.0.0.1:1', { connection });
+    expect(found).toMatchObject({ proxy: { result: 'ok' }, tcp: { result: 'failed', failure: 'unreachable' } });
+    expect(found.tcp.what).toContain(what);
+    expect(found.tcp.hint).toContain(hint);
+    expect(found.tls).toMatchObject({ result: 'skipped', what: 'there is no connection' });
+    expect(JSON.stringify(found)).not.toMatch(/canary|c2VjcmV0/);
+  });
+
+  it('that cannot be reached makes the other checks pointless', async () => {
+    const connection = { egress: egressOf(await freePort()) };
+    const found = await endpoint('https://api.example', { connection });
+    expect(found.proxy).toMatchObject({
+      result: 'failed',
+      failure: 'unreachable',
+      what: containing('The egress proxy cannot be used.'),
+      hint: containing('`egress_proxy`'),
+    });
+    expect([found.dns.result, found.tcp.result, found.tls.result]).toEqual(['skipped', 'skipped', 'skipped']);
+  });
+
+  it('is not used for the hosts of `noProxy`', async () => {
+    const connection = { egress: { ...egressOf(await freePort()), noProxy: ['127.0.0.1'] } };
+    const found = await endpoint(`http://127.0.0.1:${await serveSockets()}`, { connection });
+    expect([found.proxy, found.tcp.result]).toEqual([undefined, 'ok']);
+  });
+
+  it('gets requests for a link-local address that is allowed', async () => {
+    const connection = { egress: egressOf((await serveProxy(502)).port), allowAddresses: ['169.254.171.0/24'] };
+    const found = await endpoint('https://169.254.171.1', { connection });
+    expect(found.dns).toMatchObject({ result: 'ok', what: '169.254.171.1 is an IP address' });
+  });
+
+  it('gets no request for a metadata address', async () => {
+    const proxy = await serveProxy();
+    const found = await endpoint('https://169.254.169.254', { connection: { egress: egressOf(proxy.port) } });
+    expect([found.dns.result, found.tcp.result, proxy.requests]).toEqual(['failed', 'skipped', []]);
   });
 });
 

@@ -1,13 +1,15 @@
 import { once } from 'node:events';
-import { createServer as createHttpServer, type RequestListener } from 'node:http';
+import { createServer as createHttpServer, request as httpRequest, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import {
   type AddressInfo,
+  connect,
   createServer as createTcpServer,
   type LookupFunction,
   type Server,
   type Socket,
 } from 'node:net';
+import type { TlsOptions } from 'node:tls';
 import { expect, onTestFinished } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import type { CheckName, CheckResult } from '../../src/commands/doctor/check-result.ts';
@@ -18,7 +20,6 @@ import { runChecks } from '../../src/commands/doctor/run-checks.ts';
 import type { Config, RouteConfig } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
-import { guardedLookup } from '../../src/http/ip-address.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import type { Issued } from '../config/certificate.ts';
 import { configFile } from '../support/proxy-process.ts';
@@ -81,7 +82,7 @@ export async function diagnosed(
   routes: readonly RouteConfig[],
   { call = false, ...replaced }: Partial<Probes> & { readonly call?: boolean } = {},
 ) {
-  const probes = { clock: systemClock, lookup: guardedLookup, transport: network(), ...replaced };
+  const probes = { clock: systemClock, transport: network(), ...replaced };
   const checks = await runChecks({ tokenStore: undefined, routes }, routes, {
     origins: () => undefined,
     probes,
@@ -104,8 +105,42 @@ export async function serve(listener: RequestListener): Promise<string> {
 }
 
 /** The same over TLS. @returns its port */
-export async function serveTls({ cert, key }: Issued, listener: RequestListener = (_, response) => response.end('{}')) {
-  return await listening(createHttpsServer({ cert, key }, listener));
+export async function serveTls(
+  { cert, key }: Issued,
+  listener: RequestListener = (_, response) => response.end('{}'),
+  options: TlsOptions = {},
+) {
+  return await listening(createHttpsServer({ cert, key, ...options }, listener));
+}
+
+/**
+ * An HTTP proxy on loopback, with the requests that it got. It opens tunnels, forwards requests in absolute form, and
+ * ends with the test.
+ * @param refusal a status that it sends in place of opening a tunnel
+ */
+export async function serveProxy(refusal?: number) {
+  const requests: string[] = [];
+  const server = createHttpServer((request, response) => {
+    requests.push(`${request.method} ${request.url}`);
+    const forwarded = httpRequest(request.url ?? '', { method: request.method, headers: request.headers });
+    forwarded.on('response', (got) => got.pipe(response.writeHead(got.statusCode ?? 0, got.headers)));
+    request.pipe(forwarded);
+  });
+  server.on('connect', (request, socket: Socket) => {
+    requests.push(`CONNECT ${request.url}`);
+    if (refusal !== undefined) {
+      socket.end(`HTTP/1.1 ${refusal} Refused\r\ncontent-length: 0\r\n\r\n`);
+      return;
+    }
+    const { hostname, port } = new URL(`http://${request.url}`);
+    const tunnel = connect(Number(port), hostname, () => {
+      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      socket.pipe(tunnel).pipe(socket);
+    });
+    tunnel.on('error', () => socket.destroy());
+    socket.on('error', () => tunnel.destroy());
+  });
+  return { port: await listening(server), requests };
 }
 
 /** A TCP server whose connections `onSocket` handles. @returns the port */

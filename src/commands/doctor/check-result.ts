@@ -46,9 +46,11 @@ export interface CheckResult {
 /** Public names in the JSON report. `auth_` stands for the host of the token endpoint, if that is another host. */
 export type CheckName =
   | 'environment'
+  | 'proxy'
   | 'dns'
   | 'tcp'
   | 'tls'
+  | 'auth_proxy'
   | 'auth_dns'
   | 'auth_tcp'
   | 'auth_tls'

@@ -3,7 +3,6 @@ import type { RouteConfig } from '../../config/config.ts';
 import { didYouMean } from '../../config/diagnostics.ts';
 import { validateConfig, type ValidatedConfig } from '../../config/load.ts';
 import { ConfigError, formatProblem } from '../../errors.ts';
-import { guardedLookup } from '../../http/ip-address.ts';
 import { networkTransport } from '../../tokens/transport.ts';
 import { EXIT, type Io, wantsColour } from '../io.ts';
 import { reportStartFailure } from '../run.ts';
@@ -64,7 +63,7 @@ export async function doctor({ config: file, route, json, call }: DoctorOptions,
     const checks = await runChecks(config, selected.routes, {
       origins: originsIn(file, validated.texts.get(validated.files[0] ?? '') ?? ''),
       sendsCall: call,
-      probes: { clock: systemClock, lookup: guardedLookup, transport: network.transport },
+      probes: { clock: systemClock, transport: network.transport },
     });
     io.stdout(json ? jsonReport(checks, validated) : textReport(checks, wantsColour(io)));
     return exitCodeOf(checks);

@@ -1,57 +1,104 @@
-import { connect, isIP } from 'node:net';
-import { connect as connectTls, type PeerCertificate } from 'node:tls';
+import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { diagnose } from '../../diagnosis/diagnosis.ts';
-import type { CertificateFacts, DiagnosisContext } from '../../diagnosis/diagnosis-context.ts';
-import { networkReason, type Reason } from '../../errors.ts';
-import { plural } from '../../format.ts';
-import { isLinkLocalAddress } from '../../http/ip-address.ts';
-import { type CheckResult, failed, ok, skipped, warning } from './check-result.ts';
+import type { DiagnosisContext } from '../../diagnosis/diagnosis-context.ts';
+import { networkCode, networkReason, type Reason } from '../../errors.ts';
+import type { ConnectOptions, EgressProxy } from '../../http/client/connect-options.ts';
+import type { DialOptions } from '../../http/client/dial.ts';
+import { authorityOf, egressProxyFor } from '../../http/client/egress.ts';
+import { egressFailed } from '../../http/client/failures.ts';
+import { openSocket } from '../../http/client/open-socket.ts';
+import { type Origin, originOf } from '../../http/client/origin.ts';
+import { addressGuard } from '../../http/ip-address.ts';
+import { type CheckResult, failed, ok, skipped } from './check-result.ts';
 import { type Probes, STEP_TIMEOUT_MS, StepTimeout, waitForEvent } from './probes.ts';
+import { checkTls, closedInHandshake } from './tls-check.ts';
 
 type Key = DiagnosisContext['key'];
 type NetworkProbes = Pick<Probes, 'lookup' | 'clock'>;
 
-/** The server that is checked. */
-interface Endpoint {
-  /** Name or IP address, without brackets. */
-  readonly hostname: string;
-  readonly port: number;
-  /** For texts: with the port if that is not the usual one. */
-  readonly host: string;
+/** A server, and how it is reached. */
+export interface Endpoint {
+  /** Scheme, host and port. */
+  readonly url: string;
+  /** The configuration key that names the host. */
   readonly key: Key;
+  readonly connection: ConnectOptions;
 }
 
-function endpointOf(url: URL, key: Key): Endpoint {
-  const { hostname, protocol, port, host } = url;
-  return {
-    hostname: hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: Number(port || (protocol === 'https:' ? 443 : 80)),
-    host,
-    key,
-  };
+/** The same with what follows from it. */
+interface Target extends Endpoint {
+  readonly origin: Origin;
+  readonly probes: NetworkProbes;
 }
 
-function unreachable(reason: Reason, { host, key }: Endpoint, certificate?: CertificateFacts): CheckResult {
-  return failed('unreachable', diagnose(reason, { server: 'upstream', host, key, certificate }));
+/** A check that fails makes those after it pointless. */
+export interface EndpointResults {
+  /** The egress proxy. Undefined if there is none on the way. */
+  readonly proxy: CheckResult | undefined;
+  readonly dns: CheckResult;
+  readonly tcp: CheckResult;
+  readonly tls: CheckResult;
 }
 
-async function checkName(endpoint: Endpoint, probes: NetworkProbes): Promise<CheckResult> {
-  const { hostname, host } = endpoint;
-  if (isLinkLocalAddress(hostname)) {
-    return unreachable({ kind: 'network', code: 'LINK_LOCAL_ADDRESS', host }, endpoint);
+export function isReachable({ proxy, dns, tcp, tls }: EndpointResults): boolean {
+  return [proxy, dns, tcp, tls].every((check) => check?.result !== 'failed');
+}
+
+/** Checks a server without sending a request to it. */
+export async function checkEndpoint(endpoint: Endpoint, probes: NetworkProbes): Promise<EndpointResults> {
+  const origin = originOf(endpoint.url);
+  const target: Target = { ...endpoint, origin, probes };
+  const proxy = egressProxyFor(origin, endpoint.connection.egress);
+  return proxy === undefined ? await checkDirect(target) : await checkThroughProxy(target, proxy);
+}
+
+async function checkDirect(target: Target): Promise<EndpointResults> {
+  const dns = await checkName(target);
+  if (dns.result === 'failed') {
+    const none = skipped('there is no address to connect to');
+    return { proxy: undefined, dns, tcp: none, tls: none };
   }
-  if (isIP(hostname) !== 0) return ok(`${hostname} is an IP address`);
+  const tcp = await checkConnection(target);
+  return { proxy: undefined, dns, tcp, tls: await checkTlsAfter(tcp, target) };
+}
+
+/** The proxy looks up the name and connects. With `http:`, it gets each request and connects only then. */
+async function checkThroughProxy(target: Target, proxy: EgressProxy): Promise<EndpointResults> {
+  const { origin } = target;
+  const dns = isIP(origin.host) === 0 ? skipped('the egress proxy looks up the name') : await checkName(target);
+  const hop = await checkProxy(target, proxy);
+  const none = skipped('there is no connection');
+  if (dns.result === 'failed' || hop.result === 'failed') return { proxy: hop, dns, tcp: none, tls: none };
+  if (!origin.isTls) {
+    const tcp = skipped('the egress proxy connects when it gets a request');
+    return { proxy: hop, dns, tcp, tls: await checkTlsAfter(tcp, target) };
+  }
+  const tcp = await checkTunnel(target, proxy);
+  return { proxy: hop, dns, tcp, tls: await checkTlsAfter(tcp, target) };
+}
+
+async function checkName(target: Target): Promise<CheckResult> {
+  const { origin, connection, probes } = target;
+  const { host } = origin;
   try {
-    const [first = 'no address', ...others] = await addressesOf(hostname, probes);
-    return ok(`${hostname} resolves to ${first}${others.length === 0 ? '' : ` and ${others.length} more`}`);
+    addressGuard(connection.allowAddresses).check(host);
+    if (isIP(host) !== 0) return ok(`${host} is an IP address`);
+    const [first = 'no address', ...others] = await addressesOf(host, lookupOf(target), probes.clock);
+    return ok(`${host} resolves to ${first}${others.length === 0 ? '' : ` and ${others.length} more`}`);
   } catch (error) {
     // The code of the resolver for a timeout.
-    const isTimeout = error instanceof StepTimeout;
-    return unreachable(isTimeout ? { kind: 'network', code: 'ETIMEOUT', host } : networkReason(error, host), endpoint);
+    const cause = error instanceof StepTimeout ? { code: 'ETIMEOUT' } : error;
+    return unreachable(networkReason(cause, origin.hostHeader), target);
   }
 }
 
-function addressesOf(hostname: string, { lookup, clock }: NetworkProbes): Promise<string[]> {
+function lookupOf({ connection, probes }: Target): LookupFunction {
+  const guard = addressGuard(connection.allowAddresses);
+  return probes.lookup ?? ((...args) => guard.lookup(...args));
+}
+
+function addressesOf(hostname: string, lookup: LookupFunction, clock: Probes['clock']): Promise<string[]> {
   return new Promise((resolve, reject) => {
     const cancel = clock.after(STEP_TIMEOUT_MS, () => reject(new StepTimeout()));
     lookup(hostname, { all: true }, (error, found) => {
@@ -62,64 +109,86 @@ function addressesOf(hostname: string, { lookup, clock }: NetworkProbes): Promis
   });
 }
 
-async function checkConnection(endpoint: Endpoint, { lookup, clock }: NetworkProbes): Promise<CheckResult> {
-  const { hostname, port, host } = endpoint;
+async function checkConnection(target: Target): Promise<CheckResult> {
+  const { host, port, hostHeader } = target.origin;
+  const { clock } = target.probes;
   const startMs = clock.now();
-  const socket = connect({ host: hostname, port, lookup });
+  const socket = connect({ host, port, lookup: lookupOf(target) });
   try {
     await waitForEvent(socket, 'connect', clock);
-    return ok(`connected to ${host} in ${Math.round(clock.now() - startMs)} ms`);
+    return ok(`connected to ${hostHeader} in ${Math.round(clock.now() - startMs)} ms`);
   } catch (error) {
-    return unreachable(reasonOf(error, 'connect', host), endpoint);
+    return unreachable(reasonOf(error, 'connect', hostHeader), target);
   } finally {
     socket.destroy();
   }
 }
 
-const DAY_MS = 86_400_000;
+/** Connects to the egress proxy, and requests nothing from it. */
+async function checkProxy({ origin, connection, probes: { clock } }: Target, proxy: EgressProxy): Promise<CheckResult> {
+  const { host, port, isTls, source } = proxy;
+  const name = authorityOf(proxy);
+  const { allowAddresses } = connection;
+  // The proxy never gets the client certificate.
+  const tls = connection.tls?.ca === undefined ? undefined : { ca: connection.tls.ca };
+  const startMs = clock.now();
+  try {
+    const socket = await open({ isTls, host, port, hostHeader: name }, { tls, allowAddresses }, clock);
+    socket.destroy();
+    return ok(`connected to ${name} (\`${source}\`) in ${Math.round(clock.now() - startMs)} ms`);
+  } catch (error) {
+    const { reason } = egressFailed(proxy, origin.hostHeader, error);
+    return failed('unreachable', diagnose(reason, { server: 'upstream' }));
+  }
+}
 
-/** A certificate that ends sooner is worth a warning. */
-const MIN_REMAINING_DAYS = 14;
+/** Requests a tunnel to the server from the egress proxy. */
+async function checkTunnel(target: Target, proxy: EgressProxy): Promise<CheckResult> {
+  const { origin, connection, probes } = target;
+  const { clock } = probes;
+  const withoutTls = { ...connection, egress: { http: proxy }, alwaysTunnels: true };
+  const startMs = clock.now();
+  try {
+    const socket = await open({ ...origin, isTls: false }, withoutTls, clock);
+    socket.destroy();
+    const durationMs = Math.round(clock.now() - startMs);
+    return ok(`${authorityOf(proxy)} opened a tunnel to ${authorityOf(origin)} in ${durationMs} ms`);
+  } catch (error) {
+    return unreachable(reasonOf(error, 'connect', origin.hostHeader), target);
+  }
+}
 
 /** The handshake accepts any certificate, to be able to say what is wrong with it. Nothing is sent afterwards. */
-async function checkCertificate(endpoint: Endpoint, { lookup, clock }: NetworkProbes): Promise<CheckResult> {
-  const { hostname, port, host } = endpoint;
-  const servername = isIP(hostname) === 0 ? { servername: hostname } : {};
-  const socket = connectTls({ host: hostname, port, lookup, rejectUnauthorized: false, ...servername });
+async function checkTlsAfter(tcp: CheckResult, target: Target): Promise<CheckResult> {
+  const { origin, connection, probes, key } = target;
+  const { clock } = probes;
+  const { tls: identity = {} } = connection;
+  const { hostHeader: host } = origin;
+  if (!origin.isTls) return skipped('`http:` has no TLS');
+  if (tcp.result === 'failed') return skipped('there is no connection');
+  let socket: Socket | undefined;
   try {
-    await waitForEvent(socket, 'secureConnect', clock);
-    const certificate = factsOf(socket.getPeerCertificate());
-    if (socket.authorized) return checkExpiry(socket.getProtocol() ?? 'TLS', certificate, clock.now());
-    // Declared as an Error, but it is the error's code.
-    const code = String(socket.authorizationError);
-    return unreachable({ kind: 'network', code, host }, endpoint, certificate);
+    socket = await open(origin, { ...connection, acceptsAnyCertificate: true }, clock);
+    if (!(socket instanceof TLSSocket)) throw new TypeError('the connection has no TLS');
+    return await checkTls(socket, { host, key, identity, clock });
   } catch (error) {
-    return unreachable(reasonOf(error, 'tls', host), endpoint);
+    const hasCertificate = identity.cert !== undefined || identity.pfx !== undefined;
+    if (hasCertificate && networkCode(error) === 'ECONNRESET') return closedInHandshake(host, true);
+    return unreachable(reasonOf(error, 'tls', host), target);
   } finally {
-    socket.destroy();
+    socket?.destroy();
   }
 }
 
-function checkExpiry(protocol: string, { validUntilMs }: CertificateFacts, nowMs: number): CheckResult {
-  const days = Math.floor((validUntilMs - nowMs) / DAY_MS);
-  const valid = `certificate valid for ${plural(days, 'more day')}`;
-  if (days >= MIN_REMAINING_DAYS) return ok(`${protocol}, ${valid}`);
-  const date = new Date(validUntilMs).toISOString().slice(0, 10);
-  const hint = `Its owner must replace it before ${date}. After that, every request fails.`;
-  return warning({ what: `${protocol}, ${valid}.`, hint });
-}
-
-function factsOf({ subjectaltname = '', subject, issuer, valid_from, valid_to }: PeerCertificate): CertificateFacts {
-  const names = subjectaltname.split(', ').map((name) => name.replace(/^(DNS|IP Address):/, ''));
-  const [first, second, third] = names.filter((name) => name !== '');
-  const shown = [first, second, third].filter((name) => name !== undefined).join(', ');
-  const authority = issuer?.CN ?? issuer?.O;
-  return {
-    names: shown === '' ? String(subject?.CN ?? 'no name') : shown,
-    issuer: authority === undefined ? undefined : String(authority),
-    validFromMs: Date.parse(valid_from),
-    validUntilMs: Date.parse(valid_to),
-  };
+/** @throws StepTimeout after 5 s, or what `openSocket` throws */
+async function open(origin: Origin, options: DialOptions, clock: Probes['clock']): Promise<Socket> {
+  const abort = new AbortController();
+  const cancelTimeout = clock.after(STEP_TIMEOUT_MS, () => abort.abort(new StepTimeout()));
+  try {
+    return await openSocket(origin, options, abort.signal);
+  } finally {
+    cancelTimeout();
+  }
 }
 
 function reasonOf(error: unknown, phase: 'connect' | 'tls', host: string): Reason {
@@ -127,31 +196,6 @@ function reasonOf(error: unknown, phase: 'connect' | 'tls', host: string): Reaso
   return networkReason(error, host);
 }
 
-/** A check that fails makes those after it pointless. */
-export interface EndpointResults {
-  readonly dns: CheckResult;
-  readonly tcp: CheckResult;
-  readonly tls: CheckResult;
-}
-
-/**
- * @param origin scheme, host and port
- * @param key the configuration key that names the host
- */
-export async function checkEndpoint(origin: string, key: Key, probes: NetworkProbes): Promise<EndpointResults> {
-  const url = new URL(origin);
-  const endpoint = endpointOf(url, key);
-  const dns = await checkName(endpoint, probes);
-  if (dns.result === 'failed') {
-    const none = skipped('there is no address to connect to');
-    return { dns, tcp: none, tls: none };
-  }
-  const tcp = await checkConnection(endpoint, probes);
-  if (url.protocol === 'http:') return { dns, tcp, tls: skipped('`http:` has no TLS') };
-  if (tcp.result === 'failed') return { dns, tcp, tls: skipped('there is no connection') };
-  return { dns, tcp, tls: await checkCertificate(endpoint, probes) };
-}
-
-export function isReachable({ dns, tcp, tls }: EndpointResults): boolean {
-  return [dns, tcp, tls].every(({ result }) => result !== 'failed');
+function unreachable(reason: Reason, { origin: { hostHeader: host }, key }: Target): CheckResult {
+  return failed('unreachable', diagnose(reason, { server: 'upstream', host, key }));
 }

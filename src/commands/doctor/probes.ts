@@ -5,7 +5,8 @@ import type { TokenTransport } from '../../tokens/exchange.ts';
 /** How the checks reach the network and the time. */
 export interface Probes {
   readonly clock: Clock;
-  readonly lookup: LookupFunction;
+  /** Looks names up for the checks `dns` and `tcp`. Default: as the proxy does. */
+  readonly lookup?: LookupFunction;
   readonly transport: TokenTransport;
 }
 
@@ -14,10 +15,11 @@ export const STEP_TIMEOUT_MS = 5000;
 
 export class StepTimeout extends Error {
   override readonly name = 'StepTimeout';
+  readonly code = 'ETIMEDOUT';
 }
 
 /** Resolves on `event`. Rejects with the error of the socket, or after 5 s with `StepTimeout`; the socket is then destroyed. */
-export function waitForEvent(socket: Socket, event: 'connect' | 'secureConnect', clock: Clock): Promise<void> {
+export function waitForEvent(socket: Socket, event: 'connect', clock: Clock): Promise<void> {
   return new Promise((resolve, reject) => {
     const cancel = clock.after(STEP_TIMEOUT_MS, () => socket.destroy(new StepTimeout()));
     socket.once(event, () => {

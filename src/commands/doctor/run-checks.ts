@@ -1,18 +1,21 @@
 import type { Clock } from '../../clock.ts';
 import type { Config, RouteConfig, TokenStoreConfig } from '../../config/config.ts';
 import { diagnoseStore } from '../../diagnosis/diagnosis.ts';
-import { type DiagnosisContext, tokenContext, tokenUrl } from '../../diagnosis/diagnosis-context.ts';
+import { tokenContext, tokenUrl } from '../../diagnosis/diagnosis-context.ts';
+import { connectionKey } from '../../http/client/connect-options.ts';
 import { isLoopbackName } from '../../http/ip-address.ts';
 import { silentLog } from '../../logger.ts';
-import type { Hosts } from '../../providers/provider.ts';
+import { type Hosts, isFixed } from '../../providers/provider.ts';
+import { fill } from '../../providers/template.ts';
 import { UpstreamPools } from '../../proxy/upstream-pools.ts';
+import { Secret } from '../../secret.ts';
 import { RedisStores } from '../../tokens/store/redis.ts';
 import { StoreUnavailable } from '../../tokens/store/store.ts';
 import type { Token, TokenSource } from '../../tokens/token.ts';
 import { TokenSources } from '../../tokens/token-sources.ts';
 import { checkCall, untriedCall } from './call-check.ts';
 import { type Check, type CheckName, type CheckResult, failed, ok, skipped, warning } from './check-result.ts';
-import { checkEndpoint, type EndpointResults, isReachable } from './network-checks.ts';
+import { checkEndpoint, type Endpoint, type EndpointResults, isReachable } from './network-checks.ts';
 import type { Probes } from './probes.ts';
 import { checkCredential, type CredentialResults, type Origins, skippedCredential } from './token-checks.ts';
 
@@ -111,7 +114,7 @@ export async function runChecks(
   const credentials = new Map<RouteConfig, Promise<CredentialResults>>();
   const firstUsers = firstUsersOf(routes, sources);
   const checks: RouteChecks = {
-    checkEndpoint: (origin, key) => cached(endpoints, origin, () => checkEndpoint(origin, key, probes)),
+    checkEndpoint: (endpoint) => cached(endpoints, endpointKey(endpoint), () => checkEndpoint(endpoint, probes)),
     checkCredential: (route) =>
       cached(credentials, route, () => checkCredential(route, sources.for(route), { origins, probes })),
     checkCall: sendsCall
@@ -154,7 +157,7 @@ function firstUsersOf(routes: readonly RouteConfig[], sources: TokenSources): Re
 }
 
 interface RouteChecks {
-  readonly checkEndpoint: (origin: string, key: DiagnosisContext['key']) => Promise<EndpointResults>;
+  readonly checkEndpoint: (endpoint: Endpoint) => Promise<EndpointResults>;
   readonly checkCredential: (route: RouteConfig) => Promise<CredentialResults>;
   /** Undefined if the user did not ask for the call. */
   readonly checkCall: ((route: RouteConfig, token: Token) => Promise<CheckResult>) | undefined;
@@ -163,21 +166,17 @@ interface RouteChecks {
 /** @param first the first route with the same token; it is checked once */
 async function checkRoute(route: RouteConfig, first: RouteConfig, checks: RouteChecks): Promise<Check[]> {
   const environment = checkEnvironment(route);
-  const api = new URL(route.upstream).origin;
-  const url = tokenUrl(route);
-  const auth = new URL(url ?? route.upstream).origin;
-  const [apiResults, authResults] = await Promise.all([
-    checks.checkEndpoint(api, 'upstream'),
-    checks.checkEndpoint(auth, auth === api ? 'upstream' : tokenContext(route).key),
-  ]);
+  const { api, auth } = endpointsOf(route);
+  const isSame = endpointKey(api) === endpointKey(auth);
+  const [apiResults, authResults] = await Promise.all([checks.checkEndpoint(api), checks.checkEndpoint(auth)]);
   let credential: CredentialResults;
   if (environment.result === 'failed') credential = skippedCredential('the host is not that of the environment');
-  else if (isReachable(authResults) || url === undefined) credential = await checks.checkCredential(first);
+  else if (isReachable(authResults) || isFixed(route.provider.token)) credential = await checks.checkCredential(first);
   else credential = skippedCredential('the token endpoint cannot be reached');
   return [
     named('environment', environment),
     ...checksOfEndpoint('', apiResults),
-    ...(auth === api ? [] : checksOfEndpoint('auth_', authResults)),
+    ...(isSame ? [] : checksOfEndpoint('auth_', authResults)),
     named('token', first === route ? credential.token : sharedWith(first, credential.token)),
     named('lifetime', credential.lifetime),
     named('clock', credential.clock),
@@ -198,8 +197,34 @@ function checkCallOf(
   return issued === undefined ? skipped('there is no token') : check(route, issued);
 }
 
-function checksOfEndpoint(prefix: '' | 'auth_', { dns, tcp, tls }: EndpointResults): Check[] {
-  return [named(`${prefix}dns`, dns), named(`${prefix}tcp`, tcp), named(`${prefix}tls`, tls)];
+/** The servers of the API and of the tokens. For a fixed key they are the same. */
+function endpointsOf(route: RouteConfig): { readonly api: Endpoint; readonly auth: Endpoint } {
+  const { provider, upstream, connection, credentials } = route;
+  const api = { url: new URL(upstream).origin, key: 'upstream', connection } as const;
+  const url = tokenUrl(route);
+  if (url === undefined || isFixed(provider.token)) return { api, auth: api };
+  const { origin } = new URL(url);
+  const key = origin === api.url ? api.key : tokenContext(route).key;
+  const { certificate } = provider.token.request.oauth2 ?? {};
+  if (certificate === undefined) return { api, auth: { url: origin, key, connection: route.tokenConnection } };
+  const [cert, secret] = [certificate.cert, certificate.key].map((template) =>
+    fill(template, (name) => credentials.get(name)?.reveal()),
+  );
+  const tls = { ...route.tokenConnection.tls, cert, key: new Secret(secret ?? '') };
+  return { api, auth: { url: origin, key, connection: { ...route.tokenConnection, tls } } };
+}
+
+function endpointKey({ url, connection }: Endpoint): string {
+  return `${url} ${connectionKey(connection)}`;
+}
+
+function checksOfEndpoint(prefix: '' | 'auth_', { proxy, dns, tcp, tls }: EndpointResults): Check[] {
+  return [
+    ...(proxy === undefined ? [] : [named(`${prefix}proxy`, proxy)]),
+    named(`${prefix}dns`, dns),
+    named(`${prefix}tcp`, tcp),
+    named(`${prefix}tls`, tls),
+  ];
 }
 
 function named(name: CheckName, result: CheckResult): Check {
