@@ -18,7 +18,7 @@ interface Row {
 export const CLIENT_CERTIFICATE_ALERT =
   /^ERR_SSL_.*ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN)|UNKNOWN_CA)$/;
 
-const EXTRA_CA = 'start Wakala with `NODE_EXTRA_CA_CERTS=/path/to/it.pem`';
+const EXTRA_CA = 'set `tls.ca` to its PEM file, or start Wakala with `NODE_EXTRA_CA_CERTS=/path/to/it.pem`';
 
 /** The codes of Node, OpenSSL, the resolver and Wakala's own client. The first row that matches counts. */
 const NETWORK: readonly Row[] = [
@@ -85,7 +85,7 @@ const NETWORK: readonly Row[] = [
     what: ({ host, certificate }) =>
       `The TLS certificate of ${host} is for ${certificate === undefined ? 'another name' : certificate.names}`,
     hint: ({ where }) =>
-      `Check how the host is spelled in ${where}. If it is right, another server responds in its place: a captive portal, or a proxy that intercepts TLS.`,
+      `Check how the host is spelled in ${where}. If the server is the right one and its certificate is for this name, set \`tls.server_name\`. If not, another server responds in its place: a captive portal, or a proxy that intercepts TLS.`,
   },
   {
     code: 'tls_untrusted',
@@ -115,6 +115,27 @@ const NETWORK: readonly Row[] = [
     what: ({ host }) => `${host} does not accept the client certificate`,
     hint: () =>
       'Check `tls.cert` and `tls.key`: the provider must have issued or registered the certificate, for this environment, and it must not have expired. If they are not set, the provider demands them.',
+  },
+  {
+    code: 'tls_failed',
+    matches: /^ERR_SSL_.*ALERT_HANDSHAKE_FAILURE$/,
+    what: ({ host }) => `${host} refused the TLS handshake`,
+    hint: () =>
+      'It may demand a client certificate: set `tls.cert` and `tls.key`. If it does not, it needs another name in the handshake (`tls.server_name`), or versions and ciphers of TLS that Wakala does not have.',
+  },
+  {
+    code: 'tls_failed',
+    matches: /^ERR_SSL_(.*ALERT_PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL)$/,
+    what: ({ host }) => `${host} has none of the versions of TLS that Wakala accepts`,
+    hint: ({ host }) =>
+      `Wakala accepts TLS 1.2 and newer. If \`tls.min_version\` is set, check it. If not, the owner of ${host} must enable TLS 1.2.`,
+  },
+  {
+    code: 'tls_failed',
+    matches: /^ERR_SSL_.*UNRECOGNIZED_NAME$/,
+    what: ({ host }) => `${host} does not know the name that Wakala sends in the TLS handshake`,
+    hint: ({ where }) =>
+      `Check the host in ${where}. If the server has another name, set \`tls.server_name\` to the one in its certificate.`,
   },
   {
     code: 'tls_failed',
