@@ -50,6 +50,8 @@ export type TimeoutPhase =
   | 'tls'
   /** Sending the request to the upstream. */
   | 'send'
+  /** Receiving the request body from the client, of which a part was already sent to the upstream. */
+  | 'request_body'
   /** Waiting for the response of the upstream. */
   | 'response'
   /** Waiting for the response of the token endpoint or the issuer. */
@@ -154,7 +156,9 @@ const isOneOf =
 const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Reason, { kind: Kind }>> } = {
   network: { code: isCode, host: isHost },
   timeout: {
-    phase: isOneOf<TimeoutPhase>({ connect: true, tls: true, send: true, response: true, token: true }),
+    phase: isOneOf<TimeoutPhase>({
+      ...{ connect: true, tls: true, send: true, request_body: true, response: true, token: true },
+    }),
     timeoutMs: isCount,
     host: isHost,
   },

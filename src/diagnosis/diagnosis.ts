@@ -93,13 +93,15 @@ export function diagnose<Kind extends Reason['kind']>(reason: ReasonOf<Kind>, co
 
 /**
  * The hint for the client's problem and for the log. Undefined if the detail of the error already says what to do. This is
- * so for every request that was sent.
+ * so for every request that was sent, unless its client was too slow.
  */
 export function hintFor({ code, outcome, reason }: ProxyError): string | undefined {
   if (reason === undefined) return undefined;
   if (code === 'upstream_unreachable' || (code === 'upstream_timeout' && outcome === 'not_sent')) {
     return diagnose(reason, { server: 'upstream', key: 'upstream' }).hint;
   }
+  if (reason.kind === 'timeout' && reason.phase === 'request_body')
+    return diagnose(reason, { server: 'upstream' }).hint;
   return code === 'token_unavailable' ? diagnose(reason, { server: 'token endpoint' }).hint : undefined;
 }
 
@@ -131,6 +133,12 @@ function diagnoseTimeout({ phase, timeoutMs, host }: ReasonOf<'timeout'>, contex
       };
     case 'send':
       return { code: 'api_slow', what: `${host} did not take the whole request ${within}.`, hint: MAY_HAVE_ACTED };
+    case 'request_body':
+      return {
+        code: 'client_slow',
+        what: `A client was still sending its request body to Wakala ${timeoutMs / 1000} s after the request began. A part of it was sent to ${host}.`,
+        hint: 'Raise `timeout` of the route if its clients send bodies for that long. If not, check the network between them and Wakala.',
+      };
     case 'response':
       return {
         code: 'api_slow',

@@ -58,6 +58,11 @@ export class BodyReader {
     return this.#buffered.length;
   }
 
+  /** Whether everything that has arrived was taken, and the client has not sent the rest. */
+  get isWaitingForClient(): boolean {
+    return this.#isConsumerWaiting && this.#state === 'reading' && this.bufferedBytes === 0;
+  }
+
   /**
    * Calls the listener with the bytes that are already buffered, and from then on.
    * @param maxBufferedBytes raises the limit at which the connection is paused

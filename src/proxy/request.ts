@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type ContentProblem, MAY_HAVE_ACTED, ProxyError, type Reason, type TimeoutPhase } from '../errors.ts';
+import { BodyReader } from '../http/body-reader.ts';
 import {
   type ClientRequest,
   type Exchange,
@@ -470,7 +471,12 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   onDeadline(): void {
     switch (this.#state) {
       case 'receiving':
-        this.#fail(new ProxyError('request_timeout', 'The request body did not arrive in time. Nothing was sent.'));
+        this.#fail(
+          new ProxyError(
+            'request_timeout',
+            `The request body did not arrive within ${this.#timeoutText()}. Nothing was sent.`,
+          ),
+        );
         break;
       case 'acquiring':
         this.#fail(
@@ -528,11 +534,19 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       const reason = this.#timeout('connect', upstream);
       return new ProxyError('upstream_timeout', detail, { reason, outcome: 'not_sent' });
     }
+    if (this.#state === 'sending' && BodyReader.find(this.#req)?.isWaitingForClient === true) {
+      const detail = `The request body was still arriving from the client after ${this.#timeoutText()}. A part of it was sent. ${MAY_HAVE_ACTED}`;
+      return new ProxyError('upstream_timeout', detail, { reason: this.#timeout('request_body', upstream) });
+    }
     const cause = this.#isFullySent
       ? 'The provider did not respond in time.'
       : 'The request was not sent completely in time.';
     const reason = this.#timeout(this.#isFullySent ? 'response' : 'send', upstream);
     return new ProxyError('upstream_timeout', `${cause} ${MAY_HAVE_ACTED}`, { reason });
+  }
+
+  #timeoutText(): string {
+    return `${this.#route.config.timeoutMs / 1000} s, the \`timeout\` of the route`;
   }
 
   #timeout(phase: TimeoutPhase, server: string): Reason {

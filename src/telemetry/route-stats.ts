@@ -111,7 +111,7 @@ export class RouteStats {
       return;
     }
     countError(counts, record.code);
-    if (record.status < 500) return;
+    if (record.status < 500 || isFaultOfClient(record.reason)) return;
     const { code, reason, detail = '', requestId, atMs } = record;
     this.failure = { code, reason, detail, atMs, requestId };
   }
@@ -132,6 +132,11 @@ export class RouteStats {
   buckets(index: number): readonly Bucket[] {
     return this.#series.buckets(index);
   }
+}
+
+/** A slow upload of a client says nothing about the provider. */
+function isFaultOfClient(reason: Reason | undefined): boolean {
+  return reason?.kind === 'timeout' && reason.phase === 'request_body';
 }
 
 function countStatus({ statuses }: RouteCounters, status: number): void {

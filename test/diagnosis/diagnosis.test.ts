@@ -17,7 +17,7 @@ const DOCTOR: DiagnosisContext = { ...MPESA, route: undefined, environment: 'san
 const IN_PRODUCTION: DiagnosisContext = { ...MPESA, environment: 'production' };
 
 const network = (code: string, host = HOST): Reason => ({ kind: 'network', code, host });
-const timeout = (phase: 'connect' | 'tls' | 'send' | 'response' | 'token'): Reason => ({
+const timeout = (phase: 'connect' | 'tls' | 'send' | 'request_body' | 'response' | 'token'): Reason => ({
   ...{ kind: 'timeout', phase, host: HOST },
   timeoutMs: 2500,
 });
@@ -98,6 +98,13 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
     [timeout('connect'), UPSTREAM, 'api_timeout', 'did not accept a connection within 2.5 s', 'firewall'],
     [timeout('connect'), TOKEN, 'timeout', 'did not accept a connection', 'firewall'],
     [timeout('tls'), UPSTREAM, 'api_timeout', 'did not finish the TLS handshake within 2.5 s', 'intercepts TLS'],
+    [
+      timeout('request_body'),
+      UPSTREAM,
+      'client_slow',
+      'A client was still sending its request body',
+      'Raise `timeout`',
+    ],
     [timeout('send'), UPSTREAM, 'api_slow', 'did not take the whole request', 'Check the outcome'],
     [timeout('response'), UPSTREAM, 'api_slow', 'did not respond within 2.5 s', 'raise `timeout`'],
     [timeout('token'), TOKEN, 'token_endpoint_slow', 'accepted a token request but did not respond', 'keeps retrying'],
