@@ -93,6 +93,8 @@ export interface Config {
   /** Undefined: each process has its own tokens. */
   readonly tokenStore: TokenStoreConfig | undefined;
   readonly maxConnections: number | undefined;
+  /** How long an idle client connection stays open. */
+  readonly keepAliveTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly log: LogSettings;
   /** Undefined: no tracing. */

@@ -53,6 +53,7 @@ export function resolveConfig(file: string, input: ConfigInput, report: Diagnost
     // Each process emulates its own providers, so there is nothing to share.
     tokenStore: emulated ? undefined : tokenStore,
     maxConnections: input.max_connections,
+    keepAliveTimeoutMs: input.keep_alive_timeout,
     drainTimeoutMs: input.drain_timeout,
     log: { ...input.log, requests: input.log.requests ?? emulated },
     tracing: readTracing(input, report),

@@ -718,6 +718,12 @@ export const configSchema = z
       doc: 'Concurrent client connections, in each of the `workers`. Requests on more get 503 `overloaded`.',
       omitted: 'no limit',
     }),
+    keep_alive_timeout: field(duration('1s', '24h'), {
+      doc:
+        'How long an idle client connection stays open. Longer than the idle timeout of a load balancer in front of ' +
+        'Wakala, so that the load balancer closes first. A reload applies to a connection from its next response on.',
+      default: '65s',
+    }),
     drain_timeout: field(duration('0ms', '1h'), {
       doc: 'Time that running requests have to finish at shutdown.',
       default: '25s',

@@ -57,7 +57,6 @@ const LIMITS = {
   connectionsCheckingInterval: 2000,
   // The body has the deadline of its route.
   requestTimeout: 0,
-  keepAliveTimeout: 65_000,
   // Wakala checks the raw headers and sends its own problem response.
   requireHostHeader: false,
   // Faster: a request without a body emits no stream events.
@@ -75,13 +74,14 @@ export function createProxyServer(context: ProxyServerContext): { server: ProxyS
   };
   const pipelining = new Pipelining();
   const handle: RequestListener = (req, res) => pipelining.afterPendingResponse(req, res, handleNow);
+  const { tls, keepAliveTimeoutMs: keepAliveTimeout } = context.config();
   const options = {
     ...LIMITS,
+    keepAliveTimeout,
     // Any other upgrade is ignored (RFC 9110 7.8): Java's client offers h2c with every request. Older versions of Node
     // have no callback. They check whether there is an `upgrade` listener.
     shouldUpgradeCallback: (req: IncomingMessage) => forwardsUpgrades(context) && isWebSocketHandshake(req),
   };
-  const { tls } = context.config();
   const server =
     tls === undefined
       ? http.createServer(options, handle)
@@ -149,9 +149,10 @@ function clientCertificates(tls: Tls): { requestCert: boolean; rejectUnauthorize
   return { requestCert: isRequired, rejectUnauthorized: isRequired };
 }
 
-/** Sets the certificates for new connections. */
-export function setCertificates(server: ProxyServer, tls: Tls | undefined): void {
+/** Applies another configuration: certificates to new connections, the idle timeout from the next response on. */
+export function applySettings(server: ProxyServer, { tls, keepAliveTimeoutMs }: Config): void {
   if (tls !== undefined && server instanceof TlsServer) server.setSecureContext(secureContext(tls));
+  server.keepAliveTimeout = keepAliveTimeoutMs;
 }
 
 function forwardsUpgrades(context: ProxyServerContext): boolean {

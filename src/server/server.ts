@@ -14,7 +14,7 @@ import type { RequestRecord } from '../telemetry/request-record.ts';
 import type { ProcessSnapshot, RefreshResult, Reloads, ResendResult, ServingProcess } from '../telemetry/snapshot.ts';
 import type { TokenSharing } from '../tokens/store/open.ts';
 import type { Connections, ProxyServer } from './connections.ts';
-import { createAdminServer, createProxyServer, listen, setCertificates } from './http-server.ts';
+import { applySettings, createAdminServer, createProxyServer, listen } from './http-server.ts';
 import { assertNoRestartNeeded, NO_RELOADS } from './reload.ts';
 import { Runtime } from './runtime.ts';
 import { commit, version } from './version.ts';
@@ -228,7 +228,7 @@ export class RunningServer implements ServingProcess {
    */
   apply(config: Config): void {
     assertNoRestartNeeded(this.#config, config);
-    this.#runtime.apply(config, () => setCertificates(this.#proxy, config.tls));
+    this.#runtime.apply(config, () => applySettings(this.#proxy, config));
     this.#config = config;
   }
 

@@ -32,7 +32,7 @@ describe('the JSON Schema', () => {
     );
     expect(names(schema)).toEqual(
       [
-        'listen admin environment routes clients open allowed_hosts allowed_origins max_connections egress_proxy token_store workers drain_timeout log inspect_bodies tracing',
+        'listen admin environment routes clients open allowed_hosts allowed_origins max_connections egress_proxy token_store workers keep_alive_timeout drain_timeout log inspect_bodies tracing',
       ]
         .join(' ')
         .split(' ')

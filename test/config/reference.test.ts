@@ -119,6 +119,7 @@ describe('a description', () => {
     ['allowed_origins', '["https://app.example"]'],
     ['max_connections', '7'],
     ['drain_timeout', '7s'],
+    ['keep_alive_timeout', '7s'],
     ['inspect_bodies', 'true'],
   ])('says whether a change of %s needs a restart', (key, value) => {
     const before = configOf('');

@@ -62,6 +62,7 @@ describe('the schema', () => {
       routes: {},
       open: false,
       workers: 1,
+      keep_alive_timeout: 65_000,
       drain_timeout: 25_000,
       log: { level: 'info', format: 'auto' },
     });

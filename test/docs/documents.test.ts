@@ -193,9 +193,9 @@ describe('docs/performance.md', () => {
 
   it('has the times of kept connections as they are set', () => {
     const page = textOf('docs/performance.md');
-    const client = Number(/kept for (\d+) s on Wakala's side/.exec(page)?.[1]);
+    const client = Number(/kept for `keep_alive_timeout` \((\d+) s\)/.exec(page)?.[1]);
     const [, idle, ahead] = /dropped after (\d+) s, or (\d+) s before/.exec(page) ?? [];
-    expect(textOf('src/server/http-server.ts')).toContain(`keepAliveTimeout: ${client}_000,`);
+    expect(at(jsonSchema(), 'properties', 'keep_alive_timeout')).toMatchObject({ default: `${client}s` });
     const pool = textOf('src/http/client/pool.ts');
     expect(pool).toContain(`IDLE_MS = ${idle}000;`);
     expect(pool).toContain(`KEEP_ALIVE_MARGIN_MS = ${ahead}000;`);

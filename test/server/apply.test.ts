@@ -43,6 +43,19 @@ describe('a new configuration', () => {
     expect(old.requests).toHaveLength(1);
   });
 
+  it('changes how long idle connections stay open, also of open ones from the next response on', async () => {
+    const { old, routes } = await twoUpstreams();
+    const proxy = await start({ ...routes(old), keep_alive_timeout: '90s' });
+    const client = await RawClient.open(proxy.port);
+    const request = 'GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n';
+    client.send(request);
+    expect((await client.nextResponse()).values('keep-alive')).toEqual(['timeout=90']);
+    proxy.apply({ ...routes(old), keep_alive_timeout: '1s' });
+    client.send(request);
+    expect((await client.nextResponse()).values('keep-alive')).toEqual(['timeout=1']);
+    expect(await client.ending).toBe('clean');
+  });
+
   it('keeps the token of an unchanged credential', async () => {
     const { old, routes } = await twoUpstreams();
     const proxy = await start(routes(old));
