@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { isLinkLocalAddress, isLoopbackAddress, isLoopbackName, isPrivateName } from '../../src/http/ip-address.ts';
+import {
+  addressGuard,
+  allowedRangeError,
+  isLinkLocalAddress,
+  isLoopbackAddress,
+  isLoopbackName,
+  isPrivateName,
+} from '../../src/http/ip-address.ts';
 
 const ADDRESSES = [
   '127.0.0.1',
@@ -182,5 +189,89 @@ describe('a link-local address or a metadata service', () => {
     '169.254.169.254.example.com',
   ])('is not %j', (ip) => {
     expect(isLinkLocalAddress(ip)).toBe(false);
+  });
+});
+
+describe('an address guard', () => {
+  const isRefused = (address: string, ...allowed: string[]) => {
+    try {
+      addressGuard(allowed).check(address);
+      return false;
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'LINK_LOCAL_ADDRESS' });
+      return true;
+    }
+  };
+
+  it.each([
+    ['169.254.171.5', '169.254.171.0/24'],
+    ['169.254.171.5', '169.254.171.5'],
+    ['::ffff:169.254.171.5', '169.254.171.0/24'],
+    ['64:ff9b::169.254.171.5', '169.254.171.0/24'],
+    ['169.254.1.1', '169.254.0.0/16'],
+    ['fe80::1', 'fe80::/10'],
+    ['[fe80::1%eth0]', 'fe80::/64'],
+    ['fd00:ec2:80::1', 'fd00:ec2:80::/64'],
+  ])('refuses %s, and lets it pass if %s is allowed', (address, allowed) => {
+    expect(isRefused(address)).toBe(true);
+    expect(isRefused(address, '169.254.9.9', allowed)).toBe(false);
+  });
+
+  it.each([
+    '169.254.169.254',
+    '169.254.170.2',
+    '169.254.170.23',
+    '169.254.0.23',
+    '169.254.42.42',
+    'fe80::a9fe:a9fe',
+    'fd00:ec2::254',
+    'fd00:ec2::23',
+    'fd20:ce::254',
+    'fd00:42::42',
+    '100.100.100.200',
+    '168.63.129.16',
+    '192.0.0.192',
+    '::ffff:169.254.169.254',
+    '64:ff9b::169.254.169.254',
+    'fe80::5efe:169.254.169.254',
+  ])('refuses the metadata address %s whatever is allowed', (address) => {
+    expect(isRefused(address, '0.0.0.0/0', '::/0', '169.254.0.0/16', 'fe80::/10', address)).toBe(true);
+  });
+
+  it('does not refuse other addresses, nor names', () => {
+    for (const host of ['10.0.0.1', '2001:db8::1', 'api.example.com']) expect(isRefused(host)).toBe(false);
+  });
+
+  it('refuses an address that is not in the range', () => {
+    expect(isRefused('169.254.172.1', '169.254.171.0/24')).toBe(true);
+    expect(isRefused('fe80::1', '169.254.0.0/16')).toBe(true);
+  });
+});
+
+describe('an entry of `allow_addresses`', () => {
+  it.each(['169.254.171.0/24', '169.254.171.7', '169.254.0.0/16', 'fe80::/10', 'fd00:ec2:80::/64', 'fe80::1'])(
+    'may be %s',
+    (text) => {
+      expect(allowedRangeError(text)).toBeUndefined();
+    },
+  );
+
+  it.each([
+    ['', 'must be an IP address or a range'],
+    ['api.example.com', 'must be an IP address or a range'],
+    ['169.254.171.0/33', 'must be an IP address or a range'],
+    ['169.254.171.0/', 'must be an IP address or a range'],
+    ['169.254.171', 'must be an IP address or a range'],
+    ['[fe80::1]', 'must be an IP address or a range'],
+    ['fe80::/129', 'must be an IP address or a range'],
+    ['10.0.0.0/8', 'is not link-local'],
+    ['169.0.0.0/8', 'is not link-local'],
+    ['0.0.0.0/0', 'is not link-local'],
+    ['169.254.169.254', 'cloud metadata service'],
+    ['169.254.169.0/24', 'cloud metadata service'],
+    ['100.100.100.200/32', 'cloud metadata service'],
+    ['fd00:ec2::254', 'cloud metadata service'],
+  ])('may not be %j', (text, problem) => {
+    expect(allowedRangeError(text)).toContain(problem);
   });
 });

@@ -36,7 +36,7 @@ export interface EgressRules {
   readonly http?: EgressProxy | undefined;
   /** For `https:` origins. Undefined: direct. */
   readonly https?: EgressProxy | undefined;
-  /** Hosts that are reached directly, in the syntax of `NO_PROXY`. Loopback is not implied: see `LOOPBACK_HOSTS`. */
+  /** Hosts that are reached directly, in the syntax of `NO_PROXY`. Loopback is not implied. */
   readonly noProxy?: readonly string[] | undefined;
 }
 

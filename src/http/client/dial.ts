@@ -75,46 +75,100 @@ export function connectorFor(origin: Origin, options: DialOptions): Connector {
   const proxy = egressProxyFor(origin, egress);
   const startTls = origin.isTls ? tlsStarter(origin.host, tls, acceptsAnyCertificate) : undefined;
   if (proxy === undefined) return directConnector(origin, guard, startTls);
-
   // The proxy has its own name and never gets the client certificate.
-  const toProxy = directConnector(proxy, guard, proxy.isTls ? tlsStarter(proxy.host, caOnly(tls)) : undefined);
+  const connect = directConnector(proxy, guard, proxy.isTls ? tlsStarter(proxy.host, caOnly(tls)) : undefined);
   const isTunnel = origin.isTls || alwaysTunnels;
   return (listener, reader) => {
     // The proxy looks up names. An address is known here.
     guard.check(origin.host);
-    let current: Dialing | undefined;
-    let awaitedProxy: EgressProxy | undefined = proxy;
-    const onDialFailed = (error: unknown) => listener.onDialFailed(error);
-    const toProxyFailed = (error: unknown) => onDialFailed(egressFailed(proxy, origin.hostHeader, error));
-    const onProxyConnected = (socket: Socket) => {
-      if (!isTunnel) {
-        listener.onConnected(socket);
-        return;
-      }
-      current = socket;
-      requestTunnel(socket, proxy, origin, (error) => {
-        if (error !== undefined) {
-          onDialFailed(error);
-          return;
-        }
-        awaitedProxy = undefined;
-        const onConnected = (opened: Socket) => {
-          if (reader !== undefined) opened.on('data', (chunk: Buffer) => reader.onRead(chunk.length, chunk));
-          listener.onConnected(opened);
-        };
-        if (startTls === undefined) onConnected(socket);
-        else current = awaitConnection(startTls({ socket }), 'secureConnect', { onConnected, onDialFailed });
-      });
-    };
-    const proxyReader = isTunnel ? undefined : reader;
-    current = toProxy({ onConnected: onProxyConnected, onDialFailed: toProxyFailed }, proxyReader);
-    return {
-      destroy: () => current?.destroy(),
-      get awaitedProxy() {
-        return awaitedProxy;
-      },
-    };
+    return new ProxyDialing({ origin, proxy, connect, isTunnel, startTls }, listener, reader);
   };
+}
+
+interface ProxyRoute {
+  readonly origin: Origin;
+  readonly proxy: EgressProxy;
+  /** Connects to the proxy. */
+  readonly connect: Connector;
+  /** Whether the proxy has to open a tunnel to the origin. */
+  readonly isTunnel: boolean;
+  /** For TLS with the origin, in the tunnel. */
+  readonly startTls: TlsStarter | undefined;
+}
+
+/** A connection through an egress proxy that is being opened: TCP or TLS with the proxy, then the tunnel, then TLS. */
+class ProxyDialing implements Dialing {
+  awaitedProxy: EgressProxy | undefined;
+  readonly #route: ProxyRoute;
+  readonly #listener: ConnectListener;
+  readonly #reader: SocketReader | undefined;
+  #current: Dialing;
+  #isOver = false;
+
+  constructor(route: ProxyRoute, listener: ConnectListener, reader: SocketReader | undefined) {
+    const { proxy, isTunnel } = route;
+    this.awaitedProxy = proxy;
+    this.#route = route;
+    this.#listener = listener;
+    this.#reader = reader;
+    const onConnected = (socket: Socket) => (isTunnel ? this.#requestTunnel(socket) : listener.onConnected(socket));
+    const onDialFailed = (error: unknown) => this.#fail(this.#proxyFailed(error));
+    try {
+      this.#current = route.connect({ onConnected, onDialFailed }, isTunnel ? undefined : reader);
+    } catch (error) {
+      throw this.#proxyFailed(error);
+    }
+  }
+
+  destroy(): void {
+    this.#isOver = true;
+    this.#current.destroy();
+  }
+
+  #requestTunnel(socket: Socket): void {
+    const { proxy, origin, startTls } = this.#route;
+    this.#current = socket;
+    requestTunnel(socket, proxy, origin, (error) => {
+      if (error !== undefined) this.#fail(error);
+      else if (startTls === undefined) this.#succeed(socket);
+      else this.#startTls(socket, startTls);
+    });
+  }
+
+  #startTls(tunnel: Socket, startTls: TlsStarter): void {
+    this.awaitedProxy = undefined;
+    const listener: ConnectListener = {
+      onConnected: (socket) => this.#succeed(socket),
+      onDialFailed: (error) => this.#fail(error),
+    };
+    try {
+      this.#current = awaitConnection(startTls({ socket: tunnel }), 'secureConnect', listener);
+    } catch (error) {
+      tunnel.destroy();
+      this.#fail(error);
+      return;
+    }
+    // TLS over another socket reports no error if that one fails by itself.
+    tunnel.once('close', () => this.#fail(Object.assign(new Error('the tunnel was closed'), { code: 'ECONNRESET' })));
+  }
+
+  #succeed(socket: Socket): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const reader = this.#reader;
+    if (reader !== undefined) socket.on('data', (chunk: Buffer) => reader.onRead(chunk.length, chunk));
+    this.#listener.onConnected(socket);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#listener.onDialFailed(error);
+  }
+
+  #proxyFailed(error: unknown): Error {
+    return egressFailed(this.#route.proxy, this.#route.origin.hostHeader, error);
+  }
 }
 
 function directConnector(

@@ -3,9 +3,6 @@ import { hostWithoutBrackets, mappedIPv4 } from '../ip-address.ts';
 import type { EgressProxy, EgressRules } from './connect-options.ts';
 import type { Origin } from './origin.ts';
 
-/** Entries of `noProxy` for this machine. Proxies that the environment names are not used for it. */
-export const LOOPBACK_HOSTS: readonly string[] = ['localhost', '127.0.0.0/8', '::1'];
-
 /** The proxy that connections to this origin go through. Undefined: none. */
 export function egressProxyFor(origin: Origin, rules: EgressRules | undefined): EgressProxy | undefined {
   const proxy = origin.isTls ? rules?.https : rules?.http;
@@ -41,11 +38,12 @@ function matchesAddress(address: string, pattern: string): boolean {
   const [, base = '', bits] = /^([^/]*?)(?:\/(\d{1,3}))?$/.exec(pattern) ?? [];
   const family = isIP(base);
   const maxBits = family === 4 ? 32 : 128;
-  if (family === 0 || Number(bits ?? 0) > maxBits) return false;
-  const range = new BlockList();
-  range.addSubnet(base, Number(bits ?? maxBits), family === 4 ? 'ipv4' : 'ipv6');
   const candidate = mappedIPv4(address) ?? address;
-  return range.check(candidate, isIP(candidate) === 4 ? 'ipv4' : 'ipv6');
+  if (family !== isIP(candidate) || Number(bits ?? 0) > maxBits) return false;
+  const range = new BlockList();
+  const type = family === 4 ? 'ipv4' : 'ipv6';
+  range.addSubnet(base, Number(bits ?? maxBits), type);
+  return range.check(candidate, type);
 }
 
 /** `host:port`, as in a request for a tunnel and in messages. An IPv6 address is in brackets. */

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, Socket } from 'node:net';
@@ -6,9 +6,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createServer, type TlsOptions, type TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { dialFor } from '../../../src/http/client/dial.ts';
 import { originOf } from '../../../src/http/client/origin.ts';
 import { Secret } from '../../../src/secret.ts';
 import { issue } from '../../config/certificate.ts';
+import { requireTool } from '../../support/tools.ts';
 import { iterations, poolTo, RawServer, response, send, sent, until } from './harness.ts';
 
 const AUTHORITY = issue({ name: 'Test CA', isCa: true });
@@ -45,6 +47,37 @@ async function tlsServer(options: TlsOptions = {}) {
     named: `https://localhost:${port}`,
     byAddress: `https://127.0.0.1:${port}`,
   };
+}
+
+/** A server over TLS 1.3 that demands a client certificate. Node would close the connection without an alert. */
+async function strictServer(): Promise<string> {
+  requireTool('python3');
+  const folder = mkdtempSync(path.join(tmpdir(), 'wakala-dial-'));
+  writeFileSync(path.join(folder, 'server.pem'), SERVER.cert + SERVER.key);
+  writeFileSync(path.join(folder, 'ca.pem'), AUTHORITY.cert);
+  const script = `
+import socket, ssl
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.minimum_version = ssl.TLSVersion.TLSv1_3
+context.load_cert_chain('server.pem')
+context.load_verify_locations('ca.pem')
+context.verify_mode = ssl.CERT_REQUIRED
+server = socket.create_server(('127.0.0.1', 0))
+print(server.getsockname()[1], flush=True)
+while True:
+    connection, _ = server.accept()
+    try:
+        context.wrap_socket(connection, server_side=True)
+    except OSError:
+        pass
+`;
+  const child = spawn('python3', ['-c', script], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true });
+  });
+  const [port] = (await once(child.stdout, 'data')) as [Buffer];
+  return `https://localhost:${port.toString().trim()}`;
 }
 
 describe('an origin', () => {
@@ -167,6 +200,56 @@ describe('over TLS', () => {
     expect(server.sockets[0]!.getPeerCertificate().subject.CN).toBe('client');
     expect((await sent(poolTo(server.named, { tls: { ca: CA } }), { method: 'POST' })).error).toBeDefined();
     expect(server.received).toHaveLength(1);
+  });
+
+  const other = issue({ name: 'client', issuer: issue({ name: 'Other CA', isCa: true }) });
+  const OTHER_CLIENT = { cert: other.cert, key: new Secret(other.key) };
+
+  it.each([
+    ['no certificate', {}, 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED'],
+    ['a certificate of another authority', OTHER_CLIENT, 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA'],
+  ])('a server that gets %s from the client has not read the request: not_sent (TLS 1.3)', async (_, tls, code) => {
+    const origin = await strictServer();
+    for (const method of ['GET', 'POST']) {
+      const { summary, error } = await sent(poolTo(origin, { tls: { ca: CA, ...tls } }), { method });
+      expect(summary).toBe('upstream_unreachable not_sent');
+      expect(error?.reason).toMatchObject({ kind: 'network', code });
+      expect(error?.message).toContain('because of the client certificate');
+    }
+  });
+
+  it('an alert about the certificate after a response is upstream_reset, unknown', async () => {
+    const alert = Object.assign(new Error('alert'), { code: 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED' });
+    const server = await tlsServer({ minVersion: 'TLSv1.3' });
+    const opened: Socket[] = [];
+    const dial = dialFor(originOf(server.named), { tls: { ca: CA } });
+    const pool = poolTo(server.named, {
+      dial: (listener) => {
+        const onConnected = (socket: Socket) => {
+          opened.push(socket);
+          listener.onConnected(socket);
+        };
+        return dial({
+          nextBuffer: () => listener.nextBuffer(),
+          onRead: (length, buffer) => listener.onRead(length, buffer),
+          onDialFailed: (error) => listener.onDialFailed(error),
+          onConnected,
+        });
+      },
+    });
+    await sent(pool);
+    await until(() => pool.stats().idle === 1);
+    await iterations();
+    const recorder = send(pool, { method: 'POST' });
+    opened[0]!.destroy(alert);
+    const { summary, error } = await recorder.over;
+    expect(summary).toBe('upstream_reset unknown');
+    expect(error?.reason).toMatchObject({ kind: 'network', code: alert.code });
+  });
+
+  it('a server that demands a client certificate is unreachable (TLS 1.2)', async () => {
+    const server = await tlsServer({ requestCert: true, rejectUnauthorized: true, ca: CA, maxVersion: 'TLSv1.2' });
+    expect((await sent(poolTo(server.named, { tls: { ca: CA } }))).summary).toBe('upstream_unreachable not_sent');
   });
 
   it.each(['TLSv1.2', 'TLSv1.3'] as const)(
