@@ -8,7 +8,7 @@ const LAYERS = {
   diagnosis: { imports: ['base', 'providers'] },
   http: { imports: ['base', 'diagnosis'] },
   config: { imports: ['base', 'http', 'providers'] },
-  tokens: { imports: ['base', 'http', 'providers', 'diagnosis'] },
+  tokens: { imports: ['base', 'http', 'providers', 'diagnosis'], types: ['config'] },
   telemetry: { imports: ['base', 'http', 'diagnosis', 'tokens'] },
   proxy: { imports: ['base', 'http', 'providers', 'tokens', 'telemetry'], types: ['config'] },
   admin: { imports: ['base', 'http', 'tokens', 'telemetry', 'diagnosis'], types: ['config'] },

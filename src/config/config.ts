@@ -1,4 +1,4 @@
-import type { ConnectOptions } from '../http/client/connect-options.ts';
+import type { ConnectOptions, TlsIdentity } from '../http/client/connect-options.ts';
 import type { Environment, HeaderRule, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
 import type { RouteSettings } from './schema.ts';
@@ -52,10 +52,35 @@ export interface RouteConfig extends RouteSettings {
 
 type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
-/** The Redis server in which replicas share tokens. */
+export interface ServerAddress {
+  /** A name or an IP address, without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+interface RedisLogin {
+  /** Undefined: the user `default`. */
+  readonly username?: string | undefined;
+  readonly password?: Secret | undefined;
+  /** Default: 0. */
+  readonly database?: number | undefined;
+}
+
+/** Where Redis is: one server, the master that sentinels name, or a cluster. */
+export type RedisServers = {
+  /** The server, the sentinels, or nodes of the cluster. */
+  readonly addresses: readonly [ServerAddress, ...ServerAddress[]];
+  readonly login: RedisLogin;
+  /** Undefined: not encrypted. */
+  readonly tls?: TlsIdentity | undefined;
+} & (
+  | { readonly kind: 'single' | 'cluster' }
+  | { readonly kind: 'sentinel'; readonly masterName: string; readonly sentinelLogin: RedisLogin }
+);
+
+/** The Redis in which replicas share tokens. */
 export interface TokenStoreConfig {
-  /** With the password, if there is one. */
-  readonly url: Secret;
+  readonly servers: RedisServers;
   /** The first encrypts, all decrypt. */
   readonly keys: readonly [Secret, ...Secret[]];
 }

@@ -1,11 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { isLoopbackName } from '../http/ip-address.ts';
 import { Secret } from '../secret.ts';
-import type { Client, Config, ListenAddress, RouteConfig, TokenStoreConfig, Tracing } from './config.ts';
+import type { Client, Config, ListenAddress, RouteConfig, Tracing } from './config.ts';
 import { type Diagnostics, didYouMean } from './diagnostics.ts';
 import { checkFileModes, type Files } from './disk.ts';
 import type { Interpolation } from './interpolate.ts';
-import { CLIENT_KEY_LENGTH, type ConfigInput, MIN_ENCRYPTION_KEY_LENGTH } from './schema.ts';
+import { readTokenStore } from './resolve-token-store.ts';
+import { CLIENT_KEY_LENGTH, type ConfigInput } from './schema.ts';
 import type { Path } from './source.ts';
 import { readTls } from './tls.ts';
 import { checkLoop, formatAddress, isHost, overlaps, type OwnListeners } from './values.ts';
@@ -30,7 +31,7 @@ export function resolveConfig(file: string, input: ConfigInput, report: Diagnost
   const tls = input.listen.tls && readTls(input.listen.tls, { input, report, files, emulated, nowMs });
   const clients = readClients(input, report);
   const adminToken = readAdminToken(input, report);
-  const tokenStore = readTokenStore(input, report);
+  const tokenStore = readTokenStore(input, { input, report, files, emulated, nowMs });
   checkAccess(input, listen, report);
   checkFileModes(file, interpolation.fileReferences, { input, report, files, emulated });
   if (!emulated) checkLoops(input, { listen, admin }, report);
@@ -173,42 +174,6 @@ function bearerError(key: string): string | undefined {
   if (key.length > max) return `is longer than ${max} characters; make one with \`openssl rand -hex 32\``;
   if (/^[!-~]*$/.test(key)) return undefined;
   return 'contains a space, a line break or a character beyond ASCII, which a bearer token cannot';
-}
-
-/** The Redis server in which replicas share their tokens, and the keys that encrypt them. */
-function readTokenStore({ token_store: input }: ConfigInput, report: Diagnostics): TokenStoreConfig | undefined {
-  if (input === undefined) return undefined;
-  const path: Path = ['token_store'];
-  const error = redisUrlError(input.redis);
-  if (error !== undefined) report.problem([...path, 'redis'], error);
-  else warnOfClearText([...path, 'redis'], input.redis, report);
-  const previous = input.previous_keys ?? [];
-  const keys: [string, ...string[]] = [input.encryption_key, ...previous];
-  keys.forEach((key, i) => {
-    const at = i === 0 ? [...path, 'encryption_key'] : [...path, 'previous_keys', i - 1];
-    const min = MIN_ENCRYPTION_KEY_LENGTH;
-    if (key.length < min)
-      report.problem(at, `is shorter than ${min} characters; make one with \`openssl rand -hex 32\``);
-    else if (keys.indexOf(key) < i) report.problem(at, 'is listed twice; remove it');
-  });
-  const [current, ...others] = keys;
-  return { url: new Secret(input.redis), keys: [new Secret(current), ...others.map((key) => new Secret(key))] };
-}
-
-/** Tokens are encrypted before they are sent to Redis, but the password is not. */
-function warnOfClearText(path: Path, text: string, report: Diagnostics): void {
-  const url = URL.parse(text);
-  if (url === null || url.protocol === 'rediss:' || isLoopbackName(url.hostname)) return;
-  report.warn(path, 'sends the password unencrypted; use `rediss://`');
-}
-
-function redisUrlError(text: string): string | undefined {
-  const url = URL.parse(text);
-  if (url === null || (url.protocol !== 'redis:' && url.protocol !== 'rediss:') || url.hostname === '') {
-    return 'must be `redis://host:6379` or `rediss://user:password@host:6379/0`';
-  }
-  if (!/^(\/\d*)?$/.test(url.pathname)) return 'must have no path, or the number of a database as its path';
-  return url.search === '' && url.hash === '' ? undefined : 'must not contain a query (`?...`) or a fragment (`#...`)';
 }
 
 function readTracing({ tracing: input }: ConfigInput, report: Diagnostics): Tracing | undefined {

@@ -590,9 +590,48 @@ const log = z.strictObject({
   }),
 });
 
+const redisLogin = {
+  username: field(text, { doc: 'User of Redis (ACL).', omitted: '`default`' }),
+  password: field(text, { doc: 'Its password.', omitted: 'none' }),
+};
+
+const nodes = z.array(text).min(1, { error: 'is empty; list at least one `host:port`' });
+
+const redisTls = routeTls.omit({ token_endpoint: true }).extend({
+  server_name: field(parsed(parseServerName), {
+    doc: 'Name for SNI and for checking the certificates, for servers that are known by their addresses.',
+    omitted: 'the host of each server',
+  }),
+});
+
 const tokenStore = z.strictObject({
   redis: field(text, {
-    doc: 'URL of Redis: `redis://host:6379`, or `rediss://user:password@host:6379/0` over TLS.',
+    doc: 'URL of one Redis: `redis://host:6379`, or `rediss://user:password@host:6379/0` over TLS.',
+    omitted: 'none; one of `redis`, `sentinel` and `cluster` is required',
+  }),
+  sentinel: field(
+    z.strictObject({
+      name: field(text, { doc: 'Name of the master, as the sentinels monitor it.' }),
+      nodes: field(nodes, { doc: 'The sentinels: `host:port`; the default port is 26379.' }),
+      ...redisLogin,
+      database: field(count(0, 1_000_000), { doc: 'Number of the database.', fallback: 0 }),
+      sentinel_username: field(text, { doc: 'User of the sentinels (ACL).', omitted: '`default`' }),
+      sentinel_password: field(text, { doc: 'Password of the sentinels.', omitted: 'none' }),
+    }),
+    { doc: 'A Redis whose master Redis Sentinel chooses.', omitted: 'none' },
+  ),
+  cluster: field(
+    z.strictObject({
+      nodes: field(nodes, {
+        doc: 'Some nodes of the cluster, or its configuration endpoint: `host:port`; the default port is 6379.',
+      }),
+      ...redisLogin,
+    }),
+    { doc: 'A Redis Cluster.', omitted: 'none' },
+  ),
+  tls: field(z.union([z.literal(true), redisTls], { error: 'must be `true`, or a mapping with keys such as `ca`' }), {
+    doc: 'TLS of connections to Redis and to the sentinels: `true`, or a private authority, client certificate, server name.',
+    omitted: 'TLS only for a `rediss://` URL',
   }),
   encryption_key: field(text, {
     doc:

@@ -12,7 +12,7 @@ import type { Path } from './source.ts';
 const DAY_MS = 86_400_000;
 const RENEW_WITHIN_DAYS = 14;
 
-interface CertificateContext extends FileModeContext {
+export interface CertificateContext extends FileModeContext {
   /** Milliseconds since the Unix epoch. */
   readonly nowMs: number;
 }

@@ -262,13 +262,17 @@ function storeHint(failure: string | undefined): string {
     case 'WRONGPASS':
     case 'NOAUTH':
     case 'ERR':
-      return 'Redis refuses the login: check user and password in `token_store.redis`.';
+      return 'Redis refuses the login: check user and password under `token_store`.';
     case 'NOPERM':
       return 'Allow the Redis user EVAL, PUBLISH and SUBSCRIBE on keys and channels that begin with `wakala:`.';
+    case 'UNKNOWN_MASTER':
+      return 'No sentinel monitors a master of this name: check `token_store.sentinel.name`.';
+    case 'READONLY':
+      return 'This server is a replica: name the master, or find it with `token_store.sentinel`.';
     case 'timeout':
     case 'paused':
       return 'Put Redis nearer to Wakala, or find out what keeps it busy: it must respond within 80 ms.';
     default:
-      return 'Check host and port in `token_store.redis`, and that Redis runs and this machine can reach it. Wakala reconnects by itself.';
+      return 'Check hosts and ports under `token_store`, and that Redis runs and this machine can reach it. Wakala reconnects by itself.';
   }
 }

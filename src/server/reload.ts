@@ -8,6 +8,7 @@ import type { ValidatedConfig } from '../config/load.ts';
 import { formatAddress } from '../config/values.ts';
 import { formatProblem } from '../errors.ts';
 import type { Log } from '../logger.ts';
+import { Secret } from '../secret.ts';
 import type { Reloads } from '../telemetry/snapshot.ts';
 
 /** @throws Error if a running server cannot apply the configuration */
@@ -26,7 +27,10 @@ function listenersOf({ listen, admin, tls }: Config): string {
 }
 
 function tokenStoreOf({ tokenStore }: Config): string {
-  return JSON.stringify([tokenStore?.url.reveal(), tokenStore?.keys.map((key) => key.reveal())]);
+  return JSON.stringify(tokenStore, function (this: Record<string, unknown>, key, value: unknown) {
+    const original = this[key];
+    return original instanceof Secret ? original.reveal() : value;
+  });
 }
 
 /** An editor or Kubernetes causes several events when it replaces files. */

@@ -269,7 +269,7 @@ describe.skipIf(!hasTool('redis-server'))('doctor and the token store', () => {
       code: 0,
       result: 'warning',
       saw: containing(`(${reason})`),
-      remedy: 'Redis refuses the login: check user and password in `token_store.redis`.',
+      remedy: 'Redis refuses the login: check user and password under `token_store`.',
     });
   });
 

@@ -339,13 +339,15 @@ describe('the diagnosis of the clock', () => {
 
 describe('the diagnosis of the token store', () => {
   it.each([
-    ['WRONGPASS', 'user and password in `token_store.redis`'],
+    ['WRONGPASS', 'user and password under `token_store`'],
     ['NOAUTH', 'user and password'],
     ['ERR', 'user and password'],
     ['NOPERM', 'EVAL, PUBLISH and SUBSCRIBE'],
     ['timeout', 'within 80 ms'],
     ['paused', 'within 80 ms'],
-    ['ECONNREFUSED', 'host and port in `token_store.redis`'],
+    ['UNKNOWN_MASTER', '`token_store.sentinel.name`'],
+    ['READONLY', '`token_store.sentinel`'],
+    ['ECONNREFUSED', 'hosts and ports under `token_store`'],
   ])('by the code %s', (code, hint) => {
     expect(diagnoseStore(code).what).toContain(`cannot be used (${code}).`);
     expect(diagnoseStore(code).hint).toContain(hint);

@@ -1,16 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RedisServers } from '../../src/config/config.ts';
 import { freePort } from './free-port.ts';
+
+const CONFIG_FILE = 'redis.conf';
 
 /** Runs something when the test or scenario is over. */
 export type OnEnd = (end: () => Promise<void>) => void;
 
-/** A real Redis on a free port. It can be stopped, restarted, suspended and queried. */
+/** The program that tests start as Redis, for example `valkey-server`. */
+export const REDIS_PROGRAM = process.env['WAKALA_REDIS_SERVER'] ?? 'redis-server';
+
+/** A real Redis, or a sentinel, on a free port. It can be stopped, restarted, suspended and queried. */
 export class RedisProcess {
   readonly port: number;
   readonly #directory = mkdtempSync(join(tmpdir(), 'wakala-redis-'));
@@ -32,18 +38,36 @@ export class RedisProcess {
     return redis;
   }
 
+  /** A sentinel with these lines in its configuration, which it changes while it runs. */
+  static async startSentinel(onEnd: OnEnd, lines: readonly string[]): Promise<RedisProcess> {
+    const sentinel = await RedisProcess.absent(onEnd, ['--sentinel']);
+    writeFileSync(join(sentinel.#directory, CONFIG_FILE), lines.join('\n'));
+    await sentinel.run();
+    return sentinel;
+  }
+
   /** A place for one, where nothing listens yet. */
   static async absent(onEnd: OnEnd, args: readonly string[] = []): Promise<RedisProcess> {
     return new RedisProcess(await freePort(), args, onEnd);
   }
 
+  get address(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
   get url(): string {
-    return `redis://127.0.0.1:${this.port}`;
+    return `redis://${this.address}`;
+  }
+
+  get servers(): RedisServers {
+    return { kind: 'single', addresses: [{ host: '127.0.0.1', port: this.port }], login: {} };
   }
 
   async run(): Promise<void> {
+    const file = join(this.#directory, CONFIG_FILE);
     const own = ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--dir', this.#directory];
-    this.#child = spawn('redis-server', [...own, ...this.#args], { stdio: 'ignore' });
+    const args = [...(existsSync(file) ? [file] : []), ...own, ...this.#args];
+    this.#child = spawn(REDIS_PROGRAM, args, { stdio: 'ignore' });
     for (let tries = 0; tries < 500; tries++) {
       if ((await this.ask('PING').catch(() => '')) !== '') return;
       await sleep(20);

@@ -1,5 +1,6 @@
 import type { Clock } from '../../clock.ts';
 import type { Config, RouteConfig, TokenStoreConfig } from '../../config/config.ts';
+import { formatAddress } from '../../config/values.ts';
 import { diagnoseStore } from '../../diagnosis/diagnosis.ts';
 import { tokenContext, tokenUrl } from '../../diagnosis/diagnosis-context.ts';
 import { connectionKey } from '../../http/client/connect-options.ts';
@@ -67,9 +68,9 @@ const UNUSED_NAME = 'doctor';
  * Uses the token store as the proxy does, with the same timeouts. The result is never worse than a warning: without the
  * store, each process requests its own tokens.
  */
-async function checkTokenStore({ url }: TokenStoreConfig, clock: Clock): Promise<CheckResult> {
-  const { host } = new URL(url.reveal());
-  const stores = await RedisStores.open({ url, clock, log: silentLog, random: Math.random });
+async function checkTokenStore({ servers }: TokenStoreConfig, clock: Clock): Promise<CheckResult> {
+  const host = servers.addresses.map(formatAddress).join(', ');
+  const stores = await RedisStores.open({ servers, clock, log: silentLog, random: Math.random });
   try {
     const { connected, failure } = stores.status();
     if (!connected) return warning(diagnoseStore(failure, host));

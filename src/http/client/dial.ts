@@ -233,7 +233,7 @@ function caOnly(identity: TlsIdentity): TlsIdentity {
 /** Reading the certificate authorities takes milliseconds. */
 const secureContexts = new WeakMap<TlsIdentity, SecureContext>();
 
-function secureContextOf(identity: TlsIdentity): SecureContext {
+export function secureContextOf(identity: TlsIdentity): SecureContext {
   const known = secureContexts.get(identity);
   if (known !== undefined) return known;
   const { ca, cert, key, pfx, passphrase, minVersion = 'TLSv1.2' } = identity;

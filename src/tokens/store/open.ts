@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
+import type { TokenStoreConfig } from '../../config/config.ts';
 import type { Log } from '../../logger.ts';
-import type { Secret } from '../../secret.ts';
 import type { TokenFetcher, TokenRequester } from '../exchange.ts';
 import { TokenCipher } from './cipher.ts';
 import { SharedTokenFetcher } from './coordinator.ts';
@@ -44,21 +44,15 @@ export function createSharing({ stores, ...context }: SharingContext): TokenShar
   };
 }
 
-interface TokenStoreSettings {
-  readonly url: Secret;
-  /** The first encrypts, each decrypts. */
-  readonly keys: readonly [Secret, ...Secret[]];
-}
-
 /**
  * Connects to Redis. It waits up to a second, and goes on connecting in the background: while there is no connection,
  * each process requests its own tokens.
  */
 export async function openTokenStore(
-  { url, keys }: TokenStoreSettings,
+  { servers, keys }: TokenStoreConfig,
   context: { readonly clock: Clock; readonly log: Log; readonly random: () => number },
 ): Promise<TokenSharing> {
-  const stores = await RedisStores.open({ url, ...context });
+  const stores = await RedisStores.open({ servers, ...context });
   const { clock, log } = context;
   return createSharing({ stores, cipher: new TokenCipher(keys), owner: randomUUID(), clock, log });
 }

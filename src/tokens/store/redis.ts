@@ -1,8 +1,9 @@
-import type { RedisClientType } from 'redis';
+import type { createClient as CreateClient } from 'redis';
 import type { Clock } from '../../clock.ts';
+import type { RedisServers } from '../../config/config.ts';
 import type { Log } from '../../logger.ts';
-import type { Secret } from '../../secret.ts';
 import { MAX_ENCRYPTED_LENGTH } from './cipher.ts';
+import { connectRedis, notConnected, type RedisConnection } from './redis-connection.ts';
 import { type Lease, type StoredToken, type StoreStatus, StoreUnavailable, type TokenStore } from './store.ts';
 
 /**
@@ -180,66 +181,104 @@ const SCRIPT_TIMEOUT_MS = 80;
 /** After a timeout, no script is sent for this long. */
 const PAUSE_MS = 1000;
 
+const MIN_RECONNECT_DELAY_MS = 200;
 const MAX_RECONNECT_DELAY_MS = 2000;
+
+/** After a timeout or `READONLY`, another connection replaces this one, but not more often than this. */
+const MIN_REPLACE_INTERVAL_MS = 10_000;
 
 /** How long `open` waits for the connection, so that the first request finds the token of the other replicas. */
 const OPEN_TIMEOUT_MS = 1000;
 
 interface RedisContext {
-  readonly url: Secret;
+  readonly servers: RedisServers;
   readonly clock: Clock;
   readonly log: Log;
   /** Uniform in [0, 1), like `Math.random`. */
   readonly random: () => number;
 }
 
-/** The token stores in Redis: one connection for scripts and one for events, for all credentials of this process. */
+/** The token stores in Redis: one connection for all credentials of this process. */
 export class RedisStores implements ScriptRunner {
-  readonly #clock: Clock;
-  readonly #log: Log;
-  readonly #commandClient: RedisClientType;
-  readonly #eventClient: RedisClientType;
+  readonly #context: RedisContext;
   readonly #channels = new Map<string, Channel>();
+  /** In use until another one replaces it, also after its first error: the rest of a cluster works on. */
+  #connection: RedisConnection | undefined;
+  #isConnected = false;
+  #isClosed = false;
+  /** Ends the connection in use. */
+  #end: () => void = () => {};
+  /** Ends the attempt to connect. */
+  #abort: () => void = () => {};
+  /** Makes another connection. */
+  #replace: () => void = () => {};
+  #replacedAtMs = 0;
   #pausedUntilMs = 0;
   #disconnectionLogged = false;
   #failure: string | undefined;
 
-  private constructor({ clock, log }: RedisContext, client: RedisClientType) {
-    this.#clock = clock;
-    this.#log = log;
-    this.#commandClient = client;
-    this.#eventClient = client.duplicate();
-    for (const each of [this.#commandClient, this.#eventClient]) {
-      each.on('error', (error: unknown) => this.#onError(error));
-      each.on('ready', () => this.#onReady());
-    }
+  private constructor(context: RedisContext) {
+    this.#context = context;
   }
 
-  /** Waits up to a second for the connection. The clients go on connecting after that. */
+  /** Waits up to a second for the connection, and goes on connecting after that. */
   static async open(context: RedisContext): Promise<RedisStores> {
     const { createClient } = await import('redis');
-    const client = createClient({
-      url: context.url.reveal(),
-      disableOfflineQueue: true,
-      socket: {
-        connectTimeout: 2000,
-        reconnectStrategy: (retries) =>
-          Math.min(50 * 2 ** retries, MAX_RECONNECT_DELAY_MS) * (0.5 + context.random() / 2),
-      },
+    const stores = new RedisStores(context);
+    await new Promise<void>((resolve) => {
+      const cancelTimeout = context.clock.after(OPEN_TIMEOUT_MS, resolve);
+      void stores.#keepConnected(createClient, () => {
+        cancelTimeout();
+        resolve();
+      });
     });
-    const stores = new RedisStores(context, client);
-    await stores.#connect();
     return stores;
   }
 
-  async #connect(): Promise<void> {
-    const connecting = [this.#commandClient, this.#eventClient].map((client) =>
-      client.connect().catch((error: unknown) => this.#onError(error)),
-    );
-    let cancelTimeout = () => {};
-    const timeout = new Promise<void>((resolve) => (cancelTimeout = this.#clock.after(OPEN_TIMEOUT_MS, resolve)));
-    await Promise.race([Promise.all(connecting), timeout]);
-    cancelTimeout();
+  /** Connects, and connects again after each failure, until `close`. */
+  async #keepConnected(createClient: typeof CreateClient, onFirstAttempt: () => void): Promise<void> {
+    const { servers, clock, random } = this.#context;
+    for (let failures = 0; !this.#isClosed; failures++) {
+      const attempt = new AbortController();
+      this.#abort = () => attempt.abort();
+      const over = Promise.withResolvers<{ readonly error: unknown } | undefined>();
+      try {
+        const connection = await connectRedis(servers, {
+          clock,
+          createClient,
+          random,
+          signal: attempt.signal,
+          onError: (error) => over.resolve({ error }),
+          onMoved: () => this.#suspect(),
+        });
+        const subscriptions = [...this.#channels].map(([name, { dispatch }]) => connection.subscribe(name, dispatch));
+        await Promise.allSettled(subscriptions);
+        this.#use(connection, attempt);
+        this.#replace = () => over.resolve(undefined);
+        const startedAtMs = clock.now();
+        if (connection.failure !== undefined) over.resolve({ error: connection.failure });
+        else this.#onConnected(connection);
+        onFirstAttempt();
+        const failure = await over.promise;
+        this.#replace = () => {};
+        if (failure !== undefined) this.#onError(failure.error);
+        if (clock.now() - startedAtMs > MAX_RECONNECT_DELAY_MS) failures = -1;
+      } catch (error) {
+        attempt.abort();
+        this.#onError(error);
+        onFirstAttempt();
+      }
+      const delayMs = Math.min(MIN_RECONNECT_DELAY_MS * 2 ** Math.max(failures, 0), MAX_RECONNECT_DELAY_MS);
+      await new Promise<void>((resolve) => clock.after(delayMs * (0.5 + random() / 2), resolve));
+    }
+  }
+
+  #use(connection: RedisConnection, attempt: AbortController): void {
+    this.#end();
+    this.#end = () => attempt.abort();
+    this.#connection = connection;
+    this.#pausedUntilMs = 0;
+    if (this.#isClosed) this.#end();
   }
 
   storeOf(name: string): TokenStore {
@@ -252,15 +291,17 @@ export class RedisStores implements ScriptRunner {
     args: readonly string[],
     onLateResult: (result: unknown) => void = ignore,
   ): Promise<unknown> {
-    if (!this.#commandClient.isReady) throw new StoreUnavailable('not_connected', 'not connected');
-    if (this.#clock.now() < this.#pausedUntilMs) throw new StoreUnavailable('paused', 'paused after a timeout');
+    const { clock } = this.#context;
+    if (this.#connection === undefined) throw notConnected();
+    if (clock.now() < this.#pausedUntilMs) throw new StoreUnavailable('paused', 'paused after a timeout');
     const result = this.send(script, name, args);
     let cancelTimeout = () => {};
     const timeout = new Promise<never>((_, reject) => {
-      cancelTimeout = this.#clock.after(SCRIPT_TIMEOUT_MS, () => {
+      cancelTimeout = clock.after(SCRIPT_TIMEOUT_MS, () => {
         // If this process was blocked, the result is here but not read yet. Read it before giving up.
-        cancelTimeout = this.#clock.after(0, () => {
-          this.#pausedUntilMs = this.#clock.now() + PAUSE_MS;
+        cancelTimeout = clock.after(0, () => {
+          this.#pausedUntilMs = clock.now() + PAUSE_MS;
+          this.#suspect();
           reject(new StoreUnavailable('timeout', `no response within ${SCRIPT_TIMEOUT_MS} ms`));
         });
       });
@@ -269,15 +310,20 @@ export class RedisStores implements ScriptRunner {
       return await Promise.race([result, timeout]);
     } catch (error) {
       result.then(onLateResult, ignore);
-      throw error instanceof StoreUnavailable ? error : new StoreUnavailable(errorCode(error));
+      if (error instanceof StoreUnavailable) throw error;
+      const code = errorCode(error);
+      if (code === 'READONLY') this.#suspect();
+      throw new StoreUnavailable(code);
     } finally {
       cancelTimeout();
     }
   }
 
-  send(script: string, name: string, args: readonly string[]): Promise<unknown> {
-    const keys = [tokenKey(name), leaseKey(name), numbersKey(name)];
-    return this.#commandClient.sendCommand(['EVAL', script, String(keys.length), ...keys, ...args]);
+  async send(script: string, name: string, args: readonly string[]): Promise<unknown> {
+    if (this.#connection === undefined) throw notConnected();
+    // With one key, reads work while a cluster moves the slot of these keys: it refuses scripts with keys on both sides.
+    const keys = script === READ ? [tokenKey(name)] : [tokenKey(name), leaseKey(name), numbersKey(name)];
+    return await this.#connection.send(tokenKey(name), ['EVAL', script, String(keys.length), ...keys, ...args]);
   }
 
   subscribe(channel: string, onEvent: (event: string) => void): () => void {
@@ -285,7 +331,8 @@ export class RedisStores implements ScriptRunner {
     if (subscribed === undefined) {
       subscribed = newChannel();
       this.#channels.set(channel, subscribed);
-      this.#subscribe(channel, subscribed);
+      // This fails while there is no connection. The next one subscribes to all channels.
+      this.#connection?.subscribe(channel, subscribed.dispatch).catch(ignore);
     }
     const { listeners } = subscribed;
     listeners.add(onEvent);
@@ -293,34 +340,39 @@ export class RedisStores implements ScriptRunner {
   }
 
   status(): StoreStatus {
-    return { connected: this.#commandClient.isReady && this.#eventClient.isReady, failure: this.#failure };
+    return { connected: this.#isConnected, failure: this.#failure };
   }
 
   close(): void {
-    this.#commandClient.destroy();
-    this.#eventClient.destroy();
+    this.#isClosed = true;
+    this.#isConnected = false;
+    this.#abort();
+    this.#end();
+    this.#replace();
   }
 
-  /** May be called again for a channel: the client keeps each function once, and subscribes again after a reconnect. */
-  #subscribe(channel: string, { dispatch }: Channel): void {
-    // This fails if there has been no connection yet. `#onReady` tries again.
-    this.#eventClient.subscribe(channel, dispatch).catch(ignore);
+  /** The connection may be to a server that is no longer the master, or that hangs. */
+  #suspect(): void {
+    const nowMs = this.#context.clock.now();
+    if (nowMs - this.#replacedAtMs < MIN_REPLACE_INTERVAL_MS) return;
+    this.#replacedAtMs = nowMs;
+    this.#replace();
   }
 
-  #onReady(): void {
-    this.#pausedUntilMs = 0;
-    if (!this.#commandClient.isReady || !this.#eventClient.isReady) return;
-    if (this.#disconnectionLogged) this.#log.info('token_store_connected');
+  #onConnected({ server }: RedisConnection): void {
+    this.#isConnected = true;
     this.#failure = undefined;
+    if (this.#disconnectionLogged) this.#context.log.info('token_store_connected', { server });
     this.#disconnectionLogged = false;
-    for (const [name, channel] of this.#channels) this.#subscribe(name, channel);
   }
 
   #onError(error: unknown): void {
+    if (this.#isClosed) return;
+    this.#isConnected = false;
     this.#failure = errorCode(error);
     if (this.#disconnectionLogged) return;
     this.#disconnectionLogged = true;
-    this.#log.warn('token_store_disconnected', { error: this.#failure });
+    this.#context.log.warn('token_store_disconnected', { error: this.#failure });
   }
 }
 

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { silentLog } from '../../../src/logger.ts';
-import { Secret } from '../../../src/secret.ts';
 import { RedisStores } from '../../../src/tokens/store/redis.ts';
 import { type StoredToken, StoreUnavailable, type TokenStore } from '../../../src/tokens/store/store.ts';
 import { RedisServer } from '../../support/redis-server.ts';
@@ -16,7 +15,7 @@ const EVENT = 'encrypted "event"';
 
 async function connect(redis: RedisServer): Promise<RedisStores> {
   const context = { clock: PATIENT, log: silentLog, random: Math.random };
-  const stores = await RedisStores.open({ url: new Secret(redis.url), ...context });
+  const stores = await RedisStores.open({ servers: redis.servers, ...context });
   onTestFinished(() => stores.close());
   return stores;
 }
