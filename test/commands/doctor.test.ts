@@ -256,7 +256,7 @@ describe.skipIf(!hasTool('redis-server'))('doctor and the token store', () => {
       saw: containing(
         `at 127.0.0.1:${redis.port} cannot be used (ECONNREFUSED). Until it works, each process requests its own tokens`,
       ),
-      remedy: containing('host and port'),
+      remedy: containing('hosts and ports'),
     });
   });
 
