@@ -90,6 +90,16 @@ export type Reason =
   | { readonly kind: 'malformed_response'; readonly rule: string; readonly host: string | undefined }
   /** The token endpoint responded with an error status. */
   | { readonly kind: 'http_status'; readonly status: number }
+  /**
+   * The token endpoint redirects (RFC 9110 15.4). `location` has no user, query and secrets. `change` says what differs
+   * from the URL of the request.
+   */
+  | {
+      readonly kind: 'redirected';
+      readonly status: number;
+      readonly location: string;
+      readonly change: 'scheme' | 'path' | 'host';
+    }
   /** The token endpoint responded with a web page, usually of a firewall. */
   | { readonly kind: 'html_page'; readonly status: number }
   | { readonly kind: 'credentials_refused'; readonly status: number }
@@ -137,14 +147,21 @@ export function describeContentProblem({ kind, coding }: ContentProblem): string
 }
 
 /** What is wrong with a successful token response. */
-export type TokenRule = 'empty_body' | 'not_json' | 'field_missing' | 'not_sendable';
+export type TokenRule =
+  | 'empty_body'
+  | 'not_json'
+  | 'xml'
+  /** It does not have the configured `format`. */
+  | 'wrong_format'
+  | 'field_missing'
+  | 'not_sendable';
 
 type LimitKey = 'max_concurrency' | 'max_websockets' | 'max_connections';
 
 type FieldChecks<Fields> = { readonly [Name in Exclude<keyof Fields, 'kind'>]-?: (value: unknown) => boolean };
 
 const isHost = (value: unknown) => typeof value === 'string' && /^[!-~]{1,270}$/.test(value);
-const isProblem = (value: unknown) => typeof value === 'string' && /^[ -~]{1,200}$/.test(value);
+const isProblem = (value: unknown) => typeof value === 'string' && /^[ -~]{1,500}$/.test(value);
 const isCode = (value: unknown) => typeof value === 'string' && /^[ -~]{1,100}$/.test(value);
 const isCount = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 0;
 const isOneOf =
@@ -167,10 +184,18 @@ const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Re
   connection_lost: { host: isHost },
   malformed_response: { rule: isCode, host: (value) => value === undefined || isHost(value) },
   http_status: { status: isCount },
+  redirected: {
+    status: isCount,
+    location: isProblem,
+    change: isOneOf<'scheme' | 'path' | 'host'>({ scheme: true, path: true, host: true }),
+  },
   html_page: { status: isCount },
   credentials_refused: { status: isCount },
   no_usable_token: {
-    rule: isOneOf<TokenRule>({ empty_body: true, not_json: true, field_missing: true, not_sendable: true }),
+    rule: isOneOf<TokenRule>({
+      ...{ empty_body: true, not_json: true, xml: true, wrong_format: true },
+      ...{ field_missing: true, not_sendable: true },
+    }),
     status: isCount,
   },
   undecodable_body: {

@@ -84,6 +84,7 @@ const REASONS: { readonly [Kind in Reason['kind']]: Extract<Reason, { kind: Kind
   connection_lost: { kind: 'connection_lost', host: 'api.example.com' },
   malformed_response: { kind: 'malformed_response', rule: 'it has two Content-Length lines', host: undefined },
   http_status: { kind: 'http_status', status: 500 },
+  redirected: { kind: 'redirected', status: 301, location: 'https://auth.example.com/token/', change: 'path' },
   html_page: { kind: 'html_page', status: 403 },
   credentials_refused: { kind: 'credentials_refused', status: 401 },
   no_usable_token: { kind: 'no_usable_token', rule: 'not_json', status: 200 },

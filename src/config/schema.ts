@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ALGORITHMS } from '../client-assertion.ts';
-import { CLIENT_AUTHS } from '../providers/provider.ts';
+import { CLIENT_AUTHS, RESPONSE_FORMATS } from '../providers/provider.ts';
 import { providers } from '../providers/registry.ts';
 import {
   type DurationText,
@@ -183,7 +183,14 @@ const request = field(
 
 const response = field(
   z.strictObject({
-    access_token: field(text, { doc: 'Path of the token.', omitted: "the provider's; required without a provider" }),
+    format: field(z.enum(RESPONSE_FORMATS), {
+      doc: '`json`, `form` for a form-encoded body, or `text` if the whole body is the token, plain or as a JSON string.',
+      omitted: "the provider's, or JSON, or a form if the response says that it is one",
+    }),
+    access_token: field(text, {
+      doc: 'Path of the token.',
+      omitted: "the provider's; required without a provider, except with `format: text`",
+    }),
     expires_in: field(text, {
       doc: 'Path of its lifetime in seconds, a number or a string.',
       omitted: "the provider's, or none",
@@ -195,7 +202,7 @@ const response = field(
     refresh_token: field(text, { doc: 'Path of the refresh token.', omitted: "the provider's, or none" }),
   }),
   {
-    doc: 'How to read the token response: dotted paths into its JSON, such as `data.accessToken`.',
+    doc: 'How to read the token response: dotted paths into its JSON, such as `data.accessToken`, or names of form fields.',
     omitted: "the provider's",
   },
 );

@@ -282,10 +282,15 @@ function readResponse(
   base: ExchangeResponse | undefined,
   report: Diagnostics,
 ): ExchangeResponse | undefined {
-  for (const [key, value] of Object.entries(input ?? {})) {
-    if (value === undefined || value.split('.').every((part) => part !== '')) continue;
-    report.problem([...path, key], 'must be a dotted path into the response, such as `data.accessToken`');
+  const { format, ...paths } = input ?? {};
+  for (const [key, value] of Object.entries(paths)) {
+    if (format === 'text' && value !== undefined) {
+      report.problem(path, `with \`format: text\` the whole body is the token; remove \`${key}\``, key);
+    } else if (value !== undefined && value.split('.').includes('')) {
+      report.problem([...path, key], 'must be a dotted path into the response, such as `data.accessToken`');
+    }
   }
+  if (format === 'text') return { format, accessToken: base?.accessToken ?? DEFAULT_TOKEN_FIELD };
   const accessToken = input?.access_token ?? base?.accessToken;
   if (accessToken === undefined) {
     report.problem(
@@ -297,12 +302,16 @@ function readResponse(
   }
   return {
     ...base,
+    ...(format && { format }),
     accessToken,
     ...(input?.expires_in !== undefined && { expiresIn: input.expires_in }),
     ...(input?.expires_at !== undefined && { expiresAt: input.expires_at }),
     ...(input?.refresh_token !== undefined && { refreshToken: input.refresh_token }),
   };
 }
+
+/** Where a token that is the whole body is stored while the response is read. */
+const DEFAULT_TOKEN_FIELD = 'access_token';
 
 const AUTHORIZATION = 'authorization';
 

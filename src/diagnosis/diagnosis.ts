@@ -12,6 +12,8 @@ const PROVIDER_FAILS = "The provider is failing. Wakala keeps retrying. Check th
 const TOKEN_RULES: Readonly<Record<TokenRule, string>> = {
   empty_body: 'with an empty body',
   not_json: 'with something that is not JSON',
+  xml: 'with XML, which Wakala does not read',
+  wrong_format: 'with a body that does not have the `format` of the configuration',
   field_missing: 'without a token',
   not_sendable: 'with a token that is longer than 8 KiB or has characters that no header can carry',
 };
@@ -40,6 +42,7 @@ const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
       context,
     ),
   http_status: ({ status }, context) => diagnoseStatus(status, hostOf(context), context),
+  redirected: diagnoseRedirect,
   html_page: ({ status }, context) => ({
     code: 'token_endpoint_html',
     what: `The token endpoint at ${hostOf(context)} responded with a web page instead of a token (HTTP ${status}): a firewall, a maintenance page or a wrong host.`,
@@ -49,7 +52,7 @@ const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
   no_usable_token: ({ rule, status }, context) => ({
     code: 'token_answer_unusable',
     what: `The token endpoint at ${hostOf(context)} responded with HTTP ${status}, but ${TOKEN_RULES[rule]}.`,
-    hint: `Check ${whereOf(context.key)}. If it is right, compare \`token.response\` of the route with what the provider documents: \`access_token\` names the field of the token.`,
+    hint: `Check ${whereOf(context.key)}. If it is right, compare \`token.response\` of the route with what the provider documents: \`access_token\` names the field of the token, and \`format\` the form of the body.`,
   }),
   undecodable_body: ({ problem, coding, status }, context) => ({
     code: 'token_answer_unusable',
@@ -201,6 +204,22 @@ function diagnoseStatus(status: number, host: string, { key, providerSaid }: Dia
   }
   const hint = `Check ${whereOf(key)}. If it is right, compare path and method of the token request with what the provider documents.`;
   return { code: 'token_answer_unusable', what, hint };
+}
+
+function diagnoseRedirect({ status, location, change }: ReasonOf<'redirected'>, context: DiagnosisContext): Diagnosis {
+  const { key } = context;
+  const code = 'token_answer_unusable';
+  const what = `The token endpoint at ${hostOf(context)} redirects to ${location} (HTTP ${status}).`;
+  const why = 'Wakala does not follow redirects, because it would send the credentials there.';
+  // Without a key, the text goes to the client of the proxy, which gets nothing that the provider said.
+  if (key === undefined) return { code, what, hint: `${why} The log has the address that the configuration needs.` };
+  if (change === 'scheme') return { code, what, hint: `${why} Write \`https:\` in ${whereOf(key)}.` };
+  const setting =
+    key === 'issuer' || key === 'token_endpoint'
+      ? `Set \`token_endpoint\` to ${location}${key === 'issuer' ? ' in place of `issuer`' : ''}`
+      : `Set \`token.request.url\` to ${location}, or \`path\` to its end`;
+  const check = change === 'host' ? ', if that is a server of the provider' : '';
+  return { code, what, hint: `${why} ${setting}${check}.` };
 }
 
 function diagnoseRefusal({ status }: ReasonOf<'credentials_refused'>, context: DiagnosisContext): Diagnosis {

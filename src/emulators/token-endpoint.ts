@@ -2,7 +2,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { MiddlewareHandler } from 'hono';
 import { parseBody } from 'hono/utils/body';
 import { type Encoding, type Exchange, type ExchangeRequest, isFixed } from '../providers/provider.ts';
-import { sampleTokenResponse } from '../providers/sample-response.ts';
+import { encodedSample, sampleTokenResponse } from '../providers/sample-response.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
 import type { Secret } from '../secret.ts';
 import type { TokenEndpointMode } from './controls.ts';
@@ -124,8 +124,9 @@ async function respondWithTokens(
   const tokens = isRefresh ? issuer.refresh(result.refreshToken ?? '', { rotate }) : issuer.issue();
   if (tokens === undefined) return refuse(c, state, 'denied', 'the refresh token is used, revoked, expired or unknown');
   state.counters[isRefresh ? 'refreshes' : 'exchanges'] += 1;
-  const body = sampleTokenResponse(provider, exchange.response, { ...tokens, nowMs: tokens.issuedAtMs });
-  return sendJson(c, { status: 200, body });
+  const sample = sampleTokenResponse(provider, exchange.response, { ...tokens, nowMs: tokens.issuedAtMs });
+  const { contentType, body } = encodedSample(sample, exchange.response);
+  return c.body(body, 200, { 'content-type': contentType });
 }
 
 function refuse(c: EmulatorContext, state: EmulatorState, kind: 'malformed' | 'denied', reason: string): Response {

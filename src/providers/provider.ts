@@ -77,8 +77,14 @@ export interface ExchangeRequest {
   readonly oauth2?: OAuth2;
 }
 
-/** How to read a token response: dotted paths into its JSON. */
+/** Format of the body of a token response. `text`: the whole body is the token, plain or as a JSON string. */
+export const RESPONSE_FORMATS = ['json', 'text', 'form'] as const;
+export type ResponseFormat = (typeof RESPONSE_FORMATS)[number];
+
+/** How to read a token response: dotted paths into its JSON, or names of form fields. */
 export interface ExchangeResponse {
+  /** Default: JSON, or a form if the response says that it is one. */
+  readonly format?: ResponseFormat;
   readonly accessToken: string;
   /** Seconds from now: a number or a numeric string. */
   readonly expiresIn?: string;

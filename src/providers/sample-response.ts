@@ -40,6 +40,26 @@ export function sampleTokenResponse(
   return result;
 }
 
+/** A sample token response in the format of the provider. */
+export function encodedSample(
+  sample: JsonObject,
+  { format, accessToken }: ExchangeResponse,
+): { readonly contentType: string; readonly body: string } {
+  switch (format) {
+    case 'text':
+      return { contentType: 'text/plain; charset=utf-8', body: String(valueAt(sample, accessToken)) };
+    case 'form': {
+      const fields = Object.entries(sample).map(([name, value]): [string, string] => [
+        name,
+        typeof value === 'string' ? value : JSON.stringify(value),
+      ]);
+      return { contentType: 'application/x-www-form-urlencoded', body: new URLSearchParams(fields).toString() };
+    }
+    default:
+      return { contentType: 'application/json', body: JSON.stringify(sample) };
+  }
+}
+
 /** Keeps the "Bearer " that some providers put before the token. */
 function likeToken(sample: JsonObject, path: string, token: string): string {
   const value = valueAt(sample, path);

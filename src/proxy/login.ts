@@ -4,7 +4,7 @@ import type { Client } from '../config/config.ts';
 import type { HeaderList } from '../http/header-list.ts';
 import { endResponse } from '../http/linger.ts';
 import { isFixed } from '../providers/provider.ts';
-import { jwtShaped, sampleTokenResponse } from '../providers/sample-response.ts';
+import { encodedSample, jwtShaped, sampleTokenResponse } from '../providers/sample-response.ts';
 import type { Route } from './route.ts';
 
 const PLACEHOLDER_LIFETIME_S = 3600;
@@ -43,9 +43,9 @@ export function sendLogin(
   caller: CallerIdentity,
   { requestId, nowMs, extraHeaders }: { requestId: string; nowMs: number; extraHeaders: Readonly<HeaderList> },
 ): void {
-  const body = JSON.stringify(placeholderLogin(route, caller, nowMs));
+  const { contentType, body } = placeholderLogin(route, caller, nowMs);
   res.writeHead(200, [
-    ...['content-type', 'application/json', 'content-length', String(Buffer.byteLength(body))],
+    ...['content-type', contentType, 'content-length', String(Buffer.byteLength(body))],
     ...['cache-control', 'no-store', 'x-request-id', requestId],
     ...extraHeaders,
   ]);
@@ -57,21 +57,23 @@ export function sendLogin(
  * client has a key, they are signed with it, so that every replica can verify them. A login with a placeholder returns
  * one with the same expiry: otherwise a stolen placeholder could be renewed forever.
  */
-function placeholderLogin(route: Route, { client, placeholderExpiresAtS }: CallerIdentity, nowMs: number): object {
+function placeholderLogin(route: Route, { client, placeholderExpiresAtS }: CallerIdentity, nowMs: number) {
   const { provider } = route.config;
-  if (isFixed(provider.token)) return {};
+  if (isFixed(provider.token)) return { contentType: 'application/json', body: '{}' };
   const iat = Math.floor(nowMs / 1000);
   const exp = placeholderExpiresAtS ?? iat + PLACEHOLDER_LIFETIME_S;
   const placeholder = (kind: Claims['kind']) => {
     const claims: Claims = { iss: 'wakala', sub: client?.name ?? '', iat, exp, kind };
     return encodePlaceholder(claims, provider.samples.tokenFormat, client);
   };
-  return sampleTokenResponse(provider, provider.token.response, {
+  const { response } = provider.token;
+  const values = {
     accessToken: placeholder('access'),
     refreshToken: placeholder('refresh'),
     lifetimeS: exp - iat,
     nowMs,
-  });
+  };
+  return encodedSample(sampleTokenResponse(provider, response, values), response);
 }
 
 /**

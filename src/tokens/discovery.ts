@@ -4,7 +4,7 @@ import { isLinkLocalAddress, isLoopbackName } from '../http/ip-address.ts';
 import { valueAt } from '../json.ts';
 import type { ClientAuth } from '../providers/provider.ts';
 import type { TokenRequest } from './token-request.ts';
-import { parseJsonBody, retryAfterS, type TokenResponse, tokenUnavailable } from './token-response.ts';
+import { parseJsonBody, redirectOf, retryAfterS, type TokenResponse, tokenUnavailable } from './token-response.ts';
 
 /** An issuer has one token endpoint, and another one if it moves it. */
 const MAX_ENDPOINTS = 1000;
@@ -93,7 +93,7 @@ export class Discovery {
     for (const url of metadataUrls(this.#issuer)) {
       const response = await send({ method: 'GET', url, headers: HEADERS, body: undefined });
       status = response.status;
-      const metadata = readMetadata(response, this.#issuer, this.#clientAuth);
+      const metadata = readMetadata(response, url, this.#issuer, this.#clientAuth);
       if (typeof metadata !== 'string') return metadata;
       problems.push(`${new URL(url).pathname} ${metadata}`);
       firstRetryAfterS ??= retryAfterS(response, this.#clock.now());
@@ -101,7 +101,7 @@ export class Discovery {
     const problem = problems.join('; ');
     throw tokenUnavailable(
       `the issuer ${host} names no usable token endpoint (${problem})`,
-      { kind: 'no_token_endpoint', problem: problem.slice(0, 200), status, host },
+      { kind: 'no_token_endpoint', problem: problem.slice(0, 500), status, host },
       { retryAfterS: firstRetryAfterS },
     );
   }
@@ -120,7 +120,14 @@ export function metadataUrls(issuer: string): readonly string[] {
 }
 
 /** @returns the metadata, or what is wrong with the response */
-function readMetadata(response: TokenResponse, issuer: string, clientAuth: ClientAuth): IssuerMetadata | string {
+function readMetadata(
+  response: TokenResponse,
+  url: string,
+  issuer: string,
+  clientAuth: ClientAuth,
+): IssuerMetadata | string {
+  const redirect = redirectOf(response, url, () => []);
+  if (redirect !== undefined) return `redirects to ${redirect.location}`;
   if (response.status !== 200) return `responded with HTTP ${response.status}`;
   if (response.bodyProblem !== undefined) return `has a body that ${describeContentProblem(response.bodyProblem)}`;
   const json = parseJsonBody(response);

@@ -10,7 +10,14 @@ import { type DiscoveredEndpoints, Discovery, type IssuerMetadata } from './disc
 import type { ExchangeStats, Grant } from './exchange-stats.ts';
 import type { Token } from './token.ts';
 import { type TokenRequest, tokenRequest } from './token-request.ts';
-import { readToken, redactedBody, serverTimeMs, type TokenResponse, tokenUnavailable } from './token-response.ts';
+import {
+  readToken,
+  redactedBody,
+  redirectOf,
+  serverTimeMs,
+  type TokenResponse,
+  tokenUnavailable,
+} from './token-response.ts';
 
 /** Sends a token request and reads the response, up to 64 KiB. It does not follow redirects. */
 export type TokenTransport = (request: TokenRequest, signal: AbortSignal) => Promise<TokenResponse>;
@@ -149,6 +156,7 @@ export class ProviderTokenFetcher implements TokenFetcher {
         provider.defaultLifetimeS,
         clock.now(),
         provider.deniedToken,
+        redirectOf(response, request.url, () => this.#secretsIn(request, values)),
       );
       this.#logIgnoredLifetime(token);
       return metadata === undefined ? token : { ...token, endpoints: metadata.allEndpoints };
@@ -211,8 +219,10 @@ export class ProviderTokenFetcher implements TokenFetcher {
 
   #logFailure(grant: Grant, error: unknown, request: LogFields, providerSaid?: string): void {
     const { log } = this.#context;
+    const reason = error instanceof ProxyError ? error.reason : undefined;
     const fields = {
       ...request,
+      ...(reason?.kind === 'redirected' && { location: reason.location }),
       error: error instanceof Error ? error.message : String(error),
       ...(providerSaid === undefined ? {} : { provider_said: providerSaid }),
       ...this.#hint(error, providerSaid),

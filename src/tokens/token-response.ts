@@ -1,5 +1,5 @@
 import { type ContentProblem, describeContentProblem, ProxyError, type Reason, type TokenRule } from '../errors.ts';
-import { valueAt } from '../json.ts';
+import { valueAt, withValueAt } from '../json.ts';
 import type { ExchangeResponse, ResponseRule } from '../providers/provider.ts';
 import { Redaction } from '../redaction.ts';
 import { Secret } from '../secret.ts';
@@ -111,6 +111,7 @@ const HEADER_VALUE_PATTERN = /^[\x21-\x7e](?:[\x20-\x7e]{0,8190}[\x21-\x7e])?$/;
 /**
  * Reads the token from a token endpoint's response.
  * @param denied further responses of the provider that mean wrong credentials
+ * @param redirect where the response redirects to, if it does
  * @throws ProxyError `token_denied` if the credentials were refused, `token_unavailable` if there is no usable token
  */
 export function readToken(
@@ -119,11 +120,15 @@ export function readToken(
   defaultLifetimeS: number,
   nowMs: number,
   denied: readonly ResponseRule[] = [],
+  redirect?: Redirect,
 ): Token {
-  if (matchesAny(response, denied)) throw credentialsRefused(response, nowMs);
+  if (matchesAny(response, denied, fields)) throw credentialsRefused(response, nowMs);
   const { status } = response;
+  if (redirect !== undefined) {
+    throw tokenUnavailable(`HTTP ${status}, a redirect`, { kind: 'redirected', status, ...redirect });
+  }
   if (status < 200 || status > 299) throw statusError(response, nowMs);
-  const json = parse(response);
+  const json = parse(response, fields);
   const accessToken = bareToken(valueAt(json, fields.accessToken));
   if (accessToken === undefined) {
     throw tokenUnavailable(
@@ -172,10 +177,10 @@ function htmlPage(status: number): string {
 }
 
 /** An HTML page is from a firewall: it says nothing about credentials, whatever its status. */
-function matchesAny(response: TokenResponse, rules: readonly ResponseRule[]): boolean {
+function matchesAny(response: TokenResponse, rules: readonly ResponseRule[], fields: ExchangeResponse): boolean {
   const withStatus = rules.filter(({ status }) => status === response.status);
   if (withStatus.length === 0 || isHtml(response)) return false;
-  const json = parseJsonBody(response);
+  const json = parseJsonBody(response) ?? valuesIn(response, fields);
   return withStatus.some(({ body = {} }) =>
     Object.entries(body).every(([path, value]) => valueAt(json, path) === value),
   );
@@ -190,8 +195,20 @@ function responseHeaders(json: unknown, { headers = {} }: ExchangeResponse): Res
   });
 }
 
-function isHtml({ headers, body }: TokenResponse): boolean {
-  return /^\s*</.test(body) || (headers['content-type'] ?? '').startsWith('text/html');
+function isHtml(response: TokenResponse): boolean {
+  return (/^\s*</.test(response.body) || mediaTypeOf(response) === 'text/html') && !isXml(response);
+}
+
+/** XML that is not a web page. */
+function isXml(response: TokenResponse): boolean {
+  const type = mediaTypeOf(response);
+  if (/html/.test(type) || /<!doctype html|<html/i.test(response.body)) return false;
+  return /[/+]xml$/.test(type) || /^\s*<\?xml/.test(response.body);
+}
+
+/** In lower case, without parameters. Empty if there is none. */
+function mediaTypeOf({ headers }: TokenResponse): string {
+  return (headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
 }
 
 /**
@@ -205,9 +222,30 @@ export function parseJsonBody({ body }: TokenResponse): unknown {
   }
 }
 
-function parse(response: TokenResponse): unknown {
+/**
+ * The values of a body in its format. Undefined if it does not have that format.
+ *
+ * Without a `format`, a body that is not JSON is a form if its type says so, or if it is plain text with the token's
+ * field in it. Plain text is a token only where the `format` says so: it may as well be a message.
+ */
+function valuesIn(response: TokenResponse, { format, accessToken }: ExchangeResponse): unknown {
   const json = parseJsonBody(response);
-  if (json !== undefined) return json;
+  if (format === 'json' || (format === undefined && json !== undefined)) return json;
+  if ((typeof json === 'object' && json !== null) || /^\s*</.test(response.body)) return undefined;
+  if (format === 'text') {
+    const token = typeof json === 'string' ? json : response.body.trim();
+    return token === '' ? undefined : withValueAt({}, accessToken, token);
+  }
+  const values = Object.fromEntries(new URLSearchParams(response.body.trim()));
+  const type = mediaTypeOf(response);
+  const isForm =
+    type === 'application/x-www-form-urlencoded' || (type === 'text/plain' && Object.hasOwn(values, accessToken));
+  return isForm || format === 'form' ? values : undefined;
+}
+
+function parse(response: TokenResponse, fields: ExchangeResponse): unknown {
+  const values = valuesIn(response, fields);
+  if (values !== undefined) return values;
   const { status, body, bodyProblem } = response;
   if (bodyProblem !== undefined) {
     const { kind, coding } = bodyProblem;
@@ -220,6 +258,13 @@ function parse(response: TokenResponse): unknown {
   }
   if (body === '') throw tokenUnavailable(`HTTP ${status} with an empty body`, noToken('empty_body', response));
   if (isHtml(response)) throw tokenUnavailable(htmlPage(status), { kind: 'html_page', status });
+  if (isXml(response)) throw tokenUnavailable(`HTTP ${status} with XML`, noToken('xml', response));
+  if (fields.format === 'text' || fields.format === 'form') {
+    throw tokenUnavailable(
+      `HTTP ${status} with a body that is not ${fields.format}`,
+      noToken('wrong_format', response),
+    );
+  }
   throw tokenUnavailable(`HTTP ${status} with a body that is not JSON`, noToken('not_json', response));
 }
 
@@ -239,6 +284,38 @@ export function serverTimeMs({ headers }: TokenResponse): number | undefined {
 /** An HTTP date (RFC 9110 5.6.7). NaN for any other text, even if `Date.parse` accepts it. */
 function httpDateMs(value: string): number {
   return /^[A-Za-z]{3,9},? .*\d\d:\d\d:\d\d.*$/.test(value.trim()) ? Date.parse(value) : NaN;
+}
+
+/** Where a redirect leads. */
+export interface Redirect {
+  /** URL without user, query and secrets. At most 200 characters. */
+  readonly location: string;
+  /** What differs from the URL of the request. `scheme`: only that it is `https:` in place of `http:`. */
+  readonly change: 'scheme' | 'path' | 'host';
+}
+
+const REDIRECT_STATUSES = new Set([301, 302, 303, 307, 308]);
+
+/**
+ * The redirect in a response. Wakala never follows it: that would send the credentials to another server.
+ * @param requestUrl of the request
+ * @param secrets of the request, which the `Location` may repeat
+ */
+export function redirectOf(
+  { status, headers }: TokenResponse,
+  requestUrl: string,
+  secrets: () => readonly string[],
+): Redirect | undefined {
+  const location = REDIRECT_STATUSES.has(status) ? headers['location'] : undefined;
+  const target = location === undefined ? null : URL.parse(location, requestUrl);
+  if (target === null || !/^https?:$/.test(target.protocol)) return undefined;
+  const { protocol, host, hostname, pathname } = new URL(requestUrl);
+  const isUpgrade = protocol === 'http:' && target.protocol === 'https:' && target.hostname === hostname;
+  const change =
+    isUpgrade && target.pathname === pathname ? 'scheme' : isUpgrade || target.host === host ? 'path' : 'host';
+  // The part after `;` may be a session (RFC 3986 3.3).
+  const path = target.pathname.split(';', 1)[0] ?? '';
+  return { location: hideSecrets(`${target.origin}${path}`, secrets()).slice(0, 200), change };
 }
 
 /** `Retry-After` (RFC 9110 10.2.3), in whole seconds. */
@@ -264,8 +341,11 @@ const MIN_REDACTED_CHARACTERS = 32;
 
 /** The beginning of a response's body for the log: one line, without the secrets of the request. */
 export function redactedBody(response: TokenResponse, secrets: readonly string[]): string {
-  return new Redaction(secrets, 1, MIN_REDACTED_CHARACTERS)
-    .redact(response.body)
+  return hideSecrets(response.body, secrets)
     .replace(/[\x00-\x1f\x7f]+/g, ' ')
     .slice(0, 300);
+}
+
+function hideSecrets(text: string, secrets: readonly string[]): string {
+  return new Redaction(secrets, 1, MIN_REDACTED_CHARACTERS).redact(text);
 }

@@ -229,6 +229,25 @@ describe('an exchange without a provider', () => {
     });
   });
 
+  it.each([
+    ['response: {format: text}', { format: 'text', accessToken: 'access_token' }],
+    [
+      'response: {format: form, access_token: token, expires_in: expires}',
+      { format: 'form', accessToken: 'token', expiresIn: 'expires' },
+    ],
+  ])('may have the %s', (line, expected) => {
+    expect(exchangeOf(routeOf(custom(REQUEST, line)).provider).response).toEqual(expected);
+  });
+
+  it.each([
+    ['response: {format: xml, access_token: a}', 'must be one of `json`, `text`, `form`'],
+    ['response: {format: text, access_token: a}', 'the whole body is the token; remove `access_token`'],
+    ['response: {format: text, expires_in: a}', 'the whole body is the token; remove `expires_in`'],
+    ['response: {format: form}', 'the place of the token in the response is missing'],
+  ])('%s is a problem', (line, reason) => {
+    expect(problemsOf(custom(REQUEST, line))).toEqual([expect.stringContaining(reason)]);
+  });
+
   it.each(['json', 'form', 'multipart'])('may send its fields as %s', (encoding) => {
     const { provider } = routeOf(custom(`request: {path: /login, ${encoding}: {a: "{id}", b: "{key}"}}`, RESPONSE));
     expect(exchangeOf(provider).request.body).toEqual({ encoding, fields: { a: '{id}', b: '{key}' } });

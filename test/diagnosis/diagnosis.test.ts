@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { diagnose, diagnoseClock, diagnoseStore, hintFor } from '../../src/diagnosis/diagnosis.ts';
 import { type DiagnosisContext, tokenContext } from '../../src/diagnosis/diagnosis-context.ts';
-import { ProxyError, type Reason } from '../../src/errors.ts';
+import { ProxyError, type Reason, type TokenRule } from '../../src/errors.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 
 const HOST = 'api.example.com';
@@ -29,9 +29,14 @@ const egressFailed = (code: string): Reason => ({
   ...{ kind: 'egress_failed', code, proxy: 'proxy.example:3128' },
   ...{ setting: 'HTTPS_PROXY', host: HOST },
 });
-const noToken = (rule: 'empty_body' | 'not_json' | 'field_missing' | 'not_sendable'): Reason => ({
+const noToken = (rule: TokenRule): Reason => ({
   ...{ kind: 'no_usable_token', rule },
   status: 200,
+});
+
+const redirected = (change: 'scheme' | 'path' | 'host'): Reason => ({
+  ...{ kind: 'redirected', status: 301, change },
+  location: 'https://a.example/token/',
 });
 
 type Row = [reason: Reason, context: DiagnosisContext, code: string, what: string, hint: string];
@@ -156,6 +161,13 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
     [{ kind: 'http_status', status: 302 }, TOKEN, 'token_answer_unusable', 'HTTP 302', 'does not follow redirects'],
     [{ kind: 'http_status', status: 404 }, TOKEN, 'token_answer_unusable', 'HTTP 404', 'path and method'],
   ],
+  redirected: [
+    [redirected('path'), TOKEN, 'token_answer_unusable', 'redirects to https://a.example/token/ (HTTP 301)', '`path`'],
+    [redirected('host'), TOKEN, 'token_answer_unusable', 'redirects', 'if that is a server of the provider'],
+    [redirected('scheme'), TOKEN, 'token_answer_unusable', 'redirects', 'Write `https:` in `auth_server`.'],
+    [redirected('path'), { ...TOKEN, key: 'issuer' }, 'token_answer_unusable', '', 'in place of `issuer`'],
+    [redirected('path'), { server: 'token endpoint' }, 'token_answer_unusable', '', 'The log has the address'],
+  ],
   html_page: [
     [{ kind: 'html_page', status: 503 }, TOKEN, 'token_endpoint_html', 'a web page instead of a token', 'in a browser'],
   ],
@@ -199,6 +211,8 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
   no_usable_token: [
     [noToken('empty_body'), TOKEN, 'token_answer_unusable', 'HTTP 200, but with an empty body.', '`auth_server`'],
     [noToken('not_json'), TOKEN, 'token_answer_unusable', 'not JSON', '`token.response`'],
+    [noToken('xml'), TOKEN, 'token_answer_unusable', 'with XML', '`format`'],
+    [noToken('wrong_format'), TOKEN, 'token_answer_unusable', 'does not have the `format`', '`token.response`'],
     [noToken('field_missing'), TOKEN, 'token_answer_unusable', 'without a token', '`access_token`'],
     [noToken('not_sendable'), TOKEN, 'token_answer_unusable', 'longer than 8 KiB', '`token.response`'],
   ],

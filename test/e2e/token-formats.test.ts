@@ -74,6 +74,37 @@ describe('a token response', () => {
   });
 });
 
+describe('the format of a token response', () => {
+  it.each([
+    ['form-encoded', `access_token=${TOKEN}&expires_in=3600`, 'application/x-www-form-urlencoded', {}],
+    ['plain text', `${TOKEN}\n`, 'text/plain', { response: { format: 'text' } }],
+    ['a JSON string', JSON.stringify(TOKEN), 'application/json', { response: { format: 'text' } }],
+  ])('can be %s', async (_, body, type, token) => {
+    const { upstream, call } = await start(reply(200, body, `content-type: ${type}`), token);
+    expect((await call()).status).toBe(200);
+    expect(authorizations(upstream)).toEqual([[`Bearer ${TOKEN}`]]);
+  });
+});
+
+describe('a token endpoint that redirects', () => {
+  it('is not followed, and the log says what to write', async () => {
+    const { upstream, proxy, call } = await start((request) =>
+      request.target === LOGIN
+        ? reply(301, '<html>Moved</html>', `location: ${LOGIN}/?key=canary-api-key`, 'content-type: text/html')
+        : json(200, { access_token: TOKEN }),
+    );
+    const response = await call();
+    expectProblem(response, { status: 503, code: 'token_unavailable', outcome: 'not_sent' });
+    expect(response.text).not.toContain(`${LOGIN}/`);
+    const location = `${upstream.origin}${LOGIN}/`;
+    const line = await proxy.logged('token_exchange_failed');
+    expect(line).toMatchObject({ status: 301, location });
+    expect(line['hint']).toContain(`Set \`token.request.url\` to ${location}, or \`path\` to its end.`);
+    expect(upstream.requests).toHaveLength(1);
+    expect(proxy.logText()).not.toContain('canary-api-key');
+  });
+});
+
 describe('a response whose body says that the token is dead', () => {
   const DEAD = { dead_token: [{ status: 400, body: { code: 'dead' } }] };
   const dead = Buffer.from('{"code":"dead"}');

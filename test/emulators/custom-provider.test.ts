@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { withExchangesAt } from '../../src/emulators/emulated-provider.ts';
-import type { Exchange, Provider } from '../../src/providers/provider.ts';
+import type { Exchange, Provider, ResponseFormat } from '../../src/providers/provider.ts';
 import { fixedToken } from '../../src/providers/static.ts';
 import { callApi, emulate, refreshTokens, requestToken, sampleCall, send, sendTokenRequest } from './support.ts';
 
@@ -84,6 +84,26 @@ describe('the emulator of a custom provider', () => {
     const second = await refreshTokens(emulator, again);
     expect([first.status, second.status]).toEqual([200, 200]);
     expect((await refreshTokens(emulator, 'unknown')).status).toBe(403);
+  });
+
+  it.each<[format: ResponseFormat, type: string, token: RegExp]>([
+    ['text', 'text/plain; charset=utf-8', /^([^ ]+)$/],
+    ['form', 'application/x-www-form-urlencoded', /^token=([^&]+)&/],
+  ])('responds in the format %s', async (format, type, pattern) => {
+    const response = { format, accessToken: 'token' };
+    const samples = { ...custom.samples, tokenResponse: { token: '', ttl: 3600 } };
+    const request = { method: 'POST', path: '/login' } as const;
+    const { emulator } = await emulate({ ...custom, samples, token: { request, response } });
+    const reply = await fetch(`${emulator.authUrl}/login`, { method: 'POST' });
+    expect(reply.headers.get('content-type')).toBe(type);
+    const [, token = ''] = pattern.exec(await reply.text()) ?? [];
+    expect((await callApi(emulator, token, '/x')).status).toBe(200);
+  });
+
+  it('accepts the token in a query parameter alone', async () => {
+    const { emulator, token } = await tokens({ ...custom, tokenQuery: { name: 'key', withHeader: false } });
+    expect((await callApi(emulator, undefined, `/x?key=${token}`)).status).toBe(200);
+    expect((await callApi(emulator, token, '/x')).status).toBe(419);
   });
 
   it('accepts a chunked body', async () => {

@@ -44,3 +44,17 @@ describe('an endpoint in issuer metadata', () => {
     expect(found.allEndpoints).toEqual([PLAIN]);
   });
 });
+
+it('issuer metadata that redirects is not followed, and the error says where it redirects to', async () => {
+  const discovery = new Discovery(ISSUER, 'client_secret_basic', new ManualClock());
+  const headers = { location: 'https://id.bank.example/.well-known/metadata?x=1' };
+  const found = discovery.find(async () => ({ status: 302, headers, body: '' }));
+  await expect(found).rejects.toThrow('redirects to https://id.bank.example/.well-known/metadata;');
+});
+
+it('issuer metadata that cannot be decoded is named in the error', async () => {
+  const discovery = new Discovery(ISSUER, 'client_secret_basic', new ManualClock());
+  const bodyProblem = { kind: 'broken', coding: 'gzip' } as const;
+  const found = discovery.find(async () => ({ status: 200, headers: {}, body: '', bodyProblem }));
+  await expect(found).rejects.toThrow('has a body that is not valid gzip');
+});

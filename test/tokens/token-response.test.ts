@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError, type Reason, type TokenRule } from '../../src/errors.ts';
 import type { ExchangeResponse, ResponseRule } from '../../src/providers/provider.ts';
-import { readToken, type TokenResponse, tokenUnavailable } from '../../src/tokens/token-response.ts';
+import { readToken, redirectOf, type TokenResponse, tokenUnavailable } from '../../src/tokens/token-response.ts';
 import { expectNoSecret } from '../support/token-fakes.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 1, 9);
@@ -266,5 +266,93 @@ describe('headers from a token response', () => {
   it('are not printed', () => {
     const token = read({ body: { access_token: 't-1', b: 'made-up-code' } }, response);
     expectNoSecret(token, 'made-up-code');
+  });
+});
+
+describe('the format of a token response', () => {
+  const FORM = 'access_token=t%2B1&expires_in=60&scope=';
+  const form = { 'content-type': 'application/x-www-form-urlencoded; charset=utf-8' };
+  const plain = { 'content-type': 'text/plain; charset=UTF-8' };
+
+  it.each<[what: string, format: ExchangeResponse['format'], headers: Record<string, string>, body: string]>([
+    ['a form by its type', undefined, form, FORM],
+    ['a form in plain text', undefined, plain, FORM],
+    ['a form by the configuration', 'form', {}, FORM],
+    ['JSON, whatever its type', undefined, form, '{"access_token":"t+1","expires_in":60}'],
+    ['JSON by the configuration', 'json', plain, '{"access_token":"t+1","expires_in":60}'],
+  ])('can be %s', (_, format, headers, body) => {
+    const token = read({ headers, body }, { ...FIELDS, ...(format && { format }) });
+    expect([token.accessToken.reveal(), token.expiresAtMs]).toEqual(['t+1', NOW_MS + 60_000]);
+  });
+
+  it.each(['t-1', ' t-1\n', '"t-1"', 'Bearer t-1', '"bearer t-1"'])('can be text: %j', (body) => {
+    const text = { format: 'text', accessToken: 'data.token' } as const;
+    expect(read({ headers: plain, body }, text).accessToken.reveal()).toBe('t-1');
+  });
+
+  it.each<[what: string, format: ExchangeResponse['format'], body: string, rule: TokenRule]>([
+    ['plain text is no token unless the format says so', undefined, 'OK', 'not_json'],
+    ['a form is not JSON', 'json', FORM, 'not_json'],
+    ['JSON is not a form', 'form', '{"access_token":"t"}', 'wrong_format'],
+    ['a JSON object is not text', 'text', '{"access_token":"t"}', 'wrong_format'],
+    ['a message with spaces is not a token', 'text', 'please log in', 'not_sendable'],
+    ['XML is not read', undefined, '<?xml version="1.0"?><token>t</token>', 'xml'],
+    ['XML is not text', 'text', '<?xml version="1.0"?><token>t</token>', 'xml'],
+    ['a text that is JSON has no field', undefined, '"t"', 'field_missing'],
+    ['a form without the field has no token', 'form', 'error=bad_code', 'field_missing'],
+    ['nothing is not text', 'text', '', 'empty_body'],
+  ])('%s', (_, format, body, rule) => {
+    const { reason } = refused({ headers: plain, body }, { ...FIELDS, ...(format && { format }) });
+    expect(reason).toEqual({ kind: 'no_usable_token', rule, status: 200 });
+  });
+
+  it('a web page is not text', () => {
+    const text = { ...FIELDS, format: 'text' } as const;
+    expect(refused({ body: HTML }, text).reason).toEqual({ kind: 'html_page', status: 200 });
+  });
+
+  it('a 401 with XML means wrong credentials, and one with XHTML is a web page', () => {
+    const headers = { 'content-type': 'application/xml' };
+    expect(refused({ status: 401, headers, body: '<Error/>' }).code).toBe('token_denied');
+    const page = '<?xml version="1.0"?><!DOCTYPE html><html/>';
+    expect(refused({ status: 401, body: page }).reason).toEqual({ kind: 'html_page', status: 401 });
+  });
+
+  it('a rule for wrong credentials reads a form too', () => {
+    const response = { status: 200, headers: form, body: 'error=bad_code' };
+    const denied = [{ status: 200, body: { error: 'bad_code' } }];
+    expect(() => readToken(response, FIELDS, 600, NOW_MS, denied)).toThrow('refused the credentials');
+  });
+});
+
+describe('redirectOf', () => {
+  const from = 'http://auth.example/token?client_secret=s3cret-value';
+  const redirect = (location: string | undefined, status = 301) =>
+    redirectOf({ status, headers: { location }, body: '' }, from, () => ['s3cret-value']);
+
+  it.each([
+    ['/token/', 'http://auth.example/token/', 'path'],
+    ['token/', 'http://auth.example/token/', 'path'],
+    ['https://auth.example/token?client_secret=s3cret-value', 'https://auth.example/token', 'scheme'],
+    ['https://auth.example/oauth/token', 'https://auth.example/oauth/token', 'path'],
+    ['https://user:pass@login.example/a;jsessionid=1?b#c', 'https://login.example/a', 'host'],
+    ['//login.example', 'http://login.example/', 'host'],
+    ['/echo/s3cret%2Dvalue/x', 'http://auth.example/echo/[redacted]/x', 'path'],
+  ])('to %s says where, without secrets', (location, shown, change) => {
+    expect(redirect(location)).toEqual({ location: shown, change });
+  });
+
+  it('shows at most 200 characters', () => {
+    expect(redirect(`/${'x'.repeat(5000)}`)?.location).toHaveLength(200);
+  });
+
+  it.each([
+    [undefined, 301],
+    ['/token/', 200],
+    ['/token/', 304],
+    ['http://[', 302],
+    ['javascript:alert(1)', 302],
+  ])('%j with status %i is none', (location, status) => {
+    expect(redirect(location, status)).toBeUndefined();
   });
 });
