@@ -314,8 +314,17 @@ export function networkCode(error: unknown): string {
 export function networkReason(error: unknown, host: string): Reason {
   if (error instanceof EgressError) return error.reason;
   const code = networkCode(error);
-  // The codes of Node's HTTP parser.
-  return code.startsWith('HPE_') ? { kind: 'malformed_response', rule: code, host } : { kind: 'network', code, host };
+  return code.startsWith('HPE_')
+    ? { kind: 'malformed_response', rule: parserRule(error), host }
+    : { kind: 'network', code, host };
+}
+
+/** What an error of Node's HTTP parser says is wrong. It quotes nothing of the message. */
+export function parserRule(error: unknown): string {
+  const code = networkCode(error);
+  if (code === 'HPE_HEADER_OVERFLOW') return `its head is too long (${code})`;
+  const reason = typeof error === 'object' && error !== null && 'reason' in error ? error.reason : undefined;
+  return typeof reason === 'string' ? `${reason} (${code})` : code;
 }
 
 /** The fields of a log line about a failure. */

@@ -179,6 +179,11 @@ describe('the code of a network error', () => {
     expect(networkReason(coded('EPIPE'), host)).toEqual({ kind: 'network', code: 'EPIPE', host });
     const rule = 'HPE_INVALID_CONSTANT';
     expect(networkReason(coded(rule), host)).toEqual({ kind: 'malformed_response', rule, host });
+    const worded = Object.assign(coded(rule), { reason: 'Expected HTTP/' });
+    expect(networkReason(worded, host)).toMatchObject({ rule: `Expected HTTP/ (${rule})` });
+    expect(networkReason(coded('HPE_HEADER_OVERFLOW'), host)).toMatchObject({
+      rule: expect.stringContaining('too long') as string,
+    });
   });
 });
 

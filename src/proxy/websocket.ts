@@ -2,7 +2,7 @@ import type { ClientRequest as NodeRequest, IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ProxyServer } from 'http-proxy-3';
-import { EgressError, networkCode, ProxyError } from '../errors.ts';
+import { EgressError, networkCode, parserRule, ProxyError } from '../errors.ts';
 import type { ConnectOptions } from '../http/client/connect-options.ts';
 import { brokenConnection, connectTimeout, invalidResponse, unreachable } from '../http/client/failures.ts';
 import type { ClientRequest } from '../http/client/http-exchange.ts';
@@ -368,7 +368,7 @@ class WebSocketExchange implements UpstreamExchange {
   /** Translates an error of the request. The upstream may have received it. */
   #proxyErrorOf(error: Error): ProxyError {
     const code = networkCode(error);
-    if (code.startsWith('HPE_')) return invalidResponse(this.#server, `Node's parser reports ${code}`, error);
+    if (code.startsWith('HPE_')) return invalidResponse(this.#server, parserRule(error), error);
     return brokenConnection(this.#server, error);
   }
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
+import { readReason } from '../../src/errors.ts';
 import { freePort } from '../support/free-port.ts';
 import { expectProblem, sendRequest } from '../support/proxy-client.ts';
 import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
@@ -144,21 +145,51 @@ describe('a response that breaks off after its head', () => {
 });
 
 describe('a response that is not valid HTTP', () => {
+  const ok = 'HTTP/1.1 200 OK\r\n';
+
   it.each([
-    ['is no HTTP at all', 'SSH-2.0-OpenSSH\r\n\r\n'],
-    ['has a status below 100', 'HTTP/1.1 099 Low\r\ncontent-length: 0\r\n\r\n'],
-    ['has a status above 599', 'HTTP/1.1 600 High\r\ncontent-length: 0\r\n\r\n'],
-    ['has two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab'],
-    ['has a broken length', 'HTTP/1.1 200 OK\r\ncontent-length: 1x\r\n\r\na'],
-    ['has a control character in a header', 'HTTP/1.1 200 OK\r\na: b\x01c\r\ncontent-length: 0\r\n\r\n'],
-    ['has a control character in its reason', 'HTTP/1.1 200 O\x01K\r\ncontent-length: 0\r\n\r\n'],
-    ['has a head of more than 16 KiB', `HTTP/1.1 200 OK\r\na: ${'b'.repeat(17_000)}\r\ncontent-length: 0\r\n\r\n`],
-    ['switches protocols unasked', 'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n'],
-  ])('because it %s results in 502 upstream_invalid, and the process keeps running', async (_, bytes) => {
+    ['it does not begin with HTTP/1', 'SSH-2.0-OpenSSH\r\n\r\n'],
+    ['it does not begin with HTTP/1', '\x15\x03\x01\0\x02\x02F'],
+    ['its status is not in the range 100 to 599', 'HTTP/1.1 099 Low\r\ncontent-length: 0\r\n\r\n'],
+    ['its status is not in the range 100 to 599', 'HTTP/1.1 600 High\r\ncontent-length: 0\r\n\r\n'],
+    ['its version is not HTTP/1.0 or HTTP/1.1', 'HTTP/1.2 200 OK\r\ncontent-length: 0\r\n\r\n'],
+    ['its status line has a control character', 'HTTP/1.1 200 O\x01K\r\ncontent-length: 0\r\n\r\n'],
+    ['it has two Content-Length lines', `${ok}content-length: 1\r\ncontent-length: 2\r\n\r\nab`],
+    ['its Content-Length is not one number', `${ok}content-length: 1x\r\n\r\na`],
+    ['its Content-Length is not one number', `${ok}content-length: 1, 1\r\n\r\na`],
+    [
+      'it has both Content-Length and Transfer-Encoding',
+      `${ok}content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n`,
+    ],
+    ['it has two Transfer-Encoding lines', `${ok}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n`],
+    ['it has a Transfer-Encoding other than chunked', `${ok}transfer-encoding: gzip, chunked\r\n\r\n`],
+    ['its version is HTTP/1.0', 'HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n'],
+    ['it has a line that ends without CR', 'HTTP/1.1 200 OK\ncontent-length: 0\n\n'],
+    ['it has a line that ends without CR', `${ok}a: b\ncontent-length: 0\r\n\r\n`],
+    ['it has a control character in a header', `${ok}a: b\x01c\r\ncontent-length: 0\r\n\r\n`],
+    ['line folding', `${ok}a: b\r\n c\r\ncontent-length: 0\r\n\r\n`],
+    ['it has a space in a header name', `${ok}a : b\r\ncontent-length: 0\r\n\r\n`],
+    ['it has a header line without a colon', `${ok}a\r\ncontent-length: 0\r\n\r\n`],
+    ['it has a header without a name', `${ok}: a\r\ncontent-length: 0\r\n\r\n`],
+    ['it has a character in a header name that is not allowed', `${ok}a(b): c\r\ncontent-length: 0\r\n\r\n`],
+    [
+      'its head is longer than 16384 bytes, the limit set by max_response_header',
+      `${ok}a: ${'b'.repeat(17_000)}\r\n\r\n`,
+    ],
+    ['it has a malformed chunk size', `${ok}transfer-encoding: chunked\r\n\r\nzz\r\n`],
+    [
+      'it switches protocols without a request to upgrade',
+      'HTTP/1.1 101 OK\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n',
+    ],
+  ])('results in 502 upstream_invalid that says why, and the process keeps running: %s', async (rule, bytes) => {
     const upstream = await RawUpstream.start((request) => (request.target === '/bad' ? bytes : reply(200, 'fine')));
     const proxy = await startProxyTo(upstream);
     const response = await sendRequest(proxy.port, '/api/bad', { body: 'x' });
     expectProblem(response, { status: 502, code: 'upstream_invalid', outcome: 'unknown' });
+    expect(response.json()['detail']).toContain(rule);
+    expect((await proxy.logged('request_failed'))['error']).toContain(rule);
+    const [route] = (await proxy.server.snapshot()).routes;
+    expect(readReason(route?.failure?.reason)).toMatchObject({ kind: 'malformed_response' });
     expect((await sendRequest(proxy.port, '/api/good')).text).toBe('fine');
   });
 });

@@ -179,10 +179,10 @@ export class ResponseParser {
     let lastByte = this.#lastByte;
     let lineStart = start - this.#lineLength;
     for (let at = start; at < end; at++) {
-      if (at === limit) throw new InvalidResponse(3, `it has a head of more than ${this.#maxHeadBytes} bytes`);
+      if (at === limit) throw this.#tooLong();
       const byte = buffer[at] ?? 0;
       if (byte === LF) {
-        if (lastByte !== CR) throw new InvalidResponse(3, 'it has a header line that does not end with CRLF');
+        if (lastByte !== CR) throw new InvalidResponse(3, 'it has a line that ends without CR (LF alone)');
         if (at - lineStart === 1) {
           const part = buffer.toString('latin1', start, at + 1);
           const text = this.#text === '' ? part : this.#text + part;
@@ -199,6 +199,14 @@ export class ResponseParser {
     this.#lastByte = lastByte;
     this.#lineLength = end - lineStart;
     return end;
+  }
+
+  #tooLong(): InvalidResponse {
+    const what = this.#state === HEAD ? 'its head is' : 'its trailers are';
+    return new InvalidResponse(
+      3,
+      `${what} longer than ${this.#maxHeadBytes} bytes, the limit set by max_response_header`,
+    );
   }
 
   /** Refuses input that is not HTTP/1 at the first wrong byte, without waiting for the end of a line. */
@@ -388,16 +396,16 @@ class Head {
   /** RFC 9112 6.3 allows a client to accept a repeated, identical value. Node's parser does not, and neither does this. */
   #readContentLength(value: string): void {
     const length = /^ *\d{1,16} *$/.test(value) ? Number(value) : NaN;
-    if (!Number.isSafeInteger(length)) throw new InvalidResponse(4, 'its Content-Length is not a number');
+    if (!Number.isSafeInteger(length)) throw new InvalidResponse(4, 'its Content-Length is not one number');
     if (this.contentLength !== undefined) throw new InvalidResponse(4, 'it has two Content-Length lines');
     this.contentLength = length;
   }
 
   /** Only `chunked` is decoded here (RFC 9112 6.1). HTTP/1.0 does not define it. */
   #readTransferEncoding(value: string): void {
-    if (this.isChunked || !this.#isHttp11 || !/^ *chunked *$/i.test(value)) {
-      throw new InvalidResponse(4, 'it has a Transfer-Encoding other than chunked');
-    }
+    if (this.isChunked) throw new InvalidResponse(4, 'it has two Transfer-Encoding lines');
+    if (!this.#isHttp11) throw new InvalidResponse(4, 'it has a Transfer-Encoding, but its version is HTTP/1.0');
+    if (!/^ *chunked *$/i.test(value)) throw new InvalidResponse(4, 'it has a Transfer-Encoding other than chunked');
     this.isChunked = true;
   }
 }
@@ -417,8 +425,20 @@ function statusAt(text: string, at: number): number {
 function nameEnd(text: string, start: number): number {
   let at = start;
   while (IS_TOKEN[text.charCodeAt(at)] === 1) at += 1;
-  if (at === start || text.charCodeAt(at) !== COLON) throw new InvalidResponse(3, 'it has a malformed header line');
+  if (at === start || text.charCodeAt(at) !== COLON) throw malformedLine(at === start, text.charCodeAt(at));
   return at;
+}
+
+function malformedLine(isAtStart: boolean, code: number): InvalidResponse {
+  if (isBlank(code)) {
+    return new InvalidResponse(
+      3,
+      isAtStart ? 'it has a header line that begins with a space (line folding)' : 'it has a space in a header name',
+    );
+  }
+  if (code === CR) return new InvalidResponse(3, 'it has a header line without a colon');
+  if (code === COLON) return new InvalidResponse(3, 'it has a header without a name');
+  return new InvalidResponse(3, 'it has a character in a header name that is not allowed');
 }
 
 /** The index of the CRLF that ends the line. */
