@@ -103,7 +103,7 @@ describe('the head of a response', () => {
 });
 
 describe('interim responses', () => {
-  it.each([102, 103])('with status %i are not mistaken for the final response', async (status) => {
+  it.each([100, 102, 103])('with status %i are not mistaken for the final response', async (status) => {
     const { proxy } = await start(
       () => `HTTP/1.1 ${status} Wait\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine`,
     );
@@ -113,6 +113,14 @@ describe('interim responses', () => {
     if (responses[0]!.status < 200) responses.push(await client.nextResponse());
     expect([responses.at(-1)?.status, responses.at(-1)?.body.toString()]).toEqual([200, 'fine']);
     expect(responses.at(-1)?.values('link')).toEqual([]);
+  });
+
+  it('that nobody asked for do not hide the response to a payment', async () => {
+    const { proxy } = await start(
+      () => `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\ncontent-length: 4\r\n\r\npaid`,
+    );
+    const response = await sendRequest(proxy.port, '/api/pay', { body: '{"amount":1}' });
+    expect([response.status, response.text]).toEqual([201, 'paid']);
   });
 });
 
