@@ -152,10 +152,11 @@ function diagnoseTimeout({ phase, timeoutMs, host }: ReasonOf<'timeout'>, contex
 }
 
 function diagnoseEgressRefusal({ status, proxy, setting, host }: ReasonOf<'egress_refused'>): Diagnosis {
-  if (status === 407) {
+  // tinyproxy responds with 401 to a wrong password.
+  if (status === 407 || status === 401) {
     return {
       code: 'egress_credentials',
-      what: `The egress proxy ${proxy} requires a login (HTTP 407).`,
+      what: `The egress proxy ${proxy} does not accept the login, or requires one (HTTP ${status}).`,
       hint: `Check user and password in \`${setting}\`, as in \`http://user:password@proxy.example:3128\`. Wakala supports Basic authentication only.`,
     };
   }

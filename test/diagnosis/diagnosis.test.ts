@@ -115,7 +115,14 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
     [timeout('token'), TOKEN, 'token_endpoint_slow', 'accepted a token request but did not respond', 'keeps retrying'],
   ],
   egress_refused: [
-    [egressRefused(407), UPSTREAM, 'egress_credentials', 'proxy.example:3128 requires a login', 'in `egress_proxy`'],
+    [
+      egressRefused(407),
+      UPSTREAM,
+      'egress_credentials',
+      'proxy.example:3128 does not accept the login',
+      'in `egress_proxy`',
+    ],
+    [egressRefused(401), UPSTREAM, 'egress_credentials', '(HTTP 401)', 'user and password'],
     [
       egressRefused(403),
       TOKEN,

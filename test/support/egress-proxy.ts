@@ -20,16 +20,20 @@ export class EgressProxyServer {
   readonly requests: string[] = [];
   readonly connections: Socket[] = [];
   readonly port: number;
+  /** See the option. It may change. */
+  login: string | undefined;
 
-  private constructor(port: number) {
+  private constructor(port: number, login: string | undefined) {
     this.port = port;
+    this.login = login;
   }
 
   static async start({ tls, login, onConnect, onTunnel }: EgressProxyOptions = {}): Promise<EgressProxyServer> {
     const server = tls === undefined ? createServer() : createTlsServer(tls);
-    const proxy = new EgressProxyServer(await listen(server));
+    const proxy = new EgressProxyServer(await listen(server), login);
     const mayPass = ({ headers }: IncomingMessage) =>
-      login === undefined || headers['proxy-authorization'] === `Basic ${Buffer.from(login).toString('base64')}`;
+      proxy.login === undefined ||
+      headers['proxy-authorization'] === `Basic ${Buffer.from(proxy.login).toString('base64')}`;
     server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
       proxy.connections.push(socket);
       socket.on('error', () => {});

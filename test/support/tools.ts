@@ -13,6 +13,8 @@ const PACKAGES = {
   nginx: 'nginx-light',
   haproxy: 'haproxy',
   python3: 'python3',
+  tinyproxy: 'tinyproxy',
+  squid: 'squid',
 } as const;
 
 /** Arguments that print the version, if not `--version`. */
@@ -20,6 +22,7 @@ const VERSION: Readonly<Record<string, readonly string[]>> = {
   kubectl: ['version', '--client'],
   nginx: ['-v'],
   haproxy: ['-v'],
+  tinyproxy: ['-v'],
 };
 
 /** Where these tests must not be passed over. */

@@ -1,0 +1,109 @@
+import { expect, it } from 'vitest';
+import { EgressProxyServer } from '../support/egress-proxy.ts';
+import { freePort } from '../support/free-port.ts';
+import { expectProblem, sendRequest } from '../support/proxy-client.ts';
+import { startProxyTo } from '../support/proxy-server.ts';
+import { sendRaw } from '../support/raw-client.ts';
+import { RawUpstream, reply } from '../support/upstream-raw.ts';
+import { handshake, startWebSockets } from '../support/websocket.ts';
+
+const LOGIN = 'user:canary-proxy-password';
+const ENCODED = Buffer.from(LOGIN).toString('base64');
+
+const urlOf = ({ port }: { readonly port: number }, login = LOGIN) => `http://${login}@127.0.0.1:${port}`;
+
+it('requests and token requests go through the egress proxy, and its credentials go no further', async () => {
+  const upstream = await RawUpstream.start(() => reply(200, 'paid'));
+  const egress = await EgressProxyServer.start({ login: LOGIN });
+  const proxy = await startProxyTo(upstream, { egress_proxy: urlOf(egress) });
+  expect((await sendRequest(proxy.port, '/api/pay?x', { body: 'money' })).text).toBe('paid');
+  expect(egress.requests).toEqual([`POST ${upstream.origin}/issue/token`, `POST ${upstream.origin}/pay?x`]);
+  expect(upstream.requests[0]!.values('host')).toEqual([`127.0.0.1:${upstream.port}`]);
+  expect(upstream.received.toString()).not.toMatch(/proxy-auth/i);
+  expect(proxy.logText() + upstream.received.toString()).not.toMatch(/canary-proxy/);
+  expect(proxy.logText()).not.toContain(ENCODED);
+});
+
+it('a proxy that refuses the credentials is named: nothing was sent', async () => {
+  const upstream = await RawUpstream.start(() => reply(200, 'paid'));
+  const egress = await EgressProxyServer.start({ login: LOGIN });
+  const proxy = await startProxyTo(upstream, { egress_proxy: urlOf(egress) });
+  expect((await sendRequest(proxy.port, '/api/pay', { body: 'money' })).status).toBe(200);
+  egress.login = 'another:login';
+  const response = await sendRequest(proxy.port, '/api/pay', { body: 'money' });
+  expectProblem(response, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
+  expect(response.text).toContain(`the egress proxy 127.0.0.1:${egress.port} responded with HTTP 407`);
+  const line = await proxy.logged('request_failed');
+  expect(line['hint']).toContain('Check user and password in `egress_proxy`');
+  expect(response.text + proxy.logText()).not.toMatch(/canary-proxy/);
+  expect(upstream.requests).toHaveLength(1);
+});
+
+it.each([
+  ['refuses the credentials', 'responded with HTTP 407'],
+  ['cannot be reached', 'cannot be reached (ECONNREFUSED)'],
+])('a token request fails if the proxy %s, and the problem names it', async (_, why) => {
+  const upstream = await RawUpstream.start(() => reply(200, 'paid'));
+  const egress = why.includes('407') ? await EgressProxyServer.start({ login: 'x:y' }) : { port: await freePort() };
+  const proxy = await startProxyTo(upstream, { egress_proxy: urlOf(egress) });
+  const response = await sendRequest(proxy.port, '/api/pay', { body: 'money' });
+  expectProblem(response, { status: 503, code: 'token_unavailable', outcome: 'not_sent' });
+  expect(response.text).toContain(`the egress proxy 127.0.0.1:${egress.port} ${why}`);
+  expect((await proxy.logged('token_exchange_failed'))['hint']).toContain('`egress_proxy`');
+  expect(response.text + proxy.logText()).not.toMatch(/canary-proxy/);
+  expect(upstream.received).toHaveLength(0);
+});
+
+it('a WebSocket goes through a tunnel', async () => {
+  const egress = await EgressProxyServer.start({ login: LOGIN });
+  const { client, handshakes, port, tokens } = await startWebSockets(undefined, { egress_proxy: urlOf(egress) });
+  client.send(handshake('/ws/live'));
+  const response = await client.nextResponse();
+  expect(response.status).toBe(101);
+  client.send('ping');
+  await client.until('ping');
+  expect(egress.requests).toEqual([`POST ${tokens.origin}/issue/token`, `CONNECT 127.0.0.1:${port}`]);
+  expect(handshakes[0]!.headers).not.toHaveProperty('proxy-authorization');
+});
+
+it('a WebSocket whose tunnel is refused gets a problem: nothing was sent', async () => {
+  const egress = await EgressProxyServer.start({ onConnect: (client) => client.end('HTTP/1.1 403 No\r\n\r\n') });
+  const { client, handshakes } = await startWebSockets(undefined, { egress_proxy: urlOf(egress) });
+  client.send(handshake('/ws/live'));
+  const response = await client.nextResponse();
+  expectProblem(response, { status: 502, code: 'upstream_unreachable', outcome: 'not_sent' });
+  expect(String(response.body)).toContain('responded with HTTP 403');
+  expect(handshakes).toEqual([]);
+});
+
+it('a WebSocket whose tunnel is not opened in time gets 504: nothing was sent', async () => {
+  const egress = await EgressProxyServer.start({ onConnect: () => {} });
+  const settings = { egress_proxy: urlOf(egress), connect_timeout: '100ms' };
+  const { client } = await startWebSockets(undefined, settings);
+  client.send(handshake('/ws/live'));
+  const response = await client.nextResponse();
+  expectProblem(response, { status: 504, code: 'upstream_timeout', outcome: 'not_sent' });
+  expect(String(response.body)).toContain(`the egress proxy 127.0.0.1:${egress.port}`);
+});
+
+it('`host_header` is sent in place of the host of the upstream, also in a WebSocket handshake', async () => {
+  const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+  const proxy = await startProxyTo(upstream, { host_header: 'api.bank.example' });
+  await sendRequest(proxy.port, '/api/pay');
+  expect(upstream.requests[0]!.values('host')).toEqual(['api.bank.example']);
+  const { client, handshakes } = await startWebSockets(undefined, { host_header: 'api.bank.example:8443' });
+  client.send(handshake('/ws/live'));
+  await client.nextResponse();
+  expect(handshakes[0]!.headers.host).toBe('api.bank.example:8443');
+});
+
+it('`max_response_header` is the limit for the head of a response', async () => {
+  const head = (bytes: number) => `HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-long: ${'x'.repeat(bytes)}\r\n\r\n`;
+  const upstream = await RawUpstream.start(({ target }) => head(Number(target.slice(1))));
+  const proxy = await startProxyTo(upstream, { max_response_header: '64KiB' });
+  const get = (bytes: number) => sendRaw(proxy.port, `GET /api/${bytes} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+  expect((await get(65_000)).status).toBe(200);
+  const response = await get(65_536);
+  expectProblem(response, { status: 502, code: 'upstream_invalid', outcome: 'unknown' });
+  expect(String(response.body)).toContain('more than 65536 bytes');
+});
