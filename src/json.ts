@@ -13,6 +13,23 @@ export function valueAt(root: unknown, path: string): unknown {
   return value;
 }
 
+export type JsonScalar = string | number | boolean | null;
+
+/**
+ * Whether `root` has all of these values, by dotted path. Scalars are compared by their text, so `1000` and `"1000"` are
+ * the same. A number of `root` is compared as a number, because parsing does not keep how it was written: `1000.0` is
+ * 1000, and integers above 2^53 are compared as far as JavaScript can tell them apart.
+ */
+export function hasValues(root: unknown, values: Readonly<Record<string, JsonScalar>>): boolean {
+  return Object.entries(values).every(([path, value]) => isSameScalar(valueAt(root, path), String(value)));
+}
+
+function isSameScalar(value: unknown, text: string): boolean {
+  if (typeof value === 'number') return text.trim() !== '' && Number(text) === value;
+  if (typeof value === 'boolean' || value === null) return String(value) === text;
+  return value === text;
+}
+
 /** A copy of `root` with `value` at the dotted path. Missing objects are created, and values in the way replaced. */
 export function withValueAt(root: JsonObject, path: string, value: JsonValue): JsonObject {
   const [key = '', ...rest] = path.split('.');

@@ -1,5 +1,48 @@
 import { describe, expect, it } from 'vitest';
-import { type JsonObject, valueAt, withValueAt } from '../src/json.ts';
+import { hasValues, type JsonObject, type JsonScalar, valueAt, withValueAt } from '../src/json.ts';
+
+describe('hasValues', () => {
+  it.each<[JsonScalar, string, boolean]>([
+    [1000, '1000', true],
+    [1000, '"1000"', true],
+    ['1000', '1000', true],
+    ['1000', '"1000"', true],
+    [1000, '1000.0', true],
+    [1000, '1e3', true],
+    [1000, '"1000.0"', false],
+    [1000, '1001', false],
+    ['401.10', '"401.10"', true],
+    ['401.10', '401.10', true],
+    ['401.10', '"401.1"', false],
+    [401.1, '"401.10"', false],
+    ['12345678901234567890', '12345678901234567890', true],
+    ['12345678901234567890', '"12345678901234567890"', true],
+    ['12345678901234567890', '"12345678901234567891"', false],
+    ['', '0', false],
+    [0, '""', false],
+    ['', '""', true],
+    [true, 'true', true],
+    ['true', 'true', true],
+    [true, '"true"', true],
+    [true, '1', false],
+    [false, 'null', false],
+    [null, 'null', true],
+    [null, '""', false],
+    ['a', '["a"]', false],
+    ['[object Object]', '{}', false],
+  ])('compares a rule of %j with %s: %s', (rule, json, expected) => {
+    expect(hasValues({ code: JSON.parse(json) as unknown }, { code: rule })).toBe(expected);
+  });
+
+  it('does not take a missing value for null', () => {
+    expect(hasValues({}, { code: null })).toBe(false);
+  });
+
+  it('needs all values', () => {
+    expect(hasValues({ a: 1, b: { c: 'x' } }, { a: '1', 'b.c': 'x' })).toBe(true);
+    expect(hasValues({ a: 1, b: { c: 'x' } }, { a: '1', 'b.c': 'y' })).toBe(false);
+  });
+});
 
 describe('the value at a dotted path', () => {
   const root = { a: { b: { c: 1 } }, list: [{ id: 'x' }], none: null, text: 'abc', 'a.b': 'flat', '': 'empty' };

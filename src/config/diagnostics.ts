@@ -124,6 +124,12 @@ export class Diagnostics {
     return this.#source.entries.get(pathId(path))?.keys ?? [];
   }
 
+  /** How the file writes the scalar at `path`, without quotes. Undefined if it is not a scalar. */
+  writtenAt(path: Path): string | undefined {
+    const node = this.#source.entries.get(pathId(path))?.value;
+    return isScalar(node) ? node.source : undefined;
+  }
+
   #duplicate(entry: Entry): void {
     const key = String(entry.path.at(-1));
     const place = dotted(entry.path.slice(0, -1));

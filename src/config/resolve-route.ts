@@ -22,6 +22,7 @@ import {
   exchangesOf,
   headersOf,
   loginPaths,
+  readRules,
   responseHeadersOf,
   tokenHeaderOf,
   tokenQueryOf,
@@ -282,7 +283,8 @@ function readProvider(route: UnresolvedRoute, context: ExchangeContext): Provide
   if (resolved === undefined || hosts === undefined) return undefined;
   const exchanges = withResponseHeaders(resolved, responseHeaders);
   const logins = loginPaths(exchanges, hosts.upstream, hosts.authServer);
-  return buildProvider(base, { name, token: input.token, loginPaths: logins }, exchanges, api);
+  const rules = readRules([...path, 'token'], input.token, report);
+  return buildProvider(base, { name, token: input.token, rules, loginPaths: logins }, exchanges, api);
 }
 
 const DEFAULT_TOKEN_TIMEOUT_MS = fallbackOf(token.shape.timeout);

@@ -207,11 +207,15 @@ const response = field(
   },
 );
 
+const scalar = z.union([text, z.number(), flag, z.null()], {
+  error: 'must be a text, a number, `true`, `false` or `null`',
+});
+
 const responseRule = field(
   z.strictObject({
     status: field(z.int().min(200).max(599), { doc: 'Status of the response.' }),
-    body: field(z.record(text, z.union([text, z.number()], { error: 'must be a text or a number' })), {
-      doc: 'Values that its JSON must have too, by dotted path.',
+    body: field(z.record(text, scalar), {
+      doc: 'Values that its JSON must have too, by dotted path. They are compared by their text: `code: 1000` matches `1000` and `"1000"`.',
       omitted: 'any body matches',
     }),
   }),

@@ -1,6 +1,6 @@
 import { normalizeHeaderName } from '../http/header-list.ts';
 import { locationOf, relativePath } from '../http/url-path.ts';
-import { type JsonObject, valueAt, withValueAt } from '../json.ts';
+import { type JsonObject, type JsonScalar, valueAt, withValueAt } from '../json.ts';
 import {
   DEFAULT_TOKEN_HEADER,
   type Encoding,
@@ -98,12 +98,17 @@ export interface ApiCredentials {
 /** The provider of a route: the settings of the route merged over the built-in provider, or over defaults. */
 export function buildProvider(
   base: Provider | undefined,
-  route: { readonly name: string; readonly token: TokenInput | undefined; readonly loginPaths: readonly TokenPath[] },
+  route: {
+    readonly name: string;
+    readonly token: TokenInput | undefined;
+    readonly rules: Rules;
+    readonly loginPaths: readonly TokenPath[];
+  },
   { token, refresh }: Exchanges,
   { headers, tokenHeader, tokenQuery }: ApiCredentials,
 ): Provider {
-  const deadToken = route.token?.dead_token?.map(responseRule) ?? base?.deadToken ?? [{ status: 401 }];
-  const deniedToken = route.token?.denied_token?.map(responseRule) ?? base?.deniedToken;
+  const deadToken = route.rules.deadToken ?? base?.deadToken ?? [{ status: 401 }];
+  const deniedToken = route.rules.deniedToken ?? base?.deniedToken;
   const lifetimeMs = route.token?.default_lifetime;
   const providerLifetimeS = base?.defaultLifetimeS ?? DEFAULT_LIFETIME_MS / 1000;
   const defaultLifetimeS = lifetimeMs === undefined ? providerLifetimeS : lifetimeMs / 1000;
@@ -111,8 +116,8 @@ export function buildProvider(
   const samples = base && {
     ...base.samples,
     tokenResponse: withMapped(base.samples.tokenResponse, token.response),
-    ...(route.token?.dead_token && { deadTokenResponse: responseMatching(deadToken) }),
-    ...(route.token?.denied_token && { deniedResponse: responseMatching(deniedToken ?? []) }),
+    ...(route.rules.deadToken && { deadTokenResponse: responseMatching(route.rules.deadToken) }),
+    ...(route.rules.deniedToken && { deniedResponse: responseMatching(route.rules.deniedToken) }),
   };
   return {
     name: base?.name ?? CUSTOM,
@@ -139,8 +144,34 @@ function hasPath(base: Provider | undefined, { method, path }: TokenPath): boole
   return base?.tokenPaths.some((known) => known.method === method && known.path === path) ?? false;
 }
 
-function responseRule({ status, body }: NonNullable<TokenInput['dead_token']>[number]): ResponseRule {
-  return body === undefined ? { status } : { status, body };
+/** Undefined if the route has none. */
+interface Rules {
+  readonly deadToken: readonly ResponseRule[] | undefined;
+  readonly deniedToken: readonly ResponseRule[] | undefined;
+}
+
+/** The rules of the `token` block at `path`. */
+export function readRules(path: Path, input: TokenInput | undefined, report: Diagnostics): Rules {
+  const rulesAt = (key: 'dead_token' | 'denied_token') =>
+    input?.[key]?.map(({ status, body }, i): ResponseRule => {
+      if (body === undefined) return { status };
+      const at = [...path, key, i, 'body'];
+      const values = Object.entries(body).map(([name, value]): [string, JsonScalar] => [
+        name,
+        asWritten([...at, name], value, report),
+      ]);
+      return { status, body: Object.fromEntries(values) };
+    });
+  return { deadToken: rulesAt('dead_token'), deniedToken: rulesAt('denied_token') };
+}
+
+/** The value; a number whose text would change, such as `401.10`, as its text in the file. */
+function asWritten(path: Path, value: JsonScalar, report: Diagnostics): JsonScalar {
+  const written = report.writtenAt(path);
+  if (value === null && written === '') report.problem(path, 'is empty; write a value, or `null`');
+  return typeof value === 'number' && written !== undefined && !report.isInterpolated(path) && written !== String(value)
+    ? written
+    : value;
 }
 
 interface ExchangeInput {

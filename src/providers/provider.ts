@@ -1,5 +1,5 @@
 import type { Algorithm } from '../client-assertion.ts';
-import type { JsonObject } from '../json.ts';
+import type { JsonObject, JsonScalar } from '../json.ts';
 
 export type Environment = 'sandbox' | 'production';
 
@@ -106,8 +106,8 @@ export interface Exchange {
  */
 export interface ResponseRule {
   readonly status: number;
-  /** Exact values by dotted path. All must match. */
-  readonly body?: Readonly<Record<string, string | number>>;
+  /** Values by dotted path, compared with `hasValues`. All must match. */
+  readonly body?: Readonly<Record<string, JsonScalar>>;
 }
 
 /** The header that carries the token on API requests. */

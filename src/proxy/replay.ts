@@ -12,7 +12,7 @@ import { type ContentProblem, ProxyError } from '../errors.ts';
 import type { RequestBody } from '../http/client/http-exchange.ts';
 import { ContentError, decodeContent, textOf } from '../http/content-decoding.ts';
 import { combinedHeaderValue, type HeaderList, headerValue } from '../http/header-list.ts';
-import { valueAt } from '../json.ts';
+import { hasValues } from '../json.ts';
 import type { ResponseRule } from '../providers/provider.ts';
 
 /** What the status of a response says about the token. */
@@ -68,9 +68,7 @@ export class DeadTokenRules {
     } catch (error) {
       return error instanceof ContentError ? error.problem : false;
     }
-    return (this.#byStatus.get(status) ?? []).some((rule) =>
-      Object.entries(rule.body ?? {}).every(([path, value]) => valueAt(json, path) === value),
-    );
+    return (this.#byStatus.get(status) ?? []).some((rule) => hasValues(json, rule.body ?? {}));
   }
 }
 

@@ -1,5 +1,5 @@
 import { type ContentProblem, describeContentProblem, ProxyError, type Reason, type TokenRule } from '../errors.ts';
-import { valueAt, withValueAt } from '../json.ts';
+import { hasValues, valueAt, withValueAt } from '../json.ts';
 import type { ExchangeResponse, ResponseRule } from '../providers/provider.ts';
 import { Redaction } from '../redaction.ts';
 import { Secret } from '../secret.ts';
@@ -181,9 +181,7 @@ function matchesAny(response: TokenResponse, rules: readonly ResponseRule[], fie
   const withStatus = rules.filter(({ status }) => status === response.status);
   if (withStatus.length === 0 || isHtml(response)) return false;
   const json = parseJsonBody(response) ?? valuesIn(response, fields);
-  return withStatus.some(({ body = {} }) =>
-    Object.entries(body).every(([path, value]) => valueAt(json, path) === value),
-  );
+  return withStatus.some(({ body = {} }) => hasValues(json, body));
 }
 
 /** The headers for API calls. A header without a value that can be sent is left out. */

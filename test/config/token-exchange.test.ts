@@ -248,6 +248,25 @@ describe('an exchange without a provider', () => {
     expect(problemsOf(custom(REQUEST, line))).toEqual([expect.stringContaining(reason)]);
   });
 
+  it.each([
+    ['1000', 1000],
+    ['"1000"', '1000'],
+    ['401.10', '401.10'],
+    ['12345678901234567890', '12345678901234567890'],
+    ['1e3', '1e3'],
+    ['true', true],
+    ['False', false],
+    ['null', null],
+    ['yes', 'yes'],
+  ])('keeps the value of a rule as it is written, %s', (written, value) => {
+    for (const key of ['dead_token', 'denied_token']) {
+      const { provider } = routeOf(custom(REQUEST, RESPONSE, `${key}: [{status: 400, body: {code: ${written}}}]`));
+      expect(key === 'dead_token' ? provider.deadToken : provider.deniedToken).toEqual([
+        { status: 400, body: { code: value } },
+      ]);
+    }
+  });
+
   it.each(['json', 'form', 'multipart'])('may send its fields as %s', (encoding) => {
     const { provider } = routeOf(custom(`request: {path: /login, ${encoding}: {a: "{id}", b: "{key}"}}`, RESPONSE));
     expect(exchangeOf(provider).request.body).toEqual({ encoding, fields: { a: '{id}', b: '{key}' } });

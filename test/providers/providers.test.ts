@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import { valueAt } from '../../src/json.ts';
+import { hasValues, valueAt } from '../../src/json.ts';
 import {
   credentialDefault,
   type Exchange,
@@ -39,10 +39,7 @@ const CATALOGUE = [
 
 /** Whether one of the rules matches this response. */
 function isRuled(rules: readonly ResponseRule[], { status, body }: { status: number; body: unknown }): boolean {
-  return rules.some(
-    (rule) =>
-      rule.status === status && Object.entries(rule.body ?? {}).every(([path, value]) => valueAt(body, path) === value),
-  );
+  return rules.some((rule) => rule.status === status && hasValues(body, rule.body ?? {}));
 }
 
 function headersOf({ headers }: Provider): string[] {

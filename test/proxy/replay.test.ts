@@ -113,7 +113,7 @@ describe('DeadTokenRules', () => {
     const bodyWith = (error: object) => Buffer.from(JSON.stringify({ error }));
     expect(deep.inspectBody(200, bodyWith({ code: 7, kind: 'auth', more: true }), [])).toBe(true);
     expect(deep.inspectBody(200, bodyWith({ code: 7 }), [])).toBe(false);
-    expect(deep.inspectBody(200, bodyWith({ code: '7', kind: 'auth' }), [])).toBe(false);
+    expect(deep.inspectBody(200, bodyWith({ code: 8, kind: 'auth' }), [])).toBe(false);
   });
 
   it('ignores inherited properties', () => {

@@ -220,7 +220,8 @@ describe("a provider's further ways to refuse credentials", () => {
   it.each<[string, ResponseParts, string]>([
     ['a status and a value', { status: 500, body: { error: 'login_failed' } }, 'token_denied'],
     ['another value', { status: 500, body: { error: 'internal' } }, 'token_unavailable'],
-    ['another type', { status: 200, body: { e: { code: '7' } } }, 'token_unavailable'],
+    ['the same text', { status: 200, body: { e: { code: '7' } } }, 'token_denied'],
+    ['another number', { status: 200, body: { e: { code: '7.0' } } }, 'token_unavailable'],
     ['another status', { status: 503, body: { error: 'login_failed' } }, 'token_unavailable'],
     ['no JSON', { status: 500, body: 'login_failed' }, 'token_unavailable'],
     ['a 200 that says so', { body: { access_token: 't-1', e: { code: 7 } } }, 'token_denied'],
