@@ -1,6 +1,6 @@
 import type { ConnectOptions, EgressProxy, EgressRules, TlsIdentity } from '../http/client/connect-options.ts';
 import { hostWithoutBrackets, isLoopbackName } from '../http/ip-address.ts';
-import { isFixed, type Provider } from '../providers/provider.ts';
+import { isFixed, type Provider, usesCertificate } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import type { FileModeContext } from './disk.ts';
 import type { RouteInput } from './schema.ts';
@@ -19,6 +19,8 @@ interface Servers {
   readonly upstream: string;
   readonly authServer: string;
   readonly provider: Provider;
+  /** The client certificate of `oauth2`, for the token endpoint alone. */
+  readonly tokenCertificate: Pick<TlsIdentity, 'cert' | 'key'> | undefined;
 }
 
 interface Connections {
@@ -38,7 +40,7 @@ export function readConnections(
   const common = { ...(egress && { egress }) };
   const tls = input.tls && readRouteTls(path, input.tls, context);
   checkTls(path, input, servers, context);
-  const tokenTls = tls && tokenTlsOf(tls, input, servers);
+  const tokenTls = tokenTlsOf(tls, input, servers);
   return {
     connection: { ...common, ...(tls && { tls }) },
     tokenConnection: { ...common, ...(tokenTls && { tls: tokenTls }) },
@@ -62,17 +64,32 @@ function checkTls(path: Path, { tls }: RouteInput, servers: Servers, { report }:
       [...path, 'tls'],
       'has no effect, because `upstream` begins with `http:`; use `https:`, or remove it',
     );
+  } else if (tls.token_endpoint === false && needsRouteCertificate(servers)) {
+    const text = 'must not be `false`: `client_auth` of `oauth2` uses the client certificate of the route';
+    report.problem([...path, 'tls', 'token_endpoint'], text);
   } else if (tls.token_endpoint !== undefined && isFixed(servers.provider.token)) {
     const text = `has no effect: \`${servers.provider.name}\` requests no token`;
     report.warn([...path, 'tls', 'token_endpoint'], text);
   }
 }
 
-/** The TLS settings for the token endpoint. On another host than the API, they apply only if the route says so. */
-function tokenTlsOf(tls: TlsIdentity, input: RouteInput, servers: Servers): TlsIdentity | undefined {
+/** Whether the token endpoint authenticates the client by the certificate under `tls` of the route. */
+function needsRouteCertificate({ provider: { token }, tokenCertificate }: Servers): boolean {
+  if (isFixed(token) || token.request.oauth2 === undefined) return false;
+  return usesCertificate(token.request.oauth2.clientAuth) && tokenCertificate === undefined;
+}
+
+/**
+ * The TLS settings for the token endpoint. On another host than the API, those of the route apply only if the route says
+ * so, or if the client certificate authenticates the client.
+ */
+function tokenTlsOf(tls: TlsIdentity | undefined, input: RouteInput, servers: Servers): TlsIdentity | undefined {
   const isSameHost = hostOf(tokenUrlOf(servers)) === hostOf(servers.upstream);
-  if (!(input.tls?.token_endpoint ?? isSameHost)) return undefined;
-  return isSameHost ? tls : { ...tls, serverName: undefined };
+  const isShared = input.tls?.token_endpoint ?? (isSameHost || needsRouteCertificate(servers));
+  const shared = tls === undefined || !isShared ? undefined : isSameHost ? tls : { ...tls, serverName: undefined };
+  const { tokenCertificate } = servers;
+  if (tokenCertificate === undefined) return shared;
+  return { ...shared, pfx: undefined, passphrase: undefined, ...tokenCertificate };
 }
 
 /** The egress proxies of routes that do not set `egress_proxy`. */

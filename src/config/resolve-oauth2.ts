@@ -1,6 +1,7 @@
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { type Algorithm, ALGORITHMS, readSigningKey, type SigningKey } from '../client-assertion.ts';
+import type { TlsIdentity } from '../http/client/connect-options.ts';
 import { isLoopbackName } from '../http/ip-address.ts';
 import type {
   ClientAuth,
@@ -10,6 +11,7 @@ import type {
   OAuth2,
   Provider,
 } from '../providers/provider.ts';
+import { usesCertificate } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { Templates } from './interpolate.ts';
@@ -38,7 +40,11 @@ interface OAuth2Route {
   /** The secrets of the block, as credentials beside those of the provider. */
   readonly fields: readonly CredentialField[];
   readonly values: ReadonlyMap<string, Secret>;
+  /** The client certificate for the token endpoint alone. */
+  readonly certificate: ClientCertificate | undefined;
 }
+
+type ClientCertificate = Pick<TlsIdentity, 'cert' | 'key'>;
 
 /** Reports an `oauth2` on a route of another provider. */
 export function refuseOAuth2(path: Path, input: RouteInput, report: Diagnostics): void {
@@ -77,7 +83,8 @@ export function readOAuth2(
     refresh: { request: requests.refresh, response },
     tokenPaths: [],
   };
-  return { provider, authServer, fields: secrets.fields, values: secrets.values };
+  const certificate = usesCertificate(oauth2.clientAuth) ? readClientCertificate(path, input, context) : undefined;
+  return { provider, authServer, fields: secrets.fields, values: secrets.values, certificate };
 }
 
 const DEFAULT_CLIENT_AUTH = fallbackOf(oauth2.shape.client_auth);
@@ -88,6 +95,7 @@ const KEYS_BY_CLIENT_AUTH: Readonly<Record<ClientAuth, readonly (keyof OAuth2Inp
   client_secret_post: [],
   private_key_jwt: ['key', 'key_id', 'algorithm', 'assertion_audience'],
   tls_client_auth: ['cert', 'key'],
+  self_signed_tls_client_auth: ['cert', 'key'],
 };
 
 const CLIENT_SECRET = 'client_secret';
@@ -127,7 +135,7 @@ class Secrets {
 
   /** @returns the placeholder */
   add(name: string, key: keyof OAuth2Input, value: string): string {
-    this.fields.push({ name, description: `\`${key}\` under \`oauth2\``, secret: key !== 'cert' });
+    this.fields.push({ name, description: `\`${key}\` under \`oauth2\``, secret: true });
     this.values.set(name, new Secret(value));
     return `{${name}}`;
   }
@@ -151,14 +159,6 @@ function readClient(at: Path, written: OAuth2Input, context: OAuth2Context, secr
     const audience = text('assertion_audience');
     const assertion = { clientId: '{client_id}', key: secrets.add('client_key', 'key', key), algorithm };
     return { ...common, assertion: { ...assertion, ...(kid && { keyId: kid }), ...(audience && { audience }) } };
-  }
-  if (clientAuth === 'tls_client_auth') {
-    const { cert, key } = readClientCertificate(at, written, context);
-    const certificate = {
-      cert: secrets.add('client_certificate', 'cert', cert),
-      key: secrets.add('client_key', 'key', key),
-    };
-    return { ...common, certificate };
   }
   return common;
 }
@@ -221,13 +221,25 @@ function algorithmFor(at: Path, written: Algorithm | undefined, signing: Signing
   return wanted ?? usual;
 }
 
-/** The certificate and the key of `tls_client_auth`. Reports what is wrong with them. */
+/**
+ * The certificate and the key of `tls_client_auth` in `oauth2`. Undefined if those under `tls` of the route are used.
+ * Reports what is wrong with them.
+ */
 function readClientCertificate(
-  at: Path,
-  { cert = '', key = '' }: OAuth2Input,
+  path: Path,
+  { oauth2: { cert = '', key = '' } = {} }: RouteInput,
   { report, emulated, nowMs }: KeyContext,
-): { readonly cert: string; readonly key: string } {
+): ClientCertificate | undefined {
+  const at = [...path, 'oauth2'];
   const texts = { cert, key };
+  const isWritten = (name: string) => report.keysAt(at).includes(name);
+  if (!isWritten('cert') && !isWritten('key')) {
+    const tlsKeys = report.keysAt([...path, 'tls']);
+    if (emulated || tlsKeys.includes('cert') || tlsKeys.includes('pfx')) return undefined;
+    const text = 'the client certificate is missing; set `cert` and `key`, here or under `tls` of the route';
+    report.problem(at, text, 'cert');
+    return undefined;
+  }
   const missing = {
     cert: '`cert` is missing; add the certificate of the client, as PEM',
     key: '`key` is missing; add the private key of the certificate, as PEM',
@@ -235,14 +247,13 @@ function readClientCertificate(
   const errors = { cert: certificateError(cert), key: keyError(key) };
   for (const name of ['cert', 'key'] as const) {
     const isMissing = texts[name].trim() === '';
-    const isWritten = report.keysAt(at).includes(name);
-    if (isMissing && !isWritten && !emulated) report.problem(at, missing[name], name);
+    if (isMissing && !isWritten(name) && !emulated) report.problem(at, missing[name], name);
     else if (!isMissing && !texts[name].includes('-----BEGIN')) {
       report.problem([...at, name], 'must be PEM; to read it from a file, write `$' + '{file:/path}`');
     } else if (!isMissing && errors[name] !== undefined) report.problem([...at, name], errors[name]);
   }
   if (errors.cert === undefined && errors.key === undefined) checkPair(at, texts, report, nowMs);
-  return texts;
+  return { cert, key: new Secret(key) };
 }
 
 function checkPair(at: Path, { cert, key }: { cert: string; key: string }, report: Diagnostics, nowMs: number): void {
@@ -327,7 +338,7 @@ function checkServer(at: Path, text: string, context: OAuth2Context, written: OA
     report.problem(at, '`http:` would send credentials and tokens unencrypted; use `https:`');
     return undefined;
   }
-  if (isPlain && written.client_auth === 'tls_client_auth') {
+  if (isPlain && written.client_auth !== undefined && usesCertificate(written.client_auth)) {
     report.problem(at, '`tls_client_auth` sends its certificate in a TLS handshake; use `https:`');
   }
   // A token endpoint may have a query (RFC 6749 section 3.2), an issuer may not (RFC 8414 section 2).

@@ -94,7 +94,7 @@ function resolveRoute(
     provider,
     environment,
     ...urls,
-    ...readConnections(path, input, { ...urls, provider }, context),
+    ...readConnections(path, input, { ...urls, provider, tokenCertificate: oauth2?.certificate }, context),
     tokenTimeoutMs: readTokenTimeout(path, input, report),
     credentials: new Map([...values, ...(oauth2?.values ?? []), ...templates.values]),
     headers: provider.headers,

@@ -275,7 +275,7 @@ export const oauth2 = z.strictObject({
   }),
   key: field(text, {
     doc: 'Private key of `private_key_jwt` (PEM or JWK) or `tls_client_auth` (PEM), from a file: `$' + '{file:/path}`.',
-    omitted: 'none; both require it',
+    omitted: 'none; `private_key_jwt` requires it',
   }),
   key_id: field(text, { doc: '`kid` of the assertion of `private_key_jwt`.', omitted: "the JWK's, or none" }),
   algorithm: field(z.enum(ALGORITHMS), {
@@ -287,8 +287,8 @@ export const oauth2 = z.strictObject({
     omitted: '`issuer`, or else `token_endpoint`',
   }),
   cert: field(text, {
-    doc: 'Certificate of `tls_client_auth` as PEM, followed by its chain.',
-    omitted: 'none; `tls_client_auth` requires it',
+    doc: 'Certificate of `tls_client_auth` as PEM, followed by its chain. Only the token endpoint gets it.',
+    omitted: 'the client certificate in `tls` of the route',
   }),
   refresh_token: field(text, {
     doc: 'A refresh token that you already have, used to request tokens.',

@@ -36,8 +36,14 @@ export const CLIENT_AUTHS = [
   'client_secret_post',
   'private_key_jwt',
   'tls_client_auth',
+  'self_signed_tls_client_auth',
 ] as const;
 export type ClientAuth = (typeof CLIENT_AUTHS)[number];
+
+/** Whether the client certificate of the connection authenticates the client (RFC 8705 section 2). */
+export function usesCertificate(auth: ClientAuth): boolean {
+  return auth === 'tls_client_auth' || auth === 'self_signed_tls_client_auth';
+}
 
 /** Parts of an OAuth 2.0 token request that are not plain fields. Strings that are sent may contain placeholders. */
 export interface OAuth2 {
@@ -57,8 +63,6 @@ export interface OAuth2 {
     /** `aud` of the assertion. Default: the issuer or, without one, the token endpoint. */
     readonly audience?: string;
   };
-  /** For `tls_client_auth`, as PEM. */
-  readonly certificate?: { readonly cert: string; readonly key: string };
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import { describeContentProblem } from '../errors.ts';
 import { isLinkLocalAddress, isLoopbackName } from '../http/ip-address.ts';
 import { valueAt } from '../json.ts';
-import type { ClientAuth } from '../providers/provider.ts';
+import { type ClientAuth, usesCertificate } from '../providers/provider.ts';
 import type { TokenRequest } from './token-request.ts';
 import { parseJsonBody, redirectOf, retryAfterS, type TokenResponse, tokenUnavailable } from './token-response.ts';
 
@@ -138,7 +138,7 @@ function readMetadata(
   // RFC 8705 5: clients with a certificate may have to use another endpoint.
   const mtlsEndpoint = valueAt(json, 'mtls_endpoint_aliases.token_endpoint');
   const plainEndpoint = valueAt(json, 'token_endpoint');
-  const tokenEndpoint = clientAuth === 'tls_client_auth' ? (mtlsEndpoint ?? plainEndpoint) : plainEndpoint;
+  const tokenEndpoint = usesCertificate(clientAuth) ? (mtlsEndpoint ?? plainEndpoint) : plainEndpoint;
   if (typeof tokenEndpoint !== 'string') return 'names no `token_endpoint`';
   const problem = endpointProblem(tokenEndpoint, issuer);
   if (problem !== undefined) return problem;

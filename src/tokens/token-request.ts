@@ -12,8 +12,6 @@ export interface TokenRequest {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array | undefined;
-  /** Client certificate and its key for the TLS handshake, as PEM. */
-  readonly certificate?: { readonly cert: string; readonly key: string };
   /** How the connection is made. Default: directly. */
   readonly connection?: ConnectOptions | undefined;
 }
@@ -57,8 +55,7 @@ export async function tokenRequest(
     const [user, password] = exchange.basic.map((template) => encodeField(fill(template, valueOf)));
     headers['authorization'] = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   }
-  const certificate = certificateOf(exchange.oauth2, valueOf);
-  const request = { method: exchange.method, url: url.href, headers, ...(certificate && { certificate }) };
+  const request = { method: exchange.method, url: url.href, headers };
   if (exchange.body === undefined) return { ...request, body: undefined };
   const fields = Object.entries(filled(exchange.body.fields));
   const authentication = exchange.oauth2 === undefined ? [] : oauth2Fields(exchange.oauth2, endpoint, valueOf, context);
@@ -87,11 +84,6 @@ function oauth2Fields(
     nowMs,
   });
   return [...fields, ['client_assertion_type', ASSERTION_TYPE], ['client_assertion', jwt]];
-}
-
-function certificateOf(oauth2: OAuth2 | undefined, valueOf: (name: string) => string | undefined) {
-  const { certificate } = oauth2 ?? {};
-  return certificate && { cert: fill(certificate.cert, valueOf), key: fill(certificate.key, valueOf) };
 }
 
 /** A value in application/x-www-form-urlencoded (RFC 6749, appendix B). */

@@ -275,6 +275,8 @@ export interface CacheContext {
   readonly log: Log;
   /** The statistics of the fetcher. */
   readonly stats: ExchangeStats;
+  /** A token to begin with. */
+  readonly initial?: Token | undefined;
 }
 
 /**
@@ -310,6 +312,11 @@ export class CachedTokenSource implements TokenSource {
     this.#stats = context.stats;
     this.#backoff = new Backoff(context.clock, context.random);
     this.#forcedRefreshes = new ForcedRefreshes(context.clock);
+    if (context.initial !== undefined) {
+      this.#token = context.initial;
+      this.#isUsed = true;
+      this.#schedule(context.initial.refreshAtMs - this.#clock.now());
+    }
     this.#unwatch = fetcher.watch?.((token) => this.#adopt(token));
   }
 

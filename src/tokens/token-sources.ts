@@ -20,7 +20,7 @@ export interface TokenCredential {
   readonly tokenTimeoutMs: number;
 }
 
-interface SourcesContext extends Omit<CacheContext, 'provider' | 'stats'> {
+interface SourcesContext extends Omit<CacheContext, 'provider' | 'stats' | 'initial'> {
   readonly transport: TokenTransport;
   /** Makes a fetcher share its tokens with the other replicas; `name` stands for the credential. */
   readonly share?: ((fetcher: TokenRequester, name: string, provider: string) => TokenFetcher) | undefined;
@@ -29,23 +29,28 @@ interface SourcesContext extends Omit<CacheContext, 'provider' | 'stats'> {
 }
 
 /**
- * One token source for each credential. A source lives as long as a configuration uses it: `retain` closes the others.
+ * One token source for each credential and way to its token endpoint. A source lives as long as a configuration uses it: `retain` closes the others.
  * There is no other bound, since each source belongs to a route in the configuration.
  */
 export class TokenSources {
   readonly #context: SourcesContext;
-  readonly #byCredential = new Map<string, KnownSource>();
+  /** By `nameOf`, then by the connection to the token endpoint. */
+  readonly #byCredential = new Map<string, Map<string, KnownSource>>();
 
   constructor(context: SourcesContext) {
     this.#context = context;
   }
 
   for(credential: TokenCredential): TokenSource {
-    const key = keyOf(credential);
-    let known = this.#byCredential.get(key);
+    const name = nameOf(credential);
+    const byConnection = this.#byCredential.get(name) ?? new Map<string, KnownSource>();
+    this.#byCredential.set(name, byConnection);
+    const key = connectionKey(credential.tokenConnection ?? {});
+    let known = byConnection.get(key);
     if (known === undefined) {
-      known = this.#make(credential, key);
-      this.#byCredential.set(key, known);
+      const [other] = byConnection.values();
+      known = this.#make(credential, name, other?.source.status().token);
+      byConnection.set(key, known);
     }
     const { source, requester } = known;
     if (requester !== undefined) requester.timeoutMs = Math.max(requester.timeoutMs, credential.tokenTimeoutMs);
@@ -57,14 +62,17 @@ export class TokenSources {
    * @param used with the longest `tokenTimeoutMs` of its routes, which applies from the next exchange on
    */
   retain(used: ReadonlyMap<TokenSource, number>): void {
-    for (const [key, { source, requester }] of this.#byCredential) {
-      const timeoutMs = used.get(source);
-      if (timeoutMs === undefined) {
-        source.close();
-        this.#byCredential.delete(key);
-      } else if (requester !== undefined) {
-        requester.timeoutMs = timeoutMs;
+    for (const [name, byConnection] of this.#byCredential) {
+      for (const [key, { source, requester }] of byConnection) {
+        const timeoutMs = used.get(source);
+        if (timeoutMs === undefined) {
+          source.close();
+          byConnection.delete(key);
+        } else if (requester !== undefined) {
+          requester.timeoutMs = timeoutMs;
+        }
       }
+      if (byConnection.size === 0) this.#byCredential.delete(name);
     }
   }
 
@@ -72,7 +80,8 @@ export class TokenSources {
     this.retain(new Map());
   }
 
-  #make(credential: TokenCredential, name: string): KnownSource {
+  /** @param initial the token that another connection to the token endpoint got for this credential */
+  #make(credential: TokenCredential, name: string, initial: Token | undefined): KnownSource {
     const { provider, credentials } = credential;
     if (isFixed(provider.token)) {
       const key = fill(provider.token.fixed, (name) => credentials.get(name)?.reveal());
@@ -83,7 +92,7 @@ export class TokenSources {
     const shared = this.#context.share?.(requester, name, provider.name);
     const fetcher = shared === undefined ? requester : recordingEndpoints(shared, this.#context.discoveredEndpoints);
     return {
-      source: new CachedTokenSource(fetcher, { ...this.#context, provider: provider.name, stats }),
+      source: new CachedTokenSource(fetcher, { ...this.#context, provider: provider.name, stats, initial }),
       requester,
     };
   }
@@ -112,7 +121,7 @@ function recordingEndpoints(fetcher: TokenFetcher, endpoints: DiscoveredEndpoint
  * A hash of everything that the token depends on. All replicas must compute the same key. A credential field that only
  * headers of API calls use is not part of it.
  */
-function keyOf(credential: TokenCredential): string {
+function nameOf(credential: TokenCredential): string {
   const { provider, authServer, credentials, tokenConnection = {} } = credential;
   const { name, token, refresh, defaultLifetimeS, deniedToken } = provider;
   const definition = JSON.stringify([name, token, refresh, defaultLifetimeS, ...(deniedToken ? [deniedToken] : [])]);
@@ -121,8 +130,10 @@ function keyOf(credential: TokenCredential): string {
     .filter(([name]) => usedFields.has(name))
     .map(([name, secret]) => [name, secret.reveal()])
     .sort();
-  // How a token endpoint is reached decides about the token only if a client certificate is shown there.
-  const identity = connectionKey({ tls: tokenConnection.tls });
+  // A token may be bound to the client certificate that was presented for it (RFC 8705 3). How else the token endpoint is
+  // reached makes no difference.
+  const { cert, key, pfx } = tokenConnection.tls ?? {};
+  const identity = connectionKey({ tls: { cert, key, pfx } });
   return createHash('sha256')
     .update(JSON.stringify([definition, authServer, values, ...(identity === '' ? [] : [identity])]))
     .digest('hex');

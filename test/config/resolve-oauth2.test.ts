@@ -140,9 +140,45 @@ describe('the certificate of tls_client_auth', () => {
 
   it('is read with its key', () => {
     const { request, route } = requestOf(TLS, 'client_id: i', withFiles(files));
-    expect(request.oauth2).toMatchObject({ certificate: { cert: '{client_certificate}', key: '{client_key}' } });
     expect(request.body?.fields).toEqual({ grant_type: 'client_credentials', client_id: '{client_id}' });
-    expect(route.credentials.get('client_certificate')?.reveal()).toBe(own.cert.trimEnd());
+    expect(route.tokenConnection.tls?.cert).toBe(own.cert.trimEnd());
+    expect(route.tokenConnection.tls?.key?.reveal()).toBe(own.key.trimEnd());
+    expect(route.connection).toEqual({});
+  });
+
+  describe('under `tls` of the route', () => {
+    const MUTUAL = [ISSUER, 'client_auth: self_signed_tls_client_auth'];
+    const PAIR = 'cert: /run/cert, key: /run/key';
+    const withTls = (tls: string, lines = MUTUAL) => `${bank(lines, 'client_id: i')}    tls: {${tls}}\n`;
+
+    it('is presented to the API and to a token endpoint on another host', () => {
+      const { connection, tokenConnection } = routeOf(withTls(`${PAIR}, server_name: a.example`), withFiles(files));
+      expect(connection.tls).toMatchObject({ cert: own.cert, serverName: 'a.example' });
+      expect(tokenConnection.tls).toEqual({ ...connection.tls, serverName: undefined });
+    });
+
+    it('goes to the API alone if `oauth2` has another one', () => {
+      const other = issue({ name: 'other' });
+      const surroundings = withFiles({ cert: other.cert, key: other.key });
+      const both = { files: { ...surroundings.files, '/tls/cert': own.cert, '/tls/key': own.key } };
+      const text = withTls('cert: /tls/cert, key: /tls/key, token_endpoint: true', TLS);
+      const { connection, tokenConnection } = routeOf(text, both);
+      expect(connection.tls?.cert).toBe(own.cert);
+      expect(tokenConnection.tls?.cert).toBe(other.cert.trimEnd());
+    });
+
+    it('cannot be kept from the token endpoint', () => {
+      expect(problemsOf(withTls(`${PAIR}, token_endpoint: false`), withFiles(files))).toEqual([
+        expect.stringMatching(/tls\.token_endpoint: must not be `false`: `client_auth` of `oauth2` uses the client cert/),
+      ]);
+    });
+
+    it('is missing if `tls` has only other settings', () => {
+      expect(problemsOf(withTls('server_name: a.example'))).toEqual([
+        '5:5 routes./bank/*.oauth2.cert | routes./bank/*.oauth2: the client certificate is missing; set `cert` and ' +
+          '`key`, here or under `tls` of the route',
+      ]);
+    });
   });
 
   it.each([

@@ -141,10 +141,36 @@ describe('routes of `provider: oauth2`', () => {
     ['the name of the key', route({ assertion: { ...ASSERTION, keyId: 'k-2' } })],
     ['the algorithm', route({ assertion: { ...ASSERTION, algorithm: 'EdDSA' } })],
     ['the audience of the assertion', route({ assertion: { ...ASSERTION, audience: 'https://b.example' } })],
-    ['the certificate', route({ certificate: { cert: '{value_1}', key: '{client_key}' } })],
+    ['the client certificate', { ...route(), tokenConnection: { tls: { cert: 'c-2', key: new Secret('k-2') } } }],
   ])('have two tokens if they differ in %s', (_, other) => {
     const { sources: all } = sources();
     expect(all.for(other)).not.toBe(all.for(route()));
+  });
+});
+
+describe('another way to the token endpoint', () => {
+  const route = (port: number, tls: ConnectOptions['tls'] = {}): TokenCredential => {
+    const proxy = { isTls: false, host: 'proxy', port, source: 'egress_proxy' };
+    return { ...use(), tokenConnection: { egress: { https: proxy }, tls } };
+  };
+
+  it('keeps the token, and is used for the next one', async () => {
+    const { sources: all, clock, requests } = sources();
+    const before = all.for(route(1));
+    const token = await before.token();
+    const after = all.for(route(2, { ca: ['ca'] }));
+    all.retain(new Set([after]));
+    expect(after.current()).toBe(token);
+    expect(requests).toHaveLength(1);
+    await clock.advance(token.refreshAtMs - clock.now());
+    expect(requests.map(({ connection }) => connection?.egress?.https?.port)).toEqual([1, 2]);
+  });
+
+  it('needs another token for another client certificate, to which the token may be bound', async () => {
+    const { sources: all } = sources();
+    await all.for(route(1, { cert: 'c-1', key: new Secret('k-1') })).token();
+    expect(all.for(route(1, { cert: 'c-2', key: new Secret('k-2') })).current()).toBeUndefined();
+    expect(all.for(route(2, { cert: 'c-1', key: new Secret('k-1') })).current()).toBeDefined();
   });
 });
 

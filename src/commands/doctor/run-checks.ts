@@ -7,9 +7,7 @@ import { connectionKey } from '../../http/client/connect-options.ts';
 import { isLoopbackName } from '../../http/ip-address.ts';
 import { silentLog } from '../../logger.ts';
 import { type Hosts, isFixed } from '../../providers/provider.ts';
-import { fill } from '../../providers/template.ts';
 import { UpstreamPools } from '../../proxy/upstream-pools.ts';
-import { Secret } from '../../secret.ts';
 import { RedisStores } from '../../tokens/store/redis.ts';
 import { StoreUnavailable } from '../../tokens/store/store.ts';
 import type { Token, TokenSource } from '../../tokens/token.ts';
@@ -200,19 +198,13 @@ function checkCallOf(
 
 /** The servers of the API and of the tokens. For a fixed key they are the same. */
 function endpointsOf(route: RouteConfig): { readonly api: Endpoint; readonly auth: Endpoint } {
-  const { provider, upstream, connection, credentials } = route;
+  const { provider, upstream, connection } = route;
   const api = { url: new URL(upstream).origin, key: 'upstream', connection } as const;
   const url = tokenUrl(route);
   if (url === undefined || isFixed(provider.token)) return { api, auth: api };
   const { origin } = new URL(url);
   const key = origin === api.url ? api.key : tokenContext(route).key;
-  const { certificate } = provider.token.request.oauth2 ?? {};
-  if (certificate === undefined) return { api, auth: { url: origin, key, connection: route.tokenConnection } };
-  const [cert, secret] = [certificate.cert, certificate.key].map((template) =>
-    fill(template, (name) => credentials.get(name)?.reveal()),
-  );
-  const tls = { ...route.tokenConnection.tls, cert, key: new Secret(secret ?? '') };
-  return { api, auth: { url: origin, key, connection: { ...route.tokenConnection, tls } } };
+  return { api, auth: { url: origin, key, connection: route.tokenConnection } };
 }
 
 function endpointKey({ url, connection }: Endpoint): string {

@@ -131,7 +131,7 @@ describe('tls_client_auth', () => {
       { token_endpoint_auth_method: 'self_signed_tls_client_auth', jwks: { keys: [{ ...jwk, x5c }] } },
       over,
     );
-    const { fetcher } = createFetcher({ issuer, client_auth: 'tls_client_auth', cert: own.cert, key: own.key });
+    const { fetcher } = createFetcher({ issuer, client_auth: 'self_signed_tls_client_auth', cert: own.cert, key: own.key });
     expect((await fetcher.fetch(undefined)).accessToken.reveal()).not.toBe('');
   });
 
@@ -144,14 +144,4 @@ describe('tls_client_auth', () => {
     expectNoSecret([log.lines, refusal], key, key.split('\n')[1]!);
   });
 
-  it('does not present the certificate when it fetches metadata from the issuer', async () => {
-    const { issuer } = await oidcProvider(registered, over);
-    const { cert, key } = client;
-    const { fetcher, sent } = createFetcher({ issuer, client_auth: 'tls_client_auth', cert, key });
-    await fetcher.fetch(undefined);
-    expect(sent.map(({ method, certificate }) => [method, certificate !== undefined])).toEqual([
-      ['GET', false],
-      ['POST', true],
-    ]);
-  });
 });
