@@ -2,8 +2,12 @@ import type { AllowRule, ListenAddress, RouteConfig } from '../config/config.ts'
 import { jsonSchemaText } from '../config/json-schema.ts';
 import { validateConfig, type ValidatedConfig } from '../config/load.ts';
 import { settingDefault, SETTINGS } from '../config/schema.ts';
+import { clientCertificateOf } from '../config/tls.ts';
 import { formatDuration, formatSize } from '../config/values.ts';
 import { formatProblem } from '../errors.ts';
+import type { ConnectOptions } from '../http/client/connect-options.ts';
+import { authorityOf, egressProxyFor } from '../http/client/egress.ts';
+import { originOf } from '../http/client/origin.ts';
 import { isFixed } from '../providers/provider.ts';
 import { EXIT, type Io } from './io.ts';
 
@@ -47,24 +51,28 @@ interface CheckOptions {
   readonly json: boolean;
   readonly listen?: ListenAddress | undefined;
   readonly admin?: ListenAddress | false | undefined;
+  /** Milliseconds since the Unix epoch. */
+  readonly nowMs?: number;
 }
 
 /** Checks a configuration file without using the network. Exit code: 0 for a valid file, otherwise 3. */
 export function check(options: CheckOptions, io: Pick<Io, 'stdout' | 'stderr' | 'env'>): number {
-  const { config: file, json, listen, admin } = options;
-  const checked = validateConfig(file, { env: io.env, listen, admin });
+  const { config: file, json, listen, admin, nowMs = Date.now() } = options;
+  const checked = validateConfig(file, { env: io.env, listen, admin, nowMs });
   const routes = checked.config?.routes ?? [];
   if (json) {
-    printConfigJson(
-      checked,
-      ({ name, provider, environment, upstream }) => ({ name, provider: provider.name, environment, upstream }),
-      io,
-    );
+    const toJson = (route: RouteConfig) => {
+      const { name, provider, environment, upstream } = route;
+      return { name, provider: provider.name, environment, upstream, ...connectionsAsJson(route, nowMs) };
+    };
+    printConfigJson(checked, toJson, io);
   } else printProblems(file, checked, io);
   if (checked.config === undefined) return EXIT.config;
   if (!json) {
     io.stdout(`${file}: ok, ${routes.length === 1 ? '1 route' : `${routes.length} routes`}\n`);
-    for (const line of routeLines(routes)) io.stdout(`  ${line}\n`);
+    const lines = routeLines(routes);
+    const blocks = routes.flatMap((route, i) => [lines[i] ?? '', ...labelled(connectionDetails(route, nowMs))]);
+    for (const line of blocks) io.stdout(`  ${line}\n`);
   }
   return EXIT.ok;
 }
@@ -73,34 +81,46 @@ interface RoutesOptions {
   /** Path of the configuration file. */
   readonly config: string;
   readonly json: boolean;
+  /** Milliseconds since the Unix epoch. */
+  readonly nowMs?: number;
 }
 
 /** Longest line, in characters. */
 const WIDTH = 100;
 
 /** Prints the target and the settings of each route without using the network. Exit code: 0, or 3 for an invalid file. */
-export function routes({ config: file, json }: RoutesOptions, io: Pick<Io, 'stdout' | 'stderr' | 'env'>): number {
-  const validated = validateConfig(file, { env: io.env });
-  if (json) printConfigJson(validated, routeAsJson, io);
+export function routes(
+  { config: file, json, nowMs = Date.now() }: RoutesOptions,
+  io: Pick<Io, 'stdout' | 'stderr' | 'env'>,
+): number {
+  const validated = validateConfig(file, { env: io.env, nowMs });
+  if (json) printConfigJson(validated, (route) => routeAsJson(route, nowMs), io);
   else printProblems(file, validated, io);
   if (validated.config === undefined) return EXIT.config;
-  if (!json) io.stdout(tableOf(validated.config.routes));
+  if (!json) io.stdout(tableOf(validated.config.routes, nowMs));
   return EXIT.ok;
 }
 
-function tableOf(all: readonly RouteConfig[]): string {
+function tableOf(all: readonly RouteConfig[], nowMs: number): string {
   const [head = '', ...lines] = routeLines(all, [['ROUTE', 'PROVIDER', 'ENVIRONMENT', 'UPSTREAM']]);
-  const blocks = all.map((route, i) => [lines[i] ?? '', ...detailsOf(route)]);
+  const blocks = all.map((route, i) => [lines[i] ?? '', ...detailsOf(route, nowMs)]);
   return [head, ...blocks.flat(), ''].join('\n');
 }
 
-function detailsOf(route: RouteConfig): string[] {
+type Details = readonly (readonly [label: string, parts: readonly string[]])[];
+
+function detailsOf(route: RouteConfig, nowMs: number): string[] {
   const token = tokenEndpointOf(route);
-  const details: [label: string, parts: readonly string[]][] = [
+  return labelled([
     ['token', [token === null ? 'a fixed key; not requested' : formatEndpoint(token)]],
+    ...connectionDetails(route, nowMs),
     ['allow', (route.allow ?? []).map(ruleText)],
     ['set', settingsOf(route)],
-  ];
+  ]);
+}
+
+/** Details without parts are left out. */
+function labelled(details: Details): string[] {
   return details.flatMap(([label, parts]) => (parts.length === 0 ? [] : wrapped(`  ${label.padEnd(7)}`, parts)));
 }
 
@@ -121,6 +141,94 @@ function tokenEndpointOf({ provider, authServer }: RouteConfig): TokenEndpoint |
 
 function formatEndpoint({ method, url, issuer = '' }: TokenEndpoint): string {
   return `${method} ${url ?? `token endpoint in the metadata of ${issuer}`}`;
+}
+
+/** What differs from a direct connection with the authorities of Node. */
+interface ConnectionFacts {
+  readonly client_certificate: {
+    readonly subject: string;
+    readonly valid_until: string;
+    readonly days_left: number;
+  } | null;
+  /** How many certificates `ca` has. */
+  readonly authorities: number;
+  readonly server_name: string | null;
+  readonly min_version: string | null;
+  /** Without credentials. Null also if the exceptions of the proxy include the host. */
+  readonly egress_proxy: { readonly url: string; readonly source: string } | null;
+}
+
+function factsOf(url: string, { tls = {}, egress }: ConnectOptions, nowMs: number): ConnectionFacts {
+  const { ca = [], serverName = null, minVersion = null } = tls;
+  const certificate = clientCertificateOf(tls);
+  const proxy = egressProxyFor(originOf(url), egress);
+  return {
+    client_certificate:
+      certificate === undefined
+        ? null
+        : {
+            subject: certificate.subject.replaceAll('\n', ', '),
+            valid_until: certificate.validToDate.toISOString(),
+            days_left: Math.floor((certificate.validToDate.getTime() - nowMs) / 86_400_000),
+          },
+    authorities: ca.length,
+    server_name: serverName,
+    min_version: minVersion,
+    egress_proxy:
+      proxy === undefined
+        ? null
+        : {
+            url: `http${proxy.isTls ? 's' : ''}://${authorityOf(proxy)}`,
+            source: proxy.source,
+          },
+  };
+}
+
+/** The URL that decides how token requests are sent. Null if none is requested. */
+function tokenUrlOf(route: RouteConfig): string | null {
+  const token = tokenEndpointOf(route);
+  return token && (token.url ?? route.authServer);
+}
+
+function connectionsAsJson(route: RouteConfig, nowMs: number): object {
+  const tokenUrl = tokenUrlOf(route);
+  return {
+    allow_addresses: route.connection.allowAddresses ?? null,
+    connection: factsOf(route.upstream, route.connection, nowMs),
+    token_connection: tokenUrl === null ? null : factsOf(tokenUrl, route.tokenConnection, nowMs),
+  };
+}
+
+/** How the API is reached and, if that differs, the token endpoint. */
+function connectionDetails(route: RouteConfig, nowMs: number): Details {
+  const parts = connectionParts(factsOf(route.upstream, route.connection, nowMs));
+  const tokenUrl = tokenUrlOf(route);
+  const tokenParts = tokenUrl === null ? parts : connectionParts(factsOf(tokenUrl, route.tokenConnection, nowMs));
+  if (parts.join() === tokenParts.join()) return [['via', parts]];
+  const orDirect = (each: string[]) => (each.length === 0 ? ['a direct connection'] : each);
+  return [
+    ['via', orDirect(parts)],
+    ['tokens', orDirect(tokenParts)],
+  ];
+}
+
+function connectionParts(facts: ConnectionFacts): string[] {
+  const {
+    client_certificate: certificate,
+    authorities,
+    server_name: name,
+    min_version: version,
+    egress_proxy: proxy,
+  } = facts;
+  const days = certificate?.days_left ?? 0;
+  const left = days < 0 ? 'expired' : `${days} ${days === 1 ? 'day' : 'days'} left`;
+  return [
+    ...(certificate === null ? [] : [`client certificate ${certificate.subject} (${left})`]),
+    ...(name === null ? [] : [`server name ${name}`]),
+    ...(authorities === 0 ? [] : [`${authorities} more ${authorities === 1 ? 'authority' : 'authorities'}`]),
+    ...(version === null ? [] : [`${version} or newer`]),
+    ...(proxy === null ? [] : [`proxy ${proxy.url} (${proxy.source})`]),
+  ];
 }
 
 /** The settings that differ from their defaults, as a file has them. `allow` has its own line. */
@@ -166,7 +274,7 @@ function ruleText({ method, path, prefix }: AllowRule): string {
   return `${method} ${path}${prefix ? '*' : ''}`;
 }
 
-function routeAsJson(route: RouteConfig): object {
+function routeAsJson(route: RouteConfig, nowMs: number): object {
   const { name, prefix, provider, environment, upstream, allow } = route;
   return {
     name,
@@ -175,6 +283,7 @@ function routeAsJson(route: RouteConfig): object {
     environment,
     upstream,
     token_endpoint: tokenEndpointOf(route),
+    ...connectionsAsJson(route, nowMs),
     ...settingsAsJson(route),
     allow: allow?.map(ruleText) ?? null,
   };

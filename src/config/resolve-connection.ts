@@ -37,7 +37,8 @@ export function readConnections(
 ): Connections {
   if (context.emulated) return { connection: {}, tokenConnection: {} };
   const egress = readEgress(path, input, servers, defaultEgress, context);
-  const common = { ...(egress && { egress }) };
+  const { allow_addresses: allowAddresses } = input;
+  const common = { ...(egress && { egress }), ...(allowAddresses && { allowAddresses }) };
   const tls = input.tls && readRouteTls(path, input.tls, context);
   checkTls(path, input, servers, context);
   const tokenTls = tokenTlsOf(tls, input, servers);

@@ -24,6 +24,7 @@ interface OAuth2Context {
   readonly report: Diagnostics;
   readonly templates: Templates;
   readonly environment: Environment;
+  readonly allowAddresses: readonly string[];
   /** Emulators replace the hosts, keys and credentials, which may therefore be missing. */
   readonly emulated: boolean;
   /** Milliseconds since the Unix epoch. */
@@ -343,7 +344,7 @@ function checkServer(at: Path, text: string, context: OAuth2Context, written: OA
   }
   // A token endpoint may have a query (RFC 6749 section 3.2), an issuer may not (RFC 8414 section 2).
   const base = at.at(-1) === 'token_endpoint' ? (text.split('?', 1)[0] ?? '') : text;
-  if (checkedUrl(at, base, environment, report) === undefined || url === null) return undefined;
+  if (checkedUrl(at, base, environment, report, context.allowAddresses) === undefined || url === null) return undefined;
   if (at.at(-1) === 'token_endpoint') context.templates.plain(at, text);
   return url.origin;
 }

@@ -74,7 +74,12 @@ function resolveRoute(
   checkHeaderCredentials(path, builtIn, values, report);
   const names = fields.map((field) => field.name);
   const templates = new Templates(context.segments, report, names);
-  const exchangeContext: ExchangeContext = { report, templates, environment };
+  const exchangeContext: ExchangeContext = {
+    report,
+    templates,
+    environment,
+    allowAddresses: input.allow_addresses ?? [],
+  };
   const oauth2 =
     builtIn?.name === OAUTH2
       ? readOAuth2(path, builtIn, input, { ...exchangeContext, emulated, nowMs: context.nowMs })
@@ -226,7 +231,7 @@ function readHosts(
   const read = (key: 'upstream' | 'auth_server') => {
     const text = input[key];
     if (text === undefined || hasPlaceholder([...path, key], text, report)) return undefined;
-    return checkedUrl([...path, key], text, environment, report);
+    return checkedUrl([...path, key], text, environment, report, input.allow_addresses ?? []);
   };
   const defaultHosts = builtIn?.hosts?.[environment];
   const [upstream, authServer] = [read('upstream'), read('auth_server')];

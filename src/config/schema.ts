@@ -10,6 +10,7 @@ import {
   type Parsed,
   parseDuration,
   parseHost,
+  parseLinkLocalRange,
   parseMethod,
   parseServerName,
   parseSize,
@@ -563,6 +564,13 @@ const route = field(
     egress_proxy: field(egressProxy, {
       doc: 'HTTP proxy to the API and the token endpoint, or `false` for none.',
       omitted: 'the top-level `egress_proxy`',
+    }),
+    allow_addresses: field(z.array(parsed(parseLinkLocalRange)).min(1, { error: 'is empty; remove it' }), {
+      doc:
+        'Link-local addresses that the API and the token endpoint may have: addresses or ranges. ' +
+        'Those of metadata services stay refused.',
+      omitted: 'none',
+      examples: [['169.254.171.0/24']],
     }),
     ...settingSchemas,
   }),

@@ -34,6 +34,7 @@ export interface ExchangeContext {
   readonly report: Diagnostics;
   readonly templates: Templates;
   readonly environment: Environment;
+  readonly allowAddresses: readonly string[];
 }
 
 /** The name of a provider that only the `token` of a route describes. */
@@ -236,7 +237,7 @@ function readTarget(
   at: Path,
   input: RequestInput | undefined,
   base: ExchangeRequest | undefined,
-  { report, templates, environment }: ExchangeContext,
+  { report, templates, environment, allowAddresses }: ExchangeContext,
   extra: readonly string[],
 ): string | undefined {
   const { path, url } = input ?? {};
@@ -244,7 +245,9 @@ function readTarget(
     report.problem(at, '`path` and `url` are both set; keep one', 'url');
   } else if (url !== undefined) {
     const template = templates.plain([...at, 'url'], url, extra);
-    return checkedUrl([...at, 'url'], template, environment, report) === undefined ? undefined : template;
+    return checkedUrl([...at, 'url'], template, environment, report, allowAddresses) === undefined
+      ? undefined
+      : template;
   } else if (path !== undefined) {
     const template = templates.plain([...at, 'path'], path, extra);
     const query = path.includes('?') ? 'put the part after `?` under `query`' : undefined;

@@ -1,6 +1,12 @@
 import { isIP, isIPv6 } from 'node:net';
 import { normalizeHeaderName, NOT_CONFIGURABLE_HEADERS } from '../http/header-list.ts';
-import { hostWithoutBrackets, isLinkLocalAddress, isLoopbackName, mappedIPv4 } from '../http/ip-address.ts';
+import {
+  allowedRangeError,
+  hostWithoutBrackets,
+  isLinkLocalAddress,
+  isLoopbackName,
+  mappedIPv4,
+} from '../http/ip-address.ts';
 import type { Environment } from '../providers/provider.ts';
 import { providers } from '../providers/registry.ts';
 import { type Diagnostics, didYouMean } from './diagnostics.ts';
@@ -126,6 +132,12 @@ export function parseServerName(text: string): Parsed<string> {
   return { problem: 'must be a host name such as `api.example.com`, without scheme, port or path' };
 }
 
+/** Parses an entry of `allow_addresses`. */
+export function parseLinkLocalRange(text: string): Parsed<string> {
+  const problem = allowedRangeError(text);
+  return problem === undefined ? { value: text } : { problem };
+}
+
 /** `host:port`, an IPv6 host in brackets. */
 export function formatAddress({ host, port }: ListenAddress): string {
   return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
@@ -140,10 +152,13 @@ const METADATA_NAMES: readonly string[] = [
   'instance-data.ec2.internal',
 ];
 
-/** Whether the host is a link-local address or a cloud metadata service. A payment API is neither. */
-export function isLinkLocal(host: string): boolean {
+/**
+ * Whether the host is a link-local address or a cloud metadata service. A payment API is neither, except in networks whose
+ * addresses `allowAddresses` has.
+ */
+export function isLinkLocal(host: string, allowAddresses: readonly string[] = []): boolean {
   const bare = normalizeHost(host);
-  return METADATA_NAMES.includes(bare) || isLinkLocalAddress(bare);
+  return METADATA_NAMES.includes(bare) || isLinkLocalAddress(bare, allowAddresses);
 }
 
 /** Whether both listen on the same port of at least one address. */
@@ -235,9 +250,11 @@ export function checkedUrl(
   text: string,
   environment: Environment,
   report: Diagnostics,
+  allowAddresses: readonly string[],
 ): string | undefined {
   const url = URL.parse(text);
-  const error = url === null ? 'must be an absolute URL such as `https://api.example.com/v1`' : urlError(text, url);
+  const error =
+    url === null ? 'must be an absolute URL such as `https://api.example.com/v1`' : urlError(text, url, allowAddresses);
   if (error !== undefined || url === null) {
     report.problem(path, error ?? 'not a URL');
     return undefined;
@@ -273,7 +290,7 @@ export function checkLoop(path: Path, text: string | undefined, own: OwnListener
 }
 
 /** What is wrong with a base URL; undefined if nothing is. */
-function urlError(text: string, url: URL): string | undefined {
+function urlError(text: string, url: URL, allowAddresses: readonly string[]): string | undefined {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'must begin with `https://` (or `http://`)';
   if (url.username !== '' || url.password !== '') return 'must not contain a user name or password; use `credentials`';
   if (text.includes('?')) return 'must not contain a query (`?...`); the query of each request is passed on unchanged';
@@ -282,7 +299,9 @@ function urlError(text: string, url: URL): string | undefined {
   if (/\/\/|\/\.{1,2}(\/|$)|%2e|%2f|%5c/i.test(text.replace(/^[a-z]+:\/\//i, ''))) {
     return 'must not contain `//`, `.` or `..` in its path';
   }
-  if (isLinkLocal(url.hostname)) return 'must not be a link-local address or a metadata service';
+  if (isLinkLocal(url.hostname, allowAddresses)) {
+    return 'must not be a link-local address (unless `allow_addresses` has it) or a metadata service';
+  }
   return undefined;
 }
 

@@ -153,9 +153,10 @@ const NONE_ALLOWED = blockList([]);
 /**
  * Whether this is the IP address of a cloud metadata service or link-local, and so never a payment API. Accepts
  * brackets, a zone, and IPv4 embedded in IPv6. False for anything that is not an IP address.
+ * @param allowAddresses link-local addresses that do not count: IP addresses, or ranges in CIDR notation
  */
-export function isLinkLocalAddress(ip: string): boolean {
-  return isBlocked(ip, NONE_ALLOWED);
+export function isLinkLocalAddress(ip: string, allowAddresses: readonly string[] = []): boolean {
+  return isBlocked(ip, allowList(allowAddresses));
 }
 
 /** @param allowed link-local addresses that are not blocked. Metadata services always are. */
@@ -178,6 +179,11 @@ function readRange(text: string): Range | undefined {
   const maxBits = family === 4 ? 32 : 128;
   const length = Number(bits ?? maxBits);
   return family === 0 || length > maxBits ? undefined : [address, length, family === 4 ? 'ipv4' : 'ipv6'];
+}
+
+function allowList(allowAddresses: readonly string[]): BlockList {
+  if (allowAddresses.length === 0) return NONE_ALLOWED;
+  return blockList(allowAddresses.map(readRange).filter((range) => range !== undefined));
 }
 
 /** What is wrong with an entry of `allow_addresses`, after its key and value. Undefined if nothing is. */
@@ -208,7 +214,7 @@ export interface AddressGuard {
 
 /** @param allowAddresses link-local addresses that are not refused: IP addresses, or ranges in CIDR notation */
 export function addressGuard(allowAddresses: readonly string[] = []): AddressGuard {
-  const allowed = blockList(allowAddresses.map(readRange).filter((range) => range !== undefined));
+  const allowed = allowList(allowAddresses);
   return {
     check: (host) => {
       if (isBlocked(host, allowed)) throw refusedAddress('a link-local or metadata address');

@@ -9,7 +9,6 @@ import { openSocket } from '../http/client/open-socket.ts';
 import { type Origin, originOf } from '../http/client/origin.ts';
 import { ContentError, decodeContent, textOf } from '../http/content-decoding.ts';
 import { http } from '../http/node-internals.ts';
-import { Secret } from '../secret.ts';
 import type { TokenTransport } from './exchange.ts';
 import type { TokenRequest } from './token-request.ts';
 import type { TokenResponse } from './token-response.ts';
@@ -49,10 +48,9 @@ export function networkTransport(clock: Clock): { transport: TokenTransport; clo
 }
 
 async function send(request: TokenRequest, abort: AbortController, clock: Clock): Promise<TokenResponse> {
-  const { method, headers, body } = request;
+  const { method, headers, body, connection = {} } = request;
   const url = new URL(request.url);
   const origin = originOf(request.url);
-  const connection = connectionOf(request);
   const proxy = origin.isTls ? undefined : egressProxyFor(origin, connection.egress);
   const socket = await connect(origin, connection, abort, clock);
   const target = url.pathname + url.search;
@@ -80,11 +78,6 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
     throw egressRefused(proxy, origin.hostHeader, 407);
   }
   return { status: statusCode, headers: firstValues(response.headers), ...(await readBody(response)) };
-}
-
-function connectionOf({ connection = {}, certificate }: TokenRequest): ConnectOptions {
-  if (certificate === undefined) return connection;
-  return { ...connection, tls: { ...connection.tls, cert: certificate.cert, key: new Secret(certificate.key) } };
 }
 
 async function connect(origin: Origin, options: ConnectOptions, abort: AbortController, clock: Clock): Promise<Socket> {

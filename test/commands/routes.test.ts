@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { check, routes } from '../../src/commands/config-commands.ts';
+import { issue } from '../config/certificate.ts';
+import { PFX } from '../config/pfx.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'wakala-routes-'));
 
@@ -39,6 +41,9 @@ function run(text: string, json = false, command = routes) {
   const code = command({ config, json }, io);
   return { code, stdout: stdout.replaceAll(config, 'FILE'), stderr: stderr.replaceAll(config, 'FILE') };
 }
+
+/** A connection with the authorities of Node, without client certificate and proxy. */
+const DIRECT = { client_certificate: null, authorities: 0, server_name: null, min_version: null, egress_proxy: null };
 
 describe('routes', () => {
   it('lists the target of each route, production in capitals, and settings that differ from the default', () => {
@@ -103,6 +108,86 @@ describe('routes', () => {
     expect(stdout).toContain('  token  POST https://login.acme.example/{id}/token\n');
   });
 
+  describe('connections that are not plain', () => {
+    const ca = issue({ name: 'authority', isCa: true });
+    const client = issue({ name: 'shop', issuer: ca, to: new Date('2030-03-01') });
+    const nowMs = Date.parse('2030-01-01');
+    for (const [name, text] of Object.entries({ ca: ca.cert, cert: client.cert, key: client.key })) {
+      writeFileSync(join(folder, `${name}.pem`), text, { mode: 0o600 });
+    }
+    writeFileSync(join(folder, 'client.p12'), Buffer.from(PFX.good, 'base64'), { mode: 0o600 });
+    const tls = '{ca: ca.pem, cert: cert.pem, key: key.pem, server_name: api.bank.example, min_version: TLSv1.3}';
+    const file = (...lines: string[]) =>
+      [
+        'routes:',
+        '  /bank/*:',
+        '    provider: oauth2',
+        '    upstream: https://lb.bank.example',
+        '    credentials: {client_id: i, client_secret: s}',
+        '    oauth2: {token_endpoint: "https://login.bank.example/token"}',
+        ...lines.map((line) => `    ${line}`),
+        '',
+      ].join('\n');
+    const printed = (text: string, json = false, variables = {}) => {
+      const stdout: string[] = [];
+      const config = join(folder, 'proxy.config.yaml');
+      writeFileSync(config, text);
+      const io = { stdout: (s: string) => void stdout.push(s), stderr: () => {}, env: variables };
+      routes({ config, json, nowMs }, io);
+      return stdout.join('');
+    };
+
+    it('are shown without secrets, with the origin of the proxy', () => {
+      const proxy = 'egress_proxy: http://user:canary-password@proxy.internal:3128';
+      const text = file(`tls: ${tls}`, proxy);
+      expect(printed(text)).toBe(`ROUTE    PROVIDER  ENVIRONMENT  UPSTREAM
+/bank/*  oauth2    sandbox      https://lb.bank.example
+  token  POST https://login.bank.example/token
+  via    client certificate CN=shop (59 days left), server name api.bank.example, 1 more authority,
+         TLSv1.3 or newer, proxy http://proxy.internal:3128 (egress_proxy)
+  tokens proxy http://proxy.internal:3128 (egress_proxy)
+`);
+      expect(run(text, false, check).stdout).toContain('  via    client certificate CN=shop (');
+      expect(printed(text, true) + run(text, true, check).stdout).not.toContain('canary');
+    });
+
+    it('name the variable that set the proxy, and the token endpoint that is reached directly', () => {
+      const env = { https_proxy: 'proxy.internal:3128', NO_PROXY: 'login.bank.example' };
+      expect(printed(file(), false, env)).toContain(`
+  via    proxy http://proxy.internal:3128 (https_proxy)
+  tokens a direct connection
+`);
+      expect(printed(file(), false, { ...env, NO_PROXY: '.bank.example' })).not.toContain('via');
+    });
+
+    it('show the certificate of a PKCS#12 file, and one that is expired', () => {
+      const text = file('tls: {pfx: client.p12, passphrase: pw, token_endpoint: true}');
+      expect(printed(text)).toContain('  via    client certificate CN=shop (7304 days left)\n');
+      expect(printed(text)).not.toContain('tokens');
+      const expired = issue({ name: 'old', to: new Date('2029-01-01') });
+      writeFileSync(join(folder, 'old.pem'), expired.cert);
+      writeFileSync(join(folder, 'old.key'), expired.key, { mode: 0o600 });
+      expect(printed(file('tls: {cert: old.pem, key: old.key}'))).toContain('CN=old (expired)');
+    });
+
+    it('are objects in JSON', () => {
+      const parsed = JSON.parse(printed(file(`tls: ${tls}`, 'egress_proxy: https://proxy'), true)) as {
+        routes: object[];
+      };
+      const direct = { client_certificate: null, authorities: 0, server_name: null, min_version: null };
+      expect(parsed.routes[0]).toMatchObject({
+        connection: {
+          client_certificate: { subject: 'CN=shop', valid_until: '2030-03-01T00:00:00.000Z', days_left: 59 },
+          authorities: 1,
+          server_name: 'api.bank.example',
+          min_version: 'TLSv1.3',
+          egress_proxy: { url: 'https://proxy:443', source: 'egress_proxy' },
+        },
+        token_connection: { ...direct, egress_proxy: { url: 'https://proxy:443', source: 'egress_proxy' } },
+      });
+    });
+  });
+
   it('prints nothing but JSON with --json, in snake_case', () => {
     const { code, stdout, stderr } = run(FILE, true);
     expect([code, stderr]).toEqual([0, '']);
@@ -115,6 +200,9 @@ describe('routes', () => {
       environment: 'sandbox',
       upstream: 'https://sandbox.safaricom.co.ke',
       token_endpoint: { method: 'GET', url: 'https://sandbox.safaricom.co.ke/oauth/v1/generate' },
+      allow_addresses: null,
+      connection: DIRECT,
+      token_connection: DIRECT,
       allow: ['POST /mpesa/stkpush/*', 'GET /'],
       websocket: true,
       max_websockets: 1000,
@@ -132,6 +220,7 @@ describe('routes', () => {
     });
     expect(printed.routes[2]).toMatchObject({
       token_endpoint: null,
+      token_connection: null,
       allow: null,
       replay: ['GET', 'PUT'],
       max_concurrency: 5,

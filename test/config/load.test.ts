@@ -182,7 +182,7 @@ describe('a secret', () => {
   const everyKey = [
     'environment', 'upstream', 'auth_server', 'encoding', 'timeout', 'connect_timeout', 'max_body', 'replay_limit',
     'replay', 'token_paths', 'max_concurrency', 'websocket', 'provider', 'credentials', 'token', 'headers', 'allow',
-    'tls', 'egress_proxy', 'host_header', 'max_response_header', 'rewrite_location',
+    'tls', 'egress_proxy', 'allow_addresses', 'host_header', 'max_response_header', 'rewrite_location',
   ]; // prettier-ignore
   const topKeys = ['listen', 'admin', 'environment', 'routes', 'clients', 'open', 'allowed_hosts', 'allowed_origins',
     'max_connections', 'drain_timeout', 'log', 'egress_proxy']; // prettier-ignore

@@ -161,3 +161,42 @@ describe('the proxy variables of the environment', () => {
     expect(good(mpesaWith(), { env, emulated: true }).routes[0]?.connection).toEqual({});
   });
 });
+
+describe('allow_addresses', () => {
+  it('applies to the API and the token endpoint, which may be written as such an address', () => {
+    const lines = ['allow_addresses: [169.254.171.0/24, "fe80::1"]', 'upstream: https://169.254.171.7'];
+    const { connection, tokenConnection } = routeOf(mpesaWith(...lines, 'auth_server: "https://[fe80::1]"'));
+    expect(connection).toEqual({ allowAddresses: ['169.254.171.0/24', 'fe80::1'] });
+    expect(tokenConnection).toEqual(connection);
+    const url = 'token: {request: {url: "https://169.254.171.8/token"}}';
+    expect(problemsOf(mpesaWith(...lines, url))).toEqual([]);
+  });
+
+  it.each(['https://169.254.170.2', 'https://169.254.172.7', 'https://metadata.google.internal'])(
+    'does not allow the upstream %s',
+    (upstream) => {
+      expect(problemsOf(mpesaWith('allow_addresses: [169.254.171.0/24]', `upstream: ${upstream}`))).toEqual([
+        '6:15 routes./mpesa/*.upstream | routes./mpesa/*.upstream: must not be a link-local address (unless ' +
+          '`allow_addresses` has it) or a metadata service',
+      ]);
+    },
+  );
+
+  it('never allows a metadata service, also in a larger range', () => {
+    const text = mpesaWith('allow_addresses: [169.254.0.0/16]', 'upstream: https://169.254.169.254');
+    expect(problemsOf(text)).toHaveLength(1);
+  });
+
+  it.each([
+    ['169.254.169.254', 'belongs to a cloud metadata service'],
+    ['fd00:ec2::254', 'belongs to a cloud metadata service'],
+    ['10.0.0.0/8', 'is not link-local'],
+    ['0.0.0.0/0', 'is not link-local'],
+    ['lattice.internal', 'must be an IP address or a range'],
+    ['169.254.171.0/33', 'must be an IP address or a range'],
+  ])('may not be %s', (entry, problem) => {
+    expect(problemsOf(mpesaWith(`allow_addresses: ["${entry}"]`))).toEqual([
+      expect.stringMatching(new RegExp(`^5:23 routes\\./mpesa/\\*\\.allow_addresses\\.0 \\| .*: ${problem}`)),
+    ]);
+  });
+});

@@ -169,7 +169,9 @@ describe('the certificate of tls_client_auth', () => {
 
     it('cannot be kept from the token endpoint', () => {
       expect(problemsOf(withTls(`${PAIR}, token_endpoint: false`), withFiles(files))).toEqual([
-        expect.stringMatching(/tls\.token_endpoint: must not be `false`: `client_auth` of `oauth2` uses the client cert/),
+        expect.stringMatching(
+          /tls\.token_endpoint: must not be `false`: `client_auth` of `oauth2` uses the client cert/,
+        ),
       ]);
     });
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { ConnectOptions } from '../../src/http/client/connect-options.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { isFixed, type OAuth2, type Provider } from '../../src/providers/provider.ts';
@@ -159,7 +160,7 @@ describe('another way to the token endpoint', () => {
     const before = all.for(route(1));
     const token = await before.token();
     const after = all.for(route(2, { ca: ['ca'] }));
-    all.retain(new Set([after]));
+    all.retain(new Map([[after, 15_000]]));
     expect(after.current()).toBe(token);
     expect(requests).toHaveLength(1);
     await clock.advance(token.refreshAtMs - clock.now());

@@ -131,7 +131,12 @@ describe('tls_client_auth', () => {
       { token_endpoint_auth_method: 'self_signed_tls_client_auth', jwks: { keys: [{ ...jwk, x5c }] } },
       over,
     );
-    const { fetcher } = createFetcher({ issuer, client_auth: 'self_signed_tls_client_auth', cert: own.cert, key: own.key });
+    const { fetcher } = createFetcher({
+      issuer,
+      client_auth: 'self_signed_tls_client_auth',
+      cert: own.cert,
+      key: own.key,
+    });
     expect((await fetcher.fetch(undefined)).accessToken.reveal()).not.toBe('');
   });
 
@@ -143,5 +148,4 @@ describe('tls_client_auth', () => {
     expect(refusal.code).toBe('token_denied');
     expectNoSecret([log.lines, refusal], key, key.split('\n')[1]!);
   });
-
 });
