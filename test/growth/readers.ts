@@ -11,6 +11,7 @@ import { Access } from '../../src/proxy/access.ts';
 import { reasonPhrase } from '../../src/proxy/client-response.ts';
 import { requestIdOf } from '../../src/proxy/gateway.ts';
 import { requestHeaders, responseHeaders } from '../../src/proxy/headers.ts';
+import { Locations } from '../../src/proxy/locations.ts';
 import { verifyPlaceholder } from '../../src/proxy/login.ts';
 import { DeadTokenRules } from '../../src/proxy/replay.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
@@ -40,6 +41,8 @@ const config = adminConfig();
 const access = new Access({ ...config, allowedHosts: ['a.example'], clients: [] }, () => 0);
 const known = new Access({ ...config, clients: [{ name: 'shop', key: undefined, routes: undefined }] }, () => 0);
 const deadToken = new DeadTokenRules([{ status: 401, body: { 'error.code': 'x' } }]);
+const locations = new Locations({ upstream: 'https://api.bank.example/v1', prefix: '/bank' });
+const request = new IncomingMessage(new Socket());
 const routeHeaders = { set: [], defaults: [['accept', '*/*']], replaced: new Set<string>(), via: new Via() } as const;
 const SECRET = 'a-secret-of-some-length-0123456789';
 const REDACTION = new Redaction([SECRET]);
@@ -117,6 +120,9 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   'parseTarget, absolute': (text) => attempt(() => parseTarget(`http://${text}`, text)),
   decodeFully,
   'TokenPathGuard.classify': (text) => guard.classify('POST', `/auth/${text}`),
+  'Locations, links': (text) => locations.rewrite('link', text, request),
+  'Locations, a path': (text) => locations.rewrite('location', `/v1/${text}`, request),
+  'Locations, a refresh': (text) => locations.rewrite('refresh', text, request),
   'requestHeaders, one line': (text) => attempt(() => requestHeaders(['a', text, text, 'b'], routeHeaders, 'Bearer x')),
   'requestHeaders, many Via lines': (text) => attempt(() => requestHeaders(lines('via', text, 4), routeHeaders, 'x')),
   'requestHeaders, many Connection lines': (text) =>
