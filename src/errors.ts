@@ -117,6 +117,8 @@ export type Reason =
    * that of the last response.
    */
   | { readonly kind: 'no_token_endpoint'; readonly problem: string; readonly status: number; readonly host: string }
+  /** The newest refresh token is in the token store, which cannot be used. `code` is that of `StoreUnavailable`. */
+  | { readonly kind: 'refresh_token_unavailable'; readonly code: string }
   /** A limit of the configuration is reached. `key` is its name there. */
   | { readonly kind: 'limit'; readonly key: LimitKey }
   /** The upstream leads back to this proxy. */
@@ -204,6 +206,7 @@ const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Re
     status: isCount,
   },
   no_token_endpoint: { problem: isProblem, status: isCount, host: isHost },
+  refresh_token_unavailable: { code: isCode },
   limit: { key: isOneOf<LimitKey>({ max_concurrency: true, max_websockets: true, max_connections: true }) },
   loop: {},
   shutdown: { host: isHost },

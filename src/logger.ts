@@ -34,6 +34,8 @@ export const LOG_MESSAGES = {
   token_exchange_failed: 'token exchange failed',
   token_refresh_failed: 'token refresh failed',
   token_reauthorizing: 'requesting a token with the credentials',
+  refresh_token_refused: 'provider refused the newest refresh token; using the one in the configuration',
+  refresh_token_not_stored: 'new refresh token could not be stored; trying again',
   token_lifetime_ignored: 'token response says that its token has expired already; that is ignored',
   token_header_missing: 'token response has no usable value for a header; the header is left out',
 

@@ -95,6 +95,7 @@ const REASONS: { readonly [Kind in Reason['kind']]: Extract<Reason, { kind: Kind
     status: 200,
     host: 'id.example',
   },
+  refresh_token_unavailable: { kind: 'refresh_token_unavailable', code: 'ECONNREFUSED' },
   limit: { kind: 'limit', key: 'max_concurrency' },
   loop: { kind: 'loop' },
   shutdown: { kind: 'shutdown', host: 'api.example.com' },

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { isLoopbackName } from '../http/ip-address.ts';
+import { grantedRefreshToken, isFixed } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import type { Client, Config, ListenAddress, RouteConfig, Tracing } from './config.ts';
 import { type Diagnostics, didYouMean } from './diagnostics.ts';
@@ -32,6 +33,7 @@ export function resolveConfig(file: string, input: ConfigInput, report: Diagnost
   const clients = readClients(input, report);
   const adminToken = readAdminToken(input, report);
   const tokenStore = readTokenStore(input, { input, report, files, emulated, nowMs });
+  if (!emulated && tokenStore === undefined) warnOfRotation(routes, report);
   checkAccess(input, listen, report);
   checkFileModes(file, interpolation.fileReferences, { input, report, files, emulated });
   if (!emulated) checkLoops(input, { listen, admin }, report);
@@ -174,6 +176,19 @@ function bearerError(key: string): string | undefined {
   if (key.length > max) return `is longer than ${max} characters; make one with \`openssl rand -hex 32\``;
   if (/^[!-~]*$/.test(key)) return undefined;
   return 'contains a space, a line break or a character beyond ASCII, which a bearer token cannot';
+}
+
+/** Without a token store, nothing outlives the process that a server issued in place of a refresh token in the file. */
+function warnOfRotation(routes: readonly RouteConfig[], report: Diagnostics): void {
+  for (const { name, provider } of routes) {
+    const { token, refresh } = provider;
+    if (refresh === undefined || isFixed(token) || grantedRefreshToken(token.request) === undefined) continue;
+    const path: Path = ['routes', name, ...(token.request.oauth2 ? ['oauth2', 'refresh_token'] : ['token', 'request'])];
+    const text =
+      'if the server issues a new refresh token with each token, the newest one is lost at a restart, and this one is ' +
+      'refused; add `token_store`, which keeps it';
+    report.warn(path, text);
+  }
 }
 
 function readTracing({ tracing: input }: ConfigInput, report: Diagnostics): Tracing | undefined {

@@ -292,7 +292,7 @@ export const oauth2 = z.strictObject({
     omitted: 'the client certificate in `tls` of the route',
   }),
   refresh_token: field(text, {
-    doc: 'A refresh token that you already have, used to request tokens.',
+    doc: 'A refresh token that you already have, used to request tokens. If the server replaces it with each token, set `token_store` too.',
     omitted: 'none; the client credentials grant is used',
   }),
 });

@@ -67,6 +67,11 @@ const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
       hint: 'Write `issuer` exactly as the metadata of the server has it. For a server without metadata, set `token_endpoint` instead.',
     };
   },
+  refresh_token_unavailable: ({ code }) => ({
+    code: 'refresh_token_unavailable',
+    what: `The newest refresh token is in the token store (Redis), which cannot be used (${code}). Wakala requests no token without it: with an older one, the provider might revoke them all.`,
+    hint: storeHint(code),
+  }),
   limit: ({ key }) => ({
     code: 'overloaded',
     what: `Wakala rejected requests because \`${key}\` was reached.`,
@@ -292,6 +297,8 @@ function storeHint(failure: string | undefined): string {
     case 'timeout':
     case 'paused':
       return 'Put Redis nearer to Wakala, or find out what keeps it busy: it must respond within 80 ms.';
+    case 'unreadable':
+      return 'Add the key that encrypted it to `token_store.previous_keys`, or configure a new refresh token.';
     default:
       return 'Check hosts and ports under `token_store`, and that Redis runs and this machine can reach it. Wakala reconnects by itself.';
   }

@@ -205,7 +205,8 @@ export function isFixed(token: Provider['token']): token is { readonly fixed: st
   return 'fixed' in token;
 }
 
-/** Whether a token request exchanges a refresh token (RFC 6749 section 6) that is among the credentials. */
-export function startsFromRefreshToken({ query, body }: ExchangeRequest): boolean {
-  return { ...query, ...body?.fields }['grant_type'] === 'refresh_token';
+/** The refresh token that a token request exchanges (RFC 6749 section 6), as it is written. Undefined for other grants. */
+export function grantedRefreshToken({ query, body }: ExchangeRequest): string | undefined {
+  const { grant_type: grant, refresh_token: refreshToken } = { ...query, ...body?.fields };
+  return grant === 'refresh_token' ? refreshToken : undefined;
 }

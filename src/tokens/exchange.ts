@@ -4,8 +4,9 @@ import { tokenContext } from '../diagnosis/diagnosis-context.ts';
 import { EgressError, networkCode, networkReason, ProxyError, type Reason } from '../errors.ts';
 import type { ConnectOptions } from '../http/client/connect-options.ts';
 import type { Log, LogFields } from '../logger.ts';
-import { type Exchange, type Provider, startsFromRefreshToken } from '../providers/provider.ts';
-import type { Secret } from '../secret.ts';
+import { type Exchange, grantedRefreshToken, type Provider } from '../providers/provider.ts';
+import { fill } from '../providers/template.ts';
+import { Secret } from '../secret.ts';
 import { type DiscoveredEndpoints, Discovery, type IssuerMetadata } from './discovery.ts';
 import type { ExchangeStats, Grant } from './exchange-stats.ts';
 import type { Token } from './token.ts';
@@ -52,17 +53,14 @@ interface FetcherContext {
 }
 
 /** A fetcher that sends the token requests itself. */
-export type TokenRequester = Pick<ProviderTokenFetcher, 'fetch' | 'timeoutMs' | 'startsFromRefreshToken'>;
+export type TokenRequester = Pick<ProviderTokenFetcher, 'fetch' | 'timeoutMs' | 'configuredRefreshToken'>;
 
 /** Fetches tokens from the token endpoint of a provider. */
 export class ProviderTokenFetcher implements TokenFetcher {
   /** Time limit of one exchange. It does not depend on the deadlines of the requests that wait for the token. */
   timeoutMs: number;
-  /**
-   * Whether the credential is itself a refresh token, so that no login can replace one that is used up. `refresh_token`
-   * of `oauth2` is such a credential.
-   */
-  readonly startsFromRefreshToken: boolean;
+  /** The refresh token among the credentials, if the credential is one. No login can replace it. */
+  readonly configuredRefreshToken: Secret | undefined;
   readonly #context: FetcherContext;
   /** Undefined if the configuration names the token endpoint. */
   readonly #discovery: Discovery | undefined;
@@ -77,14 +75,15 @@ export class ProviderTokenFetcher implements TokenFetcher {
     const { issuer, clientAuth } = context.token.request.oauth2 ?? {};
     this.#context = context;
     this.timeoutMs = context.tokenTimeoutMs;
-    this.startsFromRefreshToken = startsFromRefreshToken(context.token.request);
+    this.configuredRefreshToken = configuredRefreshToken(context);
     this.#discovery = issuer && clientAuth ? new Discovery(issuer, clientAuth, context.clock) : undefined;
   }
 
   async fetch(refreshToken: Secret | undefined, after?: Token): Promise<Token> {
-    const { provider, token: exchange, log } = this.#context;
-    const isSpent = refreshToken !== undefined && this.#spentRefreshToken?.equals(refreshToken.reveal());
-    if (refreshToken !== undefined && provider.refresh !== undefined && !isSpent) {
+    const { provider, token: exchange } = this.#context;
+    const unusable = [this.#spentRefreshToken, this.configuredRefreshToken];
+    const isUsable = refreshToken !== undefined && !unusable.some((each) => each?.equals(refreshToken.reveal()));
+    if (isUsable && provider.refresh !== undefined) {
       try {
         const token = await this.#exchange('refresh', provider.refresh, refreshToken);
         // RFC 6749 section 6: without a new refresh token, the old one stays valid.
@@ -94,17 +93,28 @@ export class ProviderTokenFetcher implements TokenFetcher {
           after,
         );
       } catch (error) {
-        const mustWait = error instanceof ProxyError && error.retryAfterS !== undefined;
-        // A provider may accept a refresh token once, and may have accepted it if no response arrived.
-        if (!mustWait || error.code === 'token_denied') this.#spentRefreshToken = refreshToken;
-        // `Retry-After` applies to the exchange of the credentials too.
-        if (mustWait) throw error;
-        log.info('token_reauthorizing', { provider: provider.name });
+        this.#onRefreshFailed(error, refreshToken);
       }
     }
     const token = await this.#exchange('credentials', exchange, undefined);
     this.#spentRefreshToken = undefined;
     return this.#withHeaders(token, exchange);
+  }
+
+  /** @throws the error, if the credentials may not be used now */
+  #onRefreshFailed(error: unknown, refreshToken: Secret): void {
+    const { provider, log } = this.#context;
+    const { code, retryAfterS } = error instanceof ProxyError ? error : {};
+    const isDenied = code === 'token_denied';
+    // The one in the configuration is older. A server that rotates refresh tokens may revoke all of them when an older one
+    // is used (RFC 9700 section 4.14.2), so use it only if the newest one is refused.
+    if (this.configuredRefreshToken !== undefined && !isDenied) throw error;
+    // A provider may accept a refresh token once, and may have accepted it if no response arrived.
+    if (isDenied || retryAfterS === undefined) this.#spentRefreshToken = refreshToken;
+    // `Retry-After` applies to the exchange of the credentials too.
+    if (retryAfterS !== undefined) throw error;
+    if (this.configuredRefreshToken === undefined) log.info('token_reauthorizing', { provider: provider.name });
+    else log.warn('refresh_token_refused', { provider: provider.name });
   }
 
   /** One exchange, with its time limit and statistics. */
@@ -258,4 +268,9 @@ export class ProviderTokenFetcher implements TokenFetcher {
     }
     return kept.length === 0 ? token : { ...token, headers };
   }
+}
+
+function configuredRefreshToken({ provider, token, credentials }: FetcherContext): Secret | undefined {
+  const template = provider.refresh && grantedRefreshToken(token.request);
+  return template === undefined ? undefined : new Secret(fill(template, (name) => credentials.get(name)?.reveal()));
 }

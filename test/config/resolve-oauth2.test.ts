@@ -375,3 +375,36 @@ describe('a problem is', () => {
     }
   });
 });
+
+describe('a refresh token as credential', () => {
+  const file = (route: object, more: object = {}) =>
+    JSON.stringify({ routes: { '/bank/*': { upstream: 'https://api.bank.example', ...route } }, ...more });
+  const oauth2 = {
+    provider: 'oauth2',
+    credentials: { client_id: 'a', client_secret: 'b' },
+    oauth2: { issuer: 'https://login.bank.example', refresh_token: 'given' },
+  };
+  const form = { grant_type: 'refresh_token', refresh_token: '{first}' };
+  const request = { path: '/token', form };
+  const custom = {
+    credentials: { first: 'given' },
+    token: {
+      request,
+      response: { access_token: 'a', refresh_token: 'r' },
+      refresh: { request: { ...request, form: { ...form, refresh_token: '{refresh_token}' } } },
+    },
+  };
+  const store = { token_store: { redis: 'redis://127.0.0.1', encryption_key: 'k'.repeat(32) } };
+
+  it.each([
+    ['oauth2.refresh_token', oauth2],
+    ['token.request', custom],
+  ])('in `%s` gets a warning without a token store', (key, route) => {
+    const lost = expect.stringMatching(
+      `routes./bank/\\*.${key}: if the server issues a new refresh token .* add \`token_store\``,
+    ) as unknown;
+    expect(warningsOf(file(route))).toEqual([lost]);
+    expect(warningsOf(file(route, store))).toEqual([]);
+    expect(warningsOf(file(route), { emulated: true })).toEqual([]);
+  });
+});

@@ -229,6 +229,22 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
       ...[TOKEN, 'token_answer_unusable', 'with HTTP 200, but its body is not valid gzip.', 'without compression'],
     ] as Row,
   ],
+  refresh_token_unavailable: [
+    [
+      { kind: 'refresh_token_unavailable', code: 'ECONNREFUSED' },
+      TOKEN,
+      'refresh_token_unavailable',
+      'which cannot be used (ECONNREFUSED). Wakala requests no token without it',
+      '`token_store.redis`',
+    ],
+    [
+      { kind: 'refresh_token_unavailable', code: 'unreadable' },
+      TOKEN,
+      'refresh_token_unavailable',
+      '(unreadable)',
+      '`token_store.previous_keys`',
+    ],
+  ],
   no_token_endpoint: [
     [
       { kind: 'no_token_endpoint', problem: '/x is of another issuer', status: 200, host: 'id.example.com' },

@@ -135,7 +135,11 @@ describe('the token stores of a primary, as a worker sees them', () => {
     });
     primary.hangs = true;
     const fetched = shared
-      .share({ fetch: async () => token, timeoutMs: 15_000, startsFromRefreshToken: false }, 'credential', 'provider')
+      .share(
+        { fetch: async () => token, timeoutMs: 15_000, configuredRefreshToken: undefined },
+        'credential',
+        'provider',
+      )
       .fetch(undefined);
     await settled();
     await happens(system);

@@ -8,6 +8,7 @@ import {
   type Environment,
   type Exchange,
   type ExchangeResponse,
+  grantedRefreshToken,
   isFixed,
   type Provider,
 } from '../../providers/provider.ts';
@@ -174,6 +175,11 @@ export async function checkCredential(
   if (isFixed(provider.token)) {
     const results = skippedCredential('a fixed key: there is no token request');
     return { ...results, issued: source.current() };
+  }
+  if (provider.refresh && grantedRefreshToken(provider.token.request) !== undefined) {
+    return skippedCredential(
+      'the credential is a refresh token, which a token request may use up; start Wakala, and look for `token_fetched` in its log',
+    );
   }
   const attempt = await requestToken(route, provider.token, probes);
   const { token, hasResponse, skewMs } = attempt;

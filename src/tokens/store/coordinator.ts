@@ -4,8 +4,9 @@ import type { Log } from '../../logger.ts';
 import type { Secret } from '../../secret.ts';
 import type { TokenFetcher, TokenRequester } from '../exchange.ts';
 import { isNewer, type Token } from '../token.ts';
-import { MAX_RETRY_AFTER_S } from '../token-response.ts';
+import { MAX_RETRY_AFTER_S, tokenUnavailable } from '../token-response.ts';
 import { CipherError, type TokenCipher } from './cipher.ts';
+import { StoredRefreshToken } from './refresh-token.ts';
 import { type StoredToken, StoreUnavailable, type TokenStore } from './store.ts';
 
 /**
@@ -129,6 +130,8 @@ const MAX_AHEAD_MS = 2 * 365 * 86_400_000;
 
 interface SharedContext {
   readonly store: TokenStore;
+  /** Needed if the credential is a refresh token. */
+  readonly refreshTokenStore?: TokenStore;
   readonly cipher: TokenCipher;
   /** Name of the credential in the store: a hash. */
   readonly name: string;
@@ -158,11 +161,16 @@ export class SharedTokenFetcher implements TokenFetcher {
   #isUnreadable = false;
   /** The newest token that was read from the store or saved there. An older one is never used again. */
   #newest: Token | undefined;
+  /** Undefined unless the credential is a refresh token. */
+  readonly #refreshToken: StoredRefreshToken | undefined;
 
   /** @param fetcher requests tokens from the provider */
   constructor(fetcher: TokenRequester, context: SharedContext) {
     this.#fetcher = fetcher;
     this.#context = context;
+    const { configuredRefreshToken: configured } = fetcher;
+    const { refreshTokenStore: store } = context;
+    this.#refreshToken = configured && store && new StoredRefreshToken({ ...context, configured, store });
   }
 
   async fetch(refreshToken: Secret | undefined, after?: Token): Promise<Token> {
@@ -174,9 +182,16 @@ export class SharedTokenFetcher implements TokenFetcher {
       return token;
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
-      if (!this.#isUnavailable) log.warn('token_store_unavailable', { provider, error: error.message });
+      const isAlone = this.#refreshToken?.mayBeUsedAlone ?? true;
+      if (!this.#isUnavailable) {
+        const message = isAlone ? undefined : 'token store has the newest refresh token and cannot be used';
+        log.warn('token_store_unavailable', { provider, error: error.message }, message);
+      }
       this.#isUnavailable = true;
-      return await this.#fetcher.fetch(refreshToken, after);
+      if (!isAlone) throw refreshTokenUnavailable(error);
+      const token = await this.#fetcher.fetch(refreshToken, after);
+      await this.#refreshToken?.updateAlone(token);
+      return token;
     }
   }
 
@@ -188,12 +203,16 @@ export class SharedTokenFetcher implements TokenFetcher {
       if (token !== undefined) adopt(token);
     });
     let lastGeneration = 0;
-    return store.subscribe((text) => {
+    const unsubscribe = store.subscribe((text) => {
       const event = this.#decryptEvent(text);
       if (event?.kind !== 'stored' || event.generation <= lastGeneration) return;
       lastGeneration = event.generation;
       read();
     });
+    return () => {
+      unsubscribe();
+      this.#refreshToken?.close();
+    };
   }
 
   async #fetchShared(refreshToken: Secret | undefined, after: Token | undefined): Promise<Token> {
@@ -235,7 +254,8 @@ export class SharedTokenFetcher implements TokenFetcher {
     const stopRenewing = this.#keepLease();
     let token: Token;
     try {
-      token = { ...(await this.#fetcher.fetch(refreshToken, after)), generation: fencingNumber };
+      const newest = await this.#refreshToken?.read(after);
+      token = { ...(await this.#fetcher.fetch(newest ?? refreshToken, after)), generation: fencingNumber };
     } catch (error) {
       const event = failureEvent(error, fencingNumber);
       await store.release(owner, event && encryptEvent(event, this.#context)).catch(ignore);
@@ -244,6 +264,8 @@ export class SharedTokenFetcher implements TokenFetcher {
       stopRenewing();
     }
     this.#newest = token;
+    // Before the token: whoever finds the token also finds its refresh token.
+    await this.#refreshToken?.update(token, fencingNumber);
     const toStore: StoredToken = {
       generation: fencingNumber,
       encrypted: cipher.encrypt(token, name, fencingNumber),
@@ -323,6 +345,11 @@ export class SharedTokenFetcher implements TokenFetcher {
       return undefined;
     }
   }
+}
+
+function refreshTokenUnavailable({ code }: StoreUnavailable): ProxyError {
+  const problem = 'the newest refresh token is in the token store, which cannot be used';
+  return tokenUnavailable(problem, { kind: 'refresh_token_unavailable', code });
 }
 
 /** Waits while other replicas hold the lease, for `maxWaitMs` in all. */

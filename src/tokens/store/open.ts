@@ -38,7 +38,14 @@ export function createSharing({ stores, ...context }: SharingContext): TokenShar
   };
   return {
     share: (fetcher, name, provider) =>
-      new SharedTokenFetcher(fetcher, { ...context, onForeignMessage, store: stores.storeOf(name), name, provider }),
+      new SharedTokenFetcher(fetcher, {
+        ...context,
+        onForeignMessage,
+        store: stores.storeOf(name),
+        refreshTokenStore: stores.storeOf(`${name}:refresh`),
+        name,
+        provider,
+      }),
     status: stores.status?.bind(stores),
     close: () => stores.close?.(),
   };

@@ -59,11 +59,18 @@ export class StoreUnavailable extends Error {
  * - `not_connected`, `timeout`
  * - `paused`: a request timed out a moment ago, so none is sent now
  * - `lease_held`: other replicas hold the lease for longer than an exchange may take
+ * - `unreadable`: the newest refresh token cannot be decrypted
  * - `out_of_range`: the store numbers its leases in a way that no store does
  * - a code of Redis, such as `OOM`, or of the network
  */
 type StoreFailureCode =
-  'not_connected' | 'timeout' | 'paused' | 'lease_held' | 'out_of_range' | (string & Record<never, never>);
+  | 'not_connected'
+  | 'timeout'
+  | 'paused'
+  | 'lease_held'
+  | 'unreadable'
+  | 'out_of_range'
+  | (string & Record<never, never>);
 
 /** State of the connection to a token store. */
 export interface StoreStatus {

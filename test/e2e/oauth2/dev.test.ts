@@ -8,7 +8,7 @@ import { run } from '../../commands/doctor-support.ts';
 import { sendRequest } from '../../support/proxy-client.ts';
 import { configFile } from '../../support/proxy-process.ts';
 import { pairFor, pemOf } from './keys.ts';
-import { CLIENT_ID, oidcProvider, scriptedServer, SECRET } from './servers.ts';
+import { CLIENT_ID, oidcProvider, scriptedServer, scriptedTokenServer, SECRET } from './servers.ts';
 import { configOf, createFetcherFor, type Settings } from './token-fetcher.ts';
 
 /** What `wakala dev` serves of such a route. */
@@ -105,6 +105,13 @@ describe('wakala doctor with `provider: oauth2`', () => {
     const { code, stdout } = await run(await config({ issuer }));
     expect(stdout).toMatch(/ok +token +received token [0-9a-f]{8} from 127\.0\.0\.1:\d+/);
     expect(code).toBe(0);
+  });
+
+  it('does not use up a refresh token', async () => {
+    const { endpoint, arrived } = await scriptedTokenServer();
+    const { code, stdout } = await run(await config({ token_endpoint: endpoint, refresh_token: 'given-made-up' }));
+    expect(stdout).toMatch(/skipped +token +the credential is a refresh token/);
+    expect([code, arrived.length]).toEqual([0, 0]);
   });
 
   it('names the refused credentials', async () => {

@@ -139,6 +139,38 @@ describe('a refresh token', () => {
   });
 });
 
+describe('a refresh token that replaced the one in the configuration', () => {
+  const given = (statusOf: (refreshToken: string) => number) =>
+    scriptedServer(({ form }) => {
+      const { refresh_token: refreshToken = '' } = Object.fromEntries(form);
+      const status = statusOf(refreshToken);
+      return { status, json: status === 200 ? { access_token: 't', refresh_token: 'next-2' } : {} };
+    });
+  const sentTo = ({ arrived }: Awaited<ReturnType<typeof given>>) =>
+    arrived.map(({ form }) => Object.fromEntries(form)['refresh_token']);
+
+  it('is sent again after an error, and the one in the configuration is not', async () => {
+    const server = await given(() => 503);
+    const { fetcher } = createFetcher({ token_endpoint: `${server.origin}/token`, refresh_token: 'given' });
+    for (let n = 0; n < 2; n++) {
+      await expect(fetcher.fetch(new Secret('next-1'))).rejects.toMatchObject({ code: 'token_unavailable' });
+    }
+    expect(sentTo(server)).toEqual(['next-1', 'next-1']);
+  });
+
+  it('is followed by the one in the configuration if it is refused, with a warning', async () => {
+    const server = await given((refreshToken) => (refreshToken === 'given' ? 200 : 400));
+    const { fetcher, log } = createFetcher({ token_endpoint: `${server.origin}/token`, refresh_token: 'given' });
+    expect((await fetcher.fetch(new Secret('next-1'))).refreshToken?.reveal()).toBe('next-2');
+    expect(sentTo(server)).toEqual(['next-1', 'given']);
+    expect(log.lines).toMatchObject([
+      { level: 'info', event: 'token_refresh_failed' },
+      { level: 'warn', event: 'refresh_token_refused' },
+    ]);
+    expectNoSecret(log.lines, 'next-1', 'next-2');
+  });
+});
+
 describe('an assertion', () => {
   const ahead = 3_600_000;
 

@@ -52,7 +52,7 @@ function system() {
       return tokenNamed(`${owner}-${counts.exchanges}`, clock);
     };
     return new SharedTokenFetcher(
-      { fetch, timeoutMs: TOKEN_TIMEOUT_MS, startsFromRefreshToken: false, ...provider },
+      { fetch, timeoutMs: TOKEN_TIMEOUT_MS, configuredRefreshToken: undefined, ...provider },
       {
         store: { ...store, ...changed },
         cipher: CIPHER,

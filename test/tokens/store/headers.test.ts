@@ -19,7 +19,7 @@ function replicas() {
   const before: (Token | undefined)[] = [];
   const provider: TokenRequester = {
     timeoutMs: 15_000,
-    startsFromRefreshToken: false,
+    configuredRefreshToken: undefined,
     fetch: async (_refreshToken, after) => {
       before.push(after);
       const lifetime = { lifetimeMs: 3_600_000, source: 'expires_in' } as const;

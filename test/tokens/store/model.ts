@@ -83,7 +83,7 @@ class System {
     this.#alive.add(owner);
     const provider = {
       timeoutMs: TOKEN_TIMEOUT_MS,
-      startsFromRefreshToken: false,
+      configuredRefreshToken: undefined,
       fetch: () =>
         this.#step(owner, 'exchange', () => {
           this.issued.push(`token-${this.issued.length + 1}-by-${owner}`);
