@@ -26,8 +26,10 @@ function listenersOf({ listen, admin, tls }: Config): string {
   return JSON.stringify([formatAddress(listen), admin && formatAddress(admin), tls && tls.clientCa !== undefined]);
 }
 
+/** Without `tls`: certificates are renewed, and the next connection uses them. */
 function tokenStoreOf({ tokenStore }: Config): string {
-  return JSON.stringify(tokenStore, function (this: Record<string, unknown>, key, value: unknown) {
+  const servers = tokenStore && { ...tokenStore.servers, tls: tokenStore.servers.tls !== undefined };
+  return JSON.stringify([servers, tokenStore?.keys], function (this: Record<string, unknown>, key, value: unknown) {
     const original = this[key];
     return original instanceof Secret ? original.reveal() : value;
   });

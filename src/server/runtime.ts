@@ -153,6 +153,7 @@ export class Runtime {
       commit();
       this.requestLog.logsSuccess = config.log.requests;
       this.#gateway = gateway;
+      this.#sharing?.setTls?.(config.tokenStore?.servers.tls);
     } finally {
       // If this throws, these close what was opened for the new configuration.
       this.#sources.retain(tokenTimeouts(this.#gateway.routes));

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
-import type { TokenStoreConfig } from '../../config/config.ts';
+import type { RedisServers, TokenStoreConfig } from '../../config/config.ts';
 import type { Log } from '../../logger.ts';
 import type { TokenFetcher, TokenRequester } from '../exchange.ts';
 import { TokenCipher } from './cipher.ts';
@@ -18,6 +18,8 @@ export interface TokenSharing {
   readonly share: (fetcher: TokenRequester, name: string, provider: string) => TokenFetcher;
   /** Undefined for workers, which have no connection that could fail. */
   readonly status: (() => StoreStatus) | undefined;
+  /** The next connection uses these certificates. Undefined for workers. */
+  readonly setTls?: ((tls: RedisServers['tls']) => void) | undefined;
   close(): void;
 }
 
@@ -61,5 +63,6 @@ export async function openTokenStore(
 ): Promise<TokenSharing> {
   const stores = await RedisStores.open({ servers, ...context });
   const { clock, log } = context;
-  return createSharing({ stores, cipher: new TokenCipher(keys), owner: randomUUID(), clock, log });
+  const sharing = createSharing({ stores, cipher: new TokenCipher(keys), owner: randomUUID(), clock, log });
+  return { ...sharing, setTls: (tls) => stores.setTls(tls) };
 }

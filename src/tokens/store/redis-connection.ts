@@ -179,6 +179,7 @@ class ClusterConnection implements RedisConnection {
     const results = await Promise.allSettled([...masters.values()].map((master) => this.#clientOf(master)));
     this.failure = results.find((result) => result.status === 'rejected')?.reason;
     const connected = [...masters.values()].filter((_, i) => results[i]?.status === 'fulfilled');
+    if (connected.length === 0) throw this.failure;
     const { login, tls } = this.#servers;
     this.#events = await firstOf(shuffled(connected, this.#context.random), (master) =>
       connectClient(master, login, tls, this.#context),

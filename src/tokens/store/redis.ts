@@ -201,6 +201,7 @@ interface RedisContext {
 /** The token stores in Redis: one connection for all credentials of this process. */
 export class RedisStores implements ScriptRunner {
   readonly #context: RedisContext;
+  #servers: RedisServers;
   readonly #channels = new Map<string, Channel>();
   /** In use until another one replaces it, also after its first error: the rest of a cluster works on. */
   #connection: RedisConnection | undefined;
@@ -219,6 +220,7 @@ export class RedisStores implements ScriptRunner {
 
   private constructor(context: RedisContext) {
     this.#context = context;
+    this.#servers = context.servers;
   }
 
   /** Waits up to a second for the connection, and goes on connecting after that. */
@@ -237,13 +239,13 @@ export class RedisStores implements ScriptRunner {
 
   /** Connects, and connects again after each failure, until `close`. */
   async #keepConnected(createClient: typeof CreateClient, onFirstAttempt: () => void): Promise<void> {
-    const { servers, clock, random } = this.#context;
+    const { clock, random } = this.#context;
     for (let failures = 0; !this.#isClosed; failures++) {
       const attempt = new AbortController();
       this.#abort = () => attempt.abort();
       const over = Promise.withResolvers<{ readonly error: unknown } | undefined>();
       try {
-        const connection = await connectRedis(servers, {
+        const connection = await connectRedis(this.#servers, {
           clock,
           createClient,
           random,
@@ -337,6 +339,11 @@ export class RedisStores implements ScriptRunner {
     const { listeners } = subscribed;
     listeners.add(onEvent);
     return () => listeners.delete(onEvent);
+  }
+
+  /** The next connection uses these certificates. */
+  setTls(tls: RedisServers['tls']): void {
+    this.#servers = { ...this.#servers, tls };
   }
 
   status(): StoreStatus {

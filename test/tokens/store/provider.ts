@@ -1,5 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { expect, vi } from 'vitest';
 import { type Clock, systemClock } from '../../../src/clock.ts';
+import type { RedisServers } from '../../../src/config/config.ts';
+import { loadConfig } from '../../../src/config/load.ts';
 import { sendRequest } from '../../support/proxy-client.ts';
 import { routeTo, type Settings, type StartedProxy, startProxy } from '../../support/proxy-server.ts';
 import { RawUpstream, reply } from '../../support/upstream-raw.ts';
@@ -15,6 +18,16 @@ export const PATIENT: Clock = {
 
 /** Enough for every reconnect, and for the lease of a replica that died to expire. */
 export const HEALED = { timeout: 30_000, interval: 500 };
+
+/** The servers of a `token_store` with these keys. */
+export function serversOf(settings: object): RedisServers {
+  const route = { provider: 'mpesa', credentials: { consumer_key: 'key', consumer_secret: 'secret' } };
+  const written = JSON.stringify({ token_store: { encryption_key: KEY, ...settings }, routes: { '/mpesa/*': route } });
+  const readFile = (path: string) => (path === 'proxy.config.yaml' ? written : readFileSync(path, 'utf8'));
+  const servers = loadConfig('proxy.config.yaml', { readFile, env: {} }).config.tokenStore?.servers;
+  if (servers === undefined) throw new Error('no token store');
+  return servers;
+}
 
 /** A provider that can kill all tokens it issued so far. */
 export class Provider {

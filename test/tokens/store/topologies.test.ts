@@ -1,6 +1,4 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { RedisServers } from '../../../src/config/config.ts';
-import { loadConfig } from '../../../src/config/load.ts';
 import { silentLog } from '../../../src/logger.ts';
 import { RedisStores } from '../../../src/tokens/store/redis.ts';
 import { slotOf } from '../../../src/tokens/store/redis-connection.ts';
@@ -8,7 +6,7 @@ import type { TokenStore } from '../../../src/tokens/store/store.ts';
 import { textOf } from '../../docs/documents.ts';
 import { RedisCluster, RedisSentinels } from '../../support/redis-topologies.ts';
 import { hasTool } from '../../support/tools.ts';
-import { HEALED, KEY, PATIENT } from './provider.ts';
+import { HEALED, PATIENT, serversOf } from './provider.ts';
 
 const LONG_MS = 60_000;
 /** A lease that a failover leaves behind expires soon. */
@@ -16,11 +14,7 @@ const LEASE_MS = 500;
 const EVENT = 'encrypted "event"';
 
 async function open(settings: object): Promise<RedisStores> {
-  const route = { provider: 'mpesa', credentials: { consumer_key: 'key', consumer_secret: 'secret' } };
-  const written = JSON.stringify({ token_store: { encryption_key: KEY, ...settings }, routes: { '/mpesa/*': route } });
-  const { config } = loadConfig('proxy.config.yaml', { readFile: () => written, env: {} });
-  const servers: RedisServers | undefined = config.tokenStore?.servers;
-  if (servers === undefined) throw new Error('no token store');
+  const servers = serversOf(settings);
   const stores = await RedisStores.open({ servers, clock: PATIENT, log: silentLog, random: Math.random });
   onTestFinished(() => stores.close());
   return stores;
