@@ -151,7 +151,7 @@ describe('doctor --call', () => {
     const route = fixedRoute(url);
     const provider = { ...route.provider, deadToken: [{ status: 200, body: { 'error.code': 'DEAD' } }] };
     const { check } = await diagnosed([{ ...route, provider }], { call: true });
-    expect(check('call')).toMatchObject({ result: 'failed', failure: 'denied' });
+    expect(check('call')).toMatchObject({ failure: 'denied', what: containing('and said {"error":{"code":"DEAD"}}.') });
   });
 
   it('never prints a secret that the provider sends back', async () => {
@@ -166,6 +166,16 @@ describe('doctor --call', () => {
       response.writeHead(302, { location: `/login?next=${headers['authorization']?.slice(7)}` }).end();
     });
     expect((await diagnosed([fixedRoute(url)], { call: true })).printed).not.toContain('canary');
+  });
+
+  it('does not print the beginning of a token that the provider quotes', async () => {
+    const { url } = await api(({ headers }, response) => {
+      response.writeHead(401, { 'content-type': 'text/plain' }).end(`${headers['authorization']?.slice(0, 50)}...`);
+    });
+    const token = `sk-canary-${'0123456789'.repeat(8)}`;
+    const { printed } = await diagnosed([fixedRoute(url, { credentials: { token } })], { call: true });
+    expect(printed).toContain('and said Bearer [redacted]');
+    expect(printed).not.toContain('canary');
   });
 
   it('is not sent if `allow` does not permit it', async () => {
@@ -222,7 +232,7 @@ describe('doctor --call', () => {
     const closed = await diagnosed([fixedRoute(`http://127.0.0.1:${closing}`)], { call: true });
     expect(closed.check('call')).toMatchObject({
       failure: 'unreachable',
-      what: containing('broke before the response'),
+      what: containing('closed the connection before it responded'),
     });
     const talking = await serveSockets((socket) => socket.once('data', () => socket.end('220 mail.example\r\n')));
     const other = await diagnosed([fixedRoute(`http://127.0.0.1:${talking}`)], { call: true });

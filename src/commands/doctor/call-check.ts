@@ -1,9 +1,10 @@
 import type { RouteConfig } from '../../config/config.ts';
 import { diagnose } from '../../diagnosis/diagnosis.ts';
-import { networkCode, type ProxyError } from '../../errors.ts';
+import { networkCode, type ProxyError, type Reason } from '../../errors.ts';
 import type { ClientRequest, Exchange, ResponseHandler } from '../../http/client/http-exchange.ts';
 import type { ConnectionPool } from '../../http/client/pool.ts';
-import { headerValue } from '../../http/header-list.ts';
+import { ContentError, decodeContent, textOf } from '../../http/content-decoding.ts';
+import { combinedHeaderValue, headerValue } from '../../http/header-list.ts';
 import { asProxyError } from '../../http/problem.ts';
 import { locationOf } from '../../http/url-path.ts';
 import { Via } from '../../http/via.ts';
@@ -14,6 +15,7 @@ import { TokenEndpoints, tokenEndpointsOf, TokenPathGuard } from '../../proxy/to
 import type { UpstreamPools } from '../../proxy/upstream-pools.ts';
 import { RouteStats } from '../../telemetry/route-stats.ts';
 import type { Token, TokenSource } from '../../tokens/token.ts';
+import { redactedBody } from '../../tokens/token-response.ts';
 import { type CheckResult, failed, formatSeconds, ok, skipped, warning } from './check-result.ts';
 import type { Probes } from './probes.ts';
 
@@ -145,18 +147,34 @@ function judgeFailure(error: ProxyError | undefined, { label }: Call, config: Ro
       hint: 'If its responses do take that long, raise `timeout` of the route.',
     });
   }
-  // A TLS alert after the handshake breaks a connection that was already in use.
-  const code = networkCode(error.cause);
-  const { what, hint } = /ALERT/.test(code)
-    ? diagnose({ kind: 'network', code, host }, context)
-    : diagnose(error.reason ?? { kind: 'internal' }, context);
-  return failed('unreachable', { what: `${label}: ${what}`, hint });
+  const { what, hint } = diagnose(reasonOf(error, host), context);
+  // The hint of the table is about payments.
+  const isInvalid = error.reason?.kind === 'malformed_response';
+  const ownHint = 'Check the port and the scheme (http or https) in `upstream`. If they are right, tell the provider.';
+  return failed('unreachable', { what: `${label}: ${what}`, hint: isInvalid ? ownHint : hint });
+}
+
+/** For a connection that broke, the code of the network: a TLS alert says more than that the connection is lost. */
+function reasonOf({ reason = { kind: 'internal' }, cause }: ProxyError, host: string): Reason {
+  if (reason.kind !== 'connection_lost') return reason;
+  const code = networkCode(cause);
+  return { kind: 'network', code: /ALERT/.test(code) ? code : 'ECONNRESET', host };
 }
 
 interface Judged {
   readonly call: Call;
   readonly route: Route;
   readonly token: Token;
+}
+
+/** A text of the provider on one line, without secrets. */
+type Clean = (text: string) => string;
+
+function cleanerOf({ provider, credentials }: RouteConfig, token: Token): Clean {
+  const secrets = [token.accessToken, token.refreshToken, ...token.headers.map(([, value]) => value)];
+  const fields = provider.credentials.filter(({ secret }) => secret).map(({ name }) => credentials.get(name));
+  const values = [...secrets, ...fields].flatMap((secret) => secret?.reveal() ?? []);
+  return (body) => redactedBody({ status: 0, headers: {}, body }, values);
 }
 
 /** What nginx says in its response 400 if it demands a client certificate. Its handshake succeeds without one. */
@@ -168,8 +186,9 @@ function judgeResponse(
 ): CheckResult {
   const responded = `${call.label} got HTTP ${status} in ${formatSeconds(durationMs)}`;
   const isDocumented = call.source !== undefined;
-  const redaction = route.redactionOf(token);
-  const said = quote(redaction.redact(body.toString('utf8')), headers);
+  const clean = cleanerOf(route.config, token);
+  const text = decodedText(body, headers);
+  const said = quote(text, headers, clean);
   if (isRefusal(route, { status, headers, body })) {
     return failed('denied', {
       what: `${responded}: the provider does not accept the token${said}.`,
@@ -182,14 +201,14 @@ function judgeResponse(
     const verdict = isDocumented ? 'the provider accepts the token' : 'the provider does not refuse the token';
     return ok(`${responded}: ${verdict}`);
   }
-  if (NO_CLIENT_CERTIFICATE.test(body.toString('latin1'))) {
+  if (NO_CLIENT_CERTIFICATE.test(text)) {
     return failed('unreachable', {
       what: `${responded}: the server demands a client certificate.`,
       hint: 'Set `tls.cert` and `tls.key` on the route.',
     });
   }
   if (status < 400) {
-    const location = redaction.redact(headerValue(headers, 'location') ?? 'nowhere');
+    const location = clean(headerValue(headers, 'location') ?? 'nowhere');
     return warning({
       what: `${responded}: it redirects to ${location}, so it is not certain whether the token is accepted.`,
       hint: 'Wakala forwards redirects to the app. If API calls are redirected too, set `upstream` to the address that they lead to.',
@@ -220,10 +239,20 @@ function isRefusal({ deadToken }: Route, { status, headers, body }: CallResponse
   return deadToken.inspectBody(status, body, headers) === true;
 }
 
-/** The beginning of a refusal. Empty for a web page, and for a body that is not text. */
-function quote(text: string, headers: readonly string[]): string {
-  const type = headerValue(headers, 'content-type') ?? '';
-  const isReadable = !/html/i.test(type) && headerValue(headers, 'content-encoding') === undefined;
-  const beginning = text.replace(/\s+/g, ' ').trim().slice(0, 300);
-  return isReadable && beginning !== '' ? ` and said ${beginning}` : '';
+/** Empty if the body cannot be decoded. */
+function decodedText(body: Buffer, headers: readonly string[]): string {
+  try {
+    const decoded = decodeContent(body, combinedHeaderValue(headers, 'content-encoding'), MAX_BODY_BYTES);
+    return textOf(decoded, headerValue(headers, 'content-type'));
+  } catch (error) {
+    if (error instanceof ContentError) return '';
+    throw error;
+  }
+}
+
+/** The end of a sentence about a refusal. Empty for a web page and without a body. */
+function quote(text: string, headers: readonly string[], clean: Clean): string {
+  const isPage = /html/i.test(headerValue(headers, 'content-type') ?? '');
+  const beginning = clean(text).trim();
+  return isPage || beginning === '' ? '' : ` and said ${beginning}`;
 }
