@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { LookupFunction } from 'node:net';
+import type { LookupFunction, Socket } from 'node:net';
 import tls from 'node:tls';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
@@ -11,6 +11,7 @@ import { mpesa } from '../../src/providers/mpesa.ts';
 import { fixedToken } from '../../src/providers/static.ts';
 import { Secret } from '../../src/secret.ts';
 import { issue, type Issued } from '../config/certificate.ts';
+import { EgressProxyServer } from '../support/egress-proxy.ts';
 import { freePort } from '../support/free-port.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import {
@@ -21,7 +22,6 @@ import {
   matching,
   mpesaRoute,
   serve,
-  serveProxy,
   serveSockets,
   serveTls,
   tokens,
@@ -340,8 +340,12 @@ describe('an egress proxy', () => {
     return { http: proxy, https: proxy };
   };
 
+  const refuse = (status: number) => (socket: Socket) => {
+    socket.end(`HTTP/1.1 ${status} Refused\r\ncontent-length: 0\r\n\r\n`);
+  };
+
   it('is checked first, then the tunnel through it; it looks up the name', async () => {
-    const proxy = await serveProxy();
+    const proxy = await EgressProxyServer.start();
     const port = await serveTls(issue({ name: 'provider', issuer: authority }));
     const connection = { tls: { ca: [authority.cert] }, egress: egressOf(proxy.port) };
     const found = await endpoint(`https://localhost:${port}`, { connection, lookup: brokenLookup('ENOTFOUND') });
@@ -355,7 +359,7 @@ describe('an egress proxy', () => {
   });
 
   it('is used for the request of `--call` and for the token', async () => {
-    const proxy = await serveProxy();
+    const proxy = await EgressProxyServer.start();
     const api = await serve(tokens());
     const egress = egressOf(proxy.port);
     const route = mpesaRoute({ upstream: api, authServer: api, connection: { egress }, tokenConnection: { egress } });
@@ -375,7 +379,7 @@ describe('an egress proxy', () => {
     [403, 'did not connect to 127.0.0.1:1 (HTTP 403)', 'Allow CONNECT'],
     [502, 'did not connect to 127.0.0.1:1 (HTTP 502)', 'its log'],
   ])('that responds %i to the request for a tunnel is named', async (status, what, hint) => {
-    const proxy = await serveProxy(status);
+    const proxy = await EgressProxyServer.start({ onConnect: refuse(status) });
     const connection = { egress: egressOf(proxy.port, 'Basic c2VjcmV0LWNhbmFyeQ==') };
     const found = await endpoint('https://127.0.0.1:1', { connection });
     expect(found).toMatchObject({ proxy: { result: 'ok' }, tcp: { result: 'failed', failure: 'unreachable' } });
@@ -404,13 +408,16 @@ describe('an egress proxy', () => {
   });
 
   it('gets requests for a link-local address that is allowed', async () => {
-    const connection = { egress: egressOf((await serveProxy(502)).port), allowAddresses: ['169.254.171.0/24'] };
+    const connection = {
+      egress: egressOf((await EgressProxyServer.start({ onConnect: refuse(502) })).port),
+      allowAddresses: ['169.254.171.0/24'],
+    };
     const found = await endpoint('https://169.254.171.1', { connection });
     expect(found.dns).toMatchObject({ result: 'ok', what: '169.254.171.1 is an IP address' });
   });
 
   it('gets no request for a metadata address', async () => {
-    const proxy = await serveProxy();
+    const proxy = await EgressProxyServer.start();
     const found = await endpoint('https://169.254.169.254', { connection: { egress: egressOf(proxy.port) } });
     expect([found.dns.result, found.tcp.result, proxy.requests]).toEqual(['failed', 'skipped', []]);
   });

@@ -1,9 +1,8 @@
 import { once } from 'node:events';
-import { createServer as createHttpServer, request as httpRequest, type RequestListener } from 'node:http';
+import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import {
   type AddressInfo,
-  connect,
   createServer as createTcpServer,
   type LookupFunction,
   type Server,
@@ -111,36 +110,6 @@ export async function serveTls(
   options: TlsOptions = {},
 ) {
   return await listening(createHttpsServer({ cert, key, ...options }, listener));
-}
-
-/**
- * An HTTP proxy on loopback, with the requests that it got. It opens tunnels, forwards requests in absolute form, and
- * ends with the test.
- * @param refusal a status that it sends in place of opening a tunnel
- */
-export async function serveProxy(refusal?: number) {
-  const requests: string[] = [];
-  const server = createHttpServer((request, response) => {
-    requests.push(`${request.method} ${request.url}`);
-    const forwarded = httpRequest(request.url ?? '', { method: request.method, headers: request.headers });
-    forwarded.on('response', (got) => got.pipe(response.writeHead(got.statusCode ?? 0, got.headers)));
-    request.pipe(forwarded);
-  });
-  server.on('connect', (request, socket: Socket) => {
-    requests.push(`CONNECT ${request.url}`);
-    if (refusal !== undefined) {
-      socket.end(`HTTP/1.1 ${refusal} Refused\r\ncontent-length: 0\r\n\r\n`);
-      return;
-    }
-    const { hostname, port } = new URL(`http://${request.url}`);
-    const tunnel = connect(Number(port), hostname, () => {
-      socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
-      socket.pipe(tunnel).pipe(socket);
-    });
-    tunnel.on('error', () => socket.destroy());
-    socket.on('error', () => tunnel.destroy());
-  });
-  return { port: await listening(server), requests };
 }
 
 /** A TCP server whose connections `onSocket` handles. @returns the port */
