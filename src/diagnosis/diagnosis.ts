@@ -220,12 +220,13 @@ function diagnoseRedirect({ status, location, change }: ReasonOf<'redirected'>, 
   // Without a key, the text goes to the client of the proxy, which gets nothing that the provider said.
   if (key === undefined) return { code, what, hint: `${why} The log has the address that the configuration needs.` };
   if (change === 'scheme') return { code, what, hint: `${why} Write \`https:\` in ${whereOf(key)}.` };
-  const setting =
-    key === 'issuer' || key === 'token_endpoint'
-      ? `Set \`token_endpoint\` to ${location}${key === 'issuer' ? ' in place of `issuer`' : ''}`
-      : `Set \`token.request.url\` to ${location}, or \`path\` to its end`;
   const check = change === 'host' ? ', if that is a server of the provider' : '';
-  return { code, what, hint: `${why} ${setting}${check}.` };
+  if (key === 'issuer' || key === 'token_endpoint') {
+    const inPlace = key === 'issuer' ? ' in place of `issuer`' : '';
+    return { code, what, hint: `${why} Set \`token_endpoint\` to ${location}${inPlace}${check}.` };
+  }
+  const path = change === 'path' ? ' Or set `path` there to the part of it that follows `auth_server`.' : '';
+  return { code, what, hint: `${why} Set \`token.request.url\` to ${location}${check}.${path}` };
 }
 
 function diagnoseRefusal({ status }: ReasonOf<'credentials_refused'>, context: DiagnosisContext): Diagnosis {

@@ -138,6 +138,18 @@ describe('a token endpoint', () => {
     expect(printed).not.toContain('canary');
   });
 
+  it('that redirects to another path is shown with the address to configure', async () => {
+    const { check } = await atTokenEndpoint((request, r) => {
+      r.writeHead(301, { location: `http://${request.headers.host}/oauth/v1/generate/?secret=canary` }).end();
+    });
+    expect(check('token').what).toMatch(
+      /redirects to http:\/\/127\.0\.0\.1:\d+\/oauth\/v1\/generate\/ \(HTTP 301\)\.$/,
+    );
+    expect(check('token').hint).toMatch(
+      /Set `token\.request\.url` to http:\/\/\S+\/generate\/\. Or set `path` there to the part of it that follows `auth_server`\.$/,
+    );
+  });
+
   it('that never responds is given up after 15 s', async () => {
     const clock = new ManualClock();
     const asked = Promise.withResolvers<undefined>();

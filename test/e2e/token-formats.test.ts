@@ -99,7 +99,7 @@ describe('a token endpoint that redirects', () => {
     const location = `${upstream.origin}${LOGIN}/`;
     const line = await proxy.logged('token_exchange_failed');
     expect(line).toMatchObject({ status: 301, location });
-    expect(line['hint']).toContain(`Set \`token.request.url\` to ${location}, or \`path\` to its end.`);
+    expect(line['hint']).toContain(`Set \`token.request.url\` to ${location}. Or set \`path\` there to`);
     expect(upstream.requests).toHaveLength(1);
     expect(proxy.logText()).not.toContain('canary-api-key');
   });
