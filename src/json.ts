@@ -38,3 +38,21 @@ export function withValueAt(root: JsonObject, path: string, value: JsonValue): J
   const object = typeof child === 'object' && child !== null && !Array.isArray(child) ? (child as JsonObject) : {};
   return { ...root, [key]: withValueAt(object, rest.join('.'), value) };
 }
+
+/** A copy of a JSON value with every string in it replaced, at any depth. Names stay. `path`: keys from the value down. */
+export function mapStrings(
+  value: JsonValue,
+  replace: (text: string, path: readonly (string | number)[]) => string,
+  path: readonly (string | number)[] = [],
+): JsonValue {
+  if (typeof value === 'string') return replace(value, path);
+  if (typeof value !== 'object' || value === null) return value;
+  if (isJsonArray(value)) return value.map((each, i) => mapStrings(each, replace, [...path, i]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [key, mapStrings(each, replace, [...path, key])]),
+  );
+}
+
+function isJsonArray(value: JsonValue): value is readonly JsonValue[] {
+  return Array.isArray(value);
+}

@@ -149,7 +149,7 @@ export const MIN_ENCRYPTION_KEY_LENGTH = 32;
 
 const request = field(
   z.strictObject({
-    method: field(z.enum(['GET', 'POST']), {
+    method: field(z.enum(['GET', 'POST', 'PUT']), {
       doc: 'Method of the token request. A `GET` has no body.',
       fallback: 'POST',
     }),
@@ -159,7 +159,10 @@ const request = field(
     }),
     url: field(text, { doc: 'Absolute URL, in place of `path`.', omitted: 'none' }),
     query: field(texts, { doc: 'Query parameters, by name.', omitted: "the provider's" }),
-    headers: field(texts, { doc: 'Headers of the request, by name.', omitted: "the provider's" }),
+    headers: field(texts, {
+      doc: 'Headers of the request, by name. `Content-Type` replaces the usual one of a JSON or form body.',
+      omitted: "the provider's",
+    }),
     basic: field(
       z.strictObject({
         username: field(text, { doc: 'User name: `{consumer_key}`.' }),
@@ -167,8 +170,8 @@ const request = field(
       }),
       { doc: 'HTTP Basic authentication.', omitted: "the provider's" },
     ),
-    json: field(texts, {
-      doc: 'Body as JSON. Set at most one of `json`, `form` and `multipart`.',
+    json: field(z.record(text, z.unknown()), {
+      doc: 'Body as JSON, with values of any type. Set at most one of `json`, `form` and `multipart`.',
       omitted: "the provider's body",
     }),
     form: field(texts, { doc: 'Body as application/x-www-form-urlencoded.', omitted: "the provider's body" }),

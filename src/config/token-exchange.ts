@@ -1,6 +1,6 @@
 import { normalizeHeaderName } from '../http/header-list.ts';
 import { locationOf, relativePath } from '../http/url-path.ts';
-import { type JsonObject, type JsonScalar, valueAt, withValueAt } from '../json.ts';
+import { type JsonObject, type JsonScalar, type JsonValue, mapStrings, valueAt, withValueAt } from '../json.ts';
 import {
   DEFAULT_TOKEN_HEADER,
   type Encoding,
@@ -59,16 +59,50 @@ export function exchangesOf(
   const token = readExchange(at, written, known, context);
   const refresh = token && readRefresh(at, written, token, base?.refresh, context);
   if (token === undefined) return undefined;
-  if (input.encoding === undefined) return { token, refresh };
-  if (token.request.body === undefined) {
-    report.problem([...path, 'encoding'], 'the token request of this provider has no body; remove `encoding`');
+  const sent = input.encoding === undefined ? token : encoded(path, token, input.encoding, report);
+  checkOwnHeaders([...at, 'request'], written.request, sent.request, report);
+  if (refresh !== undefined) {
+    checkOwnHeaders([...at, 'refresh', 'request'], written.refresh?.request, refresh.request, report);
   }
-  return { token: encoded(token, input.encoding), refresh };
+  return { token: sent, refresh };
 }
 
-function encoded(exchange: Exchange, encoding: Encoding): Exchange {
+function encoded(path: Path, exchange: Exchange, encoding: Encoding, report: Diagnostics): Exchange {
   const { body } = exchange.request;
-  return body === undefined ? exchange : { ...exchange, request: { ...exchange.request, body: { ...body, encoding } } };
+  const at = [...path, 'encoding'];
+  if (body === undefined) {
+    report.problem(at, 'the token request of this provider has no body; remove `encoding`');
+    return exchange;
+  }
+  const nested = Object.entries(body.fields).find(([, value]) => typeof value === 'object');
+  if (encoding !== 'json' && nested !== undefined) {
+    report.problem(at, `the value of \`${nested[0]}\` needs a JSON body; remove \`encoding\``);
+  }
+  return { ...exchange, request: { ...exchange.request, body: { ...body, encoding } } };
+}
+
+/** Reports headers that the request as it is sent would not have, or not with this value. */
+function checkOwnHeaders(
+  path: Path,
+  written: RequestInput | undefined,
+  { body, basic }: ExchangeRequest,
+  report: Diagnostics,
+): void {
+  const seen = new Set<string>();
+  for (const name of Object.keys(written?.headers ?? {})) {
+    const key = name.toLowerCase();
+    const at = [...path, 'headers'];
+    if (seen.has(key)) report.problem(at, `\`${name}\`: occurs twice (case makes no difference); remove one`, name);
+    seen.add(key);
+    if (key === 'authorization' && basic !== undefined) {
+      report.problem(at, `\`${name}\`: HTTP Basic sets this header; remove it here, or remove \`basic\``, name);
+    }
+    if (key !== 'content-type') continue;
+    if (body === undefined) report.problem(at, `\`${name}\`: the request has no body; remove it`, name);
+    else if (body.encoding === 'multipart') {
+      report.problem(at, `\`${name}\`: Wakala sets it for \`multipart\`, with the boundary; remove it`, name);
+    }
+  }
 }
 
 function readRefresh(
@@ -276,7 +310,21 @@ function readBody(
       other,
     );
   }
-  return { encoding, fields: templatesOf([...path, encoding], input[encoding] ?? {}, context, extra) };
+  const at = [...path, encoding];
+  if (encoding !== 'json') return { encoding, fields: templatesOf(at, input[encoding] ?? {}, context, extra) };
+  const json = (input.json ?? {}) as JsonObject;
+  checkNumbers(at, json, context.report);
+  const fields = mapStrings(json, (text, below) => context.templates.text([...at, ...below], text, extra));
+  return { encoding, fields: fields as JsonObject };
+}
+
+/** Reports numbers that JavaScript cannot hold exactly. */
+function checkNumbers(path: Path, json: JsonValue, report: Diagnostics): void {
+  if (typeof json === 'number' && Number.isInteger(json) && !Number.isSafeInteger(json)) {
+    report.problem(path, 'has too many digits for a number; put it in quotes if the provider accepts a text');
+  }
+  if (typeof json !== 'object' || json === null) return;
+  for (const [key, value] of Object.entries(json)) checkNumbers([...path, key], value, report);
 }
 
 function readBasic(

@@ -1,6 +1,7 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { MiddlewareHandler } from 'hono';
 import { parseBody } from 'hono/utils/body';
+import type { JsonObject, JsonValue } from '../json.ts';
 import { type Encoding, type Exchange, type ExchangeRequest, isFixed } from '../providers/provider.ts';
 import { encodedSample, sampleTokenResponse } from '../providers/sample-response.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
@@ -228,7 +229,7 @@ class TokenRequestCheck {
       this.#checkQuery(received, refreshTokens);
       this.#checkHeaders(received.headers, refreshTokens);
       for (const [name, template] of Object.entries(this.#request.body?.fields ?? {})) {
-        this.#compare(`body field ${name}`, template, fields?.get(name) ?? [], refreshTokens);
+        this.#compareField(`body field ${name}`, template, fields?.get(name) ?? [], refreshTokens);
       }
       this.#checkPath(received.path, refreshTokens);
       this.#checkBasic(received.headers, refreshTokens);
@@ -245,7 +246,14 @@ class TokenRequestCheck {
   }
 
   async #bodyFields(received: ReceivedTokenRequest): Promise<BodyFields> {
-    const fields = await parseFields(received.body, received.headers.get('content-type') ?? '', this.#encodings);
+    const { headers = {}, body } = this.#request;
+    const contentType = received.headers.get('content-type') ?? '';
+    // The definition may have a type of its own for its encoding.
+    const isOwnType = Object.entries(headers).some(
+      ([name, value]) => name.toLowerCase() === 'content-type' && value === contentType,
+    );
+    const type = isOwnType && body !== undefined ? MEDIA_TYPES[body.encoding] : contentType;
+    const fields = await parseFields(received.body, type, this.#encodings);
     if (typeof fields === 'string') throw new CheckFailure('malformed', fields);
     return fields;
   }
@@ -262,6 +270,8 @@ class TokenRequestCheck {
       const value = headers.get(name);
       // A client may accept more media types than the definition names.
       if (name.toLowerCase() === 'accept' && acceptIncludes(value ?? '*/*', template)) continue;
+      // Read with the body, which a client may send in another encoding.
+      if (name.toLowerCase() === 'content-type') continue;
       this.#compare(`header ${name}`, template, value === null ? [] : [value], refreshTokens);
     }
   }
@@ -281,6 +291,20 @@ class TokenRequestCheck {
     const [, user = '', password = ''] = /^([^:]*):(.*)$/s.exec(Buffer.from(encoded, 'base64').toString()) ?? [];
     this.#compare('Basic user', this.#request.basic[0], [user], refreshTokens);
     this.#compare('Basic password', this.#request.basic[1], [password], refreshTokens);
+  }
+
+  /** Compares a field of a body: texts with their templates, at any depth, and other values as they are. */
+  #compareField(what: string, template: JsonValue, values: readonly unknown[], refreshTokens: string[]): void {
+    if (typeof template === 'string') {
+      this.#compare(what, template, values, refreshTokens);
+    } else if (typeof template === 'object' && template !== null) {
+      const given = new Map(Object.entries((values[0] ?? {}) as Readonly<Record<string, unknown>>));
+      for (const [key, each] of Object.entries<JsonValue>(template as JsonObject)) {
+        this.#compareField(`${what}.${key}`, each, given.has(key) ? [given.get(key)] : [], refreshTokens);
+      }
+    } else if (values.length !== 1 || String(values[0]) !== String(template)) {
+      throw new CheckFailure('malformed', `expected ${what} to be ${String(template)}`);
+    }
   }
 
   /**

@@ -70,14 +70,15 @@ export interface OAuth2 {
  * They are percent-encoded in a path or query.
  */
 export interface ExchangeRequest {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'PUT';
   /** Appended to the auth base URL, or an absolute URL. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
   /** User and password of HTTP Basic (RFC 7617). */
   readonly basic?: readonly [user: string, password: string];
-  readonly body?: { readonly encoding: Encoding; readonly fields: Readonly<Record<string, string>> };
+  /** A form has only texts, numbers and booleans. Placeholders are replaced in texts at any depth, not in names. */
+  readonly body?: { readonly encoding: Encoding; readonly fields: JsonObject };
   readonly oauth2?: OAuth2;
 }
 
@@ -141,7 +142,7 @@ export interface HeaderRule {
 
 /** A path of the token endpoint. Wakala responds to requests for it on a route and never forwards them. */
 export interface TokenPath {
-  readonly method: 'GET' | 'POST';
+  readonly method: ExchangeRequest['method'];
   /** Below the prefix of the route. A `{name}` segment matches any segment. */
   readonly path: string;
 }

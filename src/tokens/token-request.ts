@@ -1,5 +1,6 @@
 import { clientAssertion } from '../client-assertion.ts';
 import type { ConnectOptions } from '../http/client/connect-options.ts';
+import { type JsonValue, mapStrings } from '../json.ts';
 import type { Encoding, ExchangeRequest, OAuth2 } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 
@@ -57,13 +58,19 @@ export async function tokenRequest(
   }
   const request = { method: exchange.method, url: url.href, headers };
   if (exchange.body === undefined) return { ...request, body: undefined };
-  const fields = Object.entries(filled(exchange.body.fields));
+  const { encoding, fields: templates } = exchange.body;
+  const fields = Object.entries(templates).map(([name, template]): Field => [
+    name,
+    mapStrings(template, (text) => fill(text, valueOf)),
+  ]);
   const authentication = exchange.oauth2 === undefined ? [] : oauth2Fields(exchange.oauth2, endpoint, valueOf, context);
-  const { contentType, bytes } = await encode(exchange.body.encoding, [...fields, ...authentication]);
-  return { ...request, headers: { ...headers, 'content-type': contentType }, body: bytes };
+  const { contentType, bytes } = await encode(encoding, [...fields, ...authentication]);
+  // A multipart body has a boundary, which only the encoder knows.
+  const type = encoding === 'multipart' ? contentType : (headers['content-type'] ?? contentType);
+  return { ...request, headers: { ...headers, 'content-type': type }, body: bytes };
 }
 
-type Field = [name: string, value: string];
+type Field = [name: string, value: JsonValue];
 
 /** The resources (RFC 8707) and the client assertion, which is new for each request. */
 function oauth2Fields(
@@ -95,6 +102,11 @@ function lowerCased(headers: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
 }
 
+/** A value in a form. */
+function textOf(value: JsonValue): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
 type EncodedBody = { contentType: string; bytes: Uint8Array };
 
 async function encode(encoding: Encoding, fields: readonly Field[]): Promise<EncodedBody> {
@@ -104,11 +116,13 @@ async function encode(encoding: Encoding, fields: readonly Field[]): Promise<Enc
     case 'form':
       return {
         contentType: 'application/x-www-form-urlencoded',
-        bytes: Buffer.from(new URLSearchParams([...fields]).toString()),
+        bytes: Buffer.from(
+          new URLSearchParams(fields.map(([name, value]): [string, string] => [name, textOf(value)])).toString(),
+        ),
       };
     case 'multipart': {
       const form = new FormData();
-      for (const [name, value] of fields) form.append(name, value);
+      for (const [name, value] of fields) form.append(name, textOf(value));
       const encoded = new Response(form);
       return {
         contentType: encoded.headers.get('content-type') ?? 'multipart/form-data',

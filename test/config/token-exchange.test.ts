@@ -200,7 +200,7 @@ describe('an exchange without a provider', () => {
         '  method: GET',
         '  url: https://auth.acme.example/token',
         '  query: {grant_type: client_credentials}',
-        '  headers: {x-id: "{id}", authorization: "Key {key}"}',
+        '  headers: {x-id: "{id}", x-key: "Key {key}"}',
         '  basic: {username: "{id}", password: "{key}"}',
         'response: {access_token: a, expires_in: b, expires_at: c, refresh_token: d}',
         'refresh: {request: {path: "/refresh/{refresh_token}"}, response: {access_token: e}}',
@@ -214,7 +214,7 @@ describe('an exchange without a provider', () => {
           method: 'GET',
           path: 'https://auth.acme.example/token',
           query: { grant_type: 'client_credentials' },
-          headers: { 'x-id': '{id}', authorization: 'Key {key}' },
+          headers: { 'x-id': '{id}', 'x-key': 'Key {key}' },
           basic: ['{id}', '{key}'],
         },
         response: { accessToken: 'a', expiresIn: 'b', expiresAt: 'c', refreshToken: 'd' },
@@ -265,6 +265,56 @@ describe('an exchange without a provider', () => {
         { status: 400, body: { code: value } },
       ]);
     }
+  });
+
+  it('may send any JSON, with placeholders in its texts', () => {
+    const json = '{auth: {id: "{id}", keys: ["{key}", 7]}, ttl: 3600, on: true, off: null, none: {}}';
+    const { provider } = routeOf(custom(`request: {method: PUT, path: /login, json: ${json}}`, RESPONSE));
+    expect(exchangeOf(provider).request).toMatchObject({
+      method: 'PUT',
+      body: {
+        encoding: 'json',
+        fields: { auth: { id: '{id}', keys: ['{key}', 7] }, ttl: 3600, on: true, off: null, none: {} },
+      },
+    });
+    expect(provider.tokenPaths).toEqual([{ method: 'PUT', path: '/login' }]);
+  });
+
+  it.each([
+    ['json: {a: {b: ["{id}", "{key}", "{kee}"]}}', 'json.a.b.2', 'did you mean `key`?'],
+    ['json: {a: {b: ["{id}", "{key}", "${MISSING}"]}}', 'json.a.b.2', '`MISSING` is not set'],
+    ['json: {a: [12345678901234567890], i: "{id}{key}"}', 'json.a.0', 'too many digits'],
+    ['form: {a: 3600, i: "{id}{key}"}', 'form.a', 'must be a text; put it in quotes'],
+    ['json: [1]', 'json', 'a mapping'],
+  ])('a body %s is a problem at %s', (body, key, reason) => {
+    const [problem = '', ...others] = problemsOf(custom(`request: {path: /login, ${body}}`, RESPONSE)).filter(
+      (text) => !text.includes('is not used'),
+    );
+    expect(problem).toContain(`.token.request.${key} | `);
+    expect(problem).toContain(reason);
+    expect(others).toEqual([]);
+  });
+
+  it.each([
+    ['json: {a: 1}', 'Content-Type: "application/vnd.api+json"'],
+    ['form: {a: "1"}', 'content-type: "application/x-www-form-urlencoded; charset=utf-8"'],
+  ])('with the body %s may have the header %s', (body, header) => {
+    const text = custom(`request: {path: "/login/{id}/{key}", ${body}, headers: {${header}}}`, RESPONSE);
+    expect(problemsOf(text)).toEqual([]);
+  });
+
+  it.each([
+    ['method: GET, headers: {Content-Type: a/b}', '`Content-Type`: the request has no body'],
+    ['multipart: {a: b}, headers: {content-type: a/b}', '`content-type`: Wakala sets it for `multipart`'],
+    ['basic: {username: a, password: b}, headers: {Authorization: x}', 'HTTP Basic sets this header'],
+    ['headers: {X-A: a, x-a: b}', '`x-a`: occurs twice'],
+    ['headers: {Content-Length: "7"}', 'belongs to the connection'],
+    ['headers: {Transfer-Encoding: chunked}', 'belongs to the connection'],
+    ['headers: {Host: a}', 'belongs to the connection'],
+    ['headers: {Expect: a}', 'belongs to the connection'],
+  ])('with %s is a problem', (parts, reason) => {
+    const text = custom(`request: {path: "/login/{id}/{key}", ${parts}}`, RESPONSE);
+    expect(problemsOf(text)).toEqual([expect.stringContaining(reason)]);
   });
 
   it.each(['json', 'form', 'multipart'])('may send its fields as %s', (encoding) => {
@@ -325,7 +375,7 @@ describe('an exchange without a provider', () => {
       'a GET request has no body',
     ],
     [
-      ['request: {method: PUT, path: /a}', RESPONSE],
+      ['request: {method: PATCH, path: /a}', RESPONSE],
       '5:25 routes./acme/*.token.request.method',
       'one of `GET`, `POST`',
     ],
@@ -334,7 +384,7 @@ describe('an exchange without a provider', () => {
       '5:37 routes./acme/*.token.request.headers.host',
       'cannot be set',
     ],
-    [['request: {path: /a, json: {a: 1}}', RESPONSE], '5:37 routes./acme/*.token.request.json.a', 'put it in quotes'],
+    [['request: {path: /a, form: {a: 1}}', RESPONSE], '5:37 routes./acme/*.token.request.form.a', 'put it in quotes'],
     [
       [REQUEST, RESPONSE, 'refresh: {request: {path: /refresh}}'],
       '6:7 routes./acme/*.token.response.refresh_token',
@@ -509,6 +559,12 @@ describe('token.timeout', () => {
 });
 
 describe('encoding', () => {
+  it.each(['form', 'multipart'])('%s cannot carry nested values', (encoding) => {
+    const json = 'request: {path: "/login/{id}/{key}", json: {n: 1, a: {b: c}}}';
+    const text = `${custom(json, RESPONSE)}    encoding: ${encoding}\n`;
+    expect(problemsOf(text)).toEqual([expect.stringContaining('the value of `a` needs a JSON body')]);
+  });
+
   const jeel = (line: string) =>
     `routes:\n  /jeel/*:\n    provider: jeel\n    credentials: {client_id: a, client_secret: b}\n    ${line}\n`;
 

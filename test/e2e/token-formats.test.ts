@@ -74,6 +74,21 @@ describe('a token response', () => {
   });
 });
 
+it('a token request can be a PUT with nested JSON and a type of its own', async () => {
+  const json200 = json(200, { access_token: TOKEN });
+  const { upstream, proxy, call } = await start(json200, {
+    request: {
+      ...{ method: 'PUT', path: LOGIN, headers: { 'Content-Type': 'application/vnd.api+json' } },
+      json: { auth: { key: '{key}' }, ttl: 3600 },
+    },
+  });
+  expect((await call()).status).toBe(200);
+  const [request] = upstream.requests;
+  expect([request?.method, request?.values('content-type')]).toEqual(['PUT', ['application/vnd.api+json']]);
+  expect(JSON.parse(String(request?.body))).toEqual({ auth: { key: 'canary-api-key' }, ttl: 3600 });
+  expect((await sendRequest(proxy.port, `/api${LOGIN}`, { method: 'PUT' })).text).toContain('access_token');
+});
+
 describe('the format of a token response', () => {
   it.each([
     ['form-encoded', `access_token=${TOKEN}&expires_in=3600`, 'application/x-www-form-urlencoded', {}],

@@ -17,6 +17,7 @@ const CREATED = new Map([
 
 describe.each(withTokenEndpoint)('the emulator of %s', (name, { provider, token }) => {
   const inRequest = Object.values(token.request.body?.fields ?? {})
+    .map(String)
     .concat(token.request.basic ?? [], Object.values(token.request.headers ?? {}))
     .flatMap(placeholdersIn);
 

@@ -100,6 +100,24 @@ describe('the emulator of a custom provider', () => {
     expect((await callApi(emulator, token, '/x')).status).toBe(200);
   });
 
+  it('compares nested values of a JSON body, and accepts a content type of the definition', async () => {
+    const fields = { auth: { keys: ['{key}', 7] }, ttl: 3600 };
+    const headers = { 'Content-Type': 'application/vnd.api+json' };
+    const request = { method: 'PUT', path: '/login', headers, body: { encoding: 'json', fields } } as const;
+    const { emulator } = await emulate({ ...custom, token: { ...custom.token, request } });
+    const login = async (body: object) => {
+      const url = `${emulator.authUrl}/login`;
+      const { status } = await fetch(url, { method: 'PUT', headers, body: JSON.stringify(body) });
+      return status;
+    };
+    const key = emulator.credentials.get('key')?.reveal();
+    expect(await login({ auth: { keys: [key, 7] }, ttl: 3600 })).toBe(200);
+    expect(await login({ auth: { keys: ['wrong', 7] }, ttl: 3600 })).toBe(403);
+    expect(await login({ auth: { keys: [key, 8] }, ttl: 3600 })).toBe(400);
+    expect(await login({ auth: null, ttl: 3600 })).toBe(400);
+    expect(await login({ auth: { keys: [key, 7] } })).toBe(400);
+  });
+
   it('accepts the token in a query parameter alone', async () => {
     const { emulator, token } = await tokens({ ...custom, tokenQuery: { name: 'key', withHeader: false } });
     expect((await callApi(emulator, undefined, `/x?key=${token}`)).status).toBe(200);

@@ -58,7 +58,7 @@ export async function sendTokenRequest(
     fill(template, (name) => values[name] ?? emulator.credentials.get(name)?.reveal());
   const fields = Object.entries(request.body?.fields ?? {}).map(([name, value]): [string, string] => [
     name,
-    filled(value),
+    filled(String(value)),
   ]);
   const query = new URLSearchParams(request.query).toString();
   const headers = new Headers(

@@ -47,7 +47,11 @@ function headersOf({ headers }: Provider): string[] {
 }
 
 function textsOf({ path, query, headers, basic, body }: Exchange['request']): string[] {
-  return [path, ...[query, headers, body?.fields].flatMap((fields) => Object.values(fields ?? {})), ...(basic ?? [])];
+  return [
+    path,
+    ...[query, headers, body?.fields].flatMap((fields) => Object.values(fields ?? {}).map(String)),
+    ...(basic ?? []),
+  ];
 }
 
 describe('the built-in providers', () => {

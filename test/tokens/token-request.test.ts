@@ -238,3 +238,30 @@ describe('the URL of a token request', () => {
     expect((await requestOf(exchange, { g: 'a b' })).url).toBe('https://idp.example/token?v=2&grant=a+b');
   });
 });
+
+describe('the body of a token request', () => {
+  const fields = { auth: { '{id}': ['{id}', 7, null] }, ttl: 3600, exact: '{id}', on: true };
+
+  it('is any JSON, with placeholders filled in its texts and not in its names', async () => {
+    const request = await requestOf({ method: 'PUT', path: '/t', body: { encoding: 'json', fields } }, { id: '1"\\' });
+    expect(request.method).toBe('PUT');
+    expect(JSON.parse(textOf(request))).toEqual({
+      ...{ auth: { '{id}': ['1"\\', 7, null] }, ttl: 3600, exact: '1"\\', on: true },
+    });
+  });
+
+  it('has numbers as texts in a form', async () => {
+    const body = { encoding: 'form', fields: { ttl: 3600, on: true } } as const;
+    expect(textOf(await requestOf({ method: 'POST', path: '/t', body }))).toBe('ttl=3600&on=true');
+  });
+
+  it.each<[encoding: 'json' | 'form', type: string]>([
+    ['json', 'application/vnd.api+json'],
+    ['json', 'text/plain'],
+    ['form', 'application/x-www-form-urlencoded; charset=utf-8'],
+  ])('in %s may have the type %s', async (encoding, type) => {
+    const body = { encoding, fields: { a: 'b' } };
+    const { headers } = await requestOf({ method: 'POST', path: '/t', headers: { 'Content-Type': type }, body });
+    expect(headers['content-type']).toBe(type);
+  });
+});
