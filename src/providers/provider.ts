@@ -209,5 +209,5 @@ export function isFixed(token: Provider['token']): token is { readonly fixed: st
 /** The refresh token that a token request exchanges (RFC 6749 section 6), as it is written. Undefined for other grants. */
 export function grantedRefreshToken({ query, body }: ExchangeRequest): string | undefined {
   const { grant_type: grant, refresh_token: refreshToken } = { ...query, ...body?.fields };
-  return grant === 'refresh_token' ? refreshToken : undefined;
+  return grant === 'refresh_token' && typeof refreshToken === 'string' ? refreshToken : undefined;
 }
