@@ -254,8 +254,13 @@ export class RedisStores implements ScriptRunner {
           onMoved: () => this.#suspect(),
         });
         const subscriptions = [...this.#channels].map(([name, { dispatch }]) => connection.subscribe(name, dispatch));
+        const known = new Set(this.#channels.keys());
         await Promise.allSettled(subscriptions);
         this.#use(connection, attempt);
+        // Channels that were added meanwhile.
+        for (const [name, { dispatch }] of this.#channels) {
+          if (!known.has(name)) connection.subscribe(name, dispatch).catch(ignore);
+        }
         this.#replace = () => over.resolve(undefined);
         const startedAtMs = clock.now();
         if (connection.failure !== undefined) over.resolve({ error: connection.failure });
