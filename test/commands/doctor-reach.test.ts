@@ -375,7 +375,7 @@ describe('an egress proxy', () => {
   });
 
   it.each([
-    [407, 'requires a login (HTTP 407)', 'user and password in `egress_proxy`'],
+    [407, 'does not accept the login, or requires one (HTTP 407)', 'user and password in `egress_proxy`'],
     [403, 'did not connect to 127.0.0.1:1 (HTTP 403)', 'Allow CONNECT'],
     [502, 'did not connect to 127.0.0.1:1 (HTTP 502)', 'its log'],
   ])('that responds %i to the request for a tunnel is named', async (status, what, hint) => {

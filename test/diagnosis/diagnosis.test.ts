@@ -235,7 +235,7 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
       TOKEN,
       'refresh_token_unavailable',
       'which cannot be used (ECONNREFUSED). Wakala requests no token without it',
-      '`token_store.redis`',
+      'under `token_store`',
     ],
     [
       { kind: 'refresh_token_unavailable', code: 'unreadable' },
