@@ -16,7 +16,7 @@ export const oauth2: Provider = {
     'The issuer must match exactly: `https://login.example` and `https://login.example/` are different issuers.',
     'Some servers accept the secret only in the body: set `client_auth: client_secret_post`.',
     'The documentation of the server says which of `scope`, `audience` and `resource` it needs.',
-    '`private_key_jwt` and `tls_client_auth` use no `client_secret`: the key is under `oauth2`.',
+    '`private_key_jwt` and `tls_client_auth` use no `client_secret`. The key of the first is under `oauth2`, the certificate of the second under `tls` of the route or under `oauth2`.',
   ],
   settings: ['    oauth2:', '      token_endpoint: https://login.example.com/oauth2/token'],
   credentials: [
