@@ -172,6 +172,7 @@ class WebSocketExchange implements UpstreamExchange {
   readonly #listener: UpstreamListener;
   readonly #server: string;
   readonly #connecting = new AbortController();
+  #upstream: Socket | undefined;
   #upstreamRequest: NodeRequest | undefined;
   #response: IncomingMessage | undefined;
   /** Why the end of the connection is not the end of a response. Undefined if it is. */
@@ -195,6 +196,7 @@ class WebSocketExchange implements UpstreamExchange {
         upstream.destroy();
         return;
       }
+      this.#upstream = upstream;
       this.#listener.onSending();
       // http-proxy-3 forwards these headers.
       req.headers = headersByName([...this.#request.headers, 'connection', 'Upgrade', 'upgrade', 'websocket']);
@@ -342,6 +344,7 @@ class WebSocketExchange implements UpstreamExchange {
     this.#isDone = true;
     this.#connecting.abort();
     this.#upstreamRequest?.destroy();
+    this.#upstream?.destroy();
   }
 
   pause(): void {

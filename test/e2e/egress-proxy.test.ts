@@ -1,11 +1,16 @@
+import type { IncomingMessage } from 'node:http';
+import { createServer } from 'node:https';
+import { TLSSocket } from 'node:tls';
 import { expect, it } from 'vitest';
+import { issue } from '../config/certificate.ts';
 import { EgressProxyServer } from '../support/egress-proxy.ts';
 import { freePort } from '../support/free-port.ts';
+import { listen } from '../support/listen.ts';
 import { expectProblem, sendRequest } from '../support/proxy-client.ts';
-import { startProxyTo } from '../support/proxy-server.ts';
-import { sendRaw } from '../support/raw-client.ts';
+import { routeTo, startProxy, startProxyTo } from '../support/proxy-server.ts';
+import { RawClient, sendRaw } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
-import { handshake, startWebSockets } from '../support/websocket.ts';
+import { handshake, startWebSockets, switchToEcho } from '../support/websocket.ts';
 
 const LOGIN = 'user:canary-proxy-password';
 const ENCODED = Buffer.from(LOGIN).toString('base64');
@@ -86,6 +91,51 @@ it('a WebSocket whose tunnel is not opened in time gets 504: nothing was sent', 
   expect(String(response.body)).toContain(`the egress proxy 127.0.0.1:${egress.port}`);
 });
 
+it.each([true, false])(
+  'an https: server gets the client certificate for each kind of request (proxy: %s)',
+  async (isProxied) => {
+    const authority = issue({ name: 'Test CA', isCa: true });
+    const { cert, key } = issue({ name: 'server', issuer: authority });
+    const client = issue({ name: 'shop', issuer: authority });
+    const peers: unknown[] = [];
+    const note = ({ socket, url }: IncomingMessage) => {
+      peers.push([url, socket instanceof TLSSocket && socket.getPeerCertificate().subject.CN]);
+    };
+    const server = createServer({ cert, key, ca: authority.cert, requestCert: true, rejectUnauthorized: true })
+      .on('request', (req, res) => {
+        note(req);
+        req.resume().on('end', () => res.end('{"access_token":"t","expires_in":60}'));
+      })
+      .on('upgrade', (req, socket) => {
+        note(req);
+        switchToEcho(req, socket);
+      });
+    const origin = `https://127.0.0.1:${await listen(server)}`;
+    const egress = await EgressProxyServer.start();
+    const files = { '/ca.pem': authority.cert, '/shop.pem': client.cert, '/shop.key': client.key };
+    const route = routeTo(
+      { origin },
+      {
+        ...{ auth_server: origin, websocket: true, egress_proxy: isProxied && urlOf(egress) },
+        tls: { ca: '/ca.pem', cert: '/shop.pem', key: '/shop.key' },
+      },
+    );
+    const proxy = await startProxy({ routes: { '/api/*': route } }, undefined, files);
+    expect((await sendRequest(proxy.port, '/api/pay', { body: 'money' })).status).toBe(200);
+    const socket = await RawClient.open(proxy.port);
+    socket.send(handshake('/api/live'));
+    expect((await socket.nextResponse()).status).toBe(101);
+    socket.send('ping');
+    await socket.until('ping');
+    expect(peers).toEqual([
+      ['/issue/token', 'shop'],
+      ['/pay', 'shop'],
+      ['/live', 'shop'],
+    ]);
+    expect(egress.requests).toEqual(isProxied ? Array(3).fill(`CONNECT ${new URL(origin).host}`) : []);
+  },
+);
+
 it('`host_header` is sent in place of the host of the upstream, also in a WebSocket handshake', async () => {
   const upstream = await RawUpstream.start(() => reply(200, 'fine'));
   const proxy = await startProxyTo(upstream, { host_header: 'api.bank.example' });
@@ -105,5 +155,5 @@ it('`max_response_header` is the limit for the head of a response', async () => 
   expect((await get(65_000)).status).toBe(200);
   const response = await get(65_536);
   expectProblem(response, { status: 502, code: 'upstream_invalid', outcome: 'unknown' });
-  expect(String(response.body)).toContain('more than 65536 bytes');
+  expect(String(response.body)).toContain('longer than 65536 bytes, the limit set by max_response_header');
 });

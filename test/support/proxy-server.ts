@@ -22,11 +22,18 @@ export interface StartedProxy {
   logged(event: LogEvent): Promise<Record<string, unknown>>;
 }
 
-/** A proxy on a free port with this configuration; stopped when the test ends. */
-export async function startProxy(settings: Settings, clock: Clock = systemClock): Promise<StartedProxy> {
+/** A proxy on a free port with this configuration; stopped when the test ends. `files`: texts that it refers to. */
+export async function startProxy(
+  settings: Settings,
+  clock: Clock = systemClock,
+  files: Readonly<Record<string, string>> = {},
+): Promise<StartedProxy> {
   const written = { listen: '127.0.0.1:0', admin: false, drain_timeout: '0s', ...settings };
   // JSON is YAML.
-  const { config } = loadConfig('proxy.config.yaml', { readFile: () => JSON.stringify(written), env: {} });
+  const { config } = loadConfig('proxy.config.yaml', {
+    readFile: (file) => files[file] ?? JSON.stringify(written),
+    env: {},
+  });
   const lines = new LogLines();
   const server = await startServer(config, { log: lines.log, clock });
   onTestFinished(async () => {

@@ -20,6 +20,7 @@ export interface TlsIdentity {
 
 /** An HTTP proxy between Wakala and the providers. */
 export interface EgressProxy {
+  /** Whether the connection to the proxy itself uses TLS. Its certificate may be issued by the `ca` of the servers. */
   readonly isTls: boolean;
   /** A name or an IP address, without brackets. */
   readonly host: string;

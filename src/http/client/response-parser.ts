@@ -85,6 +85,7 @@ export class ResponseParser {
 
   readonly #listener: ResponseListener;
   readonly #maxHeadBytes: number;
+  readonly #isLimitSet: boolean;
   #state = COMPLETE;
   #isHeadRequest = false;
   #interimResponses = 0;
@@ -96,10 +97,11 @@ export class ResponseParser {
   #chunkSizeDigits = 0;
   #extensionBytes = 0;
 
-  /** @param maxHeadBytes limit for a head and for trailers */
-  constructor(listener: ResponseListener, maxHeadBytes: number = MAX_HEAD_BYTES) {
+  /** @param maxHeadBytes limit for a head and for trailers, set by `max_response_header` */
+  constructor(listener: ResponseListener, maxHeadBytes?: number) {
     this.#listener = listener;
-    this.#maxHeadBytes = maxHeadBytes;
+    this.#maxHeadBytes = maxHeadBytes ?? MAX_HEAD_BYTES;
+    this.#isLimitSet = maxHeadBytes !== undefined;
   }
 
   get isComplete(): boolean {
@@ -203,10 +205,8 @@ export class ResponseParser {
 
   #tooLong(): InvalidResponse {
     const what = this.#state === HEAD ? 'its head is' : 'its trailers are';
-    return new InvalidResponse(
-      3,
-      `${what} longer than ${this.#maxHeadBytes} bytes, the limit set by max_response_header`,
-    );
+    const key = this.#isLimitSet ? ', the limit set by max_response_header' : '';
+    return new InvalidResponse(3, `${what} longer than ${this.#maxHeadBytes} bytes${key}`);
   }
 
   /** Refuses input that is not HTTP/1 at the first wrong byte, without waiting for the end of a line. */

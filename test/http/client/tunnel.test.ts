@@ -252,8 +252,8 @@ describe('a proxy that does not open a tunnel', () => {
   it.each([
     ['that is not HTTP', 'SSH-2.0-OpenSSH\r\n', 'does not begin with HTTP/1'],
     ['that switches protocols', 'HTTP/1.1 101 Switching\r\n\r\n', 'switches protocols'],
-    ['without an end', `HTTP/1.1 200 OK\r\nx: ${'x'.repeat(17_000)}`, 'head of more than 16384 bytes'],
-    ['with bare line feeds', 'HTTP/1.1 200 OK\n\n', 'CRLF'],
+    ['without an end', `HTTP/1.1 200 OK\r\nx: ${'x'.repeat(17_000)}`, 'its head is longer than 16384 bytes.'],
+    ['with bare line feeds', 'HTTP/1.1 200 OK\n\n', 'LF alone'],
     ['with endless interim responses', 'HTTP/1.1 102 Processing\r\n\r\n'.repeat(40), 'interim responses'],
   ])('but sends a response %s: upstream_unreachable, not_sent', async (_, head, why) => {
     const { pool, proxy } = await tunnelled(() => {}, { proxy: { onConnect: (client) => client.write(head) } });
