@@ -117,6 +117,10 @@ function syntaxProblem(code: string, line: string): string {
  * @throws ConfigError with every syntax error
  */
 export function parseSource(file: string, text: string): Source {
+  if (text.includes('\0')) {
+    const message = 'the file contains U+0000 NULL, as text in UTF-16 does; save it as UTF-8';
+    throw new ConfigError([{ file, line: 1, column: 1, key: '', message }]);
+  }
   const lines = new LineCounter();
   const doc = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true, uniqueKeys: false });
   const position = (offset: number): Position => {

@@ -62,6 +62,37 @@ describe('references', () => {
   });
 });
 
+describe('invisible characters', () => {
+  const withSecret = (written: string) => mpesaWith().replace('consumer_secret: s}', `consumer_secret: ${written}}`);
+  const inFile = (text: string) => problemsOf(withSecret('"${file:/run/s}"'), { files: { '/run/s': text } });
+
+  it.each([
+    ['\u200b', 'contains the invisible character U+200B ZERO WIDTH SPACE at character 3; remove it'],
+    ['\u200d', 'contains the invisible character U+200D ZERO WIDTH JOINER at character 3; remove it'],
+    ['\u2060', 'contains the invisible character U+2060 WORD JOINER at character 3; remove it'],
+    ['\ufeff', 'contains the invisible character U+FEFF BYTE ORDER MARK at character 3; remove it'],
+    ['\u00a0', 'contains the invisible character U+00A0 NO-BREAK SPACE at character 3; remove it'],
+    ['\u0007', 'contains the invisible character U+0007 CONTROL CHARACTER at character 3; remove it'],
+    ['\ufffd', 'is not valid UTF-8 at character 3; save the file as UTF-8'],
+    ['\0', 'contains U+0000 NULL, as text in UTF-16 does; save the file as UTF-8'],
+  ])('are named: %j', (character, message) => {
+    const secret = `se${character}cret`;
+    const place = '4:53 routes./mpesa/*.credentials.consumer_secret | routes./mpesa/*.credentials.consumer_secret';
+    expect(inFile(secret)).toEqual([`${place}: ${message}`]);
+    if (character !== '\0') expect(problemsOf(withSecret(JSON.stringify(secret)))[0]).toContain(message);
+    expect(problemsOf(withSecret('"${S}"'), { env: { S: secret } })[0]).toContain(message);
+  });
+
+  it('are not letters, emoji, newlines or a byte order mark at the start of a file', () => {
+    for (const text of ['\ufeffsecret', 'pässwörd', 'secret\r\n']) expect(inFile(text)).toEqual([]);
+  });
+
+  it('make a configuration file in UTF-16 a problem', () => {
+    const text = Buffer.from(mpesaWith(''), 'utf16le').toString('utf8');
+    expect(problemsOf(text)).toEqual([expect.stringContaining('as text in UTF-16 does; save it as UTF-8')]);
+  });
+});
+
 describe('references in a file', () => {
   it('are reported at the line and column of their value', () => {
     const text = mpesaWith('upstream: ${UPSTREAM}', 'headers:', '  x-a: "Key ${KEY}"');
