@@ -87,6 +87,7 @@ COMP_WORDS=(${typed}); COMP_CWORD=${words.length - 1}; _wakala; printf '%s\\n' "
     ['wakala check ', ['-c', '--config', '--listen', '--admin', '--json', '-h', '--help']],
     ['wakala check --listen ', []],
     ['wakala schema --j', []],
+    ['wakala doctor --c', ['--config', '--call']],
     ['wakala providers mp', ['mpesa']],
     ['wakala emulate jpay ', PROVIDERS],
     ['wakala emulate --fr', ['--free-ports']],
