@@ -1,4 +1,4 @@
-// Writes docs/configuration-reference.md: every key of the configuration, all of it from src/config/schema.ts.
+// Writes docs/configuration-reference.md: every key of the configuration, all of it from src/config/schema*.ts.
 // With `--check` it writes nothing, and exits with 1 if the file is out of date.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

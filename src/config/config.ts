@@ -1,7 +1,7 @@
 import type { ConnectOptions, TlsIdentity } from '../http/client/connect-options.ts';
 import type { Environment, HeaderRule, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
-import type { RouteSettings } from './schema.ts';
+import type { RouteSettings } from './schema-route.ts';
 import type { ListenAddress } from './values.ts';
 
 export type { AllowRule, ListenAddress } from './values.ts';
@@ -24,7 +24,7 @@ export interface Client {
   readonly routes: readonly string[] | undefined;
 }
 
-/** A resolved route: every reference is replaced, and every default filled in. RouteSettings are in schema.ts. */
+/** A resolved route: every reference is replaced, and every default filled in. RouteSettings are in schema-route.ts. */
 export interface RouteConfig extends RouteSettings {
   /** As in the file: `/mpesa/*`. */
   readonly name: string;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { configSchema } from './schema.ts';
 import { DURATION_PATTERN } from './values.ts';
 
-/** What `field` of schema.ts says about a key, on the node of that key. */
+/** What `field` of schema-fields.ts says about a key, on the node of that key. */
 interface Metadata {
   readonly description?: string;
   readonly default?: unknown;

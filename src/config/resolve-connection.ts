@@ -3,7 +3,7 @@ import { hostWithoutBrackets, isLoopbackName } from '../http/ip-address.ts';
 import { isFixed, type Provider, usesCertificate } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import type { FileModeContext } from './disk.ts';
-import type { RouteInput } from './schema.ts';
+import type { RouteInput } from './schema-route.ts';
 import type { Path } from './source.ts';
 import { readRouteTls } from './tls.ts';
 import { isLinkLocal, type Parsed } from './values.ts';

@@ -13,7 +13,9 @@ import type { Diagnostics } from './diagnostics.ts';
 import { type SegmentsByPath, Templates } from './interpolate.ts';
 import { type ConnectionContext, DefaultEgress, readConnections } from './resolve-connection.ts';
 import { neededFields, OAUTH2, readOAuth2, refuseOAuth2 } from './resolve-oauth2.ts';
-import { fallbackOf, type RouteInput, type RouteSettings, settingDefault, SETTINGS, token } from './schema.ts';
+import { fallbackOf } from './schema-fields.ts';
+import { type RouteInput, type RouteSettings, settingDefault, SETTINGS } from './schema-route.ts';
+import { token } from './schema-token.ts';
 import type { Path } from './source.ts';
 import {
   type ApiCredentials,

@@ -6,7 +6,8 @@ import { Secret } from '../secret.ts';
 import type { TlsFiles } from './config.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { checkFileMode, type FileModeContext, readError } from './disk.ts';
-import type { RouteTlsInput, TlsInput } from './schema.ts';
+import type { TlsInput } from './schema.ts';
+import type { RouteTlsInput } from './schema-route.ts';
 import type { Path } from './source.ts';
 
 const DAY_MS = 86_400_000;

@@ -19,14 +19,9 @@ import {
 } from '../providers/provider.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { Templates } from './interpolate.ts';
-import {
-  fallbackOf,
-  type RequestInput,
-  type ResponseInput,
-  type RouteInput,
-  token,
-  type TokenInput,
-} from './schema.ts';
+import { fallbackOf } from './schema-fields.ts';
+import type { RouteInput } from './schema-route.ts';
+import { type RequestInput, type ResponseInput, token, type TokenInput } from './schema-token.ts';
 import type { Path } from './source.ts';
 import { checkedUrl, headerError, isHeaderValue, pathError } from './values.ts';
 

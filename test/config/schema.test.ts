@@ -1,16 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { documentedSchema } from '../../src/config/json-schema.ts';
-import {
-  configSchema,
-  DEFAULTS,
-  duration,
-  fallbackOf,
-  field,
-  settingDefault,
-  SETTINGS,
-  size,
-} from '../../src/config/schema.ts';
+import { configSchema, DEFAULTS } from '../../src/config/schema.ts';
+import { duration, fallbackOf, field, size } from '../../src/config/schema-fields.ts';
+import { settingDefault, SETTINGS } from '../../src/config/schema-route.ts';
 import { valueAt } from '../../src/json.ts';
 import { mpesaRoute, mpesaWith, problemsOf, warningsOf } from './validate-text.ts';
 
