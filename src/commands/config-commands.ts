@@ -1,8 +1,8 @@
+import { clientCertificateOf } from '../config/certificates.ts';
 import type { AllowRule, ListenAddress, RouteConfig } from '../config/config.ts';
 import { jsonSchemaText } from '../config/json-schema.ts';
 import { validateConfig, type ValidatedConfig } from '../config/load.ts';
 import { settingDefault, SETTINGS } from '../config/schema-route.ts';
-import { clientCertificateOf } from '../config/tls.ts';
 import { formatDuration, formatSize } from '../config/values.ts';
 import { formatProblem } from '../errors.ts';
 import type { ConnectOptions } from '../http/client/connect-options.ts';

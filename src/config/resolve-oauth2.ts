@@ -1,5 +1,3 @@
-import { createPrivateKey, type X509Certificate } from 'node:crypto';
-import { createSecureContext } from 'node:tls';
 import { type Algorithm, ALGORITHMS, readSigningKey, type SigningKey } from '../client-assertion.ts';
 import type { TlsIdentity } from '../http/client/connect-options.ts';
 import { isLoopbackName } from '../http/ip-address.ts';
@@ -13,13 +11,13 @@ import type {
 } from '../providers/provider.ts';
 import { usesCertificate } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
+import { checkPair, checkUsable, EXPIRED_CLIENT, readCertificates, readUnencryptedKey } from './certificates.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { Templates } from './interpolate.ts';
 import { fallbackOf } from './schema-fields.ts';
 import type { RouteInput } from './schema-route.ts';
 import { oauth2, type OAuth2Input } from './schema-token.ts';
 import type { Path } from './source.ts';
-import { certificateError, certificatesIn, dateWarnings, errorCodeOf, keyError } from './tls.ts';
 import { checkedUrl } from './values.ts';
 
 interface OAuth2Context {
@@ -231,8 +229,9 @@ function algorithmFor(at: Path, written: Algorithm | undefined, signing: Signing
 function readClientCertificate(
   path: Path,
   { oauth2: { cert = '', key = '' } = {} }: RouteInput,
-  { report, emulated, nowMs }: KeyContext,
+  context: KeyContext,
 ): ClientCertificate | undefined {
+  const { report, emulated } = context;
   const at = [...path, 'oauth2'];
   const texts = { cert, key };
   const isWritten = (name: string) => report.keysAt(at).includes(name);
@@ -247,38 +246,23 @@ function readClientCertificate(
     cert: '`cert` is missing; add the certificate of the client, as PEM',
     key: '`key` is missing; add the private key of the certificate, as PEM',
   };
-  const errors = { cert: certificateError(cert), key: keyError(key) };
-  for (const name of ['cert', 'key'] as const) {
-    const isMissing = texts[name].trim() === '';
-    if (isMissing && !isWritten(name) && !emulated) report.problem(at, missing[name], name);
-    else if (!isMissing && !texts[name].includes('-----BEGIN')) {
-      report.problem([...at, name], 'must be PEM; to read it from a file, write `$' + '{file:/path}`');
-    } else if (!isMissing && errors[name] !== undefined) report.problem([...at, name], errors[name]);
+  const pemOf = (name: 'cert' | 'key') => {
+    const text = texts[name];
+    if (text.trim() === '') {
+      if (!isWritten(name) && !emulated) report.problem(at, missing[name], name);
+      return undefined;
+    }
+    if (text.includes('-----BEGIN')) return text;
+    report.problem([...at, name], 'must be PEM; to read it from a file, write `$' + '{file:/path}`');
+    return undefined;
+  };
+  const [certPem, keyPem] = [pemOf('cert'), pemOf('key')];
+  const certificates = certPem && readCertificates([...at, 'cert'], certPem, context, EXPIRED_CLIENT);
+  const privateKey = keyPem && readUnencryptedKey(at, keyPem, report);
+  if (certificates && privateKey && checkPair(at, certificates, privateKey, report)) {
+    checkUsable(at, { cert, key }, report);
   }
-  if (errors.cert === undefined && errors.key === undefined) checkPair(at, texts, report, nowMs);
   return { cert, key: new Secret(key) };
-}
-
-function checkPair(at: Path, { cert, key }: { cert: string; key: string }, report: Diagnostics, nowMs: number): void {
-  const read = certificatesIn(cert);
-  const all = read.filter((certificate): certificate is X509Certificate => certificate !== undefined);
-  if (all.length < read.length || all.length === 0) {
-    report.problem([...at, 'cert'], 'is damaged; get it from its issuer again');
-    return;
-  }
-  for (const warning of all.flatMap((each) => dateWarnings(each, nowMs, 'the server refuses it'))) {
-    report.warn([...at, 'cert'], warning);
-  }
-  const privateKey = createPrivateKey(key);
-  const [own, ...chain] = all;
-  if (own?.checkPrivateKey(privateKey) === true) {
-    const error = errorCodeOf(() => createSecureContext({ cert, key }));
-    if (error !== undefined) report.problem([...at, 'cert'], `cannot be used: ${error}`);
-  } else if (chain.some((certificate) => certificate.checkPrivateKey(privateKey))) {
-    report.problem([...at, 'cert'], 'the certificate that belongs to `key` must come first, before its chain');
-  } else {
-    report.problem([...at, 'key'], 'does not belong to the certificate in `cert`');
-  }
 }
 
 /** Reports other keys of the route that would describe the exchange too. */

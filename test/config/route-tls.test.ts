@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { clientCertificateOf } from '../../src/config/tls.ts';
+import { clientCertificateOf } from '../../src/config/certificates.ts';
 import { issue } from './certificate.ts';
 import { PFX, RC4_KEY } from './pfx.ts';
 import { mpesaWith, problemsOf, routeOf, type Surroundings, validateText, warningsOf } from './validate-text.ts';

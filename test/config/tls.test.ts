@@ -127,7 +127,7 @@ describe('a TLS file is a problem', () => {
     [
       '/tls/cert.pem',
       server.cert.replace(/\n.{20}/, '\nAAAAAAAAAAAAAAAAAAAA'),
-      `${CERT}certificate 1 of the file is damaged; get the file from its issuer again`,
+      `${CERT}certificate 1 is damaged; get it from its issuer again`,
     ],
     ['/tls/key.pem', '', `${KEY}contains no private key; it must be PEM, with \`-----BEGIN PRIVATE KEY-----\``],
     ['/tls/key.pem', server.cert, `${KEY}contains no private key; are \`cert\` and \`key\` swapped?`],
@@ -152,7 +152,7 @@ describe('a TLS file is a problem', () => {
     [
       '/tls/cert.pem',
       ca.cert + server.cert,
-      `${CERT}the certificate that belongs to \`key\` must come first in the file, before its chain`,
+      `${CERT}the certificate that belongs to \`key\` must come first, before its chain`,
     ],
     [
       '/tls/ca.pem',

@@ -4,7 +4,7 @@ import { createServer } from 'node:https';
 import { join } from 'node:path';
 import { TLSSocket } from 'node:tls';
 import { expect, it } from 'vitest';
-import { clientCertificateOf } from '../../src/config/tls.ts';
+import { clientCertificateOf } from '../../src/config/certificates.ts';
 import { Secret } from '../../src/secret.ts';
 import { issue, type Issued } from '../config/certificate.ts';
 import { PFX } from '../config/pfx.ts';
