@@ -13,23 +13,12 @@ import type { Diagnostics } from './diagnostics.ts';
 import { type SegmentsByPath, Templates } from './interpolate.ts';
 import { type ConnectionContext, DefaultEgress, readConnections } from './resolve-connection.ts';
 import { neededFields, OAUTH2, readOAuth2, refuseOAuth2 } from './resolve-oauth2.ts';
+import { type Hosts, readProvider } from './resolve-provider.ts';
 import { fallbackOf } from './schema-fields.ts';
 import { type RouteInput, type RouteSettings, settingDefault, SETTINGS } from './schema-route.ts';
 import { token } from './schema-token.ts';
 import type { Path } from './source.ts';
-import {
-  type ApiCredentials,
-  buildProvider,
-  type ExchangeContext,
-  exchangesOf,
-  headersOf,
-  loginPaths,
-  readRules,
-  responseHeadersOf,
-  tokenHeaderOf,
-  tokenQueryOf,
-  withResponseHeaders,
-} from './token-exchange.ts';
+import type { ExchangeContext } from './token-exchange.ts';
 import { checkedUrl, isHeaderValue, pathError } from './values.ts';
 
 /** `emulated`: emulators replace the hosts and the credentials, which may therefore be missing. */
@@ -221,8 +210,6 @@ function hasProvider(path: Path, input: RouteInput, builtIn: Provider | undefine
   return false;
 }
 
-type Hosts = Pick<RouteConfig, 'upstream' | 'authServer'>;
-
 function readHosts(
   path: Path,
   input: RouteInput,
@@ -258,40 +245,6 @@ function hasPlaceholder(path: Path, url: string, report: Diagnostics): boolean {
     : `\`{${name}}\` is not replaced in a base URL; write the value itself`;
   report.problem(path, text);
   return true;
-}
-
-/** A route before its provider is resolved. */
-interface UnresolvedRoute {
-  readonly path: Path;
-  readonly name: string;
-  readonly input: RouteInput;
-  /** The provider that the settings of the route change. Undefined if the route describes the exchange itself. */
-  readonly base: Provider | undefined;
-  readonly hosts: Hosts | undefined;
-}
-
-function readProvider(route: UnresolvedRoute, context: ExchangeContext): Provider | undefined {
-  const { path, name, input, base, hosts } = route;
-  const { report } = context;
-  const headers = headersOf([...path, 'headers'], base?.headers ?? [], input.headers ?? {}, context);
-  const tokenHeader = tokenHeaderOf(path, base?.tokenHeader, input, headers, report);
-  const tokenQuery = tokenQueryOf(path, input, report);
-  const api: ApiCredentials = { headers, tokenHeader, tokenQuery };
-  if (base !== undefined && isFixed(base.token)) {
-    for (const key of ['token', 'encoding', 'headers_from_token'] as const) {
-      const text = `\`${base.name}\` requests no token; remove \`${key}\`, or remove \`provider\``;
-      if (input[key] !== undefined) report.problem(path, text, key);
-    }
-    return { ...base, headers, ...(tokenHeader && { tokenHeader }), ...(tokenQuery && { tokenQuery }) };
-  }
-  const known = base === undefined || isFixed(base.token) ? undefined : base.token.response.headers;
-  const responseHeaders = responseHeadersOf(path, known, input, api, report);
-  const resolved = exchangesOf(path, base, input, context);
-  if (resolved === undefined || hosts === undefined) return undefined;
-  const exchanges = withResponseHeaders(resolved, responseHeaders);
-  const logins = loginPaths(exchanges, hosts.upstream, hosts.authServer);
-  const rules = readRules([...path, 'token'], input.token, report);
-  return buildProvider(base, { name, token: input.token, rules, loginPaths: logins }, exchanges, api);
 }
 
 const DEFAULT_TOKEN_TIMEOUT_MS = fallbackOf(token.shape.timeout);

@@ -1,21 +1,13 @@
-import { normalizeHeaderName } from '../http/header-list.ts';
-import { locationOf, relativePath } from '../http/url-path.ts';
-import { type JsonObject, type JsonScalar, type JsonValue, mapStrings, valueAt, withValueAt } from '../json.ts';
+import { type JsonObject, type JsonScalar, type JsonValue, mapStrings } from '../json.ts';
 import {
-  DEFAULT_TOKEN_HEADER,
   type Encoding,
   type Environment,
   type Exchange,
   type ExchangeRequest,
   type ExchangeResponse,
-  type HeaderRule,
   isFixed,
   type Provider,
   type ResponseRule,
-  type Samples,
-  type TokenHeader,
-  type TokenPath,
-  type TokenQueryParameter,
 } from '../providers/provider.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { Templates } from './interpolate.ts';
@@ -32,10 +24,7 @@ export interface ExchangeContext {
   readonly allowAddresses: readonly string[];
 }
 
-/** The name of a provider that only the `token` of a route describes. */
-const CUSTOM = 'custom';
-
-interface Exchanges {
+export interface Exchanges {
   readonly token: Exchange;
   readonly refresh: Exchange | undefined;
 }
@@ -118,64 +107,8 @@ function readRefresh(
   return readExchange(path, refresh, known, context, ['refresh_token']);
 }
 
-/** What API requests carry. */
-export interface ApiCredentials {
-  readonly headers: readonly HeaderRule[];
-  readonly tokenHeader: TokenHeader | undefined;
-  readonly tokenQuery: TokenQueryParameter | undefined;
-}
-
-/** The provider of a route: the settings of the route merged over the built-in provider, or over defaults. */
-export function buildProvider(
-  base: Provider | undefined,
-  route: {
-    readonly name: string;
-    readonly token: TokenInput | undefined;
-    readonly rules: Rules;
-    readonly loginPaths: readonly TokenPath[];
-  },
-  { token, refresh }: Exchanges,
-  { headers, tokenHeader, tokenQuery }: ApiCredentials,
-): Provider {
-  const deadToken = route.rules.deadToken ?? base?.deadToken ?? [{ status: 401 }];
-  const deniedToken = route.rules.deniedToken ?? base?.deniedToken;
-  const lifetimeMs = route.token?.default_lifetime;
-  const providerLifetimeS = base?.defaultLifetimeS ?? DEFAULT_LIFETIME_MS / 1000;
-  const defaultLifetimeS = lifetimeMs === undefined ? providerLifetimeS : lifetimeMs / 1000;
-  const made = generatedSamples(token.response, deadToken, defaultLifetimeS);
-  const samples = base && {
-    ...base.samples,
-    tokenResponse: withMapped(base.samples.tokenResponse, token.response),
-    ...(route.rules.deadToken && { deadTokenResponse: responseMatching(route.rules.deadToken) }),
-    ...(route.rules.deniedToken && { deniedResponse: responseMatching(route.rules.deniedToken) }),
-  };
-  return {
-    name: base?.name ?? CUSTOM,
-    title: base?.title ?? `Exchange of ${route.name}`,
-    sources: base?.sources ?? [],
-    traps: base?.traps ?? [],
-    ...(base?.hosts && { hosts: base.hosts }),
-    credentials: base?.credentials ?? [],
-    token,
-    ...(refresh && { refresh }),
-    defaultLifetimeS,
-    deadToken,
-    ...(deniedToken && { deniedToken }),
-    ...(tokenHeader && { tokenHeader }),
-    ...(tokenQuery && { tokenQuery }),
-    headers,
-    tokenPaths: [...(base?.tokenPaths ?? []), ...route.loginPaths.filter((login) => !hasPath(base, login))],
-    ...(base?.readOnlyCall && { readOnlyCall: base.readOnlyCall }),
-    samples: samples ?? made,
-  };
-}
-
-function hasPath(base: Provider | undefined, { method, path }: TokenPath): boolean {
-  return base?.tokenPaths.some((known) => known.method === method && known.path === path) ?? false;
-}
-
 /** Undefined if the route has none. */
-interface Rules {
+export interface Rules {
   readonly deadToken: readonly ResponseRule[] | undefined;
   readonly deniedToken: readonly ResponseRule[] | undefined;
 }
@@ -209,7 +142,6 @@ interface ExchangeInput {
   readonly response?: ResponseInput | undefined;
 }
 
-const DEFAULT_LIFETIME_MS = fallbackOf(token.shape.default_lifetime);
 const DEFAULT_METHOD = fallbackOf(token.shape.request.unwrap().shape.method);
 const ENCODINGS: readonly Encoding[] = ['json', 'form', 'multipart'];
 
@@ -389,170 +321,3 @@ function readResponse(
 
 /** Where a token that is the whole body is stored while the response is read. */
 const DEFAULT_TOKEN_FIELD = 'access_token';
-
-const AUTHORIZATION = 'authorization';
-
-/** The header that carries the token: the route's or else the provider's. Undefined: `Authorization: Bearer`. */
-export function tokenHeaderOf(
-  path: Path,
-  base: TokenHeader | undefined,
-  { token_header: input }: RouteInput,
-  headers: readonly HeaderRule[],
-  report: Diagnostics,
-): TokenHeader | undefined {
-  if (input === undefined) return base;
-  const at = [...path, 'token_header'];
-  const { name = base?.name ?? DEFAULT_TOKEN_HEADER.name } = input;
-  const scheme = input.scheme ?? (isAuthorization(name) ? DEFAULT_TOKEN_HEADER.scheme : '');
-  if (report.keysAt(at).length === 0) report.problem(at, 'is empty; set the `name` of a header', 'name');
-  const error = isAuthorization(name) ? undefined : headerError(name);
-  if (error !== undefined) report.problem([...at, 'name'], error);
-  else if (headers.some((rule) => normalizeHeaderName(rule.name) === normalizeHeaderName(name))) {
-    report.problem([...at, 'name'], 'is also set under `headers`; remove it there');
-  }
-  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]*$/.test(scheme)) {
-    report.problem([...at, 'scheme'], 'must be one word such as `Bearer`, or empty; Wakala adds the space after it');
-  }
-  return { name, scheme };
-}
-
-/** The query parameter that carries the token. */
-export function tokenQueryOf(
-  path: Path,
-  { token_query: name, token_header: header }: RouteInput,
-  report: Diagnostics,
-): TokenQueryParameter | undefined {
-  if (name === undefined) return undefined;
-  if (!/^[\w.~-]{1,100}$/.test(name)) {
-    report.problem([...path, 'token_query'], 'must be a name of letters, digits, `_`, `-`, `.` and `~`');
-  }
-  return { name, withHeader: header !== undefined };
-}
-
-function isAuthorization(name: string): boolean {
-  return name.toLowerCase() === AUTHORIZATION;
-}
-
-/** Paths into the token response, by the header that each one fills: the route's, merged over the provider's. */
-export function responseHeadersOf(
-  path: Path,
-  base: Readonly<Record<string, string>> | undefined,
-  { headers_from_token: input }: RouteInput,
-  taken: { readonly headers: readonly HeaderRule[]; readonly tokenHeader: TokenHeader | undefined },
-  report: Diagnostics,
-): Readonly<Record<string, string>> | undefined {
-  if (input === undefined) return base;
-  const at = [...path, 'headers_from_token'];
-  const seen = new Set<string>();
-  const nameError = (name: string) => {
-    if (headerError(name) !== undefined) return headerError(name);
-    if (seen.has(normalizeHeaderName(name)))
-      return 'occurs twice (case and `_` for `-` make no difference); remove one';
-    if (normalizeHeaderName(name) === normalizeHeaderName((taken.tokenHeader ?? DEFAULT_TOKEN_HEADER).name))
-      return 'carries the token; choose another header';
-    const isSet = taken.headers.some((rule) => normalizeHeaderName(rule.name) === normalizeHeaderName(name));
-    return isSet ? 'is also set under `headers`; keep one' : undefined;
-  };
-  for (const [name, value] of Object.entries(input)) {
-    const error = nameError(name);
-    seen.add(normalizeHeaderName(name));
-    if (error !== undefined) report.problem(at, `\`${name}\`: ${error}`, name);
-    if (value.split('.').some((part) => part === '')) {
-      report.problem([...at, name], 'must be a dotted path into the token response, such as `data.app_code`');
-    }
-  }
-  const kept = Object.entries(base ?? {}).filter(([name]) => !seen.has(normalizeHeaderName(name)));
-  return { ...Object.fromEntries(kept), ...input };
-}
-
-const LIFETIME_S = 3600;
-const REFRESH_LIFETIME_S = 86_400;
-
-/** Sample responses of a service that only `token` describes, for its emulator. */
-function generatedSamples(
-  response: ExchangeResponse,
-  deadToken: readonly ResponseRule[],
-  defaultLifetimeS: number,
-): Samples {
-  const saysLifetime = response.expiresIn !== undefined || response.expiresAt !== undefined;
-  return {
-    tokenResponse: withMapped({}, response),
-    tokenFormat: 'opaque',
-    accessLifetimeS: saysLifetime ? LIFETIME_S : defaultLifetimeS,
-    ...(response.refreshToken !== undefined && { refreshLifetimeS: REFRESH_LIFETIME_S }),
-    deniedResponse: { status: 401, body: { error: 'invalid_client' } },
-    deadTokenResponse: responseMatching(deadToken),
-    call: { method: 'GET', path: '/' },
-  };
-}
-
-/** The sample with a value at every path that the mapping reads. */
-function withMapped(sample: JsonObject, response: ExchangeResponse): JsonObject {
-  const wanted: [path: string | undefined, value: string | number][] = [
-    [response.accessToken, ''],
-    [response.refreshToken, ''],
-    [response.expiresIn, LIFETIME_S],
-    [response.expiresAt, 0],
-    ...Object.entries(response.headers ?? {}).map(([name, path]): [string, string] => [path, `emulated-${name}`]),
-  ];
-  return wanted.reduce<JsonObject>(
-    (made, [path, value]) =>
-      path === undefined || valueAt(made, path) !== undefined ? made : withValueAt(made, path, value),
-    sample,
-  );
-}
-
-/** A response that the first rule matches. */
-function responseMatching([rule]: readonly ResponseRule[]): Samples['deadTokenResponse'] {
-  const fields = Object.entries(rule?.body ?? { error: 'invalid_token' });
-  return {
-    status: rule?.status ?? 401,
-    body: fields.reduce<JsonObject>((body, [path, value]) => withValueAt(body, path, value), {}),
-  };
-}
-
-/** The exchanges, with the headers that their responses fill. */
-export function withResponseHeaders(
-  { token, refresh }: Exchanges,
-  headers: Readonly<Record<string, string>> | undefined,
-): Exchanges {
-  if (headers === undefined) return { token, refresh };
-  const withHeaders = (exchange: Exchange): Exchange => ({ ...exchange, response: { ...exchange.response, headers } });
-  return { token: withHeaders(token), refresh: refresh && withHeaders(refresh) };
-}
-
-/**
- * The paths of the exchanges below the API, which clients can call through the route. One with a percent escape gets no
- * placeholder response here; the proxy refuses it in any spelling.
- */
-export function loginPaths({ token, refresh }: Exchanges, upstream: string, authServer: string): TokenPath[] {
-  const logins = [token, refresh].flatMap((exchange) => {
-    if (exchange === undefined) return [];
-    const { method, path } = exchange.request;
-    const url = path.startsWith('/') ? `${authServer}${path}` : path;
-    const relative = URL.canParse(url) ? relativePath(locationOf(upstream), locationOf(url)) : undefined;
-    return relative === undefined || relative === '' || relative.includes('%') ? [] : [{ method, path: relative }];
-  });
-  const [login, next] = logins;
-  return login?.path === next?.path && login?.method === next?.method ? logins.slice(0, 1) : logins;
-}
-
-/** The headers of API requests. Those of the route replace those of the provider with the same name. */
-export function headersOf(
-  path: Path,
-  base: readonly HeaderRule[],
-  input: Readonly<Record<string, string>>,
-  { report, templates }: ExchangeContext,
-): HeaderRule[] {
-  const seen = new Set<string>();
-  const own = Object.entries(input).map(([name, value]): HeaderRule => {
-    const twice = seen.has(name.toLowerCase()) ? 'occurs twice (case makes no difference); remove one' : undefined;
-    seen.add(name.toLowerCase());
-    const error = headerError(name) ?? twice;
-    if (error !== undefined) report.problem(path, `\`${name}\`: ${error}`, name);
-    else if (!isHeaderValue(value))
-      report.problem([...path, name], 'contains a character that a header cannot carry; remove it');
-    return { name, value: templates.text([...path, name], value), mode: 'set' };
-  });
-  return [...base.filter((rule) => !seen.has(rule.name.toLowerCase())), ...own];
-}
