@@ -12,14 +12,31 @@ export class ContentError extends Error {
   }
 }
 
-type Decode = (bytes: Uint8Array, options: { readonly maxOutputLength: number }) => Buffer;
+interface DecodeOptions {
+  readonly maxOutputLength: number;
+  /** Undefined: an incomplete body is an error. */
+  readonly finishFlush?: number;
+}
 
-const CODINGS: Readonly<Record<string, Decode>> = {
-  gzip: zlib.gunzipSync,
-  'x-gzip': zlib.gunzipSync,
-  deflate: (bytes, options) => (hasZlibHeader(bytes) ? zlib.inflateSync : zlib.inflateRawSync)(bytes, options),
-  br: zlib.brotliDecompressSync,
-  zstd: zlib.zstdDecompressSync,
+interface Coding {
+  readonly decode: (bytes: Uint8Array, options: DecodeOptions) => Buffer;
+  /** The `finishFlush` that returns what an incomplete body has. */
+  readonly partialFlush: number;
+}
+
+const { Z_SYNC_FLUSH, BROTLI_OPERATION_FLUSH, ZSTD_e_flush } = zlib.constants;
+
+const GZIP: Coding = { decode: zlib.gunzipSync, partialFlush: Z_SYNC_FLUSH };
+
+const CODINGS: Readonly<Record<string, Coding>> = {
+  gzip: GZIP,
+  'x-gzip': GZIP,
+  deflate: {
+    decode: (bytes, options) => (hasZlibHeader(bytes) ? zlib.inflateSync : zlib.inflateRawSync)(bytes, options),
+    partialFlush: Z_SYNC_FLUSH,
+  },
+  br: { decode: zlib.brotliDecompressSync, partialFlush: BROTLI_OPERATION_FLUSH },
+  zstd: { decode: zlib.zstdDecompressSync, partialFlush: ZSTD_e_flush },
 };
 
 /** No coding, and names that servers send by mistake for a body without one. */
@@ -35,24 +52,74 @@ const MAX_CODINGS = 4;
  * @throws ContentError
  */
 export function decodeContent(body: Buffer, codings: string | undefined, maxBytes: number): Buffer {
-  if (codings === undefined || body.length === 0) return body;
+  if (body.length === 0) return body;
+  return codingsIn(codings).reduceRight((bytes, coding) => decodeOne(bytes, coding, maxBytes), body);
+}
+
+/**
+ * Decodes a body as far as possible, also if it is incomplete or longer than `maxBytes` when decoded.
+ * @returns undefined if nothing of it can be decoded
+ */
+export function decodeBeginning(
+  body: Buffer,
+  codings: string | undefined,
+  maxBytes: number,
+): { readonly bytes: Buffer; readonly isCut: boolean } | undefined {
+  try {
+    return { bytes: decodeContent(body, codings, maxBytes), isCut: false };
+  } catch {
+    // Incomplete, too long, or not in these codings.
+  }
+  try {
+    const decode = (bytes: Buffer, coding: string) => decodeBeginningOf(bytes, coding, maxBytes);
+    return { bytes: codingsIn(codings).reduceRight(decode, body), isCut: true };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The codings in the order in which they were applied, without those that change nothing. */
+function codingsIn(codings = ''): string[] {
   const applied = codings
     .split(',')
     .map((coding) => coding.trim().toLowerCase())
     .filter((coding) => !NO_CODINGS.has(coding));
   if (applied.length > MAX_CODINGS) throw contentError('unknown_coding', codings);
-  return applied.reduceRight((bytes, coding) => decodeOne(bytes, coding, maxBytes), body);
+  return applied;
 }
 
 function decodeOne(bytes: Buffer, coding: string, maxOutputLength: number): Buffer {
-  const decode = Object.hasOwn(CODINGS, coding) ? CODINGS[coding] : undefined;
-  if (decode === undefined) throw contentError('unknown_coding', coding);
+  const { decode } = codingOf(coding);
   try {
     return decode(bytes, { maxOutputLength });
   } catch (error) {
-    const isTooLong = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';
-    throw contentError(isTooLong ? 'too_long' : 'broken', coding);
+    throw contentError(isTooLong(error) ? 'too_long' : 'broken', coding);
   }
+}
+
+/** zlib returns nothing of a result that is too long. So this decodes a half of the body, a quarter, and so on. */
+function decodeBeginningOf(bytes: Buffer, coding: string, maxOutputLength: number): Buffer {
+  const { decode, partialFlush } = codingOf(coding);
+  for (let { length } = bytes; length > 0; length = Math.floor(length / 2)) {
+    try {
+      const decoded = decode(bytes.subarray(0, length), { maxOutputLength, finishFlush: partialFlush });
+      if (decoded.length > 0) return decoded;
+      break;
+    } catch (error) {
+      if (!isTooLong(error)) break;
+    }
+  }
+  throw contentError('broken', coding);
+}
+
+function codingOf(name: string): Coding {
+  const coding = Object.hasOwn(CODINGS, name) ? CODINGS[name] : undefined;
+  if (coding === undefined) throw contentError('unknown_coding', name);
+  return coding;
+}
+
+function isTooLong(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';
 }
 
 function contentError(kind: ContentProblem['kind'], coding: string): ContentError {

@@ -1,4 +1,4 @@
-import { constants, gunzipSync } from 'node:zlib';
+import { decodeBeginning } from '../http/content-decoding.ts';
 import { UNMASKED_HEADERS } from '../http/header-list.ts';
 import { CUT, HIDDEN, isOpaque, isSecretName, maskedText, unescaped } from './mask-text.ts';
 
@@ -8,8 +8,11 @@ const MAX_SHOWN_LENGTH = 512;
 /** Largest number of shown header lines of a message. */
 const MAX_HEADER_LINES = 200;
 
-/** Largest part of a body that is decompressed or shown. */
+/** Largest part of a body that is shown. */
 const MAX_BODY_BYTES = 64 * 1024;
+
+/** Largest part of a body that is decoded and searched for secrets. A secret may end behind the part that is shown. */
+const MAX_DECODED_BYTES = 1024 * 1024;
 
 /** JSON below this depth is not shown, because its indentation would be much longer than the body. */
 const MAX_DEPTH = 64;
@@ -92,20 +95,34 @@ function split(text: string, separator: string): string[] {
   return end === -1 ? [text] : [text.slice(0, end), text.slice(end + 1)];
 }
 
+interface BodyContext {
+  /** The `Content-Encoding`. */
+  readonly codings?: string | undefined;
+  /** The bytes are the beginning of a longer body. */
+  readonly isCut?: boolean;
+  /** Removes known secrets. */
+  readonly redact?: (text: string) => string;
+}
+
 /**
  * Hides the values of secret fields, tokens, and phone and card numbers in a body of any format. At most 64 KiB are
  * shown.
- * @param encoding the Content-Encoding
- * @param isCut the bytes are the beginning of a longer body
  */
-export function maskedBody(bytes: Uint8Array, encoding: string | undefined, isCut = false): string {
-  const decoded = encoding?.toLowerCase() === 'gzip' ? decompressed(bytes, isCut) : { bytes, isCut };
-  const text = new TextDecoder().decode(decoded.bytes, { stream: decoded.isCut });
-  if (/[\u0000-\u0008\u000e-\u001f\ufffd]/.test(text)) return `${bytes.length} bytes that are no text`;
-  const json = decoded.isCut ? undefined : parsed(text);
+export function maskedBody(body: Buffer, { codings, isCut = false, redact = unchanged }: BodyContext = {}): string {
+  const decoded = decodeBeginning(body, codings, MAX_DECODED_BYTES) ?? { bytes: body, isCut: false };
+  const redacted = Buffer.from(redact(decoded.bytes.toString('latin1')), 'latin1');
+  const bytes = redacted.subarray(0, MAX_BODY_BYTES);
+  const isBeginning = isCut || decoded.isCut || bytes.length < redacted.length;
+  const text = new TextDecoder().decode(bytes, { stream: isBeginning });
+  if (/[\u0000-\u0008\u000e-\u001f\ufffd]/.test(text)) return `${body.length} bytes that are no text`;
+  const json = isBeginning ? undefined : parsed(text);
   const shown =
-    json === undefined ? maskedText(text, { isCut: decoded.isCut }) : JSON.stringify(maskedJson(json, 0), null, 2);
+    json === undefined ? maskedText(text, { isCut: isBeginning }) : JSON.stringify(maskedJson(json, 0), null, 2);
   return shown.length > MAX_BODY_BYTES ? `${shown.slice(0, MAX_BODY_BYTES)}\n${CUT}` : shown;
+}
+
+function unchanged(text: string): string {
+  return text;
 }
 
 function parsed(text: string): unknown {
@@ -134,23 +151,4 @@ function maskedNumber(value: number): unknown {
   const text = String(value);
   const shown = maskedText(text);
   return shown === text ? value : shown;
-}
-
-/** The first 64 KiB of a decompressed gzip body, or the body itself if it is not gzip. */
-function decompressed(bytes: Uint8Array, isCut: boolean): { readonly bytes: Uint8Array; readonly isCut: boolean } {
-  const options = { maxOutputLength: MAX_BODY_BYTES };
-  try {
-    return { bytes: gunzipSync(bytes, options), isCut };
-  } catch {
-    // The body is truncated, or too large when decompressed. zlib returns no partial output, so decompress a part.
-  }
-  for (let { length } = bytes; length > 0; length = Math.floor(length / 2)) {
-    try {
-      const part = gunzipSync(bytes.subarray(0, length), { ...options, finishFlush: constants.Z_SYNC_FLUSH });
-      return part.length === 0 ? { bytes, isCut } : { bytes: part, isCut: true };
-    } catch (error) {
-      if (!(error instanceof RangeError)) break;
-    }
-  }
-  return { bytes, isCut };
 }

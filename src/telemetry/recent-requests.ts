@@ -1,5 +1,6 @@
+import { combinedHeaderValue } from '../http/header-list.ts';
 import { maskedBody, maskedHeaders, maskedPath, maskedQuery } from './mask.ts';
-import { KEPT_BYTES, RequestRecord } from './request-record.ts';
+import { RequestRecord } from './request-record.ts';
 
 /** A recorded request, with the text of the client masked and cut. */
 export type RecordedRequest = Readonly<
@@ -158,18 +159,26 @@ function maskedRequest(record: RequestRecord): RecordedRequest {
 /** Exported for tests. */
 export function maskedDetails(record: RequestRecord): RecordedDetails {
   const { bodies, requestHeaders, requestBytes, responseHeaders, responseBytes } = record;
+  const redact = (text: string) => record.redacted(text);
   return {
     ...maskedRequest(record),
-    request: maskedMessage(requestHeaders, bodies?.request, requestBytes),
-    response: maskedMessage(responseHeaders, bodies?.response, responseBytes),
+    request: maskedMessage(requestHeaders, bodies?.request, requestBytes, redact),
+    response: maskedMessage(responseHeaders, bodies?.response, responseBytes, redact),
   };
 }
 
-function maskedMessage(headers: readonly string[], bytes: Uint8Array | undefined, size: number): RecordedMessage {
+function maskedMessage(
+  headers: readonly string[],
+  bytes: Buffer | undefined,
+  size: number,
+  redact: (text: string) => string,
+): RecordedMessage {
   if (bytes === undefined) return { headers: maskedHeaders(headers), body: undefined };
-  const at = headers.findIndex((text, i) => i % 2 === 0 && text.toLowerCase() === 'content-encoding');
-  // Redaction may have changed the length of the kept part.
-  const cut = Math.max(0, size - KEPT_BYTES);
-  const text = maskedBody(bytes, at === -1 ? undefined : headers[at + 1], cut > 0);
+  const cut = size - bytes.length;
+  const text = maskedBody(bytes, {
+    codings: combinedHeaderValue(headers, 'content-encoding'),
+    isCut: cut > 0,
+    redact,
+  });
   return { headers: maskedHeaders(headers), body: { text, cut } };
 }

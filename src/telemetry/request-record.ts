@@ -1,4 +1,3 @@
-import { constants, gunzipSync } from 'node:zlib';
 import type { ErrorCode, Outcome, Reason } from '../errors.ts';
 import { ByteBuffer } from '../http/byte-buffer.ts';
 import type { Redaction } from '../redaction.ts';
@@ -9,14 +8,11 @@ export type TokenUse = (typeof TOKEN_USES)[number];
 export const TOKEN_USES = ['cached', 'fetched', 'replayed', 'not-replayed'] as const;
 
 /** Largest part of a body that is kept for the inspector. Bytes. */
-export const KEPT_BYTES = 16 * 1024;
-
-/** A gzip body is searched for secrets up to this decompressed size. Bytes. */
-const MAX_DECODED = 1024 * 1024;
+const KEPT_BYTES = 16 * 1024;
 
 interface KeptBodies {
-  readonly request: Uint8Array;
-  readonly response: Uint8Array;
+  readonly request: Buffer;
+  readonly response: Buffer;
 }
 
 /** One attempt to send a request. Times are milliseconds of `performance.now`; 0: it did not happen. */
@@ -79,6 +75,7 @@ export class RequestRecord {
   #bodies: { readonly request: ByteBuffer; readonly response: ByteBuffer } | undefined;
 
   #redaction: Redaction | undefined;
+  #isRedacted = false;
 
   constructor(requestId: string, method: string, requestHeaders: readonly string[]) {
     this.requestId = requestId;
@@ -100,21 +97,16 @@ export class RequestRecord {
     return this.#redaction === undefined ? text : this.#redaction.redact(text);
   }
 
-  /** Removes the secrets from everything that is kept. To be called before it is shown. */
+  /** Removes the secrets from the kept texts. To be called before they are shown. Bodies stay as they were sent. */
   redact(): void {
-    const redaction = this.#redaction;
-    if (redaction === undefined) return;
-    const redact = (text: string) => redaction.redact(text);
+    if (this.#redaction === undefined || this.#isRedacted) return;
+    const redact = (text: string) => this.redacted(text);
     this.requestId = redact(this.requestId);
     this.path = this.path && redact(this.path);
     this.query = redact(this.query);
     this.requestHeaders = this.requestHeaders.map(redact);
     this.responseHeaders = this.responseHeaders.map(redact);
-    if (this.bodies !== undefined) {
-      const { request, response } = this.bodies;
-      this.bodies = { request: redactedBody(request, redaction), response: redactedBody(response, redaction) };
-    }
-    this.#redaction = undefined;
+    this.#isRedacted = true;
   }
 
   get keepsBodies(): boolean {
@@ -165,6 +157,7 @@ export class RequestRecord {
     this.requestHeaders = withHeaders ? from.requestHeaders : NONE;
     this.responseHeaders = withHeaders ? from.responseHeaders : NONE;
     this.#redaction = from.#redaction;
+    this.#isRedacted = from.#isRedacted;
     this.#copyAttempts(from.attempts);
     return this;
   }
@@ -201,20 +194,4 @@ const NONE: readonly string[] = [];
 
 function keepBytes(kept: ByteBuffer, chunk: Buffer): void {
   if (kept.length < KEPT_BYTES) kept.append(chunk.subarray(0, KEPT_BYTES - kept.length));
-}
-
-/** A gzip body with a secret is kept decompressed, so that the secret can be removed. */
-function redactedBody(body: Uint8Array, redaction: Redaction): Uint8Array {
-  const text = Buffer.from(gunzipped(body)).toString('latin1');
-  return redaction.isIn(text) ? Buffer.from(redaction.redact(text), 'latin1') : body;
-}
-
-/** Decompresses gzip, also if it is incomplete. Other bodies are returned unchanged. */
-function gunzipped(body: Uint8Array): Uint8Array {
-  if (body[0] !== 0x1f || body[1] !== 0x8b) return body;
-  try {
-    return gunzipSync(body, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: MAX_DECODED });
-  } catch {
-    return body;
-  }
 }

@@ -92,9 +92,9 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   maskedQuery: (text) => maskedQuery(`?${text}`),
   'maskedHeaders, one line': (text) => maskedHeaders(['user-agent', text, text, text]),
   'maskedHeaders, many lines': (text) => maskedHeaders(lines('accept', text, 4)),
-  maskedBody: (text) => maskedBody(Buffer.from(text), undefined),
-  'maskedBody of JSON': (text) => maskedBody(Buffer.from(JSON.stringify({ a: text, [text]: 1 })), undefined),
-  'maskedBody, compressed': (text) => maskedBody(gzipSync(text), 'gzip'),
+  maskedBody: (text) => maskedBody(Buffer.from(text)),
+  'maskedBody of JSON': (text) => maskedBody(Buffer.from(JSON.stringify({ a: text, [text]: 1 }))),
+  'maskedBody, compressed': (text) => maskedBody(gzipSync(text), { codings: 'gzip' }),
   prettyLine: (text) =>
     prettyLine(JSON.stringify({ level: 'info', time: '', event: 'request_finished', path: text, odd: text }), {
       colour: true,

@@ -1,4 +1,4 @@
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import {
   maskedBody,
@@ -206,7 +206,7 @@ describe('names of fields', () => {
 });
 
 describe('bodies', () => {
-  const shown = (value: unknown) => JSON.parse(maskedBody(Buffer.from(JSON.stringify(value)), undefined)) as unknown;
+  const shown = (value: unknown) => JSON.parse(maskedBody(Buffer.from(JSON.stringify(value)))) as unknown;
 
   it('hide secret fields, phone numbers and tokens of JSON, at any depth', () => {
     const body = {
@@ -257,7 +257,7 @@ describe('bodies', () => {
     ],
     ['', ''],
   ])('of other formats, or cut, hide them too: %s', (text, masked) => {
-    expect(maskedBody(Buffer.from(text), undefined)).toBe(masked);
+    expect(maskedBody(Buffer.from(text))).toBe(masked);
   });
 
   describe('of cut JSON', () => {
@@ -280,8 +280,8 @@ describe('bodies', () => {
     const LEAKS = /canary|7171|"717"|%34%37%31|eyJhI/;
 
     it('hide what they hide when complete', () => {
-      const whole = maskedBody(Buffer.from(text), undefined);
-      const cut = maskedBody(Buffer.from(text.slice(0, -1)), undefined, true);
+      const whole = maskedBody(Buffer.from(text));
+      const cut = maskedBody(Buffer.from(text.slice(0, -1)), { isCut: true });
       expect(whole).not.toMatch(LEAKS);
       expect(cut).not.toMatch(LEAKS);
       for (const kept of ['"amount":', '"end":', 'https://', 'shop.example/', 'nested']) {
@@ -291,33 +291,48 @@ describe('bodies', () => {
 
     it('hide secrets wherever they are cut', () => {
       for (let length = 1; length < text.length; length++) {
-        const cut = maskedBody(Buffer.from(text.slice(0, length)), undefined, true);
+        const cut = maskedBody(Buffer.from(text.slice(0, length)), { isCut: true });
         expect(cut.replace('[cut]', '')).not.toMatch(LEAKS);
       }
     });
   });
 
   it('that are cut within a number or a word are shown without it', () => {
-    expect(maskedBody(Buffer.from('Paid by 2547123'), undefined, true)).toBe('Paid by [cut]');
-    expect(maskedBody(Buffer.from(`Paid with ${TOKEN.slice(0, 30)}`), undefined, true)).toBe('Paid with [cut]');
-    expect(maskedBody(Buffer.from('Shillings, é').subarray(0, -1), undefined, true)).toBe('Shillings, [cut]');
+    expect(maskedBody(Buffer.from('Paid by 2547123'), { isCut: true })).toBe('Paid by [cut]');
+    expect(maskedBody(Buffer.from(`Paid with ${TOKEN.slice(0, 30)}`), { isCut: true })).toBe('Paid with [cut]');
+    expect(maskedBody(Buffer.from('Shillings, é').subarray(0, -1), { isCut: true })).toBe('Shillings, [cut]');
   });
 
-  it('are decompressed, and only counted if they are binary', () => {
-    expect(maskedBody(gzipSync('{"pin":"1234"}'), 'gzip')).toBe('{\n  "pin": "[redacted]"\n}');
-    expect(maskedBody(Buffer.from([0, 1, 2, 3]), undefined)).toBe('4 bytes that are no text');
-    expect(maskedBody(gzipSync('hello').subarray(0, 10), 'gzip')).toBe('10 bytes that are no text');
+  it('are only counted if they are binary, or cannot be decoded', () => {
+    expect(maskedBody(Buffer.from([0, 1, 2, 3]))).toBe('4 bytes that are no text');
+    expect(maskedBody(gzipSync('hello').subarray(0, 10), { codings: 'gzip' })).toBe('10 bytes that are no text');
   });
 
-  it('are decompressed as far as possible if they are cut', () => {
-    const zipped = gzipSync(Array.from({ length: 1000 }, (_, i) => `line ${i * 7919}`).join(', '));
-    const shown = maskedBody(zipped.subarray(0, 1000), 'gzip', true);
-    expect(shown).toMatch(/^line 0, line 7919, .*\[cut\]$/);
+  it.each([
+    ['gzip', gzipSync],
+    ['deflate', deflateSync],
+    ['br', brotliCompressSync],
+    ['zstd', zstdCompressSync],
+    ['gzip, br', (text: string) => brotliCompressSync(gzipSync(text))],
+  ])('are decoded from %s, as far as possible if they are cut', (codings, encode) => {
+    expect(maskedBody(encode('{"pin":"1234"}'), { codings })).toBe('{\n  "pin": "[redacted]"\n}');
+    const encoded = encode(Array.from({ length: 20_000 }, (_, i) => `line ${i * 7919}`).join(', '));
+    const shown = maskedBody(encoded.subarray(0, -1000), { codings, isCut: true });
+    expect(shown).toMatch(/^line 0, line 7919, .*\[cut\]$/s);
+  });
+
+  it('have no secret, also if it is in a body that is longer than 1 MiB when decoded, or behind the end', () => {
+    const secret = 'the real token of this route';
+    const redact = (text: string) => text.replaceAll(secret, '[redacted]');
+    const long = gzipSync(`${secret} ${'a b '.repeat(500_000)}`);
+    expect(maskedBody(long, { codings: 'gzip', redact }).slice(0, 14)).toBe('[redacted] a b');
+    const atTheEnd = `${'a b '.repeat(16 * 1024 - 2)}${secret}`;
+    expect(maskedBody(Buffer.from(atTheEnd), { redact })).not.toContain('the real');
   });
 
   it('are limited to 64 KiB after decompression', () => {
     for (const bytes of [100_000, 100_000_000]) {
-      const shown = maskedBody(gzipSync(Buffer.alloc(bytes, 'a b ')), 'gzip');
+      const shown = maskedBody(gzipSync(Buffer.alloc(bytes, 'a b ')), { codings: 'gzip' });
       expect(shown.length).toBeGreaterThan(16 * 1024);
       expect(shown.length).toBeLessThanOrEqual(64 * 1024 + 6);
       expect(shown).toMatch(/\[cut\]$/);
@@ -326,8 +341,8 @@ describe('bodies', () => {
 
   it('do not grow when they are nested deeply', () => {
     const deep = '['.repeat(8192) + ']'.repeat(8192);
-    expect(maskedBody(Buffer.from(deep), undefined).length).toBeLessThan(64 * 1024);
+    expect(maskedBody(Buffer.from(deep)).length).toBeLessThan(64 * 1024);
     const wide = `${'['.repeat(60)}${'0,'.repeat(8000)}0${']'.repeat(60)}`;
-    expect(maskedBody(Buffer.from(wide), undefined)).toMatch(/\n\[cut\]$/);
+    expect(maskedBody(Buffer.from(wide))).toMatch(/\n\[cut\]$/);
   });
 });

@@ -1,4 +1,4 @@
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { Redaction } from '../../src/redaction.ts';
 import { RecentRequests } from '../../src/telemetry/recent-requests.ts';
@@ -38,11 +38,14 @@ describe('RequestRecord', () => {
     const basic = Buffer.from(`user:${secret}`).toString('base64');
     const record = recordOf({
       ...{ requestId: `id-${secret}`, path: `/pay/${secret}`, query: `?q=${encodeURIComponent(secret)}&p=%72` },
-      ...{ requestHeaders: ['user-agent', `curl ${secret}`], responseHeaders: ['server', basic] },
+      ...{
+        requestHeaders: ['user-agent', `curl ${secret}`, 'content-encoding', 'br'],
+        responseHeaders: ['server', basic],
+      },
     });
     record.redaction = new Redaction([secret]);
     record.keepBodies();
-    record.onRequestBytes(gzipSync(`{"note":"${secret}","amount":1}`));
+    record.onRequestBytes(brotliCompressSync(`{"note":"${secret}","amount":1}`));
     record.onResponseBytes(Buffer.from(`{"note":"${secret}","amount":2}`));
     expect(record.redacted(`/pay/${secret}`)).toBe('/pay/[redacted]');
     const requests = new RecentRequests(1);
@@ -53,7 +56,10 @@ describe('RequestRecord', () => {
       ]);
     }
     const details = requests.details(1);
-    expect(details?.request.headers).toEqual([['user-agent', 'curl [redacted]']]);
+    expect(details?.request.headers).toEqual([
+      ['user-agent', 'curl [redacted]'],
+      ['content-encoding', 'br'],
+    ]);
     expect(details?.response.headers).toEqual([['server', '[redacted]']]);
     expect(JSON.parse(details?.request.body?.text ?? '')).toEqual({ note: '[redacted]', amount: 1 });
     expect(JSON.parse(details?.response.body?.text ?? '')).toEqual({ note: '[redacted]', amount: 2 });
