@@ -1,6 +1,5 @@
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
-import type { Via } from '../http/via.ts';
 import type { Reloads, ServingProcess } from '../telemetry/snapshot.ts';
 
 export interface AdminContext {
@@ -16,7 +15,5 @@ export interface AdminContext {
   readonly version: string;
   /** Commit that Wakala was built from; empty if it is not known. */
   readonly commit: string;
-  /** How this Wakala names itself in `Via`. */
-  readonly via: Via;
   readonly clock: Clock;
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { wakalasIn } from '../http/via.ts';
 import { hasAdminToken, isLocalRequest } from './caller.ts';
 import type { AdminContext } from './context.ts';
 
@@ -9,7 +10,7 @@ import type { AdminContext } from './context.ts';
 export function adminListener(context: AdminContext): RequestListener {
   let app: Promise<AppListener> | undefined;
   return (req, res) => {
-    if (context.via.isLoop(req.headers.via ?? '')) {
+    if (wakalasIn(req.headers.via ?? '').length > 0) {
       refuseLoop(res);
       return;
     }
@@ -21,10 +22,13 @@ export function adminListener(context: AdminContext): RequestListener {
   };
 }
 
-/** DNS may resolve an upstream to this listener, which the check of the configuration cannot see. */
+/**
+ * DNS may resolve an upstream to this listener, which the check of the configuration cannot see. That of another Wakala is
+ * refused too: it gives its clients no access to this listener.
+ */
 function refuseLoop(res: ServerResponse): void {
   const detail =
-    'This request came through this Wakala: an `upstream` in the configuration leads to its admin listener. Correct it.';
+    'This request came through a Wakala: an `upstream` in its configuration leads to an admin listener. Correct it.';
   const body = {
     type: 'urn:wakala:error:loop_detected',
     title: 'loop detected',

@@ -77,7 +77,6 @@ export class Primary {
       emulated: false,
       version: version(),
       commit: commit(),
-      via: this.#via,
       clock,
     });
     this.#admin = createAdminServer(admin);

@@ -7,7 +7,7 @@ import { formatAddress } from '../config/values.ts';
 import { networkCode } from '../errors.ts';
 import { NOT_RESENT_HEADERS } from '../http/header-list.ts';
 import { http } from '../http/node-internals.ts';
-import { Via } from '../http/via.ts';
+import type { Via } from '../http/via.ts';
 import type { Log } from '../logger.ts';
 import type { RecordedDetails, RecordedRequest } from '../telemetry/recent-requests.ts';
 import type { RequestRecord } from '../telemetry/request-record.ts';
@@ -152,8 +152,8 @@ export class RunningServer implements ServingProcess {
   #address: ListenAddress;
   #adminAddress: ListenAddress | undefined;
 
-  private constructor(config: Config, runtime: Runtime, options: Required<Omit<ServerOptions, 'sharing'>>) {
-    const { log, clock, reloads, emulated, via } = options;
+  private constructor(config: Config, runtime: Runtime, options: Required<Omit<ServerOptions, 'sharing' | 'via'>>) {
+    const { log, clock, reloads, emulated } = options;
     this.#log = log;
     this.#clock = clock;
     this.#startedAtMs = clock.now();
@@ -178,7 +178,6 @@ export class RunningServer implements ServingProcess {
       emulated,
       version: version(),
       commit: commit(),
-      via,
       clock,
     });
     this.#admin = createAdminServer(admin);
@@ -186,18 +185,11 @@ export class RunningServer implements ServingProcess {
 
   /** @throws Error if an address cannot be used, or the packages for tracing are not installed */
   static async start(config: Config, options: ServerOptions): Promise<RunningServer> {
-    const {
-      log,
-      sharing,
-      clock = systemClock,
-      reloads = () => NO_RELOADS,
-      emulated = false,
-      via = new Via(),
-    } = options;
+    const { log, sharing, clock = systemClock, reloads = () => NO_RELOADS, emulated = false, via } = options;
     // The admin listener of the primary shows the requests of workers.
     const keep = config.admin !== undefined || sharing !== undefined ? KEPT_REQUESTS : 0;
     const runtime = await Runtime.open(config, { log, clock, sharing, keep, via });
-    const server = new RunningServer(config, runtime, { log, clock, reloads, emulated, via });
+    const server = new RunningServer(config, runtime, { log, clock, reloads, emulated });
     try {
       server.#address = await listen(server.#proxy, config.listen, '--listen');
       if (config.admin !== undefined) server.#adminAddress = await listen(server.#admin, config.admin, '--admin');

@@ -2,7 +2,6 @@ import type { AdminContext } from '../../src/admin/context.ts';
 import { systemClock } from '../../src/clock.ts';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { Via } from '../../src/http/via.ts';
 import { Secret } from '../../src/secret.ts';
 
 export interface AdminSettings {
@@ -32,7 +31,6 @@ export function adminContext(context: Partial<AdminContext> = {}, settings: Admi
     emulated: false,
     version: '0.0.0',
     commit: '',
-    via: new Via('0123abcd'),
     clock: systemClock,
     ...context,
   };

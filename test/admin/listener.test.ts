@@ -24,16 +24,14 @@ function appWith(context: Partial<AdminContext> = {}, settings: AdminSettings = 
   };
 }
 
-describe('a request that came through this Wakala', () => {
+describe('a request that came through a Wakala', () => {
   it.each(['/livez', '/readyz', '/metrics', '/', '/api/requests', '/api/routes'])('gets 508 at %s', async (path) => {
     const send = appWith();
     for (const via of ['1.1 wakala-0123abcd', '1.1 proxy, 1.1 Wakala-0123abcd', '1.1 wakala-0123abcd , 1.0 proxy']) {
       const response = await send(path, { host: 'localhost:9901', via });
       expect([response.status, response.json()['code']]).toEqual([508, 'loop_detected']);
     }
-    for (const via of ['1.1 proxy', '1.1 wakala-00000000']) {
-      expect((await send(path, { host: 'localhost:9901', via })).status).toBe(200);
-    }
+    expect((await send(path, { host: 'localhost:9901', via: '1.1 proxy' })).status).toBe(200);
   });
 });
 
