@@ -1,4 +1,5 @@
-import type { Config, ListenAddress } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
+import { formatHostPort } from '../http/host-port.ts';
 import { CUT, HIDDEN } from '../telemetry/mask-text.ts';
 import type { RecordedDetails, RecordedMessage, RecordedRequest } from '../telemetry/recent-requests.ts';
 import type { AttemptRecord, TokenUse } from '../telemetry/request-record.ts';
@@ -8,10 +9,6 @@ import type { AdminProblem } from './problem-response.ts';
 /** Whether a Host header is valid: a name or an address, optionally with a port. */
 export function isHost(text: string): boolean {
   return /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i.test(text);
-}
-
-function formatHost({ host, port }: ListenAddress): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 /** What a request was waiting for. */
@@ -170,7 +167,7 @@ const NOT_COPIED =
  */
 function curlOf(view: RequestView, headers: RequestDetails['requestHeaders'], body: ShownBody, config: Config): string {
   const [, host = ''] = headers.find(([name]) => name.toLowerCase() === 'host') ?? [];
-  const proxy = isHost(host) ? host : formatHost(config.listen);
+  const proxy = isHost(host) ? host : formatHostPort(config.listen);
   const scheme = config.tls === undefined ? 'http' : 'https';
   const sent = headers.filter(
     ([name, value]) =>

@@ -6,8 +6,9 @@ import { settingDefault, SETTINGS } from '../config/schema-route.ts';
 import { formatDuration, formatSize } from '../config/values.ts';
 import { formatProblem } from '../errors.ts';
 import type { ConnectOptions } from '../http/client/connect-options.ts';
-import { authorityOf, egressProxyFor } from '../http/client/egress.ts';
+import { egressProxyFor } from '../http/client/egress.ts';
 import { originOf } from '../http/client/origin.ts';
+import { formatHostPort } from '../http/host-port.ts';
 import { isFixed } from '../providers/provider.ts';
 import { EXIT, type Io } from './io.ts';
 
@@ -178,7 +179,7 @@ function factsOf(url: string, { tls = {}, egress }: ConnectOptions, nowMs: numbe
       proxy === undefined
         ? null
         : {
-            url: `http${proxy.isTls ? 's' : ''}://${authorityOf(proxy)}`,
+            url: `http${proxy.isTls ? 's' : ''}://${formatHostPort(proxy)}`,
             source: proxy.source,
           },
   };

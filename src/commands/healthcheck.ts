@@ -3,8 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { ListenAddress } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
-import { formatAddress } from '../config/values.ts';
 import { networkCode } from '../errors.ts';
+import { formatHostPort } from '../http/host-port.ts';
 import { http } from '../http/node-internals.ts';
 import { EXIT, type Io } from './io.ts';
 import { reportStartFailure } from './run.ts';
@@ -28,7 +28,7 @@ export async function healthcheck(options: HealthcheckOptions, io: Io): Promise<
     io.stderr('wakala healthcheck: the admin listener is off. Turn it on, or pass its address with --admin.\n');
     return EXIT.usage;
   }
-  const url = `http://${formatAddress(connectableAddress(admin))}/readyz`;
+  const url = `http://${formatHostPort(connectableAddress(admin))}/readyz`;
   try {
     // The global agent may use the proxy of HTTP_PROXY.
     const request = http.get(url, { agent: false, signal: AbortSignal.timeout(TIMEOUT_MS) });

@@ -1,4 +1,5 @@
 import type { ConnectOptions, TlsIdentity } from '../http/client/connect-options.ts';
+import type { HostPort } from '../http/host-port.ts';
 import type { Environment, HeaderRule, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
 import type { RouteSettings } from './schema-route.ts';
@@ -52,12 +53,6 @@ export interface RouteConfig extends RouteSettings {
 
 type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
-export interface ServerAddress {
-  /** A name or an IP address, without brackets. */
-  readonly host: string;
-  readonly port: number;
-}
-
 interface RedisLogin {
   /** Undefined: the user `default`. */
   readonly username?: string | undefined;
@@ -69,7 +64,7 @@ interface RedisLogin {
 /** Where Redis is: one server, the master that sentinels name, or a cluster. */
 export type RedisServers = {
   /** The server, the sentinels, or nodes of the cluster. */
-  readonly addresses: readonly [ServerAddress, ...ServerAddress[]];
+  readonly addresses: readonly [HostPort, ...HostPort[]];
   readonly login: RedisLogin;
   /** Undefined: not encrypted. */
   readonly tls?: TlsIdentity | undefined;

@@ -1,6 +1,7 @@
+import { type HostPort, splitHostPort } from '../http/host-port.ts';
 import { isLoopbackName } from '../http/ip-address.ts';
 import { Secret } from '../secret.ts';
-import type { RedisServers, ServerAddress, TokenStoreConfig } from './config.ts';
+import type { RedisServers, TokenStoreConfig } from './config.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { type ConfigInput, MIN_ENCRYPTION_KEY_LENGTH } from './schema.ts';
 import type { Path } from './source.ts';
@@ -85,7 +86,7 @@ function readNodes(
   nodes: readonly string[],
   defaultPort: number,
   report: Diagnostics,
-): readonly [ServerAddress, ...ServerAddress[]] {
+): readonly [HostPort, ...HostPort[]] {
   nodes.forEach((node, i) => {
     if (isHost(node)) return;
     const text = `must be a host and a port such as \`redis-1.internal:${defaultPort}\`, without scheme or path`;
@@ -95,10 +96,10 @@ function readNodes(
   return first === undefined ? [addressOf('invalid', defaultPort)] : [first, ...others];
 }
 
-/** `text` as `isHost` accepts it. */
-function addressOf(text: string, defaultPort: number): ServerAddress {
-  const [, inBrackets, plain = '', port] = /^(?:\[([^\]]*)\]|([^:]*))(?::([0-9]+))?$/.exec(text) ?? [];
-  return { host: inBrackets ?? plain, port: port === undefined ? defaultPort : Number(port) };
+/** @param text as `isHost` accepts it */
+function addressOf(text: string, defaultPort: number): HostPort {
+  const { host = '', port = defaultPort } = splitHostPort(text) ?? {};
+  return { host, port };
 }
 
 function readRedisUrl(text: string, tls: RedisServers['tls'], report: Diagnostics): RedisServers | undefined {

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { formatHostPort } from '../http/host-port.ts';
 import { isLoopbackName } from '../http/ip-address.ts';
 import { grantedRefreshToken, isFixed } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
@@ -10,7 +11,7 @@ import { readTokenStore } from './resolve-token-store.ts';
 import { CLIENT_KEY_LENGTH, type ConfigInput } from './schema.ts';
 import type { Path } from './source.ts';
 import { readTls } from './tls.ts';
-import { checkLoop, formatAddress, isHost, overlaps, type OwnListeners } from './values.ts';
+import { checkLoop, isHost, overlaps, type OwnListeners } from './values.ts';
 
 interface ResolveOptions {
   readonly routes: readonly RouteConfig[];
@@ -38,7 +39,7 @@ export function resolveConfig(file: string, input: ConfigInput, report: Diagnost
   checkFileModes(file, interpolation.fileReferences, { input, report, files, emulated });
   if (!emulated) checkLoops(input, { listen, admin }, report);
   if (admin !== undefined && overlaps(listen, admin)) {
-    report.problem(['admin'], `is on the same port as \`listen\` (${formatAddress(listen)}); choose another`);
+    report.problem(['admin'], `is on the same port as \`listen\` (${formatHostPort(listen)}); choose another`);
   }
   return {
     file,
@@ -113,7 +114,7 @@ function checkAccess(input: ConfigInput, listen: ListenAddress, report: Diagnost
   if (isLoopbackName(listen.host) || input.open || input.clients !== undefined) return;
   if (['open', 'clients', 'listen'].some((key) => report.isSilenced([key]))) return;
   if (requiresCertificates(input, report)) return;
-  const reach = `anyone who can reach ${formatAddress(listen)} could spend with your credentials`;
+  const reach = `anyone who can reach ${formatHostPort(listen)} could spend with your credentials`;
   const remedies = [
     'list the callers under `clients`',
     'require client certificates with `listen: {address, tls: {cert, key, client_ca}}`',

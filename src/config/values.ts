@@ -1,5 +1,6 @@
 import { isIP, isIPv6 } from 'node:net';
 import { normalizeHeaderName, NOT_CONFIGURABLE_HEADERS } from '../http/header-list.ts';
+import { formatHostPort, type HostPort, splitHostPort } from '../http/host-port.ts';
 import {
   allowedRangeError,
   hostWithoutBrackets,
@@ -13,10 +14,7 @@ import { type Diagnostics, didYouMean } from './diagnostics.ts';
 import type { Path } from './source.ts';
 
 /** An address to listen on. Port 0 picks a free one. */
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
-}
+export type ListenAddress = HostPort;
 
 /** `METHOD path`, where `*` for the method is any. `prefix`: the path ended in `*`, which is left out here. */
 export interface AllowRule {
@@ -81,16 +79,14 @@ const HINT = '`127.0.0.1:8080` for this machine only, `0.0.0.0:8080` for every i
 
 /** Parses `host:port`, an IPv6 host in brackets. `localhost` becomes 127.0.0.1: some systems resolve it to `::1` only. */
 export function parseAddress(text: string): Parsed<ListenAddress> {
-  const match = /^(?:\[([^\]]*)\]|([^:]*)):([0-9]+)$/.exec(text);
-  if (match === null) return { problem: addressError(text) };
-  const [, inBrackets, plain, digits] = match;
-  const port = Number(digits);
+  const { host: written = '', hasBrackets, port } = splitHostPort(text) ?? {};
+  if (port === undefined) return { problem: addressError(text) };
   if (port > 65_535) return { problem: 'the port must be between 0 and 65535 (0 picks a free one)' };
-  if (inBrackets !== undefined) {
-    if (!isIPv6(inBrackets)) return { problem: 'only an IPv6 address is written in brackets: `[::1]:8080`' };
-    return { value: { host: inBrackets, port } };
+  if (hasBrackets === true) {
+    if (!isIPv6(written)) return { problem: 'only an IPv6 address is written in brackets: `[::1]:8080`' };
+    return { value: { host: written, port } };
   }
-  const host = (plain ?? '').toLowerCase();
+  const host = written.toLowerCase();
   if (host === '' || host === '*') return { problem: `the address to listen on is missing; write ${HINT}` };
   if (!isHostName(host)) return { problem: `not an address to listen on; write ${HINT}` };
   return { value: { host: host === 'localhost' ? '127.0.0.1' : host, port } };
@@ -115,9 +111,8 @@ export function isHostName(host: string): boolean {
 
 /** Whether this is a host name or an IP address, with or without a port. IPv6 is in brackets. */
 export function isHost(text: string): boolean {
-  const [, inBrackets, plain = '', port = '0'] = /^(?:\[([^\]]*)\]|([^:]*))(?::([0-9]+))?$/.exec(text) ?? [];
-  const named = inBrackets === undefined ? isHostName(plain) : isIPv6(inBrackets);
-  return named && Number(port) <= 65_535;
+  const { host = '', hasBrackets, port = 0 } = splitHostPort(text) ?? {};
+  return (hasBrackets === true ? isIPv6(host) : isHostName(host)) && port <= 65_535;
 }
 
 /** Parses the value of a `Host` header. */
@@ -136,11 +131,6 @@ export function parseServerName(text: string): Parsed<string> {
 export function parseLinkLocalRange(text: string): Parsed<string> {
   const problem = allowedRangeError(text);
   return problem === undefined ? { value: text } : { problem };
-}
-
-/** `host:port`, an IPv6 host in brackets. */
-export function formatAddress({ host, port }: ListenAddress): string {
-  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** Host names of cloud metadata services, which give out the credentials of the machine. */
@@ -281,10 +271,10 @@ export function checkLoop(path: Path, text: string | undefined, own: OwnListener
   if (leadsTo(listen, url.hostname, port)) {
     report.problem(
       path,
-      `leads back to this proxy, which listens on ${formatAddress(listen)}; write the URL of the API`,
+      `leads back to this proxy, which listens on ${formatHostPort(listen)}; write the URL of the API`,
     );
   } else if (admin !== undefined && leadsTo(admin, url.hostname, port)) {
-    const text = `leads to the admin listener of this proxy (${formatAddress(admin)}), which clients must not reach`;
+    const text = `leads to the admin listener of this proxy (${formatHostPort(admin)}), which clients must not reach`;
     report.problem(path, `${text}; write the URL of the API`);
   }
 }

@@ -181,6 +181,13 @@ function readRange(text: string): Range | undefined {
   return family === 0 || length > maxBits ? undefined : [address, length, family === 4 ? 'ipv4' : 'ipv6'];
 }
 
+/** Whether an IP address is in a range in CIDR notation, or equal to the address that `range` is. */
+export function isInRange(address: string, range: string): boolean {
+  const parsed = readRange(range);
+  const family = isIPv4(address) ? 'ipv4' : 'ipv6';
+  return parsed !== undefined && family === parsed[2] && blockList([parsed]).check(address, family);
+}
+
 function allowList(allowAddresses: readonly string[]): BlockList {
   if (allowAddresses.length === 0) return NONE_ALLOWED;
   return blockList(allowAddresses.map(readRange).filter((range) => range !== undefined));

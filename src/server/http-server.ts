@@ -3,8 +3,8 @@ import { createServer as createTlsServer, Server as TlsServer } from 'node:https
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Config, ListenAddress } from '../config/config.ts';
-import { formatAddress } from '../config/values.ts';
 import { networkCode, ProxyError } from '../errors.ts';
+import { formatHostPort } from '../http/host-port.ts';
 import { discardInput, endSocket, ignoreError } from '../http/linger.ts';
 import { allowHalfClosedClients, currentResponse, http, isConnectionLost } from '../http/node-internals.ts';
 import { rawProblem, sendProblem } from '../http/problem.ts';
@@ -182,7 +182,7 @@ export function listen(server: Server, { host, port }: ListenAddress, flag: stri
     server.on('error', (error) => {
       const code = networkCode(error);
       const problem = code === 'EADDRINUSE' ? 'is in use by another process' : `cannot be used (${code})`;
-      const address = formatAddress({ host, port });
+      const address = formatHostPort({ host, port });
       reject(new Error(`${address} ${problem}; choose another with ${flag} or in the configuration`));
     });
     server.listen(port, host, () => {

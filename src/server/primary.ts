@@ -4,8 +4,8 @@ import type { Server } from 'node:http';
 import { adminListener } from '../admin/listener.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
-import { formatAddress } from '../config/values.ts';
 import { networkCode } from '../errors.ts';
+import { formatHostPort } from '../http/host-port.ts';
 import { Via } from '../http/via.ts';
 import type { Log } from '../logger.ts';
 import type { Reloads, ServingProcess } from '../telemetry/snapshot.ts';
@@ -97,7 +97,7 @@ export class Primary {
       for (const worker of workers()) worker.process.kill('SIGKILL');
       throw error;
     }
-    const address = primary.#address === undefined ? '' : formatAddress(primary.#address);
+    const address = primary.#address === undefined ? '' : formatHostPort(primary.#address);
     options.log.info('ready', { listen: address, routes: config.routes.length, workers: config.workers });
     return primary;
   }

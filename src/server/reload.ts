@@ -5,8 +5,8 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config/config.ts';
 import { readRegularFile } from '../config/disk.ts';
 import type { ValidatedConfig } from '../config/load.ts';
-import { formatAddress } from '../config/values.ts';
 import { formatProblem } from '../errors.ts';
+import { formatHostPort } from '../http/host-port.ts';
 import type { Log } from '../logger.ts';
 import { Secret } from '../secret.ts';
 import type { Reloads } from '../telemetry/snapshot.ts';
@@ -23,7 +23,7 @@ export function assertNoRestartNeeded(before: Config, after: Config): void {
 
 /** Whether client certificates are requested cannot change after a listener is created. */
 function listenersOf({ listen, admin, tls }: Config): string {
-  return JSON.stringify([formatAddress(listen), admin && formatAddress(admin), tls && tls.clientCa !== undefined]);
+  return JSON.stringify([formatHostPort(listen), admin && formatHostPort(admin), tls && tls.clientCa !== undefined]);
 }
 
 /** Without `tls`: certificates are renewed, and the next connection uses them. */

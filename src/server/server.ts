@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { adminListener } from '../admin/listener.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
-import { formatAddress } from '../config/values.ts';
 import { networkCode } from '../errors.ts';
 import { NOT_RESENT_HEADERS } from '../http/header-list.ts';
+import { formatHostPort } from '../http/host-port.ts';
 import { http } from '../http/node-internals.ts';
 import type { Via } from '../http/via.ts';
 import type { Log } from '../logger.ts';
@@ -200,7 +200,7 @@ export class RunningServer implements ServingProcess {
     }
     // With workers, the primary logs this once for all of them.
     const level = sharing === undefined ? 'info' : 'debug';
-    log[level]('ready', { listen: formatAddress(server.#address), routes: config.routes.length });
+    log[level]('ready', { listen: formatHostPort(server.#address), routes: config.routes.length });
     return server;
   }
 

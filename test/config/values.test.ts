@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import {
-  formatAddress,
   formatDuration,
   formatSize,
   isLinkLocal,
@@ -93,11 +92,6 @@ describe('parseAddress', () => {
     ['my host:80', 'not an address'],
   ])('rejects %s and says why', (text, reason) => {
     expect(parseAddress(text)).toMatchObject({ problem: expect.stringContaining(reason) as string });
-  });
-
-  it('formats an address as it parses it', () => {
-    expect(formatAddress({ host: '::1', port: 80 })).toBe('[::1]:80');
-    expect(formatAddress({ host: '127.0.0.1', port: 80 })).toBe('127.0.0.1:80');
   });
 });
 

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import type { ReadStream } from 'node:tty';
 import type { ListenAddress } from '../../config/config.ts';
-import { formatAddress } from '../../config/values.ts';
 import type { Emulator } from '../../emulators/emulator.ts';
+import { formatHostPort } from '../../http/host-port.ts';
 import { isFixed } from '../../providers/provider.ts';
 import type { DevEmulators } from './dev-emulators.ts';
 import type { DevReload } from './dev-reload.ts';
@@ -185,7 +185,7 @@ function refuseNextTokens(emulators: readonly Emulator[]): string {
 }
 
 function dashboardAddress(admin: ListenAddress | undefined): string {
-  if (admin !== undefined) return indentLines([`http://${formatAddress(admin)}`]);
+  if (admin !== undefined) return indentLines([`http://${formatHostPort(admin)}`]);
   return indentLines(['The dashboard is off. Restart with --admin 127.0.0.1:9901 to turn it on.']);
 }
 

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import type { Config, ListenAddress } from '../../config/config.ts';
 import { defaultConfig, loadConfig, type Loaded, validateConfig } from '../../config/load.ts';
-import { formatAddress } from '../../config/values.ts';
 import type { Emulator } from '../../emulators/emulator.ts';
+import { formatHostPort } from '../../http/host-port.ts';
 import { isFixed, type Provider } from '../../providers/provider.ts';
 import { startServer } from '../../server/server.ts';
 import type { LevelledLog } from '../../telemetry/log.ts';
@@ -101,7 +101,7 @@ interface StartScreen {
 function startScreen({ config, address, admin, emulators, colour, hasKeys }: StartScreen): string {
   const bold = (text: string) => (colour ? `\u001b[1m${text}\u001b[0m` : text);
   const banner = colour ? '\u001b[30;43m EMULATED \u001b[0m' : '[EMULATED]';
-  const base = `${config.tls === undefined ? 'http' : 'https'}://${formatAddress(address)}`;
+  const base = `${config.tls === undefined ? 'http' : 'https'}://${formatHostPort(address)}`;
   const lines = [
     '',
     `  ${bold('wakala dev')}  ${banner}  no credentials, no network, no money`,
@@ -129,7 +129,7 @@ function startScreen({ config, address, admin, emulators, colour, hasKeys }: Sta
 
 function adminLines(admin: ListenAddress | undefined): readonly string[] {
   if (admin === undefined) return [];
-  const url = `http://${formatAddress(admin)}`;
+  const url = `http://${formatHostPort(admin)}`;
   return [`  dashboard  ${url}`, `  inspector  ${url}/requests`];
 }
 

@@ -5,10 +5,11 @@ import type { DiagnosisContext } from '../../diagnosis/diagnosis-context.ts';
 import { networkCode, networkReason, type Reason } from '../../errors.ts';
 import type { ConnectOptions, EgressProxy } from '../../http/client/connect-options.ts';
 import type { DialOptions } from '../../http/client/dial.ts';
-import { authorityOf, egressProxyFor } from '../../http/client/egress.ts';
+import { egressProxyFor } from '../../http/client/egress.ts';
 import { egressFailed } from '../../http/client/failures.ts';
 import { openSocket } from '../../http/client/open-socket.ts';
 import { type Origin, originOf } from '../../http/client/origin.ts';
+import { formatHostPort } from '../../http/host-port.ts';
 import { addressGuard } from '../../http/ip-address.ts';
 import { type CheckResult, failed, ok, skipped } from './check-result.ts';
 import { type Probes, STEP_TIMEOUT_MS, StepTimeout, waitForEvent } from './probes.ts';
@@ -127,7 +128,7 @@ async function checkConnection(target: Target): Promise<CheckResult> {
 /** Connects to the egress proxy, and requests nothing from it. */
 async function checkProxy({ origin, connection, probes: { clock } }: Target, proxy: EgressProxy): Promise<CheckResult> {
   const { host, port, isTls, source } = proxy;
-  const name = authorityOf(proxy);
+  const name = formatHostPort(proxy);
   const { allowAddresses } = connection;
   // The proxy never gets the client certificate.
   const tls = connection.tls?.ca === undefined ? undefined : { ca: connection.tls.ca };
@@ -152,7 +153,7 @@ async function checkTunnel(target: Target, proxy: EgressProxy): Promise<CheckRes
     const socket = await open({ ...origin, isTls: false }, withoutTls, clock);
     socket.destroy();
     const durationMs = Math.round(clock.now() - startMs);
-    return ok(`${authorityOf(proxy)} opened a tunnel to ${authorityOf(origin)} in ${durationMs} ms`);
+    return ok(`${formatHostPort(proxy)} opened a tunnel to ${formatHostPort(origin)} in ${durationMs} ms`);
   } catch (error) {
     return unreachable(reasonOf(error, 'connect', origin.hostHeader), target);
   }

@@ -1,9 +1,9 @@
 import type { Clock } from '../../clock.ts';
 import type { Config, RouteConfig, TokenStoreConfig } from '../../config/config.ts';
-import { formatAddress } from '../../config/values.ts';
 import { diagnoseStore } from '../../diagnosis/diagnosis.ts';
 import { tokenContext, tokenUrl } from '../../diagnosis/diagnosis-context.ts';
 import { connectionKey } from '../../http/client/connect-options.ts';
+import { formatHostPort } from '../../http/host-port.ts';
 import { isLoopbackName } from '../../http/ip-address.ts';
 import { silentLog } from '../../logger.ts';
 import { type Hosts, isFixed } from '../../providers/provider.ts';
@@ -67,7 +67,7 @@ const UNUSED_NAME = 'doctor';
  * store, each process requests its own tokens.
  */
 async function checkTokenStore({ servers }: TokenStoreConfig, clock: Clock): Promise<CheckResult> {
-  const host = servers.addresses.map(formatAddress).join(', ');
+  const host = servers.addresses.map(formatHostPort).join(', ');
   const stores = await RedisStores.open({ servers, clock, log: silentLog, random: Math.random });
   try {
     const { connected, failure } = stores.status();

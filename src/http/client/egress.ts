@@ -1,5 +1,6 @@
-import { BlockList, isIP } from 'node:net';
-import { hostWithoutBrackets, mappedIPv4 } from '../ip-address.ts';
+import { isIP } from 'node:net';
+import { splitHostPort } from '../host-port.ts';
+import { hostWithoutBrackets, isInRange, mappedIPv4 } from '../ip-address.ts';
 import type { EgressProxy, EgressRules } from './connect-options.ts';
 import type { Origin } from './origin.ts';
 
@@ -18,37 +19,15 @@ export function egressProxyFor(origin: Origin, rules: EgressRules | undefined): 
 function matchesEntry({ host, port }: Origin, entry: string): boolean {
   const text = entry.trim().toLowerCase();
   if (text === '*') return true;
-  const [, bracketed, plain = '', portText] = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d+))?$/.exec(text) ?? [
-    '',
-    undefined,
-    text,
-  ];
-  if (portText !== undefined && Number(portText) !== port) return false;
-  const pattern = bracketed ?? plain;
+  const { host: pattern, port: onlyPort } = splitHostPort(text) ?? { host: text };
+  if (onlyPort !== undefined && onlyPort !== port) return false;
   const name = hostWithoutBrackets(host.toLowerCase());
-  return isIP(name) === 0 ? matchesName(name, pattern) : matchesAddress(name, pattern);
+  return isIP(name) === 0 ? matchesName(name, pattern) : isInRange(mappedIPv4(name) ?? name, pattern);
 }
 
 function matchesName(name: string, pattern: string): boolean {
   const domain = hostWithoutBrackets(pattern.replace(/^\*?\./, ''));
   return domain !== '' && (name === domain || name.endsWith(`.${domain}`));
-}
-
-function matchesAddress(address: string, pattern: string): boolean {
-  const [, base = '', bits] = /^([^/]*?)(?:\/(\d{1,3}))?$/.exec(pattern) ?? [];
-  const family = isIP(base);
-  const maxBits = family === 4 ? 32 : 128;
-  const candidate = mappedIPv4(address) ?? address;
-  if (family !== isIP(candidate) || Number(bits ?? 0) > maxBits) return false;
-  const range = new BlockList();
-  const type = family === 4 ? 'ipv4' : 'ipv6';
-  range.addSubnet(base, Number(bits ?? maxBits), type);
-  return range.check(candidate, type);
-}
-
-/** `host:port`, as in a request for a tunnel and in messages. An IPv6 address is in brackets. */
-export function authorityOf({ host, port }: { readonly host: string; readonly port: number }): string {
-  return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
 }
 
 /** The header line with the credentials of a proxy, with its CRLF. Empty if it needs none. */

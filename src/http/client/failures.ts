@@ -1,7 +1,7 @@
 import { CLIENT_CERTIFICATE_ALERT } from '../../diagnosis/network.ts';
 import { EgressError, MAY_HAVE_ACTED, networkCode, networkReason, ProxyError } from '../../errors.ts';
+import { formatHostPort } from '../host-port.ts';
 import type { EgressProxy } from './connect-options.ts';
-import { authorityOf } from './egress.ts';
 
 /** No connection could be opened. `server` is its host, with the port if that is not the usual one. */
 export function unreachable(server: string, cause: unknown): ProxyError {
@@ -118,9 +118,9 @@ export function egressInvalid(proxy: EgressProxy, server: string, why: string): 
 }
 
 function nameOf(proxy: EgressProxy): string {
-  return `the egress proxy ${authorityOf(proxy)}`;
+  return `the egress proxy ${formatHostPort(proxy)}`;
 }
 
 function egressFields(proxy: EgressProxy, host: string) {
-  return { proxy: authorityOf(proxy), setting: proxy.source, host };
+  return { proxy: formatHostPort(proxy), setting: proxy.source, host };
 }

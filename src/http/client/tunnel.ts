@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
 import type { EgressError } from '../../errors.ts';
+import { formatHostPort } from '../host-port.ts';
 import type { EgressProxy } from './connect-options.ts';
-import { authorityOf, proxyAuthorizationLine } from './egress.ts';
+import { proxyAuthorizationLine } from './egress.ts';
 import { egressFailed, egressInvalid, egressRefused } from './failures.ts';
 import type { Origin } from './origin.ts';
 import { InvalidResponse, ResponseParser } from './response-parser.ts';
@@ -18,7 +19,7 @@ export function requestTunnel(
   onOpen: (error?: EgressError) => void,
 ): void {
   const { hostHeader } = origin;
-  const target = authorityOf(origin);
+  const target = formatHostPort(origin);
   let status = 0;
   // As in a response to HEAD, nothing after the head is a body: RFC 9110 9.3.6 voids the framing headers.
   const parser = new ResponseParser({ onHead: (received) => (status = received), onBody: () => {} });

@@ -1,8 +1,9 @@
 import { isIP } from 'node:net';
 import type { createClient, RedisClientType } from 'redis';
 import type { Clock } from '../../clock.ts';
-import type { RedisServers, ServerAddress } from '../../config/config.ts';
+import type { RedisServers } from '../../config/config.ts';
 import { secureContextOf } from '../../http/client/dial.ts';
+import { formatHostPort, type HostPort } from '../../http/host-port.ts';
 import { StoreUnavailable } from './store.ts';
 
 /** Time for one client to connect, with TLS and login. */
@@ -49,7 +50,7 @@ export function connectRedis(servers: RedisServers, context: ConnectContext): Pr
 
 /** Connects one client, which ends at its first error. @throws StoreUnavailable, or Error of the Redis client */
 async function connectClient(
-  { host, port }: ServerAddress,
+  { host, port }: HostPort,
   { username, password, database = 0 }: RedisServers['login'],
   tls: RedisServers['tls'],
   { clock, createClient, signal, onError }: ConnectContext,
@@ -97,14 +98,14 @@ async function send(client: RedisClientType | undefined, command: readonly strin
 
 /** One connection for scripts and one for events. */
 async function connectServer(
-  address: ServerAddress,
+  address: HostPort,
   { login, tls }: RedisServers,
   context: ConnectContext,
 ): Promise<RedisConnection> {
   const connect = () => connectClient(address, login, tls, context);
   const [commands, events] = await Promise.all([connect(), connect()]);
   return {
-    server: formatServer(address),
+    server: formatHostPort(address),
     failure: undefined,
     send: (_key, command) => send(commands, command),
     subscribe: (channel, onEvent) => events.subscribe(channel, onEvent),
@@ -128,7 +129,7 @@ async function connectMaster(
 
 /** Sends one command on a connection of its own. */
 async function ask(
-  address: ServerAddress,
+  address: HostPort,
   command: readonly string[],
   { login, tls }: Pick<RedisServers, 'login' | 'tls'>,
   context: ConnectContext,
@@ -145,7 +146,7 @@ async function ask(
 interface SlotRange {
   readonly first: number;
   readonly last: number;
-  readonly master: ServerAddress;
+  readonly master: HostPort;
 }
 
 /** One client for each master, and one for events: each master passes the events of all others on. */
@@ -175,7 +176,7 @@ class ClusterConnection implements RedisConnection {
   }
 
   async #connect(): Promise<void> {
-    const masters = new Map(this.#slots.map(({ master }) => [formatServer(master), master]));
+    const masters = new Map(this.#slots.map(({ master }) => [formatHostPort(master), master]));
     const results = await Promise.allSettled([...masters.values()].map((master) => this.#clientOf(master)));
     this.failure = results.find((result) => result.status === 'rejected')?.reason;
     const connected = [...masters.values()].filter((_, i) => results[i]?.status === 'fulfilled');
@@ -208,8 +209,8 @@ class ClusterConnection implements RedisConnection {
     await this.#events?.subscribe(channel, onEvent);
   }
 
-  #clientOf(address: ServerAddress): Promise<RedisClientType> {
-    const name = formatServer(address);
+  #clientOf(address: HostPort): Promise<RedisClientType> {
+    const name = formatHostPort(address);
     let client = this.#clients.get(name);
     if (client === undefined) {
       client = connectClient(address, this.#servers.login, this.#servers.tls, this.#context);
@@ -220,7 +221,7 @@ class ClusterConnection implements RedisConnection {
 }
 
 /** The response to `CLUSTER SLOTS`. A node that does not know its own host leaves it out. */
-function readSlots(reply: unknown, from: ServerAddress): SlotRange[] {
+function readSlots(reply: unknown, from: HostPort): SlotRange[] {
   const ranges = Array.isArray(reply) ? (reply as unknown[]) : [];
   const slots = ranges.flatMap((range): SlotRange[] => {
     const [first, last, node] = Array.isArray(range) ? (range as unknown[]) : [];
@@ -236,8 +237,8 @@ function readSlots(reply: unknown, from: ServerAddress): SlotRange[] {
 /** `MOVED 3999 127.0.0.1:6381` or `ASK 3999 127.0.0.1:6381`. An empty host is that of the server that sent it. */
 function readRedirection(
   error: unknown,
-  from: ServerAddress | undefined,
-): { readonly isPermanent: boolean; readonly to: ServerAddress } | undefined {
+  from: HostPort | undefined,
+): { readonly isPermanent: boolean; readonly to: HostPort } | undefined {
   const message = error instanceof Error ? error.message : '';
   const [, kind, host, port] = /^(MOVED|ASK) \d+ (.*):(\d+)$/.exec(message) ?? [];
   if (kind === undefined) return undefined;
@@ -289,10 +290,6 @@ async function within<Result>(timeoutMs: number, result: Promise<Result>, clock:
   } finally {
     cancel();
   }
-}
-
-export function formatServer({ host, port }: ServerAddress): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 export function notConnected(): StoreUnavailable {
