@@ -38,6 +38,9 @@ function tokenStoreOf({ tokenStore }: Config): string {
 /** An editor or Kubernetes causes several events when it replaces files. */
 const SETTLE_MS = 150;
 
+/** Other files in the folder, such as a log, may cause events without a pause. */
+const MAX_SETTLE_MS = 1000;
+
 /** Some file systems send no events. */
 const POLL_INTERVAL_MS = 10_000;
 
@@ -51,6 +54,8 @@ export class FileWatcher {
   /** By file: a hash of its content when it was last checked. */
   #hashes = new Map<string, string>();
   #watchers: FSWatcher[] = [];
+  /** When the first event came that was not followed by a comparison. Epoch milliseconds. */
+  #unsettledSinceMs: number | undefined;
   #cancelSettle: () => void = () => {};
   #cancelPoll: () => void = () => {};
 
@@ -89,6 +94,7 @@ export class FileWatcher {
   close(): void {
     for (const watcher of this.#watchers) watcher.close();
     this.#watchers = [];
+    this.#unsettledSinceMs = undefined;
     this.#cancelSettle();
     this.#cancelPoll();
   }
@@ -105,8 +111,11 @@ export class FileWatcher {
   }
 
   #settle(): void {
+    const nowMs = this.#clock.now();
+    this.#unsettledSinceMs ??= nowMs;
+    const restMs = this.#unsettledSinceMs + MAX_SETTLE_MS - nowMs;
     this.#cancelSettle();
-    this.#cancelSettle = this.#clock.after(SETTLE_MS, () => this.#compare());
+    this.#cancelSettle = this.#clock.after(Math.max(0, Math.min(SETTLE_MS, restMs)), () => this.#compare());
   }
 
   #poll(): void {
@@ -117,6 +126,7 @@ export class FileWatcher {
   }
 
   #compare(): void {
+    this.#unsettledSinceMs = undefined;
     if (this.check()) this.#onChange();
   }
 }

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
+import { type Clock, systemClock } from '../../src/clock.ts';
 import { FileWatcher } from '../../src/server/reload.ts';
 import { ManualClock, settled } from '../support/manual-clock.ts';
 import { Calls, ConfigMap, folder, rewrite } from './support.ts';
@@ -81,6 +81,24 @@ describe('a FileWatcher calls back for a change', () => {
       await changes.until(i + 1);
     }
     expect(changes.count).toBe(3);
+  });
+
+  it('while another file in its folder is written to without a pause', async () => {
+    const path = file();
+    const changes = new Calls();
+    const withoutPoll: Clock = {
+      now: () => systemClock.now(),
+      after: (delayMs, callback) => (delayMs < POLL_MS ? systemClock.after(delayMs, callback) : () => {}),
+    };
+    const watch = new FileWatcher(withoutPoll, changes.call);
+    watch.watch([path]);
+    const writer = setInterval(() => writeFileSync(`${path}.log`, 'a line\n', { flag: 'a' }), 10);
+    onTestFinished(() => {
+      clearInterval(writer);
+      watch.close();
+    });
+    rewrite(path, 'two');
+    await changes.until(1);
   });
 
   it('once for several changes at once', async () => {
