@@ -2,7 +2,15 @@ import { z } from 'zod';
 import { providers } from '../providers/registry.ts';
 import { count, duration, field, flag, parsed, size, text, texts } from './schema-fields.ts';
 import { oauth2, token } from './schema-token.ts';
-import { parseAllow, parseHost, parseLinkLocalRange, parseMethod, parseServerName } from './values.ts';
+import {
+  parseAllow,
+  parseHost,
+  parseLinkLocalRange,
+  parseMethod,
+  parsePublicUrl,
+  parseServerName,
+  PUBLIC_URL,
+} from './values.ts';
 
 /** A route key whose value is used as the schema gives it. */
 interface Setting<Property extends string, Schema extends z.ZodType> extends SettingRules {
@@ -66,9 +74,12 @@ const ROUTE_SETTINGS = {
   ),
   rewrite_location: setting(
     'rewriteLocation',
-    field(flag, {
-      doc: 'Rewrites `Location`, `Content-Location`, `Link` and `Refresh` in responses that lead to the API to the address of the route.',
+    field(z.union([flag, parsed(parsePublicUrl)], { error: `must be \`true\`, \`false\`, or ${PUBLIC_URL}` }), {
+      doc:
+        'Rewrites `Location`, `Content-Location`, `Link` and `Refresh` in responses that lead to the API to the address of ' +
+        'the route: `true`, `false`, or the URL at which clients reach Wakala.',
       default: true,
+      examples: ['https://pay.example.com'],
     }),
   ),
   max_body: setting(

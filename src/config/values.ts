@@ -279,19 +279,36 @@ export function checkLoop(path: Path, text: string | undefined, own: OwnListener
   }
 }
 
+export const PUBLIC_URL = 'the URL at which clients reach Wakala, such as `https://pay.example.com`';
+
+/** Parses the URL at which clients reach this proxy. @returns it without a slash at its end */
+export function parsePublicUrl(text: string): Parsed<string> {
+  const url = URL.parse(text);
+  if (url === null || !/^https?:\/\//i.test(text)) return { problem: `must be ${PUBLIC_URL}` };
+  if (url.username !== '' || url.password !== '') return { problem: 'must not contain a user name or password' };
+  if (/[?#]/.test(text)) return { problem: 'must not contain a query or a fragment' };
+  const problem = urlFormError(text);
+  return problem === undefined ? { value: url.href.replace(/\/$/, '') } : { problem };
+}
+
 /** What is wrong with a base URL; undefined if nothing is. */
 function urlError(text: string, url: URL, allowAddresses: readonly string[]): string | undefined {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'must begin with `https://` (or `http://`)';
   if (url.username !== '' || url.password !== '') return 'must not contain a user name or password; use `credentials`';
   if (text.includes('?')) return 'must not contain a query (`?...`); the query of each request is passed on unchanged';
   if (text.includes('#')) return 'must not contain a fragment (`#...`)';
-  if (/[\s\\]/.test(text)) return 'must not contain spaces or backslashes';
-  if (/\/\/|\/\.{1,2}(\/|$)|%2e|%2f|%5c/i.test(text.replace(/^[a-z]+:\/\//i, ''))) {
-    return 'must not contain `//`, `.` or `..` in its path';
-  }
+  const formError = urlFormError(text);
+  if (formError !== undefined) return formError;
   if (isLinkLocal(url.hostname, allowAddresses)) {
     return 'must not be a link-local address (unless `allow_addresses` has it) or a metadata service';
   }
+  return undefined;
+}
+
+function urlFormError(text: string): string | undefined {
+  if (/[\s\\]/.test(text)) return 'must not contain spaces or backslashes';
+  const path = text.replace(/^[a-z]+:\/\//i, '');
+  if (/\/\/|\/\.{1,2}(\/|$)|%2e|%2f|%5c/i.test(path)) return 'must not contain `//`, `.` or `..` in its path';
   return undefined;
 }
 

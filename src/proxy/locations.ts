@@ -9,6 +9,8 @@ interface LocationsOptions {
   readonly hostHeader?: string | undefined;
   /** Prefix of the route: `/mpesa`, or empty. */
   readonly prefix: string;
+  /** URL of Wakala for its clients. Otherwise it is the host that they call, with the scheme of the listener. */
+  readonly publicUrl?: string | undefined;
 }
 
 const ABSOLUTE = /^(?:(https?):)?\/\/([^/?#\\]*)/i;
@@ -33,16 +35,20 @@ export function hasLocations(lowerCaseName: string): boolean {
  * the route. Other references stay as they are, but a path outside the API becomes a URL at the provider.
  */
 export class Locations {
+  /** Where the paths of the route begin, for its clients. */
   readonly #prefix: string;
+  /** Without its path. */
+  readonly #publicOrigin: string | undefined;
   readonly #scheme: string;
   readonly #origin: string;
   readonly #basePath: string;
   /** Names of the provider, as `serverOf` writes them. */
   readonly #servers = new Set<string>();
 
-  constructor({ upstream, hostHeader, prefix }: LocationsOptions) {
+  constructor({ upstream, hostHeader, prefix, publicUrl }: LocationsOptions) {
     const [origin = '', scheme = '', authority = ''] = ABSOLUTE.exec(upstream) ?? [];
-    this.#prefix = prefix;
+    this.#publicOrigin = ABSOLUTE.exec(publicUrl ?? '')?.[0];
+    this.#prefix = (publicUrl ?? '').slice(this.#publicOrigin?.length) + prefix;
     this.#origin = origin;
     this.#scheme = scheme.toLowerCase();
     this.#basePath = upstream.slice(origin.length).replace(/\/$/, '');
@@ -77,6 +83,7 @@ export class Locations {
     if (start === undefined || !this.#servers.has(this.#serverOf(authority, scheme ?? this.#scheme))) return reference;
     const path = this.#pathOnRoute(reference.slice(start.length));
     if (path === undefined) return reference;
+    if (this.#publicOrigin !== undefined) return this.#publicOrigin + path;
     const host = headerValue(req.rawHeaders, 'host') ?? '';
     if (host === '') return reference;
     if (scheme === undefined) return `//${host}${path}`;

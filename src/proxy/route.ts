@@ -84,7 +84,9 @@ export class Route {
     this.stats = stats;
     this.basePath = basePathOf(config.upstream);
     this.headers = routeHeaders(config, via);
-    this.locations = config.rewriteLocation ? new Locations(config) : undefined;
+    const { rewriteLocation } = config;
+    const publicUrl = typeof rewriteLocation === 'string' ? rewriteLocation : undefined;
+    this.locations = rewriteLocation === false ? undefined : new Locations({ ...config, publicUrl });
     this.deadToken = new DeadTokenRules(config.provider.deadToken);
     this.tokenPaths = tokenPaths ?? new TokenPathGuard(config);
     this.deadlines = new Deadlines(config.timeoutMs);

@@ -8,6 +8,7 @@ import {
   parseAddress,
   parseDuration,
   parseHost,
+  parsePublicUrl,
   parseSize,
 } from '../../src/config/values.ts';
 
@@ -195,5 +196,32 @@ describe('a `Host` header', () => {
     'a.example:',
   ])('may not be %j', (text) => {
     expect(parseHost(text)).toEqual({ problem: expect.stringMatching(/^must be a host name/) as string });
+  });
+});
+
+describe('the URL at which clients reach Wakala', () => {
+  it.each([
+    ['https://pay.example.com', 'https://pay.example.com'],
+    ['HTTPS://Pay.example.com:443/', 'https://pay.example.com'],
+    ['http://[2001:db8::1]:8080/wakala/', 'http://[2001:db8::1]:8080/wakala'],
+  ])('may be %s', (text, value) => {
+    expect(parsePublicUrl(text)).toEqual({ value });
+  });
+
+  it.each([
+    '',
+    'true',
+    'pay.example.com',
+    'https:pay.example.com',
+    'ftp://pay.example.com',
+    'https://user@pay.example.com',
+    'https://pay.example.com?a',
+    'https://pay.example.com/#a',
+    'https://pay.example.com/a//b',
+    'https://pay.example.com/..',
+    'https://pay.example.com\\a',
+    'https://pay.example.com\r\nX-Evil: 1',
+  ])('may not be %j', (text) => {
+    expect(parsePublicUrl(text)).toEqual({ problem: expect.stringMatching(/^must /) as string });
   });
 });

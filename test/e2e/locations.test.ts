@@ -54,6 +54,12 @@ describe('a Location of the provider', () => {
     expect(created.header('location')).toBe(`${provider.origin}/v1/payments/3`);
   });
 
+  it('has the public URL in `rewrite_location`', async () => {
+    const { proxy } = await start(redirecting, { rewrite_location: 'https://pay.example.com' });
+    const created = await sendRequest(proxy.port, '/bank/payments', { body: '{}' });
+    expect(created.header('location')).toBe('https://pay.example.com/bank/payments/3');
+  });
+
   it('is dropped if it contains the token', async () => {
     const { proxy } = await start(({ values }) => {
       const token = values('authorization').join().replace('Bearer ', '');

@@ -91,6 +91,25 @@ describe('a reference to the API', () => {
   });
 });
 
+describe('a public URL', () => {
+  it.each([
+    ['https://pay.example.com', 'https://api.bank.example/v1/x?a#b', 'https://pay.example.com/bank/x?a#b'],
+    ['https://pay.example.com', '//api.bank.example/v1/x', 'https://pay.example.com/bank/x'],
+    ['https://pay.example.com', 'https://api.bank.example/v1', 'https://pay.example.com/bank'],
+    ['https://pay.example.com', '/v1/x', '/bank/x'],
+    ['https://pay.example.com/wakala', 'https://api.bank.example/v1/x', 'https://pay.example.com/wakala/bank/x'],
+    ['https://pay.example.com/wakala', '/v1/x', '/wakala/bank/x'],
+    ['https://[2001:db8::1]:8443', 'https://api.bank.example/v1/x', 'https://[2001:db8::1]:8443/bank/x'],
+    ['https://pay.example.com', 'https://other.example/v1/x', 'https://other.example/v1/x'],
+    ['https://pay.example.com', '/v2/x', 'https://api.bank.example/v2/x'],
+  ])('%s is where a reference leads to: %s becomes %s', (publicUrl, value, expected) => {
+    const locations = new Locations({ upstream: 'https://api.bank.example/v1', prefix: '/bank', publicUrl });
+    for (const host of ['pay.internal:8080', '']) {
+      expect(locations.rewrite('location', value, requestOf(host))).toBe(expected);
+    }
+  });
+});
+
 describe('another reference', () => {
   it.each([
     'https://other.example/v1/x',
