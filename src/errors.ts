@@ -102,6 +102,8 @@ export type Reason =
     }
   /** The token endpoint responded with a web page, usually of a firewall. */
   | { readonly kind: 'html_page'; readonly status: number }
+  /** The token endpoint responded that the client certificate is missing, or that it does not accept it. */
+  | { readonly kind: 'client_certificate'; readonly problem: CertificateProblem; readonly status: number }
   | { readonly kind: 'credentials_refused'; readonly status: number }
   /** The token endpoint responded with success, but its response has no token that can be sent. */
   | { readonly kind: 'no_usable_token'; readonly rule: TokenRule; readonly status: number }
@@ -148,6 +150,14 @@ export function describeContentProblem({ kind, coding }: ContentProblem): string
   }
 }
 
+export type CertificateProblem = 'missing' | 'refused';
+
+/** What a server does, for the end of a sentence. */
+export const CERTIFICATE_PROBLEMS: Readonly<Record<CertificateProblem, string>> = {
+  missing: 'demands a client certificate',
+  refused: 'does not accept the client certificate',
+};
+
 /** What is wrong with a successful token response. */
 export type TokenRule =
   | 'empty_body'
@@ -192,6 +202,7 @@ const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Re
     change: isOneOf<'scheme' | 'path' | 'host'>({ scheme: true, path: true, host: true }),
   },
   html_page: { status: isCount },
+  client_certificate: { problem: isOneOf<CertificateProblem>({ missing: true, refused: true }), status: isCount },
   credentials_refused: { status: isCount },
   no_usable_token: {
     rule: isOneOf<TokenRule>({

@@ -86,6 +86,7 @@ const REASONS: { readonly [Kind in Reason['kind']]: Extract<Reason, { kind: Kind
   http_status: { kind: 'http_status', status: 500 },
   redirected: { kind: 'redirected', status: 301, location: 'https://auth.example.com/token/', change: 'path' },
   html_page: { kind: 'html_page', status: 403 },
+  client_certificate: { kind: 'client_certificate', problem: 'refused', status: 400 },
   credentials_refused: { kind: 'credentials_refused', status: 401 },
   no_usable_token: { kind: 'no_usable_token', rule: 'not_json', status: 200 },
   undecodable_body: { kind: 'undecodable_body', problem: 'unknown_coding', coding: 'dcb', status: 200 },

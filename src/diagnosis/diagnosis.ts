@@ -1,7 +1,14 @@
-import { describeContentProblem, MAY_HAVE_ACTED, type ProxyError, type Reason, type TokenRule } from '../errors.ts';
+import {
+  CERTIFICATE_PROBLEMS,
+  describeContentProblem,
+  MAY_HAVE_ACTED,
+  type ProxyError,
+  type Reason,
+  type TokenRule,
+} from '../errors.ts';
 import { formatDuration, formatList } from '../format.ts';
 import type { Diagnosis, DiagnosisContext } from './diagnosis-context.ts';
-import { connectTimeoutHint, diagnoseNetwork, whereOf } from './network.ts';
+import { CERTIFICATE_REFUSED_HINT, connectTimeoutHint, diagnoseNetwork, whereOf } from './network.ts';
 
 type ReasonOf<Kind extends Reason['kind']> = Extract<Reason, { kind: Kind }>;
 
@@ -47,6 +54,14 @@ const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
     code: 'token_endpoint_html',
     what: `The token endpoint at ${hostOf(context)} responded with a web page instead of a token (HTTP ${status}): a firewall, a maintenance page or a wrong host.`,
     hint: `Check ${whereOf(context.key)}, and open ${hostOf(context)} in a browser to read the page. If it is a firewall, ask the provider whether it must allow the address of this machine.`,
+  }),
+  client_certificate: ({ problem, status }, context) => ({
+    code: 'token_endpoint_certificate',
+    what: `The token endpoint at ${hostOf(context)} ${CERTIFICATE_PROBLEMS[problem]} (HTTP ${status}).`,
+    hint:
+      problem === 'missing'
+        ? 'Set `tls.cert` and `tls.key`, and if the endpoint is on another host than `upstream`, `tls.token_endpoint: true`.'
+        : CERTIFICATE_REFUSED_HINT,
   }),
   credentials_refused: diagnoseRefusal,
   no_usable_token: ({ rule, status }, context) => ({

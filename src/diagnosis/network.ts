@@ -18,6 +18,9 @@ interface Row {
 export const CLIENT_CERTIFICATE_ALERT =
   /^ERR_SSL_.*ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN)|UNKNOWN_CA)$/;
 
+export const CERTIFICATE_REFUSED_HINT =
+  'Check `tls.cert` and `tls.key`: the provider must have issued or registered the certificate, for this environment, and it must not have expired. If they are not set, the provider demands them.';
+
 const EXTRA_CA = 'set `tls.ca` to its PEM file, or start Wakala with `NODE_EXTRA_CA_CERTS=/path/to/it.pem`';
 
 /** The codes of Node, OpenSSL, the resolver and Wakala's own client. The first row that matches counts. */
@@ -113,8 +116,7 @@ const NETWORK: readonly Row[] = [
     code: 'tls_client_certificate',
     matches: CLIENT_CERTIFICATE_ALERT,
     what: ({ host }) => `${host} does not accept the client certificate`,
-    hint: () =>
-      'Check `tls.cert` and `tls.key`: the provider must have issued or registered the certificate, for this environment, and it must not have expired. If they are not set, the provider demands them.',
+    hint: () => CERTIFICATE_REFUSED_HINT,
   },
   {
     code: 'tls_failed',

@@ -1,10 +1,17 @@
 import type { Clock } from '../clock.ts';
-import { describeContentProblem } from '../errors.ts';
+import { CERTIFICATE_PROBLEMS, describeContentProblem } from '../errors.ts';
 import { isLinkLocalAddress, isLoopbackName } from '../http/ip-address.ts';
 import { valueAt } from '../json.ts';
 import { type ClientAuth, usesCertificate } from '../providers/provider.ts';
 import type { TokenRequest } from './token-request.ts';
-import { parseJsonBody, redirectOf, retryAfterS, type TokenResponse, tokenUnavailable } from './token-response.ts';
+import {
+  certificateProblem,
+  parseJsonBody,
+  redirectOf,
+  retryAfterS,
+  type TokenResponse,
+  tokenUnavailable,
+} from './token-response.ts';
 
 /** An issuer has one token endpoint, and another one if it moves it. */
 const MAX_ENDPOINTS = 1000;
@@ -54,12 +61,15 @@ export class Discovery {
   readonly #issuer: string;
   readonly #clientAuth: ClientAuth;
   readonly #clock: Clock;
+  readonly #allowAddresses: readonly string[] | undefined;
   #known: (IssuerMetadata & { readonly expiresAtMs: number }) | undefined;
 
-  constructor(issuer: string, clientAuth: ClientAuth, clock: Clock) {
+  /** @param allowAddresses link-local addresses that a token endpoint may have */
+  constructor(issuer: string, clientAuth: ClientAuth, clock: Clock, allowAddresses?: readonly string[]) {
     this.#issuer = issuer;
     this.#clientAuth = clientAuth;
     this.#clock = clock;
+    this.#allowAddresses = allowAddresses;
   }
 
   /**
@@ -93,7 +103,7 @@ export class Discovery {
     for (const url of metadataUrls(this.#issuer)) {
       const response = await send({ method: 'GET', url, headers: HEADERS, body: undefined });
       status = response.status;
-      const metadata = readMetadata(response, url, this.#issuer, this.#clientAuth);
+      const metadata = this.#readMetadata(response, url);
       if (typeof metadata !== 'string') return metadata;
       problems.push(`${new URL(url).pathname} ${metadata}`);
       firstRetryAfterS ??= retryAfterS(response, this.#clock.now());
@@ -104,6 +114,32 @@ export class Discovery {
       { kind: 'no_token_endpoint', problem: problem.slice(0, 500), status, host },
       { retryAfterS: firstRetryAfterS },
     );
+  }
+
+  /** @returns the metadata, or what is wrong with the response */
+  #readMetadata(response: TokenResponse, url: string): IssuerMetadata | string {
+    const issuer = this.#issuer;
+    const redirect = redirectOf(response, url, () => []);
+    if (redirect !== undefined) return `redirects to ${redirect.location}`;
+    if (response.status !== 200) {
+      const problem = certificateProblem(response.body);
+      return `responded with HTTP ${response.status}${problem === undefined ? '' : `: it ${CERTIFICATE_PROBLEMS[problem]}`}`;
+    }
+    if (response.bodyProblem !== undefined) return `has a body that ${describeContentProblem(response.bodyProblem)}`;
+    const json = parseJsonBody(response);
+    const actualIssuer = valueAt(json, 'issuer');
+    if (typeof actualIssuer !== 'string') return 'is not metadata: it has no `issuer`';
+    // RFC 8414 3.3: the two must be identical. Otherwise one issuer could pose as another.
+    if (actualIssuer !== issuer) return issuerMismatch(actualIssuer, issuer);
+    // RFC 8705 5: clients with a certificate may have to use another endpoint.
+    const mtlsEndpoint = valueAt(json, 'mtls_endpoint_aliases.token_endpoint');
+    const plainEndpoint = valueAt(json, 'token_endpoint');
+    const tokenEndpoint = usesCertificate(this.#clientAuth) ? (mtlsEndpoint ?? plainEndpoint) : plainEndpoint;
+    if (typeof tokenEndpoint !== 'string') return 'names no `token_endpoint`';
+    const problem = endpointProblem(tokenEndpoint, issuer, this.#allowAddresses);
+    if (problem !== undefined) return problem;
+    const isUrl = (url: unknown): url is string => typeof url === 'string' && URL.canParse(url);
+    return { tokenEndpoint, allEndpoints: [plainEndpoint, mtlsEndpoint].filter(isUrl) };
   }
 }
 
@@ -119,45 +155,24 @@ export function metadataUrls(issuer: string): readonly string[] {
   ];
 }
 
-/** @returns the metadata, or what is wrong with the response */
-function readMetadata(
-  response: TokenResponse,
-  url: string,
-  issuer: string,
-  clientAuth: ClientAuth,
-): IssuerMetadata | string {
-  const redirect = redirectOf(response, url, () => []);
-  if (redirect !== undefined) return `redirects to ${redirect.location}`;
-  if (response.status !== 200) return `responded with HTTP ${response.status}`;
-  if (response.bodyProblem !== undefined) return `has a body that ${describeContentProblem(response.bodyProblem)}`;
-  const json = parseJsonBody(response);
-  const actualIssuer = valueAt(json, 'issuer');
-  if (typeof actualIssuer !== 'string') return 'is not metadata: it has no `issuer`';
-  // RFC 8414 3.3: the two must be identical. Otherwise one issuer could pose as another.
-  if (actualIssuer !== issuer) return issuerMismatch(actualIssuer, issuer);
-  // RFC 8705 5: clients with a certificate may have to use another endpoint.
-  const mtlsEndpoint = valueAt(json, 'mtls_endpoint_aliases.token_endpoint');
-  const plainEndpoint = valueAt(json, 'token_endpoint');
-  const tokenEndpoint = usesCertificate(clientAuth) ? (mtlsEndpoint ?? plainEndpoint) : plainEndpoint;
-  if (typeof tokenEndpoint !== 'string') return 'names no `token_endpoint`';
-  const problem = endpointProblem(tokenEndpoint, issuer);
-  if (problem !== undefined) return problem;
-  const isUrl = (url: unknown): url is string => typeof url === 'string' && URL.canParse(url);
-  return { tokenEndpoint, allEndpoints: [plainEndpoint, mtlsEndpoint].filter(isUrl) };
-}
-
 function issuerMismatch(actual: string, expected: string): string {
   const withoutSlash = (text: string) => text.replace(/\/$/, '');
   if (withoutSlash(actual) !== withoutSlash(expected)) return 'belongs to another issuer';
   return `belongs to another issuer: its \`issuer\` ${actual.endsWith('/') ? 'ends' : 'does not end'} with \`/\``;
 }
 
-function endpointProblem(endpoint: string, issuer: string): string | undefined {
+function endpointProblem(
+  endpoint: string,
+  issuer: string,
+  allowAddresses: readonly string[] | undefined,
+): string | undefined {
   const url = URL.parse(endpoint);
   if (url === null || !/^https?:$/.test(url.protocol) || url.hash !== '' || url.username !== '') {
     return 'names a `token_endpoint` that is not a plain URL';
   }
-  if (isLinkLocalAddress(url.hostname)) return 'names a `token_endpoint` at a link-local or cloud metadata address';
+  if (isLinkLocalAddress(url.hostname, allowAddresses)) {
+    return 'names a `token_endpoint` at a link-local or cloud metadata address';
+  }
   const isLocal = isLoopbackName(url.hostname) && isLoopbackName(new URL(issuer).hostname);
   return url.protocol === 'https:' || isLocal ? undefined : 'names a `token_endpoint` without TLS';
 }

@@ -76,7 +76,9 @@ export class ProviderTokenFetcher implements TokenFetcher {
     this.#context = context;
     this.timeoutMs = context.tokenTimeoutMs;
     this.configuredRefreshToken = configuredRefreshToken(context);
-    this.#discovery = issuer && clientAuth ? new Discovery(issuer, clientAuth, context.clock) : undefined;
+    const { allowAddresses } = context.tokenConnection ?? {};
+    this.#discovery =
+      issuer && clientAuth ? new Discovery(issuer, clientAuth, context.clock, allowAddresses) : undefined;
   }
 
   async fetch(refreshToken: Secret | undefined, after?: Token): Promise<Token> {

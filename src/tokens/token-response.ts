@@ -1,4 +1,12 @@
-import { type ContentProblem, describeContentProblem, ProxyError, type Reason, type TokenRule } from '../errors.ts';
+import {
+  CERTIFICATE_PROBLEMS,
+  type CertificateProblem,
+  type ContentProblem,
+  describeContentProblem,
+  ProxyError,
+  type Reason,
+  type TokenRule,
+} from '../errors.ts';
 import { hasValues, valueAt, withValueAt } from '../json.ts';
 import type { ExchangeResponse, ResponseRule } from '../providers/provider.ts';
 import { Redaction } from '../redaction.ts';
@@ -154,9 +162,26 @@ function statusError(response: TokenResponse, nowMs: number): ProxyError {
   const isPage = isHtml(response);
   if (DENIED_STATUSES.has(status) && !isPage) return credentialsRefused(response, nowMs);
   const retry = { retryAfterS: retryAfterS(response, nowMs) };
+  const problem = certificateProblem(response.body);
+  if (problem !== undefined) {
+    return tokenUnavailable(
+      `HTTP ${status}: the server ${CERTIFICATE_PROBLEMS[problem]}`,
+      { kind: 'client_certificate', problem, status },
+      retry,
+    );
+  }
   return isPage
     ? tokenUnavailable(htmlPage(status), { kind: 'html_page', status }, retry)
     : tokenUnavailable(`HTTP ${status}`, { kind: 'http_status', status }, retry);
+}
+
+/**
+ * What a page of nginx says about the client certificate. nginx completes the TLS handshake without an acceptable
+ * certificate, and then responds with 400.
+ */
+export function certificateProblem(page: string): CertificateProblem | undefined {
+  if (/No required SSL certificate was sent/i.test(page)) return 'missing';
+  return /The SSL certificate error/i.test(page) ? 'refused' : undefined;
 }
 
 function credentialsRefused(response: TokenResponse, nowMs: number): ProxyError {

@@ -251,4 +251,16 @@ describe('doctor --call', () => {
       hint: 'Set `tls.cert` and `tls.key` on the route.',
     });
   });
+
+  it('names the client certificate that nginx does not accept', async () => {
+    const { url } = await api((_, response) => {
+      response.writeHead(400, { 'content-type': 'text/html' });
+      response.end('<center>The SSL certificate error</center>');
+    });
+    expect((await diagnosed([fixedRoute(url)], { call: true })).check('call')).toMatchObject({
+      result: 'failed',
+      failure: 'unreachable',
+      what: containing('the server does not accept the client certificate'),
+    });
+  });
 });

@@ -178,6 +178,22 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
   html_page: [
     [{ kind: 'html_page', status: 503 }, TOKEN, 'token_endpoint_html', 'a web page instead of a token', 'in a browser'],
   ],
+  client_certificate: [
+    [
+      { kind: 'client_certificate', problem: 'missing', status: 400 },
+      TOKEN,
+      'token_endpoint_certificate',
+      'The token endpoint at auth.example.com demands a client certificate (HTTP 400).',
+      '`tls.token_endpoint: true`',
+    ],
+    [
+      { kind: 'client_certificate', problem: 'refused', status: 400 },
+      TOKEN,
+      'token_endpoint_certificate',
+      'does not accept the client certificate',
+      'must not have expired',
+    ],
+  ],
   credentials_refused: [
     [
       { kind: 'credentials_refused', status: 401 },

@@ -58,3 +58,29 @@ it('issuer metadata that cannot be decoded is named in the error', async () => {
   const found = discovery.find(async () => ({ status: 200, headers: {}, body: '', bodyProblem }));
   await expect(found).rejects.toThrow('has a body that is not valid gzip');
 });
+
+it('issuer metadata behind a client certificate says that it demands one', async () => {
+  const discovery = new Discovery(ISSUER, 'client_secret_basic', new ManualClock());
+  const found = discovery.find(async () => ({
+    status: 400,
+    headers: {},
+    body: 'No required SSL certificate was sent',
+  }));
+  await expect(found).rejects.toThrow('responded with HTTP 400: it demands a client certificate');
+});
+
+it.each([
+  [['169.254.171.0/24'], '169.254.171.7', true],
+  [['169.254.171.0/24'], '169.254.172.7', false],
+  [['169.254.0.0/16'], '169.254.169.254', false],
+  [undefined, '169.254.171.7', false],
+])(
+  'with `allow_addresses` %j, metadata that names a token endpoint at %s: accepted is %j',
+  async (allowed, ip, isOk) => {
+    const discovery = new Discovery(ISSUER, 'client_secret_basic', new ManualClock(), allowed);
+    const body = JSON.stringify({ issuer: ISSUER, token_endpoint: `https://${ip}/token` });
+    const found = discovery.find(async () => ({ status: 200, headers: {}, body }));
+    if (isOk) expect(await found).toMatchObject({ tokenEndpoint: `https://${ip}/token` });
+    else await expect(found).rejects.toThrow('link-local');
+  },
+);

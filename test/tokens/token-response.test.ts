@@ -169,6 +169,15 @@ describe('a token endpoint that refuses', () => {
     }
   });
 
+  it.each([
+    ['No required SSL certificate was sent', 'missing'],
+    ['The SSL certificate error', 'refused'],
+  ])('says that the client certificate is the problem: %s', (text, problem) => {
+    const error = refused({ status: 400, body: `<html><center>${text}</center></html>` });
+    expect(error.code).toBe('token_unavailable');
+    expect(error.reason).toEqual({ kind: 'client_certificate', problem, status: 400 });
+  });
+
   it.each<[string, string | undefined, number | undefined]>([
     ['no Retry-After', undefined, undefined],
     ['an empty one', '', undefined],

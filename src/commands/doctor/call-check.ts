@@ -1,6 +1,7 @@
 import type { RouteConfig } from '../../config/config.ts';
 import { diagnose } from '../../diagnosis/diagnosis.ts';
-import { networkCode, type ProxyError, type Reason } from '../../errors.ts';
+import { CERTIFICATE_REFUSED_HINT } from '../../diagnosis/network.ts';
+import { CERTIFICATE_PROBLEMS, networkCode, type ProxyError, type Reason } from '../../errors.ts';
 import type { ClientRequest, Exchange, ResponseHandler } from '../../http/client/http-exchange.ts';
 import type { ConnectionPool } from '../../http/client/pool.ts';
 import { ContentError, decodeContent, textOf } from '../../http/content-decoding.ts';
@@ -15,7 +16,7 @@ import { TokenEndpoints, tokenEndpointsOf, TokenPathGuard } from '../../proxy/to
 import type { UpstreamPools } from '../../proxy/upstream-pools.ts';
 import { RouteStats } from '../../telemetry/route-stats.ts';
 import type { Token, TokenSource } from '../../tokens/token.ts';
-import { redactedBody } from '../../tokens/token-response.ts';
+import { certificateProblem, redactedBody } from '../../tokens/token-response.ts';
 import { type CheckResult, failed, formatSeconds, ok, skipped, warning } from './check-result.ts';
 import type { Probes } from './probes.ts';
 
@@ -177,9 +178,6 @@ function cleanerOf({ provider, credentials }: RouteConfig, token: Token): Clean 
   return (body) => redactedBody({ status: 0, headers: {}, body }, values);
 }
 
-/** What nginx says in its response 400 if it demands a client certificate. Its handshake succeeds without one. */
-const NO_CLIENT_CERTIFICATE = /No required SSL certificate was sent/i;
-
 function judgeResponse(
   { status, headers, body, durationMs }: CallResponse & { readonly durationMs: number },
   { call, route, token }: Judged,
@@ -201,10 +199,11 @@ function judgeResponse(
     const verdict = isDocumented ? 'the provider accepts the token' : 'the provider does not refuse the token';
     return ok(`${responded}: ${verdict}`);
   }
-  if (NO_CLIENT_CERTIFICATE.test(text)) {
+  const problem = certificateProblem(text);
+  if (problem !== undefined) {
     return failed('unreachable', {
-      what: `${responded}: the server demands a client certificate.`,
-      hint: 'Set `tls.cert` and `tls.key` on the route.',
+      what: `${responded}: the server ${CERTIFICATE_PROBLEMS[problem]}.`,
+      hint: problem === 'missing' ? 'Set `tls.cert` and `tls.key` on the route.' : CERTIFICATE_REFUSED_HINT,
     });
   }
   if (status < 400) {

@@ -149,7 +149,8 @@ function judgeExpiry(
     ...(own === undefined ? [] : [`client certificate \`${own.subject}\` ${valid(own)}`]),
   ].join('; ');
   if (own !== undefined && daysLeft(own) < MIN_REMAINING_DAYS) {
-    return warning({ what: `${what}.`, hint: 'Replace `tls.cert` and `tls.key` of the route before it ends.' });
+    const hint = 'Replace `tls.cert` and `tls.key` of the route';
+    return warning({ what: `${what}.`, hint: daysLeft(own) < 0 ? `${hint}.` : `${hint} before it ends.` });
   }
   const first = nearest ?? leaf;
   if (daysLeft(first) >= MIN_REMAINING_DAYS) return ok(what);
