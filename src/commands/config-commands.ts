@@ -5,6 +5,7 @@ import { validateConfig, type ValidatedConfig } from '../config/load.ts';
 import { settingDefault, SETTINGS } from '../config/schema-route.ts';
 import { formatDuration, formatSize } from '../config/values.ts';
 import { formatProblem } from '../errors.ts';
+import { plural } from '../format.ts';
 import type { ConnectOptions } from '../http/client/connect-options.ts';
 import { egressProxyFor } from '../http/client/egress.ts';
 import { originOf } from '../http/client/origin.ts';
@@ -42,7 +43,7 @@ function printProblems(file: string, { config, problems, warnings }: ValidatedCo
     io.stderr(`${formatProblem({ ...place, message: `warning: ${message}` })}\n`);
   }
   if (config === undefined) {
-    io.stderr(`${file}: ${problems.length === 1 ? '1 problem' : `${problems.length} problems`}\n`);
+    io.stderr(`${file}: ${plural(problems.length, 'problem')}\n`);
   }
 }
 
@@ -70,7 +71,7 @@ export function check(options: CheckOptions, io: Pick<Io, 'stdout' | 'stderr' | 
   } else printProblems(file, checked, io);
   if (checked.config === undefined) return EXIT.config;
   if (!json) {
-    io.stdout(`${file}: ok, ${routes.length === 1 ? '1 route' : `${routes.length} routes`}\n`);
+    io.stdout(`${file}: ok, ${plural(routes.length, 'route')}\n`);
     const lines = routeLines(routes);
     const blocks = routes.flatMap((route, i) => [lines[i] ?? '', ...labelled(connectionDetails(route, nowMs))]);
     for (const line of blocks) io.stdout(`  ${line}\n`);
@@ -222,11 +223,11 @@ function connectionParts(facts: ConnectionFacts): string[] {
     egress_proxy: proxy,
   } = facts;
   const days = certificate?.days_left ?? 0;
-  const left = days < 0 ? 'expired' : `${days} ${days === 1 ? 'day' : 'days'} left`;
+  const left = days < 0 ? 'expired' : `${plural(days, 'day')} left`;
   return [
     ...(certificate === null ? [] : [`client certificate ${certificate.subject} (${left})`]),
     ...(name === null ? [] : [`server name ${name}`]),
-    ...(authorities === 0 ? [] : [`${authorities} more ${authorities === 1 ? 'authority' : 'authorities'}`]),
+    ...(authorities === 0 ? [] : [plural(authorities, 'more authority', 'more authorities')]),
     ...(version === null ? [] : [`${version} or newer`]),
     ...(proxy === null ? [] : [`proxy ${proxy.url} (${proxy.source})`]),
   ];

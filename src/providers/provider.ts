@@ -148,7 +148,7 @@ export interface TokenPath {
 }
 
 /** A documented GET that changes nothing and needs only the token and the headers of the route. */
-export interface ReadOnlyCall {
+interface ReadOnlyCall {
   /** Below the base URL, with a query if it needs one. May contain `{name}` placeholders of fields that are not secret. */
   readonly path: string;
   /** The public document that describes it. */

@@ -176,7 +176,7 @@ export class ProviderTokenFetcher implements TokenFetcher {
       const isSuccess = response.status >= 200 && response.status <= 299;
       // A successful response may hold a token under another name, so it is not quoted.
       const isQuoted = !isSuccess && response.bodyProblem === undefined;
-      const providerSaid = isQuoted ? redactedBody(response, this.#secretsIn(request, values)) : undefined;
+      const providerSaid = isQuoted ? redactedBody(response.body, this.#secretsIn(request, values)) : undefined;
       this.#logFailure(grant, error, { ...logFields, status: response.status }, providerSaid);
       throw error;
     }

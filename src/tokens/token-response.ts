@@ -310,7 +310,7 @@ function httpDateMs(value: string): number {
 }
 
 /** Where a redirect leads. */
-export interface Redirect {
+interface Redirect {
   /** URL without user, query and secrets. At most 200 characters. */
   readonly location: string;
   /** What differs from the URL of the request. `scheme`: only that it is `https:` in place of `http:`. */
@@ -363,8 +363,8 @@ export function tokenUnavailable(
 const MIN_REDACTED_CHARACTERS = 32;
 
 /** The beginning of a response's body for the log: one line, without the secrets of the request. */
-export function redactedBody(response: TokenResponse, secrets: readonly string[]): string {
-  return hideSecrets(response.body, secrets)
+export function redactedBody(body: string, secrets: readonly string[]): string {
+  return hideSecrets(body, secrets)
     .replace(/[\x00-\x1f\x7f]+/g, ' ')
     .slice(0, 300);
 }

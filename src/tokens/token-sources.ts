@@ -29,8 +29,8 @@ interface SourcesContext extends Omit<CacheContext, 'provider' | 'stats' | 'init
 }
 
 /**
- * One token source for each credential and way to its token endpoint. A source lives as long as a configuration uses it: `retain` closes the others.
- * There is no other bound, since each source belongs to a route in the configuration.
+ * One token source for each credential and way to its token endpoint. A source lives as long as a configuration uses it:
+ * `retain` closes the others. There is no other bound, since each source belongs to a route in the configuration.
  */
 export class TokenSources {
   readonly #context: SourcesContext;

@@ -162,7 +162,7 @@ describe('routes', () => {
 
     it('show the certificate of a PKCS#12 file, and one that is expired', () => {
       const text = file('tls: {pfx: client.p12, passphrase: pw, token_endpoint: true}');
-      expect(printed(text)).toContain('  via    client certificate CN=shop (7304 days left)\n');
+      expect(printed(text)).toContain('  via    client certificate CN=shop (7,304 days left)\n');
       expect(printed(text)).not.toContain('tokens');
       const expired = issue({ name: 'old', to: new Date('2029-01-01') });
       writeFileSync(join(folder, 'old.pem'), expired.cert);

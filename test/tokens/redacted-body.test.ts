@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { redactedBody } from '../../src/tokens/token-response.ts';
 
-const words = (body: string, ...secrets: string[]) => redactedBody({ status: 401, headers: {}, body }, secrets);
+const words = (body: string, ...secrets: string[]) => redactedBody(body, secrets);
 
 describe('a redacted response body', () => {
   it('has no secret, wherever and however often it was in the body', () => {

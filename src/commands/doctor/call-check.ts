@@ -43,7 +43,7 @@ export function untriedCall(config: RouteConfig): CheckResult {
   return skipped(`not tried; \`wakala doctor --call\` sends ${callOf(config).label}`);
 }
 
-export interface CallContext {
+interface CallContext {
   /** Of all routes: no request is sent to the token endpoint of any of them. */
   readonly routes: readonly RouteConfig[];
   readonly pools: UpstreamPools;
@@ -175,7 +175,7 @@ function cleanerOf({ provider, credentials }: RouteConfig, token: Token): Clean 
   const secrets = [token.accessToken, token.refreshToken, ...token.headers.map(([, value]) => value)];
   const fields = provider.credentials.filter(({ secret }) => secret).map(({ name }) => credentials.get(name));
   const values = [...secrets, ...fields].flatMap((secret) => secret?.reveal() ?? []);
-  return (body) => redactedBody({ status: 0, headers: {}, body }, values);
+  return (body) => redactedBody(body, values);
 }
 
 function judgeResponse(

@@ -23,7 +23,7 @@ export interface RedisConnection {
   subscribe(channel: string, onEvent: (event: string) => void): Promise<void>;
 }
 
-export interface ConnectContext {
+interface ConnectContext {
   readonly clock: Clock;
   readonly createClient: typeof createClient;
   /** Uniform in [0, 1), like `Math.random`. */
