@@ -1,5 +1,6 @@
 import * as zlib from 'node:zlib';
 import { type ContentProblem, describeContentProblem } from '../errors.ts';
+import { combinedHeaderValue, headerValue } from './header-list.ts';
 
 /** Thrown by `decodeContent`. */
 export class ContentError extends Error {
@@ -44,6 +45,17 @@ const NO_CODINGS: ReadonlySet<string> = new Set(['', 'identity', 'none', 'utf-8'
 
 /** More codings than any server applies. Limits the work for one body. */
 const MAX_CODINGS = 4;
+
+/**
+ * The text of a complete body, decoded as its `Content-Encoding` and `Content-Type` say.
+ * @param headers those of the message
+ * @param maxBytes limit for the decoded body
+ * @throws ContentError
+ */
+export function decodedText(body: Buffer, headers: readonly string[], maxBytes: number): string {
+  const decoded = decodeContent(body, combinedHeaderValue(headers, 'content-encoding'), maxBytes);
+  return textOf(decoded, headerValue(headers, 'content-type'));
+}
 
 /**
  * Undoes the content codings of a complete body (RFC 9110 8.4). An empty body has none.
@@ -136,7 +148,7 @@ function hasZlibHeader(bytes: Uint8Array): boolean {
  * The text of a decoded body: in the charset of its byte-order mark, else of its `Content-Type`, else UTF-8. The mark is
  * dropped. An unknown charset counts as UTF-8.
  */
-export function textOf(body: Buffer, contentType: string | undefined): string {
+function textOf(body: Buffer, contentType: string | undefined): string {
   const charset = charsetOf(body, contentType);
   try {
     return new TextDecoder(charset).decode(body);

@@ -10,8 +10,8 @@
 import type { RouteConfig } from '../config/config.ts';
 import { type ContentProblem, ProxyError } from '../errors.ts';
 import type { RequestBody } from '../http/client/http-exchange.ts';
-import { ContentError, decodeContent, textOf } from '../http/content-decoding.ts';
-import { combinedHeaderValue, type HeaderList, headerValue } from '../http/header-list.ts';
+import { ContentError, decodedText } from '../http/content-decoding.ts';
+import type { HeaderList } from '../http/header-list.ts';
 import { hasValues } from '../json.ts';
 import type { ResponseRule } from '../providers/provider.ts';
 
@@ -63,8 +63,7 @@ export class DeadTokenRules {
   inspectBody(status: number, body: Buffer, headers: Readonly<HeaderList>): boolean | ContentProblem {
     let json: unknown;
     try {
-      const decoded = decodeContent(body, combinedHeaderValue(headers, 'content-encoding'), MAX_DECODED_BYTES);
-      json = JSON.parse(textOf(decoded, headerValue(headers, 'content-type')));
+      json = JSON.parse(decodedText(body, headers, MAX_DECODED_BYTES));
     } catch (error) {
       return error instanceof ContentError ? error.problem : false;
     }

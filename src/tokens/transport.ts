@@ -7,7 +7,7 @@ import { egressProxyFor } from '../http/client/egress.ts';
 import { egressRefused } from '../http/client/failures.ts';
 import { openSocket } from '../http/client/open-socket.ts';
 import { type Origin, originOf } from '../http/client/origin.ts';
-import { ContentError, decodeContent, textOf } from '../http/content-decoding.ts';
+import { ContentError, decodedText } from '../http/content-decoding.ts';
 import { http } from '../http/node-internals.ts';
 import type { TokenTransport } from './exchange.ts';
 import type { TokenRequest } from './token-request.ts';
@@ -112,9 +112,8 @@ async function readBody(response: IncomingMessage): Promise<Pick<TokenResponse, 
       throw Object.assign(new Error('response too long'), { code: 'RESPONSE_TOO_LONG' });
     }
   }
-  const { 'content-encoding': codings, 'content-type': contentType } = response.headers;
   try {
-    return { body: textOf(decodeContent(body.bytes, codings, MAX_BODY_BYTES), contentType) };
+    return { body: decodedText(body.bytes, response.rawHeaders, MAX_BODY_BYTES) };
   } catch (error) {
     if (error instanceof ContentError) return { body: '', bodyProblem: error.problem };
     throw error;

@@ -1,6 +1,6 @@
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { ContentError, decodeContent, textOf } from '../../src/http/content-decoding.ts';
+import { ContentError, decodeContent, decodedText } from '../../src/http/content-decoding.ts';
 
 const LIMIT = 64 * 1024;
 const PLAIN = Buffer.from('{"access_token":"á"}');
@@ -77,7 +77,7 @@ describe('decodeContent', () => {
   });
 });
 
-describe('textOf', () => {
+describe('decodedText', () => {
   const MARK = '\ufeff';
   it.each([
     ['UTF-8', Buffer.from('{"á":1}'), undefined],
@@ -89,6 +89,7 @@ describe('textOf', () => {
     ['Latin-1 by its Content-Type', Buffer.from('{"á":1}', 'latin1'), 'text/plain; charset=ISO-8859-1'],
     ['UTF-8 for an unknown charset', Buffer.from('{"á":1}'), 'application/json; charset=klingon'],
   ])('reads %s', (_, body, contentType) => {
-    expect(textOf(body, contentType)).toBe('{"á":1}');
+    const headers = contentType === undefined ? [] : ['Content-Type', contentType];
+    expect(decodedText(body, headers, LIMIT)).toBe('{"á":1}');
   });
 });

@@ -4,8 +4,8 @@ import { CERTIFICATE_REFUSED_HINT } from '../../diagnosis/network.ts';
 import { CERTIFICATE_PROBLEMS, networkCode, type ProxyError, type Reason } from '../../errors.ts';
 import type { ClientRequest, Exchange, ResponseHandler } from '../../http/client/http-exchange.ts';
 import type { ConnectionPool } from '../../http/client/pool.ts';
-import { ContentError, decodeContent, textOf } from '../../http/content-decoding.ts';
-import { combinedHeaderValue, headerValue } from '../../http/header-list.ts';
+import { ContentError, decodedText } from '../../http/content-decoding.ts';
+import { headerValue } from '../../http/header-list.ts';
 import { asProxyError } from '../../http/problem.ts';
 import { locationOf } from '../../http/url-path.ts';
 import { Via } from '../../http/via.ts';
@@ -185,7 +185,7 @@ function judgeResponse(
   const responded = `${call.label} got HTTP ${status} in ${formatSeconds(durationMs)}`;
   const isDocumented = call.source !== undefined;
   const clean = cleanerOf(route.config, token);
-  const text = decodedText(body, headers);
+  const text = textOf(body, headers);
   const said = quote(text, headers, clean);
   if (isRefusal(route, { status, headers, body })) {
     return failed('denied', {
@@ -239,10 +239,9 @@ function isRefusal({ deadToken }: Route, { status, headers, body }: CallResponse
 }
 
 /** Empty if the body cannot be decoded. */
-function decodedText(body: Buffer, headers: readonly string[]): string {
+function textOf(body: Buffer, headers: readonly string[]): string {
   try {
-    const decoded = decodeContent(body, combinedHeaderValue(headers, 'content-encoding'), MAX_BODY_BYTES);
-    return textOf(decoded, headerValue(headers, 'content-type'));
+    return decodedText(body, headers, MAX_BODY_BYTES);
   } catch (error) {
     if (error instanceof ContentError) return '';
     throw error;
