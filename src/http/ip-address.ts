@@ -245,6 +245,3 @@ export function addressGuard(allowAddresses: readonly string[] = []): AddressGua
 function refusedAddress(message: string): NodeJS.ErrnoException {
   return Object.assign(new Error(message), { code: 'LINK_LOCAL_ADDRESS' });
 }
-
-/** The lookup of a guard without exceptions. */
-export const guardedLookup = addressGuard().lookup;

@@ -2,7 +2,7 @@ import { lookup, type LookupAddress } from 'node:dns';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { guardedLookup } from '../../src/http/ip-address.ts';
+import { addressGuard } from '../../src/http/ip-address.ts';
 import { expectProblem, sendRequest } from '../support/proxy-client.ts';
 import { routeTo, startProxy } from '../support/proxy-server.ts';
 import { sendRaw } from '../support/raw-client.ts';
@@ -29,7 +29,7 @@ beforeEach(() => {
 
 function looked(name: string, all: boolean): Promise<unknown[]> {
   return new Promise((resolve) => {
-    guardedLookup(name, { all }, (...results: unknown[]) => resolve(results));
+    addressGuard().lookup(name, { all }, (...results: unknown[]) => resolve(results));
   });
 }
 
@@ -45,7 +45,7 @@ async function listener(host: string) {
   return { connections, port: (server.address() as AddressInfo).port };
 }
 
-describe('guardedLookup', () => {
+describe('the lookup of an address guard', () => {
   it.each([
     '169.254.169.254',
     '169.254.0.1',
