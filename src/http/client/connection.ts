@@ -74,11 +74,12 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
   #isReused = false;
   #isRequestComplete = true;
   /**
-   * Whether a server that refuses the client's certificate has read nothing of the first request. In TLS 1.3 the client
-   * may write as soon as its own part of a full handshake is sent, and the server reads after it has checked the
-   * certificate (RFC 8446 4.4.2.4). In TLS 1.2 it can refuse the certificate later, in a renegotiation.
+   * Whether the connection began with a full TLS 1.3 handshake. If the server then refuses the client's certificate, it
+   * has read nothing of the first request: the client may write as soon as its own part of the handshake is sent, and the
+   * server reads after it has checked the certificate (RFC 8446 4.4.2.4). In TLS 1.2 it can refuse the certificate later,
+   * in a renegotiation.
    */
-  #isFirstHandshake = false;
+  #isFullTls13Handshake = false;
   /** The leased buffer that the socket reads into. Undefined while it reads into the shared one. */
   #lease: BufferLease | undefined;
   #lastReadBytes = 0;
@@ -105,7 +106,7 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
 
   onConnected(socket: Socket): void {
     this.#socket = socket;
-    this.#isFirstHandshake =
+    this.#isFullTls13Handshake =
       socket instanceof TLSSocket && socket.getProtocol() === 'TLSv1.3' && !socket.isSessionReused();
     socket.on('error', (error) => this.#onBroken(error));
     socket.on('end', () => this.#onEnd(socket));
@@ -285,7 +286,7 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
       this.#owner.resend(exchange);
     } else {
       const isUnread =
-        !this.#isReused && !this.#parser.hasStarted && this.#isFirstHandshake && isCertificateAlert(cause);
+        !this.#isReused && !this.#parser.hasStarted && this.#isFullTls13Handshake && isCertificateAlert(cause);
       exchange.fail(isUnread ? certificateRefused(this.#server, cause) : brokenConnection(this.#server, cause));
     }
   }
