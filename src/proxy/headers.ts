@@ -82,18 +82,22 @@ export function tracedHeaders(headers: Readonly<HeaderList>, trace: RequestTrace
   return out;
 }
 
+interface References {
+  readonly locations: Locations;
+  /** The request of the client, which says by which address the client reaches the route. */
+  readonly req: IncomingMessage;
+}
+
 /**
  * The headers of a response in their order, without hop-by-hop headers and those that contain a secret. The provider's
- * `x-request-id` is renamed to `x-upstream-request-id`. With `locations`, references to the provider become those of the
- * route for the client of `req`.
+ * `x-request-id` is renamed to `x-upstream-request-id`. With `references`, those to the provider's API lead to the route.
  * @throws ProxyError `upstream_invalid`
  */
 export function responseHeaders(
   raw: readonly string[],
   status: number,
   redaction: Redaction,
-  locations?: Locations,
-  req?: IncomingMessage,
+  references?: References,
 ): HeaderList {
   const out: HeaderList = [];
   const hopByHop = connectionOptions(raw);
@@ -105,10 +109,10 @@ export function responseHeaders(
     if (!isReturnedHeader(key) || hopByHop?.has(normalizeHeaderName(key)) === true) continue;
     // RFC 9110 8.6: no Content-Length on a 1xx or 204.
     if ((status === 204 || status < 200) && key === 'content-length') continue;
-    const isRewritten = locations !== undefined && req !== undefined && hasLocations(key);
+    const isRewritten = references !== undefined && hasLocations(key);
     out.push(
       key === 'x-request-id' ? 'x-upstream-request-id' : name,
-      isRewritten ? locations.rewrite(key, value, req) : value,
+      isRewritten ? references.locations.rewrite(key, value, references.req) : value,
     );
   }
   return redaction.cleanHeaders(out);

@@ -238,7 +238,9 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   onHead(status: number, reason: string, rawHeaders: string[]): void {
     this.#recordHead(status);
-    const headers = responseHeaders(rawHeaders, status, this.#redaction, this.#route.locations, this.#req);
+    const { locations } = this.#route;
+    const references = locations && { locations, req: this.#req };
+    const headers = responseHeaders(rawHeaders, status, this.#redaction, references);
     this.#readTokenUse(rawHeaders);
     const phrase = reasonPhrase(reason, status, this.#redaction);
     this.#response = new ClientResponse(this.#serverResponse(), status, phrase, headers);
