@@ -64,7 +64,8 @@ function certificatesIn(text: string): (X509Certificate | undefined)[] {
 }
 
 const DAY_MS = 86_400_000;
-const RENEW_WITHIN_DAYS = 14;
+/** A certificate that ends sooner is worth a warning. */
+export const RENEW_WITHIN_DAYS = 14;
 
 /** Warnings about the dates of a certificate. `outcome`: what happens after it has expired. */
 export function dateWarnings(

@@ -4,7 +4,7 @@ import { diagnose } from '../../diagnosis/diagnosis.ts';
 import type { DiagnosisContext } from '../../diagnosis/diagnosis-context.ts';
 import { networkCode, networkReason, type Reason } from '../../errors.ts';
 import type { ConnectOptions, EgressProxy } from '../../http/client/connect-options.ts';
-import type { DialOptions } from '../../http/client/dial.ts';
+import { caOnly, type DialOptions } from '../../http/client/dial.ts';
 import { egressProxyFor } from '../../http/client/egress.ts';
 import { egressFailed } from '../../http/client/failures.ts';
 import { openSocket } from '../../http/client/open-socket.ts';
@@ -130,8 +130,7 @@ async function checkProxy({ origin, connection, probes: { clock } }: Target, pro
   const { host, port, isTls, source } = proxy;
   const name = formatHostPort(proxy);
   const { allowAddresses } = connection;
-  // The proxy never gets the client certificate.
-  const tls = connection.tls?.ca === undefined ? undefined : { ca: connection.tls.ca };
+  const tls = caOnly(connection.tls ?? {});
   const startMs = clock.now();
   try {
     const socket = await open({ isTls, host, port, hostHeader: name }, { tls, allowAddresses }, clock);

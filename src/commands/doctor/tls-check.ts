@@ -1,4 +1,5 @@
 import type { DetailedPeerCertificate, PeerCertificate, TLSSocket } from 'node:tls';
+import { RENEW_WITHIN_DAYS } from '../../config/certificates.ts';
 import { diagnose } from '../../diagnosis/diagnosis.ts';
 import type { CertificateFacts, DiagnosisContext } from '../../diagnosis/diagnosis-context.ts';
 import { networkCode } from '../../errors.ts';
@@ -123,9 +124,6 @@ function describeSettings({ ca, serverName }: TlsIdentity): string {
 
 const DAY_MS = 86_400_000;
 
-/** A certificate that ends sooner is worth a warning. */
-const MIN_REMAINING_DAYS = 14;
-
 function judgeExpiry(
   protocol: string,
   { chain, own }: { readonly chain: readonly Certificate[]; readonly own: Certificate | undefined },
@@ -148,12 +146,12 @@ function judgeExpiry(
     chain.map(({ subject }) => subject).join(' <- '),
     ...(own === undefined ? [] : [`client certificate \`${own.subject}\` ${valid(own)}`]),
   ].join('; ');
-  if (own !== undefined && daysLeft(own) < MIN_REMAINING_DAYS) {
+  if (own !== undefined && daysLeft(own) < RENEW_WITHIN_DAYS) {
     const hint = 'Replace `tls.cert` and `tls.key` of the route';
     return warning({ what: `${what}.`, hint: daysLeft(own) < 0 ? `${hint}.` : `${hint} before it ends.` });
   }
   const first = nearest ?? leaf;
-  if (daysLeft(first) >= MIN_REMAINING_DAYS) return ok(what);
+  if (daysLeft(first) >= RENEW_WITHIN_DAYS) return ok(what);
   const hint = `The owner of the server must replace it before ${dayOf(first)}. After that, every request fails.`;
   return warning({ what: `${what}.`, hint });
 }

@@ -75,7 +75,6 @@ export function connectorFor(origin: Origin, options: DialOptions): Connector {
   const proxy = egressProxyFor(origin, egress);
   const startTls = origin.isTls ? tlsStarter(origin.host, tls, acceptsAnyCertificate) : undefined;
   if (proxy === undefined) return directConnector(origin, guard, startTls);
-  // The proxy has its own name and never gets the client certificate.
   const connect = directConnector(proxy, guard, proxy.isTls ? tlsStarter(proxy.host, caOnly(tls)) : undefined);
   const isTunnel = origin.isTls || alwaysTunnels;
   return (listener, reader) => {
@@ -226,7 +225,8 @@ function tlsStarter(host: string, identity: TlsIdentity, acceptsAnyCertificate =
 
 const NO_IDENTITY: TlsIdentity = {};
 
-function caOnly(identity: TlsIdentity): TlsIdentity {
+/** For an egress proxy, which never gets the client certificate. */
+export function caOnly(identity: TlsIdentity): TlsIdentity {
   return identity.ca === undefined ? NO_IDENTITY : { ca: identity.ca };
 }
 
