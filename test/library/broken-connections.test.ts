@@ -29,8 +29,9 @@ server.listen(0, '127.0.0.1', () => console.log('port', server.address().port));
 const HANDSHAKE = ['Host: localhost', 'Connection: Upgrade', 'Upgrade: websocket', '', ''];
 const upgrade = (target: string, ...lines: string[]) => [`GET ${target} HTTP/1.1`, ...lines, ...HANDSHAKE].join('\r\n');
 
-/** An app in its own process. `opening`: the proxy waits a second for an unreachable token store. */
+/** An app in its own process. `opening`: the proxy waits a second for a token store that does not respond. */
 async function startApp({ opening = false } = {}) {
+  const silent = await RawUpstream.start(() => undefined);
   const upstream = await RawUpstream.start(({ target, socket }) => {
     if (target !== '/long') return target === '/held' ? undefined : reply(200, 'fine');
     const timer = setInterval(() => {
@@ -39,7 +40,8 @@ async function startApp({ opening = false } = {}) {
     socket.once('close', () => clearInterval(timer));
     return 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
   });
-  const store = { token_store: { redis: 'redis://127.0.0.1:1', encryption_key: 'k'.repeat(44) } };
+  const redis = silent.origin.replace('http:', 'redis:');
+  const store = { token_store: { redis, encryption_key: 'k'.repeat(44) } };
   const config = { routes: { '/api/*': routeTo(upstream, { websocket: true }) }, ...(opening ? store : {}) };
   const file = path.join(temporaryDirectory(), 'app.mjs');
   writeFileSync(file, APP);

@@ -223,7 +223,7 @@ export class RedisStores implements ScriptRunner {
     this.#servers = context.servers;
   }
 
-  /** Waits up to a second for the connection, and goes on connecting after that. */
+  /** Waits up to a second for the first attempt to connect, and goes on connecting after that. */
   static async open(context: RedisContext): Promise<RedisStores> {
     const { createClient } = await import('redis');
     const stores = new RedisStores(context);

@@ -97,7 +97,7 @@ describe('metadata', () => {
     [
       'that is elsewhere',
       at((origin) => ({ status: 302, headers: { location: `${origin}/moved` }, json: {} })),
-      'responded with HTTP 302',
+      'redirects to http://127.0.0.1:',
     ],
     ['without a token endpoint', naming(undefined), 'names no `token_endpoint`'],
     ['with a token endpoint that is no text', naming({}), 'names no `token_endpoint`'],
