@@ -96,3 +96,70 @@ describe('a token', () => {
     expect(token.expiresAtMs).toBe(1.7e12 + 300_000);
   });
 });
+
+describe('a missing colon', () => {
+  it.each([
+    'credentials: { consumer_key: k, consumer_secret canary-0123456789 }',
+    'credentials: { consumer_key: k, canary-0123456789 }',
+    'headers: { X-Key "canary-0123456789" }',
+    'headers: { X-Key=canary-0123456789 }',
+  ])('does not reveal the secret in the error message: %s', (line) => {
+    const text = `routes:\n  /mpesa/*:\n    provider: mpesa\n    ${line}\n`;
+    const { problems } = validateConfig('proxy.config.yaml', { readFile: () => text, env: {} });
+    expect(problems).not.toHaveLength(0);
+    expect(JSON.stringify(problems)).not.toContain('canary');
+  });
+});
+
+describe('bytes on a connection', () => {
+  it('after a complete request do not replace its response', async () => {
+    const upstream = await RawUpstream.start(({ target }) => (target === '/held' ? undefined : reply(200, 'fine')));
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    client.send('POST /api/held HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\npay');
+    const held = await upstream.request();
+    client.send('\x16\x03\x01\r\n\r\n');
+    // When this request gets its response, those bytes have been read.
+    await sendRequest(proxy.port, '/api/x');
+    held.send(reply(200, 'paid'));
+    await client.ending;
+    expect(client.received.toString('latin1')).toMatch(/^HTTP\/1\.1 200 [^]*paid$/);
+  });
+
+  it('with a broken chunk get one response, and nothing after them is executed', async () => {
+    const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    const inner = 'GET /api/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n';
+    client.send(`POST /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcdeXX${inner}`);
+    await client.ending;
+    expect(client.received.toString('latin1').match(/HTTP\/1\.1 \d/g)).toHaveLength(1);
+    expect(upstream.requests).toHaveLength(0);
+  });
+
+  it('of a second request in the same packet get their response', async () => {
+    const upstream = await RawUpstream.start(({ target }) => reply(200, target));
+    const proxy = await startProxyTo(upstream);
+    const client = await RawClient.open(proxy.port);
+    const get = (path: string, line = '') => `GET /api${path} HTTP/1.1\r\nHost: localhost\r\n${line}\r\n`;
+    client.send(get('/one') + get('/two', 'Connection: close\r\n'));
+    expect([(await client.nextResponse()).body.toString(), (await client.nextResponse()).body.toString()]).toEqual([
+      '/one',
+      '/two',
+    ]);
+    await once(client.socket, 'close').catch(() => {});
+    expect(await client.ending).toBe('clean');
+  });
+});
+
+describe('the fuzzer itself', () => {
+  it('finds known attacks', () => {
+    expect(possibleReadings('/api/v1/..%2f..%2fadmin')).toContain('/admin');
+    expect(possibleReadings('/api/v1/..;/admin')).toContain('/api/admin');
+    expect(possibleReadings('/api/v1/%252e%252e/admin')).toContain('/api/admin');
+    const smuggled =
+      'POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n';
+    expect(requestsIn(smuggled)).toEqual([]);
+    expect(requestsIn(smuggled.replace('Content-Length: 1\r\n', '')).map(({ target }) => target)).toEqual(['/', '/x']);
+  });
+});
