@@ -20,3 +20,12 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/**
+ * Whether less than `durationMs` have passed since `sinceMs`. False if `sinceMs` is in the future: the clock was set back,
+ * so a wait until the clock is there again could take years.
+ */
+export function isWithin(durationMs: number, sinceMs: number, nowMs: number): boolean {
+  const elapsedMs = nowMs - sinceMs;
+  return elapsedMs >= 0 && elapsedMs < durationMs;
+}

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { type Clock, MAX_TIMER_MS } from '../clock.ts';
+import { type Clock, isWithin, MAX_TIMER_MS } from '../clock.ts';
 import { ProxyError } from '../errors.ts';
 import type { Log } from '../logger.ts';
 import type { Secret } from '../secret.ts';
@@ -41,12 +41,14 @@ export class Backoff {
   succeeded(): void {
     this.#failures = 0;
     this.#untilMs = 0;
+    this.#failedAtMs = 0;
     this.#error = undefined;
   }
 
   /** Milliseconds until the next exchange may start; 0 if now. */
   remainingMs(): number {
-    return Math.max(0, this.#untilMs - this.#clock.now());
+    const nowMs = this.#clock.now();
+    return isWithin(this.#untilMs - this.#failedAtMs, this.#failedAtMs, nowMs) ? this.#untilMs - nowMs : 0;
   }
 
   /** When the next exchange may start, in epoch milliseconds; 0 if now. */
@@ -227,10 +229,8 @@ export class ForcedRefreshes {
     return this.#isWithin(SUPPRESSION_MS, untilMs - SUPPRESSION_MS);
   }
 
-  /** False for a time in the future, which means that the clock was set back. */
   #isWithin(ms: number, sinceMs: number): boolean {
-    const elapsedMs = this.#clock.now() - sinceMs;
-    return elapsedMs >= 0 && elapsedMs < ms;
+    return isWithin(ms, sinceMs, this.#clock.now());
   }
 }
 

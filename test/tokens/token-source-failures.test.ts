@@ -246,4 +246,14 @@ describe('the backoff', () => {
     for (let n = 0; n < 5000; n++) backoff.failed(DOWN);
     expect(backoff.remainingMs()).toBe(30_000);
   });
+
+  it('ends if the clock is set back', async () => {
+    const clock = new ManualClock();
+    const backoff = new Backoff(clock, () => 0);
+    backoff.failed(DOWN);
+    await clock.advance(-86_400_000);
+    expect([backoff.remainingMs(), backoff.retryAtMs, backoff.pendingError()]).toEqual([0, 0, undefined]);
+    backoff.failed(DOWN);
+    expect(backoff.remainingMs()).toBe(2000);
+  });
 });

@@ -1,5 +1,5 @@
 import type { createClient as CreateClient } from 'redis';
-import type { Clock } from '../../clock.ts';
+import { type Clock, isWithin } from '../../clock.ts';
 import type { RedisServers } from '../../config/config.ts';
 import type { Log } from '../../logger.ts';
 import { MAX_ENCRYPTED_LENGTH } from './cipher.ts';
@@ -214,7 +214,7 @@ export class RedisStores implements ScriptRunner {
   /** Makes another connection. */
   #replace: () => void = () => {};
   #replacedAtMs = 0;
-  #pausedUntilMs = 0;
+  #pausedAtMs = -Infinity;
   #disconnectionLogged = false;
   #failure: string | undefined;
 
@@ -284,7 +284,7 @@ export class RedisStores implements ScriptRunner {
     this.#end();
     this.#end = () => attempt.abort();
     this.#connection = connection;
-    this.#pausedUntilMs = 0;
+    this.#pausedAtMs = -Infinity;
     if (this.#isClosed) this.#end();
   }
 
@@ -300,14 +300,15 @@ export class RedisStores implements ScriptRunner {
   ): Promise<unknown> {
     const { clock } = this.#context;
     if (this.#connection === undefined) throw notConnected();
-    if (clock.now() < this.#pausedUntilMs) throw new StoreUnavailable('paused', 'paused after a timeout');
+    if (isWithin(PAUSE_MS, this.#pausedAtMs, clock.now()))
+      throw new StoreUnavailable('paused', 'paused after a timeout');
     const result = this.send(script, name, args);
     let cancelTimeout = () => {};
     const timeout = new Promise<never>((_, reject) => {
       cancelTimeout = clock.after(SCRIPT_TIMEOUT_MS, () => {
         // If this process was blocked, the result is here but not read yet. Read it before giving up.
         cancelTimeout = clock.after(0, () => {
-          this.#pausedUntilMs = clock.now() + PAUSE_MS;
+          this.#pausedAtMs = clock.now();
           this.#suspect();
           reject(new StoreUnavailable('timeout', `no response within ${SCRIPT_TIMEOUT_MS} ms`));
         });
@@ -366,7 +367,7 @@ export class RedisStores implements ScriptRunner {
   /** The connection may be to a server that is no longer the master, or that hangs. */
   #suspect(): void {
     const nowMs = this.#context.clock.now();
-    if (nowMs - this.#replacedAtMs < MIN_REPLACE_INTERVAL_MS) return;
+    if (isWithin(MIN_REPLACE_INTERVAL_MS, this.#replacedAtMs, nowMs)) return;
     this.#replacedAtMs = nowMs;
     this.#replace();
   }
