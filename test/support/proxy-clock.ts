@@ -12,3 +12,12 @@ export class ShiftedClock implements Clock {
     return systemClock.after(delayMs, callback);
   }
 }
+
+/** A clock that only `shiftMs` moves, so that a slow machine changes nothing. Timers run by real time. */
+export class SteppedClock extends ShiftedClock {
+  readonly #startMs = systemClock.now();
+
+  override now(): number {
+    return this.#startMs + this.shiftMs;
+  }
+}

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { type ProxyResponse, sendRequest } from '../../support/proxy-client.ts';
-import { ShiftedClock } from '../../support/proxy-clock.ts';
+import { SteppedClock } from '../../support/proxy-clock.ts';
 import { type StartedProxy, startProxyTo } from '../../support/proxy-server.ts';
 import { type RawMessage, RawReader, valuesOf } from '../../support/raw-message.ts';
 import { json, RawUpstream, reply, type Script, TOKEN_PATH } from '../../support/upstream-raw.ts';
@@ -50,7 +50,7 @@ export interface TokenBench {
   readonly endpoint: TokenEndpoint;
   readonly upstream: RawUpstream;
   readonly proxy: StartedProxy;
-  readonly clock: ShiftedClock;
+  readonly clock: SteppedClock;
 }
 
 /** A proxy between an API, which works by default, and a scripted token endpoint. */
@@ -61,7 +61,7 @@ export async function startTokenBench(
 ): Promise<TokenBench> {
   const endpoint = await TokenEndpoint.start(script);
   const upstream = await RawUpstream.start(api);
-  const clock = new ShiftedClock();
+  const clock = new SteppedClock();
   const token = {
     request: { path: TOKEN_PATH, json: { key: '{key}' } },
     response: { access_token: 'access_token', expires_in: 'expires_in', expires_at: 'expires_at' },
