@@ -1,5 +1,6 @@
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
+import { setNonBlocking } from '../http/node-internals.ts';
 import type { Output, WriteNow } from '../telemetry/output.ts';
 
 /** The streams and the environment of a command. */
@@ -31,8 +32,12 @@ export function writerOf(descriptor: 1 | 2): WriteNow {
   // Creating Node's stream makes a pipe or socket non-blocking. Node itself writes warnings to it.
   const stream = descriptor === 1 ? process.stdout : process.stderr;
   stream.on('error', () => undefined);
-  const own = reopened(descriptor) ?? descriptor;
-  return (bytes) => writeSync(own, bytes);
+  const own = reopened(descriptor);
+  if (own !== undefined) return (bytes) => writeSync(own, bytes);
+  return (bytes) => {
+    setNonBlocking(stream);
+    return writeSync(descriptor, bytes);
+  };
 }
 
 /**

@@ -186,6 +186,14 @@ export function prematureEndError(socket: Socket): Error | undefined {
   return isReading ? undefined : prematureEnd('no close_notify');
 }
 
+/**
+ * Makes the socket behind a stream non-blocking, also for direct writes to its descriptor. All processes that inherited
+ * the socket share this state, and Node makes it blocking again when one of them exits.
+ */
+export function setNonBlocking(stream: NodeJS.WriteStream): void {
+  (stream as { readonly _handle?: { setBlocking?(on: boolean): unknown } | null })._handle?.setBlocking?.(false);
+}
+
 function prematureEnd(code: string): Error {
   return Object.assign(new Error('the connection ended before the response'), { code });
 }

@@ -56,8 +56,8 @@ interface Started {
   readonly dropped: () => Promise<number>;
 }
 
-/** `wakala serve` with a log line for each request, which goes to this descriptor. */
-async function serve(settings: Readonly<Record<string, unknown>>, stderr: number): Promise<Started> {
+/** `wakala serve` with a log line for each request, which goes to this descriptor, or to a socket that nobody reads. */
+async function serve(settings: Readonly<Record<string, unknown>>, stderr: number | 'socket'): Promise<Started> {
   const upstream = await RawUpstream.start(() => reply(200, 'fine'));
   const [port, admin] = [await freePort(), await freePort()];
   const file = configFile({
@@ -67,9 +67,11 @@ async function serve(settings: Readonly<Record<string, unknown>>, stderr: number
     routes: { '/api/*': routeTo(upstream) },
     ...settings,
   });
-  const child = spawn(process.execPath, [CLI, 'serve', '-c', file], { stdio: ['ignore', 'ignore', stderr] });
+  // Node's pipe to a child is a pair of sockets.
+  const output = stderr === 'socket' ? 'pipe' : stderr;
+  const child = spawn(process.execPath, [CLI, 'serve', '-c', file], { stdio: ['ignore', 'ignore', output] });
   onTestFinished(() => void child.kill('SIGKILL'));
-  closeSync(stderr);
+  if (stderr !== 'socket') closeSync(stderr);
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
   const isReady = async () => {
     try {
@@ -121,12 +123,15 @@ describe.runIf(process.platform === 'linux')('requests are served', { timeout: 6
       expect(await stop()).toBe(0);
     });
 
-    it('if nobody reads the log, and a signal still ends the process', async () => {
-      const pipe = new Pipe();
-      const { port, dropped, stop } = await serve({ workers, drain_timeout: '2s' }, pipe.writeEnd);
-      while ((await dropped()) === 0) expect(await statusesOf(port, 100)).toEqual(new Set([200]));
-      expect(await stop()).toBe(0);
-    });
+    it.each(['pipe', 'socket'])(
+      'if nobody reads the log from a %s, and a signal still ends the process',
+      async (kind) => {
+        const output = kind === 'socket' ? kind : new Pipe().writeEnd;
+        const { port, dropped, stop } = await serve({ workers, drain_timeout: '2s' }, output);
+        while ((await dropped()) === 0) expect(await statusesOf(port, 100)).toEqual(new Set([200]));
+        expect(await stop()).toBe(0);
+      },
+    );
 
     it('if the log is read again after a pause', async () => {
       const pipe = new Pipe();
