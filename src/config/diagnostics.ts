@@ -1,5 +1,6 @@
 import { isScalar, type Node } from 'yaml';
 import type { ConfigProblem } from '../errors.ts';
+import { invisibleCharacter } from './invisible.ts';
 import { dotted, type Entry, inOrder, type Path, pathId, type Source } from './source.ts';
 
 /** The least number of edits (insert, delete, replace, swap neighbours) that turn one word into the other. */
@@ -79,6 +80,11 @@ export class Diagnostics {
 
   unknownKey(path: Path, key: string, known: Iterable<string>): void {
     if (this.isSilenced(path)) return;
+    const invisible = invisibleCharacter(key);
+    if (invisible !== undefined) {
+      this.#problems.push(this.#at(path, `a key ${invisible}`, key));
+      return;
+    }
     const hint = this.#hiddenKeys.includes(key) ? '; is a `:` missing?' : didYouMean(key, known);
     this.#problems.push(this.#at(path, `unknown key \`${key}\`${hint}`, key));
   }

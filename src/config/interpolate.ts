@@ -2,6 +2,7 @@ import type { CredentialField } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import { type Diagnostics, didYouMean } from './diagnostics.ts';
 import { type FileReference, readError } from './disk.ts';
+import { invisibleCharacter } from './invisible.ts';
 import { dotted, getAt, type Path, pathId, setAt, type Source } from './source.ts';
 
 /** A piece of a text: literal text of the file, or the value of a `${...}`. */
@@ -123,14 +124,11 @@ export function interpolate(
   for (const { path } of source.entries.values()) {
     const text = getAt(source.values, path);
     if (typeof text !== 'string') continue;
-    if (!text.includes(OPENING)) {
-      checkCharacters(path, text, report);
-      continue;
-    }
+    if (hasInvisible(path, text, report) || !text.includes(OPENING)) continue;
     const { segments, errors } = expand(text, lookups);
     const replaced = segments.some((segment) => !segment.literal);
     if (replaced || errors.length > 0) report.markInterpolated(path);
-    for (const segment of segments) checkCharacters(path, segment.text, report);
+    for (const segment of segments) hasInvisible(path, segment.text, report);
     for (const error of errors) {
       if (error.isMissing && mayBeMissing(path)) report.defer(path, error.text);
       else report.problem(path, error.text);
@@ -144,35 +142,16 @@ export function interpolate(
   return { segments: byPath, missing, fileReferences };
 }
 
-/** Control and invisible characters, without tab and newline. A byte that is not UTF-8 is read as U+FFFD. */
-const INVISIBLE = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufffd]/;
-
-const CHARACTER_NAMES: Readonly<Record<string, string>> = {
-  '0000': 'NULL',
-  '00A0': 'NO-BREAK SPACE',
-  '00AD': 'SOFT HYPHEN',
-  '200B': 'ZERO WIDTH SPACE',
-  '200C': 'ZERO WIDTH NON-JOINER',
-  '200D': 'ZERO WIDTH JOINER',
-  '202F': 'NARROW NO-BREAK SPACE',
-  '2060': 'WORD JOINER',
-  FEFF: 'BYTE ORDER MARK',
-};
-
-/** Reports the first character that nobody sees. It is usually copied along with a secret, which then is refused. */
-function checkCharacters(path: Path, text: string, report: Diagnostics): void {
-  const { 0: character, index } = INVISIBLE.exec(text) ?? {};
-  if (character === undefined || index === undefined) return;
-  if (text.includes('\0')) {
-    report.problem(path, 'contains U+0000 NULL, as text in UTF-16 does; save the file as UTF-8');
-  } else if (character === '\ufffd') {
-    report.problem(path, `is not valid UTF-8 at character ${index + 1}; save the file as UTF-8`);
-  } else {
-    const code = character.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0');
-    const name = [`U+${code}`, CHARACTER_NAMES[code] ?? 'CONTROL CHARACTER'].join(' ');
-    report.problem(path, `contains the invisible character ${name} at character ${index + 1}; remove it`);
-  }
+/**
+ * Reports the first character that nobody sees. It is usually copied along with a secret, which then is refused.
+ * @returns whether there is one
+ */
+function hasInvisible(path: Path, text: string, report: Diagnostics): boolean {
+  const problem = invisibleCharacter(text);
+  if (problem === undefined) return false;
+  report.problem(path, problem);
   report.silence(path);
+  return true;
 }
 
 /** Wider than the placeholders that are filled in (providers/template.ts), so that a misspelled name is reported. */

@@ -12,6 +12,7 @@ import {
   visit,
 } from 'yaml';
 import { ConfigError, type ConfigProblem } from '../errors.ts';
+import { invisibleCharacter } from './invisible.ts';
 
 /** Keys from the top of the file down to a value. */
 export type Path = readonly (string | number)[];
@@ -106,6 +107,8 @@ const SYNTAX: Readonly<Record<string, string>> = {
 };
 
 function syntaxProblem(code: string, line: string): string {
+  const invisible = invisibleCharacter(line);
+  if (invisible !== undefined) return `the line ${invisible}`;
   const message = SYNTAX[code] ?? 'not valid YAML';
   const start = line.search(/[{,[]/);
   const flow = start !== -1 && /(?<!["'])\$\{/.test(line.slice(start + 1)) && code !== 'MULTIPLE_DOCS';

@@ -14,6 +14,7 @@ describe('what makes a file unreadable', () => {
     ['a mapping as a key', 'routes:\n  ? {canary: x}\n  : y\n', '2:5  | a key must be a text'],
     ['an empty key', 'routes:\n  : y\n', '2:3  | a key must be a text'],
     ['a tag', 'listen: !secret x\n', '1:9  | tags'],
+    ['a no-break space', 'a:\n\u00a0\u00a0b: c: d\n', '2:6  | the line contains the invisible character U+00A0'],
   ])('%s', (_, text, start) => {
     const [first = ''] = problemsOf(text);
     expect(first.slice(0, start.length)).toBe(start);

@@ -5,6 +5,10 @@ describe('keys', () => {
   it.each([
     ['lisetn: 127.0.0.1:80', '5:1 lisetn | unknown key `lisetn`; did you mean `listen`?'],
     ['zebra: 1', '5:1 zebra | unknown key `zebra`'],
+    [
+      'li\u200bsten: 127.0.0.1:80',
+      '5:1 li\u200bsten | a key contains the invisible character U+200B ZERO WIDTH SPACE at character 3; remove it',
+    ],
     ['log: {levle: info}', '5:7 log.levle | log: unknown key `levle`; did you mean `level`?'],
     [
       'listen: {address: "127.0.0.1:80", tls: {cert: a, key: b, clientca: c}}',
