@@ -115,6 +115,7 @@ function valueInWords(key, node) {
   if (node.const !== undefined) return code(node.const);
   if (node.enum !== undefined) return namesInWords(key, node.enum);
   if (node.anyOf !== undefined) return inList(node.anyOf.map((each) => valueInWords(key, each)));
+  if (Array.isArray(node.type)) return inList(node.type.map((type) => valueInWords(key, { type })));
   switch (node.type) {
     case 'array':
       return node.items.properties === undefined
@@ -136,7 +137,9 @@ function valueInWords(key, node) {
 function entriesInWords({ additionalProperties }) {
   const level = levelOf(additionalProperties);
   if (level !== undefined) return `mapping of [mappings](#${anchor(level.heading)})`;
-  return Array.isArray(additionalProperties.type) ? 'mapping of texts or numbers' : 'mapping of texts';
+  const { type } = additionalProperties;
+  if (type === undefined) return 'mapping of any values';
+  return Array.isArray(type) ? 'mapping of texts, numbers, `true`, `false` or `null`' : 'mapping of texts';
 }
 
 function namesInWords(key, names) {

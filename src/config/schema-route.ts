@@ -76,7 +76,7 @@ const ROUTE_SETTINGS = {
     'rewriteLocation',
     field(z.union([flag, parsed(parsePublicUrl)], { error: `must be \`true\`, \`false\`, or ${PUBLIC_URL}` }), {
       doc:
-        'Rewrites `Location`, `Content-Location`, `Link` and `Refresh` in responses that lead to the API to the address of ' +
+        'Rewrites URLs of the API in the response headers `Location`, `Content-Location`, `Link` and `Refresh` to URLs of ' +
         'the route: `true`, `false`, or the URL at which clients reach Wakala.',
       default: true,
       examples: ['https://pay.example.com'],

@@ -220,8 +220,8 @@ export const configSchema = z
     }),
     keep_alive_timeout: field(duration('1s', '24h'), {
       doc:
-        'How long an idle client connection stays open. Longer than the idle timeout of a load balancer in front of ' +
-        'Wakala, so that the load balancer closes first. A reload applies to a connection from its next response on.',
+        'How long an idle client connection stays open. Set it longer than the idle timeout of a load balancer in front ' +
+        'of Wakala: then the load balancer closes first. A reload applies to a connection from its next response on.',
       default: '65s',
     }),
     drain_timeout: field(duration('0ms', '1h'), {
