@@ -64,7 +64,7 @@ function certificatesIn(text: string): (X509Certificate | undefined)[] {
 }
 
 const DAY_MS = 86_400_000;
-/** A certificate that ends sooner is worth a warning. */
+/** A certificate that expires sooner causes a warning. */
 export const RENEW_WITHIN_DAYS = 14;
 
 /** Warnings about the dates of a certificate. `outcome`: what happens after it has expired. */

@@ -34,7 +34,7 @@ interface Folder {
 const READ_BY_OTHERS = 0o044;
 const WRITTEN_BY_OTHERS = 0o022;
 
-/** Under which key `Files.texts` has what was read. A file that is read both ways has two entries. */
+/** The key of a file in `Files.texts`. A file that is read in both encodings has two entries. */
 export function textKey(absolutePath: string, encoding: FileEncoding = 'utf8'): string {
   return encoding === 'utf8' ? absolutePath : `${encoding}:${absolutePath}`;
 }

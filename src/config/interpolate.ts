@@ -143,7 +143,7 @@ export function interpolate(
 }
 
 /**
- * Reports the first character that nobody sees. It is usually copied along with a secret, which then is refused.
+ * Reports the first invisible character. A provider refuses a secret that was copied together with one.
  * @returns whether there is one
  */
 function hasInvisible(path: Path, text: string, report: Diagnostics): boolean {

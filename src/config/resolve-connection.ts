@@ -150,7 +150,7 @@ export class DefaultEgress {
   }
 }
 
-/** Entries of `noProxy` for this machine. Proxies that the environment names are not used for it. */
+/** Entries of `noProxy` for this machine, which the proxies of the environment are never used for. */
 const LOOPBACK_HOSTS: readonly string[] = ['localhost', '127.0.0.0/8', '::1'];
 
 function readEgress(

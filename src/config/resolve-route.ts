@@ -267,8 +267,8 @@ function warnOfUnused(path: Path, names: readonly string[], templates: Templates
 }
 
 /**
- * The settings of a route. `key` is the name in YAML, `property` the name in RouteConfig; both come from ROUTE_SETTINGS.
- * `atMost` limits a setting. A default above the limit is lowered; a configured value above it is reported.
+ * The settings of a route. A default above the limit of a setting (`atMost`) is lowered; a configured value above it is
+ * reported.
  */
 function readSettings(path: Path, input: RouteInput, report: Diagnostics): RouteSettings {
   const values: Record<string, unknown> = {};

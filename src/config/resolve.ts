@@ -179,7 +179,7 @@ function bearerError(key: string): string | undefined {
   return 'contains a space, a line break or a character beyond ASCII, which a bearer token cannot';
 }
 
-/** Without a token store, nothing outlives the process that a server issued in place of a refresh token in the file. */
+/** Warns of a refresh token in the file that a server may replace. Without a token store, a restart loses the new one. */
 function warnOfRotation(routes: readonly RouteConfig[], report: Diagnostics): void {
   for (const { name, provider } of routes) {
     const { token, refresh } = provider;

@@ -38,7 +38,7 @@ function setting<const Property extends string, Schema extends z.ZodType>(
 }
 
 /**
- * The route keys whose values are used as the schema gives them. To add one, add it here and read it from RouteConfig where
+ * The route keys whose values are used as the schema gives them. Add a new one here, and read it from RouteConfig where
  * it takes effect.
  */
 const ROUTE_SETTINGS = {

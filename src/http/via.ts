@@ -7,8 +7,8 @@ const PSEUDONYM = /^wakala(-[0-9a-f]{8})?$/;
 
 /**
  * How this Wakala names itself in the `Via` header of requests that it forwards (RFC 9110 7.6.3): by a random pseudonym,
- * which all of its workers share. A request that already has it came back. One that has the pseudonym of another Wakala
- * came through a chain of proxies, such as a sidecar and a gateway.
+ * which all of its workers share. A request that already has it is in a loop. The pseudonym of another Wakala means a
+ * chain of proxies, such as a sidecar and a gateway.
  */
 export class Via {
   /** Eight hexadecimal digits. */

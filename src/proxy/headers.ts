@@ -35,7 +35,7 @@ export interface RouteHeaders {
  * The headers of an API call: the client's in their order, without hop-by-hop and replaced ones, then the route's, then
  * `Via`, the token and the headers issued with it. The client's `Connection` options apply only to its own headers, so
  * that a client cannot remove the token.
- * @param authorization value of the header that carries the token. Undefined: none does
+ * @param authorization value of the header that carries the token. Undefined if only the query carries it
  * @throws ProxyError `loop_detected`
  */
 export function requestHeaders(
@@ -90,7 +90,7 @@ interface References {
 
 /**
  * The headers of a response in their order, without hop-by-hop headers and those that contain a secret. The provider's
- * `x-request-id` is renamed to `x-upstream-request-id`. With `references`, those to the provider's API lead to the route.
+ * `x-request-id` is renamed to `x-upstream-request-id`. With `references`, those to the API lead to the route.
  * @throws ProxyError `upstream_invalid`
  */
 export function responseHeaders(

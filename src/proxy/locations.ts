@@ -5,11 +5,11 @@ import { headerValue } from '../http/header-list.ts';
 interface LocationsOptions {
   /** The base URL of the API. */
   readonly upstream: string;
-  /** The `host_header` of the route: the provider believes that this is its name. */
+  /** The `host_header` of the route, which the provider may use in its URLs. */
   readonly hostHeader?: string | undefined;
   /** Prefix of the route: `/mpesa`, or empty. */
   readonly prefix: string;
-  /** URL of Wakala for its clients. Otherwise it is the host that they call, with the scheme of the listener. */
+  /** URL of Wakala for its clients. Default: the host that they call, with the scheme of the listener. */
   readonly publicUrl?: string | undefined;
 }
 
@@ -35,9 +35,9 @@ export function hasLocations(lowerCaseName: string): boolean {
  * the route. Other references stay as they are, but a path outside the API becomes a URL at the provider.
  */
 export class Locations {
-  /** Where the paths of the route begin, for its clients. */
+  /** Path at which clients reach the route: that of `publicUrl`, then the prefix. */
   readonly #prefix: string;
-  /** Without its path. */
+  /** Scheme, host and port of `publicUrl`. */
   readonly #publicOrigin: string | undefined;
   readonly #scheme: string;
   readonly #origin: string;

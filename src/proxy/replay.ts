@@ -26,7 +26,7 @@ const WARNING_INTERVAL_MS = 3_600_000;
 /** The dead-token rules of a provider, indexed by status. */
 export class DeadTokenRules {
   readonly #byStatus = new Map<number, ResponseRule[]>();
-  /** When the last warning about a body was due, by its problem. Epoch milliseconds. */
+  /** Time of the last warning, by the problem of the body. Epoch milliseconds. */
   readonly #warnedAtMs = new Map<ContentProblem['kind'], number>();
 
   constructor(rules: readonly ResponseRule[]) {

@@ -112,7 +112,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   /** Finds the secrets of this attempt's token. The route may have a newer token by now. */
   #redaction: Redaction;
   #tokenUse: TokenUse | undefined;
-  /** The same from a Wakala that is the upstream. It knows more: it has the provider's token. */
+  /** `wakala-token` of an upstream that is a Wakala. It takes precedence: that Wakala has the provider's token. */
   #upstreamTokenUse: TokenUse | undefined;
   #exchange: UpstreamExchange | undefined;
   #attemptRecord: AttemptRecord | undefined;
@@ -317,7 +317,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     return false;
   }
 
-  /** Says that a dead token may stay in use, because a response could not be checked for it. */
+  /** Warns that a response could not be checked for a dead token, so that such a token would stay in use. */
   #warnOfUninspected(problem: ContentProblem['kind'], coding?: string): void {
     if (!this.#route.deadToken.shouldWarn(problem, Date.now())) return;
     const { requestLog } = this.#context;

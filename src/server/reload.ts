@@ -54,7 +54,7 @@ export class FileWatcher {
   /** By file: a hash of its content when it was last checked. */
   #hashes = new Map<string, string>();
   #watchers: FSWatcher[] = [];
-  /** When the first event came that was not followed by a comparison. Epoch milliseconds. */
+  /** Time of the first event since the last comparison. Epoch milliseconds. */
   #unsettledSinceMs: number | undefined;
   #cancelSettle: () => void = () => {};
   #cancelPoll: () => void = () => {};

@@ -51,7 +51,7 @@ export type Dial = (listener: DialListener) => Dialing;
 export interface DialOptions extends ConnectOptions {
   /** Requests a tunnel from an egress proxy also for an `http:` origin. */
   readonly alwaysTunnels?: boolean | undefined;
-  /** Connects whatever the certificate of the origin is. Only to describe the certificate. */
+  /** Accepts any certificate of the origin. Only for checks that describe the certificate. */
   readonly acceptsAnyCertificate?: boolean | undefined;
 }
 
@@ -78,7 +78,7 @@ export function connectorFor(origin: Origin, options: DialOptions): Connector {
   const connect = directConnector(proxy, guard, proxy.isTls ? tlsStarter(proxy.host, caOnly(tls)) : undefined);
   const isTunnel = origin.isTls || alwaysTunnels;
   return (listener, reader) => {
-    // The proxy looks up names. An address is known here.
+    // Only an IP address can be checked here. The proxy resolves names.
     guard.check(origin.host);
     return new ProxyDialing({ origin, proxy, connect, isTunnel, startTls }, listener, reader);
   };
@@ -147,7 +147,7 @@ class ProxyDialing implements Dialing {
       this.#fail(error);
       return;
     }
-    // TLS over another socket reports no error if that one fails by itself.
+    // The TLS socket reports no error if the tunnel below it is closed.
     tunnel.once('close', () => this.#fail(Object.assign(new Error('the tunnel was closed'), { code: 'ECONNRESET' })));
   }
 
@@ -195,7 +195,7 @@ function awaitConnection(socket: Socket, readyEvent: 'connect' | 'secureConnect'
   return socket;
 }
 
-/** Starts TLS with a server that is still to be connected to, or over an open socket. */
+/** Starts TLS on a new TCP connection, or over an open socket. */
 type TlsStarter = (over: TcpNetConnectOpts | { readonly socket: Socket }) => TLSSocket;
 
 /** Always verifies the certificate. Sessions are resumed only between connections of the same starter. */

@@ -27,7 +27,7 @@ export function requestTunnel(
 
   const end = (error?: EgressError) => {
     socket.off('readable', onReadable).off('end', onEnd).off('close', onEnd).off('error', onError);
-    // Errors of an open tunnel are reported by what reads it.
+    // Whatever uses the open tunnel has its own listener.
     socket.on('error', () => {});
     if (error !== undefined) socket.destroy();
     onOpen(error);
