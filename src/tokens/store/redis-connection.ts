@@ -197,10 +197,11 @@ class ClusterConnection implements RedisConnection {
     } catch (error) {
       const redirection = readRedirection(error, owner);
       if (redirection === undefined) throw error;
-      const target = await this.#clientOf(redirection.to);
+      // Also if that server cannot be reached: it may come back, and this connection does not try it again.
       if (redirection.isPermanent) this.#context.onMoved();
+      const target = await this.#clientOf(redirection.to);
       // Both commands are queued at once, so no other command comes between them.
-      else void target.sendCommand(['ASKING']).catch(ignore);
+      if (!redirection.isPermanent) void target.sendCommand(['ASKING']).catch(ignore);
       return await send(target, command);
     }
   }
