@@ -134,6 +134,15 @@ describe('upstream and auth_server', () => {
     expect(warningsOf(mpesaWith(`upstream: "${written}"`))).toEqual([]);
   });
 
+  it.each([
+    ['upstream: "https://a.example/bot{access_token}/"', 'set `token_query`'],
+    ['upstream: "https://a.example/{accessToken}"', 'set `token_query`'],
+    ['upstream: "https://{tenant}.a.example"', '`{tenant}` is not replaced in a base URL'],
+    ['auth_server: "https://a.example/{tenant}"', '`{tenant}` is not replaced in a base URL'],
+  ])('must not contain placeholders: %s', (line, reason) => {
+    expect(problemsOf(mpesaWith(line))).toEqual([expect.stringContaining(reason)]);
+  });
+
   it('auth_server is used only for tokens', () => {
     expect(mpesaRoute('auth_server: https://auth.example.com/x/')).toMatchObject({
       upstream: 'https://sandbox.safaricom.co.ke',
@@ -296,73 +305,4 @@ describe('allow', () => {
       ]);
     },
   );
-});
-
-describe('headers', () => {
-  it("replace the provider's of the same name", () => {
-    const text = custom(
-      'provider: paypack',
-      'credentials: {client_id: a, client_secret: b}',
-      'headers: {x-webhook-mode: production, x-a: b}',
-    );
-    const { headers, provider } = routeOf(text);
-    expect(headers).toEqual([
-      { name: 'x-webhook-mode', value: 'production', mode: 'set' },
-      { name: 'x-a', value: 'b', mode: 'set' },
-    ]);
-    expect(provider.headers).toEqual(headers);
-  });
-
-  it('may refer to credentials', () => {
-    expect(mpesaRoute('headers: {x-key: "key {consumer_key}"}').headers[0]?.value).toBe('key {consumer_key}');
-    expect(problemsOf(mpesaWith('headers: {x-key: "{consumer_kye}"}'))).toEqual([
-      '5:22 routes./mpesa/*.headers.x-key | routes./mpesa/*.headers.x-key: unknown placeholder `{consumer_kye}`; did you mean `consumer_key`?',
-    ]);
-    expect(problemsOf(mpesaWith('headers: {x-key: "{refresh_token}"}'))).toEqual([
-      expect.stringContaining('unknown placeholder'),
-    ]);
-  });
-
-  it('from a reference become separate credentials, including braces', () => {
-    const env = { KEY: 'canary-{consumer_key}-{x}' };
-    const route = routeOf(mpesaWith('headers: {x-key: "Key ${KEY}"}'), { env });
-    expect(route.headers[0]?.value).toBe('Key {value_1}');
-    expect(route.credentials.get('value_1')?.reveal()).toBe(env.KEY);
-    expect(route.provider.credentials.at(-1)).toEqual({
-      name: 'value_1',
-      description: 'From `routes./mpesa/*.headers.x-key` of the configuration',
-      secret: true,
-    });
-  });
-
-  it.each([
-    'Authorization',
-    'authorization',
-    'Host',
-    'content-length',
-    'Transfer-Encoding',
-    'connection',
-    'proxy-authorization',
-    'upgrade',
-    'content_length',
-  ])('must not set %s', (name) => {
-    expect(problemsOf(mpesaWith(`headers: {${name}: x}`))).toEqual([
-      expect.stringMatching(/^5:15 .*cannot be set here/),
-    ]);
-  });
-
-  it.each(['x y', 'x:y', 'é', ''])('must not be named %j', (name) => {
-    expect(problemsOf(mpesaWith(`headers: {"${name}": x}`))).toEqual([
-      expect.stringMatching(/^5:15 .*not a header name/),
-    ]);
-  });
-
-  it('must not occur twice in another case or contain a line break', () => {
-    expect(problemsOf(mpesaWith('headers: {x-a: "1", X-A: "2"}'))).toEqual([
-      expect.stringMatching(/^5:25 .*occurs twice/),
-    ]);
-    expect(problemsOf(mpesaWith('headers: {x-a: "1\\r\\nx: y"}'))).toEqual([
-      expect.stringMatching(/^5:20 .*a header cannot carry/),
-    ]);
-  });
 });
