@@ -50,7 +50,7 @@ export function closedInHandshake(host: string, hasClientCertificate: boolean): 
 
 type HandshakeEnd = { readonly kind: 'accepted' | 'closed' } | { readonly kind: 'error'; readonly error: unknown };
 
-/** How long an alert of the server is waited for. */
+/** How long to wait for an alert of the server. */
 const ALERT_WAIT_MS = 500;
 
 /**
@@ -78,7 +78,7 @@ interface Certificate extends CertificateFacts {
   readonly subject: string;
 }
 
-/** At most so many certificates of a chain are shown. */
+/** Largest number of certificates of a chain that are shown. */
 const MAX_CHAIN = 6;
 
 /** The certificates from that of the server up to the authority. */

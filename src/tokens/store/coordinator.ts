@@ -264,7 +264,7 @@ export class SharedTokenFetcher implements TokenFetcher {
       stopRenewing();
     }
     this.#newest = token;
-    // Before the token: whoever finds the token also finds its refresh token.
+    // Stored before the token, so that a replica that finds the token also finds its refresh token.
     await this.#refreshToken?.update(token, fencingNumber);
     const toStore: StoredToken = {
       generation: fencingNumber,

@@ -32,7 +32,7 @@ interface ConnectContext {
   readonly signal: AbortSignal;
   /** A client has ended after it was connected. */
   readonly onError: (error: unknown) => void;
-  /** A part of the cluster has moved. The connection works on, with redirections. */
+  /** A part of the cluster has moved. The connection stays in use and follows redirections. */
   readonly onMoved: () => void;
 }
 
@@ -96,7 +96,7 @@ async function send(client: RedisClientType | undefined, command: readonly strin
   return await client.sendCommand(command);
 }
 
-/** One connection for scripts and one for events. */
+/** One client for scripts and one for events. */
 async function connectServer(
   address: HostPort,
   { login, tls }: RedisServers,
@@ -149,7 +149,7 @@ interface SlotRange {
   readonly master: HostPort;
 }
 
-/** One client for each master, and one for events: each master passes the events of all others on. */
+/** One client for each master, and one for events: each master passes on the events of all others. */
 class ClusterConnection implements RedisConnection {
   readonly server = undefined;
   failure: unknown;
@@ -190,7 +190,7 @@ class ClusterConnection implements RedisConnection {
   async send(key: string, command: readonly string[]): Promise<unknown> {
     const slot = slotOf(key);
     const owner = this.#slots.find(({ first, last }) => first <= slot && slot <= last)?.master;
-    // Nobody has this slot: the cluster says so, as an error.
+    // If no master has this slot, the cluster responds with an error.
     const client = await this.#clientOf(owner ?? this.#servers.addresses[0]);
     try {
       return await send(client, command);
@@ -221,7 +221,7 @@ class ClusterConnection implements RedisConnection {
   }
 }
 
-/** The response to `CLUSTER SLOTS`. A node that does not know its own host leaves it out. */
+/** Reads the response to `CLUSTER SLOTS`. A node that does not know its host leaves it out. @throws StoreUnavailable */
 function readSlots(reply: unknown, from: HostPort): SlotRange[] {
   const ranges = Array.isArray(reply) ? (reply as unknown[]) : [];
   const slots = ranges.flatMap((range): SlotRange[] => {

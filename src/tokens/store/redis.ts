@@ -203,7 +203,7 @@ export class RedisStores implements ScriptRunner {
   readonly #context: RedisContext;
   #servers: RedisServers;
   readonly #channels = new Map<string, Channel>();
-  /** In use until another one replaces it, also after its first error: the rest of a cluster works on. */
+  /** In use until another one replaces it, also after its first error: the rest of a cluster still responds. */
   #connection: RedisConnection | undefined;
   #isConnected = false;
   #isClosed = false;
@@ -243,30 +243,30 @@ export class RedisStores implements ScriptRunner {
     for (let failures = 0; !this.#isClosed; failures++) {
       const attempt = new AbortController();
       this.#abort = () => attempt.abort();
-      const over = Promise.withResolvers<{ readonly error: unknown } | undefined>();
+      const ended = Promise.withResolvers<{ readonly error: unknown } | undefined>();
       try {
         const connection = await connectRedis(this.#servers, {
           clock,
           createClient,
           random,
           signal: attempt.signal,
-          onError: (error) => over.resolve({ error }),
+          onError: (error) => ended.resolve({ error }),
           onMoved: () => this.#suspect(),
         });
         const subscriptions = [...this.#channels].map(([name, { dispatch }]) => connection.subscribe(name, dispatch));
         const known = new Set(this.#channels.keys());
         await Promise.allSettled(subscriptions);
         this.#use(connection, attempt);
-        // Channels that were added meanwhile.
+        // Channels that were added during the subscriptions.
         for (const [name, { dispatch }] of this.#channels) {
           if (!known.has(name)) connection.subscribe(name, dispatch).catch(ignore);
         }
-        this.#replace = () => over.resolve(undefined);
+        this.#replace = () => ended.resolve(undefined);
         const startedAtMs = clock.now();
-        if (connection.failure !== undefined) over.resolve({ error: connection.failure });
+        if (connection.failure !== undefined) ended.resolve({ error: connection.failure });
         else this.#onConnected(connection);
         onFirstAttempt();
-        const failure = await over.promise;
+        const failure = await ended.promise;
         this.#replace = () => {};
         if (failure !== undefined) this.#onError(failure.error);
         if (clock.now() - startedAtMs > MAX_RECONNECT_DELAY_MS) failures = -1;

@@ -8,7 +8,7 @@ import { StoreUnavailable, type TokenStore } from './store.ts';
 /** A stored refresh token that is not replaced for this long is deleted. */
 const TTL_MS = 366 * 86_400_000;
 
-/** If the store does not take a refresh token, it gets it again after this time. */
+/** Wait between attempts to save a refresh token that the store did not take. */
 const RETRY_INTERVAL_MS = 2000;
 
 interface RefreshTokenContext {
