@@ -25,7 +25,7 @@ describe('a port for plain HTTP', () => {
     ['HTTP/2 with prior knowledge and frames', 'http2', `${PREFACE}\0\0\0\x04\0\0\0\0\0`, 'Wakala speaks HTTP/1.1'],
     ['the PROXY protocol', 'proxy_protocol', 'PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n', 'PROXY protocol'],
     ['the PROXY protocol, version 2', 'proxy_protocol', '\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c', 'PROXY protocol'],
-  ])('tells a client that sends %s what it speaks, and logs it', async (_, protocol, bytes, text) => {
+  ])('tells a client that sends %s which protocol to use, and logs it', async (_, protocol, bytes, text) => {
     const { upstream, proxy } = await start();
     const response = await sendRaw(proxy.port, bytes);
     expectProblem(response, { status: 400, code: 'bad_request', outcome: 'not_sent' });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { startProxyTo } from '../support/proxy-server.ts';
 import { sendRaw } from '../support/raw-client.ts';
 import { RawUpstream, reply } from '../support/upstream-raw.ts';
+import { handshake, startWebSockets } from '../support/websocket.ts';
 
 async function start(settings: Record<string, unknown> = {}) {
   const upstream = await RawUpstream.start(() => reply(200, 'fine'));
@@ -139,6 +140,15 @@ describe('the headers of a request', () => {
   it('of a route replace those of the client', async () => {
     const { request } = await sent('/api/x', ['X-Mode: theirs', 'x-mode: too'], { headers: { 'X-Mode': 'ours' } });
     expect(request.values('x-mode')).toEqual(['ours']);
+  });
+
+  it('have `host_header` in place of the host of the upstream, also in a WebSocket handshake', async () => {
+    const { request } = await sent('/api/pay', [], { host_header: 'api.bank.example' });
+    expect(request.values('host')).toEqual(['api.bank.example']);
+    const { client, handshakes } = await startWebSockets(undefined, { host_header: 'api.bank.example:8443' });
+    client.send(handshake('/ws/live'));
+    await client.nextResponse();
+    expect(handshakes[0]!.headers.host).toBe('api.bank.example:8443');
   });
 
   it('that would remove the framing are refused', async () => {

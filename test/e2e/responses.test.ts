@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { sendRequest } from '../support/proxy-client.ts';
+import { expectProblem, sendRequest } from '../support/proxy-client.ts';
 import { startProxyTo } from '../support/proxy-server.ts';
 import { RawClient, sendRaw } from '../support/raw-client.ts';
 import { json, RawUpstream, refusingFirstToken, reply, type Script } from '../support/upstream-raw.ts';
@@ -100,6 +100,16 @@ describe('the head of a response', () => {
     expect(response.values('wakala-token')).toEqual(['fetched']);
     expect(response.values('x-request-id')).toEqual(['mine']);
     expect(response.values('x-upstream-request-id')).toEqual(['theirs']);
+  });
+
+  it('may be as long as `max_response_header`', async () => {
+    const head = (bytes: number) => `HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-long: ${'x'.repeat(bytes)}\r\n\r\n`;
+    const { proxy } = await start(({ target }) => head(Number(target.slice(1))), { max_response_header: '64KiB' });
+    const get = (bytes: number) => sendRaw(proxy.port, `GET /api/${bytes} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    expect((await get(65_000)).status).toBe(200);
+    const response = await get(65_536);
+    expectProblem(response, { status: 502, code: 'upstream_invalid', outcome: 'unknown' });
+    expect(String(response.body)).toContain('longer than 65536 bytes, the limit set by max_response_header');
   });
 });
 

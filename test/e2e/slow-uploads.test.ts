@@ -48,7 +48,7 @@ describe('an upload that is still arriving at the end of `timeout`', () => {
   });
 });
 
-it('a provider that does not take an upload is still named', async () => {
+it('a provider that does not read an upload is blamed for the timeout', async () => {
   const tokens = await RawUpstream.start(() => reply(200));
   const port = await listen(createServer({ pauseOnConnect: true }, (socket) => socket.on('error', () => undefined)));
   const origin = `http://127.0.0.1:${port}`;

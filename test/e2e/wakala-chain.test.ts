@@ -65,7 +65,7 @@ describe('a Wakala in front of a Wakala', () => {
     expect(response.header('content-type')).toBe('application/problem+json');
   });
 
-  it('makes a key that the gateway does not know understandable', async () => {
+  it('gets a 401 that says what to do if the gateway does not know its key', async () => {
     const { upstream, sidecar } = await start(undefined, { credentials: { token: 'another-key-0123456789' } });
     const response = await sendRequest(sidecar.port, '/api/x', { body: '{}' });
     expectProblem(response, { status: 401, code: 'client_unauthorized', outcome: 'not_sent' });
