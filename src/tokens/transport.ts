@@ -1,4 +1,4 @@
-import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import { ByteBuffer } from '../http/byte-buffer.ts';
@@ -54,7 +54,7 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
   const proxy = origin.isTls ? undefined : egressProxyFor(origin, connection.egress);
   const socket = await connect(origin, connection, abort, clock);
   const target = url.pathname + url.search;
-  const sent = http.request({
+  const sent = requestOn(socket, {
     method,
     // RFC 9112 3.2.2: absolute form for a proxy.
     path: proxy === undefined ? target : `http://${origin.hostHeader}${target}`,
@@ -64,7 +64,6 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
       ...(body !== undefined && { 'content-length': body.length }),
       ...(proxy?.authorization !== undefined && { 'proxy-authorization': proxy.authorization.reveal() }),
     },
-    createConnection: () => socket,
     signal: abort.signal,
     insecureHTTPParser: false,
     maxHeaderSize: MAX_HEADER_BYTES,
@@ -78,6 +77,16 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
     throw egressRefused(proxy, origin.hostHeader, 407);
   }
   return { status: statusCode, headers: firstValues(response.headers), ...(await readBody(response)) };
+}
+
+/** Closes the socket if Node refuses to make the request, for example because of a character in a header. */
+function requestOn(socket: Socket, options: RequestOptions): ClientRequest {
+  try {
+    return http.request({ ...options, createConnection: () => socket });
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
 }
 
 async function connect(origin: Origin, options: ConnectOptions, abort: AbortController, clock: Clock): Promise<Socket> {

@@ -182,6 +182,15 @@ describe('the network transport', () => {
     expectNoSecret(error, 'k-secret-1');
     expect(asked).toBe(0);
   });
+
+  it('closes the connection of a request that cannot be made', async () => {
+    const closed = Promise.withResolvers<unknown>();
+    const server = createTcpServer((socket) => socket.resume().once('close', () => closed.resolve(true)));
+    onTestFinished(() => void server.close());
+    const request = { ...get(await listening(server)), headers: { 'x-key': 'k\u20ac' } };
+    await expect(network()(request, never)).rejects.toMatchObject({ code: 'ERR_INVALID_CHAR' });
+    await closed.promise;
+  });
 });
 
 describe('a token endpoint that does not respond', () => {
