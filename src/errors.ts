@@ -186,7 +186,12 @@ const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Re
   network: { code: isCode, host: isHost },
   timeout: {
     phase: isOneOf<TimeoutPhase>({
-      ...{ connect: true, tls: true, send: true, request_body: true, response: true, token: true },
+      connect: true,
+      tls: true,
+      send: true,
+      request_body: true,
+      response: true,
+      token: true,
     }),
     timeoutMs: isCount,
     host: isHost,
@@ -206,8 +211,12 @@ const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Re
   credentials_refused: { status: isCount },
   no_usable_token: {
     rule: isOneOf<TokenRule>({
-      ...{ empty_body: true, not_json: true, xml: true, wrong_format: true },
-      ...{ field_missing: true, not_sendable: true },
+      empty_body: true,
+      not_json: true,
+      xml: true,
+      wrong_format: true,
+      field_missing: true,
+      not_sendable: true,
     }),
     status: isCount,
   },
