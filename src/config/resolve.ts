@@ -10,7 +10,7 @@ import type { Interpolation } from './interpolate.ts';
 import { readTokenStore } from './resolve-token-store.ts';
 import { CLIENT_KEY_LENGTH, type ConfigInput } from './schema.ts';
 import type { Path } from './source.ts';
-import { readTls } from './tls.ts';
+import { readListenerTls } from './tls.ts';
 import { checkLoop, isHost, overlaps, type OwnListeners } from './values.ts';
 
 interface ResolveOptions {
@@ -30,7 +30,7 @@ export function resolveConfig(file: string, input: ConfigInput, report: Diagnost
   const { routes, interpolation, emulated, files, nowMs } = options;
   const listen = options.listen ?? input.listen.address;
   const admin = (options.admin ?? (input.admin && input.admin.address)) || undefined;
-  const tls = input.listen.tls && readTls(input.listen.tls, { input, report, files, emulated, nowMs });
+  const tls = input.listen.tls && readListenerTls(input.listen.tls, { input, report, files, emulated, nowMs });
   const clients = readClients(input, report);
   const adminToken = readAdminToken(input, report);
   const tokenStore = readTokenStore(input, { input, report, files, emulated, nowMs });

@@ -25,7 +25,7 @@ export interface CertificateContext extends FileModeContext {
 }
 
 /** The files of `listen.tls`. Reports one that cannot be used, and returns undefined. */
-export function readTls(tls: TlsInput, context: CertificateContext): TlsFiles | undefined {
+export function readListenerTls(tls: TlsInput, context: CertificateContext): TlsFiles | undefined {
   const { report } = context;
   const at = ['listen', 'tls'];
   const cert = readCertificateFile([...at, 'cert'], tls.cert, context, 'clients refuse to connect');

@@ -102,7 +102,7 @@ function addressError(text: string): string {
 }
 
 /** Whether this is an IPv4 address or a DNS name. */
-export function isHostName(host: string): boolean {
+function isHostName(host: string): boolean {
   if (isIP(host) === 4) return true;
   const labels = host.split('.');
   const named = labels.every((label) => /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/i.test(label));

@@ -67,7 +67,7 @@ const STORE_TIMEOUT_MS = 2000;
  * Longer than a manual refresh takes: the wait for the lease of another replica, an exchange of the refresh token, and if
  * that fails one of the credentials. The rest is for requests to the token store.
  */
-export function refreshTimeoutMs(tokenTimeoutMs: number): number {
+function refreshTimeoutMs(tokenTimeoutMs: number): number {
   return maxLeaseWaitMs(tokenTimeoutMs) + 2 * tokenTimeoutMs + 4 * STORE_TIMEOUT_MS;
 }
 
