@@ -136,7 +136,7 @@ class Secrets {
 
   /** @returns the placeholder */
   add(name: string, key: keyof OAuth2Input, value: string): string {
-    this.fields.push({ name, description: `\`${key}\` under \`oauth2\``, secret: true });
+    this.fields.push({ name, key: `oauth2.${key}`, description: 'in the configuration', secret: true });
     this.values.set(name, new Secret(value));
     return `{${name}}`;
   }

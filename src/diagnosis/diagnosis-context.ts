@@ -75,6 +75,6 @@ export function tokenContext(route: DiagnosedRoute): DiagnosisContext {
     // A provider without known hosts has a title that names no server, such as "Any OAuth 2.0 server".
     provider: provider.hosts === undefined ? undefined : provider.title,
     environment,
-    credentials: provider.credentials.map((field) => `\`${field.name}\``),
+    credentials: provider.credentials.map(({ name: field, key = field }) => `\`${key}\``),
   };
 }

@@ -12,6 +12,8 @@ export interface Hosts {
 /** A key under `credentials` of a route. */
 export interface CredentialField {
   readonly name: string;
+  /** Its key in the configuration, if it is not `name` under `credentials`: `oauth2.key`. */
+  readonly key?: string;
   /** Where the user finds it, in the provider's own words. */
   readonly description: string;
   /** False for a value that may be shown, such as a merchant code. */

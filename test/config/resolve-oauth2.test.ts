@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { tokenContext } from '../../src/diagnosis/diagnosis-context.ts';
 import { isFixed } from '../../src/providers/provider.ts';
 import { jwkOf, pairFor, pemOf } from '../e2e/oauth2/keys.ts';
 import { issue } from './certificate.ts';
@@ -81,6 +82,7 @@ describe('oauth2', () => {
     const key = pemOf(EC);
     const { route } = requestOf([...JWT, 'refresh_token: r'], 'client_id: i', withFiles({ key }));
     expect([...route.credentials.keys()]).toEqual(['client_id', 'client_key', 'given_refresh_token']);
+    expect(tokenContext(route).credentials).toEqual(['`client_id`', '`oauth2.key`', '`oauth2.refresh_token`']);
     expect(route.provider.credentials.map(({ name }) => name)).toEqual([...route.credentials.keys()]);
     expect(JSON.stringify(route.provider.token)).not.toContain('PRIVATE');
     expect(route.credentials.get('client_key')?.reveal()).toBe(key.trimEnd());

@@ -63,9 +63,9 @@ export function sentCredentials({ name: route, provider }: Pick<RouteConfig, 'na
   const sent = new Set(placeholdersIn(JSON.stringify(provider.token.request)));
   return provider.credentials
     .filter(({ name }) => sent.has(name))
-    .map(({ name, description }) => {
+    .map(({ name, key = name, description }) => {
       const origin = origins(route, name);
-      return origin === undefined ? `\`${name}\` (${description})` : `\`${name}\` (from ${origin})`;
+      return origin === undefined ? `\`${key}\` (${description})` : `\`${key}\` (from ${origin})`;
     });
 }
 
