@@ -263,4 +263,23 @@ describe('doctor --call', () => {
       what: containing('the server does not accept the client certificate'),
     });
   });
+
+  it.each([
+    [401, 'client_unauthorized', 'failed', 4],
+    [403, 'client_forbidden', 'failed', 4],
+    [502, 'token_denied', 'failed', 4],
+    [508, 'loop_detected', 'failed', 1],
+    [503, 'token_unavailable', 'warning', 0],
+    [403, 'path_refused', 'ok', 0],
+  ])('says what another Wakala says with %d `%s`', async (status, code, result, exitCode) => {
+    const problem = { type: `urn:wakala:error:${code}`, status, detail: 'Do this.', code };
+    const { url } = await api(json(status, problem));
+    const credentials = { token: 'sk-canary-0001' };
+    const settings = { routes: { '/api/*': { provider: 'static', upstream: url, credentials } } };
+    const ran = await run(settings, { call: true });
+    expect(ran.code).toBe(exitCode);
+    expect(ran.stdout).toMatch(new RegExp(`${result.slice(0, 4)}\\w*\\s+call`, 'i'));
+    if (result !== 'ok')
+      expect(ran.stdout).toMatch(new RegExp(`another Wakala responded with \`${code}\`[^]*It says: Do this.`));
+  });
 });

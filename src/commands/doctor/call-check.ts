@@ -187,6 +187,8 @@ function judgeResponse(
   const clean = cleanerOf(route.config, token);
   const text = textOf(body, headers);
   const said = quote(text, headers, clean);
+  const gateway = judgeGateway(responded, text, clean);
+  if (gateway !== undefined) return gateway;
   if (isRefusal(route, { status, headers, body })) {
     return failed('denied', {
       what: `${responded}: the provider does not accept the token${said}.`,
@@ -228,6 +230,33 @@ function judgeResponse(
         ? 'The provider limits the number of requests. Find out what else sends requests with the same credentials.'
         : `Check \`upstream\` and the headers of the route, whether the app may use this API, and whether the provider must allow the address of this machine. The call is from: ${call.source}.`,
   });
+}
+
+/** Codes of problem responses that mean that this client, or what it may call, is set up wrongly at the gateway. */
+const GATEWAY_DENIED = new Set(['client_unauthorized', 'client_forbidden', 'token_denied']);
+const GATEWAY_WRONG = new Set(['no_route', 'host_refused', 'loop_detected']);
+
+/** Judges the problem response of another Wakala that is the API of this route. Undefined for any other response. */
+function judgeGateway(responded: string, text: string, clean: Clean): CheckResult | undefined {
+  const problem = parsedObject(text);
+  const { type, code, detail } = problem;
+  if (typeof code !== 'string' || type !== `urn:wakala:error:${code}`) return undefined;
+  const diagnosis = {
+    what: `${responded}: another Wakala responded with \`${clean(code)}\`.`,
+    hint: `It says: ${clean(String(detail))}`,
+  };
+  if (GATEWAY_DENIED.has(code)) return failed('denied', diagnosis);
+  if (GATEWAY_WRONG.has(code)) return failed('wrong', diagnosis);
+  // Another 4xx is about this call, and the key is accepted.
+  return Number(problem['status']) >= 500 ? warning(diagnosis) : undefined;
+}
+
+function parsedObject(text: string): Readonly<Record<string, unknown>> {
+  try {
+    return Object(JSON.parse(text)) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
 }
 
 /** Whether the provider says that it does not accept the token: 401, or a dead-token rule. */
