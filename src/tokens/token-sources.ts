@@ -36,6 +36,8 @@ export class TokenSources {
   readonly #context: SourcesContext;
   /** By `nameOf`, then by the connection to the token endpoint. */
   readonly #byCredential = new Map<string, Map<string, KnownSource>>();
+  /** By `nameOf`: how its sources take over a token. */
+  readonly #adopters = new Map<string, Set<(token: Token) => void>>();
 
   constructor(context: SourcesContext) {
     this.#context = context;
@@ -90,10 +92,38 @@ export class TokenSources {
     const stats = new ExchangeStats();
     const requester = new ProviderTokenFetcher({ ...credential, ...this.#context, token: provider.token, stats });
     const shared = this.#context.share?.(requester, name, provider.name);
-    const fetcher = shared === undefined ? requester : recordingEndpoints(shared, this.#context.discoveredEndpoints);
+    const fetcher =
+      shared === undefined
+        ? this.#passingOn(requester, name)
+        : recordingEndpoints(shared, this.#context.discoveredEndpoints);
     return {
       source: new CachedTokenSource(fetcher, { ...this.#context, provider: provider.name, stats, initial }),
       requester,
+    };
+  }
+
+  /**
+   * A fetcher that passes its tokens on to the other sources of this credential. With providers that keep one token for
+   * each credential, theirs are dead by then.
+   */
+  #passingOn(requester: ProviderTokenFetcher, name: string): TokenFetcher {
+    const adopters = this.#adopters.get(name) ?? new Set();
+    this.#adopters.set(name, adopters);
+    let own: ((token: Token) => void) | undefined;
+    return {
+      fetch: async (refreshToken, after) => {
+        const token = await requester.fetch(refreshToken, after);
+        for (const adopt of adopters) if (adopt !== own) adopt(token);
+        return token;
+      },
+      watch: (adopt) => {
+        own = adopt;
+        adopters.add(adopt);
+        return () => {
+          adopters.delete(adopt);
+          if (adopters.size === 0) this.#adopters.delete(name);
+        };
+      },
     };
   }
 }

@@ -167,6 +167,19 @@ describe('another way to the token endpoint', () => {
     expect(requests.map(({ connection }) => connection?.egress?.https?.port)).toEqual([1, 2]);
   });
 
+  it('passes its tokens on to the other ways in use, whose tokens it may have killed', async () => {
+    const { sources: all, clock, requests } = sources();
+    const [one, two] = [all.for(route(1)), all.for(route(2))];
+    const bound = all.for(route(2, { cert: 'c-1', key: new Secret('k-1') }));
+    const first = await one.token();
+    expect(two.current()).toBe(first);
+    await clock.advance(1000);
+    const second = await two.reject(first, callOf('POST', '/x'));
+    expect(second).not.toBe(first);
+    expect([one.current(), bound.current()]).toEqual([second, undefined]);
+    expect(requests.map(({ connection }) => connection?.egress?.https?.port)).toEqual([1, 2]);
+  });
+
   it('needs another token for another client certificate, to which the token may be bound', async () => {
     const { sources: all } = sources();
     await all.for(route(1, { cert: 'c-1', key: new Secret('k-1') })).token();
