@@ -42,9 +42,10 @@ export function readConnections(
   const tls = input.tls && readRouteTls(path, input.tls, context);
   checkTls(path, input, servers, context);
   const tokenTls = tokenTlsOf(tls, input, servers);
+  const tokenHostHeader = isAtUpstream(servers) ? input.host_header : undefined;
   return {
     connection: { ...common, ...(tls && { tls }) },
-    tokenConnection: { ...common, ...(tokenTls && { tls: tokenTls }) },
+    tokenConnection: { ...common, ...(tokenTls && { tls: tokenTls }), ...(tokenHostHeader && { tokenHostHeader }) },
   };
 }
 
@@ -56,6 +57,14 @@ function tokenUrlOf({ authServer, provider: { token } }: Servers): string | unde
 
 function hostOf(url: string | undefined): string | undefined {
   return url === undefined ? undefined : URL.parse(url)?.hostname;
+}
+
+/** Whether the configuration names a token endpoint at the host and port of the API. */
+function isAtUpstream(servers: Servers): boolean {
+  const { token } = servers.provider;
+  const url = tokenUrlOf(servers);
+  if (url === undefined || isFixed(token) || token.request.oauth2?.issuer !== undefined) return false;
+  return URL.parse(url)?.host === URL.parse(servers.upstream)?.host;
 }
 
 function checkTls(path: Path, { tls }: RouteInput, servers: Servers, { report }: ConnectionContext): void {

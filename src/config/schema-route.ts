@@ -60,7 +60,7 @@ const ROUTE_SETTINGS = {
   host_header: setting(
     'hostHeader',
     field(parsed(parseHost), {
-      doc: 'Value of the `Host` header of API requests: a host name, and a port if needed.',
+      doc: 'Value of the `Host` header of requests to the host of `upstream`: a host name, and a port if needed.',
       omitted: 'the host of `upstream`',
       examples: ['api.bank.example'],
     }),

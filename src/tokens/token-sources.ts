@@ -160,10 +160,11 @@ function nameOf(credential: TokenCredential): string {
     .filter(([name]) => usedFields.has(name))
     .map(([name, secret]) => [name, secret.reveal()])
     .sort();
-  // A token may be bound to the client certificate that was presented for it (RFC 8705 3). How else the token endpoint is
-  // reached makes no difference.
+  // A token may be bound to the client certificate that was presented for it (RFC 8705 3), and one address may have
+  // several servers by name. How else the token endpoint is reached makes no difference.
   const { cert, key, pfx } = tokenConnection.tls ?? {};
-  const identity = connectionKey({ tls: { cert, key, pfx } });
+  const { tokenHostHeader } = tokenConnection;
+  const identity = connectionKey({ tls: { cert, key, pfx }, tokenHostHeader });
   return createHash('sha256')
     .update(JSON.stringify([definition, authServer, values, ...(identity === '' ? [] : [identity])]))
     .digest('hex');

@@ -2,7 +2,7 @@ import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import { ByteBuffer } from '../http/byte-buffer.ts';
-import type { ConnectOptions } from '../http/client/connect-options.ts';
+import type { DialOptions } from '../http/client/dial.ts';
 import { egressProxyFor } from '../http/client/egress.ts';
 import { egressRefused } from '../http/client/failures.ts';
 import { openSocket } from '../http/client/open-socket.ts';
@@ -51,8 +51,11 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
   const { method, headers, body, connection = {} } = request;
   const url = new URL(request.url);
   const origin = originOf(request.url);
-  const proxy = origin.isTls ? undefined : egressProxyFor(origin, connection.egress);
-  const socket = await connect(origin, connection, abort, clock);
+  const { tokenHostHeader = origin.hostHeader } = connection;
+  // A request in absolute form cannot have another `Host` (RFC 9112 3.2.2), so it needs a tunnel.
+  const alwaysTunnels = tokenHostHeader !== origin.hostHeader;
+  const proxy = origin.isTls || alwaysTunnels ? undefined : egressProxyFor(origin, connection.egress);
+  const socket = await connect(origin, { ...connection, alwaysTunnels }, abort, clock);
   const target = url.pathname + url.search;
   const sent = requestOn(socket, {
     method,
@@ -60,7 +63,7 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
     path: proxy === undefined ? target : `http://${origin.hostHeader}${target}`,
     headers: {
       ...headers,
-      host: origin.hostHeader,
+      host: tokenHostHeader,
       ...(body !== undefined && { 'content-length': body.length }),
       ...(proxy?.authorization !== undefined && { 'proxy-authorization': proxy.authorization.reveal() }),
     },
@@ -89,7 +92,7 @@ function requestOn(socket: Socket, options: RequestOptions): ClientRequest {
   }
 }
 
-async function connect(origin: Origin, options: ConnectOptions, abort: AbortController, clock: Clock): Promise<Socket> {
+async function connect(origin: Origin, options: DialOptions, abort: AbortController, clock: Clock): Promise<Socket> {
   const cancelTimeout = clock.after(CONNECT_TIMEOUT_MS, () => {
     abort.abort(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' }));
   });

@@ -162,6 +162,19 @@ describe('the proxy variables of the environment', () => {
   });
 });
 
+describe('host_header', () => {
+  const upstream = ['upstream: https://10.20.0.7', 'host_header: api.bank.example'];
+
+  it.each([
+    ['the server of the API', [], 'api.bank.example'],
+    ['another server', ['auth_server: https://10.20.0.8'], undefined],
+    ['another port', ['auth_server: https://10.20.0.7:8443'], undefined],
+    ['a URL on another server', ['token: {request: {url: "https://10.20.0.8/token"}}'], undefined],
+  ])('for token requests to %s', (_, lines, expected) => {
+    expect(routeOf(mpesaWith(...upstream, ...lines)).tokenConnection.tokenHostHeader).toBe(expected);
+  });
+});
+
 describe('allow_addresses', () => {
   it('applies to the API and the token endpoint, which may be written as such an address', () => {
     const lines = ['allow_addresses: [169.254.171.0/24, "fe80::1"]', 'upstream: https://169.254.171.7'];

@@ -135,3 +135,14 @@ it.each([true, false])(
     expect(egress.requests).toEqual(isProxied ? Array(3).fill(`CONNECT ${new URL(origin).host}`) : []);
   },
 );
+
+it.each([true, false])('`host_header` is sent in token requests to the same server, proxied: %j', async (isProxied) => {
+  const upstream = await RawUpstream.start(() => reply(200, 'fine'));
+  const egress = await EgressProxyServer.start();
+  const proxied = isProxied ? { egress_proxy: `http://127.0.0.1:${egress.port}` } : {};
+  const proxy = await startProxyTo(upstream, { host_header: 'api.bank.example', ...proxied });
+  expect((await sendRequest(proxy.port, '/api/pay')).text).toBe('fine');
+  const hosts = [...upstream.received.toString().matchAll(/^host: *(.*)\r$/gim)].map(([, host]) => host);
+  expect(hosts).toEqual(['api.bank.example', 'api.bank.example']);
+  expect(new Set(egress.requests)).toEqual(new Set(isProxied ? [`CONNECT 127.0.0.1:${upstream.port}`] : []));
+});

@@ -47,16 +47,19 @@ export interface ConnectOptions {
   readonly egress?: EgressRules | undefined;
   /** Link-local addresses that are allowed all the same, in CIDR notation: `169.254.171.0/24`. */
   readonly allowAddresses?: readonly string[] | undefined;
+  /** `Host` header of token requests. Default: the host of their URL. */
+  readonly tokenHostHeader?: string | undefined;
 }
 
 /** The same text for options that make the same connections, empty for `{}`. A hash: it contains no secret. */
-export function connectionKey({ tls = {}, egress = {}, allowAddresses = [] }: ConnectOptions): string {
+export function connectionKey({ tls = {}, egress = {}, allowAddresses = [], tokenHostHeader }: ConnectOptions): string {
   const { key, pfx, passphrase, ...publicTls } = tls;
   const proxies = [egress.http, egress.https].map(
     (proxy) => proxy && [proxy.isTls, proxy.host, proxy.port, proxy.authorization?.reveal()],
   );
   const secrets = [key, pfx, passphrase].map((secret) => secret?.reveal());
-  const text = JSON.stringify([publicTls, secrets, proxies, egress.noProxy ?? [], allowAddresses]);
+  const hosts = tokenHostHeader === undefined ? [] : [tokenHostHeader];
+  const text = JSON.stringify([publicTls, secrets, proxies, egress.noProxy ?? [], allowAddresses, ...hosts]);
   return text === NO_OPTIONS ? '' : createHash('sha256').update(text).digest('hex');
 }
 
