@@ -90,11 +90,13 @@ export class Locations {
     return `${req.socket instanceof TLSSocket ? 'https' : 'http'}://${host}${path}`;
   }
 
-  /** The path on the route for a path of the provider, with its query. Undefined if it is outside the base path. */
+  /** The path on the route for a path of the provider, with its query. Undefined if it may be outside the base path. */
   #pathOnRoute(path: string): string | undefined {
     if (!path.startsWith(this.#basePath)) return undefined;
     const rest = path.slice(this.#basePath.length);
-    if (!/^(?:[/?#]|$)/.test(rest) || DOT_SEGMENT.test(rest.split(/[?#]/, 1)[0] ?? '')) return undefined;
+    // Browsers drop tabs, so that a path with one could become `//` or a dot segment.
+    if (!/^(?:[/?#]|$)/.test(rest) || rest.includes('\t') || DOT_SEGMENT.test(rest.split(/[?#]/, 1)[0] ?? ''))
+      return undefined;
     return this.#prefix + rest;
   }
 

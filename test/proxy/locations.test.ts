@@ -61,6 +61,8 @@ describe('a reference to the API', () => {
     expect(rewritten('https://api.bank.example/v1/x', catchAll)).toBe('http://pay.internal:8080/x');
     expect(rewritten('/v1/x', catchAll)).toBe('/x');
     expect(rewritten('/v1', catchAll)).toBe('/');
+    // Browsers drop the tab.
+    expect(rewritten('/v1/\t/evil.example', catchAll)).toBe('https://api.bank.example/v1/\t/evil.example');
   });
 
   it('may have another port, if the upstream has it', () => {
@@ -123,6 +125,7 @@ describe('another reference', () => {
     'https://api.bank.example',
     'https://api.bank.example/V1/x',
     'https://api.bank.example/v1/../admin',
+    'https://api.bank.example/v1/.\t./admin',
     'https://api.bank.example/v1/%2E%2e/admin',
     'https://api.bank.example/v1/..\\admin',
     'https:/api.bank.example/v1/x',
