@@ -2,6 +2,7 @@ import { clientCertificateOf } from '../config/certificates.ts';
 import type { AllowRule, ListenAddress, RouteConfig } from '../config/config.ts';
 import { jsonSchemaText } from '../config/json-schema.ts';
 import { validateConfig, type ValidatedConfig } from '../config/load.ts';
+import { DEFAULT_TOKEN_TIMEOUT_MS } from '../config/resolve-route.ts';
 import { settingDefault, SETTINGS } from '../config/schema-route.ts';
 import { formatDuration, formatSize } from '../config/values.ts';
 import { formatProblem } from '../errors.ts';
@@ -238,10 +239,15 @@ function settingsOf(route: RouteConfig): string[] {
   const changed = SETTINGS.filter(
     (setting) => setting.key !== 'allow' && route[setting.property] !== settingDefault(setting, route),
   );
-  return changed.map(({ key, property, kind }) => {
-    const value = route[property];
-    return value === true ? key : `${key} ${settingText(value, kind)}`;
-  });
+  const { provider, tokenTimeoutMs } = route;
+  return [
+    ...(provider.tokenQuery === undefined ? [] : [`token_query ${provider.tokenQuery.name}`]),
+    ...(tokenTimeoutMs === DEFAULT_TOKEN_TIMEOUT_MS ? [] : [`token.timeout ${formatDuration(tokenTimeoutMs)}`]),
+    ...changed.map(({ key, property, kind }) => {
+      const value = route[property];
+      return value === true ? key : `${key} ${settingText(value, kind)}`;
+    }),
+  ];
 }
 
 function settingText(value: unknown, kind: 'duration' | 'size' | undefined): string {

@@ -247,7 +247,7 @@ function hasPlaceholder(path: Path, url: string, report: Diagnostics): boolean {
   return true;
 }
 
-const DEFAULT_TOKEN_TIMEOUT_MS = fallbackOf(token.shape.timeout);
+export const DEFAULT_TOKEN_TIMEOUT_MS = fallbackOf(token.shape.timeout);
 
 function readTokenTimeout(path: Path, input: RouteInput, report: Diagnostics): number {
   const written = input.token?.timeout;

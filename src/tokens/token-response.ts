@@ -284,7 +284,7 @@ function parse(response: TokenResponse, fields: ExchangeResponse): unknown {
   if (isXml(response)) throw tokenUnavailable(`HTTP ${status} with XML`, noToken('xml', response));
   if (fields.format === 'text' || fields.format === 'form') {
     throw tokenUnavailable(
-      `HTTP ${status} with a body that is not ${fields.format}`,
+      `HTTP ${status} with a body that is not in \`format: ${fields.format}\``,
       noToken('wrong_format', response),
     );
   }

@@ -46,6 +46,13 @@ function run(text: string, json = false, command = routes) {
 const DIRECT = { client_certificate: null, authorities: 0, server_name: null, min_version: null, egress_proxy: null };
 
 describe('routes', () => {
+  it('lists `token_query` and `token.timeout`', () => {
+    const fixed = 'provider: static, upstream: "https://a.example", credentials: {token: "${KEY}"}, token_query: key';
+    expect(run(`routes:\n  /a/*: {${fixed}}\n`).stdout).toContain('set    token_query key\n');
+    const mpesa = 'credentials: {consumer_key: "${KEY}", consumer_secret: "${KEY}"}, token: {timeout: 20s}';
+    expect(run(`routes:\n  /mpesa/*: {provider: mpesa, ${mpesa}}\n`).stdout).toContain('set    token.timeout 20s\n');
+  });
+
   it('lists the target of each route, production in capitals, and settings that differ from the default', () => {
     expect(run(FILE)).toEqual({
       code: 0,
