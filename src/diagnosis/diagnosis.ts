@@ -293,7 +293,7 @@ export function diagnoseStore(failure: string | undefined, host?: string): Diagn
   const why = failure === undefined ? '' : ` (${failure})`;
   return {
     code: 'token_store_away',
-    what: `The token store (Redis)${where} cannot be used${why}. Until it works, each process requests its own tokens. Requests still succeed.`,
+    what: `The token store (Redis)${where} cannot be used${why}. Until it works, each process requests its own tokens. Requests still succeed, unless the provider keeps only one token or refresh token of a credential alive.`,
     hint: storeHint(failure),
   };
 }

@@ -18,7 +18,8 @@ export interface Caller extends CallerIdentity {
 
 /**
  * What initiated a request, from the headers of the Fetch Metadata standard (https://www.w3.org/TR/fetch-metadata/).
- * Pages cannot set them. `fetch` of Node.js sends only `sec-fetch-mode: cors`.
+ * Pages cannot set them. `fetch` of Node.js sends only `sec-fetch-mode: cors`, and its WebSocket only
+ * `sec-fetch-mode: websocket`. The WebSocket of a browser always has an Origin header.
  * @returns undefined if the headers do not say
  */
 function initiatorOf(raw: readonly string[]): 'cross-origin page' | 'same origin or user' | undefined {
@@ -33,7 +34,7 @@ function initiatorOf(raw: readonly string[]): 'cross-origin page' | 'same origin
         isSameOriginOrUser = true;
         break;
       case 'sec-fetch-mode':
-        isPage ||= raw[i + 1]?.toLowerCase() !== 'cors';
+        isPage ||= !/^(cors|websocket)$/i.test(raw[i + 1] ?? '');
         break;
       case 'sec-fetch-dest':
         isPage ||= raw[i + 1]?.toLowerCase() !== 'empty';

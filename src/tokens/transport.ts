@@ -3,12 +3,12 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import { ByteBuffer } from '../http/byte-buffer.ts';
 import type { DialOptions } from '../http/client/dial.ts';
-import { egressProxyFor } from '../http/client/egress.ts';
+import { egressProxyFor, isFromProxy } from '../http/client/egress.ts';
 import { egressRefused } from '../http/client/failures.ts';
 import { openSocket } from '../http/client/open-socket.ts';
 import { type Origin, originOf } from '../http/client/origin.ts';
 import { ContentError, decodedText } from '../http/content-decoding.ts';
-import { http } from '../http/node-internals.ts';
+import { http, prematureEndError } from '../http/node-internals.ts';
 import type { TokenTransport } from './exchange.ts';
 import type { TokenRequest } from './token-request.ts';
 import type { TokenResponse } from './token-response.ts';
@@ -48,7 +48,7 @@ export function networkTransport(clock: Clock): { transport: TokenTransport; clo
 }
 
 async function send(request: TokenRequest, abort: AbortController, clock: Clock): Promise<TokenResponse> {
-  const { method, headers, body, connection = {} } = request;
+  const { method, headers, body: sentBody, connection = {} } = request;
   const url = new URL(request.url);
   const origin = originOf(request.url);
   const { tokenHostHeader = origin.hostHeader } = connection;
@@ -56,6 +56,9 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
   const alwaysTunnels = tokenHostHeader !== origin.hostHeader;
   const proxy = origin.isTls || alwaysTunnels ? undefined : egressProxyFor(origin, connection.egress);
   const socket = await connect(origin, { ...connection, alwaysTunnels }, abort, clock);
+  let endError: Error | undefined;
+  // Must run before Node's own listener, which treats it as the end of a response without length.
+  socket.prependOnceListener('end', () => (endError = prematureEndError(socket)));
   const target = url.pathname + url.search;
   const sent = requestOn(socket, {
     method,
@@ -64,7 +67,7 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
     headers: {
       ...headers,
       host: tokenHostHeader,
-      ...(body !== undefined && { 'content-length': body.length }),
+      ...(sentBody !== undefined && { 'content-length': sentBody.length }),
       ...(proxy?.authorization !== undefined && { 'proxy-authorization': proxy.authorization.reveal() }),
     },
     signal: abort.signal,
@@ -73,13 +76,16 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
   });
   // Without a limit: Node silently drops headers above the limit, and `Retry-After` may be one of them.
   sent.maxHeadersCount = 0;
-  const response = await responseTo(sent, body);
+  const response = await responseTo(sent, sentBody);
   const { statusCode = 0 } = response;
-  if (statusCode === 407 && proxy !== undefined) {
+  if (proxy !== undefined && isFromProxy(statusCode, response.rawHeaders)) {
     sent.destroy();
     throw egressRefused(proxy, origin.hostHeader, 407);
   }
-  return { status: statusCode, headers: firstValues(response.headers), ...(await readBody(response)) };
+  const body = await readBody(response);
+  const endsWithConnection = !('content-length' in response.headers || 'transfer-encoding' in response.headers);
+  if (endsWithConnection && endError !== undefined) throw endError;
+  return { status: statusCode, headers: firstValues(response.headers), ...decoded(body, response) };
 }
 
 /** Closes the socket if Node refuses to make the request, for example because of a character in a header. */
@@ -116,7 +122,7 @@ function responseTo(sent: ClientRequest, body: Uint8Array | undefined): Promise<
   });
 }
 
-async function readBody(response: IncomingMessage): Promise<Pick<TokenResponse, 'body' | 'bodyProblem'>> {
+async function readBody(response: IncomingMessage): Promise<Buffer> {
   const body = new ByteBuffer();
   for await (const chunk of response as AsyncIterable<Buffer>) {
     body.append(chunk);
@@ -124,8 +130,12 @@ async function readBody(response: IncomingMessage): Promise<Pick<TokenResponse, 
       throw Object.assign(new Error('response too long'), { code: 'RESPONSE_TOO_LONG' });
     }
   }
+  return body.bytes;
+}
+
+function decoded(body: Buffer, { rawHeaders }: IncomingMessage): Pick<TokenResponse, 'body' | 'bodyProblem'> {
   try {
-    return { body: decodedText(body.bytes, response.rawHeaders, MAX_BODY_BYTES) };
+    return { body: decodedText(body, rawHeaders, MAX_BODY_BYTES) };
   } catch (error) {
     if (error instanceof ContentError) return { body: '', bodyProblem: error.problem };
     throw error;

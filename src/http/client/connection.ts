@@ -1,17 +1,15 @@
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
 import type { ProxyError } from '../../errors.ts';
 import { prematureEndError } from '../node-internals.ts';
 import type { EgressProxy } from './connect-options.ts';
 import type { DialListener } from './dial.ts';
+import { isFromProxy } from './egress.ts';
 import {
   brokenBody,
   brokenConnection,
-  certificateRefused,
   egressRefused,
   handlerFailed,
   invalidResponse,
-  isCertificateAlert,
   unreachable,
   wrongBodyLength,
 } from './failures.ts';
@@ -73,13 +71,6 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
   #exchange: Exchange | undefined;
   #isReused = false;
   #isRequestComplete = true;
-  /**
-   * Whether the connection began with a full TLS 1.3 handshake. If the server then refuses the client's certificate, it
-   * has read nothing of the first request: the client may write as soon as its own part of the handshake is sent, and the
-   * server reads after it has checked the certificate (RFC 8446 4.4.2.4). In TLS 1.2 it can refuse the certificate later,
-   * in a renegotiation.
-   */
-  #isFullTls13Handshake = false;
   /** The leased buffer that the socket reads into. Undefined while it reads into the shared one. */
   #lease: BufferLease | undefined;
   #lastReadBytes = 0;
@@ -106,8 +97,6 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
 
   onConnected(socket: Socket): void {
     this.#socket = socket;
-    this.#isFullTls13Handshake =
-      socket instanceof TLSSocket && socket.getProtocol() === 'TLSv1.3' && !socket.isSessionReused();
     socket.on('error', (error) => this.#onBroken(error));
     socket.on('end', () => this.#onEnd(socket));
     socket.on('close', () => this.#onBroken(undefined));
@@ -226,8 +215,7 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
   }
 
   onHead(status: number, reason: string, rawHeaders: string[]): void {
-    // Servers do not send 407 (RFC 9110 15.5.8), so the proxy did not forward the request.
-    if (status === 407 && this.#proxy !== undefined) {
+    if (this.#proxy !== undefined && isFromProxy(status, rawHeaders)) {
       throw unreachable(this.#server, egressRefused(this.#proxy, this.#server, status));
     }
     this.#exchange?.handler.onHead(status, reason, rawHeaders);
@@ -285,9 +273,7 @@ export class Connection implements DialListener, ResponseListener, ExchangeOwner
       exchange.isResent = true;
       this.#owner.resend(exchange);
     } else {
-      const isUnread =
-        !this.#isReused && !this.#parser.hasStarted && this.#isFullTls13Handshake && isCertificateAlert(cause);
-      exchange.fail(isUnread ? certificateRefused(this.#server, cause) : brokenConnection(this.#server, cause));
+      exchange.fail(brokenConnection(this.#server, cause));
     }
   }
 

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { headerValue } from '../header-list.ts';
 import { splitHostPort } from '../host-port.ts';
 import { hostWithoutBrackets, isInRange, mappedIPv4 } from '../ip-address.ts';
 import type { EgressProxy, EgressRules } from './connect-options.ts';
@@ -36,4 +37,12 @@ export function proxyAuthorizationLine({ authorization }: EgressProxy): string {
   const value = authorization.reveal();
   if (/[^ -~]/.test(value)) throw new TypeError('the credentials of the proxy have a character that is not allowed');
   return `proxy-authorization: ${value}\r\n`;
+}
+
+/**
+ * Whether a response to a request in absolute form says that the proxy refused the client's credentials (RFC 9110
+ * 15.5.8), so that the request was not forwarded. Other refusals of a proxy look like those of the server behind it.
+ */
+export function isFromProxy(status: number, rawHeaders: readonly string[]): boolean {
+  return status === 407 && headerValue(rawHeaders, 'proxy-authenticate') !== undefined;
 }

@@ -23,21 +23,15 @@ export function connectTimeout(server: string, timeoutMs: number, egress?: Egres
 }
 
 /** Whether the server closed the connection because of the client's certificate, or because there was none. */
-export function isCertificateAlert(cause: unknown): boolean {
+function isCertificateAlert(cause: unknown): boolean {
   return CLIENT_CERTIFICATE_ALERT.test(networkCode(cause));
 }
 
-/** The server refused the client's certificate in the handshake. In TLS 1.3 the request is on its way by then. */
-export function certificateRefused(server: string, cause: unknown): ProxyError {
-  const detail = `${server} ended the TLS handshake because of the client certificate (${networkCode(cause)}). It did not read the request.`;
-  return new ProxyError('upstream_unreachable', detail, {
-    reason: networkReason(cause, server),
-    cause,
-    outcome: 'not_sent',
-  });
-}
-
-/** @param cause undefined if the server closed the connection in an orderly way */
+/**
+ * The outcome is `unknown` also for an alert about the client's certificate: in TLS 1.3 the request is on its way when the
+ * alert arrives, and only the server knows whether it read it.
+ * @param cause undefined if the server closed the connection in an orderly way
+ */
 export function brokenConnection(server: string, cause: unknown): ProxyError {
   const how = cause === undefined ? 'the server closed it' : networkCode(cause);
   const detail = `The connection to ${server} broke before the response was complete (${how}). ${MAY_HAVE_ACTED}`;

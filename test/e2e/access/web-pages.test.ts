@@ -39,7 +39,8 @@ describe.each<[string, string, Settings]>([
     ['an image, without its site', 'Sec-Fetch-Dest: image'],
     ['a request that asks for no permission', 'Sec-Fetch-Mode: no-cors'],
     ['a navigation', 'sec-fetch-mode: Navigate'],
-    ['a WebSocket', 'Sec-Fetch-Mode: websocket'],
+    ['a WebSocket of another site', 'Sec-Fetch-Mode: websocket', 'Sec-Fetch-Site: cross-site'],
+    ['a WebSocket of a page', 'Sec-Fetch-Mode: websocket', 'Origin: http://evil.example'],
     ['a foreign page', 'Origin: http://localhost:3000', 'Sec-Fetch-Site: same-site'],
     ['a page without a name', 'Origin: null'],
   ])('leads to a refusal: %s', async (__, ...lines) => {
@@ -52,6 +53,7 @@ describe.each<[string, string, Settings]>([
     ['an allowed page of the same site', 'Origin: http://localhost:3000', 'Sec-Fetch-Site: same-site'],
     ['what somebody typed', 'Sec-Fetch-Site: none', 'Sec-Fetch-Mode: navigate', 'Sec-Fetch-Dest: document', FIREFOX],
     ['fetch of Node.js', 'Sec-Fetch-Mode: cors', 'User-Agent: node', 'Accept-Language: *'],
+    ['WebSocket of Node.js', 'Sec-Fetch-Mode: websocket'],
     ['nothing'],
   ])('leads to admission: %s', async (__, ...lines) => {
     const { send } = await start({ allowed_origins: ['http://localhost:3000'], ...settings });

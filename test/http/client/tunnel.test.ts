@@ -349,12 +349,12 @@ describe('a proxy that gets a request in absolute form', () => {
     expect(server.requests).toEqual([]);
   });
 
-  it('may pass on every other status', async () => {
+  it.each([403, 407])('passes on a %d of the server', async (status) => {
     const server = await RawServer.start((_, { socket }) =>
-      socket.write('HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n'),
+      socket.write(`HTTP/1.1 ${status} No\r\ncontent-length: 0\r\n\r\n`),
     );
     const proxy = await EgressProxyServer.start();
-    expect((await sent(poolTo(`http://api.test:${server.port}`, through(proxy)))).summary).toBe('403 ');
+    expect((await sent(poolTo(`http://api.test:${server.port}`, through(proxy)))).summary).toBe(`${status} `);
   });
 });
 
