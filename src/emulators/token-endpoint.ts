@@ -248,7 +248,7 @@ class TokenRequestCheck {
   async #bodyFields(received: ReceivedTokenRequest): Promise<BodyFields> {
     const { headers = {}, body } = this.#request;
     const contentType = received.headers.get('content-type') ?? '';
-    // The definition may have a type of its own for its encoding.
+    // The definition may set another Content-Type for its encoding.
     const isOwnType = Object.entries(headers).some(
       ([name, value]) => name.toLowerCase() === 'content-type' && value === contentType,
     );

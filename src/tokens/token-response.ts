@@ -31,8 +31,8 @@ interface ResponseTime {
 
 /**
  * How long an access token lives: from a relative field, an absolute field, the `exp` of a JWT, or the provider's
- * default, in this order. A field whose value is not a time is ignored. So is one that says that the token has expired
- * already: the token was issued just now, so the field or a clock is wrong.
+ * default, in this order. A field whose value is not a time is ignored, and so is a field by which the token has already
+ * expired: the token was issued just now, so the field or a clock is wrong.
  */
 export function tokenLifetime(
   json: unknown,

@@ -106,7 +106,7 @@ it('the example of docs/networks.md reaches a bank with a client certificate thr
   expect(cli.stdout + cli.stderr).not.toMatch(/p@ss|p%40ss|PRIVATE KEY|bound-to/);
 }, 60_000);
 
-it('a rotated certificate applies to new connections, with a token of its own, while requests in flight finish', async () => {
+it('a rotated certificate applies to new connections, with a new token, while requests in flight finish', async () => {
   const bank = await startBank();
   const folder = folderWith(client);
   const { port, cli } = await serve(folder, bankRoute(bank.port, PAIR));

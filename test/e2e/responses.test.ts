@@ -126,7 +126,7 @@ describe('interim responses', () => {
     expect(responses.at(-1)?.values('link')).toEqual([]);
   });
 
-  it('that nobody asked for do not hide the response to a payment', async () => {
+  it('that were not requested do not hide the response to a payment', async () => {
     const { proxy } = await start(
       () => `HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\ncontent-length: 4\r\n\r\npaid`,
     );

@@ -74,7 +74,7 @@ describe('a token response', () => {
   });
 });
 
-it('a token request can be a PUT with nested JSON and a type of its own', async () => {
+it('a token request can be a PUT with nested JSON and another Content-Type', async () => {
   const json200 = json(200, { access_token: TOKEN });
   const { upstream, proxy, call } = await start(json200, {
     request: {

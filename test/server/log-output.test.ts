@@ -56,7 +56,7 @@ interface Started {
   readonly dropped: () => Promise<number>;
 }
 
-/** `wakala serve` with a log line for each request, which goes to this descriptor, or to a socket that nobody reads. */
+/** `wakala serve` with a log line for each request, which goes to this descriptor, or to a socket that is not read. */
 async function serve(settings: Readonly<Record<string, unknown>>, stderr: number | 'socket'): Promise<Started> {
   const upstream = await RawUpstream.start(() => reply(200, 'fine'));
   const [port, admin] = [await freePort(), await freePort()];
@@ -124,7 +124,7 @@ describe.runIf(process.platform === 'linux')('requests are served', { timeout: 6
     });
 
     it.each(['pipe', 'socket'])(
-      'if nobody reads the log from a %s, and a signal still ends the process',
+      'if the log is not read from a %s, and a signal still ends the process',
       async (kind) => {
         const output = kind === 'socket' ? kind : new Pipe().writeEnd;
         const { port, dropped, stop } = await serve({ workers, drain_timeout: '2s' }, output);

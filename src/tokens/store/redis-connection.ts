@@ -127,7 +127,7 @@ async function connectMaster(
   return await connectServer(master, { addresses, tls, ...servers }, context);
 }
 
-/** Sends one command on a connection of its own. */
+/** Sends one command on a separate connection. */
 async function ask(
   address: HostPort,
   command: readonly string[],
