@@ -8,7 +8,7 @@ import { egressRefused } from '../http/client/failures.ts';
 import { openSocket } from '../http/client/open-socket.ts';
 import { type Origin, originOf } from '../http/client/origin.ts';
 import { ContentError, decodedText } from '../http/content-decoding.ts';
-import { http, prematureEndError } from '../http/node-internals.ts';
+import { http } from '../http/node-internals.ts';
 import type { TokenTransport } from './exchange.ts';
 import type { TokenRequest } from './token-request.ts';
 import type { TokenResponse } from './token-response.ts';
@@ -48,7 +48,7 @@ export function networkTransport(clock: Clock): { transport: TokenTransport; clo
 }
 
 async function send(request: TokenRequest, abort: AbortController, clock: Clock): Promise<TokenResponse> {
-  const { method, headers, body: sentBody, connection = {} } = request;
+  const { method, headers, body, connection = {} } = request;
   const url = new URL(request.url);
   const origin = originOf(request.url);
   const { tokenHostHeader = origin.hostHeader } = connection;
@@ -56,9 +56,6 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
   const alwaysTunnels = tokenHostHeader !== origin.hostHeader;
   const proxy = origin.isTls || alwaysTunnels ? undefined : egressProxyFor(origin, connection.egress);
   const socket = await connect(origin, { ...connection, alwaysTunnels }, abort, clock);
-  let endError: Error | undefined;
-  // Must run before Node's own listener, which treats it as the end of a response without length.
-  socket.prependOnceListener('end', () => (endError = prematureEndError(socket)));
   const target = url.pathname + url.search;
   const sent = requestOn(socket, {
     method,
@@ -67,7 +64,7 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
     headers: {
       ...headers,
       host: tokenHostHeader,
-      ...(sentBody !== undefined && { 'content-length': sentBody.length }),
+      ...(body !== undefined && { 'content-length': body.length }),
       ...(proxy?.authorization !== undefined && { 'proxy-authorization': proxy.authorization.reveal() }),
     },
     signal: abort.signal,
@@ -76,16 +73,13 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
   });
   // Without a limit: Node silently drops headers above the limit, and `Retry-After` may be one of them.
   sent.maxHeadersCount = 0;
-  const response = await responseTo(sent, sentBody);
+  const response = await responseTo(sent, body);
   const { statusCode = 0 } = response;
   if (proxy !== undefined && isFromProxy(statusCode, response.rawHeaders)) {
     sent.destroy();
     throw egressRefused(proxy, origin.hostHeader, 407);
   }
-  const body = await readBody(response);
-  const endsWithConnection = !('content-length' in response.headers || 'transfer-encoding' in response.headers);
-  if (endsWithConnection && endError !== undefined) throw endError;
-  return { status: statusCode, headers: firstValues(response.headers), ...decoded(body, response) };
+  return { status: statusCode, headers: firstValues(response.headers), ...(await readBody(response)) };
 }
 
 /** Closes the socket if Node refuses to make the request, for example because of a character in a header. */
@@ -122,7 +116,7 @@ function responseTo(sent: ClientRequest, body: Uint8Array | undefined): Promise<
   });
 }
 
-async function readBody(response: IncomingMessage): Promise<Buffer> {
+async function readBody(response: IncomingMessage): Promise<Pick<TokenResponse, 'body' | 'bodyProblem'>> {
   const body = new ByteBuffer();
   for await (const chunk of response as AsyncIterable<Buffer>) {
     body.append(chunk);
@@ -130,12 +124,8 @@ async function readBody(response: IncomingMessage): Promise<Buffer> {
       throw Object.assign(new Error('response too long'), { code: 'RESPONSE_TOO_LONG' });
     }
   }
-  return body.bytes;
-}
-
-function decoded(body: Buffer, { rawHeaders }: IncomingMessage): Pick<TokenResponse, 'body' | 'bodyProblem'> {
   try {
-    return { body: decodedText(body, rawHeaders, MAX_BODY_BYTES) };
+    return { body: decodedText(body.bytes, response.rawHeaders, MAX_BODY_BYTES) };
   } catch (error) {
     if (error instanceof ContentError) return { body: '', bodyProblem: error.problem };
     throw error;

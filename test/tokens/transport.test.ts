@@ -2,13 +2,11 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
-import { TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { paypack } from '../../src/providers/paypack.ts';
 import { Secret } from '../../src/secret.ts';
 import type { TokenRequest } from '../../src/tokens/token-request.ts';
-import { issue } from '../config/certificate.ts';
 import { settled } from '../support/manual-clock.ts';
 import { createFetcher, network } from '../support/token-exchange.ts';
 import { expectNoSecret, refusalOf } from '../support/token-fakes.ts';
@@ -192,31 +190,6 @@ describe('the network transport', () => {
     const request = { ...get(await listening(server)), headers: { 'x-key': 'k\u20ac' } };
     await expect(network()(request, never)).rejects.toMatchObject({ code: 'ERR_INVALID_CHAR' });
     await closed.promise;
-  });
-});
-
-describe('a response over TLS that ends with the connection', () => {
-  const authority = issue({ name: 'Test CA', isCa: true });
-  const { cert, key } = issue({ name: 'localhost', issuer: authority, names: ['localhost'] });
-
-  async function received(end: (socket: TLSSocket, tcp: Socket) => void) {
-    const server = createTcpServer((tcp) => {
-      const socket = new TLSSocket(tcp, { isServer: true, cert, key }).on('error', () => {});
-      socket.once('data', () => {
-        socket.write('HTTP/1.1 200 OK\r\n\r\naccess_token=abc', () => setTimeout(() => end(socket, tcp), 5));
-      });
-    });
-    onTestFinished(() => void server.close());
-    const url = (await listening(server)).replace('http://127.0.0.1', 'https://localhost');
-    return network()({ ...get(url), connection: { tls: { ca: [authority.cert] } } }, never);
-  }
-
-  it('is complete with a close_notify', async () => {
-    expect(await received((socket) => socket.end())).toMatchObject({ body: 'access_token=abc' });
-  });
-
-  it('is refused without one', async () => {
-    await expect(received((_, tcp) => tcp.end())).rejects.toMatchObject({ code: 'no close_notify' });
   });
 });
 
