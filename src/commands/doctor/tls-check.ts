@@ -24,7 +24,7 @@ export async function checkTls(socket: TLSSocket, context: TlsContext): Promise<
   const { host, key, identity, clock } = context;
   socket.on('error', () => {});
   const chain = chainOf(socket.getPeerCertificate(true));
-  const own = clientCertificateOf(socket);
+  const own = presentedCertificate(socket);
   const unreachable = (code: string) => {
     const reason = { kind: 'network', code, host } as const;
     return failed('unreachable', diagnose(reason, { server: 'upstream', host, key, certificate: chain[0] }));
@@ -93,7 +93,7 @@ function chainOf(leaf: DetailedPeerCertificate): Certificate[] {
 }
 
 /** The certificate that this side shows if the server asks for one. */
-function clientCertificateOf(socket: TLSSocket): Certificate | undefined {
+function presentedCertificate(socket: TLSSocket): Certificate | undefined {
   const certificate = socket.getCertificate();
   return certificate !== null && 'valid_to' in certificate ? certificateOf(certificate) : undefined;
 }
