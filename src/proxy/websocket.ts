@@ -6,7 +6,7 @@ import { EgressError, networkCode, parserRule, ProxyError } from '../errors.ts';
 import type { ConnectOptions } from '../http/client/connect-options.ts';
 import { brokenConnection, connectTimeout, invalidResponse, unreachable } from '../http/client/failures.ts';
 import type { ClientRequest } from '../http/client/http-exchange.ts';
-import { agentFor, openSocket } from '../http/client/open-socket.ts';
+import { agentFor, ConnectTimeout, openSocket } from '../http/client/open-socket.ts';
 import { type Origin, originOf } from '../http/client/origin.ts';
 import { headersByName, headerValue } from '../http/header-list.ts';
 import { endSocket } from '../http/linger.ts';
@@ -211,18 +211,13 @@ class WebSocketExchange implements UpstreamExchange {
 
   async #connect(origin: Origin): Promise<Socket> {
     const { connection, connectTimeoutMs } = this.#handshake;
-    let isTimeout = false;
-    const timer = setTimeout(() => {
-      isTimeout = true;
-      this.#connecting.abort(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' }));
-    }, connectTimeoutMs);
+    const limits = { timeoutMs: connectTimeoutMs, signal: this.#connecting.signal };
     try {
-      return await openSocket(origin, { ...connection, alwaysTunnels: true }, this.#connecting.signal);
+      return await openSocket(origin, { ...connection, alwaysTunnels: true }, limits);
     } catch (error) {
-      if (!isTimeout) throw unreachable(this.#server, error);
-      throw connectTimeout(this.#server, connectTimeoutMs, error instanceof EgressError ? error : undefined);
-    } finally {
-      clearTimeout(timer);
+      const egress = error instanceof EgressError ? error : undefined;
+      const isTimeout = (egress?.cause ?? error) instanceof ConnectTimeout;
+      throw isTimeout ? connectTimeout(this.#server, connectTimeoutMs, egress) : unreachable(this.#server, error);
     }
   }
 

@@ -2,11 +2,10 @@ import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../clock.ts';
 import { ByteBuffer } from '../http/byte-buffer.ts';
-import type { DialOptions } from '../http/client/dial.ts';
 import { egressProxyFor, isFromProxy } from '../http/client/egress.ts';
 import { egressRefused } from '../http/client/failures.ts';
 import { openSocket } from '../http/client/open-socket.ts';
-import { type Origin, originOf } from '../http/client/origin.ts';
+import { originOf } from '../http/client/origin.ts';
 import { ContentError, decodedText } from '../http/content-decoding.ts';
 import { http } from '../http/node-internals.ts';
 import type { TokenTransport } from './exchange.ts';
@@ -35,7 +34,7 @@ export function networkTransport(clock: Clock): { transport: TokenTransport; clo
       signal.addEventListener('abort', onAbort);
       inFlight.add(abort);
       try {
-        return await send(request, abort, clock);
+        return await send(request, abort.signal, clock);
       } finally {
         signal.removeEventListener('abort', onAbort);
         inFlight.delete(abort);
@@ -47,7 +46,7 @@ export function networkTransport(clock: Clock): { transport: TokenTransport; clo
   };
 }
 
-async function send(request: TokenRequest, abort: AbortController, clock: Clock): Promise<TokenResponse> {
+async function send(request: TokenRequest, signal: AbortSignal, clock: Clock): Promise<TokenResponse> {
   const { method, headers, body, connection = {} } = request;
   const url = new URL(request.url);
   const origin = originOf(request.url);
@@ -55,7 +54,8 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
   // A request in absolute form cannot have another `Host` (RFC 9112 3.2.2), so it needs a tunnel.
   const alwaysTunnels = tokenHostHeader !== origin.hostHeader;
   const proxy = origin.isTls || alwaysTunnels ? undefined : egressProxyFor(origin, connection.egress);
-  const socket = await connect(origin, { ...connection, alwaysTunnels }, abort, clock);
+  const limits = { timeoutMs: CONNECT_TIMEOUT_MS, clock, signal };
+  const socket = await openSocket(origin, { ...connection, alwaysTunnels }, limits);
   const target = url.pathname + url.search;
   const sent = requestOn(socket, {
     method,
@@ -67,7 +67,7 @@ async function send(request: TokenRequest, abort: AbortController, clock: Clock)
       ...(body !== undefined && { 'content-length': body.length }),
       ...(proxy?.authorization !== undefined && { 'proxy-authorization': proxy.authorization.reveal() }),
     },
-    signal: abort.signal,
+    signal,
     insecureHTTPParser: false,
     maxHeaderSize: MAX_HEADER_BYTES,
   });
@@ -89,17 +89,6 @@ function requestOn(socket: Socket, options: RequestOptions): ClientRequest {
   } catch (error) {
     socket.destroy();
     throw error;
-  }
-}
-
-async function connect(origin: Origin, options: DialOptions, abort: AbortController, clock: Clock): Promise<Socket> {
-  const cancelTimeout = clock.after(CONNECT_TIMEOUT_MS, () => {
-    abort.abort(Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' }));
-  });
-  try {
-    return await openSocket(origin, options, abort.signal);
-  } finally {
-    cancelTimeout();
   }
 }
 

@@ -4,15 +4,15 @@ import { diagnose } from '../../diagnosis/diagnosis.ts';
 import type { DiagnosisContext } from '../../diagnosis/diagnosis-context.ts';
 import { networkCode, networkReason, type Reason } from '../../errors.ts';
 import type { ConnectOptions, EgressProxy } from '../../http/client/connect-options.ts';
-import { caOnly, type DialOptions } from '../../http/client/dial.ts';
+import { caOnly } from '../../http/client/dial.ts';
 import { egressProxyFor } from '../../http/client/egress.ts';
 import { egressFailed } from '../../http/client/failures.ts';
-import { openSocket } from '../../http/client/open-socket.ts';
+import { ConnectTimeout, openSocket } from '../../http/client/open-socket.ts';
 import { type Origin, originOf } from '../../http/client/origin.ts';
 import { formatHostPort } from '../../http/host-port.ts';
 import { addressGuard } from '../../http/ip-address.ts';
 import { type CheckResult, failed, ok, skipped } from './check-result.ts';
-import { type Probes, STEP_TIMEOUT_MS, StepTimeout, waitForEvent } from './probes.ts';
+import { type Probes, STEP_TIMEOUT_MS, waitForEvent } from './probes.ts';
 import { checkTls, closedInHandshake } from './tls-check.ts';
 
 type Key = DiagnosisContext['key'];
@@ -88,9 +88,7 @@ async function checkName(target: Target): Promise<CheckResult> {
     const [first = 'no address', ...others] = await addressesOf(host, lookupOf(target), probes.clock);
     return ok(`${host} resolves to ${first}${others.length === 0 ? '' : ` and ${others.length} more`}`);
   } catch (error) {
-    // The code of the resolver for a timeout.
-    const cause = error instanceof StepTimeout ? { code: 'ETIMEOUT' } : error;
-    return unreachable(networkReason(cause, origin.hostHeader), target);
+    return unreachable(networkReason(error, origin.hostHeader), target);
   }
 }
 
@@ -101,7 +99,10 @@ function lookupOf({ connection, probes }: Target): LookupFunction {
 
 function addressesOf(hostname: string, lookup: LookupFunction, clock: Probes['clock']): Promise<string[]> {
   return new Promise((resolve, reject) => {
-    const cancel = clock.after(STEP_TIMEOUT_MS, () => reject(new StepTimeout()));
+    const cancel = clock.after(STEP_TIMEOUT_MS, () => {
+      // The code of the resolver for a timeout.
+      reject(Object.assign(new Error('no address in time'), { code: 'ETIMEOUT' }));
+    });
     lookup(hostname, { all: true }, (error, found) => {
       cancel();
       if (error !== null) reject(error);
@@ -133,7 +134,11 @@ async function checkProxy({ origin, connection, probes: { clock } }: Target, pro
   const tls = caOnly(connection.tls ?? {});
   const startMs = clock.now();
   try {
-    const socket = await open({ isTls, host, port, hostHeader: name }, { tls, allowAddresses }, clock);
+    const socket = await openSocket(
+      { isTls, host, port, hostHeader: name },
+      { tls, allowAddresses },
+      { timeoutMs: STEP_TIMEOUT_MS, clock },
+    );
     socket.destroy();
     return ok(`connected to ${name} (\`${source}\`) in ${Math.round(clock.now() - startMs)} ms`);
   } catch (error) {
@@ -149,7 +154,7 @@ async function checkTunnel(target: Target, proxy: EgressProxy): Promise<CheckRes
   const withoutTls = { ...connection, egress: { http: proxy }, alwaysTunnels: true };
   const startMs = clock.now();
   try {
-    const socket = await open({ ...origin, isTls: false }, withoutTls, clock);
+    const socket = await openSocket({ ...origin, isTls: false }, withoutTls, { timeoutMs: STEP_TIMEOUT_MS, clock });
     socket.destroy();
     const durationMs = Math.round(clock.now() - startMs);
     return ok(`${formatHostPort(proxy)} opened a tunnel to ${formatHostPort(origin)} in ${durationMs} ms`);
@@ -168,7 +173,11 @@ async function checkTlsAfter(tcp: CheckResult, target: Target): Promise<CheckRes
   if (tcp.result === 'failed') return skipped('there is no connection');
   let socket: Socket | undefined;
   try {
-    socket = await open(origin, { ...connection, acceptsAnyCertificate: true }, clock);
+    socket = await openSocket(
+      origin,
+      { ...connection, acceptsAnyCertificate: true },
+      { timeoutMs: STEP_TIMEOUT_MS, clock },
+    );
     if (!(socket instanceof TLSSocket)) throw new TypeError('the connection has no TLS');
     return await checkTls(socket, { host, key, identity, clock });
   } catch (error) {
@@ -180,19 +189,8 @@ async function checkTlsAfter(tcp: CheckResult, target: Target): Promise<CheckRes
   }
 }
 
-/** @throws StepTimeout after 5 s, or what `openSocket` throws */
-async function open(origin: Origin, options: DialOptions, clock: Probes['clock']): Promise<Socket> {
-  const abort = new AbortController();
-  const cancelTimeout = clock.after(STEP_TIMEOUT_MS, () => abort.abort(new StepTimeout()));
-  try {
-    return await openSocket(origin, options, abort.signal);
-  } finally {
-    cancelTimeout();
-  }
-}
-
 function reasonOf(error: unknown, phase: 'connect' | 'tls', host: string): Reason {
-  if (error instanceof StepTimeout) return { kind: 'timeout', phase, timeoutMs: STEP_TIMEOUT_MS, host };
+  if (error instanceof ConnectTimeout) return { kind: 'timeout', phase, timeoutMs: STEP_TIMEOUT_MS, host };
   return networkReason(error, host);
 }
 

@@ -1,5 +1,6 @@
 import type { LookupFunction, Socket } from 'node:net';
 import type { Clock } from '../../clock.ts';
+import { ConnectTimeout } from '../../http/client/open-socket.ts';
 import type { TokenTransport } from '../../tokens/exchange.ts';
 
 /** How the checks reach the network and the time. */
@@ -13,15 +14,10 @@ export interface Probes {
 /** For the lookup, the connection and the TLS handshake each. */
 export const STEP_TIMEOUT_MS = 5000;
 
-export class StepTimeout extends Error {
-  override readonly name = 'StepTimeout';
-  readonly code = 'ETIMEDOUT';
-}
-
-/** Resolves on `event`. Rejects with the error of the socket, or after 5 s with `StepTimeout`; the socket is then destroyed. */
+/** Resolves on `event`. Rejects with the error of the socket, or after 5 s with `ConnectTimeout`; the socket is then destroyed. */
 export function waitForEvent(socket: Socket, event: 'connect', clock: Clock): Promise<void> {
   return new Promise((resolve, reject) => {
-    const cancel = clock.after(STEP_TIMEOUT_MS, () => socket.destroy(new StepTimeout()));
+    const cancel = clock.after(STEP_TIMEOUT_MS, () => socket.destroy(new ConnectTimeout()));
     socket.once(event, () => {
       cancel();
       resolve();
