@@ -1,13 +1,6 @@
-import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import {
-  type AddressInfo,
-  createServer as createTcpServer,
-  type LookupFunction,
-  type Server,
-  type Socket,
-} from 'node:net';
+import { createServer as createTcpServer, type LookupFunction, type Socket } from 'node:net';
 import type { TlsOptions } from 'node:tls';
 import { expect, onTestFinished } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
@@ -21,6 +14,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import type { Issued } from '../config/certificate.ts';
+import { listen } from '../support/listen.ts';
 import { configFile } from '../support/proxy-process.ts';
 import type { Settings } from '../support/proxy-server.ts';
 import { network } from '../support/token-exchange.ts';
@@ -100,7 +94,7 @@ export async function diagnosed(
 
 /** A token endpoint on loopback, closed when the test ends. @returns its origin */
 export async function serve(listener: RequestListener): Promise<string> {
-  return `http://127.0.0.1:${await listening(createHttpServer(listener))}`;
+  return `http://127.0.0.1:${await listen(createHttpServer(listener))}`;
 }
 
 /** The same over TLS. @returns its port */
@@ -109,26 +103,12 @@ export async function serveTls(
   listener: RequestListener = (_, response) => response.end('{}'),
   options: TlsOptions = {},
 ) {
-  return await listening(createHttpsServer({ cert, key, ...options }, listener));
+  return await listen(createHttpsServer({ cert, key, ...options }, listener));
 }
 
 /** A TCP server whose connections `onSocket` handles. @returns the port */
 export async function serveSockets(onSocket: (socket: Socket) => void = () => undefined): Promise<number> {
-  return await listening(createTcpServer(onSocket));
-}
-
-async function listening(server: Server): Promise<number> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket) => {
-    sockets.add(socket.on('error', () => undefined));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return (server.address() as AddressInfo).port;
+  return await listen(createTcpServer((socket) => onSocket(socket.on('error', () => undefined))));
 }
 
 /** A token endpoint with a new token for each request, like M-Pesa's. */
