@@ -3,7 +3,7 @@ import { tokenContext } from '../../src/diagnosis/diagnosis-context.ts';
 import { isFixed } from '../../src/providers/provider.ts';
 import { jwkOf, pairFor, pemOf } from '../e2e/oauth2/keys.ts';
 import { issue } from './certificate.ts';
-import { problemsOf, routeOf, type Surroundings, validateText, warningsOf } from './validate-text.ts';
+import { expectProblem, problemsOf, routeOf, type Surroundings, validateText, warningsOf } from './validate-text.ts';
 
 /** A route with these lines of `oauth2`, the first of them line 6, column 7. */
 function bank(lines: readonly string[], credentials = 'client_id: i, client_secret: s'): string {
@@ -124,9 +124,7 @@ describe('the signature of private_key_jwt', () => {
     ['an `alg` of old', jwkOf(RSA, { alg: 'RS512' }), [], '8:12 routes./bank/*.oauth2.key', 'is not supported'],
     ['an `alg` that does not fit', jwkOf(RSA, { alg: 'ES256' }), [], '8:12 routes./bank/*.oauth2.key', 'does not fit'],
   ])('cannot be made with %s', (_, key, lines, place, reason) => {
-    const problems = jwt(key, ...lines);
-    expect(problems).toEqual([expect.stringContaining(reason)]);
-    expect(problems[0]?.slice(0, place.length + 3)).toBe(`${place} | `);
+    expectProblem(jwt(key, ...lines), place, reason);
   });
 
   it('accepts only known algorithms', () => {
@@ -198,8 +196,7 @@ describe('the certificate of tls_client_auth', () => {
       'must come first',
     ],
   ])('cannot be %s', (_, changed, place, reason) => {
-    expect(problems(changed)).toEqual([expect.stringContaining(reason)]);
-    expect(problems(changed)[0]?.slice(0, place.length + 3)).toBe(`${place} | `);
+    expectProblem(problems(changed), place, reason);
   });
 
   it.each([
@@ -313,9 +310,7 @@ describe('a problem is', () => {
       'did you mean `client_id`?',
     ],
   ])('%s', (_, text, place, reason) => {
-    const problems = problemsOf(text);
-    expect(problems).toEqual([expect.stringContaining(reason)]);
-    expect(problems[0]?.slice(0, place.length + 3)).toBe(`${place} | `);
+    expectProblem(problemsOf(text), place, reason);
   });
 
   it('a `client_secret` that the client authentication does not use', () => {

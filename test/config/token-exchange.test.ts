@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
-import { mpesaRoute, mpesaWith, problemsOf, routeOf, warningsOf } from './validate-text.ts';
+import { expectProblem, mpesaRoute, mpesaWith, problemsOf, routeOf, warningsOf } from './validate-text.ts';
 
 describe('denied_token', () => {
   it('replaces the rules of the provider, and is the response of the emulator', () => {
@@ -264,9 +264,7 @@ describe('an exchange without a provider', () => {
     ],
     [['default_lifetime: 0s', REQUEST, RESPONSE], '5:25 routes./acme/*.token.default_lifetime', 'between 1s and'],
   ])('%j is a problem', (lines, place, reason) => {
-    const problems = problemsOf(custom(...lines));
-    expect(problems).toEqual([expect.stringContaining(reason)]);
-    expect(problems[0]?.slice(0, place.length + 3)).toBe(`${place} | `);
+    expectProblem(problemsOf(custom(...lines)), place, reason);
   });
 
   it('needs an upstream', () => {

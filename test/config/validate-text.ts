@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { expect } from 'vitest';
 import type { Config, RouteConfig } from '../../src/config/config.ts';
 import { type LoadOptions, validateConfig, type ValidatedConfig } from '../../src/config/load.ts';
 
@@ -28,6 +29,12 @@ export function validateText(
 /** `line:column key | message` of every problem, in order. */
 export function problemsOf(text: string, surroundings: Surroundings = {}): string[] {
   return validateText(text, surroundings).problems.map(shown);
+}
+
+/** Checks that a configuration has one problem. @param place `line:column key` */
+export function expectProblem(problems: readonly string[], place: string, reason: string): void {
+  expect(problems).toEqual([expect.stringContaining(reason)]);
+  expect(problems[0]?.split(' | ', 1)).toEqual([place]);
 }
 
 export function warningsOf(text: string, surroundings: Surroundings = {}): string[] {
