@@ -14,7 +14,7 @@ const CONFIG_FILE = 'redis.conf';
 export type OnEnd = (end: () => Promise<void>) => void;
 
 /** The program that tests start as Redis, for example `valkey-server`. */
-export const REDIS_PROGRAM = process.env['WAKALA_REDIS_SERVER'] ?? 'redis-server';
+const REDIS_PROGRAM = process.env['WAKALA_REDIS_SERVER'] ?? 'redis-server';
 
 /** A real Redis, or a sentinel, on a free port. It can be stopped, restarted, suspended and queried. */
 export class RedisProcess {

@@ -15,7 +15,7 @@ async function until(what: string, isTrue: () => Promise<boolean>): Promise<void
   throw new Error(`timed out: ${what}`);
 }
 
-export const SENTINEL_MASTER = 'the-master';
+const SENTINEL_MASTER = 'the-master';
 
 /** A master with one replica, and three sentinels that watch them. All end with the test. */
 export class RedisSentinels {
