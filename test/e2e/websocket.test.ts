@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { describe, expect, it } from 'vitest';
+import { listen } from '../support/listen.ts';
 import { sendRequest } from '../support/proxy-client.ts';
 import { startProxyTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -121,6 +123,20 @@ describe('a WebSocket', () => {
     client.send(handshake('/api/feed'));
     expect((await client.nextResponse()).status).toBe(502);
     expect((await sendRequest(proxy.port, '/nowhere')).status).toBe(404);
+  });
+
+  it('whose TLS handshake is not finished in time results in 504, and nothing was sent', async () => {
+    const silent = await listen(createServer((socket) => socket.on('error', () => undefined)));
+    const settings = { upstream: `https://127.0.0.1:${silent}`, connect_timeout: '100ms' };
+    const { client } = await start(undefined, settings);
+    client.send(handshake('/ws/feed'));
+    const response = await client.nextResponse();
+    expect([response.status, response.json()['code'], response.json()['outcome']]).toEqual([
+      504,
+      'upstream_timeout',
+      'not_sent',
+    ]);
+    expect(String(response.body)).toContain(`Could not connect to 127.0.0.1:${silent} within 100 ms`);
   });
 
   it('whose handshake gets no response results in 504 at the deadline', async () => {
