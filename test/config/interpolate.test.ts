@@ -77,6 +77,7 @@ describe('invisible characters', () => {
     ['\ufe0f', 'contains the invisible character U+FE0F at character 3; remove it'],
     ['\u{e0041}', 'contains the invisible character U+E0041 at character 3; remove it'],
     ['\u0007', 'contains the invisible character U+0007 CONTROL CHARACTER at character 3; remove it'],
+    ['\u009f', 'contains the invisible character U+009F CONTROL CHARACTER at character 3; remove it'],
     ['\ufffd', 'is not valid UTF-8 at character 3; save the file as UTF-8'],
     ['\0', 'contains U+0000 NULL, as text in UTF-16 does; save the file as UTF-8'],
   ])('are named: %j', (character, message) => {

@@ -70,6 +70,12 @@ describe('decodeContent', () => {
     expect(problemOf(nested, 'gzip, gzip').kind).toBe('too_long');
   });
 
+  it('undoes four codings, and refuses five', () => {
+    const encoded = gzipSync(gzipSync(gzipSync(gzipSync(PLAIN))));
+    expect(decodeContent(encoded, 'gzip, gzip, gzip, gzip', LIMIT)).toEqual(PLAIN);
+    expect(problemOf(gzipSync(encoded), 'gzip, gzip, gzip, gzip, gzip').kind).toBe('unknown_coding');
+  });
+
   it('refuses more codings than a server applies, and shortens what it quotes', () => {
     const { kind, coding } = problemOf(PLAIN, Array(5000).fill('gzip').join(','));
     expect([kind, coding.length]).toEqual(['unknown_coding', 30]);

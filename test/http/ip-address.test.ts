@@ -267,6 +267,7 @@ describe('an entry of `allow_addresses`', () => {
     ['10.0.0.0/8', 'is not link-local'],
     ['169.0.0.0/8', 'is not link-local'],
     ['0.0.0.0/0', 'is not link-local'],
+    ['169.254.0.0/15', 'is not link-local'],
     ['169.254.169.254', 'cloud metadata service'],
     ['169.254.169.0/24', 'cloud metadata service'],
     ['100.100.100.200/32', 'cloud metadata service'],

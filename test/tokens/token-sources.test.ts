@@ -180,6 +180,14 @@ describe('another way to the token endpoint', () => {
     expect(requests.map(({ connection }) => connection?.egress?.https?.port)).toEqual([1, 2]);
   });
 
+  it('needs another token for another server at its address', async () => {
+    const { sources: all } = sources();
+    await all.for(route(1)).token();
+    const other = route(1);
+    const tokenConnection = { ...other.tokenConnection, tokenHostHeader: 'b.example' };
+    expect(all.for({ ...other, tokenConnection }).current()).toBeUndefined();
+  });
+
   it('needs another token for another client certificate, to which the token may be bound', async () => {
     const { sources: all } = sources();
     await all.for(route(1, { cert: 'c-1', key: new Secret('k-1') })).token();

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { describe, expect, it } from 'vitest';
 import type { ConnectOptions, EgressProxy } from '../../../src/http/client/connect-options.ts';
+import { originOf } from '../../../src/http/client/origin.ts';
 import type { PoolOptions } from '../../../src/http/client/pool.ts';
+import { requestTunnel } from '../../../src/http/client/tunnel.ts';
 import { Secret } from '../../../src/secret.ts';
 import { issue } from '../../config/certificate.ts';
 import { type EgressProxyOptions, EgressProxyServer } from '../../support/egress-proxy.ts';
@@ -134,7 +136,6 @@ describe('a tunnel', () => {
               client.write(character);
               await iterations(1);
             }
-            const { connect } = await import('node:net');
             const upstream = connect(Number(req.url?.split(':')[1]), '127.0.0.1');
             upstream.on('error', () => {});
             upstream.pipe(client).pipe(upstream);
@@ -144,6 +145,20 @@ describe('a tunnel', () => {
     });
     expect((await sent(pool)).summary).toBe('200 fine');
     expect(server.requests).toHaveLength(1);
+  });
+
+  it.each([
+    ['200 OK', 'first', false],
+    ['403 No', null, true],
+  ])('after %s begins with %j, or its connection is closed: %s', async (status, first, isClosed) => {
+    const onConnect = (client: Socket) => client.write(`HTTP/1.1 ${status}\r\n\r\nfirst`);
+    const { port } = await EgressProxyServer.start({ onConnect });
+    const socket = connect(port, '127.0.0.1');
+    const egress = { isTls: false, host: '127.0.0.1', port, source: 'egress_proxy' };
+    await new Promise((resolve) => requestTunnel(socket, egress, originOf('https://api.test'), resolve));
+    const bytes = socket.read() as Buffer | null;
+    expect([bytes?.toString() ?? null, socket.destroyed]).toEqual([first, isClosed]);
+    socket.destroy();
   });
 
   it.each([false, true])('carries a body that ends with the connection (proxy over TLS: %s)', async (isTls) => {
