@@ -16,7 +16,7 @@ import { variableOf } from '../src/config/starter.ts';
 import { emulatedCredentials } from '../src/emulators/emulated-provider.ts';
 import { emulatorPorts } from '../src/emulators/emulator.ts';
 import { providerEmulatorOf } from '../src/emulators/emulator-registry.ts';
-import { isFixed } from '../src/providers/provider.ts';
+import { isRequested } from '../src/providers/provider.ts';
 import { providers } from '../src/providers/registry.ts';
 
 const FOLDER = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../docs/providers');
@@ -54,7 +54,7 @@ function index() {
   const rows = providers.map((provider) => [
     `[\`${provider.name}\`](${provider.name}.md)`,
     provider.title,
-    isFixed(provider.token) ? 'a fixed key' : howInShort(provider.token.request),
+    !isRequested(provider.token) ? 'a fixed key' : howInShort(provider.token.request),
     lifetimeInShort(provider),
   ]);
   return `# Providers
@@ -87,7 +87,7 @@ function page(provider, { api, auth }) {
 }
 
 function configuration(provider) {
-  const hint = isFixed(provider.token) ? '' : ', and `wakala doctor` requests a token';
+  const hint = !isRequested(provider.token) ? '' : ', and `wakala doctor` requests a token';
   return `\`\`\`yaml
 ${snippet(provider).trimEnd()}
 \`\`\`
@@ -116,7 +116,7 @@ function hosts({ hosts: known }) {
 }
 
 function token({ token: exchange, refresh, defaultLifetimeS, deniedToken = [], tokenPaths }) {
-  if (isFixed(exchange)) return 'It is never requested: the credential itself is sent on every request.';
+  if (!isRequested(exchange)) return 'It is never requested: the credential itself is sent on every request.';
   const logins = [...new Set(tokenPaths.map(({ method, path: where }) => code(`${method} ${where}`)))];
   const facts = [
     `Request: ${inWords(exchange.request)}.`,
@@ -139,7 +139,7 @@ function lifetime({ expiresIn, expiresAt }, defaultLifetimeS) {
 }
 
 function calls({ token: exchange, deadToken, headers, readOnlyCall }) {
-  const dead = isFixed(exchange)
+  const dead = !isRequested(exchange)
     ? 'A response to a rejected key is passed on unchanged: there is no other key.'
     : `A token is no longer valid if an API response is ${formatRules(deadToken)}. Wakala then requests another token and sends the request again.`;
   const set = headers.map(
@@ -156,7 +156,7 @@ function emulated(provider, api, auth) {
   const values = [...emulatedCredentials(provider)].map(([name, secret]) => [code(name), code(secret.reveal())]);
   const where = auth === undefined ? '' : `, its token host at http://127.0.0.1:${auth}`;
   const body = call.json === undefined ? '' : `\n\n\`\`\`json\n${JSON.stringify(call.json, null, 2)}\n\`\`\``;
-  return `\`wakala dev\` and \`wakala emulate ${provider.name}\` serve it at http://127.0.0.1:${api}${where}. It ${isFixed(provider.token) ? 'accepts the key below' : 'emulates the token endpoint as described above'}, and ${providerEmulatorOf(provider).summary} See [emulators](../emulators.md) for its faults.
+  return `\`wakala dev\` and \`wakala emulate ${provider.name}\` serve it at http://127.0.0.1:${api}${where}. It ${!isRequested(provider.token) ? 'accepts the key below' : 'emulates the token endpoint as described above'}, and ${providerEmulatorOf(provider).summary} See [emulators](../emulators.md) for its faults.
 
 ${table(['credential', 'emulated value'], values)}
 
@@ -191,7 +191,7 @@ function howInShort({ method, basic, body, headers }) {
 }
 
 function lifetimeInShort({ token: exchange, samples }) {
-  return isFixed(exchange) ? 'no expiry' : inTime(samples.accessLifetimeS);
+  return !isRequested(exchange) ? 'no expiry' : inTime(samples.accessLifetimeS);
 }
 
 function inTime(seconds) {

@@ -2,6 +2,7 @@
 const CODES = {
   bad_request_target: { status: 400, outcome: 'not_sent' },
   bad_request: { status: 400, outcome: 'not_sent' },
+  signature_impossible: { status: 400, outcome: 'not_sent' },
   client_unauthorized: { status: 401, outcome: 'not_sent' },
   client_forbidden: { status: 403, outcome: 'not_sent' },
   host_refused: { status: 403, outcome: 'not_sent' },

@@ -16,6 +16,7 @@ import {
 const CODES: Readonly<Record<ErrorCode, readonly [status: number, outcome: Outcome]>> = {
   bad_request_target: [400, 'not_sent'],
   bad_request: [400, 'not_sent'],
+  signature_impossible: [400, 'not_sent'],
   client_unauthorized: [401, 'not_sent'],
   client_forbidden: [403, 'not_sent'],
   host_refused: [403, 'not_sent'],

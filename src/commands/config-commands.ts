@@ -11,7 +11,7 @@ import type { ConnectOptions } from '../http/client/connect-options.ts';
 import { egressProxyFor } from '../http/client/egress.ts';
 import { originOf } from '../http/client/origin.ts';
 import { formatHostPort } from '../http/host-port.ts';
-import { isFixed } from '../providers/provider.ts';
+import { isRequested } from '../providers/provider.ts';
 import { EXIT, type Io } from './io.ts';
 
 /** Name, provider, environment and upstream of every route, in columns below `head`. Production is in capitals. */
@@ -136,7 +136,7 @@ interface TokenEndpoint {
 
 /** The token endpoint, with its placeholders; null for a fixed key. */
 function tokenEndpointOf({ provider, authServer }: RouteConfig): TokenEndpoint | null {
-  if (isFixed(provider.token)) return null;
+  if (!isRequested(provider.token)) return null;
   const { method, path, oauth2 } = provider.token.request;
   if (oauth2?.issuer !== undefined) return { method, url: null, issuer: oauth2.issuer };
   return { method, url: /^https?:\/\//.test(path) ? path : authServer + path };

@@ -5,7 +5,7 @@ import {
   type ExchangeRequest,
   type ExchangeResponse,
   type HeaderRule,
-  isFixed,
+  isRequested,
   type Provider,
   type ResponseRule,
 } from '../providers/provider.ts';
@@ -97,7 +97,7 @@ function hostLines({ hosts }: Provider): string[] {
 }
 
 function exchangeLines({ token, refresh, defaultLifetimeS, deadToken, deniedToken = [] }: Provider): string[] {
-  if (isFixed(token)) return ['never requested: the credential itself is sent on every request'];
+  if (!isRequested(token)) return ['never requested: the credential itself is sent on every request'];
   return [
     `request   ${formatRequest(token.request)}`,
     `response  ${formatResponse(token.response, defaultLifetimeS)}`,

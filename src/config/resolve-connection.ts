@@ -1,6 +1,6 @@
 import type { ConnectOptions, EgressProxy, EgressRules, TlsIdentity } from '../http/client/connect-options.ts';
 import { hostWithoutBrackets, isLoopbackName } from '../http/ip-address.ts';
-import { isFixed, type Provider, usesCertificate } from '../providers/provider.ts';
+import { isRequested, type Provider, usesCertificate } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import type { FileModeContext } from './disk.ts';
 import type { RouteInput } from './schema-route.ts';
@@ -51,7 +51,7 @@ export function readConnections(
 
 /** The URL of the token endpoint or of the issuer that names it. Undefined if no token is requested. */
 function tokenUrlOf({ authServer, provider: { token } }: Servers): string | undefined {
-  if (isFixed(token)) return undefined;
+  if (!isRequested(token)) return undefined;
   return /^https?:\/\//i.test(token.request.path) ? token.request.path : authServer;
 }
 
@@ -63,7 +63,7 @@ function hostOf(url: string | undefined): string | undefined {
 function isAtUpstream(servers: Servers): boolean {
   const { token } = servers.provider;
   const url = tokenUrlOf(servers);
-  if (url === undefined || isFixed(token) || token.request.oauth2?.issuer !== undefined) return false;
+  if (url === undefined || !isRequested(token) || token.request.oauth2?.issuer !== undefined) return false;
   return URL.parse(url)?.host === URL.parse(servers.upstream)?.host;
 }
 
@@ -77,7 +77,7 @@ function checkTls(path: Path, { tls }: RouteInput, servers: Servers, { report }:
   } else if (tls.token_endpoint === false && needsRouteCertificate(servers)) {
     const text = 'must not be `false`: `client_auth` of `oauth2` uses the client certificate of the route';
     report.problem([...path, 'tls', 'token_endpoint'], text);
-  } else if (tls.token_endpoint !== undefined && isFixed(servers.provider.token)) {
+  } else if (tls.token_endpoint !== undefined && !isRequested(servers.provider.token)) {
     const text = `has no effect: \`${servers.provider.name}\` requests no token`;
     report.warn([...path, 'tls', 'token_endpoint'], text);
   }
@@ -85,7 +85,7 @@ function checkTls(path: Path, { tls }: RouteInput, servers: Servers, { report }:
 
 /** Whether the token endpoint authenticates the client by the certificate under `tls` of the route. */
 function needsRouteCertificate({ provider: { token }, tokenCertificate }: Servers): boolean {
-  if (isFixed(token) || token.request.oauth2 === undefined) return false;
+  if (!isRequested(token) || token.request.oauth2 === undefined) return false;
   return usesCertificate(token.request.oauth2.clientAuth) && tokenCertificate === undefined;
 }
 

@@ -9,7 +9,7 @@ import type {
   OAuth2,
   Provider,
 } from '../providers/provider.ts';
-import { usesCertificate } from '../providers/provider.ts';
+import { isRequested, usesCertificate } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import { checkPair, checkUsable, EXPIRED_CLIENT, readCertificates, readUnencryptedKey } from './certificates.ts';
 import type { Diagnostics } from './diagnostics.ts';
@@ -372,5 +372,5 @@ function requestsOf(
 
 /** The path of the emulated token endpoint, used if the route names only an issuer. */
 function pathOf({ token }: Provider): string {
-  return 'fixed' in token ? '' : token.request.path;
+  return isRequested(token) ? token.request.path : '';
 }

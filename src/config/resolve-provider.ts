@@ -3,7 +3,7 @@ import { type JsonObject, valueAt, withValueAt } from '../json.ts';
 import {
   type Exchange,
   type ExchangeResponse,
-  isFixed,
+  isRequested,
   type Provider,
   type ResponseRule,
   type Samples,
@@ -37,14 +37,14 @@ export function readProvider(route: UnresolvedRoute, context: ExchangeContext): 
   const tokenHeader = tokenHeaderOf(path, base?.tokenHeader, input, headers, report);
   const tokenQuery = tokenQueryOf(path, input, report);
   const api: ApiCredentials = { headers, tokenHeader, tokenQuery };
-  if (base !== undefined && isFixed(base.token)) {
+  if (base !== undefined && !isRequested(base.token)) {
     for (const key of ['token', 'encoding', 'headers_from_token'] as const) {
       const text = `\`${base.name}\` requests no token; remove \`${key}\`, or remove \`provider\``;
       if (input[key] !== undefined) report.problem(path, text, key);
     }
     return { ...base, headers, ...(tokenHeader && { tokenHeader }), ...(tokenQuery && { tokenQuery }) };
   }
-  const known = base === undefined || isFixed(base.token) ? undefined : base.token.response.headers;
+  const known = base === undefined || !isRequested(base.token) ? undefined : base.token.response.headers;
   const responseHeaders = responseHeadersOf(path, known, input, api, report);
   const resolved = exchangesOf(path, base, input, context);
   if (resolved === undefined || hosts === undefined) return undefined;

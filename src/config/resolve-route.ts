@@ -2,7 +2,7 @@ import {
   credentialDefault,
   type CredentialField,
   type Environment,
-  isFixed,
+  isRequested,
   type Provider,
 } from '../providers/provider.ts';
 import { providerNamed } from '../providers/registry.ts';
@@ -171,13 +171,14 @@ function checkHeaderCredentials(
     const at = [...path, 'credentials', name];
     if (!isHeaderValue(secret.reveal()))
       report.problem(at, 'contains a character that a header cannot carry, such as a line break; remove it');
-    if (isFixed(builtIn.token) && /^bearer /i.test(secret.reveal()))
+    if ('fixed' in builtIn.token && /^bearer /i.test(secret.reveal()))
       report.warn(at, 'begins with "Bearer "; remove that, Wakala adds it');
   }
 }
 
 function headerTemplates({ token, headers }: Provider): string[] {
-  const tokenTemplates = isFixed(token) ? [token.fixed] : Object.values(token.request.headers ?? {});
+  const requestTemplates = isRequested(token) ? Object.values(token.request.headers ?? {}) : [];
+  const tokenTemplates = 'fixed' in token ? [token.fixed] : requestTemplates;
   const apiTemplates = headers.flatMap(({ value }) => (typeof value === 'string' ? [value] : Object.values(value)));
   return [...tokenTemplates, ...apiTemplates];
 }

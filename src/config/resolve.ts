@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { formatHostPort } from '../http/host-port.ts';
 import { isLoopbackName } from '../http/ip-address.ts';
-import { grantedRefreshToken, isFixed } from '../providers/provider.ts';
+import { grantedRefreshToken, isRequested } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
 import type { Client, Config, ListenAddress, RouteConfig, Tracing } from './config.ts';
 import { type Diagnostics, didYouMean } from './diagnostics.ts';
@@ -183,7 +183,7 @@ function bearerError(key: string): string | undefined {
 function warnOfRotation(routes: readonly RouteConfig[], report: Diagnostics): void {
   for (const { name, provider } of routes) {
     const { token, refresh } = provider;
-    if (refresh === undefined || isFixed(token) || grantedRefreshToken(token.request) === undefined) continue;
+    if (refresh === undefined || !isRequested(token) || grantedRefreshToken(token.request) === undefined) continue;
     const path: Path = ['routes', name, ...(token.request.oauth2 ? ['oauth2', 'refresh_token'] : ['token', 'request'])];
     const text =
       'if the server issues a new refresh token with each token, the newest one is lost at a restart, and this one is ' +

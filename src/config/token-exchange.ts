@@ -5,7 +5,7 @@ import {
   type Exchange,
   type ExchangeRequest,
   type ExchangeResponse,
-  isFixed,
+  isRequested,
   type Provider,
   type ResponseRule,
 } from '../providers/provider.ts';
@@ -39,7 +39,7 @@ export function exchangesOf(
   const { report } = context;
   const at = [...path, 'token'];
   const written = input.token ?? {};
-  const known = base === undefined || isFixed(base.token) ? {} : base.token;
+  const known = base === undefined || !isRequested(base.token) ? {} : base.token;
   const token = readExchange(at, written, known, context);
   const refresh = token && readRefresh(at, written, token, base?.refresh, context);
   if (token === undefined) return undefined;

@@ -1,4 +1,4 @@
-import { type Environment, isFixed, type Provider } from '../providers/provider.ts';
+import { type Environment, isRequested, type Provider } from '../providers/provider.ts';
 
 /** What is wrong, and what to do about it, in sentences for the person who runs Wakala. */
 export interface Diagnosis {
@@ -53,7 +53,7 @@ export function tokenUrl({
   provider,
   authServer,
 }: Pick<DiagnosedRoute, 'provider' | 'authServer'>): string | undefined {
-  if (isFixed(provider.token)) return undefined;
+  if (!isRequested(provider.token)) return undefined;
   const { path } = provider.token.request;
   return isAbsoluteUrl(path) ? path : authServer + path;
 }
@@ -65,7 +65,7 @@ export function isAbsoluteUrl(path: string): boolean {
 /** The context of a failed token request of this route. */
 export function tokenContext(route: DiagnosedRoute): DiagnosisContext {
   const { name, provider, environment, authServer } = route;
-  const { oauth2 } = isFixed(provider.token) ? {} : provider.token.request;
+  const { oauth2 } = !isRequested(provider.token) ? {} : provider.token.request;
   const url = tokenUrl(route) ?? authServer;
   return {
     server: 'token endpoint',

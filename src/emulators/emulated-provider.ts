@@ -1,4 +1,4 @@
-import { credentialDefault, type Exchange, isFixed, type OAuth2, type Provider } from '../providers/provider.ts';
+import { credentialDefault, type Exchange, isRequested, type OAuth2, type Provider } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 
@@ -18,7 +18,7 @@ export function withExchangesAt(provider: Provider, authUrl: string): Provider {
   });
   return {
     ...provider,
-    token: isFixed(provider.token) ? provider.token : move(provider.token),
+    token: !isRequested(provider.token) ? provider.token : move(provider.token),
     ...(provider.refresh && { refresh: move(provider.refresh) }),
   };
 }
@@ -43,7 +43,7 @@ export function emulatedCredentials(provider: Provider): ReadonlyMap<string, Sec
 
 /** The token of a provider whose token is one of its credentials; undefined for a provider with a token endpoint. */
 export function fixedTokenOf(provider: Provider): string | undefined {
-  if (!isFixed(provider.token)) return undefined;
+  if (!('fixed' in provider.token)) return undefined;
   const credentials = emulatedCredentials(provider);
   return fill(provider.token.fixed, (name) => credentials.get(name)?.reveal());
 }

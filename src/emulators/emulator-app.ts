@@ -105,7 +105,7 @@ function requireToken(state: EmulatorState, basePath: string): MiddlewareHandler
 /** Why the call is refused; undefined if it is accepted. */
 function refusalReason(
   c: EmulatorContext,
-  { switches, issuer, provider, providerEmulator }: EmulatorState,
+  { switches, issuer, provider, providerEmulator, credentials }: EmulatorState,
   path: string,
 ): string | undefined {
   if (switches.refuseNextCalls > 0) {
@@ -113,8 +113,10 @@ function refusalReason(
     return 'refuse_next_calls is set';
   }
   if (switches.refusePath !== undefined && path.startsWith(switches.refusePath)) return 'refuse_path is set';
-  const isKnown = (token: string) =>
-    issuer.accepts(token) ? undefined : 'the token is expired, revoked or not from this emulator';
+  const accessTokenIn = (value: string) =>
+    providerEmulator.accessTokenIn === undefined ? value : providerEmulator.accessTokenIn(value, credentials);
+  const isKnown = (value: string) =>
+    issuer.accepts(accessTokenIn(value) ?? '') ? undefined : 'the token is expired, revoked or not from this emulator';
   if (provider.tokenQuery !== undefined) {
     const [value, ...more] = c.req.queries(provider.tokenQuery.name) ?? [];
     if (value === undefined || more.length > 0) return `expected one query parameter ${provider.tokenQuery.name}`;

@@ -2,8 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type Clock, systemClock } from '../clock.ts';
 import type { JsonObject } from '../json.ts';
 import { type Log, silentLog } from '../logger.ts';
-import { isFixed, type Provider } from '../providers/provider.ts';
-import type { Secret } from '../secret.ts';
+import { isRequested, type Provider } from '../providers/provider.ts';
 import { type CallbackReport, Callbacks } from './callbacks.ts';
 import {
   applyControls,
@@ -36,7 +35,6 @@ export interface EmulatorStateOptions {
 /** The state that the token endpoint and the API of one emulator share. */
 export interface EmulatorState extends ControlTarget, ApiContext {
   readonly providerEmulator: ProviderEmulator;
-  readonly credentials: ReadonlyMap<string, Secret>;
   readonly log: Log;
 }
 
@@ -80,7 +78,7 @@ export function newEmulatorState(provider: Provider, options: EmulatorStateOptio
 
 /** Undefined if the provider issues no refresh tokens. */
 function refreshLifetimeOf(provider: Provider): number | undefined {
-  if (isFixed(provider.token) || provider.token.response.refreshToken === undefined) return undefined;
+  if (!isRequested(provider.token) || provider.token.response.refreshToken === undefined) return undefined;
   return provider.samples.refreshLifetimeS ?? DEFAULT_REFRESH_LIFETIME_S;
 }
 

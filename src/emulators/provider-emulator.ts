@@ -5,6 +5,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import type { JsonObject } from '../json.ts';
 import type { Encoding, Provider } from '../providers/provider.ts';
+import type { Secret } from '../secret.ts';
 import type { Callbacks } from './callbacks.ts';
 import type { Control, Switches } from './controls.ts';
 import type { Random } from './issuer.ts';
@@ -24,6 +25,8 @@ export interface EmulatedResponse {
 /** What an emulated API may use. */
 export interface ApiContext {
   readonly provider: Provider;
+  /** The credentials that the emulator accepts, by field name. */
+  readonly credentials: ReadonlyMap<string, Secret>;
   readonly clock: Clock;
   readonly random: Random;
   readonly callbacks: Callbacks;
@@ -50,6 +53,16 @@ export interface ProviderEmulator {
   readonly malformedRequestResponse?: (reason: string, random: Random) => EmulatedResponse;
   /** Runs before the token endpoint. A returned response replaces that of the token endpoint. */
   readonly firewall?: (headers: Headers) => Response | undefined;
+  /**
+   * Checks what the provider wants on a token request besides the fields of its definition, such as a signature. Returns
+   * the refusal with the reason, or undefined.
+   */
+  readonly checkTokenRequest?: (
+    request: { readonly headers: Headers; readonly body: Uint8Array },
+    credentials: ReadonlyMap<string, Secret>,
+  ) => (EmulatedResponse & { readonly reason: string }) | undefined;
+  /** The access token in the value of the token header, without its scheme. Default: the value. */
+  readonly accessTokenIn?: (value: string, credentials: ReadonlyMap<string, Secret>) => string | undefined;
   /** Additional keys of `POST /_emulator`. */
   readonly controls?: Readonly<Record<string, Control>>;
 }

@@ -2,7 +2,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { MiddlewareHandler } from 'hono';
 import { parseBody } from 'hono/utils/body';
 import type { JsonObject, JsonValue } from '../json.ts';
-import { type Encoding, type Exchange, type ExchangeRequest, isFixed } from '../providers/provider.ts';
+import { type Encoding, type Exchange, type ExchangeRequest, isRequested } from '../providers/provider.ts';
 import { encodedSample, sampleTokenResponse } from '../providers/sample-response.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
 import type { Secret } from '../secret.ts';
@@ -39,7 +39,7 @@ export function tokenEndpoints(state: EmulatorState, basePath: string): Middlewa
 /** The token endpoint and every refresh path that the provider's sources name. */
 function endpointsOf(state: EmulatorState, basePath: string): readonly Endpoint[] {
   const { provider, credentials, providerEmulator } = state;
-  if (isFixed(provider.token)) return [];
+  if (!isRequested(provider.token)) return [];
   const endpoint = (exchange: Exchange, isRefresh: boolean): Endpoint => ({
     exchange,
     check: new TokenRequestCheck(exchange.request, basePath, credentials, providerEmulator.encodings),
@@ -116,11 +116,16 @@ async function respondWithTokens(
   { check, exchange, isRefresh }: Endpoint,
   received: ReceivedTokenRequest,
 ): Promise<Response> {
-  const { issuer, provider, providerEmulator } = state;
+  const { issuer, provider, providerEmulator, credentials } = state;
   const blocked = providerEmulator.firewall?.(received.headers);
   if (blocked !== undefined) return blocked;
   const result = await check.check(received);
   if (result.kind !== 'accepted') return refuse(c, state, result.kind, result.reason);
+  const refusal = providerEmulator.checkTokenRequest?.(received, credentials);
+  if (refusal !== undefined) {
+    state.counters.denied += 1;
+    return sendRefusal(c, refusal, refusal.reason);
+  }
   const rotate = exchange.response.refreshToken !== undefined;
   const tokens = isRefresh ? issuer.refresh(result.refreshToken ?? '', { rotate }) : issuer.issue();
   if (tokens === undefined) return refuse(c, state, 'denied', 'the refresh token is used, revoked, expired or unknown');

@@ -1,5 +1,6 @@
 import type { Algorithm } from '../client-assertion.ts';
 import type { JsonObject, JsonScalar } from '../json.ts';
+import type { DerivedValue, DerivedValues, ProviderSignRule } from './sign-rule.ts';
 
 export type Environment = 'sandbox' | 'production';
 
@@ -18,6 +19,10 @@ export interface CredentialField {
   readonly description: string;
   /** False for a value that may be shown, such as a merchant code. */
   readonly secret: boolean;
+  /** Without it, the rules that need it are off. A field with a default is never required anyway. */
+  readonly optional?: boolean;
+  /** What its text holds. `flag`: `true` or `false`. `private_key`, `public_key`: PEM, JWK or base64 DER. Default: `text`. */
+  readonly kind?: 'text' | 'flag' | 'private_key' | 'public_key';
   /** The value if the user sets none: one for all environments, or one for some of them. */
   readonly default?: string | Readonly<Partial<Record<Environment, string>>>;
   /** An example, which the emulator uses too. Never for a secret. */
@@ -82,6 +87,8 @@ export interface ExchangeRequest {
   /** A form has only texts, numbers and booleans. Placeholders are replaced in texts at any depth, not in names. */
   readonly body?: { readonly encoding: Encoding; readonly fields: JsonObject };
   readonly oauth2?: OAuth2;
+  /** Computed for each token request. The strings of the request can use them as `{name}`. */
+  readonly values?: DerivedValues;
 }
 
 /** Format of the body of a token response. `text`: the whole body is the token, plain or as a JSON string. */
@@ -122,6 +129,8 @@ export interface TokenHeader {
   readonly name: string;
   /** The word before the token, separated by a space. Empty: the token alone. */
   readonly scheme: string;
+  /** What follows the scheme, computed for each call from `{access_token}`. Default: the token. */
+  readonly value?: DerivedValue;
 }
 
 export const DEFAULT_TOKEN_HEADER: TokenHeader = { name: 'authorization', scheme: 'Bearer' };
@@ -185,8 +194,7 @@ export interface Provider {
   /** Without hosts the user must set `upstream`. */
   readonly hosts?: Readonly<Record<Environment, Hosts>>;
   readonly credentials: readonly CredentialField[];
-  /** The token exchange. A fixed token (`static`) is a credential and is never requested. */
-  readonly token: Exchange | { readonly fixed: string };
+  readonly token: TokenMethod;
   readonly refresh?: Exchange;
   /** Lifetime in seconds, if neither the response nor the token itself says it. */
   readonly defaultLifetimeS: number;
@@ -198,14 +206,23 @@ export interface Provider {
   /** Default: none. */
   readonly tokenQuery?: TokenQueryParameter;
   readonly headers: readonly HeaderRule[];
+  /** What Wakala computes on API calls besides the token. */
+  readonly sign?: readonly ProviderSignRule[];
   readonly tokenPaths: readonly TokenPath[];
   /** What `wakala doctor --call` sends. Default: a GET of the base URL. */
   readonly readOnlyCall?: ReadOnlyCall;
   readonly samples: Samples;
 }
 
-export function isFixed(token: Provider['token']): token is { readonly fixed: string } {
-  return 'fixed' in token;
+/** How a route gets its token: by an exchange, or from a credential (`static`), or not at all (`token: none`). */
+export type TokenMethod = Exchange | { readonly fixed: string } | typeof NO_TOKEN;
+
+/** API calls carry no token. A rule may sign them. */
+export const NO_TOKEN = { none: true } as const;
+
+/** Whether tokens are requested from a token endpoint. */
+export function isRequested(token: TokenMethod): token is Exchange {
+  return 'request' in token;
 }
 
 /** The refresh token that a token request exchanges (RFC 6749 section 6), as it is written. Undefined for other grants. */

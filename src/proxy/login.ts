@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { Client } from '../config/config.ts';
 import type { HeaderList } from '../http/header-list.ts';
 import { endResponse } from '../http/linger.ts';
-import { isFixed } from '../providers/provider.ts';
+import { isRequested } from '../providers/provider.ts';
 import { encodedSample, jwtShaped, sampleTokenResponse } from '../providers/sample-response.ts';
 import type { Route } from './route.ts';
 
@@ -59,7 +59,7 @@ export function sendLogin(
  */
 function placeholderLogin(route: Route, { client, placeholderExpiresAtS }: CallerIdentity, nowMs: number) {
   const { provider } = route.config;
-  if (isFixed(provider.token)) return { contentType: 'application/json', body: '{}' };
+  if (!isRequested(provider.token)) return { contentType: 'application/json', body: '{}' };
   const iat = Math.floor(nowMs / 1000);
   const exp = placeholderExpiresAtS ?? iat + PLACEHOLDER_LIFETIME_S;
   const placeholder = (kind: Claims['kind']) => {

@@ -2,7 +2,7 @@ import type { RouteConfig } from '../config/config.ts';
 import type { ConnectionPool } from '../http/client/pool.ts';
 import { compactHeaderName, type HeaderList, normalizeHeaderName, OVERRIDE_HEADERS } from '../http/header-list.ts';
 import type { Via } from '../http/via.ts';
-import { DEFAULT_TOKEN_HEADER, isFixed } from '../providers/provider.ts';
+import { DEFAULT_TOKEN_HEADER, isRequested } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 import { Redaction } from '../redaction.ts';
 import type { RouteStats } from '../telemetry/route-stats.ts';
@@ -79,7 +79,7 @@ export class Route {
     this.config = config;
     this.prefix = config.prefix;
     this.tokens = tokens;
-    this.hasFixedToken = isFixed(config.provider.token);
+    this.hasFixedToken = !isRequested(config.provider.token);
     this.pool = pool;
     this.stats = stats;
     this.basePath = basePathOf(config.upstream);
@@ -166,7 +166,7 @@ function secretsOfToken(token: Token | undefined): string[] {
 function secretsOfConfig({ provider: { credentials: fields, token }, credentials }: RouteConfig): string[] {
   const valueOf = (name: string) => credentials.get(name)?.reveal();
   const values = fields.flatMap(({ name, secret }) => (secret ? [valueOf(name) ?? ''] : []));
-  if (isFixed(token) || token.request.basic === undefined) return values;
+  if (!isRequested(token) || token.request.basic === undefined) return values;
   const userAndPassword = token.request.basic.map((template) => fill(template, valueOf));
   return [...values, userAndPassword.join(':'), userAndPassword.map(encodeURIComponent).join(':')];
 }
@@ -187,7 +187,7 @@ function routeHeaders(route: RouteConfig, via: Via): RouteHeaders {
 /** The headers that Wakala sets with the token, besides `authorization`, and those that could circumvent `allow`. */
 function blockedHeaders({ provider, allow }: RouteConfig): Pick<RouteHeaders, 'blocked'> {
   const { token, tokenHeader = DEFAULT_TOKEN_HEADER } = provider;
-  const names = isFixed(token) ? [] : Object.keys(token.response.headers ?? {});
+  const names = !isRequested(token) ? [] : Object.keys(token.response.headers ?? {});
   if (tokenHeader.name.toLowerCase() !== DEFAULT_TOKEN_HEADER.name) names.push(tokenHeader.name);
   const blocked = new Set([...names.map(compactHeaderName), ...(allow === undefined ? [] : OVERRIDE_HEADERS)]);
   return blocked.size === 0 ? {} : { blocked };

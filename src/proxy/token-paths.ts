@@ -1,7 +1,7 @@
 import type { RouteConfig } from '../config/config.ts';
 import { ProxyError } from '../errors.ts';
 import { decodeFully, locationOf, relativePath, type UrlLocation } from '../http/url-path.ts';
-import { isFixed, type TokenPath } from '../providers/provider.ts';
+import { isRequested, type TokenPath } from '../providers/provider.ts';
 import type { DiscoveredEndpoints } from '../tokens/discovery.ts';
 
 /** How a path on a route relates to the provider's token endpoints. */
@@ -15,7 +15,7 @@ type TokenPathMatch =
 
 /** The token endpoints in the configuration of a route. `{name}` in a path stands for one segment. */
 export function tokenEndpointsOf({ provider, upstream, authServer }: RouteConfig): UrlLocation[] {
-  const exchanges = isFixed(provider.token) ? [] : [provider.token, provider.refresh];
+  const exchanges = !isRequested(provider.token) ? [] : [provider.token, provider.refresh];
   const urls = exchanges.flatMap((exchange) => {
     const path = exchange?.request.path;
     return path === undefined ? [] : path.startsWith('/') ? authServer + path : path;

@@ -3,7 +3,7 @@ import type { Config, TokenStoreConfig } from '../config/config.ts';
 import { asProxyError, problemDetail } from '../http/problem.ts';
 import { Via } from '../http/via.ts';
 import type { Log } from '../logger.ts';
-import { isFixed } from '../providers/provider.ts';
+import { isRequested } from '../providers/provider.ts';
 import { Gateway } from '../proxy/gateway.ts';
 import type { Route } from '../proxy/route.ts';
 import { UpstreamPools } from '../proxy/upstream-pools.ts';
@@ -48,7 +48,7 @@ function credentialSnapshot({ config, tokens }: Route): CredentialSnapshot {
   return {
     name: config.name,
     provider: config.provider.name,
-    fixed: isFixed(config.provider.token),
+    fixed: !isRequested(config.provider.token),
     token: token && tokenSnapshot(token),
     exchanges: copyCounts(stats.counts),
     clockSkewMs: stats.clockSkewMs,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { connectionKey, type ConnectOptions } from '../http/client/connect-options.ts';
-import { isFixed, type Provider } from '../providers/provider.ts';
+import { isRequested, type Provider } from '../providers/provider.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import type { DiscoveredEndpoints } from './discovery.ts';
@@ -85,8 +85,9 @@ export class TokenSources {
   /** @param initial the token that another connection to the token endpoint got for this credential */
   #make(credential: TokenCredential, name: string, initial: Token | undefined): KnownSource {
     const { provider, credentials } = credential;
-    if (isFixed(provider.token)) {
-      const key = fill(provider.token.fixed, (name) => credentials.get(name)?.reveal());
+    if (!isRequested(provider.token)) {
+      const template = 'fixed' in provider.token ? provider.token.fixed : '';
+      const key = fill(template, (name) => credentials.get(name)?.reveal());
       return { source: fixedTokenSource(new Secret(key), this.#context.clock.now()), requester: undefined };
     }
     const stats = new ExchangeStats();

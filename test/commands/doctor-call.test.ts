@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { isFixed } from '../../src/providers/provider.ts';
+import { isRequested } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { routeToEmulator } from '../support/proxy-server.ts';
@@ -18,7 +18,7 @@ import {
   tokens,
 } from './doctor-support.ts';
 
-const NAMES = providers.filter(({ token, hosts }) => !isFixed(token) && hosts !== undefined).map(({ name }) => name);
+const NAMES = providers.filter(({ token, hosts }) => isRequested(token) && hosts !== undefined).map(({ name }) => name);
 const withCall = providers.filter(({ readOnlyCall }) => readOnlyCall !== undefined).map(({ name }) => name);
 
 /** An API on loopback whose fixed key is `sk-canary-0001`, and the requests that it got. */

@@ -83,7 +83,7 @@ describe('credentials that a provider refuses', () => {
   });
 
   function elsewhere(base: string): RouteConfig['provider'] {
-    if ('fixed' in mpesa.token) throw new Error('no exchange');
+    if (!('request' in mpesa.token)) throw new Error('no exchange');
     const { request } = mpesa.token;
     return { ...mpesa, token: { ...mpesa.token, request: { ...request, path: base + request.path } } };
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isFixed } from '../../src/providers/provider.ts';
+import { isRequested } from '../../src/providers/provider.ts';
 import { expectProblem, mpesaRoute, mpesaWith, problemsOf, routeOf } from './validate-text.ts';
 
 const STATIC = 'routes:\n  /x/*:\n    provider: static\n    upstream: https://a.example\n    credentials: {token: t}\n';
@@ -146,7 +146,7 @@ describe('headers_from_token', () => {
       ].join('\n'),
     );
     const { token, refresh } = route.provider;
-    if (isFixed(token)) throw new Error('fixed');
+    if (!isRequested(token)) throw new Error('fixed');
     const headers = { 'X-App-Code': 'app_code' };
     expect([token.response, refresh?.response]).toEqual([
       { accessToken: 'access', refreshToken: 'refresh', headers },

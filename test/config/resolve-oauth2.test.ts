@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { tokenContext } from '../../src/diagnosis/diagnosis-context.ts';
-import { isFixed } from '../../src/providers/provider.ts';
+import { isRequested } from '../../src/providers/provider.ts';
 import { jwkOf, pairFor, pemOf } from '../e2e/oauth2/keys.ts';
 import { issue } from './certificate.ts';
 import { expectProblem, problemsOf, routeOf, type Surroundings, validateText, warningsOf } from './validate-text.ts';
@@ -34,7 +34,7 @@ const jwt = (key: string, ...lines: string[]) =>
 
 function requestOf(lines: readonly string[], credentials?: string, surroundings?: Surroundings) {
   const route = routeOf(bank(lines, credentials), surroundings);
-  if (isFixed(route.provider.token)) throw new Error('fixed');
+  if (!isRequested(route.provider.token)) throw new Error('fixed');
   return { route, request: route.provider.token.request };
 }
 

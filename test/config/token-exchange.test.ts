@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { mpesa } from '../../src/providers/mpesa.ts';
-import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { type Exchange, isRequested, type Provider } from '../../src/providers/provider.ts';
 import { expectProblem, mpesaRoute, mpesaWith, problemsOf, routeOf, warningsOf } from './validate-text.ts';
 
 describe('denied_token', () => {
@@ -37,7 +37,7 @@ const RESPONSE = 'response: {access_token: data.token}';
 const REQUEST = 'request: {path: /login, json: {id: "{id}", key: "{key}"}}';
 
 function exchangeOf(provider: Provider): Exchange {
-  if (isFixed(provider.token)) throw new Error('fixed');
+  if (!isRequested(provider.token)) throw new Error('fixed');
   return provider.token;
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Emulator } from '../../src/emulators/emulator.ts';
 import { valueAt } from '../../src/json.ts';
-import { isFixed } from '../../src/providers/provider.ts';
+import { isRequested } from '../../src/providers/provider.ts';
 import { expectProblem, sendJson, sendRequest } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
@@ -21,7 +21,7 @@ const LOGINS = [
 
 function accessTokenIn(emulator: Emulator, json: unknown): string {
   const { token } = emulator.provider;
-  return isFixed(token) ? '' : String(valueAt(json, token.response.accessToken));
+  return !isRequested(token) ? '' : String(valueAt(json, token.response.accessToken));
 }
 
 function types(object: object) {

@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { Emulator } from '../../src/emulators/emulator.ts';
-import { isFixed } from '../../src/providers/provider.ts';
+import { isRequested } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { sendJson, sendRequest } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
 
 /** Providers with hosts and a token endpoint. */
-const NAMES = providers.flatMap(({ name, hosts, token }) => (hosts === undefined || isFixed(token) ? [] : [name]));
+const NAMES = providers.flatMap(({ name, hosts, token }) => (hosts === undefined || !isRequested(token) ? [] : [name]));
 
 /** What the sample call gets, where it is not 200. */
 const CREATED = new Map([

@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { valueAt } from '../../src/json.ts';
-import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { type Exchange, isRequested, type Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { fill, placeholdersIn } from '../../src/providers/template.ts';
 import { callApi, emulate, requestToken, routeHeaders, sampleCall, send, shape, tokenOf } from './support.ts';
 
 /** The providers with hosts and a token endpoint. */
 const withTokenEndpoint = providers.flatMap((provider): [string, { provider: Provider; token: Exchange }][] =>
-  isFixed(provider.token) || provider.hosts === undefined ? [] : [[provider.name, { provider, token: provider.token }]],
+  !isRequested(provider.token) || provider.hosts === undefined
+    ? []
+    : [[provider.name, { provider, token: provider.token }]],
 );
 /** The status of a created payment, if it is not 200. */
 const CREATED = new Map([

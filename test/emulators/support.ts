@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulators/emulator.ts';
 import { type JsonObject, valueAt } from '../../src/json.ts';
-import { type ExchangeRequest, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { type ExchangeRequest, isRequested, type Provider } from '../../src/providers/provider.ts';
 import { fill } from '../../src/providers/template.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
@@ -40,7 +40,7 @@ export async function send(url: string, init?: RequestInit): Promise<Reply> {
 
 /** Requests a token. `values` override the emulated credentials. */
 export async function requestToken(emulator: Emulator, values: Record<string, string> = {}): Promise<Reply> {
-  if (isFixed(emulator.provider.token)) throw new Error('this provider has a fixed token');
+  if (!isRequested(emulator.provider.token)) throw new Error('this provider has a fixed token');
   return sendTokenRequest(emulator, emulator.provider.token.request, values);
 }
 
@@ -86,7 +86,7 @@ function encodeBody(
 
 /** Requests a token and returns the access token. */
 export async function tokenOf(emulator: Emulator): Promise<string> {
-  if (isFixed(emulator.provider.token)) throw new Error('this provider has a fixed token');
+  if (!isRequested(emulator.provider.token)) throw new Error('this provider has a fixed token');
   const { json } = await requestToken(emulator);
   return String(valueAt(json, emulator.provider.token.response.accessToken));
 }

@@ -6,7 +6,7 @@ import { jeel } from '../../src/providers/jeel.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { paypack } from '../../src/providers/paypack.ts';
-import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { type Exchange, isRequested, type Provider } from '../../src/providers/provider.ts';
 import {
   callApi,
   emulate,
@@ -21,7 +21,7 @@ import {
 const four = [jpay, mpesa, jeel, paypack];
 
 function exchangeOf({ token }: Provider): Exchange {
-  if (isFixed(token)) throw new Error('no exchange');
+  if (!isRequested(token)) throw new Error('no exchange');
   return token;
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
-import { isFixed } from '../../src/providers/provider.ts';
+import { isRequested } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 import type { Token } from '../../src/tokens/token.ts';
 import { readToken, type TokenResponse } from '../../src/tokens/token-response.ts';
@@ -10,7 +10,9 @@ import { type Chance, fuzz } from './random.ts';
 const NOW = Date.UTC(2026, 0, 1, 9);
 const CANARY = 'canary-token-0123456789';
 const KNOWN = new Map(
-  providers.flatMap(({ token }) => (isFixed(token) ? [] : [[JSON.stringify(token.response), token.response] as const])),
+  providers.flatMap(({ token }) =>
+    !isRequested(token) ? [] : [[JSON.stringify(token.response), token.response] as const],
+  ),
 );
 const RESPONSES = [
   ...KNOWN.values(),

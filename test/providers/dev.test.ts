@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DevEmulators } from '../../src/commands/dev/dev-emulators.ts';
 import { defaultConfig, loadConfig } from '../../src/config/load.ts';
 import { valueAt } from '../../src/json.ts';
-import { isFixed, type Provider } from '../../src/providers/provider.ts';
+import { isRequested, type Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { type RunningServer, startServer } from '../../src/server/server.ts';
 import { createLog } from '../../src/telemetry/log.ts';
@@ -80,7 +80,7 @@ describe('every provider in one configuration, emulated', () => {
       const { result, tokenRequests, apiCalls } = await counted(provider, login);
       expect([result.status, tokenRequests, apiCalls]).toEqual([200, 0, 0]);
       expect(shape(result.json())).toEqual(shape(provider.samples.tokenResponse));
-      if (isFixed(provider.token)) throw new Error('never asked for');
+      if (!isRequested(provider.token)) throw new Error('never asked for');
       const placeholder = String(valueAt(result.json(), provider.token.response.accessToken)).replace('Bearer ', '');
       const direct = await fetch(emulatorOf(provider.name).apiUrl + provider.samples.call.path, {
         method: provider.samples.call.method,
@@ -129,7 +129,7 @@ describe('every provider in one configuration, emulated', () => {
   });
 
   // Last, because rejected credentials are not used again for some time.
-  it.each(CATALOGUE.filter(({ token }) => !isFixed(token)))(
+  it.each(CATALOGUE.filter(({ token }) => isRequested(token)))(
     '$name rejects wrong credentials, and its response appears only in the log',
     async ({ name, samples }) => {
       emulatorOf(name).control({ expire_tokens: true, token_endpoint: 'denied' });

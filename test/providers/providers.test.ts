@@ -4,7 +4,7 @@ import { hasValues, valueAt } from '../../src/json.ts';
 import {
   credentialDefault,
   type Exchange,
-  isFixed,
+  isRequested,
   type Provider,
   type ResponseRule,
 } from '../../src/providers/provider.ts';
@@ -18,7 +18,7 @@ interface WithExchange {
 }
 
 const withExchange: [string, WithExchange][] = providers.flatMap((provider): [string, WithExchange][] =>
-  isFixed(provider.token) ? [] : [[provider.name, { provider, token: provider.token }]],
+  !isRequested(provider.token) ? [] : [[provider.name, { provider, token: provider.token }]],
 );
 
 const CATALOGUE = [

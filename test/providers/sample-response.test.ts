@@ -3,14 +3,14 @@ import type { JsonObject } from '../../src/json.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { paypack } from '../../src/providers/paypack.ts';
-import { type ExchangeResponse, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { type ExchangeResponse, isRequested, type Provider } from '../../src/providers/provider.ts';
 import { jwtShaped, sampleTokenResponse } from '../../src/providers/sample-response.ts';
 
 const nowMs = Date.UTC(2026, 0, 1, 9);
 const values = { accessToken: 'access-1', refreshToken: 'refresh-1', lifetimeS: 120, nowMs };
 
 function responseOf(provider: Provider, over: Partial<typeof values> = {}) {
-  if (isFixed(provider.token)) throw new Error('no exchange');
+  if (!isRequested(provider.token)) throw new Error('no exchange');
   return sampleTokenResponse(provider, provider.token.response, { ...values, ...over });
 }
 

@@ -1,6 +1,6 @@
 import { onTestFinished } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
-import { type Exchange, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { type Exchange, isRequested, type Provider } from '../../src/providers/provider.ts';
 import { Secret } from '../../src/secret.ts';
 import { ProviderTokenFetcher, type TokenFetcher, type TokenTransport } from '../../src/tokens/exchange.ts';
 import { ExchangeStats } from '../../src/tokens/exchange-stats.ts';
@@ -60,6 +60,6 @@ export function createFetcher(
 }
 
 export function exchangeOf(provider: Provider): Exchange {
-  if (isFixed(provider.token)) throw new Error('no exchange');
+  if (!isRequested(provider.token)) throw new Error('no exchange');
   return provider.token;
 }

@@ -3,7 +3,7 @@ import { jeel } from '../../src/providers/jeel.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
 import { paypack } from '../../src/providers/paypack.ts';
-import { type Exchange, type ExchangeRequest, isFixed, type Provider } from '../../src/providers/provider.ts';
+import { type Exchange, type ExchangeRequest, isRequested, type Provider } from '../../src/providers/provider.ts';
 import { type TokenRequest, tokenRequest } from '../../src/tokens/token-request.ts';
 
 const AUTH = 'https://auth.example/api/v1';
@@ -17,7 +17,7 @@ function requestOf(
 }
 
 function exchangeOf(provider: Provider): Exchange {
-  if (isFixed(provider.token)) throw new Error('no exchange');
+  if (!isRequested(provider.token)) throw new Error('no exchange');
   return provider.token;
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ConnectOptions } from '../../src/http/client/connect-options.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
-import { isFixed, type OAuth2, type Provider } from '../../src/providers/provider.ts';
+import { isRequested, type OAuth2, type Provider } from '../../src/providers/provider.ts';
 import { fixedToken } from '../../src/providers/static.ts';
 import { Secret } from '../../src/secret.ts';
 import type { TokenTransport } from '../../src/tokens/exchange.ts';
@@ -43,7 +43,7 @@ function sources() {
   return { clock, log, requests, sources: new TokenSources({ clock, log, random: () => 0, transport }) };
 }
 
-const exchange = isFixed(mpesa.token) ? undefined : mpesa.token;
+const exchange = !isRequested(mpesa.token) ? undefined : mpesa.token;
 
 describe('routes with one credential', () => {
   it('share one token source', () => {

@@ -3,7 +3,7 @@ import type { ReadStream } from 'node:tty';
 import type { ListenAddress } from '../../config/config.ts';
 import type { Emulator } from '../../emulators/emulator.ts';
 import { formatHostPort } from '../../http/host-port.ts';
-import { isFixed } from '../../providers/provider.ts';
+import { isRequested } from '../../providers/provider.ts';
 import type { DevEmulators } from './dev-emulators.ts';
 import type { DevReload } from './dev-reload.ts';
 
@@ -159,7 +159,7 @@ function indentLines(lines: readonly string[]): string {
 
 /** A fixed token cannot be requested again: without it, its route would fail until the emulator is reset. */
 function withTokenEndpoint(emulators: readonly Emulator[]): readonly Emulator[] {
-  return emulators.filter(({ provider }) => !isFixed(provider.token));
+  return emulators.filter(({ provider }) => isRequested(provider.token));
 }
 
 function expireTokens(emulators: readonly Emulator[]): string {

@@ -3,7 +3,7 @@ import type { Config, ListenAddress } from '../../config/config.ts';
 import { defaultConfig, loadConfig, type Loaded, validateConfig } from '../../config/load.ts';
 import type { Emulator } from '../../emulators/emulator.ts';
 import { formatHostPort } from '../../http/host-port.ts';
-import { isFixed, type Provider } from '../../providers/provider.ts';
+import { isRequested, type Provider } from '../../providers/provider.ts';
 import { startServer } from '../../server/server.ts';
 import type { LevelledLog } from '../../telemetry/log.ts';
 import { EXIT, type Io, wantsColour } from '../io.ts';
@@ -135,7 +135,7 @@ function adminLines(admin: ListenAddress | undefined): readonly string[] {
 
 function expiryLines(emulators: readonly Emulator[], hasKeys: boolean): readonly string[] {
   // After a fixed token expires, calls fail, because it cannot be requested again.
-  const first = emulators.find(({ provider }) => !isFixed(provider.token));
+  const first = emulators.find(({ provider }) => isRequested(provider.token));
   if (first === undefined) return [];
   const { origin } = new URL(first.apiUrl);
   return [

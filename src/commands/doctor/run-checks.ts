@@ -6,7 +6,7 @@ import { connectionKey } from '../../http/client/connect-options.ts';
 import { formatHostPort } from '../../http/host-port.ts';
 import { isLoopbackName } from '../../http/ip-address.ts';
 import { silentLog } from '../../logger.ts';
-import { type Hosts, isFixed } from '../../providers/provider.ts';
+import { type Hosts, isRequested } from '../../providers/provider.ts';
 import { UpstreamPools } from '../../proxy/upstream-pools.ts';
 import { RedisStores } from '../../tokens/store/redis.ts';
 import { StoreUnavailable } from '../../tokens/store/store.ts';
@@ -170,7 +170,8 @@ async function checkRoute(route: RouteConfig, first: RouteConfig, checks: RouteC
   const [apiResults, authResults] = await Promise.all([checks.checkEndpoint(api), checks.checkEndpoint(auth)]);
   let credential: CredentialResults;
   if (environment.result === 'failed') credential = skippedCredential('the host is not that of the environment');
-  else if (isReachable(authResults) || isFixed(route.provider.token)) credential = await checks.checkCredential(first);
+  else if (isReachable(authResults) || !isRequested(route.provider.token))
+    credential = await checks.checkCredential(first);
   else credential = skippedCredential('the token endpoint cannot be reached');
   return [
     named('environment', environment),
@@ -201,7 +202,7 @@ function endpointsOf(route: RouteConfig): { readonly api: Endpoint; readonly aut
   const { provider, upstream, connection } = route;
   const api = { url: new URL(upstream).origin, key: 'upstream', connection } as const;
   const url = tokenUrl(route);
-  if (url === undefined || isFixed(provider.token)) return { api, auth: api };
+  if (url === undefined || !isRequested(provider.token)) return { api, auth: api };
   const { origin } = new URL(url);
   const key = origin === api.url ? api.key : tokenContext(route).key;
   return { api, auth: { url: origin, key, connection: route.tokenConnection } };

@@ -9,7 +9,7 @@ import {
   type Exchange,
   type ExchangeResponse,
   grantedRefreshToken,
-  isFixed,
+  isRequested,
   type Provider,
 } from '../../providers/provider.ts';
 import { placeholdersIn } from '../../providers/template.ts';
@@ -28,7 +28,7 @@ import type { Probes } from './probes.ts';
 function sandboxFor(route: Pick<RouteConfig, 'provider' | 'environment' | 'upstream' | 'authServer'>) {
   const { provider, environment, upstream, authServer } = route;
   const { hosts, token } = provider;
-  if (environment !== 'production' || hosts === undefined || isFixed(token)) return undefined;
+  if (environment !== 'production' || hosts === undefined || !isRequested(token)) return undefined;
   const usesOwnHosts = upstream === hosts.production.api && authServer === authOf(hosts, 'production');
   if (!usesOwnHosts || isAbsoluteUrl(token.request.path)) return undefined;
   const sandbox = authOf(hosts, 'sandbox');
@@ -59,7 +59,7 @@ export function originsIn(file: string, text: string): Origins {
 
 /** The credentials that a route's token request sends, each with where its value comes from. */
 export function sentCredentials({ name: route, provider }: Pick<RouteConfig, 'name' | 'provider'>, origins: Origins) {
-  if (isFixed(provider.token)) return [];
+  if (!isRequested(provider.token)) return [];
   const sent = new Set(placeholdersIn(JSON.stringify(provider.token.request)));
   return provider.credentials
     .filter(({ name }) => sent.has(name))
@@ -172,7 +172,7 @@ export async function checkCredential(
   { origins, probes }: { readonly origins: Origins; readonly probes: Probes },
 ): Promise<CredentialResults> {
   const { provider } = route;
-  if (isFixed(provider.token)) {
+  if (!isRequested(provider.token)) {
     const results = skippedCredential('a fixed key: there is no token request');
     return { ...results, issued: source.current() };
   }

@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startEmulator } from '../../../src/emulators/emulator.ts';
 import { valueAt } from '../../../src/json.ts';
-import { isFixed } from '../../../src/providers/provider.ts';
+import { isRequested } from '../../../src/providers/provider.ts';
 import { providerNamed } from '../../../src/providers/registry.ts';
 import { expectProblem, type ProxyResponse, sendJson, sendRequest } from '../../support/proxy-client.ts';
 import { ShiftedClock } from '../../support/proxy-clock.ts';
@@ -62,7 +62,7 @@ async function placeholder(
   const response = await login(port, name, client);
   expect(response.status).toBe(200);
   const { token } = providerNamed(name)!;
-  if (isFixed(token)) throw new Error('never asked for');
+  if (!isRequested(token)) throw new Error('never asked for');
   const field = kind === 'access' ? token.response.accessToken : (token.response.refreshToken ?? '');
   return String(valueAt(response.json(), field)).replace(/^Bearer /, '');
 }
@@ -214,7 +214,7 @@ describe.each(NAMES)('a login to %s with a placeholder', (name) => {
     clock.shiftMs = 1800_000;
     const json = (await loginWith(port, name, bearer(first))).json();
     const { token } = providerNamed(name)!;
-    if (isFixed(token)) throw new Error('never asked for');
+    if (!isRequested(token)) throw new Error('never asked for');
     const { accessToken, refreshToken, expiresIn } = token.response;
     for (const field of [accessToken, ...(refreshToken === undefined ? [] : [refreshToken])]) {
       expect(claimsOf(String(valueAt(json, field)))).toMatchObject({ exp: claimsOf(first).exp });
@@ -242,7 +242,7 @@ function loginWith(port: number, name: Name, headers: Record<string, string>): P
 function tokenIn(response: ProxyResponse, name: Name): string {
   expect(response.status).toBe(200);
   const { token } = providerNamed(name)!;
-  if (isFixed(token)) throw new Error('never asked for');
+  if (!isRequested(token)) throw new Error('never asked for');
   return String(valueAt(response.json(), token.response.accessToken)).replace(/^Bearer /, '');
 }
 
