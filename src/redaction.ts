@@ -64,12 +64,26 @@ interface Unescaped {
   readonly starts: readonly number[];
 }
 
+/** Finds and removes a set of secrets. */
+export interface SecretSearch {
+  /** Whether a secret is in the text. */
+  isIn(text: string): boolean;
+  /** Replaces each secret in the text. */
+  redact(text: string): string;
+  /**
+   * Removes the header lines that contain a secret or, together with other lines, a part of one.
+   * @param list names and values, alternating
+   * @returns the same list if no line is removed
+   */
+  cleanHeaders(list: string[]): string[];
+}
+
 /**
  * Finds secrets in a text in these encodings: literal, percent-encoded, escaped as in JSON or HTML, hex, base64 and
  * base64url, alone or within a longer encoded text, and escapes of these. This guards against providers that echo
  * requests, not against a provider that hides a secret on purpose. Created once for a set of secrets.
  */
-export class Redaction {
+export class Redaction implements SecretSearch {
   readonly #literals: readonly string[];
   /** Substrings of the base64 of any text that contains a secret, in the alphabet with `+` and `/`. */
   readonly #base64: readonly string[];
@@ -95,12 +109,10 @@ export class Redaction {
     this.#filter = new Filter([...new Set([...this.#literals, ...this.#base64, ...base64url, ...this.#hex])]);
   }
 
-  /** Whether a secret is in the text. */
   isIn(text: string): boolean {
     return this.#mayBeIn(text) && this.#rangesIn(text).length > 0;
   }
 
-  /** Replaces each secret in the text. */
   redact(text: string): string {
     if (!this.#mayBeIn(text)) return text;
     let redacted = '';
@@ -113,11 +125,6 @@ export class Redaction {
     return redacted + text.slice(at);
   }
 
-  /**
-   * Removes the header lines that contain a secret or, together with other lines, a part of one.
-   * @param list names and values, alternating
-   * @returns the same list if no line is removed
-   */
   cleanHeaders(list: string[]): string[] {
     const filter = this.#filter;
     let isEscaped = false;
@@ -176,6 +183,31 @@ export class Redaction {
       ...rangesOf(lower, this.#hex),
       ...rangesOf(base64, this.#base64, true),
     ];
+  }
+}
+
+/** Finds the secrets of a route and those that were computed for one request. */
+export class RequestRedaction implements SecretSearch {
+  readonly #known: SecretSearch;
+  readonly #computed: Redaction;
+
+  /** @param computed byte strings */
+  constructor(known: SecretSearch, computed: readonly string[]) {
+    this.#known = known;
+    this.#computed = new Redaction(computed);
+  }
+
+  isIn(text: string): boolean {
+    return this.#known.isIn(text) || this.#computed.isIn(text);
+  }
+
+  redact(text: string): string {
+    // A computed text may contain a known secret. Once that is replaced, the rest would no longer be found.
+    return this.#known.redact(this.#computed.redact(text));
+  }
+
+  cleanHeaders(list: string[]): string[] {
+    return this.#computed.cleanHeaders(this.#known.cleanHeaders(list));
   }
 }
 

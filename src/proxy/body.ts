@@ -14,6 +14,7 @@ interface BodyLimits {
 /**
  * Collects a body of up to `replayLimitBytes`, and passes a longer one on as a stream. Calls `onBody` or `onError` once,
  * synchronously if there is no body.
+ * @param mustHold refuses a longer body instead: it has to be signed whole
  */
 export function receiveBody(
   req: IncomingMessage,
@@ -21,6 +22,7 @@ export function receiveBody(
   record: RequestRecord,
   onBody: (body: RequestBody) => void,
   onError: (error: ProxyError) => void,
+  mustHold = false,
 ): void {
   const { maxBodyBytes, replayLimitBytes } = limits;
   const declared = req.headers['content-length'];
@@ -33,6 +35,10 @@ export function receiveBody(
     onError(tooLarge(maxBodyBytes));
     return;
   }
+  if (mustHold && length !== undefined && length > replayLimitBytes) {
+    onError(tooLargeToSign(replayLimitBytes));
+    return;
+  }
   const reader = BodyReader.of(req);
   let isCollecting = length === undefined || length <= replayLimitBytes;
   reader.listen(isCollecting ? replayLimitBytes : 0, {
@@ -41,6 +47,7 @@ export function receiveBody(
       if (!isCollecting || reader.bufferedBytes <= replayLimitBytes) return;
       isCollecting = false;
       if (reader.bufferedBytes > maxBodyBytes) onError(tooLarge(maxBodyBytes));
+      else if (mustHold) onError(tooLargeToSign(replayLimitBytes));
       else onBody({ kind: 'stream', chunks: limitedChunks(reader, maxBodyBytes), length });
     },
     onEnd() {
@@ -82,6 +89,13 @@ async function* limitedChunks(reader: BodyReader, maxBodyBytes: number): AsyncGe
     if (length > maxBodyBytes) throw tooLarge(maxBodyBytes, 'unknown');
     yield chunk;
   }
+}
+
+function tooLargeToSign(replayLimitBytes: number): ProxyError {
+  return new ProxyError(
+    'body_too_large',
+    `The request body is larger than ${replayLimitBytes} bytes, the limit set by replay_limit. A signing rule of this route needs the whole body, so a larger one is not streamed. Nothing was sent.`,
+  );
 }
 
 function tooLarge(maxBodyBytes: number, outcome: 'not_sent' | 'unknown' = 'not_sent'): ProxyError {

@@ -4,7 +4,7 @@ import { ByteBuffer } from '../http/byte-buffer.ts';
 import { type HeaderList, headerValue } from '../http/header-list.ts';
 import { discardInput, endResponse, endSocket, ignoreError } from '../http/linger.ts';
 import { http, resetConnection } from '../http/node-internals.ts';
-import type { Redaction } from '../redaction.ts';
+import type { SecretSearch } from '../redaction.ts';
 
 /**
  * A response on a socket that node:http has handed over for an upgrade. The connection closes after it. Further input of
@@ -190,6 +190,6 @@ function checkBackPressure(response: ClientResponse): void {
 }
 
 /** The reason phrase to send. One that is not ASCII or contains a secret is replaced by the standard phrase. */
-export function reasonPhrase(reason: string, status: number, redaction: Redaction): string {
+export function reasonPhrase(reason: string, status: number, redaction: SecretSearch): string {
   return /[^\0-\x7f]/.test(reason) || redaction.isIn(reason) ? (http.STATUS_CODES[status] ?? '') : reason;
 }

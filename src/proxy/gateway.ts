@@ -71,6 +71,7 @@ export class Gateway {
           context.requestLog.statsOf(route.name),
           context.via,
           new TokenPathGuard(route, endpoints, context.discoveredEndpoints),
+          context.clock,
         ),
     );
     this.#access = new Access(config, () => context.clock.now());

@@ -11,7 +11,7 @@ import {
   normalizeHeaderName,
 } from '../http/header-list.ts';
 import type { Via } from '../http/via.ts';
-import type { Redaction } from '../redaction.ts';
+import type { SecretSearch } from '../redaction.ts';
 import type { RequestTrace } from '../telemetry/otlp.ts';
 import { hasLocations, type Locations } from './locations.ts';
 
@@ -96,7 +96,7 @@ interface References {
 export function responseHeaders(
   raw: readonly string[],
   status: number,
-  redaction: Redaction,
+  redaction: SecretSearch,
   references?: References,
 ): HeaderList {
   const out: HeaderList = [];

@@ -12,7 +12,7 @@ import { type HeaderList, headerValue } from '../http/header-list.ts';
 import { discardBody } from '../http/linger.ts';
 import { resetConnection, unsentBytes } from '../http/node-internals.ts';
 import { asProxyError, sendProblem } from '../http/problem.ts';
-import type { Redaction } from '../redaction.ts';
+import { RequestRedaction, type SecretSearch } from '../redaction.ts';
 import type { RequestTrace } from '../telemetry/otlp.ts';
 import type { RequestLog } from '../telemetry/request-log.ts';
 import { type AttemptRecord, type RequestRecord, TOKEN_USES, type TokenUse } from '../telemetry/request-record.ts';
@@ -23,6 +23,7 @@ import type { Deadline, DeadlineOwner } from './deadlines.ts';
 import { requestHeaders, responseHeaders, tracedHeaders } from './headers.ts';
 import { decideReplay, type StatusClassification, unsentReplay } from './replay.ts';
 import type { Route } from './route.ts';
+import type { CallSigning, SignedRequest } from './signing.ts';
 import type { Target } from './target.ts';
 import { tokenPathRefused } from './token-paths.ts';
 
@@ -32,6 +33,8 @@ type State =
   | 'receiving'
   /** A token. Skipped if one is cached. */
   | 'acquiring'
+  /** The signature and other values that are computed for an attempt. Skipped if the call needs none. */
+  | 'signing'
   /** The head of the response. */
   | 'sending'
   /** The rest of a response that is held: it is small, or its body may say that the token is dead. */
@@ -82,11 +85,12 @@ export interface RequestContext {
 /**
  * One request to a route as a state machine, from its head to the last byte of the response:
  *
- *     receiving -> acquiring -> sending -> classifying -> relaying -> flushing -> done
- *                                  ^            |
- *                                  +------- refreshing (at most once, if the provider says that the token is dead)
+ *     receiving -> acquiring -> signing -> sending -> classifying -> relaying -> flushing -> done
+ *                                  ^                       |
+ *                                  +------------------ refreshing (at most once, if the provider says that the token
+ *                                                                  is dead)
  *
- * With a cached token and no body, everything up to `sending` happens synchronously. An error, the deadline or a
+ * With a cached token, no body and nothing to sign, everything up to `sending` happens synchronously. An error, the deadline or a
  * disconnect of the client can end the request in any state. The methods are in the order of the states.
  *
  * A WebSocket handshake is a request without a body that is never replayed. After a 101 the request is done.
@@ -99,6 +103,8 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   readonly #record: RequestRecord;
   readonly #call: TokenCall;
   readonly #deadline: Deadline;
+  /** Undefined if nothing is computed for this call. */
+  readonly #signing: CallSigning | undefined;
   #state: State = 'receiving';
   #body: RequestBody = { kind: 'none' };
   #isClientGone = false;
@@ -109,11 +115,13 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   // The current attempt
   #token: Token | undefined;
-  /** Finds the secrets of this attempt's token. The route may have a newer token by now. */
-  #redaction: Redaction;
+  /** Finds the secrets of this attempt. The route may have a newer token by now. */
+  #redaction: SecretSearch;
   #tokenUse: TokenUse | undefined;
   /** `wakala-token` of an upstream that is a Wakala. It takes precedence: that Wakala has the provider's token. */
   #upstreamTokenUse: TokenUse | undefined;
+  /** Whether values are being computed, which nothing can interrupt. */
+  #isSigning = false;
   #exchange: UpstreamExchange | undefined;
   #attemptRecord: AttemptRecord | undefined;
   /** Whether any byte of the request may have been sent. */
@@ -142,6 +150,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#redaction = route.redaction;
     const path = route.basePath + context.target.path || '/';
     this.#call = { client: context.client, method: req.method ?? 'GET', path, sentAtMs: 0 };
+    this.#signing = route.signing?.for(this.#call.method, path);
     this.#deadline = route.deadlines.start(this);
     route.stats.inFlight += 1;
   }
@@ -150,14 +159,18 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   start(): void {
     const { config } = this.#route;
+    const mustHold = this.#signing?.needsBody === true;
     try {
-      if (expectsContinue(this.#req, config.maxBodyBytes)) this.#res?.writeContinue();
+      if (expectsContinue(this.#req, mustHold ? config.replayLimitBytes : config.maxBodyBytes)) {
+        this.#res?.writeContinue();
+      }
       receiveBody(
         this.#req,
         config,
         this.#record,
         (body) => this.#onBody(body),
         (error) => this.#fail(error),
+        mustHold,
       );
     } catch (error) {
       this.#fail(asProxyError(error));
@@ -170,7 +183,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#record.receivedAt = performance.now();
     const token = this.#route.tokens.current();
     if (token === undefined) this.#acquire();
-    else this.#send(token, 'cached');
+    else this.#begin(token, 'cached');
   }
 
   // acquiring
@@ -183,7 +196,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       (token) => {
         if (this.#state !== 'acquiring') return;
         this.#record.tokenMs = performance.now() - startedAt;
-        this.#send(token, 'fetched');
+        this.#begin(token, 'fetched');
       },
       (error: unknown) => {
         if (this.#state === 'acquiring') this.#fail(asProxyError(error));
@@ -191,13 +204,10 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     );
   }
 
-  // sending
-
-  /** Sends an attempt. Both attempts use this. */
-  #send(token: Token, use: TokenUse): void {
+  /** Begins an attempt. Both attempts use this. */
+  #begin(token: Token, use: TokenUse): void {
     const route = this.#route;
-    const { target, trace, handshake } = this.#context;
-    this.#state = 'sending';
+    const { target, trace } = this.#context;
     this.#attempt += 1;
     this.#token = token;
     this.#setTokenUse(use);
@@ -210,18 +220,50 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       if (route.tokenPaths.isDiscovered(target.path)) throw tokenPathRefused();
       const authorization = route.authorization(token);
       const headers = requestHeaders(this.#req.rawHeaders, route.headers, authorization, route.tokenHeaders(token));
-      this.#redaction = route.redactionOf(token);
-      this.#record.redaction = this.#redaction;
-      const sentAtMs = performance.now();
-      this.#call.sentAtMs = sentAtMs;
-      this.#attemptRecord = this.#record.onAttempt(sentAtMs);
       const request: ClientRequest = {
         method: this.#call.method,
         target: this.#call.path + route.query(token, target.query),
         headers: trace === undefined ? headers : tracedHeaders(headers, trace),
         body: this.#body,
       };
-      this.#exchange = (handshake ?? route.pool).send(request, this);
+      if (this.#signing === undefined) this.#send(request, route.redactionOf(token));
+      else this.#sign(request, token, this.#signing);
+    } catch (error) {
+      this.#fail(notSent(asProxyError(error)));
+    }
+  }
+
+  // signing
+
+  #sign(request: ClientRequest, token: Token, signing: CallSigning): void {
+    this.#state = 'signing';
+    this.#isSigning = true;
+    const redaction = this.#route.redactionOf(token);
+    signing.sign(request, token).then(
+      (signed) => this.#onSigned(signed, redaction),
+      (error: unknown) => this.#onSigned(notSent(asProxyError(error)), redaction),
+    );
+  }
+
+  #onSigned(signed: SignedRequest | ProxyError, redaction: SecretSearch): void {
+    this.#isSigning = false;
+    if (this.#state === 'done') this.#route.stats.inFlight -= 1;
+    if (this.#state !== 'signing') return;
+    if (signed instanceof ProxyError) this.#fail(signed);
+    else this.#send(signed.request, new RequestRedaction(redaction, signed.secrets));
+  }
+
+  // sending
+
+  #send(request: ClientRequest, redaction: SecretSearch): void {
+    this.#state = 'sending';
+    this.#redaction = redaction;
+    this.#record.redaction = redaction;
+    const sentAtMs = performance.now();
+    this.#call.sentAtMs = sentAtMs;
+    this.#attemptRecord = this.#record.onAttempt(sentAtMs);
+    try {
+      this.#exchange = (this.#context.handshake ?? this.#route.pool).send(request, this);
     } catch (error) {
       this.#fail(asProxyError(error));
     }
@@ -379,7 +421,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
       }
       this.#exchange?.abort();
       this.#context.requestLog.log('info', 'request_replayed', this.#record);
-      this.#send(token, 'replayed');
+      this.#begin(token, 'replayed');
     });
   }
 
@@ -445,7 +487,8 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     this.#deadline.clear();
     const { requestLog, trace } = this.#context;
     const { stats } = this.#route;
-    stats.inFlight -= 1;
+    // The work of a signature goes on. It counts towards `max_concurrency`, which bounds this work.
+    if (!this.#isSigning) stats.inFlight -= 1;
     if (this.#body.kind === 'stream') discardBody(this.#req);
     if (wasSent && this.#isClientGone && !SAFE_METHODS.has(this.#call.method)) {
       requestLog.log('warn', 'client_disconnected', this.#record);
@@ -485,6 +528,14 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
           new ProxyError('token_unavailable', 'The token endpoint did not respond in time. Nothing was sent.', {
             reason: this.#timeout('token', this.#route.config.authServer),
           }),
+        );
+        break;
+      case 'signing':
+        this.#fail(
+          new ProxyError(
+            'overloaded',
+            `The request was not signed within ${this.#timeoutText()}: too many requests were waiting for their signatures. Nothing was sent.`,
+          ),
         );
         break;
       case 'sending':
@@ -587,6 +638,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   }
 
   #setTokenUse(use: TokenUse): void {
+    if (!this.#route.hasToken) return;
     this.#tokenUse = use;
     this.#record.use = use;
   }
@@ -600,4 +652,12 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #serverResponse(): ServerResponse {
     return (this.#res ??= responseForSocket(this.#req.socket, this.#req));
   }
+}
+
+/** An error before anything was sent. */
+function notSent(error: ProxyError): ProxyError {
+  const { code, message, reason, cause, outcome, retryAfterS } = error;
+  return outcome === 'not_sent'
+    ? error
+    : new ProxyError(code, message, { reason, cause, outcome: 'not_sent', retryAfterS });
 }

@@ -1,8 +1,9 @@
+import { type Clock, systemClock } from '../clock.ts';
 import type { RouteConfig } from '../config/config.ts';
 import type { ConnectionPool } from '../http/client/pool.ts';
 import { compactHeaderName, type HeaderList, normalizeHeaderName, OVERRIDE_HEADERS } from '../http/header-list.ts';
 import type { Via } from '../http/via.ts';
-import { DEFAULT_TOKEN_HEADER, isRequested } from '../providers/provider.ts';
+import { DEFAULT_TOKEN_HEADER, isRequested, NO_TOKEN } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 import { Redaction } from '../redaction.ts';
 import type { RouteStats } from '../telemetry/route-stats.ts';
@@ -11,6 +12,7 @@ import { Deadlines } from './deadlines.ts';
 import type { RouteHeaders } from './headers.ts';
 import { Locations } from './locations.ts';
 import { DeadTokenRules } from './replay.ts';
+import { RouteSigning } from './signing.ts';
 import { TokenPathGuard } from './token-paths.ts';
 import { TokenQuery } from './token-query.ts';
 
@@ -49,6 +51,8 @@ export class Route {
   readonly prefix: string;
   readonly config: RouteConfig;
   readonly tokens: TokenSource;
+  /** False with `token: none`: calls carry no token, and the token source has only an empty one. */
+  readonly hasToken: boolean;
   readonly hasFixedToken: boolean;
   readonly pool: ConnectionPool;
   /** Path of the API base URL, prepended to every forwarded path: `/api/v1`, or empty. */
@@ -59,8 +63,12 @@ export class Route {
   readonly deadToken: DeadTokenRules;
   readonly tokenPaths: TokenPathGuard;
   readonly deadlines: Deadlines;
+  /** Undefined if the route computes nothing on its calls. */
+  readonly signing: RouteSigning | undefined;
   readonly stats: RouteStats;
   readonly #tokenQuery: TokenQuery | undefined;
+  /** Whether a header carries the token as it is. */
+  readonly #hasPlainHeader: boolean;
   /** The token that the fields below were made from. */
   #lastToken: Token | undefined;
   #authorization: string | undefined;
@@ -75,11 +83,14 @@ export class Route {
     stats: RouteStats,
     via: Via,
     tokenPaths?: TokenPathGuard,
+    clock: Clock = systemClock,
   ) {
     this.config = config;
     this.prefix = config.prefix;
     this.tokens = tokens;
-    this.hasFixedToken = !isRequested(config.provider.token);
+    const { token, tokenHeader, tokenQuery, deadToken } = config.provider;
+    this.hasToken = token !== NO_TOKEN;
+    this.hasFixedToken = 'fixed' in token;
     this.pool = pool;
     this.stats = stats;
     this.basePath = basePathOf(config.upstream);
@@ -87,14 +98,18 @@ export class Route {
     const { rewriteLocation } = config;
     const publicUrl = typeof rewriteLocation === 'string' ? rewriteLocation : undefined;
     this.locations = rewriteLocation === false ? undefined : new Locations({ ...config, publicUrl });
-    this.deadToken = new DeadTokenRules(config.provider.deadToken);
+    this.deadToken = new DeadTokenRules(this.hasToken ? deadToken : []);
     this.tokenPaths = tokenPaths ?? new TokenPathGuard(config);
     this.deadlines = new Deadlines(config.timeoutMs);
-    const { tokenQuery } = config.provider;
+    this.signing = RouteSigning.of(config, this.basePath, tokens, clock);
+    this.#hasPlainHeader = this.hasToken && tokenHeader?.value === undefined && tokenQuery?.withHeader !== false;
     this.#tokenQuery = tokenQuery && new TokenQuery(tokenQuery.name);
   }
 
-  /** The value of the header that carries the token. Undefined if only the query carries it. Cached per token. */
+  /**
+   * The value of the header that carries the token. Undefined if there is none, or if `signing` computes it. Cached per
+   * token.
+   */
   authorization(token: Token): string | undefined {
     this.#prepare(token);
     return this.#authorization;
@@ -127,10 +142,9 @@ export class Route {
   #prepare(token: Token): void {
     if (token === this.#lastToken) return;
     this.#lastToken = token;
-    const { tokenHeader, tokenQuery } = this.config.provider;
-    const { scheme } = tokenHeader ?? DEFAULT_TOKEN_HEADER;
+    const { scheme } = this.config.provider.tokenHeader ?? DEFAULT_TOKEN_HEADER;
     const accessToken = token.accessToken.reveal();
-    if (tokenQuery?.withHeader !== false) {
+    if (this.#hasPlainHeader) {
       this.#authorization = scheme === '' ? accessToken : `${scheme} ${accessToken}`;
     }
     if (this.#tokenQuery !== undefined) this.#tokenParameter = this.#tokenQuery.parameter(accessToken);
@@ -184,11 +198,12 @@ function routeHeaders(route: RouteConfig, via: Via): RouteHeaders {
   return { set, defaults: withMode('default'), replaced, via, tokenHeader: name, ...blockedHeaders(route) };
 }
 
-/** The headers that Wakala sets with the token, besides `authorization`, and those that could circumvent `allow`. */
+/** The headers that Wakala sets with the token, besides `authorization`, and those that could circumvent `allow` or `sign`. */
 function blockedHeaders({ provider, allow }: RouteConfig): Pick<RouteHeaders, 'blocked'> {
-  const { token, tokenHeader = DEFAULT_TOKEN_HEADER } = provider;
+  const { token, tokenHeader = DEFAULT_TOKEN_HEADER, sign = [] } = provider;
+  const isRestricted = allow !== undefined || sign.length > 0;
   const names = !isRequested(token) ? [] : Object.keys(token.response.headers ?? {});
   if (tokenHeader.name.toLowerCase() !== DEFAULT_TOKEN_HEADER.name) names.push(tokenHeader.name);
-  const blocked = new Set([...names.map(compactHeaderName), ...(allow === undefined ? [] : OVERRIDE_HEADERS)]);
+  const blocked = new Set([...names.map(compactHeaderName), ...(isRestricted ? OVERRIDE_HEADERS : [])]);
   return blocked.size === 0 ? {} : { blocked };
 }

@@ -1,6 +1,6 @@
 import type { ErrorCode, Outcome, Reason } from '../errors.ts';
 import { ByteBuffer } from '../http/byte-buffer.ts';
-import type { Redaction } from '../redaction.ts';
+import type { SecretSearch } from '../redaction.ts';
 
 /** Values of the `wakala-token` header. */
 export type TokenUse = (typeof TOKEN_USES)[number];
@@ -74,7 +74,7 @@ export class RequestRecord {
   bodies: KeptBodies | undefined = undefined;
   #bodies: { readonly request: ByteBuffer; readonly response: ByteBuffer } | undefined;
 
-  #redaction: Redaction | undefined;
+  #redaction: SecretSearch | undefined;
   #isRedacted = false;
 
   constructor(requestId: string, method: string, requestHeaders: readonly string[]) {
@@ -88,7 +88,7 @@ export class RequestRecord {
   }
 
   /** Finds the secrets that this request may contain. */
-  set redaction(redaction: Redaction) {
+  set redaction(redaction: SecretSearch) {
     this.#redaction = redaction;
   }
 
