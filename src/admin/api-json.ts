@@ -77,6 +77,7 @@ const TOKEN_STATES: Readonly<Record<TokenState, string>> = {
   valid: 'valid',
   expired: 'lapsed',
   fixed: 'fixed',
+  unused: 'unused',
 };
 
 function tokenJson({ tokenState, credential }: RouteView): Json {

@@ -87,6 +87,8 @@ function refreshProblem(route: string, result: RefreshResult): AdminProblem | un
       return undefined;
     case 'fixed':
       return { status: 409, code: 'fixed_key', detail: `${route} uses a fixed key, which cannot be refreshed.` };
+    case 'no token':
+      return { status: 409, code: 'no_token', detail: `${route} has no token (\`token: none\`).` };
     case 'no such route':
       return { status: 404, code: 'no_such_route', detail: `${route} was removed from the configuration.` };
     case 'failed':

@@ -73,8 +73,11 @@ function latencyOf(buckets: readonly Bucket[]): readonly number[] {
   return buckets.reduce<readonly number[]>((sum, { latency }) => sumOfCounts(sum, latency), []);
 }
 
-/** State of a credential's token. `expired`: it was not used before it expired. */
-export type TokenState = 'none' | 'fetching' | 'valid' | 'expired' | 'fixed';
+/**
+ * State of the token of a route. `none`: there is none yet. `expired`: it was not used before it expired. `unused`: the
+ * route has `token: none`.
+ */
+export type TokenState = 'none' | 'fetching' | 'valid' | 'expired' | 'fixed' | 'unused';
 
 /** A route over all processes. */
 export interface RouteView {
@@ -82,7 +85,7 @@ export interface RouteView {
   readonly state: Health;
   readonly diagnostics: readonly Diagnostic[];
   readonly tokenState: TokenState;
-  /** Undefined until a process reports it. */
+  /** Undefined until a process reports it, and for a route without token. */
   readonly credential: CredentialSnapshot | undefined;
   readonly snapshot: RouteSnapshot | undefined;
   readonly traffic: Traffic;
@@ -145,7 +148,8 @@ function routeViews(
     const snapshot = all && mergedRoute(all);
     const credential = merged.get(snapshot?.credential ?? '');
     const health = routeHealth({ route: config, credential, failure: snapshot?.failure, nowMs });
-    const tokenState = tokenStateOf(credential, nowMs);
+    const hasToken = snapshot === undefined || snapshot.credential !== undefined;
+    const tokenState = hasToken ? tokenStateOf(credential, nowMs) : 'unused';
     return { config, ...health, tokenState, credential, snapshot, traffic: trafficOf(snapshot, window) };
   });
 }

@@ -11,7 +11,7 @@ import type { ConnectOptions } from '../http/client/connect-options.ts';
 import { egressProxyFor } from '../http/client/egress.ts';
 import { originOf } from '../http/client/origin.ts';
 import { formatHostPort } from '../http/host-port.ts';
-import { isRequested } from '../providers/provider.ts';
+import { hasToken, isRequested } from '../providers/provider.ts';
 import { EXIT, type Io } from './io.ts';
 
 /** Name, provider, environment and upstream of every route, in columns below `head`. Production is in capitals. */
@@ -115,7 +115,7 @@ type Details = readonly (readonly [label: string, parts: readonly string[]])[];
 function detailsOf(route: RouteConfig, nowMs: number): string[] {
   const token = tokenEndpointOf(route);
   return labelled([
-    ['token', [token === null ? 'a fixed key; not requested' : formatEndpoint(token)]],
+    ['token', [token === null ? unrequestedText(route) : formatEndpoint(token)]],
     ...connectionDetails(route, nowMs),
     ['allow', (route.allow ?? []).map(ruleText)],
     ['set', settingsOf(route)],
@@ -134,12 +134,16 @@ interface TokenEndpoint {
   readonly issuer?: string;
 }
 
-/** The token endpoint, with its placeholders; null for a fixed key. */
+/** The token endpoint, with its placeholders; null if no token is requested. */
 function tokenEndpointOf({ provider, authServer }: RouteConfig): TokenEndpoint | null {
   if (!isRequested(provider.token)) return null;
   const { method, path, oauth2 } = provider.token.request;
   if (oauth2?.issuer !== undefined) return { method, url: null, issuer: oauth2.issuer };
   return { method, url: /^https?:\/\//.test(path) ? path : authServer + path };
+}
+
+function unrequestedText({ provider }: RouteConfig): string {
+  return hasToken(provider.token) ? 'a fixed key; not requested' : 'none';
 }
 
 function formatEndpoint({ method, url, issuer = '' }: TokenEndpoint): string {

@@ -48,7 +48,7 @@ interface DiagnosedRoute {
   readonly authServer: string;
 }
 
-/** The URL of a route's token request, placeholders included; undefined for a fixed key. */
+/** The URL of a route's token request, placeholders included; undefined if no token is requested. */
 export function tokenUrl({
   provider,
   authServer,
@@ -65,7 +65,7 @@ export function isAbsoluteUrl(path: string): boolean {
 /** The context of a failed token request of this route. */
 export function tokenContext(route: DiagnosedRoute): DiagnosisContext {
   const { name, provider, environment, authServer } = route;
-  const { oauth2 } = !isRequested(provider.token) ? {} : provider.token.request;
+  const oauth2 = isRequested(provider.token) ? provider.token.request.oauth2 : undefined;
   const url = tokenUrl(route) ?? authServer;
   return {
     server: 'token endpoint',

@@ -87,6 +87,11 @@ const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
     what: `The newest refresh token is in the token store (Redis), which cannot be used (${code}). Wakala requests no token without it: with an older one, the provider might revoke them all.`,
     hint: storeHint(code),
   }),
+  value_impossible: ({ problem }, { credentials = [] }) => ({
+    code: 'token_value_impossible',
+    what: `Wakala could not compute a value of the token request: ${problem}`,
+    hint: `Check ${formatList(credentials) || 'the credentials of the route'}. Nothing was sent to the token endpoint.`,
+  }),
   limit: ({ key }) => ({
     code: 'overloaded',
     what: `Wakala rejected requests because \`${key}\` was reached.`,

@@ -220,6 +220,11 @@ export type TokenMethod = Exchange | { readonly fixed: string } | typeof NO_TOKE
 /** API calls carry no token. A rule may sign them. */
 export const NO_TOKEN = { none: true } as const;
 
+/** Whether API calls carry a token: not with `token: none`. */
+export function hasToken(token: TokenMethod): token is Exchange | { readonly fixed: string } {
+  return !('none' in token);
+}
+
 /** Whether tokens are requested from a token endpoint. */
 export function isRequested(token: TokenMethod): token is Exchange {
   return 'request' in token;

@@ -1,8 +1,8 @@
 const PLACEHOLDER = /\{([a-z][a-z0-9_]*)\}/g;
 
-/** The names of the `{name}` placeholders in a template, in order. */
+/** The names of the `{name}` placeholders in a template, in order. `{name?}` of rules counts too. */
 export function placeholdersIn(template: string): string[] {
-  return [...template.matchAll(PLACEHOLDER)].map((match) => match[1] ?? '');
+  return [...template.matchAll(/\{([a-z][a-z0-9_]*)\??\}/g)].map((match) => match[1] ?? '');
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Config, TokenStoreConfig } from '../config/config.ts';
 import { asProxyError, problemDetail } from '../http/problem.ts';
 import { Via } from '../http/via.ts';
 import type { Log } from '../logger.ts';
-import { isRequested } from '../providers/provider.ts';
+import { hasToken } from '../providers/provider.ts';
 import { Gateway } from '../proxy/gateway.ts';
 import type { Route } from '../proxy/route.ts';
 import { UpstreamPools } from '../proxy/upstream-pools.ts';
@@ -34,12 +34,13 @@ export function routesSnapshot(
   routes: readonly Route[],
   bucketIndex: number,
 ): Pick<ProcessSnapshot, 'credentials' | 'routes'> {
-  const names = new Map<TokenSource, string>();
-  for (const { tokens, config } of routes) if (!names.has(tokens)) names.set(tokens, config.name);
-  const firstRoutes = routes.filter(({ tokens, config }) => names.get(tokens) === config.name);
+  const firstRoutes = new Map<TokenSource, Route>();
+  for (const route of routes) {
+    if (hasToken(route.config.provider.token) && !firstRoutes.has(route.tokens)) firstRoutes.set(route.tokens, route);
+  }
   return {
-    credentials: firstRoutes.map(credentialSnapshot),
-    routes: routes.map((route) => routeSnapshot(route, names.get(route.tokens) ?? '', bucketIndex)),
+    credentials: [...firstRoutes.values()].map(credentialSnapshot),
+    routes: routes.map((route) => routeSnapshot(route, firstRoutes.get(route.tokens)?.config.name, bucketIndex)),
   };
 }
 
@@ -48,7 +49,7 @@ function credentialSnapshot({ config, tokens }: Route): CredentialSnapshot {
   return {
     name: config.name,
     provider: config.provider.name,
-    fixed: !isRequested(config.provider.token),
+    fixed: 'fixed' in config.provider.token,
     token: token && tokenSnapshot(token),
     exchanges: copyCounts(stats.counts),
     clockSkewMs: stats.clockSkewMs,
@@ -65,7 +66,7 @@ function tokenSnapshot(token: Token): TokenSnapshot {
   return { fingerprint, issuedAtMs, expiresAtMs, refreshAtMs, lifetimeSource, generation };
 }
 
-function routeSnapshot({ config, stats }: Route, credential: string, bucketIndex: number): RouteSnapshot {
+function routeSnapshot({ config, stats }: Route, credential: string | undefined, bucketIndex: number): RouteSnapshot {
   const { inFlight, counts, failure } = stats;
   return {
     name: config.name,
@@ -177,10 +178,11 @@ export class Runtime {
 
   /** Requests a new token for the credential of a route. */
   async refresh(route: string): Promise<RefreshResult> {
-    const source = this.#gateway.routes.find(({ config }) => config.name === route)?.tokens;
-    if (source === undefined) return { kind: 'no such route' };
+    const found = this.#gateway.routes.find(({ config }) => config.name === route);
+    if (found === undefined) return { kind: 'no such route' };
+    if (!hasToken(found.config.provider.token)) return { kind: 'no token' };
     try {
-      const token = await source.renew();
+      const token = await found.tokens.renew();
       if (token === undefined) return { kind: 'fixed' };
       return { kind: 'refreshed', fingerprint: token.fingerprint, expiresAtMs: token.expiresAtMs };
     } catch (error) {

@@ -72,8 +72,8 @@ export interface TokenSnapshot {
 
 export interface RouteSnapshot {
   readonly name: string;
-  /** Name of its credential. */
-  readonly credential: string;
+  /** Name of its credential. Undefined for a route without token. */
+  readonly credential: string | undefined;
   readonly inFlight: number;
   /** Undefined until the first request. */
   readonly counts: RouteCounts | undefined;
@@ -86,6 +86,7 @@ export type RefreshResult =
   | { readonly kind: 'refreshed'; readonly fingerprint: string; readonly expiresAtMs: number }
   /** A fixed key cannot be requested. */
   | { readonly kind: 'fixed' }
+  | { readonly kind: 'no token' }
   | { readonly kind: 'no such route' }
   | {
       readonly kind: 'failed';

@@ -5,8 +5,11 @@ import { EgressError, networkCode, networkReason, ProxyError, type Reason } from
 import type { ConnectOptions } from '../http/client/connect-options.ts';
 import type { Log, LogFields } from '../logger.ts';
 import { type Exchange, grantedRefreshToken, type Provider } from '../providers/provider.ts';
+import type { DerivedValues } from '../providers/sign-rule.ts';
 import { fill } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
+import type { ByteString } from '../signing/template.ts';
+import { CompiledValues, type ComputedValues, type ValueScope } from '../signing/values.ts';
 import { type DiscoveredEndpoints, Discovery, type IssuerMetadata } from './discovery.ts';
 import type { ExchangeStats, Grant } from './exchange-stats.ts';
 import type { Token } from './token.ts';
@@ -68,6 +71,8 @@ export class ProviderTokenFetcher implements TokenFetcher {
   readonly #missingHeaders = new Set<string>();
   /** Whether `token_lifetime_ignored` was logged. It is logged once, not for every token. */
   #lifetimeLogged = false;
+  /** The values of token requests, compiled when they are first needed. */
+  readonly #compiledValues = new Map<Exchange, CompiledValues>();
   /** The refresh token that was refused, or that may be used up. It is not sent again. */
   #spentRefreshToken: Secret | undefined;
 
@@ -146,11 +151,18 @@ export class ProviderTokenFetcher implements TokenFetcher {
     const metadata = await this.#findEndpoint(grant, signal);
     const values = new Map([...credentials].map(([name, secret]) => [name, secret.reveal()]));
     if (refreshToken !== undefined) values.set('refresh_token', refreshToken.reveal());
+    // The token endpoint checks the times of signatures and client assertions by its own clock.
+    const nowMs = clock.now() + (stats.clockSkewMs ?? 0);
+    const computed = await this.#computeValues(grant, exchange, values.get('refresh_token'), nowMs);
+    for (const [name, value] of computed?.byName ?? []) values.set(name, fromBytes(value));
     const request = await tokenRequest(exchange.request, authServer, (name) => values.get(name), {
       endpoint: metadata?.tokenEndpoint,
-      // The token endpoint checks the times of a client assertion by its own clock.
-      nowMs: clock.now() + (stats.clockSkewMs ?? 0),
+      nowMs,
     });
+    const secretsInRequest = () => [
+      ...this.#secretsIn(request, refreshToken),
+      ...(computed?.secrets.map(fromBytes) ?? []),
+    ];
     const logFields = { provider: provider.name, token_host: new URL(request.url).host };
     let response: TokenResponse;
     try {
@@ -168,7 +180,7 @@ export class ProviderTokenFetcher implements TokenFetcher {
         provider.defaultLifetimeS,
         clock.now(),
         provider.deniedToken,
-        redirectOf(response, request.url, () => this.#secretsIn(request, values)),
+        redirectOf(response, request.url, secretsInRequest),
       );
       this.#logIgnoredLifetime(token);
       return metadata === undefined ? token : { ...token, endpoints: metadata.allEndpoints };
@@ -176,10 +188,53 @@ export class ProviderTokenFetcher implements TokenFetcher {
       const isSuccess = response.status >= 200 && response.status <= 299;
       // A successful response may hold a token under another name, so it is not quoted.
       const isQuoted = !isSuccess && response.bodyProblem === undefined;
-      const providerSaid = isQuoted ? redactedBody(response.body, this.#secretsIn(request, values)) : undefined;
+      const providerSaid = isQuoted ? redactedBody(response.body, secretsInRequest()) : undefined;
       this.#logFailure(grant, error, { ...logFields, status: response.status }, providerSaid);
       throw error;
     }
+  }
+
+  /**
+   * The `values` of the request, which are new for each request. Undefined if it has none.
+   * @throws ProxyError `token_unavailable` if one cannot be computed
+   */
+  async #computeValues(
+    grant: Grant,
+    exchange: Exchange,
+    refreshToken: string | undefined,
+    nowMs: number,
+  ): Promise<ComputedValues | undefined> {
+    if (exchange.request.values === undefined) return undefined;
+    try {
+      const compiled = this.#compiledValues.get(exchange) ?? this.#compileValues(exchange.request.values);
+      this.#compiledValues.set(exchange, compiled);
+      const bytes = refreshToken === undefined ? undefined : Buffer.from(refreshToken).toString('latin1');
+      return await compiled.compute(() => bytes, nowMs, new Map());
+    } catch (error) {
+      if (!(error instanceof ProxyError)) throw error;
+      const problem = error.message;
+      const failure = tokenUnavailable(problem, { kind: 'value_impossible', problem });
+      this.#logFailure(grant, failure, { provider: this.#context.provider.name });
+      throw failure;
+    }
+  }
+
+  /** @throws ProxyError `signature_impossible` */
+  #compileValues(values: DerivedValues): CompiledValues {
+    const { provider, credentials } = this.#context;
+    const fields = provider.credentials.map(({ name }) => [name, credentials.get(name)] as const);
+    const known = new Map([...fields, ...credentials]);
+    // The newest refresh token replaces the one in the configuration.
+    known.delete('refresh_token');
+    const scope: ValueScope = {
+      credentials: known,
+      publicCredentials: new Set(provider.credentials.flatMap(({ name, secret }) => (secret ? [] : name))),
+      names: ['refresh_token'],
+      hasRequest: false,
+    };
+    return new CompiledValues(values, scope, ({ text }) => {
+      throw new ProxyError('signature_impossible', text);
+    });
   }
 
   /** Undefined if the configuration names the token endpoint. */
@@ -219,11 +274,11 @@ export class ProviderTokenFetcher implements TokenFetcher {
   }
 
   /** The texts that must not be logged: secret credentials, the Authorization header, and the client assertion. */
-  #secretsIn({ headers, body }: TokenRequest, values: ReadonlyMap<string, string>): string[] {
-    const publicFields = new Set(
-      this.#context.provider.credentials.flatMap((field) => (field.secret ? [] : field.name)),
-    );
-    const secrets = [...values].flatMap(([name, value]) => (publicFields.has(name) ? [] : value));
+  #secretsIn({ headers, body }: TokenRequest, refreshToken: Secret | undefined): string[] {
+    const { provider, credentials } = this.#context;
+    const publicFields = new Set(provider.credentials.flatMap((field) => (field.secret ? [] : field.name)));
+    const secrets = [...credentials].flatMap(([name, value]) => (publicFields.has(name) ? [] : value.reveal()));
+    if (refreshToken !== undefined) secrets.push(refreshToken.reveal());
     const assertion = /(?:^|&)client_assertion=([^&]+)/.exec(Buffer.from(body ?? []).toString('latin1'))?.[1];
     const authorization = headers['authorization']?.split(' ').slice(1) ?? [];
     return [...secrets, ...authorization, ...(assertion === undefined ? [] : [assertion])];
@@ -275,4 +330,9 @@ export class ProviderTokenFetcher implements TokenFetcher {
 function configuredRefreshToken({ provider, token, credentials }: FetcherContext): Secret | undefined {
   const template = provider.refresh && grantedRefreshToken(token.request);
   return template === undefined ? undefined : new Secret(fill(template, (name) => credentials.get(name)?.reveal()));
+}
+
+/** The text of bytes in UTF-8. */
+function fromBytes(bytes: ByteString): string {
+  return Buffer.from(bytes, 'latin1').toString();
 }

@@ -266,6 +266,25 @@ export function fixedTokenSource(key: Secret, nowMs: number): TokenSource {
   };
 }
 
+/** The source of routes with `token: none`. Requests on them do not ask for a token. */
+export const NO_TOKEN_SOURCE: TokenSource = {
+  current: () => undefined,
+  token: () => Promise.reject(new Error('a route with `token: none` has no token')),
+  reject: () => Promise.resolve(undefined),
+  refusedAgain() {},
+  accepted() {},
+  renew: () => Promise.resolve(undefined),
+  status: () => ({
+    token: undefined,
+    isFetching: false,
+    retryAtMs: 0,
+    failure: undefined,
+    stats: new ExchangeStats(),
+    refusedCalls: [],
+  }),
+  close() {},
+};
+
 export interface CacheContext {
   /** For the log. */
   readonly provider: string;

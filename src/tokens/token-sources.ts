@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { connectionKey, type ConnectOptions } from '../http/client/connect-options.ts';
-import { isRequested, type Provider } from '../providers/provider.ts';
+import { hasToken, isRequested, type Provider } from '../providers/provider.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import type { DiscoveredEndpoints } from './discovery.ts';
 import { ProviderTokenFetcher, type TokenFetcher, type TokenRequester, type TokenTransport } from './exchange.ts';
 import { ExchangeStats } from './exchange-stats.ts';
 import type { Token, TokenSource } from './token.ts';
-import { type CacheContext, CachedTokenSource, fixedTokenSource } from './token-source.ts';
+import { type CacheContext, CachedTokenSource, fixedTokenSource, NO_TOKEN_SOURCE } from './token-source.ts';
 
 /** What a token depends on, and the time limit of its exchange. Routes with the same credential share one source. */
 export interface TokenCredential {
@@ -85,13 +85,14 @@ export class TokenSources {
   /** @param initial the token that another connection to the token endpoint got for this credential */
   #make(credential: TokenCredential, name: string, initial: Token | undefined): KnownSource {
     const { provider, credentials } = credential;
-    if (!isRequested(provider.token)) {
-      const template = 'fixed' in provider.token ? provider.token.fixed : '';
-      const key = fill(template, (name) => credentials.get(name)?.reveal());
+    const { token } = provider;
+    if (!hasToken(token)) return { source: NO_TOKEN_SOURCE, requester: undefined };
+    if (!isRequested(token)) {
+      const key = fill(token.fixed, (name) => credentials.get(name)?.reveal());
       return { source: fixedTokenSource(new Secret(key), this.#context.clock.now()), requester: undefined };
     }
     const stats = new ExchangeStats();
-    const requester = new ProviderTokenFetcher({ ...credential, ...this.#context, token: provider.token, stats });
+    const requester = new ProviderTokenFetcher({ ...credential, ...this.#context, token, stats });
     const shared = this.#context.share?.(requester, name, provider.name);
     const fetcher =
       shared === undefined
@@ -131,7 +132,7 @@ export class TokenSources {
 
 interface KnownSource {
   readonly source: TokenSource;
-  /** Undefined for a fixed key. */
+  /** Undefined for a fixed key, and without a token. */
   readonly requester: ProviderTokenFetcher | undefined;
 }
 

@@ -67,7 +67,7 @@ export interface TokenCall {
   refusedAtMs?: number;
 }
 
-/** The token of one credential. All routes with this credential share it. */
+/** The token of one credential. All routes with this credential share it. Routes with `token: none` have `NO_TOKEN_SOURCE`. */
 export interface TokenSource {
   /** The token, if it is valid now. Without a promise, since nearly every request takes this path. */
   current(): Token | undefined;
@@ -87,7 +87,7 @@ export interface TokenSource {
   accepted(token: Token, call: TokenCall): void;
   /**
    * Requests a new token now. Requests use the current one until then.
-   * @returns undefined for a fixed key
+   * @returns undefined for a fixed key, and without a token
    * @throws ProxyError `token_denied` or `token_unavailable`
    */
   renew(): Promise<Token | undefined>;

@@ -284,6 +284,15 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
       '`token_store`',
     ],
   ],
+  value_impossible: [
+    [
+      { kind: 'value_impossible', problem: '`signature`: the key is too short.' },
+      { ...TOKEN, credentials: ['`client_id`', '`private_key`'] },
+      'token_value_impossible',
+      'could not compute a value of the token request: `signature`: the key is too short.',
+      '`client_id` and `private_key`',
+    ],
+  ],
   limit: [
     [{ kind: 'limit', key: 'max_concurrency' }, UPSTREAM, 'overloaded', '`max_concurrency`', 'Raise `max_concurrency`'],
   ],

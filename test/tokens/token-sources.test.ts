@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { ConnectOptions } from '../../src/http/client/connect-options.ts';
 import { jpay } from '../../src/providers/jpay.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
-import { isRequested, type OAuth2, type Provider } from '../../src/providers/provider.ts';
+import { isRequested, NO_TOKEN, type OAuth2, type Provider } from '../../src/providers/provider.ts';
+import type { DerivedValues } from '../../src/providers/sign-rule.ts';
 import { fixedToken } from '../../src/providers/static.ts';
 import { Secret } from '../../src/secret.ts';
 import type { TokenTransport } from '../../src/tokens/exchange.ts';
@@ -43,7 +44,14 @@ function sources() {
   return { clock, log, requests, sources: new TokenSources({ clock, log, random: () => 0, transport }) };
 }
 
-const exchange = !isRequested(mpesa.token) ? undefined : mpesa.token;
+const exchange = isRequested(mpesa.token) ? mpesa.token : undefined;
+
+/** A route whose token request has these `values`. */
+function withValues(values: DerivedValues, more: Readonly<Record<string, string>> = {}): TokenCredential {
+  const token = { ...exchange!, request: { ...exchange!.request, values } };
+  const known = { consumer_key: KEY, consumer_secret: SECRET, ...more };
+  return use({ provider: { ...mpesa, token }, credentials: credentials(known) });
+}
 
 describe('routes with one credential', () => {
   it('share one token source', () => {
@@ -103,6 +111,15 @@ describe('routes with one credential', () => {
     expect(all.for(use(other))).not.toBe(all.for(use()));
   });
 
+  it.each<[string, (shop: string) => TokenCredential]>([
+    ['a function of `values`', (shop) => withValues({ s: { hmac_sha256: shop, key: '{consumer_secret}' } })],
+    ['a credential that `values` use only if it is there', (shop) => withValues({ s: { text: '{shop?}' } }, { shop })],
+  ])('are two if they differ in %s', (_, route) => {
+    const { sources: all } = sources();
+    expect(all.for(route('1'))).toBe(all.for(route('1')));
+    expect(all.for(route('1'))).not.toBe(all.for(route('2')));
+  });
+
   it('use the default lifetime of their provider', async () => {
     const provider: Provider = { ...mpesa, token: { ...exchange!, response: { accessToken: 'access_token' } } };
     const { sources: all, clock } = sources();
@@ -110,6 +127,17 @@ describe('routes with one credential', () => {
     const short = await all.for(use({ provider: { ...provider, defaultLifetimeS: 60 } })).token();
     expect(long.expiresAtMs - clock.now()).toBe(3_000_000);
     expect(short.expiresAtMs - clock.now()).toBe(60_000);
+  });
+});
+
+describe('a route without token', () => {
+  it('requests none, and has none to show', async () => {
+    const { sources: all, requests } = sources();
+    const source = all.for(use({ provider: { ...mpesa, token: NO_TOKEN } }));
+    await expect(source.token()).rejects.toThrow('token: none');
+    expect([source.current(), await source.renew(), source.status().token]).toEqual([undefined, undefined, undefined]);
+    expect(requests).toEqual([]);
+    all.retain(new Map());
   });
 });
 

@@ -73,7 +73,7 @@ export function routeArticle(view: RouteView, { atMs, processes }: Overview): Ch
   );
 }
 
-function identity({ config, credential }: RouteView): Child {
+function identity({ config, tokenState }: RouteView): Child {
   const { name, provider, environment, upstream } = config;
   const isReal = environment === 'production';
   return h(
@@ -83,7 +83,7 @@ function identity({ config, credential }: RouteView): Child {
     h('p', {}, provider.title),
     h('p', {}, h('span', { class: `environment ${environment}` }, isReal ? 'PRODUCTION' : 'sandbox')),
     h('p', { class: 'upstream' }, upstream),
-    credential?.fixed === true ? null : refreshForm(name),
+    tokenState === 'fixed' || tokenState === 'unused' ? null : refreshForm(name),
   );
 }
 
@@ -98,6 +98,9 @@ const LIFETIMES: Readonly<Record<LifetimeSource, string>> = {
 
 function token(view: RouteView, nowMs: number): Child {
   const { credential, snapshot } = view;
+  if (view.tokenState === 'unused') {
+    return h('div', { class: 'token' }, h('p', { class: 'label' }, 'Token'), h('p', { class: 'big' }, 'not used'));
+  }
   const held = credential?.token;
   const renewed =
     held && view.tokenState === 'valid' ? countdown(held.refreshAtMs, nowMs, 'with the next request') : undefined;
@@ -113,7 +116,7 @@ function token(view: RouteView, nowMs: number): Child {
       ['Lifetime from', held && LIFETIMES[held.lifetimeSource]],
       ['Exchanges', exchangesText(view)],
       ['Refused by the provider', snapshot?.counts && formatCount(snapshot.counts.refusals)],
-      ['Shared with', snapshot && snapshot.credential !== view.config.name ? snapshot.credential : undefined],
+      ['Shared with', snapshot?.credential === view.config.name ? undefined : snapshot?.credential],
     ]),
     view.traffic.buckets.length === 0 ? null : exchangesOverTime(view),
   );
@@ -134,6 +137,8 @@ function tokenText({ tokenState, credential }: RouteView, nowMs: number): Child 
         : 'none; the next request fetches one';
     case 'fixed':
       return 'fixed key';
+    case 'unused':
+      return 'not used';
   }
 }
 
