@@ -1,6 +1,14 @@
-import { credentialDefault, type Exchange, isRequested, type OAuth2, type Provider } from '../providers/provider.ts';
+import {
+  credentialDefault,
+  type CredentialField,
+  type Exchange,
+  isRequested,
+  type OAuth2,
+  type Provider,
+} from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
+import { EMULATED_PRIVATE_KEY, EMULATED_PUBLIC_KEY } from './emulated-keys.ts';
 
 /**
  * The provider with absolute token URLs moved to the emulator at `authUrl`, which serves them under the same path.
@@ -29,17 +37,26 @@ function withoutIssuerAndKeys({ clientAuth, resources }: OAuth2): OAuth2 {
 }
 
 /**
- * The credentials that an emulator of this provider accepts, by field name. A field with a sandbox default or an example
- * has that value. Others are built from names (`emulated-mpesa-consumer-key`), so they survive a restart.
+ * The credentials that an emulator of this provider accepts, by field name. A key is the emulated one, and a flag is on.
+ * A field with a sandbox default or an example has that value. Others are built from names
+ * (`emulated-mpesa-consumer-key`), so they survive a restart.
  */
 export function emulatedCredentials(provider: Provider): ReadonlyMap<string, Secret> {
   return new Map(
     provider.credentials.map((field) => {
       const generated = `emulated-${provider.name}-${field.name}`.replaceAll('_', '-');
-      return [field.name, new Secret(credentialDefault(field, 'sandbox') ?? field.example ?? generated)];
+      const known = EMULATED_BY_KIND[field.kind ?? 'text'] ?? credentialDefault(field, 'sandbox') ?? field.example;
+      return [field.name, new Secret(known ?? generated)];
     }),
   );
 }
+
+const EMULATED_BY_KIND: Readonly<Record<NonNullable<CredentialField['kind']>, string | undefined>> = {
+  text: undefined,
+  flag: 'true',
+  private_key: EMULATED_PRIVATE_KEY,
+  public_key: EMULATED_PUBLIC_KEY,
+};
 
 /** The token of a provider whose token is one of its credentials; undefined for a provider with a token endpoint. */
 export function fixedTokenOf(provider: Provider): string | undefined {
