@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { type Clock, isWithin, MAX_TIMER_MS } from '../clock.ts';
 import { ProxyError } from '../errors.ts';
 import type { Log } from '../logger.ts';
-import type { Secret } from '../secret.ts';
+import { Secret } from '../secret.ts';
 import type { TokenFetcher } from './exchange.ts';
 import { ExchangeStats, type RefusedCall, type TokenFailure } from './exchange-stats.ts';
 import { isNewer, isSame, makeToken, type Token, type TokenCall, type TokenSource, type TokenStatus } from './token.ts';
@@ -243,17 +243,12 @@ function keyOf({ client = '', method, path }: TokenCall): string {
   return `${client}\n${method} ${path}`;
 }
 
+const IDLE_STATUS = { isFetching: false, retryAtMs: 0, failure: undefined, refusedCalls: [] } as const;
+
 /** The source of a fixed key, which never expires and cannot be replaced. */
 export function fixedTokenSource(key: Secret, nowMs: number): TokenSource {
   const token: Token = makeToken(key.reveal(), undefined, { lifetimeMs: Infinity, source: 'fixed' }, nowMs);
-  const status: TokenStatus = {
-    token,
-    isFetching: false,
-    retryAtMs: 0,
-    failure: undefined,
-    stats: new ExchangeStats(),
-    refusedCalls: [],
-  };
+  const status: TokenStatus = { token, ...IDLE_STATUS, stats: new ExchangeStats() };
   return {
     current: () => token,
     token: () => Promise.resolve(token),
@@ -266,23 +261,15 @@ export function fixedTokenSource(key: Secret, nowMs: number): TokenSource {
   };
 }
 
-/** The source of routes with `token: none`. Requests on them do not ask for a token. */
+const NO_TOKEN_STATUS: TokenStatus = { token: undefined, ...IDLE_STATUS, stats: new ExchangeStats() };
+
+/**
+ * The source of routes with `token: none`. Its token is empty and is not sent, so that such requests are handled as others
+ * are. It has no status.
+ */
 export const NO_TOKEN_SOURCE: TokenSource = {
-  current: () => undefined,
-  token: () => Promise.reject(new Error('a route with `token: none` has no token')),
-  reject: () => Promise.resolve(undefined),
-  refusedAgain() {},
-  accepted() {},
-  renew: () => Promise.resolve(undefined),
-  status: () => ({
-    token: undefined,
-    isFetching: false,
-    retryAtMs: 0,
-    failure: undefined,
-    stats: new ExchangeStats(),
-    refusedCalls: [],
-  }),
-  close() {},
+  ...fixedTokenSource(new Secret(''), 0),
+  status: () => NO_TOKEN_STATUS,
 };
 
 export interface CacheContext {

@@ -67,7 +67,7 @@ export interface TokenCall {
   refusedAtMs?: number;
 }
 
-/** The token of one credential. All routes with this credential share it. Routes with `token: none` have `NO_TOKEN_SOURCE`. */
+/** The token of one credential. All routes with this credential share it. Routes with `token: none` have an empty one. */
 export interface TokenSource {
   /** The token, if it is valid now. Without a promise, since nearly every request takes this path. */
   current(): Token | undefined;
