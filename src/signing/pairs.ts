@@ -1,33 +1,108 @@
+import { ProxyError } from '../errors.ts';
 import type { ByteString } from './template.ts';
+
+interface Pair {
+  /** As written. */
+  readonly written: ByteString;
+  /** Decoded. */
+  readonly name: ByteString;
+}
 
 /**
  * Pairs of `name=value`, separated by `&`: a query without its question mark, or a form-encoded body
- * (https://url.spec.whatwg.org/#application/x-www-form-urlencoded). Names are compared after decoding.
+ * (https://url.spec.whatwg.org/#application/x-www-form-urlencoded). Names in arguments are ordinary strings. They are
+ * compared after decoding.
  */
 export class Pairs {
-  constructor(_text: ByteString) {
-    throw new Error('not written yet');
+  readonly #text: ByteString;
+  readonly #pairs: readonly Pair[];
+
+  constructor(text: ByteString) {
+    this.#text = text;
+    this.#pairs = text.split('&').map((written) => ({ written, name: decoded(written.split('=', 1)[0] ?? '') }));
   }
 
-  /** In order, decoded. */
-  get fields(): readonly { readonly name: string; readonly text: ByteString }[] {
-    throw new Error('not written yet');
+  /**
+   * In order, decoded.
+   * @throws ProxyError `signature_impossible` for a name that occurs twice
+   */
+  get fields(): readonly { readonly name: ByteString; readonly text: ByteString }[] {
+    const names = new Set<string>();
+    return this.#pairs
+      .filter(({ written }) => written !== '')
+      .map(({ written, name }) => {
+        const shown = /^[A-Za-z_][\w.-]{0,63}$/.test(name) ? `The field \`${name}\`` : 'A field';
+        if (names.has(name)) throw impossible(`${shown} occurs twice.`);
+        names.add(name);
+        return { name, text: valueIn(written, shown) };
+      });
   }
 
   /**
    * The decoded value. Undefined if there is none.
    * @throws ProxyError `signature_impossible` for a name that occurs twice
    */
-  valueOf(_name: string): ByteString | undefined {
-    throw new Error('not written yet');
+  valueOf(name: string): ByteString | undefined {
+    const wanted = toBytes(name);
+    const [found, second] = this.#pairs.filter((pair) => pair.written !== '' && pair.name === wanted);
+    if (second !== undefined) throw impossible(`The field \`${name}\` occurs twice.`);
+    return found === undefined ? undefined : valueIn(found.written, `The field \`${name}\``);
   }
 
-  hasAll(_names: readonly string[]): boolean {
-    throw new Error('not written yet');
+  hasAll(names: readonly string[]): boolean {
+    const own = new Set(this.#pairs.filter(({ written }) => written !== '').map((pair) => pair.name));
+    return names.every((name) => own.has(toBytes(name)));
   }
 
-  /** The text with these fields: one that exists is replaced where it stands, the others are appended. */
-  withFields(_fields: ReadonlyMap<string, ByteString>): ByteString {
-    throw new Error('not written yet');
+  /**
+   * The text with these fields: one that exists is replaced where it stands, the others are appended. No other byte
+   * changes.
+   * @throws ProxyError `signature_impossible` for a name that occurs twice
+   */
+  withFields(fields: ReadonlyMap<string, ByteString>): ByteString {
+    const left = new Map([...fields].map(([name, value]) => [toBytes(name), value]));
+    const found = new Set<string>();
+    const kept = this.#pairs.map(({ written, name }) => {
+      if (written !== '' && found.has(name)) throw impossible(`The field \`${name}\` occurs twice.`);
+      const value = written === '' ? undefined : left.get(name);
+      if (value === undefined) return written;
+      left.delete(name);
+      found.add(name);
+      return `${written.split('=', 1)[0] ?? ''}=${encoded(value)}`;
+    });
+    const added = [...left].map(([name, value]) => `${encoded(name)}=${encoded(value)}`);
+    const text = kept.join('&');
+    if (added.length === 0) return text;
+    return `${text}${text === '' || this.#text.endsWith('&') ? '' : '&'}${added.join('&')}`;
   }
+}
+
+function valueIn(written: ByteString, shown: string): ByteString {
+  const equals = written.indexOf('=');
+  const value = equals < 0 ? '' : decoded(written.slice(equals + 1));
+  // Servers that are written in C may read only what is before it.
+  if (value.includes('\0')) throw impossible(`${shown} contains a NUL character.`);
+  return value;
+}
+
+function decoded(written: ByteString): ByteString {
+  return written
+    .replaceAll('+', ' ')
+    .replaceAll(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}
+
+/** RFC 3986 2.1, everything but its unreserved characters. */
+function encoded(value: ByteString): ByteString {
+  return value.replaceAll(
+    /[^A-Za-z0-9\-._~]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`,
+  );
+}
+
+function toBytes(text: string): ByteString {
+  return Buffer.from(text).toString('latin1');
+}
+
+function impossible(detail: string): ProxyError {
+  return new ProxyError('signature_impossible', detail);
 }
