@@ -186,29 +186,88 @@ export class Redaction implements SecretSearch {
   }
 }
 
-/** Finds the secrets of a route and those that were computed for one request. */
+/** A longer secret is cut: neither the headers nor the kept body of a response can hold more of it. */
+const MAX_COMPUTED_LENGTH = 16 * 1024;
+
+/**
+ * Finds the secrets of a route and those that were computed for one request.
+ *
+ * The search for computed secrets is used for one response and, rarely, in the inspector, and a `Redaction` takes longer
+ * to create than an HMAC. So a filter comes first that knows a few characters of each secret in each encoding. Only if
+ * it passes a text, the whole secrets are searched for.
+ */
 export class RequestRedaction implements SecretSearch {
   readonly #known: SecretSearch;
-  readonly #computed: Redaction;
+  /** Byte strings. */
+  readonly #computed: readonly string[];
+  #filter: Filter | undefined;
+  #redaction: Redaction | undefined;
 
   /** @param computed byte strings */
   constructor(known: SecretSearch, computed: readonly string[]) {
     this.#known = known;
-    this.#computed = new Redaction(computed);
+    this.#computed = computed.filter(({ length }) => length >= MIN_LENGTH).map(shortened);
   }
 
   isIn(text: string): boolean {
-    return this.#known.isIn(text) || this.#computed.isIn(text);
+    return this.#known.isIn(text) || (this.#mayBeIn(text) && this.#search().isIn(text));
   }
 
   redact(text: string): string {
     // A computed text may contain a known secret. Once that is replaced, the rest would no longer be found.
-    return this.#known.redact(this.#computed.redact(text));
+    return this.#known.redact(this.#mayBeIn(text) ? this.#search().redact(text) : text);
   }
 
   cleanHeaders(list: string[]): string[] {
-    return this.#computed.cleanHeaders(this.#known.cleanHeaders(list));
+    const kept = this.#known.cleanHeaders(list);
+    return [namesIn, valuesIn].some((of) => this.#mayBeIn(of(kept).join('')))
+      ? this.#search().cleanHeaders(kept)
+      : kept;
   }
+
+  #mayBeIn(text: string): boolean {
+    if (this.#redaction !== undefined) return true;
+    if (this.#computed.length === 0) return false;
+    const filter = (this.#filter ??= this.#makeFilter());
+    // There is no filter for a secret without a sample.
+    if (filter === undefined || filter.passes(text)) return true;
+    return filter.hasEscape(text) && [...withoutEscapes(text)].some((plain) => filter.passes(plain));
+  }
+
+  #makeFilter(): Filter | undefined {
+    const samples = this.#computed.map(samplesOf);
+    return samples.some(({ length }) => length === 0) ? undefined : new Filter(samples.flat());
+  }
+
+  #search(): Redaction {
+    return (this.#redaction ??= new Redaction(this.#computed.map(textOfBytes)));
+  }
+}
+
+/** The copy does not keep the rest of a long text in memory. */
+function shortened(secret: string): string {
+  if (secret.length <= MAX_COMPUTED_LENGTH) return secret;
+  return Buffer.from(secret.slice(0, MAX_COMPUTED_LENGTH), 'latin1').toString('latin1');
+}
+
+/** Bytes of UTF-8 as text. Other bytes stay one character each. */
+function textOfBytes(bytes: string): string {
+  if (!/[\x80-\xff]/.test(bytes)) return bytes;
+  const text = Buffer.from(bytes, 'latin1').toString();
+  return text.includes('\ufffd') ? bytes : text;
+}
+
+/**
+ * Four characters of the secret in each encoding. They are from the middle, where a text is least like others, and have
+ * nothing that is written in more than one way.
+ */
+function samplesOf(secret: string): string[] {
+  const middle = secret.slice((secret.length - 5) >> 1);
+  const sample = (/[\w+=:;,.|~/-]{5}/.exec(middle) ?? /[\w+=:;,.|~/-]{5}/.exec(secret))?.[0];
+  if (sample === undefined) return [];
+  const base64 = [0, 1, 2].map((at) => btoa(sample.slice(at, at + 3)));
+  const base64url = base64.map((text) => text.replaceAll('+', '-').replaceAll('/', '_'));
+  return [sample.slice(0, 4), Buffer.from(sample.slice(0, 2)).toString('hex'), ...base64, ...base64url];
 }
 
 function namesIn(list: readonly string[]): string[] {
@@ -259,6 +318,7 @@ function wholeRun(text: string, { start, end, isBase64 }: Range): Range {
  * the search decodes it in the text, so its decoded form is searched for too.
  */
 function literalsOf(secret: string): string[] {
+  if (/^[\w+/=.:-]*$/.test(secret)) return [secret];
   const bytes = Buffer.from(secret).toString('latin1');
   const written = [secret, bytes, secret.replaceAll(' ', '+'), bytes.replaceAll(' ', '+')];
   return written.flatMap((text) => [text, ...withoutEscapes(text)]);

@@ -1,15 +1,26 @@
 import { describe, expect, it } from 'vitest';
-import { Redaction } from '../src/redaction.ts';
+import { Redaction, RequestRedaction, type SecretSearch } from '../src/redaction.ts';
 import { SPELLINGS } from './support/spellings.ts';
 
 const TOKEN = 'real-token+0/123=';
 const SECRETS = [TOKEN, 'q+r "ü&/\\9 x', 'k-1234567'];
-const redaction = new Redaction(SECRETS);
 
 /** As header values come: a character for each byte. */
 function asBytes(text: string): string {
   return Buffer.from(text).toString('latin1');
 }
+
+const redaction = new Redaction(SECRETS);
+
+/** As in a request: the token is known, and the others were computed. */
+function requestRedaction(): RequestRedaction {
+  return new RequestRedaction(new Redaction([TOKEN]), SECRETS.slice(1).map(asBytes));
+}
+
+const SEARCHES: readonly (readonly [name: string, search: () => SecretSearch])[] = [
+  ['Redaction', () => redaction],
+  ['RequestRedaction', requestRedaction],
+];
 
 const ORDINARY = [
   ...['date', 'Mon, 23 Nov 2026 10:00:00 GMT'],
@@ -19,34 +30,38 @@ const ORDINARY = [
   ...['etag', 'W/"138-LZkPpm1x2v6YbqF0i3V8c9d0e1f"'],
 ];
 
-describe.each(SECRETS)('the secret %j', (secret) => {
-  it.each(SPELLINGS)('is found and removed %s', (_, spell) => {
-    for (const text of [spell(secret), asBytes(spell(secret))]) {
-      expect(redaction.isIn(text)).toBe(true);
-      expect(redaction.redact(text).replace(/^[\\"{text:]+|[\\"}]+$/g, '')).toBe('[redacted]');
-      expect(redaction.redact(`before ${text} after`)).toMatch(/^before .*\[redacted\].* after$/);
-    }
-  });
+describe.each(SEARCHES.flatMap((search) => SECRETS.map((secret) => [...search, secret] as const)))(
+  'by %s, the secret %3$j',
+  (_, search, secret) => {
+    it.each(SPELLINGS)('is found and removed %s', (_, spell) => {
+      for (const text of [spell(secret), asBytes(spell(secret))]) {
+        const redaction = search();
+        expect(redaction.isIn(text)).toBe(true);
+        expect(redaction.redact(text).replace(/^[\\"{text:]+|[\\"}]+$/g, '')).toBe('[redacted]');
+        expect(redaction.redact(`before ${text} after`)).toMatch(/^before .*\[redacted\].* after$/);
+      }
+    });
 
-  it.each(SPELLINGS)('removes only the header that contains it: %s', (_, spell) => {
-    const value = asBytes(spell(secret));
-    expect(redaction.cleanHeaders([...ORDINARY, 'x-echo', `a ${value} b`, 'x-after', 'nosniff'])).toEqual([
-      ...ORDINARY,
-      ...['x-after', 'nosniff'],
-    ]);
-  });
+    it.each(SPELLINGS)('removes only the header that contains it: %s', (_, spell) => {
+      const value = asBytes(spell(secret));
+      expect(search().cleanHeaders([...ORDINARY, 'x-echo', `a ${value} b`, 'x-after', 'nosniff'])).toEqual([
+        ...ORDINARY,
+        ...['x-after', 'nosniff'],
+      ]);
+    });
 
-  it.each(SPELLINGS)('removes the headers that it is split over: %s', (_, spell) => {
-    const value = asBytes(spell(secret));
-    for (let at = 1; at < value.length; at++) {
-      const split = ['x-split', value.slice(0, at), 'x-split', value.slice(at)];
-      const kept = redaction.cleanHeaders([...ORDINARY, ...split, 'x-after', 'nosniff']);
-      // Of base64 some characters at the ends say nothing of the secret.
-      expect(kept.filter((text) => text === 'x-split').length).toBeLessThan(2);
-      expect(kept.filter((_, i) => kept[i - (i % 2)] !== 'x-split')).toEqual([...ORDINARY, 'x-after', 'nosniff']);
-    }
-  });
-});
+    it.each(SPELLINGS)('removes the headers that it is split over: %s', (_, spell) => {
+      const value = asBytes(spell(secret));
+      for (let at = 1; at < value.length; at++) {
+        const split = ['x-split', value.slice(0, at), 'x-split', value.slice(at)];
+        const kept = search().cleanHeaders([...ORDINARY, ...split, 'x-after', 'nosniff']);
+        // Of base64 some characters at the ends say nothing of the secret.
+        expect(kept.filter((text) => text === 'x-split').length).toBeLessThan(2);
+        expect(kept.filter((_, i) => kept[i - (i % 2)] !== 'x-split')).toEqual([...ORDINARY, 'x-after', 'nosniff']);
+      }
+    });
+  },
+);
 
 describe('Redaction', () => {
   it('returns the same list of headers without a secret', () => {
@@ -98,5 +113,41 @@ describe('Redaction', () => {
     };
     cpuMs(16 * 1024);
     expect(cpuMs(256 * 1024)).toBeLessThan(16 * 4 * cpuMs(16 * 1024));
+  });
+});
+
+describe('RequestRedaction', () => {
+  it('returns the same list of headers without a secret', () => {
+    const list = [...ORDINARY];
+    expect(requestRedaction().cleanHeaders(list)).toBe(list);
+    expect(new RequestRedaction(redaction, []).cleanHeaders(list)).toBe(list);
+  });
+
+  it.each([
+    ['of special characters only', '%&\\ %&\\ '],
+    ['of other bytes than UTF-8', 'k-\xff\xfe-12345'],
+    ['in a longer text', `start ${'12345678'.repeat(20)} end`],
+  ])('finds a secret %s', (_, secret) => {
+    const found = new RequestRedaction(new Redaction([]), ['another-secret', secret]);
+    expect(found.isIn(`a ${secret} b`)).toBe(true);
+    expect(found.redact(`a ${secret} b`)).toBe('a [redacted] b');
+    expect(found.isIn(secret.slice(1))).toBe(false);
+  });
+
+  it('removes a computed text whole if it contains a known secret', () => {
+    const text = `174379${TOKEN}20261201120000`;
+    expect(new RequestRedaction(redaction, [text]).redact(`a ${text} b ${TOKEN} c`)).toBe(
+      'a [redacted] b [redacted] c',
+    );
+  });
+
+  it('finds the beginning of a secret that is longer than all that is shown', () => {
+    const secret = Array.from({ length: 4000 }, (_, i) => `${i}-key`).join('');
+    const found = new RequestRedaction(new Redaction([]), [secret]);
+    expect(found.redact(secret.slice(0, 16 * 1024))).toBe('[redacted]');
+  });
+
+  it('ignores computed values of less than 8 characters', () => {
+    expect(new RequestRedaction(new Redaction([]), ['1234567', '']).isIn('1234567')).toBe(false);
   });
 });
