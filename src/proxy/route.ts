@@ -3,7 +3,7 @@ import type { RouteConfig } from '../config/config.ts';
 import type { ConnectionPool } from '../http/client/pool.ts';
 import { compactHeaderName, type HeaderList, normalizeHeaderName, OVERRIDE_HEADERS } from '../http/header-list.ts';
 import type { Via } from '../http/via.ts';
-import { DEFAULT_TOKEN_HEADER, isRequested, NO_TOKEN } from '../providers/provider.ts';
+import { DEFAULT_TOKEN_HEADER, hasToken, isRequested } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
 import { Redaction } from '../redaction.ts';
 import type { RouteStats } from '../telemetry/route-stats.ts';
@@ -89,7 +89,7 @@ export class Route {
     this.prefix = config.prefix;
     this.tokens = tokens;
     const { token, tokenHeader, tokenQuery, deadToken } = config.provider;
-    this.hasToken = token !== NO_TOKEN;
+    this.hasToken = hasToken(token);
     this.hasFixedToken = 'fixed' in token;
     this.pool = pool;
     this.stats = stats;

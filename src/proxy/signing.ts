@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { RouteConfig } from '../config/config.ts';
 import type { ClientRequest } from '../http/client/http-exchange.ts';
 import { originOf } from '../http/client/origin.ts';
-import { DEFAULT_TOKEN_HEADER, isRequested, NO_TOKEN, type TokenHeader } from '../providers/provider.ts';
+import { DEFAULT_TOKEN_HEADER, hasToken, isRequested, type TokenHeader } from '../providers/provider.ts';
 import { type CallSigner, Signer, type SignScope } from '../signing/signer.ts';
 import type { ByteString } from '../signing/template.ts';
 import { HeaderValue } from '../signing/values.ts';
@@ -46,7 +46,7 @@ export class RouteSigning {
     const { value } = tokenHeader;
     this.#headerValue = value && new HeaderValue(value, { ...scope, hasRequest: false }, () => undefined);
     this.#tokenHeader = tokenHeader;
-    this.#hasToken = provider.token !== NO_TOKEN;
+    this.#hasToken = hasToken(provider.token);
     this.#basePath = basePath;
     this.#host = hostHeader ?? originOf(upstream).hostHeader;
     this.#tokens = tokens;
@@ -116,13 +116,13 @@ export class RouteSigning {
 function signScope({ provider, credentials }: RouteConfig): SignScope {
   const { token, tokenHeader = DEFAULT_TOKEN_HEADER } = provider;
   const issued = isRequested(token) ? Object.keys(token.response.headers ?? {}) : [];
-  const hasToken = token !== NO_TOKEN;
+  const isWithToken = hasToken(token);
   return {
     credentials,
     publicCredentials: new Set(provider.credentials.flatMap(({ name, secret }) => (secret ? [] : [name]))),
-    names: hasToken ? ['access_token'] : [],
+    names: isWithToken ? ['access_token'] : [],
     hasRequest: true,
     tokenHeaders: new Set([tokenHeader.name, ...issued].map((name) => name.toLowerCase())),
-    maySetAuthorization: !hasToken,
+    maySetAuthorization: !isWithToken,
   };
 }
