@@ -1,4 +1,3 @@
-import { type Algorithm, ALGORITHMS, readSigningKey, type SigningKey } from '../client-assertion.ts';
 import type { TlsIdentity } from '../http/client/connect-options.ts';
 import { isLoopbackName } from '../http/ip-address.ts';
 import type {
@@ -9,8 +8,9 @@ import type {
   OAuth2,
   Provider,
 } from '../providers/provider.ts';
-import { isRequested, usesCertificate } from '../providers/provider.ts';
+import { ASSERTION_ALGORITHMS, type AssertionAlgorithm, isRequested, usesCertificate } from '../providers/provider.ts';
 import { Secret } from '../secret.ts';
+import { readSigningKey, type SigningKey } from '../signing/client-assertion.ts';
 import { checkPair, checkUsable, EXPIRED_CLIENT, readCertificates, readUnencryptedKey } from './certificates.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { Templates } from './interpolate.ts';
@@ -182,7 +182,7 @@ interface KeyContext {
 interface AssertionKey {
   /** PEM or JWK. */
   readonly key: string;
-  readonly algorithm: Algorithm;
+  readonly algorithm: AssertionAlgorithm;
   /** `kid` of the JWK. */
   readonly keyId: string | undefined;
 }
@@ -205,15 +205,20 @@ function readAssertionKey(at: Path, written: OAuth2Input, { report, emulated }: 
   return { key, algorithm: algorithmFor(at, algorithm, signing, report), keyId: signing.keyId };
 }
 
-function algorithmFor(at: Path, written: Algorithm | undefined, signing: SigningKey, report: Diagnostics): Algorithm {
+function algorithmFor(
+  at: Path,
+  written: AssertionAlgorithm | undefined,
+  signing: SigningKey,
+  report: Diagnostics,
+): AssertionAlgorithm {
   const own = signing.algorithm;
   const [usual = 'RS256'] = signing.algorithms;
-  const wanted = written ?? (own === undefined ? usual : ALGORITHMS.find((each) => each === own));
+  const wanted = written ?? (own === undefined ? usual : ASSERTION_ALGORITHMS.find((each) => each === own));
   const list = (names: readonly string[]) => names.map((name) => `\`${name}\``).join(' or ');
   if (written !== undefined && own !== undefined && own !== written) {
     report.problem([...at, 'algorithm'], 'differs from the `alg` of the JWK; remove it');
   } else if (wanted === undefined) {
-    report.problem([...at, 'key'], `its \`alg\` is not supported; it must be ${list(ALGORITHMS)}`);
+    report.problem([...at, 'key'], `its \`alg\` is not supported; it must be ${list(ASSERTION_ALGORITHMS)}`);
   } else if (!signing.algorithms.includes(wanted)) {
     const place = written === undefined ? 'key' : 'algorithm';
     const text = written === undefined ? 'its `alg` does not fit the key' : 'does not fit the key';

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { ALGORITHMS } from '../client-assertion.ts';
-import { CLIENT_AUTHS, RESPONSE_FORMATS } from '../providers/provider.ts';
+import { ASSERTION_ALGORITHMS, CLIENT_AUTHS, RESPONSE_FORMATS } from '../providers/provider.ts';
 import { duration, field, flag, text, texts } from './schema-fields.ts';
 
 const request = field(
@@ -138,7 +137,7 @@ export const oauth2 = z.strictObject({
     omitted: 'none; `private_key_jwt` requires it',
   }),
   key_id: field(text, { doc: '`kid` of the assertion of `private_key_jwt`.', omitted: "the JWK's, or none" }),
-  algorithm: field(z.enum(ALGORITHMS), {
+  algorithm: field(z.enum(ASSERTION_ALGORITHMS), {
     doc: 'Signature algorithm of the assertion of `private_key_jwt`.',
     omitted: "the JWK's `alg`, or one that fits the key, `RS256` for RSA",
   }),

@@ -1,4 +1,3 @@
-import type { Algorithm } from '../client-assertion.ts';
 import type { JsonObject, JsonScalar } from '../json.ts';
 import type { DerivedValue, DerivedValues, ProviderSignRule } from './sign-rule.ts';
 
@@ -37,6 +36,10 @@ export function credentialDefault(field: CredentialField, environment: Environme
 /** Encoding of the body of a token request. */
 export type Encoding = 'json' | 'form' | 'multipart';
 
+/** Signature algorithms of client assertions (RFC 7518 3.1, RFC 8037 3.1). */
+export const ASSERTION_ALGORITHMS = ['ES256', 'RS256', 'PS256', 'EdDSA'] as const;
+export type AssertionAlgorithm = (typeof ASSERTION_ALGORITHMS)[number];
+
 /** Methods of client authentication (RFC 6749 section 2.3, RFC 7523 section 2.2, RFC 8705 section 2). */
 export const CLIENT_AUTHS = [
   'client_secret_basic',
@@ -65,7 +68,7 @@ export interface OAuth2 {
     readonly clientId: string;
     /** PEM or JWK. */
     readonly key: string;
-    readonly algorithm: Algorithm;
+    readonly algorithm: AssertionAlgorithm;
     readonly keyId?: string;
     /** `aud` of the assertion. Default: the issuer or, without one, the token endpoint. */
     readonly audience?: string;

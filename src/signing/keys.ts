@@ -52,7 +52,7 @@ export type KeyFunction = (typeof SIGNATURES)[number] | 'rsa_encrypt';
 export function readKeyFor(name: KeyFunction, text: string): ReadKey {
   const found = read(text, name === 'rsa_encrypt' ? 'public' : 'private');
   if ('problem' in found || fits(name, found.key)) return found;
-  return { problem: `is ${describe(found.key)}; \`${name}\` needs ${NEEDED[name]}` };
+  return { problem: `is ${describeKey(found.key)}; \`${name}\` needs ${NEEDED[name]}` };
 }
 
 const NEEDED: Readonly<Record<KeyFunction, string>> = {
@@ -85,7 +85,7 @@ function fits(name: KeyFunction, { asymmetricKeyType: type, asymmetricKeyDetails
 }
 
 /** `an EC key on secp384r1`. */
-export function describe({ asymmetricKeyType: type, asymmetricKeyDetails: details = {} }: KeyObject): string {
+export function describeKey({ asymmetricKeyType: type, asymmetricKeyDetails: details = {} }: KeyObject): string {
   switch (type) {
     case 'rsa':
       return 'an RSA key';

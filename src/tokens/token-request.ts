@@ -1,8 +1,8 @@
-import { clientAssertion } from '../client-assertion.ts';
 import type { ConnectOptions } from '../http/client/connect-options.ts';
 import { type JsonValue, mapStrings } from '../json.ts';
 import type { Encoding, ExchangeRequest, OAuth2 } from '../providers/provider.ts';
 import { fill } from '../providers/template.ts';
+import { clientAssertion } from '../signing/client-assertion.ts';
 
 /** The value of `client_assertion_type` (RFC 7523 2.2). */
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';

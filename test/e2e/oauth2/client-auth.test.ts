@@ -1,7 +1,7 @@
 import tls from 'node:tls';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ALGORITHMS } from '../../../src/client-assertion.ts';
+import { ASSERTION_ALGORITHMS } from '../../../src/providers/provider.ts';
 import { issue } from '../../config/certificate.ts';
 import { expectNoSecret, refusalOf } from '../../support/token-fakes.ts';
 import { jwkOf, pairFor, pemOf } from './keys.ts';
@@ -59,7 +59,7 @@ describe('private_key_jwt', () => {
     jwks: { keys: [publicKey] },
   });
 
-  it.each(ALGORITHMS.flatMap((algorithm) => [[algorithm, 'PEM'] as const, [algorithm, 'JWK'] as const]))(
+  it.each(ASSERTION_ALGORITHMS.flatMap((algorithm) => [[algorithm, 'PEM'] as const, [algorithm, 'JWK'] as const]))(
     'with %s and a key as %s gets tokens, each with a new jti',
     async (algorithm, format) => {
       const pair = pairFor(algorithm);

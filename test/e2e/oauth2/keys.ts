@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import type { Algorithm } from '../../../src/client-assertion.ts';
+import type { AssertionAlgorithm } from '../../../src/providers/provider.ts';
 
 export interface KeyPair {
   readonly publicKey: KeyObject;
@@ -7,7 +7,7 @@ export interface KeyPair {
 }
 
 /** A pair of keys of the kind that this algorithm takes. */
-export function pairFor(algorithm: Algorithm): KeyPair {
+export function pairFor(algorithm: AssertionAlgorithm): KeyPair {
   switch (algorithm) {
     case 'ES256':
       return generateKeyPairSync('ec', { namedCurve: 'P-256' });

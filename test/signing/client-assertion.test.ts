@@ -1,15 +1,16 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { decodeProtectedHeader, jwtVerify } from 'jose';
 import { describe, expect, it } from 'vitest';
-import { ALGORITHMS, clientAssertion, readSigningKey } from '../src/client-assertion.ts';
-import { issue } from './config/certificate.ts';
-import { jwkOf, pairFor, pemOf } from './e2e/oauth2/keys.ts';
+import { ASSERTION_ALGORITHMS } from '../../src/providers/provider.ts';
+import { clientAssertion, readSigningKey } from '../../src/signing/client-assertion.ts';
+import { issue } from '../config/certificate.ts';
+import { jwkOf, pairFor, pemOf } from '../e2e/oauth2/keys.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 1, 9);
 const INPUT = { clientId: 'shop', audience: 'https://login.example', keyId: undefined, nowMs: NOW_MS } as const;
 
 describe('a client assertion', () => {
-  it.each(ALGORITHMS)('is verified by another library: %s', async (algorithm) => {
+  it.each(ASSERTION_ALGORITHMS)('is verified by another library: %s', async (algorithm) => {
     const pair = pairFor(algorithm);
     const jwt = clientAssertion({ ...INPUT, key: pemOf(pair), algorithm });
     const { payload, protectedHeader } = await jwtVerify(jwt, pair.publicKey, {
@@ -25,7 +26,7 @@ describe('a client assertion', () => {
     expect([payload.iat, payload.exp]).toEqual([NOW_MS / 1000, NOW_MS / 1000 + 60]);
   });
 
-  it.each(ALGORITHMS)('is not verified with the public key of another key: %s', async (algorithm) => {
+  it.each(ASSERTION_ALGORITHMS)('is not verified with the public key of another key: %s', async (algorithm) => {
     const jwt = clientAssertion({ ...INPUT, key: pemOf(pairFor(algorithm)), algorithm });
     const verified = jwtVerify(jwt, pairFor(algorithm).publicKey, { currentDate: new Date(NOW_MS) });
     await expect(verified).rejects.toMatchObject({ code: 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED' });
