@@ -6,7 +6,8 @@ import {
   type TokenQueryParameter,
 } from '../providers/provider.ts';
 import type { Diagnostics } from './diagnostics.ts';
-import type { RouteInput } from './schema-route.ts';
+import { readDerivedValue } from './resolve-sign.ts';
+import { type RouteInput, tokenBlock } from './schema-route.ts';
 import type { Path } from './source.ts';
 import type { ExchangeContext } from './token-exchange.ts';
 import { headerError, isHeaderValue } from './values.ts';
@@ -42,6 +43,25 @@ export function headersOf(
 export function tokenHeaderOf(
   path: Path,
   base: TokenHeader | undefined,
+  route: RouteInput,
+  headers: readonly HeaderRule[],
+  { report, templates }: ExchangeContext,
+): TokenHeader | undefined {
+  const header = plainTokenHeaderOf(path, base, route, headers, report);
+  const written = tokenBlock(route)?.header_value;
+  if (written === undefined) return header;
+  const at = [...path, 'token', 'header_value'];
+  if (route.token_query !== undefined && route.token_header === undefined) {
+    report.problem(at, 'no header carries the token: `token_query` does; remove it, or set `token_header` too');
+  }
+  const value =
+    typeof written === 'string' ? { text: templates.signText(at, written) } : readDerivedValue(at, written, templates);
+  return { ...(header ?? DEFAULT_TOKEN_HEADER), value };
+}
+
+function plainTokenHeaderOf(
+  path: Path,
+  base: TokenHeader | undefined,
   { token_header: input }: RouteInput,
   headers: readonly HeaderRule[],
   report: Diagnostics,
@@ -59,7 +79,7 @@ export function tokenHeaderOf(
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]*$/.test(scheme)) {
     report.problem([...at, 'scheme'], 'must be one word such as `Bearer`, or empty; Wakala adds the space after it');
   }
-  return { name, scheme };
+  return { name, scheme, ...(base?.value && { value: base.value }) };
 }
 
 /** The query parameter that carries the token. */

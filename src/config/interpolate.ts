@@ -1,4 +1,5 @@
 import type { CredentialField } from '../providers/provider.ts';
+import { placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import { type Diagnostics, didYouMean } from './diagnostics.ts';
 import { type FileReference, readError } from './disk.ts';
@@ -154,9 +155,6 @@ function hasInvisible(path: Path, text: string, report: Diagnostics): boolean {
   return true;
 }
 
-/** Wider than the placeholders that are filled in (providers/template.ts), so that a misspelled name is reported. */
-const PLACEHOLDER = /\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
-
 /**
  * The texts of one route that may contain `{name}` placeholders. A value from `${...}` in such a text may be secret and
  * may contain braces, so it becomes another credential, and a placeholder for that takes its place.
@@ -192,14 +190,26 @@ export class Templates {
 
   /** The template at `path`. `extra`: names that it may refer to beside the credentials. */
   text(path: Path, value: string, extra: readonly string[] = []): string {
+    const own = this.#values.size;
+    const template = this.signText(path, value);
+    this.#check(path, placeholdersIn(template), extra, [...this.#values.keys()].slice(own));
+    return template;
+  }
+
+  /** The same for a template of `sign`, whose placeholders are checked together with its rules. */
+  signText(path: Path, value: string): string {
     const pieces = this.#pieces(path, value);
-    for (const piece of pieces) if (piece.literal) this.#check(path, piece.text, extra);
-    return pieces.map((piece) => (piece.literal ? piece.text : this.#asCredential(path, piece.text))).join('');
+    const template = pieces.map((piece, i) => this.#asTemplate(path, piece, pieces[i - 1], pieces[i + 1])).join('');
+    for (const name of placeholdersIn(template)) this.#used.add(name);
+    return template;
   }
 
   /** The same for a path or URL. It is not secret, and a credential in it would be percent-encoded, so it stays literal. */
   plain(path: Path, value: string, extra: readonly string[] = []): string {
-    for (const piece of this.#pieces(path, value)) if (piece.literal) this.#check(path, piece.text, extra);
+    const literals = this.#pieces(path, value).filter(({ literal }) => literal);
+    const names = literals.flatMap(({ text }) => placeholdersIn(text));
+    for (const name of names) this.#used.add(name);
+    this.#check(path, names, extra);
     return value;
   }
 
@@ -207,11 +217,17 @@ export class Templates {
     return this.#segments.get(pathId(path)) ?? [{ text: value, literal: true }];
   }
 
-  #check(path: Path, text: string, extra: readonly string[]): void {
+  /** A backslash before a placeholder would make its brace a literal one, so it becomes a part of the credential. */
+  #asTemplate(path: Path, { text, literal }: Segment, before: Segment | undefined, after: Segment | undefined): string {
+    if (!literal) return this.#asCredential(path, before?.literal && before.text.endsWith('\\') ? `\\${text}` : text);
+    if (text === OPENING) return '$\\{';
+    return after?.literal === false ? text.replace(/\\$/, '') : text;
+  }
+
+  #check(path: Path, names: readonly string[], extra: readonly string[], own: readonly string[] = []): void {
     const known = [...this.#names, ...extra];
-    for (const [, name = ''] of text.matchAll(PLACEHOLDER)) {
-      this.#used.add(name);
-      if (known.includes(name)) continue;
+    for (const name of names) {
+      if (known.includes(name) || own.includes(name)) continue;
       const scope = extra.length === 0 && name === 'refresh_token' ? '; it can be used only under `refresh`' : '';
       const hint = known.length === 0 ? '; add it under `credentials`' : didYouMean(name, known) || scope;
       this.#report.problem(path, `unknown placeholder \`{${name}}\`${hint}`);

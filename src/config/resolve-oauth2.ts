@@ -15,7 +15,7 @@ import { checkPair, checkUsable, EXPIRED_CLIENT, readCertificates, readUnencrypt
 import type { Diagnostics } from './diagnostics.ts';
 import type { Templates } from './interpolate.ts';
 import { fallbackOf } from './schema-fields.ts';
-import type { RouteInput } from './schema-route.ts';
+import { type RouteInput, tokenBlock } from './schema-route.ts';
 import { oauth2, type OAuth2Input } from './schema-token.ts';
 import type { Path } from './source.ts';
 import { checkedUrl } from './values.ts';
@@ -271,7 +271,9 @@ function readClientCertificate(
 }
 
 /** Reports other keys of the route that would describe the exchange too. */
-function checkOtherKeys(path: Path, { auth_server, encoding, token }: RouteInput, report: Diagnostics): void {
+function checkOtherKeys(path: Path, input: RouteInput, report: Diagnostics): void {
+  const { auth_server, encoding } = input;
+  const token = tokenBlock(input);
   const refuse = (at: Path, key: string, value: unknown, text: string) => {
     if (value !== undefined) report.problem(at, `${text}; remove \`${key}\``, key);
   };

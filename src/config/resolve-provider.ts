@@ -3,7 +3,9 @@ import { type JsonObject, valueAt, withValueAt } from '../json.ts';
 import {
   type Exchange,
   type ExchangeResponse,
+  type HeaderRule,
   isRequested,
+  NO_TOKEN,
   type Provider,
   type ResponseRule,
   type Samples,
@@ -11,9 +13,10 @@ import {
 } from '../providers/provider.ts';
 import { type ApiCredentials, headersOf, responseHeadersOf, tokenHeaderOf, tokenQueryOf } from './api-credentials.ts';
 import type { RouteConfig } from './config.ts';
+import type { Diagnostics } from './diagnostics.ts';
 import { fallbackOf } from './schema-fields.ts';
-import type { RouteInput } from './schema-route.ts';
-import { token, type TokenInput } from './schema-token.ts';
+import { type RouteInput, tokenBlock } from './schema-route.ts';
+import { NONE, token, type TokenInput } from './schema-token.ts';
 import type { Path } from './source.ts';
 import { type ExchangeContext, type Exchanges, exchangesOf, readRules, type Rules } from './token-exchange.ts';
 
@@ -34,14 +37,17 @@ export function readProvider(route: UnresolvedRoute, context: ExchangeContext): 
   const { path, name, input, base, hosts } = route;
   const { report } = context;
   const headers = headersOf([...path, 'headers'], base?.headers ?? [], input.headers ?? {}, context);
-  const tokenHeader = tokenHeaderOf(path, base?.tokenHeader, input, headers, report);
+  const tokenHeader = tokenHeaderOf(path, base?.tokenHeader, input, headers, context);
   const tokenQuery = tokenQueryOf(path, input, report);
   const api: ApiCredentials = { headers, tokenHeader, tokenQuery };
+  if (input.token === NONE) return readWithoutToken(route, headers, report);
   if (base !== undefined && !isRequested(base.token)) {
-    for (const key of ['token', 'encoding', 'headers_from_token'] as const) {
-      const text = `\`${base.name}\` requests no token; remove \`${key}\`, or remove \`provider\``;
-      if (input[key] !== undefined) report.problem(path, text, key);
-    }
+    const problem = (at: Path, key: string) =>
+      report.problem(at, `\`${base.name}\` requests no token; remove \`${key}\`, or remove \`provider\``, key);
+    for (const key of ['encoding', 'headers_from_token'] as const) if (input[key] !== undefined) problem(path, key);
+    const others = Object.keys(input.token ?? {}).filter((key) => key !== 'header_value');
+    if (input.token?.header_value === undefined && input.token !== undefined) problem(path, 'token');
+    else for (const key of others) problem([...path, 'token'], key);
     return { ...base, headers, ...(tokenHeader && { tokenHeader }), ...(tokenQuery && { tokenQuery }) };
   }
   const known = base === undefined || !isRequested(base.token) ? undefined : base.token.response.headers;
@@ -50,8 +56,41 @@ export function readProvider(route: UnresolvedRoute, context: ExchangeContext): 
   if (resolved === undefined || hosts === undefined) return undefined;
   const exchanges = withResponseHeaders(resolved, responseHeaders);
   const logins = loginPaths(exchanges, hosts.upstream, hosts.authServer);
-  const rules = readRules([...path, 'token'], input.token, report);
-  return buildProvider(base, { name, token: input.token, rules, loginPaths: logins }, exchanges, api);
+  const token = tokenBlock(input);
+  const rules = readRules([...path, 'token'], token, report);
+  return buildProvider(base, { name, token, rules, loginPaths: logins }, exchanges, api);
+}
+
+/** A route with `token: none`. */
+function readWithoutToken(
+  { path, name, input, base }: UnresolvedRoute,
+  headers: readonly HeaderRule[],
+  report: Diagnostics,
+): Provider {
+  if (base !== undefined) {
+    report.problem(
+      path,
+      `\`token: none\` contradicts \`provider: ${base.name}\`, whose API needs a token; remove one of them`,
+      'token',
+    );
+  }
+  for (const key of ['auth_server', 'encoding', 'headers_from_token', 'token_header', 'token_query'] as const) {
+    const text = `has no effect with \`token: none\`; remove it`;
+    if (input[key] !== undefined) report.problem(path, `\`${key}\` ${text}`, key);
+  }
+  return {
+    name: CUSTOM,
+    title: `API of ${name}`,
+    sources: [],
+    traps: [],
+    credentials: [],
+    token: NO_TOKEN,
+    defaultLifetimeS: Infinity,
+    deadToken: [],
+    headers,
+    tokenPaths: [],
+    samples: generatedSamples({ accessToken: 'access_token' }, [], SAMPLE_LIFETIME_S),
+  };
 }
 
 /** The name of a provider that only the `token` of a route describes. */

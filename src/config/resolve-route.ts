@@ -1,25 +1,19 @@
-import {
-  credentialDefault,
-  type CredentialField,
-  type Environment,
-  isRequested,
-  type Provider,
-} from '../providers/provider.ts';
+import type { Environment, Provider } from '../providers/provider.ts';
 import { providerNamed } from '../providers/registry.ts';
-import { placeholdersIn } from '../providers/template.ts';
-import { Secret } from '../secret.ts';
 import type { RouteConfig } from './config.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { type SegmentsByPath, Templates } from './interpolate.ts';
 import { type ConnectionContext, DefaultEgress, readConnections } from './resolve-connection.ts';
+import { checkHeaderCredentials, credentialFields, readCredentials, warnOfUnused } from './resolve-credentials.ts';
 import { neededFields, OAUTH2, readOAuth2, refuseOAuth2 } from './resolve-oauth2.ts';
 import { type Hosts, readProvider } from './resolve-provider.ts';
+import { readSignRules } from './resolve-sign.ts';
 import { fallbackOf } from './schema-fields.ts';
-import { type RouteInput, type RouteSettings, settingDefault, SETTINGS } from './schema-route.ts';
+import { type RouteInput, type RouteSettings, settingDefault, SETTINGS, tokenBlock } from './schema-route.ts';
 import { token } from './schema-token.ts';
 import type { Path } from './source.ts';
 import type { ExchangeContext } from './token-exchange.ts';
-import { checkedUrl, isHeaderValue, pathError } from './values.ts';
+import { checkedUrl, pathError } from './values.ts';
 
 /** `emulated`: emulators replace the hosts and the credentials, which may therefore be missing. */
 interface RouteContext extends ConnectionContext {
@@ -61,9 +55,9 @@ function resolveRoute(
 
   const known = credentialFields(path, builtIn, report);
   const fields = builtIn?.name === OAUTH2 ? neededFields(path, known, input, report) : known;
-  const values = credentialValues(path, fields, input.credentials ?? {}, { report, emulated, environment });
-  checkHeaderCredentials(path, builtIn, values, report);
-  const names = fields.map((field) => field.name);
+  const credentials = readCredentials(path, fields, input, builtIn, { report, emulated, environment });
+  if (builtIn !== undefined) checkHeaderCredentials(path, builtIn, credentials.values, report);
+  const names = credentials.fields.map((field) => field.name);
   const templates = new Templates(context.segments, report, names);
   const exchangeContext: ExchangeContext = {
     report,
@@ -82,8 +76,13 @@ function resolveRoute(
     exchangeContext,
   );
   if (routeProvider === undefined || urls === undefined) return undefined;
-  if (builtIn === undefined) warnOfUnused(path, names, templates, report);
-  const provider = { ...routeProvider, credentials: [...fields, ...(oauth2?.fields ?? []), ...templates.fields] };
+  const sign = [...credentials.rules, ...readSignRules([...path, 'sign'], input.sign ?? [], templates)];
+  const provider: Provider = {
+    ...routeProvider,
+    sign,
+    credentials: [...credentials.fields, ...(oauth2?.fields ?? []), ...templates.fields],
+  };
+  warnOfUnused(path, builtIn, credentials, templates.used, report);
   return {
     name,
     prefix: name.slice(0, -2),
@@ -92,95 +91,11 @@ function resolveRoute(
     ...urls,
     ...readConnections(path, input, { ...urls, provider, tokenCertificate: oauth2?.certificate }, context),
     tokenTimeoutMs: readTokenTimeout(path, input, report),
-    credentials: new Map([...values, ...(oauth2?.values ?? []), ...templates.values]),
+    credentials: new Map([...credentials.values, ...(oauth2?.values ?? []), ...templates.values]),
     headers: provider.headers,
     ...settings,
     inspectBodies: (config.inspect_bodies ?? emulated) && (emulated || environment !== 'production'),
   };
-}
-
-/** The value of a missing credential on an emulated route. */
-const EMULATED_CREDENTIAL = 'emulated';
-
-/** The credential fields of a route: those of the provider or, without one, the names that the file uses. */
-function credentialFields(path: Path, builtIn: Provider | undefined, report: Diagnostics): readonly CredentialField[] {
-  const at = [...path, 'credentials'];
-  const names = report.keysAt(at);
-  if (builtIn !== undefined) {
-    const known = builtIn.credentials.map((field) => field.name);
-    for (const name of names) if (!known.includes(name)) report.unknownKey(at, name, known);
-    return builtIn.credentials;
-  }
-  for (const name of names) {
-    const reserved = name === 'refresh_token' ? '`refresh_token` is reserved for the refresh token' : undefined;
-    const malformed = /^[a-z][a-z0-9_]*$/.test(name) ? undefined : `\`${name}\` cannot be used as \`{name}\``;
-    const error = reserved ?? malformed;
-    if (error !== undefined)
-      report.problem(at, `${error}; choose another name, of lowercase letters, digits and \`_\``, name);
-  }
-  return names.map((name) => ({ name, description: `\`${name}\` under \`credentials\``, secret: true }));
-}
-
-/**
- * The values of the credentials. A missing or empty value gets the provider's default. Reports missing ones, unless the
- * route is emulated.
- */
-function credentialValues(
-  path: Path,
-  fields: readonly CredentialField[],
-  input: Readonly<Record<string, string>>,
-  {
-    report,
-    emulated,
-    environment,
-  }: { readonly report: Diagnostics; readonly emulated: boolean; readonly environment: Environment },
-): Map<string, Secret> {
-  const at = [...path, 'credentials'];
-  const values = new Map<string, Secret>();
-  for (const field of fields) {
-    const { name, description } = field;
-    const written = Object.hasOwn(input, name) ? input[name] : undefined;
-    const value =
-      written === undefined || written === '' ? (credentialDefault(field, environment) ?? written) : written;
-    if (value === undefined && !emulated) report.problem(at, `\`${name}\` is missing (${description})`, name);
-    else if (value === '' && !emulated) report.problem([...at, name], `is empty (${description})`);
-    else if (value !== undefined) checkValue([...at, name], value, report);
-    values.set(name, new Secret(value === undefined || value === '' ? EMULATED_CREDENTIAL : value));
-  }
-  return values;
-}
-
-function checkValue(path: Path, value: string, report: Diagnostics): void {
-  if (/^["'`]|["'`]$/.test(value))
-    report.warn(path, 'starts or ends with a quote; remove it unless it is part of the value');
-  if (value !== value.trim())
-    report.warn(path, 'starts or ends with a space or a newline; remove it unless it is part of the value');
-}
-
-/** Checks the credentials that are sent in a header unchanged: a fixed token, and those that headers refer to. */
-function checkHeaderCredentials(
-  path: Path,
-  builtIn: Provider | undefined,
-  values: ReadonlyMap<string, Secret>,
-  report: Diagnostics,
-) {
-  if (builtIn === undefined) return;
-  const inHeaders = new Set(headerTemplates(builtIn).flatMap(placeholdersIn));
-  for (const [name, secret] of values) {
-    if (!inHeaders.has(name)) continue;
-    const at = [...path, 'credentials', name];
-    if (!isHeaderValue(secret.reveal()))
-      report.problem(at, 'contains a character that a header cannot carry, such as a line break; remove it');
-    if ('fixed' in builtIn.token && /^bearer /i.test(secret.reveal()))
-      report.warn(at, 'begins with "Bearer "; remove that, Wakala adds it');
-  }
-}
-
-function headerTemplates({ token, headers }: Provider): string[] {
-  const requestTemplates = isRequested(token) ? Object.values(token.request.headers ?? {}) : [];
-  const tokenTemplates = 'fixed' in token ? [token.fixed] : requestTemplates;
-  const apiTemplates = headers.flatMap(({ value }) => (typeof value === 'string' ? [value] : Object.values(value)));
-  return [...tokenTemplates, ...apiTemplates];
 }
 
 function checkPattern(path: Path, name: string, report: Diagnostics): void {
@@ -251,20 +166,13 @@ function hasPlaceholder(path: Path, url: string, report: Diagnostics): boolean {
 export const DEFAULT_TOKEN_TIMEOUT_MS = fallbackOf(token.shape.timeout);
 
 function readTokenTimeout(path: Path, input: RouteInput, report: Diagnostics): number {
-  const written = input.token?.timeout;
+  const written = tokenBlock(input)?.timeout;
   if (written !== undefined && written > input.timeout) {
     const text =
       'is longer than `timeout`: requests give up before a token that takes so long arrives; raise `timeout`';
     report.warn([...path, 'token', 'timeout'], text);
   }
   return written ?? DEFAULT_TOKEN_TIMEOUT_MS;
-}
-
-function warnOfUnused(path: Path, names: readonly string[], templates: Templates, report: Diagnostics): void {
-  for (const name of names) {
-    if (!templates.used.has(name))
-      report.warn([...path, 'credentials', name], `is not used: nothing refers to \`{${name}}\``);
-  }
 }
 
 /**

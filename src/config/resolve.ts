@@ -9,6 +9,7 @@ import { checkFileModes, type Files } from './disk.ts';
 import type { Interpolation } from './interpolate.ts';
 import { readTokenStore } from './resolve-token-store.ts';
 import { CLIENT_KEY_LENGTH, type ConfigInput } from './schema.ts';
+import { tokenBlock } from './schema-route.ts';
 import type { Path } from './source.ts';
 import { readListenerTls } from './tls.ts';
 import { checkLoop, isHost, overlaps, type OwnListeners } from './values.ts';
@@ -218,7 +219,9 @@ function readAdminToken({ admin }: ConfigInput, report: Diagnostics): Secret | u
 
 /** Reports URLs that lead back to this process. Not for emulated routes: their URLs are replaced. */
 function checkLoops(input: ConfigInput, own: OwnListeners, report: Diagnostics): void {
-  for (const [name, { upstream, auth_server, oauth2, token }] of Object.entries(input.routes)) {
+  for (const [name, route] of Object.entries(input.routes)) {
+    const { upstream, auth_server, oauth2 } = route;
+    const token = tokenBlock(route);
     const check = (path: Path, url: string | undefined) => checkLoop(['routes', name, ...path], url, own, report);
     check(['upstream'], upstream);
     check(['auth_server'], auth_server);

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { providers } from '../providers/registry.ts';
 import { count, duration, field, flag, parsed, size, text, texts } from './schema-fields.ts';
-import { oauth2, token } from './schema-token.ts';
+import { sign } from './schema-sign.ts';
+import { NONE, oauth2, token, type TokenInput } from './schema-token.ts';
 import {
   parseAllow,
   parseHost,
@@ -216,6 +217,14 @@ export const routeTls = z.strictObject({
   }),
 });
 
+/** A text, or the value of a credential that is `true` or `false`. */
+const credential = z.union([text, flag], {
+  error: ({ input }) =>
+    input === null
+      ? 'is empty; it must be a text'
+      : `must be a text${typeof input === 'object' ? '' : '; put it in quotes'}`,
+});
+
 export const egressProxy = z.union([text, z.literal(false)], {
   error: 'must be the URL of an HTTP proxy such as `http://proxy.internal:3128`, or `false`',
 });
@@ -227,7 +236,7 @@ export const route = field(
       omitted: 'none; `token` describes the exchange',
     }),
     environment: field(environment, { doc: 'Environment of this route.', omitted: 'the top-level `environment`' }),
-    credentials: field(texts, {
+    credentials: field(z.record(text, credential), {
       doc: 'The credentials that the provider issued to you, from variables or files. `wakala providers NAME` lists the fields.',
       omitted: 'none; those that the provider needs are required',
     }),
@@ -236,10 +245,15 @@ export const route = field(
       doc: 'Base URL of the token endpoint.',
       omitted: "the provider's, or `upstream`",
     }),
-    token: field(token, {
-      doc: 'How to request a token: everything for a service without a built-in provider, or the parts that differ.',
-      omitted: "the provider's",
-    }),
+    token: field(
+      z.union([z.literal(NONE), token], { error: 'must be a mapping with keys such as `request`, or `none`' }),
+      {
+        doc:
+          'How to request a token: everything for a service without a built-in provider, or the parts that differ. ' +
+          '`none`: API requests carry no token.',
+        omitted: "the provider's",
+      },
+    ),
     oauth2: field(oauth2, {
       doc: 'How a route with `provider: oauth2` requests tokens.',
       omitted: 'none; `provider: oauth2` requires it',
@@ -278,6 +292,10 @@ export const route = field(
       doc: 'Headers set on every API request from the token response: dotted paths into its JSON.',
       omitted: "the provider's, or none",
     }),
+    sign: field(sign, {
+      doc: 'Signatures and other values that Wakala computes for API requests, after those of the provider.',
+      omitted: "the provider's alone, or none",
+    }),
     tls: field(routeTls, {
       doc: 'TLS of connections to the API: client certificate, private authority, server name.',
       omitted: 'the authorities that Node trusts, and no client certificate',
@@ -299,4 +317,10 @@ export const route = field(
 );
 
 export type RouteInput = z.output<typeof route>;
+
+/** The `token` mapping of a route. Undefined without one, also for `token: none`. */
+export function tokenBlock({ token: written }: RouteInput): TokenInput | undefined {
+  return written === NONE ? undefined : written;
+}
+
 export type RouteTlsInput = z.output<typeof routeTls>;

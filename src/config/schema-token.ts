@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ASSERTION_ALGORITHMS, CLIENT_AUTHS, RESPONSE_FORMATS } from '../providers/provider.ts';
 import { duration, field, flag, text, texts } from './schema-fields.ts';
+import { derivedValue, derivedValues } from './schema-sign.ts';
 
 const request = field(
   z.strictObject({
@@ -31,6 +32,10 @@ const request = field(
     }),
     form: field(texts, { doc: 'Body as application/x-www-form-urlencoded.', omitted: "the provider's body" }),
     multipart: field(texts, { doc: 'Body as multipart/form-data.', omitted: "the provider's body" }),
+    values: field(derivedValues, {
+      doc: 'What is computed for each token request, by name. Its texts use it as `{name}`.',
+      omitted: "the provider's, or none",
+    }),
   }),
   {
     doc:
@@ -81,6 +86,9 @@ const responseRule = field(
   { doc: 'A response: its status, and values of its JSON.' },
 );
 
+/** The value of `token` on a route whose API calls carry no token. */
+export const NONE = 'none';
+
 export const token = z.strictObject({
   request,
   response,
@@ -106,6 +114,14 @@ export const token = z.strictObject({
     doc: 'Token responses that mean that the credentials are wrong, in addition to 400, 401, 403 and 422.',
     omitted: "the provider's, or none",
   }),
+  header_value: field(
+    z.union([text, derivedValue], { error: 'must be a text with `{access_token}`, or a function with its options' }),
+    {
+      doc: 'What the header of API requests carries in place of the token, after the scheme: a text or a function.',
+      omitted: 'the token',
+      examples: [{ rsa_encrypt: '{access_token}', key: '{public_key}', padding: 'pkcs1' }],
+    },
+  ),
 });
 
 export const oauth2 = z.strictObject({

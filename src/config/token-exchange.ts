@@ -11,8 +11,9 @@ import {
 } from '../providers/provider.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import type { Templates } from './interpolate.ts';
+import { readDerivedValues } from './resolve-sign.ts';
 import { fallbackOf } from './schema-fields.ts';
-import type { RouteInput } from './schema-route.ts';
+import { type RouteInput, tokenBlock } from './schema-route.ts';
 import { type RequestInput, type ResponseInput, token, type TokenInput } from './schema-token.ts';
 import type { Path } from './source.ts';
 import { checkedUrl, headerError, isHeaderValue, pathError } from './values.ts';
@@ -38,7 +39,7 @@ export function exchangesOf(
 ): Exchanges | undefined {
   const { report } = context;
   const at = [...path, 'token'];
-  const written = input.token ?? {};
+  const written = tokenBlock(input) ?? {};
   const known = base === undefined || !isRequested(base.token) ? {} : base.token;
   const token = readExchange(at, written, known, context);
   const refresh = token && readRefresh(at, written, token, base?.refresh, context);
@@ -168,14 +169,20 @@ function readRequest(
   context: ExchangeContext,
   extra: readonly string[],
 ): ExchangeRequest | undefined {
-  const target = readTarget(path, input, base, context, extra);
+  const values = {
+    ...base?.values,
+    ...(input?.values && readDerivedValues([...path, 'values'], input.values, context.templates)),
+  };
+  const names = Object.keys(values);
+  const known = [...extra, ...names];
+  const target = readTarget(path, input, base, context, known);
   if (input === undefined) return base;
   const record = (key: 'query' | 'headers') => ({
     ...base?.[key],
-    ...templatesOf([...path, key], input[key] ?? {}, context, extra),
+    ...templatesOf([...path, key], input[key] ?? {}, context, known),
   });
   const { basic } = input;
-  const body = readBody(path, input, context, extra) ?? base?.body;
+  const body = readBody(path, input, context, known) ?? base?.body;
   const method = input.method ?? base?.method ?? DEFAULT_METHOD;
   if (method === 'GET' && body !== undefined) {
     context.report.problem(path, 'a GET request has no body; use `method: POST`, or put the fields under `query`');
@@ -187,9 +194,10 @@ function readRequest(
     path: target,
     query: record('query'),
     headers: record('headers'),
-    ...(basic ? { basic: readBasic([...path, 'basic'], basic, context, extra) } : base?.basic && { basic: base.basic }),
+    ...(basic ? { basic: readBasic([...path, 'basic'], basic, context, known) } : base?.basic && { basic: base.basic }),
     ...(body && { body }),
     ...(base?.oauth2 && { oauth2: base.oauth2 }),
+    ...(names.length > 0 && { values }),
   };
 }
 

@@ -6,6 +6,8 @@ import type { ByteString, Placeholder, Template } from './template.ts';
 export interface SignProblem {
   readonly path: readonly (string | number)[];
   readonly text: string;
+  /** The credential whose value is the problem, such as a key that cannot be read. */
+  readonly credential?: string;
 }
 
 /** What templates may refer to, and the keys. */

@@ -1,0 +1,22 @@
+import { normalizeHeaderName } from '../http/header-list.ts';
+import { DEFAULT_TOKEN_HEADER, isRequested, type Provider } from '../providers/provider.ts';
+import type { Secret } from '../secret.ts';
+import type { SignScope } from './signer.ts';
+
+/**
+ * What the rules of a route may depend on. A credential without a value is known, but was left out in a configuration
+ * that is emulated.
+ */
+export function signScopeOf(provider: Provider, credentials: ReadonlyMap<string, Secret | undefined>): SignScope {
+  const hasToken = !('none' in provider.token);
+  const { name } = provider.tokenHeader ?? DEFAULT_TOKEN_HEADER;
+  const issued = isRequested(provider.token) ? Object.keys(provider.token.response.headers ?? {}) : [];
+  return {
+    credentials,
+    publicCredentials: new Set(provider.credentials.filter(({ secret }) => !secret).map((field) => field.name)),
+    names: hasToken ? ['access_token'] : [],
+    hasRequest: true,
+    tokenHeaders: new Set(hasToken ? [name, ...issued].map(normalizeHeaderName) : []),
+    maySetAuthorization: !hasToken,
+  };
+}
