@@ -48,7 +48,7 @@ function addLevel(level, prefix, guide) {
     if (below === undefined || below === route || levelOf(below) !== undefined) continue;
     const name = `${prefix}${key}`;
     const inGuide = guide(key);
-    addLevel({ node: below, heading: `\`${name}${suffix}\``, about: inGuide }, `${name}.`, () => inGuide);
+    addLevel({ node: below, heading: `\`${name}${suffix}\``, about: inGuide }, `${name}${suffix}.`, () => inGuide);
   }
 }
 

@@ -245,6 +245,10 @@ export const route = field(
       doc: 'Base URL of the token endpoint.',
       omitted: "the provider's, or `upstream`",
     }),
+    sign: field(sign, {
+      doc: 'Signatures and other values that Wakala computes for API requests, after those of the provider.',
+      omitted: "the provider's alone, or none",
+    }),
     token: field(
       z.union([z.literal(NONE), token], { error: 'must be a mapping with keys such as `request`, or `none`' }),
       {
@@ -291,10 +295,6 @@ export const route = field(
     headers_from_token: field(texts, {
       doc: 'Headers set on every API request from the token response: dotted paths into its JSON.',
       omitted: "the provider's, or none",
-    }),
-    sign: field(sign, {
-      doc: 'Signatures and other values that Wakala computes for API requests, after those of the provider.',
-      omitted: "the provider's alone, or none",
     }),
     tls: field(routeTls, {
       doc: 'TLS of connections to the API: client certificate, private authority, server name.',

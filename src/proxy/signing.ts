@@ -2,8 +2,9 @@ import type { Clock } from '../clock.ts';
 import type { RouteConfig } from '../config/config.ts';
 import type { ClientRequest } from '../http/client/http-exchange.ts';
 import { originOf } from '../http/client/origin.ts';
-import { DEFAULT_TOKEN_HEADER, hasToken, isRequested, type TokenHeader } from '../providers/provider.ts';
-import { type CallSigner, Signer, type SignScope } from '../signing/signer.ts';
+import { DEFAULT_TOKEN_HEADER, hasToken, type TokenHeader } from '../providers/provider.ts';
+import { signScopeOf } from '../signing/scope.ts';
+import { type CallSigner, Signer } from '../signing/signer.ts';
 import type { ByteString } from '../signing/template.ts';
 import { HeaderValue } from '../signing/values.ts';
 import type { Token, TokenSource } from '../tokens/token.ts';
@@ -40,7 +41,7 @@ export class RouteSigning {
   private constructor(config: RouteConfig, basePath: string, tokens: TokenSource, clock: Clock) {
     const { provider, upstream, hostHeader } = config;
     const { sign = [], tokenHeader = DEFAULT_TOKEN_HEADER } = provider;
-    const scope = signScope(config);
+    const scope = signScopeOf(provider, config.credentials);
     // The configuration was checked for problems.
     this.#signer = sign.length === 0 ? undefined : new Signer(sign, scope);
     const { value } = tokenHeader;
@@ -111,18 +112,4 @@ export class RouteSigning {
       secrets: [...secrets, ...signed.secrets],
     };
   }
-}
-
-function signScope({ provider, credentials }: RouteConfig): SignScope {
-  const { token, tokenHeader = DEFAULT_TOKEN_HEADER } = provider;
-  const issued = isRequested(token) ? Object.keys(token.response.headers ?? {}) : [];
-  const isWithToken = hasToken(token);
-  return {
-    credentials,
-    publicCredentials: new Set(provider.credentials.flatMap(({ name, secret }) => (secret ? [] : [name]))),
-    names: isWithToken ? ['access_token'] : [],
-    hasRequest: true,
-    tokenHeaders: new Set([tokenHeader.name, ...issued].map((name) => name.toLowerCase())),
-    maySetAuthorization: !isWithToken,
-  };
 }

@@ -1,5 +1,5 @@
 import { normalizeHeaderName } from '../http/header-list.ts';
-import { DEFAULT_TOKEN_HEADER, isRequested, type Provider } from '../providers/provider.ts';
+import { DEFAULT_TOKEN_HEADER, hasToken, isRequested, type Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
 import type { SignScope } from './signer.ts';
 
@@ -8,15 +8,15 @@ import type { SignScope } from './signer.ts';
  * that is emulated.
  */
 export function signScopeOf(provider: Provider, credentials: ReadonlyMap<string, Secret | undefined>): SignScope {
-  const hasToken = !('none' in provider.token);
+  const isWithToken = hasToken(provider.token);
   const { name } = provider.tokenHeader ?? DEFAULT_TOKEN_HEADER;
   const issued = isRequested(provider.token) ? Object.keys(provider.token.response.headers ?? {}) : [];
   return {
     credentials,
     publicCredentials: new Set(provider.credentials.filter(({ secret }) => !secret).map((field) => field.name)),
-    names: hasToken ? ['access_token'] : [],
+    names: isWithToken ? ['access_token'] : [],
     hasRequest: true,
-    tokenHeaders: new Set(hasToken ? [name, ...issued].map(normalizeHeaderName) : []),
-    maySetAuthorization: !hasToken,
+    tokenHeaders: new Set(isWithToken ? [name, ...issued].map(normalizeHeaderName) : []),
+    maySetAuthorization: !isWithToken,
   };
 }

@@ -24,7 +24,7 @@ describe('the JSON Schema', () => {
         'provider environment credentials upstream auth_server token oauth2 encoding headers token_header',
         'headers_from_token timeout connect_timeout max_body replay_limit replay allow token_paths max_concurrency',
         'tls egress_proxy allow_addresses host_header max_response_header rewrite_location token_query',
-        'websocket max_websockets websocket_idle_timeout',
+        'websocket max_websockets websocket_idle_timeout sign',
       ]
         .join(' ')
         .split(' ')

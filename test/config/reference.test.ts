@@ -36,6 +36,9 @@ const SAME: Readonly<Record<string, string>> = {
   'token.refresh.request.basic': 'token.request.basic',
   'token.refresh.response': 'token.response',
   'token.denied_token[]': 'token.dead_token[]',
+  'token.request.values': 'sign[].values',
+  'token.refresh.request.values': 'sign[].values',
+  'token.header_value': 'sign[].values',
 };
 
 const KEYS = keysOf(jsonSchema(), '');

@@ -21,6 +21,11 @@ describe('a template', () => {
     ['{}', '{}'],
     ['{"json": {a}}', '{"json": A/{b}$&}'],
     ['{__proto__} {constructor}', '{__proto__} {constructor}'],
+    ['{foo-bar} {json:a.b}', '{foo-bar} {json:a.b}'],
+    ['{unknown?}-{a?}', '-A/{b}$&'],
+    ['\\{a} \\{', '{a} {'],
+    ['{a {b_2}', '{a '],
+    ['{"a":{"b":1}}', '{"a":{"b":1}}'],
     ['', ''],
   ])('%j becomes %j', (template, filled) => {
     expect(fill(template, valueOf)).toBe(filled);
@@ -31,6 +36,6 @@ describe('a template', () => {
   });
 
   it('lists its placeholders in order, with repeats', () => {
-    expect(placeholdersIn('{b_2}/{a}/{a}{ x }{B}{1}')).toEqual(['b_2', 'a', 'a']);
+    expect(placeholdersIn('{b_2}/{a}/{a?}{ x }{B}{1}{json:x} \\{c}')).toEqual(['b_2', 'a', 'a', 'B', 'json:x']);
   });
 });
