@@ -136,7 +136,7 @@ export function interpolate(
     }
     if (errors.length > 0) missing.push(path);
     else setAt(source.values, path, segments.map((segment) => segment.text).join(''));
-    if (replaced) byPath.set(pathId(path), segments);
+    if (replaced || text.includes(ESCAPE)) byPath.set(pathId(path), segments);
     for (const { file } of segments) if (file !== undefined) fileReferences.push({ path, file });
   }
   for (const path of missing) report.silence(path);

@@ -3,7 +3,7 @@ import type { RouteConfig } from '../config/config.ts';
 import type { ClientRequest } from '../http/client/http-exchange.ts';
 import { originOf } from '../http/client/origin.ts';
 import { DEFAULT_TOKEN_HEADER, hasToken, type TokenHeader } from '../providers/provider.ts';
-import { signScopeOf } from '../signing/scope.ts';
+import { signScopeOf } from '../signing/sign-scope.ts';
 import { type CallSigner, Signer } from '../signing/signer.ts';
 import type { ByteString } from '../signing/template.ts';
 import { HeaderValue } from '../signing/values.ts';
