@@ -22,8 +22,8 @@ async function incoming(...lines: string[]): Promise<{ req: IncomingMessage; soc
   return { req, socket };
 }
 
-function received(req: IncomingMessage, limits = LIMITS): Promise<RequestBody | ProxyError> {
-  return new Promise((resolve) => receiveBody(req, limits, RECORD, resolve, resolve));
+function received(req: IncomingMessage, limits = LIMITS, mustHold = false): Promise<RequestBody | ProxyError> {
+  return new Promise((resolve) => receiveBody(req, limits, RECORD, resolve, resolve, mustHold));
 }
 
 async function bytesOf(body: RequestBody | ProxyError): Promise<string> {
@@ -129,5 +129,40 @@ describe('receiveBody', () => {
     const body = await received(req, { replayLimitBytes: 0, maxBodyBytes: 16 });
     socket.write('1');
     expect(await bytesOf(body)).toBe('1');
+  });
+
+  describe('for a call whose body is signed', () => {
+    const sizes = {
+      'Content-Length: 8': '12345678',
+      'Transfer-Encoding: chunked': `${chunks('123', '45678')}0\r\n\r\n`,
+    };
+    it.each(Object.entries(sizes))('holds a body of exactly the replay limit with %s', async (line, body) => {
+      const { req, socket } = await incoming(line);
+      socket.write(body);
+      expect(await received(req, LIMITS, true)).toEqual({ kind: 'bytes', bytes: Buffer.from('12345678') });
+    });
+
+    it.each([
+      ['Content-Length: 9', ''],
+      ['Transfer-Encoding: chunked', chunks('123456789')],
+    ])('refuses one byte more with %s and names replay_limit', async (line, body) => {
+      const { req, socket } = await incoming(line);
+      socket.write(body);
+      const error = await received(req, LIMITS, true);
+      expect(error).toMatchObject({ code: 'body_too_large', outcome: 'not_sent' });
+      expect(error).toMatchObject({ message: expect.stringMatching(/8 bytes.* replay_limit.*whole body/) as string });
+    });
+
+    it.each([
+      ['Content-Length: 17', ''],
+      ['Transfer-Encoding: chunked', chunks('12345678901234567')],
+    ])('names max_body for a body above that: %s', async (line, body) => {
+      const { req, socket } = await incoming(line);
+      socket.write(body);
+      expect(await received(req, LIMITS, true)).toMatchObject({
+        code: 'body_too_large',
+        message: expect.stringMatching(/16 bytes.* max_body/) as string,
+      });
+    });
   });
 });
