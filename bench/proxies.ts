@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -59,6 +60,23 @@ export function routeYaml(prefix: string, { upstream, tokenPort }: Environment):
       response: { access_token: access_token, expires_in: expires_in }`;
 }
 
+/**
+ * The same with a signature of method, target, time, token and body in a header.
+ * @param key a private key for RSA, any text for HMAC
+ */
+function signedRouteYaml(prefix: string, place: Environment, algorithm: SignatureAlgorithm, key: string): string {
+  const credentials = 'credentials: { ';
+  return `${routeYaml(prefix, place).replace(credentials, `${credentials}signing_key: ${JSON.stringify(key)}, `)}
+    sign:
+      - calls: ['* /*']
+        values:
+          time: { now: epoch_ms }
+          signature: { ${algorithm}: '{method} {target} {time} {access_token} {body}', key: '{signing_key}' }
+        headers: { X-Time: '{time}', X-Signature: '{signature}' }`;
+}
+
+type SignatureAlgorithm = 'hmac_sha256' | 'rsa_sha256';
+
 /** A route in less than 104 bytes, so that 10,000 of them fit into a configuration file of 1 MiB. */
 export function shortRouteYaml(name: string): string {
   return `\n  /${name}/*: {provider: paypack, upstream: "\${U}", credentials: {client_id: ${name}, client_secret: x}}`;
@@ -82,6 +100,15 @@ export async function startWakala(
   return { child, port, prefix: '/api' };
 }
 
+function signedWakala(title: string, algorithm: SignatureAlgorithm, makeKey: () => string): Subject {
+  return {
+    name: `wakala, signed with ${title}`,
+    kind: 'wakala',
+    measuredOverTls: false,
+    start: (place) => startWakala(place, signedRouteYaml('/api', place, algorithm, makeKey())),
+  };
+}
+
 function peer(name: string, file: string): Subject {
   return { name, kind: 'peer', measuredOverTls: true, start: script(file) };
 }
@@ -98,6 +125,13 @@ export const WAKALA_WORKERS: Subject = {
   measuredOverTls: false,
   start: (place) => startWakala(place, routeYaml('/api', place), 'workers: 2\n'),
 };
+/** Wakala with a `sign` rule. Only POST is measured. */
+export const WAKALA_SIGNED: readonly Subject[] = [
+  signedWakala('HMAC-SHA256', 'hmac_sha256', () => 'a key of thirty-two bytes or so.'),
+  signedWakala('RSA-SHA256', 'rsa_sha256', () =>
+    generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  ),
+];
 export const HTTP_PROXY_3 = peer('http-proxy-3', 'http-proxy-3');
 export const NGINX: Subject = {
   name: 'nginx (static header)',

@@ -4,7 +4,7 @@ import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { formatFigure, verdictsOf } from './goals.ts';
 import { LOAD_NAMES, type LoadName, LOADS, median, spread } from './load.ts';
-import { HTTP_PROXY_3, NGINX, NODE, type Subject, WAKALA, WAKALA_WORKERS } from './proxies.ts';
+import { HTTP_PROXY_3, NGINX, NODE, type Subject, WAKALA, WAKALA_SIGNED, WAKALA_WORKERS } from './proxies.ts';
 import { addedP50Us, cpuUsOf, p50UsOf, ratiosOf, type Results, windowsOf } from './results.ts';
 
 const BENCH_README = fileURLToPath(new URL('README.md', import.meta.url));
@@ -58,6 +58,9 @@ function summary(results: Results) {
       nginx: p50UsOf(results, NGINX, 'one'),
       added: addedP50Us(results),
     },
+    signed_post_us: Object.fromEntries(
+      WAKALA_SIGNED.map((subject) => [subject.name, round(cpuUsOf(results, subject, 'post'))]),
+    ),
     workers_2_get_us: round(cpuUsOf(results, WAKALA_WORKERS, 'get')),
     rss_idle_mb: round(results.start.rssIdleMb),
     ready_ms: Math.round(results.start.readyMs),

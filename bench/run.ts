@@ -14,6 +14,7 @@ import {
   PEERS,
   type Subject,
   WAKALA,
+  WAKALA_SIGNED,
   WAKALA_WORKERS,
 } from './proxies.ts';
 import { quickLine, writeReport } from './report.ts';
@@ -37,30 +38,34 @@ interface Plan {
 const FULL: Plan = {
   rounds: 5,
   starts: 5,
-  subjects: [WAKALA, WAKALA_WORKERS, HTTP_PROXY_3, ...PEERS, NGINX, HELLO],
+  subjects: [WAKALA, ...WAKALA_SIGNED, WAKALA_WORKERS, HTTP_PROXY_3, ...PEERS, NGINX, HELLO],
   warmUpS: (subject, load) => {
     // nginx needs no warm-up, and `one` sends the same requests as `get`.
     if (subject.kind === 'native' || load === 'one' || load === 'tlsPost') return 1;
-    const seconds = load === 'get' || load === 'tlsGet' ? 3 : 2;
+    const seconds = load === 'get' || load === 'tlsGet' || WAKALA_SIGNED.includes(subject) ? 3 : 2;
     return subject === WAKALA_WORKERS ? 2 * seconds : seconds;
   },
   windowS: 2,
-  measures: ({ kind, measuredOverTls }, load) =>
-    LOADS[load].tls ? measuredOverTls : !(kind === 'floor' && load === 'big'),
+  measures: (subject, load) => {
+    if (WAKALA_SIGNED.includes(subject)) return load === 'post';
+    return LOADS[load].tls ? subject.measuredOverTls : !(subject.kind === 'floor' && load === 'big');
+  },
 };
 
 /** Takes less than a minute. */
 const QUICK: Plan = {
   rounds: 1,
   starts: 2,
-  subjects: [WAKALA, WAKALA_WORKERS, HTTP_PROXY_3, ...PEERS.slice(0, 1), NGINX],
+  subjects: [WAKALA, ...WAKALA_SIGNED, WAKALA_WORKERS, HTTP_PROXY_3, ...PEERS.slice(0, 1), NGINX],
   warmUpS: (subject, load) => {
     if (subject.kind === 'native' || load === 'one') return 0;
     if (subject === WAKALA_WORKERS) return 4;
+    if (WAKALA_SIGNED.includes(subject)) return 2;
     return load === 'get' ? 2 : 1;
   },
   windowS: 1,
   measures: (subject, load) => {
+    if (WAKALA_SIGNED.includes(subject)) return load === 'post';
     if (subject === WAKALA_WORKERS) return load === 'get';
     if (load === 'one') return subject === WAKALA || subject === NGINX;
     return load !== 'tlsPost';
