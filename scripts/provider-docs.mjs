@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import {
+  fillsIn,
   formatField,
   formatHeader,
   formatRequest,
@@ -138,7 +139,8 @@ function lifetime({ expiresIn, expiresAt }, defaultLifetimeS) {
   return `The response has no lifetime. It is that of the token itself (\`exp\` of a JWT), or ${inTime(defaultLifetimeS)}.`;
 }
 
-function calls({ token: exchange, deadToken, headers, readOnlyCall }) {
+function calls(provider) {
+  const { token: exchange, deadToken, headers, readOnlyCall } = provider;
   const dead = !isRequested(exchange)
     ? 'A response to a rejected key is passed on unchanged: there is no other key.'
     : `A token is no longer valid if an API response is ${formatRules(deadToken)}. Wakala then requests another token and sends the request again.`;
@@ -148,19 +150,34 @@ function calls({ token: exchange, deadToken, headers, readOnlyCall }) {
   );
   const readOnly =
     readOnlyCall && `\`wakala doctor --call\` sends ${code(`GET ${readOnlyCall.path}`)}, which changes nothing.`;
-  return list([dead, ...set, ...(readOnly ? [readOnly] : [])]);
+  const filled = fillsIn(provider).map(
+    ({ targets, calls, when }) =>
+      `Wakala fills in ${inSeries(targets.map(code))}${when === undefined ? '' : ` if ${code(when)} is set`}, on ${inSeries(calls.map(code))}.`,
+  );
+  const signed =
+    filled.length === 0 ? [] : ['Members of the body that the app sends itself, all of one line above, stay.'];
+  return list([dead, ...set, ...filled, ...signed, ...(readOnly ? [readOnly] : [])]);
 }
 
 function emulated(provider, api, auth) {
   const { call } = provider.samples;
   const values = [...emulatedCredentials(provider)].map(([name, secret]) => [code(name), code(secret.reveal())]);
+  const own = Object.keys(call.unsigned ?? {}).map(code);
+  const unsigned =
+    own.length === 0
+      ? ''
+      : `\n\nIf Wakala does not fill in ${inSeries(own)}, the app sends ${own.length === 1 ? 'it' : 'them'}.`;
   const where = auth === undefined ? '' : `, its token host at http://127.0.0.1:${auth}`;
   const body = call.json === undefined ? '' : `\n\n\`\`\`json\n${JSON.stringify(call.json, null, 2)}\n\`\`\``;
   return `\`wakala dev\` and \`wakala emulate ${provider.name}\` serve it at http://127.0.0.1:${api}${where}. It ${!isRequested(provider.token) ? 'accepts the key below' : 'emulates the token endpoint as described above'}, and ${providerEmulatorOf(provider).summary} See [emulators](../emulators.md) for its faults.
 
 ${table(['credential', 'emulated value'], values)}
 
-A first request: ${code(`${call.method} ${call.path}`)}${call.json === undefined ? '.' : ', with this body:'}${body}`;
+A first request: ${code(`${call.method} ${call.path}`)}${call.json === undefined ? '.' : ', with this body:'}${body}${unsigned}`;
+}
+
+function inSeries(words) {
+  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;
 }
 
 function inWords(request) {

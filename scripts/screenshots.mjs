@@ -6,6 +6,7 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { sampleBody } from '../src/providers/provider.ts';
 import { providerNamed } from '../src/providers/registry.ts';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
@@ -75,8 +76,9 @@ async function control(admin, name, json) {
 
 /** Sends the provider's sample call. */
 async function call(proxy, name) {
-  const { method, path: target, json } = providerNamed(name).samples.call;
-  if (method === 'POST') await post(`${proxy}/${name}${target}`, json);
+  const { samples } = providerNamed(name);
+  const { method, path: target } = samples.call;
+  if (method === 'POST') await post(`${proxy}/${name}${target}`, sampleBody({ samples }));
   else await (await fetch(`${proxy}/${name}${target}`)).arrayBuffer();
 }
 

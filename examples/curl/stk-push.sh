@@ -9,7 +9,7 @@ order=$1 phone=$2 amount=$3
 
 wakala=${WAKALA_URL:-http://127.0.0.1:8080}
 short_code=${MPESA_SHORT_CODE:-174379}
-passkey=${MPESA_PASSKEY:-made-up-passkey}
+passkey=${MPESA_PASSKEY:-emulated-mpesa-passkey}
 callbacks=${MPESA_CALLBACKS:-https://shop.example/mpesa}
 
 timestamp=$(TZ=EAT-3 date +%Y%m%d%H%M%S)

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const { WAKALA_URL = 'http://127.0.0.1:8080', MPESA_SHORT_CODE = '174379' } = process.env;
-const { MPESA_PASSKEY = 'made-up-passkey', MPESA_CALLBACKS = 'http://127.0.0.1:3000/callbacks/mpesa' } = process.env;
+const { MPESA_PASSKEY = 'emulated-mpesa-passkey', MPESA_CALLBACKS = 'http://127.0.0.1:3000/callbacks/mpesa' } =
+  process.env;
 
 /** Temporary errors of Wakala. The push was not sent. */
 const TEMPORARY = ['upstream_unreachable', 'upstream_timeout', 'token_unavailable', 'overloaded'];

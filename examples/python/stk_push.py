@@ -10,7 +10,7 @@ import requests
 
 WAKALA = os.environ.get("WAKALA_URL", "http://127.0.0.1:8080")
 SHORT_CODE = os.environ.get("MPESA_SHORT_CODE", "174379")
-PASSKEY = os.environ.get("MPESA_PASSKEY", "made-up-passkey")
+PASSKEY = os.environ.get("MPESA_PASSKEY", "emulated-mpesa-passkey")
 CALLBACKS = os.environ.get("MPESA_CALLBACKS", "https://shop.example/mpesa")
 
 # Temporary errors of Wakala. The push was not sent.

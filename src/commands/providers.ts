@@ -10,6 +10,7 @@ import {
   type ResponseRule,
 } from '../providers/provider.ts';
 import { providerNamed, providers as builtIn } from '../providers/registry.ts';
+import { targetsOf } from '../providers/sign-rule.ts';
 import { EXIT, type Io } from './io.ts';
 
 interface ProvidersOptions {
@@ -42,7 +43,7 @@ function jsonText(value: unknown): string {
 }
 
 function providerAsJson(provider: Provider) {
-  const { name, title, hosts, credentials, token, refresh, deadToken, deniedToken, headers, traps } = provider;
+  const { name, title, hosts, credentials, token, refresh, deadToken, deniedToken, headers, sign, traps } = provider;
   return {
     name,
     title,
@@ -53,6 +54,7 @@ function providerAsJson(provider: Provider) {
     dead_token: deadToken,
     denied_token: deniedToken ?? [],
     headers,
+    sign: sign ?? [],
     read_only_call: provider.readOnlyCall ? `GET ${provider.readOnlyCall.path}` : null,
     traps,
     sources: sourcesOf(provider),
@@ -77,6 +79,7 @@ function page(provider: Provider): string {
     ['Hosts', hostLines(provider)],
     ['Token', exchangeLines(provider)],
     ['Headers', headers.map(formatHeader)],
+    ['Fills in', fillsIn(provider).map(formatFillsIn)],
     ['Credentials', credentials.map((field) => `${field.name.padEnd(width)}  ${formatField(field)}`)],
     ['Watch out', traps.map((trap) => `- ${trap}`)],
     ['Sources', sourcesOf(provider).map((source) => `- ${source}`)],
@@ -126,8 +129,30 @@ export function formatHeader({ name, value, mode }: HeaderRule): string {
   return `${name}: ${values.join(', ')}${mode === 'default' ? ' (unless the app sends its own)' : ''}`;
 }
 
+/** What Wakala fills in on which calls. Rules with the same targets are one. */
+export interface FilledIn {
+  readonly targets: readonly string[];
+  readonly calls: readonly string[];
+  /** The optional credential that switches it on. */
+  readonly when: string | undefined;
+}
+
+export function fillsIn({ sign = [] }: Provider): readonly FilledIn[] {
+  const groups = Map.groupBy(sign, (rule) => [rule.when, ...targetsOf(rule)].join(' '));
+  return [...groups.values()].map((rules) => ({
+    targets: rules[0] === undefined ? [] : targetsOf(rules[0]),
+    calls: rules.flatMap((rule) => rule.calls),
+    when: rules[0]?.when,
+  }));
+}
+
+function formatFillsIn({ targets, calls, when }: FilledIn): string {
+  return `${targets.join(', ')}${when === undefined ? '' : ` if ${when} is set`}: ${calls.join(', ')}`;
+}
+
 export function formatField(field: CredentialField): string {
   if (field.default !== undefined) return `${field.description} (default: ${formatDefault(field)})`;
+  if (field.optional === true) return `${field.description} (optional)`;
   return field.example === undefined ? field.description : `${field.description} (for example ${field.example})`;
 }
 

@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import { LRUCache } from 'lru-cache';
 import type { JsonObject, JsonValue } from '../json.ts';
+import { decryptedPkcs1 } from './emulated-keys.ts';
 import type { Random } from './issuer.ts';
 import {
   type ApiContext,
@@ -13,13 +14,15 @@ import {
   type ProviderEmulator,
   randomDigits,
   sendJson,
+  sendRefusal,
 } from './provider-emulator.ts';
 
 /** Safaricom Daraja. Every accepted request succeeds after the callback delay and sends its callback. */
 export const mpesa: ProviderEmulator = {
   summary:
-    'has STK push and its query, C2B, B2C, B2B, balance, status and reversal. Results and confirmations are sent to the ' +
-    'callback URLs of the call after half a second. A new token invalidates the previous one.',
+    'has STK push and its query, C2B, B2C, B2Pochi, B2B, tax remittance, balance, status and reversal. It checks ' +
+    '`Password` and decrypts `SecurityCredential`. Results and confirmations are sent to the callback URLs of the call ' +
+    'after half a second. A new token invalidates the previous one.',
   singleToken: true,
   // C2B has a different error code for a dead token.
   deadTokenResponse: (path) =>
@@ -77,7 +80,7 @@ function addStkPush(app: EmulatorApp, context: ApiContext): void {
   app.post('/mpesa/stkpush/v1/processrequest', async (c) => {
     const body = (await jsonBody(c)) ?? {};
     const error = stkPushError(body, PUSH_FIELDS, context);
-    if (error !== undefined) return sendJson(c, error);
+    if (error !== undefined) return sendRefusal(c, error, error.reason);
     const push = newPush(context);
     pushes.set(push.checkoutRequestId, push);
     context.callbacks.send(fieldText(body, 'CallBackURL'), () => stkPushCallback(push, body, context));
@@ -92,7 +95,8 @@ function addStkPush(app: EmulatorApp, context: ApiContext): void {
   app.post('/mpesa/stkpushquery/v1/query', async (c) => {
     const body = (await jsonBody(c)) ?? {};
     const error = stkPushError(body, [...LOGIN_FIELDS, 'CheckoutRequestID'], context);
-    return sendJson(c, error ?? stkPushStatus(pushes.peek(fieldText(body, 'CheckoutRequestID')), context));
+    if (error !== undefined) return sendRefusal(c, error, error.reason);
+    return sendJson(c, stkPushStatus(pushes.peek(fieldText(body, 'CheckoutRequestID')), context));
   });
 }
 
@@ -107,11 +111,17 @@ function newPush({ clock, random, callbackDelayMs }: ApiContext): Push {
 function stkPushError(
   body: JsonObject,
   fields: readonly string[],
-  { random }: ApiContext,
-): EmulatedResponse | undefined {
+  { random, credentials }: ApiContext,
+): Refusal | undefined {
   const invalid = invalidField(random, body, fields);
-  if (invalid !== undefined || hasValidPassword(body)) return invalid;
-  return darajaError(random, '500.001.1001', 'Wrong credentials');
+  if (invalid !== undefined) return invalid;
+  const [shortCode, timestamp] = [fieldText(body, 'BusinessShortCode'), fieldText(body, 'Timestamp')];
+  const password = `${shortCode}${credentials.get('passkey')?.reveal() ?? ''}${timestamp}`;
+  if (fieldText(body, 'Password') === Buffer.from(password).toString('base64')) return undefined;
+  return {
+    ...darajaError(random, '500.001.1001', 'Wrong credentials'),
+    reason: 'Password is not base64 of BusinessShortCode, the emulated passkey and Timestamp',
+  };
 }
 
 function stkPushStatus(push: Push | undefined, { clock, random }: ApiContext): EmulatedResponse {
@@ -130,12 +140,6 @@ function stkPushStatus(push: Push | undefined, { clock, random }: ApiContext): E
       ResultDesc: SUCCESS_DESCRIPTION,
     },
   };
-}
-
-/** The password is Base64 of short code, passkey and timestamp. Any passkey is accepted. */
-function hasValidPassword(body: JsonObject): boolean {
-  const password = Buffer.from(fieldText(body, 'Password'), 'base64').toString();
-  return password.startsWith(fieldText(body, 'BusinessShortCode')) && password.endsWith(fieldText(body, 'Timestamp'));
 }
 
 /** `ResultCode` is a number here and a string in the response of the query, as in the real API. */
@@ -175,7 +179,7 @@ function addC2b(app: EmulatorApp, context: ApiContext): void {
   app.post('/mpesa/c2b/:version{v[12]}/registerurl', async (c) => {
     const body = (await jsonBody(c)) ?? {};
     const error = invalidField(random, body, ['ShortCode', 'ResponseType', 'ConfirmationURL', 'ValidationURL']);
-    if (error !== undefined) return sendJson(c, error);
+    if (error !== undefined) return sendRefusal(c, error, error.reason);
     confirmationUrls.set(fieldText(body, 'ShortCode'), fieldText(body, 'ConfirmationURL'));
     return c.json(accepted('Success'));
   });
@@ -183,7 +187,7 @@ function addC2b(app: EmulatorApp, context: ApiContext): void {
   app.post('/mpesa/c2b/:version{v[12]}/simulate', async (c) => {
     const body = (await jsonBody(c)) ?? {};
     const error = invalidField(random, body, ['ShortCode', 'CommandID', 'Amount', 'Msisdn']);
-    if (error !== undefined) return sendJson(c, error);
+    if (error !== undefined) return sendRefusal(c, error, error.reason);
     const url = confirmationUrls.get(fieldText(body, 'ShortCode'));
     if (url !== undefined) callbacks.send(url, () => c2bConfirmation(body, context));
     return c.json(accepted('Accept the service request successfully.'));
@@ -228,6 +232,13 @@ const b2cResult: Command['result'] = (body, transactionId, timestamp) => ({
   TransactionCompletedDateTime: timestamp,
 });
 
+const b2bResult: Command['result'] = (body, _transactionId, timestamp) => ({
+  Amount: fieldText(body, 'Amount'),
+  TransCompletedTime: timestamp,
+  ReceiverPartyPublicName: `${fieldText(body, 'PartyB')} - Emulated Business`,
+  Currency: 'KES',
+});
+
 const COMMANDS: readonly Command[] = [
   { path: '/mpesa/b2c/v1/paymentrequest', required: ['InitiatorName', ...PAYMENT_FIELDS], result: b2cResult },
   {
@@ -236,14 +247,15 @@ const COMMANDS: readonly Command[] = [
     result: b2cResult,
   },
   {
-    path: '/mpesa/b2b/v1/paymentrequest',
-    required: ['Initiator', ...PAYMENT_FIELDS],
-    result: (body, _transactionId, timestamp) => ({
-      Amount: fieldText(body, 'Amount'),
-      TransCompletedTime: timestamp,
-      ReceiverPartyPublicName: `${fieldText(body, 'PartyB')} - Emulated Business`,
-      Currency: 'KES',
-    }),
+    path: '/mpesa/b2pochi/v1/paymentrequest',
+    required: ['OriginatorConversationID', 'InitiatorName', ...PAYMENT_FIELDS],
+    result: b2cResult,
+  },
+  { path: '/mpesa/b2b/v1/paymentrequest', required: ['Initiator', ...PAYMENT_FIELDS], result: b2bResult },
+  {
+    path: '/mpesa/b2b/v1/remittax',
+    required: ['Initiator', 'AccountReference', ...PAYMENT_FIELDS],
+    result: b2bResult,
   },
   {
     path: '/mpesa/accountbalance/v1/query',
@@ -273,27 +285,38 @@ const COMMANDS: readonly Command[] = [
   },
 ];
 
-/** B2C, B2B, balance, status and reversal. All of them succeed. */
+/** The commands. As in the real API, one from a wrong initiator is accepted, and its result says that it failed. */
 function addCommands(app: EmulatorApp, context: ApiContext): void {
   for (const command of COMMANDS) {
     app.post(command.path, async (c) => {
       const body = (await jsonBody(c)) ?? {};
       const error = invalidField(context.random, body, command.required);
-      if (error !== undefined) return sendJson(c, error);
+      if (error !== undefined) return sendRefusal(c, error, error.reason);
+      const reason = initiatorError(body, context.credentials);
       const ids = {
         ConversationID: `AG_${eastAfricaTimestamp(context.clock.now()).slice(0, 8)}_${context.random(10).toString('hex')}`,
         OriginatorConversationID:
           fieldText(body, 'OriginatorConversationID') ||
           `${randomDigits(context.random, 5)}-${randomDigits(context.random, 8)}-1`,
       };
-      context.callbacks.send(fieldText(body, 'ResultURL'), () => commandResult(command, body, ids, context));
-      return c.json({
-        ...ids,
-        ResponseCode: '0',
-        ResponseDescription: 'Accept the service request successfully.',
-      });
+      context.callbacks.send(fieldText(body, 'ResultURL'), () =>
+        reason === undefined ? commandResult(command, body, ids, context) : failedResult(body, ids, context),
+      );
+      const accepted = { ...ids, ResponseCode: '0', ResponseDescription: 'Accept the service request successfully.' };
+      return reason === undefined ? c.json(accepted) : sendRefusal(c, { status: 200, body: accepted }, reason);
     });
   }
+}
+
+/** Why the initiator or its password is not the emulated one; undefined if both are. */
+function initiatorError(body: JsonObject, credentials: ApiContext['credentials']): string | undefined {
+  const name = ['InitiatorName', 'Initiator'].find((member) => body[member] !== undefined) ?? 'Initiator';
+  if (fieldText(body, name) !== credentials.get('initiator')?.reveal()) return `${name} is not the emulated initiator`;
+  const password = decryptedPkcs1(Buffer.from(fieldText(body, 'SecurityCredential'), 'base64'));
+  if (password === undefined)
+    return 'SecurityCredential is not encrypted with the emulated certificate and PKCS #1 v1.5 padding';
+  if (password.toString() === credentials.get('initiator_password')?.reveal()) return undefined;
+  return 'SecurityCredential is not the emulated initiator password';
 }
 
 function commandResult(command: Command, body: JsonObject, ids: JsonObject, { clock, random }: ApiContext): JsonObject {
@@ -310,6 +333,24 @@ function commandResult(command: Command, body: JsonObject, ids: JsonObject, { cl
       ReferenceData: { ReferenceItem: { Key: 'QueueTimeoutURL', Value: fieldText(body, 'QueueTimeOutURL') } },
     },
   };
+}
+
+/** The result of a command from a wrong initiator. */
+function failedResult(body: JsonObject, ids: JsonObject, { random }: ApiContext): JsonObject {
+  return {
+    Result: {
+      ResultType: 0,
+      ResultCode: 2001,
+      ResultDesc: 'The initiator information is invalid.',
+      ...ids,
+      TransactionID: receiptNumber(random),
+      ReferenceData: { ReferenceItem: { Key: 'QueueTimeoutURL', Value: fieldText(body, 'QueueTimeOutURL') } },
+    },
+  };
+}
+
+interface Refusal extends EmulatedResponse {
+  readonly reason: string;
 }
 
 /** An error in Daraja's format. The code begins with the HTTP status. */
@@ -334,9 +375,13 @@ const FORMATS: Readonly<Record<string, RegExp>> = {
 };
 
 /** Daraja's error for the first field that is missing or invalid; undefined if all are valid. */
-function invalidField(random: Random, body: JsonObject, names: readonly string[]): EmulatedResponse | undefined {
+function invalidField(random: Random, body: JsonObject, names: readonly string[]): Refusal | undefined {
   const invalid = names.find((name) => !(FORMATS[name] ?? /./).test(fieldText(body, name)));
-  return invalid === undefined ? undefined : darajaError(random, '400.002.02', `Bad Request - Invalid ${invalid}`);
+  if (invalid === undefined) return undefined;
+  return {
+    ...darajaError(random, '400.002.02', `Bad Request - Invalid ${invalid}`),
+    reason: `${invalid} is missing or malformed`,
+  };
 }
 
 /** Ten letters and digits, like an M-Pesa receipt number. */

@@ -1,3 +1,4 @@
+import { PRODUCTION_CERTIFICATE, SANDBOX_CERTIFICATE } from './mpesa-certificates.ts';
 import type { Provider } from './provider.ts';
 
 export const mpesa: Provider = {
@@ -6,6 +7,10 @@ export const mpesa: Provider = {
   sources: [
     'Safaricom Daraja portal, "Authorization" and the API pages',
     'Error codes 404.001.03, 400.003.01 and 401.002.01 as reported by client libraries',
+    '`Password` and "Wrong credentials": github.com/safaricom/mpesa-node-library issue 47, github.com/Iankumu/mpesa issue 12',
+    '`SecurityCredential` and result 2001: github.com/safaricom/mpesa-php-sdk issue 41, github.com/newtonmunene99/mpesa-api issue 12',
+    'Certificates: github.com/safaricom/mpesa-node-library (sandbox), github.com/newtonmunene99/mpesa-api and github.com/BrunoAdul/bagisto-mpesa (production)',
+    '`b2pochi` and `remittax`: github.com/RafaelJohn9/mpesakit, github.com/gabrieldwight/Mpesa-Sdk-Net',
   ],
   traps: [
     '`expires_in` is a string. There is no refresh token.',
@@ -13,6 +18,9 @@ export const mpesa: Provider = {
     'An app without the API product gets `404.001.03` too: check the app in the portal.',
     'A new token is reported to invalidate the previous one: use each credential in one Wakala only.',
     '`ResultCode` 4999 of an STK query means that the customer has not responded yet. It is not a failure: do not push again.',
+    'A wrong `passkey` gets `500.001.1001` "Wrong credentials". A wrong `initiator`, `initiator_password` or `certificate` is accepted, and the result has `ResultCode` 2001. Repeated attempts lock the initiator (8006).',
+    'The built-in certificates have expired. Only their keys are used, so set `certificate` only if Safaricom gives you another one: altered copies circulate.',
+    'Not confirmed: that Safaricom checks how old `Timestamp` is.',
     'The real sandbox often sends no callbacks. The emulator sends them to loopback addresses.',
   ],
   hosts: {
@@ -22,6 +30,28 @@ export const mpesa: Provider = {
   credentials: [
     { name: 'consumer_key', description: 'Consumer key of the app on developer.safaricom.co.ke', secret: true },
     { name: 'consumer_secret', description: 'Consumer secret of the same app', secret: true },
+    {
+      name: 'passkey',
+      description: 'Passkey of the short code for M-Pesa Express (STK push): in the portal, or sent after going live',
+      secret: true,
+      optional: true,
+    },
+    {
+      name: 'initiator',
+      description: 'User name of the API operator on the M-Pesa organization portal',
+      secret: false,
+      optional: true,
+      example: 'testapi',
+    },
+    { name: 'initiator_password', description: 'Password of the same API operator', secret: true, optional: true },
+    {
+      name: 'certificate',
+      description: "Safaricom's certificate that encrypts the password",
+      secret: false,
+      optional: true,
+      kind: 'public_key',
+      default: { sandbox: SANDBOX_CERTIFICATE, production: PRODUCTION_CERTIFICATE },
+    },
   ],
   token: {
     request: {
@@ -61,8 +91,6 @@ export const mpesa: Provider = {
       path: '/mpesa/stkpush/v1/processrequest',
       json: {
         BusinessShortCode: '174379',
-        Password: Buffer.from('174379emulated-passkey20260101120000').toString('base64'),
-        Timestamp: '20260101120000',
         TransactionType: 'CustomerPayBillOnline',
         Amount: '100',
         PartyA: '254700000001',
@@ -71,6 +99,10 @@ export const mpesa: Provider = {
         CallBackURL: 'http://127.0.0.1:3000/callbacks/mpesa',
         AccountReference: 'INV-1001',
         TransactionDesc: 'Order 1001',
+      },
+      unsigned: {
+        Password: Buffer.from('174379emulated-mpesa-passkey20260101120000').toString('base64'),
+        Timestamp: '20260101120000',
       },
     },
   },

@@ -181,7 +181,24 @@ export interface Samples {
   /** The API response to a token that is no longer valid. */
   readonly deadTokenResponse: { readonly status: number; readonly body: JsonObject };
   /** An API request that works on a new account. `wakala dev` prints it as a curl command. */
-  readonly call: { readonly method: 'GET' | 'POST'; readonly path: string; readonly json?: JsonObject };
+  readonly call: {
+    readonly method: 'GET' | 'POST';
+    readonly path: string;
+    readonly json?: JsonObject;
+    /** Members of the body that the app sends itself if no rule of the route fills them in. The emulator accepts them. */
+    readonly unsigned?: JsonObject;
+  };
+}
+
+/** The body that an app sends in the sample call, through a route with these rules (those of a definition are all). */
+export function sampleBody({
+  samples: { call },
+  sign = [],
+}: Pick<Provider, 'samples' | 'sign'>): JsonObject | undefined {
+  const rules = sign.filter(({ calls }) => calls.includes(`${call.method} ${call.path}`));
+  const filledIn = new Set(rules.flatMap(({ json }) => Object.keys(json ?? {})));
+  const own = Object.entries(call.unsigned ?? {}).filter(([name]) => !filledIn.has(name));
+  return call.json && { ...call.json, ...Object.fromEntries(own) };
 }
 
 /** A payment API as data: how to request its token, and how to recognise one that is no longer valid. */

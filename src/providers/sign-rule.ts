@@ -117,3 +117,8 @@ export interface ProviderSignRule extends SignRule {
    */
   readonly when?: string;
 }
+
+/** The names of what a rule fills in: members, parameters and headers. */
+export function targetsOf({ json, form, query, headers }: SignRule): readonly string[] {
+  return [json, form, query, headers].flatMap((targets) => Object.keys(targets ?? {}));
+}

@@ -7,6 +7,7 @@ import { validateConfig } from '../../src/config/load.ts';
 import { startEmulator } from '../../src/emulators/emulator.ts';
 import { formatProblem } from '../../src/errors.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
+import { sampleBody } from '../../src/providers/provider.ts';
 import { textOf } from '../docs/documents.ts';
 import { sendJson } from '../support/proxy-client.ts';
 import { CliProcess, runCli, temporaryDirectory } from '../support/proxy-process.ts';
@@ -114,7 +115,7 @@ describe('deploy/systemd', () => {
     const { args, env } = await machine();
     const wakala = new CliProcess(args, { env });
     const [, port] = await wakala.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
-    const { json } = mpesa.samples.call;
+    const json = sampleBody({ samples: mpesa.samples });
     const response = await sendJson(Number(port), '/mpesa/mpesa/stkpush/v1/processrequest', json);
     expect([response.status, response.header('wakala-token')]).toEqual([200, 'fetched']);
     const [, signal = ''] = /^\/bin\/kill -(\w+) \$MAINPID$/.exec(setting('ExecReload')) ?? [];

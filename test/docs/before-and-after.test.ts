@@ -1,6 +1,7 @@
 import { compileFunction } from 'node:vm';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startEmulator } from '../../src/emulators/emulator.ts';
+import { sampleBody } from '../../src/providers/provider.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { routeToEmulator, startProxy } from '../support/proxy-server.ts';
 import { blocksOf } from './documents.ts';
@@ -16,7 +17,7 @@ async function mpesa() {
   const provider = providerNamed('mpesa')!;
   const emulator = await startEmulator(provider, { port: 0 });
   onTestFinished(() => emulator.close());
-  return { provider, emulator, order: provider.samples.call.json };
+  return { provider, emulator, order: sampleBody({ samples: provider.samples }) };
 }
 
 describe('the README', () => {

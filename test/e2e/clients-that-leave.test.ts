@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
+import { sampleBody } from '../../src/providers/provider.ts';
 import { sendRequest } from '../support/proxy-client.ts';
 import { startProxyTo, startProxyToEmulator } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -116,7 +117,8 @@ describe.each(WAYS)('a client that disconnects in the middle (%s)', (leave) => {
 describe.each(WAYS)('a client that disconnects while its token is fetched (%s)', (leave) => {
   it('does not abort the exchange: the next request has the token', async () => {
     const { emulator, proxy } = await startProxyToEmulator('mpesa');
-    const { path, json } = emulator.provider.samples.call;
+    const { samples } = emulator.provider;
+    const [path, json] = [samples.call.path, sampleBody({ samples })];
     emulator.control({ token_delay_ms: 300 });
     const client = await RawClient.open(proxy.port);
     client.send('GET /mpesa/x HTTP/1.1\r\nHost: localhost\r\n\r\n');

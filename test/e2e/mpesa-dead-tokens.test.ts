@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { sampleBody } from '../../src/providers/provider.ts';
 import { sendJson, sendRequest } from '../support/proxy-client.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
 
@@ -12,7 +13,8 @@ const C2B_BODY = {
 
 async function warmProxy() {
   const { emulator, proxy } = await startProxyToEmulator('mpesa');
-  const { path, json } = emulator.provider.samples.call;
+  const { samples } = emulator.provider;
+  const [path, json] = [samples.call.path, sampleBody({ samples })];
   const stk = () => sendJson(proxy.port, `/mpesa${path}`, json);
   await stk();
   return { emulator, proxy, stk };

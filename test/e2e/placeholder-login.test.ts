@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Emulator } from '../../src/emulators/emulator.ts';
 import { valueAt } from '../../src/json.ts';
+import { sampleBody } from '../../src/providers/provider.ts';
 import { isRequested } from '../../src/providers/provider.ts';
 import { expectProblem, sendJson, sendRequest } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
@@ -85,13 +86,13 @@ describe.each(NAMES)('a placeholder of %s', (name) => {
     const [, method, path] = LOGINS.find(([of]) => of === name)!;
     const login = await sendRequest(proxy.port, `/${name}${path}`, { method });
     const placeholder = accessTokenIn(emulator, login.json());
-    const { call } = emulator.provider.samples;
+    const { samples } = emulator.provider;
     // The emulator accepts only its own tokens: a 200 means that it did not receive the placeholder.
-    const response = await sendJson(proxy.port, `/${name}${call.path}`, call.json, {
+    const response = await sendJson(proxy.port, `/${name}${samples.call.path}`, sampleBody({ samples }), {
       authorization: `Bearer ${placeholder}`,
     });
     expect(response.status).toBe(200);
-    const direct = await sendJson(Number(new URL(emulator.apiUrl).port), call.path, call.json, {
+    const direct = await sendJson(Number(new URL(emulator.apiUrl).port), samples.call.path, sampleBody({ samples }), {
       authorization: `Bearer ${placeholder}`,
     });
     expect(direct.status).not.toBe(200);
@@ -116,8 +117,9 @@ describe('a placeholder, if clients have keys,', () => {
   async function start() {
     const clock = new ShiftedClock();
     const { emulator, proxy } = await startProxyToEmulator('mpesa', {}, clock, { clients: [SHOP] });
-    const { path, json } = emulator.provider.samples.call;
-    const call = (token: string) => sendJson(proxy.port, `/mpesa${path}`, json, { authorization: `Bearer ${token}` });
+    const { samples } = emulator.provider;
+    const call = (token: string) =>
+      sendJson(proxy.port, `/mpesa${samples.call.path}`, sampleBody({ samples }), { authorization: `Bearer ${token}` });
     const login = async ({ name, key }: typeof SHOP) => {
       const basic = Buffer.from(`${name}:${key}`).toString('base64');
       return sendRequest(proxy.port, LOGIN, { headers: { authorization: `Basic ${basic}` } });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Emulator } from '../../src/emulators/emulator.ts';
-import { isRequested } from '../../src/providers/provider.ts';
+import { isRequested, sampleBody } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { sendJson, sendRequest } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
@@ -18,9 +18,8 @@ const CREATED = new Map([
 function sampleCall(port: number, emulator: Emulator, headers: Record<string, string> = {}) {
   const { name, samples } = emulator.provider;
   const path = `/${name}${samples.call.path}`;
-  return samples.call.json === undefined
-    ? sendRequest(port, path, { headers })
-    : sendJson(port, path, samples.call.json, headers);
+  const json = sampleBody({ samples });
+  return json === undefined ? sendRequest(port, path, { headers }) : sendJson(port, path, json, headers);
 }
 
 describe.each(NAMES)('%s', (name) => {

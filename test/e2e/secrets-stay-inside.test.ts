@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
+import { sampleBody } from '../../src/providers/provider.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
 import { freePort } from '../support/free-port.ts';
 import { type ProxyResponse, sendJson, sendRequest } from '../support/proxy-client.ts';
@@ -59,7 +60,8 @@ function texts(responses: readonly ProxyResponse[]): string {
 }
 
 async function throughAllThatHappens(port: number, { name, emulator }: Tapped): Promise<ProxyResponse[]> {
-  const { path, json } = emulator.provider.samples.call;
+  const { samples } = emulator.provider;
+  const [path, json] = [samples.call.path, sampleBody({ samples })];
   const call = () => sendJson(port, `/${name}${path}`, json);
   const responses = [await call(), await call()];
   emulator.control({ expire_tokens: true });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { sampleBody } from '../../src/providers/provider.ts';
 import { keepAlive, type ProxyResponse, sendJson, sendRequest } from '../support/proxy-client.ts';
 import { startProxyTo, startProxyToEmulator } from '../support/proxy-server.ts';
 import { json, RawUpstream, reply } from '../support/upstream-raw.ts';
@@ -31,7 +32,8 @@ describe('500 requests at once', () => {
 
   it('cost one exchange on a cold route with a slow token endpoint, and all wait for it', async () => {
     const { emulator, proxy } = await startProxyToEmulator('mpesa');
-    const { path, json: body } = emulator.provider.samples.call;
+    const { samples } = emulator.provider;
+    const [path, body] = [samples.call.path, sampleBody({ samples })];
     emulator.control({ token_delay_ms: 300 });
     const agent = keepAlive();
     const responses = await crowd(() =>
@@ -43,7 +45,8 @@ describe('500 requests at once', () => {
 
   it('with a dead token cost one refresh, and all get a response', async () => {
     const { emulator, proxy } = await startProxyToEmulator('mpesa');
-    const { path, json: body } = emulator.provider.samples.call;
+    const { samples } = emulator.provider;
+    const [path, body] = [samples.call.path, sampleBody({ samples })];
     await sendJson(proxy.port, `/mpesa${path}`, body);
     emulator.control({ expire_tokens: true });
     const agent = keepAlive();

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { sampleBody } from '../../src/providers/provider.ts';
 import { expectProblem, sendJson } from '../support/proxy-client.ts';
 import { ShiftedClock } from '../support/proxy-clock.ts';
 import { startProxyToEmulator } from '../support/proxy-server.ts';
@@ -6,7 +7,8 @@ import { startProxyToEmulator } from '../support/proxy-server.ts';
 async function start(settings: Record<string, unknown> = {}, name = 'mpesa') {
   const clock = new ShiftedClock();
   const { emulator, proxy } = await startProxyToEmulator(name, settings, clock);
-  const { path, json } = emulator.provider.samples.call;
+  const { samples } = emulator.provider;
+  const [path, json] = [samples.call.path, sampleBody({ samples })];
   return { clock, emulator, proxy, call: () => sendJson(proxy.port, `/${name}${path}`, json) };
 }
 

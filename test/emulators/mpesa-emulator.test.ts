@@ -1,13 +1,22 @@
+import { execFileSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { CallbackReport } from '../../src/emulators/callbacks.ts';
+import { EMULATED_PUBLIC_KEY } from '../../src/emulators/emulated-keys.ts';
 import type { JsonObject } from '../../src/json.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
+import { SANDBOX_CERTIFICATE } from '../../src/providers/mpesa-certificates.ts';
+import { sampleBody } from '../../src/providers/provider.ts';
 import { callApi, emulate, jsonOf, startCallbackServer, tokenOf } from './support.ts';
 
-const push = mpesa.samples.call.json!;
+const push = sampleBody({ samples: mpesa.samples })!;
 const PUSH = '/mpesa/stkpush/v1/processrequest';
 const QUERY = '/mpesa/stkpushquery/v1/query';
 const DELAY_MS = 500;
+const PASSWORD = 'emulated-mpesa-initiator-password';
 
 async function setUp() {
   const reports: CallbackReport[] = [];
@@ -21,10 +30,29 @@ function login(): JsonObject {
   return { BusinessShortCode, Password, Timestamp };
 }
 
+function base64(text: string): string {
+  return Buffer.from(text).toString('base64');
+}
+
+function keyOf(certificate: string): string {
+  return new X509Certificate(certificate).publicKey.export({ type: 'spki', format: 'pem' }).toString();
+}
+
+/** `SecurityCredential` as the openssl command makes it. */
+function encrypted(password: string, publicKey = EMULATED_PUBLIC_KEY, padding = 'pkcs1'): string {
+  const folder = mkdtempSync(join(tmpdir(), 'wakala-mpesa-'));
+  const file = join(folder, 'public.pem');
+  writeFileSync(file, publicKey);
+  const args = ['pkeyutl', '-encrypt', '-pubin', '-inkey', file, '-pkeyopt', `rsa_padding_mode:${padding}`];
+  const value = execFileSync('openssl', args, { input: password }).toString('base64');
+  rmSync(folder, { recursive: true });
+  return value;
+}
+
 const order = {
-  Initiator: 'api',
-  InitiatorName: 'api',
-  SecurityCredential: 'emulated',
+  Initiator: 'testapi',
+  InitiatorName: 'testapi',
+  SecurityCredential: encrypted(PASSWORD),
   CommandID: 'BusinessPayment',
   Amount: 10,
   PartyA: '600000',
@@ -33,13 +61,16 @@ const order = {
   IdentifierType: '4',
   TransactionID: 'ABCDE12345',
   OriginatorConversationID: 'own-id-1',
+  AccountReference: 'PRN-1',
   Remarks: 'test',
   QueueTimeOutURL: 'http://127.0.0.1:1/timeout',
 };
 const orderPaths = [
   '/mpesa/b2c/v1/paymentrequest',
   '/mpesa/b2c/v3/paymentrequest',
+  '/mpesa/b2pochi/v1/paymentrequest',
   '/mpesa/b2b/v1/paymentrequest',
+  '/mpesa/b2b/v1/remittax',
   '/mpesa/accountbalance/v1/query',
   '/mpesa/transactionstatus/v1/query',
   '/mpesa/reversal/v1/request',
@@ -83,10 +114,23 @@ describe('STK push', () => {
     expect(json).toMatchObject({ errorCode: '400.002.02', errorMessage: `Bad Request - Invalid ${field}` });
   });
 
-  it('with a password for another short code and timestamp is refused', async () => {
+  it.each([
+    ['another passkey', base64('174379made-up-passkey20260101120000')],
+    ['another short code', base64('174378emulated-mpesa-passkey20260101120000')],
+    ['another time', base64('174379emulated-mpesa-passkey20260101120001')],
+    ['no passkey', base64('17437920260101120000')],
+    ['a line break after it', `${String(push['Password'])}\n`],
+    ['text that is not base64', '174379emulated-mpesa-passkey20260101120000'],
+  ])('with a password of %s gets 500.001.1001', async (_, Password) => {
     const { post } = await setUp();
-    const reply = await post(PUSH, { ...push, Password: Buffer.from('other').toString('base64') });
-    expect(reply).toMatchObject({ status: 500, json: { errorMessage: 'Wrong credentials' } });
+    for (const [path, body] of [
+      [PUSH, { ...push, Password }],
+      [QUERY, { ...login(), CheckoutRequestID: 'ws_CO_0', Password }],
+    ] as const) {
+      const { status, json, headers } = await post(path, body);
+      expect([status, json['errorCode'], json['errorMessage']]).toEqual([500, '500.001.1001', 'Wrong credentials']);
+      expect(headers.get('x-emulated-reason')).toContain('the emulated passkey');
+    }
   });
 
   it('sends a callback with a numeric result code', async () => {
@@ -132,13 +176,39 @@ describe.each(orderPaths)('%s', (path) => {
   it('is accepted, and its result is sent to the ResultURL', async () => {
     const { clock, post } = await setUp();
     const app = await startCallbackServer();
-    const { json } = await post(path, { ...order, ResultURL: app.url });
+    const { json, headers } = await post(path, { ...order, ResultURL: app.url });
+    expect(headers.has('x-emulated-reason')).toBe(false);
     expect(json).toMatchObject({ OriginatorConversationID: 'own-id-1', ResponseCode: '0' });
     const next = app.next();
     await clock.advance(DELAY_MS);
     expect(jsonOf((await next).body)).toMatchObject({
       Result: { ResultCode: 0, ConversationID: json['ConversationID'], OriginatorConversationID: 'own-id-1' },
     });
+  });
+
+  it.each([
+    ['initiator', { Initiator: 'other', InitiatorName: 'other' }],
+    ['password', { SecurityCredential: encrypted('other') }],
+    ['padding', { SecurityCredential: encrypted(PASSWORD, EMULATED_PUBLIC_KEY, 'oaep') }],
+    ['certificate', { SecurityCredential: encrypted(PASSWORD, keyOf(SANDBOX_CERTIFICATE)) }],
+    ['encoding', { SecurityCredential: PASSWORD }],
+  ])('accepts a wrong %s, and its result has the code 2001', async (_, wrong) => {
+    const { clock, post } = await setUp();
+    const app = await startCallbackServer();
+    const { status, json, headers } = await post(path, { ...order, ...wrong, ResultURL: app.url });
+    expect([status, json['ResponseCode']]).toEqual([200, '0']);
+    expect(headers.get('x-emulated-reason')).toMatch(/^(?:Initiator|InitiatorName|SecurityCredential) is not /);
+    const next = app.next();
+    await clock.advance(DELAY_MS);
+    expect(jsonOf((await next).body)).toMatchObject({
+      Result: { ResultCode: 2001, ConversationID: json['ConversationID'], OriginatorConversationID: 'own-id-1' },
+    });
+  });
+
+  it('requires a SecurityCredential', async () => {
+    const { post } = await setUp();
+    const { json } = await post(path, { ...order, SecurityCredential: null });
+    expect(json).toMatchObject({ errorMessage: 'Bad Request - Invalid SecurityCredential' });
   });
 
   it('requires a ResultURL', async () => {

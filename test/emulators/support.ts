@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulators/emulator.ts';
 import { type JsonObject, valueAt } from '../../src/json.ts';
-import { type ExchangeRequest, isRequested, type Provider } from '../../src/providers/provider.ts';
+import { type ExchangeRequest, isRequested, type Provider, sampleBody } from '../../src/providers/provider.ts';
 import { fill } from '../../src/providers/template.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
@@ -121,8 +121,8 @@ export function routeHeaders({ provider, credentials }: Emulator): Record<string
 
 /** Sends the provider's sample call with the headers of a route. */
 export async function sampleCall(emulator: Emulator, token: string | undefined): Promise<Reply> {
-  const { path, json } = emulator.provider.samples.call;
-  return callApi(emulator, token, path, json, routeHeaders(emulator));
+  const { samples } = emulator.provider;
+  return callApi(emulator, token, samples.call.path, sampleBody({ samples }), routeHeaders(emulator));
 }
 
 export interface Received {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DevEmulators } from '../../src/commands/dev/dev-emulators.ts';
 import { defaultConfig, loadConfig } from '../../src/config/load.ts';
 import { valueAt } from '../../src/json.ts';
+import { sampleBody } from '../../src/providers/provider.ts';
 import { isRequested, type Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 import { type RunningServer, startServer } from '../../src/server/server.ts';
@@ -58,7 +59,7 @@ describe('every provider in one configuration, emulated', () => {
 
   it.each(CATALOGUE)('$name responds to its sample request', async (provider) => {
     const { name, samples } = provider;
-    const response = await call(name, samples.call.path, samples.call.json);
+    const response = await call(name, samples.call.path, sampleBody({ samples }));
     expect(response.status).toBe(CREATED.get(name) ?? 200);
     expect(response.header('x-emulated-by')).toBe('wakala');
     expect(response.header('wakala-token')).toBe('fetched');
@@ -66,7 +67,7 @@ describe('every provider in one configuration, emulated', () => {
 
   it.each(CATALOGUE)('$name responds to it again after its token has expired', async ({ name, samples }) => {
     emulatorOf(name).control({ expire_tokens: true });
-    const response = await call(name, samples.call.path, samples.call.json);
+    const response = await call(name, samples.call.path, sampleBody({ samples }));
     expect([response.status, response.header('wakala-token')]).toEqual([CREATED.get(name) ?? 200, 'replayed']);
   });
 
@@ -102,7 +103,7 @@ describe('every provider in one configuration, emulated', () => {
 
   it('PayPal returns the order that it created', async () => {
     const { samples } = CATALOGUE.find(({ name }) => name === 'paypal')!;
-    const order = (await call('paypal', samples.call.path, samples.call.json)).json();
+    const order = (await call('paypal', samples.call.path, sampleBody({ samples }))).json();
     const shown = await call('paypal', `${samples.call.path}/${String(order['id'])}`);
     expect(shown.json()).toMatchObject({ id: order['id'], intent: 'CAPTURE' });
   });
@@ -123,7 +124,7 @@ describe('every provider in one configuration, emulated', () => {
 
   it('Kopo Kopo returns the location of a payment', async () => {
     const { samples } = CATALOGUE.find(({ name }) => name === 'kopokopo')!;
-    const location = (await call('kopokopo', samples.call.path, samples.call.json)).header('location') ?? '';
+    const location = (await call('kopokopo', samples.call.path, sampleBody({ samples }))).header('location') ?? '';
     const shown = await call('kopokopo', new URL(location).pathname.replace('/kopokopo', ''));
     expect(shown.json()).toMatchObject({ data: { type: 'incoming_payment' } });
   });
@@ -134,8 +135,8 @@ describe('every provider in one configuration, emulated', () => {
     async ({ name, samples }) => {
       emulatorOf(name).control({ expire_tokens: true, token_endpoint: 'denied' });
       const [refused, next] = [
-        await call(name, samples.call.path, samples.call.json),
-        await call(name, samples.call.path, samples.call.json),
+        await call(name, samples.call.path, sampleBody({ samples })),
+        await call(name, samples.call.path, sampleBody({ samples })),
       ];
       emulatorOf(name).control({ reset: true });
       // The dead token stays in use while there is no other: the client gets the provider's refusal.

@@ -1,9 +1,14 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import type PaypalSdk from '@paypal/checkout-server-sdk';
 import type k2Connect from 'k2-connect-node';
 import type MpesaSdk from 'mpesa-node';
 import type MomoSdk from 'mtn-momo';
 import type * as PaypackSdk from 'paypack-js';
 import type paypackHttp from 'paypack-js/build/http.js';
+import { onTestFinished } from 'vitest';
+import { EMULATED_PUBLIC_KEY } from '../../src/emulators/emulated-keys.ts';
 import { type Login, newProcess } from './support.ts';
 
 /** Each SDK as an app makes it when it starts, pointed at `baseUrl`. Nothing of an SDK's own files is touched. */
@@ -16,6 +21,15 @@ export function paypackJs(baseUrl: string, { id, secret }: Login) {
   return { http, paypack: new Paypack({ client_id: id, client_secret: secret }) };
 }
 
+/** The file of the key that the emulator decrypts with. */
+function emulatedCertificate(): string {
+  const folder = mkdtempSync(path.join(tmpdir(), 'wakala-sdk-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = path.join(folder, 'public.pem');
+  writeFileSync(file, EMULATED_PUBLIC_KEY);
+  return file;
+}
+
 export function mpesaNode(baseUrl: string, { id, secret }: Login) {
   const require = newProcess('mpesa-node');
   const Mpesa = require('mpesa-node') as typeof MpesaSdk;
@@ -25,9 +39,9 @@ export function mpesaNode(baseUrl: string, { id, secret }: Login) {
     shortCode: '600000',
     initiatorName: 'testapi',
     lipaNaMpesaShortCode: '174379',
-    lipaNaMpesaShortPass: 'made-up-passkey',
-    securityCredential: 'made-up-initiator-password',
-    certPath: require.resolve('mpesa-node/keys/sandbox-cert.cer'),
+    lipaNaMpesaShortPass: 'emulated-mpesa-passkey',
+    securityCredential: 'emulated-mpesa-initiator-password',
+    certPath: emulatedCertificate(),
   });
   mpesa.baseURL = baseUrl;
   return mpesa;

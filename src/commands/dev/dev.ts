@@ -3,7 +3,7 @@ import type { Config, ListenAddress } from '../../config/config.ts';
 import { defaultConfig, loadConfig, type Loaded, validateConfig } from '../../config/load.ts';
 import type { Emulator } from '../../emulators/emulator.ts';
 import { formatHostPort } from '../../http/host-port.ts';
-import { isRequested, type Provider } from '../../providers/provider.ts';
+import { isRequested, type Provider, sampleBody } from '../../providers/provider.ts';
 import { startServer } from '../../server/server.ts';
 import type { LevelledLog } from '../../telemetry/log.ts';
 import { EXIT, type Io, wantsColour } from '../io.ts';
@@ -115,7 +115,7 @@ function startScreen({ config, address, admin, emulators, colour, hasKeys }: Sta
   for (const { name, prefix, provider, upstream } of config.routes) {
     lines.push(
       `  ${bold(name)}  ${provider.title}, emulated at ${new URL(upstream).origin}`,
-      `  ${curlLine(base + prefix, provider.samples.call)}`,
+      `  ${curlLine(base + prefix, provider)}`,
       '',
     );
   }
@@ -146,10 +146,12 @@ function expiryLines(emulators: readonly Emulator[], hasKeys: boolean): readonly
 }
 
 /** A command for a POSIX shell, on one line. */
-function curlLine(base: string, call: Provider['samples']['call']): string {
+function curlLine(base: string, provider: Provider): string {
+  const { call } = provider.samples;
+  const json = sampleBody(provider);
   const url = quoted(base + call.path);
-  if (call.json === undefined) return `curl -sS ${call.method === 'GET' ? '' : `-X ${call.method} `}${url}`;
-  return `curl -sS ${url} -H 'content-type: application/json' -d ${quoted(JSON.stringify(call.json))}`;
+  if (json === undefined) return `curl -sS ${call.method === 'GET' ? '' : `-X ${call.method} `}${url}`;
+  return `curl -sS ${url} -H 'content-type: application/json' -d ${quoted(JSON.stringify(json))}`;
 }
 
 function quoted(text: string): string {

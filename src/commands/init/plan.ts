@@ -2,7 +2,7 @@ import { stringify } from 'yaml';
 import { didYouMean } from '../../config/diagnostics.ts';
 import { validateConfig } from '../../config/load.ts';
 import { DEFAULT_ADDRESSES, DEFAULTS } from '../../config/schema.ts';
-import { neededCredentials, routeText, variableOf } from '../../config/starter.ts';
+import { neededCredentials, optionalCredentials, routeText, variableOf } from '../../config/starter.ts';
 import type { Environment, Provider } from '../../providers/provider.ts';
 import { providerNamed, providers } from '../../providers/registry.ts';
 
@@ -37,7 +37,8 @@ export function providersNamed(texts: readonly string[]): readonly Provider[] | 
 
 /** The first problem that `wakala check` finds once the variables are set. */
 export function problemOf(plan: Plan): string | undefined {
-  const env = Object.fromEntries(plan.providers.flatMap(variablesOf).map(({ name }) => [name, 'x']));
+  const needed = plan.providers.flatMap(variablesOf).filter(({ optional }) => !optional);
+  const env = Object.fromEntries(needed.map(({ name }) => [name, 'x']));
   const { problems } = validateConfig('proxy.config.yaml', { env, readFile: () => configText(plan) });
   return problems[0]?.message;
 }
@@ -53,14 +54,18 @@ interface Variable {
   readonly provider: Provider;
   /** Where the user finds its value, in the words of the provider. */
   readonly description: string;
+  /** Whether it may stay empty. */
+  readonly optional: boolean;
 }
 
-/** The variables that `configText` refers to. Optional credentials are only comments there. */
+/** The variables that `configText` refers to. */
 export function variablesOf(provider: Provider): Variable[] {
-  return neededCredentials(provider).map(({ name, description }) => ({
-    name: variableOf(provider, name),
+  const optional = optionalCredentials(provider).filter(({ kind }) => kind !== 'flag');
+  return [...neededCredentials(provider), ...optional].map((field) => ({
+    name: variableOf(provider, field.name),
     provider,
-    description,
+    description: field.description,
+    optional: field.optional === true,
   }));
 }
 
@@ -88,7 +93,14 @@ ${plan.providers.map((provider) => routeOf(provider, plan.upstreams[provider.nam
 export function envText(variables: readonly Variable[]): string {
   const byProvider = Map.groupBy(variables, ({ provider }) => provider);
   const blocks = [...byProvider].map(([provider, own]) =>
-    [`# ${provider.title}`, ...own.flatMap(({ name, description }) => [`# ${description}`, `${name}=`]), ''].join('\n'),
+    [
+      `# ${provider.title}`,
+      ...own.flatMap(({ name, description, optional }) => [
+        `# ${description}${optional ? ' (optional)' : ''}`,
+        `${name}=`,
+      ]),
+      '',
+    ].join('\n'),
   );
   return blocks.join('\n');
 }

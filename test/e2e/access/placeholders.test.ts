@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startEmulator } from '../../../src/emulators/emulator.ts';
 import { valueAt } from '../../../src/json.ts';
+import { sampleBody } from '../../../src/providers/provider.ts';
 import { isRequested } from '../../../src/providers/provider.ts';
 import { providerNamed } from '../../../src/providers/registry.ts';
 import { expectProblem, type ProxyResponse, sendJson, sendRequest } from '../../support/proxy-client.ts';
@@ -68,8 +69,8 @@ async function placeholder(
 }
 
 function call(port: number, name: Name, token: string): Promise<ProxyResponse> {
-  const { path, json } = providerNamed(name)!.samples.call;
-  return sendJson(port, `/${name}${path}`, json, bearer(token));
+  const { samples } = providerNamed(name)!;
+  return sendJson(port, `/${name}${samples.call.path}`, sampleBody({ samples }), bearer(token));
 }
 
 const UNAUTHORIZED = { status: 401, code: 'client_unauthorized', outcome: 'not_sent' } as const;
