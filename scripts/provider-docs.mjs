@@ -161,7 +161,7 @@ function calls(provider) {
 
 function emulated(provider, api, auth) {
   const { call } = provider.samples;
-  const values = [...emulatedCredentials(provider)].map(([name, secret]) => [code(name), code(secret.reveal())]);
+  const values = [...emulatedCredentials(provider)].map(([name, secret]) => [code(name), keyOrCode(secret.reveal())]);
   const own = Object.keys(call.unsigned ?? {}).map(code);
   const unsigned =
     own.length === 0
@@ -174,6 +174,11 @@ function emulated(provider, api, auth) {
 ${table(['credential', 'emulated value'], values)}
 
 A first request: ${code(`${call.method} ${call.path}`)}${call.json === undefined ? '.' : ', with this body:'}${body}${unsigned}`;
+}
+
+function keyOrCode(value) {
+  if (!value.startsWith('-----BEGIN')) return code(value);
+  return 'the key of [RFC 7520 section 3.4](https://www.rfc-editor.org/rfc/rfc7520#section-3.4)';
 }
 
 function inSeries(words) {

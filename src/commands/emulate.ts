@@ -73,7 +73,9 @@ function emulatorsAsText(emulators: readonly Emulator[], notes: readonly string[
   for (const emulator of emulators) {
     lines.push(`  ${emulator.provider.name}`, `    api   ${emulator.apiUrl}`);
     if (emulator.authUrl !== emulator.apiUrl) lines.push(`    auth  ${emulator.authUrl}`);
-    for (const [name, value] of revealedCredentials(emulator)) lines.push(`    ${name}  ${value}`);
+    for (const [name, value] of revealedCredentials(emulator)) {
+      lines.push(`    ${name}  ${value.includes('\n') ? 'a key: --json prints it' : value}`);
+    }
     lines.push('');
   }
   return [...lines, ...notes.map((note) => `  note  ${note}`), '  Ctrl-C stops them.', '', ''].join('\n');

@@ -10,7 +10,7 @@ export const mpesa: Provider = {
     '`Password` and "Wrong credentials": github.com/safaricom/mpesa-node-library issue 47, github.com/Iankumu/mpesa issue 12',
     '`SecurityCredential` and result 2001: github.com/safaricom/mpesa-php-sdk issue 41, github.com/newtonmunene99/mpesa-api issue 12',
     'Certificates: github.com/safaricom/mpesa-node-library (sandbox), github.com/newtonmunene99/mpesa-api and github.com/BrunoAdul/bagisto-mpesa (production)',
-    '`b2pochi` and `remittax`: github.com/RafaelJohn9/mpesakit, github.com/gabrieldwight/Mpesa-Sdk-Net',
+    '`b2pochi` and `remittax`: github.com/kepas-tech/daraja-js, github.com/gabrieldwight/Mpesa-Sdk-Net',
   ],
   traps: [
     '`expires_in` is a string. There is no refresh token.',

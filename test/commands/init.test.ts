@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { init, type InitOptions } from '../../src/commands/init/init.ts';
 import { validateConfig } from '../../src/config/load.ts';
-import { neededCredentials, variableOf } from '../../src/config/starter.ts';
+import { neededCredentials, optionalCredentials, variableOf } from '../../src/config/starter.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 
@@ -43,6 +43,15 @@ function variablesOf(chosen: readonly Provider[]): string[] {
   return chosen.flatMap((provider) => neededCredentials(provider).map(({ name }) => variableOf(provider, name)));
 }
 
+/** The variables of .env.example. */
+function listedVariablesOf(chosen: readonly Provider[]): string[] {
+  return chosen.flatMap((provider) =>
+    [...neededCredentials(provider), ...optionalCredentials(provider)]
+      .filter(({ kind }) => kind !== 'flag')
+      .map(({ name }) => variableOf(provider, name)),
+  );
+}
+
 describe('init', () => {
   it.each([...providers.map((provider) => [provider.name, [provider]] as const), ['all of them', providers] as const])(
     'writes a file that passes the check once the variables are set: %s',
@@ -62,7 +71,9 @@ describe('init', () => {
       for (const name of names)
         expect(validateConfig(file, { env: { ...env, [name]: undefined } }).problems).toHaveLength(1);
       const listed = [...textOf(folder, '.env.example').matchAll(/^(\w+)=(.*)$/gm)];
-      expect(listed.map(([, name, value]) => [name, value])).toEqual(names.map((name) => [name, '']));
+      expect(listed.map(([, name, value]) => [name, value])).toEqual(
+        listedVariablesOf(chosen).map((name) => [name, '']),
+      );
     },
   );
 
@@ -98,7 +109,9 @@ describe('init', () => {
   it('prints what it wrote and the next commands', async () => {
     const { stdout } = await run(emptyFolder());
     expect(stdout).toMatch(/^wrote FOLDER\/proxy\.config\.yaml: \/mpesa\/\*$/m);
-    expect(stdout).toMatch(/^wrote FOLDER\/\.env\.example: MPESA_CONSUMER_KEY, MPESA_CONSUMER_SECRET$/m);
+    expect(stdout).toMatch(
+      /^wrote FOLDER\/\.env\.example: MPESA_CONSUMER_KEY, MPESA_CONSUMER_SECRET, MPESA_PASSKEY, /m,
+    );
     expect(stdout).toMatch(/^wrote FOLDER\/\.gitignore: \.env$/m);
     const steps = [...stdout.matchAll(/^ {2}(.*?) +# /gm)].map(([, step]) => step);
     expect(steps).toEqual([
@@ -166,18 +179,18 @@ describe('init writes nothing and exits 2', () => {
 describe('init with existing files', () => {
   it('adds only missing variables to .env.example', async () => {
     const folder = emptyFolder();
-    const before = 'PORT=3000\n#MPESA_CONSUMER_KEY=\nNOT_JPAY_APP_KEY=1';
+    const before = 'PORT=3000\n#PAYPACK_CLIENT_ID=\nNOT_JPAY_APP_KEY=1';
     writeFileSync(join(folder, '.env.example'), before);
-    const { code, stdout } = await run(folder, { provider: ['mpesa', 'jpay'] });
+    const { code, stdout } = await run(folder, { provider: ['paypack', 'jpay'] });
     expect(code).toBe(0);
-    expect(stdout).toContain('added to FOLDER/.env.example: MPESA_CONSUMER_SECRET, JPAY_APP_KEY, JPAY_APP_SECRET\n');
+    expect(stdout).toContain('added to FOLDER/.env.example: PAYPACK_CLIENT_SECRET, JPAY_APP_KEY, JPAY_APP_SECRET\n');
     const text = textOf(folder, '.env.example');
     expect(text.startsWith(`${before}\n`)).toBe(true);
     expect([...text.matchAll(/^#?(\w+)=/gm)].map(([, name]) => name)).toEqual([
       'PORT',
-      'MPESA_CONSUMER_KEY',
+      'PAYPACK_CLIENT_ID',
       'NOT_JPAY_APP_KEY',
-      'MPESA_CONSUMER_SECRET',
+      'PAYPACK_CLIENT_SECRET',
       'JPAY_APP_KEY',
       'JPAY_APP_SECRET',
     ]);
@@ -185,9 +198,9 @@ describe('init with existing files', () => {
 
   it('does not change an .env.example with every variable', async () => {
     const folder = emptyFolder();
-    const before = 'export MPESA_CONSUMER_KEY=a\nMPESA_CONSUMER_SECRET = b\n';
+    const before = 'export PAYPACK_CLIENT_ID=a\nPAYPACK_CLIENT_SECRET = b\n';
     writeFileSync(join(folder, '.env.example'), before);
-    expect((await run(folder)).stdout).toContain('FOLDER/.env.example unchanged');
+    expect((await run(folder, { provider: ['paypack'] })).stdout).toContain('FOLDER/.env.example unchanged');
     expect(textOf(folder, '.env.example')).toBe(before);
   });
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import { describe, expect, it } from 'vitest';
+import { EMULATED_PUBLIC_KEY } from '../../src/emulators/emulated-keys.ts';
 import { emulatedCredentials } from '../../src/emulators/emulated-provider.ts';
 import { jeel } from '../../src/providers/jeel.ts';
 import { jpay } from '../../src/providers/jpay.ts';
@@ -42,7 +43,7 @@ describe.each(four)('the token endpoint of $name', (provider) => {
     expect(headers.get('content-type')).toBe('application/json');
   });
 
-  it.each(provider.credentials.map(({ name }) => name))(
+  it.each(provider.credentials.filter(({ optional }) => optional !== true).map(({ name }) => name))(
     'refuses a wrong %s with the response of the real provider',
     async (name) => {
       const { emulator } = await emulate(provider);
@@ -72,11 +73,15 @@ describe.each(four)('the token endpoint of $name', (provider) => {
 });
 
 describe('the token endpoint', () => {
-  it('accepts credentials that are built from names', () => {
+  it('accepts credentials that are built from names, examples, and the emulated key', () => {
     const shown = [...emulatedCredentials(mpesa)].map(([name, secret]) => [name, secret.reveal()]);
     expect(shown).toEqual([
       ['consumer_key', 'emulated-mpesa-consumer-key'],
       ['consumer_secret', 'emulated-mpesa-consumer-secret'],
+      ['passkey', 'emulated-mpesa-passkey'],
+      ['initiator', 'testapi'],
+      ['initiator_password', 'emulated-mpesa-initiator-password'],
+      ['certificate', EMULATED_PUBLIC_KEY],
     ]);
   });
 

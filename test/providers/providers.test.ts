@@ -98,9 +98,10 @@ describe.each(withExchange)('%s', (_, { provider, token }) => {
     else expect(Object.keys(provider.hosts ?? {}).sort()).toEqual(['production', 'sandbox']);
   });
 
-  it('uses each of its credentials, and no others', () => {
+  it('uses each of its credentials that are not optional, and no others, for tokens and headers', () => {
     const used = new Set([...textsOf(token.request), ...headersOf(provider)].flatMap(placeholdersIn));
-    expect([...used].sort()).toEqual(provider.credentials.map(({ name }) => name).sort());
+    const needed = provider.credentials.filter(({ optional }) => optional !== true);
+    expect([...used].sort()).toEqual(needed.map(({ name }) => name).sort());
   });
 
   it('uses a refresh token from its token response', () => {
