@@ -93,7 +93,7 @@ describe('an emulated configuration', () => {
     ].join('\n');
     const { routes } = good(text, options);
     expect(routes.map((route) => [route.name, [...route.credentials.keys()]])).toEqual([
-      ['/mpesa/*', ['consumer_key', 'consumer_secret']],
+      ['/mpesa/*', ['consumer_key', 'consumer_secret', 'certificate']],
       ['/jpay/*', ['app_key', 'app_secret']],
       ['/jeel/*', ['client_id', 'client_secret']],
       ['/acme/*', ['id']],

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { SANDBOX_CERTIFICATE } from '../../src/providers/mpesa-certificates.ts';
 import { good, mpesaRoute, mpesaWith, problemsOf, routeOf, warningsOf } from './validate-text.ts';
 
 const CREDENTIALS = '{consumer_key: k, consumer_secret: s}';
@@ -86,6 +87,7 @@ describe('credentials', () => {
     expect([...credentials].map(([name, secret]) => [name, secret.reveal()])).toEqual([
       ['consumer_key', 'k'],
       ['consumer_secret', 's'],
+      ['certificate', SANDBOX_CERTIFICATE],
     ]);
   });
 

@@ -2,6 +2,7 @@ import type { Config, RouteConfig } from '../../config/config.ts';
 import { emulatedCredentials, withExchangesAt } from '../../emulators/emulated-provider.ts';
 import { type Emulator, type Emulators, type EmulatorsOptions, startEmulators } from '../../emulators/emulator.ts';
 import type { Provider } from '../../providers/provider.ts';
+import { providerNamed } from '../../providers/registry.ts';
 
 /** A configuration whose routes all lead to emulators on this machine, with the emulators' credentials. */
 interface EmulatedConfig {
@@ -36,7 +37,7 @@ export class DevEmulators {
     const byDefinition = new Map(this.running.map((emulator) => [definitionKey(emulator.provider), emulator]));
     const wanted = new Map(config.routes.map(({ provider }) => [definitionKey(provider), provider]));
     const missing = [...wanted].flatMap(([definition, provider]) => (byDefinition.has(definition) ? [] : [provider]));
-    const started = await startEmulators(missing, this.#options);
+    const started = await startEmulators(missing.map(withAllCredentials), this.#options);
     for (const emulator of started.emulators) byDefinition.set(definitionKey(emulator.provider), emulator);
     const routes = config.routes.map((route) => {
       const emulator = byDefinition.get(definitionKey(route.provider));
@@ -61,6 +62,13 @@ function routeToEmulator(route: RouteConfig, { apiUrl, authUrl }: Emulator): Rou
   // A token request with an absolute URL would still go to the real host.
   const provider = withExchangesAt(route.provider, authUrl);
   return { ...route, provider, upstream: apiUrl, authServer: authUrl, credentials };
+}
+
+/** A route has only the optional credentials that it uses. Its emulator checks all of them. */
+function withAllCredentials(provider: Provider): Provider {
+  const names = new Set(provider.credentials.map((field) => field.name));
+  const unused = providerNamed(provider.name)?.credentials.filter((field) => !names.has(field.name)) ?? [];
+  return { ...provider, credentials: [...provider.credentials, ...unused] };
 }
 
 /** Routes with the same token requests share an emulator, whatever their hosts, credentials and headers. */
