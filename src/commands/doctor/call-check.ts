@@ -1,7 +1,7 @@
 import type { RouteConfig } from '../../config/config.ts';
 import { diagnose } from '../../diagnosis/diagnosis.ts';
 import { CERTIFICATE_REFUSED_HINT } from '../../diagnosis/network.ts';
-import { CERTIFICATE_PROBLEMS, networkCode, type ProxyError, type Reason } from '../../errors.ts';
+import { CERTIFICATE_PROBLEMS, networkCode, ProxyError, type Reason } from '../../errors.ts';
 import type { ClientRequest, Exchange, ResponseHandler } from '../../http/client/http-exchange.ts';
 import type { ConnectionPool } from '../../http/client/pool.ts';
 import { ContentError, decodedText } from '../../http/content-decoding.ts';
@@ -12,6 +12,7 @@ import { Via } from '../../http/via.ts';
 import { fill } from '../../providers/template.ts';
 import { requestHeaders } from '../../proxy/headers.ts';
 import { Route } from '../../proxy/route.ts';
+import type { SignedRequest } from '../../proxy/signing.ts';
 import { TokenEndpoints, tokenEndpointsOf, TokenPathGuard } from '../../proxy/token-paths.ts';
 import type { UpstreamPools } from '../../proxy/upstream-pools.ts';
 import { RouteStats } from '../../telemetry/route-stats.ts';
@@ -68,14 +69,38 @@ export async function checkCall(config: RouteConfig, token: Token, context: Call
   if (route.tokenPaths.classify('GET', path) !== 'other') {
     return skipped(`${call.label} is a token endpoint of a route: not sent`);
   }
-  const headers = requestHeaders(CLIENT_HEADERS, route.headers, route.authorization(token), route.tokenHeaders(token));
-  const target = (route.basePath + call.path || '/') + route.query(token, call.query);
-  const request: ClientRequest = { method: 'GET', target, headers, body: { kind: 'none' } };
+  const signed = await signedRequest(route, token, call);
+  if (signed instanceof ProxyError) {
+    return failed('wrong', {
+      what: `${call.label} was not sent: ${signed.message}`,
+      hint: 'Check `sign` and the credentials of the route. `wakala check --explain` shows what the rules do.',
+    });
+  }
   const startMs = clock.now();
-  const response = await send(pool, request, { timeoutMs: config.timeoutMs, clock });
+  const response = await send(pool, signed.request, { timeoutMs: config.timeoutMs, clock });
   const durationMs = clock.now() - startMs;
   if ('error' in response) return judgeFailure(response.error, call, config);
-  return judgeResponse({ ...response, durationMs }, { call, route, token });
+  return judgeResponse({ ...response, durationMs }, { call, route, token, signed });
+}
+
+interface Signed extends SignedRequest {
+  /** Whether a rule or the value of the token's header applies to the call. */
+  readonly isSigned: boolean;
+}
+
+/** The request as the proxy would send it, or why it cannot be signed. */
+async function signedRequest(route: Route, token: Token, { path, query }: Call): Promise<Signed | ProxyError> {
+  const sentPath = route.basePath + path || '/';
+  const headers = requestHeaders(CLIENT_HEADERS, route.headers, route.authorization(token), route.tokenHeaders(token));
+  const target = sentPath + route.query(token, query);
+  const request: ClientRequest = { method: 'GET', target, headers, body: { kind: 'none' } };
+  const signing = route.signing?.for('GET', sentPath);
+  if (signing === undefined) return { request, secrets: [], isSigned: false };
+  try {
+    return { ...(await signing.sign(request, token)), isSigned: true };
+  } catch (error) {
+    return asProxyError(error);
+  }
 }
 
 /** What a client sends. Some providers refuse requests without a `User-Agent`. */
@@ -166,39 +191,44 @@ interface Judged {
   readonly call: Call;
   readonly route: Route;
   readonly token: Token;
+  readonly signed: Signed;
 }
 
 /** A text of the provider on one line, without secrets. */
 type Clean = (text: string) => string;
 
-function cleanerOf({ provider, credentials }: RouteConfig, token: Token): Clean {
+function cleanerOf({ provider, credentials }: RouteConfig, { token, signed }: Judged): Clean {
   const secrets = [token.accessToken, token.refreshToken, ...token.headers.map(([, value]) => value)];
   const fields = provider.credentials.filter(({ secret }) => secret).map(({ name }) => credentials.get(name));
   const values = [...secrets, ...fields].flatMap((secret) => secret?.reveal() ?? []);
-  return (body) => redactedBody(body, values);
+  return (body) => redactedBody(body, [...values, ...signed.secrets]);
 }
 
 function judgeResponse(
   { status, headers, body, durationMs }: CallResponse & { readonly durationMs: number },
-  { call, route, token }: Judged,
+  judged: Judged,
 ): CheckResult {
+  const { call, route } = judged;
   const responded = `${call.label} got HTTP ${status} in ${formatSeconds(durationMs)}`;
   const isDocumented = call.source !== undefined;
-  const clean = cleanerOf(route.config, token);
+  const clean = cleanerOf(route.config, judged);
+  const { isSigned } = judged.signed;
+  const subject = route.hasToken ? 'the token' : isSigned ? 'the signature' : 'the request';
   const text = textOf(body, headers);
   const said = quote(text, headers, clean);
   const gateway = judgeGateway(responded, text, clean);
   if (gateway !== undefined) return gateway;
   if (isRefusal(route, { status, headers, body })) {
+    const refused = route.hasToken && isSigned ? 'the token or the signature' : subject;
     return failed('denied', {
-      what: `${responded}: the provider does not accept the token${said}.`,
+      what: `${responded}: the provider does not accept ${refused}${said}.`,
       hint: isDocumented
         ? 'Check that the credentials are for this API and this host, and the headers that the route adds. If the app was made just now, the provider may not have activated it yet.'
         : 'Check that the credentials are for this API and this host. The base URL is not a documented API call, so try one with your app too.',
     });
   }
   if (status < 300) {
-    const verdict = isDocumented ? 'the provider accepts the token' : 'the provider does not refuse the token';
+    const verdict = isDocumented ? `the provider accepts ${subject}` : `the provider does not refuse ${subject}`;
     return ok(`${responded}: ${verdict}`);
   }
   const problem = certificateProblem(text);
@@ -211,17 +241,17 @@ function judgeResponse(
   if (status < 400) {
     const location = clean(headerValue(headers, 'location') ?? 'nowhere');
     return warning({
-      what: `${responded}: it redirects to ${location}, so it is not certain whether the token is accepted.`,
+      what: `${responded}: it redirects to ${location}, so it is not certain whether ${subject} is accepted.`,
       hint: 'Wakala forwards redirects to the app. If API calls are redirected too, set `upstream` to the address that they lead to.',
     });
   }
   if (status >= 500) {
     return warning({
-      what: `${responded}: the provider fails, so it is not certain whether the token is accepted.`,
+      what: `${responded}: the provider fails, so it is not certain whether ${subject} is accepted.`,
       hint: "Check the provider's status page, and run doctor again later.",
     });
   }
-  const accepted = 'as far as can be told, the token is accepted';
+  const accepted = `as far as can be told, ${subject} is accepted`;
   if (!isDocumented && status !== 429) return ok(`${responded}: ${accepted}`);
   return warning({
     what: `${responded}: ${accepted}, but not the call${said}.`,

@@ -46,6 +46,7 @@ export interface CheckResult {
 /** Public names in the JSON report. `auth_` stands for the host of the token endpoint, if that is another host. */
 export type CheckName =
   | 'environment'
+  | 'keys'
   | 'proxy'
   | 'dns'
   | 'tcp'

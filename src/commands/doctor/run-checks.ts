@@ -14,6 +14,7 @@ import type { Token, TokenSource } from '../../tokens/token.ts';
 import { TokenSources } from '../../tokens/token-sources.ts';
 import { checkCall, untriedCall } from './call-check.ts';
 import { type Check, type CheckName, type CheckResult, failed, ok, skipped, warning } from './check-result.ts';
+import { describeKeys } from './key-check.ts';
 import { checkEndpoint, type Endpoint, type EndpointResults, isReachable } from './network-checks.ts';
 import type { Probes } from './probes.ts';
 import { checkCredential, type CredentialResults, type Origins, skippedCredential } from './token-checks.ts';
@@ -173,8 +174,10 @@ async function checkRoute(route: RouteConfig, first: RouteConfig, checks: RouteC
   else if (isReachable(authResults) || !isRequested(route.provider.token))
     credential = await checks.checkCredential(first);
   else credential = skippedCredential('the token endpoint cannot be reached');
+  const keys = describeKeys(route);
   return [
     named('environment', environment),
+    ...(keys === undefined ? [] : [named('keys', keys)]),
     ...checksOfEndpoint('', apiResults),
     ...(isSame ? [] : checksOfEndpoint('auth_', authResults)),
     named('token', first === route ? credential.token : sharedWith(first, credential.token)),

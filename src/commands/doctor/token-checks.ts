@@ -9,6 +9,7 @@ import {
   type Exchange,
   type ExchangeResponse,
   grantedRefreshToken,
+  hasToken,
   isRequested,
   type Provider,
 } from '../../providers/provider.ts';
@@ -158,13 +159,13 @@ export interface CredentialResults {
   readonly token: CheckResult;
   readonly lifetime: CheckResult;
   readonly clock: CheckResult;
-  /** The token that was received. Undefined if there is none. */
+  /** The token that was received, or that is not requested. Undefined if there is none. */
   readonly issued: Token | undefined;
 }
 
 /**
  * Requests one token with the credentials of a route.
- * @param source of the route; only a fixed key is taken from it
+ * @param source of the route; only a token that is not requested is taken from it
  */
 export async function checkCredential(
   route: RouteConfig,
@@ -173,7 +174,8 @@ export async function checkCredential(
 ): Promise<CredentialResults> {
   const { provider } = route;
   if (!isRequested(provider.token)) {
-    const results = skippedCredential('a fixed key: there is no token request');
+    const what = hasToken(provider.token) ? 'a fixed key' : '`token: none`';
+    const results = skippedCredential(`${what}: there is no token request`);
     return { ...results, issued: source.current() };
   }
   if (provider.refresh && grantedRefreshToken(provider.token.request) !== undefined) {
