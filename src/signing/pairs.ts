@@ -68,9 +68,9 @@ export class Pairs {
       if (value === undefined) return written;
       left.delete(name);
       found.add(name);
-      return `${written.split('=', 1)[0] ?? ''}=${encoded(value)}`;
+      return `${written.split('=', 1)[0] ?? ''}=${percentEncoded(value)}`;
     });
-    const added = [...left].map(([name, value]) => `${encoded(name)}=${encoded(value)}`);
+    const added = [...left].map(([name, value]) => `${percentEncoded(name)}=${percentEncoded(value)}`);
     const text = kept.join('&');
     if (added.length === 0) return text;
     return `${text}${text === '' || this.#text.endsWith('&') ? '' : '&'}${added.join('&')}`;
@@ -91,8 +91,8 @@ function decoded(written: ByteString): ByteString {
     .replaceAll(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
-/** RFC 3986 2.1, everything but its unreserved characters. */
-function encoded(value: ByteString): ByteString {
+/** Percent-encodes everything but the unreserved characters (RFC 3986 2.1, 2.3). */
+export function percentEncoded(value: ByteString): ByteString {
   return value.replaceAll(
     /[^A-Za-z0-9\-._~]/g,
     (char) => `%${char.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`,

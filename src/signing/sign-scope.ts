@@ -1,7 +1,7 @@
 import { normalizeHeaderName } from '../http/header-list.ts';
 import { DEFAULT_TOKEN_HEADER, hasToken, isRequested, type Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
-import type { SignScope } from './signer.ts';
+import type { SignScope } from './rule.ts';
 
 /**
  * What the rules of a route may depend on. A credential without a value is known, but was left out in a configuration

@@ -1,29 +1,8 @@
 import type { DerivedValue, DerivedValues } from '../providers/sign-rule.ts';
-import type { Secret } from '../secret.ts';
-import type { ByteString, Placeholder, Template } from './template.ts';
-
-/** A problem of rules or values. `path`: keys from the checked object down. */
-export interface SignProblem {
-  readonly path: readonly (string | number)[];
-  readonly text: string;
-  /** The credential whose value is the problem, such as a key that cannot be read. */
-  readonly credential?: string;
-}
-
-/** What templates may refer to, and the keys. */
-export interface ValueScope {
-  /** By name. One without a value is known, but cannot be checked or used: it is missing in an emulated configuration. */
-  readonly credentials: ReadonlyMap<string, Secret | undefined>;
-  /** Names of credentials that may be shown. */
-  readonly publicCredentials: ReadonlySet<string>;
-  /** Further names: `access_token`, `refresh_token`. Their texts are secret. */
-  readonly names: readonly string[];
-  /** Whether templates may refer to a request. */
-  readonly hasRequest: boolean;
-}
-
-/** The texts of placeholders. Undefined: there is none. */
-export type Lookup = (placeholder: Placeholder) => ByteString | undefined;
+import { type CompiledFunction, compileFunction, type Inputs, isKept } from './functions.ts';
+import { isHeaderValue } from './outgoing-request.ts';
+import { type OnProblem, Scope, type SignProblem, type ValueScope } from './scope.ts';
+import { type ByteString, impossible, type Lookup, toBytes } from './template.ts';
 
 /** What was computed. */
 export interface ComputedValues {
@@ -33,37 +12,100 @@ export interface ComputedValues {
 }
 
 /** Values in their order, with templates parsed and keys read. */
-export class CompiledValues {
-  readonly names: readonly string[];
-  /** Whether a template refers to the body, as a whole or by a field. */
-  readonly needsBody: boolean;
+export class ValueList {
+  readonly #functions = new Map<string, CompiledFunction>();
+  readonly #scope: Scope;
 
-  constructor(_values: DerivedValues, _scope: ValueScope, _onProblem: (problem: SignProblem) => void) {
-    throw new Error('not written yet');
+  /** @param path of the values, for problems */
+  constructor(values: DerivedValues, scope: Scope, path: SignProblem['path']) {
+    this.#scope = scope;
+    for (const [name, value] of Object.entries(values)) {
+      const at = [...path, name];
+      const problem = scope.nameError(name);
+      if (problem !== undefined) scope.problem(at, problem);
+      const compiled = compileFunction(value, scope, at);
+      if (compiled !== undefined) this.#functions.set(name, compiled);
+      // One with a problem is still known, so that each problem is reported once.
+      scope.define(name, compiled ?? { isSecret: true, isOwn: true });
+    }
+  }
+
+  get functions(): ReadonlyMap<string, CompiledFunction> {
+    return this.#functions;
+  }
+
+  /**
+   * @param kept `uuid` and `random` values of an earlier attempt, by name; new ones are added
+   * @throws ProxyError `signature_impossible`
+   */
+  async compute(inputs: Inputs, kept: Map<string, ByteString>): Promise<ComputedValues> {
+    const byName = new Map<string, ByteString>();
+    const secrets: ByteString[] = [];
+    const lookup = this.lookup(byName, inputs.lookup);
+    for (const [name, compiled] of this.#functions) {
+      const computed = kept.get(name) ?? compiled.compute({ ...inputs, lookup });
+      const text = typeof computed === 'string' ? computed : await computed;
+      if (isKept(compiled)) kept.set(name, text);
+      if (compiled.isSecret && text !== '') secrets.push(text);
+      byName.set(name, text);
+    }
+    return { byName, secrets };
+  }
+
+  /** The text of a credential. */
+  credential(name: string): ByteString | undefined {
+    return this.#scope.credential(name);
+  }
+
+  /** Finds values and credentials, and what `others` finds. */
+  lookup(values: ReadonlyMap<string, ByteString>, others: Lookup): Lookup {
+    return (placeholder) =>
+      placeholder.kind === 'name'
+        ? (values.get(placeholder.name) ?? this.#scope.credential(placeholder.name) ?? others(placeholder))
+        : others(placeholder);
+  }
+}
+
+/** The values of token requests. */
+export class CompiledValues {
+  readonly #values: ValueList;
+
+  constructor(values: DerivedValues, scope: ValueScope, onProblem: OnProblem) {
+    this.#values = new ValueList(values, new Scope(scope, Object.keys(values), onProblem), []);
   }
 
   /**
    * @param lookup for placeholders that are neither credentials nor values
-   * @param kept `uuid` and `random` values of an earlier attempt, by name; new ones are added
    * @throws ProxyError `signature_impossible`
    */
-  compute(_lookup: Lookup, _nowMs: number, _kept: Map<string, ByteString>): Promise<ComputedValues> {
-    throw new Error('not written yet');
+  compute(lookup: Lookup, nowMs: number): Promise<ComputedValues> {
+    return this.#values.compute({ lookup, nowMs, fieldsOf: () => [] }, new Map());
   }
 }
 
 /** The value after the scheme of the header that carries the token. */
 export class HeaderValue {
-  constructor(_value: DerivedValue, _scope: ValueScope, _onProblem: (problem: SignProblem) => void) {
-    throw new Error('not written yet');
+  readonly #compiled: CompiledFunction | undefined;
+  readonly #scope: Scope;
+
+  constructor(value: DerivedValue, scope: ValueScope, onProblem: OnProblem) {
+    this.#scope = new Scope(scope, [], onProblem);
+    this.#compiled = compileFunction(value, this.#scope, []);
   }
 
-  compute(_accessToken: string, _nowMs: number): Promise<ByteString> {
-    throw new Error('not written yet');
+  /** @throws ProxyError `signature_impossible` */
+  async compute(accessToken: string, nowMs: number): Promise<ByteString> {
+    const lookup: Lookup = (placeholder) => {
+      if (placeholder.kind !== 'name') return undefined;
+      return (
+        this.#scope.credential(placeholder.name) ??
+        (placeholder.name === 'access_token' ? toBytes(accessToken) : undefined)
+      );
+    };
+    const text = await this.#compiled?.compute({ lookup, nowMs, fieldsOf: () => [] });
+    if (text === undefined || !isHeaderValue(text)) {
+      throw impossible('The computed value of the header that carries the token cannot be sent in a header.');
+    }
+    return text;
   }
-}
-
-/** The text of a template. @throws ProxyError `signature_impossible` if the text of a placeholder is missing */
-export function fillTemplate(_template: Template, _lookup: Lookup): ByteString {
-  throw new Error('not written yet');
 }

@@ -8,8 +8,9 @@ import { type Exchange, grantedRefreshToken, type Provider } from '../providers/
 import type { DerivedValues } from '../providers/sign-rule.ts';
 import { fill } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
+import type { ValueScope } from '../signing/scope.ts';
 import type { ByteString } from '../signing/template.ts';
-import { CompiledValues, type ComputedValues, type ValueScope } from '../signing/values.ts';
+import { CompiledValues, type ComputedValues } from '../signing/values.ts';
 import { type DiscoveredEndpoints, Discovery, type IssuerMetadata } from './discovery.ts';
 import type { ExchangeStats, Grant } from './exchange-stats.ts';
 import type { Token } from './token.ts';
@@ -209,7 +210,7 @@ export class ProviderTokenFetcher implements TokenFetcher {
       const compiled = this.#compiledValues.get(exchange) ?? this.#compileValues(exchange.request.values);
       this.#compiledValues.set(exchange, compiled);
       const bytes = refreshToken === undefined ? undefined : Buffer.from(refreshToken).toString('latin1');
-      return await compiled.compute(() => bytes, nowMs, new Map());
+      return await compiled.compute(() => bytes, nowMs);
     } catch (error) {
       if (!(error instanceof ProxyError)) throw error;
       const problem = error.message;

@@ -1,0 +1,197 @@
+import {
+  constants,
+  createCipheriv,
+  createHmac,
+  type KeyObject,
+  publicEncrypt,
+  sign,
+  type SignKeyObjectInput,
+} from 'node:crypto';
+import type { DerivedValue, KeyEncoding, ValueFunction } from '../providers/sign-rule.ts';
+import { type KeyFunction, readKeyFor } from './keys.ts';
+import type { CheckedTemplate, Scope, SignProblem } from './scope.ts';
+import { type ByteString, fillTemplate, impossible, type Lookup } from './template.ts';
+
+/** The functions with a key. */
+export type KeyedFunction = Exclude<ValueFunction, 'text' | 'now' | 'uuid' | 'random' | 'sha256' | 'sha512' | 'fields'>;
+
+/** What a function makes of its input. @throws ProxyError `signature_impossible` */
+export type Operation = (data: Buffer, lookup: Lookup) => Buffer | Promise<Buffer>;
+
+type Path = SignProblem['path'];
+
+const AES_256_KEY_BYTES = 32;
+const AES_BLOCK_BYTES = 16;
+
+/** Reads the keys of a function. @returns undefined if there is a problem, which is reported */
+export function compileKeyed(
+  name: KeyedFunction,
+  value: DerivedValue,
+  scope: Scope,
+  path: Path,
+): Operation | undefined {
+  switch (name) {
+    case 'hmac_sha256':
+    case 'hmac_sha512': {
+      const hash = name.slice('hmac_'.length);
+      const key = symmetricKey('key', value, scope, path);
+      return key && ((data, lookup) => createHmac(hash, key(lookup)).update(data).digest());
+    }
+    case 'aes_256_cbc': {
+      const key = symmetricKey('key', value, scope, path, AES_256_KEY_BYTES);
+      const iv = symmetricKey('iv', value, scope, path, AES_BLOCK_BYTES);
+      return key && iv && ((data, lookup) => aes256Cbc(data, key(lookup), iv(lookup)));
+    }
+    case 'rsa_encrypt':
+      return withKeyObject(name, value, scope, path, (key) => rsaEncryption(key, value.padding));
+    default:
+      return withKeyObject(name, value, scope, path, (key) => signature(name, key, value.format));
+  }
+}
+
+// Symmetric keys
+
+/** @param size in bytes. Undefined: any but 0 */
+function symmetricKey(
+  option: 'key' | 'iv',
+  value: DerivedValue,
+  scope: Scope,
+  path: Path,
+  size?: number,
+): ((lookup: Lookup) => Buffer) | undefined {
+  const at = [...path, option];
+  const { key_encoding: encoding = 'utf8' } = value;
+  const checked = keyTemplate(scope, at, value[option] ?? '');
+  if (checked === undefined) return undefined;
+  const { template, constant } = checked;
+  if (constant === undefined) {
+    return (lookup) => {
+      const key = decodeKey(fillTemplate(template, lookup), encoding, size);
+      if ('problem' in key) throw impossible(`The \`${option}\` ${key.problem}.`);
+      return key;
+    };
+  }
+  const key = decodeKey(constant, encoding, size);
+  if (!('problem' in key)) return () => key;
+  scope.problem(at, key.problem, ofCredential(checked));
+  return undefined;
+}
+
+/** No caller may choose a key. */
+function keyTemplate(scope: Scope, path: Path, text: string): CheckedTemplate | undefined {
+  const checked = scope.template(path, text);
+  if (checked === undefined || checked.isOwn) return checked;
+  scope.problem(path, 'must not depend on the request or a token; use credentials, and values that are made of them');
+  return undefined;
+}
+
+function ofCredential({ credential }: CheckedTemplate): { credential?: string } {
+  return credential === undefined ? {} : { credential };
+}
+
+function decodeKey(text: ByteString, encoding: KeyEncoding, size: number | undefined): Buffer | { problem: string } {
+  const key = bytesOf(text, encoding);
+  if (key === undefined) return { problem: `is not ${encoding}` };
+  if (key.length === 0) return { problem: 'is empty' };
+  const unit = encoding === 'utf8' ? '; its `key_encoding` is `utf8`' : '';
+  return size === undefined || key.length === size
+    ? key
+    : { problem: `has ${key.length} bytes, but needs ${size}${unit}` };
+}
+
+function bytesOf(text: ByteString, encoding: KeyEncoding): Buffer | undefined {
+  switch (encoding) {
+    case 'utf8':
+      return Buffer.from(text, 'latin1');
+    case 'hex':
+      return /^(?:[0-9a-f]{2})*$/i.test(text) ? Buffer.from(text, 'hex') : undefined;
+    case 'base64':
+      // Also reads base64url.
+      return /^[\w+/-]*={0,2}$/.test(text) ? Buffer.from(text, 'base64') : undefined;
+  }
+}
+
+function aes256Cbc(data: Buffer, key: Buffer, iv: Buffer): Buffer {
+  const cipher = createCipheriv('aes-256-cbc', key, iv);
+  return Buffer.concat([cipher.update(data), cipher.final()]);
+}
+
+// Private and public keys
+
+function withKeyObject(
+  name: KeyFunction,
+  value: DerivedValue,
+  scope: Scope,
+  path: Path,
+  operation: (key: KeyObject) => Operation,
+): Operation | undefined {
+  const at = [...path, 'key'];
+  const checked = scope.template(at, value.key ?? '');
+  if (checked === undefined) return undefined;
+  if (!checked.isConstant) {
+    scope.problem(at, 'must be a credential, such as `{private_key}`');
+    return undefined;
+  }
+  if (checked.constant === undefined) {
+    return () => {
+      throw impossible(`The key of \`${name}\` is missing.`);
+    };
+  }
+  const read = readKeyFor(name, Buffer.from(checked.constant, 'latin1').toString());
+  if (!('problem' in read)) return operation(read.key);
+  scope.problem(at, `the key ${read.problem}`, ofCredential(checked));
+  return undefined;
+}
+
+function signature(
+  name: Exclude<KeyFunction, 'rsa_encrypt'>,
+  key: KeyObject,
+  format: DerivedValue['format'] = 'der',
+): Operation {
+  switch (name) {
+    case 'rsa_sha256':
+      return (data) => signOnThreadPool('sha256', data, { key, padding: constants.RSA_PKCS1_PADDING });
+    case 'rsa_pss_sha256':
+      return (data) =>
+        signOnThreadPool('sha256', data, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 });
+    case 'ecdsa_sha256':
+    case 'ecdsa_sha512': {
+      const how: SignKeyObjectInput = { key, dsaEncoding: format === 'der' ? 'der' : 'ieee-p1363' };
+      // On P-521 it takes as long as with RSA.
+      return name === 'ecdsa_sha256'
+        ? (data) => sign('sha256', data, how)
+        : (data) => signOnThreadPool('sha512', data, how);
+    }
+    case 'ed25519':
+      // It includes its own hash.
+      return (data) => sign(null, data, key);
+  }
+}
+
+function signOnThreadPool(hash: string, data: Buffer, key: SignKeyObjectInput): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    sign(hash, data, key, (error, result) => {
+      // The error of OpenSSL is not kept: it may quote the key.
+      if (error === null) resolve(result);
+      else reject(impossible('The private key cannot be used for this signature.'));
+    });
+  });
+}
+
+function rsaEncryption(key: KeyObject, padding: DerivedValue['padding']): Operation {
+  const modulusBytes = Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8);
+  // RFC 8017 7.1.1, 7.2.1.
+  const [overheadBytes, options] =
+    padding === 'pkcs1'
+      ? [11, { padding: constants.RSA_PKCS1_PADDING }]
+      : padding === 'oaep_sha1'
+        ? [2 + 2 * 20, { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' }]
+        : [2 + 2 * 32, { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' }];
+  const maxBytes = modulusBytes - overheadBytes;
+  return (data) => {
+    if (data.length > maxBytes) {
+      throw impossible(`The text to encrypt is longer than the ${maxBytes} bytes that fit the key.`);
+    }
+    return publicEncrypt({ key, ...options }, data);
+  };
+}

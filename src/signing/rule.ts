@@ -1,0 +1,223 @@
+import { compactHeaderName, normalizeHeaderName, NOT_CONFIGURABLE_HEADERS } from '../http/header-list.ts';
+import type { SignRule } from '../providers/sign-rule.ts';
+import { type CallPattern, parseCall, type PathSegments } from './call-pattern.ts';
+import type { OutgoingRequest } from './outgoing-request.ts';
+import { MEMBER_TARGETS, type MemberTarget } from './outgoing-request.ts';
+import { type OnProblem, type RequestFacts, Scope, type SignProblem, type ValueScope } from './scope.ts';
+import {
+  type ByteString,
+  fillTemplate,
+  type Lookup,
+  type RequestPlaceholder,
+  type Template,
+  toBytes,
+} from './template.ts';
+import { ValueList } from './values.ts';
+
+/** The signing of one route may depend on these too. */
+export interface SignScope extends ValueScope {
+  /** Lower-case names of the headers that carry the token or were issued with it. Rules can neither read nor set them. */
+  readonly tokenHeaders: ReadonlySet<string>;
+  /** Whether rules may set `Authorization`: only on a route with `token: none`. */
+  readonly maySetAuthorization: boolean;
+  /** Whether the query carries the token. Default: false. */
+  readonly hasTokenInQuery?: boolean;
+}
+
+/** Parts of a request that hold a secret after the rules so far: `body`, `query`, or the compact name of a header. */
+export type SecretParts = Set<string>;
+
+/** A rule with templates parsed and keys read. */
+export class CompiledRule {
+  readonly calls: readonly CallPattern[];
+  readonly values: ValueList;
+  /** The parts of a request that it reads. */
+  readonly reads: readonly RequestPlaceholder[];
+  readonly members: ReadonlyMap<MemberTarget, ReadonlyMap<string, Template>>;
+  readonly headers: ReadonlyMap<string, Template>;
+
+  /** @param secretParts those after the rules above; this rule adds its own */
+  constructor(
+    rule: SignRule,
+    path: SignProblem['path'],
+    scope: SignScope,
+    secretParts: SecretParts,
+    onProblem: OnProblem,
+  ) {
+    const problem = (at: SignProblem['path'], text: string) => onProblem({ path: [...path, ...at], text });
+    this.calls = rule.calls.flatMap((text, i) => {
+      const call = parseCall(text);
+      if ('problem' in call) problem(['calls', i], call.problem);
+      return 'problem' in call ? [] : call;
+    });
+    if (rule.calls.length === 0) problem(['calls'], 'is empty; name the calls that the rule is for');
+    const { values = {} } = rule;
+    const names = new Scope(scope, Object.keys(values), onProblem, requestFacts(this.calls, scope, secretParts));
+    this.values = new ValueList(values, names, [...path, 'values']);
+    const reads = [...this.values.functions.values()].flatMap((compiled) => compiled.reads);
+    const secretTargets: string[] = [];
+    const templates = (target: MemberTarget | 'headers', nameOf: (name: string) => string) => {
+      const compiled = Object.entries(rule[target] ?? {}).flatMap(([name, text]) => {
+        const checked = names.template([...path, target, name], text);
+        if (checked === undefined) return [];
+        reads.push(...checked.reads);
+        if (checked.isSecret) secretTargets.push(nameOf(name));
+        return [[name, checked.template] as const];
+      });
+      return new Map(compiled);
+    };
+    const members = MEMBER_TARGETS.map(
+      (target) => [target, templates(target, () => (target === 'query' ? target : 'body'))] as const,
+    );
+    this.members = new Map(members.filter(([, { size }]) => size > 0));
+    this.headers = templates('headers', compactHeaderName);
+    this.reads = reads;
+    for (const part of secretTargets) secretParts.add(part);
+    this.#checkTargets(rule, scope, problem);
+  }
+
+  get needsBody(): boolean {
+    return this.members.has('json') || this.members.has('form') || this.reads.some((read) => isOfBody(read));
+  }
+
+  /**
+   * Applies the rule to a request.
+   * @param kept values of an earlier attempt; new ones are added
+   * @returns the computed values that must not be shown
+   * @throws ProxyError `signature_impossible`
+   */
+  async apply(
+    request: OutgoingRequest,
+    segments: PathSegments,
+    kept: Map<string, ByteString>,
+  ): Promise<readonly ByteString[]> {
+    const targets = this.targetsFor(request);
+    if (targets === undefined) return [];
+    const lookup = requestLookup(request, segments);
+    const fieldsOf = request.fieldsOf.bind(request);
+    const { byName, secrets } = await this.values.compute({ lookup, fieldsOf, nowMs: request.nowMs }, kept);
+    this.put(request, targets, this.values.lookup(byName, lookup));
+    return secrets;
+  }
+
+  /**
+   * The targets that the app did not fill in itself. The members of a target belong together: if the app sent all, they
+   * stay. Undefined if nothing is left, so that the rule does not apply.
+   * @throws ProxyError `signature_impossible`
+   */
+  targetsFor(request: OutgoingRequest): readonly MemberTarget[] | undefined {
+    const targets = [...this.members].flatMap(([target, templates]) =>
+      request.hasAll(target, [...templates.keys()]) ? [] : target,
+    );
+    return targets.length === 0 && this.headers.size === 0 ? undefined : targets;
+  }
+
+  /** @throws ProxyError `signature_impossible` */
+  put(request: OutgoingRequest, targets: readonly MemberTarget[], lookup: Lookup): void {
+    for (const target of targets) {
+      const templates = this.members.get(target) ?? new Map<string, Template>();
+      request.setMembers(
+        target,
+        new Map([...templates].map(([name, template]) => [name, fillTemplate(template, lookup)])),
+      );
+    }
+    for (const [name, template] of this.headers) request.setHeader(name, fillTemplate(template, lookup));
+  }
+
+  #checkTargets(
+    { json, form, query, headers = {} }: SignRule,
+    scope: SignScope,
+    problem: (at: SignProblem['path'], text: string) => void,
+  ): void {
+    if ([json, form, query, headers].every((target) => Object.keys(target ?? {}).length === 0)) {
+      problem([], 'puts its values nowhere; add `headers`, `json`, `form` or `query`');
+    }
+    if (json !== undefined && form !== undefined)
+      problem(['form'], 'a body is JSON or a form; remove `json` or `form`');
+    const names = Object.keys(headers);
+    for (const [i, name] of names.entries()) {
+      const error = headerTargetError(name, scope);
+      if (error !== undefined) problem(['headers', name], error);
+      const isTwice = names.slice(0, i).some((other) => compactHeaderName(other) === compactHeaderName(name));
+      if (isTwice) problem(['headers', name], 'is the same header as another; remove one');
+    }
+  }
+}
+
+/** The texts of a request, and its token. */
+export function requestLookup(request: OutgoingRequest, segments: PathSegments): Lookup {
+  return (placeholder) => {
+    if (placeholder.kind !== 'name') return request.text(placeholder, segments);
+    return placeholder.name === 'access_token' && request.accessToken !== undefined
+      ? toBytes(request.accessToken)
+      : undefined;
+  };
+}
+
+export function isOfBody(placeholder: RequestPlaceholder): boolean {
+  return placeholder.kind === 'request'
+    ? placeholder.part === 'body' || placeholder.part === 'body_minified'
+    : placeholder.source === 'json' || placeholder.source === 'form';
+}
+
+export function isOfQuery(placeholder: RequestPlaceholder): boolean {
+  return placeholder.kind === 'request'
+    ? placeholder.part === 'query' || placeholder.part === 'target'
+    : placeholder.source === 'query';
+}
+
+function requestFacts(calls: readonly CallPattern[], scope: SignScope, secretParts: ReadonlySet<string>): RequestFacts {
+  return {
+    isSecret(placeholder) {
+      if (isOfBody(placeholder)) return secretParts.has('body');
+      if (isOfQuery(placeholder)) return secretParts.has('query') || scope.hasTokenInQuery === true;
+      return (
+        placeholder.kind === 'field' &&
+        placeholder.source === 'header' &&
+        secretParts.has(compactHeaderName(placeholder.name))
+      );
+    },
+    problem(placeholder) {
+      if (placeholder.kind !== 'field') return undefined;
+      const { source, name } = placeholder;
+      if (source === 'header') {
+        const error = headerReadError(name, scope);
+        return error === undefined ? undefined : { text: `\`{header:${name}}\` ${error}` };
+      }
+      if (source !== 'path') return undefined;
+      const names = calls.map(({ segments }) =>
+        segments.flatMap((segment) => (typeof segment === 'string' ? [] : segment.name)),
+      );
+      if (names.every((each) => each.includes(name))) return undefined;
+      return {
+        text: `\`{path:${name}}\` must be a segment \`{${name}}\` of every entry of \`calls\``,
+        unknown: { name, known: [...new Set(names.flat())] },
+      };
+    },
+  };
+}
+
+/** Completes the name of a header. */
+function headerTargetError(name: string, scope: SignScope): string | undefined {
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return 'is not a header name';
+  const compact = compactHeaderName(name);
+  if (compact === 'authorization' && scope.maySetAuthorization) return undefined;
+  if (compact === 'authorization') return 'carries the token; rules can set it only on a route with `token: none`';
+  return commonHeaderError(name, scope, 'cannot be set by a rule');
+}
+
+function headerReadError(name: string, scope: SignScope): string | undefined {
+  const compact = compactHeaderName(name);
+  if (compact === 'host') return 'cannot be read; use `{host}`';
+  if (compact === 'authorization') return 'cannot be read: it may carry the token; use `{access_token}`';
+  return commonHeaderError(name, scope, 'cannot be read by a rule');
+}
+
+function commonHeaderError(name: string, scope: SignScope, cannot: string): string | undefined {
+  const compact = compactHeaderName(name);
+  const isOneOf = (names: ReadonlySet<string>) => [...names].some((each) => compactHeaderName(each) === compact);
+  if (isOneOf(scope.tokenHeaders)) return `${cannot}: it comes with the token`;
+  if (compact === 'cookie') return cannot;
+  const belongsToConnection = isOneOf(NOT_CONFIGURABLE_HEADERS) || normalizeHeaderName(name).startsWith('proxy-');
+  return belongsToConnection ? `${cannot}: it belongs to the connection` : undefined;
+}

@@ -1,0 +1,199 @@
+import { randomBytes as systemRandomBytes } from 'node:crypto';
+import type { Secret } from '../secret.ts';
+import {
+  type ByteString,
+  parseTemplate,
+  type Placeholder,
+  placeholderText,
+  REQUEST_PARTS,
+  type RequestPlaceholder,
+  type Template,
+  toBytes,
+} from './template.ts';
+
+/** A problem of rules or values. `path`: keys from the checked object down. */
+export interface SignProblem {
+  readonly path: readonly (string | number)[];
+  readonly text: string;
+  /** Set if a placeholder, function or option has an unknown name: the name, and those that can stand there. */
+  readonly unknown?: { readonly name: string; readonly known: readonly string[] };
+  /** The credential whose value is the problem, such as a key that cannot be read. */
+  readonly credential?: string;
+}
+
+/** What is wrong, without its place. */
+export type Fault = Omit<SignProblem, 'path'>;
+
+export type OnProblem = (problem: SignProblem) => void;
+
+/** What templates may refer to, and the keys. */
+export interface ValueScope {
+  /** By name. One without a value is known, but cannot be checked or used: it is missing in an emulated configuration. */
+  readonly credentials: ReadonlyMap<string, Secret | undefined>;
+  /** Names of credentials that may be shown. */
+  readonly publicCredentials: ReadonlySet<string>;
+  /** Further names: `access_token`, `refresh_token`. Their texts are secret. */
+  readonly names: readonly string[];
+  /** Whether templates may refer to a request. */
+  readonly hasRequest: boolean;
+  /** Default: that of node:crypto. */
+  readonly randomBytes?: (size: number) => Buffer;
+}
+
+/** What is known about a text before there is a request. */
+export interface TextFacts {
+  /** It must not be shown. */
+  readonly isSecret: boolean;
+  /** It is made of credentials, times and random bytes only: no caller and no server can choose it. */
+  readonly isOwn: boolean;
+}
+
+/** A template whose placeholders are all known. */
+export interface CheckedTemplate extends TextFacts {
+  readonly template: Template;
+  /** Whether it consists of credentials and literal text only. */
+  readonly isConstant: boolean;
+  /** Its text, if it is constant and all credentials have values. */
+  readonly constant: ByteString | undefined;
+  /** The name, if it is constant and has one credential. */
+  readonly credential: string | undefined;
+  /** The placeholders of the request. */
+  readonly reads: readonly RequestPlaceholder[];
+}
+
+/** What is known about the requests whose parts a template reads. */
+export interface RequestFacts {
+  /** Whether the part may hold a text that must not be shown. */
+  isSecret(placeholder: RequestPlaceholder): boolean;
+  /** Why the part cannot be read; undefined if it can. */
+  problem(placeholder: RequestPlaceholder): Fault | undefined;
+}
+
+const ANY_REQUEST: RequestFacts = { isSecret: () => false, problem: () => undefined };
+
+/** The names that templates may refer to: credentials, and the values that were defined so far. */
+export class Scope {
+  readonly hasRequest: boolean;
+  readonly randomBytes: (size: number) => Buffer;
+  readonly #names: readonly string[];
+  readonly #publicCredentials: ReadonlySet<string>;
+  readonly #credentials: ReadonlyMap<string, ByteString | undefined>;
+  readonly #defined = new Map<string, TextFacts>();
+  /** All values, also those that are not defined yet. */
+  readonly #valueNames: readonly string[];
+  readonly #request: RequestFacts;
+  readonly #onProblem: OnProblem;
+
+  constructor(
+    { credentials, publicCredentials, names, hasRequest, randomBytes = systemRandomBytes }: ValueScope,
+    valueNames: readonly string[],
+    onProblem: OnProblem,
+    request: RequestFacts = ANY_REQUEST,
+  ) {
+    this.hasRequest = hasRequest;
+    this.randomBytes = randomBytes;
+    this.#names = names;
+    this.#publicCredentials = publicCredentials;
+    this.#credentials = new Map([...credentials].map(([name, secret]) => [name, secret && toBytes(secret.reveal())]));
+    this.#valueNames = valueNames;
+    this.#onProblem = onProblem;
+    this.#request = request;
+  }
+
+  problem(path: SignProblem['path'], text: string, details: Omit<Fault, 'text'> = {}): void {
+    this.#onProblem({ path, text, ...details });
+  }
+
+  /** Why a value cannot have this name; undefined if it can. */
+  nameError(name: string): string | undefined {
+    if (!/^[a-z][a-z0-9_]*$/.test(name)) return 'must be lower-case letters, digits and `_`, so that `{name}` works';
+    if (this.#credentials.has(name)) return 'has the name of a credential; choose another name';
+    const isReserved = [...REQUEST_PARTS, 'access_token', 'refresh_token'].includes(name);
+    return isReserved ? 'has the name of a placeholder; choose another name' : undefined;
+  }
+
+  /** From here on, templates may refer to this value. */
+  define(name: string, facts: TextFacts): void {
+    this.#defined.set(name, facts);
+  }
+
+  /** The text of a credential. */
+  credential(name: string): ByteString | undefined {
+    return this.#credentials.get(name);
+  }
+
+  /** Parses a template and reports what it must not refer to. @returns undefined if there is a problem */
+  template(path: SignProblem['path'], text: string): CheckedTemplate | undefined {
+    const template = parseTemplate(text);
+    if ('problem' in template) {
+      this.problem(path, template.problem);
+      return undefined;
+    }
+    const placeholders = template.filter((piece) => typeof piece !== 'string');
+    const problems = placeholders.flatMap((placeholder) => this.#placeholderProblem(placeholder) ?? []);
+    for (const { text: problem, ...details } of problems) this.problem(path, problem, details);
+    if (problems.length > 0) return undefined;
+    const isConstant = placeholders.every((placeholder) => this.#isCredential(placeholder));
+    const [only, ...others] = placeholders;
+    return {
+      template,
+      isSecret: placeholders.some((placeholder) => this.isSecret(placeholder)),
+      isOwn: placeholders.every((placeholder) => this.#isOwn(placeholder)),
+      isConstant,
+      constant: isConstant ? this.#constant(template) : undefined,
+      credential: isConstant && only?.kind === 'name' && others.length === 0 ? only.name : undefined,
+      reads: placeholders.filter((placeholder) => placeholder.kind !== 'name'),
+    };
+  }
+
+  #placeholderProblem(placeholder: Placeholder): Fault | undefined {
+    const shown = `\`${placeholderText(placeholder)}\``;
+    if (placeholder.kind !== 'name') {
+      if (!this.hasRequest) return { text: `${shown} is a part of an API call, and there is none here` };
+      // Which of the two is meant is not certain.
+      const name = placeholder.kind === 'request' ? placeholder.part : undefined;
+      return name !== undefined && this.#credentials.has(name)
+        ? { text: `${shown} is a part of the call and the name of a credential; rename the credential` }
+        : this.#request.problem(placeholder);
+    }
+    const { name } = placeholder;
+    if (this.#isKnown(name)) return undefined;
+    if (this.#valueNames.includes(name)) {
+      return { text: `${shown} is a value that is not defined yet; values can use only those above them` };
+    }
+    const parts = this.hasRequest ? REQUEST_PARTS : [];
+    const known = [...this.#credentials.keys(), ...this.#defined.keys(), ...this.#names, ...parts];
+    return { text: `unknown placeholder ${shown}`, unknown: { name, known } };
+  }
+
+  #constant(template: Template): ByteString | undefined {
+    const texts = template.map((piece) => {
+      if (typeof piece === 'string') return piece;
+      return piece.kind === 'name' ? this.#credentials.get(piece.name) : undefined;
+    });
+    return texts.includes(undefined) ? undefined : texts.join('');
+  }
+
+  #isKnown(name: string): boolean {
+    return this.#defined.has(name) || this.#credentials.has(name) || this.#names.includes(name);
+  }
+
+  /** Whether the text of a placeholder must not be shown. */
+  isSecret(placeholder: Placeholder): boolean {
+    if (placeholder.kind !== 'name') return this.#request.isSecret(placeholder);
+    const value = this.#defined.get(placeholder.name);
+    return value === undefined ? !this.#publicCredentials.has(placeholder.name) : value.isSecret;
+  }
+
+  #isOwn(placeholder: Placeholder): boolean {
+    if (placeholder.kind !== 'name') return false;
+    const value = this.#defined.get(placeholder.name);
+    return value === undefined ? this.#credentials.has(placeholder.name) : value.isOwn;
+  }
+
+  #isCredential(placeholder: Placeholder): boolean {
+    return (
+      placeholder.kind === 'name' && !this.#defined.has(placeholder.name) && this.#credentials.has(placeholder.name)
+    );
+  }
+}
