@@ -24,6 +24,9 @@ interface SpannedMember extends Span {
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
+/** Never happens in text that JSON.parse accepts. */
+const UNFINISHED = 'a JSON value has no end';
+
 /**
  * A JSON object as text, so that changes keep every other byte. Names in arguments are ordinary strings. They are
  * compared after decoding: `"\u0061"` is `a`. Where parsers may read different values, nothing is signed: a member that
@@ -265,9 +268,12 @@ function afterSpace(text: ByteString, start: number): number {
 
 /** @param start at the opening quote */
 function afterString(text: ByteString, start: number): number {
-  let at = start + 1;
-  for (let code = text.charCodeAt(at); code !== QUOTE; code = text.charCodeAt(at)) at += code === BACKSLASH ? 2 : 1;
-  return at + 1;
+  for (let at = start + 1; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) return at + 1;
+    if (code === BACKSLASH) at += 1;
+  }
+  throw new RangeError(UNFINISHED);
 }
 
 /** Does not call itself, so that deep nesting is no problem. */
@@ -276,6 +282,7 @@ function afterValue(text: ByteString, start: number): number {
   let depth = 0;
   do {
     const char = text[at];
+    if (char === undefined) throw new RangeError(UNFINISHED);
     if (char === '"') {
       at = afterString(text, at);
       continue;
