@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type ContentProblem, MAY_HAVE_ACTED, ProxyError, type Reason, type TimeoutPhase } from '../errors.ts';
+import { type ContentProblem, ProxyError } from '../errors.ts';
 import { BodyReader } from '../http/body-reader.ts';
 import {
   type ClientRequest,
@@ -25,6 +25,13 @@ import { decideReplay, type StatusClassification, unsentReplay } from './replay.
 import type { Route } from './route.ts';
 import type { CallSigning, SignedRequest } from './signing.ts';
 import type { Target } from './target.ts';
+import {
+  clientBodyTimeout,
+  signingTimeout,
+  tokenTimeout,
+  type UpstreamProgress,
+  upstreamTimeout,
+} from './timeout-errors.ts';
 import { tokenPathRefused } from './token-paths.ts';
 
 /** What a request is waiting for. */
@@ -514,34 +521,21 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
 
   /** From `relaying` on, the deadline limits each period without progress, not the whole response. */
   onDeadline(): void {
+    const { config } = this.#route;
     switch (this.#state) {
       case 'receiving':
-        this.#fail(
-          new ProxyError(
-            'request_timeout',
-            `The request body did not arrive within ${this.#timeoutText()}. Nothing was sent.`,
-          ),
-        );
+        this.#fail(clientBodyTimeout(config));
         break;
       case 'acquiring':
-        this.#fail(
-          new ProxyError('token_unavailable', 'The token endpoint did not respond in time. Nothing was sent.', {
-            reason: this.#timeout('token', this.#route.config.authServer),
-          }),
-        );
+        this.#fail(tokenTimeout(config));
         break;
       case 'signing':
-        this.#fail(
-          new ProxyError(
-            'overloaded',
-            `The request was not signed within ${this.#timeoutText()}: too many requests were waiting for their signatures. Nothing was sent.`,
-          ),
-        );
+        this.#fail(signingTimeout(config));
         break;
       case 'sending':
       case 'classifying':
         this.#exchange?.abort();
-        this.#fail(this.#upstreamTimeout());
+        this.#fail(upstreamTimeout(config, this.#upstreamProgress()));
         break;
       case 'refreshing':
         this.#relayRefusal();
@@ -552,7 +546,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
           break;
         }
         this.#exchange?.abort();
-        this.#abortResponse(this.#upstreamTimeout());
+        this.#abortResponse(upstreamTimeout(config, this.#upstreamProgress()));
         break;
       case 'flushing':
         this.#onClientStalled();
@@ -580,30 +574,10 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
     resetConnection(socket);
   }
 
-  #upstreamTimeout(): ProxyError {
-    const { upstream } = this.#route.config;
-    if (!this.#mayBeSent) {
-      const detail = 'The connection to the provider was not established in time. Nothing was sent.';
-      const reason = this.#timeout('connect', upstream);
-      return new ProxyError('upstream_timeout', detail, { reason, outcome: 'not_sent' });
-    }
-    if (this.#state === 'sending' && BodyReader.find(this.#req)?.isWaitingForClient === true) {
-      const detail = `The request body was still arriving from the client after ${this.#timeoutText()}. A part of it was sent. ${MAY_HAVE_ACTED}`;
-      return new ProxyError('upstream_timeout', detail, { reason: this.#timeout('request_body', upstream) });
-    }
-    const cause = this.#isFullySent
-      ? 'The provider did not respond in time.'
-      : 'The request was not sent completely in time.';
-    const reason = this.#timeout(this.#isFullySent ? 'response' : 'send', upstream);
-    return new ProxyError('upstream_timeout', `${cause} ${MAY_HAVE_ACTED}`, { reason });
-  }
-
-  #timeoutText(): string {
-    return `${this.#route.config.timeoutMs / 1000} s, the \`timeout\` of the route`;
-  }
-
-  #timeout(phase: TimeoutPhase, server: string): Reason {
-    return { kind: 'timeout', phase, timeoutMs: this.#route.config.timeoutMs, host: new URL(server).host };
+  #upstreamProgress(): UpstreamProgress {
+    if (!this.#mayBeSent) return 'connecting';
+    if (this.#state === 'sending' && BodyReader.find(this.#req)?.isWaitingForClient === true) return 'sending_upload';
+    return this.#isFullySent ? 'sent' : 'sending';
   }
 
   /**
