@@ -1,14 +1,16 @@
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { get } from 'node:http';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Emulator, startEmulator } from '../../src/emulators/emulator.ts';
-import { sampleBody } from '../../src/providers/provider.ts';
 import { providerNamed } from '../../src/providers/registry.ts';
+import { Collector } from '../support/collector.ts';
 import { freePort } from '../support/free-port.ts';
 import { type ProxyResponse, sendJson, sendRequest } from '../support/proxy-client.ts';
 import { CliProcess, configFile, runCli } from '../support/proxy-process.ts';
-import { routeToEmulator, type Settings } from '../support/proxy-server.ts';
+import { routeTo, routeToEmulator, type Settings } from '../support/proxy-server.ts';
 import { Wiretap } from '../support/raw-wiretap.ts';
 import { SPELLINGS } from '../support/spellings.ts';
-import { json, RawUpstream } from '../support/upstream-raw.ts';
+import { json, RawUpstream, type UpstreamRequest } from '../support/upstream-raw.ts';
 
 const NAMES = ['jpay', 'mpesa', 'jeel', 'paypack'];
 const LOGINS: Readonly<Record<string, readonly [method: string, path: string]>> = {
@@ -60,8 +62,7 @@ function texts(responses: readonly ProxyResponse[]): string {
 }
 
 async function throughAllThatHappens(port: number, { name, emulator }: Tapped): Promise<ProxyResponse[]> {
-  const { samples } = emulator.provider;
-  const [path, json] = [samples.call.path, sampleBody({ samples })];
+  const { path, json } = emulator.provider.samples.call;
   const call = () => sendJson(port, `/${name}${path}`, json);
   const responses = [await call(), await call()];
   emulator.control({ expire_tokens: true });
@@ -185,5 +186,155 @@ describe('credentials and tokens', { timeout: 60_000 }, () => {
     ]);
     expect(printed.map(({ code }) => code)).toEqual([0, 0, 3, 3]);
     expect(JSON.stringify(printed)).not.toMatch(/canary-(consumer|x)/);
+  });
+});
+
+const RSA = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const EC = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const PEM = RSA.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+const JWK = EC.privateKey.export({ format: 'jwk' });
+
+const SIGNING_CREDENTIALS = {
+  passkey: 'canary-passkey+/=',
+  initiator_password: 'canary initiator:pass/word',
+  pin: 'canary-pin-4711',
+  hmac_key: 'canary-hmac-key-0123456789',
+  private_key: PEM,
+  ec_key: JSON.stringify(JWK),
+};
+
+/** Everything of them that must not be shown: also each line of the key, and the private part of the JWK. */
+const SIGNING_SECRETS = [
+  ...[SIGNING_CREDENTIALS.passkey, SIGNING_CREDENTIALS.initiator_password, SIGNING_CREDENTIALS.pin],
+  SIGNING_CREDENTIALS.hmac_key,
+  ...PEM.split('\n').filter((line) => line.length > 20 && !line.startsWith('-----')),
+  JWK.d ?? '',
+];
+
+const ALL_RULES = {
+  calls: ['POST /pay*'],
+  values: {
+    time: { now: 'yyyyMMddHHmmss' },
+    text: { text: '{json:code}|{pin}|{time}' },
+    password: { text: '{json:code}{passkey}{time}', encoding: 'base64' },
+    credential: { rsa_encrypt: '{initiator_password}', key: '{public_key}', padding: 'pkcs1' },
+    rsa: { rsa_sha256: '{text}', key: '{private_key}' },
+    ec: { ecdsa_sha256: '{time}', key: '{ec_key}' },
+    mac: { hmac_sha512: '{body} {time}', key: '{hmac_key}', encoding: 'hex' },
+    aes_key: { random: 32 },
+    iv: { random: 16 },
+    sealed: { aes_256_cbc: '{body}', key: '{aes_key}', iv: '{iv}', key_encoding: 'hex' },
+  },
+  json: { Password: '{password}', SecurityCredential: '{credential}' },
+  headers: {
+    'X-Text': '{text}',
+    'X-Rsa': '{rsa}',
+    'X-Ec': '{ec}',
+    'X-Mac': '{mac}',
+    'X-Key': '{aes_key}:{iv}',
+    'X-Sealed': '{sealed}',
+  },
+};
+
+/** What was computed for a request that the upstream received. */
+function computedOf({ values, body }: UpstreamRequest): string[] {
+  const { Password, SecurityCredential } = JSON.parse(body.toString()) as Record<string, string>;
+  const headers = ['x-text', 'x-rsa', 'x-ec', 'x-mac', 'x-sealed'].flatMap((name) => values(name));
+  const [key = '', iv = ''] = values('x-key')[0]?.split(':') ?? [];
+  return [...headers, key, iv, Password ?? '', SecurityCredential ?? ''];
+}
+
+/** The events of the dashboard, from now on until the test ends. */
+function dashboardEvents(port: number): () => string {
+  let text = '';
+  const request = get({ host: '127.0.0.1', port, path: '/api/events' }, (response) => {
+    response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    response.on('error', () => {});
+  });
+  request.on('error', () => {});
+  onTestFinished(() => void request.destroy());
+  return () => text;
+}
+
+describe('what is computed for a request', { timeout: 60_000 }, () => {
+  it('is in nothing that the process writes or sends, except in bodies that the provider sends', async () => {
+    const upstream = await RawUpstream.start((request) => {
+      if (request.target === '/pay/refused') return json(418, { error: 'no' });
+      const echoes = computedOf(request).flatMap((secret) => SPELLINGS.map(([, spell]) => spell(secret)));
+      const from = Number(request.values('x-part')[0]);
+      const mac = request.values('x-mac')[0] ?? '';
+      const lines = [
+        `HTTP/1.1 ${request.target === '/pay/404' ? 404 : 200} ${echoes[from] ?? 'Fine'}`,
+        ...echoes.map((text, i) => `x-echo-${i}: ${text}`),
+        // Headers whose values the inspector shows.
+        `server: ${echoes[from] ?? ''}`,
+        `x-half: ${mac.slice(0, 60)}`,
+        `x-half: ${mac.slice(60)}`,
+        'x-kept: 1',
+        'content-type: text/plain',
+      ];
+      const body = echoes.slice(from, from + 12).join('\n');
+      return [...lines, `content-length: ${Buffer.byteLength(body)}`, '', body].join('\r\n');
+    });
+    const collector = await Collector.start();
+    const adminPort = await freePort();
+    const publicKey = createPublicKey(RSA.privateKey).export({ type: 'spki', format: 'pem' }).toString();
+    const route = routeTo(upstream, {
+      credentials: { key: 'canary-api-key', public_key: publicKey, ...SIGNING_CREDENTIALS },
+      sign: [ALL_RULES],
+      max_response_header: '256KiB',
+    });
+    const config = configFile({
+      ...{ listen: '127.0.0.1:0', admin: `127.0.0.1:${adminPort}`, inspect_bodies: true },
+      ...{ log: { level: 'debug', requests: true }, tracing: { otlp: collector.origin }, routes: { '/api/*': route } },
+    });
+    const cli = new CliProcess(['serve', '-c', config]);
+    const [, port] = await cli.until(/"event":"ready","listen":"127\.0\.0\.1:(\d+)"/);
+    const events = dashboardEvents(adminPort);
+    let written = '';
+    const send = async (path: string, body: unknown, part = 0) => {
+      const response = await sendJson(Number(port), `/api${path}`, body, { 'x-part': String(part) });
+      written += `${response.reason}\n${response.rawHeaders.join('\n')}\n`;
+      // The body is relayed unchanged.
+      if (response.header('x-kept') === undefined) written += response.text;
+      return response;
+    };
+    const parts = Math.ceil((9 * SPELLINGS.length) / 12);
+    for (let part = 0; part < parts; part++) {
+      const response = await send(part % 2 === 0 ? '/pay' : '/pay/404', { code: 174379 }, part * 12);
+      expect(response.header('x-kept')).toBe('1');
+    }
+    expect((await send('/pay/refused', { code: 174379 })).status).toBe(418);
+    for (const body of [{}, [], { code: null }]) {
+      expect((await send('/pay', body)).json()['code']).toBe('signature_impossible');
+    }
+    const { requests } = (await sendRequest(adminPort, '/api/requests')).json() as { requests: { id: string }[] };
+    expect(requests).toHaveLength(parts + 4);
+    const pages = [
+      '/',
+      '/routes/%2Fapi%2F*',
+      '/livez',
+      '/readyz',
+      '/metrics',
+      '/api/routes',
+      '/requests',
+      '/api/requests',
+    ];
+    for (const { id } of requests) pages.push(`/requests/${id}`, `/api/requests/${id}`);
+    for (const page of pages) written += (await sendRequest(adminPort, page)).text;
+    for (const args of [['check'], ['check', '--json'], ['routes'], ['doctor']]) {
+      const { stdout, stderr } = await runCli([...args, '-c', config]);
+      written += stdout + stderr;
+    }
+    await collector.batches(1);
+    cli.signal('SIGTERM');
+    expect(await cli.exited).toBe(0);
+    written += [cli.commandLine(), cli.stdout, cli.stderr, events(), ...collector.payloads].join('\n');
+    const computed = upstream.requests.flatMap(computedOf);
+    expect(computed).toHaveLength(9 * (parts + 1));
+    expect(written).toContain('/pay/refused');
+    for (const secret of [...SIGNING_SECRETS, ...computed]) {
+      expect(spellingsIn(written, secret), `${secret.slice(0, 12)}... was written`).toEqual([]);
+    }
   });
 });
