@@ -1,5 +1,5 @@
 #!/bin/sh
-# Requests an M-Pesa payment (STK push) through Wakala, without a consumer key or a token.
+# Requests an M-Pesa payment (STK push) through Wakala, without a consumer key, a passkey or a token.
 #
 #   ./stk-push.sh ORDER PHONE AMOUNT       ./stk-push.sh order42 254700000001 100
 #
@@ -9,22 +9,18 @@ order=$1 phone=$2 amount=$3
 
 wakala=${WAKALA_URL:-http://127.0.0.1:8080}
 short_code=${MPESA_SHORT_CODE:-174379}
-passkey=${MPESA_PASSKEY:-emulated-mpesa-passkey}
 callbacks=${MPESA_CALLBACKS:-https://shop.example/mpesa}
-
-timestamp=$(TZ=EAT-3 date +%Y%m%d%H%M%S)
-password=$(printf %s "$short_code$passkey$timestamp" | base64 | tr -d '\n')
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 # M-Pesa has no idempotency key. The order in the URL identifies the callback even if the response is lost.
-# --max-time is longer than the route's `timeout` (60s), so that Wakala responds with the outcome first.
+# Wakala adds Password and Timestamp. --max-time is longer than the route's `timeout` (60s), so that Wakala responds with the outcome first.
 ended=0
 status=$(curl -sS --max-time 70 -D "$folder/headers" -o "$folder/answer" -w '%{http_code}' \
   "$wakala/mpesa/mpesa/stkpush/v1/processrequest" -H 'content-type: application/json' -d @- <<JSON
 {
-  "BusinessShortCode": "$short_code", "Password": "$password", "Timestamp": "$timestamp",
+  "BusinessShortCode": "$short_code",
   "TransactionType": "CustomerPayBillOnline", "Amount": "$amount",
   "PartyA": "$phone", "PartyB": "$short_code", "PhoneNumber": "$phone",
   "CallBackURL": "$callbacks/$order", "AccountReference": "$order", "TransactionDesc": "$order"

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const { WAKALA_URL = 'http://127.0.0.1:8080', MPESA_SHORT_CODE = '174379' } = process.env;
-const { MPESA_PASSKEY = 'emulated-mpesa-passkey', MPESA_CALLBACKS = 'http://127.0.0.1:3000/callbacks/mpesa' } =
-  process.env;
+const { MPESA_CALLBACKS = 'http://127.0.0.1:3000/callbacks/mpesa' } = process.env;
 
 /** Temporary errors of Wakala. The push was not sent. */
 const TEMPORARY = ['upstream_unreachable', 'upstream_timeout', 'token_unavailable', 'overloaded'];
@@ -52,14 +51,6 @@ async function call(path, body) {
   throw new CallFailed(`${code}: ${detail}`, { outcome, retryAfterS });
 }
 
-/** Every STK call contains the short code, the time in Nairobi, and a password made from both and the passkey. */
-function login() {
-  const nairobi = new Date(Date.now() + 3 * 3_600_000);
-  const Timestamp = nairobi.toISOString().replace(/\D/g, '').slice(0, 14);
-  const Password = Buffer.from(`${MPESA_SHORT_CODE}${MPESA_PASSKEY}${Timestamp}`).toString('base64');
-  return { BusinessShortCode: MPESA_SHORT_CODE, Password, Timestamp };
-}
-
 /**
  * Prompts the phone. Repeats a push that was not sent at most twice, if the wait is short. M-Pesa has no idempotency
  * key. `secret` is part of the callback URL: it identifies the order even if the response is lost, and prevents forged
@@ -70,7 +61,8 @@ export async function stkPush({ id, phone, amount, secret }) {
   for (let attempt = 1; ; attempt++) {
     try {
       const answer = await call('/mpesa/stkpush/v1/processrequest', {
-        ...login(),
+        // Wakala adds Password and Timestamp.
+        BusinessShortCode: MPESA_SHORT_CODE,
         TransactionType: 'CustomerPayBillOnline',
         Amount: amount,
         PartyA: phone,
@@ -91,7 +83,8 @@ export async function stkPush({ id, phone, amount, secret }) {
 /** `paid`, `failed`, or undefined if there is no result yet. It is safe to call repeatedly. */
 export async function stkResult(checkoutRequestId) {
   try {
-    const answer = await call('/mpesa/stkpushquery/v1/query', { ...login(), CheckoutRequestID: checkoutRequestId });
+    const query = { BusinessShortCode: MPESA_SHORT_CODE, CheckoutRequestID: checkoutRequestId };
+    const answer = await call('/mpesa/stkpushquery/v1/query', query);
     return stateOf(answer.ResultCode);
   } catch (error) {
     if (error instanceof CallFailed) return undefined; // M-Pesa responds with an error until the customer has decided

@@ -1,16 +1,13 @@
-"""Requests an M-Pesa payment (STK push) through Wakala, without a consumer key or a token."""
+"""Requests an M-Pesa payment (STK push) through Wakala, without a consumer key, a passkey or a token."""
 
-import base64
 import os
 import sys
 import time
-from datetime import datetime, timedelta, timezone
 
 import requests
 
 WAKALA = os.environ.get("WAKALA_URL", "http://127.0.0.1:8080")
 SHORT_CODE = os.environ.get("MPESA_SHORT_CODE", "174379")
-PASSKEY = os.environ.get("MPESA_PASSKEY", "emulated-mpesa-passkey")
 CALLBACKS = os.environ.get("MPESA_CALLBACKS", "https://shop.example/mpesa")
 
 # Temporary errors of Wakala. The push was not sent.
@@ -52,16 +49,11 @@ def call(path, body):
     raise CallFailed(f"{answer.get('code')}: {answer.get('detail')}", outcome, retry_after)
 
 
-def login():
-    """Every STK call contains the short code, the time in Nairobi, and a password made from both and the passkey."""
-    timestamp = datetime.now(timezone(timedelta(hours=3))).strftime("%Y%m%d%H%M%S")
-    password = base64.b64encode(f"{SHORT_CODE}{PASSKEY}{timestamp}".encode()).decode()
-    return {"BusinessShortCode": SHORT_CODE, "Password": password, "Timestamp": timestamp}
-
-
 def stk_push(order, phone, amount, attempts=3):
     """Prompts the phone and returns the CheckoutRequestID. Repeats only a push that was not sent."""
-    body = login() | {
+    body = {
+        # Wakala adds Password and Timestamp.
+        "BusinessShortCode": SHORT_CODE,
         "TransactionType": "CustomerPayBillOnline",
         "Amount": amount,
         "PartyA": phone,
@@ -83,9 +75,10 @@ def stk_push(order, phone, amount, attempts=3):
 
 def stk_result(checkout_request_id, tries=10, pause=3):
     """Returns "paid", "failed", or None if there is no result yet. It is safe to call repeatedly."""
+    query = {"BusinessShortCode": SHORT_CODE, "CheckoutRequestID": checkout_request_id}
     for _ in range(tries):
         try:
-            answer = call("/mpesa/stkpushquery/v1/query", login() | {"CheckoutRequestID": checkout_request_id})
+            answer = call("/mpesa/stkpushquery/v1/query", query)
             if int(answer["ResultCode"]) in RESULTS:
                 return RESULTS[int(answer["ResultCode"])]
         except CallFailed:

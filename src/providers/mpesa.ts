@@ -1,5 +1,11 @@
 import { PRODUCTION_CERTIFICATE, SANDBOX_CERTIFICATE } from './mpesa-certificates.ts';
 import type { Provider } from './provider.ts';
+import type { DerivedValues } from './sign-rule.ts';
+
+/** The initiator's password alone, encrypted with the key of Safaricom's certificate. */
+const SECURITY_CREDENTIAL: DerivedValues = {
+  credential: { rsa_encrypt: '{initiator_password}', key: '{certificate}', padding: 'pkcs1' },
+};
 
 export const mpesa: Provider = {
   name: 'mpesa',
@@ -20,6 +26,7 @@ export const mpesa: Provider = {
     '`ResultCode` 4999 of an STK query means that the customer has not responded yet. It is not a failure: do not push again.',
     'A wrong `passkey` gets `500.001.1001` "Wrong credentials". A wrong `initiator`, `initiator_password` or `certificate` is accepted, and the result has `ResultCode` 2001. Repeated attempts lock the initiator (8006).',
     'The built-in certificates have expired. Only their keys are used, so set `certificate` only if Safaricom gives you another one: altered copies circulate.',
+    'Whoever may call a route with `initiator_password` can pay out: give payouts a route of their own, with `allow` and `clients`.',
     'Not confirmed: that Safaricom checks how old `Timestamp` is.',
     'The real sandbox often sends no callbacks. The emulator sends them to loopback addresses.',
   ],
@@ -69,6 +76,39 @@ export const mpesa: Provider = {
     { status: 400, body: { errorCode: '400.003.01' } },
   ],
   headers: [],
+  sign: [
+    {
+      when: 'passkey',
+      calls: ['POST /mpesa/stkpush/v1/processrequest', 'POST /mpesa/stkpushquery/v1/query'],
+      values: {
+        timestamp: { now: 'yyyyMMddHHmmss', zone: '+03:00' },
+        password: { text: '{json:BusinessShortCode}{passkey}{timestamp}', encoding: 'base64' },
+      },
+      json: { Timestamp: '{timestamp}', Password: '{password}' },
+    },
+    {
+      when: 'initiator_password',
+      calls: [
+        'POST /mpesa/b2c/v1/paymentrequest',
+        'POST /mpesa/b2c/v3/paymentrequest',
+        'POST /mpesa/b2pochi/v1/paymentrequest',
+      ],
+      values: SECURITY_CREDENTIAL,
+      json: { InitiatorName: '{initiator}', SecurityCredential: '{credential}' },
+    },
+    {
+      when: 'initiator_password',
+      calls: [
+        'POST /mpesa/b2b/v1/paymentrequest',
+        'POST /mpesa/b2b/v1/remittax',
+        'POST /mpesa/reversal/v1/request',
+        'POST /mpesa/accountbalance/v1/query',
+        'POST /mpesa/transactionstatus/v1/query',
+      ],
+      values: SECURITY_CREDENTIAL,
+      json: { Initiator: '{initiator}', SecurityCredential: '{credential}' },
+    },
+  ],
   tokenPaths: [{ method: 'GET', path: '/oauth/v1/generate' }],
   samples: {
     tokenResponse: { access_token: '', expires_in: '3599' },

@@ -104,6 +104,15 @@ describe.each(withExchange)('%s', (_, { provider, token }) => {
     expect([...used].sort()).toEqual(needed.map(({ name }) => name).sort());
   });
 
+  it('uses each optional credential in its rules, and none that it does not have', () => {
+    const optional = provider.credentials.filter((field) => field.optional === true);
+    const rules = provider.sign ?? [];
+    const when = rules.flatMap((rule) => rule.when ?? []);
+    expect(optional.map(({ name }) => name)).toEqual(expect.arrayContaining(when));
+    const text = JSON.stringify(rules);
+    for (const { name } of optional) expect(when.includes(name) || text.includes(`{${name}}`)).toBe(true);
+  });
+
   it('uses a refresh token from its token response', () => {
     if (provider.refresh === undefined) {
       expect(token.response.refreshToken).toBeUndefined();
