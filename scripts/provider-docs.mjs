@@ -155,7 +155,9 @@ function calls(provider) {
       `Wakala fills in ${inSeries(targets.map(code))}${when === undefined ? '' : ` if ${code(when)} is set`}, on ${inSeries(calls.map(code))}.`,
   );
   const signed =
-    filled.length === 0 ? [] : ['Members of the body that the app sends itself, all of one line above, stay.'];
+    filled.length === 0
+      ? []
+      : ['If the app sends all members of one of these lines itself, Wakala leaves them as they are.'];
   return list([dead, ...set, ...filled, ...signed, ...(readOnly ? [readOnly] : [])]);
 }
 
