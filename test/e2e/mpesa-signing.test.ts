@@ -9,7 +9,7 @@ import { sampleBody } from '../../src/providers/provider.ts';
 import { expectProblem, sendJson, sendRequest } from '../support/proxy-client.ts';
 import { ShiftedClock, SteppedClock } from '../support/proxy-clock.ts';
 import { routeToEmulator, startProxy, startProxyToEmulator } from '../support/proxy-server.ts';
-import { json, RawUpstream, reply, type Script, TOKEN_PATH } from '../support/upstream-raw.ts';
+import { json, RawUpstream, reply, type Script } from '../support/upstream-raw.ts';
 
 const PUSH = '/mpesa/stkpush/v1/processrequest';
 const QUERY = '/mpesa/stkpushquery/v1/query';
@@ -152,6 +152,9 @@ describe('the body that M-Pesa gets', () => {
 
   async function start(script: Script, clock = new SteppedClock()) {
     const upstream = await RawUpstream.start(script);
+    let tokens = 0;
+    // Without a `Date`, so that the clock of the proxy is the provider's.
+    const login = await RawUpstream.start(() => json(200, { access_token: `token-${++tokens}`, expires_in: '3599' }));
     const credentials = {
       consumer_key: 'k',
       consumer_secret: 's',
@@ -160,9 +163,7 @@ describe('the body that M-Pesa gets', () => {
       initiator_password: 'canary "pässword"',
       certificate: EMULATED_PUBLIC_KEY,
     };
-    const { origin } = upstream;
-    const token = { request: { path: TOKEN_PATH } };
-    const route = { provider: 'mpesa', upstream: origin, auth_server: origin, credentials, token };
+    const route = { provider: 'mpesa', upstream: upstream.origin, auth_server: login.origin, credentials };
     const { port, logText } = await startProxy({ routes: { '/mpesa/*': route } }, clock);
     const send = (target: string, body: string) =>
       sendRequest(port, `/mpesa${target}`, { headers: { 'content-type': 'application/json' }, body });
