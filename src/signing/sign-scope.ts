@@ -18,5 +18,6 @@ export function signScopeOf(provider: Provider, credentials: ReadonlyMap<string,
     hasRequest: true,
     tokenHeaders: new Set(isWithToken ? [name, ...issued].map(normalizeHeaderName) : []),
     maySetAuthorization: !isWithToken,
+    hasTokenInQuery: provider.tokenQuery !== undefined,
   };
 }
