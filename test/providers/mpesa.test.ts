@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { mpesa } from '../../src/providers/mpesa.ts';
-import { credentialDefault } from '../../src/providers/provider.ts';
+import { credentialDefault, sampleBody } from '../../src/providers/provider.ts';
 
 const certificate = mpesa.credentials.find(({ name }) => name === 'certificate')!;
 
@@ -17,5 +17,17 @@ describe('the default certificate of mpesa', () => {
     const { fingerprint256, subject } = new X509Certificate(credentialDefault(certificate, environment)!);
     expect(fingerprint256.replaceAll(':', '').toLowerCase()).toBe(fingerprint);
     expect(subject).toContain(`CN=${name}`);
+  });
+});
+
+describe('the sample call of mpesa', () => {
+  it('has Password and Timestamp only where no rule fills them in', () => {
+    const { samples, sign = [] } = mpesa;
+    expect(sampleBody({ samples, sign })).toEqual(samples.call.json);
+    const initiatorOnly = sign.filter(({ when }) => when === 'initiator_password');
+    for (const rules of [[], initiatorOnly]) {
+      expect(sampleBody({ samples, sign: rules })).toEqual({ ...samples.call.json, ...samples.call.unsigned });
+    }
+    expect(Object.keys(samples.call.unsigned ?? {}).sort()).toEqual(['Password', 'Timestamp']);
   });
 });
