@@ -145,6 +145,20 @@ describe('a signed request', () => {
     expect(bodies).toEqual(times.map((time) => `{"code": 174379,"time":"${time}","password":"${passwordAt(time)}"}`));
   });
 
+  it('has the time of the provider, as its token responses say it', async () => {
+    const clock = new ManualClock(Date.UTC(2026, 0, 1, 12));
+    const upstream = await RawUpstream.start(({ target }) =>
+      target === '/login'
+        ? json(200, { access_token: 'real-token' }, 'date: Thu, 01 Jan 2026 15:00:00 GMT')
+        : reply(200),
+    );
+    const token = { request: { path: '/login' }, response: { access_token: 'access_token' } };
+    const proxy = await startProxyTo(upstream, { ...signed([HMAC_RULE]), token }, clock);
+    await sendRequest(proxy.port, '/api/pay');
+    const [time] = values(upstream.requests[1]!, 'x-time');
+    expect(new Date(Number(time)).toISOString()).toMatch(/^2026-01-01T15:00:00/);
+  });
+
   it('keeps every other byte of a changed body, and gets its new length', async () => {
     const clock = new ManualClock(Date.UTC(2026, 0, 1, 12));
     const upstream = await RawUpstream.start(() => reply(200));

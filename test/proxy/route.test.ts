@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
 import { Via } from '../../src/http/via.ts';
 import { requestHeaders } from '../../src/proxy/headers.ts';
 import { Route, RouteTable } from '../../src/proxy/route.ts';
@@ -67,6 +68,19 @@ describe('Route', () => {
     ['http://[::1]:1/a%20b', '/a%20b'],
   ])('the base path of %s is %j', (upstream, basePath) => {
     expect(createRoute('mpesa', { upstream }).basePath).toBe(basePath);
+  });
+
+  it('computes nothing without `sign` and `token.header_value`', () => {
+    expect(createRoute('mpesa').signing).toBeUndefined();
+  });
+
+  it('has neither an Authorization value nor dead tokens with `token: none`', () => {
+    const written = { routes: { '/api/*': { upstream: 'http://127.0.0.1:1', token: 'none' } } };
+    const { config } = loadConfig('proxy.config.yaml', { readFile: () => JSON.stringify(written), env: {} });
+    const route = new Route(config.routes[0]!, {} as never, {} as never, new RouteStats(), new Via());
+    const token = makeToken('', undefined, { lifetimeMs: Infinity, source: 'fixed' }, 0);
+    expect([route.hasToken, route.hasFixedToken, route.authorization(token)]).toEqual([false, false, undefined]);
+    expect(route.deadToken.classifyStatus(401)).toBe('alive');
   });
 
   it('builds the Authorization value of each token', () => {
