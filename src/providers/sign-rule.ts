@@ -34,6 +34,7 @@ export interface DerivedValue extends ValueForm {
   readonly text?: string;
   /** `epoch_s`, `epoch_ms`, `iso8601`, `iso8601_ms`, or a pattern of yyyy MM dd HH mm ss SSS XXX and `'text'`. */
   readonly now?: string;
+  /** With `encoding`: its 16 bytes. */
   readonly uuid?: 'v4' | 'v7';
   /** Number of bytes. Default of `encoding`: `hex`. */
   readonly random?: number;

@@ -86,18 +86,17 @@ export function pathSegments(path: string): string[] {
 /** Whether some call matches both. */
 export function overlap(a: CallPattern, b: CallPattern): boolean {
   if (a.method !== undefined && b.method !== undefined && a.method !== b.method) return false;
+  const isEnd = (pattern: CallPattern, i: number) => pattern.isPrefix && i === pattern.segments.length - 1;
   const [short, long] = a.segments.length <= b.segments.length ? [a, b] : [b, a];
   if (long.segments.length > short.segments.length && !short.isPrefix) return false;
   return short.segments.every((segment, i) => {
     const other = long.segments[i] ?? '';
-    if (typeof segment !== 'string') return other !== '' || (long.isPrefix && i === long.segments.length - 1);
-    if (typeof other !== 'string') return segment !== '' || (short.isPrefix && i === short.segments.length - 1);
-    const isEnd = (pattern: CallPattern) => pattern.isPrefix && i === pattern.segments.length - 1;
+    if (typeof segment !== 'string') return other !== '' || isEnd(long, i);
+    if (typeof other !== 'string') return segment !== '' || isEnd(short, i);
     return (
       segment === other ||
-      (isEnd(short) && other.startsWith(segment)) ||
-      (isEnd(long) && segment.startsWith(other)) ||
-      (isEnd(short) && isEnd(long) && segment.startsWith(other))
+      (isEnd(short, i) && other.startsWith(segment)) ||
+      (isEnd(long, i) && segment.startsWith(other))
     );
   });
 }

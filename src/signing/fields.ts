@@ -1,4 +1,5 @@
 import type { DerivedValue } from '../providers/sign-rule.ts';
+import { shownName } from './json-text.ts';
 import type { Scope, SignProblem } from './scope.ts';
 import {
   type ByteString,
@@ -14,7 +15,7 @@ import {
 /** A member of a JSON object, or a pair of a form or a query. */
 export interface Field {
   readonly name: ByteString;
-  /** Undefined for an object or an array. */
+  /** Undefined for an object, an array or `null`. */
   readonly text: ByteString | undefined;
 }
 
@@ -85,10 +86,8 @@ export class FieldsText {
 
   #itemText({ name, text }: Field): ByteString {
     return fillTemplate(this.#item, (placeholder) => {
-      const isName = placeholder.kind === 'name' && placeholder.name === 'name';
-      if (isName) return name;
-      // Its name is the client's, but it is a name of the API.
-      if (text === undefined) throw impossible('A member of the body that must be signed is an object or an array.');
+      if (placeholder.kind === 'name' && placeholder.name === 'name') return name;
+      if (text === undefined) throw impossible(`${shownName(name)} must be a string, a number, \`true\` or \`false\`.`);
       return text;
     });
   }

@@ -6,7 +6,7 @@ import type { ByteString } from './template.ts';
 export interface JsonMember {
   /** Decoded. */
   readonly name: ByteString;
-  /** A string's value, or a number, `true`, `false` or `null` as written. Undefined for an object or an array. */
+  /** A string's value, or a number, `true` or `false` as written. Undefined for an object, an array or `null`. */
   readonly text: ByteString | undefined;
 }
 
@@ -57,7 +57,6 @@ export class JsonText {
     const shown = shownPath(path);
     const text = this.#textOf(found, shown);
     if (text === undefined) throw impossible(`${shown} must be a string, a number, \`true\` or \`false\`.`);
-    if (text === 'null' && this.#text.charCodeAt(found.start) !== QUOTE) throw impossible(`${shown} is \`null\`.`);
     return text;
   }
 
@@ -167,10 +166,10 @@ export class JsonText {
     return members;
   }
 
-  /** Undefined for an object or an array. */
+  /** Undefined for an object, an array or `null`, which libraries write in different ways. */
   #textOf({ start, end }: Span, shown: string): ByteString | undefined {
     const first = this.#text[start];
-    if (first === '{' || first === '[') return undefined;
+    if (first === '{' || first === '[' || first === 'n') return undefined;
     const written = this.#text.slice(start, end);
     if (first !== '"') return written;
     const text = decoded(written);
@@ -247,7 +246,7 @@ function shownPath(path: readonly string[]): string {
 }
 
 /** The names in a body are the client's. One that is no usual name is not shown. */
-function shownName(name: string): string {
+export function shownName(name: string): string {
   return /^[A-Za-z_][\w.-]{0,63}$/.test(name) ? `The member \`${name}\`` : 'A member';
 }
 

@@ -2,7 +2,7 @@ import { compactHeaderName, normalizeHeaderName, NOT_CONFIGURABLE_HEADERS } from
 import type { SignRule } from '../providers/sign-rule.ts';
 import { type CallPattern, parseCall, type PathSegments } from './call-pattern.ts';
 import type { OutgoingRequest } from './outgoing-request.ts';
-import { MEMBER_TARGETS, type MemberTarget } from './outgoing-request.ts';
+import { isHeaderValue, MEMBER_TARGETS, type MemberTarget } from './outgoing-request.ts';
 import { type OnProblem, type RequestFacts, Scope, type SignProblem, type ValueScope } from './scope.ts';
 import {
   type ByteString,
@@ -140,6 +140,9 @@ export class CompiledRule {
       if (error !== undefined) problem(['headers', name], error);
       const isTwice = names.slice(0, i).some((other) => compactHeaderName(other) === compactHeaderName(name));
       if (isTwice) problem(['headers', name], 'is the same header as another; remove one');
+      const literals = (this.headers.get(name) ?? []).filter((piece) => typeof piece === 'string');
+      if (!literals.every(isHeaderValue))
+        problem(['headers', name], 'has a line break or a character that no header can have');
     }
   }
 }
@@ -201,7 +204,7 @@ function requestFacts(calls: readonly CallPattern[], scope: SignScope, secretPar
 function headerTargetError(name: string, scope: SignScope): string | undefined {
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return 'is not a header name';
   const compact = compactHeaderName(name);
-  if (compact === 'authorization' && scope.maySetAuthorization) return undefined;
+  if (name.toLowerCase() === 'authorization' && scope.maySetAuthorization) return undefined;
   if (compact === 'authorization') return 'carries the token; rules can set it only on a route with `token: none`';
   return commonHeaderError(name, scope, 'cannot be set by a rule');
 }

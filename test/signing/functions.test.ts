@@ -50,16 +50,16 @@ describe('a function without key', () => {
 });
 
 describe('`fields`', () => {
-  const json = { body: '{"b":"2","a":1.0,"e":"","sub":{"z":true,"y":"x"}}' };
+  const json = { body: '{"b":"2","a":1.0,"e":"","sub":{"z":true,"y":"x"},"null":{"a":null}}' };
   const form = { body: 'b=2&a=x%20y', headers: ['content-type', 'application/x-www-form-urlencoded; charset=utf-8'] };
   const cases: [options: Omit<DerivedValue, 'fields'>, fields: string[], call: object, expected: string][] = [
-    [{ except: ['sub'] }, ['json'], json, 'b=2&a=1.0&e='],
-    [{ except: ['sub'], sort: true, empty: 'drop' }, ['json'], json, 'a=1.0&b=2'],
+    [{ except: ['sub', 'null'] }, ['json'], json, 'b=2&a=1.0&e='],
+    [{ except: ['sub', 'null'], sort: true, empty: 'drop' }, ['json'], json, 'a=1.0&b=2'],
     [{ item: '\\{{name}:{value}}', join: '', sort: true }, ['json:sub'], json, '{y:x}{z:true}'],
-    [{ except: ['sub', 'e'], sort: true }, ['json', 'json:sub'], json, 'a=1.0&b=2&y=x&z=true'],
+    [{ except: ['sub', 'null', 'e'], sort: true }, ['json', 'json:sub'], json, 'a=1.0&b=2&y=x&z=true'],
     [{}, ['form'], form, 'b=2&a=x y'],
     [{ sort: true }, ['query', 'form'], form, 'a=x y&b=2&c=3'],
-    [{ except: ['sub', 'e'], encoding: 'base64' }, ['json'], json, Buffer.from('b=2&a=1.0').toString('base64')],
+    [{ except: ['sub', 'null', 'e'], encoding: 'base64' }, ['json'], json, Buffer.from('b=2&a=1.0').toString('base64')],
   ];
   it.each(cases)('with %j of %j', async (options, fields, call, expected) => {
     expect(await valueOf({ fields, ...options }, scopeOf({}), requestOf('POST /x?c=3', call))).toBe(expected);
@@ -67,6 +67,7 @@ describe('`fields`', () => {
 
   it.each([
     ['an object', ['json']],
+    ['a member that is null', ['json:null']],
     ['a missing object', ['json:nothing']],
     ['a form that is JSON', ['form']],
   ])('refuses %s', async (_, fields) => {

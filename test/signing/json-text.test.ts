@@ -49,7 +49,7 @@ describe('the scalar at a path', () => {
   it.each([
     ['{"a":{}}', ['a'], 'The member `a` must be a string, a number, `true` or `false`.'],
     ['{"a":[1]}', ['a'], 'The member `a` must be a string, a number, `true` or `false`.'],
-    ['{"a":null}', ['a'], 'The member `a` is `null`.'],
+    ['{"a":null}', ['a'], 'The member `a` must be a string, a number, `true` or `false`.'],
     ['{"a":1,"a":1}', ['a'], 'The member `a` occurs twice.'],
     ['{"a":1,"\\u0061":2}', ['a'], 'The member `a` occurs twice.'],
     ['{"a":{"b":1},"a":{"b":1}}', ['a', 'b'], 'The member `a` occurs twice.'],
@@ -114,7 +114,7 @@ describe('the members of an object', () => {
       { name: 'a', text: 'x\n' },
       { name: 'o', text: undefined },
       { name: 'l', text: undefined },
-      { name: 'n', text: 'null' },
+      { name: 'n', text: undefined },
       { name: 't', text: 'true' },
       { name: '__proto__', text: 'p' },
       { name: '1', text: '2' },

@@ -119,6 +119,7 @@ describe('a rule', () => {
     [{ headers: { 'X-A': 'b', x_a: 'c' } }, '.headers.x_a', 'is the same header as another'],
     [{ headers: { 'X A': 'b' } }, '.headers.X A', 'is not a header name'],
     [{ headers: { Authorization: 'b' } }, '.headers.Authorization', 'only on a route with `token: none`'],
+    [{ headers: { A: 'b\nc' } }, '.headers.A', 'has a line break'],
     [{ headers: { Cookie: 'b' } }, '.headers.Cookie', 'cannot be set by a rule'],
     [{ headers: { 'X-Token': 'b' } }, '.headers.X-Token', 'it comes with the token'],
     [{ headers: { Host: 'b' } }, '.headers.Host', 'it belongs to the connection'],
