@@ -3,7 +3,7 @@ import type { Context, Hono } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
-import type { JsonObject } from '../json.ts';
+import type { JsonObject, JsonValue } from '../json.ts';
 import type { Encoding, Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
 import type { Callbacks } from './callbacks.ts';
@@ -82,6 +82,24 @@ export function rawTarget(c: EmulatorContext): { readonly path: string; readonly
   const target = (c.env.incoming.url ?? '/').replace(/^https?:\/\/[^/?]*/i, '');
   const end = target.indexOf('?');
   return end === -1 ? { path: target, query: '' } : { path: target.slice(0, end), query: target.slice(end + 1) };
+}
+
+/**
+ * Returns each request that no earlier handler responds to. `path` and `query` are not decoded. `body` is the parsed JSON,
+ * the text if it is not JSON, or null if it is empty.
+ */
+export async function echo(c: EmulatorContext): Promise<Response> {
+  return c.json({ method: c.req.method, ...rawTarget(c), body: await parsedBody(c) });
+}
+
+async function parsedBody(c: EmulatorContext): Promise<JsonValue> {
+  const text = await c.req.text();
+  if (text === '') return null;
+  try {
+    return JSON.parse(text) as JsonValue;
+  } catch {
+    return text;
+  }
 }
 
 /** The body as a JSON object, whatever its content type; undefined if it is not one. */
