@@ -4,18 +4,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { validateConfig } from '../../src/config/load.ts';
 import { EMULATED_PRIVATE_KEY, EMULATED_PUBLIC_KEY } from '../../src/emulators/emulated-keys.ts';
 import { JENGA_CALLS, REMITTANCE, TRANSFER } from '../support/jenga-calls.ts';
 import { expectProblem, type ProxyResponse, sendRequest } from '../support/proxy-client.ts';
 import { startProxy, startProxyToEmulator } from '../support/proxy-server.ts';
 import { json, RawUpstream, type UpstreamRequest } from '../support/upstream-raw.ts';
 
-const JENGA = {
-  api_key: 'key-1',
-  merchant_code: '4469',
-  consumer_secret: 'secret-1',
-  private_key: EMULATED_PRIVATE_KEY,
-};
+const JENGA_CLIENT = { api_key: 'key-1', merchant_code: '4469', consumer_secret: 'secret-1' };
+const JENGA = { ...JENGA_CLIENT, private_key: EMULATED_PRIVATE_KEY };
 const PIN = '2580';
 const AIRTEL = {
   client_id: 'id-1',
@@ -143,6 +140,35 @@ describe('Jenga', () => {
     expect(closed.upstream.requests).toEqual([]);
     expect((await closed.sent(`${REMITTANCE}/internalBankTransfer`, TRANSFER)).values('signature')).toEqual([
       signature,
+    ]);
+  });
+});
+
+describe('`wakala check` in production', () => {
+  const problemsOf = (provider: string, credentials: Record<string, string>, settings = {}) => {
+    const text = JSON.stringify({
+      routes: { '/x/*': { provider, environment: 'production', credentials, ...settings } },
+    });
+    return validateConfig('proxy.config.yaml', { readFile: () => text, env: {} }).problems.map(
+      ({ message }) => message,
+    );
+  };
+  const { message_signing: flag } = AIRTEL;
+  const { pin, ...withFlag } = AIRTEL;
+
+  it('asks for nothing without them', () => {
+    expect(problemsOf('jenga', JENGA_CLIENT)).toEqual([]);
+    expect(problemsOf('airtel', withFlag)).toEqual([]);
+  });
+
+  it.each([
+    ['a PIN', { pin, public_key: '' }],
+    ['message signing', { message_signing: flag, public_key: '' }],
+  ])('says that %s needs the public key', (_, credentials) => {
+    const { client_id, client_secret, country, currency } = AIRTEL;
+    const all = { client_id, client_secret, country, currency, ...credentials };
+    expect(problemsOf('airtel', all, { allow: ['POST /x'] })).toEqual([
+      expect.stringContaining('`public_key` is missing') as string,
     ]);
   });
 });

@@ -202,6 +202,31 @@ describe('facts about each provider', () => {
     });
   });
 
+  it('Jenga: each rule needs the private key, sets `Signature` alone, and has calls of no other rule', () => {
+    const { sign = [] } = providerNamed('jenga')!;
+    for (const { when, headers, json, form, query } of sign) {
+      expect([when, headers, json, form, query]).toEqual([
+        'private_key',
+        { Signature: '{signature}' },
+        undefined,
+        undefined,
+        undefined,
+      ]);
+    }
+    const calls = sign.flatMap((rule) => rule.calls);
+    expect(new Set(calls).size).toBe(calls.length);
+    // Clients contradict each other on what is signed.
+    expect(calls.filter((call) => call.includes('identity'))).toEqual([]);
+  });
+
+  it('Airtel: the PIN is added before the body is signed', () => {
+    const { sign = [] } = providerNamed('airtel')!;
+    expect(sign.map(({ when, json, headers }) => [when, ...Object.keys({ ...json, ...headers })])).toEqual([
+      ['pin', 'pin'],
+      ['message_signing', 'x-signature', 'x-key'],
+    ]);
+  });
+
   it('Paypack: one base URL, and a header for the environment unless the client sends it', () => {
     const paypack = providerNamed('paypack')!;
     expect(paypack.hosts?.sandbox).toEqual(paypack.hosts?.production);
