@@ -150,15 +150,16 @@ function calls(provider) {
   );
   const readOnly =
     readOnlyCall && `\`wakala doctor --call\` sends ${code(`GET ${readOnlyCall.path}`)}, which changes nothing.`;
-  const filled = fillsIn(provider).map(
-    ({ targets, calls, when }) =>
-      `Wakala fills in ${inSeries(targets.map(code))}${when === undefined ? '' : ` if ${code(when)} is set`}, on ${inSeries(calls.map(code))}.`,
-  );
-  const signed =
-    filled.length === 0
-      ? []
-      : ['If the app sends all members of one of these lines itself, Wakala leaves them as they are.'];
-  return list([dead, ...set, ...filled, ...signed, ...(readOnly ? [readOnly] : [])]);
+  const filled = fillsIn(provider).map(({ targets, calls: all, when }) => {
+    // With and without a slash at the end is one line.
+    const once = all.filter((call) => !all.includes(call.replace(/\/$/, '')) || !call.endsWith('/'));
+    const what = `Wakala fills in ${inSeries(targets.map(code))}${when === undefined ? '' : ` if ${code(when)} is set`}`;
+    return `${what}, on:\n${once.map((call) => `  - ${code(call)}`).join('\n')}`;
+  });
+  const hasMembers = (provider.sign ?? []).some(({ json, form, query }) => json ?? form ?? query);
+  const members =
+    'If the app sends all members of the body that one of these rules fills in, Wakala leaves them as they are.';
+  return list([dead, ...set, ...filled, ...(hasMembers ? [members] : []), ...(readOnly ? [readOnly] : [])]);
 }
 
 function emulated(provider, api, auth) {
