@@ -17,7 +17,7 @@ import {
   sendRefusal,
 } from './provider-emulator.ts';
 
-/** Safaricom Daraja. Every accepted request succeeds after the callback delay and sends its callback. */
+/** Safaricom Daraja. Every request with the right credentials succeeds after the callback delay and sends its callback. */
 export const mpesa: ProviderEmulator = {
   summary:
     'has STK push and its query, C2B, B2C, B2Pochi, B2B, tax remittance, balance, status and reversal. It checks ' +
@@ -285,14 +285,14 @@ const COMMANDS: readonly Command[] = [
   },
 ];
 
-/** The commands. As in the real API, one from a wrong initiator is accepted, and its result says that it failed. */
+/** As in the real API, a command with a wrong initiator or password is accepted, and its result says that it failed. */
 function addCommands(app: EmulatorApp, context: ApiContext): void {
   for (const command of COMMANDS) {
     app.post(command.path, async (c) => {
       const body = (await jsonBody(c)) ?? {};
       const error = invalidField(context.random, body, command.required);
       if (error !== undefined) return sendRefusal(c, error, error.reason);
-      const reason = initiatorError(body, context.credentials);
+      const reason = initiatorError(command, body, context.credentials);
       const ids = {
         ConversationID: `AG_${eastAfricaTimestamp(context.clock.now()).slice(0, 8)}_${context.random(10).toString('hex')}`,
         OriginatorConversationID:
@@ -309,8 +309,12 @@ function addCommands(app: EmulatorApp, context: ApiContext): void {
 }
 
 /** Why the initiator or its password is not the emulated one; undefined if both are. */
-function initiatorError(body: JsonObject, credentials: ApiContext['credentials']): string | undefined {
-  const name = ['InitiatorName', 'Initiator'].find((member) => body[member] !== undefined) ?? 'Initiator';
+function initiatorError(
+  { required }: Command,
+  body: JsonObject,
+  credentials: ApiContext['credentials'],
+): string | undefined {
+  const name = required.includes('InitiatorName') ? 'InitiatorName' : 'Initiator';
   if (fieldText(body, name) !== credentials.get('initiator')?.reveal()) return `${name} is not the emulated initiator`;
   const password = decryptedPkcs1(Buffer.from(fieldText(body, 'SecurityCredential'), 'base64'));
   if (password === undefined)
@@ -335,7 +339,7 @@ function commandResult(command: Command, body: JsonObject, ids: JsonObject, { cl
   };
 }
 
-/** The result of a command from a wrong initiator. */
+/** The result of a command with a wrong initiator or password. */
 function failedResult(body: JsonObject, ids: JsonObject, { random }: ApiContext): JsonObject {
   return {
     Result: {

@@ -217,6 +217,15 @@ describe.each(orderPaths)('%s', (path) => {
   });
 });
 
+it('a command checks only the name of the initiator that it uses', async () => {
+  const { post } = await setUp();
+  const body = { ...order, InitiatorName: 'other', ResultURL: 'http://127.0.0.1:1/' };
+  const reversed = await post('/mpesa/reversal/v1/request', body);
+  expect(reversed.headers.has('x-emulated-reason')).toBe(false);
+  const paid = await post('/mpesa/b2c/v1/paymentrequest', body);
+  expect(paid.headers.get('x-emulated-reason')).toBe('InitiatorName is not the emulated initiator');
+});
+
 it('B2C v3 requires an OriginatorConversationID, v1 does not', async () => {
   const { post } = await setUp();
   const without = { ...order, OriginatorConversationID: null, ResultURL: 'http://127.0.0.1:1/' };
