@@ -50,7 +50,7 @@ export function readProvider(route: UnresolvedRoute, context: ExchangeContext): 
     else for (const key of others) problem([...path, 'token'], key);
     return { ...base, headers, ...(tokenHeader && { tokenHeader }), ...(tokenQuery && { tokenQuery }) };
   }
-  const known = base === undefined || !isRequested(base.token) ? undefined : base.token.response.headers;
+  const known = base !== undefined && isRequested(base.token) ? base.token.response.headers : undefined;
   const responseHeaders = responseHeadersOf(path, known, input, api, report);
   const resolved = exchangesOf(path, base, input, context);
   if (resolved === undefined || hosts === undefined) return undefined;

@@ -40,7 +40,7 @@ export function exchangesOf(
   const { report } = context;
   const at = [...path, 'token'];
   const written = tokenBlock(input) ?? {};
-  const known = base === undefined || !isRequested(base.token) ? {} : base.token;
+  const known = base !== undefined && isRequested(base.token) ? base.token : {};
   const token = readExchange(at, written, known, context);
   const refresh = token && readRefresh(at, written, token, base?.refresh, context);
   if (token === undefined) return undefined;

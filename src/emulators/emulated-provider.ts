@@ -26,7 +26,7 @@ export function withExchangesAt(provider: Provider, authUrl: string): Provider {
   });
   return {
     ...provider,
-    token: !isRequested(provider.token) ? provider.token : move(provider.token),
+    token: isRequested(provider.token) ? move(provider.token) : provider.token,
     ...(provider.refresh && { refresh: move(provider.refresh) }),
   };
 }

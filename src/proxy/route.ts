@@ -202,7 +202,7 @@ function routeHeaders(route: RouteConfig, via: Via): RouteHeaders {
 function blockedHeaders({ provider, allow }: RouteConfig): Pick<RouteHeaders, 'blocked'> {
   const { token, tokenHeader = DEFAULT_TOKEN_HEADER, sign = [] } = provider;
   const isRestricted = allow !== undefined || sign.length > 0;
-  const names = !isRequested(token) ? [] : Object.keys(token.response.headers ?? {});
+  const names = isRequested(token) ? Object.keys(token.response.headers ?? {}) : [];
   if (tokenHeader.name.toLowerCase() !== DEFAULT_TOKEN_HEADER.name) names.push(tokenHeader.name);
   const blocked = new Set([...names.map(compactHeaderName), ...(isRestricted ? OVERRIDE_HEADERS : [])]);
   return blocked.size === 0 ? {} : { blocked };

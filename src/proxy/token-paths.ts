@@ -15,7 +15,7 @@ type TokenPathMatch =
 
 /** The token endpoints in the configuration of a route. `{name}` in a path stands for one segment. */
 export function tokenEndpointsOf({ provider, upstream, authServer }: RouteConfig): UrlLocation[] {
-  const exchanges = !isRequested(provider.token) ? [] : [provider.token, provider.refresh];
+  const exchanges = isRequested(provider.token) ? [provider.token, provider.refresh] : [];
   const urls = exchanges.flatMap((exchange) => {
     const path = exchange?.request.path;
     return path === undefined ? [] : path.startsWith('/') ? authServer + path : path;

@@ -22,7 +22,7 @@ const LOGINS = [
 
 function accessTokenIn(emulator: Emulator, json: unknown): string {
   const { token } = emulator.provider;
-  return !isRequested(token) ? '' : String(valueAt(json, token.response.accessToken));
+  return isRequested(token) ? String(valueAt(json, token.response.accessToken)) : '';
 }
 
 function types(object: object) {

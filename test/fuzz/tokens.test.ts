@@ -11,7 +11,7 @@ const NOW = Date.UTC(2026, 0, 1, 9);
 const CANARY = 'canary-token-0123456789';
 const KNOWN = new Map(
   providers.flatMap(({ token }) =>
-    !isRequested(token) ? [] : [[JSON.stringify(token.response), token.response] as const],
+    isRequested(token) ? [[JSON.stringify(token.response), token.response] as const] : [],
   ),
 );
 const RESPONSES = [

@@ -18,7 +18,7 @@ interface WithExchange {
 }
 
 const withExchange: [string, WithExchange][] = providers.flatMap((provider): [string, WithExchange][] =>
-  !isRequested(provider.token) ? [] : [[provider.name, { provider, token: provider.token }]],
+  isRequested(provider.token) ? [[provider.name, { provider, token: provider.token }]] : [],
 );
 
 const CATALOGUE = [
