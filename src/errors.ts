@@ -122,8 +122,11 @@ export type Reason =
   | { readonly kind: 'no_token_endpoint'; readonly problem: string; readonly status: number; readonly host: string }
   /** The newest refresh token is in the token store, which cannot be used. `code` is that of `StoreUnavailable`. */
   | { readonly kind: 'refresh_token_unavailable'; readonly code: string }
-  /** A value of the token request (`token.request.values`) could not be computed. `problem` says why. Nothing was sent. */
-  | { readonly kind: 'value_impossible'; readonly problem: string }
+  /**
+   * A value of the token request (`token.request.values`) could not be computed. `problem` says why, without a period at
+   * its end. `credentials`: the names of those that the values use. Nothing was sent.
+   */
+  | { readonly kind: 'value_impossible'; readonly problem: string; readonly credentials: readonly string[] }
   /** A limit of the configuration is reached. `key` is its name there. */
   | { readonly kind: 'limit'; readonly key: LimitKey }
   /** The upstream leads back to this proxy. */
@@ -230,7 +233,7 @@ const REASON_FIELDS: { readonly [Kind in Reason['kind']]: FieldChecks<Extract<Re
   },
   no_token_endpoint: { problem: isProblem, status: isCount, host: isHost },
   refresh_token_unavailable: { code: isCode },
-  value_impossible: { problem: isProblem },
+  value_impossible: { problem: isProblem, credentials: (value) => Array.isArray(value) && value.every(isCode) },
   limit: { key: isOneOf<LimitKey>({ max_concurrency: true, max_websockets: true, max_connections: true }) },
   loop: {},
   shutdown: { host: isHost },

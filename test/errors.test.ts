@@ -98,7 +98,7 @@ const REASONS: { readonly [Kind in Reason['kind']]: Extract<Reason, { kind: Kind
     host: 'id.example',
   },
   refresh_token_unavailable: { kind: 'refresh_token_unavailable', code: 'ECONNREFUSED' },
-  value_impossible: { kind: 'value_impossible', problem: '`signature`: the key is too short.' },
+  value_impossible: { kind: 'value_impossible', problem: 'The key is too short', credentials: ['private_key'] },
   limit: { kind: 'limit', key: 'max_concurrency' },
   loop: { kind: 'loop' },
   shutdown: { kind: 'shutdown', host: 'api.example.com' },

@@ -1,4 +1,5 @@
-import { type Environment, isRequested, type Provider } from '../providers/provider.ts';
+import { type CredentialField, type Environment, isRequested, type Provider } from '../providers/provider.ts';
+import { placeholdersIn } from '../providers/template.ts';
 
 /** What is wrong, and what to do about it, in sentences for the person who runs Wakala. */
 export interface Diagnosis {
@@ -62,6 +63,13 @@ export function isAbsoluteUrl(path: string): boolean {
   return /^https?:\/\//i.test(path);
 }
 
+/** The credentials that the token request sends. API calls may use others. */
+export function sentCredentials({ token, credentials }: Provider): readonly CredentialField[] {
+  if (!isRequested(token)) return [];
+  const sent = new Set(placeholdersIn(JSON.stringify(token.request)));
+  return credentials.filter(({ name }) => sent.has(name));
+}
+
 /** The context of a failed token request of this route. */
 export function tokenContext(route: DiagnosedRoute): DiagnosisContext {
   const { name, provider, environment, authServer } = route;
@@ -75,6 +83,6 @@ export function tokenContext(route: DiagnosedRoute): DiagnosisContext {
     // A provider without known hosts has a title that names no server, such as "Any OAuth 2.0 server".
     provider: provider.hosts === undefined ? undefined : provider.title,
     environment,
-    credentials: provider.credentials.map(({ name: field, key = field }) => `\`${key}\``),
+    credentials: sentCredentials(provider).map(({ name: field, key = field }) => `\`${key}\``),
   };
 }

@@ -87,10 +87,10 @@ const DIAGNOSES: { readonly [Kind in Reason['kind']]: Diagnose<Kind> } = {
     what: `The newest refresh token is in the token store (Redis), which cannot be used (${code}). Wakala requests no token without it: with an older one, the provider might revoke them all.`,
     hint: storeHint(code),
   }),
-  value_impossible: ({ problem }, { credentials = [] }) => ({
+  value_impossible: ({ problem, credentials }) => ({
     code: 'token_value_impossible',
-    what: `Wakala could not compute a value of the token request: ${problem}`,
-    hint: `Check ${formatList(credentials) || 'the credentials of the route'}. Nothing was sent to the token endpoint.`,
+    what: `Wakala could not compute a value of the token request: ${problem}.`,
+    hint: `Check ${formatList(credentials.map((name) => `\`${name}\``)) || '`values` of the token request'}. Nothing was sent to the token endpoint.`,
   }),
   limit: ({ key }) => ({
     code: 'overloaded',

@@ -6,7 +6,7 @@ import type { ConnectOptions } from '../http/client/connect-options.ts';
 import type { Log, LogFields } from '../logger.ts';
 import { type Exchange, grantedRefreshToken, type Provider } from '../providers/provider.ts';
 import type { DerivedValues } from '../providers/sign-rule.ts';
-import { fill } from '../providers/template.ts';
+import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import type { ValueScope } from '../signing/scope.ts';
 import type { ByteString } from '../signing/template.ts';
@@ -213,9 +213,12 @@ export class ProviderTokenFetcher implements TokenFetcher {
       return await compiled.compute(() => bytes, nowMs);
     } catch (error) {
       if (!(error instanceof ProxyError)) throw error;
-      const problem = error.message;
-      const failure = tokenUnavailable(problem, { kind: 'value_impossible', problem });
-      this.#logFailure(grant, failure, { provider: this.#context.provider.name });
+      const { provider, credentials: known } = this.#context;
+      const names = new Set(placeholdersIn(JSON.stringify(exchange.request.values)));
+      const credentials = [...names].filter((name) => known.has(name));
+      const problem = error.message.replace(/\.$/, '');
+      const failure = tokenUnavailable(problem, { kind: 'value_impossible', problem, credentials });
+      this.#logFailure(grant, failure, { provider: provider.name });
       throw failure;
     }
   }

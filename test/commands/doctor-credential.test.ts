@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { formatSeconds } from '../../src/commands/doctor/check-result.ts';
-import { checkClock, originsIn, sentCredentials } from '../../src/commands/doctor/token-checks.ts';
+import { checkClock, describeSent,originsIn } from '../../src/commands/doctor/token-checks.ts';
 import type { RouteConfig } from '../../src/config/config.ts';
 import { emulatedCredentials } from '../../src/emulators/emulated-provider.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';
@@ -97,7 +97,7 @@ describe('credentials that a provider refuses', () => {
       '      consumer_secret: ${file:/run/secrets/s}',
     ].join('\n');
     const origins = originsIn('proxy.config.yaml', text);
-    expect(sentCredentials({ name: '/x/*', provider: mpesa }, origins)).toEqual([
+    expect(describeSent({ name: '/x/*', provider: mpesa }, origins)).toEqual([
       '`consumer_key` (from $KEY)',
       '`consumer_secret` (from the file /run/secrets/s)',
     ]);
@@ -269,5 +269,5 @@ it('a credential that the token request does not send is not listed', () => {
     token: { request: { path: '/t', json: { key: '{key}' } }, response: { access_token: 'a' } },
   };
   const [custom] = configOf({ routes: { '/x/*': route } }).routes;
-  expect(sentCredentials(custom!, () => undefined)).toEqual(['`key` (`key` under `credentials`)']);
+  expect(describeSent(custom!, () => undefined)).toEqual(['`key` (`key` under `credentials`)']);
 });

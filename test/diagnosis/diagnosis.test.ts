@@ -286,10 +286,10 @@ const ROWS: Readonly<Record<Reason['kind'], readonly Row[]>> = {
   ],
   value_impossible: [
     [
-      { kind: 'value_impossible', problem: '`signature`: the key is too short.' },
-      { ...TOKEN, credentials: ['`client_id`', '`private_key`'] },
+      { kind: 'value_impossible', problem: 'The key is too short', credentials: ['client_id', 'private_key'] },
+      TOKEN,
       'token_value_impossible',
-      'could not compute a value of the token request: `signature`: the key is too short.',
+      'could not compute a value of the token request: The key is too short.',
       '`client_id` and `private_key`',
     ],
   ],

@@ -1,7 +1,7 @@
 import type { RouteConfig } from '../../config/config.ts';
 import { getAt, parseSource } from '../../config/source.ts';
 import { diagnose, diagnoseClock } from '../../diagnosis/diagnosis.ts';
-import { isAbsoluteUrl, tokenContext } from '../../diagnosis/diagnosis-context.ts';
+import { isAbsoluteUrl, sentCredentials, tokenContext } from '../../diagnosis/diagnosis-context.ts';
 import { ProxyError } from '../../errors.ts';
 import { type Log, silentLog } from '../../logger.ts';
 import {
@@ -13,7 +13,6 @@ import {
   isRequested,
   type Provider,
 } from '../../providers/provider.ts';
-import { placeholdersIn } from '../../providers/template.ts';
 import { ProviderTokenFetcher } from '../../tokens/exchange.ts';
 import { ExchangeStats } from '../../tokens/exchange-stats.ts';
 import type { Token, TokenSource } from '../../tokens/token.ts';
@@ -59,15 +58,11 @@ export function originsIn(file: string, text: string): Origins {
 }
 
 /** The credentials that a route's token request sends, each with where its value comes from. */
-export function sentCredentials({ name: route, provider }: Pick<RouteConfig, 'name' | 'provider'>, origins: Origins) {
-  if (!isRequested(provider.token)) return [];
-  const sent = new Set(placeholdersIn(JSON.stringify(provider.token.request)));
-  return provider.credentials
-    .filter(({ name }) => sent.has(name))
-    .map(({ name, key = name, description }) => {
-      const origin = origins(route, name);
-      return origin === undefined ? `\`${key}\` (${description})` : `\`${key}\` (from ${origin})`;
-    });
+export function describeSent({ name: route, provider }: Pick<RouteConfig, 'name' | 'provider'>, origins: Origins) {
+  return sentCredentials(provider).map(({ name, key = name, description }) => {
+    const origin = origins(route, name);
+    return origin === undefined ? `\`${key}\` (${description})` : `\`${key}\` (from ${origin})`;
+  });
 }
 
 /** The result of one token request. */
@@ -225,7 +220,7 @@ async function checkToken(
     ...context,
     // Doctor does not recommend itself.
     route: undefined,
-    credentials: sentCredentials(route, origins),
+    credentials: describeSent(route, origins),
     worksInSandbox: isDenied && (await worksInSandbox(route, exchange, probes)),
     providerSaid,
   });
