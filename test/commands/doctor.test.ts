@@ -36,6 +36,7 @@ describe('doctor', () => {
     expect(steady(ran)).toEqual([
       '/mpesa/*  mpesa  sandbox  http://HOST',
       '  ok       environment  sandbox, at HOST',
+      '  ok       keys         `certificate` is RSA with 2048 bits, SHA-256 627771f25da426d1f9ae315e42106d700b1529850eee1592acf39603959d795d',
       '  ok       dns          127.0.0.1 is an IP address',
       '  ok       tcp          connected to HOST in TIME',
       '  skipped  tls          `http:` has no TLS',
@@ -44,7 +45,7 @@ describe('doctor', () => {
       '  ok       clock        the clock of this machine agrees with that of HOST',
       '  skipped  call         not tried; `wakala doctor --call` sends GET http://HOST',
       '',
-      '1 route: all fine (6 ok, 2 skipped)',
+      '1 route: all fine (7 ok, 2 skipped)',
       '',
     ]);
     expect(ran).toMatchObject({ code: 0, stderr: '' });
