@@ -10,6 +10,7 @@ const PACKAGES = {
   // Debian's own, in 12, has a Kustomize that is too old.
   kubectl: 'kubectl',
   curl: 'curl',
+  openssl: 'openssl',
   nginx: 'nginx-light',
   haproxy: 'haproxy',
   python3: 'python3',
@@ -21,6 +22,7 @@ const PACKAGES = {
 const VERSION: Readonly<Record<string, readonly string[]>> = {
   kubectl: ['version', '--client'],
   nginx: ['-v'],
+  openssl: ['version'],
   haproxy: ['-v'],
   tinyproxy: ['-v'],
 };
