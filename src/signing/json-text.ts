@@ -1,6 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { ProxyError } from '../errors.ts';
-import type { ByteString } from './template.ts';
+import { type ByteString, impossible, toBytes } from './template.ts';
 
 /** A member of an object. */
 export interface JsonMember {
@@ -74,7 +73,7 @@ export class JsonText {
       const shown = shownName(name);
       if (names.has(name)) throw impossible(`${shown} occurs twice.`);
       names.add(name);
-      return { name: toBytes(name, 'The name of a member'), text: this.#textOf(member, shown) };
+      return { name: wellFormed(name, 'The name of a member'), text: this.#textOf(member, shown) };
     });
   }
 
@@ -105,7 +104,7 @@ export class JsonText {
     const last = own.at(-1)?.end ?? this.#root + 1;
     const added = [...members]
       .filter(([name]) => !found.has(name))
-      .map(([name, value]) => `${toBytes(JSON.stringify(name), 'A name')}:${literal(value, name)}`);
+      .map(([name, value]) => `${toBytes(JSON.stringify(name))}:${literal(value, name)}`);
     const separator = own.length > 0 && added.length > 0 ? ',' : '';
     pieces.push(this.#text.slice(written, last), separator, added.join(','), this.#text.slice(last));
     return pieces.join('');
@@ -174,7 +173,7 @@ export class JsonText {
     if (first !== '"') return written;
     const text = decoded(written);
     if (text.includes('\0')) throw impossible(`${shown} contains a NUL character.`);
-    return toBytes(text, shown);
+    return wellFormed(text, shown);
   }
 }
 
@@ -226,16 +225,12 @@ function decoded(written: ByteString): string {
 function literal(value: ByteString, name: string): ByteString {
   const bytes = Buffer.from(value, 'latin1');
   if (!isUtf8(bytes)) throw impossible(`The value for the member \`${name}\` is not valid UTF-8.`);
-  return Buffer.from(JSON.stringify(bytes.toString())).toString('latin1');
+  return toBytes(JSON.stringify(bytes.toString()));
 }
 
-function toBytes(text: string, shown: string): ByteString {
+function wellFormed(text: string, shown: string): ByteString {
   if (!text.isWellFormed()) throw impossible(`${shown} contains half of a surrogate pair.`);
-  return Buffer.from(text).toString('latin1');
-}
-
-function impossible(detail: string): ProxyError {
-  return new ProxyError('signature_impossible', detail);
+  return toBytes(text);
 }
 
 /** `a.b.0`, as in a placeholder. */

@@ -37,6 +37,11 @@ export const BODY_DIGEST_HEADERS: ReadonlySet<string> = new Set([
   'contentmd5',
 ]);
 
+const FORM = 'application/x-www-form-urlencoded';
+
+/** Names of UTF-8, and of its part that is ASCII. */
+const UTF_8: ReadonlySet<string> = new Set(['utf-8', 'utf8', 'us-ascii', 'ascii']);
+
 /** A request while rules are applied to it: what their placeholders read, and where their targets are put. */
 export class OutgoingRequest {
   readonly #request: UnsignedRequest;
@@ -194,16 +199,33 @@ export class OutgoingRequest {
   }
 
   #jsonBody(): JsonText {
-    return (this.#json ??= new JsonText(this.#bytes()));
+    if (this.#json === undefined) {
+      const type = this.#mediaType();
+      // The upstream would find other fields in it.
+      if (type === FORM || type?.startsWith('multipart/') === true) {
+        throw impossible('The Content-Type of the body is that of a form; it must be `application/json`.');
+      }
+      this.#json = new JsonText(this.#bytes());
+    }
+    return this.#json;
   }
 
   #form(): Pairs {
-    const bytes = this.#bytes();
-    const type = this.#header('content-type')?.split(';', 1)[0]?.trim().toLowerCase();
-    if (type !== 'application/x-www-form-urlencoded') {
-      throw impossible('The Content-Type of the body must be `application/x-www-form-urlencoded`.');
+    if (this.#mediaType() !== FORM) throw impossible(`The Content-Type of the body must be \`${FORM}\`.`);
+    return new Pairs(this.#bytes());
+  }
+
+  /** Refuses a charset in which the upstream would read another text. */
+  #mediaType(): string | undefined {
+    const [type, ...parameters] = this.#header('content-type')?.toLowerCase().split(';') ?? [];
+    const charsets = parameters.flatMap((text) => {
+      const [name = '', value = ''] = text.split('=');
+      return name.trim() === 'charset' ? value.replaceAll('"', '').trim() : [];
+    });
+    if (!charsets.every((charset) => UTF_8.has(charset))) {
+      throw impossible('The Content-Type of the body has a charset other than `utf-8`.');
     }
-    return new Pairs(bytes);
+    return type?.trim();
   }
 
   #queryPairs(): Pairs {

@@ -1,5 +1,4 @@
-import { ProxyError } from '../errors.ts';
-import type { ByteString } from './template.ts';
+import { type ByteString, impossible, toBytes } from './template.ts';
 
 interface Pair {
   /** As written. */
@@ -97,12 +96,4 @@ export function percentEncoded(value: ByteString): ByteString {
     /[^A-Za-z0-9\-._~]/g,
     (char) => `%${char.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`,
   );
-}
-
-function toBytes(text: string): ByteString {
-  return Buffer.from(text).toString('latin1');
-}
-
-function impossible(detail: string): ProxyError {
-  return new ProxyError('signature_impossible', detail);
 }

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import { JsonText, minified } from '../../src/signing/json-text.ts';
 import { Pairs } from '../../src/signing/pairs.ts';
+import { parseTemplate, placeholderText } from '../../src/signing/template.ts';
 import { type Chance, fuzz } from './random.ts';
 
 type Value =
@@ -398,4 +399,51 @@ describe('pairs', () => {
     const separator = text === '' || text.endsWith('&') || added.length === 0 ? '' : '&';
     return text + separator + added.join('&');
   }
+});
+
+describe('a template', () => {
+  const PIECES = [
+    '{',
+    '}',
+    '\\',
+    '\\{',
+    '{a}',
+    '{json:',
+    'a.b',
+    '{body}',
+    '?}',
+    ':',
+    'ż',
+    '{"',
+    '{1}',
+    '{path:x}',
+    '{foo:x}',
+    '{ a}',
+  ];
+
+  it('is read again as the same from its parts, whatever its text is', async () => {
+    const counts = { read: 0, refused: 0 };
+    await fuzz({
+      name: 'templates',
+      count: 20_000,
+      make: (chance) => chance.pickSome([...PIECES, chance.text(4)], 8).join(''),
+      check: (text) => {
+        const template = parseTemplate(text);
+        counts['problem' in template ? 'refused' : 'read'] += 1;
+        if ('problem' in template) return;
+        const again = template.map((piece) =>
+          typeof piece === 'string'
+            ? Buffer.from(piece, 'latin1')
+                .toString()
+                .replaceAll('{', String.raw`\{`)
+            : placeholderText(piece),
+        );
+        expectSame('template', parseTemplate(again.join('')), template);
+        // No placeholder is lost in a literal text.
+        const count = text.replaceAll(String.raw`\{`, '{ ').match(/\{[A-Za-z][^{}]*\}/g)?.length ?? 0;
+        expectSame('placeholders', template.filter((piece) => typeof piece !== 'string').length, count);
+      },
+    });
+    expect(Math.min(...Object.values(counts))).toBeGreaterThan(1000);
+  });
 });

@@ -17,6 +17,9 @@ import { DeadTokenRules } from '../../src/proxy/replay.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
 import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
 import { Redaction } from '../../src/redaction.ts';
+import { JsonText, minified } from '../../src/signing/json-text.ts';
+import { readPrivateKey, readPublicKey } from '../../src/signing/keys.ts';
+import { Pairs } from '../../src/signing/pairs.ts';
 import {
   maskedBody,
   maskedCall,
@@ -74,6 +77,15 @@ function requestRecord(text: string): RequestRecord {
   record.keepBodies();
   record.onRequestBytes(Buffer.from(text));
   return Object.assign(record, { path: text, query: `?${text}` });
+}
+
+/** A JSON object with a member for each 16 characters of the text. */
+function jsonMembers(text: string): JsonText {
+  const members = Array.from({ length: text.length / 16 }, (_, i) => {
+    const part = text.slice(i * 16, (i + 1) * 16);
+    return `${JSON.stringify(`${part}${i}`)}:${JSON.stringify([part])}`;
+  });
+  return new JsonText(`{${members.join(',')}}`);
 }
 
 function tokenResponse(body: string, headers: Record<string, string> = {}) {
@@ -156,4 +168,18 @@ export const READERS: Readonly<Record<string, (text: string) => unknown>> = {
   'redact, a short secret': (text) => REDACTION.redact(text),
   'redact, a near match of a secret': (text) => new Redaction([`${text.slice(0, 2000)}x`]).redact(text),
   'redactedBody, many secrets': (text) => redactedBody(text, [`${text.slice(0, 4000)}x`, SECRET, 'b', text]),
+  JsonText: (text) => attempt(() => new JsonText(text).membersAt([])),
+  'JsonText, a nested value': (text) => attempt(() => new JsonText(`{"a":${text},"b":1}`).scalarAt(['b'])),
+  'JsonText, a string': (text) => new JsonText(JSON.stringify({ a: text })).scalarAt(['a']),
+  'JsonText, many members': (text) => jsonMembers(text).membersAt([]),
+  'JsonText.withMembers': (text) => jsonMembers(text).withMembers(new Map([[text, text]])),
+  'JsonText.scalarAt, an element': (text) =>
+    new JsonText(JSON.stringify({ a: Array.from(text) })).scalarAt(['a', String(text.length - 1)]),
+  minified: (text) => attempt(() => minified(text)),
+  'minified, with strings': (text) => minified(JSON.stringify([text, Array.from(text)], null, 1)),
+  'Pairs.fields': (text) => attempt(() => new Pairs(text).fields),
+  'Pairs.valueOf': (text) => attempt(() => new Pairs(`a=${text}`).valueOf('a')),
+  'Pairs.withFields': (text) => attempt(() => new Pairs(text).withFields(new Map([[text, text]]))),
+  readPrivateKey,
+  'readPublicKey, PEM': (text) => readPublicKey(`-----BEGIN PUBLIC KEY-----${text}`),
 };
