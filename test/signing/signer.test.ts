@@ -48,6 +48,11 @@ describe('the calls of a rule', () => {
     const { headers } = await signed(rules, scope, requestOf('GET /a/b'));
     expect(headers).toEqual(['X-A', '1', 'X-B', '1']);
   });
+
+  it('of which several match name the segments by the first', async () => {
+    const rule = shows('{path:x}', ['GET /{x}/{y}', 'GET /{y}/{x}']);
+    expect(header(await signed([rule], scope, requestOf('GET /a/b')), 'X-V')).toBe('a');
+  });
 });
 
 describe('a placeholder', () => {
@@ -187,6 +192,8 @@ describe('headers', () => {
     };
     const changed = await signed([rule], scope, requestOf('POST /x', { body: '{}', headers }));
     expect(changed.headers).toEqual(['X-Other', '5', 'Content-Digest', 'own']);
+    const later = [{ calls: ['* /*'], headers: { Digest: 'own' } }, rule];
+    expect(header(await signed(later, scope, requestOf('POST /x', { body: '{}', headers })), 'Digest')).toBe('own');
     const unchanged = await signed([shows('v')], scope, requestOf('POST /x', { body: '{}', headers }));
     expect(unchanged.headers).toEqual([...headers, 'X-V', 'v']);
   });
