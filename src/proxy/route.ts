@@ -98,7 +98,7 @@ export class Route {
     const { rewriteLocation } = config;
     const publicUrl = typeof rewriteLocation === 'string' ? rewriteLocation : undefined;
     this.locations = rewriteLocation === false ? undefined : new Locations({ ...config, publicUrl });
-    this.deadToken = new DeadTokenRules(this.hasToken ? deadToken : []);
+    this.deadToken = new DeadTokenRules(deadToken);
     this.tokenPaths = tokenPaths ?? new TokenPathGuard(config);
     this.deadlines = new Deadlines(config.timeoutMs);
     this.signing = RouteSigning.of(config, this.basePath, tokens, clock);

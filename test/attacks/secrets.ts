@@ -19,9 +19,20 @@ const SPELLINGS: Readonly<Record<string, (secret: string) => string>> = {
   'base64url of a header': (secret) => Buffer.from(`Bearer ${secret}`).toString('base64url'),
 };
 
+/** A `sign` rule that computes a password with a time. */
+const PASSWORD_RULE = {
+  calls: ['* /*'],
+  values: {
+    time: { now: 'epoch_ms' },
+    password: { text: '{api_key}/{time}', encoding: 'base64' },
+  },
+  headers: { 'X-Password': '{password}' },
+};
+
 /** The secrets in a request to the provider. */
 function secretsIn({ headers }: IncomingMessage): string[] {
-  return [(headers.authorization ?? '').replace(/^Bearer /, ''), String(headers['x-api-key'])];
+  const { authorization = '', 'x-api-key': key = '', 'x-password': password = [] } = headers;
+  return [authorization.replace(/^Bearer /, ''), key, password].flat();
 }
 
 /** Header lines with every encoding of the secrets. */
@@ -33,7 +44,7 @@ function echoHeaders(secrets: readonly string[]): string[] {
 
 /** @throws Error if the text contains one of the secrets in any encoding */
 function expectAbsent(text: string, secrets: readonly string[], where: string): void {
-  const names = ['the token', 'a credential of `headers`'];
+  const names = ['the token', 'a credential of `headers`', 'a computed value'];
   for (const [i, secret] of secrets.entries()) {
     for (const [spelling, spell] of Object.entries(SPELLINGS)) {
       if (text.includes(spell(secret))) throw new Error(`${names[i]} is in ${where} (${spelling})`);
@@ -41,44 +52,49 @@ function expectAbsent(text: string, secrets: readonly string[], where: string): 
   }
 }
 
+/** @throws Error if the provider did not get a token, a credential and a computed value */
+function expectAllSent(sent: readonly string[]): void {
+  if (sent.length !== 3 || sent.includes('')) throw new Error(`the provider got ${sent.length} of 3 secrets`);
+}
+
 export const spelledSecrets: Attack = {
   row: 14,
   promise: 'no encoding of a secret is returned in a response head',
   prepare: (provider) => {
     const name = 'spelled';
+    let sent: readonly string[] = [];
     provider.on(name, (req, res) => {
-      const [token = '', key = ''] = secretsIn(req);
+      sent = secretsIn(req);
+      const [token = ''] = sent;
       const reason = req.url?.endsWith('/reason') === true ? encodeURIComponent(token) : 'OK';
-      const lines = [
-        `HTTP/1.1 200 ${reason}`,
-        ...echoHeaders([token, key]),
-        'X-Kept: 1',
-        'Content-Length: 2',
-        '',
-        '{}',
-      ];
+      const lines = [`HTTP/1.1 200 ${reason}`, ...echoHeaders(sent), 'X-Kept: 1', 'Content-Length: 2', '', '{}'];
       res.socket?.end(lines.join('\r\n'));
     });
     provider.onUpgrade(name, (req, socket) => {
       const status = req.url?.endsWith('/101') === true ? '101 Switching Protocols' : '403 Forbidden';
       const upgrade = ['Connection: Upgrade', 'Upgrade: websocket', 'X-Kept: 1'];
-      socket.write([`HTTP/1.1 ${status}`, ...upgrade, ...echoHeaders(secretsIn(req)), '', ''].join('\r\n'));
+      sent = secretsIn(req);
+      socket.write([`HTTP/1.1 ${status}`, ...upgrade, ...echoHeaders(sent), '', ''].join('\r\n'));
       if (!status.startsWith('101')) socket.end();
     });
     const settings = {
       credentials: { key: name, api_key: API_KEY },
       headers: { 'X-Api-Key': '{api_key}' },
+      sign: [PASSWORD_RULE],
       websocket: true,
     };
     return {
       routes: { '/spelled/*': provider.route(name, settings) },
       run: async (target) => {
-        const secrets = () => [provider.tokensOf(name).at(-1) ?? '', API_KEY];
         for (const path of ['/spelled/headers', '/spelled/reason']) {
-          expectAbsent(await responseHead(target, getRequest(path)), secrets(), `the response to ${path}`);
+          const head = await responseHead(target, getRequest(path));
+          expectAllSent(sent);
+          expectAbsent(head, sent, `the response to ${path}`);
         }
         for (const path of ['/spelled/101', '/spelled/403']) {
-          expectAbsent(await responseHead(target, handshake(path)), secrets(), `the response to the handshake ${path}`);
+          const head = await responseHead(target, handshake(path));
+          expectAllSent(sent);
+          expectAbsent(head, sent, `the response to the handshake ${path}`);
         }
       },
     };
