@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
@@ -205,6 +206,30 @@ describe('doctor --call', () => {
     const { check } = await diagnosed(routes, { call: true });
     expect(check('call', 1)).toMatchObject({ result: 'skipped', what: containing('is a token endpoint') });
     expect(requests.filter((request) => request.url?.startsWith('/oauth'))).toHaveLength(1);
+  });
+
+  it('is sent with what `sign` computes, and prints none of it', async () => {
+    const sign = [
+      {
+        calls: ['GET /*'],
+        values: { s: { hmac_sha256: '{method} {path}', key: '{token}' } },
+        headers: { 'X-Signature': '{s}' },
+      },
+    ];
+    const expected = createHmac('sha256', 'sk-canary-0001').update('GET /').digest('base64');
+    const { url, requests } = await api((request, response) => json(401, request.headers)(request, response));
+    const { check, printed } = await diagnosed([fixedRoute(url, { sign })], { call: true });
+    expect(requests.map(({ headers }) => headers['x-signature'])).toEqual([expected]);
+    expect(check('call')).toMatchObject({
+      result: 'failed',
+      what: containing('does not accept the token or the signature'),
+    });
+    expect(printed).not.toContain(expected);
+
+    const unsignable = [{ ...sign[0]!, values: { s: { text: '{header:x-missing}' } } }];
+    const refused = await diagnosed([fixedRoute(url, { sign: unsignable })], { call: true });
+    expect(refused.check('call')).toMatchObject({ result: 'failed', what: containing('was not sent: ') });
+    expect(requests).toHaveLength(1);
   });
 
   it('is skipped without a token', async () => {
