@@ -114,7 +114,8 @@ describe('values of a token request', () => {
     const { fetcher, log, sent } = fetcherOf(exchangeWith(values), { respond });
     await refusalOf(fetcher.fetch(undefined));
     const { password = '', signature = '' } = sent[0]!;
-    expectNoSecret(log.lines, password, signature, 'value-secret-1');
+    // What the provider said is cut.
+    expectNoSecret(log.lines, password, signature.slice(0, 40), 'value-secret-1');
     expect(log.lines[0]?.fields['provider_said']).toContain('2026-01-01T19:00:00+07:00');
   });
 
