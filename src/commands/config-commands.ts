@@ -1,5 +1,5 @@
 import { clientCertificateOf } from '../config/certificates.ts';
-import type { AllowRule, ListenAddress, RouteConfig } from '../config/config.ts';
+import type { AllowRule, Config, ListenAddress, RouteConfig } from '../config/config.ts';
 import { jsonSchemaText } from '../config/json-schema.ts';
 import { validateConfig, type ValidatedConfig } from '../config/load.ts';
 import { DEFAULT_TOKEN_TIMEOUT_MS } from '../config/resolve-route.ts';
@@ -12,7 +12,9 @@ import { egressProxyFor } from '../http/client/egress.ts';
 import { originOf } from '../http/client/origin.ts';
 import { formatHostPort } from '../http/host-port.ts';
 import { hasToken, isRequested } from '../providers/provider.ts';
+import { type CallOptions, explainCall, explanationText, readCall } from './explain-call.ts';
 import { EXIT, type Io } from './io.ts';
+import { selectRoutes } from './select-routes.ts';
 
 /** Name, provider, environment and upstream of every route, in columns below `head`. Production is in capitals. */
 function routeLines(routes: readonly RouteConfig[], head: readonly (readonly string[])[] = []): string[] {
@@ -48,20 +50,32 @@ function printProblems(file: string, { config, problems, warnings }: ValidatedCo
   }
 }
 
-interface CheckOptions {
+interface CheckOptions extends CallOptions {
   /** Path of the configuration file. */
   readonly config: string;
   readonly json: boolean;
   readonly listen?: ListenAddress | undefined;
   readonly admin?: ListenAddress | false | undefined;
+  /** The route whose rules are explained for the call. */
+  readonly explain?: string | undefined;
   /** Milliseconds since the Unix epoch. */
   readonly nowMs?: number;
 }
 
-/** Checks a configuration file without using the network. Exit code: 0 for a valid file, otherwise 3. */
+/**
+ * Checks a configuration file without using the network. Exit code: 0 for a valid file, otherwise 3. With `explain`, also
+ * 1 for a call that would be refused, and 2 for an unknown route or an invalid call.
+ */
 export function check(options: CheckOptions, io: Pick<Io, 'stdout' | 'stderr' | 'env'>): number {
-  const { config: file, json, listen, admin, nowMs = Date.now() } = options;
+  const { config: file, json, listen, admin, explain, nowMs = Date.now() } = options;
   const checked = validateConfig(file, { env: io.env, listen, admin, nowMs });
+  if (explain !== undefined && checked.config !== undefined) {
+    return printExplanation(checked.config, explain, options, io);
+  }
+  const other = (['call', 'body', 'header'] as const).find((key) => (options[key]?.length ?? 0) > 0);
+  if (explain === undefined && other !== undefined) {
+    return usageError(`${other === 'call' ? 'a call' : `\`--${other}\``} needs \`--explain\` with the route`, io);
+  }
   const routes = checked.config?.routes ?? [];
   if (json) {
     const toJson = (route: RouteConfig) => {
@@ -78,6 +92,24 @@ export function check(options: CheckOptions, io: Pick<Io, 'stdout' | 'stderr' | 
     for (const line of blocks) io.stdout(`  ${line}\n`);
   }
   return EXIT.ok;
+}
+
+/** Prints what the rules of a route do with a call. */
+function printExplanation({ routes }: Config, named: string, options: CheckOptions, io: Output): number {
+  const { nowMs = Date.now(), json } = options;
+  const selected = selectRoutes(routes, named);
+  const call = readCall(options);
+  if ('problem' in selected) return usageError(selected.problem, io);
+  if ('problem' in call) return usageError(call.problem, io);
+  const [explanation] = selected.routes.map((route) => explainCall(route, call, nowMs));
+  if (explanation === undefined) return EXIT.ok;
+  io.stdout(json ? `${JSON.stringify(explanation, null, 2)}\n` : explanationText(explanation));
+  return explanation.refused === null ? EXIT.ok : EXIT.runtime;
+}
+
+function usageError(problem: string, io: Output): number {
+  io.stderr(`wakala check: ${problem}\n`);
+  return EXIT.usage;
 }
 
 interface RoutesOptions {
@@ -117,6 +149,7 @@ function detailsOf(route: RouteConfig, nowMs: number): string[] {
   return labelled([
     ['token', [token === null ? unrequestedText(route) : formatEndpoint(token)]],
     ...connectionDetails(route, nowMs),
+    ['sign', signedCalls(route)],
     ['allow', (route.allow ?? []).map(ruleText)],
     ['set', settingsOf(route)],
   ]);
@@ -125,6 +158,11 @@ function detailsOf(route: RouteConfig, nowMs: number): string[] {
 /** Details without parts are left out. */
 function labelled(details: Details): string[] {
   return details.flatMap(([label, parts]) => (parts.length === 0 ? [] : wrapped(`  ${label.padEnd(7)}`, parts)));
+}
+
+/** The calls that rules sign or fill in. */
+function signedCalls({ provider }: RouteConfig): string[] {
+  return [...new Set((provider.sign ?? []).flatMap(({ calls }) => calls))];
 }
 
 interface TokenEndpoint {
@@ -294,7 +332,9 @@ function routeAsJson(route: RouteConfig, nowMs: number): object {
     provider: provider.name,
     environment,
     upstream,
+    token: isRequested(provider.token) ? 'requested' : hasToken(provider.token) ? 'fixed' : 'none',
     token_endpoint: tokenEndpointOf(route),
+    sign: signedCalls(route),
     ...connectionsAsJson(route, nowMs),
     ...settingsAsJson(route),
     allow: allow?.map(ruleText) ?? null,

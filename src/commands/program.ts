@@ -4,6 +4,7 @@ import { didYouMean } from '../config/diagnostics.ts';
 import type { Environment } from '../providers/provider.ts';
 import { versionLine } from '../server/version.ts';
 import { MAX_WAITING_LOG_BYTES, Output } from '../telemetry/output.ts';
+import type { CallOptions } from './explain-call.ts';
 import { EXIT, type Io, writerOf } from './io.ts';
 import {
   adminOption,
@@ -104,17 +105,37 @@ function addSetupCommands(program: Command, io: Io): void {
     );
 }
 
+interface CheckFlags {
+  json: boolean;
+  explain?: string;
+}
+
 function addConfigCommands(program: Command, io: Io): void {
   program
     .command('check')
+    .argument('[call]', "call to explain, such as 'POST /v1/payments'")
     .description('report all problems in the configuration, offline')
     .addOption(configOption())
     .addOption(listenOption())
     .addOption(adminOption())
+    .option('--explain <route>', 'show what `sign` does with a call on this route')
+    .option('--body <file>', 'body of the call')
+    .addOption(
+      new Option('--header <line>', 'header of the call, `Name: value`; may be repeated')
+        .argParser((line: string, previous: readonly string[]) => [...previous, line])
+        .default([], 'none'),
+    )
     .option('--json', 'print the result as JSON', false)
-    .addHelpText('after', examples('wakala check', 'wakala check -c staging.yaml --json'))
-    .action((options: RunOptions & { json: boolean }) =>
-      exitWith(async () => (await import('./config-commands.ts')).check(options, io)),
+    .addHelpText(
+      'after',
+      examples(
+        'wakala check',
+        'wakala check -c staging.yaml --json',
+        "wakala check --explain mpesa 'POST /mpesa/stkpush/v1/processrequest' --body push.json",
+      ),
+    )
+    .action((call: string | undefined, options: RunOptions & Omit<CallOptions, 'call'> & CheckFlags) =>
+      exitWith(async () => (await import('./config-commands.ts')).check({ ...options, call }, io)),
     );
   program
     .command('routes')

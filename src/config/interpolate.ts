@@ -163,12 +163,14 @@ export class Templates {
   readonly #segments: SegmentsByPath;
   readonly #report: Diagnostics;
   readonly #names: readonly string[];
+  readonly #absent: readonly string[];
   readonly #used = new Set<string>();
   readonly #fields: CredentialField[] = [];
   readonly #values = new Map<string, Secret>();
 
-  /** `names`: the credential fields of the route. */
-  constructor(segments: SegmentsByPath, report: Diagnostics, names: readonly string[]) {
+  /** `names`: the credentials of the route. `absent`: optional ones that it leaves out. */
+  constructor(segments: SegmentsByPath, report: Diagnostics, names: readonly string[], absent: readonly string[] = []) {
+    this.#absent = absent;
     this.#segments = segments;
     this.#report = report;
     this.#names = names;
@@ -229,7 +231,8 @@ export class Templates {
     for (const name of names) {
       if (known.includes(name) || own.includes(name)) continue;
       const scope = extra.length === 0 && name === 'refresh_token' ? '; it can be used only under `refresh`' : '';
-      const hint = known.length === 0 ? '; add it under `credentials`' : didYouMean(name, known) || scope;
+      const isAbsent = known.length === 0 || this.#absent.includes(name);
+      const hint = isAbsent ? '; add it under `credentials`' : didYouMean(name, known) || scope;
       this.#report.problem(path, `unknown placeholder \`{${name}}\`${hint}`);
     }
   }

@@ -89,8 +89,11 @@ export function defaultConfig(options: Pick<LoadOptions, 'listen' | 'admin'> = {
   return loadConfig('(built in)', { ...options, readFile, env: {}, emulated: true }).config;
 }
 
+/** A rule without one of its texts would compute something else, so those may not be missing. */
 function mayBeMissing(path: Path): boolean {
-  return path[0] === 'token_store' || (path[0] === 'routes' && path[2] !== 'provider');
+  const [top, , key] = path;
+  const isComputed = key === 'sign' || (key === 'token' && (path.includes('values') || path.includes('header_value')));
+  return top === 'token_store' || (top === 'routes' && key !== 'provider' && !isComputed);
 }
 
 function readConfig(file: string, files: Files): string {

@@ -9,6 +9,7 @@ import type {
   Provider,
 } from '../providers/provider.ts';
 import { ASSERTION_ALGORITHMS, type AssertionAlgorithm, isRequested, usesCertificate } from '../providers/provider.ts';
+import { placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import { readSigningKey, type SigningKey } from '../signing/client-assertion.ts';
 import { checkPair, checkUsable, EXPIRED_CLIENT, readCertificates, readUnencryptedKey } from './certificates.ts';
@@ -338,7 +339,9 @@ function checkServer(at: Path, text: string, context: OAuth2Context, written: OA
   // A token endpoint may have a query (RFC 6749 section 3.2), an issuer may not (RFC 8414 section 2).
   const base = at.at(-1) === 'token_endpoint' ? (text.split('?', 1)[0] ?? '') : text;
   if (checkedUrl(at, base, environment, report, context.allowAddresses) === undefined || url === null) return undefined;
+  const [name] = placeholdersIn(text);
   if (at.at(-1) === 'token_endpoint') context.templates.plain(at, text);
+  else if (name !== undefined) report.problem(at, `\`{${name}}\` is not replaced in an issuer; write the value itself`);
   return url.origin;
 }
 

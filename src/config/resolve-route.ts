@@ -1,5 +1,7 @@
 import type { Environment, Provider } from '../providers/provider.ts';
 import { providerNamed } from '../providers/registry.ts';
+import { placeholdersIn } from '../providers/template.ts';
+import { checkSign } from './check-sign.ts';
 import type { RouteConfig } from './config.ts';
 import type { Diagnostics } from './diagnostics.ts';
 import { type SegmentsByPath, Templates } from './interpolate.ts';
@@ -58,7 +60,8 @@ function resolveRoute(
   const credentials = readCredentials(path, fields, input, builtIn, { report, emulated, environment });
   if (builtIn !== undefined) checkHeaderCredentials(path, builtIn, credentials.values, report);
   const names = credentials.fields.map((field) => field.name);
-  const templates = new Templates(context.segments, report, names);
+  const absent = fields.flatMap((field) => (names.includes(field.name) ? [] : [field.name]));
+  const templates = new Templates(context.segments, report, names, absent);
   const exchangeContext: ExchangeContext = {
     report,
     templates,
@@ -83,7 +86,7 @@ function resolveRoute(
     credentials: [...credentials.fields, ...(oauth2?.fields ?? []), ...templates.fields],
   };
   warnOfUnused(path, builtIn, credentials, templates.used, report);
-  return {
+  const route: RouteConfig = {
     name,
     prefix: name.slice(0, -2),
     provider,
@@ -96,6 +99,8 @@ function resolveRoute(
     ...settings,
     inspectBodies: (config.inspect_bodies ?? emulated) && (emulated || environment !== 'production'),
   };
+  checkSign(path, route, { report, providerRules: credentials.rules.length, missing: credentials.missing, absent });
+  return route;
 }
 
 function checkPattern(path: Path, name: string, report: Diagnostics): void {
@@ -153,7 +158,7 @@ function readHosts(
 
 /** Reports a `{name}` in a base URL, where nothing replaces it. */
 function hasPlaceholder(path: Path, url: string, report: Diagnostics): boolean {
-  const name = /\{([A-Za-z_]\w*)\}/.exec(url)?.[1];
+  const [name] = placeholdersIn(url);
   if (name === undefined) return false;
   const text = /token/i.test(name)
     ? `\`{${name}}\`: a token in a path ends up in the logs of every server on the way, so Wakala does not put it there; ` +

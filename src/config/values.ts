@@ -216,9 +216,14 @@ export function pathError(path: string): string | undefined {
   return undefined;
 }
 
+/** Whether this is a token of RFC 9110 section 5.6.2. */
+export function isHeaderName(name: string): boolean {
+  return /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name);
+}
+
 /** Why a route cannot set this header on API requests; undefined if it can. */
 export function headerError(name: string): string | undefined {
-  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return 'not a header name';
+  if (!isHeaderName(name)) return 'not a header name';
   const plain = normalizeHeaderName(name);
   if (plain === 'authorization')
     return 'cannot be set here: it carries the token; for a fixed key use `provider: static`';

@@ -1,32 +1,13 @@
 import { systemClock } from '../../clock.ts';
-import type { RouteConfig } from '../../config/config.ts';
-import { didYouMean } from '../../config/diagnostics.ts';
 import { validateConfig, type ValidatedConfig } from '../../config/load.ts';
 import { ConfigError, formatProblem } from '../../errors.ts';
 import { networkTransport } from '../../tokens/transport.ts';
 import { EXIT, type Io, wantsColour } from '../io.ts';
 import { reportStartFailure } from '../run.ts';
+import { selectRoutes } from '../select-routes.ts';
 import { exitCodeOf, jsonReport, textReport } from './report.ts';
 import { runChecks } from './run-checks.ts';
 import { originsIn } from './token-checks.ts';
-
-/** All routes, or the route with this name: `/mpesa/*`, `/mpesa` or `mpesa`. `problem` is for the terminal. */
-function selectRoutes(
-  routes: readonly RouteConfig[],
-  named: string | undefined,
-): { readonly routes: readonly RouteConfig[] } | { readonly problem: string } {
-  if (named === undefined) return { routes };
-  const found = routes.filter(({ name }) => bareName(name) === bareName(named));
-  if (found.length > 0) return { routes: found };
-  const names = routes.map(({ name }) => name);
-  const guess = didYouMean(bareName(named), names.map(bareName)) || `; the routes are ${names.join(', ')}`;
-  return { problem: `no route is named \`${named}\`${guess}` };
-}
-
-/** `mpesa` for `/mpesa/*`; empty for `/*`. */
-function bareName(name: string): string {
-  return name.replace(/^\//, '').replace(/\/?\*?$/, '');
-}
 
 interface DoctorOptions {
   /** Path of the configuration file. */
@@ -48,7 +29,7 @@ export async function doctor({ config: file, route, json, call }: DoctorOptions,
   const validated = validateConfig(file, { env: io.env });
   const { config, warnings } = validated;
   if (config === undefined) return reportInvalidConfig(validated, json, io);
-  const selected = selectRoutes(config.routes, route);
+  const selected = route === undefined ? { routes: config.routes } : selectRoutes(config.routes, route);
   if ('problem' in selected) {
     io.stderr(`wakala doctor: ${selected.problem}\n`);
     return EXIT.usage;
