@@ -10,8 +10,8 @@ import { providerNamed } from '../providers/registry.ts';
 import type { SignRule } from '../providers/sign-rule.ts';
 import { fill } from '../providers/template.ts';
 import { explain, type ExplainedRule } from '../signing/explain.ts';
+import type { UnsignedRequest } from '../signing/outgoing-request.ts';
 import { signScopeOf } from '../signing/sign-scope.ts';
-import type { UnsignedRequest } from '../signing/signer.ts';
 
 /** A call whose rules are explained. */
 export interface CallOptions {

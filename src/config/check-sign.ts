@@ -2,12 +2,13 @@ import { type ExchangeRequest, isRequested } from '../providers/provider.ts';
 import { SIGNATURES, type SignRule } from '../providers/sign-rule.ts';
 import { placeholdersIn } from '../providers/template.ts';
 import type { Secret } from '../secret.ts';
+import { CompiledRule, type SignScope } from '../signing/rule.ts';
+import type { SignProblem } from '../signing/scope.ts';
 import { signScopeOf } from '../signing/sign-scope.ts';
-import { signProblems, type SignScope } from '../signing/signer.ts';
-import { CompiledValues, HeaderValue, type SignProblem } from '../signing/values.ts';
+import { signProblems } from '../signing/signer.ts';
+import { CompiledValues, HeaderValue } from '../signing/values.ts';
 import type { RouteConfig } from './config.ts';
 import { type Diagnostics, didYouMean } from './diagnostics.ts';
-import { namesIn } from './resolve-sign.ts';
 import type { Path } from './source.ts';
 
 interface CheckContext {
@@ -35,7 +36,7 @@ export function checkSign(path: Path, route: RouteConfig, context: CheckContext)
       reporter.report([...path, 'sign', Number(index) - providerRules, ...below], problem);
     }
     checkAllow(path, route, report);
-    checkReplayLimit(path, route, report);
+    checkReplayLimit(path, route, scope, report);
   }
   if (tokenHeader?.value !== undefined) {
     const at = [...path, 'token', 'header_value'];
@@ -61,6 +62,8 @@ class Reporter {
 
   /** A problem with the value of a credential is reported where the credential is. */
   report(at: Path, { text, credential, unknown }: SignProblem): void {
+    // A rule without its invalid part has other problems, which are not those of the file.
+    if (this.#report.hasProblemBelow(at)) return;
     const credentials = [...this.#path, 'credentials'];
     const isOfCredential = credential !== undefined && this.#report.keysAt(credentials).includes(credential);
     const isAbsent = unknown !== undefined && this.#absent.includes(unknown.name);
@@ -108,19 +111,10 @@ function authorizes({ values = {} }: SignRule, credentials: ReadonlySet<string>)
   });
 }
 
-function checkReplayLimit(path: Path, { replayLimitBytes, provider }: RouteConfig, report: Diagnostics): void {
-  if (replayLimitBytes > 0 || !provider.sign?.some(usesBody)) return;
+function checkReplayLimit(path: Path, route: RouteConfig, scope: SignScope, report: Diagnostics): void {
+  if (route.replayLimitBytes > 0) return;
+  const needsBody = (rule: SignRule) => new CompiledRule(rule, [], scope, new Set(), () => undefined).needsBody;
+  if (!route.provider.sign?.some(needsBody)) return;
   const text = 'is 0, but the rules of `sign` need the body, which is held up to this size; raise it, such as `64KiB`';
   report.problem([...path, 'replay_limit'], text);
-}
-
-/** Whether a rule reads or changes the body. */
-function usesBody(rule: SignRule): boolean {
-  const { json, form, values = {} } = rule;
-  const lists = Object.values(values).flatMap(({ fields = [] }) => fields);
-  return (
-    json !== undefined ||
-    form !== undefined ||
-    [...namesIn(rule), ...lists].some((name) => /^(body|body_minified|json|form)(:|$)/.test(name))
-  );
 }

@@ -73,6 +73,11 @@ export class Diagnostics {
     }
   }
 
+  /** Whether there is a problem with something in the value at `path`. */
+  hasProblemBelow(path: Path): boolean {
+    return this.#problems.some(({ key }) => key.startsWith(`${dotted(path)}.`));
+  }
+
   /** Reports something that works but is probably a mistake. */
   warn(path: Path, text: string): void {
     this.#warnings.push(this.#at(path, text));

@@ -56,6 +56,7 @@ export function readDerivedValues(
 export function readSignRules(path: Path, input: SignInput, templates: Templates): SignRule[] {
   return input.map(({ calls, values, ...targets }, i): SignRule => {
     const at = [...path, i];
+    const computed = values && readDerivedValues([...at, 'values'], values, templates);
     const written = TARGETS.flatMap((target) => {
       const texts = targets[target];
       if (texts === undefined) return [];
@@ -65,7 +66,7 @@ export function readSignRules(path: Path, input: SignInput, templates: Templates
     });
     return {
       calls,
-      ...(values && { values: readDerivedValues([...at, 'values'], values, templates) }),
+      ...(computed && { values: computed }),
       ...Object.fromEntries(written),
     };
   });

@@ -4,7 +4,9 @@ import { routeOf, warningsOf } from './validate-text.ts';
 
 /** A route of the file, with these lines. */
 function file(...lines: string[]): string {
-  return ['routes:', '  /bank/*:', '    upstream: https://bank.example', ...lines.map((line) => `    ${line}`)].join('\n');
+  return ['routes:', '  /bank/*:', '    upstream: https://bank.example', ...lines.map((line) => `    ${line}`)].join(
+    '\n',
+  );
 }
 
 describe('sign', () => {
@@ -131,7 +133,7 @@ describe('credentials', () => {
   it('are warned of if no rule and no text uses them', () => {
     const sign = "sign: [{calls: ['* /*'], headers: {X-Id: '{id}'}}]";
     expect(warningsOf(file('token: none', 'credentials: {id: i, key: k}', sign))).toEqual([
-      '5:26 routes./bank/*.credentials.key | routes./bank/*.credentials.key: is not used: nothing refers to `{key}`',
+      '5:31 routes./bank/*.credentials.key | routes./bank/*.credentials.key: is not used: nothing refers to `{key}`',
     ]);
   });
 });
