@@ -125,3 +125,96 @@ describe('check', () => {
     expect(stdout.split('\n')[0]).toBe('proxy.config.yaml: ok, 4 routes');
   });
 });
+
+describe('check --explain', () => {
+  const SIGNED = `routes:
+  /bank/*:
+    upstream: https://bank.example/api
+    token: none
+    credentials: {login: shop, secret: "\${KEY}"}
+    sign:
+      - calls: ['POST /v1/pay/{id}']
+        values:
+          at: {now: iso8601}
+          base: {text: '{method} {path}?{query:x} {header:x-a} {login} {secret} {body}'}
+          mac: {hmac_sha256: '{base}', key: '{secret}'}
+        headers: {X-At: '{at}', X-Signature: 'v1={mac}'}
+  /plain/*: {upstream: "https://plain.example", token: none}
+`;
+  const body = join(folder, 'body.json');
+  const nowMs = Date.UTC(2026, 0, 1, 12);
+
+  function explain(call: string | undefined, options: Partial<Parameters<typeof check>[0]> = {}) {
+    const config = join(folder, 'signed.yaml');
+    writeFileSync(config, SIGNED);
+    writeFileSync(body, '{"amount":1}');
+    let [stdout, stderr] = ['', ''];
+    const io = { stdout: (s: string) => void (stdout += s), stderr: (s: string) => void (stderr += s), env };
+    const code = check({ config, json: false, nowMs, explain: 'bank', call, ...options }, io);
+    expect(stdout + stderr).not.toContain('canary');
+    return { code, stdout, stderr: stderr.replaceAll(folder, 'FOLDER') };
+  }
+
+  it('shows the texts of a rule, without secrets and signatures', () => {
+    expect(explain('POST /v1/pay/7?x=1', { body, header: ['X-A: b'] })).toEqual({
+      code: 0,
+      stderr: '',
+      stdout: [
+        '/bank/* POST /v1/pay/7',
+        '  sign.0: POST /v1/pay/{id}',
+        '    at                   now          2026-01-01T12:00:00Z',
+        '    base                 text         POST /api/v1/pay/7?1 b [login] [secret] {"amount":1}',
+        '    mac                  hmac_sha256  POST /api/v1/pay/7?1 b [login] [secret] {"amount":1}',
+        '    headers.X-At                      2026-01-01T12:00:00Z',
+        '    headers.X-Signature               v1=[hmac_sha256]',
+        '',
+      ].join('\n'),
+    });
+  });
+
+  it('prints the same as JSON', () => {
+    const { code, stdout } = explain('POST /v1/pay/7?x=1', { body, header: ['X-A: b'], json: true });
+    expect([code, JSON.parse(stdout)]).toMatchObject([
+      0,
+      { route: '/bank/*', call: 'POST /v1/pay/7', nearest: null, refused: null, rules: [{ from: 'sign.0' }] },
+    ]);
+  });
+
+  it.each([
+    [
+      'no rule applies',
+      'GET /v1/pay/7',
+      'bank',
+      0,
+      'No rule applies to this call. The nearest is for `POST /v1/pay/{id}`.',
+    ],
+    ['the route has none', 'GET /v1', '/plain/*', 0, 'No rule applies to this call. The route has none.'],
+    [
+      'the call would be refused',
+      'POST /v1/pay/7',
+      'bank',
+      1,
+      'The call would be refused with 400 `signature_impossible`: ',
+    ],
+  ])('says that %s', (_, call, route, code, text) => {
+    const result = explain(call, { explain: route });
+    expect(result).toMatchObject({ code, stderr: '' });
+    expect(result.stdout).toContain(text);
+  });
+
+  it.each([
+    ['an unknown route', 'GET /', { explain: 'bnk' }, 'no route is named `bnk`; did you mean `bank`?'],
+    ['no call', undefined, {}, 'name a call after the route'],
+    ['a call without a path', 'POST', {}, 'name a call after the route'],
+    ['a method in lower case', 'post /v1', {}, '`post /v1`: methods are written in capitals: `POST`'],
+    ['a path without a slash', 'POST v1', {}, '`POST v1`: must start with `/`'],
+    ['a malformed header', 'POST /v1', { header: ['X'] }, '`--header` must be `Name: value`'],
+    ['an unreadable body', 'POST /v1', { body: join(folder, 'gone') }, 'cannot read the file `FOLDER/gone`'],
+    ['a call without a route', 'POST /v1', { explain: undefined }, 'a call needs `--explain` with the route'],
+    ['a body without a route', undefined, { explain: undefined, body }, '`--body` needs `--explain` with the route'],
+  ])('refuses %s', (_, call, options, text) => {
+    const { code, stdout, stderr } = explain(call, options);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toContain(`wakala check: ${text}`);
+  });
+});

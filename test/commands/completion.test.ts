@@ -83,8 +83,11 @@ COMP_WORDS=(${typed}); COMP_CWORD=${words.length - 1}; _wakala; printf '%s\\n' "
     ['wakala --v', ['--version']],
     ['wakala --li', ['--listen']],
     ['wakala --listen 127.0.0.1:1 --a', ['--admin']],
-    ['wakala check --', ['--config', '--listen', '--admin', '--json', '--help']],
-    ['wakala check ', ['-c', '--config', '--listen', '--admin', '--json', '-h', '--help']],
+    ['wakala check --', ['--config', '--listen', '--admin', '--explain', '--body', '--header', '--json', '--help']],
+    [
+      'wakala check ',
+      ['-c', '--config', '--listen', '--admin', '--explain', '--body', '--header', '--json', '-h', '--help'],
+    ],
     ['wakala check --listen ', []],
     ['wakala schema --j', []],
     ['wakala doctor --c', ['--config', '--call']],

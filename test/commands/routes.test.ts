@@ -46,6 +46,21 @@ function run(text: string, json = false, command = routes) {
 const DIRECT = { client_certificate: null, authorities: 0, server_name: null, min_version: null, egress_proxy: null };
 
 describe('routes', () => {
+  it('lists the calls of `sign`, and says that a route has no token', () => {
+    const route = 'upstream: "https://a.example", token: none, credentials: {k: "${KEY}"}';
+    const rule = (calls: string) => `{calls: ${calls}, headers: {X-Key: "{k}"}}`;
+    const sign = `[${rule('["POST /v1/pay"]')}, ${rule('["GET /v1/{id}"]')}]`;
+    const text = `routes:\n  /a/*: {${route}, sign: ${sign}}\n`;
+    expect(run(text).stdout.split('\n').slice(2)).toEqual([
+      '  token  none',
+      '  sign   POST /v1/pay, GET /v1/{id}',
+      '',
+    ]);
+    const { routes } = JSON.parse(run(text, true).stdout) as { routes: unknown[] };
+    expect(routes).toMatchObject([{ token: 'none', token_endpoint: null, sign: ['POST /v1/pay', 'GET /v1/{id}'] }]);
+    expect(run(text).stdout).not.toContain('canary');
+  });
+
   it('lists `token_query` and `token.timeout`', () => {
     const fixed = 'provider: static, upstream: "https://a.example", credentials: {token: "${KEY}"}, token_query: key';
     expect(run(`routes:\n  /a/*: {${fixed}}\n`).stdout).toContain('set    token_query key\n');
@@ -206,7 +221,9 @@ describe('routes', () => {
       provider: 'mpesa',
       environment: 'sandbox',
       upstream: 'https://sandbox.safaricom.co.ke',
+      token: 'requested',
       token_endpoint: { method: 'GET', url: 'https://sandbox.safaricom.co.ke/oauth/v1/generate' },
+      sign: [],
       allow_addresses: null,
       connection: DIRECT,
       token_connection: DIRECT,
@@ -226,6 +243,7 @@ describe('routes', () => {
       max_concurrency: null,
     });
     expect(printed.routes[2]).toMatchObject({
+      token: 'fixed',
       token_endpoint: null,
       token_connection: null,
       allow: null,
