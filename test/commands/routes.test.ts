@@ -51,11 +51,7 @@ describe('routes', () => {
     const rule = (calls: string) => `{calls: ${calls}, headers: {X-Key: "{k}"}}`;
     const sign = `[${rule('["POST /v1/pay"]')}, ${rule('["GET /v1/{id}"]')}]`;
     const text = `routes:\n  /a/*: {${route}, sign: ${sign}}\n`;
-    expect(run(text).stdout.split('\n').slice(2)).toEqual([
-      '  token  none',
-      '  sign   POST /v1/pay, GET /v1/{id}',
-      '',
-    ]);
+    expect(run(text).stdout.split('\n').slice(2)).toEqual(['  token  none', '  sign   POST /v1/pay, GET /v1/{id}', '']);
     const { routes } = JSON.parse(run(text, true).stdout) as { routes: unknown[] };
     expect(routes).toMatchObject([{ token: 'none', token_endpoint: null, sign: ['POST /v1/pay', 'GET /v1/{id}'] }]);
     expect(run(text).stdout).not.toContain('canary');
