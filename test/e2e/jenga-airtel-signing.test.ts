@@ -153,8 +153,16 @@ describe('`wakala check` in production', () => {
       ({ message }) => message,
     );
   };
-  const { message_signing: flag } = AIRTEL;
+  const { message_signing: flag, ...withPin } = AIRTEL;
   const { pin, ...withFlag } = AIRTEL;
+
+  it.each([
+    ['a private key', 'jenga', JENGA],
+    ['a PIN', 'airtel', withPin],
+  ])('asks for `allow` beside %s', (_, provider, credentials) => {
+    expect(problemsOf(provider, credentials)).toEqual([expect.stringContaining('`allow`') as string]);
+    expect(problemsOf(provider, credentials, { allow: ['POST /standard/v2/disbursements/'] })).toEqual([]);
+  });
 
   it('asks for nothing without them', () => {
     expect(problemsOf('jenga', JENGA_CLIENT)).toEqual([]);
