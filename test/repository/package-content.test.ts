@@ -15,7 +15,7 @@ import {
   unpack,
 } from './packed.ts';
 
-const LIMIT = 700_000;
+const LIMIT = 850_000;
 const WANTED = [
   /^(README\.md|LICENSE|CHANGELOG\.md|package\.json)$/,
   /^dist\/(commit|proxy\.config\.schema\.json|cli\.js)$/,
