@@ -10,6 +10,8 @@ import {
   formatHeader,
   formatRequest,
   formatRules,
+  formatTokenHeader,
+  formatValue,
   snippet,
   sourcesOf,
 } from '../src/commands/providers.ts';
@@ -144,6 +146,9 @@ function calls(provider) {
   const dead = !isRequested(exchange)
     ? 'A response to a rejected key is passed on unchanged: there is no other key.'
     : `A token is no longer valid if an API response is ${formatRules(deadToken)}. Wakala then requests another token and sends the request again.`;
+  const tokenHeader = formatTokenHeader(provider);
+  const carried =
+    tokenHeader === undefined ? [] : [`The header of the token has a computed value: ${code(tokenHeader)}.`];
   const set = headers.map(
     (rule) =>
       `Wakala sets ${code(formatHeader({ ...rule, mode: 'set' }))}${rule.mode === 'default' ? ' unless the app sends its own' : ''}.`,
@@ -159,12 +164,14 @@ function calls(provider) {
   const hasMembers = (provider.sign ?? []).some(({ json, form, query }) => json ?? form ?? query);
   const members =
     'If the app sends all members of the body that one of these rules fills in, Wakala leaves them as they are.';
-  return list([dead, ...set, ...filled, ...(hasMembers ? [members] : []), ...(readOnly ? [readOnly] : [])]);
+  return list([dead, ...carried, ...set, ...filled, ...(hasMembers ? [members] : []), ...(readOnly ? [readOnly] : [])]);
 }
 
 function emulated(provider, api, auth) {
   const { call } = provider.samples;
   const values = [...emulatedCredentials(provider)].map(([name, secret]) => [code(name), keyOrCode(secret.reveal())]);
+  const headers = Object.entries(call.headers ?? {}).map(([name, value]) => code(`${name}: ${value}`));
+  const withHeaders = headers.length === 0 ? '' : `, with ${inSeries(headers)}`;
   const own = Object.keys(call.unsigned ?? {}).map(code);
   const unsigned =
     own.length === 0
@@ -176,7 +183,7 @@ function emulated(provider, api, auth) {
 
 ${table(['credential', 'emulated value'], values)}
 
-A first request: ${code(`${call.method} ${call.path}`)}${call.json === undefined ? '.' : ', with this body:'}${body}${unsigned}`;
+A first request: ${code(`${call.method} ${call.path}`)}${withHeaders}${call.json === undefined ? '.' : ', with this body:'}${body}${unsigned}`;
 }
 
 function keyOrCode(value) {
@@ -190,14 +197,16 @@ function inSeries(words) {
 
 function inWords(request) {
   const { basic, body } = request;
-  const url = formatRequest({ ...request, basic: undefined, headers: undefined, body: undefined });
+  const url = formatRequest({ method: request.method, path: request.path, query: request.query });
+  const computed = Object.entries(request.values ?? {});
   const parts = [
     code(url),
     ...(basic === undefined ? [] : [`HTTP Basic of ${code(basic[0])} and ${code(basic[1])}`]),
     ...Object.entries(request.headers ?? {}).map(([name, value]) => `the header ${code(`${name}: ${value}`)}`),
     ...(body === undefined ? [] : [`${ENCODINGS[body.encoding]} with ${fieldsInWords(body.fields)}`]),
   ];
-  return parts.join(', ');
+  const where = computed.map(([name, value]) => `${code(`{${name}}`)} is ${code(formatValue(value))}`);
+  return `${parts.join(', ')}${where.length === 0 ? '' : `, where ${inSeries(where)}`}`;
 }
 
 function fieldsInWords(fields) {

@@ -2,6 +2,7 @@ import { didYouMean } from '../config/diagnostics.ts';
 import { formatDefault, routeText, variableOf } from '../config/starter.ts';
 import {
   type CredentialField,
+  DEFAULT_TOKEN_HEADER,
   type ExchangeRequest,
   type ExchangeResponse,
   type HeaderRule,
@@ -10,7 +11,7 @@ import {
   type ResponseRule,
 } from '../providers/provider.ts';
 import { providerNamed, providers as builtIn } from '../providers/registry.ts';
-import { targetsOf } from '../providers/sign-rule.ts';
+import { type DerivedValue, type DerivedValues, targetsOf } from '../providers/sign-rule.ts';
 import { EXIT, type Io } from './io.ts';
 
 interface ProvidersOptions {
@@ -78,7 +79,7 @@ function page(provider: Provider): string {
   const sections: [heading: string, lines: readonly string[]][] = [
     ['Hosts', hostLines(provider)],
     ['Token', exchangeLines(provider)],
-    ['Headers', headers.map(formatHeader)],
+    ['Headers', [...tokenHeaderLines(provider), ...headers.map(formatHeader)]],
     ['Fills in', fillsIn(provider).map(formatFillsIn)],
     ['Credentials', credentials.map((field) => `${field.name.padEnd(width)}  ${formatField(field)}`)],
     ['Watch out', traps.map((trap) => `- ${trap}`)],
@@ -108,6 +109,19 @@ function exchangeLines({ token, refresh, defaultLifetimeS, deadToken, deniedToke
     ...(deniedToken.length === 0 ? [] : [`denied    also ${formatRules(deniedToken)}`]),
     `expired   if an API response is ${formatRules(deadToken)}`,
   ];
+}
+
+/** Undefined if the token header has the token itself. */
+export function formatTokenHeader({ tokenHeader }: Provider): string | undefined {
+  if (tokenHeader?.value === undefined) return undefined;
+  const { name, scheme, value } = tokenHeader;
+  const header = name === DEFAULT_TOKEN_HEADER.name ? 'Authorization' : name;
+  return `${header}: ${scheme === '' ? '' : `${scheme} `}{value}, where {value} is ${formatValue(value)}`;
+}
+
+function tokenHeaderLines(provider: Provider): string[] {
+  const line = formatTokenHeader(provider);
+  return line === undefined ? [] : [line];
 }
 
 /** Where the facts about a provider come from. */
@@ -156,12 +170,25 @@ export function formatField(field: CredentialField): string {
   return field.example === undefined ? field.description : `${field.description} (for example ${field.example})`;
 }
 
-export function formatRequest({ method, path, query, headers, basic, body }: ExchangeRequest): string {
+/** The computed values of a token request, in words: `{t}` is `rsa_encrypt` of `{api_key}`, and so on. */
+export function formatValues(values: DerivedValues): string[] {
+  return Object.entries(values).map(([name, value]) => `{${name}} is ${formatValue(value)}`);
+}
+
+/** `rsa_encrypt: {api_key}, key: {public_key}, padding: pkcs1`. */
+export function formatValue(value: DerivedValue): string {
+  return Object.entries(value)
+    .map(([key, text]) => `${key}: ${String(text)}`)
+    .join(', ');
+}
+
+export function formatRequest({ method, path, query, headers, basic, body, values }: ExchangeRequest): string {
   const parameters = new URLSearchParams(query).toString();
   const parts = [`${method} ${path}${parameters === '' ? '' : `?${parameters}`}`];
   if (basic !== undefined) parts.push(`Basic ${basic.join(':')}`);
   for (const [name, value] of Object.entries(headers ?? {})) parts.push(`header ${name}: ${value}`);
   if (body !== undefined) parts.push(`${body.encoding} ${Object.keys(body.fields).join(', ')}`);
+  parts.push(...formatValues(values ?? {}));
   return parts.join('; ');
 }
 

@@ -11,6 +11,8 @@ import { paypack } from './paypack-emulator.ts';
 import { paypal } from './paypal-emulator.ts';
 import { pesapal } from './pesapal-emulator.ts';
 import { echo, type EmulatorEnv, type ProviderEmulator } from './provider-emulator.ts';
+import { snapBi } from './snap-bi-emulator.ts';
+import { vodacomMpesa } from './vodacom-mpesa-emulator.ts';
 
 /** The API of a provider without an emulator. */
 const echoEmulator: ProviderEmulator = {
@@ -33,6 +35,8 @@ const PROVIDER_EMULATORS: ReadonlyMap<string, ProviderEmulator> = new Map([
   ['kopokopo', kopokopo],
   ['jenga', jenga],
   ['airtel', airtel],
+  ['vodacom-mpesa', vodacomMpesa],
+  ['snap-bi', snapBi],
 ]);
 
 /** The emulator of a built-in provider. Any other provider has the API that returns each request. */

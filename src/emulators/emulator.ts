@@ -161,11 +161,13 @@ const FIXED_PORTS: ReadonlyMap<string, { readonly api: number; readonly auth?: n
   ['orange-money', { api: 9927 }],
   ['azampay', { api: 9928, auth: 9909 }],
   ['clickpesa', { api: 9929 }],
+  ['vodacom-mpesa', { api: 9931 }],
+  ['snap-bi', { api: 9932 }],
 ]);
 
-const FIRST_CUSTOM_PORT = 9930;
+const FIRST_CUSTOM_PORT = 9960;
 
-/** The default ports of each provider, in the same order. Providers that are not built in get ports from 9930 up. */
+/** The default ports of each provider, in the same order. Providers that are not built in get ports from 9960 up. */
 export function emulatorPorts(providers: readonly Provider[]): readonly EmulatorPorts[] {
   const seen = new Set<string>();
   let next = FIRST_CUSTOM_PORT;

@@ -59,7 +59,7 @@ export interface ProviderEmulator {
    */
   readonly checkTokenRequest?: (
     request: { readonly headers: Headers; readonly body: Uint8Array },
-    credentials: ReadonlyMap<string, Secret>,
+    context: Pick<ApiContext, 'credentials' | 'clock'>,
   ) => (EmulatedResponse & { readonly reason: string }) | undefined;
   /** The access token in the value of the token header, without its scheme. Default: the value. */
   readonly accessTokenIn?: (value: string, credentials: ReadonlyMap<string, Secret>) => string | undefined;

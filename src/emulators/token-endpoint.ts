@@ -4,7 +4,7 @@ import { parseBody } from 'hono/utils/body';
 import type { JsonObject, JsonValue } from '../json.ts';
 import { type Encoding, type Exchange, type ExchangeRequest, isRequested } from '../providers/provider.ts';
 import { encodedSample, sampleTokenResponse } from '../providers/sample-response.ts';
-import { fill, placeholdersIn } from '../providers/template.ts';
+import { fill, placeholdersIn, templatePieces } from '../providers/template.ts';
 import type { Secret } from '../secret.ts';
 import type { TokenEndpointMode } from './controls.ts';
 import type { EmulatorState } from './emulator-state.ts';
@@ -116,12 +116,12 @@ async function respondWithTokens(
   { check, exchange, isRefresh }: Endpoint,
   received: ReceivedTokenRequest,
 ): Promise<Response> {
-  const { issuer, provider, providerEmulator, credentials } = state;
+  const { issuer, provider, providerEmulator } = state;
   const blocked = providerEmulator.firewall?.(received.headers);
   if (blocked !== undefined) return blocked;
   const result = await check.check(received);
   if (result.kind !== 'accepted') return refuse(c, state, result.kind, result.reason);
-  const refusal = providerEmulator.checkTokenRequest?.(received, credentials);
+  const refusal = providerEmulator.checkTokenRequest?.(received, state);
   if (refusal !== undefined) {
     state.counters.denied += 1;
     return sendRefusal(c, refusal, refusal.reason);
@@ -323,6 +323,10 @@ class TokenRequestCheck {
     if (typeof value !== 'string' || more.length > 0) {
       throw new CheckFailure('malformed', `expected one ${what}, a string`);
     }
+    if (this.#isComputed(template)) {
+      if (this.#computedPattern(template).test(value)) return;
+      throw new CheckFailure('malformed', `expected ${what} to be like ${template}`);
+    }
     const expected = fill(template, (name) => this.#credentials.get(name)?.reveal());
     const [before = '', after] = expected.split('{refresh_token}', 2);
     if (after !== undefined && value.startsWith(before) && value.endsWith(after)) {
@@ -332,6 +336,20 @@ class TokenRequestCheck {
       if (hasCredential) throw new CheckFailure('denied', `wrong ${what}`);
       throw new CheckFailure('malformed', `expected ${what} to be ${template}`);
     }
+  }
+
+  #isComputed(template: string): boolean {
+    return placeholdersIn(template).some((name) => Object.hasOwn(this.#request.values ?? {}, name));
+  }
+
+  /** Matches the text with anything for a computed value. Only the emulator of its provider can check it. */
+  #computedPattern(template: string): RegExp {
+    const pieces = templatePieces(template).map((piece) => {
+      if (typeof piece === 'string') return escapeRegExp(piece);
+      const credential = this.#credentials.get(piece.name)?.reveal();
+      return credential === undefined ? '.+' : escapeRegExp(credential);
+    });
+    return new RegExp(`^${pieces.join('')}$`, 's');
   }
 }
 

@@ -184,6 +184,8 @@ export interface Samples {
   readonly call: {
     readonly method: 'GET' | 'POST';
     readonly path: string;
+    /** Headers that the app sends. */
+    readonly headers?: Readonly<Record<string, string>>;
     readonly json?: JsonObject;
     /** Members of the body that the app sends itself if no rule of the route fills them in. The emulator accepts them. */
     readonly unsigned?: JsonObject;

@@ -16,8 +16,10 @@ import { paypack } from './paypack.ts';
 import { paypal } from './paypal.ts';
 import { pesapal } from './pesapal.ts';
 import type { Provider } from './provider.ts';
+import { snapBi } from './snap-bi.ts';
 import { fixedToken } from './static.ts';
 import { tingg } from './tingg.ts';
+import { vodacomMpesa } from './vodacom-mpesa.ts';
 
 /** Every built-in provider. To add one, write a file beside this one and add a line here. */
 export const providers: readonly Provider[] = [
@@ -40,6 +42,8 @@ export const providers: readonly Provider[] = [
   orangeMoney,
   azampay,
   clickpesa,
+  vodacomMpesa,
+  snapBi,
 ];
 
 export function providerNamed(name: string): Provider | undefined {

@@ -13,6 +13,7 @@ const NAMES = providers.flatMap(({ name, hosts, token }) => (hosts === undefined
 const CREATED = new Map([
   ['paypal', 201],
   ['kopokopo', 201],
+  ['vodacom-mpesa', 201],
 ]);
 
 function sampleCall(port: number, emulator: Emulator, headers: Record<string, string> = {}) {

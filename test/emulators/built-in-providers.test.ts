@@ -15,6 +15,7 @@ const withTokenEndpoint = providers.flatMap((provider): [string, { provider: Pro
 const CREATED = new Map([
   ['paypal', 201],
   ['kopokopo', 201],
+  ['vodacom-mpesa', 201],
 ]);
 
 describe.each(withTokenEndpoint)('the emulator of %s', (name, { provider, token }) => {

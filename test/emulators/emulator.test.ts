@@ -23,7 +23,7 @@ async function busyPort(): Promise<number> {
 describe('emulator ports', () => {
   it('are fixed for built-in providers and count up for others', () => {
     expect(emulatorPorts([custom, ...providers, customWithAuth, custom])).toEqual([
-      { api: 9930, auth: undefined },
+      { api: 9960, auth: undefined },
       { api: 9911, auth: undefined },
       { api: 9912, auth: undefined },
       { api: 9913, auth: 9923 },
@@ -43,8 +43,10 @@ describe('emulator ports', () => {
       { api: 9927, auth: undefined },
       { api: 9928, auth: 9909 },
       { api: 9929, auth: undefined },
-      { api: 9931, auth: 9932 },
-      { api: 9933, auth: undefined },
+      { api: 9931, auth: undefined },
+      { api: 9932, auth: undefined },
+      { api: 9961, auth: 9962 },
+      { api: 9963, auth: undefined },
     ]);
   });
 
@@ -52,11 +54,11 @@ describe('emulator ports', () => {
     const all = emulatorPorts(providers).flatMap(({ api, auth }) => [api, ...(auth === undefined ? [] : [auth])]);
     expect(new Set(all).size).toBe(all.length);
     expect(all).not.toContain(9901);
-    for (const port of all) expect(port).toBeLessThan(9930);
+    for (const port of all) expect(port).toBeLessThan(9960);
   });
 
   it('are unique if a provider appears twice', () => {
-    expect(emulatorPorts([jpay, jpay]).map(({ api }) => api)).toEqual([9911, 9930]);
+    expect(emulatorPorts([jpay, jpay]).map(({ api }) => api)).toEqual([9911, 9960]);
   });
 });
 
@@ -107,7 +109,7 @@ describe('all emulators', () => {
     onTestFinished(() => taken?.close());
     const { emulators, notes, close } = await startEmulators([custom]);
     onTestFinished(close);
-    expect(emulators[0]?.apiUrl).not.toContain(':9930/');
-    expect(notes).toEqual([`port 9930 is in use, so own is emulated at ${emulators[0]!.apiUrl}`]);
+    expect(emulators[0]?.apiUrl).not.toContain(':9960/');
+    expect(notes).toEqual([`port 9960 is in use, so own is emulated at ${emulators[0]!.apiUrl}`]);
   });
 });

@@ -1,7 +1,9 @@
+import { constants, publicEncrypt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
+import { EMULATED_PUBLIC_KEY } from '../../src/emulators/emulated-keys.ts';
 import { type Emulator, type EmulatorOptions, startEmulator } from '../../src/emulators/emulator.ts';
 import { type JsonObject, valueAt } from '../../src/json.ts';
 import { type ExchangeRequest, isRequested, type Provider, sampleBody } from '../../src/providers/provider.ts';
@@ -54,8 +56,12 @@ export async function sendTokenRequest(
   request: ExchangeRequest,
   values: Record<string, string> = {},
 ): Promise<Reply> {
-  const filled = (template: string) =>
-    fill(template, (name) => values[name] ?? emulator.credentials.get(name)?.reveal());
+  const known = (name: string) => values[name] ?? emulator.credentials.get(name)?.reveal();
+  const computed = (name: string) => {
+    const text = request.values?.[name]?.rsa_encrypt;
+    return text === undefined ? undefined : encryptedPkcs1(fill(text, known));
+  };
+  const filled = (template: string) => fill(template, (name) => known(name) ?? computed(name));
   const fields = Object.entries(request.body?.fields ?? {}).map(([name, value]): [string, string] => [
     name,
     filled(String(value)),
@@ -71,6 +77,12 @@ export async function sendTokenRequest(
   const body = request.body && encodeBody(request.body.encoding, fields);
   const url = emulator.authUrl + filled(request.path) + (query === '' ? '' : `?${query}`);
   return send(url, { method: request.method, headers, ...(body !== undefined && { body }) });
+}
+
+/** Encrypted with the key of the emulators and PKCS #1 v1.5, in base64. */
+export function encryptedPkcs1(text: string): string {
+  const key = { key: EMULATED_PUBLIC_KEY, padding: constants.RSA_PKCS1_PADDING };
+  return publicEncrypt(key, Buffer.from(text)).toString('base64');
 }
 
 function encodeBody(
@@ -121,8 +133,10 @@ export function routeHeaders({ provider, credentials }: Emulator): Record<string
 
 /** Sends the provider's sample call with the headers of a route. */
 export async function sampleCall(emulator: Emulator, token: string | undefined): Promise<Reply> {
-  const { samples } = emulator.provider;
-  return callApi(emulator, token, samples.call.path, sampleBody({ samples }), routeHeaders(emulator));
+  const { samples, tokenHeader } = emulator.provider;
+  const sent = token === undefined || tokenHeader?.value === undefined ? token : encryptedPkcs1(token);
+  const headers = { ...routeHeaders(emulator), ...samples.call.headers };
+  return callApi(emulator, sent, samples.call.path, sampleBody({ samples }), headers);
 }
 
 export interface Received {

@@ -14,6 +14,7 @@ const CATALOGUE = providers.filter(({ hosts }) => hosts !== undefined);
 const CREATED = new Map([
   ['paypal', 201],
   ['kopokopo', 201],
+  ['vodacom-mpesa', 201],
 ]);
 
 /** Every provider in one file, as in `wakala dev`: without credentials and network. */

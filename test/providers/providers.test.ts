@@ -37,6 +37,9 @@ const CATALOGUE = [
   'clickpesa',
 ];
 
+/** Their expired tokens are told from other 401 responses by the body. */
+const SIGNED = ['vodacom-mpesa', 'snap-bi'];
+
 /** Whether one of the rules matches this response. */
 function isRuled(rules: readonly ResponseRule[], { status, body }: { status: number; body: unknown }): boolean {
   return rules.some((rule) => rule.status === status && hasValues(body, rule.body ?? {}));
@@ -54,9 +57,28 @@ function textsOf({ path, query, headers, basic, body }: Exchange['request']): st
   ];
 }
 
+/** What is computed for each token request and call, without the rules of optional credentials. */
+function computedTextsOf({ tokenHeader, sign = [] }: Provider, { values = {} }: Exchange['request']): string[] {
+  const rules = sign.filter(({ when }) => when === undefined);
+  const computed = [values, { value: tokenHeader?.value ?? {} }, ...rules.map((rule) => rule.values ?? {})];
+  return computed.flatMap((each) => Object.values(each).flatMap((value) => Object.values(value).map(String)));
+}
+
+/** Computed values, and what calls have. */
+const COMPUTED = new Set([
+  'access_token',
+  'at',
+  'body_minified',
+  'digest',
+  'encrypted_key',
+  'method',
+  'signature',
+  'target',
+]);
+
 describe('the built-in providers', () => {
   it('have unique names', () => {
-    const names = ['jpay', 'mpesa', 'jeel', 'paypack', 'static', 'oauth2', ...CATALOGUE];
+    const names = ['jpay', 'mpesa', 'jeel', 'paypack', 'static', 'oauth2', ...CATALOGUE, ...SIGNED];
     expect(providers.map(({ name }) => name)).toEqual(names);
   });
 
@@ -94,12 +116,13 @@ describe.each(withExchange)('%s', (_, { provider, token }) => {
         expect(url).toMatch(/^https:\/\/[a-z0-9.-]+(\/[a-z0-9/]*[a-z0-9])?$/);
       }
     }
-    if (provider.name === 'oauth2') expect(provider.hosts).toBeUndefined();
+    if (['oauth2', 'snap-bi'].includes(provider.name)) expect(provider.hosts).toBeUndefined();
     else expect(Object.keys(provider.hosts ?? {}).sort()).toEqual(['production', 'sandbox']);
   });
 
-  it('uses each of its credentials that are not optional, and no others, for tokens and headers', () => {
-    const used = new Set([...textsOf(token.request), ...headersOf(provider)].flatMap(placeholdersIn));
+  it('uses each of its credentials that are not optional, and no others, for tokens, headers and signatures', () => {
+    const texts = [...textsOf(token.request), ...headersOf(provider), ...computedTextsOf(provider, token.request)];
+    const used = new Set(texts.flatMap(placeholdersIn).filter((name) => !COMPUTED.has(name)));
     const needed = provider.credentials.filter(({ optional }) => optional !== true);
     expect([...used].sort()).toEqual(needed.map(({ name }) => name).sort());
   });
@@ -183,6 +206,19 @@ describe.each(withExchange)('%s', (_, { provider, token }) => {
 });
 
 describe('facts about each provider', () => {
+  it('Vodacom M-Pesa: a failed payment, 401 with INS-6, is not an expired session', () => {
+    const { deadToken } = providerNamed('vodacom-mpesa')!;
+    const response = (code: string) => ({ status: 401, body: { output_ResponseCode: code } });
+    expect(['INS-2', 'INS-6'].map((code) => isRuled(deadToken, response(code)))).toEqual([true, false]);
+  });
+
+  it('SNAP: a wrong signature, 401xx00, is not an expired token, 401xx01', () => {
+    const { deadToken } = providerNamed('snap-bi')!;
+    const response = (responseMessage: string) => ({ status: 401, body: { responseMessage } });
+    const messages = ['Invalid Token (B2B)', 'Invalid token (B2B)', 'Unauthorized. [Signature]'];
+    expect(messages.map((message) => isRuled(deadToken, response(message)))).toEqual([true, true, false]);
+  });
+
   it('M-Pesa: an expired token gets 401, 404 with 404.001.03 or 400 with 400.003.01', () => {
     expect(providerNamed('mpesa')?.deadToken).toEqual([
       { status: 401 },
@@ -275,6 +311,8 @@ describe('facts about each provider', () => {
     ['mtn-momo', ['Ocp-Apim-Subscription-Key', 'set'], ['X-Target-Environment', 'set']],
     ['airtel', ['X-Country', 'default'], ['X-Currency', 'default']],
     ['tingg', ['apikey', 'set']],
+    ['vodacom-mpesa', ['Origin', 'set']],
+    ['snap-bi', ['X-PARTNER-ID', 'default'], ['CHANNEL-ID', 'default']],
   ])('%s: sets headers on each API request', (name, ...headers) => {
     expect(providerNamed(name)?.headers.map((rule) => [rule.name, rule.mode])).toEqual(headers);
   });
@@ -299,6 +337,8 @@ describe('facts about each provider', () => {
     ['paypack', 900],
     ['mpesa', 3599],
     ['jeel', 1800],
+    ['vodacom-mpesa', 3000],
+    ['snap-bi', 900],
   ])('%s: a token without a lifetime lives %d s', (name, seconds) => {
     expect(providerNamed(name)?.defaultLifetimeS).toBe(seconds);
   });

@@ -149,9 +149,15 @@ function expiryLines(emulators: readonly Emulator[], hasKeys: boolean): readonly
 function curlLine(base: string, provider: Provider): string {
   const { call } = provider.samples;
   const json = sampleBody(provider);
-  const url = quoted(base + call.path);
-  if (json === undefined) return `curl -sS ${call.method === 'GET' ? '' : `-X ${call.method} `}${url}`;
-  return `curl -sS ${url} -H 'content-type: application/json' -d ${quoted(JSON.stringify(json))}`;
+  const headers = Object.entries({ ...(json && { 'content-type': 'application/json' }), ...call.headers });
+  const parts = [
+    'curl -sS',
+    ...(json !== undefined || call.method === 'GET' ? [] : [`-X ${call.method}`]),
+    quoted(base + call.path),
+    ...headers.map(([name, value]) => `-H '${name}: ${value}'`),
+    ...(json === undefined ? [] : [`-d ${quoted(JSON.stringify(json))}`]),
+  ];
+  return parts.join(' ');
 }
 
 function quoted(text: string): string {
