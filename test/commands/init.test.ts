@@ -18,6 +18,7 @@ import { validateConfig } from '../../src/config/load.ts';
 import { neededCredentials, optionalCredentials, variableOf } from '../../src/config/starter.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
+import { madeUp } from '../support/made-up.ts';
 
 const FILES = ['.env.example', '.gitignore', 'proxy.config.yaml'];
 
@@ -60,7 +61,7 @@ describe('init', () => {
       expect(await run(folder, { provider: chosen.map(({ name }) => name) })).toMatchObject({ code: 0, stderr: '' });
       const names = variablesOf(chosen);
       const file = join(folder, 'proxy.config.yaml');
-      const env = Object.fromEntries(names.map((name) => [name, 'some-value']));
+      const env = Object.fromEntries(names.map((name) => [name, madeUp(name)]));
       const { config, problems, warnings } = validateConfig(file, { env });
       expect([problems, warnings]).toEqual([[], []]);
       expect(config?.routes.map(({ name, provider }) => [name, provider.name])).toEqual(

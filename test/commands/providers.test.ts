@@ -3,6 +3,7 @@ import { providers } from '../../src/commands/providers.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { variableOf } from '../../src/config/starter.ts';
 import { providers as builtIn } from '../../src/providers/registry.ts';
+import { madeUp } from '../support/made-up.ts';
 
 function run(name?: string, json = false) {
   let [stdout, stderr] = ['', ''];
@@ -37,7 +38,8 @@ describe('providers', () => {
     (name) => {
       const provider = builtIn.find((known) => known.name === name)!;
       const snippet = run(name).stdout.split('Configuration\n')[1] ?? '';
-      const env = Object.fromEntries(provider.credentials.map((field) => [variableOf(provider, field.name), 'x']));
+      const variables = provider.credentials.map((field) => variableOf(provider, field.name));
+      const env = Object.fromEntries(variables.map((variable) => [variable, madeUp(variable)]));
       const { config, warnings } = loadConfig('snippet.yaml', { readFile: () => snippet, env });
       expect(config.routes[0]?.provider.name).toBe(name);
       expect(warnings).toEqual([]);

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { validateConfig } from '../../src/config/load.ts';
 import { providers } from '../../src/providers/registry.ts';
+import { madeUp } from '../support/made-up.ts';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const FOLDER = path.join(ROOT, 'docs/providers');
@@ -30,7 +31,7 @@ describe('docs/providers', () => {
       const addresses = Object.values(hosts ?? {}).flatMap(({ api, auth }) => [api, auth ?? api]);
       for (const fact of [...traps, ...sources, ...addresses]) expect(text).toContain(fact);
       const yaml = /```yaml\n(.*?)```/s.exec(text)?.[1] ?? '';
-      const names = [...yaml.matchAll(/\$\{(\w+)\}/g)].map(([, variable = '']) => [variable, 'made-up'] as const);
+      const names = [...yaml.matchAll(/\$\{(\w+)\}/g)].map(([, variable = '']) => [variable, madeUp(variable)] as const);
       const { config, problems, warnings } = validateConfig('proxy.config.yaml', {
         readFile: () => yaml,
         env: Object.fromEntries(names),
