@@ -31,7 +31,9 @@ describe('docs/providers', () => {
       const addresses = Object.values(hosts ?? {}).flatMap(({ api, auth }) => [api, auth ?? api]);
       for (const fact of [...traps, ...sources, ...addresses]) expect(text).toContain(fact);
       const yaml = /```yaml\n(.*?)```/s.exec(text)?.[1] ?? '';
-      const names = [...yaml.matchAll(/\$\{(\w+)\}/g)].map(([, variable = '']) => [variable, madeUp(variable)] as const);
+      const names = [...yaml.matchAll(/\$\{(\w+)\}/g)].map(
+        ([, variable = '']) => [variable, madeUp(variable)] as const,
+      );
       const { config, problems, warnings } = validateConfig('proxy.config.yaml', {
         readFile: () => yaml,
         env: Object.fromEntries(names),
