@@ -1,4 +1,4 @@
-import { constants, createPrivateKey, createPublicKey, privateDecrypt } from 'node:crypto';
+import { constants, createPrivateKey, createPublicKey, generateKeyPairSync, privateDecrypt } from 'node:crypto';
 
 /**
  * The RSA key of every emulator, as PEM: the published test key of RFC 7520 section 3.4. Never use it elsewhere.
@@ -38,6 +38,13 @@ const privateKey = createPrivateKey(EMULATED_PRIVATE_KEY);
 
 /** The public half of `EMULATED_PRIVATE_KEY`, as PEM. */
 export const EMULATED_PUBLIC_KEY = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString();
+
+/** A new private key as PEM, for signatures that no emulator verifies. */
+export function newPrivateKey(curve: 'P-256' | 'P-521' | 'Ed25519'): string {
+  const { privateKey: key } =
+    curve === 'Ed25519' ? generateKeyPairSync('ed25519') : generateKeyPairSync('ec', { namedCurve: curve });
+  return key.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
 
 /**
  * Decrypts with `EMULATED_PRIVATE_KEY` and PKCS #1 v1.5 padding (RFC 8017 section 7.2.2); undefined if the padding or the

@@ -6,9 +6,10 @@ import {
   type OAuth2,
   type Provider,
 } from '../providers/provider.ts';
-import { fill } from '../providers/template.ts';
+import type { DerivedValue, KeyEncoding } from '../providers/sign-rule.ts';
+import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
-import { EMULATED_PRIVATE_KEY, EMULATED_PUBLIC_KEY } from './emulated-keys.ts';
+import { EMULATED_PRIVATE_KEY, EMULATED_PUBLIC_KEY, newPrivateKey } from './emulated-keys.ts';
 
 /**
  * The provider with absolute token URLs moved to the emulator at `authUrl`, which serves them under the same path.
@@ -42,10 +43,12 @@ function withoutIssuerAndKeys({ clientAuth, resources }: OAuth2): OAuth2 {
  * (`emulated-mpesa-consumer-key`), so they survive a restart.
  */
 export function emulatedCredentials(provider: Provider): ReadonlyMap<string, Secret> {
+  const keys = keysInUse(provider);
   return new Map(
     provider.credentials.map((field) => {
       const generated = `emulated-${provider.name}-${field.name}`.replaceAll('_', '-');
-      const known = EMULATED_BY_KIND[field.kind ?? 'text'] ?? credentialDefault(field, 'sandbox') ?? field.example;
+      const key = EMULATED_BY_KIND[field.kind ?? 'text'] ?? keys.get(field.name);
+      const known = key ?? credentialDefault(field, 'sandbox') ?? field.example;
       return [field.name, new Secret(known ?? generated)];
     }),
   );
@@ -57,6 +60,35 @@ const EMULATED_BY_KIND: Readonly<Record<NonNullable<CredentialField['kind']>, st
   private_key: EMULATED_PRIVATE_KEY,
   public_key: EMULATED_PUBLIC_KEY,
 };
+
+/** Keys for the credentials that rules use as keys. The credentials of a route without built-in provider have no kind. */
+function keysInUse({ token, refresh, tokenHeader, sign = [] }: Provider): ReadonlyMap<string, string> {
+  const requests = [...(isRequested(token) ? [token.request] : []), ...(refresh ? [refresh.request] : [])];
+  const values = [...requests, ...sign].flatMap((each) => Object.values(each.values ?? {}));
+  const keys = new Map<string, string>();
+  for (const value of [...values, ...(tokenHeader?.value ? [tokenHeader.value] : [])]) {
+    const key = emulatedKeyOf(value);
+    if (key !== undefined) for (const name of placeholdersIn(value.key ?? '')) keys.set(name, key);
+    const iv = encodedBytes(16, value.key_encoding);
+    for (const name of placeholdersIn(value.iv ?? '')) keys.set(name, iv);
+  }
+  return keys;
+}
+
+/** A key that the function accepts. Undefined: any text. */
+function emulatedKeyOf(value: DerivedValue): string | undefined {
+  if (value.rsa_encrypt !== undefined) return EMULATED_PUBLIC_KEY;
+  if (value.rsa_sha256 !== undefined || value.rsa_pss_sha256 !== undefined) return EMULATED_PRIVATE_KEY;
+  if (value.ecdsa_sha256 !== undefined) return newPrivateKey('P-256');
+  if (value.ecdsa_sha512 !== undefined) return newPrivateKey('P-521');
+  if (value.ed25519 !== undefined) return newPrivateKey('Ed25519');
+  const isText = value.aes_256_cbc === undefined && (value.key_encoding ?? 'utf8') === 'utf8';
+  return isText ? undefined : encodedBytes(32, value.key_encoding);
+}
+
+function encodedBytes(length: number, encoding: KeyEncoding = 'utf8'): string {
+  return Buffer.alloc(length, 'emulated').toString(encoding);
+}
 
 /** The token of a provider whose token is one of its credentials; undefined for a provider with a token endpoint. */
 export function fixedTokenOf(provider: Provider): string | undefined {

@@ -6,6 +6,7 @@ import { providers } from '../../src/providers/registry.ts';
 import { RouteTable } from '../../src/proxy/route.ts';
 import { parseTarget } from '../../src/proxy/target.ts';
 import { TokenPathGuard } from '../../src/proxy/token-paths.ts';
+import { madeUp } from '../support/made-up.ts';
 import { normalized, possibleReadings } from './path-readings.ts';
 import { type Chance, fuzz } from './random.ts';
 
@@ -13,7 +14,9 @@ const HOST = 'localhost:8080';
 const withHosts = providers.filter(({ hosts }) => hosts !== undefined);
 
 function routeOf({ name, credentials, hosts }: Provider, prefix: string) {
-  const route = { provider: name, credentials: Object.fromEntries(credentials.map((field) => [field.name, 'x'])) };
+  const needed = credentials.filter(({ optional }) => optional !== true);
+  const values = needed.map((field) => [field.name, madeUp(field.name)]);
+  const route = { provider: name, credentials: Object.fromEntries(values) as object };
   const text = JSON.stringify({ routes: { [`${prefix}/*`]: route } });
   const [resolved] = loadConfig('proxy.config.yaml', { readFile: () => text, env: {} }).config.routes;
   if (resolved === undefined || hosts === undefined) throw new Error(`${name} has no route`);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { DevEmulators } from '../../src/commands/dev/dev-emulators.ts';
 import { defaultConfig, loadConfig } from '../../src/config/load.ts';
 import { valueAt } from '../../src/json.ts';
@@ -167,5 +167,43 @@ describe('without a file', () => {
   it('four providers are emulated', () => {
     const { routes } = defaultConfig();
     expect(routes.map(({ provider }) => provider.name)).toEqual(['jpay', 'mpesa', 'jeel', 'paypack']);
+  });
+});
+
+describe('a route with its own rules, emulated', () => {
+  it.each([
+    { rsa_sha256: '{body}', key: '{key}' },
+    { rsa_pss_sha256: '{body}', key: '{key}' },
+    { ecdsa_sha256: '{body}', key: '{key}' },
+    { ecdsa_sha512: '{body}', key: '{key}' },
+    { ed25519: '{body}', key: '{key}' },
+    { rsa_encrypt: '{id}', key: '{key}', padding: 'oaep_sha256' },
+    { hmac_sha256: '{body}', key: '{key}', key_encoding: 'hex' },
+    { hmac_sha512: '{body}', key: '{key}', key_encoding: 'base64' },
+    { aes_256_cbc: '{body}', key: '{key}', iv: '{iv}' },
+    { aes_256_cbc: '{body}', key: '{key}', iv: '{iv}', key_encoding: 'base64' },
+  ])('gets a key for %j, whatever the file has', async (value) => {
+    const emulators = new DevEmulators({ ports: 'free' });
+    onTestFinished(() => emulators.close());
+    const route = {
+      upstream: 'https://api.example.com',
+      credentials: { key: '', iv: '', id: '' },
+      token: {
+        request: { path: '/token', values: { id_value: { text: '{id}' } }, json: { id: '{id_value}' } },
+        response: { access_token: 'access_token' },
+      },
+      sign: [{ calls: ['* /*'], values: { v: value }, headers: { 'X-V': '{v}' } }],
+    };
+    const written = { listen: '127.0.0.1:0', admin: false, drain_timeout: '0s', routes: { '/own/*': route } };
+    const read = { readFile: () => JSON.stringify(written), env: {}, emulated: true };
+    const { config, started } = await emulators.emulate(loadConfig('proxy.config.yaml', read).config);
+    emulators.keep(started);
+    const format = { level: 'error', format: 'json', tty: false, colour: false } as const;
+    const server = await startServer(config, { log: createLog(format, () => undefined) });
+    onTestFinished(async () => {
+      await server.drain();
+    });
+    const response = await sendJson(server.address.port, '/own/x', { a: 1 });
+    expect([response.status, response.json()['body']]).toEqual([200, { a: 1 }]);
   });
 });

@@ -6,6 +6,7 @@ import { loadConfig } from '../../../src/config/load.ts';
 import { providers } from '../../../src/providers/registry.ts';
 import { startServer } from '../../../src/server/server.ts';
 import { createLog } from '../../../src/telemetry/log.ts';
+import { madeUp } from '../../support/made-up.ts';
 import { sendRaw } from '../../support/raw-client.ts';
 import { BASE, StrictUpstream } from './strict-upstream.ts';
 
@@ -128,7 +129,11 @@ function providerRoutes(hosts: Hosts): Record<string, object> {
         provider: name,
         upstream: `${hosts.upstream}${BASE}/${name}`,
         auth_server: hosts.auth_server,
-        credentials: Object.fromEntries(credentials.map((field) => [field.name, `canary-${field.name}`])),
+        credentials: Object.fromEntries(
+          credentials
+            .filter(({ optional }) => optional !== true)
+            .map((field) => [field.name, madeUp(field.name, `canary-${field.name}`)]),
+        ),
       },
     ]),
   );
