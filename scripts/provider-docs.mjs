@@ -163,7 +163,7 @@ function calls(provider) {
   });
   const hasMembers = (provider.sign ?? []).some(({ json, form, query }) => json ?? form ?? query);
   const members =
-    'If the app sends all members of the body that one of these rules fills in, Wakala leaves them as they are.';
+    'If the app sends all members of the body that one of these rules fills in, Wakala leaves them as they are. `null` and an empty string count as not sent.';
   return list([dead, ...carried, ...set, ...filled, ...(hasMembers ? [members] : []), ...(readOnly ? [readOnly] : [])]);
 }
 

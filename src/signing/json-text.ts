@@ -77,10 +77,13 @@ export class JsonText {
     });
   }
 
-  /** Whether the object has all of these members. */
+  /** Whether the object has all of these members, none of them `null` or an empty string. */
   hasAll(names: readonly string[]): boolean {
-    const own = new Set(this.#membersOf(this.#root).map(({ name }) => name));
-    return names.every((name) => own.has(name));
+    const own = this.#membersOf(this.#root);
+    return names.every((name) => {
+      const found = own.filter((member) => member.name === name);
+      return found.length > 0 && !found.some((member) => this.#isEmpty(member));
+    });
   }
 
   /**
@@ -163,6 +166,10 @@ export class JsonText {
     }
     this.#members.set(brace, members);
     return members;
+  }
+
+  #isEmpty({ start, end }: Span): boolean {
+    return this.#text[start] === 'n' || (this.#text[start] === '"' && end === start + 2);
   }
 
   /** Undefined for an object, an array or `null`, which libraries write in different ways. */

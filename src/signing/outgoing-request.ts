@@ -25,7 +25,10 @@ export interface UnsignedRequest {
   readonly nowMs: number;
 }
 
-/** The targets of a rule that belong together: if the app sent all members of one, they stay. */
+/**
+ * The targets of a rule whose members belong together: if the app sent all members of one, they stay. An empty member
+ * counts as not sent: it is an empty string or `null`, which serializers of typed objects write for what is not set.
+ */
 export const MEMBER_TARGETS = ['json', 'form', 'query'] as const;
 export type MemberTarget = (typeof MEMBER_TARGETS)[number];
 
@@ -118,7 +121,7 @@ export class OutgoingRequest {
     }
   }
 
-  /** Whether the request has all of these members. @throws ProxyError `signature_impossible` */
+  /** Whether the request has all of these members, none of them empty. @throws ProxyError `signature_impossible` */
   hasAll(target: MemberTarget, names: readonly string[]): boolean {
     switch (target) {
       case 'json':

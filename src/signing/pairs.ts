@@ -48,9 +48,13 @@ export class Pairs {
     return found === undefined ? undefined : valueIn(found.written, `The field \`${name}\``);
   }
 
+  /** Whether all of these fields are there, none of them empty. */
   hasAll(names: readonly string[]): boolean {
-    const own = new Set(this.#pairs.filter(({ written }) => written !== '').map((pair) => pair.name));
-    return names.every((name) => own.has(toBytes(name)));
+    return names.every((name) => {
+      const wanted = toBytes(name);
+      const found = this.#pairs.filter((pair) => pair.written !== '' && pair.name === wanted);
+      return found.length > 0 && found.every(({ written }) => /=./s.test(written));
+    });
   }
 
   /**

@@ -101,8 +101,8 @@ export class CompiledRule {
   }
 
   /**
-   * The targets that the app did not fill in itself. The members of a target belong together: if the app sent all, they
-   * stay. Undefined if nothing is left, so that the rule does not apply.
+   * The targets that the app did not fill in itself. The members of a target belong together: if the app sent all, and
+   * none is empty, they stay. Undefined if nothing is left, so that the rule does not apply.
    * @throws ProxyError `signature_impossible`
    */
   targetsFor(request: OutgoingRequest): readonly MemberTarget[] | undefined {

@@ -184,7 +184,7 @@ describe('an object with further members', () => {
   });
 
   it('is known to have all members, or not', () => {
-    const body = json('{"a":null,"\\u0062":{},"c":{"d":1},"c":2}');
+    const body = json('{"a":false,"\\u0062":{},"c":{"d":1},"c":2}');
     expect([[], ['a'], ['a', 'b'], ['c'], ['a', 'd'], ['toString']].map((names) => body.hasAll(names))).toEqual([
       true,
       true,
@@ -193,6 +193,16 @@ describe('an object with further members', () => {
       false,
       false,
     ]);
+  });
+});
+
+describe('a member that serializers write for what is not set', () => {
+  it.each(['null', '""', '"x","a":null', 'null,"a":"x"'])('counts as missing: %s', (text) => {
+    expect(json(`{"a": ${text} ,"b":1}`).hasAll(['a'])).toBe(false);
+  });
+
+  it.each(['0', 'false', '" "', '[]', '{}', String.raw`"\u0000"`])('counts as sent: %s', (text) => {
+    expect(json(`{"a": ${text} ,"b":1}`).hasAll(['a'])).toBe(true);
   });
 });
 

@@ -144,6 +144,8 @@ describe('a group of members', () => {
       '{"b" : null , "id":"7"}',
       '{"b" : "7" , "id":"7","a":"1767268800"}',
     ],
+    ['is replaced if it is empty', '{"a":"","b":null,"id":"7"}', '{"a":"1767268800","b":"7","id":"7"}'],
+    ['is replaced if a part of it is empty', '{"a":"1","b":"","id":"7"}', '{"a":"1767268800","b":"7","id":"7"}'],
     ['stays if the app sent all of it', '{ "a":1, "b":"x" }', '{ "a":1, "b":"x" }'],
   ];
   it.each(cases)('%s', async (_, body, expected) => {
@@ -154,7 +156,8 @@ describe('a group of members', () => {
     const query: SignRule = { calls: ['* /*'], query: { sig: 'a b&', t: '1' } };
     expect((await signed([query], scope, requestOf('GET /x'))).query).toBe('?sig=a%20b%26&t=1');
     expect((await signed([query], scope, requestOf('GET /x?q=1&t=0'))).query).toBe('?q=1&t=1&sig=a%20b%26');
-    expect((await signed([query], scope, requestOf('GET /x?t=0&sig='))).query).toBe('?t=0&sig=');
+    expect((await signed([query], scope, requestOf('GET /x?t=0&sig=x'))).query).toBe('?t=0&sig=x');
+    expect((await signed([query], scope, requestOf('GET /x?t=0&sig='))).query).toBe('?t=1&sig=a%20b%26');
   });
 
   it('of a form is appended', async () => {
@@ -162,6 +165,8 @@ describe('a group of members', () => {
     const headers = ['content-type', 'application/x-www-form-urlencoded'];
     const { body } = await signed([form], scope, requestOf('POST /x', { body: 'a=%41', headers }));
     expect(String(body)).toBe('a=%41&pin=made-up-secret');
+    const empty = await signed([form], scope, requestOf('POST /x', { body: 'pin=&a=1', headers }));
+    expect(String(empty.body)).toBe('pin=made-up-secret&a=1');
   });
 
   it('stays, but headers of the same rule are set', async () => {
