@@ -116,7 +116,7 @@ function partsOf(name: ValueFunction, value: DerivedValue, scope: Scope, path: P
     case 'uuid': {
       const { uuid = 'v4' } = value;
       const operation = (_: Buffer, { nowMs }: Inputs) => uuidBytes(uuid, nowMs, scope.randomBytes(16));
-      return { isSecret: false, isOwn: true, reads: [], input: () => '', operation };
+      return { isSecret: false, dependsOnRequest: false, reads: [], input: () => '', operation };
     }
     case 'random': {
       const size = value.random ?? 0;
@@ -125,14 +125,14 @@ function partsOf(name: ValueFunction, value: DerivedValue, scope: Scope, path: P
         return undefined;
       }
       // It may be a key.
-      return { isSecret: true, isOwn: true, reads: [], input: () => '', operation: () => scope.randomBytes(size) };
+      return { isSecret: true, dependsOnRequest: false, reads: [], input: () => '', operation: () => scope.randomBytes(size) };
     }
     case 'fields': {
       const fields = FieldsText.compile(value, scope, path);
       if (fields === undefined) return undefined;
       const { reads } = fields;
       const isSecret = reads.some((placeholder) => scope.isSecret(placeholder));
-      return { isSecret, isOwn: false, reads, input: ({ fieldsOf }) => fields.text(fieldsOf) };
+      return { isSecret, dependsOnRequest: true, reads, input: ({ fieldsOf }) => fields.text(fieldsOf) };
     }
     case 'text':
       return templateParts(name, value, scope, path);
@@ -160,8 +160,8 @@ function templateParts(
 ): Parts | undefined {
   const checked = scope.template([...path, name], value[name] ?? '');
   if (checked === undefined) return undefined;
-  const { template, isSecret, isOwn, reads } = checked;
-  return { isSecret, isOwn, reads, input: ({ lookup }) => fillTemplate(template, lookup) };
+  const { template, isSecret, dependsOnRequest, reads } = checked;
+  return { isSecret, dependsOnRequest, reads, input: ({ lookup }) => fillTemplate(template, lookup) };
 }
 
 function timeParts({ now = '', zone, plus = 0 }: DerivedValue, scope: Scope, path: Path): Parts | undefined {
@@ -170,7 +170,7 @@ function timeParts({ now = '', zone, plus = 0 }: DerivedValue, scope: Scope, pat
   if (formatProblem !== undefined) scope.problem([...path, 'now'], formatProblem);
   if (zoneProblem !== undefined) scope.problem([...path, 'zone'], zoneProblem);
   if (formatProblem !== undefined || zoneProblem !== undefined) return undefined;
-  return { isSecret: false, isOwn: true, reads: [], input: ({ nowMs }) => formatTime(nowMs + plus, now, zone) };
+  return { isSecret: false, dependsOnRequest: false, reads: [], input: ({ nowMs }) => formatTime(nowMs + plus, now, zone) };
 }
 
 /**

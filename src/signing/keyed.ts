@@ -80,8 +80,8 @@ function symmetricKey(
 /** No caller may choose a key. */
 function keyTemplate(scope: Scope, path: Path, text: string): CheckedTemplate | undefined {
   const checked = scope.template(path, text);
-  if (checked === undefined || checked.isOwn) return checked;
-  scope.problem(path, 'must not depend on the request or a token; use credentials, and values that are made of them');
+  if (checked === undefined || !checked.dependsOnRequest) return checked;
+  scope.problem(path, 'must not depend on the request; use credentials, `{access_token}`, and values made of them');
   return undefined;
 }
 

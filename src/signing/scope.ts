@@ -44,8 +44,8 @@ export interface ValueScope {
 export interface TextFacts {
   /** It must not be shown. */
   readonly isSecret: boolean;
-  /** It is made of credentials, times and random bytes only: no caller and no server can choose it. */
-  readonly isOwn: boolean;
+  /** It is made of parts of the request, among others: a caller can choose it. */
+  readonly dependsOnRequest: boolean;
 }
 
 /** A template whose placeholders are all known. */
@@ -138,7 +138,7 @@ export class Scope {
     return {
       template,
       isSecret: placeholders.some((placeholder) => this.isSecret(placeholder)),
-      isOwn: placeholders.every((placeholder) => this.#isOwn(placeholder)),
+      dependsOnRequest: placeholders.some((placeholder) => this.#dependsOnRequest(placeholder)),
       isConstant,
       constant: isConstant ? this.#constant(template) : undefined,
       credential: isConstant && only?.kind === 'name' && others.length === 0 ? only.name : undefined,
@@ -185,10 +185,8 @@ export class Scope {
     return value === undefined ? !this.#publicCredentials.has(placeholder.name) : value.isSecret;
   }
 
-  #isOwn(placeholder: Placeholder): boolean {
-    if (placeholder.kind !== 'name') return false;
-    const value = this.#defined.get(placeholder.name);
-    return value === undefined ? this.#credentials.has(placeholder.name) : value.isOwn;
+  #dependsOnRequest(placeholder: Placeholder): boolean {
+    return placeholder.kind !== 'name' || this.#defined.get(placeholder.name)?.dependsOnRequest === true;
   }
 
   #isCredential(placeholder: Placeholder): boolean {

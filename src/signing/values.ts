@@ -26,7 +26,7 @@ export class ValueList {
       const compiled = compileFunction(value, scope, at);
       if (compiled !== undefined) this.#functions.set(name, compiled);
       // One with a problem is still known, so that each problem is reported once.
-      scope.define(name, compiled ?? { isSecret: true, isOwn: true });
+      scope.define(name, compiled ?? { isSecret: true, dependsOnRequest: false });
     }
   }
 

@@ -2,6 +2,7 @@ import {
   constants,
   createDecipheriv,
   createHash,
+  createHmac,
   generateKeyPairSync,
   type KeyObject,
   privateDecrypt,
@@ -9,8 +10,9 @@ import {
 } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { decryptedPkcs1, EMULATED_PRIVATE_KEY, EMULATED_PUBLIC_KEY } from '../../src/emulators/emulated-keys.ts';
-import type { DerivedValue } from '../../src/providers/sign-rule.ts';
+import type { DerivedValue, SignRule } from '../../src/providers/sign-rule.ts';
 import type { SignScope } from '../../src/signing/rule.ts';
+import { HeaderValue } from '../../src/signing/values.ts';
 import { header, NOW_MS, requestOf, scopeOf, signed } from './support.ts';
 
 const TEXT = 'a text of 27 bytes: £ and é';
@@ -134,6 +136,30 @@ it('encrypts with AES-256-CBC', async () => {
   const text = await valueOf({ aes_256_cbc: TEXT, key: '{k}', iv: '{i}', key_encoding: 'hex', encoding: 'hex' }, scope);
   const decipher = createDecipheriv('aes-256-cbc', key, iv);
   expect(decipher.update(text, 'hex', 'utf8') + decipher.final('utf8')).toBe(TEXT);
+});
+
+describe('a key that is made of the access token', () => {
+  const scope = scopeOf({ secret: 'made-up-secret' });
+
+  it('is one for HMAC', async () => {
+    const key = 'emulated-token:made-up-secret';
+    const value = { hmac_sha256: TEXT, key: '{access_token}:{secret}', encoding: 'hex' } as const;
+    expect(await valueOf(value, scope)).toBe(createHmac('sha256', key).update(TEXT).digest('hex'));
+    const ofToken = new HeaderValue(value, { ...scope, hasRequest: false }, ({ text }) => expect.unreachable(text));
+    expect(await ofToken.compute('emulated-token', NOW_MS)).toBe(await valueOf(value, scope));
+  });
+
+  it('is one for AES, through another value', async () => {
+    const values: SignRule['values'] = {
+      digest: { sha256: '{access_token}', encoding: 'hex' },
+      v: { aes_256_cbc: TEXT, key: '{digest}', iv: '00000000000000000000000000000000', key_encoding: 'hex' },
+    };
+    const call = requestOf('GET /x');
+    const text = header(await signed([{ calls: ['* /*'], values, headers: { 'X-V': '{v}' } }], scope, call), 'X-V');
+    const key = createHash('sha256').update('emulated-token').digest();
+    const decipher = createDecipheriv('aes-256-cbc', key, Buffer.alloc(16));
+    expect(decipher.update(text ?? '', 'base64', 'utf8') + decipher.final('utf8')).toBe(TEXT);
+  });
 });
 
 it('refuses a computed key of the wrong length, and does not show it', async () => {
