@@ -3,7 +3,7 @@ import { overlap } from './call-pattern.ts';
 import { BODY_DIGEST_HEADERS } from './outgoing-request.ts';
 import { type CompiledRule, isOfBody, isOfQuery } from './rule.ts';
 import type { SignProblem } from './scope.ts';
-import { jsonPath, type RequestPlaceholder } from './template.ts';
+import { jsonPath, type RequestRead, toBytes } from './template.ts';
 
 /** A place where a rule writes: the target, and a name in it. */
 interface Write {
@@ -53,7 +53,13 @@ function sameName(target: Write['target'], a: string, b: string): boolean {
   return target === 'headers' ? compactHeaderName(a) === compactHeaderName(b) : a === b;
 }
 
-function changes({ target, name }: Write, read: RequestPlaceholder): boolean {
+function changes({ target, name }: Write, read: RequestRead): boolean {
+  if (read.kind === 'fields') {
+    const { list, except } = read;
+    if (list.kind !== target) return false;
+    const [member] = list.kind === 'json' ? list.path : [];
+    return member === undefined ? !except.has(toBytes(name)) : member === name;
+  }
   const field = read.kind === 'field' ? read : undefined;
   switch (target) {
     case 'json':

@@ -3,11 +3,12 @@ import { shownName } from './json-text.ts';
 import type { Scope, SignProblem } from './scope.ts';
 import {
   type ByteString,
+  type FieldList,
   fillTemplate,
   impossible,
   jsonPath,
   parseTemplate,
-  type RequestPlaceholder,
+  type RequestRead,
   type Template,
   toBytes,
 } from './template.ts';
@@ -18,12 +19,6 @@ export interface Field {
   /** Undefined for an object, an array or `null`. */
   readonly text: ByteString | undefined;
 }
-
-/** Where fields come from. */
-export type FieldList =
-  | { readonly kind: 'form' | 'query' }
-  /** The members of the object at this path. */
-  | { readonly kind: 'json'; readonly path: readonly string[] };
 
 /** @throws ProxyError `signature_impossible` */
 export type FieldsOf = (list: FieldList) => readonly Field[];
@@ -36,18 +31,14 @@ export class FieldsText {
   readonly #join: ByteString;
   readonly #isSorted: boolean;
   readonly #dropsEmpty: boolean;
-
   /** The parts of the request that are read. */
-  readonly reads: readonly RequestPlaceholder[];
+  readonly reads: readonly RequestRead[];
 
   private constructor(lists: readonly FieldList[], item: Template, options: DerivedValue) {
+    const except = new Set((options.except ?? []).map(toBytes));
     this.#lists = lists;
-    this.reads = lists.map(({ kind }) => ({
-      kind: 'request',
-      part: kind === 'query' ? 'query' : 'body',
-      optional: false,
-    }));
-    this.#except = new Set((options.except ?? []).map(toBytes));
+    this.#except = except;
+    this.reads = lists.map((list) => ({ kind: 'fields', list, except }));
     this.#item = item;
     this.#join = toBytes(options.join ?? '&');
     this.#isSorted = options.sort === true;

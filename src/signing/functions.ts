@@ -4,7 +4,7 @@ import { type FieldsOf, FieldsText } from './fields.ts';
 import { compileKeyed } from './keyed.ts';
 import { percentEncoded } from './pairs.ts';
 import type { Scope, SignProblem, TextFacts } from './scope.ts';
-import { type ByteString, fillTemplate, type Lookup, type RequestPlaceholder } from './template.ts';
+import { type ByteString, fillTemplate, type Lookup, type RequestRead } from './template.ts';
 import { formatTime, timeFormatError, zoneError } from './time-format.ts';
 
 /** What functions read when they are computed. */
@@ -21,7 +21,7 @@ export interface CompiledFunction extends TextFacts {
   /** Whether its result is encoded text, or bytes. */
   readonly isEncoded: boolean;
   /** The parts of a request that it reads. */
-  readonly reads: readonly RequestPlaceholder[];
+  readonly reads: readonly RequestRead[];
   /** The text that goes in. @throws ProxyError `signature_impossible` */
   readonly input: (inputs: Inputs) => ByteString;
   /** @throws ProxyError `signature_impossible` */
@@ -125,13 +125,19 @@ function partsOf(name: ValueFunction, value: DerivedValue, scope: Scope, path: P
         return undefined;
       }
       // It may be a key.
-      return { isSecret: true, dependsOnRequest: false, reads: [], input: () => '', operation: () => scope.randomBytes(size) };
+      return {
+        isSecret: true,
+        dependsOnRequest: false,
+        reads: [],
+        input: () => '',
+        operation: () => scope.randomBytes(size),
+      };
     }
     case 'fields': {
       const fields = FieldsText.compile(value, scope, path);
       if (fields === undefined) return undefined;
       const { reads } = fields;
-      const isSecret = reads.some((placeholder) => scope.isSecret(placeholder));
+      const isSecret = reads.some((read) => scope.isSecret(read));
       return { isSecret, dependsOnRequest: true, reads, input: ({ fieldsOf }) => fields.text(fieldsOf) };
     }
     case 'text':
@@ -170,7 +176,12 @@ function timeParts({ now = '', zone, plus = 0 }: DerivedValue, scope: Scope, pat
   if (formatProblem !== undefined) scope.problem([...path, 'now'], formatProblem);
   if (zoneProblem !== undefined) scope.problem([...path, 'zone'], zoneProblem);
   if (formatProblem !== undefined || zoneProblem !== undefined) return undefined;
-  return { isSecret: false, dependsOnRequest: false, reads: [], input: ({ nowMs }) => formatTime(nowMs + plus, now, zone) };
+  return {
+    isSecret: false,
+    dependsOnRequest: false,
+    reads: [],
+    input: ({ nowMs }) => formatTime(nowMs + plus, now, zone),
+  };
 }
 
 /**

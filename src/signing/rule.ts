@@ -4,14 +4,7 @@ import { type CallPattern, parseCall, type PathSegments } from './call-pattern.t
 import type { OutgoingRequest } from './outgoing-request.ts';
 import { isHeaderValue, MEMBER_TARGETS, type MemberTarget } from './outgoing-request.ts';
 import { type OnProblem, type RequestFacts, Scope, type SignProblem, type ValueScope } from './scope.ts';
-import {
-  type ByteString,
-  fillTemplate,
-  type Lookup,
-  type RequestPlaceholder,
-  type Template,
-  toBytes,
-} from './template.ts';
+import { type ByteString, fillTemplate, type Lookup, type RequestRead, type Template, toBytes } from './template.ts';
 import { ValueList } from './values.ts';
 
 /** The signing of one route may depend on these too. */
@@ -32,7 +25,7 @@ export class CompiledRule {
   readonly calls: readonly CallPattern[];
   readonly values: ValueList;
   /** The parts of a request that it reads. */
-  readonly reads: readonly RequestPlaceholder[];
+  readonly reads: readonly RequestRead[];
   readonly members: ReadonlyMap<MemberTarget, ReadonlyMap<string, Template>>;
   readonly headers: ReadonlyMap<string, Template>;
 
@@ -54,7 +47,7 @@ export class CompiledRule {
     const { values = {} } = rule;
     const names = new Scope(scope, Object.keys(values), onProblem, requestFacts(this.calls, scope, secretParts));
     this.values = new ValueList(values, names, [...path, 'values']);
-    const reads = [...this.values.functions.values()].flatMap((compiled) => compiled.reads);
+    const reads: RequestRead[] = [...this.values.functions.values()].flatMap((compiled) => compiled.reads);
     const secretTargets: string[] = [];
     const templates = (target: MemberTarget | 'headers', nameOf: (name: string) => string) => {
       const compiled = Object.entries(rule[target] ?? {}).flatMap(([name, text]) => {
@@ -157,28 +150,34 @@ export function requestLookup(request: OutgoingRequest, segments: PathSegments):
   };
 }
 
-export function isOfBody(placeholder: RequestPlaceholder): boolean {
-  return placeholder.kind === 'request'
-    ? placeholder.part === 'body' || placeholder.part === 'body_minified'
-    : placeholder.source === 'json' || placeholder.source === 'form';
+export function isOfBody(read: RequestRead): boolean {
+  switch (read.kind) {
+    case 'request':
+      return read.part === 'body' || read.part === 'body_minified';
+    case 'field':
+      return read.source === 'json' || read.source === 'form';
+    case 'fields':
+      return read.list.kind !== 'query';
+  }
 }
 
-export function isOfQuery(placeholder: RequestPlaceholder): boolean {
-  return placeholder.kind === 'request'
-    ? placeholder.part === 'query' || placeholder.part === 'target'
-    : placeholder.source === 'query';
+export function isOfQuery(read: RequestRead): boolean {
+  switch (read.kind) {
+    case 'request':
+      return read.part === 'query' || read.part === 'target';
+    case 'field':
+      return read.source === 'query';
+    case 'fields':
+      return read.list.kind === 'query';
+  }
 }
 
 function requestFacts(calls: readonly CallPattern[], scope: SignScope, secretParts: ReadonlySet<string>): RequestFacts {
   return {
-    isSecret(placeholder) {
-      if (isOfBody(placeholder)) return secretParts.has('body');
-      if (isOfQuery(placeholder)) return secretParts.has('query') || scope.hasTokenInQuery === true;
-      return (
-        placeholder.kind === 'field' &&
-        placeholder.source === 'header' &&
-        secretParts.has(compactHeaderName(placeholder.name))
-      );
+    isSecret(read) {
+      if (isOfBody(read)) return secretParts.has('body');
+      if (isOfQuery(read)) return secretParts.has('query') || scope.hasTokenInQuery === true;
+      return read.kind === 'field' && read.source === 'header' && secretParts.has(compactHeaderName(read.name));
     },
     problem(placeholder) {
       if (placeholder.kind !== 'field') return undefined;

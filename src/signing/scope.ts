@@ -7,6 +7,7 @@ import {
   placeholderText,
   REQUEST_PARTS,
   type RequestPlaceholder,
+  type RequestRead,
   type Template,
   toBytes,
 } from './template.ts';
@@ -64,7 +65,7 @@ export interface CheckedTemplate extends TextFacts {
 /** What is known about the requests whose parts a template reads. */
 export interface RequestFacts {
   /** Whether the part may hold a text that must not be shown. */
-  isSecret(placeholder: RequestPlaceholder): boolean;
+  isSecret(read: RequestRead): boolean;
   /** Why the part cannot be read; undefined if it can. */
   problem(placeholder: RequestPlaceholder): Fault | undefined;
 }
@@ -178,11 +179,11 @@ export class Scope {
     return this.#defined.has(name) || this.#credentials.has(name) || this.#names.includes(name);
   }
 
-  /** Whether the text of a placeholder must not be shown. */
-  isSecret(placeholder: Placeholder): boolean {
-    if (placeholder.kind !== 'name') return this.#request.isSecret(placeholder);
-    const value = this.#defined.get(placeholder.name);
-    return value === undefined ? !this.#publicCredentials.has(placeholder.name) : value.isSecret;
+  /** Whether the text must not be shown. */
+  isSecret(read: Placeholder | RequestRead): boolean {
+    if (read.kind !== 'name') return this.#request.isSecret(read);
+    const value = this.#defined.get(read.name);
+    return value === undefined ? !this.#publicCredentials.has(read.name) : value.isSecret;
   }
 
   #dependsOnRequest(placeholder: Placeholder): boolean {

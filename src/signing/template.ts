@@ -41,6 +41,22 @@ interface FieldPlaceholder {
   readonly optional: boolean;
 }
 
+/** Where the function `fields` takes fields from. */
+export type FieldList =
+  | { readonly kind: 'form' | 'query' }
+  /** The members of the object at this path. */
+  | { readonly kind: 'json'; readonly path: readonly string[] };
+
+/** What is read of a request: the text of a placeholder, or all fields of a list but some. */
+export type RequestRead = RequestPlaceholder | FieldsRead;
+
+interface FieldsRead {
+  readonly kind: 'fields';
+  readonly list: FieldList;
+  /** Names of the fields that are left out. */
+  readonly except: ReadonlySet<ByteString>;
+}
+
 export const REQUEST_PARTS = [
   'method',
   'host',

@@ -155,6 +155,7 @@ describe('a rule', () => {
 
 describe('a later rule that changes what an earlier one signed', () => {
   const reads = (text: string, call = 'POST /x') => ({ calls: [call], headers: { A: text } });
+  const fields = (f: DerivedValue) => ({ calls: ['POST /x'], values: { f }, headers: { A: '{f}' } });
   const json = { json: { a: '1' } };
   const cases: [earlier: SignRule, later: Partial<SignRule>, path: string | undefined][] = [
     [reads('{body}'), json, 'json.a'],
@@ -168,7 +169,15 @@ describe('a later rule that changes what an earlier one signed', () => {
     [reads('{path}'), { query: { a: '1' } }, undefined],
     [reads('{header:x-b}'), { headers: { X_B: '1' } }, 'headers.X_B'],
     [reads('1'), { headers: { a: '2' } }, 'headers.a'],
-    [{ calls: ['POST /x'], values: { f: { fields: ['json'] } }, headers: { A: '{f}' } }, json, 'json.a'],
+    [fields({ fields: ['json'] }), json, 'json.a'],
+    [fields({ fields: ['json'], except: ['a'] }), json, undefined],
+    [fields({ fields: ['json'], except: ['b'] }), json, 'json.a'],
+    [fields({ fields: ['json:a.c'], except: ['a'] }), json, 'json.a'],
+    [fields({ fields: ['json:b'] }), json, undefined],
+    [fields({ fields: ['query'] }), json, undefined],
+    [fields({ fields: ['query', 'form'], except: ['b'] }), { form: { a: '1', b: '2' } }, 'form.a'],
+    [fields({ fields: ['query'], except: ['a'] }), { query: { a: '1' } }, undefined],
+    [fields({ fields: ['query'] }), { query: { a: '1' } }, 'query.a'],
     [reads('{body}', 'GET /x'), json, undefined],
     [reads('{body}', 'POST /y'), json, undefined],
     [reads('{body}', '* /*'), json, 'json.a'],
