@@ -55,7 +55,9 @@ describe('every yaml block', () => {
 
   it.each(configs.filter(([, { mark }]) => mark === undefined))('%s passes `wakala check`', (_, { text }) => {
     // The files with the keys and certificates of the examples are not there.
-    const problems = examined(text).problems.filter(({ key }) => !/\.(key|private_key|public_key|cert|ca|client_ca)$/.test(key));
+    const problems = examined(text).problems.filter(
+      ({ key }) => !/\.(key|private_key|public_key|cert|ca|client_ca)$/.test(key),
+    );
     expect(problems.map(formatProblem)).toEqual([]);
   });
 

@@ -185,7 +185,7 @@ describe('the body that M-Pesa gets', () => {
 
   it.each([
     [PUSH, '{"Password":"b3du", "BusinessShortCode":"1","Timestamp" : "20200101000000"}'],
-    [QUERY, '{"Password":"","Timestamp":null,"BusinessShortCode":["x"]}'],
+    [QUERY, '{"Password":"b3du","Timestamp":0,"BusinessShortCode":["x"]}'],
     [B2C, '{"SecurityCredential":"b3du","Amount": 1.0, "InitiatorName":"other"}'],
     ['/mpesa/reversal/v1/request', '{"SecurityCredential":"b3du","Initiator":"other" }'],
     ['/mpesa/c2b/v1/registerurl', '{"ShortCode":"600000"}'],
@@ -193,6 +193,14 @@ describe('the body that M-Pesa gets', () => {
     const { send, bodies } = await start(OK);
     expect((await send(target, body)).status).toBe(200);
     expect(bodies()).toEqual([body]);
+  });
+
+  it('has its own members where the app sends null and an empty string', async () => {
+    const { clock, send, bodies } = await start(OK);
+    await send(QUERY, '{"Password":"","Timestamp":null,"BusinessShortCode":"174379"}');
+    const timestamp = timestampAt(clock.now());
+    const password = passwordFor('174379', timestamp);
+    expect(bodies()).toEqual([`{"Password":"${password}","Timestamp":"${timestamp}","BusinessShortCode":"174379"}`]);
   });
 
   it('has the other member replaced if the app sends only one', async () => {
