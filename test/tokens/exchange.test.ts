@@ -317,17 +317,18 @@ describe('nothing secret', () => {
     'is in the log or the error when M-Pesa echoes it with %d',
     async (status) => {
       const { fetcher, log, secrets } = createFetcher(mpesa);
+      const hidden = mpesa.credentials.flatMap(({ name, secret }) => (secret ? (secrets[name] ?? []) : []));
       nock('https://sandbox.safaricom.co.ke')
         .get(/^\/oauth/)
         .reply(status, (request: Request) => {
           const basic = request.headers.get('authorization');
-          return `you sent ${[basic, basic?.split(' ')[1], ...Object.values(secrets)].join(', ')}`;
+          return `you sent ${[basic, basic?.split(' ')[1], ...hidden].join(', ')}`;
         });
       const refusal = await refusalOf(fetcher.fetch(undefined));
       expect(log.lines[0]?.fields['provider_said']).toBe(
-        'you sent Basic [redacted], [redacted], [redacted], [redacted]',
+        `you sent Basic [redacted], [redacted]${', [redacted]'.repeat(hidden.length)}`,
       );
-      expectNoSecret([refusal, log.lines], ...Object.values(secrets), Object.values(secrets).join(':'));
+      expectNoSecret([refusal, log.lines], ...hidden, hidden.slice(0, 2).join(':'));
     },
   );
 
