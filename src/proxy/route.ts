@@ -101,7 +101,7 @@ export class Route {
     this.deadToken = new DeadTokenRules(deadToken);
     this.tokenPaths = tokenPaths ?? new TokenPathGuard(config);
     this.deadlines = new Deadlines(config.timeoutMs);
-    this.signing = RouteSigning.of(config, this.basePath, tokens, clock);
+    this.signing = RouteSigning.of(config, this.basePath, clock);
     this.#hasPlainHeader = this.hasToken && tokenHeader?.value === undefined && tokenQuery?.withHeader !== false;
     this.#tokenQuery = tokenQuery && new TokenQuery(tokenQuery.name);
   }

@@ -7,7 +7,7 @@ import { signScopeOf } from '../signing/sign-scope.ts';
 import { type CallSigner, Signer } from '../signing/signer.ts';
 import type { ByteString } from '../signing/template.ts';
 import { HeaderValue } from '../signing/values.ts';
-import type { Token, TokenSource } from '../tokens/token.ts';
+import type { Token } from '../tokens/token.ts';
 
 /** A request with everything that was computed for it. */
 export interface SignedRequest {
@@ -35,10 +35,9 @@ export class RouteSigning {
   readonly #hasToken: boolean;
   readonly #basePath: string;
   readonly #host: string;
-  readonly #tokens: TokenSource;
   readonly #clock: Clock;
 
-  private constructor(config: RouteConfig, basePath: string, tokens: TokenSource, clock: Clock) {
+  private constructor(config: RouteConfig, basePath: string, clock: Clock) {
     const { provider, upstream, hostHeader } = config;
     const { sign = [], tokenHeader = DEFAULT_TOKEN_HEADER } = provider;
     const scope = signScopeOf(provider, config.credentials);
@@ -50,15 +49,14 @@ export class RouteSigning {
     this.#hasToken = hasToken(provider.token);
     this.#basePath = basePath;
     this.#host = hostHeader ?? originOf(upstream).hostHeader;
-    this.#tokens = tokens;
     this.#clock = clock;
   }
 
   /** Undefined if the route computes nothing. @param basePath path of the API base URL, without a trailing slash */
-  static of(config: RouteConfig, basePath: string, tokens: TokenSource, clock: Clock): RouteSigning | undefined {
+  static of(config: RouteConfig, basePath: string, clock: Clock): RouteSigning | undefined {
     const { sign = [], tokenHeader } = config.provider;
     if (sign.length === 0 && tokenHeader?.value === undefined) return undefined;
-    return new RouteSigning(config, basePath, tokens, clock);
+    return new RouteSigning(config, basePath, clock);
   }
 
   /** Undefined if nothing is computed for this call. @param path at the upstream, with the base path */
@@ -80,7 +78,7 @@ export class RouteSigning {
   ): Promise<SignedRequest> {
     const { method, target, body } = request;
     const accessToken = token.accessToken.reveal();
-    const nowMs = this.#clock.now() + (this.#tokens.status().stats.clockSkewMs ?? 0);
+    const nowMs = this.#clock.now() + (token.clockSkewMs ?? 0);
     let headers = request.headers;
     const secrets: ByteString[] = [];
     if (this.#headerValue !== undefined) {

@@ -184,7 +184,8 @@ export class ProviderTokenFetcher implements TokenFetcher {
         redirectOf(response, request.url, secretsInRequest),
       );
       this.#logIgnoredLifetime(token);
-      return metadata === undefined ? token : { ...token, endpoints: metadata.allEndpoints };
+      const { clockSkewMs } = stats;
+      return { ...token, clockSkewMs, ...(metadata !== undefined && { endpoints: metadata.allEndpoints }) };
     } catch (error) {
       const isSuccess = response.status >= 200 && response.status <= 299;
       // A successful response may hold a token under another name, so it is not quoted.

@@ -27,6 +27,11 @@ export interface Token {
   readonly expiresAtMs: number;
   /** From this time on, the next token is requested while this one is still used. */
   readonly refreshAtMs: number;
+  /**
+   * How far the clock of the token endpoint was ahead of this machine's when it issued the token, in milliseconds. Known
+   * also on a token that another process requested. Undefined if the response had no `Date`.
+   */
+  readonly clockSkewMs?: number | undefined;
   readonly lifetimeSource: LifetimeSource;
   /** Only on a token that this process requested. */
   readonly expiredField?: ExpiredField | undefined;

@@ -10,10 +10,19 @@ import { RawUpstream, reply } from '../support/upstream-raw.ts';
 
 const READY = /"event":"ready","listen":"127\.0\.0\.1:(\d+)".*"workers":2/;
 
-async function serve(settings: Settings = {}) {
+/** A token of which the other responses say nothing, and a clock that is far ahead. */
+const LOGIN = reply(
+  200,
+  '{"access_token":"real-token"}',
+  'content-type: application/json',
+  'date: Mon, 01 Jan 2140 15:00:00 GMT',
+);
+
+async function serve(settings: Settings = {}, routeSettings: Settings = {}) {
   const dead = new Set<string>();
   const upstream = await RawUpstream.start((request) => {
     if (request.target === '/held') return undefined;
+    if (request.target === '/login') return LOGIN;
     return valuesOf(request, 'authorization').some((value) => dead.has(value)) ? reply(401, '') : reply(200, 'fine');
   });
   const adminPort = await freePort();
@@ -21,7 +30,7 @@ async function serve(settings: Settings = {}) {
     listen: '127.0.0.1:0',
     admin: `127.0.0.1:${adminPort}`,
     workers: 2,
-    routes: { '/api/*': routeTo(upstream) },
+    routes: { '/api/*': { ...routeTo(upstream), ...routeSettings } },
     ...settings,
   };
   const file = configFile(written);
@@ -58,6 +67,21 @@ describe.runIf(process.platform === 'linux')('workers', { timeout: 60_000 }, () 
     killTokens();
     expect(await calls(port, 40)).toEqual(new Set([200]));
     expect(upstream.tokens).toHaveLength(2);
+  });
+
+  it('all sign with the time of the provider, which one of them was told', async () => {
+    const { upstream, port } = await serve(
+      {},
+      {
+        token: { request: { path: '/login' }, response: { access_token: 'access_token' } },
+        sign: [{ calls: ['* /*'], values: { at: { now: 'iso8601' } }, headers: { 'X-Time': '{at}' } }],
+      },
+    );
+    expect(await calls(port, 40)).toEqual(new Set([200]));
+    expect(upstream.requests.filter(({ target }) => target === '/login')).toHaveLength(1);
+    const times = upstream.requests.flatMap((request) => valuesOf(request, 'x-time'));
+    expect(times).toHaveLength(40);
+    expect(times.filter((time) => !time.startsWith('2140-01-01T15:0'))).toEqual([]);
   });
 
   it('have one name in Via, which the admin listener knows too', async () => {

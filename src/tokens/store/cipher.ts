@@ -4,7 +4,7 @@ import { type LifetimeSource, makeToken, type Token } from '../token.ts';
 
 /**
  * The parts of a token that are encrypted. Replicas of several versions read it during a rolling update: do not rename
- * a field. It has no time of day, since the clocks of replicas may differ.
+ * a field. It has no time by the clock of a replica, since these clocks may differ.
  */
 interface TokenPayload {
   /** Access token. */
@@ -13,6 +13,8 @@ interface TokenPayload {
   readonly r?: string;
   /** Lifetime from issue to expiry, in milliseconds. */
   readonly l: number;
+  /** Time of issue by the clock of the token endpoint, in epoch milliseconds, if that is known. */
+  readonly d?: number;
   readonly s: LifetimeSource;
   /** Headers for API calls. */
   readonly h?: readonly (readonly [name: string, value: string])[];
@@ -49,11 +51,13 @@ export class TokenCipher {
 
   /** @param name of the credential */
   encrypt(token: Token, name: string, generation: number): string {
-    const { accessToken, refreshToken, issuedAtMs, expiresAtMs, lifetimeSource, headers, endpoints } = token;
+    const { accessToken, refreshToken, issuedAtMs, expiresAtMs, clockSkewMs, lifetimeSource, headers, endpoints } =
+      token;
     const payload: TokenPayload = {
       a: accessToken.reveal(),
       ...(refreshToken === undefined ? {} : { r: refreshToken.reveal() }),
       l: expiresAtMs - issuedAtMs,
+      ...(clockSkewMs === undefined ? {} : { d: issuedAtMs + clockSkewMs }),
       s: lifetimeSource,
       ...(headers.length === 0 ? {} : { h: headers.map(([header, value]) => [header, value.reveal()] as const) }),
       ...(endpoints === undefined ? {} : { e: endpoints }),
@@ -117,7 +121,7 @@ function associatedData(name: string, generation: number): string {
 }
 
 function tokenOf(
-  { a, r, l = 0, s = 'default', h = [], e }: Partial<TokenPayload>,
+  { a, r, l = 0, d, s = 'default', h = [], e }: Partial<TokenPayload>,
   generation: number,
   remainingMs: number,
   nowMs: number,
@@ -125,6 +129,10 @@ function tokenOf(
   if (typeof a !== 'string' || !(l > 0)) throw new CipherError('from another version of Wakala');
   const headers = h.map(([name, value]) => [name, new Secret(value)] as const);
   const issuedAtMs = nowMs - Math.max(0, l - remainingMs);
-  const token = { ...makeToken(a, r, { lifetimeMs: l, source: s }, issuedAtMs, headers), generation };
-  return e === undefined ? token : { ...token, endpoints: e };
+  return {
+    ...makeToken(a, r, { lifetimeMs: l, source: s }, issuedAtMs, headers),
+    generation,
+    ...(Number.isFinite(d) && { clockSkewMs: Number(d) - issuedAtMs }),
+    ...(e !== undefined && { endpoints: e }),
+  };
 }

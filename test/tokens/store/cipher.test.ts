@@ -32,6 +32,22 @@ describe('an encrypted token', () => {
     expect(token).toMatchObject({ generation: 7, fingerprint: TOKEN.fingerprint });
   });
 
+  it('has the clock of the token endpoint, whatever that of the process that requested it', () => {
+    const cipher = new TokenCipher([NEW]);
+    for (const clockMs of [0, 5_000_000]) {
+      // It was issued half an hour ago, at 60,000,000 by the clock of the token endpoint.
+      const token = {
+        ...TOKEN,
+        issuedAtMs: clockMs,
+        expiresAtMs: clockMs + HOUR_MS,
+        clockSkewMs: 60_000_000 - clockMs,
+      };
+      const { clockSkewMs = 0 } = decrypt(cipher, cipher.encrypt(token, 'credential', 7));
+      expect(9_000_000 + clockSkewMs).toBe(60_000_000 + HOUR_MS / 2);
+    }
+    expect(decrypt(cipher, cipher.encrypt(TOKEN, 'credential', 7)).clockSkewMs).toBeUndefined();
+  });
+
   it('may have no refresh token', () => {
     const cipher = new TokenCipher([NEW]);
     const plain = makeToken('canary-token', undefined, { lifetimeMs: HOUR_MS, source: 'jwt' }, 0);
