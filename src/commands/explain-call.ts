@@ -151,13 +151,27 @@ export function explanationText({ route, call, rules, nearest, refused }: Explan
 
 function ruleLines({ from, call, values, targets, skipped }: Explanation['rules'][number]): string[] {
   const rows = [
-    ...values.map((value) => [value.name, value.function, value.text]),
-    ...targets.map(({ target, name, text }) => [`${target}.${name}`, '', text]),
+    ...values.map((value) => [value.name, value.function, isWithoutInput(value) ? '' : quoted(value.text)]),
+    ...targets.map(({ target, name, text }) => [`${target}.${name}`, '', quoted(text)]),
   ];
   const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return [
     `${from}: ${call}`,
     ...(skipped === undefined ? [] : [`  skipped: ${skipped}`]),
-    ...rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`),
+    ...rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd()),
   ];
+}
+
+function isWithoutInput(value: { readonly function: string }): boolean {
+  return value.function === 'uuid' || value.function === 'random';
+}
+
+/** In double quotes, with backslashes and all characters that cannot be seen escaped, so that each byte is certain. */
+function quoted(text: string): string {
+  const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+  const escaped = text.replaceAll(
+    /\\|(?! )[\p{C}\p{Z}]/gu,
+    (char) => escapes[char] ?? `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`,
+  );
+  return `"${escaped}"`;
 }

@@ -144,10 +144,14 @@ describe('check --explain', () => {
   const body = join(folder, 'body.json');
   const nowMs = Date.UTC(2026, 0, 1, 12);
 
-  function explain(call: string | undefined, options: Partial<Parameters<typeof check>[0]> = {}) {
+  function explain(
+    call: string | undefined,
+    options: Partial<Parameters<typeof check>[0]> = {},
+    content = '{"amount":1}\n',
+  ) {
     const config = join(folder, 'signed.yaml');
     writeFileSync(config, SIGNED);
-    writeFileSync(body, '{"amount":1}');
+    writeFileSync(body, content);
     let [stdout, stderr] = ['', ''];
     const io = { stdout: (s: string) => void (stdout += s), stderr: (s: string) => void (stderr += s), env };
     const code = check({ config, json: false, nowMs, explain: 'bank', call, ...options }, io);
@@ -162,14 +166,20 @@ describe('check --explain', () => {
       stdout: [
         '/bank/* POST /v1/pay/7',
         '  sign.0: POST /v1/pay/{id}',
-        '    at                   now          2026-01-01T12:00:00Z',
-        '    base                 text         POST /api/v1/pay/7?1 b [login] [secret] {"amount":1}',
-        '    mac                  hmac_sha256  POST /api/v1/pay/7?1 b [login] [secret] {"amount":1}',
-        '    headers.X-At                      2026-01-01T12:00:00Z',
-        '    headers.X-Signature               v1=[hmac_sha256]',
+        '    at                   now          "2026-01-01T12:00:00Z"',
+        '    base                 text         "POST /api/v1/pay/7?1 b [login] [secret] {"amount":1}\\n"',
+        '    mac                  hmac_sha256  "POST /api/v1/pay/7?1 b [login] [secret] {"amount":1}\\n"',
+        '    headers.X-At                      "2026-01-01T12:00:00Z"',
+        '    headers.X-Signature               "v1=[hmac_sha256]"',
         '',
       ].join('\n'),
     });
+  });
+
+  it('escapes what a terminal does not show', () => {
+    const content = ' a\r\n\t"b\\n"\u001b[31m\u00a0é\u200b ';
+    const { stdout } = explain('POST /v1/pay/7?x=1', { body, header: ['X-A: b'] }, content);
+    expect(stdout).toContain(String.raw`[secret]  a\r\n\t"b\\n"\u{1b}[31m\u{a0}é\u{200b} "`);
   });
 
   it('prints the same as JSON', () => {
