@@ -31,7 +31,11 @@ export function checkSign(path: Path, route: RouteConfig, context: CheckContext)
   const reporter = new Reporter(path, context);
   const { sign = [], tokenHeader } = provider;
   if (sign.length > 0) {
-    for (const problem of signProblems(sign, scope)) {
+    const nameOf = (index: number) =>
+      index < providerRules
+        ? `the provider's rule for \`${sign[index]?.calls[0] ?? ''}\``
+        : `\`sign.${index - providerRules}\``;
+    for (const problem of signProblems(sign, scope, nameOf)) {
       const [index, ...below] = problem.path;
       reporter.report([...path, 'sign', Number(index) - providerRules, ...below], problem);
     }

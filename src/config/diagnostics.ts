@@ -1,5 +1,6 @@
 import { isScalar, type Node } from 'yaml';
 import type { ConfigProblem } from '../errors.ts';
+import { VALUE_FUNCTIONS } from '../providers/sign-rule.ts';
 import { invisibleCharacter } from './invisible.ts';
 import { dotted, type Entry, inOrder, type Path, pathId, type Source } from './source.ts';
 
@@ -83,14 +84,16 @@ export class Diagnostics {
     this.#warnings.push(this.#at(path, text));
   }
 
-  unknownKey(path: Path, key: string, known: Iterable<string>): void {
+  unknownKey(path: Path, key: string, known: readonly string[]): void {
     if (this.isSilenced(path)) return;
     const invisible = invisibleCharacter(key);
     if (invisible !== undefined) {
       this.#problems.push(this.#at(path, `a key ${invisible}`, key));
       return;
     }
-    const hint = this.#hiddenKeys.includes(key) ? '; is a `:` missing?' : didYouMean(key, known);
+    const hint = this.#hiddenKeys.includes(key)
+      ? '; is a `:` missing?'
+      : didYouMean(key, known) || functionsHint(known);
     this.#problems.push(this.#at(path, `unknown key \`${key}\`${hint}`, key));
   }
 
@@ -179,6 +182,12 @@ export class Diagnostics {
     if (entry === undefined && path.length > 0) return this.#keyOf(path.slice(0, -1));
     return entry?.key ?? entry?.value;
   }
+}
+
+/** The functions, if they are among the known keys. */
+function functionsHint(known: readonly string[]): string {
+  const areFunctions = VALUE_FUNCTIONS.every((name) => known.includes(name));
+  return areFunctions ? `; the functions are ${VALUE_FUNCTIONS.map((name) => `\`${name}\``).join(', ')}` : '';
 }
 
 /** Every key without a value, at any depth. */

@@ -125,7 +125,8 @@ function hasProvider(path: Path, input: RouteInput, builtIn: Provider | undefine
   if (builtIn !== undefined || input.token !== undefined) return true;
   if (input.oauth2 !== undefined) return false;
   if (!report.isSilenced([...path, 'token'])) {
-    const text = 'set `provider` (`wakala providers` lists them), or describe the exchange under `token`';
+    const text =
+      'set `provider` (`wakala providers` lists them), describe the exchange under `token`, or write `token: none` for an API without a token';
     report.problem(path, text, 'provider');
   }
   return false;

@@ -226,7 +226,7 @@ export function headerError(name: string): string | undefined {
   if (!isHeaderName(name)) return 'not a header name';
   const plain = normalizeHeaderName(name);
   if (plain === 'authorization')
-    return 'cannot be set here: it carries the token; for a fixed key use `provider: static`';
+    return 'cannot be set here: it carries the token; for a fixed key use `provider: static`, for a computed value `sign` with `token: none`';
   if (NOT_CONFIGURABLE_HEADERS.has(plain)) return 'cannot be set here: it belongs to the connection';
   return undefined;
 }

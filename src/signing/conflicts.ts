@@ -14,12 +14,13 @@ interface Write {
 /**
  * Rules for the same call of which a later one changes what an earlier one read or wrote: the provider would check a
  * signature against something else.
+ * @param nameOf how messages call the rule with this index
  */
-export function conflicts(rules: readonly CompiledRule[]): SignProblem[] {
+export function conflicts(rules: readonly CompiledRule[], nameOf: (index: number) => string): SignProblem[] {
   return rules.flatMap((later, i) =>
     rules.slice(0, i).flatMap((earlier, j) => {
       const isSameCall = earlier.calls.some((a) => later.calls.some((b) => overlap(a, b)));
-      return isSameCall ? conflictsOf(earlier, later, [i], j) : [];
+      return isSameCall ? conflictsOf(earlier, later, [i], nameOf(j)) : [];
     }),
   );
 }
@@ -28,7 +29,7 @@ function conflictsOf(
   earlier: CompiledRule,
   later: CompiledRule,
   path: SignProblem['path'],
-  index: number,
+  earlierName: string,
 ): SignProblem[] {
   const written = writesOf(earlier);
   return writesOf(later).flatMap((write) => {
@@ -37,7 +38,7 @@ function conflictsOf(
     const isWritten = written.some((other) => other.target === target && sameName(target, other.name, name));
     if (!isRead && !isWritten) return [];
     const did = isRead ? 'reads it' : 'sets it';
-    const text = `changes the request after rule ${index + 1}, which ${did} and applies to the same calls; change the order or the calls`;
+    const text = `changes the request after ${earlierName}, which ${did} and applies to the same calls; change the order or the calls`;
     return [{ path: [...path, target, name], text }];
   });
 }

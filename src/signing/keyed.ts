@@ -34,12 +34,12 @@ export function compileKeyed(
     case 'hmac_sha256':
     case 'hmac_sha512': {
       const hash = name.slice('hmac_'.length);
-      const key = symmetricKey('key', value, scope, path);
+      const key = symmetricKey(name, 'key', value, scope, path);
       return key && ((data, lookup) => createHmac(hash, key(lookup)).update(data).digest());
     }
     case 'aes_256_cbc': {
-      const key = symmetricKey('key', value, scope, path, AES_256_KEY_BYTES);
-      const iv = symmetricKey('iv', value, scope, path, AES_BLOCK_BYTES);
+      const key = symmetricKey(name, 'key', value, scope, path, AES_256_KEY_BYTES);
+      const iv = symmetricKey(name, 'iv', value, scope, path, AES_BLOCK_BYTES);
       return key && iv && ((data, lookup) => aes256Cbc(data, key(lookup), iv(lookup)));
     }
     case 'rsa_encrypt':
@@ -53,6 +53,7 @@ export function compileKeyed(
 
 /** @param size in bytes. Undefined: any but 0 */
 function symmetricKey(
+  name: KeyedFunction,
   option: 'key' | 'iv',
   value: DerivedValue,
   scope: Scope,
@@ -73,16 +74,26 @@ function symmetricKey(
   }
   const key = decodeKey(constant, encoding, size);
   if (!('problem' in key)) return () => key;
-  scope.problem(at, key.problem, ofCredential(checked));
+  const { credential } = checked;
+  const use = credential === undefined ? '' : `is the \`${option}\` of \`${name}\` and `;
+  scope.problem(at, `${use}${key.problem}`, ofCredential(checked));
   return undefined;
 }
 
 /** No caller may choose a key. */
 function keyTemplate(scope: Scope, path: Path, text: string): CheckedTemplate | undefined {
   const checked = scope.template(path, text);
-  if (checked === undefined || !checked.dependsOnRequest) return checked;
+  if (checked === undefined || isBareName(scope, path, text)) return undefined;
+  if (!checked.dependsOnRequest) return checked;
   scope.problem(path, 'must not depend on the request; use credentials, `{access_token}`, and values made of them');
   return undefined;
+}
+
+/** Reports a name without its braces: as a key, it would be the letters of the name. */
+function isBareName(scope: Scope, path: Path, text: string): boolean {
+  const isName = scope.isKnown(text);
+  if (isName) scope.problem(path, `is the text \`${text}\` itself; write \`{${text}}\` for its value`);
+  return isName;
 }
 
 function ofCredential({ credential }: CheckedTemplate): { credential?: string } {
@@ -96,7 +107,7 @@ function decodeKey(text: ByteString, encoding: KeyEncoding, size: number | undef
   const unit = encoding === 'utf8' ? '; its `key_encoding` is `utf8`' : '';
   return size === undefined || key.length === size
     ? key
-    : { problem: `has ${key.length} bytes, but needs ${size}${unit}` };
+    : { problem: `has ${key.length} ${key.length === 1 ? 'byte' : 'bytes'}, but needs ${size}${unit}` };
 }
 
 function bytesOf(text: ByteString, encoding: KeyEncoding): Buffer | undefined {
@@ -127,7 +138,7 @@ function withKeyObject(
 ): Operation | undefined {
   const at = [...path, 'key'];
   const checked = scope.template(at, value.key ?? '');
-  if (checked === undefined) return undefined;
+  if (checked === undefined || isBareName(scope, at, value.key ?? '')) return undefined;
   if (!checked.isConstant) {
     scope.problem(at, 'must be a credential, such as `{private_key}`');
     return undefined;

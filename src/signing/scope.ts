@@ -158,9 +158,12 @@ export class Scope {
         : this.#request.problem(placeholder);
     }
     const { name } = placeholder;
-    if (this.#isKnown(name)) return undefined;
+    if (this.isKnown(name)) return undefined;
     if (this.#valueNames.includes(name)) {
       return { text: `${shown} is a value that is not defined yet; values can use only those above them` };
+    }
+    if (name === 'access_token' && this.hasRequest) {
+      return { text: `there is no ${shown}: the route has \`token: none\`` };
     }
     const parts = this.hasRequest ? REQUEST_PARTS : [];
     const known = [...this.#credentials.keys(), ...this.#defined.keys(), ...this.#names, ...parts];
@@ -175,7 +178,8 @@ export class Scope {
     return texts.includes(undefined) ? undefined : texts.join('');
   }
 
-  #isKnown(name: string): boolean {
+  /** Whether `{name}` is a credential, a value that is defined so far, or one of the further names. */
+  isKnown(name: string): boolean {
     return this.#defined.has(name) || this.#credentials.has(name) || this.#names.includes(name);
   }
 

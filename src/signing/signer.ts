@@ -113,11 +113,18 @@ export function withCall(error: unknown, { text }: CallPattern): unknown {
   return new ProxyError(error.code, `${error.message} The signing rule for \`${text}\` needs it. Nothing was sent.`);
 }
 
-/** What is wrong with rules. Paths are below `sign`: `[0, 'values', 'password', 'text']`. */
-export function signProblems(rules: readonly SignRule[], scope: SignScope): SignProblem[] {
+/**
+ * What is wrong with rules. Paths are below `sign`: `[0, 'values', 'password', 'text']`.
+ * @param nameOf how messages call the rule with this index
+ */
+export function signProblems(
+  rules: readonly SignRule[],
+  scope: SignScope,
+  nameOf = (index: number) => `\`sign.${index}\``,
+): SignProblem[] {
   const problems: SignProblem[] = [];
   const compiled = compileRules(rules, scope, (problem) => problems.push(problem));
-  return [...problems, ...conflicts(compiled)];
+  return [...problems, ...conflicts(compiled, nameOf)];
 }
 
 function compileRules(rules: readonly SignRule[], scope: SignScope, onProblem: OnProblem): CompiledRule[] {

@@ -30,6 +30,9 @@ const HINTS: Readonly<Record<string, string>> = {
   T: "write `'T'`",
 };
 
+/** A part of the time, or what people write instead of one. */
+const FIELD = /yyyy|MM|dd|HH|mm|ss|SSS|XXX|YY|yy|DD|hh/;
+
 type Fields = Readonly<Record<string, string>>;
 
 /**
@@ -70,7 +73,7 @@ export function timeFormatError(format: string): string | undefined {
   if (NAMED.includes(format)) return undefined;
   if (format === '') return 'is empty';
   // It is one of the names, misspelled.
-  if (/^[a-z][a-z\d]*_/.test(format))
+  if (/^[A-Za-z][a-z\d]*_/.test(format) || (/^[A-Za-z\d]+$/.test(format) && !FIELD.test(format)))
     return `is unknown; use ${NAMED.map((name) => `\`${name}\``).join(', ')} or a pattern`;
   let hasField = false;
   for (const [part, , letters] of format.matchAll(PARTS)) {

@@ -57,7 +57,7 @@ describe('the pattern of a route', () => {
 describe('the provider', () => {
   it('is required unless `token` describes the exchange', () => {
     expect(problemsOf('routes:\n  /a/*: {}\n')).toEqual([
-      '2:3 routes./a/*.provider | routes./a/*: set `provider` (`wakala providers` lists them), or describe the exchange under `token`',
+      '2:3 routes./a/*.provider | routes./a/*: set `provider` (`wakala providers` lists them), describe the exchange under `token`, or write `token: none` for an API without a token',
     ]);
   });
 

@@ -34,6 +34,10 @@ describe('a time', () => {
     ['yyyy at HH', "has the unknown letters `a`; write text in quotes: `'a'`"],
     ["yyyy'T", 'has a quote without its end; two quotes are a quote'],
     ['iso_8601', 'is unknown; use `epoch_s`, `epoch_ms`, `iso8601`, `iso8601_ms` or a pattern'],
+    ...['epoch', 'iso', 'timestamp', 'RFC1123', 'unix_ms'].map((name) => [
+      name,
+      'is unknown; use `epoch_s`, `epoch_ms`, `iso8601`, `iso8601_ms` or a pattern',
+    ]),
     ['', 'is empty'],
     ["'now'", 'has no part of the time, such as `yyyy`'],
   ])('cannot have the format %j', (format, problem) => {
