@@ -172,6 +172,7 @@ export function detailsJson(details: RequestDetails): Json {
     timing: {
       client_body_ms: rounded(totalMs(spans, 'client body')),
       token_ms: rounded(totalMs(spans, 'token')),
+      signing_ms: rounded(totalMs(spans, 'signing')),
       connecting_ms: rounded(totalMs(spans, 'connecting')),
       first_byte_ms: rounded(totalMs(spans, 'first byte')),
       answer_body_ms: rounded(totalMs(spans, 'response body')),

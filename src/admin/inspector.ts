@@ -12,7 +12,7 @@ export function isHost(text: string): boolean {
 }
 
 /** What a request was waiting for. */
-export type SpanKind = 'client body' | 'token' | 'connecting' | 'first byte' | 'response body';
+export type SpanKind = 'client body' | 'token' | 'signing' | 'connecting' | 'first byte' | 'response body';
 
 /** A part of a request's time. Milliseconds from its start. */
 export interface Span {
@@ -31,16 +31,22 @@ function spansOf(recorded: RecordedRequest): Span[] {
   };
   // 0: it did not happen, so the wait lasted until the end.
   const orEnd = (moment: number) => (moment === 0 ? recorded.endedAt : moment);
+  const beforeSending = (signingAt: number, end: number) => {
+    until('token', signingAt === 0 ? end : signingAt);
+    if (signingAt > 0) until('signing', end);
+  };
   until('client body', orEnd(recorded.receivedAt));
   if (recorded.receivedAt === 0) return spans;
   for (const attempt of recorded.attempts) {
-    until('token', attempt.sentAt);
+    beforeSending(attempt.signingAt, attempt.sentAt);
     until('connecting', orEnd(attempt.connectedAt));
     if (attempt.connectedAt === 0) return spans;
     until('first byte', orEnd(attempt.respondedAt));
     if (attempt.respondedAt === 0) return spans;
   }
-  until(recorded.attempts.length === 0 ? 'token' : 'response body', recorded.endedAt);
+  const { attempts, signingAt, endedAt } = recorded;
+  if (attempts.length === 0 || signingAt > 0) beforeSending(signingAt, endedAt);
+  else until('response body', endedAt);
   return spans;
 }
 

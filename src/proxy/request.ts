@@ -245,6 +245,7 @@ export class ProxiedRequest implements UpstreamListener, DeadlineOwner {
   #sign(request: ClientRequest, token: Token, signing: CallSigning): void {
     this.#state = 'signing';
     this.#isSigning = true;
+    this.#record.signingAt = performance.now();
     const redaction = this.#route.redactionOf(token);
     signing.sign(request, token).then(
       (signed) => this.#onSigned(signed, redaction),

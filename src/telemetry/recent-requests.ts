@@ -17,6 +17,7 @@ export type RecordedRequest = Readonly<
     | 'startedAt'
     | 'receivedAt'
     | 'tokenMs'
+    | 'signingAt'
     | 'endedAt'
     | 'attempts'
     | 'refusals'
@@ -145,10 +146,11 @@ export class RecentRequests {
 }
 
 function maskedRequest(record: RequestRecord): RecordedRequest {
-  const { number, requestId, method, route, client, atMs, startedAt, receivedAt, tokenMs, endedAt, refusals } = record;
-  const { status, use, code, outcome, detail, clientLeft, hasHeaders, requestBytes, responseBytes } = record;
+  const { number, requestId, method, route, client, atMs, startedAt, receivedAt, tokenMs, endedAt } = record;
+  const { signingAt, refusals, status, use, code, outcome, detail, clientLeft, hasHeaders } = record;
+  const { requestBytes, responseBytes } = record;
   return {
-    ...{ number, requestId, method, route, client, atMs, startedAt, receivedAt, tokenMs, endedAt, refusals },
+    ...{ number, requestId, method, route, client, atMs, startedAt, receivedAt, tokenMs, signingAt, endedAt, refusals },
     ...{ status, use, code, outcome, detail, clientLeft, hasHeaders, requestBytes, responseBytes },
     path: record.path && maskedPath(record.path),
     query: maskedQuery(record.query),

@@ -17,6 +17,8 @@ interface KeptBodies {
 
 /** One attempt to send a request. Times are milliseconds of `performance.now`; 0: it did not happen. */
 export interface AttemptRecord {
+  /** The values of `sign` began to be computed. */
+  signingAt: number;
   sentAt: number;
   /** The request began to be written to a connection. */
   connectedAt: number;
@@ -53,6 +55,8 @@ export class RequestRecord {
   receivedAt = 0;
   /** Time spent waiting for tokens, before the first attempt and between the two. */
   tokenMs = 0;
+  /** The next attempt is being signed since then. 0 once it is sent. */
+  signingAt = 0;
   readonly attempts: AttemptRecord[] = [];
   /** Responses in which the provider refused the token. */
   refusals = 0;
@@ -141,6 +145,7 @@ export class RequestRecord {
     this.client = from.client;
     this.receivedAt = from.receivedAt;
     this.tokenMs = from.tokenMs;
+    this.signingAt = from.signingAt;
     this.refusals = from.refusals;
     this.endedAt = from.endedAt;
     this.status = from.status;
@@ -167,12 +172,13 @@ export class RequestRecord {
     for (let i = 0; i < from.length; i++) {
       const attempt = from[i];
       if (attempt === undefined) continue;
-      const { sentAt, connectedAt, respondedAt, status } = attempt;
+      const { signingAt, sentAt, connectedAt, respondedAt, status } = attempt;
       const own = this.attempts[i];
       if (own === undefined) {
-        this.attempts.push({ sentAt, connectedAt, respondedAt, status });
+        this.attempts.push({ signingAt, sentAt, connectedAt, respondedAt, status });
         continue;
       }
+      own.signingAt = signingAt;
       own.sentAt = sentAt;
       own.connectedAt = connectedAt;
       own.respondedAt = respondedAt;
@@ -184,7 +190,9 @@ export class RequestRecord {
   onAttempt(sentAt: number): AttemptRecord {
     this.responseBytes = 0;
     this.#bodies?.response.take();
-    const attempt: AttemptRecord = { sentAt, connectedAt: 0, respondedAt: 0, status: 0 };
+    const { signingAt } = this;
+    const attempt: AttemptRecord = { signingAt, sentAt, connectedAt: 0, respondedAt: 0, status: 0 };
+    this.signingAt = 0;
     this.attempts.push(attempt);
     return attempt;
   }

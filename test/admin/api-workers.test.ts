@@ -227,6 +227,21 @@ describe('requestDetails', () => {
     ]);
   });
 
+  it('has the time of signatures apart from that of the token, and that of one that failed', () => {
+    const record = Object.assign(recordOf(1, 'a'), { startedAt: 100, receivedAt: 110, signingAt: 120 });
+    Object.assign(record.onAttempt(125), { connectedAt: 130, respondedAt: 140 });
+    Object.assign(record, { signingAt: 150, endedAt: 180 });
+    expect(requestDetails(1, maskedDetails(record), adminConfig()).spans).toEqual([
+      { kind: 'client body', fromMs: 0, lengthMs: 10 },
+      { kind: 'token', fromMs: 10, lengthMs: 10 },
+      { kind: 'signing', fromMs: 20, lengthMs: 5 },
+      { kind: 'connecting', fromMs: 25, lengthMs: 5 },
+      { kind: 'first byte', fromMs: 30, lengthMs: 10 },
+      { kind: 'token', fromMs: 40, lengthMs: 10 },
+      { kind: 'signing', fromMs: 50, lengthMs: 30 },
+    ]);
+  });
+
   it('assigns the time of a request without its body to the body', () => {
     const record = Object.assign(recordOf(1, 'a'), { startedAt: 100, endedAt: 150 });
     expect(requestDetails(1, maskedDetails(record), adminConfig()).spans).toEqual([

@@ -44,6 +44,17 @@ describe('a recorded request', () => {
     expect([record.tokenMs > 0, record.attempts.length, attempt?.status]).toEqual([true, 1, 201]);
   });
 
+  it('has the time when its signature began, which is after the token', async () => {
+    const rule = { calls: ['* /*'], values: { v: { sha256: '{body}' } }, headers: { 'X-V': '{v}' } };
+    const { newest, proxy } = await toUpstream(() => reply(200, ''), { sign: [rule] });
+    await sendRequest(proxy.port, '/api/pay');
+    const record = await newest();
+    const [attempt] = record.attempts;
+    const moments = [record.receivedAt + record.tokenMs, attempt!.signingAt, attempt!.sentAt, attempt!.connectedAt];
+    expect([...moments].sort((a, b) => a - b)).toEqual(moments);
+    expect(record.signingAt).toBe(0);
+  });
+
   it('has both attempts if the token was refused', async () => {
     const { emulator, proxy } = await startProxyToEmulator('jpay', {}, undefined, ADMIN);
     await sendRequest(proxy.port, '/jpay/transactions');

@@ -18,6 +18,7 @@ import { status } from './requests-page.ts';
 const NAMES: Readonly<Record<SpanKind, string>> = {
   'client body': "Waiting for the client's body",
   token: 'Waiting for a token',
+  signing: 'Signing',
   connecting: 'Connecting',
   'first byte': 'Waiting for the first byte',
   'response body': 'Response',
