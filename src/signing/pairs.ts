@@ -26,6 +26,7 @@ export class Pairs {
    * @throws ProxyError `signature_impossible` for a name that occurs twice
    */
   get fields(): readonly { readonly name: ByteString; readonly text: ByteString }[] {
+    this.#checkNames();
     const names = new Set<string>();
     return this.#pairs
       .filter(({ written }) => written !== '')
@@ -42,6 +43,7 @@ export class Pairs {
    * @throws ProxyError `signature_impossible` for a name that occurs twice
    */
   valueOf(name: string): ByteString | undefined {
+    this.#checkNames();
     const wanted = toBytes(name);
     const [found, second] = this.#pairs.filter((pair) => pair.written !== '' && pair.name === wanted);
     if (second !== undefined) throw impossible(`The field \`${name}\` occurs twice.`);
@@ -63,6 +65,7 @@ export class Pairs {
    * @throws ProxyError `signature_impossible` for a name that occurs twice
    */
   withFields(fields: ReadonlyMap<string, ByteString>): ByteString {
+    this.#checkNames();
     const left = new Map([...fields].map(([name, value]) => [toBytes(name), value]));
     const found = new Set<string>();
     const kept = this.#pairs.map(({ written, name }) => {
@@ -77,6 +80,13 @@ export class Pairs {
     const text = kept.join('&');
     if (added.length === 0) return text;
     return `${text}${text === '' || this.#text.endsWith('&') ? '' : '&'}${added.join('&')}`;
+  }
+
+  /** Servers that are written in C may read only what is before a NUL character, and so another name. */
+  #checkNames(): void {
+    if (this.#pairs.some(({ name }) => name.includes('\0'))) {
+      throw impossible('The name of a field contains a NUL character.');
+    }
   }
 }
 

@@ -48,6 +48,17 @@ describe('pairs', () => {
     ['fields with a name that occurs twice', () => new Pairs('a=1&a').fields, 'The field `a` occurs twice.'],
     ['fields with a long name twice', () => new Pairs('4111=1&4111').fields, 'A field occurs twice.'],
     ['a NUL', () => new Pairs('a=1%00').valueOf('a'), 'The field `a` contains a NUL character.'],
+    ['a NUL in a name', () => new Pairs('a=1&a%00=2').valueOf('a'), 'The name of a field contains a NUL character.'],
+    [
+      'a NUL in a name of fields',
+      () => new Pairs('a=1&a%00=2').fields,
+      'The name of a field contains a NUL character.',
+    ],
+    [
+      'a further field beside a NUL in a name',
+      () => new Pairs('T%00=2').withFields(new Map([['T', 'x']])),
+      'The name of a field contains a NUL character.',
+    ],
     [
       'replacing a field that occurs twice',
       () => new Pairs('T=1&T=1').withFields(new Map([['T', 'x']])),
