@@ -55,6 +55,8 @@ export class OutgoingRequest {
   #body: ByteString | undefined;
   #isBodyChanged = false;
   #json: JsonText | undefined;
+  #formPairs: Pairs | undefined;
+  #queryPairs: Pairs | undefined;
   /** Compact names of the headers that a rule wrote. */
   readonly #signedHeaders = new Set<string>();
 
@@ -96,11 +98,11 @@ export class OutgoingRequest {
       case 'path':
         return segments.get(name);
       case 'query':
-        return this.#queryPairs().valueOf(name);
+        return this.#queryFields().valueOf(name);
       case 'header':
         return this.#header(name);
       case 'form':
-        return optional && this.#bytes() === '' ? undefined : this.#form().valueOf(name);
+        return optional && this.#bytes() === '' ? undefined : this.#formFields().valueOf(name);
       case 'json':
         return optional && this.#bytes() === '' ? undefined : this.#jsonBody().scalarAt(jsonPath(name));
     }
@@ -110,9 +112,9 @@ export class OutgoingRequest {
   fieldsOf(list: FieldList): readonly Field[] {
     switch (list.kind) {
       case 'form':
-        return this.#form().fields;
+        return this.#formFields().fields;
       case 'query':
-        return this.#queryPairs().fields;
+        return this.#queryFields().fields;
       case 'json': {
         const members = this.#jsonBody().membersAt(list.path);
         if (members === undefined) throw impossible(`The body has no object \`${list.path.join('.')}\`.`);
@@ -127,9 +129,9 @@ export class OutgoingRequest {
       case 'json':
         return this.#jsonBody().hasAll(names);
       case 'form':
-        return this.#form().hasAll(names);
+        return this.#formFields().hasAll(names);
       case 'query':
-        return this.#queryPairs().hasAll(names);
+        return this.#queryFields().hasAll(names);
     }
   }
 
@@ -140,10 +142,11 @@ export class OutgoingRequest {
         this.#changeBody(this.#jsonBody().withMembers(members));
         break;
       case 'form':
-        this.#changeBody(this.#form().withFields(members));
+        this.#changeBody(this.#formFields().withFields(members));
         break;
       case 'query':
-        this.#query = `?${this.#queryPairs().withFields(members)}`;
+        this.#query = `?${this.#queryFields().withFields(members)}`;
+        this.#queryPairs = undefined;
     }
   }
 
@@ -213,9 +216,9 @@ export class OutgoingRequest {
     return this.#json;
   }
 
-  #form(): Pairs {
+  #formFields(): Pairs {
     if (this.#mediaType() !== FORM) throw impossible(`The Content-Type of the body must be \`${FORM}\`.`);
-    return new Pairs(this.#bytes());
+    return (this.#formPairs ??= new Pairs(this.#bytes()));
   }
 
   /** Refuses a charset in which the upstream would read another text. */
@@ -228,16 +231,21 @@ export class OutgoingRequest {
     if (!charsets.every((charset) => UTF_8.has(charset))) {
       throw impossible('The Content-Type of the body has a charset other than `utf-8`.');
     }
+    // Servers differ in what they take for the end of the type, so some would find other fields in the body.
+    if (type !== undefined && !/^[^\s,]*$/.test(type.trim())) {
+      throw impossible('The Content-Type of the body is not one media type.');
+    }
     return type?.trim();
   }
 
-  #queryPairs(): Pairs {
-    return new Pairs(this.#query.slice(1));
+  #queryFields(): Pairs {
+    return (this.#queryPairs ??= new Pairs(this.#query.slice(1)));
   }
 
   #changeBody(body: ByteString): void {
     this.#body = body;
     this.#json = undefined;
+    this.#formPairs = undefined;
     this.#isBodyChanged = true;
     // The app computed them for the body that it sent.
     this.#dropHeaders((name) => BODY_DIGEST_HEADERS.has(name) && !this.#signedHeaders.has(name));

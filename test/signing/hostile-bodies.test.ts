@@ -39,6 +39,8 @@ it.each([
     'application/x-www-form-urlencoded',
     'The Content-Type of the body is that of a form; it must be `application/json`.',
   ],
+  ['application/x-www-form-urlencoded,application/json', 'The Content-Type of the body is not one media type.'],
+  ['application/x-www-form-urlencoded x; charset=utf-8', 'The Content-Type of the body is not one media type.'],
   ['Multipart/Form-Data; boundary=x', 'The Content-Type of the body is that of a form; it must be `application/json`.'],
 ])('JSON with the Content-Type %s: %s', async (type, expected) => {
   expect(await outcome('json', type, Buffer.from(JSON_BODY))).toBe(expected);

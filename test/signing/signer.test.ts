@@ -218,6 +218,19 @@ it('shows each rule the request after the rules above it', async () => {
   expect(header(await signed(rules, scope, requestOf('POST /x', { body: '{}' })), 'X-V')).toBe('{"a":"1"}q=1');
 });
 
+it('shows each rule the form and the query that the rules above it wrote', async () => {
+  const rules = (['form', 'query'] as const).flatMap((target) => [
+    { calls: ['POST /x'], [target]: { b: `{${target}:a}1` } },
+    { calls: ['POST /x'], headers: { [target]: `{${target}:a}{${target}:b}` } },
+  ]);
+  const headers = ['Content-Type', 'application/x-www-form-urlencoded'];
+  const request = requestOf('POST /x?a=q', { body: 'a=f', headers });
+  const result = await signed(rules, scopeOf({}), request);
+  expect([result.query, String(result.body)]).toEqual(['?a=q&b=q1', 'a=f&b=f1']);
+  expect(header(result, 'form')).toBe('ff1');
+  expect(header(result, 'query')).toBe('qq1');
+});
+
 describe('a second attempt', () => {
   it('starts from the request of the app, with new times and tokens, and keeps `uuid` and `random`', async () => {
     let calls = 0;
