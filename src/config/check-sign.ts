@@ -40,7 +40,7 @@ export function checkSign(path: Path, route: RouteConfig, context: CheckContext)
       reporter.report([...path, 'sign', Number(index) - providerRules, ...below], problem);
     }
     checkAllow(path, route, report);
-    checkReplayLimit(path, route, scope, report);
+    checkBodies(path, route, scope, context);
   }
   if (tokenHeader?.value !== undefined) {
     const at = [...path, 'token', 'header_value'];
@@ -115,10 +115,26 @@ function authorizes({ values = {} }: SignRule, credentials: ReadonlySet<string>)
   });
 }
 
-function checkReplayLimit(path: Path, route: RouteConfig, scope: SignScope, report: Diagnostics): void {
-  if (route.replayLimitBytes > 0) return;
-  const needsBody = (rule: SignRule) => new CompiledRule(rule, [], scope, new Set(), () => undefined).needsBody;
-  if (!route.provider.sign?.some(needsBody)) return;
-  const text = 'is 0, but the rules of `sign` need the body, which is held up to this size; raise it, such as `64KiB`';
-  report.problem([...path, 'replay_limit'], text);
+/** Methods whose requests have no body, usually (RFC 9110 9.3.1, 9.3.2). */
+const METHODS_WITHOUT_BODY = new Set<string | undefined>(['GET', 'HEAD']);
+
+function checkBodies(
+  path: Path,
+  { provider, replayLimitBytes }: RouteConfig,
+  scope: SignScope,
+  { report, providerRules }: CheckContext,
+): void {
+  const rules = (provider.sign ?? []).map((rule) => new CompiledRule(rule, [], scope, new Set(), () => undefined));
+  if (replayLimitBytes === 0 && rules.some(({ needsBody }) => needsBody)) {
+    const text =
+      'is 0, but the rules of `sign` need the body, which is held up to this size; raise it, such as `64KiB`';
+    report.problem([...path, 'replay_limit'], text);
+  }
+  for (const [i, rule] of rules.slice(providerRules).entries()) {
+    const index = rule.refusesEmptyBody ? rule.calls.findIndex(({ method }) => METHODS_WITHOUT_BODY.has(method)) : -1;
+    const { method = '' } = rule.calls[index] ?? {};
+    if (index === -1) continue;
+    const text = `the rule reads or changes fields of the body, so it refuses a ${method} request without a body; give ${method} a rule without them`;
+    report.warn([...path, 'sign', i, 'calls', index], text);
+  }
 }

@@ -73,6 +73,11 @@ export class CompiledRule {
     return this.members.has('json') || this.members.has('form') || this.reads.some((read) => isOfBody(read));
   }
 
+  /** Whether the rule refuses calls without a body. */
+  get refusesEmptyBody(): boolean {
+    return this.members.has('json') || this.members.has('form') || this.reads.some((read) => isRequiredOfBody(read));
+  }
+
   /**
    * Applies the rule to a request.
    * @param kept values of an earlier attempt; new ones are added
@@ -159,6 +164,11 @@ export function isOfBody(read: RequestRead): boolean {
     case 'fields':
       return read.list.kind !== 'query';
   }
+}
+
+/** Whether it is read from the fields of a body, which has to be there. */
+function isRequiredOfBody(read: RequestRead): boolean {
+  return read.kind !== 'request' && isOfBody(read) && !(read.kind === 'field' && read.optional);
 }
 
 export function isOfQuery(read: RequestRead): boolean {

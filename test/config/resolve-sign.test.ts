@@ -129,6 +129,28 @@ describe('token.request.values', () => {
   });
 });
 
+describe('a rule for GET that reads or changes fields of the body', () => {
+  it.each([
+    'json: {a: b}',
+    'form: {a: b}',
+    "headers: {A: '{json:a}'}",
+    "values: {f: {fields: [form]}}, headers: {A: '{f}'}",
+  ])('is warned of: %s', (targets) => {
+    const sign = `sign: [{calls: ['POST /y', 'GET /x'], ${targets}}]`;
+    expect(warningsOf(file('token: none', sign))).toEqual([
+      expect.stringMatching(/^5:32 .*sign\.0\.calls\.1: .* refuses a GET request without a body; give GET a rule/),
+    ]);
+  });
+
+  it.each([
+    "calls: ['GET /x'], headers: {A: '{json:a?}{body}{query:b}'}",
+    "calls: ['GET /x'], values: {f: {fields: [query]}}, headers: {A: '{f}'}",
+    "calls: ['* /x', 'POST /y'], json: {a: b}",
+  ])('is not, if none is required or the method is another: %s', (rule) => {
+    expect(warningsOf(file('token: none', `sign: [{${rule}}]`))).toEqual([]);
+  });
+});
+
 describe('credentials', () => {
   it('are warned of if no rule and no text uses them', () => {
     const sign = "sign: [{calls: ['* /*'], headers: {X-Id: '{id}'}}]";
