@@ -2,16 +2,18 @@ import { readFileSync } from 'node:fs';
 import type { RouteConfig } from '../config/config.ts';
 import { readError } from '../config/disk.ts';
 import { isHeaderName, isHeaderValue, parseMethod, pathError } from '../config/values.ts';
-import { ProxyError } from '../errors.ts';
+import { statusOf } from '../errors.ts';
 import { originOf } from '../http/client/origin.ts';
 import { normalizeHeaderName } from '../http/header-list.ts';
 import { hasToken } from '../providers/provider.ts';
 import { providerNamed } from '../providers/registry.ts';
 import type { SignRule } from '../providers/sign-rule.ts';
 import { fill } from '../providers/template.ts';
+import { allows, notAllowed } from '../proxy/route.ts';
 import { explain, type ExplainedRule } from '../signing/explain.ts';
 import type { UnsignedRequest } from '../signing/outgoing-request.ts';
 import { signScopeOf } from '../signing/sign-scope.ts';
+import { Signer } from '../signing/signer.ts';
 
 /** A call whose rules are explained. */
 export interface CallOptions {
@@ -62,10 +64,12 @@ interface Explanation {
   readonly call: string;
   /** `from`: where a rule is written, such as `sign.0`. */
   readonly rules: readonly (Omit<ExplainedRule, 'index'> & { readonly from: string })[];
+  /** If the path was probably meant without the prefix of the route: the call without it. */
+  readonly withoutPrefix: string | null;
   /** If no rule applies: the entry of `calls` that is most like the call. */
   readonly nearest: string | null;
-  /** Why the call would be refused. */
-  readonly refused: string | null;
+  /** Why the call would be refused. `rules` are then those that come before the one at fault. */
+  readonly refused: { readonly code: string; readonly detail: string } | null;
 }
 
 /** @param nowMs milliseconds since the Unix epoch */
@@ -79,15 +83,27 @@ export function explainCall(route: RouteConfig, call: Call, nowMs: number): Expl
     const rule = sign[index];
     return rule !== undefined && own.includes(rule) ? `sign.${own.indexOf(rule)}` : provider.name;
   };
-  try {
-    const explained = explain(sign, signScopeOf(provider, credentials), requestOf(route, call, nowMs));
-    const rules = explained.map(({ index, ...rule }) => ({ from: fromOf(index), ...rule }));
-    const nearest = rules.length > 0 ? undefined : nearestCall(shown, sign);
-    return { route: name, call: shown, rules, nearest: nearest ?? null, refused: null };
-  } catch (error) {
-    if (!(error instanceof ProxyError)) throw error;
-    return { route: name, call: shown, rules: [], nearest: null, refused: error.message };
-  }
+  const scope = signScopeOf(provider, credentials);
+  const explained = explain(sign, scope, requestOf(route, call, nowMs));
+  const rules = explained.rules.map(({ index, ...rule }) => ({ from: fromOf(index), ...rule }));
+  const withoutPrefix = callWithoutPrefix(route, call, new Signer(sign, scope));
+  const isUnsigned = rules.length === 0 && explained.refused === undefined;
+  const refused = allows(route, call.method, call.path) ? explained.refused : notAllowed(name);
+  return {
+    route: name,
+    call: shown,
+    rules,
+    withoutPrefix: withoutPrefix ?? null,
+    nearest: (isUnsigned && withoutPrefix === undefined ? nearestCall(shown, sign) : undefined) ?? null,
+    refused: refused === undefined ? null : { code: refused.code, detail: refused.message },
+  };
+}
+
+/** The call without the prefix of the route, if a rule is for that. */
+function callWithoutPrefix({ prefix }: RouteConfig, { method, path }: Call, signer: Signer): string | undefined {
+  if (prefix === '' || !path.startsWith(`${prefix}/`)) return undefined;
+  const rest = path.slice(prefix.length);
+  return signer.for(method, rest) === undefined ? undefined : `${method} ${rest}`;
 }
 
 /** The request as the rules see it. The token is a stand-in, which is not shown. */
@@ -139,12 +155,18 @@ function differences(pattern: string, call: string): number {
 }
 
 /** The explanation for a terminal. */
-export function explanationText({ route, call, rules, nearest, refused }: Explanation): string {
+export function explanationText({ route, call, rules, withoutPrefix, nearest, refused }: Explanation): string {
   const lines = rules.flatMap(ruleLines);
-  if (refused !== null) lines.push(`The call would be refused with 400 \`signature_impossible\`: ${refused}`);
-  else if (rules.length === 0) {
-    const hint = nearest === null ? 'The route has none.' : `The nearest is for \`${nearest}\`.`;
-    lines.push(`No rule applies to this call. ${hint}`);
+  if (rules.length === 0 && refused?.code !== 'signature_impossible') {
+    if (nearest !== null) lines.push(`No rule applies to this call. The nearest is for \`${nearest}\`.`);
+    else lines.push(`No rule applies to this call.${withoutPrefix === null ? ' The route has none.' : ''}`);
+  }
+  if (withoutPrefix !== null) {
+    lines.push(`Name the path below the prefix of the route. Did you mean \`${withoutPrefix}\`?`);
+  }
+  if (refused !== null) {
+    const { code, detail } = refused;
+    lines.push(`The call would be refused with ${statusOf(code) ?? ''} \`${code}\`: ${detail}`);
   }
   return [`${route} ${call}`, ...lines.map((line) => `  ${line}`), ''].join('\n');
 }

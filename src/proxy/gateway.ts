@@ -22,7 +22,7 @@ import type { TokenSources } from '../tokens/token-sources.ts';
 import { Access, type Caller } from './access.ts';
 import { sendLogin } from './login.ts';
 import { ProxiedRequest, type RequestContext } from './request.ts';
-import { Route, RouteTable } from './route.ts';
+import { notAllowed, Route, RouteTable } from './route.ts';
 import { parseTarget, type Target } from './target.ts';
 import { TokenEndpoints, tokenEndpointsOf, TokenPathGuard, tokenPathRefused } from './token-paths.ts';
 import type { UpstreamPools } from './upstream-pools.ts';
@@ -118,7 +118,7 @@ export class Gateway {
     }
     const target = { path: requestTarget.path.slice(route.prefix.length), query: requestTarget.query };
     if (!route.allows(caller.preflight ?? req.method ?? '', target.path)) {
-      throw new ProxyError('path_refused', `This call is not in the \`allow\` list of ${name}.`);
+      throw notAllowed(name);
     }
     return { route, caller, target };
   }

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../clock.ts';
 import type { RouteConfig } from '../config/config.ts';
+import { ProxyError } from '../errors.ts';
 import type { ConnectionPool } from '../http/client/pool.ts';
 import { compactHeaderName, type HeaderList, normalizeHeaderName, OVERRIDE_HEADERS } from '../http/header-list.ts';
 import type { Via } from '../http/via.ts';
@@ -154,14 +155,23 @@ export class Route {
 
   /** Whether the `allow` list of the route permits this call. @param path without the prefix */
   allows(method: string, path: string): boolean {
-    const { allow } = this.config;
-    if (allow === undefined) return true;
-    return allow.some(
-      (rule) =>
-        (rule.method === '*' || rule.method === method) &&
-        (rule.prefix ? path.startsWith(rule.path) : path === rule.path),
-    );
+    return allows(this.config, method, path);
   }
+}
+
+/** Whether the `allow` list of a route permits a call. @param path without the prefix */
+export function allows({ allow }: Pick<RouteConfig, 'allow'>, method: string, path: string): boolean {
+  if (allow === undefined) return true;
+  return allow.some(
+    (rule) =>
+      (rule.method === '*' || rule.method === method) &&
+      (rule.prefix ? path.startsWith(rule.path) : path === rule.path),
+  );
+}
+
+/** @param name of the route */
+export function notAllowed(name: string): ProxyError {
+  return new ProxyError('path_refused', `This call is not in the \`allow\` list of ${name}.`);
 }
 
 /** Path of a base URL as written, without a trailing slash. */

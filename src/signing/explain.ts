@@ -1,3 +1,4 @@
+import { ProxyError } from '../errors.ts';
 import type { SignRule } from '../providers/sign-rule.ts';
 import type { CompiledFunction } from './functions.ts';
 import { OutgoingRequest, type UnsignedRequest } from './outgoing-request.ts';
@@ -18,19 +19,28 @@ export interface ExplainedRule {
   readonly skipped?: string;
 }
 
-/**
- * What the rules do on one call. No key is used.
- * @throws ProxyError `signature_impossible`
- */
-export function explain(rules: readonly SignRule[], scope: SignScope, unsigned: UnsignedRequest): ExplainedRule[] {
+/** What the rules of a route do on one call. */
+export interface ExplainedCall {
+  /** If the call cannot be signed, only the rules before the one at fault. */
+  readonly rules: readonly ExplainedRule[];
+  /** `signature_impossible` */
+  readonly refused?: ProxyError;
+}
+
+/** What the rules do on one call. No key is used. */
+export function explain(rules: readonly SignRule[], scope: SignScope, unsigned: UnsignedRequest): ExplainedCall {
   const request = new OutgoingRequest(unsigned);
-  return new Signer(rules, scope).matches(unsigned.method, unsigned.path).map((match) => {
+  const explained: ExplainedRule[] = [];
+  for (const match of new Signer(rules, scope).matches(unsigned.method, unsigned.path)) {
     try {
-      return explainRule(match, scope, request);
+      explained.push(explainRule(match, scope, request));
     } catch (error) {
-      throw withCall(error, match.call);
+      const refused = withCall(error, match.call);
+      if (!(refused instanceof ProxyError)) throw refused;
+      return { rules: explained, refused };
     }
-  });
+  }
+  return { rules: explained };
 }
 
 /** Applies the rule to the request with what is shown instead of secrets, so that the next rule sees that. */

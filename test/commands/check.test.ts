@@ -139,6 +139,16 @@ describe('check --explain', () => {
           base: {text: '{method} {path}?{query:x} {header:x-a} {login} {secret} {body}'}
           mac: {hmac_sha256: '{base}', key: '{secret}'}
         headers: {X-At: '{at}', X-Signature: 'v1={mac}'}
+  /shop/*:
+    upstream: https://shop.example
+    token: none
+    allow: ['POST /v1/pay']
+    credentials: {secret: "\${KEY}"}
+    sign:
+      - calls: ['* /*']
+        headers: {X-Key: '{secret}'}
+      - calls: ['POST /v1/pay', 'POST /v1/refund']
+        headers: {X-Sum: '{json:sum}'}
   /plain/*: {upstream: "https://plain.example", token: none}
 `;
   const body = join(folder, 'body.json');
@@ -197,6 +207,27 @@ describe('check --explain', () => {
       'bank',
       0,
       'No rule applies to this call. The nearest is for `POST /v1/pay/{id}`.',
+    ],
+    [
+      'the path has the prefix of the route',
+      'POST /bank/v1/pay/7',
+      'bank',
+      0,
+      'No rule applies to this call.\n  Name the path below the prefix of the route. Did you mean `POST /v1/pay/7`?\n',
+    ],
+    [
+      'the call would be refused, after the rules before',
+      'POST /v1/pay',
+      'shop',
+      1,
+      'headers.X-Key    "[secret]"\n  The call would be refused with 400 `signature_impossible`: The body is empty',
+    ],
+    [
+      '`allow` would refuse the call',
+      'POST /v1/refund',
+      'shop',
+      1,
+      '"[secret]"\n  The call would be refused with 403 `path_refused`: This call is not in the `allow` list of /shop/*.\n',
     ],
     ['the route has none', 'GET /v1', '/plain/*', 0, 'No rule applies to this call. The route has none.'],
     [

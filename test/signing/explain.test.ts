@@ -26,7 +26,7 @@ it('shows what goes into functions and targets, with secrets and results by name
     body: '{"BusinessShortCode":1}',
     accessToken: undefined,
   });
-  const [password = {}, signature] = explain([...MPESA, signs], scope, request);
+  const [password = {}, signature] = explain([...MPESA, signs], scope, request).rules;
   expect(password).toEqual({
     index: 0,
     call: 'POST /mpesa/stkpush/v1/processrequest',
@@ -55,13 +55,17 @@ it('shows what goes into functions and targets, with secrets and results by name
 
 it('says that a rule leaves the request alone', () => {
   const body = '{"Timestamp":"1","Password":"2"}';
-  const [rule] = explain(MPESA, scope, requestOf('POST /mpesa/stkpush/v1/processrequest', { body }));
+  const { rules } = explain(MPESA, scope, requestOf('POST /mpesa/stkpush/v1/processrequest', { body }));
+  const [rule] = rules;
   expect(rule?.skipped).toBe('the app sent all members itself');
   expect(rule?.targets).toEqual([]);
 });
 
-it('names what is missing', () => {
+it('names what is missing, after the rules before', () => {
+  const first: SignRule = { calls: ['* /*'], headers: { 'X-Label': '{label}' } };
   const request = requestOf('POST /mpesa/stkpush/v1/processrequest', { body: '{}' });
-  expect(() => explain(MPESA, scope, request)).toThrow('The body has no member `BusinessShortCode`.');
-  expect(explain(MPESA, scope, requestOf('GET /other'))).toEqual([]);
+  const { rules, refused } = explain([first, ...MPESA], scope, request);
+  expect(rules.map(({ index }) => index)).toEqual([0]);
+  expect(refused?.message).toContain('The body has no member `BusinessShortCode`.');
+  expect(explain(MPESA, scope, requestOf('GET /other'))).toEqual({ rules: [] });
 });
