@@ -155,7 +155,9 @@ interface FileUse {
  */
 export function checkFileModes(config: string, references: readonly FileReference[], context: FileModeContext): void {
   checkFileMode({ path: [], file: resolve(config), isSecret: false }, context);
-  for (const { path, file } of references) checkFileMode({ path, file, isSecret: isSecret(path) }, context);
+  for (const { path, file, isPublic } of references) {
+    checkFileMode({ path, file, isSecret: !isPublic && isSecret(path) }, context);
+  }
 }
 
 /** Checks the mode of one file. */
@@ -186,7 +188,7 @@ function reportMode(path: Path, text: string, { input, report, emulated }: FileM
 function isSecret([top, second, third, fourth]: Path): boolean {
   if (top === 'routes' && third === 'oauth2') return fourth === 'key' || fourth === 'refresh_token';
   if (top === 'routes' && third === 'tls') return fourth === 'passphrase';
-  if (top === 'routes') return ['credentials', 'token', 'headers', 'egress_proxy'].includes(String(third));
+  if (top === 'routes') return ['credentials', 'token', 'headers', 'sign', 'egress_proxy'].includes(String(third));
   if (top === 'token_store' || top === 'egress_proxy') return true;
   return top === 'clients' ? third === 'key' : top === 'admin' && second === 'token';
 }
@@ -202,6 +204,13 @@ export interface FileReference {
   readonly path: Path;
   /** As the reference names it. */
   readonly file: string;
+  /** It consists of certificates and public keys in PEM. */
+  readonly isPublic: boolean;
+}
+
+/** Whether a text consists of certificates and public keys in PEM (RFC 7468). */
+export function isPublicPem(text: string): boolean {
+  return /^(?:\s*-----BEGIN (CERTIFICATE|(?:RSA )?PUBLIC KEY)-----[\w\s+/=]+-----END \1-----)+\s*$/.test(text);
 }
 
 /** More than any configuration, secret or certificate has. */

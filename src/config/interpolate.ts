@@ -2,7 +2,7 @@ import type { CredentialField } from '../providers/provider.ts';
 import { placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
 import { type Diagnostics, didYouMean } from './diagnostics.ts';
-import { type FileReference, readError } from './disk.ts';
+import { type FileReference, isPublicPem, readError } from './disk.ts';
 import { invisibleCharacter } from './invisible.ts';
 import { dotted, getAt, type Path, pathId, setAt, type Source } from './source.ts';
 
@@ -137,7 +137,9 @@ export function interpolate(
     if (errors.length > 0) missing.push(path);
     else setAt(source.values, path, segments.map((segment) => segment.text).join(''));
     if (replaced || text.includes(ESCAPE)) byPath.set(pathId(path), segments);
-    for (const { file } of segments) if (file !== undefined) fileReferences.push({ path, file });
+    for (const { file, text } of segments) {
+      if (file !== undefined) fileReferences.push({ path, file, isPublic: isPublicPem(text) });
+    }
   }
   for (const path of missing) report.silence(path);
   return { segments: byPath, missing, fileReferences };

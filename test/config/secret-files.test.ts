@@ -62,6 +62,31 @@ describe('a secret file that others can read', () => {
     expect(warningsOf(places('production'), surroundings(mode))).toEqual([]);
   });
 
+  it('is a problem in a signing rule too', () => {
+    const text = `environment: production
+routes:
+  /a/*:
+    upstream: https://a.example
+    token: none
+    sign: [{calls: ['* /*'], values: {h: {hmac_sha256: x, key: '\${file:/run/s}'}}, headers: {X: '{h}'}}]
+`;
+    const at = 'routes./a/*.sign.0.values.h.key';
+    expect(problemsOf(text, surroundings(0o100644))).toEqual([`6:64 ${at} | ${at}: ${REMEDY}`]);
+  });
+
+  it.each([
+    ['a public key', 'PUBLIC KEY', ''],
+    ['a public RSA key', 'RSA PUBLIC KEY', ''],
+    ['a certificate', 'CERTIFICATE', ''],
+    ['a certificate with a key', 'CERTIFICATE', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n'],
+    ['a private key', 'PRIVATE KEY', ''],
+  ])('is reported for %s only if it holds a secret', (name, label, more) => {
+    const pem = `-----BEGIN ${label}-----\nAAA+/=\n-----END ${label}-----\n${more}`;
+    const text = `routes: {/a/*: {provider: static, upstream: https://a.example, credentials: {token: '\${file:/run/s}', k: x}, headers: {X: '{k}'}}}`;
+    const warnings = warningsOf(text, { files: { '/run/s': pem }, modes: { '/run/s': 0o100644 } });
+    expect(warnings.some((each) => each.includes(REMEDY))).toBe(name.includes('private') || more !== '');
+  });
+
   it('is a problem if a production route uses it', () => {
     const text = [
       places('sandbox').trimEnd(),
