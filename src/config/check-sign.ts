@@ -6,7 +6,7 @@ import { CompiledRule, type SignScope } from '../signing/rule.ts';
 import type { SignProblem } from '../signing/scope.ts';
 import { signScopeOf } from '../signing/sign-scope.ts';
 import { signProblems } from '../signing/signer.ts';
-import { CompiledValues, HeaderValue } from '../signing/values.ts';
+import { CompiledValues, HeaderValue } from '../signing/value-list.ts';
 import type { RouteConfig } from './config.ts';
 import { type Diagnostics, didYouMean } from './diagnostics.ts';
 import type { Path } from './source.ts';

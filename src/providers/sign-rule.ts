@@ -3,7 +3,7 @@
  * They have the same form in the definition of a provider and under `sign` of a route. `src/signing` carries them out.
  *
  * Texts are templates with placeholders: `{passkey}` (a credential), `{timestamp}` (an earlier value of the rule),
- * `{json:a.b}` and others (`src/signing/template.ts` lists them).
+ * `{json:a.b}` and others (`src/signing/rule-template.ts` lists them).
  */
 
 /** How a value is written. Bytes are written in base64 unless the rule says otherwise. */

@@ -3,10 +3,10 @@ import type { RouteConfig } from '../config/config.ts';
 import type { ClientRequest } from '../http/client/http-exchange.ts';
 import { originOf } from '../http/client/origin.ts';
 import { DEFAULT_TOKEN_HEADER, hasToken, type TokenHeader } from '../providers/provider.ts';
+import type { ByteString } from '../signing/rule-template.ts';
 import { signScopeOf } from '../signing/sign-scope.ts';
 import { type CallSigner, Signer } from '../signing/signer.ts';
-import type { ByteString } from '../signing/template.ts';
-import { HeaderValue } from '../signing/values.ts';
+import { HeaderValue } from '../signing/value-list.ts';
 import type { Token } from '../tokens/token.ts';
 
 /** A request with everything that was computed for it. */

@@ -2,8 +2,8 @@ import { compactHeaderName } from '../http/header-list.ts';
 import { overlap } from './call-pattern.ts';
 import { BODY_DIGEST_HEADERS } from './outgoing-request.ts';
 import { type CompiledRule, isOfBody, isOfQuery } from './rule.ts';
+import { jsonPath, type RequestRead, toBytes } from './rule-template.ts';
 import type { SignProblem } from './scope.ts';
-import { jsonPath, type RequestRead, toBytes } from './template.ts';
 
 /** A place where a rule writes: the target, and a name in it. */
 interface Write {

@@ -1,6 +1,5 @@
 import type { DerivedValue } from '../providers/sign-rule.ts';
 import { shownName } from './json-text.ts';
-import type { Scope, SignProblem } from './scope.ts';
 import {
   type ByteString,
   type FieldList,
@@ -11,7 +10,8 @@ import {
   type RequestRead,
   type Template,
   toBytes,
-} from './template.ts';
+} from './rule-template.ts';
+import type { Scope, SignProblem } from './scope.ts';
 
 /** A member of a JSON object, or a pair of a form or a query. */
 export interface Field {

@@ -3,8 +3,8 @@ import { type DerivedValue, VALUE_FUNCTIONS, type ValueEncoding, type ValueFunct
 import { type FieldsOf, FieldsText } from './fields.ts';
 import { compileKeyed } from './keyed.ts';
 import { percentEncoded } from './pairs.ts';
+import { type ByteString, fillTemplate, type Lookup, type RequestRead } from './rule-template.ts';
 import type { Scope, SignProblem, TextFacts } from './scope.ts';
-import { type ByteString, fillTemplate, type Lookup, type RequestRead } from './template.ts';
 import { formatTime, timeFormatError, zoneError } from './time-format.ts';
 
 /** What functions read when they are computed. */

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { type ByteString, impossible, toBytes } from './template.ts';
+import { type ByteString, impossible, toBytes } from './rule-template.ts';
 
 /** A member of an object. */
 export interface JsonMember {

@@ -9,8 +9,8 @@ import {
 } from 'node:crypto';
 import type { DerivedValue, KeyEncoding, ValueFunction } from '../providers/sign-rule.ts';
 import { type KeyFunction, readKeyFor } from './keys.ts';
+import { type ByteString, fillTemplate, impossible, type Lookup } from './rule-template.ts';
 import type { CheckedTemplate, Scope, SignProblem } from './scope.ts';
-import { type ByteString, fillTemplate, impossible, type Lookup } from './template.ts';
 
 /** The functions with a key. */
 export type KeyedFunction = Exclude<ValueFunction, 'text' | 'now' | 'uuid' | 'random' | 'sha256' | 'sha512' | 'fields'>;

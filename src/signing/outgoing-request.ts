@@ -3,7 +3,7 @@ import type { PathSegments } from './call-pattern.ts';
 import type { Field } from './fields.ts';
 import { JsonText, minified } from './json-text.ts';
 import { Pairs } from './pairs.ts';
-import { type ByteString, type FieldList, impossible, jsonPath, type RequestPlaceholder } from './template.ts';
+import { type ByteString, type FieldList, impossible, jsonPath, type RequestPlaceholder } from './rule-template.ts';
 
 /** A request as it will go out, before it is signed. */
 export interface UnsignedRequest {

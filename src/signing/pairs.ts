@@ -1,4 +1,4 @@
-import { type ByteString, impossible, toBytes } from './template.ts';
+import { type ByteString, impossible, toBytes } from './rule-template.ts';
 
 interface Pair {
   /** As written. */

@@ -3,9 +3,16 @@ import type { SignRule } from '../providers/sign-rule.ts';
 import { type CallPattern, parseCall, type PathSegments } from './call-pattern.ts';
 import type { OutgoingRequest } from './outgoing-request.ts';
 import { isHeaderValue, MEMBER_TARGETS, type MemberTarget } from './outgoing-request.ts';
+import {
+  type ByteString,
+  fillTemplate,
+  type Lookup,
+  type RequestRead,
+  type Template,
+  toBytes,
+} from './rule-template.ts';
 import { type OnProblem, type RequestFacts, Scope, type SignProblem, type ValueScope } from './scope.ts';
-import { type ByteString, fillTemplate, type Lookup, type RequestRead, type Template, toBytes } from './template.ts';
-import { ValueList } from './values.ts';
+import { ValueList } from './value-list.ts';
 
 /** The signing of one route may depend on these too. */
 export interface SignScope extends ValueScope {

@@ -10,7 +10,7 @@ import {
   type RequestRead,
   type Template,
   toBytes,
-} from './template.ts';
+} from './rule-template.ts';
 
 /** A problem of rules or values. `path`: keys from the checked object down. */
 export interface SignProblem {

@@ -4,8 +4,8 @@ import { type CallPattern, exactPath, matchCall, type PathSegments, pathSegments
 import { conflicts } from './conflicts.ts';
 import { OutgoingRequest, type UnsignedRequest } from './outgoing-request.ts';
 import { CompiledRule, type SecretParts, type SignScope } from './rule.ts';
+import type { ByteString } from './rule-template.ts';
 import type { OnProblem, SignProblem } from './scope.ts';
-import type { ByteString } from './template.ts';
 
 export interface SignedRequest {
   /** With its question mark, or empty. */

@@ -8,9 +8,9 @@ import { type Exchange, grantedRefreshToken, type Provider } from '../providers/
 import type { DerivedValues } from '../providers/sign-rule.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
+import type { ByteString } from '../signing/rule-template.ts';
 import type { ValueScope } from '../signing/scope.ts';
-import type { ByteString } from '../signing/template.ts';
-import { CompiledValues, type ComputedValues } from '../signing/values.ts';
+import { CompiledValues, type ComputedValues } from '../signing/value-list.ts';
 import { type DiscoveredEndpoints, Discovery, type IssuerMetadata } from './discovery.ts';
 import type { ExchangeStats, Grant } from './exchange-stats.ts';
 import type { Token } from './token.ts';

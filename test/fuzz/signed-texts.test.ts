@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { ProxyError } from '../../src/errors.ts';
 import { JsonText, minified } from '../../src/signing/json-text.ts';
 import { Pairs } from '../../src/signing/pairs.ts';
-import { parseTemplate, placeholderText } from '../../src/signing/template.ts';
+import { parseTemplate, placeholderText } from '../../src/signing/rule-template.ts';
 import { type Chance, fuzz } from './random.ts';
 
 type Value =

@@ -4,7 +4,7 @@ import type { DerivedValue, SignRule } from '../../src/providers/sign-rule.ts';
 import type { SignScope } from '../../src/signing/rule.ts';
 import type { SignProblem } from '../../src/signing/scope.ts';
 import { Signer, signProblems } from '../../src/signing/signer.ts';
-import { CompiledValues, HeaderValue } from '../../src/signing/values.ts';
+import { CompiledValues, HeaderValue } from '../../src/signing/value-list.ts';
 import { scopeOf } from './support.ts';
 
 const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });

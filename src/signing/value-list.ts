@@ -1,8 +1,8 @@
 import type { DerivedValue, DerivedValues } from '../providers/sign-rule.ts';
 import { type CompiledFunction, compileFunction, type Inputs, isKept } from './functions.ts';
 import { isHeaderValue } from './outgoing-request.ts';
+import { type ByteString, impossible, type Lookup, toBytes } from './rule-template.ts';
 import { type OnProblem, Scope, type SignProblem, type ValueScope } from './scope.ts';
-import { type ByteString, impossible, type Lookup, toBytes } from './template.ts';
 
 /** What was computed. */
 export interface ComputedValues {
