@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { providers } from '../../src/providers/registry.ts';
 import { freePort } from '../support/free-port.ts';
+import { madeUp } from '../support/made-up.ts';
 import { CliProcess, configFile, runCli } from '../support/proxy-process.ts';
 import { routeTo } from '../support/proxy-server.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -105,7 +106,8 @@ describe('wakala init', LIMITS, () => {
     const fill = `sed -i.bak "s/=$/='it is \\$HOME \\& <\\#>'/" .env`;
     const command = `${fill}; ${load}; '${process.execPath}' -p 'JSON.stringify(process.env)'`;
     const loaded = await promisify(execFile)('sh', ['-c', command], { cwd, env: { PATH: process.env['PATH'] ?? '' } });
-    const env = JSON.parse(loaded.stdout) as Record<string, string>;
+    const filled = JSON.parse(loaded.stdout) as Record<string, string>;
+    const env = Object.fromEntries(Object.entries(filled).map(([name, value]) => [name, madeUp(name, value)]));
     expect(env['MPESA_CONSUMER_KEY']).toBe('it is $HOME & <#>');
     expect((await runCli(['check'], { cwd, env })).stdout).toMatch(`proxy.config.yaml: ok, ${providers.length} routes`);
     expect((await runCli(['routes'], { cwd, env })).code).toBe(0);

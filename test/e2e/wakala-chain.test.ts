@@ -92,11 +92,11 @@ describe('a Wakala in front of a Wakala', () => {
     });
     expect(login.status).toBe(200);
     const authorization = `Bearer ${String(login.json()['access_token'])}`;
-    const { method, path } = emulator.provider.samples.call;
+    const { method, path, json } = emulator.provider.samples.call;
     const call = await sendRequest(sidecar.port, `/mpesa${path}`, {
       method,
       headers: { authorization, 'content-type': 'application/json' },
-      ...(method === 'POST' && { body: '{}' }),
+      body: JSON.stringify(json),
     });
     expect(call.header('proxy-status')).toBeUndefined();
     expect(emulator.stats()).toMatchObject({ token_requests: 1, api_calls: 1 });
