@@ -1,7 +1,7 @@
 import { ProxyError } from '../errors.ts';
 import type { SignRule } from '../providers/sign-rule.ts';
 import { type CallPattern, exactPath, matchCall, type PathSegments, pathSegments } from './call-pattern.ts';
-import { conflicts } from './conflicts.ts';
+import { conflicts } from './sign-problems.ts';
 import { OutgoingRequest, type UnsignedRequest } from './outgoing-request.ts';
 import { CompiledRule, type SecretParts, type SignScope } from './rule.ts';
 import type { ByteString } from './rule-template.ts';
