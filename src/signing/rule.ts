@@ -152,6 +152,12 @@ export class CompiledRule {
   }
 }
 
+/** Compiles the rules of a route, in their order. Each problem is reported. */
+export function compileRules(rules: readonly SignRule[], scope: SignScope, onProblem: OnProblem): CompiledRule[] {
+  const secretParts: SecretParts = new Set();
+  return rules.map((rule, i) => new CompiledRule(rule, [i], scope, secretParts, onProblem));
+}
+
 /** The texts of a request, and its token. */
 export function requestLookup(request: OutgoingRequest, segments: PathSegments): Lookup {
   return (placeholder) => {

@@ -1,9 +1,24 @@
 import { compactHeaderName } from '../http/header-list.ts';
+import type { SignRule } from '../providers/sign-rule.ts';
 import { overlap } from './call-pattern.ts';
 import { BODY_DIGEST_HEADERS } from './outgoing-request.ts';
-import { type CompiledRule, isOfBody, isOfQuery } from './rule.ts';
+import { type CompiledRule, compileRules, isOfBody, isOfQuery, type SignScope } from './rule.ts';
 import { jsonPath, type RequestRead, toBytes } from './rule-template.ts';
 import type { SignProblem } from './scope.ts';
+
+/**
+ * What is wrong with rules. Paths are below `sign`: `[0, 'values', 'password', 'text']`.
+ * @param nameOf how messages call the rule with this index
+ */
+export function signProblems(
+  rules: readonly SignRule[],
+  scope: SignScope,
+  nameOf = (index: number) => `\`sign.${index}\``,
+): SignProblem[] {
+  const problems: SignProblem[] = [];
+  const compiled = compileRules(rules, scope, (problem) => problems.push(problem));
+  return [...problems, ...conflicts(compiled, nameOf)];
+}
 
 /** A place where a rule writes: the target, and a name in it. */
 interface Write {
@@ -16,7 +31,7 @@ interface Write {
  * signature against something else.
  * @param nameOf how messages call the rule with this index
  */
-export function conflicts(rules: readonly CompiledRule[], nameOf: (index: number) => string): SignProblem[] {
+function conflicts(rules: readonly CompiledRule[], nameOf: (index: number) => string): SignProblem[] {
   return rules.flatMap((later, i) =>
     rules.slice(0, i).flatMap((earlier, j) => {
       const isSameCall = earlier.calls.some((a) => later.calls.some((b) => overlap(a, b)));

@@ -1,11 +1,9 @@
 import { ProxyError } from '../errors.ts';
 import type { SignRule } from '../providers/sign-rule.ts';
 import { type CallPattern, exactPath, matchCall, type PathSegments, pathSegments } from './call-pattern.ts';
-import { conflicts } from './sign-problems.ts';
 import { OutgoingRequest, type UnsignedRequest } from './outgoing-request.ts';
-import { CompiledRule, type SecretParts, type SignScope } from './rule.ts';
+import { type CompiledRule, compileRules, type SignScope } from './rule.ts';
 import type { ByteString } from './rule-template.ts';
-import type { OnProblem, SignProblem } from './scope.ts';
 
 export interface SignedRequest {
   /** With its question mark, or empty. */
@@ -111,23 +109,4 @@ export class CallSigner {
 export function withCall(error: unknown, { text }: CallPattern): unknown {
   if (!(error instanceof ProxyError) || error.code !== 'signature_impossible') return error;
   return new ProxyError(error.code, `${error.message} The signing rule for \`${text}\` needs it. Nothing was sent.`);
-}
-
-/**
- * What is wrong with rules. Paths are below `sign`: `[0, 'values', 'password', 'text']`.
- * @param nameOf how messages call the rule with this index
- */
-export function signProblems(
-  rules: readonly SignRule[],
-  scope: SignScope,
-  nameOf = (index: number) => `\`sign.${index}\``,
-): SignProblem[] {
-  const problems: SignProblem[] = [];
-  const compiled = compileRules(rules, scope, (problem) => problems.push(problem));
-  return [...problems, ...conflicts(compiled, nameOf)];
-}
-
-function compileRules(rules: readonly SignRule[], scope: SignScope, onProblem: OnProblem): CompiledRule[] {
-  const secretParts: SecretParts = new Set();
-  return rules.map((rule, i) => new CompiledRule(rule, [i], scope, secretParts, onProblem));
 }

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { DerivedValue, SignRule } from '../../src/providers/sign-rule.ts';
 import type { SignScope } from '../../src/signing/rule.ts';
 import type { SignProblem } from '../../src/signing/scope.ts';
-import { Signer, signProblems } from '../../src/signing/signer.ts';
+import { signProblems } from '../../src/signing/sign-problems.ts';
+import { Signer } from '../../src/signing/signer.ts';
 import { CompiledValues, HeaderValue } from '../../src/signing/value-list.ts';
 import { scopeOf } from './support.ts';
 
