@@ -8,7 +8,7 @@ import { type Exchange, grantedRefreshToken, type Provider } from '../providers/
 import type { DerivedValues } from '../providers/sign-rule.ts';
 import { fill, placeholdersIn } from '../providers/template.ts';
 import { Secret } from '../secret.ts';
-import type { ByteString } from '../signing/rule-template.ts';
+import { fromBytes, toBytes } from '../signing/rule-template.ts';
 import type { ValueScope } from '../signing/scope.ts';
 import { CompiledValues, type ComputedValues } from '../signing/value-list.ts';
 import { type DiscoveredEndpoints, Discovery, type IssuerMetadata } from './discovery.ts';
@@ -210,7 +210,7 @@ export class ProviderTokenFetcher implements TokenFetcher {
     try {
       const compiled = this.#compiledValues.get(exchange) ?? this.#compileValues(exchange.request.values);
       this.#compiledValues.set(exchange, compiled);
-      const bytes = refreshToken === undefined ? undefined : Buffer.from(refreshToken).toString('latin1');
+      const bytes = refreshToken === undefined ? undefined : toBytes(refreshToken);
       return await compiled.compute(() => bytes, nowMs);
     } catch (error) {
       if (!(error instanceof ProxyError)) throw error;
@@ -335,9 +335,4 @@ export class ProviderTokenFetcher implements TokenFetcher {
 function configuredRefreshToken({ provider, token, credentials }: FetcherContext): Secret | undefined {
   const template = provider.refresh && grantedRefreshToken(token.request);
   return template === undefined ? undefined : new Secret(fill(template, (name) => credentials.get(name)?.reveal()));
-}
-
-/** The text of bytes in UTF-8. */
-function fromBytes(bytes: ByteString): string {
-  return Buffer.from(bytes, 'latin1').toString();
 }
