@@ -12,7 +12,7 @@ import { fill } from '../providers/template.ts';
 import { allows, notAllowed } from '../proxy/route.ts';
 import { explain, type ExplainedRule } from '../signing/explain.ts';
 import type { UnsignedRequest } from '../signing/outgoing-request.ts';
-import { signScopeOf } from '../signing/sign-scope.ts';
+import { signScopeOf } from '../signing/scope.ts';
 import { Signer } from '../signing/signer.ts';
 
 /** A call whose rules are explained. */

@@ -4,7 +4,7 @@ import type { ClientRequest } from '../http/client/http-exchange.ts';
 import { originOf } from '../http/client/origin.ts';
 import { DEFAULT_TOKEN_HEADER, hasToken, type TokenHeader } from '../providers/provider.ts';
 import type { ByteString } from '../signing/rule-template.ts';
-import { signScopeOf } from '../signing/sign-scope.ts';
+import { signScopeOf } from '../signing/scope.ts';
 import { type CallSigner, Signer } from '../signing/signer.ts';
 import { HeaderValue } from '../signing/value-list.ts';
 import type { Token } from '../tokens/token.ts';

@@ -2,8 +2,8 @@ import { ProxyError } from '../errors.ts';
 import type { SignRule } from '../providers/sign-rule.ts';
 import type { CompiledFunction } from './functions.ts';
 import { OutgoingRequest, type UnsignedRequest } from './outgoing-request.ts';
-import type { SignScope } from './rule.ts';
 import { type ByteString, fillTemplate, fromBytes, type Lookup } from './rule-template.ts';
+import type { SignScope } from './scope.ts';
 import { type Match, Signer, withCall } from './signer.ts';
 
 /** What a rule does on one call, with secrets as `[name]` and results of functions as `[function]`, never a signature. */

@@ -11,18 +11,8 @@ import {
   type Template,
   toBytes,
 } from './rule-template.ts';
-import { type OnProblem, type RequestFacts, Scope, type SignProblem, type ValueScope } from './scope.ts';
+import { type OnProblem, type RequestFacts, Scope, type SignProblem, type SignScope } from './scope.ts';
 import { ValueList } from './value-list.ts';
-
-/** The signing of one route may depend on these too. */
-export interface SignScope extends ValueScope {
-  /** Lower-case names of the headers that carry the token or were issued with it. Rules can neither read nor set them. */
-  readonly tokenHeaders: ReadonlySet<string>;
-  /** Whether rules may set `Authorization`: only on a route with `token: none`. */
-  readonly maySetAuthorization: boolean;
-  /** Whether the query carries the token. Default: false. */
-  readonly hasTokenInQuery?: boolean;
-}
 
 /** Parts of a request that hold a secret after the rules so far: `body`, `query`, or the compact name of a header. */
 export type SecretParts = Set<string>;

@@ -1,4 +1,6 @@
 import { randomBytes as systemRandomBytes } from 'node:crypto';
+import { normalizeHeaderName } from '../http/header-list.ts';
+import { DEFAULT_TOKEN_HEADER, hasToken, isRequested, type Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
 import {
   type ByteString,
@@ -39,6 +41,35 @@ export interface ValueScope {
   readonly hasRequest: boolean;
   /** Default: that of node:crypto. */
   readonly randomBytes?: (size: number) => Buffer;
+}
+
+/** The signing of one route may depend on these too. */
+export interface SignScope extends ValueScope {
+  /** Lower-case names of the headers that carry the token or were issued with it. Rules can neither read nor set them. */
+  readonly tokenHeaders: ReadonlySet<string>;
+  /** Whether rules may set `Authorization`: only on a route with `token: none`. */
+  readonly maySetAuthorization: boolean;
+  /** Whether the query carries the token. Default: false. */
+  readonly hasTokenInQuery?: boolean;
+}
+
+/**
+ * What the rules of a route may depend on. A credential without a value is known, but was left out in a configuration
+ * that is emulated.
+ */
+export function signScopeOf(provider: Provider, credentials: ReadonlyMap<string, Secret | undefined>): SignScope {
+  const isWithToken = hasToken(provider.token);
+  const { name } = provider.tokenHeader ?? DEFAULT_TOKEN_HEADER;
+  const issued = isRequested(provider.token) ? Object.keys(provider.token.response.headers ?? {}) : [];
+  return {
+    credentials,
+    publicCredentials: new Set(provider.credentials.filter(({ secret }) => !secret).map((field) => field.name)),
+    names: isWithToken ? ['access_token'] : [],
+    hasRequest: true,
+    tokenHeaders: new Set(isWithToken ? [name, ...issued].map(normalizeHeaderName) : []),
+    maySetAuthorization: !isWithToken,
+    hasTokenInQuery: provider.tokenQuery !== undefined,
+  };
 }
 
 /** What is known about a text before there is a request. */

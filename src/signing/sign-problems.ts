@@ -2,9 +2,9 @@ import { compactHeaderName } from '../http/header-list.ts';
 import type { SignRule } from '../providers/sign-rule.ts';
 import { overlap } from './call-pattern.ts';
 import { BODY_DIGEST_HEADERS } from './outgoing-request.ts';
-import { type CompiledRule, compileRules, isOfBody, isOfQuery, type SignScope } from './rule.ts';
+import { type CompiledRule, compileRules, isOfBody, isOfQuery } from './rule.ts';
 import { jsonPath, type RequestRead, toBytes } from './rule-template.ts';
-import type { SignProblem } from './scope.ts';
+import type { SignProblem, SignScope } from './scope.ts';
 
 /**
  * What is wrong with rules. Paths are below `sign`: `[0, 'values', 'password', 'text']`.

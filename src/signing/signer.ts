@@ -2,8 +2,9 @@ import { ProxyError } from '../errors.ts';
 import type { SignRule } from '../providers/sign-rule.ts';
 import { type CallPattern, exactPath, matchCall, type PathSegments, pathSegments } from './call-pattern.ts';
 import { OutgoingRequest, type UnsignedRequest } from './outgoing-request.ts';
-import { type CompiledRule, compileRules, type SignScope } from './rule.ts';
+import { type CompiledRule, compileRules } from './rule.ts';
 import type { ByteString } from './rule-template.ts';
+import type { SignScope } from './scope.ts';
 
 export interface SignedRequest {
   /** With its question mark, or empty. */

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { Provider } from '../../src/providers/provider.ts';
 import { providers } from '../../src/providers/registry.ts';
 import type { Secret } from '../../src/secret.ts';
+import { signScopeOf } from '../../src/signing/scope.ts';
 import { signProblems } from '../../src/signing/sign-problems.ts';
-import { signScopeOf } from '../../src/signing/sign-scope.ts';
 import { expectProblem, problemsOf } from './validate-text.ts';
 
 function privateKey(bits: number): string {

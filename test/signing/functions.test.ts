@@ -11,7 +11,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { decryptedPkcs1, EMULATED_PRIVATE_KEY, EMULATED_PUBLIC_KEY } from '../../src/emulators/emulated-keys.ts';
 import type { DerivedValue, SignRule } from '../../src/providers/sign-rule.ts';
-import type { SignScope } from '../../src/signing/rule.ts';
+import type { SignScope } from '../../src/signing/scope.ts';
 import { HeaderValue } from '../../src/signing/value-list.ts';
 import { header, NOW_MS, requestOf, scopeOf, signed } from './support.ts';
 

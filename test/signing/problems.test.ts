@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { DerivedValue, SignRule } from '../../src/providers/sign-rule.ts';
-import type { SignScope } from '../../src/signing/rule.ts';
+import type { SignScope } from '../../src/signing/scope.ts';
 import type { SignProblem } from '../../src/signing/scope.ts';
 import { signProblems } from '../../src/signing/sign-problems.ts';
 import { Signer } from '../../src/signing/signer.ts';

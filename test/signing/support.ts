@@ -1,7 +1,7 @@
 import type { SignRule } from '../../src/providers/sign-rule.ts';
 import { Secret } from '../../src/secret.ts';
 import type { UnsignedRequest } from '../../src/signing/outgoing-request.ts';
-import type { SignScope } from '../../src/signing/rule.ts';
+import type { SignScope } from '../../src/signing/scope.ts';
 import { type SignedRequest, Signer } from '../../src/signing/signer.ts';
 
 /** 2026-01-01T12:00:00.123Z */

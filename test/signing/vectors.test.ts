@@ -2,7 +2,7 @@ import { createHash, createHmac, generateKeyPairSync, verify } from 'node:crypto
 import { describe, expect, it } from 'vitest';
 import { decryptedPkcs1, EMULATED_PRIVATE_KEY, EMULATED_PUBLIC_KEY } from '../../src/emulators/emulated-keys.ts';
 import type { SignRule } from '../../src/providers/sign-rule.ts';
-import type { SignScope } from '../../src/signing/rule.ts';
+import type { SignScope } from '../../src/signing/scope.ts';
 import { signProblems } from '../../src/signing/sign-problems.ts';
 import * as apis from './apis.ts';
 import { header, requestOf, scopeOf, signed } from './support.ts';
