@@ -66,6 +66,8 @@ interface Explanation {
   readonly rules: readonly (Omit<ExplainedRule, 'index'> & { readonly from: string })[];
   /** If the path was probably meant without the prefix of the route: the call without it. */
   readonly withoutPrefix: string | null;
+  /** Whether a rule is for the call. */
+  readonly signed: boolean;
   /** If no rule applies: the entry of `calls` that is most like the call. */
   readonly nearest: string | null;
   /** Why the call would be refused. `rules` are then those that come before the one at fault. */
@@ -87,14 +89,15 @@ export function explainCall(route: RouteConfig, call: Call, nowMs: number): Expl
   const explained = explain(sign, scope, requestOf(route, call, nowMs));
   const rules = explained.rules.map(({ index, ...rule }) => ({ from: fromOf(index), ...rule }));
   const withoutPrefix = callWithoutPrefix(route, call, new Signer(sign, scope));
-  const isUnsigned = rules.length === 0 && explained.refused === undefined;
+  const signed = rules.length > 0 || explained.refused !== undefined;
   const refused = allows(route, call.method, call.path) ? explained.refused : notAllowed(name);
   return {
     route: name,
     call: shown,
     rules,
     withoutPrefix: withoutPrefix ?? null,
-    nearest: (isUnsigned && withoutPrefix === undefined ? nearestCall(shown, sign) : undefined) ?? null,
+    signed,
+    nearest: (!signed && withoutPrefix === undefined ? nearestCall(shown, sign) : undefined) ?? null,
     refused: refused === undefined ? null : { code: refused.code, detail: refused.message },
   };
 }
@@ -155,9 +158,9 @@ function differences(pattern: string, call: string): number {
 }
 
 /** The explanation for a terminal. */
-export function explanationText({ route, call, rules, withoutPrefix, nearest, refused }: Explanation): string {
+export function explanationText({ route, call, rules, signed, withoutPrefix, nearest, refused }: Explanation): string {
   const lines = rules.flatMap(ruleLines);
-  if (rules.length === 0 && refused?.code !== 'signature_impossible') {
+  if (!signed) {
     if (nearest !== null) lines.push(`No rule applies to this call. The nearest is for \`${nearest}\`.`);
     else lines.push(`No rule applies to this call.${withoutPrefix === null ? ' The route has none.' : ''}`);
   }

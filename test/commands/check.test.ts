@@ -149,6 +149,11 @@ describe('check --explain', () => {
         headers: {X-Key: '{secret}'}
       - calls: ['POST /v1/pay', 'POST /v1/refund']
         headers: {X-Sum: '{json:sum}'}
+  /gate/*:
+    upstream: https://shop.example
+    token: none
+    allow: ['GET /v1']
+    sign: [{calls: ['* /*'], headers: {X-Sum: '{json:sum}'}}]
   /plain/*: {upstream: "https://plain.example", token: none}
 `;
   const body = join(folder, 'body.json');
@@ -228,6 +233,13 @@ describe('check --explain', () => {
       'shop',
       1,
       '"[secret]"\n  The call would be refused with 403 `path_refused`: This call is not in the `allow` list of /shop/*.\n',
+    ],
+    [
+      '`allow` would refuse a call that cannot be signed',
+      'POST /v1/pay/8',
+      'gate',
+      1,
+      '/gate/* POST /v1/pay/8\n  The call would be refused with 403 `path_refused`: ',
     ],
     ['the route has none', 'GET /v1', '/plain/*', 0, 'No rule applies to this call. The route has none.'],
     [
