@@ -7,6 +7,7 @@ import {
   sign,
   type SignKeyObjectInput,
 } from 'node:crypto';
+import { promisify } from 'node:util';
 import type { DerivedValue, KeyEncoding, ValueFunction } from '../providers/sign-rule.ts';
 import { type KeyFunction, readKeyFor } from './keys.ts';
 import { type ByteString, fillTemplate, impossible, type Lookup } from './rule-template.ts';
@@ -22,6 +23,34 @@ type Path = SignProblem['path'];
 
 const AES_256_KEY_BYTES = 32;
 const AES_BLOCK_BYTES = 16;
+
+/** Lets a limited number in at a time. The others wait in order. */
+class Places {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async enter(): Promise<void> {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  leave(): void {
+    // The next one takes over the place.
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free += 1;
+    else next();
+  }
+}
+
+/**
+ * Enough signatures to keep the four threads of the process busy. If more were in the queue of the thread pool, DNS
+ * lookups and file reads would wait behind them.
+ */
+const threadPool = new Places(8);
 
 /** Reads the keys of a function. @returns undefined if there is a problem, which is reported */
 export function compileKeyed(
@@ -82,7 +111,7 @@ function symmetricKey(
 
 /** No caller may choose a key. */
 function keyTemplate(scope: Scope, path: Path, text: string): CheckedTemplate | undefined {
-  const checked = scope.template(path, text);
+  const checked = scope.template(path, text, true);
   if (checked === undefined || isBareName(scope, path, text)) return undefined;
   if (!checked.dependsOnRequest) return checked;
   scope.problem(path, 'must not depend on the request; use credentials, `{access_token}`, and values made of them');
@@ -137,7 +166,7 @@ function withKeyObject(
   operation: (key: KeyObject) => Operation,
 ): Operation | undefined {
   const at = [...path, 'key'];
-  const checked = scope.template(at, value.key ?? '');
+  const checked = scope.template(at, value.key ?? '', true);
   if (checked === undefined || isBareName(scope, at, value.key ?? '')) return undefined;
   if (!checked.isConstant) {
     scope.problem(at, 'must be a credential, such as `{private_key}`');
@@ -179,14 +208,18 @@ function signature(
   }
 }
 
-function signOnThreadPool(hash: string, data: Buffer, key: SignKeyObjectInput): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    sign(hash, data, key, (error, result) => {
-      // The error of OpenSSL is not kept: it may quote the key.
-      if (error === null) resolve(result);
-      else reject(impossible('The private key cannot be used for this signature.'));
-    });
-  });
+const signInThreadPool = promisify(sign);
+
+async function signOnThreadPool(hash: string, data: Buffer, key: SignKeyObjectInput): Promise<Buffer> {
+  await threadPool.enter();
+  try {
+    return await signInThreadPool(hash, data, key);
+  } catch {
+    // The error of OpenSSL is not kept: it may quote the key.
+    throw impossible('The private key cannot be used for this signature.');
+  } finally {
+    threadPool.leave();
+  }
 }
 
 function rsaEncryption(key: KeyObject, padding: DerivedValue['padding']): Operation {

@@ -2,8 +2,10 @@ import { randomBytes as systemRandomBytes } from 'node:crypto';
 import { normalizeHeaderName } from '../http/header-list.ts';
 import { DEFAULT_TOKEN_HEADER, hasToken, isRequested, type Provider } from '../providers/provider.ts';
 import type { Secret } from '../secret.ts';
+import { readPrivateKey } from './keys.ts';
 import {
   type ByteString,
+  fromBytes,
   parseTemplate,
   type Placeholder,
   placeholderText,
@@ -154,15 +156,21 @@ export class Scope {
     return this.#credentials.get(name);
   }
 
-  /** Parses a template and reports what it must not refer to. @returns undefined if there is a problem */
-  template(path: SignProblem['path'], text: string): CheckedTemplate | undefined {
+  /**
+   * Parses a template and reports what it must not refer to.
+   * @param isKey whether the text is a key, the only one that a private key may be in
+   * @returns undefined if there is a problem
+   */
+  template(path: SignProblem['path'], text: string, isKey = false): CheckedTemplate | undefined {
     const template = parseTemplate(text);
     if ('problem' in template) {
       this.problem(path, template.problem);
       return undefined;
     }
     const placeholders = template.filter((piece) => typeof piece !== 'string');
-    const problems = placeholders.flatMap((placeholder) => this.#placeholderProblem(placeholder) ?? []);
+    const problems = placeholders.flatMap(
+      (placeholder) => this.#placeholderProblem(placeholder) ?? (isKey ? [] : (this.#revealed(placeholder) ?? [])),
+    );
     for (const { text: problem, ...details } of problems) this.problem(path, problem, details);
     if (problems.length > 0) return undefined;
     const isConstant = placeholders.every((placeholder) => this.#isCredential(placeholder));
@@ -199,6 +207,15 @@ export class Scope {
     const parts = this.hasRequest ? REQUEST_PARTS : [];
     const known = [...this.#credentials.keys(), ...this.#defined.keys(), ...this.#names, ...parts];
     return { text: `unknown placeholder ${shown}`, unknown: { name, known } };
+  }
+
+  /** A private key never leaves the proxy, not even to the provider. */
+  #revealed(placeholder: Placeholder): Fault | undefined {
+    if (!this.#isCredential(placeholder) || placeholder.kind !== 'name') return undefined;
+    const text = this.#credentials.get(placeholder.name);
+    return text !== undefined && 'key' in readPrivateKey(fromBytes(text))
+      ? { text: `\`${placeholderText(placeholder)}\` is a private key, which would be sent; it can only be a \`key\`` }
+      : undefined;
   }
 
   #constant(template: Template): ByteString | undefined {

@@ -8,6 +8,7 @@ import {
   privateDecrypt,
   verify,
 } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { decryptedPkcs1, EMULATED_PRIVATE_KEY, EMULATED_PUBLIC_KEY } from '../../src/emulators/emulated-keys.ts';
 import type { DerivedValue, SignRule } from '../../src/providers/sign-rule.ts';
@@ -174,4 +175,17 @@ it('refuses a computed key of the wrong length, and does not show it', async () 
   const failure = signed([rule], scopeOf({}), requestOf('GET /x'));
   await expect(failure).rejects.toThrow('The `key` has 31 bytes, but needs 32.');
   await expect(failure).rejects.not.toThrow('0001');
+});
+
+it('other work of the thread pool does not wait for all signatures', async () => {
+  const scope = scopeOf({ pem: EMULATED_PRIVATE_KEY });
+  let done = 0;
+  const signatures = Array.from({ length: 64 }, async () => {
+    const signature = await valueOf({ rsa_sha256: TEXT, key: '{pem}' }, scope);
+    done += 1;
+    return signature;
+  });
+  await stat('.');
+  expect(done).toBeLessThan(32);
+  expect(new Set(await Promise.all(signatures)).size).toBe(1);
 });
