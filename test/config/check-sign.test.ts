@@ -334,4 +334,17 @@ describe('the rules of the built-in providers', () => {
     const unknown = new Map<string, Secret | undefined>(provider.credentials.map(({ name }) => [name, undefined]));
     expect(signProblems(provider.sign ?? [], signScopeOf(provider, unknown))).toEqual([]);
   });
+
+  it.each(signing)('of $name are switched on by optional credentials', ({ credentials, sign = [] }) => {
+    const optional = credentials.filter((field) => field.optional === true).map(({ name }) => name);
+    for (const { when } of sign) if (when !== undefined) expect(optional).toContain(when);
+  });
+
+  it.each(signing)('of $name have calls below the base URL, without its path', ({ hosts, sign = [] }) => {
+    const bases = Object.values(hosts ?? {}).map(({ api }) => new URL(api).pathname.replace(/\/$/, ''));
+    for (const call of sign.flatMap(({ calls }) => calls)) {
+      for (const base of bases)
+        expect(`${call.replace(/^\S+ /, '')}/`.startsWith(`${base}/`) && base !== '').toBe(false);
+    }
+  });
 });

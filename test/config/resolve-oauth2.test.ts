@@ -247,6 +247,12 @@ describe('a problem is', () => {
       'not contain a query',
     ],
     [
+      'an issuer with a placeholder',
+      bank(['issuer: "https://{tenant}.bank.example"']),
+      '6:15 routes./bank/*.oauth2.issuer',
+      '`{tenant}` is not replaced in an issuer',
+    ],
+    [
       'an issuer that is not a URL',
       bank(['issuer: login.bank.example']),
       '6:15 routes./bank/*.oauth2.issuer',
