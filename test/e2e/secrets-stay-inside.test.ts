@@ -323,10 +323,13 @@ describe('what is computed for a request', { timeout: 60_000 }, () => {
     ];
     for (const { id } of requests) pages.push(`/requests/${id}`, `/api/requests/${id}`);
     for (const page of pages) written += (await sendRequest(adminPort, page)).text;
-    for (const args of [['check'], ['check', '--json'], ['routes'], ['doctor']]) {
+    const explain = ['check', '--explain', '/api/*', 'POST /pay', '--body', configFile({ code: 174379 })];
+    for (const args of [['check'], ['check', '--json'], ['routes'], ['doctor'], explain, [...explain, '--json']]) {
       const { stdout, stderr } = await runCli([...args, '-c', config]);
       written += stdout + stderr;
     }
+    expect(written).toContain('[pin]');
+    expect(written).toContain('curl -sS');
     await collector.batches(1);
     cli.signal('SIGTERM');
     expect(await cli.exited).toBe(0);
@@ -337,5 +340,37 @@ describe('what is computed for a request', { timeout: 60_000 }, () => {
     for (const secret of [...SIGNING_SECRETS, ...computed]) {
       expect(spellingsIn(written, secret), `${secret.slice(0, 12)}... was written`).toEqual([]);
     }
+  });
+
+  it('and its keys are not in the problems of a configuration', async () => {
+    const broken = PEM.split('\n').with(3, 'canary-line').join('\n');
+    const route = {
+      upstream: 'http://127.0.0.1:1',
+      token: 'none',
+      credentials: { ...SIGNING_CREDENTIALS, private_key: broken, ec_key: JSON.stringify({ ...JWK, crv: 'P-384' }) },
+      sign: [
+        {
+          calls: ['POST /pay*'],
+          values: {
+            rsa: { rsa_sha256: '{nothing}{pin}', key: '{private_key}' },
+            ec: { ecdsa_sha256: '{pin}', key: '{ec_key}' },
+            sealed: { aes_256_cbc: '{body}', key: '{passkey}', iv: '{pin}' },
+          },
+          headers: { 'X-Rsa': '{rsa}{ec}{sealed}' },
+        },
+      ],
+    };
+    const file = configFile({ routes: { '/api/*': route } });
+    const printed = await Promise.all([
+      runCli(['check', '-c', file]),
+      runCli(['check', '-c', file, '--json']),
+      runCli(['serve', '-c', file]),
+      runCli(['doctor', '-c', file]),
+    ]);
+    expect(printed.map(({ code }) => code)).toEqual([3, 3, 3, 3]);
+    const written = JSON.stringify(printed);
+    expect(written).toContain('private_key');
+    expect(written).not.toContain('canary');
+    for (const secret of SIGNING_SECRETS) expect(spellingsIn(written, secret)).toEqual([]);
   });
 });
