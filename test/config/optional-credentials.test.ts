@@ -18,9 +18,9 @@ function file(provider: string, credentials: string): string {
 }
 
 /** The optional credentials that switch rules of the provider on. */
-function switchedOn(text: string, surroundings?: Surroundings): string[] {
+function switchedOn(text: string, surroundings?: Surroundings) {
   const { sign = [] } = routeOf(text, surroundings).provider;
-  return [...new Set(sign.map((rule) => ('when' in rule ? String(rule.when) : '')))];
+  return [...new Set(sign.map((rule) => ('when' in rule ? rule.when : undefined)))];
 }
 
 describe('an optional credential', () => {
