@@ -20,6 +20,8 @@ const HINTS: Readonly<Record<string, string>> = {
   m: 'use `mm`',
   MMM: 'use `MM`; names of months are not supported',
   MMMM: 'use `MM`; names of months are not supported',
+  EEE: 'names of days are not supported',
+  EEEE: 'names of days are not supported',
   s: 'use `ss`',
   SS: 'use `ss` for seconds, `SSS` for milliseconds',
   S: 'use `SSS`',

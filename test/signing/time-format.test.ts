@@ -31,6 +31,7 @@ describe('a time', () => {
     ['yyyyMMddTHHmmss', "has the unknown letters `T`; write `'T'`"],
     ['yyyyyMMdd', "has the unknown letters `yyyyy`; write text in quotes: `'yyyyy'`"],
     ['MMMyyyy', 'has the unknown letters `MMM`; use `MM`; names of months are not supported'],
+    ['EEE, dd', 'has the unknown letters `EEE`; names of days are not supported'],
     ['yyyy at HH', "has the unknown letters `a`; write text in quotes: `'a'`"],
     ["yyyy'T", 'has a quote without its end; two quotes are a quote'],
     ['iso_8601', 'is unknown; use `epoch_s`, `epoch_ms`, `iso8601`, `iso8601_ms` or a pattern'],
