@@ -149,7 +149,7 @@ export function compileRules(rules: readonly SignRule[], scope: SignScope, onPro
 }
 
 /** The texts of a request, and its token. */
-export function requestLookup(request: OutgoingRequest, segments: PathSegments): Lookup {
+function requestLookup(request: OutgoingRequest, segments: PathSegments): Lookup {
   return (placeholder) => {
     if (placeholder.kind !== 'name') return request.text(placeholder, segments);
     return placeholder.name === 'access_token' && request.accessToken !== undefined
