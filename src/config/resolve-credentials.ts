@@ -168,7 +168,8 @@ export function warnOfUnused(
     ...rules.flatMap((rule) => [rule.when, ...namesIn(rule)]),
   ]);
   for (const name of written) {
-    const off = sign.find((rule) => !rules.includes(rule) && rule.when !== name && namesIn(rule).has(name));
-    if (off !== undefined && !needed.has(name)) report.warn([...at, name], `has no effect without \`${off.when}\``);
+    const off = sign.filter((rule) => !rules.includes(rule) && rule.when !== name && namesIn(rule).has(name));
+    const switches = [...new Set(off.map((rule) => `\`${rule.when}\``))].join(' or ');
+    if (switches !== '' && !needed.has(name)) report.warn([...at, name], `has no effect without ${switches}`);
   }
 }

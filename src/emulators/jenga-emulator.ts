@@ -17,13 +17,15 @@ import {
 export const jenga: ProviderEmulator = {
   summary:
     'checks the `Signature` of each call that needs one, with or without `private_key` on the route. Balances, ' +
-    'statements, transfers and payments succeed at once. Other calls are returned: method, path, query and body.',
+    'statements, transfers and payments succeed at once. Unknown transfers get 404. Other calls are returned: method, path, query and body.',
   api: (context) => {
     const app = new Hono<EmulatorEnv>();
     for (const call of SIGNED_CALLS) app.on(call.method, [...call.paths], (c) => respond(c, call, context));
     app.get('/v3-apis/transaction-api/v3.0/billers', (c) =>
       c.json(success({ billers: [{ name: 'Emulated biller', code: '320320' }] })),
     );
+    // Jenga has no other transfers. An echo would look as if one had worked.
+    app.all(`${REMITTANCE}/*`, (c) => c.notFound());
     app.all('*', echo);
     return app;
   },

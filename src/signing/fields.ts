@@ -48,7 +48,7 @@ export class FieldsText {
   /** @returns undefined if there is a problem, which is reported */
   static compile(value: DerivedValue, scope: Scope, path: SignProblem['path']): FieldsText | undefined {
     if (!scope.hasRequest) {
-      scope.problem([...path, 'fields'], 'are a part of an API call, and there is none here');
+      scope.problem([...path, 'fields'], 'are a part of an API call; use credentials and earlier values here');
       return undefined;
     }
     const lists = (value.fields ?? []).flatMap((text, i) => {

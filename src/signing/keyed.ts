@@ -131,8 +131,8 @@ function ofCredential({ credential }: CheckedTemplate): { credential?: string } 
 
 function decodeKey(text: ByteString, encoding: KeyEncoding, size: number | undefined): Buffer | { problem: string } {
   const key = bytesOf(text, encoding);
-  if (key === undefined) return { problem: `is not ${encoding}` };
-  if (key.length === 0) return { problem: 'is empty' };
+  if (key === undefined) return { problem: `is not ${encoding}; write it so, or change \`key_encoding\`` };
+  if (key.length === 0) return { problem: 'is empty; write a key' };
   const unit = encoding === 'utf8' ? '; its `key_encoding` is `utf8`' : '';
   return size === undefined || key.length === size
     ? key

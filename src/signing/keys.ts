@@ -28,7 +28,7 @@ const LABELS: Readonly<Record<string, Kind>> = {
 const ENCRYPTED = { problem: 'is encrypted; decrypt it with `openssl pkey -in OLD -out NEW`' };
 const DAMAGED = { problem: 'is damaged; copy the whole key again' };
 const WRONG_KIND = {
-  private: { problem: 'has no private key; use PEM with `-----BEGIN PRIVATE KEY-----`, or a JWK' },
+  private: { problem: 'is a public key or a certificate; use the private key that belongs to it' },
   public: { problem: 'is a private key; use the public key or the certificate' },
 };
 

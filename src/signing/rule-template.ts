@@ -101,6 +101,9 @@ function parsePlaceholder(text: string, optional: boolean): Placeholder | { read
     const known = FIELD_SOURCES.map((each) => `\`{${each}:...}\``).join(', ');
     return { problem: `unknown placeholder \`{${text}}\`; with a colon there are ${known}` };
   }
+  if (source === 'json' && /[[\]*]/.test(name)) {
+    return { problem: `\`{${text}}\`: write a dotted path without brackets and \`*\`, such as \`{json:items.0.price}\`` };
+  }
   if (name === '' || (source === 'json' && jsonPath(name).includes(''))) {
     return { problem: `\`{${text}}\` has an empty name` };
   }

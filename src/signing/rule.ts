@@ -217,6 +217,7 @@ function headerTargetError(name: string, scope: SignScope): string | undefined {
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return 'is not a header name';
   const compact = compactHeaderName(name);
   if (name.toLowerCase() === 'authorization' && scope.maySetAuthorization) return undefined;
+  if (compact === 'via') return 'cannot be set by a rule: Wakala writes it';
   if (compact === 'authorization') return 'carries the token; rules can set it only on a route with `token: none`';
   return commonHeaderError(name, scope, 'cannot be set by a rule');
 }

@@ -61,6 +61,9 @@ describe('an optional credential', () => {
     expect(warningsOf(mpesa(', initiator: i'))).toEqual([
       expect.stringContaining('has no effect without `initiator_password`'),
     ]);
+    expect(warningsOf(airtel(', public_key: "${PUBLIC_KEY}"'), KEY)).toEqual([
+      expect.stringContaining('has no effect without `pin` or `message_signing`'),
+    ]);
   });
 
   it.each([

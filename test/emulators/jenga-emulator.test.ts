@@ -55,6 +55,11 @@ describe('a Signature', () => {
   });
 });
 
+it('a transfer under a path that Jenga does not have gets 404', async () => {
+  const call = await caller();
+  expect((await call(`${REMITTANCE}/RTGS`, TRANSFER, undefined)).status).toBe(404);
+});
+
 it('a call that is not known is returned', async () => {
   const call = await caller();
   expect((await call('/v3-apis/other?a=%20', undefined, undefined)).json).toEqual({

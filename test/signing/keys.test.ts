@@ -76,7 +76,7 @@ describe('a key', () => {
     ['a JWK', jwk(rsa.publicKey)],
   ])('is a public one, without PEM: %s', (_, text) => {
     expect(isSame(readPublicKey(text), [rsa.publicKey])).toBe(true);
-    expect(problemOf(readPrivateKey(text))).toMatch(/has no private key|is a public key; use the private key/);
+    expect(problemOf(readPrivateKey(text))).toMatch(/is a public key or a certificate|is a public key; use the private key/);
   });
 
   it('has its JWK', () => {
@@ -90,7 +90,7 @@ describe('a key', () => {
     '-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----';
   const ENCRYPTED = 'is encrypted; decrypt it with `openssl pkey -in OLD -out NEW`';
   const NO_KEY = 'is not a key; use PEM or a JWK, and to read it from a file, write `${file:/path}`';
-  const NO_PRIVATE_KEY = 'has no private key; use PEM with `-----BEGIN PRIVATE KEY-----`, or a JWK';
+  const NO_PRIVATE_KEY = 'is a public key or a certificate; use the private key that belongs to it';
   const DAMAGED = 'is damaged; copy the whole key again';
   it.each([
     ['nothing', '', NO_KEY],
