@@ -67,6 +67,8 @@ export function routeYaml(prefix: string, { upstream, tokenPort }: Environment):
 function signedRouteYaml(prefix: string, place: Environment, algorithm: SignatureAlgorithm, key: string): string {
   const credentials = 'credentials: { ';
   return `${routeYaml(prefix, place).replace(credentials, `${credentials}signing_key: ${JSON.stringify(key)}, `)}
+    # The check of each proxy sends long bodies too.
+    replay_limit: 64MiB
     sign:
       - calls: ['* /*']
         values:

@@ -52,7 +52,10 @@ export const derivedValue = z.strictObject({
   except: field(z.array(text), { doc: 'Of `fields`: names that are left out.', omitted: 'none' }),
   sort: field(flag, { doc: 'Of `fields`: sorts them by name.', omitted: 'the order of the body' }),
   empty: field(z.enum(['drop']), { doc: 'Of `fields`: leaves out fields with an empty value.', omitted: 'they stay' }),
-  item: field(text, { doc: 'Of `fields`: the text of each field, with `{name}` and `{value}`.', omitted: 'as `{name}={value}`' }),
+  item: field(text, {
+    doc: 'Of `fields`: the text of each field, with `{name}` and `{value}`.',
+    omitted: 'as `{name}={value}`',
+  }),
   join: field(text, { doc: 'Of `fields`: the text between two fields.', omitted: 'an ampersand' }),
 });
 

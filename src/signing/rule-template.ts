@@ -102,7 +102,9 @@ function parsePlaceholder(text: string, optional: boolean): Placeholder | { read
     return { problem: `unknown placeholder \`{${text}}\`; with a colon there are ${known}` };
   }
   if (source === 'json' && /[[\]*]/.test(name)) {
-    return { problem: `\`{${text}}\`: write a dotted path without brackets and \`*\`, such as \`{json:items.0.price}\`` };
+    return {
+      problem: `\`{${text}}\`: write a dotted path without brackets and \`*\`, such as \`{json:items.0.price}\``,
+    };
   }
   if (name === '' || (source === 'json' && jsonPath(name).includes(''))) {
     return { problem: `\`{${text}}\` has an empty name` };

@@ -189,7 +189,8 @@ export class Scope {
   #placeholderProblem(placeholder: Placeholder): Fault | undefined {
     const shown = `\`${placeholderText(placeholder)}\``;
     if (placeholder.kind !== 'name') {
-      if (!this.hasRequest) return { text: `${shown} is a part of an API call; use credentials and earlier values here` };
+      if (!this.hasRequest)
+        return { text: `${shown} is a part of an API call; use credentials and earlier values here` };
       // Which of the two is meant is not certain.
       const name = placeholder.kind === 'request' ? placeholder.part : undefined;
       return name !== undefined && this.#credentials.has(name)

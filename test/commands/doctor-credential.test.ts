@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { formatSeconds } from '../../src/commands/doctor/check-result.ts';
-import { checkClock, describeSent,originsIn } from '../../src/commands/doctor/token-checks.ts';
+import { checkClock, describeSent, originsIn } from '../../src/commands/doctor/token-checks.ts';
 import type { RouteConfig } from '../../src/config/config.ts';
 import { emulatedCredentials } from '../../src/emulators/emulated-provider.ts';
 import { mpesa } from '../../src/providers/mpesa.ts';

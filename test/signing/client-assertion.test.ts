@@ -79,7 +79,11 @@ describe('a signing key', () => {
       'is not a key; use PEM or a JWK, and to read it from a file, write `${file:/path}`',
     ],
     ['a certificate', issue({ name: 'x' }).cert, 'is a public key or a certificate'],
-    ['a public key', ec.publicKey.export({ type: 'spki', format: 'pem' }).toString(), 'is a public key or a certificate'],
+    [
+      'a public key',
+      ec.publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+      'is a public key or a certificate',
+    ],
     ['an encrypted key', encrypted.toString(), 'is encrypted'],
     ['half a PEM', pemOf(ec).slice(0, 80), 'damaged'],
     ['half a JWK', jwkOf(ec).slice(0, 80), 'not valid JSON'],

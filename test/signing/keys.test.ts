@@ -76,7 +76,9 @@ describe('a key', () => {
     ['a JWK', jwk(rsa.publicKey)],
   ])('is a public one, without PEM: %s', (_, text) => {
     expect(isSame(readPublicKey(text), [rsa.publicKey])).toBe(true);
-    expect(problemOf(readPrivateKey(text))).toMatch(/is a public key or a certificate|is a public key; use the private key/);
+    expect(problemOf(readPrivateKey(text))).toMatch(
+      /is a public key or a certificate|is a public key; use the private key/,
+    );
   });
 
   it('has its JWK', () => {
