@@ -25,7 +25,10 @@ const PATH = `${path.dirname(process.execPath)}:${process.env['PATH'] ?? ''}`;
 
 /** Any values do: the emulators have fixed credentials, and no other host is called. */
 const CREDENTIALS = Object.fromEntries(
-  [...textOf('proxy.config.yaml').matchAll(/\$\{(\w+)\}/g)].map(([, name = '']) => [name, `made-up-${name}`]),
+  [...textOf('proxy.config.yaml').matchAll(/\$\{(\w+)(?::-[^}]*)?\}/g)].map(([, name = '']) => [
+    name,
+    `made-up-${name}`,
+  ]),
 );
 
 /**
