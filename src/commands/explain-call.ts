@@ -70,7 +70,7 @@ interface Explanation {
   readonly signed: boolean;
   /** If no rule applies: the entry of `calls` that is most like the call. */
   readonly nearest: string | null;
-  /** Why the call would be refused. `rules` are then those that come before the one at fault. */
+  /** Why the call would be refused. `rules` then ends before the rule that failed. */
   readonly refused: { readonly code: string; readonly detail: string } | null;
 }
 
@@ -123,7 +123,7 @@ function requestOf(route: RouteConfig, call: Call, nowMs: number): UnsignedReque
   };
 }
 
-/** The headers of the call, with those of the route. A credential in them that must not be shown is `[name]`. */
+/** The headers of the call and of the route. A secret credential in them is shown as `[name]`. */
 function withRouteHeaders({ headers, provider, credentials, environment }: RouteConfig, given: readonly string[]) {
   const shown = new Map<string, string | undefined>(
     provider.credentials.map(({ name, secret }) => [name, secret ? `[${name}]` : credentials.get(name)?.reveal()]),

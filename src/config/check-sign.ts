@@ -12,7 +12,7 @@ import type { Path } from './source.ts';
 
 interface CheckContext {
   readonly report: Diagnostics;
-  /** How many rules are those of the provider. */
+  /** The number of rules that come from the provider. They are first in the list. */
   readonly providerRules: number;
   /** Credentials whose value is a stand-in, which cannot be checked. */
   readonly missing: ReadonlySet<string>;
@@ -65,7 +65,7 @@ class Reporter {
 
   /** A problem with the value of a credential is reported where the credential is. */
   report(at: Path, { text, credential, unknown }: SignProblem): void {
-    // A rule without its invalid part has other problems, which are not those of the file.
+    // The rule is checked without its invalid part, which causes further problems that the file does not have.
     if (this.#report.hasProblemBelow(at)) return;
     const credentials = [...this.#path, 'credentials'];
     const isOfCredential = credential !== undefined && this.#report.keysAt(credentials).includes(credential);

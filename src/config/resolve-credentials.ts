@@ -56,7 +56,7 @@ export function credentialFields(
 
 /**
  * The values of the credentials. A missing or empty value gets the provider's default. Reports missing ones, unless the
- * route is emulated. An optional one that is left out is off; on an emulated route it is on if the file has its key.
+ * route is emulated. An optional credential that is left out is off. On an emulated route it is on if the file has its key.
  */
 export function readCredentials(
   path: Path,

@@ -246,7 +246,7 @@ export const route = field(
       omitted: "the provider's, or `upstream`",
     }),
     sign: field(sign, {
-      doc: 'Signatures and other values that Wakala computes for API requests, after those of the provider.',
+      doc: "Signatures and other values that Wakala computes for API requests. They come after the provider's rules.",
       omitted: "the provider's alone, or none",
     }),
     token: field(

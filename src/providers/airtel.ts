@@ -34,7 +34,7 @@ export const airtel: Provider = {
       'app sends its own. Other calls with a PIN, such as remittances, are left to the app.',
     'The keys of `GET /v1/rsa/encryption-keys` have a date in `valid_upto`. Replace `public_key` before it: an old key ' +
       'gets `ROUTER116` or `DP00800001026`.',
-    'Some refusals have status 200, those of the PIN among them: check `status.success`.',
+    'Some refusals have status 200, for example of a wrong PIN: check `status.success`.',
     'Not confirmed: the padding of the PIN. Wakala uses PKCS #1 v1.5, as clients in production do. The portals of some ' +
       'countries describe OAEP with SHA-256 and a key of 2048 bits: leave `pin` out there, and encrypt it with a rule ' +
       'under `sign` (`rsa_encrypt`, `padding: oaep_sha256`).',

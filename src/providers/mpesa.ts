@@ -26,7 +26,7 @@ export const mpesa: Provider = {
     '`ResultCode` 4999 of an STK query means that the customer has not responded yet. It is not a failure: do not push again.',
     'A wrong `passkey` gets `500.001.1001` "Wrong credentials". A wrong `initiator`, `initiator_password` or `certificate` is accepted, and the result has `ResultCode` 2001. Repeated attempts lock the initiator (8006).',
     'The built-in certificates have expired. Only their keys are used, so set `certificate` only if Safaricom gives you another one: altered copies circulate.',
-    'Whoever may call a route with `initiator_password` can pay out: give payouts a route of their own, with `allow` and `clients`.',
+    'Whoever may call a route with `initiator_password` can pay out: give payouts a separate route, with `allow` and `clients`.',
     'Not confirmed: that Safaricom checks how old `Timestamp` is.',
     'The real sandbox often sends no callbacks. The emulator sends them to loopback addresses.',
   ],

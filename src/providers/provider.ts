@@ -192,7 +192,7 @@ export interface Samples {
   };
 }
 
-/** The body that an app sends in the sample call, through a route with these rules (those of a definition are all). */
+/** The body that an app sends in the sample call, through a route with these rules. */
 export function sampleBody({
   samples: { call },
   sign = [],

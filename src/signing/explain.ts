@@ -21,7 +21,7 @@ export interface ExplainedRule {
 
 /** What the rules of a route do on one call. */
 export interface ExplainedCall {
-  /** If the call cannot be signed, only the rules before the one at fault. */
+  /** If the call cannot be signed: the rules before the rule that failed. */
   readonly rules: readonly ExplainedRule[];
   /** `signature_impossible` */
   readonly refused?: ProxyError;

@@ -9,7 +9,7 @@ export interface JsonMember {
   readonly text: ByteString | undefined;
 }
 
-/** A value in the text: from its first character to the one after its last. */
+/** The place of a value in the text: `start`, and `end` behind its last character. */
 interface Span {
   readonly start: number;
   readonly end: number;

@@ -66,7 +66,7 @@ describe('Vodacom M-Pesa', () => {
     return start('vodacom-mpesa', { credentials }, login, api);
   }
 
-  /** What the one `Authorization` of the request holds, decrypted. */
+  /** The decrypted value of the `Authorization` header, of which there must be one. */
   function sealed(request: UpstreamRequest | undefined): string {
     const [value = '', ...more] = request?.values('authorization') ?? [];
     expect([value.startsWith('Bearer '), more]).toEqual([true, []]);

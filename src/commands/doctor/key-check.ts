@@ -44,7 +44,7 @@ function kindsOf(name: string, value: DerivedValue): [name: string, kind: 'priva
   return SIGNATURES.some((signature) => value[signature] !== undefined) ? [[name, 'private']] : [];
 }
 
-/** A key that is written in the rule itself has no name of its own. */
+/** A key written in the rule itself has no credential name, so doctor calls it `in the rules`. */
 function nameOf(credential: string): string {
   return /^value_\d+$/.test(credential) ? 'in the rules' : `\`${credential}\``;
 }
