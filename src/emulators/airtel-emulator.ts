@@ -51,7 +51,7 @@ async function payOut(c: EmulatorContext, { random, credentials }: ApiContext): 
   if (typeof pin !== 'string' || pin === '') {
     return sendRefusal(c, refused('Missing header/body params'), 'no pin; pin on the route makes Wakala add it');
   }
-  const decrypted = decryptedPkcs1(Buffer.from(pin, 'base64'));
+  const decrypted = decryptedPkcs1(pin);
   if (decrypted === undefined) {
     return sendRefusal(c, refused('Incorrect Encrypted Pin'), 'pin is not encrypted with the emulated key and PKCS #1');
   }
@@ -80,7 +80,7 @@ async function signatureError(c: EmulatorContext): Promise<string | undefined> {
   const sealedKey = c.req.header('x-key');
   if (signature === undefined && sealedKey === undefined) return undefined;
   if (signature === undefined || sealedKey === undefined) return 'only one of x-signature and x-key';
-  const keyAndIv = decryptedPkcs1(Buffer.from(sealedKey, 'base64'))?.toString();
+  const keyAndIv = decryptedPkcs1(sealedKey)?.toString();
   if (keyAndIv === undefined) return 'x-key is not encrypted with the emulated key and PKCS #1';
   const [key = Buffer.alloc(0), iv = Buffer.alloc(0), ...more] = keyAndIv
     .split(':')

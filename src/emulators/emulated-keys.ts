@@ -47,13 +47,13 @@ export function newPrivateKey(curve: 'P-256' | 'P-521' | 'Ed25519'): string {
 }
 
 /**
- * Decrypts with `EMULATED_PRIVATE_KEY` and PKCS #1 v1.5 padding (RFC 8017 section 7.2.2); undefined if the padding or the
+ * Decrypts base64 with `EMULATED_PRIVATE_KEY` and PKCS #1 v1.5 padding (RFC 8017 section 7.2.2); undefined if the padding or the
  * length is wrong. The padding is removed here, because Node 22.19 decrypts with this padding only with a flag.
  */
-export function decryptedPkcs1(encrypted: Uint8Array): Buffer | undefined {
+export function decryptedPkcs1(base64: string): Buffer | undefined {
   let block: Buffer;
   try {
-    block = privateDecrypt({ key: privateKey, padding: constants.RSA_NO_PADDING }, encrypted);
+    block = privateDecrypt({ key: privateKey, padding: constants.RSA_NO_PADDING }, Buffer.from(base64, 'base64'));
   } catch {
     return undefined;
   }

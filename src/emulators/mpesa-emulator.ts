@@ -316,7 +316,7 @@ function initiatorError(
 ): string | undefined {
   const name = required.includes('InitiatorName') ? 'InitiatorName' : 'Initiator';
   if (fieldText(body, name) !== credentials.get('initiator')?.reveal()) return `${name} is not the emulated initiator`;
-  const password = decryptedPkcs1(Buffer.from(fieldText(body, 'SecurityCredential'), 'base64'));
+  const password = decryptedPkcs1(fieldText(body, 'SecurityCredential'));
   if (password === undefined)
     return 'SecurityCredential is not encrypted with the emulated certificate and PKCS #1 v1.5 padding';
   if (password.toString() === credentials.get('initiator_password')?.reveal()) return undefined;

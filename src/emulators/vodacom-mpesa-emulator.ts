@@ -26,7 +26,7 @@ export const vodacomMpesa: ProviderEmulator = {
     const reason = encryptionError(encrypted, credentials.get('api_key')?.reveal());
     return reason === undefined ? undefined : { ...failure(400, 'INS-989', 'Session Creation Failed'), reason };
   },
-  accessTokenIn: (value) => decryptedPkcs1(Buffer.from(value, 'base64'))?.toString(),
+  accessTokenIn: (value) => decryptedPkcs1(value)?.toString(),
   api: (context) => {
     const app = new Hono<EmulatorEnv>();
     for (const { method, path, required } of CALLS) {
@@ -94,7 +94,7 @@ async function respond(
 
 /** Why the text is not the encrypted value. */
 function encryptionError(encrypted: string, value: string | undefined): string | undefined {
-  const decrypted = decryptedPkcs1(Buffer.from(encrypted, 'base64'));
+  const decrypted = decryptedPkcs1(encrypted);
   if (decrypted === undefined) return 'Authorization is not encrypted with the emulated key and PKCS #1';
   return decrypted.toString() === value ? undefined : 'Authorization does not hold the emulated API key';
 }

@@ -90,7 +90,7 @@ it('encrypts the password of an initiator', async () => {
   const call = await signed(apis.MPESA, scope, requestOf('POST /mpesa/b2c/v1/paymentrequest', { body }));
   const sent = JSON.parse(String(call.body)) as Record<string, string>;
   expect(sent['InitiatorName']).toBe('emulated-initiator');
-  expect(decryptedPkcs1(Buffer.from(sent['SecurityCredential'] ?? '', 'base64'))?.toString()).toBe('emulated-password');
+  expect(decryptedPkcs1(sent['SecurityCredential'] ?? '')?.toString()).toBe('emulated-password');
 });
 
 const ACCOUNTS = '/v3-apis/account-api/v3.0/accounts';
@@ -197,7 +197,7 @@ describe('a signature in a header', () => {
 it('encrypts the key of an Airtel body', async () => {
   const request = requestOf('POST /merchant/v2/payments/', { body: '{"reference":"INV-1001"}' });
   const sealed = header(await signed(apis.AIRTEL, scope, request), 'x-key') ?? '';
-  expect(decryptedPkcs1(Buffer.from(sealed, 'base64'))?.toString()).toBe(
+  expect(decryptedPkcs1(sealed)?.toString()).toBe(
     'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=:AAECAwQFBgcICQoLDA0ODw==',
   );
 });
